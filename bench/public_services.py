@@ -66,7 +66,7 @@ def services_of(directory: Path) -> list[tuple[Path, str, str]]:
     return found
 
 
-def facts(info: ServiceInfo) -> dict[str, object]:
+def fields(info: ServiceInfo) -> dict[str, object]:
     """Return the compared metadata of a statically analyzed service."""
     rows = [
         {
@@ -140,7 +140,7 @@ def main() -> None:
             continue
         theirs = imported(options.python, root, module, name) if options.python else None
         if theirs:
-            different = differing(facts(info), theirs)
+            different = differing(fields(info), theirs)
             counts["compared"] += 1
             counts["different"] += bool(different)
             for line in different:

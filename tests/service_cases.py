@@ -28,11 +28,11 @@ def sources_of(directory):
 CASES = sorted(path for path in SERVICES.iterdir() if (path / "expected.json").exists())
 
 
-def excused(info: ServiceInfo, facts):
+def excused(info: ServiceInfo, fields):
     def covers(said, fact):
         return said in (fact, "service") or fact.startswith(f"{said}.") or said.startswith(f"{fact}.")
 
-    return any(covers(unknown.fact, fact) for unknown in info.unknowns for fact in facts)
+    return any(covers(unknown.field, fact) for unknown in info.unknowns for fact in fields)
 
 
 def differences(info, truth):
@@ -61,7 +61,7 @@ def differences(info, truth):
     if info.kind == "legacy":
         pairs += legacy_pairs(info, truth)
     pairs.append((["service"], info.kind, "legacy" if truth["spec"] == 1 else "new"))
-    return [(facts, f"{facts}: {ours!r} is not {real!r}") for facts, ours, real in pairs if ours != real]
+    return [(fields, f"{fields}: {ours!r} is not {real!r}") for fields, ours, real in pairs if ours != real]
 
 
 def service_pairs(service, row):

@@ -61,10 +61,10 @@ def raw_tar(*members, end=True, **options):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", **options) as archive:
         for member in members:
-            name, facts, data = member if isinstance(member, tuple) else (member, {}, b"")
+            name, fields, data = member if isinstance(member, tuple) else (member, {}, b"")
             info = tarfile.TarInfo(name)
             info.size = len(data)
-            for key, value in facts.items():
+            for key, value in fields.items():
                 setattr(info, key, value)
             archive.addfile(info, io.BytesIO(data.ljust(info.size, b"\0")))
     data = buffer.getvalue()
@@ -627,12 +627,12 @@ def test_no_link_that_is_taken_leads_outside(tmp_path_factory, links):
         assert root in [Path(os.path.realpath(root / item.path)), *Path(os.path.realpath(root / item.path)).parents]
 
 
-def zip_with(**facts):
+def zip_with(**fields):
     """A zip of one member whose local and central headers say what they say."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        info = zipfile.ZipInfo(facts.pop("name", "a"))
-        for key, value in facts.items():
+        info = zipfile.ZipInfo(fields.pop("name", "a"))
+        for key, value in fields.items():
             setattr(info, key, value)
         archive.writestr(info, b"hello")
     return buffer.getvalue()

@@ -126,7 +126,7 @@ class Svc:
 }
 
 
-def test_files_that_options_name_travel_with_the_facts(tmp_path):
+def test_files_that_options_name_travel_with_the_metadata(tmp_path):
     directory = write_project(tmp_path / "svc", {"files": NAMING}, "")
     made = build_bentofile(build_ctx=directory)
     work = tmp_path / "work"
@@ -611,7 +611,7 @@ def test_an_image_may_clone_what_a_build_cannot_pack(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("decorator", "fact", "remedy"),
+    ("decorator", "field", "remedy"),
     [
         ("labels={'a': open('x').read()}", {"labels": {"a": "b"}}, 'labels = {"a": ...}'),
         (
@@ -622,14 +622,14 @@ def test_an_image_may_clone_what_a_build_cannot_pack(tmp_path):
         ("description=open('x').read()", {"description": "d"}, "description or description_file, or complete_metadata"),
     ],
 )
-def test_what_the_source_computes_is_asked_for(tmp_path, decorator, fact, remedy):
+def test_what_the_source_computes_is_asked_for(tmp_path, decorator, field, remedy):
     source = f"import bentoml\n\n\n@bentoml.service({decorator})\nclass Svc:\n    pass\n"
     directory = write_project(tmp_path / "p", {}, source)
     with pytest.raises(
         BentoError, match=rf"\n  service.py:\d+: .* Specify a constant in the source, or declare {re.escape(remedy)}"
     ):
         build(build_ctx=directory)
-    assert build(build_ctx=directory, **fact).tag.name == "svc"
+    assert build(build_ctx=directory, **field).tag.name == "svc"
 
 
 def test_the_defaults_are_the_rules():

@@ -86,7 +86,7 @@ def test_as_importing_says_or_refused_with_a_way_out(real, program: Program):
         else:
             event("equal at once")
         if ours is not None:
-            assert facts(document_of(ours.bento.files["bento.yaml"])) == facts(document)
+            assert fields(document_of(ours.bento.files["bento.yaml"])) == fields(document)
 
 
 @pytest.mark.parametrize("endpoint", ["", "endpoint=None", "endpoint=''", "endpoint='http://127.0.0.1:9/hub/'"])
@@ -99,11 +99,11 @@ def test_a_snapshot_of_a_hub_has_bentomls_tag(real, monkeypatch, endpoint):
         directory = write_project(Path(temporary, "project"), {"files": {"bentofile.yaml": bentofile}}, service)
         theirs = document_of((real.build(directory)["folder"] / "bento.yaml").read_text("utf-8"))
         made = document_of(build(directory, real, Declared()).bento.files["bento.yaml"])
-    assert facts(made)["services"] == facts(theirs)["services"]
+    assert fields(made)["services"] == fields(theirs)["services"]
     assert made["services"][0]["models"][0]["metadata"]["endpoint"]
 
 
-def facts(document: dict) -> dict:
+def fields(document: dict) -> dict:
     """What a service says of itself; in which order and words an image installs packages is test_differential's."""
     document = comparable(document)
     for model in (model for row in document["services"] for model in row["models"] if "registry" in model):
@@ -141,7 +141,7 @@ def with_way_out(directory: Path, real, document: dict):
     more: dict = {"labels": {}, "more": {}}
     image = None
     for unknown in info.unknowns:
-        path = unknown.fact.split(".")
+        path = unknown.field.split(".")
         row = rows[unknown.service]
         match unknown.kind:
             case "config":

@@ -261,8 +261,8 @@ def test_the_command_pushes_and_pulls(one_cloud, bento, store, other, monkeypatc
     monkeypatch.setenv("BENTO_CLOUD_API_KEY", TOKEN)
     monkeypatch.setenv("BENTO_CLOUD_API_ENDPOINT", one_cloud.address)
     assert re.match(r"Pushed Bento hi:v1 with clf:v1 to http://\S+: \d+\.\d\d KiB\.$", bento("push", "hi:v1"))
-    facts = json.loads(bento("push", "hi:v2", "-o", "json", "-t", "2"))
-    assert (facts["sent"], facts["models"]) == (
+    fields = json.loads(bento("push", "hi:v2", "-o", "json", "-t", "2"))
+    assert (fields["sent"], fields["models"]) == (
         True,
         [{"tag": "clf:v1", "sent": False}, {"tag": "clf:v2", "sent": True}],
     )

@@ -253,8 +253,8 @@ def test_a_backend_is_found(tales, bento, monkeypatch, tmp_path):
     assert "Building with docker." in bento("containerize", "hi")
     (tmp_path / "programs/docker").unlink()
     assert "Building with podman." in bento("containerize", "hi")
-    facts = bento("containerize", "hi", "--backend", "buildah", "-o", "json")
-    assert json.loads(facts) == {"tag": "hi:v2", "backend": "buildah", "images": ["hi:v2"]}
+    fields = bento("containerize", "hi", "--backend", "buildah", "-o", "json")
+    assert json.loads(fields) == {"tag": "hi:v2", "backend": "buildah", "images": ["hi:v2"]}
     monkeypatch.setenv("BENTOML_CONTAINERIZE_BACKEND", "nerdctl")
     assert "with nerdctl" in bento("containerize", "hi")
     (tmp_path / "programs/buildkitd").unlink()

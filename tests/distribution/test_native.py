@@ -225,9 +225,9 @@ def test_an_image_is_written_without_a_builder(local, wheels, bento, store, tmp_
     assert not [name for name in contents[-1] if "weights" in name]
 
     # Again, without the index: wheels and layers come from caches.
-    facts = read_facts(bento("containerize", "nat", "--backend", "native", *words, "-o", "json"))
-    assert facts["base"] == f"oci:{base}"
-    assert (facts["digest"], facts["sent"]) == (digest_of(Layout.open(out).find("v1").content), 0)
+    fields = read_facts(bento("containerize", "nat", "--backend", "native", *words, "-o", "json"))
+    assert fields["base"] == f"oci:{base}"
+    assert (fields["digest"], fields["sent"]) == (digest_of(Layout.open(out).find("v1").content), 0)
 
 
 def test_a_changed_line_changes_only_the_layer_of_the_bento(local, wheels, store, tmp_path, monkeypatch):

@@ -362,8 +362,8 @@ def test_a_push_imports_few_modules(store, reference):
 def test_the_command_pushes_lists_copies_and_pulls(bento, other, store, reference, second_server):
     address = f"oci://{reference}"
     assert "as v2: 5 of 5 blobs uploaded" in bento("push", "hi", address)
-    [facts] = json.loads(bento("push", "hi:v1", f"{address}:one", "-o", "json"))
-    assert (facts["tag"], facts["tags"], facts["blobs"]) == ("hi:v1", ["one"], 4)
+    [fields] = json.loads(bento("push", "hi:v1", f"{address}:one", "-o", "json"))
+    assert (fields["tag"], fields["tags"], fields["blobs"]) == ("hi:v1", ["one"], 4)
     assert sorted(bento("tags", address).split()) == ["one", "v2"]
     elsewhere = f"oci://{second_server.host}/{reference.repository}"
     [copied] = json.loads(bento("copy", f"{address}:v2", elsewhere, "-o", "json"))
@@ -371,7 +371,7 @@ def test_the_command_pushes_lists_copies_and_pulls(bento, other, store, referenc
     assert json.loads(bento("tags", elsewhere, "-o", "json")) == ["v2"]
     assert bento("pull", f"{elsewhere}:v2", home=other) == "Pulled Bento hi:v2 with clf:v1, clf:v2.\n"
     assert bento("pull", f"{elsewhere}:v2", home=other) == "Bento hi:v2 is already in the store.\n"
-    pulled = json.loads(bento("pull", facts["reference"], "-o", "json", home=other))
+    pulled = json.loads(bento("pull", fields["reference"], "-o", "json", home=other))
     assert (pulled["tag"], pulled["known_models"]) == ("hi:v1", ["clf:v1"])
     bento("models", "push", "clf:v1", f"{address}/models")
     assert bento("models", "pull", f"{address}/models:v1", home=other) == "model clf:v1 is already in the store.\n"

@@ -1,4 +1,4 @@
-"""A Bento of imported facts is the one that `bentoml build` makes; and one of read facts is compared with it."""
+"""A Bento of imported fields is the one that `bentoml build` makes; and one of read fields is compared with it."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class Build:
     [({}, {}), ({"model": "large", "gpus": "4"}, {"QUANTIZED": "1"})],
     ids=["defaults", "stated"],
 )
-def test_a_bento_of_imported_facts_is_bentomls(tmp_path, real, arguments, variables):
+def test_a_bento_of_imported_metadata_is_bentomls(tmp_path, real, arguments, variables):
     build = Build(tmp_path, PROJECT)
     build.snapshot("--skip-service")
     options = ["--options", json.dumps({"args": arguments})]

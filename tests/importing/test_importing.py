@@ -329,9 +329,9 @@ def test_an_image_of_an_older_bentoml_has_the_calls_that_it_knows():
     recorder = Recorder(Image)
     image = Image(python_version="3.12")
     image.python_packages("numpy", "six")
-    facts = recorder.image(image)
-    assert facts.arguments == {"python_version": "3.12"}
-    assert [(call.method, call.args) for call in facts.calls] == [("python_packages", ("numpy", "six"))]
+    fields = recorder.image(image)
+    assert fields.arguments == {"python_version": "3.12"}
+    assert [(call.method, call.args) for call in fields.calls] == [("python_packages", ("numpy", "six"))]
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_what_bentoml_wrote(case, imports):
             assert [difference.field for difference in fields(here, there)] == []
         wrong = [
             line
-            for facts, line in differences(from_json(here["facts"]), truth)
-            if not (case.name in OF_THE_MACHINE and facts[0] == "config.workers")
+            for fields, line in differences(from_json(here["metadata"]), truth)
+            if not (case.name in OF_THE_MACHINE and fields[0] == "config.workers")
         ]
         assert not wrong, f"with {truth['with']}: {wrong}"

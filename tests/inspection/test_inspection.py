@@ -14,7 +14,7 @@ import pytest
 import yaml
 from conftest import locked_wheels
 from projects import HERE, write_project
-from rules_bento.actions import service as facts
+from rules_bento.actions import service as fields
 from rules_bento.arguments import Arguments
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
@@ -157,7 +157,7 @@ def problem_of(compare, tmp_path, **sources):
 
 def test_wheels_of_another_platform_are_refused():
     with pytest.raises(BentoError, match=r"for linux_mips, .* is imported on \w+\. Omit --platforms"):
-        facts.import_service.run(Arguments(["--platform", "linux_mips"], facts.import_service.flags))
+        fields.import_service.run(Arguments(["--platform", "linux_mips"], fields.import_service.flags))
 
 
 def test_an_error_at_import_is_told_with_the_frames_of_the_user_alone(compare, tmp_path):
@@ -205,9 +205,9 @@ def test_other_services_than_the_bento_states():
     declared = ServiceInfo(
         "service:Svc", "service.py", "new", "svc", "Svc", services=(replace(outer, dependencies=()),)
     )
-    facts._check_members(to_json(declared), declared)
+    fields._check_members(to_json(declared), declared)
     with pytest.raises(BentoError) as raised:
-        facts._check_members(to_json(declared), replace(declared, services=(outer, inner)))
+        fields._check_members(to_json(declared), replace(declared, services=(outer, inner)))
     assert str(raised.value) == (
         'bento.yaml lists the services {"Svc": []}, but importing the service found {"Svc": ["Inner"], "Inner": []}. '
         'Set service_metadata = "import" on the Bento.'

@@ -76,11 +76,11 @@ def test_a_bento_comes_back_as_the_archive_that_was_built(reference, registries,
     package = artifact.pack_bento(text, "blake3:" + "a" * 64, parts, models)
     push(package, [reference.with_tag("v1")], registries, progress)
     repository = registries.repository(reference)
-    facts = described_at(repository, "v1")
+    fields = described_at(repository, "v1")
     assert pulled_archive(repository, "v1", tmp_path) == expected_archive(tmp_path, parts, models)
-    assert (str(facts.tag), facts.digest) == ("iris:v1", "blake3:" + "a" * 64)
-    assert facts.bento["labels"] == {"team": "botany"}
-    assert [model.tag for model in facts.models] == ["clf:a", "clf:b"]
+    assert (str(fields.tag), fields.digest) == ("iris:v1", "blake3:" + "a" * 64)
+    assert fields.bento["labels"] == {"team": "botany"}
+    assert [model.tag for model in fields.models] == ["clf:a", "clf:b"]
 
 
 def test_its_facts_are_two_small_requests_away(server, reference, registries, progress, tmp_path):
@@ -88,8 +88,8 @@ def test_its_facts_are_two_small_requests_away(server, reference, registries, pr
     push(artifact.pack_bento(text, "", parts, models), [reference.with_tag("v1")], registries, progress)
     with Relay(server.port) as relay:
         through = Reference.parse(f"{relay.host}/{reference.repository}")
-        facts = described_at(registries.repository(through), "v1")
-    assert facts.bento["service"] == "service:Iris"
+        fields = described_at(registries.repository(through), "v1")
+    assert fields.bento["service"] == "service:Iris"
     assert len([line for line in relay.requests if "/v2/t" in line]) == 2
 
 

@@ -80,8 +80,8 @@ def test_what_is_taken(made):
     assert json.loads(out.read_text()) == {"linux/amd64": json.loads(json.dumps(image.to_json()))}
     assert image.digest == made.index["manifests"][0]["digest"]
     history = [{"created_by": "x"}]
-    facts = {"architecture": "amd64", "os": "linux", "variant": "v2", "history": history, "env": {"A": "b=c"}}
-    assert image.config == facts
+    fields = {"architecture": "amd64", "os": "linux", "variant": "v2", "history": history, "env": {"A": "b=c"}}
+    assert image.config == fields
     assert image.to_json()["layers"] == [
         {"media_type": f"{OCI}.layer.v1.tar+gzip", "digest": layer["digest"], "size": layer["size"], "diff_id": DIFF}
         for layer in made.manifest["layers"]

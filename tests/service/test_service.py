@@ -35,14 +35,14 @@ def test_suite_is_large_enough():
 def test_equal_to_bentoml_or_said_to_be_unknown(case):
     _, info, truths = case
     for truth in truths:
-        wrong = [line for facts, line in differences(info, truth) if not excused(info, facts)]
+        wrong = [line for fields, line in differences(info, truth) if not excused(info, fields)]
         assert not wrong, f"with {truth['with']}: {wrong}"
 
 
 def test_unknown_is_exactly_what_the_case_says(case):
     directory, info, _ = case
     said = [fact.strip() for fact in header(directory, "unknown").split(",") if fact.strip()]
-    assert sorted({unknown.fact for unknown in info.unknowns}) == sorted(said)
+    assert sorted({unknown.field for unknown in info.unknowns}) == sorted(said)
 
 
 def test_unknowns_point_at_a_line_of_a_source(case):
@@ -231,16 +231,16 @@ OF_TYPES = {
 }
 
 
-def unknown_facts(info):
+def unknown_fields(info):
     """What is unknown of a service; everything if the service is."""
-    facts = {unknown.fact for unknown in info.unknowns}
-    return facts | {"labels", "envs", "image"} if "service" in facts else facts
+    fields = {unknown.field for unknown in info.unknowns}
+    return fields | {"labels", "envs", "image"} if "service" in fields else fields
 
 
 def unknown_after(head, tail=""):
     source = f"import bentoml\n\nLABELS = {{'first': '1'}}\nimage = bentoml.images.Image()\n{head}{SVC}{tail}\n"
     info = read_service("service:Svc", {"service.py": source.encode(), "other.py": OTHER}, {})
-    return unknown_facts(info)
+    return unknown_fields(info)
 
 
 @pytest.mark.parametrize("case", UNFOLLOWED)
@@ -264,7 +264,7 @@ def test_what_methods_of_types_and_objects_of_envs_change_is_not_known(fact, cha
     early = "" if "Svc" in change else change
     source = f"import bentoml\n\n{head}\n{early}{service}\n{change}\n"
     info = read_service("service:Svc", {"service.py": source.encode()}, {})
-    assert fact in unknown_facts(info)
+    assert fact in unknown_fields(info)
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_what_making_a_class_adds_to_a_service_is_not_known():
     adds = "class D:\n    def __set_name__(self, owner, name):\n        owner.m = bentoml.models.BentoModel('x:v1')\n"
     source = f"import bentoml\n{adds}\n@bentoml.service\nclass Svc:\n    d = D()\n"
     assert "service" in {
-        unknown.fact for unknown in read_service("service:Svc", {"service.py": source.encode()}).unknowns
+        unknown.field for unknown in read_service("service:Svc", {"service.py": source.encode()}).unknowns
     }
 
 
@@ -436,7 +436,7 @@ def test_the_variable_of_a_comprehension_is_no_name_of_the_module():
 
 def test_a_service_that_a_condition_makes_is_named():
     maybe = b"import os, bentoml\nif os.environ.get('X'):\n    Svc = bentoml.service(object)\n"
-    assert "service" in unknown_facts(read_service("service", {"service.py": maybe}))
+    assert "service" in unknown_fields(read_service("service", {"service.py": maybe}))
     assert "Specify one of the services in `service`" in refusal(
         "service", {"service.py": maybe + b"Other = bentoml.load('x')\n"}
     )
@@ -514,7 +514,7 @@ def test_hostile_lines_end_soon_and_plainly(line):
         assert "service.py" in str(error)
         return
     assert info.entry_service == "Iris"
-    assert info.labels.get("y") == "plain" or any(unknown.fact == "labels" for unknown in info.unknowns)
+    assert info.labels.get("y") == "plain" or any(unknown.field == "labels" for unknown in info.unknowns)
     assert len(info.labels.get("x", "")) <= 1 << 16
 
 
@@ -573,7 +573,7 @@ def _labels_beside(changes, imported="import changes"):
         "old.py": b"print 'changes values'\n",
     }
     info = read_service("service:Svc", files)
-    return dict(info.labels), unknown_facts(info)
+    return dict(info.labels), unknown_fields(info)
 
 
 @pytest.mark.parametrize("changes", [*CHANGED.values(), *UNCERTAIN.values()], ids=[*CHANGED, *UNCERTAIN])
@@ -604,7 +604,7 @@ def test_a_module_that_puts_something_in_place_of_bentoml_is_seen():
         "service.py": b"import bentoml\nimport patch\n@bentoml.service(name='svc')\nclass Svc: ...\n",
         "patch.py": b"import bentoml\nbentoml.service = lambda **options: print\n",
     }
-    assert "labels" in unknown_facts(read_service("service:Svc", files))
+    assert "labels" in unknown_fields(read_service("service:Svc", files))
 
 
 @pytest.mark.parametrize(
@@ -627,7 +627,7 @@ def test_a_module_as_a_value_can_change_a_service(lines):
     files = {"service.py": source.encode(), "helper.py": helper, "pkg/helper.py": helper, "pkg/__init__.py": b""}
     files |= {"pkg/values.py": b"LABELS = {'team': 'a'}\n", "plain.py": b"from pkg import values\n"}
     info = read_service("service:Svc", files)
-    assert "labels" in unknown_facts(info)
+    assert "labels" in unknown_fields(info)
     if "module" in info.unknowns[0].what:
         assert re.search(r"module `[a-z.]+` is used as a value \(write `from [a-z.]+ import", info.unknowns[0].what)
 
@@ -690,7 +690,7 @@ def test_a_declared_name_replaces_the_derived_one():
 def test_an_image_is_answered_by_its_attribute():
     source = b"import bentoml, os\n@bentoml.service(image=bentoml.images.Image(os.environ['B']))\nclass Iris: ...\n"
     info = read_service("service:Iris", {"service.py": source})
-    assert [unknown.fact for unknown in info.unknowns] == ["image"]
+    assert [unknown.field for unknown in info.unknowns] == ["image"]
     require_known(override(info, Declared(image=True)))
     with pytest.raises(BentoError, match=r"declare environment \(a bento_environment\)"):
         require_known(info)
@@ -727,7 +727,7 @@ class Svc:
 def test_a_chat_route_of_an_application_needs_the_label():
     info = read_service("service:Svc", {"service.py": FASTAPI.replace(b"METHOD", b"pass")})
     assert info.services[0].mounts == ("/api",)
-    assert [(unknown.fact, unknown.line) for unknown in info.unknowns] == [("labels.openai_endpoint", 11)]
+    assert [(unknown.field, unknown.line) for unknown in info.unknowns] == [("labels.openai_endpoint", 11)]
     require_known(override(info, Declared(labels={"openai_endpoint": "/api/v1"})))
 
 
@@ -771,13 +771,13 @@ def test_other_uses_of_an_application_make_no_label(line):
 def test_a_route_that_is_not_certain_is_unknown(line):
     source = b"import fastapi, os\nP = os.environ['P']\n" + PLAIN_ROUTES.replace(b"METHOD", b"pass")
     info = read_service("service:Svc", {"service.py": source + f"\n{line}\n".encode()})
-    assert [unknown.fact for unknown in info.unknowns] == ["labels.openai_endpoint"]
+    assert [unknown.field for unknown in info.unknowns] == ["labels.openai_endpoint"]
 
 
 def test_a_route_of_a_method_depends_on_the_version_of_fastapi():
     view = b"@app.post('/v2/chat/completions')\n    def view(self): ..."
     info = read_service("service:Svc", {"service.py": FASTAPI.replace(b"METHOD", view)})
-    assert [unknown.fact for unknown in info.unknowns] == ["labels.openai_endpoint"]
+    assert [unknown.field for unknown in info.unknowns] == ["labels.openai_endpoint"]
 
 
 @pytest.mark.parametrize("keywords", ["**C", "**{'name': 'a', **C}"])
@@ -786,7 +786,7 @@ def test_a_decorator_with_unknown_keywords_needs_the_import(keywords):
         f"import bentoml, os, json\nC = json.loads(os.environ['C'])\n@bentoml.service({keywords})\nclass Svc: ...\n"
     )
     info = read_service("service:Svc", {"service.py": source.encode()})
-    assert [unknown.fact for unknown in info.unknowns] == ["service"]
+    assert [unknown.field for unknown in info.unknowns] == ["service"]
 
 
 @pytest.mark.parametrize(
@@ -802,7 +802,7 @@ def test_a_decorator_with_unknown_keywords_needs_the_import(keywords):
 def test_a_statement_that_binds_more_than_one_name_is_unknown(line):
     source = f"import bentoml\n@bentoml.service(name='a')\nclass Svc:\n    {line}\n"
     info = read_service("service:Svc", {"service.py": source.encode()})
-    assert [unknown.fact for unknown in info.unknowns] == ["service"]
+    assert [unknown.field for unknown in info.unknowns] == ["service"]
 
 
 @pytest.mark.parametrize(
@@ -818,7 +818,7 @@ def test_a_statement_that_binds_more_than_one_name_is_unknown(line):
 def test_rare_arguments_and_statements_are_unknown(arguments, body, fact):
     source = f"import bentoml\n@bentoml.service({arguments})\nclass Svc:\n    {body}\n"
     info = read_service("service:Svc", {"service.py": source.encode()})
-    assert [unknown.fact for unknown in info.unknowns] == [fact]
+    assert [unknown.field for unknown in info.unknowns] == [fact]
 
 
 def test_stored_models_keep_their_spelling():
@@ -844,7 +844,7 @@ def test_snake_case(name, bento):
 
 
 def test_loading_is_cheap():
-    """The facts load without the reader, and neither pulls in what takes long to import."""
+    """The fields load without the reader, and neither pulls in what takes long to import."""
     code = (
         "import sys; sys.path[:0] = sys.argv[1:2]; import rules_bento.service as s; "
         "early = 'rules_bento.service.reader' in sys.modules; "
@@ -859,7 +859,7 @@ def test_loading_is_cheap():
     assert run.stdout.strip() == "False []"
 
 
-def test_facts_are_frozen_and_comparable():
+def test_metadata_is_frozen_and_comparable():
     info = dynamic()
     assert replace(info, bento_name="x") != info
     assert info == dynamic()
@@ -919,7 +919,7 @@ def test_values_that_another_module_might_provide_are_unknown(files):
     source = files["service.py"] + "@bentoml.service(labels=L)\nclass Svc: ...\n"
     routes = "import vals, service\nvals.L['a'] = service.L['a'] = 'c'\n"
     files = {**files, "service.py": "import bentoml\nfrom loader import load\n" + source, "routes.py": routes}
-    assert unknown_facts(read_service("service:Svc", {name: text.encode() for name, text in files.items()}))
+    assert unknown_fields(read_service("service:Svc", {name: text.encode() for name, text in files.items()}))
 
 
 @pytest.mark.parametrize("name", ["L", "Svc2"])
@@ -927,7 +927,7 @@ def test_a_name_that_is_used_before_its_assignment_is_unknown(name):
     labels, member = ("L", "pass") if name == "L" else ("{}", "a = bentoml.depends(Svc2)")
     source = f"import bentoml\n@bentoml.service(labels={labels})\nclass Svc:\n    {member}\n"
     source += "L = {'a': 'b'}\n@bentoml.service\nclass Svc2: ...\n"
-    assert unknown_facts(read_service("service:Svc", {"service.py": source.encode()}))
+    assert unknown_fields(read_service("service:Svc", {"service.py": source.encode()}))
 
 
 def test_a_route_without_a_slash_is_rejected():
@@ -960,9 +960,9 @@ def test_constants_next_to_computed_values_are_kept():
     info = read_service("service:Svc", {"service.py": MIXED.encode()})
     assert info.services[0].config == {"workers": 2, "traffic": {"max_concurrency": 3}}
     assert (info.labels, [env.name for env in info.envs]) == ({"owner": "me"}, ["A"])
-    facts = ["labels", "envs", "image", "description"]
+    fields = ["labels", "envs", "image", "description"]
     config = {"svc": {"traffic": {"timeout": 5}}}
-    declared = override(info, Declared(config=config, in_full=facts, labels={"z": "1"}))
+    declared = override(info, Declared(config=config, in_full=fields, labels={"z": "1"}))
     require_known(declared)
     assert declared.services[0].config == {"workers": 2, "traffic": {"max_concurrency": 3, "timeout": 5}}
     assert (declared.labels, [env.name for env in declared.envs]) == ({"owner": "me"}, ["A"])
@@ -1021,7 +1021,7 @@ def test_what_bentoml_rejects_is_rejected():
 def test_code_that_may_do_anything_leaves_nothing_known(lines):
     source = f"import bentoml\n{lines}\n@bentoml.service(name='a')\nclass Svc: ...\n"
     info = read_service("service:Svc", {"service.py": source.encode()})
-    assert "service" in {unknown.fact for unknown in info.unknowns}
+    assert "service" in {unknown.field for unknown in info.unknowns}
     assert info.entry_service is None
     files = {
         "service.py": b"import bentoml, helper\n@bentoml.service(name='a')\nclass Svc: ...\n",
@@ -1038,7 +1038,7 @@ def test_a_compiled_module_next_to_the_service_is_rejected(name):
 def test_a_set_is_no_constant():
     source = b"import bentoml\nA = [1]\n@bentoml.service(workers=len({*A, *A}))\nclass Svc: ...\n"
     info = read_service("service:Svc", {"service.py": source})
-    assert [unknown.fact for unknown in info.unknowns] == ["config.workers"]
+    assert [unknown.field for unknown in info.unknowns] == ["config.workers"]
 
 
 def test_names_of_any_length_are_cut_in_messages():
@@ -1062,7 +1062,7 @@ def test_a_module_that_names_nothing_of_a_service_may_call_one_that_does(utils, 
         "utils.py": utils.encode(),
         "plain.py": plain.encode(),
     }
-    assert "labels" in unknown_facts(read_service("service:Svc", files))
+    assert "labels" in unknown_fields(read_service("service:Svc", files))
 
 
 def test_a_thousand_modules_are_not_parsed():

@@ -102,17 +102,17 @@ def test_a_few_lines_cost_little(lines):
 def test_a_number_that_no_document_holds_is_not_plain():
     source = "import bentoml\n@bentoml.service(workers=0x" + "f" * 5000 + ")\nclass Svc: ...\n"
     info = read_service("service:Svc", {"service.py": source.encode()})
-    assert [unknown.fact for unknown in info.unknowns] == ["config.workers"]
+    assert [unknown.field for unknown in info.unknowns] == ["config.workers"]
 
 
 def test_a_list_that_is_multiplied_in_place_is_known_under_no_name():
     source = b"import bentoml\nx = ['a']\ny = x\nx *= 2\n@bentoml.service(traffic={'hosts': y})\nclass Svc: ...\n"
     info = read_service("service:Svc", {"service.py": source})
-    assert [unknown.fact for unknown in info.unknowns] == ["config.traffic.hosts"]
+    assert [unknown.field for unknown in info.unknowns] == ["config.traffic.hosts"]
 
 
 def test_a_set_has_no_order_that_can_be_read():
     for text in ("list({'a', 'b'})", "[*{'a', 'b'}]"):
         source = f"import bentoml\n@bentoml.service(traffic={{'hosts': {text}}})\nclass Svc: ...\n"
         info = read_service("service:Svc", {"service.py": source.encode()})
-        assert [unknown.fact for unknown in info.unknowns] == ["config.traffic.hosts"]
+        assert [unknown.field for unknown in info.unknowns] == ["config.traffic.hosts"]

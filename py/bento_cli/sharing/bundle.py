@@ -145,7 +145,7 @@ class _BundlePart:
         self.size += len(piece)
         return bytes(piece)
 
-    def facts(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, object]:
         """Read the rest of the archive, and return the description of the archive for bundle.json."""
         while self.read():
             pass
@@ -186,16 +186,16 @@ def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_B
             continue
         part = _BundlePart(path, *_named(path, item.path), item.path, contents)
         yield part
-        rows.append(part.facts())
+        rows.append(part.to_json())
     if index is None:
         raise BentoError(f"{path}: {INDEX} is missing, so the bundle is incomplete. Transfer the bundle again.")
     listed = [
         {key: part.get(key) for key in ("tag", "file", "size", "blake3")}
         for part in (*index["models"], *index["bentos"])
     ]
-    for facts, row in zip(rows, listed, strict=False):
-        if facts != row:
-            raise BentoError(f"{path}: {facts['file']} doesn't match {INDEX}. Transfer the bundle again.")
+    for found, row in zip(rows, listed, strict=False):
+        if found != row:
+            raise BentoError(f"{path}: {found['file']} doesn't match {INDEX}. Transfer the bundle again.")
     if len(rows) != len(listed):
         problem = f"the bundle contains {len(rows)} archives, but {INDEX} lists {len(listed)}"
         raise BentoError(f"{path}: {problem}. Transfer the bundle again.")

@@ -74,15 +74,15 @@ def package(arguments: Arguments) -> None:
     Path(arguments.required("--tag")).write_text(f"{bento.tag}\n", "utf-8")
 
 
-def make_bento(arguments: Arguments, facts: dict[str, Any]) -> assemble.AssembledBento:
-    """Assemble a Bento from attributes and service metadata (`facts`). Raises BentoError if metadata is unknown."""
+def make_bento(arguments: Arguments, service_info: dict[str, Any]) -> assemble.AssembledBento:
+    """Assemble a Bento from attributes and the analyzed service. Raises BentoError if metadata is unknown."""
     attributes: dict[str, Any] = json.loads(arguments.optional("--attributes", "{}"))
-    settings = _bento_settings(arguments, attributes, facts)
+    settings = _bento_settings(arguments, attributes, service_info)
     models = [
         BundledModel(ModelDescription.loads(Path(path).read_text("utf-8")), alias)
         for path, alias in arguments.tuples("--model")
     ]
-    info = service.override(service.from_json(facts["service"]), _declared_metadata(attributes, settings))
+    info = service.override(service.from_json(service_info["service"]), _declared_metadata(attributes, settings))
     service.require_known(info, arguments.required("--target"))
     sources_path = arguments.required("--sources")
     sources = TreeManifest.from_json(Path(sources_path).read_text("utf-8"), sources_path)
@@ -115,13 +115,15 @@ def _declared_metadata(attributes: dict[str, Any], settings: BentoSettings) -> s
     )
 
 
-def _bento_settings(arguments: Arguments, attributes: dict[str, Any], facts: dict[str, Any]) -> BentoSettings:
+def _bento_settings(arguments: Arguments, attributes: dict[str, Any], service_info: dict[str, Any]) -> BentoSettings:
     from base64 import b64decode
 
     uv = arguments.optional("--uv")
     lock = arguments.optional("--locked")
     # The files that the snapshot found for options.
-    contents: dict[str, str | bytes] = {path: b64decode(content) for path, content in facts.get("files", {}).items()}
+    contents: dict[str, str | bytes] = {
+        path: b64decode(content) for path, content in service_info.get("files", {}).items()
+    }
     return BentoSettings(
         creation_time=arguments.required("--creation-time"),
         bentoml_version=arguments.required("--bentoml-version"),
@@ -129,17 +131,17 @@ def _bento_settings(arguments: Arguments, attributes: dict[str, Any], facts: dic
         options=target_options.read(
             _read_options(arguments, attributes),
             arguments.tuples("--bentofile"),
-            src_exists=facts.get("src_exists", False),
+            src_exists=service_info.get("src_exists", False),
         ),
         files=ProjectFiles(contents | dict(arguments.tuples("--file"))),  # type: ignore[arg-type]
         version=attributes.get("version", ""),
-        readme=facts["readme"],
-        loads=facts.get("loads", []),
+        readme=service_info["readme"],
+        loads=service_info.get("loads", []),
         requirements=_read_requirements(arguments),
         pins=tuple(arguments.repeated("--pin")),
         lock=assemble.LockedRequirements.loads(Path(lock).read_text("utf-8")) if lock else None,
         image=_read_image(arguments),
-        api=ApiDescription(**facts["api"]) if "api" in facts else None,
+        api=ApiDescription(**service_info["api"]) if "api" in service_info else None,
         features=tuple(attributes.get("enable_features", ())),
         spec=attributes.get("spec"),
         export_uv_lock=partial(export_uv_lock, uv=uv, python=arguments.optional("--python") or None) if uv else None,
@@ -216,7 +218,7 @@ def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iter
     """Yield differences in fields that bento.yaml omits: kinds, APIs, and docstrings. Skips unknown values."""
     from rules_bento.formats.differences import differences
 
-    unknown = {fact.partition(".")[0] for fact in (unknown["fact"] for unknown in read["unknowns"])}
+    unknown = {field.partition(".")[0] for field in (unknown["field"] for unknown in read["unknowns"])}
     yield from differences(read["kind"], imported["kind"], "kind")
     if unknown & {"service", "name", "members", "dependencies"} or len(read["services"]) != len(imported["services"]):
         return

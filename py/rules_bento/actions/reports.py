@@ -38,14 +38,14 @@ def report(arguments: Arguments) -> None:
     from rules_bento.reports import bento_report
     from rules_bento.sources.manifest import TreeManifest
 
-    facts = json.loads(read_text(arguments.required("--service-info")))
+    service_info = json.loads(read_text(arguments.required("--service-info")))
     manifest = arguments.required("--manifest")
     document: dict[str, Any] = {
         "target": arguments.required("--target"),
         "tag": read_text(arguments.required("--tag")).strip(),
         "digest": read_text(arguments.required("--digest")).strip(),
         "archive_size": Path(arguments.required("--archive")).stat().st_size,
-        "services": bento_report.services(facts["service"]),
+        "services": bento_report.services(service_info["service"]),
         "models": [
             bento_report.model(ModelDescription.loads(read_text(path)), TreeManifest.from_json(read_text(files), files))
             for path, files in arguments.tuples("--model")

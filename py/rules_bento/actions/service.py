@@ -69,11 +69,11 @@ def import_service(arguments: Arguments) -> None:
         raise BentoError("requirements: importing the service requires bentoml. Add bentoml from the package hub.")
     installed = _installed_versions(roots)
     _check_versions(installed, FIRST_BENTOML)
-    facts = json.loads(Path(arguments.required("--service-info")).read_text("utf-8"))
-    options = _read_options(arguments, facts)
+    service_info = json.loads(Path(arguments.required("--service-info")).read_text("utf-8"))
+    options = _read_options(arguments, service_info)
     if options.args:
         _check_versions(installed, _FIRST_WITH_ARGUMENTS)
-    with tempfile.TemporaryDirectory(prefix="rules_bento-facts-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="rules_bento-import-") as scratch:
         directory = Path(scratch, "bento")
         models = [(description, part) for description, part, _ in arguments.tuples("--model")]
         write_bento(directory, arguments.repeated("--part"), models, "folder")
@@ -83,7 +83,7 @@ def import_service(arguments: Arguments) -> None:
             if alias:
                 aliases[alias] = json.loads(Path(path).read_text("utf-8"))["tag"]
         subject = Subject(
-            facts["service"]["service"],
+            service_info["service"]["service"],
             directory,
             arguments=options.args,
             aliases=aliases,
@@ -93,21 +93,23 @@ def import_service(arguments: Arguments) -> None:
         )
         imported = run_import(subject, python, roots, Path(scratch, "imports"))
         for openapi, schema in arguments.tuples("--api"):
-            _check_members(facts["service"], imported.info)
+            _check_members(service_info["service"], imported.info)
             Path(openapi).write_text(imported.openapi, "utf-8")
             Path(schema).write_text(json.dumps(imported.schema, indent=2), "utf-8")
-        project = _project_files(directory / "src", facts)
+        project = _project_files(directory / "src", service_info)
         named = named_files(imported.info, options, project)
         if arguments.has("--output-packages"):
             from rules_bento.actions.snapshot import requested_packages
 
-            facts["packages"] = requested_packages(arguments, imported.info, options, project)
-    facts |= {
+            service_info["packages"] = requested_packages(arguments, imported.info, options, project)
+    service_info |= {
         "service": to_json(imported.info),
         "api": {"schema": imported.schema, "openapi": imported.openapi},
         **({"files": {path: b64encode(content).decode() for path, content in named.items()}} if named else {}),
     }
-    Path(arguments.required("--output")).write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    Path(arguments.required("--output")).write_text(
+        json.dumps(service_info, ensure_ascii=False, indent=1) + "\n", "utf-8"
+    )
 
 
 def _installed_versions(roots: Sequence[Path]) -> dict[str, str]:
@@ -145,7 +147,7 @@ def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
     """Raise BentoError if static analysis and the import determined different services or dependencies."""
     from rules_bento.service.metadata import to_json
 
-    if any(unknown["fact"].partition(".")[0] in _MEMBERS for unknown in analyzed["unknowns"]):
+    if any(unknown["field"].partition(".")[0] in _MEMBERS for unknown in analyzed["unknowns"]):
         return
     declared, found = (
         {service["name"]: [one["service"] for one in service["dependencies"]] for service in info["services"]}
@@ -158,24 +160,24 @@ def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
         )
 
 
-def _read_options(arguments: Arguments, facts: dict[str, Any]) -> BuildOptions:
+def _read_options(arguments: Arguments, service_info: dict[str, Any]) -> BuildOptions:
     from rules_bento.build_options.bentofile import read_arguments
     from rules_bento.build_options.target_options import read
 
     attributes = json.loads(arguments.optional("--options", "{}"))
     for path, name in arguments.tuples("--arg-file"):
         attributes["args"] = read_arguments(path, name) | attributes.get("args", {})
-    return read(attributes, arguments.tuples("--bentofile"), src_exists=facts.get("src_exists", False))
+    return read(attributes, arguments.tuples("--bentofile"), src_exists=service_info.get("src_exists", False))
 
 
-def _project_files(source: Path, facts: dict[str, Any]) -> ProjectFiles:
+def _project_files(source: Path, service_info: dict[str, Any]) -> ProjectFiles:
     """Return the files to which an image can refer: files in `source`, and the files in the service metadata."""
     from base64 import b64decode
 
     from rules_bento.build_options.project import ProjectFiles
 
     own: dict[str, Any] = {str(path.relative_to(source)): str(path) for path in source.rglob("*") if path.is_file()}
-    return ProjectFiles(own | {path: b64decode(content) for path, content in facts.get("files", {}).items()})
+    return ProjectFiles(own | {path: b64decode(content) for path, content in service_info.get("files", {}).items()})
 
 
 _REMEDY = """\

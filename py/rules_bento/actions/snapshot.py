@@ -200,7 +200,7 @@ def snapshot(arguments: Arguments) -> None:
     readme = next((file for file in declared if file.path == _README), None)
     named = _named_files(info, plan, declared)
     selections.check_followed(file for file in declared if file.path in named)  # patterns can have dropped them
-    facts: dict[str, Any] = {
+    service_info: dict[str, Any] = {
         "readme": _readme_text(readme) if readme else None,
         "service": services.to_json(info),
         **({"files": {path: b64encode(content).decode() for path, content in named.items()}} if named else {}),
@@ -208,12 +208,14 @@ def snapshot(arguments: Arguments) -> None:
         **({"src_exists": True} if plan.src_exists else {}),
     }
     if arguments.has("--output-packages"):
-        facts["packages"] = []
+        service_info["packages"] = []
         if plan.options is not None or info.image is not None or arguments.has("--image"):
-            facts["packages"] = requested_packages(arguments, info, plan.effective_options, _project_files(declared))
+            service_info["packages"] = requested_packages(
+                arguments, info, plan.effective_options, _project_files(declared)
+            )
     write_part(Path(arguments.required("--part")), members(packed, manifest))
     Path(arguments.required("--manifest")).write_text(manifest.to_json(), "utf-8")
-    info_text = json.dumps(facts, ensure_ascii=False, indent=1) + "\n"
+    info_text = json.dumps(service_info, ensure_ascii=False, indent=1) + "\n"
     Path(arguments.required("--service-info")).write_text(info_text, "utf-8")
     used = [path for flag in ("--bentofile", "--arg-file") for path, _ in arguments.tuples(flag)]
     used += arguments.repeated("--used")

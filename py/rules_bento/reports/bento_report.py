@@ -29,11 +29,13 @@ def packages(requirements: str) -> list[dict[str, str]]:
     return sorted(rows, key=lambda package: package["name"].lower())
 
 
-def services(facts: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the report entries for services, including APIs and mounts. `facts` is the service metadata."""
-    if facts["kind"] == "legacy":
-        apis = [_api(api) for api in facts["apis"]]
-        return [{"name": facts["bento_name"] or facts["service"], "doc": None, "apis": apis, "mounts": []}]
+def services(service_info: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the report entries for services, including APIs and mounts. `service_info` is the service metadata."""
+    if service_info["kind"] == "legacy":
+        apis = [_api(api) for api in service_info["apis"]]
+        return [
+            {"name": service_info["bento_name"] or service_info["service"], "doc": None, "apis": apis, "mounts": []}
+        ]
     return [
         {
             "name": service["name"] or service["class_name"],
@@ -41,7 +43,7 @@ def services(facts: dict[str, Any]) -> list[dict[str, Any]]:
             "apis": [_api(api) for api in service["apis"]],
             "mounts": service["mounts"],
         }
-        for service in facts["services"]
+        for service in service_info["services"]
     ]
 
 
@@ -181,9 +183,9 @@ def _service(service: dict[str, Any]) -> str:
 
 
 def _model(model: dict[str, Any]) -> str:
-    facts = [model["module"] or "a generic model", *(f"{key}: {value}" for key, value in model["labels"].items())]
+    details = [model["module"] or "a generic model", *(f"{key}: {value}" for key, value in model["labels"].items())]
     rows = [(file["path"], format_size(file["size"])) for file in model["files"]]
-    return paragraph(", ".join(facts)) + table(("Path", "Size"), rows)
+    return paragraph(", ".join(details)) + table(("Path", "Size"), rows)
 
 
 def _changes(report: dict[str, Any]) -> str:

@@ -68,9 +68,9 @@ def import_service(subject: Subject, python: Path, readable: Sequence[Path], scr
         for run in runs:
             run.end()
     if changing := next(differences(here | {"varied": []}, there | {"varied": []}), None):
-        raise BentoError(_difference(changing, here["facts"], there["varied"]).replace(str(scratch.resolve()), ""))
+        raise BentoError(_difference(changing, here["metadata"], there["varied"]).replace(str(scratch.resolve()), ""))
     try:
-        return ImportedMetadata(from_json(here["facts"]), here["schema"], here["openapi"])
+        return ImportedMetadata(from_json(here["metadata"]), here["schema"], here["openapi"])
     except (LookupError, TypeError, AttributeError, ValueError):
         raise BentoError(
             f"{subject.service}: importing the service produced an invalid result. Remove code that writes files "
@@ -158,16 +158,16 @@ class _Run:
         )
 
 
-def place_of(name: str, facts: dict[str, Any]) -> str:
+def place_of(name: str, fields: dict[str, Any]) -> str:
     """Return the `file:line` of the service that has the field `name`. For a legacy service, returns only the file."""
     index = re.match(r"services\.([0-9]+)", name)
-    services = facts["services"][int(index[1]) if index else 0 :]
-    return f"{services[0]['path']}:{services[0]['line']}" if services else str(facts["path"])
+    services = fields["services"][int(index[1]) if index else 0 :]
+    return f"{services[0]['path']}:{services[0]['line']}" if services else str(fields["path"])
 
 
-def _difference(changing: FieldDifference, facts: dict[str, Any], varied: Sequence[Sequence[str]]) -> str:
-    name = changing.field.removeprefix("facts.")
-    found = f"{place_of(name, facts)}: {name} is {changing.first}"
+def _difference(changing: FieldDifference, fields: dict[str, Any], varied: Sequence[Sequence[str]]) -> str:
+    name = changing.field.removeprefix("metadata.")
+    found = f"{place_of(name, fields)}: {name} is {changing.first}"
     if varied:
         places = "".join(f"\n  {place}" for place, _ in varied)
         cause = f"because these lines depend on a package that isn't imported:{places}\n{varied[0][1]}."

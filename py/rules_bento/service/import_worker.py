@@ -1,6 +1,6 @@
 """Imports a service with BentoML in an environment with the service's wheels, and collects the service metadata.
 
-`main` reads a JSON file from `import_runner`, and writes the result as JSON. The result contains `facts` (see
+`main` reads a JSON file from `import_runner`, and writes the result as JSON. The result contains `metadata` (see
 `metadata`), `schema`, and `openapi`. After an error, the result contains `problem` and `remedy`.
 """
 
@@ -115,8 +115,8 @@ def _described(service: Any, recorder: Recorder | None) -> dict[str, Any]:
         _reject(f"the module of {name!r} is {file or 'built in'}, which isn't among the sources")
     bento_name = Tag(to_snake_case(service.name), None).name
     info = metadata.ServiceInfo(service=name, path=path, bento_name=bento_name, entry_service=service.name, **fields)
-    facts = _plain(metadata.to_json(info), "")
-    return {"facts": facts, "schema": _plain(schema, "schema"), "openapi": yaml.dump(service.openapi_spec)}
+    fields = _plain(metadata.to_json(info), "")
+    return {"metadata": fields, "schema": _plain(schema, "schema"), "openapi": yaml.dump(service.openapi_spec)}
 
 
 def _fields(service: Any, schema: dict[str, Any], recorder: Recorder | None) -> dict[str, Any]:
@@ -206,18 +206,18 @@ def _legacy_fields(service: Any) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any, fact: str) -> Any:
-    """Convert the value of the field `fact` to JSON types. Raises RejectedError for an unsupported type."""
+def _plain(value: Any, field: str) -> Any:
+    """Convert the value of a field to JSON types. Raises RejectedError for an unsupported type."""
     if name := stand_ins.name_of(value):
         stand_ins.refuse(name)
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, (list, tuple)):
-        return [_plain(item, f"{fact}.{index}") for index, item in enumerate(value)]
+        return [_plain(item, f"{field}.{index}") for index, item in enumerate(value)]
     if isinstance(value, dict) and all(type(key) is str for key in value):
-        return {key: _plain(item, f"{fact}.{key}".lstrip(".")) for key, item in value.items()}
-    what = "a dict whose keys aren't strings" if isinstance(value, dict) else f"{value!r}, a {type(value).__name__}"
-    return _reject(f"{fact} is {what}, but must be a string, a number, a list, or a dict")
+        return {key: _plain(item, f"{field}.{key}".lstrip(".")) for key, item in value.items()}
+    what = "a dict whose keys aren't strings" if isinstance(value, dict) else f"{value!r} ({type(value).__name__})"
+    return _reject(f"{field} is {what}, but must be a string, a number, a list, or a dict")
 
 
 def _reject(problem: str) -> NoReturn:

@@ -29,7 +29,7 @@ class Unknown:
         what: the name of the value, and why it is unknown, such as "`workers` of service `Svc`: `os.environ` …".
         path: the file in src/.
         line: the 1-based line number in the file.
-        fact: the field, such as `config.traffic.timeout`, `models.x` (a model's tag), `labels`, `labels.team`, `envs`,
+        field: the field, such as `config.traffic.timeout`, `models.x` (a model's tag), `labels`, `labels.team`, `envs`,
             `envs.A`, `description`, or `image`. The field `service` represents the complete service.
         service: the name of the service.
 
@@ -38,13 +38,13 @@ class Unknown:
     what: str
     path: str
     line: int
-    fact: str
+    field: str
     service: str
 
     @property
     def kind(self) -> str:
-        """The kind of value: the first component of `fact`."""
-        return self.fact.partition(".")[0]
+        """The kind of value: the first component of `field`."""
+        return self.field.partition(".")[0]
 
 
 @dataclass(frozen=True)

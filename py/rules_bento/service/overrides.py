@@ -106,7 +106,7 @@ def override(info: ServiceInfo, declared: Declared) -> ServiceInfo:
         info = replace(info, bento_name=declared.bento_name)
     info = _with_models(_with_config(info, declared), declared)
     unknowns = tuple(unknown for unknown in info.unknowns if not _answered(unknown, declared))
-    stated = {f"envs.{name}" for name in declared.envs} & {unknown.fact for unknown in info.unknowns}
+    stated = {f"envs.{name}" for name in declared.envs} & {unknown.field for unknown in info.unknowns}
     configuration.check(info)
     return replace(info, unknowns=unknowns, envs=tuple(env for env in info.envs if f"envs.{env.name}" not in stated))
 
@@ -114,16 +114,16 @@ def override(info: ServiceInfo, declared: Declared) -> ServiceInfo:
 def _require_agreement(info: ServiceInfo, declared: Declared) -> None:
     """Raise BentoError if completely declared labels or environment variables contradict constants in the source."""
     envs = {env.name: env.value for env in info.envs if env.value is not None}
-    unknown = {each.fact for each in info.unknowns} & {*declared.in_full}
-    for fact, known, stated in (("envs", envs, declared.envs), ("labels", {**info.labels}, declared.labels)):
-        for key, value in stated.items() if fact in unknown and isinstance(stated, dict) else ():
+    unknown = {each.field for each in info.unknowns} & {*declared.in_full}
+    for name, known, stated in (("envs", envs, declared.envs), ("labels", {**info.labels}, declared.labels)):
+        for key, value in stated.items() if name in unknown and isinstance(stated, dict) else ():
             if (own := known.get(key, value)) != value:
-                raise BentoError(f"{fact}: `{key}`: got {value!r}, but the source specifies {own!r}. Remove the value.")
+                raise BentoError(f"{name}: `{key}`: got {value!r}, but the source specifies {own!r}. Remove the value.")
 
 
 def _answered(unknown: Unknown, declared: Declared) -> bool:
     """Return whether a declaration specifies the value of `unknown`."""
-    key = unknown.fact.partition(".")[2]
+    key = unknown.field.partition(".")[2]
     match unknown.kind:
         case "config":
             return _has(declared.config.get(unknown.service, {}), key)
@@ -145,7 +145,7 @@ def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
         if name not in services:
             raise BentoError(f"{attribute}: no service is named `{name}`. Valid names: {listed(services)}.")
         place = f"{attribute} of `{name}`"
-        unknown = {one.fact for one in info.unknowns if one.service == name}
+        unknown = {one.field for one in info.unknowns if one.service == name}
         merged = _merged(services[name].config, stated, "config", unknown, place)
         traffic = merged.get("traffic")
         if isinstance(traffic, dict) and any(api.is_task for api in services[name].apis):
@@ -155,12 +155,12 @@ def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
 
 
 def _merged(
-    read: Mapping[str, Json], stated: Mapping[str, Json], fact: str, unknown: Collection[str], place: str
+    read: Mapping[str, Json], stated: Mapping[str, Json], field: str, unknown: Collection[str], place: str
 ) -> dict[str, Json]:
     """Add the declared values `stated` to the configuration `read`. Raises BentoError for an invalid declaration."""
     merged = dict(read)
     for key, value in stated.items():
-        path, known = f"{fact}.{key}", merged.get(key)
+        path, known = f"{field}.{key}", merged.get(key)
         if isinstance(known, dict) and isinstance(value, dict):
             merged[key] = _merged(known, value, path, unknown, place)
         elif key in merged and known != value:
@@ -187,7 +187,7 @@ def _has(stated: Mapping[str, Json], path: str) -> bool:
 
 def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     """Set the declared tags on models whose tags are unknown. Raises BentoError for a tag of another model."""
-    unknown = [f"{one.service}.{one.fact.partition('.')[2]}" for one in info.unknowns if one.kind == "models"]
+    unknown = [f"{one.service}.{one.field.partition('.')[2]}" for one in info.unknowns if one.kind == "models"]
     foreign = [name for name in declared.service_models if name not in unknown]
     if foreign:
         attribute = statement("service_models", declared.words)
@@ -211,8 +211,8 @@ def listed(names: Iterable[str | None]) -> str:
 
 def way(unknown: Unknown, words: Words) -> str:
     """Return how to declare an unknown value with attributes or flags, or "" if the value can't be declared."""
-    _, dot, key = unknown.fact.partition(".")
-    names = (unknown.fact, unknown.kind + dot, unknown.kind)
+    _, dot, key = unknown.field.partition(".")
+    names = (unknown.field, unknown.kind + dot, unknown.kind)
     remedy = next((_REMEDIES[name] for name in names if name in _REMEDIES), ("", ""))
     return remedy[words == "flags"].format(key=key, service=unknown.service, top=key.partition(".")[0])
 

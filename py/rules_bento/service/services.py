@@ -144,10 +144,10 @@ class ServiceReader:
             unknowns=tuple(self.unknowns),
         )
 
-    def _note(self, declared: Declaration, fact: str, error: NotConstantError) -> None:
-        """Record that the field `fact` of a service isn't a constant in the source."""
-        what = f"`{fact}` of service `{declared.name}`: {error.why}"
-        self.unknowns.append(metadata.Unknown(what, error.path, error.line, fact, declared.name))
+    def _note(self, declared: Declaration, field: str, error: NotConstantError) -> None:
+        """Record that the field `field` of a service isn't a constant in the source."""
+        what = f"`{field}` of service `{declared.name}`: {error.why}"
+        self.unknowns.append(metadata.Unknown(what, error.path, error.line, field, declared.name))
 
     def _service(self, declared: Declaration) -> metadata.Service:
         node = declared.node
@@ -318,16 +318,16 @@ class ServiceReader:
             given["workers"] = declared.error(None, why)
         return self._entries(declared, given, "config")
 
-    def _entries(self, declared: Declaration, values: dict[str, Any], fact: str) -> dict[str, metadata.Json]:
-        """Return a dict's constant entries. Records the path of each unknown entry. Each path begins with `fact`."""
+    def _entries(self, declared: Declaration, values: dict[str, Any], field: str) -> dict[str, metadata.Json]:
+        """Return a dict's constant entries. Records the path of each unknown entry. Each path begins with `field`."""
         result: dict[str, metadata.Json] = {}
         for key, value in values.items():
             error = None if isinstance(value, dict) else first_unknown(value)
             if error:
-                self._note(declared, fact if key == REST else f"{fact}.{key}", error)
+                self._note(declared, field if key == REST else f"{field}.{key}", error)
             else:
                 nested = isinstance(value, dict)
-                result[key] = self._entries(declared, value, f"{fact}.{key}") if nested else value
+                result[key] = self._entries(declared, value, f"{field}.{key}") if nested else value
         return result
 
     # Labels, envs, and the image of the entry service

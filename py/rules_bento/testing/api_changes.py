@@ -41,7 +41,7 @@ def changes(old: Schema, new: Schema) -> list[Change]:
 def _routes(schema: Schema) -> dict[str, Schema]:
     routes = {route["route"]: route for route in schema.get("routes", [])}
     paths = schema.get("paths", {})
-    mounted = {path: {"route": path} for path, facts in paths.items() if facts.get("mounted")}
+    mounted = {path: {"route": path} for path, item in paths.items() if item.get("mounted")}
     return mounted | routes
 
 

@@ -71,7 +71,7 @@ def run_import(options: Namespace, store: Store, kind: Kind) -> int:
             show.out(str(imported.entry.path) if options.output == "path" else _describe(imported))
         if options.output == "text" and kind is BENTO:
             show.next_steps(f"serve {imported.entry.tag}")
-        results.append(_facts(imported))
+        results.append(_fields(imported))
     show.data(results if len(results) > 1 else results[0], options.output)
     return status.OK
 
@@ -98,7 +98,7 @@ def _describe(imported: Imported) -> str:
     return f"Imported {name}{models and f' with {models}'}{show.already_present(imported.known)}."
 
 
-def _facts(imported: Imported) -> dict[str, Any]:
+def _fields(imported: Imported) -> dict[str, Any]:
     return {
         "tag": str(imported.entry.tag),
         "path": str(imported.entry.path),
@@ -158,12 +158,12 @@ def run_export(options: Namespace, store: Store, kind: Kind) -> int:
     elif options.output == "text":
         with_models = f" with {', '.join(map(str, exported.models))}" if exported.models else ""
         show.out(f"Exported {kind.noun} {exported.entry.tag}{with_models} to {show.plain(str(path))}.")
-    facts = {
+    fields = {
         "tag": str(exported.entry.tag),
         "path": str(path.absolute() if isinstance(path, Path) else path),
         "models": list(map(str, exported.models)),
     }
-    show.data(facts, options.output)
+    show.data(fields, options.output)
     return status.OK
 
 
@@ -250,8 +250,8 @@ def run_unbundle(options: Namespace, store: Store, kind: Kind) -> int:
     for imported in unbundled.imported:
         for note in imported.notes:
             show.note(note)
-    facts = {"imported": [_facts(imported) for imported in unbundled.imported], "known": list(unbundled.known)}
-    if not show.data(facts, options.output):
+    fields = {"imported": [_fields(imported) for imported in unbundled.imported], "known": list(unbundled.known)}
+    if not show.data(fields, options.output):
         for imported in unbundled.imported:
             show.out(_describe(imported))
         for tag in unbundled.known:

@@ -63,8 +63,8 @@ def run_login(options: Namespace, store: Store, kind: Kind) -> int:
     replaced = contexts.save(make(context.name, context.endpoint, context.api_token, str(email) if email else None))
     if replaced:
         show.note(f"Replaced the existing context {context.name}.")
-    facts = {"name": context.name, "endpoint": context.endpoint, "email": email, "organization": organization["name"]}
-    if not show.data(facts, options.output):
+    fields = {"name": context.name, "endpoint": context.endpoint, "email": email, "organization": organization["name"]}
+    if not show.data(fields, options.output):
         account = f"{email or user.get('name')} of {organization['name']}"
         show.out(f"Logged in to {context.endpoint} as {show.plain(account)} (context {show.plain(context.name)}).")
         show.next_steps("push TAG", "pull TAG")

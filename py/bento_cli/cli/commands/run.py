@@ -144,10 +144,10 @@ def run_containerize(options: Namespace, store: Store, kind: Kind) -> int:
         check=not options.no_verify,
         signing=arguments.signing(options),
     )
-    facts: dict[str, Any] = {"tag": str(entry.tag), "backend": backend.name, "images": list(result.names)}
+    fields: dict[str, Any] = {"tag": str(entry.tag), "backend": backend.name, "images": list(result.names)}
     if result.digest:
-        facts |= {"digest": result.digest, "base": result.base, "sent": result.sent}
-    if not show.data(facts, options.shown):
+        fields |= {"digest": result.digest, "base": result.base, "sent": result.sent}
+    if not show.data(fields, options.shown):
         show.out(f"Built {', '.join(map(show.plain, result.names))} from Bento {entry.tag} with {backend.name}.")
         if result.digest:
             show.out(f"Digest: {result.digest} (base {result.base}).")

@@ -90,11 +90,11 @@ def _push(options: Namespace, store: Store, entry: Entry) -> None:
         results = push(
             store.home, entry, targets, *connection, check=check, jobs=jobs, signing=signing, for_kserve=form
         )
-    facts = [
+    fields = [
         {"tag": str(entry.tag), "reference": "", "tags": list(result.tags), **_push_data(result.pushed)}
         for result in results
     ]
-    if show.data(facts, options.output):
+    if show.data(fields, options.output):
         return
     for result in results:
         pushed = result.pushed
@@ -121,14 +121,14 @@ def _push_to_cloud(options: Namespace, store: Store, entry: Entry) -> None:
     for note in (note for each in everything for note in each.notes):
         show.note(note)
     size = sum(each.size for each in everything)
-    facts = {
+    fields = {
         "tag": str(entry.tag),
         "endpoint": endpoint,
         "sent": result.main.sent,
         "models": [{"tag": str(model.tag), "sent": model.sent} for model in result.models],
         "size": size,
     }
-    if show.data(facts, options.output):
+    if show.data(fields, options.output):
         return
     name = f"{entry.kind.noun} {entry.tag}"
     models = ", ".join(str(model.tag) for model in result.models if model.sent)
@@ -191,7 +191,7 @@ def run_pull(options: Namespace, store: Store, kind: Kind) -> int:
                 show.next_steps(f"serve {entry.tag}")
         else:
             show.out(f"{name} is already in the store{models and f'; pulled {models}'}.")
-    facts = {
+    fields = {
         "tag": str(entry.tag),
         "path": str(entry.path),
         "origin": origin,
@@ -199,7 +199,7 @@ def run_pull(options: Namespace, store: Store, kind: Kind) -> int:
         "models": [str(model.tag) for model in pulled.models],
         "known_models": [str(tag) for tag in pulled.known],
     }
-    show.data(facts, options.output)
+    show.data(fields, options.output)
     return status.OK
 
 

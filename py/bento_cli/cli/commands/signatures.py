@@ -178,14 +178,14 @@ def run_verify(options: Namespace, store: Store, kind: Kind) -> int:
         entries = [entry for tag in tags for entry in _with_models(tag, store, kind)]
         verified = store.verify(*entries, progress=progress) if entries or not archives else Verified(0, 0, (), (), ())
         verified = _with_archives(verified, archives) if archives else verified
-    facts = {
+    fields = {
         "entries": verified.entries,
         "files": verified.files,
         "damages": [_finding(finding) for finding in verified.damages],
         "changes": [_finding(finding) for finding in verified.changes],
         "unknown": list(verified.unknown),
     }
-    if not show.data(facts, options.output):
+    if not show.data(fields, options.output):
         _print_verified(verified)
     return status.FOUND if verified.damages or (options.strict and verified.unknown) else status.OK
 

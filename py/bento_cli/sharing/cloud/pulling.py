@@ -148,8 +148,8 @@ def _name(place: CloudPaths) -> str:
     return f"cloud-{_digest(place.version)}"
 
 
-def _digest(*facts: object) -> str:
-    return hashlib.sha256("\0".join(map(str, facts)).encode()).hexdigest()
+def _digest(*values: object) -> str:
+    return hashlib.sha256("\0".join(map(str, values)).encode()).hexdigest()
 
 
 class _Fetching:

@@ -118,7 +118,7 @@ def packed(described: EntryArtifact) -> Iterator[Pushable]:
 
 
 def _bento(described: EntryArtifact, directory: Path) -> Pushable:
-    entry, facts = described.entry, described.bento
+    entry, bento = described.entry, described.bento
     members = [member for member in _members(entry.path) if not member.path.startswith(_MODELS)]
     own = [member for member in members if not member.path.startswith(_SOURCES)]
     own.sort(
@@ -126,8 +126,8 @@ def _bento(described: EntryArtifact, directory: Path) -> Pushable:
     )  # first, so that a reader of the stream can recognize the entry
     sources = [member for member in members if member.path.startswith(_SOURCES)]
     parts = [_part(own, directory / "metadata"), _part(sources, directory / "sources")]
-    models = zip(described.models, facts.models, strict=True)
-    return artifact.pack_described(facts, parts, [_model_part(*model, directory) for model in models])
+    models = zip(described.models, bento.models, strict=True)
+    return artifact.pack_described(bento, parts, [_model_part(*model, directory) for model in models])
 
 
 def _model(described: EntryArtifact, directory: Path) -> Pushable:

@@ -1,4 +1,4 @@
-"""Facts of a service with their origins: read, stated, or refused by line with a way out, which is taken here."""
+"""Metadata of a service with its origins: read, declared, or rejected by line with a remedy, which the tests apply."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def document(made) -> dict:
     return yaml.safe_load(made.bento.files["bento.yaml"])
 
 
-def declared(**facts) -> ExtraOptions:
-    return ExtraOptions(overrides=Declared(**facts))
+def declared(**fields) -> ExtraOptions:
+    return ExtraOptions(overrides=Declared(**fields))
 
 
 def refusal(directory: Path, **options) -> str:
