@@ -17,7 +17,7 @@ _FILEPATH = "org.cncf.model.filepath"
 
 
 class ModelLayer(NamedTuple):
-    """The layer of a model. It contains no links, because tools that unpack artifacts reject links."""
+    """A layer with a model's files. The layer contains no links, because tools that unpack artifacts reject links."""
 
     layer: Layer
     directory: str  # of the model's files in the layer

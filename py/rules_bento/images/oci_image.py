@@ -21,7 +21,7 @@ MAX_LAYERS = 127
 
 
 class Layer(NamedTuple):
-    """A layer of an image. Sizes are in bytes."""
+    """A layer of an image. `prefetched` is the number of files that are fetched before a container starts."""
 
     media_type: str
     digest: str  # sha256:<hex> of the blob

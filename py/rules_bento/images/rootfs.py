@@ -1,7 +1,7 @@
 """Unpacks the file system of an image into a directory, so that programs can run in it.
 
-Files outside of the directory are never written or removed. Any member can replace a directory with a link. Therefore,
-the links in each path are resolved again, name by name. Owners, devices, and pipes are ignored.
+Files outside of the directory are never written or removed. Because any member can replace a directory with a link, the
+links in a path are resolved again for each member, name by name. Owners, devices, and pipes are ignored.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def create_directory(root: Path, name: str) -> Path:
 
 
 def _resolve(root: Path, name: str) -> tuple[Path, int]:
-    """Create a directory as in `create_directory`. Returns the resolved path, and the number of resolved components."""
+    """Create a directory like `create_directory`. Also returns the number of names in the path and in link targets."""
     at, waiting, links, names = root, name.split("/")[::-1], 0, 0
     while waiting:
         part = waiting.pop()
@@ -93,7 +93,7 @@ def _resolve(root: Path, name: str) -> tuple[Path, int]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a directory with its contents, or a link without its target."""
+    """Remove a file, a directory with its contents, or a link. Doesn't follow links."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -69,7 +69,7 @@ class ChunkedBlob(toc_layer.TocBlob):
         entry[_CRC] = self._crc64(data, entry.get(_CRC, 0))
 
     def end(self) -> Iterator[bytes]:
-        """Yield the end of the tar, the table of contents, the tar-split, and the offsets of table and tar-split."""
+        """Yield the end of the tar, the table, the tar-split, and the offsets of the table and the tar-split."""
         split = _take_tar_split(self.entries)
         packed_split = zstd.table(split)
         fields = {

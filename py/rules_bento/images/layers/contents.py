@@ -37,10 +37,10 @@ def read_files(
     found: Callable[[str, bytes], bool],
     kept: Callable[[str], bool] = lambda _path: False,
 ) -> dict[str, bytes]:
-    """Return a dict that maps the paths of the selected files in an image to their contents.
+    """Return the contents of the selected files in an image, by path.
 
-    For files that `kept` selects, returns the complete contents. For other files that `found` selects, returns only the
-    first `HEAD` bytes.
+    `kept` selects files by path, and `found` selects files by path and first bytes. If `kept` selects a file, the
+    contents are complete. Otherwise, the contents are only the first `HEAD` bytes.
     """
     files: dict[str, bytes] = {}
     for blob, media_type in layers:

@@ -120,7 +120,7 @@ def _encode_runs(runs: Runs) -> str:
 
 
 def _lengths(symbols: Sequence[str]) -> list[str]:
-    """Return the bits for each match length: the code for a range of lengths, then the position in the range."""
+    """Return the bits for each match length: the Huffman code of the length range, then the extra bits (3.2.5)."""
     codes = [""] * MIN_MATCH
     for number, symbol in enumerate(symbols[: _LENGTHS - 1]):
         extra = max(0, (number - 4) // 4)
@@ -172,11 +172,11 @@ def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -
 
 
 def joinable(stream: bytes) -> Iterator[bytes]:
-    """Yield two versions of a deflate stream with one block, to which another stream can be appended.
+    """Yield two candidates for a copy of `stream` that can be followed by another stream.
 
-    Only one version is correct: the caller must inflate the versions to determine the correct version. In both
-    versions, the block isn't marked as the last block, and an empty stored block follows. One version has another byte
-    for the header of the empty block. If `stream` has several blocks, yields nothing.
+    Only one candidate is correct. To find the correct candidate, the caller must inflate the candidates. In both
+    candidates, the block isn't marked as the last block, and an empty stored block follows. One candidate has an
+    additional byte for the header of the empty block. Yields nothing unless `stream` has exactly one block.
     """
     if stream and stream[0] & 1:
         first, rest = bytes((stream[0] ^ 1,)), stream[1:]

@@ -1,9 +1,9 @@
 """Splits deflate streams at block boundaries into chunks, each with a stream that can be inflated separately.
 
-A block (RFC 1951, 3.2.3) can begin at any bit. Its position is known only after the previous block is inflated. `_Walk`
+A block (RFC 1951, 3.2.3) can begin at any bit. The position is known only after the previous block is inflated. `_Walk`
 marks each block as the last block, so that inflating stops in the last byte of the block. `_Walk` then tests at which
-bits of this byte the next block can begin. If the test has no clear result, the remaining contents are split without
-streams. Callers verify the contents, because an incorrect start produces incorrect contents.
+bits of this byte the next block can begin. If the test has no clear result, the remaining chunks contain only the
+inflated contents, and no stream. Callers verify the contents, because an incorrect start produces incorrect contents.
 
 A block can refer to the 32 KiB of contents before the block. If a chunk begins within a stream, the blocks with the
 first 32 KiB of the chunk are compressed again, and the other blocks are copied. Empty blocks precede the copied blocks,
@@ -43,8 +43,8 @@ def cut(
 ) -> Iterator[Chunk]:
     """Inflate a deflate stream, and split its contents into chunks of at most `size` bytes.
 
-    If the rest of the stream can't be split at blocks, calls `inflated` with the rest and a decompressor. In this case,
-    the field `packed` of the remaining chunks is empty.
+    If the rest of the stream can't be split at block boundaries, calls `inflated` with the rest and a decompressor. In
+    this case, the field `packed` of the remaining chunks is empty.
     """
     walk = _Walk(pieces, size)
     try:
@@ -72,9 +72,10 @@ class _Walk:
         self._at = 0  # bit of the stream
 
     def cut(self, copied: tuple[int, int] | None) -> Chunk:
-        """Return the next chunk. Copies the blocks from `copied` on, and compresses the blocks before `copied` again.
+        """Return the next chunk. Compresses the first blocks of the chunk again, and copies the other blocks.
 
-        `copied` is an offset, as `at` and `held`. If `copied` is None, copies the blocks after the first 32 KiB.
+        `copied` contains the offsets of the first copied block in `_stream` (in bits) and of its contents in `_data`.
+        If `copied` is None, copies the blocks after the first 32 KiB.
         """
         at, held, count = self._at, 0, 0
         while True:
@@ -106,7 +107,7 @@ class _Walk:
         return blocks
 
     def rest(self) -> tuple[Iterator[bytes], Any]:
-        """Return the rest of the stream, from the next chunk on, and a decompressor for the rest."""
+        """Return the stream that begins with the next chunk, and a decompressor for this stream."""
         begin = moved(self._at, self._stream[0]) if self._stream else b""
         return chain((begin + self._stream[1:],), self._pieces), _inflater(self._before)
 
@@ -165,7 +166,7 @@ class _Walk:
         return length, end * 8 if is_whole else self._begin(end, held + length)
 
     def _begin(self, end: int, held: int) -> int:
-        """Return the bit offset of the next block. The previous block ends in the byte before the byte offset `end`."""
+        """Return the next block's bit offset. The previous block ends at byte `end`, and its contents at `held`."""
         self._fill(end + _BEGIN)
         value = int.from_bytes(self._stream[end - 1 : end + _BEGIN], "little")
         fixed = [bit for bit in range(1, 9) if value >> bit >> 1 & 3 == _FIXED]
@@ -176,10 +177,10 @@ class _Walk:
         raise _UnknownError
 
     def _likely(self, value: int, byte: int) -> list[int]:
-        """Return the bits of `value` at which a stored or dynamic block might begin.
+        """Return the bit positions in `value` at which a stored or dynamic block might begin.
 
-        `value` contains the bytes of the stream from `byte` on. If a stored block has the same contents for several
-        bits, returns only the last of these bits.
+        `value` contains the next bytes of the stream, beginning with byte `byte`. If a stored block would have the same
+        contents at several positions, returns only the last position.
         """
         bits: dict[int, int] = {}
         for bit in range(1, 9):
@@ -198,7 +199,7 @@ class _Walk:
         return list(bits.values())
 
     def _opens(self, byte: int, bit: int, held: int, sample: int) -> bool:
-        """Return whether `sample` bytes of the stream, from bit `bit` of byte `byte` on, can be inflated as a block."""
+        """Return whether a block might begin at bit `bit` of byte `byte`: the next `sample` bytes can be inflated."""
         byte, bit = byte + bit // 8, bit % 8
         self._fill(byte + sample)
         packed = moved(bit, self._stream[byte]) + self._stream[byte + 1 : byte + sample]
@@ -233,7 +234,7 @@ def may_begin(value: int, padding: int) -> bool:
 
 
 def moved(bit: int, byte: int) -> bytes:
-    """Return a replacement for `byte` if a stream begins at its bit `bit`: empty blocks, then the rest of `byte`."""
+    """Return `byte`, in which a stream begins at bit `bit`, but with empty blocks instead of the bits before `bit`."""
     value, width = _EMPTY_DYNAMIC if bit & 1 else (0, 0)
     while width % 8 != bit:
         value |= _EMPTY_FIXED[0] << width

@@ -43,7 +43,7 @@ class EstargzBlob(toc_layer.TocBlob):
         self._reserved = _RESERVED
 
     def compress(self, member: TocMember) -> bytes:
-        """Compress contents and the next tar records to one gzip member, or to two if they can't share a stream."""
+        """Compress `member` to one gzip member, or to two if the contents and the records can't share a stream."""
         kind, data, packed, _, following, _ = member
         records = b"".join(following)
         if data and kind == gzip.RAW:
@@ -54,7 +54,7 @@ class EstargzBlob(toc_layer.TocBlob):
         return b"".join(gzip.reuse(pieces))
 
     def add_header(self, entry: TocEntry, header: bytes) -> None:
-        """Add nothing to the entry. Raises BentoError if eStargz reserves the member's name."""
+        """Leave the entry unchanged. Raises BentoError if eStargz reserves the member's name."""
         if entry["name"] in self._reserved:
             raise BentoError(f"{entry['name']}: eStargz reserves this name. Rename the file.")
 

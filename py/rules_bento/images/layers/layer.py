@@ -214,7 +214,7 @@ def _write_part(out: Path, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob 
 def _tar_blob(
     pieces: Iterable[Piece], compression: Compression, tar: Sum | None, threads: int | None, *, storing: bool = False
 ) -> Blob:
-    """Return a compressed tar, and a TocBlob if `compression` is in `LAZY`. If `tar` is None, returns a layer part."""
+    """Return compressed data (a layer part if `tar` is None), and a TocBlob (None if `compression` isn't in `LAZY`)."""
     if compression in LAZY:
         toc_blob = open_toc_blob(compression, tar.add if tar else _ignore, storing=storing)
         return toc_blob.members(_tar(pieces), threads), toc_blob
@@ -231,7 +231,7 @@ def _wheel_blob(
     threads: int | None,
     watch: Watch | None,
 ) -> Blob:
-    """Return a wheel's compressed tar, and a TocBlob for a compression in `LAZY`. If `tar` is None, returns a part."""
+    """Return the same pair as `_tar_blob`, for the files of a wheel and the directories that aren't in `known`."""
     carry = reuses_deflate(compression)
     if compression in LAZY:
         from rules_bento.images.layers import toc_layer
@@ -277,7 +277,7 @@ def raw_piece(data: bytes) -> Piece:
 
 
 def encoder(compression: Compression, threads: int | None, *, storing: bool = False) -> Encoder:
-    """Return a function that compresses tar pieces. If `storing` is true, zstd doesn't compress incompressible data."""
+    """Return a function that compresses tar pieces. If `storing` is true, zstd writes incompressible data unchanged."""
     if compression == "none":
         return _tar
     if compression == "gzip":
@@ -315,11 +315,11 @@ class WheelPlan(NamedTuple):
 
 
 class WheelMember(NamedTuple):
-    """The directories to write next, and a file of a wheel to write after them. `file` is None if no file follows."""
+    """The directories to write next, and the wheel's file after the directories (None if no file follows)."""
 
     directories: list[str]
     file: Installed | None
-    raw_piece: Iterable[Chunk]
+    chunks: Iterable[Chunk]
 
 
 def wheel_members(
@@ -328,7 +328,7 @@ def wheel_members(
     """Yield a wheel's files, and the directories that aren't in `known`.
 
     If `watch` is set, passes each file's chunks to `watch`, which must yield the chunks unchanged.
-    `carry` and `cut` are the parameters `join` and `cut` of `Wheel.chunks`.
+    `carry` and `cut` are passed to `Wheel.chunks` as `join` and `cut`.
     """
     wheel, directories, files = plan
     members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry, cut=cut)

@@ -74,7 +74,7 @@ def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, com
     toc_blob = layer.open_toc_blob(compression, tar.add) if compression in layer.LAZY else None
 
     def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Compress the pieces of a tar that aren't copied from a part."""
+        """Compress the tar pieces that aren't copied from a part."""
         if toc_blob:
             return toc_blob.members(pieces, 1)
         encode = layer.encoder(compression, 1)

@@ -1,12 +1,12 @@
 """Writes eStargz layers that begin with the files read at startup, so that one request fetches all of these files.
 
 Such a layer is created from the ordinary layer, which is built once for all images. The gzip members of the ordinary
-layer are copied. The last gzip member of a file also contains the tar headers that follow the file. If other headers
+layer are copied. The last gzip member of a file can also contain the tar headers that follow the file. If other headers
 follow the file in the new layer, this gzip member is compressed again.
 
 Both the prioritized files and the other files keep their order. Directories precede their contents. A file with several
-chunks isn't moved, because startup reads only some pages of a large library. The machine fetches such chunks when a
-program reads them.
+chunks isn't moved. Usually, such a file is a large library, and a program reads only parts of the library at startup.
+The machine fetches a chunk when a program reads the chunk.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class _EstargzReader:
         return packed, b"".join(data for data, _ in self._pieces(packed))
 
     def last_chunk(self, place: _Range, records: bytes) -> tuple[bytes, bytes]:
-        """Return the gzip members for a file's last chunk followed by `records`, and return the uncompressed chunk."""
+        """Return gzip members with a file's last chunk, followed by `records`. Also returns the uncompressed chunk."""
         packed = self._read(place.begin, place.end)
         pieces = list(self._pieces(packed))
         whole = b"".join(data for data, _ in pieces)

@@ -3,7 +3,8 @@
 The contents of each file begin a new gzip member or zstd frame. A large file has a member or a frame for each `CHUNK`
 bytes. The table of contents lists the offsets and digests, and the manifest contains the digest of the table.
 
-The table is built in the same pass that writes the blob. Entries of members copied from another blob get new offsets.
+The table is built in the same pass that writes the blob. If members are copied from another blob, their entries
+in the table get new offsets.
 """
 
 from __future__ import annotations
@@ -191,7 +192,7 @@ class _RecordingTarReader(tarread.PieceReader):
         return piece
 
     def files(self) -> Iterator[TarFile]:
-        """Yield the members, then the remaining records. Read a member's contents before requesting the next member."""
+        """Yield the members, then the remaining records. Each member's contents must be read before the next member."""
         padding = 0
         for member, contents in tarread.members(self, ("hard link",)):
             records = self._take_records()

@@ -32,7 +32,7 @@ _BLOCK = 128 << 10
 
 
 def stored(data: bytes) -> bytes:
-    """Return `data` as a frame of raw blocks. `data` can have at most 8 MiB, the window that all decoders support."""
+    """Return `data` as a frame of raw blocks. The limit is 8 MiB, because all decoders support windows of this size."""
     view = memoryview(data)
     pieces: list[bytes | memoryview] = [struct.pack("<LBL", _MAGIC, _SINGLE_SEGMENT_OF_4_BYTES, len(data))]
     for start in range(0, len(data), _BLOCK) or (0,):

@@ -214,7 +214,7 @@ class _Scan:
 
 
 def _block_begin(data: bytes, places: Iterable[int], window: bytes, known: bytes) -> int:
-    """Return the bit offset in `data` of a block that inflates to `known`, or 0. Searches only the bytes `places`."""
+    """Return the bit offset of a block that inflates to `known`, or 0 if no block begins in the bytes at `places`."""
     for at in places:
         value = int.from_bytes(data[at : at + _BEGIN], "little")
         for bit in range(8):

@@ -53,7 +53,7 @@ class Elf(NamedTuple):
 def read_elf(data: bytes | mmap.mmap, fetch: Fetch | None = None) -> Elf | None:
     """Return a file's linking information, or None if the file isn't a dynamically linked 64-bit ELF file.
 
-    Calls `fetch` with each range of bytes before it reads the range.
+    Before reading a range of bytes, calls `fetch` with the range.
     """
     fetch = fetch or (lambda _begin, _end: None)
     fetch(0, _HEADER.size)
@@ -167,7 +167,7 @@ class SparseFile:
     """Context manager that maps a sparse copy of a file into memory. `fetch` and `tee` add ranges to the copy."""
 
     def __init__(self, file: BinaryIO, size: int, read: Callable[[], Iterator[Chunk]]) -> None:
-        """Resize `file`, an empty file, to `size` bytes. Each call of `read` must yield the complete contents."""
+        """Resize the empty file `file` to `size` bytes. Each call to `read` must yield the complete contents."""
         self._size = size
         self._read = read
         self._chunks: Iterator[Chunk] | None = None

@@ -92,7 +92,7 @@ def _own(wheel: Wheel, exclude: Exclude, paths: Iterable[str]) -> Patterns:
 
 
 def _nearest(pattern: str, paths: Iterable[str]) -> str:
-    """Return the file, directory, or suffix most similar to `pattern`, or an empty string."""
+    """Return the file, directory, or suffix most similar to `pattern`, or an empty string if none is similar."""
     plain = pattern.removeprefix("!").strip("/").removesuffix("/**").removeprefix("**/")
     names = {*paths, *directories_above(paths)}
     if "/" not in plain:

@@ -75,7 +75,7 @@ class Installed(NamedTuple):
 
     @property
     def digest(self) -> tuple[str, bytes]:
-        """The hash algorithm of the contents, and the digest."""
+        """The hash algorithm, and the digest of the contents."""
         import hashlib
 
         if self.member:

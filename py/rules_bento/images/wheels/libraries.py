@@ -32,7 +32,7 @@ class Linked(NamedTuple):
 
 
 class Libraries(NamedTuple):
-    """The wheel properties that image checks use."""
+    """The properties of a wheel that the checks of an image use."""
 
     wheel: str  # the file name
     distribution: str
@@ -87,7 +87,7 @@ class Libraries(NamedTuple):
         return {path.rpartition("/")[2] for path, _ in self.linked} | {elf.soname for _, elf in self.linked} - {""}
 
     def without(self, sources: Callable[[], Iterable[bytes]]) -> frozenset[str]:
-        """Return paths of files that need libraries of other packages, but that importing `sources` doesn't require."""
+        """Return the paths of files that need other packages' libraries, but aren't loaded by importing the package."""
         own = self.names()
         asking = [
             linked
@@ -165,7 +165,7 @@ def words(source: bytes) -> Iterator[bytes]:
 
 
 def code(size: int, read: Callable[[], Iterator[Chunk]]) -> tuple[str, Elf | None]:
-    """Return a file's machine type, and the result of `read_elf`. Each call of `read` must yield the complete file."""
+    """Return a file's machine type ("" if unknown), and its linking information (None if `read_elf` finds none)."""
     import tempfile
 
     from rules_bento.images.wheels.elf import SparseFile

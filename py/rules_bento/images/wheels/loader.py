@@ -1,8 +1,8 @@
 """Finds the files that Python and the dynamic linker load from packages.
 
-Python loads extension modules that can be imported, and libraries that Python sources name (ctypes, cffi). The linker
-loads the libraries that these files and the programs in `bin` of the environment require, transitively. All other
-libraries are treated as optional. For example, NCCL loads libraries by name for networks that might not be present.
+Python loads extension modules that can be imported, and libraries that Python sources name (ctypes, cffi). The dynamic
+linker loads the libraries that these files and the programs in `bin` of the environment require, transitively. All
+other libraries are treated as optional. For example, NCCL loads libraries by name for networks that might be missing.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class File(NamedTuple):
 
 
 def loaded(packages: Sequence[Libraries], python_version: str = "") -> list[File]:
-    """Return the files that Python or the linker loads, with modules for all versions if `python_version` is empty."""
+    """Return the files that Python (all versions if `python_version` is empty) or the dynamic linker loads."""
     files = [File(package, *linked) for package in packages for linked in package.linked]
     by_place = {_installed(file.path): file for file in files}
     by_name: dict[str, list[File]] = defaultdict(list)

@@ -1,8 +1,8 @@
-"""Finds the libraries that aren't needed to import a package, by analyzing the package's Python sources.
+"""Finds the libraries that a package can be imported without, by analyzing the package's Python sources.
 
-The analysis is conservative. An extension module is optional if each import is in a `try` statement that handles the
-failure. A library is optional if its name occurs only in functions that aren't called when the package is imported. All
-other libraries are treated as required.
+The analysis is conservative. An extension module is optional if every import of the module is in a `try` statement that
+handles the failure. A library is optional if its name occurs only in functions that aren't called when the package is
+imported. All other libraries are treated as required.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def optional_libraries(
 ) -> frozenset[str]:
     """Return the stems of optional modules and libraries, or an empty set if the sources can't be analyzed.
 
-    Each call of `read` must yield all sources.
+    Each call to `read` must yield all sources.
     """
     try:
         places = _places({*modules, *libraries}, read)

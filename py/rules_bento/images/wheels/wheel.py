@@ -164,7 +164,7 @@ class _Zip(Zip):
         return os.pread(self._open, size, offset)
 
     def whole(self, member: ZipMember) -> bytes:
-        """Return a member's verified contents. Raises BentoError above `_MOST_METADATA` bytes or for a mismatch."""
+        """Return a member's verified contents. Raises BentoError if the contents are too large or fail verification."""
         if member.size > _MOST_METADATA:
             raise self.error(f"the member has {member.size} bytes, which exceeds the limit for this file", member.path)
         return b"".join([chunk.data for chunk in self.chunks(member)])
@@ -292,7 +292,7 @@ def _with_digests(zip_file: _Zip, members: Sequence[ZipMember], path: str, text:
 
 
 def _measured_all(zip_file: _Zip, members: Sequence[ZipMember], path: str, text: str) -> tuple[ZipMember, ...]:
-    """Return the members with computed digests. Raises BentoError if RECORD is correct (see `Wheel.read`)."""
+    """Return the members with computed digests. Raises BentoError if `allow_record_mismatch` is unnecessary."""
     try:
         for member in _with_digests(zip_file, members, path, text):
             for _ in zip_file.chunks(member):
