@@ -2,9 +2,9 @@
 
 A database consists of files, directories, and zip files, as published on osv.dev. This module reads one record at a
 time, and keeps only records about audited packages: PyPI packages, and source packages of Debian releases. As in OSV's
-schema, a version is affected if the record lists the version, or if the version is in a range of events. Withdrawn
-records are ignored. If a record can't be evaluated, for example because it lists only commits, the record counts as a
-match, and `Match.certain` is false. Ratings come from CVSS 3 base scores and from severity names.
+schema, a version is affected if the record lists the version, or if the record's events define a range that contains
+the version. Withdrawn records are ignored. If a record can't be evaluated, such as a record with only commits, the
+record counts as a match, and `Match.certain` is false. Ratings come from CVSS 3 base scores and from severity names.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ def _in_range(events: tuple[dict[str, str], ...], version: Any, ecosystem: str) 
 def _events(events: tuple[dict[str, str], ...], ecosystem: str) -> Iterator[tuple[Any, int, str]]:
     """Yield the parsed version, the kind, and the version string of each event.
 
-    The parsed version is None for the lowest version. Kinds are 0 (introduced), 1 (last affected), and 2 (fixed).
+    For `introduced: 0`, the parsed version is None. Kinds are 0 (introduced), 1 (last affected), and 2 (fixed).
     """
     for event in events:
         for number, key in enumerate(("introduced", "last_affected", "fixed")):
@@ -268,7 +268,8 @@ class Database(NamedTuple):
 def read_database(places: Sequence[tuple[Path, str]], names: Mapping[str, Collection[str]]) -> Database:
     """Read a database. Keeps only the records about the packages in `names`, which maps ecosystems to package names.
 
-    `places` are paths and their names in messages. Raises BentoError for invalid records, or if PyPI is missing.
+    `places` are paths and their names in messages. Raises BentoError for invalid records, or if no record is
+    about a PyPI package.
     """
     kept: list[Advisory] = []
     ecosystems: set[str] = set()

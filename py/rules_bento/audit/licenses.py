@@ -135,7 +135,7 @@ def format_terms(terms: Terms | None) -> str:
 
 
 class LicensePolicy(NamedTuple):
-    """The allowed and denied licenses. Entries can contain `*`. An entry also covers the license with any exception."""
+    """The allowed and denied licenses. An entry can contain `*`, and also covers the license with an SPDX exception."""
 
     allowed: tuple[str, ...]  # empty: all except denied ones
     denied: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Writes an audit report in SARIF 2.1.0, which code hosts display."""
+"""Writes an audit report in SARIF 2.1.0, a format that code hosting services can display."""
 
 from __future__ import annotations
 
