@@ -218,7 +218,7 @@ class Retry:
             self._failed = 0
 
     def again(self, asked: float | None = None) -> bool:
-        """Count a failure, and return whether to retry. Before a retry, waits at least `asked` seconds (at most 60)."""
+        """Count a failure, and return whether to retry. Waits before a retry. `asked` extends the wait, up to 60 s."""
         self._failed += 1
         self._moved = 0
         if self._failed >= _ATTEMPTS:

@@ -60,7 +60,7 @@ class Origin(NamedTuple):
 
 
 class Body(Protocol):
-    """Interface of request bodies. `Transport` repeats a request only if the body is a `BytesBody` or None."""
+    """Interface for request bodies. `Transport` retries a request only if the body is a `BytesBody` or None."""
 
     @property
     def size(self) -> int:

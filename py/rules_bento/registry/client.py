@@ -198,7 +198,7 @@ class Registry:
         return response_error(reply.status, reply.body, what, self.host)
 
     def connection_error(self, what: str, cut: ConnectionLostError) -> BentoError:
-        """Return the error for a lost connection to the registry or to the source of an upload."""
+        """Return the error for `cut`, which ended the last attempt of a request. The message begins with `what`."""
         if isinstance(cut, SourceLostError):
             return BentoError(f"{what}: all attempts failed: {cut}. Try again later.")
         return BentoError(

@@ -236,9 +236,9 @@ class _RepositoryPush:
     is_complete: bool = False
 
     def check(self, _: Counter) -> None:
-        """Set `is_complete` if the registry contains all manifests, and reports no missing blobs.
+        """Set `is_complete` if the registry contains all manifests and doesn't report missing blobs.
 
-        If all manifests exist, uploads the manifests again, because a registry then reports missing blobs.
+        Registries report missing blobs only during an upload. Therefore, uploads the manifests again if all exist.
         """
         manifests = self.package.manifests()
         if any(
@@ -345,7 +345,7 @@ def copy(
 
 
 def _walk_referrers(repository: Repository, root: Manifest) -> Iterator[Manifest]:
-    """Yield the direct and indirect referrers of a manifest and its children. Subjects precede their referrers."""
+    """Yield all direct and indirect referrers of `root` and of its children. Subjects precede their referrers."""
     pending, count = [root.descriptor.digest, *(entry.digest for entry in root.children())], 0
     while pending:
         subject = pending.pop()
