@@ -276,7 +276,7 @@ def _proxy_findings(variables: Mapping[str, str], *, online: bool) -> Iterator[F
 
 
 def _proxy_problem(name: str, value: str, *, online: bool) -> Iterator[Finding]:
-    """Yield a finding if a proxy's address is invalid or uses https. If `online` is set, also connects to the proxy."""
+    """Yield a finding if a proxy's address is invalid or uses https or, if `online` is set, if connecting fails."""
     remedy = f"Run: export {name}=http://HOST:PORT"
     match = _PROXY_ADDRESS.fullmatch(value)
     if not match or int(match[3] or 1) not in range(1, 1 << 16):
@@ -472,7 +472,7 @@ def _target(lock: Path) -> tuple[str, list[str]] | None:
 
 
 def _lock_calls(build: Path) -> list[ast.Call]:
-    """Return the calls of bento_requirements in a BUILD file, or an empty list for a missing or invalid file."""
+    """Return the calls to bento_requirements in a BUILD file, or an empty list for a missing or invalid file."""
     import ast
 
     try:

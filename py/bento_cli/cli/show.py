@@ -105,7 +105,7 @@ def count(number: int, noun: str) -> str:
 
 
 def already_present(tags: Iterable[Tag]) -> str:
-    """Return a message suffix that lists entries that already existed, or "" if there are none."""
+    """Return a message suffix that lists `tags`, the existing entries. Returns "" if `tags` is empty."""
     names = ", ".join(map(str, tags))
     return f" (already present: {names})" if names else ""
 

@@ -61,7 +61,7 @@ def run_tree(options: Namespace, store: Store, kind: Kind) -> int:
 def of_built(target: str, archive: Path, models: Sequence[ModelDescription], words: list[str]) -> int:
     """Print the tree of a built Bento. Includes `models`, which aren't in the archive. Returns the exit code.
 
-    Raises BentoError if directories are nested too deeply.
+    `words` contains the arguments after `tree`. Raises BentoError if directories are nested too deeply.
     """
     from argparse import ArgumentParser
 
