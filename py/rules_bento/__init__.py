@@ -1,1 +1,1 @@
-"""Builds Bentos for BentoML, and OCI images that contain Bentos, deterministically."""
+"""Deterministically builds Bentos and OCI images that contain Bentos."""
