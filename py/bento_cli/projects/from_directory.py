@@ -1,7 +1,7 @@
 """Builds Bentos from directories without Bazel, for scripts, notebooks, and the command line.
 
 A build has the same tag and bytes as a `bento_package` target with the same inputs, because both use the same
-functions. It doesn't resolve or download packages, and imports the service only if `ExtraOptions.python` is set.
+functions. A build doesn't resolve or download packages, and imports the service only if `ExtraOptions.python` is set.
 """
 
 from __future__ import annotations
@@ -156,9 +156,9 @@ def build_bentofile(
 ) -> BuildResult:
     """Build a Bento from the directory `build_ctx` and a bentofile. Other parameters override the bentofile's options.
 
-    The parameters have the same meaning as in `bentoml.bentos.build_bentofile`. `more` contains keyword
-    arguments of `build`. By default, `bentofile` is the directory's bentofile.yaml or pyproject.toml. Raises BentoError
-    for invalid inputs.
+    Except for `more` and `extra`, the parameters have the same meaning as in `bentoml.bentos.build_bentofile`. `more`
+    contains other build options by name, such as `include`. By default, `bentofile` is the directory's bentofile.yaml
+    or pyproject.toml. Raises BentoError for invalid inputs.
     """
     directory = Path(build_ctx)
     if not directory.is_dir():

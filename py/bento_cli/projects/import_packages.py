@@ -1,6 +1,6 @@
-"""Finds the packages that the import of a service requires, because stand-ins for them would stop the import.
+"""Finds the packages that must be installed to import a service, because stand-ins don't suffice.
 
-The result is a proposal for the attribute `import_packages`. It isn't service metadata, so it can be incomplete.
+The result is a proposal for the attribute `import_packages`, and might be incomplete.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ _EVALUATED = (ast.BoolOp, ast.Compare, ast.FormattedValue, ast.UnaryOp)
 
 
 def find(service: str, texts: dict[str, bytes]) -> set[str]:
-    """Return targets of a package hub, or prefixes of their names.
+    """Return the package hub targets that the import of a service requires.
 
-    `service` is the path of the service's file. `texts` contains the sources that Python can parse, by path.
+    A result might be only the beginning of a target's name. `service` is the path of the service's file. `texts`
+    contains the sources that Python can parse, by path.
     """
     imported = {
         name.decode() for text in texts.values() for name in re.findall(rb"(?m)^\s*(?:from|import) (\w+)", text)
@@ -50,7 +51,7 @@ def _mounted(path: str, text: bytes) -> Iterator[str]:
 
 
 def _evaluated(service: str, texts: dict[str, bytes]) -> Iterator[str]:
-    """Yield modules whose values decide a condition during the import, and modules that the import uses in `try`."""
+    """Yield the modules that are used in conditions or in `try` blocks when the file `service` is imported."""
     files = {f".{path[:-3].removesuffix('/__init__').replace('/', '.')}": path for path in texts}
     pending = [(service, False)]  # files, and whether they are imported in a `try`
     called: set[str] = set()
@@ -73,7 +74,7 @@ def _evaluated(service: str, texts: dict[str, bytes]) -> Iterator[str]:
 
 
 def _executed(module: Module, called: set[str]) -> list[ast.AST]:
-    """Return the nodes that the import of a module executes. Adds the functions that the module calls to `called`."""
+    """Return the nodes that the import of a module executes. Adds the names of called functions to `called`."""
     body = [node for node in module.tree.body if not (isinstance(node, ast.If) and is_guard(module, node))]
     body += [child for node in body if isinstance(node, ast.ClassDef) for child in node.body]
     called |= {getattr(node.func, "id", "") for node in own_nodes(*body) if isinstance(node, ast.Call)}
@@ -82,19 +83,19 @@ def _executed(module: Module, called: set[str]) -> list[ast.AST]:
 
 
 def _conditions(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """Yield the nodes of expressions that Python evaluates to a truth value, a number, or a string."""
+    """Yield the nodes in conditions, comparisons, boolean and unary operations, and replacement fields of f-strings."""
     for node in nodes:
         if hasattr(node, "test") or isinstance(node, _EVALUATED):
             yield from own_nodes(getattr(node, "test", node))
 
 
 def _with_values(module: Module, nodes: list[ast.AST]) -> list[ast.AST]:
-    """Return the nodes, and the nodes of the expressions that their variables are assigned."""
+    """Return `nodes`, and the nodes of each expression that the module assigns to a variable in `nodes`."""
     bindings = (binding for node in nodes for binding in module.bindings.get(getattr(node, "id", ""), ()))
     return [*nodes, *own_nodes(*(binding.node for binding in bindings if isinstance(binding.node, ast.expr)))]
 
 
 def _packages(module: Module, nodes: Iterable[ast.AST]) -> Iterator[str]:
-    """Yield the top-level modules of the imported objects that the nodes refer to, or `-` for another node."""
+    """Yield the top-level module of each node that refers to an imported object, and `-` for each other node."""
     for node in nodes:
         yield (dotted(module, node) or "-").partition(".")[0]

@@ -118,8 +118,8 @@ def migrate(
     `package` is the project's Bazel package. `bentofile` is a path in the directory, by default bentofile.yaml or
     pyproject.toml. `store` is the directory of BentoML's model store. `workspace` contains the existing declarations.
     `hub` is the name of the package hub to use. By default, uses the hub that the workspace declares for the project's
-    lock, or a new hub with an unused name. If `is_written` is set, the notes omit instructions to copy generated lines.
-    Raises BentoError for an invalid project.
+    lock, or a new hub with an unused name. Set `is_written` if the caller writes the files: the notes then omit
+    instructions to copy generated lines. Raises BentoError for an invalid project.
     """
     project = _read(Path(directory), package, bentofile, Path(store) if store else Home.find().entries_dir(MODEL))
     packages = migrate_packages.read(project.options, project.info, project.files, project.min_python)
@@ -221,10 +221,10 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
 
 @dataclass(frozen=True)
 class _PackageHub:
-    """The package hub for a project, which the workspace might already declare."""
+    """The package hub for a project. `is_declared` specifies whether the workspace already declares the hub."""
 
     name: str
-    is_declared: bool  # whether the workspace declares it
+    is_declared: bool
     workspace: Workspace
 
 
@@ -472,7 +472,7 @@ def _sources(excluded: Sequence[str]) -> StarlarkCode:
 
 
 def _unknown_notes(project: _Project, packages: Packages) -> list[str]:
-    """Return notes on service metadata that static analysis can't determine. Builds must import this metadata."""
+    """Return notes on service metadata that static analysis can't determine."""
     notes = []
     for unknown in project.info.unknowns:
         text = way(unknown, "attributes")
@@ -517,7 +517,7 @@ def _option_notes(project: _Project) -> list[str]:
 def _trial_build_notes(project: _Project) -> list[str]:
     """Build the unchanged project. If the build fails, return a note about the error.
 
-    Omits errors that other notes report. BentoML might still build the project: it ignores some invalid options.
+    Returns [] for an error that another note reports. BentoML ignores some invalid options for which this build fails.
     """
     path = project.directory / project.bentofile if project.bentofile else None
     try:

@@ -129,7 +129,7 @@ def _is_older(line: str, first: str) -> bool:
 
 
 def _image(info: ServiceInfo, files: ProjectFiles) -> Image | None:
-    """Return the service's image, or None if undefined. If static analysis fails, uses only constant arguments."""
+    """Return the service's image, if any. If static analysis failed, the image contains only constant arguments."""
     if info.image or not info.unknowns or not files.has(info.path):
         return info.image
     arguments: dict[str, Any] = {}
@@ -148,7 +148,7 @@ def _image(info: ServiceInfo, files: ProjectFiles) -> Image | None:
 
 
 def _python_version(options: BuildOptions, image: Image | None, files: ProjectFiles, first: int) -> str:
-    """Return the image's Python version. If unset, returns a version that pyproject.toml allows, or `first`."""
+    """Return the Python version (`X.Y`) from the options, the image, or pyproject.toml. The default is 3.`first`."""
     declared = options.docker.python_version or (image.arguments.get("python_version") if image else None)
     if declared:
         return ".".join(str(declared).split(".")[:2])

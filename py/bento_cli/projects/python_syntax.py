@@ -17,7 +17,7 @@ _NEWEST = sys.version_info.minor
 
 
 def is_valid(text: bytes, minor: int = _NEWEST) -> bool:
-    """Return whether Python 3.`minor` parses a file, as far as this Python can decide."""
+    """Return whether Python 3.`minor` can parse a file. Doesn't detect all newer syntax."""
     try:
         ast.parse(text, feature_version=(3, minor))
     except (SyntaxError, ValueError):
@@ -26,7 +26,7 @@ def is_valid(text: bytes, minor: int = _NEWEST) -> bool:
 
 
 def min_minor(texts: Iterable[bytes], default: int) -> int:
-    """Return the minor version, from `default`, of the first Python that parses all files. Each must be valid."""
+    """Return the lowest minor version of Python, at least `default`, that parses all files. Files must be valid."""
     minors = [*range(default, _NEWEST), _NEWEST]
     found: list[int] = [next(minor for minor in minors if is_valid(text, minor)) for text in texts]
     return max([default, *found])

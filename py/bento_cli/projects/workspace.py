@@ -17,21 +17,23 @@ if TYPE_CHECKING:
 
 MAX_CHARACTERS = 1 << 20  # each character needs about 200 bytes of memory
 _ROOT_FILES = ("MODULE.bazel", "REPO.bazel", "WORKSPACE.bazel", "WORKSPACE")
-# `include("//:deps.MODULE.bazel")`.
-_INCLUDE = re.compile(r"""^include\(\s*["']//([^"']+)["']""", re.MULTILINE)
+_INCLUDE = re.compile(r"""^include\(\s*["']//([^"']+)["']""", re.MULTILINE)  # include("//:deps.MODULE.bazel")
 EXTENSION = "@rules_bento//toolchains:extensions.bzl"
 _PYTHONS = "@rules_python//python/extensions:python.bzl"
 
 
 @dataclass(frozen=True)
 class DuplicateName:
-    """A name that is declared twice, with the location of each declaration (`FILE:LINE`)."""
+    """A name that is declared twice. `first` and `second` are the locations of the declarations (`FILE:LINE`).
+
+    `is_tag` is true for package hubs. `extension` is the second declaration's variable of the extension `bento`, or "".
+    """
 
     name: str
     first: str
     second: str
-    is_tag: bool  # whether both are package hubs, not repositories
-    extension: str  # variable of the second declaration's extension; empty for others
+    is_tag: bool
+    extension: str
 
 
 @dataclass(frozen=True)
