@@ -106,12 +106,12 @@ def containerize(
 
 @contextmanager
 def _secrets(entry: Entry, requested: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the values of `--secret`: the requested secrets, and the Bento's variables for the stage `build`.
+    """Yield values of the builder's `--secret`: the requested secrets, and the Bento's variables for the stage `build`.
 
-    By default, the value of a variable comes from the Bento. With `--secret id=NAME`, the value comes from the user's
-    environment. An untrusted Bento can't read other environment variables, even if it declares their names. Each value
-    is in a file that only the user can read, and that exists only while the builder runs. The names of the files are
-    numbers, because the Bento controls the names of the variables.
+    By default, the value of a variable comes from the Bento. If `requested` contains `id=NAME`, the value of NAME comes
+    from the user's environment. An untrusted Bento can't read other environment variables, even if the Bento declares
+    their names. Each value is in a file that only the user can read, and that exists only while the builder runs. The
+    names of the files are numbers, because the Bento controls the names of the variables.
 
     Raises BentoError if a variable has an invalid name or no value.
     """

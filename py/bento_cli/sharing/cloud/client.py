@@ -79,7 +79,7 @@ class Cloud:
         return self._ask("GET", path, None, what)
 
     def create(self, collection: str, path: str, document: object, *, what: str) -> dict[str, Any]:
-        """Create a document in a collection, and return it. If `path` exists already, returns the existing document."""
+        """Create a document in a collection, and return the document. If `path` exists, returns its document."""
         try:
             return self.ask("POST", collection, document, what=what)
         except CloudError:

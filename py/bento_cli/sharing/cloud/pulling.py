@@ -134,7 +134,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _whole(cloud: Cloud, place: CloudPaths, remote: dict[str, Any]) -> dict[str, Any]:
-    """Return `remote` unchanged. Raises BentoError if this document describes an entry whose upload is incomplete."""
+    """Return the entry's document `remote` unchanged. Raises BentoError if the entry's upload is incomplete."""
     status = remote.get("upload_status", "")
     if status not in _UPLOADED:
         raise BentoError(
@@ -144,7 +144,7 @@ def _whole(cloud: Cloud, place: CloudPaths, remote: dict[str, Any]) -> dict[str,
 
 
 def _name(place: CloudPaths) -> str:
-    """Return the prefix of the names of an entry's downloaded files."""
+    """Return the file name prefix for an entry's downloaded files."""
     return f"cloud-{_digest(place.version)}"
 
 

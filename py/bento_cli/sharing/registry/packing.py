@@ -185,7 +185,7 @@ class StreamedPart:
         self._members = members
 
     def measure(self) -> PartInfo:
-        """Return the digest and size of the part. Generates all of its bytes, but doesn't store them."""
+        """Return the digest and size of the part. Generates all bytes, but doesn't store the bytes."""
         digest = hashlib.sha256()
         size = 0
         for piece in self._pieces():
@@ -194,9 +194,9 @@ class StreamedPart:
         return PartInfo(digest.hexdigest(), size)
 
     def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes from `start` to `end` to a connection. Also generates earlier bytes, but doesn't send them.
+        """Send the part's bytes from `start` to `end`. Generates, but doesn't send, the bytes before `start`.
 
-        Raises BentoError if a file was truncated in the meantime.
+        Raises BentoError if a file was truncated during the push.
         """
         at = 0
         for piece in self._pieces():
