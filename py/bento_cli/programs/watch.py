@@ -40,7 +40,7 @@ class SourceWatcher(Watcher):
     """Watches source files in the workspace. Links in the Bento's `src/` refer to these files."""
 
     def __init__(self, bento: Path, edits: Path, roots: Sequence[Path]) -> None:
-        """Replace files in `src/` with links to identical files below `roots`."""
+        """Replace files in `src/` with links to identical files below `roots`. For `edits`, see `Watcher`."""
         super().__init__(edits)
         source = bento / "src"
         self._files: list[Path] = []
@@ -79,7 +79,7 @@ class BuildWatcher(Watcher):
     """Watches for new builds of a Bento. ibazel reports the builds on standard input."""
 
     def __init__(self, bento: Path, edits: Path, unpack: Callable[[Path], None], notices: int = 0) -> None:
-        """Read ibazel's reports from the file descriptor `notices`. `unpack` writes the new Bento to a directory."""
+        """Read reports from the descriptor `notices`. `unpack` extracts a new Bento. For `edits`, see `Watcher`."""
         super().__init__(edits)
         self._bento = bento
         self._unpack = unpack
