@@ -134,7 +134,7 @@ class ImportSession:
         """Add staged imports to the store in the given order. Adds the models of an import before the main entry.
 
         Raises BentoError if a main entry exists, unless `replace` is set in the options. Also raises BentoError if a
-        model that the import skipped was deleted in the meantime.
+        model was deleted after the import skipped the model.
         """
         trees = [part.tree for staged in imports for part in (staged.main, *staged.models)]
         durable.flush_trees(self._home, self._directory, [path for tree in trees for path in tree.written])
