@@ -109,7 +109,7 @@ def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_sub
     }
 )
 def resolve(arguments: Arguments) -> None:
-    """Resolve one requirement against a lock with uv, and write the resolution. If resolving fails, writes no pins."""
+    """Resolve a requirement against a lock with uv, and write the result. If this fails, the result has no pins."""
     from rules_bento.packages import lock_subset
 
     target = lock_subset.Target(

@@ -279,7 +279,7 @@ def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
 
 
 def _top_directory(arguments: Arguments, owner: dict[str, int]) -> tuple[str, Member]:
-    """Return the value of `--root` (default: "") and the topmost directory. New directories below it get its owner."""
+    """Return the value of `--root` (default: "") and the topmost directory of the layer."""
     from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
 

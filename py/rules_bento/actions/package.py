@@ -57,7 +57,7 @@ PACKAGE_FLAGS = secrets.FLAGS | {
 
 @Subcommand(PACKAGE_FLAGS, reusable=True)
 def package(arguments: Arguments) -> None:
-    """Write the bento.yaml, manifest, digest, tag, and metadata part of a Bento.
+    """Write a Bento's bento.yaml, manifest, digest, and tag, and the archive part that contains the metadata.
 
     With `--archive`, also writes the complete archive.
     """

@@ -29,9 +29,10 @@ def check_contents(
     """If `--scan-secrets` is set, raise a BentoError that lists possible secrets. Skips files in `--allowed-secret`.
 
     Each item of `files` contains the path and the first bytes of a file in the Bento. `elsewhere` contains the paths
-    that the target's other actions search. Only one action of each target sets `elsewhere`. Also raises BentoError for
-    an unneeded path in `--allowed-secret`: a file in `files` without secrets or, if `elsewhere` is set, a path that is
-    neither in `files` nor in `elsewhere`.
+    that the target's other actions search. Only one action of each target sets `elsewhere`.
+
+    Also raises BentoError if a file in `files` and `--allowed-secret` contains no secret. If `elsewhere` is set, each
+    path in `--allowed-secret` must be in `files` or `elsewhere`.
     """
     if not arguments.has("--scan-secrets"):
         return
