@@ -109,7 +109,7 @@ def assemble(out: Path, parts: Sequence[Path], latest: Mapping[str, str], form: 
 
 
 def items(parts: Sequence[Path]) -> Iterator[StreamedMember]:
-    """Yield the members of parts. The last part can be a complete archive. Raises BentoError for a damaged part."""
+    """Yield the members of all parts. The last part can be a complete archive. Raises BentoError for damaged data."""
     from rules_bento.archives import tarread
 
     links: dict[str, str] = {}

@@ -42,7 +42,7 @@ class RecipeWriter:
         out.write(MAGIC)
 
     def begin(self, member: ZipMember) -> None:
-        """Search the next pieces for the data of `member`."""
+        """Make `member` the current member for later calls of `add`."""
         header = os.pread(self._source, 30, member.offset)
         self._at = member.offset + 30 + sum(struct.unpack_from("<HH", header, 26))
         self._end = self._at + member.packed_size
@@ -88,7 +88,7 @@ def _common(one: bytes, other: bytes) -> int:
 
 
 class Recipe:
-    """Assembles a blob from a recipe and a source file. Reads literal bytes only when needed."""
+    """A parsed recipe. Assembles a blob from literal bytes and a source file. Reads literal bytes only when needed."""
 
     def __init__(self, path: Path, source: Path) -> None:
         self._path = path

@@ -1,7 +1,7 @@
 """Decodes compressed streams completely, in pieces of limited size.
 
-Python's readers stop at the end of the requested data. Therefore, readers don't detect a wrong checksum, a missing end,
-or bytes after the end. This module reads each stream to the end of the file, and reports these errors.
+Python's readers stop at the end of the requested data. Therefore, readers don't detect a wrong checksum, a truncated
+stream, or trailing data. This module reads each stream to the end of the file, and reports these errors.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator
     """Decode pieces of data in the format `form`: `xz`, `gz`, `bz2`, `zst`, or `tar` (yielded unchanged).
 
     `memory` limits the decoder's memory, in bytes. Raises BentoError for data in another format, damaged or truncated
-    data, bytes after the end, or a stream that requires more memory. The message begins with `where`.
+    data, trailing data, or a stream that requires more memory. The message begins with `where`.
     """
     import zlib
     from itertools import chain

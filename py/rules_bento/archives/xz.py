@@ -96,7 +96,7 @@ def tail(records: Sequence[Record]) -> bytes:
 
 
 def read_index(file: BinaryIO) -> tuple[int, list[Record]]:
-    """Return the blocks' total size and records. Seeks to the first block. Raises ValueError for an invalid file."""
+    """Return the total size and the records of all blocks. Seeks to the first block. Raises ValueError on failure."""
     end = file.seek(0, os.SEEK_END) - _FOOTER
     if end < len(HEAD):
         raise ValueError("the file is too short for an xz stream")

@@ -42,7 +42,7 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 
 
 class Bounds(NamedTuple):
-    """Limits for a zip file: the decompression ratio, the number of members, and sizes in bytes."""
+    """Limits for a zip file. The message about an exceeded ratio or number of members ends with `remedy`."""
 
     ratio: int  # unpacked to packed size of the whole zip, by the declared sizes
     unpacked: int  # bytes of unpacked size below which the ratio doesn't apply
@@ -52,7 +52,10 @@ class Bounds(NamedTuple):
 
 
 class ZipMember(NamedTuple):
-    """Metadata of a member from the central directory. `Zip.contents` verifies the size and the CRC."""
+    """Metadata of a member from the central directory. `Zip.contents` verifies the size and the CRC.
+
+    `room` is the distance from `offset` to the next member or the directory. `digest` is a known `algorithm` digest.
+    """
 
     path: str  # the path of a directory ends with a slash
     size: int  # bytes unpacked
@@ -79,8 +82,7 @@ class ZipMember(NamedTuple):
 class Chunk(NamedTuple):
     """A piece of a member's contents.
 
-    `packed` contains bytes of the deflate stream, or None if the member isn't deflated. `joined` specifies whether
-    another deflate stream can follow `packed`.
+    `packed` is a piece of the deflate stream, if any. `joined` specifies whether another deflate stream can follow.
     """
 
     data: bytes
@@ -92,7 +94,7 @@ class Zip:
     """Base class of readers for zip files."""
 
     def __init__(self, where: str, remedy: str, bounds: Bounds, methods: Collection[int]) -> None:
-        """Create a reader. Error messages begin with `where` and end with `remedy`."""
+        """Create a reader. Error messages begin with `where`. By default, they end with `remedy`."""
         self.where = where
         self._remedy = remedy
         self._bounds = bounds
@@ -177,7 +179,7 @@ class Zip:
         return begin
 
     def inflate(self, member: ZipMember, inflate: Any, packed: bytes, most: int) -> bytes:
-        """Decompress up to `most` bytes with the decompressor `inflate`. Raises BentoError for damaged data."""
+        """Return at most `most` bytes that `inflate` decompresses from `packed`. Raises BentoError for damaged data."""
         try:
             data: bytes = inflate.decompress(packed, most)
         except fast_zlib().error as error:
