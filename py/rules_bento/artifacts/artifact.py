@@ -90,7 +90,7 @@ def pack_described(content: DescribedBento, parts: Sequence[Path | Part], models
 
 
 def pack_model(model: ModelPart) -> Pushable:
-    """Build the artifact of a model. The artifact of a Bento that includes the model contains an identical blob."""
+    """Build the artifact of a model. If a Bento includes the model, the Bento's artifact contains the same layer."""
     tag = Tag.parse(model.description.tag, "model")
     annotations = _annotations(tag, model.description.creation_time)
     return pack(MODEL, MODEL_CONFIG, model_config(model.description), [_model_layer(model)], annotations)

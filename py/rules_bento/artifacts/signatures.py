@@ -168,7 +168,7 @@ def attest(
     key: PrivateKey | IdentitySigner,
     form: str = BUNDLE,
 ) -> bool:
-    """Add an attestation of type `kind`, and return whether it is new. Raises BentoError if signing fails."""
+    """Add an attestation of type `kind`. Returns whether the attestation is new. Raises BentoError if signing fails."""
     statement = cosign.make_statement(name, subject.digest, kind, predicate)
     if form == BUNDLE:
         if _holds(place, _layers(place.referrers(subject.digest, kind), subject.digest, [kind]), key, statement):
@@ -200,7 +200,7 @@ def verify(place: Place, digest: str, key: PublicKey | Identity) -> str:
 def verify_attestation(
     place: Place, digest: str, kinds: Sequence[str], noun: str, key: PublicKey | Identity
 ) -> dict[str, Any]:
-    """Return the predicate of a valid attestation with a type in `kinds`. Raises SignatureError if there is none."""
+    """Return the predicate of a valid attestation with a type in `kinds`. Raises SignatureError if none is valid."""
     return _find(place, digest, kinds, noun, key)[1]
 
 
@@ -258,7 +258,7 @@ def carry(source: Place, target: Place, digest: str) -> None:
 
 
 def carry_all(source: Reference, targets: Iterable[Reference], registries: Registries, counter: Counter) -> None:
-    """Call `carry` for an artifact and each of `targets`. For an index, also calls `carry` for each image."""
+    """Call `carry` from `source` to each target, for the manifest of `source` and for each image of an index."""
     root = registries.repository(source).get_manifest(source.target)
     place = InRegistry(source, registries, counter)
     others = {target.name: target for target in targets if target.name != source.name}
@@ -280,7 +280,7 @@ def _listed(place: Place, kind: str, digest: str) -> list[Descriptor]:
 def _put(
     place: Place, kind: str, digest: str, before: Sequence[Descriptor], new: Sequence[tuple[Descriptor, BlobSource]]
 ) -> None:
-    """Write a manifest with the layers `before` and the layers `new`. Raises BentoError for too many layers."""
+    """Write a manifest with the layers in `before`, then the layers in `new`. Raises BentoError for too many layers."""
     layers = [*((layer, place.source(layer)) for layer in before), *new]
     if len(layers) > _MOST_LAYERS:
         raise BentoError(
