@@ -225,7 +225,7 @@ def _legacy(info: ServiceInfo, entries: _ModelEntries) -> dict[str, Any]:
 
 
 def _readme(info: ServiceInfo, settings: BentoSettings) -> str:
-    """Return the first existing README: from the options, the service, or README.md. The default is BentoML's title."""
+    """Return the README from the options, the service, or README.md, in this order. The default is only a title."""
     for text, place in (
         (settings.options.description, settings.options.at("description")),
         (info.description, f"{info.path}: description"),

@@ -95,7 +95,7 @@ def from_json(text: str, origin: str) -> ImageDefinition:
 
 
 def read(text: bytes, origin: str) -> ImageDefinition:
-    """Parse an untrusted image definition. Raises BentoError for an invalid image. Messages begin with `origin`."""
+    """Parse an untrusted image definition. Raises BentoError if it is invalid. Error messages begin with `origin`."""
     from rules_bento.formats.json import read_object
 
     data = read_object(text, origin)
@@ -244,8 +244,8 @@ def freeze(
     """Apply options to an image, and read all referenced files.
 
     Option values replace the values of the image. Packages and scripts from the options are added after the steps of
-    the image. `uv_lock` contains the requirements of the project's uv.lock, or None if uv.lock isn't used. If
-    `locked` is true, constraints are omitted. Raises BentoError for invalid files.
+    the image. `uv_lock` contains the requirements of the project's uv.lock, or is None if uv.lock isn't used.
+    If `locked` is true, constraints are omitted. Raises BentoError for invalid files.
     """
     docker, place = options.docker, image.place
     distro = docker.distro if docker.distro is not None else image.distro
@@ -387,7 +387,7 @@ def step_requirements(step: Step, files: ProjectFiles, place: str, *, constraint
 
 
 def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str]:
-    """Return `project.dependencies` of a pyproject.toml, or [] if missing. Raises BentoError for an invalid value."""
+    """Return `project.dependencies` of a pyproject.toml (default: []). Raises BentoError for an invalid value."""
     from rules_bento.formats.toml import read_project, read_toml
 
     dependencies: list[str] = read_project(read_toml(files.text(path, place), path), path).get("dependencies", [])

@@ -64,9 +64,9 @@ def service_models(service: Service, models: Sequence[BundledModel], creation_ti
 
 
 def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, Any]:
-    """Return the entry that BentoML writes for a Hugging Face model. The default endpoint is Hugging Face Hub.
+    """Return the bento.yaml entry for a Hugging Face model.
 
-    Raises BentoError for a revision that isn't a commit.
+    If `source` sets no endpoint, uses Hugging Face Hub. Raises BentoError if the revision isn't a commit hash.
     """
     if not _COMMIT.fullmatch(source.revision):
         raise BentoError(
@@ -149,7 +149,7 @@ def choose(
 
 
 def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) -> None:
-    """Raise BentoError if a framework function that requires a module loads a model whose metadata has no module.
+    """Raise BentoError if a load requires the field `module` of the model's metadata, but the field isn't set.
 
     Each item of `loads` contains a tag, a framework, a function, and a location for messages.
     """

@@ -73,10 +73,9 @@ def inline_requirements(
 ) -> str:
     """Return the lines of a requirements file, with the lines of included files inserted.
 
-    Constraints become requirements, because bento.yaml can't refer to files. BentoML does the same in spec 1. If
-    `constraints` is True, returns only constraints. If `constraints` is False, omits constraints. Raises BentoError for
-    an undeclared file or a circular include. If `check` is true, also raises BentoError for lines that installers
-    reject.
+    If `constraints` is True, returns only constraints. If False, omits constraints. If None, constraints become
+    requirements, because bento.yaml can't refer to files. BentoML does the same in spec 1. Raises BentoError for an
+    undeclared file or a circular include. If `check` is true, also raises BentoError for lines that installers reject.
     """
     lines = _nested_lines(files.path(path, place), files, place, within=(), limits=False, check=check)
     return "".join(f"{line}\n" for line, limits in lines if constraints in (None, limits))

@@ -83,9 +83,9 @@ def _add_pins(text: str, pins: Sequence[str]) -> str:
 
 
 def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
-    """Return whether one of the requirements `declared` for a package is equal to `pin` or has hashes.
+    """Return whether `declared`, the requirements for one package, contains `pin` or a requirement with hashes.
 
-    If `pin` has no version, any requirement is sufficient. Raises BentoError if all requirements pin other versions.
+    If `pin` has no version, any requirement is sufficient. Raises BentoError if all requirements contradict `pin`.
     """
     name, _, version = pin.partition("==")
     if declared and version and all(requirement.pin and requirement.pin != (name, version) for requirement in declared):
@@ -97,7 +97,7 @@ def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
 
 
 def check_git(text: str, place: str, *, packed: bool) -> None:
-    """Raise BentoError for git requirements in `text` if `packed` is true, because image builds can't clone them."""
+    """If `packed` (`pack_git_packages`) is true, raise BentoError for git requirements. Image builds can't use git."""
     if not packed:
         return
     for line in text.splitlines():
@@ -155,13 +155,14 @@ class LockedRequirements:
 
 @dataclass(frozen=True)
 class Requirements:
-    """The requirements in env/python, including bentoml: declared (`roots`), to install (`text`), and with hashes.
+    """The requirements in env/python, including bentoml.
 
-    `hashed` is `text` with hashes, or None if there is no lock, or if `text` contains archives from the Bento.
+    `roots` contains the declared requirements, and `text` contains the requirements to install. `hashed` is `text` with
+    hashes, or None if there is no lock, or if `text` contains archives from the Bento.
     """
 
-    roots: str  # declared requirements
-    text: str  # requirements to install
+    roots: str
+    text: str
     hashed: str | None
     bentoml_version: str
 
