@@ -93,7 +93,7 @@ def _with_lowercase_name(options: BuildOptions) -> BuildOptions:
 
 
 def yaml_document(text: str, origin: str) -> Document:
-    """Parse a YAML mapping with line numbers. Accepts an empty document. Raises BentoError for other documents."""
+    """Return a YAML mapping and its line numbers. Accepts an empty `text`. Raises BentoError for an invalid mapping."""
     from rules_bento.formats.yaml import read_with_lines
 
     data, lines = read_with_lines(text, origin, LiteralFloat)

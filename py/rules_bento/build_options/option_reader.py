@@ -1,4 +1,4 @@
-"""Converts the document of a bentofile or a target to `BuildOptions`, and validates each value."""
+"""Converts the parsed options of a bentofile or a target to `BuildOptions`, and validates each value."""
 
 from __future__ import annotations
 

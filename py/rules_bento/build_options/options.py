@@ -222,9 +222,9 @@ def _fill_unset_python(one: Python, other: Python) -> Python:
 def with_defaults(
     options: BuildOptions, python_version: str, env: dict[str, str] | None, *, locked: bool
 ) -> dict[str, Any]:
-    """Return the options as a bentofile with all keys, including defaults.
+    """Return the options as a mapping with all keys of a bentofile, including defaults.
 
-    `env` replaces `docker.env`, and `locked` is the default of `lock_packages`.
+    In the result, `docker.env` is `env`. `locked` is the default of `python.lock_packages`.
     """
     docker, python = options.docker, options.python
     has_base_image = docker.base_image is not None
@@ -255,7 +255,7 @@ def with_defaults(
 
 
 def channels(conda: Conda) -> list[str] | None:
-    """Return the conda channels. If unset, returns conda-forge for packages without environment_yml, otherwise None."""
+    """Return the conda channels, if any. The default is conda-forge if `conda` has packages but no environment_yml."""
     if (conda.dependencies or conda.pip) and not conda.channels and not conda.environment_yml:
         return ["conda-forge"]
     return list(conda.channels) if conda.channels is not None else None

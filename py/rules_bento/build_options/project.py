@@ -33,7 +33,7 @@ class ProjectFiles:
         return path in self._files
 
     def path(self, written: str, place: str) -> str:
-        """Normalize a path that an option contains. Raises BentoError if the path is outside of the build context."""
+        """Normalize the path `written` in the option `place`. Raises BentoError if the path leaves the build context."""
         path = posixpath.normpath(written)
         if written.startswith(("/", "~")) or "$" in written or path == ".." or path.startswith("../"):
             raise BentoError(
@@ -66,12 +66,12 @@ class ProjectFiles:
         return content
 
     def exact_text(self, written: str, place: str) -> str:
-        """Return the text of a file without changes. Raises BentoError for an unreadable file or invalid UTF-8."""
+        """Return the exact text of the file at `written`. Raises BentoError for an unreadable file or invalid UTF-8."""
         try:
             return self.read(written, place).decode()
         except UnicodeDecodeError:
             raise BentoError(f"{place}: {written!r} isn't valid UTF-8. Save the file as UTF-8.") from None
 
     def text(self, written: str, place: str) -> str:
-        """Return the text of a file with LF line endings and no byte order mark. Raises BentoError if reading fails."""
+        """Return the text from `exact_text` without a byte order mark, and with CRLF converted to LF."""
         return self.exact_text(written, place).removeprefix("\N{BYTE ORDER MARK}").replace("\r\n", "\n")
