@@ -1,4 +1,4 @@
-"""Selects files for a Bento's ``src/``, and determines their paths in it.
+"""Selects files for a Bento's ``src/``, and determines the path of each file in ``src/``.
 
 BentoML walks a directory. In rules_bento, a Bazel target declares each file, or `walk` declares the files of a
 directory. As in BentoML, a file is selected if ``include`` matches the file's path, and no other list matches the path.
@@ -32,7 +32,10 @@ _MAX_LINKS = 40  # the limit of Linux
 
 @dataclass(frozen=True)
 class DeclaredFile:
-    """A file or link, declared by a Bazel target or found in a directory by `walk`."""
+    """A file or link, declared by a Bazel target or found in a directory by `walk`.
+
+    ``source`` is the path to read. ``origin`` is for messages. If not ``filtered``, only the built-in exclusions apply.
+    """
 
     path: str  # path in the Bento's src/: POSIX, relative
     source: str  # path to read it from
@@ -66,7 +69,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class BentoPath:
-    """The path of a declared file in the Bento's src/, and whether patterns apply to it (see `DeclaredFile`)."""
+    """The path of a declared file in the Bento's src/, and whether patterns apply to the file (see `DeclaredFile`)."""
 
     path: str
     filtered: bool
@@ -83,8 +86,8 @@ def place(
 
     The returned path is relative to the build context, or, for some files in ``deps``, to the longest import root that
     contains the file. The import root is used in two cases: the import root is below the build context, or the file is
-    outside of the build context. Raises BentoError if a file outside of the build context is in another attribute, or
-    if a path or the build context is absolute or leaves its repository.
+    outside of the build context. Raises BentoError if a file outside of the build context is in an attribute other
+    than ``deps``, or if a path or the build context is absolute or leaves its repository.
     """
     home, context = _context(build_ctx)
     repository, path = _split(short_path)
@@ -186,8 +189,7 @@ def select(
 def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> DeclaredFile:
     """Return the first file in ``paths`` that the selection keeps. Raises BentoError if the selection keeps none.
 
-    In messages, ``what`` describes what requires the file, such as "service 'service:Iris'". If one of the files was
-    dropped, the message contains the reason.
+    Messages begin with ``what``, such as "service 'service:Iris'", and contain the reason if a file was dropped.
     """
     for path in paths:
         for file in selection.kept:
@@ -227,7 +229,7 @@ def content(file: DeclaredFile) -> bytes:
 
 
 def read_prefixes(kept: Iterable[DeclaredFile], most: int) -> Iterator[tuple[str, bytes]]:
-    """Yield the path in the Bento, and the first `most` bytes, of each kept file. Skips links."""
+    """For each kept file, yield the path in the Bento and the first `most` bytes. Skips links."""
     for file in kept:
         if file.link is None:
             with open(file.source, "rb", buffering=0) as source:  # noqa: PTH123 - see walk
