@@ -52,9 +52,9 @@ class Bounds(NamedTuple):
 
 
 class ZipMember(NamedTuple):
-    """Metadata of a member from the central directory. `Zip.contents` verifies the size and the CRC.
+    """Metadata of a member. `room` is the distance from `offset` to the next member or the central directory.
 
-    `room` is the distance from `offset` to the next member or the directory. `digest` is a known `algorithm` digest.
+    If a manifest in the zip contains a digest of the member, `digest` is this digest, and `algorithm` its algorithm.
     """
 
     path: str  # the path of a directory ends with a slash
