@@ -32,9 +32,7 @@ def find(service: str, texts: dict[str, bytes]) -> set[str]:
     A result might be only the beginning of a target's name. `service` is the path of the service's file. `texts`
     contains the sources that Python can parse, by path.
     """
-    imported = {
-        name.decode() for text in texts.values() for name in re.findall(rb"(?m)^\s*(?:from|import) (\w+)", text)
-    }
+    imported = {name.decode() for text in texts.values() for name in _IMPORT.findall(text)}
     modules = {*_mounted(service, texts.get(service, b"")), *_evaluated(service, texts)}
     names = (DISTRIBUTIONS.get(module, module) for module in modules.difference(_ALWAYS_IMPORTED))
     found = {re.sub(r"[-_.]+", "_", name).lower().strip("_") for name in names}
@@ -96,6 +94,7 @@ def _with_values(module: Module, nodes: list[ast.AST]) -> list[ast.AST]:
 
 
 def _packages(module: Module, nodes: Iterable[ast.AST]) -> Iterator[str]:
-    """Yield the top-level module of each node that refers to an imported object, and `-` for each other node."""
+    """Yield the top-level module of each node that refers to an imported object."""
     for node in nodes:
-        yield (dotted(module, node) or "-").partition(".")[0]
+        if name := dotted(module, node):
+            yield name.partition(".")[0]
