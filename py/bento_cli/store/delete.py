@@ -72,7 +72,7 @@ def discard(home: Home, removed: Removed) -> None:
 
 
 def users_of(home: Home, model: Tag) -> list[Tag]:
-    """Return the tags of Bentos that require a model in the store. Ignores Bentos that contain their models."""
+    """Return the tags of the Bentos that require `model` from the store. Ignores Bentos that contain their models."""
     entries = [entry for entry in EntryStore(home, BENTO).list().entries if str(model) in entry.models]
     return [entry.tag for entry in entries if not (entry.path / "models").is_dir()]
 

@@ -54,7 +54,7 @@ def write(home: Home, path: Path, data: bytes) -> None:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Exchange two paths atomically. Returns False if this isn't supported. Raises OSError for other failures."""
+    """Exchange two paths atomically. Returns False if exchanges aren't supported. Raises OSError for other failures."""
     import ctypes
 
     library = ctypes.CDLL(None, use_errno=True)

@@ -163,7 +163,7 @@ class EntryStore:
         return Entry(self.kind, target, Summary.of(description), description)
 
     def replace(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry | None:
-        """Exchange an entry and the directory `tree`. Returns the new entry, or None if this isn't supported."""
+        """Exchange an entry and the directory `tree`. Returns the new entry, or None if exchanges aren't supported."""
         tag = description.tag
         target = self.path(tag)
         if not durable.exchange(tree, target):

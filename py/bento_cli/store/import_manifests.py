@@ -34,7 +34,7 @@ def write(home: Home, kind: Kind, tag: Tag, manifest: TreeManifest) -> None:
 
 
 def read(home: Home, kind: Kind, tag: Tag, directory: Path) -> TreeManifest | None:
-    """Return an entry's manifest, or None if no manifest matches. Raises BentoError for an invalid manifest."""
+    """Return an entry's manifest, or None if the entry has none. Raises BentoError for an invalid manifest."""
     place = _place(home, kind, tag)
     try:
         manifest = TreeManifest.from_json(place.read_text("utf-8"), str(place))
@@ -57,7 +57,7 @@ class ManifestCache:
         self._known: dict[Path, TreeManifest | None] = {}
 
     def of(self, kind: Kind, tag: Tag, directory: Path) -> TreeManifest | None:
-        """Return an entry's manifest, or None if no manifest matches. Raises BentoError for an invalid manifest."""
+        """Return an entry's manifest, or None if the entry has none. Raises BentoError for an invalid manifest."""
         if directory not in self._known:
             self._known[directory] = read(self._home, kind, tag, directory)
         return self._known[directory]

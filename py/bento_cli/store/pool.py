@@ -151,7 +151,7 @@ class Pool:
 
 
 def write(target: Path, contents: Contents, *, executable: bool = False, linked: bool = False) -> str:
-    """Write a file, set its time to `digest_time`, and return its digest. If `linked` is set, the file is read-only."""
+    """Write a file with modification time `digest_time(digest)`. Returns the digest. `linked` files are read-only."""
     from blake3 import blake3
 
     hasher = blake3()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Summary:
-    """The fields of an entry that listings show."""
+    """The entry fields that listings show."""
 
     tag: Tag
     creation_time: dt.datetime  # without a time zone if the descriptor has none

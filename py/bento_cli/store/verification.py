@@ -103,7 +103,7 @@ def require_intact(home: Home, entries: list[Entry], noted: import_manifests.Man
 
 
 class _Digests:
-    """Cache of file digests that reads each hard-linked file only once."""
+    """Caches file digests, and reads each hard-linked file only once."""
 
     def __init__(self, progress: Callable[[int], None] | None) -> None:
         self._known: dict[tuple[int, int], str] = {}
@@ -180,7 +180,7 @@ def _damage(path: Path, file: File, digests: _Digests) -> str:
 
 
 def _verify_pool(home: Home, progress: Callable[[int], None] | None) -> Iterator[Finding]:
-    """Yield a finding for each damaged pool file without a hard link to an entry. `verify` checks linked files."""
+    """Yield a finding for each damaged pool file that imports might use. `verify` checks files that entries share."""
     if not home.pool.is_dir():
         return
     for entry in walk(home.pool):
