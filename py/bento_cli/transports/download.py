@@ -184,7 +184,7 @@ class _Count:
 
 
 class _Part:
-    """The downloaded pieces of one version of an archive. Locks `file`, so that other processes wait."""
+    """The downloaded pieces of one version of an archive. Locks the `.part` file, so that other processes wait."""
 
     def __init__(self, directory: Path, address: Address, stat: Stat) -> None:
         text = f"{address} {address.query} {stat.size} {stat.version}"

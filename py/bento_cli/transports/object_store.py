@@ -66,11 +66,12 @@ def open(address: Address) -> Remote:  # noqa: A001 - the name is the same in al
 
 
 class ObjectStore(Remote):
-    """Client for an object in a bucket or container. `make` creates obstore's client from a retry configuration."""
+    """Client for one object in a bucket or container."""
 
     parallel = 4
 
     def __init__(self, address: Address, make: Callable[[dict[str, Any]], Any], remedy: str) -> None:
+        """Create a client. `make` returns obstore's client for a retry configuration. Some errors end with `remedy`."""
         super().__init__(address)
         self._make = make
         self._store = make(_retries(_READ_RETRIES))
