@@ -86,8 +86,8 @@ class Rootfs:
     ) -> None:
         """Initialize the file system. `lower` is the index of the lower layers, or None for the lowest layer.
 
-        The attribute `captured` collects the contents of each package file whose path `is_captured` accepts. Omits the
-        directories in `on_demand` if they are empty.
+        `paths` filters package files. The attribute `captured` collects the contents of each package file whose path
+        `is_captured` accepts. The file system omits each directory in `on_demand` that is empty.
         """
         below = lower or {}
         self.packages: dict[str, str] = dict(below.get("packages", {}))
@@ -172,7 +172,7 @@ class Rootfs:
         return path in self.files or path in self.directories
 
     def database(self) -> Iterator[bytes]:
-        """Yield the tar members of dpkg's database that describe all packages. Call this method last."""
+        """Yield the tar members of dpkg's database, which lists all packages in the layers. Call this method last."""
         stanzas = sorted(self._status.split("\n\n"))
         self._status = "\n\n".join(stanza for stanza in stanzas if stanza)
         if not self.has(f"{_DPKG}info/format"):

@@ -1,4 +1,4 @@
-"""Replaces the maintainer scripts of packages that a Python service needs.
+"""Does the work of the maintainer scripts in Debian packages, as far as a Python service needs it.
 
 Creates users and groups, the certificate bundle, world-writable directories, and the name service configuration from
 declared inputs. The result doesn't depend on the order of packages.
@@ -71,7 +71,7 @@ def users(root: Rootfs, ids: Mapping[str, int]) -> Iterator[bytes]:
 
 
 def name_service(root: Rootfs) -> Iterator[bytes]:
-    """Yield the tar member of `/etc/nsswitch.conf`. Yields nothing if the file exists, or if there is no template."""
+    """Yield the tar member of `/etc/nsswitch.conf`, or nothing if the file exists or no package contains a template."""
     files = [root.captured[path] for path in _NSSWITCH if path in root.captured]
     if files and not root.has("etc/nsswitch.conf"):
         yield from root.file("etc/nsswitch.conf", files[0])
