@@ -34,7 +34,7 @@ def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] 
 
 
 def read_project(tables: dict[str, Any], origin: str) -> dict[str, Any]:
-    """Return the `project` table of a pyproject.toml (or an empty dict). Raises BentoError for an invalid table."""
+    """Return a pyproject.toml's `project` table, or {} if it is missing. Raises BentoError for an invalid table."""
     project: dict[str, Any] = tables.get("project", {})
     schema.validate(project, {"name?": str, "requires-python?": str}, f"{origin}: project", "Correct the value.")
     return project

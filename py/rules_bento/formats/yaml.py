@@ -24,8 +24,8 @@ _NOWHERE: _Lines = (1, {})
 def read_yaml(data: bytes | str, origin: str, *, binary: bool = False) -> Any:
     """Parse a YAML document. Returns None for an empty document. Error messages begin with `origin`.
 
-    If `binary` is true, converts `!!binary` scalars to bytes. Raises FormatError for invalid YAML, a rejected feature,
-    or input that exceeds the limits of `rules_bento.formats`.
+    If `binary` is true, converts `!!binary` scalars to bytes. Raises FormatError for invalid YAML, an unsupported
+    feature, or input that exceeds the limits of `rules_bento.formats`.
     """
     return _YamlReader(data, origin, binary=binary).read().value
 
@@ -42,7 +42,7 @@ def read_with_lines(data: bytes | str, origin: str, parse_float: Callable[[str],
     """Parse a YAML document. Returns the value, and the line numbers of all contained values.
 
     Keys are strings as written, such as "1" for `1`. `parse_float` converts decimal fractions. Raises FormatError for
-    invalid YAML, a rejected feature, input that exceeds the limits, or a key that is null or a time.
+    invalid YAML, an unsupported feature, input that exceeds the limits, or a key that is null or a time.
     """
     root = _YamlReader(data, origin, parse_float=parse_float).read()
     return root.value, LineIndex((root.line, root.inner))
@@ -79,7 +79,7 @@ class _YamlNode:
 
 
 class _YamlReader:
-    """Builds YAML values from parser events. `parse_float` selects the mode of `read_with_lines`, with string keys."""
+    """Builds YAML values from parser events. If `parse_float` is set, records line numbers, and keys are strings."""
 
     def __init__(
         self, data: bytes | str, origin: str, *, binary: bool = False, parse_float: Callable[[str], Any] | None = None
@@ -97,7 +97,7 @@ class _YamlReader:
         self._depth = self._count = self._characters = 0
 
     def read(self) -> _YamlNode:
-        """Return the root node. Raises FormatError for invalid YAML or a rejected feature."""
+        """Return the root node. Raises FormatError for invalid YAML or an unsupported feature."""
         yaml, loader = self._yaml, self._loader
         root = _YamlNode(None, 1)
         try:
@@ -230,7 +230,7 @@ class _YamlReader:
         raise self._error(line, "the key isn't a string. Use a string.")
 
     def _scalar(self, event: Any, line: int, *, is_key: bool) -> Any:
-        """Return the value of a scalar event. Raises FormatError for an invalid or rejected scalar."""
+        """Return the value of a scalar event. Raises FormatError for an invalid or unsupported scalar."""
         text, tag = event.value, event.tag
         if not text.isascii():
             try:
