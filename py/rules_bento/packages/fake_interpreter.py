@@ -25,7 +25,7 @@ def write_fake_interpreter(path: Path, python: str, version: str) -> None:
 
 
 def _interpreter_info(executable: str, version: str) -> dict[str, Any]:
-    """Return the output of the script. The platform in the output is constant: uv uses `--python-platform` instead."""
+    """Return the information that the script prints. uv ignores the platform in it, and uses `--python-platform`."""
     scheme = dict.fromkeys(("platlib", "purelib", "include", "scripts", "data"), "")
     prefixes = dict.fromkeys(("sys_base_prefix", "sys_base_exec_prefix", "sys_prefix"), "/")
     full_version = version if version.count(".") > 1 else f"{version}.0"

@@ -18,11 +18,11 @@ and shared, and any index or cache can serve the files. The format is JSON becau
                    "unlocked": true}]}
 
 Empty optional fields are omitted. A dependency has a `version` only if the lock has several versions of the package,
-and an `index` (a number) only if several indexes provide the version. `page` is the URL of the list of files of a
-package that isn't in the default index. Bentos contain the URL, so that installers find the package. `rejected_files`
-lists the files of the release that have no hash in the original lock. `source` is the git commit or the URL (`{"url":
-...}`) of a package that isn't in an index. `inputs` records the inputs of a `bento_requirements` target, so that a
-test can detect a stale lock.
+and an `index` (a number) only if several indexes provide the version. For a package that isn't in the default index,
+`page` is the URL of the package's file list. Bentos contain the URL, so that installers find the package.
+`rejected_files` lists the files of the release that have no hash in the original lock. `source` is the git commit or
+the URL (`{"url": ...}`) of a package that isn't in an index. `inputs` records the inputs of a `bento_requirements`
+target, so that a test can detect a stale lock.
 
 If the original lock is for a single platform, it lacks the packages that only other platforms require. Such packages
 are `unlocked`: they have no files and no dependencies. Requiring an `unlocked` package is an error.
@@ -114,9 +114,9 @@ def from_uv_lock(
 
     The roots are the dependencies of the workspace members, extras, and groups that `choice` selects. If `choice` is
     None, all members, extras, and groups are selected, and conflicts are allowed. If `indexes` is set, packages that
-    aren't in the default index have a `page`. If `only_declared` is also true, only packages of `indexes` have a page,
-    because this machine's configuration specifies the other indexes. Raises BentoError for an invalid lock, or if the
-    selection contains conflicts.
+    aren't in the default index have a `page`. If `only_declared` is also true, a package from an index that isn't in
+    `indexes` has no `page`. Such an index is specified by this machine's configuration. Raises BentoError for an
+    invalid lock, or if the selection contains conflicts.
     """
     document = read_toml(text, origin)
     if "package" not in document or "requires-python" not in document:
@@ -211,7 +211,7 @@ def reachable(roots: list[dict[str, Any]], packages: list[dict[str, Any]]) -> li
 
 
 class _EdgeNames:
-    """Converter for `uv.lock` edges. Adds a version and an index number to edges with an ambiguous name."""
+    """Converts `uv.lock` edges. Adds a version and an index number to edges with an ambiguous name."""
 
     def __init__(self, packages: list[dict[str, Any]], origin: str) -> None:
         self.origin = origin
@@ -221,7 +221,7 @@ class _EdgeNames:
             versions.setdefault(package.get("version"), []).append(package["source"])
 
     def index(self, package: dict[str, Any]) -> dict[str, str]:
-        """Return a dict with the `index` of a package or edge. If only one index has the version, the dict is empty."""
+        """Return a dict with the `index` of a package or edge, or {} if only one index provides this version."""
         sources = self.sources[package["name"]].get(package.get("version"), [])
         return {"index": str(sources.index(package["source"]) + 1)} if len(sources) > 1 else {}
 
@@ -242,7 +242,7 @@ class _EdgeNames:
 
 
 class _Pages:
-    """Finder of pages for packages in indexes that installers don't search by default."""
+    """Determines the `page` of each package in an index that installers don't search by default."""
 
     def __init__(self, packages: list[dict[str, Any]], indexes: Indexes, origin: str, *, only_declared: bool) -> None:
         self.origin = origin
@@ -262,7 +262,7 @@ class _Pages:
         self.recorded = set(urls) - {default}
 
     def page(self, package: dict[str, Any]) -> dict[str, str]:
-        """Return the `page` field of a package. Raises BentoError if the URL might contain a secret."""
+        """Return `{"page": URL}`, or {} if no page is needed. Raises BentoError if the URL might contain a secret."""
         registry, name = package["source"].get("registry", ""), package["name"]
         if not registry.startswith("http") or _canonical(registry) not in self.recorded:
             return {}

@@ -237,7 +237,7 @@ _SOURCES = ({"url"}, {"git", "commit"}, {"git", "commit", "subdirectory"})
 
 
 def _redacted(text: str) -> str:
-    """Return `text` for a message: shortened, and without the credentials and the query of a URL."""
+    """Shorten `text` for a message. Removes credentials and queries from URLs."""
     shown = without_credentials(text)
     shown = shown.partition("?")[0] if "://" in shown else shown
     return ascii(shown if len(shown) <= 100 else f"{shown[:100]}...")

@@ -65,7 +65,7 @@ class LockSubset:
     """A lock subset as two requirements files, without and with hashes. Both files are sorted by package name.
 
     The files begin with `--find-links` for packages that aren't in the default index. `--extra-index-url` isn't
-    sufficient, because uv ignores versions of a package in all indexes except for the first index that has it.
+    sufficient, because uv uses only the first index that contains a package.
     """
 
     requirements: str
@@ -122,7 +122,7 @@ class Resolution:
 
     @classmethod
     def loads(cls, text: str) -> Resolution:
-        """Parse JSON from `dumps`. Don't modify the result, because equal strings share one object."""
+        """Parse JSON from `dumps`. Don't modify the result, because calls with equal strings share it."""
         return _load_resolution(text)
 
 
@@ -252,7 +252,7 @@ def _resolve(query: Query, locked: Locked, target: Target, resolver: Resolver) -
 
 
 def matching_pins(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> list[str]:
-    """Return the sorted names in `pins` (`name[==version]`). Raises BentoError if a pin doesn't match `entries`."""
+    """Return the sorted names of pins (`name` or `name==version`). Raises BentoError if a pin isn't in `entries`."""
     versions = {entry["name"]: entry["version"] for entry in entries}
     names = []
     for pin in pins:
