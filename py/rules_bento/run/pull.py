@@ -24,7 +24,7 @@ from rules_bento.registry.reference import Reference
     }
 )
 def run(arguments: Arguments) -> None:
-    """Pull an image into a layout, and print its digest to standard output."""
+    """Pull an image into a layout, and print the image's digest to standard output."""
     image = Reference.parse(arguments.required("--image"))
     mirrors = [Reference.parse(f"{mirror}@{image.digest}") for mirror in arguments.repeated("--mirror") if image.digest]
     with Registries() as registries, Progress(f"pulling {image}") as progress:

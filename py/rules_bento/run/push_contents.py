@@ -11,7 +11,7 @@ The object has one of these keys. Each path is relative to the argument `--direc
   - `from`: the repository that contains the blob;
   - `built`: an action's output, relative to the execution root. The output might exist only in the remote cache.
 - `index`: an object with `manifest` and `images`;
-- `bento`: an object with `bento_yaml`, `digest`, `parts`, and `models`, a list of objects as for `model`;
+- `bento`: an object with `bento_yaml`, `digest`, `parts`, and `models` (a list of objects with the keys of `model`);
 - `model`: an object with `description` and `part`.
 
 An `image` and a `bento` can also have `build_definition`, a JSON file with the inputs of the build. The top-level

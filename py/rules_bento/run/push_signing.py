@@ -73,7 +73,7 @@ class Signer(NamedTuple):
     def _provenance(
         self, target: str, manifest: Manifest, definitions: Mapping[str, Path]
     ) -> Iterator[tuple[Descriptor, str, dict[str, Any]]]:
-        """If `self.run` is set, yield subject, type, and provenance. Raises BentoError if the definition is missing."""
+        """Yield the provenance of `manifest` if `self.run` is set. Raises BentoError if `definitions` is incomplete."""
         from rules_bento.signing import provenance
 
         if self.run is None:

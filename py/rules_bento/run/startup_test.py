@@ -1,4 +1,4 @@
-"""Tests the startup of an image: the files that it reads, its CPU time, and the modules that it imports."""
+"""Tests the startup of an image: the files read, the CPU time, and the imported modules."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ _LATER = 1 << 30  # seconds since 1970: later than the times of unpacked files, 
 
 
 class Startup(NamedTuple):
-    """Measurements until the container has responded to all requests. `files` maps the paths of read files to sizes."""
+    """Measurements until the container has responded to all requests. `files` maps accessed files to their sizes."""
 
     files: dict[str, int]  # sizes of the files that were read, by path in the image
     cpu_seconds: float  # user and system time of all processes
@@ -107,7 +107,7 @@ def _check_times(directory: Path) -> None:
 
 
 def _unpack(arguments: Arguments, root: Path, scratch: Path) -> dict[str, Any]:
-    """Unpack the image to `root`. Returns the container settings from the image's config, with defaults."""
+    """Unpack the image to `root`. Returns the settings in the image's config, with defaults for missing settings."""
     directory = Path(arguments.required("--directory"))
     image = json.loads((directory / arguments.required("--contents")).read_text("utf-8"))["image"]
     layers = [oci_image.Layer.loads((directory / blob["description"]).read_text("utf-8")) for blob in image["blobs"]]

@@ -69,7 +69,7 @@ def run(arguments: Arguments) -> None:
 
 
 def _roots(settings: dict[str, Any], workspace: Path) -> list[str]:
-    """Return the import roots in the source tree, build context first. Reports omitted roots of other repositories."""
+    """Return the build context and import roots in the source tree. Omits and reports roots in other repositories."""
     own = settings["repository"]
     roots = [root.partition("/") for root in settings["import_roots"]]
     for repository in sorted({repository for repository, _, _ in roots} - {own}):
