@@ -220,7 +220,7 @@ class Constants:
         return not statement.name.startswith("__") and known <= _SERIALIZERS
 
     def _default(self, module: Module, name: str, field: ast.AnnAssign) -> Any:
-        """Return a Bento argument's value, by default from `field`. Raises NotConstantError for an unknown value."""
+        """Return a Bento argument's value or its default in `field`. Raises NotConstantError for an unknown result."""
         default = field.value
         if name in self.arguments:
             value, kind = self.arguments[name], getattr(field.annotation, "id", "")

@@ -1,4 +1,4 @@
-"""Finds uses of names and unsupported operations in the code that an import of the service might run.
+"""Analyzes the code that an import of the service might run. Finds unsupported operations, and the uses of names.
 
 The analysis assumes that an import runs modules, classes, lambdas, and methods of classes that aren't services. It also
 includes a function if the analyzed code mentions the function's name, or if a decorator might call the function.
@@ -55,7 +55,7 @@ class ImportCode:
     """
 
     def __init__(self, names: Names, modules: list[Module], others: frozenset[bytes]) -> None:
-        """Analyze `modules`. `others` lists the words in other modules. Functions with these names count as called."""
+        """Analyze `modules`. A function counts as called if its name is in `others`, the words in all other modules."""
         self.names = names
         self._modules = {module.name: module for module in modules}
         self._others = others

@@ -58,8 +58,8 @@ class ImportedMetadata:
 def import_service(subject: Subject, python: Path, readable: Sequence[Path], scratch: Path) -> ImportedMetadata:
     """Import a service twice, and return its metadata.
 
-    `python` is the interpreter of an environment with BentoML and the service's wheels. The service can read `readable`
-    directories. `scratch` is an empty directory. Raises BentoError if an import fails, or if the two results differ.
+    `python` is an interpreter with BentoML and the service's wheels. The service can read its files and the directories
+    in `readable`. `scratch` is an empty directory. Raises BentoError if an import fails, or if the results differ.
     """
     runs = [_Run(subject, python, readable, scratch / name) for name in (_HERE, _THERE)]
     try:
@@ -159,7 +159,7 @@ class _Run:
 
 
 def place_of(name: str, fields: dict[str, Any]) -> str:
-    """Return the `file:line` of the service that has the field `name`. For a legacy service, returns only the file."""
+    """Return the `file:line` of the service that a metadata field belongs to, or only the file for a legacy service."""
     index = re.match(r"services\.([0-9]+)", name)
     services = fields["services"][int(index[1]) if index else 0 :]
     return f"{services[0]['path']}:{services[0]['line']}" if services else str(fields["path"])

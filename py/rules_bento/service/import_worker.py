@@ -258,7 +258,7 @@ def _explain(error: BaseException) -> dict[str, str]:
 
 
 def _shift_environment() -> None:
-    """Patch Python functions to return another host name, number of processors, and time in this process."""
+    """Patch functions so that this process gets a different host name, number of processors, and time."""
     processors = (os.cpu_count() or 1) * 2 + 1
     uname = os.uname()
     os.cpu_count = lambda: processors

@@ -251,7 +251,7 @@ def _bound_names(statement: ast.AST) -> Iterator[str]:
 
 
 def is_guard(module: Module, node: ast.If) -> bool:
-    """Return whether an `if` tests `TYPE_CHECKING` or `__name__ == "__main__"`. Imports skip the body of the `if`."""
+    """Return whether an `if` tests `TYPE_CHECKING` or `__name__ == "__main__"`. Imports don't run the body."""
     match node.test:
         case ast.Name() | ast.Attribute():
             return dotted(module, node.test) in ("typing.TYPE_CHECKING", "typing_extensions.TYPE_CHECKING")
@@ -301,7 +301,7 @@ class Names:
         return self.lookup(module, node.id, module.path, node)
 
     def lookup(self, module: Module, name: str, path: str, node: ast.AST) -> Definition:
-        """Return the definition of `name`. Raises NotConstantError for `node` in `path` if no definition is known."""
+        """Return the definition of `name`. Raises NotConstantError, located at `node` in `path`, if `name` has none."""
         for _ in range(_MAX_HOPS):
             known = module.bindings.get(name, [])
             if len(known) != 1:

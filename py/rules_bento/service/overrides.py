@@ -94,8 +94,8 @@ def override(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     """Replace the unknown values in `info` with declared values. Returns `info` unchanged if the service is unknown.
 
     Raises:
-        BentoError: a declaration contradicts the source or refers to a missing service or model, `in_full` contains an
-            invalid kind, or BentoML would reject the configuration.
+        BentoError: a declaration contradicts the source or refers to a missing service or model, `declared.in_full`
+            contains an invalid kind, or BentoML would reject the configuration.
 
     """
     check_in_full(declared.in_full, declared.words)
@@ -223,7 +223,7 @@ def statement(attribute: str, words: Words) -> str:
 
 
 def require_known(info: ServiceInfo, target: str = "", words: Words = "attributes") -> None:
-    """Raise BentoError if values are unknown. The message lists the file, line, and remedy for each value."""
+    """Raise BentoError if `info` has unknown values. The message begins with `target`, and refers to `words`."""
     missing = info.unknowns
     if not missing:
         return

@@ -75,7 +75,7 @@ class _Reading:
     # Modules
 
     def _reached(self, users: set[str]) -> tuple[list[Module], frozenset[bytes]]:
-        """Return the relevant modules that an import of the service might load, and the words in the other modules.
+        """Find the modules that an import might load. Returns the relevant modules, and the words in the others.
 
         `users` contains the names of modules that might affect the metadata. A module is relevant if its name is in
         `users`, or if its file contains a word from `WORDS` or the last component of a name in `users`.
@@ -141,7 +141,7 @@ class _Reading:
         )
 
     def _only_service(self) -> str:
-        """Return the module's only name that might be a service. Raises BentoError if there are several or none."""
+        """Return the only name in the module that might be a service. Raises BentoError for several names or none."""
         names = [name for name in self._module.bindings if self._might_be_service(name)]
         if len(names) == 1:
             return names[0]
@@ -157,7 +157,7 @@ class _Reading:
 
 
 def _parts(service: str) -> tuple[str, str]:
-    """Split an import string into a module name and an attribute (can be ""). Raises BentoError for other strings."""
+    """Split an import string into module and attribute ("" if omitted). Raises BentoError for an invalid string."""
     target, colon, attribute = service.partition(":")
     if target.endswith(".py"):
         target = ".".join(part for part in target[:-3].split("/") if part != ".")

@@ -102,7 +102,7 @@ class ServiceReader:
         return first
 
     def _arguments(self, module: Module, keywords: list[ast.keyword]) -> dict[str, Any]:
-        """Return the arguments by name: a NotConstantError for each unknown value, and the syntax node for `image`."""
+        """Return the arguments by name. An unknown value is a NotConstantError, and `image` is a syntax node."""
         values: dict[str, Any] = {}
         for keyword in keywords:
             node = keyword.value
@@ -276,7 +276,7 @@ class ServiceReader:
     # APIs
 
     def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> metadata.Api | None:
-        """Return a method's API, or None if it defines none. Raises NotConstantError for an unsupported decorator."""
+        """Return a method's API, or None for other methods. Raises NotConstantError for an unsupported decorator."""
         known = [self.names.outside(module, callee(each)) or "" for each in node.decorator_list]
         if known and known[0] in _ENDPOINTS and all(each in _KEEP_NAME for each in known[1:]):
             return self._endpoint(module, node, known[0])
@@ -425,10 +425,7 @@ def _check_path(constants: Constants, module: Module, node: ast.expr) -> None:
 
 
 def _check_paths(constants: Constants, module: Module, node: ast.expr, makers: tuple[str, ...]) -> None:
-    """Raise NotConstantError if an application, or a router in it, might have an OpenAI-compatible endpoint.
-
-    The application must be the result of a call to one of `makers`, and code must use it only in supported ways.
-    """
+    """Raise NotConstantError if an application isn't from `makers`, or might have an OpenAI-compatible endpoint."""
     definition = constants.names.resolve(module, node)
     made, of, code = definition.node, definition.module, constants.code
     if not isinstance(made, ast.Call) or constants.names.outside(of, made.func) not in makers:

@@ -82,14 +82,14 @@ class RejectedError(BaseException):
 
 @dataclass()
 class State:
-    """The settings of the import in this process, and the detected problems."""
+    """The settings of the import in this process, the detected problems, and lines with error handlers (`guarded`)."""
 
     prefix: str = "\0"  # of the project's files
     packages: Sequence[str] | None = ()  # that can have stand-ins; None: all that the project lacks
     outside: Sequence[str] = ()  # modules of the project that aren't among its sources
-    remedy: str = ""
+    remedy: str = ""  # advice in errors, with `{}` for the package
     place: str = ""  # where no line of the project is being run
-    is_second: bool = False
+    is_second: bool = False  # whether this is the second of the two imports
     refusals: list[dict[str, str]] = field(default_factory=list)  # problems and remedies
     varied: list[tuple[str, str]] = field(default_factory=list)  # lines whose results differ between the two imports
     guarded: set[tuple[str, int]] = field(default_factory=set)  # files and lines where errors are handled
@@ -207,7 +207,7 @@ def _from_project() -> bool:
 
 
 def _is_structural() -> bool:
-    """Return whether the caller is in `_STRUCTURAL`. False if the project calls `inspect`, `__eq__`, or `__hash__`."""
+    """Return whether `_STRUCTURAL` uses a stand-in, unless the project calls `inspect`, `__eq__`, or `__hash__`."""
     frames = _frames()
     frame = next(frames)
     if _from_project() or not _STRUCTURAL.fullmatch(frame.f_globals.get("__name__") or ""):
@@ -224,7 +224,7 @@ def _builds_type() -> bool:
 
 
 def place(until: str = "") -> str:
-    """Return the innermost project frame as `file:line: text`, or "" if missing. Skips callers of the file `until`."""
+    """Return the innermost project line on the stack (`file:line: text`), or "". Stops at the file `until`."""
     frames = itertools.takewhile(lambda frame: frame.f_code.co_filename != until, _frames())
     return next(project_lines((frame.f_code.co_filename, frame.f_lineno) for frame in frames), "")
 
@@ -242,7 +242,7 @@ def relative(path: str) -> str:
 
 
 def refuse(name: str, what: str = "value") -> NoReturn:
-    """Raise RejectedError, because code requires `what` (such as the value or the type) of the stand-in `name`."""
+    """Raise RejectedError. The message names the unknown property `what`, such as "type", of the stand-in `name`."""
     problem = f"importing the service requires the {what} of {name}, but a stand-in replaces the package"
     reject(f"{problem}:\n  {place() or STATE.place}", _remedy(name))
 
@@ -271,7 +271,7 @@ def _varied(name: str, what: str = "isinstance of {}") -> bool:
 
 
 def _vary_all(name: str, *arguments: Any) -> None:
-    """Reject BentoML objects. In the second import, clear mutable arguments as if the stand-in `name` modified them."""
+    """Raise RejectedError for a BentoML object. In the second import, clear mutable arguments, as `name` might do."""
     for argument in arguments:
         module = str(type(argument).__module__)
         if module.partition(".")[0] in _BENTOML:
