@@ -103,7 +103,7 @@ def bundle_statement(statement: bytes, key: PrivateKey | IdentitySigner) -> byte
 
 
 def open_envelope(document: dict[str, Any], key: PublicKey | Identity, material: Any = None) -> bytes:
-    """Return an envelope's statement. Raises SignatureError unless `key` signed it. `material` contains log entries."""
+    """Return the signed statement. Raises SignatureError if no signature matches `key`. `material` has log entries."""
     signatures = document.get("signatures")
     if document.get("payloadType") != _PAYLOAD or not isinstance(signatures, list):
         raise SignatureError("the envelope isn't a signed in-toto statement")
@@ -183,7 +183,7 @@ def sign_file(path: Path, key: PrivateKey | IdentitySigner, is_bundle: bool) -> 
 
 
 def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
-    """Raise SignatureError unless `signed` has a valid signature of `path`, or BentoError if `path` is unreadable."""
+    """Raise SignatureError if `signed` has no valid signature of `path`. Raises BentoError if `path` is unreadable."""
     try:
         content = read_named(str(signed), Path(), MAX_FILE_BYTES, "Specify a signature file.")
     except BentoError as error:
@@ -200,7 +200,7 @@ def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
 
 
 def _signature(content: bytes, path: Path) -> tuple[bytes, Any]:
-    """Return the signature, and the verification material (legacy: None). Raises SignatureError for an invalid file."""
+    """Return the signature, and the material of a bundle or None. Raises SignatureError for an invalid file."""
     text = content.decode("ascii", "replace").strip()
     try:
         if text.startswith("{"):

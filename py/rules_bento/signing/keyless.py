@@ -114,7 +114,7 @@ def read_trusted_root(file: Path | None) -> Any:
 
 
 def entry_check(trusted_root: Path | None) -> Callable[..., None]:
-    """Return the `check_entry` function for `read_public`. `trusted_root` and errors are as in `read_trusted_root`."""
+    """Return the `check_entry` function for `read_public`. `read_trusted_root` describes the argument and errors."""
     root = read_trusted_root(trusted_root)
 
     def check(material: Any, verifier: dict[str, Any], digest: bytes, signature: bytes) -> None:

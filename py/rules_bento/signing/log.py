@@ -35,7 +35,7 @@ def find_log(trust_config: str, directory: Path) -> str:
 
 
 def create_entry(url: str, verifier: dict[str, Any], digest: bytes, signature: str) -> dict[str, Any]:
-    """Record the base64 `signature` of `digest` by `verifier`. Returns the log entry. Raises BentoError on failure."""
+    """Record a base64 signature and its public key, `verifier`. Returns the log entry. Raises BentoError on failure."""
     content = {"content": signature, "verifier": verifier}
     request = to_json({"hashedRekordRequestV002": {"digest": to_base64(digest), "signature": content}})
     transport = Transport()
