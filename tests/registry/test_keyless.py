@@ -247,7 +247,7 @@ def test_options_that_do_not_go_together_are_refused(capsys):
         (["verify", *WHO[:2], "file"], "must be used together"),
         (["verify", *WHO[2:], "file"], "must be used together"),
         (["verify", *ROOT, "file"], "--trusted-root require a signer"),
-        (["verify", "--policy", "policy.yaml", "--sbom", "file"], "Add their rules to the policy"),
+        (["verify", "--policy", "policy.yaml", "--sbom", "file"], "add rules of type provenance or sbom to the policy"),
         (["verify", "--policy", "absent", "file"], "absent: cannot read the file"),
         (["verify", *WHO, "--trusted-root", "file", "file"], "file: 1 validation error for TrustedRoot"),
         (["sign", "--key", "k.key", "--identity-token", "x", "file"], "--identity-token requires --keyless. Use"),

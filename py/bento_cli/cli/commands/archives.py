@@ -25,7 +25,7 @@ def _add_format(parser: ArgumentParser) -> None:
     from rules_bento.archives.unpack import FORMS
 
     parser.add_argument(
-        "--format", choices=FORMS, help="Set the archive format (default: the format of the file suffix)"
+        "--format", choices=FORMS, help="Set the archive format (default: determined by the file suffix)"
     )
 
 

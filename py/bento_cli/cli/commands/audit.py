@@ -40,11 +40,14 @@ def add_audit_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--unknown-severity",
         default="above",
-        help="Treat unrated vulnerabilities as none, low, medium, high, critical, or above (default: above, which is "
-        "always rejected)",
+        help="Set the severity of unrated vulnerabilities: none, low, medium, high, critical, or 'above', which "
+        "exceeds every --max-severity (default: above)",
     )
     arguments.add_repeatable(
-        parser, "--allow", metavar="ID=REASON", help="Allow this vulnerability, such as CVE-2024-1234=unreachable"
+        parser,
+        "--allow",
+        metavar="ID=REASON",
+        help="Allow the vulnerability with this ID for this reason, such as CVE-2024-1234=unreachable",
     )
     arguments.add_repeatable(
         parser, "--allow-license", metavar="SPDX", help="Allow this license, and reject all other licenses"

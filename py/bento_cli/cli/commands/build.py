@@ -86,7 +86,9 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
         help="Import the service with BentoML instead of analyzing its source; replace missing packages with stand-ins",
     )
     parser.add_argument(
-        "--python", metavar="PATH", help="Import with this Python environment or interpreter; requires --import"
+        "--python",
+        metavar="PATH",
+        help="Import the service with this Python environment or interpreter; requires --import",
     )
     _add_metadata_options(parser)
     arguments.add_repeatable(
@@ -114,19 +116,22 @@ def _add_metadata_options(parser: ArgumentParser) -> None:
         group,
         "--service-model",
         metavar="SERVICE.ATTRIBUTE=TAG",
-        help="Declare a service's model, such as Svc.model=iris:v1",
+        help="Declare the model of a service attribute, such as Svc.model=iris:v1",
     )
     arguments.add_repeatable(
         group, "--config", metavar="SERVICE.KEY=VALUE", help="Declare a service setting, such as Svc.traffic.timeout=60"
     )
     group.add_argument(
-        "--image", metavar="FILE", help="Read the image from this JSON file (- for standard input; format: docs/cli.md)"
+        "--image",
+        metavar="FILE",
+        help="Read the image definition from this JSON file (- for standard input; format: docs/cli.md)",
     )
     arguments.add_repeatable(
         group,
         "--complete",
         metavar="KIND",
-        help="Treat the options as complete for labels, envs, image, or description",
+        help="Assume that the options declare all values of this kind that the source determines at run time: labels, "
+        "envs, image, or description",
     )
 
 

@@ -27,12 +27,12 @@ def add_login_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--endpoint",
         metavar="URL",
-        help=f"Log in to BentoCloud or Yatai at this URL (default: {_ENDPOINT}, or else {DEFAULT_ENDPOINT})",
+        help=f"Log in to BentoCloud or Yatai at this URL (default: {_ENDPOINT} if set, otherwise {DEFAULT_ENDPOINT})",
     )
     parser.add_argument(
         "--api-token",
         metavar="TOKEN",
-        help=f"Use this API token (- for standard input; default: {_KEY}, or else a prompt)",
+        help=f"Use this API token (- for standard input; default: {_KEY}; if unset, the command prompts for the token)",
     )
     parser.add_argument(
         "--context", metavar="NAME", help="Save the login under this context name (default: the current context)"

@@ -26,7 +26,10 @@ def add_migrate_arguments(parser: ArgumentParser, kind: Kind) -> None:
     )
     arguments.add_bentofile(parser)
     parser.add_argument(
-        "--hub", metavar="NAME", help="Set the package hub's name (default: pypi, or another unused name)"
+        "--hub",
+        metavar="NAME",
+        help="Set the package hub's name (default: the existing package hub for the project's lock; if none exists, "
+        "pypi, or a generated name if pypi is already used)",
     )
     parser.add_argument(
         "--package", metavar="PATH", help="Generate targets for this Bazel package (default: the package of PATH)"

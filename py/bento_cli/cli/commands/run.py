@@ -69,8 +69,8 @@ def add_containerize_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--backend",
         metavar="NAME",
-        help=f"Build with {', '.join(BACKENDS)}, or {NATIVE.name}, which needs no other program (default: "
-        f"{VARIABLE}, or else the first available builder)",
+        help=f"Use this backend: {', '.join(BACKENDS)}, or {NATIVE.name} (without a builder). Default: {VARIABLE}; if "
+        f"unset, the first available builder, or {NATIVE.name} if no builder is available",
     )
     parser.add_argument(
         "--base",

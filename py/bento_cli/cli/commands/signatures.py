@@ -140,8 +140,8 @@ def add_verify_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--trusted-root",
         metavar="FILE",
-        help="Verify keyless signatures with this trusted root (default: sigstore's public root); for --key, require "
-        "a log entry",
+        help="Verify keyless signatures with this trusted root (default: sigstore's public root); with --key, also "
+        "require a transparency log entry",
     )
     signers.add_argument(
         "--policy", metavar="FILE", help="Require the signatures and attestations that this policy file lists"
@@ -247,7 +247,10 @@ def _signature_rules(options: Namespace) -> list[SignatureRule]:
     root = Path(options.trusted_root) if options.trusted_root else None
     if options.policy:
         if options.provenance or options.sbom:
-            raise BentoError("--provenance and --sbom can't be combined with --policy. Add their rules to the policy.")
+            raise BentoError(
+                "--provenance and --sbom can't be combined with --policy. Remove these options, and add rules of type "
+                "provenance or sbom to the policy."
+            )
         return policy.read_policy(Path(options.policy), root)
     signer: PublicKey | Identity
     if is_identity:
