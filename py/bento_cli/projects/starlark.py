@@ -123,7 +123,8 @@ def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin
         for rule in sorted(rules & set(loaded)):
             if file != RULES or loaded[rule] != rule:
                 raise BentoError(
-                    f"{origin}:{node.lineno}: {rule!r} doesn't refer to the rule in {RULES}. Rename the loaded symbol."
+                    f"{origin}:{node.lineno}: the loaded symbol {rule!r} isn't the rule in {RULES}, which the new "
+                    "targets need. Load the symbol under another name."
                 )
         missing -= set(loaded)
     if not missing:
