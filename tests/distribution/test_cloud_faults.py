@@ -99,7 +99,7 @@ def test_wrong_bytes_never_come_in(cloud, store, other, progress):
     right = cloud.blobs["model/clf/v1"]
     at = right.index(b"weights.bin") + 2048  # in a file, where no tar looks
     cloud.blobs["model/clf/v1"] = right[:at] + bytes([right[at] ^ 1]) + right[at + 1 :]
-    with pytest.raises(BentoError, match="don't match their digest"):
+    with pytest.raises(BentoError, match="don't match the model's digest"):
         pull_from(cloud, other, "hi:v1", progress)
     assert (other.bentos.list(), other.models.list()) == ((), ())
     cloud.blobs["model/clf/v1"] = right[: len(right) // 2]

@@ -328,7 +328,10 @@ def test_an_image_is_loaded(local, wheels, bento, store, tmp_path):
     [
         ({"image": {"commands": ["echo hi"]}}, "runs 'echo hi' (setup_script, run or run_script), but the native"),
         ({"docker": {"dockerfile_template": "x"}}, "the Bento has docker.dockerfile_template (x), but the native"),
-        ({"conda": {"dependencies": ["x"]}}, "the Bento has conda packages, but the native backend runs no commands."),
+        (
+            {"conda": {"dependencies": ["x"]}},
+            "the Bento has conda packages, but the native backend can't run commands.",
+        ),
         (
             {"docker": {"system_packages": ["libgomp1", "ffmpeg"]}},
             "lacks required system packages: ffmpeg.",
@@ -384,7 +387,7 @@ def test_options_of_builders_are_rejected(words, message, local, wheels, bento, 
         (b"-r /etc/passwd\n", "lock.txt:1: unsupported option -r."),
         (b"./wheels/x.tar.gz\n", "lock.txt:1: ./wheels/x.tar.gz isn't a wheel, but the native backend installs only"),
         (b"./wheels/x-1-py3-none-any.whl\n", "the Bento doesn't contain ./wheels/x-1-py3-none-any.whl."),
-        (b"tiny==1.0 --hash=sha256:" + b"0" * 64, "tiny==1.0: the Bento locks no wheel"),
+        (b"tiny==1.0 --hash=sha256:" + b"0" * 64, "tiny==1.0: the hashes in the Bento's requirements match no wheel"),
         (b"none==1.0 --hash=sha256:" + b"0" * 64, "uv: cannot find wheels for the Bento's packages."),
     ],
 )

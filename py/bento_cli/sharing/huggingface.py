@@ -104,7 +104,9 @@ class _Hub:
         if not self._endpoint:
             raise BentoError("--endpoint: the URL of the Hugging Face Hub is missing. Set --endpoint or HF_ENDPOINT.")
         if not self._endpoint.startswith(("https://", "http://")):
-            raise BentoError("--endpoint: expected an http or https URL. Set --endpoint or HF_ENDPOINT.")
+            raise BentoError(
+                "--endpoint: expected a URL that begins with https:// or http://. Correct --endpoint or HF_ENDPOINT."
+            )
         if "?" in self._endpoint or "#" in self._endpoint:
             raise BentoError(f"--endpoint: {self} contains a query or a fragment. Change --endpoint or HF_ENDPOINT.")
         self._token = _token()

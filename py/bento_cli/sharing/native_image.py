@@ -213,7 +213,9 @@ def _check(entry: Entry, base: BaseImageContents) -> None:
     """Raise BentoError if the base image doesn't meet the Bento's requirements, or if the build must run commands."""
     document = _document(entry)
     for step in image_requirements.unsupported_steps(document):
-        raise BentoError(f"{entry.tag}: {step.description}, but the native backend runs no commands. {BUILDER_REMEDY}")
+        raise BentoError(
+            f"{entry.tag}: {step.description}, but the native backend can't run commands. {BUILDER_REMEDY}"
+        )
     image, docker = (document.get(key) or {} for key in ("image", "docker"))
     wanted = ".".join(str(image.get("python_version") or docker.get("python_version") or "").split(".")[:2])
     if wanted and wanted != base.python_version:

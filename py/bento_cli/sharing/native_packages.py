@@ -82,7 +82,10 @@ def find_wheels(bento: Path, target: Target, cache: Path, counter: Counter) -> l
     """
     path = next((name for name in _FILES if (bento / name).is_file()), "")
     if not path:
-        raise BentoError(f"The Bento has no {_FILES[-1]}, so its packages are unknown. {BUILDER_REMEDY}")
+        raise BentoError(
+            f"{_FILES[-1]}: the Bento doesn't contain this file, so the required packages can't be determined. "
+            f"{BUILDER_REMEDY}"
+        )
     requirements, options = parse(decode(read_file(bento / path), path), path)
     for option in options:
         reject_option(option, path)  # such as -e, which would run code of the Bento
@@ -194,8 +197,9 @@ def _choose(requirement: Requirement, urls: Mapping[str, str], target: Target, c
         if best := best_wheel(names, target, glibc):
             return LocalWheel(name, version, cache / "wheels" / names[best] / best, names[best])
     raise BentoError(
-        f"{name}=={version}: the Bento locks no wheel for linux/{target.architecture}, Python {target.python_version}, "
-        f"and glibc {newest[0]}.{newest[1]}. Lock another {name} version, or use another base image. {BUILDER_REMEDY}"
+        f"{name}=={version}: the hashes in the Bento's requirements match no wheel for linux/{target.architecture}, "
+        f"Python {target.python_version}, and glibc {newest[0]}.{newest[1]}. Lock another version of {name}, or use "
+        f"another base image. {BUILDER_REMEDY}"
     )
 
 

@@ -68,7 +68,7 @@ def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> 
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
         # Omit an invalid address, which might be a token in the wrong place.
         shown = f" {display_url(endpoint)!r}" if parts.hostname else ""
-        raise BentoError(f"invalid endpoint{shown}. Use https://HOST, without a user or a query.")
+        raise BentoError(f"invalid endpoint{shown}. Use https://HOST, without a user name or a query string.")
     api_token = api_token.strip()
     if not api_token or not api_token.isascii() or not api_token.isprintable():
         raise BentoError("The API token is empty or contains invalid characters. Copy the complete token again.")

@@ -195,7 +195,7 @@ class _Fetching:
         if draft.tag != place.tag:
             raise BentoError(f"{place}: expected tag {place.tag}, but {origin} have the tag {draft.tag}. {remedy}")
         if expected and documents.label_of(draft.main.tree.manifest()) != expected:
-            raise BentoError(f"{place}: {origin} don't match their digest. {remedy}")
+            raise BentoError(f"{place}: {origin} don't match the {place.kind.noun}'s digest. {remedy}")
         return draft
 
 

@@ -179,7 +179,8 @@ class _Parts:
         etag = _send(self._cloud, self._place, body, tally, addresses)
         if not etag:
             raise BentoError(
-                f"{self._place}: the object store of {self._cloud} returned no ETag for a part. Try again later."
+                f"{self._place}: the object store of {self._cloud} returned no ETag for an uploaded part. Try again "
+                "later."
             )
         self._etags[number] = etag
         self._write()
