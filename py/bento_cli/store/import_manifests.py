@@ -44,7 +44,7 @@ def read(home: Home, kind: Kind, tag: Tag, directory: Path) -> TreeManifest | No
         reason = getattr(error, "strerror", None) or "invalid format"
         raise BentoError(
             f"{place}: cannot read the manifest of {tag}: {reason}. To use the {kind.noun} without verification, "
-            "remove the file."
+            "remove the manifest."
         ) from None
     return manifest if _is_of(manifest, kind, directory) else None
 

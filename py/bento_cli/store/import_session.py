@@ -298,7 +298,9 @@ class _Reader:
         description = descriptors.parse(MODEL, data, f"{place}/{MODEL.descriptor}")
         if description.tag != tag:
             expected = f"{_MODELS}/{str(description.tag).replace(':', '/')}"
-            raise BentoError(f"{place}: the path doesn't match the tag {description.tag}. Rename it to {expected}.")
+            raise BentoError(
+                f"{place}: the path doesn't match the tag {description.tag}. Rename the directory to {expected}."
+            )
         return _Part(MODEL, tree, description)
 
     def _differences(self) -> Iterator[str]:
