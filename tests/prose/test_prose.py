@@ -19,7 +19,6 @@ PENDING: tuple[str, ...] = tuple((Path(__file__).parent / "pending.txt").read_te
 # Errors that need no remedy, because the next line of the program's output or the user's own input says it.
 WITHOUT_REMEDY: frozenset[str] = frozenset(
     {
-        "{}: {}: {} bytes. The limit is {} bytes.",
         "{}: the download from {} has {} bytes, but the limit is {}.",
         "rules_bento can't build on {}, because uv {} has no wheel for this platform.",
     }

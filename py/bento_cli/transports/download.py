@@ -153,8 +153,9 @@ def _stream(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
 
 
 def _too_large(remote: Remote, size: int | None) -> BentoError:
-    problem = "invalid file size" if size and size < 0 else "the file is too large"
-    return BentoError(f"{remote.address}: {problem}: {size} bytes. The limit is {limits.BODY} bytes.")
+    if size and size < 0:
+        return BentoError(f"{remote.address}: the server reported an invalid file size: {size}. Check the server.")
+    return BentoError(f"{remote.address}: the file exceeds the limit of {limits.BODY} bytes. Use a smaller file.")
 
 
 class _Count:
