@@ -16,7 +16,7 @@ def _bento_conda_options_impl(ctx):
 bento_conda_options = rule(
     implementation = _bento_conda_options_impl,
     doc = """Declares the packages that conda installs. The options correspond to `conda` in a bentofile. Set them with
-`bento_package(conda = ":conda")`. The Bento then uses spec 1.
+`bento_package(conda = ":conda")`. With conda options, `bento.yaml` has format version 1.
 
 ```starlark
 bento_conda_options(

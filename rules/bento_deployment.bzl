@@ -87,26 +87,26 @@ bento_deployment(
 )
 ```
 
-For an image of models (`bento_model_image` with `format = "kserve"`), the manifest has an InferenceService of KServe instead.
+For a `bento_model_image` with `format = "kserve"`, the manifest contains a KServe InferenceService instead.
 
-The manifest names the image by digest, so push the same `src` to `repository`. Dependent services find each other. Resource
-requests, limits, probes, ports, and variables come from the services. Containers run without root and without write
-access, unless the image needs them. The action contacts no cluster ([more](../docs/deploying.md)).""",
+The manifest refers to the image by digest, so push `src` to `repository` before you apply the manifest. Dependent services
+find each other. Resource requests, limits, probes, ports, and variables come from the services. Containers run as the
+image's user. By default, the root filesystem is read-only (`read_only_root_filesystem`). The action contacts no cluster ([more](../docs/deploying.md)).""",
     attrs = {
         "app_name": attr.string(doc = "Name of the Kubernetes objects, and prefix for the objects of dependent services. Default: the Bento's name."),
         "config_maps": attr.string_dict(doc = "Environment variables with values from ConfigMaps. Keys are variable names; values are `CONFIGMAP/KEY`."),
         "env": attr.string_dict(doc = "Environment variables of all containers, in addition to the image's variables."),
         "image_pull_secrets": attr.string_list(doc = "Names of the Secrets that contain registry credentials."),
         "labels": attr.string_dict(doc = "Labels of all Kubernetes objects, in addition to `app.kubernetes.io/name`, `app.kubernetes.io/component`, and `app.kubernetes.io/version`."),
-        "model_format": attr.string(doc = "KServe model format, such as `huggingface`, `onnx`, or `sklearn`. Required for an image of models."),
-        "models": attr.label_keyed_string_dict(doc = "Images of the Bento's models. Keys are `bento_model_image` targets; values are repositories of the pushed images. Pods mount the images as volumes, which Kubernetes enables by default since 1.35. Required for a `bento_image` with `models = \"image\"`.", providers = [BentoImageInfo]),
+        "model_format": attr.string(doc = "KServe model format, such as `huggingface`, `onnx`, or `sklearn`. Required if `src` is a `bento_model_image`."),
+        "models": attr.label_keyed_string_dict(doc = "Images of the Bento's models. Keys are `bento_model_image` targets; values are repositories of the pushed images. Pods mount the images as image volumes, which are enabled by default in Kubernetes 1.35 and later. Required for a `bento_image` with `models = \"image\"`.", providers = [BentoImageInfo]),
         "namespace": attr.string(doc = "Namespace of all Kubernetes objects. Default: none; `kubectl apply` selects the namespace."),
         "port": attr.int(doc = "Port on which the services listen. Default: `http.port` of each service, or else 3000. Required if the image sets `entrypoint`."),
         "read_only_root_filesystem": attr.bool(default = True, doc = "Whether the root filesystem of containers is read-only. Containers can then write only to `/tmp` and `writable_dirs`."),
         "replicas": attr.string_dict(doc = "Number of Pods. Keys are service names; values are numbers (`2`) or ranges (`1-4`). Default: 1. For a range, the manifest includes a HorizontalPodAutoscaler, whose target is the service's `traffic.concurrency`."),
         "repository": attr.string(doc = "Repository of the pushed image (`registry/name`).", mandatory = True),
         "secrets": attr.string_dict(doc = "Environment variables with values from Secrets. Keys are variable names; values are `SECRET/KEY`. If the Bento declares a variable without a value, the default is `<app_name>-env/<variable name>`."),
-        "src": attr.label(doc = "The image or image index that is pushed, or an image of models.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
+        "src": attr.label(doc = "The image or image index to deploy, or a `bento_model_image` with `format = \"kserve\"`. Push the target to `repository` before you apply the manifest.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
         "startup_timeout_seconds": attr.int(default = 300, doc = "Maximum startup time of a service, in seconds, including model loading."),
         "writable_dirs": attr.string_list(doc = "Absolute paths of additional directories that containers can write to. The directories are empty when a Pod starts."),
     },

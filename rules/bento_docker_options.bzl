@@ -6,9 +6,9 @@ load("//rules/private:option_groups.bzl", "option_values")
 
 _OPTIONS = {
     "base_image": attr.string(doc = "Name of the base image. Default: the image for `distro`."),
-    "cuda_version": attr.string(doc = "CUDA version in the image, such as `12.8`. If set, the Bento uses spec 1."),
+    "cuda_version": attr.string(doc = "CUDA version in the image, such as `12.8`. If set, `bento.yaml` has format version 1."),
     "distro": attr.string(doc = "Linux distribution of the image: `debian` (default), `alpine`, `ubi8`, or `amazonlinux`."),
-    "dockerfile_template": attr.string(doc = "Path to a Jinja2 template of the Dockerfile. If set, the Bento uses spec 1."),
+    "dockerfile_template": attr.string(doc = "Path to a Jinja2 template of the Dockerfile. If set, `bento.yaml` has format version 1."),
     "env": attr.string_dict(doc = "Environment variables of the image. Keys are variable names."),
     "setup_script": attr.string(doc = "Path to a script that runs during the image build."),
     "system_packages": attr.string_list(doc = "Names of the distribution's packages to install."),

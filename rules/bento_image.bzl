@@ -121,7 +121,7 @@ The build runs checks, which fail for these problems (disable the checks with `-
     attrs = {
         "bento": attr.label(aspects = [wheel_parts_aspect], cfg = metadata_plus_files_cfg, doc = "The Bento that the image serves.", mandatory = True, providers = [BentoInfo]),
         "entrypoint": attr.string_list(doc = "Command that a container runs. Default: the command that serves the Bento with the image's Python environment."),
-        "env": attr.string_dict(doc = "Environment variables of containers, in addition to the variables of the base image and the Bento. Keys are variable names."),
+        "env": attr.string_dict(doc = "Environment variables to set in containers, in addition to the variables of the base image and the Bento. Keys are variable names."),
         "labels": attr.string_dict(doc = "Labels of the image config, in addition to the Bento's labels."),
         "layers": attr.label_list(doc = "Additional layers, from bottom to top, below the Bento's layer.", providers = [BentoLayerInfo]),
         "models": attr.string(
@@ -130,7 +130,7 @@ The build runs checks, which fail for these problems (disable the checks with `-
             values = ["layers", "image", "none"],
         ),
         "ports": attr.string_list(default = ["3000/tcp"], doc = "Ports that the image exposes (`PORT/PROTOCOL`)."),
-        "ignore_system_requirements": attr.string_list(doc = "System requirements of the Bento that the checks ignore: names of system packages, `distro`, `cuda`, or commands, as shown in error messages. Use this attribute if the checks don't detect a requirement in the base, or if the service doesn't need the requirement."),
+        "ignore_system_requirements": attr.string_list(doc = "System requirements of the Bento to exclude from the checks. Each value is the name in the error message, such as `distro`, `cuda`, a system package, or a command. Use this attribute if the checks don't detect a requirement in the base, or if the service doesn't need the requirement."),
         "working_dir": attr.string(doc = "Working directory of a container. Default: the Bento's directory in the image."),
     } | IMAGE,
     cfg = image_cfg,

@@ -22,7 +22,7 @@ def _layout_directory(ctx):
     if not [file for file in outputs if file.is_directory] and hasattr(groups, _GROUP):
         outputs = getattr(groups, _GROUP).to_list()  # the list is short: one directory
     if len(outputs) != 1:
-        fail("{}: layout requires one directory, but {} provides {} files. Set layout to a target whose only default output, or only file in the output group {}, is a directory.".format(
+        fail("{}: layout requires a single directory, but {} provides {} files. Set layout to a target that provides only a directory, either by default or in the output group {}.".format(
             label_string(ctx.label),
             label_string(ctx.attr.layout.label),
             len(outputs),
@@ -40,7 +40,7 @@ def _layout(ctx):
     In a directory of `oci_image`, layers are links to other runfiles of the target. Actions need these runfiles as inputs.
     """
     if ctx.attr.layer_count < 1 or ctx.attr.layer_count > _MAX_LAYERS:
-        fail("{}: invalid layer_count {}. Use 1 to {}.".format(label_string(ctx.label), ctx.attr.layer_count, _MAX_LAYERS))
+        fail("{}: invalid layer_count {}. Expected a number from 1 to {}.".format(label_string(ctx.label), ctx.attr.layer_count, _MAX_LAYERS))
     directory = _layout_directory(ctx)
     return struct(directory = directory, inputs = depset([directory], transitive = [ctx.attr.layout[DefaultInfo].default_runfiles.files]))
 
@@ -125,7 +125,7 @@ If the layout contains an index, the rule uses the image for the target platform
 Bazel requires the number of layers before it builds the layout. If `layer_count` is wrong, the error reports the correct number. The build copies
 layers only for targets that read the contents of layers: a push, `oci_layout`, `docker_archive`, and the output group `layer` of this rule.""",
     attrs = {
-        "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`). Default: unknown. If unknown, the build checks the wheels against the `glibc` of the package hub instead."),
+        "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`). If unset, the build checks the wheels against the `glibc` of the package hub."),
         "layer_count": attr.int(doc = "Number of layers in the image.", mandatory = True),
         "layout": attr.label(allow_files = True, doc = "Target that writes a directory with an OCI layout. The directory must be the only default output of the target, or the only file in its output group `oci_layout`.", mandatory = True),
         "python": attr.string(doc = "Absolute path to the Python interpreter in the image.", mandatory = True),

@@ -40,13 +40,13 @@ bento_model(
 ```
 
 The model is built only once for all Bentos that include it. A service loads the model with `bentoml.models.BentoModel("iris_clf:latest")`, or with
-a loader of BentoML's framework modules.
+the framework module, such as `bentoml.sklearn.load_model("iris_clf:latest")`.
 
 | output group | content |
 |---|---|
 | `bentomodel` | archive for `bentoml models import` |
 | `manifest` | list of the model's files |
-| `part` | archive part, from which archives of Bentos are built |""",
+| `part` | compressed files of the model, which archives of Bentos include |""",
     attrs = {
         "api_version": attr.string(default = "v1", doc = "Version of the framework module's model format. The module's loader must support the version."),
         "context": attr.string_dict(doc = "Entries of `context` in model.yaml: `framework_name` (default: the last part of `module`), `python_version`, and `bentoml_version`."),

@@ -33,7 +33,7 @@ def _check(ctx):
     if not ctx.attr.service and not ctx.file.bentofile:
         fail("{}: neither service nor bentofile is set. Set service to \"module:Service\", or set bentofile.".format(label_string(ctx.label)))
     if requirements_files(ctx) and hub_requirements(ctx.attr.requirements):
-        fail("{}: requirements contains both packages from a package hub and files. Use either packages or files.".format(label_string(ctx.label)))
+        fail("{}: requirements contains both requirements files and packages from a package hub. Use only files or only packages.".format(label_string(ctx.label)))
 
 def _locked(ctx):
     """Returns the packages in `requirements` and `deps` that the Bento locks. Empty if `requirements` contains no packages."""
@@ -226,9 +226,10 @@ the same inputs result in the same tag on every machine. The build fails if it f
 | `report` | reports of the contents, in JSON and HTML |
 | `summary` | sizes of the Bento, for dashboards |
 
-If you set `bentofile`, the build reads options from the bentofile. Each attribute that is set overrides the corresponding option. Bazel must find
-some inputs before it runs actions, so always set these inputs as attributes: files that options refer to (`srcs`, `data`), packages of a package
-hub (`requirements`), models (`models`), and other libraries (`deps`). The build fails if attributes and bentofile are contradictory.""",
+If you set `bentofile`, the build reads options from the bentofile. Each attribute that is set overrides the corresponding option, except `service`,
+which must match the service in the bentofile. Bazel must find some inputs before it runs actions, so always set these inputs as attributes: files
+that options refer to (`srcs`, `data`), packages of a package hub (`requirements`), models (`models`), and other libraries (`deps`). The build fails
+if the attributes lack an input that the bentofile requires.""",
     attrs = {
         "arg_file": attr.label(allow_single_file = True, doc = "Build arguments of the Bento: a YAML file with keys and values, as for `bentoml build --arg-file`."),
         "bento_args": attr.string_dict(doc = "Build arguments of the Bento. Corresponds to `args` in a bentofile. Overrides arguments in `arg_file`."),
@@ -247,7 +248,7 @@ hub (`requirements`), models (`models`), and other libraries (`deps`). The build
         "deps": attr.label_list(
             aspects = [sources_aspect],
             cfg = metadata_only_cfg,
-            doc = "Python libraries: targets of any rule that provides PyInfo. The Bento includes the transitive sources and data of the libraries at their import paths, including generated sources. The Bento only locks packages from a package hub, and doesn't include the packages.",
+            doc = "Python libraries: targets of any rule that provides PyInfo. The Bento includes the transitive sources and data of the libraries at their import paths, including generated sources. Packages from a package hub are listed in the Bento's lock, but their files aren't included in the Bento.",
             providers = [PyInfo],
         ),
         "description": attr.string(doc = "Description (README) of the Bento: a string, or `file:` and the path to a file in the build context."),
@@ -261,19 +262,19 @@ hub (`requirements`), models (`models`), and other libraries (`deps`). The build
         "lock_all_platforms": attr.bool(doc = "Whether `env/python/requirements.lock.txt` lists the hashes of all files of each release. If `False`, the file lists only the hashes of files for the target platform."),
         "models": attr.label_list(cfg = reset_cfg, doc = "Models that the Bento's service uses.", providers = [BentoModelInfo]),
         "packages": attr.string_list(doc = "Python requirements (PEP 508), such as `numpy<3`. Corresponds to `python.packages` in a bentofile. If `requirements` contains packages from a package hub, `packages` only limits the versions."),
-        "python_version": attr.string(doc = "Python version of the lock, the image, and the tests (`X.Y`). The package hub must support the version (`python_version` or `more_python_versions` of `bento.pypi`). Default: the package hub's version, or else {}.".format(PYTHON_VERSION)),
+        "python_version": attr.string(doc = "Python version of the lock, the image, and the tests (`X.Y`). If the Bento uses a package hub, the hub must support the version (`python_version` or `more_python_versions` of `bento.pypi`). Default: the package hub's version, or {} without a package hub.".format(PYTHON_VERSION)),
         "report_against": attr.label(allow_single_file = [".json"], cfg = reset_cfg, doc = "JSON report to compare the Bento with: a file from the output group `report` of another Bento or build."),
         "requirements": attr.label_list(
             allow_files = True,
             aspects = [resolve_aspect],
             cfg = metadata_only_cfg,
-            doc = "Python requirements: packages from a package hub (such as `@pypi//numpy`) and `bento_wheel` targets, or requirements files. The Bento locks packages from a package hub with their transitive dependencies.",
+            doc = "Python requirements: packages from a package hub (such as `@pypi//numpy`) and `bento_wheel` targets, or requirements files. For packages from a package hub, the Bento's lock also includes their transitive dependencies.",
         ),
         "service": attr.string(doc = "Service of the Bento: `module:Service` or `path/of/file.py:Service`, relative to the build context. Default: the service in the bentofile, or else the only service in `service.py`."),
         "service_config": attr.string_dict(doc = "Configuration that the source determines at run time. Keys are service names; values are calls to `service_config`, such as `service_config(workers = 4)`. Include only the keys that static analysis can't determine."),
         "service_models": attr.string_dict(doc = "Models that the source determines at run time. Keys are `Service.attribute`; values are tags of models in `models`."),
         "spec": attr.int(doc = "Format version of `bento.yaml`: `1` or `2`. Default: `2` if version 2 supports the options, or else `1`.", values = [0, 1, 2]),
-        "complete_metadata": attr.string_list(doc = "Kinds of service metadata that the attributes of this target declare completely: `labels`, `envs`, `image`, or `description`. Use this attribute if the source determines such metadata, including names of labels or variables, at run time."),
+        "complete_metadata": attr.string_list(doc = "Kinds of service metadata that the attributes of this target declare completely: `labels`, `envs`, `image`, or `description`. For these kinds, the build ignores values in the source that static analysis can't determine, such as labels whose names are determined at run time."),
         "srcs": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Files of the build context. The Bento includes the files that `include`, `exclude`, and `.bentoignore` files select."),
         "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs that the platform check ignores, such as files that the service only reads as input. The check rejects other files in sources and data that contain machine code for a platform other than the Bento's. A name without a matching file is an error."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of the content."),

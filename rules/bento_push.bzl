@@ -80,7 +80,7 @@ With `keyless = True`, the push signs with the OIDC identity of the CI job inste
 With `--@rules_bento//rules:push_from=cache`, the push streams missing layers from the remote cache to the registry
 ([more](../docs/ci.md#push-without-downloading)).""",
     attrs = {
-        "keyless": attr.bool(doc = "Whether to sign the artifact with an OIDC identity instead of a key. Default identity: the CI job's. To use another identity, pass `-- --identity-token FILE`."),
+        "keyless": attr.bool(doc = "Whether to sign the artifact with an OIDC identity instead of a key. By default, the push uses the identity of the CI job. To use another identity, pass `-- --identity-token FILE`."),
         "mount_from": attr.string_list(doc = "Repositories in the same registry that might contain some of the layers (`registry/name`). The push mounts layers from these repositories, and from the repositories of earlier pushes."),
         "repositories": attr.string_list(doc = "Repositories to push to (`registry/name`). In a stamped build, `{KEY}` is replaced by a value from the workspace status. In other builds, `{KEY}` is an error."),
         "signed": attr.bool(doc = "Whether to sign the artifact. If `True`, pass the private key at run time with `-- --sign-key FILE`."),

@@ -1,4 +1,4 @@
-"""Defines bento_startup_trace, a program that records the files that the startup of an image reads."""
+"""Defines bento_startup_trace, a program that records the files in an image that a container reads during startup."""
 
 load("//rules/private:attributes.bzl", "in_package")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME", "helper_launcher", "runtime_modules")
@@ -17,7 +17,8 @@ def _bento_startup_trace_impl(ctx):
 
 bento_startup_trace = rule(
     implementation = _bento_startup_trace_impl,
-    doc = """Records the files that the startup of an image reads, with `bazel run`. Set `startup_trace` of `bento_image` to the result.
+    doc = """Records the files in an image that a container reads during startup. Run the target with `bazel run`, and set `startup_trace` of
+`bento_image` to the recorded file.
 
 ```starlark
 bento_startup_trace(
@@ -30,7 +31,7 @@ bento_startup_trace(
 
 `bazel run //:iris_startup_trace` unpacks the image and runs a container in Linux namespaces, without a container engine, until the container
 is ready and has answered the requests. The program writes the trace into the source tree. It requires Linux on the CPU architecture of the image.
-If packages change, record the trace again. Containers fetch files that aren't in the trace only when they read the files.""",
+If packages change, record the trace again. Files that aren't in the trace are fetched later, when a container reads them.""",
     attrs = {
         "trace": attr.string(doc = "Output path, relative to this package. The file doesn't need to exist.", mandatory = True),
     } | STARTUP | RUN_RUNTIME,

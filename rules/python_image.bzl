@@ -86,7 +86,7 @@ def _check_packages(ctx, program, parts, requirements):
         name, _, version = pin.partition("==")
         if name not in versions or version not in ("", versions[name].version):
             fail(("{}: {} requires {}, but no dependency provides the wheel or the installed files. " +
-                  "Add the package to deps, from a hub of bento.pypi or rules_python.").format(label_string(ctx.label), label_string(program.label), pin))
+                  "Add the package from a bento.pypi or rules_python hub to deps.").format(label_string(ctx.label), label_string(program.label), pin))
 
 def _program_layer(ctx, files):
     """Declares the layer of the program's own files. Returns a BentoLayerInfo, and a `subject` for `build_image`."""
@@ -144,7 +144,7 @@ def _python_image_impl(ctx):
 
 python_image = rule(
     implementation = _python_image_impl,
-    doc = """Builds an OCI image of a Python program that isn't a Bento: a server of FastAPI, MLflow, or any `py_binary`.
+    doc = """Builds an OCI image of a Python program that isn't a Bento: a FastAPI or MLflow server, or any other `py_binary`.
 
 ```starlark
 python_image(
@@ -156,8 +156,8 @@ python_image(
 ```
 
 The packages of the program come from package hubs of `bento.pypi`, or from `pip.parse` of rules_python (set `python_version`). Images of programs
-and images of Bentos share the layers of packages. The program's own files are in the last layer, at `/app` and their paths in the runfiles: `/app/_main/PATH` for a file of this repository. `PYTHONPATH`
-contains the `imports` of libraries and the repositories. The files belong to root, so the container's user can't change them. `args` and `env`
+and images of Bentos share the layers of packages. The program's own files are in the last layer, in `/app`, at their runfiles paths: `/app/_main/PATH` for a file of this
+repository. `PYTHONPATH` contains the `imports` of libraries, and the root directories of the repositories. The files belong to root, so the container's user can't change them. `args` and `env`
 of the binary apply only to `bazel run`.
 
 Output groups and checks are the same as for `bento_image`, except for system requirements, which programs don't declare.""",
@@ -170,7 +170,7 @@ Output groups and checks are the same as for `bento_image`, except for system re
             providers = [PyInfo],
         ),
         "entrypoint": attr.string_list(doc = "Command that a container runs. Default: the command that runs the main file of `binary`. Programs of packages are on `PATH`: `[\"uvicorn\", \"server:app\"]`."),
-        "env": attr.string_dict(doc = "Environment variables of containers, in addition to the base image's variables."),
+        "env": attr.string_dict(doc = "Environment variables to set in containers, in addition to the base image's variables."),
         "labels": attr.string_dict(doc = "Labels of the image config."),
         "layers": attr.label_list(doc = "Additional layers, from bottom to top, below the program's layer.", providers = [BentoLayerInfo]),
         "ports": attr.string_list(doc = "Ports that the image exposes. Default: none."),

@@ -93,7 +93,7 @@ requirement = rule(
     doc = "Provides a locked package and its transitive dependencies. Targets of py_library, py_binary, and py_test can use the package in `deps`.",
     attrs = {
         "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
-        "extra": attr.string(doc = "Extra of the package to require. Default: no extra."),
+        "extra": attr.string(doc = "Name of an extra of the package, whose dependencies the target includes. Default: no extra."),
         "glibc": attr.string(doc = "Newest glibc version that wheels can require (`X.Y`).", mandatory = True),
         "modules": attr.label_list(doc = "Unpacked modules of the package and its transitive dependencies.", mandatory = True, providers = [BentoWheelModulesInfo]),
         "packages": attr.label_list(doc = "Lock entries of the package and its transitive dependencies.", mandatory = True),
@@ -115,7 +115,7 @@ deb_package = rule(
     implementation = _deb_package_impl,
     doc = "Provides a locked Debian package and its transitive dependencies.",
     attrs = {
-        "architecture": attr.string(doc = "CPU architecture with Debian's name, such as `amd64`.", mandatory = True),
+        "architecture": attr.string(doc = "Debian architecture, such as `amd64`.", mandatory = True),
         "files": attr.label_list(allow_files = [".deb"], doc = "Debian packages (.deb files) of the package and its transitive dependencies.", mandatory = True),
         "glibc": attr.string(doc = "Version of the glibc package (`X.Y`); empty if the packages don't include glibc."),
         "hub": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),

@@ -33,12 +33,12 @@ IMAGE = {
     "stamped_labels": attr.string_dict(doc = "Labels added only in stamped builds. Same format as `stamped_annotations`."),
     "startup_trace": attr.label(
         allow_single_file = [".json"],
-        doc = "Startup trace from `bento_startup_trace`. The snapshotter fetches the files in the trace before a container starts. Requires `soci`, or eStargz layers. Only images with the same trace share such eStargz layers.",
+        doc = "Startup trace from `bento_startup_trace`. The snapshotter fetches the files in the trace before a container starts. Requires `soci` or eStargz layers. eStargz layers depend on the trace, so only images with the same trace can share them.",
     ),
     "stop_signal": attr.string(default = "SIGTERM", doc = "Signal that container engines send to stop a container."),
     "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs that the checks ignore, because the service doesn't use the files, or because duplicates are intended."),
     "user": attr.string(default = "1034:1034", doc = "User and group of the container process (`uid:gid`)."),
-    "max_wheel_layers": attr.int(default = _MAX_WHEEL_LAYERS, doc = "Maximum number of layers for Python packages. If more packages are large, some large packages share layers."),
+    "max_wheel_layers": attr.int(default = _MAX_WHEEL_LAYERS, doc = "Maximum number of layers for Python packages. Each large package has its own layer, unless the number of layers would exceed the maximum."),
 } | CREATION_TIME | IMAGE_PLATFORM | STAMP
 
 def _environment_layer(ctx, base):

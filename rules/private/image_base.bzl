@@ -11,7 +11,7 @@ image_layer = rule(
     implementation = _image_layer_impl,
     doc = "Provides a layer of an existing image.",
     attrs = {
-        "blob": attr.label(allow_single_file = True, doc = "Layer file, usually compressed. Empty if the build doesn't fetch the layer from the registry."),
+        "blob": attr.label(allow_single_file = True, doc = "Layer file, usually compressed. Unset if the build doesn't fetch the layer from the registry."),
         "description": attr.label(allow_single_file = [".json"], doc = "JSON description of the layer. See `BentoLayerInfo.description`.", mandatory = True),
         "origin": attr.string(doc = "Repository that contains the layer (`registry/repository`); empty for a local layer."),
     },

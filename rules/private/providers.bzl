@@ -6,7 +6,7 @@ BentoCommandInfo = provider(
 )
 
 BentoCompilersInfo = provider(
-    doc = "CPython interpreters that compile bytecode for other Python versions than the toolchain's.",
+    doc = "CPython interpreters that compile bytecode for Python versions other than the toolchain's version.",
     fields = {"pythons": "tuple[BentoPythonInfo] - interpreters, which run on the execution platform."},
 )
 
@@ -24,7 +24,7 @@ BentoFlagInfo = provider(
 )
 
 BentoHelperPackagesInfo = provider(
-    doc = "The third-party packages of the helper, in a form that the helper can import.",
+    doc = "Third-party packages that the helper (the program that actions of rules_bento run) imports.",
     fields = {
         "packages": "dict[str, list[struct]] - package name to the packed wheels of the package and its transitive dependencies. Each struct has `files` (depset of Files), `import_roots`, and `imports` (see BentoWheelModulesInfo).",
     },
@@ -49,7 +49,7 @@ BentoInstalledWheelInfo = provider(
 )
 
 BentoPushInfo = provider(
-    doc = "The settings and files of a push. `bento_push_all` runs several pushes.",
+    doc = "The settings and files of a push, which `bento_push_all` can run together with other pushes.",
     fields = {
         "arguments": "tuple[str] - flags to pass to the helper. Paths are relative to the runfiles directory.",
         "modules": "tuple[BentoWheelModulesInfo] - packages that the helper imports.",

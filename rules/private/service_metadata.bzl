@@ -22,8 +22,9 @@ if decorators determine metadata at run time.""",
     ),
     "import_packages": attr.label_list(
         cfg = import_packages,
-        doc = """Packages from a package hub that importing the service requires, in addition to BentoML, FastAPI, and their dependencies. Stand-ins
-without values replace all other locked packages. If the import uses a stand-in's value, the error message contains the line to add.""",
+        doc = """Packages from a package hub to install for the import of the service, in addition to BentoML, FastAPI, and their dependencies.
+Stand-in modules without values replace all other locked packages. If the import uses a value of a stand-in, the build fails, and the error
+message contains the line to add to this attribute.""",
         providers = [BentoRequirementInfo],
     ),
     "import_env": attr.string_dict(doc = "Environment variables for importing the service. The import has no access to the user's other environment variables."),

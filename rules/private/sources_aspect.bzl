@@ -108,7 +108,7 @@ def _check_edges(ctx, target, followed):
             # Only targets with dependencies in such attributes need the list, and these targets are few.
             sources = sources or {file: True for file in target[PyInfo].transitive_sources.to_list()}
             if BentoRequirementInfo in edge or _all_in(edge[PyInfo].transitive_sources.to_list(), sources):
-                fail("{}: the rule {} has {} in the attribute {}, but rules_bento doesn't search this attribute for packages. Add the library to the deps of {} or, for a tool, of a py_binary.".format(
+                fail("{}: the rule {} has {} in the attribute {}, but rules_bento doesn't search this attribute for packages. Add the library to the deps of {}. If only a tool uses the library, add it to the deps of a py_binary.".format(
                     label_string(ctx.label),
                     ctx.rule.kind,
                     label_string(edge.label),
