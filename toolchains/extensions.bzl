@@ -65,10 +65,10 @@ def _bento_tools_impl(mctx):
 _python = tag_class(
     doc = "Selects the interpreter that runs actions. The tag has an effect only in the root module.",
     attrs = {
-        "debian_lock": attr.label(doc = "Lock of the Debian packages that provide the interpreter. The lock must include `python3` and `patchelf`. Machines that run actions then don't need an installed Python."),
+        "debian_lock": attr.label(doc = "Lock of the Debian packages that provide the interpreter. The lock must include `python3` and `patchelf`. With this attribute, machines that run actions don't need an installed Python."),
         "interpreter": attr.string(doc = "Host interpreter: a path, or the name of a program on PATH. Default: none."),
         "mirrors": attr.string_list(doc = "URLs of mirrors for the packages in `debian_lock`. Same format as `mirrors` of `bento.apt`."),
-        "version": attr.string(doc = "Python version of a rules_python toolchain (`X.Y`). Used only if `debian_lock` and `interpreter` aren't set. Default: " + PYTHON_VERSION + ", or else the newest version of rules_python."),
+        "version": attr.string(doc = "Python version of a rules_python toolchain (`X.Y`). Used only if neither `debian_lock` nor `interpreter` is set. Default: " + PYTHON_VERSION + " if rules_python provides it; otherwise, the newest version that rules_python provides."),
     },
 )
 
@@ -84,7 +84,7 @@ _compiler = tag_class(
 
 bento_tools = module_extension(
     implementation = _bento_tools_impl,
-    doc = "Provides uv, a Python interpreter, and the packages that the helper imports.",
+    doc = "Provides uv, a Python interpreter, and the packages that the helper (the program that actions run) imports.",
     tag_classes = {"compiler": _compiler, "python": _python},
 )
 
@@ -150,7 +150,7 @@ def _is_new(claims, kind, tag, module):
         where = "bento.{}(name = \"{}\")".format(kind, name)
         if first.module == module_name:
             fail("{} is defined twice in the module {} ({}). Remove or rename one of the tags.".format(where, module_name, problem))
-        fail("{where} is defined in the modules {one} and {two} ({problem}). Rename one of the tags. To keep the BUILD files of the module unchanged, write use_repo(bento, {name} = \"{name}_{new}\").".format(
+        fail("{where} is defined in the modules {one} and {two} ({problem}). Rename one of the tags. To keep the BUILD files that use the renamed tag unchanged, write use_repo(bento, {name} = \"{name}_{new}\") in the MODULE.bazel of the tag.".format(
             name = name,
             new = module.name or "mine",
             one = first.module,
@@ -232,15 +232,15 @@ _pypi = tag_class(
         ),
         "exclude": attr.string_list_dict(doc = "Files in wheels to exclude from images. Keys are package names; values are patterns in `.gitignore` syntax: `{\"acme\": [\"acme/tests/\", \"*.a\"]}`. For the wheels of one platform, use a key such as `acme@linux_x86_64`. Default: no patterns. The RECORD file lists only the remaining files. The layer report and the SBOM contain the size of the excluded files. Tests, servers, and virtual environments use the complete wheels."),
         "exclude_presets": attr.string_list(doc = "Names of predefined sets of patterns to exclude from images: `serving_torch` excludes files of torch and triton that are used only to compile native extensions, such as static libraries."),
-        "extras": attr.string_list(default = ["*"], doc = "Project extras to include. Supported only for `uv.lock`. Default: all extras. The default fails if two extras conflict (`tool.uv.conflicts`)."),
+        "extras": attr.string_list(default = ["*"], doc = "Project extras to include. Supported only for `uv.lock`. Default: all extras. Required if two extras conflict (`tool.uv.conflicts`)."),
         "glibc": attr.string(default = DEFAULT_GLIBC, doc = "Newest glibc version that Linux wheels can require (`X.Y`)."),
-        "groups": attr.string_list(default = ["*"], doc = "Project dependency groups to include. Supported only for `uv.lock`. Default: all groups. The default fails if two groups conflict (`tool.uv.conflicts`)."),
+        "groups": attr.string_list(default = ["*"], doc = "Project dependency groups to include. Supported only for `uv.lock`. Default: all groups. Required if two groups conflict (`tool.uv.conflicts`)."),
         "lock": attr.label(
-            doc = "Lock of the packages: a requirements file with hashes, `pylock.toml`, `uv.lock`, or a JSON file that a `bento_requirements` target writes.",
+            doc = "Lock file of the packages: a requirements file with hashes, `pylock.toml`, `uv.lock`, or a JSON file that a `bento_requirements` target writes.",
             mandatory = True,
         ),
-        "macos": attr.string(default = DEFAULT_MACOS, doc = "Newest macOS version that wheels can require (`X.Y`). Set the oldest macOS version to support."),
-        "members": attr.string_list(default = ["*"], doc = "uv workspace members whose dependencies are included. Supported only for `uv.lock`. Default: all members. The default fails if two members conflict (`tool.uv.conflicts`)."),
+        "macos": attr.string(default = DEFAULT_MACOS, doc = "Newest macOS version that wheels can require (`X.Y`). Use the oldest macOS version on which the packages must run."),
+        "members": attr.string_list(default = ["*"], doc = "uv workspace members whose dependencies are included. Supported only for `uv.lock`. Default: all members. Required if two members conflict (`tool.uv.conflicts`)."),
         "more_python_versions": attr.string_list(
             doc = "Additional Python versions of the packages (`X.Y`). A Bento selects a version with `python_version` of `bento_package`.",
         ),

@@ -108,11 +108,11 @@ bento_packed_python = rule(
 
     # All targets use a single configuration. Otherwise, Bazel would pack the interpreter again for each set of flags.
     cfg = modules_cfg,
-    doc = """Packs a CPython interpreter into a few files. Excludes modules that only interactive use and development need.
+    doc = """Packs a CPython interpreter into a few files. Excludes modules that are needed only for interactive use or development.
 
 An interpreter remains unchanged if it sets `interpreter_path`, if its directory layout isn't supported, or if it is already packed.""",
     attrs = {
-        "python": attr.label(doc = "The interpreter to pack.", mandatory = True, providers = [BentoPythonInfo]),
+        "python": attr.label(doc = "The interpreter to pack into a few files.", mandatory = True, providers = [BentoPythonInfo]),
         "_packer": attr.label(allow_single_file = True, default = "//toolchains/private:pack_python.py"),
     },
     provides = [BentoPythonInfo],

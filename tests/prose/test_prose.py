@@ -20,7 +20,6 @@ PENDING: tuple[str, ...] = tuple((Path(__file__).parent / "pending.txt").read_te
 WITHOUT_REMEDY: frozenset[str] = frozenset(
     {
         "{}: the download from {} has {} bytes, but the limit is {}.",
-        "rules_bento can't build on {}, because uv {} has no wheel for this platform.",
     }
 )
 

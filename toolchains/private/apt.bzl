@@ -176,7 +176,7 @@ def _closure(names, by_name):
         if name not in seen:
             seen[name] = True
             queue += by_name[name]["dependencies"]
-    return fail("the Debian lock's dependency graph is too large. Remove packages from the lock.")
+    return fail("the Debian lock's dependency graph has more than 1000000 dependencies. Remove packages from the lock.")
 
 def _upstream(version):
     """Returns the first two numbers of a Debian version, without its epoch."""

@@ -11,7 +11,7 @@ load(":wheel_tags.bzl", "parse_wheel_name")
 # Attributes that `fetch_with_uv` requires.
 FETCH_ATTRIBUTES = {
     "indexes": attr.string(doc = "Package indexes, as a JSON string. If empty, uv uses the indexes in its configuration."),
-    "lock": attr.label(doc = "Lock file. Directories in `indexes` are relative to the root of the repository that contains the lock. Empty if `indexes` has no directories."),
+    "lock": attr.label(doc = "Lock file whose repository root is the base of relative directories in `indexes`. Unset if `indexes` contains no directories."),
     "uv": attr.label(doc = "The uv executable.", mandatory = True),
 }
 
@@ -79,7 +79,7 @@ def _locate(rctx, requirement, filename, sha256):
         indexes_at(rctx.path(rctx.attr.lock), rctx.attr.lock, rctx.attr.indexes) if rctx.attr.lock else rctx.attr.indexes,
     ])
     if done.return_code:
-        fail("cannot fetch {} of {} with sha256 {}:\n  {}".format(filename, requirement, sha256, done.stderr.strip()))
+        fail("cannot fetch {} of {} (SHA-256: {}):\n  {}".format(filename, requirement, sha256, done.stderr.strip()))
     return json.decode(done.stdout)
 
 def _authentication(location):

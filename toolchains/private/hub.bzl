@@ -189,7 +189,7 @@ _hub_repo = repository_rule(
     implementation = _hub_repo_impl,
     doc = "Declares an alias for each package of a lock. The actual targets are in separate repositories, so a new version of a package doesn't change this repository.",
     attrs = {
-        "content": attr.label(doc = "File that lists the names of packages and extras, in the lock's repository.", mandatory = True),
+        "content": attr.label(doc = "File in the lock's repository that lists the names of packages and extras.", mandatory = True),
         "hub": attr.string(doc = "Name of the package hub, as in `bento.pypi`.", mandatory = True),
         "versions": attr.string_dict(doc = "Package hubs for additional Python versions. Keys are versions (`X.Y`); values are names of package hubs."),
     },
@@ -306,7 +306,7 @@ def _closure(start, packages, environment):
                 seen[(package["name"], extra)] = True
                 edges = package.get("extras", {}).get(extra, []) if extra else package.get("dependencies", [])
                 queue += _active(edges, packages, environment)
-    return fail("the lock's dependency graph is too large. Remove packages from the lock.")
+    return fail("the lock's dependency graph has more than 1000000 dependencies. Remove packages from the lock.")
 
 def _no_match(lock, distribution, platforms):
     """Returns the error message for builds on a platform that isn't in `platforms`, the platforms for which the lock has the package."""
@@ -450,7 +450,7 @@ _lock_repo = repository_rule(
         "macos": attr.string(doc = "Newest macOS version that wheels can require (`X.Y`).", mandatory = True),
         "platforms": attr.string_list(doc = "Target platforms (`<os>_<machine>`).", mandatory = True),
         "python": attr.label(doc = "File that contains the version of the toolchain's interpreter.", mandatory = True),
-        "python_version": attr.string(doc = "Python version of the packages (`X.Y`). Default: the version in the file `python`."),
+        "python_version": attr.string(doc = "Python version of the packages (`X.Y`). Default: the version in the file that `python` specifies."),
     },
 )
 
@@ -465,5 +465,5 @@ def _package_repo_impl(rctx):
 _package_repo = repository_rule(
     implementation = _package_repo_impl,
     doc = "Declares the targets of a locked package. Bazel writes the repository again only if the file `content` changes.",
-    attrs = {"content": attr.label(doc = "File that describes the package, in the lock's repository.", mandatory = True)},
+    attrs = {"content": attr.label(doc = "File in the lock's repository that describes the package.", mandatory = True)},
 )

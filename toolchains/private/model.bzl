@@ -65,7 +65,7 @@ def _download_files(rctx, address, token):
     pending = []
     for number, (path, sha256) in enumerate(rctx.attr.files.items()):
         if not matches("model file", path):
-            fail("{}: files contains the invalid path {}. Use a relative path without '.', '..', empty parts, backslashes, and control characters.".format(_where(rctx), repr(path)))
+            fail("{}: files contains the invalid path {}. Use a relative path without backslashes, control characters, or segments that are empty, '.', or '..'.".format(_where(rctx), repr(path)))
         if not matches("sha256", sha256):
             fail("{}: files contains the invalid hash {} for {}. Use the SHA-256 of the file (64 hexadecimal digits).".format(_where(rctx), repr(sha256), path))
         url = "{}/{}".format(address.removesuffix("/"), path.replace("%", "%25").replace(" ", "%20").replace("#", "%23").replace("?", "%3F"))
@@ -171,7 +171,7 @@ _model_repo = repository_rule(
 )
 
 model_tag = tag_class(
-    doc = "Declares a model, `@<name>`, for `models` of `bento_package`. Bazel fetches the model only if a build needs the model.",
+    doc = "Declares a model, `@<name>`. To include the model in a Bento, add `@<name>` to `models` of `bento_package`. Bazel fetches the model only if a build needs the model.",
     attrs = _SOURCE | {"name": attr.string(doc = "Name of the repository and of its target.", mandatory = True)},
 )
 

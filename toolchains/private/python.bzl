@@ -102,11 +102,11 @@ python_repo = repository_rule(
     doc = """Declares an interpreter from Debian packages, from rules_python, or from the host.
 
 Actions run the target `:python` for their execution platform. Repository rules run the program whose path is in the file `path`. The file `pip`
-contains the command that starts pip, a JSON list; the list is empty without pip.""",
+contains a JSON list: the command that starts pip, or an empty list if the interpreter has no pip.""",
     attrs = {
         "has_pip": attr.bool(doc = "Whether the interpreters in `pythons` include pip."),
         "interpreter": attr.string(doc = "Host interpreter: a path, or the name of a program on PATH."),
-        "lock": attr.label(doc = "Lock of the Debian packages, shown in error messages."),
+        "lock": attr.label(doc = "Lock of the Debian packages. Used only in error messages."),
         "only_version": attr.string(doc = "Required Python version (`X.Y`); empty if any version is allowed."),
         "problem": attr.string(doc = "Error message if no interpreter is available; empty otherwise."),
         "pythons": attr.label_keyed_string_dict(doc = "Interpreters from Debian packages. Keys are labels; values are platforms."),

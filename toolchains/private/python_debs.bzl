@@ -92,7 +92,7 @@ _deb_python_repo = repository_rule(
     doc = "Builds an interpreter from Debian packages. The interpreter requires only the machine's C library.",
     attrs = {
         "debs": attr.label_keyed_string_dict(doc = "Debian packages of the interpreter, including patchelf but not the C library. Keys are labels; values are platforms.", mandatory = True),
-        "lock": attr.label(doc = "Lock of the Debian packages, shown in error messages.", mandatory = True),
+        "lock": attr.label(doc = "Lock of the Debian packages. Used only in error messages.", mandatory = True),
         "platform": attr.string(doc = "Platform on which the interpreter runs.", mandatory = True),
         "version": attr.string(doc = "Python version of the interpreter (`X.Y.Z`).", mandatory = True),
     },

@@ -25,7 +25,7 @@ def _uv_platform_repo_impl(rctx):
     # The wheel contains a program, not a module, so it is compatible with every Python version.
     wheel = best_wheel(rctx.attr.files.keys(), rctx.attr.platform, "3.10")
     if not wheel:
-        fail("rules_bento can't build on {}, because uv {} has no wheel for this platform.".format(rctx.attr.platform, rctx.attr.version))
+        fail("rules_bento can't build on {}, because uv {} has no wheel for this platform. Build on another platform.".format(rctx.attr.platform, rctx.attr.version))
     sha256 = rctx.attr.files[wheel]
     if not probe_cache(rctx, wheel, sha256):
         fetch_first(rctx, "uv", rctx.attr.version, wheel, sha256)
@@ -80,7 +80,7 @@ def _helper_packages_repo_impl(rctx):
 
 _helper_packages_repo = repository_rule(
     implementation = _helper_packages_repo_impl,
-    doc = "Unpacks pure Python packages into the directory `site-packages`. The helper imports these packages when a module extension, which has no toolchain, runs the helper.",
+    doc = "Unpacks pure Python packages into the directory `site-packages`. Module extensions have no toolchain, so the helper (the program that also runs in actions) imports these packages when a module extension runs it.",
     attrs = {
         "packages": attr.string_dict(doc = "Packages to unpack. Keys are `name==version`; values are JSON objects that map file names to SHA-256 digests.", mandatory = True),
     } | FETCH_ATTRIBUTES,

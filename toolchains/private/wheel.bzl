@@ -20,7 +20,7 @@ RELEASE_ATTRIBUTES = _PACKAGE_ATTRIBUTES | FETCH_ATTRIBUTES | {
     "package_metadata_bzl": attr.label(doc = "File that defines the macro `package_metadata`."),
     "platform": attr.string(doc = "Target platform (`<os>_<machine>`).", mandatory = True),
     "python": attr.label(doc = "File that contains the version of the toolchain's interpreter.", mandatory = True),
-    "python_version": attr.string(doc = "Python version of the packages (`X.Y`). Default: the version in the file `python`."),
+    "python_version": attr.string(doc = "Python version of the packages (`X.Y`). Default: the version in the file that `python` specifies."),
     "url": attr.string(doc = "URL of the file; empty if the file comes from a package index."),
 }
 
@@ -222,6 +222,6 @@ wheel_modules_repo = repository_rule(
     doc = "Provides the unpacked modules of a wheel.",
     attrs = _PACKAGE_ATTRIBUTES | {
         "compiler": attr.label(doc = "File that contains the path to the interpreter that compiles the modules. Default: none; the modules have no bytecode."),
-        "wheel": attr.label(doc = "File `name` in the wheel's repository, which contains the wheel's file name.", mandatory = True),
+        "wheel": attr.label(doc = "File in the wheel's repository that contains the wheel's file name.", mandatory = True),
     },
 )
