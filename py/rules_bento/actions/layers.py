@@ -226,7 +226,8 @@ def tar_layer(arguments: Arguments) -> None:
         form = streams.detect_form(file.read(streams.PIECE))
     if form not in _COMPRESSIONS:
         raise BentoError(
-            f"{where}: unsupported format {form}. Use a tar file that is uncompressed or uses gzip or zstd."
+            f"{where}: unsupported format {form}. Use an uncompressed tar file, or a tar file compressed with gzip or "
+            "zstd."
         )
     with Path(path).open("rb") as file:
         for member, _ in tarread.compressed_members(file, form, where):

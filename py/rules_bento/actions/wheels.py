@@ -184,7 +184,9 @@ def _packed_members(wheel: str, machine_code: str) -> dict[str, bytes]:
                         f"{wheel}: unexpected extension module {name}. Lock a version that contains only Python code."
                     )
                 if ".." in name.split("/") or name.startswith("/"):
-                    raise BentoError(f"{wheel}: {name} is outside the wheel. Lock another version of the package.")
+                    raise BentoError(
+                        f"{wheel}: the path {name} is outside the wheel. Lock another version of the package."
+                    )
                 copy = Path(machine_code, name)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_bytes(b"".join(archive.contents(member)))
