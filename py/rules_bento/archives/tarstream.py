@@ -179,7 +179,10 @@ def check(path: str, link: str | None = None) -> None:
     if link is None:
         return
     if _NOT_RELATIVE.search(link):
-        raise BentoError(f"{path}: the symbolic link target {link!r} isn't relative. Replace the link with a copy.")
+        raise BentoError(
+            f"{path}: the symbolic link target {link!r} isn't relative. Use a relative target with '/' between names, "
+            "or replace the link with a copy."
+        )
     depth = path.count("/")
     for part in link.split("/"):
         depth += {"": 0, ".": 0, "..": -1}.get(part, 1)
@@ -250,7 +253,9 @@ def check_links(links: Mapping[str, str], where: str) -> None:
     for path, text in links.items():
         here = f"{where}: {path!r}"
         if text.startswith("/"):
-            raise BentoError(f"{here}: the link target {text!r} is absolute. Replace the link with a copy.")
+            raise BentoError(
+                f"{here}: the link target {text!r} is absolute. Use a relative target, or replace the link with a copy."
+            )
         place: list[str] = []
         pending = path.split("/")[::-1]
         hops = 0

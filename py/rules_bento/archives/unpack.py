@@ -149,7 +149,10 @@ def _directory(root: Path) -> Iterator[tuple[SafeMember, Contents]]:
                 item = SafeMember(path, "file", status.st_size, bool(status.st_mode & 0o100))
                 yield item, read_source(entry.path, status.st_size)
             else:
-                raise BentoError(f"{entry.path} isn't a regular file, directory, or symbolic link. Remove the entry.")
+                raise BentoError(
+                    f"{entry.path} isn't a regular file, directory, or symbolic link. Remove the entry from the "
+                    "directory."
+                )
         pending += [f"{prefix}{entry.name}/" for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
@@ -287,7 +290,10 @@ class _Guard:
         if not link or "\0" in link or len(link) > _MAX_LINK or longest > _MAX_NAME:
             raise self._error(f"{path!r}: the link target is invalid or too long. Remove the link.")
         if link.startswith("/"):
-            raise self._error(f"{path!r}: the link target {link!r} is absolute. Replace the link with a copy.")
+            raise self._error(
+                f"{path!r}: the link target {link!r} is absolute. Use a relative target, or replace the link with a "
+                "copy."
+            )
         if "\\" in link or _DRIVE.match(link):
             raise self._error(
                 f"{path!r}: the link target {link!r} is ambiguous on Windows. Replace the link with a copy."
