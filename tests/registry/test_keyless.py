@@ -173,7 +173,7 @@ def test_a_signature_of_a_key_is_none_of_an_identity(layout, capsys):
     for target in ("layout", "file"):
         assert main(["verify", "--key", "k.pub", target]) == status.OK
         assert main(["verify", *WHO, *ROOT, target]) == status.FOUND
-        assert "has no valid signature of the identity" in capsys.readouterr().out
+        assert "has no valid signature by the identity" in capsys.readouterr().out
 
 
 # Policies
@@ -216,10 +216,10 @@ def test_a_policy_holds_for_a_file(capsys):
     {
         "": "expected a mapping",
         "[]": "expected a mapping",
-        "require: []": "expected a single key, require, with at least one rule",
+        "require: []": "expected only the field 'require', with at least one rule",
         "requires: [{key: k.pub}]": "require is missing",
-        "require: [{key: k.pub}]\nalso: 1": "expected a single key, require",
-        "require: [{}]": "each rule requires key, identity and issuer, or any; got none",
+        "require: [{key: k.pub}]\nalso: 1": "expected only the field 'require'",
+        "require: [{}]": "each rule must contain 'key', 'any', or both 'identity' and 'issuer'; got none",
         "require: [{any: []}]": "any: expected at least one signer",
         "require: [{any: [{}]}]": "got none",
         "require: [{key: k.pub, any: []}]": "got key, any",

@@ -516,7 +516,7 @@ def test_a_broken_entry_of_a_layout_hides_no_good_signature(layout, key, broken)
         assert layout.find().descriptor.digest == digest
     assert signatures.verify(place, digest, key.public) == "n"
     relisted(layout, lambda entries: [one for one in entries if "sigs" not in str(one.get("annotations"))] + [entry])
-    with pytest.raises(SignatureError, match=r"no signature of .* Errors \(1\): .*") as caught:
+    with pytest.raises(SignatureError, match=r"no signature of .* Problems found \(1\): .*") as caught:
         signatures.verify(place, digest, key.public)
     assert "\n" not in str(caught.value)
 

@@ -232,8 +232,8 @@ def _find(
         raise SignatureError(f"no {noun} of {digest} exists. Sign the digest, or get a signature from the publisher.")
     shown = "; ".join([*dict.fromkeys(reasons)][:_MOST_REASONS]).rstrip(".")
     raise SignatureError(
-        f"no {noun} of {digest} matches {key}. Specify the signer's public key or identity. Errors "
-        f"({len(reasons)}): {shown}."
+        f"no {noun} of {digest} matches {key}. Specify the signer's public key or identity, or sign the digest again. "
+        f"Problems found ({len(reasons)}): {shown}."
     )
 
 

@@ -56,7 +56,7 @@ class Identity:
         try:
             return verify(Verifier(trusted_root=self._trusted_root), Bundle.from_json(content), expected)
         except Exception as error:  # parts of the bundle are parsed late, by several packages
-            raise SignatureError(f"the bundle has no valid signature of {self}: {_reason(error)}") from None
+            raise SignatureError(f"the bundle has no valid signature by {self}: {_reason(error)}") from None
 
 
 class IdentitySigner:

@@ -49,7 +49,7 @@ def read_policy(path: Path, trusted_root: Path | None) -> list[SignatureRule]:
     document = read_mapping(read_named(str(path), Path(), MAX_BYTES, _REMEDY), str(path))
     validate(document, _SHAPE, str(path), _REMEDY)
     if set(document) != {"require"} or not document["require"]:
-        raise BentoError(f"{path}: expected a single key, require, with at least one rule. {_REMEDY}")
+        raise BentoError(f"{path}: expected only the field 'require', with at least one rule. {_REMEDY}")
     return [_rule(item, path, trusted_root) for item in document["require"]]
 
 
@@ -70,4 +70,6 @@ def _signer(item: dict[str, Any], path: Path, trusted_root: Path | None) -> Publ
     if set(item) == {"identity", "issuer"}:
         return Identity(item["identity"], item["issuer"], read_trusted_root(trusted_root))
     keys = ", ".join(map(str, item)) or "none"
-    raise BentoError(f"{path}: each rule requires key, identity and issuer, or any; got {keys}. {_REMEDY}")
+    raise BentoError(
+        f"{path}: each rule must contain 'key', 'any', or both 'identity' and 'issuer'; got {keys}. {_REMEDY}"
+    )
