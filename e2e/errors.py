@@ -85,7 +85,7 @@ OPTIONS = {
     "key": ("labls: {a: b}", "1: labls: unknown option of BentoML 1.4. Did you mean 'labels'?"),
     "model": (
         "models: ['other:v1']",
-        "1: models: the Bento requires the model 'other:v1', but models contains weights:",
+        "1: models: the Bento requires the model 'other:v1', which isn't one of the available models (weights:",
     ),
     "package": (
         "\npython:\n  packages: [flask]",

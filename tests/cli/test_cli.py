@@ -176,7 +176,7 @@ def test_a_directory_that_is_no_bento_is_told_and_passed_over(bento, home):
     (home / "bentos/hi/half").mkdir()
     assert len(json.loads(bento("list", "-o", "json"))) == 2
     assert "note:" in bento.err
-    assert "bentos/hi/half: the directory isn't a Bento" in bento.err
+    assert "bentos/hi/half: invalid Bento: cannot read bento.yaml" in bento.err
 
 
 def test_a_missing_model_is_told(bento, home):

@@ -141,7 +141,10 @@ def _check_python(settings: BentoSettings, image: ImageDefinition | None) -> Non
     if python_version is None and image is not None:
         python_version, place = image.python_version, f"{image.place}: python_version"
     if python_version is not None and python_version != settings.python_version:
-        raise BentoError(f"{place}: expected the locked version {settings.python_version}, got {python_version}.")
+        raise BentoError(
+            f"{place}: expected the locked version {settings.python_version}, got {python_version}. Set the locked "
+            f"version, or lock the requirements for Python {python_version}."
+        )
 
 
 def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> None:

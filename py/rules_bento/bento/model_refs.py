@@ -187,11 +187,12 @@ def _resolve(tag: str, models: Sequence[BundledModel], place: str, needs: str, w
     if not matching:
         bundled_tags = ", ".join(model.description.tag for model in models) or "none"
         alias = next((model.description.tag for model in models if model.alias == tag), None)
-        remedy = "Add the bento_model to models. For `bento build`, save the model in the store."
+        remedy = "Add the bento_model to the models attribute. For `bento build`, save the model in the store."
         if alias:
             remedy = f"{tag!r} is an alias of {alias}, but only bentoml.models.get supports aliases. Use the tag."
         raise BentoError(
-            f"{place}: {needs} the model {wanted or repr(tag)}, but models contains {bundled_tags}. {remedy}"
+            f"{place}: {needs} the model {wanted or repr(tag)}, which isn't one of the available models "
+            f"({bundled_tags}). {remedy}"
         )
     newest = max(matching, key=lambda model: (model.description.creation_time, model.tag.version))
     if version and len({model.description.tag for model in matching}) > 1:

@@ -50,7 +50,10 @@ def _environment(value: Any, where: str) -> dict[str, str] | None:
         return dict(setting.split("=", 1) for setting in value)
     if isinstance(value, dict):
         return {str(key): str(item) for key, item in value.items()}
-    raise BentoError(f"{where}: the Bento doesn't contain the file {value!r}. Specify the variables directly.")
+    raise BentoError(
+        f"{where}: expected a list or mapping of environment variables, got {value!r}. Specify the variables, not a "
+        "file."
+    )
 
 
 def _conda_dependencies(value: Any, where: str) -> list[Any]:

@@ -216,13 +216,14 @@ def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str
     if re.search(r"^bentoml\s*(\[[^]]*])?\s*@", text, re.MULTILINE | re.IGNORECASE):
         if features:
             raise BentoError(
-                "features: can't be combined with a bentoml requirement with a URL. Add the extras to the requirement."
+                "features: not supported if the bentoml requirement has a URL. Add the extras to the requirement "
+                "instead."
             )
         return text, version
     if "--hash=" in text:
         raise BentoError(
-            "requirements: the requirements file with hashes doesn't contain bentoml. Add bentoml to the file's input, "
-            "and lock again."
+            "requirements: the requirements file with hashes doesn't contain bentoml. Add bentoml to the source "
+            "requirements (for example, requirements.in), and lock again."
         )
     return f"{text}{_bentoml_requirement(features)}=={version}\n", version
 
