@@ -142,7 +142,7 @@ def test_any_bytes_are_read_or_refused(data):
         ("a: 9999-99-99", "o:1: invalid value '9999-99-99': month must be in 1..12"),
         ("a: 2001-12-14t21:59:43.10-99:99", ": offset must be"),
         ('a: "\\ud800"', "o:1: invalid YAML"),
-        ("a: \ud800", "o:1: unpaired surrogate"),
+        ("a: \ud800", "o:1: the text contains an unpaired surrogate"),
         ("a: &x [*x]", "o:1: the value contains itself"),
         ("a: &x {b: [*x]}", "o:1: the value contains itself"),
         ("a: *x", "o:1: alias *x has no preceding anchor"),

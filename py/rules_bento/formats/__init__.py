@@ -36,7 +36,8 @@ def decode_text(data: bytes | str, origin: str) -> str:
     except UnicodeEncodeError as error:
         line = error.object.count("\n", 0, error.start) + 1
         raise FormatError(
-            f"{origin}:{line}: unpaired surrogate (\\ud800 to \\udfff). Write the character itself."
+            f"{origin}:{line}: the text contains an unpaired surrogate (\\ud800 to \\udfff). Replace the surrogate "
+            "with the intended character."
         ) from None
     if text.startswith("\ufeff"):
         raise FormatError(f"{origin}:1: the file has two byte order marks. Remove one of them.")
