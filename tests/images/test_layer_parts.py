@@ -73,7 +73,9 @@ def test_parts_are_copied(tmp_path):
 def test_a_file_that_is_a_directory_in_another_wheel(tmp_path):
     one = Maker("one").add({"shared": "file"}).write(tmp_path)
     two = Maker("two").add({"shared/two.py": "2"}).write(tmp_path)
-    with pytest.raises(BentoError, match=r"one-1.0-.*the file \S*shared is a directory in two-1.0"):
+    with pytest.raises(
+        BentoError, match=r"one-1.0-.*: \S*shared is a file in this package, but a directory in two-1.0"
+    ):
         join_parts(tmp_path / "out", parts_of(tmp_path, [one, two]), LAYOUT, "gzip")
     assert not (tmp_path / "out").exists()
 

@@ -126,7 +126,7 @@ def test_a_trace_of_another_image_is_an_error(image, capsys):
 
 def test_an_image_of_small_layers_is_an_error(tmp_path, capsys):
     assert Image(tmp_path).assemble() == 1
-    assert "soci: no layer has a supported format and at least 10 MiB" in capsys.readouterr().err
+    assert "soci: no layer in a supported format has a size of at least 10 MiB" in capsys.readouterr().err
 
 
 def test_a_push_has_the_image_and_its_soci_index(image):

@@ -33,8 +33,9 @@ def reject_commands(bento: dict[str, Any], provided: Collection[str] = ()) -> No
     for step in unsupported_steps(bento):
         if step.name not in provided:
             raise BentoError(
-                f"{step.description}, but bento_image runs no commands. Use `bentoml containerize`, or, if the base "
-                f'image or a layer provides the results, set ignore_system_requirements = ["{_escaped(step.name)}"].'
+                f"{step.description}, but bento_image runs no commands. Use `bentoml containerize`. If the base image "
+                "or a layer already contains the results of this step, set "
+                f'ignore_system_requirements = ["{_escaped(step.name)}"].'
             )
 
 

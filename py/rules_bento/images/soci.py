@@ -61,7 +61,9 @@ def make_index(ztocs: Sequence[dict[str, Any]], files: Collection[str]) -> list[
     """
     listed = [{key: entry[key] for key in entry if key != _FILES} for entry in ztocs if entry["size"]]
     if not listed:
-        raise BentoError(f"soci: no layer has a supported format and at least {MIN_LAYER >> 20} MiB. Remove soci.")
+        raise BentoError(
+            f"soci: no layer in a supported format has a size of at least {MIN_LAYER >> 20} MiB. Remove soci."
+        )
     blobs, wanted = [_CONFIG], set(files)
     prefetched = []
     for entry in reversed(ztocs):

@@ -419,8 +419,8 @@ def _with_directories(entries: Iterable[Member]) -> list[Member]:
         for part in entry.path.split("/"):
             if part in ("", ".", "..") or "\0" in part or part.startswith(_WHITEOUT):
                 raise BentoError(
-                    f"{entry.path!r}: invalid path in a layer. Use a normalized relative path without names that begin "
-                    "with .wh."
+                    f"{entry.path!r}: invalid path in a layer. Use a normalized relative path. Names of files and "
+                    f"directories must not start with {_WHITEOUT!r}."
                 )
         if entry.path in by_path:
             raise BentoError(f"{entry.path}: the layer contains this path twice. Remove one of the files.")

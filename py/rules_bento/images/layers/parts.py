@@ -107,7 +107,8 @@ def _replaced_files(listings: Sequence[PartListing]) -> list[set[str]]:
         taken.update(dict.fromkeys(listing.files.keys() - dropped[-1], listing.wheel))
     for path in sorted(directories.keys() & taken.keys()):
         raise BentoError(
-            f"{taken[path]}: the file {path} is a directory in {directories[path]}. Remove one of the packages."
+            f"{taken[path]}: {path} is a file in this package, but a directory in {directories[path]}. Remove one of "
+            "the packages."
         )
     return dropped[::-1]
 

@@ -120,8 +120,8 @@ def _check_modules(wheel: Wheel, excluded: Mapping[str, Rule], kept: set[str]) -
             )
     if not imported and any(path.endswith(_IMPORTED) for path in excluded):
         raise BentoError(
-            f"{wheel.name}: exclude of bento.pypi excludes all of the package's modules. Exclude fewer files, or "
-            "remove the package."
+            f"{wheel.name}: the exclude attribute of bento.pypi excludes all of the package's modules. Exclude fewer "
+            "files, or remove the package."
         )
 
 
