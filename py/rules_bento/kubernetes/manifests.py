@@ -82,7 +82,8 @@ def _check_metadata(options: DeploymentOptions) -> None:
         if not _LABEL_KEY.fullmatch(key) or not _LABEL.fullmatch(value):
             raise BentoError(
                 f"labels: {key}={value} isn't a valid Kubernetes label. Use at most 63 letters, digits, '-', '_', and "
-                "'.', starting and ending with a letter or digit."
+                "'.' each for the key (without its prefix) and for the value. Both must start and end with a letter or "
+                "digit."
             )
     if options.namespace and not _NAME.fullmatch(options.namespace):
         raise BentoError(
@@ -143,7 +144,8 @@ class ManifestBuilder:
                 )
         if len(set(names.values())) < len(names):
             raise BentoError(
-                f"the services {', '.join(names)} would have objects with the same name. Rename one of the services."
+                f"some of the services {', '.join(names)} would get Kubernetes objects with the same name. Rename one "
+                "of these services."
             )
         return names
 
