@@ -42,7 +42,7 @@ class ModelDescription:
         remedy = "Build the model again."
         schema.validate(document, _FIELDS, "the description of a model", remedy)
         if unknown := document.keys() - {item.name for item in fields(ModelDescription)}:
-            raise BentoError(f"the description of a model: unknown fields: {', '.join(sorted(unknown))}. {remedy}")
+            raise BentoError(f"the description of a model has unknown fields: {', '.join(sorted(unknown))}. {remedy}")
         return ModelDescription(**document)
 
 

@@ -167,7 +167,7 @@ def unpack_model(archive: Path, name: str, directory: Path) -> list[snapshot.Dec
             files[item.path] = _write(directory / item.path, contents, executable=item.executable)
     prefix = _common_prefix(files)
     if not all(path.startswith(prefix) for path in (*files, *links)):
-        raise BentoError(f"{name}: the archive must contain a single model. Export only the model.")
+        raise BentoError(f"{name}: the archive must contain a single model. Export each model separately.")
     declared = [snapshot.DeclaredFile(path.removeprefix(prefix), str(source), name) for path, source in files.items()]
     return declared + [snapshot.DeclaredFile(path.removeprefix(prefix), "", name, link) for path, link in links.items()]
 
