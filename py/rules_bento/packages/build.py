@@ -114,8 +114,9 @@ def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> P
         printed = (process.stdout + process.stderr).decode("utf-8", "replace").replace(str(scratch), "")
         log = "\n".join(printed.strip().splitlines()[-40:])
         raise BentoError(
-            "the build failed. Builds can use only the locked build requirements and /usr/bin, and have no network "
-            f"access. Add what is missing to the build_lock, or lock a version that has a wheel. Build log:\n{log}"
+            "the build failed. Builds can use only the locked build requirements and the programs in /usr/bin, and "
+            "have no network access. Add missing packages to the build_lock's requirements, or lock a version that has "
+            f"a wheel. Build log:\n{log}"
         )
     result = read_object(read_file(result_file), "the build backend")
     schema.validate(result, {"missing?": [str], "wheel?": str}, "the build backend", _REMEDY)

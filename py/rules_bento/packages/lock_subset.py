@@ -259,13 +259,14 @@ def matching_pins(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> lis
         name, _, version = pin.partition("==")
         if name not in versions:
             raise BentoError(
-                f"deps: {pin} is from another package hub or repository, but isn't in requirements. Add {name} to "
-                "requirements."
+                f"deps: {pin} is from another package hub or repository, so {name} must also be in requirements. Add "
+                f"{name} to requirements."
             )
         if version not in ("", versions[name]):
             locked = f"{name}=={versions[name]}"
             raise BentoError(
-                f"deps: {pin} is from another package hub, but the lock has {locked}. Lock the same version in both."
+                f"deps: {pin} is from another package hub, but the lock has {locked}. Lock the same version in both "
+                "package hubs."
             )
         names.append(name)
     return sorted(names)
@@ -323,8 +324,8 @@ def _pip_tools_command(target: Target, resolver: Resolver) -> list[str]:
     here = ".".join(str(part) for part in sys.version_info[:2])
     if sys.platform not in target.platform.replace("macos", "darwin") or here != target.python_minor:
         raise BentoError(
-            f"resolver: on {sys.platform} with Python {here}, pip-tools can't resolve for {target.platform} with "
-            f"Python {target.python_minor}. Set resolver = 'uv'."
+            f"resolver: pip-tools runs on {sys.platform} with Python {here}, and can't resolve for another platform or "
+            f"Python version ({target.platform} with Python {target.python_minor}). Set resolver = 'uv'."
         )
     roots = [str(Path(root).absolute()) for root in resolver.pip_tools]
     program = f"import sys; sys.path[:0] = {roots!r}; {_PIP_COMPILE}"
