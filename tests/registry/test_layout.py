@@ -247,7 +247,7 @@ def test_an_oci_archive_is_pushed_without_unpacking(server, reference, registrie
         ({"x": b""}, "missing file 'manifest.json'"),
         ({"manifest.json": b"{"}, "manifest.json:1: invalid JSON"),
         ({"manifest.json": b"[" * 100_000}, "manifest.json: the JSON is nested too deeply"),
-        ({"manifest.json": b"[]"}, "expected a list of one image"),
+        ({"manifest.json": b"[]"}, "expected exactly one image"),
         ({"manifest.json": b"[{}]"}, "manifest.json: the image: Config is missing"),
         ({"manifest.json": b"[1]"}, "Save the image with `docker save`"),
         ({"manifest.json": b'[{"Config": "c", "Layers": "c"}]', "c": b"{}"}, "Save the image with `docker save`"),

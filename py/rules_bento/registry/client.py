@@ -188,8 +188,8 @@ class Registry:
         url = self._secure_url(resolve(reply.url, link))
         if Origin.from_url(url) != self._connect()[0]:
             raise BentoError(
-                f"{self.host}: the next page of a list is on another server, {Origin.from_url(url)}. Report the error "
-                "to the registry operator."
+                f"{self.host}: the registry's link to the next page of results leads to a page on another server, "
+                f"{Origin.from_url(url)}. Report the error to the registry operator."
             )
         return url
 

@@ -55,7 +55,7 @@ class _Archive:
         root_index = Manifest.read(self._content("index.json"), oci.INDEX, f"{self._path}: index.json")
         entries = {entry.digest: entry for entry in root_index.children()}
         if len(entries) != 1:
-            raise BentoError(f"{self._path}: expected one image, got {len(entries)}. Save only a single image.")
+            raise BentoError(f"{self._path}: expected one image, got {len(entries)}. Save each image separately.")
         root = self._manifest(next(iter(entries.values())))
         children = oci.collect_manifests(root.children(), self._manifest)
         blobs = [blob for manifest in (*children, root) for blob in manifest.blobs()]
@@ -67,7 +67,7 @@ class _Archive:
         origin = f"{self._path}: manifest.json"
         listed = read_json(self._content("manifest.json"), origin)
         if not isinstance(listed, list) or len(listed) != 1:
-            raise BentoError(f"{origin}: expected a list of one image. Save only a single image.")
+            raise BentoError(f"{origin}: expected exactly one image. Save each image separately.")
         validate(
             listed[0], {"Config": str, "Layers": [str]}, f"{origin}: the image", "Save the image with `docker save`."
         )

@@ -113,8 +113,8 @@ def has_registry(name: str) -> bool:
 def _digest_error(text: str) -> BentoError:
     """Return the error for an invalid digest. Omits the text before `@`, which might be a password."""
     return BentoError(
-        f"…@{text.rpartition('@')[2]!r}: invalid digest. Write `@sha256:` and 64 hexadecimal digits. To pass "
-        "credentials, use `docker login`, `podman login`, or netrc."
+        f"…@{text.rpartition('@')[2]!r}: invalid digest. Write `@sha256:` and 64 hexadecimal digits. If the reference "
+        "contains credentials, remove them, and use `docker login`, `podman login`, or netrc."
     )
 
 
