@@ -120,7 +120,7 @@ def test_an_index_without_an_image_for_the_platform_says_which_it_has(home, tmp_
     directory, document, _ = index(tmp_path)
     done = load(directory, document, home, tool, "--", "--platform", "linux/s390x", code=1)
     assert (
-        "the index only has images for linux/amd64, linux/arm64. Select one with `-- --platform linux/amd64`"
+        "the index has images only for linux/amd64, linux/arm64. Select a platform with `-- --platform linux/amd64`"
         in done.stderr
     )
     (tool / "podman").write_text("#!/bin/sh\n")

@@ -77,8 +77,8 @@ def _chosen(images: list[dict[str, Any]], directory: Path, tool: str, wanted: st
     if platform in by_platform:
         return by_platform[platform]
     raise BentoError(
-        f"{Path(tool).name} runs {platform or 'an unknown platform'}, but the index only has images for "
-        f"{', '.join(sorted(by_platform))}. Select one with `-- --platform {min(by_platform)}`."
+        f"{Path(tool).name} runs {platform or 'an unknown platform'}, but the index has images only for "
+        f"{', '.join(sorted(by_platform))}. Select a platform with `-- --platform {min(by_platform)}`."
     )
 
 

@@ -86,8 +86,8 @@ def settings(caller: Arguments) -> Settings | None:
     parts = urlsplit(address if "://" in address else f"{_DEFAULT}://{address}")
     if parts.scheme not in _PORTS or not parts.hostname:
         raise BentoError(
-            "--remote_cache: expected a grpc, grpcs, http, or https URL such as grpcs://HOST:PORT. Pass the build's "
-            "--remote_cache."
+            "--remote_cache: expected a grpc, grpcs, http, or https URL such as grpcs://HOST:PORT. Use the same value "
+            "as in the build."
         )
     headers = [_header(text) for text in caller.repeated("--remote_header")]
     if parts.username is not None and parts.scheme.startswith("http"):

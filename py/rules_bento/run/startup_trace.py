@@ -139,13 +139,13 @@ def _use(arguments: Arguments, url: str, cpu: Path, has_ended: Callable[[], bool
     ready, seconds = url + arguments.required("--ready"), float(arguments.required("--seconds"))
     if not loopback.wait(ready, seconds, has_ended):
         if has_ended():
-            raise BentoError("the container exited before it was ready")
+            raise BentoError("the container exited before it was ready. Check the log.")
         raise BentoError(f"{ready}: no response within {seconds:.0f} s. Increase startup_timeout_seconds.")
     for path, body in arguments.tuples("--request"):
         try:
             loopback.post(url + path, body)
         except loopback.ServerError as error:
-            raise BentoError(f"requests: the server {error}. Check the body for {path}.") from None
+            raise BentoError(f"requests: the server {error}. Check the request body for {path}, and the log.") from None
     cpu.write_text(str(_cpu_seconds()))
 
 
