@@ -100,7 +100,7 @@ def test_a_module_that_is_missing(actions):
         LABEL,
         "service: the sources don't contain servce.py, which `servce:Service` requires",
         "Near matches: `service.py`",
-        "Add the file to srcs",
+        "Add the file to the sources",
     )
 
 

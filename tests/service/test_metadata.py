@@ -45,7 +45,7 @@ def test_a_conditional_decorator_is_rejected_with_the_import_first(tmp_path):
     directory = project(tmp_path, "@service(name='s')", head=CONDITIONAL)
     message = refusal(directory, extra=ExtraOptions(overrides=Declared(words="flags")))
     assert re.search(
-        r"constants. Fix each value:\n  Build with --import --python ENV.*, or:\n  service.py:\d+: service `Svc`:",
+        r"constants. Fix each value as described:\n  Build with --import --python ENV.*, or:\n  service.py:\d+: service `Svc`:",
         message,
     )
     assert "`bentoml.service` is passed on as a value" in message

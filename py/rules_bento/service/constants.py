@@ -41,8 +41,8 @@ class Constants:
         self._left -= nodes
         if self._left < 0:
             raise BentoError(
-                f"the service's constants expand to more than {MAX_NODES} values. Move constants that importing "
-                "doesn't need into functions."
+                f"the service's constants expand to more than {MAX_NODES} values. Move constants that aren't "
+                "needed during the import into functions."
             )
 
     def value(self, module: Module, node: ast.expr) -> Any:

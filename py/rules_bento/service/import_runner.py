@@ -73,8 +73,8 @@ def import_service(subject: Subject, python: Path, readable: Sequence[Path], scr
         return ImportedMetadata(from_json(here["metadata"]), here["schema"], here["openapi"])
     except (LookupError, TypeError, AttributeError, ValueError):
         raise BentoError(
-            f"{subject.service}: importing the service produced an invalid result. Remove code that writes files "
-            "during the import."
+            f"{subject.service}: the result file of the import is invalid. The service's code might have overwritten "
+            "the file. Remove code that writes files during the import."
         ) from None
 
 

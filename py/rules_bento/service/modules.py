@@ -96,7 +96,8 @@ class PythonFiles:
         if binary:
             raise BentoError(
                 f"{binary}: this compiled module shadows {path}, so the source can't be analyzed. Exclude the module, "
-                'or import the service: set service_metadata = "import", or run `bento build --import --python ENV`.'
+                'or import the service. To import it, set service_metadata = "import" in Bazel, or run '
+                "`bento build --import --python ENV`."
             )
         return _parsed(path, b"" if path.endswith("/") else self._read(path))
 
@@ -116,7 +117,8 @@ def _parsed(path: str, data: bytes) -> ast.Module:
         raise BentoError(
             f"{path}{line}: {error.msg} (Python {sys.version_info.major}.{sys.version_info.minor}). If this syntax "
             "requires a newer Python, use a newer interpreter. In Bazel, set bento_tools.python(version = "
-            f'"3.{sys.version_info.minor + 1}") in MODULE.bazel, or another interpreter of this version.'
+            f'"3.{sys.version_info.minor + 1}") in MODULE.bazel, or use its interpreter or debian_lock attribute with '
+            "a newer Python."
         ) from None
     except (ValueError, LookupError) as error:  # a NUL byte, an unknown encoding
         raise BentoError(f"{path}: invalid Python source: {error}.") from None

@@ -118,7 +118,10 @@ def _require_agreement(info: ServiceInfo, declared: Declared) -> None:
     for name, known, stated in (("envs", envs, declared.envs), ("labels", {**info.labels}, declared.labels)):
         for key, value in stated.items() if name in unknown and isinstance(stated, dict) else ():
             if (own := known.get(key, value)) != value:
-                raise BentoError(f"{name}: `{key}`: got {value!r}, but the source specifies {own!r}. Remove the value.")
+                raise BentoError(
+                    f"{name}: `{key}` is declared as {value!r}, but the source specifies {own!r}. Remove the "
+                    "declaration."
+                )
 
 
 def _answered(unknown: Unknown, declared: Declared) -> bool:
@@ -164,7 +167,10 @@ def _merged(
         if isinstance(known, dict) and isinstance(value, dict):
             merged[key] = _merged(known, value, path, unknown, place)
         elif key in merged and known != value:
-            raise BentoError(f"{place}: `{path}`: got {value!r}, but the source specifies {known!r}. Remove the value.")
+            raise BentoError(
+                f"{place}: `{path}` is declared as {value!r}, but the source specifies {known!r}. Remove the "
+                "declaration."
+            )
         elif key not in merged and not any(path == one or path.startswith(f"{one}.") for one in unknown):
             raise BentoError(
                 f"{place}: the service's source doesn't set `{path}`. Only values that the source determines at run "
@@ -234,7 +240,7 @@ def require_known(info: ServiceInfo, target: str = "", words: Words = "attribute
         lines = [f"{instead[0].upper()}{instead[1:]}, or:", *lines] if first else [*lines, f"Or {instead}."]
     raise BentoError(
         f"{target}: " * bool(target)
-        + "the source doesn't specify all service metadata as constants. Fix each value:\n  "
+        + "the source doesn't specify all service metadata as constants. Fix each value as described:\n  "
         + "\n  ".join(dict.fromkeys(lines))
     )
 

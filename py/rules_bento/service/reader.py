@@ -176,8 +176,8 @@ def _no_module(service: str, module: str, sources: PythonFiles) -> BentoError:
     near = _close(path, modules, 3)
     matches = f" Near matches: {listed(near)}." if near else "" if modules else " The sources contain no Python files."
     return BentoError(
-        f"service: the sources don't contain {path}, which `{service}` requires.{matches} Add the file to srcs or "
-        "deps, correct service, or check include and exclude."
+        f"service: the sources don't contain {path}, which `{service}` requires.{matches} Add the file to the sources "
+        "(in Bazel, to srcs or deps), correct the service's import string, or check include and exclude."
     )
 
 

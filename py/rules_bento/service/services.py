@@ -296,8 +296,8 @@ class ServiceReader:
         route = f"/{node.name}" if values.get("route") is None else values["route"]
         if not route.startswith("/") or node.name.startswith("__"):
             raise BentoError(
-                f"{module.path}:{decorator.lineno}: API `{node.name}`: expected a name that doesn't start with `__` "
-                f"and a route that starts with a slash, got {route!r}."
+                f"{module.path}:{decorator.lineno}: API `{node.name}`: invalid name or route {route!r}. Use a name "
+                "that doesn't start with `__`, and a route that starts with `/`."
             )
         is_stream = any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in own_nodes(*node.body))
         return metadata.Api(node.name, route, kind == "bentoml.task", values.get("batchable", False), is_stream)
