@@ -27,7 +27,7 @@ APT = (
 REFUSED = {
     "abs_symlink": "is absolute or outside the Bento",
     "cuda_alpine": "bentofile.yaml:3: docker.cuda_version: distro 'alpine' doesn't support CUDA",
-    "dangling_symlink": "is a link to 'missing.py', which doesn't exist",
+    "dangling_symlink": "is a link to 'missing.py', but missing.py is missing",
     "img_evolve": "`image` is assigned more than once (line 4)",
     "models_key": "bentofile.yaml:3: models: the Bento requires the model 'raw_model:v1'",
     "src_layout_pathed": "service: the sources don't contain src/hi_svc.py, which `src.hi_svc:Hi` requires",

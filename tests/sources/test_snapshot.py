@@ -120,7 +120,7 @@ def test_names_that_differ_in_case_are_two_files() -> None:
         ),
         ([declared("l", link="..")], r"which is absolute or outside"),
         ([declared("l", link="")], r"which is absolute or outside"),
-        ([declared("l", link="gone")], r"l .* is a link to 'gone', which doesn't exist\. Declare gone, or exclude"),
+        ([declared("l", link="gone")], r"l .* is a link to 'gone', but gone is missing\. Add gone .*, or exclude"),
         (
             [declared("l", link="m"), declared("m", link="l")],
             r"is a circular link to '.'\. Exclude",
@@ -173,7 +173,7 @@ def test_unreadable_patterns_name_their_place(tmp_path: Path) -> None:
         select(list(walk(str(tmp_path))))
     with pytest.raises(BentoError, match=r"^pattern 1 of exclude: invalid pattern 'a\\\\': "):
         select([], exclude=["a\\"])
-    with pytest.raises(BentoError, match=r"^include: '\.\./lib' is outside the build context\. Set build_ctx"):
+    with pytest.raises(BentoError, match=r"^include: '\.\./lib' is outside the build context\. Use a parent directory"):
         select([], include=["*.py", "../lib"])
 
 
@@ -303,7 +303,7 @@ def test_walk_of_odd_entries(tmp_path: Path) -> None:
     files = {file.path: file.link for file in walk(str(tmp_path))}
     assert files == {"gone": "nowhere", "round": "round", "in": "./a", "a": None, "pipe": None, "caf\udce9": None}
     assert kept(*walk(str(tmp_path)), include=["in", "a"]) == ["a", "in"]
-    for include, message in (("gone", "doesn't exist"), ("round", "circular"), ("caf*", "isn't valid UTF-8")):
+    for include, message in (("gone", "nowhere is missing"), ("round", "circular"), ("caf*", "isn't valid UTF-8")):
         with pytest.raises(BentoError, match=message):
             select(list(walk(str(tmp_path))), [include])
     with pytest.raises(BentoError, match=r"pipe \(from .*\) is a special file"):
@@ -336,7 +336,7 @@ def test_digest_does_not_depend_on_order_or_place(tmp_path: Path) -> None:
 
 
 def test_digest_of_a_directory(tmp_path: Path) -> None:
-    message = r"data \(from //svc:bento\) is a directory\. Declare a regular file, or exclude data\."
+    message = r"data \(from //svc:bento\) is a directory, not a regular file\. Replace or exclude data\."
     with pytest.raises(BentoError, match=message):
         digest([declared("data", source=str(tmp_path))])
 

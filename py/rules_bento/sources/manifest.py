@@ -168,7 +168,7 @@ def _of_open_file(path: str, file: int, origin: str) -> TreeEntry:
     status = os.fstat(file)
     if not stat.S_ISREG(status.st_mode):
         kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a special file"
-        raise BentoError(f"{path} (from {origin}) is {kind}. Declare a regular file, or exclude {path}.")
+        raise BentoError(f"{path} (from {origin}) is {kind}, not a regular file. Replace or exclude {path}.")
     if status.st_size < _PIECE:
         content = os.read(file, status.st_size + 1)
         size, beginning, digest = len(content), content, blake3(content).hexdigest()

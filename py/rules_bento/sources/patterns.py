@@ -124,8 +124,8 @@ class Patterns:
             characters += len(text)
             if characters > MAX_CHARACTERS and not text.startswith("#"):
                 raise BentoError(
-                    f"{unit} {number} of {origin}: the patterns exceed {MAX_CHARACTERS} characters. Remove patterns, "
-                    "or use patterns that match directories."
+                    f"{unit} {number} of {origin}: the patterns exceed {MAX_CHARACTERS} characters in total. Remove "
+                    "patterns, or match directories instead of single files."
                 )
             self._add(text, number, f"{unit} {number} of {origin}")
         self.layout.finish()

@@ -103,7 +103,7 @@ def place(
     if attribute != DEPENDENCIES:
         raise BentoError(
             f"{label}: {attribute} contains {short_path!r}, which is outside the build context {build_ctx!r}. Set "
-            "build_ctx to a parent directory, or add the library that contains the file to deps."
+            "build_ctx to a parent directory, or add to deps the library that contains the file."
         )
     return BentoPath(_relative(path, root), filtered=False)
 
@@ -167,8 +167,8 @@ def select(
     for pattern in include:
         if pattern.startswith("../"):
             raise BentoError(
-                f"include: {pattern!r} is outside the build context. Set build_ctx to a parent directory, or add a "
-                "library that contains the files to deps."
+                f"include: {pattern!r} is outside the build context. Use a parent directory as the build context. In "
+                "Bazel, set build_ctx, or add to deps a library that contains the files."
             )
     rules = SourceFilter(Patterns(include, "include"), Patterns(exclude, "exclude"), _ignored(files))
     kept: list[DeclaredFile] = []
@@ -201,8 +201,8 @@ def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> De
             f"{what} requires {dropped}, but {selection.reason(dropped)}. Change include or exclude to keep the file."
         )
     raise BentoError(
-        f"{what} requires {wanted}, which isn't declared. Add the file to srcs, or the library that contains the file "
-        "to deps."
+        f"{what} requires {wanted}, which isn't declared. Add the file to srcs, or add to deps the library that "
+        "contains the file."
     )
 
 
@@ -428,7 +428,8 @@ def _check_links(kept: Iterable[DeclaredFile], files: Sequence[DeclaredFile], ru
         # A target that the patterns drop is allowed, because BentoML keeps such a link.
         if target not in declared and rules.keeps(target, filtered=False):
             raise BentoError(
-                f"{file} is a link to {file.link!r}, which doesn't exist. Declare {target}, or exclude the link."
+                f"{file} is a link to {file.link!r}, but {target} is missing. Add {target} (in Bazel, to the same "
+                "attribute), or exclude the link."
             )
         passed = {path}
         while target in links:
