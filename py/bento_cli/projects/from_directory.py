@@ -218,7 +218,7 @@ def _build(options: BuildOptions, directory: Path, version: str, extra: ExtraOpt
 
 
 def _check_secrets(bento: AssembledBento, kept: Sequence[DeclaredFile], allowed: tuple[str, ...]) -> None:
-    """Raise BentoError if a file of the Bento might contain a secret, unless `allowed` lists the path of the file."""
+    """Raise BentoError if a file whose path isn't in `allowed` might contain a secret."""
     from rules_bento.audit import secrets
 
     findings = [*secrets.scan_files(sorted(bento.files.items()))]

@@ -1,4 +1,4 @@
-"""Finds the packages that must be installed to import a service, because stand-ins don't suffice.
+"""Finds the packages that must be installed to import a service. For other packages, stand-in modules suffice.
 
 The result is a proposal for the attribute `import_packages`, and might be incomplete.
 """
@@ -29,8 +29,8 @@ _EVALUATED = (ast.BoolOp, ast.Compare, ast.FormattedValue, ast.UnaryOp)
 def find(service: str, texts: dict[str, bytes]) -> set[str]:
     """Return the package hub targets that the import of a service requires.
 
-    A result might be only the beginning of a target's name. `service` is the path of the service's file. `texts`
-    contains the sources that Python can parse, by path.
+    An item of the result can be a prefix of a target's name. `service` is the path of the service's file. `texts` maps
+    paths to the contents of source files that Python can parse.
     """
     imported = {name.decode() for text in texts.values() for name in _IMPORT.findall(text)}
     modules = {*_mounted(service, texts.get(service, b"")), *_evaluated(service, texts)}
@@ -40,7 +40,7 @@ def find(service: str, texts: dict[str, bytes]) -> set[str]:
 
 
 def _mounted(path: str, text: bytes) -> Iterator[str]:
-    """For each mounted ASGI application in a file, yield the top-level module of its factory, such as `fastapi`."""
+    """Yield the top-level modules, such as `fastapi`, that create the mounted ASGI applications in a file."""
     module = Module("", path, ast.parse(text), is_package=False)
     for each in (each for node in ast.walk(module.tree) for each in getattr(node, "decorator_list", ())):
         if isinstance(each, ast.Call) and dotted(module, each.func) in MOUNTS and each.args:
@@ -49,7 +49,7 @@ def _mounted(path: str, text: bytes) -> Iterator[str]:
 
 
 def _evaluated(service: str, texts: dict[str, bytes]) -> Iterator[str]:
-    """Yield the modules that are used in conditions or in `try` blocks when the file `service` is imported."""
+    """Yield the modules that the import of the file `service` uses in conditions or in `try` blocks."""
     files = {f".{path[:-3].removesuffix('/__init__').replace('/', '.')}": path for path in texts}
     pending = [(service, False)]  # files, and whether they are imported in a `try`
     called: set[str] = set()

@@ -1,6 +1,6 @@
 """Migrates BentoML projects to Bazel: generates a BUILD file, lines for MODULE.bazel, and notes for the user.
 
-`migrate` only reads a directory, and doesn't import the project's code. `write` adds the result to the workspace.
+`migrate` doesn't change files or import the project's code. `write` adds the result to the workspace.
 """
 
 from __future__ import annotations
@@ -117,9 +117,9 @@ def migrate(
 
     `package` is the project's Bazel package. `bentofile` is a path in the directory, by default bentofile.yaml or
     pyproject.toml. `store` is the directory of BentoML's model store. `workspace` contains the existing declarations.
-    `hub` is the name of the package hub to use. By default, uses the hub that the workspace declares for the project's
-    lock, or a new hub with an unused name. Set `is_written` if the caller writes the files: the notes then omit
-    instructions to copy generated lines. Raises BentoError for an invalid project.
+    `hub` is the name of the package hub. If `hub` is None, uses the hub that the workspace declares for the project's
+    lock, or a new hub with an unused name. If `is_written` is true, the notes omit instructions to copy generated
+    lines, because the caller writes the files. Raises BentoError for an invalid project.
     """
     project = _read(Path(directory), package, bentofile, Path(store) if store else Home.find().entries_dir(MODEL))
     packages = migrate_packages.read(project.options, project.info, project.files, project.min_python)
@@ -515,9 +515,10 @@ def _option_notes(project: _Project) -> list[str]:
 
 
 def _trial_build_notes(project: _Project) -> list[str]:
-    """Build the unchanged project. If the build fails, return a note about the error.
+    """Build the unchanged project. Returns a note about the error if the build fails, otherwise [].
 
-    Returns [] for an error that another note reports. BentoML ignores some invalid options for which this build fails.
+    Also returns [] if another note reports the error. This build is stricter than BentoML, which ignores some invalid
+    options.
     """
     path = project.directory / project.bentofile if project.bentofile else None
     try:

@@ -26,7 +26,7 @@ def is_valid(text: bytes, minor: int = _NEWEST) -> bool:
 
 
 def min_minor(texts: Iterable[bytes], default: int) -> int:
-    """Return the lowest minor version of Python, at least `default`, that parses all files. Files must be valid."""
+    """Return the lowest minor version of Python that can parse all (valid) files. Ignores versions before `default`."""
     minors = [*range(default, _NEWEST), _NEWEST]
     found: list[int] = [next(minor for minor in minors if is_valid(text, minor)) for text in texts]
     return max([default, *found])

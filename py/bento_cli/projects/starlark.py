@@ -65,8 +65,9 @@ class MergedBuildFile:
 def merge_build_files(existing: str, new: str, origin: str, *, force: bool = False) -> MergedBuildFile:
     """Add the loads and targets of a new BUILD file to an existing BUILD file.
 
-    Keeps existing targets with the same names, unless `force` is set. Raises BentoError if a file is invalid, or if an
-    existing file uses the name of a rule for another symbol. The error message begins with `origin` and the line.
+    If both files define a target with the same name, keeps the existing target unless `force` is true. Raises
+    BentoError if a file is invalid, or if the existing BUILD file loads another symbol under the name of a required
+    rule. The error message begins with `origin` and the line.
     """
     calls = _calls(existing, origin)
     targets = {name: node for node in calls if (name := keyword_string(node, "name"))}
@@ -113,7 +114,7 @@ def string(node: ast.expr) -> str:
 
 
 def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin: str) -> list[tuple[int, int, str]]:
-    """Return one edit for missing loads, or [] if no load is missing. Raises BentoError for a conflicting symbol."""
+    """Return at most one edit, which loads the missing rules. Raises BentoError if another symbol has a rule's name."""
     loads = [node for node in calls if ast.unparse(node.func) == "load" and node.args]
     missing, own = set(rules), None
     for node in loads:

@@ -26,7 +26,8 @@ _PYTHONS = "@rules_python//python/extensions:python.bzl"
 class DuplicateName:
     """A name that is declared twice. `first` and `second` are the locations of the declarations (`FILE:LINE`).
 
-    `is_tag` is true for package hubs. `extension` is the second declaration's variable of the extension `bento`, or "".
+    `is_tag` is true if both declarations declare a package hub. If the second declaration uses the module extension
+    `bento`, `extension` is the variable of the module extension, otherwise "".
     """
 
     name: str
