@@ -72,11 +72,10 @@ _ORDER = ("docker", "podman", "buildah", "nerdctl", "buildctl")
 
 
 def choose(requested: str = "") -> Backend:
-    """Return the requested backend.
+    """Return the requested backend. Raises BentoError if the backend is unknown or unavailable.
 
-    By default, returns the backend in BENTOML_CONTAINERIZE_BACKEND. If the variable isn't set, returns the first
-    available builder, or `NATIVE` if no builder is available.
-    Raises BentoError for an unknown or unavailable backend.
+    If `requested` is empty, uses the backend that the variable BENTOML_CONTAINERIZE_BACKEND specifies. If the variable
+    isn't set either, uses the first available backend, or `NATIVE` if no other backend is available.
     """
     source = "--backend" if requested else VARIABLE
     requested = requested or os.environ.get(VARIABLE, "")
@@ -175,6 +174,6 @@ def _buildctl(job: Job, options: dict[str, Sequence[str] | bool]) -> list[str]:
 
 
 def _loadable(names: Sequence[str]) -> str:
-    """Return an `--output` value for buildctl that writes an archive for `docker load` with the given image names."""
+    """Return the value of `--output` for buildctl. buildctl then writes an archive for `docker load`."""
     listed = ",".join(name if has_registry(name) else f"{DEFAULT_REGISTRY}/{name}" for name in names)
     return f'type=docker,"name={listed}"' if len(names) > 1 else f"type=docker,name={listed}"

@@ -80,9 +80,9 @@ def write(home: Home, tags: Sequence[str], out: Path, progress: Progress | None 
 
 
 def read(home: Home, path: Path, options: Options, progress: Progress | None = None) -> Unbundled:
-    """Verify a complete bundle, and then add its entries to the store.
+    """Verify a bundle, and then add its entries to the store. Skips entries that already exist.
 
-    Skips entries that already exist. Raises BentoError if the bundle is invalid.
+    If a part of the bundle is invalid, raises BentoError and adds no entries.
     """
     drafts: list[StagedImport] = []
     known: list[str] = []

@@ -36,9 +36,10 @@ _STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Containerized:
-    """The result of building an image. `runner` is the program that can run the image, or "" if there is none.
+    """The result of building an image. `runner` is the program that can run the image, or "" if no program can.
 
-    Only the native backend sets `digest`, `base` (the base image with its digest), and `sent` (in bytes).
+    Only the native backend sets `digest`, `base` (the base image with its digest), and `sent` (the number of uploaded
+    bytes).
     """
 
     entry: Entry
@@ -62,10 +63,10 @@ def containerize(
     check: bool = True,
     signing: Signing | None = None,
 ) -> Containerized:
-    """Build an image of a Bento with the tags `names` (default: the Bento's tag). The builder prints to standard error.
+    """Build an image of a Bento, and tag the image with `names` (default: the Bento's tag).
 
-    Only the native backend uses `signing`. Always removes the build context and the files that contain secrets. Raises
-    BentoError if the build fails.
+    The builder prints to standard error. Only the native backend uses `signing`. Raises BentoError if the build fails.
+    Removes the build context and the files that contain secrets, even if the build fails.
     """
     names = tuple(names) or (str(entry.tag),)
     settings = dict(options or {})
@@ -106,12 +107,12 @@ def containerize(
 
 @contextmanager
 def _secrets(entry: Entry, requested: Sequence[str]) -> Iterator[list[str]]:
-    """Yield values of the builder's `--secret`: the requested secrets, and the Bento's variables for the stage `build`.
+    """Yield `--secret` arguments for the requested secrets, and for the Bento's variables of the stage `build`.
 
     By default, the value of a variable comes from the Bento. If `requested` contains `id=NAME`, the value of NAME comes
     from the user's environment. An untrusted Bento can't read other environment variables, even if the Bento declares
-    their names. Each value is in a file that only the user can read, and that exists only while the builder runs. The
-    names of the files are numbers, because the Bento controls the names of the variables.
+    their names. The value of each variable is in a file that only the user can read. The file exists only during the
+    `with` block. The name of the file is a number, because the Bento controls the names of the variables.
 
     Raises BentoError if a variable has an invalid name or no value.
     """
@@ -228,9 +229,9 @@ _DIRECTORIES = ("models", "hf-models")  # directories that BentoML's own Dockerf
 
 @contextmanager
 def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bool = True) -> Iterator[Path]:
-    """Yield the build context, a directory that exists during the `with` block. With `check`, first verifies all files.
+    """Yield the build context, a directory that exists during the `with` block.
 
-    Raises BentoError if a model is missing or if the Bento has no Dockerfile.
+    If `check` is true, first verifies all files. Raises BentoError if a model or the Bento's Dockerfile is missing.
     """
     models = models_of(home, entry)
     if check:

@@ -115,7 +115,7 @@ class _Hub:
         return display_url(self._endpoint)
 
     def answer(self, path: str) -> dict[str, Any]:
-        """Request a JSON object from the API, and return it. Raises BentoError for an invalid response."""
+        """Request a JSON object from the API. Returns the object. Raises BentoError for an invalid response."""
         try:
             value: dict[str, Any] = read_json(self._read(path, _bounded), str(self))
         except FormatError:
@@ -130,7 +130,7 @@ class _Hub:
     def _read(self, path: str, take: Callable[[Iterable[Buffer]], _Taken]) -> _Taken:
         """Request `path`, and return the result of calling `take` with the content. Retries after interruptions.
 
-        Raises BentoError if all attempts fail, or if the token would be sent without encryption.
+        Raises BentoError if all attempts fail, or if a token is set and the endpoint is an http URL of another machine.
         """
         address = addresses.parse(self._endpoint + path)
         if address is None:

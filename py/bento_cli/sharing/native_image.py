@@ -1,7 +1,7 @@
-"""Builds images of Bentos without an image builder, with the same digests as the rule `bento_image`.
+"""Builds images of Bentos without an image builder. The images have the same digests as images from `bento_image`.
 
-Layers of packages, models, and the environment are cached by their inputs. Therefore, a change in a source file
-requires only a new layer of the Bento, a new config, and a new manifest.
+Caches the layers that contain packages, models, and the environment. Therefore, a change in a source file requires only
+a new layer of source files, a new config, and a new manifest.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ def _default_base(entry: Entry) -> str:
 
 
 def _check(entry: Entry, base: BaseImageContents) -> None:
-    """Raise BentoError if the base image doesn't meet the Bento's requirements, or if the build must run commands."""
+    """Raise BentoError if the base image is unsuitable for the Bento, or if the Bento's image requires commands."""
     document = _document(entry)
     for step in image_requirements.unsupported_steps(document):
         raise BentoError(
@@ -256,7 +256,7 @@ def _check_packages(entry: Entry, base: BaseImageContents, wheels: Sequence[Loca
 
 @cache
 def _code_digest() -> str:
-    """Return a digest for cache keys. It changes if the code that builds images or the version of libzstd changes."""
+    """Return a digest of the libzstd version and of the code that builds images, for cache keys."""
     digest = hashlib.sha256(zstd.library_version().encode())
     for package in (actions, archives, images):
         for path in sorted(Path(package.__path__[0]).rglob("*.py")):
@@ -316,7 +316,7 @@ class _Builder:
         return self._layer(layers.environment_layer, [*words, "--home", _HOME, "--user", USER], [])
 
     def _wheel_layers(self, wheels: Sequence[LocalWheel], python_version: str) -> Iterator[Path]:
-        """Yield the directory of each layer: first one layer per large wheel, then layers of several small wheels."""
+        """Yield the directory of each layer. Each large wheel is one layer. Layers of small wheels follow."""
         by_name = {wheel.distribution: wheel for wheel in wheels}
         sizes = {name: wheel.path.stat().st_size for name, wheel in by_name.items()}
         groups = group_wheels(sizes)

@@ -1,4 +1,4 @@
-"""Selects and downloads the wheels of a Bento for the native backend, based on the hashes in its requirements."""
+"""Finds and downloads the wheels for a Bento's native image. The Bento's requirements must contain hashes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class LocalWheel(NamedTuple):
 
 
 def find_wheels(bento: Path, target: Target, cache: Path, counter: Counter) -> list[LocalWheel]:
-    """Return the wheels that the Bento in a directory requires on `target`. Downloads missing wheels to `cache`.
+    """Return the wheels for `target` that the Bento in `bento` requires. Downloads missing wheels to `cache`.
 
     Raises BentoError for a package without hashes or without a compatible wheel.
     """
@@ -131,7 +131,7 @@ def _is_required(requirement: Requirement, target: Target, place: str) -> bool:
 
 
 def _own_wheel(directory: Path, requirement: Requirement, place: str) -> LocalWheel:
-    """Return a wheel in the Bento's sources. Raises BentoError if the file isn't a wheel or isn't in the sources."""
+    """Return the wheel in the Bento's sources that `requirement` refers to. Raises BentoError for an invalid path."""
     path = directory / requirement.text
     try:
         name, version, _, _ = parse_wheel_filename(path.name)
@@ -156,9 +156,9 @@ def _option_line(option: Option, directory: Path) -> str:
 
 
 def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, str]:
-    """Return the URLs or paths of the pinned releases' wheels, by SHA-256 digest. Raises BentoError if uv fails.
+    """Map the SHA-256 digest of each wheel of the pinned releases to a URL or path. Raises BentoError if uv fails.
 
-    uv runs in `directory`, so that it doesn't read the untrusted configuration in the Bento's sources.
+    uv runs in `directory`, so that uv ignores the untrusted configuration in the Bento's sources.
     """
     uv = which("uv")
     if not uv:
@@ -233,7 +233,7 @@ def _ranks(target: Target, glibc: tuple[int, int]) -> dict[Tag, int]:
 
 
 def _fetch(urls: Mapping[str, str], wheel: LocalWheel, counter: Counter) -> LocalWheel:
-    """Return a wheel with its local path. Downloads a remote wheel unless it is cached. Verifies local wheels."""
+    """Return the wheel with the path of a local file. If the wheel is remote and isn't cached, downloads the wheel."""
     parts = urlsplit(urls[wheel.sha256])
     if parts.scheme in ("", "file"):
         path = Path(unquote(parts.path))

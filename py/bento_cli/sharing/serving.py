@@ -32,8 +32,8 @@ class ServerCommand(NamedTuple):
 def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = "") -> ServerCommand:
     """Return a command that serves a Bento. `options` are for `bentoml serve`, and `python` selects the interpreter.
 
-    The command specifies the Bento's directory instead of its tag, because BentoML would first search the current
-    directory for a module with the name of the tag. Raises BentoError if a model or BentoML is missing.
+    The command contains the Bento's directory instead of the Bento's tag. For a tag, BentoML first searches the current
+    directory for a module with the same name. Raises BentoError if a model or BentoML is missing.
     """
     models_of(home, entry)
     chosen = interpreter(python)

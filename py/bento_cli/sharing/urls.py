@@ -54,8 +54,8 @@ def receive(
 ) -> Imported:
     """Import an archive from a URL. If `sha256` is set, verifies the archive's digest.
 
-    Raises BentoError if the transfer fails, or if the archive is invalid. Also raises BentoError if the entry exists,
-    unless `options.replace` is set.
+    Raises BentoError if the transfer fails, the archive is invalid, or the entry exists and `options.replace` isn't
+    set.
     """
     form = form or form_from_name(address.name)
     if form == "folder":
@@ -95,8 +95,8 @@ def send(
 ) -> Exported:
     """Export an entry to a URL atomically, in any archive format that `store.export.export` supports.
 
-    If the path is empty or ends with a slash, the file name is `NAME-VERSION` with a suffix. Raises BentoError for the
-    format `folder`, for a damaged entry, and if the upload fails.
+    If the path of the URL is empty or ends with a slash, adds the file name `NAME-VERSION` with a suffix. Raises
+    BentoError if the format is `folder`, the entry is damaged, or the upload fails.
     """
     if form == "folder":
         raise BentoError(f"{address}: directories can't be exported to a URL. Use an archive format, such as xz.")

@@ -1,6 +1,6 @@
-"""Reads contexts for BentoCloud and Yatai from BentoML's file and environment variables, and writes the file.
+"""Reads and writes BentoML's context file for BentoCloud and Yatai. Also reads a context from environment variables.
 
-The file contains YAML:
+The context file contains YAML:
 
     contexts: [{name, endpoint, api_token, email}, ...]
     current_context_name: NAME
@@ -76,9 +76,9 @@ def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> 
 
 
 def of_environment() -> Context | None:
-    """Return the context from environment variables, or None if BENTO_CLOUD_API_KEY isn't set.
+    """Return the context that environment variables define, or None if BENTO_CLOUD_API_KEY isn't set.
 
-    As in BentoML, the variables override the file. Raises BentoError for an invalid endpoint or token.
+    As in BentoML, this context overrides the context file. Raises BentoError for an invalid endpoint or token.
     """
     if _KEY not in os.environ:
         return None

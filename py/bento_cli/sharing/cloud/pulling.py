@@ -67,8 +67,8 @@ def pull(
     """Pull an entry into the store. `text` is `NAME:VERSION`, or `NAME` for the most recently pushed version.
 
     Downloads the models of a Bento first, and adds all entries to the store together. If the entry exists, downloads
-    only missing models. With `force`, replaces the entry after all downloads. Raises NotFoundError if the entry isn't
-    on the server, and CloudError or BentoError for other problems.
+    only missing models. If `force` is true, replaces the entry after all downloads. Raises NotFoundError if the entry
+    isn't on the server, and CloudError or BentoError for other problems.
     """
     options = replace(options or Options(), replace=force)
     tag = _tag(kind, text, cloud)

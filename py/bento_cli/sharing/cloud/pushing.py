@@ -62,7 +62,7 @@ def push(
 ) -> Pushed:
     """Push an entry's models, then the entry. Skips entries that are complete on the server, unless `force` is set.
 
-    If `check` is true, raises BentoError if a file differs from the manifest. Raises CloudError for an error response.
+    Raises BentoError if `check` is true and a file differs from the manifest. Raises CloudError for an error response.
     """
     models = models_of(home, entry) if entry.kind is BENTO else []
     pushing = _Pushing(home, cloud, force=force, jobs=jobs)

@@ -99,7 +99,7 @@ def _presign(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, Any
 
 
 def _addresses(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, Any], first: str = "") -> Iterator[str]:
-    """Yield presigned URLs for one upload: first the URL `first`, if any, and then new URLs from the server."""
+    """Yield presigned URLs for one upload. If `first` isn't empty, yields `first` before new URLs from the server."""
     if first:
         yield first
     while True:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class _StreamedLayer(StreamedPart):
-    """A gzip layer that is generated for each request. `measure` sets `tar`, the digest of the uncompressed tar."""
+    """A gzip layer that is generated for each request. After `measure`, `tar` is the digest of the uncompressed tar."""
 
     tar = Sum()
 

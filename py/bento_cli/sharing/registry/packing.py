@@ -1,6 +1,7 @@
-"""Packs store entries as artifacts. For the same Bento, `bento_push` creates identical config and model blobs.
+"""Packs store entries as artifacts for registries.
 
-The blobs of other files can differ, because only `bento_push` can identify generated files.
+The config and model blobs of a Bento are identical to the blobs that `bento_push` creates. The blobs of other files can
+differ, because only `bento_push` can identify generated files.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class EntryArtifact:
         return model_store.describe(model.description.declared, model.tag, self._files(model))
 
     def _files(self, entry: Entry) -> TreeManifest:
-        """Return an entry's manifest from the store. If the store has none, creates a manifest from the files."""
+        """Return an entry's manifest. If the store contains no manifest, creates a manifest from the entry's files."""
         noted = self.noted.of(entry.kind, entry.tag, entry.path)
         if noted is not None:
             return noted
@@ -141,7 +142,7 @@ def _model_part(model: Entry, description: ModelDescription, directory: Path) ->
 
 
 def _part(members: Sequence[Member], path: Path) -> Part:
-    """Return a part that contains the members. Writes the part to `path`, unless it can be streamed (see `fits`)."""
+    """Return the members as one part. If `fits` is false, writes the part to `path`. Otherwise, streams the part."""
     if fits(members):
         source = StreamedPart(members)
         return Part(source, source.measure())

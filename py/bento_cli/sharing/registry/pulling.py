@@ -58,8 +58,8 @@ def pull(
 ) -> Pulled:
     """Pull the entry at `reference` into the store, including the models of a Bento.
 
-    Keeps an existing entry. With `force`, replaces the existing entry after all downloads. Raises RegistryError if the
-    registry returns an error, and BentoError if the content is invalid.
+    Keeps an existing entry. If `force` is true, replaces the existing entry after all downloads. Raises RegistryError
+    if the registry returns an error, and BentoError if the content is invalid.
     """
     options = replace(options or Options(), replace=force)
     repository = registries.repository(reference)
@@ -84,7 +84,7 @@ def pull(
 def _read_config(
     repository: Repository, manifest: Manifest, kind: Kind, origin: str
 ) -> tuple[Tag, Sequence[ModelDescription]]:
-    """Read an artifact's config. Returns the tag of the entry, and descriptions of the models in the artifact."""
+    """Read an artifact's config. Returns the tag of the Bento or model, and descriptions of the Bento's models."""
     if kind is BENTO:
         described = artifact.read_described(manifest, repository.read_blob(manifest.config), origin)
         return described.tag, described.models

@@ -47,11 +47,12 @@ def push(
     signing: Signing | None = None,
     for_kserve: bool = False,
 ) -> list[Delivered]:
-    """Push an entry, and the models of a Bento, to each target. The default tag is the entry's version.
+    """Push an entry to each target. If the entry is a Bento, also pushes its models.
 
-    If all targets already have this content, uploads nothing. Otherwise, with `check`, first verifies all files. If
-    `signing` is set, signs the entry before tagging it. With `for_kserve`, pushes an image for KServe instead of an
-    artifact. Raises BentoError if a model is missing or the push fails.
+    The default tag is the entry's version. If all targets already have the artifact, doesn't push it again. If `check`
+    is true, verifies all files before a push. If `signing` is set, signs the entry before tagging it. If `for_kserve`
+    is true, pushes an image for KServe instead of an artifact. Raises BentoError if a model is missing or the push
+    fails.
     """
     if signing:
         from rules_bento.artifacts.signatures import sign_in_registries
