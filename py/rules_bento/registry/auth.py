@@ -1,7 +1,7 @@
 """Authenticates to a registry anonymously, with a username and password, or with a token for each scope.
 
-Implements Basic authentication (RFC 7617), and token authentication as in the distribution project (`token.md` and
-`oauth.md` in `docs/spec/auth`).
+Implements Basic authentication (RFC 7617) and the token authentication that the distribution project specifies
+(`token.md` and `oauth.md` in `docs/spec/auth`).
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ class Authorizer:
         return f"Bearer {token}" if token else ""
 
     def accept_challenge(self, challenges: list[str], scopes: frozenset[str], sent: str) -> bool:
-        """Process the challenges of a 401 response. Returns whether a retry would send a header other than `sent`."""
+        """Process the challenges of a 401 response. Returns whether `scopes` now have a header other than `sent`."""
         # zot rejects an expired token without a challenge, so the previous challenge applies.
         challenge = Challenge.parse(challenges) or self._challenge
         if challenge is None:

@@ -246,7 +246,8 @@ class Upload:
 class Repository:
     """Client for one repository.
 
-    Methods raise the errors of `Registry.request`. Methods that yield a response can also raise ConnectionLostError.
+    All methods raise the same errors as `Registry.request`. Methods that yield a response can also raise
+    ConnectionLostError.
     """
 
     def __init__(self, registry: Registry, name: str) -> None:
@@ -333,7 +334,7 @@ class Repository:
     # Manifests
 
     def manifest_digest(self, target: str) -> str:
-        """Return the manifest digest for a tag or digest, or "" if the manifest doesn't exist. Requests push access."""
+        """Return the digest of the manifest at `target`, or "" if the manifest doesn't exist. Requests push access."""
         headers, what = {"Accept": ", ".join(oci.MANIFESTS)}, f"manifest {target}"
         reply = self._request("HEAD", f"manifests/{target}", what, {200, 404}, self.push_scope, headers=headers)
         return reply.headers.get("Docker-Content-Digest", "") if reply.status == 200 else ""
@@ -403,7 +404,7 @@ class Repository:
         return Upload(self.registry.location(reply), 0, smallest)
 
     def _entries(self, reply: Reply, key: str, what: str, before: int) -> list[Any]:
-        """Return the entries on a page of a list. Raises BentoError for an invalid page or too many entries."""
+        """Return the entries on a page of a list. `before` is the number of entries on the previous pages."""
         listed = read_object(reply.body, f"{self}: {what}").get(key) or []
         if not isinstance(listed, list):
             raise BentoError(f"{self}: in the response, {key} isn't a list. Report the error to the registry operator.")

@@ -24,7 +24,7 @@ _MAX_LINKS = 40
 
 
 def read(path: Path) -> Pushable:
-    """Return the only image or index in an archive. Raises BentoError for several images or an invalid image."""
+    """Return the image or index in an archive. Raises BentoError if the archive is invalid or has several images."""
     with path.open("rb") as file:
         archive = _Archive(path, file)
         return archive.oci() if "index.json" in archive.members else archive.docker()

@@ -36,7 +36,7 @@ def response_error(status: int, body: bytes, what: str, host: str) -> RegistryEr
 
 
 def _read(body: bytes) -> tuple[tuple[str, ...], str]:
-    """Return the codes, and the joined messages, of an error response. Both are empty for an unknown format."""
+    """Return the codes and the joined messages of an error response. Both are empty if the format is unknown."""
     try:
         errors = read_json(body, "the response")["errors"]
         codes = tuple(str(error.get("code", "")) for error in errors)

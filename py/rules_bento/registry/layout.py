@@ -178,7 +178,7 @@ class Layout:
         return True
 
     def attached_manifests(self, kind: str, name: str) -> Iterator[Callable[[], Manifest]]:
-        """Yield a reader for each manifest of `kind` (`sig` or `att`). Skips entries with a name other than `name`."""
+        """For each manifest of `kind` (`sig` or `att`) with the name `name` or no name, yield a function to read it."""
         listed = {
             entry.digest: entry
             for entry in self.index()
@@ -189,7 +189,8 @@ class Layout:
     def attach(self, manifest: Manifest, subject: str, kind: str, name: str) -> None:
         """Add a manifest that refers to `subject`. `kind` is `sig` (signatures), `att` (attestations), or empty.
 
-        If `kind` is set, adds an entry named `name`. Removes entries of this kind that are unnamed or have this name.
+        If `kind` is set, adds an entry named `name` to the index. This entry replaces entries of the same kind that
+        have the same name or no name.
         """
         self.add(manifest.content)
         entries = []

@@ -67,9 +67,10 @@ def pull(
 ) -> Manifest:
     """Pull an image or index into a layout as `name`. Returns the manifest.
 
-    Tries `references` in order: first mirrors, then the origin. `platforms` (`os/architecture[/variant]`; default: all)
-    selects images in an index. If `lenient` is true, skips missing platforms unless all are missing. If `shallow` is
-    true, omits the layers. Raises BentoError, or RegistryError (a subclass) for an error response.
+    Tries `references` in order. The last reference is the origin, and other references are mirrors. `platforms`
+    (`os/architecture[/variant]`; default: all) selects images in an index. If `lenient` is true, skips missing
+    platforms, and fails only if all platforms are missing. If `shallow` is true, omits the layers. Raises BentoError,
+    or RegistryError (a subclass) for an error response.
     """
     repository, root = find_manifest(references, registries)
     chosen = select_platforms(root, platforms, str(references[-1]), lenient=lenient)
@@ -141,7 +142,7 @@ def _name(platform: Mapping[str, Any]) -> str:
 
 
 def download(repository: Repository, blob: Descriptor, path: Path, counter: Counter) -> None:
-    """Download a blob to `path`. Raises the errors of `Registry.request`, and BentoError for wrong content."""
+    """Download a blob to `path`. Raises the same errors as `Registry.request`, and BentoError for invalid content."""
     with open_partial(path) as file:
         if file:
             counter.expect(blob.size)

@@ -39,7 +39,7 @@ def upload(
     *,
     mount_from: Sequence[str] = (),
 ) -> BlobOutcome:
-    """Upload a blob, unless it exists or can be mounted from a repository in `mount_from`. Returns the outcome."""
+    """Mount a missing blob from a repository in `mount_from`, or upload the blob. Returns the outcome."""
     if repository.has_blob(digest, size):
         return "exists"
     started = None
@@ -153,7 +153,7 @@ _MAX_MOUNTS = 3
 
 
 class PushResult(NamedTuple):
-    """The result of a push to one repository. `blobs`, `sent`, and `mounted` count blobs. `size` counts sent bytes."""
+    """The result of a push to one repository: the numbers of all, sent, and mounted blobs, and of sent bytes."""
 
     reference: Reference  # with digest
     blobs: int
@@ -184,10 +184,11 @@ def push_all(
     jobs: int = transfers.JOBS,
     check_blobs: bool = False,
 ) -> list[list[PushResult]]:
-    """Push several packages, each to its targets. Returns one list of results for each package.
+    """Push several images or artifacts, each to its targets. Returns one list of results for each item in `pushes`.
 
-    Sends each blob to one repository of each registry, and mounts the blob in the other repositories. Uploads manifests
-    after all blobs of all packages. If `check_blobs` is true, checks blobs even if the registry has the manifests.
+    Sends each blob to one repository of each registry, and mounts the blob in the other repositories. Uploads all blobs
+    before the manifests. If a repository already has all manifests of an item and reports no missing blobs, checks the
+    blobs only if `check_blobs` is true.
     """
     all_pushes = [_repository_pushes(package, targets, registries) for package, targets in pushes]
     every = [push for of_package in all_pushes for push in of_package]
@@ -212,7 +213,7 @@ def _repository_pushes(
 
 
 def _send_blobs(pushes: Sequence[_RepositoryPush], counter: Counter, jobs: int) -> None:
-    """Send each missing blob to one repository in each registry, and mount it in the other repositories."""
+    """Send each missing blob to one repository in each registry, and mount the blob in the other repositories."""
     first: dict[tuple[str, str], tuple[_RepositoryPush, Descriptor]] = {}
     others: list[tuple[_RepositoryPush, Descriptor, str]] = []
     for push in pushes:
@@ -238,7 +239,8 @@ class _RepositoryPush:
     def check(self, _: Counter) -> None:
         """Set `is_complete` if the registry contains all manifests and doesn't report missing blobs.
 
-        Registries report missing blobs only during an upload. Therefore, uploads the manifests again if all exist.
+        Registries report missing blobs only when a manifest is uploaded. Therefore, if all manifests exist, this method
+        uploads the manifests again.
         """
         manifests = self.package.manifests()
         if any(

@@ -24,7 +24,7 @@ _MAX_NAME = 255
 
 @dataclass(frozen=True)
 class Reference:
-    """A repository in a registry with an optional tag or digest. Use `parse` or `from_url` to create a reference."""
+    """A reference to a repository or to an image in the repository. Use `parse` or `from_url` to create a reference."""
 
     registry: str  # host, or host:port
     repository: str
@@ -57,7 +57,7 @@ class Reference:
 
     @staticmethod
     def from_url(text: str) -> Reference:
-        """Parse `[oci://]registry/repository[:tag][@digest]`. Requires a registry. Raises the errors of `parse`."""
+        """Parse `[oci://]registry/repository[:tag][@digest]`. Raises BentoError for an invalid reference."""
         rest = text.removeprefix(SCHEME)
         host, slash, name = rest.partition("/")
         if not slash or "://" in rest or (rest == text and not has_registry(text)):
