@@ -1,4 +1,4 @@
-"""Locks Debian packages for suites and architectures with apt. A lock contains no mirror host names.
+"""Uses apt to lock Debian packages for a set of suites and architectures. A lock contains no mirror host names.
 
 apt runs with separate directories and sources, so the result is independent of the host's packages and architecture.
 The mirror, proxies, credentials, and keys come from the host. The format of a lock::
@@ -114,7 +114,7 @@ def _find_inconsistencies(lock: Lock, architecture: str, roots: list[str]) -> li
 
 
 def host_mirrors() -> dict[str, str]:
-    """Return the mirror URL of each archive from the host's apt sources. Raises BentoError if apt isn't installed."""
+    """Map each archive in the host's apt sources to its mirror URL. Raises BentoError if apt isn't installed."""
     if not shutil.which("apt-get"):
         raise BentoError("locking Debian packages requires apt-get. Run the target on Debian or in a Debian container.")
     mirrors: dict[str, str] = {}
@@ -127,7 +127,7 @@ def host_mirrors() -> dict[str, str]:
 
 
 def expand_mirror(mirror: str) -> dict[str, str]:
-    """Return the mirror URL of each archive. If `mirror` lacks `{archive}`, returns only the main archive's URL."""
+    """Map each archive to its mirror URL. If `mirror` lacks `{archive}`, the result contains only the main archive."""
     if "{archive}" in mirror:
         return {archive: mirror.replace("{archive}", archive).rstrip("/") for archive in (MAIN, SECURITY)}
     return {MAIN: mirror.rstrip("/")}

@@ -1,10 +1,11 @@
-"""Builds the tar of a layer: a root file system from Debian packages.
+"""Builds a layer with a root file system from Debian packages. The layer is a tar archive.
 
-Unpacks packages as dpkg does, in one streaming pass, without temporary files and without running programs. The module
-`system` replaces maintainer scripts. Writes dpkg's database, so that dpkg, apt, and scanners find the packages. As in
-Debian 12 and later, /bin, /lib, and /sbin are links to directories in /usr.
+Unpacks packages as dpkg does, in one streaming pass without temporary files. Doesn't run programs or maintainer
+scripts. The module `system` makes the changes that the scripts usually make. Writes dpkg's database, so that dpkg, apt,
+and scanners find the packages. As in Debian 12 and later, /bin, /lib, and /sbin are links to directories in /usr.
 
-A layer can extend other layers that this module built. The index, a JSON object, describes the lower layers::
+A layer can extend other layers that this module built. The index of the lower layers is a JSON object. The numbers are
+the mode, user ID, and group ID of a directory::
 
     {"packages": {"libc6": "2.41-12+deb13u4"}, "status": "<dpkg's status file>",
      "folders": {"etc": [493, 0, 0]}, "files": {"etc/passwd": "<package>"}, "links": {"bin": "usr/bin"}}
@@ -75,7 +76,7 @@ def _match_directories(patterns: Iterable[str]) -> re.Pattern[str]:
 
 
 class Rootfs:
-    """A root file system in layers. Methods that add files yield the tar data for the top layer."""
+    """A root file system that consists of layers. The methods that add files yield tar data for the top layer."""
 
     def __init__(
         self,
@@ -104,7 +105,7 @@ class Rootfs:
         self._pending: dict[str, Owner] = {}  # directories without content so far
 
     def index(self) -> Index:
-        """Return the index of this layer and all lower layers. An upper layer uses this index as `lower`."""
+        """Return the index of this layer and all lower layers, for use as the parameter `lower` of the next layer."""
         return {
             "packages": dict(sorted(self.packages.items())),
             "status": self._status,

@@ -1,4 +1,4 @@
-"""Does the work of the maintainer scripts in Debian packages, as far as a Python service needs it.
+"""Makes the changes that maintainer scripts of Debian packages usually make. Omits changes that services don't need.
 
 Creates users and groups, the certificate bundle, world-writable directories, and the name service configuration from
 declared inputs. The result doesn't depend on the order of packages.
@@ -80,7 +80,8 @@ def name_service(root: Rootfs) -> Iterator[bytes]:
 def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[bytes]:
     """Yield the tar members for a certificate bundle, which contains the packages' certificates and `own`.
 
-    Raises BentoError for an invalid certificate, or if `own` isn't empty and a lower layer already contains the bundle.
+    Raises BentoError if a certificate in `own` isn't in PEM format. If a lower layer already contains the bundle, `own`
+    must be empty.
     """
     if own and root.has(_BUNDLE):
         raise BentoError(
