@@ -1,4 +1,4 @@
-"""Records the blobs that this user pushed to each repository, so that later pushes can mount them.
+"""Records the blobs that this user pushed to each repository, so that later pushes can mount the blobs.
 
 The history is a JSON file in the user's cache. It maps `registry/repository` to digests of blobs, in the order of the
 pushes. The history is only a hint: a push sends each blob that can't be mounted.
@@ -65,7 +65,7 @@ class BlobHistory:
 
 
 def _read(path: Path) -> dict[str, list[str]]:
-    """Return the contents of the history file, or an empty dict if it is missing, invalid, or too large."""
+    """Return the contents of the history file, or an empty dict if the file is missing, invalid, or too large."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             return {}

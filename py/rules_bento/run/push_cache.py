@@ -107,7 +107,7 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, str]]:
-    """Return headers from the last helper for `host`, or [] if none matches. Raises BentoError if the helper fails."""
+    """Return the headers from the last credential helper that matches `host`, or [] if no helper matches."""
     program = ""
     for text in helpers:
         domain, equals, named = text.partition("=")
@@ -195,7 +195,7 @@ class BuiltSource:
 
 
 def built_file(path: str) -> Path:
-    """Return the absolute path of an output, which might not exist. `path` is relative to the execution root."""
+    """Return the path of an output. The file might not exist. `path` is relative to the execution root."""
     return Path(os.environ.get("BUILD_WORKSPACE_DIRECTORY", "."), path)
 
 

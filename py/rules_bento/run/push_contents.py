@@ -1,11 +1,12 @@
-"""Parses push descriptions: JSON objects, written by rules, with the files of an image, a Bento, or a model.
+"""Parses push descriptions. A push description lists the files of an image, a Bento, or a model.
 
-The object has one of these keys. Each path is relative to the argument `--directory`:
+A push description is a JSON object that a rule writes. Except for `built`, each path is relative to the argument
+`--directory`. The object has one of these keys:
 
-- `image`: an object with `manifest`, `config`, and `blobs`. Optional: `referrers` (a list of objects with the
-  `media_type` and `path` of a document about the image), `soci` (the SOCI index), `ztocs` (the blobs of the SOCI
-  index), and `index` (the OCI index of the image and the SOCI index). Each blob in `blobs` and `ztocs` is an object
-  with a `digest` or a `description` (a JSON file with a `digest` and a `size`), and with one of these sources:
+- `image`: an object with `manifest`, `config`, and `blobs`. Optional: `referrers` (documents about the image, each with
+  `media_type` and `path`), `soci` (the SOCI index), `ztocs` (the blobs of the SOCI index), and `index` (the OCI index
+  that contains the image and the SOCI index). Each blob in `blobs` and `ztocs` is an object with a `digest` or a
+  `description` (a JSON file with a `digest` and a `size`), and with one of these sources:
   - `path`: a file with the blob;
   - `recipe` and `wheel`: files from which the blob is assembled;
   - `from`: the repository that contains the blob;

@@ -1,4 +1,4 @@
-"""Signs the images of a push, and attests how they were built. No other process receives the user's key."""
+"""Signs pushed images, and attests how the images were built. Only this process reads the user's key."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FLAGS = {
 
 
 class Signer(NamedTuple):
-    """Signer of images, with a key or an identity. If `run` is set, also attests how the images were built."""
+    """Signs images with a key or an identity, in the format `form`. If `run` is set, also attests the build inputs."""
 
     key: PrivateKey | IdentitySigner
     run: Run | None
@@ -51,10 +51,10 @@ class Signer(NamedTuple):
         registries: Registries,
         counter: Counter,
     ) -> None:
-        """Sign the images of a target in each repository, and attest their build inputs and SBOMs.
+        """Sign the images of a target in each repository, and attest their SBOMs.
 
-        For an index, signs the index and each image. Raises BentoError if the build inputs are unknown or an SBOM is
-        invalid. Also raises the errors of `signatures.sign`.
+        If `run` is set, also attests the build inputs. For an index, signs the index and each image. Raises BentoError
+        if the build inputs are unknown or an SBOM is invalid. Also raises the same errors as `signatures.sign`.
         """
         from rules_bento.artifacts import signatures
 
