@@ -1,8 +1,9 @@
 """Classifies the changes to a service's API by their effect on callers.
 
-The API is BentoML's `schema.json`: routes with the JSON schemas of input and output. A change is *breaking* if it
-can affect a caller that complies with the old schema: the service rejects a sent value, or a returned value is missing
-or has another type. All other changes are compatible. Titles, descriptions, and examples are ignored.
+BentoML's `schema.json` describes the API: routes with the JSON schemas of input and output. A change is *breaking* if
+the change can affect a caller that complies with the old schema. For example, the service rejects a value that the
+caller sends, or returns a value of another type. All other changes are compatible. Titles, descriptions, and examples
+are ignored.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def _route_changes(route: str, old: Schema, new: Schema) -> Iterator[Change]:
 
 
 def _compare(where: str, old: Any, new: Any, *, sent: bool) -> Iterator[Change]:
-    """Yield the differences between the JSON schemas of values that callers send (if `sent` is true) or receive."""
+    """Yield the differences between two JSON schemas. `sent` specifies whether callers send or receive the values."""
     old, new = _schema(old), _schema(new)
     if old == new:
         return
@@ -167,7 +168,7 @@ _FORM = frozenset(("is_stream", "root_input"))  # another way to send or to read
 
 
 def _schema(value: Any) -> Schema:
-    """Normalize a schema: convert None and True to an empty dict, and add an `enum` with one value for `const`."""
+    """Convert None and True to an empty dict. If the schema contains `const`, adds an `enum` with the same value."""
     schema = {} if value is None or value is True else value
     return {**schema, "enum": [schema["const"]]} if "const" in schema else schema
 
