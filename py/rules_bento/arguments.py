@@ -99,7 +99,7 @@ class Arguments:
         return {json.loads(key): json.loads(value) for key, value in self._values[flag]}
 
     def tuples(self, flag: str) -> list[tuple[str, ...]]:
-        """Return the values of a repeatable flag as tuples, in order. Each use of the flag has several values."""
+        """Return one tuple of values for each use of a repeatable flag, in order."""
         return self._values[flag]
 
 
