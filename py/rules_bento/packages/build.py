@@ -275,7 +275,7 @@ def _entry(name: str, mode: int) -> zipfile.ZipInfo:
 
 
 def _is_same_version(built: str, version: str) -> bool:
-    """Return whether two versions are equal (PEP 440), as `1.0` and `1` are. `built` is from a wheel's file name."""
+    """Return whether two versions are equal (PEP 440: `1.0` equals `1`). `built` is from a wheel's file name."""
     from packaging.version import InvalidVersion, Version
 
     try:

@@ -1,8 +1,8 @@
 """Writes a script that uv runs instead of a Python interpreter. The script prints constant information.
 
 uv runs an interpreter to get the interpreter's version, platform, and paths. This query takes five times as long as
-resolving a lock subset, and uv overrides most of the result with the requested version and platform. The output of the
-script has the format of the locked uv version. Other versions of uv might reject the output.
+resolving a lock subset, and uv overrides most of the result with the requested version and platform. The script prints
+the format that the locked version of uv expects. Other versions of uv might reject the output.
 """
 
 from __future__ import annotations

@@ -27,9 +27,9 @@ EXPLICIT_GROUP = "rules-bento-explicit"
 class Indexes:
     """The index settings of a `bento.pypi` tag or a `bento_requirements` target.
 
-    `extra` lists indexes as `NAME=URL` or `URL`, with priority over `default`. `explicit` maps package names to index
-    names. An index in `explicit` serves only the packages that map to it. If all settings are empty, uv's configuration
-    applies.
+    `extra` lists indexes as `NAME=URL` or `URL`. These indexes have priority over `default`. `explicit` maps package
+    names to index names. An index in `explicit` serves only the packages that map to the index. If all settings are
+    empty, uv's configuration applies.
     """
 
     default: str = ""

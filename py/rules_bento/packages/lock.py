@@ -113,10 +113,11 @@ def from_uv_lock(
     """Convert a `uv.lock` to a lock of rules_bento.
 
     The roots are the dependencies of the workspace members, extras, and groups that `choice` selects. If `choice` is
-    None, all members, extras, and groups are selected, and conflicts are allowed. If `indexes` is set, packages that
-    aren't in the default index have a `page`. If `only_declared` is also true, a package from an index that isn't in
-    `indexes` has no `page`. Such an index is specified by this machine's configuration. Raises BentoError for an
-    invalid lock, or if the selection contains conflicts.
+    None, all members, extras, and groups are selected, and conflicts are allowed. Raises BentoError for an invalid
+    lock, or if the selection contains conflicts.
+
+    If `indexes` is set, packages that aren't in the default index have a `page`. If `only_declared` is true, packages
+    from indexes that aren't in `indexes` have no `page`, because this machine's configuration specifies these indexes.
     """
     document = read_toml(text, origin)
     if "package" not in document or "requires-python" not in document:
@@ -135,10 +136,10 @@ def from_uv_lock(
 
 
 def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], origin: str) -> Lock:
-    """Return a lock in which only the packages in `names`, and files with a hash in `hashes`, are locked.
+    """Return a copy of `lock` in which packages that aren't in `names` are `unlocked`.
 
-    Other packages become `unlocked`. `rejected_files` lists the removed files of a package. Raises BentoError if
-    all files of a package in `names` are removed.
+    Removes files whose hash isn't in `hashes`. `rejected_files` lists the removed files of a package. Raises BentoError
+    if all files of a package in `names` are removed.
     """
     kept = []
     for package in lock["packages"]:
@@ -221,7 +222,7 @@ class _EdgeNames:
             versions.setdefault(package.get("version"), []).append(package["source"])
 
     def index(self, package: dict[str, Any]) -> dict[str, str]:
-        """Return a dict with the `index` of a package or edge, or {} if only one index provides this version."""
+        """Return `{"index": NUMBER}` for a package or edge, or {} if only one index provides the package's version."""
         sources = self.sources[package["name"]].get(package.get("version"), [])
         return {"index": str(sources.index(package["source"]) + 1)} if len(sources) > 1 else {}
 
@@ -262,7 +263,7 @@ class _Pages:
         self.recorded = set(urls) - {default}
 
     def page(self, package: dict[str, Any]) -> dict[str, str]:
-        """Return `{"page": URL}`, or {} if no page is needed. Raises BentoError if the URL might contain a secret."""
+        """Return the URL of a package's index page as `{"page": URL}`, or {} if installers don't need the page."""
         registry, name = package["source"].get("registry", ""), package["name"]
         if not registry.startswith("http") or _canonical(registry) not in self.recorded:
             return {}
@@ -305,7 +306,7 @@ def _package(package: dict[str, Any], names: _EdgeNames, origin: str) -> dict[st
 
 
 def _source(package: dict[str, Any], origin: str) -> dict[str, str]:
-    """Return a package's git commit or URL, or an empty dict for a package in an index. Rejects local paths."""
+    """Return a package's git commit or URL, or {} for a package from an index. Raises BentoError for a local path."""
     source = package["source"]
     place = f"{origin}: {package['name']}"
     if "git" in source:

@@ -208,7 +208,7 @@ def _types(shape: Any) -> Any:
 
 
 def _strings(value: Any, shape: Any, where: str, origin: str) -> Iterator[tuple[str, str, str]]:
-    """Yield the place, the kind, and the value of each string in `value`. The types must match `shape`."""
+    """For each string in `value`, yield its location for messages, its kind (such as `sha256`), and the string."""
     if isinstance(shape, str):
         yield f"{origin}: {where}", shape, value
     elif isinstance(shape, list):

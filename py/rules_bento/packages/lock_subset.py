@@ -1,7 +1,8 @@
-"""Resolves the subset of a lock that a service needs, with uv or pip-tools and without network access.
+"""Uses uv or pip-tools to resolve the subset of a lock that a service needs, without network access.
 
-A stub wheel with only metadata (METADATA, WHEEL, RECORD) replaces each locked file. METADATA lists the lock's edges as
-requirements. Therefore, the resolver works as it does with a package index, and explains conflicts.
+Instead of the locked wheels and source archives, the resolver reads stub wheels that contain only metadata (METADATA,
+WHEEL, RECORD). METADATA lists the lock's edges as requirements. Therefore, the resolver works as it does with a package
+index, and explains conflicts.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class Resolution:
     """The solution for a single requirement, including transitive dependencies.
 
     `pins` maps package names to pinned requirements, and is empty if there is no solution. `packages` contains the lock
-    entries of the dependencies, so that dependent actions read only one file.
+    entries of the dependencies, so that later actions don't need to read a separate file for each entry.
     """
 
     requirement: str
@@ -151,8 +152,8 @@ def resolve_subset(
 ) -> LockSubset:
     """Resolve the requirements in `query`. `entries` contains the lock entries of all transitive dependencies.
 
-    If `all_files` is true, the hashes include files of other platforms. The resolver runs only if `resolutions` doesn't
-    cover the query. Raises BentoError if there is no solution, or if the solution differs from `entries`.
+    If `all_files` is true, the hashes include files of other platforms. The resolver runs only if `resolutions` don't
+    satisfy the query. Raises BentoError if there is no solution, or if the solution differs from `entries`.
     """
     locked = _index_by_name(entries)
     pins = _combine(query, locked, resolutions) or _resolve(query, locked, target, resolver)
@@ -205,9 +206,9 @@ def _origin(entry: dict[str, Any]) -> str:
 
 
 def _combine(query: Query, locked: Locked, resolutions: Sequence[Resolution]) -> list[tuple[str, str]]:
-    """Return the combined pins of `resolutions`, or an empty list if `resolutions` doesn't cover the query.
+    """Return the combined pins of `resolutions`, or an empty list if the pins don't satisfy the query.
 
-    A lock has one version of a package for a target, so separate solutions can't conflict.
+    The pins can't conflict, because a lock has only one version of each package for a target.
     """
     pins: dict[str, str] = {}
     for resolution in resolutions:
@@ -348,7 +349,8 @@ def _check_solution(pins: list[tuple[str, str]], locked: Mapping[str, Any], reso
 def _write_stub_wheels(links: Path, package: dict[str, Any]) -> None:
     """Write a stub for each wheel of a package. A source archive, or a package without files, gets a universal stub.
 
-    Stub wheels with equal content are hard links, because writing many archives takes longer than resolving.
+    Stub wheels with equal content are hard links to one file, because writing an archive for each wheel takes longer
+    than resolving the lock subset.
     """
     import zipfile
 
@@ -388,7 +390,7 @@ def _requires_dist(edge: dict[str, Any], extra: str) -> str:
 
 
 def _with_source(line: str, package: dict[str, Any]) -> str:
-    """Return a requirement with the package's wheel, URL, or repository. For a package in an index, returns `line`."""
+    """Return a requirement for the package's wheel, URL, or repository. Returns `line` for a package from an index."""
     source = package.get("source")
     if not source:
         return line

@@ -80,9 +80,9 @@ def read(
     """Read requirements from files.
 
     `extras` and `groups` select tables in pyproject.toml files. `*` selects all tables. `constraints` and `overrides`
-    are requirements files: constraints limit versions, and overrides replace the requirements of other packages. A file
-    in `sources` is read only once, even if another file includes it. Raises BentoError for an invalid file. The message
-    includes the file, and the line or the table.
+    are requirements files. Constraints limit versions. An override replaces all requirements for its package. A file in
+    `sources` is read only once, even if another file includes it. Raises BentoError for an invalid file. The message
+    contains the file, and the line or the table.
     """
     declared = DeclaredRequirements()
     reader = _RequirementsFiles(declared, {one.normalized_name: one for one in (*overrides, *constraints, *sources)})
@@ -247,13 +247,13 @@ class _PyprojectReader:
         declared.add(_with_source(text, source, f"{self.origin}: tool.uv.sources.{name}"), f"{self.origin}: {table}")
 
     def add_extra(self, name: str, declared: DeclaredRequirements) -> None:
-        """Add the requirements of an extra. Skips an extra that is already added."""
+        """Add the requirements of an extra. Does nothing if the extra was already added."""
         if self._mark_added("extra", name):
             for text in self.extras[name]:
                 self.add(text, f"project.optional-dependencies.{name}", declared)
 
     def add_group(self, name: str, declared: DeclaredRequirements) -> None:
-        """Add the requirements of a dependency group and its included groups. Skips groups that are already added."""
+        """Add the requirements of a dependency group and its included groups. Skips groups that were already added."""
         for entry in self.groups[name] if self._mark_added("group", name) else ():
             if isinstance(entry, str):
                 self.add(entry, f"dependency-groups.{name}", declared)
@@ -281,7 +281,7 @@ def _select(requested: Sequence[str], available: dict[str, Any], origin: str) ->
 
 
 def _with_source(text: str, source: Any, origin: str) -> str:
-    """Return `text`, or, for a git source, a requirement with the URL. Raises BentoError for an unsupported source."""
+    """Return the requirement `text`. Adds the URL of a git source. Raises BentoError for an unsupported source."""
     if source is None or (isinstance(source, dict) and "index" in source):
         return text  # the target specifies the indexes
     if not isinstance(source, dict) or not isinstance(source.get("git"), str):

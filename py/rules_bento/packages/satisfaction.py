@@ -69,7 +69,7 @@ def _leads_to_locked(locked: Locked, edge: dict[str, Any], seen: set[tuple[str, 
 
 
 def _allows(specifier: SpecifierSet, version: str) -> bool:
-    """Return whether a version matches a specifier, or False if unsure. Any version matches an empty specifier."""
+    """Return whether a version certainly matches a specifier. Every version matches an empty specifier."""
     if not _RELEASE.fullmatch(version):
         return not specifier
     return all(_is_plain(clause.operator, clause.version) for clause in specifier) and specifier.contains(version)

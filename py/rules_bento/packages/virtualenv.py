@@ -33,7 +33,7 @@ def make_environment(directory: Path, roots: Sequence[Path]) -> Path:
     """Create an environment for this interpreter, and return the path of its `bin/python`.
 
     `directory` must be empty or missing. `roots` are the `site-packages` directories of the wheels. Raises BentoError
-    if a console script is invalid, or would replace the interpreter.
+    if a console script is invalid, or has a name of the interpreter (such as `python3`).
     """
     # In a virtual environment, sys.executable is a symlink to the interpreter.
     interpreter = Path(os.path.realpath(sys.executable))
@@ -62,7 +62,7 @@ def check_platform(platforms: Iterable[str], remedy: str) -> None:
 
 
 def is_interpreter(name: str) -> bool:
-    """Return whether a script named `name` would replace the interpreter of an environment."""
+    """Return whether `name` is a name of an environment's interpreter, such as `python3`."""
     return bool(_INTERPRETER.fullmatch(name))
 
 
