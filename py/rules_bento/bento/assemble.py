@@ -105,7 +105,7 @@ def members(bento: AssembledBento) -> list[Member]:
 def _environment(
     info: ServiceInfo, settings: BentoSettings, envs: Sequence[EnvVariable], *, models: bool, wheels: bool
 ) -> Environment:
-    """Return the environment in spec 2, or in spec 1 if a setting requires spec 1. Raises BentoError for conflicts."""
+    """Return the environment in the format of spec 2, or spec 1 if required. Raises BentoError if settings conflict."""
     reasons = spec1_reasons(settings.options) + (["a legacy service"] if info.kind == "legacy" else [])
     image = settings.image
     if image is None and info.image is not None:
@@ -148,7 +148,7 @@ def _check_python(settings: BentoSettings, image: ImageDefinition | None) -> Non
 
 
 def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> None:
-    """Raise BentoError if a pin contains a version, but no Python version, base image, or template is set."""
+    """Raise BentoError if a package's version is pinned, but the Python version, base image, and template are unset."""
     locked = [pin for pin in settings.pins if "==" in pin]
     docker = settings.options.docker
     if (
@@ -228,7 +228,7 @@ def _legacy(info: ServiceInfo, entries: _ModelEntries) -> dict[str, Any]:
 
 
 def _readme(info: ServiceInfo, settings: BentoSettings) -> str:
-    """Return the README from the options, the service, or README.md, in this order. The default is only a title."""
+    """Return the first README that is set: in the options, in the service, or in README.md. The default is a title."""
     for text, place in (
         (settings.options.description, settings.options.at("description")),
         (info.description, f"{info.path}: description"),

@@ -50,7 +50,7 @@ class DeclaredPackages:
         return notes
 
     def check_hashes(self, locked: Mapping[str, Mapping[str, str]]) -> None:
-        """Raise BentoError if a requirement specifies hashes that don't include the hash of a locked file.
+        """Raise BentoError if a requirement specifies hashes, but not the hash of each locked file of the package.
 
         `locked` maps each package to its files, and each file name to the SHA-256 of the file.
         """

@@ -1,4 +1,4 @@
-"""Defines the image of a Bento as ordered steps, from a `bentoml.images.Image` or from a target.
+"""Defines the image of a Bento as ordered steps. A `bentoml.images.Image` or a Bazel target declares the steps.
 
 `freeze` reads the files to which an ImageDefinition refers, and returns the values for bento.yaml and the Dockerfile.
 """
@@ -369,7 +369,7 @@ def step_requirements(step: Step, files: ProjectFiles, place: str, *, constraint
     """Return the requirement lines that a step adds.
 
     By default, a requirements file adds requirements and constraints. If `constraints` is True, the file adds only
-    constraints. If `constraints` is False, the file adds only requirements. Raises BentoError for an undeclared or
+    constraints. If `constraints` is False, the file adds no constraints. Raises BentoError for an undeclared or
     invalid file.
     """
     at = f"{place}: {step.kind}"

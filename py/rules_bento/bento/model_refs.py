@@ -116,9 +116,9 @@ def _legacy_model(reference: Model, models: Sequence[BundledModel], info: Servic
 def choose(
     choices: Sequence[ModelChoice], models: Sequence[BundledModel], place: str
 ) -> tuple[list[str], list[BundledModel]]:
-    """Return the tags of the models that `choices` select, and a copy of `models` with the aliases in `choices`.
+    """Return the tags of the selected models, and a copy of `models` with the aliases in `choices`.
 
-    Raises BentoError for a model that isn't bundled, and for an alias that BentoML would drop or overwrite.
+    Raises BentoError if a selected model isn't bundled, or if aliases conflict. The message begins with `place`.
     """
     aliases = {model.description.tag: model.alias for model in models}
     chosen: dict[str, None] = {}
@@ -149,9 +149,9 @@ def choose(
 
 
 def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) -> None:
-    """Raise BentoError if a load requires the field `module` of the model's metadata, but the field isn't set.
+    """Raise BentoError if a call requires a model with the metadata field `module`, but the model has no `module`.
 
-    Each item of `loads` contains a tag, a framework, a function, and a location for messages.
+    Each item of `loads` describes a call: the tag, the framework, the function, and the location for error messages.
     """
     for tag, framework, function, place in loads:
         loaded = [model for model in models if model.alias == tag] or _versions_matching(tag, models)

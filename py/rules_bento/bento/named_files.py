@@ -73,9 +73,9 @@ def inline_requirements(
 ) -> str:
     """Return the lines of a requirements file, with the lines of included files inserted.
 
-    If `constraints` is True, returns only constraints. If False, omits constraints. If None, constraints become
-    requirements, because bento.yaml can't refer to files. BentoML does the same in spec 1. Raises BentoError for an
-    undeclared file or a circular include. If `check` is true, also raises BentoError for lines that installers reject.
+    If `constraints` is True, returns only constraints. If `constraints` is False, omits constraints. If `constraints`
+    is None, returns constraints as requirements, as BentoML does in spec 1. Raises BentoError for an undeclared file or
+    a circular include. If `check` is true, also raises BentoError for unsupported lines (see `check_lines`).
     """
     lines = _nested_lines(files.path(path, place), files, place, within=(), limits=False, check=check)
     return "".join(f"{line}\n" for line, limits in lines if constraints in (None, limits))
@@ -104,7 +104,7 @@ def _nested_lines(
 
 
 def check_lines(text: str, path: str) -> None:
-    """Raise BentoError for a line that pip or uv would reject. The message begins with `path` and the line number."""
+    """Raise BentoError for an unsupported line in a requirements file. The message begins with `path` and the line."""
     for number, line in logical_lines(text):
         fitting = check_editable if line.startswith("-") else check_requirement
         fitting(line, f"{path}:{number}")

@@ -1,6 +1,6 @@
 """Validates the build options in a `bento.yaml` of spec 1: `docker`, `python`, and `conda`.
 
-BentoML reads these options with separate classes, which reject unknown keys and check some values against lists.
+As in BentoML, unknown keys are rejected, and some options accept only specific values.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ class Environment:
 
 
 def docker_env(options: BuildOptions, files: ProjectFiles) -> dict[str, str] | None:
-    """Return the variables in docker's `env_file` and `env`, or None if both are unset. `env` takes precedence."""
+    """Return the variables in `docker.env_file` and `docker.env` (which has priority), or None if both are unset."""
     docker = options.docker
     if docker.env_file is None:
         return docker.env

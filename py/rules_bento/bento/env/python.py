@@ -31,7 +31,7 @@ _FILE_OPTIONS = {
 
 
 def option_lines(python: Python, place: str) -> list[str]:
-    """Return the index and installer options as lines of a requirements file (spec 2).
+    """Return the index and installer options as lines of a requirements file.
 
     Raises BentoError if requirements files don't support an option in `pip_args`. The message begins with `place`.
     """
@@ -62,9 +62,9 @@ def _argument_lines(pip_args: str, place: str) -> list[str]:
 
 
 def _add_pins(text: str, pins: Sequence[str]) -> str:
-    """Add the pins from libraries to requirements. A pin is `name==version`, or `name` for any version.
+    """Return the requirements `text` with the packages that libraries require (`name==version`, or only `name`).
 
-    Raises BentoError if the requirements pin a different version, or if requirements with hashes lack a pinned package.
+    Raises BentoError if `text` pins a different version, or if `text` has hashes and one of the packages is missing.
     """
     if not pins:
         return text
@@ -83,9 +83,9 @@ def _add_pins(text: str, pins: Sequence[str]) -> str:
 
 
 def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
-    """Return whether `declared`, the requirements for one package, contains `pin` or a requirement with hashes.
+    """Return whether the requirements for a package (`declared`) include `pin` or a requirement with hashes.
 
-    If `pin` has no version, any requirement is sufficient. Raises BentoError if all requirements contradict `pin`.
+    If `pin` has no version, returns True for any requirement. Raises BentoError if all requirements contradict `pin`.
     """
     name, _, version = pin.partition("==")
     if declared and version and all(requirement.pin and requirement.pin != (name, version) for requirement in declared):
@@ -158,7 +158,7 @@ class Requirements:
     """The requirements in env/python, including bentoml.
 
     `roots` contains the declared requirements, and `text` contains the requirements to install. `hashed` is `text` with
-    hashes, or None if there is no lock, or if `text` contains archives from the Bento.
+    hashes. `hashed` is None if there is no lock, or if `text` contains archives from the Bento.
     """
 
     roots: str
@@ -177,9 +177,9 @@ def assemble_requirements(
 ) -> Requirements:
     """Return the requirements, including bentoml with the extras `features`.
 
-    `text` contains the requirements that are declared at `place`. If `lock` is set, ignores `pins`, and raises
-    BentoError if the lock lacks bentoml, an extra, or a package in `text`. If `lock` is None, raises BentoError if
-    `pins` contradict `text`, or if requirements with hashes lack a package.
+    `text` contains the requirements that are declared at `place`. If `lock` is set, `pins` are ignored, and the lock
+    must contain bentoml, `features`, and all packages in `text`. Otherwise, `pins` must not contradict `text`, and a
+    `text` with hashes must contain all packages. Raises BentoError if a condition isn't met.
     """
     if lock is None:
         text, version = _with_bentoml(_add_pins(text, pins), bentoml_version, features)

@@ -39,7 +39,7 @@ def render(text: str, recipe: dockerfile.Recipe, options: dict[str, Any], origin
     """Render a template that extends the default Dockerfile, and return the resulting Dockerfile.
 
     The template can refer to the `docker` options as `__options__<key>`. Raises BentoError for an invalid template. The
-    message begins with `origin` and, if known, the line.
+    message begins with `origin`. For a syntax error, the line number follows.
     """
     dockerfile_text = _run_in_subprocess(lambda: _render_template(text, recipe, options, origin), origin)
     if not re.search(r"^FROM\s", dockerfile_text, re.MULTILINE | re.IGNORECASE):
