@@ -156,8 +156,8 @@ def mode_of(beginning: bytes) -> int:
     """Return the permission bits for a file that starts with ``beginning``.
 
     The bits of the file system aren't reliable: Bazel sets 0555 for every output, remote execution can set 0555 for all
-    inputs, git stores only one bit, and a umask removes bits. Therefore, only scripts with a shebang and ELF files
-    are executable. BentoML's import ignores the bits.
+    inputs, git stores only one bit, and a umask removes bits. Therefore, only ELF files and scripts with a shebang
+    become executable. BentoML ignores the permission bits when it imports a Bento.
     """
     return _EXECUTABLE if beginning.startswith((b"#!", b"\x7fELF")) else _REGULAR
 

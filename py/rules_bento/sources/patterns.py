@@ -2,15 +2,15 @@
 
 BentoML uses pathspec (1.1.1, "gitwildmatch"). pathspec compiles each line to a regular expression and tries all
 expressions on each path. The time grows with the number of lines, and an expression with several stars backtracks.
-A pattern with five `a*` needs seconds for a path. Therefore, this module uses pathspec only to parse the lines, and
-combines the expressions of all lists in one automaton, which reads a path once.
+Matching one path with a pattern of five `a*` can take seconds. Therefore, this module uses pathspec only to parse the
+lines, and combines the expressions of all lists in one automaton, which reads a path once.
 
 An expression consists of pieces: a character, a set, a star, or any number of directories. In `_Layout`, each position
-before a piece is one bit of an integer. After the automaton has read the start of a path, a bit is set if the line's
-pieces before the position match the start. This is a bit-parallel nondeterministic automaton (K. Thompson, CACM 11:6,
+before a piece is one bit of an integer. After the automaton has read the start of a path, a bit is set if the preceding
+pieces of the same line match this start. This is a bit-parallel nondeterministic automaton (K. Thompson, CACM 11:6,
 1968; R. Baeza-Yates and G. Gonnet, CACM 35:10, 1992). For each character, the automaton shifts the bits of pieces that
-accept the character. Bits before stars also stay. The highest accepting bit of a list belongs to the last matching
-line, because lines are in order. `_State` caches steps, up to a limit, as a deterministic automaton.
+accept the character. A bit before a star also remains set. The highest accepting bit of a list belongs to the last
+matching line, because lines are in order. `_State` caches steps, up to a limit, as a deterministic automaton.
 
 The pattern language is the same as in pathspec, including its peculiarities: `[!a]` matches a slash, `./x` matches
 nothing, and a later `!line` applies even inside of an excluded directory. Only names with a line break might match
@@ -72,7 +72,7 @@ _SHORT = {".": "$", "/": "=/", "(?P<ps_d>/)": "=/"}
 
 @dataclass(frozen=True)
 class Rule:
-    """A line of a pattern list. A list contains a path if the last line that matches the path isn't negated."""
+    """A line of a pattern list. If several lines match a path, the last line takes precedence."""
 
     text: str  # as written, without trailing white space
     number: int  # of the line, from 1
@@ -107,10 +107,10 @@ class _State(dict[str, "_State"]):
 
 
 class Patterns:
-    """A list of patterns. The last line that matches a path takes precedence.
+    """A list of patterns, one per line. If several patterns match a path, the last one takes precedence.
 
-    Each of ``lines`` can end with a line break. ``unit`` and ``origin`` locate a line in messages ("pattern 2 of
-    exclude"). ``rules`` excludes empty lines and comments. Raises BentoError for an invalid line or too many patterns.
+    A line can end with a line break. ``unit`` and ``origin`` locate a line in messages ("pattern 2 of exclude"). Empty
+    lines and comments aren't in ``rules``. Raises BentoError for an invalid line, or if the patterns are too long.
     """
 
     def __init__(self, lines: Iterable[str], origin: str, unit: str = "pattern") -> None:
@@ -240,8 +240,8 @@ _KEPT = frozenset([_INCLUDE])  # the lists that match the paths of a Bento
 class SourceFilter:
     """A filter that applies ``include``, the built-in exclusions, ``exclude``, and ``.bentoignore`` files to paths.
 
-    ``ignored`` maps a directory ("", "pkg", "pkg/deep") to the lines of its ``.bentoignore``. Paths are relative and
-    POSIX, without empty or dot components.
+    ``ignored`` maps a directory ("", "pkg", "pkg/deep") to the lines of its ``.bentoignore``. Paths are relative
+    POSIX paths without empty or dot components.
     """
 
     def __init__(self, include: Patterns, exclude: Patterns, ignored: Mapping[str, Patterns]) -> None:
@@ -267,7 +267,7 @@ class SourceFilter:
         return [rule for rule in self._include.unreached(self._reached) if not rule.negated]
 
     def reason(self, path: str, *, filtered: bool) -> str | None:
-        """Return why the Bento excludes ``path``, or None if the Bento includes it."""
+        """Return the reason why the Bento excludes ``path``, or None if the Bento includes ``path``."""
         state = self._at(path)
         if _BUILT_IN in state.matched:
             return f"{state.rules[_BUILT_IN]} excludes the file, and built-in exclusions can't be overridden"
@@ -350,7 +350,7 @@ def _compiled(bracket: str) -> re.Pattern[str]:
 
 
 class _Layout:
-    """Assigns bits to positions in the patterns of a list. A position is before a piece or at the end of a pattern.
+    """Assigns a bit to each position in a list of patterns. Positions are before each piece and at each pattern's end.
 
     When the automaton reads a character, a bit moves to the next position if the piece between the two positions
     accepts the character. A bit also stays before a "*" or "**", and at the end of a pattern that matches a directory.

@@ -1,8 +1,8 @@
 """Selects files for a Bento's ``src/``, and determines the path of each file in ``src/``.
 
 BentoML walks a directory. In rules_bento, a Bazel target declares each file, or `walk` declares the files of a
-directory. As in BentoML, a file is selected if ``include`` matches the file's path, and no other list matches the path.
-The other lists are ``exclude``, the built-in exclusions, and each ``.bentoignore`` in a directory above the file.
+directory. As in BentoML, a file is selected if ``include`` matches its path, and none of these lists match:
+``exclude``, the built-in exclusions, and the ``.bentoignore`` file of each parent directory.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ _MAX_LINKS = 40  # the limit of Linux
 class DeclaredFile:
     """A file or link, declared by a Bazel target or found in a directory by `walk`.
 
-    ``source`` is the path to read. ``origin`` is for messages. If not ``filtered``, only the built-in exclusions apply.
+    ``source`` is the path to read. Only messages use ``origin``. If ``filtered`` is false, only the built-in exclusions
+    apply to the file.
     """
 
     path: str  # path in the Bento's src/: POSIX, relative
@@ -58,18 +59,18 @@ class Selection:
     _src_layout: bool = False
 
     def find_dropped(self, paths: Sequence[str]) -> DeclaredFile | None:
-        """Return the first dropped file that would have one of these paths in the Bento, or None if no file matches."""
+        """Return the first dropped file whose path in the Bento is one of `paths`, or None if no file matches."""
         files = (file for file in self.dropped if (_out_of_src(file) if self._src_layout else file).path in paths)
         return next(files, None)
 
     def reason(self, file: DeclaredFile) -> str | None:
-        """Return why ``file`` was dropped, such as the pattern that excludes the file. Returns None for a kept file."""
+        """Return the reason why ``file`` was dropped, for example a pattern. Returns None if the file was kept."""
         return self._filter.reason(file.path, filtered=file.filtered)
 
 
 @dataclass(frozen=True)
 class BentoPath:
-    """The path of a declared file in the Bento's src/, and whether patterns apply to the file (see `DeclaredFile`)."""
+    """The path of a file in the Bento's src/. `filtered` is true if patterns apply to the file (see `DeclaredFile`)."""
 
     path: str
     filtered: bool
@@ -78,16 +79,16 @@ class BentoPath:
 def place(
     short_path: str, *, build_ctx: str, import_roots: Iterable[str] = (), attribute: str, label: str
 ) -> BentoPath:
-    """Return the path in the Bento for a file in the attribute ``attribute`` of the target ``label``.
+    """Return the path of a file in the Bento. The target ``label`` lists the file in its attribute ``attribute``.
 
     ``short_path`` and ``build_ctx`` are Bazel short paths (``svc/a.py``, ``../repo+/a.py``). ``build_ctx`` is a
     directory ("" is the root of the main repository). ``import_roots`` are entries of ``PyInfo.imports``
     (``_main/lib/src``, ``repo+``); the root of each repository is always an import root.
 
-    The returned path is relative to the build context, or, for some files in ``deps``, to the longest import root that
-    contains the file. The import root is used in two cases: the import root is below the build context, or the file is
-    outside of the build context. Raises BentoError if a file outside of the build context is in an attribute other
-    than ``deps``, or if a path or the build context is absolute or leaves its repository.
+    The returned path is relative to the build context. A file in ``deps`` can also belong to an import root. If the
+    longest import root that contains the file is below the build context, or if the file is outside the build context,
+    the returned path is relative to this import root. Raises BentoError if a file outside the build context is in an
+    attribute other than ``deps``, or if a path or the build context is absolute or leaves its repository.
     """
     home, context = _context(build_ctx)
     repository, path = _split(short_path)
@@ -158,9 +159,9 @@ def select(
     A declared ``.bentoignore`` whose ``filtered`` is true applies even if the file itself isn't kept. ``src_layout``
     removes a leading ``src/`` from the paths of files whose ``filtered`` is true, after the patterns are applied.
 
-    Raises BentoError for an invalid path, pattern, or link, an unreadable ignore file, or files with conflicting paths.
-    A valid path is UTF-8 without line breaks. Paths and links must be relative and inside the Bento. The target of a
-    link must be declared, or match a built-in exclusion.
+    Raises BentoError for unreadable ignore files, conflicting paths, or an invalid path, pattern, or link. Paths must
+    be UTF-8 without line breaks. Paths and link targets must be relative and inside the Bento. The target of a link
+    must be declared, or match a built-in exclusion.
     """
     for file in files:
         _check_path(file)
