@@ -1,6 +1,6 @@
-"""Describes the workload that Kubernetes runs for a Bento: services, resources, and startup settings of the image.
+"""Describes the workload that Kubernetes runs for a Bento: the services, their resources, and how the image starts.
 
-In the `resources` of a service, numbers are CPU cores and GiB of memory. Strings have Kubernetes units.
+In `resources`, `cpu` is a number of cores, and `memory` is a number of GiB. Strings such as `500m` have a unit.
 """
 
 from __future__ import annotations
@@ -185,9 +185,9 @@ def read_workload(document: dict[str, Any], config: dict[str, Any], port: int = 
 
 
 def _reachable(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the `services` entries of the entry service and of all services that it calls directly or indirectly.
+    """Return the `services` entries of the entry service and of its direct and indirect dependencies.
 
-    Excludes dependencies with a URL or a deployment, because these services run elsewhere.
+    Excludes dependencies with a URL or a deployment, because they run elsewhere.
     """
     entries = {entry["name"]: entry for entry in document.get("services", [])}
     if not entries:
@@ -271,7 +271,7 @@ def _image(config: dict[str, Any]) -> StartupConfig:
 
 
 def _check_startup(image: StartupConfig, services: tuple[WorkloadService, ...], port: int) -> None:
-    """Raise BentoError if the image's startup conflicts with the manifest, lacks a port, or can't run all services."""
+    """Raise BentoError if the image's entrypoint and cmd can't run `services`, or require a `port` that isn't set."""
     for word in image.cmd if image.serves_bento else ():
         if word.partition("=")[0] in ("--port", "-p", "--host"):
             raise BentoError(f"cmd: the image sets {word}, which the manifest also sets. Remove the option from cmd.")
