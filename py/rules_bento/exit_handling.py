@@ -18,7 +18,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def open_streams() -> None:
     """Open each closed standard stream on the null device.
 
-    A closed stream is None, and the next opened file would get the stream's file descriptor.
+    Python represents a closed stream as None. If a stream stays closed, the next opened file gets its descriptor.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:

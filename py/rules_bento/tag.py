@@ -47,9 +47,9 @@ def similar_word(text: str) -> str:
 
 
 def check_version(version: str, what: str) -> str:
-    """Return `version` if BentoML accepts it. Rejects `latest`, which BentoML reserves for the newest version.
+    """Return `version` if it is valid. Otherwise, raises BentoError. The message begins with `what`.
 
-    Raises BentoError if the version is invalid. The message begins with `what`.
+    `latest` isn't valid, because BentoML reserves it for the newest version.
     """
     if version == "latest":
         raise BentoError(
