@@ -113,9 +113,10 @@ def input_path(text: str) -> str:
 
 @contextmanager
 def output_path(text: str, options: Namespace) -> Iterator[Path]:
-    """Yield the path to which the caller writes an archive. For `-`, copies the archive to standard output afterward.
+    """Yield the path to which the caller writes an archive.
 
-    Raises BentoError for `-` if standard output is a terminal, or if `--output` selects a format other than text.
+    If `text` is `-`, copies the archive to standard output afterward. In this case, raises BentoError if standard
+    output is a terminal, or if `--output` selects a format other than text.
     """
     if text != "-":
         yield Path(text)

@@ -187,7 +187,7 @@ def builders(host: HostEnvironment) -> Finding:
 
 
 def certificates(host: HostEnvironment) -> Finding:
-    """Check SSL_CERT_FILE, and whether all programs trust the system's additional certificate authorities."""
+    """Check that the file SSL_CERT_FILE exists, and that all programs trust additional certificate authorities."""
     own = [path for name in host.authorities for path in Path(name).glob("*") if path.suffix in (".crt", ".pem")]
     variables = [name for name in ("SSL_CERT_FILE", "UV_SYSTEM_CERTS") if host.variables.get(name)]
     has_trust_store = "trustStore" in host.bazelrc()
@@ -276,7 +276,7 @@ def _proxy_findings(variables: Mapping[str, str], *, online: bool) -> Iterator[F
 
 
 def _proxy_problem(name: str, value: str, *, online: bool) -> Iterator[Finding]:
-    """Yield a finding if a proxy's address is invalid or uses https or, if `online` is set, if connecting fails."""
+    """Yield a finding if a proxy's address is invalid or uses https. If `online` is true, also tests the connection."""
     remedy = f"Run: export {name}=http://HOST:PORT"
     match = _PROXY_ADDRESS.fullmatch(value)
     if not match or int(match[3] or 1) not in range(1, 1 << 16):
@@ -304,7 +304,7 @@ def _connection_error(host: str, port: int) -> str:
 
 
 def _no_proxy(value: str) -> Iterator[Finding]:
-    """Yield a finding if NO_PROXY has entries that Bazel doesn't support, or if localhost or 127.0.0.1 is missing."""
+    """Yield a finding if NO_PROXY contains entries that Bazel doesn't support, or doesn't contain this machine."""
     entries = [entry.strip() for entry in value.split(",") if entry.strip()]
     unknown = [entry for entry in entries if re.search(r"[*/]|[^:]:\d+$", entry)]  # not the `::1` of IPv6
     if unknown:
@@ -493,7 +493,7 @@ def _strings(value: ast.expr | None) -> list[str]:
 
 
 def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None, update: str) -> Finding:
-    """Return an error if the lock is outdated, an OK finding if this check isn't possible, and otherwise `fresh`."""
+    """Return `fresh` if the lock is up to date, an error if it is outdated, or an OK finding if it can't be checked."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages.requirement_sources import RequirementSource, read
 
@@ -509,9 +509,9 @@ def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None,
 
 
 def index(host: HostEnvironment) -> Finding:
-    """Check whether the package index responds to uv or, if uv isn't installed, to pip.
+    """Check with uv whether the package index responds. If uv isn't installed, uses pip.
 
-    Raises BentoError if the program can't start or exceeds the time limit.
+    Raises BentoError if uv or pip can't start or exceeds the time limit.
     """
     import tempfile
 

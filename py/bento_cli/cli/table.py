@@ -160,7 +160,7 @@ EXAMPLES = {
 
 
 def find(words: list[str]) -> tuple[Command, int] | None:
-    """Find the command at the start of `words`. Returns the command and its word count, or None if none matches."""
+    """Return the command at the start of `words`, and the number of words in its name. Returns None for other words."""
     for count in (2, 1):
         name = " ".join(words[:count])
         for command in COMMANDS:

@@ -88,7 +88,7 @@ def _model_rows(entries: list[Entry]) -> list[dict[str, str | int]]:
 
 
 def _model_size(entry: Entry, tag: str, store: Store, cache: dict[str, int]) -> int:
-    """Return a model's size in bytes. Returns 0 if the store doesn't have the model, or if the Bento contains it."""
+    """Return the size of the model `tag` in bytes. Returns 0 if the model is in the Bento or isn't in the store."""
     from bento_cli.store.entry_store import NotFoundError, tree_size
 
     name, _, version = tag.partition(":")
