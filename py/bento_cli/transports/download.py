@@ -1,7 +1,7 @@
 """Downloads and uploads archives. Downloads use parallel requests, can be resumed, and are verified.
 
-An interrupted download leaves its pieces in `KEY.part`, and the numbers of complete pieces in `KEY.done`, one per line.
-KEY depends on the address and the version, so that pieces of two versions are never mixed.
+An interrupted download keeps its pieces in `KEY.part`. `KEY.done` lists the indexes of the complete pieces, one per
+line. KEY depends on the address and the version, so that pieces of two versions are never mixed.
 """
 
 from __future__ import annotations

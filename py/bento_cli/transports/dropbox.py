@@ -1,8 +1,8 @@
-"""Client for Dropbox's HTTP API (version 2): `dropbox://PATH`.
+"""Client for Dropbox's HTTP API (version 2). The addresses have the form `dropbox://PATH`.
 
 The credentials are DROPBOX_ACCESS_TOKEN, or DROPBOX_REFRESH_TOKEN and DROPBOX_APP_KEY (optionally with
-DROPBOX_APP_SECRET). A refresh token is exchanged for an access token. DROPBOX_ENDPOINT replaces the server in all
-requests. The API's `content_hash` verifies uploads and downloads.
+DROPBOX_APP_SECRET). A refresh token is exchanged for an access token. DROPBOX_ENDPOINT replaces the URL of the
+server in all requests. Uploads and downloads are verified with the API's `content_hash`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Client for Google Cloud Storage's JSON API: `gs://BUCKET/OBJECT`.
+"""Client for Google Cloud Storage's JSON API. The addresses have the form `gs://BUCKET/OBJECT`.
 
-Uploads are resumable sessions: the server reports the number of received bytes, so that an interruption loses only the
-current chunk. The server verifies the upload with an MD5 digest. google-auth finds the application default credentials.
-Without credentials, only public objects can be read. STORAGE_EMULATOR_HOST selects an emulator, without credentials.
+Uploads can be resumed: the server reports the number of received bytes, so that an interruption loses only the current
+chunk. The server verifies the upload with an MD5 digest. google-auth finds the application default credentials. Without
+credentials, only public objects can be read. If STORAGE_EMULATOR_HOST is set, the client sends requests to this
+emulator, and doesn't use credentials.
 """
 
 from __future__ import annotations

@@ -78,9 +78,10 @@ class Remote(ABC):
 
     @abstractmethod
     def read(self, stat: Stat, start: int, end: int | None) -> Iterator[Buffer]:
-        """Yield the bytes from `start` to `end`, by default to the end of the file. `stat` is the result of `stat()`.
+        """Yield the bytes from `start` to `end` in pieces. If `end` is None, reads to the end of the file.
 
-        A piece is valid only until the next piece is read. Raises ChangedError if the version of the file changed.
+        A piece is valid only until the next piece is read. `stat` is a return value of the method
+        `stat`. Raises ChangedError if the file changed after this value was returned.
         """
 
     @abstractmethod
@@ -238,7 +239,7 @@ class RenameUpload(Remote):
 
     @abstractmethod
     def append(self, path: str, source: Source, at: int) -> Iterator[int]:
-        """Write the source to a file, starting at offset `at` of both. Yields the size of each sent piece."""
+        """Write the source, from offset `at`, to the same offset of the file `path`. Yields the size of each piece."""
 
     @abstractmethod
     def stream(self, path: str, start: int, end: int) -> Iterator[Buffer]:

@@ -270,7 +270,7 @@ class _Session:
             yield data
 
     def write(self, handle: bytes, source: Source, at: int) -> Iterator[int]:
-        """Write the source to a file, starting at offset `at` of both. Yields the size of each confirmed piece."""
+        """Write the source, from offset `at`, to the same offset of an open file. Yields the size of each piece."""
         sent: deque[tuple[int, int]] = deque()
         most = max(2, MAX_PENDING // self._piece)
         for data in source.pieces(at, self._piece):

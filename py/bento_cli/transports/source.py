@@ -31,7 +31,7 @@ class Source:
         return data
 
     def pieces(self, at: int = 0, size: int = _BLOCK, end: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes from offset `at` to `end` (default: the end of the file) in pieces of `size` bytes."""
+        """Yield the bytes from `at` to `end` (default: the end of the file) in pieces of at most `size` bytes."""
         stop = self.size if end is None else end
         while at < stop:
             yield self.read(at, min(size, stop - at))
