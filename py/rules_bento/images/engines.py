@@ -14,7 +14,7 @@ _SECONDS = 30  # seconds within which a daemon must answer
 
 
 def find_problem(name: str, probes: Sequence[Sequence[str]] = ()) -> str:
-    """Return the reason why the program `name` can't be used, or an empty string if it can.
+    """Return the reason why the program `name` is unusable, or an empty string if the program is usable.
 
     Runs the program with each list of arguments in `probes`. Each run must exit with status 0.
     """
@@ -33,5 +33,5 @@ def find_problem(name: str, probes: Sequence[Sequence[str]] = ()) -> str:
 
 
 def find_loader() -> str:
-    """Return the first program in `LOADERS` that can be used, or an empty string if none can."""
+    """Return the first usable program in `LOADERS`, or an empty string if no program is usable."""
     return next((name for name in LOADERS if not find_problem(name, [DOCKER_PROBE] if name == "docker" else [])), "")

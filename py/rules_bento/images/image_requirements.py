@@ -106,7 +106,7 @@ class ImageSystem(NamedTuple):
 
 
 class DebLayerHint(NamedTuple):
-    """The names to insert into the hint about adding a layer of Debian packages to an image, above `lower`."""
+    """Names for the hint that explains how to add a layer of Debian packages to an image."""
 
     image: str  # name of the bento_image
     hub: str  # of Debian packages; empty for a base that isn't built from them
@@ -139,9 +139,10 @@ def cuda_of_wheels(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def gpu_note(requirements: ImageRequirements, wheels: Iterable[tuple[str, int]], provided: Collection[str]) -> str:
-    """Return a note about large CUDA packages if no service requests a GPU; otherwise, an empty string.
+    """Return a note about large CUDA packages in `wheels`, which contains pairs of file name and size in bytes.
 
-    `wheels` contains pairs of file name and size in bytes. If `provided` contains `cuda`, returns an empty string.
+    Returns an empty string if there are no such packages, if the Bento requires CUDA or might use a GPU, or if
+    `provided` contains `cuda`.
     """
     of_cuda = [(size, name) for name, size in wheels if _GPU_WHEEL.match(name)]
     total = sum(size for size, _ in of_cuda)

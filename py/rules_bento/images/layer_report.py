@@ -1,7 +1,7 @@
-"""Reports the packages in an image's layers, their sizes and largest files, and the changes from another image.
+"""Reports the packages in each layer of an image, and the differences from another image.
 
-The owner of a file is determined from the RECORD of an installed wheel, from dpkg's file lists, or from the directory
-of a Bento or model.
+The report includes the sizes and the largest files of the packages. The owner of a file is determined from the RECORD
+of an installed wheel, from dpkg's file lists, or from the directory of a Bento or model.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Assembles OCI images (image specification 1.1): a config, and a manifest with the descriptors of the layers.
+"""Assembles OCI images (image specification 1.1).
 
-Assembly doesn't read the layers, so the time for assembly doesn't depend on their size.
+An image consists of a config, a manifest with the descriptors of the layers, and the layers. Assembly doesn't read the
+layers, so large layers don't make assembly slower.
 """
 
 from __future__ import annotations

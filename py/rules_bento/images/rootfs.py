@@ -63,7 +63,7 @@ def create_directory(root: Path, name: str) -> Path:
 
 
 def _resolve(root: Path, name: str) -> tuple[Path, int]:
-    """Create a directory like `create_directory`. Also returns the number of names in the path and in link targets."""
+    """Do the same as `create_directory`. Also returns the number of path components, including link targets."""
     at, waiting, links, names = root, name.split("/")[::-1], 0, 0
     while waiting:
         part = waiting.pop()

@@ -1,6 +1,7 @@
-"""Writes SBOMs that list a Bento's packages, models, and sources, and its image's system packages.
+"""Writes SBOMs for images of Bentos. An SBOM lists Python packages, system packages, models, and sources.
 
-An SBOM is reproducible: it contains no random numbers and no build time. Its ID is a UUID derived from the image.
+An SBOM is reproducible, because it contains no random numbers and no build time. The ID of an SBOM is a UUID derived
+from the image.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ _FILES = "files"  # a key that only descriptions of zTOCs have
 
 
 def describe(layer: Layer, made: ztoc.Ztoc) -> dict[str, Any]:
-    """Return the descriptor of a layer's zTOC. The key `files` maps files to spans. An empty zTOC has size 0."""
+    """Return the descriptor of a layer's zTOC. The key `files` contains the first and last span of each file."""
     annotations = {_LAYER_DIGEST: layer.digest, _LAYER_TYPE: layer.media_type, _SPAN_SIZE: str(ztoc.SPAN)}
     return descriptor(_ZTOC, made.content) | {"annotations": annotations, _FILES: made.files}
 
@@ -54,10 +54,10 @@ def loads(text: bytes) -> list[bytes]:
 
 
 def make_index(ztocs: Sequence[dict[str, Any]], files: Collection[str]) -> list[bytes]:
-    """Return the contents of an image's SOCI index: its manifest, its config, and lists of prefetched spans.
+    """Return the blobs of an image's SOCI index: the index manifest, the config, and the lists of spans to prefetch.
 
-    `ztocs` are the results of `describe`, the lowest layer first. `files` are the files in a startup trace. The
-    snapshotter fetches these files before a container starts. Raises BentoError if no layer has a zTOC.
+    `ztocs` contains the results of `describe`, starting with the lowest layer. `files` contains the files in a startup
+    trace, which the snapshotter fetches before a container starts. Raises BentoError if no layer has a zTOC.
     """
     listed = [{key: entry[key] for key in entry if key != _FILES} for entry in ztocs if entry["size"]]
     if not listed:
@@ -85,7 +85,7 @@ def make_index(ztocs: Sequence[dict[str, Any]], files: Collection[str]) -> list[
 def _wanted_spans(files: dict[str, tuple[int, int]], wanted: set[str]) -> list[tuple[int, int]]:
     """Return the spans with the files in `wanted`, as disjoint ranges. Removes the found files from `wanted`.
 
-    `files` contains no files that are larger than a span, because startup reads only some pages of a large library.
+    `files` omits files larger than a span. Usually, such a file is a library, of which startup reads only some pages.
     """
     found = wanted & files.keys()
     wanted -= found

@@ -24,7 +24,7 @@ def group_wheels(sizes: Mapping[str, int], budget: int = MAX_GROUPS) -> list[lis
 
 
 def _split(names: Sequence[str], sizes: Mapping[str, int], together: int, bit: int) -> list[list[str]]:
-    """Split `names` by the bits of their hashes, starting at `bit`. Each group has at most `together` bytes."""
+    """Split `names` by the bits of the names' hashes, starting at `bit`. `together` is the maximum size of a group."""
     if not names:
         return []
     if bit == _BITS or sum(sizes[name] for name in names) <= together:

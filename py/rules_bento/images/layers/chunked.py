@@ -1,15 +1,14 @@
-"""Writes zstd:chunked layers, so that a machine fetches only the files that it doesn't have from other layers.
+"""Writes zstd:chunked layers, so that a machine fetches only files that its local layers don't contain.
 
 The format comes from podman and related tools (containers/storage, pkg/chunked). A layer is an ordinary zstd file. Its
 frames contain the members that `toc_layer` defines, followed by three frames that decoders skip (RFC 8878, 3.1.2):
 
 - the table of contents, which includes the digest of the tar-split
-- the tar-split, which contains the data to rebuild the tar from the files
+- the tar-split, which contains the header and a CRC-64 of each file
 - the offsets of the table of contents and the tar-split
 
-The manifest contains the digest of the table, and repeats the offsets. podman rebuilds the tar from local and fetched
-files, and compares the digest of the tar with the diff id. Therefore, the tar-split contains the header and a CRC-64 of
-each file.
+The manifest contains the digest of the table of contents, and repeats the offsets. podman uses the tar-split to rebuild
+the tar from local and fetched files, and compares the digest of the tar with the diff id.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class ChunkedBlob(toc_layer.TocBlob):
         self._annotations: tuple[tuple[str, str], ...] = ()
 
     def compress(self, member: TocMember) -> bytes:
-        """Compress `member` to one frame, or to several frames if `member` exceeds `_FRAME` bytes."""
+        """Compress `member` as one frame, or as several frames if `member` exceeds `_FRAME` bytes."""
         tar = b"".join([member.data, *member.records])
         return self._frame(tar) if len(tar) <= _FRAME else b"".join(map(self._frame, xz.split([tar], _FRAME)))
 

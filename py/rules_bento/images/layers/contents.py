@@ -37,10 +37,10 @@ def read_files(
     found: Callable[[str, bytes], bool],
     kept: Callable[[str], bool] = lambda _path: False,
 ) -> dict[str, bytes]:
-    """Return the contents of the selected files in an image, by path.
+    """Return the contents of selected files in an image, by path.
 
-    `kept` selects files by path, and `found` selects files by path and first bytes. If `kept` selects a file, the
-    contents are complete. Otherwise, the contents are only the first `HEAD` bytes.
+    If `kept(path)` is true, the result includes the complete file. For other files, calls `found` with the path and the
+    first `HEAD` bytes. If `found` returns true, the result includes these bytes.
     """
     files: dict[str, bytes] = {}
     for blob, media_type in layers:
@@ -81,7 +81,7 @@ def _is_hidden(path: str, hidden: set[str]) -> bool:
 
 
 def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator[tuple[str, bytes | None]]:
-    """Yield paths and contents (None for links and devices). If `kept(path)` is false, yields at most `HEAD` bytes."""
+    """Yield paths and contents (None for links and devices). Shortens contents to `HEAD` bytes unless `kept(path)`."""
     for member, contents in members(blob, media_type):
         if member.kind == "folder":
             continue

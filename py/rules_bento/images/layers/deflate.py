@@ -4,14 +4,14 @@ Libraries compress the same bytes differently, depending on the version, the for
 this module writes the same bytes on every machine. In layers of wheels, the encoder compresses the data for which no
 deflate stream exists: tar headers, padding, and lists with one line per file. Because this data is short and
 repetitive, fixed codes and a few kinds of matches compress the data as well as zlib does. Encoding a header is as fast
-as initializing zlib. A match is a run of zeros, or bytes that are equal in the previous header or line.
+as initializing zlib. A match repeats zero bytes, digits `0`, or bytes of the previous header or line.
 
 The format is RFC 1951, with fixed codes (3.2.6), dynamic codes for RECORD (3.2.7), and stored blocks (3.2.4). Empty
 blocks, such as the stored block that zlib writes for a flush, fill the last byte of a stream. Therefore, another stream
 can follow.
 
 Invariant: each stream begins and ends at a byte boundary, and no block is marked as the last block. A match refers only
-to the same stream, or to the record that `records` receives as `before`. Therefore, concatenated streams with a final
+to bytes in the same stream, or in the argument `before` of `records`. Therefore, concatenated streams with a final
 `END` inflate to the concatenated contents.
 """
 
@@ -120,7 +120,7 @@ def _encode_runs(runs: Runs) -> str:
 
 
 def _lengths(symbols: Sequence[str]) -> list[str]:
-    """Return the bits for each match length: the Huffman code of the length range, then the extra bits (3.2.5)."""
+    """Return the encoding of each match length: a Huffman code, followed by its extra bits (RFC 1951, 3.2.5)."""
     codes = [""] * MIN_MATCH
     for number, symbol in enumerate(symbols[: _LENGTHS - 1]):
         extra = max(0, (number - 4) // 4)
@@ -153,8 +153,9 @@ _EIGHT = bytes(bits(code)[0] if len(code) == 8 else 0 for code in _CODE.bytes)  
 def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -> bytes:
     """Return deflate blocks that contain `padding` zeros, followed by the tar records in `data`.
 
-    `before` is a similar record that begins `distance` bytes before the padding in the stream. If `before` is empty, or
-    `distance` is too large, only runs of zeros are matched.
+    Each record can refer to the previous record in the stream. For the first record in `data`, the previous record is
+    `before`, which begins `distance` bytes before the padding. If `before` is empty or more than 32 KiB away, the first
+    record doesn't refer to a previous record.
     """
     value, width = _BLOCK
     if padding:
@@ -174,9 +175,9 @@ def records(padding: int, data: bytes, before: bytes = b"", distance: int = 0) -
 def joinable(stream: bytes) -> Iterator[bytes]:
     """Yield two candidates for a copy of `stream` that can be followed by another stream.
 
-    Only one candidate is correct. To find the correct candidate, the caller must inflate the candidates. In both
-    candidates, the block isn't marked as the last block, and an empty stored block follows. One candidate has an
-    additional byte for the header of the empty block. Yields nothing unless `stream` has exactly one block.
+    If `stream` has more than one block, yields nothing. A candidate consists of the block of `stream`, without the mark
+    for the last block, and an empty stored block. The header of the empty block needs an additional byte in one of the
+    candidates. Only one candidate is correct. To find the correct candidate, the caller must inflate the candidates.
     """
     if stream and stream[0] & 1:
         first, rest = bytes((stream[0] ^ 1,)), stream[1:]
@@ -207,7 +208,7 @@ def _record_code() -> HuffmanCodes:
 
 
 def _line(code: HuffmanCodes, line: bytes, before: bytes, text: list[str]) -> None:
-    """Append the bits of a line to `text`: literals, and at most two matches with the previous line `before`."""
+    """Encode `line`, and append the bits to `text`. Uses at most two matches with the previous line `before`."""
     byte = code.bytes.__getitem__
     begin = min(_common(line, before), MAX_MATCH)
     if begin >= MIN_MATCH and len(before) <= WINDOW:
@@ -249,7 +250,7 @@ def _padding(size: int) -> Bits:
 
 
 def _record(record: bytes, before: bytes, distance: int) -> Bits:
-    """Encode a tar record as literals and matches. Matches repeat the previous record, or are runs of zeros."""
+    """Encode a tar record as literals and matches. Matches repeat bytes of the previous record, or zeros."""
     if before and distance <= WINDOW:
         runs, first = _SAME.finditer(_different(record, before)), 0
     else:

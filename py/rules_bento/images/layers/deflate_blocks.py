@@ -1,15 +1,15 @@
-"""Splits deflate streams at block boundaries into chunks, each with a stream that can be inflated separately.
+"""Splits deflate streams at block boundaries into chunks that can be inflated separately.
 
 A block (RFC 1951, 3.2.3) can begin at any bit. The position is known only after the previous block is inflated. `_Walk`
 marks each block as the last block, so that inflating stops in the last byte of the block. `_Walk` then tests at which
-bits of this byte the next block can begin. If the test has no clear result, the remaining chunks contain only the
-inflated contents, and no stream. Callers verify the contents, because an incorrect start produces incorrect contents.
+bits of this byte the next block can begin. If the test doesn't find exactly one position, the remaining chunks contain
+only inflated contents. Callers verify the contents, because a block at a wrong position has wrong contents.
 
-A block can refer to the 32 KiB of contents before the block. If a chunk begins within a stream, the blocks with the
-first 32 KiB of the chunk are compressed again, and the other blocks are copied. Empty blocks precede the copied blocks,
+A block can refer to the previous 32 KiB of contents. For the second chunk and the following chunks, the blocks with the
+first 32 KiB of contents are compressed again, and the other blocks are copied. Empty blocks precede the copied blocks,
 so that each copied block begins at the same bit of a byte as in the original stream.
 
-Invariant: the stream of a chunk begins and ends at a byte boundary. The concatenated streams inflate to the contents.
+Invariant: the stream in a chunk begins and ends at a byte boundary. The concatenated streams inflate to the contents.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ def cut(
 
 
 class _UnknownError(Exception):
-    """Raised if a stream can't be split: the start of a block is uncertain, or the size of a block is unsupported."""
+    """Raised if the rest of a stream can't be split at block boundaries."""
 
 
 class _Walk:
-    """Splits a deflate stream. A block begins at bit `at` of `_stream`, and its contents at byte `held` of `_data`."""
+    """Splits a deflate stream into chunks. Bit offsets refer to `_stream`. The byte offset `held` refers to `_data`."""
 
     def __init__(self, pieces: Iterator[bytes], size: int) -> None:
         self.is_over = False
@@ -74,8 +74,8 @@ class _Walk:
     def cut(self, copied: tuple[int, int] | None) -> Chunk:
         """Return the next chunk. Compresses the first blocks of the chunk again, and copies the other blocks.
 
-        `copied` contains the offsets of the first copied block in `_stream` (in bits) and of its contents in `_data`.
-        If `copied` is None, copies the blocks after the first 32 KiB.
+        `copied` contains two offsets: the bit offset of the first copied block in `_stream`, and the byte offset of the
+        block's contents in `_data`. If `copied` is None, copies the blocks after the first 32 KiB.
         """
         at, held, count = self._at, 0, 0
         while True:
@@ -166,7 +166,7 @@ class _Walk:
         return length, end * 8 if is_whole else self._begin(end, held + length)
 
     def _begin(self, end: int, held: int) -> int:
-        """Return the next block's bit offset. The previous block ends at byte `end`, and its contents at `held`."""
+        """Return the bit offset of the next block. The last byte of the previous block is at offset `end - 1`."""
         self._fill(end + _BEGIN)
         value = int.from_bytes(self._stream[end - 1 : end + _BEGIN], "little")
         fixed = [bit for bit in range(1, 9) if value >> bit >> 1 & 3 == _FIXED]
@@ -179,8 +179,7 @@ class _Walk:
     def _likely(self, value: int, byte: int) -> list[int]:
         """Return the bit positions in `value` at which a stored or dynamic block might begin.
 
-        `value` contains the next bytes of the stream, beginning with byte `byte`. If a stored block would have the same
-        contents at several positions, returns only the last position.
+        `value` contains the stream from byte `byte` on. Returns only the last position of the same stored block.
         """
         bits: dict[int, int] = {}
         for bit in range(1, 9):
@@ -199,7 +198,7 @@ class _Walk:
         return list(bits.values())
 
     def _opens(self, byte: int, bit: int, held: int, sample: int) -> bool:
-        """Return whether a block might begin at bit `bit` of byte `byte`: the next `sample` bytes can be inflated."""
+        """Return whether the next `sample` bytes can be inflated, starting at bit `bit` of byte `byte`."""
         byte, bit = byte + bit // 8, bit % 8
         self._fill(byte + sample)
         packed = moved(bit, self._stream[byte]) + self._stream[byte + 1 : byte + sample]
@@ -210,7 +209,7 @@ class _Walk:
         return True
 
     def _copied(self, at: int, end: int) -> bytes:
-        """Return the blocks between two bit offsets. If the stream continues, an empty block fills the last byte."""
+        """Return the blocks between two bit offsets. If more blocks follow, an empty block fills the last byte."""
         byte, bit = at >> 3, at & 7
         first = moved(bit, self._stream[byte])
         if self.is_over:
@@ -222,7 +221,10 @@ class _Walk:
 
 
 def may_begin(value: int, padding: int) -> bool:
-    """Return whether a stored or dynamic block can begin with `value`. A stored block has `padding` unused bits."""
+    """Return whether a stored or dynamic block can begin with `value`.
+
+    In a stored block, `padding` unused bits follow the header.
+    """
     kind = value >> 1 & 3
     if kind == _STORED:
         length = value >> 3 + padding
@@ -234,7 +236,7 @@ def may_begin(value: int, padding: int) -> bool:
 
 
 def moved(bit: int, byte: int) -> bytes:
-    """Return `byte`, in which a stream begins at bit `bit`, but with empty blocks instead of the bits before `bit`."""
+    """Return bytes that replace `byte` at the start of a stream, with empty blocks instead of the bits before `bit`."""
     value, width = _EMPTY_DYNAMIC if bit & 1 else (0, 0)
     while width % 8 != bit:
         value |= _EMPTY_FIXED[0] << width

@@ -64,8 +64,8 @@ def describe(
 ) -> None:
     """Write the description of a layer. `prefetched` is the number of files to fetch before a container starts.
 
-    Also stores the digest in an extended attribute of the layer, if the file system supports such attributes. A recipe
-    (`is_recipe`) doesn't get this attribute.
+    On Linux file systems with extended attributes, also stores the layer's digest in an extended attribute of the
+    output file, unless `is_recipe` is true.
     """
     from rules_bento.images.layers import layer
 
@@ -112,7 +112,7 @@ def home_directory(bento: str, whose: dict[str, int]) -> Member:
 
 
 def place(directory: str, file: TreeEntry) -> str:
-    """Return the path of a weights file in the image: `directory`, the digest of the file, and the file name."""
+    """Return the path of a weights file in the image, in the form `<directory>/<digest>/<file name>`."""
     return f"{directory.strip('/')}/{file.blake3}/{file.path.rpartition('/')[2]}"
 
 

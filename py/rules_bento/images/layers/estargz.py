@@ -2,7 +2,7 @@
 
 The format comes from containerd's stargz-snapshotter (docs/estargz.md). A layer is an ordinary gzip file with the
 members that `toc_layer` defines. The table of contents is the last file in the tar. An empty gzip member at the end
-contains the offset of the table. The module `gzip` reuses the deflate streams of wheels.
+contains the offset of the table of contents. The module `gzip` reuses the deflate streams of wheels.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class EstargzBlob(toc_layer.TocBlob):
         self._reserved = _RESERVED
 
     def compress(self, member: TocMember) -> bytes:
-        """Compress `member` to one gzip member, or to two if the contents and the records can't share a stream."""
+        """Compress `member` as one gzip member, or as two gzip members if the deflate stream isn't joinable."""
         kind, data, packed, _, following, _ = member
         records = b"".join(following)
         if data and kind == gzip.RAW:

@@ -1,8 +1,8 @@
 """Compresses layers with gzip, and reuses existing deflate streams if possible.
 
 A gzip file (RFC 1952) consists of members. Each member contains a deflate stream, the CRC-32, and the size of the
-contents. Joinable streams of a wheel (`deflate.joinable`) share one member, with the tar headers in new blocks between
-the streams. After any other stream of a wheel, the member ends.
+contents. Joinable streams of a wheel (`deflate.joinable`) share one member. New blocks between these streams contain
+the tar headers. A stream that isn't joinable is the last stream in its member.
 """
 
 from __future__ import annotations
@@ -75,9 +75,9 @@ class _GzipMember:
         self._before_at = 0
 
     def add(self, data: bytes, packed: bytes) -> bytes:
-        """Add `data` to the CRC and the size. Returns `packed`, the deflate blocks of `data`.
+        """Add `data` to the member. `packed` contains the deflate blocks of `data`.
 
-        For the first data of a member, the result begins with the member's header.
+        Returns the bytes to write: `packed`, preceded by the member's header if the member was empty.
         """
         head = b"" if self._size else _HEAD
         self._crc = self._crc32(data, self._crc)
@@ -85,7 +85,7 @@ class _GzipMember:
         return head + packed if head else packed
 
     def records(self, data: bytes) -> bytes:
-        """Add `data`: the previous file's padding, followed by tar records. Returns the deflate blocks."""
+        """Compress and add `data`, which contains padding and tar records. Returns the bytes to write."""
         padding = len(data) % deflate.RECORD
         packed = deflate.records(padding, data[padding:], self._before, self._size - self._before_at)
         packed = self.add(data, packed)

@@ -18,7 +18,7 @@ _MOST_NUMBER = 8**7 - 1
 
 
 def header(path: str, kind: bytes, mode: int, uid: int, gid: int, size: int = 0, link: str = "") -> bytes:
-    """Return the tar header of a member: one record, or at least three records with an extended header."""
+    """Return the tar header of a member. Includes an extended header if a value doesn't fit into the ustar header."""
     extended: dict[str, str] = {}
     name = path if kind != DIRECTORY else f"{path}/"
     prefix, last = _split(name)

@@ -184,7 +184,7 @@ def write_layer(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInf
 def write_blob(out: Path, tar: Sum, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob | None) -> LayerInfo:
     """Atomically write `pieces`, and a table of contents if `toc_blob` is set.
 
-    `pieces` yields the compressed layer, and must add the uncompressed tar to `tar` during the iteration.
+    `pieces` yields the compressed layer. During the iteration, `pieces` must add the uncompressed data to `tar`.
     """
     blob = Sum()
     with open_output(out) as file:
@@ -214,7 +214,7 @@ def _write_part(out: Path, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob 
 def _tar_blob(
     pieces: Iterable[Piece], compression: Compression, tar: Sum | None, threads: int | None, *, storing: bool = False
 ) -> Blob:
-    """Return compressed data (a layer part if `tar` is None), and a TocBlob (None if `compression` isn't in `LAZY`)."""
+    """Return the compressed data, and a TocBlob for `LAZY` compressions. If `tar` is None, the data is a layer part."""
     if compression in LAZY:
         toc_blob = open_toc_blob(compression, tar.add if tar else _ignore, storing=storing)
         return toc_blob.members(_tar(pieces), threads), toc_blob
@@ -231,7 +231,7 @@ def _wheel_blob(
     threads: int | None,
     watch: Watch | None,
 ) -> Blob:
-    """Return the same pair as `_tar_blob`, for the files of a wheel and the directories that aren't in `known`."""
+    """Do the same as `_tar_blob`, for the files of a wheel. Omits the directories in `known`."""
     carry = reuses_deflate(compression)
     if compression in LAZY:
         from rules_bento.images.layers import toc_layer

@@ -5,8 +5,8 @@ layer are copied. The last gzip member of a file can also contain the tar header
 follow the file in the new layer, this gzip member is compressed again.
 
 Both the prioritized files and the other files keep their order. Directories precede their contents. A file with several
-chunks isn't moved. Usually, such a file is a large library, and a program reads only parts of the library at startup.
-The machine fetches a chunk when a program reads the chunk.
+chunks isn't moved, because such a file is usually a large library, of which programs read only parts at startup. A
+container host fetches each chunk of this file when a program reads the chunk.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def write_prioritized(
 
 
 def _prioritized_files(table: Iterable[TocEntry], names: Collection[str]) -> set[str]:
-    """Return each file that consists of one chunk, if `names` contains the file or a hard link to the file."""
+    """Return the files in `names` that consist of one chunk. For a hard link in `names`, returns the link's target."""
     entries = list(table)
     linked = {entry["linkName"] for entry in entries if entry["name"] in names and entry["type"] == "hardlink"}
     is_small = {

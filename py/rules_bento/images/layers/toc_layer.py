@@ -45,7 +45,7 @@ class TarFile(NamedTuple):
 
 
 class TocMember(NamedTuple):
-    """The data for a gzip member or zstd frame: a file or a chunk of a file, and the tar records after it."""
+    """Data to compress: the contents of a file or of a chunk, followed by tar records. Each part can be empty."""
 
     kind: int
     data: bytes
@@ -56,7 +56,7 @@ class TocMember(NamedTuple):
 
 
 class TocBlob:
-    """Writes the blob of a layer or a layer part. Only a layer ends with a table of contents."""
+    """Writes the blob of a complete layer or of a layer part. A layer part has no table of contents."""
 
     def __init__(self, count: Count) -> None:
         """Begin a blob. Calls `count` with each piece of the tar, in order. `copy_members` doesn't call `count`."""
@@ -88,7 +88,7 @@ class TocBlob:
         return self.files(_RecordingTarReader(tar).files(), threads)
 
     def files(self, files: Iterable[TarFile], threads: int | None = None) -> Iterator[bytes]:
-        """Compress `files`, all members of a tar. `threads` is the number of threads (default: one for each CPU)."""
+        """Compress the members of a tar in parallel, and yield the results. If `threads` is None, uses up to 8 CPUs."""
 
         def made(batch: list[TocMember]) -> list[tuple[TocEntry, bytes, str]]:
             return [(member.entry, self.compress(member), member.digest or digest_of(member.data)) for member in batch]

@@ -32,7 +32,7 @@ _BLOCK = 128 << 10
 
 
 def stored(data: bytes) -> bytes:
-    """Return `data` as a frame of raw blocks. The limit is 8 MiB, because all decoders support windows of this size."""
+    """Return `data` as a frame of raw blocks. The limit is 8 MiB, the window size that all decoders support."""
     view = memoryview(data)
     pieces: list[bytes | memoryview] = [struct.pack("<LBL", _MAGIC, _SINGLE_SEGMENT_OF_4_BYTES, len(data))]
     for start in range(0, len(data), _BLOCK) or (0,):
@@ -43,10 +43,10 @@ def stored(data: bytes) -> bytes:
 
 
 def frames(*, storing: bool, alone: bool = False) -> Callable[[bytes], bytes]:
-    """Return a function that compresses data to one frame.
+    """Return a function that compresses data as one frame.
 
     If `storing` is true, the function returns `stored(data)` for incompressible data. If `alone` is true, the function
-    uses parameters for data that consists of a single file.
+    uses compression parameters that are suitable for a single file.
     """
     import zstandard
 

@@ -1,4 +1,4 @@
-"""Writes zTOCs, which let soci-snapshotter read individual files of a gzip layer that isn't fetched completely.
+"""Writes zTOCs. With a zTOC, soci-snapshotter reads files of a gzip layer without fetching the complete layer.
 
 A zTOC lists the files and the checkpoints of a layer. A checkpoint is a position in the gzip stream at which inflating
 can begin. The bytes between two checkpoints are a span, the smallest part that the snapshotter fetches. Checkpoints are
@@ -8,7 +8,7 @@ of contents that the block can refer to. The format is soci-snapshotter's ztoc.f
 zlib doesn't report at which bit a block begins. Therefore, at the end of a span, this module searches for a block. The
 module inflates the stream in steps of 16 bytes until a step produces no output. Such a step is in the Huffman codes at
 the beginning of a block. The module then tests the positions near the step. A position is accepted if inflating from
-the position returns the known contents. Otherwise, the span continues.
+the position returns the known contents. If no position is accepted, the span continues.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class _UnsupportedError(Exception):
 
 
 class Ztoc(NamedTuple):
-    """A zTOC, and the first and last span of each file. `files` omits empty files and files larger than `SPAN`."""
+    """A serialized zTOC. `files` maps files to their first and last span. Omits empty files and files above `SPAN`."""
 
     content: bytes = b""
     files: dict[str, tuple[int, int]] = {}  # noqa: RUF012 - never changed
@@ -214,7 +214,7 @@ class _Scan:
 
 
 def _block_begin(data: bytes, places: Iterable[int], window: bytes, known: bytes) -> int:
-    """Return the bit offset of a block that inflates to `known`, or 0 if no block begins in the bytes at `places`."""
+    """Search the byte offsets `places` in `data` for a block that inflates to `known`. Returns the bit offset, or 0."""
     for at in places:
         value = int.from_bytes(data[at : at + _BEGIN], "little")
         for bit in range(8):

@@ -53,7 +53,7 @@ class Elf(NamedTuple):
 def read_elf(data: bytes | mmap.mmap, fetch: Fetch | None = None) -> Elf | None:
     """Return a file's linking information, or None if the file isn't a dynamically linked 64-bit ELF file.
 
-    Before reading a range of bytes, calls `fetch` with the range.
+    If `fetch` is set, calls `fetch` with the start and end of each range of bytes before reading the range.
     """
     fetch = fetch or (lambda _begin, _end: None)
     fetch(0, _HEADER.size)
@@ -138,7 +138,7 @@ def _versions(data: bytes | mmap.mmap, fetch: Fetch, at: int, count: int) -> lis
 
 
 def _modules(data: bytes | mmap.mmap, start: int, end: int) -> set[str]:
-    """Return the modules whose init functions are in the string table. Discards the mapped pages after the search."""
+    """Return the names of modules from the `PyInit_<module>` strings in the string table. Frees the mapped pages."""
     modules: set[str] = set()
     end = min(end, len(data))
     while start < end:
@@ -185,7 +185,7 @@ class SparseFile:
         self.data.close()
 
     def fetch(self, start: int, end: int) -> None:
-        """Store the bytes from `start` to `end`, so that `data` contains them. The file can end before `end`."""
+        """Read the bytes from `start` to `end` into `data`. If the file ends before `end`, reads the rest."""
         end = min(end, self._size)
         if self._has(start, end):
             return
@@ -214,9 +214,9 @@ class SparseFile:
             yield chunk
 
     def _missing(self, probe: Callable[[mmap.mmap, Fetch], object], at: int) -> tuple[int, int] | None:
-        """Return the next range that `probe` needs, or None if `probe` needs no other range.
+        """Return the next range that `probe` needs. Returns None if all ranges that `probe` needs are stored.
 
-        Also returns None if `tee` has passed the range without storing it. `at` is the offset that `tee` has reached.
+        Also returns None if bytes of the range before `at`, the current offset of `tee`, aren't stored.
         """
 
         def ask(start: int, end: int) -> None:

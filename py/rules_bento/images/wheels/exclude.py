@@ -30,8 +30,8 @@ class Exclude(NamedTuple):
 def without(wheel: Wheel, exclude: Exclude) -> Wheel:
     """Return `wheel` without the excluded files.
 
-    Raises BentoError if a pattern is invalid or excludes a required file, or if a pattern in `exclude.own` matches no
-    file.
+    Raises BentoError for an invalid pattern, for a pattern that excludes a required file, and for a pattern in
+    `exclude.own` that matches no file.
     """
     paths = {member.path: _imported_path(wheel, member.path) for member in wheel.members}
     own = _own(wheel, exclude, paths.values())

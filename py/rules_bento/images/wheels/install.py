@@ -2,8 +2,8 @@
 
 The rules come from PyPA's "Binary distribution format" (schemes, scripts, RECORD) and "Recording installed projects"
 (INSTALLER, REQUESTED). If these rules allow several results, the result is the same as with `uv pip install
---no-compile`. RECORD is a complete, sorted list of the installed files with digests and sizes. The module `bytecode`
-compiles bytecode.
+--no-compile`. RECORD is a complete, sorted list of the installed files with digests and sizes. The result doesn't
+include bytecode, which the module `bytecode` generates.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if __name__ == "__main__":
 
 
 class InstallLayout(NamedTuple):
-    """How to install wheels: the paths in the image, the owner of the files, and values for INSTALLER and REQUESTED."""
+    """Settings for installing wheels: paths in the image, the owner of the files, and values for metadata files."""
 
     prefix: str  # the directory for the data scheme; the owner owns it and everything in it
     site_packages: str
@@ -207,7 +207,7 @@ def _made(wheel: Wheel, layout: InstallLayout, launchers: Iterable[EntryPoint]) 
 
 
 def _first_line(interpreter: str) -> str:
-    """Return a script's shebang line. If the kernel can't use the path, returns shell code that runs `interpreter`."""
+    """Return a script's shebang line. For a path that is long or contains spaces, returns shell code instead."""
     if len(interpreter) <= _LONGEST_INTERPRETER and " " not in interpreter:
         return f"#!{interpreter}"
     quoted = interpreter.replace("'", "'\"'\"'")

@@ -1,7 +1,7 @@
 """Finds the files that Python and the dynamic linker load from packages.
 
-Python loads extension modules that can be imported, and libraries that Python sources name (ctypes, cffi). The dynamic
-linker loads the libraries that these files and the programs in `bin` of the environment require, transitively. All
+Python loads extension modules, and libraries whose names occur in Python code, for example with ctypes or cffi. The
+dynamic linker loads the transitive dependencies of these files and of the programs in the environment's `bin`. All
 other libraries are treated as optional. For example, NCCL loads libraries by name for networks that might be missing.
 """
 
@@ -44,7 +44,7 @@ class File(NamedTuple):
 
 
 def loaded(packages: Sequence[Libraries], python_version: str = "") -> list[File]:
-    """Return the files that Python (all versions if `python_version` is empty) or the dynamic linker loads."""
+    """Return the files that Python or the dynamic linker loads. The default `python_version` includes all versions."""
     files = [File(package, *linked) for package in packages for linked in package.linked]
     by_place = {_installed(file.path): file for file in files}
     by_name: dict[str, list[File]] = defaultdict(list)

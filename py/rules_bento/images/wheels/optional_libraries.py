@@ -1,4 +1,4 @@
-"""Finds the libraries that a package can be imported without, by analyzing the package's Python sources.
+"""Finds the libraries that aren't required to import a package, by analyzing the package's Python sources.
 
 The analysis is conservative. An extension module is optional if every import of the module is in a `try` statement that
 handles the failure. A library is optional if its name occurs only in functions that aren't called when the package is

@@ -1,9 +1,10 @@
 """Reads the contents and metadata of wheels without unpacking them.
 
 A wheel is a zip (`rules_bento.archives.zipread`) with a manifest (PyPA, "Binary distribution format", version 1.0).
-Each chunk of contents includes its part of the deflate stream, so that a layer can reuse the stream. Installers trust
-the wheels that they unpack. This module rejects members with unsafe or ambiguous names, kinds, compressions, or
-contents, and members that RECORD doesn't list with their digest and size.
+Each chunk of contents includes its part of the deflate stream, so that a layer can reuse the stream.
+
+Installers trust the wheels that they unpack. Therefore, this module raises BentoError for a member with an unsafe or
+ambiguous name, file type, compression, or content. RECORD must list each member with its digest and size.
 """
 
 from __future__ import annotations
@@ -107,11 +108,11 @@ class Wheel(NamedTuple):
         return next(member for member in self.members if member.path == path)
 
     def chunks(self, members: Iterable[ZipMember], *, join: bool = False, cut: int = 0) -> Iterator[Iterator[Chunk]]:
-        """For each member, yield an iterator over its chunks. `join` makes deflate streams joinable if possible.
+        """For each member, yield an iterator over its chunks.
 
-        If `cut` isn't 0, splits deflated contents of more than `cut` bytes into chunks of at most `cut` bytes. If
-        possible, each of these chunks has a stream that can be inflated separately. Iterating over the chunks verifies
-        the size and the checksums, and raises BentoError for a mismatch.
+        If `join` is true, `deflate.joinable` converts the deflate streams of small members. If `cut` isn't 0,
+        `deflate_blocks.cut` splits deflated contents of more than `cut` bytes into chunks of at most `cut` bytes.
+        Iterating over the chunks verifies the size and the checksums, and raises BentoError for a mismatch.
         """
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
