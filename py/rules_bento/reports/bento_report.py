@@ -67,18 +67,18 @@ def model(description: ModelDescription, files: TreeManifest) -> dict[str, Any]:
 
 
 def files(manifest: TreeManifest) -> list[dict[str, Any]]:
-    """Return the report entries of a Bento's files. `content` is a digest or, for a link, its target."""
+    """Return one report entry for each file. The field `content` is the digest of a file or the target of a link."""
     return [
         {"path": file.path, "size": file.size, "content": file.blake3 or f"-> {file.link}"} for file in manifest.entries
     ]
 
 
 def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the differences between two reports, as dicts of `kind`, `name`, `before`, `after`, and `change` (bytes).
+    """Return the differences between two reports, sorted by kind (APIs first), and then by the change in size.
 
-    `before` and `after` are versions of models and packages, types of APIs, or prefixes of file digests. `before` is
-    None for an added item. `after` is None for a removed item. The result is sorted by kind (APIs first), and then by
-    the size of the change (largest first).
+    Each dict has the keys `kind`, `name`, `before`, `after`, and `change` (the difference in bytes). `before` and
+    `after` are versions of models and packages, descriptions of APIs, or prefixes of file contents. `before` is None
+    for an added item. `after` is None for a removed item.
     """
     before, after = dict(_compared_items(old)), dict(_compared_items(new))
     rows = []

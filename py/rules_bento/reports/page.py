@@ -1,6 +1,6 @@
-"""Generates HTML pages for reports. Each page is a single file for all screen sizes and color schemes.
+"""Generates HTML pages for reports. Each page is a single file that adapts to the screen size and color scheme.
 
-Tables contain all data. A script draws a treemap of the sizes.
+A page contains tables, and a script that draws a treemap of the sizes.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ def paragraph(text: str) -> str:
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, last: str = "size") -> str:
     """Return a table as HTML. `last` is the CSS class of the last column; use `size` for numbers.
 
-    A first column with the title "Kind" isn't wrapped.
+    If the title of the first column is "Kind", text in this column isn't wrapped.
     """
     return '<div class="wide"><table>\n' + "".join(_lines(titles, rows, last)) + "</table></div>\n"
 
