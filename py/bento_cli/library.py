@@ -7,7 +7,7 @@
         print(bento.tag, bento.size())
 
 The functions use the store in the default home, or in `home` if it is set. The API uses the same directories as BentoML
-(see `bento_cli.store.home`), and can run at the same time as BentoML. Functions report errors as BentoError.
+(see `bento_cli.store.home`). You can use the API and BentoML at the same time. Functions report errors as BentoError.
 """
 
 from __future__ import annotations
@@ -69,14 +69,13 @@ class EntryCollection:
         return self.entry_store.list(tag).entries
 
     def get(self, tag: str) -> Entry:
-        """Return the entry that `tag` identifies: a name (latest version), a tag, or a unique prefix of a tag."""
+        """Return an entry. `tag` is `NAME:VERSION`, `NAME:` and a prefix of a version, or `NAME` (latest version)."""
         return self.entry_store.get(tag)
 
     def delete(self, tag: str, *, force: bool = False) -> tuple[Entry, ...]:
         """Delete the entry that `tag` identifies, or all versions if `tag` is a name. Returns the deleted entries.
 
-        `tag` can also be a unique prefix of a tag. Unless `force` is true, raises BentoError for a model that a Bento
-        requires.
+        See `get` for the syntax of `tag`. Unless `force` is true, raises BentoError for a model that a Bento requires.
         """
         from rules_bento.tag import Tag
 
@@ -194,7 +193,7 @@ class Store:
 
 
 def is_archive(text: str) -> Path | None:
-    """Return `text` as a path if it contains a slash, has an archive suffix, or names a file; otherwise, None."""
+    """Convert `text` to a path. Returns None if `text` has no slash and no archive suffix, and isn't a file."""
     path = Path(text)
     return path if "/" in text or path.suffix in (".bento", ".bentomodel") or path.is_file() else None
 
@@ -216,7 +215,7 @@ def archive_of(text: str) -> tuple[Path | BinaryIO, Form] | None:
 
 
 def form_of(source: Path | BinaryIO, form: Form | None = None) -> Form:
-    """Return the format of an archive: `form` if set, otherwise the format that its type, name, or content indicates.
+    """Return the format of an archive. If `form` is None, determines the format from the name or the content.
 
     Raises BentoError for a zip archive in a pipe, because the index of a zip archive is at the end.
     """
@@ -244,8 +243,9 @@ def list(tag: str = "", *, kind: Kind = BENTO, home: HomePath = None) -> tuple[E
 
 
 def get(tag: str, *, kind: Kind = BENTO, home: HomePath = None) -> Entry:
-    """Return the Bento or model that `tag` identifies: a name (latest version), a tag, or a unique prefix of a tag.
+    """Return a Bento or model. `tag` is a name (latest version), or a name and a version, such as `NAME:VERSION`.
 
+    Instead of the version, `tag` can contain a unique prefix of the version.
     Raises NotFoundError if no entry matches.
     """
     return Store(home).section(kind).get(tag)

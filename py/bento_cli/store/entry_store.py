@@ -115,7 +115,7 @@ class EntryStore:
         return self._list([(name, version) for version in _directories(self.directory / name)])
 
     def find(self, text: str) -> Tag:
-        """Return the tag that `text` identifies. `text` is a name (latest version), a tag, or a unique prefix of a tag.
+        """Return a tag. `text` is `NAME:VERSION`, `NAME:` and a prefix of a version, or `NAME` (latest version).
 
         Raises NotFoundError if no entry matches, and BentoError if several entries match.
         """
