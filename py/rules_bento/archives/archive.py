@@ -2,7 +2,7 @@
 
 A `.bento` or `.bentomodel` file is an xz-compressed tar. The blocks of an xz stream are independent. Each *part*
 (metadata, sources, data, or a model) is a separate xz stream of tar members without the end-of-archive marker. `join`
-copies the blocks of the parts, and then writes a small block with the marker, and the xz index. After a one-line
+copies the blocks of the parts, writes a block that contains the marker, and then writes the xz index. After a one-line
 change, only one small part is compressed again. The other formats that BentoML reads are built from the same parts.
 """
 
@@ -66,7 +66,7 @@ def write_archive(out: Path, members: Iterable[tarstream.Member]) -> None:
 
 
 def join(out: Path, parts: Sequence[Path]) -> None:
-    """Write an archive atomically by copying the blocks of parts. Raises BentoError if a file isn't a part."""
+    """Join archive parts into the archive `out` atomically. Raises BentoError if a file in `parts` is invalid."""
     records = []
     with atomic_file(out) as file:
         file.write(xz.HEAD)

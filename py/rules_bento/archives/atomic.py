@@ -1,7 +1,7 @@
 """Writes files and directories atomically: each name appears only when the content is complete.
 
 On Linux, most file systems support temporary files without a name, so no file remains if the process is killed.
-Otherwise, a temporary file has a random name that other processes can't predict.
+On other systems and file systems, a temporary file has a random name that other processes can't predict.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 @contextmanager
 def atomic_dir(path: Path) -> Iterator[Path]:
-    """Yield a directory that becomes `path` if the `with` block succeeds. `path` must be new or an empty directory."""
+    """Yield a directory that becomes `path` if the `with` block succeeds. If `path` exists, it must be empty."""
     name = _sibling(path)
     name.mkdir(parents=True)
     try:
@@ -64,7 +64,7 @@ def atomic_dir(path: Path) -> Iterator[Path]:
 
 
 def is_unfinished(name: str, path: Path) -> bool:
-    """Return whether `name` is a temporary file or directory next to `path`, or a path in such a directory."""
+    """Return whether `name` is (or is inside) a temporary file or directory that this module creates next to `path`."""
     place = Path(name)
     return any(
         above.parent == path.parent and re.fullmatch(_UNFINISHED, above.name) for above in (place, *place.parents)

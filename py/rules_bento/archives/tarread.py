@@ -1,9 +1,9 @@
-"""Reads the members of a tar archive as a stream. Rejects archives that tar readers interpret differently.
+"""Reads the members of a tar archive as a stream. Rejects archives that two tar readers might read differently.
 
 Accepts the common formats (POSIX.1-2001 pax, POSIX.1-1988 ustar, GNU, and the pre-POSIX format). Interprets members as
 `tarfile` does for `bentoml import`. Rejects a truncated archive, data after the end, a wrong checksum, an invalid
-number, and a directory or link with contents. Accepts devices and other kinds in `SYSTEM` only on request, because a
-Bento can't contain such members. The caller checks limits and names (see `rules_bento.archives.unpack`).
+number, and a directory or link with contents. By default, rejects devices and the other kinds of members in `SYSTEM`,
+because a Bento can't contain such members. The caller checks limits and names (see `rules_bento.archives.unpack`).
 `compressed_members` limits the decompressed size.
 """
 
@@ -43,7 +43,7 @@ _REFUSED = {
 
 
 class TarMember(NamedTuple):
-    """A member of a tar. `kind` is `file`, `folder`, `link`, or a kind in `SYSTEM`. `link` is the target of a link."""
+    """A tar member. `kind` is `file`, `folder`, `link`, or a value in `SYSTEM`. For links, `link` is the target."""
 
     name: str
     kind: str
@@ -121,7 +121,7 @@ class SeekableReader(PieceReader):
 
 
 def compressed_members(file: BinaryIO, form: str, where: str) -> Members:
-    """Yield a tar's members, including `SYSTEM` kinds. Raises BentoError for invalid tars and decompression bombs."""
+    """Yield all members of a tar, even kinds in `SYSTEM`. Raises BentoError for invalid tars or decompression bombs."""
     from rules_bento.archives import streams
 
     packed = 0
@@ -147,9 +147,10 @@ def compressed_members(file: BinaryIO, form: str, where: str) -> Members:
 
 
 def members(stream: PieceReader, also: Collection[str] = ()) -> Members:
-    """Yield each member with its contents. Skips unread contents. Raises BentoError for an invalid archive.
+    """Yield each member of a tar with its contents. Skips contents that the caller doesn't read.
 
-    `also` lists the kinds in `SYSTEM` to accept in addition to files, directories, and symbolic links.
+    `also` lists the kinds of members in `SYSTEM` to accept in addition to files, directories, and symbolic links.
+    Raises BentoError for an invalid archive.
     """
     common = _GlobalAttributes()
     while (block := stream.exactly(RECORD)) != _ZEROS:

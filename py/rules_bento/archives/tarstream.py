@@ -28,12 +28,12 @@ _NO_TIME = b"0" * 11
 
 @lru_cache(maxsize=64)
 def owner(mode: int, uid: int, gid: int) -> bytes:
-    """Return the mode, user, and group fields of a header. A number must have at most seven octal digits."""
+    """Return the mode, user, and group fields of a tar header. `uid` and `gid` must have at most seven octal digits."""
     return b"%07o\0%07o\0%07o\0" % (mode & 0o7777, uid, gid)
 
 
 def record(name: bytes, owned: bytes, size: int, kind: bytes, link: bytes, prefix: bytes = b"") -> bytes:
-    """Return a tar header. `owned` contains the mode, user, and group fields: the result of `owner`.
+    """Return a tar header. `owned` is the result of `owner`, which encodes the mode, user, and group fields.
 
     `name` and `link` must have at most `MAX_NAME` bytes, and `prefix` must have at most 155 bytes.
     """
@@ -82,9 +82,9 @@ _NOT_RELATIVE = re.compile(r"\A\Z|\A/|\A[A-Za-z]:|[\\\0]")
 class Member(NamedTuple):
     """A file, symbolic link, or directory in a tar. Use the class methods to create members.
 
-    `path` is relative to the root of the archive, without `./`. A file has either `data`, or the path `source` of a
-    file with exactly `size` bytes. The source is read when the tar is written. A symbolic link has the target `link`. A
-    directory has none of these fields. Only layers use `uid` and `gid`.
+    `path` is relative to the root of the archive, without `./`. A file has either `data` or `source`. `source` is the
+    path of a file with exactly `size` bytes, and is read when the tar is written. A symbolic link has the target
+    `link`. A directory has no `data`, `source`, or `link`. Only layers use `uid` and `gid`.
     """
 
     path: str
@@ -127,9 +127,9 @@ class Member(NamedTuple):
 def stream(members: Iterable[Member]) -> Iterator[bytes]:
     """Yield a tar of the members in the given order, without the end-of-archive marker.
 
-    The length is a multiple of `RECORD`. Raises BentoError for members that `bentoml import` would reject or rename: a
-    path or link target outside of the archive (see `checked_members`), a duplicate path, or a path below a file or
-    link. Also raises BentoError for a source that doesn't have the declared size.
+    The length is a multiple of `RECORD`. Raises BentoError for members that `bentoml import` rejects or renames. Such
+    members have a duplicate path, a path below a file or link, or a path or link target outside of the archive. Also
+    raises BentoError for a source that doesn't have the declared size.
     """
     seen: dict[str, bool] = {}
     for member in checked_members(members):
@@ -147,7 +147,7 @@ def stream(members: Iterable[Member]) -> Iterator[bytes]:
 
 
 def contents(member: Member) -> Iterator[bytes]:
-    """Yield a file's contents in pieces. Raises BentoError if the file at `source` doesn't have the declared size."""
+    """Yield the contents of `member`. Raises BentoError if `member.source` doesn't have `member.size` bytes."""
     if member.data is not None:
         if len(member.data) != member.size:
             raise ValueError(f"{member.path}: expected {member.size} bytes, got {len(member.data)}")

@@ -51,8 +51,8 @@ class SafeMember(NamedTuple):
     """A member that is safe to write. `path` is a relative, normalized, and unique POSIX path.
 
     A `file` has `size` bytes and can be executable. A `folder` is a directory. A `link` is a symbolic link with the
-    target `link`. Symbolic links are last, so no file is written through a link. A `hard link` is a copy of the earlier
-    file at the path `link`. `Limits.hard_links` allows hard links.
+    target `link`. Symbolic links are last, so no file is written through a link. A `hard link` has the contents of an
+    earlier file, whose path is `link`. Hard links occur only if `Limits.hard_links` is set.
     """
 
     path: str

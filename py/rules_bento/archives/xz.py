@@ -96,7 +96,10 @@ def tail(records: Sequence[Record]) -> bytes:
 
 
 def read_index(file: BinaryIO) -> tuple[int, list[Record]]:
-    """Return the total size and the records of all blocks. Seeks to the first block. Raises ValueError on failure."""
+    """Return the total encoded size and the index records of all blocks. Seeks to the first block.
+
+    Raises ValueError if the file isn't one xz stream with a valid index.
+    """
     end = file.seek(0, os.SEEK_END) - _FOOTER
     if end < len(HEAD):
         raise ValueError("the file is too short for an xz stream")
@@ -158,11 +161,10 @@ def ordered_map(
 
 
 def compressible(block: bytes) -> bool:
-    """Return whether a block is worth compressing. A fast compressor must shrink a sample by at least a quarter.
+    """Return whether a block is worth compressing. Small blocks are always worth compressing.
 
-    Text, code, and most pickled trees are worth compressing. Compressed data and weights aren't: 32-bit floats shrink
-    by only 7 percent and 16-bit floats by 8 to 25 percent, and storing floats is 100 times faster. Skips most of the
-    sample if the first bytes hardly shrink. Small blocks are always worth compressing.
+    A fast compressor must shrink a sample of a larger block by at least a quarter. Text and code shrink enough, but
+    weights don't: 32-bit floats shrink by only 7 percent, and 16-bit floats by 8 to 25 percent.
     """
     if len(block) <= _SAMPLES * _SAMPLE:
         return True

@@ -1,9 +1,9 @@
 """Reads zip files, such as wheels. Rejects files whose central directory contradicts the local headers or the contents.
 
-PKWARE's APPNOTE 6.3 defines the format. A zip file describes each member twice, so readers can interpret a file
-differently. This reader rejects contradictory descriptions, overlapping members, data before the first member or after
-the directory, links, encryption, and multi-part files. The caller checks names and duplicates. `Bounds` limits the
-directory and the sizes.
+PKWARE's APPNOTE 6.3 defines the format. A zip file describes each member twice, so two readers can read different
+members. This reader rejects contradictory descriptions, overlapping members, data before the first member or after the
+directory, links, encryption, and multi-part files. The caller checks names and duplicates. `Bounds` limits the size of
+the central directory, the number of members, and the ratio of unpacked to packed size.
 """
 
 from __future__ import annotations
@@ -42,7 +42,11 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 
 
 class Bounds(NamedTuple):
-    """Limits for a zip file. The message about an exceeded ratio or number of members ends with `remedy`."""
+    """Limits for a zip file. If a file exceeds `ratio` or `members`, the message ends with `remedy`.
+
+    `ratio` is the maximum ratio of unpacked to packed size. Files that unpack to at most `unpacked` bytes can exceed
+    `ratio`. `directory` is the maximum size of the central directory in bytes.
+    """
 
     ratio: int  # unpacked to packed size of the whole zip, by the declared sizes
     unpacked: int  # bytes of unpacked size below which the ratio doesn't apply
@@ -54,7 +58,7 @@ class Bounds(NamedTuple):
 class ZipMember(NamedTuple):
     """Metadata of a member. `room` is the distance from `offset` to the next member or the central directory.
 
-    If a manifest in the zip contains a digest of the member, `digest` is this digest, and `algorithm` its algorithm.
+    `algorithm` and `digest` come from a manifest in the zip. Both fields are empty if no manifest lists the member.
     """
 
     path: str  # the path of a directory ends with a slash
@@ -82,7 +86,8 @@ class ZipMember(NamedTuple):
 class Chunk(NamedTuple):
     """A piece of a member's contents.
 
-    `packed` is a piece of the deflate stream, if any. `joined` specifies whether another deflate stream can follow.
+    `packed` is the corresponding piece of the member's deflate stream, or None if the member doesn't use deflate.
+    `joined` specifies whether another deflate stream can follow.
     """
 
     data: bytes
@@ -94,7 +99,7 @@ class Zip:
     """Base class of readers for zip files."""
 
     def __init__(self, where: str, remedy: str, bounds: Bounds, methods: Collection[int]) -> None:
-        """Create a reader. Error messages begin with `where`. By default, they end with `remedy`."""
+        """Create a reader. Error messages begin with `where`. The default remedy in error messages is `remedy`."""
         self.where = where
         self._remedy = remedy
         self._bounds = bounds
@@ -116,7 +121,7 @@ class Zip:
         return data
 
     def error(self, message: str, member: str = "", remedy: str = "") -> BentoError:
-        """Return a BentoError about the zip file or a member. By default, the message ends with the reader's remedy."""
+        """Return a BentoError about the zip file or a member. If `remedy` is empty, uses the default remedy."""
         where = f"{self.where}: {member!r}" if member else self.where
         remedy = f"{remedy or self._remedy}."
         return BentoError(f"{where}: {message}. {remedy}")
@@ -257,9 +262,9 @@ class Zip:
             raise self.error("the name isn't UTF-8, or isn't marked as UTF-8", raw.decode("latin-1")) from None
 
     def _zip64(self, name: str, extra: bytes, size: int, packed_size: int, offset: int) -> tuple[int, int, int]:
-        """Return the sizes and the offset. Reads values that don't fit in 32 bits from the zip64 extra field.
+        """Return the sizes and the offset of a member. Replaces each `_IN_64` with a value from the zip64 extra field.
 
-        The extra field contains only these values, in the order of the parameters.
+        The extra field contains only the replacements, in the order of the parameters.
         """
         at = 0
         while at + 4 <= len(extra):
@@ -298,10 +303,7 @@ class Zip:
             raise self.error(message, largest.path, self._bounds.remedy)
 
     def _with_room(self, members: list[ZipMember], end: int) -> list[ZipMember]:
-        """Return the members sorted by position, with `room`: the distance to the next member or the central directory.
-
-        Raises BentoError if members overlap each other or the central directory, or if data precedes the first member.
-        """
+        """Sort the members by position, and set `room`. Raises BentoError for overlaps or undeclared data."""
         kept = []
         for member in sorted(members, key=lambda member: member.offset, reverse=True):
             room = end - member.offset
