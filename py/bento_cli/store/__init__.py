@@ -1,5 +1,5 @@
 """Reads and writes BentoML's store of Bentos and models, without BentoML.
 
-This package doesn't use the network, image builders, or servers. `bento_cli.library` is the API for scripts. `home`
-defines the paths of the store.
+This package doesn't use the network, image builders, or servers. Scripts use this package through `bento_cli.library`.
+The module `home` defines the paths of the store.
 """

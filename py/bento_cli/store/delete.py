@@ -104,7 +104,7 @@ class Collected:
 def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | None = None) -> Collected:
     """Remove data that no entry uses: files in the pool, manifests, and partial transfers. Doesn't change entries.
 
-    A file in the pool is in use if an entry has a hard link to it, or if the manifest of an entry contains its digest.
+    A file in the pool is in use if an entry has a hard link to the file, or if an entry's manifest lists the file.
     If `dry_run` is set, only counts the data. Calls `waiting` if another process holds the store's lock.
     """
     from bento_cli.transports import download

@@ -163,7 +163,7 @@ class EntryStore:
         return Entry(self.kind, target, Summary.of(description), description)
 
     def replace(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry | None:
-        """Exchange an entry and the directory `tree`. Returns the new entry, or None if exchanges aren't supported."""
+        """Swap an entry's directory with `tree`. Returns the new entry, or None if swapping isn't supported."""
         tag = description.tag
         target = self.path(tag)
         if not durable.exchange(tree, target):
@@ -193,7 +193,7 @@ class EntryStore:
         durable.flush_directory(self.home, self.directory)
 
     def _query(self, text: str) -> tuple[str, str]:
-        """Return the name and the version (or "") in a tag, both in lowercase. Raises BentoError for an invalid tag."""
+        """Parse a tag. Returns the lowercase name and version. The version can be "". Raises BentoError if invalid."""
         name, colon, version = text.lower().partition(":")
         check_word(name, f"{text!r}: the name")
         if colon and not version:
@@ -231,9 +231,9 @@ class EntryStore:
         return newest.version
 
     def _newest(self, name: str, *, last: bool = False) -> Tag | None:
-        """Return the tag of the newest version, or None if no version exists.
+        """Return the tag of the newest version of the entry `name`, or None if no version exists.
 
-        If several versions are equally new, returns the first one by name, or the last one if `last` is set.
+        If several versions have the same time, returns the version that sorts first, or last if `last` is set.
         """
         entries = list(self._list([(name, version) for version in _directories(self.directory / name)]).entries)
         if last:
@@ -251,7 +251,7 @@ class EntryStore:
 
 
 def models_of(home: Home, entry: Entry) -> list[Entry]:
-    """Return the models of a Bento, from the Bento or from the store. Raises NotFoundError if a model is missing."""
+    """Return the models that a Bento requires. Raises NotFoundError if a model isn't in the Bento or the store."""
     models = []
     own = EntryStore(home, MODEL, entry.path / "models")
     for tag in entry.models:

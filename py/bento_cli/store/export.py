@@ -1,8 +1,8 @@
 """Writes an entry of the store as an archive that BentoML can import.
 
-Members are sorted by path and have no times or owners; files have mode 0644 or 0755. Therefore, equal entries result in
-equal bytes for every user. In contrast to BentoML's export, which temporarily adds `models/` to the entry, this export
-doesn't change the store. The file or directory is created atomically.
+Members are sorted by path and have no times or owners; files have mode 0644 or 0755. Therefore, the archive doesn't
+depend on the user who exports the entry. In contrast to BentoML's export, which temporarily adds `models/` to the
+entry, this export doesn't change the store. The archive is created atomically.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def export(
 ) -> Exported:
     """Write an entry to `out`. By default, the suffix of `out` determines the format (see `destination`).
 
-    With `models`, a Bento's archive contains its models. With `check`, first compares all files with the manifest.
-    Raises BentoError if the entry is damaged, a model isn't in the store, or the format doesn't support a file.
+    If `models` is true, the archive contains a Bento's models. If `check` is true, first verifies all files.
+    Raises BentoError if the entry is damaged, a model is missing, or the format doesn't support a file.
     """
     path, form = destination(kind, entry.tag, out, form)
     taken = models_of(home, entry) if models and kind is BENTO else []
@@ -76,9 +76,9 @@ def export(
 def checked_members(
     home: Home, entry: Entry, models: list[Entry], progress: Progress | None, *, check: bool
 ) -> Iterator[Member]:
-    """Return the members of an entry and its models. If `check` is set, first verifies all files.
+    """Return the members of an entry and its models.
 
-    Raises BentoError if a file is damaged.
+    If `check` is true, first verifies all files, and raises BentoError if a file is damaged.
     """
     if check:
         verification.require_intact(home, [entry, *models])
@@ -97,7 +97,7 @@ def destination(kind: Kind, tag: Tag, out: str, form: Form | None) -> tuple[Path
     """Return the path and the format of the archive that `bentoml export TAG OUT` writes.
 
     An empty `out` means the current directory. If `out` is a directory or ends with a slash, the file name is
-    `NAME-VERSION` with a suffix. If the suffix of `out` is unknown, appends the default suffix.
+    `NAME-VERSION` with the suffix of the format. If the suffix of `out` is unknown, appends the default suffix.
     """
     path = Path(out or ".")
     if form == "folder":
@@ -108,7 +108,7 @@ def destination(kind: Kind, tag: Tag, out: str, form: Form | None) -> tuple[Path
 
 
 def file_name(kind: Kind, tag: Tag, name: str, form: Form | None) -> tuple[str, Form]:
-    """Return the file name and the format of an archive. The default name is `NAME-VERSION` with a suffix."""
+    """Return an archive's file name and format. If `name` is empty, the file name is `NAME-VERSION` with a suffix."""
     suffix = f".{kind.extension}"
     if not name:
         return f"{tag.name}-{tag.version}{_SUFFIX.get(form or '', suffix)}", form or "xz"

@@ -3,14 +3,15 @@
 BENTOML_HOME/bentos/NAME/VERSION/...     BENTOML_HOME/models/NAME/VERSION/...     as in BentoML
 BENTOML_HOME/{bentos,models}/NAME/latest                     a pointer: a file that contains a version
 BENTOML_HOME/.rules_bento/                                   only for rules_bento; can be removed without loss
-    pool/AB/CDEF...[-x]       contents by BLAKE3 digest (executable files separately), shared with the entries by links
+    pool/AB/CDEF...[-x]       contents by BLAKE3 digest (executable files separately), shared with entries
     records/bentos/NAME/VERSION   manifests of imported entries, for `bento verify`
     summaries/bentos.json     fields of descriptors, for fast listings
     downloads/    partial blobs by digest, to resume a pull
     uploads/      uploaded parts, to resume a push
-    staging/  trash/          entries before they are added, and after they are removed
+    staging/      entries that are being added
+    trash/        entries that are being removed
     transfers/    partial archives from URLs, to resume a download
-    lock  commit.lock
+    lock  commit.lock         the files of `staging_lock`, `exclusive_lock`, and `commit_lock`
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def commit_lock(home: Home) -> Iterator[None]:
 
 @contextmanager
 def staging_lock(home: Home) -> Iterator[None]:
-    """Hold the shared lock that protects staged data. The first holder removes files of killed processes."""
+    """Hold the shared lock that protects staged data. The first holder removes leftover files of killed processes."""
     with _open(home, "lock") as file:
         # If no other process has the lock, the existing files were left by processes that died.
         if _flock(file, exclusive=True, wait=False):
@@ -86,7 +87,7 @@ def staging_lock(home: Home) -> Iterator[None]:
 
 @contextmanager
 def exclusive_lock(home: Home, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the store's exclusive lock, and remove files of killed processes. Calls `waiting` if the lock is in use."""
+    """Hold the store's exclusive lock, and remove leftover files. Calls `waiting` if another process holds the lock."""
     with _open(home, "lock") as file:
         if not _flock(file, exclusive=True, wait=False):
             if waiting:
@@ -97,7 +98,7 @@ def exclusive_lock(home: Home, waiting: Callable[[], None] | None = None) -> Ite
 
 
 def _clear(home: Home) -> None:
-    """Remove files of killed processes from the staging and trash directories."""
+    """Remove leftover files from the staging and trash directories."""
     import shutil
 
     for directory in (home.staging, home.trash):

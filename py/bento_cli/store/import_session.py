@@ -81,8 +81,8 @@ def import_archive(
 ) -> Imported:
     """Import an archive. Skips models that the store already contains.
 
-    Raises BentoError if the archive is invalid, if BentoML can't load an entry, or if the main entry exists and
-    `options.replace` isn't set.
+    Raises BentoError if the archive is invalid, if BentoML can't load an entry, or if the store already contains the
+    main entry and `options.replace` isn't set.
     """
     with import_session(home, options or Options()) as session:
         staged = session.stage(kind, source, form, progress)
@@ -133,8 +133,8 @@ class ImportSession:
     def commit(self, imports: list[StagedImport]) -> list[Imported]:
         """Add staged imports to the store in the given order. Adds the models of an import before the main entry.
 
-        Raises BentoError if a main entry exists, unless `replace` is set in the options. Also raises BentoError if a
-        model was deleted after the import skipped the model.
+        Raises BentoError if the store already contains a main entry and the option `replace` isn't set. Also raises
+        BentoError if the import skipped a model that was deleted from the store afterward.
         """
         trees = [part.tree for staged in imports for part in (staged.main, *staged.models)]
         durable.flush_trees(self._home, self._directory, [path for tree in trees for path in tree.written])

@@ -34,8 +34,8 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 def digest_time(digest: str) -> int:
-    """Return the modification time, in nanoseconds, for a file with this digest: a whole second from 1980 to 1988."""
-    return (_EPOCH + int(digest[:7], 16)) * 10**9
+    """Return the modification time for files with this digest, in nanoseconds. The year is between 1980 and 1988."""
+    return (_EPOCH + int(digest[:7], 16)) * 10**9  # whole seconds
 
 
 class Pool:

@@ -30,7 +30,7 @@ _MADE_BY_PYTHON = "__pycache__"
 
 @dataclass(frozen=True)
 class Finding:
-    """A difference from a manifest. `path` is relative to the entry. An empty path refers to the entire entry."""
+    """A problem of an entry or pool file. `path` is relative to the entry, or empty for the entire entry or file."""
 
     noun: str  # `Bento`, `model`, or `pool`
     tag: str
@@ -43,9 +43,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verified:
-    """The result of a verification: the numbers of entries and files, and the differences from the manifests.
+    """The result of a verification. `entries` and `files` are the numbers of entries and files.
 
-    Entries that BentoML built have no manifest, so their files can't be verified.
+    `changes` contains harmless changes. `unknown` contains the tags of entries without a manifest, such as entries
+    that BentoML built. The files of these entries can't be verified.
     """
 
     entries: int
@@ -180,7 +181,7 @@ def _damage(path: Path, file: File, digests: _Digests) -> str:
 
 
 def _verify_pool(home: Home, progress: Callable[[int], None] | None) -> Iterator[Finding]:
-    """Yield a finding for each damaged pool file that imports might use. `verify` checks files that entries share."""
+    """Yield a finding for each damaged pool file that imports might use. Skips hard links, which `verify` checks."""
     if not home.pool.is_dir():
         return
     for entry in walk(home.pool):
