@@ -1,10 +1,11 @@
-"""Reads advisory databases in the OSV format (schema 1.x), and matches records with versions of packages.
+"""Reads advisory databases in the OSV format (schema 1.x), and finds the records that affect a version of a package.
 
 A database consists of files, directories, and zip files, as published on osv.dev. This module reads one record at a
-time, and keeps only records about audited packages: PyPI packages, and source packages of Debian releases. As in OSV's
-schema, a version is affected if the record lists the version, or if the record's events define a range that contains
-the version. Withdrawn records are ignored. If a record can't be evaluated, such as a record with only commits, the
-record counts as a match, and `Match.certain` is false. Ratings come from CVSS 3 base scores and from severity names.
+time, and keeps only records about audited packages. A package is a PyPI package or a source package of a Debian
+release. As in OSV's schema, a version is affected if the record lists the version, or if the record's events define a
+range that contains the version. Withdrawn records are ignored. If a record can't be evaluated, for example because the
+record lists only commits, the record matches every version, and `Match.certain` is false. The module computes the
+rating of a record from CVSS 3 base scores and severity names.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ class Advisory(NamedTuple):
     affected: tuple[Affected, ...]
 
     def rating_of(self, name: str, ecosystem: str = PYPI) -> str:
-        """Return the highest rating for a package, or "" if unrated. Debian's rating `none` takes precedence."""
+        """Return the highest rating for a package, or "" if no rating exists. Debian's rating `none` has precedence."""
         own = [affected.rating for affected in self.affected if affected.is_about(name, ecosystem)]
         if ecosystem != PYPI and own and set(own) == {"none"}:
             return "none"  # the distribution's own rating
@@ -176,7 +177,7 @@ def _affected(entry: dict[str, Any]) -> Affected | None:
 
 
 def _rating(entry: dict[str, Any]) -> str:
-    """Return the highest rating in a record or `affected` entry, or "" if unrated. Debian's `unimportant` is `none`."""
+    """Return the highest rating in a record or `affected` entry, or "" if no rating exists."""
     if entry.get(_URGENCY[0], {}).get(_URGENCY[1]) == "unimportant":
         return "none"  # of Debian, for vulnerabilities that don't affect its binary packages
     ratings = [rating_from_vector(declared["score"]) for declared in entry.get("severity", ())]
@@ -268,8 +269,8 @@ class Database(NamedTuple):
 def read_database(places: Sequence[tuple[Path, str]], names: Mapping[str, Collection[str]]) -> Database:
     """Read a database. Keeps only the records about the packages in `names`, which maps ecosystems to package names.
 
-    `places` are paths and their names in messages. Raises BentoError for invalid records, or if no record is
-    about a PyPI package.
+    `places` contains pairs of a path and the path's name in messages. Raises BentoError if a record is invalid, or if
+    no record is about a PyPI package.
     """
     kept: list[Advisory] = []
     ecosystems: set[str] = set()

@@ -117,9 +117,9 @@ def from_sbom(data: bytes, origin: str) -> list[Package]:
 
 
 def from_system(distribution: str, installed: Iterable[tuple[str, str, str]]) -> list[Package]:
-    """Return the source packages of installed binary packages in a distribution such as `debian`.
+    """Return the source packages of installed binary packages. `distribution` is an ID such as `debian`.
 
-    Each item of `installed` consists of a name, a version, and dpkg's field `Source`.
+    Each item of `installed` contains the name, the version, and the dpkg field `Source` of a binary package.
     """
     binaries = sorted(set(installed))
     release = next((_RELEASE.fullmatch(version) for name, version, _ in binaries if name == "base-files"), None)

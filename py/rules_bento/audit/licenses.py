@@ -135,7 +135,7 @@ def format_terms(terms: Terms | None) -> str:
 
 
 class LicensePolicy(NamedTuple):
-    """The allowed and denied licenses. An entry can contain `*`, and also covers the license with an SPDX exception."""
+    """The allowed and denied licenses. An entry can contain `*`. The entry `X` also covers `X WITH exception`."""
 
     allowed: tuple[str, ...]  # empty: all except denied ones
     denied: tuple[str, ...]
@@ -235,7 +235,7 @@ def _leaves(terms: Terms) -> list[str]:
 
 
 def _policy_names(term: str) -> list[str]:
-    """Return the names that match a term in a policy: the term, and the term without its exception or `+`."""
+    """Return `term`, `term` without its `WITH` exception, and `term` without the exception and `+`."""
     without = term.partition(" WITH ")[0]
     return [term, *dict.fromkeys(name for name in (without, without.removesuffix("+")) if name != term)]
 

@@ -125,10 +125,10 @@ def check(policy: Policy) -> None:
 def evaluate(
     packages: Iterable[Package], database: Database | None, policy: Policy, *, system_known: bool = True
 ) -> Report:
-    """Evaluate packages against a policy. Raises BentoError for an invalid policy, or if there are no PyPI packages.
+    """Evaluate packages against a policy. Raises BentoError if the policy is invalid or no package is from PyPI.
 
-    `system_known` is false for an image whose system packages are unknown. If the policy has VEX statements, the policy
-    or the database must have a date.
+    If `database` is None, finds no vulnerabilities. `system_known` is false for an image whose system packages are
+    unknown. If the policy has VEX statements, the policy or the database must have a date.
     """
     check(policy)
     known = sorted(set(packages))
@@ -231,9 +231,9 @@ def _vulnerabilities(package: Package, database: Database, policy: Policy) -> It
 
 
 def _acceptance(package: Package, group: Sequence[Advisory], policy: Policy, date: str) -> tuple[str, str]:
-    """Return the reason why a vulnerability is allowed, and the reason why a VEX statement doesn't allow it.
+    """Return the reason for allowing a vulnerability, and the reason for ignoring a VEX statement.
 
-    The first reason is "" if the vulnerability isn't allowed. The second reason is "" if no VEX statement was rejected.
+    The first reason is "" if the vulnerability isn't allowed. The second reason is "" if no VEX statement is ignored.
     An advisory about several vulnerabilities is allowed if all these vulnerabilities are allowed.
     """
     names = {name for one in group for name in _names(one)}
@@ -257,13 +257,13 @@ def _acceptance_by_name(package: Package, names: set[str], policy: Policy, date:
 
 
 def _upstream(advisory: Advisory) -> list[set[str]]:
-    """Return one set for each upstream vulnerability of an advisory: its name with and without the prefix `DEBIAN-`."""
+    """For each upstream vulnerability of an advisory, return a set: the name with and without the prefix `DEBIAN-`."""
     stems = dict.fromkeys(name.removeprefix(_OWN) for name in advisory.upstream)
     return [{stem, _OWN + stem} for stem in stems]
 
 
 def _names(advisory: Advisory) -> set[str]:
-    """Return the names of an advisory. If it has only one upstream vulnerability, adds the vulnerability's names."""
+    """Return the names of an advisory. If only one upstream vulnerability exists, adds its names."""
     upstream = _upstream(advisory)
     return {advisory.id, *advisory.aliases, *(upstream[0] if len(upstream) == 1 else ())}
 

@@ -188,7 +188,7 @@ def _is_encoded_key(match: re.Match[bytes]) -> bool:
 
 
 def _is_long_lived_token(match: re.Match[bytes]) -> bool:
-    """Return whether a JSON Web Token is signed, and either doesn't expire or is valid for more than 30 days."""
+    """Return whether a match is a signed JSON Web Token without an expiration, or with a lifetime over 30 days."""
     from rules_bento.formats import FormatError
     from rules_bento.formats.json import read_object
 

@@ -1,8 +1,9 @@
-"""Reads OpenVEX documents (0.2.0). Statements can accept a vulnerability in packages, with a reason and an expiry date.
+"""Reads OpenVEX documents (0.2.0), whose statements can accept vulnerabilities in packages until an expiry date.
 
 A statement accepts a vulnerability if the status is `not_affected` or `fixed`, and `status_notes` includes
-`expires: YYYY-MM-DD`. The last statement about a package and vulnerability applies. The products, or their
-subcomponents, are package URLs. A statement about a complete image accepts nothing.
+`expires: YYYY-MM-DD`. The last statement about a package and vulnerability applies. Package URLs identify the products
+of a statement. If a product has subcomponents, the statement applies only to the subcomponents. A statement about a
+complete image has no effect.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def read_vex(data: bytes, origin: str) -> list[Statement]:
 
 
 def last_statement(statements: Sequence[Statement], package: Package, names: Collection[str]) -> Statement | None:
-    """Return the last statement about a package and the vulnerability with these `names`, or None if there is none."""
+    """Return the last statement about `package` and a vulnerability in `names`, or None if no statement matches."""
     about = [each for each in statements if not set(each.vulnerabilities).isdisjoint(names) and each.is_about(package)]
     return max(about, key=lambda statement: (statement.timestamp, bool(statement.problem(""))), default=None)
 
