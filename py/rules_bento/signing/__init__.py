@@ -1,4 +1,4 @@
-"""Creates and verifies signatures and attestations in the formats of cosign, and creates SLSA provenance.
+"""Creates and verifies signatures and attestations in cosign's formats, and creates SLSA provenance.
 
 Only processes that push or sign receive a private key. Actions import only `provenance`, which requires no key.
 """
@@ -24,7 +24,8 @@ class SignatureError(BentoError):
 def read_named(name: str, directory: Path, most: int, remedy: str) -> bytes:
     """Read a file or an environment variable. `name` is a path relative to `directory`, or `env://VARIABLE`.
 
-    Raises BentoError with a message that begins with `name` if the content is missing or exceeds `most` bytes.
+    Raises BentoError if the content is missing or exceeds `most` bytes. The message begins with `name`. If the content
+    is too large, the message ends with `remedy`.
     """
     try:
         if name.startswith(_VARIABLE):

@@ -47,7 +47,7 @@ def make_payload(name: str, digest: str) -> bytes:
 
 
 def read_payload(content: bytes, digest: str) -> str:
-    """Return the image name in a payload, or "" if it is missing. Raises SignatureError if `digest` doesn't match."""
+    """Return the image name in a payload, or "" if no name exists. Raises SignatureError if the digest differs."""
     critical = read_object(content, "the signed document").get("critical")
     if not isinstance(critical, dict) or critical.get("type") != _IMAGE:
         raise SignatureError("the signed document doesn't describe an image")
@@ -86,7 +86,7 @@ def sign_statement(statement: bytes, key: PrivateKey) -> dict[str, Any]:
 
 
 def make_bundle(key: PrivateKey, digest: bytes, signature: str, **content: Any) -> bytes:
-    """Return a bundle with the signed `content`. If the key has a transparency log, creates an entry in the log."""
+    """Return a bundle with the signed `content`. If `key.log` is set, creates an entry in this log."""
     material: dict[str, Any] = {"publicKey": {"hint": to_base64(sha256_digest(key.public.to_der()))}}
     if key.log:
         material["tlogEntries"] = [create_entry(key.log, key.public.verifier(), digest, signature)]
@@ -200,7 +200,7 @@ def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
 
 
 def _signature(content: bytes, path: Path) -> tuple[bytes, Any]:
-    """Return the signature, and the material of a bundle or None. Raises SignatureError for an invalid file."""
+    """Return the signature and, for a bundle, the material. Raises SignatureError if the signature file is invalid."""
     text = content.decode("ascii", "replace").strip()
     try:
         if text.startswith("{"):

@@ -1,8 +1,8 @@
-"""Reads and uses keys in the formats of cosign.
+"""Reads keys in the formats that cosign supports, and creates and verifies signatures with the keys.
 
 Private keys are PEM files: encrypted in cosign's format (scrypt and NaCl's secretbox), or unencrypted in PKCS #8,
 SEC 1, or PKCS #1. Keys sign SHA-256 digests with ECDSA (P-256) or RSA (PKCS #1 v1.5). Ed25519 and other curves
-are rejected, because `cosign verify` rejects their signatures.
+aren't supported, because `cosign verify` rejects signatures from such keys.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class PublicKey:
     def verifies(self, signature: bytes, digest: bytes, material: Any = None) -> bool:
         """Return whether `signature` is valid for `digest`, the SHA-256 of a message.
 
-        `material` is the verification material of a bundle, or None for a signature without a bundle. If the key
-        requires log entries, raises SignatureError unless `material` contains a valid log entry.
+        `material` is the verification material of a bundle, or None for a signature without a bundle. Raises
+        SignatureError if the key requires a log entry and `material` doesn't contain a valid log entry.
         """
         from cryptography.exceptions import InvalidSignature
 
@@ -76,7 +76,7 @@ class PublicKey:
 
 @dataclass(frozen=True)
 class PrivateKey:
-    """A private key. `log` is the URL of the transparency log for bundles, or empty. The repr shows only `origin`."""
+    """A private key. `log` is the URL of the transparency log for bundles. If `log` is empty, bundles aren't logged."""
 
     _key: Any = field(repr=False)
     origin: str
@@ -114,8 +114,8 @@ def read_public(name: str, directory: Path, check_entry: Callable[..., None] | N
 def read_private(name: str, directory: Path, password_file: str = "", trust_config: str = "") -> PrivateKey:
     """Read a private key. `name` is a path relative to `directory`, or `env://VARIABLE`.
 
-    `trust_config` is the path of a client trust configuration. If it's set, signature bundles made with the key contain
-    an entry of a transparency log. Raises BentoError for an invalid key, an invalid configuration, or a wrong password.
+    `trust_config` is the path of a client trust configuration. If `trust_config` is set, bundles contain an entry of a
+    transparency log. Raises BentoError for an invalid key, an invalid configuration, or a wrong password.
     """
     kind, content, origin = _read(name, directory)
     if kind not in (*_PRIVATE, *_ENCRYPTED):
@@ -137,7 +137,7 @@ def sha256_digest(message: bytes) -> bytes:
 
 
 def _read(name: str, directory: Path) -> tuple[str, bytes, str]:
-    """Return the type of a key, its PEM block, and `name`. Raises BentoError unless the file contains one key."""
+    """Read exactly one key. Returns its type, its PEM block, and `name`. Raises BentoError for any other content."""
     content = read_named(name, directory, MAX_BYTES, _ONLY)
     # openssl writes the parameters of the curve before the key.
     blocks = [match for match in _BLOCK.finditer(content) if not match[1].endswith(b"PARAMETERS")]

@@ -1,7 +1,7 @@
 """Creates SLSA provenance (version 1), which describes the inputs and the builder of an artifact.
 
 The first part, `buildDefinition`, depends only on declared inputs, so it is identical on all machines. The second part,
-`runDetails`, depends only on the flags of a push, and not on the machine or its clock.
+`runDetails`, depends only on the flags of the push command, and not on the machine or its clock.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)
 
 @dataclass(frozen=True)
 class Run:
-    """The details of a build run, from the flags of a push. Times are in RFC 3339 format."""
+    """The details of a build run, as specified by the flags of the push command. Times are in RFC 3339 format."""
 
     builder_id: str
     invocation_id: str = ""
@@ -53,7 +53,7 @@ def definition(kind: str, parameters: dict[str, Any], dependencies: list[dict[st
 
 
 def dependency(uri: str, digest: str) -> dict[str, Any]:
-    """Return SLSA's resource descriptor of a dependency. `digest` is `<algorithm>:<hex>`."""
+    """Return the SLSA resource descriptor for a dependency. `digest` has the form `<algorithm>:<hex>`."""
     algorithm, _, value = digest.partition(":")
     return {"uri": uri, "digest": {algorithm: value}}
 
