@@ -1,7 +1,7 @@
 """Builds and parses OCI artifacts of Bentos and models, in the format that docs/oci.md defines.
 
-The blobs of a Bento are the parts of its `.bento` archive, including the parts of its models. A push of a new version
-therefore sends only changed parts. The config contains bento.yaml.
+The blobs of a Bento are the parts of its `.bento` archive, including the parts of its models. Because a registry keeps
+existing blobs, a push of a new version sends only changed parts. The artifact's config contains bento.yaml.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def model_config(description: ModelDescription) -> bytes:
 def attach(subject: Descriptor, artifact_type: str, file: Path) -> Pushable:
     """Return an artifact that refers to the manifest `subject` and contains one file, such as an SBOM.
 
-    `artifact_type` is the media type of the file and the type of the artifact.
+    `artifact_type` is a media type. The artifact and the file both get this type.
     """
     layer = _layer(file, artifact_type, file.name)
     return pack(artifact_type, oci.EMPTY, b"{}", [layer], {}, subject)
@@ -119,7 +119,7 @@ def attach(subject: Descriptor, artifact_type: str, file: Path) -> Pushable:
 def refer(subject: Descriptor, blob: Descriptor, content: bytes, annotations: Mapping[str, str]) -> Pushable:
     """Return an artifact that refers to the manifest `subject` and contains one blob.
 
-    `blob` is the blob's descriptor, and `content` the blob's content. The artifact type is the blob's media type.
+    `blob` is the descriptor of `content`. The artifact type is the media type of `blob`.
     """
     return pack(blob.media_type, oci.EMPTY, b"{}", [(blob, BytesSource(content))], annotations, subject)
 

@@ -65,7 +65,8 @@ class InRegistry:
     def referrers(self, digest: str, *kinds: str) -> Iterator[Callable[[], Manifest]]:
         """For each bundle that refers to `digest`, yield a function that reads the bundle's manifest.
 
-        Skips bundles with a predicate type that isn't in `kinds`. Requests the list when the iteration starts.
+        Skips bundles whose annotated predicate type isn't in `kinds`. Requests the list of referrers when the iteration
+        starts.
         """
         # In a referrers tag, cosign lists the type of the config, and no annotations.
         types = (cosign.BUNDLE_TYPE, oci.EMPTY)
@@ -83,7 +84,7 @@ class InRegistry:
         return RemoteSource(self._repository, blob.digest)
 
     def put(self, package: Pushable, digest: str, kind: str = "") -> None:
-        """Push `package`: with the legacy tag of `digest` if `kind` is `sig` or `att`, otherwise as a referrer."""
+        """Push `package` as a referrer. If `kind` is `sig` or `att`, uses the legacy tag for `digest` instead."""
         named = self._reference.with_digest(package.root.descriptor.digest)
         push(package, [named.with_tag(tag_of(kind, digest)) if kind else named], self._registries, self._counter)
 
@@ -112,7 +113,7 @@ class InLayout:
         return FileSource(self._layout.blob(blob.digest))
 
     def put(self, package: Pushable, digest: str, kind: str = "") -> None:
-        """Add `package`: with the legacy tag of `digest` if `kind` is `sig` or `att`, otherwise as a referrer."""
+        """Add `package` as a referrer. If `kind` is `sig` or `att`, uses the legacy tag for `digest` instead."""
         for source in package.sources.values():
             if isinstance(source, BytesSource):
                 self._layout.add(source.content)
@@ -258,7 +259,7 @@ def carry(source: Place, target: Place, digest: str) -> None:
 
 
 def carry_all(source: Reference, targets: Iterable[Reference], registries: Registries, counter: Counter) -> None:
-    """Call `carry` from `source` to each target, for the manifest of `source` and for each image of an index."""
+    """Copy all legacy documents of `source` to each target. For an index, also copies the documents of its images."""
     root = registries.repository(source).get_manifest(source.target)
     place = InRegistry(source, registries, counter)
     others = {target.name: target for target in targets if target.name != source.name}
