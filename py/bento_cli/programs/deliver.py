@@ -1,6 +1,6 @@
 """Runs a `bento` command on a Bento that a target builds, instead of a Bento in the store.
 
-Imports the Bento into a temporary store or, for the command `import`, into the user's store.
+Imports the Bento into a temporary store. The command `import` imports the Bento into the user's store instead.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ class _Parent:
         self._before = {*sys.modules, sys.orig_argv[2]}
 
     def attend(self) -> None:
-        """Run a worker, and replace the worker after each edit until a stop signal. Returns only in a worker."""
+        """Run a worker, and replace the worker after each edit. Returns only in workers, and exits in the parent."""
         for number in _HANDLERS:
             signal.signal(number, self._stop)
         if not self._worker and self._forks():
@@ -216,7 +216,7 @@ class _Recorder:
         self._standard = tuple(path + os.sep for path in sys.path if path and Path(path).name != "site-packages")
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Return a module's spec from another finder, or None. Reports a found module to the parent process."""
+        """Return a module's spec from another finder, or None if no spec exists. Reports the module to the parent."""
         for finder in sys.meta_path:
             if finder is not self and (spec := finder.find_spec(name, path, target)):
                 self._report_module(name, spec.origin)
@@ -235,7 +235,7 @@ class _Recorder:
 
 
 def _difference(own: set[str]) -> str:
-    """Return why a forked worker would differ from a worker in a new process, or "" if they wouldn't differ."""
+    """Return why a forked worker might behave differently, or "" if no reason is known. `own` lists service modules."""
     if shadowed := sorted(own & sys.modules.keys()):
         return f"imports {shadowed[0]}, which is also a module of the service"
     threading = sys.modules.get("threading")

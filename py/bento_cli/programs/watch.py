@@ -130,7 +130,7 @@ def _files(directory: Path) -> set[str]:
 
 
 def _first_difference(old: Path, new: Path) -> str:
-    """Return the path of the first changed file that requires a restart of the server, or "" if no file does."""
+    """Return the path of the first changed file that requires a restart, or "" if no restart is required."""
     for path in sorted(_files(old) | _files(new)):
         if path.startswith("src/") or path == _DESCRIPTION:
             continue
