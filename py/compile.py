@@ -1,8 +1,8 @@
-"""Packs the helper into one program: `compile.py OUTPUT MAIN MODULE...` writes a zip of bytecode that Python runs.
+"""Packs the helper into one program. `compile.py OUTPUT MAIN MODULE...` writes a zip of bytecode, which Python can run.
 
-Actions start the helper thousands of times. Compiling the sources at each startup would take most of the run time, and
-each source would be an input of each action. The zip is uncompressed and sorted, and its timestamps are constant. The
-bytecode is unchecked (PEP 552), because its sources aren't in the zip.
+Actions start the helper thousands of times. Without the zip, Python compiles the sources at each startup, which needs
+most of the run time, and each source is an input of each action. The zip is uncompressed and sorted, and its timestamps
+are constant. The bytecode is unchecked (PEP 552), because its sources aren't in the zip.
 """
 
 import marshal
