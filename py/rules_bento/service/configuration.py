@@ -129,7 +129,7 @@ _CLOSED = "resources"
 
 
 def check(info: ServiceInfo) -> None:
-    """Raise BentoError if BentoML would reject a value in the configuration of a service."""
+    """Raise BentoError if the configuration of a service contains a value that BentoML rejects."""
     is_open = any(unknown.kind == "config" for unknown in info.unknowns)
     for service in info.services:
         for key, value, kind in _wrong(service.config, "", is_open=is_open):
@@ -139,7 +139,7 @@ def check(info: ServiceInfo) -> None:
 
 
 def _wrong(config: Mapping[str, Any], table: str, *, is_open: bool) -> Iterator[tuple[str, Any, str]]:
-    """Yield the path, the value, and the expected type of each invalid value. Allows empty dicts if `is_open`."""
+    """Yield the path, value, and expected type of each invalid value in `config`. `is_open` allows empty dicts."""
     for key, value in config.items():
         path = f"{table}.{key}" if table else key
         kind = KINDS.get(path)

@@ -164,7 +164,7 @@ class Constants:
         return is_unpacked and not any(isinstance(each, (list, dict, NotConstantError)) for each in items)
 
     def keyword_of_service(self, module: Module, node: ast.expr) -> str:
-        """Return the name of the `@bentoml.service` argument whose value is `node`, or "" for other nodes."""
+        """Return the name of the `@bentoml.service` argument whose value is `node`, or "" if there is none."""
         keyword = self.code.parent(node)
         owner = self.code.parent(self.code.parent(keyword))
         if not (isinstance(keyword, ast.keyword) and isinstance(owner, ast.ClassDef)):
@@ -220,7 +220,7 @@ class Constants:
         return not statement.name.startswith("__") and known <= _SERIALIZERS
 
     def _default(self, module: Module, name: str, field: ast.AnnAssign) -> Any:
-        """Return a Bento argument's value or its default in `field`. Raises NotConstantError for an unknown result."""
+        """Return the value of a Bento argument, or the default in `field`. Raises NotConstantError if it is unknown."""
         default = field.value
         if name in self.arguments:
             value, kind = self.arguments[name], getattr(field.annotation, "id", "")
@@ -242,14 +242,14 @@ class Constants:
                 raise NotConstantError(f"`{definition.name}` is used during the import", by.path, node)
 
     def receiver(self, module: Module, node: ast.expr) -> str:
-        """Return the dotted name of the library function that receives `node` as an argument, or "" for other nodes."""
+        """Return the dotted name of the library function that has `node` as an argument, or "" if there is none."""
         around = self.code.parent(node)
         around = self.code.parent(around) if isinstance(around, ast.keyword) else around
         return (isinstance(around, ast.Call) and self.names.outside(module, around.func)) or ""
 
 
 def first_unknown(value: Any) -> NotConstantError | None:
-    """Return the error for the first unknown part of a value, or None if all parts are known."""
+    """Return the first NotConstantError in `value` or its nested lists and dicts, or None if there is no error."""
     if isinstance(value, (list, dict)):
         items = value.values() if isinstance(value, dict) else value
         return next((error for error in map(first_unknown, items) if error), None)

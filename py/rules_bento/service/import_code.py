@@ -1,7 +1,7 @@
-"""Analyzes the code that an import of the service might run. Finds unsupported operations, and the uses of names.
+"""Analyzes the code that an import of the service might run. Finds unsupported operations, and each use of a name.
 
-The analysis assumes that an import runs modules, classes, lambdas, and methods of classes that aren't services. It also
-includes a function if the analyzed code mentions the function's name, or if a decorator might call the function.
+The analysis assumes that an import runs modules, classes, lambdas, and methods of classes that aren't services. Any
+other function is included if the analyzed code mentions the function's name, or if a decorator might call the function.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ WORDS = frozenset(word.encode() for word in [*_ATTRIBUTES, *_BUILTINS, *_LIBRARI
 
 
 class ImportCode:
-    """Analyzes the code that an import might run. `hazard` is the first unsupported operation, if any.
+    """Analyzes the code that an import might run. `hazard` is the first unsupported operation, or None.
 
-    Using a module as a value, as in `values.LABELS`, isn't supported.
+    Using a module of the sources as a value is unsupported. An example is `values` in `values.LABELS`.
     """
 
     def __init__(self, names: Names, modules: list[Module], others: frozenset[bytes]) -> None:
-        """Analyze `modules`. A function counts as called if its name is in `others`, the words in all other modules."""
+        """Analyze `modules`. `others` contains the words in other modules, which can be names of functions."""
         self.names = names
         self._modules = {module.name: module for module in modules}
         self._others = others
@@ -71,7 +71,7 @@ class ImportCode:
                 self._run(*self._todo.pop())
 
     def parent(self, node: ast.AST | None) -> ast.AST | None:
-        """Return the parent of an analyzed node, or None if the node is a top-level statement or wasn't analyzed."""
+        """Return the parent of `node`, or None if `node` is None, is a top-level statement, or wasn't analyzed."""
         return self._parents.get(node) if node else None
 
     def is_local(self, node: ast.AST) -> bool:
@@ -237,5 +237,5 @@ def callee(decorator: ast.AST) -> ast.AST:
 
 
 def _is_below(name: str, roots: Iterable[str]) -> bool:
-    """Return whether a dotted name equals one of `roots`, or is below one of them, as `a.b` is below `a`."""
+    """Return whether `name` is in `roots`, or begins with a root and a dot."""
     return any(f"{name}.".startswith(f"{each}.") for each in roots)

@@ -31,8 +31,9 @@ _START_SECONDS = 600  # for BentoML, before the service's turn
 class Subject:
     """The service to import, and the settings of the import.
 
-    `aliases` maps model aliases to tags. Stand-ins replace the modules of `packages` (None: of all missing packages),
-    but never a module in `outside`. `remedy` is the advice in errors about stand-ins, with `{}` for the package.
+    `aliases` maps model aliases to tags. Stand-ins replace the modules of `packages`, except for modules in `outside`.
+    If `packages` is None, stand-ins replace the modules of all missing packages. `remedy` is the advice in errors about
+    stand-ins. The package name replaces `{}` in `remedy`.
     """
 
     service: str  # `module:Service`
@@ -140,7 +141,7 @@ class _Run:
         return self._process.wait()
 
     def _problem(self, status: int) -> str:
-        """Return the error message for a process without a result. Includes the stack trace of the service's code."""
+        """Return the error message for a process that wrote no result, with the stack trace of the service's code."""
         path = self._directory / "trace"
         trace = path.read_text("utf-8", "replace") if path.exists() else ""
         lines = re.findall(f'  File "{re.escape(str(self._source))}/(.*)", line ([0-9]+) in (.*)', trace)
@@ -159,7 +160,7 @@ class _Run:
 
 
 def place_of(name: str, fields: dict[str, Any]) -> str:
-    """Return the `file:line` of the service that a metadata field belongs to, or only the file for a legacy service."""
+    """Return the `file:line` of the service with the metadata field `name`. For a legacy service, returns the file."""
     index = re.match(r"services\.([0-9]+)", name)
     services = fields["services"][int(index[1]) if index else 0 :]
     return f"{services[0]['path']}:{services[0]['line']}" if services else str(fields["path"])

@@ -1,7 +1,7 @@
 """Imports a service with BentoML in an environment with the service's wheels, and collects the service metadata.
 
-`main` reads a JSON file from `import_runner`, and writes the result as JSON. The result contains `metadata` (see
-`metadata`), `schema`, and `openapi`. After an error, the result contains `problem` and `remedy`.
+`main` reads a JSON file from `import_runner`, and writes the result as JSON. The result contains `metadata` (the fields
+of `ServiceInfo`), `schema`, and `openapi`. After an error, the result contains `problem` and `remedy` instead.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _HARMLESS = ("/dev/null", "/dev/random", "/dev/urandom", "/etc/apache/", "/etc/h
 
 
 def main(argv: list[str]) -> NoReturn:
-    """Import the service that the JSON file `argv[0]` specifies, write the result to a file, and end the process."""
+    """Import the service that the JSON file `argv[0]` specifies. Writes the result to the specified path, and exits."""
     order = json.loads(Path(argv[0]).read_text("utf-8"))
     packages, end = sys.path[:-1], os._exit  # without rules_bento, and before the service's code can replace it
     if order["elsewhere"]:
@@ -327,8 +327,8 @@ class Recorder:
 def _install_guard(readable: Sequence[str]) -> None:
     """Install an audit hook that rejects network access, new processes, and access to files outside of `readable`.
 
-    Exception: while a library is imported, the library can read other files and start processes, such as ldconfig. The
-    import fails after a rejected operation, even if the service catches the error.
+    Libraries can read other files and start processes, such as ldconfig, while the service imports the libraries. After
+    a rejected operation, the import of the service fails, even if the service catches the error.
     """
     prefixes = tuple({f"{form}/" for path in readable for form in (path, os.path.realpath(path))})
 

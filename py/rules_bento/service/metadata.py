@@ -107,7 +107,7 @@ class Api:
 
 @dataclass(frozen=True)
 class Service:
-    """A service, which is an item of `services` in bento.yaml.
+    """An item of `services` in bento.yaml.
 
     `path` and `line` locate the class. `config` includes the values that BentoML adds. `mounts` contains the URL paths
     of mounted applications. Tuples are in BentoML's order.
@@ -168,11 +168,11 @@ class ServiceInfo:
         service: the `service` field of bento.yaml, `module:attr`.
         path: the service module's file in src/.
         kind: `new` for `@bentoml.service`, `legacy` for `bentoml.legacy.Service`.
-        bento_name: the default name of the Bento, or None if the whole service is unknown.
-        entry_service: the name of the entry service, or None if the whole service is unknown.
+        bento_name: the default name of the Bento, or None if static analysis doesn't support the service.
+        entry_service: the name of the entry service, or None if static analysis doesn't support the service.
         services: the services in BentoML's order, entry service first; empty for a legacy service.
         labels: the known labels of the entry service. `envs`, `description`, and `image` are also from this service.
-        models: the models of a legacy service and its runners. `models`, `runners`, and `apis` are empty otherwise.
+        models: the models of a legacy service and its runners. Empty for other services, like `runners` and `apis`.
         unknowns: the values that aren't constants in the source, in the order of the services.
 
     """

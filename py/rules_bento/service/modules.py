@@ -39,7 +39,7 @@ class NotConstantError(Exception):
 
 
 class PythonFiles:
-    """The Python files in src/. Finds modules as Python would with src/ as the first entry of `sys.path`."""
+    """The Python files in src/. Finds modules like Python does if src/ is the first entry of `sys.path`."""
 
     def __init__(self, files: Mapping[str, bytes] | SourceTree) -> None:
         tree = files if isinstance(files, SourceTree) else SourceTree(files.keys(), files.__getitem__)
@@ -127,10 +127,10 @@ def _parsed(path: str, data: bytes) -> ast.Module:
 
 
 class Binding(NamedTuple):
-    """A binding of a name. `node` is the statement or the assigned value. Only imports have `module` and `name`."""
+    """A binding of a name. `node` is the value in `NAME = VALUE`, otherwise the statement or the `:=` expression."""
 
     node: ast.AST
-    module: str = ""
+    module: str = ""  # that is imported; empty if the binding isn't an import
     name: str = ""  # in the module; empty for the module itself
 
     @property
@@ -218,7 +218,7 @@ class Module:
                     self._add(name, Binding(statement))
 
     def _bind_below(self, node: ast.AST) -> None:
-        """Bind the names in a `global` statement or `:=` expression. Records modules named in an import or a string."""
+        """Bind names from a `global` statement or `:=`, and record the modules that an import or a string names."""
         if isinstance(node, (ast.Global, ast.NamedExpr)):
             for name in node.names if isinstance(node, ast.Global) else [node.target.id]:
                 self._add(name, Binding(node))
@@ -263,7 +263,7 @@ def is_guard(module: Module, node: ast.If) -> bool:
 
 
 def dotted(module: Module, node: ast.AST) -> str | None:
-    """Return the dotted name of an imported object, such as `bentoml.service`, or None for other nodes."""
+    """Return the dotted name of `node`, such as `bentoml.service`, or None if `node` isn't an imported object."""
     attributes: list[str] = []
     while isinstance(node, ast.Attribute):
         attributes.append(node.attr)
@@ -290,7 +290,7 @@ class Names:
         return self._parsed[name]
 
     def outside(self, module: Module, node: ast.AST) -> str | None:
-        """Return the dotted name of an object that is imported from outside the sources, or None for other nodes."""
+        """Return the dotted name of `node`, or None if `node` isn't an object imported from outside the sources."""
         name = dotted(module, node)
         return name if name and not self.files.owns(name) else None
 
@@ -303,7 +303,7 @@ class Names:
         return self.lookup(module, node.id, module.path, node)
 
     def lookup(self, module: Module, name: str, path: str, node: ast.AST) -> Definition:
-        """Return the definition of `name`. Raises NotConstantError, located at `node` in `path`, if `name` has none."""
+        """Return the definition of `name`. Raises NotConstantError (at `node` in `path`) unless it has exactly one."""
         for _ in range(_MAX_HOPS):
             known = module.bindings.get(name, [])
             if len(known) != 1:

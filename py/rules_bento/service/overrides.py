@@ -1,6 +1,6 @@
 """Adds declared values to service metadata, if the source doesn't define the values as constants.
 
-Targets and commands declare values. Declared values can't replace constants. `require_known` rejects unknown values.
+A declared value can't replace a constant. `require_known` raises BentoError if a value is still unknown.
 """
 
 from __future__ import annotations
@@ -91,12 +91,10 @@ class Declared:
 
 
 def override(info: ServiceInfo, declared: Declared) -> ServiceInfo:
-    """Replace the unknown values in `info` with declared values. Returns `info` unchanged if the service is unknown.
+    """Set the declared name, configuration, and models in `info`, and remove all declared values from `unknowns`.
 
-    Raises:
-        BentoError: a declaration contradicts the source or refers to a missing service or model, `declared.in_full`
-            contains an invalid kind, or BentoML would reject the configuration.
-
+    If static analysis doesn't support the service, returns `info` unchanged. Raises BentoError if a declaration is
+    invalid, contradicts the source, or refers to a missing service or model.
     """
     check_in_full(declared.in_full, declared.words)
     if any(unknown.kind == "service" for unknown in info.unknowns):
@@ -192,7 +190,7 @@ def _has(stated: Mapping[str, Json], path: str) -> bool:
 
 
 def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
-    """Set the declared tags on models whose tags are unknown. Raises BentoError for a tag of another model."""
+    """Set the declared tags on models whose tags are unknown. Raises BentoError if another model has a declared tag."""
     unknown = [f"{one.service}.{one.field.partition('.')[2]}" for one in info.unknowns if one.kind == "models"]
     foreign = [name for name in declared.service_models if name not in unknown]
     if foreign:

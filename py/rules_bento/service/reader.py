@@ -75,7 +75,7 @@ class _Reading:
     # Modules
 
     def _reached(self, users: set[str]) -> tuple[list[Module], frozenset[bytes]]:
-        """Find the modules that an import might load. Returns the relevant modules, and the words in the others.
+        """Return the relevant modules that an import might load, and the words in the files of the other modules.
 
         `users` contains the names of modules that might affect the metadata. A module is relevant if its name is in
         `users`, or if its file contains a word from `WORDS` or the last component of a name in `users`.

@@ -51,14 +51,14 @@ class Declaration:
     mounts: list[tuple[ast.expr, str]]  # application and path
 
     def error(self, value: Any, why: str) -> NotConstantError:
-        """Return the error for the first unknown part of a value. If all parts are known, the error contains `why`."""
+        """Return the first NotConstantError in `value`, or a new error with the message `why` if there is no error."""
         return first_unknown(value) or NotConstantError(why, self.module.path, self.node)
 
 
 class ServiceReader:
-    """Analyzes a service and its dependencies. Records the unknown values that a target can declare.
+    """Analyzes a service and its dependencies.
 
-    Methods raise NotConstantError for unknown values that only an import can determine.
+    If a value isn't a constant, records the value in `unknowns`. If targets can't declare it, raises NotConstantError.
     """
 
     def __init__(self, constants: Constants) -> None:
@@ -102,7 +102,7 @@ class ServiceReader:
         return first
 
     def _arguments(self, module: Module, keywords: list[ast.keyword]) -> dict[str, Any]:
-        """Return the arguments by name. An unknown value is a NotConstantError, and `image` is a syntax node."""
+        """Return a mapping from names to values. Unknown values are NotConstantErrors, and `image` is a syntax node."""
         values: dict[str, Any] = {}
         for keyword in keywords:
             node = keyword.value
@@ -249,7 +249,7 @@ class ServiceReader:
     def _values(
         self, module: Module, call: ast.Call, given: dict[str, ast.expr], kinds: dict[str, ValueType]
     ) -> dict[str, Any]:
-        """Return the values of arguments by name. Raises NotConstantError for an unknown or invalid value."""
+        """Return a mapping from argument names to values. Raises NotConstantError for an unknown or invalid value."""
         values = {name: self.constants.whole(module, node) for name, node in given.items()}
         if not all(kinds[name].holds(value) for name, value in values.items()):
             raise unsupported(module, call)
@@ -276,7 +276,7 @@ class ServiceReader:
     # APIs
 
     def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> metadata.Api | None:
-        """Return a method's API, or None for other methods. Raises NotConstantError for an unsupported decorator."""
+        """Return a method's API, or None if it has none. Raises NotConstantError for an unsupported decorator."""
         known = [self.names.outside(module, callee(each)) or "" for each in node.decorator_list]
         if known and known[0] in _ENDPOINTS and all(each in _KEEP_NAME for each in known[1:]):
             return self._endpoint(module, node, known[0])
@@ -341,7 +341,7 @@ class ServiceReader:
         return {key: str(value) for key, value in self._entries(declared, labels, "labels").items()}
 
     def _openai(self, declared: Declaration, service: metadata.Service) -> dict[str, str]:
-        """Return the label `openai_endpoint`, or {} if no API sets it. Records an `Unknown` if a mount might set it."""
+        """Return the label `openai_endpoint` of an API, or {}. Records the label as unknown if a mount might set it."""
         found = [api.route for api in service.apis if api.route.endswith(_CHAT)]
         try:
             for application, path in [] if found else declared.mounts:
@@ -406,9 +406,10 @@ class ServiceReader:
 def arguments_of(
     module: Module, call: ast.Call, names: list[str], *, positional: int | None = None, others: bool = False
 ) -> dict[str, ast.expr]:
-    """Return the expressions of a call's arguments by name. Raises NotConstantError for `*`, `**`, and unknown names.
+    """Return a mapping from parameter names to the argument expressions in a call.
 
-    The first `positional` names (default: all) can be positional arguments. If `others` is set, any keyword is allowed.
+    The first `positional` names (default: all) can be positional arguments. Raises NotConstantError for `*`, `**`, and
+    arguments that aren't in `names`. If `others` is set, accepts any keyword.
     """
     given = dict(zip(names[:positional], call.args, strict=False))
     given |= {each.arg: each.value for each in call.keywords if each.arg}

@@ -1,10 +1,10 @@
 """Replaces third-party modules that aren't installed with stand-ins while a service is imported.
 
 A stand-in has every attribute. Code can call, subscript, enter, or subclass a stand-in, and use a stand-in as a
-decorator or an annotation. The result is another stand-in. A stand-in has no value. If the project's code or BentoML
-requires the value, the import fails with a message that contains the line and the package. Python has no hook for
+decorator or an annotation. The result is another stand-in. If the project's code or BentoML requires a concrete value,
+such as a number, the import fails with a message that contains the line and the package. Python has no hook for
 `x is None` and `type(x)`, so the project's modules are compiled with checks around these expressions. `import_runner`
-imports a service twice: operations such as `isinstance` return different results, but the metadata must be equal.
+imports a service twice. Operations such as `isinstance` have different results, but the metadata must be equal.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class RejectedError(BaseException):
 
 @dataclass()
 class State:
-    """The settings of the import in this process, the detected problems, and lines with error handlers (`guarded`)."""
+    """The settings of the import in this process, and the problems and lines that the import records."""
 
     prefix: str = "\0"  # of the project's files
     packages: Sequence[str] | None = ()  # that can have stand-ins; None: all that the project lacks
@@ -99,7 +99,7 @@ STATE = State()
 
 
 def _derive(value: StandIn, suffix: str, *arguments: Any) -> StandIn:
-    """Return a stand-in for an attribute or a result of `value`. Rejects uses in `try` and `suppress` blocks."""
+    """Return a stand-in for an attribute or result of `value`. Raises RejectedError in a `try` or `suppress` block."""
     if _from_project() and _is_guarded():
         refuse(value._stand_in_name, "presence")
     _vary_all(value._stand_in_name, *arguments)
@@ -207,7 +207,7 @@ def _from_project() -> bool:
 
 
 def _is_structural() -> bool:
-    """Return whether `_STRUCTURAL` uses a stand-in, unless the project calls `inspect`, `__eq__`, or `__hash__`."""
+    """Return whether a `_STRUCTURAL` module uses a stand-in. False if the project called `inspect`, `==`, or `hash`."""
     frames = _frames()
     frame = next(frames)
     if _from_project() or not _STRUCTURAL.fullmatch(frame.f_globals.get("__name__") or ""):
@@ -218,7 +218,7 @@ def _is_structural() -> bool:
 
 
 def _builds_type() -> bool:
-    """Return whether the caller evaluates an expression in which Python 3.14 compares types: `X[...]` or `X | ...`."""
+    """Return whether the caller evaluates `X[...]` or `X | ...`. Python 3.14 compares types in these expressions."""
     frame = next(_frames())
     return dis.opname[frame.f_code.co_code[frame.f_lasti]] in ("BINARY_OP", "BINARY_SUBSCR")
 
@@ -260,18 +260,18 @@ def _remedy(name: str) -> str:
 
 
 def _is_guarded() -> bool:
-    """Return whether the running code is inside a `try` with handlers or a `with suppress(...)` in project code."""
+    """Return whether project code handles errors of the running code with `try` or `with suppress(...)`."""
     return any((frame.f_code.co_filename, frame.f_lineno) in STATE.guarded for frame in _frames())
 
 
 def _varied(name: str, what: str = "isinstance of {}") -> bool:
-    """Record that the current line depends on `name`. Returns whether this is the second import of the service."""
+    """Record that the current line depends on `what` of the stand-in `name`. Returns True only in the second import."""
     STATE.varied.append((f"{place() or STATE.place} ({what.format(name)})", _remedy(name)))
     return STATE.is_second
 
 
 def _vary_all(name: str, *arguments: Any) -> None:
-    """Raise RejectedError for a BentoML object. In the second import, clear mutable arguments, as `name` might do."""
+    """Raise RejectedError if an argument is a BentoML object. In the second import, clears mutable arguments."""
     for argument in arguments:
         module = str(type(argument).__module__)
         if module.partition(".")[0] in _BENTOML:
@@ -339,7 +339,7 @@ class _Finder:
 
 
 def _check(*values: Any) -> tuple[Any, ...]:
-    """Return `values`. Rejects the import if a value is a stand-in."""
+    """Return `values`. Raises RejectedError if a value is a stand-in."""
     return next((refuse(name, "identity or attributes") for name in map(name_of, values) if name), values)
 
 
