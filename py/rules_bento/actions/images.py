@@ -110,7 +110,7 @@ def _require_gzip(layers: list[oci_image.Layer]) -> None:
 def _require_estargz(layers: list[oci_image.Layer]) -> None:
     """Raise BentoError if a layer without eStargz is below an eStargz layer.
 
-    containerd completely pulls all layers above a layer without eStargz.
+    containerd can't lazily pull the layers above a layer without eStargz.
     """
     from rules_bento.images.layers import estargz
 
@@ -193,9 +193,10 @@ def _oci_annotations(texts: dict[str, str]) -> dict[str, str]:
 
 
 def _image_env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> dict[str, str]:
-    """Return the environment variables of an image. In ascending precedence: base, defaults, Bento, and target.
+    """Return the environment variables of an image. Later sources override earlier: base, defaults, Bento, target.
 
-    Excludes the Bento's variables without a value (users set them at startup) or with the stage `build` (secrets).
+    Excludes variables of the Bento if the value is empty or the stage is `build`. Users set variables with empty values
+    at startup. Variables with the stage `build` can be secrets.
     """
     environment = arguments.required("--environment")
     inherited = dict(base.get("env", {}))
@@ -360,7 +361,7 @@ def deployment(arguments: Arguments) -> None:
 
 
 def _reference(attribute: str, name: str, digest: str) -> str:
-    """Return `name` with the digest in the file `digest`. Raises BentoError if `name` already has a tag or a digest."""
+    """Append the digest in the file at `digest` to `name`. Raises BentoError if `name` already has a tag or digest."""
     from rules_bento.registry.reference import Reference
 
     repository = Reference.parse(name)

@@ -37,7 +37,7 @@ _DIRECTORY_MODE, _FILE_MODE, _LINK_MODE = 0o755, 0o644, 0o777
     }
 )
 def bento_layer(arguments: Arguments) -> None:
-    """Write the layer of a Bento from archive parts. The `data` files and models have their own layers or images."""
+    """Write the layer of a Bento from archive parts. Other layers or images contain the `data` files and the models."""
     from rules_bento.archives.archive import items
 
     # Merged by path, so that the layer doesn't depend on how the Bento is split into parts. The parts are sorted.
@@ -193,7 +193,7 @@ def files_layer(arguments: Arguments) -> None:
 def _placed_files(source: str, place: str) -> Iterator[tuple[str, str]]:
     """Yield the source path and the image path of each file in `source`, which is a file or a directory.
 
-    Raises BentoError if `source` is a directory, but `place` doesn't end with a slash.
+    `place` is the path of `source` in the image. For a directory, raises BentoError if `place` has no slash at the end.
     """
     if not Path(source).is_dir():
         yield source, place

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     reusable=True,
 )
 def lock(arguments: Arguments) -> None:
-    """Write the lock subset of a service as JSON: direct requirements, and pinned packages with and without hashes."""
+    """Write a service's lock subset as JSON: direct requirements, pinned packages, and pinned packages with hashes."""
     from rules_bento.bento.env.python import LockedRequirements
     from rules_bento.packages import lock_subset
 
@@ -109,7 +109,7 @@ def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_sub
     }
 )
 def resolve(arguments: Arguments) -> None:
-    """Resolve a requirement against a lock with uv, and write the result. If this fails, the result has no pins."""
+    """Resolve a requirement against a lock with uv, and write the result. If uv fails, the result has no pins."""
     from rules_bento.packages import lock_subset
 
     target = lock_subset.Target(
@@ -178,7 +178,7 @@ SOURCE_FLAGS = {
     }
 )
 def check_requirements(arguments: Arguments) -> None:
-    """Raise BentoError if a lock doesn't match its sources, or if its graph has missing or unneeded packages."""
+    """Raise BentoError if a lock doesn't match its sources, lacks required packages, or contains unneeded packages."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages import resolution
 

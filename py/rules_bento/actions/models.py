@@ -230,8 +230,8 @@ class _PlacedModel(NamedTuple):
 def model_layer(arguments: Arguments) -> None:
     """Write a layer with the files of a model, and links to weights in other layers.
 
-    The path of a weights file depends only on the file's digest and name, so versions of a model can share the layer.
-    With `--root`, the files are below this directory, and the layer contains no links to weights.
+    The path of a weights file depends only on the file's digest and name, so versions of a model can share a layer of
+    weights. `--root` sets the directory of the files. If `--root` is set, the layer contains no links to weights.
     """
     if arguments.has("--written-manifest"):
         _write_model_layer(arguments, _model_without_weights(arguments))

@@ -26,13 +26,13 @@ def check_files(arguments: Arguments, kept: Iterable[DeclaredFile]) -> None:
 def check_contents(
     arguments: Arguments, files: Iterable[tuple[str, bytes]], elsewhere: Collection[str] | None = None
 ) -> None:
-    """If `--scan-secrets` is set, raise a BentoError that lists possible secrets. Skips files in `--allowed-secret`.
+    """If `--scan-secrets` is set, raise BentoError for possible secrets in files without `--allowed-secret`.
 
     Each item of `files` contains the path and the first bytes of a file in the Bento. `elsewhere` contains the paths
     that the target's other actions search. Only one action of each target sets `elsewhere`.
 
-    Also raises BentoError if a file in `files` and `--allowed-secret` contains no secret. If `elsewhere` is set, each
-    path in `--allowed-secret` must be in `files` or `elsewhere`.
+    Also raises BentoError if a file in `files` has `--allowed-secret`, but contains no secret. If `elsewhere` is set,
+    each path in `--allowed-secret` must be in `files` or `elsewhere`.
     """
     if not arguments.has("--scan-secrets"):
         return

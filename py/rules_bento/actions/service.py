@@ -171,7 +171,7 @@ def _read_options(arguments: Arguments, service_info: dict[str, Any]) -> BuildOp
 
 
 def _project_files(source: Path, service_info: dict[str, Any]) -> ProjectFiles:
-    """Return the files to which an image can refer: files in `source`, and the files in the service metadata."""
+    """Return the files to which an image can refer: files in `source`, and files that the metadata contains."""
     from base64 import b64decode
 
     from rules_bento.build_options.project import ProjectFiles

@@ -132,7 +132,7 @@ def wheel_libraries(arguments: Arguments) -> None:
 
 @Subcommand(description.WHEEL_FLAGS | {"--output": 1})
 def wheel_excluded(arguments: Arguments) -> None:
-    """Write the number and the total size (in bytes) of the wheel's files that patterns exclude from images."""
+    """Write the number and total size (in bytes) of the wheel's files that images omit because of exclude patterns."""
     wheel = description.read_unfiltered(arguments)
     kept = {member.path for member in description.without_excluded(arguments, wheel).members}
     sizes = [member.size for member in wheel.members if member.path not in kept]

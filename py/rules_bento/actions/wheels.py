@@ -167,7 +167,7 @@ def pack_packages(arguments: Arguments) -> None:
 
 
 def _packed_members(wheel: str, machine_code: str) -> dict[str, bytes]:
-    """Write the machine code of a wheel. Returns the zip members: bytecode, and a stub for each extension module."""
+    """Write a wheel's machine code to the directory `machine_code`. Returns bytecode and extension stubs by path."""
     from rules_bento.archives.zipread import Bounds, FileZip
 
     modules: dict[str, bytes] = {}
