@@ -24,8 +24,8 @@ _TABLE = ("tool", "bentoml", "build")
 def read(path: str | FilePath, origin: str, *, src_exists: bool = False) -> BuildOptions:
     """Read the options in a bentofile.yaml or pyproject.toml. Error messages begin with `origin`.
 
-    `src_exists` is the default of `is_src_layout` for a pyproject.toml. Raises BentoError with the line of an invalid
-    option.
+    `src_exists` is the default of `is_src_layout` for a pyproject.toml. Raises BentoError if an option is invalid. The
+    message includes the line number.
     """
     text = _read_text(path, origin)
     if FilePath(path).suffix == ".toml":
@@ -34,7 +34,7 @@ def read(path: str | FilePath, origin: str, *, src_exists: bool = False) -> Buil
 
 
 def read_arguments(path: str | FilePath, origin: str) -> dict[str, Any]:
-    """Read a Bento's arguments from a YAML mapping. Raises BentoError with the file and line for invalid YAML."""
+    """Read a Bento's arguments from a YAML mapping. Raises BentoError if the YAML is invalid."""
     values = plain(yaml_document(_read_text(path, origin), origin).data)
     return {str(key): value for key, value in values.items()}
 
@@ -47,7 +47,7 @@ def _read_text(path: str | FilePath, origin: str) -> str:
 
 
 def from_yaml(text: str, origin: str) -> BuildOptions:
-    """Parse a bentofile.yaml. Raises BentoError with the line of an invalid value."""
+    """Parse a bentofile.yaml. Raises BentoError if a value is invalid. The message includes the line number."""
     return _with_lowercase_name(option_reader.parse(yaml_document(text, origin)))
 
 
@@ -93,7 +93,7 @@ def _with_lowercase_name(options: BuildOptions) -> BuildOptions:
 
 
 def yaml_document(text: str, origin: str) -> Document:
-    """Return a YAML mapping and its line numbers. Accepts an empty `text`. Raises BentoError for an invalid mapping."""
+    """Parse a YAML mapping with line numbers. `text` can be empty. Raises BentoError if the YAML isn't a mapping."""
     from rules_bento.formats.yaml import read_with_lines
 
     data, lines = read_with_lines(text, origin, LiteralFloat)

@@ -62,10 +62,9 @@ class Table:
     def __init__(
         self, document: Document, path: Path, keys: Collection[str], hints: Mapping[str, str] | None = None
     ) -> None:
-        """Read the mapping at `path`. A missing mapping is empty.
+        """Read the mapping at `path`, or create an empty table if `path` has no value.
 
-        `hints` maps some unknown keys to remedies. Raises BentoError if the value isn't a mapping, or if a key isn't in
-        `keys`.
+        Raises BentoError for another value, or for a key that isn't in `keys`. `hints` maps such keys to advice.
         """
         data: Any = document.data
         for part in path:
@@ -82,7 +81,7 @@ class Table:
                 raise BentoError(self._unknown(str(key), keys, hints or {}))
 
     def at(self, key: str, *more: int) -> str:
-        """Return the location of a key's value, or of an item in a list, for the beginning of a message."""
+        """Return the location of the value of `key` for error messages. `more` contains indexes of list items."""
         return self._document.at((*self._path, key, *more))
 
     def has(self, key: str) -> bool:
@@ -103,7 +102,10 @@ class Table:
         return self.typed(key, bool, "true or false")
 
     def typed(self, key: str, kind: type[_T], expected: str) -> _T | None:
-        """Return the value of `key`, or None if the key is missing. Raises BentoError if the type isn't `kind`."""
+        """Return the value of `key`, or None if the key is missing.
+
+        Raises BentoError if the type of the value isn't `kind`. `expected` describes this type in the error message.
+        """
         value = self._data.get(key)
         if value is not None and not isinstance(value, kind):
             raise BentoError(f"{self.at(key)}: expected {expected}, got {describe_value(value)}.")
@@ -170,7 +172,7 @@ def plain(value: Any) -> Any:
 
 
 def describe_value(value: Any) -> str:
-    """Describe a value for a message: by its type, or by the value itself for numbers and strings."""
+    """Describe a value for a message. Includes the value of a number or a string, but only the type of other values."""
     if value is None:
         return "no value"
     if isinstance(value, bool):

@@ -1,7 +1,7 @@
 """Defines the options of a build, and merges the attributes of a target with a bentofile.
 
-An unset option is None. The code that uses an option applies BentoML's default. `check` rejects options that can't be
-combined, or that BentoML would partly ignore.
+An unset option is None. The code that uses an option applies BentoML's default. `check` raises BentoError if options
+can't be combined, or if BentoML ignores an option because of another option.
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ def _fill_unset_python(one: Python, other: Python) -> Python:
 def with_defaults(
     options: BuildOptions, python_version: str, env: dict[str, str] | None, *, locked: bool
 ) -> dict[str, Any]:
-    """Return the options as a mapping with all keys of a bentofile, including defaults.
+    """Return the options as a mapping with all keys of a bentofile. Unset options get their defaults.
 
     In the result, `docker.env` is `env`. `locked` is the default of `python.lock_packages`.
     """
@@ -255,7 +255,7 @@ def with_defaults(
 
 
 def channels(conda: Conda) -> list[str] | None:
-    """Return the conda channels, if any. The default is conda-forge if `conda` has packages but no environment_yml."""
+    """Return the conda channels, or None. The default is conda-forge if `conda` has packages, but no environment_yml."""
     if (conda.dependencies or conda.pip) and not conda.channels and not conda.environment_yml:
         return ["conda-forge"]
     return list(conda.channels) if conda.channels is not None else None

@@ -21,7 +21,7 @@ class ProjectFiles:
         """Store the declared files. `files` maps each path in the build context to the file's location or content.
 
         `check` is called with the path of a file before the file is read, and raises BentoError to reject the file.
-        `remedy` ends the error message about a file that isn't declared.
+        `remedy` is the last sentence of the error message for an undeclared file.
         """
         self._files = files
         self._check = check
@@ -33,7 +33,7 @@ class ProjectFiles:
         return path in self._files
 
     def path(self, written: str, place: str) -> str:
-        """Normalize `written`, a path in an option. Raises BentoError if the path is outside of the build context."""
+        """Normalize the path `written` in the option `place`. Raises BentoError for a path outside the context."""
         path = posixpath.normpath(written)
         if written.startswith(("/", "~")) or "$" in written or path == ".." or path.startswith("../"):
             raise BentoError(
@@ -42,7 +42,7 @@ class ProjectFiles:
         return path
 
     def read(self, written: str, place: str) -> bytes:
-        """Return the content of the file at `written`. Raises BentoError for an undeclared or unreadable file."""
+        """Return the content of the file `written`. Raises BentoError if the file is undeclared or unreadable."""
         path = self.path(written, place)
         if path not in self._files:
             near = nearest(path, self._files, 0.7)
@@ -66,7 +66,7 @@ class ProjectFiles:
         return content
 
     def exact_text(self, written: str, place: str) -> str:
-        """Return the exact text of the file at `written`. Raises BentoError for an unreadable file or invalid UTF-8."""
+        """Return the unchanged text of the file `written`. Raises BentoError if it is unreadable or isn't UTF-8."""
         try:
             return self.read(written, place).decode()
         except UnicodeDecodeError:
