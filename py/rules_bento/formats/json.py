@@ -44,7 +44,7 @@ def read_json(data: bytes | str, origin: str, *, constants: bool = False) -> Any
 
 
 def read_object(data: bytes | str, origin: str, *, constants: bool = False) -> dict[str, Any]:
-    """Parse a JSON object. Raises FormatError for any other value, or if the JSON is invalid or exceeds the limits."""
+    """Parse a JSON object. Raises FormatError if the JSON is invalid, exceeds the limits, or isn't an object."""
     value = read_json(data, origin, constants=constants)
     if not isinstance(value, dict):
         raise FormatError(f"{origin}: expected a JSON object.")

@@ -12,7 +12,7 @@ def parse_time(text: str) -> dt.datetime:
 
 
 def to_local(time: dt.datetime) -> dt.datetime:
-    """Convert `time` to the local time zone. If the result is out of range, labels `time` as UTC instead."""
+    """Convert `time` to the local time zone. If the result is out of range, returns `time` with the time zone UTC."""
     try:
         return time.astimezone()
     except (OverflowError, ValueError):  # out of range: the first and last days of the calendar

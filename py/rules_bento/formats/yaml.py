@@ -2,7 +2,7 @@
 
 The reader builds values from the parser's events, so the limits on depth and size apply during parsing. Scalars are
 null, booleans, numbers, times, or strings, and `<<` merges mappings. The reader rejects error-prone features that
-BentoML never writes: other tags, duplicate keys, base-60 numbers (`1:30`), and recursive values.
+BentoML never writes: tags of other types, duplicate keys, base-60 numbers (`1:30`), and recursive values.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def read_yaml(data: bytes | str, origin: str, *, binary: bool = False) -> Any:
 
 
 def read_mapping(data: bytes | str, origin: str) -> dict[Any, Any]:
-    """Parse a YAML mapping. Raises FormatError for any other value, or if the YAML is invalid or exceeds the limits."""
+    """Parse a YAML mapping. Raises FormatError if the YAML is invalid, exceeds the limits, or isn't a mapping."""
     value = read_yaml(data, origin)
     if not isinstance(value, dict):
         raise FormatError(f"{origin}: expected a mapping. Write `key: value` lines.")
@@ -49,10 +49,10 @@ def read_with_lines(data: bytes | str, origin: str, parse_float: Callable[[str],
 
 
 class LineIndex:
-    """Line numbers of the values in a document. A path contains the keys and indices from the root to a value."""
+    """Maps the path of each value in a document to a line. A path contains the keys and indices from the root."""
 
     def __init__(self, root: _Lines) -> None:
-        """Create an index from the line of the root and the lines of contained values."""
+        """Create an index from the line of the root, and the lines of the values in the root."""
         self._root = root
 
     def get(self, path: tuple[str | int, ...]) -> int | None:
@@ -66,7 +66,7 @@ class LineIndex:
 
 
 class _YamlNode:
-    """A value and its line. `text` is the source text of a scalar. `inner` contains the lines of contained values."""
+    """A value and its line number. `text` is the source text of a scalar. `inner` maps keys and indices to lines."""
 
     __slots__ = ("inner", "line", "size", "text", "value")
 
@@ -212,7 +212,7 @@ class _YamlReader:
         return node
 
     def _merged(self, node: _YamlNode) -> list[_YamlNode]:
-        """Return the mappings that `<<` merges, in increasing precedence. Raises FormatError for other values."""
+        """Return the mappings that `<<` merges, in increasing precedence. Raises FormatError for invalid values."""
         nodes = [node]
         if isinstance(node.value, list):
             inner = [node.inner.get(index, _NOWHERE)[1] for index in range(len(node.value))]
