@@ -1,6 +1,6 @@
-r"""Parses HTTP response headers in linear time. Invalid values don't raise errors.
+r"""Parses HTTP response headers in linear time. Treats invalid values as missing instead of raising errors.
 
-A number is 1 to 18 ASCII digits. `str.isdigit` and `\d` would also match other digits, and `int` would raise an error
+Accepts only numbers of 1 to 18 ASCII digits: `str.isdigit` and `\d` also match other digits, and `int` raises an error
 for thousands of digits.
 """
 
@@ -34,7 +34,7 @@ def parse_nonnegative_int(text: str | None) -> int | None:
 
 
 def content_range(text: str | None) -> ContentRange | None:
-    """Parse a `Content-Range` header with the unit `bytes` (RFC 9110, section 14.4). Returns None for other values."""
+    """Parse a `Content-Range` header in bytes (RFC 9110, section 14.4). Returns None for an invalid value or unit."""
     match = _RANGE.fullmatch((text or "").strip())
     if not match:
         return None

@@ -18,7 +18,7 @@ _ERRORS = OSError, http.client.HTTPException  # errors from urllib, and errors f
 
 
 class ServerError(Exception):
-    """Raised if the server doesn't respond, or if the status of the response isn't 2xx. The message is the reason."""
+    """Raised if the server doesn't respond, or if the status of the response isn't 2xx."""
 
 
 def wait(url: str, seconds: float, has_ended: Callable[[], bool]) -> bool:

@@ -218,7 +218,7 @@ class Retry:
             self._failed = 0
 
     def again(self, asked: float | None = None) -> bool:
-        """Count a failure, and return whether to retry. Waits before a retry. `asked` extends the wait, up to 60 s."""
+        """Count a failure, and return whether to retry. Waits before a retry, at least `asked` seconds (limit: 60)."""
         self._failed += 1
         self._moved = 0
         if self._failed >= _ATTEMPTS:
@@ -247,7 +247,7 @@ _APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @contextmanager
 def open_partial(path: Path) -> Iterator[BinaryIO | None]:
-    """Lock and open `.NAME.part`. If the block succeeds, renames the file to `path`. Yields None if `path` exists."""
+    """Lock and open a partial file. Renames the file to `path` if the block succeeds. Yields None if `path` exists."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     while not path.exists():
