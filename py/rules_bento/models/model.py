@@ -89,8 +89,9 @@ class ModelEntry:
 def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: TreeManifest) -> ModelEntry:
     """Return a model entry with the `model.yaml` that BentoML 1.4 writes (api_version v1).
 
-    `fields` contains the module, labels, options, metadata, context, signatures, and api_version. The default version
-    is a digest of the name, files, and `fields`. Raises BentoError if `files` is empty or contains `model.yaml`.
+    `fields` contains the module, labels, options, metadata, context, signatures, and api_version. If `tag` has no
+    version, the version is a digest of the name, `files`, and `fields`. Raises BentoError if `files` is empty or
+    contains `model.yaml`.
     """
     from rules_bento.formats.yaml_writer import dump_yaml
 

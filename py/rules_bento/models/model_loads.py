@@ -22,9 +22,9 @@ def find_model_loads(sources: Mapping[str, bytes]) -> list[list[str]]:
 
 
 def find_calls(content: bytes, function: re.Pattern[str] = _LOADER) -> Iterator[tuple[str, str, str, int]]:
-    """Yield the tag, module, function name, and line of each call with a constant tag.
+    """Yield the tag, module, function name, and line of each call that passes a constant tag to a matching function.
 
-    Finds calls of functions whose full dotted name matches `function`.
+    A function matches if its full dotted name matches `function`.
     """
     import ast
 

@@ -62,7 +62,7 @@ class StoredModel:
 
 
 def find_newest(store: Path, tag: str) -> dict[str, Any] | None:
-    """Return the newest model's parsed model.yaml, or None if no model matches `tag`. Versions can be abbreviated."""
+    """Return the parsed model.yaml of the newest model that matches `tag`, or None. The version can be abbreviated."""
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
     tags = [model.description.tag for model in list_versions(store, name)]
     models = (_model_yaml(store / tag.replace(":", "/") / MODEL_YAML) for tag in tags)
