@@ -133,7 +133,7 @@ def _load_resolution(text: str) -> Resolution:
 
 
 def resolve_one(requirement: str, entries: Sequence[dict[str, Any]], target: Target, resolver: Resolver) -> Resolution:
-    """Resolve a single requirement. If this fails, the result has no pins, and `resolve_subset` reports the error."""
+    """Resolve a single requirement. After an error, the result has no pins, and `resolve_subset` reports the error."""
     try:
         pins = _resolve(Query({requirement: "requirements"}), _index_by_name(entries), target, resolver)
     except BentoError:
