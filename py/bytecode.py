@@ -2,13 +2,13 @@
 
 Reads requests from standard input until the input ends. A request consists of two lengths (big-endian 32-bit numbers),
 the module's path in the image, and the source. Each response consists of a length and the contents of the file in
-`__pycache__` (PEP 552). Length 0 means that the source cannot be compiled: for example, the source is a template or
+`__pycache__` (PEP 552). Length 0 means that the source can't be compiled: for example, the source is a template or
 code for Python 2. The first response is the cache tag. INVALIDATION_MODE is `checked-hash` or `unchecked-hash`.
 
 The output is reproducible: the same requests and interpreter produce the same bytecode. marshal marks objects that have
 several references, including references that the compiler holds. To remove the compiler's references, the code is
-marshaled, loaded, and marshaled again. Strings that earlier modules interned can also have additional references, so a
-process compiles only one wheel, in a fixed order.
+marshaled, loaded, and marshaled again. Strings that earlier modules interned can also have additional references.
+Therefore, each process compiles the modules of only one wheel, in a fixed order.
 """
 
 import importlib.util
