@@ -255,7 +255,7 @@ def with_defaults(
 
 
 def channels(conda: Conda) -> list[str] | None:
-    """Return the conda channels, or None. The default is conda-forge if `conda` has packages, but no environment_yml."""
+    """Return the conda channels, or None. The default is conda-forge if `conda` has packages but no environment_yml."""
     if (conda.dependencies or conda.pip) and not conda.channels and not conda.environment_yml:
         return ["conda-forge"]
     return list(conda.channels) if conda.channels is not None else None

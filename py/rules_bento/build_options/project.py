@@ -33,7 +33,7 @@ class ProjectFiles:
         return path in self._files
 
     def path(self, written: str, place: str) -> str:
-        """Normalize the path `written` in the option `place`. Raises BentoError for a path outside the context."""
+        """Normalize the path `written` in the option `place`. Raises BentoError for paths outside the build context."""
         path = posixpath.normpath(written)
         if written.startswith(("/", "~")) or "$" in written or path == ".." or path.startswith("../"):
             raise BentoError(
