@@ -55,7 +55,7 @@ class ImportCode:
     """
 
     def __init__(self, names: Names, modules: list[Module], others: frozenset[bytes]) -> None:
-        """Analyze `modules`. `others` contains the words in other modules, which can be names of functions."""
+        """Analyze `modules`. If `others` (words in other modules) contains a function's name, analyzes the function."""
         self.names = names
         self._modules = {module.name: module for module in modules}
         self._others = others
