@@ -186,6 +186,16 @@ def test_a_table_does_not_depend_on_threads(tmp_path, monkeypatch, compression):
     assert len(infos) == 1
 
 
+@pytest.mark.parametrize("size", [204_800, 204_801])
+def test_a_last_file_whose_stream_is_not_joinable(tmp_path, size):
+    """The tar has no padding after a file whose size is a multiple of 512."""
+    path = Maker().add({"z.bin": TEXT[:size]}).write(tmp_path)
+    info = write_wheel_layer(tmp_path / "out", Wheel.read(path), LAYOUT, "estargz")
+    found, _ = read_by_table((tmp_path / "out").read_bytes())
+    assert [name for name, entry in found.items() if entry.get("size")][-2] == f"{SITE}/z.bin".lstrip("/")
+    check(tmp_path / "out", info)
+
+
 @pytest.mark.parametrize("large", [False, True])
 def test_a_stream_whose_last_piece_holds_no_contents_is_carried_over_whole(tmp_path, monkeypatch, large):
     if large:

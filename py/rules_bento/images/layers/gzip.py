@@ -63,7 +63,7 @@ def reuse(pieces: Iterable[Piece]) -> Iterator[bytes]:
         elif data:
             yield member.end()
             yield compress(data)
-    yield member.end()
+    yield member.close() if is_ending else member.end()
 
 
 class _GzipMember:
