@@ -25,13 +25,7 @@ from rules_bento.sources import snapshot
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.projects import import_packages, migrate_packages, python_syntax
-from bento_cli.projects.from_directory import (
-    PYTHON_VERSION,
-    build_bentofile,
-    project_files,
-    selected,
-)
-from bento_cli.projects.from_directory import ExtraOptions as ExtraOptions
+from bento_cli.projects.from_directory import PYTHON_VERSION, ExtraOptions, build_bentofile, project_files, selected
 from bento_cli.projects.starlark import StarlarkCode, call, load, merge_build_files
 from bento_cli.projects.workspace import EXTENSION, Workspace
 from bento_cli.store.home import Home
@@ -272,13 +266,10 @@ def _models(project: _Project) -> tuple[list[str], list[str]]:
             module = min(modules) if len(modules) == 1 else None
             targets[name] = _model_target(tag, aliases.get(tag), module, is_entry=is_entry)
             notes += _model_notes(project, tag, stored, module, is_entry=is_entry)
-    notes += [
-        _huggingface_note(project, service, model) for service in project.info.services for model in service.models
-    ]
-    filters = [choice for choice in project.options.models or () if choice.filter]
-    notes += [
-        f"Models: the filter {choice.filter!r} applies to the labels of bento_model targets." for choice in filters
-    ]
+    users = project.info.services
+    notes += [_huggingface_note(project, service, model) for service in users for model in service.models]
+    filters = [choice.filter for choice in project.options.models or () if choice.filter]
+    notes += [f"Models: the filter {text!r} applies to the labels of bento_model targets." for text in filters]
     return list(targets.values()), [note for note in notes if note]
 
 
@@ -296,13 +287,8 @@ def _model_target(tag: str, alias: str | None, module: str | None, *, is_entry: 
     name = tag.partition(":")[0]
     files = f'"models/{name}/**"'
     if is_entry:
-        entry = {
-            "name": name,
-            "srcs": StarlarkCode(f"glob([{files}])"),
-            "alias": alias,
-            "strip_prefix": f"models/{name}",
-        }
-        return call("bento_model_import", entry)
+        entry = {"name": name, "srcs": StarlarkCode(f"glob([{files}])"), "alias": alias}
+        return call("bento_model_import", entry | {"strip_prefix": f"models/{name}"})
     attributes = {
         "name": name,
         # bento_model writes model.yaml, so a copied one is excluded.
