@@ -193,7 +193,7 @@ class Store:
 
 
 def is_archive(text: str) -> Path | None:
-    """Convert `text` to a path. Returns None if `text` has no slash and no archive suffix, and isn't a file."""
+    """Return `text` as a path if it has a slash or an archive suffix, or is a file. Returns None otherwise."""
     path = Path(text)
     return path if "/" in text or path.suffix in (".bento", ".bentomodel") or path.is_file() else None
 

@@ -160,7 +160,7 @@ EXAMPLES = {
 
 
 def find(words: list[str]) -> tuple[Command, int] | None:
-    """Return the command at the start of `words`, and the number of words in its name. Returns None for other words."""
+    """Return the command at the start of `words`, and the number of its words. Returns None if no command matches."""
     for count in (2, 1):
         name = " ".join(words[:count])
         for command in COMMANDS:

@@ -37,7 +37,7 @@ class Watcher:
 
 
 class SourceWatcher(Watcher):
-    """Watches source files in the workspace. Links in the Bento's `src/` refer to these files."""
+    """Watches the workspace files that the links in the Bento's `src/` point to."""
 
     def __init__(self, bento: Path, edits: Path, roots: Sequence[Path]) -> None:
         """Replace files in `src/` with links to identical files below `roots`. For `edits`, see `Watcher`."""
@@ -56,7 +56,7 @@ class SourceWatcher(Watcher):
         self._seen = self._pending = self._states()
 
     def summary(self) -> str:
-        """Return a message with the number of watched files, and the list of the Bento's other files."""
+        """Return a message that lists the unwatched files in `src/`, and counts the watched files."""
         count = len(self._files)
         followed = f"{count} file{'' if count == 1 else 's'} of the workspace"
         return followed + (f"; not watched, as built: {', '.join(self._others)}" if self._others else "")

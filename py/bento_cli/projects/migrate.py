@@ -412,7 +412,7 @@ def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt
 
 
 def _lock_files(packages: Packages) -> list[str]:
-    """Return the names of the files with the requirements, the constraints (if any), and the lock."""
+    """Return the names of the requirements file, the constraints file (if any), and the lock file."""
     return [packages.files[0], *packages.files[1 : 1 + bool(packages.constraints)], packages.lock]
 
 

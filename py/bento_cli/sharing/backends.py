@@ -174,6 +174,6 @@ def _buildctl(job: Job, options: dict[str, Sequence[str] | bool]) -> list[str]:
 
 
 def _loadable(names: Sequence[str]) -> str:
-    """Return the value of `--output` for buildctl. buildctl then writes an archive for `docker load`."""
+    """Return the value of buildctl's `--output` that produces an archive for `docker load`."""
     listed = ",".join(name if has_registry(name) else f"{DEFAULT_REGISTRY}/{name}" for name in names)
     return f'type=docker,"name={listed}"' if len(names) > 1 else f"type=docker,name={listed}"

@@ -67,7 +67,7 @@ class Target(NamedTuple):
 
 
 class LocalWheel(NamedTuple):
-    """A wheel with its path on this machine."""
+    """A wheel file on this machine."""
 
     distribution: str  # normalized
     version: str

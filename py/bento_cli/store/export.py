@@ -86,7 +86,7 @@ def checked_members(
 
 
 def exported(entry: Entry, path: Path | Address, models: list[Entry]) -> Exported:
-    """Return the result of an export to `path`."""
+    """Describe a finished export of `entry`, with `models`, to `path`."""
     excluded: tuple[str, ...] = ()
     if entry.kind is BENTO:
         excluded = tuple(model.tag for model in entry.description.models if model.registry == "huggingface")
@@ -215,7 +215,7 @@ def streamed_members(members: Iterable[Member]) -> Iterator[archive.StreamedMemb
 
 
 def write_directory(path: Path, members: Iterable[Member]) -> None:
-    """Write members to a new or empty directory atomically. Raises BentoError if the directory can't be written."""
+    """Atomically write members to a new or empty directory. Raises BentoError on failure."""
     if path.is_dir() and any(path.iterdir()):
         raise BentoError(f"{path}: the directory isn't empty. Specify a new or empty directory.")
     try:

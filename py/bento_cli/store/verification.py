@@ -30,7 +30,7 @@ _MADE_BY_PYTHON = "__pycache__"
 
 @dataclass(frozen=True)
 class Finding:
-    """A problem of an entry or pool file. `path` is relative to the entry, or empty for the entire entry or file."""
+    """A problem with an entry or pool file. `path` is the affected file of the entry (empty for other problems)."""
 
     noun: str  # `Bento`, `model`, or `pool`
     tag: str

@@ -117,7 +117,7 @@ class _Pushing:
         return Sent(entry.tag, sent=True, size=tarball.size)
 
     def hub_model(self, reference: ModelReference, declared: dict[str, Any]) -> None:
-        """Register a model of Hugging Face Hub on the server if necessary. Doesn't upload the model's files."""
+        """Register a model from Hugging Face Hub on the server if necessary. Doesn't upload model files."""
         place = CloudPaths(MODEL, Tag.parse(reference.tag, "models"))
         self._have_repository(place)
         if self._cloud.find(place.version, what=f"{place}") is None:
