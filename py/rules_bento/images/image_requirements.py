@@ -106,11 +106,11 @@ class ImageSystem(NamedTuple):
 
 
 class DebLayerHint(NamedTuple):
-    """Names for the hint that explains how to add a layer of Debian packages to an image."""
+    """Names in the hint to add a layer of missing Debian packages to an image."""
 
     image: str  # name of the bento_image
     hub: str  # of Debian packages; empty for a base that isn't built from them
-    lower: str  # label of the layer or base below a further layer
+    lower: str  # label of the top layer or base: `base` of the added layer
 
 
 def read_requirements(bento: dict[str, Any]) -> ImageRequirements:

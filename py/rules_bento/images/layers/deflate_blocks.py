@@ -61,7 +61,7 @@ class _UnknownError(Exception):
 
 
 class _Walk:
-    """Splits a deflate stream into chunks. Bit offsets refer to `_stream`. The byte offset `held` refers to `_data`."""
+    """Splits a deflate stream into chunks. `at` is a bit offset in `_stream`, and `held` a byte offset in `_data`."""
 
     def __init__(self, pieces: Iterator[bytes], size: int) -> None:
         self.is_over = False
@@ -72,10 +72,10 @@ class _Walk:
         self._at = 0  # bit of the stream
 
     def cut(self, copied: tuple[int, int] | None) -> Chunk:
-        """Return the next chunk. Compresses the first blocks of the chunk again, and copies the other blocks.
+        """Return the next chunk. Recompresses the first blocks of the chunk, and copies the other blocks.
 
-        `copied` contains two offsets: the bit offset of the first copied block in `_stream`, and the byte offset of the
-        block's contents in `_data`. If `copied` is None, copies the blocks after the first 32 KiB.
+        `copied` contains the bit offset of the first copied block in `_stream`, and the byte offset of the block's
+        contents in `_data`. If `copied` is None, copies the blocks that begin after 32 KiB of contents.
         """
         at, held, count = self._at, 0, 0
         while True:

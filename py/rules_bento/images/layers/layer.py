@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from rules_bento.images.wheels.wheel import Wheel
 
     Encoder = Callable[[Iterator[Piece]], Iterator[bytes]]
-    Blob = tuple[Iterator[bytes], toc_layer.TocBlob | None]
+    Blob = tuple[Iterator[bytes], toc_layer.TocBlob | None]  # the compressed data; None unless lazy
     Watch = Callable[[ZipMember, Iterator[Chunk]], Iterator[Chunk]]
 
 Compression = Literal["zstd", "gzip", "estargz", "zstd:chunked", "none"]
@@ -214,7 +214,7 @@ def _write_part(out: Path, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob 
 def _tar_blob(
     pieces: Iterable[Piece], compression: Compression, tar: Sum | None, threads: int | None, *, storing: bool = False
 ) -> Blob:
-    """Return the compressed data, and a TocBlob for `LAZY` compressions. If `tar` is None, the data is a layer part."""
+    """Compress `pieces` to a layer, or to a layer part if `tar` is None."""
     if compression in LAZY:
         toc_blob = open_toc_blob(compression, tar.add if tar else _ignore, storing=storing)
         return toc_blob.members(_tar(pieces), threads), toc_blob

@@ -45,7 +45,7 @@ class TarFile(NamedTuple):
 
 
 class TocMember(NamedTuple):
-    """Data to compress: the contents of a file or of a chunk, followed by tar records. Each part can be empty."""
+    """The contents of a file or of a chunk, and the tar records after the contents. Each part can be empty."""
 
     kind: int
     data: bytes
@@ -192,7 +192,7 @@ class _RecordingTarReader(tarread.PieceReader):
         return piece
 
     def files(self) -> Iterator[TarFile]:
-        """Yield the members, then the remaining records. Each member's contents must be read before the next member."""
+        """Yield the members, then the remaining records. Read a member's contents before you request another member."""
         padding = 0
         for member, contents in tarread.members(self, ("hard link",)):
             records = self._take_records()
