@@ -66,7 +66,7 @@ def write_archive(out: Path, members: Iterable[tarstream.Member]) -> None:
 
 
 def join(out: Path, parts: Sequence[Path]) -> None:
-    """Join archive parts into the archive `out` atomically. Raises BentoError if a file in `parts` is invalid."""
+    """Atomically join parts into the archive `out`. Raises BentoError if a file in `parts` is invalid."""
     records = []
     with atomic_file(out) as file:
         file.write(xz.HEAD)
@@ -77,7 +77,7 @@ def join(out: Path, parts: Sequence[Path]) -> None:
 
 
 def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
-    """Convert parts to an archive in the format `form`, atomically. For "folder", `out` must be missing or empty."""
+    """Atomically convert parts to the format `form`. For "folder", `out` must not exist, or be an empty directory."""
     if form == "folder":
         with atomic_dir(out) as directory:
             write_directory(directory, items(parts))

@@ -32,7 +32,7 @@ _PIECE = 1 << 18
 
 
 class RecipeWriter:
-    """Writes a recipe. Call `begin` for a member of the source before you add the pieces with the member's data."""
+    """Writes a recipe. For each source member, call `begin`, and then add the pieces with the member's data."""
 
     def __init__(self, out: BinaryIO, source: BinaryIO) -> None:
         self._out = out

@@ -42,17 +42,17 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 
 
 class Bounds(NamedTuple):
-    """Limits for a zip file. If a file exceeds `ratio` or `members`, the message ends with `remedy`.
+    """Limits for a zip file.
 
-    `ratio` is the maximum ratio of unpacked to packed size. Files that unpack to at most `unpacked` bytes can exceed
-    `ratio`. `directory` is the maximum size of the central directory in bytes.
+    `ratio` is the maximum ratio of unpacked to packed size, but only for zip files that unpack to more than `unpacked`
+    bytes. `directory` is the maximum size of the central directory in bytes.
     """
 
     ratio: int  # unpacked to packed size of the whole zip, by the declared sizes
     unpacked: int  # bytes of unpacked size below which the ratio doesn't apply
     members: int = 200_000
     directory: int = 64 << 20  # bytes; all of it is in memory
-    remedy: str = ""  # the remedy for a zip that exceeds the limits
+    remedy: str = ""  # end of the errors about an exceeded `ratio` or `members`
 
 
 class ZipMember(NamedTuple):
