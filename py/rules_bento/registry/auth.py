@@ -113,7 +113,7 @@ def _entry_names(reference: Reference) -> Iterator[str]:
 
 
 def _normalize(name: str) -> str:
-    """Remove the scheme and the path that `docker login` adds (`/v1/` or `/v2/`) from an entry's name."""
+    """Return an entry's name without the scheme and path (`/v1/` or `/v2/`) that `docker login` adds."""
     name = name.partition("://")[2] or name
     host, _, path = name.rstrip("/").partition("/")
     return f"{host}/{path}" if path and path not in ("v1", "v2") else host

@@ -153,7 +153,7 @@ _MAX_MOUNTS = 3
 
 
 class PushResult(NamedTuple):
-    """The result of a push to one repository: the numbers of all, sent, and mounted blobs, and of sent bytes."""
+    """The result of a push to one repository. `size` counts sent bytes. The other numbers count blobs."""
 
     reference: Reference  # with digest
     blobs: int
