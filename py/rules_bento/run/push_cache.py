@@ -107,7 +107,7 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, str]]:
-    """Return the headers from the last credential helper that matches `host`, or [] if no helper matches."""
+    """Return the headers from the last credential helper that matches `host`, or [] if none matches."""
     program = ""
     for text in helpers:
         domain, equals, named = text.partition("=")
@@ -167,7 +167,7 @@ class BuiltSource:
             raise SourceLostError(f"the remote cache {self.cache} sent only {end - missing} of {self.size} bytes")
 
     def check(self, digest: str, size: int) -> None:
-        """Raise BentoError if the blob doesn't match `digest`. Accepts a remote blob if the cache is unreachable."""
+        """Raise BentoError if the blob doesn't match `digest`. Doesn't check remote blobs if no cache is reachable."""
         if here := self._downloaded():
             here.check(digest, size)
         elif self.cache:

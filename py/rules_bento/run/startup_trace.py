@@ -52,7 +52,7 @@ class Startup(NamedTuple):
 
 @Subcommand(STARTUP_FLAGS | {"--trace": 1})  # path from the root of the workspace
 def run(arguments: Arguments) -> None:
-    """Start a container from an image. Writes the trace if the container starts successfully."""
+    """Record the startup trace of an image. Writes no trace if the container fails to start."""
     output = Path(arguments.source_tree(), arguments.required("--trace"))
     read = start(arguments).files
     with atomic_file(output) as file:
