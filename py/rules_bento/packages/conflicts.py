@@ -183,7 +183,7 @@ class _Active:
                             queue += [(target, one, condition) for one in (("project", target["name"], ""), *extras)]
 
     def resolve_edges(self, package: Document, edges: list[Document]) -> list[Document]:
-        """Return the active edges in `edges`, with their conditions as markers."""
+        """Resolve extras in the markers of `edges`. Omits inactive edges."""
         result = []
         for edge in edges:
             if "extra" not in edge.get("marker", ""):

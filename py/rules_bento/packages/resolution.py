@@ -62,7 +62,7 @@ class Project:
     overrides: Sequence[str] = ()  # of other packages' requirements
 
     def pyproject(self) -> str:
-        """Return the content of a pyproject.toml. Raises BentoError for an invalid platform or `requires_python`."""
+        """Return a pyproject.toml for `uv lock`. Raises BentoError for an invalid platform or `requires_python`."""
         lines = [
             "[project]",
             f'name = "{_PROJECT}"',
