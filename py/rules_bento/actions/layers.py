@@ -58,7 +58,7 @@ def write_bento_layer(arguments: Arguments, members: Iterable[StreamedMember]) -
 
 
 def _bento_tar(arguments: Arguments, members: Iterable[StreamedMember]) -> Iterator[bytes]:
-    """Yield the tar file of a Bento's layer in pieces."""
+    """Yield pieces of the tar for a Bento's layer."""
     from rules_bento.models.model import ModelDescription, latest_versions
 
     directory = arguments.required("--directory").strip("/")

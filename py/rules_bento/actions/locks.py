@@ -233,7 +233,7 @@ def _record_differences(
 
 
 def _graph_problems(lock: Lock) -> list[str]:
-    """Return messages about missing and unneeded packages in a lock's graph, for example after merging two locks."""
+    """Return messages about missing and unneeded packages in a lock's graph."""
     from rules_bento.packages import lock as locks
 
     versions = {(package["name"], package["version"]) for package in lock["packages"]}
