@@ -69,7 +69,7 @@ class Declared:
     Attributes:
         bento_name: the name of the Bento.
         service_models: model tags by `Service.attribute`.
-        config: configurations by service name, with only values that aren't constants in the source.
+        config: by service name, configuration values that the source determines at run time.
         envs: names of environment variables, or a dict with values to compare with constants in the source.
         labels: label keys, or a dict with values to compare with constants in the source.
         in_full: the kinds of values that the target declares completely.

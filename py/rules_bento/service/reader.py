@@ -75,10 +75,10 @@ class _Reading:
     # Modules
 
     def _reached(self, users: set[str]) -> tuple[list[Module], frozenset[bytes]]:
-        """Return the relevant modules that an import might load, and the words in the files of the other modules.
+        """Split the modules that an import might load. Returns one part, and the words in the files of the other part.
 
-        `users` contains the names of modules that might affect the metadata. A module is relevant if its name is in
-        `users`, or if its file contains a word from `WORDS` or the last component of a name in `users`.
+        The first part might affect the metadata: the modules named in `users`, and the modules whose files contain a
+        word from `WORDS` or the last component of a name in `users`.
         """
         words = WORDS | {name.rpartition(".")[2].encode() for name in users}
         found: list[Module] = []

@@ -230,7 +230,7 @@ def place(until: str = "") -> str:
 
 
 def project_lines(lines: Iterable[tuple[str, int]]) -> Iterator[str]:
-    """Yield `file:line: text` for each of `lines` (path and number) in the project's files."""
+    """Yield `file:line: text` for the `lines` (path and number) that are in project files."""
     for path, number in lines:
         if file := relative(path):
             yield f"{file}:{number}: {linecache.getline(path, number).strip()}"
