@@ -85,10 +85,10 @@ def place(
     directory ("" is the root of the main repository). ``import_roots`` are entries of ``PyInfo.imports``
     (``_main/lib/src``, ``repo+``); the root of each repository is always an import root.
 
-    The returned path is relative to the build context. A file in ``deps`` can also belong to an import root. If the
-    longest import root that contains the file is below the build context, or if the file is outside the build context,
-    the returned path is relative to this import root. Raises BentoError if a file outside the build context is in an
-    attribute other than ``deps``, or if a path or the build context is absolute or leaves its repository.
+    For a file in ``deps`` that is outside the build context, or in an import root below the build context, the path is
+    relative to the longest import root that contains the file. For other files, the path is relative to the build
+    context. Raises BentoError if a file outside the build context is in an attribute other than ``deps``, or if a path
+    or the build context is absolute or leaves its repository.
     """
     home, context = _context(build_ctx)
     repository, path = _split(short_path)
