@@ -249,7 +249,7 @@ class Transport:
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None = None
     ) -> Iterator[Response]:
-        """Send a request, and yield the response. Raises BentoError, or ConnectionLostError if a retry can help."""
+        """Send a request. On failure, raises ConnectionLostError if a retry can help, and BentoError otherwise."""
         origin = Origin.from_url(url)
         connection = self._take(origin)
         reusable = False
