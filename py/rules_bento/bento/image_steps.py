@@ -36,7 +36,7 @@ _FIELDS = ("base_image", "distro", "python_version", *_BOOLEAN_FIELDS, "steps")
 
 @dataclass(frozen=True)
 class Step:
-    """A step of an image build, such as a call of `Image.python_packages`."""
+    """A step of an image build, such as a call to `Image.python_packages`."""
 
     kind: str  # one of STEPS
     values: tuple[str, ...] = ()
