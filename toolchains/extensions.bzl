@@ -65,7 +65,7 @@ def _bento_tools_impl(mctx):
 _python = tag_class(
     doc = "Selects the interpreter that runs actions. The tag has an effect only in the root module.",
     attrs = {
-        "debian_lock": attr.label(doc = "Lock of the Debian packages that provide the interpreter. The lock must include `python3` and `patchelf`. With this attribute, machines that run actions don't need an installed Python."),
+        "debian_lock": attr.label(doc = "Lock of the Debian packages that provide the interpreter. The lock must include `python3` and `patchelf`. If you set this attribute, machines that run actions don't require Python."),
         "interpreter": attr.string(doc = "Host interpreter: a path, or the name of a program on PATH. Default: none."),
         "mirrors": attr.string_list(doc = "URLs of mirrors for the packages in `debian_lock`. Same format as `mirrors` of `bento.apt`."),
         "version": attr.string(doc = "Python version of a rules_python toolchain (`X.Y`). Used only if neither `debian_lock` nor `interpreter` is set. Default: " + PYTHON_VERSION + " if rules_python provides it; otherwise, the newest version that rules_python provides."),
@@ -226,12 +226,12 @@ def _bento_impl(mctx):
 _pypi = tag_class(
     doc = "Declares a package hub, which provides the Python packages of a lock: `@<name>//<package>`.",
     attrs = {
-        "allow_record_mismatch": attr.string_list_dict(doc = "Wheels to allow in images despite an incorrect RECORD file. Keys are package names; values are hashes of wheels (`sha256:<hex>`). The error message for such a wheel contains the hash. The SBOM and the layer report list these wheels."),
+        "allow_record_mismatch": attr.string_list_dict(doc = "Wheels to allow in images even if their RECORD file is incorrect. Keys are package names; values are hashes of wheels (`sha256:<hex>`). The error message for such a wheel contains the hash. These wheels are listed in the SBOM and in the layer report of an image."),
         "build_lock": attr.label(
-            doc = "Lock of build requirements, such as setuptools. Used to build packages without a compatible wheel. Default: `lock`.",
+            doc = "Lock of build requirements, such as setuptools. Packages are built from source if no wheel is compatible, or if they come from git. Default: `lock`.",
         ),
-        "exclude": attr.string_list_dict(doc = "Files in wheels to exclude from images. Keys are package names; values are patterns in `.gitignore` syntax: `{\"acme\": [\"acme/tests/\", \"*.a\"]}`. For the wheels of one platform, use a key such as `acme@linux_x86_64`. Default: no patterns. The RECORD file lists only the remaining files. The layer report and the SBOM contain the size of the excluded files. Tests, servers, and virtual environments use the complete wheels."),
-        "exclude_presets": attr.string_list(doc = "Names of predefined sets of patterns to exclude from images: `serving_torch` excludes files of torch and triton that are used only to compile native extensions, such as static libraries."),
+        "exclude": attr.string_list_dict(doc = "Files to exclude from images. Keys are package names; values are patterns, in `.gitignore` syntax, of files in the package's wheels: `{\"acme\": [\"acme/tests/\", \"*.a\"]}`. For the wheels of one platform, use a key such as `acme@linux_x86_64`. Default: no patterns. The RECORD file lists only the remaining files. The layer report and the SBOM contain the size of the excluded files. Tests, servers, and virtual environments use the complete wheels."),
+        "exclude_presets": attr.string_list(doc = "Names of presets that exclude files from images. Valid value: `serving_torch`, which excludes files of torch and triton that are used only to compile native extensions, such as static libraries."),
         "extras": attr.string_list(default = ["*"], doc = "Project extras to include. Supported only for `uv.lock`. Default: all extras. Required if two extras conflict (`tool.uv.conflicts`)."),
         "glibc": attr.string(default = DEFAULT_GLIBC, doc = "Newest glibc version that Linux wheels can require (`X.Y`)."),
         "groups": attr.string_list(default = ["*"], doc = "Project dependency groups to include. Supported only for `uv.lock`. Default: all groups. Required if two groups conflict (`tool.uv.conflicts`)."),
@@ -242,7 +242,7 @@ _pypi = tag_class(
         "macos": attr.string(default = DEFAULT_MACOS, doc = "Newest macOS version that wheels can require (`X.Y`). Use the oldest macOS version on which the packages must run."),
         "members": attr.string_list(default = ["*"], doc = "uv workspace members whose dependencies are included. Supported only for `uv.lock`. Default: all members. Required if two members conflict (`tool.uv.conflicts`)."),
         "more_python_versions": attr.string_list(
-            doc = "Additional Python versions of the packages (`X.Y`). A Bento selects a version with `python_version` of `bento_package`.",
+            doc = "Additional Python versions (`X.Y`) for which the package hub provides packages. To select a version for a Bento, set `python_version` of `bento_package`.",
         ),
         "name": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
         "package_metadata_bzl": attr.label(doc = "File that defines the macro `package_metadata`, usually `@package_metadata//:defs.bzl`. Each wheel then declares its package URL (PURL) as package metadata. Default: none. Your module must depend on the module `package_metadata`."),
@@ -250,12 +250,12 @@ _pypi = tag_class(
             doc = "Platforms of the wheels: `linux_x86_64`, `linux_aarch64`, `macos_arm64`, or `macos_x86_64`. Default: all platforms. Bazel fetches only the wheels that a build needs.",
         ),
         "python_version": attr.string(default = PYTHON_VERSION, doc = "Default Python version of the packages (`X.Y`)."),
-        "record_errors": attr.string_list_dict(doc = "Renamed. Use `allow_record_mismatch`."),
+        "record_errors": attr.string_list_dict(doc = "Former name of `allow_record_mismatch`. Use `allow_record_mismatch` instead."),
     } | INDEX_ATTRIBUTES,
 )
 
 bento = module_extension(
     implementation = _bento_impl,
-    doc = "Provides package hubs for Python packages and for Debian packages, base images, and models.",
+    doc = "Provides base images, models, and package hubs for Python and Debian packages.",
     tag_classes = {"apt": apt_tag, "base": base_tag, "model": model_tag, "pypi": _pypi},
 )

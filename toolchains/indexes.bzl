@@ -4,8 +4,8 @@ The attributes don't contain credentials. uv reads credentials from netrc, from 
 `UV_INDEX_<NAME>_PASSWORD`, from uv's credential store, or from the keyring."""
 
 INDEX_ATTRIBUTES = {
-    "explicit": attr.string_dict(doc = "Packages that come from a specific index. Keys are package names; values are names of entries in `indexes`. Such an index provides only these packages."),
-    "find_links": attr.string_list(doc = "Directories with package files (relative to the workspace root), and URLs of HTML pages that list package files."),
+    "explicit": attr.string_dict(doc = "Packages to get only from a specific index. Keys are package names; values are names of entries in `indexes`. These indexes aren't used for other packages."),
+    "find_links": attr.string_list(doc = "Directories (relative to the workspace root) that contain package files, and URLs of HTML pages that list package files."),
     "index_url": attr.string(doc = "URL of the default index. Default: the index in uv's configuration."),
     "indexes": attr.string_list(doc = "Additional indexes: URLs, or named indexes (`NAME=URL`). The additional indexes precede the default index."),
     "no_index": attr.bool(doc = "Whether to ignore all indexes, and use only `find_links`."),

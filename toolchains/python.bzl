@@ -18,8 +18,8 @@ bento_python = rule(
     doc = "Provides a CPython interpreter for actions. The interpreter consists of files in the build, or is installed on the host.",
     attrs = {
         "files": attr.label_list(allow_files = True, doc = "Additional files of the interpreter, such as the standard library."),
-        "interpreter": attr.label(allow_single_file = True, doc = "Executable of the interpreter, a file in the build. Alternative to `interpreter_path`."),
-        "interpreter_path": attr.string(doc = "Absolute path to an interpreter on the host. Alternative to `interpreter`. Machines can then share a cache only if they have the same interpreter at this path."),
+        "interpreter": attr.label(allow_single_file = True, doc = "Executable of the interpreter: a source file or the output of a target. Alternative to `interpreter_path`."),
+        "interpreter_path": attr.string(doc = "Absolute path to an interpreter on the host. Alternative to `interpreter`. If you set this attribute, machines can share a cache only if they have the same interpreter at this path."),
         "version": attr.string(doc = "Python version of the interpreter (`X.Y.Z`).", mandatory = True),
     },
     provides = [BentoPythonInfo],
@@ -110,7 +110,7 @@ bento_packed_python = rule(
     cfg = modules_cfg,
     doc = """Packs a CPython interpreter into a few files. Excludes modules that are needed only for interactive use or development.
 
-An interpreter remains unchanged if it sets `interpreter_path`, if its directory layout isn't supported, or if it is already packed.""",
+The rule doesn't change an interpreter whose target sets `interpreter_path`, whose directory layout isn't supported, or that is already packed.""",
     attrs = {
         "python": attr.label(doc = "The interpreter to pack into a few files.", mandatory = True, providers = [BentoPythonInfo]),
         "_packer": attr.label(allow_single_file = True, default = "//toolchains/private:pack_python.py"),

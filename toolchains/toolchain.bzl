@@ -27,7 +27,7 @@ bento_interpreter = rule(
     implementation = lambda ctx: [platform_common.ToolchainInfo(python = ctx.attr.python[BentoPythonInfo])],
     doc = "Provides the interpreter that compiles the toolchain's helper to bytecode.",
     attrs = {
-        "python": attr.label(cfg = "exec", doc = "The interpreter that compiles the helper. The bytecode runs on all platforms.", mandatory = True, providers = [BentoPythonInfo]),
+        "python": attr.label(cfg = "exec", doc = "The interpreter that compiles the helper (the program that actions run). The bytecode runs on all platforms.", mandatory = True, providers = [BentoPythonInfo]),
     },
 )
 
@@ -37,7 +37,7 @@ bento_toolchain = rule(
     attrs = {
         "complete_python": attr.label(cfg = "exec", doc = "The interpreter with its complete standard library.", mandatory = True, providers = [BentoPythonInfo]),
         "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper (the program that actions run), compiled to bytecode.", mandatory = True),
-        "packages": attr.label(cfg = "exec", doc = "Third-party packages that subcommands of the helper import.", mandatory = True, providers = [BentoHelperPackagesInfo]),
+        "packages": attr.label(cfg = "exec", doc = "Third-party packages that the helper (the program that actions run) imports.", mandatory = True, providers = [BentoHelperPackagesInfo]),
         "python": attr.label(cfg = "exec", doc = "The interpreter of the helper, with only the standard library modules that the helper imports.", mandatory = True, providers = [BentoPythonInfo]),
         "uv": attr.label(allow_single_file = True, cfg = "exec", doc = "Executable of uv, the resolver.", mandatory = True),
         "_persistent_workers": attr.label(default = "//rules:persistent_workers", providers = [BentoFlagInfo]),
@@ -60,12 +60,12 @@ def _bento_runtime_impl(ctx):
 
 bento_runtime = rule(
     implementation = _bento_runtime_impl,
-    doc = "Defines the toolchain for programs that `bazel run` and `bazel test` start: the helper (the program that targets run), the interpreter, uv, and the `bento` command.",
+    doc = "Defines the toolchain for `bazel run` and `bazel test`: the helper (the program that the targets start), the interpreter, uv, and the `bento` command.",
     attrs = {
         "command": attr.label(allow_single_file = True, cfg = "exec", doc = "The modules of the `bento` command, compiled to bytecode that runs on all platforms.", mandatory = True),
-        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper, compiled to bytecode that runs on all platforms.", mandatory = True),
-        "packages": attr.label(doc = "Third-party packages that subcommands of the helper import.", mandatory = True, providers = [BentoHelperPackagesInfo]),
-        "python": attr.label(doc = "The interpreter that runs programs of `bazel run` and `bazel test`, such as tests, servers, and pushes.", mandatory = True, providers = [BentoPythonInfo]),
+        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper (the program that the targets start), compiled to bytecode that runs on all platforms.", mandatory = True),
+        "packages": attr.label(doc = "Third-party packages that the helper (the program that the targets start) imports.", mandatory = True, providers = [BentoHelperPackagesInfo]),
+        "python": attr.label(doc = "The interpreter for programs that `bazel run` and `bazel test` start, such as tests, servers, and pushes.", mandatory = True, providers = [BentoPythonInfo]),
         "uv": attr.label(allow_single_file = True, doc = "Executable of uv, the resolver.", mandatory = True),
     },
 )
@@ -78,14 +78,14 @@ def _bento_current_runtime_impl(ctx):
 # Provides the runtime that toolchain resolution selects as a target, so that attributes can refer to the runtime.
 bento_current_runtime = rule(
     implementation = _bento_current_runtime_impl,
-    doc = "Provides the `bento_runtime` for the target platform.",
+    doc = "Provides the toolchain for `bazel run` and `bazel test` (see `bento_runtime`), for the target platform.",
     toolchains = [_RUNTIME_TYPE],
 )
 
 bento_host_runtime = rule(
     implementation = _bento_current_runtime_impl,
     cfg = host_cfg,
-    doc = "Provides the `bento_runtime` for the host platform.",
+    doc = "Provides the toolchain for `bazel run` and `bazel test` (see `bento_runtime`), for the host platform.",
     toolchains = [_RUNTIME_TYPE],
 )
 
@@ -120,7 +120,7 @@ bento_helper = rule(
     cfg = modules_cfg,
     doc = "Compiles the helper (the program that actions of rules_bento run) to a single bytecode file. The helper then starts without compilation, and is only one input of an action.",
     attrs = {
-        "main": attr.label(allow_single_file = [".py"], default = "//py:main.py", doc = "Main program of the helper. The first argument of the program is the subcommand."),
+        "main": attr.label(allow_single_file = [".py"], default = "//py:main.py", doc = "Main program of the helper (the program that actions run). The first argument is the subcommand."),
         "srcs": attr.label_list(allow_files = [".py"], default = ["//py:sources"], doc = "Source files of the helper's modules."),
         "_compiler": attr.label(allow_single_file = True, default = "//py:compile.py"),
     },
@@ -178,6 +178,6 @@ bento_helper_packages = rule(
 bento_compilers = rule(
     implementation = lambda ctx: BentoCompilersInfo(pythons = tuple([target[BentoPythonInfo] for target in ctx.attr.pythons])),
     doc = "Provides the interpreters that compile modules to bytecode.",
-    attrs = {"pythons": attr.label_list(cfg = "exec", doc = "Interpreters, one for each Python version.", providers = [BentoPythonInfo])},
+    attrs = {"pythons": attr.label_list(cfg = "exec", doc = "Interpreters that compile bytecode, one for each Python version.", providers = [BentoPythonInfo])},
     provides = [BentoCompilersInfo],
 )

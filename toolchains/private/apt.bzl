@@ -284,7 +284,7 @@ def declare_debs(mctx, tag):
     _deb_hub_repo(name = tag.name, hub = tag.name, lock = json.encode(packages))
 
 apt_tag = tag_class(
-    doc = "Declares a package hub, which provides the Debian packages of a lock. `@<name>//<package>` is a package with its transitive dependencies. `@<name>//:packages` is all packages.",
+    doc = "Declares a package hub, which provides the Debian packages of a lock. `@<name>//<package>` contains a package and its transitive dependencies. `@<name>//:packages` contains all packages of the lock.",
     attrs = {
         "lock": attr.label(doc = "Lock that a `bento_debs` target writes. Create an empty file before the first run of the target.", mandatory = True),
         "mirrors": attr.string_list(doc = "URLs of mirrors. The scheme must be `http` or `https`. `{archive}` is replaced by `debian` or `debian-security`. Default: the mirrors in the apt configuration of the host."),

@@ -13,7 +13,7 @@ base_tag = tag_class(
         "image": attr.string(doc = "Image repository (`registry/repository`); requires `digest`. Credentials come from docker's configuration and credential helpers."),
         "layout": attr.label(doc = "File `index.json` of an OCI layout. The layout can contain images for several platforms."),
         "mirrors": attr.string_list(doc = "Mirrors of the image (`registry/repository`), tried in order before the repository in `image`."),
-        "name": attr.string(doc = "Name of the repository and of its target.", mandatory = True),
+        "name": attr.string(doc = "Name of the repository, and of the base image's target in the repository.", mandatory = True),
         "package_metadata_bzl": attr.label(doc = "File that defines the macro `package_metadata`, as for `bento.pypi`. The image of each platform then declares its package URL (PURL). Default: none."),
         "python": attr.string(default = "/usr/local/bin/python3", doc = "Absolute path to the Python interpreter in the image."),
         "python_version": attr.string(doc = "Version of the Python interpreter in the image (`X.Y`).", mandatory = True),
@@ -98,9 +98,9 @@ _NO_MATCH = "the base image is for {}, but the build is for another platform. Se
 
 # Attributes of all repository rules for base images.
 _BASE_ATTRIBUTES = {
-    "base": attr.string(doc = "Name of the base image, as in `bento.base`.", mandatory = True),
+    "base": attr.string(doc = "Name of the base image: the attribute `name` of `bento.base`.", mandatory = True),
     "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`); empty if unknown."),
-    "package_metadata_bzl": attr.label(doc = "File that defines the macro `package_metadata`."),
+    "package_metadata_bzl": attr.label(doc = "File that defines the macro `package_metadata`, which declares the package URL (PURL) of the image."),
     "python": attr.string(doc = "Absolute path to the Python interpreter in the image.", mandatory = True),
     "python_version": attr.string(doc = "Version of the Python interpreter in the image (`X.Y`).", mandatory = True),
 }
@@ -263,9 +263,9 @@ _registry_layers_repo = repository_rule(
     implementation = _registry_layers_repo_impl,
     doc = "Fetches the layers of a base image for one platform from a registry.",
     attrs = {
-        "base": attr.string(doc = "Name of the base image, as in `bento.base`.", mandatory = True),
+        "base": attr.string(doc = "Name of the base image: the attribute `name` of `bento.base`.", mandatory = True),
         "image": attr.string(doc = "Image repository (`registry/repository`).", mandatory = True),
-        "images": attr.label(doc = "File `images.json`, in the repository that contains the base image's manifest and config.", mandatory = True),
+        "images": attr.label(doc = "File `images.json` in the base image's repository. The file lists the layers for each platform.", mandatory = True),
         "mirrors": attr.string_list(doc = "Mirrors of the image (`registry/repository`). Same format as `mirrors` of `bento.base`."),
         "platform": attr.string(doc = "Platform of the layers (`os/architecture`).", mandatory = True),
     },

@@ -11,7 +11,7 @@ load(":wheel_tags.bzl", "parse_wheel_name")
 # Attributes that `fetch_with_uv` requires.
 FETCH_ATTRIBUTES = {
     "indexes": attr.string(doc = "Package indexes, as a JSON string. If empty, uv uses the indexes in its configuration."),
-    "lock": attr.label(doc = "Lock file whose repository root is the base of relative directories in `indexes`. Unset if `indexes` contains no directories."),
+    "lock": attr.label(doc = "Lock file. Relative directories in `indexes` start at the root of the repository that contains the lock file. Required only if `indexes` contains directories."),
     "uv": attr.label(doc = "The uv executable.", mandatory = True),
 }
 

@@ -190,7 +190,7 @@ _hub_repo = repository_rule(
     doc = "Declares an alias for each package of a lock. The actual targets are in separate repositories, so a new version of a package doesn't change this repository.",
     attrs = {
         "content": attr.label(doc = "File in the lock's repository that lists the names of packages and extras.", mandatory = True),
-        "hub": attr.string(doc = "Name of the package hub, as in `bento.pypi`.", mandatory = True),
+        "hub": attr.string(doc = "Name of the package hub.", mandatory = True),
         "versions": attr.string_dict(doc = "Package hubs for additional Python versions. Keys are versions (`X.Y`); values are names of package hubs."),
     },
 )
@@ -442,11 +442,11 @@ def _lock_repo_impl(rctx):
 
 _lock_repo = repository_rule(
     implementation = _lock_repo_impl,
-    doc = "Writes a file for each package of a lock, for several platforms and one Python version. The package's repository is generated from this file.",
+    doc = "For each package of a lock, writes a file with the package's targets for several platforms and one Python version. The package's repository is generated from this file.",
     attrs = {
         "glibc": attr.string(doc = "Newest glibc version that wheels can require (`X.Y`).", mandatory = True),
-        "hub": attr.string(doc = "Name of the package hub, as in `bento.pypi`.", mandatory = True),
-        "lock": attr.string(doc = "Lock, as a JSON string.", mandatory = True),
+        "hub": attr.string(doc = "Name of the package hub.", mandatory = True),
+        "lock": attr.string(doc = "Content of the lock, as a JSON string.", mandatory = True),
         "macos": attr.string(doc = "Newest macOS version that wheels can require (`X.Y`).", mandatory = True),
         "platforms": attr.string_list(doc = "Target platforms (`<os>_<machine>`).", mandatory = True),
         "python": attr.label(doc = "File that contains the version of the toolchain's interpreter.", mandatory = True),
@@ -464,6 +464,6 @@ def _package_repo_impl(rctx):
 
 _package_repo = repository_rule(
     implementation = _package_repo_impl,
-    doc = "Declares the targets of a locked package. Bazel writes the repository again only if the file `content` changes.",
+    doc = "Declares the targets of a locked package. Bazel fetches the repository again only if the file `content` changes.",
     attrs = {"content": attr.label(doc = "File in the lock's repository that describes the package.", mandatory = True)},
 )

@@ -166,7 +166,7 @@ absent_hub_repo = repository_rule(
     implementation = _absent_hub_repo_impl,
     doc = "Declares a package hub whose lock is missing. BUILD files can load the package hub, so you can run the target that writes the lock.",
     attrs = {
-        "hub": attr.string(doc = "Name of the package hub, as in `bento.pypi`.", mandatory = True),
+        "hub": attr.string(doc = "Name of the package hub: the attribute `name` of `bento.pypi`.", mandatory = True),
         "problem": attr.string(doc = "Error message that explains why the lock is missing, and how to create it.", mandatory = True),
     },
     # Each Bazel server evaluates the rule again, so that it prints the message again.

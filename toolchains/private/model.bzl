@@ -154,7 +154,7 @@ _SOURCE = {
     "archive": attr.string(doc = "URL (`http` or `https`) of an archive; requires `sha256`. The archive is the output of `bentoml models export`, or a tar or zip archive with the files of a model."),
     "digest": attr.string(doc = "Digest of the model artifact in `image` (`sha256:<hex>`)."),
     "endpoint": attr.string(doc = "URL of the Hugging Face Hub. The scheme must be `http` or `https`. Default: the `HF_ENDPOINT` environment variable. Required if the variable isn't set."),
-    "files": attr.string_dict(doc = "Files of the model. Keys are paths; values are SHA-256 digests. Other files at the source are excluded."),
+    "files": attr.string_dict(doc = "Files of the model. Keys are paths; values are SHA-256 digests. Only these files are downloaded."),
     "huggingface": attr.string(doc = "Hugging Face Hub repository (`organization/name`); requires `revision` and `files`. Credentials come from the configuration of the Hugging Face client."),
     "image": attr.string(doc = "Registry repository of a model that `bento_push` pushed (`registry/repository`); requires `digest`."),
     "labels": attr.string_dict(doc = "Labels of the model."),
@@ -171,8 +171,8 @@ _model_repo = repository_rule(
 )
 
 model_tag = tag_class(
-    doc = "Declares a model, `@<name>`. To include the model in a Bento, add `@<name>` to `models` of `bento_package`. Bazel fetches the model only if a build needs the model.",
-    attrs = _SOURCE | {"name": attr.string(doc = "Name of the repository and of its target.", mandatory = True)},
+    doc = "Declares a model with the label `@<name>`. To include the model in a Bento, add `@<name>` to `models` of `bento_package`. Bazel fetches the model only if a build needs the model.",
+    attrs = _SOURCE | {"name": attr.string(doc = "Name of the repository, and of the model's target in the repository.", mandatory = True)},
 )
 
 def declare_model(tag):

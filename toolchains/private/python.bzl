@@ -191,5 +191,5 @@ bento_compilers(
 compilers_repo = repository_rule(
     implementation = lambda rctx: rctx.file("BUILD.bazel", _COMPILERS_BUILD.format(json.encode([str(label) for label in rctx.attr.pythons]))),
     doc = "Declares a target that provides all interpreters for compiling bytecode.",
-    attrs = {"pythons": attr.label_list(doc = "Interpreters, one for each Python version.")},
+    attrs = {"pythons": attr.label_list(doc = "Interpreters that compile bytecode, one for each Python version.")},
 )

@@ -125,9 +125,9 @@ source_repo = repository_rule(
     doc = "Fetches the source of a release or a commit, and declares the target that builds a wheel from the source.",
     attrs = RELEASE_ATTRIBUTES | {
         "build_hub": attr.string(doc = "Name of the package hub that provides the build requirements.", mandatory = True),
-        "build_lock": attr.string(doc = "Lock of the build requirements, shown in error messages.", mandatory = True),
+        "build_lock": attr.string(doc = "Name of the lock of the build requirements. Used only in error messages.", mandatory = True),
         "build_packages": attr.string_list(doc = "Names of the packages in `build_hub` that the build requires.", mandatory = True),
-        "commit": attr.string(doc = "Complete hash of the git commit."),
+        "commit": attr.string(doc = "Full hash of the git commit; empty if the source is an archive."),
         "git": attr.string(doc = "URL of the git repository; empty if the source is an archive."),
         "interpreter": attr.label(doc = "File that contains the path to the toolchain's interpreter.", mandatory = True),
         "subdirectory": attr.string(doc = "Directory of the Python project, relative to the root of the git repository."),

@@ -14,10 +14,10 @@ _PACKAGE_ATTRIBUTES = {
 
 # Attributes of repository rules for wheels and for sources of packages.
 RELEASE_ATTRIBUTES = _PACKAGE_ATTRIBUTES | FETCH_ATTRIBUTES | {
-    "exclude": attr.string_list(doc = "Patterns for files in wheels to exclude from images."),
-    "exclude_preset": attr.string_list(doc = "Exclusion patterns from presets. A pattern without a match isn't an error."),
+    "exclude": attr.string_list(doc = "Patterns of files to exclude from images. A pattern that matches no file is an error."),
+    "exclude_preset": attr.string_list(doc = "Patterns, from presets, of files to exclude from images. A pattern that matches no file isn't an error."),
     "files": attr.string_dict(doc = "Files of the release. Keys are file names; values are SHA-256 digests."),
-    "package_metadata_bzl": attr.label(doc = "File that defines the macro `package_metadata`."),
+    "package_metadata_bzl": attr.label(doc = "File that defines the macro `package_metadata`, which declares the package URL (PURL) of the wheel."),
     "platform": attr.string(doc = "Target platform (`<os>_<machine>`).", mandatory = True),
     "python": attr.label(doc = "File that contains the version of the toolchain's interpreter.", mandatory = True),
     "python_version": attr.string(doc = "Python version of the packages (`X.Y`). Default: the version in the file that `python` specifies."),
@@ -156,7 +156,7 @@ wheel_repo = repository_rule(
     implementation = _wheel_repo_impl,
     doc = "Fetches the wheel of a release for one platform.",
     attrs = RELEASE_ATTRIBUTES | {
-        "allow_record_mismatch": attr.string_list(doc = "SHA-256 hashes of the wheels that images accept despite an incorrect RECORD file."),
+        "allow_record_mismatch": attr.string_list(doc = "SHA-256 hashes of wheels to allow in images even if their RECORD file is incorrect."),
         "glibc": attr.string(doc = "Newest glibc version that wheels can require (`X.Y`).", mandatory = True),
         "macos": attr.string(doc = "Newest macOS version that wheels can require (`X.Y`).", mandatory = True),
         "rejected_files": attr.string_list(doc = "Names of the release's files that have no hash in the lock."),
@@ -221,7 +221,7 @@ wheel_modules_repo = repository_rule(
     implementation = _wheel_modules_repo_impl,
     doc = "Provides the unpacked modules of a wheel.",
     attrs = _PACKAGE_ATTRIBUTES | {
-        "compiler": attr.label(doc = "File that contains the path to the interpreter that compiles the modules. Default: none; the modules have no bytecode."),
+        "compiler": attr.label(doc = "File that contains the path to the interpreter that compiles the modules to bytecode. If unset, the modules aren't compiled."),
         "wheel": attr.label(doc = "File in the wheel's repository that contains the wheel's file name.", mandatory = True),
     },
 )
