@@ -150,7 +150,7 @@ def _is_new(claims, kind, tag, module):
         where = "bento.{}(name = \"{}\")".format(kind, name)
         if first.module == module_name:
             fail("{} is defined twice in the module {} ({}). Remove or rename one of the tags.".format(where, module_name, problem))
-        fail("{where} is defined in the modules {one} and {two} ({problem}). Rename one of the tags. To keep the BUILD files that use the renamed tag unchanged, write use_repo(bento, {name} = \"{name}_{new}\") in the MODULE.bazel of the tag.".format(
+        fail("{where} is defined in the modules {one} and {two} ({problem}). Rename one of the tags. For example, if you rename the tag of {two} to {name}_{new}, write use_repo(bento, {name} = \"{name}_{new}\") in its MODULE.bazel. The BUILD files of {two} then need no change.".format(
             name = name,
             new = module.name or "mine",
             one = first.module,

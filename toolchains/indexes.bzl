@@ -65,7 +65,7 @@ def indexes_of_package(indexes, package):
         shared = {key: values[key] for key in ["trusted_hosts"] if key in values}
         entries = [entry for entry in values["extra"] if entry.startswith(explicit[package] + "=")]
         if not entries:
-            fail("explicit: {} uses the index '{}', which isn't in indexes. Add the index to indexes.".format(package, explicit[package]))
+            fail("explicit: the package {} uses the index '{}', but the indexes attribute has no index with this name. Add the index to the indexes attribute as NAME=URL.".format(package, explicit[package]))
         return json.encode(shared | {"default": entries[0]})
     values["extra"] = [entry for entry in values.get("extra", []) if entry.partition("=")[0] not in explicit.values()]
     return json.encode(values)

@@ -33,7 +33,7 @@ def _bento_toolchain_python_impl(ctx):
     runtime = ctx.toolchains[_TYPE].py3_runtime
     if not runtime.interpreter or runtime.interpreter.extension == "sh":
         fail(("actions require a hermetic Python {version} from rules_python, but the registered toolchain uses the host's Python ({actual}). " +
-              "Add python.toolchain(python_version = \"{version}\") to MODULE.bazel before this toolchain. To use the host's Python, set " +
+              "Remove its registration, and add python.toolchain(python_version = \"{version}\") to MODULE.bazel. To use the host's Python, set " +
               "bento_tools.python(interpreter = \"python3\").").format(actual = runtime.interpreter_path or runtime.interpreter.short_path, version = version))
     actual = getattr(runtime, "interpreter_version_info", None)
     if actual and getattr(actual, "minor", None) and version != "{}.{}".format(actual.major, actual.minor):

@@ -65,7 +65,7 @@ _DEB = {"archive": "debian", "dependencies": [], "filename": "pool/x.deb", "name
 def _index(url):
     return lambda: with_pages({"packages": [{"name": "acme"}]}, struct(explicit = {"acme": "corp"}, indexes = ["corp=" + url], name = "pypi"))
 
-_OF_INDEX = "bento.pypi(name = \"pypi\"): indexes: the URL of corp has credentials, a query, or invalid characters. Move the credentials"
+_OF_INDEX = "bento.pypi(name = \"pypi\"): indexes: the URL of corp has credentials, a query, or invalid characters. Remove them from the URL. For credentials"
 
 # What is called, and what it says, by a name for the case.
 _CASES = {
@@ -158,7 +158,7 @@ _CASES = {
     ),
     "model_of_no_endpoint": (
         _model(files = {"a": _HASH}, huggingface = "org/clf", revision = _COMMIT),
-        _OF_MODEL + "the URL of the Hugging Face Hub is missing. Set endpoint, or HF_ENDPOINT in the environment.",
+        _OF_MODEL + "the URL of the Hugging Face Hub is missing. Set the endpoint attribute, or the environment variable HF_ENDPOINT.",
     ),
     "model_of_no_files": (_model(address = "https://models.example.com"), _OF_MODEL + "files is missing. Set files to the path and SHA-256 of each file."),
     "model_of_nothing": (_model(), _OF_MODEL + "expected one of archive, address, huggingface, or image, got none. Set exactly one of these attributes."),
@@ -168,15 +168,15 @@ _CASES = {
     ),
     "model_outside_of_its_folder": (
         _model(address = "https://models.example.com", files = {"a/../../b": _HASH}),
-        _OF_MODEL + "files contains the invalid path \"a/../../b\". Use a relative path without",
+        _OF_MODEL + "invalid path \"a/../../b\" in the files attribute. Use a relative path without",
     ),
     "model_with_another_hash": (
         _model(address = "https://models.example.com", files = {"a": "md5"}),
-        _OF_MODEL + "files contains the invalid hash \"md5\" for a. Use the SHA-256 of the file (64 hexadecimal digits).",
+        _OF_MODEL + "invalid hash \"md5\" for a in the files attribute. Use the SHA-256 of the file (64 hexadecimal digits).",
     ),
     "model_with_an_upper_case_hash": (
         _model(address = "https://models.example.com", files = {"a": 64 * "A"}),
-        _OF_MODEL + "files contains the invalid hash \"{}\" for a. Use the SHA-256".format(64 * "A"),
+        _OF_MODEL + "invalid hash \"{}\" for a in the files attribute. Use the SHA-256".format(64 * "A"),
     ),
     "no_place_of_uv": (
         lambda: fetch_first(_context(files = "[]"), "uv", "1.0", _WHEEL, _HASH),

@@ -124,7 +124,7 @@ def _fetch(rctx, filename):
     mirrors = configured or _host_mirrors(rctx, rctx.attr.archive)
     urls = ["{}/{}".format(mirror, rctx.attr.filename) for mirror in mirrors]
     if not urls:
-        fail("{}: no Debian mirror is configured on this machine. Set bento.apt(name = \"{}\", mirrors = [\"https://...\"]).".format(filename, rctx.attr.hub))
+        fail("@{}: cannot fetch {}: no Debian mirror is configured on this machine. Set mirrors = [\"https://...\"] in the tag that sets the lock (bento.apt or bento_tools).".format(rctx.attr.hub, filename))
     rctx.report_progress("fetching {}".format(filename))
     problems = []
     if not configured and rctx.path(_APT_HELPER).exists:
@@ -136,9 +136,9 @@ def _fetch(rctx, filename):
             problems.append(problem)
     elif rctx.download(url = urls, output = filename, sha256 = rctx.attr.sha256, allow_fail = True).success:
         return
-    fail("""cannot fetch {} with sha256 {} from {}.
-Mirrors keep only the newest version of a package. Lock again (`bazel run` the bento_debs target), or set a snapshot mirror: bento.apt(name = "{}", mirrors = ["https://..."]).
-{}""".format(filename, rctx.attr.sha256, without_secrets(" or ".join(mirrors)), rctx.attr.hub, "\n".join(problems)))
+    fail("""@{}: cannot fetch {} (SHA-256: {}) from {}.
+Mirrors keep only the newest version of a package. To update the lock, run the bento_debs target with `bazel run`. To keep the locked version, set mirrors = ["https://..."] to a snapshot mirror in the tag that sets the lock (bento.apt or bento_tools).
+{}""".format(rctx.attr.hub, filename, rctx.attr.sha256, without_secrets(" or ".join(mirrors)), "\n".join(problems)))
 
 def _deb_repo_impl(rctx):
     filename = rctx.attr.filename.rpartition("/")[2]
@@ -176,7 +176,7 @@ def _closure(names, by_name):
         if name not in seen:
             seen[name] = True
             queue += by_name[name]["dependencies"]
-    return fail("the Debian lock's dependency graph has more than 1000000 dependencies. Remove packages from the lock.")
+    return fail("the dependency graph of the Debian lock has more than 1,000,000 dependencies. Remove packages from the bento_debs target, and generate the lock again.")
 
 def _upstream(version):
     """Returns the first two numbers of a Debian version, without its epoch."""
@@ -255,7 +255,7 @@ def declare_deb_files(mctx, *, hub, lock, mirrors, tag):
     for mirror in mirrors:
         check_url(tag, "mirrors", mirror)
     if problem:
-        fail("{}: {}: {}. Restore the committed file, or empty the file and lock again.".format(tag, lock, problem))
+        fail("{}: {}: {}. Restore the committed file, or empty the file and run the bento_debs target with `bazel run`.".format(tag, lock, problem))
     for architecture, packages in content["packages"].items():
         if architecture not in DEBIAN_PLATFORMS:
             fail("{}: {} contains the unknown architecture {}. Valid values: {}.".format(tag, lock, architecture, ", ".join(DEBIAN_PLATFORMS)))

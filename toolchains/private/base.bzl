@@ -176,7 +176,7 @@ def _write_base(rctx, images, blob, origin = ""):
 def _layout_base_repo_impl(rctx):
     index = rctx.path(rctx.attr.layout)
     if index.basename != "index.json" or not index.exists:
-        fail("{}: layout must be an existing index.json file, got {}. Specify the index.json file of an OCI layout, for example from `skopeo copy`.".format(_where(rctx.attr.base), index))
+        fail("{}: layout must be an existing index.json file, got {}. Specify the index.json file of an OCI layout, such as a layout that `skopeo copy` created.".format(_where(rctx.attr.base), index))
     layout = index.dirname
 
     def blob(_platform, digest):

@@ -64,7 +64,7 @@ def fetch_first(rctx, name, version, filename, sha256):
         return
     pip_problem = _fetch_with_pip(rctx, "{}=={}".format(name, version), filename, sha256)
     if pip_problem:
-        fail("cannot fetch {}:\n  {}\n  {}\nSet the package index with UV_DEFAULT_INDEX, PIP_INDEX_URL, or index-url in pip.conf, or set bento_tools.python(interpreter = ...) to an interpreter with pip.".format(filename, problem, pip_problem))
+        fail("cannot fetch {}:\n  {}\n  {}\nSet the package index with UV_DEFAULT_INDEX, PIP_INDEX_URL, or index-url in pip.conf. Alternatively, set bento_tools.python(interpreter = ...) to an interpreter that includes pip.".format(filename, problem, pip_problem))
 
 def _locate(rctx, requirement, filename, sha256):
     done = rctx.execute([

@@ -279,7 +279,7 @@ def _active(edges, packages, environment):
             ]
             if not candidates:
                 release = " ".join([edge["name"]] + ([edge["version"]] if "version" in edge else []))
-                fail("the lock requires {}, but doesn't include the package. Lock again.".format(release))
+                fail("the lock requires {}, but doesn't include the package. Generate the lock again, for example with the bento_requirements target or `uv lock`.".format(release))
             active.append((candidates[0], edge.get("extras", [])))
     return active
 
@@ -296,7 +296,7 @@ def _closure(start, packages, environment):
         package, extras = queue.pop()
         other = closure.setdefault(package["name"], package)
         if _release(other) != _release(package):
-            fail("the lock contains {0} {1} and {0} {2} for the same platform. Lock again, or select extras and groups that require only one of the versions.".format(
+            fail("the lock contains {0} {1} and {0} {2} for the same platform. Generate the lock again, for example with the bento_requirements target or `uv lock`, or select extras and groups that require only one of the versions.".format(
                 package["name"],
                 other["version"],
                 package["version"],
@@ -306,7 +306,7 @@ def _closure(start, packages, environment):
                 seen[(package["name"], extra)] = True
                 edges = package.get("extras", {}).get(extra, []) if extra else package.get("dependencies", [])
                 queue += _active(edges, packages, environment)
-    return fail("the lock's dependency graph has more than 1000000 dependencies. Remove packages from the lock.")
+    return fail("the lock's dependency graph has more than 1,000,000 dependencies. Remove requirements, and generate the lock again.")
 
 def _no_match(lock, distribution, platforms):
     """Returns the error message for builds on a platform that isn't in `platforms`, the platforms for which the lock has the package."""

@@ -78,7 +78,7 @@ def read_lock(mctx, label, tag):
         fail("{} isn't a rules_bento lock in format {}. Generate the lock with a bento_requirements target.".format(label, _FORMAT))
     problem = shape_problem(lock, LOCK)
     if problem:
-        fail("{}: {}. Restore the committed file, or empty the file and lock again.".format(label, problem))
+        fail("{}: {}. Restore the committed file, or empty the file and run the bento_requirements target with `bazel run`.".format(label, problem))
     return with_pages(lock, tag) if tag and _is_normal_form(label) else lock
 
 def with_pages(lock, tag):
@@ -99,7 +99,7 @@ def with_pages(lock, tag):
         if index in urls and "source" not in package:
             page = "{}/{}/".format(urls[index].rstrip("/"), package["name"])
             if not matches("page", page):
-                fail("bento.pypi(name = \"{}\"): indexes: the URL of {} has credentials, a query, or invalid characters. Move the credentials to netrc, or to UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD.".format(tag.name, index))
+                fail("bento.pypi(name = \"{}\"): indexes: the URL of {} has credentials, a query, or invalid characters. Remove them from the URL. For credentials, use netrc, or UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD.".format(tag.name, index))
             package = package | {"page": page}
         packages.append(package)
     return lock | {"packages": packages}

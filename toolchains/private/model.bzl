@@ -56,7 +56,7 @@ def _huggingface_address(rctx):
         fail("{}: invalid revision {}. Use a commit hash (40 hexadecimal digits), because branches and tags can change.".format(_where(rctx), repr(rctx.attr.revision)))
     endpoint = rctx.attr.endpoint or rctx.getenv("HF_ENDPOINT")
     if not endpoint:
-        fail("{}: the URL of the Hugging Face Hub is missing. Set endpoint, or HF_ENDPOINT in the environment.".format(_where(rctx)))
+        fail("{}: the URL of the Hugging Face Hub is missing. Set the endpoint attribute, or the environment variable HF_ENDPOINT.".format(_where(rctx)))
     check_url(_where(rctx), "endpoint", endpoint)
     return "{}/{}/resolve/{}".format(endpoint.removesuffix("/"), rctx.attr.huggingface, rctx.attr.revision)
 
@@ -65,9 +65,9 @@ def _download_files(rctx, address, token):
     pending = []
     for number, (path, sha256) in enumerate(rctx.attr.files.items()):
         if not matches("model file", path):
-            fail("{}: files contains the invalid path {}. Use a relative path without backslashes, control characters, or segments that are empty, '.', or '..'.".format(_where(rctx), repr(path)))
+            fail("{}: invalid path {} in the files attribute. Use a relative path without backslashes, control characters, or segments that are empty, '.', or '..'.".format(_where(rctx), repr(path)))
         if not matches("sha256", sha256):
-            fail("{}: files contains the invalid hash {} for {}. Use the SHA-256 of the file (64 hexadecimal digits).".format(_where(rctx), repr(sha256), path))
+            fail("{}: invalid hash {} for {} in the files attribute. Use the SHA-256 of the file (64 hexadecimal digits).".format(_where(rctx), repr(sha256), path))
         url = "{}/{}".format(address.removesuffix("/"), path.replace("%", "%25").replace(" ", "%20").replace("#", "%23").replace("?", "%3F"))
         rctx.report_progress("fetching {} ({} of {})".format(path, number + 1, len(rctx.attr.files)))
         pending.append(rctx.download(
@@ -93,7 +93,7 @@ def _write_model(rctx):
 
 def _write_model_import(rctx, archive):
     if rctx.attr.tag or rctx.attr.labels or rctx.attr.module:
-        fail("{}: the archive already defines tag, labels, and module. Remove these attributes.".format(_where(rctx)))
+        fail("{}: the archive or artifact already defines the tag, the labels, and the module. Remove the attributes tag, labels, and module.".format(_where(rctx)))
     rctx.file("BUILD.bazel", build_text(_MODEL_IMPORT, alias = rctx.attr.alias, archive = archive, name = rctx.attr.model))
 
 def _download_archive(rctx):
@@ -118,7 +118,7 @@ def _pull(rctx):
     manifest = json.decode(rctx.read("layout/blobs/" + rctx.attr.digest.replace(":", "/")))
     layers = manifest.get("layers", [])
     if manifest.get("artifactType") != "application/vnd.rules-bento.model.v1" or len(layers) != 1:
-        fail("{}: {} isn't a model artifact. Push a model with bento_push.".format(_where(rctx), rctx.attr.image))
+        fail("{}: {} isn't a model artifact. Set image and digest to a model that bento_push pushed.".format(_where(rctx), rctx.attr.image))
     layer = layers[0]["digest"].removeprefix("sha256:")
     if not matches("sha256", layer):
         fail("{}: the layer of {} has no SHA-256 digest. Push the model again.".format(_where(rctx), rctx.attr.image))

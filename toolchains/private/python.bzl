@@ -49,7 +49,7 @@ def _python_version(rctx, python):
         fail("bento_tools.{}: cannot run {}: {}. Set another interpreter.".format(rctx.attr.tag, python, done.stderr.strip()))
     version = done.stdout.strip()
     if [int(part) for part in version.split(".")[:2]] < _MIN_VERSION:
-        fail("{} is Python {}, but rules_bento requires Python 3.10 or later. Set bento_tools.{}(interpreter = ...).".format(python, version, rctx.attr.tag))
+        fail("{} is Python {}, but rules_bento requires Python 3.10 or later. Set bento_tools.{}(interpreter = ...) to a newer interpreter.".format(python, version, rctx.attr.tag))
     return version
 
 def _host_interpreter(rctx):
@@ -71,7 +71,7 @@ def _deb_interpreters(rctx):
     build = build_text(_DEBS_BUILD, {"interpreter": select_text(labels, no_match), "python": select_text(pythons, no_match)})
     host = host_platform(rctx)
     if host not in by_platform:
-        fail("bento_tools.{}(debian_lock = \"{}\") has interpreters for {}, but the platform of this machine is {}. Set interpreter, or remove the tag to use rules_python.".format(
+        fail("bento_tools.{}(debian_lock = \"{}\") has interpreters for {}, but the platform of this machine is {}. Set interpreter instead of debian_lock. To use the interpreter from rules_python, remove debian_lock.".format(
             rctx.attr.tag,
             rctx.attr.lock,
             " and ".join(sorted(labels)),

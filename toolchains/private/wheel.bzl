@@ -106,7 +106,7 @@ def _inspect(rctx, wheel):
     program = rctx.path(Label("//toolchains/private:inspect_wheel.py"))
     done = rctx.execute([interpreter(rctx), "-I", "-S", "-B", program, wheel, rctx.attr.files[wheel]])
     if done.return_code:
-        fail("{} isn't a valid wheel: {}. Lock another version of the package.".format(wheel, done.stderr.strip().split("\n")[-1]))
+        fail("{} isn't a valid wheel: {}. Select another version of the package and generate the lock again.".format(wheel, done.stderr.strip().split("\n")[-1]))
     size, python, _ = done.stdout.split("\n")
     return {"python": python, "size": size}
 
@@ -122,10 +122,10 @@ def _wheel_repo_impl(rctx):
             version,
         ))
     if not wheel and unlocked:
-        fail("{}: the hash of {} isn't in the lock. Lock again.".format(requirement, unlocked))
+        fail("{}: the hash of {} isn't in the lock. Generate the lock again, for example with the bento_requirements target or `uv lock`.".format(requirement, unlocked))
     if not wheel:
         hint = newer_system_hint(rctx)
-        fail("{} has no wheel for {} with CPython {} and {}{}. Lock another version of the package{}. Files in the lock:\n  {}".format(
+        fail("{} has no wheel for {} with CPython {} and {}{}. Select another version of the package and generate the lock again{}. Files in the lock:\n  {}".format(
             requirement,
             rctx.attr.platform,
             version,
@@ -140,7 +140,7 @@ def _wheel_repo_impl(rctx):
         fetch_with_uv(rctx, requirement, wheel, rctx.attr.files[wheel])
     inspected = _inspect(rctx, wheel)
     if not is_python_in(inspected["python"], version):
-        fail("{} requires Python {}, but the package hub is for Python {}. Lock another version of the package, or set another python_version.".format(requirement, inspected["python"], version))
+        fail("{} requires Python {}, but the package hub is for Python {}. Change python_version in bento.pypi, or select another version of the package and generate the lock again.".format(requirement, inspected["python"], version))
     rctx.file("name", wheel)
     rctx.file("BUILD.bazel", wheel_build_text(
         rctx,
@@ -187,7 +187,7 @@ def _compile(rctx):
     command = ["env", "-i", "PYTHONHASHSEED=0", rctx.read(rctx.attr.compiler), "-s", "-S", "-m", "compileall", "-q", "-j", "1"]
     done = rctx.execute(command + ["--invalidation-mode", "unchecked-hash", "-s", "site-packages", "site-packages"])
     if done.return_code:
-        fail("{}: cannot compile the modules: {}. Lock another version of the package.".format(rctx.attr.distribution, done.stdout + done.stderr))
+        fail("{}: cannot compile the modules: {}. Select another interpreter with bento_tools.python, or report a bug in rules_bento.".format(rctx.attr.distribution, done.stdout + done.stderr))
 
 def _wheel_modules_repo_impl(rctx):
     repository = rctx.path(rctx.attr.wheel).dirname
