@@ -63,7 +63,7 @@ def indexes_of_package(indexes, package):
     explicit = explicit_indexes(values.pop("explicit", {}))
     if package in explicit:
         shared = {key: values[key] for key in ["trusted_hosts"] if key in values}
-        entries = [entry for entry in values["extra"] if entry.startswith(explicit[package] + "=")]
+        entries = [entry for entry in values.get("extra", []) if entry.startswith(explicit[package] + "=")]
         if not entries:
             fail("explicit: the package {} uses the index '{}', but the indexes attribute has no index with this name. Add the index to the indexes attribute as NAME=URL.".format(package, explicit[package]))
         return json.encode(shared | {"default": entries[0]})

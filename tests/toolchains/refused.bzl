@@ -9,6 +9,7 @@ load("//rules/private:image_steps.bzl", "image_step")
 # buildifier: disable=bzl-visibility - it is under test
 load("//rules/private:wheel_groups.bzl", "group_wheels")
 load("//tests/analysis:descriptions.bzl", "refusals_test")
+load("//toolchains:indexes.bzl", "indexes_of_package")
 
 # buildifier: disable=bzl-visibility - it is under test
 load("//toolchains/private:apt.bzl", "declare_deb_files")
@@ -177,6 +178,10 @@ _CASES = {
     "model_with_an_upper_case_hash": (
         _model(address = "https://models.example.com", files = {"a": 64 * "A"}),
         _OF_MODEL + "invalid hash \"{}\" for a in the files attribute. Use the SHA-256".format(64 * "A"),
+    ),
+    "explicit_index_without_indexes": (
+        lambda: indexes_of_package(json.encode({"explicit": {"acme": "corp"}}), "acme"),
+        "explicit: the package acme uses the index 'corp', but the indexes attribute has no index with this name",
     ),
     "no_place_of_uv": (
         lambda: fetch_first(_context(files = "[]"), "uv", "1.0", _WHEEL, _HASH),
