@@ -34,7 +34,7 @@ def _check_packages(ctx, parts):
     """Fails if the Bento's packages don't include bentoml, unless `entrypoint` is set."""
     if ctx.attr.entrypoint or "bentoml" in [part.wheel.distribution for part in parts]:
         return
-    fail("{}: the requirements of {} don't include bentoml from a package hub. Add bento.pypi(name = \"bento_pypi\", lock = ...) to MODULE.bazel, and \"@bento_pypi//bentoml\" to requirements. If layers provide bentoml, set entrypoint.".format(label_string(ctx.label), label_string(ctx.split_attr.bento["metadata"].label)))
+    fail("{}: the requirements of {} don't include bentoml from a package hub. Add bento.pypi(name = \"bento_pypi\", lock = ...) to MODULE.bazel, and \"@bento_pypi//bentoml\" to requirements. Alternatively, if a layer of the image provides bentoml, set entrypoint to the command that serves the Bento.".format(label_string(ctx.label), label_string(ctx.split_attr.bento["metadata"].label)))
 
 def _bento_layer(ctx, bento):
     """Declares the layer with bento.yaml, `env/`, and sources, the only layer that contains sources. Returns a BentoLayerInfo."""

@@ -16,7 +16,7 @@ def _check(ctx):
     if ctx.file.tar and conflicting:
         fail("{}: tar can't be combined with {}. Use a separate bento_layer for tar.".format(label_string(ctx.label), " or ".join(conflicting)))
     if ctx.file.tar and ctx.attr.compression in ("estargz", "zstd:chunked"):
-        fail("{}: compression: a tar archive can't be recompressed as {}. Remove compression, or set srcs instead of tar.".format(label_string(ctx.label), ctx.attr.compression))
+        fail("{}: compression: a tar archive can't be recompressed as {}. Remove the compression attribute, or set srcs instead of tar.".format(label_string(ctx.label), ctx.attr.compression))
     if not ctx.file.tar and not ctx.attr.srcs and not ctx.attr.symlinks:
         fail("{}: the layer is empty. Set srcs, symlinks, or tar.".format(label_string(ctx.label)))
     for path in ctx.attr.srcs.values() + ctx.attr.symlinks.keys():

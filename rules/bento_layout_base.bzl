@@ -22,14 +22,14 @@ def _layout_directory(ctx):
     if not [file for file in outputs if file.is_directory] and hasattr(groups, _GROUP):
         outputs = getattr(groups, _GROUP).to_list()  # the list is short: one directory
     if len(outputs) != 1:
-        fail("{}: layout requires a single directory, but {} provides {} files. Set layout to a target that provides only a directory, either by default or in the output group {}.".format(
+        fail("{}: layout requires exactly one directory, but {} provides {} files. Set layout to a target whose default output, or output group {}, is a single directory.".format(
             label_string(ctx.label),
             label_string(ctx.attr.layout.label),
             len(outputs),
             _GROUP,
         ))
     if outputs[0].is_source:
-        fail("{}: layout is the source directory {}, in which Bazel doesn't detect all changes. Use bento.base(layout = ...) in MODULE.bazel.".format(label_string(ctx.label), outputs[0].short_path))
+        fail("{}: the layout attribute refers to {} in the source tree, but Bazel doesn't detect all changes in source directories. Use bento.base(layout = ...) in MODULE.bazel.".format(label_string(ctx.label), outputs[0].short_path))
     if not outputs[0].is_directory:
         fail("{}: layout must be a directory, but {} is a file. Set layout to the target or output group that writes the directory.".format(label_string(ctx.label), outputs[0].short_path))
     return outputs[0]
@@ -47,7 +47,7 @@ def _layout(ctx):
 def _platform(ctx):
     name = platform_name(ctx)
     if name not in _PLATFORMS:
-        fail("{}: the target platform is {}, but image bases support only {}. Set platform on the image.".format(label_string(ctx.label), name or "unknown", " and ".join(sorted(_PLATFORMS))))
+        fail("{}: the target platform is {}, but image bases support only {}. Set the platform attribute of this target, or of the image, to one of these platforms.".format(label_string(ctx.label), name or "unknown", " and ".join(sorted(_PLATFORMS))))
     return _PLATFORMS[name]
 
 def _describe(ctx, layout):

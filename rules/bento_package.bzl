@@ -25,7 +25,7 @@ def _check_envs(ctx):
     for number, env in enumerate(ctx.attr.envs):
         if "=" not in env.partition(";stage=")[0]:
             # The value might be a secret, so the message doesn't repeat it.
-            fail("{}: envs[{}] has no \"=\". Use \"NAME=value\", or \"NAME=\" if the deployment sets the value. Dicts aren't supported.".format(label_string(ctx.label), number))
+            fail("{}: envs[{}] has no \"=\". Set envs to a list (not a dict) of strings: \"NAME=value\", or \"NAME=\" if the deployment sets the value.".format(label_string(ctx.label), number))
 
 def _check(ctx):
     """Fails if neither `service` nor `bentofile` is set, if `envs` is invalid, or if `requirements` contains packages and files."""
@@ -33,7 +33,7 @@ def _check(ctx):
     if not ctx.attr.service and not ctx.file.bentofile:
         fail("{}: neither service nor bentofile is set. Set service to \"module:Service\", or set bentofile.".format(label_string(ctx.label)))
     if requirements_files(ctx) and hub_requirements(ctx.attr.requirements):
-        fail("{}: requirements contains both requirements files and packages from a package hub. Use only files or only packages.".format(label_string(ctx.label)))
+        fail("{}: the requirements attribute contains both requirements files and packages from a package hub. Use only files or only packages.".format(label_string(ctx.label)))
 
 def _locked(ctx):
     """Returns the packages in `requirements` and `deps` that the Bento locks. Empty if `requirements` contains no packages."""

@@ -79,10 +79,10 @@ def bento_service(
     }
     for part, attributes in parts.items():
         if attributes != None and type(attributes) != "dict":
-            fail("bento_service(name = \"{}\"): {} must be a dict, got {}. Use a dict of the rule's attributes, or {{}} for the defaults.".format(name, part, repr(attributes)))
+            fail("bento_service(name = \"{0}\"): {1} must be a dict, got {2}. Set {1} to a dict of attributes for the target that {1} declares, or to {{}} for the defaults.".format(name, part, repr(attributes)))
     for part in ["deployment", "index", "load_image"]:
         if parts[part] != None and image == None:
-            fail("bento_service(name = \"{}\"): {} requires an image. Set image to a dict that contains base.".format(name, part))
+            fail("bento_service(name = \"{}\"): {} requires an image. Set image to a dict with the key \"base\".".format(name, part))
     shared = {key: package[key] for key in _SHARED if package.get(key) != None}
     bento = ":{}_bento".format(name)
     for kind, attributes in {"bento_deployment": deployment, "bento_image": image, "bento_load": load_image, "bento_service": package, "bento_venv": venv}.items():

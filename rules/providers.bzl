@@ -18,12 +18,12 @@ def _typed_provider(name, *, doc, fields, defaults = {}):
             if field not in values:
                 fail("{}: missing field {}. Set the field: {}".format(name, field, fields[field]))
             if type(values[field]) not in allowed:
-                fail("{}: field {} is {}, of type {}. Use a value of type {}: {}".format(
+                fail("{}: field {}: expected type {}, got {} of type {}. Set the field: {}".format(
                     name,
                     field,
+                    " or ".join(allowed),
                     repr(values[field]),
                     type(values[field]),
-                    " or ".join(allowed),
                     fields[field],
                 ))
         return values

@@ -47,7 +47,7 @@ def _entrypoint(ctx, program):
     if main.module:
         return [python, "-m", main.module]
     if not main.file:
-        fail("{}: {} has no main file. Set entrypoint, such as [\"python\", \"-m\", \"uvicorn\", \"server:app\"].".format(label_string(ctx.label), label_string(program.label)))
+        fail("{}: {} has no main file. Set entrypoint to a command, such as [\"python\", \"-m\", \"uvicorn\", \"server:app\"].".format(label_string(ctx.label), label_string(program.label)))
     return [python, "{}/{}".format(_APP, runfile_path(ctx, main.file))]
 
 def _import_path(ctx, program, files):
@@ -85,7 +85,7 @@ def _check_packages(ctx, program, parts, requirements):
     for pin in program[BentoSourcesInfo].pins.to_list():  # packages of other hubs, and imports of generated code
         name, _, version = pin.partition("==")
         if name not in versions or version not in ("", versions[name].version):
-            fail(("{}: {} requires {}, but no dependency provides the wheel or the installed files. " +
+            fail(("{}: {} requires {}, but no dependency provides this package. " +
                   "Add the package from a bento.pypi or rules_python hub to deps.").format(label_string(ctx.label), label_string(program.label), pin))
 
 def _program_layer(ctx, files):

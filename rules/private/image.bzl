@@ -57,8 +57,8 @@ def _environment_layer(ctx, base):
 def _check_bytecode(ctx, base, parts):
     for part in parts:
         if not part.part:
-            fail(("{target}: bytecode = \"{bytecode}\" requires Python {version}, but actions use Python {own}. " +
-                  "Add bento_tools.compiler(version = \"{version}\") to MODULE.bazel, or remove bytecode.").format(
+            fail(("{target}: bytecode = \"{bytecode}\" requires Python {version}, but the build uses Python {own}. " +
+                  "Add bento_tools.compiler(version = \"{version}\") to MODULE.bazel, or remove the bytecode attribute.").format(
                 bytecode = ctx.attr.bytecode,
                 own = ctx.toolchains[TOOLCHAIN_TYPE].python.version,
                 target = label_string(ctx.label),

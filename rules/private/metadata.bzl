@@ -24,7 +24,7 @@ def requirements_files(ctx):
 def _checked_requirements(ctx, target):
     """Returns the requirements files of a target. Fails if the target is a Python library or contains other files."""
     if PyInfo in target:
-        fail(("{}: requirements contains the Python library {}. Move the library to deps, or use " +
+        fail(("{}: the requirements attribute contains the Python library {}. Move the library to deps, or use " +
               "the package from a package hub of bento.pypi.").format(label_string(ctx.label), label_string(target.label)))
 
     # A label usually has only one file.
@@ -33,7 +33,7 @@ def _checked_requirements(ctx, target):
         if file.extension == "whl":
             fail("{}: requirements can't contain a wheel file: {}. Declare a bento_wheel for the file.".format(label_string(ctx.label), file.short_path))
         if file.extension not in _REQUIREMENTS:
-            fail(("{}: requirements contains {}, which isn't a requirements file (.txt or .in). For other formats, set " +
+            fail(("{}: the requirements attribute contains {}, which isn't a requirements file (.txt or .in). For other formats, set " +
                   "bento.pypi(lock = ...) in MODULE.bazel, and use packages from the package hub.").format(label_string(ctx.label), file.short_path))
     return files
 

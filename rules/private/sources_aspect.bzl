@@ -70,8 +70,8 @@ def _runfiles_of(ctx, target):
     if not runfiles:
         return depset()
     if runfiles.symlinks or runfiles.root_symlinks:
-        fail(("{}: {} has runfiles symlinks (symlinks of ctx.runfiles), which Bentos don't support. " +
-              "Change the rule to provide the files without symlinks.").format(label_string(ctx.label), label_string(target.label)))
+        fail(("{}: {} has symlinks in its runfiles, but Bentos don't support these symlinks. " +
+              "Change the rule to set files instead of symlinks and root_symlinks of ctx.runfiles.").format(label_string(ctx.label), label_string(target.label)))
     return runfiles.files
 
 def _own_files(ctx, target, package_roots):
@@ -108,7 +108,7 @@ def _check_edges(ctx, target, followed):
             # Only targets with dependencies in such attributes need the list, and these targets are few.
             sources = sources or {file: True for file in target[PyInfo].transitive_sources.to_list()}
             if BentoRequirementInfo in edge or _all_in(edge[PyInfo].transitive_sources.to_list(), sources):
-                fail("{}: the rule {} has {} in the attribute {}, but rules_bento doesn't search this attribute for packages. Add the library to the deps of {}. If only a tool uses the library, add it to the deps of a py_binary.".format(
+                fail("{}: the rule {} has {} in the attribute {}, but rules_bento doesn't search this attribute for packages. Add this dependency to the deps of {}. If only a tool uses the dependency, move it to the deps of the tool's py_binary.".format(
                     label_string(ctx.label),
                     ctx.rule.kind,
                     label_string(edge.label),

@@ -165,7 +165,7 @@ def _wheel_parts_aspect_impl(target, ctx):
     if not wheel:
         return [BentoWheelPartsInfo(parts = depset(transitive = _edges(ctx)))]
     if not wheel.python_version:
-        fail("{}: the Python version for {} is unknown, because no dependency sets a version. Set python_version on the bento_package target, such as \"3.12\".".format(
+        fail("{}: the Python version for {} is unknown, because no dependency sets a version. Set python_version (for example, \"3.12\") on the bento_package or python_image target.".format(
             label_string(target.label),
             wheel.distribution,
         ))

@@ -33,7 +33,7 @@ _REFUSED = {
         "service_metadata": "import",
         "service": "service:Service",
     }),
-    "mixed_requirements": (bento_package, "requirements contains both requirements files and packages from a package hub", {
+    "mixed_requirements": (bento_package, "the requirements attribute contains both requirements files and packages from a package hub", {
         "requirements": ["requirements.txt", "@pypi//bentoml"],
         "service": "service:Service",
     }),
