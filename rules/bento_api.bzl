@@ -30,7 +30,7 @@ Use the rule with `bento_api_test` to review API changes. BentoML imports the se
 BentoML and of the Bento's `import_packages`. The build of the target fails if the import fails, or if the imported services differ from the
 services that the Bento declares. The Bento doesn't depend on this target, so a failed import doesn't affect the Bento.""",
     attrs = {
-        "bento": attr.label(cfg = metadata_plus_imported_cfg, doc = "The Bento whose API the rule writes.", mandatory = True, providers = [BentoServiceMetadataInfo, BentoInfo]),
+        "bento": attr.label(cfg = metadata_plus_imported_cfg, doc = "The Bento whose OpenAPI specification and schema the rule writes.", mandatory = True, providers = [BentoServiceMetadataInfo, BentoInfo]),
     },
     provides = [BentoApiInfo],
     toolchains = [TOOLCHAIN_TYPE],

@@ -33,7 +33,7 @@ def _bento_base_impl(ctx):
 
 bento_base = rule(
     implementation = _bento_base_impl,
-    doc = """Builds an image base from Debian packages only.
+    doc = """Builds an image base that contains only Debian packages.
 
 ```starlark
 bento_base(

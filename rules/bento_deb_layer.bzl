@@ -83,7 +83,7 @@ def _bento_deb_layer_impl(ctx):
 
 bento_deb_layer = rule(
     implementation = _bento_deb_layer_impl,
-    doc = """Installs locked Debian packages into an image layer without running their code.
+    doc = """Installs locked Debian packages into an image layer, without running code from the packages.
 
 ```starlark
 bento_deb_layer(
@@ -96,8 +96,9 @@ bento_deb_layer(
 ```
 
 The layer includes the transitive dependencies of the packages, and dpkg's database, which dpkg, apt, and scanners read. Maintainer scripts
-don't run. The layer includes only the results of maintainer scripts that a service needs: users, the certificate bundle, `/tmp`, and
-`nsswitch.conf`. Foreign architectures are supported. The default output is the description of the layer. Output groups: `layer` and `index`.""",
+don't run. Instead, the rule creates what services usually need from these scripts: users, the certificate bundle, `/tmp`, and
+`nsswitch.conf`. Foreign architectures are supported. The default output is a JSON file that describes the layer. Output groups: `layer`
+and `index`.""",
     attrs = {
         "certificates": attr.label_list(allow_files = [".crt", ".pem"], doc = "Additional certificate authorities to trust (PEM files). The image also trusts the authorities in the package `ca-certificates`."),
         "compression": attr.string(default = "zstd", doc = "Compression of the layer: `zstd` (default), `gzip` for older runtimes, `estargz` for lazy pulling, or `zstd:chunked` for partial pulling.", values = COMPRESSIONS),

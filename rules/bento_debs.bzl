@@ -46,8 +46,8 @@ bento_debs(
 configuration of this machine. To use another mirror, pass `-- --mirror URL`. In the URL, `{archive}` is replaced by `debian` or
 `debian-security`. `bento_debs_test` fails if the lock is stale.""",
     attrs = {
-        "architectures": attr.string_list(default = ["amd64", "arm64"], doc = "Debian architectures to lock, such as `amd64`."),
-        "excludes": attr.string_list(doc = "Packages to exclude, including virtual packages. apt treats the packages as installed. Use this attribute for dependencies that a service doesn't need."),
+        "architectures": attr.string_list(default = ["amd64", "arm64"], doc = "Debian architectures to include in the lock, such as `amd64`."),
+        "excludes": attr.string_list(doc = "Packages to exclude from the lock, such as dependencies that a service doesn't need. apt treats these packages as installed. Names of virtual packages are also supported."),
         "lock": attr.string(default = "debian.lock.json", doc = "Output path of the lock, relative to this package."),
         "packages": attr.string_list(doc = "Names of the packages to lock. The lock includes dependencies, but not recommended packages.", mandatory = True),
         "suites": attr.string_list(doc = "Names of the Debian suites that provide the packages, such as `trixie`.", mandatory = True),

@@ -89,11 +89,12 @@ bento_deployment(
 
 For a `bento_model_image` with `format = "kserve"`, the manifest contains a KServe InferenceService instead.
 
-The manifest refers to the image by digest, so push `src` to `repository` before you apply the manifest. Dependent services
-find each other. Resource requests, limits, probes, ports, and variables come from the services. Containers run as the
-image's user. By default, the root filesystem is read-only (`read_only_root_filesystem`). The action contacts no cluster ([more](../docs/deploying.md)).""",
+The manifest refers to the image by digest, so push `src` to `repository` before you apply the manifest. A service connects
+to its dependencies through the names of the Kubernetes Services. Resource requests, limits, probes, ports, and variables come from the
+services. Containers run as the image's user. By default, the root filesystem is read-only (`read_only_root_filesystem`). The build of the manifest
+doesn't require access to a cluster. For details, see [Deploy to Kubernetes](../docs/deploying.md).""",
     attrs = {
-        "app_name": attr.string(doc = "Name of the Kubernetes objects, and prefix for the objects of dependent services. Default: the Bento's name."),
+        "app_name": attr.string(doc = "Name of the Kubernetes objects. If the Bento has several services, the names of the objects of the other services start with this name. Default: the Bento's name."),
         "config_maps": attr.string_dict(doc = "Environment variables with values from ConfigMaps. Keys are variable names; values are `CONFIGMAP/KEY`."),
         "env": attr.string_dict(doc = "Environment variables of all containers, in addition to the image's variables."),
         "image_pull_secrets": attr.string_list(doc = "Names of the Secrets that contain registry credentials."),
@@ -101,7 +102,7 @@ image's user. By default, the root filesystem is read-only (`read_only_root_file
         "model_format": attr.string(doc = "KServe model format, such as `huggingface`, `onnx`, or `sklearn`. Required if `src` is a `bento_model_image`."),
         "models": attr.label_keyed_string_dict(doc = "Images of the Bento's models. Keys are `bento_model_image` targets; values are repositories of the pushed images. Pods mount the images as image volumes, which are enabled by default in Kubernetes 1.35 and later. Required for a `bento_image` with `models = \"image\"`.", providers = [BentoImageInfo]),
         "namespace": attr.string(doc = "Namespace of all Kubernetes objects. Default: none; `kubectl apply` selects the namespace."),
-        "port": attr.int(doc = "Port on which the services listen. Default: `http.port` of each service, or else 3000. Required if the image sets `entrypoint`."),
+        "port": attr.int(doc = "Port on which the services listen. Default: `http.port` of each service, or 3000 if a service doesn't set a port. Required if the image sets `entrypoint`."),
         "read_only_root_filesystem": attr.bool(default = True, doc = "Whether the root filesystem of containers is read-only. Containers can then write only to `/tmp` and `writable_dirs`."),
         "replicas": attr.string_dict(doc = "Number of Pods. Keys are service names; values are numbers (`2`) or ranges (`1-4`). Default: 1. For a range, the manifest includes a HorizontalPodAutoscaler, whose target is the service's `traffic.concurrency`."),
         "repository": attr.string(doc = "Repository of the pushed image (`registry/name`).", mandatory = True),

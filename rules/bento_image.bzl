@@ -89,7 +89,7 @@ def _bento_image_impl(ctx):
 
 bento_image = rule(
     implementation = _bento_image_impl,
-    doc = """Builds an OCI image that serves a Bento, without a daemon.
+    doc = """Builds an OCI image that serves a Bento. The build doesn't require a container engine.
 
 ```starlark
 bento_image(
@@ -112,7 +112,7 @@ last layer, the config, and the manifest are built again. The default outputs ar
 | `checked` | results of the checks, without building the layers |
 | `summary` | sizes of the image, for dashboards |
 
-The build runs checks, which fail for these problems (disable the checks with `--norun_validations`):
+To disable the checks of the image, use `--norun_validations`. The build fails if a check finds one of these problems:
 
 - wheels that are incompatible with the CPU architecture or the glibc version of the base
 - missing shared libraries, and duplicate CUDA libraries
@@ -126,11 +126,11 @@ The build runs checks, which fail for these problems (disable the checks with `-
         "layers": attr.label_list(doc = "Additional layers, from bottom to top, below the Bento's layer.", providers = [BentoLayerInfo]),
         "models": attr.string(
             default = "layers",
-            doc = "Source of the Bento's models in containers: `layers` (default; layers of the image), `image` (a `bento_model_image` of each model, mounted at {}/<name>), or `none` (a model store, mounted at {}/models).".format(MOUNTED, HOME),
+            doc = "Source of the Bento's models in containers. `layers` (default): layers of the image. `image`: a `bento_model_image` for each model, which the deployment mounts at {}/<name>. `none`: a model store, which the deployment mounts at {}/models.".format(MOUNTED, HOME),
             values = ["layers", "image", "none"],
         ),
         "ports": attr.string_list(default = ["3000/tcp"], doc = "Ports that the image exposes (`PORT/PROTOCOL`)."),
-        "ignore_system_requirements": attr.string_list(doc = "System requirements of the Bento to exclude from the checks. Each value is the name in the error message, such as `distro`, `cuda`, a system package, or a command. Use this attribute if the checks don't detect a requirement in the base, or if the service doesn't need the requirement."),
+        "ignore_system_requirements": attr.string_list(doc = "The Bento's system requirements that the checks ignore. Use the names in the error message: `distro`, `cuda`, or the name of a system package or a command. Use this attribute if the checks can't detect that the base meets a requirement, or if the service doesn't need the requirement."),
         "working_dir": attr.string(doc = "Working directory of a container. Default: the Bento's directory in the image."),
     } | IMAGE,
     cfg = image_cfg,

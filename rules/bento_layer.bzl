@@ -84,8 +84,9 @@ bento_layer(
 )
 ```
 
-The layer is reproducible: the modification time of files is constant, and the attributes determine owner and mode. The entries of a tar archive
-remain unchanged. A damaged tar archive is an error. The default output is the description of the layer. Output group: `layer`.""",
+The layer is reproducible. For files in `srcs`, the modification time is constant, and the attributes `owner` and `mode` determine owner and mode.
+With `tar`, the entries of the archive remain unchanged, and a damaged archive is an error. The default output is a JSON file that describes the
+layer. Output group: `layer`.""",
     attrs = {
         "compression": attr.string(default = "zstd", doc = "Compression of the layer: `zstd` (default), `gzip` for older runtimes, `estargz` for lazy pulling, or `zstd:chunked` for partial pulling. `estargz` and `zstd:chunked` aren't supported with `tar`. If `tar` is already compressed, the compression doesn't change.", values = COMPRESSIONS),
         "mode": attr.string(default = _MODE, doc = "Mode of all files, in octal digits. The modes in the source tree have no effect.", values = ["0444", "0555", _MODE, "0755"]),

@@ -121,9 +121,10 @@ bento_layout_base(
 )
 ```
 
-If the layout contains an index, the rule uses the image for the target platform. The build verifies digest, size, and media type of each blob.
-Bazel requires the number of layers before it builds the layout. If `layer_count` is wrong, the error reports the correct number. The build copies
-layers only for targets that read the contents of layers: a push, `oci_layout`, `docker_archive`, and the output group `layer` of this rule.""",
+If the layout contains an index, the rule uses the image for the target platform. The build verifies the digest, the size, and the media type
+of each blob. Set `layer_count`, because Bazel requires the number of layers before it builds the layout. If `layer_count` is wrong, the error
+reports the correct number. The build copies layers only for programs and outputs that read the contents of layers: pushes, the output groups
+`oci_layout` and `docker_archive` of images, and the output group `layer` of this rule.""",
     attrs = {
         "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`). If unset, the build checks the wheels against the `glibc` of the package hub."),
         "layer_count": attr.int(doc = "Number of layers in the image.", mandatory = True),

@@ -46,7 +46,7 @@ the framework module, such as `bentoml.sklearn.load_model("iris_clf:latest")`.
 |---|---|
 | `bentomodel` | archive for `bentoml models import` |
 | `manifest` | list of the model's files |
-| `part` | compressed files of the model, which archives of Bentos include |""",
+| `part` | the model's files, compressed for archives of Bentos |""",
     attrs = {
         "api_version": attr.string(default = "v1", doc = "Version of the framework module's model format. The module's loader must support the version."),
         "context": attr.string_dict(doc = "Entries of `context` in model.yaml: `framework_name` (default: the last part of `module`), `python_version`, and `bentoml_version`."),
@@ -57,7 +57,7 @@ the framework module, such as `bentoml.sklearn.load_model("iris_clf:latest")`.
         "framework_versions": attr.string_dict(doc = "Versions of framework packages, stored in `context.framework_versions`. Keys are package names."),
         "labels": attr.string_dict(doc = "Labels of the model."),
         "metadata": attr.string_dict(doc = "Metadata of the model. Values are strings; for other types, use `fields_file`."),
-        "module": attr.string(doc = "Framework module of BentoML that loads the model, such as `bentoml.sklearn`. Default: none, as in models created with `bentoml.models.create`."),
+        "module": attr.string(doc = "Framework module of BentoML that loads the model, such as `bentoml.sklearn`. Default: no module, as for a model that `bentoml.models.create` creates."),
         "options": attr.string_dict(doc = "Options of the framework module. Values are strings; for other types, use `fields_file`."),
         "signatures": attr.string_list_dict(doc = "Signatures of the model. Keys are method names; values are properties: `{\"predict\": [\"batchable\", \"batch_dim=0,0\"]}`."),
         "srcs": attr.label_list(allow_files = True, doc = "Files of the model. Each file keeps its path relative to the package.", mandatory = True),

@@ -103,18 +103,18 @@ bento_push(name = "push_llm", src = ":llm_image", repositories = ["registry.exam
 | `format` | paths of the files | used by |
 |---|---|---|
 | `image` | same paths and layers as in a `bento_image` | containers of a `bento_image` with `models = "image"`, mounted at /mnt/models/<name of the model> |
-| `kserve` | /models, without links | KServe (`oci+native://`, or `oci://` with a `base`), and Kubernetes image volumes with `subPath: models` |
+| `kserve` | /models, without symbolic links | KServe (`oci+native://`, or `oci://` with a `base`), and Kubernetes image volumes with `subPath: models` |
 | `modelpack` | same paths as in a `bento_image` | CNCF ModelPack tools |
 
-Default outputs: config, manifest, and digest. Output groups: `oci_layout` and `docker_archive`, as in `bento_image`
-([more](../docs/models.md#models-for-kserve)).""",
+Default outputs: config, manifest, and digest. Output groups: `oci_layout` and `docker_archive`, as in `bento_image`. For details, see
+[Models for KServe](../docs/models.md#models-for-kserve).""",
     attrs = {
         "annotations": attr.string_dict(doc = "Additional annotations of the manifest. Default annotations: title, version, and creation time. Annotations that the OCI specification defines are also added to the labels of an image, or to the config of a ModelPack artifact."),
         "base": attr.label(doc = "Image base that provides `sh`, `ln`, `ls`, `mkdir`, and `sleep`. KServe requires these programs for `oci://`, but not for `oci+native://`. Requires `format = \"kserve\"`. Default: none.", providers = [BentoBaseInfo]),
         "compression": attr.string(default = "zstd", doc = "Compression of the layers: `zstd` (default), `gzip`, `estargz`, or `zstd:chunked` (see `bento_image`). Incompressible data is stored uncompressed. KServe's `oci+fetch://` requires `gzip`.", values = COMPRESSIONS),
         "format": attr.string(default = "image", doc = "Format: `image` (default, for Bentos), `kserve` (for KServe and Kubernetes volumes), or `modelpack` (for CNCF ModelPack). `modelpack` requires a model with `image_layers = 1`, because ModelPack tools don't unpack links.", values = ["image", "kserve", "modelpack"]),
         "model": attr.label(doc = "The model. With `format = \"kserve\"`, the model's files are directly in /models.", providers = [BentoModelInfo]),
-        "models": attr.label_list(doc = "Several models, instead of `model`. With `format = \"kserve\"`, the files of each model are in /models/<name>. The name is from the `tag` of a `bento_model`, or the target name of a `bento_model_import`.", providers = [BentoModelInfo]),
+        "models": attr.label_list(doc = "The models of an image with several models. Alternative to `model`. With `format = \"kserve\"`, the files of each model are in /models/<name>: <name> is the name in the `tag` of a `bento_model`, or the target name of a `bento_model_import`.", providers = [BentoModelInfo]),
         "reference": attr.string(doc = "Name and tag of the image in `oci_layout` and `docker_archive`. Default: the target's name."),
     } | CREATION_TIME,
     provides = [BentoImageInfo],

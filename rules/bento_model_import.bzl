@@ -37,7 +37,7 @@ groups are the same as in `bento_model`.""",
     attrs = {
         "archive": attr.label(
             allow_single_file = [".bentomodel", ".part", ".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".zip"],
-            doc = "Archive of the model: an archive that `bentoml models export` wrote, or an archive part (`.part`) from a registry.",
+            doc = "Archive of the model: the output of `bentoml models export`, or a `.part` file, such as the layer of a model artifact in a registry.",
         ),
         "srcs": attr.label_list(allow_files = True, doc = "Files of the model in the store, including `model.yaml`."),
         "strip_prefix": attr.string(doc = "Directory of the model in the store, relative to the package."),

@@ -73,12 +73,14 @@ digests. The credentials come from docker's configuration and credential helpers
 `--tag` to add a tag.
 
 With `signed = True`, the push signs the artifact and the SBOM in the format of cosign. Pass the private key with `-- --sign-key FILE`; actions
-don't read the key. To attest provenance, also pass `--builder-id URI`. To add entries in a transparency log, also pass `--trust-config FILE`
-([more](../docs/distribution.md#signing)).
-With `keyless = True`, the push signs with the OIDC identity of the CI job instead ([more](../docs/distribution.md#keyless-signatures)).
+don't read the key. To attest provenance, also pass `--builder-id URI`. To add entries to a transparency log, also pass `--trust-config FILE`.
+For details, see [Signing](../docs/distribution.md#signing).
 
-With `--@rules_bento//rules:push_from=cache`, the push streams missing layers from the remote cache to the registry
-([more](../docs/ci.md#push-without-downloading)).""",
+With `keyless = True`, the push signs with the OIDC identity of the CI job instead. For details, see
+[Keyless signatures](../docs/distribution.md#keyless-signatures).
+
+With `--@rules_bento//rules:push_from=cache`, the push streams missing layers from the remote cache to the registry. For details, see
+[Push without downloading](../docs/ci.md#push-without-downloading).""",
     attrs = {
         "keyless": attr.bool(doc = "Whether to sign the artifact with an OIDC identity instead of a key. By default, the push uses the identity of the CI job. To use another identity, pass `-- --identity-token FILE`."),
         "mount_from": attr.string_list(doc = "Repositories in the same registry that might contain some of the layers (`registry/name`). The push mounts layers from these repositories, and from the repositories of earlier pushes."),

@@ -14,7 +14,7 @@ _OPTIONS = {
     "pip_args": attr.string(doc = "Additional arguments of `pip install`."),
     "requirements_txt": attr.string(doc = "Path to a requirements file in the build context."),
     "trusted_host": attr.string_list(doc = "Hosts that pip trusts without a valid certificate."),
-    "wheels": attr.string_list(doc = "Paths to wheel files in the build context to install. If set, `bento.yaml` has format version 1."),
+    "wheels": attr.string_list(doc = "Wheel files to install, as paths in the build context. If set, `bento.yaml` has format version 1."),
 }
 
 def _bento_python_options_impl(ctx):

@@ -68,8 +68,8 @@ bento_requirements(
             allow_files = [".in", ".txt"],
             doc = "Constraints files: requirements files that only limit versions, as in `pip install -c`. A file in `srcs` that another file includes with `-c` is also a constraints file.",
         ),
-        "extras": attr.string_list(default = ["*"], doc = "Extras in pyproject.toml to lock. Default: all extras."),
-        "groups": attr.string_list(default = ["*"], doc = "Dependency groups in pyproject.toml to lock. Default: all groups."),
+        "extras": attr.string_list(default = ["*"], doc = "Extras in pyproject.toml to include in the lock. Default: all extras."),
+        "groups": attr.string_list(default = ["*"], doc = "Dependency groups in pyproject.toml to include in the lock. Default: all groups."),
         "lock": attr.string(default = "requirements.lock.json", doc = "Output path, relative to this package. The file doesn't need to exist."),
         "overrides": attr.label_list(
             allow_files = [".in", ".txt"],

@@ -35,7 +35,7 @@ bento_startup_test(
 )
 ```
 
-The test runs a container in Linux namespaces, without a container engine, until the container is ready and has answered the requests. The test log
+The test runs a container in Linux namespaces, without a container engine, until the container is ready and has answered the `requests`. The test log
 lists the slowest imports and the largest files. The CPU time depends on the machine, so choose a generous `max_cpu_seconds`. The size of the files
 doesn't depend on the machine. The test requires Linux on the CPU architecture of the image.""",
     attrs = {

@@ -17,7 +17,7 @@ def _bento_startup_trace_impl(ctx):
 
 bento_startup_trace = rule(
     implementation = _bento_startup_trace_impl,
-    doc = """Records the files in an image that a container reads during startup. Run the target with `bazel run`, and set `startup_trace` of
+    doc = """Records which files of an image a container reads during startup. Run the target with `bazel run`, and set `startup_trace` of
 `bento_image` to the recorded file.
 
 ```starlark
@@ -30,7 +30,8 @@ bento_startup_trace(
 ```
 
 `bazel run //:iris_startup_trace` unpacks the image and runs a container in Linux namespaces, without a container engine, until the container
-is ready and has answered the requests. The program writes the trace into the source tree. It requires Linux on the CPU architecture of the image.
+is ready and has answered the `requests`. The program writes the trace into the source tree. The program requires Linux on the CPU architecture
+of the image.
 If packages change, record the trace again. Files that aren't in the trace are fetched later, when a container reads them.""",
     attrs = {
         "trace": attr.string(doc = "Output path, relative to this package. The file doesn't need to exist.", mandatory = True),

@@ -73,8 +73,9 @@ bento_test(
 ```
 
 The tests can use these fixtures: `client` (a `bentoml.SyncHTTPClient`), `url`, `bento` (tag and directory), `server`, and `serve`, which starts
-another server. The tests run in the runfiles directory, so they can open `$(rlocationpath …)` paths in `env`. The server starts when the first test
-uses the server. It listens on a free port of the loopback interface, and has no other network access. If a test fails, the test log contains the
+another server. The tests run in the runfiles directory. To pass the path of a file to the tests, set a variable in `env` to
+`$(rlocationpath LABEL)`. The server starts when the first test uses it. The server listens on a free port of the loopback interface, and has no
+other network access. If a test fails, the test log contains the
 output of the server. With `shard_count`, each shard starts a separate server. `bazel coverage` measures the sources of the Bento and of `deps`
 ([more](../docs/testing.md)).""",
     attrs = {

@@ -63,7 +63,8 @@ def _bento_venv_impl(ctx):
 
 bento_venv = rule(
     implementation = _bento_venv_impl,
-    doc = """Creates or updates a virtual environment that contains a Bento's packages, with `bazel run`. Use the environment in editors and notebooks.
+    doc = """Creates or updates a virtual environment that contains a Bento's packages. Run the target with `bazel run`, and use the environment in editors
+and notebooks.
 
 ```starlark
 bento_venv(
@@ -74,12 +75,12 @@ bento_venv(
 ```
 
 The program installs the locked wheels without network access. The environment imports the modules of the Bento and its `deps` from the source
-tree, so edits take effect immediately. Later runs of the program install only changed packages. An existing directory that the program didn't
-create is an error ([more](../docs/development.md)).""",
+tree, so edits take effect immediately. Later runs of the program install only changed packages. If the directory
+exists, but the program didn't create it, the program fails. For details, see [Develop a service](../docs/development.md).""",
     attrs = {
         "bento": attr.label(cfg = metadata_plus_modules_cfg, doc = "The Bento whose packages are installed.", mandatory = True, providers = [BentoInfo]),
-        "directory": attr.string(default = ".venv", doc = "Directory of the virtual environment, relative to this package in the source tree. At run time, `-- --directory DIR` replaces the attribute."),
-        "requirements": attr.label_list(doc = "Additional packages from a package hub to install, such as pytest and ipykernel.", providers = [BentoRequirementInfo]),
+        "directory": attr.string(default = ".venv", doc = "Directory of the virtual environment, relative to this package in the source tree. To override the attribute, pass `-- --directory DIR` to `bazel run`."),
+        "requirements": attr.label_list(doc = "Additional packages to install, such as pytest and ipykernel. The packages must be from a package hub.", providers = [BentoRequirementInfo]),
     } | RUN_RUNTIME,
     executable = True,
 )

@@ -64,7 +64,7 @@ BentoApiInfo = _typed_provider(
 
 BentoEnvironmentInfo = _typed_provider(
     "BentoEnvironmentInfo",
-    doc = "The image that a Bento requests. The provider corresponds to `bentoml.images.Image` in a service's source.",
+    doc = "An image definition for Bentos, from a `bento_environment`. The provider corresponds to `bentoml.images.Image` in a service's source.",
     fields = {
         "files": "depset[File] - files that the steps read, such as scripts and wheels. The steps refer to a file by its path relative to the workspace root.",
         "image": "File - JSON: base image, distribution, Python version, and the list of steps.",
@@ -92,7 +92,7 @@ def _options_init(*, group, options):
     return {"group": group, "options": options}
 
 BentoOptionsInfo, _new_options_info = provider(
-    doc = "Build options for `bento_package` that belong to the same group of a bentofile.",
+    doc = "Build options for `bento_package` from one group of a bentofile, such as `docker`.",
     fields = {"group": "str - name of the group: `conda`, `docker`, or `python`.", "options": "dict - options that are set: BentoML's name of the option to its value."},
     init = _options_init,
 )
@@ -117,7 +117,7 @@ BentoWheelInfo = _typed_provider(
     doc = "A wheel from a lock, or a wheel that the build produces.",
     defaults = {"exclude": (), "exclude_preset": ()},
     fields = {
-        "allow_record_mismatch": "bool - whether images accept the wheel despite an incorrect RECORD file.",
+        "allow_record_mismatch": "bool - whether the wheel can be installed in images even if its RECORD file is incorrect.",
         "distribution": "str - normalized name of the package (PEP 503).",
         "exclude": "tuple[str] - patterns of wheel files that images exclude (`exclude` of `bento.pypi`). Each pattern must match a file.",
         "exclude_preset": "tuple[str] - exclusion patterns that come from presets (`exclude_presets` of `bento.pypi`). A pattern can match no file.",
@@ -169,7 +169,7 @@ BentoDebLayerInfo = _typed_provider(
 
 BentoLayerInfo = _typed_provider(
     "BentoLayerInfo",
-    doc = "An image layer: the file and its description. Actions that write image manifests read only descriptions.",
+    doc = "An image layer: the file and its description. Actions that write image manifests read the description, but not the file.",
     defaults = {"origin": "", "recipe": None, "wheel": None, "ztoc": None},
     fields = {
         "blob": "File - the layer: a tar file, usually compressed. None if the build doesn't fetch the layer from the registry.",

@@ -22,7 +22,7 @@ def _bento_command_impl(ctx):
 
 bento_command = rule(
     implementation = _bento_command_impl,
-    doc = "The `bento` command. Runs with the toolchain's interpreter.",
+    doc = "Declares the `bento` command, which runs with the toolchain's interpreter.",
     attrs = {
         "transports": attr.label_list(cfg = host_cfg, doc = "Packages from a package hub that the command requires for additional transports.", providers = [BentoRequirementInfo]),
     } | RUN_RUNTIME,

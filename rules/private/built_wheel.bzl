@@ -59,8 +59,8 @@ built_wheel = rule(
     doc = "Builds a wheel from source with the package's build system (PEP 517). The build uses locked requirements, and has no network access.",
     attrs = {
         "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
-        "exclude": attr.string_list(doc = "Patterns for files in wheels to exclude from images."),
-        "exclude_preset": attr.string_list(doc = "Exclusion patterns from presets. A pattern without a match isn't an error."),
+        "exclude": attr.string_list(doc = "Patterns of the wheel's files that images exclude. Each pattern must match a file."),
+        "exclude_preset": attr.string_list(doc = "Patterns of the wheel's files that images exclude, from the presets of the package hub. A pattern can match no file."),
         "platform": attr.string(doc = "Target platform (`<os>_<machine>`).", mandatory = True),
         "python_version": attr.string(doc = "Target Python version (`X.Y`).", mandatory = True),
         "requirements": attr.label_list(cfg = "exec", doc = "Build requirements from `build-system.requires` in pyproject.toml.", providers = [BentoRequirementInfo]),

@@ -71,7 +71,7 @@ bento_string_list_flag = rule(
 bento_string_setting = rule(
     implementation = lambda ctx: BentoFlagInfo(value = ctx.attr.value),
     doc = "Provides the string that a `select` resolves to.",
-    attrs = {"value": attr.string(doc = "String to provide, usually a `select`.", mandatory = True)},
+    attrs = {"value": attr.string(doc = "Value of the target: a string, usually a `select`.", mandatory = True)},
     provides = [BentoFlagInfo],
 )
 
@@ -79,6 +79,6 @@ bento_string_setting = rule(
 bento_condition = rule(
     implementation = lambda ctx: BentoFlagInfo(value = "yes" if ctx.attr.holds else ""),
     doc = "Provides the Boolean value that a `select` resolves to.",
-    attrs = {"holds": attr.bool(doc = "Value to provide, usually a `select`.", mandatory = True)},
+    attrs = {"holds": attr.bool(doc = "Value of the target: a Boolean value, usually a `select`.", mandatory = True)},
     provides = [BentoFlagInfo],
 )

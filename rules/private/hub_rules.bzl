@@ -24,11 +24,11 @@ locked_wheel = rule(
     doc = "Provides a locked wheel.",
     attrs = {
         "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
-        "exclude": attr.string_list(doc = "Patterns for files in wheels to exclude from images."),
-        "exclude_preset": attr.string_list(doc = "Exclusion patterns from presets. A pattern without a match isn't an error."),
+        "exclude": attr.string_list(doc = "Patterns of the wheel's files that images exclude. Each pattern must match a file."),
+        "exclude_preset": attr.string_list(doc = "Patterns of the wheel's files that images exclude, from the presets of the package hub. A pattern can match no file."),
         "file": attr.label(allow_single_file = [".whl"], doc = "Wheel file.", mandatory = True),
         "python_version": attr.string(doc = "Target Python version (`X.Y`).", mandatory = True),
-        "allow_record_mismatch": attr.bool(doc = "Whether images accept the wheel despite an incorrect RECORD file."),
+        "allow_record_mismatch": attr.bool(doc = "Whether the wheel can be installed in images even if its RECORD file is incorrect."),
         "sha256": attr.string(doc = "SHA-256 digest of the file, in hexadecimal.", mandatory = True),
         "size": attr.int(doc = "Size of the file in bytes.", mandatory = True),
         "version": attr.string(doc = "Version of the package.", mandatory = True),
@@ -93,7 +93,7 @@ requirement = rule(
     doc = "Provides a locked package and its transitive dependencies. Targets of py_library, py_binary, and py_test can use the package in `deps`.",
     attrs = {
         "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
-        "extra": attr.string(doc = "Name of an extra of the package, whose dependencies the target includes. Default: no extra."),
+        "extra": attr.string(doc = "Name of an extra of the package. The target also includes the dependencies of the extra. Default: no extra."),
         "glibc": attr.string(doc = "Newest glibc version that wheels can require (`X.Y`).", mandatory = True),
         "modules": attr.label_list(doc = "Unpacked modules of the package and its transitive dependencies.", mandatory = True, providers = [BentoWheelModulesInfo]),
         "packages": attr.label_list(doc = "Lock entries of the package and its transitive dependencies.", mandatory = True),

@@ -17,7 +17,7 @@ _MAX_WHEEL_LAYERS = 40
 
 # Attributes of rules that build an image. They also have `entrypoint`, `env`, `layers`, `ports`, and `working_dir`.
 IMAGE = {
-    "annotations": attr.string_dict(doc = "Additional annotations of the manifest. Default annotations: title, version, creation time, and name and digest of the base. Annotations and labels with the prefix `org.opencontainers.image.` are set as both annotations and labels."),
+    "annotations": attr.string_dict(doc = "Additional annotations of the manifest. Default annotations: title, version, creation time, name of the base, and digest of the base. Annotations and labels with the prefix `org.opencontainers.image.` are set as both annotations and labels."),
     "base": attr.label(doc = "Image base, which provides Python and the system libraries.", mandatory = True, providers = [BentoBaseInfo]),
     "bytecode": attr.string(default = "none", doc = "Bytecode of the Python packages, in separate layers: `none` (default, no bytecode), `checked-hash` (Python compares a hash of the source), or `unchecked-hash` (Python doesn't read the source). See PEP 552.", values = BYTECODES),
     "cmd": attr.string_list(doc = "Arguments that follow `entrypoint`. Users can replace these arguments when they start a container."),
@@ -36,7 +36,7 @@ IMAGE = {
         doc = "Startup trace from `bento_startup_trace`. The snapshotter fetches the files in the trace before a container starts. Requires `soci` or eStargz layers. eStargz layers depend on the trace, so only images with the same trace can share them.",
     ),
     "stop_signal": attr.string(default = "SIGTERM", doc = "Signal that container engines send to stop a container."),
-    "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs that the checks ignore, because the service doesn't use the files, or because duplicates are intended."),
+    "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs to exclude from the checks of the image: files that the service doesn't use, and intended duplicates."),
     "user": attr.string(default = "1034:1034", doc = "User and group of the container process (`uid:gid`)."),
     "max_wheel_layers": attr.int(default = _MAX_WHEEL_LAYERS, doc = "Maximum number of layers for Python packages. Each large package has its own layer, unless the number of layers would exceed the maximum."),
 } | CREATION_TIME | IMAGE_PLATFORM | STAMP

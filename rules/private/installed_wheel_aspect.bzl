@@ -78,7 +78,7 @@ def _installed_wheel_aspect_impl(target, ctx):
 
 installed_wheel_aspect = aspect(
     implementation = _installed_wheel_aspect_impl,
-    doc = "Packs each package of rules_python's hubs into a wheel. All images share the wheels.",
+    doc = "Builds a wheel from each package in the package hubs of rules_python. All images share the wheels.",
     attr_aspects = SOURCE_EDGES,
     attrs = {"_python_version": attr.label(default = "//rules:python_version", providers = [BentoFlagInfo])},
     provides = [BentoInstalledWheelInfo],

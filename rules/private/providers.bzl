@@ -1,7 +1,7 @@
 """Defines the private providers. The public providers are in //rules:providers.bzl."""
 
 BentoCommandInfo = provider(
-    doc = "Additional packages of a `bento` command.",
+    doc = "Additional Python packages that a `bento` command imports.",
     fields = {"modules": "depset[BentoWheelModulesInfo] - packages that the command needs for additional transports."},
 )
 
@@ -11,7 +11,7 @@ BentoCompilersInfo = provider(
 )
 
 BentoDebLockInfo = provider(
-    doc = "Settings for resolving a lock of Debian packages.",
+    doc = "Settings for resolving Debian packages and writing the lock.",
     fields = {
         "arguments": "tuple[str] - flags to pass to the helper.",
         "update": "Label - target that writes the lock.",
@@ -24,7 +24,7 @@ BentoFlagInfo = provider(
 )
 
 BentoHelperPackagesInfo = provider(
-    doc = "Third-party packages that the helper (the program that actions of rules_bento run) imports.",
+    doc = "Third-party packages that the helper imports. The helper is the program that actions of rules_bento run.",
     fields = {
         "packages": "dict[str, list[struct]] - package name to the packed wheels of the package and its transitive dependencies. Each struct has `files` (depset of Files), `import_roots`, and `imports` (see BentoWheelModulesInfo).",
     },
@@ -41,15 +41,15 @@ BentoImagePackagesInfo = provider(
 )
 
 BentoInstalledWheelInfo = provider(
-    doc = "A wheel that an action packs from a package installed by rules_python.",
+    doc = "A wheel that an action builds from a package that rules_python installed.",
     fields = {
-        "requirements": "depset[BentoRequirementInfo] - the package and its transitive dependencies from these hubs.",
+        "requirements": "depset[BentoRequirementInfo] - the package and its transitive dependencies from package hubs of rules_python.",
         "wheel": "BentoWheelInfo | None - wheel of the package; None for other targets.",
     },
 )
 
 BentoPushInfo = provider(
-    doc = "The settings and files of a push, which `bento_push_all` can run together with other pushes.",
+    doc = "The settings and files of a push. `bento_push_all` runs several pushes together.",
     fields = {
         "arguments": "tuple[str] - flags to pass to the helper. Paths are relative to the runfiles directory.",
         "modules": "tuple[BentoWheelModulesInfo] - packages that the helper imports.",
@@ -58,7 +58,7 @@ BentoPushInfo = provider(
 )
 
 BentoPythonInfo = provider(
-    doc = "A CPython interpreter that runs actions or programs.",
+    doc = "A CPython interpreter that runs build actions, or programs of `bazel run` and `bazel test`.",
     fields = {
         "files": "depset[File] - files of the interpreter; empty for an interpreter of the host.",
         "interpreter": "File | None - executable of the interpreter; None for an interpreter of the host.",
@@ -68,7 +68,7 @@ BentoPythonInfo = provider(
 )
 
 BentoLockInfo = provider(
-    doc = "Settings and files for resolving a lock of Python packages.",
+    doc = "Settings and files for resolving Python packages and writing the lock.",
     fields = {
         "arguments": "tuple[str] - flags to pass to the helper, without the flags for files.",
         "constraints": "tuple[File] - constraints files, which only limit versions.",
@@ -84,7 +84,7 @@ BentoResolutionInfo = provider(
 )
 
 BentoServiceMetadataInfo = provider(
-    doc = "Inputs of actions that import a Bento's service and build its metadata.",
+    doc = "Inputs of actions that import a Bento's service, or write the Bento's metadata.",
     fields = {
         "import_arguments": "Args - arguments of the subcommand `import_service`, without packages and outputs.",
         "import_packages": "depset[BentoRequirementInfo] - packages of the Bento and in `import_packages`. In the configuration of an import, BentoML and `import_packages` have modules.",
@@ -107,7 +107,7 @@ BentoSourcesInfo = provider(
 )
 
 BentoWheelPartInfo = provider(
-    doc = "The image layer or layer part of a wheel. With `//rules:bytecode`, the layer or layer part of the wheel's bytecode.",
+    doc = "The image layer of a wheel, or a layer part. Actions join several layer parts to a layer. With `//rules:bytecode`, the layer or layer part contains the wheel's bytecode instead of the wheel.",
     fields = {
         "excluded": "File - JSON: size of the files that images exclude from the wheel; None without exclusion patterns.",
         "layer": "BentoLayerInfo - layer that contains only this wheel; None for a small wheel.",

@@ -15,15 +15,15 @@ STATIC = "static"
 SERVICE_METADATA = {
     "service_metadata": attr.string(
         default = STATIC,
-        doc = """Method that determines the service metadata: `static` (default) analyzes the Python source, and requires no packages. `import` imports the
-service in the sandbox with the wheels of BentoML, FastAPI, and `import_packages`; the Bento then includes BentoML's `schema` and `apis/`. Use `import`
-if decorators determine metadata at run time.""",
+        doc = """How the build determines the service metadata. `static` (default) analyzes the Python source, and requires no packages. `import` imports the
+service in the sandbox, which contains BentoML, FastAPI, and the packages in `import_packages`. With `import`, the Bento also includes BentoML's
+`schema` and `apis/`. Use `import` if decorators determine metadata at run time.""",
         values = [IMPORT, STATIC],
     ),
     "import_packages": attr.label_list(
         cfg = import_packages,
         doc = """Packages from a package hub to install for the import of the service, in addition to BentoML, FastAPI, and their dependencies.
-Stand-in modules without values replace all other locked packages. If the import uses a value of a stand-in, the build fails, and the error
+Empty stand-in modules replace all other locked packages. If the import uses a value from a stand-in module, the build fails, and the error
 message contains the line to add to this attribute.""",
         providers = [BentoRequirementInfo],
     ),

@@ -7,7 +7,7 @@ load(":option_groups.bzl", "option_groups")
 load(":providers.bzl", "BentoSourcesInfo")
 
 SECRETS = {
-    "allowed_secrets": attr.string_list(doc = "Files in which suspected secrets are allowed: paths in the Bento (`src/fixtures/key.json`), or below `/app` in an image (`_main/fixtures/key.json`). In file formats with comments, you can instead write `# bento: allow-secret` on the line of the secret or on the line before. An entry for a file without findings is an error."),
+    "allowed_secrets": attr.string_list(doc = "Files in which suspected secrets are allowed. For a Bento, use paths in the Bento (`src/fixtures/key.json`). For an image, use paths relative to `/app` (`_main/fixtures/key.json`). In file formats with comments, you can instead write `# bento: allow-secret` on the line of the secret or on the line before. An entry for a file without findings is an error."),
     "check_secrets": attr.bool(default = True, doc = "Whether the build fails if sources, data, or settings contain suspected private keys or tokens. For the detected types, see [Secrets in Bentos](../docs/security.md#secrets-in-bentos)."),
 }
 

@@ -66,7 +66,7 @@ image_cfg = transition(
 def _attributes(names):
     return {
         "platform": attr.string(
-            doc = "Target platform: {}. Default: the value of `--platforms`, or else of `--@rules_bento//rules:platform`. The default doesn't depend on the build machine.".format(
+            doc = "Target platform: {}. Default: the value of `--platforms` or, if `--platforms` isn't set, the value of `--@rules_bento//rules:platform`. The default doesn't depend on the build machine.".format(
                 ", ".join(["`{}`".format(name) for name in names]),
             ),
             values = [""] + names,
