@@ -111,7 +111,7 @@ def test_hosts_and_users_that_are_right(url):
 @pytest.mark.parametrize("scheme", ["http", "ftp", "ftps", "sftp"])
 @pytest.mark.parametrize("login", ["me:s3c%0d%0aret", "m%0ae:s3c", "s3c%00"])
 def test_control_characters_are_in_no_password(scheme, login):
-    with pytest.raises(BentoError, match=r"the user or password contains a control character") as error:
+    with pytest.raises(BentoError, match=r"the user name or password contains a control character") as error:
         parse(f"{scheme}://{login}@host/x")
     assert "s3c" not in str(error.value)
 

@@ -122,11 +122,11 @@ def _with_server(scheme: str, netloc: str, path: str) -> Address:
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if _CONTROL.search(user + password):
         raise BentoError(
-            f"{scheme}://…{path}: the user or password contains a control character. Remove the character."
+            f"{scheme}://…{path}: the user name or password contains a control character. Remove the character."
         )
     if scheme == "sftp" and (_SHELL_IN_HOST.search(host) or _SHELL_IN_USER.search(user)):
         raise BentoError(
-            f"{scheme}://…{path}: the host or user starts with '-' or contains a shell metacharacter. Remove the "
-            "character."
+            f"{scheme}://…{path}: the host or user name starts with '-' or contains a shell metacharacter. Remove "
+            "the character."
         )
     return Address(scheme, host, path or "/", port, user, password)

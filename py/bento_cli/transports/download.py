@@ -92,7 +92,10 @@ def _download(remote: Remote, directory: Path, counter: Counter, sha256: str) ->
             part.file.close()
             raise
         part.remove()
-    raise BentoError(f"{remote.address}: all {_TRIES} attempts failed: {difference}. Check the archive on the server.")
+    raise BentoError(
+        f"{remote.address}: all {_TRIES} attempts failed: {difference}. Check that the archive on the server is "
+        "correct and doesn't change."
+    )
 
 
 def _fetch(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
@@ -154,7 +157,10 @@ def _stream(remote: Remote, stat: Stat, part: _Part, count: _Count) -> None:
 
 def _too_large(remote: Remote, size: int | None) -> BentoError:
     if size and size < 0:
-        return BentoError(f"{remote.address}: the server reported an invalid file size: {size}. Check the server.")
+        return BentoError(
+            f"{remote.address}: the server reported an invalid file size: {size}. Download the file with another "
+            "program."
+        )
     return BentoError(f"{remote.address}: the file exceeds the limit of {limits.BODY} bytes. Use a smaller file.")
 
 
