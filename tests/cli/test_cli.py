@@ -231,7 +231,7 @@ def test_get_resolves_as_bentoml_does(bento):
     assert "multiple versions match: v1, v2" in bento.err
     bento("get", "nothing", code=status.NOT_FOUND)
     assert bento.err.startswith("bento: nothing: ")
-    assert "nothing: no Bento with this name in " in bento.err
+    assert " contains no Bento with this name. To list" in bento.err
 
 
 # ---- Import, export, bundles ------------------------------------------------------------------------------------

@@ -143,7 +143,9 @@ class EntryStore:
         tag = description.tag
         target = self.path(tag)
         if self.has(tag):
-            raise BentoError(f"{tag}: already exists at {target}. Delete the existing {self.kind.noun} first.")
+            raise BentoError(
+                f"{tag}: the {self.kind.noun} already exists at {target}. Delete the existing {self.kind.noun} first."
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.parent.stat().st_dev != tree.stat().st_dev:
             raise BentoError(
@@ -202,7 +204,10 @@ class EntryStore:
 
     def _not_found(self, text: str, what: str) -> NotFoundError:
         command = "bento list" if self.kind is BENTO else "bento models list"
-        return NotFoundError(f"{text}: no {self.kind.noun} with this {what} in {self.directory}. Run `{command}`.")
+        return NotFoundError(
+            f"{text}: {self.directory} contains no {self.kind.noun} with this {what}. To list the available tags, run "
+            f"`{command}`."
+        )
 
     def _list(self, places: Sequence[tuple[str, str]]) -> Listing:
         known = Summaries(self.home, self.kind)

@@ -204,7 +204,8 @@ class _Reader:
                 if member.kind == "folder" and below.startswith(f"{member.path}/"):
                     continue
                 raise BentoError(
-                    f"{where}: the member {member.path!r} is outside {below}. Push the {self._kind.noun} again."
+                    f"{where}: the path of the archive member {member.path!r} doesn't begin with {below}. Push the "
+                    f"{self._kind.noun} again."
                 )
             item = member._replace(path=member.path.removeprefix(below))
             self._tops.add(item.path.partition("/")[0])
