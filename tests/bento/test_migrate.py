@@ -589,7 +589,10 @@ def test_a_bentofile_below_the_directory(tmp_path):
     (directory / "serving").mkdir(parents=True)
     (directory / "serving" / "bentofile.yaml").write_text("service: serving.app:Svc\n", "utf-8")
     (directory / "serving" / "app.py").write_text(SERVICE, "utf-8")
-    with pytest.raises(BentoError, match=r"add --bentofile serving/bentofile\.yaml\. Otherwise, migrate serving\."):
+    with pytest.raises(
+        BentoError,
+        match=r"add --bentofile serving/bentofile\.yaml\. Otherwise, run `bento migrate /.*/project/serving`\.",
+    ):
         migrate(directory)
     assert 'service = "serving.app:Svc"' in migrate(directory, bentofile="serving/bentofile.yaml").build
 

@@ -633,7 +633,7 @@ lint(name = "lint")
         ("x = = 1\n", "BUILD.bazel:1: cannot parse the file: invalid syntax. Fix the file"),
         (
             'load("//a:b.bzl", "bento_package")\n',
-            "BUILD.bazel:1: the loaded symbol 'bento_package' isn't the rule in @rules_bento//rules",
+            "BUILD.bazel:1: another symbol is loaded as 'bento_package', but the new targets need the rule",
         ),
     ],
 )

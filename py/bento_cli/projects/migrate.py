@@ -190,9 +190,10 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
     sources = {file.path: file for file in selection.kept if file.link is None}
     below = [file.path for file in declared if PurePosixPath(file.path).name == bentofiles.NAMES[0]]
     if path is None and below and not {"service.py", "service/__init__.py"} & {*sources}:
+        inner = directory / PurePosixPath(below[0]).parent
         raise BentoError(
-            f"{directory}: the directory has no bentofile and no service.py. If paths in {below[0]} are relative to "
-            f"the directory, add --bentofile {below[0]}. Otherwise, migrate {PurePosixPath(below[0]).parent}."
+            f"{directory}: the directory contains neither a bentofile nor service.py. If the paths in {below[0]} are "
+            f"relative to this directory, add --bentofile {below[0]}. Otherwise, run `bento migrate {inner}`."
         )
     seen: dict[str, bytes] = {}  # content of read files, by path
     tree = services.SourceTree(sources, lambda name: seen.setdefault(name, snapshot.content(sources[name])))

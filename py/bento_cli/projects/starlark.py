@@ -124,8 +124,8 @@ def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin
         for rule in sorted(rules & set(loaded)):
             if file != RULES or loaded[rule] != rule:
                 raise BentoError(
-                    f"{origin}:{node.lineno}: the loaded symbol {rule!r} isn't the rule in {RULES}, which the new "
-                    "targets need. Load the symbol under another name."
+                    f"{origin}:{node.lineno}: another symbol is loaded as {rule!r}, but the new targets need the "
+                    f"rule {rule!r} in {RULES}. Load the other symbol under another name."
                 )
         missing -= set(loaded)
     if not missing:
