@@ -387,7 +387,7 @@ def test_options_of_builders_are_rejected(words, message, local, wheels, bento, 
         (b"-r /etc/passwd\n", "lock.txt:1: unsupported option -r."),
         (b"./wheels/x.tar.gz\n", "lock.txt:1: ./wheels/x.tar.gz isn't a wheel, but the native backend installs only"),
         (b"./wheels/x-1-py3-none-any.whl\n", "the Bento doesn't contain ./wheels/x-1-py3-none-any.whl."),
-        (b"tiny==1.0 --hash=sha256:" + b"0" * 64, "tiny==1.0: the hashes in the Bento's requirements match no wheel"),
+        (b"tiny==1.0 --hash=sha256:" + b"0" * 64, "matches the hashes in the Bento's requirements. Lock"),
         (b"none==1.0 --hash=sha256:" + b"0" * 64, "uv: cannot find wheels for the Bento's packages."),
     ],
 )

@@ -144,8 +144,8 @@ def _build_variables(entry: Entry) -> dict[str, str]:
     for name in variables:
         if not _VARIABLE.fullmatch(name):
             raise BentoError(
-                f"{entry.tag}: invalid variable name {name!r} in envs. Use letters, digits (not at the "
-                "beginning), and '_', and build the Bento again."
+                f"{entry.tag}: invalid variable name {name!r} in envs. Use letters, digits, and '_', and "
+                "don't begin with a digit. Then build the Bento again."
             )
     return variables
 

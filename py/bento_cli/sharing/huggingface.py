@@ -59,7 +59,10 @@ def pin(
     file matches.
     """
     if not _MODEL.fullmatch(model_id) or ".." in model_id:
-        raise BentoError(f"invalid model ID {model_id!r}. Use ORGANIZATION/NAME, with letters, digits, and '_.-'.")
+        raise BentoError(
+            f"invalid model ID {model_id!r}. Use ORGANIZATION/NAME, with letters, digits, '_', '.', and '-', but "
+            "without '..'."
+        )
     if not revision.isprintable():
         raise BentoError(f"revision {revision!r} contains an unprintable character. Remove the character.")
     hub = _Hub(endpoint or os.environ.get("HF_ENDPOINT", ""))
@@ -137,8 +140,8 @@ class _Hub:
             raise AssertionError
         if self._token and address.scheme == "http" and not is_loopback(address.host):
             raise BentoError(
-                f"{self}: the token would be sent without encryption. Use an https URL, or remove the token (HF_TOKEN, "
-                "or the file in HF_TOKEN_PATH or HF_HOME)."
+                f"{self}: the token would be sent without encryption. Use an https URL. To send no token, unset "
+                "HF_TOKEN, and remove the token file (HF_TOKEN_PATH, or `token` in HF_HOME)."
             )
         remote = Http(address, f"Bearer {self._token}" if self._token else "")
         try:

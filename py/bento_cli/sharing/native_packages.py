@@ -197,9 +197,9 @@ def _choose(requirement: Requirement, urls: Mapping[str, str], target: Target, c
         if best := best_wheel(names, target, glibc):
             return LocalWheel(name, version, cache / "wheels" / names[best] / best, names[best])
     raise BentoError(
-        f"{name}=={version}: the hashes in the Bento's requirements match no wheel for linux/{target.architecture}, "
-        f"Python {target.python_version}, and glibc {newest[0]}.{newest[1]}. Lock another version of {name}, or use "
-        f"another base image. {BUILDER_REMEDY}"
+        f"{name}=={version}: no wheel for linux/{target.architecture}, Python {target.python_version}, and glibc "
+        f"{newest[0]}.{newest[1]} matches the hashes in the Bento's requirements. Lock another version of {name} and "
+        f"build the Bento again, or use another base image. {BUILDER_REMEDY}"
     )
 
 

@@ -288,7 +288,8 @@ class _Receiving:
         most = limits.BODY if self._total is None else self._total
         if most > limits.BODY:
             raise BentoError(
-                f"{self._place}: the download from {self._cloud} has {most} bytes, but the limit is {limits.BODY}."
+                f"{self._place}: the download from {self._cloud} has {most} bytes, but the limit is {limits.BODY} "
+                f"bytes. Use a smaller {self._place.kind.noun}."
             )
         self._counter.expect((self._total or 0) if not at else 0)
         at = file.seek(0, 2)
