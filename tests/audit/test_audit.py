@@ -475,7 +475,7 @@ def test_the_command_reads_archives_and_wheels(tmp_path, records, capsys):
     ("words", "message"),
     [
         ([], "No checks are selected."),
-        (["--deny-license", "MIT", "--allow", "A"], "--allow: expected ID=REASON, but value 1 has no `=`."),
+        (["--deny-license", "MIT", "--allow", "A"], "--allow: expected ID=REASON, but value number 1 has no `=`."),
         (["--advisories", "missing.json"], "missing.json"),
     ],
 )

@@ -264,7 +264,7 @@ def test_import_and_export(bento, home, tmp_path):
     )
     assert json.loads(bento("export", "hi:v1", "-o", "json", "named"))["path"] == f"{tmp_path}/named.bento"
     bento("export", "hi:v1", "--no-clobber", code=status.ERROR)
-    assert bento.err == "bento: hi-v1.bento: already exists. Specify another path, or remove --no-clobber.\n"
+    assert bento.err == "bento: hi-v1.bento: the path already exists. Specify another path, or remove --no-clobber.\n"
     bento("export", "hi:v1", "s3://bucket/hi.bento", "--no-clobber", code=status.ERROR)
     assert bento("export", "hi:v1", "absent", "--no-clobber", "-o", "path") == "absent.bento\n"
     bento("import", "out.x", "--home", "fourth", code=status.ERROR)
@@ -502,8 +502,8 @@ def test_build_of_a_service(bento, project, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--label", "x"], "--label: expected KEY=VALUE, but value 1 has no `=`."),
-        (["--arg", "a=1", "--arg", "=x"], "--arg: expected KEY=VALUE, but value 2 has no key."),
+        (["--label", "x"], "--label: expected KEY=VALUE, but value number 1 has no `=`."),
+        (["--arg", "a=1", "--arg", "=x"], "--arg: expected KEY=VALUE, but value number 2 has no key."),
         (["--config", "Svc.workers"], "--config: expected SERVICE.KEY=VALUE, such as Hello.workers=4, but"),
         (["--service-model", "x"], "--service-model: expected SERVICE.ATTRIBUTE=TAG, but"),
         (
@@ -720,9 +720,9 @@ def test_standard_output_gets_the_archive_alone(bento, project):
     bento("build", project, "--version", "v1")
     for words in (["-o", "json"], ["-o", "path"]):
         bento("export", "svc:v1", "-", *words, code=status.ERROR)
-        assert "--output: can't be used when the archive goes to standard output" in bento.err
+        assert "--output can't be used if the archive is written to standard output" in bento.err
     bento("export", "svc:v1", "-", "--format", "folder", code=status.ERROR)
-    assert "--format `folder`: standard output isn't a directory." in bento.err
+    assert "--format `folder`: a directory can't be written to standard output." in bento.err
 
 
 @pytest.mark.parametrize(

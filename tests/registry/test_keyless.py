@@ -263,7 +263,7 @@ def test_options_that_do_not_go_together_are_refused(capsys):
     for words in (["sign", "file"], ["sign", "--keyless", "--key", "k.key", "file"], ["verify", "--key", "k", *WHO]):
         with pytest.raises(SystemExit):
             main(words)
-    with pytest.raises(BentoError, match="--trust-config requires a signer. Add a key or --sign-keyless"):
+    with pytest.raises(BentoError, match="--trust-config requires --sign-key or --sign-keyless. Add one"):
         arguments.signing(parsing.parse(["push", "x:y", "--trust-config", "x"])[1])
 
 

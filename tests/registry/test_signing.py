@@ -263,8 +263,8 @@ def test_what_has_no_signature_is_told_of(keys, tmp_path, monkeypatch, capsys):
     for words, message in {
         ("sign", "--key", "keys/k.key", "./folder"): "directories can't be signed",
         ("sign", "--key", "keys/k.key", "./absent"): "cannot read the file: No such file",
-        ("verify", "--key", "keys/k.pub"): "No artifact is specified. Add an archive",
-        ("verify", "--key", "keys/k.pub", "iris:v1"): "Store entries have no signatures",
+        ("verify", "--key", "keys/k.pub"): "No artifact is specified. Specify an archive",
+        ("verify", "--key", "keys/k.pub", "iris:v1"): "Bentos and models in the store have no signatures",
         ("verify", "--signature", "x", "iris:v1"): "Add --key",
     }.items():
         assert main([*words]) in (status.ERROR, status.NOT_FOUND), words

@@ -125,7 +125,7 @@ def output_path(text: str, options: Namespace) -> Iterator[Path]:
     import tempfile
 
     if options.output != "text":
-        raise BentoError("--output: can't be used when the archive goes to standard output. Remove --output.")
+        raise BentoError("--output can't be used if the archive is written to standard output. Remove --output.")
     if sys.stdout.isatty():
         raise BentoError("standard output: archives can't be written to a terminal. Redirect the output to a file.")
     with tempfile.TemporaryDirectory() as scratch:
@@ -141,7 +141,8 @@ def signing(options: Namespace) -> Signing | None:
     if options.identity_token and not options.keyless:
         raise BentoError(f"--identity-token requires {flag}. Use {flag} without a key, or remove --identity-token.")
     if options.trust_config and not (options.keyless or options.sign_key):
-        raise BentoError(f"--trust-config requires a signer. Add a key or {flag}, or remove --trust-config.")
+        key = flag.removesuffix("less")
+        raise BentoError(f"--trust-config requires {key} or {flag}. Add one of these, or remove --trust-config.")
     if options.sign_format != "bundle" and (options.keyless or options.trust_config):
         raise BentoError(f"--sign-format legacy supports neither {flag} nor --trust-config. Use --sign-format bundle.")
     if options.keyless:
@@ -189,7 +190,11 @@ def add_no_verify(parser: ArgumentParser) -> None:
 
 def add_no_sync(parser: ArgumentParser) -> None:
     """Add the option that skips flushing files to disk."""
-    add_flag(parser, "--no-sync", help="Don't flush files to disk (faster, but a power failure can damage the entry)")
+    add_flag(
+        parser,
+        "--no-sync",
+        help="Don't flush files to disk (faster, but a power failure can damage the stored Bento or model)",
+    )
 
 
 def import_options(options: Namespace) -> Options:
@@ -231,7 +236,8 @@ def pairs(texts: list[str], option: str, form: str = "KEY=VALUE") -> dict[str, s
     for number, text in enumerate(texts, 1):
         key, equals, value = text.partition("=")
         if not equals or not key:  # omit the value, which might be a secret
-            raise BentoError(f"{option}: expected {form}, but value {number} has {'no key' if equals else 'no `=`'}.")
+            problem = "no key" if equals else "no `=`"
+            raise BentoError(f"{option}: expected {form}, but value number {number} has {problem}.")
         if key in values:
             raise BentoError(f"{option}: the key {key!r} is set twice. Remove one of the values.")
         values[key] = value

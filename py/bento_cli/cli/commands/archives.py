@@ -109,7 +109,9 @@ def _fields(imported: Imported) -> dict[str, Any]:
 
 
 def add_export_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("tag", metavar="TAG", help=f"Export this {kind.noun} (NAME:VERSION, or NAME for the latest)")
+    parser.add_argument(
+        "tag", metavar="TAG", help=f"Export this {kind.noun} (NAME:VERSION, or NAME for the latest version)"
+    )
     parser.add_argument(
         "out",
         metavar="PATH",
@@ -138,7 +140,8 @@ def run_export(options: Namespace, store: Store, kind: Kind) -> int:
     if options.out == "-":
         if options.format == "folder":
             raise BentoError(
-                "--format `folder`: standard output isn't a directory. Specify a directory, or use an archive format."
+                "--format `folder`: a directory can't be written to standard output. Specify an output directory, or "
+                "use an archive format."
             )
         with arguments.output_path(options.out, options) as out, show.progress("Exporting") as progress:
             form: Form = options.format or "xz"
@@ -176,7 +179,7 @@ def _check_absent(options: Namespace, entry: Entry) -> None:
         raise BentoError("--no-clobber isn't supported for URLs. Remove --no-clobber.")
     path, _ = destination(entry.kind, entry.tag, options.out, options.format)
     if path.exists():
-        raise BentoError(f"{path}: already exists. Specify another path, or remove --no-clobber.")
+        raise BentoError(f"{path}: the path already exists. Specify another path, or remove --no-clobber.")
 
 
 def add_bundle_arguments(parser: ArgumentParser, kind: Kind) -> None:

@@ -35,7 +35,8 @@ def add_audit_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--max-severity",
         default="none",
-        help="Reject vulnerabilities above this severity: none, low, medium, high, or critical (default: none)",
+        help="Reject packages with a vulnerability above this severity: none, low, medium, high, or critical "
+        "(default: none)",
     )
     parser.add_argument(
         "--unknown-severity",
@@ -47,10 +48,13 @@ def add_audit_arguments(parser: ArgumentParser, kind: Kind) -> None:
         parser,
         "--allow",
         metavar="ID=REASON",
-        help="Allow the vulnerability with this ID for this reason, such as CVE-2024-1234=unreachable",
+        help="Allow the vulnerability with this ID, and specify why (example: CVE-2024-1234=unreachable)",
     )
     arguments.add_repeatable(
-        parser, "--allow-license", metavar="SPDX", help="Allow this license, and reject all other licenses"
+        parser,
+        "--allow-license",
+        metavar="SPDX",
+        help="Allow only packages with a license that this option specifies, such as MIT",
     )
     arguments.add_repeatable(
         parser, "--deny-license", metavar="SPDX", help="Reject packages with this license, such as AGPL-3.0-only"

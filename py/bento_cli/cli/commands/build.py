@@ -53,7 +53,7 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
         parser,
         "--model",
         metavar="TAG",
-        help="Include this model from the store (NAME:VERSION, or NAME for the latest)",
+        help="Include this model from the store (NAME:VERSION, or NAME for the latest version)",
     )
     arguments.add_repeatable(parser, "--arg", metavar="KEY=VALUE", help="Set a build argument (overrides --arg-file)")
     parser.add_argument(
@@ -77,7 +77,8 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--creation-time",
         metavar="TIME",
-        help="Set the creation time (ISO 8601 with a time zone; default: SOURCE_DATE_EPOCH, or else now)",
+        help="Set the creation time (ISO 8601 with a time zone; default: SOURCE_DATE_EPOCH if set, "
+        "otherwise the current time)",
     )
     arguments.add_flag(
         parser,
@@ -116,22 +117,25 @@ def _add_metadata_options(parser: ArgumentParser) -> None:
         group,
         "--service-model",
         metavar="SERVICE.ATTRIBUTE=TAG",
-        help="Declare the model of a service attribute, such as Svc.model=iris:v1",
+        help="Declare the model that a service attribute contains, such as MyService.model=iris:v1",
     )
     arguments.add_repeatable(
-        group, "--config", metavar="SERVICE.KEY=VALUE", help="Declare a service setting, such as Svc.traffic.timeout=60"
+        group,
+        "--config",
+        metavar="SERVICE.KEY=VALUE",
+        help="Declare the value of a service setting, such as MyService.traffic.timeout=60",
     )
     group.add_argument(
         "--image",
         metavar="FILE",
-        help="Read the image definition from this JSON file (- for standard input; format: docs/cli.md)",
+        help="Read the image definition from this JSON file (- for standard input); docs/cli.md describes the format",
     )
     arguments.add_repeatable(
         group,
         "--complete",
         metavar="KIND",
-        help="Assume that the options declare all values of this kind that the source determines at run time: labels, "
-        "envs, image, or description",
+        help="Assume that the options declare all values of this kind (labels, envs, image, or description), even if "
+        "the source determines values at run time",
     )
 
 

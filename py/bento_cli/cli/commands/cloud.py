@@ -32,7 +32,7 @@ def add_login_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--api-token",
         metavar="TOKEN",
-        help=f"Use this API token (- for standard input; default: {_KEY}; if unset, the command prompts for the token)",
+        help=f"Use this API token (- for standard input; default: {_KEY} if set, otherwise a prompt)",
     )
     parser.add_argument(
         "--context", metavar="NAME", help="Save the login under this context name (default: the current context)"

@@ -28,11 +28,13 @@ def add_migrate_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--hub",
         metavar="NAME",
-        help="Set the package hub's name (default: the existing package hub for the project's lock; if none exists, "
-        "pypi, or a generated name if pypi is already used)",
+        help="Set the package hub's name (default: the existing package hub for the project's lock, otherwise an "
+        "unused name such as pypi)",
     )
     parser.add_argument(
-        "--package", metavar="PATH", help="Generate targets for this Bazel package (default: the package of PATH)"
+        "--package",
+        metavar="PATH",
+        help="Generate targets for this Bazel package (default: the project directory's package)",
     )
     arguments.add_flag(
         parser, "--write", help="Add the generated lines to MODULE.bazel and BUILD.bazel, and write requirements files"
@@ -122,7 +124,7 @@ def add_pin_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "model",
         metavar="ORGANIZATION/NAME[@REVISION]",
-        help="Pin this Hugging Face model at a branch, tag, or commit (default: main)",
+        help="Pin this Hugging Face model to a commit; REVISION is a branch, tag, or commit ID (default: main)",
     )
     parser.add_argument("--endpoint", metavar="URL", help="Use the Hugging Face Hub at this URL (default: HF_ENDPOINT)")
     arguments.add_repeatable(

@@ -57,7 +57,9 @@ _BUILDER_FLAGS = {
 def add_containerize_arguments(parser: ArgumentParser, kind: Kind) -> None:
     from bento_cli.sharing.backends import BACKENDS, NATIVE, VARIABLE
 
-    parser.add_argument("tag", metavar="TAG", help="Containerize this Bento (NAME:VERSION, or NAME for the latest)")
+    parser.add_argument(
+        "tag", metavar="TAG", help="Containerize this Bento (NAME:VERSION, or NAME for the latest version)"
+    )
     arguments.add_repeatable(
         parser,
         "-t",
@@ -69,8 +71,8 @@ def add_containerize_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--backend",
         metavar="NAME",
-        help=f"Use this backend: {', '.join(BACKENDS)}, or {NATIVE.name} (without a builder). Default: {VARIABLE}; if "
-        f"unset, the first available builder, or {NATIVE.name} if no builder is available",
+        help=f"Use this backend: {', '.join(BACKENDS)}, or {NATIVE.name}, which needs no builder (default: {VARIABLE} "
+        f"if set, otherwise the first available builder, otherwise {NATIVE.name})",
     )
     parser.add_argument(
         "--base",
@@ -179,12 +181,12 @@ _HELP_OPTIONS = ("-h", "--help")
 
 
 def add_serve_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("tag", metavar="TAG", help="Serve this Bento (NAME:VERSION, or NAME for the latest)")
+    parser.add_argument("tag", metavar="TAG", help="Serve this Bento (NAME:VERSION, or NAME for the latest version)")
     parser.add_argument(
         "--python",
         metavar="PATH",
-        help="Run BentoML from this Python environment or interpreter (default: VIRTUAL_ENV, or else the environment "
-        "of the bentoml on PATH)",
+        help="Run BentoML from this Python environment or interpreter (default: the first that contains BentoML: "
+        "VIRTUAL_ENV, the environment of the `bentoml` command on PATH, or the interpreter of `bento`)",
     )
     parser.epilog = (
         "All other options, such as --host, --port, and --reload, are passed to `bentoml serve`. BentoML's process "

@@ -27,12 +27,14 @@ def _add_context(parser: ArgumentParser) -> None:
 
 
 def add_push_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("tag", metavar="TAG", help=f"Push this {kind.noun} (NAME:VERSION, or NAME for the latest)")
+    parser.add_argument(
+        "tag", metavar="TAG", help=f"Push this {kind.noun} (NAME:VERSION, or NAME for the latest version)"
+    )
     parser.add_argument(
         "targets",
         metavar="REFERENCE",
         nargs="*",
-        help="Push to this registry reference (HOST/REPOSITORY[:TAG]; default: BentoCloud or Yatai)",
+        help="Push to this registry reference (HOST/REPOSITORY[:TAG]) instead of BentoCloud or Yatai",
     )
     parser.add_argument(
         "-t",
@@ -47,8 +49,8 @@ def add_push_arguments(parser: ArgumentParser, kind: Kind) -> None:
             "--format",
             choices=("artifact", "kserve"),
             default="artifact",
-            help="Set the registry format: artifact (for `bento models pull`) or kserve (an image for KServe and "
-            "Kubernetes volumes) (default: artifact)",
+            help="Set the registry format: artifact for `bento models pull`, or kserve for an image that KServe "
+            "and Kubernetes can mount (default: artifact)",
         )
     arguments.add_no_verify(parser)
     _add_context(parser)

@@ -82,7 +82,9 @@ def run_completion(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def add_complete_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("words", metavar="WORD", nargs="*", help="Print completions for the last word")
+    parser.add_argument(
+        "words", metavar="WORD", nargs="*", help="Print the completions for the last word of this command line"
+    )
 
 
 def run_complete(options: Namespace, store: Store, kind: Kind) -> int:

@@ -123,7 +123,8 @@ def add_verify_arguments(parser: ArgumentParser, kind: Kind) -> None:
         "tags",
         metavar="TAG",
         nargs="*",
-        help="Verify this tag, archive (- for standard input), OCI layout, or reference (default: all entries)",
+        help="Verify this tag, archive (- for standard input), OCI layout, or registry reference (default: all Bentos "
+        "and models in the store)",
     )
     signers = parser.add_mutually_exclusive_group()
     signers.add_argument(
@@ -153,7 +154,7 @@ def add_verify_arguments(parser: ArgumentParser, kind: Kind) -> None:
     )
     arguments.add_flag(parser, "--provenance", help="Also require signed provenance")
     arguments.add_flag(parser, "--sbom", help="Also require a signed SBOM for each image")
-    arguments.add_flag(parser, "--strict", help="Also fail if the store has no file digests for an entry")
+    arguments.add_flag(parser, "--strict", help="Also fail if the store has no digests for a Bento's or model's files")
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
@@ -263,7 +264,7 @@ def _signature_rules(options: Namespace) -> list[SignatureRule]:
 
 def _verify_signatures(options: Namespace, rules: list[SignatureRule]) -> int:
     if not options.tags:
-        raise BentoError("No artifact is specified. Add an archive, an OCI layout, or HOST/REPOSITORY[:TAG].")
+        raise BentoError("No artifact is specified. Specify an archive, an OCI layout, or HOST/REPOSITORY[:TAG].")
     if options.signature and len(options.tags) != 1:
         raise BentoError("--signature can be used with only one archive. Verify the archives one at a time.")
     items: list[dict[str, Any]] = []
@@ -302,8 +303,8 @@ def _signature(options: Namespace, target: str, rules: list[SignatureRule]) -> d
         return details
     if not path.is_file():
         raise BentoError(
-            f"{target}: expected an archive, an OCI layout, or a registry reference. Store entries have no signatures, "
-            "so verify the archive before the import."
+            f"{target}: expected an archive, an OCI layout, or a registry reference. Bentos and models in the store "
+            "have no signatures, so verify an archive before you import it."
         )
     signed = Path(options.signature) if options.signature else cosign.existing_signature(path)
     for rule in rules:

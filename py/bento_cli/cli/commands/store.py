@@ -106,7 +106,9 @@ def _model_size(entry: Entry, tag: str, store: Store, cache: dict[str, int]) -> 
 
 def add_get_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
-        "tag", metavar="TAG", help=f"Print the metadata of this {kind.noun} (NAME:VERSION, or NAME for the latest)"
+        "tag",
+        metavar="TAG",
+        help=f"Print the metadata of this {kind.noun} (NAME:VERSION, or NAME for the latest version)",
     )
     show.add_output(parser, "yaml", "json", "path")
 
