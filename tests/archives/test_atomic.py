@@ -87,7 +87,7 @@ def test_a_file_of_the_user_is_as_it_was_where_the_disk_is_full(tmp_path, full_d
     replace_file(path, b"after")
     assert path.read_bytes() == b"after"
     (tmp_path / "link").symlink_to(path)
-    with pytest.raises(BentoError, match="link: a symbolic link can't be overwritten"):
+    with pytest.raises(BentoError, match="link: the path is a symbolic link, which can't be overwritten"):
         replace_file(tmp_path / "link", b"other")
     assert (path.read_bytes(), sorted(names_in(tmp_path))) == (b"after", ["a", "link"])
 

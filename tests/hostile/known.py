@@ -223,7 +223,7 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
     "archive-xz": {
         "a large descriptor": lambda: large_descriptor("xz"),
         "cut": lambda: readers.packed(bento(), "xz")[:-40],
-        "zero bytes after the end of the archive": lambda: readers.packed(bento(), "xz") + bytes(65 << 20),
+        "zero bytes follow the end of the archive": lambda: readers.packed(bento(), "xz") + bytes(65 << 20),
     },
     "archive-zst": {"cut": lambda: readers.packed(bento(), "zst")[:-3], "no frame": lambda: b"\x28\xb5\x2f\xfd"},
     "archive-zip": {
@@ -235,7 +235,7 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
     "bundle": {
         "another shape": lambda: tar_of({"bundle.json": b'{"format": "bentobundle/1", "models": 5, "bentos": [{}]}'}),
         "no list": lambda: tar_of({"bentos/hi/v1.bento": b"x"}),
-        "zero bytes after the end of the archive": lambda: readers.READERS["bundle"].seeds()[0] + bytes(65 << 20),
+        "zero bytes follow the end of the archive": lambda: readers.READERS["bundle"].seeds()[0] + bytes(65 << 20),
     },
     "model-files": {
         "labels that are a text": lambda: json.dumps({**readers.model_document(), "labels": "x"}).encode(),
@@ -280,7 +280,7 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
     },
     "base-layer": {
         "a system's file with gaps": lambda: special(b"S", "etc/passwd"),
-        "zero bytes after the end of the archive": lambda: tar_of({"x": b"y"}) + bytes(65 << 20),
+        "zero bytes follow the end of the archive": lambda: tar_of({"x": b"y"}) + bytes(65 << 20),
     },
     "sdist": {
         "a name that no file can have": lambda: tar_of({"odd-1/" + "x" * 300: b""}),

@@ -40,12 +40,16 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 def replace_file(path: Path, data: bytes) -> None:
     """Write `data` to a file atomically. Raises BentoError if `path` is a symbolic link, or if writing fails."""
     if path.is_symlink():
-        raise BentoError(f"{path}: a symbolic link can't be overwritten. Replace the link with a file.")
+        raise BentoError(
+            f"{path}: the path is a symbolic link, which can't be overwritten. Replace the link with a file."
+        )
     try:
         with atomic_file(path) as file:
             file.write(data)
     except OSError as error:
-        raise BentoError(f"{path}: cannot write the file: {error.strerror or error}.") from error
+        raise BentoError(
+            f"{path}: cannot write the file: {error.strerror or error}. Check the permissions and the free disk space."
+        ) from error
 
 
 @contextmanager

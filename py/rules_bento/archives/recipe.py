@@ -99,7 +99,7 @@ class Recipe:
             with path.open("rb") as file:
                 self._read(file, os.fstat(file.fileno()).st_size)
         except OSError as error:
-            raise BentoError(f"{path}: cannot read the recipe: {error.strerror}. Build the image again.") from None
+            raise BentoError(f"{path}: cannot read the file: {error.strerror}. Build the image again.") from None
 
     @property
     def size(self) -> int:
@@ -147,13 +147,14 @@ class Recipe:
                 piece = os.pread(recipe if is_literal else source, min(_PIECE, high - low), offset + low)
                 if not piece:
                     raise BentoError(
-                        f"{self._source}: the wheel is smaller than {self._path} specifies. Build the image again."
+                        f"{self._source}: the wheel ends before a part that {self._path} specifies. Build the image "
+                        "again."
                     )
                 yield piece
                 low += len(piece)
 
     def _invalid(self) -> BentoError:
-        return BentoError(f"{self._path}: the recipe is damaged. Build the image again.")
+        return BentoError(f"{self._path}: the file is damaged. Build the image again.")
 
 
 def assemble(path: Path, source: Path, digest: str, size: int) -> Iterator[bytes]:
@@ -171,5 +172,5 @@ def assemble(path: Path, source: Path, digest: str, size: int) -> Iterator[bytes
     if f"sha256:{hasher.hexdigest()}" != digest:
         raise BentoError(
             f"{source}: the layer assembled from the wheel doesn't match the digest {digest}. "
-            "Fetch the wheel again, and build the image again."
+            "Run `bazel clean --expunge`, and build the image again."
         )

@@ -194,8 +194,8 @@ def _check_end(stream: PieceReader) -> None:
             raise BentoError(f"{stream.where}: unexpected data after the end of the archive. Remove the trailing data.")
         if count > MAX_PADDING:
             raise BentoError(
-                f"{stream.where}: more than {MAX_PADDING} zero bytes after the end of the archive. Remove the trailing "
-                "data."
+                f"{stream.where}: more than {MAX_PADDING} zero bytes follow the end of the archive. Remove the "
+                "trailing data."
             )
 
 
@@ -210,7 +210,7 @@ def _read_extensions(stream: PieceReader, block: bytes, common: _GlobalAttribute
         if size > _MAX_EXTENDED:
             raise BentoError(
                 f"{stream.where}: an extended header has {size} bytes, but the limit is {_MAX_EXTENDED}. Shorten the "
-                "file names and attributes."
+                "file names or the extended attributes in the archive."
             )
         data = stream.exactly(size)
         stream.skip(-size % RECORD)
@@ -246,7 +246,7 @@ def _member(block: bytes, extended: dict[str, str], also: Collection[str], where
     if "size" in extended:
         size = _decimal(extended["size"], name, where)
     if size and kind not in ("file", "sparse file"):
-        raise BentoError(f"{where}: {name!r} has data, but isn't a file. Download the archive again.")
+        raise BentoError(f"{where}: the member {name!r} contains data, but isn't a file. Download the archive again.")
     mode = _number(block[100:108], f"the mode of {name!r}", where)
     link = extended.get("linkpath", _text(block[157:257])) if kind in ("link", "hard link") else ""
     uid, gid = _owner(block, extended, name, where) if also else (0, 0)
@@ -280,13 +280,17 @@ def _number(field: bytes, what: str, where: str) -> int:
         return int.from_bytes(field[1:], "big")
     digits = field.split(b"\0", 1)[0].strip()
     if field[0] & 0x80 or not _OCTAL.fullmatch(digits):
-        raise BentoError(f"{where}: expected a nonnegative number for {what}, got {field!r}.")
+        raise BentoError(
+            f"{where}: expected a nonnegative number for {what}, got {field!r}. Download the archive again."
+        )
     return int(digits or b"0", 8)
 
 
 def _decimal(text: str, name: str, where: str, what: str = "the size") -> int:
     if not re.fullmatch("[0-9]{1,18}", text):
-        raise BentoError(f"{where}: expected a nonnegative number for {what} of {name!r}, got {text!r}.")
+        raise BentoError(
+            f"{where}: expected a nonnegative number for {what} of {name!r}, got {text!r}. Download the archive again."
+        )
     return int(text)
 
 
