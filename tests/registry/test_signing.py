@@ -334,9 +334,9 @@ def test_what_cosign_signed_of_an_image_holds(tmp_path, key, names):
     public, place = read_public("cosign.pub", tmp_path), InLayout(layout)
     assert signatures.verify(place, digest, public) == ("127.0.0.1:50107/golden/x" if "sig" in names else "")
     assert verified_provenance(place, digest, public)["runDetails"] == {"builder": {"id": "https://ci.example.com"}}
-    with pytest.raises(SignatureError, match="the signature was created with another key"):
+    with pytest.raises(SignatureError, match="the signature was created with a different key"):
         signatures.verify(place, digest, key.public)
-    with pytest.raises(SignatureError, match="the signature was created with another key"):
+    with pytest.raises(SignatureError, match="the signature was created with a different key"):
         verified_provenance(place, digest, key.public)
 
 
@@ -372,7 +372,7 @@ def test_a_bundle_is_as_cosign_writes_it(tmp_path, layout, monkeypatch):
 def test_an_attestation_is_no_signature_and_other_statements_are_no_provenance(tmp_path, layout, key):
     place, digest = InLayout(layout), layout.find().descriptor.digest
     signatures.attest(place, "n", subject_of(digest), provenance.PREDICATE, {"runDetails": {}}, key, signatures.LEGACY)
-    with pytest.raises(SignatureError, match="no signature of sha256:.* exists"):
+    with pytest.raises(SignatureError, match="no signature of sha256:.* was found"):
         signatures.verify(place, digest, key.public)
     assert verified_provenance(place, digest, key.public) == {"runDetails": {}}
     bundles = Layout.create(tmp_path / "bundles")
@@ -423,7 +423,7 @@ def test_hostile_signatures_are_none_and_hide_no_other(layout, key):
     hostile = {
         "the signature is for a different digest": signed(another, key),
         "invalid base64": layer(good, "%%%"),
-        "the signature was created with another key": layer(good, b64encode(bytes(64)).decode()),
+        "the signature was created with a different key": layer(good, b64encode(bytes(64)).decode()),
         "invalid JSON": signed(b"{", key),
         "expected a JSON object": signed(b"[]", key),
         "the signed document doesn't describe an image": signed(
@@ -609,10 +609,10 @@ def test_hostile_envelopes_are_no_provenance(layout, key, other):
     sound = cosign.sign_statement(statement, key)
     elsewhere = cosign.make_statement("n", "sha256:" + "0" * 64, "https://slsa.dev/provenance/v1", {})
     for message, document in {
-        "the signature was created with another key": cosign.sign_statement(statement, other),
+        "the signature was created with a different key": cosign.sign_statement(statement, other),
         "the signature is for a different digest": cosign.sign_statement(elsewhere, key),
         "isn't a signed in-toto statement": {**sound, "payloadType": "text/plain"},
-        "another key": {**sound, "signatures": []},
+        "a different key": {**sound, "signatures": []},
         "more than 100 signatures": {**sound, "signatures": sound["signatures"] * 101},
         "invalid base64": {**sound, "signatures": ["x"]},
         "the signed document isn't an in-toto statement": cosign.sign_statement(b'{"_type": 1}', key),

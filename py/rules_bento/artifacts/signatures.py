@@ -230,7 +230,10 @@ def _find(
         except BentoError as error:
             reasons.append(str(error))
     if not reasons:
-        raise SignatureError(f"no {noun} of {digest} exists. Sign the digest, or get a signature from the publisher.")
+        raise SignatureError(
+            f"no {noun} of {digest} was found. Sign the digest (for example, with `bento sign`), or get the {noun} "
+            "from the publisher."
+        )
     shown = "; ".join([*dict.fromkeys(reasons)][:_MOST_REASONS]).rstrip(".")
     raise SignatureError(
         f"no {noun} of {digest} matches {key}. Specify the signer's public key or identity, or sign the digest again. "
@@ -334,5 +337,5 @@ def _signed(place: Place, layer: Descriptor, key: PublicKey | Identity) -> bytes
         return cosign.open_envelope(read_object(content, "its JSON"), key)
     signature = from_base64(layer.annotations.get(_SIGNATURE), "the signature")
     if not key.verifies(signature, sha256_digest(content)):
-        raise SignatureError("the signature was created with another key")
+        raise SignatureError("the signature was created with a different key")
     return content

@@ -115,7 +115,7 @@ def open_envelope(document: dict[str, Any], key: PublicKey | Identity, material:
         signature = from_base64(item.get("sig") if isinstance(item, dict) else None, "a signature of the envelope")
         if key.verifies(signature, digest, material):
             return payload
-    raise SignatureError("the signature was created with another key")
+    raise SignatureError("the signature was created with a different key")
 
 
 def read_statement(statement: bytes, digest: str) -> tuple[str, str, dict[str, Any]]:
