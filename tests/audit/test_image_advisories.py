@@ -269,7 +269,7 @@ def test_the_date_is_an_input():
         "none", "above", {}, licenses.read_policy((), ()), {}, False, vex.read_vex(document(statement()), "")
     )
     with pytest.raises(
-        BentoError, match="vex: a date is required, because the advisories have no modification date. Set"
+        BentoError, match="vex: the advisories have no modification date, so the evaluation date is unknown. Set"
     ):
         policy.evaluate([PILLOW], database, rules)
 

@@ -186,7 +186,7 @@ def _entry(text: str, place: str) -> str:
         raise BentoError(f"{place}: expected one license, got {text!r}. List each license separately.")
     raise BentoError(
         f"{place}: {text!r} isn't an SPDX identifier. Use an identifier (GPL-3.0-only), a pattern (GPL-*), "
-        f"a classifier ({_CLASSIFIER}...), or {TEXT!r} followed by the value of the License field."
+        f"a classifier ({_CLASSIFIER}...), or {TEXT!r} followed by the value of the License field in METADATA."
     )
 
 

@@ -137,7 +137,10 @@ def evaluate(
             "requirements: the Bento lists no packages. Add packages from a package hub, or a requirements file."
         )
     if policy.vex and not (policy.date or (database and database.date)):
-        raise BentoError("vex: a date is required, because the advisories have no modification date. Set date.")
+        raise BentoError(
+            "vex: the advisories have no modification date, so the evaluation date is unknown. Set date to a date "
+            'such as "2026-01-31".'
+        )
     vulnerabilities = [
         vulnerability for package in known if database for vulnerability in _vulnerabilities(package, database, policy)
     ]
