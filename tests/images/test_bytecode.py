@@ -134,7 +134,7 @@ def test_it_is_the_same_in_every_process_place_and_environment(tmp_path):
 def test_a_python_of_another_version_is_refused(tmp_path):
     layout = InstallLayout.venv("/app/.venv", MINOR + 1)
     with pytest.raises(
-        BentoError, match=rf"CPython 3\.{MINOR + 1}, but the compiler is {TAG}\. Set a matching interpreter"
+        BentoError, match=rf"CPython 3\.{MINOR + 1}, but the bytecode compiler uses {TAG}\. Set a matching interpreter"
     ):
         part_of(tmp_path, made(tmp_path), layout=layout)
     assert not (tmp_path / "part").exists()

@@ -132,7 +132,7 @@ def test_a_library_that_is_needed_and_left_out_is_missed(tmp_path):
         (["*.a", "# static"], "a pattern is empty, is a comment, or has an unclosed `[`"),
         (["*.a", ""], "a pattern is empty, is a comment, or has an unclosed `[`"),
         (["*.a", "["], "a pattern is empty, is a comment, or has an unclosed `[`"),
-        (["!*.a"], 'matches no files in this wheel. Remove the entry "acme-tools"'),
+        (["!*.a"], 'exclude["acme-tools"] of bento.pypi matches no files in this wheel. Remove the entry.'),
         (["!"], "invalid pattern"),
         (["RECORD"], "but the image requires the wheel's metadata"),
         (["*.txt"], "entry_points.txt, but the image requires the wheel's metadata"),

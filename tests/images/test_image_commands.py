@@ -49,7 +49,7 @@ def test_what_runs_is_refused_with_the_way_out(tmp_path, calls, options, what):
     with pytest.raises(BentoError) as error:
         reject_commands(document(tmp_path, calls, **options))
     assert what in str(error.value)
-    assert "bento_image runs no commands. Use `bentoml containerize`" in str(error.value)
+    assert "bento_image can't run commands. Use `bentoml containerize`" in str(error.value)
     assert "bentoml containerize" in str(error.value)
     remedy = str(error.value).rpartition("ignore_system_requirements = ")[2].removesuffix(".")
     reject_commands(document(tmp_path, calls, **options), json.loads(remedy))

@@ -179,7 +179,7 @@ def test_a_profile_is_read_as_it_was_written():
     "document", [{}, {"files": {}}, {"files": [], "more": 1}, {"files": ["a"]}, {"files": ["/a/../b"]}, {"files": [1]}]
 )
 def test_another_document_is_no_profile(document):
-    with pytest.raises(BentoError, match="^start.json: .* Record the trace again"):
+    with pytest.raises(BentoError, match="^start.json: .* Run the bento_startup_trace target again"):
         startup_trace.loads(json.dumps(document).encode(), "start.json")
 
 

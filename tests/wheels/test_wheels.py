@@ -76,7 +76,7 @@ def test_the_metadata_tells_what_a_wheel_needs(tmp_path):
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ("Name: y\nVersion: 1\n", "METADATA is for y 1, but the file name is for x 1"),
+        ("Name: y\nVersion: 1\n", "METADATA specifies y 1, but the file name specifies x 1"),
         (
             "Name: x\nVersion: 1\nRequires-Dist: z @ https://h.example/z.whl\n",
             "unsupported dependency 'z @ https",

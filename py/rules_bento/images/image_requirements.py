@@ -33,8 +33,8 @@ def reject_commands(bento: dict[str, Any], provided: Collection[str] = ()) -> No
     for step in unsupported_steps(bento):
         if step.name not in provided:
             raise BentoError(
-                f"{step.description}, but bento_image runs no commands. Use `bentoml containerize`. If the base image "
-                "or a layer already contains the results of this step, set "
+                f"{step.description}, but bento_image can't run commands. Use `bentoml containerize`. If the "
+                "base image or a layer already contains the results of this step, you can instead set "
                 f'ignore_system_requirements = ["{_escaped(step.name)}"].'
             )
 

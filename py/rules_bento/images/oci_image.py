@@ -93,7 +93,7 @@ def check_layers(layers: Sequence[Layer]) -> None:
     if len(layers) > MAX_LAYERS:
         raise BentoError(
             f"layers: the image has {len(layers)} layers, but container runtimes support at most {MAX_LAYERS}. Reduce "
-            "the image's max_wheel_layers or the models' image_layers, or use fewer layers."
+            "max_wheel_layers of the image or image_layers of the models, or remove targets from layers."
         )
 
 

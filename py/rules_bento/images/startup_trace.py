@@ -21,9 +21,12 @@ def loads(data: bytes, where: str) -> frozenset[str]:
     files = document.get("files")
     if document.keys() != {"files"} or not isinstance(files, list):
         raise BentoError(
-            f'{where}: expected a startup trace with only the key "files", a list of paths. Record the trace again.'
+            f'{where}: expected a startup trace with only the key "files", whose value is a list of paths. Run the '
+            "bento_startup_trace target again."
         )
     for file in files:
         if not isinstance(file, str) or not file.startswith("/") or {"", ".", ".."}.intersection(file[1:].split("/")):
-            raise BentoError(f"{where}: {file!r} isn't an absolute, normalized path. Record the trace again.")
+            raise BentoError(
+                f"{where}: {file!r} isn't an absolute, normalized path. Run the bento_startup_trace target again."
+            )
     return frozenset(file[1:] for file in files)

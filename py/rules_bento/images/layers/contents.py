@@ -67,7 +67,8 @@ def read_files(
             names, size = names + len(path), size + len(data or b"")
             if names > _MAX_NAMES or size > _MAX_KEPT:
                 raise BentoError(
-                    f"{blob.name}: the layer's system files exceed the size limit. Use another base image."
+                    f"{blob.name}: the layer's system files, such as the package database, exceed the size limit. "
+                    "Use another base image."
                 )
         files = {path: data for path, data in files.items() if not _is_hidden(path, hidden)} | here
     return files
@@ -89,7 +90,8 @@ def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator
         wanted = member.kind in ("file", "sparse file") and kept(path)
         if wanted and (member.size > _MAX_KEPT_FILE or member.kind == "sparse file"):
             raise BentoError(
-                f"{blob.name}: {path} is sparse or exceeds {_MAX_KEPT_FILE} bytes. Use another base image."
+                f"{blob.name}: {path} is a sparse file, or has more than {_MAX_KEPT_FILE} bytes. Use another base "
+                "image."
             )
         if member.kind != "file":
             yield path, None

@@ -92,8 +92,8 @@ def write_bytecode_part(
     """
     if compiler.cache_tag != f"cpython-3{layout.python_minor}":
         raise BentoError(
-            f"bytecode: the image uses CPython 3.{layout.python_minor}, but the compiler is {compiler.cache_tag}. Set "
-            "a matching interpreter with bento_tools.compiler(interpreter = ...)."
+            f"bytecode: the image uses CPython 3.{layout.python_minor}, but the bytecode compiler uses "
+            f"{compiler.cache_tag}. Set a matching interpreter with bento_tools.compiler(interpreter = ...)."
         )
     root = layout.site_packages[1:] + "/"
     modules = [

@@ -44,7 +44,7 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
     excluded = {name: line for name, path in paths.items() if (line := rule(path))}
     if exclude.own and not excluded:
         raise BentoError(
-            f"{wheel.name}: exclude of bento.pypi matches no files in this wheel. Remove the entry {_key(wheel)}."
+            f"{wheel.name}: exclude[{_key(wheel)}] of bento.pypi matches no files in this wheel. Remove the entry."
         )
     kept = {path for name, path in paths.items() if name not in excluded}
     for name, line in excluded.items():
@@ -81,7 +81,7 @@ def _own(wheel: Wheel, exclude: Exclude, paths: Iterable[str]) -> Patterns:
         hint = f"Did you mean {near!r}? " if near else ""
         raise BentoError(
             f"{wheel.name}: {rule} matches no file. {hint}Correct or remove the pattern. "
-            f'For files of one platform, use the key "{wheel.distribution}@<platform>".'
+            f'If the files exist only on one platform, use the key "{wheel.distribution}@<platform>".'
         )
     if len(patterns.rules) < len(exclude.own):
         raise BentoError(

@@ -92,7 +92,8 @@ def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
             raise BentoError(duplicate_message(wheel, file.path))
         if f"/{file.path}" in (layout.interpreter, f"{layout.prefix}/pyvenv.cfg"):
             raise BentoError(
-                f"{wheel.name}: the wheel would overwrite {file.path} in the virtual environment. Remove the package."
+                f"{wheel.name}: the wheel would overwrite {file.path} in the virtual environment. Remove the package "
+                "from the requirements."
             )
         files[file.path] = file
     check_parents(wheel, files)
@@ -199,7 +200,8 @@ def _made(wheel: Wheel, layout: InstallLayout, launchers: Iterable[EntryPoint]) 
     for point in launchers:
         if is_interpreter(point.name):
             raise BentoError(
-                f"{wheel.name}: the entry point {point.name!r} would overwrite the interpreter. Remove the package."
+                f"{wheel.name}: the entry point {point.name!r} would overwrite the interpreter. Remove the package "
+                "from the requirements."
             )
         interpreter, first = _first_line(layout.interpreter), point.function.partition(".")[0]
         data = _LAUNCHER.format(interpreter=interpreter, module=point.module, first=first, function=point.function)

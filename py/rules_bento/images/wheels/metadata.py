@@ -62,7 +62,7 @@ class Metadata(NamedTuple):
             raise BentoError("METADATA must specify Name and Version")
         if normalized(core.name) != normalized(file.name) or not _is_version(core.version, file.version):
             raise BentoError(
-                f"METADATA is for {core.name} {core.version}, but the file name is for {file.name} {file.version}"
+                f"METADATA specifies {core.name} {core.version}, but the file name specifies {file.name} {file.version}"
             )
         return core
 
