@@ -148,7 +148,7 @@ def test_a_service_that_a_pattern_drops(actions):
 
 def test_patterns_that_keep_nothing(actions):
     outcome = actions.snapshot(srcs=[actions.write("svc/a.txt")], more=["--exclude", "*"])
-    refused(outcome, LABEL, "include, exclude: no file in srcs, data, or deps matches the patterns", "Change")
+    refused(outcome, LABEL, "include, exclude: the patterns select no file in srcs, data, or deps", "Change")
 
 
 def test_patterns_that_match_nothing_are_told_of(actions):

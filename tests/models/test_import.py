@@ -276,7 +276,7 @@ def test_a_bento_links_to_where_images_of_models_are_mounted(bentoml, tmp_path):
     assert "m:v1 is not mounted. Mount the image of the model (bento_model_image) at /mnt/models/m." in told
     refused = actions.run("bento_layer", [*words, "--model", described_model(actions, "m:v2")], outputs)
     assert refused.code == 1
-    assert '"image" mounts each model by name, but the Bento contains both m:v1 and m:v2' in refused.errors
+    assert '"image" mounts each model by name, but the models m:v1 and m:v2 have the same name' in refused.errors
 
 
 @pytest.mark.parametrize(

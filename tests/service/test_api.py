@@ -245,7 +245,7 @@ def test_the_committed_file_is_written_on_demand(tmp_path, monkeypatch):
 def test_the_committed_file_is_whole_or_as_it_was(tmp_path, monkeypatch, capsys, full_disk):
     assert _check(tmp_path, "old", _SCHEMA, "--update") == 1
     assert (
-        "--update requires `bazel run`, because it writes into the source tree. To accept the change, run: bazel run //svc:api_test"
+        "--update writes to the source tree, which requires `bazel run`. To accept the change, run: bazel run //svc:api_test"
         in capsys.readouterr().err
     )
     monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(tmp_path))

@@ -241,8 +241,8 @@ def image_files(arguments: Arguments) -> None:
     for description, origin in arguments.tuples("--elsewhere"):
         layer = oci_image.Layer.loads(Path(description).read_text("utf-8"))
         raise BentoError(
-            f"{layer.name}: this layer ({layer.size / 1e6:.1f} MB) wasn't fetched from {origin}. Build with "
-            "--@rules_bento//rules:base_layers=fetched."
+            f"{layer.name}: the output must contain this base layer ({layer.size / 1e6:.1f} MB), but the build doesn't "
+            f"fetch layers from {origin}. Build with --@rules_bento//rules:base_layers=fetched."
         )
     image = oci_image.OciImage(
         Path(arguments.required("--config")).read_bytes(), Path(arguments.required("--manifest")).read_bytes()

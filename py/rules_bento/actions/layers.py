@@ -92,7 +92,7 @@ def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDesc
     for one, other in pairwise(tags):
         if one.partition(":")[0] == other.partition(":")[0]:
             raise BentoError(
-                f'models: "image" mounts each model by name, but the Bento contains both {one} and {other}. '
+                f'models: "image" mounts each model by name, but the models {one} and {other} have the same name. '
                 'Rename one of the models, or set models = "layers".'
             )
     for tag in tags:

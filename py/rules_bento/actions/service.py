@@ -123,13 +123,13 @@ def _check_versions(installed: Mapping[str, str], first: str) -> None:
     version, setuptools = installed.get("bentoml", first), installed.get("setuptools", "0")
     if _numbers(version) < _numbers(first):
         raise BentoError(
-            f"requirements: importing the service requires BentoML {first} or later, but the lock has "
-            f"BentoML {version}. Change the requirement, and lock again."
+            f"requirements: importing the service requires BentoML {first} or later, but the lock contains "
+            f"BentoML {version}. Change the requirement to bentoml>={first}, and update the lock."
         )
     if "fs" in installed and _numbers(setuptools) >= [_NO_PKG_RESOURCES]:
         raise BentoError(
-            f"requirements: BentoML {version} can't be imported with setuptools {setuptools}, which has no "
-            f"pkg_resources. Add `setuptools<{_NO_PKG_RESOURCES}` to the requirements file, and lock again."
+            f"requirements: BentoML {version} can't be imported with setuptools {setuptools}, which doesn't contain "
+            f"pkg_resources. Add `setuptools<{_NO_PKG_RESOURCES}` to the requirements file, and update the lock."
         )
 
 
@@ -213,7 +213,7 @@ def check_api(arguments: Arguments) -> int:
         root = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
         if not root:
             raise BentoError(
-                f"--update requires `bazel run`, because it writes into the source tree. {_update_command(arguments)}"
+                f"--update writes to the source tree, which requires `bazel run`. {_update_command(arguments)}"
             )
         replace_file(Path(root, arguments.required("--golden-path")), schema.read_bytes())
         return 0

@@ -179,7 +179,7 @@ def snapshot(arguments: Arguments) -> None:
     if plan.service is not None:
         _require_module(plan.service, selection)
     if not selection.kept:
-        raise BentoError("include, exclude: no file in srcs, data, or deps matches the patterns. Change the patterns.")
+        raise BentoError("include, exclude: the patterns select no file in srcs, data, or deps. Change the patterns.")
     _report_unmatched_patterns(arguments.required("--target"), selection, plan)
     selections.check_followed(selection.kept)
     sources = {file.path: file for file in selection.kept if file.link is None}

@@ -128,7 +128,10 @@ def unpack_wheel(arguments: Arguments) -> None:
                 with target.open("wb") as file:
                     file.writelines(chunk.data for chunk in chunks)
             except OSError as error:
-                raise BentoError(f"{wheel.name}: cannot extract {path!r}: {error.strerror}.") from None
+                raise BentoError(
+                    f"{wheel.name}: cannot extract {path!r}: {error.strerror}. Check the free disk space, or require "
+                    "another version of the package."
+                ) from None
 
 
 _UNCHECKED_PYC = (1).to_bytes(4, "little") + bytes(8)  # header of bytecode that isn't compared with its source
