@@ -248,7 +248,8 @@ class Rootfs:
             raise BentoError(self._conflict(path, package))
         if path.rpartition("/")[2].startswith(_WHITEOUT):
             raise BentoError(
-                f"{package}: /{path} is a whiteout, which would remove files from lower layers. Exclude the file."
+                f"{package}: /{path} is a whiteout, which would remove files from lower layers. Add '/{path}' to "
+                "excludes."
             )
         yield from self._parents(path, package)
         self.files[path] = package
