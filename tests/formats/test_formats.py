@@ -366,7 +366,7 @@ def test_dots_and_digits_in_texts_do_not_count():
 def test_without_a_reader_of_toml_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "tomllib", None)
     monkeypatch.setitem(sys.modules, "tomli", None)
-    assert "o: reading TOML requires Python 3.11 or newer, or the tomli package" in bounded(read_toml, "", "o")
+    assert "o: reading TOML requires Python 3.11 or later, or the tomli package" in bounded(read_toml, "", "o")
 
 
 # Files

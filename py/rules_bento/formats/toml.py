@@ -47,8 +47,8 @@ def _toml_module(origin: str) -> Any:
         except ImportError:
             continue
     raise FormatError(
-        f"{origin}: reading TOML requires Python 3.11 or newer, or the tomli package. Install tomli, or, in Bazel, set "
-        "bento_tools.python(version = ...)."
+        f"{origin}: reading TOML requires Python 3.11 or later, or the tomli package. Install tomli, or, in Bazel, set "
+        'bento_tools.python(version = "3.11") or a later version.'
     )
 
 
