@@ -89,9 +89,9 @@ OPTIONS = {
     ),
     "package": (
         "\npython:\n  packages: [flask]",
-        "3: python.packages: packages missing from the target's requirements attribute: flask",
+        "3: python.packages: the target's requirements attribute doesn't contain these packages: flask",
     ),
-    "python": ("docker: {python_version: 3.9}", "1: docker.python_version: expected the locked version"),
+    "python": ("docker: {python_version: 3.9}", "1: docker.python_version: the lock is for Python"),
     "script": ("docker: {setup_script: setup.sh}", "1: docker.setup_script: 'setup.sh' isn't a file in"),
     "service": ("service: 'other:Service'", "1: service: 'other:Service' differs from the target's service"),
     "type": ("name: x\ninclude: yes", "2: include: expected a list of strings, got a boolean"),

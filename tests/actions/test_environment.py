@@ -64,7 +64,7 @@ def test_packages_behind_the_commands_of_what_it_extends(actions):
     (actions.root / "bazel-out/environment.image.json").unlink()
     outcome = environment(actions, [["python_packages", "attrs"]], extends=base.outputs["--output"])
     words = (
-        "python_packages must come before commands that run after the Python packages are installed",
-        "Move python_packages up",
+        "python_packages follows a command that runs after the installation of the Python packages",
+        "Move python_packages before the command",
     )
     refused(outcome, TARGET, *words)

@@ -34,7 +34,7 @@ def test_a_file_with_hashes_has_them_already(actions):
         (["bentoml==1.4.39", "numpy==2.5.5"], "deps: the requirements file with hashes doesn't contain idna==3.10"),
         (
             ["bentoml==1.4.39", "numpy==2.4.4", "idna==3.10"],
-            "conflicts with numpy==2.4.4 in the requirements. Lock the same version in both.",
+            "conflicts with numpy==2.4.4 in the requirements. Lock the same version in the package hub and in the requirements.",
         ),
     ],
 )

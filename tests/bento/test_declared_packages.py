@@ -63,7 +63,7 @@ def test_what_the_lock_does_not_have_is_named():
     assert declared.check_lock({"some-name": set(), "flask": set()}) == []
     with pytest.raises(
         BentoError,
-        match=r"^b.yaml:3: python.packages: packages missing from the target's requirements attribute: flask",
+        match=r"^b.yaml:3: python.packages: the target's requirements attribute doesn't contain these packages: flask",
     ):
         declared.check_lock({"some-name": set()})
 

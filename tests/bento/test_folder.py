@@ -525,21 +525,21 @@ OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_t
             "an image build without network access can't clone",
         ),
         ({"conda": {"pip": ["idna"]}}, ExtraOptions(spec=2), "spec 2 doesn't support conda"),
-        ({"docker": {"python_version": "3.12"}}, ExtraOptions(lock=LOCK), "expected the locked version 3.11"),
+        ({"docker": {"python_version": "3.12"}}, ExtraOptions(lock=LOCK), "the lock is for Python 3.11"),
         (
             {"python": {"packages": ["attrs"]}},
             ExtraOptions(lock=LOCK),
-            "packages missing from the target's requirements attribute: attrs",
+            "the target's requirements attribute doesn't contain these packages: attrs",
         ),
         (
             {"python": {"packages": ["acme"]}},
             ExtraOptions(lock=OF_WHEELS),
-            "packages missing from the target's requirements attribute: acme",
+            "the target's requirements attribute doesn't contain these packages: acme",
         ),
         (
             {},
             ExtraOptions(lock=LOCK, features=("grpc",)),
-            "the lock contains bentoml without grpc. Add 'bentoml[grpc]'",
+            "the lock contains bentoml without these extras: grpc. Add 'bentoml[grpc]'",
         ),
         ({}, ExtraOptions(features=("grcp",)), "unknown feature 'grcp'. Did you mean 'grpc'?"),
         (

@@ -383,10 +383,10 @@ REFUSALS = [
         lambda p: get(p, "docker", "base_image") and get(p, "docker", "cuda_version"),
     ),
     (
-        "with spec 1, BentoML ignores this option if docker.base_image is set",
+        "with spec 1 of bento.yaml, BentoML ignores this option if docker.base_image is set",
         lambda p: get(p, "docker", "base_image") and get(p, "docker", "system_packages") and v1_options(p),
     ),
-    ("the image requires spec 2, which conflicts with", lambda p: p.image and v1_options(p)),
+    ("an image definition requires spec 2 of bento.yaml, which conflicts with", lambda p: p.image and v1_options(p)),
     ("has the stage 'build', but with spec 1", lambda p: v1_options(p) and "build" in stages(p)),
     ("spec 2 doesn't support '-", lambda p: get(p, "python", "pip_args") and not v1_options(p)),
     ("doesn't support amazonlinux with spec 1", lambda p: get(p, "docker", "distro") == "amazonlinux"),
@@ -396,7 +396,7 @@ REFUSALS = [
     # Such a Bento cannot be served.
     ("requires service.py", lambda p: p.crowd),
     ("excludes service.py", lambda p: p.crowd),
-    ("must come before commands that run after the Python packages are installed", lambda p: p.image),
+    ("follows a command that runs after the installation of the Python packages", lambda p: p.image),
 ]
 
 # What BentoML refuses or fails at, and we build.

@@ -182,7 +182,7 @@ def test_an_argument_that_image_does_not_take():
         ({"base_image": "b", "distro": "", "steps": [["system_packages", "a"]]}, "system packages require a distro"),
         (
             {"steps": [["python_packages", "a"], ["run", "x"], ["python_packages", "b"]]},
-            "python_packages must come before commands that run after the Python packages are installed",
+            "python_packages follows a command that runs after the installation of the Python packages",
         ),
     ],
 )

@@ -50,12 +50,10 @@ def assemble_bento(
     info: ServiceInfo, settings: BentoSettings, sources: TreeManifest, models: Sequence[BundledModel]
 ) -> AssembledBento:
     """Return the Bento for a service and settings. Raises BentoError for invalid, conflicting, or missing settings."""
-    check_features(settings.features, "features")
+    check_features(settings.features, "enable_features")
     options = settings.options
     if not info.bento_name and not options.name:
-        raise BentoError(
-            "bento_name: required, because the source doesn't set the service's name to a constant. Set bento_name."
-        )
+        raise BentoError("bento_name: the source doesn't set the service's name to a constant. Set bento_name.")
     # The attribute has another name than the bentofile's key because targets have a `name`.
     place = "bento_name" if options.at("name") == "name" else options.at("name")
     name = check_word(options.name or str(info.bento_name), f"{place}: the name")
@@ -115,8 +113,8 @@ def _environment(
     if image is not None and (reasons or settings.spec == 1):
         reason = " and ".join(reasons) or "spec = 1"
         raise BentoError(
-            f"{image.place}: the image requires spec 2, which conflicts with {reason}. Remove the image or the "
-            "conflicting option."
+            f"{image.place}: an image definition requires spec 2 of bento.yaml, which conflicts with {reason}. Remove "
+            "the image definition or the conflicting option."
         )
     if settings.lock is not None:
         _check_python(settings, image)
@@ -142,8 +140,9 @@ def _check_python(settings: BentoSettings, image: ImageDefinition | None) -> Non
         python_version, place = image.python_version, f"{image.place}: python_version"
     if python_version is not None and python_version != settings.python_version:
         raise BentoError(
-            f"{place}: expected the locked version {settings.python_version}, got {python_version}. Set the locked "
-            f"version, or lock the requirements for Python {python_version}."
+            f"{place}: the lock is for Python {settings.python_version}, but the specified version is "
+            f"{python_version}. Specify {settings.python_version}, or lock the requirements for Python "
+            f"{python_version}."
         )
 
 

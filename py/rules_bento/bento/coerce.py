@@ -29,7 +29,7 @@ def any_value(value: Any, where: str) -> Any:
 def to_str(value: Any, where: str) -> str:
     """Convert a scalar to a string. Raises BentoError if `value` is a list or a mapping."""
     if isinstance(value, (list, dict, set)):
-        raise BentoError(f"{where}: expected a string, got {value!r:.80}. Write a single value.")
+        raise BentoError(f"{where}: expected a string, got {value!r:.80}. Replace the list or mapping with a string.")
     return str(value)
 
 

@@ -44,8 +44,8 @@ class DeclaredPackages:
             ]
         if missing:
             raise BentoError(
-                f"{self.place}: packages missing from the target's requirements attribute: {', '.join(missing)}. Add "
-                "each package to requirements."
+                f"{self.place}: the target's requirements attribute doesn't contain these packages: "
+                f"{', '.join(missing)}. Add each package to requirements."
             )
         return notes
 

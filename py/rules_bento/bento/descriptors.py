@@ -105,8 +105,8 @@ def read(kind: Kind, place: Path) -> bytes:
         return read_file(place)
     except OSError as error:
         raise BentoError(
-            f"{place.parent}: invalid {kind.noun}: cannot read {kind.descriptor} ({error.strerror}). Remove the "
-            "directory."
+            f"{place.parent}: invalid {kind.noun}: cannot read {kind.descriptor} ({error.strerror}). Remove this "
+            "directory from the store."
         ) from None
 
 

@@ -224,8 +224,8 @@ def _check_order(image: ImageDefinition) -> None:
         if step.kind in _PACKAGE_STEPS:
             if after:
                 raise BentoError(
-                    f"{image.place}: {step.kind} must come before commands that run after the Python packages are "
-                    f"installed. Move {step.kind} up."
+                    f"{image.place}: {step.kind} follows a command that runs after the installation of the Python "
+                    f"packages. Move {step.kind} before the command."
                 )
             packages = True
         elif step.kind == "run_after" or (packages and step.kind in ("run", "run_script")):

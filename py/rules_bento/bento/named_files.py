@@ -126,7 +126,7 @@ def export_uv_lock(files: ProjectFiles, uv: str, python: str | None = None) -> s
             done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
         except OSError as error:
             raise BentoError(
-                f"uv_lock(): cannot run {uv}: {error.strerror}. Specify the path to the uv executable."
+                f"uv_lock(): cannot run {uv}: {error.strerror}. Install uv again, for example with `pip install uv`."
             ) from None
     if done.returncode:
         errors = re.sub(r"\s+", " ", done.stderr.replace(directory, ".")).strip()

@@ -96,7 +96,7 @@ def check_system_package(package: str, place: str) -> None:
     if not is_system_package(package):
         raise BentoError(
             f"{place}: invalid system package {package!r}. Specify only package names. Move options and commands to "
-            "a script."
+            "a script (setup_script or run_script)."
         )
 
 

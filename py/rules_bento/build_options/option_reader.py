@@ -249,7 +249,8 @@ def _conda(table: Table) -> Conda:
             pip = item.get("pip")
             if set(item) != {"pip"} or not isinstance(pip, list) or not all(isinstance(one, str) for one in pip):
                 raise BentoError(
-                    f"{table.at('dependencies')}: expected a mapping with only the key 'pip' and a list of strings."
+                    f"{table.at('dependencies')}: expected a mapping with only the key 'pip', whose value is a list of "
+                    "strings."
                 )
             dependencies.append({"pip": list(pip)})
         elif isinstance(item, str):

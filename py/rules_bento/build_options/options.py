@@ -118,7 +118,8 @@ def check(options: BuildOptions) -> None:
     if docker.cuda_version and not conda.is_empty:
         raise BentoError(
             f"{options.at('docker.cuda_version')}: BentoML has no default base image with both CUDA and conda. Remove "
-            "cuda_version, and install CUDA with conda or set base_image to an image with both."
+            "cuda_version. Then either install CUDA with conda, or set base_image to an image that contains CUDA and "
+            "conda."
         )
     ignored = [key for key in ("channels", "dependencies", "pip") if getattr(conda, key)]
     if conda.environment_yml and ignored:
@@ -177,7 +178,7 @@ def merge(attributes: BuildOptions, bentofile: BuildOptions) -> BuildOptions:
     if len(set(services)) > 1:
         raise BentoError(
             f"{bentofile.at('service')}: {bentofile.service!r} differs from the target's service "
-            f"{attributes.service!r}. Use the same service in both."
+            f"{attributes.service!r}. Use the same service in the file and in the target."
         )
     named = {env.name for env in attributes.envs}
     merged = replace(

@@ -160,7 +160,8 @@ def _expand(value: str, variables: dict[str, str], place: str) -> str:
             return match[0][1:]
         if name not in variables:
             raise BentoError(
-                f"{place}: ${name} isn't defined on a previous line. Define the variable, or write \\${name}."
+                f"{place}: ${name} isn't defined on a previous line. Define the variable, or write \\${name} for a "
+                "literal dollar sign."
             )
         return variables[name]
 

@@ -76,8 +76,8 @@ def _add_pins(text: str, pins: Sequence[str]) -> str:
     missing = [pin for pin in required if not _satisfies_pin(declared.get(requirement_name(pin), []), pin)]
     if missing and "--hash=" in text:
         raise BentoError(
-            f"deps: the requirements file with hashes doesn't contain {missing[0]}. Add the package to the file's "
-            "input, and lock again."
+            f"deps: the requirements file with hashes doesn't contain {missing[0]}. Add the package to the source "
+            "requirements (for example, requirements.in), and generate the requirements file again."
         )
     return text + "".join(f"{pin}\n" for pin in missing)
 
@@ -91,7 +91,7 @@ def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
     if declared and version and all(requirement.pin and requirement.pin != (name, version) for requirement in declared):
         raise BentoError(
             f"deps: {pin} from a rules_python package hub conflicts with {declared[0].text} in the requirements. "
-            "Lock the same version in both."
+            "Lock the same version in the package hub and in the requirements."
         )
     return any(requirement.hashes or requirement.text == pin or not version for requirement in declared)
 
@@ -103,8 +103,8 @@ def check_git(text: str, place: str, *, packed: bool) -> None:
     for line in text.splitlines():
         if re.search(r"(^|\s|@)git\+", re.split(r"(?:^|\s)#", line)[0]):
             raise BentoError(
-                f"{place}: an image build without network access can't clone {line.strip()!r}. Add a source archive to "
-                "wheels, or set python.pack_git_packages to false."
+                f"{place}: an image build without network access can't clone {line.strip()!r}. Add a source archive of "
+                "the package to the wheels option, or set python.pack_git_packages to false."
             )
 
 
@@ -191,15 +191,16 @@ def assemble_requirements(
     missing = sorted(declared_names - _unconditional_names(lock.pinned) - lock.wheels) if declared_names else []
     if missing:
         raise BentoError(
-            f"{place}: packages missing from the target's requirements attribute: {', '.join(missing)}. Add each "
-            "package to requirements."
+            f"{place}: the target's requirements attribute doesn't contain these packages: {', '.join(missing)}. Add "
+            "each package to requirements."
         )
     extras = re.search(r"^bentoml\s*\[([^]]*)]", lock.roots, re.MULTILINE)
     missing_extras = sorted(set(features) - {extra.strip() for extra in (extras[1] if extras else "").split(",")})
     if missing_extras:
         wanted = f"bentoml[{','.join(sorted(features))}]"
         raise BentoError(
-            f"features: the lock contains bentoml without {', '.join(missing_extras)}. Add {wanted!r} to packages."
+            f"enable_features: the lock contains bentoml without these extras: {', '.join(missing_extras)}. Add "
+            f"{wanted!r} to the packages attribute."
         )
     # Lines that aren't packages: options, and archives that the Bento includes.
     lines = "".join(f"{line}\n" for line in text.splitlines() if line.startswith(("-", "./")))
@@ -216,14 +217,14 @@ def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str
     if re.search(r"^bentoml\s*(\[[^]]*])?\s*@", text, re.MULTILINE | re.IGNORECASE):
         if features:
             raise BentoError(
-                "features: not supported if the bentoml requirement has a URL. Add the extras to the requirement "
-                "instead."
+                "enable_features: the option isn't supported if the bentoml requirement contains a URL. Add the extras "
+                "to the requirement, such as bentoml[grpc] @ URL."
             )
         return text, version
     if "--hash=" in text:
         raise BentoError(
             "requirements: the requirements file with hashes doesn't contain bentoml. Add bentoml to the source "
-            "requirements (for example, requirements.in), and lock again."
+            "requirements (for example, requirements.in), and generate the requirements file again."
         )
     return f"{text}{_bentoml_requirement(features)}=={version}\n", version
 

@@ -53,27 +53,27 @@ def _check(options: BuildOptions, envs: Sequence[EnvVariable]) -> None:
     docker = options.docker
     if docker.distro == "amazonlinux" and not docker.base_image:
         raise BentoError(
-            f"{options.at('docker.distro')}: BentoML doesn't support amazonlinux with spec 1. Set base_image, "
-            f"or use another distro."
+            f"{options.at('docker.distro')}: BentoML doesn't support amazonlinux with spec 1 of bento.yaml. Set "
+            "base_image, or use another distro."
         )
     if docker.base_image and docker.system_packages:
         raise BentoError(
-            f"{options.at('docker.system_packages')}: with spec 1, BentoML ignores this option if docker.base_image is "
-            "set. Install the packages in docker.setup_script."
+            f"{options.at('docker.system_packages')}: with spec 1 of bento.yaml, BentoML ignores this option if "
+            "docker.base_image is set. Install the packages in docker.setup_script."
         )
     for env in envs:
         if env.stage == "build":
             raise BentoError(
-                f"{options.at('envs')}: {env.name} has the stage 'build', but with spec 1, the image would contain the "
-                f"value. Use the stage 'all', or remove the options that require spec 1."
+                f"{options.at('envs')}: {env.name} has the stage 'build', but with spec 1 of bento.yaml, the image "
+                "would contain the value. Use the stage 'all', or remove the options that require spec 1."
             )
 
 
 def _requirements(settings: BentoSettings) -> python.Requirements:
     if settings.lock and settings.lock.has_wheels:
         raise BentoError(
-            "requirements: spec 1 doesn't support wheels in requirements. Set wheels on bento_python_options, "
-            "or remove the options that require spec 1."
+            "requirements: spec 1 of bento.yaml doesn't support wheels in requirements. Set wheels on "
+            "bento_python_options, or remove the options that require spec 1."
         )
     options, place = settings.options, packages_place(settings.options)
     text = "".join(f"{package}\n" for package in options.python.packages or ())

@@ -80,7 +80,9 @@ def _render_template(text: str, recipe: dockerfile.Recipe, options: dict[str, An
     except RecursionError:
         raise BentoError(f"{origin}: the template is nested too deeply. Reduce the nesting.") from None
     except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise BentoError(f"{origin}: cannot render the template: {str(error).rstrip('.')}.") from None
+        raise BentoError(
+            f"{origin}: cannot render the template: {str(error).rstrip('.')}. Correct the template."
+        ) from None
 
 
 def _run_in_subprocess(render: Callable[[], str], origin: str) -> str:
