@@ -81,8 +81,8 @@ def _check_metadata(options: DeploymentOptions) -> None:
             raise BentoError(f"labels: the rule already sets {key}. Remove the label.")
         if not _LABEL_KEY.fullmatch(key) or not _LABEL.fullmatch(value):
             raise BentoError(
-                f"labels: {key}={value} isn't a valid Kubernetes label. Use at most 63 letters, digits, '-', '_', and "
-                "'.' each for the key (without its prefix) and for the value. Both must start and end with a letter or "
+                f"labels: {key}={value} isn't a valid Kubernetes label. The key (without its prefix) and the value can "
+                "each contain at most 63 letters, digits, '-', '_', and '.'. Both must start and end with a letter or "
                 "digit."
             )
     if options.namespace and not _NAME.fullmatch(options.namespace):

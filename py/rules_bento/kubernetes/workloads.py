@@ -28,7 +28,8 @@ def quantities(resources: dict[str, Any], where: str) -> dict[str, str]:
     if unknown := sorted(set(resources) - _KNOWN):
         raise BentoError(
             f"{where}: resources.{unknown[0]} isn't a standard Kubernetes resource. Remove the resource from the "
-            "service, and patch your cluster's resource into the manifest."
+            "service's configuration, and add your cluster's resource name to the manifest with a tool such as "
+            "kustomize."
         )
     amounts = {}
     if "cpu" in resources:
@@ -224,7 +225,7 @@ def _service(entry: dict[str, Any], port: int) -> WorkloadService:
     if _LOOPBACK.fullmatch(str(part["http"].get("host", ""))):
         raise BentoError(
             f"{where}: http.host is {part['http']['host']}, which isn't reachable from outside the Pod. Remove "
-            "http.host."
+            "http.host from the service's configuration."
         )
     counted = part["metrics"].get("enabled", True)
     return WorkloadService(
@@ -276,7 +277,10 @@ def _check_startup(image: StartupConfig, services: tuple[WorkloadService, ...], 
         if word.partition("=")[0] in ("--port", "-p", "--host"):
             raise BentoError(f"cmd: the image sets {word}, which the manifest also sets. Remove the option from cmd.")
     if not image.serves_bento and not port:
-        raise BentoError("port: required, because the image has a custom entrypoint. Set port to the server's port.")
+        raise BentoError(
+            "port: the image has a custom entrypoint, so the server's port is unknown. Set port to the port that the "
+            "server listens on."
+        )
     if len(services) > 1 and (image.cmd or not image.serves_bento):
         names = ", ".join(service.name for service in services)
         raise BentoError(
