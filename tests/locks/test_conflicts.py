@@ -263,9 +263,9 @@ source = { registry = "https://host/simple" }
             Choice(None, ["cpu", "gpu"], []),
             r".*both\. Select only one, for example with extras = \[\"cpu\"\] in .* second",
         ),
-        (Choice(None, ["gpus"]), r"extras of bento\.pypi: .*'gpus'\. Valid values: cpu, docs, gpu\."),
-        (Choice(None, [], ["tests"]), r"groups of bento\.pypi: .*'tests'\. Valid values: dev\."),
-        (Choice(["q"]), r"members of bento\.pypi: .*'q'\. Valid values: p\."),
+        (Choice(None, ["gpus"]), r"extras: the lock doesn't contain 'gpus'\. Valid values: cpu, docs, gpu\."),
+        (Choice(None, [], ["tests"]), r"groups: the lock doesn't contain 'tests'\. Valid values: dev\."),
+        (Choice(["q"]), r"members: the lock doesn't contain 'q'\. Valid values: p\."),
     ],
 )
 def test_a_choice_that_uv_rejects_is_rejected_with_another(choice, message):

@@ -146,7 +146,7 @@ def test_a_release_without_a_committed_hash_is_named(tmp_path):
         [path, *_] = lock_in_all_forms(tmp_path / "p", address, SMALL_REQUIREMENTS)
         text = path.read_text("utf-8").replace(Index(SMALL).sha256("web-2.0-py3-none-any.whl"), "0" * 64)
         path.write_text(text, "utf-8")
-        message = r"no hash of web==2\.0 matches .*: web-2\.0-py3-none-any\.whl\. Check"
+        message = r"the lock's hashes of web==2\.0 match no .*: web-2\.0-py3-none-any\.whl\. Check"
         with pytest.raises(BentoError, match=message):
             normal_form(path, address)
 

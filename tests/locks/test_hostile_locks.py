@@ -337,7 +337,7 @@ def test_only_binary_is_followed(tmp_path, monkeypatch, option, is_read):
     text = f"{option}core==1.0{hashes}\nold==1.0 --hash=sha256:{index.sha256('old-1.0.tar.gz')}\n"
     with serve(index) as address:
         if not is_read:
-            with pytest.raises(BentoError, match=r"old 1\.0 has no wheel, but the lock uses --only-binary"):
+            with pytest.raises(BentoError, match=r"old 1\.0 has no wheel, but the lock contains --only-binary"):
                 read(tmp_path, "requirements.txt", text, address)
             return
         lock = read(tmp_path, "requirements.txt", text, address)

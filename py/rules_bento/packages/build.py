@@ -115,14 +115,17 @@ def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> P
         log = "\n".join(printed.strip().splitlines()[-40:])
         raise BentoError(
             "the build failed. Builds can use only the locked build requirements and the programs in /usr/bin, and "
-            "have no network access. Add missing packages to the build_lock's requirements, or lock a version that has "
-            f"a wheel. Build log:\n{log}"
+            "have no network access. Add missing packages to the requirements of build_lock, or lock a version that "
+            f"has a wheel. Build log:\n{log}"
         )
     result = read_object(read_file(result_file), "the build backend")
     schema.validate(result, {"missing?": [str], "wheel?": str}, "the build backend", _REMEDY)
     if result.get("missing"):
         names = ", ".join(result["missing"])
-        raise BentoError(f"the build backend requires {names}. Add {names} to the build_lock's requirements.")
+        raise BentoError(
+            f"the build backend requires {names}. Add {names} to the requirements of build_lock (default: lock) of "
+            "bento.pypi, and update this lock."
+        )
     name: str = result.get("wheel", "")
     if "/" in name or not name.endswith(".whl") or name.count("-") not in (4, 5) or not (output / name).is_file():
         raise BentoError(f"the build backend reported a wheel that doesn't exist: {name[:200]!r}. {_REMEDY}")
@@ -134,7 +137,10 @@ def check(wheel: Path, distribution: str, version: str, python_version: str, pla
     name, built = wheel.name.split("-")[:2]
     python, abi, machines = wheel.stem.split("-")[-3:]
     if normalize_name(name) != distribution or not _is_same_version(built, version):
-        raise BentoError(f"the built wheel is {name} {built}, but the lock has {distribution} {version}. Lock again.")
+        raise BentoError(
+            f"the built wheel is {name} {built}, but the lock has {distribution} {version}. Update the lock, or lock "
+            "another version of the package."
+        )
     if not _supports_python(python, abi, python_version):
         raise BentoError(
             f"the built wheel is for {python}-{abi}, not for cp{python_version.replace('.', '')}, because builds use "

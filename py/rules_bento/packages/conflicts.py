@@ -71,7 +71,7 @@ class Choice:
             for name in names or ():
                 if name not in known:
                     raise BentoError(
-                        f"{origin}: {attribute} of bento.pypi: the lock doesn't contain {name!r}. "
+                        f"{origin}: {attribute}: the lock doesn't contain {name!r}. "
                         f"Valid values: {', '.join(sorted(set(known))) or 'none'}."
                     )
 

@@ -154,8 +154,8 @@ def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], ori
         rejected = sorted(package["files"].keys() - files.keys())
         if not files:
             raise BentoError(
-                f"{origin}: no hash of {package['name']}=={package['version']} matches a file on the index: "
-                f"{', '.join(rejected)}. Check whether the release changed, and lock again."
+                f"{origin}: the lock's hashes of {package['name']}=={package['version']} match no file on the index: "
+                f"{', '.join(rejected)}. Check whether the release changed, and update the lock."
             )
         packages.append(package | {"files": files} | ({"rejected_files": rejected} if rejected else {}))
     return lock | {"packages": packages}
@@ -273,8 +273,8 @@ class _Pages:
         bare = re.split("[?#]", registry)[0]
         if bare != registry:
             raise BentoError(
-                f"{self.origin}: {name}: the URL of the index {bare} has a query or a fragment, which might contain a "
-                "secret. Remove the query or the fragment from the URL, and lock again."
+                f"{self.origin}: {name}: the URL of the index {bare} has a query or a fragment. Both might contain "
+                "secrets. Remove the query and the fragment from the index URL, and update the lock."
             )
         url = _canonical(registry)
         is_flat = url in self.flat or url.endswith((".html", ".htm"))

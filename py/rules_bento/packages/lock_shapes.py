@@ -226,7 +226,10 @@ def _strings(value: Any, shape: Any, where: str, origin: str) -> Iterator[tuple[
         dot = f"{where}." if where else ""
         if shape is _SOURCE and value.keys() not in _SOURCES:
             keys = ", ".join(map(_redacted, value)) or "none"
-            raise BentoError(f"{origin}: {where}: unsupported keys {keys}. Lock again.")
+            raise BentoError(
+                f"{origin}: {where}: expected the keys url, or git and commit, got {keys}. Restore the committed lock, "
+                "or update the lock."
+            )
         for key, inner in shape.items():
             name = key.removesuffix("?")
             if name in value:

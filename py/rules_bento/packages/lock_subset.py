@@ -246,7 +246,7 @@ def _resolve(query: Query, locked: Locked, target: Target, resolver: Resolver) -
         except _NoSolutionError as error:
             raise BentoError(
                 f"the requirements conflict with the lock for {target.platform} and Python {target.python_version}. "
-                f"Change the requirements, or lock again.\n{''.join(query.mismatches(locked))}{error}"
+                f"Change the requirements, or update the lock.\n{''.join(query.mismatches(locked))}{error}"
             ) from None
     _check_solution(pins, locked, resolver.name)
     return pins
@@ -260,14 +260,14 @@ def matching_pins(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> lis
         name, _, version = pin.partition("==")
         if name not in versions:
             raise BentoError(
-                f"deps: {pin} is from another package hub or repository, so {name} must also be in requirements. Add "
-                f"{name} to requirements."
+                f"deps: {pin} isn't from the package hub in requirements. Add {name} from this package hub to "
+                "requirements."
             )
         if version not in ("", versions[name]):
             locked = f"{name}=={versions[name]}"
             raise BentoError(
-                f"deps: {pin} is from another package hub, but the lock has {locked}. Lock the same version in both "
-                "package hubs."
+                f"deps: {pin} isn't from the package hub in requirements, which has {locked}. Lock the same version in "
+                "both locks."
             )
         names.append(name)
     return sorted(names)
@@ -340,9 +340,9 @@ def _check_solution(pins: list[tuple[str, str]], locked: Mapping[str, Any], reso
     missing, needless = sorted(solved - locked.keys()), sorted(locked.keys() - solved)
     if missing or needless:
         raise BentoError(
-            f"the lock's dependency graph differs from {resolver}'s solution. Only in {resolver}: {missing or 'none'}. "
-            f"Only in the graph: {needless or 'none'}. Lock again, or report a bug in rules_bento if the error "
-            "persists."
+            f"the lock's dependency graph doesn't match the packages that {resolver} selects. Selected only by "
+            f"{resolver}: {missing or 'none'}. Only in the graph: {needless or 'none'}. Update the lock. If the error "
+            "persists, report a bug in rules_bento."
         )
 
 

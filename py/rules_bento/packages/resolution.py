@@ -185,7 +185,7 @@ def _version(package: dict[str, Any]) -> Version:
     except InvalidVersion:
         raise BentoError(
             f"lock: {package['name']}: invalid version {package['version']!r} (PEP 440). Restore the committed lock, "
-            "or empty the file and lock again."
+            "or empty the file and run the bento_requirements target again."
         ) from None
 
 
@@ -228,8 +228,8 @@ def _only_wheels(package: dict[str, Any], only_binary: set[str], origin: str) ->
     files = {name: sha256 for name, sha256 in package["files"].items() if name.endswith(".whl")}
     if not files:
         raise BentoError(
-            f"{origin}: {package['name']} {package['version']} has no wheel, but the lock uses --only-binary. Lock a "
-            "version that has a wheel, or lock without --only-binary."
+            f"{origin}: {package['name']} {package['version']} has no wheel, but the lock contains --only-binary. "
+            "Require a version that has a wheel, or remove --only-binary, and update the lock."
         )
     return package | {"files": files}
 
@@ -291,7 +291,10 @@ def _pylock_requirement(package: dict[str, Any], origin: str) -> str:
     if "url" in package.get("archive", {}):
         return f"{package['name']} @ {package['archive']['url']}"
     if "version" not in package:
-        raise BentoError(f"{origin}: {package['name']} has no version. Lock the package from an index or a git commit.")
+        raise BentoError(
+            f"{origin}: {package['name']} has no version. Require the package from an index, a URL, or a Git "
+            "repository, and update the lock."
+        )
     return f"{package['name']}=={package['version']}"
 
 
@@ -320,5 +323,6 @@ def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
             "resolve them. Lock with a bento_requirements target or with `uv lock`."
         )
     raise BentoError(
-        f"{origin}: uv found no solution. Change the requirements, and lock again.\n{without_credentials(errors)}"
+        f"{origin}: uv can't resolve the locked packages. Fix the error that uv reports, or change the requirements "
+        f"and update the lock.\n{without_credentials(errors)}"
     )

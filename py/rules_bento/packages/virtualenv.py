@@ -18,6 +18,7 @@ from rules_bento.typing_lite import Iterable, Iterator, Sequence
 # The remedy if an environment is for another platform.
 OMIT_PLATFORMS = "Omit --platforms, or run this on a machine of that platform."
 
+_REMEDY = "Remove the package from the requirements, or use another version of the package."
 _INTERPRETER = re.compile(r"pythonw?|python3(\.[0-9]+)?")
 _NAME = re.compile(r"(?!\.\.?\Z)[^/\\\x00-\x1f\x7f]+")
 _TARGET = re.compile(r"([\w.]+)\s*:\s*([\w.]+)\s*(?:\[.*\]\s*)?")
@@ -72,7 +73,10 @@ def _write_script(script: Path, text: str) -> None:
         with os.fdopen(os.open(script, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777), "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise BentoError(f"cannot write the console script {script.name!r}: {error.strerror}.") from None
+        raise BentoError(
+            f"cannot write the console script {script.name!r}: {error.strerror}. Check the permissions and the disk "
+            "space, or remove the package with this script from the requirements."
+        ) from None
 
 
 def _version(parts: int) -> str:
@@ -89,7 +93,7 @@ def _console_scripts(roots: Iterable[Path]) -> Iterator[tuple[str, str, str]]:
                 if not _NAME.fullmatch(name) or not match:
                     problem = f"invalid console script {name!r} = {target!r}. Expected MODULE:FUNCTION"
                 if problem or not match:
-                    raise BentoError(f"{file.parent.name}: {problem}. Exclude the package.")
+                    raise BentoError(f"{file.parent.name}: {problem}. {_REMEDY}")
                 yield name, match[1], match[2]
 
 
@@ -102,5 +106,5 @@ def _entry_points(file: Path) -> list[tuple[str, str]]:
         parser.read_string(file.read_text("utf-8"))
     except (configparser.Error, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise BentoError(f"{file.parent.name}: invalid entry_points.txt: {reason}. Exclude the package.") from None
+        raise BentoError(f"{file.parent.name}: invalid entry_points.txt: {reason}. {_REMEDY}") from None
     return parser.items("console_scripts") if parser.has_section("console_scripts") else []
