@@ -82,7 +82,8 @@ def test_an_image_of_another_platform_is_named(actions):
     write_layout(actions, architecture="arm64")
     assert (
         refused(describe(actions))
-        == "//x:base: dir: the layout contains no image for linux/amd64, only for linux/arm64. Use another image."
+        == "//x:base: dir: the layout contains no image for linux/amd64, only for linux/arm64. "
+        "Use a layout that contains an image for the platform."
     )
 
 

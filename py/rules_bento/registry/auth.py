@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rules_bento.registry.reference import Reference
 
 
+_LOG_IN = "Log in again, for example with `docker login`."
 _HELPER_TIMEOUT = 60  # seconds, because a keyring can prompt its user
 # Schema of docker's config file. The entries in `auths` are checked on use.
 _CONFIG_SHAPE = {"credHelpers?": {...: str}, "credsStore?": str, "auths?": {}}
@@ -77,7 +78,7 @@ def _read_config(file: Path) -> dict[str, Any]:
         document = read_json(read_file(file), str(file))
     except (OSError, FormatError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not JSON"
-        raise BentoError(f"{file}: cannot read the credentials: {reason}. Log in again.") from None
+        raise BentoError(f"{file}: cannot read the credentials: {reason}. {_LOG_IN}") from None
     settings: dict[str, Any] = document
     if isinstance(document, dict):
         settings = {key: value for key, value in document.items() if value}
@@ -120,7 +121,7 @@ def _normalize(name: str) -> str:
 
 
 def _from_entry(entry: dict[str, Any], file: Path, name: str) -> Credentials | None:
-    schema.validate(entry, {"auth?": str}, f"{file}: entry {name!r}", "Log in again.")
+    schema.validate(entry, {"auth?": str}, f"{file}: entry {name!r}", _LOG_IN)
     username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
     if entry.get("auth"):
         try:
@@ -128,7 +129,7 @@ def _from_entry(entry: dict[str, Any], file: Path, name: str) -> Credentials | N
         except ValueError:
             colon = ""
         if not colon:
-            raise BentoError(f"{file}: the entry {name!r} contains no username and password. Log in again.") from None
+            raise BentoError(f"{file}: the entry {name!r} contains no user name and password. {_LOG_IN}") from None
     identity, registry = str(entry.get("identitytoken") or ""), str(entry.get("registrytoken") or "")
     return Credentials(username, password, identity, registry) if username or identity or registry else None
 
@@ -169,7 +170,8 @@ def _run_helper(helper: str, key: str, file: Path) -> Credentials | None:
         username, secret = str(answer["Username"]), str(answer["Secret"])
     except (FormatError, KeyError, TypeError):
         raise BentoError(
-            f"{program}: the output for {key} isn't JSON with Username and Secret. Update the helper."
+            f"{program}: the output for {key} isn't a JSON object with Username and Secret. Update the credential "
+            "helper."
         ) from None
     return Credentials(identity_token=secret) if username == _TOKEN_USER else Credentials(username, secret)
 
@@ -316,7 +318,7 @@ class Authorizer:
             )
         elif _is_private_host(target.host) and not _is_private_host(self._origin.host):
             raise BentoError(
-                f"{self._host}: the token server {target} is in a private network, but the registry isn't. Report the "
+                f"{self._host}: the token server {target} is on a private network, but the registry isn't. Report the "
                 "error to the registry operator."
             )
         return url

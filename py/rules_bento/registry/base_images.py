@@ -69,7 +69,8 @@ def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseIma
     if not images:
         more = f", only for {' and '.join(sorted(others - {''}))}" if others - {""} else ""
         raise BentoError(
-            f"{layout.directory}: the layout contains no image for {' or '.join(platforms)}{more}. Use another image."
+            f"{layout.directory}: the layout contains no image for {' or '.join(platforms)}{more}. Use a layout that "
+            "contains an image for the platform."
         )
     return {platform: images[platform] for platform in platforms if platform in images}
 

@@ -409,7 +409,10 @@ class Repository:
         if not isinstance(listed, list):
             raise BentoError(f"{self}: in the response, {key} isn't a list. Report the error to the registry operator.")
         if before + len(listed) > limits.NAMES:
-            raise BentoError(f"{self}: more than {limits.NAMES} {what}. Report the error to the registry operator.")
+            raise BentoError(
+                f"{self}: the registry lists more than {limits.NAMES} {what}. Report the error to the registry "
+                "operator."
+            )
         return listed
 
     def _pages(self, path: str, what: str, expect: Collection[int]) -> Iterator[Reply]:

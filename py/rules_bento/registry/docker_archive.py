@@ -100,7 +100,10 @@ class _Archive:
     def _content(self, name: str) -> bytes:
         place = self._member(name)
         if place.member.size > _MAX_DOCUMENT:
-            raise BentoError(f"{self._path}: {name} has more than {_MAX_DOCUMENT} bytes. Save the image again.")
+            raise BentoError(
+                f"{self._path}: {name} exceeds the limit of {_MAX_DOCUMENT} bytes. Specify an archive from "
+                "`docker save`."
+            )
         self._file.seek(place.offset)
         return self._file.read(place.member.size)
 
@@ -119,7 +122,7 @@ class _Archive:
             link = place.member.link
             target = link if place.member.kind == "hard link" else posixpath.join(posixpath.dirname(name), link)
             name = posixpath.normpath(target)
-        raise BentoError(f"{self._path}: missing file {name!a}. Save the image again.")
+        raise BentoError(f"{self._path}: missing file {name!a}. Save the image again with `docker save`.")
 
 
 def _blob_name(digest: str) -> str:

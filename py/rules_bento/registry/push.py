@@ -362,7 +362,7 @@ def _walk_referrers(repository: Repository, root: Manifest) -> Iterator[Manifest
             if manifest.subject is None or manifest.subject.digest != subject:
                 raise BentoError(
                     f"{repository}: the registry lists {digest} as a referrer of {subject}, but the manifest has a "
-                    "different subject or none. Report the error to the registry operator."
+                    "different subject or no subject. Report the error to the registry operator."
                 )
             yield manifest
             pending.append(digest)
