@@ -353,7 +353,7 @@ def test_imports_that_python_does_not_report_are_an_error(image, tmp_path, capfd
 def test_a_container_that_ends_or_answers_no_is_told_with_its_log(image, tmp_path, monkeypatch, capfd):
     assert record(image, tmp_path, monkeypatch, "--request", "/predict", "500") == 1
     assert (
-        "requests: the server responded with 500: . Check the request body for /predict, and the log."
+        "requests: the server responded with 500: . Check the body of the request to /predict, and the container's log."
         in capfd.readouterr().err
     )
     assert record(image, tmp_path, monkeypatch, "--ready", "/other", "--seconds", "1") == 1
@@ -362,7 +362,10 @@ def test_a_container_that_ends_or_answers_no_is_told_with_its_log(image, tmp_pat
     ended = changed(image, tmp_path / "ended", {"Entrypoint": command})
     assert record(ended, tmp_path, monkeypatch) == 1
     told = capfd.readouterr().err
-    assert "the container exited before it was ready. Check the log.\nThe log of the container ends with:" in told
+    assert (
+        "the container exited before it was ready. Check the container's log.\nThe log of the container ends with:"
+        in told
+    )
     assert "/srv/missing.py" in told
     assert not (tmp_path / "start.json").exists()
 

@@ -35,6 +35,7 @@ _GET_FLAGS, _SET_FLAGS, _IS_UP = 0x8913, 0x8914, 1
 
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
+_REMEDY = "Check that this machine allows mounts in user namespaces."
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOPPING_SECONDS = 30
 _TICK = 0.05
@@ -220,7 +221,7 @@ def _mount(libc: Any, source: str, target: Path, form: str, flags: int) -> None:
 
 
 def _refusal(what: str) -> BentoError:
-    return BentoError(f"cannot mount {what}: {os.strerror(ctypes.get_errno())}.")
+    return BentoError(f"cannot mount {what}: {os.strerror(ctypes.get_errno())}. {_REMEDY}")
 
 
 def _has_ended(process: int) -> bool:

@@ -60,7 +60,8 @@ def run(arguments: Arguments) -> int:
     image = oci_image.OciImage(config, manifest)
     if "artifactType" in json.loads(image.manifest):
         raise BentoError(
-            'image: container engines can\'t load OCI artifacts. Push the artifact, or set format = "image".'
+            'image: container engines can\'t load OCI artifacts. Push the artifact, or set format = "image" on the '
+            "bento_model_image."
         )
     with tempfile.TemporaryDirectory(prefix="rules_bento-load-") as scratch:
         blobs = blobs_of(contents["blobs"], directory, Path(scratch))
@@ -129,5 +130,5 @@ def _tool(wanted: str) -> str:
         return tool
     raise BentoError(
         f"{wanted or ' or '.join(LOADERS)}: not found, or not responding. Install or start the container engine, or "
-        "build the output group docker_archive."
+        "build the image with --output_groups=docker_archive."
     )

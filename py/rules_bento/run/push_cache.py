@@ -304,7 +304,8 @@ def _connect(where: Settings, protocols: list[str] | None = None) -> socket.sock
     except OSError as error:
         channel.close()
         raise BentoError(
-            f"--tls_certificate, --tls_client_certificate, --tls_client_key: cannot load the files: {error}."
+            f"--tls_certificate, --tls_client_certificate, --tls_client_key: cannot load the files: {error}. "
+            "Check that the files exist and are PEM files, and that the key belongs to the certificate."
         ) from None
     if protocols:
         context.set_alpn_protocols(protocols)

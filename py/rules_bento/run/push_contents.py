@@ -75,9 +75,11 @@ def read(path: Path, directory: Path, registries: Registries, cache: push_cache.
         }
         return PushContents(package, referrers, definitions)
     except OSError as error:
-        raise BentoError(f"{error.filename}: cannot read the file: {error.strerror}. Build bento_push again.") from None
+        raise BentoError(
+            f"{error.filename}: cannot read the file: {error.strerror}. Build the bento_push target again."
+        ) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BentoError(f"{path}: invalid push description ({error!r}). Build bento_push again.") from None
+        raise BentoError(f"{path}: the file is invalid ({error!r}). Build the bento_push target again.") from None
 
 
 def _package(

@@ -121,7 +121,10 @@ def _container(settings: dict[str, Any], variables: Mapping[str, str], root: Pat
     user, _, group = settings["User"].partition(":")
     group = group or user
     if not (user.isdecimal() and group.isdecimal()):
-        raise BentoError(f"user: expected a numeric UID:GID, got {settings['User']!r}. Set user on the image.")
+        raise BentoError(
+            f"user: expected a numeric UID:GID, got {settings['User']!r}. Set user on the bento_image to numeric IDs, "
+            'such as "1034:1034".'
+        )
     return container.Container(
         root=root,
         command=[*settings.get("Entrypoint", []), *settings["Cmd"]],
@@ -139,13 +142,15 @@ def _use(arguments: Arguments, url: str, cpu: Path, has_ended: Callable[[], bool
     ready, seconds = url + arguments.required("--ready"), float(arguments.required("--seconds"))
     if not loopback.wait(ready, seconds, has_ended):
         if has_ended():
-            raise BentoError("the container exited before it was ready. Check the log.")
+            raise BentoError("the container exited before it was ready. Check the container's log.")
         raise BentoError(f"{ready}: no response within {seconds:.0f} s. Increase startup_timeout_seconds.")
     for path, body in arguments.tuples("--request"):
         try:
             loopback.post(url + path, body)
         except loopback.ServerError as error:
-            raise BentoError(f"requests: the server {error}. Check the request body for {path}, and the log.") from None
+            raise BentoError(
+                f"requests: the server {error}. Check the body of the request to {path}, and the container's log."
+            ) from None
     cpu.write_text(str(_cpu_seconds()))
 
 
