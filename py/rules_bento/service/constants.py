@@ -41,8 +41,8 @@ class Constants:
         self._left -= nodes
         if self._left < 0:
             raise BentoError(
-                f"the service's constants expand to more than {MAX_NODES} values. Move constants that aren't "
-                "needed during the import into functions."
+                f"the service's constants contain more than {MAX_NODES} values in total. If a constant isn't "
+                "needed when the module is imported, move the constant into a function."
             )
 
     def value(self, module: Module, node: ast.expr) -> Any:

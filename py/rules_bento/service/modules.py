@@ -116,9 +116,8 @@ def _parsed(path: str, data: bytes) -> ast.Module:
         line = f":{error.lineno}" if error.lineno else ""
         raise BentoError(
             f"{path}{line}: {error.msg} (Python {sys.version_info.major}.{sys.version_info.minor}). If this syntax "
-            "requires a newer Python, use a newer interpreter. In Bazel, set bento_tools.python(version = "
-            f'"3.{sys.version_info.minor + 1}") in MODULE.bazel, or use its interpreter or debian_lock attribute with '
-            "a newer Python."
+            "requires a newer Python version, use a newer interpreter. In Bazel, set version, interpreter, or "
+            f'debian_lock of bento_tools.python in MODULE.bazel, such as version = "3.{sys.version_info.minor + 1}".'
         ) from None
     except (ValueError, LookupError) as error:  # a NUL byte, an unknown encoding
         raise BentoError(f"{path}: invalid Python source: {error}.") from None

@@ -117,8 +117,8 @@ def _require_agreement(info: ServiceInfo, declared: Declared) -> None:
         for key, value in stated.items() if name in unknown and isinstance(stated, dict) else ():
             if (own := known.get(key, value)) != value:
                 raise BentoError(
-                    f"{name}: `{key}` is declared as {value!r}, but the source specifies {own!r}. Remove the "
-                    "declaration."
+                    f"{name}: `{key}` is declared as {value!r}, but the source specifies {own!r}. Remove "
+                    f"`{key}` from the declared {name}."
                 )
 
 

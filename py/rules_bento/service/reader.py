@@ -31,8 +31,8 @@ def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mappi
         return _Reading(service, module, path, sources, arguments).read(attribute)
     except RecursionError:
         raise BentoError(
-            f"{path}: the sources of `{service[:200]}` are nested too deeply, or have circular imports. Reduce the "
-            "nesting, or remove the circular imports."
+            f"{path}: the analysis of `{service[:200]}` exceeds Python's recursion limit. Simplify deeply nested "
+            "expressions, and remove circular imports."
         ) from None
 
 

@@ -294,11 +294,11 @@ class ServiceReader:
             given = {key: given[key] for key in _ENDPOINT if key in given}
             values = self._values(module, decorator, given, _ENDPOINT)
         route = f"/{node.name}" if values.get("route") is None else values["route"]
-        if not route.startswith("/") or node.name.startswith("__"):
-            raise BentoError(
-                f"{module.path}:{decorator.lineno}: API `{node.name}`: invalid name or route {route!r}. Use a name "
-                "that doesn't start with `__`, and a route that starts with `/`."
-            )
+        place = f"{module.path}:{decorator.lineno}: API `{node.name}`"
+        if node.name.startswith("__"):
+            raise BentoError(f"{place}: invalid name. Use a name that doesn't start with `__`.")
+        if not route.startswith("/"):
+            raise BentoError(f"{place}: invalid route {route!r}. Use a route that starts with `/`.")
         is_stream = any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in own_nodes(*node.body))
         return metadata.Api(node.name, route, kind == "bentoml.task", values.get("batchable", False), is_stream)
 
