@@ -169,7 +169,7 @@ def keyless_signatures_are_compatible_with_cosign(bench: Workbench) -> str:
         (here / "ours.txt.sigstore.json").write_text(json.dumps(ours))
         cosign("verify-blob", "--bundle=ours.txt.sigstore.json", *public, "ours.txt", fails=True)
         told = bento("verify", *public, f"{here}/ours.txt")
-        assert "the transparency log entry is for another signature" in told.output, told.told()
+        assert "the transparency log entry belongs to a different signature" in told.output, told.told()
         cosign("verify-blob", "--bundle=ours.txt.sigstore.json", "--insecure-ignore-tlog", public[0], "ours.txt")
         push("push_signed", "unlogged", "--sign-key", key, *trust, **secret).succeeded()
         cosign("verify", *public, unlogged)

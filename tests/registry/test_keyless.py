@@ -490,7 +490,7 @@ def test_the_entry_of_a_key_is_verified(services, capsys):
     other = json.loads(Path("file.sigstore.json").read_text())["verificationMaterial"]["tlogEntries"]
     invalid = "the transparency log entry is invalid"
     for entries, message in (
-        (other, "the transparency log entry is for another signature"),
+        (other, "the transparency log entry belongs to a different signature"),
         ([], "the signature has no transparency log entry"),
         ([entry, entry], invalid),
         ([entry, *other], invalid),
@@ -537,9 +537,9 @@ def test_what_a_log_refuses_is_told_of(services, capsys):
         ("absent", "absent: cannot read the file: No such file"),
         ("k.pub", "k.pub:1: invalid JSON"),
         ("root.json", "root.json: signingConfig is missing. Specify a client trust configuration with a Rekor v2"),
-        (lambda: config(majorApiVersion=1), "config.json: no valid transparency log has majorApiVersion 2"),
-        (lambda: config(validFor=past), "config.json: no valid transparency log has majorApiVersion 2"),
-        (lambda: config(validFor={"start": "9999-01-01T00:00:00Z"}), "no valid transparency log"),
+        (lambda: config(majorApiVersion=1), "config.json: rekorTlogUrls contains no valid log with majorApiVersion 2"),
+        (lambda: config(validFor=past), "config.json: rekorTlogUrls contains no valid log with majorApiVersion 2"),
+        (lambda: config(validFor={"start": "9999-01-01T00:00:00Z"}), "contains no valid log"),
         (lambda: config(url=1), "rekorTlogUrls[0].url: expected a string, got a number"),
         (lambda: config(url="x"), "invalid URL"),
     ):

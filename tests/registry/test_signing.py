@@ -227,7 +227,7 @@ def test_a_file_is_signed_beside_it(keys, tmp_path, monkeypatch, capsys, words, 
     assert main(["verify", "--key", "keys/k.pub", "x.bento"]) == status.OK
     assert main(["verify", "--key", "keys/other.pub", "x.bento"]) == status.FOUND
     assert (
-        f"invalid  x.bento: the signature {signature} doesn't match the file and keys/other.pub"
+        f"invalid  x.bento: {signature} isn't a signature of this file by the key keys/other.pub"
         in capsys.readouterr().out
     )
     Path("x.bento").write_bytes(b"Bento" * 1000)

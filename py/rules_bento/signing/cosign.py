@@ -155,7 +155,7 @@ def _bundle_part(document: dict[str, Any], name: str) -> tuple[dict[str, Any], A
     """Return the object `name` and the verification material of a bundle. Raises SignatureError for other documents."""
     part = document.get(name)
     if not str(document.get("mediaType")).startswith(BUNDLE_TYPE) or not isinstance(part, dict):
-        raise SignatureError(f"the document isn't a sigstore bundle with a {name}")
+        raise SignatureError(f"the document isn't a sigstore bundle with a {name}. Sign the artifact again.")
     return part, document.get("verificationMaterial")
 
 
@@ -194,7 +194,7 @@ def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
     signature, material = _signature(content, signed)
     if not key.verifies(signature, _digest(path), material):
         raise SignatureError(
-            f"{path}: the signature {signed} doesn't match the file and {key.origin}. Check the key. If the file "
+            f"{path}: {signed} isn't a signature of this file by the key {key.origin}. Check the key. If the file "
             "changed, sign the file again."
         )
 

@@ -133,7 +133,9 @@ def entry_check(trusted_root: Path | None) -> Callable[..., None]:
         except Exception as error:  # as for bundles of identities
             raise SignatureError(f"the transparency log entry is invalid: {_reason(error)}") from None
         if actual != expected:
-            raise SignatureError("the transparency log entry is for another signature")
+            raise SignatureError(
+                "the transparency log entry belongs to a different signature. Sign the artifact again."
+            )
 
     return check
 

@@ -211,8 +211,9 @@ def _load(load: Callable[[Any], Any], origin: str) -> Any:
 
 def _raise_missing(package: str) -> NoReturn:
     raise BentoError(
-        f"signatures require the package {package}. Run `pip install 'rules-bento[signing]'`. With Bazel, use "
-        "@rules_bento//tools:bento_with_transports, or set signed = True in bento_push."
+        f"signatures require the package {package}. Run `pip install 'rules-bento[signing]'`. With Bazel, run "
+        "@rules_bento//tools:bento_with_transports instead of the bento command, or set signed = True on the "
+        "bento_push."
     )
 
 

@@ -30,7 +30,7 @@ def find_log(trust_config: str, directory: Path) -> str:
     logs = [log for log in config["signingConfig"]["rekorTlogUrls"] if log["majorApiVersion"] == 2]
     valid = [log for log in logs if log["validFor"]["start"] <= now < log["validFor"].get("end", "9")]
     if not valid:
-        raise BentoError(f"{trust_config}: no valid transparency log has majorApiVersion 2. {_REMEDY}")
+        raise BentoError(f"{trust_config}: rekorTlogUrls contains no valid log with majorApiVersion 2. {_REMEDY}")
     return str(max(valid, key=lambda log: log["validFor"]["start"])["url"])
 
 
@@ -54,4 +54,6 @@ def create_entry(url: str, verifier: dict[str, Any], digest: bytes, signature: s
 def require_entry(material: Any, *_: object) -> None:
     """Raise SignatureError unless the verification material of a bundle contains log entries."""
     if not (isinstance(material, dict) and material.get("tlogEntries")):
-        raise SignatureError("the signature has no transparency log entry")
+        raise SignatureError(
+            "the signature has no transparency log entry. Sign the artifact again with --trust-config."
+        )
