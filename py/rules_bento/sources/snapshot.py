@@ -94,8 +94,8 @@ def place(
     repository, path = _split(short_path)
     if not repository or not _is_clean(path):
         raise BentoError(
-            f"{label}: {attribute} contains {short_path!r}, which is absolute or outside the repository. Use a file in "
-            "the workspace, or a target."
+            f"{label}: {attribute} contains the path {short_path!r}, which is absolute or outside the repository. Use "
+            "a file in the repository, or a target."
         )
     inside = repository == home and _is_below(path, context)
     root = _import_root(repository, path, import_roots) if attribute == DEPENDENCIES else ""
@@ -104,7 +104,7 @@ def place(
     if attribute != DEPENDENCIES:
         raise BentoError(
             f"{label}: {attribute} contains {short_path!r}, which is outside the build context {build_ctx!r}. Set "
-            "build_ctx to a parent directory, or add to deps the library that contains the file."
+            "build_ctx to a directory that contains the file, or add the library that contains the file to deps."
         )
     return BentoPath(_relative(path, root), filtered=False)
 
@@ -169,7 +169,7 @@ def select(
         if pattern.startswith("../"):
             raise BentoError(
                 f"include: {pattern!r} is outside the build context. Use a parent directory as the build context. In "
-                "Bazel, set build_ctx, or add to deps a library that contains the files."
+                "Bazel, set build_ctx to this directory, or add a library that contains the files to deps."
             )
     rules = SourceFilter(Patterns(include, "include"), Patterns(exclude, "exclude"), _ignored(files))
     kept: list[DeclaredFile] = []
@@ -429,8 +429,8 @@ def _check_links(kept: Iterable[DeclaredFile], files: Sequence[DeclaredFile], ru
         # A target that the patterns drop is allowed, because BentoML keeps such a link.
         if target not in declared and rules.keeps(target, filtered=False):
             raise BentoError(
-                f"{file} is a link to {file.link!r}, but {target} is missing. Add {target} (in Bazel, to the same "
-                "attribute), or exclude the link."
+                f"{file} is a link to {file.link!r}, but {target} is missing. Add {target} (in Bazel, to the "
+                "attribute that contains the link), or exclude the link."
             )
         passed = {path}
         while target in links:
