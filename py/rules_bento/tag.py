@@ -34,8 +34,8 @@ def check_word(word: str, what: str) -> str:
     """Return `word` if it is a valid name or version. Otherwise, raises BentoError. The message begins with `what`."""
     if not _WORD.fullmatch(word) or len(word) > _MAX_LENGTH:
         raise BentoError(
-            f"{what} is {f'invalid: {word!r}' if word else 'empty'}. Use up to {_MAX_LENGTH} lowercase letters, "
-            "digits, '.', '-', and '_', starting and ending with a letter or digit, such as "
+            f"{what} is {f'invalid: {word!r}' if word else 'empty'}. Use at most {_MAX_LENGTH} characters: "
+            "lowercase letters, digits, '.', '-', and '_'. Start and end with a letter or digit. Example: "
             f"{similar_word(word) or 'v1'!r}."
         )
     return word

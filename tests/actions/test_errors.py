@@ -314,7 +314,7 @@ def test_two_descriptions(actions):
         (["--tag", "Weights"], ["tag: the name in 'Weights' is invalid: 'Weights'", "such as 'weights'"]),
         (["--tag", ""], ["tag: the name in '' is empty", "such as"]),
         (["--tag", "weights:"], ["tag: the version in 'weights:' is empty", "such as"]),
-        (["--tag", "weights:V1"], ["tag: the version in 'weights:V1' is invalid: 'V1'", "such as 'v1'"]),
+        (["--tag", "weights:V1"], ["tag: the version in 'weights:V1' is invalid: 'V1'", "Example: 'v1'"]),
         (["--tag", "a:b:c"], ["tag: the version in 'a:b:c' is invalid: 'b:c'", "such as 'b-c'"]),
         (
             ["--tag", "weights:latest"],

@@ -509,7 +509,7 @@ OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_t
     [
         ({"service": "x:Y"}, ExtraOptions(), "don't contain x.py"),
         ({"exclude": ["*.py"]}, ExtraOptions(), "that include, exclude, and .bentoignore keep service.py"),
-        ({"name": "U P"}, ExtraOptions(), "the name is invalid: 'u p'. Use up to 63"),
+        ({"name": "U P"}, ExtraOptions(), "the name is invalid: 'u p'. Use at most 63"),
         ({"version": "latest"}, ExtraOptions(), "version: the version is 'latest'"),
         ({"description": "file: N.md"}, ExtraOptions(), "description: 'N.md' isn't a file in the build context"),
         ({"description": "file: ../N.md"}, ExtraOptions(), "description: '../N.md' is outside the build context"),

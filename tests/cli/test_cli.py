@@ -518,7 +518,7 @@ def test_build_of_a_service(bento, project, monkeypatch):
             "Svc.traffic.timeout conflicts with the value of traffic.",
         ),
         (["--env", "A=1", "--env", "A=2"], "--env: A is set twice for the stage 'all'."),
-        (["--name", "Bad Name"], "--name: the name is invalid: 'bad name'. Use up to 63"),
+        (["--name", "Bad Name"], "--name: the name is invalid: 'bad name'. Use at most 63"),
         (["--archive", "/nonexistent/dir/a.bento"], "--archive: the directory /nonexistent/dir does"),
         (["--archive", "project"], "--archive: project is a directory."),
         (["--archive", "svc.zip"], "--archive: expected the suffix .bento, got svc.zip. For other"),
