@@ -81,9 +81,9 @@ def _check_metadata(options: DeploymentOptions) -> None:
             raise BentoError(f"labels: the rule already sets {key}. Remove the label.")
         if not _LABEL_KEY.fullmatch(key) or not _LABEL.fullmatch(value):
             raise BentoError(
-                f"labels: {key}={value} isn't a valid Kubernetes label. The key (without its prefix) and the value can "
-                "each contain at most 63 letters, digits, '-', '_', and '.'. Both must start and end with a letter or "
-                "digit."
+                f"labels: {key}={value} isn't a valid Kubernetes label. Use letters, digits, '-', '_', and '.': at "
+                "most 63 in the key (without its prefix), and at most 63 in the value. Start and end both with a letter "
+                "or digit."
             )
     if options.namespace and not _NAME.fullmatch(options.namespace):
         raise BentoError(
