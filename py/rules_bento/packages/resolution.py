@@ -292,7 +292,7 @@ def _pylock_requirement(package: dict[str, Any], origin: str) -> str:
         return f"{package['name']} @ {package['archive']['url']}"
     if "version" not in package:
         raise BentoError(
-            f"{origin}: {package['name']} has no version. Require the package from an index, a URL, or a Git "
+            f"{origin}: {package['name']} has no version. Use the package from an index, a URL, or a Git "
             "repository, and update the lock."
         )
     return f"{package['name']}=={package['version']}"
