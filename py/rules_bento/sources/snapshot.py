@@ -94,7 +94,7 @@ def place(
     repository, path = _split(short_path)
     if not repository or not _is_clean(path):
         raise BentoError(
-            f"{label}: {attribute} contains the path {short_path!r}, which is absolute or outside the repository. Use "
+            f"{label}: {attribute} contains {short_path!r}, which is absolute or outside the repository. Use "
             "a file in the repository, or a target."
         )
     inside = repository == home and _is_below(path, context)
