@@ -274,10 +274,10 @@ def test_texts_that_are_not_utf8(actions, path, remedy):
 @pytest.mark.parametrize(
     ("attributes", "words"),
     [
-        ({"version": "V 1"}, ["version: the version is invalid: 'V 1'", "lowercase letters", "such as 'v-1'"]),
-        ({"version": "a" * 64}, ["version: the version is", "up to 63", "such as"]),
+        ({"version": "V 1"}, ["version: the version is invalid: 'V 1'", "lowercase letters", "Example: 'v-1'"]),
+        ({"version": "a" * 64}, ["version: the version is", "at most 63", "Example: "]),
         ({"version": "latest"}, ["version: the version is 'latest'", "Specify another version, or omit the version"]),
-        ({"options": {"name": "Iris"}}, ["bento_name: the name is invalid: 'Iris'", "such as 'iris'"]),
+        ({"options": {"name": "Iris"}}, ["bento_name: the name is invalid: 'Iris'", "Example: 'iris'"]),
         ({"labels": [[" ", "x"]]}, ["labels: a key is empty", "Specify a key"]),
         ({"envs": ["1X=2"]}, ["envs: expected NAME=value", "got a variable without a name"]),
         ({"envs": ["X=2;stage=never"]}, ["envs: expected NAME=value", "got 'X'"]),
@@ -311,11 +311,11 @@ def test_two_descriptions(actions):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--tag", "Weights"], ["tag: the name in 'Weights' is invalid: 'Weights'", "such as 'weights'"]),
-        (["--tag", ""], ["tag: the name in '' is empty", "such as"]),
-        (["--tag", "weights:"], ["tag: the version in 'weights:' is empty", "such as"]),
+        (["--tag", "Weights"], ["tag: the name in 'Weights' is invalid: 'Weights'", "Example: 'weights'"]),
+        (["--tag", ""], ["tag: the name in '' is empty", "Example: "]),
+        (["--tag", "weights:"], ["tag: the version in 'weights:' is empty", "Example: "]),
         (["--tag", "weights:V1"], ["tag: the version in 'weights:V1' is invalid: 'V1'", "Example: 'v1'"]),
-        (["--tag", "a:b:c"], ["tag: the version in 'a:b:c' is invalid: 'b:c'", "such as 'b-c'"]),
+        (["--tag", "a:b:c"], ["tag: the version in 'a:b:c' is invalid: 'b:c'", "Example: 'b-c'"]),
         (
             ["--tag", "weights:latest"],
             ["tag: the version", "is 'latest'", "Specify another version, or omit the version"],

@@ -158,7 +158,7 @@ def test_a_helper_is_a_plain_name_on_an_absolute_path(docker, helper, tmp_path, 
 def test_what_a_broken_helper_prints_is_not_shown(docker, helper):
     helper("mine", {"registry.test:5000": f"not json {SECRET}"})
     docker({"credHelpers": {"registry.test:5000": "mine", "broken": "mine"}})
-    with pytest.raises(BentoError, match="isn't JSON") as caught:
+    with pytest.raises(BentoError, match="isn't a JSON object") as caught:
         auth.find_credentials(REFERENCE)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
