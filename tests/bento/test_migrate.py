@@ -681,6 +681,6 @@ def test_python_version_of_several_files():
 
 
 def test_syntax_that_requires_a_newer_python(tmp_path):
-    match = r'In Bazel, set version, interpreter, or debian_lock of bento_tools\.python in MODULE\.bazel, such as'
+    match = r"In Bazel, set version, interpreter, or debian_lock of bento_tools\.python in MODULE\.bazel, such as"
     with pytest.raises(BentoError, match=match):
         migrate(project(tmp_path, "service: service:Svc\n", f"{SERVICE}\nprint 1\n"))

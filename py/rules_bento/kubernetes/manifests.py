@@ -82,8 +82,8 @@ def _check_metadata(options: DeploymentOptions) -> None:
         if not _LABEL_KEY.fullmatch(key) or not _LABEL.fullmatch(value):
             raise BentoError(
                 f"labels: {key}={value} isn't a valid Kubernetes label. Use letters, digits, '-', '_', and '.': at "
-                "most 63 in the key (without its prefix), and at most 63 in the value. Start and end both with a letter "
-                "or digit."
+                "most 63 in the key (without its prefix), and at most 63 in the value. Start and end both with a "
+                "letter or digit."
             )
     if options.namespace and not _NAME.fullmatch(options.namespace):
         raise BentoError(
