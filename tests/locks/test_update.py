@@ -84,6 +84,17 @@ def test_without_a_solution_the_lock_stays_and_uv_explains(workspace, capfd):
     assert "//:update: uv found no solution (see above), so the lock is unchanged. Change the requirements." in shown
 
 
+def test_an_unavailable_index_is_not_a_missing_solution(workspace, capfd, monkeypatch):
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    (workspace / "lock.json").write_text("", "utf-8")
+    with serve(Index([])) as address:
+        pass
+    assert run_fails(workspace, address) == ""
+    shown = capfd.readouterr().err
+    assert "Failed to fetch" in shown
+    assert shown.endswith("//:update: uv failed (see above), so the lock is unchanged.\n")
+
+
 def test_a_package_for_one_platform_is_locked_for_that_platform_by_what_is_said(workspace, capfd):
     linux = ("cp311-cp311-manylinux_2_17_x86_64",)
     index = Index([package("web", "1.0", "fast"), package("fast", "1.0", wheels=linux)])

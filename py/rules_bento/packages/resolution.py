@@ -39,6 +39,8 @@ _PLACEHOLDER_INDEX = "https://locked.invalid/simple"
 _PYTHON_FLAGS = ("--no-python-downloads", "--python", sys.executable)
 # uv's message for an unknown certificate authority, and its flag to trust the system's certificates, as pip does.
 _UNTRUSTED_CERTIFICATE, _SYSTEM_CERTIFICATES = "UnknownIssuer", "--system-certs"
+# uv's message if the requirements conflict. Otherwise, for example, an index isn't available.
+_NO_SOLUTION = "No solution found"
 # uv mentions this setting if a package has no files for a platform.
 _ENVIRONMENTS_HINT = "tool.uv.environments"
 _PLATFORMS = (
@@ -119,7 +121,7 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
     """Lock a project with uv, which can use the network. Prints uv's progress to standard error.
 
     Prefers the versions in `previous`, except for the packages in `upgrade`. In `upgrade`, `*` selects all packages.
-    Raises BentoError if there is no solution.
+    Raises BentoError if uv finds no solution or fails, for example because an index isn't available.
     """
     with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as name:
         directory = Path(name)
@@ -130,10 +132,12 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
             command += [flag for package in upgrade for flag in ("--upgrade-package", package)]
         errors_of_uv = _run_uv(command)
         if errors_of_uv is not None:
-            raise BentoError(
-                f"{origin}: uv found no solution (see above), so the lock is unchanged. Change the requirements."
-                f"{_PLATFORMS if _ENVIRONMENTS_HINT in errors_of_uv else ''}"
-            )
+            problem, remedy = "failed", ""
+            if _NO_SOLUTION in errors_of_uv:
+                problem, remedy = "found no solution", " Change the requirements."
+            if _ENVIRONMENTS_HINT in errors_of_uv:
+                remedy += _PLATFORMS
+            raise BentoError(f"{origin}: uv {problem} (see above), so the lock is unchanged.{remedy}")
         lock = locks.from_uv_lock((directory / "uv.lock").read_text("utf-8"), origin)
         return lock | {"requires_python": project.requires_python}
 
