@@ -317,6 +317,19 @@ def test_constraints_and_indexes_go_where_the_lock_is_made(tmp_path):
     assert "# bento_constraints.in\nidna<4\n" in made.text()
 
 
+def test_a_hub_has_the_indexes_of_a_requirements_file(tmp_path):
+    """A hub fetches only from the indexes of its tag."""
+    options = "--extra-index-url https://cpu.example/whl\n-i https://own.example/simple\n--trusted-host own.example\n"
+    text = "python: {requirements_txt: r.txt, extra_index_url: ['https://first.example/simple']}"
+    made = migrate(project(tmp_path, text, **{"r.txt": f"{options}-f wheels\n-f https://l.example\nidna\n"}))
+    printed = " ".join(made.module.split())
+    assert 'index_url = "https://own.example/simple"' in printed
+    assert '"https://first.example/simple", "https://cpu.example/whl",' in printed
+    assert 'find_links = ["https://l.example"]' in printed
+    assert 'trusted_hosts = ["own.example"]' in printed
+    assert "cpu.example" not in made.build, "bento_requirements reads the options in the file"
+
+
 MODULE = """\
 bazel_dep(name = "rules_bento", version = "0.1.0")
 bazel_dep(name = "rules_python", version = "1", repo_name = "pypi_other")

@@ -444,7 +444,7 @@ def _module_file(project: _Project, packages: Packages, hub: _PackageHub) -> str
             "lock": project.label(packages.lock),
             "platforms": [migrate_packages.PLATFORM],
             "python_version": packages.python_version,
-            **packages.indexes,
+            **packages.hub_indexes,
         }
         lines += [call(f"{extension}.pypi", tag), f'use_repo({extension}, "{hub.name}")']
     return "".join(f"{line}\n" for line in lines)

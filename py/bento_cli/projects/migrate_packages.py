@@ -34,6 +34,11 @@ _PACKAGE_METHODS = ("python_packages", "pyproject_toml", "requirements_file")
 _IMAGES = ("Image", "PythonImage")
 # BentoML before the first version requires the package fs, and this requires pkg_resources, which setuptools 82 lacks.
 _FIRST_WITHOUT_FS, _SETUPTOOLS = "1.4.20", "setuptools<82"
+# Attributes of bento.pypi for the options in requirements.INDEX_OPTIONS.
+_OPTION_ATTRIBUTES = {
+    "-i": "index_url", "--index-url": "index_url", "--no-index": "no_index", "--extra-index-url": "indexes",
+    "-f": "find_links", "--find-links": "find_links", "--trusted-host": "trusted_hosts",
+}  # fmt: skip
 _LINUX = {"os_name": "posix", "platform_machine": "x86_64", "platform_system": "Linux", "sys_platform": "linux"}
 
 
@@ -55,6 +60,21 @@ class Packages:
     def requires_python(self) -> str:
         """The range of Python versions for a new lock, as a specifier such as `==3.11.*`."""
         return f"=={self.python_version}.*"
+
+    @property
+    def hub_indexes(self) -> dict[str, Any]:
+        """`indexes` with the index options in `declared`, which a package hub doesn't read. Omits directories."""
+        result = dict(self.indexes)
+        if self.is_locked:
+            return result
+        for line in self.declared:
+            flag, _, value = line.partition(" ")
+            attribute = _OPTION_ATTRIBUTES.get(flag)
+            if attribute in ("index_url", "no_index"):
+                result[attribute] = value or True
+            elif attribute == "trusted_hosts" or (attribute and value.startswith(("http://", "https://"))):
+                result[attribute] = list(dict.fromkeys([*result[attribute], value]))
+        return result
 
 
 def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles, min_python: int) -> Packages:
