@@ -244,7 +244,7 @@ if the attributes lack an input that the bentofile requires.""",
             default = True,
             doc = "Whether archives of the Bento include the models. If `False`, BentoML loads the models in `bento.yaml` from the model store of the machine that serves the Bento. The attribute doesn't affect the version, images, tests, or `bazel run`.",
         ),
-        "data": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Additional files of the build context. Use this attribute for large files, and for files that rarely change. The files are in another archive part and image layer than `srcs`."),
+        "data": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Additional files of the build context. Use this attribute for large files, and for files that rarely change. They are stored in a separate archive part and image layer from `srcs`."),
         "deps": attr.label_list(
             aspects = [sources_aspect],
             cfg = metadata_only_cfg,

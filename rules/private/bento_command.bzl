@@ -24,7 +24,7 @@ bento_command = rule(
     implementation = _bento_command_impl,
     doc = "Declares the `bento` command, which runs with the toolchain's interpreter.",
     attrs = {
-        "transports": attr.label_list(cfg = host_cfg, doc = "Packages from a package hub that the command requires for additional transports.", providers = [BentoRequirementInfo]),
+        "transports": attr.label_list(cfg = host_cfg, doc = "Packages for additional transports of the command, from a package hub.", providers = [BentoRequirementInfo]),
     } | RUN_RUNTIME,
     executable = True,
 )

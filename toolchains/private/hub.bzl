@@ -464,6 +464,6 @@ def _package_repo_impl(rctx):
 
 _package_repo = repository_rule(
     implementation = _package_repo_impl,
-    doc = "Declares the targets of a locked package. Bazel fetches the repository again only if the file `content` changes.",
+    doc = "Declares the targets of a locked package. Bazel fetches the repository again only if the file in the attribute `content` changes.",
     attrs = {"content": attr.label(doc = "File in the lock's repository that describes the package.", mandatory = True)},
 )

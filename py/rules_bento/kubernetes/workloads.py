@@ -61,7 +61,8 @@ def _memory(value: object, where: str) -> str:
     number = _number(value)
     if number is None:
         raise BentoError(
-            f"{where}: invalid resources.memory {value!r}. Use a number of GiB, or a size such as '512Mi' or '2Gi'."
+            f"{where}: invalid resources.memory {value!r}. Use a number (in GiB), or a size with a unit, such as "
+            "'512Mi' or '2Gi'."
         )
     size = number * (1 << 30)
     for unit, factor in _BINARY.items():

@@ -60,7 +60,7 @@ def add_audit_arguments(parser: ArgumentParser, kind: Kind) -> None:
         parser, "--deny-license", metavar="SPDX", help="Reject packages with this license, such as AGPL-3.0-only"
     )
     arguments.add_repeatable(
-        parser, "--license", metavar="NAME=SPDX", help="Override a package's license, such as numpy=BSD-3-Clause"
+        parser, "--license", metavar="NAME=SPDX", help="Override the license of a package (example: numpy=BSD-3-Clause)"
     )
     parser.add_argument(
         "--wheels", metavar="DIRECTORY", type=Path, help="Read the packages' licenses from the wheels in this directory"

@@ -93,7 +93,7 @@ def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
     )
     _add_metadata_options(parser)
     arguments.add_repeatable(
-        parser, "--allow-secret", metavar="FILE", help="Ignore suspected secrets in this file, such as src/test.pem"
+        parser, "--allow-secret", metavar="FILE", help="Ignore suspected secrets in this file (example: src/test.pem)"
     )
     arguments.add_flag(parser, "--no-secrets-check", help="Don't scan the Bento for secrets")
     parser.add_argument(
