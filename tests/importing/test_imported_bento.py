@@ -269,7 +269,7 @@ def test_packages_of_another_platform(tmp_path):
 @pytest.mark.parametrize(
     ("versions", "problem"),
     [
-        ({"bentoml": "1.3.5"}, "requires BentoML 1.3.6 or later, but the lock has BentoML 1.3.5"),
+        ({"bentoml": "1.3.5"}, "requires BentoML 1.3.6 or later, but the lock contains BentoML 1.3.5"),
         (
             {"bentoml": "1.4.8", "fs": "2.4.16", "setuptools": "84.2.1"},
             "BentoML 1.4.8 can't be imported with setuptools 84.2.1, .* Add `setuptools<82`",
@@ -294,5 +294,5 @@ def test_arguments_require_a_later_bentoml(tmp_path, monkeypatch):
     (tmp_path / "site" / "bentoml-1.4.7.dist-info").mkdir(parents=True)
     (tmp_path / "site" / "bentoml").mkdir()
     monkeypatch.setattr(sys.modules[__name__], "locked_wheels", lambda: [tmp_path / "site"])
-    with pytest.raises(BentoError, match=r"requires BentoML 1\.4\.8 or later, but the lock has BentoML 1\.4\.7"):
+    with pytest.raises(BentoError, match=r"requires BentoML 1\.4\.8 or later, but the lock contains BentoML 1\.4\.7"):
         build.imported("--options", '{"args": {"model": "small"}}')
