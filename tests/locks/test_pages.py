@@ -160,33 +160,38 @@ def pages(text, **indexes):
     return {entry["name"]: entry["page"] for entry in lock["packages"] if "page" in entry}
 
 
-A, B, PYPI = "https://a.example/simple", "https://b.example/whl/cpu/", "https://pypi.org/simple"
+A, B, MAIN = "https://a.example/simple", "https://b.example/whl/cpu/", "https://main.example/simple"
 
 
 @pytest.mark.parametrize(
     ("registries", "indexes", "expected"),
     [
-        ({"torch": B, "bentoml": PYPI}, {}, {"torch": "https://b.example/whl/cpu/torch/"}),
+        ({"torch": B, "bentoml": MAIN}, {}, {"torch": "https://b.example/whl/cpu/torch/"}),
         ({"torch": B, "bentoml": A}, {}, {"torch": "https://b.example/whl/cpu/torch/"}),
-        ({"torch": A, "bentoml": A, "numpy": PYPI}, {}, {"torch": f"{A}/torch/", "bentoml": f"{A}/bentoml/"}),
+        ({"torch": A, "bentoml": A, "numpy": MAIN}, {}, {"numpy": f"{MAIN}/numpy/"}),
+        (
+            {"torch": A, "bentoml": A, "numpy": MAIN},
+            {"default": MAIN},
+            {"torch": f"{A}/torch/", "bentoml": f"{A}/bentoml/"},
+        ),
         (
             {"torch": "https://B.example/x", "bentoml": A},
             {"default": "https://b.example/x/"},
             {"bentoml": f"{A}/bentoml/"},
         ),
         ({"torch": B, "numpy": A, "idna": A}, {}, {"torch": "https://b.example/whl/cpu/torch/"}),
-        ({"torch": "https://b.example/t.html", "bentoml": PYPI}, {}, {"torch": "https://b.example/t.html"}),
+        ({"torch": "https://b.example/t.html", "bentoml": MAIN}, {}, {"torch": "https://b.example/t.html"}),
         # PyTorch's layout: an index has its files in its own directory.
-        ({"torch": "https://files.example", "bentoml": PYPI}, {}, {"torch": "https://files.example/torch/"}),
-        ({"torch": f"{B}all", "bentoml": PYPI}, {"find_links": (f"{B}all",)}, {"torch": f"{B}all"}),
+        ({"torch": "https://files.example", "bentoml": MAIN}, {}, {"torch": "https://files.example/torch/"}),
+        ({"torch": f"{B}all", "bentoml": MAIN}, {"find_links": (f"{B}all",)}, {"torch": f"{B}all"}),
         # The index from which builds fetch the package.
         (
-            {"torch": B, "bentoml": PYPI, "numpy": PYPI},
+            {"torch": B, "bentoml": MAIN, "numpy": MAIN},
             {"extra": ("b=https://mirror.example/b", A), "explicit": {"Torch": "b", "numpy": "b"}},
             {"torch": "https://mirror.example/b/torch/"},
         ),
-        ({"torch": B, "bentoml": PYPI}, {"extra": ("b=/srv/b",), "explicit": {"torch": "b"}}, {"torch": f"{B}torch/"}),
-        ({"torch": "../wheels", "bentoml": PYPI}, {}, {}),
+        ({"torch": B, "bentoml": MAIN}, {"extra": ("b=/srv/b",), "explicit": {"torch": "b"}}, {"torch": f"{B}torch/"}),
+        ({"torch": "../wheels", "bentoml": MAIN}, {}, {}),
         ({"torch": A, "bentoml": A}, {}, {}),
         ({}, {}, {}),
     ],
@@ -213,7 +218,7 @@ def test_packages_of_another_index_have_a_page(registries, indexes, expected):
 )
 def test_a_secret_of_an_index_does_not_reach_a_bento(url, message):
     with pytest.raises(BentoError) as raised:
-        pages(document(torch=url, bentoml=PYPI))
+        pages(document(torch=url, bentoml=MAIN))
     assert str(raised.value).startswith(message)
     assert "s3cret" not in str(raised.value)
 

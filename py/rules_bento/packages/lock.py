@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = 1
-_PYPI = "https://pypi.org/simple"  # the index that installers search by default
 _WRITE_AGAIN = "To write the lock, run the bento_requirements target."
 
 # Tags of Python, ABI, and platform that the supported interpreters can use.
@@ -257,8 +256,8 @@ class _Pages:
             (each["name"], _canonical(each["source"]["registry"])) for each in packages if "registry" in each["source"]
         ]
         urls = [url for _, url in found]
-        # A uv.lock doesn't name its default index.
-        likely = (_PYPI, _canonical(indexes.default), dict(found).get("bentoml"))
+        # A uv.lock doesn't name its default index, which usually has bentoml.
+        likely = (_canonical(indexes.default), dict(found).get("bentoml"))
         default = next((url for url in likely if url in urls), None) or max(urls, key=urls.count, default="")
         self.recorded = set(urls) - {default}
 
