@@ -13,6 +13,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import schema
 from rules_bento.formats.toml import read_project, read_toml
 from rules_bento.packages import requirements
+from rules_bento.packages.indexes import Indexes
 from rules_bento.service.metadata import Image, ImageCall
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
@@ -34,11 +35,6 @@ _PACKAGE_METHODS = ("python_packages", "pyproject_toml", "requirements_file")
 _IMAGES = ("Image", "PythonImage")
 # BentoML before the first version requires the package fs, and this requires pkg_resources, which setuptools 82 lacks.
 _FIRST_WITHOUT_FS, _SETUPTOOLS = "1.4.20", "setuptools<82"
-# Attributes of bento.pypi for the options in requirements.INDEX_OPTIONS.
-_OPTION_ATTRIBUTES = {
-    "-i": "index_url", "--index-url": "index_url", "--no-index": "no_index", "--extra-index-url": "indexes",
-    "-f": "find_links", "--find-links": "find_links", "--trusted-host": "trusted_hosts",
-}  # fmt: skip
 _LINUX = {"os_name": "posix", "platform_machine": "x86_64", "platform_system": "Linux", "sys_platform": "linux"}
 
 
@@ -64,17 +60,23 @@ class Packages:
     @property
     def hub_indexes(self) -> dict[str, Any]:
         """`indexes` with the index options in `declared`, which a package hub doesn't read. Omits directories."""
-        result = dict(self.indexes)
         if self.is_locked:
-            return result
-        for line in self.declared:
-            flag, _, value = line.partition(" ")
-            attribute = _OPTION_ATTRIBUTES.get(flag)
-            if attribute in ("index_url", "no_index"):
-                result[attribute] = value or True
-            elif attribute == "trusted_hosts" or (attribute and value.startswith(("http://", "https://"))):
-                result[attribute] = list(dict.fromkeys([*result[attribute], value]))
-        return result
+            return self.indexes
+        lines = (line.partition(" ") for line in self.declared if line.startswith("-"))
+        options = (requirements.Option(flag, value, 0) for flag, _, value in lines)
+        found = Indexes().with_options(options, "requirements")
+        urls = re.compile("https?://").match
+        lists = {
+            "find_links": filter(urls, found.find_links),
+            "indexes": filter(urls, found.extra),
+            "trusted_hosts": found.trusted_hosts,
+        }
+        result: dict[str, Any] = {
+            key: list(dict.fromkeys([*self.indexes[key], *values])) for key, values in lists.items()
+        }
+        result["index_url"] = found.default or self.indexes["index_url"]
+        result["no_index"] = found.no_index or self.indexes["no_index"]
+        return self.indexes | result
 
 
 def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles, min_python: int) -> Packages:
