@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from rules_bento.archives.atomic import atomic_file
+from rules_bento.archives.atomic import replace_file
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
@@ -26,8 +26,7 @@ LAYOUT = "oci:"
 """The prefix of options that specify a directory with an OCI layout."""
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_PYTHON = re.compile(r"(?:(.*)/)?(?:bin/python(3(?:\.\d+)?)|lib/python(3\.\d+)/os\.py)")
-_COMPLETE = "complete"  # file in a pulled layout
+_PYTHON = re.compile(r"(?:(.*)/)?(?:bin/python(?:3|(3\.\d+))|lib/python(3\.\d+)/os\.py)")
 
 
 class BaseImageContents(NamedTuple):
@@ -72,31 +71,27 @@ def read_base(text: str, platform: str, cache: Path, registries: Registries, cou
         name, origin = str(reference), reference.name
         directory = cache / "bases" / f"{root.descriptor.digest.partition(':')[2]}-{platform.replace('/', '-')}"
         layout = Layout.create(directory)
-        if not (directory / _COMPLETE).exists():
+        if not layout.index():  # the last file that `pull` writes
             pull([reference], layout, registries, counter, platforms=[platform])
-            (directory / _COMPLETE).touch()
     [image] = find_images(layout, [platform]).values()
     if text.startswith(LAYOUT):
         check_layers(layout, [image])
-    python, version, system = _inspected(layout, image, cache, name)
-    return BaseImageContents(name, origin, image, layout, python, version, system)
-
-
-def _inspected(layout: Layout, image: BaseImage, cache: Path, name: str) -> tuple[str, str, SystemFiles]:
-    """Inspect a base image. Returns the interpreter's path, the Python version, and the system packages."""
     record = cache / "bases" / f"{image.digest.partition(':')[2]}.json"
-    if record.exists():
-        known = read_object(record.read_bytes(), str(record))
-        return known["python"], known["version"], SystemFiles.loads(known["system"])
+    if not record.exists():
+        record.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(record, json.dumps(_inspect(layout, image, name)).encode())
+    known = read_object(record.read_bytes(), str(record))
+    system = SystemFiles.loads(known["system"])
+    return BaseImageContents(name, origin, image, layout, known["python"], known["version"], system)
+
+
+def _inspect(layout: Layout, image: BaseImage, name: str) -> dict[str, str]:
+    """Return the path and the version of a base image's interpreter, and the system packages as JSON."""
     layers = ((layout.blob(layer.digest), layer.media_type) for layer, _ in image.layers)
     files = read_files(layers, lambda path, _head: _PYTHON.fullmatch(path) is not None, SystemFiles.has)
     system = SystemFiles.from_files({path: data for path, data in files.items() if SystemFiles.has(path)})
     python, version = _find_python(files, image.config["env"], name)
-    record.parent.mkdir(parents=True, exist_ok=True)
-    known = {"python": python, "version": version, "system": system.dumps()}
-    with atomic_file(record) as file:
-        file.write(json.dumps(known).encode())
-    return python, version, system
+    return {"python": python, "version": version, "system": system.dumps()}
 
 
 def _find_python(files: Collection[str], env: dict[str, str], name: str) -> tuple[str, str]:
@@ -104,18 +99,16 @@ def _find_python(files: Collection[str], env: dict[str, str], name: str) -> tupl
 
     Determines the version from the files of the interpreter and the image's variable PYTHON_VERSION.
     """
+    matches = [match for file in files if (match := _PYTHON.fullmatch(file))]
+    variable = ".".join(env.get("PYTHON_VERSION", "").split(".")[:2])
     for directory in env.get("PATH", _PATH).split(":"):
         path = f"{directory.strip('/')}/python3"
-        if path not in files:
+        prefixes = [match[1] for match in matches if match[0] == path]
+        if not prefixes:
             continue
-        above = _PYTHON.fullmatch(path)
-        matches = [match for file in files if (match := _PYTHON.fullmatch(file)) and above and match[1] == above[1]]
-        variable = ".".join(env.get("PYTHON_VERSION", "").split(".")[:2])
-        for versions in (
-            {match[2] for match in matches if match[2] and "." in match[2]},
-            {match[3] for match in matches if match[3]},
-            {variable} - {""},
-        ):
+        near = [match for match in matches if match[1] in prefixes]
+        for found in ({match[2] for match in near}, {match[3] for match in near}, {variable}):
+            versions = found - {None, ""}
             if variable in versions or len(versions) == 1:
                 return f"/{path}", variable if variable in versions else min(versions)
         raise BentoError(

@@ -7,19 +7,19 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
+from contextlib import suppress
 from functools import cache as cached
-from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
-from rules_bento.archives.atomic import atomic_file
+from rules_bento.archives import sha256_of
+from rules_bento.archives.atomic import atomic_file, replace_file
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
-from rules_bento.formats.json import read_object
+from rules_bento.formats.json import read_json
 from rules_bento.formats.toml import read_toml
 from rules_bento.net.transfers import parallel_map
 from rules_bento.packages.indexes import without_credentials
@@ -72,7 +72,8 @@ class LocalWheel(NamedTuple):
     distribution: str  # normalized
     version: str
     path: Path
-    sha256: str  # of the requirements; empty for a wheel in the Bento
+    sha256: str
+    url: str = ""  # where to download the wheel; empty for a local wheel
 
 
 def find_wheels(bento: Path, target: Target, cache: Path, counter: Counter) -> list[LocalWheel]:
@@ -94,17 +95,16 @@ def find_wheels(bento: Path, target: Target, cache: Path, counter: Counter) -> l
     lines = [_option_line(option, bento / "src") for option in options if option.flag in INDEX_OPTIONS]
     lines += ["==".join(requirement.pin or ()) for requirement in pinned]
     key = json.dumps([lines, [sorted(requirement.hashes) for requirement in pinned], target])
-    record = cache / "urls" / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
-    urls = read_object(read_file(record), str(record)) if record.exists() else {}
-    chosen = [_choose(requirement, urls, target, cache) for requirement in pinned if urls]
-    if pinned and not (urls and all(wheel.path.exists() for wheel in chosen)):
+    record = cache / "chosen" / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+    known = read_json(read_file(record), str(record)) if record.exists() else []
+    wheels = [LocalWheel(name, version, Path(place), *source) for name, version, place, *source in known]
+    if len(wheels) != len(pinned) or not all(wheel.path.exists() for wheel in wheels):
         urls = _locate(lines, target, cache)
-        chosen = [_choose(requirement, urls, target, cache) for requirement in pinned]
+        wheels = [_choose(requirement, urls, target, cache) for requirement in pinned]
         record.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(record) as file:
-            file.write(json.dumps(urls).encode())
-    fetched = parallel_map(partial(_fetch, urls), chosen, counter, _JOBS)
-    return [*fetched, *(_own_wheel(bento / "src", one, f"{path}:{one.line}") for one in own)]
+        replace_file(record, json.dumps(wheels, default=str).encode())
+    parallel_map(_fetch, wheels, counter, _JOBS)
+    return [*wheels, *(_own_wheel(bento / "src", one, f"{path}:{one.line}") for one in own)]
 
 
 def _is_required(requirement: Requirement, target: Target, place: str) -> bool:
@@ -144,7 +144,7 @@ def _own_wheel(directory: Path, requirement: Requirement, place: str) -> LocalWh
         raise BentoError(
             f"{place}: the Bento doesn't contain {requirement.text}. Include the file, and build the Bento again."
         )
-    return LocalWheel(normalize_name(name), str(version), path, "")
+    return LocalWheel(normalize_name(name), str(version), path, sha256_of(path))
 
 
 def _option_line(option: Option, directory: Path) -> str:
@@ -195,7 +195,10 @@ def _choose(requirement: Requirement, urls: Mapping[str, str], target: Target, c
     newest = target.glibc or _DEFAULT_GLIBC
     for glibc in (min(newest, _DEFAULT_GLIBC), newest):
         if best := best_wheel(names, target, glibc):
-            return LocalWheel(name, version, cache / "wheels" / names[best] / best, names[best])
+            url = urls[names[best]]
+            is_remote = parse_address(url) is not None
+            path = cache / "wheels" / names[best] / best if is_remote else Path(unquote(urlsplit(url).path))
+            return LocalWheel(name, version, path, names[best], url if is_remote else "")
     raise BentoError(
         f"{name}=={version}: no wheel for linux/{target.architecture}, Python {target.python_version}, and glibc "
         f"{newest[0]}.{newest[1]} matches the hashes in the Bento's requirements. Lock another version of {name} and "
@@ -206,16 +209,12 @@ def _choose(requirement: Requirement, urls: Mapping[str, str], target: Target, c
 def best_wheel(names: Iterable[str], target: Target, glibc: tuple[int, int]) -> str | None:
     """Return the name of the wheel that an installer would select, or None if no wheel is compatible."""
     ranks = _ranks(target, glibc)
-    best: tuple[int, tuple[()] | tuple[int, str], str] | None = None
-    for name in sorted(names, reverse=True):
-        try:
+    candidates = []
+    for name in sorted(names):
+        with suppress(InvalidWheelFilename):
             _, _, build, tags = parse_wheel_filename(name)
-        except InvalidWheelFilename:
-            continue
-        rank = max((ranks[tag] for tag in tags if tag in ranks), default=None)
-        if rank is not None and (best is None or (rank, build) >= best[:2]):
-            best = (rank, build, name)
-    return best[2] if best else None
+            candidates += [(ranks[tag], build, name) for tag in tags if tag in ranks]
+    return max(candidates, key=lambda candidate: candidate[:2])[2] if candidates else None
 
 
 @cached
@@ -232,22 +231,12 @@ def _ranks(target: Target, glibc: tuple[int, int]) -> dict[Tag, int]:
     return {tag: -number for number, tag in enumerate(tags)}
 
 
-def _fetch(urls: Mapping[str, str], wheel: LocalWheel, counter: Counter) -> LocalWheel:
-    """Return the wheel with the path of a local file. If the wheel is remote and isn't cached, downloads the wheel."""
-    parts = urlsplit(urls[wheel.sha256])
-    if parts.scheme in ("", "file"):
-        path = Path(unquote(parts.path))
-        FileSource(path).check(f"sha256:{wheel.sha256}", path.stat().st_size)
-        return wheel._replace(path=path)
-    if not wheel.path.exists():
-        address = parse_address(urls[wheel.sha256])
-        if address is None:
-            raise AssertionError
+def _fetch(wheel: LocalWheel, counter: Counter) -> None:
+    """Download a wheel unless it is local or cached. Raises BentoError if the digest of the wheel is wrong."""
+    address = parse_address(wheel.url)
+    if address is None:
+        FileSource(wheel.path).check(f"sha256:{wheel.sha256}", wheel.path.stat().st_size)
+    elif not wheel.path.exists():
         wheel.path.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            downloaded(address, wheel.path.parent, counter, wheel.sha256) as source,
-            tempfile.NamedTemporaryFile(dir=wheel.path.parent, delete=False) as file,
-        ):
+        with downloaded(address, wheel.path.parent, counter, wheel.sha256) as source, atomic_file(wheel.path) as file:
             shutil.copyfileobj(source, file)
-        Path(file.name).replace(wheel.path)
-    return wheel
