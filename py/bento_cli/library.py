@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from rules_bento.archives.unpack import Form, Progress
     from rules_bento.net.transfers import Counter
 
+    from bento_cli.sharing.backends import Containerized
     from bento_cli.sharing.backends import Options as BackendOptions
-    from bento_cli.sharing.containers import Containerized
     from bento_cli.sharing.registry.pulling import Pulled
     from bento_cli.sharing.registry.pushing import Delivered
     from bento_cli.store.delete import Collected

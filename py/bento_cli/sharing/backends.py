@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rules_bento.dataclasses_lite import NamedTuple, dataclass, field
+from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.images.engines import DOCKER_PROBE, find_problem
 from rules_bento.programs import which
@@ -13,6 +13,8 @@ from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping, Sequence
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from bento_cli.store.entry_store import Entry
 
     Options = Mapping[str, Sequence[str] | bool]
     """Options by name, without leading hyphens: the values of a repeatable option, or true for a flag."""
@@ -35,11 +37,27 @@ class Backend:
 
     def problem(self) -> str:
         """Return why this builder isn't available, or "" if it is available. Applies the same checks as BentoML."""
-        if not which(self.program):
-            return f"{self.program} isn't installed"
-        if self.daemon and not os.environ.get("BUILDKIT_HOST") and not which("buildkitd"):
+        problem = find_problem(self.program, self.probes)
+        if not problem and self.daemon and not os.environ.get("BUILDKIT_HOST") and not which("buildkitd"):
             return "buildkitd isn't installed, and BUILDKIT_HOST isn't set"
-        return find_problem(self.program, self.probes)
+        return problem
+
+
+@dataclass(frozen=True)
+class Containerized:
+    """The result of building an image. `runner` is the program that can run the image, or "" if no program can.
+
+    Only the native backend sets `digest`, `base` (the base image with its digest), and `sent` (the number of uploaded
+    bytes).
+    """
+
+    entry: Entry
+    backend: Backend
+    names: tuple[str, ...]
+    runner: str
+    digest: str = ""
+    base: str = ""
+    sent: int = 0
 
 
 _BUILDKIT = {"DOCKER_BUILDKIT": "1", "DOCKER_SCAN_SUGGEST": "false"}
@@ -79,17 +97,14 @@ def choose(requested: str = "") -> Backend:
     """
     source = "--backend" if requested else VARIABLE
     requested = requested or os.environ.get(VARIABLE, "")
-    if requested == NATIVE.name:
-        return NATIVE
-    if requested and requested not in BACKENDS:
+    if requested in ("", NATIVE.name):
+        return NATIVE if requested else next(usable(), NATIVE)
+    if requested not in BACKENDS:
         raise BentoError(f"{source}: invalid value {requested!r}. Valid values: {', '.join((*BACKENDS, NATIVE.name))}.")
-    if requested:
-        problem = BACKENDS[requested].problem()
-        if problem:
-            others = ", ".join([*(backend.name for backend in usable() if backend.name != requested), NATIVE.name])
-            raise BentoError(f"{source}: can't use {requested}: {problem}. Select an available backend: {others}.")
-        return BACKENDS[requested]
-    return next(usable(), NATIVE)
+    if problem := BACKENDS[requested].problem():
+        others = ", ".join([*(backend.name for backend in usable() if backend.name != requested), NATIVE.name])
+        raise BentoError(f"{source}: can't use {requested}: {problem}. Select an available backend: {others}.")
+    return BACKENDS[requested]
 
 
 def usable() -> Iterator[Backend]:
@@ -123,32 +138,25 @@ _OF_FRONTEND = {"cache-to": "export-cache", "cache-from": "import-cache"}
 _KEYED = ("build-arg", "label", "build-context")
 
 
-class Job(NamedTuple):
-    """The inputs of an image build: the context directory, the Dockerfile, the image names, and the options."""
-
-    context: Path
-    dockerfile: Path
-    names: Sequence[str]
-    options: Options
+DOCKERFILE = "env/docker/Dockerfile"
+"""The path of the Dockerfile in the build context."""
 
 
-def words(backend: Backend, job: Job) -> list[str]:
+def words(backend: Backend, context: Path, names: Sequence[str], options: Options) -> list[str]:
     """Return the arguments for the backend's program, beginning with the subcommand.
 
-    Raises BentoError for conflicting or unsupported options.
+    Raises BentoError for an unsupported option.
     """
-    options = dict(job.options)
-    if options.get("load") and options.get("push"):
-        raise BentoError("--load and --push can't be combined. Remove one of the two options.")
+    options = dict(options)
     if backend.name == "buildctl":
-        return [*backend.words, *_buildctl(job, options)]
+        return [*backend.words, *_buildctl(context, names, options)]
     if backend.name == "buildx" and not options.keys() & {"push", "load", "output"}:
         options["load"] = True
     first = _FIRST[backend.name]
     ordered = [name for name in first if name in options] + [name for name in options if name not in first]
     option_words = [word for name in ordered for word in _option(name, options[name])]
-    tags = [word for name in job.names for word in ("--tag", name)]
-    return [*backend.words, *option_words, *tags, "--file", str(job.dockerfile), str(job.context)]
+    tags = [word for name in names for word in ("--tag", name)]
+    return [*backend.words, *option_words, *tags, "--file", str(context / DOCKERFILE), str(context)]
 
 
 def _option(name: str, value: Sequence[str] | bool) -> list[str]:
@@ -157,10 +165,10 @@ def _option(name: str, value: Sequence[str] | bool) -> list[str]:
     return [word for one in value for word in (f"--{name}", one)]
 
 
-def _buildctl(job: Job, options: dict[str, Sequence[str] | bool]) -> list[str]:
-    words = ["--local", f"context={job.context}", "--local", f"dockerfile={job.dockerfile.parent}"]
+def _buildctl(context: Path, names: Sequence[str], options: dict[str, Sequence[str] | bool]) -> list[str]:
+    words = ["--local", f"context={context}", "--local", f"dockerfile={(context / DOCKERFILE).parent}"]
     words += ["--frontend", "dockerfile.v0"]
-    outputs = options.pop("output", None) or [_loadable(job.names)]
+    outputs = options.pop("output", None) or [_loadable(names)]
     words += _option("output", outputs)
     options = {_OF_FRONTEND.get(name, name): value for name, value in options.items()}
     for name in [name for name in options if name in _OF_BUILDCTL]:

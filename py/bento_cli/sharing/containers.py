@@ -11,13 +11,12 @@ import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.images.engines import LOADERS, find_loader
 from rules_bento.programs import which
 from rules_bento.typing_lite import IO, TYPE_CHECKING, Iterator, Sequence
 
-from bento_cli.sharing.backends import BUILDER_REMEDY, NATIVE, NATIVE_OPTIONS, Job, words
+from bento_cli.sharing.backends import DOCKERFILE, NATIVE, NATIVE_OPTIONS, Containerized, words
 from bento_cli.store import verification
 from bento_cli.store.entry_store import models_of
 from bento_cli.store.export import contents, write_directory
@@ -32,23 +31,6 @@ if TYPE_CHECKING:
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _STANDARD_ERROR = 2  # standard error of the process, even if sys.stderr was replaced
 _STOPPING = (signal.SIGTERM, signal.SIGHUP)
-
-
-@dataclass(frozen=True)
-class Containerized:
-    """The result of building an image. `runner` is the program that can run the image, or "" if no program can.
-
-    Only the native backend sets `digest`, `base` (the base image with its digest), and `sent` (the number of uploaded
-    bytes).
-    """
-
-    entry: Entry
-    backend: Backend
-    names: tuple[str, ...]
-    runner: str
-    digest: str = ""
-    base: str = ""
-    sent: int = 0
 
 
 def containerize(
@@ -70,14 +52,13 @@ def containerize(
     """
     names = tuple(names) or (str(entry.tag),)
     settings = dict(options or {})
+    if settings.get("load") and settings.get("push"):
+        raise BentoError("--load and --push can't be combined. Remove one of the two options.")
     if backend is NATIVE:
         from bento_cli.sharing.native_image import containerize as build
 
-        if features or as_root:
-            option = "--enable-features" if features else "--run-as-root"
-            raise BentoError(f"{option} isn't supported by the native backend. {BUILDER_REMEDY}")
-        built = build(home, entry, names, settings, check=check, signing=signing)
-        return Containerized(entry, backend, names, built.runner, built.digest, built.base, built.sent)
+        settings |= {"enable-features": features, "run-as-root": as_root}  # which the backend rejects, if set
+        return build(home, entry, names, settings, check=check, signing=signing)
     for name in sorted(settings.keys() & NATIVE_OPTIONS):
         raise BentoError(f"--{name} requires --backend native. Add --backend native, or remove --{name}.")
     variables = {**backend.variables, **os.environ}
@@ -86,8 +67,8 @@ def containerize(
         context(home, entry, features, check=check) as directory,
         _secrets(entry, secret_options if isinstance(secret_options, list) else []) as secrets,
     ):
-        dockerfile = directory / DOCKERFILE
-        if variables.get("DOCKER_BUILDKIT") == "0" and backend.buildkit and "--mount=" in dockerfile.read_text("utf-8"):
+        without_buildkit = variables.get("DOCKER_BUILDKIT") == "0" and backend.buildkit
+        if without_buildkit and "--mount=" in (directory / DOCKERFILE).read_text("utf-8"):
             raise BentoError(
                 f"DOCKER_BUILDKIT=0: the Dockerfile of {entry.tag} requires BuildKit. Unset DOCKER_BUILDKIT."
             )
@@ -95,7 +76,7 @@ def containerize(
             settings["secret"] = secrets
         if not backend.buildkit:
             settings.pop("progress", None)  # BentoML also omits it
-        command = [backend.program, *words(backend, Job(directory, dockerfile, names, settings))]
+        command = [backend.program, *words(backend, directory, names, settings)]
         command = ["sudo", *command] if as_root else command
         if backend.name == "buildctl" and "output" not in settings:
             runner = _run_and_load(command, variables)
@@ -124,13 +105,10 @@ def _secrets(entry: Entry, requested: Sequence[str]) -> Iterator[list[str]]:
                 continue  # the builder reads it from the given source
             value = os.environ.get(name, "") if of_ours else value
             if not value:
+                remedy = f"To use the value in your environment, add --secret id={name}."
                 raise BentoError(
                     f"{name}: the variable is empty, but building the image of {entry.tag} requires a value. "
-                    + (
-                        "Set the variable."
-                        if of_ours
-                        else f"To use the value in your environment, add --secret id={name}."
-                    )
+                    f"{'Set the variable.' if of_ours else remedy}"
                 )
             path = Path(directory, str(number))
             with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
@@ -215,14 +193,10 @@ def _check_status(command: list[str], status: int) -> None:
 
 
 def _runner(backend: Backend) -> str:
-    if backend.name in ("docker", "buildx"):
-        return "docker"
-    if backend.name in ("podman", "buildah"):
-        return "podman" if which("podman") else ""
-    return "" if backend.name == "buildctl" else backend.name
+    program = {"buildah": "podman", "buildctl": "", "buildx": "docker"}.get(backend.name, backend.name)
+    return program if which(program) else ""
 
 
-DOCKERFILE = "env/docker/Dockerfile"
 _TIME = 315532800  # seconds: 1980-01-01, the first time that zip archives support
 _DIRECTORIES = ("models", "hf-models")  # directories that BentoML's own Dockerfiles might copy
 

@@ -16,7 +16,7 @@ from rules_bento.registry.base_images import BaseImage, check_layers, find_image
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.pull import find_manifest, pull
 from rules_bento.registry.reference import Reference
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection
+from rules_bento.typing_lite import TYPE_CHECKING, Collection
 
 if TYPE_CHECKING:
     from rules_bento.net.transfers import Counter
@@ -41,20 +41,18 @@ class BaseImageContents(NamedTuple):
     system: SystemFiles
 
     @property
-    def config(self) -> dict[str, Any]:
-        """The config of the image, in the format of `BentoBaseInfo.config`."""
-        return {**self.image.config, "digest": self.image.digest, "origin": self.origin}
+    def machine(self) -> str:
+        """The name of the architecture in wheel tags, such as `x86_64`."""
+        architecture: str = self.image.config["architecture"]
+        return {"amd64": "x86_64", "arm64": "aarch64"}.get(architecture, architecture)
 
     @property
     def glibc(self) -> tuple[int, int] | None:
         """The version of the GNU C library: (0, 0) for musl, or None if the packages include neither C library."""
-        for package in self.system.packages or ():
-            match = re.match(r"(\d+)\.(\d+)", package.version)
-            if package.name == "musl":
-                return 0, 0
-            if package.name == "libc6" and match:
-                return int(match[1]), int(match[2])
-        return None
+        versions = {package.name: package.version for package in self.system.packages or ()}
+        if match := re.match(r"(\d+)\.(\d+)", versions.get("libc6", "")):
+            return int(match[1]), int(match[2])
+        return (0, 0) if "musl" in versions else None
 
 
 def read_base(text: str, platform: str, cache: Path, registries: Registries, counter: Counter) -> BaseImageContents:

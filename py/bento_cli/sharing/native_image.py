@@ -9,28 +9,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
-from contextlib import suppress
-from functools import cache
-from itertools import chain
+from functools import cache, cached_property
+from itertools import groupby
 from pathlib import Path
 
-from rules_bento import actions, archives, images
-from rules_bento.actions import layers, models, wheel_layers
-from rules_bento.actions.images import image as image_action
-from rules_bento.archives import sha256_of
+import rules_bento.images
+from rules_bento import actions, archives
+from rules_bento.actions import images, layers, models, wheel_layers
 from rules_bento.archives.atomic import atomic_dir, atomic_file
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.artifacts.signatures import sign_in_registries
-from rules_bento.bento.kinds import BENTO
-from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.formats import read_file
-from rules_bento.formats.yaml import read_mapping
 from rules_bento.images import image_requirements, oci_image, oci_layout
-from rules_bento.images.engines import LOADERS, find_loader
+from rules_bento.images.engines import ARCHITECTURES, LOADERS, find_loader
 from rules_bento.images.layers import zstd
 from rules_bento.images.system_packages import PackageRequest
 from rules_bento.images.wheel_groups import ALONE, group_wheels
@@ -44,16 +39,18 @@ from rules_bento.registry.push import push
 from rules_bento.registry.pushable import BytesSource, FileSource, Pushable
 from rules_bento.registry.reference import Reference, has_registry
 from rules_bento.run.blob_history import BlobHistory, user_cache_directory
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence, TypeVar
+from rules_bento.run.load import load
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Sequence, TypeVar
 
-from bento_cli.sharing.backends import BUILDER_REMEDY, NATIVE_OPTIONS
+from bento_cli.sharing.backends import BUILDER_REMEDY, NATIVE, NATIVE_OPTIONS, Containerized
 from bento_cli.sharing.native_base import LAYOUT, BaseImageContents, read_base
-from bento_cli.sharing.native_packages import LocalWheel, Target, find_wheels
+from bento_cli.sharing.native_packages import LocalWheel, find_wheels
 from bento_cli.store import verification
 from bento_cli.store.entry_store import models_of
 from bento_cli.store.export import streamed_members, walk
 
 if TYPE_CHECKING:
+    from rules_bento.archives.tarstream import Member
     from rules_bento.artifacts.signatures import Signing
     from rules_bento.registry.pushable import BlobSource
 
@@ -62,156 +59,112 @@ if TYPE_CHECKING:
     from bento_cli.store.home import Home
 
 _T = TypeVar("_T")
+_Flags = dict[str, Any]  # values of an action's flags, without the leading hyphens
+_Settings = dict[str, list[str]]  # values of options
 # As in rules/private/layers.bzl, transitions.bzl, and model_entry.bzl.
 _BENTO, _HOME, USER, _PREFIX = "/home/bentoml/bento", "/home/bentoml", "1034", "/app/.venv"
 WEIGHTS, _NAMING = (".bin", ".ckpt", ".gguf", ".pt", ".pth", ".safetensors"), ".onnx"
 _MAX_WEIGHTS_LAYERS = 31
-_MODEL_FILES = {"--description": "description.json", "--manifest": "manifest.json", "--model-yaml": "model.yaml"}
+_MODEL_FILES = ("description", "manifest", "model-yaml")  # names of files and of flags
 _BLOB, _DESCRIPTION = "blob", "description.json"  # of a layer in the cache
-_COMPRESSIONS = ("zstd", "gzip")
-_ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64"}
-_FORMS = {"exclude": "PACKAGE:PATTERN", "label": "KEY=VALUE"}
 
 _OPTIONS = NATIVE_OPTIONS | {"compression", "label", "load", "output", "platform", "progress", "push", "quiet"}
-
-
-class NativeImage(NamedTuple):
-    """A built image and its base image. `blobs` maps the digest of each layer to the path of the layer's file."""
-
-    image: oci_image.OciImage
-    blobs: dict[str, Path]
-    base: BaseImageContents
-
-
-class Built(NamedTuple):
-    """The result of building an image."""
-
-    digest: str
-    base: str  # with its digest
-    runner: str  # program that can run the image; empty if it wasn't loaded
-    sent: int  # bytes sent to registries
+_REPEATABLE = ("exclude", "insecure", "label")
+# The option, a pattern of valid values, and the expected value.
+_FORMS = {
+    "compression": ("--opt compression", "zstd|gzip", "zstd or gzip"),
+    "exclude": ("--opt exclude", "[^:]+:.*", "PACKAGE:PATTERN"),
+    "label": ("--label", "[^=]+=.*", "KEY=VALUE"),
+    "output": ("--output", f"{LAYOUT}.+", f"{LAYOUT}DIR, the directory of an OCI layout"),
+}
 
 
 def containerize(
-    home: Home,
-    entry: Entry,
-    names: Sequence[str],
-    options: Options,
-    *,
-    check: bool = True,
-    signing: Signing | None = None,
-) -> Built:
+    home: Home, entry: Entry, names: Sequence[str], options: Options, *, check: bool, signing: Signing | None
+) -> Containerized:
     """Build the image of a Bento, and write, load, or push it. Raises BentoError if one of these steps fails.
 
     If `signing` is set, signs the image before tagging it in registries.
     """
-    settings = _read_settings(names, options)
+    settings = _read_options(entry, names, options)
     bento_models = models_of(home, entry)
     if check:
         verification.require_intact(home, [entry, *bento_models])
     cache = (user_cache_directory() or home.own) / "native"
     with (
-        Registries(_values(options, "insecure")) as registries,
+        Registries(settings.get("insecure", ())) as registries,
         Progress(f"building {names[0]}") as progress,
         tempfile.TemporaryDirectory(prefix="bento-image-") as scratch,
     ):
-        base = read_base(
-            _value(options, "base") or _default_base(entry), settings.platform, cache, registries, progress
-        )
+        base = read_base(settings["base"][0], settings["platform"][0], cache, registries, progress)
         _check(entry, base)
-        target = Target(base.image.config["architecture"], base.python_version, base.glibc)
-        wheels = find_wheels(entry.path, target, cache, progress)
+        wheels = find_wheels(entry.path, base, cache, progress)
         _check_packages(entry, base, wheels)
-        built = _Builder(Path(scratch), cache, settings).build(entry, bento_models, base, wheels)
-        if settings.output:
-            _write_layout(Path(settings.output), built, names)
-        sent = _push(built, names, registries, progress, signing) if options.get("push") else 0
-        runner = _load(built, names) if settings.loads else ""
-    return Built(built.image.digest, base.name, runner, sent)
+        built = _Builder(Path(scratch), cache, settings, entry, base)
+        built.add_wheels(wheels)
+        built.add_bento([built.add_model(model) for model in bento_models])
+        for output in settings.get("output", ()):
+            _write_layout(Path(output.removeprefix(LAYOUT)), built, names)
+        sent = _push(built, names, registries, progress, signing) if "push" in settings else 0
+        [runner] = settings.get("load", [""])
+        if runner:
+            _load(runner, built, names)
+    return Containerized(entry, NATIVE, tuple(names), runner, built.image.digest, base.name, sent)
 
 
-class _Settings(NamedTuple):
-    platform: str
-    compression: str
-    labels: list[tuple[str, str]]
-    exclude: list[tuple[str, str]]  # package, pattern of its files
-    output: str  # directory; empty for none
-    loads: bool
+def _read_options(entry: Entry, names: Sequence[str], options: Options) -> _Settings:
+    """Return the values of each option, including defaults. The value of `load` is the container engine.
 
-
-def _read_settings(names: Sequence[str], options: Options) -> _Settings:
-    """Parse the options. Raises BentoError for an option that is invalid or that this backend doesn't support."""
-    for name in options:
+    Raises BentoError for an invalid or unsupported option.
+    """
+    machine = os.uname().machine
+    settings = {"compression": ["zstd"], "platform": [f"linux/{ARCHITECTURES.get(machine, machine)}"]}
+    declared = (entry.description.declared.get(key) or {} for key in ("image", "docker"))
+    settings["base"] = [str(image["base_image"]) for image in declared if image.get("base_image")][:1]
+    settings |= {name: [""] if value is True else [*value] for name, value in options.items() if value}
+    for name, values in settings.items():
         if name not in _OPTIONS:
             raise BentoError(f"--{name} isn't supported by the native backend. {BUILDER_REMEDY}")
-    compression, output = _value(options, "compression") or _COMPRESSIONS[0], _value(options, "output")
-    if compression not in _COMPRESSIONS:
-        raise BentoError(f"--opt compression: invalid value {compression!r}. Use {' or '.join(_COMPRESSIONS)}.")
-    if output and not output.startswith(LAYOUT):
-        raise BentoError(f"--output: expected {LAYOUT}DIR, got {output!r}. Specify a directory for an OCI layout.")
-    machine = os.uname().machine
-    platform = _value(options, "platform") or f"linux/{_ARCHITECTURES.get(machine, machine)}"
-    labels, exclude = _pairs(options, "label", "="), _pairs(options, "exclude", ":")
-    if options.get("push") and options.get("load"):
-        raise BentoError("--load and --push can't be combined. Remove one of the two options.")
-    for name in names if options.get("push") else ():
+        option, pattern, form = _FORMS.get(name, (f"--{name}", ".*", ""))
+        for text in values:
+            if not re.fullmatch(pattern, text, re.DOTALL):
+                raise BentoError(f"{option}: expected {form}, got {text!r}.")
+        if len(values) > 1 and name not in _REPEATABLE:
+            raise BentoError(f"{option}: expected one value, got {len(values)}. Specify {option} only once.")
+    for name in names if "push" in settings else ():
         if not has_registry(name):
             raise BentoError(f"--push: the image name {name} has no registry. Use -t HOST/REPOSITORY:TAG.")
-    loads = bool(options.get("load")) or not (options.get("push") or output)
-    if loads and not find_loader():
+    if "load" in settings or not settings.keys() & {"output", "push"}:
+        settings["load"] = [find_loader()]
+    if settings.get("load") == [""]:
         raise BentoError(
             f"--backend native: no running container engine found. Install or start {' or '.join(LOADERS)}, push the "
             f"image with --push, or write an OCI layout with --output {LAYOUT}DIR."
         )
-    return _Settings(platform, compression, labels, exclude, output.removeprefix(LAYOUT), loads)
+    if not settings["base"]:
+        raise BentoError(f"{entry.tag} specifies no base image. Add --base IMAGE.")
+    return settings
+
+
+def regular_files(model: Entry, prefix: str, problem: str) -> Iterator[Member]:
+    """Yield the files of a model with paths that begin with `prefix`. Raises BentoError for a symbolic link."""
+    for member in walk(model.path, prefix):
+        if member.link is not None:
+            raise BentoError(f"{model.tag}: {member.path} is a symbolic link, which {problem}")
+        if not member.is_directory:
+            yield member
 
 
 def weights_groups(weights: Sequence[_T]) -> list[list[_T]]:
     """Split weight files, sorted by path, into consecutive groups. As in the model rules, each group is one layer."""
     count = min(_MAX_WEIGHTS_LAYERS, len(weights))
-    groups: list[list[_T]] = [[] for _ in range(count)]
-    for number, file in enumerate(weights):
-        groups[number * count // len(weights)].append(file)
-    return groups
-
-
-def _values(options: Options, name: str) -> list[str]:
-    value = options.get(name, ())
-    return [] if isinstance(value, bool) else [*value]
-
-
-def _value(options: Options, name: str) -> str:
-    values = _values(options, name)
-    if len(values) > 1:
-        raise BentoError(f"--{name}: expected one value, got {len(values)}. Specify --{name} only once.")
-    return values[0] if values else ""
-
-
-def _pairs(options: Options, name: str, separator: str) -> list[tuple[str, str]]:
-    parted = {text: text.partition(separator) for text in _values(options, name)}
-    for text, (key, found, _) in parted.items():
-        if not (key and found):
-            raise BentoError(f"--{name}: expected {_FORMS[name]}, got {text!r}.")
-    return [(key, value) for key, _, value in parted.values()]
-
-
-def _document(entry: Entry) -> dict[str, Any]:
-    """Return the parsed bento.yaml, including fields that `entry.description.document` omits."""
-    path = entry.path / BENTO.descriptor
-    return read_mapping(read_file(path), str(path))
-
-
-def _default_base(entry: Entry) -> str:
-    image, docker = (_document(entry).get(key) or {} for key in ("image", "docker"))
-    base = image.get("base_image") or docker.get("base_image")
-    if not base:
-        raise BentoError(f"{entry.tag} specifies no base image. Add --base IMAGE.")
-    return str(base)
+    groups = groupby(enumerate(weights), lambda numbered: numbered[0] * count // len(weights))
+    return [[file for _, file in group] for _, group in groups]
 
 
 def _check(entry: Entry, base: BaseImageContents) -> None:
     """Raise BentoError if the base image is unsuitable for the Bento, or if the Bento's image requires commands."""
-    document = _document(entry)
+    document = entry.description.declared
     for step in image_requirements.unsupported_steps(document):
         raise BentoError(
             f"{entry.tag}: {step.description}, but the native backend can't run commands. {BUILDER_REMEDY}"
@@ -224,12 +177,9 @@ def _check(entry: Entry, base: BaseImageContents) -> None:
             f"base image with Python {wanted}."
         )
     requirements = image_requirements.read_requirements(document)
-    packages = base.system.packages or ()
-    missing = [
-        name
-        for name in requirements.packages
-        if not ((request := PackageRequest.parse(name)) and request.is_satisfied(packages))
-    ]
+    requests = {name: PackageRequest.parse(name) for name in requirements.packages}
+    present = base.system.packages or ()
+    missing = [name for name, request in requests.items() if not (request and request.is_satisfied(present))]
     if missing:
         raise BentoError(
             f"{entry.tag}: the base image {base.name} lacks required system packages: {', '.join(missing)}. "
@@ -244,9 +194,9 @@ def _check_packages(entry: Entry, base: BaseImageContents, wheels: Sequence[Loca
             f"{entry.tag}: the requirements don't include bentoml, which serves the Bento. Add bentoml to the "
             "requirements, and build the Bento again."
         )
-    wanted = image_requirements.read_requirements(_document(entry)).cuda
+    wanted = image_requirements.read_requirements(entry.description.declared).cuda
     names = [wheel.path.name for wheel in wheels]
-    versions = [base.config["env"].get("CUDA_VERSION", ""), *image_requirements.cuda_of_wheels(names)]
+    versions = [base.image.config["env"].get("CUDA_VERSION", ""), *image_requirements.cuda_of_wheels(names)]
     if wanted and wanted.split(".")[:2] not in [version.split(".")[:2] for version in versions]:
         raise BentoError(
             f"{entry.tag}: docker.cuda_version is {wanted}, but neither {base.name} nor the packages contain this CUDA "
@@ -258,7 +208,7 @@ def _check_packages(entry: Entry, base: BaseImageContents, wheels: Sequence[Loca
 def _code_digest() -> str:
     """Return a digest of the libzstd version and of the code that builds images, for cache keys."""
     digest = hashlib.sha256(zstd.library_version().encode())
-    for package in (actions, archives, images):
+    for package in (actions, archives, rules_bento.images):
         for path in sorted(Path(package.__path__[0]).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -267,28 +217,23 @@ def _code_digest() -> str:
 class _Builder:
     """Builds an image by running the actions of the Bazel rules, and caches the layers."""
 
-    def __init__(self, scratch: Path, cache_directory: Path, settings: _Settings) -> None:
+    def __init__(self, scratch: Path, cache: Path, settings: _Settings, entry: Entry, base: BaseImageContents) -> None:
+        """Start with the layers of the base image."""
         self._scratch = scratch
-        self._cache = cache_directory / "layers"
+        self._cache = cache / "layers"
+        self._entry = entry
+        self.base = base
         self._settings = settings
+        self._common: _Flags = {"compression": settings["compression"][0], "user": USER}
+        self._digests: dict[Path, str] = {}  # of wheels
+        described = enumerate(base.image.to_json()["layers"])
+        self._layers = [oci_image.Layer(**fields, name=f"base layer {number}") for number, fields in described]
+        self.blobs = {layer.digest: base.layout.blob(layer.digest) for layer in self._layers}
 
-    def build(
-        self, entry: Entry, bento_models: Sequence[Entry], base: BaseImageContents, wheels: Sequence[LocalWheel]
-    ) -> NativeImage:
-        """Write the layers, config, and manifest of an image, and return the image."""
-        own = [self._environment_layer(base), *self._wheel_layers(wheels, base.python_version)]
-        of_models = [self._model_layers(model) for model in bento_models]
-        own += [layer for _, model_layers in of_models for layer in model_layers]
-        own.append(self._bento_layer(entry, [described for described, _ in of_models]))
-        blobs = {layer.digest: base.layout.blob(layer.digest) for layer, _ in base.image.layers}
-        for layer in own:
-            blobs[oci_image.Layer.loads((layer / _DESCRIPTION).read_text("utf-8")).digest] = layer / _BLOB
-        return NativeImage(self._image(entry, base, own), blobs, base)
-
-    def _cached(self, name: str, inputs: object, write: Callable[[Path], None]) -> Path:
-        """Return the cached directory for `inputs`. If no directory exists, calls `write` to create the files."""
-        key = json.dumps([_code_digest(), self._settings.compression, name, inputs])
-        directory = self._cache / hashlib.sha256(key.encode()).hexdigest()
+    def _cached(self, key: object, write: Callable[[Path], None]) -> Path:
+        """Return the cached directory for `key`. If no directory exists, calls `write` to create the files."""
+        text = json.dumps([_code_digest(), key], default=self._identity)
+        directory = self._cache / hashlib.sha256(text.encode()).hexdigest()
         if not directory.exists():
             try:
                 with atomic_dir(directory) as unfinished:
@@ -298,194 +243,156 @@ class _Builder:
                     raise
         return directory
 
-    def _layer(self, action: Subcommand, words: Sequence[str | Path], inputs: object) -> Path:
-        """Run an action unless its layer is cached. Returns the layer's directory. The cache key includes `inputs`."""
+    def _identity(self, path: Path) -> object:
+        """Return the part of a key that represents a file.
+
+        For a wheel, returns the digest. Other files are in the store and don't change, so the contents aren't read.
+        """
+        if path.parent == self._scratch:
+            return path.name
+        status = path.stat()
+        return self._digests.get(path) or [status.st_size, status.st_mtime_ns, status.st_mode]
+
+    def _add_layer(self, *steps: tuple[Subcommand, _Flags]) -> None:
+        """Run actions unless their layer is cached. The last action writes the layer."""
+        *first, (action, flags) = steps
 
         def write(directory: Path) -> None:
-            _run(action, [*words, *self._outputs(directory)])
+            for step in first:
+                _run(*step)
+            _run(action, flags | _outputs(directory))
 
-        settings = [word for word in words if isinstance(word, str)]
-        return self._cached(action.run.__name__, [settings, inputs], write)
+        self._add(self._cached([(action.run.__name__, flags) for action, flags in steps], write))
 
-    def _outputs(self, directory: Path) -> list[str | Path]:
-        outputs: list[str | Path] = ["--output", directory / _BLOB, "--description", directory / _DESCRIPTION]
-        return ["--compression", self._settings.compression, *outputs]
+    def _add(self, directory: Path) -> None:
+        self._layers.append(oci_image.Layer.loads((directory / _DESCRIPTION).read_text("utf-8")))
+        self.blobs[self._layers[-1].digest] = directory / _BLOB
 
-    def _environment_layer(self, base: BaseImageContents) -> Path:
-        words = ["--prefix", _PREFIX, "--python", base.python, "--python-version", base.python_version]
-        return self._layer(layers.environment_layer, [*words, "--home", _HOME, "--user", USER], [])
-
-    def _wheel_layers(self, wheels: Sequence[LocalWheel], python_version: str) -> Iterator[Path]:
-        """Yield the directory of each layer. Each large wheel is one layer. Layers of small wheels follow."""
+    def add_wheels(self, wheels: Sequence[LocalWheel]) -> None:
+        """Add the layers of the environment and its packages. Each large wheel is one layer. Small wheels follow."""
+        common = self._common | {"prefix": _PREFIX, "python-version": self.base.python_version}
+        self._add_layer((layers.environment_layer, common | {"home": _HOME, "python": self.base.python}))
         by_name = {wheel.distribution: wheel for wheel in wheels}
+        self._digests |= {wheel.path: wheel.sha256 for wheel in wheels}
         sizes = {name: wheel.path.stat().st_size for name, wheel in by_name.items()}
         groups = group_wheels(sizes)
-        settings = ["--prefix", _PREFIX, "--python-version", python_version, "--user", USER]
-        alone = [names[0] for names in groups if len(names) == 1 and sizes[names[0]] >= ALONE]
-        for wheel in map(by_name.__getitem__, alone):
-            words = [*settings, "--name", _wheel_name(wheel), *_wheel_words(wheel, self._settings)]
-            yield self._layer(wheel_layers.wheel_layer, words, _identity([wheel], self._settings))
-        for names in groups:
-            if names[0] not in alone:
-                yield self._joined_layer([by_name[name] for name in names], settings)
+        large = [names for names in groups if len(names) == 1 and sizes[names[0]] >= ALONE]
+        excluded: dict[str, list[str]] = {}
+        for package, _, pattern in (text.partition(":") for text in self._settings.get("exclude", ())):
+            excluded.setdefault(normalize_name(package), []).append(json.dumps(pattern))
+        for names in sorted(groups, key=lambda names: names not in large):
+            title = f"{len(names)} small packages" if len(names) > 1 else f"{names[0]} {by_name[names[0]].version}"
+            named = common | {"name": title}
+            parts = [(self._scratch / f"{name}.json", self._scratch / f"{name}.part") for name in names]
+            each = [{"wheel": by_name[name].path, "exclude": excluded.get(name, [])} for name in names]
+            if names in large:
+                self._add_layer((wheel_layers.wheel_layer, named | each[0]))
+                continue
+            steps = [
+                (wheel_layers.wheel_part, common | wheel | {"listing": listing, "output": part})
+                for wheel, (listing, part) in zip(each, parts, strict=True)
+            ]
+            self._add_layer(*steps, (wheel_layers.join_layers, named | {"part": parts}))
 
-    def _joined_layer(self, group: Sequence[LocalWheel], settings: Sequence[str]) -> Path:
-        name = f"{len(group)} small packages" if len(group) > 1 else _wheel_name(group[0])
+    def add_model(self, model: Entry) -> Path:
+        """Add the layers of a model, weights first. Returns the path of the model's description."""
+        files = regular_files(model, "", f"the native backend doesn't support. {BUILDER_REMEDY}")
+        sources = {file.path: (model.path / file.path, file.path, str(model.tag)) for file in files}
+        place: _Flags = {"package": "", "strip-prefix": ""}
+        flags = place | {"source": [*sources.values()]}
+        described = self._cached(
+            flags, lambda directory: _run(models.model, flags | {name: directory / name for name in _MODEL_FILES})
+        )
+        common = self._common | place | {"directory": _BENTO, "weights": f"{_HOME}/weights/{model.tag.name}"}
+        has_names = any(path.endswith(_NAMING) for path in sources)
+        weights = [] if has_names else sorted(path for path in sources if path.endswith(WEIGHTS))
+        for group in weights_groups(weights):
+            self._add_layer((models.weights_layer, common | {"source": [sources[path] for path in group]}))
+        common |= {f"written-{name}": str(described / name) for name in _MODEL_FILES}
+        common["source"] = [source for path, source in sources.items() if path not in weights]
+        common["weights-file"] = [("", path, str(model.tag)) for path in weights]
+        self._add_layer((models.model_layer, common))
+        return described / "description"
 
-        def write(directory: Path) -> None:
-            """Write a partial layer for each wheel, and join the partial layers into one layer."""
-            parts: list[str | Path] = []
-            for wheel in group:
-                part, listing = (self._scratch / f"{wheel.distribution}.{suffix}" for suffix in ("part", "json"))
-                words: list[str | Path] = [*settings, *_wheel_words(wheel, self._settings)]
-                words += ["--compression", self._settings.compression, "--output", part, "--listing", listing]
-                _run(wheel_layers.wheel_part, words)
-                parts += ["--part", listing, part]
-            _run(wheel_layers.join_layers, [*settings, "--name", name, *parts, *self._outputs(directory)])
-
-        return self._cached("join_layers", [*settings, name, _identity(group, self._settings)], write)
-
-    def _model_layers(self, model: Entry) -> tuple[Path, list[Path]]:
-        """Return the directory of a model's description, and the directories of the model's layers, weights first."""
-        place = ["--package", "", "--strip-prefix", ""]
-        sources: dict[str, list[str | Path]] = {}
-        for member in walk(model.path, ""):
-            if member.link is not None:
-                raise BentoError(
-                    f"{model.tag}: {member.path} is a symbolic link, which the native backend doesn't support. "
-                    f"{BUILDER_REMEDY}"
-                )
-            if not member.is_directory:
-                sources[member.path] = ["--source", model.path / member.path, member.path, str(model.tag)]
-
-        def inputs(paths: Iterable[str]) -> list[Any]:
-            # Entries of the store don't change, so the contents aren't read.
-            statuses = ((path, (model.path / path).stat()) for path in paths)
-            return [(path, status.st_size, status.st_mtime_ns, status.st_mode) for path, status in statuses]
-
-        def describe(directory: Path) -> None:
-            outputs = [word for flag, name in _MODEL_FILES.items() for word in (flag, directory / name)]
-            _run(models.model, [*place, *chain(*sources.values()), *outputs])
-
-        described = self._cached("model", [str(model.tag), inputs(sources)], describe)
-        common = [*place, "--directory", _BENTO, "--user", USER]
-        weights = sorted(path for path in sources if path.endswith(WEIGHTS))
-        if not weights or any(path.endswith(_NAMING) for path in sources):
-            words: list[str | Path] = [*common, *chain(*sources.values())]
-            return described, [self._layer(models.model_layer, words, inputs(sources))]
-        common += ["--weights", f"{_HOME}/weights/{model.tag.name}"]
-        own = [
-            self._layer(models.weights_layer, [*common, *chain(*map(sources.__getitem__, group))], inputs(group))
-            for group in weights_groups(weights)
-        ]
-        words = [*common, *(word for path, of in sources.items() if path not in weights for word in of)]
-        words += [word for path in weights for word in ("--weights-file", "", path, str(model.tag))]
-        words += [word for flag, name in _MODEL_FILES.items() for word in (f"--written{flag[1:]}", described / name)]
-        return described, [*own, self._layer(models.model_layer, words, inputs(sources))]
-
-    def _bento_layer(self, entry: Entry, described: Sequence[Path]) -> Path:
-        files = (member for member in walk(entry.path, "", skip="models") if not member.is_directory)
+    def add_bento(self, described: Sequence[Path]) -> None:
+        """Add the layer of the Bento. `described` contains the descriptions of the models."""
+        files = (member for member in walk(self._entry.path, "", skip="models") if not member.is_directory)
         members = sorted(streamed_members(files), key=layers.bento_order)
-        words = ["--directory", _BENTO, "--user", USER, *self._outputs(self._scratch)]
-        words += [word for model in described for word in ("--model", model / _DESCRIPTION)]
-        layers.write_bento_layer(_parsed(layers.bento_layer, words), members)
-        return self._scratch
+        flags = self._common | {"directory": _BENTO, "model": [*described]} | _outputs(self._scratch)
+        layers.write_bento_layer(_arguments(layers.bento_layer, flags), members)
+        self._add(self._scratch)
 
-    def _image(self, entry: Entry, base: BaseImageContents, own: Sequence[Path]) -> oci_image.OciImage:
-        """Return the config and manifest of the image, with the default settings of `bento_image`."""
-        described = []
-        for number, layer in enumerate(base.image.to_json()["layers"]):
-            described.append(self._scratch / f"base.{number}.json")
-            described[-1].write_text(json.dumps({**layer, "name": f"base layer {number}"}), "utf-8")
-        config = self._scratch / "base.json"
-        config.write_text(json.dumps(base.config), "utf-8")
-        outputs = [self._scratch / name for name in ("config", "manifest", "digest")]
-        text = str(_document(entry)["creation_time"])
-        created = text if entry.creation_time.tzinfo else entry.moment.isoformat()
-        words: list[str | Path] = ["--bento-yaml", entry.path / BENTO.descriptor, "--base-config", config]
-        words += ["--bento", _BENTO, "--environment", _PREFIX, "--home", _HOME]
-        words += ["--compression", self._settings.compression]
-        words += ["--created", created, "--user", f"{USER}:{USER}", "--port", "3000/tcp", "--stop-signal", "SIGTERM"]
-        for pair in self._settings.labels:
-            words += ["--label", *map(json.dumps, pair)]
-        words += [word for path in (*described, *(layer / _DESCRIPTION for layer in own)) for word in ("--layer", path)]
-        words += ["--config", outputs[0], "--manifest", outputs[1], "--digest", outputs[2]]
-        _run(image_action, words)
-        return oci_image.OciImage(outputs[0].read_bytes(), outputs[1].read_bytes())
+    @cached_property
+    def image(self) -> oci_image.OciImage:
+        """The config and manifest of the image, with the default settings of `bento_image`."""
+        document = self._entry.description.declared
+        created = str(document["creation_time"]) if self._entry.creation_time.tzinfo else self._entry.moment.isoformat()
+        flags: _Flags = {"bento": _BENTO, "environment": _PREFIX, "home": _HOME, "user": f"{USER}:{USER}"}
+        flags |= {"created": created, "port": "3000/tcp", "stop-signal": "SIGTERM"}
+        parted = (text.partition("=") for text in self._settings.get("label", ()))
+        flags["label"] = [(json.dumps(key), json.dumps(value)) for key, _, value in parted]
+        base = self.base.image.config | {"digest": self.base.image.digest, "origin": self.base.origin}
+        images.check_layers(self._layers, self._settings["compression"][0])
+        config = images.image_config(_arguments(images.image, flags), base, document)
+        return oci_image.make_image(self._layers, config)
+
+    @property
+    def manifest(self) -> Manifest:
+        """The parsed manifest of the image."""
+        return Manifest.read(self.image.manifest, MANIFEST, "the image")
 
 
-def _parsed(action: Subcommand, words: Sequence[str | Path]) -> Arguments:
-    return Arguments([*map(str, words)], action.flags)
+def _outputs(directory: Path) -> _Flags:
+    return {"output": directory / _BLOB, "description": directory / _DESCRIPTION}
 
 
-def _run(action: Subcommand, words: Sequence[str | Path]) -> None:
-    action.run(_parsed(action, words))
+def _arguments(action: Subcommand, flags: _Flags) -> Arguments:
+    """Return the arguments of an action. In `flags`, a list contains the values of a repeated flag."""
+    words: list[str] = []
+    for flag, value in flags.items():
+        for one in value if isinstance(value, list) else [value]:
+            words += [f"--{flag}", *map(str, one if isinstance(one, tuple) else (one,))]
+    return Arguments(words, action.flags)
 
 
-def _wheel_name(wheel: LocalWheel) -> str:
-    return f"{wheel.distribution} {wheel.version}"
-
-
-def _wheel_words(wheel: LocalWheel, settings: _Settings) -> list[str | Path]:
-    words: list[str | Path] = ["--wheel", wheel.path, *(["--locked", wheel.sha256] if wheel.sha256 else [])]
-    for pattern in _patterns(wheel, settings):
-        words += ["--exclude", json.dumps(pattern)]
-    return words
-
-
-def _patterns(wheel: LocalWheel, settings: _Settings) -> list[str]:
-    return [pattern for name, pattern in settings.exclude if normalize_name(name) == wheel.distribution]
-
-
-def _identity(wheels: Sequence[LocalWheel], settings: _Settings) -> list[list[str]]:
-    """Return the name, digest, and exclude patterns of each wheel, for cache keys."""
-    return [[wheel.path.name, wheel.sha256 or sha256_of(wheel.path), *_patterns(wheel, settings)] for wheel in wheels]
+def _run(action: Subcommand, flags: _Flags) -> None:
+    action.run(_arguments(action, flags))
 
 
 def _push(
-    built: NativeImage, names: Sequence[str], registries: Registries, progress: Progress, signing: Signing | None
+    built: _Builder, names: Sequence[str], registries: Registries, progress: Progress, signing: Signing | None
 ) -> int:
     """Push the image. If `signing` is set, signs the image first. Returns the number of bytes sent."""
-    manifest, history = _manifest(built), BlobHistory.from_user_cache()
+    manifest, history = built.manifest, BlobHistory.from_user_cache()
     sources: dict[str, BlobSource] = {digest: FileSource(path) for digest, path in built.blobs.items()}
     sources[manifest.config.digest] = BytesSource(built.image.config)
-    mount_from = [built.base.origin] if built.base.origin else []
     references = [Reference.from_url(name) for name in names]
     targets = [reference if reference.tag else reference.with_tag("latest") for reference in references]
-    package = Pushable(manifest, (), sources, mount_from, history.repositories())
+    package = Pushable(manifest, (), sources, [built.base.origin] if built.base.origin else [], history.repositories())
     sign_in_registries(manifest.descriptor, targets, signing, registries, progress)
     pushed = push(package, targets, registries, progress)
     history.note((entry.reference.name for entry in pushed), sources)
     return sum(entry.size for entry in pushed)
 
 
-def _manifest(built: NativeImage) -> Manifest:
-    return Manifest.read(built.image.manifest, MANIFEST, "the image")
-
-
-def _write_layout(directory: Path, built: NativeImage, names: Sequence[str]) -> None:
+def _write_layout(directory: Path, built: _Builder, names: Sequence[str]) -> None:
     """Add the image to an OCI layout. Copies only blobs that the layout lacks."""
-    manifest, layout = _manifest(built), Layout.create(directory)
+    layout = Layout.create(directory)
     layout.add(built.image.config)
-    for blob in manifest.layers():
+    for blob in built.manifest.layers():
         if not layout.has(blob):
             with atomic_file(layout.blob(blob.digest)) as file, built.blobs[blob.digest].open("rb") as source:
                 shutil.copyfileobj(source, file, 1 << 20)
     with layout.lock():
         for name in names:
-            layout.add_manifest(manifest, name.rpartition("/")[2].partition(":")[2] or "latest")
+            layout.add_manifest(built.manifest, name.rpartition("/")[2].partition(":")[2] or "latest")
 
 
-def _load(built: NativeImage, names: Sequence[str]) -> str:
-    """Load the image into a container engine, and tag the image with all names. Returns the engine's name."""
-    tool = find_loader()
+def _load(tool: str, built: _Builder, names: Sequence[str]) -> None:
+    """Load the image into a container engine, and tag the image with all names."""
     program = which(tool) or tool
-    loading = subprocess.Popen([program, "load"], stdin=subprocess.PIPE, stdout=2)
-    if loading.stdin is None:
-        raise AssertionError
-    with suppress(BrokenPipeError), loading.stdin as pipe:
-        pipe.writelines(oci_layout.docker_archive(built.image, built.blobs, names[0]))
-    commands = [[program, "tag", names[0], name] for name in names[1:]]
-    if loading.wait() or any(subprocess.run(command, check=False, stdout=2).returncode for command in commands):
+    status = load(program, oci_layout.docker_archive(built.image, built.blobs, names[0]), stdout=2)
+    for name in names[1:]:
+        status = status or subprocess.run([program, "tag", names[0], name], check=False, stdout=2).returncode
+    if status:
         raise BentoError(f"{tool}: cannot load the image. Check the output above.")
-    return tool

@@ -35,7 +35,7 @@ from rules_bento.packages.requirements import (
 )
 from rules_bento.programs import which
 from rules_bento.registry.pushable import FileSource
-from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Mapping, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Mapping, Sequence
 
 from bento_cli.sharing.backends import BUILDER_REMEDY
 from bento_cli.transports.address import parse as parse_address
@@ -45,25 +45,13 @@ if TYPE_CHECKING:
     from packaging.tags import Tag
     from rules_bento.net.transfers import Counter
 
+    from bento_cli.sharing.native_base import BaseImageContents
+
 _FILES = ("env/python/requirements.lock.txt", "env/python/requirements.txt")  # the first that exists is installed
-_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 _DEFAULT_GLIBC = (2, 28)  # of package hubs: DEFAULT_GLIBC in wheel_tags.bzl
 _OLDEST_GLIBC = {"aarch64": 17, "x86_64": 5}
 _LEGACY = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
 _JOBS = 4
-
-
-class Target(NamedTuple):
-    """The properties of a base image that determine which wheels are compatible with it."""
-
-    architecture: str  # as named in Go
-    python_version: str  # X.Y
-    glibc: tuple[int, int] | None  # None if unknown
-
-    @property
-    def machine(self) -> str:
-        """The name of the architecture in wheel tags, such as `x86_64`."""
-        return _MACHINES.get(self.architecture, self.architecture)
 
 
 class LocalWheel(NamedTuple):
@@ -73,11 +61,11 @@ class LocalWheel(NamedTuple):
     version: str
     path: Path
     sha256: str
-    url: str = ""  # where to download the wheel; empty for a local wheel
+    url: str = ""  # from which the wheel is downloaded; can be empty or a path for a local wheel
 
 
-def find_wheels(bento: Path, target: Target, cache: Path, counter: Counter) -> list[LocalWheel]:
-    """Return the wheels for `target` that the Bento in `bento` requires. Downloads missing wheels to `cache`.
+def find_wheels(bento: Path, base: BaseImageContents, cache: Path, counter: Counter) -> list[LocalWheel]:
+    """Return the wheels for a base image that the Bento in `bento` requires. Downloads missing wheels to `cache`.
 
     Raises BentoError for a package without hashes or without a compatible wheel.
     """
@@ -91,35 +79,35 @@ def find_wheels(bento: Path, target: Target, cache: Path, counter: Counter) -> l
     for option in options:
         reject_option(option, path)  # such as -e, which would run code of the Bento
     own = [requirement for requirement in requirements if requirement.text.startswith("./")]
-    pinned = [one for one in requirements if one not in own and _is_required(one, target, f"{path}:{one.line}")]
+    pinned = [one for one in requirements if one not in own and _is_required(one, base, f"{path}:{one.line}")]
     lines = [_option_line(option, bento / "src") for option in options if option.flag in INDEX_OPTIONS]
     lines += ["==".join(requirement.pin or ()) for requirement in pinned]
+    target = [base.machine, base.python_version, base.glibc]
     key = json.dumps([lines, [sorted(requirement.hashes) for requirement in pinned], target])
     record = cache / "chosen" / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
     known = read_json(read_file(record), str(record)) if record.exists() else []
     wheels = [LocalWheel(name, version, Path(place), *source) for name, version, place, *source in known]
     if len(wheels) != len(pinned) or not all(wheel.path.exists() for wheel in wheels):
-        urls = _locate(lines, target, cache)
-        wheels = [_choose(requirement, urls, target, cache) for requirement in pinned]
+        urls = _locate(lines, base, cache)
+        wheels = [_choose(requirement, urls, base, cache) for requirement in pinned]
         record.parent.mkdir(parents=True, exist_ok=True)
         replace_file(record, json.dumps(wheels, default=str).encode())
     parallel_map(_fetch, wheels, counter, _JOBS)
     return [*wheels, *(_own_wheel(bento / "src", one, f"{path}:{one.line}") for one in own)]
 
 
-def _is_required(requirement: Requirement, target: Target, place: str) -> bool:
-    """Return whether a requirement applies to `target`. Raises BentoError if the version or hashes are missing."""
+def _is_required(requirement: Requirement, base: BaseImageContents, place: str) -> bool:
+    """Return whether a requirement applies to a base image. Raises BentoError if the version or hashes are missing."""
     try:
         marker = parse_requirement(requirement.text).marker
     except ValueError:
         raise BentoError(
             f"{place}: invalid requirement {requirement.text!r}. Correct the requirement, and build the Bento again."
         ) from None
-    full = f"{target.python_version}.0"
     # Other variables have the values of this machine, which are those of CPython.
-    environment = {"platform_machine": target.machine, "platform_system": "Linux", "sys_platform": "linux"}
-    environment |= {"python_version": target.python_version, "python_full_version": full, "os_name": "posix"}
-    environment |= {"implementation_version": full}
+    environment = dict.fromkeys(("implementation_version", "python_full_version"), f"{base.python_version}.0")
+    environment |= {"platform_machine": base.machine, "platform_system": "Linux", "sys_platform": "linux"}
+    environment |= {"python_version": base.python_version, "os_name": "posix"}
     if marker is not None and not marker.evaluate(environment):
         return False
     if requirement.pin is None or not requirement.hashes:
@@ -155,7 +143,7 @@ def _option_line(option: Option, directory: Path) -> str:
     return f"{option.flag} {value}".strip()
 
 
-def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, str]:
+def _locate(lines: Sequence[str], base: BaseImageContents, directory: Path) -> dict[str, str]:
     """Map the SHA-256 digest of each wheel of the pinned releases to a URL or path. Raises BentoError if uv fails.
 
     uv runs in `directory`, so that uv ignores the untrusted configuration in the Bento's sources.
@@ -165,7 +153,7 @@ def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, 
         raise BentoError("uv: not found on PATH. Install uv, which finds the URLs of the Bento's packages.")
     command = [uv, "pip", "compile", "--quiet", "--no-deps", "--universal", "--no-header", "--no-annotate"]
     command += ["--format=pylock.toml", "--color=never", "--only-binary=:all:", "--python", sys.executable]
-    command += ["--python-version", target.python_version, "-"]
+    command += ["--python-version", base.python_version, "-"]
     text = "".join(f"{line}\n" for line in lines)
     problem = ""
     directory.mkdir(parents=True, exist_ok=True)
@@ -184,51 +172,46 @@ def _locate(lines: Sequence[str], target: Target, directory: Path) -> dict[str, 
     )
 
 
-def _choose(requirement: Requirement, urls: Mapping[str, str], target: Target, cache: Path) -> LocalWheel:
+def _choose(requirement: Requirement, urls: Mapping[str, str], base: BaseImageContents, cache: Path) -> LocalWheel:
     """Return the best wheel that a requirement's hashes allow. Raises BentoError if no wheel is compatible."""
-    names = {
-        unquote(urlsplit(urls[sha256]).path.rpartition("/")[2]): sha256
-        for sha256 in requirement.hashes
-        if sha256 in urls
-    }
+    found = [(Path(unquote(urlsplit(urls[sha256]).path)), sha256) for sha256 in requirement.hashes if sha256 in urls]
     name, version = requirement.pin or ("", "")
-    newest = target.glibc or _DEFAULT_GLIBC
-    for glibc in (min(newest, _DEFAULT_GLIBC), newest):
-        if best := best_wheel(names, target, glibc):
-            url = urls[names[best]]
-            is_remote = parse_address(url) is not None
-            path = cache / "wheels" / names[best] / best if is_remote else Path(unquote(urlsplit(url).path))
-            return LocalWheel(name, version, path, names[best], url if is_remote else "")
+    glibc = base.glibc or _DEFAULT_GLIBC
+    ranks = _ranks(base.machine, base.python_version, glibc)
+    candidates = []
+    for path, sha256 in sorted(found, key=lambda pair: pair[0].name):
+        with suppress(InvalidWheelFilename):
+            _, _, build, tags = parse_wheel_filename(path.name)
+            candidates += [(ranks[tag], build, path, sha256) for tag in tags if tag in ranks]
+    if candidates:
+        *_, path, sha256 = max(candidates, key=lambda candidate: candidate[:2])
+        is_local = parse_address(urls[sha256]) is None
+        place = path if is_local else cache / "wheels" / sha256 / path.name
+        return LocalWheel(name, version, place, sha256, urls[sha256])
     raise BentoError(
-        f"{name}=={version}: no wheel for linux/{target.architecture}, Python {target.python_version}, and glibc "
-        f"{newest[0]}.{newest[1]} matches the hashes in the Bento's requirements. Lock another version of {name} and "
-        f"build the Bento again, or use another base image. {BUILDER_REMEDY}"
+        f"{name}=={version}: no wheel for linux/{base.image.config['architecture']}, Python {base.python_version}, and "
+        f"glibc {glibc[0]}.{glibc[1]} matches the hashes in the Bento's requirements. Lock another version of {name} "
+        f"and build the Bento again, or use another base image. {BUILDER_REMEDY}"
     )
 
 
-def best_wheel(names: Iterable[str], target: Target, glibc: tuple[int, int]) -> str | None:
-    """Return the name of the wheel that an installer would select, or None if no wheel is compatible."""
-    ranks = _ranks(target, glibc)
-    candidates = []
-    for name in sorted(names):
-        with suppress(InvalidWheelFilename):
-            _, _, build, tags = parse_wheel_filename(name)
-            candidates += [(ranks[tag], build, name) for tag in tags if tag in ranks]
-    return max(candidates, key=lambda candidate: candidate[:2])[2] if candidates else None
-
-
 @cached
-def _ranks(target: Target, glibc: tuple[int, int]) -> dict[Tag, int]:
-    """Return the rank of each supported wheel tag. The best tag has the highest rank."""
-    platforms: list[str] = []
-    for minor in range(glibc[1], _OLDEST_GLIBC.get(target.machine, 17) - 1, -1):
-        platforms.append(f"manylinux_2_{minor}_{target.machine}")
-        platforms += [f"{_LEGACY[minor]}_{target.machine}"] if minor in _LEGACY else []
-    platforms += [f"linux_{target.machine}"] if platforms else []
-    version = tuple(map(int, target.python_version.split(".")))
+def _ranks(machine: str, python_version: str, newest: tuple[int, int]) -> dict[Tag, int]:
+    """Return the rank of each supported wheel tag. The best tag has the highest rank.
+
+    As in package hubs, a wheel for the default version of glibc is better than a wheel for a newer version.
+    """
+    version = tuple(map(int, python_version.split(".")))
     native = f"cp{''.join(map(str, version))}"
-    tags = [*cpython_tags(version, [native], platforms), *compatible_tags(version, native, platforms)]
-    return {tag: -number for number, tag in enumerate(tags)}
+    tags: list[Tag] = []
+    for glibc in (min(newest, _DEFAULT_GLIBC), newest):
+        platforms: list[str] = []
+        for minor in range(glibc[1], _OLDEST_GLIBC.get(machine, 17) - 1, -1):
+            platforms.append(f"manylinux_2_{minor}_{machine}")
+            platforms += [f"{_LEGACY[minor]}_{machine}"] if minor in _LEGACY else []
+        platforms += [f"linux_{machine}"] if platforms else []
+        tags += [*cpython_tags(version, [native], platforms), *compatible_tags(version, native, platforms)]
+    return {tag: -number for number, tag in reversed([*enumerate(tags)])}
 
 
 def _fetch(wheel: LocalWheel, counter: Counter) -> None:

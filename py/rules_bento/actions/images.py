@@ -55,18 +55,13 @@ if TYPE_CHECKING:
 def image(arguments: Arguments) -> None:
     """Write the config, manifest, digest, and (with `--soci`) SOCI index of an image from its layer descriptions."""
     layers = [oci_image.Layer.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--layer")]
-    oci_image.check_layers(layers)
-    compression = arguments.optional("--compression")
-    if compression == "gzip":
-        _require_gzip(layers)
-    elif compression == "estargz":
-        _require_estargz(layers)
+    check_layers(layers, arguments.optional("--compression"))
     trace = arguments.optional("--startup-trace")
     soci_contents = _soci_contents(arguments, trace) if arguments.optional("--soci") else []
     if trace:
         _require_prefetched(layers, soci_contents, trace)
     base = read_object(read_file(arguments.required("--base-config")), "the base's config")
-    config = _image_config(arguments, base, _read_bento_yaml(arguments))
+    config = image_config(arguments, base, _read_bento_yaml(arguments))
     if soci_contents:
         from rules_bento.images import soci
 
@@ -94,6 +89,15 @@ def _soci_contents(arguments: Arguments, trace: str) -> list[bytes]:
 
 def _platform(config: dict[str, Any]) -> dict[str, str]:
     return {key: config[key] for key in ("architecture", "os", "variant") if key in config}
+
+
+def check_layers(layers: list[oci_image.Layer], compression: str) -> None:
+    """Raise BentoError if an image has too many layers, or if a layer doesn't match the compression of the image."""
+    oci_image.check_layers(layers)
+    if compression == "gzip":
+        _require_gzip(layers)
+    elif compression == "estargz":
+        _require_estargz(layers)
 
 
 def _require_gzip(layers: list[oci_image.Layer]) -> None:
@@ -152,7 +156,8 @@ def _read_bento_yaml(arguments: Arguments) -> dict[str, Any]:
     return document
 
 
-def _image_config(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> oci_image.ImageConfig:
+def image_config(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> oci_image.ImageConfig:
+    """Return the config of an image, given the base image's config and the fields of bento.yaml."""
     from rules_bento.workspace_status import read_status, substitute_all
 
     directory = arguments.optional("--bento")

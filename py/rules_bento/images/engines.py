@@ -8,6 +8,8 @@ from rules_bento.programs import which
 from rules_bento.typing_lite import Sequence
 
 LOADERS = ("docker", "podman", "nerdctl")  # programs that load an archive and run the image, in order of preference
+# Machine names of the kernel, as docker reports them, to their names in OCI images.
+ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64"}
 # Arguments of a docker command that fails without a daemon.
 DOCKER_PROBE = ("version", "--format", "{{json .Server.Version}}")
 _SECONDS = 30  # seconds within which a daemon must answer
@@ -20,7 +22,7 @@ def find_problem(name: str, probes: Sequence[Sequence[str]] = ()) -> str:
     """
     program = which(name)
     if not program:
-        return f"{name} is not installed"
+        return f"{name} isn't installed"
     for probe in probes:
         command = f"`{' '.join([name, *probe])}`"
         try:

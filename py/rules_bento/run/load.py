@@ -16,7 +16,7 @@ from rules_bento.archives.recipe import assemble
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
 from rules_bento.images import oci_image, oci_layout
-from rules_bento.images.engines import LOADERS, find_loader
+from rules_bento.images.engines import ARCHITECTURES, LOADERS, find_loader
 from rules_bento.net.transfers import Progress, parallel_map
 from rules_bento.programs import which
 from rules_bento.registry.client import Registries
@@ -27,9 +27,6 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
 if TYPE_CHECKING:
     from rules_bento.net.transfers import Counter
-
-# Machine names of the kernel, as docker reports them, to their names in OCI images.
-_MACHINES = {"aarch64": "arm64", "x86_64": "amd64"}
 
 HELP = """\
 Loads the image into the first of docker, podman, and nerdctl that responds.
@@ -65,7 +62,7 @@ def run(arguments: Arguments) -> int:
         )
     with tempfile.TemporaryDirectory(prefix="rules_bento-load-") as scratch:
         blobs = blobs_of(contents["blobs"], directory, Path(scratch))
-        return _load(tool, oci_layout.docker_archive(image, blobs, arguments.required("--reference")))
+        return load(tool, oci_layout.docker_archive(image, blobs, arguments.required("--reference")))
 
 
 def _chosen(images: list[dict[str, Any]], directory: Path, tool: str, wanted: str) -> dict[str, Any]:
@@ -88,7 +85,7 @@ def _platform(tool: str) -> str:
     form = "{{.Host.OS}}/{{.Host.Arch}}" if Path(tool).name == "podman" else "{{.OSType}}/{{.Architecture}}"
     done = subprocess.run([tool, "info", "--format", form], check=False, capture_output=True, text=True)
     system, _, machine = done.stdout.strip().partition("/")
-    return f"{system}/{_MACHINES.get(machine, machine)}" if done.returncode == 0 and machine else ""
+    return f"{system}/{ARCHITECTURES.get(machine, machine)}" if done.returncode == 0 and machine else ""
 
 
 def blobs_of(described: list[dict[str, Any]], directory: Path, scratch: Path) -> dict[str, Path]:
@@ -113,8 +110,9 @@ def blobs_of(described: list[dict[str, Any]], directory: Path, scratch: Path) ->
     return blobs
 
 
-def _load(tool: str, archive: Iterator[bytes]) -> int:
-    loading = subprocess.Popen([tool, "load"], stdin=subprocess.PIPE)
+def load(tool: str, archive: Iterator[bytes], stdout: int | None = None) -> int:
+    """Stream an image archive to a container engine, which prints to `stdout`. Returns the engine's exit status."""
+    loading = subprocess.Popen([tool, "load"], stdin=subprocess.PIPE, stdout=stdout)
     if loading.stdin is None:
         raise AssertionError
     try:

@@ -86,8 +86,7 @@ def _push(options: Namespace, store: Store, entry: Entry) -> None:
     targets = [Reference.from_url(text) for text in options.targets]
     signing = arguments.signing(options)
     jobs, check = options.threads or JOBS, not options.no_verify
-    with arguments.connected(options, f"Pushing {entry.tag}") as (registries, progress):
-        connection = (registries, progress)
+    with arguments.connected(options, f"Pushing {entry.tag}") as connection:
         form = getattr(options, "format", "") == "kserve"  # Bentos have no formats
         results = push(
             store.home, entry, targets, *connection, check=check, jobs=jobs, signing=signing, for_kserve=form

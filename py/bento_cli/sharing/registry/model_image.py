@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from rules_bento.archives.tarstream import Member
-from rules_bento.errors import BentoError
 from rules_bento.formats.oci import MANIFEST, digest_of
 from rules_bento.images import oci_image
 from rules_bento.images.layers.layer import MEDIA_TYPES, Sum, stream_files_layer
@@ -14,9 +13,8 @@ from rules_bento.registry.pushable import BytesSource, Pushable
 from rules_bento.sources.manifest import mode_of, open_source
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
-from bento_cli.sharing.native_image import USER, WEIGHTS, weights_groups
+from bento_cli.sharing.native_image import USER, WEIGHTS, regular_files, weights_groups
 from bento_cli.sharing.registry.packing import StreamedPart
-from bento_cli.store.export import walk
 
 if TYPE_CHECKING:
     from rules_bento.registry.pushable import BlobSource
@@ -41,25 +39,17 @@ def packed(described: EntryArtifact) -> Iterator[Pushable]:
     Raises BentoError for symbolic links, because KServe mounts only the directory of the model.
     """
     model = described.entry
+    uid, name = int(USER), f"model {model.tag}"
     files = []
-    for member in walk(model.path, ""):
-        path = f"models/{member.path}"
-        if member.link is not None:
-            raise BentoError(
-                f"{model.tag}: {path} is a symbolic link, which KServe doesn't support. Replace the link with a file."
-            )
-        if member.source:
-            with open_source(member.source) as file:
-                mode = mode_of(file.read(4))
-            files.append(member._replace(path=path, mode=mode, uid=int(USER), gid=int(USER)))
+    for member in regular_files(model, "models/", "KServe doesn't support. Replace the link with a file."):
+        with open_source(str(member.source)) as file:
+            files.append(member._replace(mode=mode_of(file.read(4)), uid=uid, gid=uid))
     weights = sorted((file for file in files if file.path.endswith(WEIGHTS)), key=lambda file: file.path)
     layers, sources = [], dict[str, "BlobSource"]()
     for group in [*weights_groups(weights), [file for file in files if file not in weights]]:
-        source = _StreamedLayer([Member.directory("models", uid=int(USER), gid=int(USER)), *group])
+        source = _StreamedLayer([Member.directory("models", uid=uid, gid=uid), *group])
         sha256, size = source.measure()
-        layers.append(
-            oci_image.Layer(MEDIA_TYPES["gzip"], f"sha256:{sha256}", size, source.tar.digest, f"model {model.tag}")
-        )
+        layers.append(oci_image.Layer(MEDIA_TYPES["gzip"], f"sha256:{sha256}", size, source.tar.digest, name))
         sources[layers[-1].digest] = source
     created = model.moment.isoformat()
     annotations = oci_image.standard_annotations(created, [model.tag])
