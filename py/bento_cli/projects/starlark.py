@@ -35,17 +35,12 @@ def literal(value: Any, depth: int = 0) -> str:
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         return f'"{escaped}"'
-    inner = depth + 1 if isinstance(value, (dict, list, tuple)) and len(value) > 1 else depth
-    if isinstance(value, (list, tuple)):
-        items = [literal(item, inner) for item in value]
-        return _laid_out("[", items, "]", depth)
+    if not isinstance(value, (dict, list, tuple)):
+        return repr(value)
+    inner = depth + 1 if len(value) > 1 else depth
+    items, (start, end) = [literal(item, inner) for item in value], "[]"
     if isinstance(value, dict):
-        items = [f"{literal(str(key))}: {literal(item, inner)}" for key, item in value.items()]
-        return _laid_out("{", items, "}", depth)
-    return repr(value)
-
-
-def _laid_out(start: str, items: list[str], end: str, depth: int) -> str:
+        items, (start, end) = [f"{literal(str(key))}: {literal(item, inner)}" for key, item in value.items()], "{}"
     if len(items) < 2:
         return start + "".join(items) + end
     indent = "    " * depth
@@ -69,13 +64,13 @@ def merge_build_files(existing: str, new: str, origin: str, *, force: bool = Fal
     BentoError if a file is invalid, or if the existing BUILD file loads another symbol under the name of a required
     rule. The error message begins with `origin` and the line.
     """
-    calls = _calls(existing, origin)
-    targets = {name: node for node in calls if (name := keyword_string(node, "name"))}
+    calls = top_level_calls(existing, origin, " Fix the file, or omit --write.")
+    targets = {name: node for _, node, _ in calls if (name := keyword_string(node, "name"))}
     names: dict[str, list[str]] = {"added": [], "replaced": [], "kept": []}
     lines = [f"{line}\n" for line in existing.splitlines()]
     edits = []  # first line, line after the last one, and new text
     rules = set()
-    for node in _calls(new, origin):
+    for function, node, _ in top_level_calls(new, origin):
         name, text = keyword_string(node, "name"), f"{ast.get_source_segment(new, node)}\n"
         old = targets.get(name)
         if not name or (old and ast.dump(old) == ast.dump(node)):
@@ -83,7 +78,7 @@ def merge_build_files(existing: str, new: str, origin: str, *, force: bool = Fal
         state = "added" if old is None else "replaced" if force else "kept"
         names[state].append(name)
         if state != "kept":
-            rules.add(ast.unparse(node.func))
+            rules.add(function)
             end = len(lines)
             edits.append((end, end, f"\n{text}") if old is None else (old.lineno - 1, old.end_lineno or end, text))
     edits = sorted([*_load_edits(calls, lines, rules, origin), *edits], key=lambda edit: edit[0])
@@ -92,15 +87,25 @@ def merge_build_files(existing: str, new: str, origin: str, *, force: bool = Fal
     return MergedBuildFile("".join(lines).lstrip("\n"), *(tuple(names[state]) for state in names))
 
 
-def _calls(text: str, origin: str) -> list[ast.Call]:
-    """Parse a BUILD file as Python, and return the top-level calls. Raises BentoError for an invalid file."""
+def top_level_calls(text: str, origin: str, remedy: str = "") -> list[tuple[str, ast.Call, str]]:
+    """Parse a Starlark file as Python. Returns the function name, the call, and the variable of each top-level call.
+
+    The variable is empty if the call isn't assigned to a variable. Raises BentoError for an invalid file.
+    """
+    calls = []
     try:
-        statements = ast.parse(text).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        line = getattr(error, "lineno", None) or 1
-        reason = getattr(error, "msg", error)
-        raise BentoError(f"{origin}:{line}: cannot parse the file: {reason}. Fix the file, or omit --write.") from None
-    return [node.value for node in statements if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+        tree = ast.parse(text)
+        ast.unparse(tree)  # raises RecursionError if an expression is nested too deeply for other functions of `ast`
+    except (SyntaxError, ValueError) as error:
+        line, reason = getattr(error, "lineno", None) or 1, getattr(error, "msg", error)
+        raise BentoError(f"{origin}:{line}: cannot parse the file: {reason}.{remedy}") from None
+    except (RecursionError, MemoryError):
+        raise BentoError(f"{origin}: an expression is nested too deeply. Simplify the expression.") from None
+    for statement in tree.body:
+        if isinstance(statement, (ast.Expr, ast.Assign)) and isinstance(statement.value, ast.Call):
+            [target, *_] = getattr(statement, "targets", [None])
+            calls.append((ast.unparse(statement.value.func), statement.value, getattr(target, "id", "")))
+    return calls
 
 
 def keyword_string(call: ast.Call, name: str) -> str:
@@ -113,9 +118,11 @@ def string(node: ast.expr) -> str:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
-def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin: str) -> list[tuple[int, int, str]]:
+def _load_edits(
+    calls: list[tuple[str, ast.Call, str]], lines: list[str], rules: set[str], origin: str
+) -> list[tuple[int, int, str]]:
     """Return at most one edit, which loads the missing rules. Raises BentoError if another symbol has a rule's name."""
-    loads = [node for node in calls if ast.unparse(node.func) == "load" and node.args]
+    loads = [node for function, node, _ in calls if function == "load" and node.args]
     missing, own = set(rules), None
     for node in loads:
         file, *symbols = map(string, node.args)
@@ -137,7 +144,7 @@ def _load_edits(calls: list[ast.Call], lines: list[str], rules: set[str], origin
     if loads:
         end = loads[-1].end_lineno or 0
         return [(end, end, load(sorted(missing)))]
-    first = calls[0].lineno - 1 if calls else len(lines)
+    first = calls[0][1].lineno - 1 if calls else len(lines)
     while first and lines[first - 1].startswith("#"):
         first -= 1
     return [(first, first, load(sorted(missing)) + "\n" * bool(calls))]
