@@ -207,7 +207,7 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
     packages = tuple(sorted(file.path for file in declared if PurePosixPath(file.path).name in _PACKAGE_FILES))
     loads = find_model_loads(seen)
     python = {path: text for path, text in seen.items() if path.endswith(".py") and python_syntax.is_valid(text)}
-    required = import_packages.find(info.path, python)
+    required = import_packages.find(info.service.partition(":")[0], python)
     first = python_syntax.min_minor(python.values(), int(PYTHON_VERSION[2:]))
     return _Project(
         directory, package.strip("/"), name, options, info, files, paths, data, packages, store, loads, first, required

@@ -36,7 +36,7 @@ _RENAMED = (
 )
 DISTRIBUTIONS = dict(pair.split("=") for pair in _RENAMED.split())
 # They change the environment of the process, which the code after them might read.
-_WITH_EFFECTS = ("dotenv", "environs", "truststore")
+WITH_EFFECTS = ("dotenv", "environs", "truststore")
 # Code of libraries that handles values without regard to what they are.
 _STRUCTURAL = re.compile(
     r"((_py_)?abc|annotated_types|copy|dataclasses|inspect|types|typing(_extensions)?|weakref|importlib\._bootstrap(_external)?"
@@ -315,7 +315,7 @@ def _may_stand_in(top: str) -> bool:
     if is_own or top in sys.modules or top in sys.stdlib_module_names or top in STATE.outside:
         return False
     package = _package(top)
-    if top in _WITH_EFFECTS and package:
+    if top in WITH_EFFECTS and package:
         refuse(top, "environment variables")
     if _is_guarded() and not (STATE.packages and package):
         return _varied(top, "whether {} can be imported")
