@@ -26,19 +26,20 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.projects import import_packages, migrate_packages, python_syntax
 from bento_cli.projects.from_directory import PYTHON_VERSION, ExtraOptions, build_bentofile, project_files, selected
-from bento_cli.projects.starlark import StarlarkCode, call, load, merge_build_files
+from bento_cli.projects.starlark import call, glob, load, merge_build_files
 from bento_cli.projects.workspace import EXTENSION, Workspace
 from bento_cli.store.home import Home
 
 if TYPE_CHECKING:
     from rules_bento.build_options.project import ProjectFiles
     from rules_bento.service import Model, Service, ServiceInfo
+    from rules_bento.sources.snapshot import DeclaredFile
 
     from bento_cli.projects.migrate_packages import Packages
 
 # Files of a workspace: Bentos don't include them, and Bazel's symlinks would make a walk endless.
 _BAZEL_FILES = (".bazelignore", ".bazelrc", ".bazelversion", "MODULE.bazel", "MODULE.bazel.lock")
-_PACKAGE_FILES = ("BUILD", "BUILD.bazel")
+_BUILD_FILES = ("BUILD", "BUILD.bazel")
 _BAZEL_LINKS = ("bazel-bin", "bazel-out", "bazel-testlogs")
 _IGNORED_DIRECTORIES = (".git", ".venv", "node_modules", "venv")
 # Parts of errors of the trial build that other notes already cover.
@@ -62,16 +63,10 @@ class Migration:
 
     def text(self) -> str:
         """Return the contents of all files, and the notes, as text for a terminal."""
-        parts = [
-            ("MODULE.bazel", self.module),
-            (".bazelignore", self.ignore),
-            (self.build_name, self.build),
-            (self.names[0], self.requirements),
-            (self.names[1], self.constraints),
-        ]
-        shown = [f"# {name}\n{text}" for name, text in parts if text]
-        notes = "".join(f"# - {note}\n" for note in self.notes)
-        return "\n".join([*shown, f"# Remaining work:\n{notes}" if notes else ""]).rstrip("\n") + "\n"
+        parts = [("MODULE.bazel", self.module), (".bazelignore", self.ignore), (self.build_name, self.build)]
+        parts += zip(self.names, (self.requirements, self.constraints), strict=True)
+        parts.append(("Remaining work:", "".join(f"# - {note}\n" for note in self.notes)))
+        return "\n".join(f"# {title}\n{text}" for title, text in parts if text)
 
 
 @dataclass(frozen=True)
@@ -80,21 +75,21 @@ class _Project:
 
     directory: Path
     package: str  # package of the directory in the workspace
-    bentofile: str | None  # path in the directory
+    bentofile: Path | None
     options: BuildOptions
     info: ServiceInfo
     files: ProjectFiles
-    kept: tuple[str, ...]  # paths of files that BentoML would include
-    data: tuple[str, ...]  # paths of large files among them
-    packages: tuple[str, ...]  # paths of BUILD files
+    kept: list[DeclaredFile]  # files that BentoML would include
+    build_files: list[str]  # paths of BUILD files
     store: Path
     model_loads: list[list[str]]  # calls of framework functions that load models, from `model_loads`
     min_python: int  # the first minor version of Python that supports the syntax of the service
     import_packages: set[str]  # targets of packages that importing the service requires, or prefixes of their names
 
-    def label(self, file: str) -> str:
-        """Return the label of a file in the project's directory."""
-        return f"//{self.package}:{file}"
+    @property
+    def build_name(self) -> str:
+        """The name of the BUILD file in the project's directory."""
+        return "BUILD" if "BUILD" in self.build_files and "BUILD.bazel" not in self.build_files else "BUILD.bazel"
 
 
 def migrate(
@@ -117,25 +112,32 @@ def migrate(
     """
     project = _read(Path(directory), package, bentofile, Path(store) if store else Home.find().entries_dir(MODEL))
     packages = migrate_packages.read(project.options, project.info, project.files, project.min_python)
-    package_hub = _hub(project, packages, workspace or Workspace(), hub)
+    workspace = workspace or Workspace()
+    lock = f"//{project.package}:{packages.lock}"
+    declared = [name for name, path in workspace.hubs.items() if path == lock]
+    hub = hub or (declared[0] if declared else workspace.free_name(project.package))
+    if hub in workspace.names and hub not in workspace.hubs:
+        raise BentoError(f"--hub: another repository in MODULE.bazel is already named {hub!r}. Choose an unused name.")
+    needs_lock = not (packages.is_locked or hub in workspace.hubs)
+    lock_notes = []
+    if hub in workspace.hubs:
+        lock_notes = [f"Packages: make sure that the lock of @{hub} has {', '.join(packages.declared)}."]
+    elif needs_lock:
+        place = f"{' and '.join(packages.sources)} (see above) in {project.package or 'the root'}"
+        run = "Run" if is_written else f"Save {place}, and run"
+        lock_notes = [f"Packages: the project has no lock. {run} `bazel run //{project.package}:requirements.update`."]
     models, model_notes = _models(project)
-    notes = [
-        *_lock_notes(project, packages, package_hub, is_written),
-        *packages.notes,
-        *model_notes,
-        *_unknown_notes(project, packages),
-    ]
+    notes = [*lock_notes, *packages.notes, *model_notes, *_unknown_notes(project, packages)]
     notes += [*_package_notes(project, is_written), *_option_notes(project), *_trial_build_notes(project)]
-    locks = not (packages.is_locked or package_hub.is_declared)
     return Migration(
-        _module_file(project, packages, package_hub),
-        _build_file(project, packages, models, package_hub),
-        "".join(f"{line}\n" for line in packages.declared) if locks else "",
-        "".join(f"{line}\n" for line in packages.constraints) if locks else "",
+        _module_file(packages, workspace, hub, lock),
+        _build_file(project, packages, models, hub, _update(packages) if needs_lock else []),
+        "".join(f"{line}\n" for line in packages.declared if needs_lock),
+        "".join(f"{line}\n" for line in packages.constraints if needs_lock),
         _ignore_file(project),
         tuple(notes),
         packages.files,
-        _build_name(project),
+        project.build_name,
     )
 
 
@@ -147,14 +149,13 @@ def write(migration: Migration, root: Path, directory: Path, *, force: bool = Fa
     """
     files: dict[Path, str] = {}
     report = []
-    for path, lines in ((root / "MODULE.bazel", migration.module), (root / ".bazelignore", migration.ignore)):
-        existing = _existing(path)
-        if path.name == ".bazelignore":
-            lines = "".join(f"{line}\n" for line in lines.splitlines() if line not in (existing or "").splitlines())
+    ignored = (_existing(root / ".bazelignore") or "").splitlines()
+    missing = "".join(f"{line}\n" for line in migration.ignore.splitlines() if line not in ignored)
+    for name, separator, lines in (("MODULE.bazel", "\n", migration.module), (".bazelignore", "", missing)):
+        existing = _existing(root / name)
         if lines:
-            separator = "" if not existing else "" if path.name == ".bazelignore" else "\n"
-            files[path] = f"{(existing or '').rstrip()}\n{separator}{lines}" if existing else lines
-            report.append(f"{path.name}: {'created' if existing is None else 'added lines'}")
+            files[root / name] = f"{existing.rstrip()}\n{separator}{lines}" if existing else lines
+            report.append(f"{name}: {'created' if existing is None else 'added lines'}")
     path = directory / migration.build_name
     existing = _existing(path)
     merged = merge_build_files(existing or "", migration.build, migration.build_name, force=force)
@@ -164,10 +165,10 @@ def write(migration: Migration, root: Path, directory: Path, *, force: bool = Fa
     report.append(f"{migration.build_name}: {'created, ' if existing is None else ''}{'; '.join(parts)}")
     for name, text in zip(migration.names, (migration.requirements, migration.constraints), strict=True):
         existing = _existing(directory / name)
-        if text and existing in (None, text):
-            report.append(f"{name}: {'unchanged' if existing else 'created'}")
-        elif text:
-            report.append(f"{name}: {'replaced' if force else 'kept (replace with --force)'}")
+        changed = "replaced" if force else "kept (replace with --force)"
+        state = "created" if existing is None else "unchanged" if existing == text else changed
+        if text:
+            report.append(f"{name}: {state}")
         if text and (force or existing is None):
             files[directory / name] = text
     for path, text in files.items():
@@ -186,8 +187,7 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
     if path is not None:
         options = bentofiles.read(path, path.name, src_exists=(path.parent / "src").is_dir())
     declared = list(snapshot.walk(str(directory)))
-    selection = selected(declared, options)
-    sources = {file.path: file for file in selection.kept if file.link is None}
+    sources = {file.path: file for file in selected(declared, options).kept if file.link is None}
     below = [file.path for file in declared if PurePosixPath(file.path).name == bentofiles.NAMES[0]]
     if path is None and below and not {"service.py", "service/__init__.py"} & {*sources}:
         inner = directory / PurePosixPath(below[0]).parent
@@ -198,59 +198,30 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
     seen: dict[str, bytes] = {}  # content of read files, by path
     tree = services.SourceTree(sources, lambda name: seen.setdefault(name, snapshot.content(sources[name])))
     info = services.read_service(options.service or "service", tree, options.args)
-    name = path.relative_to(directory).as_posix() if path is not None else None
-    files = project_files(declared, directory)
-    kept_sources = {file.source for file in sources.values()}
-    kept_files = [file for file in declared if file.source in kept_sources]
-    data = tuple(file.path for file in kept_files if Path(file.source).stat().st_size >= _MIN_DATA_BYTES)
-    paths = tuple(file.path for file in kept_files)
-    packages = tuple(sorted(file.path for file in declared if PurePosixPath(file.path).name in _PACKAGE_FILES))
-    loads = find_model_loads(seen)
     python = {path: text for path, text in seen.items() if path.endswith(".py") and python_syntax.is_valid(text)}
-    required = import_packages.find(info.service.partition(":")[0], python)
-    first = python_syntax.min_minor(python.values(), int(PYTHON_VERSION[2:]))
     return _Project(
-        directory, package.strip("/"), name, options, info, files, paths, data, packages, store, loads, first, required
+        directory,
+        package.strip("/"),
+        path,
+        options,
+        info,
+        project_files(declared, directory),
+        [file for file in declared if file.source in {each.source for each in sources.values()}],
+        sorted(file.path for file in declared if PurePosixPath(file.path).name in _BUILD_FILES),
+        store,
+        find_model_loads(seen),
+        python_syntax.min_minor(python.values(), int(PYTHON_VERSION[2:])),
+        import_packages.find(info.service.partition(":")[0], python),
     )
-
-
-@dataclass(frozen=True)
-class _PackageHub:
-    """The package hub for a project. `is_declared` specifies whether the workspace already declares the hub."""
-
-    name: str
-    is_declared: bool
-    workspace: Workspace
-
-
-def _hub(project: _Project, packages: Packages, workspace: Workspace, requested: str | None) -> _PackageHub:
-    """Select the package hub for a project. Raises BentoError if another repository has the requested name."""
-    matching = [name for name, lock in workspace.hubs.items() if lock == project.label(packages.lock)]
-    name = requested or (matching[0] if matching else workspace.free_name(project.package))
-    if name in workspace.names and name not in workspace.hubs:
-        raise BentoError(f"--hub: another repository in MODULE.bazel is already named {name!r}. Choose an unused name.")
-    return _PackageHub(name, name in workspace.hubs, workspace)
-
-
-def _lock_notes(project: _Project, packages: Packages, hub: _PackageHub, is_written: bool) -> list[str]:
-    """Return notes that explain how to create or check the lock of the packages."""
-    if hub.is_declared:
-        return [f"Packages: make sure that the lock of @{hub.name} has {', '.join(packages.declared)}."]
-    if packages.is_locked:
-        return []
-    files = " and ".join(packages.files[: 2 if packages.constraints else 1])
-    save = "" if is_written else f"Save {files} (see above) in {project.package or 'the root'}, and run "
-    update = f"`bazel run //{project.package}:requirements.update`"
-    return [f"Packages: the project has no lock. {save or 'Run '}{update}."]
 
 
 def _models(project: _Project) -> tuple[list[str], list[str]]:
     """Return two lists: the targets of the models that the project uses, and notes on these models for the user."""
-    tags = [choice.tag for choice in project.options.models or ()]
-    aliases = {choice.tag: choice.alias for choice in project.options.models or () if choice.alias}
+    choices = project.options.models or ()
+    aliases = {choice.tag: choice.alias for choice in choices if choice.alias}
     references = [*project.info.models, *(model for service in project.info.services for model in service.models)]
     named = [model for model in references if model.tag and not (model.alias and model.tag in aliases.values())]
-    tags += [model.tag.lower() for model in named]
+    tags = [*(choice.tag for choice in choices), *(model.tag for model in named)]
     if project.info.unknowns and not project.info.services and project.files.has(project.info.path):
         found = _import_tags(project.files.read(project.info.path, "service"))
         tags += [tag for tag in found if tag not in aliases.values()]
@@ -259,17 +230,11 @@ def _models(project: _Project) -> tuple[list[str], list[str]]:
     for tag in (tag.lower() for tag in tags):
         name = tag.partition(":")[0]
         if name not in targets:
-            stored = model_store.find_newest(project.store, tag)
-            is_entry = stored is not None or project.files.has(f"models/{name}/model.yaml")
-            matching_loads = [load for load in project.model_loads if load[0].lower().partition(":")[0] == name]
-            matching_loads += [load for load in project.model_loads if load[0] == aliases.get(tag)]
-            modules = {f"bentoml.{framework}" for _, framework, *_ in matching_loads}
-            module = min(modules) if len(modules) == 1 else None
-            targets[name] = _model_target(tag, aliases.get(tag), module, is_entry=is_entry)
-            notes += _model_notes(project, tag, stored, module, is_entry=is_entry)
+            targets[name], note = _model(project, name, tag, aliases.get(tag))
+            notes.append(note)
     users = project.info.services
     notes += [_huggingface_note(project, service, model) for service in users for model in service.models]
-    filters = [choice.filter for choice in project.options.models or () if choice.filter]
+    filters = [choice.filter for choice in choices if choice.filter]
     notes += [f"Models: the filter {text!r} applies to the labels of bento_model targets." for text in filters]
     return list(targets.values()), [note for note in notes if note]
 
@@ -283,44 +248,41 @@ def _import_tags(text: bytes) -> list[str]:
     return [tag for tag, _, _, line in calls if line in lines]
 
 
-def _model_target(tag: str, alias: str | None, module: str | None, *, is_entry: bool) -> str:
-    """Return a bento_model_import target for a model from a store, or a bento_model target for other files."""
-    name = tag.partition(":")[0]
-    files = f'"models/{name}/**"'
-    if is_entry:
-        entry = {"name": name, "srcs": StarlarkCode(f"glob([{files}])"), "alias": alias}
-        return call("bento_model_import", entry | {"strip_prefix": f"models/{name}"})
+def _model(project: _Project, name: str, tag: str, alias: str | None) -> tuple[str, str]:
+    """Return the target of a model, and a note about the model's files (empty if the project has them).
+
+    The target is a bento_model_import for a model from a store, or a bento_model for other files.
+    """
+    stored = model_store.find_newest(project.store, tag)
+    is_entry = stored is not None or project.files.has(f"models/{name}/model.yaml")
+    loads = [load for load in project.model_loads if load[0].lower().partition(":")[0] == name or load[0] == alias]
+    modules = {f"bentoml.{framework}" for _, framework, *_ in loads}
+    module = min(modules) if len(modules) == 1 and not is_entry else None
     attributes = {
         "name": name,
         # bento_model writes model.yaml, so a copied one is excluded.
-        "srcs": StarlarkCode(f'glob(\n        [{files}],\n        exclude = ["models/{name}/model.yaml"],\n    )'),
+        "srcs": glob(f"models/{name}/**", () if is_entry else [f"models/{name}/model.yaml"]),
         "alias": alias,
         "module": module,
         "strip_prefix": f"models/{name}",
-        "tag": tag.removesuffix(":latest"),
+        "tag": None if is_entry else tag.removesuffix(":latest"),
     }
-    return call("bento_model", attributes)
-
-
-def _model_notes(
-    project: _Project, tag: str, stored: dict[str, Any] | None, module: str | None, *, is_entry: bool
-) -> list[str]:
-    name = tag.partition(":")[0]
+    note = ""
     if stored:
         tagged = f"{stored['name']}:{stored['version']}"
         models = f"{project.package}/models".lstrip("/")
-        return [
-            # mkdir fails if an entry exists, so that versions do not mix. BentoML wraps the path at 80 columns.
+        # mkdir fails if an entry exists, so that versions do not mix. BentoML wraps the path at 80 columns.
+        note = (
             f"Models: {tag} is {tagged} in the store. Copy the entry: mkdir -p {models} && mkdir {models}/{name} && "
             f'cp -r "$(bentoml models get {tagged} -o path | tr -d "\\n")/." {models}/{name}'
-        ]
-    if is_entry:
-        return []
-    return [
-        f"Models: {tag} isn't in the store. Move the model files to models/{name}/, or generate them, and set "
-        f"{'' if module else 'module, '}signatures, and labels of the bento_model. Or copy an entry of a store, and "
-        f"use bento_model_import."
-    ]
+        )
+    elif not is_entry:
+        note = (
+            f"Models: {tag} isn't in the store. Move the model files to models/{name}/, or generate them, and set "
+            f"{'' if module else 'module, '}signatures, and labels of the bento_model. Or copy an entry of a store, "
+            f"and use bento_model_import."
+        )
+    return call("bento_model_import" if is_entry else "bento_model", attributes), note
 
 
 def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
@@ -332,7 +294,12 @@ def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
     arguments += f" --endpoint {shlex.quote(source.endpoint)}" if source.endpoint else ""
     for flag, patterns in (("include", source.include), ("exclude", source.exclude)):
         arguments += "".join(f" --{flag} {shlex.quote(pattern)}" for pattern in patterns or ())
-    line = getattr(_assignment(project, service, model.attribute), "lineno", service.line)
+    # Without its own file, the class is in `src/` or outside the project.
+    code = project.files.read(service.path, "service") if project.files.has(service.path) else b""
+    classes = [node for node in ast.walk(ast.parse(code)) if getattr(node, "name", "") == service.class_name]
+    body = [line for node in classes if isinstance(node, ast.ClassDef) for line in node.body]
+    is_assignment = re.compile(rf"{model.attribute}(:| =)").match
+    line = next((line.lineno for line in body if is_assignment(ast.unparse(line))), service.line)
     return (
         f"Models: {service.path}:{line}: {service.class_name}.{model.attribute} uses {source.revision!r} of "
         f"{source.model_id}, which isn't a commit. Run `bento models pin {arguments}`, which prints the commit for "
@@ -343,10 +310,9 @@ def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
 def _package_notes(project: _Project, is_written: bool) -> list[str]:
     """Return notes on an existing BUILD file, and on nested Bazel packages that the generated globs exclude."""
     notes = []
-    for path in project.packages:
+    for path in project.build_files:
         directory = path.rpartition("/")[0]
-        below = [file for file in project.kept if file.startswith(f"{directory}/") and file != path]
-        inside = below if directory else []
+        inside = [file.path for file in project.kept if file.path.startswith(f"{directory}/") and file.path != path]
         if not directory and not is_written:
             notes.append(f"{path}: the file exists. Add the lines above to the file.")
         elif inside:
@@ -355,14 +321,6 @@ def _package_notes(project: _Project, is_written: bool) -> list[str]:
                 f"{inside[0]}. Add a filegroup of the package to srcs, or remove {path}."
             )
     return notes
-
-
-def _build_name(project: _Project) -> str:
-    return "BUILD" if "BUILD" in project.packages and "BUILD.bazel" not in project.packages else "BUILD.bazel"
-
-
-def _excluded_files(project: _Project) -> list[str]:
-    return [_build_name(project)] if project.package else [_build_name(project), *_BAZEL_FILES]
 
 
 def _ignore_file(project: _Project) -> str:
@@ -374,88 +332,62 @@ def _ignore_file(project: _Project) -> str:
     return "".join(f"{name}\n" for name in directories)
 
 
-def _build_file(project: _Project, packages: Packages, models: Sequence[str], hub: _PackageHub) -> str:
-    update = [] if packages.is_locked or hub.is_declared else _update(packages)
-    excluded = [*_excluded_files(project), *(_lock_files(packages) if update else [])]
-    rules = sorted({re.match(r"\w+", rule)[0] for rule in [*models, *update]} | {"bento_package"})  # type: ignore[index]
+def _build_file(project: _Project, packages: Packages, models: Sequence[str], hub: str, update: Sequence[str]) -> str:
+    """Return the BUILD file with the targets of the models, the Bento, and the lock (`update`)."""
+    rules = {rule.partition("(")[0] for rule in [*models, *update]} | {"bento_package"}
     names = [match[1] for model in models if (match := re.search(r'name = "(.+)"', model))]
-    data = sorted(path for path in project.data if not path.startswith(tuple(f"models/{name}/" for name in names)))
-    python = project.options.docker.python_version
+    patterns = [f"models/{name}/**" for name in names]
+    large = (file.path for file in project.kept if Path(file.source).stat().st_size >= _MIN_DATA_BYTES)
+    data = sorted(path for path in large if not path.startswith(tuple(each.rstrip("*") for each in patterns)))
+    excluded = [project.build_name, *data, *patterns, *([*packages.sources, packages.lock] if update else [])]
     bento = project.options.name or project.info.bento_name or "bento"
     required = tuple(f"{each}_" for each in project.import_packages if project.info.unknowns)
     imported = [each for each in packages.targets if f"{each}_".replace(":", "_").startswith(required)]
     attributes: dict[str, Any] = {
         "name": re.sub(r"\W", "_", bento) + "_bento",
-        "srcs": _sources(sorted([*excluded, *data, *(f"models/{name}/**" for name in names)])),
-        "bentofile": project.bentofile,
+        "srcs": glob("**", sorted([*excluded, *(() if project.package else _BAZEL_FILES)])),
+        "bentofile": project.bentofile and project.bentofile.relative_to(project.directory).as_posix(),
         "data": data,
-        "import_packages": [f"@{hub.name}//{target}" for target in imported],
+        "import_packages": [f"@{hub}//{target}" for target in imported],
         "models": [f":{name}" for name in names],
-        "python_version": python,
-        "requirements": [f"@{hub.name}//{target}" for target in packages.targets],
+        "python_version": project.options.docker.python_version,
+        "requirements": [f"@{hub}//{target}" for target in packages.targets],
         "service": project.info.service,
         "service_metadata": "import" if project.info.unknowns else None,
     }
-    return "\n\n".join([load(rules).rstrip("\n"), *models, call("bento_package", attributes), *update]) + "\n"
-
-
-def _assignment(project: _Project, service: Service, attribute: str) -> ast.stmt | None:
-    """Return the statement in the service's class that assigns `attribute`, or None if no statement is found."""
-    if not project.files.has(service.path):  # the file is in `src/` or outside the project
-        return None
-    for node in ast.walk(ast.parse(project.files.read(service.path, "service"))):
-        if isinstance(node, ast.ClassDef) and node.name == service.class_name:
-            for line in node.body:
-                target = line.targets[0] if isinstance(line, ast.Assign) else getattr(line, "target", None)
-                if isinstance(target, ast.Name) and target.id == attribute:
-                    return line
-    return None
-
-
-def _lock_files(packages: Packages) -> list[str]:
-    """Return the names of the requirements file, the constraints file (if any), and the lock file."""
-    return [packages.files[0], *packages.files[1 : 1 + bool(packages.constraints)], packages.lock]
+    return "\n\n".join([load(sorted(rules)).rstrip("\n"), *models, call("bento_package", attributes), *update]) + "\n"
 
 
 def _update(packages: Packages) -> list[str]:
     """Return the targets that update and verify the lock."""
     update_attributes = {
         "name": "requirements.update",
-        "srcs": [packages.files[0]],
-        "constraints": [packages.files[1]] if packages.constraints else [],
+        "srcs": packages.sources[:1],
+        "constraints": packages.sources[1:],
         "lock": packages.lock,
         "platforms": [migrate_packages.PLATFORM],
-        "requires_python": packages.requires_python,
+        "requires_python": f"=={packages.python_version}.*",
         **packages.indexes,
     }
     test_attributes = {"name": "requirements_test", "lock": packages.lock, "update": ":requirements.update"}
     return [call("bento_requirements", update_attributes), call("bento_requirements_test", test_attributes)]
 
 
-def _module_file(project: _Project, packages: Packages, hub: _PackageHub) -> str:
+def _module_file(packages: Packages, workspace: Workspace, hub: str, lock: str) -> str:
     """Return the lines to add to MODULE.bazel."""
-    workspace, extension = hub.workspace, hub.workspace.extension or "bento"
+    extension = workspace.extension or "bento"
     lines = [] if workspace.has_rules else ['bazel_dep(name = "rules_bento", version = "0.1.0")\n']
-    if not workspace.extension and not hub.is_declared:
-        lines.append(f'{extension} = use_extension("{EXTENSION}", "bento")')
-    if not hub.is_declared:
+    if hub not in workspace.hubs:
+        lines += [] if workspace.extension else [f'{extension} = use_extension("{EXTENSION}", "bento")']
         tag = {
-            "name": hub.name,
-            "lock": project.label(packages.lock),
+            "name": hub,
+            "lock": lock,
             "platforms": [migrate_packages.PLATFORM],
             "python_version": packages.python_version,
             **packages.hub_indexes,
         }
-        lines += [call(f"{extension}.pypi", tag), f'use_repo({extension}, "{hub.name}")']
+        lines += [call(f"{extension}.pypi", tag), f'use_repo({extension}, "{hub}")']
     return "".join(f"{line}\n" for line in lines)
-
-
-def _sources(excluded: Sequence[str]) -> StarlarkCode:
-    """Return a glob of all files that match none of the `excluded` patterns."""
-    listed = "".join(f'            "{pattern}",\n' for pattern in excluded)
-    if len(excluded) == 1:
-        return StarlarkCode(f'glob(\n        ["**"],\n        exclude = ["{excluded[0]}"],\n    )')
-    return StarlarkCode(f'glob(\n        ["**"],\n        exclude = [\n{listed}        ],\n    )')
 
 
 def _unknown_notes(project: _Project, packages: Packages) -> list[str]:
@@ -507,9 +439,8 @@ def _trial_build_notes(project: _Project) -> list[str]:
     Also returns [] if another note reports the error. This build is stricter than BentoML, which ignores some invalid
     options.
     """
-    path = project.directory / project.bentofile if project.bentofile else None
     try:
-        build_bentofile(path, build_ctx=project.directory, extra=ExtraOptions(store=project.store))
+        build_bentofile(project.bentofile, build_ctx=project.directory, extra=ExtraOptions(store=project.store))
     except BentoError as error:
         message = " ".join(str(error).replace(f"{project.directory}/", "").split())
         if any(part in message for part in _ALREADY_REPORTED):

@@ -8,7 +8,7 @@ import re
 from rules_bento.actions.service import FIRST_BENTOML
 from rules_bento.bento.image_steps import project_dependencies
 from rules_bento.bento.named_files import inline_requirements
-from rules_bento.dataclasses_lite import dataclass, field
+from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import schema
 from rules_bento.formats.toml import read_project, read_toml
@@ -20,6 +20,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 from bento_cli.projects.from_directory import BENTOML_VERSION, PYTHON_VERSION
 
 if TYPE_CHECKING:
+    from packaging.requirements import Requirement
     from rules_bento.build_options.options import BuildOptions
     from rules_bento.build_options.project import ProjectFiles
     from rules_bento.service import ServiceInfo
@@ -28,6 +29,7 @@ PLATFORM = "linux_x86_64"
 _LOCKS = ("uv.lock", "pylock.toml", "requirements.lock.json", "requirements.lock", "requirements.lock.txt")
 # The second pair is used if the project has a file with the first name.
 _NAMES = (("requirements.in", "constraints.in"), ("bento_requirements.in", "bento_constraints.in"))
+_LINKS = ("-f", "--extra-index-url", "--find-links")  # options whose values can be directories
 _OUR_LOCK = "requirements.lock.json"
 _VERSIONS = (PYTHON_VERSION, "3.12", "3.13", "3.14", "3.10")
 _UV = {"index?": [{"name?": str, "url": str, "default?": bool}], "sources?": dict}  # tool.uv in pyproject.toml
@@ -45,44 +47,25 @@ class Packages:
     python_version: str  # X.Y
     lock: str  # path in the project
     is_locked: bool  # whether the project has the lock
-    declared: list[str]  # requirements, including bentoml, and index options
+    declared: list[str]  # index options and requirements, including bentoml
     constraints: list[str]
     targets: list[str]  # targets of the package hub: `bentoml`, `bentoml:io`
-    indexes: dict[str, Any]  # attributes of bento.pypi and bento_requirements
+    indexes: dict[str, Any]  # attributes of bento_requirements, which reads the index options in `declared`
+    hub_indexes: dict[str, Any]  # attributes of bento.pypi, which doesn't read them
     files: tuple[str, str]  # names of new files for requirements and constraints
     notes: list[str] = field(default_factory=list)
 
     @property
-    def requires_python(self) -> str:
-        """The range of Python versions for a new lock, as a specifier such as `==3.11.*`."""
-        return f"=={self.python_version}.*"
-
-    @property
-    def hub_indexes(self) -> dict[str, Any]:
-        """`indexes` with the index options in `declared`, which a package hub doesn't read. Omits directories."""
-        if self.is_locked:
-            return self.indexes
-        lines = (line.partition(" ") for line in self.declared if line.startswith("-"))
-        options = (requirements.Option(flag, value, 0) for flag, _, value in lines)
-        found = Indexes().with_options(options, "requirements")
-        urls = re.compile("https?://").match
-        lists = {
-            "find_links": filter(urls, found.find_links),
-            "indexes": filter(urls, found.extra),
-            "trusted_hosts": found.trusted_hosts,
-        }
-        result: dict[str, Any] = {
-            key: list(dict.fromkeys([*self.indexes[key], *values])) for key, values in lists.items()
-        }
-        result["index_url"] = found.default or self.indexes["index_url"]
-        result["no_index"] = found.no_index or self.indexes["no_index"]
-        return self.indexes | result
+    def sources(self) -> list[str]:
+        """The names of the new files that have lines."""
+        return [name for name, lines in zip(self.files, (self.declared, self.constraints), strict=True) if lines]
 
 
 def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles, min_python: int) -> Packages:
     """Return the packages that the build options and the image require. Raises BentoError if a file is missing."""
     image = _image(info, files)
     version = _python_version(options, image, files, min_python)
+    index_options: list[requirements.Option] = []
     lines: list[str] = []
     limits: list[str] = []
     notes: list[str] = []
@@ -90,7 +73,7 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles, min_pyth
         declared, own_options = requirements.parse(text, place)
         for option in own_options:
             if option.flag in requirements.INDEX_OPTIONS and not is_limit:
-                lines.append(f"{option.flag} {option.value}".strip())
+                index_options.append(option)
             elif problem := _problem(requirements.reject_option, option, place):
                 notes.append(problem)
         for item in declared:
@@ -98,37 +81,48 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles, min_pyth
             (notes if problem else limits if is_limit else lines).append(problem or item.text)
     if version in [f"3.{minor}" for minor in range(min_python)]:
         notes.append(f"the service has syntax of Python 3.{min_python}, but the project specifies Python {version}.")
-    if not any(requirements.requirement_name(line) == "bentoml" for line in lines if not line.startswith("-")):
+    if not any(requirements.requirement_name(line) == "bentoml" for line in lines):
         lines.append(f"bentoml=={BENTOML_VERSION}")
-    named = [line for line in lines if not line.startswith("-")]
-    if info.unknowns and any(_is_older(line, FIRST_BENTOML) for line in named):
+    parsed = [requirements.parse_requirement(line) for line in lines]
+    if info.unknowns and any(_is_older(requirement, FIRST_BENTOML) for requirement in parsed):
         notes.append(f"importing the service requires BentoML {FIRST_BENTOML} or later. Change the requirement.")
-    if any(_is_older(line, _FIRST_WITHOUT_FS) for line in named):
+    if any(_is_older(requirement, _FIRST_WITHOUT_FS) for requirement in parsed):
         limits.append(_SETUPTOOLS)
         notes.append(f"BentoML before 1.4.20 can't start with a newer setuptools, so the lock has `{_SETUPTOOLS}`.")
     if image and image is not info.image and image.calls:
         notes.append(f"check the requirements, because code in {info.path} determines the image.")
     lock = _own_lock(options, files)
-    lines, limits = list(dict.fromkeys(lines)), list(dict.fromkeys(limits))
-    targets, more = _targets([line for line in lines if not line.startswith("-")], version, lock, files)
-    if lock == "uv.lock" and "\nconflicts = " in files.text(lock, "the lock"):
-        more.append("uv.lock has conflicts (tool.uv.conflicts). Select extras, groups, and members in bento.pypi.")
-    uv_indexes = _uv_indexes(files) if lock == "uv.lock" else {}
-    if "index_url" in uv_indexes and not options.python.index_url:
-        more.append(
-            "the Bento doesn't record the default index of pyproject.toml, so containers that BentoML builds use PyPI. "
-            "For packages that PyPI doesn't have, set python.index_url."
-        )
+    targets, missing = _targets(parsed, version, lock, files)
+    notes += missing
+    python = options.python
+    indexes = Indexes(
+        default=python.index_url or "",
+        extra=tuple(python.extra_index_url or ()),
+        find_links=tuple(python.find_links or ()),
+        no_index=bool(python.no_index),
+        trusted_hosts=tuple(python.trusted_host or ()),
+    )
+    if lock == "uv.lock":
+        if "\nconflicts = " in files.text(lock, "the lock"):
+            notes.append("uv.lock has conflicts (tool.uv.conflicts). Select extras, groups, and members in bento.pypi.")
+        indexes = _with_uv_indexes(indexes, files)
+        if indexes.default and not python.index_url:
+            notes.append(
+                "the Bento doesn't record the default index of pyproject.toml, so containers that BentoML builds use "
+                "PyPI. For packages that PyPI doesn't have, set python.index_url."
+            )
+    hub_options = [option for option in index_options if option.flag not in _LINKS or "://" in option.value]
     return Packages(
         version,
         lock or _OUR_LOCK,
         lock is not None,
-        lines,
-        limits,
+        list(dict.fromkeys([*(f"{option.flag} {option.value}".strip() for option in index_options), *lines])),
+        list(dict.fromkeys(limits)),
         targets,
-        _indexes(options) | uv_indexes,
+        _attributes(indexes),
+        _attributes(indexes if lock else indexes.with_options(hub_options, "requirements")),
         _NAMES[files.has(_NAMES[0][0])],
-        [f"Packages: {note}" for note in dict.fromkeys([*notes, *more])],
+        [f"Packages: {note}" for note in dict.fromkeys(notes)],
     )
 
 
@@ -141,9 +135,8 @@ def _problem(check: Any, *arguments: Any) -> str:
     return ""
 
 
-def _is_older(line: str, first: str) -> bool:
+def _is_older(found: Requirement, first: str) -> bool:
     """Return whether a requirement limits BentoML to versions before `first`."""
-    found = requirements.parse_requirement(line)
     later = [f"1.{minor}.{patch}" for minor in range(3, 10) for patch in range(100)]
     later = [*later[later.index(first) :], "1.99.0", "99.0.0"]
     is_bentoml = requirements.normalize_name(found.name) == "bentoml" and not found.url
@@ -176,14 +169,10 @@ def _python_version(options: BuildOptions, image: Image | None, files: ProjectFi
         return ".".join(str(declared).split(".")[:2])
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-    if not files.has("pyproject.toml"):
-        return f"3.{first}"
-    project = read_project(
-        read_toml(files.text("pyproject.toml", "pyproject.toml"), "pyproject.toml"), "pyproject.toml"
-    )
+    project = read_project(_pyproject(files), "pyproject.toml")
     try:
-        allowed = SpecifierSet(project.get("requires-python", ""))
-    except (AttributeError, InvalidSpecifier):
+        allowed = SpecifierSet(project.get("requires-python", f">=3.{first}"))
+    except InvalidSpecifier:
         return f"3.{first}"
     # `==3.12.7` allows only one of these patch versions.
     fits = [version for version in _VERSIONS if any(allowed.contains(f"{version}.{patch}") for patch in range(100))]
@@ -197,14 +186,14 @@ def _texts(
     python = options.python
     named = [(python.requirements_txt, options.at("python.requirements_txt"))] if python.requirements_txt else []
     if not named:
-        yield options.at("python.packages"), "".join(f"{package}\n" for package in python.packages or ()), False
+        yield options.at("python.packages"), "\n".join(python.packages or ()), False
     place = f"{path_of_service}: the image"
     for step in image.calls if image else ():
         if step.method == "python_packages":
-            yield place, "".join(f"{package}\n" for package in step.args), False
+            yield place, "\n".join(step.args), False
         elif step.method == "pyproject_toml":
             path = step.args[0] if step.args else "pyproject.toml"
-            yield place, "".join(f"{package}\n" for package in project_dependencies(path, files, place)), False
+            yield place, "\n".join(project_dependencies(path, files, place)), False
         elif step.method == "requirements_file":
             named.append((step.args[0], f"{place}: requirements_file"))
     for path, origin in named:
@@ -219,12 +208,14 @@ def _own_lock(options: BuildOptions, files: ProjectFiles) -> str | None:
     return next((name for name in _LOCKS if files.has(name)), None)
 
 
-def _targets(declared: list[str], version: str, lock: str | None, files: ProjectFiles) -> tuple[list[str], list[str]]:
+def _targets(
+    declared: list[Requirement], version: str, lock: str | None, files: ProjectFiles
+) -> tuple[list[str], list[str]]:
     """Return two lists: the package hub's targets for the declared requirements, and notes on missing targets."""
     environment = _LINUX | {"python_version": version, "python_full_version": f"{version}.0"}
     text = files.text(lock, "the lock") if lock else ""
     targets, notes = [], []
-    for requirement in map(requirements.parse_requirement, declared):
+    for requirement in declared:
         if requirement.marker and not requirement.marker.evaluate(environment):
             continue
         name = requirements.normalize_name(requirement.name)
@@ -243,34 +234,37 @@ def _targets(declared: list[str], version: str, lock: str | None, files: Project
     return sorted(set(targets)), notes
 
 
-def _indexes(options: BuildOptions) -> dict[str, Any]:
-    python = options.python
-    return {
-        "find_links": list(python.find_links or ()),
-        "index_url": python.index_url,
-        "indexes": list(python.extra_index_url or ()),
-        "no_index": True if python.no_index else None,
-        "trusted_hosts": list(python.trusted_host or ()),
-    }
+def _pyproject(files: ProjectFiles) -> dict[str, Any]:
+    """Return the tables of pyproject.toml, or {} if the file is missing."""
+    name = "pyproject.toml"
+    return read_toml(files.text(name, name), name) if files.has(name) else {}
 
 
-def _uv_indexes(files: ProjectFiles) -> dict[str, Any]:
-    """Convert uv's index settings in pyproject.toml to attributes of bento.pypi."""
-    if not files.has("pyproject.toml"):
-        return {}
-    uv = read_toml(files.text("pyproject.toml", "pyproject.toml"), "pyproject.toml").get("tool", {}).get("uv", {})
+def _with_uv_indexes(indexes: Indexes, files: ProjectFiles) -> Indexes:
+    """Return `indexes` with uv's index settings in pyproject.toml."""
+    uv = _pyproject(files).get("tool", {}).get("uv", {})
     schema.validate(uv, _UV, "pyproject.toml: tool.uv", "Check the file with `uv lock --check`.")
-    result: dict[str, Any] = {}
+    default, extra, explicit = indexes.default, [], {}
     for index in uv.get("index", []):
         if index.get("default"):
-            result["index_url"] = index["url"]
+            default = index["url"]
         else:
-            result.setdefault("indexes", []).append(
-                f"{index['name']}={index['url']}" if "name" in index else index["url"]
-            )
+            extra.append(f"{index['name']}={index['url']}" if "name" in index else index["url"])
     for package, source in uv.get("sources", {}).items():
         sources = source if isinstance(source, list) else [source]
         named = {each.get("index") for each in sources if isinstance(each, dict)}
-        if len(named) == 1 and isinstance(index := named.pop(), str):
-            result.setdefault("explicit", {})[requirements.normalize_name(package)] = index
-    return result
+        if len(named) == 1 and isinstance(name := named.pop(), str):
+            explicit[requirements.normalize_name(package)] = name
+    return replace(indexes, default=default, extra=tuple(extra) or indexes.extra, explicit=explicit)
+
+
+def _attributes(indexes: Indexes) -> dict[str, Any]:
+    """Return index settings as attributes of bento.pypi and bento_requirements."""
+    return {
+        "find_links": list(dict.fromkeys(indexes.find_links)),
+        "index_url": indexes.default,
+        "indexes": list(dict.fromkeys(indexes.extra)),
+        "no_index": indexes.no_index or None,
+        "trusted_hosts": list(dict.fromkeys(indexes.trusted_hosts)),
+        "explicit": indexes.explicit,
+    }

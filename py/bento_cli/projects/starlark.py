@@ -23,6 +23,13 @@ def call(rule: str, attributes: dict[str, Any]) -> str:
     return f"{rule}(\n" + "".join(f"    {key} = {literal(value, 1)},\n" for key, value in declared.items()) + ")"
 
 
+def glob(include: str, exclude: Sequence[str] = ()) -> StarlarkCode:
+    """Return Starlark code for the value of an attribute of a target: a glob of a pattern, with excluded patterns."""
+    if not exclude:
+        return StarlarkCode(f'glob(["{include}"])')
+    return StarlarkCode(f'glob(\n        ["{include}"],\n        exclude = {literal(exclude, 2)},\n    )')
+
+
 def load(rules: list[str], aliases: Sequence[str] = ()) -> str:
     """Return a load statement for rules of rules_bento. Each alias is an argument such as `alias = "rule"`."""
     return f"load({', '.join([literal(RULES), *map(literal, rules), *aliases])})\n"
