@@ -310,8 +310,6 @@ def _export(files: ProjectFiles, *, uv: str | None) -> str:
 
 def _to_plain(value: Any) -> Any:
     """Convert mappings and sequences of any type to dicts and lists, recursively."""
-    if isinstance(value, (str, bytes)) or value is None:
-        return value
     if hasattr(value, "items"):
         return {key: _to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -36,7 +36,7 @@ def find(service: str, texts: dict[str, bytes]) -> set[str]:
             required |= {name.partition(".")[0]} if is_tried and not names.files.owns(name) else set()
             continue
         module = names.parsed(name, path)
-        nodes = _executed(module, called)
+        nodes = executed(module, called)
         blocks = (node.body for node in nodes if isinstance(node, ast.Try) and node.handlers)
         tried = set(nodes) if is_tried else {node for block in blocks for node in own_nodes(*block)}
         required |= {used.partition(".")[0] for node in _used(module, nodes, tried) if (used := dotted(module, node))}
@@ -50,7 +50,7 @@ def find(service: str, texts: dict[str, bytes]) -> set[str]:
     return {re.sub(r"[-_.]+", "_", package).lower().strip("_") for package in packages}
 
 
-def _executed(module: Module, called: set[str]) -> list[ast.AST]:
+def executed(module: Module, called: set[str]) -> list[ast.AST]:
     """Return the nodes that the import of a module executes. Adds the names of called functions to `called`."""
     body = [node for node in module.tree.body if not (isinstance(node, ast.If) and is_guard(module, node))]
     body += [child for node in body if isinstance(node, ast.ClassDef) for child in node.body]

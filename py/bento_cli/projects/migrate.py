@@ -19,14 +19,14 @@ from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.models import model_store
 from rules_bento.models.model_loads import find_calls, find_model_loads
-from rules_bento.service.modules import own_nodes
+from rules_bento.service.modules import Module
 from rules_bento.service.overrides import way
 from rules_bento.sources import snapshot
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.projects import import_packages, migrate_packages, python_syntax
 from bento_cli.projects.from_directory import PYTHON_VERSION, ExtraOptions, build_bentofile, project_files, selected
-from bento_cli.projects.starlark import call, glob, load, merge_build_files
+from bento_cli.projects.starlark import KEPT, call, glob, load, merge_build_files
 from bento_cli.projects.workspace import EXTENSION, Workspace
 from bento_cli.store.home import Home
 
@@ -61,12 +61,15 @@ class Migration:
     names: tuple[str, str]  # names of the files of requirements and constraints
     build_name: str  # name of the BUILD file
 
-    def text(self) -> str:
-        """Return the contents of all files, and the notes, as text for a terminal."""
-        parts = [("MODULE.bazel", self.module), (".bazelignore", self.ignore), (self.build_name, self.build)]
-        parts += zip(self.names, (self.requirements, self.constraints), strict=True)
-        parts.append(("Remaining work:", "".join(f"# - {note}\n" for note in self.notes)))
-        return "\n".join(f"# {title}\n{text}" for title, text in parts if text)
+    def text(self, report: Sequence[str] = ()) -> str:
+        """Return the contents of all files, or the report of `write`, and the notes, as text for a terminal."""
+        files = [("MODULE.bazel", self.module), (".bazelignore", self.ignore), (self.build_name, self.build)]
+        files += zip(self.names, (self.requirements, self.constraints), strict=True)
+        parts = [f"# {name}\n{text}" for name, text in files if text and not report]
+        if report:
+            parts.append("".join(f"{line}\n" for line in report))
+        notes = "".join(f"# - {note}\n" for note in self.notes)
+        return "\n".join([*parts, f"# Remaining work:\n{notes}"] if notes else parts)
 
 
 @dataclass(frozen=True)
@@ -80,16 +83,12 @@ class _Project:
     info: ServiceInfo
     files: ProjectFiles
     kept: list[DeclaredFile]  # files that BentoML would include
-    build_files: list[str]  # paths of BUILD files
+    build_name: str  # name of the BUILD file
+    build_files: list[str]  # paths of existing BUILD files
     store: Path
     model_loads: list[list[str]]  # calls of framework functions that load models, from `model_loads`
     min_python: int  # the first minor version of Python that supports the syntax of the service
     import_packages: set[str]  # targets of packages that importing the service requires, or prefixes of their names
-
-    @property
-    def build_name(self) -> str:
-        """The name of the BUILD file in the project's directory."""
-        return "BUILD" if "BUILD" in self.build_files and "BUILD.bazel" not in self.build_files else "BUILD.bazel"
 
 
 def migrate(
@@ -158,14 +157,12 @@ def write(migration: Migration, root: Path, directory: Path, *, force: bool = Fa
             report.append(f"{name}: {'created' if existing is None else 'added lines'}")
     path = directory / migration.build_name
     existing = _existing(path)
-    merged = merge_build_files(existing or "", migration.build, migration.build_name, force=force)
-    files[path] = merged.text
-    states = {"added": merged.added, "replaced": merged.replaced, "kept (replace with --force)": merged.kept}
+    files[path], states = merge_build_files(existing or "", migration.build, migration.build_name, force=force)
     parts = [f"{state} {', '.join(names)}" for state, names in states.items() if names] or ["unchanged"]
     report.append(f"{migration.build_name}: {'created, ' if existing is None else ''}{'; '.join(parts)}")
     for name, text in zip(migration.names, (migration.requirements, migration.constraints), strict=True):
         existing = _existing(directory / name)
-        changed = "replaced" if force else "kept (replace with --force)"
+        changed = "replaced" if force else KEPT
         state = "created" if existing is None else "unchanged" if existing == text else changed
         if text:
             report.append(f"{name}: {state}")
@@ -198,6 +195,8 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
     seen: dict[str, bytes] = {}  # content of read files, by path
     tree = services.SourceTree(sources, lambda name: seen.setdefault(name, snapshot.content(sources[name])))
     info = services.read_service(options.service or "service", tree, options.args)
+    build_files = sorted(file.path for file in declared if PurePosixPath(file.path).name in _BUILD_FILES)
+    kept = {file.source for file in sources.values()}
     python = {path: text for path, text in seen.items() if path.endswith(".py") and python_syntax.is_valid(text)}
     return _Project(
         directory,
@@ -206,8 +205,9 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
         options,
         info,
         project_files(declared, directory),
-        [file for file in declared if file.source in {each.source for each in sources.values()}],
-        sorted(file.path for file in declared if PurePosixPath(file.path).name in _BUILD_FILES),
+        [file for file in declared if file.source in kept],
+        "BUILD" if "BUILD" in build_files and "BUILD.bazel" not in build_files else "BUILD.bazel",
+        build_files,
         store,
         find_model_loads(seen),
         python_syntax.min_minor(python.values(), int(PYTHON_VERSION[2:])),
@@ -215,13 +215,14 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
     )
 
 
-def _models(project: _Project) -> tuple[list[str], list[str]]:
-    """Return two lists: the targets of the models that the project uses, and notes on these models for the user."""
+def _models(project: _Project) -> tuple[dict[str, str], list[str]]:
+    """Return the targets of the models that the project uses, by name, and notes on these models for the user."""
     choices = project.options.models or ()
     aliases = {choice.tag: choice.alias for choice in choices if choice.alias}
-    references = [*project.info.models, *(model for service in project.info.services for model in service.models)]
-    named = [model for model in references if model.tag and not (model.alias and model.tag in aliases.values())]
-    tags = [*(choice.tag for choice in choices), *(model.tag for model in named)]
+    users = [(service, model) for service in project.info.services for model in service.models]
+    named = [model for model in (*project.info.models, *(model for _, model in users)) if model.tag]
+    tags = [choice.tag for choice in choices]
+    tags += [model.tag for model in named if not (model.alias and model.tag in aliases.values())]
     if project.info.unknowns and not project.info.services and project.files.has(project.info.path):
         found = _import_tags(project.files.read(project.info.path, "service"))
         tags += [tag for tag in found if tag not in aliases.values()]
@@ -232,18 +233,16 @@ def _models(project: _Project) -> tuple[list[str], list[str]]:
         if name not in targets:
             targets[name], note = _model(project, name, tag, aliases.get(tag))
             notes.append(note)
-    users = project.info.services
-    notes += [_huggingface_note(project, service, model) for service in users for model in service.models]
+    notes += [_huggingface_note(project, service, model) for service, model in users]
     filters = [choice.filter for choice in choices if choice.filter]
     notes += [f"Models: the filter {text!r} applies to the labels of bento_model targets." for text in filters]
-    return list(targets.values()), [note for note in notes if note]
+    return targets, [note for note in notes if note]
 
 
 def _import_tags(text: bytes) -> list[str]:
     """Return the constant model tags that a module uses at import time, ordered by line."""
-    body = ast.parse(text).body
-    members = [each for node in body if isinstance(node, ast.ClassDef) for each in node.body]
-    lines = {node.lineno for node in own_nodes(*body, *members) if isinstance(node, ast.Call)}
+    nodes = import_packages.executed(Module("", "", ast.parse(text), is_package=False), set())
+    lines = {node.lineno for node in nodes if isinstance(node, ast.Call)}
     calls = sorted(find_calls(text, _MODEL_REFERENCE), key=lambda call: call[3])
     return [tag for tag, _, _, line in calls if line in lines]
 
@@ -332,11 +331,10 @@ def _ignore_file(project: _Project) -> str:
     return "".join(f"{name}\n" for name in directories)
 
 
-def _build_file(project: _Project, packages: Packages, models: Sequence[str], hub: str, update: Sequence[str]) -> str:
+def _build_file(project: _Project, packages: Packages, models: dict[str, str], hub: str, update: Sequence[str]) -> str:
     """Return the BUILD file with the targets of the models, the Bento, and the lock (`update`)."""
-    rules = {rule.partition("(")[0] for rule in [*models, *update]} | {"bento_package"}
-    names = [match[1] for model in models if (match := re.search(r'name = "(.+)"', model))]
-    patterns = [f"models/{name}/**" for name in names]
+    rules = {rule.partition("(")[0] for rule in [*models.values(), *update]} | {"bento_package"}
+    patterns = [f"models/{name}/**" for name in models]
     large = (file.path for file in project.kept if Path(file.source).stat().st_size >= _MIN_DATA_BYTES)
     data = sorted(path for path in large if not path.startswith(tuple(each.rstrip("*") for each in patterns)))
     excluded = [project.build_name, *data, *patterns, *([*packages.sources, packages.lock] if update else [])]
@@ -349,13 +347,14 @@ def _build_file(project: _Project, packages: Packages, models: Sequence[str], hu
         "bentofile": project.bentofile and project.bentofile.relative_to(project.directory).as_posix(),
         "data": data,
         "import_packages": [f"@{hub}//{target}" for target in imported],
-        "models": [f":{name}" for name in names],
+        "models": [f":{name}" for name in models],
         "python_version": project.options.docker.python_version,
         "requirements": [f"@{hub}//{target}" for target in packages.targets],
         "service": project.info.service,
         "service_metadata": "import" if project.info.unknowns else None,
     }
-    return "\n\n".join([load(sorted(rules)).rstrip("\n"), *models, call("bento_package", attributes), *update]) + "\n"
+    targets = [*models.values(), call("bento_package", attributes), *update]
+    return load(sorted(rules)) + "".join(f"\n{target}\n" for target in targets)
 
 
 def _update(packages: Packages) -> list[str]:
@@ -443,7 +442,6 @@ def _trial_build_notes(project: _Project) -> list[str]:
         build_bentofile(project.bentofile, build_ctx=project.directory, extra=ExtraOptions(store=project.store))
     except BentoError as error:
         message = " ".join(str(error).replace(f"{project.directory}/", "").split())
-        if any(part in message for part in _ALREADY_REPORTED):
-            return []  # another note covers it
-        return [f"Not migrated: {message}"]
+        if not any(part in message for part in _ALREADY_REPORTED):
+            return [f"Not migrated: {message}"]
     return []

@@ -218,14 +218,12 @@ def _targets(
     for requirement in declared:
         if requirement.marker and not requirement.marker.evaluate(environment):
             continue
-        name = requirements.normalize_name(requirement.name)
-        with_extras = rf"(?im)^{re.escape(requirement.name)}\["
-        knows_extras = lock in (None, "uv.lock", _OUR_LOCK) or re.search(with_extras, text)
-        if requirement.extras and knows_extras:
-            extras = sorted(map(requirements.normalize_name, requirement.extras))
-            targets += [f"{name.replace('-', '_')}:{extra}" for extra in extras]
+        name = requirements.normalize_name(requirement.name).replace("-", "_")
+        has_extras = lock in (None, "uv.lock", _OUR_LOCK) or re.search(rf"(?im)^{re.escape(requirement.name)}\[", text)
+        if requirement.extras and has_extras:
+            targets += [f"{name}:{requirements.normalize_name(extra)}" for extra in requirement.extras]
             continue
-        targets.append(name.replace("-", "_"))
+        targets.append(name)
         if requirement.extras:
             notes.append(
                 f"{lock} has no extras, so the hub has no target for {requirement}. Lock with --no-strip-extras or "

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 
-from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import Any, Sequence
 
+KEPT = "kept (replace with --force)"
 RULES = "@rules_bento//rules:defs.bzl"
 
 
@@ -54,26 +54,17 @@ def literal(value: Any, depth: int = 0) -> str:
     return f"{start}\n" + "".join(f"{indent}    {item},\n" for item in items) + indent + end
 
 
-@dataclass(frozen=True)
-class MergedBuildFile:
-    """A merged BUILD file, and the names of its added, replaced, and kept targets."""
-
-    text: str
-    added: tuple[str, ...]  # names of targets
-    replaced: tuple[str, ...]
-    kept: tuple[str, ...]  # existing targets that differ from the new ones
-
-
-def merge_build_files(existing: str, new: str, origin: str, *, force: bool = False) -> MergedBuildFile:
+def merge_build_files(existing: str, new: str, origin: str, *, force: bool = False) -> tuple[str, dict[str, list[str]]]:
     """Add the loads and targets of a new BUILD file to an existing BUILD file.
 
-    If both files define a target with the same name, keeps the existing target unless `force` is true. Raises
-    BentoError if a file is invalid, or if the existing BUILD file loads another symbol under the name of a required
-    rule. The error message begins with `origin` and the line.
+    Returns the merged file, and the names of added, replaced, and kept targets. If both files define a target with the
+    same name, keeps the existing target unless `force` is true. Raises BentoError if a file is invalid, or if the
+    existing BUILD file loads another symbol under the name of a required rule. The error message begins with `origin`
+    and the line.
     """
     calls = top_level_calls(existing, origin, " Fix the file, or omit --write.")
     targets = {name: node for _, node, _ in calls if (name := keyword_string(node, "name"))}
-    names: dict[str, list[str]] = {"added": [], "replaced": [], "kept": []}
+    names: dict[str, list[str]] = {"added": [], "replaced": [], KEPT: []}
     lines = [f"{line}\n" for line in existing.splitlines()]
     edits = []  # first line, line after the last one, and new text
     rules = set()
@@ -82,16 +73,16 @@ def merge_build_files(existing: str, new: str, origin: str, *, force: bool = Fal
         old = targets.get(name)
         if not name or (old and ast.dump(old) == ast.dump(node)):
             continue
-        state = "added" if old is None else "replaced" if force else "kept"
+        state = "added" if old is None else "replaced" if force else KEPT
         names[state].append(name)
-        if state != "kept":
+        if state != KEPT:
             rules.add(function)
             end = len(lines)
             edits.append((end, end, f"\n{text}") if old is None else (old.lineno - 1, old.end_lineno or end, text))
     edits = sorted([*_load_edits(calls, lines, rules, origin), *edits], key=lambda edit: edit[0])
     for first, after, text in edits[::-1]:
         lines[first:after] = [text]
-    return MergedBuildFile("".join(lines).lstrip("\n"), *(tuple(names[state]) for state in names))
+    return "".join(lines).lstrip("\n"), names
 
 
 def top_level_calls(text: str, origin: str, remedy: str = "") -> list[tuple[str, ast.Call, str]]:

@@ -93,12 +93,13 @@ def read(text: str, origin: str, including: Workspace | None = None) -> Workspac
     workspace = including or Workspace()
     extensions: dict[str, str] = {}  # variable to name of each extension; variables are local to a file
     repositories: dict[str, str] = {}  # apparent name to name of each repository of the extension `bento`
-    calls: dict[str, ast.Call] = {}  # of bento.pypi, by name
-    lines: dict[str, int] = {}  # of repository names
+    calls: dict[tuple[str, str], ast.Call] = {}  # by the declared name and the variable of bento.pypi
     for function, call, variable in top_level_calls(text, origin):
         owner, _, tag = function.rpartition(".")
         extension = extensions.get(owner, "")
         name, strings = keyword_string(call, "name"), [word for word in map(string, call.args) if word]
+        declared: dict[str, str] = {}  # names of repositories; for use_repo, to the names in the extension
+        user = owner  # variable of the extension `bento`
         if function == "use_extension" and variable:
             extensions[variable] = _EXTENSIONS.get(tuple(strings[:2]), "")
             if extensions[variable] == "bento" and not including:
@@ -111,27 +112,23 @@ def read(text: str, origin: str, including: Workspace | None = None) -> Workspac
             workspace.interpreter, workspace.version = interpreter, keyword_string(call, "version") * has_version
         elif (extension, tag) == ("bento", "pypi"):
             workspace.hubs[name] = keyword_string(call, "lock")
-            workspace.names.add(name)
-            first = calls.setdefault(name, call)
-            if ast.dump(first) != ast.dump(call):
-                places = (f"{origin}:{first.lineno}", f"{origin}:{call.lineno}")
-                workspace.duplicates.append(DuplicateName(name, *places, is_tag=True, extension=owner))
-        elif not owner:  # bazel_dep, module, use_repo, or a rule of use_repo_rule
+            declared = {name: name}
+        elif function == "use_repo" and call.args:
+            used = getattr(call.args[0], "id", "")
+            declared = {word: word for word in strings}
+            declared |= {each.arg: string(each.value) for each in call.keywords if each.arg}
+            if extensions.get(used) == "bento":
+                repositories |= declared
+                user = used
+        elif not owner:  # bazel_dep, module, or a rule of use_repo_rule
             # module: the checkout of rules_bento
             workspace.has_rules |= function in ("bazel_dep", "module") and name == "rules_bento"
             declared = {keyword_string(call, "repo_name") or name: ""}
-            used = getattr(call.args[0], "id", "") if function == "use_repo" and call.args else ""
-            if used:
-                declared = {word: word for word in strings}
-                declared |= {each.arg: string(each.value) for each in call.keywords if each.arg}
-            if extensions.get(used) == "bento":
-                repositories |= declared
-            for each in filter(None, declared):
-                line = lines.setdefault(each, call.lineno)
-                if line != call.lineno:
-                    places = (f"{origin}:{line}", f"{origin}:{call.lineno}")
-                    variable = used if extensions.get(used) == "bento" else ""
-                    workspace.duplicates.append(DuplicateName(each, *places, is_tag=False, extension=variable))
-            workspace.names |= {*filter(None, declared)}
+        for each in filter(None, declared):
+            workspace.names.add(each)
+            first = calls.setdefault((each, owner), call)
+            if first is not call and not (owner and ast.dump(first) == ast.dump(call)):
+                places = (f"{origin}:{first.lineno}", f"{origin}:{call.lineno}")
+                workspace.duplicates.append(DuplicateName(each, *places, is_tag=bool(owner), extension=user))
     workspace.visible |= {name: hub for name, hub in repositories.items() if hub in workspace.hubs}
     return workspace

@@ -75,9 +75,7 @@ def run_migrate(options: Namespace, store: Store, kind: Kind) -> int:
     )
     written = write(migration, root or project, project, force=options.force) if options.write else []
     if not show.data(asdict(migration) | ({"written": written} if options.write else {}), options.output):
-        notes = [f"# - {note}" for note in migration.notes]
-        lines = [*written, *(["", "# Remaining work:"] if notes else []), *notes]
-        show.out("\n".join(lines) if options.write else migration.text().rstrip("\n"))
+        show.out(migration.text(written).rstrip("\n"))
     return status.OK
 
 
