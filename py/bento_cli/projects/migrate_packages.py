@@ -120,7 +120,7 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles, min_pyth
         list(dict.fromkeys(limits)),
         targets,
         _attributes(indexes),
-        _attributes(indexes if lock else indexes.with_options(hub_options, "requirements")),
+        _attributes(indexes if lock or not hub_options else indexes.with_options(hub_options, "requirements")),
         _NAMES[files.has(_NAMES[0][0])],
         [f"Packages: {note}" for note in dict.fromkeys(notes)],
     )

@@ -93,16 +93,16 @@ def top_level_calls(text: str, origin: str, remedy: str = "") -> list[tuple[str,
     calls = []
     try:
         tree = ast.parse(text)
-        ast.unparse(tree)  # raises RecursionError if an expression is nested too deeply for other functions of `ast`
+        ast.dump(tree)  # raises RecursionError if an expression is nested too deeply to compare calls
+        for statement in tree.body:
+            if isinstance(statement, (ast.Expr, ast.Assign)) and isinstance(statement.value, ast.Call):
+                [target, *_] = getattr(statement, "targets", [None])
+                calls.append((ast.unparse(statement.value.func), statement.value, getattr(target, "id", "")))
     except (SyntaxError, ValueError) as error:
         line, reason = getattr(error, "lineno", None) or 1, getattr(error, "msg", error)
         raise BentoError(f"{origin}:{line}: cannot parse the file: {reason}.{remedy}") from None
     except (RecursionError, MemoryError):
         raise BentoError(f"{origin}: an expression is nested too deeply. Simplify the expression.") from None
-    for statement in tree.body:
-        if isinstance(statement, (ast.Expr, ast.Assign)) and isinstance(statement.value, ast.Call):
-            [target, *_] = getattr(statement, "targets", [None])
-            calls.append((ast.unparse(statement.value.func), statement.value, getattr(target, "id", "")))
     return calls
 
 
