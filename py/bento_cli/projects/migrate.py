@@ -438,10 +438,7 @@ def _trial_build_notes(project: _Project) -> list[str]:
     Also returns [] if another note reports the error. This build is stricter than BentoML, which ignores some invalid
     options.
     """
-    try:
-        build_bentofile(project.bentofile, build_ctx=project.directory, extra=ExtraOptions(store=project.store))
-    except BentoError as error:
-        message = " ".join(str(error).replace(f"{project.directory}/", "").split())
-        if not any(part in message for part in _ALREADY_REPORTED):
-            return [f"Not migrated: {message}"]
-    return []
+    extra = ExtraOptions(store=project.store)
+    error = migrate_packages.find_problem(build_bentofile, project.bentofile, build_ctx=project.directory, extra=extra)
+    message = " ".join(error.replace(f"{project.directory}/", "").split())
+    return [f"Not migrated: {message}"] if error and not any(part in message for part in _ALREADY_REPORTED) else []

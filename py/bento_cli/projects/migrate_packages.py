@@ -15,7 +15,7 @@ from rules_bento.formats.toml import read_project, read_toml
 from rules_bento.packages import requirements
 from rules_bento.packages.indexes import Indexes
 from rules_bento.service.metadata import Image, ImageCall
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator
 
 from bento_cli.projects.from_directory import BENTOML_VERSION, PYTHON_VERSION
 
@@ -74,10 +74,10 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles, min_pyth
         for option in own_options:
             if option.flag in requirements.INDEX_OPTIONS and not is_limit:
                 index_options.append(option)
-            elif problem := _problem(requirements.reject_option, option, place):
+            elif problem := find_problem(requirements.reject_option, option, place):
                 notes.append(problem)
         for item in declared:
-            problem = _problem(requirements.check, item.text, place)
+            problem = find_problem(requirements.check, item.text, place)
             (notes if problem else limits if is_limit else lines).append(problem or item.text)
     if version in [f"3.{minor}" for minor in range(min_python)]:
         notes.append(f"the service has syntax of Python 3.{min_python}, but the project specifies Python {version}.")
@@ -126,10 +126,10 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles, min_pyth
     )
 
 
-def _problem(check: Any, *arguments: Any) -> str:
+def find_problem(check: Callable[..., object], *arguments: Any, **options: Any) -> str:
     """Return the message of the BentoError that `check` raises, or an empty string if `check` succeeds."""
     try:
-        check(*arguments)
+        check(*arguments, **options)
     except BentoError as error:
         return str(error)
     return ""
