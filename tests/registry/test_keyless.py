@@ -303,6 +303,15 @@ def test_a_file_is_signed_by_an_identity(services, monkeypatch, capsys):
     assert raw.strip() not in "".join(capsys.readouterr())
 
 
+def test_a_keyless_signature_of_a_file_is_a_bundle(services):
+    """The command rejects `--sign-format legacy` before; other callers get this error, and no certificate is issued."""
+    signer = IdentitySigner("token", "config.json")
+    with pytest.raises(BentoError, match=r"^file: legacy signatures can't be keyless, .*\. Use a bundle\.$"):
+        cosign.sign_file(Path("file"), signer, is_bundle=False)
+    assert not services.requests
+    assert json.loads(cosign.sign_file(Path("file"), signer, is_bundle=True))["mediaType"] == cosign.BUNDLE
+
+
 def test_a_layout_is_signed_once_by_an_identity(services, layout, capsys):
     Path("sbom").write_text('{"bomFormat": "CycloneDX"}')
     sign = ["sign", "--keyless", *SIGN, "--sbom", "sbom", "layout"]

@@ -171,7 +171,14 @@ def existing_signature(path: Path) -> Path:
 
 
 def sign_file(path: Path, key: PrivateKey | IdentitySigner, is_bundle: bool) -> bytes:
-    """Sign a file. Returns a bundle or, if `is_bundle` is false, a base64 signature. Raises BentoError on failure."""
+    """Sign a file. Returns a bundle or, if `is_bundle` is false, a base64 signature.
+
+    Raises BentoError if the signature is keyless but not a bundle, if the file is unreadable, or if a service fails.
+    """
+    if isinstance(key, IdentitySigner) and not is_bundle:
+        raise BentoError(
+            f"{path}: legacy signatures can't be keyless, because they don't contain the certificate. Use a bundle."
+        )
     digest = _digest(path)
     if isinstance(key, IdentitySigner):
         return key.sign_digest(digest) + b"\n"
