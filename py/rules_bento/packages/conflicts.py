@@ -152,7 +152,7 @@ class _Active:
         """Return two extras in `together` that can be active at the same time, or [] if there are no such extras."""
         found = [item for item in together if item[0] == "extra" and item in self.items]
         pairs = ([one, other] for at, other in enumerate(found) for one in found[:at])
-        return next((pair for pair in pairs if _and(self.items[pair[0]], self.items[pair[1]])), [])
+        return next((pair for pair in pairs if _and(self.items[pair[0]], self.items[pair[1]], self.origin)), [])
 
     def add_required(self, by_name: Mapping[str, list[Document]], chosen: Iterable[Item]) -> None:
         """Add the extras that selected items require, directly or indirectly."""
@@ -174,7 +174,7 @@ class _Active:
             for edge in dependencies(package, item[0], item[2]):
                 extras: list[Item] = [("extra", edge["name"], extra) for extra in edge.get("extra", ())]
                 # An edge activates its own extras, so its marker can refer to them.
-                condition = self._simplify(_and(joined, self._edge_condition(package, edge, extras)))
+                condition = self._simplify(_and(joined, self._edge_condition(package, edge, extras), self.origin))
                 if condition:
                     for extra in extras:
                         self.items[extra] = self._simplify(self.items.get(extra, FALSE) | condition)
@@ -203,12 +203,12 @@ class _Active:
             for atom in clause:
                 left, operator, right = atom
                 if left != "extra":
-                    condition = _and(condition, frozenset([frozenset([atom])]))
+                    condition = _and(condition, frozenset([frozenset([atom])]), self.origin)
                     continue
                 name = right.strip("'\"")
                 # Any other extra belongs to the package.
                 item = named.get(name, named.get(_marker_name("extra", package["name"], name), FALSE))
-                condition = _and(condition, item if operator == "==" else _not(item))
+                condition = _and(condition, item if operator == "==" else _not(item, self.origin), self.origin)
             result |= condition
         return self._simplify(result)
 
@@ -216,7 +216,7 @@ class _Active:
         """Return a condition without redundant clauses. Raises BentoError if too many clauses remain."""
         clauses = [clause for clause in condition if not any(other < clause for other in condition)]
         if len(clauses) > _MAX_CLAUSES:
-            raise BentoError(f"{self.origin}: the markers are too complex. Simplify the markers of the requirements.")
+            raise _complexity_error(self.origin)
         return frozenset(clauses)
 
 
@@ -294,13 +294,13 @@ def _parse_marker(marker: str, origin: str) -> Condition:
             frames.pop()
             if not frames:
                 break
-            frames[-1] = (frames[-1][0], _and(frames[-1][1], any_of | all_of))
+            frames[-1] = (frames[-1][0], _and(frames[-1][1], any_of | all_of, origin))
             continue
         elif match[1] is None:
             operator = " ".join(match[3].split())
             if "extra" in (match[2], match[4]) and (match[2] != "extra" or operator not in ("==", "!=")):
                 break
-            frames[-1] = (any_of, _and(all_of, frozenset([frozenset([(match[2], operator, match[4])])])))
+            frames[-1] = (any_of, _and(all_of, frozenset([frozenset([(match[2], operator, match[4])])]), origin))
         expects = match[1] is not None
     else:
         if len(frames) == 1 and not expects:
@@ -313,10 +313,14 @@ def _format_condition(condition: Condition) -> str:
     return clauses[0] if len(clauses) == 1 else " or ".join(f"({clause})" for clause in clauses)
 
 
-def _and(one: Condition, other: Condition) -> Condition:
+def _and(one: Condition, other: Condition, origin: str) -> Condition:
     if len(one) * len(other) > 64 * _MAX_CLAUSES:
-        raise BentoError("the lock's markers are too complex. Simplify the markers of the requirements.")
+        raise _complexity_error(origin)
     return frozenset(left | right for left in one for right in other if _is_possible(left | right))
+
+
+def _complexity_error(origin: str) -> BentoError:
+    return BentoError(f"{origin}: the markers are too complex. Simplify the markers of the requirements.")
 
 
 def _is_possible(clause: Collection[Atom]) -> bool:
@@ -328,9 +332,9 @@ def _is_possible(clause: Collection[Atom]) -> bool:
     )
 
 
-def _not(condition: Condition) -> Condition:
+def _not(condition: Condition, origin: str) -> Condition:
     result = TRUE
     for clause in condition:
         opposite = [frozenset([(left, _OPPOSITE[operator], right)]) for left, operator, right in clause]
-        result = _and(result, frozenset(opposite))
+        result = _and(result, frozenset(opposite), origin)
     return result
