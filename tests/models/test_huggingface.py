@@ -65,7 +65,20 @@ def test_a_revision_that_moves_is_refused(tmp_path):
         built(tmp_path / "p", "")
 
 
-@pytest.mark.parametrize("where", ["variable", "path", "home"])
+SETTINGS = {
+    "variable": {"HF_TOKEN": "hf_secret", "HUGGING_FACE_HUB_TOKEN": "hf_other"},
+    "former": {"HUGGING_FACE_HUB_TOKEN": " hf_secret\n", "HF_TOKEN": ""},
+    "path": {"HF_TOKEN": " ", "HF_TOKEN_PATH": "{directory}/token", "HF_HOME": "/absent"},
+    "variable in path": {"HF_TOKEN_PATH": "$HERE/token", "HERE": "{directory}"},
+    "home": {"HF_HOME": "{directory}", "XDG_CACHE_HOME": "/absent"},
+    "variable in home": {"HF_HOME": "${{HERE}}", "HERE": "{directory}"},
+    "user in home": {"HF_HOME": "~", "HOME": "{directory}"},
+    "cache": {"XDG_CACHE_HOME": "{directory}/cache"},
+    "default": {"HOME": "{directory}"},
+}
+
+
+@pytest.mark.parametrize("where", SETTINGS)
 @pytest.mark.parametrize(
     ("endpoint", "is_sent"),
     [
@@ -79,11 +92,14 @@ def test_a_revision_that_moves_is_refused(tmp_path):
     ],
 )
 def test_a_token_leaves_this_machine_only_with_encryption(tmp_path, monkeypatch, endpoint, is_sent, where):
-    for name in ("HF_TOKEN", "HF_TOKEN_PATH", "HF_HOME"):
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    (tmp_path / "token").write_text("hf_secret", "utf-8")
-    value = {"variable": "hf_secret", "path": str(tmp_path / "token"), "home": str(tmp_path)}[where]
-    monkeypatch.setenv({"variable": "HF_TOKEN", "path": "HF_TOKEN_PATH", "home": "HF_HOME"}[where], value)
+    monkeypatch.setenv("HOME", "/absent")
+    for name, value in SETTINGS[where].items():
+        monkeypatch.setenv(name, value.format(directory=tmp_path))
+    file = tmp_path / {"cache": "cache/huggingface", "default": ".cache/huggingface"}.get(where, "") / "token"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("hf_secret\n", "utf-8")
     sent = []
 
     class Remote:

@@ -51,6 +51,18 @@ def _model(**given):
     attributes = dict(address = "", archive = "", endpoint = "", files = {}, huggingface = "", image = "", labels = {}, model = "clf", module = "", revision = "", tag = "")
     return lambda: model_repo_impl(_context(attributes | given))
 
+def _hub_token(environ):
+    """The repository of a model of the hub, whose download fails with the token. The content of a file is its path."""
+    attributes = dict(address = "", archive = "", endpoint = "https://hub.example.com", files = {"a": _HASH}, huggingface = "org/clf", image = "", model = "clf", revision = _COMMIT)
+    return lambda: model_repo_impl(struct(
+        attr = struct(**attributes),
+        download = lambda **named: fail("the token is " + named["auth"].values()[0]["password"]),
+        os = struct(environ = environ),
+        path = lambda place: struct(exists = True, place = place),
+        read = lambda file, **_named: file.place + "\n",
+        report_progress = lambda _text: None,
+    ))
+
 def _debs(text):
     return lambda: declare_deb_files(_context(files = text), hub = "debs", lock = "//:debs.json", mirrors = [], tag = "bento.apt(name = \"debs\")")
 
@@ -153,6 +165,12 @@ _CASES = {
         lambda: declare_deb_files(_context(files = ""), hub = "debs", lock = "//:debs.json", mirrors = ["--output=/x"], tag = "bento.apt(name = \"debs\")"),
         "bento.apt(name = \"debs\"): invalid mirrors \"--output=/x\". Use an http:// or https:// URL.",
     ),
+    "model_of_the_hub_with_a_token_of_the_former_variable": (_hub_token({"HF_TOKEN": "", "HUGGING_FACE_HUB_TOKEN": "hf_b\n"}), "the token is hf_b"),
+    "model_of_the_hub_with_a_token_of_the_cache": (_hub_token({"HOME": "/me", "XDG_CACHE_HOME": "/cache"}), "the token is /cache/huggingface/token"),
+    "model_of_the_hub_with_a_token_of_the_home": (_hub_token({"HF_HOME": "~/hf", "HOME": "/me", "XDG_CACHE_HOME": "/cache"}), "the token is /me/hf/token"),
+    "model_of_the_hub_with_a_token_of_a_path": (_hub_token({"A_B": "/x", "HF_TOKEN": " ", "HF_TOKEN_PATH": "${A_B}$A_B/$A$"}), "the token is /x/x/$A$"),
+    "model_of_the_hub_with_a_token_of_no_variable": (_hub_token({"HOME": "/me"}), "the token is /me/.cache/huggingface/token"),
+    "model_of_the_hub_with_a_token_of_the_variable": (_hub_token({"HF_TOKEN": " hf_a ", "HUGGING_FACE_HUB_TOKEN": "hf_b"}), "the token is hf_a"),
     "model_of_another_repository": (
         _model(files = {"a": _HASH}, huggingface = "../clf?x", revision = _COMMIT),
         _OF_MODEL + "invalid repository \"../clf?x\" in huggingface. Use organization/name.",

@@ -33,19 +33,34 @@ bento_model_import(
 # Suffixes of archives that `bento_model_import` reads.
 _ARCHIVES = [".bentomodel", ".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".zip"]
 
+# The characters of names of environment variables.
+_NAME_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz0123456789"
+
 def _where(rctx):
     return "bento.model(name = \"{}\")".format(rctx.attr.model)
 
+def _expand_path(path, environ):
+    """Replaces `~`, `$NAME`, and `${NAME}` in a path, as `expanduser` and `expandvars` of Python do. Keeps unset variables."""
+    if path == "~" or path.startswith("~/"):
+        path = environ.get("HOME", "") + path[1:]
+    first, _, rest = path.partition("$")
+    for piece in rest.split("$") if rest else []:
+        name = piece[1:].partition("}")[0] if piece.startswith("{") and "}" in piece else piece[:len(piece) - len(piece.lstrip(_NAME_CHARACTERS))]
+        reference = "{" + name + "}" if piece.startswith("{") else name
+        first += environ[name] + piece[len(reference):] if name in environ else "$" + piece
+    return first
+
 def _token(rctx):
-    """Returns the user's token for Hugging Face Hub, from the environment or the token file of its client, or an empty string."""
+    """Returns the token that the library huggingface_hub would use for Hugging Face Hub, or an empty string."""
 
     # The function doesn't use `getenv`, because Bazel stores its results.
     environ = rctx.os.environ
-    token = environ.get("HF_TOKEN")
-    if token:
+    token = environ.get("HF_TOKEN") or environ.get("HUGGING_FACE_HUB_TOKEN") or ""  # the second is the former name
+    if token.strip():
         return token.strip()
-    home = environ.get("HF_HOME") or (environ.get("HOME", "") + "/.cache/huggingface")
-    file = rctx.path(environ.get("HF_TOKEN_PATH") or home + "/token")
+    cache = environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = environ.get("HF_HOME") or cache + "/huggingface"
+    file = rctx.path(_expand_path(environ.get("HF_TOKEN_PATH") or home + "/token", environ))
     return rctx.read(file, watch = "no").strip() if file.exists else ""
 
 def _huggingface_address(rctx):

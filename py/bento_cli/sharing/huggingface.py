@@ -141,7 +141,7 @@ class _Hub:
         if self._token and address.scheme == "http" and not is_loopback(address.host):
             raise BentoError(
                 f"{self}: the token would be sent without encryption. Use an https URL. To send no token, unset "
-                "HF_TOKEN, and remove the token file (HF_TOKEN_PATH, or `token` in HF_HOME)."
+                "HF_TOKEN and HUGGING_FACE_HUB_TOKEN, and remove the token file (HF_TOKEN_PATH, or `token` in HF_HOME)."
             )
         remote = Http(address, f"Bearer {self._token}" if self._token else "")
         try:
@@ -173,11 +173,16 @@ def _hashed(pieces: Iterable[Buffer]) -> str:
 
 
 def _token() -> str:
-    """Return the token in HF_TOKEN or the token file, or "" if both are missing. Raises BentoError for a read error."""
-    if os.environ.get("HF_TOKEN"):
-        return os.environ["HF_TOKEN"].strip()
-    home = os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface"
-    file = Path(os.environ.get("HF_TOKEN_PATH") or Path(home, "token"))
+    """Return the token that the library huggingface_hub would use, or "" if no variable or file contains a token.
+
+    Requests no token from CI systems (HF_OIDC_RESOURCE). Raises BentoError for a read error.
+    """
+    # HUGGING_FACE_HUB_TOKEN is the former name.
+    if token := (os.environ.get("HF_TOKEN") or os.environ.get("HUGGING_FACE_HUB_TOKEN", "")).strip():
+        return token
+    home = os.environ.get("HF_HOME") or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/huggingface"
+    name = os.environ.get("HF_TOKEN_PATH") or f"{home}/token"
+    file = Path(os.path.expandvars(name)).expanduser()
     try:
         return read_file(file).decode().strip() if file.is_file() else ""
     except OSError as error:

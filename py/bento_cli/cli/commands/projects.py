@@ -133,7 +133,8 @@ def add_pin_arguments(parser: ArgumentParser, kind: Kind) -> None:
     )
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "As in Hugging Face's tools, the environment variables HF_TOKEN, HF_TOKEN_PATH, and HF_HOME specify the token."
+        "As in Hugging Face's tools, the environment variables HF_TOKEN, HUGGING_FACE_HUB_TOKEN, HF_TOKEN_PATH, "
+        "HF_HOME, and XDG_CACHE_HOME specify the token."
     )
 
 
