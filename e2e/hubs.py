@@ -116,12 +116,17 @@ def duplicate_hub_names_are_rejected(checkout: Checkout) -> None:
     module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
     nameless = module.replace('module(name = "hubs")\n', "")
     assert nameless != module
-    beside = [(module, "hubs", tag.replace('"pypi"', f'"pypi__{kind}"')) for kind in ("build", "lock", "build__lock")]
-    for text, name, twice in (*beside, (nameless, "<root>", tag)):
-        checkout.write(f"{WORKSPACE}/MODULE.bazel", text.replace(use, twice + use))
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", nameless.replace(use, tag + use))
+    failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
+    assert 'bento.pypi(name = "pypi") is defined twice in the module <root> (' in failed.errors, failed.told()
+    for name in ("pypi__build", "pypi__lock", "pypi__build__lock"):
+        second = tag.replace('"pypi"', f'"{name}"')
+        checkout.write(f"{WORKSPACE}/MODULE.bazel", module.replace(use, second + use))
         failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
-        said = twice.partition(",")[0]
-        assert f"{said}) is defined twice in the module {name} (" in failed.errors, failed.told()
+        # The tags as they are in MODULE.bazel, in their order.
+        first, last = (f'bento.pypi(name = "{each}")' for each in ("pypi", name))
+        said = f"{first} and {last} in the module hubs both declare the repository {name}. Rename one"
+        assert said in failed.errors, failed.told()
     other = 'bazel_dep(name = "other")\nlocal_path_override(module_name = "other", path = "other")\n'
     checkout.write(f"{WORKSPACE}/MODULE.bazel", module.replace(use, other + use))
     extension = [line for line in MODULE.splitlines() if line.startswith(("bazel_dep", "bento = "))]
@@ -130,6 +135,16 @@ def duplicate_hub_names_are_rejected(checkout: Checkout) -> None:
     failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
     assert "is defined in the modules hubs and other (" in failed.errors, failed.told()
     assert 'write use_repo(bento, pypi = "pypi_other") in its MODULE.bazel' in failed.errors, failed.told()
+    # One module declares the name of a repository of another module's hub. The hint has the name in MODULE.bazel.
+    own = tag.replace('"pypi"', '"theirs__build"')
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", module.replace(use, own + other + use))
+    checkout.edit(f"{WORKSPACE}/other/MODULE.bazel", 'name = "pypi"', 'name = "theirs"')
+    failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
+    first, last = (f'bento.pypi(name = "{each}")' for each in ("theirs__build", "theirs"))
+    said = f"{first} in the module hubs and {last} in the module other both declare the repository theirs__build."
+    assert said in failed.errors, failed.told()
+    assert 'write use_repo(bento, theirs = "theirs_other") in its MODULE.bazel' in failed.errors, failed.told()
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", module.replace(use, other + use))
     checkout.edit(f"{WORKSPACE}/MODULE.bazel", other, "")
 
 

@@ -124,7 +124,7 @@ def _is_new(claims, kind, tag, module):
     """Records the repository names of a tag. Fails if another tag declares the same names differently.
 
     Args:
-      claims: dict of repository name to the tag that declares the repository; changed by the function.
+      claims: dict of repository name to a struct that describes the tag that declares the repository; changed by the function.
       kind: name of the tag class.
       tag: the tag.
       module: the module that contains the tag.
@@ -143,23 +143,23 @@ def _is_new(claims, kind, tag, module):
         if name not in claims:
             continue
         first = claims[name]
+        where = "bento.{}(name = \"{}\")".format(kind, tag.name)
+        rename = "For example, if you rename the tag of {two} to {name}_{new}, write use_repo(bento, {name} = \"{name}_{new}\") in its MODULE.bazel. The BUILD files of {two} then need no change.".format(name = tag.name, new = module.name or "mine", two = module_name)
+        if first.name != tag.name:
+            # A hub has further repositories, whose names no MODULE.bazel contains.
+            other = "bento.{}(name = \"{}\")".format(first.kind, first.name)
+            if first.module == module_name:
+                fail("{} and {} in the module {} both declare the repository {}. Rename one of the tags.".format(other, where, module_name, name))
+            fail("{} in the module {} and {} in the module {} both declare the repository {}. Rename one of the tags. {}".format(other, first.module, where, module_name, name, rename))
         if first.kind == kind and first.attributes == _tag_attributes(tag):
             return False
         differences = [key for key, value in _tag_attributes(tag).items() if first.attributes.get(key) != value]
         problem = "{} differ".format(", ".join(differences)) if first.kind == kind else "one is a bento.{}".format(first.kind)
-        where = "bento.{}(name = \"{}\")".format(kind, name)
         if first.module == module_name:
             fail("{} is defined twice in the module {} ({}). Remove or rename one of the tags.".format(where, module_name, problem))
-        fail("{where} is defined in the modules {one} and {two} ({problem}). Rename one of the tags. For example, if you rename the tag of {two} to {name}_{new}, write use_repo(bento, {name} = \"{name}_{new}\") in its MODULE.bazel. The BUILD files of {two} then need no change.".format(
-            name = name,
-            new = module.name or "mine",
-            one = first.module,
-            problem = problem,
-            where = where,
-            two = module_name,
-        ))
+        fail("{} is defined in the modules {} and {} ({}). Rename one of the tags. {}".format(where, first.module, module_name, problem, rename))
     for name in names:
-        claims[name] = struct(kind = kind, module = module_name, attributes = _tag_attributes(tag))
+        claims[name] = struct(kind = kind, module = module_name, name = tag.name, attributes = _tag_attributes(tag))
     return True
 
 def _declare_hubs(mctx, tag):
@@ -205,7 +205,7 @@ def _declare(mctx, kind, tag):
         declare_model(tag)
 
 def _bento_impl(mctx):
-    claims = {name: struct(kind = "pypi", module = "rules_bento", attributes = {}) for name in (_TOOLS_HUB, _TRANSPORTS_HUB)}
+    claims = {name: struct(kind = "pypi", module = "rules_bento", name = name, attributes = {}) for name in (_TOOLS_HUB, _TRANSPORTS_HUB)}
     direct, direct_dev = {}, {}
     for module in mctx.modules:
         for kind in ("pypi", "apt", "base", "model"):
