@@ -230,6 +230,23 @@ def test_an_image_is_written_without_a_builder(local, wheels, bento, store, tmp_
     assert (fields["digest"], fields["sent"]) == (digest_of(Layout.open(out).find("v1").content), 0)
 
 
+def test_a_package_comes_from_the_page_that_the_bento_records(local, wheels, store, tmp_path, monkeypatch):
+    """As for a `uv.lock` with an explicit index (docs/locks.md). All other packages come from the default index."""
+    (tmp_path / "other").mkdir()
+    for name, version in (("torch", "2.1+cpu"), ("tiny", "1.0")):
+        Maker(name, version).add({f"{name}/other.py": b""}).write(tmp_path / "other")
+    [torch] = (tmp_path / "other").glob("torch-*")
+    with index(wheels) as (address, _), index(tmp_path / "other") as (other, requests):
+        monkeypatch.setenv("UV_DEFAULT_INDEX", address)
+        requirements = locked(wheels, ("bentoml", "tiny"), f"--find-links {other}/torch/")
+        add(store, tmp_path, requirements + f"torch==2.1+cpu --hash=sha256:{sha(torch)}\n".encode())
+        settings = {"base": [f"oci:{make_base(tmp_path / 'base')}"], "output": [f"oci:{tmp_path / 'out'}"]}
+        as_function("nat:v1", backend="native", options=settings, home=store.home.root)
+    assert {path.partition("torch")[0] for path in requests} == {"/simple/", "/files/"}, "nothing else is requested"
+    installed = {name.partition("site-packages/")[2] for names in read(tmp_path / "out")[2] for name in names}
+    assert installed >= {"torch/other.py", "torch-2.1+cpu.dist-info/METADATA", "tiny/__init__.py"}
+
+
 def test_a_changed_line_changes_only_the_layer_of_the_bento(local, wheels, store, tmp_path, monkeypatch):
     options = f"--no-index\n--find-links {wheels}"
     base = make_base(tmp_path / "base")
