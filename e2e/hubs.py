@@ -241,7 +241,7 @@ def inconsistent_locks_are_rejected(checkout: Checkout, lock: str) -> None:
     checkout.write(f"{WORKSPACE}/requirements.lock.json", json.dumps(content))
     checkout.bazel("query", "@mine//acme:extra_acme", workspace=WORKSPACE).succeeded()
     for edge, said in (
-        ({"name": "lost"}, "the lock requires lost, but doesn't include the package. Generate the lock again"),
+        ({"name": "lost"}, "the lock requires lost, but doesn't include the package. Update the lock"),
         ({"name": "bentoml", "version": "2.0"}, "the lock requires bentoml 2.0, but doesn't include the package"),
     ):
         acme["extras"] = {"acme": [edge]}

@@ -69,7 +69,7 @@ ALIAS = 'alias(name = "{0}", actual = "@pypi//{0}:whl", visibility = ["//visibil
 IN_IMAGE = 'in_image(name = "{0}_in_image", visibility = ["//visibility:public"], wheel = "@pypi//{0}:whl")\n'
 SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Service:\n    pass\n"
 MESSAGES = {
-    "acme_gone": "no file with this hash. Lock again if the release was deleted",
+    "acme_gone": "no file with this hash. Update the lock if the release was deleted",
     "acme_mac": "acme-mac==1.0 has no wheel for linux_",
     "acme_new": "acme-new==1.0 requires Python >=3.99, but the package hub is for ",
     "bentoml_in_image": 'allow_record_mismatch = {"bentoml": ["sha256:',

@@ -17,7 +17,7 @@ bento_cloud_push = rule(
 bento_cloud_push(name = "cloud", src = ":iris_bento")
 ```
 
-The program reads the credentials at run time: from `BENTO_CLOUD_API_KEY` and `BENTO_CLOUD_API_ENDPOINT`, or else from the context that
+The program reads the credentials at run time: from `BENTO_CLOUD_API_KEY` and `BENTO_CLOUD_API_ENDPOINT`, otherwise from the context that
 `bento cloud login` or `bentoml cloud login` saved. For OCI registries, use `bento_push`.""",
     attrs = {
         "cloud_context": attr.string(doc = "Name of a context that `bento cloud login` saved. Default: the current context."),

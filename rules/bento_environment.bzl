@@ -63,7 +63,7 @@ Set the environment with `bento_package(environment = ":environment")`. Several 
 and the order of the steps.""",
     attrs = {
         "base_image": attr.string(doc = "Name of the base image. Default: the image for `distro`."),
-        "distro": attr.string(doc = "Linux distribution of the image. Default: the distribution of `extends`, or else `debian`.", values = ["", "alpine", "amazonlinux", "debian", "ubi8"]),
+        "distro": attr.string(doc = "Linux distribution of the image. Default: the distribution of `extends`, otherwise `debian`.", values = ["", "alpine", "amazonlinux", "debian", "ubi8"]),
         "extends": attr.label(doc = "Another `bento_environment` to extend. This target inherits the attributes that it doesn't set. The steps of the other environment precede the steps of this target.", providers = [BentoEnvironmentInfo]),
         "pack_git_packages": attr.bool(default = True, doc = "Whether to reject requirements that refer to git repositories, because Bazel builds can't clone the repositories. If `False`, `bentoml containerize` clones the repositories when it builds the image."),
         "python_version": attr.string(doc = "Python version of the image (`X.Y`). Default: the Python version of the Bento's lock."),

@@ -217,7 +217,7 @@ def test_a_hostile_lock_is_rejected_or_harmless(tmp_path, monkeypatch, name):
         assert name not in HARMLESS
         message = str(error)
         assert message.startswith(str(tmp_path)), message
-        assert re.search(r"[.`] [A-Z]\w+ |\(PEP 508\): |Lock again", message), message
+        assert re.search(r"[.`] [A-Z]\w+ |\(PEP 508\): ", message), message
         assert SECRET not in message
         assert message.isprintable() or "\n" not in name
         assert len(message) < 1000 or "marker" in name or "line" in name

@@ -203,4 +203,4 @@ def test_a_yanked_file_is_found_and_a_deleted_one_is_named(tmp_path):
         assert found["url"].endswith(f"/files/{FILE}")
         status, found, shown = locate(tmp_path, index, {"default": address}, sha256="0" * 64)
     assert (status, found) == (1, {})
-    assert "no file with this hash. Lock again if the release was deleted or replaced." in shown
+    assert "no file with this hash. Update the lock if the release was deleted or replaced." in shown

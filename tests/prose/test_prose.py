@@ -97,6 +97,7 @@ def test_each_rule_can_fail():
         and findings("the folder")
         and findings("who asks, too")
         and findings("Of images, all")
+        and findings("x: damaged. Lock again.")
     )
     assert not findings("x: invalid name. Use `folder` as in --folder")
     assert has_remedy("x: invalid name 'a'. Use letters.") and not has_remedy("x: invalid name.")

@@ -35,6 +35,8 @@ INSTEAD = {
     r", too\b": "also",
     r"\bthose of\b|\bthat of\b": "repeat the noun",
     r"\blicen[c]e|\bcolour|\bbehaviour": "US spelling",
+    r"\b(?i:lock again)\b|\b(?i:generate) the lock again\b": "update the lock",
+    r"\bor else\b": "otherwise",
     r"(^|[.:] )(Of|Where|Who|Whoever) ": "a sentence that begins with its subject",
 }
 _PATTERNS = [(re.compile(pattern), instead) for pattern, instead in INSTEAD.items()]

@@ -176,7 +176,7 @@ def _closure(names, by_name):
         if name not in seen:
             seen[name] = True
             queue += by_name[name]["dependencies"]
-    return fail("the dependency graph of the Debian lock has more than 1,000,000 dependencies. Remove packages from the bento_debs target, and generate the lock again.")
+    return fail("the dependency graph of the Debian lock has more than 1,000,000 dependencies. Remove packages from the bento_debs target, and update the lock.")
 
 def _upstream(version):
     """Returns the first two numbers of a Debian version, without its epoch."""

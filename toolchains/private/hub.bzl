@@ -39,7 +39,7 @@ def requirement(name):
     """
     target = name.lower().replace("-", "_").replace(".", "_")
     if target not in _LOCKED:
-        fail("the lock of @{{}} doesn't contain {{}}. Add the package to the requirements, and lock again.".format({hub}, name))
+        fail("the lock of @{{}} doesn't contain {{}}. Add the package to the requirements, and update the lock.".format({hub}, name))
     return Label("//" + target)
 '''
 
@@ -279,7 +279,7 @@ def _active(edges, packages, environment):
             ]
             if not candidates:
                 release = " ".join([edge["name"]] + ([edge["version"]] if "version" in edge else []))
-                fail("the lock requires {}, but doesn't include the package. Generate the lock again, for example with the bento_requirements target or `uv lock`.".format(release))
+                fail("the lock requires {}, but doesn't include the package. Update the lock, for example with the bento_requirements target or `uv lock`.".format(release))
             active.append((candidates[0], edge.get("extras", [])))
     return active
 
@@ -296,7 +296,7 @@ def _closure(start, packages, environment):
         package, extras = queue.pop()
         other = closure.setdefault(package["name"], package)
         if _release(other) != _release(package):
-            fail("the lock contains {0} {1} and {0} {2} for the same platform. Generate the lock again, for example with the bento_requirements target or `uv lock`, or select extras and groups that require only one of the versions.".format(
+            fail("the lock contains {0} {1} and {0} {2} for the same platform. Update the lock, for example with the bento_requirements target or `uv lock`, or select extras and groups that require only one of the versions.".format(
                 package["name"],
                 other["version"],
                 package["version"],
@@ -306,7 +306,7 @@ def _closure(start, packages, environment):
                 seen[(package["name"], extra)] = True
                 edges = package.get("extras", {}).get(extra, []) if extra else package.get("dependencies", [])
                 queue += _active(edges, packages, environment)
-    return fail("the lock's dependency graph has more than 1,000,000 dependencies. Remove requirements, and generate the lock again.")
+    return fail("the lock's dependency graph has more than 1,000,000 dependencies. Remove requirements, and update the lock.")
 
 def _no_match(lock, distribution, platforms):
     """Returns the error message for builds on a platform that isn't in `platforms`, the platforms for which the lock has the package."""
@@ -404,7 +404,7 @@ def _python_mismatch(hub, requires_python, version):
     if is_python_in(requires_python, version):
         return None
     compatible = [known for known in PYTHON_VERSIONS if is_python_in(requires_python, known)]
-    remedy = "Set python_version = \"{}\" in bento.pypi, or lock again.".format(compatible[0]) if compatible else "Lock again."
+    remedy = "Set python_version = \"{}\" in bento.pypi, or update the lock.".format(compatible[0]) if compatible else "Update the lock."
     return "@{} is for Python {}, but the lock is for {}. {}".format(hub, version, requires_python, remedy)
 
 def _lock_repo_impl(rctx):

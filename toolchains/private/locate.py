@@ -32,7 +32,7 @@ BODY = 1 << 40
 """Maximum size of a file in bytes, as in `rules_bento.net.limits`."""
 
 _RELEASE = r"[a-z0-9-]+==[A-Za-z0-9.!+_-]+"  # uv might read other strings as several requirements
-_NO_FILE = "the index has no file with this hash. Lock again if the release was deleted or replaced."
+_NO_FILE = "the index has no file with this hash. Update the lock if the release was deleted or replaced."
 _PORTS = {"http": 80, "https": 443}
 
 TYPE_CHECKING = False
@@ -47,9 +47,9 @@ def main() -> int:
     indexes = json.loads(text or "{}")
     try:
         if "/" in filename or filename in ("", ".", ".."):
-            raise ValueError(f"{filename!r} isn't a file name, so the lock is damaged. Lock again.")
+            raise ValueError(f"{filename!r} isn't a file name, so the lock is damaged. Update the lock.")
         if not re.fullmatch(_RELEASE, requirement):
-            raise ValueError(f"expected NAME==VERSION, got {requirement!r}, so the lock is damaged. Lock again.")
+            raise ValueError(f"expected NAME==VERSION, got {requirement!r}, so the lock is damaged. Update the lock.")
         local = _find_in_directories(indexes, filename, sha256)
         location = {"url": local} if local else _locate(uv, requirement, filename, sha256, indexes)
         if urlsplit(location["url"]).hostname in _hosts(indexes):

@@ -133,7 +133,7 @@ def declare_python_debs(mctx, *, name, tag, kind):
     for architecture, packages in locked.items():
         selected = _interpreter_packages(packages)
         if selected.missing:
-            return struct(has_pip = False, pythons = {}, problem = "{}: the lock contains no {} for {}. Add the package to the packages of the bento_debs target, and lock again".format(
+            return struct(has_pip = False, pythons = {}, problem = "{}: the lock contains no {} for {}. Add the package to the packages of the bento_debs target, and update the lock".format(
                 where,
                 selected.missing,
                 DEBIAN_PLATFORMS[architecture],
@@ -144,7 +144,7 @@ def declare_python_debs(mctx, *, name, tag, kind):
                 debs[label] = DEBIAN_PLATFORMS[architecture]
     if len({version: True for version in versions.values()}) != 1:
         problem = "the lock has Python {}".format(" and ".join(["{} for {}".format(*reversed(item)) for item in versions.items()])) if versions else "the lock has no packages"
-        return struct(has_pip = False, pythons = {}, problem = "{}: {}. Lock again".format(where, problem), version = "")
+        return struct(has_pip = False, pythons = {}, problem = "{}: {}. Update the lock".format(where, problem), version = "")
     for platform, version in versions.items():
         _deb_python_repo(name = "{}_{}".format(name, platform), debs = debs, lock = tag.debian_lock, platform = platform, version = version)
     return struct(

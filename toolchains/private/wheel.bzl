@@ -106,7 +106,7 @@ def _inspect(rctx, wheel):
     program = rctx.path(Label("//toolchains/private:inspect_wheel.py"))
     done = rctx.execute([interpreter(rctx), "-I", "-S", "-B", program, wheel, rctx.attr.files[wheel]])
     if done.return_code:
-        fail("{} isn't a valid wheel: {}. Select another version of the package and generate the lock again.".format(wheel, done.stderr.strip().split("\n")[-1]))
+        fail("{} isn't a valid wheel: {}. Select another version of the package and update the lock.".format(wheel, done.stderr.strip().split("\n")[-1]))
     size, python, _ = done.stdout.split("\n")
     return {"python": python, "size": size}
 
@@ -122,10 +122,10 @@ def _wheel_repo_impl(rctx):
             version,
         ))
     if not wheel and unlocked:
-        fail("{}: the hash of {} isn't in the lock. Generate the lock again, for example with the bento_requirements target or `uv lock`.".format(requirement, unlocked))
+        fail("{}: the hash of {} isn't in the lock. Update the lock, for example with the bento_requirements target or `uv lock`.".format(requirement, unlocked))
     if not wheel:
         hint = newer_system_hint(rctx)
-        fail("{} has no wheel for {} with CPython {} and {}{}. Select another version of the package and generate the lock again{}. Files in the lock:\n  {}".format(
+        fail("{} has no wheel for {} with CPython {} and {}{}. Select another version of the package and update the lock{}. Files in the lock:\n  {}".format(
             requirement,
             rctx.attr.platform,
             version,
@@ -140,7 +140,7 @@ def _wheel_repo_impl(rctx):
         fetch_with_uv(rctx, requirement, wheel, rctx.attr.files[wheel])
     inspected = _inspect(rctx, wheel)
     if not is_python_in(inspected["python"], version):
-        fail("{} requires Python {}, but the package hub is for Python {}. Change python_version in bento.pypi, or select another version of the package and generate the lock again.".format(requirement, inspected["python"], version))
+        fail("{} requires Python {}, but the package hub is for Python {}. Change python_version in bento.pypi, or select another version of the package and update the lock.".format(requirement, inspected["python"], version))
     rctx.file("name", wheel)
     rctx.file("BUILD.bazel", wheel_build_text(
         rctx,

@@ -118,7 +118,9 @@ def _word(action: argparse.Action) -> str:
 def _add_global_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group = parser.add_argument_group("Global options")
     group.add_argument(
-        "--home", metavar="DIRECTORY", help="Use the store in this directory (default: BENTOML_HOME, or else ~/bentoml)"
+        "--home",
+        metavar="DIRECTORY",
+        help="Use the store in this directory (default: BENTOML_HOME, otherwise ~/bentoml)",
     )
     # `bento containerize` has the builder's --quiet.
     quiet = ("-q",) if "--quiet" in parser._option_string_actions else ("-q", "--quiet")

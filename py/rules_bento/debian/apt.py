@@ -75,7 +75,7 @@ def loads(text: str, origin: str) -> Lock:
     if not isinstance(lock, dict) or lock.get("deb_lock") != FORMAT:
         remedy = "Generate the lock with a bento_debs target."
         raise BentoError(f"{origin} isn't a Debian lock in format {FORMAT}. {remedy}")
-    lock_shapes.check(lock, DEB_LOCK, origin, "Restore the committed file, or empty the file and lock again.")
+    lock_shapes.check(lock, DEB_LOCK, origin, "Restore the committed file, or empty the file and update the lock.")
     return lock
 
 

@@ -47,7 +47,7 @@ _PLATFORMS = (
     " If a package has no files for a platform, set the platforms: "
     '`platforms = ["linux_x86_64"]`, in bento_requirements and in bento.pypi.'
 )
-_LOCK_AGAIN = "Restore the committed file, or lock again, for example with `uv export`."
+_LOCK_AGAIN = "Restore the committed file, or update the lock, for example with `uv export`."
 # uv's message for a package that must be built to get its metadata.
 _BUILD_FAILURE = re.compile(r"Failed to (?:download and )?build `([^`]+)`")
 
