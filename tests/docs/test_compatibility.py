@@ -75,6 +75,15 @@ def test_flags(known):
     assert set(known["flags"]) - {"--help"} <= NAMED
 
 
+def test_flags_refer_to_attributes_and_rules():
+    """The second cell of a flag has names of docs/reference.md, or an output group."""
+    reference = (HERE.parent / "docs" / "reference.md").read_text("utf-8")
+    known = {"tag", *re.findall(r"^(?:- `|### )(\w+)`?", reference, re.MULTILINE)}
+    cells = [row[1] for _, row in ROWS if row[0].startswith("`--")]
+    assert len(cells) > 10
+    assert {name for cell in cells for name in re.findall(r"`([a-z_]+)`", cell)} <= known
+
+
 def test_blocks_and_variables_of_templates():
     from rules_bento.bento.env import dockerfile
 
