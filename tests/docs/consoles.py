@@ -91,6 +91,15 @@ NOT_GIVEN = {
     "cd examples/iris": "is what the next command needs",
     "curl": "asks a server of the command above it, which tests ask by clients of their own",
     "kubectl": "needs a cluster; tests/kubernetes reads what it would be given",
-    "podman run --mount type=image,source=registry.example.com/llm-weights,destination=/mnt/models/llm "
-    "registry.example.com/svc": "needs a podman that mounts images, which Debian 12 has not",
+    "bazel run //:load_server": "loads the image into the engine of the machine",
+    "bazel run //svc:push_llm": "pushes to a registry that nobody has; e2e/distribution.py has one of its own",
+    "bazel test //:server_test": "tests an image of its own; //examples/api:server_test is the same",
+    "podman pull registry.example.com/llm-weights": "pulls from a registry that nobody has",
+    "podman run -p 3000:3000 --mount type=image,source=registry.example.com/llm-weights,destination=/mnt/models/llm "
+    "registry.example.com/svc": "needs an engine, and a registry that nobody has",
+    "podman run --rm -p 3000:3000 registry.example.com/iris:v1": "needs an engine, and a registry that nobody has",
+    "podman run --rm -p 8000:8000 server_image": "needs an engine; server_test starts the image without one",
+    "uv pip compile --universal --python-version 3.11 --generate-hashes svc/requirements.in -o svc/requirements.txt": (
+        "asks a package index"
+    ),
 }
