@@ -4,20 +4,22 @@ load(":build_text.bzl", "build_text", "metadata_text", "select_text")
 load(":fetch.bzl", "probe_cache", "run_helper")
 load(":lock_shapes.bzl", "matches")
 
+# Attributes of `bento.base`, and of the repository rule with the targets of a base image.
+_ATTRIBUTES = {
+    "archive": attr.label(doc = "Archive created by `docker save`: an uncompressed tar file that contains one image."),
+    "digest": attr.string(doc = "Digest of the image in `image` (`sha256:<hex>`). For several platforms, use the digest of an image index."),
+    "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`). If unset, the build checks the wheels against the `glibc` of the package hub."),
+    "image": attr.string(doc = "Image repository (`registry/repository`); requires `digest`. Credentials come from docker's configuration and credential helpers."),
+    "layout": attr.label(doc = "File `index.json` of an OCI layout. The layout can contain images for several platforms."),
+    "mirrors": attr.string_list(doc = "Mirrors of the image (`registry/repository`), tried in order before the repository in `image`."),
+    "package_metadata_bzl": attr.label(doc = "File that defines the macro `package_metadata`, as for `bento.pypi`. The image of each platform then declares its package URL (PURL). Default: none."),
+    "python": attr.string(default = "/usr/local/bin/python3", doc = "Absolute path to the Python interpreter in the image."),
+    "python_version": attr.string(doc = "Version of the Python interpreter in the image (`X.Y`).", mandatory = True),
+}
+
 base_tag = tag_class(
     doc = "Declares a base image, `@<name>`, for `base` of `bento_image`. Set exactly one of `image` (with `digest`), `layout`, and `archive`.",
-    attrs = {
-        "archive": attr.label(doc = "Archive created by `docker save`: an uncompressed tar file that contains one image."),
-        "digest": attr.string(doc = "Digest of the image in `image` (`sha256:<hex>`). For several platforms, use the digest of an image index."),
-        "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`). If unset, the build checks the wheels against the `glibc` of the package hub."),
-        "image": attr.string(doc = "Image repository (`registry/repository`); requires `digest`. Credentials come from docker's configuration and credential helpers."),
-        "layout": attr.label(doc = "File `index.json` of an OCI layout. The layout can contain images for several platforms."),
-        "mirrors": attr.string_list(doc = "Mirrors of the image (`registry/repository`), tried in order before the repository in `image`."),
-        "name": attr.string(doc = "Name of the repository, and of the base image's target in the repository.", mandatory = True),
-        "package_metadata_bzl": attr.label(doc = "File that defines the macro `package_metadata`, as for `bento.pypi`. The image of each platform then declares its package URL (PURL). Default: none."),
-        "python": attr.string(default = "/usr/local/bin/python3", doc = "Absolute path to the Python interpreter in the image."),
-        "python_version": attr.string(doc = "Version of the Python interpreter in the image (`X.Y`).", mandatory = True),
-    },
+    attrs = _ATTRIBUTES | {"name": attr.string(doc = "Name of the repository, and of the base image's target in the repository.", mandatory = True)},
 )
 
 def _where(name):
@@ -48,13 +50,16 @@ def declare_base(tag):
       tag: the tag.
     """
     _check(tag)
-    common = {"base": tag.name, "glibc": tag.glibc, "package_metadata_bzl": tag.package_metadata_bzl, "python": tag.python, "python_version": tag.python_version}
-    if tag.image:
-        _declare_registry_base(tag, common)
-    elif tag.layout:
-        _layout_base_repo(name = tag.name, layout = tag.layout, **common)
-    else:
-        _archive_base_repo(name = tag.name, archive = tag.archive, **common)
+    _base_repo(name = tag.name, base = tag.name, **{name: getattr(tag, name) for name in _ATTRIBUTES})
+    for platform in _SETTINGS if tag.image else []:
+        _layers_repo(
+            name = _layers_repo_name(tag.name, _platform_name(platform)),
+            base = tag.name,
+            image = tag.image,
+            images = "@{}//:images.json".format(tag.name),
+            mirrors = tag.mirrors,
+            platform = platform,
+        )
 
 # Platform of an image to the config_setting in //toolchains/platforms.
 _SETTINGS = {"linux/amd64": "linux_x86_64", "linux/arm64": "linux_aarch64"}
@@ -94,16 +99,10 @@ alias(
 )
 """
 
-_NO_MATCH = "the base image is for {}, but the build is for another platform. Set platform on the bento_image and on the Bento, or omit --platforms."
+# Suffix of the name of the target with an image's package metadata.
+_METADATA = ".metadata"
 
-# Attributes of all repository rules for base images.
-_BASE_ATTRIBUTES = {
-    "base": attr.string(doc = "Name of the base image: the attribute `name` of `bento.base`.", mandatory = True),
-    "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`); empty if unknown."),
-    "package_metadata_bzl": attr.label(doc = "File that defines the macro `package_metadata`, which declares the package URL (PURL) of the image."),
-    "python": attr.string(doc = "Absolute path to the Python interpreter in the image.", mandatory = True),
-    "python_version": attr.string(doc = "Version of the Python interpreter in the image (`X.Y`).", mandatory = True),
-}
+_NO_MATCH = "the base image is for {}, but the build is for another platform. Set platform on the bento_image and on the Bento, or omit --platforms."
 
 def _images_by_platform(rctx, layout, more = []):
     """Verifies the images in a layout. Returns a dict of platform (`os/architecture`) to a dict with `digest`, `config`, and `layers`."""
@@ -137,14 +136,10 @@ def _targets(rctx, name, image, blob, origin):
         name = name,
         glibc = rctx.attr.glibc,
         layers = [":" + layer for layer in layers],
-        metadata = [":" + _metadata_name(name)] if rctx.attr.package_metadata_bzl else [],
+        metadata = [":" + name + _METADATA] if rctx.attr.package_metadata_bzl else [],
         python = rctx.attr.python,
         python_version = rctx.attr.python_version,
     )
-
-def _metadata_name(name):
-    """Returns the name of the target with the metadata of an image. `name` is the name of the image's target."""
-    return name + ".metadata"
 
 def _purl(rctx, platform, digest, origin):
     """Returns the package URL of an image. `origin` is `registry/repository`, or empty for a local image, which is named for its base."""
@@ -161,19 +156,17 @@ def _write_base(rctx, images, blob, origin = ""):
       blob: function that returns an expression for the attribute `blob`. Arguments: name of the platform, digest of the layer.
       origin: repository of the image, in the form `registry/repository`; empty for a local image.
     """
-    cases = {}
-    text = metadata_text(rctx, {
-        _metadata_name(_platform_name(platform)): _purl(rctx, platform, image["digest"], origin)
-        for platform, image in images.items()
-    }) + _LOADS
+    cases, purls, text = {}, {}, _LOADS
     for platform, image in images.items():
         name = _platform_name(platform)
+        purls[name + _METADATA] = _purl(rctx, platform, image["digest"], origin)
         text += _targets(rctx, name, image, blob, origin)
         cases[_SETTINGS[platform]] = ":" + name
     text += build_text(_ALIAS, {"actual": select_text(cases, _NO_MATCH.format(" and ".join(images)))}, name = rctx.attr.base)
-    rctx.file("BUILD.bazel", text)
+    rctx.file("BUILD.bazel", metadata_text(rctx, purls) + text)
 
-def _layout_base_repo_impl(rctx):
+def _write_layout_base(rctx):
+    """Declares the targets of an OCI layout. The repository contains links to the blobs, not copies."""
     index = rctx.path(rctx.attr.layout)
     if index.basename != "index.json" or not index.exists:
         fail("{}: layout must be an existing index.json file, got {}. Specify the index.json file of an OCI layout, such as a layout that `skopeo copy` created.".format(_where(rctx.attr.base), index))
@@ -189,24 +182,13 @@ def _layout_base_repo_impl(rctx):
 
     _write_base(rctx, _images_by_platform(rctx, layout, ["--layers"]), blob)
 
-_layout_base_repo = repository_rule(
-    implementation = _layout_base_repo_impl,
-    doc = "Declares a base image from an OCI layout. The repository contains links to the blobs, not copies.",
-    attrs = _BASE_ATTRIBUTES | {"layout": attr.label(doc = "File `index.json` of the OCI layout.", mandatory = True)},
-)
-
-def _archive_base_repo_impl(rctx):
+def _write_archive_base(rctx):
+    """Declares the targets of an archive that `docker save` created."""
     where = _where(rctx.attr.base)
     if not rctx.path(rctx.attr.archive).exists:
         fail("{}: archive {} doesn't exist. Correct the path, or create the archive with `docker save`.".format(where, rctx.path(rctx.attr.archive)))
     run_helper(rctx, where, "unpack_image", ["--archive", rctx.path(rctx.attr.archive), "--layout", "layout"])
     _write_base(rctx, _images_by_platform(rctx, "layout"), lambda _platform, digest: repr("layout/blobs/" + digest.replace(":", "/")))
-
-_archive_base_repo = repository_rule(
-    implementation = _archive_base_repo_impl,
-    doc = "Declares a base image from an archive created by `docker save`.",
-    attrs = _BASE_ATTRIBUTES | {"archive": attr.label(doc = "Archive created by `docker save`.", mandatory = True)},
-)
 
 _FETCHED = "@rules_bento//rules:base_layers_fetched"
 
@@ -221,7 +203,8 @@ def _layers_repo_name(base, platform):
     """Returns the name of the repository with the layers for a platform."""
     return "{}__layers_{}".format(base, platform)
 
-def _registry_base_repo_impl(rctx):
+def _write_registry_base(rctx):
+    """Declares the targets of an image in a registry, and fetches only the manifest and the config."""
     more = ["--shallow", "--lenient"]
     for platform in _SETTINGS:
         more += ["--platform", platform]
@@ -233,17 +216,21 @@ def _registry_base_repo_impl(rctx):
 
     _write_base(rctx, _images_by_platform(rctx, "layout"), blob, origin = rctx.attr.image)
 
-_registry_base_repo = repository_rule(
-    implementation = _registry_base_repo_impl,
-    doc = "Declares a base image from a registry. Fetches only the manifest and the config. A build fetches the layers only if an action on this machine needs the layers.",
-    attrs = _BASE_ATTRIBUTES | {
-        "digest": attr.string(doc = "Digest of the image or index (`sha256:<hex>`).", mandatory = True),
-        "image": attr.string(doc = "Image repository (`registry/repository`).", mandatory = True),
-        "mirrors": attr.string_list(doc = "Mirrors of the image (`registry/repository`). Same format as `mirrors` of `bento.base`."),
-    },
+def _base_repo_impl(rctx):
+    if rctx.attr.image:
+        _write_registry_base(rctx)
+    elif rctx.attr.layout:
+        _write_layout_base(rctx)
+    else:
+        _write_archive_base(rctx)
+
+_base_repo = repository_rule(
+    implementation = _base_repo_impl,
+    doc = "Declares a base image, without the layers of an image in a registry. A build fetches these layers only if an action on this machine needs them.",
+    attrs = _ATTRIBUTES | {"base": attr.string(doc = "Name of the base image: the attribute `name` of `bento.base`.", mandatory = True)},
 )
 
-def _registry_layers_repo_impl(rctx):
+def _layers_repo_impl(rctx):
     image = json.decode(rctx.read(rctx.path(rctx.attr.images)))[rctx.attr.platform]
     layers = {layer["digest"]: "layout/blobs/" + layer["digest"].replace(":", "/") for layer in image["layers"]}
     rctx.file("layout/oci-layout", json.encode({"imageLayoutVersion": "1.0.0"}))
@@ -259,8 +246,8 @@ def _registry_layers_repo_impl(rctx):
     rctx.delete("cached")
     rctx.file("BUILD.bazel", "exports_files({})\n".format(repr(layers.values())))
 
-_registry_layers_repo = repository_rule(
-    implementation = _registry_layers_repo_impl,
+_layers_repo = repository_rule(
+    implementation = _layers_repo_impl,
     doc = "Fetches the layers of a base image for one platform from a registry.",
     attrs = {
         "base": attr.string(doc = "Name of the base image: the attribute `name` of `bento.base`.", mandatory = True),
@@ -270,16 +257,3 @@ _registry_layers_repo = repository_rule(
         "platform": attr.string(doc = "Platform of the layers (`os/architecture`).", mandatory = True),
     },
 )
-
-def _declare_registry_base(tag, common):
-    """Declares the repositories of an image in a registry. `common` contains the values of `_BASE_ATTRIBUTES`."""
-    _registry_base_repo(name = tag.name, digest = tag.digest, image = tag.image, mirrors = tag.mirrors, **common)
-    for platform in _SETTINGS:
-        _registry_layers_repo(
-            name = _layers_repo_name(tag.name, _platform_name(platform)),
-            base = tag.name,
-            image = tag.image,
-            images = "@{}//:images.json".format(tag.name),
-            mirrors = tag.mirrors,
-            platform = platform,
-        )
