@@ -22,8 +22,6 @@ def _bento_wheel_impl(ctx):
         distribution = name.lower().replace("_", "-").replace(".", "-"),
         file = ctx.file.src,
         python_version = minor_version(python_version),
-        allow_record_mismatch = False,
-        sha256 = "",
         size = ctx.attr.size_bytes,
         version = version,
     )

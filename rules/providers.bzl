@@ -100,6 +100,7 @@ BentoOptionsInfo, _new_options_info = provider(
 BentoRequirementInfo = _typed_provider(
     "BentoRequirementInfo",
     doc = "A locked package and its transitive dependencies, for one platform and one Python version.",
+    defaults = {"glibc": "", "modules": depset(), "platform": "", "vendored": depset()},
     fields = {
         "distribution": "str - normalized package name (PEP 503). If the package is required with an extra, the extra follows in brackets.",
         "glibc": "str - newest glibc version that Linux wheels can require (`X.Y`).",
@@ -115,7 +116,7 @@ BentoRequirementInfo = _typed_provider(
 BentoWheelInfo = _typed_provider(
     "BentoWheelInfo",
     doc = "A wheel from a lock, or a wheel that the build produces.",
-    defaults = {"exclude": (), "exclude_preset": ()},
+    defaults = {"allow_record_mismatch": False, "exclude": (), "exclude_preset": (), "sha256": ""},
     fields = {
         "allow_record_mismatch": "bool - whether the wheel can be installed in images even if its RECORD file is incorrect.",
         "distribution": "str - normalized name of the package (PEP 503).",

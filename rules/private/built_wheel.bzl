@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
 load(":attributes.bzl", "label_string")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "subcommand", "target_arguments")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "subcommand", "target_arguments", "write_output")
 load(":launcher.bzl", "runfile_path")
 
 _PLATFORM_TAGS = {"linux": "linux_{}", "macos": "macosx_11_0_{}"}
@@ -15,8 +15,6 @@ def _file_name(ctx):
     return "-".join([name, ctx.attr.version, python, python, _PLATFORM_TAGS[os].format(machine)]) + ".whl"
 
 def _built_wheel_impl(ctx):
-    wheel = ctx.actions.declare_file(_file_name(ctx))
-
     # The action requires names and directories. The list is short, because build requirements are only a few packages.
     modules = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.requirements]).to_list()
     args = arguments(ctx)
@@ -25,9 +23,9 @@ def _built_wheel_impl(ctx):
     args.add_all(["--distribution", ctx.attr.distribution, "--version", ctx.attr.version])
     args.add_all(["--python-version", ctx.attr.python_version, "--platform", ctx.attr.platform])
     add_directories(args, "--import-root", modules)
-    args.add_all(["--output", wheel])
-    run_helper(
+    wheel = write_output(
         ctx,
+        ctx.actions.declare_file(_file_name(ctx)),
         mnemonic = "BentoWheel",
         progress_message = "Building wheel of {}".format(ctx.attr.distribution),
         subcommand = subcommand(
@@ -37,7 +35,6 @@ def _built_wheel_impl(ctx):
             packages = ["packaging"],
             sandboxed = True,
         ),
-        outputs = [wheel],
     )
     return [
         BentoWheelInfo(
@@ -46,8 +43,6 @@ def _built_wheel_impl(ctx):
             exclude_preset = tuple(ctx.attr.exclude_preset),
             file = wheel,
             python_version = ctx.attr.python_version,
-            allow_record_mismatch = False,
-            sha256 = "",
             size = ctx.attr.size,
             version = ctx.attr.version,
         ),
@@ -96,18 +91,15 @@ def unpacked_wheel(ctx, wheel, directory_name):
     Returns:
       A BentoWheelModulesInfo.
     """
-    directory = ctx.actions.declare_directory(directory_name)
     args = arguments(ctx)
     args.add_all(["--wheel", wheel.file])
-    args.add_all(["--output", directory], expand_directories = False)
-    run_helper(
+    directory = write_output(
         ctx,
+        ctx.actions.declare_directory(directory_name),
         mnemonic = "BentoWheelModules",
         progress_message = "Unpacking wheel of {}".format(wheel.distribution),
         subcommand = subcommand("unpack_wheel", args, inputs = depset([wheel.file])),
-        outputs = [directory],
     )
-
     return BentoWheelModulesInfo(
         distribution = wheel.distribution,
         files = depset([directory]),
@@ -127,14 +119,12 @@ def describe_wheel(ctx, wheel):
     Returns:
       A File.
     """
-    description = ctx.actions.declare_file(ctx.label.name + ".locked.json")
     args = target_arguments(ctx)
-    args.add_all(["--wheel", wheel.file, "--output", description])
-    run_helper(
+    args.add_all(["--wheel", wheel.file])
+    return write_output(
         ctx,
+        ctx.actions.declare_file(ctx.label.name + ".locked.json"),
         mnemonic = "BentoWheelMetadata",
         progress_message = "Reading metadata of {}".format(wheel.distribution),
         subcommand = subcommand("describe_wheel", args, inputs = depset([wheel.file])),
-        outputs = [description],
     )
-    return description

@@ -96,6 +96,12 @@ def run_helper(ctx, *, mnemonic, progress_message, subcommand, outputs, cached =
         toolchain = TOOLCHAIN_TYPE,
     )
 
+def write_output(ctx, output, *, mnemonic, progress_message, subcommand, cached = True):
+    """Runs a subcommand of the helper that writes a single output, the value of `--output`. Returns this File. For the parameters, see `run_helper`."""
+    subcommand.args[-1].add_all(["--output", output], expand_directories = False)
+    run_helper(ctx, cached = cached, mnemonic = mnemonic, outputs = [output], progress_message = progress_message, subcommand = subcommand)
+    return output
+
 def run_steps(ctx, *, mnemonic, progress_message, steps):
     """Runs several subcommands of the helper in sequence, in one process and one action.
 

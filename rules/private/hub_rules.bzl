@@ -81,7 +81,6 @@ def _requirement_impl(ctx):
             packages = depset(ctx.files.packages),
             platform = ctx.attr.platform,
             python_version = ctx.attr.python_version,
-            vendored = depset(),
             wheels = depset([target[BentoWheelInfo] for target in ctx.attr.wheels]),
         ),
         PyInfo(imports = depset([root for module in modules for root in module.imports]), transitive_sources = files),

@@ -106,7 +106,7 @@ BentoSourcesInfo = provider(
     },
 )
 
-BentoWheelPartInfo = provider(
+BentoWheelPartInfo, _ = provider(
     doc = "The image layer of a wheel, or a layer part. Actions join several layer parts to a layer. With `//rules:bytecode`, the layer or layer part contains the wheel's bytecode instead of the wheel.",
     fields = {
         "excluded": "File - JSON: size of the files that images exclude from the wheel; None without exclusion patterns.",
@@ -118,6 +118,8 @@ BentoWheelPartInfo = provider(
         "part_libraries": "File - JSON: same content as `libraries`, but written by the action of `part`; None for bytecode.",
         "wheel": "BentoWheelInfo - wheel from which the part is built.",
     },
+    # The defaults apply to bytecode.
+    init = lambda **values: {"excluded": None, "layer": None, "layer_libraries": None, "libraries": None, "part_libraries": None} | values,
 )
 
 BentoWheelPartsInfo = provider(

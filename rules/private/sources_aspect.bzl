@@ -40,12 +40,10 @@ def _package(target, requirements = [], pins = None):
         requirements = depset(requirements),
     )
 
-def _edges(ctx, names):
-    edges = []
-    for name in names:
-        value = getattr(ctx.rule.attr, name, None)
-        edges += [edge for edge in (value if type(value) == "list" else [value]) if type(edge) == "Target"]
-    return edges
+def edges_in(ctx, names):
+    """Returns the targets in the attributes `names` of the target to which an aspect applies."""
+    values = [getattr(ctx.rule.attr, name, None) for name in names]
+    return [edge for value in values for edge in (value if type(value) == "list" else [value]) if type(edge) == "Target"]
 
 def _import_roots(ctx):
     """Returns the import roots in the attribute `imports` of a library, each as `<repository>/<directory>`."""
@@ -131,14 +129,14 @@ def _sources_aspect_impl(target, ctx):
     runtime = runtime_of(ctx.label)
     if runtime:
         return [_package(target, pins = depset([runtime]))]
-    below = [edge[BentoSourcesInfo] for edge in _edges(ctx, SOURCE_EDGES) if BentoSourcesInfo in edge and PyInfo in edge]
+    below = [edge[BentoSourcesInfo] for edge in edges_in(ctx, SOURCE_EDGES) if BentoSourcesInfo in edge and PyInfo in edge]
     pins = [info.pins for info in below]
     pin = pin_of(ctx)
     if pin:
         return [_package(target, pins = depset([pin], transitive = pins))]
     package_roots = depset(transitive = [info.package_roots for info in below])
     if ctx.rule.kind in _BY_ATTRIBUTES:
-        direct = [edge for edge in _edges(ctx, ["data", "srcs"]) if PyInfo not in edge]
+        direct = [edge for edge in edges_in(ctx, ["data", "srcs"]) if PyInfo not in edge]
         files = depset(transitive = [edge[DefaultInfo].files for edge in direct] + [_runfiles_of(ctx, edge) for edge in direct])
         import_roots = _import_roots(ctx)
         runtimes = []

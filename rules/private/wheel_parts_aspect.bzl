@@ -2,23 +2,16 @@
 
 load("//rules:providers.bzl", "BentoWheelInfo")
 load(":attributes.bzl", "add_strings", "label_string")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand", "write_output")
 load(":layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "INFLATE", "extension", "wheel_arguments", "wheel_name", "write_layer")
 load(":providers.bzl", "BentoCompilersInfo", "BentoFlagInfo", "BentoInstalledWheelInfo", "BentoWheelPartInfo", "BentoWheelPartsInfo")
-load(":sources_aspect.bzl", "SOURCE_EDGES")
+load(":sources_aspect.bzl", "SOURCE_EDGES", "edges_in")
 load(":wheel_groups.bzl", "ALONE")
 
 _EDGES = SOURCE_EDGES + ["requirements", "wheels"]
 
 # Values of the flag wheel_layers.
 _FORMS = ["files", "recipes"]
-
-def _edges(ctx):
-    edges = []
-    for name in _EDGES:
-        value = getattr(ctx.rule.attr, name, None)
-        edges += [edge for edge in value if BentoWheelPartsInfo in edge] if type(value) == "list" else []
-    return [edge[BentoWheelPartsInfo].parts for edge in edges]
 
 def _wheel_packages(wheel):
     """Returns the third-party packages that the helper imports to read a wheel."""
@@ -51,68 +44,47 @@ def _write_layer(ctx, *, wheel, settings):
     )
     return layer, libraries
 
-def _write_part(ctx, *, wheel, settings):
-    """Declares the layer part of a wheel. Returns three Files: the part, its listing, and the list of shared libraries."""
-    name = "{}.part.{}".format(wheel.distribution, extension(settings.compression))
-    part, listing, libraries = [ctx.actions.declare_file(name + suffix) for suffix in ("", ".json", ".libraries.json")]
+def _write_part(ctx, *, wheel, settings, compiler = None):
+    """Declares the layer part of a wheel, or of its bytecode, which the interpreter `compiler` compiles.
+
+    Returns:
+      Three Files: the part, its listing, and the list of shared libraries (None for bytecode).
+    """
+    name = "{}.{}part.{}".format(wheel.distribution, settings.bytecode + "." if compiler else "", extension(settings.compression))
+    part, listing = ctx.actions.declare_file(name), ctx.actions.declare_file(name + ".json")
+    libraries = None if compiler else ctx.actions.declare_file(name + ".libraries.json")
     args = wheel_arguments(ctx, settings, wheel)
     _add_wheel(args, wheel)
-    args.add_all(["--compression", settings.compression, "--output", part, "--listing", listing, "--libraries", libraries])
+    if compiler:
+        args.add_all(["--bytecode", settings.bytecode, "--interpreter", compiler.interpreter or compiler.interpreter_path, "--program", ctx.file._bytecode_program])
+    args.add_all(["--compression", settings.compression, "--output", part, "--listing", listing])
+    if libraries:
+        args.add_all(["--libraries", libraries])
     run_helper(
         ctx,
-        mnemonic = "BentoLayer",
-        progress_message = "Writing layer part of {}".format(wheel_name(wheel)),
-        subcommand = subcommand("wheel_part", args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel) + COMPRESSION_PACKAGES[settings.compression]),
-        outputs = [part, listing, libraries],
+        mnemonic = "BentoBytecode" if compiler else "BentoLayer",
+        progress_message = "{} of {}".format("Compiling bytecode" if compiler else "Writing layer part", wheel_name(wheel)),
+        subcommand = subcommand(
+            "bytecode_part" if compiler else "wheel_part",
+            args,
+            inputs = depset([wheel.file, ctx.file._bytecode_program], transitive = [compiler.files]) if compiler else depset([wheel.file]),
+            packages = _wheel_packages(wheel) + COMPRESSION_PACKAGES[settings.compression],
+        ),
+        outputs = [part, listing] + ([libraries] if libraries else []),
     )
     return part, listing, libraries
 
-def _write_bytecode_part(ctx, *, wheel, settings, bytecode, compiler):
-    """Declares the layer part of a wheel's bytecode. The interpreter `compiler` compiles the bytecode. Returns two Files: part and listing."""
-    program = ctx.file._bytecode_program
-    name = "{}.{}.part.{}".format(wheel.distribution, bytecode, extension(settings.compression))
-    part, listing = ctx.actions.declare_file(name), ctx.actions.declare_file(name + ".json")
-    args = wheel_arguments(ctx, settings, wheel)
-    _add_wheel(args, wheel)
-    args.add_all(["--bytecode", bytecode, "--interpreter", compiler.interpreter or compiler.interpreter_path, "--program", program])
-    args.add_all(["--compression", settings.compression, "--output", part, "--listing", listing])
-    run_helper(
-        ctx,
-        mnemonic = "BentoBytecode",
-        progress_message = "Compiling bytecode of {}".format(wheel_name(wheel)),
-        subcommand = subcommand(
-            "bytecode_part",
-            args,
-            inputs = depset([wheel.file, program], transitive = [compiler.files]),
-            packages = _wheel_packages(wheel) + COMPRESSION_PACKAGES[settings.compression],
-        ),
-        outputs = [part, listing],
-    )
-    return part, listing
-
 def _write_list(ctx, wheel, subcommand_name, *, suffix, mnemonic, verb):
     """Declares a list of properties of a wheel, and returns its File. The action builds no layer, so checks can run before layers are built."""
-    output = ctx.actions.declare_file("{}.{}.json".format(wheel.distribution, suffix))
     args = arguments(ctx)
     _add_wheel(args, wheel)
-    args.add_all(["--output", output])
-    run_helper(
+    return write_output(
         ctx,
+        ctx.actions.declare_file("{}.{}.json".format(wheel.distribution, suffix)),
         mnemonic = mnemonic,
         progress_message = "{} of {}".format(verb, wheel_name(wheel)),
         subcommand = subcommand(subcommand_name, args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel)),
-        outputs = [output],
     )
-    return output
-
-def _libraries(ctx, wheel):
-    return _write_list(ctx, wheel, "wheel_libraries", mnemonic = "BentoScanLibraries", suffix = "libraries", verb = "Scanning shared libraries")
-
-def _excluded(ctx, wheel):
-    """Returns a File for reports, with the size of the files that images exclude from a wheel, or None without patterns to exclude."""
-    if not wheel.exclude and not wheel.exclude_preset:
-        return None
-    return _write_list(ctx, wheel, "wheel_excluded", mnemonic = "BentoExcludedFiles", suffix = "excluded", verb = "Listing excluded files")
 
 def _compiler(ctx, wheel):
     """Returns an interpreter of the wheel's Python version: a declared compiler, or the toolchain's interpreter. None if neither matches."""
@@ -121,25 +93,13 @@ def _compiler(ctx, wheel):
             return python
     return None
 
-def _bytecode(ctx, wheel, bytecode, settings):
+def _bytecode(ctx, wheel, settings):
     compiler = _compiler(ctx, wheel)
-    part, listing = None, None
-    if compiler:
-        part, listing = _write_bytecode_part(ctx, bytecode = bytecode, compiler = compiler, settings = settings, wheel = wheel)
-    return BentoWheelPartInfo(
-        excluded = None,
-        layer = None,
-        layer_libraries = None,
-        libraries = None,
-        listing = listing,
-        part = part,
-        part_libraries = None,
-        wheel = wheel,
-    )
+    part, listing, _ = _write_part(ctx, compiler = compiler, settings = settings, wheel = wheel) if compiler else (None, None, None)
+    return BentoWheelPartInfo(listing = listing, part = part, wheel = wheel)
 
 def _files(ctx, wheel, settings):
     is_large = wheel.size >= ALONE
-
     part, listing, part_libraries = _write_part(ctx, wheel = wheel, settings = settings)
 
     # A small wheel is never a separate layer. A large wheel can be, depending on the other wheels of an image.
@@ -148,10 +108,24 @@ def _files(ctx, wheel, settings):
     # Wheels for all platforms rarely contain machine code, so a separate action for the list would take longer than building the part.
     is_scanned = not is_large and wheel.file.basename.endswith("-any.whl")
     return BentoWheelPartInfo(
-        excluded = _excluded(ctx, wheel),
+        excluded = _write_list(
+            ctx,
+            wheel,
+            "wheel_excluded",
+            mnemonic = "BentoExcludedFiles",
+            suffix = "excluded",
+            verb = "Listing excluded files",
+        ) if wheel.exclude or wheel.exclude_preset else None,
         layer = layer,
         layer_libraries = layer_libraries,
-        libraries = part_libraries if is_scanned else _libraries(ctx, wheel),
+        libraries = part_libraries if is_scanned else _write_list(
+            ctx,
+            wheel,
+            "wheel_libraries",
+            mnemonic = "BentoScanLibraries",
+            suffix = "libraries",
+            verb = "Scanning shared libraries",
+        ),
         listing = listing,
         part = part,
         part_libraries = part_libraries,
@@ -159,11 +133,12 @@ def _files(ctx, wheel, settings):
     )
 
 def _wheel_parts_aspect_impl(target, ctx):
+    below = [edge[BentoWheelPartsInfo].parts for edge in edges_in(ctx, _EDGES) if BentoWheelPartsInfo in edge]
     wheel = target[BentoWheelInfo] if BentoWheelInfo in target else None
     if BentoInstalledWheelInfo in target:  # only below a python_image
         wheel = wheel or target[BentoInstalledWheelInfo].wheel
     if not wheel:
-        return [BentoWheelPartsInfo(parts = depset(transitive = _edges(ctx)))]
+        return [BentoWheelPartsInfo(parts = depset(transitive = below))]
     if not wheel.python_version:
         fail("{}: the Python version for {} is unknown, because no dependency sets a version. Set python_version (for example, \"3.12\") on the bento_package or python_image target.".format(
             label_string(target.label),
@@ -172,10 +147,14 @@ def _wheel_parts_aspect_impl(target, ctx):
     form = ctx.attr._wheel_layers[BentoFlagInfo].value
     if form not in _FORMS:
         fail("--@rules_bento//rules:wheel_layers: invalid value \"{}\". Valid values: {}.".format(form, ", ".join(_FORMS)))
-    settings = struct(compression = ctx.attr.compression, prefix = ctx.attr._prefix[BentoFlagInfo].value, recipes = form == "recipes")
-    bytecode = ctx.attr._bytecode[BentoFlagInfo].value
-    info = _files(ctx, wheel, settings) if bytecode == "none" else _bytecode(ctx, wheel, bytecode, settings)
-    return [BentoWheelPartsInfo(parts = depset([info], transitive = _edges(ctx)))]
+    settings = struct(
+        bytecode = ctx.attr._bytecode[BentoFlagInfo].value,
+        compression = ctx.attr.compression,
+        prefix = ctx.attr._prefix[BentoFlagInfo].value,
+        recipes = form == "recipes",
+    )
+    info = _files(ctx, wheel, settings) if settings.bytecode == "none" else _bytecode(ctx, wheel, settings)
+    return [BentoWheelPartsInfo(parts = depset([info], transitive = below))]
 
 wheel_parts_aspect = aspect(
     implementation = _wheel_parts_aspect_impl,
