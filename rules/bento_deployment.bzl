@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
 load("//rules/private:attributes.bzl", "add_pairs", "label_string")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments", "write_output")
 
 # Attributes that an InferenceService doesn't have.
 _DEPLOYMENT_ONLY = ["config_maps", "env", "models", "port", "replicas", "secrets", "writable_dirs"]
@@ -34,12 +34,11 @@ def _problem(ctx, image):
 def _bento_deployment_impl(ctx):
     src = ctx.attr.src
     images = src[BentoImageIndexInfo].images if BentoImageIndexInfo in src else [src[BentoImageInfo]]
-    digest = src[BentoImageIndexInfo].digest if BentoImageIndexInfo in src else src[BentoImageInfo].digest
+    digest = (src[BentoImageIndexInfo] if BentoImageIndexInfo in src else src[BentoImageInfo]).digest
     first = images[0]
     problem = _problem(ctx, first)
     if problem:
         fail("{}: {}".format(label_string(ctx.label), problem))
-    manifest = ctx.actions.declare_file(ctx.label.name + ".yaml")
     inputs = [digest] + list(first.model_descriptions)
     args = target_arguments(ctx)
     for image in images:
@@ -65,13 +64,12 @@ def _bento_deployment_impl(ctx):
     add_pairs(args, "--label", ctx.attr.labels)
     add_pairs(args, "--replicas", ctx.attr.replicas)
     add_pairs(args, "--secret", ctx.attr.secrets)
-    args.add_all(["--output", manifest])
-    run_helper(
+    manifest = write_output(
         ctx,
+        ctx.actions.declare_file(ctx.label.name + ".yaml"),
         mnemonic = "BentoDeployment",
         progress_message = "Writing Kubernetes manifest %{label}",
         subcommand = subcommand("deployment", args, inputs = depset(inputs), packages = ["pyyaml"]),
-        outputs = [manifest],
     )
     return [DefaultInfo(files = depset([manifest]))]
 

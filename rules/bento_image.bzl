@@ -3,10 +3,10 @@
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoInfo", "BentoLayerInfo")
 load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
-load("//rules/private:image.bzl", "IMAGE", "build_image")
+load("//rules/private:image.bzl", "IMAGE", "build_image", "image_packages")
 load("//rules/private:image_checks.bzl", "check_system")
 load("//rules/private:layers.bzl", "BENTO", "HOME", "MOUNTED", "USER", "write_layer")
-load("//rules/private:providers.bzl", "BentoImagePackagesInfo", "BentoWheelPartsInfo")
+load("//rules/private:providers.bzl", "BentoImagePackagesInfo")
 load("//rules/private:target.bzl", "image_cfg", "platform_name")
 load("//rules/private:transitions.bzl", "metadata_plus_files_cfg")
 load("//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
@@ -57,12 +57,9 @@ def _bento_layer(ctx, bento):
 def _bento_image_impl(ctx):
     bento = ctx.split_attr.bento["metadata"][BentoInfo]
     base = ctx.attr.base[BentoBaseInfo]
-
-    # Only a few dozen wheels, so the list is short. The sizes determine the layers.
-    parts = ctx.split_attr.bento["packages"][BentoWheelPartsInfo].parts.to_list()
+    packages = image_packages(ctx.split_attr.bento, ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list())  # only the target's own
     _check_target(ctx, base, bento)
-    bytecode = ctx.split_attr.bento["bytecode"][BentoWheelPartsInfo].parts.to_list() if ctx.attr.bytecode != "none" else []
-    _check_packages(ctx, parts)
+    _check_packages(ctx, packages.parts)
     own_models = bento.models.to_list()  # only the target's own
 
     # Containers get models without layers from a mounted image or a model store.
@@ -77,14 +74,10 @@ def _bento_image_impl(ctx):
             mounted = tuple([model.description for model in own_models]) if ctx.attr.models == "image" else (),
             upper = data_layers + [_bento_layer(ctx, bento)],
         ),
-        packages = struct(
-            bytecode = bytecode,
-            parts = parts,
-            requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list(),  # only the target's own
-        ),
+        packages = packages,
         process = ctx.attr,
         subject = bento,
-        system_checks = [check_system(ctx, base, bento, parts)],
+        system_checks = [check_system(ctx, base, bento, packages.parts)],
     )
 
 bento_image = rule(

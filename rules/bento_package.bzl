@@ -12,7 +12,7 @@ load("//rules/private:lock_subset.bzl", "RESOLVER", "hub_requirements", "lock_su
 load("//rules/private:metadata.bzl", "dependency_pins", "describe_metadata", "requirements_files")
 load("//rules/private:option_groups.bzl", "OPTION_GROUPS")
 load("//rules/private:providers.bzl", "BentoFlagInfo", "BentoServiceMetadataInfo", "BentoSourcesInfo")
-load("//rules/private:reports.bzl", "bento_inputs", "write_bento_report", "write_build_definition", "write_summary")
+load("//rules/private:reports.bzl", "write_bento_report", "write_build_definition", "write_summary")
 load("//rules/private:service_metadata.bzl", "IMPORT", "SERVICE_METADATA", "check_service_metadata", "import_service", "service_metadata_info")
 load("//rules/private:snapshot.bzl", "OWN_PACKAGE", "SECRETS", "build_ctx", "read_sources")
 load("//rules/private:sources_aspect.bzl", "sources_aspect")
@@ -86,14 +86,6 @@ def _lock(ctx, locked, service):
         service = service,
     ) if locked else None
 
-def _build_definition(ctx, *, described, lock, models, python_version):
-    """Declares the build definition of the Bento, which attestations include. Returns its File."""
-    return write_build_definition(
-        ctx,
-        bento = bento_inputs(described, models = models, platform = platform_name(ctx), python_version = python_version),
-        locked = lock.locked if lock else None,
-    )
-
 def _launcher(ctx, archive, models):
     """Declares the program that `bazel run` starts for the Bento. Returns a struct of `executable` and `runfiles`."""
     return serve_program(
@@ -162,7 +154,13 @@ def _bento_package_impl(ctx):
         models = models,
     )
     launcher = _launcher(ctx, archives.bento, models)
-    build_definition = _build_definition(ctx, described = described, lock = lock, models = models, python_version = python_version)
+    build_definition = write_build_definition(
+        ctx,
+        bento = described,
+        locked = lock.locked if lock else None,
+        models = models,
+        python_version = python_version,
+    )
     figures = {"--archive": archives.bento, "--manifest": described.manifest}
     return [
         _bento_info(

@@ -4,11 +4,11 @@ load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoLayerInfo")
 load("//rules/private:attributes.bzl", "describe_dependency", "label_string", "minor_version")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
-load("//rules/private:image.bzl", "IMAGE", "build_image")
+load("//rules/private:image.bzl", "IMAGE", "build_image", "image_packages")
 load("//rules/private:installed_wheel_aspect.bzl", "installed_wheel_aspect")
 load("//rules/private:launcher.bzl", "runfile_path")
 load("//rules/private:layers.bzl", "HOME", "write_layer")
-load("//rules/private:providers.bzl", "BentoImagePackagesInfo", "BentoInstalledWheelInfo", "BentoSourcesInfo", "BentoWheelPartsInfo")
+load("//rules/private:providers.bzl", "BentoImagePackagesInfo", "BentoInstalledWheelInfo", "BentoSourcesInfo")
 load("//rules/private:snapshot.bzl", "SECRETS", "add_secrets")
 load("//rules/private:sources_aspect.bzl", "sources_aspect")
 load("//rules/private:target.bzl", "image_cfg", "platform_name")
@@ -58,10 +58,10 @@ def _import_path(ctx, program, files):
     roots = program[BentoSourcesInfo].import_roots.to_list() + [_MAIN_REPOSITORY] + sorted(repositories)
     return ":".join({"{}/{}".format(_APP, root): True for root in roots})
 
-def _check_packages(ctx, program, parts, requirements):
+def _check_packages(ctx, program, packages):
     """Fails if packages are locked for another Python version than the base's, have several different wheels, or have no wheel."""
     base = ctx.attr.base[BentoBaseInfo]
-    for info in requirements:
+    for info in packages.requirements:
         if minor_version(info.python_version) not in ("", base.python_version):
             fail("{}: base {} has Python {version}, but {} is locked for Python {}. Set python_version = \"{version}\", and add the version to more_python_versions in bento.pypi.".format(
                 label_string(ctx.label),
@@ -71,7 +71,7 @@ def _check_packages(ctx, program, parts, requirements):
                 version = base.python_version,
             ))
     versions = {}
-    for part in parts:
+    for part in packages.parts:
         wheel = part.wheel
         other = versions.setdefault(wheel.distribution, wheel)
         if other.file != wheel.file:
@@ -106,33 +106,23 @@ def _program_layer(ctx, files):
         progress_message = "Writing program layer of %{label}",
         subcommand = subcommand("program_layer", args, inputs = files, packages = ["blake3", "pathspec"]),
     )
-    return layer, struct(
-        bento_yaml = None,
-        digest = digest,
-        platform = platform_name(ctx),
-        python_version = ctx.attr.base[BentoBaseInfo].python_version,
-        tag = tag,
-    )
+    return layer, struct(bento_yaml = None, digest = digest, tag = tag)
 
 def _python_image_impl(ctx):
     program = ctx.split_attr.binary["metadata"]
-    packages = ctx.split_attr.binary["packages"]
+    locked = ctx.split_attr.binary["packages"]
 
-    # Only a few dozen wheels, so the list is short. The sizes determine the layers.
-    parts = packages[BentoWheelPartsInfo].parts.to_list()
-    requirements = packages[BentoSourcesInfo].requirements.to_list() + packages[BentoInstalledWheelInfo].requirements.to_list()
-    _check_packages(ctx, program, parts, requirements)
+    # Only a few dozen packages, so the list is short.
+    requirements = locked[BentoSourcesInfo].requirements.to_list() + locked[BentoInstalledWheelInfo].requirements.to_list()
+    packages = image_packages(ctx.split_attr.binary, requirements)
+    _check_packages(ctx, program, packages)
     main = program[_MainInfo].file
     files = depset([main] if main else [], transitive = [program[BentoSourcesInfo].files])
     layer, subject = _program_layer(ctx, files)
     return build_image(
         ctx,
         contents = struct(lower = [], model_source = "", models = [], mounted = (), upper = [layer]),
-        packages = struct(
-            bytecode = ctx.split_attr.binary["bytecode"][BentoWheelPartsInfo].parts.to_list() if ctx.attr.bytecode != "none" else [],
-            parts = parts,
-            requirements = requirements,
-        ),
+        packages = packages,
         process = struct(
             entrypoint = _entrypoint(ctx, program),
             env = {"HOME": HOME, "PYTHONPATH": _import_path(ctx, program, files), "RUNFILES_DIR": _APP} | ctx.attr.env,

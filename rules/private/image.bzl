@@ -6,8 +6,8 @@ load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand", "
 load(":image_checks.bzl", "check_libraries", "check_size", "scan_added_layers")
 load(":image_form.bzl", "write_form")
 load(":layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "USER", "write_joined_layer", "write_layer", "write_prefetch_layer")
-load(":providers.bzl", "BentoImagePackagesInfo")
-load(":reports.bzl", "SBOM_FORMATS", "bento_inputs", "deb_indexes", "write_build_definition", "write_layer_report", "write_sbom", "write_summary")
+load(":providers.bzl", "BentoImagePackagesInfo", "BentoWheelPartsInfo")
+load(":reports.bzl", "SBOM_FORMATS", "deb_indexes", "write_build_definition", "write_layer_report", "write_sbom", "write_summary")
 load(":target.bzl", "IMAGE_PLATFORM")
 load(":transitions.bzl", "ENVIRONMENT")
 load(":wheel_groups.bzl", "group_wheels")
@@ -65,36 +65,23 @@ def _check_bytecode(ctx, base, parts):
                 version = base.python_version,
             ))
 
-def _by_name(parts):
-    return {part.wheel.distribution: part for part in parts}
+def _package_layers(ctx, kind, parts, groups):
+    """Declares a layer for each group of wheels (`kind`: `wheels`) or of their bytecode (`bytecode`). Returns a list of BentoLayerInfo, empty without parts."""
 
-def _bytecode_layers(ctx, parts, groups):
-    """Declares a layer of bytecode for each group of wheels. Returns a list of BentoLayerInfo, empty without `parts`."""
-    by_name = _by_name(parts)
-    return [
-        write_joined_layer(
-            ctx,
-            name = "{}.bytecode-{}".format(ctx.label.name, names[0]),
-            parts = [by_name[name] for name in names],
-            settings = ctx.attr,
-            what = "bytecode of ",
-        )
-        for names in groups
-    ] if parts else []
-
-def _wheel_layers(ctx, parts, groups):
-    """Declares a layer for each group of wheels. A large wheel alone in its group has a layer that images share. Returns a list of BentoLayerInfo."""
-    by_name = _by_name(parts)
-    alone = [by_name[names[0]].layer for names in groups if len(names) == 1 and by_name[names[0]].layer]
+    # A large wheel alone in its group has a layer that images share.
+    by_name = {part.wheel.distribution: part for part in parts}
+    members = [[by_name[name] for name in names] for names in groups] if parts else []
+    alone = [group[0].layer for group in members if len(group) == 1 and group[0].layer]
     return alone + [
         write_joined_layer(
             ctx,
-            name = "{}.wheels-{}".format(ctx.label.name, names[0]),
-            parts = [by_name[name] for name in names],
+            name = "{}.{}-{}".format(ctx.label.name, kind, group[0].wheel.distribution),
+            parts = group,
             settings = ctx.attr,
+            what = "bytecode of " if kind == "bytecode" else "",
         )
-        for names in groups
-        if len(names) > 1 or not by_name[names[0]].layer
+        for group in members
+        if len(group) > 1 or not group[0].layer
     ]
 
 def _libraries(parts, groups):
@@ -176,26 +163,19 @@ def _assemble(ctx, base, subject, process, layers):
     )
     return outputs
 
-def _build_definition(ctx, base, subject, models, wheels):
-    """Declares the image's build definition. It lists an existing base image by digest, and Debian packages by layer. Returns the output File."""
-    own = [target[BentoLayerInfo] for target in ctx.attr.layers]
-    return write_build_definition(
-        ctx,
-        bento = bento_inputs(subject, models = models, platform = subject.platform, python_version = subject.python_version),
-        image = struct(
-            base = base.config,
-            debs = deb_indexes(ctx, base),
-            layers = [layer.description for layer in (list(base.layers) if base.deb_index else []) + own],
-            wheels = wheels,
-        ),
-    )
+def image_packages(split, requirements):
+    """Returns the value of `packages` for `build_image`, from a split attribute with a transition to the files of packages, and its requirements."""
+
+    # Only a few dozen wheels, so the lists are short. The sizes determine the layers.
+    bytecode, parts = [split[key][BentoWheelPartsInfo].parts.to_list() if key in split else [] for key in ("bytecode", "packages")]
+    return struct(bytecode = bytecode, parts = parts, requirements = requirements)
 
 def build_image(ctx, *, subject, packages, contents, process, system_checks = []):
     """Declares an image that consists of a base, a virtual environment, packages, and layers on top of them.
 
     Args:
       ctx: context of a rule with the attributes of `IMAGE`, and `TOOLCHAIN_TYPE` among its toolchains.
-      subject: BentoInfo, or a struct of its fields `digest`, `platform`, `python_version`, and `tag`, and of `bento_yaml = None`.
+      subject: BentoInfo, or a struct of its fields `digest` and `tag`, and of `bento_yaml = None`.
       packages: struct of lists: `parts` and `bytecode` (BentoWheelPartInfo of wheels and their bytecode), `requirements` (BentoRequirementInfo).
       contents: struct of `lower` and `upper` (lists of BentoLayerInfo below and above the attribute `layers`), `models` (list of BentoModelInfo),
         and `model_source` and `mounted` (values for the fields `models` and `model_descriptions` of BentoImageInfo).
@@ -210,14 +190,15 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
     _check_bytecode(ctx, base, packages.bytecode)
     groups = group_wheels({part.wheel.distribution: part.wheel.size for part in parts}, ctx.attr.max_wheel_layers)
     own_base = list(base.layers) if base.deb_index else []  # layers of an existing image are not rewritten
+    own_layers = [target[BentoLayerInfo] for target in ctx.attr.layers]
     stacked = ([] if base.deb_index else list(base.layers)) + _prefetch_layers(
         ctx,
         own_base +
         [_environment_layer(ctx, base)] +
-        _wheel_layers(ctx, parts, groups) +
-        _bytecode_layers(ctx, packages.bytecode, groups) +
+        _package_layers(ctx, "wheels", parts, groups) +
+        _package_layers(ctx, "bytecode", packages.bytecode, groups) +
         contents.lower +
-        [layer[BentoLayerInfo] for layer in ctx.attr.layers] +
+        own_layers +
         contents.upper,
     )
     image = _assemble(ctx, base, subject, process, stacked)
@@ -228,7 +209,15 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
     ]
     wheels = [part.wheel for part in parts]
     sbom = write_sbom(ctx, base, subject, image, struct(models = contents.models, parts = parts))
-    build_definition = _build_definition(ctx, base, subject, contents.models, wheels)
+    debs = deb_indexes(ctx, base)
+    build_definition = write_build_definition(
+        ctx,
+        bento = subject,
+        # An existing base image is listed by digest, and Debian packages by layer.
+        image = struct(base = base.config, debs = debs, layers = [layer.description for layer in own_base + own_layers], wheels = wheels),
+        models = contents.models,
+        python_version = base.python_version,
+    )
     return [
         BentoImageInfo(
             bento_yaml = subject.bento_yaml,
@@ -244,7 +233,7 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
             soci = image.soci,
         ),
         BentoImagePackagesInfo(
-            debs = deb_indexes(ctx, base) if base.deb_index or base.system else [],
+            debs = debs if base.deb_index or base.system else [],
             packages = depset(transitive = [requirement.packages for requirement in packages.requirements]),
             system = base.system,
             wheels = depset(wheels),

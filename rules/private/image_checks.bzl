@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoDebLayerInfo", "BentoLayerInfo")
 load(":attributes.bzl", "add_strings", "label_string")
-load(":helper.bzl", "run_helper", "subcommand", "target_arguments")
+load(":helper.bzl", "subcommand", "target_arguments", "write_output")
 load(":image_base.bzl", "scan_layers")
 load(":reports.bzl", "deb_indexes")
 
@@ -19,9 +19,9 @@ def scan_added_layers(ctx):
     local = [(layer.description, layer.blob) for layer in layers if layer.blob]
     return len(local) == len(layers), (scan_layers(ctx, local, with_machines = True) if local else None)
 
-def _arguments(ctx, base, output):
+def _arguments(ctx, base):
     args = target_arguments(ctx)
-    args.add_all(["--base", base.name, "--base-config", base.config, "--output", output])
+    args.add_all(["--base", base.name, "--base-config", base.config])
     return args
 
 def check_libraries(ctx, base, packages, added, *, early):
@@ -38,14 +38,13 @@ def check_libraries(ctx, base, packages, added, *, early):
     Returns:
       A File that lists the missing libraries of optional parts of packages.
     """
-    output = ctx.actions.declare_file(ctx.label.name + (".early" if early else "") + ".libraries.txt")
     all_local, contents = added
     machines = [contents.machines] if contents else []
     below, debs = [], []
     if all_local and (base.deb_index or base.libraries):  # otherwise, some libraries below the wheels are unknown
         below = ([base.libraries] if base.libraries else []) + ([contents.libraries] if contents else [])
         debs = deb_indexes(ctx, base)
-    args = _arguments(ctx, base, output)
+    args = _arguments(ctx, base)
     args.add_all(["--python-version", base.python_version])
     if base.glibc:
         args.add_all(["--glibc", base.glibc])
@@ -57,14 +56,13 @@ def check_libraries(ctx, base, packages, added, *, early):
     args.add_all(machines, before_each = "--machines")
     args.add_all([part.wheel.file.basename for part in packages.parts], before_each = "--wheel")
     args.add_all(ctx.attr.ignore_libraries, before_each = "--ignore-library")
-    run_helper(
+    return write_output(
         ctx,
+        ctx.actions.declare_file(ctx.label.name + (".early" if early else "") + ".libraries.txt"),
         mnemonic = "BentoImageCheck",
         progress_message = "Checking libraries of image %{label}",
         subcommand = subcommand("check_image", args, inputs = depset([base.config] + below + debs + packages.libraries + machines)),
-        outputs = [output],
     )
-    return output
 
 def check_system(ctx, base, bento, parts):
     """Declares the check that an image satisfies the system requirements of a Bento: packages, distribution, and CUDA.
@@ -78,10 +76,9 @@ def check_system(ctx, base, bento, parts):
     Returns:
       An empty File. The action fails if the image doesn't satisfy the requirements.
     """
-    output = ctx.actions.declare_file(ctx.label.name + ".system_checked")
     debs = deb_indexes(ctx, base)
     system = [base.system] if base.system else []
-    args = _arguments(ctx, base, output)
+    args = _arguments(ctx, base)
     args.add_all(["--bento-yaml", bento.bento_yaml, "--image", ctx.label.name])
     args.add_all(system, before_each = "--base-system")
     args.add_all(debs, before_each = "--index")
@@ -91,14 +88,13 @@ def check_system(ctx, base, bento, parts):
     add_strings(args, "--provided", ctx.attr.ignore_system_requirements)
     for part in parts:
         args.add_all(["--wheel", part.wheel.file.basename, str(part.wheel.size)])
-    run_helper(
+    return write_output(
         ctx,
+        ctx.actions.declare_file(ctx.label.name + ".system_checked"),
         mnemonic = "BentoSystemCheck",
         progress_message = "Checking system requirements of image %{label}",
         subcommand = subcommand("check_system", args, inputs = depset([base.config, bento.bento_yaml] + debs + system), packages = ["pyyaml"]),
-        outputs = [output],
     )
-    return output
 
 def check_size(ctx, layers):
     """Declares the check that an image doesn't exceed `size_limit`.
@@ -112,17 +108,14 @@ def check_size(ctx, layers):
     """
     if not ctx.attr.size_limit:
         return []
-    output = ctx.actions.declare_file(ctx.label.name + ".size_checked")
     descriptions = [layer.description for layer in layers]
     args = target_arguments(ctx)
     args.add_all(["--size-limit", str(ctx.attr.size_limit * 1000000)])
     args.add_all(descriptions, before_each = "--layer")
-    args.add_all(["--output", output])
-    run_helper(
+    return [write_output(
         ctx,
+        ctx.actions.declare_file(ctx.label.name + ".size_checked"),
         mnemonic = "BentoSizeCheck",
         progress_message = "Checking size of image %{label}",
         subcommand = subcommand("check_size", args, inputs = depset(descriptions)),
-        outputs = [output],
-    )
-    return [output]
+    )]

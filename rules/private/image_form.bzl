@@ -1,6 +1,6 @@
 """Declares the actions that write complete images: an OCI layout, or an archive for `docker load`."""
 
-load(":helper.bzl", "run_helper", "subcommand", "target_arguments")
+load(":helper.bzl", "subcommand", "target_arguments", "write_output")
 
 # Output group to the flag value of the form, the suffix of the output's name, and the mnemonic.
 _FORMS = {"docker_archive": ("docker-archive", ".tar", "BentoDockerArchive"), "oci_layout": ("oci-layout", ".oci", "BentoOciLayout")}
@@ -19,7 +19,6 @@ def write_form(ctx, image, layers, group):
     """
     form, suffix, mnemonic = _FORMS[group]
     declare = ctx.actions.declare_directory if group == "oci_layout" else ctx.actions.declare_file
-    output = declare(ctx.label.name + suffix)
     args = target_arguments(ctx)
     args.add_all(["--form", form, "--reference", ctx.attr.reference or ctx.label.name + ":latest"])
     args.add_all(["--config", image.config, "--manifest", image.manifest])
@@ -35,9 +34,9 @@ def write_form(ctx, image, layers, group):
         for ztoc in ztocs:
             args.add_all(["--ztoc", ztoc.description, ztoc.file])
         soci_files = [image.index, image.soci] + [file for ztoc in ztocs for file in (ztoc.description, ztoc.file)]
-    args.add_all(["--output", output], expand_directories = False)
-    run_helper(
+    return write_output(
         ctx,
+        declare(ctx.label.name + suffix),
         mnemonic = mnemonic,
         progress_message = "Writing %{label} as " + form,
         subcommand = subcommand(
@@ -45,6 +44,4 @@ def write_form(ctx, image, layers, group):
             args,
             inputs = depset([image.config, image.manifest] + soci_files + [file for layer in layers for file in (layer.description, layer.blob) if file]),
         ),
-        outputs = [output],
     )
-    return output

@@ -8,35 +8,31 @@ load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "WEIGHTS", "extension", "wr
 _PACKAGES = ["blake3", "pyyaml"]
 
 # Suffixes of weights files, each in a separate layer.
-_WEIGHTS = [".bin", ".ckpt", ".gguf", ".pt", ".pth", ".safetensors"]
+_WEIGHTS = (".bin", ".ckpt", ".gguf", ".pt", ".pth", ".safetensors")
 
 # Suffixes of files that refer to other files of the model. The readers of these files reject links, so the model is a single layer.
-_NAMING = [".onnx"]
+_NAMING = (".onnx",)
 
 def _arguments(ctx, source):
     args = target_arguments(ctx)
     source.describe(args)
     return args
 
-def _write(ctx, source, *, mnemonic, progress_message, name, outputs):
-    """Declares an action that runs the subcommand `name`, reads the model, and writes `outputs`, a dict of flag to File."""
+def _write(ctx, source, *, mnemonic, progress_message, name, suffixes):
+    """Declares an action that runs the subcommand `name` and reads the model. `suffixes` maps flags to suffixes of outputs. Returns a list of Files."""
+    outputs = [ctx.actions.declare_file(ctx.label.name + suffix) for suffix in suffixes.values()]
     args = _arguments(ctx, source)
-    for flag, output in outputs.items():
+    for flag, output in zip(suffixes, outputs):
         args.add_all([flag, output])
-    args.add_all(["--scratch", outputs.values()[0].basename + ".files"])
+    args.add_all(["--scratch", outputs[0].basename + ".files"])
     run_helper(
         ctx,
         mnemonic = mnemonic,
         progress_message = progress_message,
         subcommand = subcommand(name, args, inputs = source.inputs, packages = _PACKAGES + source.packages),
-        outputs = outputs.values(),
+        outputs = outputs,
     )
-
-def _archive(ctx, source):
-    """Declares an archive of the model for `bentoml models import`. Returns its File."""
-    output = ctx.actions.declare_file(ctx.label.name + ".bentomodel")
-    _write(ctx, source, mnemonic = "BentoExport", progress_message = "Writing %{output}", name = "export_model", outputs = {"--output": output})
-    return output
+    return outputs
 
 def _layer(ctx, source, location, compression, name):
     """Declares a layer that contains the complete model at `location` (a list of flags). Returns a BentoLayerInfo."""
@@ -59,58 +55,54 @@ def _groups(files, most):
         groups[at * count // len(ordered)].append(file)
     return groups
 
-def _weights_layers(ctx, model, groups, location, compression, name):
-    """Declares a layer for each group of weight files. A changed file affects only the layer of its group. Returns a list of BentoLayerInfo."""
-    layers = []
-    for number, files in enumerate(groups):
-        args = target_arguments(ctx)
-        args.add_all(model.place)
-        args.add_all(files, map_each = describe_source)
-        args.add_all(["--user", USER] + location)
-        layers.append(write_layer(
-            ctx,
-            compression = compression,
-            name = "{}.weights-{}".format(name, number),
-            progress_message = "Writing weights layer of %{label}",
-            subcommand = subcommand("weights_layer", args, inputs = depset(files), packages = ["blake3"]),
-        ))
-    return layers
-
-def _layer_of_the_rest(ctx, model, weights, location, compression, name):
-    """Declares the layer of a model's files except weights. Unless `location` has `--root`, the layer links to the weights without reading them."""
-    others = [file for file in model.files if file not in weights]
-    written = [model.description, model.manifest, model.model_yaml]
-    args = target_arguments(ctx)
-    args.add_all(model.place)
-    args.add_all(others, map_each = describe_source)
-    args.add_all(weights, map_each = _describe_weights)
-    args.add_all(["--user", USER] + location + ["--written-description", model.description])
-    args.add_all(["--written-manifest", model.manifest, "--written-model-yaml", model.model_yaml])
-    return write_layer(
-        ctx,
-        compression = compression,
-        name = name,
-        progress_message = "Writing layer of model %{label} without weights",
-        subcommand = subcommand("model_layer", args, inputs = depset(others + written), packages = _PACKAGES),
-    )
-
 def _describe_weights(file):
     return ["--weights-file", "", file.short_path, label_string(file.owner)]
 
 def _weights(model):
     """Returns the weight files, or an empty list if `image_layers` permits only one layer."""
-    weights = [file for file in model.files if not file.is_directory and _ends_with(file.basename, _WEIGHTS)]
+    weights = [file for file in model.files if not file.is_directory and file.basename.endswith(_WEIGHTS)]
     return weights if model.image_layers > 1 else []
 
 def _separate_layers(ctx, model, weights, location, compression, name):
-    groups = _groups(weights, model.image_layers - 1)
-    layers = _weights_layers(ctx, model, groups, location, compression, name)
-    return tuple(layers + [_layer_of_the_rest(ctx, model, weights, location, compression, name)])
+    """Declares a layer for each group of weight files, and a layer of the other files. Returns a tuple of BentoLayerInfo.
+
+    A changed file affects only the layer of its group. Unless `location` has `--root`, the layer of the other files links to the weights without
+    reading them.
+    """
+
+    def common_arguments(files, linked = []):
+        args = target_arguments(ctx)
+        args.add_all(model.place)
+        args.add_all(files, map_each = describe_source)
+        args.add_all(linked, map_each = _describe_weights)
+        args.add_all(["--user", USER] + location)
+        return args
+
+    layers = [
+        write_layer(
+            ctx,
+            compression = compression,
+            name = "{}.weights-{}".format(name, number),
+            progress_message = "Writing weights layer of %{label}",
+            subcommand = subcommand("weights_layer", common_arguments(files), inputs = depset(files), packages = ["blake3"]),
+        )
+        for number, files in enumerate(_groups(weights, model.image_layers - 1))
+    ]
+    others = [file for file in model.files if file not in weights]
+    written = [model.description, model.manifest, model.model_yaml]
+    args = common_arguments(others, linked = weights)
+    args.add_all(["--written-description", model.description, "--written-manifest", model.manifest, "--written-model-yaml", model.model_yaml])
+    return tuple(layers + [write_layer(
+        ctx,
+        compression = compression,
+        name = name,
+        progress_message = "Writing layer of model %{label} without weights",
+        subcommand = subcommand("model_layer", args, inputs = depset(others + written), packages = _PACKAGES),
+    )])
 
 def _layers(ctx, source, model, compression):
     weights = _weights(model)
-    naming = [file for file in source.files if _ends_with(file.basename, _NAMING)]
-    if not weights or naming:
+    if not weights or [file for file in source.files if file.basename.endswith(_NAMING)]:
         return (_layer(ctx, source, ["--directory", BENTO], compression, ctx.label.name),)
     directory = "{}/{}".format(WEIGHTS, model.name)
     return _separate_layers(ctx, model, weights, ["--directory", BENTO, "--weights", directory], compression, ctx.label.name)
@@ -124,32 +116,25 @@ def unlinked_layers(ctx, model, root, compression, name):
 def _archive_source(part):
     return struct(describe = lambda args: args.add_all(["--archive", part, part.basename]), inputs = depset([part]), packages = [])
 
-def _ends_with(name, suffixes):
-    for suffix in suffixes:
-        if name.endswith(suffix):
-            return True
-    return False
-
-def _part(ctx, source):
-    """Declares the archive part of the model. Returns its File."""
-    part = ctx.actions.declare_file(ctx.label.name + ".model.part")
-    _write(ctx, source, mnemonic = "BentoModelPart", progress_message = "Packing model %{label}", name = "model", outputs = {"--part": part})
-    return part
-
 def _described(ctx, source):
     """Declares the files that describe the model. Returns the value of the field `sources` of BentoModelInfo."""
-    model = struct(
-        description = ctx.actions.declare_file(ctx.label.name + ".model.json"),
+    description, manifest, model_yaml = _write(
+        ctx,
+        source,
+        mnemonic = "BentoModel",
+        progress_message = "Describing model %{label}",
+        name = "model",
+        suffixes = {"--description": ".model.json", "--manifest": ".manifest.json", "--model-yaml": ".model.yaml"},
+    )
+    return struct(
+        description = description,
         files = tuple(source.files),
         image_layers = ctx.attr.image_layers,
-        manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
-        model_yaml = ctx.actions.declare_file(ctx.label.name + ".model.yaml"),
+        manifest = manifest,
+        model_yaml = model_yaml,
         name = source.name or ctx.label.name,
         place = tuple(source.place),
     )
-    outputs = {"--description": model.description, "--manifest": model.manifest, "--model-yaml": model.model_yaml}
-    _write(ctx, source, mnemonic = "BentoModel", progress_message = "Describing model %{label}", name = "model", outputs = outputs)
-    return model
 
 def model_source(*, place, describe, files = [], more_inputs = [], packages = [], name = ""):
     """Returns a struct that describes the inputs of a model.
@@ -184,17 +169,21 @@ MODEL_ATTRIBUTES = {
 
 def model_entry(ctx, source):
     """Declares the outputs of a model from the result of `model_source`. Returns the list of providers, including BentoModelInfo."""
-    part = _part(ctx, source)
+    part = _write(ctx, source, mnemonic = "BentoModelPart", progress_message = "Packing model %{label}", name = "model", suffixes = {"--part": ".model.part"})
     model = _described(ctx, source)
     return [
         BentoModelInfo(
             alias = ctx.attr.alias,
-            archive_part = part,
+            archive_part = part[0],
             description = model.description,
             layers = {compression: _layers(ctx, source, model, compression) for compression in COMPRESSIONS},
             manifest = model.manifest,
             sources = model,
         ),
         DefaultInfo(files = depset([model.description])),
-        OutputGroupInfo(bentomodel = depset([_archive(ctx, source)]), manifest = depset([model.manifest]), part = depset([part])),
+        OutputGroupInfo(
+            bentomodel = depset(_write(ctx, source, mnemonic = "BentoExport", progress_message = "Writing %{output}", name = "export_model", suffixes = {"--output": ".bentomodel"})),
+            manifest = depset([model.manifest]),
+            part = depset(part),
+        ),
     ]

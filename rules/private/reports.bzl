@@ -2,8 +2,9 @@
 
 load("//rules:providers.bzl", "BentoDebLayerInfo")
 load(":attributes.bzl", "add_wheels", "creation_time", "json_string")
-load(":helper.bzl", "run_helper", "subcommand", "target_arguments")
+load(":helper.bzl", "run_helper", "subcommand", "target_arguments", "write_output")
 load(":layers.bzl", "BENTO")
+load(":target.bzl", "platform_name")
 
 def write_summary(ctx, *, tag, digest, files, models = []):
     """Declares the summary of a target, which contains the tag, the digest, and sizes.
@@ -18,20 +19,18 @@ def write_summary(ctx, *, tag, digest, files, models = []):
     Returns:
       The output File, JSON.
     """
-    output = ctx.actions.declare_file(ctx.label.name + ".summary.json")
     args = target_arguments(ctx)
-    args.add_all(["--tag", tag, "--digest", digest, "--output", output])
+    args.add_all(["--tag", tag, "--digest", digest])
     for flag, file in files.items():
         args.add_all([flag, file])
     args.add_all([model.description for model in models], before_each = "--model")
-    run_helper(
+    return write_output(
         ctx,
+        ctx.actions.declare_file(ctx.label.name + ".summary.json"),
         mnemonic = "BentoSummary",
         progress_message = "Writing summary of %{label}",
         subcommand = subcommand("summary", args, inputs = depset([tag, digest] + files.values() + [model.description for model in models])),
-        outputs = [output],
     )
-    return output
 
 def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
     """Declares the report of a Bento.
@@ -135,7 +134,6 @@ def write_sbom(ctx, base, subject, image, contents):
       A struct of `file` (the output File) and `media_type`.
     """
     suffix, media_type = SBOM_FORMATS[ctx.attr.sbom_format]
-    output = ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, suffix))
     models = [model.description for model in contents.models]
     debs = deb_indexes(ctx, base)
     wheels = [part.wheel for part in contents.parts]
@@ -150,9 +148,9 @@ def write_sbom(ctx, base, subject, image, contents):
     built = add_wheels(args, wheels)
     args.add_all([wheel.distribution for wheel in wheels if wheel.allow_record_mismatch], before_each = "--allow-record-mismatch")
     args.add_all(excluded, before_each = "--excluded")
-    args.add_all(["--output", output])
-    run_helper(
+    file = write_output(
         ctx,
+        ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, suffix)),
         mnemonic = "BentoSbom",
         progress_message = "Writing SBOM of %{label}",
         subcommand = subcommand(
@@ -161,27 +159,17 @@ def write_sbom(ctx, base, subject, image, contents):
             inputs = depset([base.config, subject.digest, subject.tag, image.digest] + debs + models + built + excluded),
             packages = ["blake3"],
         ),
-        outputs = [output],
     )
-    return struct(file = output, media_type = media_type)
+    return struct(file = file, media_type = media_type)
 
-def bento_inputs(bento, *, models, platform = "", python_version = ""):
-    """Returns a struct for `write_build_definition`. `bento` has the Files `digest`, `tag`, and `bento_yaml` (None for a program)."""
-    return struct(
-        digest = bento.digest,
-        is_program = not bento.bento_yaml,
-        models = [model.description for model in models],
-        platform = platform,
-        python_version = python_version,
-        tag = bento.tag,
-    )
-
-def write_build_definition(ctx, *, bento, locked = None, image = None):
+def write_build_definition(ctx, *, bento, models, python_version, locked = None, image = None):
     """Declares the action that writes a build definition. It runs only for a signed push, or if the output group is requested.
 
     Args:
-      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
-      bento: result of `bento_inputs`.
+      ctx: context of a rule with the attributes of `PLATFORM` or `IMAGE_PLATFORM`, and `TOOLCHAIN_TYPE` among its toolchains.
+      bento: struct of the Files `digest`, `tag`, and `bento_yaml` (None for a program).
+      models: list of BentoModelInfo.
+      python_version: Python version of the packages (`X.Y`).
       locked: File with the locked requirements of a Bento, including hashes; or None.
       image: struct of the inputs of an image except the Bento: `base` (File), and the lists `debs` and `layers` (Files) and `wheels`
         (BentoWheelInfo); None for the build definition of a Bento.
@@ -189,14 +177,14 @@ def write_build_definition(ctx, *, bento, locked = None, image = None):
     Returns:
       The output File, JSON.
     """
-    output = ctx.actions.declare_file("{}.build_definition.json".format(ctx.label.name))
-    inputs = [bento.tag, bento.digest] + bento.models
+    descriptions = [model.description for model in models]
+    inputs = [bento.tag, bento.digest] + descriptions
     args = target_arguments(ctx)
-    args.add_all(["--kind", "image" if image else "bento", "--platform", bento.platform, "--python-version", bento.python_version])
+    args.add_all(["--kind", "image" if image else "bento", "--platform", platform_name(ctx), "--python-version", python_version])
     args.add_all(["--tag", bento.tag, "--bento-digest", bento.digest])
-    if bento.is_program:
+    if not bento.bento_yaml:
         args.add("--program")
-    args.add_all(bento.models, before_each = "--model")
+    args.add_all(descriptions, before_each = "--model")
     if locked:
         args.add("--locked", locked)
         inputs.append(locked)
@@ -208,12 +196,10 @@ def write_build_definition(ctx, *, bento, locked = None, image = None):
             for pattern in wheel.exclude + wheel.exclude_preset:
                 args.add_all(["--exclude", json_string(wheel.distribution), json_string(pattern)])
         inputs += [image.base] + image.debs + image.layers + add_wheels(args, image.wheels)
-    args.add("--output", output)
-    run_helper(
+    return write_output(
         ctx,
+        ctx.actions.declare_file(ctx.label.name + ".build_definition.json"),
         mnemonic = "BentoBuildDefinition",
         progress_message = "Writing build definition of %{label}",
         subcommand = subcommand("build_definition", args, inputs = depset(inputs), packages = ["blake3"]),
-        outputs = [output],
     )
-    return output

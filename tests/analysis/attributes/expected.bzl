@@ -437,7 +437,6 @@ EXPECTED = {
             "--target :image",
             "--base :base",
             "--base-config base.base.json",
-            "--output image.libraries.txt",
             "--python-version 3.13",
             "--glibc 2.36",
             "--base-libraries image.libraries.json",
@@ -448,6 +447,7 @@ EXPECTED = {
             "--wheel other-2.0-py3-none-any.whl",
             "--wheel acme-1.0-py3-none-any.whl",
             "--ignore-library libacme.so",
+            "--output image.libraries.txt",
         ],
         "image.oci": [
             "image_files",
@@ -501,7 +501,6 @@ EXPECTED = {
             "--target :image",
             "--base :base",
             "--base-config base.base.json",
-            "--output image.system_checked",
             "--bento-yaml locked_package.bento.yaml",
             "--image image",
             "--index debs.debs.json",
@@ -510,6 +509,7 @@ EXPECTED = {
             "--provided \"libgomp1\"",
             "--wheel other-2.0-py3-none-any.whl 0",
             "--wheel acme-1.0-py3-none-any.whl 12",
+            "--output image.system_checked",
         ],
         "image.wheels-acme.layer.estargz": [
             "join_layers",
@@ -1318,10 +1318,10 @@ EXPECTED = {
             "--target :package",
             "--tag package.tag",
             "--digest package.digest",
-            "--output package.summary.json",
             "--archive package.bento",
             "--manifest package.manifest.json",
             "--model model.model.json",
+            "--output package.summary.json",
         ],
         "package.tar.gz": [
             "archive",
