@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rules_bento.arguments import Arguments, Subcommand, check_labels
-from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
-from rules_bento.models.model import MODEL_YAML, ModelDescription, make_entry
+from rules_bento.models.model import ModelDescription, ModelEntry, make_entry
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
@@ -205,15 +204,7 @@ def export_model(arguments: Arguments) -> None:
     from rules_bento.archives.archive import write_archive
 
     with read_model(arguments) as stored:
-        write_archive(Path(arguments.required("--output")), stored.own_members())
-
-
-class _PlacedModel(NamedTuple):
-    tag: str
-    manifest: TreeManifest
-    model_yaml: bytes
-    sources: dict[str, str]  # path of each file except model.yaml and weights
-    weights: frozenset[str]  # files that have separate layers
+        write_archive(Path(arguments.required("--output")), stored.members_in(""))
 
 
 @Subcommand(
@@ -234,48 +225,39 @@ def model_layer(arguments: Arguments) -> None:
     weights. `--root` sets the directory of the files. If `--root` is set, the layer contains no links to weights.
     """
     if arguments.has("--written-manifest"):
-        _write_model_layer(arguments, _model_without_weights(arguments))
+        weights = frozenset(file.path for file in model_files(arguments, "--weights-file"))
+        _write_model_layer(arguments, _model_without_weights(arguments), weights)
         return
     with read_model(arguments) as stored:
-        entry = stored.entry
-        whole = _PlacedModel(entry.description.tag, entry.manifest, entry.model_yaml, stored.sources, frozenset())
-        _write_model_layer(arguments, whole)
+        _write_model_layer(arguments, stored, frozenset())
 
 
-def _model_without_weights(arguments: Arguments) -> _PlacedModel:
+def _model_without_weights(arguments: Arguments) -> StoredModel:
+    from rules_bento.models.model_store import StoredModel
+
     origin = arguments.required("--written-manifest")
-    written = arguments.required("--written-description")
-    return _PlacedModel(
-        ModelDescription.loads(read_file(written).decode()).tag,
-        TreeManifest.from_json(read_file(origin).decode(), origin),
+    entry = ModelEntry(
+        ModelDescription.loads(read_file(arguments.required("--written-description")).decode()),
         read_file(arguments.required("--written-model-yaml")),
-        {file.path: file.source for file in model_files(arguments)},
-        frozenset(file.path for file in model_files(arguments, "--weights-file")),
+        TreeManifest.from_json(read_file(origin).decode(), origin),
     )
+    return StoredModel(entry, {file.path: file.source for file in model_files(arguments)})
 
 
-def _write_model_layer(arguments: Arguments, stored: _PlacedModel) -> None:
+def _write_model_layer(arguments: Arguments, stored: StoredModel, weights: frozenset[str]) -> None:
     from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
 
     owner = description.owner(arguments.required("--user"))
     root, top = _top_directory(arguments, owner)
-    directory = root or f"{arguments.required('--directory').strip('/')}/models/{stored.tag.replace(':', '/')}"
-    entries = [top]
-    for file in stored.manifest.entries:
-        path = f"{directory}/{file.path}"
-        if file.link is not None:
-            entries.append(Member.symlink(path, file.link, **owner))
-        elif file.path == MODEL_YAML:
-            entries.append(Member.inline(path, stored.model_yaml, mode=file.mode, **owner))
-        elif file.path in stored.weights and root:
-            continue
-        elif file.path in stored.weights:
-            place = description.place(arguments.required("--weights"), file)
+    tag = stored.entry.description.tag
+    directory = root or f"{arguments.required('--directory').strip('/')}/models/{tag.replace(':', '/')}"
+    entries = [top, *stored.members_in(f"{directory}/", excluded=weights, **owner)]
+    for file in () if root else stored.entry.manifest.entries:
+        if file.path in weights:
+            path, place = f"{directory}/{file.path}", description.place(arguments.required("--weights"), file)
             entries.append(Member.symlink(path, posixpath.relpath(place, posixpath.dirname(path)), **owner))
-        else:
-            entries.append(Member.file(path, stored.sources[file.path], mode=file.mode, size=file.size, **owner))
-    description.write_files(arguments, entries, f"model {stored.tag}")
+    description.write_files(arguments, entries, f"model {tag}")
 
 
 def _top_directory(arguments: Arguments, owner: dict[str, int]) -> tuple[str, Member]:
@@ -307,7 +289,8 @@ def weights_layer(arguments: Arguments) -> None:
     root, top = _top_directory(arguments, owner)
     files = model_files(arguments)
     entries = {}
-    for file, entry in zip(files, (snapshot.digest([file]).entries[0] for file in files), strict=True):
+    for file in files:
+        entry = snapshot.digest([file]).entries[0]
         # Without a root, equal files with the same name have the same path.
         path = f"{root}/{file.path}" if root else description.place(arguments.required("--weights"), entry)
         entries[path] = Member.file(path, file.source, mode=entry.mode, size=entry.size, **owner)
@@ -342,7 +325,7 @@ def model_image(arguments: Arguments) -> None:
     if arguments.required("--format") == "modelpack":
         [tag], [layer] = tags, layers
         directory = f"{arguments.required('--directory').strip('/')}/models/{tag.name}/{tag.version}"
-        image = modelpack.make_artifact(tag, created, modelpack.ModelLayer(layer, directory), annotations)
+        image = modelpack.make_artifact(tag, created, layer, directory, annotations)
     else:
         bases = [read_object(read_file(path), "the base's config") for path in arguments.repeated("--base-config")]
         oci_image.check_layers(layers)

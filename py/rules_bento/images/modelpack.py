@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.formats.oci import ANNOTATION, MANIFEST, TAR_LAYER, to_bytes
 from rules_bento.images.oci_image import Layer, OciImage, descriptor
 from rules_bento.typing_lite import TYPE_CHECKING, Any
@@ -16,15 +15,12 @@ _CONFIG = f"{_MODEL}.config.v1+json"
 _FILEPATH = "org.cncf.model.filepath"
 
 
-class ModelLayer(NamedTuple):
-    """A layer with a model's files. The layer contains no links, because tools that unpack artifacts reject links."""
+def make_artifact(tag: Tag, created: str, layer: Layer, directory: str, annotations: dict[str, str]) -> OciImage:
+    """Return the config and manifest of a model's artifact. The config repeats standard OCI annotations.
 
-    layer: Layer
-    directory: str  # of the model's files in the layer
-
-
-def make_artifact(tag: Tag, created: str, part: ModelLayer, annotations: dict[str, str]) -> OciImage:
-    """Return the config and manifest of a model's artifact. The config repeats standard OCI annotations."""
+    `directory` contains the model's files in the layer. The layer must not contain links, which tools that unpack
+    artifacts reject.
+    """
     standard = {key.removeprefix(ANNOTATION): value for key, value in annotations.items() if key.startswith(ANNOTATION)}
     described: dict[str, Any] = {"createdAt": created, "name": tag.name, "version": tag.version}
     further = {"title": "title", "description": "description", "vendor": "vendor", "revision": "revision"}
@@ -32,16 +28,16 @@ def make_artifact(tag: Tag, created: str, part: ModelLayer, annotations: dict[st
     described |= {further[key]: value for key, value in standard.items() if key in further}
     described |= {key: [standard[key]] for key in ("authors", "licenses") if key in standard}
     config = to_bytes(
-        {"descriptor": described, "config": {}, "modelfs": {"type": "layers", "diffIds": [part.layer.diff_id]}}
+        {"descriptor": described, "config": {}, "modelfs": {"type": "layers", "diffIds": [layer.diff_id]}}
     )
-    layer = part.layer.descriptor | {"annotations": (part.layer.annotations or {}) | {_FILEPATH: part.directory}}
-    layer["mediaType"] = part.layer.media_type.replace(TAR_LAYER, f"{_MODEL}.weight.v1.tar")
+    blob = layer.descriptor | {"annotations": (layer.annotations or {}) | {_FILEPATH: directory}}
+    blob["mediaType"] = layer.media_type.replace(TAR_LAYER, f"{_MODEL}.weight.v1.tar")
     manifest: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "artifactType": _ARTIFACT,
         "config": descriptor(_CONFIG, config),
-        "layers": [layer],
+        "layers": [blob],
         "annotations": annotations,
     }
     return OciImage(config, to_bytes(manifest))

@@ -19,7 +19,7 @@ from rules_bento.models.model import (
 )
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.tag import Tag
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.archives import unpack
@@ -42,22 +42,20 @@ class StoredModel:
 
     def members(self) -> list[Member]:
         """Return the files with their paths in a Bento archive."""
-        return self._members(f"models/{self.entry.description.tag.replace(':', '/')}/")
+        return self.members_in(f"models/{self.entry.description.tag.replace(':', '/')}/")
 
-    def own_members(self) -> list[Member]:
-        """Return the files with their paths in an archive that contains only this model."""
-        return self._members("")
-
-    def _members(self, directory: str) -> list[Member]:
+    def members_in(self, directory: str, *, excluded: Collection[str] = (), uid: int = 0, gid: int = 0) -> list[Member]:
+        """Return the files that aren't in `excluded`. `directory` is the prefix of their paths, including the slash."""
         members = []
         for file in self.entry.manifest.entries:
             path = directory + file.path
             if file.path == MODEL_YAML:
-                members.append(Member.inline(path, self.entry.model_yaml))
+                members.append(Member.inline(path, self.entry.model_yaml, mode=file.mode, uid=uid, gid=gid))
             elif file.link is not None:
-                members.append(Member.symlink(path, file.link))
-            else:
-                members.append(Member.file(path, self.sources[file.path], size=file.size, mode=file.mode))
+                members.append(Member.symlink(path, file.link, uid=uid, gid=gid))
+            elif file.path not in excluded:
+                source = self.sources[file.path]
+                members.append(Member.file(path, source, size=file.size, mode=file.mode, uid=uid, gid=gid))
         return members
 
 
