@@ -35,7 +35,7 @@ def reject_commands(bento: dict[str, Any], provided: Collection[str] = ()) -> No
             raise BentoError(
                 f"{step.description}, but bento_image can't run commands. Use `bentoml containerize`. If the "
                 "base image or a layer already contains the results of this step, you can instead set "
-                f'ignore_system_requirements = ["{_escaped(step.name)}"].'
+                f"{_provided([step.name])}."
             )
 
 
@@ -67,10 +67,6 @@ def installation(command: str) -> Installation | None:
         if packages and all(map(is_system_package, packages)):
             return Installation(distro.name, packages)
     return None
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 CUDA = "cuda"
@@ -254,7 +250,7 @@ def _missing(requests: Mapping[str, PackageRequest], system: ImageSystem, hint: 
 
 
 def _provided(names: Iterable[str]) -> str:
-    quoted = [f'"{name}"' for name in names]
+    quoted = ['"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"' for name in names]
     return f"ignore_system_requirements = [{', '.join(quoted)}]"
 
 
