@@ -382,7 +382,7 @@ def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, messag
             {"repository": "localhost:5000/a:latest"},
             "expected a repository without a tag or digest",
         ),
-        (bento(service("Studio")), [], {"namespace": "Team"}, "namespace: invalid value 'Team'"),
+        (bento(service("Studio")), [], {"namespace": "Team"}, "namespace: invalid name 'Team'"),
         (bento(service("Studio")), [], {"startup_timeout_seconds": "0"}, "startup_timeout_seconds"),
         (bento(service("Studio")), ["--writable", "cache"], {}, "Use an absolute path"),
         (bento(service("Studio")), pair("--label", "app.kubernetes.io/name", "x"), {}, "the rule already sets"),

@@ -53,25 +53,34 @@ def inference_service(
 ) -> dict[str, Any]:
     """Return a KServe InferenceService for the models with these tags. Raises BentoError for an invalid option."""
     name = options.name or re.sub("[._]", "-", tags[0].partition(":")[0])
-    if not _NAME.fullmatch(name):
-        raise BentoError(
-            f"app_name: invalid name {name!r}. Use at most 63 characters: a-z, 0-9, and '-', starting with a letter."
-        )
+    _check_name("app_name", name)
     _check_metadata(options)
-    namespace = {"namespace": options.namespace} if options.namespace else {}
-    labels = {f"{_STANDARD}name": name, **dict(sorted(options.labels.items()))}
-    annotations = {f"{_OURS}models": ", ".join(tags)}
     model = {"modelFormat": {"name": model_format}, "storageUri": f"{scheme}://{options.image}"}
     return {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
-        "metadata": {"name": name, **namespace, "labels": labels, "annotations": annotations},
+        "metadata": _metadata(name, {f"{_STANDARD}name": name}, {f"{_OURS}models": ", ".join(tags)}, options),
         "spec": {"predictor": {**_pull_secrets(options), "model": model}},
     }
 
 
 def _pull_secrets(options: DeploymentOptions) -> dict[str, Any]:
     return {"imagePullSecrets": [{"name": name} for name in options.pull_secrets]} if options.pull_secrets else {}
+
+
+def _metadata(
+    name: str, labels: dict[str, str], annotations: dict[str, str], options: DeploymentOptions
+) -> dict[str, Any]:
+    namespace = {"namespace": options.namespace} if options.namespace else {}
+    labels |= dict(sorted(options.labels.items()))
+    return {"name": name, **namespace, "labels": labels, **({"annotations": annotations} if annotations else {})}
+
+
+def _check_name(attribute: str, name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise BentoError(
+            f"{attribute}: invalid name {name!r}. Use at most 63 characters: a-z, 0-9, and '-', starting with a letter."
+        )
 
 
 def _check_metadata(options: DeploymentOptions) -> None:
@@ -85,11 +94,8 @@ def _check_metadata(options: DeploymentOptions) -> None:
                 "most 63 in the key (without its prefix), and at most 63 in the value. Start and end both with a "
                 "letter or digit."
             )
-    if options.namespace and not _NAME.fullmatch(options.namespace):
-        raise BentoError(
-            f"namespace: invalid value {options.namespace!r}. Use at most 63 characters: a-z, 0-9, and '-', starting "
-            "with a letter."
-        )
+    if options.namespace:
+        _check_name("namespace", options.namespace)
 
 
 def dump(objects: Iterable[dict[str, Any]]) -> str:
@@ -183,8 +189,8 @@ class ManifestBuilder:
 
     def _variables(self) -> list[dict[str, Any]]:
         options = self._options
-        home = {"BENTOML_HOME": f"{_SCRATCH}/bentoml"} if options.read_only else {}
-        variables: dict[str, dict[str, Any]] = {name: {"value": _literal(value)} for name, value in home.items()}
+        home = {"value": f"{_SCRATCH}/bentoml"}
+        variables: dict[str, dict[str, Any]] = {"BENTOML_HOME": home} if options.read_only else {}
         # Required variables come from the default Secret, without which no Pod starts, unless an attribute
         # specifies their source.
         default = {name: f"{self._app}-env/{name}" for name in self._workload.required}
@@ -211,13 +217,7 @@ class ManifestBuilder:
     def _metadata(self, service: WorkloadService, annotations: dict[str, str] | None = None) -> dict[str, Any]:
         version = self._workload.version
         labels = self._selector(service) | ({f"{_STANDARD}version": version} if _LABEL.fullmatch(version) else {})
-        namespace = {"namespace": self._options.namespace} if self._options.namespace else {}
-        return (
-            {"name": self._names[service.name]}
-            | namespace
-            | {"labels": labels | dict(sorted(self._options.labels.items()))}
-            | ({"annotations": annotations} if annotations else {})
-        )
+        return _metadata(self._names[service.name], labels, annotations or {}, self._options)
 
     def _deployment(self, service: WorkloadService, replicas: int | None) -> dict[str, Any]:
         annotations = {f"{_OURS}bento": f"{self._workload.name}:{self._workload.version}"}
