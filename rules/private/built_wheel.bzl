@@ -3,6 +3,7 @@
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
 load(":attributes.bzl", "label_string")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "subcommand", "target_arguments", "write_output")
+load(":hub_rules.bzl", "WHEEL", "provide_wheel")
 load(":launcher.bzl", "runfile_path")
 
 _PLATFORM_TAGS = {"linux": "linux_{}", "macos": "macosx_11_0_{}"}
@@ -36,33 +37,17 @@ def _built_wheel_impl(ctx):
             sandboxed = True,
         ),
     )
-    return [
-        BentoWheelInfo(
-            distribution = ctx.attr.distribution,
-            exclude = tuple(ctx.attr.exclude),
-            exclude_preset = tuple(ctx.attr.exclude_preset),
-            file = wheel,
-            python_version = ctx.attr.python_version,
-            size = ctx.attr.size,
-            version = ctx.attr.version,
-        ),
-        DefaultInfo(files = depset([wheel])),
-    ]
+    return provide_wheel(ctx, wheel)
 
 built_wheel = rule(
     implementation = _built_wheel_impl,
     doc = "Builds a wheel from source with the package's build system (PEP 517). The build uses locked requirements, and has no network access.",
-    attrs = {
-        "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
-        "exclude": attr.string_list(doc = "Patterns of the wheel's files that images exclude. Each pattern must match a file."),
-        "exclude_preset": attr.string_list(doc = "Patterns of the wheel's files that images exclude, from the presets of the package hub. A pattern can match no file."),
+    attrs = WHEEL | {
         "platform": attr.string(doc = "Target platform (`<os>_<machine>`).", mandatory = True),
-        "python_version": attr.string(doc = "Target Python version (`X.Y`).", mandatory = True),
         "requirements": attr.label_list(cfg = "exec", doc = "Build requirements from `build-system.requires` in pyproject.toml.", providers = [BentoRequirementInfo]),
         "size": attr.int(doc = "Size of the source archive in bytes, used to estimate the size of the wheel.", mandatory = True),
         "source": attr.label(allow_single_file = [".tar", ".tar.gz", ".zip"], doc = "Source archive.", mandatory = True),
         "subfolder": attr.string(doc = "Directory of the Python project, relative to the root of the source archive."),
-        "version": attr.string(doc = "Version of the package.", mandatory = True),
     },
     provides = [BentoWheelInfo],
     toolchains = [TOOLCHAIN_TYPE],

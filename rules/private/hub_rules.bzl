@@ -3,35 +3,37 @@
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoDebInfo", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
 
-def _locked_wheel_impl(ctx):
-    return [
-        BentoWheelInfo(
-            distribution = ctx.attr.distribution,
-            exclude = tuple(ctx.attr.exclude),
-            exclude_preset = tuple(ctx.attr.exclude_preset),
-            file = ctx.file.file,
-            python_version = ctx.attr.python_version,
-            allow_record_mismatch = ctx.attr.allow_record_mismatch,
-            sha256 = ctx.attr.sha256,
-            size = ctx.attr.size,
-            version = ctx.attr.version,
-        ),
-        DefaultInfo(files = depset([ctx.file.file])),
-    ]
+# Attributes of rules that provide a wheel.
+WHEEL = {
+    "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
+    "exclude": attr.string_list(doc = "Patterns of the wheel's files that images exclude. Each pattern must match a file."),
+    "exclude_preset": attr.string_list(doc = "Patterns of the wheel's files that images exclude, from the presets of the package hub. A pattern can match no file."),
+    "python_version": attr.string(doc = "Target Python version (`X.Y`).", mandatory = True),
+    "version": attr.string(doc = "Version of the package.", mandatory = True),
+}
+
+def provide_wheel(ctx, file, **fields):
+    """Returns the providers of a rule with the attributes `WHEEL` and `size`. `fields` are additional fields of BentoWheelInfo."""
+    wheel = BentoWheelInfo(
+        distribution = ctx.attr.distribution,
+        exclude = tuple(ctx.attr.exclude),
+        exclude_preset = tuple(ctx.attr.exclude_preset),
+        file = file,
+        python_version = ctx.attr.python_version,
+        size = ctx.attr.size,
+        version = ctx.attr.version,
+        **fields
+    )
+    return [wheel, DefaultInfo(files = depset([file]))]
 
 locked_wheel = rule(
-    implementation = _locked_wheel_impl,
+    implementation = lambda ctx: provide_wheel(ctx, ctx.file.file, allow_record_mismatch = ctx.attr.allow_record_mismatch, sha256 = ctx.attr.sha256),
     doc = "Provides a locked wheel.",
-    attrs = {
-        "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
-        "exclude": attr.string_list(doc = "Patterns of the wheel's files that images exclude. Each pattern must match a file."),
-        "exclude_preset": attr.string_list(doc = "Patterns of the wheel's files that images exclude, from the presets of the package hub. A pattern can match no file."),
-        "file": attr.label(allow_single_file = [".whl"], doc = "Wheel file.", mandatory = True),
-        "python_version": attr.string(doc = "Target Python version (`X.Y`).", mandatory = True),
+    attrs = WHEEL | {
         "allow_record_mismatch": attr.bool(doc = "Whether the wheel can be installed in images even if its RECORD file is incorrect."),
+        "file": attr.label(allow_single_file = [".whl"], doc = "Wheel file.", mandatory = True),
         "sha256": attr.string(doc = "SHA-256 digest of the file, in hexadecimal.", mandatory = True),
         "size": attr.int(doc = "Size of the file in bytes.", mandatory = True),
-        "version": attr.string(doc = "Version of the package.", mandatory = True),
     },
     provides = [BentoWheelInfo],
 )
