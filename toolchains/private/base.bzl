@@ -64,6 +64,9 @@ def declare_base(tag):
 # Platform of an image to the config_setting in //toolchains/platforms.
 _SETTINGS = {"linux/amd64": "linux_x86_64", "linux/arm64": "linux_aarch64"}
 
+# Flags that select the images of these platforms.
+_PLATFORM_FLAGS = [word for platform in _SETTINGS for word in ("--platform", platform)]
+
 _LOADS = """\
 load("@rules_bento//rules/private:image_base.bzl", "image_base", "image_layer")
 """
@@ -106,10 +109,7 @@ _NO_MATCH = "the base image is for {}, but the build is for another platform. Se
 
 def _images_by_platform(rctx, layout, more = []):
     """Verifies the images in a layout. Returns a dict of platform (`os/architecture`) to a dict with `digest`, `config`, and `layers`."""
-    arguments = ["--layout", layout, "--output", "images.json"] + more
-    for platform in _SETTINGS:
-        arguments += ["--platform", platform]
-    run_helper(rctx, _where(rctx.attr.base), "base_images", arguments)
+    run_helper(rctx, _where(rctx.attr.base), "base_images", ["--layout", layout, "--output", "images.json"] + more + _PLATFORM_FLAGS)
     return json.decode(rctx.read("images.json"))
 
 def _platform_name(platform):
@@ -192,9 +192,10 @@ def _write_archive_base(rctx):
 
 _FETCHED = "@rules_bento//rules:base_layers_fetched"
 
-def _pull(rctx, image, mirrors, more):
+def _pull(rctx, digest, more):
+    image = "{}@{}".format(rctx.attr.image, digest)
     arguments = ["--image", image, "--layout", "layout"]
-    for mirror in mirrors:
+    for mirror in rctx.attr.mirrors:
         arguments += ["--mirror", mirror]
     rctx.report_progress("pulling {}".format(image))
     run_helper(rctx, _where(rctx.attr.base), "pull", arguments + more)
@@ -205,10 +206,7 @@ def _layers_repo_name(base, platform):
 
 def _write_registry_base(rctx):
     """Declares the targets of an image in a registry, and fetches only the manifest and the config."""
-    more = ["--shallow", "--lenient"]
-    for platform in _SETTINGS:
-        more += ["--platform", platform]
-    _pull(rctx, "{}@{}".format(rctx.attr.image, rctx.attr.digest), rctx.attr.mirrors, more)
+    _pull(rctx, rctx.attr.digest, ["--shallow", "--lenient"] + _PLATFORM_FLAGS)
 
     def blob(platform, digest):
         label = "@{}//:layout/blobs/{}".format(_layers_repo_name(rctx.attr.base, platform), digest.replace(":", "/"))
@@ -237,7 +235,7 @@ def _layers_repo_impl(rctx):
     rctx.file("layout/index.json", json.encode({"manifests": [], "schemaVersion": 2}))
     cached = [probe_cache(rctx, path, digest.removeprefix("sha256:")) for digest, path in layers.items()]
     if not all(cached):
-        _pull(rctx, "{}@{}".format(rctx.attr.image, image["digest"]), rctx.attr.mirrors, [])
+        _pull(rctx, image["digest"], [])
 
         # Adds the layers to the repository cache, so that `probe_cache` finds the layers in other checkouts.
         for (digest, path), was_cached in zip(layers.items(), cached):
