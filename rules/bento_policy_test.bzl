@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoInfo")
 load("//rules/private:attributes.bzl", "label_string")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
+load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments", "write_output")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile", "runtime_modules")
 load("//rules/private:providers.bzl", "BentoImagePackagesInfo")
 load("//rules/private:transitions.bzl", "metadata_plus_licenses_cfg")
@@ -43,7 +43,6 @@ def _contents(ctx):
 def _write_inventory(ctx):
     """Declares the file that lists the packages to check. Returns its File."""
     contents = _contents(ctx)
-    output = ctx.actions.declare_file(ctx.label.name + ".packages.json")
     licensed = ctx.attr.allow_licenses or ctx.attr.deny_licenses
 
     # Only a few dozen wheels, so the list is short.
@@ -57,15 +56,13 @@ def _write_inventory(ctx):
         args.add("--image")
     args.add_all(contents.debs, before_each = "--index")
     args.add_all(contents.system, before_each = "--base-system")
-    args.add_all(["--output", output])
-    run_helper(
+    return write_output(
         ctx,
+        ctx.actions.declare_file(ctx.label.name + ".packages.json"),
         mnemonic = "BentoInventory",
         progress_message = "Listing packages of %{label}",
         subcommand = subcommand("inventory", args, inputs = depset(parts + wheels + contents.debs + contents.system, transitive = [contents.packages]), packages = ["packaging"]),
-        outputs = [output],
     )
-    return output
 
 def _write_sarif(ctx, settings, inventory):
     """Declares the SARIF report for code hosts. The action succeeds even if the report contains findings. Returns the report's File."""

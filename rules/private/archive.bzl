@@ -1,7 +1,7 @@
 """Declares the actions that join the parts of a Bento into archives, and that add labels in stamped builds."""
 
 load(":attributes.bzl", "STAMP", "add_pairs", "is_stamped", "status_files")
-load(":helper.bzl", "arguments", "run_helper", "subcommand", "target_arguments")
+load(":helper.bzl", "arguments", "run_helper", "subcommand", "target_arguments", "write_output")
 
 STAMPED_LABELS = STAMP | {
     "stamped_labels": attr.string_dict(doc = "Labels added only in stamped builds. `{KEY}` is replaced by a value from the workspace status: `{\"commit\": \"{STABLE_GIT_COMMIT}\"}`. Only the archive has these labels. The version, the digest, images, and tests don't change."),
@@ -14,20 +14,18 @@ def _stamped(ctx, part):
     """Returns the metadata part `part` or, if the build is stamped and the target has `stamped_labels`, a copy with these labels."""
     if not ctx.attr.stamped_labels or not is_stamped(ctx):
         return part
-    output = ctx.actions.declare_file(ctx.label.name + ".stamped.part")
     status = status_files(ctx, ctx.attr.stamped_labels.values())
     args = target_arguments(ctx)
     add_pairs(args, "--label", ctx.attr.stamped_labels)
     args.add_all(status, before_each = "--status")
-    args.add_all(["--part", part, "--output", output])
-    run_helper(
+    args.add_all(["--part", part])
+    return write_output(
         ctx,
+        ctx.actions.declare_file(ctx.label.name + ".stamped.part"),
         mnemonic = "BentoStamp",
         progress_message = "Stamping labels of %{label}",
         subcommand = subcommand("stamp", args, inputs = depset([part] + status), packages = ["pyyaml"]),
-        outputs = [output],
     )
-    return output
 
 def _join(ctx, output, *, parts, models, form = ""):
     """Declares the action that joins parts and models into `output`, an archive or directory in the format `form` (default: `.bento`)."""

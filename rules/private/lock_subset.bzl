@@ -1,7 +1,7 @@
 """Defines lock_subset, which describes the step that selects the locked packages of a Bento."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "run_helper", "subcommand", "target_arguments")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "subcommand", "target_arguments", "write_output")
 load(":providers.bzl", "BentoResolutionInfo")
 
 def _pip_tools(resolver):
@@ -92,18 +92,16 @@ def _resolved_aspect_impl(target, ctx):
     if not requirement.platform:
         return []
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
-    answer = ctx.actions.declare_file(ctx.label.name + ".resolved.json")
     args = target_arguments(ctx)
     add_requirement(args, requirement)
     args.add_all(requirement.packages, before_each = "--locked")
     add_resolver(args, toolchain)
-    args.add("--output", answer)
-    run_helper(
+    answer = write_output(
         ctx,
+        ctx.actions.declare_file(ctx.label.name + ".resolved.json"),
         mnemonic = "BentoResolve",
         progress_message = "Resolving %{label}",
         subcommand = subcommand("resolve", args, inputs = depset([toolchain.uv], transitive = [requirement.packages]), packages = ["packaging"]),
-        outputs = [answer],
     )
     return [BentoResolutionInfo(answer = answer)]
 
