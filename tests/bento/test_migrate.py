@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from bento_cli.projects import python_syntax
 from bento_cli.projects import workspace as workspaces
-from bento_cli.projects.migrate import migrate
+from bento_cli.projects.migrate import migrate, write
 from golden_bentos import BENTO_PROJECTS, store_of
 from projects import write_project
 from rules_bento.errors import BentoError
@@ -328,6 +328,40 @@ def test_a_hub_has_the_indexes_of_a_requirements_file(tmp_path):
     assert 'find_links = ["https://l.example"]' in printed
     assert 'trusted_hosts = ["own.example"]' in printed
     assert "cpu.example" not in made.build, "bento_requirements reads the options in the file"
+
+
+@pytest.mark.parametrize(
+    ("text", "own", "generated"),
+    [
+        ("python: {packages: [idna, 'bentoml<1.4']}", {}, ["requirements.in", "constraints.in"]),
+        (
+            "python: {requirements_txt: requirements.in}",
+            {"requirements.in": "idna\n-c limits.txt", "limits.txt": "idna<4\n"},
+            ["bento_requirements.in", "bento_constraints.in"],
+        ),
+    ],
+)
+def test_files_of_a_migration_are_no_sources_of_the_next_one(tmp_path, text, own, generated):
+    directory = project(tmp_path, text, **own)
+    first = migrate(directory)
+    write(first, directory, directory)
+    (directory / "requirements.lock.json").write_bytes(bytes(10_000_000))
+    paths = [directory / "BUILD.bazel", directory / "MODULE.bazel", *(directory / name for name in generated)]
+    written = [path.read_text() for path in paths]
+    second = migrate(directory, workspace=workspaces.read_root(directory))
+    assert second.build == first.build
+    assert second.names == first.names
+    assert "Packages: if the requirements changed, run `bazel run //:requirements.update`." in second.notes
+    write(second, directory, directory, force=True)
+    assert [path.read_text() for path in paths] == written
+    assert all(f'"{name}",' in second.build for name in (*generated, "requirements.lock.json"))
+
+    bentofile = directory / "bentofile.yaml"
+    bentofile.write_text(text.replace("[idna,", "[attrs,"), "utf-8")
+    assert ("attrs" in migrate(directory, workspace=workspaces.read_root(directory)).requirements) is not own
+    bentofile.write_text(f"python: {{requirements_txt: {generated[0]}}}\n", "utf-8")
+    adopted = migrate(directory, workspace=workspaces.read_root(directory))
+    assert f'"{generated[0]}"' not in adopted.build, "the project reads the file"
 
 
 MODULE = """\

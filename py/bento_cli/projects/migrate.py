@@ -26,6 +26,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.projects import import_packages, migrate_packages, python_syntax
 from bento_cli.projects.from_directory import PYTHON_VERSION, ExtraOptions, build_bentofile, project_files, selected
+from bento_cli.projects.migrate_packages import UPDATE
 from bento_cli.projects.starlark import KEPT, call, glob, load, merge_build_files
 from bento_cli.projects.workspace import EXTENSION, Workspace
 from bento_cli.store.home import Home
@@ -85,6 +86,7 @@ class _Project:
     kept: list[DeclaredFile]  # files that BentoML would include
     build_name: str  # name of the BUILD file
     build_files: list[str]  # paths of existing BUILD files
+    generated: list[str]  # paths of files that an earlier migration generated, from `migrate_packages`
     store: Path
     model_loads: list[list[str]]  # calls of framework functions that load models, from `model_loads`
     min_python: int  # the first minor version of Python that supports the syntax of the service
@@ -110,21 +112,26 @@ def migrate(
     lines, because the caller writes the files. Raises BentoError for an invalid project.
     """
     project = _read(Path(directory), package, bentofile, Path(store) if store else Home.find().entries_dir(MODEL))
-    packages = migrate_packages.read(project.options, project.info, project.files, project.min_python)
+    packages = migrate_packages.read(
+        project.options, project.info, project.files, project.min_python, project.generated
+    )
     workspace = workspace or Workspace()
     lock = f"//{project.package}:{packages.lock}"
     declared = [name for name, path in workspace.hubs.items() if path == lock]
     hub = hub or (declared[0] if declared else workspace.free_name(project.package))
     if hub in workspace.names and hub not in workspace.hubs:
         raise BentoError(f"--hub: another repository in MODULE.bazel is already named {hub!r}. Choose an unused name.")
-    needs_lock = not (packages.is_locked or hub in workspace.hubs)
+    is_generated = bool(project.generated) and workspace.hubs.get(hub) == lock
+    needs_lock = not packages.is_locked and (hub not in workspace.hubs or is_generated)
     lock_notes = []
-    if hub in workspace.hubs:
+    if is_generated and project.files.has(packages.lock):
+        lock_notes = [f"Packages: if the requirements changed, run `bazel run //{project.package}:{UPDATE}`."]
+    elif hub in workspace.hubs and not needs_lock:
         lock_notes = [f"Packages: make sure that the lock of @{hub} has {', '.join(packages.declared)}."]
     elif needs_lock:
         place = f"{' and '.join(packages.sources)} (see above) in {project.package or 'the root'}"
         run = "Run" if is_written else f"Save {place}, and run"
-        lock_notes = [f"Packages: the project has no lock. {run} `bazel run //{project.package}:requirements.update`."]
+        lock_notes = [f"Packages: the project has no lock. {run} `bazel run //{project.package}:{UPDATE}`."]
     models, model_notes = _models(project)
     notes = [*lock_notes, *packages.notes, *model_notes, *_unknown_notes(project, packages)]
     notes += [*_package_notes(project, is_written), *_option_notes(project), *_trial_build_notes(project)]
@@ -196,6 +203,8 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
     tree = services.SourceTree(sources, lambda name: seen.setdefault(name, snapshot.content(sources[name])))
     info = services.read_service(options.service or "service", tree, options.args)
     build_files = sorted(file.path for file in declared if PurePosixPath(file.path).name in _BUILD_FILES)
+    build_name = "BUILD" if "BUILD" in build_files and "BUILD.bazel" not in build_files else "BUILD.bazel"
+    generated = migrate_packages.find_generated(_existing(directory / build_name) or "", options)
     kept = {file.source for file in sources.values()}
     python = {path: text for path, text in seen.items() if path.endswith(".py") and python_syntax.is_valid(text)}
     return _Project(
@@ -205,9 +214,10 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
         options,
         info,
         project_files(declared, directory),
-        [file for file in declared if file.source in kept],
-        "BUILD" if "BUILD" in build_files and "BUILD.bazel" not in build_files else "BUILD.bazel",
+        [file for file in declared if file.source in kept and file.path not in generated],
+        build_name,
         build_files,
+        generated,
         store,
         find_model_loads(seen),
         python_syntax.min_minor(python.values(), int(PYTHON_VERSION[2:])),
@@ -337,13 +347,14 @@ def _build_file(project: _Project, packages: Packages, models: dict[str, str], h
     patterns = [f"models/{name}/**" for name in models]
     large = (file.path for file in project.kept if Path(file.source).stat().st_size >= _MIN_DATA_BYTES)
     data = sorted(path for path in large if not path.startswith(tuple(each.rstrip("*") for each in patterns)))
-    excluded = [project.build_name, *data, *patterns, *([*packages.sources, packages.lock] if update else [])]
+    excluded = {project.build_name, *data, *patterns, *project.generated}
+    excluded |= {*packages.sources, packages.lock} if update else set()
     bento = project.options.name or project.info.bento_name or "bento"
     required = tuple(f"{each}_" for each in project.import_packages if project.info.unknowns)
     imported = [each for each in packages.targets if f"{each}_".replace(":", "_").startswith(required)]
     attributes: dict[str, Any] = {
         "name": re.sub(r"\W", "_", bento) + "_bento",
-        "srcs": glob("**", sorted([*excluded, *(() if project.package else _BAZEL_FILES)])),
+        "srcs": glob("**", sorted({*excluded, *(() if project.package else _BAZEL_FILES)})),
         "bentofile": project.bentofile and project.bentofile.relative_to(project.directory).as_posix(),
         "data": data,
         "import_packages": [f"@{hub}//{target}" for target in imported],
@@ -360,7 +371,7 @@ def _build_file(project: _Project, packages: Packages, models: dict[str, str], h
 def _update(packages: Packages) -> list[str]:
     """Return the targets that update and verify the lock."""
     update_attributes = {
-        "name": "requirements.update",
+        "name": UPDATE,
         "srcs": packages.sources[:1],
         "constraints": packages.sources[1:],
         "lock": packages.lock,
@@ -368,7 +379,7 @@ def _update(packages: Packages) -> list[str]:
         "requires_python": f"=={packages.python_version}.*",
         **packages.indexes,
     }
-    test_attributes = {"name": "requirements_test", "lock": packages.lock, "update": ":requirements.update"}
+    test_attributes = {"name": "requirements_test", "lock": packages.lock, "update": f":{UPDATE}"}
     return [call("bento_requirements", update_attributes), call("bento_requirements_test", test_attributes)]
 
 

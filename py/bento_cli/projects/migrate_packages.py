@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from contextlib import suppress
 
 from rules_bento.actions.service import FIRST_BENTOML
 from rules_bento.bento.image_steps import project_dependencies
@@ -15,9 +16,10 @@ from rules_bento.formats.toml import read_project, read_toml
 from rules_bento.packages import requirements
 from rules_bento.packages.indexes import Indexes
 from rules_bento.service.metadata import Image, ImageCall
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 
 from bento_cli.projects.from_directory import BENTOML_VERSION, PYTHON_VERSION
+from bento_cli.projects.starlark import keyword_string, string, top_level_calls
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -31,6 +33,7 @@ _LOCKS = ("uv.lock", "pylock.toml", "requirements.lock.json", "requirements.lock
 _NAMES = (("requirements.in", "constraints.in"), ("bento_requirements.in", "bento_constraints.in"))
 _LINKS = ("-f", "--extra-index-url", "--find-links")  # options whose values can be directories
 _OUR_LOCK = "requirements.lock.json"
+UPDATE = "requirements.update"  # target that updates the lock
 _VERSIONS = (PYTHON_VERSION, "3.12", "3.13", "3.14", "3.10")
 _UV = {"index?": [{"name?": str, "url": str, "default?": bool}], "sources?": dict}  # tool.uv in pyproject.toml
 _PACKAGE_METHODS = ("python_packages", "pyproject_toml", "requirements_file")
@@ -61,8 +64,26 @@ class Packages:
         return [name for name, lines in zip(self.files, (self.declared, self.constraints), strict=True) if lines]
 
 
-def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles, min_python: int) -> Packages:
-    """Return the packages that the build options and the image require. Raises BentoError if a file is missing."""
+def find_generated(build_file: str, options: BuildOptions) -> list[str]:
+    """Return the paths of the files that an earlier migration generated for the target `UPDATE` in a BUILD file.
+
+    Returns [] if the project's requirements file is one of these files, or if the BUILD file is invalid.
+    """
+    targets = []
+    with suppress(BentoError):
+        targets = [node for _, node, _ in top_level_calls(build_file, "") if keyword_string(node, "name") == UPDATE]
+    named = {string(node) for target in targets for node in ast.walk(target) if isinstance(node, ast.Constant)}
+    names = [name for name in (*_NAMES[0], *_NAMES[1], _OUR_LOCK) if name in named]
+    return [] if options.python.requirements_txt in names else names
+
+
+def read(
+    options: BuildOptions, info: ServiceInfo, files: ProjectFiles, min_python: int, generated: Sequence[str]
+) -> Packages:
+    """Return the packages that the build options and the image require. Raises BentoError if a file is missing.
+
+    `generated` contains the result of `find_generated`.
+    """
     image = _image(info, files)
     version = _python_version(options, image, files, min_python)
     index_options: list[requirements.Option] = []
@@ -91,7 +112,7 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles, min_pyth
         notes.append(f"BentoML before 1.4.20 can't start with a newer setuptools, so the lock has `{_SETUPTOOLS}`.")
     if image and image is not info.image and image.calls:
         notes.append(f"check the requirements, because code in {info.path} determines the image.")
-    lock = _own_lock(options, files)
+    lock = _own_lock(options, files, generated)
     targets, missing = _targets(parsed, version, lock, files)
     notes += missing
     python = options.python
@@ -121,7 +142,7 @@ def read(options: BuildOptions, info: ServiceInfo, files: ProjectFiles, min_pyth
         targets,
         _attributes(indexes),
         _attributes(indexes if lock or not hub_options else indexes.with_options(hub_options, "requirements")),
-        _NAMES[files.has(_NAMES[0][0])],
+        _NAMES[files.has(_NAMES[0][0]) and _NAMES[0][0] not in generated],
         [f"Packages: {note}" for note in dict.fromkeys(notes)],
     )
 
@@ -201,11 +222,11 @@ def _texts(
             yield origin, inline_requirements(path, files, origin, constraints=limits, check=False), limits
 
 
-def _own_lock(options: BuildOptions, files: ProjectFiles) -> str | None:
+def _own_lock(options: BuildOptions, files: ProjectFiles, generated: Sequence[str]) -> str | None:
     named = options.python.requirements_txt
     if named and "--hash=" in files.text(named, options.at("python.requirements_txt")):
         return files.path(named, "requirements_txt")
-    return next((name for name in _LOCKS if files.has(name)), None)
+    return next((name for name in _LOCKS if files.has(name) and name not in generated), None)
 
 
 def _targets(
