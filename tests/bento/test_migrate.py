@@ -476,8 +476,8 @@ def test_a_revision_that_moves_is_one_thing_to_do(tmp_path):
     notes = [note for note in migrate(project(tmp_path, "service: service:Svc", service)).notes if "Acme" in note]
     assert len(notes) == 2
     at, tiny = sorted(notes, key=lambda note: "'main'" in note)
-    assert re.match(r"Models: service\.py:6: Svc\.tiny uses 'main' of Acme/Tiny.*pin Acme/Tiny`", tiny)
-    assert re.match(r"Models: service\.py:7: Svc\.at uses 'v2' of Acme/Tiny.*pin Acme/Tiny@v2`", at)
+    assert re.match(r"Models: service\.py:6: Svc\.tiny uses 'main' of Acme/Tiny.*pin Acme/Tiny --endpoint https://[\w.]+`", tiny)
+    assert re.match(r"Models: service\.py:7: Svc\.at uses 'v2' of Acme/Tiny.*pin Acme/Tiny@v2 --endpoint https://[\w.]+`", at)
 
 
 def test_a_revision_is_asked_for_where_the_source_has_it(tmp_path):

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import ast
 import re
-import shlex
 from pathlib import Path, PurePosixPath
 
 from rules_bento import service as services
 from rules_bento.archives.atomic import replace_file
 from rules_bento.bento.kinds import MODEL
+from rules_bento.bento.model_refs import pin_command
 from rules_bento.build_options import bentofile as bentofiles
 from rules_bento.build_options.options import BuildOptions
 from rules_bento.dataclasses_lite import dataclass
@@ -299,10 +299,6 @@ def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
     source = model.huggingface
     if source is None or re.fullmatch("[0-9a-f]{40}", source.revision):
         return ""
-    arguments = source.model_id + ("" if source.revision == "main" else f"@{source.revision}")
-    arguments += f" --endpoint {shlex.quote(source.endpoint)}" if source.endpoint else ""
-    for flag, patterns in (("include", source.include), ("exclude", source.exclude)):
-        arguments += "".join(f" --{flag} {shlex.quote(pattern)}" for pattern in patterns or ())
     # Without its own file, the class is in `src/` or outside the project.
     code = project.files.read(service.path, "service") if project.files.has(service.path) else b""
     classes = [node for node in ast.walk(ast.parse(code)) if getattr(node, "name", "") == service.class_name]
@@ -311,7 +307,7 @@ def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
     line = next((line.lineno for line in body if is_assignment(ast.unparse(line))), service.line)
     return (
         f"Models: {service.path}:{line}: {service.class_name}.{model.attribute} uses {source.revision!r} of "
-        f"{source.model_id}, which isn't a commit. Run `bento models pin {arguments}`, which prints the commit for "
+        f"{source.model_id}, which isn't a commit. Run `{pin_command(source)}`, which prints the commit for "
         "`revision`, and a bento.model tag that bundles the files."
     )
 

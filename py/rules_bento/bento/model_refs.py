@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
@@ -63,6 +64,15 @@ def service_models(service: Service, models: Sequence[BundledModel], creation_ti
     return entries
 
 
+def pin_command(source: HuggingFace) -> str:
+    """Return the command that prints the commit of a Hugging Face model. The command requires no other settings."""
+    revision = "" if source.revision == "main" else f"@{source.revision}"
+    words = ["bento", "models", "pin", source.model_id + revision, "--endpoint", source.endpoint or _HUB]
+    for flag, patterns in (("--include", source.include), ("--exclude", source.exclude)):
+        words += [word for pattern in patterns or () for word in (flag, pattern)]
+    return shlex.join(words)
+
+
 def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, Any]:
     """Return the bento.yaml entry for a Hugging Face model.
 
@@ -71,7 +81,7 @@ def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, 
     if not _COMMIT.fullmatch(source.revision):
         raise BentoError(
             f"{place}: the revision {source.revision!r} of {source.model_id} isn't a commit. Use the commit that "
-            f"`bento models pin {source.model_id}` prints, or bundle the model: bento.model(huggingface = ...)."
+            f"`{pin_command(source)}` prints, or bundle the model: bento.model(huggingface = ...)."
         )
     name = source.model_id.lower()
     metadata = {
