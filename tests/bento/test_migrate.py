@@ -221,7 +221,13 @@ def test_a_service_that_is_unknown_is_imported(tmp_path):
         "import bentoml",
         "import bentoml\nimport os\nif os.environ.get('X'):\n    from x import s\nelse:\n    s = bentoml.service\n",
     )
-    made = migrate(project(tmp_path / "conditional", "name: x", conditional.replace("@bentoml.service", "@s")))
+    conditional = conditional.replace("@bentoml.service", "@s")
+    made = migrate(project(tmp_path / "conditional", "name: x", conditional))
+    assert 'name = "x_bento"' in made.build
+    for number, (service, name) in enumerate([("service:Svc", "svc"), ("service:ImgSvc", "img_svc"), ("", "project")]):
+        text = f"service: {service}" if service else "{}"
+        unnamed = migrate(project(tmp_path / str(number), text, conditional.replace("Svc", service[8:] or "Svc")))
+        assert f'name = "{name}_bento"' in unnamed.build
     assert '    service_metadata = "import",\n' in made.build
     assert not any("Not migrated" in note for note in made.notes)
 
@@ -237,8 +243,6 @@ def test_a_service_that_is_unknown_is_imported(tmp_path):
         ("python: {packages: ['./own']}", r"packages: './own' is a local path\. Add .* with bento_wheel"),
         ("python: {requirements_txt: r.txt}", "unsupported option -e. The option installs a directory"),
         ("models: ['Models-Of:V1']", r"models-of:v1 isn't in the store.*module, signatures, and labels"),
-        ("python: {index_url: 'https://i.example'}", "apply only to image builds"),
-        ("python: {lock_packages: true}", "the lock of the package hub"),
         (
             "python: {pip_args: '--no-deps', packages: [six]}",
             "pip_args: package hubs don't support --no-deps.*overrides",
@@ -364,6 +368,15 @@ def test_files_of_a_migration_are_no_sources_of_the_next_one(tmp_path, text, own
     assert f'"{generated[0]}"' not in adopted.build, "the project reads the file"
 
 
+@pytest.mark.parametrize("option", ["index_url: 'https://i.example'", "lock_packages: true"])
+def test_options_that_the_migration_handles_need_no_note(tmp_path, option):
+    directory = project(tmp_path, f"service: service:Svc\npython: {{{option}}}")
+    assert not any("python." in note for note in migrate(directory, "svc").notes)
+    declared = workspaces.Workspace(hubs={"ours": "//:requirements.lock.json"}, names={"ours"})
+    notes = migrate(directory, workspace=declared).notes
+    assert any("bento_requirements of @ours set the same" in note for note in notes) is ("index" in option)
+
+
 MODULE = """\
 bazel_dep(name = "rules_bento", version = "0.1.0")
 bazel_dep(name = "rules_python", version = "1", repo_name = "pypi_other")
@@ -476,8 +489,9 @@ def test_a_revision_that_moves_is_one_thing_to_do(tmp_path):
     notes = [note for note in migrate(project(tmp_path, "service: service:Svc", service)).notes if "Acme" in note]
     assert len(notes) == 2
     at, tiny = sorted(notes, key=lambda note: "'main'" in note)
-    assert re.match(r"Models: service\.py:6: Svc\.tiny uses 'main' of Acme/Tiny.*pin Acme/Tiny --endpoint https://[\w.]+`", tiny)
-    assert re.match(r"Models: service\.py:7: Svc\.at uses 'v2' of Acme/Tiny.*pin Acme/Tiny@v2 --endpoint https://[\w.]+`", at)
+    hub = r"--endpoint https://[\w.]+"
+    assert re.match(rf"Models: service\.py:6: Svc\.tiny uses 'main' of Acme/Tiny.*pin Acme/Tiny {hub}`", tiny)
+    assert re.match(rf"Models: service\.py:7: Svc\.at uses 'v2' of Acme/Tiny.*pin Acme/Tiny@v2 {hub}`", at)
 
 
 def test_a_revision_is_asked_for_where_the_source_has_it(tmp_path):

@@ -134,7 +134,8 @@ def migrate(
         lock_notes = [f"Packages: the project has no lock. {run} `bazel run //{project.package}:{UPDATE}`."]
     models, model_notes = _models(project)
     notes = [*lock_notes, *packages.notes, *model_notes, *_unknown_notes(project, packages)]
-    notes += [*_package_notes(project, is_written), *_option_notes(project), *_trial_build_notes(project)]
+    notes += [*_package_notes(project, is_written), *_option_notes(project, hub if hub in workspace.hubs else "")]
+    notes += _trial_build_notes(project)
     return Migration(
         _module_file(packages, workspace, hub, lock),
         _build_file(project, packages, models, hub, _update(packages) if needs_lock else []),
@@ -345,11 +346,13 @@ def _build_file(project: _Project, packages: Packages, models: dict[str, str], h
     data = sorted(path for path in large if not path.startswith(tuple(each.rstrip("*") for each in patterns)))
     excluded = {project.build_name, *data, *patterns, *project.generated}
     excluded |= {*packages.sources, packages.lock} if update else set()
-    bento = project.options.name or project.info.bento_name or "bento"
+    class_name = project.info.service.partition(":")[2]
+    bento = project.options.name or project.info.bento_name or services.snake_case(class_name)
+    bento = bento or project.directory.resolve().name
     required = tuple(f"{each}_" for each in project.import_packages if project.info.unknowns)
     imported = [each for each in packages.targets if f"{each}_".replace(":", "_").startswith(required)]
     attributes: dict[str, Any] = {
-        "name": re.sub(r"\W", "_", bento) + "_bento",
+        "name": re.sub(r"\W", "_", bento, flags=re.ASCII) + "_bento",
         "srcs": glob("**", sorted({*excluded, *(() if project.package else _BAZEL_FILES)})),
         "bentofile": project.bentofile and project.bentofile.relative_to(project.directory).as_posix(),
         "data": data,
@@ -416,16 +419,17 @@ def _unknown_notes(project: _Project, packages: Packages) -> list[str]:
     return [imported, *notes] if project.info.unknowns else notes
 
 
-def _option_notes(project: _Project) -> list[str]:
-    """Return notes on build options that the rules handle differently from BentoML."""
+def _option_notes(project: _Project, existing_hub: str) -> list[str]:
+    """Return notes on build options that the rules handle differently from BentoML.
+
+    `existing_hub` is the name of a package hub that the workspace already declares, or an empty string.
+    """
     options, python = project.options, project.options.python
     notes = []
-    if python.lock_packages is not False:
-        notes.append("python.lock_packages: Bazel uses the lock of the package hub, and builds resolve no packages.")
-    if python.index_url or python.extra_index_url or python.find_links:
+    if existing_hub and (python.index_url or python.extra_index_url or python.find_links):
         notes.append(
-            "python.index_url and similar options apply only to image builds. For Bazel, set the attributes of "
-            "bento.pypi and bento_requirements, or configure uv."
+            "python.index_url and similar options apply only to image builds. For Bazel, make sure that bento.pypi "
+            f"and bento_requirements of @{existing_hub} set the same indexes."
         )
     if "--no-deps" in (python.pip_args or "").split():
         notes.append(
