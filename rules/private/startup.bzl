@@ -9,7 +9,7 @@ STARTUP = {
     "image": attr.label(doc = "The image to start. Images that set `startup_trace` are also supported.", mandatory = True, providers = [BentoImageInfo]),
     "readiness_path": attr.string(default = "/readyz", doc = "HTTP path for readiness checks. A container is ready when a request to this path succeeds."),
     "requests": attr.string_dict(doc = "POST requests to send to the container when it is ready. Keys are paths; values are JSON bodies. Use this attribute if the container reads some files only when it handles requests."),
-    "startup_timeout_seconds": attr.int(default = 300, doc = "Maximum time until a container is ready, in seconds."),
+    "startup_timeout_seconds": attr.int(default = 300, doc = "Maximum time until a container is ready, in seconds. A test waits for at most 80% of its `timeout`."),
 }
 
 def startup_files(ctx):

@@ -335,6 +335,15 @@ def test_a_startup_above_a_limit_fails(image, capfd, words, problem):
     assert re.search(problem, capfd.readouterr().out)
 
 
+def test_a_test_reports_before_its_timeout(image, capfd, monkeypatch):
+    monkeypatch.setenv("TEST_TIMEOUT", "5")
+    assert limit(image, "--ready", "/other") == 1
+    message = (
+        r"/other: not ready within [34] s \(last response: status 404\)\. Check readiness_path, or increase timeout\."
+    )
+    assert re.search(message, capfd.readouterr().err)
+
+
 def test_cpu_time_includes_ended_processes_and_children(image, tmp_path, capfd):
     burns = "import os, time\nif not os.fork():\n while time.process_time() < 0.6: pass\n os._exit(0)\nos.wait()\n"
     burns += "exec(open('/srv/service.py').read())"
@@ -357,16 +366,23 @@ def test_a_container_that_ends_or_answers_no_is_told_with_its_log(image, tmp_pat
         in capfd.readouterr().err
     )
     assert record(image, tmp_path, monkeypatch, "--ready", "/other", "--seconds", "1") == 1
-    assert "http://127.0.0.1:3000/other: no response within 1 s" in capfd.readouterr().err
+    assert (
+        "http://127.0.0.1:3000/other: not ready within 1 s (last response: status 404). Check readiness_path, or "
+        "increase startup_timeout_seconds.\nThe log" in capfd.readouterr().err
+    )
     command = [os.path.realpath(sys.executable), "-S", "/srv/missing.py"]
     ended = changed(image, tmp_path / "ended", {"Entrypoint": command})
     assert record(ended, tmp_path, monkeypatch) == 1
     told = capfd.readouterr().err
     assert (
-        "the container exited before it was ready. Check the container's log.\nThe log of the container ends with:"
+        "the container exited with status 2 before it was ready. Check the container's log.\nThe log of the container ends with:"
         in told
     )
     assert "/srv/missing.py" in told
+    killed = {"Entrypoint": [*command[:2], "-c", "import os; os.kill(os.getpid(), 9)"]}
+    assert record(changed(image, tmp_path / "killed", killed), tmp_path, monkeypatch) == 1
+    silent = "exited with status 137 before it was ready. Check the container's log.\nThe log of the container has no"
+    assert silent in capfd.readouterr().err
     assert not (tmp_path / "start.json").exists()
 
 

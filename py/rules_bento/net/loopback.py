@@ -21,16 +21,22 @@ class ServerError(Exception):
     """Raised if the server doesn't respond, or if the status of the response isn't 2xx."""
 
 
-def wait(url: str, seconds: float, has_ended: Callable[[], bool]) -> bool:
-    """Wait until a request for `url` succeeds. Returns False after `seconds`, or after `has_ended` returns True."""
+def wait(url: str, seconds: float, has_ended: Callable[[], object]) -> str:
+    """Wait until a request for `url` succeeds, and return "".
+
+    After `seconds`, or after `has_ended` returns a true value, returns a description of the last response.
+    """
+    last = "no response"
     deadline = time.monotonic() + seconds
     while not has_ended() and (left := deadline - time.monotonic()) > 0:
         try:
             with _opener().open(url, timeout=min(left, _PROBE)):
-                return True
-        except _ERRORS:
+                return ""
+        except _ERRORS as error:
+            if isinstance(error, urllib.error.HTTPError):
+                last = f"last response: status {error.code}"
             time.sleep(_TICK)
-    return False
+    return last
 
 
 def post(url: str, body: str) -> None:

@@ -20,7 +20,7 @@ from rules_bento.images import rootfs
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Mapping, NoReturn, Sequence
 
 if TYPE_CHECKING:
-    Use = Callable[[Callable[[], bool]], None]
+    Use = Callable[[Callable[[], os.waitid_result | None]], None]
 
 # <sched.h>, <sys/mount.h>, <net/if.h>, <linux/sockios.h>, <sys/prctl.h>
 _NEW_MOUNTS, _NEW_USERS, _NEW_PROCESSES, _NEW_NETWORK = 0x20000, 0x10000000, 0x20000000, 0x40000000
@@ -55,8 +55,8 @@ def run(container: Container, log: Path, use: Use) -> None:
     """Start a container, call `use` in its network, and stop the container.
 
     The container writes its output to `log`. `use` runs in a separate process. The argument of `use` is a function that
-    returns whether the container has ended. Raises BentoError if `use` or the startup fails, or if the system doesn't
-    allow user namespaces.
+    returns the exit status (`si_status`) of the container, or None if the container hasn't ended. Raises BentoError if
+    `use` or the startup fails, or if the system doesn't allow user namespaces.
     """
     receive, send = os.pipe()
     parent = os.getpid()
@@ -97,7 +97,7 @@ def _child(container: Container, log: Path, use: Use, send: int, parent: int) ->
             sys.exit(1)
         first = _start(libc, container, log)
         try:
-            use(lambda: _has_ended(first))
+            use(lambda: _exit_status(first))
         finally:
             _stop(first)
         status = 0
@@ -154,7 +154,11 @@ def _start(libc: Any, container: Container, log: Path) -> int:
 
 
 def _first(libc: Any, container: Container, log: Path, send: int) -> NoReturn:
-    """Run the program in the image, and forward stop signals to the program. Writes startup errors to `send`."""
+    """Run the program in the image, and forward stop signals to the program. Writes startup errors to `send`.
+
+    Exits with the program's exit status, or with 128 and the number of the signal that ended the program.
+    """
+    status = 1
     try:
         os.setsid()
         libc.prctl(_SIGNAL_OF_PARENTS_END, signal.SIGKILL)
@@ -173,11 +177,11 @@ def _first(libc: Any, container: Container, log: Path, send: int) -> NoReturn:
         for number in _STOPPING:
             signal.signal(number, lambda *_: program.terminate())
         os.close(send)
-        program.wait()
+        status = program.wait()
     except (BentoError, OSError, ValueError, subprocess.SubprocessError) as error:  # ValueError: a NUL in the command
         _tell(send, error)
     finally:
-        os._exit(0)
+        os._exit(status if status >= 0 else 128 - status)
 
 
 def _move(libc: Any, root: Path) -> None:
@@ -224,8 +228,8 @@ def _refusal(what: str) -> BentoError:
     return BentoError(f"cannot mount {what}: {os.strerror(ctypes.get_errno())}. {_REMEDY}")
 
 
-def _has_ended(process: int) -> bool:
-    return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+def _exit_status(process: int) -> os.waitid_result | None:
+    return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT)
 
 
 def _stop(first: int) -> None:
@@ -233,7 +237,7 @@ def _stop(first: int) -> None:
     _ignore_signals()
     os.kill(first, signal.SIGTERM)
     deadline = time.monotonic() + _STOPPING_SECONDS
-    while not _has_ended(first) and time.monotonic() < deadline:
+    while not _exit_status(first) and time.monotonic() < deadline:
         time.sleep(_TICK)
     os.kill(first, signal.SIGKILL)
     os.waitpid(first, 0)

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,7 @@ STARTUP_FLAGS = {
     "--seconds": 1,  # timeout of the startup
 }
 
+_SHARE = 0.8  # of a test's timeout, so that the test can report the failure
 _READ = 1 << 20  # bytes that are read from the end of the log
 _SHOWN = 4000  # characters of the log in an error
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
@@ -71,6 +73,7 @@ def start(arguments: Arguments, variables: Mapping[str, str] = MappingProxyType(
         raise BentoError("starting an image requires Linux. Run the target on Linux.")
     for number in _SIGNALS:  # an exception, so that the unpacked image is removed
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
+    deadline = time.monotonic() + float(os.environ.get("TEST_TIMEOUT", "inf")) * _SHARE
     with tempfile.TemporaryDirectory(prefix="rules_bento-start-") as scratch:
         root = Path(scratch, "root")
         root.mkdir()
@@ -78,7 +81,7 @@ def start(arguments: Arguments, variables: Mapping[str, str] = MappingProxyType(
         settings = _unpack(arguments, root, Path(scratch))
         port = min(settings["ExposedPorts"], default="3000/tcp").partition("/")[0]
         log, cpu = Path(scratch, "log"), Path(scratch, "cpu")
-        use = partial(_use, arguments, f"http://127.0.0.1:{port}", cpu)
+        use = partial(_use, arguments, f"http://127.0.0.1:{port}", cpu, deadline)
         try:
             container.run(_container(settings, variables, root), log, use)
         except BentoError as error:
@@ -137,13 +140,21 @@ def _container(settings: dict[str, Any], variables: Mapping[str, str], root: Pat
     )
 
 
-def _use(arguments: Arguments, url: str, cpu: Path, has_ended: Callable[[], bool]) -> None:
+def _use(
+    arguments: Arguments, url: str, cpu: Path, deadline: float, has_ended: Callable[[], os.waitid_result | None]
+) -> None:
     """Wait for the container, send the requests, and write the CPU seconds to `cpu`. Raises BentoError on failure."""
     ready, seconds = url + arguments.required("--ready"), float(arguments.required("--seconds"))
-    if not loopback.wait(ready, seconds, has_ended):
-        if has_ended():
-            raise BentoError("the container exited before it was ready. Check the container's log.")
-        raise BentoError(f"{ready}: no response within {seconds:.0f} s. Increase startup_timeout_seconds.")
+    seconds, attribute = min((seconds, "startup_timeout_seconds"), (deadline - time.monotonic(), "timeout"))
+    if problem := loopback.wait(ready, seconds, has_ended):
+        if ended := has_ended():
+            raise BentoError(
+                f"the container exited with status {ended.si_status} before it was ready. Check the container's log."
+            )
+        raise BentoError(
+            f"{ready}: not ready within {max(seconds, 0):.0f} s ({problem}). Check readiness_path, or increase "
+            f"{attribute}."
+        )
     for path, body in arguments.tuples("--request"):
         try:
             loopback.post(url + path, body)
@@ -179,4 +190,4 @@ def _end_of(log: Path) -> str:
         lines = file.read(_READ).decode("utf-8", "replace").splitlines(keepends=True)
     # Lines of PYTHONPROFILEIMPORTTIME, which a test sets, would hide the others.
     end = "".join(line for line in lines if not line.startswith("import time:"))[-_SHOWN:]
-    return f"\nThe log of the container ends with:\n{end}"
+    return f"\nThe log of the container ends with:\n{end}" if end else "\nThe log of the container has no messages."

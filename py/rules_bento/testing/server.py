@@ -75,7 +75,7 @@ def _start(
         url = f"http://{_HOST}:{port}"
         began = time.monotonic()
         try:
-            if loopback.wait(f"{url}/readyz", deadline - began, lambda: process.poll() is not None):  # noqa: B023
+            if not loopback.wait(f"{url}/readyz", deadline - began, lambda: process.poll() is not None):  # noqa: B023
                 return process, url
         except BaseException:
             _stop(process)
