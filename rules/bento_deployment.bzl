@@ -92,7 +92,7 @@ to its dependencies through the names of the Kubernetes Services. Resource reque
 services. Containers run as the image's user. By default, the root filesystem is read-only (`read_only_root_filesystem`). The build of the manifest
 doesn't require access to a cluster. For details, see [Deploy to Kubernetes](../docs/deploying.md).""",
     attrs = {
-        "app_name": attr.string(doc = "Name of the Kubernetes objects. If the Bento has several services, the names of the objects of the other services start with this name. Default: the Bento's name."),
+        "app_name": attr.string(doc = "Name of the Kubernetes objects. If the Bento has several services, the names of the objects of the other services start with this name. Default: the Bento's name, or the model's name. Required for an image of several models."),
         "config_maps": attr.string_dict(doc = "Environment variables with values from ConfigMaps. Keys are variable names; values are `CONFIGMAP/KEY`."),
         "env": attr.string_dict(doc = "Environment variables of all containers, in addition to the image's variables."),
         "image_pull_secrets": attr.string_list(doc = "Names of the Secrets that contain registry credentials."),

@@ -71,7 +71,13 @@ class Rule:
 
     def run(self, words):
         words = [*words, "--port", "0", "--read-only-root-filesystem", "1", "--startup-timeout-seconds", "60"]
-        words += ["--app-name", "", "--namespace", "ml", "--digest", str(self.directory / "digest")]
+        words += [
+            *([] if "--app-name" in words else ["--app-name", ""]),
+            "--namespace",
+            "ml",
+            "--digest",
+            str(self.directory / "digest"),
+        ]
         words += ["--repository", "registry.example.com/chat", "--output", str(self.directory / "out.yaml")]
         deployment.run(Arguments(words, deployment.flags))
         return list(yaml.safe_load_all((self.directory / "out.yaml").read_text("utf-8")))
@@ -122,9 +128,15 @@ def test_the_schema_refuses_what_kserve_refuses(rule):
 
 
 def test_an_inference_service_names_all_models_of_its_image(rule):
-    service = rule.inference_service("b.c:v1", "a:v2")
+    service = rule.inference_service("b.c:v1", "a:v2", words=["--app-name", "both"])
     assert service["metadata"]["annotations"] == {"rules-bento/models": "b.c:v1, a:v2"}
-    assert service["metadata"]["name"] == "b-c"
+    assert service["metadata"]["name"] == "both"
+
+
+def test_an_inference_service_of_several_models_is_not_named_like_one_of_them(rule):
+    with pytest.raises(BentoError, match="app_name: required, because the image has 2 models. Set app_name"):
+        rule.inference_service("b.c:v1", "a:v2")
+    assert rule.inference_service("b.c:v1")["metadata"]["name"] == "b-c"
 
 
 def test_names_and_labels_that_kubernetes_refuses_are_refused(rule):

@@ -52,6 +52,11 @@ def inference_service(
     tags: Sequence[str], scheme: str, model_format: str, options: DeploymentOptions
 ) -> dict[str, Any]:
     """Return a KServe InferenceService for the models with these tags. Raises BentoError for an invalid option."""
+    if len(tags) > 1 and not options.name:
+        raise BentoError(
+            f"app_name: required, because the image has {len(tags)} models. Set app_name to the name of the "
+            "InferenceService."
+        )
     name = options.name or re.sub("[._]", "-", tags[0].partition(":")[0])
     _check_name("app_name", name)
     _check_metadata(options)
