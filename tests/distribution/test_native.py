@@ -7,6 +7,7 @@ import http.server
 import io
 import json
 import os
+import struct
 import tarfile
 import threading
 from contextlib import contextmanager
@@ -447,6 +448,51 @@ def test_wheels_of_the_bento_and_markers(local, wheels, store, tmp_path):
     site = "app/.venv/lib/python3.11/site-packages"
     assert {f"{site}/tiny/__init__.py", f"{site}/bentoml/tests/x.py"} <= set(contents[2])
     assert f"{site}/tiny/tests/x.py" not in contents[2]
+
+
+def module(name, glibc="GLIBC_2.17"):
+    """An extension module for amd64 that requires libc.so.6 and libstdc++.so.6."""
+    strings = f"\0libc.so.6\0libstdc++.so.6\0{glibc}\0PyInit_{name}\0".encode()
+    need = struct.pack("<HHIII", 1, 1, 1, 16, 0) + struct.pack("<IHHII", 0, 0, 2, strings.index(b"GLIBC_"), 0)
+    dynamic = [(5, 0x300), (10, len(strings)), (1, 1), (1, 11), (0x6FFFFFFE, 0x380), (0x6FFFFFFF, 1), (0, 0)]
+    table = b"".join(struct.pack("<QQ", *entry) for entry in dynamic)
+    head = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 3, 62, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    head += struct.pack("<IIQQQQQQ", 1, 5, 0, 0, 0, 0x400, 0x400, 0x1000)
+    head += struct.pack("<IIQQQQQQ", 2, 6, 176, 176, 176, len(table), len(table), 8)
+    return (head + table).ljust(0x300, b"\0") + strings.ljust(0x80, b"\0") + need.ljust(0x80, b"\0")
+
+
+def test_shared_libraries_of_packages_are_checked(local, wheels, bento, store, tmp_path, monkeypatch):
+    """With the code of `bento_image`, before layers are built. A repeated run doesn't read wheels."""
+    Maker("quick").add({"quick/__init__.py": "", "quick/_quick.so": module("_quick")}).write(wheels)
+    Maker("newer").add({"newer/_newer.so": module("_newer", "GLIBC_2.38")}).write(wheels)
+    options = f"--no-index\n--find-links {wheels}"
+    add(store, tmp_path, locked(wheels, ("bentoml", "quick"), options))
+    add(store, tmp_path, locked(wheels, ("bentoml", "newer"), options), "nat:v2")
+    libraries = {"lib/libc.so.6": b"\x7fELF", "usr/lib/libstdc++.so.6": "libstdc++.so.6.0.30"}
+    alpine = make_base(tmp_path / "alpine")
+    base = make_base(tmp_path / "base", DEBIAN | {"lib/libc.so.6": b"\x7fELF"})
+    complete = make_base(tmp_path / "complete", DEBIAN | libraries)
+
+    def run(base, *words, code=0, tag="nat:v1"):
+        more = ["--base", f"oci:{base}", "--output", f"oci:{tmp_path / 'out'}", *words]
+        return bento("containerize", tag, "--backend", "native", *more, code=code)
+
+    assert "libc.so.6 is missing, but quick-1.0-py3-none-any.whl" in run(alpine, code=status.ERROR)
+    told = run(base, code=status.ERROR)
+    assert (
+        f"quick-1.0-py3-none-any.whl: quick/_quick.so needs libstdc++.so.6, which neither oci:{base} nor another package "
+        "provides.\nUse a base image that contains the missing libraries. Otherwise, list their packages in "
+        "docker.system_packages, and build the Bento again. Use a --backend that runs the Bento's Dockerfile: docker,"
+    ) in told
+    assert "exclude the files with --opt exclude=PACKAGE:PATTERN.\n" in told
+    assert not (tmp_path / "out").exists()
+    run(base, "--opt", "exclude=quick:_quick.so")
+    told = run(complete, code=status.ERROR, tag="nat:v2")
+    assert f"newer/_newer.so uses functions of glibc 2.38, but oci:{complete} has 2.36. Use an older wheel" in told
+    run(complete)
+    monkeypatch.setattr(native_image.image_checks, "check", refuse)
+    run(complete)
 
 
 def test_uv_reads_no_configuration_of_the_bento(local, wheels, store, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+from rules_bento.actions.bases import is_library
 from rules_bento.archives.atomic import replace_file
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
@@ -16,7 +17,7 @@ from rules_bento.registry.base_images import BaseImage, check_layers, find_image
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.pull import find_manifest, pull
 from rules_bento.registry.reference import Reference
-from rules_bento.typing_lite import TYPE_CHECKING, Collection
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection
 
 if TYPE_CHECKING:
     from rules_bento.net.transfers import Counter
@@ -39,6 +40,7 @@ class BaseImageContents(NamedTuple):
     python: str  # absolute path
     python_version: str  # X.Y
     system: SystemFiles
+    libraries: tuple[str, ...]  # file names of shared libraries
 
     @property
     def machine(self) -> str:
@@ -74,22 +76,24 @@ def read_base(text: str, platform: str, cache: Path, registries: Registries, cou
     [image] = find_images(layout, [platform]).values()
     if text.startswith(LAYOUT):
         check_layers(layout, [image])
-    record = cache / "bases" / f"{image.digest.partition(':')[2]}.json"
+    record = cache / "bases" / f"{image.digest.partition(':')[2]}-contents.json"
     if not record.exists():
         record.parent.mkdir(parents=True, exist_ok=True)
         replace_file(record, json.dumps(_inspect(layout, image, name)).encode())
     known = read_object(record.read_bytes(), str(record))
     system = SystemFiles.loads(known["system"])
-    return BaseImageContents(name, origin, image, layout, known["python"], known["version"], system)
+    libraries = tuple(known["libraries"])
+    return BaseImageContents(name, origin, image, layout, known["python"], known["version"], system, libraries)
 
 
-def _inspect(layout: Layout, image: BaseImage, name: str) -> dict[str, str]:
-    """Return the path and the version of a base image's interpreter, and the system packages as JSON."""
+def _inspect(layout: Layout, image: BaseImage, name: str) -> dict[str, Any]:
+    """Return a base image's interpreter, its version, the shared libraries, and the system packages as JSON."""
     layers = ((layout.blob(layer.digest), layer.media_type) for layer, _ in image.layers)
-    files = read_files(layers, lambda path, _head: _PYTHON.fullmatch(path) is not None, SystemFiles.has)
+    files = read_files(layers, lambda path, _: bool(is_library(path) or _PYTHON.fullmatch(path)), SystemFiles.has)
     system = SystemFiles.from_files({path: data for path, data in files.items() if SystemFiles.has(path)})
     python, version = _find_python(files, image.config["env"], name)
-    return {"python": python, "version": version, "system": system.dumps()}
+    libraries = sorted({path.rpartition("/")[2] for path in files if is_library(path)})
+    return {"python": python, "version": version, "system": system.dumps(), "libraries": libraries}
 
 
 def _find_python(files: Collection[str], env: dict[str, str], name: str) -> tuple[str, str]:

@@ -24,11 +24,12 @@ from rules_bento.archives.atomic import atomic_dir, atomic_file
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.artifacts.signatures import sign_in_registries
 from rules_bento.errors import BentoError
-from rules_bento.images import image_requirements, oci_image, oci_layout
+from rules_bento.images import image_checks, image_requirements, oci_image, oci_layout
 from rules_bento.images.engines import ARCHITECTURES, LOADERS, find_loader
 from rules_bento.images.layers import zstd
 from rules_bento.images.system_packages import PackageRequest
 from rules_bento.images.wheel_groups import ALONE, group_wheels
+from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.net.transfers import Progress
 from rules_bento.packages.requirements import normalize_name
 from rules_bento.programs import which
@@ -66,7 +67,12 @@ _BENTO, _HOME, USER, _PREFIX = "/home/bentoml/bento", "/home/bentoml", "1034", "
 WEIGHTS, _NAMING = (".bin", ".ckpt", ".gguf", ".pt", ".pth", ".safetensors"), ".onnx"
 _MAX_WEIGHTS_LAYERS = 31
 _MODEL_FILES = ("description", "manifest", "model-yaml")  # names of files and of flags
-_BLOB, _DESCRIPTION = "blob", "description.json"  # of a layer in the cache
+_BLOB, _DESCRIPTION, _LIBRARIES = "blob", "description.json", "libraries.json"  # of a layer or wheel in the cache
+_LIBRARY_REMEDIES = (
+    "Use a base image that contains the missing libraries. Otherwise, list their packages in docker.system_packages, "
+    f"and build the Bento again. {BUILDER_REMEDY}",
+    "If the service doesn't load these files, exclude the files with --opt exclude=PACKAGE:PATTERN.",
+)
 
 _OPTIONS = NATIVE_OPTIONS | {"compression", "label", "load", "output", "platform", "progress", "push", "quiet"}
 _REPEATABLE = ("exclude", "insecure", "label")
@@ -280,11 +286,13 @@ class _Builder:
         excluded: dict[str, list[str]] = {}
         for package, _, pattern in (text.partition(":") for text in self._settings.get("exclude", ())):
             excluded.setdefault(normalize_name(package), []).append(json.dumps(pattern))
+        flags = {name: {"wheel": by_name[name].path, "exclude": excluded.get(name, [])} for name in by_name}
+        self._check_libraries([*flags.values()])
         for names in sorted(groups, key=lambda names: names not in large):
             title = f"{len(names)} small packages" if len(names) > 1 else f"{names[0]} {by_name[names[0]].version}"
             named = common | {"name": title}
             parts = [(self._scratch / f"{name}.json", self._scratch / f"{name}.part") for name in names]
-            each = [{"wheel": by_name[name].path, "exclude": excluded.get(name, [])} for name in names]
+            each = [flags[name] for name in names]
             if names in large:
                 self._add_layer((wheel_layers.wheel_layer, named | each[0]))
                 continue
@@ -293,6 +301,27 @@ class _Builder:
                 for wheel, (listing, part) in zip(each, parts, strict=True)
             ]
             self._add_layer(*steps, (wheel_layers.join_layers, named | {"part": parts}))
+
+    def _check_libraries(self, wheels: Sequence[_Flags]) -> None:
+        """Raise BentoError if a wheel can't run on the base image, for example because a shared library is missing."""
+        base = self.base
+        glibc = base.glibc if base.glibc != (0, 0) else None  # without glibc, the libraries lack libc.so.6
+        architecture = base.image.config["architecture"]
+        contents = image_checks.Base(base.name, architecture, glibc, base.libraries, base.python_version)
+
+        def check(_: Path) -> None:
+            result = image_checks.check(contents, (), [*map(self._libraries, wheels)], (), remedies=_LIBRARY_REMEDIES)
+            if result.problems:
+                raise BentoError("\n".join(result.problems))
+
+        self._cached([contents, wheels], check)
+
+    def _libraries(self, flags: _Flags) -> Libraries:
+        """Return the shared libraries of a wheel. `flags` contains the flags of the wheel."""
+        scan = wheel_layers.wheel_libraries
+        key = [scan.run.__name__, flags]
+        directory = self._cached(key, lambda directory: _run(scan, flags | {"output": directory / _LIBRARIES}))
+        return Libraries.loads((directory / _LIBRARIES).read_text("utf-8"))
 
     def add_model(self, model: Entry) -> Path:
         """Add the layers of a model, weights first. Returns the path of the model's description."""

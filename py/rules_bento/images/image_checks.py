@@ -26,6 +26,11 @@ _CUDA_LIBRARY = re.compile(
 )
 _LIBC = "libc.so.6"
 _MAX_LISTED = 5
+# The remedies for missing libraries, and for files that the service doesn't load.
+_REMEDIES = (
+    "Add the system packages that provide the missing libraries to the base or to layers.",
+    "If the service doesn't load these files, or if a duplicate is intended, set ignore_libraries = [{names}]",
+)
 
 
 class Base(NamedTuple):
@@ -58,10 +63,12 @@ def check(
     libraries: Sequence[Libraries],
     unchecked: Collection[str],
     machines: Mapping[str, str] | None = None,
+    remedies: tuple[str, str] = _REMEDIES,
 ) -> CheckResult:
     """Check whether wheels and other files with machine code can run on a base image.
 
     `machines` maps the paths of the other files to their machine types. `unchecked` contains file names to ignore.
+    `remedies` contains the end of the messages: the remedies for missing libraries, and for files that aren't loaded.
     """
     problems = list(_wrong_machine_files(base, machines or {}, unchecked))
     notes: list[str] = []
@@ -83,7 +90,7 @@ def check(
     problems += _duplicates(files, unchecked)
     names = {name for problem in problems for name in problem.names}
     are_missing = any(problem.is_missing for problem in problems)
-    last = [_suppression_hint(names.union(unchecked), are_missing=are_missing)] if names else []
+    last = [_hint(remedies, names.union(unchecked), are_missing=are_missing)] if names else []
     return CheckResult(tuple([problem.text for problem in problems] + last), tuple(notes))
 
 
@@ -219,13 +226,9 @@ def _duplicates(files: Iterable[File], unchecked: Collection[str]) -> Iterator[_
             yield _Problem(text, tuple(map(_name, paths.values())))
 
 
-def _suppression_hint(names: Collection[str], *, are_missing: bool) -> str:
+def _hint(remedies: tuple[str, str], names: Collection[str], *, are_missing: bool) -> str:
     listed = ", ".join(f'"{name}"' for name in sorted(names))
-    added = "Add the system packages that provide the missing libraries to the base or to layers. "
-    return (
-        f"{added * are_missing}If the service doesn't load these files, or if a duplicate is intended, set "
-        f"ignore_libraries = [{listed}]"
-    )
+    return " ".join(remedies[not are_missing :]).format(names=listed)
 
 
 def _dotted(version: tuple[int, int]) -> str:
