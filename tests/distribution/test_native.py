@@ -287,6 +287,8 @@ def test_an_image_is_pushed_from_a_base_of_a_registry(
     assert annotations["org.opencontainers.image.base.name"] == below.name
     assert annotations["org.opencontainers.image.base.digest"] == digest
     assert read_facts(bento("containerize", "nat", *words, "-o", "json"))["sent"] == 0
+    told = bento("containerize", "nat", *words, "--platform", "linux/arm64", code=status.ERROR)
+    assert f"--base: {below.name}@{digest} contains no image for linux/arm64, only for linux/amd64. Use another" in told
     server.assert_sound()
 
 
@@ -385,7 +387,7 @@ def test_what_needs_a_builder_is_rejected(fields, message, local, wheels, bento,
         (["--platform", "a", "--platform", "b"], "--platform: expected one value, got 2."),
         (
             ["--platform", "linux/arm64", "--output", "oci:out"],
-            "contains no image for linux/arm64, only for linux/amd64",
+            "base contains no image for linux/arm64, only for linux/amd64. Use another base image or another --platform.",
         ),
     ],
 )

@@ -73,7 +73,8 @@ def read_base(text: str, platform: str, cache: Path, registries: Registries, cou
         layout = Layout.create(directory)
         if not layout.index():  # the last file that `pull` writes
             pull([reference], layout, registries, counter, platforms=[platform])
-    [image] = find_images(layout, [platform]).values()
+    remedy = "Use another base image or another --platform."
+    [image] = find_images(layout, [platform], f"--base: {name}", remedy).values()
     if text.startswith(LAYOUT):
         check_layers(layout, [image])
     record = cache / "bases" / f"{image.digest.partition(':')[2]}-contents.json"

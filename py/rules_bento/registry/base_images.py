@@ -45,10 +45,16 @@ class BaseImage(NamedTuple):
         return {"digest": self.digest, "config": self.config, "layers": layers}
 
 
-def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseImage]:
+def find_images(
+    layout: Layout,
+    platforms: Collection[str],
+    name: str = "",
+    remedy: str = "Use a layout that contains an image for the platform.",
+) -> dict[str, BaseImage]:
     """Return the images for `platforms` (`os/architecture`), by platform. Omits missing platforms.
 
-    Raises BentoError if all platforms are missing, or if a platform has several images.
+    Raises BentoError if all platforms are missing, or if a platform has several images. In the message for missing
+    platforms, `name` replaces the path of the layout.
     """
     images: dict[str, BaseImage] = {}
     others: set[str] = set()
@@ -69,8 +75,7 @@ def find_images(layout: Layout, platforms: Collection[str]) -> dict[str, BaseIma
     if not images:
         more = f", only for {' and '.join(sorted(others - {''}))}" if others - {""} else ""
         raise BentoError(
-            f"{layout.directory}: the layout contains no image for {' or '.join(platforms)}{more}. Use a layout that "
-            "contains an image for the platform."
+            f"{name or f'{layout.directory}: the layout'} contains no image for {' or '.join(platforms)}{more}. {remedy}"
         )
     return {platform: images[platform] for platform in platforms if platform in images}
 
