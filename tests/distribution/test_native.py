@@ -57,7 +57,7 @@ DEBIAN = {
 }
 
 
-def make_base(directory, files=DEBIAN, env=("PATH=/usr/local/bin:/usr/bin",), architecture="amd64"):
+def make_base(directory, files=DEBIAN, env=("PATH=/usr/local/bin:/usr/bin",), architecture="amd64", compress=None):
     """An OCI layout with an image of one layer; strings are links."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
@@ -79,7 +79,11 @@ def make_base(directory, files=DEBIAN, env=("PATH=/usr/local/bin:/usr/bin",), ar
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": blob(directory, json.dumps(config).encode(), "application/vnd.oci.image.config.v1+json"),
-        "layers": [blob(directory, layer, "application/vnd.oci.image.layer.v1.tar")],
+        "layers": [
+            blob(directory, compress(layer), "application/vnd.oci.image.layer.v1.tar+zstd")
+            if compress
+            else blob(directory, layer, "application/vnd.oci.image.layer.v1.tar")
+        ],
     }
     entry = blob(directory, json.dumps(manifest).encode(), manifest["mediaType"])
     (directory / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
@@ -495,6 +499,34 @@ def test_shared_libraries_of_packages_are_checked(local, wheels, bento, store, t
     run(complete)
     monkeypatch.setattr(native_image.image_checks, "check", refuse)
     run(complete)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("exclude=tiny:/nope/", "pattern 1 of --opt exclude=tiny ('/nope/') matches no file. Correct or remove the pattern.\n"),
+        ("exclude=tiny:!x.py", "--opt exclude=tiny matches no files in this wheel."),
+        ("exclude=tiny:#", "--opt exclude=tiny: a pattern is empty, is a comment, or has an unclosed `[`."),
+        ("exclude=tiny:tiny/", "--opt exclude excludes all of the package's modules."),
+        ("compression=gzip", "--opt compression=gzip requires every layer to use gzip, but these use zstd: base layer 0. "
+         "Convert the base image with `skopeo copy --dest-compress-format gzip`, or use --opt compression=zstd.\n"),
+    ],
+)  # fmt: skip
+def test_errors_name_options_and_no_attributes(option, message, local, wheels, bento, store, tmp_path):
+    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"))
+    base = make_base(tmp_path / "base", compress=zstandard.compress)
+    words = ["--base", f"oci:{base}", "--output", f"oci:{tmp_path / 'out'}", "--opt", option]
+    assert message in bento("containerize", "nat", "--backend", "native", *words, code=status.ERROR)
+
+
+def test_an_image_with_too_many_layers_is_rejected(local, wheels, bento, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(native_image.oci_image, "MAX_LAYERS", 3)
+    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"))
+    words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
+    told = bento("containerize", "nat", "--backend", "native", *words, code=status.ERROR)
+    assert (
+        "the image has 5 layers, but container runtimes support at most 3. Use a base image with fewer layers." in told
+    )
 
 
 def test_uv_reads_no_configuration_of_the_bento(local, wheels, store, tmp_path, monkeypatch):

@@ -286,7 +286,10 @@ class _Builder:
         excluded: dict[str, list[str]] = {}
         for package, _, pattern in (text.partition(":") for text in self._settings.get("exclude", ())):
             excluded.setdefault(normalize_name(package), []).append(json.dumps(pattern))
-        flags = {name: {"wheel": by_name[name].path, "exclude": excluded.get(name, [])} for name in by_name}
+        flags: dict[str, _Flags] = {
+            name: {"wheel": wheel.path, "exclude": excluded.get(name, []), "exclude-option": "--opt exclude"}
+            for name, wheel in by_name.items()
+        }
         self._check_libraries([*flags.values()])
         for names in sorted(groups, key=lambda names: names not in large):
             title = f"{len(names)} small packages" if len(names) > 1 else f"{names[0]} {by_name[names[0]].version}"
@@ -361,7 +364,9 @@ class _Builder:
         parted = (text.partition("=") for text in self._settings.get("label", ()))
         flags["label"] = [(json.dumps(key), json.dumps(value)) for key, _, value in parted]
         base = self.base.image.config | {"digest": self.base.image.digest, "origin": self.base.origin}
-        images.check_layers(self._layers, self._settings["compression"][0])
+        oci_image.check_layers(self._layers, f"Use a base image with fewer layers. {BUILDER_REMEDY}")
+        if self._settings["compression"] == ["gzip"]:
+            images.require_gzip(self._layers, "--opt compression=gzip", "use --opt compression=zstd")
         config = images.image_config(_arguments(images.image, flags), base, document)
         return oci_image.make_image(self._layers, config)
 

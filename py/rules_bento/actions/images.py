@@ -95,19 +95,21 @@ def check_layers(layers: list[oci_image.Layer], compression: str) -> None:
     """Raise BentoError if an image has too many layers, or if a layer doesn't match the compression of the image."""
     oci_image.check_layers(layers)
     if compression == "gzip":
-        _require_gzip(layers)
+        require_gzip(layers, 'compression = "gzip"', 'set compression = "gzip" on these layers')
     elif compression == "estargz":
         _require_estargz(layers)
 
 
-def _require_gzip(layers: list[oci_image.Layer]) -> None:
-    """Raise BentoError if a layer uses zstd, because some runtimes support only gzip."""
+def require_gzip(layers: list[oci_image.Layer], setting: str, remedy: str) -> None:
+    """Raise BentoError if a layer uses zstd, because some runtimes support only gzip.
+
+    `setting` is the setting that requires gzip, and `remedy` is an alternative to converting the base image.
+    """
     others = [layer.name for layer in layers if layer.media_type.endswith("+zstd")]
     if others:
         raise BentoError(
-            f'compression = "gzip" requires every layer to use gzip, but these use zstd: {", ".join(others)}. Set '
-            'compression = "gzip" on these layers, or convert the base image with `skopeo copy --dest-compress-format '
-            "gzip`."
+            f"{setting} requires every layer to use gzip, but these use zstd: {', '.join(others)}. Convert the base "
+            f"image with `skopeo copy --dest-compress-format gzip`, or {remedy}."
         )
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Older runtimes reject more layers (overlayfs accepts one page of options for its lower directories).
 MAX_LAYERS = 127
+_FEWER_LAYERS = "Reduce max_wheel_layers of the image or image_layers of the models, or remove targets from layers."
 
 
 class Layer(NamedTuple):
@@ -88,12 +89,11 @@ def data_config(created: str, annotations: dict[str, str], base: Mapping[str, An
     return ImageConfig(architecture, "linux", created, labels=standard, annotations=annotations, env=env)
 
 
-def check_layers(layers: Sequence[Layer]) -> None:
+def check_layers(layers: Sequence[Layer], remedy: str = _FEWER_LAYERS) -> None:
     """Raise BentoError if an image has more layers than runtimes support."""
     if len(layers) > MAX_LAYERS:
         raise BentoError(
-            f"layers: the image has {len(layers)} layers, but container runtimes support at most {MAX_LAYERS}. Reduce "
-            "max_wheel_layers of the image or image_layers of the models, or remove targets from layers."
+            f"layers: the image has {len(layers)} layers, but container runtimes support at most {MAX_LAYERS}. {remedy}"
         )
 
 

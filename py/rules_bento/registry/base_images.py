@@ -75,7 +75,8 @@ def find_images(
     if not images:
         more = f", only for {' and '.join(sorted(others - {''}))}" if others - {""} else ""
         raise BentoError(
-            f"{name or f'{layout.directory}: the layout'} contains no image for {' or '.join(platforms)}{more}. {remedy}"
+            f"{name or f'{layout.directory}: the layout'} contains no image for {' or '.join(platforms)}{more}. "
+            f"{remedy}"
         )
     return {platform: images[platform] for platform in platforms if platform in images}
 

@@ -118,6 +118,7 @@ def place(directory: str, file: TreeEntry) -> str:
 
 WHEEL_FLAGS = {
     "--exclude": 1,  # pattern of excluded files
+    "--exclude-option": 1,  # option of a command that specifies `--exclude`, for messages
     "--exclude-preset": 1,  # pattern of files that a preset excludes
     "--locked": 1,  # the SHA-256 of the wheel in a lock
     "--allow-record-mismatch": 0,  # accept a wrong RECORD
@@ -145,7 +146,7 @@ def without_excluded(arguments: Arguments, wheel: Wheel) -> Wheel:
         return wheel
     from rules_bento.images.wheels.exclude import Exclude, without
 
-    return without(wheel, Exclude(own, preset))
+    return without(wheel, Exclude(own, preset, arguments.optional("--exclude-option")))
 
 
 def library_scanner(arguments: Arguments, wheel: Wheel) -> Watched | None:

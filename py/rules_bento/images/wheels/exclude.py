@@ -25,6 +25,7 @@ class Exclude(NamedTuple):
 
     own: Sequence[str] = ()  # each must match a file of the wheel
     preset: Sequence[str] = ()  # these can name files of other releases
+    option: str = ""  # the option that specifies `own`; empty for `exclude` of bento.pypi
 
 
 def without(wheel: Wheel, exclude: Exclude) -> Wheel:
@@ -43,9 +44,7 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
 
     excluded = {name: line for name, path in paths.items() if (line := rule(path))}
     if exclude.own and not excluded:
-        raise BentoError(
-            f"{wheel.name}: exclude[{_key(wheel)}] of bento.pypi matches no files in this wheel. Remove the entry."
-        )
+        raise BentoError(f"{wheel.name}: {_origin(wheel, exclude)} matches no files in this wheel. Remove the entry.")
     kept = {path for name, path in paths.items() if name not in excluded}
     for name, line in excluded.items():
         if name.startswith(f"{wheel.dist_info}/"):
@@ -53,7 +52,8 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
                 f"{wheel.name}: {line} excludes {name}, but the image requires the wheel's metadata. Use a more "
                 "specific pattern, or add '!*.dist-info/' after the pattern."
             )
-    _check_modules(wheel, {paths[name]: line for name, line in excluded.items()}, kept)
+    origin = exclude.option or "the exclude attribute of bento.pypi"
+    _check_modules(wheel, {paths[name]: line for name, line in excluded.items()}, kept, origin)
     emptied = directories_above(paths) - directories_above(name for name in paths if name not in excluded)
     return wheel._replace(
         members=tuple(member for member in wheel.members if member.path not in excluded),
@@ -70,23 +70,24 @@ def _imported_path(wheel: Wheel, name: str) -> str:
     return name
 
 
-def _key(wheel: Wheel) -> str:
-    return f'"{wheel.distribution}"'
+def _origin(wheel: Wheel, exclude: Exclude) -> str:
+    name = wheel.distribution
+    return f"{exclude.option}={name}" if exclude.option else f'exclude["{name}"] of bento.pypi'
 
 
 def _own(wheel: Wheel, exclude: Exclude, paths: Iterable[str]) -> Patterns:
-    patterns = Patterns(exclude.own, f"exclude[{_key(wheel)}] of bento.pypi")
+    patterns = Patterns(exclude.own, _origin(wheel, exclude))
     for rule in patterns.unmatched(paths):
         near = _nearest(rule.text, paths)
         hint = f"Did you mean {near!r}? " if near else ""
+        key = f' If the files exist only on one platform, use the key "{wheel.distribution}@<platform>".'
         raise BentoError(
-            f"{wheel.name}: {rule} matches no file. {hint}Correct or remove the pattern. "
-            f'If the files exist only on one platform, use the key "{wheel.distribution}@<platform>".'
+            f"{wheel.name}: {rule} matches no file. {hint}Correct or remove the pattern.{'' if exclude.option else key}"
         )
     if len(patterns.rules) < len(exclude.own):
         raise BentoError(
-            f"exclude[{_key(wheel)}] of bento.pypi: a pattern is empty, is a comment, or has an unclosed `[`. Correct "
-            "or remove the pattern."
+            f"{_origin(wheel, exclude)}: a pattern is empty, is a comment, or has an unclosed `[`. Correct or remove "
+            "the pattern."
         )
     return patterns
 
@@ -102,7 +103,7 @@ def _nearest(pattern: str, paths: Iterable[str]) -> str:
     return nearest(plain, sorted(names))
 
 
-def _check_modules(wheel: Wheel, excluded: Mapping[str, Rule], kept: set[str]) -> None:
+def _check_modules(wheel: Wheel, excluded: Mapping[str, Rule], kept: set[str], origin: str) -> None:
     imported = {path for path in kept if path.endswith(_IMPORTED)}
     packages = directories_above(imported)
     entry_modules = wheel.entry_modules()
@@ -120,8 +121,7 @@ def _check_modules(wheel: Wheel, excluded: Mapping[str, Rule], kept: set[str]) -
             )
     if not imported and any(path.endswith(_IMPORTED) for path in excluded):
         raise BentoError(
-            f"{wheel.name}: the exclude attribute of bento.pypi excludes all of the package's modules. Exclude fewer "
-            "files, or remove the package."
+            f"{wheel.name}: {origin} excludes all of the package's modules. Exclude fewer files, or remove the package."
         )
 
 
