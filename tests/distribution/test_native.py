@@ -111,7 +111,9 @@ def index(wheels):
             if place == "files":
                 body = (wheels / name).read_bytes()
             else:
-                body = "".join(f'<a href="/files/{path.name}#sha256={sha(path)}">{path.name}</a>' for path in files)
+                python = 'data-requires-python="&gt;=3.12"' if name == "later" else ""
+                links = (f'<a href="/files/{path.name}#sha256={sha(path)}" {python}>{path.name}</a>' for path in files)
+                body = "".join(links)
                 body = f"<!DOCTYPE html><html><body>{body}</body></html>".encode()
             self.send_response(200 if place == "files" or files else 404)
             self.send_header("Content-Type", "application/octet-stream" if place == "files" else "text/html")
@@ -412,13 +414,24 @@ def test_options_of_builders_are_rejected(words, message, local, wheels, bento, 
         (b"./wheels/x.tar.gz\n", "lock.txt:1: ./wheels/x.tar.gz isn't a wheel, but the native backend installs only"),
         (b"./wheels/x-1-py3-none-any.whl\n", "the Bento doesn't contain ./wheels/x-1-py3-none-any.whl."),
         (b"tiny==1.0 --hash=sha256:" + b"0" * 64, "matches the hashes in the Bento's requirements. Lock"),
-        (b"none==1.0 --hash=sha256:" + b"0" * 64, "uv: cannot find wheels for the Bento's packages."),
+        (b"none==1.0 --hash=sha256:" + b"0" * 64, "uv: cannot find wheels for the Bento's packages and Python 3.11."),
     ],
 )
 def test_packages_without_hashes_or_wheels_are_rejected(requirements, message, local, wheels, bento, store, tmp_path):
     add(store, tmp_path, f"--no-index\n--find-links {wheels}\n".encode() + requirements)
     words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
     assert message.replace("txt:1", "txt:3") in bento("containerize", "nat", *words, code=status.ERROR)
+
+
+def test_a_lock_for_another_python_is_rejected(local, wheels, bento, store, tmp_path):
+    """`index` declares that the package `later` requires Python 3.12."""
+    Maker("later").add({"later/__init__.py": ""}).write(wheels)
+    words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
+    with index(wheels) as (address, _):
+        add(store, tmp_path, locked(wheels, ("bentoml", "later"), f"--index-url {address}"))
+        told = bento("containerize", "nat", *words, code=status.ERROR)
+    assert "If the packages are locked for another Python version, lock the packages for Python 3.11, and build" in told
+    assert "Python>=3.12" in told, "the output of uv"
 
 
 def test_known_packages_need_neither_uv_nor_an_index(local, wheels, store, tmp_path, monkeypatch):

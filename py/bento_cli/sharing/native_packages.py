@@ -168,7 +168,9 @@ def _locate(lines: Sequence[str], base: BaseImageContents, directory: Path) -> d
             }
         problem = without_credentials(done.stderr.strip())
     raise BentoError(
-        f"uv: cannot find wheels for the Bento's packages. Check the settings of the package index.\n{problem}"
+        f"uv: cannot find wheels for the Bento's packages and Python {base.python_version}. If the packages are locked "
+        f"for another Python version, lock the packages for Python {base.python_version}, and build the Bento again. "
+        f"Otherwise, check the settings of the package index.\n{problem}"
     )
 
 
@@ -191,7 +193,7 @@ def _choose(requirement: Requirement, urls: Mapping[str, str], base: BaseImageCo
     raise BentoError(
         f"{name}=={version}: no wheel for linux/{base.image.config['architecture']}, Python {base.python_version}, and "
         f"glibc {glibc[0]}.{glibc[1]} matches the hashes in the Bento's requirements. Lock another version of {name} "
-        f"and build the Bento again, or use another base image. {BUILDER_REMEDY}"
+        f"for Python {base.python_version} and build the Bento again, or use another base image. {BUILDER_REMEDY}"
     )
 
 
