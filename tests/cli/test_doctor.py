@@ -229,8 +229,18 @@ def test_no_python_of_the_host_is_wanted_unless_it_is_named(here):
 
 
 def test_what_runs_images_is_a_hint(here):
-    Path(here.variables["PATH"], "podman").unlink()
-    assert found(here, "containers").state == WARNING
+    podman, docker = (Path(here.variables["PATH"], name) for name in ("podman", "docker"))
+    podman.unlink()
+    finding = found(here, "containers")
+    assert (finding.state, finding.text) == (WARNING, "neither docker, podman, nor nerdctl is on PATH")
+    assert "`bento containerize --backend native` pushes images and writes OCI layouts without" in finding.remedy
+    program(docker, "echo null; exit 1")
+    assert found(here, "containers") == replace(finding, text="docker's daemon doesn't answer")
+    program(docker, """echo '"29.1.0"'""")
+    assert (found(here, "containers").state, found(here, "containers").text) == (OK, "docker")
+    program(docker, "exit 1")
+    program(podman, "")
+    assert (found(here, "containers").state, found(here, "containers").text) == (OK, "podman")
 
 
 def test_authorities_of_a_company_come_with_the_line_for_bazel(here):

@@ -11,6 +11,7 @@ from pathlib import Path
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
+from rules_bento.images.engines import DOCKER_PROBE, LOADERS
 from rules_bento.net.transport import display_url
 from rules_bento.programs import which
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping
@@ -178,12 +179,17 @@ def python(host: HostEnvironment, interpreter: str) -> Finding:
 
 
 def builders(host: HostEnvironment) -> Finding:
-    """Check whether a container engine is on PATH. Building and pushing images doesn't require a container engine."""
-    installed = [name for name in ("docker", "podman", "nerdctl") if host.which(name)]
-    if installed:
-        return Finding("containers", OK, ", ".join(installed))
-    remedy = "To use bento_load or `bento containerize`, install one of these programs."
-    return Finding("containers", WARNING, "neither docker, podman, nor nerdctl is on PATH", remedy)
+    """Check whether a container engine is available. Docker requires a running daemon."""
+    programs = {name: path for name in LOADERS if (path := host.which(name))}
+    usable = [name for name, path in programs.items() if name != "docker" or host.output([path, *DOCKER_PROBE])]
+    if usable:
+        return Finding("containers", OK, ", ".join(usable))
+    remedy = (
+        "To load images with bento_load or `bento containerize`, install or start docker, podman, or nerdctl. "
+        "`bento containerize --backend native` pushes images and writes OCI layouts without these programs."
+    )
+    text = "docker's daemon doesn't answer" if programs else "neither docker, podman, nor nerdctl is on PATH"
+    return Finding("containers", WARNING, text, remedy)
 
 
 def certificates(host: HostEnvironment) -> Finding:
