@@ -520,6 +520,7 @@ def test_shared_libraries_of_packages_are_checked(local, wheels, bento, store, t
         ("exclude=tiny:/nope/", "pattern 1 of --opt exclude=tiny ('/nope/') matches no file. Correct or remove the pattern.\n"),
         ("exclude=tiny:!x.py", "--opt exclude=tiny matches no files in this wheel."),
         ("exclude=tiny:#", "--opt exclude=tiny: a pattern is empty, is a comment, or has an unclosed `[`."),
+        ("exclude=tinny:tiny/", "--opt exclude: the Bento doesn't install tinny. Correct the name, or remove the option.\n"),
         ("exclude=tiny:tiny/", "--opt exclude excludes all of the package's modules."),
         ("compression=gzip", "--opt compression=gzip requires every layer to use gzip, but these use zstd: base layer 0. "
          "Convert the base image with `skopeo copy --dest-compress-format gzip`, or use --opt compression=zstd.\n"),

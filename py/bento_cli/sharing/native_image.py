@@ -286,6 +286,10 @@ class _Builder:
         excluded: dict[str, list[str]] = {}
         for package, _, pattern in (text.partition(":") for text in self._settings.get("exclude", ())):
             excluded.setdefault(normalize_name(package), []).append(json.dumps(pattern))
+        if unknown := excluded.keys() - by_name.keys():
+            raise BentoError(
+                f"--opt exclude: the Bento doesn't install {min(unknown)}. Correct the name, or remove the option."
+            )
         flags: dict[str, _Flags] = {
             name: {"wheel": wheel.path, "exclude": excluded.get(name, []), "exclude-option": "--opt exclude"}
             for name, wheel in by_name.items()
