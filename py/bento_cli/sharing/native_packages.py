@@ -25,7 +25,6 @@ from rules_bento.net.transfers import parallel_map
 from rules_bento.packages.indexes import without_credentials
 from rules_bento.packages.requirements import (
     INDEX_OPTIONS,
-    Option,
     Requirement,
     decode,
     normalize_name,
@@ -80,7 +79,10 @@ def find_wheels(bento: Path, base: BaseImageContents, cache: Path, counter: Coun
         reject_option(option, path)  # such as -e, which would run code of the Bento
     own = [requirement for requirement in requirements if requirement.text.startswith("./")]
     pinned = [one for one in requirements if one not in own and _is_required(one, base, f"{path}:{one.line}")]
-    lines = [_option_line(option, bento / "src") for option in options if option.flag in INDEX_OPTIONS]
+    lines = []
+    for flag, value in ((option.flag, option.value) for option in options if option.flag in INDEX_OPTIONS):
+        is_path = flag in ("-f", "--find-links") and "://" not in value
+        lines.append(f"{flag} {bento / 'src' / value if is_path else value}".strip())
     lines += ["==".join(requirement.pin or ()) for requirement in pinned]
     target = [base.machine, base.python_version, base.glibc]
     key = json.dumps([lines, [sorted(requirement.hashes) for requirement in pinned], target])
@@ -133,14 +135,6 @@ def _own_wheel(directory: Path, requirement: Requirement, place: str) -> LocalWh
             f"{place}: the Bento doesn't contain {requirement.text}. Include the file, and build the Bento again."
         )
     return LocalWheel(normalize_name(name), str(version), path, sha256_of(path))
-
-
-def _option_line(option: Option, directory: Path) -> str:
-    """Return an option as a line of a requirements file. Resolves relative paths against `directory`."""
-    value = option.value
-    if option.flag in ("-f", "--find-links") and "://" not in value:
-        value = str(directory / value)
-    return f"{option.flag} {value}".strip()
 
 
 def _locate(lines: Sequence[str], base: BaseImageContents, directory: Path) -> dict[str, str]:
