@@ -205,7 +205,8 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
     info = services.read_service(options.service or "service", tree, options.args)
     build_files = sorted(file.path for file in declared if PurePosixPath(file.path).name in _BUILD_FILES)
     build_name = "BUILD" if "BUILD" in build_files and "BUILD.bazel" not in build_files else "BUILD.bazel"
-    generated = migrate_packages.find_generated(_existing(directory / build_name) or "", options)
+    files = project_files(declared, directory)
+    generated = migrate_packages.find_generated(files, build_name, options)
     kept = {file.source for file in sources.values()}
     python = {path: text for path, text in seen.items() if path.endswith(".py") and python_syntax.is_valid(text)}
     return _Project(
@@ -214,7 +215,7 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
         path,
         options,
         info,
-        project_files(declared, directory),
+        files,
         [file for file in declared if file.source in kept and file.path not in generated],
         build_name,
         build_files,

@@ -64,14 +64,15 @@ class Packages:
         return [name for name, lines in zip(self.files, (self.declared, self.constraints), strict=True) if lines]
 
 
-def find_generated(build_file: str, options: BuildOptions) -> list[str]:
+def find_generated(files: ProjectFiles, build_file: str, options: BuildOptions) -> list[str]:
     """Return the paths of the files that an earlier migration generated for the target `UPDATE` in a BUILD file.
 
-    Returns [] if the project's requirements file is one of these files, or if the BUILD file is invalid.
+    Returns [] if the project's requirements file is one of these files, or if the BUILD file is missing or invalid.
     """
     targets = []
     with suppress(BentoError):
-        targets = [node for _, node, _ in top_level_calls(build_file, "") if keyword_string(node, "name") == UPDATE]
+        calls = top_level_calls(files.text(build_file, build_file), build_file)
+        targets = [node for _, node, _ in calls if keyword_string(node, "name") == UPDATE]
     named = {string(node) for target in targets for node in ast.walk(target) if isinstance(node, ast.Constant)}
     names = [name for name in (*_NAMES[0], *_NAMES[1], _OUR_LOCK) if name in named]
     return [] if options.python.requirements_txt in names else names

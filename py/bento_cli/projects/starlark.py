@@ -9,6 +9,7 @@ from rules_bento.typing_lite import Any, Sequence
 
 KEPT = "kept (replace with --force)"
 RULES = "@rules_bento//rules:defs.bzl"
+_MAX_CHARACTERS = 1 << 20  # each character needs about 200 bytes of memory
 
 
 class StarlarkCode(str):
@@ -90,6 +91,8 @@ def top_level_calls(text: str, origin: str, remedy: str = "") -> list[tuple[str,
 
     The variable is empty if the call isn't assigned to a variable. Raises BentoError for an invalid file.
     """
+    if len(text) > _MAX_CHARACTERS:
+        raise BentoError(f"{origin}: the file exceeds {_MAX_CHARACTERS} characters. Split the file.")
     calls = []
     try:
         tree = ast.parse(text)

@@ -7,7 +7,6 @@ import itertools
 import re
 
 from rules_bento.dataclasses_lite import dataclass, field
-from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING
 
 from bento_cli.projects.starlark import keyword_string, string, top_level_calls
@@ -15,7 +14,6 @@ from bento_cli.projects.starlark import keyword_string, string, top_level_calls
 if TYPE_CHECKING:
     from pathlib import Path
 
-MAX_CHARACTERS = 1 << 20  # each character needs about 200 bytes of memory
 _ROOT_FILES = ("MODULE.bazel", "REPO.bazel", "WORKSPACE.bazel", "WORKSPACE")
 _INCLUDE = re.compile(r"""^include\(\s*["']//([^"']+)["']""", re.MULTILINE)  # include("//:deps.MODULE.bazel")
 EXTENSION = "@rules_bento//toolchains:extensions.bzl"
@@ -88,8 +86,6 @@ def read(text: str, origin: str, including: Workspace | None = None) -> Workspac
 
     For an included file, adds the declarations to `including`. Raises BentoError for an invalid file.
     """
-    if len(text) > MAX_CHARACTERS:
-        raise BentoError(f"{origin}: the file exceeds {MAX_CHARACTERS} characters. Split the file with include().")
     workspace = including or Workspace()
     extensions: dict[str, str] = {}  # variable to name of each extension; variables are local to a file
     repositories: dict[str, str] = {}  # apparent name to name of each repository of the extension `bento`
