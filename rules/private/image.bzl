@@ -66,7 +66,7 @@ def _check_bytecode(ctx, base, parts):
             ))
 
 def _package_layers(ctx, kind, parts, groups):
-    """Declares a layer for each group of wheels (`kind`: `wheels`) or of their bytecode (`bytecode`). Returns a list of BentoLayerInfo, empty without parts."""
+    """Declares a layer for each group of wheels (`kind`: `wheels`) or of their bytecode (`bytecode`). Returns a list of BentoLayerInfo, which is empty if there are no parts."""
 
     # A large wheel alone in its group has a layer that images share.
     by_name = {part.wheel.distribution: part for part in parts}
@@ -164,7 +164,7 @@ def _assemble(ctx, base, subject, process, layers):
     return outputs
 
 def image_packages(split, requirements):
-    """Returns the value of `packages` for `build_image`, from a split attribute with a transition to the files of packages, and its requirements."""
+    """Returns the argument `packages` of `build_image`. `split` is an attribute with a split transition to the files of packages."""
 
     # Only a few dozen wheels, so the lists are short. The sizes determine the layers.
     bytecode, parts = [split[key][BentoWheelPartsInfo].parts.to_list() if key in split else [] for key in ("bytecode", "packages")]

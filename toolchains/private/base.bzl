@@ -224,7 +224,7 @@ def _base_repo_impl(rctx):
 
 _base_repo = repository_rule(
     implementation = _base_repo_impl,
-    doc = "Declares a base image, without the layers of an image in a registry. A build fetches these layers only if an action on this machine needs them.",
+    doc = "Declares a base image. For an image in a registry, fetches only the manifest and the config. A build fetches the layers only if an action on this machine needs the layers.",
     attrs = _ATTRIBUTES | {"base": attr.string(doc = "Name of the base image: the attribute `name` of `bento.base`.", mandatory = True)},
 )
 

@@ -40,7 +40,7 @@ def _where(rctx):
     return "bento.model(name = \"{}\")".format(rctx.attr.model)
 
 def _expand_path(path, environ):
-    """Replaces `~`, `$NAME`, and `${NAME}` in a path, as `expanduser` and `expandvars` of Python do. Keeps unset variables."""
+    """Replaces `~`, `$NAME`, and `${NAME}` in a path, as `expanduser` and `expandvars` of Python do. Leaves references to unset variables unchanged."""
     if path == "~" or path.startswith("~/"):
         path = environ.get("HOME", "") + path[1:]
     first, _, rest = path.partition("$")

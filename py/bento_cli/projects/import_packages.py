@@ -60,9 +60,9 @@ def executed(module: Module, called: set[str]) -> list[ast.AST]:
 
 
 def _used(module: Module, nodes: list[ast.AST], tried: set[ast.AST]) -> list[ast.AST]:
-    """Return the nodes whose values the import requires, among the executed `nodes` of a module.
+    """Return the nodes whose values the import requires. `nodes` contains the executed nodes of a module.
 
-    These are the nodes in `try` blocks (`tried`), conditions, comparisons, boolean and unary operations, and
+    The result contains the nodes in `try` blocks (`tried`), conditions, comparisons, boolean and unary operations, and
     replacement fields of f-strings, the values of their variables, and the functions that create mounted applications.
     """
     used, makers = [*tried], []

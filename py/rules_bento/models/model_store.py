@@ -45,7 +45,7 @@ class StoredModel:
         return self.members_in(f"models/{self.entry.description.tag.replace(':', '/')}/")
 
     def members_in(self, directory: str, *, excluded: Collection[str] = (), uid: int = 0, gid: int = 0) -> list[Member]:
-        """Return the files that aren't in `excluded`. `directory` is the prefix of their paths, including the slash."""
+        """Return the files that aren't in `excluded`. `directory` is a prefix for the paths, with a trailing slash."""
         members = []
         for file in self.entry.manifest.entries:
             path = directory + file.path

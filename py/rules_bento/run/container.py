@@ -154,7 +154,7 @@ def _start(libc: Any, container: Container, log: Path) -> int:
 
 
 def _first(libc: Any, container: Container, log: Path, send: int) -> NoReturn:
-    """Run the program in the image, and forward stop signals to the program. Writes startup errors to `send`.
+    """Run the image's program, and forward stop signals to the program. Writes startup errors to `send`.
 
     Exits with the program's exit status, or with 128 and the number of the signal that ended the program.
     """
