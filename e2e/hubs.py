@@ -134,7 +134,7 @@ def duplicate_hub_names_are_rejected(checkout: Checkout) -> None:
     checkout.write(f"{WORKSPACE}/other/BUILD.bazel", "")
     failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
     assert "is defined in the modules hubs and other (" in failed.errors, failed.told()
-    assert 'write use_repo(bento, pypi = "pypi_other") in its MODULE.bazel' in failed.errors, failed.told()
+    assert 'write use_repo(bento, pypi = "pypi_other").' in failed.errors, failed.told()
     # One module declares the name of a repository of another module's hub. The hint has the name in MODULE.bazel.
     own = tag.replace('"pypi"', '"theirs__build"')
     checkout.write(f"{WORKSPACE}/MODULE.bazel", module.replace(use, own + other + use))
@@ -143,7 +143,7 @@ def duplicate_hub_names_are_rejected(checkout: Checkout) -> None:
     first, last = (f'bento.pypi(name = "{each}")' for each in ("theirs__build", "theirs"))
     said = f"{first} in the module hubs and {last} in the module other both declare the repository theirs__build."
     assert said in failed.errors, failed.told()
-    assert 'write use_repo(bento, theirs = "theirs_other") in its MODULE.bazel' in failed.errors, failed.told()
+    assert 'write use_repo(bento, theirs = "theirs_other").' in failed.errors, failed.told()
     checkout.write(f"{WORKSPACE}/MODULE.bazel", module.replace(use, other + use))
     checkout.edit(f"{WORKSPACE}/MODULE.bazel", other, "")
 

@@ -144,7 +144,7 @@ def _is_new(claims, kind, tag, module):
             continue
         first = claims[name]
         where = "bento.{}(name = \"{}\")".format(kind, tag.name)
-        rename = "For example, if you rename the tag of {two} to {name}_{new}, write use_repo(bento, {name} = \"{name}_{new}\") in its MODULE.bazel. The BUILD files of {two} then need no change.".format(name = tag.name, new = module.name or "mine", two = module_name)
+        rename = "For example, in MODULE.bazel of the module {two}, set name = \"{name}_{new}\" in the tag, and write use_repo(bento, {name} = \"{name}_{new}\"). The module's BUILD files then need no change.".format(name = tag.name, new = module.name or "mine", two = module_name)
         if first.name != tag.name:
             # A hub has further repositories, whose names no MODULE.bazel contains.
             other = "bento.{}(name = \"{}\")".format(first.kind, first.name)

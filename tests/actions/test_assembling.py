@@ -52,7 +52,7 @@ def test_an_image_of_gzip_has_no_layer_of_zstd(assemble):
     layers = layer("base layer 0", "+gzip"), layer("31 Debian packages", "+zstd"), layer("plain", "")
     error = assemble(*layers, compression=[["gzip"]])
     assert error.startswith(
-        '//svc:image: compression = "gzip" requires every layer to use gzip, but these use zstd: 31 Debian packages.'
+        '//svc:image: compression = "gzip": every layer must use gzip, but these layers use zstd: 31 Debian packages.'
     )
     assert isinstance(assemble(*layers, compression=[["zstd"]]), list)
     assert isinstance(assemble(layers[0], layers[2], compression=[["gzip"]]), list)

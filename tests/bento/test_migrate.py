@@ -374,7 +374,7 @@ def test_options_that_the_migration_handles_need_no_note(tmp_path, option):
     assert not any("python." in note for note in migrate(directory, "svc").notes)
     declared = workspaces.Workspace(hubs={"ours": "//:requirements.lock.json"}, names={"ours"})
     notes = migrate(directory, workspace=declared).notes
-    assert any("bento_requirements of @ours set the same" in note for note in notes) is ("index" in option)
+    assert any("bento_requirements target of @ours" in note for note in notes) is ("index" in option)
 
 
 MODULE = """\
@@ -569,7 +569,7 @@ default = true
     assert 'index_url = "https://own.example/simple"' in made.module
     assert 'explicit = {"torch": "cuda"}' in made.module
     assert 'python_version = "3.12"' in made.module
-    assert any("uv.lock has conflicts (tool.uv.conflicts). Select extras" in note for note in made.notes)
+    assert any("uv.lock has conflicts. In bento.pypi, select extras" in note for note in made.notes)
     unrecorded = "the Bento doesn't record the default index of pyproject.toml"
     assert any(unrecorded in note for note in made.notes)
     options = "python: {packages: [torch], index_url: 'https://own.example/simple'}"

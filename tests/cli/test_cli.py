@@ -593,7 +593,7 @@ def test_migrate_writes_files_once(bento, project):
     root = project.parent
     (root / "MODULE.bazel").write_text('module(name = "shop")\n')
     written = bento("migrate", project, "--write")
-    assert "MODULE.bazel: added lines" in written
+    assert "MODULE.bazel: lines added" in written
     assert "BUILD.bazel: created, added" in written
     assert "requirements.in: created" in written
     assert "see above" not in written
@@ -603,7 +603,7 @@ def test_migrate_writes_files_once(bento, project):
     assert build.startswith('load("@rules_bento//rules:defs.bzl", "bento_package", "bento_requirements"')
     changed = build.replace('srcs = ["requirements.in"]', "srcs = []").replace("python_version", "# python_version")
     (project / "BUILD.bazel").write_text(changed)
-    assert "kept (replace with --force)" in bento("migrate", project, "--write")
+    assert "kept (use --force to replace)" in bento("migrate", project, "--write")
     assert (project / "BUILD.bazel").read_text() == changed
     assert (root / "MODULE.bazel").read_text() == module
     made = json.loads(bento("migrate", project, "--write", "--force", "-o", "json"))

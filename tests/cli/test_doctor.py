@@ -232,10 +232,10 @@ def test_what_runs_images_is_a_hint(here):
     podman, docker = (Path(here.variables["PATH"], name) for name in ("podman", "docker"))
     podman.unlink()
     finding = found(here, "containers")
-    assert (finding.state, finding.text) == (WARNING, "neither docker, podman, nor nerdctl is on PATH")
+    assert (finding.state, finding.text) == (WARNING, "docker, podman, and nerdctl aren't on PATH")
     assert "`bento containerize --backend native` pushes images and writes OCI layouts without" in finding.remedy
     program(docker, "echo null; exit 1")
-    assert found(here, "containers") == replace(finding, text="docker's daemon doesn't answer")
+    assert found(here, "containers") == replace(finding, text="the Docker daemon isn't responding")
     program(docker, """echo '"29.1.0"'""")
     assert (found(here, "containers").state, found(here, "containers").text) == (OK, "docker")
     program(docker, "exit 1")

@@ -414,7 +414,7 @@ def test_options_of_builders_are_rejected(words, message, local, wheels, bento, 
         (b"./wheels/x.tar.gz\n", "lock.txt:1: ./wheels/x.tar.gz isn't a wheel, but the native backend installs only"),
         (b"./wheels/x-1-py3-none-any.whl\n", "the Bento doesn't contain ./wheels/x-1-py3-none-any.whl."),
         (b"tiny==1.0 --hash=sha256:" + b"0" * 64, "matches the hashes in the Bento's requirements. Lock"),
-        (b"none==1.0 --hash=sha256:" + b"0" * 64, "uv: cannot find wheels for the Bento's packages and Python 3.11."),
+        (b"none==1.0 --hash=sha256:" + b"0" * 64, "uv: cannot find wheels of the Bento's packages for Python 3.11."),
     ],
 )
 def test_packages_without_hashes_or_wheels_are_rejected(requirements, message, local, wheels, bento, store, tmp_path):
@@ -501,8 +501,8 @@ def test_shared_libraries_of_packages_are_checked(local, wheels, bento, store, t
     told = run(base, code=status.ERROR)
     assert (
         f"quick-1.0-py3-none-any.whl: quick/_quick.so needs libstdc++.so.6, which neither oci:{base} nor another package "
-        "provides.\nUse a base image that contains the missing libraries. Otherwise, list their packages in "
-        "docker.system_packages, and build the Bento again. Use a --backend that runs the Bento's Dockerfile: docker,"
+        "provides.\nUse a base image that contains the missing libraries. Otherwise, add the packages that provide the "
+        "libraries to docker.system_packages, and build the Bento again. Use a --backend that runs the Bento's Dockerfile: docker,"
     ) in told
     assert "exclude the files with --opt exclude=PACKAGE:PATTERN.\n" in told
     assert not (tmp_path / "out").exists()
@@ -518,11 +518,11 @@ def test_shared_libraries_of_packages_are_checked(local, wheels, bento, store, t
     ("option", "message"),
     [
         ("exclude=tiny:/nope/", "pattern 1 of --opt exclude=tiny ('/nope/') matches no file. Correct or remove the pattern.\n"),
-        ("exclude=tiny:!x.py", "--opt exclude=tiny matches no files in this wheel."),
+        ("exclude=tiny:!x.py", "--opt exclude=tiny excludes no files. Correct or remove the patterns."),
         ("exclude=tiny:#", "--opt exclude=tiny: a pattern is empty, is a comment, or has an unclosed `[`."),
-        ("exclude=tinny:tiny/", "--opt exclude: the Bento doesn't install tinny. Correct the name, or remove the option.\n"),
+        ("exclude=tinny:tiny/", "--opt exclude: tinny isn't a package of the image. Correct the name, or remove the option.\n"),
         ("exclude=tiny:tiny/", "--opt exclude excludes all of the package's modules."),
-        ("compression=gzip", "--opt compression=gzip requires every layer to use gzip, but these use zstd: base layer 0. "
+        ("compression=gzip", "--opt compression=gzip: every layer must use gzip, but these layers use zstd: base layer 0. "
          "Convert the base image with `skopeo copy --dest-compress-format gzip`, or use --opt compression=zstd.\n"),
     ],
 )  # fmt: skip
@@ -584,7 +584,7 @@ def test_the_base_of_the_bento_is_the_default(local, wheels, tmp_path, bento, st
     assert "127.0.0.1:1/python" in bento("containerize", "nat", *words, code=status.ERROR)
     add(store, tmp_path, locked(wheels), "nat:v2", image={})
     told = bento("containerize", "nat:v2", *words, code=status.ERROR)
-    assert "nat:v2 specifies no base image. Add --base IMAGE." in told
+    assert "nat:v2: the Bento doesn't specify a base image. Add --base IMAGE." in told
 
 
 def test_options_of_native_are_for_native_alone(local, bento, store, tmp_path):

@@ -132,7 +132,7 @@ def test_a_library_that_is_needed_and_left_out_is_missed(tmp_path):
         (["*.a", "# static"], "a pattern is empty, is a comment, or has an unclosed `[`"),
         (["*.a", ""], "a pattern is empty, is a comment, or has an unclosed `[`"),
         (["*.a", "["], "a pattern is empty, is a comment, or has an unclosed `[`"),
-        (["!*.a"], 'exclude["acme-tools"] of bento.pypi matches no files in this wheel. Remove the entry.'),
+        (["!*.a"], 'exclude["acme-tools"] of bento.pypi excludes no files. Correct or remove the patterns.'),
         (["!"], "invalid pattern"),
         (["RECORD"], "but the image requires the wheel's metadata"),
         (["*.txt"], "entry_points.txt, but the image requires the wheel's metadata"),

@@ -134,7 +134,7 @@ def test_an_inference_service_names_all_models_of_its_image(rule):
 
 
 def test_an_inference_service_of_several_models_is_not_named_like_one_of_them(rule):
-    with pytest.raises(BentoError, match="app_name: required for an image of 2 models. Name the InferenceService"):
+    with pytest.raises(BentoError, match="required for an image with 2 models. Set the InferenceService's name"):
         rule.inference_service("b.c:v1", "a:v2")
     assert rule.inference_service("b.c:v1")["metadata"]["name"] == "b-c"
 

@@ -145,7 +145,7 @@ def test_a_name_that_leads_out_of_the_directory_is_refused(tmp_path, monkeypatch
     monkeypatch.setattr(sys, "argv", ["locate.py", "uv", "odd==1.0", name, "0" * 64, indexes])
     monkeypatch.setattr(module, "_locate", None)
     assert module.main() == 1
-    assert "isn't a file name, so the lock is damaged" in capsys.readouterr().err
+    assert "the lock is damaged: invalid file name " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("found", [{"login": "alice", "password": "s3cret"}, {"token": "s3cret"}])

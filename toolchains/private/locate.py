@@ -47,9 +47,9 @@ def main() -> int:
     indexes = json.loads(text or "{}")
     try:
         if "/" in filename or filename in ("", ".", ".."):
-            raise ValueError(f"{filename!r} isn't a file name, so the lock is damaged. Update the lock.")
+            raise ValueError(f"the lock is damaged: invalid file name {filename!r}. Update the lock.")
         if not re.fullmatch(_RELEASE, requirement):
-            raise ValueError(f"expected NAME==VERSION, got {requirement!r}, so the lock is damaged. Update the lock.")
+            raise ValueError(f"the lock is damaged: expected NAME==VERSION, got {requirement!r}. Update the lock.")
         local = _find_in_directories(indexes, filename, sha256)
         location = {"url": local} if local else _locate(uv, requirement, filename, sha256, indexes)
         if urlsplit(location["url"]).hostname in _hosts(indexes):

@@ -185,10 +185,10 @@ def builders(host: HostEnvironment) -> Finding:
     if usable:
         return Finding("containers", OK, ", ".join(usable))
     remedy = (
-        "To load images with bento_load or `bento containerize`, install or start docker, podman, or nerdctl. "
+        "To load images with bento_load or `bento containerize`, install docker, podman, or nerdctl, or start Docker. "
         "`bento containerize --backend native` pushes images and writes OCI layouts without these programs."
     )
-    text = "docker's daemon doesn't answer" if programs else "neither docker, podman, nor nerdctl is on PATH"
+    text = "the Docker daemon isn't responding" if programs else "docker, podman, and nerdctl aren't on PATH"
     return Finding("containers", WARNING, text, remedy)
 
 

@@ -63,7 +63,7 @@ class Migration:
     build_name: str  # name of the BUILD file
 
     def text(self, report: Sequence[str] = ()) -> str:
-        """Return the contents of all files, or the report of `write`, and the notes, as text for a terminal."""
+        """Return text for a terminal: `report` (the result of `write`) or, without it, all files; then the notes."""
         files = [("MODULE.bazel", self.module), (".bazelignore", self.ignore), (self.build_name, self.build)]
         files += zip(self.names, (self.requirements, self.constraints), strict=True)
         parts = [f"# {name}\n{text}" for name, text in files if text and not report]
@@ -129,7 +129,7 @@ def migrate(
     elif hub in workspace.hubs and not needs_lock:
         lock_notes = [f"Packages: make sure that the lock of @{hub} has {', '.join(packages.declared)}."]
     elif needs_lock:
-        place = f"{' and '.join(packages.sources)} (see above) in {project.package or 'the root'}"
+        place = f"{' and '.join(packages.sources)} (see above) in {project.package or 'the root directory'}"
         run = "Run" if is_written else f"Save {place}, and run"
         lock_notes = [f"Packages: the project has no lock. {run} `bazel run //{project.package}:{UPDATE}`."]
     models, model_notes = _models(project)
@@ -162,7 +162,7 @@ def write(migration: Migration, root: Path, directory: Path, *, force: bool = Fa
         existing = _existing(root / name)
         if lines:
             files[root / name] = f"{existing.rstrip()}\n{separator}{lines}" if existing else lines
-            report.append(f"{name}: {'created' if existing is None else 'added lines'}")
+            report.append(f"{name}: {'created' if existing is None else 'lines added'}")
     path = directory / migration.build_name
     existing = _existing(path)
     files[path], states = merge_build_files(existing or "", migration.build, migration.build_name, force=force)
@@ -289,9 +289,9 @@ def _model(project: _Project, name: str, tag: str, alias: str | None) -> tuple[s
         )
     elif not is_entry:
         note = (
-            f"Models: {tag} isn't in the store. Move the model files to models/{name}/, or generate them, and set "
-            f"{'' if module else 'module, '}signatures, and labels of the bento_model. Or copy an entry of a store, "
-            f"and use bento_model_import."
+            f"Models: {tag} isn't in the store. Move the model files to models/{name}/, or generate the files "
+            f"with a target. In the bento_model, set {'signatures' if module else 'module, signatures,'} and labels. "
+            f"Or copy the model's directory from a BentoML store to models/{name}/, and use bento_model_import."
         )
     return call("bento_model_import" if is_entry else "bento_model", attributes), note
 
@@ -429,8 +429,8 @@ def _option_notes(project: _Project, existing_hub: str) -> list[str]:
     notes = []
     if existing_hub and (python.index_url or python.extra_index_url or python.find_links):
         notes.append(
-            "python.index_url and similar options apply only to image builds. For Bazel, make sure that bento.pypi "
-            f"and bento_requirements of @{existing_hub} set the same indexes."
+            "python.index_url and the other index options apply only to images built without Bazel. For Bazel, set the "
+            f"same indexes in the bento.pypi tag and the bento_requirements target of @{existing_hub}."
         )
     if "--no-deps" in (python.pip_args or "").split():
         notes.append(

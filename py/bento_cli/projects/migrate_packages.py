@@ -60,7 +60,7 @@ class Packages:
 
     @property
     def sources(self) -> list[str]:
-        """The names of the new files that have lines."""
+        """The names of the new files that aren't empty."""
         return [name for name, lines in zip(self.files, (self.declared, self.constraints), strict=True) if lines]
 
 
@@ -126,12 +126,12 @@ def read(
     )
     if lock == "uv.lock":
         if "\nconflicts = " in files.text(lock, "the lock"):
-            notes.append("uv.lock has conflicts (tool.uv.conflicts). Select extras, groups, and members in bento.pypi.")
+            notes.append("uv.lock has conflicts. In bento.pypi, select extras, groups, and members without conflicts.")
         indexes = _with_uv_indexes(indexes, files)
         if indexes.default and not python.index_url:
             notes.append(
                 "the Bento doesn't record the default index of pyproject.toml, so containers that BentoML builds use "
-                "PyPI. For packages that PyPI doesn't have, set python.index_url."
+                "PyPI. If PyPI doesn't have all packages, set python.index_url."
             )
     hub_options = [option for option in index_options if option.flag not in _LINKS or "://" in option.value]
     return Packages(

@@ -7,7 +7,7 @@ import ast
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import Any, Sequence
 
-KEPT = "kept (replace with --force)"
+KEPT = "kept (use --force to replace)"
 RULES = "@rules_bento//rules:defs.bzl"
 _MAX_CHARACTERS = 1 << 20  # each character needs about 200 bytes of memory
 

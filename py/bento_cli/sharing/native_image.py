@@ -69,8 +69,8 @@ _MAX_WEIGHTS_LAYERS = 31
 _MODEL_FILES = ("description", "manifest", "model-yaml")  # names of files and of flags
 _BLOB, _DESCRIPTION, _LIBRARIES = "blob", "description.json", "libraries.json"  # of a layer or wheel in the cache
 _LIBRARY_REMEDIES = (
-    "Use a base image that contains the missing libraries. Otherwise, list their packages in docker.system_packages, "
-    f"and build the Bento again. {BUILDER_REMEDY}",
+    "Use a base image that contains the missing libraries. Otherwise, add the packages that provide "
+    f"the libraries to docker.system_packages, and build the Bento again. {BUILDER_REMEDY}",
     "If the service doesn't load these files, exclude the files with --opt exclude=PACKAGE:PATTERN.",
 )
 
@@ -148,7 +148,7 @@ def _read_options(entry: Entry, names: Sequence[str], options: Options) -> _Sett
             f"image with --push, or write an OCI layout with --output {LAYOUT}DIR."
         )
     if not settings["base"]:
-        raise BentoError(f"{entry.tag} specifies no base image. Add --base IMAGE.")
+        raise BentoError(f"{entry.tag}: the Bento doesn't specify a base image. Add --base IMAGE.")
     return settings
 
 
@@ -275,7 +275,7 @@ class _Builder:
         self.blobs[self._layers[-1].digest] = directory / _BLOB
 
     def add_wheels(self, wheels: Sequence[LocalWheel]) -> None:
-        """Add the layers of the environment and its packages. Each large wheel is one layer. Small wheels follow."""
+        """Add the layers of the environment and the packages: a layer per large wheel, then layers of small wheels."""
         common = self._common | {"prefix": _PREFIX, "python-version": self.base.python_version}
         self._add_layer((layers.environment_layer, common | {"home": _HOME, "python": self.base.python}))
         by_name = {wheel.distribution: wheel for wheel in wheels}
@@ -288,7 +288,7 @@ class _Builder:
             excluded.setdefault(normalize_name(package), []).append(json.dumps(pattern))
         if unknown := excluded.keys() - by_name.keys():
             raise BentoError(
-                f"--opt exclude: the Bento doesn't install {min(unknown)}. Correct the name, or remove the option."
+                f"--opt exclude: {min(unknown)} isn't a package of the image. Correct the name, or remove the option."
             )
         flags: dict[str, _Flags] = {
             name: {"wheel": wheel.path, "exclude": excluded.get(name, []), "exclude-option": "--opt exclude"}

@@ -162,7 +162,7 @@ def _locate(lines: Sequence[str], base: BaseImageContents, directory: Path) -> d
             }
         problem = without_credentials(done.stderr.strip())
     raise BentoError(
-        f"uv: cannot find wheels for the Bento's packages and Python {base.python_version}. If the packages are locked "
+        f"uv: cannot find wheels of the Bento's packages for Python {base.python_version}. If the packages are locked "
         f"for another Python version, lock the packages for Python {base.python_version}, and build the Bento again. "
         f"Otherwise, check the settings of the package index.\n{problem}"
     )
@@ -211,7 +211,7 @@ def _ranks(machine: str, python_version: str, newest: tuple[int, int]) -> dict[T
 
 
 def _fetch(wheel: LocalWheel, counter: Counter) -> None:
-    """Download a wheel unless it is local or cached. Raises BentoError if the digest of the wheel is wrong."""
+    """Download a wheel unless it is local or cached. Raises BentoError if the digest doesn't match."""
     address = parse_address(wheel.url)
     if address is None:
         FileSource(wheel.path).check(f"sha256:{wheel.sha256}", wheel.path.stat().st_size)

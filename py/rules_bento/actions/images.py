@@ -108,7 +108,7 @@ def require_gzip(layers: list[oci_image.Layer], setting: str, remedy: str) -> No
     others = [layer.name for layer in layers if layer.media_type.endswith("+zstd")]
     if others:
         raise BentoError(
-            f"{setting} requires every layer to use gzip, but these use zstd: {', '.join(others)}. Convert the base "
+            f"{setting}: every layer must use gzip, but these layers use zstd: {', '.join(others)}. Convert the base "
             f"image with `skopeo copy --dest-compress-format gzip`, or {remedy}."
         )
 

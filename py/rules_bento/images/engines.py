@@ -28,7 +28,7 @@ def find_problem(name: str, probes: Sequence[Sequence[str]] = ()) -> str:
         try:
             done = subprocess.run([program, *probe], check=False, capture_output=True, timeout=_SECONDS, text=True)
         except (OSError, subprocess.TimeoutExpired) as error:
-            return f"{command} doesn't answer ({error})"
+            return f"{command} doesn't respond ({error})"
         if done.returncode:
             return f"{command} fails: {' '.join((done.stderr or done.stdout).split())[:200]}"
     return ""

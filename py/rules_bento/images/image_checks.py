@@ -28,8 +28,8 @@ _LIBC = "libc.so.6"
 _MAX_LISTED = 5
 # The remedies for missing libraries, and for files that the service doesn't load.
 _REMEDIES = (
-    "Add the system packages that provide the missing libraries to the base or to layers.",
-    "If the service doesn't load these files, or if a duplicate is intended, set ignore_libraries = [{names}]",
+    "Add the system packages that provide the missing libraries to the base image or to the layers attribute.",
+    "If the service doesn't load these files, or if several copies are intended, set ignore_libraries = [{names}]",
 )
 
 

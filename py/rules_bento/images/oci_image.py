@@ -93,7 +93,7 @@ def check_layers(layers: Sequence[Layer], remedy: str = _FEWER_LAYERS) -> None:
     """Raise BentoError if an image has more layers than runtimes support."""
     if len(layers) > MAX_LAYERS:
         raise BentoError(
-            f"layers: the image has {len(layers)} layers, but container runtimes support at most {MAX_LAYERS}. {remedy}"
+            f"the image has {len(layers)} layers, but container runtimes support at most {MAX_LAYERS}. {remedy}"
         )
 
 

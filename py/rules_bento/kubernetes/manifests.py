@@ -53,7 +53,7 @@ def inference_service(
 ) -> dict[str, Any]:
     """Return a KServe InferenceService for the models with these tags. Raises BentoError for an invalid option."""
     if len(tags) > 1 and not options.name:
-        raise BentoError(f"app_name: required for an image of {len(tags)} models. Name the InferenceService.")
+        raise BentoError(f"app_name: required for an image with {len(tags)} models. Set the InferenceService's name.")
     name = options.name or re.sub("[._]", "-", tags[0].partition(":")[0])
     _check_name("app_name", name)
     _check_metadata(options)

@@ -177,7 +177,7 @@ def sign_file(path: Path, key: PrivateKey | IdentitySigner, is_bundle: bool) -> 
     """
     if isinstance(key, IdentitySigner) and not is_bundle:
         raise BentoError(
-            f"{path}: legacy signatures can't be keyless, because they don't contain the certificate. Use a bundle."
+            f"{path}: legacy signatures can't be keyless, because only bundles contain the certificate. Use a bundle."
         )
     digest = _digest(path)
     if isinstance(key, IdentitySigner):

@@ -133,8 +133,8 @@ def add_pin_arguments(parser: ArgumentParser, kind: Kind) -> None:
     )
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "As in Hugging Face's tools, the environment variables HF_TOKEN, HUGGING_FACE_HUB_TOKEN, HF_TOKEN_PATH, "
-        "HF_HOME, and XDG_CACHE_HOME specify the token."
+        "As in huggingface_hub, the token comes from HF_TOKEN, HUGGING_FACE_HUB_TOKEN, or the token file. "
+        "HF_TOKEN_PATH, HF_HOME, or XDG_CACHE_HOME specifies the location of the file."
     )
 
 

@@ -44,7 +44,7 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
 
     excluded = {name: line for name, path in paths.items() if (line := rule(path))}
     if exclude.own and not excluded:
-        raise BentoError(f"{wheel.name}: {_origin(wheel, exclude)} matches no files in this wheel. Remove the entry.")
+        raise BentoError(f"{wheel.name}: {_origin(wheel, exclude)} excludes no files. Correct or remove the patterns.")
     kept = {path for name, path in paths.items() if name not in excluded}
     for name, line in excluded.items():
         if name.startswith(f"{wheel.dist_info}/"):
