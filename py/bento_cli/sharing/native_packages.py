@@ -181,8 +181,7 @@ def _choose(requirement: Requirement, urls: Mapping[str, str], base: BaseImageCo
             candidates += [(ranks[tag], build, path, sha256) for tag in tags if tag in ranks]
     if candidates:
         *_, path, sha256 = max(candidates, key=lambda candidate: candidate[:2])
-        is_local = parse_address(urls[sha256]) is None
-        place = path if is_local else cache / "wheels" / sha256 / path.name
+        place = cache / "wheels" / sha256 / path.name if parse_address(urls[sha256]) else path
         return LocalWheel(name, version, place, sha256, urls[sha256])
     raise BentoError(
         f"{name}=={version}: no wheel for linux/{base.image.config['architecture']}, Python {base.python_version}, and "
