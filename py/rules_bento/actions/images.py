@@ -55,7 +55,12 @@ if TYPE_CHECKING:
 def image(arguments: Arguments) -> None:
     """Write the config, manifest, digest, and (with `--soci`) SOCI index of an image from its layer descriptions."""
     layers = [oci_image.Layer.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--layer")]
-    check_layers(layers, arguments.optional("--compression"))
+    oci_image.check_layers(layers)
+    compression = arguments.optional("--compression")
+    if compression == "gzip":
+        require_gzip(layers, 'compression = "gzip"', 'set compression = "gzip" on these layers')
+    elif compression == "estargz":
+        _require_estargz(layers)
     trace = arguments.optional("--startup-trace")
     soci_contents = _soci_contents(arguments, trace) if arguments.optional("--soci") else []
     if trace:
@@ -89,15 +94,6 @@ def _soci_contents(arguments: Arguments, trace: str) -> list[bytes]:
 
 def _platform(config: dict[str, Any]) -> dict[str, str]:
     return {key: config[key] for key in ("architecture", "os", "variant") if key in config}
-
-
-def check_layers(layers: list[oci_image.Layer], compression: str) -> None:
-    """Raise BentoError if an image has too many layers, or if a layer doesn't match the compression of the image."""
-    oci_image.check_layers(layers)
-    if compression == "gzip":
-        require_gzip(layers, 'compression = "gzip"', 'set compression = "gzip" on these layers')
-    elif compression == "estargz":
-        _require_estargz(layers)
 
 
 def require_gzip(layers: list[oci_image.Layer], setting: str, remedy: str) -> None:
