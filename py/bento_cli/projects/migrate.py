@@ -451,6 +451,6 @@ def _trial_build_notes(project: _Project) -> list[str]:
     options.
     """
     extra = ExtraOptions(store=project.store)
-    error = migrate_packages.find_problem(build_bentofile, project.bentofile, build_ctx=project.directory, extra=extra)
+    error = migrate_packages.error_message(build_bentofile, project.bentofile, build_ctx=project.directory, extra=extra)
     message = " ".join(error.replace(f"{project.directory}/", "").split())
     return [f"Not migrated: {message}"] if error and not any(part in message for part in _ALREADY_REPORTED) else []

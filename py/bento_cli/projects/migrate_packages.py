@@ -96,10 +96,10 @@ def read(
         for option in own_options:
             if option.flag in requirements.INDEX_OPTIONS and not is_limit:
                 index_options.append(option)
-            elif problem := find_problem(requirements.reject_option, option, place):
+            elif problem := error_message(requirements.reject_option, option, place):
                 notes.append(problem)
         for item in declared:
-            problem = find_problem(requirements.check, item.text, place)
+            problem = error_message(requirements.check, item.text, place)
             (notes if problem else limits if is_limit else lines).append(problem or item.text)
     if version in [f"3.{minor}" for minor in range(min_python)]:
         notes.append(f"the service has syntax of Python 3.{min_python}, but the project specifies Python {version}.")
@@ -148,7 +148,7 @@ def read(
     )
 
 
-def find_problem(check: Callable[..., object], *arguments: Any, **options: Any) -> str:
+def error_message(check: Callable[..., object], *arguments: Any, **options: Any) -> str:
     """Return the message of the BentoError that `check` raises, or an empty string if `check` succeeds."""
     try:
         check(*arguments, **options)

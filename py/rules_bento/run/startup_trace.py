@@ -141,13 +141,13 @@ def _container(settings: dict[str, Any], variables: Mapping[str, str], root: Pat
 
 
 def _use(
-    arguments: Arguments, url: str, cpu: Path, deadline: float, has_ended: Callable[[], os.waitid_result | None]
+    arguments: Arguments, url: str, cpu: Path, deadline: float, exit_status: Callable[[], os.waitid_result | None]
 ) -> None:
     """Wait for the container, send the requests, and write the CPU seconds to `cpu`. Raises BentoError on failure."""
     ready, seconds = url + arguments.required("--ready"), float(arguments.required("--seconds"))
     seconds, attribute = min((seconds, "startup_timeout_seconds"), (deadline - time.monotonic(), "timeout"))
-    if problem := loopback.wait(ready, seconds, has_ended):
-        if ended := has_ended():
+    if problem := loopback.wait(ready, seconds, exit_status):
+        if ended := exit_status():
             raise BentoError(
                 f"the container exited with status {ended.si_status} before it was ready. Check the container's log."
             )
