@@ -66,7 +66,7 @@ def _check_bytecode(ctx, base, parts):
             ))
 
 def _package_layers(ctx, kind, parts, groups):
-    """Declares a layer for each group of wheels (`kind`: `wheels`) or of their bytecode (`bytecode`). Returns a list of BentoLayerInfo, which is empty if there are no parts."""
+    """Declares a layer for each group of wheels (`kind`: `wheels`) or of their bytecode (`bytecode`). Returns a list of BentoLayerInfo. Without parts, the list is empty."""
 
     # A large wheel alone in its group has a layer that images share.
     by_name = {part.wheel.distribution: part for part in parts}
