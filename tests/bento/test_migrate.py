@@ -113,7 +113,7 @@ use_repo(bento, "pypi")
 
 def test_a_project_that_is_a_workspace(tmp_path):
     """Nothing of Bazel's becomes a source, and Bazel walks neither its own links nor environments."""
-    directory = project(tmp_path, "service: service:Svc\n", **{".venv/x.py": "", "uv.lock": ""})
+    directory = project(tmp_path, "service: service:Svc\n", **{".venv/x.py": "", "uv.lock": 'name = "bentoml"\n'})
     made = migrate(directory)
     assert made.ignore == "bazel-bin\nbazel-out\nbazel-testlogs\nbazel-project\n.venv\n"
     excluded = re.search(r"exclude = \[(.*?)\]", made.build, re.DOTALL)[1]
@@ -179,10 +179,32 @@ def test_packages(tmp_path, bentofile, files, expected):
 
 @pytest.mark.parametrize("lock", ["uv.lock", "pylock.toml", "requirements.lock"])
 def test_a_lock_that_is_there_is_taken(tmp_path, lock):
-    made = migrate(project(tmp_path, "python: {packages: [idna]}", **{lock: ""}), "svc")
+    text = 'name = "idna"\nname = "bentoml"\n'
+    made = migrate(project(tmp_path, "python: {packages: [idna]}", **{lock: text}), "svc")
     assert f'lock = "//svc:{lock}"' in made.module
     assert made.requirements == ""
     assert not any("has no lock" in note for note in made.notes)
+
+
+@pytest.mark.parametrize(
+    ("lock", "text"),
+    [
+        ("uv.lock", 'name = "bentoml"\nname = "typing-extensions-x"\n'),
+        ("requirements.lock", f"bentoml==1.4.39 --hash=sha256:{ZEROS}\nx-typing-extensions==1\n"),
+    ],
+)
+def test_a_lock_without_required_packages_is_not_used(tmp_path, lock, text):
+    """BentoML installs the packages of the bentofile, which can be others than those of the development environment."""
+    packages = "python: {packages: [Typing.Extensions, 'colorama; sys_platform == \"win32\"']}"
+    directory = project(tmp_path, packages, **{lock: text})
+    made = migrate(directory)
+    assert f"Packages: {lock} isn't used, because it doesn't contain typing-extensions." in made.notes
+    assert 'lock = "//:requirements.lock.json"' in made.module
+    assert "Typing.Extensions\n" in made.requirements
+    (directory / lock).write_text(
+        text + ('name = "typing-extensions"\n' if lock == "uv.lock" else "typing_extensions==4.1\n")
+    )
+    assert f'lock = "//:{lock}"' in migrate(directory).module
 
 
 def test_requirements_with_hashes_are_a_lock(tmp_path):
@@ -277,8 +299,8 @@ def test_extras_and_markers_become_targets_of_the_hub(tmp_path):
 @pytest.mark.parametrize(
     ("lock", "text", "targets"),
     [
-        ("uv.lock", "", ["bentoml:io"]),
-        ("pylock.toml", "", ["bentoml"]),
+        ("uv.lock", 'name = "bentoml"\n', ["bentoml:io"]),
+        ("pylock.toml", 'name = "bentoml"\n', ["bentoml"]),
         ("requirements.lock", f"bentoml==1.4.39 --hash=sha256:{ZEROS}\n", ["bentoml"]),
         ("requirements.lock", f"bentoml[io]==1.4.39 --hash=sha256:{ZEROS}\n", ["bentoml:io"]),
     ],
@@ -546,7 +568,7 @@ def test_of_a_service_that_is_read_nothing_is_to_be_imported(tmp_path):
 def test_the_indexes_of_a_uv_lock(tmp_path):
     """Those of its pyproject.toml, and which package comes from which, if from one alone."""
     directory = project(tmp_path, "python: {packages: [torch]}", **{
-        "uv.lock": 'version = 1\nrequires-python = ">=3.11"\nconflicts = [[\n]]\n[[package]]\nname = "torch"\n',
+        "uv.lock": 'version = 1\nrequires-python = ">=3.11"\nconflicts = [[\n]]\n[[package]]\nname = "torch"\n[[package]]\nname = "bentoml"\n',
         "pyproject.toml": """\
 [project]
 name = "p"
@@ -580,7 +602,7 @@ default = true
 def test_indexes_besides_the_default_need_no_note(tmp_path):
     """The Bento records them."""
     directory = project(tmp_path, "python: {packages: [torch]}", **{
-        "uv.lock": 'version = 1\nrequires-python = ">=3.11"\n[[package]]\nname = "torch"\n',
+        "uv.lock": 'version = 1\nrequires-python = ">=3.11"\n[[package]]\nname = "torch"\n[[package]]\nname = "bentoml"\n',
         "pyproject.toml": """\
 [project]
 name = "p"

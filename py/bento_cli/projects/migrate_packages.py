@@ -113,9 +113,11 @@ def read(
         notes.append(f"BentoML before 1.4.20 can't start with a newer setuptools, so the lock has `{_SETUPTOOLS}`.")
     if image and image is not info.image and image.calls:
         notes.append(f"check the requirements, because code in {info.path} determines the image.")
-    lock = _own_lock(options, files, generated)
-    targets, missing = _targets(parsed, version, lock, files)
-    notes += missing
+    environment = _LINUX | {"python_version": version, "python_full_version": f"{version}.0"}
+    required = [each for each in parsed if not each.marker or each.marker.evaluate(environment)]
+    lock, incomplete = _own_lock(options, files, generated, required)
+    targets, missing = _targets(required, lock, files)
+    notes += [*incomplete, *missing]
     python = options.python
     indexes = Indexes(
         default=python.index_url or "",
@@ -223,23 +225,30 @@ def _texts(
             yield origin, inline_requirements(path, files, origin, constraints=limits, check=False), limits
 
 
-def _own_lock(options: BuildOptions, files: ProjectFiles, generated: Sequence[str]) -> str | None:
+def _own_lock(
+    options: BuildOptions, files: ProjectFiles, generated: Sequence[str], required: list[Requirement]
+) -> tuple[str | None, list[str]]:
+    """Return the path of the project's lock, if any, and notes on locks that don't contain all required packages."""
     named = options.python.requirements_txt
     if named and "--hash=" in files.text(named, options.at("python.requirements_txt")):
-        return files.path(named, "requirements_txt")
-    return next((name for name in _LOCKS if files.has(name) and name not in generated), None)
+        return files.path(named, "requirements_txt"), []
+    notes: list[str] = []
+    for lock in (name for name in _LOCKS if files.has(name) and name not in generated):
+        text = files.text(lock, "the lock")
+        names = [requirements.normalize_name(requirement.name) for requirement in required]
+        patterns = {name: rf"(?im)(?:^|\"){name.replace('-', '[-_.]+')}(?:\"|\s*[\[=@;])" for name in names}
+        absent = [name for name, pattern in patterns.items() if not re.search(pattern, text)]
+        if not absent:
+            return lock, notes
+        notes.append(f"{lock} isn't used, because it doesn't contain {', '.join(absent)}.")
+    return None, notes
 
 
-def _targets(
-    declared: list[Requirement], version: str, lock: str | None, files: ProjectFiles
-) -> tuple[list[str], list[str]]:
-    """Return two lists: the package hub's targets for the declared requirements, and notes on missing targets."""
-    environment = _LINUX | {"python_version": version, "python_full_version": f"{version}.0"}
+def _targets(required: list[Requirement], lock: str | None, files: ProjectFiles) -> tuple[list[str], list[str]]:
+    """Return two lists: the package hub's targets for the requirements, and notes on missing targets."""
     text = files.text(lock, "the lock") if lock else ""
     targets, notes = [], []
-    for requirement in declared:
-        if requirement.marker and not requirement.marker.evaluate(environment):
-            continue
+    for requirement in required:
         name = requirements.normalize_name(requirement.name).replace("-", "_")
         has_extras = lock in (None, "uv.lock", _OUR_LOCK) or re.search(rf"(?im)^{re.escape(requirement.name)}\[", text)
         if requirement.extras and has_extras:
