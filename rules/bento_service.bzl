@@ -11,7 +11,6 @@ load("//rules:bento_push.bzl", "bento_push")
 load("//rules:bento_service_metadata_test.bzl", "bento_service_metadata_test")
 load("//rules:bento_test.bzl", "bento_test")
 load("//rules:bento_venv.bzl", "bento_venv")
-load("//rules/private:renamed.bzl", "reject_renamed")
 
 # Common attributes of rules. The value that the macro receives is the default for each part.
 _SHARED = ["deprecation", "exec_compatible_with", "features", "tags", "target_compatible_with", "testonly", "visibility"]
@@ -85,8 +84,6 @@ def bento_service(
             fail("bento_service(name = \"{}\"): {} requires an image. Set image to a dict with the key \"base\".".format(name, part))
     shared = {key: package[key] for key in _SHARED if package.get(key) != None}
     bento = ":{}_bento".format(name)
-    for kind, attributes in {"bento_deployment": deployment, "bento_image": image, "bento_load": load_image, "bento_service": package, "bento_venv": venv}.items():
-        reject_renamed(kind, {"name": name} | (attributes or {}))
     bento_package(name = name + "_bento", **package)
     native.alias(name = name, actual = bento, **{key: value for key, value in shared.items() if key not in ("exec_compatible_with", "features")})
     if test != None:

@@ -250,7 +250,6 @@ _pypi = tag_class(
             doc = "Platforms of the wheels: `linux_x86_64`, `linux_aarch64`, `macos_arm64`, or `macos_x86_64`. Default: all platforms. Bazel fetches only the wheels that a build needs.",
         ),
         "python_version": attr.string(default = PYTHON_VERSION, doc = "Default Python version of the packages (`X.Y`)."),
-        "record_errors": attr.string_list_dict(doc = "Former name of `allow_record_mismatch`. Use `allow_record_mismatch` instead."),
     } | INDEX_ATTRIBUTES,
 )
 

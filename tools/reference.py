@@ -92,8 +92,7 @@ def reference(root: Path) -> str:
 def _public(repository: Repository, root: Path, path: str) -> dict[str, Any]:
     directory, _, name = path.rpartition("/")
     defined = repository.load(f"//{directory}:{name}")
-    # From the files that define them: a macro around a rule has no attributes, and renamed names are excluded.
-    return {name: defined[f"_{name}"] for name in _assigned(root / path) if f"_{name}" in defined}
+    return {name: defined[name] for name in _assigned(root / path)}
 
 
 def _functions(public: dict[str, Any]) -> Iterator[tuple[str, FunctionType]]:
@@ -112,11 +111,7 @@ def _assigned(path: Path) -> list[str]:
 
 def _attributes(found: Attributes, others: Sequence[Attributes] = ()) -> str:
     """Describe attributes. If one of `others` shares many of them, lists only the names of the shared attributes."""
-    public = {
-        name: value
-        for name, value in found.attrs.items()
-        if not name.startswith("_") and not value.doc.startswith("Renamed:")
-    }
+    public = {name: value for name, value in found.attrs.items() if not name.startswith("_")}
     shared = {
         other.name: [name for name, value in sorted(public.items()) if other.attrs.get(name) == value]
         for other in others

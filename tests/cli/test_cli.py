@@ -860,17 +860,6 @@ def test_completion(bento):
     assert ask("diff", "hi:v1", "hi:v") == ["hi:v1", "hi:v2"]
 
 
-@pytest.mark.parametrize(
-    ("command", "old", "new"),
-    [("audit", "--refuse-unhashed", "--require-hashes"), ("build", "--stated-in-full=labels", "--complete")],
-)
-def test_old_options_are_rejected_with_the_new_name(bento, command, old, new):
-    bento(command, "hi:v1", old, code=status.USAGE)
-    name = old.partition("=")[0]
-    assert f"bento {command}: error: {name} was renamed. Use {new}. " in bento.err
-    assert name not in bento(command, "--help") + bento("complete", "--", command, "--")
-
-
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts(bento, shell, tmp_path):
     script = bento("completion", shell)

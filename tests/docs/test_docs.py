@@ -26,6 +26,7 @@ from declarations import (  # noqa: E402
     Extension,
     Provider,
     Repository,
+    Rule,
     Unknown,
     bazel_names,
 )
@@ -193,6 +194,13 @@ def test_flags_commands_and_scenarios_in_a_line_are_there(path: Path):
             assert not mentioned_problem(words[1:]), f"{path.name}: `{span}`: {mentioned_problem(words[1:])}"
     for run in re.findall(r"e2e/run\.py((?: \w+)+)`", path.read_text("utf-8")):
         assert set(run.split()) <= scenarios(), f"{path.name}: {run}"
+
+
+def test_defs_exports_rules_rather_than_functions_around_them():
+    public = {name: value for name, value in REPOSITORY.load("//rules:defs.bzl").items() if name[0] != "_"}
+    assert [name for name in public if name.startswith("bento_") and not isinstance(public[name], Rule)] == [
+        "bento_service"
+    ]
 
 
 def test_bazel_is_told_of_the_attribute_that_layers_have():

@@ -1,6 +1,5 @@
 """What repository rules and module extensions refuse, in contexts that are made here: nothing is fetched for it."""
 
-load("//rules:defs.bzl", "bento_deployment", "bento_export", "bento_facts_test", "bento_image", "bento_package", "bento_policy_test", "bento_service", "bento_start_profile", "config_options", "environment_step")
 load("//rules:providers.bzl", "BentoDebInfo")
 
 # buildifier: disable=bzl-visibility - it is under test
@@ -16,9 +15,6 @@ load("//toolchains/private:apt.bzl", "declare_deb_files")
 
 # buildifier: disable=bzl-visibility - it is under test
 load("//toolchains/private:fetch.bzl", "fetch_first", "fetch_with_uv", "host_platform", "run_helper")
-
-# buildifier: disable=bzl-visibility - it is under test
-load("//toolchains/private:hub_settings.bzl", "check_hub_settings")
 
 # buildifier: disable=bzl-visibility - it is under test
 load("//toolchains/private:lock_shapes.bzl", "LOCK", "shape_problem")
@@ -205,42 +201,6 @@ _CASES = {
         lambda: fetch_first(_context(files = "[]"), "uv", "1.0", _WHEEL, _HASH),
         "cannot fetch {}:\nno pip: the lock of bento_tools.python(debian_lock = ...) doesn't contain python3-pip-whl\nSet the package index with UV_DEFAULT_INDEX".format(_WHEEL),
     ),
-    "old_attribute_of_a_deployment": (
-        lambda: bento_deployment(name = "a", start_seconds = 60),
-        "bento_deployment(name = \"a\"): start_seconds was renamed. Use startup_timeout_seconds",
-    ),
-    "old_attribute_of_a_hub": (
-        lambda: check_hub_settings(struct(name = "pypi", record_errors = {"acme": ["sha256:aa"]})),
-        "bento.pypi(name = \"pypi\"): record_errors was renamed. Use allow_record_mismatch",
-    ),
-    "old_attribute_of_a_package": (
-        lambda: bento_package(name = "a", facts = "import"),
-        "bento_package(name = \"a\"): facts was renamed. Use service_metadata",
-    ),
-    "old_attribute_of_a_policy": (
-        lambda: bento_policy_test(name = "a", refuse_unhashed = False),
-        "bento_policy_test(name = \"a\"): refuse_unhashed was renamed. Use require_hashes",
-    ),
-    "old_attribute_of_an_image": (
-        lambda: bento_image(name = "a", start_profile = "start.json"),
-        "bento_image(name = \"a\"): start_profile was renamed. Use startup_trace",
-    ),
-    "old_attribute_of_the_image_of_a_service": (
-        lambda: bento_service(name = "a", image = {"unchecked_libraries": ["libacme.so"]}),
-        "bento_image(name = \"a\"): unchecked_libraries was renamed. Use ignore_libraries",
-    ),
-    "old_attribute_of_an_export": (
-        lambda: bento_export(name = "a", to = "out"),
-        "bento_export(name = \"a\"): to was renamed. Use destination.",
-    ),
-    "old_function": (lambda: config_options(workers = 4), "config_options was renamed. Use service_config"),
-    "old_functions": (lambda: environment_step.run("true"), "environment_step was renamed. Use image_step"),
-    "old_part_of_a_service": (
-        lambda: bento_service(name = "a", facts = {}),
-        "bento_service(name = \"a\"): facts was renamed. Use service_metadata_test",
-    ),
-    "old_program": (lambda: bento_start_profile(name = "a"), "bento_start_profile was renamed. Use bento_startup_trace"),
-    "old_test": (lambda: bento_facts_test(name = "a"), "bento_facts_test was renamed. Use bento_service_metadata_test"),
     "step_with_a_number": (lambda: image_step.run(1), "image_step.run: expected strings, got int. Write each argument as a string"),
     "wheel_that_uv_does_not_find": (
         lambda: fetch_with_uv(

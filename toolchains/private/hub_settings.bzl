@@ -21,8 +21,6 @@ def check_hub_settings(tag):
       tag: a `bento.pypi` tag.
     """
     where = _where(tag)
-    if tag.record_errors:
-        fail("{}: record_errors was renamed. Use allow_record_mismatch.".format(where))
     _check_known(tag, "platforms", tag.platforms, PLATFORMS)
     _check_known(tag, "more_python_versions", tag.more_python_versions, PYTHON_VERSIONS)
     parts = tag.python_version.split(".")

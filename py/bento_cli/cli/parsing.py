@@ -14,7 +14,6 @@ from bento_cli.cli import show, status, table
 if TYPE_CHECKING:
     from bento_cli.cli.table import Command
 
-_RENAMED = {"audit": {"--refuse-unhashed": "--require-hashes"}, "build": {"--stated-in-full": "--complete"}}
 _HEAD = """\
 Usage: bento [OPTIONS] COMMAND ...
 
@@ -80,13 +79,6 @@ class _Parser(argparse.ArgumentParser):
         )
 
 
-class _Renamed(argparse.Action):
-    """An action that rejects the old name of an option."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        parser.error(f"{self.option_strings[0]} was renamed. Use {self.const}")
-
-
 def make_parser(command: Command) -> argparse.ArgumentParser:
     """Return a parser for one command."""
     parser = _Parser(
@@ -100,10 +92,6 @@ def make_parser(command: Command) -> argparse.ArgumentParser:
     command.add_arguments(parser)
     parser.usage = " ".join(["%(prog)s [OPTIONS]", *map(_word, parser._get_positional_actions())])
     _add_global_options(parser)
-    for old, new in _RENAMED.get(command.name, {}).items():
-        parser.add_argument(
-            old, action=_Renamed, nargs="?", const=new, default=argparse.SUPPRESS, help=argparse.SUPPRESS
-        )
     if command.name in table.EXAMPLES:
         lines = "".join(f"  bento {command.name} {words}".rstrip() + "\n" for words in table.EXAMPLES[command.name])
         parser.epilog = f"{parser.epilog or ''}\n\nExamples:\n{lines}".strip("\n")
