@@ -336,9 +336,8 @@ def test_what_such_code_leaves_as_it_is_stays_known(head):
     assert unknown_after(head) == set()
 
 
-@pytest.mark.parametrize("name", ["bentoml.Service", "bentoml.legacy.Service"])
-def test_a_legacy_service_needs_the_import(name):
-    source = f"import bentoml\nSvc = {name}('s')\n\n\n@Svc.api(input=1, output=2)\ndef f(x): ...\n"
+def test_a_legacy_service_needs_the_import():
+    source = "import bentoml\nSvc = bentoml.legacy.Service('s')\n\n\n@Svc.api(input=1, output=2)\ndef f(x): ...\n"
     with pytest.raises(BentoError) as caught:
         require_known(read_service("service:Svc", {"service.py": source.encode()}), "//:bento")
     assert "service.py:2: service `Svc`: `Svc` isn't a class with `@bentoml.service`. Set" in str(caught.value)
@@ -926,6 +925,24 @@ def test_a_name_that_is_used_before_its_assignment_is_unknown(name):
     source = f"import bentoml\n@bentoml.service(labels={labels})\nclass Svc:\n    {member}\n"
     source += "L = {'a': 'b'}\n@bentoml.service\nclass Svc2: ...\n"
     assert unknown_fields(read_service("service:Svc", {"service.py": source.encode()}))
+
+
+@pytest.mark.parametrize("call", ["'old', runners=[]", "'old'", "name='old', models=[bentoml.sklearn.get('m').x]"])
+@pytest.mark.parametrize("attribute", [":svc", ""])
+def test_a_service_of_before_1_4_is_rejected_with_its_successors(call, attribute):
+    source = f"import sys\nimport bentoml\nsvc = bentoml.Service({call})\n@svc.api(input=sys.modules)\ndef f(x): ...\n"
+    again = {"again.py": b"from service import svc\n", "service.py": source.encode()}
+    for files, module in (({"service.py": source.encode()}, "service"), (again, "again")):
+        if module == "service" or attribute:
+            message = refusal(module + attribute, files)
+            assert message.startswith("service.py:3: `bentoml.Service(...)`")
+            assert "before 1.4" in message and "`bentoml.legacy.Service(...)`" in message
+            assert "class with `@bentoml.service`" in message
+
+
+def test_a_service_object_with_a_class_is_of_today():
+    source = b"import bentoml\nclass C: ...\nsvc = bentoml.Service('a', inner=C)\n"
+    assert "isn't a class with" in read_service("service:svc", {"service.py": source}).unknowns[0].what
 
 
 def test_a_route_without_a_slash_is_rejected():

@@ -14,6 +14,7 @@ from rules_bento.service.import_code import WORDS, ImportCode, callee
 from rules_bento.service.metadata import ServiceInfo, SourceTree, Unknown
 from rules_bento.service.modules import FUNCTIONS, Module, Names, NotConstantError, PythonFiles
 from rules_bento.service.overrides import listed
+from rules_bento.service.sdk_names import old_service
 from rules_bento.service.services import ServiceReader
 from rules_bento.typing_lite import Mapping
 
@@ -61,6 +62,7 @@ class _Reading:
             code = ImportCode(self._names, modules, others)
             self._constants = Constants(self._names, code, self._arguments)
             name = attribute or self._only_service()
+            self._reject_old_service(name)
             try:
                 if code.hazard:
                     raise code.hazard
@@ -120,6 +122,17 @@ class _Reading:
             )
         reader = ServiceReader(self._constants)
         return reader.info(reader.declaration(definition), name, path)
+
+    def _reject_old_service(self, attribute: str) -> None:
+        """Raise BentoError if the attribute is a `bentoml.Service` of BentoML before 1.4."""
+        try:
+            module, _, made = self._names.lookup(self._module, attribute, self._module.path, self._module.tree)
+        except NotConstantError:
+            return
+        if isinstance(made, ast.Call) and self._names.outside(module, made.func) == "bentoml.Service":
+            given = {each.arg for each in made.keywords}
+            if len(made.args) < 3 and not given & {"inner", None}:
+                raise old_service(f"{module.path}:{made.lineno}")
 
     def _might_be_service(self, name: str) -> bool:
         """Return whether a name might be a service on which no other service depends."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rules_bento.errors import BentoError
+
 
 def words(text: str) -> frozenset[str]:
     """Return the set of words in a string."""
@@ -32,3 +34,12 @@ def public_name(dotted: str) -> str:
     if dotted.startswith(("_bentoml_sdk.", "_bentoml_impl.", "bentoml._internal.", "bentoml.service.")):
         return _PUBLIC.get(last, dotted)
     return "bentoml.images.Image" if dotted == "bentoml.images.PythonImage" else dotted
+
+
+def old_service(where: str) -> BentoError:
+    """Return the error for a call of `bentoml.Service` as in BentoML before 1.4, with runners or without a class."""
+    return BentoError(
+        f"{where}: `bentoml.Service(...)` without a class is an API of BentoML before 1.4. Write a class with "
+        "`@bentoml.service`, or write `bentoml.legacy.Service(...)` and import the service "
+        '(service_metadata = "import" in Bazel, or `bento build --import --python ENV`).'
+    )
