@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
+import shutil
 from pathlib import Path
 
 from rules_bento.actions.bases import is_library
-from rules_bento.archives.atomic import replace_file
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.formats.json import read_object
 from rules_bento.images.layers.contents import read_files
 from rules_bento.images.system_packages import SystemFiles
 from rules_bento.registry.base_images import BaseImage, check_layers, find_images
@@ -18,6 +16,8 @@ from rules_bento.registry.layout import Layout
 from rules_bento.registry.pull import find_manifest, pull
 from rules_bento.registry.reference import Reference
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection
+
+from bento_cli.sharing import native_cache
 
 if TYPE_CHECKING:
     from rules_bento.net.transfers import Counter
@@ -70,21 +70,46 @@ def read_base(text: str, platform: str, cache: Path, registries: Registries, cou
         reference = reference.with_digest(root.descriptor.digest)
         name, origin = str(reference), reference.name
         directory = cache / "bases" / f"{root.descriptor.digest.partition(':')[2]}-{platform.replace('/', '-')}"
-        layout = Layout.create(directory)
-        if not layout.index():  # the last file that `pull` writes
-            pull([reference], layout, registries, counter, platforms=[platform])
-    remedy = "Use another base image or another --platform."
-    [image] = find_images(layout, [platform], f"--base: {name}", remedy).values()
+        layout = _pull(reference, platform, directory, registries, counter)
+    image = _find_image(layout, platform, name)
     if text.startswith(LAYOUT):
         check_layers(layout, [image])
     record = cache / "bases" / f"{image.digest.partition(':')[2]}-contents.json"
-    if not record.exists():
-        record.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(record, json.dumps(_inspect(layout, image, name)).encode())
-    known = read_object(record.read_bytes(), str(record))
+    known = native_cache.read_record(record, lambda: _inspect(layout, image, name))
     system = SystemFiles.loads(known["system"])
     libraries = tuple(known["libraries"])
     return BaseImageContents(name, origin, image, layout, known["python"], known["version"], system, libraries)
+
+
+def _pull(reference: Reference, platform: str, directory: Path, registries: Registries, counter: Counter) -> Layout:
+    """Return the cached layout of a base image. Pulls an image that is missing, incomplete, or damaged."""
+    import fcntl
+
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with directory.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _is_damaged(directory, platform):
+            shutil.rmtree(directory)
+        layout = Layout.create(directory)
+        if not layout.index():  # the last file that `pull` writes
+            pull([reference], layout, registries, counter, platforms=[platform])
+    return layout
+
+
+def _is_damaged(directory: Path, platform: str) -> bool:
+    try:
+        layout = Layout.open(directory)
+        if layout.index():
+            check_layers(layout, [_find_image(layout, platform, "")])
+    except BentoError:
+        return directory.exists()
+    return False
+
+
+def _find_image(layout: Layout, platform: str, name: str) -> BaseImage:
+    remedy = "Use another base image or another --platform."
+    [image] = find_images(layout, [platform], f"--base: {name}", remedy).values()
+    return image
 
 
 def _inspect(layout: Layout, image: BaseImage, name: str) -> dict[str, Any]:
@@ -102,14 +127,16 @@ def _find_python(files: Collection[str], env: dict[str, str], name: str) -> tupl
 
     Determines the version from the files of the interpreter and the image's variable PYTHON_VERSION.
     """
-    matches = [match for file in files if (match := _PYTHON.fullmatch(file))]
+    by_prefix: dict[str | None, list[re.Match[str]]] = {}
+    for match in filter(None, map(_PYTHON.fullmatch, files)):
+        by_prefix.setdefault(match[1], []).append(match)
     variable = ".".join(env.get("PYTHON_VERSION", "").split(".")[:2])
     for directory in env.get("PATH", _PATH).split(":"):
         path = f"{directory.strip('/')}/python3"
-        prefixes = [match[1] for match in matches if match[0] == path]
-        if not prefixes:
+        own = _PYTHON.fullmatch(path)
+        if own is None or path not in files:
             continue
-        near = [match for match in matches if match[1] in prefixes]
+        near = by_prefix[own[1]]
         for found in ({match[2] for match in near}, {match[3] for match in near}, {variable}):
             versions = found - {None, ""}
             if variable in versions or len(versions) == 1:

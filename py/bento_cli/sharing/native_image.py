@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 from functools import cache, cached_property
@@ -20,7 +19,7 @@ from pathlib import Path
 import rules_bento.images
 from rules_bento import actions, archives
 from rules_bento.actions import images, layers, models, wheel_layers
-from rules_bento.archives.atomic import atomic_dir, atomic_file
+from rules_bento.archives.atomic import atomic_file
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.artifacts.signatures import sign_in_registries
 from rules_bento.errors import BentoError
@@ -41,14 +40,16 @@ from rules_bento.registry.pushable import BytesSource, FileSource, Pushable
 from rules_bento.registry.reference import Reference, has_registry
 from rules_bento.run.blob_history import BlobHistory, user_cache_directory
 from rules_bento.run.load import load
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Sequence, TypeVar
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Sequence, TypeVar
 
+from bento_cli.sharing import native_cache
 from bento_cli.sharing.backends import BUILDER_REMEDY, NATIVE, NATIVE_OPTIONS, Containerized
 from bento_cli.sharing.native_base import LAYOUT, BaseImageContents, read_base
-from bento_cli.sharing.native_packages import LocalWheel, find_wheels
+from bento_cli.sharing.native_packages import LocalWheel, fetch, find_wheels
 from bento_cli.store import verification
 from bento_cli.store.entry_store import models_of
 from bento_cli.store.export import streamed_members, walk
+from bento_cli.store.import_manifests import ManifestCache
 
 if TYPE_CHECKING:
     from rules_bento.archives.tarstream import Member
@@ -94,28 +95,41 @@ def containerize(
     """
     settings = _read_options(entry, names, options)
     bento_models = models_of(home, entry)
+    noted = ManifestCache(home)
     if check:
-        verification.require_intact(home, [entry, *bento_models])
+        verification.require_intact(home, [entry, *bento_models], noted)
+    digests = {model.path: noted.digests(model.kind, model.path) if check else {} for model in bento_models}
     cache = (user_cache_directory() or home.own) / "native"
-    with (
-        Registries(settings.get("insecure", ())) as registries,
-        Progress(f"building {names[0]}") as progress,
-        tempfile.TemporaryDirectory(prefix="bento-image-") as scratch,
-    ):
+    [runner] = settings.get("load", [""])
+
+    def build(scratch: Path) -> tuple[str, str, int]:
         base = read_base(settings["base"][0], settings["platform"][0], cache, registries, progress)
         _check(entry, base)
         wheels = find_wheels(entry.path, base, cache, progress)
         _check_packages(entry, base, wheels)
-        built = _Builder(Path(scratch), cache, settings, entry, base)
+        built = _Builder(scratch, cache, settings, entry, base, lambda wheel: fetch(wheel, progress))
         built.add_wheels(wheels)
-        built.add_bento([built.add_model(model) for model in bento_models])
-        for output in settings.get("output", ()):
-            _write_layout(Path(output.removeprefix(LAYOUT)), built, names)
-        sent = _push(built, names, registries, progress, signing) if "push" in settings else 0
-        [runner] = settings.get("load", [""])
-        if runner:
-            _load(runner, built, names)
-    return Containerized(entry, NATIVE, tuple(names), runner, built.image.digest, base.name, sent)
+        built.add_bento([built.add_model(model, digests[model.path]) for model in bento_models])
+        try:
+            for output in settings.get("output", ()):
+                _write_layout(Path(output.removeprefix(LAYOUT)), built, names)
+            sent = _push(built, names, registries, progress, signing) if "push" in settings else 0
+            if runner:
+                _load(runner, built, names)
+        except (BentoError, OSError) as error:
+            if native_cache.remove_damaged(cache, built.manifest.layers(), built.blobs):
+                raise native_cache.DamagedError(cache) from error
+            raise
+        return built.image.digest, base.name, sent
+
+    with Registries(settings.get("insecure", ())) as registries, Progress(f"building {names[0]}") as progress:
+        try:
+            with tempfile.TemporaryDirectory(prefix="bento-image-") as scratch:
+                built = build(Path(scratch))
+        except native_cache.DamagedError:  # build the removed layers again
+            with tempfile.TemporaryDirectory(prefix="bento-image-") as scratch:
+                built = build(Path(scratch))
+    return Containerized(entry, NATIVE, tuple(names), runner, *built)
 
 
 def _read_options(entry: Entry, names: Sequence[str], options: Options) -> _Settings:
@@ -223,15 +237,25 @@ def _code_digest() -> str:
 class _Builder:
     """Builds an image by running the actions of the Bazel rules, and caches the layers."""
 
-    def __init__(self, scratch: Path, cache: Path, settings: _Settings, entry: Entry, base: BaseImageContents) -> None:
-        """Start with the layers of the base image."""
+    def __init__(
+        self,
+        scratch: Path,
+        cache: Path,
+        settings: _Settings,
+        entry: Entry,
+        base: BaseImageContents,
+        fetch_wheel: Callable[[LocalWheel], None],
+    ) -> None:
+        """Start with the layers of the base image. Before a wheel is read, `fetch_wheel` verifies the wheel."""
         self._scratch = scratch
         self._cache = cache / "layers"
         self._entry = entry
         self.base = base
         self._settings = settings
         self._common: _Flags = {"compression": settings["compression"][0], "user": USER}
-        self._digests: dict[Path, str] = {}  # of wheels
+        self._fetch = fetch_wheel
+        self._wheels: dict[Path, LocalWheel] = {}
+        self._digests: dict[Path, str] = {}  # BLAKE3 of the models' files
         described = enumerate(base.image.to_json()["layers"])
         self._layers = [oci_image.Layer(**fields, name=f"base layer {number}") for number, fields in described]
         self.blobs = {layer.digest: base.layout.blob(layer.digest) for layer in self._layers}
@@ -240,24 +264,18 @@ class _Builder:
         """Return the cached directory for `key`. If no directory exists, calls `write` to create the files."""
         text = json.dumps([_code_digest(), key], default=self._identity)
         directory = self._cache / hashlib.sha256(text.encode()).hexdigest()
-        if not directory.exists():
-            try:
-                with atomic_dir(directory) as unfinished:
-                    write(unfinished)
-            except OSError:
-                if not directory.exists():  # otherwise, another process has just created it
-                    raise
-        return directory
+        return native_cache.read_directory(directory, write, large=[_BLOB])
 
     def _identity(self, path: Path) -> object:
-        """Return the part of a key that represents a file.
-
-        For a wheel, returns the digest. Other files are in the store and don't change, so the contents aren't read.
-        """
+        """Return the part of a key that represents a file: the digest of the content, and for a model, the mode."""
         if path.parent == self._scratch:
             return path.name
-        status = path.stat()
-        return self._digests.get(path) or [status.st_size, status.st_mtime_ns, status.st_mode]
+        return self._wheels[path].sha256 if path in self._wheels else [self._digests[path], path.stat().st_mode]
+
+    def _run(self, action: Subcommand, flags: _Flags) -> None:
+        if "wheel" in flags:
+            self._fetch(self._wheels[flags["wheel"]])
+        _run(action, flags)
 
     def _add_layer(self, *steps: tuple[Subcommand, _Flags]) -> None:
         """Run actions unless their layer is cached. The last action writes the layer."""
@@ -265,8 +283,8 @@ class _Builder:
 
         def write(directory: Path) -> None:
             for step in first:
-                _run(*step)
-            _run(action, flags | _outputs(directory))
+                self._run(*step)
+            self._run(action, flags | _outputs(directory))
 
         self._add(self._cached([(action.run.__name__, flags) for action, flags in steps], write))
 
@@ -279,7 +297,7 @@ class _Builder:
         common = self._common | {"prefix": _PREFIX, "python-version": self.base.python_version}
         self._add_layer((layers.environment_layer, common | {"home": _HOME, "python": self.base.python}))
         by_name = {wheel.distribution: wheel for wheel in wheels}
-        self._digests |= {wheel.path: wheel.sha256 for wheel in wheels}
+        self._wheels = {wheel.path: wheel for wheel in wheels}
         sizes = {name: wheel.path.stat().st_size for name, wheel in by_name.items()}
         groups = group_wheels(sizes)
         large = [names for names in groups if len(names) == 1 and sizes[names[0]] >= ALONE]
@@ -327,17 +345,22 @@ class _Builder:
         """Return the shared libraries of a wheel. `flags` contains the flags of the wheel."""
         scan = wheel_layers.wheel_libraries
         key = [scan.run.__name__, flags]
-        directory = self._cached(key, lambda directory: _run(scan, flags | {"output": directory / _LIBRARIES}))
+        directory = self._cached(key, lambda directory: self._run(scan, flags | {"output": directory / _LIBRARIES}))
         return Libraries.loads((directory / _LIBRARIES).read_text("utf-8"))
 
-    def add_model(self, model: Entry) -> Path:
-        """Add the layers of a model, weights first. Returns the path of the model's description."""
+    def add_model(self, model: Entry, digests: Mapping[str, str]) -> Path:
+        """Add the layers of a model, weights first. Returns the path of the model's description.
+
+        `digests` contains the BLAKE3 digests of verified files. All other files are read.
+        """
         files = regular_files(model, "", f"the native backend doesn't support. {BUILDER_REMEDY}")
         sources = {file.path: (model.path / file.path, file.path, str(model.tag)) for file in files}
+        for relative, (path, _, _) in sources.items():
+            self._digests[path] = digests.get(relative) or verification.digest_of(path, path.stat().st_size)
         place: _Flags = {"package": "", "strip-prefix": ""}
         flags = place | {"source": [*sources.values()]}
         described = self._cached(
-            flags, lambda directory: _run(models.model, flags | {name: directory / name for name in _MODEL_FILES})
+            flags, lambda directory: self._run(models.model, flags | {name: directory / name for name in _MODEL_FILES})
         )
         common = self._common | place | {"directory": _BENTO, "weights": f"{_HOME}/weights/{model.tag.name}"}
         has_names = any(path.endswith(_NAMING) for path in sources)
@@ -361,7 +384,8 @@ class _Builder:
     @cached_property
     def image(self) -> oci_image.OciImage:
         """The config and manifest of the image, with the default settings of `bento_image`."""
-        document = self._entry.description.declared
+        description = self._entry.description
+        document = description.declared | {name: description.document[name] for name in ("envs", "labels")}
         created = str(document["creation_time"]) if self._entry.creation_time.tzinfo else self._entry.moment.isoformat()
         flags: _Flags = {"bento": _BENTO, "environment": _PREFIX, "home": _HOME, "user": f"{USER}:{USER}"}
         flags |= {"created": created, "port": "3000/tcp", "stop-signal": "SIGTERM"}
@@ -419,8 +443,9 @@ def _write_layout(directory: Path, built: _Builder, names: Sequence[str]) -> Non
     layout.add(built.image.config)
     for blob in built.manifest.layers():
         if not layout.has(blob):
-            with atomic_file(layout.blob(blob.digest)) as file, built.blobs[blob.digest].open("rb") as source:
-                shutil.copyfileobj(source, file, 1 << 20)
+            with atomic_file(layout.blob(blob.digest)) as file:
+                for piece in FileSource(built.blobs[blob.digest]).verified_pieces(blob.digest, blob.size):
+                    file.write(piece)
     with layout.lock():
         for name in names:
             layout.add_manifest(built.manifest, name.rpartition("/")[2].partition(":")[2] or "latest")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,11 +17,10 @@ from urllib.parse import unquote, urlsplit
 from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from rules_bento.archives import sha256_of
-from rules_bento.archives.atomic import atomic_file, replace_file
+from rules_bento.archives.atomic import atomic_file
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
-from rules_bento.formats.json import read_json
 from rules_bento.formats.toml import read_toml
 from rules_bento.net.transfers import parallel_map
 from rules_bento.packages.indexes import without_credentials
@@ -34,9 +35,10 @@ from rules_bento.packages.requirements import (
 )
 from rules_bento.programs import which
 from rules_bento.registry.pushable import FileSource
-from rules_bento.typing_lite import TYPE_CHECKING, Mapping, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Callable, Mapping, Sequence
 
 from bento_cli.sharing.backends import BUILDER_REMEDY
+from bento_cli.sharing.native_cache import read_record
 from bento_cli.transports.address import parse as parse_address
 from bento_cli.transports.download import downloaded
 
@@ -51,6 +53,14 @@ _DEFAULT_GLIBC = (2, 28)  # of package hubs: DEFAULT_GLIBC in wheel_tags.bzl
 _OLDEST_GLIBC = {"aarch64": 17, "x86_64": 5}
 _LEGACY = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
 _JOBS = 4
+_VERSION = re.compile(r"[-+!.\w]+")  # of a pin; uv reads no option and no variable in it
+# The environment variables that uv receives, and the prefixes of further names. Secrets of other programs don't belong
+# to them, because a Bento's package index is a server of the Bento's author.
+_VARIABLES = {
+    *("HOME", "LANG", "LC_ALL", "NETRC", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "SSL_CLIENT_CERT", "TMPDIR"),
+    *("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "DBUS_SESSION_BUS_ADDRESS", "USER"),
+}
+_PREFIXES = ("UV_", "XDG_", "PYTHON_KEYRING_")
 
 
 class LocalWheel(NamedTuple):
@@ -80,22 +90,36 @@ def find_wheels(bento: Path, base: BaseImageContents, cache: Path, counter: Coun
     own = [requirement for requirement in requirements if requirement.text.startswith("./")]
     pinned = [one for one in requirements if one not in own and _is_required(one, base, f"{path}:{one.line}")]
     lines = []
-    for flag, value in ((option.flag, option.value) for option in options if option.flag in INDEX_OPTIONS):
+    for option in (option for option in options if option.flag in INDEX_OPTIONS):
+        flag, value = option.flag, option.value
+        if "$" in value:
+            raise BentoError(
+                f"{path}:{option.line}: {flag}: the value contains '$', which uv could replace with an environment "
+                "variable of this machine. Replace the variable, and build the Bento again. For credentials, use "
+                "UV_INDEX or netrc."
+            )
         is_path = flag in ("-f", "--find-links") and "://" not in value
         lines.append(f"{flag} {bento / 'src' / value if is_path else value}".strip())
     lines += ["==".join(requirement.pin or ()) for requirement in pinned]
     target = [base.machine, base.python_version, base.glibc]
     key = json.dumps([lines, [sorted(requirement.hashes) for requirement in pinned], target])
     record = cache / "chosen" / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
-    known = read_json(read_file(record), str(record)) if record.exists() else []
-    wheels = [LocalWheel(name, version, Path(place), *source) for name, version, place, *source in known]
-    if len(wheels) != len(pinned) or not all(wheel.path.exists() for wheel in wheels):
+
+    def choose() -> list[LocalWheel]:
         urls = _locate(lines, base, cache)
-        wheels = [_choose(requirement, urls, base, cache) for requirement in pinned]
-        record.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(record, json.dumps(wheels, default=str).encode())
-    parallel_map(_fetch, wheels, counter, _JOBS)
+        return [_choose(requirement, urls, base, cache) for requirement in pinned]
+
+    wheels = _read_wheels(record, choose)
+    if not all(wheel.path.exists() for wheel in wheels):
+        record.unlink()
+        wheels = _read_wheels(record, choose)
+    parallel_map(_download, wheels, counter, _JOBS)
     return [*wheels, *(_own_wheel(bento / "src", one, f"{path}:{one.line}") for one in own)]
+
+
+def _read_wheels(record: Path, choose: Callable[[], list[LocalWheel]]) -> list[LocalWheel]:
+    known = read_record(record, choose)
+    return [LocalWheel(name, version, Path(place), *source) for name, version, place, *source in known]
 
 
 def _is_required(requirement: Requirement, base: BaseImageContents, place: str) -> bool:
@@ -112,7 +136,7 @@ def _is_required(requirement: Requirement, base: BaseImageContents, place: str) 
     environment |= {"python_version": base.python_version, "os_name": "posix"}
     if marker is not None and not marker.evaluate(environment):
         return False
-    if requirement.pin is None or not requirement.hashes:
+    if requirement.pin is None or not _VERSION.fullmatch(requirement.pin[1]) or not requirement.hashes:
         raise BentoError(
             f"{place}: the native backend requires a pinned version with hashes for {requirement.text}. Lock the "
             f"packages with `uv pip compile --generate-hashes`, and build the Bento again. {BUILDER_REMEDY}"
@@ -152,7 +176,15 @@ def _locate(lines: Sequence[str], base: BaseImageContents, directory: Path) -> d
     problem = ""
     directory.mkdir(parents=True, exist_ok=True)
     for more in (["--offline"], []):  # uv's cache suffices for known releases
-        done = subprocess.run([*command, *more], check=False, capture_output=True, text=True, input=text, cwd=directory)
+        done = subprocess.run(
+            [*command, *more],
+            check=False,
+            capture_output=True,
+            text=True,
+            input=text,
+            cwd=directory,
+            env={name: os.environ[name] for name in os.environ if _is_for_uv(name)},
+        )
         if done.returncode == 0:
             return {  # the wheels in pylock.toml (PEP 751)
                 wheel["hashes"]["sha256"]: wheel.get("url") or wheel.get("path", "")
@@ -166,6 +198,10 @@ def _locate(lines: Sequence[str], base: BaseImageContents, directory: Path) -> d
         f"for another Python version, lock the packages for Python {base.python_version}, and build the Bento again. "
         f"Otherwise, check the settings of the package index.\n{problem}"
     )
+
+
+def _is_for_uv(name: str) -> bool:
+    return name.upper() in _VARIABLES or name.startswith(_PREFIXES)
 
 
 def _choose(requirement: Requirement, urls: Mapping[str, str], base: BaseImageContents, cache: Path) -> LocalWheel:
@@ -209,7 +245,18 @@ def _ranks(machine: str, python_version: str, newest: tuple[int, int]) -> dict[T
     return {tag: -number for number, tag in reversed([*enumerate(tags)])}
 
 
-def _fetch(wheel: LocalWheel, counter: Counter) -> None:
+def fetch(wheel: LocalWheel, counter: Counter) -> None:
+    """Verify a wheel. Downloads a missing or damaged wheel. Raises BentoError for a local wheel with another digest."""
+    try:
+        FileSource(wheel.path).check(f"sha256:{wheel.sha256}", wheel.path.stat().st_size)
+    except (OSError, BentoError):
+        if parse_address(wheel.url) is None:
+            raise
+        wheel.path.unlink(missing_ok=True)
+        _download(wheel, counter)
+
+
+def _download(wheel: LocalWheel, counter: Counter) -> None:
     """Download a wheel unless it is local or cached. Raises BentoError if the digest doesn't match."""
     address = parse_address(wheel.url)
     if address is None:
@@ -218,3 +265,5 @@ def _fetch(wheel: LocalWheel, counter: Counter) -> None:
         wheel.path.parent.mkdir(parents=True, exist_ok=True)
         with downloaded(address, wheel.path.parent, counter, wheel.sha256) as source, atomic_file(wheel.path) as file:
             shutil.copyfileobj(source, file)
+            file.flush()
+            os.fsync(file.fileno())

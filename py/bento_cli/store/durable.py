@@ -26,15 +26,15 @@ def flush_trees(home: Home, directory: Path, files: Sequence[Path]) -> None:
     if not home.durable or (len(files) > _FEW and _flush_file_system(directory)):
         return
     for path in files:
-        _flush(path)
+        flush(path)
     for name, _, _ in os.walk(directory):
-        _flush(name)
+        flush(name)
 
 
 def flush_directory(home: Home, path: Path) -> None:
     """If `home.durable` is set, flush a directory to disk, so that new and renamed files survive a power failure."""
     if home.durable:
-        _flush(path)
+        flush(path)
 
 
 def write(home: Home, path: Path, data: bytes) -> None:
@@ -72,7 +72,8 @@ def exchange(one: Path, other: Path) -> bool:
     return int(status) == 0
 
 
-def _flush(path: Path | str) -> None:
+def flush(path: Path | str) -> None:
+    """Write a file or directory to the disk, so that the content survives a power failure."""
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(file)

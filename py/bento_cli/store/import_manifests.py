@@ -62,6 +62,11 @@ class ManifestCache:
             self._known[directory] = read(self._home, kind, tag, directory)
         return self._known[directory]
 
+    def digests(self, kind: Kind, directory: Path) -> dict[str, str]:
+        """Return the BLAKE3 digests of an entry's files by path. Without a manifest, returns an empty dict."""
+        manifest = self.of(kind, Tag(directory.parent.name, directory.name), directory)
+        return {file.path: file.blake3 for file in manifest.entries if file.blake3} if manifest else {}
+
 
 def _is_of(manifest: TreeManifest, kind: Kind, directory: Path) -> bool:
     from blake3 import blake3

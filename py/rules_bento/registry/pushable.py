@@ -74,9 +74,15 @@ class FileSource:
 
     def check(self, digest: str, size: int) -> None:
         """Raise BentoError if the `size` bytes at position `start` of the file don't match the digest."""
+        for _ in self.verified_pieces(digest, size):
+            pass
+
+    def verified_pieces(self, digest: str, size: int) -> Iterator[bytes]:
+        """Yield the blob. After the last piece, raises BentoError if the digest doesn't match."""
         digester = oci.new_hash(digest)
         for piece in self.pieces(size):
             digester.update(piece)
+            yield piece
         if digester.hexdigest() != digest.partition(":")[2]:
             raise BentoError(f"{self.path}: the content doesn't match the digest {digest}. {_REMEDY}")
 

@@ -1,0 +1,115 @@
+"""Caches files for the native backend. Removes damaged content, so that the content is created again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from contextlib import suppress
+
+from rules_bento.archives import sha256_of
+from rules_bento.archives.atomic import atomic_dir, replace_file
+from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError, read_file
+from rules_bento.formats.json import read_json
+from rules_bento.registry.pushable import FileSource
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Mapping
+
+from bento_cli.store import durable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rules_bento.registry.descriptor import Descriptor
+
+_DIGESTS = "digests"  # the record of a cached directory
+
+
+class DamagedError(BentoError):
+    """Raised after damaged files have been removed from the cache."""
+
+    def __init__(self, cache: Path) -> None:
+        super().__init__(
+            f"{cache}: cached files were damaged again after they had been replaced. Check the disk, or set "
+            "XDG_CACHE_HOME to a directory on another disk."
+        )
+
+
+def read_record(path: Path, create: Callable[[], Any]) -> Any:
+    """Return the JSON value in `path`. If the file is missing or damaged, writes the value that `create` returns."""
+    try:
+        return _read_record(path)
+    except (OSError, FormatError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_record(path, create())
+        return _read_record(path)
+
+
+def _write_record(path: Path, value: Any) -> None:
+    body = json.dumps(value, default=str).encode()
+    replace_file(path, hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+
+
+def _read_record(path: Path) -> Any:
+    digest, _, body = read_file(path).partition(b"\n")
+    if hashlib.sha256(body).hexdigest().encode() != digest:
+        raise FormatError(f"{path}: the file is damaged. Remove the file.")
+    return read_json(body, str(path))
+
+
+def read_directory(path: Path, write: Callable[[Path], None], large: Collection[str] = ()) -> Path:
+    """Return the directory `path`. If it is missing or damaged, calls `write` to create its files.
+
+    Compares the digests of all files, except for the files in `large`, which callers must verify.
+    """
+    if os.path.lexists(path) and not _is_intact(path):
+        _remove(path)
+    if not path.is_dir():
+        try:
+            with atomic_dir(path) as unfinished:
+                write(unfinished)
+                files = {file.name: "" if file.name in large else sha256_of(file) for file in unfinished.iterdir()}
+                _write_record(unfinished / _DIGESTS, files)
+                for file in (*unfinished.iterdir(), unfinished):
+                    durable.flush(file)
+            durable.flush(path.parent)
+        except OSError:
+            if not path.is_dir():  # otherwise, another process has just created it
+                raise
+    return path
+
+
+def _is_intact(directory: Path) -> bool:
+    try:
+        files: Mapping[str, str] = _read_record(directory / _DIGESTS)
+        return all(
+            sha256_of(directory / name) == digest if digest else (directory / name).is_file()
+            for name, digest in files.items()
+        )
+    except (OSError, FormatError):
+        return False
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):  # it was a directory
+        path.unlink()
+
+
+def remove_damaged(cache: Path, layers: Iterable[Descriptor], blobs: Mapping[str, Path]) -> bool:
+    """Remove the cached directories of layers that don't match their digests. Returns whether a layer was damaged.
+
+    `blobs` contains the paths of the layers by digest. Keeps files outside of `cache`, such as a user's layout.
+    """
+    found = False
+    for layer in layers:
+        path = blobs[layer.digest]
+        if path.is_relative_to(cache):
+            try:
+                FileSource(path).check(layer.digest, layer.size)
+            except BentoError:
+                kind, name = path.relative_to(cache).parts[:2]  # such as layers/KEY
+                _remove(cache / kind / name)
+                found = True
+    return found
