@@ -940,6 +940,48 @@ def test_a_service_of_before_1_4_is_rejected_with_its_successors(call, attribute
             assert "class with `@bentoml.service`" in message
 
 
+LIFESPAN = """import bentoml
+from contextlib import asynccontextmanager
+from fastapi import Depends, FastAPI
+
+@asynccontextmanager
+async def lifespan(app: FastAPI):
+    app.state.ready = True
+    yield getattr(app, "x")
+
+def settings():
+    return getattr(bentoml, "x")
+
+app = FastAPI(lifespan=lifespan)
+
+@app.get("/ready")
+def ready(found=Depends(settings)):
+    return getattr(app.state, "ready", False)
+
+@bentoml.service(labels={"a": "b"})
+@bentoml.asgi_app(app, path="/x")
+class Svc: ...
+"""
+
+
+def test_functions_that_an_application_keeps_do_not_run_at_import():
+    info = read_service("service:Svc", {"service.py": LIFESPAN.encode()})
+    assert (info.labels, info.unknowns) == ({"a": "b"}, ())
+
+
+@pytest.mark.parametrize(("line", "is_known"), [("", True), ("made = make()", False)])
+def test_a_module_that_only_names_a_class_is_analyzed(line, is_known):
+    files = {
+        "service.py": "import bentoml, use\nfrom model import Net\n@bentoml.service\nclass Svc: ...\n",
+        "model.py": "class Net:\n    def go(self):\n        return getattr(self, 'x')\n",
+        "use.py": f"from model import Net\ndef make():\n    return Net()\n{line}\n",
+    }
+    info = read_service("service:Svc", {path: text.encode() for path, text in files.items()})
+    assert (not info.unknowns) == is_known
+    broken = files | {"use.py": f"{files['use.py']}this is no Python\n"}
+    assert read_service("service:Svc", {path: text.encode() for path, text in broken.items()}).unknowns
+
+
 def test_a_service_object_with_a_class_is_of_today():
     source = b"import bentoml\nclass C: ...\nsvc = bentoml.Service('a', inner=C)\n"
     assert "isn't a class with" in read_service("service:svc", {"service.py": source}).unknowns[0].what

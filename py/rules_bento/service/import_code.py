@@ -1,13 +1,15 @@
 """Analyzes the code that an import of the service might run. Finds unsupported operations, and each use of a name.
 
-The analysis assumes that an import runs modules, classes, lambdas, and methods of classes that aren't services. Any
-other function is included if the analyzed code mentions the function's name, or if a decorator might call the function.
+The analysis includes modules and the bodies of classes, and functions whose decorators might call them. Any other
+function, method, or lambda is included if the analyzed code uses it, or its class (see `DeferredCode`).
 """
 
 from __future__ import annotations
 
 import ast
+import re
 
+from rules_bento.service.deferred_code import DeferredCode
 from rules_bento.service.modules import FUNCTIONS, Definition, Module, Names, NotConstantError, dotted, is_guard
 from rules_bento.service.sdk_names import public_name, words
 from rules_bento.typing_lite import Callable, Iterable, Iterator
@@ -28,12 +30,17 @@ _OUTSIDE = words(
 _HOOKS = words("__class_getitem__ __get__ __getattribute__ __init_subclass__ __prepare__ __set_name__")
 # Decorators that do not call what they decorate.
 _PASSIVE = words(
-    "abc.abstractmethod bentoml.api bentoml.task bentoml.on_deployment bentoml.on_shutdown bentoml.on_startup "
-    "contextlib.asynccontextmanager contextlib.contextmanager functools.cache "
-    "functools.cached_property functools.lru_cache functools.wraps staticmethod classmethod property "
-    "torch.inference_mode torch.no_grad typing.final typing.no_type_check typing.overload"
+    "abc.abstractclassmethod abc.abstractmethod abc.abstractproperty abc.abstractstaticmethod backoff.on_exception "
+    "backoff.on_predicate bentoml.api bentoml.on_deployment bentoml.on_shutdown bentoml.on_startup bentoml.task "
+    "cachetools.cached cachetools.cachedmethod classmethod contextlib.asynccontextmanager contextlib.contextmanager "
+    "functools.cache functools.cached_property functools.lru_cache functools.singledispatch "
+    "functools.singledispatchmethod functools.wraps jax.jit numba.jit numba.njit property pydantic.computed_field "
+    "pydantic.field_serializer pydantic.field_validator pydantic.model_serializer pydantic.model_validator "
+    "pydantic.root_validator pydantic.validate_call pydantic.validator staticmethod tenacity.retry "
+    "tensorflow.function torch.compile torch.inference_mode torch.jit.export torch.jit.ignore torch.jit.unused "
+    "torch.no_grad typing.final typing.no_type_check typing.overload typing.override typing_extensions.final "
+    "typing_extensions.overload typing_extensions.override"
 )
-_SERIALIZERS = ("pydantic.field_serializer", "pydantic.model_serializer")
 _LIBRARIES = ("bentoml", "_bentoml_sdk", "_bentoml_impl")
 # Libraries whose objects decide service metadata, too: nothing may be set on them.
 _PATCHED = (*_LIBRARIES, "fastapi", "pydantic", "starlette", "typing")
@@ -44,6 +51,7 @@ _NAMED_ELSEWHERE = words(
     "__base__ __bases__ __dict__ __globals__ __mro__ __subclasses__ attrgetter builtins ctypes gc inspect "
     "methodcaller mock modules pickle pkgutil pydoc runpy sys"
 )
+_PATH = re.compile(r"([\w.]+)[.:](\w+)")
 # A module that has none of these can't reach a service without its name, or that of a module that has it.
 WORDS = frozenset(word.encode() for word in [*_ATTRIBUTES, *_BUILTINS, *_LIBRARIES, *_NAMED_ELSEWHERE])
 
@@ -55,20 +63,23 @@ class ImportCode:
     """
 
     def __init__(self, names: Names, modules: list[Module], others: frozenset[bytes]) -> None:
-        """Analyze `modules`. If `others` (words in other modules) contains a function's name, analyzes the function."""
+        """Analyze `modules`. Words in `others`, the other modules, are uses of functions and classes with this name."""
         self.names = names
         self._modules = {module.name: module for module in modules}
-        self._others = others
         self.mentions: dict[tuple[str, str], list[tuple[Module, ast.expr]]] = {}
         self.hazard: NotConstantError | None = None
         self._parents: dict[ast.AST, ast.AST] = {}
-        self._functions: dict[str, list[tuple[Module, ast.AST]]] = {}
-        self._called: set[str] = set()
+        self._deferred = DeferredCode(names, others, self.parent, self._run_body)
         self._todo: list[tuple[Module, ast.AST]] = []
         for module in modules:
             self._todo += [(module, node) for node in reversed(module.tree.body)]
             while self._todo:
                 self._run(*self._todo.pop())
+
+    @property
+    def suspects(self) -> set[bytes]:
+        """The names of functions and classes that were analyzed only because other modules contain these words."""
+        return self._deferred.suspects
 
     def parent(self, node: ast.AST | None) -> ast.AST | None:
         """Return the parent of `node`, or None if `node` is None, is a top-level statement, or wasn't analyzed."""
@@ -121,7 +132,13 @@ class ImportCode:
         below, around = list(ast.iter_child_nodes(node)), self.parent(node)
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
-                below = self._function(module, node)
+                below = [each for each in below if not isinstance(each, ast.stmt)]
+                self._function(module, node)
+            case ast.Lambda():
+                below = [node.args]
+                self._deferred.add_lambda(module, node)
+            case ast.ClassDef():
+                self._deferred.add_class(module, node)
             case ast.If() if around is None and is_guard(module, node):
                 below = list(node.orelse)
             case ast.Import() | ast.ImportFrom():
@@ -130,6 +147,8 @@ class ImportCode:
                 self._chain(module, node)
             case ast.Constant(value=str(text)) if "(" in text and self.in_annotation(node):
                 self._stop("a string annotation might call something", module, node)
+            case ast.Constant(value=str(text)) if not isinstance(around, ast.Expr) and not self.in_annotation(node):
+                self._string(text)
         self._push(module, below, node)
 
     def _push(self, module: Module, nodes: list[ast.AST], around: ast.AST) -> None:
@@ -139,40 +158,38 @@ class ImportCode:
 
     # Functions
 
-    def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.AST]:
-        """Return the nodes to analyze in a function. Includes the body only if the import might call the function."""
-        if node.name in _HOOKS:
-            self._stop(f"`{node.name}` runs without a call", module, node)
-        owner = self.parent(node)
+    def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        """Schedule the analysis of a function's body, now or as soon as the function might be called."""
         decorators = [callee(each) for each in node.decorator_list]
         known = [dotted(module, each) or getattr(each, "id", "") for each in decorators]
-        kinds = [dotted(module, callee(each)) for each in getattr(owner, "decorator_list", ())]
-        if isinstance(owner, ast.ClassDef) and "bentoml.service" not in kinds:
-            called = not any(each in _SERIALIZERS for each in known)
+        pairs = zip(known, decorators, strict=True)
+        if all(name in _PASSIVE or _is_accessor(each) or self.is_route(module, each) for name, each in pairs):
+            self._deferred.add_function(module, node, known)
         else:
-            pairs = zip(known, decorators, strict=True)
-            called = not all(name in _PASSIVE or self.is_route(module, each) for name, each in pairs)
-        if called or node.name in self._called or node.name.encode() in self._others:
-            return list(ast.iter_child_nodes(node))
-        self._functions.setdefault(node.name, []).append((module, node))
-        return [each for each in ast.iter_child_nodes(node) if not isinstance(each, ast.stmt)]
+            self._run_body(module, node)
 
-    def _call(self, name: str) -> None:
-        """Mark all functions named `name` as called, and schedule the analysis of their bodies."""
-        if name not in self._called:
-            self._called.add(name)
-            for module, node in self._functions.pop(name, ()):
-                self._push(module, [each for each in ast.iter_child_nodes(node) if isinstance(each, ast.stmt)], node)
+    def _run_body(self, module: Module, node: ast.AST) -> None:
+        if getattr(node, "name", "") in _HOOKS:
+            self._stop(f"`{getattr(node, 'name', '')}` runs without a call", module, node)
+        below = [node.body] if isinstance(node, ast.Lambda) else ast.iter_child_nodes(node)
+        self._push(module, [each for each in below if isinstance(node, ast.Lambda) or isinstance(each, ast.stmt)], node)
 
     # Names
 
     def _import(self, module: Module, node: ast.Import | ast.ImportFrom) -> None:
         if node.names[0].name == "*":
             self._stop("`import *` isn't supported", module, node)
-        for _, binding in module.imported(node):
-            self._call(binding.name)
+        for alias, binding in module.imported(node):
+            if binding.name and alias != binding.name:
+                self._deferred.rename(binding.name, alias)
             if binding.name and (_is_below(binding.path, _OUTSIDE) or binding.name in _ATTRIBUTES):
                 self._stop(f"`{binding.path}` is imported", module, node)
+
+    def _string(self, text: str) -> None:
+        """Register a string such as "lib.models:Net", which a library might import."""
+        for path, name in _PATH.findall(text):
+            if self.names.files.find(path):
+                self._deferred.use(name)
 
     def _chain(self, module: Module, node: ast.Attribute | ast.Name) -> None:
         """Analyze a name or a chain of attributes, such as `lib.values.LABELS`."""
@@ -181,11 +198,12 @@ class ImportCode:
         while isinstance(root, ast.Attribute):
             name, root = root.attr, root.value
             attributes.insert(0, name)
-            self._call(name)
             if name in _ATTRIBUTES or (name.startswith("__") and name.endswith("__") and name not in _SAFE_DUNDERS):
                 self._stop(f"`.{name}` isn't supported", module, node)
+        if not self.in_annotation(node):
+            used = [root.id, *attributes] if isinstance(root, ast.Name) else attributes
+            self._deferred.mention(module, node, used)
         if isinstance(root, ast.Name):
-            self._call(root.id)
             if root.id in _BUILTINS and root.id not in module.bindings:
                 self._stop(f"`{root.id}` isn't supported", module, node)
             self._mention(module, root, node, attributes)
@@ -229,6 +247,10 @@ class ImportCode:
             case ast.ClassDef() | ast.Expr():
                 return True
         return name.startswith("bentoml.exceptions.") or self.in_annotation(node)
+
+
+def _is_accessor(decorator: ast.AST) -> bool:
+    return isinstance(decorator, ast.Attribute) and decorator.attr in ("deleter", "getter", "setter")
 
 
 def callee(decorator: ast.AST) -> ast.AST:

@@ -52,8 +52,9 @@ class _Reading:
     def read(self, attribute: str) -> ServiceInfo:
         """Return the metadata of the service `attribute`, or of the module's only service if `attribute` is empty."""
         needed = {self._module.name}
+        suspects: set[bytes] = set()
         while True:
-            modules, others = self._reached(needed)
+            modules, others = self._reached(needed, suspects)
             users = {module.name for module in modules if module.renamed & needed}
             if not users <= needed:
                 needed |= users
@@ -70,17 +71,20 @@ class _Reading:
             except NotConstantError as error:  # of a service that exists, nothing is constant
                 unknown = Unknown(f"service `{name}`: {error.why}", error.path, error.line, "service", name)
                 info = ServiceInfo(self._service, self._module.path, "new", None, None, unknowns=(unknown,))
-            if self._names.modules <= needed:
+            is_clean = not info.unknowns or code.suspects <= suspects
+            if self._names.modules <= needed and is_clean:
                 return info
             needed |= self._names.modules
+            suspects |= set() if is_clean else code.suspects  # these modules might not use the names
 
     # Modules
 
-    def _reached(self, users: set[str]) -> tuple[list[Module], frozenset[bytes]]:
+    def _reached(self, users: set[str], suspects: set[bytes]) -> tuple[list[Module], frozenset[bytes]]:
         """Split the modules that an import might load. Returns one part, and the words in the files of the other part.
 
         The first part might affect the metadata: the modules named in `users`, and the modules whose files contain a
-        word from `WORDS` or the last component of a name in `users`.
+        word from `WORDS` or the last component of a name in `users`. The first part also includes valid modules with a
+        word in `suspects`.
         """
         words = WORDS | {name.rpartition(".")[2].encode() for name in users}
         found: list[Module] = []
@@ -93,13 +97,23 @@ class _Reading:
             seen.add(name)
             waiting += [name.rpartition(".")[0]] if "." in name else []
             path = self._files.find(name)
-            if path and (name in users or words & self._files.words(path)):
+            found_words = self._files.words(path) if path else frozenset()
+            if path and (
+                name in users or words & found_words or (suspects & found_words and self._is_valid(name, path))
+            ):
                 found.append(self._names.parsed(name, path))
                 waiting += sorted(found[-1].paths)
             elif path:
                 waiting += self._files.modules_named_in(path)
                 others |= self._files.words(path)
         return found, frozenset(others)
+
+    def _is_valid(self, name: str, path: str) -> bool:
+        try:
+            self._names.parsed(name, path)
+        except BentoError:
+            return False
+        return True
 
     # The attribute
 
