@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ast
 import math
+from contextlib import suppress
 
 from rules_bento.errors import BentoError
+from rules_bento.service.argument_types import convert
 from rules_bento.service.import_code import callee
 from rules_bento.service.modules import FUNCTIONS, Definition, Module, Names, NotConstantError, unsupported
 from rules_bento.service.sdk_names import words
@@ -24,6 +26,8 @@ REST = "**"  # the key of the unknown part of a dict; a source that uses this ke
 DEPENDS = ("bentoml.depends", "bentoml.Dependency")
 _STRING_METHODS = {"lower": 0, "replace": 2, "strip": 0, "title": 0, "upper": 0}  # with the number of their arguments
 _SERIALIZERS = words("property pydantic.computed_field pydantic.field_serializer pydantic.model_serializer")
+# Arguments of `pydantic.Field` that don't affect a value that is given.
+_PLAIN_FIELD = words("default default_factory description examples title")
 
 
 class Constants:
@@ -223,15 +227,25 @@ class Constants:
         """Return the value of a Bento argument, or the default in `field`. Raises NotConstantError if it is unknown."""
         default = field.value
         if name in self.arguments:
-            value, kind = self.arguments[name], getattr(field.annotation, "id", "")
-            if kind == "int" and isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
-                value = int(value)
-            if kind in ("bool", "float", "int", "str") and type(value).__name__ == kind not in module.bindings:
-                return value
+            with suppress(ValueError):
+                if self._is_plain_default(module, default):
+                    value = convert(self.arguments[name], field.annotation, lambda node: self._type_name(module, node))
+                    return self._constant(value, module, field)
             raise NotConstantError(f"the value of argument `{name}` is unknown", module.path, field)
         if default is None or (isinstance(default, ast.Constant) and default.value is ...):
             raise NotConstantError(f"argument `{name}` has no default and isn't set", module.path, field)
         return self.whole(module, default)
+
+    def _is_plain_default(self, module: Module, default: ast.expr | None) -> bool:
+        """Return whether a field with this default is a field whose type alone determines how pydantic reads values."""
+        if isinstance(default, ast.Call):
+            is_field = self.names.outside(module, default.func) in ("pydantic.Field", "pydantic.fields.Field")
+            return is_field and {each.arg for each in default.keywords} <= _PLAIN_FIELD
+        return default is None or isinstance(default, ast.Constant) or bool(self.whole(module, default) or True)
+
+    def _type_name(self, module: Module, node: ast.AST) -> str:
+        known = getattr(node, "id", "")
+        return self.names.outside(module, node) or (known if known not in module.bindings else "")
 
     # Services
 

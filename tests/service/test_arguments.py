@@ -1,0 +1,86 @@
+"""Arguments of a Bento in a pydantic model, beside pydantic: the same value, or unknown."""
+
+from typing import Any, Literal, Optional, Union  # noqa: F401 - for eval
+
+import pytest
+from pydantic import BaseModel, ValidationError, create_model  # noqa: F401
+from rules_bento.service import read_service
+
+TEXTS = ["true", "True", "TRUE", "false", "yes", "no", "on", "off", "t", "f", "y", "n", "1", "0", "2", "-1", "+3", "-3"]
+TEXTS += [
+    "007",
+    "-0",
+    "1_000",
+    " 1",
+    "1 ",
+    "1.0",
+    "1.5",
+    "0.1",
+    "-2.5",
+    "+.5",
+    ".5",
+    "5.",
+    "1e3",
+    "1E-3",
+    "1e400",
+    "inf",
+]
+TEXTS += ["nan", "NaN", "Infinity", "0x10", "0b1", "", " ", "a", "b", "None", "null", "none", "٣", "9" * 18]
+TEXTS += ["9" * 19, "9" * 400, "1,5", "--1", "1e", "true ", "tru", "ſ", "a\n", "1\n"]
+VALUES: list[Any] = [*TEXTS, True, False, 0, 1, 2, -7, 1 << 53, 1 << 60, 0.0, 1.0, 0.5, -2.5, None, [1], {"a": 1}]
+TYPES = ["bool", "int", "float", "str", "Optional[int]", "int | None", "None | float", "Optional[bool]"]
+TYPES += ["Union[str, None]", "Literal['a', 'b']", "Literal[1, 'a']", "Optional[Literal['a']]", "Literal[True, '1']"]
+TYPES += ["int | str", "Union[int, float]", "list[int]", "Any", "'int'", "Optional['int']"]
+SOURCE = """import bentoml
+from typing import Any, Literal, Optional, Union
+from pydantic import BaseModel, Field
+
+class Given(BaseModel):
+    value: {}
+
+given = bentoml.use_arguments(Given)
+
+@bentoml.service(labels={{"value": f"{{given.value}}"}})
+class Svc: ...
+"""
+# Texts that each of these types reads.
+READ = {
+    "bool": ["true", "True", "FALSE", "no", "1", "off"],
+    "int": ["1", "-3", "+3", "007", "0"],
+    "float": ["0.1", "-2.5", "1", "1e3", "+3"],
+    "Optional[int]": ["-3"],
+    "int | None": ["5"],
+    "Optional[bool]": ["yes"],
+    "Literal['a', 'b']": ["a", "b"],
+    "Optional[Literal['a']]": ["a"],
+}
+
+
+def labels(kind: str, value: object) -> dict[str, str] | None:
+    info = read_service("service:Svc", {"service.py": SOURCE.format(kind).encode()}, {"value": value})
+    return None if info.unknowns else info.labels
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_value_is_what_pydantic_makes_of_it(kind):
+    model = create_model("Given", value=(eval(kind), ...))
+    read = 0
+    for value in VALUES:
+        found = labels(kind, value)
+        try:
+            real = {"value": f"{model(value=value).value}"}
+        except ValidationError:
+            real = None
+        assert found in (None, real), f"{value!r}: {found} instead of {real}"
+        read += found is not None
+    assert read >= len(READ.get(kind, []))
+
+
+@pytest.mark.parametrize(("kind", "value"), [(kind, value) for kind, values in READ.items() for value in values])
+def test_plain_texts_are_read(kind, value):
+    assert labels(kind, value) is not None
+
+
+@pytest.mark.parametrize("field", ["Field(alias='v')", "Field(60, ge=100)", "Field(strict=True)", "make()", "F"])
+def test_a_field_that_pydantic_reads_in_another_way_is_unknown(field):
+    assert labels(f"int = {field}", "5") is None
