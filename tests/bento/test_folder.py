@@ -626,7 +626,8 @@ def test_what_the_source_computes_is_asked_for(tmp_path, decorator, field, remed
     source = f"import bentoml\n\n\n@bentoml.service({decorator})\nclass Svc:\n    pass\n"
     directory = write_project(tmp_path / "p", {}, source)
     with pytest.raises(
-        BentoError, match=rf"\n  service.py:\d+: .* Specify a constant in the source, or declare {re.escape(remedy)}"
+        BentoError,
+        match=rf"\n  service.py:\d+: .* Specify a constant in the source \(docs/service-metadata\.md#[a-z-]+\), or declare {re.escape(remedy)}",
     ):
         build(build_ctx=directory)
     assert build(build_ctx=directory, **field).tag.name == "svc"

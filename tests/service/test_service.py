@@ -940,6 +940,92 @@ def test_a_service_of_before_1_4_is_rejected_with_its_successors(call, attribute
             assert "class with `@bentoml.service`" in message
 
 
+REJECTIONS = {
+    "classes": "class B: ...\n@bentoml.service\nclass Svc(B): ...",
+    "services": "class B: ...\nSvc = bentoml.service(B)",
+    "assignments": "L = 1\nL = 2\n@bentoml.service(labels={'a': L})\nclass Svc: ...",
+    "images": "import x\n@bentoml.service(image=x.y)\nclass Svc: ...",
+    "unpacking": "@bentoml.service(**{'workers': 2})\nclass Svc: ...",
+    "expressions": "@bentoml.service(labels={'a': str(1)})\nclass Svc: ...",
+    "modules": "import values\n@bentoml.service(labels={'a': values.X})\nclass Svc: ...",
+    "attributes": "@bentoml.service\nclass Svc:\n    for i in []: ...",
+    "service-uses": "@bentoml.service\nclass Svc: ...\nprint(Svc.name)",
+    "code-at-import": "getattr(bentoml, 'x')\n@bentoml.service\nclass Svc: ...",
+    "annotations": "def f(x: 'a(b)'): ...\n@bentoml.service\nclass Svc: ...",
+    "applications": "import x\n@bentoml.asgi_app(x.app)\n@bentoml.service\nclass Svc: ...",
+    "copies": "L = {'a': [1]}\nprint(L)\n@bentoml.service(labels=L)\nclass Svc: ...",
+    "arguments": "import pydantic\nclass A(pydantic.BaseModel):\n    x: str\na = bentoml.use_arguments(A)\n"
+    "@bentoml.service(labels={'a': a.x})\nclass Svc: ...",
+    "decorators": "def timed(f): return f\n@bentoml.service\nclass Svc:\n    @bentoml.api\n    @timed\n    def f(self): ...",
+}
+
+
+@pytest.mark.parametrize("topic", REJECTIONS)
+@pytest.mark.parametrize("words", ["attributes", "flags"])
+def test_each_rejection_names_its_row_of_the_documentation(topic, words):
+    files = {"service.py": f"import bentoml\n{REJECTIONS[topic]}\n".encode(), "values.py": b"X = 1\n"}
+    with pytest.raises(BentoError) as raised:
+        require_known(read_service("service:Svc", files), "//:bento" * (words == "attributes"), words)
+    anchors = set(re.findall(r"docs/service-metadata\.md#([a-z-]+)", str(raised.value)))
+    assert anchors == {topic}
+
+
+def test_the_documentation_has_each_row():
+    page = Path("docs/service-metadata.md").read_text("utf-8")
+    assert set(re.findall(r'<a id="([a-z-]+)"></a>', page)) == set(REJECTIONS)
+
+
+@pytest.mark.parametrize("decorators", ["@bentoml.api\n    @timed", "@timed\n    @bentoml.api", "@timed"])
+def test_an_unsupported_decorator_is_named(decorators):
+    source = (
+        f"import bentoml\ndef timed(f): return f\n@bentoml.service\nclass Svc:\n    {decorators}\n    def f(self): ..."
+    )
+    [unknown] = read_service("service:Svc", {"service.py": source.encode()}).unknowns
+    assert "`timed` isn't a supported" in unknown.what
+
+
+@pytest.mark.parametrize("module", ["my-svc/service", "01_serve", "a.b-c/1/sérvice"])
+def test_modules_that_only_import_module_can_name_are_found(module):
+    module = module.replace("a.b", "a/b")
+    for service in (f"{module}.py:Svc", f"{module.replace('/', '.')}:Svc"):
+        info = read_service(service, {f"{module}.py": b"import bentoml\n@bentoml.service\nclass Svc: ...\n"})
+        assert (info.entry_service, info.unknowns) == ("Svc", ())
+
+
+@pytest.mark.parametrize(("service", "part"), [("a b:Svc", "a b"), ("a:S-v", "S-v"), ("../a:S", ""), ("a/b:S", "a/b")])
+def test_the_part_of_an_import_string_that_is_not_a_name_is_reported(service, part):
+    assert f"because `{part}` isn't a name" in refusal(service, {"service.py": PLAIN})
+
+
+@pytest.mark.parametrize("framework", ["sklearn", "keras", "xgboost", "models", "transformers"])
+def test_models_of_frameworks_are_stored_models(framework):
+    source = f"import bentoml\n@bentoml.service\nclass Svc:\n    m = bentoml.{framework}.get('M:latest')\n"
+    (model,) = read_service("service:Svc", {"service.py": source.encode()}).services[0].models
+    assert (model.tag, model.alias) == ("M:latest", True)
+
+
+def test_a_problem_of_a_dependency_names_this_service():
+    source = "import bentoml\n@bentoml.service\nclass On:\n    m = bentoml.other.get('m')\n"
+    source += "@bentoml.service\nclass Svc:\n    on = bentoml.depends(On)\n"
+    [unknown] = read_service("service:Svc", {"service.py": source.encode()}).unknowns
+    assert unknown.what.startswith("service `On`: ") and unknown.line == 4
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        "def info(service=Depends(bentoml.get_current_service)): ...",
+        "def info(service: Annotated[object, Depends(bentoml.get_current_service)]): ...",
+        "from bentoml import get_current_service\ndef info(service=Depends(get_current_service)): ...",
+        "Current = Annotated[object, Depends(bentoml.get_current_service)]",
+    ],
+)
+def test_the_current_service_can_be_a_dependency_of_a_route(route):
+    source = "import bentoml\nfrom typing import Annotated\nfrom fastapi import Depends\n"
+    source += f"{route}\n@bentoml.service\nclass Svc: ...\n"
+    assert not read_service("service:Svc", {"service.py": source.encode()}).unknowns
+
+
 LIFESPAN = """import bentoml
 from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI

@@ -193,7 +193,7 @@ class Constants:
         if not call.args and not call.keywords:
             if node.attr not in self.arguments:
                 why = f"the argument `{node.attr}` of the Bento isn't set with `args` or --arg"
-                raise NotConstantError(why, module.path, node)
+                raise NotConstantError(why, module.path, node, "arguments")
             return self._constant(self.arguments[node.attr], module, node)
         if len(call.args) != 1 or call.keywords:
             raise unsupported(module, call)
@@ -202,12 +202,16 @@ class Constants:
         if not isinstance(of, ast.ClassDef) or of.keywords or of.decorator_list or len(of.bases) != 1:
             raise unsupported(module, call)
         if self.names.outside(module, of.bases[0]) != "pydantic.BaseModel":
-            raise NotConstantError(f"`{of.name}` isn't a direct subclass of pydantic.BaseModel", module.path, of)
+            raise NotConstantError(
+                f"`{of.name}` isn't a direct subclass of pydantic.BaseModel", module.path, of, "arguments"
+            )
         self.code.require_uses(model, lambda by, use: self.receiver(by, use) == "bentoml.use_arguments")
         for each in of.body:
             is_text = isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)
             if not (is_text or isinstance(each, ast.AnnAssign) or self._leaves_fields(module, each, node.attr)):
-                raise NotConstantError(f"the model `{of.name}` might modify `{node.attr}`", module.path, each)
+                raise NotConstantError(
+                    f"the model `{of.name}` might modify `{node.attr}`", module.path, each, "arguments"
+                )
         fields = [each for each in of.body if isinstance(each, ast.AnnAssign)]
         found = [each for each in fields if getattr(each.target, "id", "") == node.attr]
         value = self._default(module, node.attr, found[0]) if len(found) == 1 else []
@@ -231,9 +235,9 @@ class Constants:
                 if self._is_plain_default(module, default):
                     value = convert(self.arguments[name], field.annotation, lambda node: self._type_name(module, node))
                     return self._constant(value, module, field)
-            raise NotConstantError(f"the value of argument `{name}` is unknown", module.path, field)
+            raise NotConstantError(f"the value of argument `{name}` is unknown", module.path, field, "arguments")
         if default is None or (isinstance(default, ast.Constant) and default.value is ...):
-            raise NotConstantError(f"argument `{name}` has no default and isn't set", module.path, field)
+            raise NotConstantError(f"argument `{name}` has no default and isn't set", module.path, field, "arguments")
         return self.whole(module, default)
 
     def _is_plain_default(self, module: Module, default: ast.expr | None) -> bool:
@@ -253,7 +257,7 @@ class Constants:
         """Raise NotConstantError if the import might use a service, except as a dependency or in an annotation."""
         for by, node in self.code.mentions.get(definition.key, ()):
             if self.receiver(by, node) not in DEPENDS and not self.code.in_annotation(node):
-                raise NotConstantError(f"`{definition.name}` is used during the import", by.path, node)
+                raise NotConstantError(f"`{definition.name}` is used during the import", by.path, node, "service-uses")
 
     def receiver(self, module: Module, node: ast.expr) -> str:
         """Return the dotted name of the library function that has `node` as an argument, or "" if there is none."""

@@ -102,7 +102,8 @@ class ImportCode:
         """Raise NotConstantError unless `is_plain` returns true for every use of a definition."""
         for by, node in self.uses(definition):
             if not is_plain(by, node):
-                raise NotConstantError(f"`{definition.name}` might be modified on this line", by.path, node)
+                why = f"`{definition.name}` is used again on this line, which might modify it"
+                raise NotConstantError(why, by.path, node, "copies")
 
     def in_annotation(self, node: ast.AST) -> bool:
         """Return whether a name is part of an annotation, but not part of a call in the annotation."""
@@ -122,8 +123,8 @@ class ImportCode:
                 return len(made) == 1 and any(makers)
         return False
 
-    def _stop(self, why: str, module: Module, node: ast.AST) -> None:
-        self.hazard = self.hazard or NotConstantError(why, module.path, node)
+    def _stop(self, why: str, module: Module, node: ast.AST, topic: str = "code-at-import") -> None:
+        self.hazard = self.hazard or NotConstantError(why, module.path, node, topic)
 
     def _is_binding(self, node: ast.expr) -> bool:
         return isinstance(getattr(node, "ctx", None), ast.Store) and not isinstance(self.parent(node), ast.AugAssign)
@@ -146,7 +147,7 @@ class ImportCode:
             case ast.Attribute() | ast.Name() if not (isinstance(around, ast.Attribute) and around.value is node):
                 self._chain(module, node)
             case ast.Constant(value=str(text)) if "(" in text and self.in_annotation(node):
-                self._stop("a string annotation might call something", module, node)
+                self._stop("a string annotation might call something", module, node, "annotations")
             case ast.Constant(value=str(text)) if not isinstance(around, ast.Expr) and not self.in_annotation(node):
                 self._string(text)
         self._push(module, below, node)
@@ -219,7 +220,7 @@ class ImportCode:
                     self._outside(module, public_name(".".join([binding.path, *attributes])), node)
                 elif any(_is_below(known, [binding.path]) for known in self._modules):
                     why = f"module `{binding.path}` is used as a value (write `from {binding.path} import ...`)"
-                    self._stop(why, module, node)
+                    self._stop(why, module, node, "modules")
                 elif (binding.module, binding.name) not in found:
                     found.append((binding.module, binding.name))
 
@@ -233,12 +234,14 @@ class ImportCode:
         if _is_below(name, _OUTSIDE):
             self._stop(f"`{name}` isn't supported", module, node)
         elif name == "sys" or (_is_below(name, _LIBRARIES) and not self._is_plain_use(name, node)):
-            self._stop(f"`{name}` is passed on as a value", module, node)
+            self._stop(f"`{name}` is passed on as a value", module, node, "services")
 
     def _is_plain_use(self, name: str, node: ast.expr) -> bool:
         """Return whether a use of a BentoML object is a call, decorator, base class, annotation, or exception."""
         if name in ("bentoml", "bentoml.models", "bentoml.images"):
             return False
+        if name in ("bentoml.Context", "bentoml.get_current_service"):
+            return True
         match self._parents.get(node):
             case ast.Call(func=function):
                 return function is node

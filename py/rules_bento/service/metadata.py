@@ -32,6 +32,7 @@ class Unknown:
         field: the field, such as `config.traffic.timeout`, `models.x` (a model's tag), `labels`, `labels.team`, `envs`,
             `envs.A`, `description`, or `image`. The field `service` represents the complete service.
         service: the name of the service.
+        topic: the anchor in docs/service-metadata.md that describes what to write instead.
 
     """
 
@@ -40,6 +41,7 @@ class Unknown:
     line: int
     field: str
     service: str
+    topic: str = "static-analysis"
 
     @property
     def kind(self) -> str:

@@ -31,8 +31,10 @@ _ALWAYS_OUTSIDE = frozenset({"bentoml", "_bentoml_sdk", "_bentoml_impl", "builti
 class NotConstantError(Exception):
     """Raised for a value that isn't a constant, or for code outside the supported subset of Python."""
 
-    def __init__(self, why: str, path: str, node: ast.AST | int) -> None:
+    def __init__(self, why: str, path: str, node: ast.AST | int, topic: str = "expressions") -> None:
         super().__init__(why)
+        self.topic = topic  # the anchor in docs/service-metadata.md
+        self.service = ""  # the name of the service that has the value, if it isn't the entry service
         self.why = why if len(why) <= 300 else f"{why[:300]}…"
         self.path = path
         self.line = node if isinstance(node, int) else getattr(node, "lineno", 1)
@@ -307,24 +309,28 @@ class Names:
             known = module.bindings.get(name, [])
             if len(known) != 1:
                 why = f"is assigned more than once (line {known[-1].line})" if known else "is unknown"
-                raise NotConstantError(f"`{name}` {why}", path, node)
+                raise NotConstantError(f"`{name}` {why}", path, node, "assignments")
             made, source = known[0].node, known[0].module
             if path == module.path and getattr(node, "lineno", known[0].line) < known[0].line:
-                raise NotConstantError(f"`{name}` is used before line {known[0].line} assigns it", path, node)
+                raise NotConstantError(
+                    f"`{name}` is used before line {known[0].line} assigns it", path, node, "assignments"
+                )
             if isinstance(made, (ast.expr, ast.ClassDef, *FUNCTIONS)):
                 return Definition(module, name, made)
             is_loaded = source.partition(".")[0] in sys.stdlib_module_names  # before src/ is on sys.path
             file = self.files.find(source) if source and not is_loaded else None
             if file is None or self.files.find(known[0].path):
                 why = "isn't a name of the sources" if source else "is assigned by an unsupported statement"
-                raise NotConstantError(f"`{known[0].path or name}` {why} (line {known[0].line})", path, node)
+                raise NotConstantError(f"`{known[0].path or name}` {why} (line {known[0].line})", path, node, "modules")
             module, name = self.parsed(source, file), known[0].name
             self.modules.add(module.name)
-        raise NotConstantError(f"the import of `{name}` is circular", path, node)
+        raise NotConstantError(f"the import of `{name}` is circular", path, node, "modules")
 
 
-def unsupported(module: Module, node: ast.AST, why: str = "isn't a supported expression") -> NotConstantError:
+def unsupported(
+    module: Module, node: ast.AST, why: str = "isn't a supported expression", topic: str = "expressions"
+) -> NotConstantError:
     """Return the error for an unsupported expression. `why` follows the expression in the message."""
     is_long = any(islice(ast.walk(node), 201, None))
     text = "" if is_long else " ".join(ast.unparse(node).split())
-    return NotConstantError(f"`{text[:80]}{'…' if is_long or len(text) > 80 else ''}` {why}", module.path, node)
+    return NotConstantError(f"`{text[:80]}{'…' if is_long or len(text) > 80 else ''}` {why}", module.path, node, topic)

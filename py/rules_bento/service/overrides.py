@@ -245,9 +245,10 @@ def require_known(info: ServiceInfo, target: str = "", words: Words = "attribute
 
 def _remedy(unknown: Unknown, words: Words) -> str:
     remedy = way(unknown, words)
-    hint = f" Specify a constant in the source, or declare {remedy}."
+    page = f"docs/service-metadata.md#{unknown.topic}"
+    hint = f" Specify a constant in the source ({page}), or declare {remedy}."
     instead = 'Set service_metadata = "import"' if words == "attributes" else "Build with --import --python ENV"
-    return hint if remedy else f" {instead}, or use Python code that static analysis supports."
+    return hint if remedy else f" {instead}, or change the code as described in {page}."
 
 
 def check_in_full(names: Collection[str], words: Words) -> None:

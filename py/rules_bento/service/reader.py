@@ -7,6 +7,7 @@ unknown. Such values require a rule attribute, a flag, or an import of the servi
 from __future__ import annotations
 
 import ast
+import re
 
 from rules_bento.errors import BentoError
 from rules_bento.service.constants import DEPENDS, Constants
@@ -69,7 +70,8 @@ class _Reading:
                     raise code.hazard
                 info = self._info(name)
             except NotConstantError as error:  # of a service that exists, nothing is constant
-                unknown = Unknown(f"service `{name}`: {error.why}", error.path, error.line, "service", name)
+                what = f"service `{error.service or name}`: {error.why}"
+                unknown = Unknown(what, error.path, error.line, "service", name, error.topic)
                 info = ServiceInfo(self._service, self._module.path, "new", None, None, unknowns=(unknown,))
             is_clean = not info.unknowns or code.suspects <= suspects
             if self._names.modules <= needed and is_clean:
@@ -120,7 +122,7 @@ class _Reading:
     def _info(self, attribute: str) -> ServiceInfo:
         name, path = f"{self._module.name}:{attribute}", self._module.path
         if "." in attribute:
-            raise NotConstantError("attributes of other services aren't supported", path, 1)
+            raise NotConstantError("attributes of other services aren't supported", path, 1, "services")
         if attribute not in self._module.bindings:
             near = _close(attribute, [known for known in self._module.bindings if not known.startswith("__")], 1)
             raise BentoError(
@@ -188,11 +190,12 @@ def _parts(service: str) -> tuple[str, str]:
     target, colon, attribute = service.partition(":")
     if target.endswith(".py"):
         target = ".".join(part for part in target[:-3].split("/") if part != ".")
-    names = [*target.split("."), *(attribute.split(".") if colon else ())]
-    if not all(name.isidentifier() for name in names):
+    wrong = [name for name in target.split(".") if not re.fullmatch(r"[\w-]+", name)]
+    wrong += [name for name in (attribute.split(".") if colon else ()) if not name.isidentifier()]
+    if wrong:
         raise BentoError(
-            f"service: invalid value `{service}`. Use `module:Class`, `file.py:Class`, or `module`, relative to the "
-            "Bento's sources."
+            f"service: invalid value `{service}`, because `{wrong[0]}` isn't a name. Use `module:Class`, "
+            "`file.py:Class`, or `module`, relative to the Bento's sources."
         )
     return target, attribute
 

@@ -30,6 +30,13 @@ _KEEP_NAME = ("torch.inference_mode", "torch.no_grad")
 # Expressions that make no BentoML object, whatever is in them.
 _DISPLAYS = (ast.Constant, ast.Dict, ast.JoinedStr, ast.Lambda, ast.List, ast.Set, ast.Tuple)
 
+# They return a stored model: `bentoml.sklearn.get("m:latest")`.
+_FRAMEWORKS = words(
+    "catboost detectron diffusers easyocr fastai flax keras lightgbm mlflow models onnx picklable_model pytorch "
+    "pytorch_lightning sklearn tensorflow torchscript transformers xgboost"
+)
+_STORED = frozenset(f"bentoml.{framework}.get" for framework in _FRAMEWORKS)
+
 _CHAT = "/chat/completions"
 MOUNTS = ("bentoml.asgi_app", "bentoml.mount_asgi_app")
 _FASTAPI = ("fastapi.FastAPI", "fastapi.applications.FastAPI")
@@ -73,7 +80,9 @@ class ServiceReader:
         """Return the service that a definition declares. Raises BentoError if another service has the same name."""
         module, made = definition.module, definition.node
         if not isinstance(made, ast.ClassDef):
-            raise NotConstantError(f"`{definition.name}` isn't a class with `@bentoml.service`", module.path, made)
+            raise NotConstantError(
+                f"`{definition.name}` isn't a class with `@bentoml.service`", module.path, made, "services"
+            )
         arguments: dict[str, Any] | None = None
         mounts: list[tuple[ast.expr, str]] = []
         for each in made.decorator_list:
@@ -85,9 +94,9 @@ class ServiceReader:
                 path = self.constants.text(module, given["path"]) if "path" in given else ""
                 mounts.insert(0, (given.get("app", each), path))
             else:
-                raise unsupported(module, each, "isn't a supported decorator")
+                raise unsupported(module, each, "isn't a supported decorator", "classes")
         if arguments is None:
-            raise NotConstantError(f"`{made.name}` isn't a service", module.path, made)
+            raise NotConstantError(f"`{made.name}` isn't a service", module.path, made, "services")
         self.constants.require_service(definition)
         name = arguments.get("name") or made.name
         declared = Declaration(module, made, name, arguments, mounts)
@@ -107,7 +116,7 @@ class ServiceReader:
         for keyword in keywords:
             node = keyword.value
             if keyword.arg is None:
-                raise unsupported(module, node, "isn't supported after `**`")
+                raise unsupported(module, node, "isn't supported after `**`", "unpacking")
             try:
                 values[keyword.arg] = node if keyword.arg == "image" else self.constants.value(module, node)
             except NotConstantError as error:
@@ -123,7 +132,11 @@ class ServiceReader:
         while stack:  # in the order of BentoML's `all_services`: a service itself, then each dependency's
             name = stack.pop()
             if name not in services:
-                services[name] = self._service(self._declared[name])
+                try:
+                    services[name] = self._service(self._declared[name])
+                except NotConstantError as error:
+                    error.service = error.service or name
+                    raise
                 stack += [each.service for each in reversed(services[name].dependencies) if each.service]
         own = entry.arguments
         description = own.get("description")
@@ -147,12 +160,13 @@ class ServiceReader:
     def _note(self, declared: Declaration, field: str, error: NotConstantError) -> None:
         """Record that the field `field` of a service isn't a constant in the source."""
         what = f"`{field}` of service `{declared.name}`: {error.why}"
-        self.unknowns.append(metadata.Unknown(what, error.path, error.line, field, declared.name))
+        self.unknowns.append(metadata.Unknown(what, error.path, error.line, field, declared.name, error.topic))
 
     def _service(self, declared: Declaration) -> metadata.Service:
         node = declared.node
         if declared.arguments.keys() & {"path_prefix", "service_class"}:
-            raise NotConstantError("`path_prefix` and `service_class` aren't supported", declared.module.path, node)
+            why = "`path_prefix` and `service_class` aren't supported"
+            raise NotConstantError(why, declared.module.path, node, "applications")
         self._envs(declared, is_entry=False)
         members = self._members(declared)
         apis = [each for each in members.values() if isinstance(each, metadata.Api)]
@@ -175,7 +189,8 @@ class ServiceReader:
         """Map each attribute of a service class to a `Model`, `Dependency`, or `Api`, or to None for other objects."""
         node = declared.node
         if node.bases or node.keywords:
-            raise NotConstantError(f"class `{node.name}` has base classes or a metaclass", declared.module.path, node)
+            why = f"class `{node.name}` has base classes or a metaclass"
+            raise NotConstantError(why, declared.module.path, node, "classes")
         found: dict[str, Any] = {}
         for statement in node.body:
             self._add_member(declared, statement, found)
@@ -194,18 +209,22 @@ class ServiceReader:
             case ast.Expr() | ast.Pass():
                 name = ""
             case _:
-                raise NotConstantError("this statement isn't supported in a service", module.path, statement)
+                raise NotConstantError(
+                    "this statement isn't supported in a service", module.path, statement, "attributes"
+                )
         for each in (each for node in nodes if node for each in ast.walk(node)):
             if isinstance(each, ast.NamedExpr) or (isinstance(each, ast.Name) and each.id in found):
-                raise NotConstantError("this statement might use or modify attributes of the class", module.path, each)
+                why = "this statement might use or modify attributes of the class"
+                raise NotConstantError(why, module.path, each, "attributes")
         if name in found:
-            raise NotConstantError(f"`{name}` is assigned more than once", module.path, statement)
+            raise NotConstantError(f"`{name}` is assigned more than once", module.path, statement, "assignments")
         if isinstance(statement, FUNCTIONS):
             found[name] = self._function(module, statement)
         elif name:
             found[name] = self._member(declared, name, value) if value else None
         if name.startswith("__") and not name.endswith("__") and found[name]:
-            raise NotConstantError(f"`{name}` is a private name, which isn't supported", module.path, statement)
+            why = f"`{name}` is a private name, which isn't supported"
+            raise NotConstantError(why, module.path, statement, "attributes")
 
     def _member(self, declared: Declaration, name: str, node: ast.expr) -> Any:
         module = declared.module
@@ -215,13 +234,13 @@ class ServiceReader:
                 return self._dependency(module, name, node, maker)
             if maker == "bentoml.models.HuggingFaceModel":
                 return metadata.Model(name, "", huggingface=self._huggingface(module, node))
-            if maker in ("bentoml.models.BentoModel", "bentoml.models.get"):
-                return self._model(declared, name, node, is_stored=maker.endswith(".get"))
+            if maker in ("bentoml.models.BentoModel", *_STORED):
+                return self._model(declared, name, node, is_stored=maker in _STORED)
         if not self._is_foreign(module, node):
-            raise unsupported(module, node, "isn't supported as a class attribute")
+            raise unsupported(module, node, "isn't supported as a class attribute", "attributes")
         return None
 
-    def _is_foreign(self, module: Module, node: ast.AST) -> bool:
+    def _is_foreign(self, module: Module, node: ast.AST, topic: str = "attributes") -> bool:
         """Return whether an expression doesn't use BentoML. Raises NotConstantError if a name has an unknown value."""
         for each in ast.walk(node):
             if isinstance(each, ast.Name):
@@ -229,7 +248,11 @@ class ServiceReader:
                 if (outside or "").startswith("bentoml"):
                     return False
                 if not outside and each.id in module.bindings:
-                    self.constants.whole(module, each)
+                    try:
+                        self.constants.whole(module, each)
+                    except NotConstantError as error:
+                        error.topic = topic
+                        raise
         return True
 
     def _dependency(self, module: Module, name: str, call: ast.Call, maker: str) -> metadata.Dependency:
@@ -280,10 +303,15 @@ class ServiceReader:
         known = [self.names.outside(module, callee(each)) or "" for each in node.decorator_list]
         if known and known[0] in _ENDPOINTS and all(each in _KEEP_NAME for each in known[1:]):
             return self._endpoint(module, node, known[0])
-        for name, each in zip(known, node.decorator_list, strict=True):
-            is_route = self.constants.code.is_route(module, callee(each))
-            if not (name in _HOOKS or is_route or self._is_foreign(module, each)):
-                raise unsupported(module, each, "isn't a supported decorator")
+        pairs = list(zip(known, node.decorator_list, strict=True))
+        if any(name in _ENDPOINTS for name in known):
+            wrong = [each for name, each in pairs if name not in (*_ENDPOINTS, *_KEEP_NAME)]
+            why = f"isn't a supported decorator of the API `{node.name}`"
+            raise unsupported(module, [*wrong, node.decorator_list[0]][0], why, "decorators")
+        for name, each in pairs:
+            is_plain = name in _HOOKS or self.constants.code.is_route(module, callee(each))
+            if not is_plain and not self._is_foreign(module, each, "decorators"):
+                raise unsupported(module, each, "isn't a supported decorator", "decorators")
         return None
 
     def _endpoint(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef, kind: str) -> metadata.Api:
@@ -348,6 +376,7 @@ class ServiceReader:
                 _check_path(self.constants, declared.module, ast.Constant(path, lineno=declared.node.lineno))
                 _check_paths(self.constants, declared.module, application, _FASTAPI)
         except NotConstantError as error:
+            error.topic = "applications"
             self._note(declared, "labels.openai_endpoint", error)
         return {"openai_endpoint": found[0].removesuffix(_CHAT)} if found else {}
 
@@ -400,7 +429,7 @@ class ServiceReader:
                         definition, lambda by, use: self.constants.keyword_of_service(by, use) == "image"
                     )
                     return self._image_of(definition.module, definition.node)
-        raise unsupported(module, node, "isn't a call of `bentoml.images.Image`")
+        raise unsupported(module, node, "isn't a call of `bentoml.images.Image`", "images")
 
 
 def arguments_of(
@@ -422,7 +451,7 @@ def arguments_of(
 def _check_path(constants: Constants, module: Module, node: ast.expr) -> None:
     """Raise NotConstantError if a string might be part of the path of an OpenAI-compatible endpoint."""
     if "completions" in constants.text(module, node):
-        raise unsupported(module, node, f"might be part of a path that ends in `{_CHAT}`")
+        raise unsupported(module, node, f"might be part of a path that ends in `{_CHAT}`", "applications")
 
 
 def _check_paths(constants: Constants, module: Module, node: ast.expr, makers: tuple[str, ...]) -> None:
@@ -430,10 +459,10 @@ def _check_paths(constants: Constants, module: Module, node: ast.expr, makers: t
     definition = constants.names.resolve(module, node)
     made, of, code = definition.node, definition.module, constants.code
     if not isinstance(made, ast.Call) or constants.names.outside(of, made.func) not in makers:
-        raise unsupported(module, node, "isn't a supported FastAPI application or router")
+        raise unsupported(module, node, "isn't a supported FastAPI application or router", "applications")
     for name, value in arguments_of(of, made, [], others=True).items():
         if name == "routes":
-            raise unsupported(of, made, "isn't a supported application")
+            raise unsupported(of, made, "isn't a supported application", "applications")
         if name == "prefix" or (name.endswith("_url") and getattr(value, "value", "") is not None):
             _check_path(constants, of, value)
 
