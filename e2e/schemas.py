@@ -237,9 +237,9 @@ def cosign_and_bento_agree(bench: Workbench, status: str) -> None:
     builder = ["--builder-id", "https://ci.example.com"]
     verify = ["//tools:bento_with_transports", "--", "verify", "--key", f"{directory}/cosign.pub", "--sbom"]
     with servers.serve(distribution.registry_program(bench), bench.directory / "signed") as server:
-        for form, more in (("cyclonedx", []), ("index", []), ("index", ["--sign-format", "legacy"])):
-            name = f"{server.host}/signed/{form}{len(more)}"
-            push = ["--", "--repository", name, *words, *builder, *more]
+        for form in ("cyclonedx", "index"):
+            name = f"{server.host}/signed/{form}"
+            push = ["--", "--repository", name, *words, *builder]
             bazel("run", status, f"//tests/documents:push_signed_{form}", *push, **secret).succeeded()
             bazel("run", *verify, "--provenance", f"oci://{name}:v1").succeeded()
             image = bench.plain.read(f"{DIRECTORY}/{'spdx' if form == 'index' else form}.digest").strip()

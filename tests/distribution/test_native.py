@@ -430,24 +430,23 @@ def test_an_image_is_pushed_from_a_base_of_a_registry(
     server.assert_sound()
 
 
-@pytest.mark.parametrize("form", signatures.FORMS)
 def test_an_image_is_signed_before_it_gets_its_tag(
-    form, local, wheels, bento, store, tmp_path, server, registries, progress, monkeypatch
+    local, wheels, bento, store, tmp_path, server, registries, progress, monkeypatch
 ):
     private = ec.generate_private_key(ec.SECP256R1())
     encoding = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     (tmp_path / "k").write_bytes(private.private_bytes(*encoding))
-    reference = Reference.parse(f"{server.host}/signed-{form}/nat:v1")
+    reference = Reference.parse(f"{server.host}/signed/nat:v1")
     add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"))
     words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--push", "-t", str(reference)]
-    words += ["--sign-key", str(tmp_path / "k"), "--sign-format", form]
+    words += ["--sign-key", str(tmp_path / "k")]
     repository = registries.repository(reference)
     with monkeypatch.context() as patched:
         patched.setattr(native_image, "push", refuse)
         assert "no push" in bento("containerize", "nat", *words, code=status.ERROR)
     [signature] = repository.tags()
     digest = read_facts(bento("containerize", "nat", *words, "-o", "json"))["digest"]
-    assert signature == digest.replace(":", "-") + (".sig" if form == signatures.LEGACY else "")
+    assert signature == digest.replace(":", "-")
     assert repository.get_manifest("v1").descriptor.digest == digest
     place = signatures.InRegistry(reference, registries, progress)
     assert signatures.verify(place, digest, read_private("k", tmp_path).public) == reference.name

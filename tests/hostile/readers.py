@@ -422,13 +422,12 @@ class _AnyKey:
 
 def _signatures(path: Path, _out: Path) -> None:
     document, key, digest = read_object(path.read_bytes(), path.name), _AnyKey(), f"sha256:{SHA}"
-    parts = {name: _document(document.get(name)) for name in ("payload", "statement", "envelope", "file", "bundle")}
+    parts = {name: _document(document.get(name)) for name in ("statement", "envelope", "file", "bundle")}
     refused = []
     for name, read in {
-        "payload": lambda content: cosign.read_payload(content, digest),
         "statement": lambda content: cosign.read_statement(content, digest),
-        "envelope": lambda content: cosign.open_envelope(read_object(content, "x"), key),
-        "file": lambda content: cosign._signature(content, path),
+        "envelope": lambda content: cosign.open_envelope(read_object(content, "x"), key, None),
+        "file": lambda content: cosign.file_signature(content, path),
         "bundle": lambda content: cosign.bundled_statement(content, key),
     }.items():
         try:

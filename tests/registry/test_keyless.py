@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from base64 import b64decode, b64encode
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from rules_bento.artifacts.signatures import InRegistry
 from rules_bento.errors import BentoError
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.push import push
-from rules_bento.signing import SignatureError, cosign
+from rules_bento.signing import SignatureError, cosign, keyless
 from rules_bento.signing.keyless import Identity, IdentitySigner, read_trusted_root
 from sigstore_services import ISSUER, Services, token
 from test_programs import image_contents
@@ -147,6 +148,28 @@ def test_each_part_of_the_trusted_root_is_required(part):
     assert main(["verify", *WHO, *ROOT, "file"]) == status.FOUND
 
 
+@pytest.mark.parametrize("part", ["tlogs", "ctlogs", "certificateAuthorities"])
+@pytest.mark.parametrize(
+    ("valid_for", "is_signed"),
+    [
+        ({"start": "2019-01-01T00:00:00Z", "end": "2020-01-01T00:00:00Z"}, False),
+        ({"start": "2200-01-01T00:00:00Z"}, False),
+        ({"start": "2019-01-01T00:00:00Z", "end": "2200-01-01T00:00:00Z"}, True),
+    ],
+)
+def test_retired_services_sign_nothing(part, valid_for, is_signed, layout, capsys):
+    """A trusted root keeps the keys of a retired service, because older signatures stay valid."""
+    root = copy.deepcopy(RECORDED["trusted_root"])
+    for service in root[part]:
+        service.get("publicKey", service)["validFor"] = valid_for
+    Path("root.json").write_text(json.dumps(root))
+    for bundle in RECORDED["file_bundles"].values():
+        bundled(bundle)
+        assert main(["verify", *WHO, *ROOT, "file"]) == (status.OK if is_signed else status.FOUND)
+    assert main(["verify", *WHO, *ROOT, "layout"]) == (status.OK if is_signed else status.FOUND)
+    assert is_signed or "has no valid signature by the identity" in capsys.readouterr().out
+
+
 def test_an_image_has_signatures_and_attestations_of_an_identity(layout, capsys):
     verify = ["verify", *WHO, *ROOT, "-o", "json", "layout"]
     assert main([*verify, "--sbom"]) == status.OK
@@ -167,8 +190,7 @@ def test_a_signature_of_a_key_is_none_of_an_identity(layout, capsys):
     for path in (*layout.directory.rglob("*"),):
         if path.is_file() and b"subject" in (content := path.read_bytes()) and b"bundle" in content:
             path.unlink()
-    for form in signatures.FORMS:
-        assert main(["sign", "--key", "k.key", "--sign-format", form, "layout"]) == status.OK
+    assert main(["sign", "--key", "k.key", "layout"]) == status.OK
     assert main(["sign", "--key", "k.key", "file"]) == status.OK
     for target in ("layout", "file"):
         assert main(["verify", "--key", "k.pub", target]) == status.OK
@@ -251,11 +273,6 @@ def test_options_that_do_not_go_together_are_refused(capsys):
         (["verify", "--policy", "absent", "file"], "absent: cannot read the file"),
         (["verify", *WHO, "--trusted-root", "file", "file"], "file: 1 validation error for TrustedRoot"),
         (["sign", "--key", "k.key", "--identity-token", "x", "file"], "--identity-token requires --keyless. Use"),
-        (
-            ["sign", "--keyless", "--sign-format", "legacy", "file"],
-            "supports neither --keyless nor --trust-config. Use",
-        ),
-        (["sign", "--key", "k.key", "--trust-config", "x", "--sign-format", "legacy", "file"], "nor --trust-config."),
         (["push", "x:y", "--sign-keyless"], ""),
     ):
         assert main(words) not in (status.OK, status.FOUND), words
@@ -301,15 +318,6 @@ def test_a_file_is_signed_by_an_identity(services, monkeypatch, capsys):
     monkeypatch.setenv("TOKEN", raw)
     assert main(["sign", "--keyless", "--identity-token", "env://TOKEN", *SIGN[2:], "./file"]) == status.OK
     assert raw.strip() not in "".join(capsys.readouterr())
-
-
-def test_a_keyless_signature_of_a_file_is_a_bundle(services):
-    """The command rejects `--sign-format legacy` before; other callers get this error, and no certificate is issued."""
-    signer = IdentitySigner("token", "config.json")
-    with pytest.raises(BentoError, match=r"^file: legacy signatures can't be keyless, .*\. Use a bundle\.$"):
-        cosign.sign_file(Path("file"), signer, is_bundle=False)
-    assert not services.requests
-    assert json.loads(cosign.sign_file(Path("file"), signer, is_bundle=True))["mediaType"] == cosign.BUNDLE
 
 
 def test_a_layout_is_signed_once_by_an_identity(services, layout, capsys):
@@ -423,13 +431,11 @@ def test_a_keyless_target_pushes_nothing_without_a_token(services, reference, re
         (["--keyless"], SIGN[2:], "--identity-token: no OIDC token found in the CI environment"),
         (["--keyless"], ["--identity-token", "absent"], "absent: cannot read the file: No such file"),
         (["--keyless"], [*SIGN, *key], "targets with keyless = True don't support these options"),
-        (["--keyless"], [*SIGN, "--sign-format", "legacy"], "targets with keyless = True don't support these options"),
         (["--keyless"], [*SIGN, "--started-on", "x"], "--builder-id: required"),
         (["--keyless", "--signed"], SIGN, "Pass the key with `-- --sign-key FILE`"),
-        (["--keyless", ""], [*SIGN, "--sign-format", "legacy"], "--sign-key: required by the other signing options"),
+        (["--keyless", ""], [*SIGN, "--sign-password-file", "x"], "--sign-key: required by the other signing options"),
         (["--signed"], [*SIGN, *key], "--identity-token: only targets with keyless = True support"),
         (["--signed"], SIGN[2:], "--sign-key: required by the other signing options"),
-        (["--signed"], [*SIGN[2:], *key, "--sign-format", "legacy"], "not supported with --sign-format legacy"),
     ):
         addresses, code = pushes(reference, *kinds, words=words)
         assert code == 1, words
@@ -467,8 +473,8 @@ def test_a_key_signs_with_an_entry_of_the_log(services, layout, kind, capsys):
 @pytest.mark.parametrize("command", ["push x:y", "models push x:y", "containerize x:y"])
 def test_each_command_that_signs_with_a_key_uses_the_log(services, command):
     options = parsing.parse([*command.split(), "--sign-key", "k.key", *LOGGED[2:]])[1]
-    key, form = arguments.signing(options)
-    assert (key.log, form) == (services.url, signatures.BUNDLE)
+    key = arguments.signing(options)
+    assert key.log == services.url
 
 
 def test_a_layout_is_signed_once_with_a_log(services, layout):
@@ -527,11 +533,29 @@ def test_the_entry_of_a_key_is_verified(services, capsys):
     assert main([*KEY, "file"]) == status.OK
 
 
-def test_legacy_signatures_have_no_entry(layout, services, capsys):
-    for target in ("layout", "./file"):
-        assert main(["sign", "--key", "k.key", "--sign-format", "legacy", target]) == status.OK
-        assert main([*KEY, target]) == status.FOUND
-        assert "the signature has no transparency log entry" in capsys.readouterr().out
+@pytest.mark.parametrize("kind", ["file", "layout"])
+def test_the_entry_of_a_retired_log_is_invalid(services, layout, kind, capsys):
+    """Without a timestamp, an entry of a retired log could be new."""
+    target = "./file" if kind == "file" else "layout"
+    assert main(["sign", *LOGGED, target]) == status.OK
+    assert main([*KEY, target]) == status.OK
+    root = services.trusted_root()
+    for log in root["tlogs"]:
+        log["publicKey"]["validFor"] = {"start": "2019-01-01T00:00:00Z", "end": "2020-01-01T00:00:00Z"}
+    Path("services.json").write_text(json.dumps(root))
+    capsys.readouterr()
+    assert main([*KEY, target]) == status.FOUND
+    assert "the transparency log entry is invalid: Did not find any Rekor keys" in capsys.readouterr().out
+
+
+def test_timestamps_determine_the_time_of_a_signature():
+    bundle = RECORDED["file_bundles"]["cosign"]
+    signature, root = b64decode(bundle["messageSignature"]["signature"]), read_trusted_root(Path("root.json"))
+    [time] = keyless._timestamps(root, bundle["verificationMaterial"], signature)
+    assert time.isoformat() == "2026-11-24T02:01:55+00:00"
+    for material, signed in ((bundle["verificationMaterial"], b"x"), ({}, signature)):
+        [time] = keyless._timestamps(root, material, signed)
+        assert abs((datetime.now(timezone.utc) - time).total_seconds()) < 3600
 
 
 def test_what_a_log_refuses_is_told_of(services, capsys):

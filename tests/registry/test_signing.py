@@ -25,14 +25,13 @@ from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.push import push
-from rules_bento.registry.pushable import BytesSource, Pushable
+from rules_bento.registry.pushable import Pushable
 from rules_bento.registry.reference import Reference
 from rules_bento.signing import SignatureError, cosign, provenance, to_json
-from rules_bento.signing.keys import PASSWORD, read_private, read_public, sha256_digest
+from rules_bento.signing.keys import PASSWORD, PrivateKey, read_private, read_public, sha256_digest
 from test_programs import image_contents
 
 COSIGN = json.loads(Path("tests/registry/cosign.json").read_text("utf-8"))
-SIGNATURE = "dev.cosignproject.cosign/signature"
 BUILDER = "https://ci.example.com/builders/1"
 
 
@@ -92,10 +91,6 @@ def layout(tmp_path):
 
 def subject_of(digest: str) -> Descriptor:
     return Descriptor(oci.MANIFEST, digest, 1)
-
-
-def sign_legacy(place, name: str, digest: str, key) -> bool:
-    return signatures.sign(place, name, subject_of(digest), key, signatures.LEGACY)
 
 
 def verified_provenance(place, digest: str, key) -> dict:
@@ -217,13 +212,11 @@ def test_a_key_does_not_show_itself(key):
 # Files
 
 
-@pytest.mark.parametrize(
-    ("words", "signature"), [((), "x.bento.sigstore.json"), (("--sign-format", "legacy"), "x.bento.sig")]
-)
-def test_a_file_is_signed_beside_it(keys, tmp_path, monkeypatch, capsys, words, signature):
+def test_a_file_is_signed_beside_it(keys, tmp_path, monkeypatch, capsys):
+    signature = "x.bento.sigstore.json"
     monkeypatch.chdir(tmp_path)
     Path("x.bento").write_bytes(b"bento" * 1000)
-    assert main(["sign", "--key", "keys/k.key", *words, "x.bento"]) == status.OK
+    assert main(["sign", "--key", "keys/k.key", "x.bento"]) == status.OK
     assert main(["verify", "--key", "keys/k.pub", "x.bento"]) == status.OK
     assert main(["verify", "--key", "keys/other.pub", "x.bento"]) == status.FOUND
     assert (
@@ -245,13 +238,11 @@ def test_a_file_is_signed_beside_it(keys, tmp_path, monkeypatch, capsys, words, 
     )
 
 
-@pytest.mark.parametrize("form", ["file_signature", "file_bundle"])
-def test_what_cosign_signed_of_a_file_holds(tmp_path, monkeypatch, form):
+def test_what_cosign_signed_of_a_file_holds(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("cosign.pub").write_text(COSIGN["public_key"])
     Path("file").write_text(COSIGN["file"])
-    signed = COSIGN[form]
-    Path("s").write_text(signed if isinstance(signed, str) else json.dumps(signed))
+    Path("s").write_text(json.dumps(COSIGN["file_bundle"]))
     assert main(["verify", "--key", "cosign.pub", "--signature", "s", "file"]) == status.OK
     Path("file").write_text("another\n")
     assert main(["verify", "--key", "cosign.pub", "--signature", "s", "file"]) == status.FOUND
@@ -274,17 +265,15 @@ def test_what_has_no_signature_is_told_of(keys, tmp_path, monkeypatch, capsys):
 # Layouts
 
 
-@pytest.mark.parametrize("form", signatures.FORMS)
-def test_a_layout_is_signed_in_itself(layout, keys, capsys, form):
-    words = ["--key", str(keys / "k.key"), "--sign-format", form]
+def test_a_layout_is_signed_in_itself(layout, keys, capsys):
+    words = ["--key", str(keys / "k.key")]
     assert main(["sign", *words, str(layout.directory)]) == status.OK
     files = sorted(path.name for path in layout.directory.rglob("*"))
     assert main(["sign", *words, str(layout.directory)]) == status.OK
     assert sorted(path.name for path in layout.directory.rglob("*")) == files, "it was signed already"
     assert main(["verify", "--key", str(keys / "k.pub"), str(layout.directory)]) == status.OK
     assert main(["verify", "--key", str(keys / "other.pub"), str(layout.directory)]) == status.FOUND
-    kinds = sorted(entry.annotations["kind"] for entry in layout.index())
-    assert kinds == ["dev.cosignproject.cosign/image", "dev.cosignproject.cosign/sigs"][: 2 if form == "legacy" else 1]
+    assert [entry.annotations["kind"] for entry in layout.index()] == ["dev.cosignproject.cosign/image"]
     assert layout.pushable().root.content == layout.find("v1").content, "the signature is no second image"
     blob = layout.blob(layout.find().layers()[0].digest)
     blob.write_bytes(b"X" + blob.read_bytes()[1:])
@@ -296,43 +285,31 @@ def test_a_layout_is_signed_in_itself(layout, keys, capsys, form):
 
 
 def test_signing_again_adds_nothing_and_another_key_adds_one(layout, key, other):
-    place, digest = InLayout(layout), layout.find().descriptor.digest
-    assert sign_legacy(place, "n", digest, key)
+    place, root = InLayout(layout), layout.find().descriptor
+    assert signatures.sign(place, "n", root, key)
     before = (layout.directory / "index.json").read_bytes()
-    assert not sign_legacy(place, "n", digest, key)
+    assert not signatures.sign(place, "n", root, key)
     assert (layout.directory / "index.json").read_bytes() == before
-    assert sign_legacy(place, "n", digest, other)
-    [read] = place.attached_manifests(signatures.SIGNATURES, digest)
-    assert len(read().layers()) == 2
+    assert signatures.sign(place, "n", root, other)
+    assert len([*place.referrers(root.digest)]) == 2
     for one in (key, other):
-        assert signatures.verify(place, digest, one.public) == "n"
+        assert signatures.verify(place, root.digest, one.public) == "n"
 
 
-def saved_by_cosign(layout: Layout, *names: str) -> str:
+def saved_by_cosign(layout: Layout) -> str:
     """Have what cosign wrote beside its image in the layout; the image's digest."""
-    for name in names:
-        for item in COSIGN[name] if name == "bundles" else [COSIGN[name]]:
-            layout.add(item["blob"].encode())
-            content = to_json(item["manifest"])
-            layout.add(content)
-            if name != "bundles":
-                kind = {"sig": "sigs", "att": "atts"}[name]
-                index = json.loads((layout.directory / "index.json").read_bytes())
-                entry = Descriptor.from_content(
-                    content, oci.MANIFEST, annotations={"kind": f"dev.cosignproject.cosign/{kind}"}
-                )
-                index["manifests"].append(entry.to_json())
-                (layout.directory / "index.json").write_text(json.dumps(index))
+    for item in COSIGN["bundles"]:
+        layout.add(item["blob"].encode())
+        layout.add(to_json(item["manifest"]))
     return COSIGN["digest"]
 
 
-@pytest.mark.parametrize("names", [("sig", "att"), ("bundles",)], ids=["tags", "bundles"])
-def test_what_cosign_signed_of_an_image_holds(tmp_path, key, names):
+def test_what_cosign_signed_of_an_image_holds(tmp_path, key):
     layout = Layout.create(tmp_path / "layout")
-    digest = saved_by_cosign(layout, *names)
+    digest = saved_by_cosign(layout)
     (tmp_path / "cosign.pub").write_text(COSIGN["public_key"])
     public, place = read_public("cosign.pub", tmp_path), InLayout(layout)
-    assert signatures.verify(place, digest, public) == ("127.0.0.1:50107/golden/x" if "sig" in names else "")
+    assert signatures.verify(place, digest, public) == ""
     assert verified_provenance(place, digest, public)["runDetails"] == {"builder": {"id": "https://ci.example.com"}}
     with pytest.raises(SignatureError, match="the signature was created with a different key"):
         signatures.verify(place, digest, key.public)
@@ -371,12 +348,12 @@ def test_a_bundle_is_as_cosign_writes_it(tmp_path, layout, monkeypatch):
 
 def test_an_attestation_is_no_signature_and_other_statements_are_no_provenance(tmp_path, layout, key):
     place, digest = InLayout(layout), layout.find().descriptor.digest
-    signatures.attest(place, "n", subject_of(digest), provenance.PREDICATE, {"runDetails": {}}, key, signatures.LEGACY)
+    signatures.attest(place, "n", subject_of(digest), provenance.PREDICATE, {"runDetails": {}}, key)
     with pytest.raises(SignatureError, match="no signature of sha256:.* was found"):
         signatures.verify(place, digest, key.public)
     assert verified_provenance(place, digest, key.public) == {"runDetails": {}}
     bundles = Layout.create(tmp_path / "bundles")
-    attested = saved_by_cosign(bundles, "bundles")
+    attested = saved_by_cosign(bundles)
     (tmp_path / "cosign.pub").write_text(COSIGN["public_key"])
     public = read_public("cosign.pub", tmp_path)
     for path in sorted(bundles.blob(attested).parent.iterdir()):
@@ -392,171 +369,132 @@ def test_an_attestation_is_no_signature_and_other_statements_are_no_provenance(t
         signatures.verify(InLayout(bundles), attested, public)
 
 
-def attach(place, digest: str, layers: list[tuple[Descriptor, bytes]], kind: str = signatures.SIGNATURES) -> None:
-    """Have layers of any kind where signatures are."""
-    config = b"{}"
-    document = {
-        "schemaVersion": 2,
-        "mediaType": oci.MANIFEST,
-        "config": Descriptor.from_content(config, oci.CONFIG).to_json(),
-        "layers": [layer.to_json() for layer, _ in layers],
+def refer(place, subject: Descriptor, content: bytes, key=None, **changes) -> None:
+    """Add a bundle of a statement, or of any content, as a referrer; with other fields of its layer or manifest."""
+    if key:
+        content = cosign.bundle_statement(content, key)
+    layer = Descriptor.from_content(content, cosign.BUNDLE).to_json() | changes.pop("layer", {})
+    package = artifact.refer(subject, Descriptor.from_content(content, cosign.BUNDLE), content, {})
+    document = {**package.root.document, "layers": [layer], **changes}
+    place.put(replace(package, root=Manifest.read(oci.to_bytes(document), oci.MANIFEST, "x")))
+
+
+def envelope(key, document: dict) -> bytes:
+    """Return a bundle with an envelope."""
+    return cosign.make_bundle(key, b"", "", dsseEnvelope=document)
+
+
+def hostile_bundles(digest: str, kind: str, key, other) -> dict[str, bytes]:
+    """Map messages to bundles that aren't statements of type `kind` about `digest` by `key`."""
+    statement = cosign.make_statement("n", digest, kind, {})
+    sound = cosign.sign_statement(statement, key)
+    made = {
+        "the signature was created with a different key": cosign.bundle_statement(statement, other),
+        "isn't a signed in-toto statement": envelope(key, {**sound, "payloadType": "text/plain"}),
+        "a different key": envelope(key, {**sound, "signatures": []}),
+        "more than 100 signatures": envelope(key, {**sound, "signatures": sound["signatures"] * 101}),
+        "invalid base64": envelope(key, {**sound, "signatures": ["x"]}),
+        "invalid JSON": b"{",
+        "expected a JSON object": b"[]",
+        "isn't a sigstore bundle with a dsseEnvelope": to_json({"dsseEnvelope": sound}),
+        "levels of nesting": b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}",
     }
-    sources = {layer.digest: BytesSource(content) for layer, content in layers} | {
-        oci.digest_of(config): BytesSource(config)
-    }
-    place.put(Pushable(Manifest.read(oci.to_bytes(document), oci.MANIFEST, "x"), (), sources), digest, kind)
+    for message, content in {
+        "the signature is for a different digest": cosign.make_statement("n", "sha256:" + "0" * 64, kind, {}),
+        "the signed document isn't an in-toto statement": b'{"_type": 1}',
+        "got a statement of type": cosign.make_statement("n", digest, "x:y", {}),
+        "duplicate key": statement[:-1] + b',"subject":[]}',
+    }.items():
+        made[message] = cosign.bundle_statement(content, key)
+    return made
 
 
-def layer(content: bytes, signature: str, media_type: str = cosign.PAYLOAD_TYPE) -> tuple[Descriptor, bytes]:
-    return Descriptor.from_content(content, media_type, annotations={SIGNATURE: signature}), content
-
-
-def signed(content: bytes, key) -> tuple[Descriptor, bytes]:
-    return layer(content, b64encode(key.sign(sha256_digest(content))).decode())
-
-
-def test_hostile_signatures_are_none_and_hide_no_other(layout, key):
-    place, digest = InLayout(layout), layout.find().descriptor.digest
-    good = cosign.make_payload("n", digest)
-    another = cosign.make_payload("n", "sha256:" + "0" * 64)
-    critical = json.loads(good)["critical"]
-    hostile = {
-        "the signature is for a different digest": signed(another, key),
-        "invalid base64": layer(good, "%%%"),
-        "the signature was created with a different key": layer(good, b64encode(bytes(64)).decode()),
-        "invalid JSON": signed(b"{", key),
-        "expected a JSON object": signed(b"[]", key),
-        "the signed document doesn't describe an image": signed(
-            to_json({"critical": {**critical, "type": "atomic container signature"}}), key
-        ),
-        "levels of nesting": signed(b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}", key),
-    }
-    for message, item in hostile.items():
-        attach(place, digest, [item])
+@pytest.mark.parametrize("kind", [cosign.SIGNED, provenance.PREDICATE])
+def test_hostile_bundles_are_no_signatures_and_hide_no_other(layout, key, other, kind):
+    place, root = InLayout(layout), layout.find().descriptor
+    for message, content in hostile_bundles(root.digest, kind, key, other).items():
+        alone = Layout.create(layout.directory.with_name(message[:20].replace(" ", "")))
+        for at in (place, InLayout(alone)):
+            refer(at, root, content)
         with pytest.raises(SignatureError, match=message):
-            signatures.verify(place, digest, key.public)
-    attach(place, digest, [*hostile.values(), signed(good, key)])
-    assert signatures.verify(place, digest, key.public) == "n"
+            signatures.verify_attestation(InLayout(alone), root.digest, [kind], "statement", key.public)
+    signatures.attest(place, "n", root, kind, {"a": 1}, key)
+    assert signatures.verify_attestation(place, root.digest, [kind], "statement", key.public) == {"a": 1}
 
 
-def test_what_is_signed_twice_in_one_document_is_refused(layout, key):
-    """JSON with a key that stands twice: readers take one or the other."""
-    place, digest = InLayout(layout), layout.find().descriptor.digest
-    twice = cosign.make_payload("n", digest)[:-1] + b',"critical":{}}'
-    attach(place, digest, [signed(twice, key)])
-    with pytest.raises(SignatureError, match="duplicate key"):
-        signatures.verify(place, digest, key.public)
+@pytest.mark.parametrize("is_layout", [True, False])
+def test_unreadable_referrers_hide_no_signature(layout, key, is_layout, monkeypatch):
+    """Anyone who can push to the repository can add them. The valid signature is the last."""
+    root = layout.find().descriptor
+    place, last = InLayout(layout), InLayout(Layout.create(layout.directory.with_name("last")))
+    for number in range(30):
+        annotations = {"annotations": {"n": str(number)}}
+        refer(place, root, b"{}", layer={"size": 17 << 20}, **annotations)
+        refer(place, root, b"{}", layer={"size": 1 << 20}, **annotations)
+        refer(place, root, b"{}", layer={"digest": f"sha256:{'1' * 64}"}, **annotations)
+        refer(place, root, b"{}", layers=[], **annotations)
+        refer(
+            place, root, b"{}", layers=[Descriptor.from_content(b"{}", cosign.BUNDLE).to_json()] * 1001, **annotations
+        )
+    assert signatures.sign(last, "n", root, key)
+    with pytest.raises(SignatureError, match="expected one bundle, got 1001|128|131072|missing blob"):
+        signatures.verify(place, root.digest, key.public)
+
+    class Repository:
+        """A repository with the API of referrers, which lists the manifests in order."""
+
+        manifests = [read() for at in (place, last) for read in at.referrers(root.digest)]
+
+        def get_manifest(self, target):
+            [found] = [each for each in self.manifests if each.descriptor.digest == target]
+            return found
+
+        def referrers(self, _digest):
+            return [replace(each.descriptor, artifact_type=cosign.BUNDLE) for each in self.manifests]
+
+        def read_blob(self, blob):
+            return (last if last._layout.has(blob) else place).read(blob)
+
+    at = InRegistry.__new__(InRegistry)
+    at._repository = Repository()
+    if is_layout:
+        for path in last._layout.directory.rglob("sha256/*"):
+            layout.add(path.read_bytes())
+        at = place
+        found = at._layout.referrers
+        valid = {each.descriptor.digest for each in last._layout.referrers(root.digest, cosign.BUNDLE_TYPE)}
+        listed = sorted(found(root.digest, cosign.BUNDLE_TYPE), key=lambda each: each.descriptor.digest in valid)
+        monkeypatch.setattr(at._layout, "referrers", lambda *_: listed)
+    assert signatures.verify(at, root.digest, key.public) == "n"
 
 
-def test_what_is_read_of_signatures_is_bounded(layout, key):
-    place, digest = InLayout(layout), layout.find().descriptor.digest
-    described, content = signed(cosign.make_payload("n", digest), key)
-    attach(place, digest, [(replace(described, size=1 << 30), content)])
-    with pytest.raises(SignatureError, match="the signatures exceed 16777216 bytes"):
-        signatures.verify(place, digest, key.public)
-    attach(place, digest, [(described, content)] * 1001)
-    with pytest.raises(SignatureError, match="more than 1000 signatures"):
-        signatures.verify(place, digest, key.public)
-    with pytest.raises(BentoError, match="the maximum that cosign supports"):
-        sign_legacy(place, "m", digest, key)
+def test_many_referrers_and_blobs_hide_no_signature(layout, key):
+    place, root = InLayout(layout), layout.find().descriptor
+    for number in range(1200):
+        refer(place, root, b"{}", annotations={"n": str(number)})
+    directory = layout.blob(root.digest).parent
+    for number in range(10_000):
+        (directory / f"0{number:063}").write_bytes(b"")
+    assert signatures.sign(place, "n", root, key)
+    assert signatures.verify(place, root.digest, key.public) == "n"
 
 
-def test_manifests_count_among_what_is_read_of_signatures(layout, key):
-    """Each may be listed many times, or be one of thousands of blobs that refer to the image."""
-    place, root = InLayout(layout), layout.find()
-    subject = Descriptor(oci.MANIFEST, root.descriptor.digest, root.descriptor.size).to_json()
-    config = Descriptor.from_content(b"{}", oci.EMPTY).to_json()
-    bundled = {"mediaType": f"{cosign.BUNDLE_TYPE}.v0.3+json", "digest": f"sha256:{'1' * 64}", "size": 1}
-    for number in range(20):
-        document = {"schemaVersion": 2, "mediaType": oci.MANIFEST, "config": config, "layers": [bundled]}
-        layout.add(to_json({**document, "subject": subject, "annotations": {"n": f"{number}{'y' * 1_000_000}"}}))
-    with pytest.raises(SignatureError, match="the signatures exceed 16777216 bytes"):
-        signatures.verify(place, root.descriptor.digest, key.public)
+def test_what_is_read_of_signatures_is_bounded(layout, key, monkeypatch):
+    place, root = InLayout(layout), layout.find().descriptor
+    for number in range(10):
+        refer(place, root, b"{}", annotations={"n": f"{number}{'y' * 10_000}"})
+    signatures.sign(place, "n", root, key)
+    monkeypatch.setattr(signatures, "_MAX_SECONDS", -1)
+    with pytest.raises(SignatureError, match="the search ended after 0 bytes. Remove invalid signatures"):
+        signatures.verify(place, root.digest, key.public)
+    monkeypatch.setattr(signatures, "_MAX_SECONDS", 100)
+    monkeypatch.setattr(signatures, "_MAX_BYTES", 0)
+    with pytest.raises(SignatureError, match=r"the search ended after \d+ bytes"):
+        signatures.verify(place, root.digest, other_key().public)
 
 
-def test_signatures_that_a_layout_lists_twice_are_read_once(layout, key):
-    place, digest = InLayout(layout), layout.find().descriptor.digest
-    sign_legacy(place, "n", digest, key)
-    index = json.loads((layout.directory / "index.json").read_bytes())
-    index["manifests"] += index["manifests"][-1:] * 3
-    (layout.directory / "index.json").write_bytes(to_json(index))
-    [read] = place.attached_manifests(signatures.SIGNATURES, digest)
-    assert len(read().layers()) == 1
-
-
-def relisted(layout: Layout, change) -> None:
-    """Have other entries in the index of a layout."""
-    path = layout.directory / "index.json"
-    index = json.loads(path.read_bytes())
-    index["manifests"] = change(index["manifests"])
-    path.write_bytes(to_json(index))
-
-
-ABSENT = Descriptor.from_content(b"{}", oci.MANIFEST, annotations={"kind": "dev.cosignproject.cosign/sigs"}).to_json()
-
-
-@pytest.mark.parametrize("broken", ["absent", "another digest", "no manifest", "a layer is none", "too many"])
-def test_a_broken_entry_of_a_layout_hides_no_good_signature(layout, key, broken):
-    place, digest = InLayout(layout), layout.find().descriptor.digest
-    sign_legacy(place, "n", digest, key)
-    [good] = place.attached_manifests(signatures.SIGNATURES, digest)
-    sound = good().document
-    content = {
-        "no manifest": b"[]",
-        "a layer is none": to_json({**sound, "layers": [*sound["layers"], {"digest": "x"}]}),
-        "too many": to_json({**sound, "layers": sound["layers"] * 1001}),
-    }.get(broken, b"{}")
-    entry = Descriptor.from_content(content, oci.MANIFEST, annotations=ABSENT["annotations"]).to_json()
-    if broken != "absent":
-        layout.add(content)
-    if broken == "another digest":
-        layout.blob(entry["digest"]).write_bytes(b"[]")
-    relisted(layout, lambda entries: [entry, *entries])
-    if broken in ("absent", "another digest", "too many"):
-        assert layout.find().descriptor.digest == digest
-    assert signatures.verify(place, digest, key.public) == "n"
-    relisted(layout, lambda entries: [one for one in entries if "sigs" not in str(one.get("annotations"))] + [entry])
-    with pytest.raises(SignatureError, match=r"no signature of .* Problems found \(1\): .*") as caught:
-        signatures.verify(place, digest, key.public)
-    assert "\n" not in str(caught.value)
-
-
-def _evil(layout: Layout, **fields) -> Descriptor:
-    content = to_json({**layout.find().document, "annotations": {"evil": "1"}, **fields})
-    layout.add(content)
-    return Descriptor.from_content(content, fields.get("mediaType", oci.MANIFEST))
-
-
-@pytest.mark.parametrize("kind", ["sigs", "atts", "sboms", "image", "imageIndex"])
-@pytest.mark.parametrize("name", ["latest", "v1", "", f"sha256-{'0' * 64}.sig", f"sha256-{'0' * 64}.att"])
-def test_an_unsigned_image_does_not_hide_as_a_signature(layout, keys, capsys, kind, name):
-    """Programs that don't know cosign's mark load it by its name, or by its place in the index."""
-    words = ["--key", str(keys / "k.key"), "--sign-format", "legacy"]
-    assert main(["sign", *words, str(layout.directory)]) == status.OK
-    entry = replace(
-        _evil(layout),
-        annotations={"kind": f"dev.cosignproject.cosign/{kind}", "org.opencontainers.image.ref.name": name},
-    )
-    relisted(layout, lambda entries: [entry.to_json(), *entries])
-    capsys.readouterr()
-    assert main(["verify", "--key", str(keys / "k.pub"), str(layout.directory)]) != status.OK
-    assert "signed  " not in capsys.readouterr().out
-
-
-def test_signatures_under_the_name_of_an_image_are_refused(layout, key):
-    """The name then selects them, and not the image."""
-    place, root = InLayout(layout), layout.find()
-    sign_legacy(place, "n", root.descriptor.digest, key)
-    [read] = place.attached_manifests(signatures.SIGNATURES, root.descriptor.digest)
-    mixed = _evil(layout, layers=[*root.document["layers"], *read().document["layers"]])
-    index = _evil(layout, mediaType=oci.INDEX, manifests=[root.descriptor.to_json()], layers=None)
-    empty = _evil(layout, layers=[])
-    for content, name in ((read().descriptor, "latest"), (mixed, ""), (index, ""), (empty, "")):
-        annotations = {"kind": "dev.cosignproject.cosign/sigs", "org.opencontainers.image.ref.name": name}
-        entry = replace(content, annotations=annotations).to_json()
-        relisted(layout, lambda entries, entry=entry: [*entries[:2], entry])
-        with pytest.raises(BentoError, match=r"is annotated as .*sigs, but isn't the manifest of a signature"):
-            layout.find()
+def other_key():
+    return PrivateKey(ec.generate_private_key(ec.SECP256R1()), "another")
 
 
 def test_an_image_that_is_listed_as_an_index_is_refused(tmp_path, layout, keys, capsys):
@@ -564,18 +502,20 @@ def test_an_image_that_is_listed_as_an_index_is_refused(tmp_path, layout, keys, 
     document = {key: value for key, value in layout.find().document.items() if key != "mediaType"}
     other = Layout.create(tmp_path / "other")
     other.add(to_json(document))
-    sign_legacy(InLayout(other), "n", oci.digest_of(to_json(document)), read_private("k.key", keys))
+    signatures.sign(InLayout(other), "n", subject_of(oci.digest_of(to_json(document))), read_private("k.key", keys))
     entry = Descriptor.from_content(to_json(document), oci.INDEX).to_json()
-    relisted(other, lambda entries: [entry, *entries])
+    index = json.loads((other.directory / "index.json").read_bytes())
+    index["manifests"].insert(0, entry)
+    (other.directory / "index.json").write_bytes(to_json(index))
     assert main(["verify", "--key", str(keys / "k.pub"), str(other.directory)]) == status.ERROR
     assert "has the fields of both a manifest and an index" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("broken", ["tag", "referrer", "absent referrer"])
+@pytest.mark.parametrize("broken", ["referrer", "absent referrer"])
 def test_a_broken_manifest_of_a_registry_hides_no_good_signature(layout, key, broken):
-    place, digest = InLayout(layout), layout.find().descriptor.digest
-    sign_legacy(place, "n", digest, key)
-    [good] = place.attached_manifests(signatures.SIGNATURES, digest)
+    place, root = InLayout(layout), layout.find().descriptor
+    signatures.sign(place, "n", root, key)
+    [read] = place.referrers(root.digest)
 
     class Repository:
         """Has a broken manifest before the good one."""
@@ -583,45 +523,18 @@ def test_a_broken_manifest_of_a_registry_hides_no_good_signature(layout, key, br
         def get_manifest(self, target):
             if broken == "absent referrer" and target == "sha256:bad":
                 raise RegistryError("is not there", 404)
-            if target == "sha256:bad" or (broken == "tag" and not oci.is_digest(target)):
-                return Manifest.read(b"[]", oci.MANIFEST, target)
-            if not oci.is_digest(target):
-                raise RegistryError("is not there", 404)
-            return good()
+            return Manifest.read(b"[]", oci.MANIFEST, target) if target == "sha256:bad" else read()
 
         def referrers(self, _digest):
-            made = Descriptor.from_content(
-                good().content, oci.MANIFEST, artifact_type=f"{cosign.BUNDLE_TYPE}.v0.3+json"
-            )
-            return [replace(made, digest="sha256:bad"), made] if broken != "tag" else [made]
+            made = replace(read().descriptor, artifact_type=cosign.BUNDLE)
+            return [replace(made, digest="sha256:bad"), made]
 
         def read_blob(self, blob):
             return layout.read(blob)
 
     registry = InRegistry.__new__(InRegistry)
     registry._repository = Repository()
-    assert signatures.verify(registry, digest, key.public) == "n"
-
-
-def test_hostile_envelopes_are_no_provenance(layout, key, other):
-    place, digest = InLayout(layout), layout.find().descriptor.digest
-    statement = cosign.make_statement("n", digest, "https://slsa.dev/provenance/v1", {})
-    sound = cosign.sign_statement(statement, key)
-    elsewhere = cosign.make_statement("n", "sha256:" + "0" * 64, "https://slsa.dev/provenance/v1", {})
-    for message, document in {
-        "the signature was created with a different key": cosign.sign_statement(statement, other),
-        "the signature is for a different digest": cosign.sign_statement(elsewhere, key),
-        "isn't a signed in-toto statement": {**sound, "payloadType": "text/plain"},
-        "a different key": {**sound, "signatures": []},
-        "more than 100 signatures": {**sound, "signatures": sound["signatures"] * 101},
-        "invalid base64": {**sound, "signatures": ["x"]},
-        "the signed document isn't an in-toto statement": cosign.sign_statement(b'{"_type": 1}', key),
-        "expected provenance": cosign.sign_statement(cosign.make_statement("n", digest, "x:y", {}), key),
-    }.items():
-        item = layer(to_json(document), "", cosign.ENVELOPE_TYPE)
-        attach(place, digest, [item], signatures.ATTESTATIONS)
-        with pytest.raises(SignatureError, match=message):
-            verified_provenance(place, digest, key.public)
+    assert signatures.verify(registry, root.digest, key.public) == "n"
 
 
 # Registries
@@ -658,11 +571,9 @@ def push_again(directory: Path, reference: Reference, *words: str) -> int:
     return subcommands.run(["push", *rule, "--repository", reference.name, "--tag", "v1", "--", *words])
 
 
-@pytest.mark.parametrize("form", signatures.FORMS)
-def test_a_push_signs_and_attests(reference, registries, keys, tmp_path, capsys, form):
+def test_a_push_signs_and_attests(reference, registries, keys, tmp_path, capsys):
     directory = tmp_path / "runfiles"
     words = ["--sign-key", str(keys / "k.key"), "--builder-id", BUILDER, "--started-on", "2026-01-31T12:00:00Z"]
-    words += ["--sign-format", form] if form == signatures.LEGACY else []
     made, code = pushed_by_rule(directory, reference, *words)
     said = capsys.readouterr()
     assert code == 0
@@ -678,12 +589,11 @@ def test_a_push_signs_and_attests(reference, registries, keys, tmp_path, capsys,
     assert main(["verify", "--key", str(keys / "other.pub"), address]) == status.FOUND
     repository = registries.repository(reference)
     tag = made.root.descriptor.digest.replace(":", "-")
-    tags = [tag] if form == signatures.BUNDLE else [f"{tag}.att", f"{tag}.sig"]
-    assert sorted(repository.tags()) == [*tags, "v1"]
-    before = [repository.get_manifest(tag) for tag in tags]
+    assert sorted(repository.tags()) == [tag, "v1"]
+    before = repository.get_manifest(tag)
     assert push_again(directory, reference, *words) == 0
-    assert sorted(repository.tags()) == [*tags, "v1"]
-    assert before == [repository.get_manifest(tag) for tag in tags], "it was signed already"
+    assert sorted(repository.tags()) == [tag, "v1"]
+    assert before == repository.get_manifest(tag), "it was signed already"
     assert artifact.versions(repository) == ["v1"]
 
 
@@ -693,15 +603,14 @@ SBOMS = {
 }
 
 
-@pytest.mark.parametrize("form", signatures.FORMS)
 @pytest.mark.parametrize("kind", SBOMS)
-def test_a_push_attests_the_sbom(reference, registries, keys, tmp_path, capsys, kind, form):
+def test_a_push_attests_the_sbom(reference, registries, keys, tmp_path, capsys, kind):
     media_type, document = SBOMS[kind]
     directory = tmp_path / "runfiles"
     directory.mkdir()
     (directory / "sbom.json").write_text(json.dumps(document))
     listed = [{"media_type": media_type, "path": "sbom.json"}]
-    words = ["--sign-key", str(keys / "k.key"), "--sign-format", form]
+    words = ["--sign-key", str(keys / "k.key")]
     made, code = pushed_by_rule(directory, reference, *words, referrers=listed)
     assert code == 0
     address = f"oci://{reference.with_tag('v1')}"
@@ -714,22 +623,18 @@ def test_a_push_attests_the_sbom(reference, registries, keys, tmp_path, capsys, 
     assert main(["verify", "--key", str(keys / "other.pub"), "--sbom", address]) == status.FOUND
     assert main(["verify", "--key", str(keys / "k.pub"), "--provenance", address]) == status.FOUND
     repository = registries.repository(reference)
-    before = {
-        tag: repository.get_manifest(tag) for tag in repository.tags() if form == signatures.LEGACY or tag != "v1"
-    }
+    before = {tag: repository.get_manifest(tag) for tag in repository.tags() if tag != "v1"}
     assert push_again(directory, reference, *words) == 0
     assert {tag: repository.get_manifest(tag) for tag in before} == before, "it was attested already"
-    if form == signatures.BUNDLE:
-        kinds = sorted(entry.artifact_type for entry in repository.referrers(made.root.descriptor.digest))
-        assert kinds == sorted([cosign.BUNDLE, cosign.BUNDLE, media_type])
+    kinds = sorted(entry.artifact_type for entry in repository.referrers(made.root.descriptor.digest))
+    assert kinds == sorted([cosign.BUNDLE, cosign.BUNDLE, media_type])
 
 
-@pytest.mark.parametrize("form", signatures.FORMS)
-def test_sboms_are_attested_by_sign(layout, keys, tmp_path, monkeypatch, capsys, form):
+def test_sboms_are_attested_by_sign(layout, keys, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name, (_, document) in SBOMS.items():
         Path(name).write_text(json.dumps(document))
-    words = ["--key", str(keys / "k.key"), "--sign-format", form]
+    words = ["--key", str(keys / "k.key")]
     verify = ["verify", "--key", str(keys / "k.pub"), "--sbom", str(layout.directory)]
     assert main(["sign", *words, str(layout.directory)]) == status.OK
     assert main(verify) == status.FOUND
@@ -780,8 +685,6 @@ def test_a_target_that_signs_pushes_nothing_without_a_key(reference, registries,
             ("--builder-id", BUILDER): "--sign-key: required",
             ("--sign-key", str(keys / "k.key"), "--started-on", "x"): "--builder-id: required",
             ("--sign-key", str(keys / "k.key"), "--builder-id", "me"): "expected a URI",
-            ("--sign-format", "legacy"): "--sign-key: required",
-            ("--sign-key", str(keys / "k.key"), "--sign-format", "x"): "expected bundle or legacy, got 'x'",
             ("--sign-key", str(keys / "k.key"), "--builder-id", BUILDER, "--started-on", "now"): "expected a time",
             ("--sign-key", str(keys / "k.pub")): "expected a private key in PEM format",
         }.items()
@@ -844,33 +747,20 @@ def test_no_tag_of_a_copy_precedes_its_bundles(
     assert signatures.verify(InRegistry(target, registries, progress), digest, key.public) == reference.name
 
 
-@pytest.mark.parametrize("form", signatures.FORMS)
 def test_a_copy_has_its_signatures_and_keeps_those_of_the_target(
-    server, second_server, reference, registries, progress, keys, key, other, tmp_path, form
+    server, second_server, reference, registries, progress, keys, key, other, tmp_path
 ):
-    words = ["--sign-key", str(keys / "k.key"), "--builder-id", BUILDER, "--sign-format", form]
+    words = ["--sign-key", str(keys / "k.key"), "--builder-id", BUILDER]
     made, _ = pushed_by_rule(tmp_path / "runfiles", reference, *words)
     digest = made.root.descriptor.digest
     target = Reference.parse(f"{second_server.host}/{reference.repository}:v1")
     place = InRegistry(target, registries, progress)
     push(make_image(tmp_path / "again"), [target], registries, progress)
-    signatures.sign(place, target.name, made.root.descriptor, other, form)
+    signatures.sign(place, target.name, made.root.descriptor, other)
     assert main(["copy", f"oci://{reference.with_tag('v1')}", f"oci://{target}"]) == status.OK
     assert signatures.verify(place, digest, key.public) == reference.name
     assert signatures.verify(place, digest, other.public) == target.name
     assert verified_provenance(place, digest, key.public)
-
-
-def test_a_signature_under_the_tag_of_another_image_does_not_hold(reference, registries, progress, key, tmp_path):
-    one = make_image(tmp_path / "one")
-    place = InRegistry(reference, registries, progress)
-    sign_legacy(place, reference.name, one.root.descriptor.digest, key)
-    [read] = place.attached_manifests(signatures.SIGNATURES, one.root.descriptor.digest)
-    another = "sha256:" + "1" * 64
-    repository = registries.repository(reference)
-    repository.put_manifest(read(), signatures.tag_of(signatures.SIGNATURES, another))
-    with pytest.raises(SignatureError, match="the signature is for a different digest"):
-        signatures.verify(place, another, key.public)
 
 
 def test_signing_needs_packages_that_no_other_command_does(keys, tmp_path):

@@ -98,12 +98,6 @@ def add_signing(parser: ArgumentParser, prefix: str = "", *, required: bool = Fa
     parser.add_argument("--identity-token", metavar="TOKEN", default="", help=token)
     parser.add_argument("--trust-config", metavar="FILE", default="", help=services)
     parser.add_argument("--sign-password-file", metavar="FILE", default="", help=password)
-    parser.add_argument(
-        "--sign-format",
-        choices=("bundle", "legacy"),
-        default="bundle",
-        help="Set the signature format: bundle (sigstore) or legacy (cosign 2) (default: bundle)",
-    )
 
 
 def input_path(text: str) -> str:
@@ -136,25 +130,22 @@ def output_path(text: str, options: Namespace) -> Iterator[Path]:
 
 
 def signing(options: Namespace) -> Signing | None:
-    """Return the signer and signature format, or None if no signer is set. Raises BentoError for invalid options."""
+    """Return the signer, or None if no signer is set. Raises BentoError for invalid options."""
     flag = options.keyless_flag
     if options.identity_token and not options.keyless:
         raise BentoError(f"--identity-token requires {flag}. Use {flag} without a key, or remove --identity-token.")
     if options.trust_config and not (options.keyless or options.sign_key):
         key = flag.removesuffix("less")
         raise BentoError(f"--trust-config requires {key} or {flag}. Add one of these, or remove --trust-config.")
-    if options.sign_format != "bundle" and (options.keyless or options.trust_config):
-        raise BentoError(f"--sign-format legacy supports neither {flag} nor --trust-config. Use --sign-format bundle.")
     if options.keyless:
         from rules_bento.signing.keyless import IdentitySigner
 
-        return IdentitySigner(options.identity_token, options.trust_config), options.sign_format
+        return IdentitySigner(options.identity_token, options.trust_config)
     if not options.sign_key:
         return None
     from rules_bento.signing.keys import read_private
 
-    key = read_private(options.sign_key, Path(), options.sign_password_file, options.trust_config)
-    return key, options.sign_format
+    return read_private(options.sign_key, Path(), options.sign_password_file, options.trust_config)
 
 
 def add_import_options(parser: ArgumentParser) -> None:

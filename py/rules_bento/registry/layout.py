@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 from contextlib import contextmanager
-from functools import partial
 
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
@@ -18,21 +16,16 @@ from rules_bento.net import limits
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.pushable import FileSource, Pushable
-from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterator
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Annotations of `cosign save` for images, their signatures, and their attestations.
-_KIND = "kind"
-_COSIGN = "dev.cosignproject.cosign/"
-_COSIGN_KINDS = {"sig": f"{_COSIGN}sigs", "att": f"{_COSIGN}atts"}
-# Layer types of such manifests. Programs that ignore the annotations could run an image that has them.
-_COSIGN_LAYERS = ("application/vnd.dev.cosign.simplesigning.v1+json", "application/vnd.dsse.envelope.v1+json")
-_COSIGN_TAG = re.compile(r"sha256-[0-9a-f]{64}\.(?:sig|att)")
+_KIND = "kind"  # annotation that cosign requires for a signed image
+_SIGNED = "dev.cosignproject.cosign/"
 COPY_AGAIN = "Copy the whole image into the layout again."
-_MAX_BLOBS = 10_000  # searched for referrers
-_MAX_REFERRER = 1 << 20  # bytes of a referrer's manifest
+_MAX_BLOBS = 100_000  # searched for referrers
+MAX_REFERRER = 64 << 10  # bytes of a referrer's manifest
 
 
 class Layout:
@@ -127,7 +120,7 @@ class Layout:
 
     def find(self, name: str = "") -> Manifest:
         """Find an image by name or digest (default: the only image). Raises BentoError unless exactly one matches."""
-        index = [entry for entry in self.index() if not self._is_attachment(entry)]
+        index = self.index()
         entries = {entry.digest: entry for entry in index if name in ("", entry.digest, _name_of(entry))}
         if len(entries) != 1:
             if not index:
@@ -156,53 +149,16 @@ class Layout:
         entry = Descriptor(described.media_type, described.digest, described.size, annotations, described.artifact_type)
         self._write_index([*others, entry])
 
-    def _is_attachment(self, entry: Descriptor) -> bool:
-        """Return whether an entry refers to signatures or attestations. Raises BentoError for an invalid annotation."""
-        if entry.annotations.get(_KIND) not in _COSIGN_KINDS.values():
-            return False
-        name, path = _name_of(entry), self.blob(entry.digest)
-        try:
-            content = oci.verify(_read(path), entry.digest, str(path))
-        except (OSError, BentoError):  # not runnable
-            content = b""
-        try:
-            layers = Manifest.read(content, entry.media_type, str(path)).layers() if content else []
-            is_signed = not content or (bool(layers) and all(layer.media_type in _COSIGN_LAYERS for layer in layers))
-        except BentoError:
-            is_signed = False
-        if not is_signed or (name and not _COSIGN_TAG.fullmatch(name)):
-            raise BentoError(
-                f"{self.directory}: {name or entry.digest} is annotated as {entry.annotations[_KIND]}, but isn't the "
-                "manifest of a signature or attestation. Remove the entry from index.json."
-            )
-        return True
-
-    def attached_manifests(self, kind: str, name: str) -> Iterator[Callable[[], Manifest]]:
-        """For each manifest of `kind` (`sig` or `att`) with the name `name` or no name, yield a function to read it."""
-        listed = {
-            entry.digest: entry
-            for entry in self.index()
-            if entry.annotations.get(_KIND) == _COSIGN_KINDS[kind] and _name_of(entry) in ("", name)
-        }
-        return (partial(self.manifest, entry.digest, entry.media_type) for entry in listed.values())
-
-    def attach(self, manifest: Manifest, subject: str, kind: str, name: str) -> None:
-        """Add a manifest that refers to `subject`. `kind` is `sig` (signatures), `att` (attestations), or empty.
-
-        If `kind` is set, adds an entry named `name` to the index. This entry replaces entries of the same kind that
-        have the same name or no name.
-        """
+    def attach(self, manifest: Manifest) -> None:
+        """Add a manifest that refers to a subject, and annotate the subject as cosign requires."""
         self.add(manifest.content)
+        assert manifest.subject
         entries = []
         for entry in self.index():
-            if entry.digest == subject and _KIND not in entry.annotations:  # cosign requires the annotation
+            if entry.digest == manifest.subject.digest and _KIND not in entry.annotations:
                 signed = "imageIndex" if entry.media_type in oci.INDEXES else "image"
-                entry = replace(entry, annotations={**entry.annotations, _KIND: f"{_COSIGN}{signed}"})
-            if not kind or entry.annotations.get(_KIND) != _COSIGN_KINDS[kind] or _name_of(entry) not in ("", name):
-                entries.append(entry)
-        if kind:
-            annotations = {_KIND: _COSIGN_KINDS[kind], REFERENCE: name}
-            entries.append(replace(manifest.descriptor, annotations=annotations))
+                entry = replace(entry, annotations={**entry.annotations, _KIND: f"{_SIGNED}{signed}"})
+            entries.append(entry)
         self._write_index(entries)
 
     def referrers(self, digest: str, media_type: str) -> Iterator[Manifest]:
@@ -210,7 +166,7 @@ class Layout:
         directory = self.blob(digest).parent
         paths = sorted(path for path in directory.iterdir() if path.is_file()) if directory.is_dir() else []
         for path in paths[:_MAX_BLOBS]:
-            if path.stat().st_size > _MAX_REFERRER:
+            if path.stat().st_size > MAX_REFERRER:
                 continue
             content = path.read_bytes()
             if not content.startswith(b"{") or digest.encode() not in content:

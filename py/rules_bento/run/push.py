@@ -41,7 +41,6 @@ Pushes the artifact. Uploads only the blobs that the registries lack.
 --check-blobs               check that each blob exists, even if the manifest exists (for a registry that lost blobs)
 --insecure HOST[:PORT]      connect to this registry without encryption (repeatable)
 --sign-key FILE             sign the artifact and its SBOMs with this private key (file, or env://NAME)
---sign-format legacy        write signatures in the format of cosign 2 (default: bundles, the format of cosign 3)
 --sign-password-file FILE   read the key's password from this file (default: the COSIGN_PASSWORD environment variable)
 --identity-token TOKEN      sign a `keyless` target with this OIDC token (file, or env://NAME; default: of the CI job)
 --trust-config FILE         use these sigstore services (default: public services for `keyless`, no log for a key)

@@ -28,7 +28,6 @@ _PROVENANCE = ("--builder-id", "--invocation-id", "--started-on", "--finished-on
 
 FLAGS = {
     "--identity-token": 1,  # file, or env://NAME
-    "--sign-format": 1,  # bundle or legacy
     "--sign-key": 1,  # file, or env://NAME
     "--sign-password-file": 1,
     "--trust-config": 1,
@@ -37,11 +36,10 @@ FLAGS = {
 
 
 class Signer(NamedTuple):
-    """Signs images with a key or an identity, in the format `form`. If `run` is set, also attests the build inputs."""
+    """Signs images with a key or an identity. If `run` is set, also attests the build inputs."""
 
     key: PrivateKey | IdentitySigner
     run: Run | None
-    form: str
 
     def sign(
         self,
@@ -66,9 +64,9 @@ class Signer(NamedTuple):
         for repository in dict.fromkeys(reference.with_digest("") for reference in repositories):
             place = signatures.InRegistry(repository, registries, counter)
             for manifest in manifests:
-                signatures.sign(place, repository.name, manifest.descriptor, self.key, self.form)
+                signatures.sign(place, repository.name, manifest.descriptor, self.key)
             for subject, kind, predicate in attested:
-                signatures.attest(place, repository.name, subject, kind, predicate, self.key, self.form)
+                signatures.attest(place, repository.name, subject, kind, predicate, self.key)
 
     def _provenance(
         self, target: str, manifest: Manifest, definitions: Mapping[str, Path]
@@ -112,7 +110,6 @@ def signers(caller: Arguments, are_keyless: set[bool]) -> tuple[Signer | None, S
     `are_keyless` contains the values of the targets' `keyless` attributes. Raises BentoError for incomplete options,
     for options that no target supports, and for an invalid key, token, or configuration of signing services.
     """
-    from rules_bento.artifacts.signatures import BUNDLE, FORMS, LEGACY
     from rules_bento.signing.keyless import IdentitySigner
     from rules_bento.signing.keys import read_private
     from rules_bento.signing.provenance import Run
@@ -120,25 +117,20 @@ def signers(caller: Arguments, are_keyless: set[bool]) -> tuple[Signer | None, S
     name, password = caller.optional("--sign-key"), caller.optional("--sign-password-file")
     values = [caller.optional(flag) for flag in _PROVENANCE]
     token, trust_config = caller.optional("--identity-token"), caller.optional("--trust-config")
-    form = caller.optional("--sign-format")
-    if form not in ("", *FORMS):
-        raise BentoError(f"--sign-format: expected {' or '.join(FORMS)}, got {form!r}.")
-    if are_keyless == {True} and (name or password or form):
+    if are_keyless == {True} and (name or password):
         raise BentoError(
-            "--sign-key, --sign-password-file, --sign-format: targets with keyless = True don't support these options. "
-            "Remove the options."
+            "--sign-key, --sign-password-file: targets with keyless = True don't support these options. Remove the "
+            "options."
         )
     if token and True not in are_keyless:
         raise BentoError("--identity-token: only targets with keyless = True support this option. Remove the option.")
-    if not name and (password or form or ((any(values) or trust_config) and True not in are_keyless)):
+    if not name and (password or ((any(values) or trust_config) and True not in are_keyless)):
         raise BentoError("--sign-key: required by the other signing options. Pass --sign-key FILE.")
-    if trust_config and form == LEGACY:
-        raise BentoError("--trust-config: not supported with --sign-format legacy. Remove one of the options.")
     if any(values) and not values[0]:
         raise BentoError("--builder-id: required by the other provenance options. Pass --builder-id URI.")
     run = Run(*values).checked() if values[0] else None
     directory = os.environ.get("BUILD_WORKING_DIRECTORY", ".")
     return (
-        Signer(read_private(name, Path(directory), password, trust_config), run, form or BUNDLE) if name else None,
-        Signer(IdentitySigner(token, trust_config, directory), run, BUNDLE) if True in are_keyless else None,
+        Signer(read_private(name, Path(directory), password, trust_config), run) if name else None,
+        Signer(IdentitySigner(token, trust_config, directory), run) if True in are_keyless else None,
     )

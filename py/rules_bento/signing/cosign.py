@@ -1,8 +1,7 @@
-"""Reads and writes cosign's formats: payloads, envelopes with in-toto statements (DSSE), bundles, and file signatures.
+"""Reads and writes cosign's formats: bundles with envelopes of in-toto statements (DSSE), or with file signatures.
 
-cosign 3 stores signatures and attestations in sigstore bundles. For signatures with a key, the transparency log is
-optional. The module `keyless` handles keyless signatures. Older cosign versions sign a payload: a JSON document
-(simple signing) with the name and the digest of an image. File signatures have the format of `cosign sign-blob`.
+Signatures and attestations are sigstore bundles, as in cosign 3. For signatures with a key, the transparency log is
+optional. The module `keyless` handles keyless signatures.
 """
 
 from __future__ import annotations
@@ -22,10 +21,6 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rules_bento.signing.keys import PrivateKey, PublicKey
 
-PAYLOAD_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
-_IMAGE = "cosign container image signature"
-
-ENVELOPE_TYPE = "application/vnd.dsse.envelope.v1+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 _STATEMENTS = (STATEMENT, "https://in-toto.io/Statement/v0.1")
 _PAYLOAD = "application/vnd.in-toto+json"
@@ -38,23 +33,6 @@ SIGNED = "https://sigstore.dev/cosign/sign/v1"  # the type of a statement that o
 CYCLONEDX, SPDX = SBOMS = ("https://cyclonedx.org/bom", "https://spdx.dev/Document")  # types of statements
 
 MAX_FILE_BYTES = 1 << 20  # the maximum size of a signature file
-
-
-def make_payload(name: str, digest: str) -> bytes:
-    """Return the payload for an image: a JSON document with the image's name (`registry/repository`) and digest."""
-    critical = {"identity": {"docker-reference": name}, "image": {"docker-manifest-digest": digest}, "type": _IMAGE}
-    return to_json({"critical": critical, "optional": None})
-
-
-def read_payload(content: bytes, digest: str) -> str:
-    """Return the image name in a payload, or "" if no name exists. Raises SignatureError if the digest differs."""
-    critical = read_object(content, "the signed document").get("critical")
-    if not isinstance(critical, dict) or critical.get("type") != _IMAGE:
-        raise SignatureError("the signed document doesn't describe an image")
-    if _within(critical, "image", "docker-manifest-digest") != digest:
-        raise SignatureError("the signature is for a different digest")
-    name = _within(critical, "identity", "docker-reference")
-    return name if isinstance(name, str) else ""
 
 
 def _within(document: dict[str, Any], key: str, inner: str) -> Any:
@@ -102,7 +80,7 @@ def bundle_statement(statement: bytes, key: PrivateKey | IdentitySigner) -> byte
     return make_bundle(key, digest, envelope["signatures"][0]["sig"], dsseEnvelope=envelope)
 
 
-def open_envelope(document: dict[str, Any], key: PublicKey | Identity, material: Any = None) -> bytes:
+def open_envelope(document: dict[str, Any], key: PublicKey, material: Any) -> bytes:
     """Return the signed statement. Raises SignatureError if no signature matches `key`. `material` has log entries."""
     signatures = document.get("signatures")
     if document.get("payloadType") != _PAYLOAD or not isinstance(signatures, list):
@@ -159,32 +137,17 @@ def _bundle_part(document: dict[str, Any], name: str) -> tuple[dict[str, Any], A
     return part, document.get("verificationMaterial")
 
 
-def signature_path(path: Path, is_bundle: bool) -> Path:
-    """Return the path for a file's bundle or, if `is_bundle` is false, for its legacy signature."""
-    return path.with_name(path.name + (".sigstore.json" if is_bundle else ".sig"))
+def bundle_path(path: Path) -> Path:
+    """Return the path of a file's bundle."""
+    return path.with_name(f"{path.name}.sigstore.json")
 
 
-def existing_signature(path: Path) -> Path:
-    """Return the path of a file's bundle, or of the legacy signature if only the legacy signature exists."""
-    bundle, legacy = (signature_path(path, is_bundle) for is_bundle in (True, False))
-    return legacy if legacy.exists() and not bundle.exists() else bundle
-
-
-def sign_file(path: Path, key: PrivateKey | IdentitySigner, is_bundle: bool) -> bytes:
-    """Sign a file. Returns a bundle or, if `is_bundle` is false, a base64 signature.
-
-    Raises BentoError if the signature is keyless but not a bundle, if the file is unreadable, or if a service fails.
-    """
-    if isinstance(key, IdentitySigner) and not is_bundle:
-        raise BentoError(
-            f"{path}: legacy signatures can't be keyless, because only bundles contain the certificate. Use a bundle."
-        )
+def sign_file(path: Path, key: PrivateKey | IdentitySigner) -> bytes:
+    """Sign a file, and return the bundle. Raises BentoError if the file is unreadable, or if a service fails."""
     digest = _digest(path)
     if isinstance(key, IdentitySigner):
         return key.sign_digest(digest) + b"\n"
     signature = to_base64(key.sign(digest))
-    if not is_bundle:
-        return signature.encode() + b"\n"
     message = {"messageDigest": {"algorithm": "SHA2_256", "digest": to_base64(digest)}, "signature": signature}
     return make_bundle(key, digest, signature, messageSignature=message) + b"\n"
 
@@ -198,7 +161,7 @@ def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
     if isinstance(key, Identity):
         key.check_digest(content, _digest(path))
         return
-    signature, material = _signature(content, signed)
+    signature, material = file_signature(content, signed)
     if not key.verifies(signature, _digest(path), material):
         raise SignatureError(
             f"{path}: {signed} isn't a signature of this file by the key {key.origin}. Check the key. If the file "
@@ -206,16 +169,13 @@ def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
         )
 
 
-def _signature(content: bytes, path: Path) -> tuple[bytes, Any]:
-    """Return the signature and, for a bundle, the material. Raises SignatureError if the signature file is invalid."""
-    text = content.decode("ascii", "replace").strip()
+def file_signature(content: bytes, path: Path) -> tuple[bytes, Any]:
+    """Return the signature and the verification material of a file's bundle. Raises SignatureError if it is invalid."""
     try:
-        if text.startswith("{"):
-            part, material = _bundle_part(read_object(content, str(path)), "messageSignature")
-            return from_base64(part.get("signature"), "the signature of the bundle"), material
-        return from_base64(text, "the signature"), None
+        part, material = _bundle_part(read_object(content, str(path)), "messageSignature")
+        return from_base64(part.get("signature"), "the signature of the bundle"), material
     except (FormatError, SignatureError) as error:
-        raise SignatureError(f"{path}: invalid signature: {error}") from None
+        raise SignatureError(f"{path}: invalid bundle: {error}") from None
 
 
 def _digest(path: Path) -> bytes:

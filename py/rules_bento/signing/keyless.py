@@ -7,6 +7,7 @@ request.
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,9 +17,13 @@ from rules_bento.formats import MAX_BYTES, decode_text
 from rules_bento.formats.json import read_object
 from rules_bento.signing import SignatureError, read_named, to_base64
 from rules_bento.signing.log import require_entry
-from rules_bento.typing_lite import Any, Callable, Iterator
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _STATEMENT = "application/vnd.in-toto+json"
+_MAX_STAMPS = 32  # timestamps of a bundle, as in sigstore
 _MAX_REASON = 300  # characters of a reason, which can contain values of an untrusted certificate
 
 
@@ -32,10 +37,6 @@ class Identity:
 
     def __str__(self) -> str:
         return f"the identity {self.name} of {self.issuer}"
-
-    def verifies(self, signature: bytes, digest: bytes, material: Any = None) -> bool:
-        """Return False, because a signature outside of a bundle has no certificate."""
-        return False
 
     def open_bundle(self, content: bytes) -> bytes:
         """Return the in-toto statement in a bundle. Raises SignatureError unless the identity signed the statement."""
@@ -54,9 +55,47 @@ class Identity:
 
         expected = policy.AllOf([policy.Identity(identity=self.name), policy.OIDCIssuerV2(self.issuer)])
         try:
-            return verify(Verifier(trusted_root=self._trusted_root), Bundle.from_json(content), expected)
+            bundle, verifier = Bundle.from_json(content), Verifier(trusted_root=self._trusted_root)
+            verify(verifier, bundle, expected)
+            # sigstore accepts retired authorities and logs, whose keys might have been stolen.
+            valid = _valid_at(self._trusted_root, [stamp.time for stamp in verifier._establish_time(bundle)])
+            return verify(Verifier(trusted_root=valid), bundle, expected)
         except Exception as error:  # parts of the bundle are parsed late, by several packages
             raise SignatureError(f"the bundle has no valid signature by {self}: {_reason(error)}") from None
+
+
+def _valid_at(root: Any, times: list[datetime]) -> Any:
+    """Return a trusted root with only the certificate authorities and logs that are valid at all `times`."""
+    from sigstore.models import TrustedRoot
+
+    def valid(services: list[Any], period: Callable[[Any], Any]) -> list[Any]:
+        def is_valid(service: Any) -> bool:
+            valid_for = period(service)
+            return valid_for is None or all(
+                valid_for.start <= time and (valid_for.end is None or time <= valid_for.end) for time in times
+            )
+
+        return [service for service in services if is_valid(service)]
+
+    inner = root._inner
+    update = {name: valid(getattr(inner, name), lambda log: log.public_key.valid_for) for name in ("tlogs", "ctlogs")}
+    update["certificate_authorities"] = valid(inner.certificate_authorities, lambda authority: authority.valid_for)
+    return TrustedRoot(inner.model_copy(update=update))
+
+
+def _timestamps(root: Any, material: dict[str, Any], signature: bytes) -> list[datetime]:
+    """Return the verified times of a signature, or the current time if the bundle has no timestamp."""
+    from datetime import datetime, timezone
+
+    from sigstore.models import TimestampVerificationData
+    from sigstore.verify import Verifier
+
+    data = TimestampVerificationData.from_json(json.dumps(material.get("timestampVerificationData") or {}))
+    verifier = Verifier(trusted_root=root)
+    stamps = [
+        verifier._verify_signed_timestamp(response, signature) for response in data.rfc3161_timestamps[:_MAX_STAMPS]
+    ]
+    return [stamp.time for stamp in stamps if stamp] or [datetime.now(timezone.utc)]
 
 
 class IdentitySigner:
@@ -128,7 +167,8 @@ def entry_check(trusted_root: Path | None) -> Callable[..., None]:
             from sigstore_models.rekor.v1 import TransparencyLogEntry as Entry
 
             [entry] = (TransparencyLogEntry(Entry.from_dict(item)) for item in material["tlogEntries"])
-            entry._verify(root.rekor_keyring(KeyringPurpose.VERIFY))
+            valid = _valid_at(root, _timestamps(root, material, signature))
+            entry._verify(valid.rekor_keyring(KeyringPurpose.VERIFY))
             actual = read_object(entry._inner.canonicalized_body, "the log entry")
         except Exception as error:  # as for bundles of identities
             raise SignatureError(f"the transparency log entry is invalid: {_reason(error)}") from None

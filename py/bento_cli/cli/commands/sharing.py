@@ -218,7 +218,6 @@ def add_copy_arguments(parser: ArgumentParser, kind: Kind) -> None:
 
 
 def run_copy(options: Namespace, store: Store, kind: Kind) -> int:
-    from rules_bento.artifacts import signatures
     from rules_bento.registry.push import copy
     from rules_bento.registry.reference import Reference
 
@@ -226,9 +225,6 @@ def run_copy(options: Namespace, store: Store, kind: Kind) -> int:
     targets = [Reference.from_url(text) for text in options.targets]
     targets = [target if target.tag or not source.tag else target.with_tag(source.tag) for target in targets]
     with arguments.connected(options, f"Copying {source}") as (registries, progress):
-        if not options.no_referrers:
-            # Before the tags, so that no tag identifies an unsigned artifact.
-            signatures.carry_all(source, targets, registries, progress)
         copied = copy(source, targets, registries, progress, with_referrers=not options.no_referrers)
     if not show.data([_push_data(result) for result in copied], options.output):
         for result in copied:

@@ -39,8 +39,8 @@ def add_sign_arguments(parser: ArgumentParser, kind: Kind) -> None:
     arguments.add_insecure(parser)
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "Signatures have cosign's formats: a file next to an archive (.sigstore.json, or legacy .sig), or a manifest "
-        "in a layout or registry. Create keys with `cosign generate-key-pair`, or use unencrypted PKCS #8 keys. A "
+        "Signatures have cosign's formats: a file next to an archive (.sigstore.json), or a manifest in a layout or "
+        "registry. Create keys with `cosign generate-key-pair`, or use unencrypted PKCS #8 keys. A "
         "keyless signature is public: sigstore's transparency log contains the identity. With a key, --trust-config "
         "adds an entry of its Rekor v2 log, which `cosign verify` requires."
     )
@@ -78,15 +78,13 @@ def _sign(options: Namespace, target: str, signing: Signing, sboms: Sequence[tup
     from rules_bento.registry.reference import Reference
     from rules_bento.signing import cosign
 
-    path, key, is_bundle = Path(target), signing[0], signing[1] == signatures.BUNDLE
+    path = Path(target)
 
     def sign(place: Place, name: str, subject: Descriptor, url: str = "") -> str:
-        signatures.sign(place, name, subject, *signing)
+        signatures.sign(place, name, subject, signing)
         for kind, document in sboms:
-            signatures.attest(place, name, subject, kind, document, *signing)
-        if is_bundle:
-            return f"referrer of {url and url + '@'}{subject.digest}"
-        return f"{url and url + ':'}{signatures.tag_of(signatures.SIGNATURES, subject.digest)}"
+            signatures.attest(place, name, subject, kind, document, signing)
+        return f"referrer of {url and url + '@'}{subject.digest}"
 
     if _is_reference(target):
         reference = Reference.from_url(target)
@@ -104,7 +102,7 @@ def _sign(options: Namespace, target: str, signing: Signing, sboms: Sequence[tup
         raise BentoError(f"{target}: directories can't be signed. Export the Bento or model, and sign the archive.")
     if sboms:
         raise BentoError(f"{target}: --sbom isn't supported for archives. Sign an OCI layout or a registry artifact.")
-    content, signed = cosign.sign_file(path, key, is_bundle), cosign.signature_path(path, is_bundle)
+    content, signed = cosign.sign_file(path, signing), cosign.bundle_path(path)
     with atomic_file(signed) as file:
         file.write(content)
     return str(signed)
@@ -150,7 +148,7 @@ def add_verify_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--signature",
         metavar="FILE",
-        help="Read the signature from this file (default: ARCHIVE.sigstore.json or ARCHIVE.sig)",
+        help="Read the bundle from this file (default: ARCHIVE.sigstore.json)",
     )
     arguments.add_flag(parser, "--provenance", help="Also require signed provenance")
     arguments.add_flag(parser, "--sbom", help="Also require a signed SBOM for each image")
@@ -306,7 +304,7 @@ def _signature(options: Namespace, target: str, rules: list[SignatureRule]) -> d
             f"{target}: expected an archive, an OCI layout, or a registry reference. Bentos and models in the store "
             "have no signatures, so verify an archive before you import it."
         )
-    signed = Path(options.signature) if options.signature else cosign.existing_signature(path)
+    signed = Path(options.signature) if options.signature else cosign.bundle_path(path)
     for rule in rules:
         if rule.kinds:
             raise BentoError(f"{path}: archives have no signed {rule.noun}. Verify a layout or a registry artifact.")
