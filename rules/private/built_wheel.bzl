@@ -5,6 +5,7 @@ load(":attributes.bzl", "label_string")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "subcommand", "target_arguments", "write_output")
 load(":hub_rules.bzl", "WHEEL", "provide_wheel")
 load(":launcher.bzl", "runfile_path")
+load(":transitions.bzl", "built_wheel_cfg")
 
 _PLATFORM_TAGS = {"linux": "linux_{}", "macos": "macosx_11_0_{}"}
 
@@ -41,6 +42,7 @@ def _built_wheel_impl(ctx):
 
 built_wheel = rule(
     implementation = _built_wheel_impl,
+    cfg = built_wheel_cfg,
     doc = "Builds a wheel from source with the package's build system (PEP 517). The build uses locked requirements, and has no network access.",
     attrs = WHEEL | {
         "platform": attr.string(doc = "Target platform (`<os>_<machine>`).", mandatory = True),

@@ -101,6 +101,10 @@ wheels_cfg = _always("files")
 # Transition of generated input files. The generators run with the toolchain's Python version, independent of the Bento's version.
 reset_cfg = _always("auto")
 
+# Transition of wheels that are built from source. Their build requirements provide modules, also if an image requires only the files of wheels.
+# The other flags remain, because wheel_parts_aspect reads them.
+built_wheel_cfg = transition(implementation = lambda _settings, _attr: {_FLAG: "auto"}, inputs = [], outputs = [_FLAG])
+
 # Transition of programs for `bazel run` to the host platform, in a single configuration.
 host_cfg = transition(
     implementation = lambda settings, _attr: {

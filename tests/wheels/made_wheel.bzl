@@ -22,11 +22,11 @@ def _made_wheel_impl(ctx):
 
 made_wheel = rule(
     implementation = _made_wheel_impl,
-    doc = "A wheel of modules.",
+    doc = "A wheel of modules, or a source archive (.tar) of files.",
     attrs = {
         "file_name": attr.string(doc = "Its name.", mandatory = True),
         "requires": attr.string(doc = "A requirement. Default: none."),
-        "srcs": attr.label_list(allow_files = [".py"], doc = "The modules.", mandatory = True),
+        "srcs": attr.label_list(allow_files = [".py", ".toml"], doc = "The files.", mandatory = True),
         "_program": attr.label(allow_single_file = True, default = "//tests/wheels:make_wheel.py"),
     },
     toolchains = [TOOLCHAIN_TYPE],

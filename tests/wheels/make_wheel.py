@@ -1,12 +1,22 @@
-"""Writes a wheel. Arguments: the path, a requirement or an empty string, and the modules."""
+"""Writes a wheel or a source archive. Arguments: the path, a requirement or an empty string, and the files."""
 
 import base64
 import hashlib
+import io
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 target, requirement, *modules = sys.argv[1:]
+if target.endswith(".tar"):
+    with tarfile.open(target, "w") as archive:
+        for path in modules:
+            entry = tarfile.TarInfo(f"{Path(target).stem}/{Path(path).name}")
+            content = Path(path).read_bytes()
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    sys.exit()
 name, version, *_ = Path(target).name.split("-")
 directory = f"{name}-{version}.dist-info"
 files = {Path(path).name: Path(path).read_bytes() for path in modules}

@@ -48,6 +48,13 @@ def test_an_image_has_it_installed():
     assert any(path.endswith(library) for path in paths), "no deps say so, the Bento does"
 
 
+@pytest.mark.parametrize("image", ["image", "program_image"])
+def test_an_image_has_packages_that_the_build_makes_from_source(image):
+    report = json.loads(Path(f"tests/wheels/{image}.layers.json").read_text("utf-8"))
+    [built] = [p for layer in report["layers"] for p in layer["packages"] if p["name"] == "from-source"]
+    assert "from_source.py" in {file["path"].rpartition("site-packages/")[2] for file in built["largest"]}
+
+
 def write(directory, metadata):
     maker = Maker("x", "1")
     return maker.add({f"{maker.dist_info}/METADATA": metadata}).write(directory)

@@ -1,0 +1,3 @@
+"""A module of a package that has no wheel."""
+
+VALUE = 7
