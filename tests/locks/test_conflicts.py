@@ -5,6 +5,7 @@ import random
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 from locks.conflicting_projects import choices, draw, offered
@@ -297,11 +298,38 @@ def test_a_marker_that_is_none_is_rejected(marker):
         lock.from_uv_lock(text, "uv.lock", Choice(None, ["gpu"], []))
 
 
-def test_a_marker_with_too_many_combinations_is_rejected():
-    one, other = (" or ".join(f"sys_platform == '{name}{number}'" for number in range(260)) for name in "ab")
-    marker = f"({one}) and ({other}) and extra == 'extra-1-p-cpu'"
-    text = CONFLICTING.replace("extra == 'extra-1-p-cpu' or extra != 'extra-1-p-gpu'", marker)
+def any_of(name, count):
+    return "(" + " or ".join(f"{name} != '{number}'" for number in range(count)) + ")"
+
+
+@pytest.mark.parametrize(
+    "marker",
+    [
+        f"{any_of('os_name', 250)} and {any_of('platform_release', 250)}",
+        " and ".join(f"(os_name != 'a{number}' or platform_release != 'b{number}')" for number in range(200)),
+        any_of("os_name", 400) + " and extra == 'extra-1-p-gpu'" * 200,
+        " or ".join(f"os_name != '{number}' and extra == 'extra-1-p-gpu'" for number in range(300)),
+    ],
+    ids=["two", "many", "again", "alternatives"],
+)
+def test_a_marker_with_too_many_combinations_is_rejected_soon(marker):
+    """Each edge of a lock with 1000 edges has the marker; the bound is of all edges together, and of CPU time."""
+    marker = f"extra == 'extra-1-p-gpu' and ({marker})"
+    edge = '{ name = "core", version = "1", marker = "MARKER" }'
+    text = CONFLICTING.replace(
+        "dependencies = [", "dependencies = [\n" + f"{edge},\n".replace("MARKER", marker) * 1000, 1
+    )
+    assert text.count(marker) == 1000
+    begin = time.process_time()
     with pytest.raises(BentoError, match=r"^uv\.lock: the markers are too complex\. Simplify"):
+        lock.from_uv_lock(text, "uv.lock", Choice(None, ["gpu"], []))
+    assert time.process_time() - begin < 60
+
+
+def test_a_marker_that_is_too_long_is_rejected():
+    marker = "extra == 'extra-1-p-cpu'" + " or extra == 'extra-1-p-cpu'" * 1000
+    text = CONFLICTING.replace("extra == 'extra-1-p-cpu' or extra != 'extra-1-p-gpu'", marker)
+    with pytest.raises(BentoError, match=r"^uv\.lock: unsupported marker"):
         lock.from_uv_lock(text, "uv.lock", Choice(None, ["gpu"], []))
 
 

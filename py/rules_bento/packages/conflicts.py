@@ -15,6 +15,7 @@ import re
 
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
+from rules_bento.packages.lock_shapes import MAX_MARKER
 from rules_bento.typing_lite import Any, Collection, Iterable, Iterator, Mapping
 
 Document = dict[str, Any]  # a uv.lock, or a table of it
@@ -25,7 +26,7 @@ Condition = frozenset[frozenset[Atom]]  # a disjunction of conjunctions of atoms
 TRUE: Condition = frozenset([frozenset()])
 FALSE: Condition = frozenset()
 
-_MAX_CLAUSES = 1000
+_MAX_STEPS = 4_000_000  # in one lock: atoms in combined clauses, and comparisons of clauses; a few seconds
 _MAX_DEPTH = 50
 _OPERAND = r"[a-z_]+|'[^']*'|\"[^\"]*\""
 _TOKEN = re.compile(rf"\s*(?:([()]|and\b|or\b)|({_OPERAND})\s*(==|!=|<=|>=|<|>|not\s+in\b|in\b)\s*({_OPERAND}))\s*")
@@ -111,7 +112,7 @@ def resolve(document: Document, choice: Choice, origin: str) -> Document:
     members = _required_members(by_name, chosen)
     for together in sets:
         _reject_conflict([item for item in together if item[1] in members and choice.has(item)], sets, chosen, origin)
-    active = _Active(dict.fromkeys(chosen, TRUE), origin)
+    active = _Active(dict.fromkeys(chosen, TRUE), _Work(origin))
     items = {item for together in sets for item in together}
     if any(("extra", edge["name"], extra) in items for edge in _all_edges(document) for extra in edge.get("extra", ())):
         active.add_required(by_name, chosen)
@@ -141,18 +142,32 @@ def _map_edges(package: Document, change: Any) -> Document:
     return result
 
 
+class _Work:
+    """Counts the steps for one lock before they run, because markers can have exponentially many clauses."""
+
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+        self.left = _MAX_STEPS
+
+    def spend(self, steps: int) -> None:
+        """Raise BentoError if the lock requires too many steps."""
+        self.left -= steps
+        if self.left < 0:
+            raise BentoError(f"{self.origin}: the markers are too complex. Simplify the markers of the requirements.")
+
+
 @dataclass
 class _Active:
     """Maps the selected items, and the extras that these items require, to the conditions that activate them."""
 
     items: dict[Item, Condition]
-    origin: str
+    work: _Work
 
     def active_conflict(self, together: list[Item]) -> list[Item]:
         """Return two extras in `together` that can be active at the same time, or [] if there are no such extras."""
         found = [item for item in together if item[0] == "extra" and item in self.items]
         pairs = ([one, other] for at, other in enumerate(found) for one in found[:at])
-        return next((pair for pair in pairs if _and(self.items[pair[0]], self.items[pair[1]], self.origin)), [])
+        return next((pair for pair in pairs if _and(self.items[pair[0]], self.items[pair[1]], self.work)), [])
 
     def add_required(self, by_name: Mapping[str, list[Document]], chosen: Iterable[Item]) -> None:
         """Add the extras that selected items require, directly or indirectly."""
@@ -174,7 +189,7 @@ class _Active:
             for edge in dependencies(package, item[0], item[2]):
                 extras: list[Item] = [("extra", edge["name"], extra) for extra in edge.get("extra", ())]
                 # An edge activates its own extras, so its marker can refer to them.
-                condition = self._simplify(_and(joined, self._edge_condition(package, edge, extras), self.origin))
+                condition = self._simplify(_and(joined, self._edge_condition(package, edge, extras), self.work))
                 if condition:
                     for extra in extras:
                         self.items[extra] = self._simplify(self.items.get(extra, FALSE) | condition)
@@ -197,27 +212,25 @@ class _Active:
         """Return the condition under which an edge is active. Treats the items in `extras` as active."""
         named = {_marker_name(*item): condition for item, condition in self.items.items()}
         named |= dict.fromkeys((_marker_name(*item) for item in extras), TRUE)
-        result = FALSE
-        for clause in _parse_marker(edge.get("marker", ""), self.origin):
+        result: set[frozenset[Atom]] = set()
+        for clause in _parse_marker(edge.get("marker", ""), self.work):
             condition = TRUE
             for atom in clause:
                 left, operator, right = atom
                 if left != "extra":
-                    condition = _and(condition, frozenset([frozenset([atom])]), self.origin)
+                    condition = _and(condition, frozenset([frozenset([atom])]), self.work)
                     continue
                 name = right.strip("'\"")
                 # Any other extra belongs to the package.
                 item = named.get(name, named.get(_marker_name("extra", package["name"], name), FALSE))
-                condition = _and(condition, item if operator == "==" else _not(item, self.origin), self.origin)
+                condition = _and(condition, item if operator == "==" else _not(item, self.work), self.work)
             result |= condition
-        return self._simplify(result)
+        return self._simplify(frozenset(result))
 
     def _simplify(self, condition: Condition) -> Condition:
-        """Return a condition without redundant clauses. Raises BentoError if too many clauses remain."""
-        clauses = [clause for clause in condition if not any(other < clause for other in condition)]
-        if len(clauses) > _MAX_CLAUSES:
-            raise _complexity_error(self.origin)
-        return frozenset(clauses)
+        """Return a condition without redundant clauses."""
+        self.work.spend(len(condition) ** 2)
+        return frozenset(clause for clause in condition if not any(other < clause for other in condition))
 
 
 def _conflict_item(item: Document) -> Item:
@@ -274,12 +287,12 @@ def _advice(sets: Iterable[Iterable[Item]], chosen: Iterable[Item]) -> str:
     )
 
 
-def _parse_marker(marker: str, origin: str) -> Condition:
+def _parse_marker(marker: str, work: _Work) -> Condition:
     """Parse a marker as a condition. Raises BentoError for an invalid marker."""
     # For each open parenthesis: the alternatives so far, and the current conjunction.
     frames: list[tuple[Condition, Condition]] = [(FALSE, TRUE)]
     at, expects = 0, bool(marker)
-    while at < len(marker):
+    while at < len(marker) <= MAX_MARKER:
         match = _TOKEN.match(marker, at)
         if not match or len(frames) > _MAX_DEPTH or (match[1] in (None, "(")) != expects:
             break
@@ -289,23 +302,24 @@ def _parse_marker(marker: str, origin: str) -> Condition:
             frames.append((FALSE, TRUE))
             continue
         if match[1] == "or":
+            work.spend(len(any_of) + len(all_of))
             frames[-1] = (any_of | all_of, TRUE)
         elif match[1] == ")":
             frames.pop()
             if not frames:
                 break
-            frames[-1] = (frames[-1][0], _and(frames[-1][1], any_of | all_of, origin))
+            frames[-1] = (frames[-1][0], _and(frames[-1][1], any_of | all_of, work))
             continue
         elif match[1] is None:
             operator = " ".join(match[3].split())
             if "extra" in (match[2], match[4]) and (match[2] != "extra" or operator not in ("==", "!=")):
                 break
-            frames[-1] = (any_of, _and(all_of, frozenset([frozenset([(match[2], operator, match[4])])]), origin))
+            frames[-1] = (any_of, _and(all_of, frozenset([frozenset([(match[2], operator, match[4])])]), work))
         expects = match[1] is not None
     else:
         if len(frames) == 1 and not expects:
             return frames[0][0] | frames[0][1]
-    raise BentoError(f"{origin}: unsupported marker {marker[:200]!r}. {_LOCK_AGAIN}")
+    raise BentoError(f"{work.origin}: unsupported marker {marker[:200]!r}. {_LOCK_AGAIN}")
 
 
 def _format_condition(condition: Condition) -> str:
@@ -313,14 +327,13 @@ def _format_condition(condition: Condition) -> str:
     return clauses[0] if len(clauses) == 1 else " or ".join(f"({clause})" for clause in clauses)
 
 
-def _and(one: Condition, other: Condition, origin: str) -> Condition:
-    if len(one) * len(other) > 64 * _MAX_CLAUSES:
-        raise _complexity_error(origin)
+def _and(one: Condition, other: Condition, work: _Work) -> Condition:
+    work.spend(len(other) * _size(one) + len(one) * _size(other))
     return frozenset(left | right for left in one for right in other if _is_possible(left | right))
 
 
-def _complexity_error(origin: str) -> BentoError:
-    return BentoError(f"{origin}: the markers are too complex. Simplify the markers of the requirements.")
+def _size(condition: Condition) -> int:
+    return sum(10 + len(clause) for clause in condition)
 
 
 def _is_possible(clause: Collection[Atom]) -> bool:
@@ -332,9 +345,9 @@ def _is_possible(clause: Collection[Atom]) -> bool:
     )
 
 
-def _not(condition: Condition, origin: str) -> Condition:
+def _not(condition: Condition, work: _Work) -> Condition:
     result = TRUE
     for clause in condition:
         opposite = [frozenset([(left, _OPPOSITE[operator], right)]) for left, operator, right in clause]
-        result = _and(result, frozenset(opposite), origin)
+        result = _and(result, frozenset(opposite), work)
     return result
