@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import html
 import http.server
 import io
 import tarfile
@@ -52,6 +53,8 @@ class Index:
         self.pages = {}
         self.credentials = ""  # `login:password`, if it asks for some
         self.yanked = set()  # names of files (PEP 592)
+        self.unhashed = set()  # names of files whose links have no hash
+        self.pythons = {}  # Requires-Python by the name of a file
         self.requests = []
         for entry in packages:
             self.add(entry)
@@ -62,6 +65,7 @@ class Index:
             self.files[file] = _wheel(file, metadata) if file.endswith(".whl") else _sdist(file, metadata)
             self.files[f"{file}.metadata"] = metadata.encode()
             self.pages.setdefault(entry["name"], []).append(file)
+            self.pythons[file] = entry["requires_python"]
 
     def sha256(self, file):
         return hashlib.sha256(self.files[file]).hexdigest()
@@ -71,13 +75,16 @@ class Index:
         if parts[0] == "files" and parts[-1] in self.files:
             return self.files[parts[-1]]
         if parts[0] == "simple" and parts[-1] in self.pages:
-            yanked = {file: ' data-yanked="broken"' if file in self.yanked else "" for file in self.pages[parts[-1]]}
-            links = [
-                f'<a href="/files/{file}#sha256={self.sha256(file)}" data-core-metadata="true"{mark}>{file}</a>'
-                for file, mark in yanked.items()
-            ]
-            return f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>".encode()
+            return (
+                f"<!DOCTYPE html><html><body>{''.join(map(self._link, self.pages[parts[-1]]))}</body></html>".encode()
+            )
         return None
+
+    def _link(self, file):
+        fragment = "" if file in self.unhashed else f"#sha256={self.sha256(file)}"
+        marks = f' data-requires-python="{html.escape(self.pythons[file])}"' if self.pythons[file] else ""
+        marks += ' data-yanked="broken"' if file in self.yanked else ""
+        return f'<a href="/files/{file}{fragment}" data-core-metadata="true"{marks}>{file}</a>'
 
 
 @contextmanager

@@ -5,28 +5,30 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from locks.metadata_index import Index, package, serve, uv_that_distrusts
 from net.liar import liar, reply
 from rules_bento.net import limits
+from rules_bento.packages.indexes import without_credentials
 
 UV = os.environ["RULES_BENTO_UV"]
 FILE = "mine-1.0-py3-none-any.whl"
 _PROGRAM = Path("toolchains/private/locate.py").absolute()
 
 
-def locate(directory, index, indexes, sha256=None, uv=UV, **variables):
+def locate(directory, index, indexes, sha256=None, uv=UV, file=FILE, python="", **variables):
     """Status, answer and messages of the program."""
     environment = {
         "HOME": str(directory),
         "PATH": f"{directory}:/usr/bin:/bin",
         "UV_CACHE_DIR": str(directory / "cache"),
     }
-    command = [sys.executable, "-I", "-B", str(_PROGRAM), str(uv), "mine==1.0", FILE]
+    command = [sys.executable, "-I", "-B", str(_PROGRAM), str(uv), "mine==1.0", file]
     done = subprocess.run(
-        [*command, sha256 or index.sha256(FILE), json.dumps(indexes)],
+        [*command, sha256 or index.sha256(file), json.dumps(indexes), python],
         cwd=directory, env=environment | variables, check=False, capture_output=True, text=True,
     )  # fmt: skip
     return done.returncode, json.loads(done.stdout or "{}"), done.stderr
@@ -104,7 +106,7 @@ def test_the_query_of_an_index_is_not_shown(tmp_path, private):
 
 @pytest.mark.parametrize("requirement", ["mine==1\nevil @ file:///x", "mine", "mine @ file:///x", "-r x", "mine==1; a"])
 def test_what_is_not_one_release_does_not_reach_uv(requirement):
-    command = [sys.executable, "-I", "-B", str(_PROGRAM), "/no/uv", requirement, FILE, "0" * 64, ""]
+    command = [sys.executable, "-I", "-B", str(_PROGRAM), "/no/uv", requirement, FILE, "0" * 64, "", ""]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 1
     assert "expected NAME==VERSION, got " in done.stderr
@@ -142,7 +144,7 @@ def test_a_trusted_host_is_downloaded_from(tmp_path, private):
 def test_a_name_that_leads_out_of_the_directory_is_refused(tmp_path, monkeypatch, capsys, name):
     module = locate_module()
     indexes = json.dumps({"find_links": [str(tmp_path)], "trusted_hosts": ["127.0.0.1"]})
-    monkeypatch.setattr(sys, "argv", ["locate.py", "uv", "odd==1.0", name, "0" * 64, indexes])
+    monkeypatch.setattr(sys, "argv", ["locate.py", "uv", "odd==1.0", name, "0" * 64, indexes, ""])
     monkeypatch.setattr(module, "_locate", None)
     assert module.main() == 1
     assert "the lock is damaged: invalid file name " in capsys.readouterr().err
@@ -204,3 +206,86 @@ def test_a_yanked_file_is_found_and_a_deleted_one_is_named(tmp_path):
         status, found, shown = locate(tmp_path, index, {"default": address}, sha256="0" * 64)
     assert (status, found) == (1, {})
     assert "no file with this hash. Update the lock if the release was deleted or replaced." in shown
+
+
+@pytest.mark.parametrize(
+    "tag",
+    ["py3-none-any", "py2.py3-none-any", "cp314-none-any", "cp310-abi3-manylinux_2_17_x86_64",
+     "cp314-cp314-manylinux_2_17_x86_64", "cp314-abi3-macosx_11_0_arm64", "py314-none-any", "sdist"],
+)  # fmt: skip
+@pytest.mark.parametrize("requires", [">=3.14", ">=3.14.2", "==3.14.*", ">=3.8,<3.14.5", ""])
+def test_a_file_for_another_python_than_this_one_is_found(tmp_path, tag, requires):
+    """The package hub selected the file for its own Python, and not for that of the actions."""
+    made = {"sdist": True, "wheels": ()} if tag == "sdist" else {"wheels": (tag,)}
+    index = Index([package("mine", "1.0", requires_python=requires, **made)])
+    [file] = index.pages["mine"]
+    with serve(index) as address:
+        status, found, shown = locate(tmp_path, index, {"default": address}, file=file, python="3.14")
+    assert (status, shown) == (0, "")
+    assert found["url"].endswith(file)
+    assert not {name for name in index.requests if name.endswith(".tar.gz")}, "nothing is built to find a file"
+
+
+@pytest.mark.parametrize("path", [".", "", "bin", "{}:./bin", "bin:{}"])
+def test_programs_in_relative_directories_do_not_run(tmp_path, private, path):
+    (tmp_path / "bin").mkdir()
+    for place in (tmp_path, tmp_path / "bin"):
+        (place / "keyring").write_text("#!/bin/sh\ntouch ran\necho s3cret\n", "utf-8")
+        (place / "keyring").chmod(0o755)
+    variables = {"UV_KEYRING_PROVIDER": "subprocess", "UV_INDEX_CORP_USERNAME": "alice"}
+    variables["PATH"] = path.replace("{}", "/usr/bin:/bin")
+    with serve(private) as address:
+        locate(tmp_path, private, {"default": f"corp={address}"}, **variables)
+    assert not (tmp_path / "ran").exists()
+
+
+def redactions():
+    """The program has a copy of the function, because it runs without the package."""
+    return [without_credentials, locate_module()._without_secrets]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "://",
+        "https://a",
+        "://a:",
+        "https://a:b",
+        "http://x/)",
+        "a",
+        "://?",
+        "://)?",
+        "https://a@",
+        "x://a?b)",
+        "?",
+        ")",
+    ],
+)
+def test_messages_are_redacted_in_linear_time(text):
+    for redact in redactions():
+        seconds = []
+        for count in (20_000, 160_000):
+            begin = time.process_time()
+            redact(text * count)
+            seconds.append(time.process_time() - begin)
+        assert seconds[1] < 1 + 32 * seconds[0]
+
+
+@pytest.mark.parametrize("form", ["{}", "at {}.", "'{}'", "({})", "<{}>", "a {}\n{}", "({}) and {}", "`{}`"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://h.example/s?tok=s3cret",
+        "https://u:s3cret@h.example/s",
+        "https://s3cret@h.example/s?q=s3cret",
+        "http://h.example/a(b)c?x=s3cret",
+        "http://h.example/?x=s3cret#s3cret",
+        "ssh://u:s3cret@h.example/a?s3cret",
+    ],
+)
+def test_secrets_of_addresses_are_removed_wherever_they_are(form, address):
+    for redact in redactions():
+        shown = redact(form.replace("{}", address))
+        assert "s3cret" not in shown
+        assert "h.example" in shown
+        assert redact(form) == form

@@ -14,8 +14,8 @@ DEBIAN_PLATFORMS = {"amd64": "linux_x86_64", "arm64": "linux_aarch64"}
 
 _APT_HELPER = "/usr/lib/apt/apt-helper"
 
-# Directories that contain the configured sources of apt. In tools/bazel, /boot is the /etc of the host.
-_APT_DIRECTORIES = ["/etc/apt", "/boot/apt"]
+# Directory that contains the configured sources of apt.
+_APT_DIRECTORY = "/etc/apt"
 _SUITES = ["oldoldstable", "oldstable", "stable", "testing", "unstable", "bullseye", "bookworm", "trixie", "forky", "sid"]
 _SECURITY = "-security"
 
@@ -74,15 +74,12 @@ def _one_line_sources(text):
 
 def _sources_of_files(rctx):
     sources = []
-    for directory in _APT_DIRECTORIES:
-        files = [rctx.path(directory + "/sources.list")]
-        parts = rctx.path(directory + "/sources.list.d")
-        files += sorted(parts.readdir(), key = str) if parts.exists else []
-        for file in files:
-            if file.exists and file.basename.endswith(".sources"):
-                sources += _deb822_sources(rctx.read(file))
-            elif file.exists and file.basename.endswith(".list"):
-                sources += _one_line_sources(rctx.read(file))
+    parts = rctx.path(_APT_DIRECTORY + "/sources.list.d")
+    for file in [rctx.path(_APT_DIRECTORY + "/sources.list")] + (sorted(parts.readdir(), key = str) if parts.exists else []):
+        if file.exists and file.basename.endswith(".sources"):
+            sources += _deb822_sources(rctx.read(file))
+        elif file.exists and file.basename.endswith(".list"):
+            sources += _one_line_sources(rctx.read(file))
     return sources
 
 def _sources(rctx):

@@ -66,7 +66,7 @@ def fetch_first(rctx, name, version, filename, sha256):
     if pip_problem:
         fail("cannot fetch {}:\n  {}\n  {}\nSet the package index with UV_DEFAULT_INDEX, PIP_INDEX_URL, or index-url in pip.conf. Alternatively, set bento_tools.python(interpreter = ...) to an interpreter that includes pip.".format(filename, problem, pip_problem))
 
-def _locate(rctx, requirement, filename, sha256):
+def _locate(rctx, requirement, filename, sha256, python_version):
     done = rctx.execute([
         interpreter(rctx),
         "-I",
@@ -77,6 +77,7 @@ def _locate(rctx, requirement, filename, sha256):
         filename,
         sha256,
         indexes_at(rctx.path(rctx.attr.lock), rctx.attr.lock, rctx.attr.indexes) if rctx.attr.lock else rctx.attr.indexes,
+        python_version,
     ])
     if done.return_code:
         fail("cannot fetch {} of {} (SHA-256: {}):\n  {}".format(filename, requirement, sha256, done.stderr.strip()))
@@ -90,7 +91,7 @@ def _authentication(location):
         return {location["url"]: {"login": location["login"], "password": location["password"], "type": "basic"}}
     return {}
 
-def fetch_with_uv(rctx, requirement, filename, sha256):
+def fetch_with_uv(rctx, requirement, filename, sha256, python_version = ""):
     """Fetches a file by hash from Bazel's repository cache or, if the cache lacks it, from the URL or path that uv finds.
 
     Args:
@@ -98,11 +99,12 @@ def fetch_with_uv(rctx, requirement, filename, sha256):
       requirement: `name==version`.
       filename: name of the file and of the output file.
       sha256: SHA-256 digest of the file, in hexadecimal.
+      python_version: Python version of the package hub. Default: the version of the interpreter for repository rules.
     """
     if probe_cache(rctx, filename, sha256):
         return
     rctx.report_progress("fetching {}".format(filename))
-    location = _locate(rctx, requirement, filename, sha256)
+    location = _locate(rctx, requirement, filename, sha256, python_version)
     if "path" in location:
         rctx.download(url = "file://{}".format(rctx.path(location["path"])), output = filename, sha256 = sha256)
         rctx.delete("download")
@@ -128,8 +130,8 @@ def run_helper(rctx, where, subcommand, arguments):
 
 _VARIABLES = ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"]
 
-# Configuration files of pip. In tools/bazel, /boot is the /etc of the host.
-_SYSTEM_FILES = ["/etc/pip.conf", "/boot/pip.conf"]
+# Configuration files of pip.
+_SYSTEM_FILES = ["/etc/pip.conf"]
 _HOME_FILES = [".config/pip/pip.conf", ".pip/pip.conf"]
 
 def _index_url(text):

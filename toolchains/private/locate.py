@@ -1,11 +1,13 @@
 """Prints the URL of a file with a given hash, and the credentials for this URL, which it finds as uv does.
 
-    locate.py UV REQUIREMENT FILE SHA256 INDEXES
+    locate.py UV REQUIREMENT FILE SHA256 INDEXES PYTHON
 
-INDEXES is JSON in the format of indexes.bzl. The output is a JSON object with `url` and, if the server requires them,
-`login` and `password`, or `token`. For a host that is trusted without a certificate, it contains the `path` of the
-downloaded file instead. Only Bazel's server reads the output, from a pipe, so that no file, argument, or message
-contains credentials. The program requires only the standard library of any Python 3, because repository rules run it.
+INDEXES is JSON in the format of indexes.bzl. PYTHON is the version for which a package hub selected the file (`X.Y` or
+`X.Y.Z`), or empty for the version of this interpreter. The output is a JSON object with `url` and, if the server
+requires them, `login` and `password`, or `token`. For a host that is trusted without a certificate, it contains the
+`path` of the downloaded file instead. Only Bazel's server reads the output, from a pipe, so that no file, argument, or
+message contains credentials. The program requires only the standard library of any Python 3, because repository rules
+run it.
 """
 
 from __future__ import annotations
@@ -43,15 +45,18 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Print the location of a file. Returns 1, with a message on standard error, if uv doesn't find it."""
-    uv, requirement, filename, sha256, text = sys.argv[1:]
+    uv, requirement, filename, sha256, text, python = sys.argv[1:]
     indexes = json.loads(text or "{}")
+    # Programs in a directory that depends on the working directory aren't trusted.
+    directories = filter(os.path.isabs, os.environ.get("PATH", "").split(os.pathsep))
+    os.environ["PATH"] = os.pathsep.join(directories)
     try:
         if "/" in filename or filename in ("", ".", ".."):
             raise ValueError(f"the lock is damaged: invalid file name {filename!r}. Update the lock.")
         if not re.fullmatch(_RELEASE, requirement):
             raise ValueError(f"the lock is damaged: expected NAME==VERSION, got {requirement!r}. Update the lock.")
         local = _find_in_directories(indexes, filename, sha256)
-        location = {"url": local} if local else _locate(uv, requirement, filename, sha256, indexes)
+        location = {"url": local} if local else _locate(uv, requirement, filename, sha256, indexes, python)
         if urlsplit(location["url"]).hostname in _hosts(indexes):
             location = {"path": _download(location, filename)}
     except (LookupError, OSError, ValueError, http.client.HTTPException) as error:
@@ -69,15 +74,13 @@ def _find_in_directories(indexes: dict[str, Any], filename: str, sha256: str) ->
     return None
 
 
-def _python_version(filename: str) -> list[str]:
-    """Return the uv flag for the Python version of a wheel, because uv ignores wheels for other versions."""
-    match = re.search(r"-cp3(\d+)-cp3\d+-", filename)
-    return ["--python-version", f"3.{match[1]}"] if match else []
-
-
-def _locate(uv: str, requirement: str, filename: str, sha256: str, indexes: dict[str, Any]) -> dict[str, str]:
+def _locate(
+    uv: str, requirement: str, filename: str, sha256: str, indexes: dict[str, Any], python: str
+) -> dict[str, str]:
     command = [uv, "pip", "compile", "--quiet", "--no-deps", "--universal", "--no-header", "--format=pylock.toml"]
-    command += ["--color=never", "--python", sys.executable, *_python_version(filename), *_flags(indexes)]
+    command += ["--color=never", "--python", sys.executable, *_flags(indexes)]
+    # uv ignores files that don't support this version, or whose Requires-Python excludes it. uv ignores upper bounds.
+    command += ["--python-version", ".".join([*python.split(".")[:2], "99"])] if python else []
     command += [*(["--only-binary=:all:"] if filename.endswith(".whl") else []), "-"]
     problem = ""
     # The cache of uv suffices for a known release. The authority of a company is in the certificates of the system.
@@ -222,8 +225,9 @@ def _download(location: dict[str, str], filename: str) -> str:
 
 def _without_secrets(text: str) -> str:
     """Remove the credentials and the query of each URL in a message."""
-    text = re.sub(r"(\w+://)[^/@\s]+@", r"\1", text)
-    return re.sub(r"(://[^\s?'\"`<>]*)\?[^\s'\"`<>)]*", r"\1", text)
+    text = re.sub(r"://[^/@\s]+@", "://", text)
+    cut = lambda match: ")".join(part.partition("?")[0] for part in match[0].split(")"))  # noqa: E731
+    return re.sub(r"://[^\s'\"`<>]*", cut, text)
 
 
 if __name__ == "__main__":

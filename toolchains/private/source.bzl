@@ -2,7 +2,7 @@
 
 load(":build_text.bzl", "without_secrets")
 load(":fetch.bzl", "fetch_with_uv")
-load(":wheel.bzl", "RELEASE_ATTRIBUTES", "newer_system_hint", "wheel_build_text")
+load(":wheel.bzl", "RELEASE_ATTRIBUTES", "newer_system_hint", "python_version", "wheel_build_text")
 
 _BUILD = """\
 load("@rules_bento//rules/private:built_wheel.bzl", "built_wheel", "built_wheel_modules")
@@ -83,7 +83,7 @@ def _fetch(rctx):
         rctx.download(url = rctx.attr.url, output = name, sha256 = rctx.attr.files[name])
         return name
     requirement = "{}=={}".format(rctx.attr.distribution, rctx.attr.version)
-    fetch_with_uv(rctx, requirement, name, rctx.attr.files[name])
+    fetch_with_uv(rctx, requirement, name, rctx.attr.files[name], python_version(rctx))
     return name
 
 def _requirements(rctx, source):
@@ -125,7 +125,7 @@ source_repo = repository_rule(
     doc = "Fetches the source of a release or a commit, and declares the target that builds a wheel from the source.",
     attrs = RELEASE_ATTRIBUTES | {
         "build_hub": attr.string(doc = "Name of the package hub that provides the build requirements.", mandatory = True),
-        "build_lock": attr.string(doc = "Name of the lock of the build requirements. Used only in error messages.", mandatory = True),
+        "build_lock": attr.string(doc = "Description of the lock of the build requirements. Used only in error messages.", mandatory = True),
         "build_packages": attr.string_list(doc = "Names of the packages in `build_hub` that the build requires.", mandatory = True),
         "commit": attr.string(doc = "Full hash of the git commit; empty if the source is an archive."),
         "git": attr.string(doc = "URL of the git repository; empty if the source is an archive."),

@@ -137,7 +137,7 @@ def _wheel_repo_impl(rctx):
     if rctx.attr.url:
         rctx.download(url = rctx.attr.url, output = wheel, sha256 = rctx.attr.files[wheel])
     else:
-        fetch_with_uv(rctx, requirement, wheel, rctx.attr.files[wheel])
+        fetch_with_uv(rctx, requirement, wheel, rctx.attr.files[wheel], version)
     inspected = _inspect(rctx, wheel)
     if not is_python_in(inspected["python"], version):
         fail("{} requires Python {}, but the package hub is for Python {}. Change python_version in bento.pypi, or select another version of the package and update the lock.".format(requirement, inspected["python"], version))

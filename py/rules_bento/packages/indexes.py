@@ -18,7 +18,7 @@ from rules_bento.packages.requirements import Option, normalize_name
 from rules_bento.typing_lite import Any, Iterable, Mapping
 
 _CREDENTIALS = re.compile(r"(https?://)[^/@\s]+@|(://[^/@:\s]+):[^/@\s]+@")
-_QUERY = re.compile(r"(://[^\s?'\"`<>]*)\?[^\s'\"`<>)]*")
+_ADDRESS = re.compile(r"://[^\s'\"`<>]*")
 # uv applies tool.uv.sources only to direct requirements, so this group lists the explicit packages.
 EXPLICIT_GROUP = "rules-bento-explicit"
 
@@ -128,8 +128,10 @@ def reject_credentials(text: str, origin: str) -> None:
 
 
 def without_credentials(text: str) -> str:
-    """Remove the user, the password, and the query from each URL in `text`."""
-    return _QUERY.sub(r"\1", _CREDENTIALS.sub(lambda match: match[1] or f"{match[2].rpartition('//')[0]}//", text))
+    """Remove the user, the password, and the query from each URL in `text`, in linear time."""
+    shown = _CREDENTIALS.sub(lambda match: match[1] or f"{match[2].rpartition('//')[0]}//", text)
+    # A URL in parentheses ends before `)`, but a path can contain `)`.
+    return _ADDRESS.sub(lambda match: ")".join(part.partition("?")[0] for part in match[0].split(")")), shown)
 
 
 def _absolute(link: str) -> str:
