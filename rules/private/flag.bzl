@@ -1,5 +1,6 @@
 """Defines rules for build flags, and for values that a `select` determines."""
 
+load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load(":providers.bzl", "BentoFlagInfo")
 
 _DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
@@ -81,4 +82,25 @@ bento_condition = rule(
     doc = "Provides the Boolean value that a `select` resolves to.",
     attrs = {"holds": attr.bool(doc = "Value of the target: a Boolean value, usually a `select`.", mandatory = True)},
     provides = [BentoFlagInfo],
+)
+
+def _bento_python_version_impl(ctx):
+    own = ctx.attr.own[BentoFlagInfo].value
+    mode = ctx.attr.wheels[BentoFlagInfo].value
+    is_tool = mode in ("import", "metadata") and not ctx.attr.stated
+
+    # rules_python has a default version, so its flag doesn't show whether a target or the command line set the version. Bentos and images don't use
+    # its flag, because their Python is the package hub's.
+    version = ctx.attr.rules_python[BuildSettingInfo].value if is_tool or (mode == "auto" and not own) else own
+    return config_common.FeatureFlagInfo(value = ".".join(version.split(".")[:2]))
+
+bento_python_version = rule(
+    implementation = _bento_python_version_impl,
+    doc = "Provides the Python version (`X.Y`) of a configuration's packages, for `config_setting`. An empty string selects the default of the package hub.",
+    attrs = {
+        "own": attr.label(doc = "The version that Bentos and images set.", mandatory = True, providers = [BentoFlagInfo]),
+        "rules_python": attr.label(doc = "The version with which targets of rules_python run, such as `py_test`.", mandatory = True, providers = [BuildSettingInfo]),
+        "stated": attr.bool(doc = "Whether a Bento declares the packages. False for packages of tools.", mandatory = True),
+        "wheels": attr.label(doc = "The files that packages provide.", mandatory = True, providers = [BentoFlagInfo]),
+    },
 )

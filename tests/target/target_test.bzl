@@ -2,7 +2,7 @@
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
 load("@platforms//host:constraints.bzl", "HOST_CONSTRAINTS")
-load("//rules:providers.bzl", "BentoApiInfo", "BentoImageInfo", "BentoInfo", "BentoWheelInfo")
+load("//rules:providers.bzl", "BentoApiInfo", "BentoImageInfo", "BentoInfo", "BentoRequirementInfo", "BentoWheelInfo")
 
 _ATTRIBUTES = {
     "platform": attr.string(doc = "What is expected of the Bento."),
@@ -62,6 +62,38 @@ older_wheel_test = analysistest.make(
     _wheel_impl,
     attrs = _OF_WHEELS,
     config_settings = {str(Label("//rules:python_version")): "3.12"},
+)
+
+def _modules_impl(ctx):
+    env = analysistest.begin(ctx)
+    target = analysistest.target_under_test(env)
+    asserts.equals(env, ctx.attr.python_version, target[BentoRequirementInfo].python_version)
+
+    # Wheels with machine code are for one version of Python.
+    tag = "-cp" + ctx.attr.python_version.replace(".", "") + "-"
+    wheels = [module.wheel.basename for module in target[BentoRequirementInfo].modules.to_list()]
+    asserts.true(env, wheels and all([tag in wheel for wheel in wheels]), str(wheels))
+    return analysistest.end(env)
+
+def _modules_test(**flags):
+    return analysistest.make(_modules_impl, attrs = _OF_WHEELS, config_settings = flags)
+
+_OWN = str(Label("//rules:python_version"))
+_OF_RULES_PYTHON = str(Label("@rules_python//python/config_settings:python_version"))
+
+# What targets of rules_python have in deps is for the Python with which they run.
+modules_test = _modules_test()
+modules_for_rules_python_test = _modules_test(**{_OF_RULES_PYTHON: "3.11.1"})
+modules_for_another_python_test = _modules_test(**{_OF_RULES_PYTHON: "3.10.9"})
+modules_for_both_test = _modules_test(**{_OF_RULES_PYTHON: "3.11.1", _OWN: "3.12"})
+
+# Below a Bento, that is so for tools only.
+modules_of_tools_test = _modules_test(**{_OF_RULES_PYTHON: "3.11.1", _OWN: "3.12", str(Label("//rules:wheels")): "metadata"})
+
+for_rules_python_test = analysistest.make(
+    _for_impl,
+    attrs = _ATTRIBUTES,
+    config_settings = {_OF_RULES_PYTHON: "3.11.1"},
 )
 
 _IS_ARM = "@platforms//cpu:aarch64" in HOST_CONSTRAINTS
