@@ -5,6 +5,7 @@ import os
 
 import pytest
 from locks.metadata_index import Index, package, serve, uv_that_distrusts
+from rules_bento.errors import BentoError
 from rules_bento.packages import lock as locks
 from rules_bento.packages import resolution
 from rules_bento.subcommands import run
@@ -195,3 +196,68 @@ def test_what_is_no_requirement_never_reaches_uv(workspace, capfd, line):
     shown = capfd.readouterr().err
     assert shown.startswith("//:update: r.in:2: "), shown
     assert shown.count("\n") == 1
+
+
+@pytest.mark.parametrize("unhashed", [0, 1, slice(0, 2)])
+def test_a_file_without_a_hash_is_named(workspace, capfd, unhashed):
+    """Nothing can verify the file later, and without the file, the lock isn't for all platforms."""
+    tags = ("cp312-cp312-manylinux_2_17_x86_64", "cp312-cp312-macosx_11_0_arm64")
+    index = Index([package("web", "1.0", wheels=tags)])
+    names = index.pages["web"][unhashed]
+    index.unhashed = {names} if isinstance(names, str) else set(names)
+    (workspace / "lock.json").write_text("", "utf-8")
+    with serve(index) as address:
+        assert started(workspace, address) == 1
+    shown = capfd.readouterr().err
+    assert any(f"web 1.0: the index {address} has no SHA-256 of {name}. Use" in shown for name in index.unhashed)
+    assert (workspace / "lock.json").read_text("utf-8") == ""
+
+
+@pytest.mark.parametrize(
+    "unhashed",
+    ["web-1.0-py2-none-any.whl", "web-1.0-cp312-cp312-win_amd64.whl", "web-1.0-cp312-cp312-musllinux_1_2_x86_64.whl"],
+)
+def test_a_file_that_no_platform_uses_needs_no_hash(workspace, unhashed):
+    index = Index([package("web", "1.0", wheels=("py3-none-any", unhashed[8:-4]))])
+    index.unhashed = {unhashed}
+    with serve(index) as address:
+        assert update(workspace, address) == {"web": ["1.0"]}
+
+
+def test_a_file_of_a_directory_is_hashed(workspace):
+    """uv writes no hash of it."""
+    index = Index([package("web", "1.0", sdist=True)])
+    (workspace / "links").mkdir()
+    for name in index.pages["web"]:
+        (workspace / "links" / name).write_bytes(index.files[name])
+    settings = {"find_links": [str(workspace / "links")], "no_index": True}
+    assert started(workspace, "", **settings) == 0
+    [entry] = locks.load(workspace / "lock.json")["packages"]
+    assert entry["files"] == {name: index.sha256(name) for name in index.pages["web"]}
+
+
+def test_a_lock_of_uv_without_hashes_is_refused(workspace):
+    text = """\
+version = 1
+requires-python = ">=3.10"
+[[package]]
+name = "p"
+version = "0"
+source = { virtual = "." }
+dependencies = [{ name = "web" }]
+[[package]]
+name = "web"
+version = "1.0"
+source = { registry = "https://u:s3cret@host/simple" }
+wheels = [{ url = "https://host/web-1.0-py3-none-any.whl", hash = "md5:00" }]
+"""
+    for lock in (
+        text,
+        text.replace(', hash = "md5:00"', ""),
+        text.replace("url =", "path =").replace("https://u:s3cret@host/simple", "/etc"),
+    ):
+        with pytest.raises(
+            BentoError, match=r"^uv\.lock: web 1\.0: the index \S+ has no SHA-256 of web-1\.0-py3-none-any\.whl\. Use"
+        ) as caught:
+            locks.from_uv_lock(lock, "uv.lock")
+        assert "s3cret" not in str(caught.value)

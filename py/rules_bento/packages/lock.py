@@ -34,13 +34,14 @@ import json
 import re
 from urllib.parse import unquote
 
+from rules_bento.archives import sha256_of
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file, schema
 from rules_bento.formats.json import read_json
 from rules_bento.formats.toml import read_toml
 from rules_bento.packages import conflicts, lock_shapes
 from rules_bento.packages.conflicts import Choice
-from rules_bento.packages.indexes import EXPLICIT_GROUP, Indexes, reject_credentials, split_index
+from rules_bento.packages.indexes import EXPLICIT_GROUP, Indexes, reject_credentials, split_index, without_credentials
 from rules_bento.packages.lock_shapes import LOCK
 from rules_bento.packages.requirements import LOCAL_REMEDY, normalize_name
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection
@@ -108,6 +109,7 @@ def from_uv_lock(
     indexes: Indexes | None = None,
     *,
     only_declared: bool = False,
+    project: Path | None = None,
 ) -> Lock:
     """Convert a `uv.lock` to a lock of rules_bento.
 
@@ -117,6 +119,9 @@ def from_uv_lock(
 
     If `indexes` is set, packages that aren't in the default index have a `page`. If `only_declared` is true, packages
     from indexes that aren't in `indexes` have no `page`, because this machine's configuration specifies these indexes.
+
+    uv writes no hash of a file in a local directory. If `project`, the directory of the `uv.lock`, is set, the function
+    hashes the file. Otherwise, a file without a hash is an error.
     """
     document = read_toml(text, origin)
     if "package" not in document or "requires-python" not in document:
@@ -128,7 +133,10 @@ def from_uv_lock(
     packages = [package for package in document["package"] if not conflicts.is_member(package)]
     names = _EdgeNames(packages, origin)
     roots = [names.edge(edge) for edge in _root_edges(document, choice or Choice())]
-    packages = [_package(package, names, origin) | (pages.page(package) if pages else {}) for package in packages]
+    entries = [_package(package, names, origin, project) for package in packages]
+    packages = [
+        entry | (pages.page(package) if pages else {}) for entry, package in zip(entries, packages, strict=True)
+    ]
     lock = {"lock": FORMAT, "requires_python": document["requires-python"], "roots": roots, "packages": packages}
     lock_shapes.check(lock, LOCK, origin, "Restore the committed file, or run `uv lock` again.")
     return lock | {"packages": reachable(roots, packages)}
@@ -286,15 +294,15 @@ def _canonical(url: str) -> str:
     return (host[0].lower() + url[host.end() :] if host else url).rstrip("/")
 
 
-def _package(package: dict[str, Any], names: _EdgeNames, origin: str) -> dict[str, Any]:
+def _package(package: dict[str, Any], names: _EdgeNames, origin: str, project: Path | None) -> dict[str, Any]:
     source = _source(package, origin)
     if "version" not in package:
         raise BentoError(f"{origin}: {package['name']} has no version. Run `uv lock` again.")
     files = {}
     for file in [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]:
         name = unquote(re.split("[?#]", file.get("url") or file.get("path", ""), maxsplit=1)[0].rpartition("/")[2])
-        if _is_supported(name) and file.get("hash", "").startswith("sha256:"):
-            files[name] = file["hash"].removeprefix("sha256:")
+        if _is_supported(name):
+            files[name] = _sha256(file, name, package, f"{origin}: {package['name']} {package['version']}", project)
     result: dict[str, Any] = {"name": package["name"], "version": package["version"], **names.index(package)}
     if edges := [names.edge(edge) for edge in package.get("dependencies", [])]:
         result["dependencies"] = edges
@@ -302,6 +310,20 @@ def _package(package: dict[str, Any], names: _EdgeNames, origin: str) -> dict[st
         result["extras"] = {name: [names.edge(edge) for edge in edges] for name, edges in extras.items()}
     result["files"] = files
     return result | ({"source": source} if source else {})
+
+
+def _sha256(file: dict[str, str], name: str, package: dict[str, Any], place: str, project: Path | None) -> str:
+    """Return the SHA-256 of a file in a `uv.lock`. Raises BentoError if neither the lock nor a directory has it."""
+    algorithm, _, digest = file.get("hash", "").partition(":")
+    if algorithm == "sha256":
+        return digest
+    index = package["source"].get("registry", "")
+    if project and "path" in file and "://" not in index:
+        return sha256_of(project / index / file["path"])
+    raise BentoError(
+        f"{place}: the index {without_credentials(index)} has no SHA-256 of {name}. Use an index that has the SHA-256 "
+        "of each file, or put the file into a directory of find_links."
+    )
 
 
 def _source(package: dict[str, Any], origin: str) -> dict[str, str]:

@@ -138,7 +138,7 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
             if _ENVIRONMENTS_HINT in errors_of_uv:
                 remedy += _PLATFORMS
             raise BentoError(f"{origin}: uv {problem} (see above), so the lock is unchanged.{remedy}")
-        lock = locks.from_uv_lock((directory / "uv.lock").read_text("utf-8"), origin)
+        lock = locks.from_uv_lock((directory / "uv.lock").read_text("utf-8"), origin, project=directory)
         return lock | {"requires_python": project.requires_python}
 
 
