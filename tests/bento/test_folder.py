@@ -633,6 +633,24 @@ def test_what_the_source_computes_is_asked_for(tmp_path, decorator, field, remed
     assert build(build_ctx=directory, **field).tag.name == "svc"
 
 
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"name": "A\nRUN touch /x\nENV B"},
+        {"name": "A", "value": "1\nRUN x"},
+        {"name": "A", "value": "1\r2"},
+        {"name": "A\r"},
+        {"name": "A B"},
+        {"name": "A", "value": "\0"},
+        {"name": "A=1"},
+    ],
+)
+def test_envs_of_a_service_are_checked_like_envs_of_a_bentofile(tmp_path, env):
+    source = f"import bentoml\n\n\n@bentoml.service(envs=[{env!r}])\nclass Svc:\n    pass\n"
+    with pytest.raises(BentoError, match=r"^service\.py:5: envs of `Svc`: (invalid variable name|the value of A cont)"):
+        build(build_ctx=write_project(tmp_path / "p", {}, source))
+
+
 def test_the_defaults_are_the_rules():
     root = Path(__file__).parents[2] / "rules"
     text = (root / "bento_package.bzl").read_text() + (root / "BUILD.bazel").read_text()

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rules_bento.formats.yaml_writer import dump_yaml
 
+READER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 ARGUMENTS = [{"sort_keys": False, "allow_unicode": True}, {"sort_keys": True, "allow_unicode": False}]
 SHARED = ["shared"]
 LINE = (
@@ -37,7 +38,20 @@ VALUES = st.recursive(
 @given(st.dictionaries(KEYS, VALUES, max_size=5))
 def test_bytes_are_those_of_pyyaml(document: dict[str, Any]) -> None:
     for arguments in ARGUMENTS:
-        assert dump_yaml(document, **arguments) == yaml.safe_dump(document, **arguments).encode()
+        written = yaml.safe_dump(document, **arguments).encode()
+        if b"\xc2\x85" in written:
+            written = yaml.safe_dump(document, **{**arguments, "allow_unicode": False}).encode()
+        assert dump_yaml(document, **arguments) == written
+
+
+@pytest.mark.parametrize("text", ["{}", "a{}b", " {} ", "{0}{0}", "a\n{}b", "it's {}: #x"])
+@pytest.mark.parametrize("block", range(0, 0x10000, 0x1000))
+def test_each_character_is_read_back(text: str, block: int) -> None:
+    step = 1 if block < 0x4000 or block >= 0xF000 else 61  # between: letters of Asia, and surrogates
+    characters = [chr(code) for code in range(block, block + 0x1000, step) if not 0xD800 <= code < 0xE000]
+    for start in range(0, len(characters), 128):
+        document = {"labels": [text.format(each) for each in characters[start : start + 128]]}
+        assert yaml.load(dump_yaml(document), READER) == document
 
 
 @pytest.mark.parametrize("word", WORDS)

@@ -15,7 +15,7 @@ from rules_bento.bento import model_refs
 from rules_bento.bento.env.common import Environment, docker_env, merge_envs
 from rules_bento.bento.env.python import LockedRequirements
 from rules_bento.bento.identity import content_identity
-from rules_bento.build_options.option_checks import check_features
+from rules_bento.build_options.option_checks import check_env, check_features
 from rules_bento.build_options.options import BuildOptions, EnvVariable, spec1_reasons, with_defaults
 from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
@@ -163,7 +163,10 @@ def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> No
 
 def _envs(info: ServiceInfo, options: BuildOptions) -> list[EnvVariable]:
     """Return the options' environment variables, followed by the service's environment variables."""
-    own = (EnvVariable(env.name, "" if env.value is None else str(env.value), env.stage) for env in info.envs)
+    own = [EnvVariable(env.name, "" if env.value is None else str(env.value), env.stage) for env in info.envs]
+    for env in own:
+        line = f":{info.services[0].line}" if info.services else ""
+        check_env(env, f"{info.path}{line}: envs of `{info.entry_service}`")
     return [*options.envs, *own]
 
 
@@ -253,9 +256,7 @@ def _bentofile(info: ServiceInfo, settings: BentoSettings, environment: Environm
         envs=environment.envs,
     )
     env = merge_envs(docker_env(options, settings.files), environment.envs)
-    values = with_defaults(
-        options, settings.python_version, {one.name: one.value for one in env}, locked=settings.lock is not None
-    )
+    values = with_defaults(options, settings.python_version, {one.name: one.value for one in env}, locked=True)
     return dump_yaml(values, sort_keys=True, allow_unicode=False)
 
 

@@ -48,7 +48,10 @@ class _NotSimpleError(Exception):
 
 
 def dump_yaml(document: dict[str, Any], *, sort_keys: bool = False, allow_unicode: bool = True) -> bytes:
-    """Return the output of `yaml.safe_dump` with the same arguments, encoded as UTF-8."""
+    """Return the output of `yaml.safe_dump` with the same arguments, encoded as UTF-8.
+
+    A document with U+0085 is written as with `allow_unicode=False`.
+    """
     writer = _YamlWriter(sort_keys=sort_keys)
     try:
         writer.mapping(document, 0)
@@ -56,6 +59,8 @@ def dump_yaml(document: dict[str, Any], *, sort_keys: bool = False, allow_unicod
         import yaml
 
         text: str = yaml.safe_dump(document, sort_keys=sort_keys, allow_unicode=allow_unicode)
+        if "\x85" in text:  # PyYAML doesn't escape this line break, and reads it as a space
+            text = yaml.safe_dump(document, sort_keys=sort_keys, allow_unicode=False)
         return text.encode()
     return "".join(writer.pieces).encode()
 
