@@ -115,6 +115,5 @@ def test_whole_bentos_as_bentoml_makes_them(case, tmp_path):
         recorded = yaml.safe_load(record.read_text("utf-8"))
         if case == "img_svc":
             recorded["service"] = service
-            recorded["python"]["lock_packages"] = False  # that of a bentofile which says nothing: we resolve nothing
         assert yaml.safe_load(made.bento.files["src/bentofile.yaml"]) == recorded
         assert made.bento.files["src/bentofile.yaml"].decode().splitlines()[0] == "args: {}"
