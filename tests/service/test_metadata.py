@@ -164,7 +164,7 @@ def test_a_path_that_may_make_the_label_of_an_openai_endpoint_is_asked_for(tmp_p
     directory = project(tmp_path, "@bentoml.asgi_app(app)\n@bentoml.service", head=head)
     assert 'labels = {"openai_endpoint": ...}' in refusal(directory)
     message = refusal(directory, extra=ExtraOptions(overrides=Declared(words="flags")))
-    assert "if no such path exists, all labels with --complete labels" in message
+    assert "such as /v1), or, if BentoML finds no such path, all labels with --complete labels" in message
     assert build(build_ctx=directory, labels={"openai_endpoint": "/v1"})
     assert build(build_ctx=directory, extra=declared(in_full=["labels"]))
 

@@ -1026,6 +1026,31 @@ def test_the_current_service_can_be_a_dependency_of_a_route(route):
     assert not read_service("service:Svc", {"service.py": source.encode()}).unknowns
 
 
+@pytest.mark.parametrize(
+    ("method", "is_valid"),
+    [
+        ("async def f(self, x: str) -> AsyncGenerator[str, None]:\n        yield x", False),
+        ("def f(self, x: 'AsyncGenerator | None') -> str: ...", False),
+        ("def f(self, *, x: list[AsyncGenerator]) -> str: ...", False),
+        ("def f(self, **x: dict['str', 'AsyncGenerator']) -> str: ...", False),
+        ("def f(self, x: 'a sentence, not a name') -> str: ...", True),
+        ("def f(self, x: Sequence) -> 'Sequence': ...\n    def g(self, x: AsyncGenerator): ...", True),
+    ],
+)
+@pytest.mark.parametrize("kind", ["api", "task"])
+def test_an_api_needs_its_annotations_at_run_time(kind, method, is_valid):
+    source = "from __future__ import annotations\nfrom typing import TYPE_CHECKING\nimport bentoml\n"
+    source += (
+        "from collections.abc import Sequence\nif TYPE_CHECKING:\n    from collections.abc import AsyncGenerator\n"
+    )
+    source += f"@bentoml.service\nclass Svc:\n    @bentoml.{kind}\n    {method}\n"
+    if is_valid:
+        assert not read_service("service:Svc", {"service.py": source.encode()}).unknowns
+    else:
+        message = refusal("service:Svc", {"service.py": source.encode()})
+        assert message.startswith("service.py:9: API `f`: BentoML can't find `AsyncGenerator`")
+
+
 LIFESPAN = """import bentoml
 from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI

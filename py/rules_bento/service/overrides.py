@@ -30,8 +30,10 @@ _REMEDIES = {
         "--config {service}.{key}=VALUE",
     ),
     "labels.openai_endpoint": (
-        'labels = {{"{key}": ...}}, or, if no such path exists, all labels with complete_metadata = ["labels"]',
-        "--label {key}=VALUE, or, if no such path exists, all labels with --complete labels",
+        'labels = {{"{key}": "<the path without /chat/completions>"}}, or, if BentoML finds no such path, all labels '
+        'with complete_metadata = ["labels"]',
+        "--label {key}=PATH (without /chat/completions, such as /v1), or, if BentoML finds no such path, all labels "
+        "with --complete labels",
     ),
     "labels.": ('labels = {{"{key}": ...}}', "--label {key}=VALUE"),
     "labels": ('all labels with complete_metadata = ["labels"]', "all labels with --label and --complete labels"),

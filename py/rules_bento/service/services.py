@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from contextlib import suppress
 
 from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
@@ -327,6 +328,7 @@ class ServiceReader:
             raise BentoError(f"{place}: invalid name. Use a name that doesn't start with `__`.")
         if not route.startswith("/"):
             raise BentoError(f"{place}: invalid route {route!r}. Use a route that starts with `/`.")
+        _check_annotations(module, node, place)
         is_stream = any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in own_nodes(*node.body))
         return metadata.Api(node.name, route, kind == "bentoml.task", values.get("batchable", False), is_stream)
 
@@ -446,6 +448,23 @@ def arguments_of(
     if starred or len(given) < len(call.args) + len(call.keywords) or not (others or given.keys() <= {*names}):
         raise unsupported(module, call)
     return given
+
+
+def _check_annotations(module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef, place: str) -> None:
+    """Raise BentoError if an annotation of an API has a name that the module imports only for type checkers."""
+    given = node.args
+    arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+    todo: list[ast.AST | None] = [node.returns, *(each.annotation for each in arguments if each)]
+    for annotation in todo:
+        for each in ast.walk(annotation) if annotation else ():
+            if isinstance(each, ast.Constant) and isinstance(each.value, str):
+                with suppress(SyntaxError, ValueError):
+                    todo.append(ast.parse(each.value, mode="eval"))
+            if isinstance(each, ast.Name) and each.id in module.imports and each.id not in module.bindings:
+                raise BentoError(
+                    f"{place}: BentoML can't find `{each.id}`, because the module imports it only for type checkers or "
+                    "in a function. Import the name at the top of the module."
+                )
 
 
 def _check_path(constants: Constants, module: Module, node: ast.expr) -> None:
