@@ -200,7 +200,6 @@ bento_image(
     bento = ":hello",
     compression = "estargz",
     ignore_system_requirements = ["echo"],
-    startup_trace = "start.json",
 )
 
 bento_image_index(name = "index", image = ":image", platforms = ["//toolchains/platforms:linux_amd64"])
@@ -248,7 +247,6 @@ def write_targets(checkout: Checkout) -> None:
     checkout.write("twice/unpacked_python.bzl", UNPACKED_RULE)
     checkout.write("twice/service.py", SERVICE)
     checkout.write("twice/local.py", LOCAL)
-    checkout.write("twice/start.json", json.dumps({"files": ["/home/bentoml/bento/src/service.py"]}))
     checkout.write("twice/table.csv", "1,2\n")
     checkout.write("twice/weights.txt", "0.5\n")
     write_wheel(checkout.root / "twice", "acme", "1.0", "manylinux_2_17_x86_64", "Requires-Dist: bentoml\n")

@@ -5,7 +5,7 @@ load(":attributes.bzl", "CREATION_TIME", "STAMP", "add_pairs", "add_strings", "c
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand", "target_arguments")
 load(":image_checks.bzl", "check_libraries", "check_size", "scan_added_layers")
 load(":image_form.bzl", "write_form")
-load(":layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "USER", "write_joined_layer", "write_layer", "write_prefetch_layer")
+load(":layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "USER", "write_joined_layer", "write_layer")
 load(":providers.bzl", "BentoImagePackagesInfo", "BentoWheelPartsInfo")
 load(":reports.bzl", "SBOM_FORMATS", "deb_indexes", "write_build_definition", "write_layer_report", "write_sbom", "write_summary")
 load(":target.bzl", "IMAGE_PLATFORM")
@@ -31,10 +31,6 @@ IMAGE = {
     "soci": attr.bool(doc = "Whether to add a SOCI index for lazy pulling with soci-snapshotter. Requires `compression = \"gzip\"`. The image is then an OCI index."),
     "stamped_annotations": attr.string_dict(doc = "Annotations added only in stamped builds. `{KEY}` is replaced by a value from the workspace status: `{\"org.opencontainers.image.revision\": \"{STABLE_GIT_COMMIT}\"}`. Stamping doesn't change the layers."),
     "stamped_labels": attr.string_dict(doc = "Labels added only in stamped builds. Same format as `stamped_annotations`."),
-    "startup_trace": attr.label(
-        allow_single_file = [".json"],
-        doc = "Startup trace from `bento_startup_trace`. The snapshotter fetches the files in the trace before a container starts. Requires `soci` or eStargz layers. eStargz layers depend on the trace, so only images with the same trace can share them.",
-    ),
     "stop_signal": attr.string(default = "SIGTERM", doc = "Signal that container engines send to stop a container."),
     "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs to exclude from the checks of the image: files that the service doesn't use, and intended duplicates."),
     "user": attr.string(default = "1034:1034", doc = "User and group of the container process (`uid:gid`)."),
@@ -89,22 +85,6 @@ def _libraries(parts, groups):
     alone = {names[0]: None for names in groups if len(names) == 1}
     return [part.layer_libraries if part.layer and part.wheel.distribution in alone else part.part_libraries for part in parts]
 
-def _prefetch_layers(ctx, layers):
-    """Returns `layers`. With a startup trace and without `soci`, copies that begin with the files in the trace replace layers of this build."""
-    if not ctx.file.startup_trace or ctx.attr.soci:
-        return layers
-    if ctx.attr.compression != "estargz":
-        fail("{}: startup_trace requires lazily pulled layers, but compression is \"{}\". Set compression = \"estargz\" or soci = True, or remove startup_trace.".format(label_string(ctx.label), ctx.attr.compression))
-    return [
-        write_prefetch_layer(
-            ctx,
-            layer = layer,
-            name = "{}.prefetch-{}".format(ctx.label.name, number),
-            trace = ctx.file.startup_trace,
-        ) if layer.blob and not layer.origin and not layer.blob.is_source else layer
-        for number, layer in enumerate(layers)
-    ]
-
 def _add_soci(ctx, args, layers, outputs):
     """Adds the flags for the SOCI index to the arguments. Returns the list of input Files. Has no effect without `soci`."""
     if not ctx.attr.soci:
@@ -114,7 +94,7 @@ def _add_soci(ctx, args, layers, outputs):
     args.add_all(["--soci", outputs.soci, "--index", outputs.index])
     descriptions = [layer.ztoc.description for layer in layers if layer.ztoc]
     args.add_all(descriptions, before_each = "--ztoc")
-    return descriptions + ([ctx.file.startup_trace] if ctx.file.startup_trace else [])
+    return descriptions
 
 def _assemble(ctx, base, subject, process, layers):
     """Declares the action that writes the config and manifest from the descriptions of layers. Returns a struct of its output Files."""
@@ -149,8 +129,6 @@ def _assemble(ctx, base, subject, process, layers):
     if process.working_dir:
         args.add_all(["--working-dir", process.working_dir])
     args.add_all(descriptions, before_each = "--layer")
-    if ctx.file.startup_trace:
-        args.add_all(["--startup-trace", ctx.file.startup_trace if ctx.attr.soci else label_string(ctx.attr.startup_trace.label)])
     soci_inputs = _add_soci(ctx, args, layers, outputs)
     args.add_all(status, before_each = "--status")
     args.add_all(["--config", outputs.config, "--manifest", outputs.manifest, "--digest", outputs.digest])
@@ -191,15 +169,14 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
     groups = group_wheels({part.wheel.distribution: part.wheel.size for part in parts}, ctx.attr.max_wheel_layers)
     own_base = list(base.layers) if base.deb_index else []  # layers of an existing image are not rewritten
     own_layers = [target[BentoLayerInfo] for target in ctx.attr.layers]
-    stacked = ([] if base.deb_index else list(base.layers)) + _prefetch_layers(
-        ctx,
-        own_base +
+    stacked = (
+        list(base.layers) +
         [_environment_layer(ctx, base)] +
         _package_layers(ctx, "wheels", parts, groups) +
         _package_layers(ctx, "bytecode", packages.bytecode, groups) +
         contents.lower +
         own_layers +
-        contents.upper,
+        contents.upper
     )
     image = _assemble(ctx, base, subject, process, stacked)
     added = scan_added_layers(ctx)

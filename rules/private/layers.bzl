@@ -54,7 +54,7 @@ def write_layer(ctx, *, name, compression, subcommand, progress_message, more = 
         _assemble_layer(ctx, blob, description, recipe, more.wheel)
     run_helper(
         ctx,
-        mnemonic = {"join_layers": "BentoLayerJoin", "prefetch_layer": "BentoLayerPrefetch"}.get(subcommand.name, "BentoLayer"),
+        mnemonic = "BentoLayerJoin" if subcommand.name == "join_layers" else "BentoLayer",
         progress_message = progress_message,
         subcommand = _importing(subcommand, COMPRESSION_PACKAGES[compression]),
         outputs = [recipe or blob, description] + more.outputs,
@@ -146,16 +146,4 @@ def write_joined_layer(ctx, *, name, parts, settings, what = ""):
             inputs = depset([file for part in parts for file in (part.listing, part.part)]),
             packages = INFLATE,
         ),
-    )
-
-def write_prefetch_layer(ctx, *, name, layer, trace):
-    """Declares a copy of a layer, with eStargz compression, that begins with the files in a startup trace. Returns a BentoLayerInfo."""
-    args = arguments(ctx)
-    args.add_all(["--layer", layer.description, layer.blob, "--startup-trace", trace])
-    return write_layer(
-        ctx,
-        compression = "estargz",
-        name = name,
-        progress_message = "Reordering files of " + layer.blob.basename,
-        subcommand = subcommand("prefetch_layer", args, inputs = depset([layer.description, layer.blob, trace]), packages = INFLATE),
     )

@@ -1,4 +1,4 @@
-"""Defines attributes and arguments of rules that start an image (see run/startup_trace.py)."""
+"""Defines attributes and arguments of rules that start an image (see run/startup.py)."""
 
 load("//rules:providers.bzl", "BentoImageInfo")
 load(":attributes.bzl", "label_string")
@@ -6,7 +6,7 @@ load(":launcher.bzl", "RUNFILES", "runfile_path")
 load(":push_manifest.bzl", "push_manifest")
 
 STARTUP = {
-    "image": attr.label(doc = "The image to start. Images that set `startup_trace` are also supported.", mandatory = True, providers = [BentoImageInfo]),
+    "image": attr.label(doc = "The image to start.", mandatory = True, providers = [BentoImageInfo]),
     "readiness_path": attr.string(default = "/readyz", doc = "HTTP path for readiness checks. A container is ready when a request to this path succeeds."),
     "requests": attr.string_dict(doc = "POST requests to send to the container when it is ready. Keys are paths; values are JSON bodies. Use this attribute if the container reads some files only when it handles requests."),
     "startup_timeout_seconds": attr.int(default = 300, doc = "Maximum time until a container is ready, in seconds. A test waits for at most 80% of its `timeout`."),

@@ -70,14 +70,6 @@ def test_below_layers_of_estargz_are_no_others(assemble):
     assert isinstance(assemble(base, own, compression=estargz), list), "nothing is lazy"
 
 
-def test_an_image_has_files_of_its_startup_trace(assemble):
-    profile = {"startup-trace": [["//svc:start.json"]]}
-    error = assemble(layer("one", "+gzip"), layer("two", "+gzip"), **profile)
-    assert error.startswith("//svc:image: startup_trace: the image contains none of the files in //svc:start.json.")
-    config, manifest = assemble(layer("one", "+gzip"), layer("two", "+gzip") | {"prefetched": 3}, **profile)
-    assert "prefetched" not in json.dumps([config, manifest])
-
-
 def test_what_a_layer_says_of_itself_is_in_the_manifest(assemble):
     said = {"containerd.io/snapshot/stargz/toc.digest": f"sha256:{'1' * 64}"}
     _, manifest = assemble(layer("plain", "+gzip"), layer("lazy", "+gzip") | {"annotations": said})

@@ -274,11 +274,6 @@ EXPECTED = {
         "files": ["iris_venv"],
         "runfiles": ["*.whl", "iris_venv", "iris_venv.json"],
     },
-    "//tests/images:data_start": {
-        "executable": True,
-        "files": ["data_start"],
-        "runfiles": ["data_image.cdx.json", "data_image.config.json", "data_image.manifest.json", "data_image.prefetch-0.layer.estargz", "data_image.prefetch-0.layer.estargz.json", "data_image.prefetch-1.layer.estargz", "data_image.prefetch-1.layer.estargz.json", "data_image.prefetch-10.layer.estargz", "data_image.prefetch-10.layer.estargz.json", "data_image.prefetch-11.layer.estargz", "data_image.prefetch-11.layer.estargz.json", "data_image.prefetch-2.layer.estargz", "data_image.prefetch-2.layer.estargz.json", "data_image.prefetch-3.layer.estargz", "data_image.prefetch-3.layer.estargz.json", "data_image.prefetch-4.layer.estargz", "data_image.prefetch-4.layer.estargz.json", "data_image.prefetch-5.layer.estargz", "data_image.prefetch-5.layer.estargz.json", "data_image.prefetch-6.layer.estargz", "data_image.prefetch-6.layer.estargz.json", "data_image.prefetch-7.layer.estargz", "data_image.prefetch-7.layer.estargz.json", "data_image.prefetch-8.layer.estargz", "data_image.prefetch-8.layer.estargz.json", "data_image.prefetch-9.layer.estargz", "data_image.prefetch-9.layer.estargz.json", "data_start", "data_start.contents.json"],
-    },
     "//tests/wheels:acme": {
         "actions": {
             "BentoWheelMetadata acme.locked.json": {

@@ -416,7 +416,7 @@ OURS = {
     "packages/lock_subset.py": "what a repository rule wrote of a lock that it has read",
     "run/load.py": "what a rule wrote",
     "run/push_contents.py": "what rules and actions of ours wrote",
-    "run/startup_trace.py": "what rules and actions of ours wrote",
+    "run/startup.py": "what rules and actions of ours wrote",
     "run/test.py": "what a rule wrote",
     "run/venv.py": "what a rule wrote",
     "service/import_worker.py": "the order of the process that has started it",

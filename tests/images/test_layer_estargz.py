@@ -15,12 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_layers import ADDED, LARGE, LAYOUT, SITE, members, odd_wheel, parts_of, two_wheels, unpacked
 from made_wheels import Maker, record_line
-from rules_bento import subcommands
 from rules_bento.archives import zipread
 from rules_bento.archives.tarstream import Member
 from rules_bento.archives.zipread import Chunk
 from rules_bento.errors import BentoError
-from rules_bento.images.layers import deflate, deflate_blocks, estargz, prioritized, toc_layer
+from rules_bento.images.layers import deflate, deflate_blocks, estargz, toc_layer
 from rules_bento.images.layers.layer import write_files_layer, write_tar_layer, write_wheel_layer
 from rules_bento.images.layers.parts import join_parts
 from rules_bento.images.wheels.wheel import Wheel
@@ -312,136 +311,6 @@ def test_whatever_is_in_it(tmp_path_factory, files, links, chunk, threads, forma
 
 
 # What a start reads comes first.
-
-
-def check_prefetched(directory, info, names):
-    """Write the layer `out` of a folder again, with these files first, and hold it to what it was."""
-    before = check(directory / "out", info)
-    written = prioritized.write_prioritized(directory / "first", directory / "out", toc_digest(info), names)
-    found = check(directory / "first", written[0])
-    order = list(found)
-    first = order[: order.index(PREFETCHED)]
-    small = {name for name in names if before[name]["size"] <= toc_layer.CHUNK}
-    assert {name for name in first if not name.endswith("/")} == small
-    assert written[1] == len(small)
-    rest = order[len(first) + 1 :]
-    assert [name for name in before if name in first] == first
-    assert [name for name in before if name in rest] == rest
-    for number, name in enumerate(order):
-        assert not any(other.startswith(name) for other in order[:number] if name.endswith("/"))
-    assert found.keys() - {PREFETCHED} == before.keys() - {ADDED[0]}
-    return found
-
-
-def contents_of(found):
-    return {name: (entry.get("size", 0), entry.get("digest")) for name, entry in found.items()}
-
-
-def test_files_of_a_start_come_before_the_mark(tmp_path, monkeypatch):
-    monkeypatch.setattr(toc_layer, "CHUNK", 100_000)
-    maker = Maker().add({"a.bin": LARGE[:500_000], "b.py": "1" * 600, "c/d.py": "2", "c/e.bin": LARGE[:200_001]})
-    maker.add({"c/stored.bin": LARGE[:250_000], "z.py": "3" * 512}, stored=True)
-    info = write_wheel_layer(tmp_path / "out", Wheel.read(maker.write(tmp_path)), LAYOUT, "estargz")
-    every = [f"{SITE}/{name}" for name in ("a.bin", "b.py", "c/d.py", "c/e.bin", "c/stored.bin", "z.py")]
-    for names in (every[1:3], every[-1:], every[::2], every):
-        found = check_prefetched(tmp_path, info, names)
-        assert (
-            contents_of(found).items()
-            >= {
-                name: told for name, told in contents_of(check(tmp_path / "out", info)).items() if name != ADDED[0]
-            }.items()
-        )
-
-
-def test_what_stays_beside_what_it_was_beside_is_copied(tmp_path):
-    maker = Maker().add({f"{number}.py": f"value = {number}\n" * 90 for number in range(9)})
-    info = write_wheel_layer(tmp_path / "out", Wheel.read(maker.write(tmp_path)), LAYOUT, "estargz")
-    found = check_prefetched(tmp_path, info, [f"{SITE}/4.py", f"{SITE}/5.py"])
-    before, after = (tmp_path / "out").read_bytes(), (tmp_path / "first").read_bytes()
-    places = {name: entry["offset"] for name, entry in found.items() if "offset" in entry}
-    for name, following in ((4, 5), (0, 1), (6, 7)):
-        assert after[places[f"{SITE}/{name}.py"] : places[f"{SITE}/{following}.py"]] in before
-
-
-def test_a_hard_link_brings_what_it_is_of(tmp_path):
-    with tarfile.open(tmp_path / "in", "w", format=tarfile.PAX_FORMAT) as tar:
-        for name in ("etc/z", "usr/a", "usr/ü" + "long" * 60):
-            file = tarfile.TarInfo(name)
-            file.size = 3
-            tar.addfile(file, io.BytesIO(b"abc"))
-        link = tarfile.TarInfo("usr/b")
-        link.type, link.linkname = tarfile.LNKTYPE, "usr/a"
-        tar.addfile(link)
-    content = (tmp_path / "in").read_bytes().rstrip(b"\0")
-    content += bytes(-len(content) % 512)
-    info = write_tar_layer(tmp_path / "out", [content], "estargz")
-    written = prioritized.write_prioritized(tmp_path / "first", tmp_path / "out", toc_digest(info), ["usr/b"])
-    found = check(tmp_path / "first", written[0])
-    assert list(found) == ["usr/a", PREFETCHED, "etc/z", "usr/ü" + "long" * 60, "usr/b"]
-
-
-def test_a_layer_without_files_of_a_start_is_left_alone(tmp_path, monkeypatch):
-    entries = [Member.inline("a", b"a"), Member.inline("empty", b""), Member.inline("large", b"large" * 5)]
-    monkeypatch.setattr(toc_layer, "CHUNK", 9)
-    info = write_files_layer(tmp_path / "out", entries, "estargz")
-    for names in ([], ["b"], ["empty"], [ADDED[0]], ["a/"], ["large"]):
-        assert prioritized.write_prioritized(tmp_path / "first", tmp_path / "out", toc_digest(info), names) is None
-    assert not (tmp_path / "first").exists()
-
-
-def test_a_layer_of_another_table_is_refused(tmp_path):
-    info = write_files_layer(tmp_path / "out", [Member.inline("a", b"a")], "estargz")
-    written = (tmp_path / "out").read_bytes()
-    for blob, digest in ((written, sha256(b"")), (written[:-1], toc_digest(info)), (b"", toc_digest(info))):
-        (tmp_path / "other").write_bytes(blob)
-        with pytest.raises(BentoError, match="other: startup_trace requires eStargz layers that rules_bento built"):
-            prioritized.write_prioritized(tmp_path / "first", tmp_path / "other", digest, ["a"])
-
-
-@settings(max_examples=40, deadline=None)
-@given(files=FILES, chunk=st.integers(1, 900), chosen=st.sets(st.integers(0, 7)), is_wheel=st.booleans())
-def test_whichever_come_first(tmp_path_factory, files, chunk, chosen, is_wheel):
-    directory = tmp_path_factory.mktemp("layer")
-    names = [name for number, (name, data) in enumerate(files.items()) if number in chosen and 0 < len(data) <= chunk]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(toc_layer, "CHUNK", chunk)
-        if is_wheel:
-            wheel = Wheel.read(Maker().add(files).write(directory))
-            info = write_wheel_layer(directory / "out", wheel, LAYOUT, "estargz")
-        else:
-            entries = [Member.inline(f"{SITE}/{name}", data, uid=7) for name, data in files.items()]
-            info = write_files_layer(directory / "out", [*entries, Member.symlink("link", "app")], "estargz")
-        if names:
-            check_prefetched(directory, info, [f"{SITE}/{name}" for name in names])
-
-
-def prefetched(directory, compression, name):
-    """The description that the action writes for a layer of one file, if a start reads that of this name."""
-    info = write_files_layer(directory / "in", [Member.inline("app/a", b"a" * 50)], compression)
-    annotations = {"annotations": {estargz.TOC_DIGEST: toc_digest(info)}} if toc_digest(info) else {}
-    described = {"media_type": "m", "digest": info.digest, "name": "files"} | annotations
-    (directory / "in.json").write_text(json.dumps(described), "utf-8")
-    (directory / "start.json").write_text(json.dumps({"files": [name]}), "utf-8")
-    words = [
-        "--layer", "in.json", "in", "--startup-trace", "start.json", "--output", "out", "--description", "out.json",
-    ]  # fmt: skip
-    paths = [word if word.startswith("--") else str(directory / word) for word in words]
-    assert subcommands.run(["prefetch_layer", *paths, "--compression", "estargz", "--target", "//:image"]) == 0
-    return json.loads((directory / "out.json").read_text("utf-8"))
-
-
-def test_the_action_tells_how_many_files_come_first(tmp_path):
-    written = prefetched(tmp_path, "estargz", "/app/a")
-    assert (written["prefetched"], written["name"]) == (1, "files")
-    assert written["digest"] == sha256((tmp_path / "out").read_bytes())
-    assert written["annotations"][estargz.TOC_DIGEST] == table_of((tmp_path / "out").read_bytes()).digest
-
-
-@pytest.mark.parametrize(("compression", "name"), [("estargz", "/app/b"), ("gzip", "/app/a"), ("zstd", "/app/a")])
-def test_the_action_copies_what_has_nothing_to_put_first(tmp_path, compression, name):
-    written = prefetched(tmp_path, compression, name)
-    assert written == json.loads((tmp_path / "in.json").read_text("utf-8"))
-    assert (tmp_path / "out").read_bytes() == (tmp_path / "in").read_bytes()
 
 
 # Streams of others, cut at their blocks.

@@ -101,29 +101,6 @@ def test_the_documents_refer_to_each_other(image):
     assert [(entry["digest"], entry["size"]) for entry in document["layers"]] == [(digest(f), len(f)) for f in files]
 
 
-def test_files_of_a_trace_are_prefetched_except_large_files(image):
-    files = [f"/{SITE}/one/{part}.bin" for part in (0, 1)] + [f"/{SITE}/two/a.bin"]
-    (image.directory / "trace").write_text(json.dumps({"files": files}))
-    assert image.assemble("--startup-trace", image.path("trace")) == 0
-    held = image.read("soci")
-    entry = json.loads(held[0])["layers"][2:]
-    assert [item["mediaType"] for item in entry] == ["application/vnd.amazon.soci.prefetch.v1+json"]
-    assert entry[0]["digest"] == digest(held[2].encode())
-    assert entry[0]["annotations"]["com.amazon.soci.image-layer-digest"] == image.read("one.json")["digest"]
-    spans = json.loads(held[2])
-    assert spans.pop("version") == "1.0"
-    places = [image.read("one.ztoc.json")["files"][file[1:]] for file in files[:2]]
-    wanted = {span for first, last in places for span in range(first, last + 1)}
-    ranges = [(item["start_span"], item["end_span"]) for item in spans["prefetch_spans"]]
-    assert sorted(wanted) == [span for first, last in ranges for span in range(first, last + 1)]
-
-
-def test_a_trace_of_another_image_is_an_error(image, capsys):
-    (image.directory / "trace").write_text(json.dumps({"files": ["/opt/other"]}))
-    assert image.assemble("--startup-trace", image.path("trace")) == 1
-    assert "startup_trace: the image contains none of the files" in capsys.readouterr().err
-
-
 def test_an_image_of_small_layers_is_an_error(tmp_path, capsys):
     assert Image(tmp_path).assemble() == 1
     assert "soci: no layer in a supported format has a size of at least 10 MiB" in capsys.readouterr().err

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
         "--stamped-annotation": 2,  # with {KEY} for values of the workspace status
         "--stamped-label": 2,
         "--status": 1,  # Bazel's workspace status
-        "--startup-trace": 1,
         "--stop-signal": 1,
         "--tag": 1,  # file
         "--user": 1,
@@ -61,10 +60,7 @@ def image(arguments: Arguments) -> None:
         require_gzip(layers, 'compression = "gzip"', 'set compression = "gzip" on these layers')
     elif compression == "estargz":
         _require_estargz(layers)
-    trace = arguments.optional("--startup-trace")
-    soci_contents = _soci_contents(arguments, trace) if arguments.optional("--soci") else []
-    if trace:
-        _require_prefetched(layers, soci_contents, trace)
+    soci_contents = _soci_contents(arguments) if arguments.optional("--soci") else []
     base = read_object(read_file(arguments.required("--base-config")), "the base's config")
     config = image_config(arguments, base, _read_bento_yaml(arguments))
     if soci_contents:
@@ -85,11 +81,10 @@ def image(arguments: Arguments) -> None:
     Path(arguments.required("--digest")).write_text(f"{digest}\n", "utf-8")
 
 
-def _soci_contents(arguments: Arguments, trace: str) -> list[bytes]:
-    from rules_bento.images import soci, startup_trace
+def _soci_contents(arguments: Arguments) -> list[bytes]:
+    from rules_bento.images import soci
 
-    ztocs = [json.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--ztoc")]
-    return soci.make_index(ztocs, startup_trace.loads(read_file(trace), trace) if trace else ())
+    return soci.make_index([json.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--ztoc")])
 
 
 def _platform(config: dict[str, Any]) -> dict[str, str]:
@@ -124,16 +119,6 @@ def _require_estargz(layers: list[oci_image.Layer]) -> None:
             f"compression: every layer below an eStargz layer must use eStargz, but these don't: {', '.join(others)}. "
             'Set compression = "estargz" on these layers, or convert the base image with `nerdctl image convert '
             "--estargz --oci`."
-        )
-
-
-def _require_prefetched(layers: list[oci_image.Layer], soci_contents: list[bytes], trace: str) -> None:
-    """Raise BentoError if the image contains none of the files in the startup trace."""
-    # A SOCI index without prefetched spans has only a manifest and a config.
-    if not (len(soci_contents) > 2 or any(layer.prefetched for layer in layers)):
-        raise BentoError(
-            f"startup_trace: the image contains none of the files in {trace}. Record a trace of this image with "
-            "bento_startup_trace."
         )
 
 

@@ -280,11 +280,11 @@ def layer_ztoc(arguments: Arguments) -> None:
 
     described, *files = map(Path, arguments.repeated("--layer"))
     info = Layer.loads(described.read_text("utf-8"))
-    made = ztoc.Ztoc()
+    made = b""
     if info.size >= soci.MIN_LAYER and info.media_type == layer.MEDIA_TYPES["gzip"]:
         read = Recipe(*files).pieces if len(files) > 1 else partial(_file_range, files[0])
         made = ztoc.make(read, info.size, info.name)
-    Path(arguments.required("--output")).write_bytes(made.content)
+    Path(arguments.required("--output")).write_bytes(made)
     Path(arguments.required("--description")).write_text(json.dumps(soci.describe(info, made)) + "\n", "utf-8")
 
 
@@ -292,37 +292,3 @@ def _file_range(path: Path, start: int, end: int) -> Iterator[bytes]:
     from rules_bento.registry.pushable import FileSource
 
     return FileSource(path, start).pieces(end - start)
-
-
-@Subcommand(
-    description.FLAGS
-    | {
-        "--layer": 2,  # description, blob
-        "--startup-trace": 1,
-    }
-)
-def prefetch_layer(arguments: Arguments) -> None:
-    """Rewrite a layer so that the files of a startup trace come first.
-
-    If the layer isn't an eStargz layer, or none of these files can be moved, copies the layer without changes.
-    """
-    import shutil
-
-    from rules_bento.formats import read_file
-    from rules_bento.images import startup_trace
-    from rules_bento.images.layers.estargz import TOC_DIGEST
-    from rules_bento.images.layers.prioritized import write_prioritized
-
-    described, blob = arguments.tuples("--layer")[0]
-    path = arguments.required("--startup-trace")
-    names = startup_trace.loads(read_file(path), path)
-    fields = json.loads(Path(described).read_text("utf-8"))
-    out, _ = description.output(arguments)
-    toc_digest = fields.get("annotations", {}).get(TOC_DIGEST)
-    written = write_prioritized(out, Path(blob), toc_digest, names) if toc_digest else None
-    if written is None:
-        shutil.copyfile(blob, out)
-        shutil.copyfile(described, arguments.required("--description"))
-    else:
-        info, files = written
-        description.describe(arguments, info, fields["name"], prefetched=files)

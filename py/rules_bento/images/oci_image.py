@@ -23,7 +23,7 @@ _FEWER_LAYERS = "Reduce max_wheel_layers of the image or image_layers of the mod
 
 
 class Layer(NamedTuple):
-    """A layer of an image. `prefetched` is the number of files that are fetched before a container starts."""
+    """A layer of an image."""
 
     media_type: str
     digest: str  # sha256:<hex> of the blob
@@ -31,7 +31,6 @@ class Layer(NamedTuple):
     diff_id: str  # sha256:<hex> of the tar
     name: str  # its contents, for the image's history
     annotations: dict[str, str] | None = None  # annotations of the descriptor in a manifest
-    prefetched: int = 0  # files that are fetched before a container starts
 
     @staticmethod
     def loads(text: str) -> Layer:

@@ -14,7 +14,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats.oci import MANIFEST, digest_of, to_bytes
 from rules_bento.images.layers import ztoc
 from rules_bento.images.oci_image import descriptor
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.images.oci_image import Layer
@@ -24,17 +24,15 @@ ARTIFACT_TYPE = "application/vnd.amazon.soci.index.v2+json"
 INDEX_DIGEST, IMAGE_DIGEST = "com.amazon.soci.index-digest", "com.amazon.soci.image-manifest-digest"
 MIN_LAYER = 10 << 20  # bytes of a layer with a zTOC, as in soci: fetching a smaller layer is as fast
 _ZTOC = "application/octet-stream"
-_PREFETCH = "application/vnd.amazon.soci.prefetch.v1+json"
 _LAYER_DIGEST, _LAYER_TYPE = "com.amazon.soci.image-layer-digest", "com.amazon.soci.image-layer-mediaType"
 _SPAN_SIZE = "com.amazon.soci.span-size"
 _CONFIG = b"{}"
-_FILES = "files"  # a key that only descriptions of zTOCs have
 
 
-def describe(layer: Layer, made: ztoc.Ztoc) -> dict[str, Any]:
-    """Return the descriptor of a layer's zTOC. The key `files` contains the first and last span of each file."""
+def describe(layer: Layer, made: bytes) -> dict[str, Any]:
+    """Return the descriptor of a layer's zTOC `made`, which is empty if the layer has none."""
     annotations = {_LAYER_DIGEST: layer.digest, _LAYER_TYPE: layer.media_type, _SPAN_SIZE: str(ztoc.SPAN)}
-    return descriptor(_ZTOC, made.content) | {"annotations": annotations, _FILES: made.files}
+    return descriptor(_ZTOC, made) | {"annotations": annotations}
 
 
 def index_entry(manifest: bytes, image: bytes, platform: dict[str, str]) -> dict[str, Any]:
@@ -53,43 +51,22 @@ def loads(text: bytes) -> list[bytes]:
     return [content.encode() for content in json.loads(text)]
 
 
-def make_index(ztocs: Sequence[dict[str, Any]], files: Collection[str]) -> list[bytes]:
-    """Return the blobs of an image's SOCI index: the index manifest, the config, and the lists of spans to prefetch.
+def make_index(ztocs: Sequence[dict[str, Any]]) -> list[bytes]:
+    """Return the blobs of an image's SOCI index: the index manifest and the config.
 
-    `ztocs` contains the results of `describe`, starting with the lowest layer. `files` contains the files in a startup
-    trace, which the snapshotter fetches before a container starts. Raises BentoError if no layer has a zTOC.
+    `ztocs` contains the results of `describe`, starting with the lowest layer. Raises BentoError if no layer has a
+    zTOC.
     """
-    listed = [{key: entry[key] for key in entry if key != _FILES} for entry in ztocs if entry["size"]]
+    listed = [entry for entry in ztocs if entry["size"]]
     if not listed:
         raise BentoError(
             f"soci: no layer in a supported format has a size of at least {MIN_LAYER >> 20} MiB. Remove soci."
         )
-    blobs, wanted = [_CONFIG], set(files)
-    prefetched = []
-    for entry in reversed(ztocs):
-        if spans := _wanted_spans(entry[_FILES], wanted):
-            ranges = [{"start_span": first, "end_span": last} for first, last in spans]
-            blobs.append(to_bytes({"version": "1.0", "prefetch_spans": ranges}))
-            annotations = {_LAYER_DIGEST: entry["annotations"][_LAYER_DIGEST]}
-            prefetched.append(descriptor(_PREFETCH, blobs[-1]) | {"annotations": annotations})
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": descriptor(ARTIFACT_TYPE, _CONFIG),
-        "layers": listed + prefetched,
+        "layers": listed,
         "annotations": {"com.amazon.soci.build-tool-identifier": ztoc.TOOL},
     }
-    return [to_bytes(manifest), *blobs]
-
-
-def _wanted_spans(files: dict[str, tuple[int, int]], wanted: set[str]) -> list[tuple[int, int]]:
-    """Return the spans with the files in `wanted`, as disjoint ranges. Removes the found files from `wanted`.
-
-    `files` omits files larger than a span. Usually, such a file is a library, of which startup reads only some pages.
-    """
-    found = wanted & files.keys()
-    wanted -= found
-    spans = {span for name in found for span in range(files[name][0], files[name][1] + 1)}
-    firsts = sorted(spans - {span + 1 for span in spans})
-    lasts = sorted(spans - {span - 1 for span in spans})
-    return list(zip(firsts, lasts, strict=True))
+    return [to_bytes(manifest), _CONFIG]

@@ -7,7 +7,7 @@ import sys
 
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
-from rules_bento.run import startup_trace
+from rules_bento.run.startup import STARTUP_FLAGS, start
 from rules_bento.typing_lite import Iterable
 
 _SHOWN = 15  # packages and files in the report
@@ -16,7 +16,7 @@ _IMPORT = re.compile(r"^import time:\s+(\d+) \|\s+\d+ \|\s*(\S+)$", re.MULTILINE
 
 
 @Subcommand(
-    startup_trace.STARTUP_FLAGS
+    STARTUP_FLAGS
     | {
         "--max-megabytes": 1,  # 0: no limit
         "--max-cpu-seconds": 1,  # 0: no limit
@@ -25,7 +25,7 @@ _IMPORT = re.compile(r"^import time:\s+(\d+) \|\s+\d+ \|\s*(\S+)$", re.MULTILINE
 )
 def run(arguments: Arguments) -> int:
     """Start a container, and print a report. Returns 1 if the startup exceeds a limit or imports a forbidden module."""
-    startup = startup_trace.start(arguments, {"PYTHONPROFILEIMPORTTIME": "1"})
+    startup = start(arguments, {"PYTHONPROFILEIMPORTTIME": "1"})
     imports = [(name, int(microseconds)) for microseconds, name in _IMPORT.findall(startup.log)]
     forbidden = arguments.repeated("--forbidden-import")
     if forbidden and not imports:

@@ -59,10 +59,9 @@ def describe(
     name: str,
     compression: layer.Compression | None = None,
     *,
-    prefetched: int = 0,
     is_recipe: bool = False,
 ) -> None:
-    """Write the description of a layer. `prefetched` is the number of files to fetch before a container starts.
+    """Write the description of a layer.
 
     On Linux file systems with extended attributes, also stores the layer's digest in an extended attribute of the
     output file, unless `is_recipe` is true.
@@ -79,8 +78,6 @@ def describe(
     }
     if info.annotations:
         fields["annotations"] = dict(info.annotations)
-    if prefetched:
-        fields["prefetched"] = prefetched
     Path(arguments.required("--description")).write_text(json.dumps(fields, indent=1) + "\n", "utf-8")
     if sys.platform == "linux" and not is_recipe:
         from contextlib import suppress

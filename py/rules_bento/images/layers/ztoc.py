@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from bisect import bisect_right
 
 from rules_bento.archives import tarread, xz
 from rules_bento.archives.zipread import fast_zlib
@@ -75,17 +74,10 @@ class _UnsupportedError(Exception):
     """Raised for a layer that this module or soci-snapshotter doesn't support."""
 
 
-class Ztoc(NamedTuple):
-    """A serialized zTOC. `files` maps files to their first and last span. Omits empty files and files above `SPAN`."""
-
-    content: bytes = b""
-    files: dict[str, tuple[int, int]] = {}  # noqa: RUF012 - never changed
-
-
-def make(read: Callable[[int, int], Iterable[bytes]], size: int, where: str) -> Ztoc:
+def make(read: Callable[[int, int], Iterable[bytes]], size: int, where: str) -> bytes:
     """Return the zTOC of a gzip layer with `size` bytes. `read` returns the bytes between two offsets.
 
-    Returns an empty Ztoc for a layer with extended attributes, devices, pipes, sparse files, or optional fields in gzip
+    Returns b"" for a layer with extended attributes, devices, pipes, sparse files, or optional fields in gzip
     headers. The snapshotter fetches such a layer completely. Raises BentoError for a damaged layer.
     """
     # The checkpoints depend on the sizes of the pieces.
@@ -93,17 +85,11 @@ def make(read: Callable[[int, int], Iterable[bytes]], size: int, where: str) -> 
     try:
         entries = list(scan.entries())
     except _UnsupportedError:
-        return Ztoc()
+        return b""
     points = scan.checkpoints
     ends = [point.packed for point in points[1:]] + [size]
     digests = [_digest(read(point.packed - (point.bits > 0), end)) for point, end in zip(points, ends, strict=True)]
-    starts = [point.tar for point in points]
-    files = {
-        entry.name: (bisect_right(starts, entry.begin) - 1, bisect_right(starts, entry.begin + entry.size - 1) - 1)
-        for entry in entries
-        if 0 < entry.size <= SPAN
-    }
-    return Ztoc(_dump(entries, points, digests, size, scan.size), files)
+    return _dump(entries, points, digests, size, scan.size)
 
 
 def _digest(pieces: Iterable[bytes]) -> str:

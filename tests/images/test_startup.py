@@ -1,4 +1,4 @@
-"""Which files of an image a start reads: recorded of a container, and written where builds of the image read it."""
+"""Starts of containers: the files that they read, their time, their limits, and what they see of the machine."""
 
 import http.server
 import io
@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 from rules_bento import subcommands
 from rules_bento.archives.tarstream import Member
+from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.images import rootfs as of_image
-from rules_bento.images import startup_trace
 from rules_bento.images.layers.layer import write_files_layer
+from rules_bento.run import startup
 
 TAR = "application/vnd.oci.image.layer.v1.tar"
 
@@ -169,20 +170,6 @@ def test_hard_links_and_what_is_no_file(tmp_path):
     assert found(unpacked(tmp_path, layer)) == {"usr/lib/a": b"data", "usr/b": b"data"}
 
 
-def test_a_profile_is_read_as_it_was_written():
-    text = startup_trace.dumps(["usr/ü", "app/a"])
-    assert json.loads(text) == {"files": ["/app/a", "/usr/ü"]}
-    assert startup_trace.loads(text.encode(), "x") == {"usr/ü", "app/a"}
-
-
-@pytest.mark.parametrize(
-    "document", [{}, {"files": {}}, {"files": [], "more": 1}, {"files": ["a"]}, {"files": ["/a/../b"]}, {"files": [1]}]
-)
-def test_another_document_is_no_profile(document):
-    with pytest.raises(BentoError, match="^start.json: .* Run the bento_startup_trace target again"):
-        startup_trace.loads(json.dumps(document).encode(), "start.json")
-
-
 # A container with the Python that runs this test, which answers requests.
 
 SERVICE = """
@@ -286,27 +273,28 @@ def changed(image, directory, config=(), layer=None):
     return directory
 
 
-def record(image, directory, monkeypatch, *words):
-    monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(directory))
-    arguments = ["--directory", str(image), "--contents", "contents.json", "--trace", "start.json", "--target", "//:x"]
-    return subcommands.run(["startup_trace", *arguments, "--ready", "/readyz", "--seconds", "60", *words])
+WORDS = ("--contents", "contents.json", "--target", "//:x")
 
 
-def test_what_a_start_reads_is_written(image, tmp_path, monkeypatch, capfd):
-    assert record(image, tmp_path, monkeypatch, "--request", "/predict", "{}") == 0, capfd.readouterr().err
-    read = startup_trace.loads((tmp_path / "start.json").read_bytes(), "start.json")
+def limit(image, *words):
+    defaults = {"--ready": "/readyz", "--seconds": "60", "--max-megabytes": "0", "--max-cpu-seconds": "0"}
+    defaults = {flag: value for flag, value in defaults.items() if flag not in words}
+    words = [*(word for pair in defaults.items() for word in pair), *words]
+    return subcommands.run(["startup_test", "--directory", str(image), *WORDS, *words])
+
+
+def read_files(image, *words):
+    """The files that the start of a container reads."""
+    words = ["--directory", str(image), *WORDS, "--ready", "/readyz", "--seconds", "60", *words]
+    return set(startup.start(Arguments(words, startup.STARTUP_FLAGS | {"--target": 1})).files)
+
+
+def test_the_files_that_a_start_reads(image):
+    read = read_files(image, "--request", "/predict", "{}")
     assert {path for path in read if path.startswith("srv/")} == {"srv/service.py", "srv/read", "srv/of_an_answer"}
     assert os.path.realpath(sys.executable)[1:] in read
     assert any("ld-linux" in path or "libc." in path for path in read)
     assert os.path.realpath(file_with(http.server.__file__))[1:] in read
-    assert not list(tmp_path.glob("*.unfinished"))
-
-
-def limit(image, *words):
-    arguments = ["--directory", str(image), "--contents", "contents.json", "--target", "//:x", "--ready", "/readyz"]
-    limits = {"--seconds": "60", "--max-megabytes": "0", "--max-cpu-seconds": "0"}
-    given = dict(zip(words[::2], words[1::2], strict=True))
-    return subcommands.run(["startup_test", *arguments, *(word for pair in (limits | given).items() for word in pair)])
 
 
 def test_a_startup_within_its_limits_passes_with_a_report(image, capfd):
@@ -359,20 +347,20 @@ def test_imports_that_python_does_not_report_are_an_error(image, tmp_path, capfd
     assert "forbidden_imports: the image's Python reported no imports." in capfd.readouterr().err
 
 
-def test_a_container_that_ends_or_answers_no_is_told_with_its_log(image, tmp_path, monkeypatch, capfd):
-    assert record(image, tmp_path, monkeypatch, "--request", "/predict", "500") == 1
+def test_a_container_that_ends_or_answers_no_is_told_with_its_log(image, tmp_path, capfd):
+    assert limit(image, "--request", "/predict", "500") == 1
     assert (
         "requests: the server responded with 500: . Check the body of the request to /predict, and the container's log."
         in capfd.readouterr().err
     )
-    assert record(image, tmp_path, monkeypatch, "--ready", "/other", "--seconds", "1") == 1
+    assert limit(image, "--ready", "/other", "--seconds", "1") == 1
     assert (
         "http://127.0.0.1:3000/other: not ready within 1 s (last response: status 404). Check readiness_path, or "
         "increase startup_timeout_seconds.\nThe log" in capfd.readouterr().err
     )
     command = [os.path.realpath(sys.executable), "-S", "/srv/missing.py"]
     ended = changed(image, tmp_path / "ended", {"Entrypoint": command})
-    assert record(ended, tmp_path, monkeypatch) == 1
+    assert limit(ended) == 1
     told = capfd.readouterr().err
     assert (
         "the container exited with status 2 before it was ready. Check the container's log.\nThe log of the container ends with:"
@@ -380,25 +368,24 @@ def test_a_container_that_ends_or_answers_no_is_told_with_its_log(image, tmp_pat
     )
     assert "/srv/missing.py" in told
     killed = {"Entrypoint": [*command[:2], "-c", "import os; os.kill(os.getpid(), 9)"]}
-    assert record(changed(image, tmp_path / "killed", killed), tmp_path, monkeypatch) == 1
+    assert limit(changed(image, tmp_path / "killed", killed)) == 1
     silent = "exited with status 137 before it was ready. Check the container's log.\nThe log of the container has no"
     assert silent in capfd.readouterr().err
-    assert not (tmp_path / "start.json").exists()
 
 
-def test_an_image_whose_directories_are_links_changes_nothing_of_the_machine(image, tmp_path, monkeypatch, capfd):
+def test_an_image_whose_directories_are_links_changes_nothing_of_the_machine(image, tmp_path, capfd):
     outside = tmp_path / "outside"
     outside.mkdir()
     links = [link(name, str(outside / name)) for name in ("etc", "proc", "dev", "sys")]
-    record(changed(image, tmp_path / "links", layer=links), tmp_path, monkeypatch)  # fails where `outside` is in /tmp
+    limit(changed(image, tmp_path / "links", layer=links))  # fails where `outside` is in /tmp
     dangling = changed(image, tmp_path / "dangling", layer=[link("etc/hosts", str(outside / "hosts"))])
-    assert record(dangling, tmp_path, monkeypatch) == 0, capfd.readouterr().err
+    assert limit(dangling) == 0, capfd.readouterr().err
     assert not list(outside.iterdir())
 
 
-def test_a_command_or_a_directory_that_is_none_is_told(image, tmp_path, monkeypatch, capfd):
+def test_a_command_or_a_directory_that_is_none_is_told(image, tmp_path, capfd):
     for number, config in enumerate(({"WorkingDir": "missing"}, {"Entrypoint": ["/none"]}, {"Entrypoint": ["a\0b"]})):
-        assert record(changed(image, tmp_path / str(number), config), tmp_path, monkeypatch) == 1
+        assert limit(changed(image, tmp_path / str(number), config)) == 1
         told = capfd.readouterr().err
         assert "Traceback" not in told
         assert "internal error" not in told
@@ -408,7 +395,7 @@ def test_proxies_of_the_caller_are_not_asked(image, tmp_path, monkeypatch, capfd
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     lenient = changed(image, tmp_path / "lenient", {"Env": [*env_of(image), "LONELY"]})
-    assert record(lenient, tmp_path, monkeypatch) == 0, capfd.readouterr().err
+    assert limit(lenient) == 0, capfd.readouterr().err
 
 
 def env_of(image):
@@ -421,15 +408,14 @@ def test_a_recording_that_is_ended_leaves_no_process_and_no_file(image, tmp_path
     python = os.path.realpath(sys.executable)
     starts = f"import os; os.fork() or os.setsid(); {STAYS}"
     silent = changed(image, tmp_path / "silent", {"Entrypoint": [python, "-S", "-c", starts]})
-    words = ["--directory", str(silent), "--contents", "contents.json", "--trace", "start.json", "--target", "//:x"]
+    words = ["--directory", str(silent), *WORDS, "--max-megabytes", "0", "--max-cpu-seconds", "0"]
     code = "import sys; from rules_bento import subcommands; from rules_bento.run import container; "
-    code += f"container._STOPPING_SECONDS = 0.5; sys.exit(subcommands.run({['startup_trace', *words, *NEVER]!r}))"
+    code += f"container._STOPPING_SECONDS = 0.5; sys.exit(subcommands.run({['startup_test', *words, *NEVER]!r}))"
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     program = subprocess.Popen(
         [sys.executable, "-c", code],
-        env=os.environ
-        | {"BUILD_WORKSPACE_DIRECTORY": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(scratch)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(scratch)},
         start_new_session=True,
     )
     mark = f"{python}\0-S\0-c\0{starts}".encode()
@@ -443,7 +429,6 @@ def test_a_recording_that_is_ended_leaves_no_process_and_no_file(image, tmp_path
     program.wait()
     until(lambda: not running(mark))
     assert number == signal.SIGKILL or not list(scratch.iterdir())
-    assert not (tmp_path / "start.json").exists()
 
 
 STAYS = """
@@ -455,13 +440,13 @@ NEVER = ("--ready", "/readyz", "--seconds", "900")
 
 
 @pytest.mark.parametrize("user", ["1034:1034", "0:0"])
-def test_a_container_sees_nothing_of_the_machine(image, tmp_path, monkeypatch, capfd, user):
+def test_a_container_sees_nothing_of_the_machine(image, tmp_path, capfd, user):
     """Not with the rights of root that it has in namespaces, which lead out of a mere chroot."""
     (tmp_path / "mark").write_text("of the machine", "utf-8")
     looks = LOOKS.format(marks=[f"{way}{tmp_path}/mark" for way in ("", "/proc/1/root", "/proc/1/cwd")])
     command = [os.path.realpath(sys.executable), "-S", "-c", looks]
     curious = changed(image, tmp_path / "curious", {"Entrypoint": command, "User": user})
-    assert record(curious, tmp_path, monkeypatch) == 1
+    assert limit(curious) == 1
     told = capfd.readouterr().err
     assert "processes ['1', '2'], others False" in told
     assert "read none, written none" in told
@@ -494,17 +479,17 @@ print("written", written or "none")
 """
 
 
-def test_the_end_of_a_long_log_is_shown_and_names_that_are_no_text_are_left_out(image, tmp_path, monkeypatch, capfd):
+def test_the_end_of_a_long_log_is_shown_and_names_that_are_no_text_are_left_out(image, tmp_path, capfd):
     noise = "import sys; sys.stdout.write('begin' + 9 * 'x' * (1 << 20) + 'the end')"
     loud = changed(image, tmp_path / "loud", {"Entrypoint": [os.path.realpath(sys.executable), "-S", "-c", noise]})
-    assert record(loud, tmp_path, monkeypatch) == 1
+    assert limit(loud) == 1
     told = capfd.readouterr().err
     assert told.rstrip().endswith("xxthe end")
     assert len(told) < 6000
     service = f"import os; open(os.fsdecode(b'/srv/caf\\xe9')).read()\n{SERVICE}"
     layer = [(member("srv/caf\udce9"), b"1"), (member("srv/service.py"), service.encode())]
-    assert record(changed(image, tmp_path / "odd", layer=layer), tmp_path, monkeypatch) == 0, capfd.readouterr().err
-    assert "srv/service.py" in startup_trace.loads((tmp_path / "start.json").read_bytes(), "start.json")
+    read = read_files(changed(image, tmp_path / "odd", layer=layer))
+    assert {path for path in read if path.startswith("srv/")} == {"srv/service.py", "srv/read"}
 
 
 def running(mark):
@@ -521,9 +506,3 @@ def until(condition):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def test_it_is_for_a_source_tree(image, monkeypatch, capsys):
-    monkeypatch.delenv("BUILD_WORKSPACE_DIRECTORY", raising=False)
-    assert subcommands.run(["startup_trace", "--target", "//:x"]) == 1
-    assert "Run `bazel run //:x`" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Records the files that an image reads at startup, and writes the trace to the source tree.
+"""Starts an image in namespaces, and measures the startup: the files that are read, the CPU time, and the log.
 
 Unpacking the image sets the access times of all files to 1970. When the container responds, newer access times show
 which files the container read, including files that the linker and C libraries read. This method doesn't trace system
@@ -18,16 +18,17 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from rules_bento.archives.atomic import atomic_file
 from rules_bento.archives.tarstream import is_utf8
-from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.images import oci_image, rootfs, startup_trace
+from rules_bento.images import oci_image, rootfs
 from rules_bento.net import loopback
 from rules_bento.run import container
 from rules_bento.run.load import blobs_of
-from rules_bento.typing_lite import Any, Callable, Mapping
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Mapping
+
+if TYPE_CHECKING:
+    from rules_bento.arguments import Arguments
 
 STARTUP_FLAGS = {
     "--contents": 1,  # JSON, see run/push_contents.py
@@ -50,17 +51,6 @@ class Startup(NamedTuple):
     files: dict[str, int]  # sizes of the files that were read, by path in the image
     cpu_seconds: float  # user and system time of all processes
     log: str
-
-
-@Subcommand(STARTUP_FLAGS | {"--trace": 1})  # path from the root of the workspace
-def run(arguments: Arguments) -> None:
-    """Record the startup trace of an image. Writes no trace if the container fails to start."""
-    output = Path(arguments.source_tree(), arguments.required("--trace"))
-    read = start(arguments).files
-    with atomic_file(output) as file:
-        file.write(startup_trace.dumps(read).encode())
-    megabytes = sum(read.values()) / 1e6
-    sys.stderr.write(f"{arguments.required('--trace')}: a startup reads {len(read)} files, {megabytes:.1f} MB\n")
 
 
 def start(arguments: Arguments, variables: Mapping[str, str] = MappingProxyType({})) -> Startup:
@@ -90,7 +80,7 @@ def start(arguments: Arguments, variables: Mapping[str, str] = MappingProxyType(
             path: status.st_size
             for path, status in rootfs.files(root)
             if status.st_atime > _LATER > status.st_mtime  # skip files that the container wrote
-            and is_utf8(path)  # a trace and the table of a layer can't name it otherwise
+            and is_utf8(path)  # the report can't name other files
         }
         return Startup(read, float(cpu.read_text()), log.read_text("utf-8", "replace"))
 
