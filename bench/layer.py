@@ -143,7 +143,7 @@ def ways(
     options = ["-I", "-X", f"pycache_prefix={compiled}"]
     ours: list[str | Path] = [sys.executable, *options, Path(__file__), "--out", out, *wheels]
     found: dict[str, list[str | Path]] = {}
-    for kind in ("gzip", "estargz", "zstd", "zstd:chunked", "none"):
+    for kind in ("gzip", "zstd", "none"):
         found[f"ours, {kind}"] = [*ours, "--write", kind]
     for kind in ("gzip", "gzip+record", "zstd", "zstd+record"):
         found[f"limit, {kind.replace('+record', ', RECORD')}"] = [*ours, "--limit", kind]

@@ -3,13 +3,13 @@
     python bench/lazy.py --storage DIRECTORY [--megabytes N] [--request PATH BODY] [--idle] NAME...
 
 `--storage` is a directory of docker-registry that contains the images; a NAME is REPOSITORY:TAG. containerd and
-stargz-snapshotter or soci-snapshotter, all without any cached data, pull each image completely, and also lazily if it
-has eStargz or zstd:chunked layers, or a SOCI index, and start it. "ready" is the time in seconds from the start of the
+soci-snapshotter, without any cached data, pull each image completely, and also lazily if it has a SOCI index, and start
+it. "ready" is the time in seconds from the start of the
 pull until /readyz responds, "answer" until the request is answered; "read" is the data that the registry had sent by
 then, in MB and as a share of the image's layers; "requests" are the requests that it had answered. `--idle` prevents
-the snapshotters from fetching data in the background.
+the snapshotter from fetching data in the background.
 
-Requires Linux, root, and docker-registry, containerd, ctr, runc, containerd-stargz-grpc, ctr-remote, and, for SOCI,
+Requires Linux, root, and docker-registry, containerd, ctr, runc, ctr-remote, and
 soci-snapshotter-grpc on PATH. All processes run in separate namespaces, whose loopback interface is the link that `tc`
 slows down. All data is removed.
 """
@@ -39,18 +39,14 @@ SECONDS = 600
 ALONE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 WAYS = {  # name to the command that pulls, and the snapshotter
     "whole": (["ctr", "images", "pull"], "overlayfs"),
-    "lazily": (["ctr-remote", "images", "rpull"], "stargz"),
     "soci": (["ctr-remote", "images", "rpull", "--use-containerd-labels"], "soci"),
 }
 SNAPSHOTTERS = {  # name to the program and its settings
-    "stargz": ("containerd-stargz-grpc", "no_background_fetch = {idle}\n"),
     "soci": (
         "soci-snapshotter-grpc",
-        "[background_fetch]\ndisable = {idle}\n[prefetch]\nenable = true\n[content_store]\n"
-        'containerd_address = "{socket}"\n',
+        '[background_fetch]\ndisable = {idle}\n[content_store]\ncontainerd_address = "{socket}"\n',
     ),
 }
-ANNOTATIONS = {"containerd.io/snapshot/stargz/toc.digest", "io.github.containers.zstd-chunked.manifest-checksum"}
 SOCI = "com.amazon.soci.index-digest"
 KINDS = [f"application/vnd.oci.image.{kind}.v1+json" for kind in ("index", "manifest")]
 
@@ -189,8 +185,7 @@ def size_of(name: str, options: argparse.Namespace) -> tuple[float, list[str]]:
             with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": ", ".join(KINDS)})) as answer:
                 document = json.load(answer)
     layers = document["layers"]
-    ways = ["whole"] + ["lazily"] * any(ANNOTATIONS & layer.get("annotations", {}).keys() for layer in layers)
-    ways += ["soci"] * (SOCI in document.get("annotations", {}))
+    ways = ["whole"] + ["soci"] * (SOCI in document.get("annotations", {}))
     return sum(layer["size"] for layer in layers) / 1e6, [way for way in ways if way in options.ways]
 
 

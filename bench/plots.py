@@ -51,16 +51,6 @@ PLOTS = {
             ("10,000 services", r"\| a line of a service \| 3\.2 \(2\) \| ([\d.]+) ", True),
         ),
     ),
-    "lazy": Plot(
-        "First answer of an image with 4.9 GB of weights, 100 MB/s",
-        "s",
-        (
-            ("BentoML service, lazy", r"\| +\| +\| lazily \| 2\.3 \| [\d.]+ \| ([\d.]+) ", True),
-            ("BentoML service, whole", r"\| 4,932 \| whole \| [\d.]+ \| [\d.]+ \| ([\d.]+) ", False),
-            ("scikit-learn example, lazy", r"\| +\| +\| lazily \| 1\.6 \| [\d.]+ \| ([\d.]+) ", True),
-            ("scikit-learn example, whole", r"\| 5,010 \| whole \| [\d.]+ \| [\d.]+ \| ([\d.]+) ", False),
-        ),
-    ),
 }
 
 

@@ -188,7 +188,7 @@ bento_image(
 
 bento_deb_layer(
     name = "lazy_debs",
-    compression = "estargz",
+    compression = "gzip",
     packages = ["@debian//python3"],
 )
 
@@ -198,7 +198,7 @@ bento_image(
     name = "lazy_image",
     base = ":lazy_base",
     bento = ":hello",
-    compression = "estargz",
+    compression = "gzip",
     ignore_system_requirements = ["echo"],
 )
 

@@ -3,7 +3,7 @@
 load("//rules:providers.bzl", "BentoDebInfo", "BentoDebLayerInfo", "BentoLayerInfo")
 load("//rules/private:attributes.bzl", "add_pairs", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
-load("//rules/private:layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "extension", "write_ztoc")
+load("//rules/private:layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "write_ztoc")
 
 _EXCLUDES = [
     "/usr/share/bug/*",
@@ -29,7 +29,7 @@ def _one_of(ctx, what, values):
 
 def _write(ctx, architecture, files, lower):
     """Declares the layer, its description, and its package index, and the action that writes them. Returns a BentoLayerInfo and the index's File."""
-    blob = ctx.actions.declare_file("{}.layer.{}".format(ctx.label.name, extension(ctx.attr.compression)))
+    blob = ctx.actions.declare_file("{}.layer.{}".format(ctx.label.name, ctx.attr.compression))
     description = ctx.actions.declare_file(ctx.label.name + ".layer.json")
     layer = BentoLayerInfo(
         blob = blob,
@@ -101,7 +101,7 @@ don't run. Instead, the rule creates what services usually need from these scrip
 and `index`.""",
     attrs = {
         "certificates": attr.label_list(allow_files = [".crt", ".pem"], doc = "Additional certificate authorities to trust (PEM files). The image also trusts the authorities in the package `ca-certificates`."),
-        "compression": attr.string(default = "zstd", doc = "Compression of the layer: `zstd` (default), `gzip` for older runtimes, `estargz` for lazy pulling, or `zstd:chunked` for partial pulling.", values = COMPRESSIONS),
+        "compression": attr.string(default = "zstd", doc = "Compression of the layer: `zstd` (default), or `gzip` for older runtimes and for SOCI.", values = COMPRESSIONS),
         "excludes": attr.string_list(default = _EXCLUDES, doc = "Patterns of paths to exclude, in the syntax of dpkg's `path-exclude`. Patterns are absolute paths, in which `*` also matches slashes. Default: manuals, translations, and documentation."),
         "includes": attr.string_list(default = _INCLUDES, doc = "Patterns of paths to include even if `excludes` matches them, in the syntax of dpkg's `path-include`. Default: copyright files."),
         "base": attr.label(doc = "Layer or image base below this layer. Packages that the base includes aren't installed again.", providers = [BentoDebLayerInfo]),

@@ -15,8 +15,6 @@ def _check(ctx):
     conflicting += ["owner"] if ctx.attr.owner != _OWNER else []
     if ctx.file.tar and conflicting:
         fail("{}: tar can't be combined with {}. Use a separate bento_layer for tar.".format(label_string(ctx.label), " or ".join(conflicting)))
-    if ctx.file.tar and ctx.attr.compression in ("estargz", "zstd:chunked"):
-        fail("{}: compression: a tar archive can't be recompressed as {}. Remove the compression attribute, or set srcs instead of tar.".format(label_string(ctx.label), ctx.attr.compression))
     if not ctx.file.tar and not ctx.attr.srcs and not ctx.attr.symlinks:
         fail("{}: the layer is empty. Set srcs, symlinks, or tar.".format(label_string(ctx.label)))
     for path in ctx.attr.srcs.values() + ctx.attr.symlinks.keys():
@@ -88,7 +86,7 @@ The layer is reproducible. For files in `srcs`, the modification time is constan
 With `tar`, the entries of the archive remain unchanged, and a damaged archive is an error. The default output is a JSON file that describes the
 layer. Output group: `layer`.""",
     attrs = {
-        "compression": attr.string(default = "zstd", doc = "Compression of the layer: `zstd` (default), `gzip` for older runtimes, `estargz` for lazy pulling, or `zstd:chunked` for partial pulling. `estargz` and `zstd:chunked` aren't supported with `tar`. If `tar` is already compressed, the compression doesn't change.", values = COMPRESSIONS),
+        "compression": attr.string(default = "zstd", doc = "Compression of the layer: `zstd` (default), or `gzip` for older runtimes and for SOCI. If `tar` is already compressed, the compression doesn't change.", values = COMPRESSIONS),
         "mode": attr.string(default = _MODE, doc = "Mode of all files, in octal digits. The modes in the source tree have no effect.", values = ["0444", "0555", _MODE, "0755"]),
         "owner": attr.string(default = _OWNER, doc = "Owner of files and links: a user ID, or `uid:gid`. Default: root. The owner of new parent directories is always root."),
         "srcs": attr.label_keyed_string_dict(allow_files = True, doc = "Files of the layer. Keys are targets; values are absolute paths in the image. If a path ends with a slash, the layer contains the target's files in this directory. The layer preserves the structure of an output directory."),

@@ -22,7 +22,6 @@ LARGE = b"".join(CHANCE.randbytes(100) + bytes(900) for _ in range(3000))
 LAYOUT = InstallLayout.venv("/app/.venv", 12, uid=1034, gid=1035)
 SITE = "app/.venv/lib/python3.12/site-packages"
 COMPRESSIONS = tuple(MEDIA_TYPES)
-ADDED = (".no.prefetch.landmark", "stargz.index.json")
 
 
 def required(command, purpose):
@@ -33,23 +32,19 @@ def required(command, purpose):
 
 def unpacked(path, compression):
     """Return the tar in a layer. Python's gzip module reads concatenated members as one stream."""
-    if compression in ("gzip", "estargz"):
+    if compression == "gzip":
         with gzip.open(path) as file:
             return file.read()
-    if compression in ("zstd", "zstd:chunked"):
+    if compression == "zstd":
         with path.open("rb") as file:
             return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True).read()
     return path.read_bytes()
 
 
 def members(path, compression="none"):
-    """Return the members of a layer in order, and the contents of files. Excludes members that eStargz adds."""
+    """Return the members of a layer in order, and the contents of files."""
     with tarfile.open(fileobj=io.BytesIO(unpacked(path, compression)), mode="r:") as tar:
-        return {
-            info.name: (info, tar.extractfile(info).read() if info.isfile() else None)
-            for info in tar
-            if info.name not in ADDED
-        }
+        return {info.name: (info, tar.extractfile(info).read() if info.isfile() else None) for info in tar}
 
 
 def odd_wheel():

@@ -12,7 +12,6 @@ SUPPORT = [
 ]
 
 REQUIREMENTS = [
-    "@bento_tools//fastcrc",
     "@bento_tools//isal",
     "@pypi//bentoml",
     "@pypi//blake3",

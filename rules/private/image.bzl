@@ -21,7 +21,7 @@ IMAGE = {
     "base": attr.label(doc = "Image base, which provides Python and the system libraries.", mandatory = True, providers = [BentoBaseInfo]),
     "bytecode": attr.string(default = "none", doc = "Bytecode of the Python packages, in separate layers: `none` (default, no bytecode), `checked-hash` (Python compares a hash of the source), or `unchecked-hash` (Python doesn't read the source). See PEP 552.", values = BYTECODES),
     "cmd": attr.string_list(doc = "Arguments that follow `entrypoint`. Users can replace these arguments when they start a container."),
-    "compression": attr.string(default = "zstd", doc = "Compression of the layers: `zstd` (default), `gzip` for older runtimes, `estargz` for lazy pulling with containerd's stargz-snapshotter, or `zstd:chunked` for partial pulling with podman. With `gzip` or `estargz`, the base and `layers` must use the same compression.", values = COMPRESSIONS),
+    "compression": attr.string(default = "zstd", doc = "Compression of the layers: `zstd` (default), or `gzip` for older runtimes and for `soci`. With `gzip`, the base and `layers` must use `gzip`.", values = COMPRESSIONS),
     "healthcheck": attr.string_list(doc = "Command that checks the health of a container. Runs without a shell. Default: no command. Only docker reads the command from the image; for podman, containerd, and Kubernetes, configure health checks when you start the container."),
     "prefix": attr.string(default = ENVIRONMENT, doc = "Path to the Python environment in the image. Images with the same environment path share layers."),
     "reference": attr.string(doc = "Name and tag of the image in `oci_layout` and `docker_archive`. Default: the target's name."),

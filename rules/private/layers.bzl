@@ -14,20 +14,16 @@ WEIGHTS = HOME + "/weights"
 # Parent directory of the mount points of model images. A mount point has the name of the model.
 MOUNTED = "/mnt/models"
 
-COMPRESSIONS = ["zstd", "gzip", "estargz", "zstd:chunked"]
+COMPRESSIONS = ["zstd", "gzip"]
 
 # `none` for no bytecode, or an invalidation mode of py_compile.
 BYTECODES = ["none", "checked-hash", "unchecked-hash"]
 
 # Compression to the third-party packages that the helper needs to compress.
-COMPRESSION_PACKAGES = {"estargz": [], "gzip": [], "zstd": ["zstandard"], "zstd:chunked": ["fastcrc", "zstandard"]}
+COMPRESSION_PACKAGES = {"gzip": [], "zstd": ["zstandard"]}
 
 # Third-party packages that the helper needs to read wheels, or layers of wheels.
 INFLATE = ["isal"]
-
-def extension(compression):
-    """Returns a compression as a file suffix, with hyphens instead of colons, which are separators in labels."""
-    return compression.replace(":", "-")
 
 def write_layer(ctx, *, name, compression, subcommand, progress_message, more = struct(outputs = [], wheel = None)):
     """Declares a layer and the action that writes the layer, or its recipe.
@@ -45,7 +41,7 @@ def write_layer(ctx, *, name, compression, subcommand, progress_message, more = 
     Returns:
       A BentoLayerInfo.
     """
-    prefix = "{}.layer.{}".format(name, extension(compression))
+    prefix = "{}.layer.{}".format(name, compression)
     blob, description = ctx.actions.declare_file(prefix), ctx.actions.declare_file(prefix + ".json")
     recipe = ctx.actions.declare_file(prefix + ".recipe") if more.wheel else None
     subcommand.args[-1].add_all(["--compression", compression, "--output", recipe or blob, "--description", description])

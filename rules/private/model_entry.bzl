@@ -3,7 +3,7 @@
 load("//rules:providers.bzl", "BentoModelInfo")
 load(":attributes.bzl", "describe_source", "label_string")
 load(":helper.bzl", "run_helper", "subcommand", "target_arguments")
-load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "WEIGHTS", "extension", "write_layer")
+load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "WEIGHTS", "write_layer")
 
 _PACKAGES = ["blake3", "pyyaml"]
 
@@ -37,7 +37,7 @@ def _write(ctx, source, *, mnemonic, progress_message, name, suffixes):
 def _layer(ctx, source, location, compression, name):
     """Declares a layer that contains the complete model at `location` (a list of flags). Returns a BentoLayerInfo."""
     args = _arguments(ctx, source)
-    args.add_all(location + ["--user", USER, "--scratch", "{}.{}.files".format(name, extension(compression))])
+    args.add_all(location + ["--user", USER, "--scratch", "{}.{}.files".format(name, compression)])
     return write_layer(
         ctx,
         compression = compression,

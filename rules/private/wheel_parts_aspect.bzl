@@ -3,7 +3,7 @@
 load("//rules:providers.bzl", "BentoWheelInfo")
 load(":attributes.bzl", "add_strings", "label_string")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand", "write_output")
-load(":layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "INFLATE", "extension", "wheel_arguments", "wheel_name", "write_layer")
+load(":layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "INFLATE", "wheel_arguments", "wheel_name", "write_layer")
 load(":providers.bzl", "BentoCompilersInfo", "BentoFlagInfo", "BentoInstalledWheelInfo", "BentoWheelPartInfo", "BentoWheelPartsInfo")
 load(":sources_aspect.bzl", "SOURCE_EDGES", "edges_in")
 load(":wheel_groups.bzl", "ALONE")
@@ -29,7 +29,7 @@ def _add_wheel(args, wheel):
 
 def _write_layer(ctx, *, wheel, settings):
     """Declares a layer with an installed wheel. Returns a BentoLayerInfo, and a File that lists the shared libraries."""
-    libraries = ctx.actions.declare_file("{}.layer.{}.libraries.json".format(wheel.distribution, extension(settings.compression)))
+    libraries = ctx.actions.declare_file("{}.layer.{}.libraries.json".format(wheel.distribution, settings.compression))
     args = wheel_arguments(ctx, settings, wheel)
     args.add_all(["--name", wheel_name(wheel)])
     _add_wheel(args, wheel)
@@ -50,7 +50,7 @@ def _write_part(ctx, *, wheel, settings, compiler = None):
     Returns:
       Three Files: the part, its listing, and the list of shared libraries (None for bytecode).
     """
-    name = "{}.{}part.{}".format(wheel.distribution, settings.bytecode + "." if compiler else "", extension(settings.compression))
+    name = "{}.{}part.{}".format(wheel.distribution, settings.bytecode + "." if compiler else "", settings.compression)
     part, listing = ctx.actions.declare_file(name), ctx.actions.declare_file(name + ".json")
     libraries = None if compiler else ctx.actions.declare_file(name + ".libraries.json")
     args = wheel_arguments(ctx, settings, wheel)

@@ -58,18 +58,6 @@ def test_an_image_of_gzip_has_no_layer_of_zstd(assemble):
     assert isinstance(assemble(layers[0], layers[2], compression=[["gzip"]]), list)
 
 
-def test_below_layers_of_estargz_are_no_others(assemble):
-    lazy = {"annotations": {"containerd.io/snapshot/stargz/toc.digest": f"sha256:{'1' * 64}"}}
-    base, wheel, own = (layer(name, "+gzip") for name in ("31 Debian packages", "numpy 2.5.0", "settings"))
-    estargz = [["estargz"]]
-    error = assemble(base, wheel | lazy, own, own | lazy, compression=estargz)
-    assert error.startswith("//svc:image: compression: every layer below an eStargz layer must use eStargz")
-    assert "but these don't: 31 Debian packages, settings. Set" in error
-    assert isinstance(assemble(base, wheel | lazy, compression=[["gzip"]]), list)
-    assert isinstance(assemble(base | lazy, wheel | lazy, own, compression=estargz), list), "nothing is above it"
-    assert isinstance(assemble(base, own, compression=estargz), list), "nothing is lazy"
-
-
 def test_what_a_layer_says_of_itself_is_in_the_manifest(assemble):
     said = {"containerd.io/snapshot/stargz/toc.digest": f"sha256:{'1' * 64}"}
     _, manifest = assemble(layer("plain", "+gzip"), layer("lazy", "+gzip") | {"annotations": said})

@@ -459,10 +459,6 @@ EXPECTED = {
                 "of": ["weights.bin"],
                 "to": ["imported_model.bentomodel"],
             },
-            "BentoLayer imported_model.layer.estargz": {
-                "of": ["imported_model.manifest.json", "imported_model.model.json", "imported_model.model.yaml"],
-                "to": ["imported_model.layer.estargz", "imported_model.layer.estargz.json"],
-            },
             "BentoLayer imported_model.layer.gzip": {
                 "of": ["imported_model.manifest.json", "imported_model.model.json", "imported_model.model.yaml"],
                 "to": ["imported_model.layer.gzip", "imported_model.layer.gzip.json"],
@@ -471,14 +467,6 @@ EXPECTED = {
                 "of": ["imported_model.manifest.json", "imported_model.model.json", "imported_model.model.yaml"],
                 "to": ["imported_model.layer.zstd", "imported_model.layer.zstd.json"],
             },
-            "BentoLayer imported_model.layer.zstd-chunked": {
-                "of": ["imported_model.manifest.json", "imported_model.model.json", "imported_model.model.yaml"],
-                "to": ["imported_model.layer.zstd-chunked", "imported_model.layer.zstd-chunked.json"],
-            },
-            "BentoLayer imported_model.weights-0.layer.estargz": {
-                "of": ["weights.bin"],
-                "to": ["imported_model.weights-0.layer.estargz", "imported_model.weights-0.layer.estargz.json"],
-            },
             "BentoLayer imported_model.weights-0.layer.gzip": {
                 "of": ["weights.bin"],
                 "to": ["imported_model.weights-0.layer.gzip", "imported_model.weights-0.layer.gzip.json"],
@@ -486,10 +474,6 @@ EXPECTED = {
             "BentoLayer imported_model.weights-0.layer.zstd": {
                 "of": ["weights.bin"],
                 "to": ["imported_model.weights-0.layer.zstd", "imported_model.weights-0.layer.zstd.json"],
-            },
-            "BentoLayer imported_model.weights-0.layer.zstd-chunked": {
-                "of": ["weights.bin"],
-                "to": ["imported_model.weights-0.layer.zstd-chunked", "imported_model.weights-0.layer.zstd-chunked.json"],
             },
             "BentoLayerZtoc imported_model.layer.gzip.ztoc": {
                 "of": ["imported_model.layer.gzip", "imported_model.layer.gzip.json"],
@@ -555,10 +539,6 @@ EXPECTED = {
                 "of": ["weights.bin"],
                 "to": ["model.bentomodel"],
             },
-            "BentoLayer model.layer.estargz": {
-                "of": ["model.manifest.json", "model.model.json", "model.model.yaml"],
-                "to": ["model.layer.estargz", "model.layer.estargz.json"],
-            },
             "BentoLayer model.layer.gzip": {
                 "of": ["model.manifest.json", "model.model.json", "model.model.yaml"],
                 "to": ["model.layer.gzip", "model.layer.gzip.json"],
@@ -567,14 +547,6 @@ EXPECTED = {
                 "of": ["model.manifest.json", "model.model.json", "model.model.yaml"],
                 "to": ["model.layer.zstd", "model.layer.zstd.json"],
             },
-            "BentoLayer model.layer.zstd-chunked": {
-                "of": ["model.manifest.json", "model.model.json", "model.model.yaml"],
-                "to": ["model.layer.zstd-chunked", "model.layer.zstd-chunked.json"],
-            },
-            "BentoLayer model.weights-0.layer.estargz": {
-                "of": ["weights.bin"],
-                "to": ["model.weights-0.layer.estargz", "model.weights-0.layer.estargz.json"],
-            },
             "BentoLayer model.weights-0.layer.gzip": {
                 "of": ["weights.bin"],
                 "to": ["model.weights-0.layer.gzip", "model.weights-0.layer.gzip.json"],
@@ -582,10 +554,6 @@ EXPECTED = {
             "BentoLayer model.weights-0.layer.zstd": {
                 "of": ["weights.bin"],
                 "to": ["model.weights-0.layer.zstd", "model.weights-0.layer.zstd.json"],
-            },
-            "BentoLayer model.weights-0.layer.zstd-chunked": {
-                "of": ["weights.bin"],
-                "to": ["model.weights-0.layer.zstd-chunked", "model.weights-0.layer.zstd-chunked.json"],
             },
             "BentoLayerZtoc model.layer.gzip.ztoc": {
                 "of": ["model.layer.gzip", "model.layer.gzip.json"],
@@ -618,10 +586,6 @@ EXPECTED = {
                 "of": ["lib.py", "shard-1.bin", "shard-2.bin", "shard-3.bin"],
                 "to": ["model_of_shards.bentomodel"],
             },
-            "BentoLayer model_of_shards.layer.estargz": {
-                "of": ["lib.py", "model_of_shards.manifest.json", "model_of_shards.model.json", "model_of_shards.model.yaml"],
-                "to": ["model_of_shards.layer.estargz", "model_of_shards.layer.estargz.json"],
-            },
             "BentoLayer model_of_shards.layer.gzip": {
                 "of": ["lib.py", "model_of_shards.manifest.json", "model_of_shards.model.json", "model_of_shards.model.yaml"],
                 "to": ["model_of_shards.layer.gzip", "model_of_shards.layer.gzip.json"],
@@ -629,14 +593,6 @@ EXPECTED = {
             "BentoLayer model_of_shards.layer.zstd": {
                 "of": ["lib.py", "model_of_shards.manifest.json", "model_of_shards.model.json", "model_of_shards.model.yaml"],
                 "to": ["model_of_shards.layer.zstd", "model_of_shards.layer.zstd.json"],
-            },
-            "BentoLayer model_of_shards.layer.zstd-chunked": {
-                "of": ["lib.py", "model_of_shards.manifest.json", "model_of_shards.model.json", "model_of_shards.model.yaml"],
-                "to": ["model_of_shards.layer.zstd-chunked", "model_of_shards.layer.zstd-chunked.json"],
-            },
-            "BentoLayer model_of_shards.weights-0.layer.estargz": {
-                "of": ["shard-1.bin", "shard-2.bin"],
-                "to": ["model_of_shards.weights-0.layer.estargz", "model_of_shards.weights-0.layer.estargz.json"],
             },
             "BentoLayer model_of_shards.weights-0.layer.gzip": {
                 "of": ["shard-1.bin", "shard-2.bin"],
@@ -646,14 +602,6 @@ EXPECTED = {
                 "of": ["shard-1.bin", "shard-2.bin"],
                 "to": ["model_of_shards.weights-0.layer.zstd", "model_of_shards.weights-0.layer.zstd.json"],
             },
-            "BentoLayer model_of_shards.weights-0.layer.zstd-chunked": {
-                "of": ["shard-1.bin", "shard-2.bin"],
-                "to": ["model_of_shards.weights-0.layer.zstd-chunked", "model_of_shards.weights-0.layer.zstd-chunked.json"],
-            },
-            "BentoLayer model_of_shards.weights-1.layer.estargz": {
-                "of": ["shard-3.bin"],
-                "to": ["model_of_shards.weights-1.layer.estargz", "model_of_shards.weights-1.layer.estargz.json"],
-            },
             "BentoLayer model_of_shards.weights-1.layer.gzip": {
                 "of": ["shard-3.bin"],
                 "to": ["model_of_shards.weights-1.layer.gzip", "model_of_shards.weights-1.layer.gzip.json"],
@@ -661,10 +609,6 @@ EXPECTED = {
             "BentoLayer model_of_shards.weights-1.layer.zstd": {
                 "of": ["shard-3.bin"],
                 "to": ["model_of_shards.weights-1.layer.zstd", "model_of_shards.weights-1.layer.zstd.json"],
-            },
-            "BentoLayer model_of_shards.weights-1.layer.zstd-chunked": {
-                "of": ["shard-3.bin"],
-                "to": ["model_of_shards.weights-1.layer.zstd-chunked", "model_of_shards.weights-1.layer.zstd-chunked.json"],
             },
             "BentoLayerZtoc model_of_shards.layer.gzip.ztoc": {
                 "of": ["model_of_shards.layer.gzip", "model_of_shards.layer.gzip.json"],
@@ -1025,10 +969,6 @@ EXPECTED = {
                 "of": ["with_data.data.part", "with_data.metadata.part", "with_data.sources.part"],
                 "to": ["with_data.zip"],
             },
-            "BentoLayer with_data.data.layer.estargz": {
-                "of": ["weights.bin"],
-                "to": ["with_data.data.layer.estargz", "with_data.data.layer.estargz.json"],
-            },
             "BentoLayer with_data.data.layer.gzip": {
                 "of": ["weights.bin"],
                 "to": ["with_data.data.layer.gzip", "with_data.data.layer.gzip.json"],
@@ -1036,10 +976,6 @@ EXPECTED = {
             "BentoLayer with_data.data.layer.zstd": {
                 "of": ["weights.bin"],
                 "to": ["with_data.data.layer.zstd", "with_data.data.layer.zstd.json"],
-            },
-            "BentoLayer with_data.data.layer.zstd-chunked": {
-                "of": ["weights.bin"],
-                "to": ["with_data.data.layer.zstd-chunked", "with_data.data.layer.zstd-chunked.json"],
             },
             "BentoLayerZtoc with_data.data.layer.gzip.ztoc": {
                 "of": ["with_data.data.layer.gzip", "with_data.data.layer.gzip.json"],

@@ -78,7 +78,7 @@ def _data_impl(ctx):
         _own_inputs(_action(env, "BentoArchive")),
     )
     info = analysistest.target_under_test(env)[BentoInfo]
-    asserts.equals(env, ["estargz", "gzip", "zstd", "zstd:chunked"], sorted(info.data_layers))
+    asserts.equals(env, ["gzip", "zstd"], sorted(info.data_layers))
     return analysistest.end(env)
 
 data_test = analysistest.make(_data_impl)
@@ -131,7 +131,7 @@ model_test = analysistest.make(_model_impl)
 def _model_layers_impl(ctx):
     env = analysistest.begin(ctx)
     target = analysistest.target_under_test(env)
-    for compression in ["estargz", "gzip", "zstd", "zstd:chunked"]:
+    for compression in ["gzip", "zstd"]:
         layers = target[BentoModelInfo].layers[compression]
         found = []
         for layer in layers:

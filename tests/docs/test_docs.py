@@ -48,7 +48,6 @@ PAGES = {
     "https://github.com/bazel-contrib/supply-chain",
     "https://github.com/bazelbuild/bazelisk",
     "https://github.com/awslabs/soci-snapshotter",
-    "https://github.com/containerd/stargz-snapshotter",
     "https://github.com/sigstore/cosign",
     "https://ossf.github.io/osv-schema/",
     "https://semver.org",

@@ -100,9 +100,7 @@ def starts(data):
 
 def inflated(packed, bits, window, size):
     if bits:  # empty blocks with fixed codes, 10 bits each, and a stored block with contents that is omitted below
-        from rules_bento.images.layers.deflate_blocks import moved
-
-        packed = moved(8 - bits, packed[0]) + packed[1:]
+        packed = ztoc.moved(8 - bits, packed[0]) + packed[1:]
     output, form = b"", -15
     while len(output) < size:
         inflater = zlib.decompressobj(form, zdict=window) if form < 0 else zlib.decompressobj(form)

@@ -58,8 +58,6 @@ def image(arguments: Arguments) -> None:
     compression = arguments.optional("--compression")
     if compression == "gzip":
         require_gzip(layers, 'compression = "gzip"', 'set compression = "gzip" on these layers')
-    elif compression == "estargz":
-        _require_estargz(layers)
     soci_contents = _soci_contents(arguments) if arguments.optional("--soci") else []
     base = read_object(read_file(arguments.required("--base-config")), "the base's config")
     config = image_config(arguments, base, _read_bento_yaml(arguments))
@@ -101,24 +99,6 @@ def require_gzip(layers: list[oci_image.Layer], setting: str, remedy: str) -> No
         raise BentoError(
             f"{setting}: every layer must use gzip, but these layers use zstd: {', '.join(others)}. Convert the base "
             f"image with `skopeo copy --dest-compress-format gzip`, or {remedy}."
-        )
-
-
-def _require_estargz(layers: list[oci_image.Layer]) -> None:
-    """Raise BentoError if a layer without eStargz is below an eStargz layer.
-
-    containerd can't lazily pull the layers above a layer without eStargz.
-    """
-    from rules_bento.images.layers import estargz
-
-    is_lazy = [estargz.TOC_DIGEST in (layer.annotations or {}) for layer in layers]
-    last = max((number for number, lazy in enumerate(is_lazy) if lazy), default=0)
-    others = [layer.name for layer, lazy in zip(layers[:last], is_lazy, strict=False) if not lazy]
-    if others:
-        raise BentoError(
-            f"compression: every layer below an eStargz layer must use eStargz, but these don't: {', '.join(others)}. "
-            'Set compression = "estargz" on these layers, or convert the base image with `nerdctl image convert '
-            "--estargz --oci`."
         )
 
 

@@ -40,7 +40,7 @@ class BaseImage(NamedTuple):
         layers = []
         for layer, diff_id in self.layers:
             item = {"media_type": layer.media_type, "digest": layer.digest, "size": layer.size, "diff_id": diff_id}
-            # eStargz annotations, which lazy pulls need
+            # annotations of eStargz, for example, which lazy pulls need
             layers.append(item | {"annotations": dict(layer.annotations)} if layer.annotations else item)
         return {"digest": self.digest, "config": self.config, "layers": layers}
 

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable
+from rules_bento.typing_lite import TYPE_CHECKING, Iterable
 
 if TYPE_CHECKING:
     from rules_bento.archives.tarstream import Member
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Flags of each subcommand that writes a layer.
 FLAGS = {
-    "--compression": 1,  # zstd, gzip, estargz, zstd:chunked or none
+    "--compression": 1,  # zstd, gzip, or none
     "--description": 1,
     "--output": 1,
 }
@@ -68,7 +68,7 @@ def describe(
     """
     from rules_bento.images.layers import layer
 
-    fields: dict[str, Any] = {
+    fields = {
         "media_type": layer.MEDIA_TYPES[compression or output(arguments)[1]],
         "digest": info.digest,
         "size": info.size,
@@ -76,8 +76,6 @@ def describe(
         "uncompressed_size": info.uncompressed_size,
         "name": name,
     }
-    if info.annotations:
-        fields["annotations"] = dict(info.annotations)
     Path(arguments.required("--description")).write_text(json.dumps(fields, indent=1) + "\n", "utf-8")
     if sys.platform == "linux" and not is_recipe:
         from contextlib import suppress

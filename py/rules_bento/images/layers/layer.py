@@ -8,7 +8,6 @@ time, and each directory precedes its contents.
   compressed again.
 - `zstd` layers have one frame per `ZSTD_FRAME` bytes of tar. Each frame contains its size, but no checksum. In layers
   of models and files, incompressible data is stored without compression, as in `gzip` layers.
-- `estargz` and `zstd:chunked` layers let machines fetch individual files (modules `estargz` and `chunked`).
 - `none` layers are uncompressed tars.
 
 The bytes of a layer depend only on the inputs, and on the versions of libzstd (pinned) and zlib (for data that wheels
@@ -24,7 +23,6 @@ from rules_bento.archives.atomic import atomic_file
 from rules_bento.archives.recipe import RecipeWriter
 from rules_bento.archives.streams import coalesce
 from rules_bento.archives.tarstream import END, Member, contents, is_utf8
-from rules_bento.archives.zipread import Chunk
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import gzip, headers, zstd
@@ -36,29 +34,23 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from rules_bento.archives.zipread import ZipMember
-    from rules_bento.images.layers import toc_layer
+    from rules_bento.archives.zipread import Chunk, ZipMember
     from rules_bento.images.layers.gzip import Piece
     from rules_bento.images.wheels.install import Installed
     from rules_bento.images.wheels.wheel import Wheel
 
     Encoder = Callable[[Iterator[Piece]], Iterator[bytes]]
-    Blob = tuple[Iterator[bytes], toc_layer.TocBlob | None]  # the compressed data; None unless lazy
     Watch = Callable[[ZipMember, Iterator[Chunk]], Iterator[Chunk]]
 
-Compression = Literal["zstd", "gzip", "estargz", "zstd:chunked", "none"]
+Compression = Literal["zstd", "gzip", "none"]
 
-# Compressions that allow reading single files.
-LAZY: frozenset[Compression] = frozenset(("estargz", "zstd:chunked"))
 # Bytes of tar in a zstd frame: the level's window. Smaller frames compress worse; larger frames need more memory.
 ZSTD_FRAME = 2 << 20
 GZIP_MEMBER = 1 << 20  # bytes of tar in a gzip member without reused streams
 MEDIA_TYPES: dict[Compression, str] = {
     "none": "application/vnd.oci.image.layer.v1.tar",
     "gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
-    "estargz": "application/vnd.oci.image.layer.v1.tar+gzip",
     "zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
-    "zstd:chunked": "application/vnd.oci.image.layer.v1.tar+zstd",
 }
 
 _LARGE = 4 << 20  # bytes
@@ -73,7 +65,6 @@ class LayerInfo(NamedTuple):
     digest: str  # of the file
     size: int  # of the file
     uncompressed_size: int  # of the tar
-    annotations: tuple[tuple[str, str], ...] = ()  # for manifests, from the formats in `LAZY`
 
 
 def write_wheel_layer(
@@ -88,7 +79,7 @@ def write_wheel_layer(
     """Atomically write a layer that contains an installed wheel. Uses less than 200 MB of memory."""
     tar = Sum()
     return write_blob(
-        out, tar, *_wheel_blob(WheelPlan.of(wheel, layout), set(), layout, compression, tar, threads, watch)
+        out, tar, _wheel_blob(WheelPlan.of(wheel, layout), set(), layout, compression, tar, threads, watch)
     )
 
 
@@ -102,7 +93,7 @@ def write_wheel_recipe(out: Path, wheel: Wheel, layout: InstallLayout, *, watch:
             recipe.begin(member)
             return watch(member, chunks) if watch else chunks
 
-        pieces, _ = _wheel_blob(WheelPlan.of(wheel, layout), set(), layout, "gzip", tar, None, begin)
+        pieces = _wheel_blob(WheelPlan.of(wheel, layout), set(), layout, "gzip", tar, None, begin)
         for piece in blob.hashing(pieces):
             recipe.add(piece)
         recipe.close()
@@ -122,12 +113,12 @@ def write_files_layer(
     given = {entry.path for entry in entries}
     whole = [entry for entry in _with_directories(entries) if parents or entry.path in given]
     tar = Sum()
-    return write_blob(out, tar, *_tar_blob(_files_tar(whole), compression, tar, threads, storing=True))
+    return write_blob(out, tar, _tar_blob(_files_tar(whole), compression, tar, threads, storing=True))
 
 
 def stream_files_layer(entries: Iterable[Member], compression: Literal["gzip", "zstd"], tar: Sum) -> Iterator[bytes]:
     """Yield a compressed layer with `entries` and missing parent directories. Adds the uncompressed data to `tar`."""
-    return _tar_blob(_files_tar(_with_directories(entries)), compression, tar, None, storing=True)[0]
+    return _tar_blob(_files_tar(_with_directories(entries)), compression, tar, None, storing=True)
 
 
 def write_tar_layer(
@@ -135,7 +126,7 @@ def write_tar_layer(
 ) -> LayerInfo:
     """Write a layer atomically. `tar` yields the pieces of a tar without end-of-archive records."""
     total = Sum()
-    return write_blob(out, total, *_tar_blob(map(raw_piece, tar), compression, total, threads))
+    return write_blob(out, total, _tar_blob(map(raw_piece, tar), compression, total, threads))
 
 
 class Sum:
@@ -164,62 +155,43 @@ class Sum:
         return f"sha256:{self._digest.hexdigest()}"
 
 
-def open_toc_blob(compression: Compression, count: toc_layer.Count, *, storing: bool = False) -> toc_layer.TocBlob:
-    """Return a writer for `compression`, one of `LAZY`. See `TocBlob` for `count`, and `ChunkedBlob` for `storing`."""
-    if compression == "estargz":
-        from rules_bento.images.layers import estargz
-
-        return estargz.EstargzBlob(count)
-    from rules_bento.images.layers import chunked
-
-    return chunked.ChunkedBlob(count, storing=storing)
-
-
 def write_layer(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInfo:
     """Encode the pieces of a tar with `encode`, and write them as a layer atomically."""
     tar = Sum()
-    return write_blob(out, tar, encode(_counted(pieces, tar)), None)
+    return write_blob(out, tar, encode(_counted(pieces, tar)))
 
 
-def write_blob(out: Path, tar: Sum, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob | None) -> LayerInfo:
-    """Atomically write `pieces`, and a table of contents if `toc_blob` is set.
-
-    `pieces` yields the compressed layer. During the iteration, `pieces` must add the uncompressed data to `tar`.
-    """
+def write_blob(out: Path, tar: Sum, pieces: Iterable[bytes]) -> LayerInfo:
+    """Atomically write `pieces`, which yields the compressed layer, and adds the uncompressed data to `tar`."""
     blob = Sum()
     with open_output(out) as file:
-        file.writelines(blob.hashing(coalesce(chain(pieces, toc_blob.end() if toc_blob else ()))))
-    annotations = toc_blob.annotations(tar.size) if toc_blob else ()
-    return LayerInfo(tar.digest, blob.digest, blob.size, tar.size, annotations)
+        file.writelines(blob.hashing(coalesce(pieces)))
+    return LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
 
 
-def write_part(out: Path, pieces: Iterable[Piece], compression: Compression) -> list[toc_layer.TocEntry]:
-    """Atomically write a layer part (see `parts`). Returns the entries, or [] if `compression` isn't in `LAZY`."""
-    return _write_part(out, *_tar_blob(pieces, compression, None, 1))
+def write_part(out: Path, pieces: Iterable[Piece], compression: Compression) -> None:
+    """Atomically write a layer part (see `parts`)."""
+    _write_part(out, _tar_blob(pieces, compression, None, 1))
 
 
 def write_wheel_part(
     out: Path, plan: WheelPlan, layout: InstallLayout, known: set[str], compression: Compression, watch: Watch | None
-) -> list[toc_layer.TocEntry]:
+) -> None:
     """Write the layer part for a wheel, as `write_part` does. Omits the directories in `known`."""
-    return _write_part(out, *_wheel_blob(plan, known, layout, compression, None, 1, watch))
+    _write_part(out, _wheel_blob(plan, known, layout, compression, None, 1, watch))
 
 
-def _write_part(out: Path, pieces: Iterable[bytes], toc_blob: toc_layer.TocBlob | None) -> list[toc_layer.TocEntry]:
+def _write_part(out: Path, pieces: Iterable[bytes]) -> None:
     with open_output(out) as file:
         file.writelines(coalesce(pieces))
-    return toc_blob.entries if toc_blob else []
 
 
 def _tar_blob(
     pieces: Iterable[Piece], compression: Compression, tar: Sum | None, threads: int | None, *, storing: bool = False
-) -> Blob:
+) -> Iterator[bytes]:
     """Compress `pieces` to a layer, or to a layer part if `tar` is None."""
-    if compression in LAZY:
-        toc_blob = open_toc_blob(compression, tar.add if tar else _ignore, storing=storing)
-        return toc_blob.members(_tar(pieces), threads), toc_blob
     encode = encoder(compression, threads, storing=storing)
-    return encode(_counted(chain(pieces, [raw_piece(END)]), tar) if tar else iter(pieces)), None
+    return encode(_counted(chain(pieces, [raw_piece(END)]), tar) if tar else iter(pieces))
 
 
 def _wheel_blob(
@@ -230,18 +202,12 @@ def _wheel_blob(
     tar: Sum | None,
     threads: int | None,
     watch: Watch | None,
-) -> Blob:
+) -> Iterator[bytes]:
     """Do the same as `_tar_blob`, for the files of a wheel. Omits the directories in `known`."""
-    carry = reuses_deflate(compression)
-    if compression in LAZY:
-        from rules_bento.images.layers import toc_layer
-
-        toc_blob = open_toc_blob(compression, tar.add if tar else _ignore)
-        members = wheel_members(plan, known, carry=carry, watch=watch, cut=toc_layer.CHUNK if carry else 0)
-        return toc_blob.files(_toc_files(members, layout, carry=carry), threads), toc_blob
+    carry = compression == "gzip"
     encode = gzip.reuse if carry else encoder(compression, threads)
     pieces = _pieces(wheel_members(plan, known, carry=carry, watch=watch), layout, END if tar else b"")
-    return encode(_counted(pieces, tar) if tar else pieces), None
+    return encode(_counted(pieces, tar) if tar else pieces)
 
 
 def _counted(pieces: Iterable[Piece], tar: Sum) -> Iterator[Piece]:
@@ -252,15 +218,6 @@ def _counted(pieces: Iterable[Piece], tar: Sum) -> Iterator[Piece]:
         if data:
             tar.add(data)
         yield piece
-
-
-def _ignore(data: bytes | memoryview) -> None:
-    """Ignore the bytes of a part, because the digest of a part isn't needed."""
-
-
-def reuses_deflate(compression: Compression) -> bool:
-    """Return whether layers with this compression reuse the deflate streams of wheels."""
-    return compression in ("gzip", "estargz")
 
 
 def open_output(out: Path) -> AbstractContextManager[BinaryIO]:
@@ -323,15 +280,15 @@ class WheelMember(NamedTuple):
 
 
 def wheel_members(
-    plan: WheelPlan, known: set[str], *, carry: bool, watch: Watch | None = None, cut: int = 0
+    plan: WheelPlan, known: set[str], *, carry: bool, watch: Watch | None = None
 ) -> Iterator[WheelMember]:
     """Yield a wheel's files, and the directories that aren't in `known`.
 
     If `watch` is set, passes each file's chunks to `watch`, which must yield the chunks unchanged.
-    `carry` and `cut` are passed to `Wheel.chunks` as `join` and `cut`.
+    `carry` is passed to `Wheel.chunks` as `join`.
     """
     wheel, directories, files = plan
-    members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry, cut=cut)
+    members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry)
     for directory in directories:
         yield WheelMember(_new_directories(f"{directory}/", known), None, ())
     for file in files:
@@ -361,32 +318,6 @@ def _pieces(members: Iterable[WheelMember], layout: InstallLayout, end: bytes) -
             yield before, RECORD_TEXT, file.data, b""
         before = headers.padding(size)
     yield before + end, RAW, b"", b""
-
-
-def _toc_files(members: Iterable[WheelMember], layout: InstallLayout, *, carry: bool) -> Iterator[toc_layer.TarFile]:
-    from rules_bento.images.layers import deflate
-    from rules_bento.images.layers.toc_layer import TarFile, make_entry
-
-    padding = b""
-    for directories, file, chunks in members:
-        for directory in directories:
-            uid, gid = _directory_owner(directory, layout)
-            entry = make_entry(f"{directory}/", "dir", _DIRECTORY_MODE, uid, gid)
-            yield TarFile(entry, padding + directory_header(directory, layout), len(padding), 0, ())
-            padding = b""
-        if file is None:
-            continue
-        size, member = file.size, file.member
-        mode = _EXECUTABLE_MODE if file.executable else _FILE_MODE
-        entry = make_entry(file.path, "reg", mode, layout.uid, layout.gid, size)
-        records = padding + headers.header(file.path, headers.REGULAR, mode, layout.uid, layout.gid, size)
-        # Reading the contents of a member to their end verifies its digest.
-        digest = f"sha256:{member.digest.hex()}" if member and member.algorithm == "sha256" else ""
-        if not member:
-            chunks = (Chunk(file.data, deflate.lines(file.data) if carry else None, joined=carry),)
-        yield TarFile(entry, records, len(padding), size, chunks, digest)
-        padding = headers.padding(size)
-    yield TarFile({}, padding, len(padding), 0, ())
 
 
 def directory_header(directory: str, layout: InstallLayout) -> bytes:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.images.layers.layer import Compression, LayerInfo, Watch
-    from rules_bento.images.layers.toc_layer import TocEntry
     from rules_bento.images.wheels.install import InstallLayout
     from rules_bento.images.wheels.wheel import Wheel
 
@@ -36,13 +35,12 @@ class PartListing(NamedTuple):
     wheel: str  # file name
     directories: tuple[str, ...]  # parent directories of the files, topmost first; not in the part
     files: dict[str, str]  # path to `<algorithm>:<hex>`
-    entries: Sequence[TocEntry] = ()  # of a table of contents, if the compression is in `layer.LAZY`
 
     @staticmethod
     def loads(text: str) -> PartListing:
         """Parse the JSON object that `dumps` returned."""
         fields = json.loads(text)
-        return PartListing(fields["wheel"], tuple(fields["directories"]), fields["files"], fields["entries"])
+        return PartListing(fields["wheel"], tuple(fields["directories"]), fields["files"])
 
     def dumps(self) -> str:
         """Return the listing as a JSON object for `loads`."""
@@ -62,21 +60,18 @@ def write_part(
     """Write a wheel's part atomically, and return the listing. `watch` inspects chunks, and yields them unchanged."""
     plan = layer.WheelPlan.of(wheel, layout)
     directories = plan.all_directories()
-    entries = layer.write_wheel_part(out, plan, layout, set(directories), compression, watch)
+    layer.write_wheel_part(out, plan, layout, set(directories), compression, watch)
     files = {file.path: f"{file.digest[0]}:{file.digest[1].hex()}" for file in plan.files}
-    return PartListing(plan.wheel.name, tuple(sorted(directories)), files, entries)
+    return PartListing(plan.wheel.name, tuple(sorted(directories)), files)
 
 
 def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, compression: Compression) -> LayerInfo:
     """Atomically join parts into a layer. Raises BentoError if a path is both a file and a directory."""
     excluded = _replaced_files([part.listing for part in parts])
     tar = layer.Sum()
-    toc_blob = layer.open_toc_blob(compression, tar.add) if compression in layer.LAZY else None
 
     def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Compress the tar pieces that aren't copied from a part."""
-        if toc_blob:
-            return toc_blob.members(pieces, 1)
         encode = layer.encoder(compression, 1)
         return encode(layer.raw_piece(piece) for piece in tar.hashing(pieces))
 
@@ -88,14 +83,12 @@ def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, com
             if names:
                 yield from packed(_without_files(names, contents, part, layout))
                 continue
-            pieces = _pieces(part.path)
-            yield from toc_blob.copy_members(pieces, part.listing.entries) if toc_blob else pieces
+            yield from _pieces(part.path)
             for piece in contents:
                 tar.add(piece)
-        if not toc_blob:
-            yield from packed([END])
+        yield from packed([END])
 
-    return layer.write_blob(out, tar, joined(), toc_blob)
+    return layer.write_blob(out, tar, joined())
 
 
 def _replaced_files(listings: Sequence[PartListing]) -> list[set[str]]:
@@ -121,7 +114,7 @@ def _pieces(path: Path) -> Iterator[bytes]:
 def _decompressed(path: Path, compression: Compression) -> Iterator[bytes]:
     if compression == "none":
         yield from _pieces(path)
-    elif layer.reuses_deflate(compression):
+    elif compression == "gzip":
         yield from streams.gunzip(_pieces(path))
     else:
         import zstandard

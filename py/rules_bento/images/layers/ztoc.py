@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import struct
 import zlib
+from functools import lru_cache
 
 from rules_bento.archives import tarread, xz
 from rules_bento.archives.zipread import fast_zlib
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.images.layers import flatbuffer, layer, toc_layer
-from rules_bento.images.layers.deflate_blocks import may_begin, moved
+from rules_bento.images.layers import flatbuffer, layer
 from rules_bento.typing_lite import Any, Callable, Generator, Iterable, Iterator
 
 SPAN = 4 << 20  # minimum bytes of tar between two checkpoints, as in soci
@@ -42,6 +42,12 @@ _HEADER, _HEADER_SIZE = b"\x1f\x8b\x08\0", 10  # the beginning and the size of a
 _CHECKPOINT = struct.Struct("<qqB")
 _ALGORITHM = 1  # gzip, in ztoc.fbs
 TOOL = "rules_bento"
+_DYNAMIC = 2  # kind of a block with codes of its own (RFC 1951, 3.2.3)
+_COMPLETE = 1 << 7  # the sum for the lengths of a complete code
+# Empty blocks, as value and width: with fixed codes, and with their own codes.
+_EMPTY_FIXED = 0b010, 10
+_EMPTY_DYNAMIC = 0x46AFF810000000000081E104, 95
+_TYPES = {"file": "reg", "folder": "dir", "link": "symlink", "hard link": "hardlink"}
 _XATTR = "SCHILY.xattr."  # prefix of the keys of extended attributes
 
 
@@ -115,7 +121,7 @@ class _Scan:
         """Yield the entries of the tar. All checkpoints are known when the iterator is exhausted."""
         stream = tarread.PieceReader(self._tar(), self._where)
         for member, _ in tarread.members(stream, tarread.SYSTEM):
-            if member.kind not in toc_layer.TYPES or any(key.startswith(_XATTR) for key in member.attributes):
+            if member.kind not in _TYPES or any(key.startswith(_XATTR) for key in member.attributes):
                 raise _UnsupportedError
             yield _entry(member, stream.position)
 
@@ -204,7 +210,7 @@ def _block_begin(data: bytes, places: Iterable[int], window: bytes, known: bytes
     for at in places:
         value = int.from_bytes(data[at : at + _BEGIN], "little")
         for bit in range(8):
-            if value >> bit & 6 == 4 and may_begin(value >> bit, 0):
+            if _may_begin(value >> bit):
                 packed = moved(bit, data[at]) + data[at + 1 : at + _SAMPLE]
                 try:
                     output = zlib.decompressobj(-15, zdict=window).decompress(packed, len(known))
@@ -215,12 +221,30 @@ def _block_begin(data: bytes, places: Iterable[int], window: bytes, known: bytes
     return 0
 
 
+def _may_begin(value: int) -> bool:
+    """Return whether `value` can be the beginning of a block with dynamic codes: its counts and a complete code."""
+    if value >> 1 & 3 != _DYNAMIC or value >> 3 & 31 > 29 or value >> 8 & 31 > 29:
+        return False
+    lengths = [value >> shift & 7 for shift in range(17, 17 + 3 * ((value >> 13 & 15) + 4), 3)]
+    return sum(_COMPLETE >> length for length in lengths if length) == _COMPLETE
+
+
+def moved(bit: int, byte: int) -> bytes:
+    """Return bytes that replace `byte` at the start of a stream, with empty blocks instead of the bits before `bit`."""
+    value, width = _EMPTY_DYNAMIC if bit & 1 else (0, 0)
+    while width % 8 != bit:
+        value |= _EMPTY_FIXED[0] << width
+        width += _EMPTY_FIXED[1]
+    value |= byte >> bit << width
+    return value.to_bytes(width // 8 + 1, "little")
+
+
 def _entry(member: tarread.TarMember, begin: int) -> ZtocEntry:
     header, attributes = member.header, member.attributes
     user, group = (_text(header[at : at + 32]) if header.startswith(b"ustar", 257) else "" for at in (265, 297))
     modified = attributes.get("mtime") or str(int(header[136:148].strip(b"\0 ") or b"0", 8))
     return ZtocEntry(
-        member.name, toc_layer.TYPES[member.kind], begin, member.size, member.link, member.mode, member.uid, member.gid,
+        member.name, _TYPES[member.kind], begin, member.size, member.link, member.mode, member.uid, member.gid,
         attributes.get("uname", user), attributes.get("gname", group), _time(modified),
     )  # fmt: skip
 
@@ -231,7 +255,15 @@ def _text(field: bytes) -> str:
 
 def _time(seconds: str) -> str:
     whole, _, fraction = seconds.partition(".")
-    return toc_layer.utc_time(int(whole))[:-1] + f".{fraction[:9]}".rstrip("0").rstrip(".") + "Z"
+    return _utc_time(int(whole)) + f".{fraction[:9]}".rstrip("0").rstrip(".") + "Z"
+
+
+@lru_cache(maxsize=64)  # files of a package have few different times
+def _utc_time(seconds: int) -> str:
+    """Format `seconds` since 1970 as a time in UTC (RFC 3339), without its last character, Z."""
+    from datetime import datetime, timezone
+
+    return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%S}"
 
 
 def _dump(entries: list[ZtocEntry], points: list[Checkpoint], digests: list[str], size: int, tar_size: int) -> bytes:

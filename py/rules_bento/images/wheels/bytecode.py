@@ -102,8 +102,8 @@ def write_bytecode_part(
         if file.member and file.path.startswith(root) and file.path.endswith(".py")
     ]
     files: dict[str, str] = {}
-    entries = layer.write_part(out, _tar(wheel, modules, layout, compiler, files), compression)
-    return PartListing(wheel.name, tuple(sorted(directories_above(files))), files, entries)
+    layer.write_part(out, _tar(wheel, modules, layout, compiler, files), compression)
+    return PartListing(wheel.name, tuple(sorted(directories_above(files))), files)
 
 
 def _tar(

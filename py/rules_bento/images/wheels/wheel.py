@@ -107,16 +107,15 @@ class Wheel(NamedTuple):
         """Return the member at `path`, which must exist."""
         return next(member for member in self.members if member.path == path)
 
-    def chunks(self, members: Iterable[ZipMember], *, join: bool = False, cut: int = 0) -> Iterator[Iterator[Chunk]]:
+    def chunks(self, members: Iterable[ZipMember], *, join: bool = False) -> Iterator[Iterator[Chunk]]:
         """For each member, yield an iterator over its chunks.
 
-        If `join` is true, `deflate.joinable` converts the deflate streams of small members. If `cut` isn't 0,
-        `deflate_blocks.cut` splits deflated contents of more than `cut` bytes into chunks of at most `cut` bytes.
-        Iterating over the chunks verifies the size and the checksums, and raises BentoError for a mismatch.
+        If `join` is true, `deflate.joinable` converts the deflate streams of small members. Iterating over the chunks
+        verifies the size and the checksums, and raises BentoError for a mismatch.
         """
         with _Zip(self.file, self.locked) as zip_file:
             for member in members:
-                yield zip_file.chunks(member, join=join, cut=cut)
+                yield zip_file.chunks(member, join=join)
 
     def unverified(self, members: Iterable[ZipMember]) -> Generator[Callable[[], Iterator[Chunk]]]:
         """For each member, yield a function to read unverified chunks. Call the function before the next iteration."""
@@ -170,21 +169,14 @@ class _Zip(Zip):
             raise self.error(f"the member has {member.size} bytes, which exceeds the limit for this file", member.path)
         return b"".join([chunk.data for chunk in self.chunks(member)])
 
-    def chunks(self, member: ZipMember, *, join: bool = False, cut: int = 0) -> Iterator[Chunk]:
-        """Return an iterator over the chunks of a member. See `Wheel.chunks` for the parameters."""
+    def chunks(self, member: ZipMember, *, join: bool = False) -> Iterator[Chunk]:
+        """Return an iterator over the chunks of a member. See `Wheel.chunks` for `join`."""
         local = self.read(member.offset, min(member.room, PIECE))
         begin = self.contents_at(member, local)
         end = begin + member.packed_size
         if end <= len(local) and member.size <= PIECE:
             return iter((self._small(member, local[begin:end], join=join),))
-        start = member.offset + begin
-        if not cut or member.size <= cut or member.method != DEFLATED:
-            return self._large(member, self.unpacked(member, start))
-        from rules_bento.images.layers import deflate_blocks
-
-        return self._large(
-            member, deflate_blocks.cut(self._pieces(member, start), cut, partial(self._inflated, member))
-        )
+        return self._large(member, self.unpacked(member, member.offset + begin))
 
     def _small(self, member: ZipMember, packed: bytes, *, join: bool) -> Chunk:
         chunk = Chunk(packed, None)
