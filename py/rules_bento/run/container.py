@@ -6,7 +6,6 @@ pseudo-devices such as /dev/null. When the program ends, all processes that it s
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -14,28 +13,20 @@ import sys
 import time
 from pathlib import Path
 
+from rules_bento import namespaces
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.images import rootfs
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Mapping, NoReturn, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Callable, Mapping, NoReturn, Sequence
 
 if TYPE_CHECKING:
     Use = Callable[[Callable[[], os.waitid_result | None]], None]
 
-# <sched.h>, <sys/mount.h>, <net/if.h>, <linux/sockios.h>, <sys/prctl.h>
-_NEW_MOUNTS, _NEW_USERS, _NEW_PROCESSES, _NEW_NETWORK = 0x20000, 0x10000000, 0x20000000, 0x40000000
-_BIND, _RECURSIVE, _PRIVATE, _DETACHED = 0x1000, 0x4000, 0x40000, 2
-_TO_READ = 1 | 2 | 4 | 8  # read-only, without programs and devices
-_SIGNAL_OF_PARENTS_END = 1
-_DROP_CAPABILITY, _MAX_CAPABILITIES = 24, 64
 # Capabilities for files, users, signals and ports, as engines give them to root. CAP_SYS_ADMIN, which mounts, would
 # allow writing to /proc.
 _CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 10, 18)
-_GET_FLAGS, _SET_FLAGS, _IS_UP = 0x8913, 0x8914, 1
-
-_DEVICES = ("null", "zero", "full", "random", "urandom")
-_LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
-_REMEDY = "Check that this machine allows mounts in user namespaces."
+_NOT_ALLOWED = "running an image requires user namespaces and mounts in them, which this system doesn't allow"
+_REMEDY = "Run as root, or, on Ubuntu, run `sysctl kernel.apparmor_restrict_unprivileged_userns=0`."
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOPPING_SECONDS = 30
 _TICK = 0.05
@@ -90,17 +81,18 @@ def _child(container: Container, log: Path, use: Use, send: int, parent: int) ->
     for number in _STOPPING:
         signal.signal(number, lambda *_: sys.exit(1))
     try:
-        libc: Any = ctypes.CDLL(None, use_errno=True)
-        _enter(libc, container)
-        libc.prctl(_SIGNAL_OF_PARENTS_END, signal.SIGTERM)
+        namespaces.enter(container.user)
+        namespaces.die_with_parent(signal.SIGTERM)
         if os.getppid() != parent:  # the parent has ended already
             sys.exit(1)
-        first = _start(libc, container, log)
+        first = _start(container, log)
         try:
             use(lambda: _exit_status(first))
         finally:
             _stop(first)
         status = 0
+    except namespaces.NamespaceError as error:
+        _tell(send, BentoError(f"{_NOT_ALLOWED} ({error}) {_REMEDY}"))
     except (BentoError, OSError, ValueError) as error:
         _tell(send, error)
     finally:
@@ -111,35 +103,13 @@ def _tell(pipe: int, error: Exception) -> None:
     os.write(pipe, str(error).encode("utf-8", "replace"))
 
 
-def _enter(libc: Any, container: Container) -> None:
-    """Enter new user, network, and PID namespaces. Raises BentoError if the system doesn't permit namespaces."""
-    import fcntl
-    import socket
-    import struct
-
-    uid, gid = os.getuid(), os.getgid()
-    if libc.unshare(_NEW_USERS | _NEW_PROCESSES | _NEW_NETWORK):
-        raise BentoError(
-            "running an image requires user namespaces, which this system doesn't allow "
-            f"({os.strerror(ctypes.get_errno())}). Run as root, or, on Ubuntu, run `sysctl "
-            "kernel.apparmor_restrict_unprivileged_userns=0`."
-        )
-    Path("/proc/self/setgroups").write_text("deny", "ascii")
-    Path("/proc/self/uid_map").write_text(f"{container.user[0]} {uid} 1", "ascii")
-    Path("/proc/self/gid_map").write_text(f"{container.user[1]} {gid} 1", "ascii")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:  # enable the loopback interface
-        request = struct.pack("16sH14s", b"lo", 0, b"")
-        flags = struct.unpack("16sH14s", fcntl.ioctl(control, _GET_FLAGS, request))[1]
-        fcntl.ioctl(control, _SET_FLAGS, struct.pack("16sH14s", b"lo", flags | _IS_UP, b""))
-
-
-def _start(libc: Any, container: Container, log: Path) -> int:
+def _start(container: Container, log: Path) -> int:
     """Start the container's first process, and return the process ID. Raises BentoError if the program can't start."""
     receive, send = os.pipe()
     first = os.fork()
     if not first:
         os.close(receive)
-        _first(libc, container, log, send)
+        _first(container, log, send)
     os.close(send)
     try:
         with os.fdopen(receive, "rb") as pipe:
@@ -153,7 +123,7 @@ def _start(libc: Any, container: Container, log: Path) -> int:
     return first
 
 
-def _first(libc: Any, container: Container, log: Path, send: int) -> NoReturn:
+def _first(container: Container, log: Path, send: int) -> NoReturn:
     """Run the image's program, and forward stop signals to the program. Writes startup errors to `send`.
 
     Exits with the program's exit status, or with 128 and the number of the signal that ended the program.
@@ -161,13 +131,12 @@ def _first(libc: Any, container: Container, log: Path, send: int) -> NoReturn:
     status = 1
     try:
         os.setsid()
-        libc.prctl(_SIGNAL_OF_PARENTS_END, signal.SIGKILL)
+        namespaces.die_with_parent()
         with log.open("wb") as output:
             for descriptor in (1, 2):
                 os.dup2(output.fileno(), descriptor)
-        _move(libc, container.root)
-        for capability in set(range(_MAX_CAPABILITIES)).difference(_CAPABILITIES):
-            libc.prctl(_DROP_CAPABILITY, capability, 0, 0, 0)  # fails for capabilities that the kernel doesn't have
+        _move(container.root)
+        namespaces.drop_capabilities(_CAPABILITIES)
         program = subprocess.Popen(
             container.command,
             env=dict(container.variables),
@@ -184,48 +153,24 @@ def _first(libc: Any, container: Container, log: Path, send: int) -> NoReturn:
         os._exit(status if status >= 0 else 128 - status)
 
 
-def _move(libc: Any, root: Path) -> None:
+def _move(root: Path) -> None:
     """Change the root to the image's directory, and mount /proc, /sys, /dev, and /tmp. Raises BentoError on failure."""
     # Create all mount points before the first mount, so that they are in the image's directory.
-    processes, devices, system, temporary = (
-        rootfs.create_directory(root, name) for name in ("proc", "dev", "sys", "tmp")
-    )
-    hosts = rootfs.create_directory(root, "etc") / "hosts"
+    places = {name: rootfs.create_directory(root, name) for name in ("proc", "dev", "sys", "tmp", "etc")}
+    hosts = places["etc"] / "hosts"
     if hosts.is_symlink() or not hosts.is_file():
         rootfs.remove(hosts)
         hosts.touch()
         os.utime(hosts, (0, 0))
-    if libc.unshare(_NEW_MOUNTS):
-        raise _refusal("file systems privately")
-    _mount(libc, "none", Path("/"), "", _RECURSIVE | _PRIVATE)
-    _mount(libc, str(root), root, "", _BIND)
-    _mount(libc, "proc", processes, "proc", _TO_READ)
-    _mount(libc, "sysfs", system, "sysfs", _TO_READ)
-    _mount(libc, "tmpfs", devices, "tmpfs", 0)
-    _mount(libc, "tmpfs", temporary, "tmpfs", 0)
-    for name in _DEVICES:
-        (devices / name).touch()
-        _mount(libc, f"/dev/{name}", devices / name, "", _BIND)
-    for name, target in _LINKS.items():
-        (devices / name).symlink_to(target)
-    (devices / "shm").mkdir()
-    written = temporary / "hosts"
+    namespaces.separate_mounts()
+    namespaces.mount(str(root), root, "", namespaces.BIND)
+    namespaces.mount_system(places["proc"], places["dev"])
+    namespaces.mount("sysfs", places["sys"], "sysfs", namespaces.READ_ONLY)
+    namespaces.mount("tmpfs", places["tmp"], "tmpfs", 0)
+    written = places["tmp"] / "hosts"
     written.write_text("127.0.0.1 localhost\n", "ascii")
-    _mount(libc, str(written), hosts, "", _BIND)
-    os.chdir(root)
-    # Replace the root, and unmount the old one, which is then on top: see pivot_root(2).
-    if libc.pivot_root(b".", b".") or libc.umount2(b".", _DETACHED):
-        raise _refusal("the image's root")
-    os.chdir("/")
-
-
-def _mount(libc: Any, source: str, target: Path, form: str, flags: int) -> None:
-    if libc.mount(os.fsencode(source), os.fsencode(target), form.encode(), ctypes.c_ulong(flags), None):
-        raise _refusal(str(target))
-
-
-def _refusal(what: str) -> BentoError:
-    return BentoError(f"cannot mount {what}: {os.strerror(ctypes.get_errno())}. {_REMEDY}")
+    namespaces.mount(str(written), hosts, "", namespaces.BIND)
+    namespaces.change_root(root)
 
 
 def _exit_status(process: int) -> os.waitid_result | None:

@@ -1,0 +1,258 @@
+"""Shows a process other files, processes, and network interfaces in Linux namespaces, without root privileges.
+
+The functions raise NamespaceError if the system doesn't allow user namespaces, or mounts in user namespaces.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.errors import BentoError
+from rules_bento.typing_lite import Any, Iterable, Iterator, Sequence
+
+# <sched.h>, <sys/mount.h>, <net/if.h>, <linux/sockios.h>, <sys/prctl.h>, <linux/capability.h>
+_NEW_MOUNTS, _NEW_IPC, _NEW_USERS, _NEW_PROCESSES, _NEW_NETWORK = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
+READ_ONLY, BIND, RECURSIVE = 0x1, 0x1000, 0x4000
+_REMOUNT, _PRIVATE, _DETACHED = 0x20, 0x40000, 2
+NO_SETUID, NO_DEVICES, NO_PROGRAMS = 2, 4, 8
+_SIGNAL_OF_PARENTS_END, _DROP_CAPABILITY, _NO_NEW_PRIVILEGES, _MAX_CAPABILITIES = 1, 24, 38, 64
+_CAPABILITIES_VERSION = 0x20080522
+_GET_FLAGS, _SET_FLAGS, _IS_UP = 0x8913, 0x8914, 1
+# Flags that an unprivileged remount must not clear.
+_FLAGS = {"ro": 1, "nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 0x400, "nodiratime": 0x800, "relatime": 0x200000}
+
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+_LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
+# The programs and libraries of the system.
+_SYSTEM = (
+    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store"),
+    *("/home/linuxbrew/.linuxbrew", "/etc/alternatives", "/etc/ld.so.cache"),
+)
+_SCRATCH = "mode=755,size=1g"
+_SIGNALED = 128  # the exit status of a process that a signal ended, without the signal's number, as in a shell
+
+
+class NamespaceError(BentoError):
+    """Raised if the system doesn't allow namespaces or mounts. The error names the rejected operation."""
+
+
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Send this process a signal when the thread that started it ends. Does nothing outside of Linux."""
+    if sys.platform == "linux":
+        _libc().prctl(_SIGNAL_OF_PARENTS_END, number)
+
+
+def enter(user: tuple[int, int]) -> None:
+    """Enter new user, IPC, network, and PID namespaces. The user's IDs become `user`. Enables the loopback interface.
+
+    This process doesn't become a member of the PID namespace, but its next child does.
+    """
+    import fcntl
+    import socket
+    import struct
+
+    if sys.platform != "linux":
+        raise NamespaceError(f"namespaces require Linux, but this system is {sys.platform}.")
+    ids = os.getuid(), os.getgid()
+    _check(_libc().unshare(_NEW_USERS | _NEW_IPC | _NEW_PROCESSES | _NEW_NETWORK), "user namespaces")
+    try:
+        Path("/proc/self/setgroups").write_text("deny", "ascii")
+        for name, inner, outer in zip(("uid_map", "gid_map"), user, ids, strict=True):
+            Path("/proc/self", name).write_text(f"{inner} {outer} 1", "ascii")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            request = struct.pack("16sH14s", b"lo", 0, b"")
+            flags = struct.unpack("16sH14s", fcntl.ioctl(control, _GET_FLAGS, request))[1]
+            fcntl.ioctl(control, _SET_FLAGS, struct.pack("16sH14s", b"lo", flags | _IS_UP, b""))
+    except OSError as error:
+        raise NamespaceError(f"user namespaces: {error.strerror}.") from None
+
+
+def separate_mounts() -> None:
+    """Enter a new mount namespace. Later mounts aren't visible outside of it."""
+    _check(_libc().unshare(_NEW_MOUNTS), "private mounts")
+    mount("none", Path("/"), "", RECURSIVE | _PRIVATE)
+
+
+def mount(source: str, target: Path, form: str, flags: int, options: str = "") -> None:
+    """Mount a file system of the type `form` at `target`, or, with the flag BIND, the file or directory `source`."""
+    words = os.fsencode(source), os.fsencode(target), form.encode(), ctypes.c_ulong(flags), os.fsencode(options)
+    _check(_libc().mount(*words), f"mount {target}")
+
+
+def mount_system(processes: Path, devices: Path) -> None:
+    """Mount a file system of processes, and one of the usual pseudo-devices."""
+    mount("proc", processes, "proc", READ_ONLY | NO_SETUID | NO_DEVICES | NO_PROGRAMS)
+    mount("tmpfs", devices, "tmpfs", 0, "mode=755,size=64m")
+    for name in _DEVICES:
+        (devices / name).touch()
+        mount(f"/dev/{name}", devices / name, "", BIND)
+    for name, target in _LINKS.items():
+        (devices / name).symlink_to(target)
+    (devices / "shm").mkdir()
+    (devices / "shm").chmod(0o1777)
+
+
+def change_root(root: Path) -> None:
+    """Make `root`, which must be a mount point, the root directory, and unmount the old one."""
+    libc = _libc()
+    os.chdir(root)
+    # The old root is then mounted over the new one: see pivot_root(2).
+    _check(libc.pivot_root(b".", b".") or libc.umount2(b".", _DETACHED), "the root directory")
+    os.chdir("/")
+
+
+def drop_capabilities(kept: Iterable[int] = ()) -> None:
+    """Drop all capabilities that aren't `kept`, for the programs that this process starts.
+
+    If none is kept, this process also loses its own, and gets no others from programs.
+    """
+    libc = _libc()
+    for capability in set(range(_MAX_CAPABILITIES)).difference(kept):
+        libc.prctl(_DROP_CAPABILITY, capability, 0, 0, 0)  # fails for capabilities that the kernel doesn't have
+    if not kept:
+        header, none = (ctypes.c_uint32 * 2)(_CAPABILITIES_VERSION, 0), (ctypes.c_uint32 * 6)()
+        _check(libc.capset(header, none), "dropping capabilities")
+        _check(libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0), "dropping privileges")
+
+
+class View(NamedTuple):
+    """What an isolated process sees, in addition to the system's programs. Only `path` and `home` are writable.
+
+    `path` has the contents of `source`. What the process writes is private, in memory, and discarded.
+    """
+
+    visible: Iterable[str]  # files and directories
+    source: Path  # a directory
+    path: Path
+    home: Path  # an empty directory
+    models: Path  # a directory, which `home` gets as `models` if it exists
+    mount_point: Path  # an empty directory
+
+
+def isolate(view: View) -> None:
+    """Continue in a new process that sees only `view`, without privileges, in the directory `home`.
+
+    The old process ends with the exit status of the new process, or 128 and the number of the signal that ended it.
+    NamespaceError can be raised in either process. The process can then continue with all of the files.
+    """
+    root = view.mount_point
+    enter((os.getuid(), os.getgid()))
+    for _ in ("the first process of the namespace, which ignores signals", "the process that continues"):
+        _continue_in_child()
+    separate_mounts()
+    mount("tmpfs", root, "tmpfs", NO_SETUID | NO_DEVICES, _SCRATCH)
+    for name in ("dev", "etc", "proc", "tmp"):
+        (root / name).mkdir()
+    mount_system(root / "proc", root / "dev")
+    entry = f"{os.environ.get('USER', 'user')}:x:{os.getuid()}:{os.getgid()}::{view.home}:/bin/sh\n"
+    (root / "etc/passwd").write_text(entry, "utf-8")
+    for path in [*filter(os.path.exists, _SYSTEM), *sorted(set(view.visible))]:
+        _show(root, os.path.realpath(path), path)
+    writable = _copy(root, view)
+    Path(f"{root}{view.home}").mkdir(parents=True)
+    if view.models.is_dir():
+        _show(root, os.path.realpath(view.models), f"{view.home}/models")
+    _make_read_only(root, except_for=[f"{root}/dev", *writable])
+    change_root(root)
+    os.chdir(view.home)
+    drop_capabilities()
+
+
+def targets(paths: Iterable[str]) -> Iterator[str]:
+    """Yield the paths, and the files and directories to which links in directories lead.
+
+    If a link's target ends with the link's path in the directory, as in Bazel's sandbox, yields the directory in which
+    the target has this path instead. Doesn't follow links to directories that contain the link.
+    """
+    waiting, seen = [os.path.abspath(path) for path in paths], set()  # noqa: PTH100 - links are not resolved
+    while waiting:
+        path = waiting.pop()
+        if path in seen or not Path(path).exists():
+            continue
+        seen.add(path)
+        yield path
+        real = os.path.realpath(path)
+        waiting.append(real)
+        for link, relative in _links(real):
+            target = os.path.join(os.path.dirname(link), os.readlink(link))  # noqa: PTH115, PTH118, PTH120 - fast
+            base = os.path.normpath(target.removesuffix(f"/{relative}"))
+            if not f"{link}/".startswith(f"{base.rstrip('/')}/"):
+                waiting.append(base)
+
+
+def _links(directory: str) -> Iterator[tuple[str, str]]:
+    """Yield each link in a directory: the path, and the path relative to the directory."""
+    waiting = [directory] if Path(directory).is_dir() and not _is_system(directory) else []
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    yield entry.path, entry.path[len(directory) + 1 :]
+                elif entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+
+
+def _is_system(path: str) -> bool:
+    return f"{path}/".startswith(tuple(f"{each}/" for each in _SYSTEM))
+
+
+def _show(root: Path, source: str, path: str) -> None:
+    """Mount the file or directory `source` at `path` in `root`, unless `root` shows something there."""
+    target = Path(f"{root}{path}")
+    if target.exists():
+        return
+    if Path(source).is_dir():
+        target.mkdir(parents=True)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+    mount(source, target, "", BIND | RECURSIVE)
+
+
+def _copy(root: Path, view: View) -> list[str]:
+    """Make the source writable. Returns the mount points for it."""
+    target, layers = Path(f"{root}{view.path}"), [root / ".overlay" / name for name in ("upper", "work")]
+    for directory in (target, *layers):
+        directory.mkdir(parents=True)
+    options = f"lowerdir={os.path.realpath(view.source)},upperdir={layers[0]},workdir={layers[1]},userxattr"
+    try:
+        mount("overlay", target, "overlay", 0, options)
+    except NamespaceError:  # the kernel or a file system doesn't support it, or a path has a comma
+        shutil.copytree(view.source, target, symlinks=True, dirs_exist_ok=True)
+        return []
+    return [str(target)]
+
+
+def _make_read_only(root: Path, except_for: Sequence[str]) -> None:
+    """Make all mounts below `root` read-only."""
+    for line in Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines():
+        fields = line.split(" ")
+        path = re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), fields[4])
+        if path.startswith(f"{root}/") and path not in except_for:
+            flags = sum(_FLAGS.get(option, 0) for option in {*fields[5].split(","), "ro"})
+            mount("none", Path(path), "", BIND | _REMOUNT | flags)
+
+
+def _continue_in_child() -> None:
+    """Fork. The parent process waits for the child process, and exits with its status."""
+    process = os.fork()
+    if process:
+        status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        os._exit(status if status >= 0 else _SIGNALED - status)
+    die_with_parent()
+
+
+def _libc() -> Any:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result:
+        raise NamespaceError(f"{what}: {os.strerror(ctypes.get_errno())}.")
