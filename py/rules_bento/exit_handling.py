@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
+import threading
 
 TRACEBACK = "BENTO_TRACEBACK"
 """The environment variable that requests tracebacks of unexpected errors."""
@@ -27,6 +29,13 @@ def open_streams() -> None:
             if opened != number:
                 os.close(opened)
             setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8"))  # noqa: PTH123, SIM115
+
+
+def exit_on_signals() -> None:
+    """Make SIGTERM and SIGHUP raise SystemExit, so that temporary files are removed and child processes end."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda received, _frame: sys.exit(128 + received))
 
 
 def drop_output() -> None:

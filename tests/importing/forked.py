@@ -10,12 +10,10 @@ from __future__ import annotations
 import gc
 import importlib
 import os
-import signal
 import subprocess
 import sys
 import time
 import traceback
-from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -50,18 +48,18 @@ def fork_imports(monkeypatch, home: Path) -> None:
 class Child:
     """Replaces `subprocess.Popen` in `import_service`."""
 
-    def __init__(self, command, *, cwd, env, stdin, stdout, stderr) -> None:
-        assert (stdin, stderr) == (subprocess.DEVNULL, stdout)
+    def __init__(self, command, *, cwd, env, stdin, stdout, stderr, start_new_session) -> None:
+        assert (stdin, stderr, start_new_session) == (subprocess.DEVNULL, stdout, True)
         self._status: int | None = None
-        self._process = os.fork()
-        if self._process == 0:
+        self.pid = os.fork()
+        if self.pid == 0:
             _become(command, cwd, env, stdout)
 
     def wait(self, timeout=float("inf")) -> int:
         """Return the exit status, which is negative for a signal."""
         until = time.monotonic() + timeout
         while self._status is None:
-            process, code = os.waitpid(self._process, os.WNOHANG)
+            process, code = os.waitpid(self.pid, os.WNOHANG)
             if process:
                 self._status = os.waitstatus_to_exitcode(code)
             elif time.monotonic() > until:
@@ -70,17 +68,12 @@ class Child:
                 time.sleep(0.005)
         return self._status
 
-    def kill(self) -> None:
-        """Kill the process if it still runs."""
-        if self._status is None:
-            with suppress(ProcessLookupError):
-                os.kill(self._process, signal.SIGKILL)
-
 
 def _become(command, cwd, env, stdout) -> None:
     """Run the program in this process as the environment's interpreter would. Never returns."""
     try:
         python, _, _, helper, order = command
+        os.setsid()
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for descriptor in (1, 2):
             os.dup2(stdout.fileno(), descriptor)

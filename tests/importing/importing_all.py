@@ -49,13 +49,13 @@ def main(recorder: str = "") -> None:
 def in_child(work: dict, home: str) -> int:
     child = os.fork()
     if child == 0:
-        from rules_bento.service.import_worker import main as import_it
+        from rules_bento.service.import_worker import run
 
         os.dup2(os.open(os.devnull, os.O_RDWR), 1)
         os.environ.update(work["variables"])
-        order = Path(work["order"]["answer"]).with_name("order")
-        order.write_text(json.dumps(work["order"] | {"readable": [home, *sys.path]}), "utf-8")
-        import_it([str(order)])
+        order = work["order"] | {"home": home}
+        with Path(order["answer"]).open("w", encoding="utf-8") as answer, Path(order["trace"]).open("w") as trace:
+            run(order, [home, *sys.path], answer, trace, is_isolated=False)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 

@@ -70,9 +70,57 @@ def test_the_path_of_the_interpreter_can_be_relative(python, project, tmp_path, 
             ["--import", "--config", "Svc.workers=3"],
             "--import can't be combined with --service-model, --config, or --complete.",
         ),
-        (["--import", "--python", "/nowhere"], "--python: /nowhere can't import BentoML"),
+        (["--import", "--python", "/nowhere"], "--python: /nowhere doesn't exist"),
     ],
 )
 def test_options_that_contradict(project, tmp_path, capsys, options, message):
     assert main(["build", str(project), "--archive", str(tmp_path / "out"), *options]) != 0
     assert message in capsys.readouterr().err
+
+
+OPTIONAL = """\
+import bentoml
+{image}
+try:
+    import flash_attn
+    NAME = "flash"
+except ImportError:
+    NAME = "sdpa"
+{more}
+@bentoml.service(name="svc-" + NAME{argument})
+class Svc: ...
+"""
+SEARCHED = """\
+import bentoml, importlib.util
+NAME = "flash" if importlib.util.find_spec("flash_attn") else "sdpa"
+@bentoml.service(name="svc-" + NAME)
+class Svc: ...
+"""
+
+
+def optional(image="", more="", argument="") -> str:
+    return OPTIONAL.format(image=image, more=more, argument=argument)
+
+
+@pytest.mark.parametrize("service", [optional(), SEARCHED])
+def test_an_optional_package_that_is_not_required_is_absent_as_for_bentoml(python, project, service):
+    (project / "service.py").write_text(service, "utf-8")
+    extra = from_directory.ExtraOptions(python=python)
+    made = from_directory.build(build_ctx=project, python={"packages": ["torch"]}, extra=extra)
+    assert made.tag.name == "svc-sdpa"
+    assert [note for note in made.notes if "flash_attn isn't installed, and the Bento doesn't require it" in note]
+
+
+@pytest.mark.parametrize(
+    ("service", "options"),
+    [
+        (optional(), {"python": {"packages": ["torch", "Flash.Attn>=2"]}}),
+        (optional("image = bentoml.images.Image().python_packages('flash-attn')", argument=", image=image"), {}),
+        (optional(more="import datetime\nNAME += str(datetime.date.today())"), {}),
+    ],
+)
+def test_an_optional_package_that_is_required_decides(python, project, service, options):
+    (project / "service.py").write_text(service, "utf-8")
+    extra = from_directory.ExtraOptions(python=python)
+    with pytest.raises(BentoError, match="Install flash-attn in the environment|on another machine or another day"):
+        from_directory.build(build_ctx=project, extra=extra, **options)

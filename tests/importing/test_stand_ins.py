@@ -71,6 +71,8 @@ class Imports:
             assert self._process.stdout.readline() == "0\n", (self._directory / "log").read_text("utf-8")
             answers.append(json.loads(answer.read_text("utf-8")))
         varied = [answer.pop("varied") for answer in answers][-1]
+        for answer in answers:
+            del answer["optional"]
         found = [] if "problem" in answers[0] else [*differences(*answers)]
         return answers[0], [(one.field, *varied) for one in found]
 

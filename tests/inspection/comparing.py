@@ -92,18 +92,16 @@ def import_service(scratch: Path, _order: dict) -> int:
     order = {
         "service": yaml.safe_load((source.parent / "bento.yaml").read_text("utf-8"))["service"],
         "source": str(source),
-        "readable": [os.environ["BENTOML_HOME"], *sys.path],
+        "home": os.environ["BENTOML_HOME"],
         "arguments": {},
         "aliases": {},
         "elsewhere": False,
         "packages": [],
         "remedy": "",
         "seconds": 60,
-        "answer": str(scratch / "answer"),
-        "trace": str(scratch / "trace"),
     }
-    (scratch / "order").write_text(json.dumps(order), "utf-8")
-    import_worker.main([str(scratch / "order")])
+    with (scratch / "answer").open("w", encoding="utf-8") as answer, (scratch / "trace").open("w") as trace:
+        import_worker.run(order, [order["home"], *sys.path], answer, trace, is_isolated=False)
 
 
 def answer(scratch: Path) -> dict:

@@ -27,6 +27,7 @@ from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.models.model import latest_versions
 from rules_bento.models.model_loads import find_model_loads
+from rules_bento.packages.requirements import normalize_name, requirement_name
 from rules_bento.sources import snapshot
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from rules_bento.archives.tarstream import Member
     from rules_bento.bento.image_steps import ImageDefinition
     from rules_bento.models.model_store import StoredModel
+    from rules_bento.service.import_runner import ImportedMetadata
     from rules_bento.sources.snapshot import DeclaredFile, Selection
     from rules_bento.tag import Tag
 
@@ -202,9 +204,11 @@ def _build(options: BuildOptions, directory: Path, version: str, extra: ExtraOpt
     )
     store = extra.store or Home.find().entries_dir(MODEL)
     seen: dict[str, bytes] = {}  # content of read files, by path
+    warnings: tuple[str, ...] = ()
     if extra.python:
-        info, api = _imported(settings, selection, extra.python, store)
-        settings = replace(settings, api=api)
+        imported = _imported(settings, selection, extra.python, store)
+        info, warnings = imported.info, imported.notes
+        settings = replace(settings, api=ApiDescription(imported.schema, imported.openapi))
     else:
         info = _service(settings, selection.kept, extra.overrides or services.Declared(), seen)
         settings = replace(settings, loads=find_model_loads(seen))
@@ -213,7 +217,7 @@ def _build(options: BuildOptions, directory: Path, version: str, extra: ExtraOpt
     bento = assemble_bento(info, settings, manifest, [model.bundled() for model in models])
     if extra.secrets is not None:
         _check_secrets(bento, selection.kept, extra.secrets)
-    notes = target_options.unmatched_patterns(selection, options, "the project")
+    notes = [*warnings, *target_options.unmatched_patterns(selection, options, "the project")]
     return BuildResult(bento, tuple(source_members(selection.kept, manifest)), tuple(models), tuple(notes))
 
 
@@ -270,10 +274,8 @@ def _service(
     return info
 
 
-def _imported(
-    settings: BentoSettings, selection: Selection, python: Path, store: Path
-) -> tuple[services.ServiceInfo, ApiDescription]:
-    """Import the service with the interpreter `python`. Returns the service metadata and the description of the API."""
+def _imported(settings: BentoSettings, selection: Selection, python: Path, store: Path) -> ImportedMetadata:
+    """Import the service with the interpreter `python`."""
     from rules_bento.service.import_runner import Subject, import_service
 
     options = settings.options
@@ -296,8 +298,20 @@ def _imported(
             outside=[file.path.partition("/")[0].removesuffix(".py") for file in selection.dropped],
             remedy="Install {} in the environment of --python",
         )
-        imported = import_service(subject, python, [store], Path(scratch, "imports"))
-    return imported.info, ApiDescription(imported.schema, imported.openapi)
+        return import_service(subject, python, [], Path(scratch, "imports"), partial(_required_packages, settings))
+
+
+def _required_packages(settings: BentoSettings, info: services.ServiceInfo) -> set[str]:
+    """Return the names of the packages that the Bento requires."""
+    from rules_bento.bento import image_steps
+    from rules_bento.bento.declared_packages import declared_packages
+
+    image = settings.image
+    if image is None and info.image is not None:
+        image = image_steps.from_service(info.image, f"{info.path}: the image of the service")
+    declared = declared_packages(settings.options, image or image_steps.ImageDefinition(), settings.files)
+    texts = [*(text for packages in declared for text in packages.requirements), *settings.requirements.splitlines()]
+    return {normalize_name(name) for text in texts if (name := requirement_name(text))}
 
 
 def _export(files: ProjectFiles, *, uv: str | None) -> str:

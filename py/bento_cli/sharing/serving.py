@@ -43,12 +43,12 @@ def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = 
     return ServerCommand([str(chosen), "-c", _SERVE, "serve", str(entry.path), *options], variables)
 
 
-def interpreter(requested: str = "") -> Path:
+def interpreter(requested: str = "", packages: str = "the Bento's packages (env/python/requirements.txt)") -> Path:
     """Return the absolute path of an interpreter with BentoML.
 
     `requested` is the path or name of an interpreter, or the directory of a virtual environment. By default, tries the
     environment in VIRTUAL_ENV, then the environment of `bentoml` on PATH, then the running interpreter. Raises
-    BentoError if BentoML isn't installed.
+    BentoError if BentoML isn't installed. `packages` is what errors advise to install.
     """
     if requested:
         path = Path(requested).absolute()  # not resolved: a link is the interpreter of its own environment
@@ -56,10 +56,11 @@ def interpreter(requested: str = "") -> Path:
             path = path / "bin" / "python"
         elif "/" not in requested:  # the name of a program on PATH, not a file in the current directory
             path = Path(which(requested) or os.devnull)
+        if not path.exists() or path == Path(os.devnull):
+            raise BentoError(f"--python: {requested} doesn't exist. Specify an interpreter or a virtual environment.")
         if not _has_bentoml(path):
             raise BentoError(
-                f"--python: {requested} can't import BentoML. Install the Bento's packages "
-                "(env/python/requirements.txt), or specify another environment."
+                f"--python: {requested} can't import BentoML. Install {packages}, or specify another environment."
             )
         return path
     command = which("bentoml")
@@ -72,8 +73,7 @@ def interpreter(requested: str = "") -> Path:
         if _has_bentoml(candidate):
             return candidate.absolute()
     raise BentoError(
-        "BentoML isn't installed. Activate an environment with the Bento's packages (env/python/requirements.txt), or "
-        "specify an environment with --python."
+        f"BentoML isn't installed. Activate an environment with {packages}, or specify an environment with --python."
     )
 
 

@@ -195,7 +195,7 @@ _GENERATED_FILES = ("bento.yaml", "apis/", "src/bentofile.yaml")
 @Subcommand(PACKAGE_FLAGS | {"--imported": 1, "--report": 1})
 def compare_service_metadata(arguments: Arguments) -> None:
     """Write a report with one line for each difference between the Bento and the imported service."""
-    from rules_bento.service.import_runner import place_of
+    from rules_bento.service.import_answer import place_of
 
     read = _read_json(arguments.required("--service-info"))
     imported = _read_json(arguments.required("--imported"))

@@ -52,6 +52,7 @@ def import_service(arguments: Arguments) -> None:
 
     from rules_bento.actions.archives import write_bento
     from rules_bento.bento.named_files import named_files
+    from rules_bento.exit_handling import exit_on_signals
     from rules_bento.packages.virtualenv import OMIT_PLATFORMS, check_platform, make_environment
     from rules_bento.service.import_runner import Subject
     from rules_bento.service.import_runner import import_service as run_import
@@ -73,6 +74,7 @@ def import_service(arguments: Arguments) -> None:
     options = _read_options(arguments, service_info)
     if options.args:
         _check_versions(installed, _FIRST_WITH_ARGUMENTS)
+    exit_on_signals()
     with tempfile.TemporaryDirectory(prefix="rules_bento-import-") as scratch:
         directory = Path(scratch, "bento")
         models = [(description, part) for description, part, _ in arguments.tuples("--model")]

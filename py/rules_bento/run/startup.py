@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from types import MappingProxyType
 from rules_bento.archives.tarstream import is_utf8
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
+from rules_bento.exit_handling import exit_on_signals
 from rules_bento.images import oci_image, rootfs
 from rules_bento.net import loopback
 from rules_bento.run import container
@@ -41,7 +41,6 @@ STARTUP_FLAGS = {
 _SHARE = 0.8  # of a test's timeout, so that the test can report the failure
 _READ = 1 << 20  # bytes that are read from the end of the log
 _SHOWN = 4000  # characters of the log in an error
-_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 _LATER = 1 << 30  # seconds since 1970: later than the times of unpacked files, earlier than every access
 
 
@@ -61,8 +60,7 @@ def start(arguments: Arguments, variables: Mapping[str, str] = MappingProxyType(
     """
     if sys.platform != "linux":
         raise BentoError("starting an image requires Linux. Run the target on Linux.")
-    for number in _SIGNALS:  # an exception, so that the unpacked image is removed
-        signal.signal(number, lambda received, _frame: sys.exit(128 + received))
+    exit_on_signals()
     deadline = time.monotonic() + float(os.environ.get("TEST_TIMEOUT", "inf")) * _SHARE
     with tempfile.TemporaryDirectory(prefix="rules_bento-start-") as scratch:
         root = Path(scratch, "root")

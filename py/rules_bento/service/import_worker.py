@@ -15,13 +15,18 @@ import gc
 import inspect
 import json
 import os
+import re
+import resource
+import shutil
 import socket
 import sys
 import time
 import traceback
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import unquote
 
+from rules_bento import namespaces
 from rules_bento.service import metadata, stand_ins
 from rules_bento.service.sdk_names import IMAGE_METHODS
 from rules_bento.typing_lite import Any, NoReturn, Sequence, TextIO
@@ -39,12 +44,21 @@ _CHAT = "/chat/completions"  # BentoML adds a label for an endpoint whose path e
 # Half of the processors that BentoML sees: its `workers` for a service with a command that doesn't set them.
 _WORKERS = -(1 << 40)
 
-_FILE, _NETWORK, _PROCESS = "reads a file", "opens the network", "starts a process"
+_LEGACY = (
+    "`bentoml.Service(...)` without a class is an API of BentoML before 1.4. Write a class with `@bentoml.service`, or "
+    "write `bentoml.legacy.Service(...)`"
+)
+_FILE, _CHANGE, _NETWORK, _PROCESS = "reads a file", "changes a file", "opens the network", "starts a process"
 # Audit events, and what to do instead.
 _REJECTED = {
     _FILE: ("open os.listdir os.scandir", _MISSING_FILE),
+    _CHANGE: (
+        "os.chmod os.chown os.link os.mkdir os.remove os.removexattr os.rename os.rmdir os.setxattr os.symlink "
+        "os.truncate os.utime",
+        "Write files when the service starts, or next to the modules of the service",
+    ),
     _NETWORK: (
-        "socket.connect socket.getaddrinfo socket.gethostbyname socket.sendto",
+        "socket.connect socket.getaddrinfo socket.gethostbyaddr socket.gethostbyname socket.sendmsg socket.sendto",
         "Put the data into a file of the Bento, or fetch the data when the service starts",
     ),
     _PROCESS: (
@@ -53,29 +67,87 @@ _REJECTED = {
     ),
 }
 _KINDS = {event: kind for kind, (events, _) in _REJECTED.items() for event in events.split()}
+_WITH_SOCKET = ("socket.connect", "socket.sendmsg", "socket.sendto")
+_WITH_TWO_PATHS = ("os.link", "os.rename", "os.symlink")
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 # The same on every machine, or without influence: mimetypes always reads its tables.
+_DEVICES = "/dev/"
 _HARMLESS = ("/dev/null", "/dev/random", "/dev/urandom", "/etc/apache/", "/etc/httpd/", "/etc/mime.types")
+_IMPORTING = "<frozen importlib._bootstrap>"
+_GIGABYTES = 4
+_LIMITS = {"RLIMIT_CORE": 0, "RLIMIT_DATA": _GIGABYTES << 30, "RLIMIT_FSIZE": 1 << 30}
 
 
 def main(argv: list[str]) -> NoReturn:
-    """Import the service that the JSON file `argv[0]` specifies. Writes the result to the specified path, and exits."""
+    """Import the service that the JSON file `argv[0]` specifies. Writes the result to the specified path, and exits.
+
+    If the system allows it, the import sees only its inputs.
+    """
     order = json.loads(Path(argv[0]).read_text("utf-8"))
-    packages, end = sys.path[:-1], os._exit  # without rules_bento, and before the service's code can replace it
+    namespaces.die_with_parent()
+    if os.getppid() != order["parent"]:  # which has ended already
+        os._exit(1)
+    # Opened here, because an isolated process doesn't see these files.
+    with Path(order["answer"]).open("w", encoding="utf-8") as answer, Path(order["trace"]).open("w") as trace:
+        interpreter = [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix]
+        readable = [*namespaces.targets([*interpreter, *sys.path, *_editable_packages(), *order["readable"]])]
+        is_isolated = _isolate(order, readable)
+        run(order, [*readable, order["models"]], answer, trace, is_isolated=is_isolated)
+
+
+def run(order: dict[str, Any], readable: list[str], file: TextIO, trace: TextIO, *, is_isolated: bool) -> NoReturn:
+    """Import the service in this process, write the result to `file`, and exit. `readable` are the service's inputs."""
+    end = os._exit  # before the service's code can replace it
+    _limit_resources()
     if order["elsewhere"]:
         _shift_environment()
-    settings = {name: order[name] for name in ("packages", "remedy", "outside") if name in order}
+    settings = {name: order[name] for name in ("packages", "remedy", "outside", "absent") if name in order}
     stand_ins.install(prefix=f"{order['source']}/", is_second=order["elsewhere"], **settings)
-    _install_guard([order["source"], *order["readable"], *packages])
-    with Path(order["trace"]).open("w", encoding="utf-8") as trace:
-        faulthandler.enable(trace)
-        answer = _answer(order, trace)
-        faulthandler.cancel_dump_traceback_later()
-        Path(order["answer"]).write_text(json.dumps(answer, ensure_ascii=False), "utf-8")
-        end(0)
+    _install_guard(readable, [order["source"], order["home"]], is_isolated=is_isolated)
+    faulthandler.enable(trace)
+    answer = _answer(order, trace) | {"isolated": is_isolated}
+    faulthandler.cancel_dump_traceback_later()
+    json.dump(answer, file, ensure_ascii=False)
+    file.flush()
+    end(0)
+
+
+def _editable_packages() -> list[str]:
+    """Return the directories of packages that are installed in editable mode (direct_url.json, PEP 610)."""
+    found = []
+    for file in (file for path in sys.path for file in Path(path).glob("*.dist-info/direct_url.json")):
+        origin = json.loads(file.read_text("utf-8"))
+        if origin.get("dir_info", {}).get("editable") and origin["url"].startswith("file://"):
+            found.append(unquote(origin["url"].removeprefix("file://")))
+    return found
+
+
+def _isolate(order: dict[str, Any], readable: list[str]) -> bool:
+    """Continue in a process that sees only its inputs. If the system doesn't allow this, returns False."""
+    source, home = Path(order["source"]), Path(order["home"])
+    models, mount_point = Path(order["models"]), Path(order["mount_point"])
+    view = namespaces.View(readable, Path(order["original"]), source, home, models, mount_point)
+    try:
+        namespaces.isolate(view)
+    except (namespaces.NamespaceError, OSError):
+        shutil.copytree(view.source, source, symlinks=True)
+        if models.is_dir():
+            (home / "models").symlink_to(models)
+        return False
+    return True
+
+
+def _limit_resources() -> None:
+    """Limit this process and its children. If the system needs memory, it ends this process first."""
+    for name, most in _LIMITS.items():
+        of = getattr(resource, name)
+        hard = resource.getrlimit(of)[1]
+        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(of, (limit, limit))
 
 
 def _answer(order: dict[str, Any], trace: TextIO) -> dict[str, Any]:
-    from bentoml._internal import resource
+    from bentoml._internal import resource as resources
     from bentoml._internal.configuration.containers import BentoMLContainer
     from bentoml._internal.service.loader import import_service
 
@@ -84,7 +156,7 @@ def _answer(order: dict[str, Any], trace: TextIO) -> dict[str, Any]:
         from _bentoml_sdk.images import Image
 
         recorder = Recorder(Image)
-    resource.system_resources = lambda: {"cpu": 2 * _WORKERS}
+    resources.system_resources = lambda: {"cpu": 2 * _WORKERS}
     if order["arguments"]:  # since 1.4.8
         BentoMLContainer.bento_arguments.set(order["arguments"])
     BentoMLContainer.model_aliases.set(order["aliases"])
@@ -96,7 +168,8 @@ def _answer(order: dict[str, Any], trace: TextIO) -> dict[str, Any]:
         answer = _described(service, recorder)
     except BaseException as error:  # whatever the user's code raises, an exit too
         answer = _explain(error)
-    return (state.refusals or [answer])[0] | {"varied": list(dict.fromkeys(state.varied))}
+    found = {"varied": list(dict.fromkeys(state.varied)), "optional": sorted(state.optional)}
+    return (state.refusals or [answer])[0] | found
 
 
 def _described(service: Any, recorder: Recorder | None) -> dict[str, Any]:
@@ -237,7 +310,11 @@ def _explain(error: BaseException) -> dict[str, str]:
             frames.append((reason.filename or "", reason.lineno or 0))
         if lines := [*stand_ins.project_lines(frames)]:
             reasons.append((reason, lines))
-        if isinstance(reason, ModuleNotFoundError):
+        if isinstance(reason, TypeError) and str(reason).startswith("Service.__init__()"):
+            remedies.append(_LEGACY)
+        elif isinstance(reason, MemoryError):
+            remedies.append(f"The import can use {_GIGABYTES} GiB of memory. Load models when the service starts")
+        elif isinstance(reason, ModuleNotFoundError):
             remedies.append(_MISSING_MODULE)
         elif isinstance(reason, FileNotFoundError) and lines:
             remedies.append(_MISSING_FILE)
@@ -247,11 +324,20 @@ def _explain(error: BaseException) -> dict[str, str]:
             remedies.append("Set the variable in import_env")
         elif type(reason).__name__ == "NotFound" and "Model" in str(reason):
             remedies.append("Add the bento_model of the model to models")
+        elif found := re.match("(Multiple|No) .*service", str(reason), re.IGNORECASE):
+            several = "several services" if found[1] == "Multiple" else "no service"
+            remedies.append(f"The module has {several}. Specify the service as MODULE:CLASS, such as `service:Svc`")
+        elif (
+            isinstance(reason, (OSError, RuntimeError, SystemExit))
+            and type(reason).__module__ == "builtins"
+            and not isinstance(reason, RecursionError)
+        ):
+            remedies.append("Make the service importable in a build: without a network, a GPU, or undeclared files")
         reason = reason.__cause__ or (None if reason.__suppress_context__ else reason.__context__)
-    remedies.append("Make the service importable in a build: without a network, a GPU, or undeclared files")
+    remedies.append("Correct this part of the service, which BentoML doesn't accept")
     source, lines = [*reasons, (error, [stand_ins.STATE.place])][0]
     message = source.msg if isinstance(source, SyntaxError) else str(source)
-    text = "\n".join([*lines, f"{type(source).__name__}: {message}"])
+    text = "\n".join([*filter(None, lines), f"{type(source).__name__}: {message}".rstrip(": ")])
     what = "BentoML cannot describe the service" if stand_ins.STATE.place else "the service cannot be imported"
     problem = "\n".join([f"{what}:", *(f"  {line}" for line in text.splitlines())])
     return {"problem": problem, "remedy": remedies[0]}
@@ -324,30 +410,57 @@ class Recorder:
         return recorded
 
 
-def _install_guard(readable: Sequence[str]) -> None:
-    """Install an audit hook that rejects network access, new processes, and access to files outside of `readable`.
+def _install_guard(readable: Sequence[str], writable: Sequence[str], *, is_isolated: bool) -> None:
+    """Install an audit hook that rejects network access, new processes, and files outside of `readable`.
 
-    Libraries can read other files and start processes, such as ldconfig, while the service imports the libraries. After
-    a rejected operation, the import of the service fails, even if the service catches the error.
+    Libraries can read other files and start processes, such as ldconfig, while the service imports the libraries. If
+    this process isn't isolated, the hook also rejects their changes of files outside of `writable`. After a rejected
+    operation, the import of the service fails, even if the service catches the error.
     """
-    prefixes = tuple({f"{form}/" for path in readable for form in (path, os.path.realpath(path))})
+    inside_writable = tuple(f"{form}/" for path in writable for form in (path, os.path.realpath(path)))
+    inside = (
+        *inside_writable,
+        *(f"{form}/" for path in readable for form in (path, os.path.realpath(path))),
+        *_HARMLESS,
+    )
 
     def audit(event: str, args: tuple[Any, ...]) -> None:
         kind = _KINDS.get(event)
         if kind is None:
             return
-        subject = "" if kind == _PROCESS else args[event in ("socket.connect", "socket.sendto")]
-        name = os.fsdecode(subject) if isinstance(subject, (str, bytes, os.PathLike)) else subject
-        if kind == _FILE:
-            if name is None or isinstance(name, int):  # the current directory, or what is open
+        names = [args[event in _WITH_SOCKET]] if kind == _NETWORK else []
+        if names == [None]:  # a message to a connected socket, such as another thread's
+            return
+        is_project = stand_ins.is_in_project(_IMPORTING)
+        if kind in (_FILE, _CHANGE):
+            if event == "open" and isinstance(args[2], int) and args[2] & _WRITING:
+                kind = _CHANGE
+            if not is_project and (is_isolated or kind == _FILE):
                 return
-            path = os.path.abspath(name)  # noqa: PTH100 - links are not followed here
-            if f"{path}/".startswith(prefixes) or path.startswith(_HARMLESS):
+            allowed = (*inside_writable, _DEVICES) if kind == _CHANGE else inside
+            names = [path for path in _paths(event, args) if not f"{path}/".startswith(allowed)]
+            if not names:
                 return
-        if place := stand_ins.place(until="<frozen importlib._bootstrap>"):
-            what = f"importing the service {kind}" + (f" ({name})" if name else "")
-            stand_ins.reject(f"{what}:\n  {place}", _REJECTED[kind][1])
-        if kind == _NETWORK:
-            raise PermissionError(f"{event}: the import has no network access")
+        if is_project:
+            what = f"importing the service {kind}" + (f" ({names[0]})" if names else "")
+            stand_ins.reject(f"{what}:\n  {stand_ins.place(_IMPORTING)}", _REJECTED[kind][1])
+        if kind != _PROCESS:
+            raise PermissionError(f"{event}: the import has no access to the network, and changes no other files")
 
     sys.addaudithook(audit)
+
+
+def _paths(event: str, args: tuple[Any, ...]) -> list[str]:
+    """Return the paths that a file event names, with resolved links, except for open files.
+
+    Events that change a name, and not what a link leads to, have the path of the link. A link must not lead out of the
+    same directories.
+    """
+    names = args[: 2 if event in _WITH_TWO_PATHS else 1]
+    paths = [os.fsdecode(name) for name in names if isinstance(name, (str, bytes, os.PathLike))]
+    if event == "os.symlink" and len(paths) == 2:
+        paths[0] = os.path.join(os.path.dirname(paths[1]), paths[0])  # noqa: PTH118, PTH120 - can have any form
+    if event in ("open", "os.listdir", "os.scandir", "os.symlink"):
+        return [os.path.realpath(path) for path in paths]
+    split = [os.path.split(os.path.abspath(path)) for path in paths]  # noqa: PTH100 - the last link isn't resolved
+    return [os.path.join(os.path.realpath(above), name) for above, name in split]  # noqa: PTH118

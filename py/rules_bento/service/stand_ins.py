@@ -21,7 +21,7 @@ import sys
 from importlib import machinery
 
 from rules_bento.dataclasses_lite import dataclass, field
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, NoReturn, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Iterator, NoReturn, Sequence
 
 if TYPE_CHECKING:
     from types import CodeType, FrameType
@@ -73,6 +73,7 @@ _FOR_LIBRARIES: dict[str, Callable[[str], Any]] = {
 }
 # Functions of Python that observe a value without one of its methods.
 _OBSERVERS = ("callable", "getattr", "hasattr", "id", "type", "vars")
+_MOVE = ", or move the line into `__init__` of the service"
 _CHECK = "_rules_bento_check"  # the name of `_check` for the project's code
 
 
@@ -92,7 +93,10 @@ class State:
     is_second: bool = False  # whether this is the second of the two imports
     refusals: list[dict[str, str]] = field(default_factory=list)  # problems and remedies
     varied: list[tuple[str, str]] = field(default_factory=list)  # lines whose results differ between the two imports
+    absent: Sequence[str] = ()  # modules without stand-ins, which can't be imported
+    optional: set[str] = field(default_factory=set)  # modules whose presence the project tests, and that are missing
     guarded: set[tuple[str, int]] = field(default_factory=set)  # files and lines where errors are handled
+    deferred: set[tuple[str, int]] = field(default_factory=set)  # files and lines in `with bentoml.importing()`
 
 
 STATE = State()
@@ -223,6 +227,12 @@ def _builds_type() -> bool:
     return dis.opname[frame.f_code.co_code[frame.f_lasti]] in ("BINARY_OP", "BINARY_SUBSCR")
 
 
+def is_in_project(until: str) -> bool:
+    """Return whether the stack has a line of the project. Stops at the file `until`."""
+    frames = itertools.takewhile(lambda frame: frame.f_code.co_filename != until, _frames())
+    return any(relative(frame.f_code.co_filename) for frame in frames)
+
+
 def place(until: str = "") -> str:
     """Return the innermost project line on the stack (`file:line: text`), or "". Stops at the file `until`."""
     frames = itertools.takewhile(lambda frame: frame.f_code.co_filename != until, _frames())
@@ -255,13 +265,26 @@ def reject(problem: str, remedy: str) -> NoReturn:
 
 def _remedy(name: str) -> str:
     module = re.split(r"\W", name)[0]
-    package = _package(module) or module
-    return STATE.remedy.replace("{}", package.replace("-", "_") if "//" in STATE.remedy else package)
+    package = find_package(module, STATE.packages) or module
+    remedy = STATE.remedy.replace("{}", package.replace("-", "_") if "//" in STATE.remedy else package)
+    return f"{remedy}{_MOVE if _is_on(STATE.deferred) else ''}"
 
 
 def _is_guarded() -> bool:
     """Return whether project code handles errors of the running code with `try` or `with suppress(...)`."""
-    return any((frame.f_code.co_filename, frame.f_lineno) in STATE.guarded for frame in _frames())
+    return _is_on(STATE.guarded)
+
+
+def _is_on(lines: set[tuple[str, int]]) -> bool:
+    return any((frame.f_code.co_filename, frame.f_lineno) in lines for frame in _frames())
+
+
+def _is_searched() -> bool:
+    """Return whether the project calls `importlib.util.find_spec`, or a function that calls it."""
+    return any(
+        frame.f_code.co_name == "find_spec" and frame.f_globals.get("__name__") == "importlib.util"
+        for frame in itertools.takewhile(lambda frame: not relative(frame.f_code.co_filename), _frames())
+    )
 
 
 def _varied(name: str, what: str = "isinstance of {}") -> bool:
@@ -298,26 +321,30 @@ def install(**settings: Any) -> None:
     sys.meta_path.append(_Finder())
 
 
-def _package(module: str) -> str:
-    """Return the package that provides a top-level module, or an empty string if none is known."""
+def find_package(module: str, packages: Collection[str] | None) -> str:
+    """Return the one of `packages` that provides a top-level module, or an empty string if none is known.
+
+    If `packages` is None, returns the likely name of the package.
+    """
     name = re.sub(r"[-_.]+", "-", DISTRIBUTIONS.get(module, module)).lower()
-    if STATE.packages is None:
+    if packages is None:
         return name.rstrip("-")
     names = (name, f"python-{name}", f"{name}-python", f"py{name}")
-    exact = [package for package in STATE.packages if package in names]
-    prefixed = [package for package in STATE.packages if package.startswith(f"{name.rstrip('-')}-")]
+    exact = [package for package in packages if package in names]
+    prefixed = [package for package in packages if package.startswith(f"{name.rstrip('-')}-")]
     return (exact or sorted(prefixed) or [""])[0]
 
 
 def _may_stand_in(top: str) -> bool:
     """Return whether a stand-in can replace the top-level module `top`, which the project imports."""
     is_own = any(os.path.lexists(f"{STATE.prefix}{top}{suffix}") for suffix in ("", ".py"))
-    if is_own or top in sys.modules or top in sys.stdlib_module_names or top in STATE.outside:
+    if is_own or top in sys.modules or top in sys.stdlib_module_names or top in {*STATE.outside, *STATE.absent}:
         return False
-    package = _package(top)
+    package = find_package(top, STATE.packages)
     if top in WITH_EFFECTS and package:
         refuse(top, "environment variables")
-    if _is_guarded() and not (STATE.packages and package):
+    if (_is_guarded() or _is_searched()) and not (STATE.packages and package):
+        STATE.optional.add(top)
         return _varied(top, "whether {} can be imported")
     return bool(package)
 
@@ -356,8 +383,10 @@ def _get_code(self: machinery.SourceFileLoader, fullname: str) -> CodeType | Non
             node.subject = _checked(node.subject)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _OBSERVERS:
             node.args = [ast.Starred(_call_of_check(*node.args), ast.Load())]
-        elif getattr(node, "handlers", ()) or "suppress" in "".join(map(ast.unparse, getattr(node, "items", ()))):
-            STATE.guarded.update((path, line) for line in range(node.body[0].lineno, node.body[-1].end_lineno + 1))
+        managers = "".join(map(ast.unparse, getattr(node, "items", ())))
+        is_guard = getattr(node, "handlers", ()) or "suppress" in managers
+        for lines in ([STATE.guarded] if is_guard else []) + ([STATE.deferred] if "importing" in managers else []):
+            lines.update((path, line) for line in range(node.body[0].lineno, node.body[-1].end_lineno + 1))
     return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True)
 
 

@@ -226,6 +226,8 @@ def _build(options: Namespace, store: Store) -> BuildResult:
 
 def _python(options: Namespace) -> Path | None:
     """Return the interpreter for `--import`, or None without `--import`. Raises BentoError for conflicting options."""
+    from rules_bento.exit_handling import exit_on_signals
+
     from bento_cli.sharing.serving import interpreter
 
     if not options.imported:
@@ -237,7 +239,8 @@ def _python(options: Namespace) -> Path | None:
             "--import can't be combined with --service-model, --config, or --complete. Remove these options: the "
             "import provides all service metadata."
         )
-    return interpreter(options.python or "")
+    exit_on_signals()
+    return interpreter(options.python or "", packages="BentoML and the packages that importing the service requires")
 
 
 def _check_service(text: str) -> None:
