@@ -1051,6 +1051,31 @@ def test_an_api_needs_its_annotations_at_run_time(kind, method, is_valid):
         assert message.startswith("service.py:9: API `f`: BentoML can't find `AsyncGenerator`")
 
 
+@pytest.mark.parametrize(
+    ("value", "declared"),
+    [
+        ("os.environ.get('CPU', '1')", "2"),
+        ("os.environ['CPU']", "2"),
+        ("os.getenv('CPU', '1')", "2"),
+        ("f\"{os.environ['CPU']}\"", "2"),
+        ("str(COUNT)", "2"),
+        ("CPU", "2"),
+        ("int(os.environ['CPU'])", 2),
+        ("float(CPU)", 2),
+        ("os.environ.get('CPU', 1)", 2),
+        ("COUNT", 2),
+    ],
+)
+def test_a_declared_number_has_the_type_of_the_source(value, declared):
+    source = "import os, bentoml\nCPU = os.environ['CPU']\nCOUNT = int(CPU)\n"
+    source += f"@bentoml.service(resources={{'cpu': {value}}})\nclass Svc: ...\n"
+    info = read_service("service:Svc", {"service.py": source.encode()})
+    made = override(info, Declared(config={"Svc": {"resources": {"cpu": 2}}}, words="flags"))
+    assert made.services[0].config == {"resources": {"cpu": declared}}
+    made = override(info, Declared(config={"Svc": {"resources": {"cpu": 2}}}))
+    assert made.services[0].config == {"resources": {"cpu": 2}}  # an attribute has a type
+
+
 LIFESPAN = """import bentoml
 from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI

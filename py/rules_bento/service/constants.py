@@ -51,6 +51,27 @@ class Constants:
 
     def value(self, module: Module, node: ast.expr) -> Any:
         """Return the value of an expression. Raises NotConstantError if the value is unknown."""
+        try:
+            return self._value(module, node)
+        except NotConstantError as error:
+            if not isinstance(node, ast.Name):  # a name has the type of its definition
+                error.is_text = self._is_text(module, node)
+            raise
+
+    def _is_text(self, module: Module, node: ast.expr) -> bool:
+        """Return whether an expression is certainly a string, such as `os.environ["CPU"]` or `f"{cpu}"`."""
+        match node:
+            case ast.JoinedStr():
+                return True
+            case ast.Subscript(value=of):
+                return self.names.outside(module, of) == "os.environ"
+            case ast.Call(func=ast.Name(id="str")):
+                return "str" not in module.bindings
+            case ast.Call(func=function, args=[_, ast.Constant(value=str())]):
+                return self.names.outside(module, function) in ("os.environ.get", "os.getenv")
+        return False
+
+    def _value(self, module: Module, node: ast.expr) -> Any:
         self._spend(1)
         match node:
             case ast.Constant(value=value):

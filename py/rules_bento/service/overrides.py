@@ -148,13 +148,28 @@ def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
         if name not in services:
             raise BentoError(f"{attribute}: no service is named `{name}`. Valid names: {listed(services)}.")
         place = f"{attribute} of `{name}`"
-        unknown = {one.field for one in info.unknowns if one.service == name}
+        unknown = {one.field: one for one in info.unknowns if one.service == name}
+        if declared.words == "flags":
+            stated = _with_texts(stated, "config", unknown)
         merged = _merged(services[name].config, stated, "config", unknown, place)
         traffic = merged.get("traffic")
         if isinstance(traffic, dict) and any(api.is_task for api in services[name].apis):
             merged["traffic"] = {"concurrency": 1, **traffic, "external_queue": True}
         services[name] = replace(services[name], config=merged)
     return replace(info, services=tuple(services.values()))
+
+
+def _with_texts(stated: Mapping[str, Json], field: str, unknown: Mapping[str, Unknown]) -> dict[str, Json]:
+    """Convert the numbers that a flag declares to strings, if the source and BentoML have strings there."""
+    result = dict(stated)
+    for key, value in stated.items():
+        path = f"{field}.{key}"
+        if isinstance(value, dict):
+            result[key] = _with_texts(value, path, unknown)
+        elif isinstance(value, (int, float)) and path in unknown and unknown[path].is_text:
+            kind, text = configuration.KINDS.get(path.removeprefix("config.")), str(value)
+            result[key] = value if isinstance(value, bool) or (kind and not kind.holds(text)) else text
+    return result
 
 
 def _merged(

@@ -161,7 +161,9 @@ class ServiceReader:
     def _note(self, declared: Declaration, field: str, error: NotConstantError) -> None:
         """Record that the field `field` of a service isn't a constant in the source."""
         what = f"`{field}` of service `{declared.name}`: {error.why}"
-        self.unknowns.append(metadata.Unknown(what, error.path, error.line, field, declared.name, error.topic))
+        self.unknowns.append(
+            metadata.Unknown(what, error.path, error.line, field, declared.name, error.topic, error.is_text)
+        )
 
     def _service(self, declared: Declaration) -> metadata.Service:
         node = declared.node
