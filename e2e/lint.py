@@ -45,12 +45,25 @@ def lint_sees_every_file(bench: Workbench) -> str:
     tests = {path for path in there if re.search(r"^tests/(.*/)?test_[^/]*\.py$", path)}
     unused = sorted(tests - files_of(bench.plain, "labels(srcs, kind(pytest_test, //tests/...))"))
     assert not unused, f"no target has {', '.join(unused)}: add a pytest_test"
+    unpinned = unpinned_actions()
+    assert not unpinned, "\n".join(unpinned)
     odd = odd_subjects()
     assert not odd, "\n".join(odd)
     loaded, declared = documented_targets_load(bench.plain), documented_modules_load(bench.plain)
     documented_commands_run(bench.plain, bench.directory / "documented")
     documented = f"{loaded} targets, {declared} repositories and {len(GIVEN)} commands of documents"
     return f"{len(there)} files, {len(tests)} with tests; {len(starlark)} of Starlark; {documented}"
+
+
+def unpinned_actions() -> list[str]:
+    """Return the steps of workflows with an action without a commit, or with a checkout that doesn't choose its token."""
+    found = []
+    for path in sorted((REPOSITORY / ".github/workflows").glob("*.yaml")):
+        for step in re.findall(r"(?m)^ +- uses: .*\n(?: {8}.*\n)*", path.read_text("utf-8")):
+            is_pinned = re.match(r" +- uses: [\w./-]+@[0-9a-f]{40} # v?[\d.]+\n", step)
+            if not is_pinned or ("actions/checkout@" in step and "persist-credentials: " not in step):
+                found.append(f"{path.name}: {step.strip()}")
+    return found
 
 
 def odd_subjects() -> list[str]:

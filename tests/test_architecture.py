@@ -91,3 +91,9 @@ def test_a_class_name_has_one_meaning():
         if isinstance(node, ast.ClassDef)
     )
     assert len([name for name, count in names.items() if count > 1]) <= 5
+
+
+def test_programs_are_found_only_in_absolute_directories():
+    """`programs.which` ignores relative entries of PATH, which could select a program of the current project."""
+    files = [path for path in PY.rglob("*.py") if "shutil.which" in path.read_text("utf-8")]
+    assert files == [PY / "rules_bento/programs.py"]

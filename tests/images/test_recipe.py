@@ -1,6 +1,7 @@
 """Recipes of layers: the bytes of the layer from the bytes of the wheel, and nothing from another wheel."""
 
 import random
+import struct
 
 import pytest
 from hypothesis import given, settings
@@ -97,6 +98,14 @@ def test_a_damaged_recipe_is_refused(odd, change):
     recipe.write_bytes(change(recipe.read_bytes()))
     with pytest.raises(BentoError, match="Build the image again"):
         list(assemble(recipe, wheel, info.digest, info.size))
+
+
+def test_the_number_of_segments_is_bounded(tmp_path, monkeypatch):
+    (tmp_path / "recipe").write_bytes(MAGIC + struct.pack("<IQQ", 0, 0, 1) * 5)
+    assert Recipe(tmp_path / "recipe", tmp_path / "wheel").size == 5
+    monkeypatch.setattr("rules_bento.archives.recipe._MAX_SEGMENTS", 4)
+    with pytest.raises(BentoError, match="the file is damaged"):
+        Recipe(tmp_path / "recipe", tmp_path / "wheel")
 
 
 def test_a_recipe_of_nothing(tmp_path):

@@ -5,6 +5,7 @@ The servers are stand-ins of a few lines, for what real ones do not do when aske
 """
 
 import hashlib
+import itertools
 import os
 import socket
 import threading
@@ -181,6 +182,35 @@ def test_bytes_that_a_registry_refused_are_judged(content, wrong):
         )
         with pytest.raises(BentoError, match=r"http://.*: blob .* is corrupt") if wrong else nullcontext():
             source.check(f"sha256:{DIGEST}", len(CONTENT))
+
+
+def test_a_cache_that_sends_for_ever_is_read_to_the_stated_size(monkeypatch):
+    def endless(*_):
+        yield CONTENT
+        while True:
+            yield bytes(1000)
+
+    for read in ("_read_http", "_read_grpc"):
+        monkeypatch.setattr(push_cache, read, endless)
+    for url in ("http://127.0.0.1:1", "grpc://127.0.0.1:1"):
+        pieces = push_cache.read_blob(settings(url), DIGEST, len(CONTENT) - 1, 0)
+        assert b"".join(itertools.islice(pieces, 10)) == CONTENT[:-1]
+        source = push_cache.BuiltSource(
+            push_cache.Path("/nonexistent"), f"sha256:{DIGEST}", len(CONTENT), settings(url)
+        )
+        source.check(f"sha256:{DIGEST}", len(CONTENT))
+
+
+def test_no_helper_is_found_in_a_relative_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for directory in ("relative", "absolute"):
+        helper = tmp_path / directory / "helper"
+        helper.parent.mkdir()
+        helper.write_text(f"#!/bin/sh\ntouch {directory}.run\necho '{{\"headers\": {{}}}}'\n")
+        helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"relative:{tmp_path}/absolute:{os.environ['PATH']}")
+    settings("http://127.0.0.1:1", "--credential_helper=helper")
+    assert [path.name for path in tmp_path.glob("*.run")] == ["absolute.run"]
 
 
 def test_a_cache_that_is_away_is_not_taken_for_the_registry():

@@ -27,6 +27,7 @@ _SEGMENT = struct.Struct("<IQQ")  # bytes of the literal; offset and bytes of th
 _MIN_RANGE = 32  # bytes; a shorter range costs more than a literal
 _MAX_HEAD = 64  # bytes of a piece before the range: the header of a gzip member
 _MAX_LITERAL = 1 << 20
+_MAX_SEGMENTS = 1 << 18  # more than a wheel can have files
 _MAX_OFFSET = (1 << 63) - 1  # of a file
 _PIECE = 1 << 18
 
@@ -121,13 +122,15 @@ class Recipe:
         if file.read(len(MAGIC)) != MAGIC:
             raise self._invalid()
         at = len(MAGIC)
+        segments = 0
         while at < size:
+            segments += 1
             header = file.read(_SEGMENT.size)
             if len(header) < _SEGMENT.size:
                 raise self._invalid()
             literal, offset, length = _SEGMENT.unpack(header)
             at += _SEGMENT.size
-            if at + literal > size or offset + length > _MAX_OFFSET:
+            if at + literal > size or offset + length > _MAX_OFFSET or segments > _MAX_SEGMENTS:
                 raise self._invalid()
             for part in ((True, at, literal), (False, offset, length)):
                 if part[2]:

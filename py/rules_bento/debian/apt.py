@@ -19,7 +19,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
 from rules_bento.packages import lock_shapes
 from rules_bento.packages.lock_shapes import DEB_LOCK
+from rules_bento.programs import which
 from rules_bento.typing_lite import Any, Iterable, Mapping
 
 FORMAT = 1
@@ -115,7 +115,7 @@ def _find_inconsistencies(lock: Lock, architecture: str, roots: list[str]) -> li
 
 def host_mirrors() -> dict[str, str]:
     """Map each archive in the host's apt sources to its mirror URL. Raises BentoError if apt isn't installed."""
-    if not shutil.which("apt-get"):
+    if not which("apt-get"):
         raise BentoError("locking Debian packages requires apt-get. Run the target on Debian or in a Debian container.")
     mirrors: dict[str, str] = {}
     targets = _run(["apt-get", "indextargets", "--no-release-info", "--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)"])
@@ -250,7 +250,10 @@ def _sources(suites: list[str], architecture: str, mirrors: Mapping[str, str]) -
 
 def _run(command: list[str]) -> str:
     env = os.environ | {"LC_ALL": "C.UTF-8"}
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=env)
+    program = which(command[0]) or os.devnull
+    done = subprocess.run(
+        command, executable=program, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=env
+    )
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no error message"]
         errors = [line for line in lines if line.startswith("E: ")] or lines[-1:]

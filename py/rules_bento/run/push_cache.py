@@ -27,6 +27,7 @@ from rules_bento.formats.json import read_object
 from rules_bento.net import ConnectionLostError, SourceLostError, host_settings, limits
 from rules_bento.net.headers import parse_nonnegative_int
 from rules_bento.net.transport import get_over
+from rules_bento.programs import which
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.pushable import FileSource, send_pieces
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator
@@ -117,10 +118,11 @@ def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, 
             program = named
     if not program:
         return []
+    path = program if "/" in program else which(program) or os.devnull
     request = json.dumps({"uri": f"{'https' if scheme.endswith('s') else 'http'}://{host}"})
     try:
         done = subprocess.run(
-            [program, "get"], input=request, capture_output=True, text=True, timeout=_HELPER_TIME, check=True
+            [path, "get"], input=request, capture_output=True, text=True, timeout=_HELPER_TIME, check=True
         )
         headers: dict[str, list[str]] = read_object(done.stdout or "{}", program).get("headers", {})
         return [(name.lower(), value) for name, values in headers.items() for value in values]
@@ -132,11 +134,17 @@ def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, 
 
 
 def read_blob(where: Settings, digest: str, size: int, start: int) -> Iterator[bytes]:
-    """Yield the bytes of a cached blob from the offset `start`. `digest` is the SHA-256 in hexadecimal digits.
+    """Yield at most `size - start` bytes of a cached blob from the offset `start`. `digest` is the hexadecimal SHA-256.
 
     Raises BentoError if the blob is missing or the request is rejected, and ConnectionLostError for a lost connection.
     """
-    return (_read_http if where.scheme.startswith("http") else _read_grpc)(where, digest, size, start)
+    read = _read_http if where.scheme.startswith("http") else _read_grpc
+    rest = size - start
+    for piece in read(where, digest, size, start):
+        yield piece[:rest]
+        rest -= len(piece)
+        if rest <= 0:
+            break
 
 
 @dataclass(frozen=True)
