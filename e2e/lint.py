@@ -56,7 +56,7 @@ def lint_sees_every_file(bench: Workbench) -> str:
 
 
 def unpinned_actions() -> list[str]:
-    """Return the steps of workflows with an action without a commit, or with a checkout that doesn't choose its token."""
+    """Return the steps of workflows with an action without a commit, or a checkout without a choice for its token."""
     found = []
     for path in sorted((REPOSITORY / ".github/workflows").glob("*.yaml")):
         for step in re.findall(r"(?m)^ +- uses: .*\n(?: {8}.*\n)*", path.read_text("utf-8")):

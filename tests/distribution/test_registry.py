@@ -35,7 +35,7 @@ from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.push import push as push_package
 from rules_bento.registry.reference import Reference
 from rules_bento.signing.keys import read_private
-from store_support import bento_files, model_files, real, tree, write_archive
+from store_support import DAY_1, bento_files, model_files, real, tree, write_archive
 from support import (
     POINTS,
     bento,
@@ -293,10 +293,35 @@ def test_what_nobody_goes_on_with_is_collected(store, other, server, registries,
 def test_force_replaces_what_the_store_has(store, other, registries, reference, progress, tmp_path):
     push(store.home, store.bentos.get("hi:v1"), [reference], registries, progress)
     other.bentos.import_archive(write_archive(tmp_path / "x.bento", bento_files("hi:v1", src__other=b"mine")))
-    assert not pull(other.home, BENTO, reference.with_tag("v1"), registries, progress).new
+    with pytest.raises(BentoError, match=r"the store contains another Bento hi:v1. To replace it, add --force\."):
+        pull(other.home, BENTO, reference.with_tag("v1"), registries, progress)
     assert (other.bentos.get("hi:v1").path / "src/other").exists()
     assert pull(other.home, BENTO, reference.with_tag("v1"), registries, progress, force=True).new
     same(store, other, "hi:v1")
+
+
+def test_a_pulled_bento_uses_no_other_model(store, other, registries, reference, progress, tmp_path):
+    """The store has another model with the same tag, with or without a manifest."""
+    push(store.home, store.bentos.get("hi:v2"), [reference], registries, progress)
+    model = store.bentos.get("hi:v2").models[0]
+    files = bento_files("other:v1", DAY_1, {model: model_files(payload=b"EVIL")})
+    other.bentos.import_archive(write_archive(tmp_path / "other.bento", files))
+    for has_manifest in (True, False):
+        if not has_manifest:
+            (other.home.records(MODEL) / model.replace(":", "/")).unlink()
+        with pytest.raises(BentoError, match=rf"the store contains another model {model}\. .* add --force"):
+            pull(other.home, BENTO, reference.with_tag("v2"), registries, progress)
+        assert not (other.home.root / "bentos/hi").exists()
+    done = pull(other.home, BENTO, reference.with_tag("v2"), registries, progress, force=True)
+    assert model in [str(each.tag) for each in done.models]
+    same(store, other, "hi:v2")
+    assert not pull(other.home, BENTO, reference.with_tag("v2"), registries, progress).new
+    models = Reference.parse(f"{reference}-model")
+    push(store.home, store.models.get(model), [models], registries, progress)
+    other.models.delete(model, force=True)
+    other.bentos.import_archive(write_archive(tmp_path / "again.bento", files), options=Options(replace=True))
+    with pytest.raises(BentoError, match=f"the store contains another model {model}. To replace it, add --force"):
+        pull(other.home, MODEL, models.with_tag("v1"), registries, progress)
 
 
 def test_bentoml_serves_from_the_store_what_was_pulled(store, real, registries, reference, progress):

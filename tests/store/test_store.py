@@ -22,8 +22,9 @@ import yaml
 from bento_cli import library as api
 from bento_cli.library import BENTO, MODEL, Limits, NotFoundError, Options, Store
 from bento_cli.sharing import bundle as bundles
-from bento_cli.store import delete, import_manifests, pool
+from bento_cli.store import delete, import_manifests, pool, verification
 from bento_cli.store.home import staging_lock
+from bento_cli.store.import_session import import_session
 from bento_cli.store.summaries import Summary
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -125,12 +126,43 @@ def test_a_tag_that_is_there_is_not_replaced(store):
     assert not (store.bentos.get("hi:v1").path / "src/other").exists()
 
 
-def test_models_that_are_there_are_kept_and_told(store):
+OTHER = [
+    {"clf:v1": model_files(payload=b"changed")},
+    {"clf:v1": model_files() | {"more": b""}},
+    {"clf:v1": model_files(payload=b"") | {"weights.bin": b""}},
+]
+
+
+@pytest.mark.parametrize("other", OTHER)
+@pytest.mark.parametrize("has_manifest", [True, False])
+def test_another_model_with_the_same_tag_is_an_error(store, other, has_manifest):
+    """A Bento with a verified digest must not use another model."""
     put(store, models=CLF)
+    if not has_manifest:  # as for a model that BentoML built
+        (store.home.records(MODEL) / "clf/v1").unlink()
     done = put(store, "hi:v2", models=CLF)
     assert (done.models, done.known, done.notes) == ((), (Tag("clf", "v1"),), ())
-    done = put(store, "hi:v3", models={"clf:v1": model_files(payload=b"changed")})
-    assert "differs from the model in the store" in done.notes[0]
+    with pytest.raises(BentoError, match=r"hi-v3.bento: the store contains another model clf:v1. .* add --force"):
+        put(store, "hi:v3", models=other)
+    assert tree(store.models.get("clf:v1").path) == expected(CLF["clf:v1"])
+    assert not store.bentos.list("hi:v3")
+    done = put(store, "hi:v3", models=other, options=Options(replace=True))
+    assert done.notes == ("The model clf:v1 in the store was replaced.",)
+    assert tree(store.models.get("clf:v1").path) == expected(other["clf:v1"])
+    done = put(store, "hi:v4", models=other, options=Options(replace=True))
+    assert (done.models, done.known, done.notes) == ((), (Tag("clf", "v1"),), ())
+    assert not store.verify().damages
+
+
+def test_another_model_that_was_imported_meanwhile_is_an_error(store):
+    """Two archives in one session."""
+    with import_session(store.home, Options()) as session:
+        staged = []
+        for version, models in (("v1", CLF), ("v2", OTHER[0])):
+            path = write_archive(store.home.root.parent / version, bento_files(f"hi:{version}", DAY_1, models))
+            staged.append(session.stage(BENTO, path, "xz"))
+        with pytest.raises(BentoError, match="hi:v2: the store contains another model clf:v1"):
+            session.commit(staged)
     assert tree(store.models.get("clf:v1").path) == expected(CLF["clf:v1"])
 
 
@@ -515,6 +547,44 @@ def test_what_another_program_made_is_unknown_and_not_damaged(store):
     assert store.verify().unknown == ("hi:v1", "hi:v1x"), "deleted and made anew"
     store.gc()
     assert not list(store.home.records(BENTO).glob("*"))
+
+
+@pytest.mark.parametrize("action", ["delete", "replace", "partly delete", "delete from the pool"])
+def test_other_commands_damage_nothing_that_is_verified(store, monkeypatch, action):
+    """Each action happens after the entries are listed, and before a file is read."""
+    put(store, models=CLF)
+    store.models.delete("clf:v1", force=True)
+    if action == "partly delete":  # as BentoML deletes, file by file
+        (store.bentos.get("hi:v1").path / "bento.yaml").unlink()
+    if action == "delete from the pool":
+        pool.Pool(store.home.pool, store.home.staging, "link").put(b"unused", store.home.root / "x", executable=False)
+        (store.home.root / "x").unlink()
+    done = []
+
+    def act(*_):
+        if not done:
+            done.append(1)
+            if action == "delete":
+                store.bentos.delete("hi:v1")
+            elif action == "replace":
+                put(store, options=Options(replace=True), src__service=b"another")
+            elif action == "partly delete":
+                shutil.rmtree(store.home.root / "bentos/hi/v1")
+
+    def walk(directory):
+        for entry in real_walk(directory):
+            if action == "delete from the pool" and directory == store.home.pool:
+                Path(entry.path).unlink()
+                done.append(1)
+            yield entry
+
+    real_walk, real_of, real_verify = verification.walk, verification._Digests.of, verification.verify
+    monkeypatch.setattr(verification, "walk", walk)
+    monkeypatch.setattr(verification._Digests, "of", lambda *arguments: (act(), real_of(*arguments))[1])
+    if action == "partly delete":
+        monkeypatch.setattr(verification, "verify", lambda *arguments: (act(), real_verify(*arguments))[1])
+    assert store.verify().damages == ()
+    assert done
 
 
 def test_a_store_that_was_copied_can_be_verified(store, tmp_path):

@@ -214,11 +214,12 @@ class EntryStore:
         entries: list[Entry] = []
         problems: list[str] = []
         for name, version in places:
+            path = self.directory / name / version
             try:
-                path = self.directory / name / version
                 entries.append(Entry(self.kind, path, known.of(path)))
             except BentoError as error:
-                problems.append(str(error))
+                if path.exists():  # otherwise, another process has deleted the entry
+                    problems.append(str(error))
         known.save()
         return Listing(tuple(entries), tuple(problems))
 

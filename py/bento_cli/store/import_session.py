@@ -6,7 +6,9 @@ only after the complete archive has been read, verified, and flushed to disk.
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
+from pathlib import Path
 
 from rules_bento.archives import unpack
 from rules_bento.archives.tarstream import check_links
@@ -22,10 +24,9 @@ from bento_cli.store import delete, durable, import_manifests, pool
 from bento_cli.store.entry_store import LATEST, EntryStore
 from bento_cli.store.home import commit_lock, staging_lock, unique
 from bento_cli.store.pool import Pool
+from bento_cli.store.verification import digest_of, walk
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rules_bento.archives.unpack import Contents, Form, Limits, Progress, SafeMember
     from rules_bento.bento.kinds import Kind
 
@@ -150,15 +151,21 @@ class ImportSession:
         if gone:
             raise BentoError(f"{gone[0]}: the model was deleted during the Bento's import. Import the Bento again.")
         models: list[Entry] = []
-        known = list(staged.known)
+        known, notes = list(staged.known), list(staged.notes)
         for part in staged.models:
-            if entries.has(part.description.tag):
-                known.append(part.description.tag)
-            else:
+            tag = part.description.tag
+            if not entries.has(tag):
                 models.append(self._place(part))
+            elif _contents_of(part.tree.manifest()) == _stored_contents(self._home, tag):
+                known.append(tag)
+            elif self._options.replace:
+                models.append(self._replace(part))
+                notes.append(f"The model {tag} in the store was replaced.")
+            else:
+                raise other_model(str(staged.tag), tag)
         exists = self._options.replace and EntryStore(self._home, staged.main.kind).has(staged.tag)
         entry = self._replace(staged.main) if exists else self._place(staged.main)
-        return Imported(entry, tuple(models), tuple(known), staged.notes)
+        return Imported(entry, tuple(models), tuple(known), tuple(notes))
 
     def _replace(self, part: _Part) -> Entry:
         """Replace an entry. The replacement is atomic if the system supports it."""
@@ -192,7 +199,7 @@ class _Reader:
         self._main = make_tree()
         self._description: descriptors.Description | None = None
         self._models: dict[Tag, Tree] = {}
-        self._known: dict[Tag, dict[str, str]] = {}  # digests by path
+        self._known: dict[Tag, dict[str, str]] = {}  # digests of files and targets of links, by path
         self._links: dict[Tag, dict[str, str]] = {}
         self._main_links: list[SafeMember] = []
         self._tops: set[str] = set()
@@ -221,9 +228,11 @@ class _Reader:
         if self._description is None:
             raise BentoError(self._missing(where))
         parts = tuple(self._model_part(tag, tree, where) for tag, tree in self._models.items())
-        notes = (*self._description.notes, *self._differences())
+        for tag, contents_of_model in self._known.items():
+            if contents_of_model != _stored_contents(self._home, tag):
+                raise other_model(where, tag)
         main = _Part(self._kind, self._main, self._description)
-        return StagedImport(main, parts, tuple(self._known), notes)
+        return StagedImport(main, parts, tuple(self._known), self._description.notes)
 
     def _add(self, item: SafeMember, contents: Contents, where: str) -> None:
         if item.path == self._kind.descriptor:
@@ -275,15 +284,20 @@ class _Reader:
             tree.add(item, contents, private=path == MODEL.descriptor)
         elif item.kind == "file":
             self._known[tag][path] = digest(contents)
+        elif item.kind == "link":
+            self._known[tag][path] = f"-> {item.link}"
 
     def _tree_of(self, tag: Tag, where: str) -> Tree | None:
-        """Return the tree for a model, or None if the store contains the model. Raises BentoError for invalid tags."""
+        """Return the tree for a model, or None if the store contains the model and the option `replace` isn't set.
+
+        Raises BentoError for invalid tags.
+        """
         if tag in self._known:
             return None
         if tag not in self._models:
             check_word(tag.name, f"{where}: the name of a model")
             check_version(tag.version, f"{where}: the version of a model")
-            if EntryStore(self._home, MODEL).has(tag):
+            if EntryStore(self._home, MODEL).has(tag) and not self._options.replace:
                 self._known[tag] = {}
                 return None
             self._models[tag] = self._make_tree()
@@ -304,12 +318,32 @@ class _Reader:
             )
         return _Part(MODEL, tree, description)
 
-    def _differences(self) -> Iterator[str]:
-        """Yield a warning for each model that differs between the archive and the store."""
-        for tag, digests in self._known.items():
-            record = import_manifests.read(self._home, MODEL, tag, EntryStore(self._home, MODEL).path(tag))
-            if record and {entry.path: entry.blake3 for entry in record.entries if entry.blake3} != digests:
-                yield f"The model {tag} in the archive differs from the model in the store, which was kept."
+
+def _contents_of(manifest: TreeManifest) -> dict[str, str]:
+    return {entry.path: entry.blake3 or f"-> {entry.link}" for entry in manifest.entries}
+
+
+def _stored_contents(home: Home, tag: Tag) -> dict[str, str]:
+    """Return the digests of a stored model's files and the targets of its links. Reads files without a manifest."""
+    directory = EntryStore(home, MODEL).path(tag)
+    if manifest := import_manifests.read(home, MODEL, tag, directory):
+        return _contents_of(manifest)
+    found = {}
+    for file in walk(directory):
+        path = Path(file.path)
+        relative = path.relative_to(directory)
+        if "__pycache__" not in relative.parts:
+            is_link = path.is_symlink()
+            found[str(relative)] = f"-> {os.readlink(path)}" if is_link else digest_of(path, path.stat().st_size)  # noqa: PTH115
+    return found
+
+
+def other_model(where: str, tag: Tag) -> BentoError:
+    """Return the error for a Bento whose model differs from the stored model with the same tag."""
+    return BentoError(
+        f"{where}: the store contains another model {tag}. To replace the model for all Bentos that use it, add "
+        "--force. To keep both models, import into another BENTOML_HOME."
+    )
 
 
 _SMALL = 1 << 20  # bytes; smaller files are hashed before they are written, because the pool might already contain them

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass
@@ -16,8 +17,6 @@ from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.pool import digest_time
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rules_bento.sources.manifest import TreeEntry as File
     from rules_bento.sources.manifest import TreeManifest
 
@@ -62,7 +61,10 @@ def verify(
     progress: Callable[[int], None] | None = None,
     noted: import_manifests.ManifestCache | None = None,
 ) -> Verified:
-    """Compare entries with their manifests. Reads each hard-linked file only once. `noted` is a cache of manifests."""
+    """Compare entries with their manifests. Reads each hard-linked file only once. `noted` is a cache of manifests.
+
+    Skips entries that another process deletes.
+    """
     noted = noted or import_manifests.ManifestCache(home)
     digests = _Digests(progress)
     files = 0
@@ -72,15 +74,18 @@ def verify(
     for entry in entries:
         place = Tag(entry.path.parent.name, entry.path.name)
         try:
-            record = noted.of(entry.kind, place, entry.path)
+            record, found = _compare_twice(home, entry, place, noted, digests)
         except BentoError as error:
-            damages.append(Finding(entry.kind.noun, str(place), "", str(error)))
+            if entry.path.exists():
+                damages.append(Finding(entry.kind.noun, str(place), "", str(error)))
+            continue
+        if not entry.path.exists():
             continue
         if record is None:
             unknown.append(str(entry.tag))
             continue
         files += len(record.entries)
-        for damaging, path, problem in _compare(entry.path, record, digests):
+        for damaging, path, problem in found:
             (damages if damaging else changes).append(Finding(entry.kind.noun, str(place), path, problem))
     return Verified(len(entries), files, tuple(damages), tuple(changes), tuple(unknown))
 
@@ -91,7 +96,9 @@ def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Ver
     verified = verify(home, [entry for listing in listings for entry in listing.entries], progress)
     damages = list(verified.damages)
     for kind, listing in zip((BENTO, MODEL), listings, strict=True):
-        damages += [Finding(kind.noun, "", "", problem) for problem in listing.problems]
+        # Listed again, because another process might have been deleting or replacing the entry.
+        again = EntryStore(home, kind).list().problems if listing.problems else ()
+        damages += [Finding(kind.noun, "", "", problem) for problem in listing.problems if problem in again]
     damages += _verify_pool(home, progress)
     return Verified(verified.entries, verified.files, tuple(damages), verified.changes, verified.unknown)
 
@@ -145,6 +152,28 @@ def walk(directory: Path) -> Iterator[os.DirEntry[str]]:
                     yield entry
 
 
+def _compare_twice(
+    home: Home, entry: Entry, place: Tag, noted: import_manifests.ManifestCache, digests: _Digests
+) -> tuple[TreeManifest | None, list[tuple[bool, str, str]]]:
+    """Return an entry's manifest and the differences. If the entry is damaged, reads both again.
+
+    Otherwise, an entry that another process replaces in the meantime could be reported as damaged.
+    """
+    record = noted.of(entry.kind, place, entry.path)
+    found = _differences(entry.path, record, digests)
+    if any(damaging for damaging, _, _ in found):
+        record = import_manifests.read(home, entry.kind, place, entry.path)
+        found = _differences(entry.path, record, _Digests(None))
+    return record, found
+
+
+def _differences(directory: Path, record: TreeManifest | None, digests: _Digests) -> list[tuple[bool, str, str]]:
+    try:
+        return list(_compare(directory, record, digests)) if record else []
+    except FileNotFoundError as error:
+        return [(True, "", f"{error.filename} was removed during the verification")]
+
+
 def _compare(directory: Path, record: TreeManifest, digests: _Digests) -> Iterator[tuple[bool, str, str]]:
     """For each difference from the manifest, yield whether the entry is damaged, the path, and a description."""
     expected = {file.path: file for file in record.entries}
@@ -185,11 +214,15 @@ def _verify_pool(home: Home, progress: Callable[[int], None] | None) -> Iterator
     if not home.pool.is_dir():
         return
     for entry in walk(home.pool):
-        status = entry.stat(follow_symlinks=False)
         digest = os.path.basename(os.path.dirname(entry.path)) + entry.name.removesuffix("-x")  # noqa: PTH119, PTH120
-        if status.st_nlink > 1 or status.st_mtime_ns != digest_time(digest):  # changed files are never used
+        try:
+            status = entry.stat(follow_symlinks=False)
+            if status.st_nlink > 1 or status.st_mtime_ns != digest_time(digest):  # changed files are never used
+                continue
+            actual = digest_of(Path(entry.path), status.st_size)
+        except FileNotFoundError:  # another process has deleted the file
             continue
         if progress:
             progress(status.st_size)
-        if digest_of(home.pool / digest[:2] / entry.name, status.st_size) != digest:
+        if actual != digest:
             yield Finding("pool", digest, "", "the contents changed; to remove the file, run `bento gc`")

@@ -19,9 +19,10 @@ from rules_bento.registry.pull import download
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterator, Sequence, cast
 
-from bento_cli.store.entry_store import EntryStore
+from bento_cli.sharing.registry.packing import EntryArtifact
+from bento_cli.store.entry_store import EntryStore, NotFoundError, models_of
 from bento_cli.store.home import forget_downloads, staging_lock
-from bento_cli.store.import_session import Imported, Options, import_session
+from bento_cli.store.import_session import Imported, Options, import_session, other_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from rules_bento.registry.descriptor import Descriptor, Manifest
     from rules_bento.registry.reference import Reference
 
+    from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 
 _ATTEMPTS = 3  # attempts to open a blob that another process removes after its pull
@@ -58,20 +60,23 @@ def pull(
 ) -> Pulled:
     """Pull the entry at `reference` into the store, including the models of a Bento.
 
-    Keeps an existing entry. If `force` is true, replaces the existing entry after all downloads. Raises RegistryError
-    if the registry returns an error, and BentoError if the content is invalid.
+    Keeps existing entries with the same content. If `force` is true, replaces the existing entry, and models with
+    other content, after all downloads. Raises RegistryError if the registry returns an error, and BentoError if the
+    content is invalid or differs from an existing entry.
     """
     options = replace(options or Options(), replace=force)
     repository = registries.repository(reference)
     manifest = repository.get_manifest(reference.target)
-    tag, models = _read_config(repository, manifest, kind, str(reference))
+    tag, digest, models = _read_config(repository, manifest, kind, str(reference))
     by_digest = reference.with_digest(manifest.descriptor.digest)
     entries = EntryStore(home, kind)
-    exists = entries.has(tag)
-    if exists and not force:
+    missing, known = _missing(home, models if options.models else (), str(reference), force=force)
+    if entries.has(tag) and not force:
+        stored = _digest_of(home, entries.get(str(tag)))
+        if stored and stored != digest:
+            raise BentoError(f"{reference}: the store contains another {kind.noun} {tag}. To replace it, add --force.")
         forget_downloads(home, map(_name, manifest.layers()))
         return Pulled(entries.get(str(tag)), (), (), new=False, notes=(), reference=by_digest)
-    missing, known = _missing(home, models if options.models else ())
     layers = [layer for layer in manifest.layers() if _wanted(layer, kind, missing)]
     with staging_lock(home):
         with ExitStack() as stack:
@@ -83,21 +88,45 @@ def pull(
 
 def _read_config(
     repository: Repository, manifest: Manifest, kind: Kind, origin: str
-) -> tuple[Tag, Sequence[ModelDescription]]:
-    """Read an artifact's config. Returns the tag of the Bento or model, and descriptions of the Bento's models."""
+) -> tuple[Tag, str, Sequence[ModelDescription]]:
+    """Read an artifact's config. Returns the tag and the digest, and descriptions of a Bento's models."""
     if kind is BENTO:
         described = artifact.read_described(manifest, repository.read_blob(manifest.config), origin)
-        return described.tag, described.models
+        return described.tag, described.digest, described.models
     description = artifact.read_model(manifest, repository.read_blob(manifest.config), origin)
-    return Tag.parse(description.tag, origin), ()
+    return Tag.parse(description.tag, origin), description.blake3, ()
 
 
-def _missing(home: Home, models: Sequence[ModelDescription]) -> tuple[set[str], tuple[Tag, ...]]:
-    """Return the tags of the models that are missing from the store, and the tags of the models in the store."""
+def _digest_of(home: Home, entry: Entry) -> str:
+    """Return the digest that an artifact of a stored entry has. If models of a Bento are missing, returns ""."""
+    if entry.kind is MODEL:
+        return EntryArtifact(home, entry, ()).model.blake3
+    try:
+        return EntryArtifact(home, entry, models_of(home, entry)).bento.digest
+    except NotFoundError:
+        return ""
+
+
+def _missing(
+    home: Home, models: Sequence[ModelDescription], origin: str, *, force: bool
+) -> tuple[set[str], tuple[Tag, ...]]:
+    """Return the tags of the models to pull, and the tags of the models that the store contains.
+
+    Raises BentoError for a model with other content in the store. If `force` is true, such a model is pulled.
+    """
     entries = EntryStore(home, MODEL)
-    tags = [Tag.parse(model.tag, "models") for model in models]
-    known = tuple(tag for tag in tags if entries.has(tag))
-    return {str(tag) for tag in tags if tag not in known}, known
+    missing, known = set(), []
+    for model in models:
+        tag = Tag.parse(model.tag, "models")
+        if not entries.has(tag):
+            missing.add(str(tag))
+        elif _digest_of(home, entries.get(str(tag))) == model.blake3:
+            known.append(tag)
+        elif force:
+            missing.add(str(tag))
+        else:
+            raise other_model(origin, tag)
+    return missing, tuple(known)
 
 
 def _wanted(layer: Descriptor, kind: Kind, missing: set[str]) -> bool:
