@@ -55,12 +55,13 @@ def _python_version(rctx, python):
 def _host_interpreter(rctx):
     """Returns the path of the host interpreter in the attribute `interpreter`, a path or program name. Fails if the program isn't on PATH."""
     name = rctx.attr.interpreter
-    if "/" in name:
-        return name
-    program = rctx.which(name)
+    program = rctx.path(name) if "/" in name else rctx.which(name)
     if not program:
         fail("bento_tools.{}(interpreter = \"{}\"): the program isn't on PATH. Install the program, or set another interpreter.".format(rctx.attr.tag, name))
-    return str(program.realpath)
+
+    # An upgrade changes the program, or the target of a link to it.
+    rctx.watch(program)
+    return name if "/" in name else str(program.realpath)
 
 def _deb_interpreters(rctx):
     """Returns a struct of `build` (the BUILD file), and of `python`, `pip`, and `version` for the interpreter of this machine. Fails without one."""
