@@ -78,6 +78,7 @@ def hubs_report_missing_locks_and_platforms(bench: Workbench) -> str:
     invalid_interpreters_are_reported(checkout)
     inconsistent_locks_are_rejected(checkout, lock)
     hostile_locks_run_nothing(checkout, lock, bench.directory / "hostile")
+    invalid_locks_fail_only_their_own_targets(checkout)
     unsupported_platforms_are_reported(checkout)
     return "absent and hostile locks, BUILD files in wheels, names of several modules, platforms, another name of a hub"
 
@@ -290,6 +291,42 @@ source = {{ git = "--upload-pack=touch {mark};#." }}
         assert said in failed.errors, failed.told()
         assert not mark.exists(), f"{name}: {mark.read_text('utf-8')}"
         checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
+
+
+CONFLICTS = """\
+version = 1
+requires-python = ">=3.10"
+conflicts = [[{ package = "project", extra = "cpu" }, { package = "project", extra = "gpu" }]]
+[[package]]
+name = "project"
+version = "0"
+source = { virtual = "." }
+[package.optional-dependencies]
+cpu = []
+gpu = []
+"""
+
+
+def invalid_locks_fail_only_their_own_targets(checkout: Checkout) -> None:
+    """Check that a second package hub with an invalid lock doesn't affect others. Its error is shown."""
+    module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
+    tag = 'bento.pypi(name = "bad", lock = "//:{}")\nuse_repo(bento, "bad", mine'
+    checkout.write(f"{WORKSPACE}/bad/BUILD.bazel", 'filegroup(name = "x", srcs = ["@bad//acme"])\n')
+    for name, text, said in (
+        ("uv.lock", CONFLICTS, "conflict (tool.uv.conflicts), but bento.pypi selects both. Select only one"),
+        ("bad.lock.json", "{}", "isn't a rules_bento lock in format 1. Generate the lock with"),
+        ("bad.lock.json", '{"lock": 1, "packages": []}', "Restore the committed file, or empty the file"),
+    ):
+        checkout.write(f"{WORKSPACE}/{name}", text)
+        checkout.write(f"{WORKSPACE}/MODULE.bazel", module.replace("use_repo(bento, mine", tag.format(name)))
+        checkout.build("//:bento", workspace=WORKSPACE)
+        failed = checkout.bazel("build", "//bad:x", workspace=WORKSPACE)
+        assert failed.code != 0, failed.told()
+        assert "@bad: " in failed.errors, failed.told()
+        assert said in failed.errors, failed.told()
+        assert "Traceback" not in failed.errors, failed.told()
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
+    checkout.write(f"{WORKSPACE}/bad/BUILD.bazel", "")
 
 
 def hostile_source(directory: Path, mark: Path) -> tuple[str, str]:

@@ -6,7 +6,7 @@ load("//toolchains/private:apt.bzl", "apt_tag", "declare_debs")
 load("//toolchains/private:base.bzl", "base_tag", "declare_base")
 load("//toolchains/private:hub.bzl", "declare_hub", "lock_repo_name", "wheel_settings")
 load("//toolchains/private:hub_settings.bzl", "PLATFORMS", "absent_hub_repo", "check_hub_settings", "known_excludes", "known_record_mismatches")
-load("//toolchains/private:locks.bzl", "absence_of_lock", "read_lock")
+load("//toolchains/private:locks.bzl", "absence_of_lock", "read_lock", "requires_network")
 load("//toolchains/private:model.bzl", "declare_model", "model_tag")
 load("//toolchains/private:python.bzl", "compilers_repo", "declare_python")
 load("//toolchains/private:tools.bzl", "declare_helper_packages", "declare_uv")
@@ -40,12 +40,12 @@ def _bento_tools_impl(mctx):
         for tag in module.tags.python if module.is_root else []:
             python_tag = tag
     declare_python(mctx, name = "bento_python", kind = "python", tag = python_tag)
-    lock = read_lock(mctx, _TOOLS_LOCK, None)
+    lock = read_lock(mctx, _TOOLS_LOCK, None).lock
     uv = [package for package in lock["packages"] if package["name"] == "uv"][0]
     declare_uv("bento_uv", files = uv["files"], version = uv["version"])
     declare_helper_packages("bento_helper_packages", lock, ["packaging", "tomli"])
     _declare_compilers(mctx)
-    for name, locked in {_TOOLS_HUB: lock, _TRANSPORTS_HUB: read_lock(mctx, _TRANSPORTS_LOCK, None)}.items():
+    for name, locked in {_TOOLS_HUB: lock, _TRANSPORTS_HUB: read_lock(mctx, _TRANSPORTS_LOCK, None).lock}.items():
         declare_hub(
             name = name,
             lock = locked,
@@ -89,17 +89,17 @@ bento_tools = module_extension(
 )
 
 def _build_hub(mctx, tag):
-    """Declares the package hub of build requirements, and returns a struct that describes it. Returns None without `build_lock`."""
-    if not tag.build_lock:
-        return None
+    """Declares the package hub of build requirements. Returns a struct that describes it, with an error message or None as `problem`."""
     name = tag.name + "__build"
     if absence_of_lock(mctx, tag.build_lock):
         # The package hub is empty. Building a wheel then fails with the name of the missing build requirement.
-        return struct(hub = name, lock = str(tag.build_lock), packages = [])
-    lock = read_lock(mctx, tag.build_lock, tag)
+        return struct(hub = name, lock = str(tag.build_lock), packages = [], problem = None)
+    read = read_lock(mctx, tag.build_lock, tag)
+    if read.problem:
+        return struct(problem = read.problem)
     declare_hub(
         name = name,
-        lock = lock,
+        lock = read.lock,
         platforms = PLATFORMS,
         settings = wheel_settings(
             relative_to = tag.build_lock if tag.find_links else None,
@@ -109,8 +109,8 @@ def _build_hub(mctx, tag):
             python_version = "",
         ),
     )
-    packages = sorted({package["name"]: True for package in lock["packages"]})
-    return struct(hub = name, lock = str(tag.build_lock), packages = packages)
+    packages = sorted({package["name"]: True for package in read.lock["packages"]})
+    return struct(hub = name, lock = str(tag.build_lock), packages = packages, problem = None)
 
 def _hubs_by_version(tag):
     """Returns a dict of each additional Python version to the name of its package hub. All package hubs of a tag have the same lock."""
@@ -163,14 +163,19 @@ def _is_new(claims, kind, tag, module):
     return True
 
 def _declare_hubs(mctx, tag):
-    """Declares the package hubs of a tag, one for each Python version. If the lock is missing, declares one package hub that reports the problem."""
+    """Declares the package hubs of a tag, one for each Python version. Without a valid lock, declares one package hub that reports the problem."""
     check_hub_settings(tag)
     problem = absence_of_lock(mctx, tag.lock)
+    lock, build = None, None
+    if not problem:
+        read = read_lock(mctx, tag.lock, tag)
+        lock, problem = read.lock, read.problem
+    if not problem and tag.build_lock:
+        build = _build_hub(mctx, tag)
+        problem = build.problem
     if problem:
         absent_hub_repo(name = tag.name, hub = tag.name, problem = problem)
         return
-    lock = read_lock(mctx, tag.lock, tag)
-    build = _build_hub(mctx, tag)
     mismatches = known_record_mismatches(tag, lock)
     excludes = known_excludes(tag, lock)
     for problem in (mismatches.problem, excludes.problem):
@@ -205,6 +210,7 @@ def _declare(mctx, kind, tag):
         declare_model(tag)
 
 def _bento_impl(mctx):
+    reproducible = True
     claims = {name: struct(kind = "pypi", module = "rules_bento", name = name, attributes = {}) for name in (_TOOLS_HUB, _TRANSPORTS_HUB)}
     direct, direct_dev = {}, {}
     for module in mctx.modules:
@@ -212,13 +218,15 @@ def _bento_impl(mctx):
             for tag in getattr(module.tags, kind):
                 if _is_new(claims, kind, tag, module):
                     _declare(mctx, kind, tag)
+                if kind == "pypi" and [lock for lock in (tag.lock, tag.build_lock) if lock and requires_network(lock)]:
+                    reproducible = False
                 if module.is_root:
                     (direct_dev if mctx.is_dev_dependency(tag) else direct)[tag.name] = True
 
-    # The result depends only on the tags and on locks, so Bazel's lock file doesn't need to store the result. For a uv lock, the result would add
-    # megabytes to the file.
+    # Usually, the result depends only on the tags and on locks, so Bazel's lock file doesn't need to store the result. For a uv lock, the result
+    # would add megabytes to the file.
     return mctx.extension_metadata(
-        reproducible = True,
+        reproducible = reproducible,
         root_module_direct_deps = direct.keys(),
         root_module_direct_dev_deps = [name for name in direct_dev if name not in direct],
     )
@@ -242,7 +250,7 @@ _pypi = tag_class(
         "macos": attr.string(default = DEFAULT_MACOS, doc = "Newest macOS version that wheels can require (`X.Y`). Use the oldest macOS version on which the packages must run."),
         "members": attr.string_list(default = ["*"], doc = "uv workspace members whose dependencies are included. Supported only for `uv.lock`. Default: all members. Required if two members conflict (`tool.uv.conflicts`)."),
         "more_python_versions": attr.string_list(
-            doc = "Additional Python versions (`X.Y`) for which the package hub provides packages. To select a version for a Bento, set `python_version` of `bento_package`.",
+            doc = "Additional Python versions (`X.Y`) for which the package hub provides packages. To select a version for a Bento, set `python_version` of `bento_package`. Targets such as `py_test` get the packages for their version in rules_python.",
         ),
         "name": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
         "package_metadata_bzl": attr.label(doc = "File that defines the macro `package_metadata`, usually `@package_metadata//:defs.bzl`. Each wheel then declares its package URL (PURL) as package metadata. Default: none. Your module must depend on the module `package_metadata`."),

@@ -134,7 +134,11 @@ def declare_hub(*, name, lock, platforms, settings, build = None, versions = {})
       versions: dict of additional Python versions, in the form `X.Y`, to the names of package hubs with the same lock.
     """
     packages = _by_name(lock["packages"])
-    own = struct(hub = name, lock = "the lock of @{}".format(name), packages = sorted(packages))
+    own = struct(
+        hub = name,
+        lock = "a bento_requirements target, and set build_lock in bento.pypi(name = \"{}\") to the lock of this target".format(name.partition("__python_")[0]),
+        packages = sorted(packages),
+    )
     for platform in platforms:
         for package in lock["packages"]:
             _declare_wheel(_wheel_repo_name(name, package, platform, packages), package, platform, settings, build or own)

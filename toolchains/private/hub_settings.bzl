@@ -137,12 +137,12 @@ _EXCLUDE_PRESETS = {
 }
 
 _NO_REQUIREMENTS = '''\
-"""This package hub has no lock yet."""
+"""This package hub has no valid lock."""
 
 all_requirements = []
 
 def requirement(name):
-    """Returns the label of a package. Without a lock, only the targets that need it fail.
+    """Returns the label of a package. Without a valid lock, only the targets that need it fail.
 
     Args:
       name: name of the package, in any spelling.
@@ -162,10 +162,10 @@ def _absent_hub_repo_impl(rctx):
 
 absent_hub_repo = repository_rule(
     implementation = _absent_hub_repo_impl,
-    doc = "Declares a package hub whose lock is missing. BUILD files can load the package hub, so you can run the target that writes the lock.",
+    doc = "Declares a package hub whose lock is missing or invalid. BUILD files can load the package hub, so you can run the target that writes the lock.",
     attrs = {
         "hub": attr.string(doc = "Name of the package hub: the attribute `name` of `bento.pypi`.", mandatory = True),
-        "problem": attr.string(doc = "Error message that explains why the lock is missing, and how to create it.", mandatory = True),
+        "problem": attr.string(doc = "Error message that explains what is wrong with the lock, and how to correct it.", mandatory = True),
     },
     # Each Bazel server evaluates the rule again, so that it prints the message again.
     local = True,

@@ -10,19 +10,30 @@ def _is_normal_form(label):
     """Returns whether a lock, by its suffix, has the format of rules_bento, which Starlark can decode."""
     return label.name.endswith(".json")
 
+def requires_network(label):
+    """Returns whether a lock, by its name, lacks dependencies between packages, which uv then gets from the index."""
+    return not _is_normal_form(label) and label.name.rpartition("/")[2] != "uv.lock"
+
+def _child(mctx, repository_label, name):
+    """Returns the path of a file in a repository. `repository_label` is a BUILD file with the same content on all machines.
+
+    Bazel stores the digests of files that the extension reads by label in MODULE.bazel.lock."""
+    return mctx.path(repository_label).dirname.get_child(name)
+
 def _normalize(mctx, label, tag):
-    python = mctx.read(Label("@bento_python//:path"))
+    """Returns a struct of the converted lock as `text`, and `problem`, an error message or None. Fails if a lock that requires uv can't be read."""
+    python = mctx.read(_child(mctx, Label("@bento_python//:BUILD.bazel"), "path"), watch = "no")
     version = tag.python_version or mctx.read(Label("@bento_python//:version"))
     mctx.report_progress("reading {}".format(label))
     command = [python] + _INTERPRETER_FLAGS + [
         mctx.path(Label("//py:main.py")),
         "--packages",
-        mctx.path(Label("@bento_helper_packages//:BUILD.bazel")).dirname.get_child("site-packages"),
+        _child(mctx, Label("@bento_helper_packages//:BUILD.bazel"), "site-packages"),
         "normalize_lock",
         "--lock",
         mctx.path(label),
         "--uv",
-        mctx.path(Label("@bento_uv//:uv")),
+        _child(mctx, Label("@bento_uv//:BUILD.bazel"), "uv"),
         "--python-version",
         ".".join(version.split(".")[:2]),
         "--output",
@@ -35,9 +46,11 @@ def _normalize(mctx, label, tag):
     if indexes:
         command += ["--indexes", indexes_at(mctx.path(label), label, indexes) if tag.find_links else indexes]
     done = mctx.execute(command, timeout = 600)
-    if done.return_code:
-        fail("\nbento.pypi(name = \"{}\"): {}".format(tag.name, done.stderr.strip()))
-    return mctx.read("lock.json")
+    problem = (done.stderr.strip() or "{}: the program that reads the lock ended without a message. Try again.".format(label)) if done.return_code else None
+    if problem and requires_network(label):
+        # Bazel stores the result of the extension, but the network might be available later.
+        fail("\nbento.pypi(name = \"{}\"): {}".format(tag.name, problem))
+    return struct(problem = problem, text = None if problem else mctx.read("lock.json"))
 
 def absence_of_lock(mctx, label):
     """Returns the error message for a lock that is missing or empty.
@@ -62,7 +75,7 @@ def absence_of_lock(mctx, label):
     return "the lock {} doesn't exist. {}.".format(text, how)
 
 def read_lock(mctx, label, tag):
-    """Reads and decodes a lock. Fails if the lock is invalid.
+    """Reads and decodes a lock.
 
     Args:
       mctx: module context.
@@ -70,16 +83,18 @@ def read_lock(mctx, label, tag):
       tag: the tag with the lock. None is allowed for a lock in the format of rules_bento.
 
     Returns:
-      The decoded lock.
+      A struct of the decoded `lock`, and `problem`, an error message or None. An invalid lock is a problem only of targets that use its packages.
     """
-    text = mctx.read(label) if _is_normal_form(label) else _normalize(mctx, label, tag)
-    lock = json.decode(text, default = None)
-    if type(lock) != "dict" or lock.get("lock") != _FORMAT:
-        fail("{} isn't a rules_bento lock in format {}. Generate the lock with a bento_requirements target.".format(label, _FORMAT))
-    problem = shape_problem(lock, LOCK)
+    read = struct(problem = None, text = mctx.read(label)) if _is_normal_form(label) else _normalize(mctx, label, tag)
+    lock = json.decode(read.text, default = None) if read.text else None
+    problem = read.problem
+    if not problem and (type(lock) != "dict" or lock.get("lock") != _FORMAT):
+        problem = "{} isn't a rules_bento lock in format {}. Generate the lock with a bento_requirements target.".format(label, _FORMAT)
+    elif not problem and shape_problem(lock, LOCK):
+        problem = "{}: {}. Restore the committed file, or empty the file and run the bento_requirements target with `bazel run`.".format(label, shape_problem(lock, LOCK))
     if problem:
-        fail("{}: {}. Restore the committed file, or empty the file and run the bento_requirements target with `bazel run`.".format(label, problem))
-    return with_pages(lock, tag) if tag and _is_normal_form(label) else lock
+        return struct(lock = None, problem = problem)
+    return struct(lock = with_pages(lock, tag) if tag and _is_normal_form(label) else lock, problem = None)
 
 def with_pages(lock, tag):
     """Adds the pages of packages in explicit indexes to a lock in the format of rules_bento. Fails for a URL that might contain a secret.

@@ -115,8 +115,8 @@ def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> P
         log = "\n".join(printed.strip().splitlines()[-40:])
         raise BentoError(
             "the build failed. Builds can use only the locked build requirements and the programs in /usr/bin, and "
-            "have no network access. Add missing packages to the requirements of build_lock, or lock a version that "
-            f"has a wheel. Build log:\n{log}"
+            "have no network access. Add missing packages to the requirements of build_lock (default: lock) of "
+            f"bento.pypi, update this lock, or lock a version that has a wheel. Build log:\n{log}"
         )
     result = read_object(read_file(result_file), "the build backend")
     schema.validate(result, {"missing?": [str], "wheel?": str}, "the build backend", _REMEDY)
