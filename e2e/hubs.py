@@ -76,6 +76,7 @@ def hubs_report_missing_locks_and_platforms(bench: Workbench) -> str:
     missing_packages_are_reported(checkout)
     modules_with_equal_settings_share_a_hub(checkout, lock)
     invalid_interpreters_are_reported(checkout)
+    changed_interpreters_are_detected(checkout)
     inconsistent_locks_are_rejected(checkout, lock)
     hostile_locks_run_nothing(checkout, lock, bench.directory / "hostile")
     invalid_locks_fail_only_their_own_targets(checkout)
@@ -231,6 +232,29 @@ def invalid_interpreters_are_reported(checkout: Checkout) -> None:
         failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
         assert failed.code != 0, failed.told()
         assert said in failed.errors, failed.told()
+        checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
+
+
+def changed_interpreters_are_detected(checkout: Checkout) -> None:
+    """Check that another version at the path of the interpreter is detected, also behind a link."""
+    module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
+    directory = checkout.root / WORKSPACE
+    for name in ("new", "old"):
+        run = 'exec python3 "$@"' if name == "new" else "echo 3.9.18"
+        checkout.write(f"{WORKSPACE}/{name}.sh", f"#!/bin/sh\n{run}\n")
+        (directory / f"{name}.sh").chmod(0o755)
+    link = directory / "linked"
+    link.symlink_to("new.sh")
+    for program in (link, directory / "new.sh"):
+        checkout.edit(f"{WORKSPACE}/MODULE.bazel", '(interpreter = "python3")', f'(interpreter = "{program}")')
+        checkout.bazel("build", "--nobuild", "//:bento", workspace=WORKSPACE).succeeded()
+        if program == link:
+            link.unlink()
+            link.symlink_to("old.sh")
+        else:
+            checkout.write(f"{WORKSPACE}/new.sh", "#!/bin/sh\necho 3.9.18\n")
+        failed = checkout.bazel("build", "--nobuild", "//:bento", workspace=WORKSPACE)
+        assert f"{program} is Python 3.9.18, but rules_bento requires Python 3.10" in failed.errors, failed.told()
         checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
 
 
