@@ -2,7 +2,6 @@
 
 import json
 import random
-import re
 from pathlib import Path
 
 import pytest
@@ -24,8 +23,8 @@ STRINGS = {
          "!1", "a!1", "1.0zeta", "1.0post1dev2x", "1.0dev1a1", "1.0\n", "\u0661.0"],
     ),
     "range": (
-        ["", ">=3.10", ">=3.9, <3.13", "==3.11.*", "~=3.10", "!=3.12.1,>=3.10", "===3.11", ">3.8.*", ">= 3.8"],
-        ["3.10", ">=", ">=3.10,", ">=3.10 ", "=>3", ">=3.10\n", ">=3;x", ">=3 <4"],
+        ["", ">=3.10", ">=3.9, <3.13", "==3.11.*", "~=3.10", "!=3.12.1,>=3.10", "===3.11", "!=3.9.*", ">= 3.8"],
+        [">3.8.*", "~=3", ">=3+a", "==3a1.*", "3.10", ">=", ">=3.10,", ">=3.10 ", "=>3", ">=3.10\n", ">=3;x", ">=3 <4"],
     ),
     "file": (
         ["idna-3.10-py3-none-any.whl", "torch-2.6.0+cu124-cp311-cp311-linux_x86_64.whl", "a-1!2.0-py3-none-any.whl",
@@ -96,7 +95,7 @@ def test_strings_have_shapes(kind, matches):
 
 
 def test_each_shape_is_tested():
-    assert STRINGS.keys() | {"line", "platform", "vcs"} == lock_shapes._KINDS.keys() | {"marker"}
+    assert STRINGS.keys() | {"line", "platform", "vcs"} == lock_shapes._KINDS.keys() | lock_shapes._GRAMMARS.keys()
     assert STRINGS.keys() == SHAPES["_KINDS"].keys()
 
 
@@ -122,12 +121,10 @@ def test_versions_are_those_of_pep_440():
         try:
             Version(text)
         except InvalidVersion:
-            assert not lock_shapes.matches("version", text)
+            assert not SHAPES["matches"]("version", text) and not lock_shapes.matches("version", text)
             continue
-        # A separator before a number that is left out is the one spelling of PEP 440 that no tool writes.
-        if not re.search(r"[a-z][-_.]([-_.+]|dev|post|\Z)", text):
-            found += 1
-            assert lock_shapes.matches("version", text), text
+        found += 1
+        assert SHAPES["matches"]("version", text) and lock_shapes.matches("version", text), text
     assert found > 1000
 
 

@@ -57,7 +57,7 @@ def _without_part(text, words):
         if bare.startswith(word):
             rest = bare[len(word):]
             number = rest[1:] if rest[:1] in ["-", "_", "."] else rest
-            return number.lstrip(_DIGITS) if _is_of(number[:1], _DIGITS) else rest
+            return number.lstrip(_DIGITS)
     return text
 
 def _is_version(text):
@@ -76,13 +76,22 @@ def _is_version(text):
     rest = implicit if len(implicit) < len(rest) - 1 else _without_part(rest, _POST)
     return not _without_part(rest, _DEV) and not [part for part in release.split(".") if not _is_of(part, _DIGITS)]
 
+def _is_clause(text):
+    operators = [operator for operator in OPERATORS if text.startswith(operator)]
+    if not operators:
+        return False
+    version = text.removeprefix(operators[0]).lstrip(" ")
+    series = version.removesuffix(".*")
+    bare = series.lower().removeprefix("v").rpartition("!")[2]
+    release = bare[:len(bare) - len(bare.lstrip(_DIGITS + "."))]
+    if series != version and operators[0] != "===" and (operators[0] not in ["==", "!="] or release != bare):
+        return False
+    if operators[0] == "~=" and "." not in release.rstrip("."):
+        return False
+    return _is_version(series) and ("+" not in version or operators[0] in ["===", "==", "!="])
+
 def _is_range(text):
-    for clause in text.split(","):
-        clause = clause.strip(" ")
-        operators = [operator for operator in OPERATORS if clause.startswith(operator)]
-        if text and (not operators or not _is_version(clause.removeprefix(operators[0]).lstrip(" ").removesuffix(".*"))):
-            return False
-    return text == text.strip(" ")
+    return not text or (text == text.strip(" ") and not [clause for clause in text.split(",") if not _is_clause(clause.strip(" "))])
 
 def _is_file(text):
     bare = text.replace("%2B", "+").replace("%2b", "+")

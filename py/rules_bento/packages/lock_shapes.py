@@ -16,14 +16,6 @@ from rules_bento.typing_lite import Any, Iterator
 
 MAX_MARKER = 16384  # maximum number of characters in a marker
 MAX_MARKER_DEPTH = 32  # maximum nesting depth of parentheses in a marker
-_VERSION = (
-    r"[vV]?([0-9]+!)?[0-9]+(\.[0-9]+)*"
-    r"(?i:[-_.]?(alpha|a|beta|b|preview|pre|c|rc)([-_.]?[0-9]+)?)?"
-    r"(?i:-[0-9]+|[-_.]?(post|rev|r)([-_.]?[0-9]+)?)?"
-    r"(?i:[-_.]?dev([-_.]?[0-9]+)?)?"
-    r"(\+[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*)?"
-)
-_RANGE = rf"(===|[=!~<>]=|[<>]) *{_VERSION}(\.\*)?"
 _NAMED_HOST = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
 _HOST = rf"({_NAMED_HOST}|\[[0-9A-Fa-f:.]+\])"
 _USER = r"[A-Za-z0-9][A-Za-z0-9._-]*@"
@@ -39,8 +31,6 @@ _KINDS = {
     for kind, limit, pattern, description in (
         ("name", 128, r"[a-z0-9]+(-[a-z0-9]+)*", "a normalized package name (PEP 503)"),
         ("extra", 128, r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", "the name of an extra"),
-        ("version", 128, _VERSION, "a version (PEP 440)"),
-        ("range", 1024, rf"({_RANGE}( *, *{_RANGE})*)?", "a range of Python versions"),
         (
             "file",
             255,
@@ -73,7 +63,6 @@ _KINDS = {
         ("vcs", 3, "git", "git, the only kind of repository that is supported"),
     )
 }
-_MARKER = "an environment marker (PEP 508)"
 
 # A tuple is a mapping from keys of the first kind to values of the second.
 _EDGE = {"name": "name", "version?": "version", "index?": "index", "extras?": ["extra"], "marker?": "marker"}
@@ -142,18 +131,6 @@ DEB_LOCK = {
         ],
     ),
 }
-_TOKEN = re.compile(
-    r"\s*(?:(?P<bracket>[()])|(?P<operator>===|[=!~<>]=|[<>]|not\s+in\b|in\b)|(?P<joint>(?:and|or)\b)"
-    r"|(?P<operand>'[^']*'|\"[^\"]*\"|(?:os_name|sys_platform|platform_(?:machine|python_implementation|release|system|version)"
-    r"|python_(?:full_)?version|implementation_(?:name|version)|extra)\b))\s*"
-)
-# Grammar of markers: from the expected token, by the kind of token, to the next expected token.
-_GRAMMAR = {
-    "term": {"(": "term", "operand": "operator"},
-    "operator": {"operator": "value"},
-    "value": {"operand": "end"},
-    "end": {")": "end", "joint": "term"},
-}
 
 
 def check(lock: Any, shape: Any, origin: str, remedy: str) -> None:
@@ -166,34 +143,62 @@ def check(lock: Any, shape: Any, origin: str, remedy: str) -> None:
 def require(kind: str, value: str, place: str, remedy: str) -> None:
     """Raise BentoError if `value` doesn't have the syntax of `kind`. The message begins with `place`."""
     if not matches(kind, value):
-        description = _MARKER if kind == "marker" else _KINDS[kind][2]
+        description = _GRAMMARS[kind][2] if kind in _GRAMMARS else _KINDS[kind][2]
         raise BentoError(f"{place}: {_redacted(value)} isn't {description}. {remedy}")
 
 
 def matches(kind: str, value: str) -> bool:
     """Return whether a string has the syntax of `kind`, such as `version`."""
-    if kind == "marker":
-        return _is_marker(value)
+    if kind in _GRAMMARS:
+        limit, accepts, _ = _GRAMMARS[kind]
+        return len(value) <= limit and value.isascii() and value.isprintable() and accepts(value)
     limit, pattern, _ = _KINDS[kind]
     return len(value) <= limit and pattern.fullmatch(value) is not None
 
 
-def _is_marker(text: str) -> bool:
-    if not text:
-        return True
-    if len(text) > MAX_MARKER or not text.isascii() or not text.isprintable():
+def _is_version(text: str) -> bool:
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return " " not in text and bool(Version(text))
+    except InvalidVersion:
         return False
-    at, depth, expected = 0, 0, "term"
-    while at < len(text):
-        token = _TOKEN.match(text, at)
-        kind = (token["bracket"] or token.lastgroup) if token else None
-        if not token or not kind or kind not in _GRAMMAR[expected]:
+
+
+def _is_range(text: str) -> bool:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        clauses = list(SpecifierSet(text))
+    except InvalidSpecifier:
+        return False
+    is_exact = text == text.strip(" ") and (not text or all(clause.strip(" ") for clause in text.split(",")))
+    return is_exact and all(_is_version(clause.version.removesuffix(".*")) for clause in clauses)
+
+
+def _is_marker(text: str) -> bool:
+    from packaging.markers import InvalidMarker, Marker
+
+    bare, depth = re.sub(r"'[^']*'|\"[^\"]*\"", "''", text), 0
+    for character in bare:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if depth > MAX_MARKER_DEPTH:
             return False
-        depth += {"(": 1, ")": -1}.get(kind, 0)
-        if not 0 <= depth <= MAX_MARKER_DEPTH:
-            return False
-        at, expected = token.end(), _GRAMMAR[expected][kind]
-    return expected == "end" and depth == 0
+    # Variables that `packaging` supports, and uv doesn't write.
+    if re.search(r"\.|\b(extras|dependency_groups|python_implementation)\b", bare):
+        return False
+    try:
+        return not text or bool(Marker(text))
+    except InvalidMarker:
+        return False
+
+
+# By kind: maximum length, function, and description.
+_GRAMMARS = {
+    "version": (128, _is_version, "a version (PEP 440)"),
+    "range": (1024, _is_range, "a range of Python versions"),
+    "marker": (MAX_MARKER, _is_marker, "an environment marker (PEP 508)"),
+}
 
 
 def _types(shape: Any) -> Any:
