@@ -110,6 +110,44 @@ def test_what_is_none_is_let_be(text: str) -> None:
     assert secrets.scan("f", text.encode()) == []
 
 
+INDEX = "https://robot:hunt" + "er2@index.example/simple"
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("src/requirements.txt", f"--index-url {INDEX}"),
+        ("src/requirements-dev.in", f"--extra-index-url={INDEX}"),
+        ("src/requirements/base.txt", f"-f {INDEX}"),
+        ("src/constraints.txt", f"a @ git+{INDEX}"),
+        ("src/bentofile.yaml", f"  extra_index_url:\n  - https://h.example\n  - '{INDEX}'"),
+        ("src/pyproject.toml", f'url = "{INDEX}"'),
+        ("src/pip.conf", f"index-url = {INDEX.replace('robot', '')}"),
+        ("bento.yaml", f'python_requirements: "--index-url {INDEX}\\nsix"'),
+        ("env/docker/Dockerfile", f"RUN pip install -i {INDEX.replace('https', 'http')} six"),
+    ],
+)
+def test_a_password_of_an_index_is_found(path: str, text: str) -> None:
+    files = [(path, f"\n{text}\n".encode())]
+    assert [finding.kind for finding in secrets.scan_files(files)] == ["password in a URL"]
+    plain = text.replace("hunt" + "er2", "${PASSWORD}")
+    assert list(secrets.scan_files([(path, plain.encode()), ("src/a.py", text.encode())])) == []
+
+
+def test_the_command_finds_a_password_of_an_index(tmp_path: Path) -> None:
+    (tmp_path / "service.py").write_text(SERVICE, "utf-8")
+    for options in (
+        {"index_url": INDEX},
+        {"extra_index_url": ["https://h.example", INDEX]},
+        {"packages": [f"a @ {INDEX}"]},
+    ):
+        with pytest.raises(
+            BentoError, match=r"bento\.yaml:\d+: password in a URL\n(.|\n)*requirements\.txt:\d+: password"
+        ) as found:
+            from_directory.build_bentofile(build_ctx=tmp_path, more={"python": options})
+        assert "robot" not in str(found.value)
+
+
 @pytest.mark.parametrize("line", ["{} # bento: allow-secret", "// bento: allow-secret\n{}"])
 def test_a_comment_allows_one_line(line: str) -> None:
     secret = FOUND["GitHub token"][0]

@@ -48,7 +48,8 @@ class _Kind(NamedTuple):
     """A kind of secret. Each secret contains one of the literals `words`. Group 1 of `pattern` is the secret.
 
     `scan` matches the pattern at the position `before` bytes in front of each literal. The pattern is compiled only
-    after a literal is found, because compiling all patterns is slow.
+    after a literal is found, because compiling all patterns is slow. If `files` is set, `scan` searches only the files
+    whose paths match this pattern.
     """
 
     name: str
@@ -56,12 +57,14 @@ class _Kind(NamedTuple):
     pattern: bytes
     before: int = 0
     accept: Callable[[re.Match[bytes]], bool] = lambda match: _is_plausible(match[1])
+    files: str = ""
 
 
 def scan(path: str, content: bytes) -> list[SecretFinding]:
     """Return the findings in a file. Ignores binary files, each line with `PRAGMA`, and the line after it."""
     text = _text(content[:MAX_BYTES])
-    starts = sorted({(start, kind.name) for kind in _KINDS for start in _starts(kind, text)}) if text else []
+    kinds = _ANYWHERE + _kinds_of(path) if text else ()
+    starts = sorted({(start, kind.name) for kind in kinds for start in _starts(kind, text)})
     findings: dict[SecretFinding, None] = {}
     line, seen, before_allows, allows = 1, 0, False, _has_pragma(text, 0)
     for start, name in starts:
@@ -82,7 +85,7 @@ def scan_files(files: Iterable[tuple[str, bytes]]) -> Iterator[SecretFinding]:
         if len(content) > _MAX_SMALL or size > _MAX_BATCH:
             yield from _scan_batch(small)
             small, size = [], 0
-        if len(content) > _MAX_SMALL:
+        if len(content) > _MAX_SMALL or _kinds_of(path):
             yield from scan(path, content)
         else:
             small.append((path, content))
@@ -90,9 +93,16 @@ def scan_files(files: Iterable[tuple[str, bytes]]) -> Iterator[SecretFinding]:
     yield from _scan_batch(small)
 
 
+def _kinds_of(path: str) -> tuple[_Kind, ...]:
+    """Return the kinds of secrets that only some files can contain, if `path` is such a file."""
+    import re
+
+    return tuple(kind for kind in _KINDS if kind.files and re.search(kind.files, path))
+
+
 def _scan_batch(files: list[tuple[str, bytes]]) -> Iterator[SecretFinding]:
     joined = b"\n".join([_text(content) for _, content in files])
-    if any(word in joined for kind in _KINDS for word in kind.words):
+    if any(word in joined for kind in _ANYWHERE for word in kind.words):
         for path, content in files:
             yield from scan(path, content)
 
@@ -274,8 +284,17 @@ _KINDS = (
         _START + rb"(eyJ[A-Za-z0-9_-]{10,1000})\.(eyJ[A-Za-z0-9_-]{2,3000})\.[A-Za-z0-9_-]{20,1000}(?![A-Za-z0-9_.-])",
         accept=_is_long_lived_token,
     ),
+    _Kind(  # in files that can have the URLs of package indexes
+        "password in a URL",
+        (b"http://", b"https://"),
+        rb"https?://[^\s/:@\"'<>]{0,200}:([^\s/@\"'<>${}*]{1,500})@",
+        accept=lambda match: len(set(match[1])) > 1,
+        files=r"(?:^|/)(?:bento(?:file)?\.yaml|pyproject\.toml|uv\.toml|pip\.conf|requirements/[^/]+\.txt"
+        r"|[^/]*(?:requirements|constraints)[^/]*\.(?:txt|in))$|^env/",
+    ),
     _token("AWS access key ID", b"AKIA ASIA", rb"(A[KS]IA[A-Z2-7]{16})", _START_IN_BASE64),
     _token("Google API key", b"AIza", rb"(AIza[A-Za-z0-9_-]{35})", _START_IN_BASE64),
     _token("npm token", b"_authToken", rb"_authToken[ =]{1,3}\"?([A-Za-z0-9+/=_-]{30,255})", b""),
     *(_token(*row) for row in _TOKENS),
 )
+_ANYWHERE = tuple(kind for kind in _KINDS if not kind.files)
