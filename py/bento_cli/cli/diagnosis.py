@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.formats import read_file
+from rules_bento.formats import read_file, split_lines
 from rules_bento.images.engines import DOCKER_PROBE, LOADERS
 from rules_bento.net.transport import display_url
 from rules_bento.programs import which
@@ -93,7 +93,7 @@ class HostEnvironment:
         home = self.variables.get("HOME")
         files = [self.root / name for name in (".bazelrc", "user.bazelrc")] if self.root else []
         files += [Path(home, ".bazelrc")] if home else []
-        lines = [line for path in files if path.is_file() for line in _text(path).splitlines()]
+        lines = [line for path in files if path.is_file() for line in split_lines(_text(path))]
         return "\n".join(line for line in lines if not line.lstrip().startswith("#"))
 
 
@@ -458,7 +458,7 @@ def _labels(root: Path) -> Iterator[tuple[str, str, str]]:
         build = directory / ("BUILD.bazel" if "BUILD.bazel" in files else "BUILD")
         if is_nested or not build.is_file():
             continue
-        for number, line in enumerate(_text(build).splitlines(), 1):
+        for number, line in enumerate(split_lines(_text(build)), 1):
             if not line.lstrip().startswith("#"):
                 place = f"{build.relative_to(root)}:{number}"
                 yield from ((place, *parts) for parts in _LABEL.findall(line))

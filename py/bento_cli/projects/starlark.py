@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import split_lines
 from rules_bento.typing_lite import Any, Sequence
 
 KEPT = "kept (use --force to replace)"
@@ -66,7 +67,7 @@ def merge_build_files(existing: str, new: str, origin: str, *, force: bool = Fal
     calls = top_level_calls(existing, origin, " Fix the file, or omit --write.")
     targets = {name: node for _, node, _ in calls if (name := keyword_string(node, "name"))}
     names: dict[str, list[str]] = {"added": [], "replaced": [], KEPT: []}
-    lines = [f"{line}\n" for line in existing.splitlines()]
+    lines = [f"{line}\n" for line in split_lines(existing)]
     edits = []  # first line, line after the last one, and new text
     rules = set()
     for function, node, _ in top_level_calls(new, origin):

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.formats import FormatError
+from rules_bento.formats import FormatError, split_lines
 from rules_bento.formats.json import read_json
 from rules_bento.packages import lock_shapes
 from rules_bento.packages.lock_shapes import DEB_LOCK
@@ -119,7 +119,7 @@ def host_mirrors() -> dict[str, str]:
         raise BentoError("locking Debian packages requires apt-get. Run the target on Debian or in a Debian container.")
     mirrors: dict[str, str] = {}
     targets = _run(["apt-get", "indextargets", "--no-release-info", "--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)"])
-    for line in targets.splitlines():
+    for line in split_lines(targets):
         suite, component, uri = line.split(" ", 2)
         if component == "main" and _SUITE.fullmatch(suite.removesuffix(_SECURITY_SUITE)):
             mirrors.setdefault(SECURITY if suite.endswith(_SECURITY_SUITE) else MAIN, uri.rstrip("/"))
@@ -158,7 +158,7 @@ def parse_stanzas(text: str) -> list[Stanza]:
     for paragraph in re.split(r"\n\s*\n", text):
         lines: dict[str, list[str]] = {}  # lists of lines, because appending to a string takes quadratic time
         field = ""
-        for line in paragraph.splitlines():
+        for line in split_lines(paragraph):
             if line[:1] in (" ", "\t"):
                 if not field:
                     raise ValueError(f"line {line!r} has no field name")

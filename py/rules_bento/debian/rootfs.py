@@ -21,6 +21,7 @@ from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.debian.apt import Stanza, parse_stanzas
 from rules_bento.debian.deb import REMEDY
 from rules_bento.errors import BentoError
+from rules_bento.formats import split_lines
 from rules_bento.images.layers import headers
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Iterator, Sequence
 
@@ -138,7 +139,7 @@ class Rootfs:
         self.packages[name] = version
         own: dict[str, str] = {}  # path -> MD5, as in dpkg's database
         paths = ["/."]
-        lines = _decode(deb.name, "conffiles", control.get("conffiles", b"")).splitlines()
+        lines = split_lines(_decode(deb.name, "conffiles", control.get("conffiles", b"")))
         conffiles = {line.rstrip() for line in lines if line.startswith("/")}  # other lines are for earlier versions
         for member, data in deb.members():
             path = _MERGED_USR.sub(r"usr/\1", member.path) if not _is_merged_link(member) else member.path

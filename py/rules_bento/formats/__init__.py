@@ -53,5 +53,14 @@ def read_file(path: str | PathLike[str], origin: str = "") -> bytes:
     return data
 
 
+def split_lines(text: str) -> list[str]:
+    """Split `text` at LF, CRLF, and CR.
+
+    `str.splitlines` also splits at other characters, such as form feed and U+2028, at which no format ends a line.
+    """
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
 def _too_large(origin: str) -> FormatError:
     return FormatError(f"{origin}: the file exceeds the limit of {MAX_BYTES >> 20} MiB. Reduce the file size.")

@@ -7,6 +7,7 @@ of an installed wheel, from dpkg's file lists, or from the directory of a Bento 
 from __future__ import annotations
 
 from rules_bento.dataclasses_lite import NamedTuple, dataclass, field
+from rules_bento.formats import split_lines
 from rules_bento.images.layers.contents import members
 from rules_bento.reports import page as pages
 from rules_bento.reports.page import MapNode
@@ -119,7 +120,7 @@ def _owners_of_list(path: str, text: str) -> Iterator[tuple[str, Owner]]:
     if path.startswith(_DPKG_LISTS):
         owner = Owner("deb", path.removeprefix(_DPKG_LISTS).removesuffix(".list").partition(":")[0])
         yield path, owner
-        yield from ((line.lstrip("/"), owner) for line in text.splitlines())
+        yield from ((line.lstrip("/"), owner) for line in split_lines(text))
         return
     import csv
     import posixpath
@@ -128,7 +129,7 @@ def _owners_of_list(path: str, text: str) -> Iterator[tuple[str, Owner]]:
     root, _, name = info.rpartition("/")
     distribution, _, version = name.removesuffix(".dist-info").partition("-")
     owner = Owner("wheel", distribution.lower().replace("_", "-").replace(".", "-"), version)
-    for row in csv.reader(text.splitlines()):
+    for row in csv.reader(split_lines(text)):
         if row:
             yield posixpath.normpath(f"{root}/{row[0]}"), owner
 

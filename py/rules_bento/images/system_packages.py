@@ -7,6 +7,7 @@ import json
 import re
 
 from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.formats import split_lines
 from rules_bento.typing_lite import Iterable, Iterator, Mapping
 
 _STATUS = "var/lib/dpkg/status"
@@ -113,7 +114,7 @@ def read_apk(text: str) -> Iterator[InstalledPackage]:
     """Yield the packages in Alpine's `installed` file."""
     for paragraph in text.split("\n\n"):
         fields: dict[str, str] = {
-            line[0]: line[2:] for line in paragraph.splitlines() if line[1:2] == ":" and line[0] in "PVAp"
+            line[0]: line[2:] for line in split_lines(paragraph) if line[1:2] == ":" and line[0] in "PVAp"
         }
         if "P" in fields:
             provides = _provided(fields.get("p", "").split())

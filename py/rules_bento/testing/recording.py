@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import split_lines
 from rules_bento.sources.snapshot import DEPENDENCIES, place
 from rules_bento.typing_lite import Any, Iterable, Mapping
 
@@ -78,7 +79,7 @@ def recording(settings: Mapping[str, Any], bento: Path, directory: Path) -> Reco
     manifest = os.environ.get("COVERAGE_MANIFEST")
     if not os.environ.get("COVERAGE") or not manifest:
         return None
-    named = sorted(line for line in Path(manifest).read_text("utf-8").splitlines() if line.endswith(".py"))
+    named = sorted(line for line in split_lines(Path(manifest).read_text("utf-8")) if line.endswith(".py"))
     files = _recorded_files(named, settings, bento)
     if not files:
         return None

@@ -18,6 +18,7 @@ from rules_bento.archives.tarstream import directories_above
 from rules_bento.archives.zipread import DEFLATED, PIECE, STORED, Bounds, Chunk, Zip, ZipMember, fast_zlib
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
+from rules_bento.formats import split_lines
 from rules_bento.images.wheels.metadata import FileName, Metadata, normalized
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
@@ -313,7 +314,7 @@ def _rows(zip_file: _Zip, text: str) -> dict[str, tuple[str, str]]:
     import csv
 
     rows: dict[str, tuple[str, str]] = {}
-    for row in csv.reader(text.splitlines()):
+    for row in csv.reader(split_lines(text)):
         if not row:
             continue
         path = row[0].lstrip("/")  # some tools write it this way
