@@ -29,7 +29,7 @@ def _bento_environment_impl(ctx):
         ctx,
         mnemonic = "BentoEnvironment",
         progress_message = "Checking environment %{label}",
-        subcommand = subcommand("environment", args, inputs = depset(ctx.files.srcs + [info.image for info in extended])),
+        subcommand = subcommand("environment", args, inputs = depset(ctx.files.srcs + [info.image for info in extended]), packages = ["packaging"]),
         outputs = [image],
     )
     return [

@@ -112,14 +112,11 @@ def _add_options(ctx, args, lock):
         args.add_all(["--arg-file", file, file.short_path])
     args.add_all(ctx.files.description_file, before_each = "--description-file")
 
-def _packages(ctx, lock):
+def _packages(ctx):
     """Returns the names of the third-party packages that the subcommand `package` imports."""
 
     # jinja2 renders docker.dockerfile_template, which the attribute `docker` or the bentofile can set.
-    packages = ["blake3", "pyyaml"] + (["jinja2"] if ctx.attr.docker or ctx.file.bentofile else [])
-
-    # Without a lock, the subcommand compares the pins of rules_python packages with the requirements files.
-    return packages + (["packaging"] if ctx.attr.deps and not lock else [])
+    return ["blake3", "packaging", "pyyaml"] + (["jinja2"] if ctx.attr.docker or ctx.file.bentofile else [])
 
 def dependency_pins(ctx):
     """Returns a depset of the pins (`name==version` or `name`) of packages from hubs of rules_python, and of packages that generated code imports."""
@@ -167,7 +164,7 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
         [model.description for model in models] + ctx.files.description_file + ctx.files.bentofile + ctx.files.arg_file + environment.inputs,
         transitive = [environment.files, uv],
     )
-    packages = _packages(ctx, lock)
+    packages = _packages(ctx)
     add_secrets(ctx, args)
     if into.archive:
         args.add("--archive", into.archive)

@@ -120,7 +120,7 @@ def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, 
             "snapshot",
             args,
             inputs = depset(inputs, transitive = [dependencies, vendored]),
-            packages = ["blake3", "pathspec"] + (["pyyaml"] if ctx.file.bentofile or ctx.files.arg_file else []),
+            packages = ["blake3", "packaging", "pathspec"] + (["pyyaml"] if ctx.file.bentofile or ctx.files.arg_file else []),
             unused_inputs_list = unused,
         ),
     )

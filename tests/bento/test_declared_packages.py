@@ -10,6 +10,7 @@ from rules_bento.build_options.options import BuildOptions, Python
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.dataclasses_lite import asdict
 from rules_bento.errors import BentoError
+from rules_bento.packages.requirements import join
 
 FILES = ProjectFiles({"r.txt": b"--index-url https://i.example\n-r more.txt\nidna>=3 # x\n", "more.txt": b"attrs\n"})
 IMAGE = ImageDefinition(
@@ -115,4 +116,4 @@ def test_lines_that_installers_take_are_kept():
     content += (
         f"git+https://h.example/r@v1\nidna==3.10 --hash=sha256:{'0' * 64}\nattrs @ https://h.example/attrs-1.zip\n"
     )
-    assert inline_requirements("r.txt", ProjectFiles({"r.txt": content.encode()}), "here") == content
+    assert join(inline_requirements("r.txt", ProjectFiles({"r.txt": content.encode()}), "here")) == content

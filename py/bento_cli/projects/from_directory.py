@@ -27,7 +27,7 @@ from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.models.model import latest_versions
 from rules_bento.models.model_loads import find_model_loads
-from rules_bento.packages.requirements import normalize_name, requirement_name
+from rules_bento.packages.requirements import check_lines, logical_lines, normalize_name, requirement_name
 from rules_bento.sources import snapshot
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
@@ -195,13 +195,14 @@ def _build(options: BuildOptions, directory: Path, version: str, extra: ExtraOpt
         files=files,
         version=version.lower(),  # as BentoML does
         readme=files.exact_text(_README, _README) if files.has(_README) else None,
-        requirements=extra.requirements,
+        requirements=tuple(logical_lines(extra.requirements, "requirements")),
         lock=extra.lock,
         image=extra.image,
         features=extra.features,
         spec=extra.spec,
         export_uv_lock=partial(_export, uv=extra.uv),
     )
+    check_lines(settings.requirements)
     store = extra.store or Home.find().entries_dir(MODEL)
     seen: dict[str, bytes] = {}  # content of read files, by path
     warnings: tuple[str, ...] = ()

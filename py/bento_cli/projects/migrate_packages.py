@@ -15,6 +15,7 @@ from rules_bento.formats import schema
 from rules_bento.formats.toml import read_project, read_toml
 from rules_bento.packages import requirements
 from rules_bento.packages.indexes import Indexes
+from rules_bento.packages.requirements import join
 from rules_bento.service.metadata import Image, ImageCall
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 
@@ -222,7 +223,7 @@ def _texts(
             named.append((step.args[0], f"{place}: requirements_file"))
     for path, origin in named:
         for limits in (False, True):
-            yield origin, inline_requirements(path, files, origin, constraints=limits, check=False), limits
+            yield origin, join(inline_requirements(path, files, origin, constraints=limits, check=False)), limits
 
 
 def _own_lock(

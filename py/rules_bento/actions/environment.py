@@ -9,7 +9,7 @@ from rules_bento.bento import image_steps as images
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
-from rules_bento.packages.requirements import parse
+from rules_bento.packages.requirements import join
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def _resolve_step(step: Step, package: str, files: ProjectFiles, place: str) -> 
             return images.Step("wheels", tuple(map(path, step.values)))
         case "requirements_file" | "pyproject_toml":
             written = step.values or ("pyproject.toml",)
-            text = images.step_requirements(images.Step(step.kind, tuple(map(path, written))), files, place)
-            if not parse(text, at)[0]:
+            lines = images.step_requirements(images.Step(step.kind, tuple(map(path, written))), files, place)
+            if not any(line.text and not line.flag for line in lines):
                 raise BentoError(f"{at}: {written[0]} lists no packages. Add packages to the file, or remove the step.")
-            return images.Step("requirements", (text,))
+            return images.Step("requirements", (join(lines),))
     return step

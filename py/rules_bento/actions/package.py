@@ -12,16 +12,18 @@ from rules_bento.archives.archive import join, write_part
 from rules_bento.arguments import Arguments, Subcommand, check_labels
 from rules_bento.bento import assemble, image_steps
 from rules_bento.bento.env.common import ApiDescription, BentoSettings
-from rules_bento.bento.named_files import check_lines, export_uv_lock
+from rules_bento.bento.named_files import export_uv_lock
 from rules_bento.build_options import option_checks, target_options
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.models.model import BundledModel, ModelDescription
+from rules_bento.packages.requirements import check_lines, logical_lines
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
 if TYPE_CHECKING:
     from rules_bento.formats.differences import FieldDifference
+    from rules_bento.packages.requirements import Line
 
 
 PACKAGE_FLAGS = secrets.FLAGS | {
@@ -165,12 +167,12 @@ def _read_options(arguments: Arguments, attributes: dict[str, Any]) -> dict[str,
     return data
 
 
-def _read_requirements(arguments: Arguments) -> str:
-    paths = arguments.repeated("--requirements-file")
-    texts = [_read_utf8(path, "requirements").replace("\r\n", "\n") for path in paths]
-    for path, text in zip(paths, texts, strict=True):
-        check_lines(text.removeprefix("\N{BYTE ORDER MARK}"), path)
-    return "".join(text if text.endswith("\n") or not text else text + "\n" for text in texts)
+def _read_requirements(arguments: Arguments) -> tuple[Line, ...]:
+    lines: list[Line] = []
+    for path in arguments.repeated("--requirements-file"):
+        lines += logical_lines(_read_utf8(path, "requirements").removeprefix("\N{BYTE ORDER MARK}"), path)
+    check_lines(lines)
+    return tuple(lines)
 
 
 def _read_image(arguments: Arguments) -> image_steps.ImageDefinition | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
+from rules_bento.packages.requirements import parse_version
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
 if TYPE_CHECKING:
@@ -122,21 +123,21 @@ def _installed_versions(roots: Sequence[Path]) -> dict[str, str]:
 
 def _check_versions(installed: Mapping[str, str], first: str) -> None:
     """Raise BentoError if BentoML is too old, or is incompatible with the installed version of setuptools."""
-    version, setuptools = installed.get("bentoml", first), installed.get("setuptools", "0")
-    if _numbers(version) < _numbers(first):
+    place = "requirements"
+    version, setuptools = (
+        parse_version(installed.get(name, default), f"{place}: {name}")
+        for name, default in (("bentoml", first), ("setuptools", "0"))
+    )
+    if version < parse_version(first, place):
         raise BentoError(
             f"requirements: importing the service requires BentoML {first} or later, but the lock contains "
             f"BentoML {version}. Change the requirement to bentoml>={first}, and update the lock."
         )
-    if "fs" in installed and _numbers(setuptools) >= [_NO_PKG_RESOURCES]:
+    if "fs" in installed and setuptools.major >= _NO_PKG_RESOURCES:
         raise BentoError(
             f"requirements: BentoML {version} can't be imported with setuptools {setuptools}, which doesn't contain "
             f"pkg_resources. Add `setuptools<{_NO_PKG_RESOURCES}` to the requirements file, and update the lock."
         )
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(part) for part in re.findall(r"\d+", version)]
 
 
 def _missing_packages(locked: Sequence[str], installed: Mapping[str, str]) -> list[str]:

@@ -6,7 +6,7 @@ import re
 
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.packages.requirements import normalize_name, parse, requirement_name
+from rules_bento.packages.requirements import join, normalize_name, parse, requirement_name
 from rules_bento.typing_lite import TYPE_CHECKING, Collection, Mapping
 
 if TYPE_CHECKING:
@@ -74,17 +74,18 @@ def declared_packages(options: BuildOptions, image: ImageDefinition, files: Proj
 
     place = packages_place(options)
     image_text, image_limits = (
-        "".join(
-            step_requirements(step, files, image.place, constraints=constraints)
+        join(
+            line
             for step in image.steps
             if step.kind == "requirements_file" or not constraints
+            for line in step_requirements(step, files, image.place, constraints=constraints)
         )
         for constraints in (False, True)
     )
     options_text, options_limits = "".join(f"{package}\n" for package in options.python.packages or ()), ""
     if options.python.requirements_txt:
         options_text, options_limits = (
-            inline_requirements(options.python.requirements_txt, files, place, constraints=constraints)
+            join(inline_requirements(options.python.requirements_txt, files, place, constraints=constraints))
             for constraints in (False, True)
         )
     return [

@@ -14,6 +14,7 @@ from rules_bento.build_options.document import describe_value, did_you_mean, sca
 from rules_bento.build_options.option_checks import check_package, check_system_package, short_python_version
 from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
+from rules_bento.packages.requirements import Line, check_lines, logical_lines, package_lines
 from rules_bento.service.sdk_names import IMAGE
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Sequence, cast
 
@@ -84,7 +85,7 @@ class FrozenImage:
     distro: str  # empty: unknown
     commands: tuple[ImageCommand, ...]
     post_commands: tuple[ImageCommand, ...]
-    requirements: str
+    requirements: tuple[Line, ...]
     build_include: tuple[str, ...]
     files: dict[str, bytes]  # by path in the Bento: scripts, wheels
 
@@ -257,6 +258,8 @@ def freeze(
     for step in image.steps:
         builder.add(step, place)
     builder.add_options(options)
+    exported = list(logical_lines(uv_lock or "", "uv.lock"))
+    check_lines(exported)
     installs = distro is not None or builder.system_packages or not base_image
     distribution = distros.get(distro or distros.DEFAULT) if installs and distro != "" else None
     return FrozenImage(
@@ -265,7 +268,7 @@ def freeze(
         distro=distribution.name if distribution else "",
         commands=builder.commands_for(distribution),
         post_commands=tuple(builder.post_commands),
-        requirements=(uv_lock or "") + builder.requirements,
+        requirements=(*exported, *builder.requirements),
         build_include=tuple(builder.build_include),
         files=builder.files,
     )
@@ -277,7 +280,7 @@ class _ImageBuilder:
     def __init__(self, files: ProjectFiles, *, constraints: bool | None) -> None:
         self.commands: list[ImageCommand | tuple[str, ...]] = []  # a tuple has system packages
         self.post_commands: list[ImageCommand] = []
-        self.requirements = ""
+        self.requirements: list[Line] = []
         self.build_include: list[str] = []
         self.files: dict[str, bytes] = {}
         self._files = files
@@ -315,15 +318,15 @@ class _ImageBuilder:
         """Add the packages, installer options, and setup script in `options`, in the same order as BentoML."""
         if options.docker.system_packages:
             self.commands.append(options.docker.system_packages)
-        lines = python.option_lines(options.python, options.at("python.pip_args"))
+        lines = python.option_lines(options)
         if lines:
-            self._require("".join(f"{line}\n" for line in lines))
+            self._require(lines)
         if options.python.requirements_txt:
             place = options.at("python.requirements_txt")
             requirements_txt = options.python.requirements_txt
             self._require(inline_requirements(requirements_txt, self._files, place, constraints=self._constraints))
         elif options.python.packages:
-            self._require("".join(f"{package}\n" for package in options.python.packages))
+            self._require(package_lines(options.python.packages, options.at("python.packages")))
         if options.docker.setup_script:
             self._run(self._script(options.docker.setup_script, options.at("docker.setup_script")))
 
@@ -340,7 +343,7 @@ class _ImageBuilder:
     def _run(self, command: ImageCommand) -> None:
         (self.post_commands if self._after_packages else self.commands).append(command)
 
-    def _require(self, lines: str) -> None:
+    def _require(self, lines: Iterable[Line]) -> None:
         self.requirements += lines
         self._after_packages = True
 
@@ -360,30 +363,31 @@ class _ImageBuilder:
         for path in written:
             name = path.rpartition("/")[2]
             self.files[f"src/wheels/{name}"] = self._files.read(path, f"{place}: wheels")
-            self._require(f"./wheels/{name}\n")
+            self._require(package_lines([f"./wheels/{name}"], place))
         if "wheels" not in self.build_include:
             self.build_include.append("wheels")
 
 
-def step_requirements(step: Step, files: ProjectFiles, place: str, *, constraints: bool | None = None) -> str:
+def step_requirements(step: Step, files: ProjectFiles, place: str, *, constraints: bool | None = None) -> list[Line]:
     """Return the requirement lines that a step adds.
 
-    By default, a requirements file adds requirements and constraints. If `constraints` is True, the file adds only
-    constraints. If `constraints` is False, the file adds no constraints. Raises BentoError for an undeclared or
-    invalid file.
+    If `constraints` is True, a requirements file adds only constraints. If `constraints` is False, the file adds no
+    constraints. By default, raises BentoError for constraints, and for an undeclared or invalid file.
     """
     at = f"{place}: {step.kind}"
     packages: tuple[str, ...] | list[str] = ()
     match step.kind:
         case "requirements":
-            return step.values[0].rstrip("\n") + "\n"
+            lines = list(logical_lines(step.values[0].rstrip("\n") + "\n", at))
+            check_lines(lines)
+            return lines
         case "requirements_file":
             return inline_requirements(step.values[0], files, at, constraints=constraints)
         case "pyproject_toml":
             packages = project_dependencies(step.values[0] if step.values else "pyproject.toml", files, at)
         case "python_packages":
             packages = step.values
-    return "".join(f"{package}\n" for package in packages)
+    return package_lines(packages, at)
 
 
 def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str]:

@@ -6,9 +6,8 @@ import posixpath
 import re
 from pathlib import Path
 
-from rules_bento.build_options.option_checks import check_editable, check_requirement
 from rules_bento.errors import BentoError
-from rules_bento.packages.requirements import CONSTRAINT_FLAGS, logical_lines
+from rules_bento.packages.requirements import CONSTRAINT_FLAGS, Line, check_lines, logical_lines
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
 if TYPE_CHECKING:
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from rules_bento.build_options.project import ProjectFiles
     from rules_bento.service import ServiceInfo
 
-_REFERENCE = re.compile(r"(-r|--requirement|-c|--constraint)[=\s]\s*(\S+)\s*")
 _UV_EXPORT_FLAGS = (
     *("--frozen", "--no-header", "--no-annotate", "--no-hashes", "--no-emit-project"),
     *("--offline", "--no-cache", "--no-config", "--no-python-downloads", "--quiet"),
@@ -31,7 +29,7 @@ def named_files(info: ServiceInfo, options: BuildOptions, files: ProjectFiles) -
     """
     for written in _requirements(info, options):
         try:
-            inline_requirements(written, files, "")
+            inline_requirements(written, files, "", constraints=False)
         except BentoError:
             continue
     for written in _files(info, options):
@@ -70,44 +68,43 @@ def _files(info: ServiceInfo, options: BuildOptions) -> Iterator[str]:
 
 def inline_requirements(
     path: str, files: ProjectFiles, place: str, *, constraints: bool | None = None, check: bool = True
-) -> str:
+) -> list[Line]:
     """Return the lines of a requirements file, with the lines of included files inserted.
 
     If `constraints` is True, returns only constraints. If `constraints` is False, omits constraints. If `constraints`
-    is None, returns constraints as requirements, as BentoML does in spec 1. Raises BentoError for an undeclared file or
-    a circular include. If `check` is true, also raises BentoError for unsupported lines (see `check_lines`).
+    is None, raises BentoError for constraints. Also raises BentoError for an undeclared file or a circular include, and
+    if `check` is true, for unsupported lines (see `check_lines`).
     """
     lines = _nested_lines(files.path(path, place), files, place, within=(), limits=False, check=check)
-    return "".join(f"{line}\n" for line, limits in lines if constraints in (None, limits))
+    found = []
+    for line, limits in lines:
+        if limits and constraints is None:
+            raise BentoError(
+                f"{line.place}: a Bento can't contain the constraint {line.text!r}. Run `uv pip compile`, which "
+                "applies constraints, and use the result as the requirements file."
+            )
+        found += [line] if constraints in (None, limits) else []
+    return found
 
 
 def _nested_lines(
     path: str, files: ProjectFiles, place: str, *, within: tuple[str, ...], limits: bool, check: bool
-) -> Iterator[tuple[str, bool]]:
+) -> Iterator[tuple[Line, bool]]:
     """Yield each line of a requirements file and of its includes, and whether the line is a constraint."""
     if path in within:
         raise BentoError(f"{place}: {path} includes itself through {', '.join(within)}. Remove the circular include.")
-    text = files.text(path, place)
-    if check:
-        check_lines(text, path)
-    for number, line in enumerate(text.splitlines(), 1):
-        match = _REFERENCE.fullmatch(line.partition(" #")[0].strip())
-        if not match:
-            yield line.rstrip(), limits
+    for line in logical_lines(files.text(path, place), path):
+        if not line.reference:
+            if check:
+                check_lines([line])
+            yield line, limits and bool(line.text)
             continue
-        if "://" in match[2]:
-            raise BentoError(f"{path}:{number}: the remote file {match[2]!r} can't be included. Include a local copy.")
-        nested = files.path(posixpath.join(posixpath.dirname(path), match[2]), f"{path}:{number}")
-        limited = limits or match[1] in CONSTRAINT_FLAGS
-        inner = (*within, path)
-        yield from _nested_lines(nested, files, f"{path}:{number}", within=inner, limits=limited, check=check)
-
-
-def check_lines(text: str, path: str) -> None:
-    """Raise BentoError for an unsupported line in a requirements file. The message begins with `path` and the line."""
-    for number, line in logical_lines(text):
-        fitting = check_editable if line.startswith("-") else check_requirement
-        fitting(line, f"{path}:{number}")
+        flag, name = line.reference
+        if "://" in name:
+            raise BentoError(f"{line.place}: the remote file {name!r} can't be included. Include a local copy.")
+        nested = files.path(posixpath.join(posixpath.dirname(path), name), line.place)
+        limited = limits or flag in CONSTRAINT_FLAGS
+        yield from _nested_lines(nested, files, line.place, within=(*within, path), limits=limited, check=check)
 
 
 def export_uv_lock(files: ProjectFiles, uv: str, python: str | None = None) -> str:

@@ -7,6 +7,7 @@ import re
 from rules_bento.build_options.document import did_you_mean
 from rules_bento.build_options.options import EnvVariable
 from rules_bento.errors import BentoError
+from rules_bento.packages.requirements import check_lines, check_requirement, package_lines
 from rules_bento.typing_lite import Iterable
 
 STAGES = ("all", "build", "runtime")
@@ -17,33 +18,6 @@ FEATURES = (
     "monitor-otlp", "tracing", "tracing-jaeger", "tracing-otlp", "tracing-zipkin", "triton",
 )  # fmt: skip
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-# PEP 508 and PEP 440, for a string with single spaces. Most actions don't have `packaging`.
-_NAMED = r"[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?"
-_SUFFIX = r"([-_.]?(alpha|beta|preview|pre|a|b|c|rc)[-_.]?\d*)?(-\d+|[-_.]?(post|rev|r)[-_.]?\d*)?([-_.]?dev[-_.]?\d*)?"
-_RELEASE = r"v?(\d+!)?\d+(\.\d+)"
-_CLAUSE = (
-    rf"(=== ?[^ ;,)]+|(==|!=) ?{_RELEASE}*(\.\*|{_SUFFIX}(\+[a-z0-9]+([-_.][a-z0-9]+)*)?)|"
-    rf"~= ?{_RELEASE}+{_SUFFIX}|(<=|>=|<|>) ?{_RELEASE}*{_SUFFIX})"
-)
-_CLAUSES = rf"({_CLAUSE}( ?, ?{_CLAUSE})* ?,?)?"
-_REQUIREMENT = (  # compiled at the first requirement, because each action pays for its imports
-    rf"(?ai){_NAMED} ?(\[ ?({_NAMED}( ?, ?{_NAMED})*)? ?\])? ?(@ ?[^ ]+|\( ?{_CLAUSES} ?\)|{_CLAUSES}) ?"
-    r"(; ?(?P<marker>.+))?"
-)
-_VARIABLE = (
-    r"((python|python_full|implementation|platform)_version|(os|implementation)_name|sys_platform|extras?|"
-    r"platform_(release|system|machine|python_implementation)|dependency_groups|"
-    r"os\.name|sys\.platform|platform\.(version|machine|python_implementation)|python_implementation)"
-)
-_OPERAND = rf"({_VARIABLE}\b|'[^']*'|\"[^\"]*\")"
-_COMPARISON = rf"{_OPERAND} ?(===?|~=|!=|<=?|>=?|(not )?in\b) ?{_OPERAND}"
-_JOINED = re.compile(r"\( ?\0 ?\)|\0 ?(and|or) ?\0")
-_MAX_PARENTHESES = 100
-_ADDRESS = re.compile(r"[A-Za-z0-9./~][^\s@;<>=!\[]*/")
-_EDITABLE = re.compile(r"(-e|--editable)(=|\s|$)")
-# A version in the syntax of conda.
-_SINGLE_EQUALS = re.compile(r"[A-Za-z0-9][-.\w]*\s*(\[[^\]]*\])?\s*=(?!=)")
 # Options of pip, and the options of a bentofile for them.
 _PIP_OPTIONS = {
     "-i": "index_url", "--index-url": "index_url", "--extra-index-url": "extra_index_url", "--no-index": "no_index",
@@ -106,43 +80,12 @@ def check_package(package: str, place: str) -> None:
     if re.search(r"[\n\r]", package.strip()) or not package.strip():
         raise BentoError(f"{place}: expected a single requirement, got {package!r}. List each requirement separately.")
     if package.lstrip().startswith("-"):
-        check_editable(package.strip(), place)
+        check_lines(package_lines([package.strip()], place))
         flag = package.split()[0].partition("=")[0]
         option = _PIP_OPTIONS.get(flag)
         remedy = f"Set python.{option} instead." if option else "Move the option to a requirements_txt file."
         raise BentoError(f"{place}: {package!r} is a pip option, not a package. {remedy}")
     check_requirement(package, place)
-
-
-def check_requirement(text: str, place: str) -> None:
-    """Raise BentoError unless pip and uv accept `text` in a requirements file."""
-    # Remove comments and hashes.
-    text = re.sub(r"\s+(#.*|--hash[= ]\S+)", "", text).strip()
-    if _SINGLE_EQUALS.match(text):
-        raise BentoError(f"{place}: invalid requirement {text!r} (PEP 508). Write '==' instead of conda's '='.")
-    requirement = re.fullmatch(_REQUIREMENT, " ".join(text.split()))
-    if not _ADDRESS.match(text) and (not requirement or not _is_marker(requirement["marker"])):
-        raise BentoError(f"{place}: invalid requirement {text!r} (PEP 508). Use a requirement such as 'torch>=2.0'.")
-
-
-def _is_marker(text: str | None) -> bool:
-    if text is None:
-        return True
-    if "\0" in text or text.count("(") > _MAX_PARENTHESES:
-        return False
-    before, text = "", re.sub(_COMPARISON, "\0", text)
-    while before != text:
-        before, text = text, _JOINED.sub("\0", text)
-    return text.strip() == "\0"
-
-
-def check_editable(line: str, place: str) -> None:
-    """Raise BentoError for an editable requirement, because the image installs packages before copying the sources."""
-    if _EDITABLE.match(line):
-        raise BentoError(
-            f"{place}: can't install {line!r}, because the image doesn't contain the project's sources when packages "
-            "are installed. List the project's dependencies instead."
-        )
 
 
 def check_features(features: Iterable[str], place: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import schema
-from rules_bento.packages.requirements import Option, normalize_name
+from rules_bento.packages.requirements import Line, Option, normalize_name
 from rules_bento.typing_lite import Any, Iterable, Mapping
 
 _CREDENTIALS = re.compile(r"(https?://)[^/@\s]+@|(://[^/@:\s]+):[^/@\s]+@")
@@ -110,6 +110,29 @@ class Indexes:
 _SHAPE = {"default?": str, "explicit?": {...: str}, "extra?": [str], "find_links?": [str]}
 _SHAPE |= {"no_index?": bool, "trusted_hosts?": [str]}
 _LONG_FLAGS = {"-i": "--index-url", "-f": "--find-links"}
+
+
+def unique_index(lines: Iterable[Line]) -> list[Line]:
+    """Remove repetitions of `--index-url`, which uv rejects. Raises BentoError for a second, different index."""
+    kept: list[Line] = []
+    first: tuple[str, str] | None = None
+    for line in lines:
+        matches = list(re.finditer(r"(?:^|\s)(?:-i|--index-url)[=\s]\s*(\S+)", line.text)) if line.flag else []
+        text = line.text
+        for match in matches:
+            url = match[1].rstrip("/")
+            if first is None:
+                first = (url, line.place)
+            elif url == first[0]:
+                text = text.replace(match[0], "", 1)
+            else:
+                raise BentoError(
+                    f"{line.place}: the index {without_credentials(match[1])} differs from "
+                    f"{without_credentials(first[0])} ({first[1]}). Remove one index, or use --extra-index-url."
+                )
+        if text.strip() or not matches:
+            kept.append(line if text == line.text else line._replace(text=text.strip(), written=text.strip()))
+    return kept
 
 
 def split_index(entry: str) -> tuple[str, str]:

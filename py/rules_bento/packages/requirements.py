@@ -1,20 +1,32 @@
-"""Parses requirements files with the syntax that pip and uv accept."""
+"""Parses requirements and versions (PEP 508, PEP 440) with `packaging`, and the lines of requirements files.
+
+Functions import `packaging` only when they parse a requirement, because each action pays for its imports.
+"""
 
 from __future__ import annotations
 
 import codecs
+import posixpath
 import re
 
-from rules_bento.dataclasses_lite import dataclass
+from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Mapping
+from rules_bento.formats import split_lines
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping
 
 if TYPE_CHECKING:
     from packaging import requirements as pep508
+    from packaging.version import Version
 
 _HASH = r"\s+--hash[= ]sha256:([0-9a-f]{64})"
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "UTF-8"), (codecs.BOM_UTF16_LE, "UTF-16-LE"), (codecs.BOM_UTF16_BE, "UTF-16-BE"))
-_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f]"
+# pip ends a line at some of these characters, uv at none.
+_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]"
+# A path or URL without a package name, which pip and uv also accept.
+_ADDRESS = r"[A-Za-z0-9./~][^\s@;<>=!\[]*/"
+_REFERENCE = r"(?:(-[rc])\s*[=\s]?\s*|(--requirement|--constraint)[=\s]\s*)(\S+)\s*"
+# A version in the syntax of conda.
+_SINGLE_EQUALS = r"[A-Za-z0-9][-.\w]*\s*(\[[^\]]*\])?\s*=(?!=)"
 LOCAL_REMEDY = "Add the repository's code to deps, and declare the repository's wheels with bento_wheel."
 _ARCHIVES = (".whl", ".zip", ".tar.gz")
 INCLUDE_FLAGS = frozenset({"-r", "--requirement"})
@@ -30,6 +42,11 @@ _REMEDIES = {
     "--no-binary": "Only releases without a wheel are built from source. Remove the line.",
     "--pre": "To allow pre-releases of a package, replace the line with a requirement such as 'name>=1.0rc1'.",
 }
+
+_NOT_IN_BENTO = (
+    "because the Bento doesn't contain the file. Use a version from a package index, or add a wheel to the Bento "
+    "(wheels)."
+)
 
 Locked = Mapping[str, dict[str, Any]]  # entries of a lock, by normalized name
 WHEELS = "wheels"  # the directory of `src/` for the wheels that a Bento includes, as BentoML names it
@@ -55,8 +72,8 @@ class Requirement:
             requirement = parse_requirement(self.text)
         except ValueError:
             return None  # the resolver reports it
-        exact = [clause.version for clause in requirement.specifier if clause.operator in ("==", "===")]
-        return (self.name, exact[0]) if len(requirement.specifier) == len(exact) == 1 and "*" not in exact[0] else None
+        exact = exact_version(requirement)
+        return (self.name, exact) if exact and len(requirement.specifier) == 1 else None
 
     @property
     def is_direct(self) -> bool:
@@ -96,6 +113,36 @@ def parse_requirement(text: str) -> pep508.Requirement:
         return Pep508(text)
     except RecursionError:
         raise ValueError("the marker is nested too deeply") from None
+
+
+def exact_version(requirement: pep508.Requirement) -> str:
+    """Return the version that a requirement specifies, as in `name==1.0`, or an empty string for a range."""
+    exact = [clause.version for clause in requirement.specifier if clause.operator in ("==", "===")]
+    return next((version for version in exact if not version.endswith("*")), "")
+
+
+def lowest_version(requirement: pep508.Requirement) -> str:
+    """Return a version in a requirement that satisfies the requirement, or an empty string."""
+    allowed = requirement.specifier
+    versions = (clause.version for clause in allowed if not clause.version.endswith("*"))
+    return next((version for version in versions if allowed.contains(version, prereleases=True)), "")
+
+
+def address_name(address: str) -> str:
+    """Return the normalized package name in a path or URL, such as that of a wheel. Returns "" if it is unknown."""
+    from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
+
+    path, _, fragment = address.partition("#")
+    file = path.partition("?")[0].rpartition("/")[2].replace("%2B", "+")
+    egg = re.search(r"(?:^|&)egg=([-._A-Za-z0-9]+)", fragment)
+    if egg or path.startswith("git+"):
+        return normalize_name(egg[1] if egg else re.sub(r"(\.git)?(@.*)?$", "", file))
+    for parser in (parse_wheel_filename, parse_sdist_filename):
+        try:
+            return parser(file)[0]
+        except (InvalidSdistFilename, InvalidWheelFilename):
+            continue
+    return ""
 
 
 def check(text: str, place: str) -> pep508.Requirement:
@@ -140,40 +187,154 @@ def decode(content: bytes, origin: str) -> str:
         raise BentoError(f"{origin}:{line}: invalid {encoding}. Save the file as UTF-8.") from None
 
 
+def parse_version(text: str, place: str) -> Version:
+    """Parse a version (PEP 440). Raises BentoError for an invalid version. The message begins with `place`."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(text)
+    except InvalidVersion:
+        raise BentoError(f"{place}: invalid version {text!r} (PEP 440). Use a version such as '1.4.39'.") from None
+
+
 def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:
     """Parse a requirements file. Raises BentoError for an invalid line. Messages begin with `origin:<line>`."""
     requirements, options = [], []
-    control, sha256 = re.compile(_CONTROL), re.compile(_HASH)
-    for number, line in logical_lines(text):
-        if control.search(line):
-            raise BentoError(f"{origin}:{number}: {line!r} contains a control character. Remove the character.")
-        if line.startswith("-"):
-            flag, _, value = re.sub(r"[=\s]+", " ", line, count=1).partition(" ")
-            options.append(Option(flag, value.strip(), number))
+    sha256 = re.compile(_HASH)
+    for line in logical_lines(text, origin):
+        if not line.text:
             continue
-        requirement = sha256.sub("", line).strip()
+        _check_characters(line)
+        if line.flag:
+            options.append(Option(line.flag, line.value, line.number))
+            continue
+        requirement = sha256.sub("", line.text).strip()
         if not re.match(r"[A-Za-z0-9.]", requirement) or " --" in requirement:
             raise BentoError(
-                f"{origin}:{number}: invalid requirement {requirement!r} (PEP 508). Use a requirement such as "
-                "'torch>=2.0'."
+                f"{line.place}: invalid requirement {requirement!r} (PEP 508). Use a requirement such as 'torch>=2.0'."
             )
-        requirements.append(Requirement(requirement, tuple(sha256.findall(line)), number))
+        requirements.append(Requirement(requirement, tuple(sha256.findall(line.text)), line.number))
     return requirements, options
 
 
-def logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the number and the text of each logical line. Joins continuation lines, and removes comments."""
-    start, collected = 0, ""
-    # Not str.splitlines, which splits at characters that uv doesn't treat as line ends.
-    for number, raw in enumerate(re.split(r"\r\n|\r|\n", text), 1):
-        start = start or number
+class Line(NamedTuple):
+    """A logical line of a requirements file: a requirement, an option, or neither.
+
+    `text` omits comments, and joins continuation lines. `written` is the original text, without the last line end.
+    """
+
+    origin: str
+    number: int  # of the first physical line; 0 if the line isn't from a file
+    text: str
+    written: str
+
+    @property
+    def place(self) -> str:
+        """The location, for the beginning of a message."""
+        return f"{self.origin}:{self.number}" if self.number else self.origin
+
+    @property
+    def flag(self) -> str:
+        """The name of the option, such as `--index-url`. Empty if the line isn't an option."""
+        return re.split(r"[=\s]", self.text, maxsplit=1)[0] if self.text.startswith("-") else ""
+
+    @property
+    def value(self) -> str:
+        """The value of the option."""
+        return re.sub(r"^[=\s]+", "", self.text[len(self.flag) :])
+
+    @property
+    def reference(self) -> tuple[str, str] | None:
+        """The flag and the path in a line that includes another file, or None."""
+        match = re.fullmatch(_REFERENCE, self.text) if self.text[:1] == "-" else None
+        return (match[1] or match[2], match[3]) if match else None
+
+    def parse(self) -> pep508.Requirement | None:
+        """Return the requirement without hashes, or None for other lines, and for addresses without a name."""
+        try:
+            return parse_requirement(_without_hashes(self.text)) if self.text[:1] not in "-." else None
+        except ValueError:
+            return None
+
+
+def logical_lines(text: str, origin: str = "") -> Iterator[Line]:
+    """Yield each logical line of a requirements file, including blank lines and comments."""
+    number, joined, written = 1, "", list[str]()
+    for raw in split_lines(text):
         line = re.sub(r"(^|\s)#.*", "", raw)
-        if raw.rstrip().endswith("\\") and line.rstrip().endswith("\\"):
-            collected += line.rstrip()[:-1] + " "
+        # pip would end a comment at these characters.
+        shown = (line + re.sub(_CONTROL, " ", raw[len(line) :])).rstrip()
+        written.append(raw if shown.endswith("\\") and not raw.endswith("\\") and line == raw else shown)
+        if raw.endswith("\\") and line.endswith("\\"):
+            joined += line[:-1] + " "
             continue
-        collected = (collected + line).strip()
-        if collected:
-            yield start, collected
-        start, collected = 0, ""
-    if collected.strip():
-        yield start, collected.strip()
+        yield Line(origin, number, (joined + line).strip(), "\n".join(written))
+        number, joined, written = number + len(written), "", []
+    if written:
+        yield Line(origin, number, joined.strip(), "\n".join(written))
+
+
+def package_lines(packages: Iterable[str], place: str) -> list[Line]:
+    """Return packages, which are declared at `place`, as lines of a requirements file."""
+    return [line._replace(number=0) for package in packages for line in logical_lines(package, place)]
+
+
+def join(lines: Iterable[Line]) -> str:
+    """Return the text of a requirements file with the original text of `lines`."""
+    return "".join(f"{line.written}\n" for line in lines)
+
+
+def check_lines(lines: Iterable[Line]) -> None:
+    """Raise BentoError for the first line that the requirements of a Bento can't contain."""
+    for line in lines:
+        _check_characters(line)
+        if line.flag in ("-e", "--editable"):
+            raise BentoError(
+                f"{line.place}: can't install {line.text!r}, because the image doesn't contain the project's sources "
+                "when packages are installed. List the project's dependencies instead."
+            )
+        if line.reference:
+            raise BentoError(
+                f"{line.place}: a Bento can't refer to the file {line.reference[1]!r}. Run `uv pip compile`, and use "
+                "the result as the requirements file."
+            )
+        if line.flag in INDEX_OPTIONS and re.match(r"~(/|$)|(\./)*\.\.(/|$)", line.value):
+            raise BentoError(
+                f"{line.place}: can't use {line.text!r}, because the Bento doesn't contain the directory. Use a URL."
+            )
+        if line.text and not line.flag:
+            check_requirement(line.text, line.place)
+
+
+def check_requirement(text: str, place: str) -> None:
+    """Raise BentoError unless pip and uv accept `text` in the requirements of a Bento. Ignores comments and hashes."""
+    text = _without_hashes(re.sub(r"(^|\s)#.*", "", text))
+    if re.match(_SINGLE_EQUALS, text):
+        raise BentoError(f"{place}: invalid requirement {text!r} (PEP 508). Write '==' instead of conda's '='.")
+    try:
+        address = parse_requirement(text).url
+    except ValueError:
+        if not re.match(_ADDRESS, text):
+            raise BentoError(
+                f"{place}: invalid requirement {text!r} (PEP 508). Use a requirement such as 'torch>=2.0'."
+            ) from None
+        address = text
+    if address and _is_outside(address):
+        raise BentoError(f"{place}: can't install {text!r}, {_NOT_IN_BENTO}")
+
+
+def _is_outside(address: str) -> bool:
+    """Return whether an address is a `file:` URL, or a path outside the current directory."""
+    address = re.sub(r"^[a-z]+\+", "", address.lower())
+    if "://" in address or address.startswith("file:"):
+        return address.startswith("file:")
+    return re.match(r"[/\\]|[a-z]:[/\\]|(~|\.\.)(/|$)", posixpath.normpath(address)) is not None
+
+
+def _without_hashes(text: str) -> str:
+    return re.sub(r"\s+--hash[= ]\S+", "", text).strip()
+
+
+def _check_characters(line: Line) -> None:
+    if re.search(_CONTROL, line.text):
+        raise BentoError(f"{line.place}: {line.text!r} contains a control character. Remove the character.")

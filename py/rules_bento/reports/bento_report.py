@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from rules_bento.packages.requirements import logical_lines
 from rules_bento.reports.page import MapNode, difference, document, paragraph, section, table, versions
 from rules_bento.reports.page import size as format_size
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
@@ -21,8 +22,8 @@ _NAMED = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(.*)")
 def packages(requirements: str) -> list[dict[str, str]]:
     """Return the name, and the version or version specifier, of each package in a requirements file."""
     rows = []
-    for line in requirements.splitlines():
-        text = line.partition(" #")[0].partition(";")[0].rstrip("\\ ")
+    for line in logical_lines(requirements):
+        text = line.text.partition(" --hash")[0].partition(";")[0].rstrip()
         match = _PINNED.match(text) or _NAMED.match(text)
         if match:  # otherwise an option, a comment, or the hashes of the previous line
             rows.append({"name": match[1], "version": match[2]})

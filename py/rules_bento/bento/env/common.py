@@ -9,11 +9,13 @@ from rules_bento.build_options.options import BuildOptions, EnvVariable
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
+from rules_bento.formats import split_lines
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.bento.env.python import LockedRequirements
     from rules_bento.bento.image_steps import ImageDefinition
+    from rules_bento.packages.requirements import Line
 
 # The entry point of containers, for any image builder and any POSIX shell.
 ENTRYPOINT = """\
@@ -85,7 +87,7 @@ class BentoSettings:
     loads: list[list[str]] = field(
         default_factory=list
     )  # calls of framework functions that load models, from `model_loads`
-    requirements: str = ""  # lines of requirements files, in addition to the options'
+    requirements: tuple[Line, ...] = ()  # of requirements files, in addition to the options'
     pins: tuple[str, ...] = ()  # `name==version`: packages of libraries from other hubs
     lock: LockedRequirements | None = None  # replaces requirements
     image: ImageDefinition | None = None  # of the target; replaces the service's own
@@ -129,7 +131,7 @@ def parse_dotenv(text: str, origin: str) -> dict[str, str]:
     Raises BentoError with the file and line for an invalid line or an undefined `$NAME`.
     """
     values: dict[str, str] = {}
-    for number, raw in enumerate(text.splitlines(), 1):
+    for number, raw in enumerate(split_lines(text), 1):
         line = raw.strip()
         if not line or line.startswith("#"):
             continue

@@ -8,12 +8,26 @@ import shlex
 
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.packages.requirements import normalize_name, parse, requirement_name
-from rules_bento.typing_lite import TYPE_CHECKING, Sequence
+from rules_bento.packages.indexes import unique_index
+from rules_bento.packages.requirements import (
+    Line,
+    address_name,
+    check_lines,
+    exact_version,
+    join,
+    logical_lines,
+    lowest_version,
+    normalize_name,
+    parse,
+    requirement_name,
+)
+from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Sequence
 
 if TYPE_CHECKING:
-    from rules_bento.build_options.options import Python
-    from rules_bento.packages.requirements import Requirement
+    from packaging.requirements import Requirement
+
+    from rules_bento.build_options.options import BuildOptions, Python
+    from rules_bento.packages.requirements import Requirement as DeclaredRequirement
 
 _LINK = re.compile(r"^--find-links .*\n", re.MULTILINE)
 # Options that uv supports in requirements files, which a Bento of spec 2 has, and their numbers of values.
@@ -30,17 +44,22 @@ _FILE_OPTIONS = {
 }
 
 
-def option_lines(python: Python, place: str) -> list[str]:
+def option_lines(options: BuildOptions) -> list[Line]:
     """Return the index and installer options as lines of a requirements file.
 
-    Raises BentoError if requirements files don't support an option in `pip_args`. The message begins with `place`.
+    Raises BentoError if requirements files don't support an option in `pip_args`.
     """
-    lines = [f"--index-url {python.index_url}"] if python.index_url else []
-    lines += ["--no-index"] if python.no_index else []
-    lines += [f"--trusted-host {host}" for host in python.trusted_host or ()]
-    lines += [f"--extra-index-url {url}" for url in python.extra_index_url or ()]
-    lines += [f"--find-links {link}" for link in python.find_links or ()]
-    return lines + _argument_lines(python.pip_args or "", place)
+    python = options.python
+    found = [("index_url", f"--index-url {python.index_url}")] if python.index_url else []
+    found += [("no_index", "--no-index")] if python.no_index else []
+    found += [("trusted_host", f"--trusted-host {host}") for host in python.trusted_host or ()]
+    found += [("extra_index_url", f"--extra-index-url {url}") for url in python.extra_index_url or ()]
+    found += [("find_links", f"--find-links {link}") for link in python.find_links or ()]
+    place = options.at("python.pip_args")
+    found += [("pip_args", text) for text in _argument_lines(python.pip_args or "", place)]
+    lines = [Line(options.at(f"python.{key}"), 0, text, text) for key, text in found]
+    check_lines(lines)
+    return lines
 
 
 def _argument_lines(pip_args: str, place: str) -> list[str]:
@@ -62,13 +81,13 @@ def _argument_lines(pip_args: str, place: str) -> list[str]:
 
 
 def _add_pins(text: str, pins: Sequence[str]) -> str:
-    """Return the requirements `text` with the packages that libraries require (`name==version`, or only `name`).
+    """Return the packages that libraries require (`name==version`, or only `name`), and that `text` doesn't contain.
 
     Raises BentoError if `text` pins a different version, or if `text` has hashes and one of the packages is missing.
     """
     if not pins:
-        return text
-    declared: dict[str, list[Requirement]] = {}
+        return ""
+    declared: dict[str, list[DeclaredRequirement]] = {}
     for requirement in parse(text, "requirements")[0]:
         declared.setdefault(requirement.name, []).append(requirement)
     pinned = {requirement_name(pin) for pin in pins if "==" in pin}
@@ -79,10 +98,10 @@ def _add_pins(text: str, pins: Sequence[str]) -> str:
             f"deps: the requirements file with hashes doesn't contain {missing[0]}. Add the package to the source "
             "requirements (for example, requirements.in), and generate the requirements file again."
         )
-    return text + "".join(f"{pin}\n" for pin in missing)
+    return "".join(f"{pin}\n" for pin in missing)
 
 
-def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
+def _satisfies_pin(declared: Sequence[DeclaredRequirement], pin: str) -> bool:
     """Return whether the requirements for a package (`declared`) include `pin` or a requirement with hashes.
 
     If `pin` has no version, returns True for any requirement. Raises BentoError if all requirements contradict `pin`.
@@ -96,14 +115,12 @@ def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
     return any(requirement.hashes or requirement.text == pin or not version for requirement in declared)
 
 
-def check_git(text: str, place: str, *, packed: bool) -> None:
+def check_git(lines: Iterable[Line], place: str, *, packed: bool) -> None:
     """If `packed` (`pack_git_packages`) is true, raise BentoError for git requirements. Image builds can't use git."""
-    if not packed:
-        return
-    for line in text.splitlines():
-        if re.search(r"(^|\s|@)git\+", re.split(r"(?:^|\s)#", line)[0]):
+    for line in lines if packed else ():
+        if re.search(r"(^|\s|@)git\+", line.text):
             raise BentoError(
-                f"{place}: an image build without network access can't clone {line.strip()!r}. Add a source archive of "
+                f"{place}: an image build without network access can't clone {line.text!r}. Add a source archive of "
                 "the package to the wheels option, or set python.pack_git_packages to false."
             )
 
@@ -168,7 +185,7 @@ class Requirements:
 
 
 def assemble_requirements(
-    text: str,
+    lines: Sequence[Line],
     lock: LockedRequirements | None,
     pins: Sequence[str],
     bentoml_version: str,
@@ -177,18 +194,21 @@ def assemble_requirements(
 ) -> Requirements:
     """Return the requirements, including bentoml with the extras `features`.
 
-    `text` contains the requirements that are declared at `place`. If `lock` is set, `pins` are ignored, and the lock
-    must contain bentoml, `features`, and all packages in `text`. Otherwise, `pins` must not contradict `text`, and a
-    `text` with hashes must contain all packages. Raises BentoError if a condition isn't met.
+    `lines` contains the requirements that are declared at `place`. If `lock` is set, `pins` are ignored, and the lock
+    must contain bentoml, `features`, and all packages in `lines`. Otherwise, `pins` and `bentoml_version` must not
+    contradict `lines`, and `lines` with hashes must contain all packages. Raises BentoError if a condition isn't met.
     """
+    lines = unique_index(lines)
     if lock is None:
-        text, version = _with_bentoml(_add_pins(text, pins), bentoml_version, features)
+        added = _add_pins(join(lines), pins)
+        text, version = _with_bentoml([*lines, *logical_lines(added, "deps")], bentoml_version, features)
         return Requirements(text, text, None, version)
     match = re.search(r"^bentoml==([^\s;\\]+)", lock.pinned, re.MULTILINE)
     if not match:
         raise BentoError("requirements: bentoml is missing. Add bentoml from the package hub.")
-    declared_names = _unconditional_names(text)
-    missing = sorted(declared_names - _unconditional_names(lock.pinned) - lock.wheels) if declared_names else []
+    declared_names = _unconditional_names(lines)
+    locked_names = _unconditional_names(logical_lines(lock.pinned)) | lock.wheels if declared_names else set()
+    missing = sorted(declared_names - locked_names)
     if missing:
         raise BentoError(
             f"{place}: the target's requirements attribute doesn't contain these packages: {', '.join(missing)}. Add "
@@ -203,18 +223,26 @@ def assemble_requirements(
             f"{wanted!r} to the packages attribute."
         )
     # Lines that aren't packages: options, and archives that the Bento includes.
-    lines = "".join(f"{line}\n" for line in text.splitlines() if line.startswith(("-", "./")))
-    hashed = None if "./" in lines else lines + lock.pinned_with_hashes
-    return Requirements(lines + lock.links + lock.roots, lines + lock.pinned, hashed, match[1])
+    text = join(line for line in lines if line.text.startswith(("-", "./")))
+    hashed = None if "./" in text else text + lock.pinned_with_hashes
+    return Requirements(text + lock.links + lock.roots, text + lock.pinned, hashed, match[1])
 
 
-def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str, str]:
-    """Add bentoml with the extras `features` to `text`. Returns the requirements, and bentoml's version."""
-    pinned = re.search(r"^bentoml\s*(\[[^]]*])?\s*==\s*([\w.!+-]+)(?=[\s;\\,]|$)", text, re.MULTILINE | re.IGNORECASE)
-    if pinned:
-        requirement = f"{_bentoml_requirement(features, pinned[1])}=={pinned[2]}"
-        return text[: pinned.start()] + requirement + text[pinned.end() :], pinned[2]
-    if re.search(r"^bentoml\s*(\[[^]]*])?\s*@", text, re.MULTILINE | re.IGNORECASE):
+def _with_bentoml(lines: Sequence[Line], version: str, features: Sequence[str]) -> tuple[str, str]:
+    """Add bentoml with the extras `features` to `lines`. Returns the requirements as text, and bentoml's version."""
+    text, is_address = join(lines), False
+    ranges: list[tuple[Line, Requirement]] = []
+    for line in lines:
+        requirement = line.parse() if requirement_name(line.text) == "bentoml" else None
+        is_address |= bool(requirement.url if requirement else _is_bentoml_address(line))
+        ranges += [(line, requirement)] if requirement and not requirement.url else []
+    for line, requirement in ranges:
+        if exact := exact_version(requirement):
+            _check_bentoml(ranges, exact)
+            named = _bentoml_requirement(features, requirement.extras)
+            changed = line._replace(written=re.sub(r"\w+(\s*\[[^]]*])?", named, line.written, count=1))
+            return join(changed if each is line and features else each for each in lines), exact
+    if is_address:
         if features:
             raise BentoError(
                 "enable_features: the option isn't supported if the bentoml requirement contains a URL. Add the extras "
@@ -226,21 +254,34 @@ def _with_bentoml(text: str, version: str, features: Sequence[str]) -> tuple[str
             "requirements: the requirements file with hashes doesn't contain bentoml. Add bentoml to the source "
             "requirements (for example, requirements.in), and generate the requirements file again."
         )
+    _check_bentoml(ranges, version)
     return f"{text}{_bentoml_requirement(features)}=={version}\n", version
 
 
-def _bentoml_requirement(features: Sequence[str], extras: str | None = None) -> str:
+def _is_bentoml_address(line: Line) -> bool:
+    return "bentoml" in line.text.lower() and not line.flag and address_name(line.text) == "bentoml"
+
+
+def _check_bentoml(ranges: Iterable[tuple[Line, Requirement]], version: str) -> None:
+    """Raise BentoError if a requirement for bentoml excludes the `version` that the Bento pins."""
+    for line, requirement in ranges:
+        if not requirement.specifier.contains(version, prereleases=True):
+            raise BentoError(
+                f"{line.place}: {line.text!r} excludes BentoML {version}, which the Bento requires. Require an exact "
+                f"version, such as bentoml=={lowest_version(requirement) or version}."
+            )
+
+
+def _bentoml_requirement(features: Iterable[str], extras: Iterable[str] = ()) -> str:
     """Return a requirement for bentoml with the extras in `features` and `extras`, such as `bentoml[grpc,io]`."""
-    names = [extra.strip() for extra in (extras or "").strip("[]").split(",") if extra.strip()]
-    joined = ",".join(sorted({*names, *features}))
+    joined = ",".join(sorted({*extras, *features}))
     return f"bentoml[{joined}]" if joined else "bentoml"
 
 
-def _unconditional_names(text: str) -> set[str]:
+def _unconditional_names(lines: Iterable[Line]) -> set[str]:
     """Return the normalized names of the requirements that have no marker."""
-    lines = (line for line in text.splitlines() if not re.search(r"\s;|;\s*[a-z_]+\s*[=<>!]", line.partition(" #")[0]))
-    matches = (re.match(r"\s*([A-Za-z0-9][-._A-Za-z0-9]*)\s*([\[=<>!~;@,\s#]|$)", line) for line in lines)
-    return {normalize_name(match[1]) for match in matches if match}
+    requirements = [line.parse() for line in lines if line.text and not line.flag]
+    return {normalize_name(each.name) for each in requirements if each and each.marker is None}
 
 
 _INSTALL = """\

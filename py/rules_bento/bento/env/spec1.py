@@ -12,6 +12,8 @@ from rules_bento.build_options import distros
 from rules_bento.build_options.options import channels, packages_place, with_defaults
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
+from rules_bento.packages.indexes import unique_index
+from rules_bento.packages.requirements import package_lines
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 if TYPE_CHECKING:
@@ -76,14 +78,15 @@ def _requirements(settings: BentoSettings) -> python.Requirements:
             "bento_python_options, or remove the options that require spec 1."
         )
     options, place = settings.options, packages_place(settings.options)
-    text = "".join(f"{package}\n" for package in options.python.packages or ())
+    lines = package_lines(options.python.packages or (), place)
     if options.python.requirements_txt:
         constraints = False if settings.lock else None
-        text = inline_requirements(options.python.requirements_txt, settings.files, place, constraints=constraints)
-    text += settings.requirements
-    python.check_git(text, place, packed=options.python.pack_git_packages is not False)
+        lines = inline_requirements(options.python.requirements_txt, settings.files, place, constraints=constraints)
+    lines += settings.requirements
+    python.check_git(lines, place, packed=options.python.pack_git_packages is not False)
+    unique_index([*python.option_lines(replace(options, python=replace(options.python, pip_args=None))), *lines])
     return python.assemble_requirements(
-        text, settings.lock, settings.pins, settings.bentoml_version, settings.features, place
+        lines, settings.lock, settings.pins, settings.bentoml_version, settings.features, place
     )
 
 

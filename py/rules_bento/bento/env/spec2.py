@@ -38,11 +38,11 @@ def make(
     if (lock and lock.has_wheels) or (wheels and locked is not False):
         # The wheels are in src/; `build_include` copies them before packages are installed.
         frozen = replace(frozen, build_include=tuple(dict.fromkeys([*frozen.build_include, WHEELS])))
-    text = frozen.requirements + settings.requirements
+    lines = [*frozen.requirements, *settings.requirements]
     place, packed = packages_place(options), options.python.pack_git_packages
-    python.check_git(text, place, packed=image.pack_git_packages is not False if packed is None else packed)
+    python.check_git(lines, place, packed=image.pack_git_packages is not False if packed is None else packed)
     requirements = python.assemble_requirements(
-        text, lock, settings.pins, settings.bentoml_version, settings.features, place
+        lines, lock, settings.pins, settings.bentoml_version, settings.features, place
     )
     envs = merge_envs(docker_env(options, settings.files), envs)
     files = {

@@ -1,0 +1,363 @@
+"""Requirements of a Bento are what pip and uv read, and can be installed."""
+
+import random
+import re
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import yaml
+from bento_cli.projects.from_directory import ExtraOptions, build, build_bentofile
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+from pip_requirements_parser import preprocess
+from rules_bento.actions.service import _check_versions
+from rules_bento.bento.declared_packages import declared_packages
+from rules_bento.bento.env.common import parse_dotenv
+from rules_bento.bento.env.python import LockedRequirements, assemble_requirements
+from rules_bento.bento.image_steps import ImageDefinition, Step
+from rules_bento.bento.named_files import inline_requirements
+from rules_bento.build_options.bentofile import from_pyproject
+from rules_bento.build_options.options import BuildOptions, Python
+from rules_bento.build_options.project import ProjectFiles
+from rules_bento.errors import BentoError
+from rules_bento.packages.requirements import check_requirement, join, logical_lines, package_lines
+
+SERVICE = "import bentoml\n\n\n@bentoml.service\nclass S:\n    @bentoml.api\n    def f(self, x: str) -> str:\n        return x\n"
+NOT_LINE_ENDS = ["\f", "\v", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
+URL = "https://i.example/simple"
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "service.py").write_text(SERVICE)
+    return tmp_path
+
+
+def written(project: Path, python: dict[str, object] | None = None, **files: str) -> str:
+    """Return the requirements of a built Bento. `files` are requirements files by the first part of their names."""
+    for name, text in files.items():
+        (project / f"{name}.txt").write_text(text, newline="")
+    options = ({"requirements_txt": "requirements.txt"} if files else {}) | (python or {})
+    return build("service:S", python=options, build_ctx=project).bento.files["env/python/requirements.txt"].decode()
+
+
+# bentoml itself
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "bentoml>=1.4",
+        "bentoml",
+        "BentoML >= 1.0, < 2",
+        "bentoml[grpc]>=1.4.30",
+        "bentoml~=1.4.0",
+        "bentoml!=1.4.38",
+        "bentoml==1.4.*",
+    ],
+)
+def test_a_range_with_the_default_version_gets_a_pin(project, text):
+    lines = written(project, {"packages": [text]}).splitlines()
+    assert lines == [text, "bentoml==1.4.39"]
+    assert Version("1.4.39") in SpecifierSet(",".join(str(Requirement(line).specifier) for line in lines))
+
+
+@pytest.mark.parametrize(
+    ("text", "example"),
+    [
+        ("bentoml>=1.4.40", "1.4.40"),
+        ("bentoml<1.4", "1.4.39"),
+        ("bentoml~=1.3.0", "1.3.0"),
+        ("bentoml!=1.4.39", "1.4.39"),
+        ("bentoml>1.4.39", "1.4.39"),
+        ("bentoml==1.3.*", "1.4.39"),
+        ("BentoML[io] (>=1.5)", "1.5"),
+    ],
+)
+def test_a_range_without_the_default_version_is_an_error(project, text, example):
+    with pytest.raises(
+        BentoError, match=r"^python\.packages: '.*' excludes BentoML 1\.4\.39, which the Bento requires"
+    ):
+        written(project, {"packages": [text]})
+    with pytest.raises(BentoError, match=r"^requirements\.txt:2: .*excludes BentoML"):
+        written(project, requirements=f"six\n{text}\n")
+    version = "1.5.3" if example in ("1.4.40", "1.5") else "1.3.0"
+    extra = ExtraOptions(bentoml_version=version)
+    if Version(version) in Requirement(text).specifier:
+        assert build("service:S", python={"packages": [text]}, build_ctx=project, extra=extra).bento
+
+
+@pytest.mark.parametrize(
+    ("lines", "version"),
+    [
+        (["bentoml==1.4.38"], "1.4.38"),
+        (["bentoml (==1.4.38)"], "1.4.38"),
+        (["bentoml===1.4.38"], "1.4.38"),
+        (["bentoml[io] == 1.4.38 , <2"], "1.4.38"),
+        (["bentoml>=1.4", "bentoml==1.4.38 ; 'linux' in sys_platform"], "1.4.38"),
+        (["bentoml @ https://h.example/bentoml-1.4.30-py3-none-any.whl"], "1.4.39"),
+        (["https://h.example/bentoml-1.4.30-py3-none-any.whl"], "1.4.39"),
+        (["./wheels/bentoml-1.4.30.tar.gz"], "1.4.39"),
+        (["git+https://h.example/x#egg=bentoml"], "1.4.39"),
+        (["git+https://h.example/BentoML.git@v1.4.30"], "1.4.39"),
+    ],
+)
+def test_no_second_requirement_for_bentoml_is_added(lines, version):
+    made = assemble_requirements(package_lines(lines, "p"), None, (), "1.4.39", (), "p")
+    assert (made.text.splitlines(), made.bentoml_version) == (lines, version)
+
+
+def test_two_requirements_for_bentoml_that_exclude_each_other():
+    with pytest.raises(BentoError, match=r"^p: 'bentoml>=1\.4\.39' excludes BentoML 1\.4\.38"):
+        assemble_requirements(package_lines(["bentoml==1.4.38", "bentoml>=1.4.39"], "p"), None, (), "1.4.39", (), "p")
+
+
+def test_features_keep_the_rest_of_the_line():
+    lines = package_lines(["BentoML [io]==1.4.38 ; python_version>'3'  # why"], "p")
+    made = assemble_requirements(lines, None, (), "1.4.39", ["grpc"], "p")
+    assert made.text == "bentoml[grpc,io]==1.4.38 ; python_version>'3'  # why\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "accepted"),
+    [
+        ("1.4.8", True),
+        ("1.4.8.post1", True),
+        ("1.4.8rc1", False),
+        ("1.4.8.dev0", False),
+        ("1.4.10", True),
+        ("1.4.7", False),
+    ],
+)
+def test_versions_are_compared_as_pep_440_says(version, accepted):
+    message = f"requires BentoML 1.4.8 or later, but the lock contains BentoML {version}"
+    with nullcontext() if accepted else pytest.raises(BentoError, match=message):
+        _check_versions({"bentoml": version}, "1.4.8")
+
+
+@pytest.mark.parametrize("setuptools", ["82", "82.0.0rc1", "100.1"])
+def test_setuptools_without_pkg_resources(setuptools):
+    with pytest.raises(BentoError, match="pkg_resources"):
+        _check_versions({"bentoml": "1.4.8", "fs": "2", "setuptools": setuptools}, "1.4.8")
+
+
+# Lines
+
+
+@pytest.mark.parametrize("character", NOT_LINE_ENDS)
+def test_a_comment_stays_a_comment(project, character):
+    comments = f"# a{character}--index-url http://x.example/simple\nsix  # b{character}numpy\n"
+    lines = written(project, requirements=comments).splitlines()
+    assert lines == ["# a --index-url http://x.example/simple", "six  # b numpy", "bentoml==1.4.39"]
+    for text in (f"six{character}numpy\n", f"--index-url http://x.example/{character}a\n"):
+        with pytest.raises(BentoError, match=r"^requirements\.txt:1: "):
+            written(project, requirements=text)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_ends_of_all_systems(project, end):
+    text = end.join(["six", "# why", "attrs \\", "  >=20", "???"])
+    with pytest.raises(BentoError, match=r"^requirements\.txt:5: invalid requirement '\?\?\?'"):
+        written(project, requirements=text)
+    assert written(project, requirements=text[:-3]) == "six\n# why\nattrs \\\n  >=20\nbentoml==1.4.39\n"
+
+
+def test_lines_are_those_of_pip():
+    draw = random.Random(4)
+    pieces = [
+        "six",
+        " ",
+        "#",
+        " # c",
+        "\\ \n",
+        "\n",
+        "\r\n",
+        "\t",
+        "-r x",
+        "a==1",
+        ";x",
+        "\\\n",
+        "\n\n",
+        "--hash=sha256:0",
+    ]
+    for _ in range(20000):
+        text = "".join(draw.choices(pieces, k=draw.randint(1, 12)))
+        text += "\nend\n"
+        if "\\\\" in text or any(re.search(r"\S.*#.*\\$", line) for line in text.splitlines()):
+            continue  # two backslashes, and a comment with a backslash at its end, which pip and uv read differently
+        ours = [(line.number, "".join(line.text.split())) for line in logical_lines(text) if line.text]
+        pips = [
+            (line.line_number, "".join(line.line.split()))
+            for line in preprocess(text)
+            if type(line).__name__ == "TextLine"
+        ]
+        assert [words for _, words in ours] == [words for _, words in pips if words], text
+        assert "".join(f"{line.written}\n" for line in logical_lines(text)).count("\n") == text.replace(
+            "\r\n", "\n"
+        ).count("\n")
+        assert [line.text for line in logical_lines(join(logical_lines(text)))] == [
+            line.text for line in logical_lines(text)
+        ]
+
+
+def test_requirements_are_those_of_packaging():
+    draw = random.Random(508)
+    pieces = ["numpy", "a.b", "[x]", "[x,y]", ">=1", "==1.*", "~=1.0", " ", ",", "(", ")", ";", "python_version", "'3'", '"a"', "<", " in ", " and ",
+              " or ", "os_name", "==", "@", "https://h/x.zip", "!=2", "1", "extra", "not in"]  # fmt: skip
+    accepted = 0
+    for _ in range(20000):
+        text = "".join(draw.choices(pieces, k=draw.randint(1, 8))).strip()
+        try:
+            Requirement(text)
+        except InvalidRequirement:
+            if "/" not in text:
+                with pytest.raises(BentoError):
+                    check_requirement(text, "here")
+            continue
+        check_requirement(text, "here")
+        accepted += 1
+    assert accepted > 500
+
+
+@pytest.mark.parametrize(
+    "marker",
+    ["'linux' in sys_platform", "(python_version<'3')", "('3'>python_version)", "python_version<'3'", '"a"==os_name'],
+)
+@pytest.mark.parametrize("before", ["bar", "bar>=1", "bar[x]", "bar>=1 "])
+def test_a_requirement_with_a_marker_is_conditional(before, marker):
+    locked = LockedRequirements("bentoml\n", "bentoml==1.4.39\n", "bentoml==1.4.39 \\\n    --hash=sha256:0\n")
+    for blank in ("", " ", "  "):
+        made = assemble_requirements(package_lines([f"{before};{blank}{marker}"], "p"), locked, (), "1.4.39", (), "p")
+        assert made.text == "bentoml==1.4.39\n"
+    with pytest.raises(BentoError, match="doesn't contain these packages: bar"):
+        assemble_requirements(package_lines([f"{before}  # ; {marker}"], "p"), locked, (), "1.4.39", (), "p")
+
+
+def test_other_files_end_lines_where_their_formats_do():
+    for character in ("\f", "\x85", "\u2028"):
+        assert parse_dotenv(f'A="x{character}y"\nB=2\n', "e") == {"A": f"x{character}y", "B": "2"}
+        text = (
+            f'[project]\nname = "a{character}b"\n[tool.bentoml.build]\nservice = "s:S"\ndocker = {{ distro = "x" }}\n'
+        )
+        if character != "\f":  # TOML allows no form feed
+            with pytest.raises(BentoError, match=r"^p:5: docker\.distro"):
+                from_pyproject(text, "p")
+
+
+# Indexes
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "expected"),
+    [
+        ({"index_url": URL}, f"--index-url {URL}\n--extra-index-url https://t.example\nsix\n", [f"--index-url {URL}", "--extra-index-url https://t.example", "six"]),
+        ({"index_url": URL}, f"-i {URL}/  # why\nsix\n", [f"--index-url {URL}", "six"]),
+        ({}, f"--index-url={URL}\nsix\n-i {URL}\n", [f"--index-url={URL}", "six"]),
+        ({"pip_args": f"--index-url {URL}"}, f"-i {URL} --no-index\nsix\n", [f"--index-url {URL}", "--no-index", "six"]),
+        ({}, f"-r more.txt\n--index-url {URL}\n", ["six", f"--index-url {URL}"]),
+    ],
+)  # fmt: skip
+def test_an_index_is_written_once(project, options, text, expected):
+    assert written(
+        project, options, requirements=text, more=f"-i {URL}\nsix\n" if "more" not in text else "six\n"
+    ).splitlines() == [*expected, "bentoml==1.4.39"]
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "place"),
+    [
+        ({"index_url": URL}, "six\n--index-url https://u:s3cret@o.example/simple\n", r"requirements\.txt:2: the index https://o\.example/simple differs from https://i\.example/simple \(python\.index_url\)"),
+        ({}, f"-i {URL}\n-r more.txt\n", r"more\.txt:1: the index https://o\.example differs .*\(requirements\.txt:1\)"),
+        ({"index_url": URL, "pip_args": "-i https://o.example"}, "six\n", r"python\.pip_args: the index"),
+        ({"index_url": URL, "wheels": ["a-1-py3-none-any.whl"]}, "-i https://o.example\n", r"requirements\.txt:1: the index"),
+    ],
+)  # fmt: skip
+def test_two_indexes_are_an_error(project, options, text, place):
+    (project / "a-1-py3-none-any.whl").write_bytes(b"")
+    with pytest.raises(BentoError, match=f"^{place}"):
+        written(project, options, requirements=text, more="-i https://o.example\n")
+
+
+# Files outside of the Bento
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["certifi @ file:///croot/certifi_1690232220950/work/certifi", "../shared/dist/toy-1.0-py3-none-any.whl", "/home/me/x.whl", "~/x/y.whl",
+     "file:///home/me/x.whl", "FILE:///x/y.whl", "file:x/y.whl", "./wheels/../../x.whl", "x @ ../y.whl", "x @ /y.whl", "x@file:///y.whl ; os_name=='a'",
+     "git+file:///srv/x.git", "x @ git+file:///srv/x.git@v1", "C:/x/y.whl", "x[a] @ file:///y"],
+)  # fmt: skip
+def test_a_file_outside_of_the_bento_is_an_error(project, text):
+    with pytest.raises(
+        BentoError, match=r"^requirements\.txt:2: can't install .*, because the Bento doesn't contain the file"
+    ):
+        written(project, requirements=f"six\n{text}\n")
+    with pytest.raises(BentoError, match=r"^python\.packages: can't install"):
+        written(project, {"packages": [text]})
+    with pytest.raises(BentoError, match=r"^here: requirements:1: can't install"):
+        declared_packages(
+            BuildOptions(), ImageDefinition(steps=(Step("requirements", (text,)),), place="here"), ProjectFiles({})
+        )
+
+
+@pytest.mark.parametrize(
+    "option", ["-f ../wheels", "--find-links=./../x", "--find-links ~/wheels", "--extra-index-url ../x"]
+)
+def test_an_option_for_a_directory_outside_of_the_bento(project, option):
+    with pytest.raises(
+        BentoError, match=r"^requirements\.txt:1: can't use '.*', because the Bento doesn't contain the directory"
+    ):
+        written(project, requirements=f"{option}\nsix\n")
+    assert "-f /opt/wheels\n" in written(project, requirements="-f /opt/wheels\nsix\n")  # of the base image
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "./wheels/toy-1.0-py3-none-any.whl",
+        "https://h.example/file:/x.whl",
+        "x @ https://h.example/../x.whl",
+        "git+https://h.example/x@v1",
+    ],
+)
+def test_a_url_and_a_file_of_the_bento_are_kept(text):
+    check_requirement(text, "here")
+
+
+# Constraints and includes
+
+
+@pytest.mark.parametrize("flag", ["-c ", "-c", "--constraint=", "--constraint "])
+def test_a_constraint_is_no_requirement(project, flag):
+    files = {"requirements": f"{flag}constraints.txt\nrequests\n", "constraints": "# why\ntorch==2.3.1\n"}
+    with pytest.raises(
+        BentoError,
+        match=r"^constraints\.txt:2: a Bento can't contain the constraint 'torch==2\.3\.1'\. Run `uv pip compile`",
+    ):
+        written(project, **files)
+    contents = ProjectFiles({f"{name}.txt": text.encode() for name, text in files.items()})
+    options = BuildOptions(python=Python(requirements_txt="requirements.txt"))
+    [declared] = declared_packages(options, ImageDefinition(), contents)  # a lock satisfies it
+    assert (declared.requirements, declared.constraints) == (["requests"], ["torch==2.3.1"])
+
+
+@pytest.mark.parametrize(
+    "line", ["-r more.txt", "-rmore.txt", "-r \\\n  more.txt", "--requirement=more.txt", "-r more.txt  # why"]
+)
+def test_a_file_is_included(line):
+    files = ProjectFiles({"d/r.txt": f"{line}\nsix\n".encode(), "d/more.txt": b"attrs\n"})
+    assert join(inline_requirements("d/r.txt", files, "here")) == "attrs\nsix\n"
+
+
+def test_text_without_files_includes_none(project):
+    for line in ("-r more.txt", "-c more.txt", "-e ."):
+        with pytest.raises(BentoError, match=r"^requirements:1: "):
+            build_bentofile(build_ctx=project, service="service:S", extra=ExtraOptions(requirements=f"{line}\n"))
+
+
+def test_the_document_has_the_same_requirements(project):
+    made = build("service:S", python={"packages": ["six"], "index_url": URL}, build_ctx=project).bento.files
+    image = yaml.safe_load(made["bento.yaml"])["image"]
+    assert image["python_requirements"] == made["env/python/requirements.txt"].decode()
