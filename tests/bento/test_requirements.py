@@ -1,5 +1,6 @@
 """Requirements of a Bento are what pip and uv read, and can be installed."""
 
+import json
 import random
 import re
 from contextlib import nullcontext
@@ -12,7 +13,10 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from pip_requirements_parser import preprocess
+from rules_bento.actions.package import make_bento, package
 from rules_bento.actions.service import _check_versions
+from rules_bento.actions.snapshot import snapshot
+from rules_bento.arguments import Arguments
 from rules_bento.bento.declared_packages import declared_packages
 from rules_bento.bento.env.common import parse_dotenv
 from rules_bento.bento.env.python import LockedRequirements, assemble_requirements
@@ -361,3 +365,100 @@ def test_the_document_has_the_same_requirements(project):
     made = build("service:S", python={"packages": ["six"], "index_url": URL}, build_ctx=project).bento.files
     image = yaml.safe_load(made["bento.yaml"])["image"]
     assert image["python_requirements"] == made["env/python/requirements.txt"].decode()
+
+
+# Packages of the project itself
+
+WORKSPACE = """\
+[project]
+name = "define"
+version = "0.1.0"
+dependencies = ["six", "Shared_Lib>=0.1"]
+
+[tool.uv.sources]
+shared-lib = { workspace = true }
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("{ workspace = true }", "the uv workspace"),
+        ('{ path = "../shared", editable = true }', r"path '\.\./shared'"),
+        ("[{ path = 'x.whl', marker = 'os_name == \"a\"' }, { index = 'i' }]", "path 'x.whl'"),
+        ('{ git = "https://h.example/x" }', "git 'https://h.example/x'"),
+    ],
+)
+def test_a_local_package_is_not_asked_of_an_index(project, source, text):
+    (project / "pyproject.toml").write_text(WORKSPACE.replace("{ workspace = true }", source))
+    with pytest.raises(
+        BentoError, match=rf"^.*pyproject\.toml:4: project\.dependencies: 'shared-lib' comes from {text}"
+    ):
+        build_bentofile(build_ctx=project)
+    (project / "service.py").write_text(
+        SERVICE.replace("@bentoml.service", "@bentoml.service(image=bentoml.images.Image().pyproject_toml())")
+    )
+    with pytest.raises(BentoError, match="'shared-lib' comes from"):
+        build("service:S", build_ctx=project)
+
+
+def test_a_wheel_of_a_local_package_is_enough(project):
+    (project / "pyproject.toml").write_text(WORKSPACE)
+    (project / "shared_lib-0.1-py3-none-any.whl").write_bytes(b"")
+    more = {"python": {"wheels": ["shared_lib-0.1-py3-none-any.whl"]}}
+    made = build_bentofile(build_ctx=project, more=more).bento.files["env/python/requirements.txt"]
+    assert made == b"six\nbentoml==1.4.39\n"
+
+
+@pytest.mark.parametrize("source", ["1", "[1]", "{ index = 'i' }", "{ workspace = false }", "[]"])
+def test_a_package_of_an_index_is_required(project, source):
+    (project / "pyproject.toml").write_text(WORKSPACE.replace("{ workspace = true }", source))
+    made = build_bentofile(build_ctx=project).bento.files["env/python/requirements.txt"]
+    assert made == b"six\nShared_Lib>=0.1\nbentoml==1.4.39\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "is_provided"),
+    [
+        ("shared_lib/__init__.py", True),
+        ("shared/lib/__init__.py", True),
+        ("shared_lib.py", True),
+        ("shared_lib/other.py", False),
+        ("x/shared_lib.py", False),
+    ],
+)
+def test_a_library_of_the_target_provides_a_local_package(tmp_path, path, is_provided):
+    (tmp_path / "service.py").write_text(SERVICE)
+    (tmp_path / "pyproject.toml").write_text(WORKSPACE)
+    (tmp_path / "lib.py").write_text("x = 1\n")
+    out = {name: str(tmp_path / f"out.{name}") for name in ("manifest", "part", "unused", "service-info")}
+    bentofile = ["--bentofile", str(tmp_path / "pyproject.toml"), "svc/pyproject.toml"]
+    words = ["--target", "//svc:b", "--build-ctx", "svc", *bentofile, "--service", "service:S", "--output-packages"]
+    words += [word for key, value in out.items() for word in (f"--{key}", value)]
+    words += ["--source", str(tmp_path / "service.py"), "svc/service.py", "//svc:service.py"]
+    words += ["--dependency", str(tmp_path / "lib.py"), f"libs/shared/src/{path}", "//libs/shared"]
+    snapshot.run(Arguments([*words, "--import-root", "_main/libs/shared/src"], snapshot.flags))
+    info = json.loads(Path(out["service-info"]).read_text())
+    assert info.get("own_packages", []) == ["shared-lib"] * is_provided
+    assert info["packages"][0]["requirements"] == (["six"] if is_provided else ["six", "Shared_Lib>=0.1"])
+
+    words = ["--target", "//svc:b", "--creation-time", "1980-01-01T00:00:00+00:00", "--bentoml-version", "1.4.39"]
+    words += [
+        "--python-version",
+        "3.11",
+        "--sources",
+        out["manifest"],
+        "--service-info",
+        out["service-info"],
+        *bentofile,
+    ]
+    pins = "bentoml==1.4.39\nsix==1.0\n"
+    locked = LockedRequirements("six\n", pins, pins.replace("\n", " \\\n    --hash=sha256:0\n"))
+    (tmp_path / "locked").write_text(locked.dumps())
+    for more, message in (
+        ([], "'shared-lib' comes from"),
+        (["--locked", str(tmp_path / "locked")], "doesn't contain these packages: shared-lib. .* to deps"),
+    ):
+        with nullcontext() if is_provided else pytest.raises(BentoError, match=message):
+            files = make_bento(Arguments([*words, *more], package.flags), info).files
+            assert "hared" not in files["env/python/requirements.txt"].decode()

@@ -140,6 +140,7 @@ def _bento_settings(arguments: Arguments, attributes: dict[str, Any], service_in
         readme=service_info["readme"],
         loads=service_info.get("loads", []),
         requirements=_read_requirements(arguments),
+        own_packages=tuple(service_info.get("own_packages", ())),
         pins=tuple(arguments.repeated("--pin")),
         lock=assemble.LockedRequirements.loads(Path(lock).read_text("utf-8")) if lock else None,
         image=_read_image(arguments),

@@ -104,7 +104,9 @@ def import_service(arguments: Arguments) -> None:
         if arguments.has("--output-packages"):
             from rules_bento.actions.snapshot import requested_packages
 
-            service_info["packages"] = requested_packages(arguments, imported.info, options, project)
+            service_info["packages"] = requested_packages(
+                arguments, imported.info, options, project, service_info.get("own_packages", ())
+            )
     service_info |= {
         "service": to_json(imported.info),
         "api": {"schema": imported.schema, "openapi": imported.openapi},

@@ -207,11 +207,18 @@ def snapshot(arguments: Arguments) -> None:
         **({"loads": found} if (found := find_model_loads(seen)) else {}),
         **({"src_exists": True} if plan.src_exists else {}),
     }
+    options = plan.effective_options
+    if options.python.packages or options.python.requirements_txt:
+        from rules_bento.bento.own_packages import importable_names
+
+        paths = [file.path for file in selection.kept if file.origin.startswith(f"{selections.DEPENDENCIES} ")]
+        own = importable_names(paths).intersection(_option_names(options, declared)) if paths else ()
+        service_info |= {"own_packages": sorted(own)} if own else {}
     if arguments.has("--output-packages"):
         service_info["packages"] = []
         if plan.options is not None or info.image is not None or arguments.has("--image"):
             service_info["packages"] = requested_packages(
-                arguments, info, plan.effective_options, _project_files(declared)
+                arguments, info, options, _project_files(declared), service_info.get("own_packages", ())
             )
     write_part(Path(arguments.required("--part")), members(packed, manifest))
     Path(arguments.required("--manifest")).write_text(manifest.to_json(), "utf-8")
@@ -267,9 +274,12 @@ def _named_files(info: ServiceInfo, plan: Plan, declared: Sequence[DeclaredFile]
 
 
 def requested_packages(
-    arguments: Arguments, info: ServiceInfo, options: BuildOptions, project: ProjectFiles
+    arguments: Arguments, info: ServiceInfo, options: BuildOptions, project: ProjectFiles, own: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return the packages that the options or the image require, as JSON. `--image` replaces the service's image."""
+    """Return the packages that the options or the image require, as JSON. `--image` replaces the service's image.
+
+    Omits the packages in `own`, which the sources contain.
+    """
     from rules_bento.bento import image_steps as images
     from rules_bento.bento.declared_packages import declared_packages
     from rules_bento.dataclasses_lite import asdict
@@ -279,7 +289,17 @@ def requested_packages(
         image = images.from_json(Path(path).read_text("utf-8"), label)
     if not arguments.has("--image") and info.image is not None:
         image = images.from_service(info.image, f"{info.path}: the image of the service")
-    return [asdict(packages) for packages in declared_packages(options, image, project)]
+    return [asdict(packages.without(own)) for packages in declared_packages(options, image, project)]
+
+
+def _option_names(options: BuildOptions, declared: Sequence[DeclaredFile]) -> set[str]:
+    """Return the names of the packages that the options require."""
+    from rules_bento.bento.declared_packages import declared_packages
+    from rules_bento.bento.image_steps import ImageDefinition
+    from rules_bento.packages.requirements import requirement_name
+
+    found = declared_packages(options, ImageDefinition(), _project_files(declared))
+    return {requirement_name(text) for packages in found for text in packages.requirements}
 
 
 def _readme_text(file: DeclaredFile) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rules_bento.dataclasses_lite import dataclass, field
+from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import join, normalize_name, parse, requirement_name
 from rules_bento.typing_lite import TYPE_CHECKING, Collection, Mapping
@@ -23,6 +23,10 @@ class DeclaredPackages:
     requirements: list[str]
     constraints: list[str] = field(default_factory=list)
     hashes: dict[str, list[str]] = field(default_factory=dict)  # SHA-256, by requirement
+
+    def without(self, names: Collection[str]) -> DeclaredPackages:
+        """Return a copy without the requirements for the packages in `names`."""
+        return replace(self, requirements=[text for text in self.requirements if requirement_name(text) not in names])
 
     def check_lock(self, locked_extras: Mapping[str, Collection[str]]) -> list[str]:
         """Compare the requirements with a lock. Returns warnings about missing extras.
@@ -45,7 +49,7 @@ class DeclaredPackages:
         if missing:
             raise BentoError(
                 f"{self.place}: the target's requirements attribute doesn't contain these packages: "
-                f"{', '.join(missing)}. Add each package to requirements."
+                f"{', '.join(missing)}. Add each package to requirements, or the py_library that contains it to deps."
             )
         return notes
 

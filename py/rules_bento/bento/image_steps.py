@@ -15,6 +15,7 @@ from rules_bento.build_options.option_checks import check_package, check_system_
 from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import Line, check_lines, logical_lines, package_lines
+from rules_bento.packages.requirements import local_packages as _local
 from rules_bento.service.sdk_names import IMAGE
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Sequence, cast
 
@@ -388,6 +389,15 @@ def step_requirements(step: Step, files: ProjectFiles, place: str, *, constraint
         case "python_packages":
             packages = step.values
     return package_lines(packages, at)
+
+
+def local_packages(image: ImageDefinition, files: ProjectFiles) -> dict[str, str]:
+    """Return the packages that don't come from an index, of the pyproject.toml files that `image` uses."""
+    from rules_bento.formats.toml import read_toml
+
+    steps = [step for step in image.steps if step.kind == "pyproject_toml"]
+    paths = [step.values[0] if step.values else "pyproject.toml" for step in steps]
+    return {name: text for path in paths for name, text in _local(read_toml(files.text(path, path), path)).items()}
 
 
 def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str]:

@@ -12,6 +12,7 @@ from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_PARTS, decode_text, read_file, split_lines
 from rules_bento.formats.toml import read_project, read_toml
+from rules_bento.packages.requirements import local_packages
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> Build
     if options.name is None and isinstance(project.get("name"), str):
         places = {**options.places, "name": f"{origin}:{lines.get(('project', 'name'), 1)}: project.name"}
         options = replace(options, name=project["name"], places=places)
+    options = replace(options, local_packages=local_packages(tables))
     options = _with_dependencies(options, project, f"{origin}:{lines.get(('project', 'dependencies'), 1)}")
     if options.python.is_src_layout is None and src_exists:
         options = replace(options, python=replace(options.python, is_src_layout=True))

@@ -94,6 +94,7 @@ class BuildOptions:
     models: tuple[ModelChoice, ...] | None = None
     envs: tuple[EnvVariable, ...] = ()
     args: dict[str, Any] = field(default_factory=dict)
+    local_packages: Mapping[str, str] = field(default_factory=dict)  # not from an index: name to source
     places: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def at(self, option: str) -> str:
@@ -101,7 +102,7 @@ class BuildOptions:
         return self.places.get(option, option)
 
 
-TOP = tuple(item.name for item in fields(BuildOptions) if item.name != "places")
+TOP = tuple(item.name for item in fields(BuildOptions) if item.name not in ("local_packages", "places"))
 DOCKER = tuple(item.name for item in fields(Docker) if item.name != "env_file")
 PYTHON = tuple(item.name for item in fields(Python))
 CONDA = tuple(item.name for item in fields(Conda))
@@ -189,6 +190,7 @@ def merge(attributes: BuildOptions, bentofile: BuildOptions) -> BuildOptions:
         docker=_fill_unset(attributes.docker, bentofile.docker),
         python=_fill_unset_python(attributes.python, bentofile.python),
         conda=_fill_unset(attributes.conda, bentofile.conda),
+        local_packages={**bentofile.local_packages, **attributes.local_packages},
         places={**bentofile.places, **attributes.places},
     )
     check(merged)

@@ -43,6 +43,7 @@ _REMEDIES = {
     "--pre": "To allow pre-releases of a package, replace the line with a requirement such as 'name>=1.0rc1'.",
 }
 
+_SOURCES = ("workspace", "path", "git", "url")  # in tool.uv.sources, other than indexes
 _NOT_IN_BENTO = (
     "because the Bento doesn't contain the file. Use a version from a package index, or add a wheel to the Bento "
     "(wheels)."
@@ -277,6 +278,22 @@ def logical_lines(text: str, origin: str = "") -> Iterator[Line]:
 def package_lines(packages: Iterable[str], place: str) -> list[Line]:
     """Return packages, which are declared at `place`, as lines of a requirements file."""
     return [line._replace(number=0) for package in packages for line in logical_lines(package, place)]
+
+
+def local_packages(pyproject: Mapping[str, Any]) -> dict[str, str]:
+    """Map the normalized name of each package in `tool.uv.sources` that isn't from an index to its source."""
+    table: Any = pyproject
+    for key in ("tool", "uv", "sources"):
+        table = table.get(key) if isinstance(table, dict) else None
+    found = {}
+    for name, source in (table if isinstance(table, dict) else {}).items():
+        for each in source if isinstance(source, list) else [source]:
+            for kind in _SOURCES if isinstance(each, dict) else ():
+                if each.get(kind):
+                    found[normalize_name(name)] = (
+                        "the uv workspace" if kind == "workspace" else f"{kind} {each[kind]!r}"
+                    )
+    return found
 
 
 def join(lines: Iterable[Line]) -> str:

@@ -88,6 +88,7 @@ class BentoSettings:
         default_factory=list
     )  # calls of framework functions that load models, from `model_loads`
     requirements: tuple[Line, ...] = ()  # of requirements files, in addition to the options'
+    own_packages: tuple[str, ...] = ()  # names of packages that the sources contain, from `importable_names`
     pins: tuple[str, ...] = ()  # `name==version`: packages of libraries from other hubs
     lock: LockedRequirements | None = None  # replaces requirements
     image: ImageDefinition | None = None  # of the target; replaces the service's own

@@ -212,7 +212,7 @@ def assemble_requirements(
     if missing:
         raise BentoError(
             f"{place}: the target's requirements attribute doesn't contain these packages: {', '.join(missing)}. Add "
-            "each package to requirements."
+            "each package to requirements, or the py_library that contains it to deps."
         )
     extras = re.search(r"^bentoml\s*\[([^]]*)]", lock.roots, re.MULTILINE)
     missing_extras = sorted(set(features) - {extra.strip() for extra in (extras[1] if extras else "").split(",")})

@@ -8,6 +8,7 @@ from rules_bento.bento.env import dockerfile, python
 from rules_bento.bento.env.common import ENTRYPOINT, Environment, docker_env, merge_envs
 from rules_bento.bento.image_steps import check_script
 from rules_bento.bento.named_files import inline_requirements
+from rules_bento.bento.own_packages import without_own_packages
 from rules_bento.build_options import distros
 from rules_bento.build_options.options import channels, packages_place, with_defaults
 from rules_bento.dataclasses_lite import replace
@@ -82,7 +83,7 @@ def _requirements(settings: BentoSettings) -> python.Requirements:
     if options.python.requirements_txt:
         constraints = False if settings.lock else None
         lines = inline_requirements(options.python.requirements_txt, settings.files, place, constraints=constraints)
-    lines += settings.requirements
+    lines = without_own_packages([*lines, *settings.requirements], settings, options.local_packages)
     python.check_git(lines, place, packed=options.python.pack_git_packages is not False)
     unique_index([*python.option_lines(replace(options, python=replace(options.python, pip_args=None))), *lines])
     return python.assemble_requirements(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rules_bento.bento.env import dockerfile, python
 from rules_bento.bento.env.common import ENTRYPOINT, Environment, docker_env, merge_envs
-from rules_bento.bento.image_steps import FrozenImage, ImageDefinition, freeze
+from rules_bento.bento.image_steps import FrozenImage, ImageDefinition, freeze, local_packages
+from rules_bento.bento.own_packages import without_own_packages
 from rules_bento.build_options import distros
 from rules_bento.build_options.options import packages_place
 from rules_bento.dataclasses_lite import replace
@@ -38,7 +39,8 @@ def make(
     if (lock and lock.has_wheels) or (wheels and locked is not False):
         # The wheels are in src/; `build_include` copies them before packages are installed.
         frozen = replace(frozen, build_include=tuple(dict.fromkeys([*frozen.build_include, WHEELS])))
-    lines = [*frozen.requirements, *settings.requirements]
+    local = {**local_packages(image, settings.files), **options.local_packages}
+    lines = without_own_packages([*frozen.requirements, *settings.requirements], settings, local)
     place, packed = packages_place(options), options.python.pack_git_packages
     python.check_git(lines, place, packed=image.pack_git_packages is not False if packed is None else packed)
     requirements = python.assemble_requirements(
