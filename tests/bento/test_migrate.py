@@ -1,14 +1,18 @@
 """Projects of BentoML as BUILD and MODULE lines, and what is said about the rest."""
 
+import ast
 import hashlib
+import random
 import re
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from bento_cli.projects import python_syntax
+from bento_cli.cli import main
+from bento_cli.projects import python_syntax, starlark
 from bento_cli.projects import workspace as workspaces
 from bento_cli.projects.migrate import migrate, write
 from golden_bentos import BENTO_PROJECTS, store_of
@@ -23,6 +27,35 @@ import bentoml
 @bentoml.service
 class Svc:
     pass
+"""
+
+
+CONFLICTS = """\
+version = 1
+requires-python = ">=3.11"
+conflicts = [[
+    { package = "p", extra = "cpu" },
+    { package = "p", extra = "gpu" },
+]]
+
+[[package]]
+name = "torch"
+version = "2.0"
+source = { registry = "https://i.example/simple" }
+
+[[package]]
+name = "bentoml"
+version = "1.4.39"
+source = { registry = "https://i.example/simple" }
+
+[[package]]
+name = "p"
+version = "0"
+source = { virtual = "." }
+
+[package.optional-dependencies]
+cpu = [{ name = "torch" }]
+gpu = [{ name = "torch" }]
 """
 
 
@@ -568,7 +601,7 @@ def test_of_a_service_that_is_read_nothing_is_to_be_imported(tmp_path):
 def test_the_indexes_of_a_uv_lock(tmp_path):
     """Those of its pyproject.toml, and which package comes from which, if from one alone."""
     directory = project(tmp_path, "python: {packages: [torch]}", **{
-        "uv.lock": 'version = 1\nrequires-python = ">=3.11"\nconflicts = [[\n]]\n[[package]]\nname = "torch"\n[[package]]\nname = "bentoml"\n',
+        "uv.lock": CONFLICTS,
         "pyproject.toml": """\
 [project]
 name = "p"
@@ -591,7 +624,8 @@ default = true
     assert 'index_url = "https://own.example/simple"' in made.module
     assert 'explicit = {"torch": "cuda"}' in made.module
     assert 'python_version = "3.12"' in made.module
-    assert any("uv.lock has conflicts. In bento.pypi, select extras" in note for note in made.notes)
+    assert any('uv.lock has conflicts, so bento.pypi selects extras = ["cpu"].' in note for note in made.notes)
+    assert 'extras = ["cpu"],' in made.module
     unrecorded = "the Bento doesn't record the default index of pyproject.toml"
     assert any(unrecorded in note for note in made.notes)
     options = "python: {packages: [torch], index_url: 'https://own.example/simple'}"
@@ -758,8 +792,9 @@ def test_python_version_of_the_syntax(tmp_path, code, version):
 
 
 def test_python_version_of_several_files():
-    assert python_syntax.min_minor([], 11) == 11
-    assert python_syntax.min_minor([b"", b"x = f'{1}'"], 11) == 11
+    assert python_syntax.min_minor([]) == 7
+    assert python_syntax.min_minor([b"", b"x = f'{1}'"]) == 7
+    assert python_syntax.min_minor([b"match 1:\n    case 1: pass\n", b"(x := 1)"]) == 10
     assert not python_syntax.is_valid(b"print 1")
 
 
@@ -767,3 +802,190 @@ def test_syntax_that_requires_a_newer_python(tmp_path):
     match = r"In Bazel, set version, interpreter, or debian_lock of bento_tools\.python in MODULE\.bazel, such as"
     with pytest.raises(BentoError, match=match):
         migrate(project(tmp_path, "service: service:Svc\n", f"{SERVICE}\nprint 1\n"))
+
+
+# Text of a project
+
+
+def test_each_string_of_a_build_file_is_quoted():
+    draw = random.Random(2)
+    pieces = [
+        '"',
+        "\\",
+        "\n",
+        "\r",
+        "\t",
+        "\x1b[31m",
+        "\0",
+        "\x7f",
+        "'",
+        "]) + glob([",
+        "{x}",
+        "%s",
+        "\u2028",
+        "é",
+        "*",
+        "a",
+        "8",
+    ]
+    for _ in range(3000):
+        one, other = ("".join(draw.choices(pieces, k=draw.randint(0, 8))) for _ in range(2))
+        values = {
+            "name": one,
+            "srcs": starlark.glob(one, draw.choice([(), (other,)])),
+            "tags": [one, other],
+            "env": {one: other},
+        }
+        text = starlark.call("rule", values) + "\n" + starlark.load(["a", one], {"x": other})
+        tree = ast.parse(text)
+        functions = [node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        assert sorted(functions) == ["glob", "load", "rule"]
+        constants = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+        assert constants <= {one, other, starlark.RULES, "a"}
+        assert {one} <= constants
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", text)
+
+
+@pytest.mark.parametrize(
+    ("service", "bentofile", "place"),
+    [
+        ("model = bentoml.sklearn.get({!r})\nS = bentoml.service(lambda: 1)\nSvc = S\n", "", r"service\.py:2"),
+        ("@bentoml.service\nclass Svc:\n    of = bentoml.models.BentoModel({!r})\n", "", r"service\.py"),
+        ("@bentoml.service\nclass Svc:\n    pass\n", "models: [{!r}]", r"bentofile\.yaml:2: models"),
+    ],
+)
+@pytest.mark.parametrize(
+    "tag", ['a/**"]) + ([genrule(name="pwn")] and []) + glob(["q', "../../x", "a b", "a:b:c", "a/b"]
+)
+def test_a_name_that_is_no_tag(tmp_path, service, bentofile, place, tag):
+    options = f"service: service:Svc\n{bentofile.format(tag)}\n"
+    directory = project(tmp_path, options, f"import bentoml\n{service.format(tag)}")
+    with pytest.raises(BentoError, match=rf"^{place}: .*(the (name|version) in .* is invalid|model)"):
+        migrate(directory, store=tmp_path)
+
+
+def test_nothing_of_a_project_controls_the_terminal(tmp_path, monkeypatch, capsys):
+    service = f"{SERVICE}    model = bentoml.models.HuggingFaceModel('a/b', revision='\\x1b]0;title\\x07')\n"
+    directory = project(tmp_path, "service: service:Svc\nlabels: {a: b}\n", service)
+    (directory / "MODULE.bazel").write_text(
+        'bento = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")\n'
+        'bento.pypi(name = "p\\033[31mi", lock = "//:x.lock.json")\n'
+    )
+    monkeypatch.chdir(directory)
+    for words in (["migrate"], ["doctor"], ["migrate", "--write"]):
+        main([*words, "."])
+        shown = capsys.readouterr()
+        assert "\x1b" not in shown.out + shown.err
+        assert "\x07" not in shown.out + shown.err
+
+
+def test_bytes_that_are_not_utf_8_are_kept(tmp_path):
+    directory = project(tmp_path, "service: service:Svc\n")
+    (directory / ".bazelignore").write_bytes(b"caf\xe9\nbazel-out\n")
+    (directory / "MODULE.bazel").write_bytes(b'module(name = "m")  # caf\xe9\r\n')
+    write(migrate(directory, workspace=workspaces.read_root(directory)), directory, directory)
+    assert (directory / ".bazelignore").read_bytes().startswith(b"caf\xe9\nbazel-out\nbazel-bin\n")
+    assert (directory / "MODULE.bazel").read_bytes().startswith(b'module(name = "m")  # caf\xe9\n')
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("MODULE.bazel", b"#" * (17 << 20)),
+        (".bazelignore", b"a" * (17 << 20)),
+        ("BUILD.bazel", b"\xe9"),
+        ("requirements.in", b"a" * (17 << 20)),
+    ],
+)
+def test_half_of_a_migration_is_never_written(tmp_path, name, content):
+    directory = project(tmp_path, "service: service:Svc\n")
+    made = migrate(directory)
+    (directory / name).write_bytes(content)
+    before = {path: path.read_bytes() for path in directory.rglob("*")}
+    with pytest.raises(BentoError):
+        write(made, directory, directory)
+    assert {path: path.read_bytes() for path in directory.rglob("*")} == before
+    if name == "MODULE.bazel":
+        with pytest.raises(BentoError, match="MODULE.bazel: the file exceeds the limit of 16 MiB"):
+            workspaces.read_root(directory)
+
+
+def test_lines_of_a_build_file_end_where_bazel_says(tmp_path):
+    directory = project(tmp_path, "service: service:Svc\n")
+    old = '# a\x0cb\n\nbento_package(\n    name = "svc_bento",\n)\n\n# c\n'
+    (directory / "BUILD.bazel").write_text(old)
+    write(migrate(directory), directory, directory, force=True)
+    text = (directory / "BUILD.bazel").read_text()
+    assert text.startswith("# a\x0cb\n")
+    assert text.count("bento_package(") == 1
+    assert "# c\n" in text
+
+
+# What comes next
+
+
+def test_the_build_that_comes_next_is_printed(tmp_path):
+    directory = project(tmp_path, "service: service:Svc\n")
+    (tmp_path / "MODULE.bazel").touch()
+    made = migrate(directory, "project", workspace=workspaces.read_root(tmp_path), is_written=True)
+    written = write(made, tmp_path, directory)
+    assert made.text(written).endswith("\n# To build the Bento:\nbazel build //project:svc_bento\n")
+    assert [line.partition(":")[0] for line in written] == [
+        "MODULE.bazel",
+        "project/BUILD.bazel",
+        "project/requirements.in",
+    ]
+    assert 'name = "svc_bento"' in made.build
+    assert "# project/BUILD.bazel\n" in made.text()
+
+
+@pytest.mark.parametrize(
+    ("version", "code"), [("3.10", ""), ("3.9", ""), ("3.9", "match 1:\n    case 1: pass\n"), ("3.11", "")]
+)
+def test_an_older_python_is_a_finding_only_with_newer_syntax(tmp_path, version, code):
+    directory = project(tmp_path, f"service: service:Svc\ndocker: {{python_version: '{version}'}}\n", SERVICE + code)
+    notes = [note for note in migrate(directory).notes if "syntax" in note]
+    expected = "Packages: the service has syntax of Python 3.10, but the project specifies Python 3.9."
+    assert notes == [expected] * bool(code)
+
+
+def test_a_service_of_before_bentoml_1_4(tmp_path):
+    service = "import bentoml\nsvc = bentoml.Service('old', runners=[])\n"
+    with pytest.raises(
+        BentoError, match=r"^service\.py:2: .*API of BentoML before 1\.4.*class.*bentoml\.legacy\.Service"
+    ):
+        migrate(project(tmp_path, "service: service:svc\n", service))
+
+
+@pytest.mark.parametrize("source", ["{ workspace = true }", '{ path = "libs/shared" }'])
+def test_a_member_of_a_uv_workspace_is_a_library(tmp_path, source):
+    files = {
+        "pyproject.toml": '[project]\nname = "define"\ndependencies = ["bentoml", "Shared_Lib[x]>=0", "other"]\n'
+        f"[tool.uv.sources]\nshared-lib = {source}\nother = {{ path = '../other' }}\n",
+        "libs/shared/pyproject.toml": '[project]\nname = "shared.lib"\ndependencies = ["tomli"]\n',
+        "libs/shared/src/shared_lib/__init__.py": "",
+        "libs/broken/pyproject.toml": "[",
+    }
+    directory = project(tmp_path, "", **files)
+    (directory / "bentofile.yaml").unlink()
+    made = migrate(directory, "svc", store=tmp_path)
+    assert 'requirements = [\n        "@pypi//bentoml",\n        "@pypi//tomli",\n    ],' in made.build
+    assert made.requirements == "bentoml\ntomli\n"
+    [note, other] = [note for note in made.notes if "py_library" in note]
+    assert "shared-lib is the local project libs/shared. Create libs/shared/BUILD.bazel" in note
+    assert 'srcs = glob(["src/**/*.py"]), imports = ["src"]' in note
+    assert 'deps = ["//svc/libs/shared:shared_lib"]' in note
+    assert "other comes from path '../other'" in other
+    assert not any("Not migrated" in note for note in made.notes)
+
+    (directory / "libs/shared/BUILD.bazel").write_text('py_library(\n    name = "own",\n    srcs = [],\n)\n')
+    made = migrate(directory, "svc", store=tmp_path)
+    assert 'deps = ["//svc/libs/shared:own"],' in made.build
+    assert not any("libs/shared." in note for note in made.notes)
+
+
+@pytest.mark.parametrize("hub", ['a"b', "", "a b", "-a", "a\nb"])
+def test_the_name_of_a_hub_is_a_name(tmp_path, hub):
+    directory = project(tmp_path, "service: service:Svc\n")
+    with nullcontext() if not hub else pytest.raises(BentoError, match="--hub: invalid name"):
+        migrate(directory, hub=hub)

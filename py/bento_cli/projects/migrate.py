@@ -17,17 +17,19 @@ from rules_bento.build_options import bentofile as bentofiles
 from rules_bento.build_options.options import BuildOptions
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
+from rules_bento.formats import read_file, split_lines
 from rules_bento.models import model_store
 from rules_bento.models.model_loads import find_calls, find_model_loads
 from rules_bento.service.modules import Module
 from rules_bento.service.overrides import way
 from rules_bento.sources import snapshot
+from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.projects import import_packages, migrate_packages, python_syntax
 from bento_cli.projects.from_directory import PYTHON_VERSION, ExtraOptions, build_bentofile, project_files, selected
 from bento_cli.projects.migrate_packages import UPDATE
-from bento_cli.projects.starlark import KEPT, call, glob, load, merge_build_files
+from bento_cli.projects.starlark import KEPT, StarlarkCode, call, glob, literal, load, merge_build_files
 from bento_cli.projects.workspace import EXTENSION, Workspace
 from bento_cli.store.home import Home
 
@@ -44,8 +46,12 @@ _BUILD_FILES = ("BUILD", "BUILD.bazel")
 _BAZEL_LINKS = ("bazel-bin", "bazel-out", "bazel-testlogs")
 _IGNORED_DIRECTORIES = (".git", ".venv", "node_modules", "venv")
 # Parts of errors of the trial build that other notes already cover.
-_ALREADY_REPORTED = ("requires the model", "uv_lock()", "all service metadata as constants", "isn't a commit")
+_ALREADY_REPORTED = (
+    *("requires the model", "uv_lock()", "all service metadata as constants", "isn't a commit"),
+    *("comes from the uv workspace", "comes from path"),
+)
 _MODEL_REFERENCE = re.compile(r"bentoml\.(\w+)\.(load_model|get|BentoModel)")
+_BYTES = "surrogateescape"  # keeps bytes that aren't UTF-8
 _MIN_DATA_BYTES = 10_000_000  # files of this size are packed separately from the sources
 
 
@@ -61,16 +67,23 @@ class Migration:
     notes: tuple[str, ...]  # remaining work, and options that aren't migrated
     names: tuple[str, str]  # names of the files of requirements and constraints
     build_name: str  # name of the BUILD file
+    package: str  # package of the project's directory in the workspace
+    target: str  # name of the bento_package
 
     def text(self, report: Sequence[str] = ()) -> str:
         """Return text for a terminal: `report` (the result of `write`) or, without it, all files; then the notes."""
-        files = [("MODULE.bazel", self.module), (".bazelignore", self.ignore), (self.build_name, self.build)]
-        files += zip(self.names, (self.requirements, self.constraints), strict=True)
+        files = [("MODULE.bazel", self.module), (".bazelignore", self.ignore), (self.path(self.build_name), self.build)]
+        files += zip(map(self.path, self.names), (self.requirements, self.constraints), strict=True)
         parts = [f"# {name}\n{text}" for name, text in files if text and not report]
         if report:
             parts.append("".join(f"{line}\n" for line in report))
         notes = "".join(f"# - {note}\n" for note in self.notes)
-        return "\n".join([*parts, f"# Remaining work:\n{notes}"] if notes else parts)
+        parts += [f"# Remaining work:\n{notes}"] if notes else []
+        return "\n".join([*parts, f"# To build the Bento:\nbazel build //{self.package}:{self.target}\n"])
+
+    def path(self, name: str) -> str:
+        """Return the path in the workspace of a file in the project's directory."""
+        return f"{self.package}/{name}" if self.package else name
 
 
 @dataclass(frozen=True)
@@ -113,11 +126,13 @@ def migrate(
     """
     project = _read(Path(directory), package, bentofile, Path(store) if store else Home.find().entries_dir(MODEL))
     packages = migrate_packages.read(
-        project.options, project.info, project.files, project.min_python, project.generated
+        project.options, project.info, project.files, project.min_python, project.generated, project.package
     )
     workspace = workspace or Workspace()
     lock = f"//{project.package}:{packages.lock}"
     declared = [name for name, path in workspace.hubs.items() if path == lock]
+    if hub and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", hub):
+        raise BentoError(f"--hub: invalid name {hub!r}. Use letters, digits, '_', '.', and '-'.")
     hub = hub or (declared[0] if declared else workspace.free_name(project.package))
     if hub in workspace.names and hub not in workspace.hubs:
         raise BentoError(f"--hub: another repository in MODULE.bazel is already named {hub!r}. Choose an unused name.")
@@ -145,45 +160,48 @@ def migrate(
         tuple(notes),
         packages.files,
         project.build_name,
+        project.package,
+        _target_name(project),
     )
 
 
 def write(migration: Migration, root: Path, directory: Path, *, force: bool = False) -> list[str]:
     """Write a migration to the workspace at `root` and the project in `directory`. Returns one report line per file.
 
-    Keeps existing targets, requirements, and constraints, unless `force` is set. If the existing BUILD file is invalid,
-    raises BentoError and writes no files.
+    Keeps existing targets, requirements, and constraints, unless `force` is set. If an existing file is invalid or too
+    large, raises BentoError and writes no files.
     """
     files: dict[Path, str] = {}
     report = []
-    ignored = (_existing(root / ".bazelignore") or "").splitlines()
-    missing = "".join(f"{line}\n" for line in migration.ignore.splitlines() if line not in ignored)
+    ignored = split_lines(_existing(root / ".bazelignore") or "")
+    missing = "".join(f"{line}\n" for line in split_lines(migration.ignore) if line not in ignored)
     for name, separator, lines in (("MODULE.bazel", "\n", migration.module), (".bazelignore", "", missing)):
         existing = _existing(root / name)
         if lines:
             files[root / name] = f"{existing.rstrip()}\n{separator}{lines}" if existing else lines
             report.append(f"{name}: {'created' if existing is None else 'lines added'}")
-    path = directory / migration.build_name
+    path, shown = directory / migration.build_name, migration.path(migration.build_name)
     existing = _existing(path)
-    files[path], states = merge_build_files(existing or "", migration.build, migration.build_name, force=force)
+    files[path], states = merge_build_files(existing or "", migration.build, shown, force=force)
     parts = [f"{state} {', '.join(names)}" for state, names in states.items() if names] or ["unchanged"]
-    report.append(f"{migration.build_name}: {'created, ' if existing is None else ''}{'; '.join(parts)}")
+    report.append(f"{shown}: {'created, ' if existing is None else ''}{'; '.join(parts)}")
     for name, text in zip(migration.names, (migration.requirements, migration.constraints), strict=True):
         existing = _existing(directory / name)
         changed = "replaced" if force else KEPT
         state = "created" if existing is None else "unchanged" if existing == text else changed
         if text:
-            report.append(f"{name}: {state}")
+            report.append(f"{migration.path(name)}: {state}")
         if text and (force or existing is None):
             files[directory / name] = text
-    for path, text in files.items():
-        if text != _existing(path):
-            replace_file(path, text.encode())
+    contents = {path: text.encode("utf-8", _BYTES) for path, text in files.items() if text != _existing(path)}
+    for path, content in contents.items():
+        replace_file(path, content)
     return report
 
 
 def _existing(path: Path) -> str | None:
-    return path.read_text("utf-8", errors="surrogateescape") if path.is_file() else None
+    """Return the text of a file, or None if the file doesn't exist. Bytes that aren't UTF-8 become surrogates."""
+    return read_file(path).decode("utf-8", _BYTES) if path.is_file() else None
 
 
 def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> _Project:
@@ -222,7 +240,7 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
         generated,
         store,
         find_model_loads(seen),
-        python_syntax.min_minor(python.values(), int(PYTHON_VERSION[2:])),
+        python_syntax.min_minor(python.values()),
         import_packages.find(info.service.partition(":")[0], python),
     )
 
@@ -233,15 +251,15 @@ def _models(project: _Project) -> tuple[dict[str, str], list[str]]:
     aliases = {choice.tag: choice.alias for choice in choices if choice.alias}
     users = [(service, model) for service in project.info.services for model in service.models]
     named = [model for model in (*project.info.models, *(model for _, model in users)) if model.tag]
-    tags = [choice.tag for choice in choices]
-    tags += [model.tag for model in named if not (model.alias and model.tag in aliases.values())]
+    tags = [(choice.tag, project.options.at("models")) for choice in choices]
+    tags += [(model.tag, project.info.path) for model in named if not (model.alias and model.tag in aliases.values())]
     if project.info.unknowns and not project.info.services and project.files.has(project.info.path):
         found = _import_tags(project.files.read(project.info.path, "service"))
-        tags += [tag for tag in found if tag not in aliases.values()]
+        tags += [(tag, f"{project.info.path}:{line}") for tag, line in found if tag not in aliases.values()]
     targets: dict[str, str] = {}
     notes = []
-    for tag in (tag.lower() for tag in tags):
-        name = tag.partition(":")[0]
+    for tag, place in ((tag.lower(), place) for tag, place in tags):
+        name = Tag.parse(tag.removesuffix(":latest"), place).name
         if name not in targets:
             targets[name], note = _model(project, name, tag, aliases.get(tag))
             notes.append(note)
@@ -251,12 +269,12 @@ def _models(project: _Project) -> tuple[dict[str, str], list[str]]:
     return targets, [note for note in notes if note]
 
 
-def _import_tags(text: bytes) -> list[str]:
-    """Return the constant model tags that a module uses at import time, ordered by line."""
+def _import_tags(text: bytes) -> list[tuple[str, int]]:
+    """Return the constant model tags that a module uses at import time, and their lines, ordered by line."""
     nodes = import_packages.executed(Module("", "", ast.parse(text), is_package=False), set())
     lines = {node.lineno for node in nodes if isinstance(node, ast.Call)}
     calls = sorted(find_calls(text, _MODEL_REFERENCE), key=lambda call: call[3])
-    return [tag for tag, _, _, line in calls if line in lines]
+    return [(tag, line) for tag, _, _, line in calls if line in lines]
 
 
 def _model(project: _Project, name: str, tag: str, alias: str | None) -> tuple[str, str]:
@@ -347,16 +365,14 @@ def _build_file(project: _Project, packages: Packages, models: dict[str, str], h
     data = sorted(path for path in large if not path.startswith(tuple(each.rstrip("*") for each in patterns)))
     excluded = {project.build_name, *data, *patterns, *project.generated}
     excluded |= {*packages.sources, packages.lock} if update else set()
-    class_name = project.info.service.partition(":")[2]
-    bento = project.options.name or project.info.bento_name or services.snake_case(class_name)
-    bento = bento or project.directory.resolve().name
     required = tuple(f"{each}_" for each in project.import_packages if project.info.unknowns)
     imported = [each for each in packages.targets if f"{each}_".replace(":", "_").startswith(required)]
     attributes: dict[str, Any] = {
-        "name": re.sub(r"\W", "_", bento, flags=re.ASCII) + "_bento",
+        "name": _target_name(project),
         "srcs": glob("**", sorted({*excluded, *(() if project.package else _BAZEL_FILES)})),
         "bentofile": project.bentofile and project.bentofile.relative_to(project.directory).as_posix(),
         "data": data,
+        "deps": packages.libraries,
         "import_packages": [f"@{hub}//{target}" for target in imported],
         "models": [f":{name}" for name in models],
         "python_version": project.options.docker.python_version,
@@ -366,6 +382,13 @@ def _build_file(project: _Project, packages: Packages, models: dict[str, str], h
     }
     targets = [*models.values(), call("bento_package", attributes), *update]
     return load(sorted(rules)) + "".join(f"\n{target}\n" for target in targets)
+
+
+def _target_name(project: _Project) -> str:
+    """Return the name of the bento_package."""
+    class_name = project.info.service.partition(":")[2]
+    bento = project.options.name or project.info.bento_name or services.snake_case(class_name)
+    return re.sub(r"\W", "_", bento or project.directory.resolve().name, flags=re.ASCII) + "_bento"
 
 
 def _update(packages: Packages) -> list[str]:
@@ -394,9 +417,10 @@ def _module_file(packages: Packages, workspace: Workspace, hub: str, lock: str) 
             "lock": lock,
             "platforms": [migrate_packages.PLATFORM],
             "python_version": packages.python_version,
+            **{key: StarlarkCode(literal(names, 1)) for key, names in packages.selection.items()},
             **packages.hub_indexes,
         }
-        lines += [call(f"{extension}.pypi", tag), f'use_repo({extension}, "{hub}")']
+        lines += [call(f"{extension}.pypi", tag), f"use_repo({extension}, {literal(hub)})"]
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from contextlib import suppress
 
@@ -14,11 +15,14 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import schema
 from rules_bento.formats.toml import read_project, read_toml
 from rules_bento.packages import requirements
+from rules_bento.packages.conflicts import compatible_selection
 from rules_bento.packages.indexes import Indexes
+from rules_bento.packages.lock import read_uv_lock
 from rules_bento.packages.requirements import join
 from rules_bento.service.metadata import Image, ImageCall
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 
+from bento_cli.projects import local_projects
 from bento_cli.projects.from_directory import BENTOML_VERSION, PYTHON_VERSION
 from bento_cli.projects.starlark import keyword_string, string, top_level_calls
 
@@ -57,6 +61,8 @@ class Packages:
     indexes: dict[str, Any]  # attributes of bento_requirements, which reads the index options in `declared`
     hub_indexes: dict[str, Any]  # attributes of bento.pypi, which doesn't read them
     files: tuple[str, str]  # names of new files for requirements and constraints
+    libraries: list[str]  # labels of py_library targets of local packages
+    selection: dict[str, list[str]]  # attributes of bento.pypi that select no conflicting parts of uv.lock
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -80,14 +86,19 @@ def find_generated(files: ProjectFiles, build_file: str, options: BuildOptions) 
 
 
 def read(
-    options: BuildOptions, info: ServiceInfo, files: ProjectFiles, min_python: int, generated: Sequence[str]
+    options: BuildOptions,
+    info: ServiceInfo,
+    files: ProjectFiles,
+    min_python: int,
+    generated: Sequence[str],
+    package: str,
 ) -> Packages:
     """Return the packages that the build options and the image require. Raises BentoError if a file is missing.
 
-    `generated` contains the result of `find_generated`.
+    `generated` contains the result of `find_generated`. `package` is the project's Bazel package.
     """
     image = _image(info, files)
-    version = _python_version(options, image, files, min_python)
+    version = _python_version(options, image, files, max(min_python, int(PYTHON_VERSION[2:])))
     index_options: list[requirements.Option] = []
     lines: list[str] = []
     limits: list[str] = []
@@ -106,6 +117,8 @@ def read(
         notes.append(f"the service has syntax of Python 3.{min_python}, but the project specifies Python {version}.")
     if not any(requirements.requirement_name(line) == "bentoml" for line in lines):
         lines.append(f"bentoml=={BENTOML_VERSION}")
+    lines, libraries, local_notes = local_projects.replace(lines, _pyproject(files), files, package)
+    notes += local_notes
     parsed = [requirements.parse_requirement(line) for line in lines]
     if info.unknowns and any(_is_older(requirement, FIRST_BENTOML) for requirement in parsed):
         notes.append(f"importing the service requires BentoML {FIRST_BENTOML} or later. Change the requirement.")
@@ -127,9 +140,12 @@ def read(
         no_index=bool(python.no_index),
         trusted_hosts=tuple(python.trusted_host or ()),
     )
+    selection: dict[str, list[str]] = {}
     if lock == "uv.lock":
         if "\nconflicts = " in files.text(lock, "the lock"):
-            notes.append("uv.lock has conflicts. In bento.pypi, select extras, groups, and members without conflicts.")
+            selection = compatible_selection(read_uv_lock(files.text(lock, "the lock"), lock))
+            chosen = ", ".join(f"{key} = {json.dumps(names)}" for key, names in selection.items())
+            notes.append(f"uv.lock has conflicts, so bento.pypi selects {chosen}. To use others, change the tag.")
         indexes = _with_uv_indexes(indexes, files)
         if indexes.default and not python.index_url:
             notes.append(
@@ -147,6 +163,8 @@ def read(
         _attributes(indexes),
         _attributes(indexes if lock or not hub_options else indexes.with_options(hub_options, "requirements")),
         _NAMES[files.has(_NAMES[0][0]) and _NAMES[0][0] not in generated],
+        libraries,
+        selection,
         [f"Packages: {note}" for note in dict.fromkeys(notes)],
     )
 

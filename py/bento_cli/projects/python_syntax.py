@@ -25,11 +25,10 @@ def is_valid(text: bytes, minor: int = _NEWEST) -> bool:
     return not (minor < 12 <= _NEWEST and _has_new_strings(text))
 
 
-def min_minor(texts: Iterable[bytes], default: int) -> int:
-    """Return the lowest minor version of Python that can parse all (valid) files. Ignores versions before `default`."""
-    minors = [*range(default, _NEWEST), _NEWEST]
-    found: list[int] = [next(minor for minor in minors if is_valid(text, minor)) for text in texts]
-    return max([default, *found])
+def min_minor(texts: Iterable[bytes]) -> int:
+    """Return the lowest minor version of Python, from 3.7 on, that can parse all (valid) files."""
+    found: list[int] = [next(minor for minor in range(7, _NEWEST + 1) if is_valid(text, minor)) for text in texts]
+    return max([7, *found])
 
 
 def _has_new_strings(text: bytes) -> bool:

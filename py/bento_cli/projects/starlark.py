@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
+from types import MappingProxyType
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import split_lines
-from rules_bento.typing_lite import Any, Sequence
+from rules_bento.typing_lite import Any, Mapping, Sequence
 
 KEPT = "kept (use --force to replace)"
 RULES = "@rules_bento//rules:defs.bzl"
@@ -27,14 +29,16 @@ def call(rule: str, attributes: dict[str, Any]) -> str:
 
 def glob(include: str, exclude: Sequence[str] = ()) -> StarlarkCode:
     """Return Starlark code for the value of an attribute of a target: a glob of a pattern, with excluded patterns."""
+    pattern = literal([include])
     if not exclude:
-        return StarlarkCode(f'glob(["{include}"])')
-    return StarlarkCode(f'glob(\n        ["{include}"],\n        exclude = {literal(exclude, 2)},\n    )')
+        return StarlarkCode(f"glob({pattern})")
+    return StarlarkCode(f"glob(\n        {pattern},\n        exclude = {literal(exclude, 2)},\n    )")
 
 
-def load(rules: list[str], aliases: Sequence[str] = ()) -> str:
-    """Return a load statement for rules of rules_bento. Each alias is an argument such as `alias = "rule"`."""
-    return f"load({', '.join([literal(RULES), *map(literal, rules), *aliases])})\n"
+def load(rules: list[str], aliases: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return a load statement for rules of rules_bento. `aliases` maps other names to rules."""
+    renamed = (f"{name} = {literal(rule)}" for name, rule in aliases.items())
+    return f"load({', '.join([literal(RULES), *map(literal, rules), *renamed])})\n"
 
 
 def literal(value: Any, depth: int = 0) -> str:
@@ -43,7 +47,7 @@ def literal(value: Any, depth: int = 0) -> str:
         return str(value)
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        return f'"{escaped}"'
+        return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda match: f"\\{ord(match[0]):03o}", escaped) + '"'
     if not isinstance(value, (dict, list, tuple)):
         return repr(value)
     inner = depth + 1 if len(value) > 1 else depth
@@ -141,7 +145,7 @@ def _load_edits(
         return []
     if own:
         symbols = sorted({*missing, *map(string, own.args[1:])})
-        aliases = [f"{each.arg} = {literal(string(each.value))}" for each in own.keywords]
+        aliases = {str(each.arg): string(each.value) for each in own.keywords}
         return [(own.lineno - 1, own.end_lineno or own.lineno, load(symbols, aliases))]
     if loads:
         end = loads[-1].end_lineno or 0

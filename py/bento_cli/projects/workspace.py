@@ -7,6 +7,7 @@ import itertools
 import re
 
 from rules_bento.dataclasses_lite import dataclass, field
+from rules_bento.formats import read_file
 from rules_bento.typing_lite import TYPE_CHECKING
 
 from bento_cli.projects.starlark import keyword_string, string, top_level_calls
@@ -74,7 +75,7 @@ def read_root(root: Path) -> Workspace:
     paths = ["MODULE.bazel"]
     for path in paths:
         if (root / path).is_file():
-            text = (root / path).read_text("utf-8", errors="replace")
+            text = read_file(root / path, path).decode(errors="replace")
             workspace = read(text, path, workspace)
             included = [label.replace(":", "/").lstrip("/") for label in _INCLUDE.findall(text)]
             paths += [each for each in dict.fromkeys(included) if each not in paths]

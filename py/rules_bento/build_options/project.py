@@ -6,7 +6,7 @@ import posixpath
 
 from rules_bento.errors import BentoError, nearest
 from rules_bento.sources.manifest import open_source
-from rules_bento.typing_lite import Callable, Mapping
+from rules_bento.typing_lite import Callable, Iterable, Mapping
 
 
 class ProjectFiles:
@@ -31,6 +31,11 @@ class ProjectFiles:
     def has(self, path: str) -> bool:
         """Return whether a file is declared at `path`."""
         return path in self._files
+
+    @property
+    def paths(self) -> Iterable[str]:
+        """The paths of all declared files."""
+        return self._files.keys()
 
     def path(self, written: str, place: str) -> str:
         """Normalize the path `written` in the option `place`. Raises BentoError for paths outside the build context."""

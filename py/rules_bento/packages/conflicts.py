@@ -11,6 +11,7 @@ replaces each such marker with the condition under which the item is active:
 
 from __future__ import annotations
 
+import json
 import re
 
 from rules_bento.dataclasses_lite import dataclass
@@ -108,7 +109,7 @@ def resolve(document: Document, choice: Choice, origin: str) -> Document:
     for package in document["package"]:
         by_name.setdefault(package["name"], []).append(package)
     chosen = choice.items(document)
-    sets = [[_conflict_item(item) for item in together] for together in document["conflicts"]]
+    sets = _conflict_sets(document)
     members = _required_members(by_name, chosen)
     for together in sets:
         _reject_conflict([item for item in together if item[1] in members and choice.has(item)], sets, chosen, origin)
@@ -266,19 +267,33 @@ def _describe_item(item: Item) -> str:
     return f"the {kind} {name or package!r}" + (f" of {package}" if name else "")
 
 
-def _advice(sets: Iterable[Iterable[Item]], chosen: Iterable[Item]) -> str:
-    """Return a remedy: attribute values that select only one item of each conflict set."""
+def compatible_selection(document: Document) -> dict[str, list[str]]:
+    """Return values of the attributes of bento.pypi that select only one item of each conflict set in a `uv.lock`."""
+    return _selection(_conflict_sets(document), Choice().items(document))
+
+
+def _conflict_sets(document: Document) -> list[list[Item]]:
+    return [[_conflict_item(item) for item in together] for together in document.get("conflicts", ())]
+
+
+def _selection(sets: Iterable[Iterable[Item]], chosen: Iterable[Item]) -> dict[str, list[str]]:
     kept = dict.fromkeys(chosen)
     dropped = set()
     for together in sets:
         for item in [item for item in together if item in kept][1:]:
             dropped |= {other for other in kept if (other[0], other[2] or other[1]) == (item[0], item[2] or item[1])}
             kept = {other: None for other in kept if other not in dropped}
-    values = []
-    for kind, attribute in _ATTRIBUTES.items():
-        if any(item[0] == kind for item in dropped):
-            names = ", ".join(f'"{name}"' for name in sorted({item[2] or item[1] for item in kept if item[0] == kind}))
-            values.append(f"{attribute} = [{names}]")
+    return {
+        attribute: sorted({item[2] or item[1] for item in kept if item[0] == kind})
+        for kind, attribute in _ATTRIBUTES.items()
+        if any(item[0] == kind for item in dropped)
+    }
+
+
+def _advice(sets: Iterable[Iterable[Item]], chosen: Iterable[Item]) -> str:
+    """Return a remedy: attribute values that select only one item of each conflict set."""
+    selection = _selection(sets, chosen)
+    values = [f"{attribute} = {json.dumps(names)}" for attribute, names in selection.items()]
     if not values:
         return "Select members, extras, and groups without this conflict in bento.pypi."
     return (

@@ -123,10 +123,7 @@ def from_uv_lock(
     uv writes no hash of a file in a local directory. If `project`, the directory of the `uv.lock`, is set, the function
     hashes the file. Otherwise, a file without a hash is an error.
     """
-    document = read_toml(text, origin)
-    if "package" not in document or "requires-python" not in document:
-        raise BentoError(f"{origin} isn't a uv.lock file. Run `uv lock` to create a uv.lock file.")
-    schema.validate(document, _UV_LOCK, origin, "Run `uv lock` again.")
+    document = read_uv_lock(text, origin)
     pages = _Pages(document["package"], indexes, origin, only_declared=only_declared) if indexes else None
     if choice:
         document = conflicts.resolve(document, choice, origin)
@@ -140,6 +137,15 @@ def from_uv_lock(
     lock = {"lock": FORMAT, "requires_python": document["requires-python"], "roots": roots, "packages": packages}
     lock_shapes.check(lock, LOCK, origin, "Restore the committed file, or run `uv lock` again.")
     return lock | {"packages": reachable(roots, packages)}
+
+
+def read_uv_lock(text: bytes | str, origin: str) -> dict[str, Any]:
+    """Return the tables of a `uv.lock`. Raises BentoError for an invalid lock."""
+    document = read_toml(text, origin)
+    if "package" not in document or "requires-python" not in document:
+        raise BentoError(f"{origin} isn't a uv.lock file. Run `uv lock` to create a uv.lock file.")
+    schema.validate(document, _UV_LOCK, origin, "Run `uv lock` again.")
+    return document
 
 
 def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], origin: str) -> Lock:

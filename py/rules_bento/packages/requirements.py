@@ -280,15 +280,15 @@ def package_lines(packages: Iterable[str], place: str) -> list[Line]:
     return [line._replace(number=0) for package in packages for line in logical_lines(package, place)]
 
 
-def local_packages(pyproject: Mapping[str, Any]) -> dict[str, str]:
-    """Map the normalized name of each package in `tool.uv.sources` that isn't from an index to its source."""
+def local_packages(pyproject: Mapping[str, Any], kinds: Iterable[str] = _SOURCES) -> dict[str, str]:
+    """Map the normalized name of each package with a source of one of `kinds` in `tool.uv.sources` to the source."""
     table: Any = pyproject
     for key in ("tool", "uv", "sources"):
         table = table.get(key) if isinstance(table, dict) else None
     found = {}
     for name, source in (table if isinstance(table, dict) else {}).items():
         for each in source if isinstance(source, list) else [source]:
-            for kind in _SOURCES if isinstance(each, dict) else ():
+            for kind in kinds if isinstance(each, dict) else ():
                 if each.get(kind):
                     found[normalize_name(name)] = (
                         "the uv workspace" if kind == "workspace" else f"{kind} {each[kind]!r}"

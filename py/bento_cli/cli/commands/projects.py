@@ -75,7 +75,7 @@ def run_migrate(options: Namespace, store: Store, kind: Kind) -> int:
     )
     written = write(migration, root or project, project, force=options.force) if options.write else []
     if not show.data(asdict(migration) | ({"written": written} if options.write else {}), options.output):
-        show.out(migration.text(written).rstrip("\n"))
+        show.out(show.plain(migration.text(written).rstrip("\n")))
     return status.OK
 
 
@@ -112,9 +112,9 @@ def run_doctor(options: Namespace, store: Store, kind: Kind) -> int:
         paint = {OK: show.good, ERROR: show.bad}
         for finding in findings:
             state = paint.get(finding.state, show.changed)(f"{finding.state:7}")
-            show.out(f"{state}  {finding.about}: {show.plain(finding.text)}")
+            show.out(f"{state}  {show.plain(finding.about)}: {show.plain(finding.text)}")
             if finding.remedy:
-                show.out(f"         {finding.remedy}")
+                show.out(f"         {show.plain(finding.remedy)}")
     return status.ERROR if any(finding.state == ERROR for finding in findings) else status.OK
 
 
