@@ -23,6 +23,13 @@ def test_subcommands_with_several_cores_exist():
     assert not [name for name in json.loads(threaded) if not re.search(rf'(subcommand\(\s*|name = )"{name}"', text)]
 
 
+def test_the_lock_of_debian_packages_exists():
+    text = Path("toolchains/private/python.bzl").read_text("utf-8")
+    [lock, version] = re.findall(r'^_DEBIAN_\w+ = "(?:@rules_bento//)?(.*)"$', text, re.M)
+    packages = json.loads(Path(lock.replace(":", "/")).read_text("utf-8"))["packages"]["amd64"]
+    assert f"libpython{version}-stdlib" in [package["name"] for package in packages]
+
+
 def test_mirrors_are_there():
     text = "\n".join(path.read_text("utf-8") for path in SOURCES)
     assert not [name for name in MIRRORS if f"def {name}(" not in text], "nothing to allow there any more"

@@ -117,13 +117,17 @@ contains a JSON list: the command that starts pip, or an empty list if the inter
     },
 )
 
+# A lock of Debian packages in this module, and its Python version.
+_DEBIAN_LOCK = "@rules_bento//examples/base:debian.lock.json"
+_DEBIAN_PYTHON = "3.13"
+
 _NO_INTERPRETER = """{problem}.
 Add one of these to MODULE.bazel:
     bazel_dep(name = "rules_python", version = "{rules_python}")  # or newer, if it is missing; and
     python = use_extension("@rules_python//python/extensions:python.bzl", "python")
     python.toolchain(python_version = "{version}")  # from rules_python, for each platform; or
     bento_tools = use_extension("@rules_bento//toolchains:extensions.bzl", "bento_tools")
-    bento_tools.{kind}({more}debian_lock = "//:debian.lock.json")  # from Debian packages that a bento_debs target locks; or
+    bento_tools.{kind}({more}debian_lock = "{debian_lock}")  # from Debian packages{debian_note}; or
     bento_tools.{kind}({more}interpreter = "python3")  # from PATH; machines share a cache only if path and version are equal"""
 
 def _rules_python_interpreters():
@@ -161,8 +165,11 @@ def declare_python(mctx, *, name, kind, tag, exact = False):
     if version in interpreters:
         python_repo(toolchain = interpreters[version], **common)
         return
+    is_other = exact and version != _DEBIAN_PYTHON
     python_repo(
         problem = _NO_INTERPRETER.format(
+            debian_lock = "//:debian.lock.json" if is_other else _DEBIAN_LOCK,
+            debian_note = " of a distribution with this version, in a lock that a bento_debs target writes" if is_other else " (Python {})".format(_DEBIAN_PYTHON),
             kind = kind,
             more = "version = \"{}\", ".format(version) if exact else "",
             problem = "bento_tools.{}: rules_python has no toolchain for Python {} in this build{}, and the tag sets no interpreter".format(
