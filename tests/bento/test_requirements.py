@@ -168,6 +168,19 @@ def test_line_ends_of_all_systems(project, end):
     assert written(project, requirements=text[:-3]) == "six\n# why\nattrs \\\n  >=20\nbentoml==1.4.39\n"
 
 
+@pytest.mark.parametrize("text", ["six \\", "six \\\n", "six\n\\", "six \\\n# why"])
+def test_a_backslash_at_the_end_joins_nothing(project, text):
+    made = [line.text for line in logical_lines(written(project, requirements=text)) if line.text]
+    assert made == ["six", "bentoml==1.4.39"]
+    made = [
+        line.text
+        for line in logical_lines(
+            written(project, requirements="-r more.txt\n-r other.txt\n", more=text, other="attrs")
+        )
+    ]
+    assert [text for text in made if text] == ["six", "attrs", "bentoml==1.4.39"]
+
+
 def test_lines_are_those_of_pip():
     draw = random.Random(4)
     pieces = [

@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import os
+import re
 import struct
 import tarfile
 import tempfile
@@ -21,7 +22,7 @@ import zstandard
 from apt.made_debs import ar_of, member
 from apt.made_debs import tar_of as tar_of_members
 from bento_cli.library import Store
-from bento_cli.projects import from_directory, migrate, workspace
+from bento_cli.projects import from_directory, migrate, starlark, workspace
 from bento_cli.sharing import bundle
 from bento_cli.sharing.cloud.contexts import Contexts, make
 from bento_cli.store.home import Home
@@ -42,6 +43,7 @@ from rules_bento.audit.vex import last_statement, read_vex
 from rules_bento.bento import descriptors, image_steps
 from rules_bento.bento.env import dockerfile, template
 from rules_bento.bento.env.common import parse_dotenv
+from rules_bento.bento.env.python import assemble_requirements
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.build_options import bentofile
 from rules_bento.debian import apt
@@ -62,6 +64,7 @@ from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.models import model_store
 from rules_bento.net import headers, host_settings
 from rules_bento.packages import build, requirements, resolution
+from rules_bento.packages.indexes import unique_index
 from rules_bento.registry import auth, base_images, docker_archive
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.layout import Layout
@@ -153,12 +156,31 @@ SHA = "0" * 64
 LOCK = json.loads(seed("lock.json"))
 
 
+_PLAIN = b"""\
+# why
+-i https://index.example/simple --extra-index-url https://other.example/simple
+BentoML[grpc] >= 1.4, < 2  # own
+six (==1.0) ; (python_version < '3') or 'linux' in sys_platform
+numpy \\
+    >=1.0
+./wheels/a-1.0-py3-none-any.whl
+attrs @ git+https://git.example/a@v1
+"""
+
+
 def _requirements(path: Path, _out: Path) -> None:
     text = requirements.decode(path.read_bytes(), path.name)
     found, _ = requirements.parse(text, path.name)
     for requirement in found:
         requirements.check(requirement.text, path.name)
-    resolution._read_requirements(text, path.name)
+    with contextlib.suppress(BentoError):
+        resolution._read_requirements(text, path.name)
+    lines = list(requirements.logical_lines(text, path.name))
+    requirements.check_lines(lines)
+    made = assemble_requirements(lines, None, (), "1.4.39", (), path.name)
+    again = [line.text for line in requirements.logical_lines(made.text) if line.text]
+    added = [] if again == [line.text for line in unique_index(lines) if line.text] else ["bentoml==1.4.39"]
+    assert again == [line.text for line in unique_index(lines) if line.text] + added
 
 
 def _lock(path: Path, _out: Path) -> None:
@@ -672,7 +694,7 @@ def _roots() -> list[bytes]:
 PROJECT: dict[str, Any] = {
     "bentofile.yaml": "service: 'service:Svc'\ninclude: ['*.py', 'data/**']\npython: {requirements_txt: r.txt}\n",
     "service.py": SERVICE.replace('"main"', f'"{"a" * 40}"').replace('bentoml.models.BentoModel("clf:v1")', "1"),
-    "r.txt": "numpy==1.26\n-r nested/r.txt\n-c c.txt\n",
+    "r.txt": "numpy==1.26\n-r nested/r.txt\n-rc.txt\n",
     "nested/r.txt": "scipy>=1 ; python_version > '3'\n",
     "c.txt": "six<2\n",
     ".bentoignore": "*.pyc\n!x.pyc\n",
@@ -713,7 +735,15 @@ def _project(path: Path, out: Path) -> None:
             continue
     try:
         with contextlib.suppress(BentoError):
-            migrate.migrate(directory, store=out)
+            migration = migrate.migrate(directory, store=out)
+            written = directory.with_name("written")
+            written.mkdir()
+            migrate.write(migration, written, written)
+            calls = starlark.top_level_calls((written / "BUILD.bazel").read_text("utf-8", "surrogateescape"), "BUILD")
+            assert all(
+                re.fullmatch(r"load|bento_(package|model|model_import|requirements|requirements_test)", call[0])
+                for call in calls
+            )
         made = from_directory.build_bentofile(directory / "bentofile.yaml", build_ctx=directory)
     except BentoError as error:
         assert "TOPSECRET" not in str(error)
@@ -738,7 +768,7 @@ READERS: dict[str, Reader] = {
         "document", "image.json", _seed("image.json"), lambda path, _: image_steps.read(path.read_bytes(), path.name)
     ),
     "module": Reader("text", "MODULE.bazel", _seed("module"), _of_text(workspace.read)),
-    "requirements": Reader("text", "requirements.txt", _seed("requirements"), _requirements),
+    "requirements": Reader("text", "requirements.txt", lambda: [seed("requirements"), _PLAIN], _requirements),
     "uv-lock": Reader("text", "uv.lock", _seed("uv-lock"), _lock),
     "pylock": Reader("text", "pylock.toml", _seed("pylock"), _of_text(resolution._read_pylock)),
     "lock": Reader("document", "requirements.lock.json", _seed("lock.json"), _lock),

@@ -271,8 +271,8 @@ def logical_lines(text: str, origin: str = "") -> Iterator[Line]:
             continue
         yield Line(origin, number, (joined + line).strip(), "\n".join(written))
         number, joined, written = number + len(written), "", []
-    if written:
-        yield Line(origin, number, joined.strip(), "\n".join(written))
+    if written:  # a backslash at the end would join the next file's first line
+        yield Line(origin, number, joined.strip(), "\n".join(written)[:-1].rstrip())
 
 
 def package_lines(packages: Iterable[str], place: str) -> list[Line]:
