@@ -269,10 +269,10 @@ def logical_lines(text: str, origin: str = "") -> Iterator[Line]:
         if raw.endswith("\\") and line.endswith("\\"):
             joined += line[:-1] + " "
             continue
-        yield Line(origin, number, (joined + line).strip(), "\n".join(written))
+        yield Line(origin, number, (joined + line).strip(" \t"), "\n".join(written))
         number, joined, written = number + len(written), "", []
     if written:  # a backslash at the end would join the next file's first line
-        yield Line(origin, number, joined.strip(), "\n".join(written)[:-1].rstrip())
+        yield Line(origin, number, joined.strip(" \t"), "\n".join(written)[:-1].rstrip())
 
 
 def package_lines(packages: Iterable[str], place: str) -> list[Line]:
