@@ -311,7 +311,10 @@ def _required_packages(settings: BentoSettings, info: services.ServiceInfo) -> s
     if image is None and info.image is not None:
         image = image_steps.from_service(info.image, f"{info.path}: the image of the service")
     declared = declared_packages(settings.options, image or image_steps.ImageDefinition(), settings.files)
-    texts = [*(text for packages in declared for text in packages.requirements), *settings.requirements.splitlines()]
+    texts = [
+        *(text for packages in declared for text in packages.requirements),
+        *(line.text for line in settings.requirements),
+    ]
     return {normalize_name(name) for text in texts if (name := requirement_name(text))}
 
 

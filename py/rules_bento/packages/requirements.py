@@ -130,7 +130,7 @@ def lowest_version(requirement: pep508.Requirement) -> str:
 
 
 def address_name(address: str) -> str:
-    """Return the normalized package name in a path or URL, such as that of a wheel. Returns "" if it is unknown."""
+    """Return the normalized package name in a path or URL of a wheel or source archive, or an empty string."""
     from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
 
     path, _, fragment = address.partition("#")

@@ -267,7 +267,7 @@ def _check_bentoml(ranges: Iterable[tuple[Line, Requirement]], version: str) -> 
     for line, requirement in ranges:
         if not requirement.specifier.contains(version, prereleases=True):
             raise BentoError(
-                f"{line.place}: {line.text!r} excludes BentoML {version}, which the Bento requires. Require an exact "
+                f"{line.place}: {line.text!r} excludes BentoML {version}, which the Bento requires. Specify an exact "
                 f"version, such as bentoml=={lowest_version(requirement) or version}."
             )
 
