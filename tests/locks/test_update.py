@@ -261,3 +261,14 @@ wheels = [{ url = "https://host/web-1.0-py3-none-any.whl", hash = "md5:00" }]
         ) as caught:
             locks.from_uv_lock(lock, "uv.lock")
         assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["requirements", "constraints", "overrides"])
+@pytest.mark.parametrize(
+    "text", ["x @ https://h/${TOKEN}/x.whl", "x @ git+https://${TOKEN}@h/x", 'x @ file:///${HOME} ; a == "b"']
+)
+def test_no_variable_reaches_a_server(field, text):
+    """uv replaces variables in URLs of a pyproject.toml, also if the requirement is from a project of someone else."""
+    fields = {"requirements": [], "requires_python": ">=3.10", field: [text]}
+    with pytest.raises(BentoError, match=r"^x: the URL contains '\$\{', so uv would send the value"):
+        resolution.Project(**fields).pyproject()

@@ -64,7 +64,16 @@ class Project:
     overrides: Sequence[str] = ()  # of other packages' requirements
 
     def pyproject(self) -> str:
-        """Return a pyproject.toml for `uv lock`. Raises BentoError for an invalid platform or `requires_python`."""
+        """Return a pyproject.toml for `uv lock`.
+
+        Raises BentoError for an invalid platform or `requires_python`, and for a URL with a variable.
+        """
+        for requirement in (*self.requirements, *self.constraints, *self.overrides):
+            if "${" in requirement:
+                raise BentoError(
+                    f"{requirements.requirement_name(requirement)}: the URL contains '${{', so uv would send the value "
+                    "of an environment variable to the server. Remove the variable. For credentials, use netrc."
+                )
         lines = [
             "[project]",
             f'name = "{_PROJECT}"',
