@@ -6,6 +6,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+from rules_bento.bento.kinds import BENTO
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _ActionsContainer
 
     from rules_bento.artifacts.signatures import Signing
+    from rules_bento.bento.kinds import Kind
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
 
@@ -146,6 +148,12 @@ def signing(options: Namespace) -> Signing | None:
     from rules_bento.signing.keys import read_private
 
     return read_private(options.sign_key, Path(), options.sign_password_file, options.trust_config)
+
+
+def force_help(kind: Kind) -> str:
+    """Return the help of `--force` for commands that add a Bento or model to the store."""
+    also = ", and models of the Bento that differ from the store's" if kind is BENTO else ""
+    return f"Replace the {kind.noun} if it is already in the store{also}"
 
 
 def add_import_options(parser: ArgumentParser) -> None:

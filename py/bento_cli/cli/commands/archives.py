@@ -39,7 +39,7 @@ def add_import_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.add_argument(
         "--sha256", metavar="HEX", default="", help="Fail unless the downloaded archive has this SHA-256 digest"
     )
-    arguments.add_flag(parser, "--force", help=f"Replace the {kind.noun} if it is already in the store")
+    arguments.add_flag(parser, "--force", help=arguments.force_help(kind))
     arguments.add_import_options(parser)
     show.add_output(parser, "text", "json", "yaml", "path")
     parser.epilog = (

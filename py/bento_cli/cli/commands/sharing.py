@@ -147,7 +147,7 @@ def add_pull_arguments(parser: ArgumentParser, kind: Kind) -> None:
         help="Pull this registry reference (HOST/REPOSITORY[:TAG]), or this tag from BentoCloud or Yatai",
     )
     _add_context(parser)
-    arguments.add_flag(parser, "-f", "--force", help=f"Replace the {kind.noun} if it is already in the store")
+    arguments.add_flag(parser, "-f", "--force", help=arguments.force_help(kind))
     if kind is BENTO:
         arguments.add_no_models(parser)
         # An option of BentoML, which excludes models by default.
