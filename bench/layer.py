@@ -49,7 +49,7 @@ class Used(NamedTuple):
 def write_layer(kind: str, wheels: Sequence[Path], out: Path) -> None:
     """Write a layer in the measured process as the actions do: large wheels directly, the others from parts."""
     from rules_bento.images.layers.layer import write_wheel_layer
-    from rules_bento.images.layers.parts import WheelPart, join_parts, write_part
+    from rules_bento.images.layers.parts import WheelPart, join_parts, write_wheel_part
     from rules_bento.images.wheels.install import InstallLayout
     from rules_bento.images.wheels.wheel import Wheel
 
@@ -60,7 +60,7 @@ def write_layer(kind: str, wheels: Sequence[Path], out: Path) -> None:
         if wheel.stat().st_size >= ALONE:
             large += write_wheel_layer(path, Wheel.read(wheel), layout, kind, threads=1).size  # type: ignore[arg-type]
         else:
-            parts.append(WheelPart(write_part(path, Wheel.read(wheel), layout, kind), path))  # type: ignore[arg-type]
+            parts.append(WheelPart(write_wheel_part(path, Wheel.read(wheel), layout, kind), path))  # type: ignore[arg-type]
     join_parts(out, parts, layout, kind)  # type: ignore[arg-type]
     os.truncate(out, out.stat().st_size + large)  # the total size, including large wheels
 

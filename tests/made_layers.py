@@ -13,7 +13,7 @@ import pytest
 import zstandard
 from made_wheels import Maker
 from rules_bento.images.layers.layer import MEDIA_TYPES
-from rules_bento.images.layers.parts import PartListing, WheelPart, write_part
+from rules_bento.images.layers.parts import PartListing, WheelPart, write_wheel_part
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
 
@@ -73,7 +73,7 @@ def parts_of(directory, wheels, compression="gzip", layout=LAYOUT):
     parts = []
     for wheel in wheels:
         path = directory / f"{wheel.name}.part"
-        listing = write_part(path, Wheel.read(wheel), layout, compression)
+        listing = write_wheel_part(path, Wheel.read(wheel), layout, compression)
         parts.append(WheelPart(PartListing.loads(listing.dumps()), path))
     return parts
 

@@ -15,7 +15,7 @@ from made_wheels import Maker, patched
 from rules_bento.archives.zipread import Chunk
 from rules_bento.errors import BentoError
 from rules_bento.images.image_checks import Base, check, too_large
-from rules_bento.images.layers.parts import write_part
+from rules_bento.images.layers.parts import write_wheel_part
 from rules_bento.images.oci_image import Layer
 from rules_bento.images.wheels.elf import Elf, SparseFile, read_elf
 from rules_bento.images.wheels.install import InstallLayout
@@ -492,7 +492,7 @@ def test_what_is_installed_is_unpacked_once(tmp_path, monkeypatch):
         lambda self, members: ((lambda: again.append(opener) or opener()) for opener in read(self, members)),
     )
     watched = Watched(wheel)
-    write_part(tmp_path / "part", wheel, InstallLayout.venv("/env", 12), "gzip", watch=watched.watch)
+    write_wheel_part(tmp_path / "part", wheel, InstallLayout.venv("/env", 12), "gzip", watch=watched.watch)
     assert [path for path, _ in watched.libraries().linked] == sorted(files)
     assert again == []
 
@@ -504,7 +504,7 @@ def test_what_is_damaged_where_no_linker_reads_is_told_by_the_action_that_instal
     assert [path for path, _ in Libraries.read(Wheel.read(wheel)).linked] == ["acme/a.so"]
     patched(wheel, "acme/a.so", in_central=[(16, "<L", 1)], in_local=[(14, "<L", 1)])
     with pytest.raises(BentoError, match="the CRC doesn't match"):
-        write_part(tmp_path / "part", Wheel.read(wheel), InstallLayout.venv("/app/.venv", 11), "gzip")
+        write_wheel_part(tmp_path / "part", Wheel.read(wheel), InstallLayout.venv("/app/.venv", 11), "gzip")
 
 
 def test_of_a_library_that_is_longer_than_declared_no_more_is_unpacked():

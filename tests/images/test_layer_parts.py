@@ -109,13 +109,13 @@ import re, sys
 from pathlib import Path
 sys.path[:0] = sys.argv[4:]
 from rules_bento.images.wheels.install import InstallLayout
-from rules_bento.images.layers.parts import WheelPart, join_parts, write_part
+from rules_bento.images.layers.parts import WheelPart, join_parts, write_wheel_part
 from rules_bento.images.wheels.wheel import Wheel
 out, layout = Path(sys.argv[2]), InstallLayout.venv("/app", 12)
 parts = []
 for wheel in map(Path, sys.argv[3].split(":")):
     path = wheel.with_suffix(".part")
-    parts.append(WheelPart(write_part(path, Wheel.read(wheel), layout, sys.argv[1]), path))
+    parts.append(WheelPart(write_wheel_part(path, Wheel.read(wheel), layout, sys.argv[1]), path))
 info = join_parts(out, parts, layout, sys.argv[1])
 print(info.diff_id, re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])
 """

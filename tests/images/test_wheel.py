@@ -14,7 +14,6 @@ from made_wheels import Maker, central, local, patched, record_line, renamed
 from packaging.version import InvalidVersion, Version
 from rules_bento.archives import zipread as reader
 from rules_bento.errors import BentoError
-from rules_bento.images.layers import deflate
 from rules_bento.images.wheels.install import InstallLayout, installed_files
 from rules_bento.images.wheels.metadata import canonical_version, normalized
 from rules_bento.images.wheels.wheel import EntryPoint, Locked, Wheel
@@ -111,7 +110,7 @@ def test_streams_that_can_be_joined(tmp_path, level):
             joined += pieces[0].packed
             data += pieces[0].data
     inflate = zlib.decompressobj(-15)
-    assert inflate.decompress(joined + deflate.END) == data
+    assert inflate.decompress(joined + reader.DEFLATE_END) == data
     assert inflate.eof
     assert not inflate.unused_data
 

@@ -20,6 +20,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator
 
 if TYPE_CHECKING:
     from rules_bento.archives.archive import StreamedMember
+    from rules_bento.images.layers.layer import Compression
     from rules_bento.models.model import ModelDescription
 
 
@@ -208,7 +209,7 @@ def _placed_files(source: str, place: str) -> Iterator[tuple[str, str]]:
 
 
 # The forms of `streams` that OCI supports.
-_COMPRESSIONS: dict[str, layer.Compression] = {"gz": "gzip", "tar": "none", "zst": "zstd"}
+_COMPRESSIONS: dict[str, Compression] = {"gz": "gzip", "tar": "none", "zst": "zstd"}
 
 
 @Subcommand(
@@ -220,6 +221,7 @@ _COMPRESSIONS: dict[str, layer.Compression] = {"gz": "gzip", "tar": "none", "zst
 def tar_layer(arguments: Arguments) -> None:
     """Check another rule's tar, and write it as a layer. Compresses the tar unless it is already compressed."""
     from rules_bento.archives import streams, tarread
+    from rules_bento.images.layers import forms
 
     [(path, where)] = arguments.tuples("--tar")
     with Path(path).open("rb") as file:
@@ -239,8 +241,7 @@ def tar_layer(arguments: Arguments) -> None:
     if form == "tar":
         compression = wanted
         with Path(path).open("rb") as file:
-            pieces = map(layer.raw_piece, streams.pieces(file))
-            info = layer.write_layer(out, pieces, layer.encoder(compression, None))
+            info = layer.write_layer(out, map(forms.TarFile, streams.pieces(file)), layer.new_form(compression))
     else:
         compression = _COMPRESSIONS[form]
         info = _copy_tar(Path(path), out, form, where)

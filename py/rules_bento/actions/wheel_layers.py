@@ -65,13 +65,13 @@ def assemble_layer(arguments: Arguments) -> None:
 )
 def wheel_part(arguments: Arguments) -> None:
     """Write the layer part for a wheel, and its listing. With `--libraries`, also lists the shared libraries."""
-    from rules_bento.images.layers.parts import write_part
+    from rules_bento.images.layers.parts import write_wheel_part
 
     layout = description.environment(arguments)
     out, compression = description.output(arguments)
     wheel = description.read_wheel(arguments)
     scanner = description.library_scanner(arguments, wheel)
-    listing = write_part(out, wheel, layout, compression, watch=scanner.watch if scanner else None)
+    listing = write_wheel_part(out, wheel, layout, compression, watch=scanner.watch if scanner else None)
     Path(arguments.required("--listing")).write_text(listing.dumps(), "utf-8")
     if scanner:
         Path(arguments.required("--libraries")).write_text(scanner.libraries().dumps(), "utf-8")

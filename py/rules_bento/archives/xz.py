@@ -21,10 +21,13 @@ import os
 import struct
 import zlib
 from collections import deque
-from itertools import chain, islice
+from itertools import islice
 
 from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.typing_lite import BinaryIO, Callable, Iterable, Iterator, Sequence, TypeVar
+from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Callable, Iterable, Iterator, Sequence, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 # Bytes of input in a block, measured with bench/archive.py. Larger blocks compress a few percent better, but need more
 # memory and cache, and blur the choice between storing and compressing.
@@ -119,45 +122,91 @@ def read_index(file: BinaryIO) -> tuple[int, list[Record]]:
 
 def split(data: Iterable[bytes | memoryview], size: int = BLOCK) -> Iterator[bytes]:
     """Yield the data in blocks of `size` bytes. The last block can be shorter."""
-    waiting: list[memoryview] = []
-    missing = size
+    splitter = Splitter(size)
     for piece in data:
+        yield from splitter.add(piece)
+    yield from splitter.finish()
+
+
+class Splitter:
+    """Splits data that arrives in pieces into blocks of `size` bytes."""
+
+    def __init__(self, size: int) -> None:
+        self._size = self._missing = size
+        self._waiting: list[memoryview] = []
+
+    def add(self, piece: bytes | memoryview) -> Iterator[bytes]:
+        """Add a piece, and yield the blocks that are now complete."""
         rest = memoryview(piece)
-        while len(rest) >= missing:
-            yield b"".join((*waiting, rest[:missing]))
-            waiting.clear()
-            rest = rest[missing:]
-            missing = size
+        while len(rest) >= self._missing:
+            yield b"".join((*self._waiting, rest[: self._missing]))
+            self._waiting.clear()
+            rest = rest[self._missing :]
+            self._missing = self._size
         if rest:
-            waiting.append(rest)
-            missing -= len(rest)
-    if waiting:
-        yield b"".join(waiting)
+            self._waiting.append(rest)
+            self._missing -= len(rest)
+
+    def finish(self) -> Iterator[bytes]:
+        """Yield the last block, which can be shorter, unless it is empty."""
+        if self._waiting:
+            yield b"".join(self._waiting)
 
 
 def ordered_map(
     function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int | None = None
 ) -> Iterator[_Result]:
     """Apply `function` to items in threads, and yield the results in order. Keeps only a few items in memory."""
-    threads = threads or min(_usable_cores(), _MAX_THREADS)
-    remaining = iter(items)
-    first = list(islice(remaining, 2))
-    if threads == 1 or len(first) < 2:
-        yield from map(function, chain(first, remaining))
-        return
-    from concurrent.futures import Future, ThreadPoolExecutor  # lazily: the import costs more than a small part
-
-    pool = ThreadPoolExecutor(threads)
-    pending: deque[Future[_Result]] = deque()
+    pool = OrderedPool(function, threads)
     try:
-        for item in chain(first, remaining):
-            pending.append(pool.submit(function, item))
-            if len(pending) > threads:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        for item in items:
+            yield from pool.add(item)
+        yield from pool.finish()
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.close()
+
+
+class OrderedPool:
+    """Applies a function to items in threads. The results have the order of the items."""
+
+    def __init__(self, function: Callable[[Any], Any], threads: int | None = None) -> None:
+        self._function = function
+        self._threads = threads or min(_usable_cores(), _MAX_THREADS)
+        self._first: list[Any] = []  # the only item so far, which needs no thread
+        self._pending: deque[Future[Any]] = deque()
+        self._executor: ThreadPoolExecutor | None = None
+
+    def add(self, item: Any) -> Iterator[Any]:
+        """Add an item, and yield the results that don't have to wait."""
+        if self._threads == 1:
+            yield self._function(item)
+        elif not self._executor and not self._first:
+            self._first.append(item)
+        else:
+            for each in (*self._first, item):
+                self._pending.append(self._submit(each))
+            self._first.clear()
+            while len(self._pending) > self._threads:
+                yield self._pending.popleft().result()
+
+    def finish(self) -> Iterator[Any]:
+        """Yield the remaining results."""
+        yield from map(self._function, self._first)
+        while self._pending:
+            yield self._pending.popleft().result()
+        self.close()
+
+    def close(self) -> None:
+        """End the threads, and drop items that no thread has begun."""
+        if self._executor:
+            self._executor.shutdown(cancel_futures=True)
+
+    def _submit(self, item: Any) -> Future[Any]:
+        if not self._executor:
+            from concurrent.futures import ThreadPoolExecutor  # lazily: the import costs more than a small part
+
+            self._executor = ThreadPoolExecutor(self._threads)
+        return self._executor.submit(self._function, item)
 
 
 def compressible(block: bytes) -> bool:

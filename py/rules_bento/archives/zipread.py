@@ -92,7 +92,24 @@ class Chunk(NamedTuple):
 
     data: bytes
     packed: bytes | None  # bytes of the deflate stream, can be empty; None if the member isn't deflated
-    joined: bool = False  # whether it is the whole stream without its last bit, up to a whole byte: see `deflate`
+    joined: bool = False  # whether it is the whole stream without its last bit, up to a whole byte: see `joinable`
+
+
+DEFLATE_END = b"\x03\x00"  # an empty last block, which ends a stream that is at a whole byte
+EMPTY_STORED = b"\0\0\xff\xff"  # a stored block without contents: the bytes after the three zero bits of its header
+
+
+def joinable(stream: bytes) -> Iterator[bytes]:
+    """Yield two candidates for a copy of `stream` that can be followed by another stream.
+
+    If `stream` has more than one block, yields nothing. A candidate consists of the block of `stream`, without the mark
+    for the last block, and an empty stored block. The header of the empty block needs an additional byte in one of the
+    candidates. Only one candidate is correct. To find the correct candidate, the caller must inflate the candidates.
+    """
+    if stream and stream[0] & 1:
+        first, rest = bytes((stream[0] ^ 1,)), stream[1:]
+        for more in (b"", b"\0") if stream[-1] < 0x20 else (b"\0", b""):
+            yield b"".join((first, rest, more, EMPTY_STORED))
 
 
 class Zip:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rules_bento.archives.tarstream import Member
     from rules_bento.arguments import Arguments
     from rules_bento.images.layers import layer
+    from rules_bento.images.layers.layer import Compression
     from rules_bento.images.wheels.install import InstallLayout
     from rules_bento.images.wheels.libraries import Watched
     from rules_bento.images.wheels.wheel import Wheel
@@ -39,9 +40,9 @@ ENVIRONMENT = {
 DIGEST_ATTRIBUTE = "user.rules_bento.sha256"
 
 
-def output(arguments: Arguments) -> tuple[Path, layer.Compression]:
+def output(arguments: Arguments) -> tuple[Path, Compression]:
     """Return the path and compression of the layer that an action writes."""
-    compression: layer.Compression = arguments.required("--compression")  # type: ignore[assignment]
+    compression: Compression = arguments.required("--compression")  # type: ignore[assignment]
     return Path(arguments.required("--output")), compression
 
 
@@ -57,7 +58,7 @@ def describe(
     arguments: Arguments,
     info: layer.LayerInfo,
     name: str,
-    compression: layer.Compression | None = None,
+    compression: Compression | None = None,
     *,
     is_recipe: bool = False,
 ) -> None:

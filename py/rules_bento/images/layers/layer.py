@@ -4,29 +4,31 @@ A layer is a tar (OCI image layer specification). The diff id is the digest of t
 digest of the stored blob. One pass writes the layer and computes both digests and the sizes. All members have the same
 time, and each directory precedes its contents.
 
-- `gzip` layers reuse the deflate streams of wheels (module `gzip`). Only files that the installation changes are
-  compressed again.
-- `zstd` layers have one frame per `ZSTD_FRAME` bytes of tar. Each frame contains its size, but no checksum. In layers
-  of models and files, incompressible data is stored without compression, as in `gzip` layers.
-- `none` layers are uncompressed tars.
+The forms of layers (module `forms`) are:
 
-The bytes of a layer depend only on the inputs, and on the versions of libzstd (pinned) and zlib (for data that wheels
-don't compress). The bytes don't depend on the number of cores or on the host.
+- `gzip`: layers of wheels reuse the deflate streams of wheels (module `gzip`). Only files that the installation changes
+  are compressed again.
+- `zstd`: one frame per `ZSTD_FRAME` bytes of tar. Each frame contains its size, but no checksum. In layers of models
+  and files, incompressible data is stored without compression, as in `gzip` layers.
+- `none`: uncompressed tars.
+
+The bytes of a layer depend only on the inputs, and on the versions of libzstd (pinned) and of the interpreter's zlib
+(for RECORD, and for data that wheels don't compress). The bytes don't depend on the number of cores or on the host.
 """
 
 from __future__ import annotations
 
 from itertools import chain
 
-from rules_bento.archives import xz
 from rules_bento.archives.atomic import atomic_file
 from rules_bento.archives.recipe import RecipeWriter
 from rules_bento.archives.streams import coalesce
 from rules_bento.archives.tarstream import END, Member, contents, is_utf8
+from rules_bento.archives.zipread import Chunk
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import gzip, headers, zstd
-from rules_bento.images.layers.gzip import RAW, RECORD_TEXT, REUSED, REUSED_WHOLE
+from rules_bento.images.layers.forms import Blocks, TarFile, Uncompressed, encode
 from rules_bento.images.wheels.install import InstallLayout, installed_directories, installed_files
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterable, Iterator, Literal
 
@@ -34,12 +36,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from rules_bento.archives.zipread import Chunk, ZipMember
-    from rules_bento.images.layers.gzip import Piece
+    from rules_bento.archives.zipread import ZipMember
+    from rules_bento.images.layers.forms import LayerForm
     from rules_bento.images.wheels.install import Installed
     from rules_bento.images.wheels.wheel import Wheel
 
-    Encoder = Callable[[Iterator[Piece]], Iterator[bytes]]
     Watch = Callable[[ZipMember, Iterator[Chunk]], Iterator[Chunk]]
 
 Compression = Literal["zstd", "gzip", "none"]
@@ -67,6 +68,22 @@ class LayerInfo(NamedTuple):
     uncompressed_size: int  # of the tar
 
 
+def new_form(compression: Compression, threads: int | None = None, *, storing: bool = False) -> LayerForm:
+    """Return a form for any files. If `storing` is true, zstd writes incompressible data unchanged."""
+    if compression == "none":
+        return Uncompressed()
+    if compression == "gzip":
+        return Blocks(gzip.compress, GZIP_MEMBER, threads)
+    return Blocks(zstd.frames(storing=storing), ZSTD_FRAME, threads)
+
+
+def wheel_form(compression: Compression, threads: int | None = None) -> LayerForm:
+    """Return a form for the files of a wheel."""
+    if compression == "gzip":
+        return gzip.ReusingGzip()
+    return new_form(compression, threads)
+
+
 def write_wheel_layer(
     out: Path,
     wheel: Wheel,
@@ -77,15 +94,13 @@ def write_wheel_layer(
     watch: Watch | None = None,
 ) -> LayerInfo:
     """Atomically write a layer that contains an installed wheel. Uses less than 200 MB of memory."""
-    tar = Sum()
-    return write_blob(
-        out, tar, _wheel_blob(WheelPlan.of(wheel, layout), set(), layout, compression, tar, threads, watch)
-    )
+    form = wheel_form(compression, threads)
+    return write_layer(out, WheelPlan.of(wheel, layout).tar_files(set(), form, watch, END), form)
 
 
 def write_wheel_recipe(out: Path, wheel: Wheel, layout: InstallLayout, *, watch: Watch | None = None) -> LayerInfo:
     """Write a recipe that rebuilds a wheel's gzip layer. Returns the digests and sizes of the layer."""
-    tar, blob = Sum(), Sum()
+    tar, blob, form = Sum(), Sum(), wheel_form("gzip")
     with wheel.file.open("rb") as source, open_output(out) as file:
         recipe = RecipeWriter(file, source)
 
@@ -93,8 +108,8 @@ def write_wheel_recipe(out: Path, wheel: Wheel, layout: InstallLayout, *, watch:
             recipe.begin(member)
             return watch(member, chunks) if watch else chunks
 
-        pieces = _wheel_blob(WheelPlan.of(wheel, layout), set(), layout, "gzip", tar, None, begin)
-        for piece in blob.hashing(pieces):
+        files = WheelPlan.of(wheel, layout).tar_files(set(), form, begin, END)
+        for piece in blob.hashing(encode(form, _counted(files, tar))):
             recipe.add(piece)
         recipe.close()
     return LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
@@ -112,21 +127,19 @@ def write_files_layer(
     entries = list(entries)
     given = {entry.path for entry in entries}
     whole = [entry for entry in _with_directories(entries) if parents or entry.path in given]
-    tar = Sum()
-    return write_blob(out, tar, _tar_blob(_files_tar(whole), compression, tar, threads, storing=True))
+    return write_layer(out, _tar_files(whole), new_form(compression, threads, storing=True))
 
 
 def stream_files_layer(entries: Iterable[Member], compression: Literal["gzip", "zstd"], tar: Sum) -> Iterator[bytes]:
     """Yield a compressed layer with `entries` and missing parent directories. Adds the uncompressed data to `tar`."""
-    return _tar_blob(_files_tar(_with_directories(entries)), compression, tar, None, storing=True)
+    return encode(new_form(compression, storing=True), _counted(_tar_files(_with_directories(entries)), tar))
 
 
 def write_tar_layer(
     out: Path, tar: Iterable[bytes], compression: Compression, *, threads: int | None = None
 ) -> LayerInfo:
     """Write a layer atomically. `tar` yields the pieces of a tar without end-of-archive records."""
-    total = Sum()
-    return write_blob(out, total, _tar_blob(map(raw_piece, tar), compression, total, threads))
+    return write_layer(out, map(TarFile, chain(tar, [END])), new_form(compression, threads))
 
 
 class Sum:
@@ -155,69 +168,31 @@ class Sum:
         return f"sha256:{self._digest.hexdigest()}"
 
 
-def write_layer(out: Path, pieces: Iterable[Piece], encode: Encoder) -> LayerInfo:
-    """Encode the pieces of a tar with `encode`, and write them as a layer atomically."""
+def write_layer(out: Path, files: Iterable[TarFile], form: LayerForm) -> LayerInfo:
+    """Atomically write a layer. `files` includes the end-of-archive records."""
     tar = Sum()
-    return write_blob(out, tar, encode(_counted(pieces, tar)))
+    return write_encoded(out, encode(form, _counted(files, tar)), tar)
 
 
-def write_blob(out: Path, tar: Sum, pieces: Iterable[bytes]) -> LayerInfo:
-    """Atomically write `pieces`, which yields the compressed layer, and adds the uncompressed data to `tar`."""
+def write_encoded(out: Path, pieces: Iterable[bytes], tar: Sum) -> LayerInfo:
+    """Atomically write an encoded layer. The iteration over `pieces` must add the uncompressed data to `tar`."""
     blob = Sum()
     with open_output(out) as file:
         file.writelines(blob.hashing(coalesce(pieces)))
     return LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
 
 
-def write_part(out: Path, pieces: Iterable[Piece], compression: Compression) -> None:
-    """Atomically write a layer part (see `parts`)."""
-    _write_part(out, _tar_blob(pieces, compression, None, 1))
+def _counted(files: Iterable[TarFile], tar: Sum) -> Iterator[TarFile]:
+    for file in files:
+        tar.add(file.records)
+        tar.add(file.text)
+        yield file._replace(chunks=_counted_chunks(file.chunks, tar)) if file.chunks else file
 
 
-def write_wheel_part(
-    out: Path, plan: WheelPlan, layout: InstallLayout, known: set[str], compression: Compression, watch: Watch | None
-) -> None:
-    """Write the layer part for a wheel, as `write_part` does. Omits the directories in `known`."""
-    _write_part(out, _wheel_blob(plan, known, layout, compression, None, 1, watch))
-
-
-def _write_part(out: Path, pieces: Iterable[bytes]) -> None:
-    with open_output(out) as file:
-        file.writelines(coalesce(pieces))
-
-
-def _tar_blob(
-    pieces: Iterable[Piece], compression: Compression, tar: Sum | None, threads: int | None, *, storing: bool = False
-) -> Iterator[bytes]:
-    """Compress `pieces` to a layer, or to a layer part if `tar` is None."""
-    encode = encoder(compression, threads, storing=storing)
-    return encode(_counted(chain(pieces, [raw_piece(END)]), tar) if tar else iter(pieces))
-
-
-def _wheel_blob(
-    plan: WheelPlan,
-    known: set[str],
-    layout: InstallLayout,
-    compression: Compression,
-    tar: Sum | None,
-    threads: int | None,
-    watch: Watch | None,
-) -> Iterator[bytes]:
-    """Do the same as `_tar_blob`, for the files of a wheel. Omits the directories in `known`."""
-    carry = compression == "gzip"
-    encode = gzip.reuse if carry else encoder(compression, threads)
-    pieces = _pieces(wheel_members(plan, known, carry=carry, watch=watch), layout, END if tar else b"")
-    return encode(_counted(pieces, tar) if tar else pieces)
-
-
-def _counted(pieces: Iterable[Piece], tar: Sum) -> Iterator[Piece]:
-    for piece in pieces:
-        records, _, data, _ = piece
-        if records:
-            tar.add(records)
-        if data:
-            tar.add(data)
-        yield piece
+def _counted_chunks(chunks: Iterable[Chunk], tar: Sum) -> Iterator[Chunk]:
+    for chunk in chunks:
+        tar.add(chunk.data)
+        yield chunk
 
 
 def open_output(out: Path) -> AbstractContextManager[BinaryIO]:
@@ -228,40 +203,18 @@ def open_output(out: Path) -> AbstractContextManager[BinaryIO]:
     return atomic_file(out)
 
 
-def raw_piece(data: bytes) -> Piece:
-    """Return a tar piece for `data`, without a deflate stream to reuse."""
-    return b"", RAW, data, b""
-
-
-def encoder(compression: Compression, threads: int | None, *, storing: bool = False) -> Encoder:
-    """Return a function that compresses tar pieces. If `storing` is true, zstd writes incompressible data unchanged."""
-    if compression == "none":
-        return _tar
-    if compression == "gzip":
-        return lambda pieces: xz.ordered_map(gzip.compress, xz.split(_tar(pieces), GZIP_MEMBER), threads)
-    frame = zstd.frames(storing=storing)
-    return lambda pieces: xz.ordered_map(frame, xz.split(_tar(pieces), ZSTD_FRAME), threads)
-
-
-def _tar(pieces: Iterable[Piece]) -> Iterator[bytes]:
-    for records, _, data, _ in pieces:
-        if records:
-            yield records
-        if data:
-            yield data
-
-
 class WheelPlan(NamedTuple):
     """A wheel, and the directories and files to install from it."""
 
     wheel: Wheel
+    layout: InstallLayout
     directories: list[str]  # directories that the wheel lists
     files: list[Installed]
 
     @classmethod
     def of(cls, wheel: Wheel, layout: InstallLayout) -> WheelPlan:
         """Return the plan for a wheel. Raises BentoError if the wheel can't be installed in this layout."""
-        return cls(wheel, installed_directories(wheel, layout), installed_files(wheel, layout))
+        return cls(wheel, layout, installed_directories(wheel, layout), installed_files(wheel, layout))
 
     def all_directories(self) -> set[str]:
         """Return the directories that the wheel lists, and all parent directories of its files."""
@@ -270,54 +223,33 @@ class WheelPlan(NamedTuple):
             _new_directories(path, known)
         return known
 
+    def tar_files(self, known: set[str], form: LayerForm, watch: Watch | None, end: bytes = b"") -> Iterator[TarFile]:
+        """Yield the files and their directories, except for the directories in `known`, and then the records `end`.
 
-class WheelMember(NamedTuple):
-    """The directories to write next, and the wheel's file after the directories (None if no file follows)."""
+        If `watch` is set, passes the chunks of each file to `watch`, which must yield the chunks unchanged.
+        """
+        layout = self.layout
+        stored = (file.member for file in self.files if file.member and file.size)
+        members = self.wheel.chunks(stored, join=form.reuses_streams)
+        records = b""
 
-    directories: list[str]
-    file: Installed | None
-    chunks: Iterable[Chunk]
+        def add_directories(path: str) -> None:
+            nonlocal records
+            records += b"".join([directory_header(directory, layout) for directory in _new_directories(path, known)])
 
-
-def wheel_members(
-    plan: WheelPlan, known: set[str], *, carry: bool, watch: Watch | None = None
-) -> Iterator[WheelMember]:
-    """Yield a wheel's files, and the directories that aren't in `known`.
-
-    If `watch` is set, passes each file's chunks to `watch`, which must yield the chunks unchanged.
-    `carry` is passed to `Wheel.chunks` as `join`.
-    """
-    wheel, directories, files = plan
-    members = wheel.chunks((file.member for file in files if file.member and file.size), join=carry)
-    for directory in directories:
-        yield WheelMember(_new_directories(f"{directory}/", known), None, ())
-    for file in files:
-        new = [] if file.path.rpartition("/")[0] in known else _new_directories(file.path, known)
-        chunks: Iterable[Chunk] = ()
-        if file.member and file.member.size:
-            chunks = watch(file.member, next(members)) if watch else next(members)
-        yield WheelMember(new, file, chunks)
-
-
-def _pieces(members: Iterable[WheelMember], layout: InstallLayout, end: bytes) -> Iterator[Piece]:
-    before = b""  # bytes to write before the next header
-    for directories, file, chunks in members:
-        if directories:
-            before += b"".join([directory_header(directory, layout) for directory in directories])
-        if file is None:
-            continue
-        size = file.size
-        mode = _EXECUTABLE_MODE if file.executable else _FILE_MODE
-        before += headers.header(file.path, headers.REGULAR, mode, layout.uid, layout.gid, size)
-        if file.member and size:
-            for data, packed, joined in chunks:
-                kind = RAW if packed is None else REUSED_WHOLE if joined else REUSED
-                yield before, kind, data, packed or b""
-                before = b""
-        else:
-            yield before, RECORD_TEXT, file.data, b""
-        before = headers.padding(size)
-    yield before + end, RAW, b"", b""
+        for directory in self.directories:
+            add_directories(f"{directory}/")
+        for file in self.files:
+            if file.path.rpartition("/")[0] not in known:
+                add_directories(file.path)
+            size, mode = file.size, _EXECUTABLE_MODE if file.executable else _FILE_MODE
+            records += headers.header(file.path, headers.REGULAR, mode, layout.uid, layout.gid, size)
+            if file.member and size:
+                yield TarFile(records, watch(file.member, next(members)) if watch else next(members))
+            else:
+                yield TarFile(records, text=file.data)
+            records = headers.padding(size)
+        yield TarFile(records + end)
 
 
 def directory_header(directory: str, layout: InstallLayout) -> bytes:
@@ -331,13 +263,14 @@ def _directory_owner(directory: str, layout: InstallLayout) -> tuple[int, int]:
     return (layout.uid, layout.gid) if is_in_environment else (0, 0)
 
 
-def _files_tar(entries: Iterable[Member]) -> Iterator[Piece]:
+def _tar_files(entries: Iterable[Member]) -> Iterator[TarFile]:
+    padding = b""
     for entry in entries:
         kind = headers.DIRECTORY if entry.is_directory else headers.REGULAR if entry.link is None else headers.LINK
-        size, link = entry.size, entry.link or ""
-        yield raw_piece(headers.header(entry.path, kind, entry.mode, entry.uid, entry.gid, size, link))
-        yield from map(raw_piece, contents(entry))
-        yield raw_piece(headers.padding(size))
+        header = headers.header(entry.path, kind, entry.mode, entry.uid, entry.gid, entry.size, entry.link or "")
+        yield TarFile(padding + header, (Chunk(data, None) for data in contents(entry)))
+        padding = headers.padding(entry.size)
+    yield TarFile(padding + END)
 
 
 def _with_directories(entries: Iterable[Member]) -> list[Member]:

@@ -11,19 +11,24 @@ this case, the part of the earlier wheel is compressed again without the file.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from itertools import chain
 
 from rules_bento.archives import streams
-from rules_bento.archives.tarstream import END
+from rules_bento.archives.streams import coalesce
+from rules_bento.archives.tarstream import END, directories_above
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import headers, layer
+from rules_bento.images.layers.forms import TarFile, encode
+from rules_bento.images.layers.layer import WheelPlan, new_form, wheel_form
 from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rules_bento.images.layers.forms import LayerForm
     from rules_bento.images.layers.layer import Compression, LayerInfo, Watch
     from rules_bento.images.wheels.install import InstallLayout
     from rules_bento.images.wheels.wheel import Wheel
@@ -54,15 +59,37 @@ class WheelPart(NamedTuple):
     path: Path
 
 
-def write_part(
+def write_wheel_part(
     out: Path, wheel: Wheel, layout: InstallLayout, compression: Compression, *, watch: Watch | None = None
 ) -> PartListing:
     """Write a wheel's part atomically, and return the listing. `watch` inspects chunks, and yields them unchanged."""
-    plan = layer.WheelPlan.of(wheel, layout)
+    plan = WheelPlan.of(wheel, layout)
     directories = plan.all_directories()
-    layer.write_wheel_part(out, plan, layout, set(directories), compression, watch)
+    form = wheel_form(compression, 1)
+    _write(out, plan.tar_files(set(directories), form, watch), form)
     files = {file.path: f"{file.digest[0]}:{file.digest[1].hex()}" for file in plan.files}
-    return PartListing(plan.wheel.name, tuple(sorted(directories)), files)
+    return PartListing(wheel.name, tuple(sorted(directories)), files)
+
+
+def write_files_part(
+    out: Path, name: str, files: Iterable[tuple[str, bytes]], layout: InstallLayout, compression: Compression
+) -> PartListing:
+    """Write a part with files, given as paths and contents, atomically. `name` is the file name of their wheel."""
+    digests: dict[str, str] = {}
+
+    def members() -> Iterator[TarFile]:
+        for path, content in files:
+            digests[path] = f"sha256:{hashlib.sha256(content).hexdigest()}"
+            header = headers.header(path, headers.REGULAR, 0o644, layout.uid, layout.gid, len(content))
+            yield TarFile(header + content + headers.padding(len(content)))
+
+    _write(out, members(), new_form(compression, 1))
+    return PartListing(name, tuple(sorted(directories_above(digests))), digests)
+
+
+def _write(out: Path, files: Iterable[TarFile], form: LayerForm) -> None:
+    with layer.open_output(out) as file:
+        file.writelines(coalesce(encode(form, files)))
 
 
 def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, compression: Compression) -> LayerInfo:
@@ -72,8 +99,7 @@ def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, com
 
     def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Compress the tar pieces that aren't copied from a part."""
-        encode = layer.encoder(compression, 1)
-        return encode(layer.raw_piece(piece) for piece in tar.hashing(pieces))
+        return encode(new_form(compression, 1), map(TarFile, tar.hashing(pieces)))
 
     def joined() -> Iterator[bytes]:
         directories = sorted({directory for part in parts for directory in part.listing.directories})
@@ -88,7 +114,7 @@ def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, com
                 tar.add(piece)
         yield from packed([END])
 
-    return layer.write_blob(out, tar, joined())
+    return layer.write_encoded(out, joined(), tar)
 
 
 def _replaced_files(listings: Sequence[PartListing]) -> list[set[str]]:

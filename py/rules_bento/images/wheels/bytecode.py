@@ -10,18 +10,16 @@ from __future__ import annotations
 import struct
 import subprocess
 
-from rules_bento.archives.tarstream import directories_above
 from rules_bento.errors import BentoError
-from rules_bento.images.layers import headers, layer
-from rules_bento.images.layers.parts import PartListing
+from rules_bento.images.layers.parts import write_files_part
 from rules_bento.images.wheels.install import installed_files
 from rules_bento.typing_lite import IO, TYPE_CHECKING, Iterator
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.images.layers.gzip import Piece
     from rules_bento.images.layers.layer import Compression
+    from rules_bento.images.layers.parts import PartListing
     from rules_bento.images.wheels.install import Installed, InstallLayout
     from rules_bento.images.wheels.wheel import Wheel
 
@@ -101,27 +99,18 @@ def write_bytecode_part(
         for file in installed_files(wheel, layout)
         if file.member and file.path.startswith(root) and file.path.endswith(".py")
     ]
-    files: dict[str, str] = {}
-    layer.write_part(out, _tar(wheel, modules, layout, compiler, files), compression)
-    return PartListing(wheel.name, tuple(sorted(directories_above(files))), files)
+    return write_files_part(out, wheel.name, _compiled(wheel, modules, compiler), layout, compression)
 
 
-def _tar(
-    wheel: Wheel, modules: list[Installed], layout: InstallLayout, compiler: Compiler, files: dict[str, str]
-) -> Iterator[Piece]:
-    """Yield the tar members for the bytecode, without directories. Adds the digest of each file to `files`."""
-    import hashlib
-
+def _compiled(wheel: Wheel, modules: list[Installed], compiler: Compiler) -> Iterator[tuple[str, bytes]]:
+    """Yield the path and the contents of each file with bytecode."""
     sources = wheel.chunks(module.member for module in modules if module.member)
     for module, chunks in zip(modules, sources, strict=True):
         source = b"".join(chunk.data for chunk in chunks)
         content = compiler.compile(f"/{module.path}", source)
         if content:
             directory, _, name = module.path.rpartition("/")
-            path = f"{directory}/__pycache__/{name.removesuffix('.py')}.{compiler.cache_tag}.pyc"
-            files[path] = f"sha256:{hashlib.sha256(content).hexdigest()}"
-            header = headers.header(path, headers.REGULAR, 0o644, layout.uid, layout.gid, len(content))
-            yield layer.raw_piece(header + content + headers.padding(len(content)))
+            yield f"{directory}/__pycache__/{name.removesuffix('.py')}.{compiler.cache_tag}.pyc", content
 
 
 def _open(pipe: IO[bytes] | None) -> IO[bytes]:

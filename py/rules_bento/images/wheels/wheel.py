@@ -15,7 +15,18 @@ from functools import partial
 from pathlib import Path
 
 from rules_bento.archives.tarstream import directories_above
-from rules_bento.archives.zipread import DEFLATED, PIECE, STORED, Bounds, Chunk, Zip, ZipMember, fast_zlib
+from rules_bento.archives.zipread import (
+    DEFLATE_END,
+    DEFLATED,
+    PIECE,
+    STORED,
+    Bounds,
+    Chunk,
+    Zip,
+    ZipMember,
+    fast_zlib,
+    joinable,
+)
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import split_lines
@@ -111,7 +122,7 @@ class Wheel(NamedTuple):
     def chunks(self, members: Iterable[ZipMember], *, join: bool = False) -> Iterator[Iterator[Chunk]]:
         """For each member, yield an iterator over its chunks.
 
-        If `join` is true, `deflate.joinable` converts the deflate streams of small members. Iterating over the chunks
+        If `join` is true, `zipread.joinable` converts the deflate streams of small members. Iterating over the chunks
         verifies the size and the checksums, and raises BentoError for a mismatch.
         """
         with _Zip(self.file, self.locked) as zip_file:
@@ -195,13 +206,11 @@ class _Zip(Zip):
         return Chunk(data, packed)
 
     def _joined(self, member: ZipMember, packed: bytes) -> Chunk | None:
-        from rules_bento.images.layers import deflate
-
         zlib = fast_zlib()
-        for guess in deflate.joinable(packed):
+        for guess in joinable(packed):
             inflate = zlib.decompressobj(-15)
             try:
-                data = inflate.decompress(guess + deflate.END, member.size + 1)
+                data = inflate.decompress(guess + DEFLATE_END, member.size + 1)
             except zlib.error:
                 continue
             if inflate.eof and not inflate.unused_data and len(data) == member.size:
