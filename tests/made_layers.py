@@ -79,8 +79,8 @@ def parts_of(directory, wheels, compression="gzip", layout=LAYOUT):
 
 
 def two_wheels(directory):
-    one = Maker("one").add({"shared/__init__.py": "", "shared/one.py": "1", "tests/a.py": "one"}).write(directory)
-    two = Maker("two").add({"shared/__init__.py": "", "shared/two.py": "2", "tests/a.py": "two"}).write(directory)
+    one = Maker("one").add({"shared/__init__.py": "", "shared/one.py": "1", "tests/a.py": "a"}).write(directory)
+    two = Maker("two").add({"shared/__init__.py": "", "shared/two.py": "2", "tests/a.py": "a"}).write(directory)
     return [one, two]
 
 

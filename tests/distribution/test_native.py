@@ -664,6 +664,19 @@ def test_errors_name_options_and_no_attributes(option, message, local, wheels, b
     assert message in bento("containerize", "nat", "--backend", "native", *words, code=status.ERROR)
 
 
+def test_packages_with_different_files_at_one_path_are_rejected(local, wheels, bento, store, tmp_path):
+    for name in ("full", "headless"):
+        Maker(name).add({"cv/__init__.py": "", "cv/core.py": name, f"{name}.py": ""}).write(wheels)
+    options = f"--no-index\n--find-links {wheels}"
+    add(store, tmp_path, locked(wheels, ("bentoml", "full", "headless"), options))
+    words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
+    told = bento("containerize", "nat", "--backend", "native", *words, code=status.ERROR)
+    advice = "--opt exclude=headless:/cv/core.py"
+    assert "full and headless: both packages install cv/core.py, with different contents. Remove one of" in told
+    assert f"or add {advice}.\n" in told
+    bento("containerize", "nat", "--backend", "native", *words, *advice.split())
+
+
 def test_an_image_with_too_many_layers_is_rejected(local, wheels, bento, store, tmp_path, monkeypatch):
     monkeypatch.setattr(native_image.oci_image, "MAX_LAYERS", 3)
     add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"))

@@ -12,12 +12,17 @@ import pytest
 import zstandard
 from made_layers import COMPRESSIONS, LARGE, LAYOUT, SITE, members, odd_wheel, parts_of, two_wheels, unpacked
 from made_wheels import Maker
+from rules_bento.actions.image_checks import check_image
 from rules_bento.archives import zipread
+from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.images.layers.layer import write_wheel_layer
 from rules_bento.images.layers.parts import join_parts
-from rules_bento.images.wheels.install import InstallLayout
+from rules_bento.images.wheels.exclude import Exclude, without
+from rules_bento.images.wheels.install import InstallLayout, shared_files
+from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
+from rules_bento.packages.shared_files import PackageFiles, check_shared_files, exclude_in_hub
 
 
 def told(path, compression):
@@ -51,16 +56,16 @@ def test_no_path_is_there_twice_and_directories_come_first(tmp_path, compression
         directory = name.rpartition("/")[0]
         assert not directory or directory in names[:number]
     found = members(tmp_path / "out", compression)
-    assert found[f"{SITE}/tests/a.py"][1] == b"two"
+    assert found[f"{SITE}/tests/a.py"][1] == b"a"
     assert {f"{SITE}/shared/one.py", f"{SITE}/shared/two.py", f"{SITE}/shared/__init__.py"} <= found.keys()
 
 
 def test_a_name_of_two_headers_is_left_out_whole(tmp_path):
     name = f"shared/{'long' * 60}é.py"
-    wheels = [Maker(wheel).add({name: wheel, f"{wheel}.py": wheel}).write(tmp_path) for wheel in ("one", "two")]
+    wheels = [Maker(wheel).add({name: "same", f"{wheel}.py": wheel}).write(tmp_path) for wheel in ("one", "two")]
     join_parts(tmp_path / "out", parts_of(tmp_path, wheels), LAYOUT, "gzip")
     found = members(tmp_path / "out", "gzip")
-    assert found[f"{SITE}/{name}"][1] == b"two"
+    assert found[f"{SITE}/{name}"][1] == b"same"
     assert found[f"{SITE}/one.py"][1] == b"one"
 
 
@@ -68,6 +73,98 @@ def test_parts_are_copied(tmp_path):
     parts = parts_of(tmp_path, [Maker("one").add({"one.py": "1"}).write(tmp_path)])
     join_parts(tmp_path / "out", parts, LAYOUT, "gzip")
     assert parts[0].path.read_bytes() in (tmp_path / "out").read_bytes()
+
+
+HEADLESS = {"cv2/__init__.py": "1", "cv2/core.so": "two", "cv2/data.xml": "x", "tests/__init__.py": ""}
+FULL = HEADLESS | {"cv2/core.so": "one"}
+IN_HUB = " of bento.pypi in MODULE.bazel."
+
+
+def check(directory, *wheels):
+    """Run the check of an image, and the join of its layers; both must agree. Returns the message."""
+    (directory / "base.json").write_text('{"architecture": "amd64"}')
+    words = ["--target", "//:image", "--base", "base", "--base-config", str(directory / "base.json")]
+    words += ["--python-version", "3.12", "--output", str(directory / "out")]
+    for number, wheel in enumerate(wheels):
+        (directory / f"{number}.json").write_text(Libraries.read(Wheel.read(wheel)).dumps())
+        words += ["--libraries", str(directory / f"{number}.json")]
+    message = ""
+    try:
+        check_image.run(Arguments(words, check_image.flags | {"--target": 1}))
+    except BentoError as error:
+        message = str(error)
+    try:
+        join_parts(directory / "layer", parts_of(directory, wheels), LAYOUT, "gzip")
+    except BentoError as error:
+        assert str(error) == message
+    else:
+        assert not message
+    return message
+
+
+def made(directory, name, files, points=""):
+    maker = Maker(name).add(files)
+    return (maker.entry_points(f"[console_scripts]\n{points}\n") if points else maker).write(directory)
+
+
+def test_equal_files_of_two_wheels_pass(tmp_path):
+    wheels = [made(tmp_path, name, HEADLESS, "run = a:main") for name in ("one", "two")]
+    assert check(tmp_path, *wheels) == ""
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "expected"),
+    [
+        (
+            FULL,
+            HEADLESS,
+            "cv-full and cv-headless: both packages install cv2/core.so, with different contents. Remove one of the "
+            'packages from the requirements, or set exclude = {"cv-headless": ["/cv2/core.so"]}',
+        ),
+        (
+            {f"cv2/{name}.py": "1" for name in "abcde"},
+            {f"cv2/{name}.py": "2" for name in "abcde"},
+            "cv-full and cv-headless: both packages install cv2/a.py and 4 more files, with different contents. Remove "
+            'one of the packages from the requirements, or set exclude = {"cv-headless": ["/cv2/"]}',
+        ),
+        (
+            {"google/__init__.py": "1", "google/a.py": ""},
+            {"google/__init__.py": "2", "google/b.py": ""},
+            "cv-full and cv-headless: both packages install google/__init__.py, with different contents. In a "
+            "namespace package, __init__.py must be equal in all packages, or absent. Remove one of the packages from "
+            'the requirements, or set exclude = {"cv-headless": ["/google/__init__.py"]}',
+        ),
+    ],
+)
+def test_different_files_of_two_wheels_are_an_error(tmp_path, one, two, expected):
+    full, headless = made(tmp_path, "cv_full", one), made(tmp_path, "cv_headless", two)
+    assert check(tmp_path, full, headless) == expected + IN_HUB
+    assert not (tmp_path / "layer").exists()
+
+
+def test_scripts_of_two_wheels_are_files_too(tmp_path):
+    wheels = [made(tmp_path, name, {f"{name}.py": ""}, f"run = {name}:main") for name in ("one", "two")]
+    assert check(tmp_path, *wheels) == (
+        "one and two: both packages install ../../../bin/run, with different contents. Remove one of the packages from "
+        "the requirements."
+    )
+    places = {"{}.data/purelib/shared.py": "1"}, {"shared.py": "2"}
+    wheels = [
+        made(tmp_path, name, {path.format(f"{name}-1.0"): data for path, data in files.items()})
+        for name, files in zip(("three", "four"), places, strict=True)
+    ]
+    assert "install shared.py, with different contents" in check(tmp_path, *wheels)
+
+
+@pytest.mark.parametrize("patterns", [["/cv2/core.so"], ["/cv2/"]])
+def test_excluded_files_do_not_contradict_others(tmp_path, patterns):
+    """Also if no module is left of a package, whose modules the other one has."""
+    full, headless = Wheel.read(made(tmp_path, "cv_full", FULL)), Wheel.read(made(tmp_path, "cv_headless", HEADLESS))
+    files = [PackageFiles(wheel.distribution, shared_files(wheel)) for wheel in (full, headless)]
+    with pytest.raises(BentoError):
+        check_shared_files(files, exclude_in_hub)
+    left = without(headless, Exclude(patterns))
+    check_shared_files([files[0], PackageFiles(left.distribution, shared_files(left))], exclude_in_hub)
 
 
 def test_a_file_that_is_a_directory_in_another_wheel(tmp_path):
@@ -128,7 +225,7 @@ def test_memory_does_not_grow_with_what_is_joined(tmp_path, compression):
     big = {"zeros.bin": bytes(250_000_000), "large.bin": LARGE * 10}
     copied = Maker("copied").add({f"copied/{name}": data for name, data in big.items()}).write(tmp_path)
     again = Maker("again").add(big | {"shared.py": "1"}).write(tmp_path)
-    later = Maker("later").add({"shared.py": "2"}).write(tmp_path)
+    later = Maker("later").add({"shared.py": "1"}).write(tmp_path)
     wheels = ":".join(map(str, (copied, again, later)))
     command = [sys.executable, "-c", JOINED, compression, tmp_path / "out", wheels, *filter(None, sys.path)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)

@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 
 import pytest
 from made_wheels import Maker
 from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
+from rules_bento.run import test as bento_test
 from rules_bento.run import venv
 
 
@@ -74,6 +76,38 @@ def test_wheels_are_installed_and_modules_are_those_of_the_source_tree(target, c
     (target.workspace / "svc/service.py").write_text("VALUE = 22\n")  # byte code knows its source by second and size
     assert target.python("import service; print(service.VALUE)") == "22", "an edit is seen at once"
     assert "other: modules of other repositories aren't in the environment" in capfd.readouterr().err
+
+
+REFUSED = (
+    "one and two: both packages install shared.py, with different contents. Remove one of the packages from the "
+    "requirements, or add \"two ; sys_platform == 'never'\" to a file of overrides of bento.pypi, and update the lock."
+)
+
+
+def test_packages_with_different_files_at_one_path_are_an_error(target):
+    for name in ("one", "two"):
+        wheel = Maker(name).add({"shared.py": name, "equal.py": "", f"{name}.py": ""}).write(target.runfiles)
+        target.wheels[name] = wheel.name
+    with pytest.raises(BentoError) as caught:
+        target.run()
+    assert str(caught.value) == REFUSED
+    assert not target.environment.exists()
+
+
+@pytest.mark.parametrize("second", ["one", "two"])
+def test_a_test_refuses_such_packages_too(tmp_path, monkeypatch, second):
+    """But not two versions of a package: Python imports the first one."""
+    monkeypatch.setenv("TEST_TMPDIR", str(tmp_path))
+    roots = []
+    for number, name in enumerate(("one", second)):
+        maker = Maker(name, f"{number}").add({"shared.py": f"{number}", "equal.py": ""})
+        with zipfile.ZipFile(maker.write(tmp_path)) as wheel:
+            wheel.extractall(tmp_path / f"{number}.site-packages")
+        roots.append(str(tmp_path / f"{number}.site-packages"))
+    (tmp_path / "settings").write_text(json.dumps({"roots": roots}))
+    with pytest.raises((BentoError, KeyError)) as caught:  # without the error, the run goes on, and needs more settings
+        bento_test.run.run(Arguments(["--settings", str(tmp_path / "settings")], bento_test.run.flags))
+    assert (str(caught.value) == REFUSED) == (second == "two")
 
 
 def test_a_second_run_does_nothing(target, monkeypatch, capfd):

@@ -31,6 +31,7 @@ from rules_bento.images.wheel_groups import ALONE, group_wheels
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.net.transfers import Progress
 from rules_bento.packages.requirements import normalize_name
+from rules_bento.packages.shared_files import PackageFiles, check_shared_files
 from rules_bento.programs import which
 from rules_bento.registry.client import Registries
 from rules_bento.registry.descriptor import MANIFEST, Manifest
@@ -224,6 +225,10 @@ def _check_packages(entry: Entry, base: BaseImageContents, wheels: Sequence[Loca
         )
 
 
+def _exclude_option(package: str, patterns: list[str]) -> str:
+    return f"add {' '.join(f'--opt exclude={package}:{pattern}' for pattern in patterns)}"
+
+
 @cache
 def _code_digest() -> str:
     """Return a digest of the libzstd version and of the code that builds images, for cache keys."""
@@ -335,7 +340,9 @@ class _Builder:
         contents = image_checks.Base(base.name, architecture, glibc, base.libraries, base.python_version)
 
         def check(_: Path) -> None:
-            result = image_checks.check(contents, (), [*map(self._libraries, wheels)], (), remedies=_LIBRARY_REMEDIES)
+            packages = [*map(self._libraries, wheels)]
+            check_shared_files([PackageFiles(each.distribution, each.files) for each in packages], _exclude_option)
+            result = image_checks.check(contents, (), packages, (), remedies=_LIBRARY_REMEDIES)
             if result.problems:
                 raise BentoError("\n".join(result.problems))
 

@@ -33,10 +33,14 @@ if TYPE_CHECKING:
     }
 )
 def check_image(arguments: Arguments) -> None:
-    """Raise BentoError if wheels can't run on a base image. Otherwise, writes notes on missing optional libraries."""
+    """Raise BentoError if wheels can't run on a base image, or contradict each other.
+
+    Otherwise, writes notes on missing optional libraries.
+    """
     from rules_bento.formats.json import read_object
     from rules_bento.images import image_checks
     from rules_bento.images.wheels.libraries import Libraries
+    from rules_bento.packages.shared_files import PackageFiles, check_shared_files, exclude_in_hub
 
     indexes = [json.loads(read_text(path)) for path in arguments.repeated("--index")]
     below = [json.loads(read_text(path)) for path in arguments.repeated("--base-libraries")]
@@ -53,6 +57,7 @@ def check_image(arguments: Arguments) -> None:
         max((_parse_version(text) for text in arguments.repeated("--allowed-glibc")), default=None),
     )
     packages = [Libraries.loads(read_text(path)) for path in arguments.repeated("--libraries")]
+    check_shared_files([PackageFiles(package.distribution, package.files) for package in packages], exclude_in_hub)
     machines = json.loads(read_text(path)) if (path := arguments.optional("--machines")) else {}
     wheels, unchecked = arguments.repeated("--wheel"), arguments.repeated("--ignore-library")
     problems = image_checks.check(base, wheels, packages, unchecked, machines)

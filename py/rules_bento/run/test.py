@@ -12,8 +12,10 @@ from pathlib import Path
 from rules_bento.actions.archives import write_bento
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
+from rules_bento.packages.requirements import normalize_name
+from rules_bento.packages.shared_files import PackageFiles, check_shared_files, files_of_record, override_in_hub
 from rules_bento.packages.virtualenv import make_environment
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import Any, Iterator
 
 
 @Subcommand({"--settings": 1})  # JSON, paths relative to the current directory: see rules/bento_test.bzl
@@ -24,6 +26,7 @@ def run(arguments: Arguments) -> int:
     settings = json.loads(Path(arguments.required("--settings")).read_text("utf-8"))
     directory = Path(os.environ["TEST_TMPDIR"], "bento_test")
     roots = [Path(root).absolute() for root in settings["roots"]]
+    check_shared_files(_package_files(roots), override_in_hub)
     python = make_environment(directory / "environment", roots)
     sys.path[:0] = [*(str(Path(root).absolute()) for root in settings["imports"]), *map(str, roots)]
     bytecode = str(directory / "bytecode")  # the wheels are read-only: compile once for tests and servers
@@ -44,6 +47,15 @@ def run(arguments: Arguments) -> int:
         bento = Path(scratch, "bento")
         write_bento(bento, settings["parts"], settings["models"], "folder")
         return _run_pytest(settings, python, bento, directory, arguments.rest)
+
+
+def _package_files(roots: list[Path]) -> Iterator[PackageFiles]:
+    """Yield the files of each package. If a package is in several roots, Python imports it from the first one."""
+    records: dict[str, Path] = {}
+    for root in roots:
+        for record in root.glob("*.dist-info/RECORD"):
+            records.setdefault(normalize_name(record.parent.name.partition("-")[0]), record)
+    return (files_of_record(name, record.read_text("utf-8")) for name, record in records.items())
 
 
 def _run_pytest(settings: dict[str, Any], python: Path, bento: Path, directory: Path, rest: list[str]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_object
+from rules_bento.packages.shared_files import PackageFiles, check_shared_files, files_of_record, override_in_hub
 from rules_bento.packages.virtualenv import OMIT_PLATFORMS, check_platform
 from rules_bento.typing_lite import Any
 
@@ -88,6 +90,16 @@ def _wheels(wheels: dict[str, str], runfiles: Path) -> dict[str, list[Any]]:
     return by_name
 
 
+def _files(item: tuple[str, list[Any]]) -> PackageFiles:
+    """Return the files that a wheel installs in site-packages, given an item of the result of `_wheels`."""
+    import zipfile
+
+    name, (path, *_) = item
+    with zipfile.ZipFile(path) as wheel:
+        [record] = [each for each in wheel.namelist() if re.fullmatch(r"[^/]+\.dist-info/RECORD", each)]
+        return files_of_record(name, wheel.read(record).decode())
+
+
 class _Environment:
     """A virtual environment that only this program creates and changes."""
 
@@ -102,6 +114,7 @@ class _Environment:
         stamp = self._read_stamp()
         if stamp == wanted and os.access(self.python, os.X_OK):
             return False
+        check_shared_files(map(_files, wanted["wheels"].items()), override_in_hub)
         if stamp.get("python") != wanted["python"] or not os.access(self.python, os.X_OK):
             stamp = {}
         self.directory.mkdir(parents=True, exist_ok=True)

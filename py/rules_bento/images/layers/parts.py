@@ -5,8 +5,8 @@ A part contains the files of one wheel as separate gzip members or zstd frames, 
 directories, and joining writes each directory once, at the beginning of the layer. Joining copies the parts, and
 decompresses the parts only to compute the layer's diff id.
 
-If two wheels have a file at the same path, the layer contains the file of the later wheel, as with an installer. In
-this case, the part of the earlier wheel is compressed again without the file.
+Two wheels can have an equal file at the same path. In this case, the part of the earlier wheel is compressed again
+without the file. Different files are an error.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from rules_bento.errors import BentoError
 from rules_bento.images.layers import headers, layer
 from rules_bento.images.layers.forms import TarFile, encode
 from rules_bento.images.layers.layer import WheelPlan, new_form, wheel_form
+from rules_bento.images.wheels.install import relative
+from rules_bento.images.wheels.metadata import normalized
+from rules_bento.packages.shared_files import PackageFiles, check_shared_files, exclude_in_hub
 from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
 
 if TYPE_CHECKING:
@@ -93,8 +96,8 @@ def _write(out: Path, files: Iterable[TarFile], form: LayerForm) -> None:
 
 
 def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, compression: Compression) -> LayerInfo:
-    """Atomically join parts into a layer. Raises BentoError if a path is both a file and a directory."""
-    excluded = _replaced_files([part.listing for part in parts])
+    """Atomically join parts into a layer. Raises BentoError if the files of two parts contradict each other."""
+    excluded = _repeated_files([part.listing for part in parts], layout)
     tar = layer.Sum()
 
     def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -117,19 +120,34 @@ def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, com
     return layer.write_encoded(out, joined(), tar)
 
 
-def _replaced_files(listings: Sequence[PartListing]) -> list[set[str]]:
+def _repeated_files(listings: Sequence[PartListing], layout: InstallLayout) -> list[set[str]]:
+    """Return the files of each part that a later part also contains.
+
+    Raises BentoError if the contents differ, or if a path is also a directory.
+    """
+    root = layout.site_packages.lstrip("/")
+    check_shared_files(
+        [
+            PackageFiles(
+                normalized(listing.wheel.partition("-")[0]),
+                {relative(path, root): digest for path, digest in listing.files.items()},
+            )
+            for listing in listings
+        ],
+        exclude_in_hub,
+    )
     directories = {directory: listing.wheel for listing in listings for directory in listing.directories}
     taken: dict[str, str] = {}
-    dropped: list[set[str]] = []
+    repeated: list[set[str]] = []
     for listing in reversed(listings):
-        dropped.append(listing.files.keys() & taken.keys())
-        taken.update(dict.fromkeys(listing.files.keys() - dropped[-1], listing.wheel))
+        repeated.append(listing.files.keys() & taken.keys())
+        taken.update(dict.fromkeys(listing.files.keys() - repeated[-1], listing.wheel))
     for path in sorted(directories.keys() & taken.keys()):
         raise BentoError(
             f"{taken[path]}: {path} is a file in this package, but a directory in {directories[path]}. Remove one of "
             "the packages."
         )
-    return dropped[::-1]
+    return repeated[::-1]
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

@@ -105,6 +105,9 @@ def _nearest(pattern: str, paths: Iterable[str]) -> str:
 
 def _check_modules(wheel: Wheel, excluded: Mapping[str, Rule], kept: set[str], origin: str) -> None:
     imported = {path for path in kept if path.endswith(_IMPORTED)}
+    lines = [line for path, line in excluded.items() if path.endswith(_IMPORTED)]
+    if not imported and lines and all(line.text.startswith("/") for line in lines):
+        return  # intended: another package has the same modules
     packages = directories_above(imported)
     entry_modules = wheel.entry_modules()
     for path, rule in excluded.items():
@@ -119,9 +122,10 @@ def _check_modules(wheel: Wheel, excluded: Mapping[str, Rule], kept: set[str], o
                 f"{wheel.name}: {rule} excludes {path}, but an entry point requires {module}. Use a more specific "
                 f"pattern, or add '!/{path}' after the pattern."
             )
-    if not imported and any(path.endswith(_IMPORTED) for path in excluded):
+    if not imported and lines:
         raise BentoError(
-            f"{wheel.name}: {origin} excludes all of the package's modules. Exclude fewer files, or remove the package."
+            f"{wheel.name}: {origin} excludes all of the package's modules. Exclude fewer files, or remove the "
+            "package. If another package has the same modules, begin the patterns with a slash."
         )
 
 

@@ -105,6 +105,22 @@ def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
     return [file for _, file in sorted(files.items())]
 
 
+def shared_files(wheel: Wheel) -> dict[str, str]:
+    """Return a digest of each file that another package can also install, by path relative to site-packages.
+
+    A script that an entry point generates has the digest of the entry point.
+    """
+    layout = InstallLayout.venv("/e", 0)
+    root = _inside(layout.site_packages)
+    files = {
+        relative(file.path, root): f"{file.member.algorithm}:{file.member.digest.hex()}"
+        for file in _spread(wheel, layout, [point.name for point in wheel.entry_points])
+        if file.member and not file.path.startswith(f"{root}/{wheel.dist_info}/")
+    }
+    scripts = f"{relative(_inside(layout.scripts), root)}/"
+    return files | {f"{scripts}{point.name}": f"{point.module}:{point.function}" for point in wheel.entry_points}
+
+
 def installed_directories(wheel: Wheel, layout: InstallLayout) -> list[str]:
     """Return the image paths of the directories that have an entry in the wheel's zip, such as empty directories."""
     data_directory = wheel.data_directory
@@ -218,12 +234,13 @@ def _first_line(interpreter: str) -> str:
 
 def _record(files: Iterable[tuple[str, Installed]], root: str, record: str) -> bytes:
     """Return RECORD, sorted by path relative to `root`. The line for RECORD itself has no digest."""
-    lines = [(_relative(path, root), f"{_digest(file)},{file.size}") for path, file in files]
-    lines.append((_relative(record, root), ","))
+    lines = [(relative(path, root), f"{_digest(file)},{file.size}") for path, file in files]
+    lines.append((relative(record, root), ","))
     return "".join([f"{_quoted(path)},{rest}\n" for path, rest in sorted(lines)]).encode()
 
 
-def _relative(path: str, root: str) -> str:
+def relative(path: str, root: str) -> str:
+    """Return the path of an installed file relative to the directory `root`."""
     if path.startswith(f"{root}/"):
         return path[len(root) + 1 :]
     return posixpath.relpath(f"/{path}", f"/{root}")

@@ -8,6 +8,7 @@ from itertools import chain
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.images.wheels.elf import MAGIC, Elf, read_elf
+from rules_bento.images.wheels.install import shared_files
 from rules_bento.sources.cpu_arch import HEAD, machine_of
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator
 
@@ -40,6 +41,7 @@ class Libraries(NamedTuple):
     named: frozenset[str] = frozenset()  # words in its Python sources that might be names of libraries
     machines: tuple[tuple[str, str], ...] = ()  # paths and machines of all files with machine code
     optional: frozenset[str] = frozenset()  # paths of files that the package can be imported without
+    files: dict[str, str] = {}  # noqa: RUF012 - never changed; see `install.shared_files`
 
     @staticmethod
     def read(wheel: Wheel, watched: Watched | None = None) -> Libraries:
@@ -55,7 +57,7 @@ class Libraries(NamedTuple):
         sources = [member for member in wheel.members if member.path.endswith(".py")] if linked else []
         texts = map(_text, wheel.chunks(sources))
         named = frozenset(word.decode() for word in {word for text in texts for word in words(text)})
-        libraries = Libraries(wheel.name, wheel.distribution, tuple(linked), named, machines)
+        libraries = Libraries(wheel.name, wheel.distribution, tuple(linked), named, machines, files=shared_files(wheel))
         return libraries._replace(optional=libraries.without(lambda: map(_text, wheel.chunks(sources))))
 
     @staticmethod
@@ -68,14 +70,16 @@ class Libraries(NamedTuple):
         ]
         machines = tuple(fields["machines"].items())
         named, optional = frozenset(fields["named"]), frozenset(fields["optional"])
-        return Libraries(fields["wheel"], fields["distribution"], tuple(linked), named, machines, optional)
+        return Libraries(
+            fields["wheel"], fields["distribution"], tuple(linked), named, machines, optional, fields["files"]
+        )
 
     def dumps(self) -> str:
         """Return the libraries as a JSON object for `loads`."""
         linked = {path: list(elf) for path, elf in self.linked}
         fields: dict[str, Any] = {"wheel": self.wheel, "distribution": self.distribution}
         fields |= {"linked": linked, "named": sorted(self.named), "machines": dict(self.machines)}
-        fields["optional"] = sorted(self.optional)
+        fields |= {"optional": sorted(self.optional), "files": self.files}
         return json.dumps(fields, indent=1) + "\n"
 
     def of_machine(self, machine: str) -> Libraries:
