@@ -7,7 +7,8 @@ load(":push_manifest.bzl", "push_manifest")
 
 STARTUP = {
     "image": attr.label(doc = "The image to start.", mandatory = True, providers = [BentoImageInfo]),
-    "readiness_path": attr.string(default = "/readyz", doc = "HTTP path for readiness checks. A container is ready when a request to this path succeeds."),
+    "port": attr.int(doc = "Port of the server. Default: the lowest port that the image exposes, or 3000."),
+    "readiness_path": attr.string(default = "/readyz", doc = "HTTP path for readiness checks. A container is ready when a request to this path succeeds. For servers without HTTP, such as gRPC, use an empty string: a container is then ready when the port accepts connections."),
     "requests": attr.string_dict(doc = "POST requests to send to the container when it is ready. Keys are paths; values are JSON bodies. Use this attribute if the container reads some files only when it handles requests."),
     "startup_timeout_seconds": attr.int(default = 300, doc = "Maximum time until a container is ready, in seconds. A test waits for at most 80% of its `timeout`."),
 }
@@ -25,7 +26,7 @@ def startup_files(ctx):
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
     ctx.actions.write(description, json.encode(described.contents))
     arguments = ["--target", label_string(ctx.label), "--directory", RUNFILES, "--contents", runfile_path(ctx, description)]
-    arguments += ["--ready", ctx.attr.readiness_path, "--seconds", str(ctx.attr.startup_timeout_seconds)]
+    arguments += ["--port", str(ctx.attr.port), "--ready", ctx.attr.readiness_path, "--seconds", str(ctx.attr.startup_timeout_seconds)]
     for path, body in ctx.attr.requests.items():
         arguments += ["--request", path, body]
     return struct(arguments = arguments, files = depset(described.files + [description]))

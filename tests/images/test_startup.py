@@ -187,8 +187,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.end_headers()
 open("/srv/read").read()
-open("/srv/own", "w").write("1")
-open("/srv/own").read()
+open("/srv/logs/own", "w").write("1")
+open("/srv/logs/own").read()
 import os
 os.stat("/srv/looked_at")
 import socketserver
@@ -228,7 +228,7 @@ def image(tmp_path_factory):
         parts = library.name.partition(".so.")[2].split(".")
         names = [f"{library.name.partition('.so.')[0]}.so.{'.'.join(parts[:count])}" for count in range(1, len(parts))]
         entries += [Member.symlink(str(library.with_name(name))[1:], library.name) for name in names]
-    entries += [Member.inline("srv/service.py", SERVICE.encode())]
+    entries += [Member.inline("srv/service.py", SERVICE.encode()), Member.directory("srv/logs", uid=1034)]
     entries += [Member.inline(f"srv/{name}", b"1") for name in ("read", "looked_at", "of_an_answer", "unread")]
     info = write_files_layer(directory / "layer", {entry.path: entry for entry in entries}.values(), "none")
     described = {"media_type": TAR, "digest": info.digest, "size": info.size, "diff_id": info.diff_id, "name": "all"}
@@ -271,6 +271,84 @@ def changed(image, directory, config=(), layer=None):
     (directory / "config.json").write_text(json.dumps({"config": described}), "utf-8")
     (directory / "contents.json").write_text(json.dumps(contents), "utf-8")
     return directory
+
+
+PROBE = """
+import os
+for path in {paths}:
+    try:
+        with open(path, "a"):
+            print("written", path, flush=True)
+    except OSError as error:
+        print(error.errno, path, flush=True)
+for path in ("/srv/secret", "/srv/own_secret", "/srv/of_group"):
+    try:
+        print("read", path, open(path).read(), flush=True)
+    except OSError as error:
+        print(error.errno, path, flush=True)
+"""
+# Paths that a program can't write in a container, and paths that it can.
+DENIED = [
+    "/etc/x",
+    "/usr/lib/x",
+    "/var/x",
+    "/app/_main/x",
+    "/x",
+    "/srv/service.py",
+    "/dev/x",
+    "/etc/hosts",
+    "/var/lib/x",
+]
+ALLOWED = ["/home/bentoml/x", "/app/.venv/x", "/app/.venv/owned", "/tmp/x", "/var/tmp/x", "/srv/shared", "/opt/group/x"]
+
+
+def owned(name, kind=tarfile.REGTYPE, mode=0o644, uid=0, gid=0):
+    info = member(name, kind, mode=mode)
+    info.uid, info.gid = uid, gid
+    return info, b"" if kind == tarfile.DIRTYPE else b"1"
+
+
+@pytest.mark.parametrize("user", ["1034:1034", "0:0"])
+def test_what_belongs_to_root_is_read_only_as_in_a_container(image, tmp_path, capfd, user):
+    """The same as runc 1.1 allows, for the same tar."""
+    folder = tarfile.DIRTYPE
+    layer = [
+        owned("etc", folder, 0o755),
+        owned("app/_main/server.py"),
+        owned("home/bentoml", folder, 0o755, 1034, 1034),
+        owned("app/.venv", folder, 0o755, 1034, 1034),
+        owned("app/.venv/owned", uid=1034),
+        owned("var/tmp", folder, 0o1777),
+        owned("srv/shared", mode=0o666),
+        owned("srv/secret", mode=0o600),
+        owned("srv/own_secret", mode=0o600, uid=1034),
+        owned("srv/of_group", mode=0o640, gid=1034),
+        owned("opt/group", folder, 0o775, gid=1034),
+        owned("var/lib", folder, 0o700),
+    ]
+    command = [os.path.realpath(sys.executable), "-S", "-c", PROBE.format(paths=DENIED + ALLOWED)]
+    probed = changed(image, tmp_path / "probed", {"Entrypoint": command, "User": user}, layer)
+    assert limit(probed) == 1
+    lines = [line for line in capfd.readouterr().err.splitlines() if " /" in line]
+    written = [line.removeprefix("written ") for line in lines if line.startswith("written ")]
+    read = [line.split()[1] for line in lines if line.startswith("read ")]
+    assert written == (ALLOWED if user == "1034:1034" else DENIED + ALLOWED)
+    assert (
+        read == ["/srv/own_secret", "/srv/of_group"]
+        if user == "1034:1034"
+        else ["/srv/secret", "/srv/own_secret", "/srv/of_group"]
+    )
+    assert {line.split()[0] for line in lines} <= {"written", "read", "13", "the"}, lines
+
+
+def test_a_server_without_http_is_ready_when_its_port_accepts_connections(image, tmp_path, capfd):
+    listens = "import socket\ns = socket.create_server(('127.0.0.1', 50051))\nwhile True: s.accept()[0].close()\n"
+    config = {"Entrypoint": [os.path.realpath(sys.executable), "-S", "-c", listens]}
+    config["ExposedPorts"] = {"3000/tcp": {}, "50051/tcp": {}}
+    server = changed(image, tmp_path / "server", config)
+    assert limit(server, "--ready", "", "--port", "50051") == 0, capfd.readouterr().err
+    assert limit(server, "--ready", "", "--seconds", "3") == 1
+    assert "tcp://127.0.0.1:3000: not ready within 3 s (no response)" in capfd.readouterr().err
 
 
 WORDS = ("--contents", "contents.json", "--target", "//:x")
@@ -324,11 +402,9 @@ def test_a_startup_above_a_limit_fails(image, capfd, words, problem):
 
 
 def test_a_test_reports_before_its_timeout(image, capfd, monkeypatch):
-    monkeypatch.setenv("TEST_TIMEOUT", "5")
+    monkeypatch.setenv("TEST_TIMEOUT", "12")
     assert limit(image, "--ready", "/other") == 1
-    message = (
-        r"/other: not ready within [34] s \(last response: status 404\)\. Check readiness_path, or increase timeout\."
-    )
+    message = r"/other: not ready within [89] s \(last response: status 404\)\. Check readiness_path and port, or increase timeout\."
     assert re.search(message, capfd.readouterr().err)
 
 
@@ -353,9 +429,9 @@ def test_a_container_that_ends_or_answers_no_is_told_with_its_log(image, tmp_pat
         "requests: the server responded with 500: . Check the body of the request to /predict, and the container's log."
         in capfd.readouterr().err
     )
-    assert limit(image, "--ready", "/other", "--seconds", "1") == 1
+    assert limit(image, "--ready", "/other", "--seconds", "9") == 1
     assert (
-        "http://127.0.0.1:3000/other: not ready within 1 s (last response: status 404). Check readiness_path, or "
+        "http://127.0.0.1:3000/other: not ready within 9 s (last response: status 404). Check readiness_path and port, or "
         "increase startup_timeout_seconds.\nThe log" in capfd.readouterr().err
     )
     command = [os.path.realpath(sys.executable), "-S", "/srv/missing.py"]
@@ -469,8 +545,8 @@ print("may", known["CapEff"].strip(), "of", known["CapBnd"].strip())
 print("devices", sorted(os.listdir("/dev")))
 written = [path for path in ("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/sys/power/state")
            if does(open, path, "r+")]
-os.mkdir("/srv/deep")
-does(os.chroot, "/srv/deep")
+os.mkdir("/tmp/deep")
+does(os.chroot, "/tmp/deep")
 for _ in range(40):
     os.chdir("..")
 does(os.chroot, ".")

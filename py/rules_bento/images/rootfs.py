@@ -1,7 +1,8 @@
 """Unpacks the file system of an image into a directory, so that programs can run in it.
 
 Files outside of the directory are never written or removed. Because any member can replace a directory with a link, the
-links in a path are resolved again for each member, name by name. Owners, devices, and pipes are ignored.
+links in a path are resolved again for each member, name by name. Devices and pipes are ignored. The current user owns
+all files. For a user of the image, the owner's permissions are those that this user has in a container.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ _SPECIAL_NAMES = ("", ".", "..")
 _EPOCH = 0, 0  # times of access and modification, nanoseconds
 
 
-def unpack(layers: Iterable[tuple[Path, str]], root: Path) -> None:
-    """Unpack layers into an empty directory. Sets the times of files to 1970.
+def unpack(layers: Iterable[tuple[Path, str]], root: Path, user: tuple[int, int] = (0, 0)) -> None:
+    """Unpack layers into an empty directory for `user` (UID and GID). Sets the times of files to 1970.
 
     `layers` contains pairs of blob and media type, lowest first. Raises BentoError for a layer that can't be unpacked.
     """
@@ -45,6 +46,17 @@ def unpack(layers: Iterable[tuple[Path, str]], root: Path) -> None:
                 raise BentoError(
                     f"{blob.name}: {member.name!r} cannot be unpacked ({reason}). Use another base image."
                 ) from None
+    if user[0]:
+        image.restrict(*user)
+
+
+def make_accessible(root: Path) -> None:
+    """Allow the current user to list and remove all files of an unpacked image."""
+    root.chmod(0o700)
+    for above, directories, _ in os.walk(root):
+        for path in (Path(above, name) for name in directories):
+            if not path.is_symlink():
+                path.chmod(0o700)
 
 
 def files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
@@ -108,6 +120,7 @@ class _RootfsWriter:
         self._names_left = _MAX_NAMES
         self._new: set[Path] = set()
         self._emptied: set[Path] = set()
+        self._owners: dict[Path, tuple[int, int, int]] = {}  # UID, GID, and mode of files and directories
 
     def begin_layer(self) -> None:
         """Begin a new layer. All existing files then belong to lower layers."""
@@ -127,9 +140,19 @@ class _RootfsWriter:
         elif member.kind not in _SKIPPED_KINDS:
             target = self._place(member.link) if member.kind == "hard link" else None
             _write_member(place, target, member, data)
+            self._owners[place] = member.uid, member.gid, member.mode
             while place not in self._new:
                 self._new.add(place)
                 place = place.parent
+
+    def restrict(self, uid: int, gid: int) -> None:
+        """Replace the owner's permissions of each file and directory with the permissions of another user."""
+        for above, _, names in os.walk(self._root, topdown=False):
+            for path in (*(Path(above, name) for name in names), Path(above)):
+                if not path.is_symlink():
+                    owner, group, mode = self._owners.get(path, (0, 0, 0o755))
+                    allowed = mode >> (6 if owner == uid else 3 if group == gid else 0) & 7
+                    path.chmod(mode & 0o077 | allowed << 6)
 
     def _place(self, path: str) -> Path:
         """Return the location of a path in the image. Resolves links in all parts of the path except the last part."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import time
 import urllib.error
 import urllib.request
 
-from rules_bento.typing_lite import Callable
+from rules_bento.typing_lite import Any, Callable
 
 _TICK = 0.05  # seconds
 _PATIENCE = 60  # seconds for an answer
@@ -22,7 +23,7 @@ class ServerError(Exception):
 
 
 def wait(url: str, seconds: float, has_ended: Callable[[], object]) -> str:
-    """Wait until a request for `url` succeeds, and return "".
+    """Wait until a request for `url` succeeds, and return "". For `tcp://HOST:PORT`, a connection is sufficient.
 
     After `seconds`, or after `has_ended` returns a true value, returns a description of the last response.
     """
@@ -30,13 +31,20 @@ def wait(url: str, seconds: float, has_ended: Callable[[], object]) -> str:
     deadline = time.monotonic() + seconds
     while not has_ended() and (left := deadline - time.monotonic()) > 0:
         try:
-            with _opener().open(url, timeout=min(left, _PROBE)):
+            with _probe(url, min(left, _PROBE)):
                 return ""
         except _ERRORS as error:
             if isinstance(error, urllib.error.HTTPError):
                 last = f"last response: status {error.code}"
             time.sleep(_TICK)
     return last
+
+
+def _probe(url: str, seconds: float) -> Any:
+    if url.startswith("tcp:"):
+        host, _, port = url.removeprefix("tcp://").partition(":")
+        return socket.create_connection((host, int(port)), seconds)
+    return _opener().open(url, timeout=seconds)
 
 
 def post(url: str, body: str) -> None:

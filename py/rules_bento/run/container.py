@@ -165,10 +165,12 @@ def _move(root: Path) -> None:
     namespaces.separate_mounts()
     namespaces.mount(str(root), root, "", namespaces.BIND)
     namespaces.mount_system(places["proc"], places["dev"])
+    places["dev"].chmod(0o555)
     namespaces.mount("sysfs", places["sys"], "sysfs", namespaces.READ_ONLY)
     namespaces.mount("tmpfs", places["tmp"], "tmpfs", 0)
     written = places["tmp"] / "hosts"
     written.write_text("127.0.0.1 localhost\n", "ascii")
+    written.chmod(0o444)
     namespaces.mount(str(written), hosts, "", namespaces.BIND)
     namespaces.change_root(root)
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 STARTUP_FLAGS = {
     "--contents": 1,  # JSON, see run/push_contents.py
     "--directory": 1,  # directory that its paths are relative to
-    "--ready": 1,  # URL path that answers when the container is ready
+    "--port": 1,  # of the server; 0: the lowest exposed port
+    "--ready": 1,  # URL path that answers when the container is ready; empty: when the port accepts connections
     "--request": 2,  # URL path, body as JSON
     "--seconds": 1,  # timeout of the startup
 }
@@ -66,14 +67,17 @@ def start(arguments: Arguments, variables: Mapping[str, str] = MappingProxyType(
         root = Path(scratch, "root")
         root.mkdir()
         _check_times(root)
-        settings = _unpack(arguments, root, Path(scratch))
-        port = min(settings["ExposedPorts"], default="3000/tcp").partition("/")[0]
+        settings, user = _unpack(arguments, root, Path(scratch))
+        exposed = [int(port.partition("/")[0]) for port in settings["ExposedPorts"]]
+        port = int(arguments.optional("--port", "0")) or min(exposed, default=3000)
         log, cpu = Path(scratch, "log"), Path(scratch, "cpu")
         use = partial(_use, arguments, f"http://127.0.0.1:{port}", cpu, deadline)
         try:
-            container.run(_container(settings, variables, root), log, use)
+            container.run(_container(settings, user, variables, root), log, use)
         except BentoError as error:
             raise BentoError(f"{error}{_end_of(log)}") from None
+        finally:
+            rootfs.make_accessible(root)
         read = {
             path: status.st_size
             for path, status in rootfs.files(root)
@@ -97,18 +101,14 @@ def _check_times(directory: Path) -> None:
     probe.unlink()
 
 
-def _unpack(arguments: Arguments, root: Path, scratch: Path) -> dict[str, Any]:
-    """Unpack the image to `root`. Returns the settings in the image's config, with defaults for missing settings."""
+def _unpack(arguments: Arguments, root: Path, scratch: Path) -> tuple[dict[str, Any], tuple[int, int]]:
+    """Unpack the image to `root`. Returns the settings in the image's config, with defaults, and the UID and GID."""
     directory = Path(arguments.required("--directory"))
     image = json.loads((directory / arguments.required("--contents")).read_text("utf-8"))["image"]
     layers = [oci_image.Layer.loads((directory / blob["description"]).read_text("utf-8")) for blob in image["blobs"]]
     blobs = blobs_of(image["blobs"], directory, scratch)
-    rootfs.unpack([(blobs[layer.digest], layer.media_type) for layer in layers], root)
     settings: dict[str, Any] = json.loads((directory / image["config"]).read_text("utf-8"))["config"]
-    return {"Cmd": [], "Env": [], "ExposedPorts": {}, "User": "0:0", "WorkingDir": "/"} | settings
-
-
-def _container(settings: dict[str, Any], variables: Mapping[str, str], root: Path) -> container.Container:
+    settings = {"Cmd": [], "Env": [], "ExposedPorts": {}, "User": "0:0", "WorkingDir": "/"} | settings
     user, _, group = settings["User"].partition(":")
     group = group or user
     if not (user.isdecimal() and group.isdecimal()):
@@ -116,6 +116,14 @@ def _container(settings: dict[str, Any], variables: Mapping[str, str], root: Pat
             f"user: expected a numeric UID:GID, got {settings['User']!r}. Set user on the bento_image to numeric IDs, "
             'such as "1034:1034".'
         )
+    ids = int(user), int(group)
+    rootfs.unpack([(blobs[layer.digest], layer.media_type) for layer in layers], root, ids)
+    return settings, ids
+
+
+def _container(
+    settings: dict[str, Any], user: tuple[int, int], variables: Mapping[str, str], root: Path
+) -> container.Container:
     return container.Container(
         root=root,
         command=[*settings.get("Entrypoint", []), *settings["Cmd"]],
@@ -124,7 +132,7 @@ def _container(settings: dict[str, Any], variables: Mapping[str, str], root: Pat
             **variables,
         },
         working_dir=settings["WorkingDir"],
-        user=(int(user), int(group)),
+        user=user,
     )
 
 
@@ -134,14 +142,16 @@ def _use(
     """Wait for the container, send the requests, and write the CPU seconds to `cpu`. Raises BentoError on failure."""
     ready, seconds = url + arguments.required("--ready"), float(arguments.required("--seconds"))
     seconds, attribute = min((seconds, "startup_timeout_seconds"), (deadline - time.monotonic(), "timeout"))
+    if not arguments.required("--ready"):
+        ready = url.replace("http:", "tcp:")
     if problem := loopback.wait(ready, seconds, exit_status):
         if ended := exit_status():
             raise BentoError(
                 f"the container exited with status {ended.si_status} before it was ready. Check the container's log."
             )
         raise BentoError(
-            f"{ready}: not ready within {max(seconds, 0):.0f} s ({problem}). Check readiness_path, or increase "
-            f"{attribute}."
+            f"{ready}: not ready within {max(seconds, 0):.0f} s ({problem}). Check readiness_path and port, or "
+            f"increase {attribute}."
         )
     for path, body in arguments.tuples("--request"):
         try:

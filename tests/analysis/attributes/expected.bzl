@@ -1537,6 +1537,7 @@ EXPECTED = {
             "--target :startup_test",
             "--directory \"$runfiles\"",
             "--contents startup_test.contents.json",
+            "--port 50051",
             "--ready /healthz",
             "--seconds 9",
             "--request /predict {}",
