@@ -75,7 +75,7 @@ def command_installs_with_pip(bench: Workbench) -> str:
     shell("venv/bin/bento", "export", built["tag"], "hello.bento")
     shell("venv/bin/bento", "models", "export", model["tag"], "greeting.bentomodel")
     assert "bento_package(" in shell("venv/bin/bento", "migrate", "svc")
-    known = {"bazel", "containers", "certificates", "workspace"}
+    known = {"bazel", "containers", "workspace"}
     found = {finding["about"] for finding in shell.data("doctor", "svc", code=None)}
     assert known <= found, found
     shell.home = directory / "other"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 from pathlib import Path
 
@@ -41,7 +40,6 @@ bento_requirements(
     lock = "requirements.lock.json",
 )
 """
-CERTIFICATE = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
 LOCK = {"lock": 1, "requires_python": ">=3.10", "roots": [], "packages": [], "inputs": {"requirements": ["bentoml"]}}
 
 
@@ -61,17 +59,7 @@ def here(tmp_path):
     (root / "svc/BUILD.bazel").write_text(BUILD)
     (root / "svc/requirements.in").write_text("bentoml\n")
     (root / "svc/requirements.lock.json").write_text(json.dumps(LOCK))
-    (tmp_path / "authorities").mkdir()
-    (tmp_path / "distributed").mkdir()
-    (tmp_path / "distributed/one.crt").write_text(CERTIFICATE.format("one"))
-    (tmp_path / "bundle.crt").write_text(CERTIFICATE.format("one"))
-    return HostEnvironment(
-        root,
-        {"PATH": str(programs), "HOME": str(tmp_path)},
-        (str(tmp_path / "authorities"),),
-        str(tmp_path / "bundle.crt"),
-        str(tmp_path / "distributed"),
-    )
+    return HostEnvironment(root, {"PATH": str(programs), "HOME": str(tmp_path)})
 
 
 def program(path: Path, text: str) -> None:
@@ -90,7 +78,7 @@ def found(here: HostEnvironment, about: str) -> Finding:
 
 def test_all_is_well(here):
     assert {finding.about: finding.state for finding in diagnose(here)} == dict.fromkeys(
-        ["bazel", "python", "containers", "certificates", "proxy", "workspace", "lock of @pypi", "cache"], OK
+        ["bazel", "python", "containers", "workspace", "lock of @pypi", "cache"], OK
     )
 
 
@@ -241,97 +229,6 @@ def test_what_runs_images_is_a_hint(here):
     program(docker, "exit 1")
     program(podman, "")
     assert (found(here, "containers").state, found(here, "containers").text) == (OK, "podman")
-
-
-def test_authorities_of_a_company_come_with_the_line_for_bazel(here):
-    Path(here.authorities[0], "company.crt").write_text("")
-    assert "startup --host_jvm_args=-Djavax.net.ssl.trustStore=" in found(here, "certificates").remedy
-    (here.root / ".bazelrc").write_text("startup --host_jvm_args=-Djavax.net.ssl.trustStore=/x\n")
-    assert found(here, "certificates").state == OK
-
-
-def test_authorities_that_one_variable_names_are_not_bazels(here, tmp_path):
-    here = with_variables(here, SSL_CERT_FILE=str(tmp_path / "ca.pem"))
-    assert (found(here, "certificates").state, "doesn't exist" in found(here, "certificates").text) == (ERROR, True)
-    (tmp_path / "ca.pem").write_text("")
-    assert found(here, "certificates").state == WARNING
-    assert "javax.net.ssl.trustStore=" in found(here, "certificates").remedy
-    (here.root / ".bazelrc").write_text("startup --host_jvm_args=-Djavax.net.ssl.trustStore=/x\n")
-    assert found(here, "certificates").state == OK
-
-
-def test_authorities_that_only_the_bundle_has_get_the_command_that_makes_them_known(here):
-    Path(here.bundle).write_text(CERTIFICATE.format("one") + CERTIFICATE.format("company"))
-    finding = found(here, "certificates")
-    assert (finding.state, finding.text) == (WARNING, f"1 additional authority only in {here.bundle}")
-    assert finding.remedy.endswith(
-        "Copy each certificate to /usr/local/share/ca-certificates/NAME.crt, and run: update-ca-certificates"
-    )
-    (here.root / ".bazelrc").write_text("startup --host_jvm_args=-Djavax.net.ssl.trustStore=/x\n")
-    assert found(here, "certificates").state == OK
-
-
-def test_a_system_without_debians_directory_of_authorities_is_not_judged_by_it(here):
-    Path(here.bundle).write_text(CERTIFICATE.format("company"))
-    assert found(replace(here, distributed=f"{here.distributed}/none"), "certificates").state == OK
-
-
-LOCAL = "localhost,127.0.0.1"
-
-
-def proxy_findings(here: HostEnvironment, *, online: bool = False) -> dict[str, Finding]:
-    findings = diagnose(here, online=online)
-    return {each.about: each for each in findings if each.about == "proxy" or each.about.endswith("_PROXY")}
-
-
-def test_proxies_that_all_programs_take_are_shown_without_their_passwords(here):
-    here = with_variables(here, HTTPS_PROXY="http://alice:secret@proxy:3128", http_proxy="proxy:3128", NO_PROXY=LOCAL)
-    [(about, finding)] = proxy_findings(here).items()
-    assert (about, finding.state) == ("proxy", OK)
-    assert finding.text == "HTTPS_PROXY is proxy:3128, HTTP_PROXY is proxy:3128"
-
-
-@pytest.mark.parametrize(
-    ("variables", "about", "state", "text", "remedy"),
-    [
-        ({"HTTPS_PROXY": "socks5://proxy:1080"}, "HTTPS_PROXY", ERROR, "Bazel doesn't support socks5 proxies", "Run: export HTTPS_PROXY=http://HOST:PORT"),
-        ({"HTTPS_PROXY": "http://proxy:3128/x"}, "HTTPS_PROXY", ERROR, "invalid address of a proxy", "Run: export HTTPS_PROXY=http://HOST:PORT"),
-        ({"HTTPS_PROXY": "http://a:secret@[proxy"}, "HTTPS_PROXY", ERROR, "invalid address of a proxy", "Run: export HTTPS_PROXY=http://HOST:PORT"),
-        ({"HTTPS_PROXY": "http://a:secret@\u2100:1"}, "HTTPS_PROXY", ERROR, "invalid address of a proxy", "Run: export HTTPS_PROXY=http://HOST:PORT"),
-        ({"HTTPS_PROXY": "http://pro\x1bxy:1"}, "HTTPS_PROXY", ERROR, "invalid address of a proxy", "Run: export HTTPS_PROXY=http://HOST:PORT"),
-        ({"HTTPS_PROXY": "http://a:secret@proxy:70000"}, "HTTPS_PROXY", ERROR, "invalid address of a proxy", "Run: export HTTPS_PROXY=http://HOST:PORT"),
-        ({"HTTPS_PROXY": "http://pro..xy:1"}, "HTTPS_PROXY", ERROR, "invalid address of a proxy", "Run: export HTTPS_PROXY=http://HOST:PORT"),
-        ({"HTTPS_PROXY": "http://.:1"}, "HTTPS_PROXY", ERROR, "invalid address of a proxy", "Run: export HTTPS_PROXY=http://HOST:PORT"),
-        ({"HTTPS_PROXY": "http://" + 64 * "x"}, "HTTPS_PROXY", ERROR, "invalid address of a proxy", "Run: export HTTPS_PROXY=http://HOST:PORT"),
-        ({"HTTPS_PROXY": "http://proxy:\u0663"}, "HTTPS_PROXY", ERROR, "invalid address of a proxy", "Run: export HTTPS_PROXY=http://HOST:PORT"),
-        ({"HTTPS_PROXY": "https://proxy"}, "HTTPS_PROXY", WARNING, "the connection to the proxy uses https", "Run: export HTTPS_PROXY=http://HOST:PORT"),
-        ({"HTTP_PROXY": "http://proxy"}, "HTTPS_PROXY", WARNING, "not set, but HTTP_PROXY is", 'Run: export HTTPS_PROXY="$HTTP_PROXY"'),
-        ({"all_proxy": "http://proxy"}, "ALL_PROXY", ERROR, "set without HTTPS_PROXY and HTTP_PROXY", 'Run: export HTTPS_PROXY="$ALL_PROXY" HTTP_PROXY="$ALL_PROXY"'),
-        ({"https_proxy": "http://one", "HTTPS_PROXY": "http://two"}, "HTTPS_PROXY", ERROR, "HTTPS_PROXY and https_proxy differ", "Keep only one: unset https_proxy"),
-        ({"HTTPS_PROXY": "http://proxy", "NO_PROXY": "corp.example.com"}, "NO_PROXY", WARNING, "this machine isn't listed", 'Run: export NO_PROXY="$NO_PROXY,localhost,127.0.0.1"'),
-        ({"HTTPS_PROXY": "http://proxy", "NO_PROXY": ""}, "NO_PROXY", WARNING, "this machine isn't listed", "Run: export NO_PROXY=localhost,127.0.0.1"),
-        ({"HTTPS_PROXY": "http://proxy", "NO_PROXY": f"{LOCAL},::1,10.0.0.0/8,*.corp,git:8443"}, "NO_PROXY", WARNING, "Bazel doesn't support 10.0.0.0/8, *.corp, git:8443", "Add the names."),
-    ],
-)  # fmt: skip
-def test_a_proxy_that_programs_understand_differently_is_one_sentence_and_a_line(
-    here, variables, about, state, text, remedy
-):
-    findings = proxy_findings(with_variables(here, **{"NO_PROXY": LOCAL, **variables}))
-    assert list(findings) == [about]
-    assert (findings[about].state, findings[about].text) == (state, text)
-    assert findings[about].remedy.endswith(remedy)
-    assert not any("secret" in finding.text + finding.remedy for finding in findings.values())
-
-
-def test_a_proxy_is_knocked_at_when_one_wants_it(here):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        here = with_variables(here, HTTPS_PROXY=f"http://alice:secret@127.0.0.1:{port}", NO_PROXY=LOCAL)
-        assert proxy_findings(here, online=True)["proxy"].state == OK
-    assert proxy_findings(here)["proxy"].state == OK
-    finding = proxy_findings(here, online=True)["HTTPS_PROXY"]
-    assert (finding.state, finding.text) == (ERROR, f"127.0.0.1:{port} isn't reachable: Connection refused")
-    assert finding.remedy == "Correct the variable, or run: unset HTTPS_PROXY"
 
 
 def test_a_label_of_rules_python_without_the_dependency_gets_the_line(here):

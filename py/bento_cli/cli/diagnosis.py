@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,6 @@ from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file, split_lines
 from rules_bento.images.engines import DOCKER_PROBE, LOADERS
-from rules_bento.net.transport import display_url
 from rules_bento.programs import which
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping
 
@@ -30,21 +28,8 @@ OLDEST_RULES_PYTHON = "0.40.0"
 _DEFAULT_PYTHON = "3.11"  # rules_python registers an interpreter for this version by default
 
 _TIMEOUT = 60  # seconds, for a program
-_AUTHORITIES = (
-    "/usr/local/share/ca-certificates",
-    "/etc/pki/ca-trust/source/anchors",
-    "/etc/ca-certificates/trust-source/anchors",
-)
-_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
-_PROXY_TIMEOUT = 5  # seconds, for a connection
-# Bazel and uv also accept `host:port` and https; the command supports only http.
-_HOST_LABEL = r"[A-Za-z0-9_-]{1,63}"
-_PROXY_ADDRESS = re.compile(
-    rf"(?:(https?)://)?(?:[^:@/]+(?::[^@/]+)?@)?({_HOST_LABEL}(?:\.{_HOST_LABEL})*\.?)(?::([0-9]{{1,5}}))?/?"
-)
 _LABEL = re.compile(r"\"@@?([\w.-]+)//([\w-][\w.-]*)")
 _BAZEL_DEP = 'bazel_dep(name = "rules_bento", version = "...")'
-_TRUST_STORE = "startup --host_jvm_args=-Djavax.net.ssl.trustStore="
 
 
 @dataclass(frozen=True)
@@ -59,13 +44,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class HostEnvironment:
-    """The machine to check: its workspace, environment variables, and certificates."""
+    """The machine to check: its workspace and environment variables."""
 
     root: Path | None  # root of the workspace
     variables: Mapping[str, str]
-    authorities: tuple[str, ...] = _AUTHORITIES
-    bundle: str = "/etc/ssl/certs/ca-certificates.crt"
-    distributed: str = "/usr/share/ca-certificates"  # authorities of the Linux distribution
 
     def which(self, program: str) -> str | None:
         """Return the path of a program on PATH, or None if the program isn't on PATH."""
@@ -102,7 +84,7 @@ def diagnose(host: HostEnvironment, *, online: bool = False) -> list[Finding]:
 
     Raises BentoError if MODULE.bazel or a lock is invalid, or if the check of the package index can't run.
     """
-    findings = [bazel(host), builders(host), certificates(host), *proxies(host.variables, online=online)]
+    findings = [bazel(host), builders(host)]
     if host.root is None:
         remedy = "To print a MODULE.bazel for a project, run `bento migrate`."
         findings.append(Finding("workspace", WARNING, "no MODULE.bazel in this directory or its parents", remedy))
@@ -192,142 +174,12 @@ def builders(host: HostEnvironment) -> Finding:
     return Finding("containers", WARNING, text, remedy)
 
 
-def certificates(host: HostEnvironment) -> Finding:
-    """Check that the file SSL_CERT_FILE exists, and that all programs trust additional certificate authorities."""
-    own = [path for name in host.authorities for path in Path(name).glob("*") if path.suffix in (".crt", ".pem")]
-    variables = [name for name in ("SSL_CERT_FILE", "UV_SYSTEM_CERTS") if host.variables.get(name)]
-    has_trust_store = "trustStore" in host.bazelrc()
-    file = host.variables.get("SSL_CERT_FILE", "")
-    if file and not Path(file).is_file():
-        remedy = "Unset the variable, or specify an existing file: uv, pip, and the bento command trust only this file."
-        return Finding("certificates", ERROR, f"SSL_CERT_FILE: {file} doesn't exist", remedy)
-    if not own and file and not has_trust_store:
-        remedy = (
-            "Bazel ignores SSL_CERT_FILE. If downloads of Bazel fail (PKIX path building failed), convert the file "
-            f"with keytool, and add to .bazelrc: {_TRUST_STORE}FILE"
-        )
-        return Finding("certificates", WARNING, f"SSL_CERT_FILE is {file}", remedy)
-    if not own and not has_trust_store and not variables and (count := _unregistered(host)):
-        remedy = (
-            "uv and the bento command trust these authorities, but Bazel might not (PKIX path building failed). Copy "
-            f"each certificate to {_AUTHORITIES[0]}/NAME.crt, and run: update-ca-certificates"
-        )
-        return Finding("certificates", WARNING, f"{_additional(count)} only in {host.bundle}", remedy)
-    if not own:
-        return Finding("certificates", OK, f"{variables[0]} is set" if variables else "no additional authorities")
-    text = _additional(len(own))
-    if has_trust_store:
-        return Finding("certificates", OK, f"{text}, and .bazelrc sets a trustStore")
-    remedy = (
-        "uv and the bento command trust these authorities. If Bazel's downloads fail (PKIX path building failed), "
-        f"install ca-certificates-java, and add to .bazelrc: {_TRUST_STORE}/etc/ssl/certs/java/cacerts"
-    )
-    return Finding("certificates", WARNING, text, remedy)
-
-
-def _additional(count: int) -> str:
-    return f"{count} additional {'authority' if count == 1 else 'authorities'}"
-
-
-def _unregistered(host: HostEnvironment) -> int:
-    """Count the authorities in Debian's bundle that the next run of update-ca-certificates would remove."""
-    bundle, distributed = Path(host.bundle), Path(host.distributed)
-    if not bundle.is_file() or not distributed.is_dir():
-        return 0
-    known = {each for file in distributed.rglob("*.crt") if file.is_file() for each in _certificates_in(file)}
-    return len(_certificates_in(bundle) - known)
-
-
-def _certificates_in(file: Path) -> set[str]:
-    found = re.findall(r"-----BEGIN CERTIFICATE-----(.+?)-----END", _text(file), re.DOTALL)
-    return {"".join(text.split()) for text in found}
-
-
 def cache(host: HostEnvironment) -> Finding:
     """Check whether builds use a cache that other checkouts share."""
     if re.search(r"--(disk_cache|remote_cache)\b", host.bazelrc()):
         return Finding("cache", OK, ".bazelrc sets --disk_cache or --remote_cache")
     remedy = "Add to .bazelrc: common --disk_cache=~/.cache/bazel-disk. For CI, see docs/ci.md."
     return Finding("cache", WARNING, "no shared cache is set, so other checkouts build everything again", remedy)
-
-
-def proxies(variables: Mapping[str, str], *, online: bool) -> list[Finding]:
-    """Check the proxy settings in the environment variables. If `online` is set, also connects to the proxies."""
-    findings = list(_proxy_findings(variables, online=online))
-    if findings:
-        return findings
-    values = {name: value for name in _PROXIES if (value := _variable(variables, name))}
-    text = ", ".join(f"{name} is {_without_password(value)}" for name, value in values.items())
-    return [Finding("proxy", OK, text or "no proxy is set")]
-
-
-def _proxy_findings(variables: Mapping[str, str], *, online: bool) -> Iterator[Finding]:
-    for name in (*_PROXIES, "NO_PROXY"):
-        lower, upper = variables.get(name.lower()), variables.get(name)
-        if lower and upper and lower != upper:
-            remedy = f"Programs read either variable. Keep only one: unset {name.lower()}"
-            yield Finding(name, ERROR, f"{name} and {name.lower()} differ", remedy)
-    for name in _PROXIES:
-        if value := _variable(variables, name):
-            yield from _proxy_problem(name, value, online=online)
-    https, http, both = (_variable(variables, name) for name in _PROXIES)
-    if both and not (https or http):
-        remedy = 'Bazel ignores ALL_PROXY. Run: export HTTPS_PROXY="$ALL_PROXY" HTTP_PROXY="$ALL_PROXY"'
-        yield Finding("ALL_PROXY", ERROR, "set without HTTPS_PROXY and HTTP_PROXY", remedy)
-    elif http and not https:
-        remedy = 'Packages are downloaded with https. Run: export HTTPS_PROXY="$HTTP_PROXY"'
-        yield Finding("HTTPS_PROXY", WARNING, "not set, but HTTP_PROXY is", remedy)
-    if https or http or both:
-        yield from _no_proxy(_variable(variables, "NO_PROXY"))
-
-
-def _proxy_problem(name: str, value: str, *, online: bool) -> Iterator[Finding]:
-    """Yield a finding if a proxy's address is invalid or uses https. If `online` is true, also tests the connection."""
-    remedy = f"Run: export {name}=http://HOST:PORT"
-    match = _PROXY_ADDRESS.fullmatch(value)
-    if not match or int(match[3] or 1) not in range(1, 1 << 16):
-        scheme = re.match(r"(\w+)://", value)
-        is_other = scheme and scheme[1] not in ("http", "https")
-        problem = f"Bazel doesn't support {scheme[1]} proxies" if scheme and is_other else "invalid address of a proxy"
-        yield Finding(name, ERROR, problem, remedy)
-    elif match[1] == "https":
-        remedy = (
-            f"Bazel and uv support https to the proxy, but push, pull, and import of the bento command don't. {remedy}"
-        )
-        yield Finding(name, WARNING, "the connection to the proxy uses https", remedy)
-    elif online and (reason := _connection_error(match[2], int(match[3] or 80))):
-        remedy = f"Correct the variable, or run: unset {name}"
-        yield Finding(name, ERROR, f"{_without_password(value)} isn't reachable: {reason}", remedy)
-
-
-def _connection_error(host: str, port: int) -> str:
-    """Return the reason why a connection to a host and port fails, or an empty string if it succeeds."""
-    try:
-        socket.create_connection((host, port), timeout=_PROXY_TIMEOUT).close()
-    except OSError as error:
-        return error.strerror or str(error)
-    return ""
-
-
-def _no_proxy(value: str) -> Iterator[Finding]:
-    """Yield a finding if NO_PROXY contains entries that Bazel doesn't support, or doesn't contain this machine."""
-    entries = [entry.strip() for entry in value.split(",") if entry.strip()]
-    unknown = [entry for entry in entries if re.search(r"[*/]|[^:]:\d+$", entry)]  # not the `::1` of IPv6
-    if unknown:
-        remedy = "Bazel supports host names and `.domains`, not `*`, networks, or ports. Add the names."
-        yield Finding("NO_PROXY", WARNING, f"Bazel doesn't support {', '.join(unknown)}", remedy)
-    elif not {"localhost", "127.0.0.1"} <= set(entries):
-        value = '"$NO_PROXY,localhost,127.0.0.1"' if entries else "localhost,127.0.0.1"
-        remedy = f"curl and uv also use the proxy for servers on this machine. Run: export NO_PROXY={value}"
-        yield Finding("NO_PROXY", WARNING, "this machine isn't listed", remedy)
-
-
-def _variable(variables: Mapping[str, str], name: str) -> str:
-    return variables.get(name.lower()) or variables.get(name) or ""
-
-
-def _without_password(value: str) -> str:
-    return display_url(value).rpartition("//")[2].rstrip("/")
 
 
 def workspace(host: HostEnvironment, root: Path) -> Iterator[Finding]:

@@ -87,7 +87,7 @@ def add_doctor_arguments(parser: ArgumentParser, kind: Kind) -> None:
         default=".",
         help="Check the workspace in this directory (default: the current directory)",
     )
-    arguments.add_flag(parser, "--online", help="Also check whether the package index and the proxies respond")
+    arguments.add_flag(parser, "--online", help="Also check whether the package index responds")
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
         "The exit code is 1 if a check reports an error. The command changes nothing, and uses the network only "
