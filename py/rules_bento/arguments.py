@@ -107,16 +107,14 @@ class Subcommand:
     """Decorator that converts a function to a subcommand of the helper.
 
     `flags` maps each flag to its number of values. Each subcommand also accepts `--target`, the label of the target.
-    `usage` describes the flags after `--`. A `reusable` subcommand leaves no state in the process (see
-    `rules_bento.worker`).
+    `usage` describes the flags after `--`.
     """
 
     run: Callable[[Arguments], int | None]
 
-    def __init__(self, flags: Mapping[str, int], *, usage: str = "", reusable: bool = False) -> None:
+    def __init__(self, flags: Mapping[str, int], *, usage: str = "") -> None:
         self.flags = {**flags, "--target": 1}
         self.usage = usage
-        self.reusable = reusable
 
     def __call__(self, run: Callable[[Arguments], int | None]) -> Subcommand:
         """Set the function that implements the subcommand, and return the subcommand."""

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
         "--declared-packages": 1,  # service metadata, with the requirements of the bentofile and the image
         "--uv": 1,
     },
-    reusable=True,
 )
 def lock(arguments: Arguments) -> None:
     """Write a service's lock subset as JSON: direct requirements, pinned packages, and pinned packages with hashes."""

@@ -57,7 +57,7 @@ PACKAGE_FLAGS = secrets.FLAGS | {
 }
 
 
-@Subcommand(PACKAGE_FLAGS, reusable=True)
+@Subcommand(PACKAGE_FLAGS)
 def package(arguments: Arguments) -> None:
     """Write a Bento's bento.yaml, manifest, digest, and tag, and the archive part that contains the metadata.
 

@@ -161,7 +161,6 @@ _OUTPUT_ROOT = "bazel-out/"
         "--unused": 1,
         "--used": 1,  # files that the next subcommands read
     },
-    reusable=True,
 )
 def snapshot(arguments: Arguments) -> None:
     """Select and pack the sources of a Bento, and analyze its service.
