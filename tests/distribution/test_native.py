@@ -215,7 +215,12 @@ def read_facts(told):
 def test_an_image_is_written_without_a_builder(local, wheels, bento, store, tmp_path):
     base, out = make_base(tmp_path / "base"), tmp_path / "out"
     with index(wheels) as (address, requests):
-        add(store, tmp_path, locked(wheels, options=f"--index-url {address}"), models={"clf:v1": model_files()})
+        add(
+            store,
+            tmp_path,
+            locked(wheels, options=f"--index-url {address}"),
+            models={"bert:v1": model_files("bert:v1")},
+        )
         words = ["--base", f"oci:{base}", "--output", f"oci:{out}", "-t", "registry.example/nat:v1"]
         told = bento("containerize", "nat", *words, "--label", "who=me")
         assert len({path for path in requests if "/files/" in path and path.endswith(".whl")}) == 4
@@ -224,7 +229,7 @@ def test_an_image_is_written_without_a_builder(local, wheels, bento, store, tmp_
     assert f"Digest: {digest_of(Layout.open(out).find('v1').content)} (base oci:{base})." in told
     history = [entry["created_by"].removeprefix("rules_bento: ") for entry in config["history"]]
     assert history == [
-        "base layer 0", "environment", "large 1.0", "3 small packages", "weights weights.bin", "model clf:v1", "Bento"
+        "base layer 0", "environment", "large 1.0", "3 small packages", "weights weights.bin", "model bert:v1", "Bento"
     ]  # fmt: skip
     assert config["config"]["Entrypoint"] == ["/app/.venv/bin/python", "-m", "bentoml", "serve", "/home/bentoml/bento"]
     assert config["config"]["User"] == "1034:1034"
@@ -232,7 +237,7 @@ def test_an_image_is_written_without_a_builder(local, wheels, bento, store, tmp_
     assert manifest["annotations"]["org.opencontainers.image.created"] == DAY_1
     assert "app/.venv/lib/python3.11/site-packages/large/__init__.py" in contents[2]
     assert "home/bentoml/bento/src/package/data.csv" in contents[-1]
-    assert "home/bentoml/bento/models/clf/latest" in contents[-1]
+    assert "home/bentoml/bento/models/bert/latest" in contents[-1]
     assert not [name for name in contents[-1] if "weights" in name]
 
     # Again, without the index: wheels and layers come from caches.
@@ -345,7 +350,12 @@ def test_a_damaged_cache_is_repaired(
     native = tmp_path / "cache/rules_bento/native"
     digests = []
     with index(wheels) as (address, _):
-        add(store, tmp_path, locked(wheels, options=f"--index-url {address}"), models={"clf:v1": model_files()})
+        add(
+            store,
+            tmp_path,
+            locked(wheels, options=f"--index-url {address}"),
+            models={"bert:v1": model_files("bert:v1")},
+        )
         for number, way in enumerate(("output", option, "output")):
             settings = {"base": [str(base)], way: [f"oci:{tmp_path / str(number)}"] if way == "output" else True}
             name = f"{server.host}/x/nat:v1"
