@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "e2e"), str(ROOT / "tests/registry")]
 
 import servers  # noqa: E402
-from dockerfile import VERSION, Engine  # noqa: E402
+from dockerfile import Engine  # noqa: E402
 from relay import UP, Relay  # noqa: E402
 from workbench import Checkout, Workbench  # noqa: E402
 
@@ -132,7 +132,7 @@ class Buildah:
         self._engine = Engine(directory)
         self._engine.make_base()
         label = write_workspace(checkout, 0)
-        checkout.build(f"{label}:bento", f"--//rules:python_version={VERSION}")
+        checkout.build(f"{label}:bento")
         self._context = directory / "context"
         self._context.mkdir()
         archive = checkout.root / f"bazel-bin/{label[2:]}/bento.bento"

@@ -91,7 +91,7 @@ def dockerfiles_build_serving_images(bench: Workbench) -> str:
     need("buildah", "mmdebstrap", "podman", "runc")
     for path, text in FILES.items():
         bench.spare.write(f"{PACKAGE}/{path}", text)
-    bench.spare.build(f"//{PACKAGE}:shell", f"//{PACKAGE}:template", f"--//rules:python_version={VERSION}")
+    bench.spare.build(f"//{PACKAGE}:shell", f"//{PACKAGE}:template")
     archives = bench.spare.root / "bazel-bin" / PACKAGE
     with tempfile.TemporaryDirectory(prefix="rules_bento-dockerfile-") as name:
         directory = Path(name)

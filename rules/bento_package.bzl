@@ -1,5 +1,6 @@
 """Defines bento_package, which builds a Bento from the sources, models, and packages of a service."""
 
+load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoEnvironmentInfo", "BentoInfo", "BentoModelInfo")
 load("//rules/private:archive.bzl", "STAMPED_LABELS", "declare_metadata_archive", "write_archives")
@@ -11,7 +12,7 @@ load("//rules/private:launcher.bzl", "RUN_ENVIRONMENT", "RUN_RUNTIME", "run_envi
 load("//rules/private:lock_subset.bzl", "RESOLVER", "hub_requirements", "lock_subset", "resolve_aspect")
 load("//rules/private:metadata.bzl", "dependency_pins", "describe_metadata", "requirements_files")
 load("//rules/private:option_groups.bzl", "OPTION_GROUPS")
-load("//rules/private:providers.bzl", "BentoFlagInfo", "BentoServiceMetadataInfo", "BentoSourcesInfo")
+load("//rules/private:providers.bzl", "BentoServiceMetadataInfo", "BentoSourcesInfo")
 load("//rules/private:reports.bzl", "write_bento_report", "write_build_definition", "write_summary")
 load("//rules/private:service_metadata.bzl", "IMPORT", "SERVICE_METADATA", "check_service_metadata", "import_service", "service_metadata_info")
 load("//rules/private:snapshot.bzl", "OWN_PACKAGE", "SECRETS", "build_ctx", "read_sources")
@@ -276,7 +277,7 @@ if the attributes lack an input that the bentofile requires.""",
         "srcs": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Files of the build context. `include`, `exclude`, and `.bentoignore` files determine which of these files the Bento includes."),
         "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs that the platform check ignores, such as input data of the service. The check rejects other files of the Bento if they contain machine code that isn't for the Bento's target platform. A name without a matching file is an error."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of the content."),
-        "_labels": attr.label(default = "//rules:labels", providers = [BentoFlagInfo]),
+        "_labels": attr.label(default = "//rules:labels", providers = [BuildSettingInfo]),
     } | CREATION_TIME | SERVICE_METADATA | OPTION_GROUPS | PLATFORM | RESOLVER | RUN_ENVIRONMENT | RUN_RUNTIME | SECRETS | STAMPED_LABELS,
     cfg = bento_cfg,
     executable = True,

@@ -1,9 +1,10 @@
 """Defines bento_push, a program that pushes an image, an image index, a Bento, or a model to registries."""
 
+load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
 load("//rules/private:attributes.bzl", "STAMP", "is_stamped", "label_string", "status_files")
 load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path", "runtime_modules")
-load("//rules/private:providers.bzl", "BentoFlagInfo", "BentoPushInfo")
+load("//rules/private:providers.bzl", "BentoPushInfo")
 load("//rules/private:push_manifest.bzl", "PUSHABLE", "push_manifest")
 load("//rules/private:transitions.bzl", "host_cfg")
 
@@ -21,7 +22,7 @@ def _status(ctx):
     return status_files(ctx, ctx.attr.repositories + ctx.attr.remote_tags)
 
 def _bento_push_impl(ctx):
-    from_cache = ctx.attr._push_from[BentoFlagInfo].value == _CACHE
+    from_cache = ctx.attr._push_from[BuildSettingInfo].value == _CACHE
     described = push_manifest(ctx, ctx.attr.src, leave_built = from_cache, attested = ctx.attr.keyless or ctx.attr.signed)
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
     ctx.actions.write(description, json.encode(described.contents))
@@ -91,7 +92,7 @@ With `--@rules_bento//rules:push_from=cache`, the push streams missing layers fr
         "remote_tags": attr.string_list(doc = "Tags of the pushed artifact. In a stamped build, `{KEY}` is replaced, as in `repositories`. Default: no tags; only the digest identifies the artifact."),
         "_http2": attr.label(cfg = host_cfg, default = "//toolchains:http2"),
         "_signing": attr.label_list(cfg = host_cfg, default = _signing, providers = [BentoRequirementInfo]),
-        "_push_from": attr.label(default = "//rules:push_from", providers = [BentoFlagInfo]),
+        "_push_from": attr.label(default = "//rules:push_from", providers = [BuildSettingInfo]),
     } | RUN_RUNTIME | STAMP,
     executable = True,
 )

@@ -1,11 +1,11 @@
 """Defines bento_wheel, which declares a wheel that no package index provides."""
 
+load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo")
 load("//rules/private:attributes.bzl", "label_string", "minor_version")
 load("//rules/private:built_wheel.bzl", "describe_wheel", "unpacked_wheel")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
-load("//rules/private:providers.bzl", "BentoFlagInfo")
 
 def _bento_wheel_impl(ctx):
     parts = ctx.file.src.basename.removesuffix(".whl").split("-")
@@ -17,7 +17,7 @@ def _bento_wheel_impl(ctx):
 
     # If deps has no packages of a package hub, the Bento that requires the wheel determines the Python version.
     python_versions = [info.python_version for info in below if info.python_version]
-    python_version = (python_versions + [ctx.attr._python_version[BentoFlagInfo].value])[0]
+    python_version = (python_versions + [ctx.attr._python_version[BuildSettingInfo].value])[0]
     wheel = BentoWheelInfo(
         distribution = name.lower().replace("_", "-").replace(".", "-"),
         file = ctx.file.src,
@@ -66,7 +66,7 @@ wheel in `src/wheels/`, and installs the wheel from this directory. Images, test
         "deps": attr.label_list(doc = "Packages that the wheel requires: packages from a package hub, and other `bento_wheel` targets.", providers = [BentoRequirementInfo]),
         "size_bytes": attr.int(doc = "Approximate size of the wheel in bytes. Images use the size to assign wheels to layers: each large wheel is a separate layer."),
         "src": attr.label(allow_single_file = [".whl"], doc = "Wheel file.", mandatory = True),
-        "_python_version": attr.label(default = "//rules:python_version", providers = [BentoFlagInfo]),
+        "_python_version": attr.label(default = "//rules:python_version", providers = [BuildSettingInfo]),
     },
     provides = [BentoRequirementInfo, BentoWheelInfo, PyInfo],
     toolchains = [TOOLCHAIN_TYPE],

@@ -1,9 +1,10 @@
 """Defines the rules for toolchains of rules_bento."""
 
+load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo")
 load("//rules/private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")  # buildifier: disable=bzl-visibility
 load("//rules/private:launcher.bzl", "runfile_path")  # buildifier: disable=bzl-visibility
-load("//rules/private:providers.bzl", "BentoCompilersInfo", "BentoFlagInfo", "BentoHelperPackagesInfo", "BentoPythonInfo")  # buildifier: disable=bzl-visibility
+load("//rules/private:providers.bzl", "BentoCompilersInfo", "BentoHelperPackagesInfo", "BentoPythonInfo")  # buildifier: disable=bzl-visibility
 load("//rules/private:transitions.bzl", "host_cfg", "modules_cfg", "wheels_cfg")  # buildifier: disable=bzl-visibility
 
 def _bento_toolchain_impl(ctx):
@@ -14,7 +15,7 @@ def _bento_toolchain_impl(ctx):
         complete = struct(python = complete, tools = depset([ctx.file.helper], transitive = [complete.files])),
         helper = ctx.file.helper,
         packages = packages,
-        persistent_workers = bool(ctx.attr._persistent_workers[BentoFlagInfo].value),
+        persistent_workers = ctx.attr._persistent_workers[BuildSettingInfo].value,
         python = python,
 
         # All actions share these depsets. `tools` contains inputs of every action, and `tools_of_packages` the files of each package.
@@ -40,7 +41,7 @@ bento_toolchain = rule(
         "packages": attr.label(cfg = "exec", doc = "Third-party packages that the helper (the program that actions run) imports.", mandatory = True, providers = [BentoHelperPackagesInfo]),
         "python": attr.label(cfg = "exec", doc = "The interpreter of the helper, with only the standard library modules that the helper imports.", mandatory = True, providers = [BentoPythonInfo]),
         "uv": attr.label(allow_single_file = True, cfg = "exec", doc = "Executable of uv, the resolver.", mandatory = True),
-        "_persistent_workers": attr.label(default = "//rules:persistent_workers", providers = [BentoFlagInfo]),
+        "_persistent_workers": attr.label(default = "//rules:persistent_workers", providers = [BuildSettingInfo]),
     },
 )
 

@@ -64,9 +64,7 @@ as `-o json`.
 _FORMAT = "Print the result in this format"
 _MANY = 2
 _OF_EACH_COMMAND = ("help", "home", "no_notes", "verbose", "color")
-_FLAG = re.compile(
-    r'((?:# .*\n)+)bento_(\w+_flag)\(\n    name = "(\w+)",\n    build_setting_default = (.*),\n', re.MULTILINE
-)
+_FLAG = re.compile(r'((?:# .*\n)+)(\w+_flag)\(\n    name = "(\w+)",\n    build_setting_default = (.*),\n', re.MULTILINE)
 
 
 def reference(root: Path) -> str:
@@ -162,14 +160,13 @@ def _provider(provider: Provider) -> str:
 
 
 def flags(root: Path) -> dict[str, str]:
-    """Return flags and the comments above them, without flags that only rules set."""
+    """Return flags and the comments above them."""
     by_name = {}
     for comment, kind, name, default in _FLAG.findall((root / "rules/BUILD.bazel").read_text("utf-8")):
         doc = _line(comment.replace("# ", ""))
-        if "Rules set it" not in doc:
-            value = "" if kind == "bool_flag" else "=VALUE"
-            shown = "" if default in ("[]", "False") else f" Default: `{default.strip(chr(34))}`."
-            by_name[f"--@rules_bento//rules:{name}{value}"] = doc + shown
+        value = "" if kind == "bool_flag" else "=VALUE"
+        shown = "" if default in ("[]", "False") else f" Default: `{default.strip(chr(34))}`."
+        by_name[f"--@rules_bento//rules:{name}{value}"] = doc + shown
     return by_name
 
 

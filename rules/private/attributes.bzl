@@ -1,13 +1,15 @@
 """Defines attributes that several rules share, and functions for labels, paths, stamping, and arguments of the helper."""
 
-load(":providers.bzl", "BentoFlagInfo")
+load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
+load(":time.bzl", "normalize_time")
 
 # Creation time of Bentos, models, and images. The value comes from a flag, so that outputs don't depend on the clock.
-CREATION_TIME = {"_creation_time": attr.label(default = "//rules:creation_time", providers = [BentoFlagInfo])}
+CREATION_TIME = {"_creation_time": attr.label(default = "//rules:creation_time", providers = [BuildSettingInfo])}
 
 def creation_time(ctx):
     """Returns the creation time, in ISO 8601, of outputs of a rule with the attributes `CREATION_TIME`."""
-    return ctx.attr._creation_time[BentoFlagInfo].value
+    value = ctx.attr._creation_time[BuildSettingInfo].value
+    return normalize_time(value) or fail("--@rules_bento//rules:creation_time: invalid time \"{}\". Use a time with a time zone, such as 2026-01-31T12:00:00+00:00.".format(value))
 
 def label_string(label):
     """Returns a label in the format that users write: `//package:name` in the main repository."""
@@ -104,7 +106,7 @@ STAMP = {
         doc = "Whether to insert values from the workspace status: `1` (always), `0` (never), or `-1` (default: only in builds with `--stamp`).",
         values = [_BY_FLAG, 0, 1],
     ),
-    "_stamp": attr.label(default = "//rules:stamp", providers = [BentoFlagInfo]),
+    "_stamp": attr.label(default = "//rules:stamp", providers = [BuildSettingInfo]),
 }
 
 # Keys in stable-status.txt. If the value of a key in stable-status.txt changes, Bazel runs actions again. Changes in volatile-status.txt have no effect.
@@ -112,7 +114,7 @@ _STABLE = ["{STABLE_", "{BUILD_EMBED_LABEL}", "{BUILD_HOST}", "{BUILD_USER}"]
 
 def is_stamped(ctx):
     """Returns whether a target is stamped. The rule requires the attributes `STAMP`."""
-    return bool(ctx.attr._stamp[BentoFlagInfo].value) if ctx.attr.stamp == _BY_FLAG else bool(ctx.attr.stamp)
+    return ctx.attr._stamp[BuildSettingInfo].value if ctx.attr.stamp == _BY_FLAG else bool(ctx.attr.stamp)
 
 def status_files(ctx, texts):
     """Returns the workspace status files that define the keys in `texts`. Empty if the target isn't stamped or `texts` has no keys."""

@@ -1,10 +1,11 @@
 """Defines installed_wheel_aspect, which packs installed packages from hubs of rules_python into wheels for images."""
 
+load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo")
 load(":attributes.bzl", "label_string")
 load(":built_wheel.bzl", "describe_wheel")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments", "write_output")
-load(":providers.bzl", "BentoFlagInfo", "BentoInstalledWheelInfo")
+load(":providers.bzl", "BentoInstalledWheelInfo")
 load(":sources_aspect.bzl", "SOURCE_EDGES", "edges_in", "pin_of")
 load(":wheel_groups.bzl", "ALONE")
 
@@ -17,7 +18,7 @@ def _describe_installed(file):
 def _pack(ctx, pin, files, metadata):
     """Declares the action that packs the installed files of a package into a wheel. Returns a BentoWheelInfo."""
     name, _, version = pin.partition("==")
-    python_version = ctx.attr._python_version[BentoFlagInfo].value
+    python_version = ctx.attr._python_version[BuildSettingInfo].value
     args = target_arguments(ctx)
     args.add_all(["--root", metadata.short_path.partition("site-packages/")[0], "--python-version", python_version])
     args.add_all(files, map_each = _describe_installed)
@@ -48,7 +49,7 @@ def _installed_wheel_aspect_impl(target, ctx):
     metadata = [file for file in files if file.short_path.endswith(".dist-info/METADATA")]
     if not metadata:
         return [BentoInstalledWheelInfo(requirements = depset(transitive = below), wheel = None)]
-    if not ctx.attr._python_version[BentoFlagInfo].value:
+    if not ctx.attr._python_version[BuildSettingInfo].value:
         fail("{}: {} is from a rules_python package hub, which doesn't specify the Python version. Set python_version on the python_image target, such as \"3.12\".".format(label_string(target.label), pin))
     wheel = _pack(ctx, pin, files, metadata[0])
     requirement = BentoRequirementInfo(
@@ -63,7 +64,7 @@ installed_wheel_aspect = aspect(
     implementation = _installed_wheel_aspect_impl,
     doc = "Builds a wheel from each package in the package hubs of rules_python. All images share the wheels.",
     attr_aspects = SOURCE_EDGES,
-    attrs = {"_python_version": attr.label(default = "//rules:python_version", providers = [BentoFlagInfo])},
+    attrs = {"_python_version": attr.label(default = "//rules:python_version", providers = [BuildSettingInfo])},
     provides = [BentoInstalledWheelInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

@@ -1,11 +1,12 @@
 """Defines describe_metadata, which describes the step that writes bento.yaml and all other files except sources, data, and models."""
 
+load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoModelInfo", "BentoRequirementInfo")
 load(":attributes.bzl", "creation_time", "label_string", "workspace_path")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
 load(":option_groups.bzl", "option_groups", "service_configs")
-load(":providers.bzl", "BentoFlagInfo", "BentoSourcesInfo")
+load(":providers.bzl", "BentoSourcesInfo")
 load(":snapshot.bzl", "add_secrets", "bentofile_arguments", "requested_image")
 load(":target.bzl", "platform_name")
 
@@ -74,7 +75,7 @@ def _non_empty(values):
 def _labels(ctx):
     """Returns the labels of the Bento. Labels from the command line override labels in the attribute, and must have the form KEY=VALUE."""
     labels = dict(ctx.attr.labels)
-    for text in ctx.attr._labels[BentoFlagInfo].value:
+    for text in ctx.attr._labels[BuildSettingInfo].value:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             fail("--@rules_bento//rules:labels: expected KEY=VALUE, got {}.".format(repr(text)))

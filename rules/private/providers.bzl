@@ -18,11 +18,6 @@ BentoDebLockInfo = provider(
     },
 )
 
-BentoFlagInfo = provider(
-    doc = "The value of a build flag.",
-    fields = {"value": "str | tuple[str] - value from the command line or the default; a tuple for a repeatable flag."},
-)
-
 BentoHelperPackagesInfo = provider(
     doc = "Third-party packages that the helper imports. The helper is the program that actions of rules_bento run.",
     fields = {

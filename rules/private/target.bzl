@@ -1,7 +1,7 @@
 """Defines transitions to the target platform and Python version of a Bento, which don't depend on the build machine."""
 
+load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@platforms//host:constraints.bzl", "HOST_CONSTRAINTS")
-load(":providers.bzl", "BentoFlagInfo")
 
 _DEFAULT = "//rules:platform"
 _HOST_PLATFORM = "//command_line_option:host_platform"
@@ -71,7 +71,7 @@ def _attributes(names):
             ),
             values = [""] + names,
         ),
-        "_platform": attr.label(default = "//rules:target_platform", providers = [BentoFlagInfo]),
+        "_platform": attr.label(default = "//rules:target_platform", providers = [BuildSettingInfo]),
     }
 
 # Attributes of rules with one of these transitions.
@@ -82,4 +82,4 @@ IMAGE_PLATFORM = _attributes([name for name in PLATFORM_NAMES if name.startswith
 
 def platform_name(ctx):
     """Returns the target platform as `<os>_<machine>`, or an empty string if package hubs don't support it."""
-    return ctx.attr._platform[BentoFlagInfo].value
+    return ctx.attr._platform[BuildSettingInfo].value

@@ -1,17 +1,15 @@
 """Defines wheel_parts_aspect, which declares the layers and layer parts of wheels that all images share."""
 
+load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("//rules:providers.bzl", "BentoWheelInfo")
 load(":attributes.bzl", "add_strings", "label_string")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand", "write_output")
 load(":layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "INFLATE", "wheel_arguments", "wheel_name", "write_layer")
-load(":providers.bzl", "BentoCompilersInfo", "BentoFlagInfo", "BentoInstalledWheelInfo", "BentoWheelPartInfo", "BentoWheelPartsInfo")
+load(":providers.bzl", "BentoCompilersInfo", "BentoInstalledWheelInfo", "BentoWheelPartInfo", "BentoWheelPartsInfo")
 load(":sources_aspect.bzl", "SOURCE_EDGES", "edges_in")
 load(":wheel_groups.bzl", "ALONE")
 
 _EDGES = SOURCE_EDGES + ["requirements", "wheels"]
-
-# Values of the flag wheel_layers.
-_FORMS = ["files", "recipes"]
 
 def _wheel_packages(wheel):
     """Returns the third-party packages that the helper imports to read a wheel."""
@@ -144,14 +142,11 @@ def _wheel_parts_aspect_impl(target, ctx):
             label_string(target.label),
             wheel.distribution,
         ))
-    form = ctx.attr._wheel_layers[BentoFlagInfo].value
-    if form not in _FORMS:
-        fail("--@rules_bento//rules:wheel_layers: invalid value \"{}\". Valid values: {}.".format(form, ", ".join(_FORMS)))
     settings = struct(
-        bytecode = ctx.attr._bytecode[BentoFlagInfo].value,
+        bytecode = ctx.attr._bytecode[BuildSettingInfo].value,
         compression = ctx.attr.compression,
-        prefix = ctx.attr._prefix[BentoFlagInfo].value,
-        recipes = form == "recipes",
+        prefix = ctx.attr._prefix[BuildSettingInfo].value,
+        recipes = ctx.attr._wheel_layers[BuildSettingInfo].value == "recipes",
     )
     info = _files(ctx, wheel, settings) if settings.bytecode == "none" else _bytecode(ctx, wheel, settings)
     return [BentoWheelPartsInfo(parts = depset([info], transitive = below))]
@@ -162,11 +157,11 @@ wheel_parts_aspect = aspect(
     attr_aspects = _EDGES,
     attrs = {
         "compression": attr.string(values = COMPRESSIONS),
-        "_bytecode": attr.label(default = "//rules:bytecode", providers = [BentoFlagInfo]),
+        "_bytecode": attr.label(default = "//rules:bytecode", providers = [BuildSettingInfo]),
         "_bytecode_program": attr.label(allow_single_file = True, default = "//py:bytecode.py"),
         "_compilers": attr.label(default = "//toolchains:compilers", providers = [BentoCompilersInfo]),
-        "_prefix": attr.label(default = "//rules:prefix", providers = [BentoFlagInfo]),
-        "_wheel_layers": attr.label(default = "//rules:wheel_layers", providers = [BentoFlagInfo]),
+        "_prefix": attr.label(default = "//rules:prefix", providers = [BuildSettingInfo]),
+        "_wheel_layers": attr.label(default = "//rules:wheel_layers", providers = [BuildSettingInfo]),
     },
     provides = [BentoWheelPartsInfo],
     required_aspect_providers = [[BentoInstalledWheelInfo]],

@@ -3,7 +3,7 @@
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts", "unittest")
 
 # buildifier: disable=bzl-visibility - it is under test
-load("//rules/private:flag.bzl", "normalize_time")
+load("//rules/private:time.bzl", "normalize_time")
 
 _FLAG = str(Label("//rules:creation_time"))
 
@@ -58,3 +58,15 @@ def _no_time_impl(ctx):
     return analysistest.end(env)
 
 no_time_test = analysistest.make(_no_time_impl, config_settings = {_FLAG: "yesterday"}, expect_failure = True)
+
+def _unknown_value_impl(ctx):
+    env = analysistest.begin(ctx)
+    asserts.expect_failure(env, "invalid value 'fetchd'. Allowed values are")
+    return analysistest.end(env)
+
+# A flag with a misspelled value is an error wherever it is read.
+unknown_value_test = analysistest.make(
+    _unknown_value_impl,
+    config_settings = {str(Label("//rules:" + name)): "fetchd" for name in ["base_layers", "push_from", "wheel_layers"]},
+    expect_failure = True,
+)
