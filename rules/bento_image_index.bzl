@@ -58,7 +58,7 @@ For each platform, the build selects the wheels, the system packages, and the im
     attrs = {
         "annotations": attr.string_dict(doc = "Annotations of the image index."),
         "image": attr.label(cfg = _for_each_platform, doc = "The image to build for each platform.", mandatory = True, providers = [BentoImageInfo]),
-        "platforms": attr.label_list(doc = "Target platforms. The index lists one image for each platform.", mandatory = True),
+        "platforms": attr.label_list(doc = "Target platforms. The index lists one image for each platform.", mandatory = True, providers = [platform_common.PlatformInfo]),
         "stamped_annotations": attr.string_dict(doc = "Annotations added to the image index only in stamped builds. `{KEY}` is replaced by a value from the workspace status."),
     } | STAMP,
     provides = [BentoImageIndexInfo],

@@ -6,6 +6,7 @@ load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand",
 load("//rules/private:image_form.bzl", "write_form")
 load("//rules/private:layers.bzl", "BENTO", "COMPRESSIONS")
 load("//rules/private:model_entry.bzl", "unlinked_layers")
+load("//rules/private:target.bzl", "IMAGE_PLATFORM", "image_cfg")
 
 # KServe mounts the contents of this directory at /mnt/models.
 _KSERVE = "models"
@@ -116,7 +117,8 @@ Default outputs: config, manifest, and digest. Output groups: `oci_layout` and `
         "model": attr.label(doc = "The model. With `format = \"kserve\"`, the model's files are directly in /models.", providers = [BentoModelInfo]),
         "models": attr.label_list(doc = "The models of an image with several models. Alternative to `model`. With `format = \"kserve\"`, the files of each model are in /models/<name>: <name> is the name in the `tag` of a `bento_model`, or the target name of a `bento_model_import`.", providers = [BentoModelInfo]),
         "reference": attr.string(doc = "Name and tag of the image in `oci_layout` and `docker_archive`. Default: the target's name."),
-    } | CREATION_TIME,
+    } | CREATION_TIME | IMAGE_PLATFORM,
+    cfg = image_cfg,
     provides = [BentoImageInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

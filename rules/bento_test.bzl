@@ -20,9 +20,14 @@ def _modules(ctx, bento):
     check_interpreter(ctx, runtime(ctx).python, infos)
     return depset(transitive = [info.modules for info in infos]).to_list()
 
+def _tested(bento, packages):
+    """Returns the BentoInfo of the Bento to test. A Bento for another platform can contain machine code that doesn't run in the test."""
+    return bento if bento.platform == packages.platform else packages
+
 def _bento_test_impl(ctx):
-    bento = ctx.split_attr.bento["metadata"][BentoInfo]
-    modules = _modules(ctx, ctx.split_attr.bento["packages"][BentoInfo])
+    packages = ctx.split_attr.bento["packages"][BentoInfo]
+    modules = _modules(ctx, packages)
+    bento = _tested(ctx.split_attr.bento["metadata"][BentoInfo], packages)
     import_roots = depset([ctx.workspace_name], transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps])
     settings = ctx.actions.declare_file(ctx.label.name + ".json")
 

@@ -3,7 +3,7 @@
 load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
 load("//rules/private:attributes.bzl", "in_package", "label_string")
 load("//rules/private:launcher.bzl", "PYTHON", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime")
-load("//rules/private:transitions.bzl", "metadata_plus_modules_cfg")
+load("//rules/private:transitions.bzl", "host_cfg", "metadata_plus_host_modules_cfg")
 
 def _modules(ctx, bento):
     """Returns a list of BentoWheelModulesInfo: the Bento's wheels, then the wheels in `requirements`. Fails if there are none."""
@@ -78,9 +78,9 @@ The program installs the locked wheels without network access. The environment i
 tree, so edits take effect immediately. Later runs of the program install only changed packages. If the directory
 exists, but the program didn't create it, the program fails. For details, see [Develop a service](../docs/development.md).""",
     attrs = {
-        "bento": attr.label(cfg = metadata_plus_modules_cfg, doc = "The Bento whose packages are installed.", mandatory = True, providers = [BentoInfo]),
+        "bento": attr.label(cfg = metadata_plus_host_modules_cfg, doc = "The Bento whose packages are installed.", mandatory = True, providers = [BentoInfo]),
         "directory": attr.string(default = ".venv", doc = "Directory of the virtual environment, relative to this package in the source tree. To override the attribute, pass `-- --directory DIR` to `bazel run`."),
-        "requirements": attr.label_list(doc = "Additional packages to install, such as pytest and ipykernel. The packages must be from a package hub.", providers = [BentoRequirementInfo]),
+        "requirements": attr.label_list(cfg = host_cfg, doc = "Additional packages to install, such as pytest and ipykernel. The packages must be from a package hub.", providers = [BentoRequirementInfo]),
     } | RUN_RUNTIME,
     executable = True,
 )

@@ -26,10 +26,13 @@ def _platforms(settings, attr):
     """Returns the value of `--platforms` for a Bento.
 
     The attribute `platform` takes precedence over `--platforms`, which the command line or an image index can set. If neither is set, the
-    function returns the platform in `//rules:platform`, because a Bento must not depend on the host platform.
+    function returns the platform in `//rules:platform`, because a Bento must not depend on the machine. Bazel sets `--platforms` to
+    `--host_platform` by default. Only the detected host platform depends on the machine, so an explicit `--host_platform` has the same effect
+    as `--platforms`.
     """
     requested = [str(platform) for platform in settings[_PLATFORMS]]
-    is_implicit = not requested or requested == [str(settings[_HOST_PLATFORM])]
+    host = str(settings[_HOST_PLATFORM])
+    is_implicit = host.endswith(_DETECTED) and (not requested or requested == [host])
     if not attr.platform and not is_implicit:
         return settings[_PLATFORMS]
     name = attr.platform or settings[_DEFAULT]
@@ -38,9 +41,7 @@ def _platforms(settings, attr):
     label, constraints = _KNOWN[name]
 
     # If the detected host platform has the same constraints, keep it. Otherwise, code would be built twice, for two names of one platform.
-    # (A transition can't read the constraints of an explicit --host_platform.)
-    is_detected = is_implicit and str(settings[_HOST_PLATFORM]).endswith(_DETECTED)
-    return settings[_PLATFORMS] if is_detected and sorted(HOST_CONSTRAINTS) == constraints else [Label(label)]
+    return settings[_PLATFORMS] if is_implicit and sorted(HOST_CONSTRAINTS) == constraints else [Label(label)]
 
 def _bento_cfg_impl(settings, attr):
     version = attr.python_version or settings[_PYTHON_VERSION]
@@ -66,7 +67,7 @@ image_cfg = transition(
 def _attributes(names):
     return {
         "platform": attr.string(
-            doc = "Target platform: {}. Default: the value of `--platforms` or, if `--platforms` isn't set, the value of `--@rules_bento//rules:platform`. The default doesn't depend on the build machine.".format(
+            doc = "Target platform: {}. Default: the value of `--platforms`. If neither `--platforms` nor `--host_platform` is set, the default is the value of `--@rules_bento//rules:platform`, which doesn't depend on the build machine.".format(
                 ", ".join(["`{}`".format(name) for name in names]),
             ),
             values = [""] + names,

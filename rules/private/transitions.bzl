@@ -105,16 +105,24 @@ reset_cfg = _always("auto")
 # The other flags remain, because wheel_parts_aspect reads them.
 built_wheel_cfg = transition(implementation = lambda _settings, _attr: {_FLAG: "auto"}, inputs = [], outputs = [_FLAG])
 
-# Transition of programs for `bazel run` to the host platform, in a single configuration.
-host_cfg = transition(
-    implementation = lambda settings, _attr: {
+def _host_impl(settings, _attr):
+    return {
         _BYTECODE: "none",
         _FEATURES: [feature for feature in settings[_FEATURES] if feature != _STATED],
         _FLAG: "modules",
         _PLATFORMS: str(settings[_HOST_PLATFORM]),
         _PREFIX: ENVIRONMENT,
         _PYTHON_VERSION: "",
-    },
-    inputs = [_FEATURES, _HOST_PLATFORM],
-    outputs = [_BYTECODE, _FEATURES, _FLAG, _PLATFORMS, _PREFIX, _PYTHON_VERSION],
+    }
+
+_OF_HOST = [_BYTECODE, _FEATURES, _FLAG, _PLATFORMS, _PREFIX, _PYTHON_VERSION]
+
+# Transition of programs for `bazel run` to the host platform, in a single configuration.
+host_cfg = transition(implementation = _host_impl, inputs = [_FEATURES, _HOST_PLATFORM], outputs = _OF_HOST)
+
+# As `metadata_plus_modules_cfg`, for programs that run on the host platform.
+metadata_plus_host_modules_cfg = transition(
+    implementation = lambda settings, attr: {"packages": _host_impl(settings, attr), "metadata": {name: settings[name] for name in _OF_HOST}},
+    inputs = _OF_HOST + [_HOST_PLATFORM],
+    outputs = _OF_HOST,
 )

@@ -1,6 +1,7 @@
 """What a Bento is for: its platform and its Python, of which the machine that builds it decides nothing."""
 
-load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
+load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts", "unittest")
+load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@platforms//host:constraints.bzl", "HOST_CONSTRAINTS")
 load("//rules:providers.bzl", "BentoApiInfo", "BentoImageInfo", "BentoInfo", "BentoRequirementInfo", "BentoWheelInfo")
 
@@ -31,8 +32,8 @@ for_given_platforms_test = analysistest.make(
     config_settings = {"//command_line_option:platforms": [Label("//toolchains/platforms:darwin_arm64")]},
 )
 
-# As on a host of another kind, which says no more than that it is one.
-for_foreign_host_test = analysistest.make(
+# A cluster sets both flags to one platform, which isn't the detected platform of a machine.
+for_cluster_test = analysistest.make(
     _for_impl,
     attrs = _ATTRIBUTES,
     config_settings = {
@@ -128,6 +129,45 @@ beside_workers_test = analysistest.make(
     lambda ctx: _on_workers_impl(ctx, _HERE),
     config_settings = {"//command_line_option:extra_execution_platforms": [str(Label("//tests/target:none_of_ours"))]},
 )
+
+_PlatformsInfo = provider(doc = "Platforms of a target and of its dependencies.", fields = {"names": "dict[str, list[str]], by attribute"})
+
+def _platforms_impl(_target, ctx):
+    names = {"": [ctx.attr._platform[BuildSettingInfo].value]}
+    for name in _EDGES:
+        value = getattr(ctx.rule.attr, name, None) or []
+        edges = value if type(value) == "list" else [value]
+        names[name] = sorted({platform: True for edge in edges for platform in edge[_PlatformsInfo].names[""]}.keys())
+    return [_PlatformsInfo(names = names)]
+
+_EDGES = ["base", "bento", "model", "requirements"]
+
+_platforms = aspect(
+    implementation = _platforms_impl,
+    doc = "Finds the platforms of a target and of its dependencies.",
+    attr_aspects = _EDGES,
+    attrs = {"_platform": attr.label(default = "//rules:target_platform", providers = [BuildSettingInfo])},
+)
+
+def _edges_impl(ctx):
+    env = unittest.begin(ctx)
+    names = ctx.attr.target[0][_PlatformsInfo].names
+    asserts.equals(env, ctx.attr.expected, {name: names[name] for name in ctx.attr.expected})
+    return unittest.end(env)
+
+_OF_EDGES = {
+    "expected": attr.string_list_dict(doc = "Platforms, by attribute of the target; the target's own with an empty name."),
+}
+
+def _edges_test(platforms):
+    cfg = transition(implementation = lambda _settings, _attr: {"//command_line_option:platforms": platforms}, inputs = [], outputs = ["//command_line_option:platforms"])
+    return unittest.make(_edges_impl, attrs = _OF_EDGES | {"target": attr.label(aspects = [_platforms], cfg = cfg, doc = "Target.")})
+
+# Platforms of dependencies, on the detected host, and with --platforms for a machine of another kind.
+edges_test = _edges_test("@platforms//host")
+edges_for_worker_test = _edges_test(str(Label("//toolchains/platforms:linux_amd64" if _IS_ARM else "//toolchains/platforms:linux_arm64")))
+
+HERE, WORKER = _HERE, _WORKER
 
 _InputsInfo = provider(doc = "What the actions of a target read.", fields = {"files": "depset[File]"})
 
