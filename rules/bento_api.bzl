@@ -1,7 +1,7 @@
 """Defines bento_api, which imports a service, and writes the service's OpenAPI specification and BentoML's schema."""
 
 load("//rules:providers.bzl", "BentoApiInfo", "BentoInfo")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:helper.bzl", "NATIVE_GROUP", "TOOLCHAIN_TYPE")
 load("//rules/private:providers.bzl", "BentoServiceMetadataInfo")
 load("//rules/private:service_metadata.bzl", "import_service")
 load("//rules/private:transitions.bzl", "metadata_plus_imported_cfg")
@@ -32,6 +32,7 @@ services that the Bento declares. The Bento doesn't depend on this target, so a 
     attrs = {
         "bento": attr.label(cfg = metadata_plus_imported_cfg, doc = "The Bento whose OpenAPI specification and schema the rule writes.", mandatory = True, providers = [BentoServiceMetadataInfo, BentoInfo]),
     },
+    exec_groups = NATIVE_GROUP,
     provides = [BentoApiInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

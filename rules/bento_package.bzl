@@ -7,7 +7,7 @@ load("//rules/private:archive.bzl", "STAMPED_LABELS", "declare_metadata_archive"
 load("//rules/private:attributes.bzl", "CREATION_TIME", "label_string", "minor_version")
 load("//rules/private:bento_command.bzl", "serve_program")
 load("//rules/private:data_parts.bzl", "pack_data")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_steps")
+load("//rules/private:helper.bzl", "NATIVE_GROUP", "TOOLCHAIN_TYPE", "run_steps")
 load("//rules/private:launcher.bzl", "RUN_ENVIRONMENT", "RUN_RUNTIME", "run_environment", "runfiles_of_attributes")
 load("//rules/private:lock_subset.bzl", "RESOLVER", "hub_requirements", "lock_subset", "resolve_aspect")
 load("//rules/private:metadata.bzl", "dependency_pins", "describe_metadata", "requirements_files")
@@ -281,6 +281,7 @@ if the attributes lack an input that the bentofile requires.""",
     } | CREATION_TIME | SERVICE_METADATA | OPTION_GROUPS | PLATFORM | RESOLVER | RUN_ENVIRONMENT | RUN_RUNTIME | SECRETS | STAMPED_LABELS,
     cfg = bento_cfg,
     executable = True,
+    exec_groups = NATIVE_GROUP,
     provides = [BentoServiceMetadataInfo, BentoInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

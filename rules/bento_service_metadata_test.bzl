@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoInfo")
 load("//rules/private:attributes.bzl", "label_string")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
+load("//rules/private:helper.bzl", "NATIVE_GROUP", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
 load("//rules/private:providers.bzl", "BentoServiceMetadataInfo")
 load("//rules/private:service_metadata.bzl", "import_service")
@@ -60,6 +60,7 @@ BentoML and of the Bento's `import_packages`. The test compares the Bento's meta
     attrs = {
         "bento": attr.label(cfg = metadata_plus_imported_cfg, doc = "The Bento to test.", mandatory = True, providers = [BentoInfo, BentoServiceMetadataInfo]),
     } | TEST_RUNTIME,
+    exec_groups = NATIVE_GROUP,
     test = True,
     toolchains = [TOOLCHAIN_TYPE],
 )

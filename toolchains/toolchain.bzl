@@ -2,7 +2,7 @@
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo")
-load("//rules/private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")  # buildifier: disable=bzl-visibility
+load("//rules/private:helper.bzl", "ACTIONS", "ACTIONS_GROUP", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")  # buildifier: disable=bzl-visibility
 load("//rules/private:launcher.bzl", "runfile_path")  # buildifier: disable=bzl-visibility
 load("//rules/private:providers.bzl", "BentoCompilersInfo", "BentoHelperPackagesInfo", "BentoPythonInfo")  # buildifier: disable=bzl-visibility
 load("//rules/private:transitions.bzl", "host_cfg", "modules_cfg", "wheels_cfg")  # buildifier: disable=bzl-visibility
@@ -179,6 +179,7 @@ bento_helper_packages = rule(
 bento_compilers = rule(
     implementation = lambda ctx: BentoCompilersInfo(pythons = tuple([target[BentoPythonInfo] for target in ctx.attr.pythons])),
     doc = "Provides the interpreters that compile modules to bytecode.",
-    attrs = {"pythons": attr.label_list(cfg = "exec", doc = "Interpreters that compile bytecode, one for each Python version.", providers = [BentoPythonInfo])},
+    attrs = {"pythons": attr.label_list(cfg = config.exec(ACTIONS), doc = "Interpreters that compile bytecode, one for each Python version.", providers = [BentoPythonInfo])},
+    exec_groups = ACTIONS_GROUP,
     provides = [BentoCompilersInfo],
 )

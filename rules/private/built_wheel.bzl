@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
 load(":attributes.bzl", "label_string")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "subcommand", "target_arguments", "write_output")
+load(":helper.bzl", "NATIVE", "NATIVE_GROUP", "TOOLCHAIN_TYPE", "add_directories", "arguments", "subcommand", "target_arguments", "write_output")
 load(":hub_rules.bzl", "WHEEL", "provide_wheel")
 load(":launcher.bzl", "runfile_path")
 load(":transitions.bzl", "built_wheel_cfg")
@@ -28,6 +28,8 @@ def _built_wheel_impl(ctx):
     wheel = write_output(
         ctx,
         ctx.actions.declare_file(_file_name(ctx)),
+        # The build can run the compilers in /usr/bin, which aren't inputs. Machines with different compilers must not share the wheel.
+        cache_limit = "no-remote-cache",
         mnemonic = "BentoWheel",
         progress_message = "Building wheel of {}".format(ctx.attr.distribution),
         subcommand = subcommand(
@@ -46,11 +48,12 @@ built_wheel = rule(
     doc = "Builds a wheel from source with the package's build system (PEP 517). The build uses locked requirements, and has no network access.",
     attrs = WHEEL | {
         "platform": attr.string(doc = "Target platform (`<os>_<machine>`).", mandatory = True),
-        "requirements": attr.label_list(cfg = "exec", doc = "Build requirements from `build-system.requires` in pyproject.toml.", providers = [BentoRequirementInfo]),
+        "requirements": attr.label_list(cfg = config.exec(NATIVE), doc = "Build requirements from `build-system.requires` in pyproject.toml.", providers = [BentoRequirementInfo]),
         "size": attr.int(doc = "Size of the source archive in bytes, used to estimate the size of the wheel.", mandatory = True),
         "source": attr.label(allow_single_file = [".tar", ".tar.gz", ".zip"], doc = "Source archive.", mandatory = True),
         "subfolder": attr.string(doc = "Directory of the Python project, relative to the root of the source archive."),
     },
+    exec_groups = NATIVE_GROUP,
     provides = [BentoWheelInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

@@ -4,6 +4,16 @@ load(":attributes.bzl", "label_string")
 
 TOOLCHAIN_TYPE = Label("//toolchains:toolchain_type")
 
+# Execution groups for dependencies that run in actions: `cfg = config.exec(ACTIONS)`. In the group `NATIVE`, the execution platform is the target
+# platform if a machine of this platform is available, because the actions run third-party code for the target platform.
+ACTIONS = "actions"
+ACTIONS_GROUP = {ACTIONS: exec_group(toolchains = [TOOLCHAIN_TYPE])}
+NATIVE = "native"
+NATIVE_GROUP = {NATIVE: exec_group(toolchains = [
+    TOOLCHAIN_TYPE,
+    config_common.toolchain_type(Label("//toolchains:packing_type"), mandatory = False),
+])}
+
 # -I and -S exclude packages and environment variables of the host, and -B excludes bytecode. Text is UTF-8 in every locale.
 INTERPRETER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 
@@ -46,7 +56,8 @@ def subcommand(name, args, *, inputs, packages = [], sandboxed = False, unused_i
       args: result of `arguments`, or a list of results of `arguments`.
       inputs: depset of Files that the subcommand reads.
       packages: names of the third-party packages that the subcommand imports.
-      sandboxed: whether the subcommand runs third-party code. Such a subcommand runs in a sandbox, not in a worker, with a complete interpreter.
+      sandboxed: whether the subcommand runs third-party code for the target platform. Such a subcommand runs in a sandbox, not in a worker, with a
+        complete interpreter, in the execution group `NATIVE` of the rule.
       unused_inputs_list: output File that lists the inputs without effect on the result, or None.
 
     Returns:
@@ -61,7 +72,7 @@ def subcommand(name, args, *, inputs, packages = [], sandboxed = False, unused_i
         unused_inputs_list = unused_inputs_list,
     )
 
-def run_helper(ctx, *, mnemonic, progress_message, subcommand, outputs, cached = True):
+def run_helper(ctx, *, mnemonic, progress_message, subcommand, outputs, cache_limit = None):
     """Runs a subcommand of the helper as an action.
 
     Args:
@@ -70,9 +81,9 @@ def run_helper(ctx, *, mnemonic, progress_message, subcommand, outputs, cached =
       progress_message: message that Bazel shows during the action.
       subcommand: result of `subcommand`.
       outputs: list of Files that the subcommand writes.
-      cached: whether disk caches and remote caches store the outputs.
+      cache_limit: `no-cache` if no cache stores the outputs, `no-remote-cache` if only the disk cache stores the outputs, or None.
     """
-    toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
+    toolchain = (ctx.exec_groups[NATIVE] if subcommand.sandboxed else ctx).toolchains[TOOLCHAIN_TYPE]
     modules = [module for name in subcommand.packages for module in toolchain.packages[name]]
     in_worker = toolchain.persistent_workers and not subcommand.sandboxed
     program = toolchain.complete if subcommand.sandboxed else toolchain
@@ -92,14 +103,15 @@ def run_helper(ctx, *, mnemonic, progress_message, subcommand, outputs, cached =
         resource_set = _several_cores if subcommand.name in _THREADED else None,
         unused_inputs_list = subcommand.unused_inputs_list,
         env = {},
-        execution_requirements = (_WORKER_REQUIREMENTS if in_worker else _REQUIREMENTS) | ({} if cached else {"no-cache": "1"}),
+        exec_group = NATIVE if subcommand.sandboxed else None,
+        execution_requirements = (_WORKER_REQUIREMENTS if in_worker else _REQUIREMENTS) | ({cache_limit: "1"} if cache_limit else {}),
         toolchain = TOOLCHAIN_TYPE,
     )
 
-def write_output(ctx, output, *, mnemonic, progress_message, subcommand, cached = True):
+def write_output(ctx, output, *, mnemonic, progress_message, subcommand, cache_limit = None):
     """Runs a subcommand of the helper that writes a single output, the value of `--output`. Returns this File. For the parameters, see `run_helper`."""
     subcommand.args[-1].add_all(["--output", output], expand_directories = False)
-    run_helper(ctx, cached = cached, mnemonic = mnemonic, outputs = [output], progress_message = progress_message, subcommand = subcommand)
+    run_helper(ctx, cache_limit = cache_limit, mnemonic = mnemonic, outputs = [output], progress_message = progress_message, subcommand = subcommand)
     return output
 
 def run_steps(ctx, *, mnemonic, progress_message, steps):

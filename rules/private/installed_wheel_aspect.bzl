@@ -26,7 +26,7 @@ def _pack(ctx, pin, files, metadata):
         ctx,
         ctx.actions.declare_file("{}-{}-py3-none-any.whl".format(name.replace("-", "_"), version)),
         # The wheel isn't compressed, and packing it is as fast as a download.
-        cached = False,
+        cache_limit = "no-cache",
         mnemonic = "BentoWheel",
         progress_message = "Packing installed package {}".format(pin),
         subcommand = subcommand("pack_installed", args, inputs = depset(files), packages = ["packaging"]),

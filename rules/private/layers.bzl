@@ -92,7 +92,7 @@ def _assemble_layer(ctx, blob, description, recipe, wheel):
     args.add_all(["--description", description, "--output", blob, "--recipe", recipe, "--wheel", wheel])
     run_helper(
         ctx,
-        cached = False,
+        cache_limit = "no-cache",
         mnemonic = "BentoLayerAssemble",
         progress_message = "Assembling layer " + blob.basename,
         subcommand = subcommand("assemble_layer", args, inputs = depset([description, recipe, wheel])),

@@ -1,21 +1,21 @@
 """Defines lock_subset, which describes the step that selects the locked packages of a Bento."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "subcommand", "target_arguments", "write_output")
+load(":helper.bzl", "NATIVE", "TOOLCHAIN_TYPE", "add_directories", "subcommand", "target_arguments", "write_output")
 load(":providers.bzl", "BentoResolutionInfo")
 
 def _pip_tools(resolver):
     """Returns the label of pip-tools if `resolver` is `pip-tools`, or None, so that other targets don't fetch pip-tools."""
     return Label("@bento_tools//pip_tools") if resolver == "pip-tools" else None
 
-# Attributes of rules that select a subset of a lock.
+# Attributes of rules that select a subset of a lock. pip-tools supports only the target platform. The rules have `NATIVE_GROUP`.
 RESOLVER = {
     "resolver": attr.string(
         default = "uv",
         doc = "Resolver that selects the Bento's packages from the lock: `uv` (default), or `pip-tools` if a policy requires pip-tools. Both produce the same result, but pip-tools is slower, and supports only the build machine's platform and Python version.",
         values = ["pip-tools", "uv"],
     ),
-    "_pip_tools": attr.label(cfg = "exec", default = _pip_tools, providers = [BentoRequirementInfo]),
+    "_pip_tools": attr.label(cfg = config.exec(NATIVE), default = _pip_tools, providers = [BentoRequirementInfo]),
 }
 
 def lock_subset(ctx, *, requirements, packages, pins, service, all_files):

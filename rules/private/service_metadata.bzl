@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "add_pairs", "check_interpreter", "label_string")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "subcommand", "target_arguments")
+load(":helper.bzl", "NATIVE", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "subcommand", "target_arguments")
 load(":lock_subset.bzl", "hub_requirements")
 load(":providers.bzl", "BentoServiceMetadataInfo", "BentoSourcesInfo")
 load(":snapshot.bzl", "bentofile_arguments", "file_options", "requested_image")
@@ -105,7 +105,7 @@ def import_service(ctx, metadata, requirements, *, api = None, report_packages =
     """Declares the action that imports a service. Fails if packages are locked for another Python version than the toolchain's.
 
     Args:
-      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
+      ctx: context of a rule with `NATIVE_GROUP` among its execution groups.
       metadata: BentoServiceMetadataInfo of the Bento.
       requirements: list of BentoRequirementInfo, with the modules of BentoML and of `import_packages`.
       api: a struct with the output Files `openapi` and `schema` (the files of BentoML's apis/), or None.
@@ -114,7 +114,7 @@ def import_service(ctx, metadata, requirements, *, api = None, report_packages =
     Returns:
       The output File with the service metadata.
     """
-    check_interpreter(ctx, ctx.toolchains[TOOLCHAIN_TYPE].python, requirements)
+    check_interpreter(ctx, ctx.exec_groups[NATIVE].toolchains[TOOLCHAIN_TYPE].python, requirements)
 
     # Only a few dozen wheels, so the list is short.
     modules = depset(transitive = [info.modules for info in requirements]).to_list()

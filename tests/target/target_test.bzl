@@ -97,6 +97,7 @@ for_rules_python_test = analysistest.make(
     config_settings = {_OF_RULES_PYTHON: "3.11.1"},
 )
 
+_AMD, _ARM = str(Label("//toolchains/platforms:linux_amd64")), str(Label("//toolchains/platforms:linux_arm64"))
 _IS_ARM = "@platforms//cpu:aarch64" in HOST_CONSTRAINTS
 _WORKER = "linux_x86_64" if _IS_ARM else "linux_aarch64"
 _HERE = "linux_aarch64" if _IS_ARM else "linux_x86_64"
@@ -120,7 +121,35 @@ def _on_workers_impl(ctx, worker):
 on_workers_test = analysistest.make(
     lambda ctx: _on_workers_impl(ctx, _WORKER),
     config_settings = {
-        "//command_line_option:extra_execution_platforms": [str(Label("//toolchains/platforms:linux_amd64" if _IS_ARM else "//toolchains/platforms:linux_arm64"))],
+        "//command_line_option:extra_execution_platforms": [_AMD if _IS_ARM else _ARM],
+    },
+)
+
+def _native_impl(ctx):
+    env = analysistest.begin(ctx)
+    actions = {action.mnemonic: action for action in analysistest.target_actions(env)}
+    asserts.true(env, ctx.attr.mnemonic in actions, "there is no {}".format(ctx.attr.mnemonic))
+    action = actions[ctx.attr.mnemonic]
+    asserts.equals(env, [ctx.attr.platform], _interpreters(action.argv[:1] + [file.path for file in action.inputs.to_list()]))
+    return analysistest.end(env)
+
+_OF_NATIVE = {
+    "mnemonic": attr.string(doc = "The action that runs third-party code for the target platform."),
+    "platform": attr.string(doc = "What is expected of the machine that runs the action."),
+}
+
+# Code for the target platform runs on a worker of this platform, even if workers of another platform are registered before.
+native_here_test = analysistest.make(
+    _native_impl,
+    attrs = _OF_NATIVE,
+    config_settings = {"//command_line_option:extra_execution_platforms": [_AMD if _IS_ARM else _ARM]},
+)
+native_on_worker_test = analysistest.make(
+    _native_impl,
+    attrs = _OF_NATIVE,
+    config_settings = {
+        "//command_line_option:extra_execution_platforms": [_ARM, _AMD] if _IS_ARM else [_AMD, _ARM],
+        "//command_line_option:platforms": [_AMD if _IS_ARM else _ARM],
     },
 )
 
@@ -165,7 +194,7 @@ def _edges_test(platforms):
 
 # Platforms of dependencies, on the detected host, and with --platforms for a machine of another kind.
 edges_test = _edges_test("@platforms//host")
-edges_for_worker_test = _edges_test(str(Label("//toolchains/platforms:linux_amd64" if _IS_ARM else "//toolchains/platforms:linux_arm64")))
+edges_for_worker_test = _edges_test(_AMD if _IS_ARM else _ARM)
 
 HERE, WORKER = _HERE, _WORKER
 
