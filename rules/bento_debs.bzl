@@ -1,6 +1,6 @@
 """Defines bento_debs, a program that writes a lock of Debian packages."""
 
-load("//rules/private:attributes.bzl", "in_package", "label_string")
+load("//rules/private:attributes.bzl", "label_string", "path_in_package")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME", "helper_launcher")
 load("//rules/private:providers.bzl", "BentoDebLockInfo")
 
@@ -20,7 +20,7 @@ def _bento_debs_impl(ctx):
     shared = _arguments(ctx)
     launcher = helper_launcher(
         ctx,
-        arguments = ["--target", label_string(ctx.label), "--lock", in_package(ctx.label, ctx.attr.lock)] + shared,
+        arguments = ["--target", label_string(ctx.label), "--lock", path_in_package(ctx, "lock")] + shared,
         files = depset(),
         subcommand = "update_debs",
     )

@@ -1,6 +1,6 @@
 """Defines bento_requirements, a program that writes a lock of Python packages."""
 
-load("//rules/private:attributes.bzl", "in_package", "label_string")
+load("//rules/private:attributes.bzl", "label_string", "path_in_package")
 load("//rules/private:launcher.bzl", "RUN_RUNTIME", "helper_launcher", "runfile", "runtime", "runtime_modules")
 load("//rules/private:providers.bzl", "BentoLockInfo")
 load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
@@ -24,7 +24,7 @@ def _arguments(ctx):
 def _bento_requirements_impl(ctx):
     uv = runtime(ctx).uv
     shared = _arguments(ctx)
-    arguments = ["--target", label_string(ctx.label), "--lock", in_package(ctx.label, ctx.attr.lock), "--uv", runfile(ctx, uv)] + shared
+    arguments = ["--target", label_string(ctx.label), "--lock", path_in_package(ctx, "lock"), "--uv", runfile(ctx, uv)] + shared
     arguments += source_arguments(ctx, ctx.files.srcs, ctx.files.constraints, ctx.files.overrides)
     launcher = helper_launcher(
         ctx,

@@ -1,7 +1,7 @@
 """Defines bento_venv, a program that creates a virtual environment with the packages of a Bento."""
 
 load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
-load("//rules/private:attributes.bzl", "in_package", "label_string")
+load("//rules/private:attributes.bzl", "label_string", "path_in_package")
 load("//rules/private:launcher.bzl", "PYTHON", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime")
 load("//rules/private:transitions.bzl", "host_cfg", "metadata_plus_host_modules_cfg")
 
@@ -45,7 +45,7 @@ def _bento_venv_impl(ctx):
     import_roots = bento.import_roots.to_list()
     ctx.actions.write(settings, json.encode({
         "build_ctx": bento.build_ctx,
-        "directory": in_package(ctx.label, ctx.attr.directory),
+        "directory": path_in_package(ctx, "directory"),
         "import_roots": import_roots,
         # The platform of the modules is the host platform, even if the Bento is for another platform.
         "platform": ctx.split_attr.bento["packages"][BentoInfo].platform,

@@ -21,9 +21,20 @@ def directory_path(label, directory):
     repository = label.workspace_root.replace("external/", "../", 1)
     return "/".join([part for part in [repository, directory] if part])
 
-def in_package(label, name):
-    """Returns the path of a file in the package of a label, relative to the root of its repository."""
-    return "/".join([part for part in [label.package, name] if part])
+def path_in_package(ctx, attribute):
+    """Returns the path of a file in the source tree, relative to the root of its repository.
+
+    Args:
+      ctx: context of a rule.
+      attribute: name of the attribute with the path relative to the package. Fails if the value is a label or an absolute path.
+
+    Returns:
+      A string.
+    """
+    path = getattr(ctx.attr, attribute)
+    if not path or path[0] in "/@" or ":" in path:
+        fail("{}: {} must be a path relative to this package, got \"{}\". To write a file in another package, declare the target there.".format(label_string(ctx.label), attribute, path))
+    return "/".join([part for part in [ctx.label.package, path] if part])
 
 def workspace_path(file):
     """Returns the path of a source or output relative to the workspace root. The path doesn't contain `..`."""
