@@ -180,6 +180,7 @@ def _bento_package_impl(ctx):
         DefaultInfo(files = depset([archives.bento]), executable = launcher.executable, runfiles = launcher.runfiles.merge(runfiles_of_attributes(ctx))),
         run_environment(ctx),
         OutputGroupInfo(
+            archive = depset([archives.bento]),
             bento_yaml = depset([described.bento_yaml]),
             build_definition = depset([build_definition]),
             digest = depset([described.digest]),
@@ -219,6 +220,7 @@ the same inputs result in the same tag on every machine. The build fails if it f
 
 | output group | content |
 |---|---|
+| `archive` | only the archive `<name>.bento`, for `$(location)` of a `filegroup` with this `output_group` |
 | `bento_yaml`, `digest`, `manifest`, `tag` | metadata of the Bento |
 | `tar`, `tar_gz`, `zip`, `folder` | archives in other formats for `bentoml import`, and an unpacked directory |
 | `build_definition` | inputs of the Bento, which `bento_push` includes in SLSA provenance |

@@ -385,6 +385,7 @@ EXPECTED = {
         "files": ["bento.bento"],
         "for": "linux_x86_64 3.11",
         "groups": {
+            "archive": ["bento.bento"],
             "bento_yaml": ["bento.bento.yaml"],
             "build_definition": ["bento.build_definition.json"],
             "digest": ["bento.digest"],
@@ -710,6 +711,7 @@ EXPECTED = {
         "files": ["service_bento.bento"],
         "for": "linux_x86_64 3.13",
         "groups": {
+            "archive": ["service_bento.bento"],
             "bento_yaml": ["service_bento.bento.yaml"],
             "build_definition": ["service_bento.build_definition.json"],
             "digest": ["service_bento.digest"],
@@ -924,6 +926,7 @@ EXPECTED = {
         "files": ["with_bentofile.bento"],
         "for": "linux_x86_64 3.11",
         "groups": {
+            "archive": ["with_bentofile.bento"],
             "bento_yaml": ["with_bentofile.bento.yaml"],
             "build_definition": ["with_bentofile.build_definition.json"],
             "digest": ["with_bentofile.digest"],
@@ -998,6 +1001,7 @@ EXPECTED = {
         "files": ["with_data.bento"],
         "for": "linux_x86_64 3.11",
         "groups": {
+            "archive": ["with_data.bento"],
             "bento_yaml": ["with_data.bento.yaml"],
             "build_definition": ["with_data.build_definition.json"],
             "digest": ["with_data.digest"],
