@@ -55,6 +55,7 @@ def _wheel_modules_impl(ctx):
             version = ctx.attr.version,
             wheel = ctx.file.wheel,
         ),
+        PyInfo(transitive_sources = depset([file for file in ctx.files.srcs if file.extension == "py"])),
         DefaultInfo(files = files),
     ]
 
@@ -85,7 +86,11 @@ def _requirement_impl(ctx):
             python_version = ctx.attr.python_version,
             wheels = depset([target[BentoWheelInfo] for target in ctx.attr.wheels]),
         ),
-        PyInfo(imports = depset([root for module in modules for root in module.imports]), transitive_sources = files),
+        PyInfo(
+            imports = depset([root for module in modules for root in module.imports]),
+            # A wheel that an action unpacks is one directory, without files that the analysis knows.
+            transitive_sources = depset(transitive = [target[PyInfo].transitive_sources for target in ctx.attr.modules if PyInfo in target]),
+        ),
         DefaultInfo(files = files, runfiles = ctx.runfiles(transitive_files = files)),
     ]
 

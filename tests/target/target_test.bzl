@@ -3,6 +3,7 @@
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts", "unittest")
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@platforms//host:constraints.bzl", "HOST_CONSTRAINTS")
+load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoApiInfo", "BentoImageInfo", "BentoInfo", "BentoRequirementInfo", "BentoWheelInfo")
 
 _ATTRIBUTES = {
@@ -96,6 +97,16 @@ for_rules_python_test = analysistest.make(
     attrs = _ATTRIBUTES,
     config_settings = {_OF_RULES_PYTHON: "3.11.1"},
 )
+
+def _sources_impl(ctx):
+    env = analysistest.begin(ctx)
+    names = [file.basename for file in analysistest.target_under_test(env)[PyInfo].transitive_sources.to_list()]
+    asserts.true(env, "composer.py" in names)
+    asserts.equals(env, [], [name for name in names if not name.endswith(".py")])
+    return analysistest.end(env)
+
+# Linters read the sources of a package, which has other files also.
+sources_test = analysistest.make(_sources_impl)
 
 _AMD, _ARM = str(Label("//toolchains/platforms:linux_amd64")), str(Label("//toolchains/platforms:linux_arm64"))
 _IS_ARM = "@platforms//cpu:aarch64" in HOST_CONSTRAINTS
