@@ -28,10 +28,10 @@ bento_export(
 can pass another destination, which replaces `destination`, and options of `bento export`. The program reads credentials only at run time, so no
 output of the build contains credentials.
 
-S3, Azure, and Google Cloud Storage require additional packages: set `bento_command = "@rules_bento//tools:bento_with_transports"`.""",
+URLs, except for `http` and `https`, require additional packages: set `bento_command = "@rules_bento//tools:bento_with_transports"`.""",
     attrs = {
         "bundle_models": attr.bool(default = True, doc = "Whether the export includes the Bento's models."),
-        "bento_command": attr.label(doc = "The `bento` command that runs the export. The default command supports files, FTP, Dropbox, and SFTP (requires `ssh`).", providers = [BentoCommandInfo]),
+        "bento_command": attr.label(doc = "The `bento` command that runs the export. The default command supports only files.", providers = [BentoCommandInfo]),
         "format": attr.string(doc = "Archive format. Default: determined by the destination's suffix.", values = ["", "xz", "gz", "bz2", "zst", "tar", "zip", "folder"]),
         "src": SRC,
         "destination": attr.string(doc = "File, directory, or URL to export to. Default: the directory in which you run Bazel. In a stamped build, `{KEY}` is replaced by a value from the workspace status. In other builds, `{KEY}` is an error."),

@@ -306,7 +306,6 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "models that are a text": lambda: answer("/bentos/v1 ", {"manifest": {"models": "x"}}),
         "metadata that are a text": lambda: answer("/models/v1 ", {"manifest": {"metadata": "x"}}),
     },
-    "dropbox": {"a few bytes at a time": lambda: answer("get_metadata", {"size": 1 << 31, "rev": "1"}, "dropbox")},
 }
 
 

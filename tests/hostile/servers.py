@@ -13,7 +13,6 @@ import json
 import os
 import socket
 import ssl
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,9 +27,8 @@ from bento_cli.sharing.registry.pulling import pull as pull_entry
 from bento_cli.sharing.urls import NullCounter
 from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.home import Home
-from bento_cli.transports import sftp
 from bento_cli.transports.address import parse
-from bento_cli.transports.download import downloaded
+from bento_cli.transports.transfer import download
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from readers import CONFIG, DAY, INDEX, MANIFEST, POOL, SHA, Reader, bento_document, bento_files, packed, seed, tar_of
@@ -326,20 +324,14 @@ def _push_to_cloud(out: Path) -> None:
 
 def _download(address: str) -> Callable[[Path], None]:
     def read(out: Path) -> None:
-        with downloaded(parse(address), out / "transfers", NullCounter()) as file:
-            file.read()
+        staged = out / "transfers"
+        staged.mkdir(parents=True)
+        try:
+            download(parse(address), staged / "x", NullCounter())
+        finally:
+            (staged / "x").unlink(missing_ok=True)
 
     return read
-
-
-def _dropbox(out: Path) -> None:
-    os.environ.update(DROPBOX_REFRESH_TOKEN="r", DROPBOX_APP_KEY="k")
-    _download("dropbox:///x.bento")(out)
-
-
-def _gcs(out: Path) -> None:
-    os.environ["STORAGE_EMULATOR_HOST"] = "http://gcs.example"
-    _download("gs://bucket/x.bento")(out)
 
 
 def _read_cache(address: str, connect: Callable[[], socket.socket], *starts: int) -> None:
@@ -404,49 +396,6 @@ def _grpc_answers() -> list[bytes]:
     return [server.data_to_send()]
 
 
-class _Ssh:
-    """Represents a program that has written all its output."""
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        self.wait = self.kill = lambda *_: 0
-
-
-def _sftp(path: Path, _out: Path) -> None:
-    address = parse("sftp://me@host.example/x.bento")
-    assert address
-    popen, pair = sftp.subprocess.Popen, sftp.socket.socketpair
-    sftp.subprocess.Popen = _Ssh
-    sftp.socket.socketpair = lambda: (_Told(path.read_bytes()), socket.socket(socket.AF_UNIX))
-    remote = sftp.OpenSsh(address, "ssh")
-    try:
-        with given_up():
-            stat = remote.stat()
-            for _ in remote.read(stat, 0, min(stat.size or 0, 1 << 20)):
-                pass
-    finally:
-        remote.close()
-        sftp.subprocess.Popen, sftp.socket.socketpair = popen, pair
-
-
-def _sftp_answers() -> list[bytes]:
-    def text(data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + data
-
-    limits = text(b"limits@openssh.com") + text(b"1")
-    packets = [
-        struct.pack(">BI", 2, 3) + limits + text(b"posix-rename@openssh.com") + text(b"1"),
-        struct.pack(">BIQQQQ", 201, 1, 262144, 261120, 261120, 1000),
-        struct.pack(">BIIQIIIII", 105, 2, 15, 7, 0, 0, 0o100644, 1, 2),
-        struct.pack(">BI", 102, 3) + text(b"hand"),
-        struct.pack(">BI", 103, 4) + text(b"cont"),
-        struct.pack(">BI", 103, 5) + text(b"ent"),
-        struct.pack(">BII", 101, 6, 0) + text(b"fine") + text(b""),
-    ]
-    plain = [packets[0][:5], struct.pack(">BIIQ", 105, 1, 1, 7), *packets[3:]]
-    renumbered = [plain[0], plain[1], *(of[:1] + struct.pack(">I", n) + of[5:] for n, of in enumerate(plain[2:], 2))]
-    return [b"".join(text(packet) for packet in given) for given in (packets, renumbered)]
-
-
 def _scripts(name: str) -> Callable[[], list[bytes]]:
     return lambda: [_script(*entries) for entries in json.loads(seed(f"{name}.json"))]
 
@@ -465,10 +414,7 @@ SERVERS: dict[str, Reader] = {
     "cloud-pull": _server(_cloud_answers, _pull_from_cloud, POOL),
     "cloud-push": _server(_scripts("cloud-push"), _push_to_cloud, ""),
     "url": _server(_scripts("url"), _download("https://files.example/x.bento"), "transfers/"),
-    "dropbox": _server(_scripts("dropbox"), _dropbox, "transfers/"),
-    "gcs": _server(_scripts("gcs"), _gcs, "transfers/"),
     "hub": _server(_scripts("hub"), lambda _out: pin("a/b", endpoint="https://hub.example", exclude=["*.md"])),
     "cache-http": Reader("script", "script.json", _scripts("cache-http"), _http_cache),
     "cache-grpc": Reader("frames", "answer", _grpc_answers, _grpc),
-    "sftp": Reader("packets", "answer", _sftp_answers, _sftp),
 }

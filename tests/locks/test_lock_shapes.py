@@ -134,7 +134,7 @@ def test_the_locks_of_this_repository_have_shapes():
         lock = json.loads(Path(path).read_text("utf-8"))
         lock_shapes.check(lock, lock_shapes.LOCK, path, "")
         assert SHAPES["shape_problem"](lock, SHAPES["LOCK"]) is None
-    lock = json.loads(Path("tests/transports/debian.lock.json").read_text("utf-8"))
+    lock = json.loads(Path("tests/registry/debian.lock.json").read_text("utf-8"))
     lock_shapes.check(lock, lock_shapes.DEB_LOCK, "x", "")
     assert SHAPES["shape_problem"](lock, SHAPES["DEB_LOCK"]) is None
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from bento_cli.projects.from_directory import build
 from bento_cli.sharing import huggingface
-from bento_cli.transports.remote import MissingError
+from bento_cli.transports.address import MissingError
 from rules_bento.errors import BentoError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -106,11 +106,14 @@ def test_a_token_leaves_this_machine_only_with_encryption(tmp_path, monkeypatch,
         def __init__(self, _address, authorization):
             sent.append(authorization)
 
-        def attempt(self, _action):
-            raise MissingError
+        def __enter__(self):
+            return self
 
-        def close(self):
+        def __exit__(self, *_):
             pass
+
+        def read(self, _consume):
+            raise MissingError
 
     monkeypatch.setattr(huggingface, "Http", Remote)
     message = "not found on the Hugging Face Hub" if is_sent else "would be sent without encryption. Use an https URL"

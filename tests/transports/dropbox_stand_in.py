@@ -1,14 +1,15 @@
-"""A fake server for Dropbox's HTTP API, written from its documentation: the calls for uploads and downloads."""
+"""A fake server for Dropbox's HTTP API, written from its documentation: the calls that dropboxdrivefs makes."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
-from servers import Server
+from servers import Server, certificate
 
 TOKEN, REFRESH = "sl.s3cr3t-t0ken", "s3cr3t-refresh"
 
@@ -29,25 +30,33 @@ class Dropbox(Server):
             pass
 
     def __init__(self, directory) -> None:
+        from dropbox import dropbox_client
+
         self.files: dict[str, bytes] = {}
-        self.revisions: dict[str, bytes] = {}
         self.sessions: dict[str, bytes] = {}
-        self.begun = 0
         self.asked: list[tuple[str, dict]] = []
+        self.truncates = False  # answers to requests for files
+        self.certificate = certificate(directory)
         self._server = self._Server(("127.0.0.1", 0), _Handler)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(directory / "both.pem")
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._server.owner = self
         self.port = self._server.server_address[1]
+        host = f"127.0.0.1:{self.port}"  # the client reads its host from the environment only once
+        dropbox_client.API_HOST = dropbox_client.API_CONTENT_HOST = host
+        dropbox_client._DropboxTransport.refresh_access_token.__defaults__ = (host, None)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def url(self, name, port=0):
         return f"dropbox://{name}"
 
     def environment(self, port=0):
-        return {"DROPBOX_ENDPOINT": f"http://127.0.0.1:{port or self.port}", "DROPBOX_ACCESS_TOKEN": TOKEN}
+        certificates = {"SSL_CERT_FILE": str(self.certificate), "REQUESTS_CA_BUNDLE": str(self.certificate)}
+        return {"DROPBOX_ACCESS_TOKEN": TOKEN, **certificates}
 
     def put(self, name, data):
         self.files[f"/{name}"] = data
-        self.revisions[self.revision(data)] = data
 
     def get(self, name):
         return self.files.get(f"/{name}")
@@ -72,7 +81,12 @@ class Dropbox(Server):
             ".tag": "file",
             "name": path.rpartition("/")[2],
             "path_display": path,
+            "id": "id:a",
+            "client_modified": "2026-01-01T00:00:00Z",
+            "server_modified": "2026-01-01T00:00:00Z",
             "rev": self.revision(data),
+            "path_lower": path.lower(),
+            "is_downloadable": True,
             "size": len(data),
             "content_hash": content_hash(data),
         }
@@ -81,16 +95,23 @@ class Dropbox(Server):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    def do_GET(self):
+        """Answer a request for a temporary link."""
+        data = self.server.owner.files[self.path]
+        start, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
+        part = data[int(start) : int(last) + 1]
+        if self.server.owner.truncates:
+            part = b""
+        self._send(206, part, {"Content-Range": f"bytes {start}-{int(start) + len(part) - 1}/{len(data)}"})
+
     def do_POST(self):
         owner = self.server.owner
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if len(body) != int(self.headers.get("Content-Length", 0)):
-            self.close_connection = True
-            return
         if self.path == "/oauth2/token":
             form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
             good = form == {"grant_type": "refresh_token", "refresh_token": REFRESH, "client_id": "key"}
-            self._json(200 if good else 400, {"access_token": TOKEN} if good else {"error": "invalid_grant"})
+            answer = {"access_token": TOKEN, "expires_in": 14400} if good else {"error": "invalid_grant"}
+            self._json(200 if good else 400, answer)
             return
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             self._json(401, {"error_summary": "invalid_access_token/", "error": {".tag": "invalid_access_token"}})
@@ -100,24 +121,35 @@ class _Handler(BaseHTTPRequestHandler):
         owner.asked.append((verb, about))
         getattr(self, verb.replace("/", "_"))(owner, about, body)
 
+    def get_temporary_link(self, owner, about, body):
+        link = f"https://127.0.0.1:{owner.port}{about['path']}"
+        metadata = owner.about(about["path"])
+        del metadata[".tag"]
+        self._json(200, {"metadata": metadata, "link": link})
+
+    def copy(self, owner, about, body):
+        if about["to_path"] in owner.files:
+            self._no({".tag": "to", "to": {".tag": "conflict", "conflict": {".tag": "file"}}})
+        else:
+            owner.files[about["to_path"]] = owner.files[about["from_path"]]
+            self._json(200, owner.about(about["to_path"]))
+
+    def delete_v2(self, owner, about, body):
+        if about["path"] in owner.files:
+            metadata = owner.about(about["path"])
+            del owner.files[about["path"]]
+            self._json(200, {"metadata": metadata})
+        else:
+            self._no({".tag": "path_lookup", "path_lookup": {".tag": "not_found"}})
+
     def get_metadata(self, owner, about, body):
         if about["path"] in owner.files:
             self._json(200, owner.about(about["path"]))
         else:
             self._no({".tag": "path", "path": {".tag": "not_found"}})
 
-    def download(self, owner, about, body):
-        data = owner.revisions.get(about["path"].removeprefix("rev:"), owner.files.get(about["path"]))
-        if data is None:
-            self._no({".tag": "path", "path": {".tag": "not_found"}})
-            return
-        start, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
-        part = data[int(start) : int(last) + 1]
-        self._send(206, part, {"Content-Range": f"bytes {start}-{last}/{len(data)}"})
-
     def upload_session_start(self, owner, about, body):
-        owner.begun += 1
-        session = f"session{owner.begun}"
+        session = f"session{len(owner.sessions)}"
         owner.sessions[session] = body
         self._json(200, {"session_id": session})
 
@@ -126,25 +158,13 @@ class _Handler(BaseHTTPRequestHandler):
         held = owner.sessions[cursor["session_id"]]
         if cursor["offset"] != len(held):
             self._no({".tag": "incorrect_offset", "correct_offset": len(held)})
-        elif about.get("content_hash") not in (None, content_hash(body)):
-            self._no({".tag": "content_hash_mismatch"})
         else:
             owner.sessions[cursor["session_id"]] = held + body
             self._json(200, None)
 
     def upload_session_finish(self, owner, about, body):
         cursor, commit = about["cursor"], about["commit"]
-        held = owner.sessions.get(cursor["session_id"])
-        if held is None:
-            self._no({".tag": "lookup_failed", "lookup_failed": {".tag": "not_found"}})
-            return
-        if cursor["offset"] != len(held):
-            self._no(
-                {".tag": "lookup_failed", "lookup_failed": {".tag": "incorrect_offset", "correct_offset": len(held)}}
-            )
-            return
-        owner.put(commit["path"][1:], held)
-        del owner.sessions[cursor["session_id"]]
+        owner.put(commit["path"][1:], owner.sessions.pop(cursor["session_id"]) + body)
         self._json(200, owner.about(commit["path"]))
 
     def _no(self, error):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import socket
 import threading
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -19,11 +18,7 @@ class Fault:
 
     cut_down: int = -1  # after so many bytes
     cut_up: int = -1
-    flip_down: int = 0  # a bit of each so-many'th byte
-    flip_up: int = 0
-    pause: float = 0.0  # seconds before each piece from the server
     status: int = 0  # answer with this one of HTTP, and close
-    longer: int = 0  # what is added to the Content-Length of the server's first answer with one
 
 
 class Relay:
@@ -36,8 +31,6 @@ class Relay:
         self._lock = threading.Lock()
         self._open: list[socket.socket] = []
         self.met = 0  # connections that had a fault
-        self.down = 0  # bytes from the server
-        self.up = 0  # bytes to it
         self.port = self._listen(port)
 
     def __enter__(self) -> Relay:
@@ -81,37 +74,17 @@ class Relay:
             return
         self._open += [client, server]
         pair = (client, server)
-        up = threading.Thread(
-            target=self._pump, args=(client, server, fault.cut_up, fault.flip_up, None, pair), daemon=True
-        )
+        up = threading.Thread(target=self._pump, args=(client, server, fault.cut_up, None, pair), daemon=True)
         up.start()
-        self._pump(server, client, fault.cut_down, fault.flip_down, fault, pair)
+        self._pump(server, client, fault.cut_down, fault, pair)
 
-    def _pump(self, source, sink, cut, flip, fault, pair) -> None:
+    def _pump(self, source, sink, cut, fault, pair) -> None:
         """Copy data until the end of the stream. `fault` applies to the data from the server."""
         count = 0
-        longer = fault.longer if fault else 0
         try:
             while data := source.recv(1 << 16):
                 if fault:
-                    time.sleep(fault.pause)
                     data = self._passive(data)
-                with self._lock:
-                    if fault:
-                        self.down += len(data)
-                    else:
-                        self.up += len(data)
-                if longer and b"Content-Length: " in data:
-                    data = re.sub(
-                        rb"Content-Length: (\d+)",
-                        lambda found: b"Content-Length: %d" % (int(found[1]) + longer),
-                        data,
-                        count=1,
-                    )
-                    longer = 0
-                if flip and (count + len(data)) // flip > count // flip:
-                    data = bytearray(data)
-                    data[-1 - (count + len(data)) % flip] ^= 1
                 if 0 <= cut < count + len(data):
                     sink.sendall(data[: cut - count])
                     break

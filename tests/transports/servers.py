@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import shutil
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -104,50 +102,27 @@ class S3(Server):
         self._server.stop()
 
 
-class Gcs(Server):
-    """A Google Cloud Storage server: gcp-storage-emulator."""
+class Gcs(S3):
+    """moto as a server for the XML API of Google Cloud Storage, which obstore uses and gcp-storage-emulator lacks."""
 
     def __init__(self, directory: Path) -> None:
-        from gcp_storage_emulator.server import create_server
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication as Dispatcher
 
-        logging.getLogger("gcp_storage_emulator").setLevel(logging.CRITICAL)
-        self._server = create_server("127.0.0.1", 0, in_memory=True, default_bucket="bucket")
-        self._server.start()
-        self.port = self._server._api._httpd.socket.getsockname()[1]
+        infer = Dispatcher.infer_service_region_host
 
-    @property
-    def _storage(self):
-        return self._server._api._storage
+        def signed(self, environ, path):
+            if not environ.get("HTTP_AUTHORIZATION", "").startswith("AWS"):
+                environ["HTTP_AUTHORIZATION"] = f"AWS {USER}:signature"  # moto accepts only signatures of AWS
+            return infer(self, environ, path)
+
+        Dispatcher.infer_service_region_host = signed
+        super().__init__(directory)
 
     def url(self, name, port=0):
         return f"gs://bucket/{name}"
 
     def environment(self, port=0):
         return {"STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port or self.port}"}
-
-    def put(self, name, data):
-        import json
-        import urllib.request
-
-        url = f"http://127.0.0.1:{self.port}/upload/storage/v1/b/bucket/o?uploadType=media&name={name}"
-        with urllib.request.urlopen(urllib.request.Request(url, data, method="POST")) as response:
-            json.load(response)
-
-    def get(self, name):
-        return self._storage.get_file("bucket", name) if name in self.names() else None
-
-    def names(self):
-        return [found["name"] for found in self._storage.get_file_list("bucket")[0]] if self._has() else []
-
-    def _has(self):
-        return self._storage.get_bucket("bucket") is not None
-
-    def clear(self):
-        for name in self.names():
-            self._storage.delete_file("bucket", name)
-
-    def close(self):
-        self._server.stop()
 
 
 class Directory(Server):
@@ -242,7 +217,7 @@ class Ftps(Ftp):
 
 
 class Sftp(Directory):
-    """An SFTP server (asyncssh) for OpenSSH's `ssh`, which uses HOME as the home directory."""
+    """An SFTP server (asyncssh), with a home directory that has the key of the user and the key of the host."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -254,7 +229,7 @@ class Sftp(Directory):
         mine = asyncssh.generate_private_key("ssh-ed25519")
         mine.write_private_key(str(self._home / ".ssh" / "id_ed25519"))
         (self._home / ".ssh" / "id_ed25519").chmod(0o600)
-        (self._home / ".ssh" / "known_hosts").write_bytes(b"* " + host.export_public_key())
+        self._host_key = host.export_public_key().decode()
         authorized = directory / "authorized"
         authorized.write_bytes(mine.export_public_key())
 
@@ -283,51 +258,18 @@ class Sftp(Directory):
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self._server = asyncio.run_coroutine_threadsafe(listen(), self._loop).result(30)
         self.port = self._server.sockets[0].getsockname()[1]
-        self._path = f"{_programs(directory)}:{os.environ['PATH']}"
 
     def url(self, name, port=0):
         return f"sftp://{USER}@127.0.0.1:{port or self.port}/{name}"
 
     def environment(self, port=0):
-        return {"HOME": str(self._home), "SSH_AUTH_SOCK": "", "NETRC": "/nowhere", "PATH": self._path}
+        known = f"[127.0.0.1]:{port or self.port} {self._host_key}"
+        (self._home / ".ssh" / "known_hosts").write_text(known)
+        return {"HOME": str(self._home), "SSH_AUTH_SOCK": "", "NETRC": "/nowhere"}
 
     def close(self):
         self._loop.call_soon_threadsafe(self._server.close)
         self._loop.call_soon_threadsafe(self._loop.stop)
-
-
-def _programs(directory: Path) -> Path:
-    """Return a directory with an `ssh` that uses HOME as the home directory."""
-    program = _ssh(directory / "openssh")
-    programs = directory / "bin"
-    programs.mkdir()
-    (programs / "ssh").write_text(
-        f'#!/bin/sh\nexec {program} -F /dev/null -i "$HOME/.ssh/id_ed25519"'
-        ' -o UserKnownHostsFile="$HOME/.ssh/known_hosts" "$@"\n'
-    )
-    (programs / "ssh").chmod(0o755)
-    return programs
-
-
-def _ssh(directory: Path) -> str:
-    """Return the path of OpenSSH's client, from the packages that Bazel provides or from the host."""
-    from rules_bento.debian.deb import Deb
-
-    debs = list(Path("..").glob("*ssh_debs__*/*.deb"))
-    if not debs:
-        program = shutil.which("ssh")
-        assert program, "OpenSSH's client is not here; Debian's package openssh-client has it"
-        return program
-    directory.mkdir()
-    for deb in debs:
-        for member, contents in Deb(deb).members():
-            target = directory / Path(member.path).name
-            if member.kind == "file" and (member.path == "usr/bin/ssh" or ".so." in target.name):
-                target.write_bytes(b"".join(contents))
-                target.chmod(0o755)
-            elif member.kind == "link" and ".so." in target.name:
-                target.symlink_to(Path(member.link).name)
-    return f"env LD_LIBRARY_PATH={directory} {directory}/ssh"
 
 
 class _Files(BaseHTTPRequestHandler):
@@ -355,7 +297,7 @@ class _Files(BaseHTTPRequestHandler):
         if int(start) >= len(data):
             self._send(416, b"", {"Content-Range": f"bytes */{len(data)}"})
             return
-        part = data[int(start) : int(last) + 1]
+        part = data[int(start) : int(last or len(data)) + 1]
         where = f"bytes {start}-{int(start) + len(part) - 1}/{len(data)}"
         self._send(206, part, {**headers, "Content-Range": where})
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import random
-from datetime import timedelta
 
 import pytest
 from bento_cli.library import Store
-from bento_cli.transports import download, object_store
 from dropbox_stand_in import Dropbox
 from rules_bento.net import transfers, transport
 from servers import S3, Ftp, Ftps, Gcs, Http, Sftp
@@ -57,13 +55,9 @@ def serve(running, monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Use short waits, short timeouts, and small pieces, so that small archives have several pieces."""
+    """Use short waits and short timeouts."""
     monkeypatch.setattr(transfers, "_FIRST_WAIT", 0.001)
-    monkeypatch.setattr(download, "PIECE", 1 << 16)
     monkeypatch.setattr(transport.Transport.__init__, "__defaults__", (1.0,))
-    monkeypatch.setitem(object_store.CLIENT, "read_timeout", "2s")
-    monkeypatch.setitem(object_store.BACKOFF, "init_backoff", timedelta(milliseconds=1))
-    monkeypatch.setitem(object_store.BACKOFF, "max_backoff", timedelta(milliseconds=10))
 
 
 def noise(size, seed=1):

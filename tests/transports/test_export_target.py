@@ -30,9 +30,8 @@ def run(program, *words):
     [
         ("s3", "export_to_clouds"),
         ("gs", "export_to_clouds"),
-        ("ftp", "export"),
-        ("sftp", "export"),
-        ("dropbox", "export"),
+        ("ftp", "export_to_clouds"),
+        ("sftp", "export_to_clouds"),
     ],
 )
 def test_a_target_exports(kind, program, serve, other):
@@ -55,7 +54,7 @@ def test_what_is_missing_is_named(serve):
     server = serve("s3")
     status, said = run("export", server.url("x.bento"))
     assert status == 1
-    assert "require the package obstore" in said
+    assert "require the package fsspec" in said
     assert "@rules_bento//tools:bento_with_transports" in said
     assert "Traceback" not in said
     assert server.names() == []

@@ -22,12 +22,10 @@ from rules_bento.net.transport import display_url
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Sequence, TypeVar
 
 from bento_cli.transports import address as addresses
+from bento_cli.transports.address import MissingError
 from bento_cli.transports.http import Http
-from bento_cli.transports.remote import MissingError, Stat
 
 if TYPE_CHECKING:
-    from bento_cli.transports.remote import Buffer
-
     _Taken = TypeVar("_Taken")
 
 _MODEL = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
@@ -130,7 +128,7 @@ class _Hub:
         """Download a file, and return its hexadecimal SHA-256 digest."""
         return self._read(path, _hashed)
 
-    def _read(self, path: str, take: Callable[[Iterable[Buffer]], _Taken]) -> _Taken:
+    def _read(self, path: str, take: Callable[[Iterable[memoryview]], _Taken]) -> _Taken:
         """Request `path`, and return the result of calling `take` with the content. Retries after interruptions.
 
         Raises BentoError if all attempts fail, or if a token is set and the endpoint is an http URL of another machine.
@@ -143,18 +141,16 @@ class _Hub:
                 f"{self}: the token would be sent without encryption. Use an https URL. To send no token, unset "
                 "HF_TOKEN and HUGGING_FACE_HUB_TOKEN, and remove the token file (HF_TOKEN_PATH, or `token` in HF_HOME)."
             )
-        remote = Http(address, f"Bearer {self._token}" if self._token else "")
         try:
-            return remote.attempt(lambda: take(remote.read(Stat(None), 0, None)))
+            with Http(address, f"Bearer {self._token}" if self._token else "") as client:
+                return client.read(take)
         except MissingError:
             raise BentoError(
                 f"{address}: not found on the Hugging Face Hub. Check the model ID and the revision."
             ) from None
-        finally:
-            remote.close()
 
 
-def _bounded(pieces: Iterable[Buffer]) -> bytes:
+def _bounded(pieces: Iterable[memoryview]) -> bytes:
     content = bytearray()
     for piece in pieces:
         content += piece
@@ -165,7 +161,7 @@ def _bounded(pieces: Iterable[Buffer]) -> bytes:
     return bytes(content)
 
 
-def _hashed(pieces: Iterable[Buffer]) -> str:
+def _hashed(pieces: Iterable[memoryview]) -> str:
     digest = hashlib.sha256()
     for piece in pieces:
         digest.update(piece)

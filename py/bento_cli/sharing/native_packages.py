@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -17,7 +16,6 @@ from urllib.parse import unquote, urlsplit
 from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from rules_bento.archives import sha256_of
-from rules_bento.archives.atomic import atomic_file
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
@@ -39,8 +37,10 @@ from rules_bento.typing_lite import TYPE_CHECKING, Callable, Mapping, Sequence
 
 from bento_cli.sharing.backends import BUILDER_REMEDY
 from bento_cli.sharing.native_cache import read_record
+from bento_cli.store.home import unique
+from bento_cli.transports import transfer
+from bento_cli.transports.address import WEB
 from bento_cli.transports.address import parse as parse_address
-from bento_cli.transports.download import downloaded
 
 if TYPE_CHECKING:
     from packaging.tags import Tag
@@ -261,9 +261,15 @@ def _download(wheel: LocalWheel, counter: Counter) -> None:
     address = parse_address(wheel.url)
     if address is None:
         FileSource(wheel.path).check(f"sha256:{wheel.sha256}", wheel.path.stat().st_size)
+    elif address.scheme not in WEB:  # requirements of a Bento don't select other clients
+        raise BentoError(f"{address}: wheels are downloaded only from http and https URLs. Change the index.")
     elif not wheel.path.exists():
         wheel.path.parent.mkdir(parents=True, exist_ok=True)
-        with downloaded(address, wheel.path.parent, counter, wheel.sha256) as source, atomic_file(wheel.path) as file:
-            shutil.copyfileobj(source, file)
-            file.flush()
-            os.fsync(file.fileno())
+        path = unique(wheel.path.parent)
+        try:
+            transfer.download(address, path, counter, wheel.sha256)
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            path.replace(wheel.path)
+        finally:
+            path.unlink(missing_ok=True)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from functools import partial
-from io import BytesIO
-from tempfile import TemporaryFile
+from contextlib import contextmanager
+from io import BufferedReader, FileIO
 
-from rules_bento.archives import unpack
 from rules_bento.archives.unpack import form_from_name
-from rules_bento.bento import descriptors
 from rules_bento.bento.kinds import BENTO
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
 from bento_cli.store import export
-from bento_cli.store.entry_store import EntryStore, models_of
-from bento_cli.store.import_session import Options, import_archive
-from bento_cli.transports.download import downloaded, upload
+from bento_cli.store.entry_store import models_of
+from bento_cli.store.home import staging_lock, unique
+from bento_cli.store.import_session import import_archive
+from bento_cli.transports import transfer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rules_bento.archives.unpack import Form, Progress
     from rules_bento.bento.kinds import Kind
     from rules_bento.net.transfers import Counter
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from bento_cli.store.entry_store import Entry
     from bento_cli.store.export import Exported
     from bento_cli.store.home import Home
-    from bento_cli.store.import_session import Imported
+    from bento_cli.store.import_session import Imported, Options
     from bento_cli.transports.address import Address
 
 
@@ -60,25 +59,11 @@ def receive(
     form = form or form_from_name(address.name)
     if form == "folder":
         raise BentoError(f"{address}: directories can't be imported from a URL. Use an archive format, such as xz.")
-    options = options or Options()
-    look = None if options.replace or form == "zip" else partial(_refuse_known, home, kind, address, form)
-    with downloaded(address, home.transfers, counter or NullCounter(), sha256, look) as file:
-        return import_archive(home, kind, file, form, options, progress)
-
-
-def _refuse_known(home: Home, kind: Kind, address: Address, form: Form, head: bytes) -> None:
-    """Raise BentoError if the store already contains an archive's entry. `head` is the beginning of the archive."""
-    description = None
-    with suppress(BentoError):  # reading the complete archive reports a better error
-        for item, contents in unpack.read(BytesIO(head), form):
-            if item.path == kind.descriptor:
-                descriptors.check_size(item.size, str(address))
-                description = descriptors.parse(kind, b"".join(contents), str(address))
-                break
-    if description and EntryStore(home, kind).has(description.tag):
-        raise BentoError(
-            f"{address}: {description.tag} is already in the store. To replace the existing version, add --force."
-        )
+    with _temporary(home) as path:
+        transfer.download(address, path, counter or NullCounter(), sha256)
+        with FileIO(path) as raw, BufferedReader(raw) as file:
+            raw.name = str(address)  # for messages
+            return import_archive(home, kind, file, form, options, progress)
 
 
 def send(
@@ -100,12 +85,25 @@ def send(
     """
     if form == "folder":
         raise BentoError(f"{address}: directories can't be exported to a URL. Use an archive format, such as xz.")
+    transfer.check(address)
     name, form = export.file_name(kind, entry.tag, address.name, form)
-    address = address.with_path(address.path[: len(address.path) - len(address.name)] + name)
+    address = address.with_name(name)
     taken = models_of(home, entry) if models and kind is BENTO else []
     members = export.checked_members(home, entry, taken, progress, check=check)
-    home.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with TemporaryFile(dir=home.staging) as file:  # the file has no name, so the system removes it when it is closed
-        export.write(file, form, members)
-        upload(address, file, counter or NullCounter())
+    with _temporary(home) as path:
+        with path.open("wb") as file:
+            export.write(file, form, members)
+        transfer.upload(address, path, counter or NullCounter())
     return export.exported(entry, address, taken)
+
+
+@contextmanager
+def _temporary(home: Home) -> Iterator[Path]:
+    """Yield a new path in the staging directory, and remove the file after the `with` block."""
+    with staging_lock(home):  # if this process is killed, a later one removes the file
+        home.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = unique(home.staging)
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)

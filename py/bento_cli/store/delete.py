@@ -107,13 +107,11 @@ def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | 
     A file in the pool is in use if an entry has a hard link to the file, or if an entry's manifest lists the file.
     If `dry_run` is set, only counts the data. Calls `waiting` if another process holds the store's lock.
     """
-    from bento_cli.transports import download
-
     if not home.own.is_dir():
         return Collected(0, 0, 0)
     with exclusive_lock(home, waiting), commit_lock(home):
         used, orphans = _used(home)
-        files, size = download.clear(home.transfers, dry_run=dry_run)
+        files = size = 0
         for entry in walk(home.pool) if home.pool.is_dir() else ():
             status = entry.stat(follow_symlinks=False)
             place = home.pool / entry.path[len(str(home.pool)) + 1 :]

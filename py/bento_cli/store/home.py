@@ -8,9 +8,8 @@ BENTOML_HOME/.rules_bento/                                   only for rules_bent
     summaries/bentos.json     fields of descriptors, for fast listings
     downloads/    partial blobs by digest, to resume a pull
     uploads/      uploaded parts, to resume a push
-    staging/      entries that are being added
+    staging/      entries that are being added, and archives that are copied from or to a URL
     trash/        entries that are being removed
-    transfers/    partial archives from URLs, to resume a download
     lock  commit.lock         the files of `staging_lock`, `exclusive_lock`, and `commit_lock`
 """
 
@@ -45,7 +44,6 @@ class Home:
         self.uploads = self.own / "uploads"
         self.staging = self.own / "staging"
         self.trash = self.own / "trash"
-        self.transfers = self.own / "transfers"
 
     @staticmethod
     def find(root: str | Path | None = None, *, durable: bool = True) -> Home:

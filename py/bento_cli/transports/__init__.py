@@ -1,4 +1,5 @@
-"""Downloads archives in ranges from other machines, and uploads archives atomically.
+"""Copies archives from and to URLs.
 
-`address.py` parses URLs, `remote.py` defines the interface for protocol clients, and `download.py` transfers archives.
+`address.py` parses URLs, and `transfer.py` copies files: `filesystems.py` with fsspec's filesystems, and `http.py`
+from HTTP servers. `clouds.py`, `ftp.py`, and `sftp.py` adapt filesystems of obstore and fsspec.
 """

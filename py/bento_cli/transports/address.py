@@ -1,4 +1,4 @@
-"""Parses the URLs that `bentoml import` and `bentoml export` support, and formats URLs without secrets."""
+"""Parses the URLs that `bento import` and `bento export` support, and formats URLs without secrets."""
 
 from __future__ import annotations
 
@@ -9,37 +9,47 @@ from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
 from rules_bento.net import host_settings
 
-_WEB = ("http", "https")
+WEB = ("http", "https")
+SERVERS = ("ftp", "ftps", "sftp", *WEB)
+BUCKETS = ("s3", "gs", "az")
+
 _SHORTEST_TOKEN = 8  # characters; a shorter user name isn't redacted, because it might be a part of other words
 _LOCAL = ("file", "osfs", "tar", "zip")
-# OpenSSH rejects these since 9.6. Older versions can pass both to a shell, by `ProxyCommand` or `Match exec`.
-_SHELL_IN_HOST = re.compile(r"""^-|[\s'`"$\\;&<>|(){}]""")
-_SHELL_IN_USER = re.compile(r"""^-|[\s'`";&<>|(){}]|\\$""")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+# `~/.ssh/config` can pass the host and the user to a shell, by `Match exec`.
+_SHELL = re.compile(r"""^-|[\s'`"$;&<>|(){}]|\\$""")
 _CANONICAL = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az", "ssh": "sftp"}
+_PASSWORD = re.compile(r"[^/:@]*:([^/@]*)@")
 
-SCHEMES = ("s3", "gs", "az", "ftp", "ftps", "sftp", "http", "https", "dropbox")
+
+class MissingError(BentoError):
+    """Raised if the file at an address doesn't exist."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """The address of an archive. `str()` omits the password and the query. For HTTP, `str()` also omits the user."""
+    """The address of an archive. `str()` omits the password and the query. For HTTP, `str()` also omits the user.
+
+    Only `SERVERS` and `BUCKETS` have a host. For other schemes, the path is everything after the scheme.
+    """
 
     scheme: str
     host: str  # a server, a bucket, or a container; for Azure also `container@account`
-    path: str  # begins with a slash; still quoted as in the URL
+    path: str = field(repr=False)  # still quoted as in the URL
     port: int | None = None
     user: str = ""
     password: str = field(default="", repr=False)
     query: str = field(default="", repr=False)  # only for http and https
 
     def __str__(self) -> str:
-        place = self._place("" if self.scheme in _WEB else self.user)
-        return f"{self.scheme}://{place}{self.path if place else self.path.lstrip('/')}"
+        place = self._place("" if self.scheme in WEB else self.user)
+        path = self.path if self.host else self.path.replace(f":{self.password}@", "@", 1)
+        return f"{self.scheme}://{place}{path}"
 
     @property
     def url(self) -> str:
-        """The URL for HTTP requests, with the query but without the user and the password."""
+        """The URL for requests, with the query. For a scheme with a host, omits the user and the password."""
         return f"{self.scheme}://{self._place('')}{self.path}" + (f"?{self.query}" if self.query else "")
 
     @property
@@ -47,9 +57,9 @@ class Address:
         """The last component of the path."""
         return self.path.rpartition("/")[2]
 
-    def with_path(self, path: str) -> Address:
-        """Return an address with another path on the same server."""
-        return replace(self, path=path if path.startswith("/") else f"/{path}")
+    def with_name(self, name: str) -> Address:
+        """Return an address with another last component of the path."""
+        return replace(self, path=self.path[: len(self.path) - len(self.name)] + name)
 
     def login(self) -> tuple[str, str]:
         """Return the user and the password. If the address has no password, reads netrc. Missing values are "".
@@ -60,13 +70,17 @@ class Address:
             return self.user, self.password
         return host_settings.netrc_login(self.host, self.user) or (self.user, "")
 
-    def redact(self, text: object) -> str:
-        """Replace the secrets of this address in `text`, such as the output of another program, with `***`."""
-        shown = str(text)
-        token = self.user if self.scheme in _WEB and len(self.user) >= _SHORTEST_TOKEN else ""
+    def missing(self) -> MissingError:
+        """Return the error for a file that doesn't exist."""
+        return MissingError(f"{self}: not found. Check the URL and your permissions.")
+
+    def failed(self, reason: object, remedy: str) -> BentoError:
+        """Return the error for a failed transfer. Removes the secrets of this address from `reason`."""
+        shown = str(reason).partition("\n")[0].strip().rstrip(".")
+        token = self.user if self.scheme in WEB and len(self.user) >= _SHORTEST_TOKEN else ""
         for secret in filter(None, (self.query, self.password, token)):
             shown = shown.replace(secret, "***")
-        return shown
+        return BentoError(f"{self}: the transfer failed ({shown or type(reason).__name__}). {remedy}")
 
     def _place(self, user: str) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -74,38 +88,33 @@ class Address:
 
 
 def parse(text: str) -> Address | None:
-    """Parse a URL. Returns None for a local path or a local URL.
-
-    Raises BentoError for an unsupported or invalid URL.
-    """
+    """Parse a URL. Returns None for a local path or a local URL. Raises BentoError for an invalid URL."""
     scheme, colon, rest = text.partition("://")
-    if not colon or "/" in scheme or scheme.lower() in _LOCAL:
-        return None
     scheme = _CANONICAL.get(scheme.lower(), scheme.lower())
-    if scheme not in SCHEMES:
-        raise BentoError(
-            f"{scheme}://: unsupported URL scheme. Use a local path, or one of these schemes: {', '.join(SCHEMES)}."
-        )
+    if not colon or "/" in scheme or scheme in _LOCAL:
+        return None
+    if not _SCHEME.fullmatch(scheme):
+        raise BentoError("://: invalid or chained URL. Use a local path, or a URL such as s3://BUCKET/PATH.")
     if _CONTROL.search(text):
         raise BentoError(
             f"{scheme}://…: the URL contains a newline or another control character. Remove the character."
         )
-    if scheme in _WEB:
+    if scheme in WEB:
         try:
             parts = urlsplit(text)
         except ValueError:  # omit the URL, which might contain a password
             raise BentoError(f"{scheme}://…: invalid host. Use {scheme}://HOST[:PORT]/PATH.") from None
-        server = _with_server(scheme, parts.netloc, parts.path or "/")
-        return replace(server, query=parts.query)
+        return replace(_with_server(scheme, parts.netloc, parts.path or "/"), query=parts.query)
     # As in fsspec, everything after the host is the path: keys and names can contain `?`, `#` and `%`.
-    netloc, slash, path = rest.partition("/")
-    if scheme == "dropbox":  # Dropbox URLs have no host
-        return Address(scheme, "", "/" + (f"{netloc}/{path}" if slash else netloc).lstrip("/"))
-    if scheme in ("ftp", "ftps", "sftp"):
-        return _with_server(scheme, netloc, slash + path)
-    if not netloc:
+    host, slash, path = rest.partition("/")
+    if scheme in SERVERS:
+        return _with_server(scheme, host, slash + path)
+    if scheme not in BUCKETS:
+        secret = _PASSWORD.match(rest)
+        return Address(scheme, "", rest, password=secret[1] if secret else "")
+    if not host:
         raise BentoError(f"{scheme}:///{path}: the bucket is missing. Use {scheme}://BUCKET/PATH.")
-    return Address(scheme, netloc, f"/{path}")
+    return Address(scheme, host, f"/{path}")
 
 
 def _with_server(scheme: str, netloc: str, path: str) -> Address:
@@ -124,7 +133,7 @@ def _with_server(scheme: str, netloc: str, path: str) -> Address:
         raise BentoError(
             f"{scheme}://…{path}: the user name or password contains a control character. Remove the character."
         )
-    if scheme == "sftp" and (_SHELL_IN_HOST.search(host) or _SHELL_IN_USER.search(user)):
+    if scheme == "sftp" and (_SHELL.search(host) or "\\" in host or _SHELL.search(user)):
         raise BentoError(
             f"{scheme}://…{path}: the host or user name starts with '-' or contains a shell metacharacter. Remove "
             "the character."

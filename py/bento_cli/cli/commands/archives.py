@@ -45,8 +45,8 @@ def add_import_arguments(parser: ArgumentParser, kind: Kind) -> None:
     parser.epilog = (
         "The suffix determines the format: .gz, .bz2, .zst, .tar, or .zip. A file with any other suffix must be a tar "
         f"archive compressed with xz. Without --force, the import fails if the {kind.noun} already exists. URL "
-        "schemes: s3, gs, az, ftp, ftps, sftp, http, https, dropbox. The command reads credentials from the "
-        "configuration files of each service's standard tools, or from ~/.netrc. Interrupted downloads are resumed."
+        "schemes: s3, gs, az, ftp, ftps, sftp, http, https, and others that fsspec supports. The command reads "
+        "credentials from the configuration files of each service's standard tools, or from ~/.netrc."
     )
 
 
@@ -129,8 +129,8 @@ def add_export_arguments(parser: ArgumentParser, kind: Kind) -> None:
         f"If PATH is a directory, the file name is NAME-VERSION.{kind.extension}. The suffix determines the format: "
         f".{kind.extension} or .xz (tar compressed with xz), .gz, .bz2, .zst, .tar, or .zip. If the name has another "
         f"suffix, the command appends .{kind.extension}. BentoML can import all formats except .zst. URL schemes: s3, "
-        "gs, az, ftp, ftps, sftp, dropbox. The command reads credentials from the configuration files of each "
-        "service's standard tools, or from ~/.netrc."
+        "gs, az, ftp, ftps, sftp, and others that fsspec supports. The command reads credentials from the "
+        "configuration files of each service's standard tools, or from ~/.netrc."
     )
 
 

@@ -1,0 +1,74 @@
+"""Copies archives from and to URLs. An archive is complete or absent at its destination."""
+
+from __future__ import annotations
+
+import hashlib
+
+from rules_bento.errors import BentoError
+from rules_bento.net import limits
+from rules_bento.typing_lite import TYPE_CHECKING, Any
+
+from bento_cli.transports.address import WEB
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rules_bento.net.transfers import Counter
+
+    from bento_cli.transports.address import Address
+
+_EXTRAS = {"s3": "s3", "gs": "gs", "az": "azure", "sftp": "sftp"}
+
+
+def download(address: Address, path: Path, counter: Counter, sha256: str = "") -> None:
+    """Copy the archive at an address to a new local file, and verify its digest if `sha256` is set."""
+    if address.scheme in WEB:
+        from bento_cli.transports.http import Http
+
+        with Http(address) as client, path.open("wb") as file:
+            client.download(file, counter)
+    else:
+        _filesystems(address).download(address, path, counter)
+    if sha256 and (digest := _sha256(path)) != sha256.lower():
+        raise BentoError(
+            f"{address}: the sha256 digest is {digest}, not {sha256.lower()}. Check the archive and the digest."
+        )
+
+
+def upload(address: Address, path: Path, counter: Counter) -> None:
+    """Copy a local file to an address. Replaces an existing file in one step."""
+    _filesystems(address).upload(address, path, counter)
+
+
+def check(address: Address) -> None:
+    """Raise BentoError if uploads to an address aren't supported, or if a package is missing."""
+    if address.scheme in WEB:
+        raise BentoError(
+            f"{address}: exports to {address.scheme} URLs aren't supported. Export to a file or an object store."
+        )
+    _filesystems(address)
+
+
+def _filesystems(address: Address) -> Any:
+    """Import the packages for an address, and return the module `filesystems`."""
+    try:
+        from bento_cli.transports import filesystems
+
+        filesystems.opener(address)
+    except ImportError as error:
+        if address.scheme not in ("ftp", "ftps", *_EXTRAS):
+            raise BentoError(f"{address.scheme}://: a package is missing: {error}. Install the package.") from None
+        extra = f"[{_EXTRAS[address.scheme]}]" if address.scheme in _EXTRAS else ""
+        raise BentoError(
+            f"{address.scheme} URLs require the package {error.name}, which isn't installed. Run `pip install "
+            f"'rules-bento-cli{extra}'`. With Bazel, run `bazel run @rules_bento//tools:bento_with_transports`."
+        ) from None
+    return filesystems
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(limits.PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
