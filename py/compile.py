@@ -1,8 +1,9 @@
-"""Packs the helper into one program. `compile.py OUTPUT MAIN MODULE...` writes a zip of bytecode, which Python can run.
+"""Packs the helper into one program. `compile.py OUTPUT MAIN FILE...` writes a zip of bytecode, which Python can run.
 
 Actions start the helper thousands of times. Without the zip, Python compiles the sources at each startup, which needs
 most of the run time, and each source is an input of each action. The zip is uncompressed and sorted, and its timestamps
 are constant. The bytecode is unchecked (PEP 552), because its sources aren't in the zip.
+Templates are stored unchanged.
 """
 
 import marshal
@@ -17,16 +18,20 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 def main() -> None:
     """Compile the modules, and write the bytecode to the zip file."""
-    output, program, *modules = sys.argv[1:]
+    output, program, *files = sys.argv[1:]
     directory = program.rpartition("/")[0]
     members = {"__main__.pyc": program}
-    for module in modules:
-        members[module[len(directory) + 1 :] + "c"] = module
+    for file in files:
+        name = file[len(directory) + 1 :]
+        members[f"{name}c" if name.endswith(".py") else name] = file
     with zipfile.ZipFile(output, "w") as archive:
         for name in sorted(members):
-            with open(members[name], "rb") as source:  # noqa: PTH123 - no more than it needs, for it runs before all else
-                code = compile(source.read(), name[:-1], "exec", dont_inherit=True, optimize=0)
-            archive.writestr(zipfile.ZipInfo(name, _EPOCH), MAGIC_NUMBER + _UNCHECKED + marshal.dumps(code))
+            with open(members[name], "rb") as source:  # noqa: PTH123 - this program imports only what it needs
+                content = source.read()
+            if name.endswith(".pyc"):
+                code = compile(content, name[:-1], "exec", dont_inherit=True, optimize=0)
+                content = MAGIC_NUMBER + _UNCHECKED + marshal.dumps(code)
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), content)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
                 [file for model in models for file in (model.description, model.manifest)] +
                 ctx.files.report_against,
             ),
+            packages = ["jinja2"],
         ),
         outputs = [report, page],
     )
@@ -106,7 +107,7 @@ def write_layer_report(ctx, layers, parts):
             "layer_report",
             args,
             inputs = depset(ctx.files.report_against + excluded + [file for layer in layers for file in (layer.description, layer.blob) if file]),
-            packages = ["zstandard"],
+            packages = ["jinja2", "zstandard"],
         ),
         outputs = [report, page],
     )

@@ -78,9 +78,8 @@ class Actions:
         paths = {flag: f"bazel-out/{verb}.{name}" for flag, name in outputs.items()}
         words = [*arguments, *(word for pair in paths.items() for word in pair)]
         self.write(f"bazel-out/{verb}.params", os.fsencode("".join(f"{word}\n" for word in words)))
-        given = [
-            word for root in packages("blake3", "packaging", "pathspec", "yaml") for word in ("--packages", str(root))
-        ]
+        names = ("blake3", "jinja2", "markupsafe", "packaging", "pathspec", "yaml")
+        given = [word for root in packages(*names) for word in ("--packages", str(root))]
         done = subprocess.run(
             [sys.executable, *FLAGS, str(HELPER), *given, verb, f"@bazel-out/{verb}.params"],
             cwd=self.root,

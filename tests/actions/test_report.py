@@ -110,22 +110,14 @@ def test_the_page_is_whole_and_fetches_nothing(actions):
     report["changes"] = bento_report.changes(report, report | {"files": []})
     text = bento_report.page(report)
     page = Page(text)
-    assert text.index("<h2>Changes</h2>") < text.index('<details id="figure"><summary>Map</summary>')
+    assert text.index("<h2>Changes</h2>") < text.index("<details open><summary>Service ")
     assert "<footer>rules_bento 0.1.0 · For an explanation of this report, see docs/ci.md.</footer>" in text
     assert "<th></th>" not in text
     assert "2026-01-02" in bento_report.page(report, "2026-01-02T00:00:00+00:00")
     assert bento_report.page(report, "1980-01-01T00:00:00+00:00") == text
-    report["files"] += [{"path": f"src/{number}.py", "size": 1, "content": "x"} for number in range(20)]
-    assert '<details id="figure" open>' in bento_report.page(report)
-    del report["files"][-20:]
     assert page.addresses == []
-    assert "img" not in page.tags
-    assert text.count("</script>") == 2, "what is in the report ends no script"
+    assert not {"img", "script"} & set(page.tags)
     assert not re.search(r"url\(|@import|https?:", text)
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
     assert "color-scheme: light dark" in text
     assert bento_report.page(report) == text
-    tree = json.loads(text.partition('id="tree">')[2].partition("</script>")[0])
-    assert tree["size"] == sum(file["size"] for file in report["files"]) + report["models"][0]["size"]
-    kinds = {child["label"]: child["kind"] for child in tree["children"]}
-    assert (kinds["src/"], kinds["env/"], kinds["weights:v1"]) == ("bento", "other", "model")

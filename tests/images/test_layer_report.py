@@ -1,6 +1,5 @@
 """What the report of an image's layers says: whose each byte is, and what differs."""
 
-import json
 import re
 from html.parser import HTMLParser
 
@@ -115,10 +114,7 @@ def test_the_page_is_whole_and_fetches_nothing(tmp_path):
     assert read.addresses == []
     assert not re.search(r"url\(|@import|https?:|//[a-z]+\.", text)
     assert "<b>" not in text.replace("&lt;b&gt;", "")
-    assert text.count("</script>") == 2, "what is in the report ends no script"
-    tree = json.loads(text.partition('id="tree">')[2].partition("</script>")[0])
-    assert [child["label"] for child in tree["children"]] == [layer["name"] for layer in told["layers"]]
-    assert tree["size"] == sum(child["size"] for child in tree["children"]) == 5_004_001
+    assert "<script" not in text
     assert "4.0 kB" in read.cells
     assert "+4.0 kB" in read.cells
     assert page(told) == text

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from rules_bento.packages.requirements import logical_lines
-from rules_bento.reports.page import MapNode, difference, document, paragraph, section, table, versions
+from rules_bento.reports.page import Section, Table, difference, document, versions
 from rules_bento.reports.page import size as format_size
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
 if TYPE_CHECKING:
     from rules_bento.models.model import ModelDescription
@@ -109,12 +109,8 @@ def _compared_items(report: dict[str, Any]) -> Iterator[tuple[tuple[str, str], t
         yield ("file", file["path"]), (file["content"][:12], file["size"])
 
 
-_KINDS = {"bento": "sources", "other": "environment", "model": "model"}
-
-
 def page(report: dict[str, Any], date: str | None = None) -> str:
     """Return a report as an HTML page. The report must include the fields that the subcommand `report` adds."""
-    tree = _tree(report)
     files, models = report["files"], report["models"]
     summary = [
         report["target"],
@@ -123,81 +119,40 @@ def page(report: dict[str, Any], date: str | None = None) -> str:
         f"{_count(len(models), 'model')} of {format_size(sum(model['size'] for model in models))}, "
         f"{_count(len(report['packages']), 'package')}; {format_size(report['archive_size'])} as an archive.",
     ]
-    return document(
-        report["tag"],
-        summary,
-        _KINDS,
-        tree,
-        _sections(report),
-        changes=_changes(report) if "changes" in report else "",
-        documentation="docs/ci.md",
-        date=date,
-    )
+    return document(report["tag"], summary, _sections(report), documentation="docs/ci.md", date=date)
 
 
-def _tree(report: dict[str, Any]) -> MapNode:
-    own = _directory_node("", "bento", [(file["path"], file["size"]) for file in report["files"]])
-    models = [
-        _directory_node(model["tag"], "model", [(file["path"], file["size"]) for file in model["files"]])
-        for model in report["models"]
-    ]
-    nodes = [*own.children, *models]
-    return MapNode(report["tag"], "layer", sum(node.size for node in nodes), nodes)
-
-
-def _directory_node(label: str, kind: str, files: Sequence[tuple[str, int]]) -> MapNode:
-    """Return the map node for a directory. `files` contains pairs of a path and a size in bytes."""
-    inside: dict[str, list[tuple[str, int]]] = {}
-    for path, size in files:
-        name, _, rest = path.partition("/")
-        inside.setdefault(name, []).append((rest, size))
-    children = []
-    for name, below in inside.items():
-        # At the top of a Bento, everything except the sources is generated.
-        own = "other" if not label and kind == "bento" and name != "src" else kind
-        if below[0][0]:
-            children.append(_directory_node(f"{name}/", own, below))
-        else:
-            children.append(MapNode(name, own, below[0][1]))
-    return MapNode(label, kind, sum(size for _, size in files), children)
-
-
-def _sections(report: dict[str, Any]) -> Iterator[str]:
+def _sections(report: dict[str, Any]) -> Iterator[Section]:
+    if "changes" in report:
+        yield _changes(report)
     for service in report["services"]:
         title = f"Service {service['name']}, {_count(len(service['apis']), 'API')}"
-        yield section(title, _service(service), is_open=True)
+        rows = [(api["route"], api["name"], api["what"]) for api in service["apis"]]
+        rows += [(path, "", "mounted") for path in service["mounts"]]
+        doc = [service["doc"]] if service["doc"] else []
+        yield Section(title, [*doc, Table(("Route", "Name", "Types"), rows, "text")], "open")
     for model in report["models"]:
-        yield section(f"Model {model['tag']}, {format_size(model['size'])}", _model(model))
+        details = [model["module"] or "a generic model", *(f"{key}: {value}" for key, value in model["labels"].items())]
+        title = f"Model {model['tag']}, {format_size(model['size'])}"
+        yield Section(title, [", ".join(details), _files(model["files"])])
     packages = [(package["name"], package["version"]) for package in report["packages"]]
-    yield section(_count(len(packages), "package"), table(("Name", "Version"), packages, last="text"))
-    files = report["files"]
-    rows = [(file["path"], format_size(file["size"])) for file in files]
-    total = format_size(sum(file["size"] for file in files))
-    yield section(f"{_count(len(files), 'file')}, {total}", table(("Path", "Size"), rows))
+    yield Section(_count(len(packages), "package"), [Table(("Name", "Version"), packages, "text")])
+    total = format_size(sum(file["size"] for file in report["files"]))
+    yield Section(f"{_count(len(report['files']), 'file')}, {total}", [_files(report["files"])])
 
 
-def _service(service: dict[str, Any]) -> str:
-    rows = [(api["route"], api["name"], api["what"]) for api in service["apis"]]
-    rows += [(path, "", "mounted") for path in service["mounts"]]
-    doc = paragraph(service["doc"]) if service["doc"] else ""
-    return doc + table(("Route", "Name", "Types"), rows, last="text")
+def _files(files: list[dict[str, Any]]) -> Table:
+    return Table(("Path", "Size"), [(file["path"], format_size(file["size"])) for file in files])
 
 
-def _model(model: dict[str, Any]) -> str:
-    details = [model["module"] or "a generic model", *(f"{key}: {value}" for key, value in model["labels"].items())]
-    rows = [(file["path"], format_size(file["size"])) for file in model["files"]]
-    return paragraph(", ".join(details)) + table(("Path", "Size"), rows)
-
-
-def _changes(report: dict[str, Any]) -> str:
-    known = paragraph(f"Compared with {report['against']['tag']} ({report['against']['digest']}).")
-    if not report["changes"]:
-        return known + paragraph("No differences.")
+def _changes(report: dict[str, Any]) -> Section:
+    known = f"Compared with {report['against']['tag']} ({report['against']['digest']})."
     rows = [
         (change["kind"], change["name"], _change_of(change), difference(change["change"]) if change["change"] else "")
         for change in report["changes"]
     ]
-    return known + table(("Kind", "Name", "Change", "Size"), rows)
+    changes = Table(("Kind", "Name", "Change", "Size"), rows) if rows else "No differences."
+    return Section("Changes", [known, changes], "always")
 
 
 def _change_of(change: dict[str, Any]) -> str:
