@@ -98,8 +98,6 @@ def test_addresses_are_shown_without_what_opens_them(
         ["pull", "oci://me:CANARY@{}/x:1"],
         ["push", "service:v1", "oci://{}/401/x:1", "--insecure", "127.0.0.1"],
         ["push", "service:v1", "oci://me:CANARY@{}/x:1"],
-        ["copy", "oci://me:CANARY@{}/x:1", "oci://me:CANARY@{}/y:1"],
-        ["tags", "oci://me:CANARY@{}/x"],
         ["push", "service:v1"],
         ["pull", "service:v2"],
         ["cloud", "login", "--endpoint", "http://me:CANARY@{}", "--api-token", "CANARY"],

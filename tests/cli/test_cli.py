@@ -744,9 +744,9 @@ def test_standard_output_gets_the_archive_alone(bento, project):
         (["import", "x", "--max-size", "0"], status.USAGE, "2G, got '0'."),
         (["import", "x", "--max-memory", "1.5G"], status.USAGE, "2G, got '1.5G'."),
         (["import", "x", "--max-memory", "9" * 5000], status.USAGE, "--max-memory: expected a size such"),
-        (["tags", "oci://LOCALHOST/Hello"], status.ERROR, "'oci://LOCALHOST/Hello': invalid repository 'Hello'."),
-        (["tags", "oci://h.example/a:b:c"], status.ERROR, "oci://h.example/a:b:c"),
-        (["tags", "oci://h.example/UP:x"], status.ERROR, "invalid repository 'UP'."),
+        (["pull", "oci://LOCALHOST/Hello"], status.ERROR, "'oci://LOCALHOST/Hello': invalid repository 'Hello'."),
+        (["pull", "oci://h.example/a:b:c"], status.ERROR, "oci://h.example/a:b:c"),
+        (["pull", "oci://h.example/UP:x"], status.ERROR, "invalid repository 'UP'."),
     ],
 )
 def test_a_message_names_what_was_typed(bento, words, code, message):

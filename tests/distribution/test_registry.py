@@ -99,7 +99,7 @@ def test_what_a_rule_has_pushed_is_known(tmp_path, registries, reference, progre
 def test_a_round_trip_changes_nothing(store, other, registries, reference, progress):
     for tag in "hi:v1", "hi:v2":
         push(store.home, store.bentos.get(tag), [reference], registries, progress)
-    assert sorted(artifact.versions(registries.repository(reference))) == ["v1", "v2"]
+    assert sorted(registries.repository(reference).tags()) == ["v1", "v2"]
     one = pull(other.home, BENTO, reference.with_tag("v1"), registries, progress)
     assert (one.new, [str(model.tag) for model in one.models], one.known) == (True, ["clf:v1"], ())
     two = pull(other.home, BENTO, reference.with_tag("v2"), registries, progress)
@@ -167,7 +167,6 @@ def test_a_bento_is_signed_before_a_tag_stands_for_it(store, registries, referen
         patched.setattr("bento_cli.sharing.registry.pushing.push_package", refuse)
         push(store.home, entry, [reference], registries, progress, signing=key)
     [signature] = repository.tags()
-    assert artifact.versions(repository) == []
     [done] = push(store.home, entry, [reference], registries, progress, signing=key)
     place = signatures.InRegistry(reference, registries, progress)
     assert signatures.verify(place, done.pushed.reference.digest, key.public) == reference.name
@@ -380,18 +379,13 @@ def test_a_push_imports_few_modules(store, reference):
     assert len(modules.split()) <= 70, modules
 
 
-def test_the_command_pushes_lists_copies_and_pulls(bento, other, store, reference, second_server):
+def test_the_command_pushes_and_pulls(bento, other, store, reference):
     address = f"oci://{reference}"
     assert "as v2: 5 of 5 blobs uploaded" in bento("push", "hi", address)
     [fields] = json.loads(bento("push", "hi:v1", f"{address}:one", "-o", "json"))
     assert (fields["tag"], fields["tags"], fields["blobs"]) == ("hi:v1", ["one"], 4)
-    assert sorted(bento("tags", address).split()) == ["one", "v2"]
-    elsewhere = f"oci://{second_server.host}/{reference.repository}"
-    [copied] = json.loads(bento("copy", f"{address}:v2", elsewhere, "-o", "json"))
-    assert copied["sent"] == 5
-    assert json.loads(bento("tags", elsewhere, "-o", "json")) == ["v2"]
-    assert bento("pull", f"{elsewhere}:v2", home=other) == "Pulled Bento hi:v2 with clf:v1, clf:v2.\n"
-    assert bento("pull", f"{elsewhere}:v2", home=other) == "Bento hi:v2 is already in the store.\n"
+    assert bento("pull", f"{address}:v2", home=other) == "Pulled Bento hi:v2 with clf:v1, clf:v2.\n"
+    assert bento("pull", f"{address}:v2", home=other) == "Bento hi:v2 is already in the store.\n"
     pulled = json.loads(bento("pull", fields["reference"], "-o", "json", home=other))
     assert (pulled["tag"], pulled["known_models"]) == ("hi:v1", ["clf:v1"])
     bento("models", "push", "clf:v1", f"{address}/models")

@@ -17,7 +17,7 @@ from rules_bento.registry.client import Registries
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.pull import download, pull
-from rules_bento.registry.push import copy, upload
+from rules_bento.registry.push import upload
 from rules_bento.registry.pushable import BytesSource
 from rules_bento.registry.reference import Reference
 
@@ -326,25 +326,6 @@ def test_entries_that_are_equal_are_asked_for_once(registries, tmp_path):
         reference = Reference.parse(f"{server.host}/a/b:v1")
         pull([reference], Layout.create(tmp_path / "layout"), registries, Progress("test"))
     assert len(server.requests) == 3  # with the greeting
-
-
-def test_what_does_not_refer_to_it_is_no_referrer(registries):
-    root = index([])
-    other = index([], annotations={"a": "b"})
-    answers = {
-        "manifests/v1": reply(headers={"Content-Type": oci.INDEX}, body=root.content),
-        "manifests/v2": lambda request: reply(201 if request.method == "PUT" else 404),
-        f"manifests/{root.descriptor.digest}": reply(headers={"Content-Type": oci.INDEX}, body=root.content),
-        f"manifests/{other.descriptor.digest}": reply(headers={"Content-Type": oci.INDEX}, body=other.content),
-        f"referrers/{root.descriptor.digest}": reply(body=listed([other])),
-        f"referrers/{other.descriptor.digest}": reply(body=listed([other])),
-    }
-    with (
-        liar(registry(answers)) as server,
-        pytest.raises(BentoError, match="as a referrer of .*, but the manifest has a different subject"),
-    ):
-        references = [Reference.parse(f"{server.host}/a/b:v1"), Reference.parse(f"{server.host}/a/b:v2")]
-        copy(references[0], references[1:], registries, Progress("test"))
 
 
 def test_a_config_is_bounded(registries):

@@ -7,12 +7,13 @@ import pytest
 import servers
 from images import make_image
 from relay import Cut, Relay
+from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.registry.auth import Challenge
 from rules_bento.registry.client import Registries
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.pull import pull
-from rules_bento.registry.push import copy, push
+from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
 
 
@@ -107,9 +108,11 @@ def test_a_mount_asks_for_both_repositories(with_tokens, home, registries, progr
     server, tokens = with_tokens
     log_in(home, server.host)
     source = Reference.parse(f"{server.host}/team/app:v1")
-    push(make_image(tmp_path / "image"), [source], registries, progress)
-    [copied] = copy(source, [Reference.parse(f"{server.host}/team/other:v1")], registries, progress)
-    assert (copied.sent, copied.mounted) == (0, 4)
+    image = make_image(tmp_path / "image")
+    push(image, [source], registries, progress)
+    image = replace(image, mount_from=[source.name])
+    [mounted] = push(image, [Reference.parse(f"{server.host}/team/other:v1")], registries, progress)
+    assert (mounted.sent, mounted.mounted) == (0, 4)
     scopes = [sorted(fields["scope"]) for _, fields, _ in tokens.asked]
     assert ["repository:team/app:pull", "repository:team/other:pull,push"] in scopes
 

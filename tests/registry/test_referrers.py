@@ -1,17 +1,14 @@
-"""What refers to an image: with the API for it, without, and when images are copied."""
+"""What refers to an image: with the API for it, and without."""
 
 import json
 import urllib.parse
 
-import pytest
 import servers
-from images import make_image, make_index
+from images import make_image
 from net.liar import liar, reply
 from rules_bento.artifacts import artifact
-from rules_bento.errors import BentoError
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.descriptor import Manifest
-from rules_bento.registry.push import _walk_referrers, copy, push
+from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
 
 SBOM = "application/vnd.cyclonedx+json"
@@ -35,7 +32,7 @@ def test_without_the_api_a_tag_lists_them(server, reference, registries, progres
     status, content = servers.get(server, f"/v2/{reference.repository}/manifests/{tag}")
     assert status == 200
     assert json.loads(content)["manifests"][0]["digest"] == attached.root.descriptor.digest
-    assert artifact.versions(repository) == ["v1"]
+    assert sorted(repository.tags()) == [tag, "v1"]
 
 
 def test_a_second_one_comes_beside_the_first_and_the_first_only_once(reference, registries, progress, tmp_path):
@@ -52,63 +49,6 @@ def test_the_same_attachment_has_the_same_digest(tmp_path):
     (tmp_path / "sbom.json").write_text("{}")
     one, other = (artifact.attach(image.root.descriptor, SBOM, tmp_path / "sbom.json") for _ in range(2))
     assert one.root.content == other.root.content
-
-
-def test_a_copy_between_registries_brings_index_images_and_referrers(
-    server, second_server, reference, registries, progress, tmp_path
-):
-    index = make_index(tmp_path / "index")
-    push(index, [reference.with_tag("v1")], registries, progress)
-    (tmp_path / "sbom.json").write_text("{}")
-    attached = artifact.attach(index.root.children()[0], SBOM, tmp_path / "sbom.json")
-    push(attached, [reference], registries, progress)
-    target = Reference.parse(f"{second_server.host}/{reference.repository}:v1")
-    [copied] = copy(reference.with_tag("v1"), [target], registries, progress)
-    assert copied.sent == copied.blobs == len(index.blobs())
-    assert servers.get(second_server, f"/v2/{target.repository}/manifests/v1") == (200, index.root.content)
-    for blob in index.blobs():
-        assert servers.get(second_server, f"/v2/{target.repository}/blobs/{blob.digest}", "HEAD")[0] == 200
-    second_server.assert_sound()
-    [found] = registries.repository(target).referrers(index.root.children()[0].digest)
-    assert found.digest == attached.root.descriptor.digest
-
-
-class Chain:
-    """A repository in which each manifest refers to the one before it."""
-
-    def __init__(self, length: int) -> None:
-        config = oci.Descriptor.from_content(b"{}", oci.EMPTY).to_json()
-        self.manifests: dict[str, Manifest] = {}
-        self.refer_to: dict[str, oci.Descriptor] = {}
-        before = None
-        for number in range(length):
-            document = {"schemaVersion": 2, "config": config, "layers": [], "annotations": {"n": str(number)}}
-            document |= {"subject": before.to_json()} if before else {}
-            made = Manifest.read(oci.to_bytes(document), oci.MANIFEST, "made")
-            if before:
-                self.refer_to[before.digest] = made.descriptor
-            self.manifests[made.descriptor.digest] = made
-            before = made.descriptor
-
-    def referrers(self, digest: str) -> list[oci.Descriptor]:
-        return [self.refer_to[digest]] * 2 if digest in self.refer_to else []
-
-    def get_manifest(self, digest: str) -> Manifest:
-        return self.manifests[digest]
-
-    def __str__(self) -> str:
-        return "registry.example/x"
-
-
-def test_a_chain_of_referrers_ends_in_a_message(monkeypatch):
-    chain = Chain(2000)
-    [root, *others] = chain.manifests.values()
-    with pytest.raises(
-        BentoError, match=r"more than 1000 referrers. To copy the artifact without referrers, use --no-ref"
-    ):
-        list(_walk_referrers(chain, root))
-    monkeypatch.setattr("rules_bento.net.limits.MANIFESTS", 5000)
-    assert list(_walk_referrers(chain, root)) == others, "and not by recursion"
 
 
 def test_with_the_api_pages_are_followed(registries):

@@ -20,11 +20,9 @@ from rules_bento.artifacts.signatures import InLayout, InRegistry
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.client import Repository
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.layout import Layout
-from rules_bento.registry.push import push
 from rules_bento.registry.pushable import Pushable
 from rules_bento.registry.reference import Reference
 from rules_bento.signing import SignatureError, cosign, provenance, to_json
@@ -594,7 +592,6 @@ def test_a_push_signs_and_attests(reference, registries, keys, tmp_path, capsys)
     assert push_again(directory, reference, *words) == 0
     assert sorted(repository.tags()) == [tag, "v1"]
     assert before == repository.get_manifest(tag), "it was signed already"
-    assert artifact.versions(repository) == ["v1"]
 
 
 SBOMS = {
@@ -708,59 +705,6 @@ def test_bundles_in_a_list_of_cosign_are_found(reference, registries, progress, 
     repository.put_manifest(Manifest.read(to_json(document), oci.INDEX, "x"), made.digest.replace(":", "-"))
     assert signatures.verify(place, made.digest, key.public) == reference.name
     assert not signatures.sign(place, reference.name, made, key)
-
-
-def test_a_bundle_that_an_interrupted_copy_did_not_list_is_listed(
-    server, second_server, reference, registries, progress, key, tmp_path
-):
-    """Registries without the API of referrers have a list, which is written after the manifest."""
-    made = make_image(tmp_path / "image")
-    place, digest = InRegistry(reference, registries, progress), made.root.descriptor.digest
-    signatures.sign(place, reference.name, made.root.descriptor, key)
-    push(made, [reference.with_tag("v1")], registries, progress)
-    target = Reference.parse(f"{second_server.host}/{reference.repository}:v1")
-    copied = ["copy", f"oci://{reference.with_tag('v1')}", f"oci://{target}"]
-    assert main(copied) == status.OK
-    repository, there = registries.repository(target), InRegistry(target, registries, progress)
-    empty = to_json({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": []})
-    repository.put_manifest(Manifest.read(empty, oci.INDEX, "x"), digest.replace(":", "-"))
-    with pytest.raises(SignatureError, match="no signature of"):
-        signatures.verify(there, digest, key.public)
-    assert main(copied) == status.OK
-    assert signatures.verify(there, digest, key.public) == reference.name
-
-
-def test_no_tag_of_a_copy_precedes_its_bundles(
-    server, second_server, reference, registries, progress, key, tmp_path, monkeypatch
-):
-    made = make_image(tmp_path / "image")
-    signatures.sign(InRegistry(reference, registries, progress), reference.name, made.root.descriptor, key)
-    push(made, [reference.with_tag("v1")], registries, progress)
-    target = Reference.parse(f"{second_server.host}/{reference.repository}:v1")
-    written = []
-    put = Repository.put_manifest
-    monkeypatch.setattr(Repository, "put_manifest", lambda self, *rest: (written.append(rest[1]), put(self, *rest))[1])
-    assert main(["copy", f"oci://{reference.with_tag('v1')}", f"oci://{target}"]) == status.OK
-    digest = made.root.descriptor.digest
-    assert written[0] == digest
-    assert written.index("v1") == len(written) - 1 > written.index(digest.replace(":", "-"))
-    assert signatures.verify(InRegistry(target, registries, progress), digest, key.public) == reference.name
-
-
-def test_a_copy_has_its_signatures_and_keeps_those_of_the_target(
-    server, second_server, reference, registries, progress, keys, key, other, tmp_path
-):
-    words = ["--sign-key", str(keys / "k.key"), "--builder-id", BUILDER]
-    made, _ = pushed_by_rule(tmp_path / "runfiles", reference, *words)
-    digest = made.root.descriptor.digest
-    target = Reference.parse(f"{second_server.host}/{reference.repository}:v1")
-    place = InRegistry(target, registries, progress)
-    push(make_image(tmp_path / "again"), [target], registries, progress)
-    signatures.sign(place, target.name, made.root.descriptor, other)
-    assert main(["copy", f"oci://{reference.with_tag('v1')}", f"oci://{target}"]) == status.OK
-    assert signatures.verify(place, digest, key.public) == reference.name
-    assert signatures.verify(place, digest, other.public) == target.name
-    assert verified_provenance(place, digest, key.public)
 
 
 def test_signing_needs_packages_that_no_other_command_does(keys, tmp_path):

@@ -83,8 +83,6 @@ GROUPS = {
     "Share": (
         Command("push", "sharing", "Push a Bento and its models to a registry, BentoCloud, or Yatai."),
         Command("pull", "sharing", "Pull a Bento and its models from a registry, BentoCloud, or Yatai."),
-        Command("copy", "sharing", "Copy Bentos, models, and images between registries."),
-        Command("tags", "sharing", "List the tags of a repository."),
         Command("sign", "signatures", "Sign archives, OCI layouts, and artifacts in registries."),
     ),
     "Inspect": (
@@ -134,8 +132,6 @@ EXAMPLES = {
     "gc": ("--dry-run",),
     "push": ("iris:latest oci://registry.example/bentos/iris", "iris:latest"),
     "pull": ("oci://registry.example/bentos/iris:v1", "iris:v1"),
-    "copy": ("oci://registry.example/iris:v1 oci://mirror.example/iris",),
-    "tags": ("oci://registry.example/bentos/iris",),
     "sign": ("--key cosign.key iris.bento",),
     "tree": ("iris:latest", "./iris.bento"),
     "diff": ("iris:v1 iris:v2",),

@@ -7,7 +7,6 @@ existing blobs, a push of a new version sends only changed parts. The artifact's
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 from rules_bento.archives import sha256_of
@@ -24,7 +23,6 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.archives.archive import PartInfo
-    from rules_bento.registry.client import Repository
     from rules_bento.registry.pushable import BlobSource
 
 BENTO = "application/vnd.rules-bento.bento.v1"
@@ -36,7 +34,6 @@ MODEL_PART = "application/vnd.rules-bento.model.part.v1.tar+xz"
 
 MODEL_ANNOTATION = "rules-bento.model"  # annotation of a layer: the tag of the model
 _PART_NAMES = ("metadata", "sources", "data")
-_REFERRERS_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.(sig|att|sbom))?")  # artifact types of OCI and cosign
 
 
 class Part(NamedTuple):
@@ -158,11 +155,6 @@ def read_model(manifest: Manifest, config: bytes, origin: str) -> ModelDescripti
 def _check_whole(*tags: str) -> None:
     if incomplete := [tag for tag in tags if not Tag.parse(tag, "tag").version]:
         raise BentoError(f"the tag {incomplete[0]!r} has no version")
-
-
-def versions(repository: Repository) -> list[str]:
-    """Return the tags in a repository, except for the tags of referrers and signatures."""
-    return [tag for tag in repository.tags() if not _REFERRERS_TAG.fullmatch(tag)]
 
 
 def pack(

@@ -8,7 +8,6 @@ from rules_bento.net.headers import content_range
 from rules_bento.net.transfers import TRANSIENT, Tally, open_partial, retry_after
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import Reply
-from rules_bento.registry.pushable import Pushable, RemoteSource
 from rules_bento.typing_lite import (
     TYPE_CHECKING,
     Any,
@@ -121,14 +120,6 @@ def select_platforms(
         there = ", ".join(sorted({_name(entry.platform) for entry in entries})) or "none"
         raise BentoError(f"{origin}: no image for {' or '.join(lacking)}. Valid platforms: {there}.")
     return [entry for entries in by_platform.values() for entry in entries[:1]]
-
-
-def from_repository(repository: Repository, root: Manifest) -> Pushable:
-    """Return a Pushable for a manifest and its children. A push streams the blobs from `repository`."""
-    children = oci.collect_manifests(root.children(), lambda entry: repository.get_manifest(entry.digest))
-    blobs = [blob for manifest in (*children, root) for blob in manifest.blobs()]
-    sources = {blob.digest: RemoteSource(repository, blob.digest) for blob in blobs}
-    return Pushable(root, children, sources, mount_from=[str(repository)])
 
 
 def _matches(platform: Mapping[str, Any], wanted: str) -> bool:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from rules_bento.dataclasses_lite import NamedTuple, dataclass, field, replace
 from rules_bento.errors import BentoError
-from rules_bento.net import ConnectionLostError, limits, transfers
+from rules_bento.net import ConnectionLostError, transfers
 from rules_bento.net.transfers import TRANSIENT, Tally, retry_after
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import Reply, Upload, referrers_tag
 from rules_bento.registry.descriptor import Manifest
 from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.pushable import BodyPart
-from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator, Literal, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Literal, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.net.transfers import Counter
@@ -315,54 +315,3 @@ def _add_to_referrers_tag(repository: Repository, subject: str, manifest: Manife
     document = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [item.to_json() for item in listed]}
     index = Manifest.read(oci.to_bytes(document), oci.INDEX, str(repository))
     repository.put_manifest(index, referrers_tag(subject))
-
-
-def copy(
-    source: Reference,
-    targets: Sequence[Reference],
-    registries: Registries,
-    counter: Counter,
-    *,
-    with_referrers: bool = True,
-) -> list[PushResult]:
-    """Copy an image, index, or artifact, and optionally its referrers. Returns one result for each repository."""
-    from rules_bento.registry.pull import from_repository
-
-    repository = registries.repository(source)
-    root = repository.get_manifest(source.target)
-    package = from_repository(repository, root)
-
-    def push_untagged(package: Pushable) -> list[PushResult]:
-        untagged = dict.fromkeys(target.with_digest(package.root.descriptor.digest) for target in targets)
-        return push(package, list(untagged), registries, counter)
-
-    referrers = list(_walk_referrers(repository, root)) if with_referrers else []
-    if not referrers:
-        return push(package, targets, registries, counter)
-    pushed = push_untagged(package)
-    for manifest in referrers:
-        push_untagged(from_repository(repository, manifest))
-    push(package, targets, registries, counter)  # the tags last, so that none identifies an unsigned artifact
-    return pushed
-
-
-def _walk_referrers(repository: Repository, root: Manifest) -> Iterator[Manifest]:
-    """Yield all direct and indirect referrers of `root` and of its children. Subjects precede their referrers."""
-    pending, count = [root.descriptor.digest, *(entry.digest for entry in root.children())], 0
-    while pending:
-        subject = pending.pop()
-        for digest in dict.fromkeys(entry.digest for entry in repository.referrers(subject)):
-            count += 1
-            if count > limits.MANIFESTS:
-                raise BentoError(
-                    f"{repository}: {root.descriptor.digest} has more than {limits.MANIFESTS} referrers. "
-                    "To copy the artifact without referrers, use --no-referrers."
-                )
-            manifest = repository.get_manifest(digest)
-            if manifest.subject is None or manifest.subject.digest != subject:
-                raise BentoError(
-                    f"{repository}: the registry lists {digest} as a referrer of {subject}, but the manifest has a "
-                    "different subject or no subject. Report the error to the registry operator."
-                )
-            yield manifest
-            pending.append(digest)

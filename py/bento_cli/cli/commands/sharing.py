@@ -1,4 +1,4 @@
-"""Implements `bento push`, `pull`, `copy`, and `tags`, which use registries, BentoCloud, and Yatai."""
+"""Implements `bento push` and `bento pull`, which use registries, BentoCloud, and Yatai."""
 
 from __future__ import annotations
 
@@ -201,53 +201,4 @@ def run_pull(options: Namespace, store: Store, kind: Kind) -> int:
         "known_models": [str(tag) for tag in pulled.known],
     }
     show.data(fields, options.output)
-    return status.OK
-
-
-def add_copy_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("source", metavar="SOURCE", help="Copy the image or artifact at HOST/REPOSITORY[:TAG]")
-    parser.add_argument(
-        "targets", metavar="TARGET", nargs="+", help="Copy to HOST/REPOSITORY[:TAG] (default tag: SOURCE's tag)"
-    )
-    arguments.add_flag(parser, "--no-referrers", help="Don't copy referrers, such as SBOMs and signatures")
-    arguments.add_insecure(parser)
-    show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = (
-        "The command mounts missing blobs, or streams the blobs from the source to the target without temporary files."
-    )
-
-
-def run_copy(options: Namespace, store: Store, kind: Kind) -> int:
-    from rules_bento.registry.push import copy
-    from rules_bento.registry.reference import Reference
-
-    source = Reference.from_url(options.source)
-    targets = [Reference.from_url(text) for text in options.targets]
-    targets = [target if target.tag or not source.tag else target.with_tag(source.tag) for target in targets]
-    with arguments.connected(options, f"Copying {source}") as (registries, progress):
-        copied = copy(source, targets, registries, progress, with_referrers=not options.no_referrers)
-    if not show.data([_push_data(result) for result in copied], options.output):
-        for result in copied:
-            blobs = f"{result.sent} of {show.count(result.blobs, 'blob')} uploaded ({show.size(result.size)})"
-            show.out(f"Copied to {result.reference}: {blobs}, {result.mounted} mounted.")
-    return status.OK
-
-
-def add_tags_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("repository", metavar="REPOSITORY", help="List the tags of the repository HOST/REPOSITORY")
-    arguments.add_insecure(parser)
-    show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = "The output omits tags that only list referrers, such as signatures."
-
-
-def run_tags(options: Namespace, store: Store, kind: Kind) -> int:
-    from rules_bento.artifacts.artifact import versions
-    from rules_bento.registry.reference import Reference
-
-    reference = Reference.from_url(options.repository)
-    with arguments.connected(options, "Listing") as (registries, _):
-        tags = versions(registries.repository(reference))
-    if not show.data(tags, options.output):
-        for tag in tags:
-            show.out(show.plain(tag))
     return status.OK
