@@ -107,7 +107,7 @@ def test_a_module_that_is_missing(actions):
 @pytest.mark.parametrize(
     "service",
     [
-        "", ":Service", "service:", "service:My Service", "my-service:Service", "pkg/service:Service",
+        "", ":Service", "service:", "service:My Service", "my service:Service", "pkg/service:Service",
         "/service.py:Service", "../service.py:Service",
     ],
 )  # fmt: skip
