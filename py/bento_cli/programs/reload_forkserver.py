@@ -33,6 +33,7 @@ NO_PRELOAD = "RULES_BENTO_NO_PRELOAD"
 
 _EDITS = "RULES_BENTO_EDITS"  # the file that changes with each edit
 _WORKER = "RULES_BENTO_WORKER"  # the running worker if the parent restarts
+_EDIT = "RULES_BENTO_EDIT"  # the edit that this worker has seen, in nanoseconds
 _MODULES = ("_bentoml_impl.worker.", "bentoml_cli.worker.")  # modules of BentoML that run workers
 _STARTUP = "wheels_worker.pth"  # sorts after the files that add directories
 # site reads the file twice in a virtual environment.
@@ -79,7 +80,7 @@ class _Parent:
         del os.environ[_EDITS]
         self._directory = os.getcwd()  # noqa: PTH109 - a string is required
         self._edits = edits
-        self._edit = _written(edits)
+        self._edit = int(os.environ.pop(_EDIT, "") or _written(edits))
         self._no_preload = bool(os.environ.pop(NO_PRELOAD, ""))
         self._worker = int(os.environ.pop(_WORKER, "0"))
         self._is_first = True
@@ -203,7 +204,7 @@ class _Parent:
                 importlib.import_module(name)
             if why := _difference(self._own - self._before):
                 sys.stderr.write(f"{name} {why}, so each edit reloads all packages\n")
-                environment = self._variables | {NO_PRELOAD: "1", _WORKER: str(self._worker)}
+                environment = self._variables | {NO_PRELOAD: "1", _WORKER: str(self._worker), _EDIT: str(self._edit)}
                 os.execve(sys.executable, sys.orig_argv, environment)
 
 
