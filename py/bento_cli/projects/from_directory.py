@@ -261,7 +261,9 @@ def _service(
     options = settings.options
     sources = {file.path: file for file in kept if file.link is None}
     name = target_options.find_service(options, sources)
-    tree = services.SourceTree(sources, lambda path: seen.setdefault(path, snapshot.content(sources[path])))
+    tree = services.SourceTree(
+        sources, lambda path: seen.setdefault(path, snapshot.content(sources[path])), options.docker.python_version
+    )
     overrides = replace(
         overrides,
         bento_name=options.name,

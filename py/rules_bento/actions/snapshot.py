@@ -188,7 +188,10 @@ def snapshot(arguments: Arguments) -> None:
             _service_name(plan, sources), path="", kind="new", bento_name=None, entry_service=None
         )
     else:
-        tree = services.SourceTree(sources, lambda path: seen.setdefault(path, selections.content(sources[path])))
+        python_version = plan.effective_options.docker.python_version
+        tree = services.SourceTree(
+            sources, lambda path: seen.setdefault(path, selections.content(sources[path])), python_version
+        )
         info = services.read_service(_service_name(plan, sources), tree, _bento_arguments(arguments, plan))
     path = arguments.optional("--packed-data")
     entries = TreeManifest.from_json(Path(path).read_text("utf-8"), path).entries if path else ()

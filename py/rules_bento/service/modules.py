@@ -48,6 +48,7 @@ class PythonFiles:
         tree = files if isinstance(files, SourceTree) else SourceTree(files.keys(), files.__getitem__)
         self.paths = frozenset(tree.paths)
         self._read = tree.read
+        self._python_version = tree.python_version
         self._words: dict[str, frozenset[bytes]] = {}
         python = [path for path in self.paths if path.endswith(".py")]
         self._directories = {path[: slash.start()] for path in python for slash in re.finditer("/", path)}
@@ -102,10 +103,11 @@ class PythonFiles:
                 'or import the service. To import it, set service_metadata = "import" in Bazel, or run '
                 "`bento build --import --python ENV`."
             )
-        return _parsed(path, b"" if path.endswith("/") else self._read(path))
+        return _parsed(path, b"" if path.endswith("/") else self._read(path), self._python_version)
 
 
-def _parsed(path: str, data: bytes) -> ast.Module:
+def _parsed(path: str, data: bytes, python_version: str | None) -> ast.Module:
+    version = tuple(map(int, python_version.split("."))) if python_version else sys.version_info[:2]
     words = sum(1 for _ in islice(_WORDS.finditer(data), MAX_TOKENS + 1)) if len(data) <= MAX_BYTES else 0
     if len(data) > MAX_BYTES or words > MAX_TOKENS:
         limit = f"{MAX_TOKENS} tokens" if words else f"{MAX_BYTES} bytes"
@@ -114,9 +116,14 @@ def _parsed(path: str, data: bytes) -> ast.Module:
         with warnings.catch_warnings():
             # `"\d"` is a matter between the author and Python, not of this build.
             warnings.simplefilter("ignore")
-            return ast.parse(data, filename=path)
+            return ast.parse(data, filename=path, feature_version=min(version, sys.version_info[:2]))  # type: ignore[arg-type]
     except SyntaxError as error:
         line = f":{error.lineno}" if error.lineno else ""
+        if python_version and version < sys.version_info[:2] and _is_valid(data):
+            raise BentoError(
+                f"{path}{line}: the Bento's Python {python_version} doesn't support this syntax ({error.msg}). Set a "
+                "newer python_version, or change the syntax."
+            ) from None
         raise BentoError(
             f"{path}{line}: {error.msg} (Python {sys.version_info.major}.{sys.version_info.minor}). If this syntax "
             "requires a newer Python version, use a newer interpreter. In Bazel, set version, interpreter, or "
@@ -126,6 +133,15 @@ def _parsed(path: str, data: bytes) -> ast.Module:
         raise BentoError(f"{path}: invalid Python source: {error}.") from None
     except (RecursionError, MemoryError):
         raise BentoError(f"{path}: an expression is nested too deeply. Simplify the expression.") from None
+
+
+def _is_valid(data: bytes) -> bool:
+    """Return whether this interpreter can parse a file."""
+    try:
+        ast.parse(data)
+    except (SyntaxError, ValueError):
+        return False
+    return True
 
 
 class Binding(NamedTuple):
