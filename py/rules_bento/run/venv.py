@@ -18,7 +18,7 @@ from pathlib import Path
 from rules_bento.archives.atomic import atomic_file
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
-from rules_bento.formats import FormatError, read_file
+from rules_bento.formats import MAX_BYTES, FormatError, read_file
 from rules_bento.formats.json import read_object
 from rules_bento.packages.shared_files import PackageFiles, check_shared_files, files_of_record, override_in_hub
 from rules_bento.packages.virtualenv import OMIT_PLATFORMS, check_platform
@@ -96,7 +96,9 @@ def _files(item: tuple[str, list[Any]]) -> PackageFiles:
 
     name, (path, *_) = item
     with zipfile.ZipFile(path) as wheel:
-        [record] = [each for each in wheel.namelist() if re.fullmatch(r"[^/]+\.dist-info/RECORD", each)]
+        [record] = [each for each in wheel.infolist() if re.fullmatch(r"[^/]+\.dist-info/RECORD", each.filename)]
+        if record.file_size > MAX_BYTES:
+            raise BentoError(f"{name}: RECORD exceeds {MAX_BYTES >> 20} MiB. Use another version of the package.")
         return files_of_record(name, wheel.read(record).decode())
 
 
