@@ -16,8 +16,8 @@ FILES = ProjectFiles(
         "s.sh": b"#!/bin/sh\n",
         "pyproject.toml": b'[project]\nname = "x"\ndependencies = ["attrs", "idna"]\n',
         "req.txt": b"-r sub/more.txt\nnumpy\n",
-        "sub/more.txt": b"-c con.txt\nscipy",
-        "sub/con.txt": b"idna<4",
+        "sub/more.txt": b"-r less.txt\nscipy",
+        "sub/less.txt": b"idna<4",
         "loop.txt": b"-r sub/../loop.txt\n",
         "out.txt": b"-r ../r.txt\n",
         "net.txt": b"-r https://h.example/r.txt\n",
@@ -38,11 +38,15 @@ def texts(commands):
     return [command.text for command in commands]
 
 
+def lines_of(made):
+    return [line.written for line in made.requirements]
+
+
 def test_nothing_said():
     made = frozen()
     assert (made.base_image, made.python_version, made.distro) == ("python:3.11-slim", "3.11", "debian")
     assert texts(made.commands) == [APT]
-    assert made.requirements == ""
+    assert lines_of(made) == []
 
 
 def test_order_before_and_after_the_packages():
@@ -77,18 +81,18 @@ def test_requirements_of_all_kinds():
         "a", "b>=1", "idna<4", "scipy", "numpy", "attrs", "idna", "attrs", "idna", "x", "y",
         "./wheels/w-1-py3-none-any.whl",
     ]  # fmt: skip
-    assert made.requirements.splitlines() == lines
+    assert lines_of(made) == lines
     assert made.build_include == ("wheels", "data/")
     assert made.files == {"src/wheels/w-1-py3-none-any.whl": b"wheel"}
 
 
-def test_a_lock_leaves_constraints_out():
-    """They limit versions, which the lock has chosen; without one, they become requirements as in BentoML's Bentos."""
+def test_constraints_require_a_lock():
     files = ProjectFiles({"r.txt": b"-c limits.txt\nidna\n", "limits.txt": b"six<2\n"})
     image = ImageDefinition(steps=(Step("requirements_file", ("r.txt",)),))
     options = BuildOptions(python=Python(requirements_txt="r.txt"))
-    assert images.freeze(image, options, files, "3.11", locked=True).requirements == "idna\nidna\n"
-    assert images.freeze(image, options, files, "3.11").requirements == "six<2\nidna\nsix<2\nidna\n"
+    assert lines_of(images.freeze(image, options, files, "3.11", locked=True)) == ["idna", "idna"]
+    with pytest.raises(BentoError, match=r"^limits.txt:1: a Bento can't contain the constraint 'six<2'"):
+        images.freeze(image, options, files, "3.11")
 
 
 def test_options_win_over_fields_and_come_behind_steps():
@@ -104,7 +108,7 @@ def test_options_win_over_fields_and_come_behind_steps():
         "apk add --update bash gcc libc-dev shadow musl-dev build-base linux-headers g++ git",
         "apk add --update curl",
     ]
-    assert made.requirements == "idna\n--index-url https://i.example\nnumpy\n"
+    assert lines_of(made) == ["idna", "--index-url https://i.example", "numpy"]
     assert len(made.post_commands) == 2
     assert made.post_commands[-1].script
 
@@ -151,7 +155,7 @@ def test_from_a_source():
     assert made.base_image == "python:3.12-slim"
     assert texts(made.commands)[1:2] == ["echo 0"]
     assert texts(made.post_commands) == ["echo 9", "echo 1"]
-    assert made.requirements == "idna\n"
+    assert lines_of(made) == ["idna"]
     assert made.build_include == ("data",)
 
 
