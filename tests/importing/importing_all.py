@@ -40,13 +40,16 @@ def main(recorder: str = "") -> None:
         for module in SHARED:
             with contextlib.suppress(ModuleNotFoundError):  # of an environment with stand-ins
                 importlib.import_module(module)
+        from rules_bento import namespaces
+
+        readable = [*namespaces.targets([home, *sys.path])]  # Bazel's runfiles are links
         gc.freeze()  # else the first collection of each child copies all of it
         for line in sys.stdin:
-            sys.stdout.write(f"{in_child(json.loads(line), home)}\n")
+            sys.stdout.write(f"{in_child(json.loads(line), home, readable)}\n")
             sys.stdout.flush()
 
 
-def in_child(work: dict, home: str) -> int:
+def in_child(work: dict, home: str, readable: list[str]) -> int:
     child = os.fork()
     if child == 0:
         from rules_bento.service.import_worker import run
@@ -55,7 +58,7 @@ def in_child(work: dict, home: str) -> int:
         os.environ.update(work["variables"])
         order = work["order"] | {"home": home}
         with Path(order["answer"]).open("w", encoding="utf-8") as answer, Path(order["trace"]).open("w") as trace:
-            run(order, [home, *sys.path], answer, trace, is_isolated=False)
+            run(order, readable, answer, trace, is_isolated=False)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 

@@ -85,6 +85,7 @@ def build(scratch: Path, order: dict) -> int:
 def import_service(scratch: Path, _order: dict) -> int:
     """Import the service of the Bento in `bento`."""
     import yaml
+    from rules_bento import namespaces
     from rules_bento.service import import_worker
 
     source = scratch.resolve() / "bento" / "src"
@@ -101,7 +102,8 @@ def import_service(scratch: Path, _order: dict) -> int:
         "seconds": 60,
     }
     with (scratch / "answer").open("w", encoding="utf-8") as answer, (scratch / "trace").open("w") as trace:
-        import_worker.run(order, [order["home"], *sys.path], answer, trace, is_isolated=False)
+        readable = [*namespaces.targets([order["home"], *sys.path])]
+        import_worker.run(order, readable, answer, trace, is_isolated=False)
 
 
 def answer(scratch: Path) -> dict:
