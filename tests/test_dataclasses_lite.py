@@ -227,7 +227,8 @@ for verb in {SUBCOMMANDS!r}:
 
 def test_modules_take_the_names_of_annotations_from_where_they_cost_nothing() -> None:
     # Beside a block for type checkers, whose statements are not run, `typing` is imported nowhere.
-    for path in DIRECTORY.rglob("*.py"):
+    # `import_answer` reads type hints after the import of BentoML, which imports `typing`.
+    for path in set(DIRECTORY.rglob("*.py")) - {DIRECTORY / "service/import_answer.py"}:
         for node in ast.parse(path.read_text("utf-8")).body:
             names = [node.module] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

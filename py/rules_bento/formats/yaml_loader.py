@@ -6,15 +6,12 @@ libyaml's composer crashes for deeply nested documents, so PyYAML's own composer
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
 
 import yaml
 from yaml.composer import Composer
 
 from rules_bento.formats import MAX_CHARACTERS, MAX_DEPTH, MAX_NUMBER, MAX_VALUES, FormatError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from rules_bento.typing_lite import Any, Callable
 
 _TAG = "tag:yaml.org,2002:"
 _SCALARS = ("str", "null", "bool", "int", "float", "timestamp")
