@@ -1,20 +1,21 @@
-"""Provides the public Python API: the store as a class, and common commands as functions.
+"""Provides the public Python API: the store as a class.
 
-    from bento_cli.library import Store, import_bento
+    from bento_cli.library import Store
 
-    import_bento("iris.bento")
-    for bento in Store().bentos.list("iris"):
+    store = Store()
+    store.bentos.import_archive("iris.bento")
+    for bento in store.bentos.list("iris"):
         print(bento.tag, bento.size())
 
-The functions use the store in the default home, or in `home` if it is set. The API uses the same directories as BentoML
-(see `bento_cli.store.home`). You can use the API and BentoML at the same time. Functions report errors as BentoError.
+The API uses the same directories as BentoML (see `bento_cli.store.home`). You can use the API and BentoML at the same
+time. Methods report errors as BentoError.
 """
 
 from __future__ import annotations
 
 import io
 import sys
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
 
 from rules_bento.archives.streams import detect_form
@@ -24,7 +25,7 @@ from rules_bento.bento.kinds import BENTO as BENTO
 from rules_bento.bento.kinds import MODEL as MODEL
 from rules_bento.bento.kinds import Kind as Kind
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Collection, Sequence, cast
+from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Callable, Collection, Iterator, Sequence, TextIO, cast
 
 from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.entry_store import NotFoundError as NotFoundError
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     import subprocess
 
     from rules_bento.archives.unpack import Form, Progress
+    from rules_bento.artifacts.signatures import Signing
     from rules_bento.net.transfers import Counter
+    from rules_bento.registry.client import Registries
 
     from bento_cli.sharing.backends import Containerized
     from bento_cli.sharing.backends import Options as BackendOptions
@@ -48,7 +51,6 @@ if TYPE_CHECKING:
     from bento_cli.store.import_session import Options as Options
     from bento_cli.store.verification import Verified
 
-    HomePath = str | Path | None
     Source = str | Path | BinaryIO
     """An archive: a path, a URL, or an open file (seekable, for a zip)."""
 
@@ -149,6 +151,49 @@ class EntryCollection:
         out = str(local(out)) + "/" * out.endswith("/") if isinstance(out, str) and out else str(out)
         return export(*entry, out, form, models=models, check=check, progress=progress)
 
+    def push(
+        self,
+        tag: str,
+        *targets: str,
+        insecure: Collection[str] = (),
+        out: TextIO | None = None,
+        check: bool = True,
+        jobs: int = 0,
+        signing: Signing | None = None,
+        for_kserve: bool = False,
+    ) -> Sequence[Delivered]:
+        """Push an entry and a Bento's models to registry references such as `oci://registry/repository:tag`.
+
+        Shows progress on `out` (default: standard error). See `sharing.registry.pushing.push` for the other options.
+        """
+        from rules_bento.net.transfers import JOBS
+        from rules_bento.registry.reference import Reference
+
+        from bento_cli.sharing.registry.pushing import push
+
+        entry, references = self.get(tag), [Reference.from_url(target) for target in targets]
+        options: dict[str, Any] = {"check": check, "jobs": jobs or JOBS, "signing": signing, "for_kserve": for_kserve}
+        with connected(insecure, f"Pushing {entry.tag}", out) as connection:
+            return push(self.home, entry, references, *connection, **options)
+
+    def pull(
+        self,
+        source: str,
+        *,
+        force: bool = False,
+        options: Options | None = None,
+        insecure: Collection[str] = (),
+        out: TextIO | None = None,
+    ) -> Pulled:
+        """Pull an entry from a registry into the store. For a Bento, also pulls the models that the store lacks."""
+        from rules_bento.registry.reference import Reference
+
+        from bento_cli.sharing.registry.pulling import pull
+
+        reference = Reference.from_url(source)
+        with connected(insecure, f"Pulling {reference}", out) as connection:
+            return pull(self.home, self.kind, reference, *connection, options, force=force)
+
 
 class Store:
     """The store in a BentoML home, with the collections `bentos` and `models`."""
@@ -190,6 +235,40 @@ class Store:
             return of_archive(*archive) if archive else of_entry(self.section(kind).get(text))
 
         return compare(side(one), side(other))
+
+    def containerize(
+        self,
+        tag: str,
+        *,
+        backend: str = "",
+        names: Sequence[str] = (),
+        options: BackendOptions | None = None,
+        features: Sequence[str] = (),
+    ) -> Containerized:
+        """Build an image of a Bento with the container builder `backend` (default: the first available builder)."""
+        from bento_cli.sharing.backends import choose
+        from bento_cli.sharing.containers import containerize
+
+        return containerize(self.home, self.bentos.get(tag), choose(backend), names, options, features=features)
+
+    def serve(self, tag: str, *options: str, python: str = "") -> subprocess.Popen[bytes]:
+        """Start BentoML's server for a Bento. Passes `options` to `bentoml serve`. The caller must stop the process."""
+        import subprocess
+
+        from bento_cli.sharing.serving import server
+
+        command, variables = server(self.home, self.bentos.get(tag), options, python)
+        return subprocess.Popen(command, env=variables)
+
+
+@contextmanager
+def connected(insecure: Collection[str], title: str, out: TextIO | None = None) -> Iterator[tuple[Registries, Counter]]:
+    """Yield a registry client, and a progress display on `out` (default: standard error)."""
+    from rules_bento.net.transfers import Progress
+    from rules_bento.registry.client import Registries
+
+    with Registries(insecure) as registries, Progress(title, out=out or sys.stderr) as progress:
+        yield registries, progress
 
 
 def is_archive(text: str) -> Path | None:
@@ -235,143 +314,3 @@ def __getattr__(name: str) -> object:
     from bento_cli.store.import_session import Options
 
     return Options
-
-
-def list(tag: str = "", *, kind: Kind = BENTO, home: HomePath = None) -> tuple[Entry, ...]:  # noqa: A001 - as in BentoML
-    """Return the entries of a kind, sorted by tag. If `tag` is set, returns only the entries with this name or tag."""
-    return Store(home).section(kind).list(tag)
-
-
-def get(tag: str, *, kind: Kind = BENTO, home: HomePath = None) -> Entry:
-    """Return a Bento or model. `tag` is a name (latest version), or a name and a version, such as `NAME:VERSION`.
-
-    Instead of the version, `tag` can contain a unique prefix of the version.
-    Raises NotFoundError if no entry matches.
-    """
-    return Store(home).section(kind).get(tag)
-
-
-def delete(tag: str, *, kind: Kind = BENTO, force: bool = False, home: HomePath = None) -> tuple[Entry, ...]:
-    """Delete one version of a Bento or model, or all versions if `tag` is a name. Returns the deleted entries.
-
-    Unless `force` is true, raises BentoError for a model that a Bento requires.
-    """
-    return Store(home).section(kind).delete(tag, force=force)
-
-
-def import_bento(
-    source: Source,
-    form: Form | None = None,
-    *,
-    options: Options | None = None,
-    kind: Kind = BENTO,
-    home: HomePath = None,
-) -> Imported:
-    """Import a Bento and its models, or a model. Raises BentoError for an invalid archive or an existing entry."""
-    return Store(home).section(kind).import_archive(source, form, options)
-
-
-def export_bento(
-    tag: str,
-    out: str | Path = "",
-    form: Form | None = None,
-    *,
-    models: bool = True,
-    kind: Kind = BENTO,
-    home: HomePath = None,
-) -> Exported:
-    """Export a Bento or model to a file, directory, or URL. Includes the models of a Bento unless `models` is false.
-
-    BentoML can't import archives in the format `zst`.
-    """
-    return Store(home).section(kind).export(tag, out, form, models=models)
-
-
-def push(
-    tag: str, *targets: str, insecure: Collection[str] = (), kind: Kind = BENTO, home: HomePath = None
-) -> Sequence[Delivered]:
-    """Push a Bento and its models, or a model, to registry references such as `oci://registry/repository:tag`."""
-    from rules_bento.net.transfers import Progress
-    from rules_bento.registry.client import Registries
-    from rules_bento.registry.reference import Reference
-
-    from bento_cli.sharing.registry.pushing import push
-
-    store = Store(home)
-    references = [Reference.from_url(target) for target in targets]
-    with Registries(insecure) as registries, Progress(f"Pushing {tag}") as progress:
-        return push(store.home, store.section(kind).get(tag), references, registries, progress)
-
-
-def pull(
-    source: str,
-    *,
-    force: bool = False,
-    options: Options | None = None,
-    insecure: Collection[str] = (),
-    kind: Kind = BENTO,
-    home: HomePath = None,
-) -> Pulled:
-    """Pull a Bento or model from a registry into the store. For a Bento, also pulls the models that the store lacks."""
-    from rules_bento.net.transfers import Progress
-    from rules_bento.registry.client import Registries
-    from rules_bento.registry.reference import Reference
-
-    from bento_cli.sharing.registry.pulling import pull
-
-    reference = Reference.from_url(source)
-    with Registries(insecure) as registries, Progress(f"Pulling {source}") as progress:
-        return pull(Store(home).home, kind, reference, registries, progress, options, force=force)
-
-
-# The same functions for models
-list_models = partial(list, kind=MODEL)
-get_model = partial(get, kind=MODEL)
-delete_model = partial(delete, kind=MODEL)
-import_model = partial(import_bento, kind=MODEL)
-export_model = partial(export_bento, kind=MODEL)
-push_model = partial(push, kind=MODEL)
-pull_model = partial(pull, kind=MODEL)
-
-
-def containerize(
-    tag: str,
-    *,
-    backend: str = "",
-    names: Sequence[str] = (),
-    options: BackendOptions | None = None,
-    features: Sequence[str] = (),
-    home: HomePath = None,
-) -> Containerized:
-    """Build an image of a Bento with the container builder `backend` (default: the first available builder)."""
-    from bento_cli.sharing.backends import choose
-    from bento_cli.sharing.containers import containerize
-
-    store = Store(home)
-    return containerize(store.home, store.bentos.get(tag), choose(backend), names, options, features=features)
-
-
-def serve(tag: str, *options: str, python: str = "", home: HomePath = None) -> subprocess.Popen[bytes]:
-    """Start BentoML's server for a Bento. Passes `options` to `bentoml serve`. The caller must stop the process."""
-    import subprocess
-
-    from bento_cli.sharing.serving import server
-
-    store = Store(home)
-    command, variables = server(store.home, store.bentos.get(tag), options, python)
-    return subprocess.Popen(command, env=variables)
-
-
-def verify(*entries: Entry, home: HomePath = None) -> Verified:
-    """Compare the contents of entries (default: all) with the contents at import, and return the differences."""
-    return Store(home).verify(*entries)
-
-
-def diff(one: str, other: str, *, home: HomePath = None) -> Difference:
-    """Return the differences between two Bentos. Each argument is a tag or the path of an archive."""
-    return Store(home).diff(one, other)
-
-
-def gc(*, dry_run: bool = False, home: HomePath = None) -> Collected:
-    """Remove data that no entry uses. If `dry_run` is true, only counts the data."""
-    return Store(home).gc(dry_run=dry_run)

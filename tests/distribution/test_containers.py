@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import yaml
 from bento_cli.cli import status
-from bento_cli.library import containerize as as_function
 from bento_cli.sharing import backends
 from bento_cli.sharing.containers import containerize, context
 from rules_bento.errors import BentoError
@@ -326,8 +325,8 @@ def test_a_dockerfile_that_needs_buildkit_is_not_built_without(tales, bento, sto
 
 
 def test_as_a_function(tales, store):
-    done = as_function("hi:v1", backend="docker", names=["a:1"], options={"no-cache": True}, home=store.home.root)
+    done = store.containerize("hi:v1", backend="docker", names=["a:1"], options={"no-cache": True})
     assert (done.names, done.runner) == (("a:1",), "docker")
     assert argv(tales) == "docker build --no-cache --tag a:1 --file C/env/docker/Dockerfile C"
     with pytest.raises(BentoError):
-        as_function("hi:v1", backend="nothing", home=store.home.root)
+        store.containerize("hi:v1", backend="nothing")

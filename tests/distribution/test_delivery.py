@@ -58,9 +58,7 @@ def test_an_import_is_into_the_store_of_the_caller(archive, tmp_path):
 def test_a_push_goes_where_the_caller_says(archive, tmp_path, reference):
     assert run(archive, "push", f"oci://{reference}:one") == 0
     other = Store(tmp_path / "other", durable=False)
-    from bento_cli.library import pull
-
-    pull(f"oci://{reference}:one", home=other.home.root)
+    other.bentos.pull(f"oci://{reference}:one")
     assert tree(other.bentos.get("hi:v1").path)
     assert not (tmp_path / "home").exists()
 

@@ -19,7 +19,6 @@ import pytest
 import zstandard
 from bento_cli.cli import status
 from bento_cli.library import Store
-from bento_cli.library import containerize as as_function
 from bento_cli.sharing import containers, native_image
 from bento_cli.sharing.backends import NATIVE
 from bento_cli.sharing.native_base import _find_python, read_base
@@ -257,7 +256,7 @@ def test_a_package_comes_from_the_page_that_the_bento_records(local, wheels, sto
         requirements = locked(wheels, ("bentoml", "tiny"), f"--find-links {other}/torch/")
         add(store, tmp_path, requirements + f"torch==2.1+cpu --hash=sha256:{sha(torch)}\n".encode())
         settings = {"base": [f"oci:{make_base(tmp_path / 'base')}"], "output": [f"oci:{tmp_path / 'out'}"]}
-        as_function("nat:v1", backend="native", options=settings, home=store.home.root)
+        store.containerize("nat:v1", backend="native", options=settings)
     assert {path.partition("torch")[0] for path in requests} == {"/simple/", "/files/"}, "nothing else is requested"
     installed = {name.partition("site-packages/")[2] for names in read(tmp_path / "out")[2] for name in names}
     assert installed >= {"torch/other.py", "torch-2.1+cpu.dist-info/METADATA", "tiny/__init__.py"}
@@ -359,7 +358,7 @@ def test_a_damaged_cache_is_repaired(
         for number, way in enumerate(("output", option, "output")):
             settings = {"base": [str(base)], way: [f"oci:{tmp_path / str(number)}"] if way == "output" else True}
             name = f"{server.host}/x/nat:v1"
-            built = as_function("nat", names=[name], backend="native", options=settings, home=store.home.root)
+            built = store.containerize("nat", names=[name], backend="native", options=settings)
             digests.append(built.digest)
             if way == "output":
                 layout = Layout.open(tmp_path / str(number))
@@ -383,7 +382,7 @@ def test_a_bento_without_variables_or_labels(fields, local, wheels, store, tmp_p
     content["env/python/requirements.lock.txt"] = locked(wheels, options=f"--no-index\n--find-links {wheels}")
     store.bentos.import_archive(write_archive(tmp_path / "nat.bento", content))
     settings = {"base": [f"oci:{make_base(tmp_path / 'base')}"], "output": [f"oci:{tmp_path / 'out'}"]}
-    as_function("nat", backend="native", options=settings, home=store.home.root)
+    store.containerize("nat", backend="native", options=settings)
     assert "PATH=/app/.venv/bin:/usr/local/bin:/usr/bin" in read(tmp_path / "out")[0]["config"]["Env"]
 
 
@@ -409,7 +408,7 @@ def test_a_changed_line_changes_only_the_layer_of_the_bento(local, wheels, store
     for version, line in (("v1", b"x = 1\n"), ("v2", b"x = 2\n")):
         add(store, tmp_path, locked(wheels, options=options), f"nat:{version}", files={"src__service.py": line})
         settings = {"base": [f"oci:{base}"], "output": [f"oci:{tmp_path / 'out'}"]}
-        as_function(f"nat:{version}", backend="native", options=settings, home=store.home.root)
+        store.containerize(f"nat:{version}", backend="native", options=settings)
         layers.append(read(tmp_path / "out", version)[1]["layers"])
         monkeypatch.setattr(native_image, "_run", run_nothing_of_wheels)
     assert layers[0][:-1] == layers[1][:-1]
@@ -580,12 +579,12 @@ def test_known_packages_need_neither_uv_nor_an_index(local, wheels, store, tmp_p
     settings = {"base": [f"oci:{make_base(tmp_path / 'base')}"], "output": [f"oci:{tmp_path / 'out'}"]}
     with index(wheels) as (address, _):
         add(store, tmp_path, locked(wheels, options=f"--index-url {address}"))
-        first = as_function("nat", backend="native", options=settings, home=store.home.root)
+        first = store.containerize("nat", backend="native", options=settings)
     (local / "uv").unlink()
-    assert as_function("nat", backend="native", options=settings, home=store.home.root) == first
+    assert store.containerize("nat", backend="native", options=settings) == first
     next((tmp_path / "cache").rglob("tiny*.whl")).unlink()
     with pytest.raises(BentoError, match="uv: not found on PATH"):
-        as_function("nat", backend="native", options=settings, home=store.home.root)
+        store.containerize("nat", backend="native", options=settings)
 
 
 def test_a_bento_without_bentoml_is_rejected(local, wheels, bento, store, tmp_path):
@@ -602,7 +601,7 @@ def test_wheels_of_the_bento_and_markers(local, wheels, store, tmp_path):
     add(store, tmp_path, text, files={"src__wheels/tiny-1.0-py3-none-any.whl": own})
     settings = {"base": [f"oci:{make_base(tmp_path / 'base')}"], "output": [f"oci:{tmp_path / 'out'}"]}
     settings |= {"exclude": ["tiny:/tiny/tests/"], "compression": ["gzip"]}
-    as_function("nat", backend="native", options=settings, home=store.home.root)
+    store.containerize("nat", backend="native", options=settings)
     _, manifest, contents = read(tmp_path / "out")
     assert {layer["mediaType"].rpartition("+")[2] for layer in manifest["layers"][1:]} == {"gzip"}
     site = "app/.venv/lib/python3.11/site-packages"
@@ -705,7 +704,7 @@ def test_uv_reads_no_configuration_of_the_bento(local, wheels, store, tmp_path, 
     files |= {f"src__wheels/{path.name}": path.read_bytes() for path in wheels.iterdir()}
     add(store, tmp_path, locked(wheels, options="--no-index\n--find-links ./wheels"), files=files)
     settings = {"base": [f"oci:{make_base(tmp_path / 'base')}"], "output": [f"oci:{tmp_path / 'out'}"]}
-    as_function("nat", backend="native", options=settings, home=store.home.root)
+    store.containerize("nat", backend="native", options=settings)
     assert not (tmp_path / "planted").exists()
 
 

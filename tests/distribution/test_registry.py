@@ -12,7 +12,6 @@ import subprocess
 import tarfile
 
 import pytest
-from bento_cli import library as api
 from bento_cli.cli import main, status
 from bento_cli.library import BENTO, MODEL, Options, Store
 from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
@@ -396,12 +395,12 @@ def test_the_command_pushes_and_pulls(bento, other, store, reference):
 
 
 def test_as_functions(store, other, reference):
-    [done] = api.push("hi:v2", f"oci://{reference}", home=store.home.root)
+    [done] = store.bentos.push("hi:v2", f"oci://{reference}")
     assert done.tags == ("v2",)
-    pulled = api.pull(f"oci://{done.pushed.reference}", home=other.home.root)
+    pulled = other.bentos.pull(f"oci://{done.pushed.reference}")
     assert (pulled.new, str(pulled.entry.tag)) == (True, "hi:v2")
-    api.push_model("clf:v1", f"oci://{reference}/clf", home=store.home.root)
-    assert not api.pull_model(f"oci://{reference}/clf:v1", home=other.home.root).new
+    store.models.push("clf:v1", f"oci://{reference}/clf")
+    assert not other.models.pull(f"oci://{reference}/clf:v1").new
     same(store, other, "hi:v2")
 
 

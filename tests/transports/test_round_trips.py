@@ -8,7 +8,6 @@ import lzma
 
 import pytest
 from bento_cli.cli import main
-from bento_cli.library import import_bento
 from bento_cli.transports.address import MissingError
 from rules_bento.errors import BentoError
 from store_support import tar
@@ -122,7 +121,7 @@ def test_the_command(serve, store, other, capsys, monkeypatch):
 def test_functions_take_urls(serve, store, other):
     server = serve("http")
     server.put("hi.bento", store.bentos.export(TAG, str(store.home.root / "hi.bento")).path.read_bytes())
-    assert str(import_bento(server.url("hi.bento"), home=other.home.root).entry.tag) == TAG
+    assert str(other.bentos.import_archive(server.url("hi.bento")).entry.tag) == TAG
 
 
 def test_directories_stay_here(serve, store, other):

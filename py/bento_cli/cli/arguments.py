@@ -14,10 +14,11 @@ from bento_cli.cli import show
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _ActionsContainer
+    from contextlib import AbstractContextManager
 
     from rules_bento.artifacts.signatures import Signing
     from rules_bento.bento.kinds import Kind
-    from rules_bento.net.transfers import Progress
+    from rules_bento.net.transfers import Counter, Progress
     from rules_bento.registry.client import Registries
 
     from bento_cli.library import Store
@@ -50,14 +51,11 @@ def add_insecure(parser: ArgumentParser) -> None:
     add_repeatable(parser, "--insecure", metavar="HOST[:PORT]", help="Allow HTTP connections to this registry")
 
 
-@contextmanager
-def connected(options: Namespace, what: str) -> Iterator[tuple[Registries, Progress]]:
-    """Yield a registry client, and a progress display with the title `what`."""
-    from rules_bento.net.transfers import Progress
-    from rules_bento.registry.client import Registries
+def connected(options: Namespace, what: str) -> AbstractContextManager[tuple[Registries, Counter]]:
+    """Return a registry client, and a progress display with the title `what`."""
+    from bento_cli.library import connected
 
-    with Registries(options.insecure) as registries, Progress(what, out=show.progress_output()) as progress:
-        yield registries, progress
+    return connected(options.insecure, what, show.progress_output())
 
 
 @contextmanager

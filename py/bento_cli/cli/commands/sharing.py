@@ -78,19 +78,16 @@ def run_push(options: Namespace, store: Store, kind: Kind) -> int:
 
 
 def _push(options: Namespace, store: Store, entry: Entry) -> None:
-    from rules_bento.net.transfers import JOBS
-    from rules_bento.registry.reference import Reference
-
-    from bento_cli.sharing.registry.pushing import push
-
-    targets = [Reference.from_url(text) for text in options.targets]
-    signing = arguments.signing(options)
-    jobs, check = options.threads or JOBS, not options.no_verify
-    with arguments.connected(options, f"Pushing {entry.tag}") as connection:
-        form = getattr(options, "format", "") == "kserve"  # Bentos have no formats
-        results = push(
-            store.home, entry, targets, *connection, check=check, jobs=jobs, signing=signing, for_kserve=form
-        )
+    results = store.section(entry.kind).push(
+        str(entry.tag),
+        *options.targets,
+        insecure=options.insecure,
+        out=show.progress_output(),
+        check=not options.no_verify,
+        jobs=options.threads or 0,
+        signing=arguments.signing(options),
+        for_kserve=getattr(options, "format", "") == "kserve",  # Bentos have no formats
+    )
     fields = [
         {"tag": str(entry.tag), "reference": "", "tags": list(result.tags), **_push_data(result.pushed)}
         for result in results
@@ -165,13 +162,13 @@ def run_pull(options: Namespace, store: Store, kind: Kind) -> int:
     importing = arguments.import_options(options)
     pulled: CloudPulled | Pulled
     if "/" in options.source:
-        from rules_bento.registry.reference import Reference
-
-        from bento_cli.sharing.registry.pulling import pull
-
-        reference = Reference.from_url(options.source)
-        with arguments.connected(options, f"Pulling {reference}") as (registries, progress):
-            pulled = pull(store.home, kind, reference, registries, progress, importing, force=options.force)
+        pulled = store.section(kind).pull(
+            options.source,
+            force=options.force,
+            options=importing,
+            insecure=options.insecure,
+            out=show.progress_output(),
+        )
         origin = f"oci://{pulled.reference}"
     else:
         from bento_cli.sharing.cloud.pulling import pull as pull_from_cloud
