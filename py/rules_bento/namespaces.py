@@ -61,7 +61,7 @@ def enter(user: tuple[int, int]) -> None:
     if sys.platform != "linux":
         raise NamespaceError(f"namespaces require Linux, but this system is {sys.platform}.")
     ids = os.getuid(), os.getgid()
-    _check(_libc().unshare(_NEW_USERS | _NEW_IPC | _NEW_PROCESSES | _NEW_NETWORK), "user namespaces")
+    _check(_libc().unshare(_NEW_USERS | _NEW_IPC | _NEW_NETWORK), "user namespaces")
     try:
         Path("/proc/self/setgroups").write_text("deny", "ascii")
         for name, inner, outer in zip(("uid_map", "gid_map"), user, ids, strict=True):
@@ -72,6 +72,8 @@ def enter(user: tuple[int, int]) -> None:
             fcntl.ioctl(control, _SET_FLAGS, struct.pack("16sH14s", b"lo", flags | _IS_UP, b""))
     except OSError as error:
         raise NamespaceError(f"user namespaces: {error.strerror}.") from None
+    # After everything that can fail, because this process can't start threads until its next child is the namespace's.
+    _check(_libc().unshare(_NEW_PROCESSES), "process namespaces")
 
 
 def separate_mounts() -> None:

@@ -294,6 +294,30 @@ def test_the_imports_end_with_the_command(place, number):
     assert number == signal.SIGKILL or not [*scratch.iterdir()]
 
 
+def test_a_process_that_cannot_map_its_user_can_start_threads():
+    """As on workers whose /proc is read-only: the import then continues with all of the files."""
+    program = """import threading
+from pathlib import Path
+from rules_bento import namespaces
+
+def denied(*_):
+    raise PermissionError(1, "not permitted")
+
+Path.write_text = denied
+try:
+    namespaces.enter((0, 0))
+except namespaces.NamespaceError as error:
+    print(error)
+thread = threading.Thread(target=print, args=("started",))
+thread.start()
+thread.join()
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("user namespaces: ")
+    assert done.stdout.endswith("started\n"), done.stderr
+
+
 def processes(text: str) -> int:
     count = 0
     for path in Path("/proc").glob("[0-9]*/cmdline"):
