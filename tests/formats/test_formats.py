@@ -474,7 +474,7 @@ MODULES = {
         "packages/build.py": "writes",
         "packages/shared_files.py": "RECORD of an installed wheel, whose size is bounded",
     },
-    "ftplib": {"transports/ftp.py": "the client"},
+    "ftplib": {"transports/filesystems.py": "an error", "transports/ftp.py": "the client"},
     "paramiko": {"transports/sftp.py": "the client"},
     "http.client": {"net/loopback.py": "an error", "net/transport.py": "the client"},
     "lzma": {"archives/streams.py": "the reader", "archives/xz.py": "writes"},

@@ -6,6 +6,7 @@ the filesystem that fsspec finds, such as dropboxdrivefs for `dropbox`.
 
 from __future__ import annotations
 
+import ftplib
 import os
 import ssl
 import uuid
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _REMEDY = "Check the URL, the credentials, and the server."
 _NAME_BYTES = 200  # of the archive's name in the temporary name
+_FTP_CLOSED = ("421", "425", "426")  # a connection is closed (RFC 959)
 
 
 def download(address: Address, path: Path, counter: Counter) -> None:
@@ -108,6 +110,7 @@ def _attempt(address: Address, counter: Counter, step: Callable[[Any, str, Callb
 def _is_interruption(error: Exception) -> bool:
     # For a closed connection, paramiko raises OSError without a number, or SSHException.
     is_closed = (isinstance(error, OSError) and error.errno is None) or "connection dropped" in str(error)
+    is_closed |= isinstance(error, ftplib.error_temp) and str(error).startswith(_FTP_CLOSED)
     return is_closed or isinstance(error, ConnectionError | TimeoutError | EOFError | ssl.SSLEOFError)
 
 
