@@ -196,7 +196,7 @@ def _declare_hubs(mctx, tag):
                 python_version = version,
                 special = special,
             ),
-            versions = others if name == tag.name else {},
+            versions = {".".join(version.split(".")[:2]): tag.name} | others if name == tag.name else {},
         )
 
 def _declare(mctx, kind, tag):

@@ -110,6 +110,23 @@ requirement = rule(
     provides = [BentoRequirementInfo, PyInfo],
 )
 
+def _other_python_impl(ctx):
+    fail("@{0} is for Python {1}, but a target that requires its packages is for Python {2}. Add \"{2}\" to more_python_versions of bento.pypi(name = \"{0}\"), or change python_version of the target.".format(
+        ctx.attr.hub,
+        ", ".join(ctx.attr.python_versions),
+        ctx.attr._python_version[config_common.FeatureFlagInfo].value,
+    ))
+
+other_python = rule(
+    implementation = _other_python_impl,
+    doc = "Replaces the packages of a package hub in configurations for a Python version that the package hub lacks.",
+    attrs = {
+        "hub": attr.string(doc = "Name of the package hub.", mandatory = True),
+        "python_versions": attr.string_list(doc = "Python versions of the package hub.", mandatory = True),
+        "_python_version": attr.label(default = "//toolchains/platforms:python_version"),
+    },
+)
+
 def _deb_package_impl(ctx):
     files = depset(ctx.files.files)
     return [

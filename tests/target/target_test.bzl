@@ -86,7 +86,9 @@ _OF_RULES_PYTHON = str(Label("@rules_python//python/config_settings:python_versi
 # What targets of rules_python have in deps is for the Python with which they run.
 modules_test = _modules_test()
 modules_for_rules_python_test = _modules_test(**{_OF_RULES_PYTHON: "3.11.1"})
-modules_for_another_python_test = _modules_test(**{_OF_RULES_PYTHON: "3.10.9"})
+
+# The value of the flag in rules_python 0.22.1 if no target sets it.
+modules_for_unset_python_test = _modules_test(**{_OF_RULES_PYTHON: "3.8.10"})
 modules_for_both_test = _modules_test(**{_OF_RULES_PYTHON: "3.11.1", _OWN: "3.12"})
 
 # Below a Bento, that is so for tools only.
@@ -244,8 +246,13 @@ def _refused_impl(ctx):
         asserts.expect_failure(env, text)
     return analysistest.end(env)
 
-refused_test = analysistest.make(
-    _refused_impl,
-    attrs = {"says": attr.string_list(doc = "What the message has.")},
-    expect_failure = True,
-)
+def _refused_test(**flags):
+    return analysistest.make(
+        _refused_impl,
+        attrs = {"says": attr.string_list(doc = "Parts of the message.")},
+        config_settings = flags,
+        expect_failure = True,
+    )
+
+refused_test = _refused_test()
+refused_for_another_python_test = _refused_test(**{_OF_RULES_PYTHON: "3.10.9"})

@@ -17,8 +17,20 @@ _PYTHON = "@bento_python//:version"
 _INTERPRETER = "@bento_python//:path"
 
 _ROOT_BUILD = """\
+load("@rules_bento//rules/private:hub_rules.bzl", "other_python")
+
 exports_files(["requirements.bzl"])
+
+other_python(
+    name = {name},
+    hub = {hub},
+    python_versions = {python_versions},
+    visibility = ["//:__subpackages__"],
+)
 """
+
+# Fails for Python versions that the hub lacks. No package has this name.
+_OTHER_PYTHON = "_other_python"
 
 _REQUIREMENTS = '''\
 """The packages of this lock."""
@@ -131,7 +143,8 @@ def declare_hub(*, name, lock, platforms, settings, build = None, versions = {})
       settings: result of `wheel_settings`.
       build: struct that describes the build requirements: `hub`, `lock` (a label, shown in error messages), and `packages` (names). If None,
         the packages of this package hub are the build requirements.
-      versions: dict of additional Python versions, in the form `X.Y`, to the names of package hubs with the same lock.
+      versions: dict of Python versions, in the form `X.Y`, to the names of package hubs with the same lock, including this one. Other versions
+        are errors. If empty, the package hub provides the same packages for each version.
     """
     packages = _by_name(lock["packages"])
     own = struct(
@@ -165,11 +178,14 @@ def _alias(rctx, distribution, name, tags):
     actual = target.format(_package_repo_name(rctx.attr.hub, distribution))
     if not rctx.attr.versions:
         return _alias_text(name, repr(actual), tags)
-    by_version = {
-        "@rules_bento//toolchains/platforms:python_" + version.replace(".", "_"): target.format(_package_repo_name(hub, distribution))
-        for version, hub in rctx.attr.versions.items()
-    }
-    selected = "select({})".format(repr(by_version | {"//conditions:default": actual}))
+    by_version = {version: target.format(_package_repo_name(hub, distribution)) for version, hub in rctx.attr.versions.items()}
+
+    # Without `python_version` in the tag, the version of the package hub is unknown here.
+    other = actual if "" in by_version else "//:" + _OTHER_PYTHON
+    selected = "select({})".format(repr({
+        "@rules_bento//toolchains/platforms:python_" + version.replace(".", "_"): by_version.get(version, other)
+        for version in PYTHON_VERSIONS
+    } | {"//conditions:default": actual}))
     return _alias_text(name, selected, tags)
 
 def _hub_repo_impl(rctx):
@@ -186,7 +202,7 @@ def _hub_repo_impl(rctx):
         hub = rctx.attr.hub,
         locked = [_target_name(name) for name in content["packages"]],
     ))
-    rctx.file("BUILD.bazel", _ROOT_BUILD)
+    rctx.file("BUILD.bazel", build_text(_ROOT_BUILD, hub = rctx.attr.hub, name = _OTHER_PYTHON, python_versions = rctx.attr.versions.keys()))
     return mark_reproducible(rctx)
 
 _hub_repo = repository_rule(
@@ -195,7 +211,7 @@ _hub_repo = repository_rule(
     attrs = {
         "content": attr.label(doc = "File in the lock's repository that lists the names of packages and extras.", mandatory = True),
         "hub": attr.string(doc = "Name of the package hub.", mandatory = True),
-        "versions": attr.string_dict(doc = "Package hubs for additional Python versions. Keys are versions (`X.Y`); values are names of package hubs."),
+        "versions": attr.string_dict(doc = "Package hubs of all Python versions. Keys are versions (`X.Y`); values are names of package hubs. Empty for a hub that provides the same packages for each version."),
     },
 )
 
