@@ -69,7 +69,7 @@ def _bento_deployment_impl(ctx):
         ctx.actions.declare_file(ctx.label.name + ".yaml"),
         mnemonic = "BentoDeployment",
         progress_message = "Writing Kubernetes manifest %{label}",
-        subcommand = subcommand("deployment", args, inputs = depset(inputs), packages = ["pyyaml"]),
+        subcommand = subcommand("deployment", args, inputs = depset(inputs), packages = ["jinja2", "pyyaml"]),
     )
     return [DefaultInfo(files = depset([manifest]))]
 

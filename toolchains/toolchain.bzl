@@ -122,7 +122,7 @@ bento_helper = rule(
     doc = "Compiles the helper (the program that actions of rules_bento run) to a single bytecode file. The helper then starts without compilation, and is only one input of an action.",
     attrs = {
         "main": attr.label(allow_single_file = [".py"], default = "//py:main.py", doc = "Main program of the helper (the program that actions run). The first argument is the subcommand."),
-        "srcs": attr.label_list(allow_files = [".html.j2", ".py"], default = ["//py:sources"], doc = "Source files of the helper's modules, and their templates."),
+        "srcs": attr.label_list(allow_files = [".j2", ".py"], default = ["//py:sources"], doc = "Source files of the helper's modules, and their templates."),
         "_compiler": attr.label(allow_single_file = True, default = "//py:compile.py"),
     },
     toolchains = [_INTERPRETER_TYPE],

@@ -8,7 +8,7 @@ import yaml
 from rules_bento.actions.images import deployment
 from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
-from rules_bento.kubernetes.manifests import dump
+from rules_bento.kubernetes.manifests import to_yaml
 from rules_bento.kubernetes.workloads import quantities
 
 DIGEST = "sha256:" + "0a" * 32
@@ -386,9 +386,7 @@ def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, messag
         (bento(service("Studio")), [], {"startup_timeout_seconds": "0"}, "startup_timeout_seconds"),
         (bento(service("Studio")), ["--writable", "cache"], {}, "Use an absolute path"),
         (bento(service("Studio")), pair("--label", "app.kubernetes.io/name", "x"), {}, "the rule already sets"),
-        (bento(service("Studio")), pair("--label", "team", "a b"), {}, "isn't a valid Kubernetes label"),
         (bento(service("Studio")), pair("--env", "BENTOML_PORT", "1"), {}, "also sets this variable"),
-        (bento(service("Studio")), pair("--env", "a b", "1"), {}, "invalid environment variable name"),
         (bento(service("Studio")), pair("--secret", "KEY", "keys"), {}, "Use NAME/KEY"),
         (
             bento(service("Studio")),
@@ -477,5 +475,5 @@ def test_an_image_with_an_entrypoint_of_its_own_says_where_it_listens(rule):
     "text", ["1e3", "0x1f", "yes", "y", "null", "1:30", "012", "", "a: b", "é\n", "- a", "~", "1_0"]
 )
 def test_a_text_is_a_text_for_every_reader_of_yaml(text):
-    assert yaml.safe_load(dump([{"value": text}])) == {"value": text}
-    assert re.search("value: [\"']", dump([{"value": text}])), "YAML 1.2 and Go see numbers where PyYAML sees none"
+    assert yaml.safe_load(to_yaml(text)) == text
+    assert to_yaml(text)[0] in "\"'", "YAML 1.2 and Go see numbers where PyYAML sees none"

@@ -302,10 +302,10 @@ def image_index(arguments: Arguments) -> None:
 )
 def deployment(arguments: Arguments) -> None:
     """Write a Kubernetes manifest that runs an image. With `--kserve`, the manifest defines an InferenceService."""
-    from rules_bento.kubernetes.manifests import DeploymentOptions, ManifestBuilder, dump, inference_service
+    from rules_bento.kubernetes import manifests
 
     kserve = arguments.tuples("--kserve")
-    options = DeploymentOptions(
+    options = manifests.DeploymentOptions(
         image=_reference("repository", arguments.required("--repository"), arguments.required("--digest")),
         name=arguments.required("--app-name"),
         namespace=arguments.required("--namespace"),
@@ -322,10 +322,10 @@ def deployment(arguments: Arguments) -> None:
     )
     if kserve:
         scheme, model_format = kserve[0]
-        objects = [inference_service(_model_tags(arguments), scheme, model_format, options)]
+        text = manifests.inference_service(_model_tags(arguments), scheme, model_format, options)
     else:
-        objects = ManifestBuilder(_common_workload(arguments), options).objects()
-    Path(arguments.required("--output")).write_text(dump(objects), "utf-8")
+        text = manifests.deployment(_common_workload(arguments), options)
+    Path(arguments.required("--output")).write_text(text, "utf-8")
 
 
 def _reference(attribute: str, name: str, digest: str) -> str:
