@@ -220,7 +220,7 @@ def invalid_interpreters_are_reported(checkout: Checkout) -> None:
     old = checkout.root / WORKSPACE / "python3.9"
     old.chmod(0o755)
     for tag, said in (
-        (f"{one}\n{one}", "bento_tools.python is defined 2 times, but all actions use the same interpreter. Keep"),
+        (f"{one}\n{one}", "0 of 2 bento_tools.python tags set is_default. Set is_default = True in exactly one tag"),
         (absent, f"{absent}: the program isn't on PATH"),
         (one.replace("python3", "/bin/false"), "cannot run /bin/false"),
         (

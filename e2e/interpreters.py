@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 INTERPRETER = 'bento_tools_dev.python(debian_lock = "//examples/base:debian.lock.json")'
 # Debian's Bazel includes a newer version.
-OTHER = 'bento_tools_dev.python(interpreter = "python3")'
-COMPILER = '\nbento_tools_dev.compiler(version = "3.13", debian_lock = "//examples/base:debian.lock.json")'
+OTHER = 'bento_tools_dev.python(interpreter = "python3", is_default = True)'
+DEFAULT = 'bento_tools_dev.python(debian_lock = "//examples/base:debian.lock.json", is_default = True)'
+COMPILER = '\nbento_tools_dev.python(version = "3.13", debian_lock = "//examples/base:debian.lock.json")'
 # The first three pack the interpreter and its packages. The others run code of users, which requires the Python version
 # of its packages.
 LEFT_OUT = {"BentoCompile", "BentoHelperPackages", "BentoInterpreter"}
@@ -216,9 +217,9 @@ def interpreters_write_equal_bytes(bench: Workbench) -> str:
     """Run every kind of action with the Python of locked packages, unpacked and packed, and with a newer Python."""
     checkout = bench.spare
     write_targets(checkout)
-    checkout.edit("MODULE.bazel", INTERPRETER, INTERPRETER + COMPILER)
+    checkout.edit("MODULE.bazel", INTERPRETER, DEFAULT + COMPILER)
     first = built(checkout)
-    checkout.edit("MODULE.bazel", INTERPRETER + COMPILER, OTHER + COMPILER)
+    checkout.edit("MODULE.bazel", DEFAULT + COMPILER, OTHER + COMPILER)
     second = built(checkout)
     assert first, "no action ran"
     assert contents(first) == contents(second), differing(first, second)

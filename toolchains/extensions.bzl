@@ -7,7 +7,7 @@ load("//toolchains/private:base.bzl", "base_tag", "declare_base")
 load("//toolchains/private:hub.bzl", "declare_hub", "lock_repo_name", "wheel_settings")
 load("//toolchains/private:hub_settings.bzl", "PLATFORMS", "absent_hub_repo", "check_hub_settings", "known_excludes", "known_record_mismatches")
 load("//toolchains/private:locks.bzl", "absence_of_lock", "read_lock", "requires_network")
-load("//toolchains/private:model.bzl", "declare_model", "model_tag")
+load("//toolchains/private:model.bzl", "MODEL_TAGS", "declare_model")
 load("//toolchains/private:python.bzl", "compilers_repo", "declare_python")
 load("//toolchains/private:tools.bzl", "declare_helper_packages", "declare_uv")
 load("//toolchains/private:wheel_tags.bzl", "DEFAULT_GLIBC", "DEFAULT_MACOS")
@@ -19,32 +19,30 @@ _TOOLS_HUB = "bento_tools"
 _TRANSPORTS_LOCK = Label("//toolchains:transports.lock.json")
 _TRANSPORTS_HUB = "bento_transports"
 
-def _declare_compilers(mctx):
-    """Declares the interpreters that compile bytecode, from tags of the root module. Bazel fetches them only for images with bytecode."""
+def _declare_pythons(mctx):
+    """Declares the interpreters in tags of the root module: the default runs actions, and the others compile bytecode if an image needs it."""
+    tags = [tag for module in mctx.modules if module.is_root for tag in module.tags.python]
+    defaults = [tag for tag in tags if tag.is_default]
+    if len(defaults) > 1 or (len(tags) > 1 and not defaults):
+        fail("{} of {} bento_tools.python tags set is_default. Set is_default = True in exactly one tag: its interpreter runs all actions.".format(len(defaults), len(tags)))
+    declare_python(mctx, name = "bento_python", tag = (defaults or tags or [None])[0])
     names = []
-    for module in mctx.modules:
-        for tag in module.tags.compiler if module.is_root else []:
-            name = "bento_compiler_" + tag.version.replace(".", "_")
-            if name in names:
-                fail("bento_tools.compiler(version = \"{}\") is defined twice. Remove one of the tags.".format(tag.version))
-            names.append(name)
-            declare_python(mctx, name = name, exact = True, kind = "compiler", tag = tag)
+    for tag in tags if len(tags) > 1 else []:
+        if tag.is_default:
+            continue
+        name = "bento_python_" + tag.version.replace(".", "_")
+        if not tag.version or name in names:
+            fail("bento_tools.python(version = \"{}\"): every tag without is_default requires a different version. Correct or remove the tag.".format(tag.version))
+        names.append(name)
+        declare_python(mctx, name = name, tag = tag)
     compilers_repo(name = "bento_compilers", pythons = ["@{}//:python".format(name) for name in names])
 
 def _bento_tools_impl(mctx):
-    python_tag = None
-    for module in mctx.modules:
-        # One interpreter runs all actions, so only the root module chooses it.
-        if module.is_root and len(module.tags.python) > 1:
-            fail("bento_tools.python is defined {} times, but all actions use the same interpreter. Keep only one tag.".format(len(module.tags.python)))
-        for tag in module.tags.python if module.is_root else []:
-            python_tag = tag
-    declare_python(mctx, name = "bento_python", kind = "python", tag = python_tag)
+    _declare_pythons(mctx)
     lock = read_lock(mctx, _TOOLS_LOCK, None).lock
     uv = [package for package in lock["packages"] if package["name"] == "uv"][0]
     declare_uv("bento_uv", files = uv["files"], version = uv["version"])
     declare_helper_packages("bento_helper_packages", lock, ["packaging", "tomli"])
-    _declare_compilers(mctx)
     for name, locked in {_TOOLS_HUB: lock, _TRANSPORTS_HUB: read_lock(mctx, _TRANSPORTS_LOCK, None).lock}.items():
         declare_hub(
             name = name,
@@ -63,29 +61,20 @@ def _bento_tools_impl(mctx):
     return mctx.extension_metadata(reproducible = True, root_module_direct_deps = _OWN if own else [], root_module_direct_dev_deps = [])
 
 _python = tag_class(
-    doc = "Selects the interpreter that runs actions. The tag has an effect only in the root module.",
+    doc = "Selects the interpreter that runs actions. More than one tag: the tag with `is_default` selects it, and the other tags add interpreters that compile bytecode of images with other Python versions. The tag has an effect only in the root module.",
     attrs = {
         "debian_lock": attr.label(doc = "Lock of the Debian packages that provide the interpreter. The lock must include `python3` and `patchelf`. If you set this attribute, machines that run actions don't require Python."),
         "interpreter": attr.string(doc = "Host interpreter: a path, or the name of a program on PATH. Default: none."),
+        "is_default": attr.bool(doc = "Whether the interpreter runs actions. Required in one of several tags."),
         "mirrors": attr.string_list(doc = "URLs of mirrors for the packages in `debian_lock`. Same format as `mirrors` of `bento.apt`."),
-        "version": attr.string(doc = "Python version of a rules_python toolchain (`X.Y`). Used only if neither `debian_lock` nor `interpreter` is set. Default: " + PYTHON_VERSION + " if rules_python provides it; otherwise, the newest version that rules_python provides."),
-    },
-)
-
-_compiler = tag_class(
-    doc = "Adds an interpreter that compiles bytecode for images. Required if an image's Python version differs from the Python version of actions. The tag has an effect only in the root module.",
-    attrs = {
-        "debian_lock": attr.label(doc = "Lock of the Debian packages that provide the interpreter, as in `bento_tools.python`."),
-        "interpreter": attr.string(doc = "Host interpreter: a path, or the name of a program on PATH. Default if `debian_lock` isn't set: the interpreter of the rules_python toolchain for `version`."),
-        "mirrors": attr.string_list(doc = "URLs of mirrors for the packages in `debian_lock`. Same format as `mirrors` of `bento.apt`."),
-        "version": attr.string(doc = "Python version of the interpreter (`X.Y`).", mandatory = True),
+        "version": attr.string(doc = "Python version of the interpreter (`X.Y`). If neither `debian_lock` nor `interpreter` is set, selects a toolchain of rules_python. Default: " + PYTHON_VERSION + " if rules_python provides it; otherwise, the newest version that rules_python provides. Required without `is_default` in one of several tags."),
     },
 )
 
 bento_tools = module_extension(
     implementation = _bento_tools_impl,
     doc = "Provides uv, a Python interpreter, and the packages that the helper (the program that actions run) imports.",
-    tag_classes = {"compiler": _compiler, "python": _python},
+    tag_classes = {"python": _python},
 )
 
 def _build_hub(mctx, tag):
@@ -207,14 +196,14 @@ def _declare(mctx, kind, tag):
     elif kind == "base":
         declare_base(tag)
     else:
-        declare_model(tag)
+        declare_model(kind, tag)
 
 def _bento_impl(mctx):
     reproducible = True
     claims = {name: struct(kind = "pypi", module = "rules_bento", name = name, attributes = {}) for name in (_TOOLS_HUB, _TRANSPORTS_HUB)}
     direct, direct_dev = {}, {}
     for module in mctx.modules:
-        for kind in ("pypi", "apt", "base", "model"):
+        for kind in _TAGS:
             for tag in getattr(module.tags, kind):
                 if _is_new(claims, kind, tag, module):
                     _declare(mctx, kind, tag)
@@ -261,8 +250,10 @@ _pypi = tag_class(
     } | INDEX_ATTRIBUTES,
 )
 
+_TAGS = {"pypi": _pypi, "apt": apt_tag, "base": base_tag} | MODEL_TAGS
+
 bento = module_extension(
     implementation = _bento_impl,
     doc = "Provides base images, models, and package hubs for Python and Debian packages.",
-    tag_classes = {"apt": apt_tag, "base": base_tag, "model": model_tag, "pypi": _pypi},
+    tag_classes = _TAGS,
 )

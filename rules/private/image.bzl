@@ -54,7 +54,7 @@ def _check_bytecode(ctx, base, parts):
     for part in parts:
         if not part.part:
             fail(("{target}: bytecode = \"{bytecode}\" requires Python {version}, but the build uses Python {own}. " +
-                  "Add bento_tools.compiler(version = \"{version}\") to MODULE.bazel, or remove the bytecode attribute.").format(
+                  "Add bento_tools.python(version = \"{version}\") to MODULE.bazel, or remove the bytecode attribute.").format(
                 bytecode = ctx.attr.bytecode,
                 own = ctx.toolchains[TOOLCHAIN_TYPE].python.version,
                 target = label_string(ctx.label),

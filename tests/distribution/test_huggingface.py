@@ -77,7 +77,7 @@ def test_files_with_invalid_names_can_be_excluded(hub):
     assert pin("Acme/Tiny-BERT", exclude=["bad*", "../*", "deep/"]).files.keys() == {"weights.safetensors"}
 
 
-def test_what_is_printed_is_a_tag_of_bento_model(hub, capsys):
+def test_what_is_printed_is_a_tag(hub, capsys):
     assert main(["models", "pin", "Acme/Tiny-BERT", "--exclude", "deep/*"]) == 0
     shown = capsys.readouterr().out
     assert shown == (
@@ -85,10 +85,10 @@ def test_what_is_printed_is_a_tag_of_bento_model(hub, capsys):
         f"# To download the model at startup, in the service:\n"
         f'#     HuggingFaceModel("Acme/Tiny-BERT", revision="{COMMIT}")\n'
         f"# To include the model in the Bento, in MODULE.bazel:\n"
-        f"bento.model(\n"
+        f"bento.hugging_face_model(\n"
         f'    name = "tiny_bert",\n'
         f'    files = {{"weights.safetensors": "{LARGE}"}},\n'
-        f'    huggingface = "Acme/Tiny-BERT",\n'
+        f'    repository = "Acme/Tiny-BERT",\n'
         f'    revision = "{COMMIT}",\n'
         f')\nuse_repo(bento, "tiny_bert")\n'
     )

@@ -22,7 +22,7 @@ layers_test = analysistest.make(_layers_impl)
 def _refused_impl(ctx):
     env = analysistest.begin(ctx)
     asserts.expect_failure(env, "bytecode = \"checked-hash\" requires Python 3.12, but the build uses Python")
-    asserts.expect_failure(env, "bento_tools.compiler(version = \"3.12\") to MODULE.bazel, or remove the bytecode attribute")
+    asserts.expect_failure(env, "bento_tools.python(version = \"3.12\") to MODULE.bazel, or remove the bytecode attribute")
     return analysistest.end(env)
 
 refused_test = analysistest.make(_refused_impl, expect_failure = True)

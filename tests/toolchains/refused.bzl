@@ -23,7 +23,7 @@ load("//toolchains/private:lock_shapes.bzl", "LOCK", "shape_problem")
 load("//toolchains/private:locks.bzl", "with_pages")
 
 # buildifier: disable=bzl-visibility - it is under test
-load("//toolchains/private:model.bzl", "model_repo_impl")
+load("//toolchains/private:model.bzl", "http_model_impl", "hugging_face_model_impl", "model_archive_impl", "oci_model_impl")
 
 # buildifier: disable=bzl-visibility - it is under test
 load("//toolchains/private:python_debs.bzl", "declare_python_debs")
@@ -43,14 +43,25 @@ def _context(attributes = {}, files = "", stderr = ""):
         report_progress = lambda _text: None,
     )
 
-def _model(**given):
-    attributes = dict(address = "", archive = "", endpoint = "", files = {}, huggingface = "", image = "", labels = {}, model = "clf", module = "", revision = "", tag = "")
-    return lambda: model_repo_impl(_context(attributes | given))
+def _repository(implementation, kind, **attributes):
+    return lambda: implementation(_context(attributes | {"kind": kind, "model": "clf"}))
+
+def _archive(url, sha256 = ""):
+    return _repository(model_archive_impl, "model_archive", url = url, sha256 = sha256)
+
+def _files(files, url = "https://models.example.com"):
+    return _repository(http_model_impl, "http_model", files = files, url = url)
+
+def _hub(endpoint = "", repository = "org/clf", revision = 40 * "a"):
+    return _repository(hugging_face_model_impl, "hugging_face_model", endpoint = endpoint, files = {"a": _HASH}, repository = repository, revision = revision)
+
+def _pull(image, digest):
+    return _repository(oci_model_impl, "oci_model", digest = digest, image = image)
 
 def _hub_token(environ):
     """The repository of a model of the hub, whose download fails with the token. The content of a file is its path."""
-    attributes = dict(address = "", archive = "", endpoint = "https://hub.example.com", files = {"a": _HASH}, huggingface = "org/clf", image = "", model = "clf", revision = _COMMIT)
-    return lambda: model_repo_impl(struct(
+    attributes = dict(endpoint = "https://hub.example.com", files = {"a": _HASH}, kind = "hugging_face_model", model = "clf", repository = "org/clf", revision = _COMMIT)
+    return lambda: hugging_face_model_impl(struct(
         attr = struct(**attributes),
         download = lambda **named: fail("the token is " + named["auth"].values()[0]["password"]),
         os = struct(environ = environ),
@@ -64,7 +75,10 @@ def _debs(text):
 
 _HASH = 64 * "0"
 _COMMIT = 40 * "a"
-_OF_MODEL = "bento.model(name = \"clf\"): "
+_OF_ARCHIVE = "bento.model_archive(name = \"clf\"): "
+_OF_FILES = "bento.http_model(name = \"clf\"): "
+_OF_HUB = "bento.hugging_face_model(name = \"clf\"): "
+_OF_OCI = "bento.oci_model(name = \"clf\"): "
 _NOT_A_LOCK = "bento.apt(name = \"debs\"): //:debs.json isn't a Debian lock in format 1. Generate the lock with a bento_debs target."
 
 _FLAG = {"files": {}, "name": "acme", "source": {"commit": _COMMIT, "git": "--upload-pack=id"}, "version": "1!2.0"}
@@ -108,7 +122,6 @@ _CASES = {
         lambda: declare_python_debs(
             None,
             name = "python",
-            kind = "python",
             tag = struct(debian_lock = "//:debs.json", interpreter = "python3", mirrors = []),
         ),
         "bento_tools.python(debian_lock = \"//:debs.json\"): interpreter and debian_lock can't be combined. Remove one of these attributes.",
@@ -122,40 +135,36 @@ _CASES = {
         "acme: version: {}".format(repr(_TAGS)),
     ),
     "model_of_a_branch": (
-        _model(files = {"a": _HASH}, huggingface = "org/clf", revision = "main"),
-        _OF_MODEL + "invalid revision \"main\". Use a commit hash (40 hexadecimal digits), because branches and tags can change.",
+        _hub(revision = "main"),
+        _OF_HUB + "invalid revision \"main\". Use a commit hash (40 hexadecimal digits), because branches and tags can change.",
     ),
     "model_of_a_page": (
-        _model(archive = "https://models.example.com/clf"),
-        _OF_MODEL + "archive \"https://models.example.com/clf\" has an unknown suffix. Use a URL that ends in one of: .bentomodel, .tar, ",
+        _archive("https://models.example.com/clf"),
+        _OF_ARCHIVE + "url \"https://models.example.com/clf\" has an unknown suffix. Use a URL that ends in one of: .bentomodel, .tar, ",
     ),
     "model_of_an_archive_without_hash": (
-        _model(archive = "https://models.example.com/clf.tar", sha256 = ""),
-        _OF_MODEL + "invalid sha256 \"\". Use the SHA-256 of the archive (64 hexadecimal digits).",
-    ),
-    "model_of_an_archive_and_files": (
-        _model(archive = "https://models.example.com/clf.tar", files = {"a": _HASH}),
-        _OF_MODEL + "files is supported only with address or huggingface. Remove files.",
+        _archive("https://models.example.com/clf.tar"),
+        _OF_ARCHIVE + "invalid sha256 \"\". Use the SHA-256 of the archive (64 hexadecimal digits).",
     ),
     "model_of_an_image_that_is_a_flag": (
-        _model(digest = "sha256:" + _HASH, image = "--insecure"),
-        _OF_MODEL + "invalid image \"--insecure\". Use registry/repository, without a tag or digest.",
+        _pull("--insecure", "sha256:" + _HASH),
+        _OF_OCI + "invalid image \"--insecure\". Use registry/repository, without a tag or digest.",
     ),
     "model_of_an_image_without_digest": (
-        _model(digest = "latest", image = "registry.example.com/clf"),
-        _OF_MODEL + "invalid digest \"latest\". Use sha256: and 64 hexadecimal digits.",
+        _pull("registry.example.com/clf", "latest"),
+        _OF_OCI + "invalid digest \"latest\". Use sha256: and 64 hexadecimal digits.",
     ),
     "model_of_an_endpoint_with_another_scheme": (
-        _model(endpoint = "file:///models", files = {"a": _HASH}, huggingface = "org/clf", revision = _COMMIT),
-        _OF_MODEL + "invalid endpoint \"file:///models\". Use an http:// or https:// URL.",
+        _hub(endpoint = "file:///models"),
+        _OF_HUB + "invalid endpoint \"file:///models\". Use an http:// or https:// URL.",
     ),
     "model_of_another_address": (
-        _model(address = "ftp://me:secret@models.example.com", files = {"a": _HASH}),
-        _OF_MODEL + "invalid address \"ftp://models.example.com\". Use an http:// or https:// URL.",
+        _files({"a": _HASH}, url = "ftp://me:secret@models.example.com"),
+        _OF_FILES + "invalid url \"ftp://models.example.com\". Use an http:// or https:// URL.",
     ),
     "model_of_an_archive_with_another_scheme": (
-        _model(archive = "file:///clf.tar", sha256 = _HASH),
-        _OF_MODEL + "invalid archive \"file:///clf.tar\". Use an http:// or https:// URL.",
+        _archive("file:///clf.tar", _HASH),
+        _OF_ARCHIVE + "invalid url \"file:///clf.tar\". Use an http:// or https:// URL.",
     ),
     "mirror_with_another_scheme": (
         lambda: declare_deb_files(_context(files = ""), hub = "debs", lock = "//:debs.json", mirrors = ["--output=/x"], tag = "bento.apt(name = \"debs\")"),
@@ -168,30 +177,24 @@ _CASES = {
     "model_of_the_hub_with_a_token_of_no_variable": (_hub_token({"HOME": "/me"}), "the token is /me/.cache/huggingface/token"),
     "model_of_the_hub_with_a_token_of_the_variable": (_hub_token({"HF_TOKEN": " hf_a ", "HUGGING_FACE_HUB_TOKEN": "hf_b"}), "the token is hf_a"),
     "model_of_another_repository": (
-        _model(files = {"a": _HASH}, huggingface = "../clf?x", revision = _COMMIT),
-        _OF_MODEL + "invalid repository \"../clf?x\" in huggingface. Use organization/name.",
+        _hub(repository = "../clf?x"),
+        _OF_HUB + "invalid repository \"../clf?x\". Use organization/name.",
     ),
     "model_of_no_endpoint": (
-        _model(files = {"a": _HASH}, huggingface = "org/clf", revision = _COMMIT),
-        _OF_MODEL + "the URL of the Hugging Face Hub is missing. Set the endpoint attribute, or the environment variable HF_ENDPOINT.",
-    ),
-    "model_of_no_files": (_model(address = "https://models.example.com"), _OF_MODEL + "files is missing. Set files to the path and SHA-256 of each file."),
-    "model_of_nothing": (_model(), _OF_MODEL + "expected one of archive, address, huggingface, or image, got none. Set exactly one of these attributes."),
-    "model_of_two_places": (
-        _model(address = "https://models.example.com", image = "registry.example.com/clf"),
-        _OF_MODEL + "expected one of archive, address, huggingface, or image, got address and image. Set exactly one of these attributes.",
+        _hub(),
+        _OF_HUB + "the URL of the Hugging Face Hub is missing. Set the endpoint attribute, or the environment variable HF_ENDPOINT.",
     ),
     "model_outside_of_its_folder": (
-        _model(address = "https://models.example.com", files = {"a/../../b": _HASH}),
-        _OF_MODEL + "invalid path \"a/../../b\" in the files attribute. Use a relative path without",
+        _files({"a/../../b": _HASH}),
+        _OF_FILES + "invalid path \"a/../../b\" in the files attribute. Use a relative path without",
     ),
     "model_with_another_hash": (
-        _model(address = "https://models.example.com", files = {"a": "md5"}),
-        _OF_MODEL + "invalid hash \"md5\" for a in the files attribute. Use the SHA-256 of the file (64 hexadecimal digits).",
+        _files({"a": "md5"}),
+        _OF_FILES + "invalid hash \"md5\" for a in the files attribute. Use the SHA-256 of the file (64 hexadecimal digits).",
     ),
     "model_with_an_upper_case_hash": (
-        _model(address = "https://models.example.com", files = {"a": 64 * "A"}),
-        _OF_MODEL + "invalid hash \"{}\" for a in the files attribute. Use the SHA-256".format(64 * "A"),
+        _files({"a": 64 * "A"}),
+        _OF_FILES + "invalid hash \"{}\" for a in the files attribute. Use the SHA-256".format(64 * "A"),
     ),
     "explicit_index_without_indexes": (
         lambda: indexes_of_package(json.encode({"explicit": {"acme": "corp"}}), "acme"),

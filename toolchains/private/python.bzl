@@ -46,10 +46,10 @@ bento_toolchain_python(
 def _python_version(rctx, python):
     done = rctx.execute([python, "-I", "-S", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"])
     if done.return_code:
-        fail("bento_tools.{}: cannot run {}: {}. Set another interpreter.".format(rctx.attr.tag, python, done.stderr.strip()))
+        fail("bento_tools.python: cannot run {}: {}. Set another interpreter.".format(python, done.stderr.strip()))
     version = done.stdout.strip()
     if [int(part) for part in version.split(".")[:2]] < _MIN_VERSION:
-        fail("{} is Python {}, but rules_bento requires Python 3.10 or later. Set bento_tools.{}(interpreter = ...) to a newer interpreter.".format(python, version, rctx.attr.tag))
+        fail("{} is Python {}, but rules_bento requires Python 3.10 or later. Set bento_tools.python(interpreter = ...) to a newer interpreter.".format(python, version))
     return version
 
 def _host_interpreter(rctx):
@@ -57,7 +57,7 @@ def _host_interpreter(rctx):
     name = rctx.attr.interpreter
     program = rctx.path(name) if "/" in name else rctx.which(name)
     if not program:
-        fail("bento_tools.{}(interpreter = \"{}\"): the program isn't on PATH. Install the program, or set another interpreter.".format(rctx.attr.tag, name))
+        fail("bento_tools.python(interpreter = \"{}\"): the program isn't on PATH. Install the program, or set another interpreter.".format(name))
 
     # An upgrade changes the program, or the target of a link to it.
     rctx.watch(program)
@@ -68,12 +68,11 @@ def _deb_interpreters(rctx):
     by_platform = {platform: label for label, platform in rctx.attr.pythons.items()}
     labels = {platform: str(label) for platform, label in by_platform.items()}
     pythons = {platform: label.partition("//")[0] + "//:python" for platform, label in labels.items()}
-    no_match = "{} has no Python for this platform, because bento_tools.{}(debian_lock = ...) is for {}. Add the architecture to the lock's bento_debs target.".format(rctx.attr.lock, rctx.attr.tag, " and ".join(sorted(labels)))
+    no_match = "{} has no Python for this platform, because bento_tools.python(debian_lock = ...) is for {}. Add the architecture to the lock's bento_debs target.".format(rctx.attr.lock, " and ".join(sorted(labels)))
     build = build_text(_DEBS_BUILD, {"interpreter": select_text(labels, no_match), "python": select_text(pythons, no_match)})
     host = host_platform(rctx)
     if host not in by_platform:
-        fail("bento_tools.{}(debian_lock = \"{}\") has interpreters for {}, but the platform of this machine is {}. Set interpreter instead of debian_lock. To use the interpreter from rules_python, remove debian_lock.".format(
-            rctx.attr.tag,
+        fail("bento_tools.python(debian_lock = \"{}\") has interpreters for {}, but the platform of this machine is {}. Set interpreter instead of debian_lock. To use the interpreter from rules_python, remove debian_lock.".format(
             rctx.attr.lock,
             " and ".join(sorted(labels)),
             host,
@@ -91,7 +90,7 @@ def _python_repo_impl(rctx):
         python = rctx.path(rctx.attr.toolchain) if rctx.attr.toolchain else _host_interpreter(rctx)
         resolved = struct(build = _TOOLCHAIN_BUILD if rctx.attr.toolchain else _HOST_BUILD, pip = ["-m", "pip"], python = python, version = _python_version(rctx, python))
     if rctx.attr.only_version and not (resolved.version + ".").startswith(rctx.attr.only_version + "."):
-        fail("bento_tools.{}(version = \"{}\"): the interpreter {} is Python {}. Set version to the interpreter's version.".format(rctx.attr.tag, rctx.attr.only_version, rctx.attr.lock or resolved.python, resolved.version))
+        fail("bento_tools.python(version = \"{}\"): the interpreter {} is Python {}. Set version to the interpreter's version.".format(rctx.attr.only_version, rctx.attr.lock or resolved.python, resolved.version))
     version = ".".join(resolved.version.split(".")[:2]) if rctx.attr.toolchain else resolved.version
     rctx.file("BUILD.bazel", resolved.build if rctx.attr.pythons else build_text(resolved.build, path = str(resolved.python), version = version))
     rctx.file("path", str(resolved.python))
@@ -111,7 +110,6 @@ contains a JSON list: the command that starts pip, or an empty list if the inter
         "only_version": attr.string(doc = "Required Python version (`X.Y`); empty if any version is allowed."),
         "problem": attr.string(doc = "Error message if no interpreter is available; empty otherwise."),
         "pythons": attr.label_keyed_string_dict(doc = "Interpreters from Debian packages. Keys are labels; values are platforms."),
-        "tag": attr.string(doc = "Name of the tag class of `bento_tools` (`python` or `compiler`), shown in error messages.", mandatory = True),
         "toolchain": attr.label(doc = "Interpreter from rules_python for this machine."),
         "version": attr.string(doc = "Python version of the interpreters in `pythons`."),
     },
@@ -127,8 +125,8 @@ Add one of these to MODULE.bazel:
     python = use_extension("@rules_python//python/extensions:python.bzl", "python")
     python.toolchain(python_version = "{version}")  # from rules_python, for each platform; or
     bento_tools = use_extension("@rules_bento//toolchains:extensions.bzl", "bento_tools")
-    bento_tools.{kind}({more}debian_lock = "{debian_lock}")  # from Debian packages{debian_note}; or
-    bento_tools.{kind}({more}interpreter = "python3")  # from PATH; machines share a cache only if path and version are equal"""
+    bento_tools.python({more}debian_lock = "{debian_lock}")  # from Debian packages{debian_note}; or
+    bento_tools.python({more}interpreter = "python3")  # from PATH; machines share a cache only if path and version are equal"""
 
 def _rules_python_interpreters():
     """Returns a dict of version (`X.Y`, 3.10 or later) to the label of the rules_python interpreter for this machine."""
@@ -139,41 +137,36 @@ def _rules_python_interpreters():
             interpreters[".".join(numbers)] = label
     return interpreters
 
-def declare_python(mctx, *, name, kind, tag, exact = False):
+def declare_python(mctx, *, name, tag):
     """Declares the repository of an interpreter.
 
     Args:
       mctx: module context.
       name: name of the repository.
-      kind: name of the tag class (`python` or `compiler`), shown in error messages.
-      tag: a `bento_tools.python` or `bento_tools.compiler` tag; None without a tag.
-      exact: whether the interpreter must have the version in the tag.
+      tag: a `bento_tools.python` tag; None without a tag.
     """
-    common = {"name": name, "only_version": tag.version if exact else "", "tag": kind}
+    required = tag.version if tag else ""
+    common = {"name": name, "only_version": required}
     if tag and tag.debian_lock:
-        declared = declare_python_debs(mctx, name = name, tag = tag, kind = kind)
-        problem = declared.problem
-        if problem and kind == "python":
-            problem += ". Until the lock is complete, remove the tag from MODULE.bazel, because locking uses this interpreter"
+        declared = declare_python_debs(mctx, name = name, tag = tag)
+        problem = declared.problem + ". Until the lock is complete, remove the tag from MODULE.bazel" if declared.problem else ""
         python_repo(has_pip = declared.has_pip, lock = tag.debian_lock, problem = problem, pythons = declared.pythons, version = declared.version, **common)
         return
     if tag and tag.interpreter:
         python_repo(interpreter = tag.interpreter, **common)
         return
     interpreters = _rules_python_interpreters()
-    version = tag.version if tag and tag.version else (PYTHON_VERSION if PYTHON_VERSION in interpreters or not interpreters else _newest(interpreters))
+    version = required or (PYTHON_VERSION if PYTHON_VERSION in interpreters or not interpreters else _newest(interpreters))
     if version in interpreters:
         python_repo(toolchain = interpreters[version], **common)
         return
-    is_other = exact and version != _DEBIAN_PYTHON
+    is_other = required not in ("", _DEBIAN_PYTHON)
     python_repo(
         problem = _NO_INTERPRETER.format(
             debian_lock = "//:debian.lock.json" if is_other else _DEBIAN_LOCK,
             debian_note = " of a distribution with this version, in a lock that a bento_debs target writes" if is_other else " (Python {})".format(_DEBIAN_PYTHON),
-            kind = kind,
-            more = "version = \"{}\", ".format(version) if exact else "",
-            problem = "bento_tools.{}: rules_python has no toolchain for Python {} in this build{}, and the tag sets no interpreter".format(
-                kind,
+            more = "version = \"{}\", ".format(required) if required else "",
+            problem = "bento_tools.python: rules_python has no toolchain for Python {} in this build{}, and the tag sets no interpreter".format(
                 version,
                 ", but for {}".format(", ".join(sorted(interpreters))) if interpreters else "",
             ),

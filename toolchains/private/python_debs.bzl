@@ -111,20 +111,19 @@ def _interpreter_packages(packages):
 def _upstream(version):
     return version.partition("-")[0].partition("+")[0].partition("~")[0]
 
-def declare_python_debs(mctx, *, name, tag, kind):
+def declare_python_debs(mctx, *, name, tag):
     """Declares the interpreters in `debian_lock` of a tag, without building them.
 
     Args:
       mctx: module context.
       name: prefix of the repository names.
       tag: a tag with the attributes `debian_lock`, `interpreter`, and `mirrors`.
-      kind: name of the tag class, shown in error messages.
 
     Returns:
       A struct of `pythons` (labels to platforms), `version` (`X.Y.Z`), `has_pip`, and `problem` (an error, or None). The error must only be
       reported if a build uses the interpreter, because the target that locks missing packages must work.
     """
-    where = "bento_tools.{}(debian_lock = \"{}\")".format(kind, tag.debian_lock)
+    where = "bento_tools.python(debian_lock = \"{}\")".format(tag.debian_lock)
     if tag.interpreter:
         fail("{}: interpreter and debian_lock can't be combined. Remove one of these attributes.".format(where))
     hub = name + "_debs"

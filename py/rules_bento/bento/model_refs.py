@@ -81,7 +81,7 @@ def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, 
     if not _COMMIT.fullmatch(source.revision):
         raise BentoError(
             f"{place}: the revision {source.revision!r} of {source.model_id} isn't a commit. Use the commit that "
-            f"`{pin_command(source)}` prints, or bundle the model: bento.model(huggingface = ...)."
+            f"`{pin_command(source)}` prints, or bundle the model with bento.hugging_face_model(...)."
         )
     name = source.model_id.lower()
     metadata = {

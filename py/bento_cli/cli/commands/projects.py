@@ -157,11 +157,11 @@ def _pin_lines(snapshot: Snapshot, revision: str) -> str:
     from bento_cli.projects.starlark import call, literal
 
     name = re.sub(r"[^a-z0-9]+", "_", snapshot.model_id.rpartition("/")[2].lower()).strip("_")
-    tag = {"name": name, "files": snapshot.files, "huggingface": snapshot.model_id, "revision": snapshot.revision}
+    tag = {"name": name, "files": snapshot.files, "repository": snapshot.model_id, "revision": snapshot.revision}
     return (
         f"# The current commit of {snapshot.model_id}, revision {literal(revision)}.\n"
         f"# To download the model at startup, in the service:\n"
         f"#     HuggingFaceModel({literal(snapshot.model_id)}, revision={literal(snapshot.revision)})\n"
         f"# To include the model in the Bento, in MODULE.bazel:\n"
-        f"{call('bento.model', tag)}\nuse_repo(bento, {literal(name)})"
+        f"{call('bento.hugging_face_model', tag)}\nuse_repo(bento, {literal(name)})"
     )

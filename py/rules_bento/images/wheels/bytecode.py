@@ -91,7 +91,7 @@ def write_bytecode_part(
     if compiler.cache_tag != f"cpython-3{layout.python_minor}":
         raise BentoError(
             f"bytecode: the image uses CPython 3.{layout.python_minor}, but the bytecode compiler uses "
-            f"{compiler.cache_tag}. Set a matching interpreter with bento_tools.compiler(interpreter = ...)."
+            f"{compiler.cache_tag}. Set a matching interpreter with bento_tools.python(interpreter = ...)."
         )
     root = layout.site_packages[1:] + "/"
     modules = [
