@@ -54,7 +54,7 @@ SETS = {
     ],
     "sources": ["hydra-core", "omegaconf", "docopt", "wget", "langdetect", "rouge-score", "feedparser", "pyyaml"],
 }
-PLATFORMS = {"linux_x86_64": "x86_64-manylinux_2_28", "macos_arm64": "aarch64-apple-darwin"}
+PLATFORMS = {"linux_amd64": "x86_64-manylinux_2_28", "darwin_arm64": "aarch64-apple-darwin"}
 PYTHONS = ("3.11", "3.13")
 WORKSPACE = "e2e/smoke"
 FORMS = {"of_requirements": "requirements.txt", "of_pylock": "pylock.toml", "of_uv": "uv.lock"}
@@ -84,7 +84,7 @@ def lock_formats_create_equal_hubs(bench: Workbench) -> str:
     checkout = bench.locks
     checkout.build("@bento_uv//:uv", "@bento_tools//packaging")
     write_locks(checkout)
-    platforms = ["linux_aarch64", "linux_x86_64", "macos_arm64"]
+    platforms = ["linux_arm64", "linux_amd64", "darwin_arm64"]
     declare(checkout, [(name, lock, platforms, "3.12") for name, lock in FORMS.items()])
     first, *others = [files_of(checkout, name) for name in FORMS]
     assert len(first) > 100, f"{len(first)} files"

@@ -28,7 +28,7 @@ bento.pypi(
     find_links = ["wheels"],
     lock = "//:requirements.lock.json",
     no_index = True,
-    platforms = ["linux_x86_64", "linux_aarch64"],
+    platforms = ["linux_amd64", "linux_arm64"],
 )
 use_repo(bento, mine = "pypi")
 """
@@ -62,7 +62,7 @@ bento.pypi(name = "shared", lock = "@other//:requirements.lock.json")
 use_repo(bento, "shared")
 """
 BUILD_FILES = ("BUILD", "BUILD.bazel", "MODULE.bazel", "REPO.bazel", "WORKSPACE", "WORKSPACE.bazel")
-PLATFORMS = 'platforms = ["linux_x86_64", "linux_aarch64"]'
+PLATFORMS = 'platforms = ["linux_amd64", "linux_arm64"]'
 
 
 def hubs_report_missing_locks_and_platforms(bench: Workbench) -> str:
@@ -168,12 +168,12 @@ def excluded_packages_are_reported(checkout: Checkout) -> None:
     """Check the error for a package that markers exclude on all platforms, or on the platform of the build."""
     for package, platform, where in (
         ("elsewhere", "linux_amd64", "on none"),
-        ("machine", "linux_arm64", "only on linux_x86_64"),
+        ("machine", "linux_arm64", "only on linux_amd64"),
     ):
         platforms = f"--platforms=@rules_bento//toolchains/platforms:{platform}"
         for target in ("", ":whl"):
             failed = checkout.bazel("build", platforms, f"@mine//{package}{target}", workspace=WORKSPACE)
-            told = f"{where} of linux_x86_64, linux_aarch64, because of markers in the lock. Exclude"
+            told = f"{where} of linux_amd64, linux_arm64, because of markers in the lock. Exclude"
             assert told in failed.errors, failed.told()
 
 
@@ -201,12 +201,12 @@ def unsupported_platforms_are_reported(checkout: Checkout) -> None:
     failed = checkout.bazel(*build, workspace=WORKSPACE)
     assert failed.errors.count("@pypi is for Python 3.9, but the lock is for >=3.10. Set") == 1, failed.told()
     checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
-    checkout.edit(f"{WORKSPACE}/MODULE.bazel", PLATFORMS, 'platforms = ["linux_x86_64"]')
+    checkout.edit(f"{WORKSPACE}/MODULE.bazel", PLATFORMS, 'platforms = ["linux_amd64"]')
     failed = checkout.bazel(*build, workspace=WORKSPACE)
-    assert "@pypi is for linux_x86_64, but the build is for another platform" in failed.errors, failed.told()
-    checkout.edit(f"{WORKSPACE}/MODULE.bazel", 'platforms = ["linux_x86_64"]', 'platforms = ["linux_amd64"]')
+    assert "@pypi is for linux_amd64, but the build is for another platform" in failed.errors, failed.told()
+    checkout.edit(f"{WORKSPACE}/MODULE.bazel", 'platforms = ["linux_amd64"]', 'platforms = ["linux_x86_64"]')
     failed = checkout.bazel(*build, workspace=WORKSPACE)
-    assert 'platforms contains the unknown value "linux_amd64". Valid values: linux_aarch64' in failed.errors, (
+    assert 'platforms contains the unknown value "linux_x86_64". Valid values: darwin_amd64' in failed.errors, (
         failed.told()
     )
 

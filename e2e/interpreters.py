@@ -166,7 +166,7 @@ bento_image(
 bento_package(
     name = "local",
     srcs = ["local.py"],
-    platform = "linux_x86_64",
+    platform = "linux_amd64",
     python_version = "3.12",
     requirements = [":acme", "@own//bentoml"],
     service = "local:Local",
@@ -184,7 +184,7 @@ bento_image(
     name = "local_image",
     base = "@layout_base",
     bento = ":local",
-    platform = "linux_x86_64",
+    platform = "linux_amd64",
 )
 
 bento_deb_layer(

@@ -79,7 +79,7 @@ GZIP_IMAGE, PUSHED_GZIP_IMAGE = "//tests/pushed:gzip_image", "//tests/pushed:pus
 RECIPES = "--@rules_bento//rules:wheel_layers=recipes"
 ASSEMBLE = "BentoLayerAssemble"
 LAYOUT = "--output_groups=oci_layout"
-WHEEL = "bazel-rules_bento/external/*__scipy__*__linux_x86_64/*.whl"
+WHEEL = "bazel-rules_bento/external/*__scipy__*__linux_amd64/*.whl"
 # Runs the command in the other arguments while the wheel has other bytes.
 WITH_A_WRONG_WHEEL = """\
 #!/bin/sh

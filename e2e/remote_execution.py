@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 INTERPRETER = 'bento_tools_dev.python(debian_lock = "//examples/base:debian.lock.json")'
 OTHER_INTERPRETER = 'bento_tools_dev.python(debian_lock = "//tests/registry:debian.lock.json")'
 REFUSED = (
-    "the lock contains no python3 for linux_x86_64. Add the package to the packages of the bento_debs target, and "
+    "the lock contains no python3 for linux_amd64. Add the package to the packages of the bento_debs target, and "
     "update the lock"
 )
 # genrules require bash, and aren't actions of these rules.

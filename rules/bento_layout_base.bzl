@@ -6,8 +6,7 @@ load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand",
 load("//rules/private:image_base.bzl", "scan_layers")
 load("//rules/private:target.bzl", "PLATFORM", "image_cfg", "platform_name")
 
-# Platform name in package hubs to `os/architecture` in OCI images.
-_PLATFORMS = {"linux_aarch64": "linux/arm64", "linux_x86_64": "linux/amd64"}
+_PLATFORMS = ["linux_amd64", "linux_arm64"]
 
 # Maximum number of layers in an image. py/rules_bento/images/oci_image.py has the same limit.
 _MAX_LAYERS = 127
@@ -47,8 +46,8 @@ def _layout(ctx):
 def _platform(ctx):
     name = platform_name(ctx)
     if name not in _PLATFORMS:
-        fail("{}: the target platform is {}, but image bases support only {}. Set the platform attribute of this target, or of the image, to one of these platforms.".format(label_string(ctx.label), name or "unknown", " and ".join(sorted(_PLATFORMS))))
-    return _PLATFORMS[name]
+        fail("{}: the target platform is {}, but image bases support only {}. Set the platform attribute of this target, or of the image, to one of these platforms.".format(label_string(ctx.label), name or "unknown", " and ".join(_PLATFORMS)))
+    return name.replace("_", "/")
 
 def _describe(ctx, layout):
     """Declares the action that verifies the layout, and writes the config and the layer descriptions. Returns a File and a list of Files."""

@@ -75,7 +75,7 @@ bento_requirements(
             allow_files = [".in", ".txt"],
             doc = "Requirements files that override requirements in package metadata, as in `uv pip compile --override`. Use this attribute if a package declares wrong version limits. `tool.uv.override-dependencies` in pyproject.toml is also applied.",
         ),
-        "platforms": attr.string_list(doc = "Platforms to lock: `linux_x86_64`, `linux_aarch64`, `macos_arm64`, or `macos_x86_64`. Default: all platforms."),
+        "platforms": attr.string_list(doc = "Platforms to lock: `linux_amd64`, `linux_arm64`, `darwin_arm64`, or `darwin_amd64`. Default: all platforms."),
         "requires_python": attr.string(default = ">=3.10", doc = "Python versions that the lock must support: a version specifier such as `>=3.10`."),
         "srcs": attr.label_list(
             allow_files = [".in", ".txt", ".toml", ".yaml", ".yml"],

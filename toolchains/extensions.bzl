@@ -227,7 +227,7 @@ _pypi = tag_class(
         "build_lock": attr.label(
             doc = "Lock of build requirements, such as setuptools. Packages are built from source if no wheel is compatible, or if they come from git. Default: `lock`.",
         ),
-        "exclude": attr.string_list_dict(doc = "Files to exclude from images. Keys are package names; values are patterns, in `.gitignore` syntax, of files in the package's wheels: `{\"acme\": [\"acme/tests/\", \"*.a\"]}`. For the wheels of one platform, use a key such as `acme@linux_x86_64`. Default: no patterns. The RECORD file lists only the remaining files. The layer report and the SBOM contain the size of the excluded files. Tests, servers, and virtual environments use the complete wheels."),
+        "exclude": attr.string_list_dict(doc = "Files to exclude from images. Keys are package names; values are patterns, in `.gitignore` syntax, of files in the package's wheels: `{\"acme\": [\"acme/tests/\", \"*.a\"]}`. For the wheels of one platform, use a key such as `acme@linux_amd64`. Default: no patterns. The RECORD file lists only the remaining files. The layer report and the SBOM contain the size of the excluded files. Tests, servers, and virtual environments use the complete wheels."),
         "exclude_presets": attr.string_list(doc = "Names of presets that exclude files from images. Valid value: `serving_torch`, which excludes files of torch and triton that are used only to compile native extensions, such as static libraries."),
         "extras": attr.string_list(default = ["*"], doc = "Project extras to include. Supported only for `uv.lock`. Default: all extras. Required if two extras conflict (`tool.uv.conflicts`)."),
         "glibc": attr.string(default = DEFAULT_GLIBC, doc = "Newest glibc version that Linux wheels can require (`X.Y`)."),
@@ -244,7 +244,7 @@ _pypi = tag_class(
         "name": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
         "package_metadata_bzl": attr.label(doc = "File that defines the macro `package_metadata`, usually `@package_metadata//:defs.bzl`. Each wheel then declares its package URL (PURL) as package metadata. Default: none. Your module must depend on the module `package_metadata`."),
         "platforms": attr.string_list(
-            doc = "Platforms of the wheels: `linux_x86_64`, `linux_aarch64`, `macos_arm64`, or `macos_x86_64`. Default: all platforms. Bazel fetches only the wheels that a build needs.",
+            doc = "Platforms of the wheels: `linux_amd64`, `linux_arm64`, `darwin_arm64`, or `darwin_amd64`. Default: all platforms. Bazel fetches only the wheels that a build needs.",
         ),
         "python_version": attr.string(default = PYTHON_VERSION, doc = "Default Python version of the packages (`X.Y`)."),
     } | INDEX_ATTRIBUTES,

@@ -7,14 +7,18 @@ load(":hub_rules.bzl", "WHEEL", "provide_wheel")
 load(":launcher.bzl", "runfile_path")
 load(":transitions.bzl", "built_wheel_cfg")
 
-_PLATFORM_TAGS = {"linux": "linux_{}", "macos": "macosx_11_0_{}"}
+_PLATFORM_TAGS = {
+    "darwin_amd64": "macosx_11_0_x86_64",
+    "darwin_arm64": "macosx_11_0_arm64",
+    "linux_amd64": "linux_x86_64",
+    "linux_arm64": "linux_aarch64",
+}
 
 def _file_name(ctx):
     """Returns the file name of the wheel, with platform tags even for a pure Python wheel, because Bazel requires the name before the build."""
-    os, _, machine = ctx.attr.platform.partition("_")
     python = "cp" + ctx.attr.python_version.replace(".", "")
     name = ctx.attr.distribution.replace("-", "_").replace(".", "_")
-    return "-".join([name, ctx.attr.version, python, python, _PLATFORM_TAGS[os].format(machine)]) + ".whl"
+    return "-".join([name, ctx.attr.version, python, python, _PLATFORM_TAGS[ctx.attr.platform]]) + ".whl"
 
 def _built_wheel_impl(ctx):
     # The action requires names and directories. The list is short, because build requirements are only a few packages.
@@ -47,7 +51,7 @@ built_wheel = rule(
     cfg = built_wheel_cfg,
     doc = "Builds a wheel from source with the package's build system (PEP 517). The build uses locked requirements, and has no network access.",
     attrs = WHEEL | {
-        "platform": attr.string(doc = "Target platform (`<os>_<machine>`).", mandatory = True),
+        "platform": attr.string(doc = "Target platform (`<os>_<architecture>`).", mandatory = True),
         "requirements": attr.label_list(cfg = config.exec(NATIVE), doc = "Build requirements from `build-system.requires` in pyproject.toml.", providers = [BentoRequirementInfo]),
         "size": attr.int(doc = "Size of the source archive in bytes, used to estimate the size of the wheel.", mandatory = True),
         "source": attr.label(allow_single_file = [".tar", ".tar.gz", ".zip"], doc = "Source archive.", mandatory = True),

@@ -9,12 +9,12 @@ _PLATFORMS = "//command_line_option:platforms"
 _PYTHON_VERSION = "//rules:python_version"
 _WHEELS = "//rules:wheels"
 
-# Platform name in package hubs and wheel tags, to the label of the `platform` target and the constraints.
+# Names of the platforms in //toolchains/platforms, to their constraints.
 _KNOWN = {
-    "linux_aarch64": ("//toolchains/platforms:linux_arm64", ["@platforms//cpu:aarch64", "@platforms//os:linux"]),
-    "linux_x86_64": ("//toolchains/platforms:linux_amd64", ["@platforms//cpu:x86_64", "@platforms//os:linux"]),
-    "macos_arm64": ("//toolchains/platforms:darwin_arm64", ["@platforms//cpu:aarch64", "@platforms//os:osx"]),
-    "macos_x86_64": ("//toolchains/platforms:darwin_amd64", ["@platforms//cpu:x86_64", "@platforms//os:osx"]),
+    "darwin_amd64": ["@platforms//cpu:x86_64", "@platforms//os:osx"],
+    "darwin_arm64": ["@platforms//cpu:aarch64", "@platforms//os:osx"],
+    "linux_amd64": ["@platforms//cpu:x86_64", "@platforms//os:linux"],
+    "linux_arm64": ["@platforms//cpu:aarch64", "@platforms//os:linux"],
 }
 
 # Suffixes of the label of the detected host platform. The name of the platform's repository depends on the Bazel version.
@@ -38,10 +38,9 @@ def _platforms(settings, attr):
     name = attr.platform or settings[_DEFAULT]
     if name not in _KNOWN:
         fail("--{}: invalid platform \"{}\". Valid values: {}.".format(_DEFAULT, name, ", ".join(PLATFORM_NAMES)))
-    label, constraints = _KNOWN[name]
 
     # If the detected host platform has the same constraints, keep it. Otherwise, code would be built twice, for two names of one platform.
-    return settings[_PLATFORMS] if is_implicit and sorted(HOST_CONSTRAINTS) == constraints else [Label(label)]
+    return settings[_PLATFORMS] if is_implicit and sorted(HOST_CONSTRAINTS) == _KNOWN[name] else [Label("//toolchains/platforms:" + name)]
 
 def _bento_cfg_impl(settings, attr):
     version = attr.python_version or settings[_PYTHON_VERSION]
@@ -82,5 +81,5 @@ PLATFORM = _attributes(PLATFORM_NAMES)
 IMAGE_PLATFORM = _attributes([name for name in PLATFORM_NAMES if name.startswith("linux_")])
 
 def platform_name(ctx):
-    """Returns the target platform as `<os>_<machine>`, or an empty string if package hubs don't support it."""
+    """Returns the target platform as `<os>_<architecture>`, or an empty string if package hubs don't support it."""
     return ctx.attr._platform[BuildSettingInfo].value

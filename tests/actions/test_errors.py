@@ -40,7 +40,7 @@ OBJECT = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HH", 1, 183)
 ARCHIVE = b"!<arch>\nx.o/            " + OBJECT
 
 
-def packaged(actions, files, platform="linux_x86_64", *unchecked):
+def packaged(actions, files, platform="linux_amd64", *unchecked):
     """What becomes of a Bento for a platform that has these files."""
     paths = with_service(actions, **{f"svc/{path}": content for path, content in files.items()})
     words = [word for name in unchecked for word in ("--ignore-library", name)]
@@ -59,21 +59,21 @@ def test_machine_code_for_another_platform(actions, path, content, machine):
     outcome = packaged(actions, {path: content})
     assert (outcome.code, outcome.outputs) == (1, {})
     name = path.rpartition("/")[2]
-    assert f"machine code that linux_x86_64 can't run:\n  src/{path}: is for {machine}\n" in outcome.errors
+    assert f"machine code that linux_amd64 can't run:\n  src/{path}: is for {machine}\n" in outcome.errors
     assert outcome.errors.startswith(f"{LABEL}: ")
     assert outcome.errors.endswith(f'ignore_libraries = ["{name}"]\n')
-    assert packaged(actions, {path: content}, "linux_x86_64", name).code == 0
+    assert packaged(actions, {path: content}, "linux_amd64", name).code == 0
 
 
 @pytest.mark.parametrize(
     ("files", "platform"),
     [
-        ({"fast.so": X86_LIBRARY, "old": X86_PROGRAM_OF_32}, "linux_x86_64"),
-        ({"fast.so": ARM_LIBRARY}, "linux_aarch64"),
-        ({"fast.so": MAC_LIBRARY}, "macos_arm64"),
-        ({"aarch64/fast.so": ARM_LIBRARY, "x86_64/fast.so": X86_LIBRARY}, "linux_x86_64"),
-        ({"libfast.dylib": MAC_LIBRARY, "libfast.so": X86_LIBRARY}, "linux_x86_64"),
-        ({"fast.o": OBJECT, "fast.a": ARCHIVE, "fast.so": "a text of that name"}, "linux_x86_64"),
+        ({"fast.so": X86_LIBRARY, "old": X86_PROGRAM_OF_32}, "linux_amd64"),
+        ({"fast.so": ARM_LIBRARY}, "linux_arm64"),
+        ({"fast.so": MAC_LIBRARY}, "darwin_arm64"),
+        ({"aarch64/fast.so": ARM_LIBRARY, "x86_64/fast.so": X86_LIBRARY}, "linux_amd64"),
+        ({"libfast.dylib": MAC_LIBRARY, "libfast.so": X86_LIBRARY}, "linux_amd64"),
+        ({"fast.o": OBJECT, "fast.a": ARCHIVE, "fast.so": "a text of that name"}, "linux_amd64"),
         ({"fast.so": ARM_LIBRARY}, ""),
     ],
 )
@@ -82,7 +82,7 @@ def test_machine_code_that_is_well(actions, files, platform):
 
 
 def test_a_name_to_let_be_that_no_machine_code_has(actions):
-    outcome = packaged(actions, {"fast.so": X86_LIBRARY}, "linux_x86_64", "gone.so")
+    outcome = packaged(actions, {"fast.so": X86_LIBRARY}, "linux_amd64", "gone.so")
     refused(
         outcome,
         LABEL,

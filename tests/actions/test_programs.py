@@ -84,11 +84,11 @@ def test_secrets_are_found_by_their_paths_below_app(layer, capsys):
 def test_machine_code_of_another_platform_is_refused(layer, capsys):
     arm = b"\x7fELF\x02\x01\x01" + bytes(9) + (3).to_bytes(2, "little") + (183).to_bytes(2, "little") + bytes(44)
     files = {"svc/libacme.so": arm}
-    assert layer(files, "--platform", "linux_x86_64") is None
+    assert layer(files, "--platform", "linux_amd64") is None
     assert "_main/svc/libacme.so: is for arm64" in capsys.readouterr().err
-    assert layer(files, "--platform", "linux_aarch64", where="same")
+    assert layer(files, "--platform", "linux_arm64", where="same")
     unchecked = ("--ignore-library", "libacme.so", "--ignore-library", "libother.so")
-    assert layer(files, "--platform", "linux_x86_64", *unchecked, where="ignored")
+    assert layer(files, "--platform", "linux_amd64", *unchecked, where="ignored")
 
 
 def test_two_files_of_one_path_are_refused(layer, capsys):

@@ -208,7 +208,7 @@ def lock(actions: Recorded, name: str) -> Outcome:
     package = {"name": name, "version": "1.0", "dependencies": [], "files": files}
     answer = {"requirement": name, "pins": {name: f"{name}==1.0"}}
     words = ["--target", LABEL, "--python", "absent", "--uv", "absent", "--python-version", "3.11"]
-    words += ["--platform", "linux_x86_64", "--glibc", "2.36", "--requirement", name]
+    words += ["--platform", "linux_amd64", "--glibc", "2.36", "--requirement", name]
     words += ["--locked", actions.write(f"bazel-out/{name}.json", json.dumps(package))]
     words += ["--answer", actions.write(f"bazel-out/{name}.answer.json", json.dumps(answer))]
     return actions.run("lock", words, {"--output": "locked"})

@@ -383,7 +383,7 @@ EXPECTED = {
         },
         "executable": True,
         "files": ["bento.bento"],
-        "for": "linux_x86_64 3.11",
+        "for": "linux_amd64 3.11",
         "groups": {
             "archive": ["bento.bento"],
             "bento_yaml": ["bento.bento.yaml"],
@@ -709,7 +709,7 @@ EXPECTED = {
         },
         "executable": True,
         "files": ["service_bento.bento"],
-        "for": "linux_x86_64 3.13",
+        "for": "linux_amd64 3.13",
         "groups": {
             "archive": ["service_bento.bento"],
             "bento_yaml": ["service_bento.bento.yaml"],
@@ -924,7 +924,7 @@ EXPECTED = {
         },
         "executable": True,
         "files": ["with_bentofile.bento"],
-        "for": "linux_x86_64 3.11",
+        "for": "linux_amd64 3.11",
         "groups": {
             "archive": ["with_bentofile.bento"],
             "bento_yaml": ["with_bentofile.bento.yaml"],
@@ -999,7 +999,7 @@ EXPECTED = {
         },
         "executable": True,
         "files": ["with_data.bento"],
-        "for": "linux_x86_64 3.11",
+        "for": "linux_amd64 3.11",
         "groups": {
             "archive": ["with_data.bento"],
             "bento_yaml": ["with_data.bento.yaml"],

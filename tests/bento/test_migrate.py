@@ -113,7 +113,7 @@ bento_requirements(
     name = "requirements.update",
     srcs = ["requirements.in"],
     lock = "requirements.lock.json",
-    platforms = ["linux_x86_64"],
+    platforms = ["linux_amd64"],
     requires_python = "==3.11.*",
 )
 
@@ -136,7 +136,7 @@ bento = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")
 bento.pypi(
     name = "pypi",
     lock = "//svc/iris:requirements.lock.json",
-    platforms = ["linux_x86_64"],
+    platforms = ["linux_amd64"],
     python_version = "3.11",
 )
 use_repo(bento, "pypi")

@@ -72,7 +72,7 @@ def snapshot(actions):
 def resolving(actions):
     """Flags of what asks uv for one package."""
     package = {"name": "demo", "version": "1.0", "files": {"demo-1.0-py3-none-any.whl": "a" * 64}}
-    arguments = ["--target", LABEL, "--requirement", "demo", "--platform", "linux_x86_64", "--python-version", "3.11"]
+    arguments = ["--target", LABEL, "--requirement", "demo", "--platform", "linux_amd64", "--python-version", "3.11"]
     arguments += ["--glibc", "2.28", "--locked", actions.write("demo.json", json.dumps(package))]
     return [*arguments, "--uv", os.environ["RULES_BENTO_UV"], "--python", sys.executable]
 

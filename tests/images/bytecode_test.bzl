@@ -44,7 +44,7 @@ def _requirement_impl(ctx):
             glibc = "2.36",
             modules = depset(),
             packages = depset(),
-            platform = "linux_x86_64",
+            platform = "linux_amd64",
             python_version = ctx.attr.python_version,
             vendored = depset(),
             wheels = depset([wheel]),

@@ -13,10 +13,11 @@ import pytest
 from rules_bento.errors import BentoError
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.packages.build import check, unpack
+from rules_bento.packages.platforms import this_platform
 from rules_bento.subcommands import run
 
 MINOR = ".".join(str(part) for part in sys.version_info[:2])
-HERE = "_".join(["macos" if sys.platform == "darwin" else "linux", os.uname().machine])
+HERE = this_platform()
 ROOTS = os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)
 SETUPTOOLS = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
 OWN = '[build-system]\nrequires = []\nbuild-backend = "own:backend"\nbackend-path = ["build"]\n'
@@ -114,27 +115,27 @@ def test_a_build_system_in_the_source_is_run(tmp_path):
         ("1.0-py3-none-any", "1!1.0", HERE, "Update the lock"),
         ("1.0-py3-none-any", "1.0rc1", HERE, "Update the lock"),
         ("1.0-py3-none-any", "1.0+local", HERE, "Update the lock"),
-        ("1.0-py3-none-any", "1.0", "linux_aarch64", ""),
-        ("1.0-py2.py3-none-any", "1.0", "macos_arm64", ""),
-        ("1.0-py312-none-any", "1.0", "linux_x86_64", ""),
-        ("1.0-cp312-cp312-linux_x86_64", "1.0", "linux_x86_64", ""),
-        ("1.0-cp38-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64", "1.0", "linux_x86_64", ""),
-        ("1.0-py3-none-macosx_14_0_arm64", "1.0", "macos_arm64", ""),
-        ("1.0-cp312-cp312-macosx_10_13_universal2", "1.0", "macos_x86_64", ""),
+        ("1.0-py3-none-any", "1.0", "linux_arm64", ""),
+        ("1.0-py2.py3-none-any", "1.0", "darwin_arm64", ""),
+        ("1.0-py312-none-any", "1.0", "linux_amd64", ""),
+        ("1.0-cp312-cp312-linux_x86_64", "1.0", "linux_amd64", ""),
+        ("1.0-cp38-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64", "1.0", "linux_amd64", ""),
+        ("1.0-py3-none-macosx_14_0_arm64", "1.0", "darwin_arm64", ""),
+        ("1.0-cp312-cp312-macosx_10_13_universal2", "1.0", "darwin_amd64", ""),
         (
             "1.0-cp312-cp312-linux_x86_64",
             "1.0",
-            "linux_aarch64",
-            "the built wheel is for linux_x86_64, not for linux_aarch",
+            "linux_arm64",
+            "the built wheel is for linux_x86_64, not for linux_arm64",
         ),
-        ("1.0-py3-none-linux_x86_64", "1.0", "linux_aarch64", "the built wheel is for linux_x86_64"),
-        ("1.0-cp312-abi3-macosx_14_0_arm64", "1.0", "linux_aarch64", "the built wheel is for macosx_14_0_arm64"),
-        ("1.0-cp312-abi3-macosx_14_0_arm64", "1.0", "macos_x86_64", "the built wheel is for macosx_14_0_arm64"),
-        ("1.0-cp312-cp312-musllinux_1_2_x86_64", "1.0", "linux_x86_64", "the built wheel is for musllinux_1_2_x86_64"),
-        ("1.0-cp313-abi3-linux_x86_64", "1.0", "linux_x86_64", "is for cp313-abi3, not for cp312"),
-        ("1.0-cp312-cp312t-linux_x86_64", "1.0", "linux_x86_64", "is for cp312-cp312t"),
-        ("1.0-py2-none-any", "1.0", "linux_x86_64", "is for py2-none"),
-        ("1.0-py313-none-any", "1.0", "linux_x86_64", "is for py313-none"),
+        ("1.0-py3-none-linux_x86_64", "1.0", "linux_arm64", "the built wheel is for linux_x86_64"),
+        ("1.0-cp312-abi3-macosx_14_0_arm64", "1.0", "linux_arm64", "the built wheel is for macosx_14_0_arm64"),
+        ("1.0-cp312-abi3-macosx_14_0_arm64", "1.0", "darwin_amd64", "the built wheel is for macosx_14_0_arm64"),
+        ("1.0-cp312-cp312-musllinux_1_2_x86_64", "1.0", "linux_amd64", "the built wheel is for musllinux_1_2_x86_64"),
+        ("1.0-cp313-abi3-linux_x86_64", "1.0", "linux_amd64", "is for cp313-abi3, not for cp312"),
+        ("1.0-cp312-cp312t-linux_x86_64", "1.0", "linux_amd64", "is for cp312-cp312t"),
+        ("1.0-py2-none-any", "1.0", "linux_amd64", "is for py2-none"),
+        ("1.0-py313-none-any", "1.0", "linux_amd64", "is for py313-none"),
     ],
 )
 def test_what_is_built_is_for_the_version_python_and_platform_that_are_asked_for(wheel, version, platform, message):
@@ -143,7 +144,7 @@ def test_what_is_built_is_for_the_version_python_and_platform_that_are_asked_for
 
 
 def test_machine_code_of_the_building_machine_is_none_of_another_platform(tmp_path, capsys):
-    path = source(tmp_path, own(name=f"mod-1.0-py3-none-{HERE}.whl"))
+    path = source(tmp_path, own(name=f"mod-1.0-py3-none-linux_{os.uname().machine}.whl"))
     if HERE.startswith("linux"):
         assert build(path, tmp_path / "here" / "w.whl") == 0
     assert build(path, tmp_path / "o" / "w.whl", platform="linux_riscv64") == 1

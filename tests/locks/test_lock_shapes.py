@@ -163,7 +163,7 @@ def test_text_of_build_files_is_quoted():
         "select": lambda cases, no_match_error: (cases, no_match_error),
     }
     exec(text, calls)
-    chosen = {"@rules_bento//toolchains/platforms:a": hostile}
+    chosen = {"@rules_bento//toolchains/platforms:is_a": hostile}
     assert found == {"version": hostile, "more": [hostile], "chosen": (chosen, hostile)}
 
 

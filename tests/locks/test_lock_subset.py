@@ -14,10 +14,11 @@ from rules_bento.errors import BentoError
 from rules_bento.packages import lock_subset
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
 from rules_bento.packages.lock_subset import Query, Resolution, Resolver, Target, matching_pins, resolve_one
+from rules_bento.packages.platforms import system_and_machine
 
 LOCKED = json.loads(Path("tests/requirements.lock.json").read_text("utf-8"))
 MINOR = ".".join(str(part) for part in sys.version_info[:2])
-HERE = Target("linux_x86_64" if sys.platform == "linux" else "macos_arm64", MINOR, "2.28")
+HERE = Target("linux_amd64" if sys.platform == "linux" else "darwin_arm64", MINOR, "2.28")
 UV = Resolver(sys.executable, Path(os.environ["RULES_BENTO_UV"]))
 PIP_TOOLS = Resolver(sys.executable, UV.uv, os.environ["RULES_BENTO_ROOTS"].split(os.pathsep))
 
@@ -199,7 +200,7 @@ class Drawn:
     )  # fmt: skip
 
     def __init__(self, chance: Random) -> None:
-        platform = chance.choice(["linux_x86_64", "linux_aarch64", "macos_arm64"])
+        platform = chance.choice(["linux_amd64", "linux_arm64", "darwin_arm64"])
         self.target = Target(platform, chance.choice(["3.10", "3.12", "3.13", "3.12.3"]), "2.28")
         names = [f"p{number}" for number in range(chance.randint(2, 9))]
         self.extras = {name: [f"e{number}" for number in range(chance.choice([0, 0, 1, 2]))] for name in names}
@@ -358,8 +359,8 @@ def test_a_package_without_a_solution_has_no_answer(tmp_path):
 
 def environment_of(target):
     """The markers of a target, as uv has them."""
-    system, _, machine = target.platform.partition("_")
-    names = {"linux": ("linux", "Linux"), "macos": ("darwin", "Darwin")}[system]
+    system, machine = system_and_machine(target.platform)
+    names = {"linux": ("linux", "Linux"), "darwin": ("darwin", "Darwin")}[system]
     versions = {"python_version": target.python_version, "python_full_version": f"{target.python_version}.0"}
     return {"sys_platform": names[0], "platform_system": names[1], "platform_machine": machine, **versions}
 
@@ -373,7 +374,7 @@ def by_each(monkeypatch, made):
             yield made()
 
 
-@pytest.mark.parametrize("platform", ["linux_x86_64", "linux_aarch64", "macos_arm64", "macos_x86_64"])
+@pytest.mark.parametrize("platform", ["linux_amd64", "linux_arm64", "darwin_arm64", "darwin_amd64"])
 @pytest.mark.parametrize("version", ["3.10", "3.13"])
 def test_uv_says_the_same_without_an_interpreter(tmp_path, monkeypatch, platform, version):
     target = Target(platform, version, "2.28")
@@ -395,7 +396,7 @@ MARKERS = (
 
 
 @pytest.mark.parametrize("version", ["3.12", "3.12.4"])
-@pytest.mark.parametrize("platform", ["linux_aarch64", "macos_arm64"])
+@pytest.mark.parametrize("platform", ["linux_arm64", "darwin_arm64"])
 def test_markers_hold_the_same_without_an_interpreter(tmp_path, monkeypatch, platform, version):
     """Each guards a package; an extra, and an extra's own edges, are followed as well."""
     names = {f"p{number}": marker for number, marker in enumerate(MARKERS)}
@@ -439,7 +440,7 @@ def test_a_fake_interpreter_starts_from_a_long_path(tmp_path):
     ("glibc", "number"), [("2.12", 17), ("2.28", 28), ("2.29", 31), ("2.40", 40), ("2.41", 40), ("3.0", 40)]
 )
 def test_a_platform_is_one_that_uv_knows(tmp_path, glibc, number):
-    target = Target("linux_x86_64", MINOR, glibc)
+    target = Target("linux_amd64", MINOR, glibc)
     assert target.uv_platform == f"x86_64-manylinux_2_{number}"
     made = resolve("a", write(tmp_path, [plain("a", "1")]), target)
     assert "a==1" in made.requirements
@@ -448,11 +449,11 @@ def test_a_platform_is_one_that_uv_knows(tmp_path, glibc, number):
 @pytest.mark.parametrize("glibc", ["2", "2.", "x.y", "2.28.1"])
 def test_a_glibc_that_is_no_version(glibc):
     with pytest.raises(BentoError, match=r"glibc of bento\.pypi: invalid version"):
-        _ = Target("linux_x86_64", "3.13", glibc).uv_platform
+        _ = Target("linux_amd64", "3.13", glibc).uv_platform
 
 
 def test_pip_tools_says_what_it_cannot_do(tmp_path):
-    other = Target("linux_aarch64" if sys.platform == "darwin" else "macos_arm64", MINOR, "2.28")
+    other = Target("linux_arm64" if sys.platform == "darwin" else "darwin_arm64", MINOR, "2.28")
     with pytest.raises(BentoError, match="can't resolve for another platform or Python version"):
         resolve("a", write(tmp_path, [plain("a", "1")]), other, PIP_TOOLS)
 
@@ -546,7 +547,7 @@ def test_a_wheel_for_several_macs_is_among_the_hashes_of_each(tmp_path):
         "a-1.0-cp311-cp311-macosx_26_0_arm64.whl": "3" * 64,
         "a-1.0-cp311-cp311-manylinux_2_17_x86_64.whl": "4" * 64,
     }
-    for machine, numbers in (("x86_64", "12"), ("arm64", "23")):
-        target = Target(f"macos_{machine}", "3.11", "2.28")
+    for platform, numbers in (("darwin_amd64", "12"), ("darwin_arm64", "23")):
+        target = Target(platform, "3.11", "2.28")
         made = resolve("a", write(tmp_path, [plain("a", "1.0", files=files)]), target)
         assert [line[-64] for line in made.requirements_with_hashes.replace(" \\", "").splitlines()[1:]] == [*numbers]

@@ -18,7 +18,7 @@ from rules_bento.packages.resolution import normalize
 
 UV = os.environ["RULES_BENTO_UV"]
 MINOR = ".".join(map(str, sys.version_info[:2]))
-TARGET = Target("linux_x86_64", MINOR, "2.28")
+TARGET = Target("linux_amd64", MINOR, "2.28")
 CP = f"cp{MINOR.replace('.', '')}"
 PROJECT = """\
 [project]

@@ -234,7 +234,7 @@ def test_a_lock_is_fresh_whatever_the_comments(tmp_path, locked, capsys):
 
 def test_a_stale_lock_is_told_by_what_changed(tmp_path, locked, capsys):
     write(tmp_path, "r.in", "# first\nweb>=3\n")
-    assert check(tmp_path, locked, "--platform", "linux_x86_64") == 1
+    assert check(tmp_path, locked, "--platform", "linux_amd64") == 1
     assert capsys.readouterr().err == (
         "//:test: lock.json is stale:\n"
         "  r.in:2: web>=3 is not locked\n"

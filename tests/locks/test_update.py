@@ -103,8 +103,8 @@ def test_a_package_for_one_platform_is_locked_for_that_platform_by_what_is_said(
     with serve(index) as address:
         assert run_fails(workspace, address) == ""
         shown = capfd.readouterr().err
-        assert 'set the platforms: `platforms = ["linux_x86_64"]`, in bento_requirements and in bento.pypi.' in shown
-        assert update(workspace, address, platforms=("linux_x86_64",)) == {"web": ["1.0"], "fast": ["1.0"]}
+        assert 'set the platforms: `platforms = ["linux_amd64"]`, in bento_requirements and in bento.pypi.' in shown
+        assert update(workspace, address, platforms=("linux_amd64",)) == {"web": ["1.0"], "fast": ["1.0"]}
 
 
 def test_an_override_stands_for_what_a_package_asks_of_another(workspace, capfd):

@@ -47,7 +47,7 @@ for_cluster_test = analysistest.make(
 for_default_platform_test = analysistest.make(
     _for_impl,
     attrs = _ATTRIBUTES,
-    config_settings = {str(Label("//rules:platform")): "linux_aarch64"},
+    config_settings = {str(Label("//rules:platform")): "linux_arm64"},
 )
 
 def _wheel_impl(ctx):
@@ -112,13 +112,13 @@ sources_test = analysistest.make(_sources_impl)
 
 _AMD, _ARM = str(Label("//toolchains/platforms:linux_amd64")), str(Label("//toolchains/platforms:linux_arm64"))
 _IS_ARM = "@platforms//cpu:aarch64" in HOST_CONSTRAINTS
-_WORKER = "linux_x86_64" if _IS_ARM else "linux_aarch64"
-_HERE = "linux_aarch64" if _IS_ARM else "linux_x86_64"
+_WORKER = "linux_amd64" if _IS_ARM else "linux_arm64"
+_HERE = "linux_arm64" if _IS_ARM else "linux_amd64"
 
 def _interpreters(paths):
     """The platforms of the interpreters among paths, sorted; rules_python names their repositories otherwise."""
     repositories = [path.partition("external/")[2].partition("/")[0] for path in paths if path.endswith("/bin/python3")]
-    return sorted({("linux_aarch64" if "aarch64" in name else "linux_x86_64"): True for name in repositories}.keys())
+    return sorted({("linux_arm64" if "aarch64" in name or "arm64" in name else "linux_amd64"): True for name in repositories}.keys())
 
 def _on_workers_impl(ctx, worker):
     env = analysistest.begin(ctx)

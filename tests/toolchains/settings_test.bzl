@@ -39,22 +39,22 @@ def _record_mismatches_impl(ctx):
 record_mismatches_test = unittest.make(_record_mismatches_impl)
 
 def _excludes(exclude = {}, presets = [], names = ["acme-tools", "triton"]):
-    tag = struct(exclude = exclude, exclude_presets = presets, name = "pypi", platforms = ["linux_x86_64", "macos_arm64"])
+    tag = struct(exclude = exclude, exclude_presets = presets, name = "pypi", platforms = ["linux_amd64", "darwin_arm64"])
     return known_excludes(tag, {"packages": [{"files": {}, "name": name} for name in names]})
 
 def _excludes_impl(ctx):
     env = unittest.begin(ctx)
     asserts.equals(env, (None, {}, {}), (_excludes().problem, _excludes().own, _excludes().preset))
-    found = _excludes({"Acme.Tools": ["*.a"], "acme_tools@linux_x86_64": ["tests/"]}, ["serving_torch"])
+    found = _excludes({"Acme.Tools": ["*.a"], "acme_tools@linux_amd64": ["tests/"]}, ["serving_torch"])
     asserts.equals(env, None, found.problem)
-    asserts.equals(env, {("acme-tools", "linux_x86_64"): ["*.a", "tests/"], ("acme-tools", "macos_arm64"): ["*.a"]}, found.own)
+    asserts.equals(env, {("acme-tools", "linux_amd64"): ["*.a", "tests/"], ("acme-tools", "darwin_arm64"): ["*.a"]}, found.own)
     asserts.equals(env, ["*.a"], found.preset["triton"])
     for exclude, words in [
         ({"acme": ["*.a"]}, "exclude has acme, which isn't in the lock"),
         ({"acme-tools": []}, "without a pattern"),
         ({"acme-tools": ["*.a", " "]}, "with \" \", which isn't a pattern"),
         ({"acme-tools": ["# static"]}, "with \"# static\", which isn't a pattern"),
-        ({"acme-tools@linux_aarch64": ["*.a"]}, "but the package hub isn't for this platform. Valid values: linux_x86_64, macos_arm64."),
+        ({"acme-tools@linux_arm64": ["*.a"]}, "but the package hub isn't for this platform. Valid values: linux_amd64, darwin_arm64."),
         ({"acme-tools@": ["*.a"]}, "but the package hub isn't for this platform"),
     ]:
         problem = _excludes(exclude).problem

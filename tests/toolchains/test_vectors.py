@@ -9,9 +9,10 @@ from packaging.specifiers import SpecifierSet
 from packaging.tags import compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import parse_wheel_filename
 
+_MACHINES = {"darwin_amd64": "x86_64", "darwin_arm64": "arm64", "linux_amd64": "x86_64", "linux_arm64": "aarch64"}
 _VARIABLES = {
     "linux": {"os_name": "posix", "platform_system": "Linux", "sys_platform": "linux"},
-    "macos": {"os_name": "posix", "platform_system": "Darwin", "sys_platform": "darwin"},
+    "darwin": {"os_name": "posix", "platform_system": "Darwin", "sys_platform": "darwin"},
 }
 
 
@@ -24,7 +25,7 @@ def _vectors(name: str):
 
 
 def _environment(platform: str, python_version: str) -> dict[str, str]:
-    system, _, machine = platform.partition("_")
+    system, machine = platform.partition("_")[0], _MACHINES[platform]
     parts = python_version.split(".")
     full = python_version if len(parts) > 2 else f"{python_version}.0"
     return _VARIABLES[system] | {
@@ -46,8 +47,8 @@ def test_markers_agree_with_packaging(marker, platform, python_version, expected
 
 
 def _platforms(platform: str, glibc: str) -> list[str]:
-    system, _, machine = platform.partition("_")
-    if system == "macos":
+    system, machine = platform.partition("_")[0], _MACHINES[platform]
+    if system == "darwin":
         return list(mac_platforms((14, 0), machine))
     newest = int(glibc.split(".")[1])
     legacy = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}

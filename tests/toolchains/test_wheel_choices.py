@@ -12,6 +12,7 @@ import pytest
 
 CHOICES = json.loads(Path("tests/toolchains/wheel_choices.json").read_text("utf-8"))
 # A project for each release, so that uv chooses for all of them at once.
+_MACHINES = {"darwin_amd64": "x86_64", "darwin_arm64": "arm64", "linux_amd64": "x86_64", "linux_arm64": "aarch64"}
 PROJECTS = {release: f"c{number}" for number, release in enumerate(CHOICES["releases"])}
 
 
@@ -31,8 +32,8 @@ def links(tmp_path_factory):
 
 
 def _uv_platform(target):
-    system, _, machine = target["platform"].partition("_")
-    if system == "macos":
+    machine = _MACHINES[target["platform"]]
+    if target["platform"].startswith("darwin_"):
         return f"{machine.replace('arm64', 'aarch64')}-apple-darwin"
     return f"{machine}-manylinux_{target['system'].replace('.', '_')}"
 

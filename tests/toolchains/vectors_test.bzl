@@ -32,16 +32,16 @@ wheels_test = unittest.make(_wheels_impl)
 def _systems_impl(ctx):
     env = unittest.begin(ctx)
     for files, platform, expected in [
-        (["a-1-cp39-abi3-manylinux_2_31_x86_64.whl", "a-1-cp312-cp312-manylinux_2_34_x86_64.whl", "a-1.tar.gz"], "linux_x86_64", "2.31"),
-        (["a-1-cp39-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"], "linux_x86_64", "2.17"),
-        (["a-1-cp39-abi3-manylinux_2_31_x86_64.whl"], "linux_aarch64", None),
-        (["a-1-cp39-abi3-manylinux_2_31_x86_64.whl"], "macos_arm64", None),
-        (["a-1-cp311-cp311-manylinux_2_31_x86_64.whl"], "linux_x86_64", None),
-        (["a-1.tar.gz"], "linux_x86_64", None),
-        (["a-1-cp39-abi3-macosx_15_0_universal2.whl", "a-1-cp312-cp312-macosx_14_0_arm64.whl"], "macos_arm64", "14.0"),
-        (["a-1-cp39-abi3-macosx_15_0_universal2.whl", "a-1-cp312-cp312-macosx_14_0_arm64.whl"], "macos_x86_64", "15.0"),
-        (["a-1-cp312-cp312-macosx_12_3_arm64.whl"], "macos_arm64", None),
-        (["a-1-cp311-cp311-macosx_14_0_arm64.whl"], "macos_arm64", None),
+        (["a-1-cp39-abi3-manylinux_2_31_x86_64.whl", "a-1-cp312-cp312-manylinux_2_34_x86_64.whl", "a-1.tar.gz"], "linux_amd64", "2.31"),
+        (["a-1-cp39-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"], "linux_amd64", "2.17"),
+        (["a-1-cp39-abi3-manylinux_2_31_x86_64.whl"], "linux_arm64", None),
+        (["a-1-cp39-abi3-manylinux_2_31_x86_64.whl"], "darwin_arm64", None),
+        (["a-1-cp311-cp311-manylinux_2_31_x86_64.whl"], "linux_amd64", None),
+        (["a-1.tar.gz"], "linux_amd64", None),
+        (["a-1-cp39-abi3-macosx_15_0_universal2.whl", "a-1-cp312-cp312-macosx_14_0_arm64.whl"], "darwin_arm64", "14.0"),
+        (["a-1-cp39-abi3-macosx_15_0_universal2.whl", "a-1-cp312-cp312-macosx_14_0_arm64.whl"], "darwin_amd64", "15.0"),
+        (["a-1-cp312-cp312-macosx_12_3_arm64.whl"], "darwin_arm64", None),
+        (["a-1-cp311-cp311-macosx_14_0_arm64.whl"], "darwin_arm64", None),
     ]:
         asserts.equals(env, expected, oldest_compatible_system(files, platform, "3.12"))
     return unittest.end(env)

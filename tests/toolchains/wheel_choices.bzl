@@ -8,10 +8,10 @@ _PYTHONS = ["3.12", "3.14"]
 
 # For macOS the newest version that a wheel may ask for, for Linux the newest glibc.
 _SYSTEMS = {
-    "linux_aarch64": ["2.17", "2.28", "2.39"],
-    "linux_x86_64": ["2.17", "2.28", "2.39"],
-    "macos_arm64": ["12.0", "14.0", "26.0"],
-    "macos_x86_64": ["10.15", "12.0", "14.0", "26.0"],
+    "linux_arm64": ["2.17", "2.28", "2.39"],
+    "linux_amd64": ["2.17", "2.28", "2.39"],
+    "darwin_arm64": ["12.0", "14.0", "26.0"],
+    "darwin_amd64": ["10.15", "12.0", "14.0", "26.0"],
 }
 
 # Among the wheels of each release is one that fits everywhere and is the last choice, so that no resolver fails.

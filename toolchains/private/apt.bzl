@@ -10,7 +10,7 @@ load(":lock_shapes.bzl", "DEB_LOCK", "shape_problem")
 _FORMAT = 1
 
 # Debian's name of an architecture to the platform.
-DEBIAN_PLATFORMS = {"amd64": "linux_x86_64", "arm64": "linux_aarch64"}
+DEBIAN_PLATFORMS = {name: "linux_" + name for name in ["amd64", "arm64"]}
 
 _APT_HELPER = "/usr/lib/apt/apt-helper"
 

@@ -51,7 +51,7 @@ def declare_base(tag):
     """
     _check(tag)
     _base_repo(name = tag.name, base = tag.name, **{name: getattr(tag, name) for name in _ATTRIBUTES})
-    for platform in _SETTINGS if tag.image else []:
+    for platform in _PLATFORMS if tag.image else []:
         _layers_repo(
             name = _layers_repo_name(tag.name, _platform_name(platform)),
             base = tag.name,
@@ -61,11 +61,10 @@ def declare_base(tag):
             platform = platform,
         )
 
-# Platform of an image to the config_setting in //toolchains/platforms.
-_SETTINGS = {"linux/amd64": "linux_x86_64", "linux/arm64": "linux_aarch64"}
+_PLATFORMS = ["linux/amd64", "linux/arm64"]
 
 # Flags that select the images of these platforms.
-_PLATFORM_FLAGS = [word for platform in _SETTINGS for word in ("--platform", platform)]
+_PLATFORM_FLAGS = [word for platform in _PLATFORMS for word in ("--platform", platform)]
 
 _LOADS = """\
 load("@rules_bento//rules/private:image_base.bzl", "image_base", "image_layer")
@@ -161,7 +160,7 @@ def _write_base(rctx, images, blob, origin = ""):
         name = _platform_name(platform)
         purls[name + _METADATA] = _purl(rctx, platform, image["digest"], origin)
         text += _targets(rctx, name, image, blob, origin)
-        cases[_SETTINGS[platform]] = ":" + name
+        cases[platform.replace("/", "_")] = ":" + name
     text += build_text(_ALIAS, {"actual": select_text(cases, _NO_MATCH.format(" and ".join(images)))}, name = rctx.attr.base)
     rctx.file("BUILD.bazel", metadata_text(rctx, purls) + text)
 

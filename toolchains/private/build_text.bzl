@@ -37,7 +37,7 @@ def metadata_text(rctx, purls):
 
 def select_text(values, no_match):
     """Returns the text of a `select` over the settings in //toolchains/platforms. `no_match` is the error message for other platforms."""
-    cases = {"@rules_bento//toolchains/platforms:" + key: value for key, value in values.items()}
+    cases = {"@rules_bento//toolchains/platforms:is_" + key: value for key, value in values.items()}
     return "select({}, no_match_error = {})".format(repr(cases), repr(no_match))
 
 def check_url(where, attribute, url):

@@ -111,13 +111,13 @@ def fetch_with_uv(rctx, requirement, filename, sha256, python_version = ""):
     else:
         rctx.download(url = location["url"], output = filename, sha256 = sha256, auth = _authentication(location))
 
-_OS = {"linux": "linux", "mac os x": "macos"}
-_MACHINE = {"linux": {"amd64": "x86_64", "arm64": "aarch64"}, "macos": {"aarch64": "arm64", "x86_64": "x86_64"}}
+_OS = {"linux": "linux", "mac os x": "darwin"}
+_ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64"}
 
 def host_platform(rctx):
-    """Returns the platform of the host as `<os>_<machine>`, such as `linux_x86_64`. Fails on other systems than Linux and macOS."""
+    """Returns the platform of the host as `<os>_<architecture>`, such as `linux_amd64`. Fails on other systems than Linux and macOS."""
     os = _OS.get(rctx.os.name) or fail("rules_bento doesn't support {}. Build on Linux or macOS.".format(rctx.os.name))
-    return "{}_{}".format(os, _MACHINE[os].get(rctx.os.arch, rctx.os.arch))
+    return "{}_{}".format(os, _ARCHITECTURES.get(rctx.os.arch, rctx.os.arch))
 
 _HELPER = Label("//py:main.py")
 _TIMEOUT_SECONDS = 6 * 60 * 60

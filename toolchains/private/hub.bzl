@@ -139,7 +139,7 @@ def declare_hub(*, name, lock, platforms, settings, build = None, versions = {})
     Args:
       name: name of the package hub.
       lock: the decoded lock.
-      platforms: list of target platforms, in the form `<os>_<machine>`.
+      platforms: list of target platforms, in the form `<os>_<architecture>`.
       settings: result of `wheel_settings`.
       build: struct that describes the build requirements: `hub`, `lock` (a label, shown in error messages), and `packages` (names). If None,
         the packages of this package hub are the build requirements.
@@ -468,7 +468,7 @@ _lock_repo = repository_rule(
         "hub": attr.string(doc = "Name of the package hub.", mandatory = True),
         "lock": attr.string(doc = "Content of the lock, as a JSON string.", mandatory = True),
         "macos": attr.string(doc = "Newest macOS version that wheels can require (`X.Y`).", mandatory = True),
-        "platforms": attr.string_list(doc = "Target platforms (`<os>_<machine>`).", mandatory = True),
+        "platforms": attr.string_list(doc = "Target platforms (`<os>_<architecture>`).", mandatory = True),
         "python": attr.label(doc = "File that contains the version of the toolchain's interpreter.", mandatory = True),
         "python_version": attr.string(doc = "Python version of the packages (`X.Y`). Default: the version in the file that `python` specifies."),
     },

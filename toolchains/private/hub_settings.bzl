@@ -2,10 +2,10 @@
 
 # Names of platforms in //toolchains/platforms.
 PLATFORM_CONSTRAINTS = {
-    "linux_aarch64": ["@platforms//cpu:aarch64", "@platforms//os:linux"],
-    "linux_x86_64": ["@platforms//cpu:x86_64", "@platforms//os:linux"],
-    "macos_arm64": ["@platforms//cpu:aarch64", "@platforms//os:macos"],
-    "macos_x86_64": ["@platforms//cpu:x86_64", "@platforms//os:macos"],
+    "darwin_amd64": ["@platforms//cpu:x86_64", "@platforms//os:macos"],
+    "darwin_arm64": ["@platforms//cpu:aarch64", "@platforms//os:macos"],
+    "linux_amd64": ["@platforms//cpu:x86_64", "@platforms//os:linux"],
+    "linux_arm64": ["@platforms//cpu:aarch64", "@platforms//os:linux"],
 }
 PLATFORMS = PLATFORM_CONSTRAINTS.keys()
 PYTHON_VERSIONS = ["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"]

@@ -8,30 +8,32 @@ load(":lock_shapes.bzl", "OPERATORS", "next_token")
 _VERSIONS = ["python_version", "python_full_version", "implementation_version"]
 
 _PLATFORM_VARIABLES = {
+    "darwin": {"os_name": "posix", "platform_system": "Darwin", "sys_platform": "darwin"},
     "linux": {"os_name": "posix", "platform_system": "Linux", "sys_platform": "linux"},
-    "macos": {"os_name": "posix", "platform_system": "Darwin", "sys_platform": "darwin"},
 }
+
+# Machines in markers and wheel tags.
+MACHINES = {"darwin_amd64": "x86_64", "darwin_arm64": "arm64", "linux_amd64": "x86_64", "linux_arm64": "aarch64"}
 
 def marker_environment(platform, python_version):
     """Returns the values of marker variables for a platform and a Python version.
 
     Args:
-      platform: `<os>_<machine>`, such as `linux_x86_64` or `macos_arm64`.
+      platform: `<os>_<architecture>`, such as `linux_amd64` or `darwin_arm64`.
       python_version: `X.Y` or `X.Y.Z`. The default patch version is 0.
 
     Returns:
       A dict of PEP 508 variable to string.
     """
-    os, _, machine = platform.partition("_")
-    if os not in _PLATFORM_VARIABLES:
-        fail("unknown platform '{}'. Use <os>_<machine>, where <os> is one of: {}.".format(platform, ", ".join(_PLATFORM_VARIABLES)))
+    if platform not in MACHINES:
+        fail("unknown platform '{}'. Valid values: {}.".format(platform, ", ".join(MACHINES)))
     parts = python_version.split(".")
     full = python_version if len(parts) > 2 else python_version + ".0"
-    return _PLATFORM_VARIABLES[os] | {
+    return _PLATFORM_VARIABLES[platform.partition("_")[0]] | {
         "extra": "",
         "implementation_name": "cpython",
         "implementation_version": full,
-        "platform_machine": machine,
+        "platform_machine": MACHINES[platform],
         "platform_python_implementation": "CPython",
         "platform_release": "",
         "platform_version": "",

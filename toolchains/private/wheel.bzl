@@ -97,7 +97,7 @@ def newer_system_hint(rctx):
     version = oldest_compatible_system(rctx.attr.files, rctx.attr.platform, python_version(rctx))
     if not version:
         return None
-    if rctx.attr.platform.startswith("macos_"):
+    if rctx.attr.platform.startswith("darwin_"):
         return {"attribute": "macos", "machines": "all machines", "system": "macOS", "version": version}
     return {"attribute": "glibc", "machines": "all base images", "system": "glibc", "version": version}
 
@@ -129,7 +129,7 @@ def _wheel_repo_impl(rctx):
             requirement,
             rctx.attr.platform,
             version,
-            "macOS " + rctx.attr.macos if rctx.attr.platform.startswith("macos_") else "glibc " + rctx.attr.glibc,
+            "macOS " + rctx.attr.macos if rctx.attr.platform.startswith("darwin_") else "glibc " + rctx.attr.glibc,
             ", but a wheel for {system} {version}".format(**hint) if hint else "",
             ", or set {attribute} = \"{version}\" in bento.pypi if {machines} have at least this version".format(**hint) if hint else "",
             "\n  ".join(sorted(rctx.attr.files.keys())),

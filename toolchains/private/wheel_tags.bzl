@@ -1,6 +1,6 @@
 """Selects the wheel of a release for a Python version and a platform (PEP 425, 600, and 656)."""
 
-load(":markers.bzl", "compare_releases")
+load(":markers.bzl", "MACHINES", "compare_releases")
 
 # Default value of `glibc`, the newest glibc version that wheels can require: the version in Debian 10 and RHEL 8.
 DEFAULT_GLIBC = "2.28"
@@ -114,12 +114,11 @@ def _macos_rank(tag, machine, macos):
 
 def _platform_rank(tag, platform, glibc, macos):
     """Returns three numbers that are larger for platform tags that require a newer system, or None for an incompatible tag."""
-    os, _, machine = platform.partition("_")
     if tag == "any":
         return 0, 0, 0
-    if os == "linux":
-        return _linux_rank(tag, machine, glibc)
-    return _macos_rank(tag, machine, macos) if os == "macos" else None
+    if platform.startswith("linux_"):
+        return _linux_rank(tag, MACHINES[platform], glibc)
+    return _macos_rank(tag, MACHINES[platform], macos)
 
 def _rank(wheel, platform, python_version, glibc, macos):
     """Returns the highest rank of a wheel's tags, followed by its build tag, or None for an incompatible wheel."""
@@ -138,13 +137,13 @@ def oldest_compatible_system(filenames, platform, python_version):
 
     Args:
       filenames: names of the files in the release. The function ignores files that aren't wheels.
-      platform: target platform, in the form `<os>_<machine>`.
+      platform: target platform, in the form `<os>_<architecture>`.
       python_version: Python version, in the form `X.Y[.Z]`.
 
     Returns:
       The version, in the form `X.Y`, or None if no version is compatible.
     """
-    version_of = _macos if platform.startswith("macos_") else _glibc
+    version_of = _macos if platform.startswith("darwin_") else _glibc
     oldest = None
     for filename in filenames:
         tags = parse_wheel_name(filename).platforms if filename.endswith(".whl") else []
@@ -159,7 +158,7 @@ def best_wheel(filenames, platform, python_version, glibc = DEFAULT_GLIBC, macos
 
     Args:
       filenames: names of the files in the release. The function ignores files that aren't wheels.
-      platform: target platform, in the form `<os>_<machine>`.
+      platform: target platform, in the form `<os>_<architecture>`.
       python_version: Python version, in the form `X.Y[.Z]`.
       glibc: newest glibc version that Linux wheels can require.
       macos: newest macOS version that macOS wheels can require.

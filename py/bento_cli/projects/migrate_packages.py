@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rules_bento.build_options.project import ProjectFiles
     from rules_bento.service import ServiceInfo
 
-PLATFORM = "linux_x86_64"
+PLATFORM = "linux_amd64"
 _LOCKS = ("uv.lock", "pylock.toml", "requirements.lock.json", "requirements.lock", "requirements.lock.txt")
 # The second pair is used if the project has a file with the first name.
 _NAMES = (("requirements.in", "constraints.in"), ("bento_requirements.in", "bento_constraints.in"))

@@ -24,12 +24,13 @@ from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.artifacts.signatures import sign_in_registries
 from rules_bento.errors import BentoError
 from rules_bento.images import image_checks, image_requirements, oci_image, oci_layout
-from rules_bento.images.engines import ARCHITECTURES, LOADERS, find_loader
+from rules_bento.images.engines import LOADERS, find_loader
 from rules_bento.images.layers import zstd
 from rules_bento.images.system_packages import PackageRequest
 from rules_bento.images.wheel_groups import ALONE, group_wheels
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.net.transfers import Progress
+from rules_bento.packages.platforms import ARCHITECTURES
 from rules_bento.packages.requirements import normalize_name
 from rules_bento.packages.shared_files import PackageFiles, check_shared_files
 from rules_bento.programs import which

@@ -9,7 +9,6 @@ from rules_bento.typing_lite import Sequence
 
 LOADERS = ("docker", "podman", "nerdctl")  # programs that load an archive and run the image, in order of preference
 # Machine names of the kernel, as docker reports them, to their names in OCI images.
-ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64"}
 # Arguments of a docker command that fails without a daemon.
 DOCKER_PROBE = ("version", "--format", "{{json .Server.Version}}")
 _SECONDS = 30  # seconds within which a daemon must answer

@@ -18,6 +18,7 @@ from functools import partial
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
+from rules_bento.packages.platforms import system_and_machine
 from rules_bento.packages.requirements import normalize_name
 from rules_bento.packages.virtualenv import make_environment
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator, Mapping, Sequence
@@ -165,9 +166,9 @@ def _supports_python(python: str, abi: str, version: str) -> bool:
 
 
 def _supports_platform(tag: str, platform: str) -> bool:
-    """Return whether `platform` (`<os>_<machine>`) supports wheels with the platform tag `tag`."""
-    system, _, machine = platform.partition("_")
-    if system == "macos":
+    """Return whether `platform` supports wheels with the platform tag `tag`."""
+    system, machine = system_and_machine(platform)
+    if system == "darwin":
         return tag.startswith("macosx_") and tag.endswith((f"_{machine}", "_universal2"))
     return tag.startswith(("linux_", "manylinux")) and tag.endswith(f"_{machine}")
 

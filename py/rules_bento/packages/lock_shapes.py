@@ -50,7 +50,7 @@ _KINDS = {
             "an https://, ssh://, file:// or git@host: address",
         ),
         ("path", 1024, rf"{_SEGMENT}(/{_SEGMENT})*", "a relative path without '..'"),
-        ("platform", 64, r"(linux|macos)_[a-z0-9_]+", "a platform, such as linux_x86_64"),
+        ("platform", 64, r"(linux|darwin)_[a-z0-9_]+", "a platform, such as linux_amd64"),
         ("line", 65536, r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*", "a line of text"),
         ("Debian name", 128, r"[a-z0-9][a-z0-9+.-]+", "the name of a Debian package"),
         ("Debian version", 128, r"([0-9]+:)?[0-9A-Za-z][0-9A-Za-z.+~-]*", "the version of a Debian package"),

@@ -18,6 +18,7 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.packages import requirements
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
+from rules_bento.packages.platforms import system_and_machine
 from rules_bento.packages.requirements import WHEELS, Locked, parse
 from rules_bento.typing_lite import Any, Iterable, Iterator, Mapping, Sequence
 
@@ -39,7 +40,7 @@ _KNOWN_GLIBC = (17, 28, *range(31, 41))
 class Target:
     """The platform and Python version for which a lock subset is resolved."""
 
-    platform: str  # <os>_<machine>
+    platform: str  # <os>_<architecture>
     python_version: str  # X.Y[.Z]
     glibc: str  # X.Y, for Linux
 
@@ -51,7 +52,7 @@ class Target:
     @property
     def uv_platform(self) -> str:
         """The value for uv's `--python-platform`. Raises BentoError for an invalid glibc version."""
-        system, _, machine = self.platform.partition("_")
+        system, machine = system_and_machine(self.platform)
         if system == "linux":
             major, _, minor = self.glibc.partition(".")
             if not (major.isdecimal() and minor.isdecimal()):
@@ -323,7 +324,7 @@ def _uv_command(target: Target, uv: Path, python: str) -> list[str]:
 
 def _pip_tools_command(target: Target, resolver: Resolver) -> list[str]:
     here = ".".join(str(part) for part in sys.version_info[:2])
-    if sys.platform not in target.platform.replace("macos", "darwin") or here != target.python_minor:
+    if sys.platform != system_and_machine(target.platform)[0] or here != target.python_minor:
         raise BentoError(
             f"resolver: pip-tools runs on {sys.platform} with Python {here}, and can't resolve for another platform or "
             f"Python version ({target.platform} with Python {target.python_minor}). Set resolver = 'uv'."
@@ -417,10 +418,10 @@ def _is_installable(file: str, platform: str) -> bool:
 
 @lru_cache(maxsize=1024)  # thousands of wheels have few different tags
 def _matches_platform(tags: str, platform: str) -> bool:
-    system, _, machine = platform.partition("_")
+    system, machine = system_and_machine(platform)
     return any(
         tag == "any"
         or (system == "linux" and "linux" in tag and tag.endswith(f"_{machine}"))
-        or (system == "macos" and tag.startswith("macosx") and tag.endswith(_MACOS_MACHINES[machine]))
+        or (system == "darwin" and tag.startswith("macosx") and tag.endswith(_MACOS_MACHINES[machine]))
         for tag in tags.split(".")
     )

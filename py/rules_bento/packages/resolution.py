@@ -16,6 +16,7 @@ from rules_bento.packages import lock as locks
 from rules_bento.packages import lock_shapes, requirements
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
 from rules_bento.packages.indexes import Indexes, without_credentials
+from rules_bento.packages.platforms import system_and_machine
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Sequence, cast
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _PROJECT = "locked-by-rules-bento"
 # The supported platforms: no Windows, no musl.
 _ENVIRONMENTS = ("sys_platform == 'linux'", "sys_platform == 'darwin'")
-_SYSTEMS = {"linux": "linux", "macos": "darwin"}
+_SYSTEMS = ("darwin", "linux")
 # Used if requires_python excludes this interpreter; `environments` then limits the versions.
 _ANY_PYTHON = ">=3.8"
 # uv prefers the versions of a uv.lock even if its index doesn't exist.
@@ -45,7 +46,7 @@ _NO_SOLUTION = "No solution found"
 _ENVIRONMENTS_HINT = "tool.uv.environments"
 _PLATFORMS = (
     " If a package has no files for a platform, set the platforms: "
-    '`platforms = ["linux_x86_64"]`, in bento_requirements and in bento.pypi.'
+    '`platforms = ["linux_amd64"]`, in bento_requirements and in bento.pypi.'
 )
 _LOCK_AGAIN = "Restore the committed file, or update the lock, for example with `uv export`."
 # uv's message for a package that must be built to get its metadata.
@@ -109,12 +110,12 @@ class Project:
         python = [f"python_full_version {clause.operator} '{clause.version}'" for clause in clauses]
         environments = []
         for platform in self.platforms:
-            system, _, machine = platform.partition("_")
+            system, machine = system_and_machine(platform)
             if system not in _SYSTEMS:
                 raise BentoError(
-                    f"platforms: unsupported platform {platform!r}. Use linux_<machine> or macos_<machine>."
+                    f"platforms: unsupported platform {platform!r}. Use linux_<architecture> or darwin_<architecture>."
                 )
-            environments.append(f"sys_platform == '{_SYSTEMS[system]}' and platform_machine == '{machine}'")
+            environments.append(f"sys_platform == '{system}' and platform_machine == '{machine}'")
         return [" and ".join([environment, *python]) for environment in environments or _ENVIRONMENTS]
 
 

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from rules_bento.errors import BentoError
+from rules_bento.packages.platforms import this_platform
 from rules_bento.typing_lite import Iterable, Iterator, Sequence
 
 # The remedy if an environment is for another platform.
@@ -54,11 +55,10 @@ def make_environment(directory: Path, roots: Sequence[Path]) -> Path:
 
 
 def check_platform(platforms: Iterable[str], remedy: str) -> None:
-    """Raise BentoError if any of `platforms` isn't this machine's `<os>_<machine>`. The message ends with `remedy`."""
-    this_platform = f"{'macos' if sys.platform == 'darwin' else sys.platform}_{os.uname().machine}"
+    """Raise BentoError if any of `platforms` isn't this machine's platform. The message ends with `remedy`."""
     for platform in platforms:
-        if platform != this_platform:
-            reason = f"the packages are for {platform}, but the service is imported on {this_platform}"
+        if platform != this_platform():
+            reason = f"the packages are for {platform}, but the service is imported on {this_platform()}"
             raise BentoError(f"{reason}. {remedy}")
 
 

@@ -28,7 +28,7 @@ _MACHINES = {
     (258, "<"): "loong64",
 }
 _ORDERS = {1: "<", 2: ">"}
-_SYSTEMS = {"linux_aarch64": "arm64", "linux_x86_64": "amd64", "macos_arm64": "macOS", "macos_x86_64": "macOS"}
+_SYSTEMS = {"linux_arm64": "arm64", "linux_amd64": "amd64", "darwin_arm64": "macOS", "darwin_amd64": "macOS"}
 # Machines whose programs a 64-bit system also starts.
 COMPATIBLE = {"amd64": ("386",)}
 _STARTED, _LOADED = 2, 3  # ET_EXEC, ET_DYN
