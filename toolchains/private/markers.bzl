@@ -2,7 +2,8 @@
 
 A lock contains the unchanged marker of each edge. Package hubs evaluate it, because they determine the platform and the Python version."""
 
-load(":lock_shapes.bzl", "OPERATORS", "next_token")
+_OPERATORS = ["===", "==", "!=", "~=", "<=", ">=", "<", ">"]
+_WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
 # Variables that are compared as versions. Other variables are compared as strings.
 _VERSIONS = ["python_version", "python_full_version", "implementation_version"]
@@ -69,23 +70,46 @@ def _compare_versions(left, operator, right):
     order = compare_releases(left, right)
     return {"!=": order != 0, "<": order < 0, "<=": order <= 0, "==": order == 0, "===": left == right, ">": order > 0, ">=": order >= 0}[operator]
 
-def _compare(left, operator, right, environment):
-    """Returns whether a comparison in a marker is true. An operand is a quoted string or a variable."""
+def _operand(text, environment, marker):
+    if text[0] in "'\"":
+        return text[1:-1]
+    return environment[text] if text in environment else _invalid(marker)
+
+def _compare(term, environment, marker):
+    """Returns whether a comparison in a marker, a list of three tokens, is true. An operand is a quoted string or a variable."""
+    left, operator, right = term
     has_version = left in _VERSIONS or right in _VERSIONS
-    left, right = [text[1:-1] if text[0] in "'\"" else environment[text] for text in (left, right)]
+    left, right = _operand(left, environment, marker), _operand(right, environment, marker)
     if operator == "in":
         return left in right
-    if operator.startswith("not"):
+    if operator.startswith("not") and operator.endswith(" in"):
         return left not in right
+    if operator not in _OPERATORS:
+        _invalid(marker)
     if has_version:
         return _compare_versions(left, operator, right)
     return (left != right) == (operator == "!=")
 
+def _invalid(marker):
+    return fail("the lock contains the invalid marker {}. Restore the committed file, or update the lock.".format(repr(marker[:100])))
+
+def _next_token(text):
+    """Returns the first token of a marker, or an empty string for an invalid token."""
+    if text[0] in "()":
+        return text[0]
+    if text[0] in "'\"":
+        return text[:text.find(text[0], 1) + 1]
+    for operator in _OPERATORS:
+        if text.startswith(operator):
+            return operator
+    word = text[:len(text) - len(text.lstrip(_WORD))]
+    return text[:len(text) - len(text[3:].lstrip(" ")) + 2] if word == "not" else word
+
 def evaluate_marker(marker, environment):
-    """Evaluates a marker.
+    """Evaluates a marker. Fails for an invalid marker.
 
     Args:
-      marker: a marker that lock_shapes.bzl accepts. An empty marker is true.
+      marker: the marker. An empty marker is true.
       environment: result of `marker_environment`.
 
     Returns:
@@ -94,27 +118,32 @@ def evaluate_marker(marker, environment):
 
     # The stack has a frame for each open parenthesis: the intermediate results of `or` and of `and`.
     frames = [[False, True]]
-    terms, rest = [], marker.lstrip(" ")
+    term, is_complete, rest = [], not marker, marker.lstrip(" ")
     for _ in range(len(marker)):
         if not rest:
             break
-        kind, length = next_token(rest)
-        text, rest = rest[:length], rest[length:].lstrip(" ")
+        token = _next_token(rest) or _invalid(marker)
+        rest = rest[len(token):].lstrip(" ")
         value = None
-        if kind == "(":
+        if is_complete != (token in ["and", "or", ")"]):
+            _invalid(marker)
+        if token == "(":
             frames.append([False, True])
-        elif text == "or":
+        elif token == "or":
             frames[-1] = [frames[-1][0] or frames[-1][1], True]
-        elif kind == ")":
-            closed = frames.pop()
+        elif token == ")":
+            closed = frames.pop() if len(frames) > 1 else _invalid(marker)
             value = closed[0] or closed[1]
-        elif text != "and":
-            terms.append(text)
-            if len(terms) == 3:
-                value = _compare(terms[0], terms[1], terms[2], environment)
-                terms = []
-        if value != None:
+        elif token != "and":
+            term.append(token)
+            if len(term) == 3:
+                value = _compare(term, environment, marker)
+                term = []
+        is_complete = value != None
+        if is_complete:
             frames[-1][1] = frames[-1][1] and value
+    if not is_complete or len(frames) > 1:
+        _invalid(marker)
     return frames[0][0] or frames[0][1]
 
 def is_python_in(specifiers, python_version):
@@ -126,7 +155,7 @@ def is_python_in(specifiers, python_version):
 def _is_version_in(specifiers, version):
     for specifier in specifiers.split(","):
         specifier = specifier.strip()
-        operator = [o for o in OPERATORS if specifier.startswith(o)]
+        operator = [o for o in _OPERATORS if specifier.startswith(o)]
         if not operator:
             continue
         bound = specifier.removeprefix(operator[0]).strip()

@@ -1,8 +1,8 @@
 """Validates the syntax of strings in locks.
 
 A lock is untrusted input: the strings become file names, labels, arguments, and input of other programs.
-Bazel reads some locks without this module: toolchains/private/lock_shapes.bzl contains the same checks in Starlark.
-tests/locks/test_lock_shapes.py verifies that both implementations accept the same strings.
+Bazel reads some locks without this module: toolchains/private/lock_shapes.bzl rejects strings that could harm there.
+tests/locks/test_lock_shapes.py verifies that it accepts every string that this module accepts.
 """
 
 from __future__ import annotations
