@@ -22,7 +22,6 @@ from bento_cli.library import Store
 from bento_cli.sharing.cloud import pulling, pushing
 from bento_cli.sharing.cloud.client import Cloud
 from bento_cli.sharing.cloud.contexts import make
-from bento_cli.sharing.huggingface import pin
 from bento_cli.sharing.registry.pulling import pull as pull_entry
 from bento_cli.sharing.urls import NullCounter
 from bento_cli.store.entry_store import EntryStore
@@ -414,7 +413,6 @@ SERVERS: dict[str, Reader] = {
     "cloud-pull": _server(_cloud_answers, _pull_from_cloud, POOL),
     "cloud-push": _server(_scripts("cloud-push"), _push_to_cloud, ""),
     "url": _server(_scripts("url"), _download("https://files.example/x.bento"), "transfers/"),
-    "hub": _server(_scripts("hub"), lambda _out: pin("a/b", endpoint="https://hub.example", exclude=["*.md"])),
     "cache-http": Reader("script", "script.json", _scripts("cache-http"), _http_cache),
     "cache-grpc": Reader("frames", "answer", _grpc_answers, _grpc),
 }

@@ -133,8 +133,9 @@ def add_pin_arguments(parser: ArgumentParser, kind: Kind) -> None:
     )
     show.add_output(parser, "text", "json", "yaml")
     parser.epilog = (
-        "As in huggingface_hub, the token comes from HF_TOKEN, HUGGING_FACE_HUB_TOKEN, or the token file. "
-        "HF_TOKEN_PATH, HF_HOME, or XDG_CACHE_HOME specifies the location of the file."
+        "Requires the extra huggingface of rules-bento-cli, or //tools:bento_with_transports. The token comes from "
+        "HF_TOKEN, HUGGING_FACE_HUB_TOKEN, or the token file. HF_TOKEN_PATH, HF_HOME, or XDG_CACHE_HOME specifies the "
+        "location of the file."
     )
 
 
