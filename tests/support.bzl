@@ -15,6 +15,7 @@ REQUIREMENTS = [
     "@bento_tools//isal",
     "@pypi//bentoml",
     "@pypi//blake3",
+    "@pypi//click",
     "@pypi//hypothesis",
     "@pypi//jinja2",
     "@pypi//pathspec",

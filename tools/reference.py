@@ -2,12 +2,11 @@
 """Writes docs/reference.md from the documentation in the sources: `python3 tools/reference.py`.
 
 Rules, providers, macros, and tags are from the public Starlark files, flags from the comments of rules/BUILD.bazel, and
-commands from the parsers of `bento`.
+commands from the help of `bento`.
 """
 
 from __future__ import annotations
 
-import argparse
 import ast
 import inspect
 import re
@@ -15,6 +14,8 @@ import sys
 from pathlib import Path
 from types import FunctionType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
+
+import click
 
 sys.path.append(str(Path(__file__).resolve().parent))
 sys.path.append(str(Path(__file__).resolve().parents[1] / "py"))
@@ -56,14 +57,10 @@ From `@rules_bento//rules:providers.bzl`, which describes the fields. A field wi
 _COMMANDS = """\
 ## Commands
 
-`bento COMMAND` if it is installed, or `bazel run @rules_bento//tools:bento -- COMMAND` ([guide](cli.md)). Each command
-accepts `--home DIRECTORY`, the store; the default is `BENTOML_HOME`.
-`-o` sets the format of the result; the default is the first format. If `-o` accepts `json`, then `--json` is the same
-as `-o json`.
+`bento COMMAND` if it is installed, or `bazel run @rules_bento//tools:bento -- COMMAND` ([guide](cli.md)).
 """
-_FORMAT = "Print the result in this format"
 _MANY = 2
-_OF_EACH_COMMAND = ("help", "home", "no_notes", "verbose", "color")
+_WIDTH = 110
 _FLAG = re.compile(r'((?:# .*\n)+)(\w+_flag)\(\n    name = "(\w+)",\n    build_setting_default = (.*),\n', re.MULTILINE)
 
 
@@ -171,49 +168,12 @@ def flags(root: Path) -> dict[str, str]:
 
 
 def _commands() -> Iterator[str]:
-    from bento_cli.cli.parsing import make_parser
-    from bento_cli.cli.table import COMMANDS
+    from bento_cli.cli.groups import COMMANDS
 
-    described: dict[str, list[str]] = {}
-    for command in (command for command in COMMANDS if not command.hidden):
-        parser = make_parser(command)
-        actions = [action for action in parser._actions if action.option_strings != ["--json"]]
-        shown = [action for action in actions if action.dest not in _OF_EACH_COMMAND]
-        options = [_option(action) for action in shown if action.help != argparse.SUPPRESS]
-        shared = {other: [line for line in lines if line in options] for other, lines in described.items()}
-        other, same = max(shared.items(), key=lambda item: len(item[1]), default=("", []))
-        described[command.name] = options
-        if len(same) >= _MANY:
-            names = ", ".join(re.findall(r"`(?:, `)?([^ `]+)[^`]*`(?=: |\n)", line)[0].join("``") for line in same)
-            anchor = f"bento-{other.replace(' ', '-')}"
-            options = [line for line in options if line not in same]
-            options.append(f"\nSame as in [bento {other}](#{anchor}): {names}.\n")
-        usage = (parser.usage or "") % {"prog": parser.prog}
-        epilog, _, examples = f"\n{parser.epilog or ''}\n".partition("\nExamples:\n")
-        lines = ", ".join(f"`{line.strip()}`" for line in examples.splitlines())
-        epilog = f"\n{epilog.strip()}\n" * bool(epilog.strip()) + f"\nExamples: {lines}\n" * bool(lines)
-        yield f"### bento {command.name}\n\n`{usage}`\n\n{command.summary}\n\n{''.join(options)}{epilog}"
-
-
-def _word(action: argparse.Action) -> str:
-    name = str(action.metavar or action.dest)
-    return {"?": f"[{name}]", "*": f"[{name}...]", "+": f"{name}..."}.get(str(action.nargs), name)
-
-
-def _option(action: argparse.Action) -> str:
-    value = "" if action.nargs == 0 else f" {_value(action)}"
-    *short, name = action.option_strings or [_word(action)]
-    names = [*(f"`{each}`" for each in short), f"`{name}{value if action.option_strings else ''}`"]
-    said = (action.help or "") % {**vars(action), "prog": "bento"}
-    if action.choices and said == f"{_FORMAT} (default: {next(iter(action.choices))})":
-        said = ""  # _COMMANDS describes the option
-    return f"- {', '.join(names)}: {_line(said)}\n" if said else f"- {', '.join(names)}\n"
-
-
-def _value(action: argparse.Action) -> str:
-    if action.metavar:
-        return " ".join(action.metavar) if isinstance(action.metavar, tuple) else action.metavar
-    return "{" + ",".join(map(str, action.choices)) + "}" if action.choices else action.dest.upper()
+    with click.Context(COMMANDS, info_name="bento", **COMMANDS.context_settings) as context:
+        for path, command in COMMANDS.walk():
+            with click.Context(command, info_name=path, parent=context, terminal_width=_WIDTH) as inner:
+                yield f"### bento {path}\n\n```\n{command.get_help(inner)}\n```\n"
 
 
 def main() -> None:

@@ -9,7 +9,6 @@ import sys
 
 import pytest
 from bento_cli.cli import status
-from bento_cli.cli.commands.run import split_serve as split
 from bento_cli.library import Store
 from bento_cli.programs.serve import from_caller
 from bento_cli.projects.from_directory import ExtraOptions, build
@@ -86,17 +85,17 @@ def test_the_status_is_that_of_bentoml(served, real):
     assert "No such option" in out
 
 
-def test_words_go_where_they_belong():
-    assert split(["--port", "3000", "hi:v1", "--reload", "--host=h"]) == (
-        ["hi:v1"],
-        ["--port", "3000", "--reload", "--host=h"],
-    )
-    assert split(["--home", "h", "--reload", "hi", "--python=p", "-p", "1"]) == (
-        ["--home", "h", "hi", "--python=p"],
-        ["--reload", "-p", "1"],
-    )
-    assert split(["hi", "--help"]) == (["hi", "--help"], [])
-    assert split(["hi", "more", "--port"]) == (["hi"], ["more", "--port"])
+def test_words_go_where_they_belong(store, bento, monkeypatch):
+    def refuse(home, entry, options, python):
+        raise BentoError(f"{entry.tag.name} {options} {python}")
+
+    monkeypatch.setattr("bento_cli.sharing.serving.server", refuse)
+    for words, passed in {
+        ("--port", "3000", "hi:v1", "--reload", "--host=h"): "hi ['--port', '3000', '--reload', '--host=h'] ",
+        ("--home", store.home.root, "--reload", "hi", "--python=p", "-p", "1"): "hi ['--reload', '-p', '1'] p",
+        ("hi", "more", "-q", "--verbose", "--port"): "hi ['more', '-q', '--verbose', '--port'] ",
+    }.items():
+        assert passed in bento("serve", *words, code=status.ERROR)
 
 
 def test_what_is_wrong_is_said_before_anything_starts(store, bento, tmp_path, monkeypatch):

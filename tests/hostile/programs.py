@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 import readers
 from bento_cli import cli
-from bento_cli.cli import parsing, table
+from bento_cli.cli.groups import COMMANDS
 from readers import Reader, tar_of, zip_of
 from rules_bento import subcommands
 from rules_bento.errors import BentoError
@@ -153,16 +154,15 @@ def of_verbs() -> Iterator[dict[str, Any]]:
 
 def of_commands() -> Iterator[dict[str, Any]]:
     """Yield cases for each command: all arguments with one kind of file, and each option with an invalid value."""
-    for command in table.COMMANDS:
-        actions = parsing.make_parser(command)._actions
-        given = [BAD for action in actions if not action.option_strings for _ in range(1 if not action.nargs else 2)]
+    for name, command in COMMANDS.walk():
+        positional = [param for param in command.params if isinstance(param, click.Argument)]
+        given = [BAD for param in positional for _ in range(1 if param.nargs == 1 else 2)]
         for kind in KINDS:
             for words in ([], given):
-                yield {"words": [*command.name.split(), *words], "kind": kind}
-        for action in actions:
-            if action.option_strings and action.nargs is None and not action.choices:
-                option = action.option_strings[-1]
-                yield {"words": [*command.name.split(), *given, option, BAD], "kind": "a mapping"}
+                yield {"words": [*name.split(), *words], "kind": kind}
+        for param in set(command.params) - set(positional):
+            if not param.is_flag and not isinstance(param.type, click.Choice):
+                yield {"words": [*name.split(), *given, param.opts[-1], BAD], "kind": "a mapping"}
 
 
 def read(path: Path, out: Path) -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import click
 import pytest
 import readers
-from bento_cli.cli import parsing, table
+from bento_cli.cli.groups import COMMANDS
 from mutations import changed_value
 from rules_bento.errors import BentoError
 from rules_bento.formats.schema import without_nulls
@@ -190,11 +191,10 @@ def project(tmp_path):
 def commands() -> list[list[str]]:
     """Each command with arguments that name the project, or a Bento that is not there."""
     lines = []
-    for command in table.COMMANDS:
-        actions = [action for action in parsing.make_parser(command)._actions if not action.option_strings]
-        for value in (".", "hi:v1"):
-            named = [value for action in actions if value == "." or action.nargs not in ("*", "?")]
-            lines.append([*command.name.split(), *named])
+    for name, command in COMMANDS.walk():
+        positional = [param for param in command.params if isinstance(param, click.Argument)]
+        lines += [[*name.split(), *("." for _ in positional)]]
+        lines += [[*name.split(), *("hi:v1" for param in positional if param.required)]]
     return lines
 
 

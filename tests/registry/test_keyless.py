@@ -10,7 +10,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-from bento_cli.cli import arguments, main, parsing, status
+from bento_cli.cli import arguments, main, status
+from bento_cli.cli.groups import COMMANDS
 from cryptography.hazmat.primitives import serialization as pem
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from images import make_image
@@ -278,10 +279,16 @@ def test_options_that_do_not_go_together_are_refused(capsys):
         assert main(words) not in (status.OK, status.FOUND), words
         assert message in capsys.readouterr().err
     for words in (["sign", "file"], ["sign", "--keyless", "--key", "k.key", "file"], ["verify", "--key", "k", *WHO]):
-        with pytest.raises(SystemExit):
-            main(words)
+        assert main(words) == status.USAGE
     with pytest.raises(BentoError, match="--trust-config requires --sign-key or --sign-keyless. Add one"):
-        arguments.signing(parsing.parse(["push", "x:y", "--trust-config", "x"])[1])
+        arguments.signing("sign-", **parsed("push x:y --trust-config x"))
+
+
+def parsed(line):
+    """The values of a command's options for signing."""
+    name, _, options = line.partition(" x:y")
+    params = dict(COMMANDS.walk())[name].make_context(name, ["x:y", *options.split()]).params
+    return {option: params[option] for option in arguments.SIGNING}
 
 
 # Signing
@@ -472,8 +479,7 @@ def test_a_key_signs_with_an_entry_of_the_log(services, layout, kind, capsys):
 
 @pytest.mark.parametrize("command", ["push x:y", "models push x:y", "containerize x:y"])
 def test_each_command_that_signs_with_a_key_uses_the_log(services, command):
-    options = parsing.parse([*command.split(), "--sign-key", "k.key", *LOGGED[2:]])[1]
-    key = arguments.signing(options)
+    key = arguments.signing("sign-", **parsed(" ".join([command, "--sign-key", "k.key", *LOGGED[2:]])))
     assert key.log == services.url
 
 

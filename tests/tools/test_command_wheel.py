@@ -130,8 +130,7 @@ def test_a_wheel_has_all_modules_the_license_and_nothing_else(wheels, package):
         assert b"Apache License" in archive.read(license_file)
     files = (path for suffix in ("j2", "py") for path in (ROOT / "py" / package).rglob(f"*.{suffix}"))
     modules = {path.relative_to(ROOT / "py").as_posix() for path in files}
-    [page] = [name for name in names if name.endswith("/share/man/man1/bento.1")] if package == "bento_cli" else [""]
-    assert {name for name in names if ".dist-info/" not in name} - {page} == modules | {f"{package}/py.typed"}
+    assert {name for name in names if ".dist-info/" not in name} == modules | {f"{package}/py.typed"}
 
 
 def test_the_command_builds_lists_exports_imports_and_migrates(bento):

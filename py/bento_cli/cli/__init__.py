@@ -1,6 +1,6 @@
-"""Implements the `bento` command line: parsing, commands, and output.
+"""Implements the `bento` command line: commands, options, and output.
 
-`table` lists the commands, and `status` defines the exit codes. For a fast startup, each command imports its modules
+`groups` lists the commands, and `status` defines the exit codes. For a fast startup, each command imports its modules
 only when the command runs.
 """
 
@@ -11,23 +11,20 @@ import sys
 
 from rules_bento import exit_handling
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
 from bento_cli.cli import status
 
+if TYPE_CHECKING:
+    import click
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line, and return its exit code. Raises SystemExit for `--help` or an invalid command line."""
+    """Run a command line, and return its exit code."""
     if None in (sys.stdin, sys.stdout, sys.stderr):
         exit_handling.open_streams()
     try:
-        from bento_cli.cli.parsing import parse
-
-        try:
-            command, options = parse(list(sys.argv[1:] if argv is None else argv))
-        finally:
-            sys.stdout.flush()  # print the help before SystemExit ends the process
-        result = command.run(options)
+        result = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
         return result
     except BrokenPipeError:
@@ -44,6 +41,42 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(exit_handling.os_error_message(error), status.ERROR)
     except Exception as error:
         return _fail(exit_handling.crash_message(error), status.ERROR)
+
+
+def _run(words: list[str]) -> int:
+    from bento_cli.cli.command import COMPLETE
+    from bento_cli.cli.groups import COMMANDS
+
+    if instruction := os.environ.get(COMPLETE):
+        from click.shell_completion import shell_complete
+
+        import bento_cli.cli.commands.shell  # noqa: F401 - registers the completion for bash
+
+        return shell_complete(COMMANDS, {}, "bento", COMPLETE, instruction)
+    return invoke(COMMANDS, "bento", words)
+
+
+def invoke(command: click.Command, name: str, words: list[str]) -> int:
+    """Run a command line of a command called `name`. Returns the exit code, also for an invalid command line."""
+    from click import UsageError
+    from click.exceptions import Exit, NoArgsIsHelpError
+
+    try:
+        with command.make_context(name, words) as context:
+            return command.invoke(context) or status.OK
+    except Exit as error:
+        return error.exit_code
+    except NoArgsIsHelpError as error:
+        error.show()
+    except UsageError as error:
+        path = error.ctx.command_path if error.ctx else name
+        problem = " ".join(error.format_message().split()).rstrip(".")
+        end = "" if problem.endswith(("?", "?)")) else "."
+        problem = f"{problem[0].lower()}{problem[1:]}{end} For all options, run `{path} --help`."
+        from bento_cli.cli import show
+
+        show.err(problem, path)
+    return status.USAGE
 
 
 def _fail(text: str, code: int) -> int:

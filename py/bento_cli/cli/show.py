@@ -14,7 +14,6 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Sequ
 
 if TYPE_CHECKING:
     import datetime as dt
-    from argparse import ArgumentParser
 
     from rules_bento.archives.unpack import Progress
     from rules_bento.net.transfers import Counter
@@ -36,25 +35,14 @@ def progress_output() -> TextIO:
     return io.StringIO() if _settings["quiet"] else sys.stderr
 
 
-def add_output(parser: ArgumentParser, *choices: str) -> None:
-    """Add the option `--output`, whose default is the first of `choices`."""
-    parser.add_argument(
-        "-o", "--output", choices=choices, default=choices[0], help=f"Set the output format (default: {choices[0]})"
-    )
-    if "json" in choices and "--json" not in parser._option_string_actions:
-        parser.add_argument(
-            "--json", action="store_const", dest="output", const="json", help="Print JSON (same as -o json)"
-        )
-
-
 def out(text: str = "") -> None:
     """Print a line to standard output."""
     sys.stdout.write(f"{text}\n")
 
 
-def err(text: str) -> None:
+def err(text: str, where: str = "bento") -> None:
     """Print an error to standard error."""
-    sys.stderr.write(f"{paint('bento:', _RED, sys.stderr)} {plain(text)}\n")
+    sys.stderr.write(f"{paint(f'{where}:', _RED, sys.stderr)} {plain(text)}\n")
 
 
 def note(text: str) -> None:

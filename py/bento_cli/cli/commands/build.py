@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from pathlib import Path
 
-from bento_cli.cli import arguments, show, status
+import click
+from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.errors import BentoError
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
+
+from bento_cli.cli import arguments, show
+from bento_cli.cli.command import File, Tag, command
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-    from pathlib import Path
-
     from rules_bento.bento.image_steps import ImageDefinition
-    from rules_bento.bento.kinds import Kind
     from rules_bento.service import Declared
 
     from bento_cli.library import Store
@@ -28,225 +29,232 @@ _CONFIG = frozenset(
 )
 
 
-def add_build_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument(
-        "build_ctx",
-        metavar="PATH",
-        nargs="?",
-        default=".",
-        help="Build this project directory or this service (MODULE:SERVICE; default: the current directory)",
-    )
-    arguments.add_bentofile(parser)
-    parser.add_argument("--name", help="Set the Bento's name (default: the service's name)")
-    parser.add_argument("--version", default="", help="Set the Bento's version (default: a digest of the contents)")
-    parser.add_argument(
-        "--description", metavar="TEXT", help="Set the Bento's description, or read it from a file (file:PATH)"
-    )
-    arguments.add_repeatable(parser, "--label", metavar="KEY=VALUE", help="Add a label to the Bento")
-    arguments.add_repeatable(
-        parser,
-        "--env",
-        metavar="NAME=VALUE[;stage=STAGE]",
-        help="Set an environment variable; STAGE is build, runtime, or all (default: all)",
-    )
-    arguments.add_repeatable(
-        parser,
-        "--model",
-        metavar="TAG",
-        help="Include this model from the store (NAME:VERSION, or NAME for the latest version)",
-    )
-    arguments.add_repeatable(parser, "--arg", metavar="KEY=VALUE", help="Set a build argument (overrides --arg-file)")
-    parser.add_argument(
-        "--arg-file", metavar="FILE", help="Read build arguments from this YAML file (- for standard input)"
-    )
-    parser.add_argument(
-        "--enable-features", metavar="LIST", default="", help="Require these bentoml extras, such as grpc,tracing"
-    )
-    parser.add_argument(
-        "--spec",
-        type=int,
-        choices=(1, 2),
-        help="Write bento.yaml in format 1 or 2 (default: 2 if the options allow it)",
-    )
-    parser.add_argument(
-        "--bentoml-version", metavar="VERSION", help="Use this BentoML version if the requirements don't set a version"
-    )
-    parser.add_argument(
-        "--python-version", metavar="VERSION", help="Use this Python version if the project doesn't set a version"
-    )
-    parser.add_argument(
-        "--creation-time",
-        metavar="TIME",
-        help="Set the creation time (ISO 8601 with a time zone; default: SOURCE_DATE_EPOCH if set, "
-        "otherwise the current time)",
-    )
-    arguments.add_flag(
-        parser,
-        "--import",
-        dest="imported",
-        help="Import the service with BentoML instead of analyzing its source; replace missing packages with stand-ins",
-    )
-    parser.add_argument(
-        "--python",
-        metavar="PATH",
-        help="Import the service with this Python environment or interpreter; requires --import",
-    )
-    _add_metadata_options(parser)
-    arguments.add_repeatable(
-        parser, "--allow-secret", metavar="FILE", help="Ignore suspected secrets in this file (example: src/test.pem)"
-    )
-    arguments.add_flag(parser, "--no-secrets-check", help="Don't scan the Bento for secrets")
-    parser.add_argument(
-        "--archive",
-        metavar="FILE",
-        help="Write this .bento archive (- for standard output) instead of adding the Bento to the store",
-    )
-    arguments.add_no_sync(parser)
-    show.add_output(parser, "text", "json", "yaml", "ref", "tag", "path")
-    parser.epilog = (
-        "Without --import, the command doesn't execute your code. The command never resolves or downloads packages. "
-        "The version and the digest depend only on the project, not on the creation time. The bento_package rule "
-        "produces the same version and digest, unless a package hub locks the packages."
-    )
-
-
-def _add_metadata_options(parser: ArgumentParser) -> None:
-    """Add options to declare service metadata that isn't known before run time."""
-    group = parser.add_argument_group("Service metadata that the source determines at run time")
-    arguments.add_repeatable(
-        group,
+_runtime_metadata = arguments.combine(
+    arguments.pairs_option(
         "--service-model",
-        metavar="SERVICE.ATTRIBUTE=TAG",
+        "SERVICE.ATTRIBUTE=TAG",
         help="Declare the model that a service attribute contains, such as MyService.model=iris:v1",
-    )
-    arguments.add_repeatable(
-        group,
+    ),
+    arguments.pairs_option(
         "--config",
-        metavar="SERVICE.KEY=VALUE",
+        "SERVICE.KEY=VALUE, such as Hello.workers=4",
         help="Declare the value of a service setting, such as MyService.traffic.timeout=60",
-    )
-    group.add_argument(
+    ),
+    click.option(
         "--image",
-        metavar="FILE",
+        type=File(),
         help="Read the image definition from this JSON file (- for standard input); docs/cli.md describes the format",
-    )
-    arguments.add_repeatable(
-        group,
+    ),
+    arguments.repeatable(
         "--complete",
         metavar="KIND",
         help="Assume that the options declare all values of this kind (labels, envs, image, or description), even if "
         "the source determines values at run time",
-    )
+    ),
+)
 
 
-def run_build(options: Namespace, store: Store, kind: Kind) -> int:
-    if options.archive and options.archive != "-":
-        options.archive = _archive_path(options.archive, kind)
-    result = _build(options, store)
+@command("svc", "svc --archive svc.bento")
+@click.argument(
+    "build_ctx",
+    type=File(),
+    metavar="[PATH]",
+    default=".",
+    help="Build this project directory or this service (MODULE:SERVICE; default: the current directory)",
+)
+@arguments.bentofile
+@click.option("--name", metavar="NAME", help="Set the Bento's name (default: the service's name)")
+@click.option(
+    "--version", metavar="VERSION", default="", help="Set the Bento's version (default: a digest of the contents)"
+)
+@click.option("--description", metavar="TEXT", help="Set the Bento's description, or read it from a file (file:PATH)")
+@arguments.pairs_option("--label", help="Add a label to the Bento")
+@arguments.repeatable(
+    "--env",
+    metavar="NAME=VALUE[;stage=STAGE]",
+    help="Set an environment variable; STAGE is build, runtime, or all (default: all)",
+)
+@arguments.repeatable(
+    "--model",
+    type=Tag(MODEL),
+    help="Include this model from the store (NAME:VERSION, or NAME for the latest version)",
+)
+@arguments.pairs_option("--arg", help="Set a build argument (overrides --arg-file)")
+@click.option("--arg-file", type=File(), help="Read build arguments from this YAML file (- for standard input)")
+@click.option(
+    "--enable-features", metavar="LIST", default="", help="Require these bentoml extras, such as grpc,tracing"
+)
+@click.option(
+    "--spec",
+    type=click.Choice(("1", "2")),
+    help="Write bento.yaml in format 1 or 2 (default: 2 if the options allow it)",
+)
+@click.option(
+    "--bentoml-version", metavar="VERSION", help="Use this BentoML version if the requirements don't set a version"
+)
+@click.option(
+    "--python-version", metavar="VERSION", help="Use this Python version if the project doesn't set a version"
+)
+@click.option(
+    "--creation-time",
+    metavar="TIME",
+    help="Set the creation time (ISO 8601 with a time zone; default: SOURCE_DATE_EPOCH if set, otherwise the current "
+    "time)",
+)
+@arguments.flag(
+    "--import",
+    "is_imported",
+    help="Import the service with BentoML instead of analyzing its source; replace missing packages with stand-ins",
+)
+@click.option(
+    "--python",
+    type=File(),
+    metavar="PATH",
+    help="Import the service with this Python environment or interpreter; requires --import",
+)
+@_runtime_metadata
+@arguments.repeatable(
+    "--allow-secret", type=File(), help="Ignore suspected secrets in this file (example: src/test.pem)"
+)
+@arguments.flag("--no-secrets-check", help="Don't scan the Bento for secrets")
+@click.option(
+    "--archive",
+    type=File(),
+    help="Write this .bento archive (- for standard output) instead of adding the Bento to the store",
+)
+@arguments.no_sync
+@arguments.output("text", "json", "yaml", "ref", "tag", "path")
+def build_command(store: Store, build_ctx: str, version: str, archive: str | None, output: str, **options: Any) -> None:
+    """Build a Bento from a project.
+
+    Without --import, the command doesn't execute your code. The command never resolves or downloads packages. The
+    version and the digest depend only on the project, not on the creation time. The bento_package rule produces the
+    same version and digest, unless a package hub locks the packages.
+    """
+    if archive and archive != "-":
+        archive = _archive_path(archive)
+    result = _build(store, build_ctx, version, **options)
     for text in result.notes:
         show.note(text)
-    if options.archive:
-        with arguments.output_path(options.archive, options) as out:
+    if archive:
+        with arguments.output_path(archive, output) as out:
             path, is_known = result.archive(out), False
-        if options.archive == "-":
-            return status.OK
+        if archive == "-":
+            return
     else:
-        path, is_known = _add_to_store(result, options.version, store)
-    if options.output == "ref":
+        path, is_known = _add_to_store(result, version, store)
+    if output == "ref":
         show.out(str(result.tag))
-    elif options.output == "tag":
+    elif output == "tag":
         show.out(f"__tag__:{result.tag}")  # as BentoML does
-    elif options.output == "path":
+    elif output == "path":
         show.out(str(path))
-    elif not show.data({"tag": str(result.tag), "digest": result.digest, "path": str(path)}, options.output):
-        where = f" at {show.plain(str(path))}" if options.archive else " (already in the store)" if is_known else ""
+    elif not show.data({"tag": str(result.tag), "digest": result.digest, "path": str(path)}, output):
+        where = f" at {show.plain(str(path))}" if archive else " (already in the store)" if is_known else ""
         show.out(f"Built {result.tag}{where}.")
-        if options.archive:
+        if archive:
             show.next_steps(f"import {path}")
         else:
             show.next_steps(f"serve {result.tag}", f"containerize {result.tag}", f"push {result.tag}")
-    return status.OK
 
 
-def _archive_path(text: str, kind: Kind) -> str:
+def _archive_path(text: str) -> str:
     """Return the path for `--archive`. Adds a missing suffix. Raises BentoError for a directory or a wrong suffix."""
-    from pathlib import Path
-
     from rules_bento.tag import Tag
 
     from bento_cli.store.export import file_name
 
     directory, slash, name = text.rpartition("/")
-    written, form = file_name(kind, Tag("", ""), name, None)
-    if not name or Path(text).is_dir() or Path(directory + slash + written).is_dir():
+    written, form = file_name(BENTO, Tag("", ""), name, None)
+    path = Path(directory + slash + written)
+    if not name or Path(text).is_dir() or path.is_dir():
         raise BentoError(f"--archive: {text} is a directory. Add a file name, such as svc.bento.")
     if form != "xz":
         raise BentoError(f"--archive: expected the suffix .bento, got {text}. For other formats, run `bento export`.")
-    return directory + slash + written
+    if not path.parent.is_dir():
+        raise BentoError(f"--archive: the directory {path.parent} doesn't exist. Create the directory first.")
+    return str(path)
 
 
-def _build(options: Namespace, store: Store) -> BuildResult:
-    from pathlib import Path
-
-    from rules_bento.bento.kinds import MODEL
+def _build(
+    store: Store,
+    build_ctx: str,
+    version: str,
+    *,
+    bentofile: str | None,
+    name: str | None,
+    label: dict[str, str],
+    arg: dict[str, str],
+    arg_file: str | None,
+    python: str | None,
+    is_imported: bool,
+    **options: Any,
+) -> BuildResult:
     from rules_bento.programs import which
+    from rules_bento.service import Declared
 
     from bento_cli.projects import from_directory
 
-    versions = {"bentoml_version": options.bentoml_version, "python_version": options.python_version}
-    extra = from_directory.ExtraOptions(
-        creation_time=_creation_time(options.creation_time),
-        image=_image(options.image),
-        overrides=_declared(options),
-        features=tuple(feature for feature in options.enable_features.split(",") if feature),
-        spec=options.spec,
-        store=store.home.entries_dir(MODEL),
-        python=_python(options),
-        uv=which("uv"),
-        secrets=None if options.no_secrets_check else tuple(options.allow_secret),
-        **{key: value for key, value in versions.items() if value},
+    overrides = Declared(
+        service_models=options["service_model"],
+        config=_config(options["config"]),
+        in_full=options["complete"],
+        words="flags",
     )
-    is_service = ":" in options.build_ctx or not Path(options.build_ctx).is_dir()
+    versions = {key: options[key] for key in ("bentoml_version", "python_version") if options[key]}
+    extra = from_directory.ExtraOptions(
+        creation_time=_creation_time(options["creation_time"]),
+        image=_image(options["image"]),
+        overrides=overrides,
+        features=tuple(feature for feature in options["enable_features"].split(",") if feature),
+        spec=int(options["spec"]) if options["spec"] else None,
+        store=store.home.entries_dir(MODEL),
+        python=_interpreter(python, overrides) if is_imported else None,
+        uv=which("uv"),
+        secrets=None if options["no_secrets_check"] else options["allow_secret"],
+        **versions,
+    )
+    if python and not is_imported:
+        raise BentoError("--python requires --import. Add --import, or remove --python.")
+    is_service = ":" in build_ctx or not Path(build_ctx).is_dir()
     if is_service:
-        _check_service(options.build_ctx)
-    if options.archive not in (None, "-") and not (parent := Path(options.archive).parent).is_dir():
-        raise BentoError(f"--archive: the directory {parent} doesn't exist. Create the directory first.")
+        _check_service(build_ctx)
     return from_directory.build_bentofile(
-        options.bentofile,
-        service=options.build_ctx if is_service else None,
-        name=options.name,
-        version=options.version,
-        labels=arguments.pairs(options.label, "--label"),
-        build_ctx="." if is_service else options.build_ctx,
-        args=_args(options),
-        more=_attributes(options),
+        bentofile,
+        service=build_ctx if is_service else None,
+        name=name,
+        version=version,
+        labels=label,
+        build_ctx="." if is_service else build_ctx,
+        args=(_read_arguments(arg_file) if arg_file else {}) | arg,
+        more={"description": options["description"], "envs": _envs(options["env"]), "models": options["model"] or None},
         extra=extra,
     )
 
 
-def _python(options: Namespace) -> Path | None:
-    """Return the interpreter for `--import`, or None without `--import`. Raises BentoError for conflicting options."""
+def _interpreter(requested: str | None, declared: Declared) -> Path:
+    """Return the interpreter for `--import`. Raises BentoError for options that declare service metadata."""
     from rules_bento.exit_handling import exit_on_signals
 
     from bento_cli.sharing.serving import interpreter
 
-    if not options.imported:
-        if options.python:
-            raise BentoError("--python requires --import. Add --import, or remove --python.")
-        return None
-    if options.service_model or options.config or options.complete:
+    if declared.service_models or declared.config or declared.in_full:
         raise BentoError(
             "--import can't be combined with --service-model, --config, or --complete. Remove these options: the "
             "import provides all service metadata."
         )
     exit_on_signals()
-    return interpreter(options.python or "", packages="BentoML and the packages that importing the service requires")
+    return interpreter(requested or "", packages="BentoML and the packages that importing the service requires")
+
+
+def _read_arguments(path: str) -> dict[str, Any]:
+    from rules_bento.build_options.bentofile import read_arguments
+
+    return read_arguments(arguments.input_path(path), path)
 
 
 def _check_service(text: str) -> None:
     """Raise BentoError if `text` has no colon and doesn't name an existing module or file."""
-    from pathlib import Path
-
     module = text.replace(".", "/")
     places = [text, *(f"{root}{module}{end}" for root in ("", "src/") for end in (".py", "/__init__.py"))]
     if ":" not in text and not any(Path(place).is_file() for place in places):
@@ -283,39 +291,25 @@ def _creation_time(text: str | None) -> str:
         ) from None
 
 
-def _attributes(options: Namespace) -> dict[str, Any]:
-    """Return the build options that `bentoml build` lacks, by name. Raises BentoError for a duplicate `--env`."""
+def _envs(texts: Sequence[str]) -> list[dict[str, Any]] | None:
+    """Return the environment variables that `--env` sets, sorted. Raises BentoError for a duplicate name."""
     from rules_bento.build_options.option_checks import parse_env
 
     envs: dict[tuple[str, str], dict[str, Any]] = {}
-    for env in (parse_env(text, "--env") for text in options.env):
+    for env in (parse_env(text, "--env") for text in texts):
         if (env.name, env.stage) in envs:
             raise BentoError(f"--env: {env.name} is set twice for the stage {env.stage!r}. Remove one of the values.")
         envs[env.name, env.stage] = vars(env)
-    ordered = [envs[key] for key in sorted(envs)]
-    attributes = {"description": options.description, "envs": ordered or None, "models": options.model or None}
-    return {key: value for key, value in attributes.items() if value is not None}
+    return [envs[key] for key in sorted(envs)] or None
 
 
-def _declared(options: Namespace) -> Declared:
-    from rules_bento.service import Declared
-
-    return Declared(
-        service_models=arguments.pairs(options.service_model, "--service-model", "SERVICE.ATTRIBUTE=TAG"),
-        config=_config(options.config),
-        in_full=options.complete,
-        words="flags",
-    )
-
-
-def _config(texts: list[str]) -> dict[str, dict[str, Any]]:
+def _config(values: dict[str, str]) -> dict[str, dict[str, Any]]:
     """Merge the values of `--config` into one configuration per service. Raises BentoError for conflicting values."""
     import json
 
     from rules_bento.formats.json import read_object
 
     services: dict[str, dict[str, Any]] = {}
-    values = arguments.pairs(texts, "--config", "SERVICE.KEY=VALUE, such as Hello.workers=4")
     for path, (service, keys) in sorted((path, _service_and_keys(path, text)) for path, text in values.items()):
         at = services.setdefault(service, {})
         for key in keys[:-1]:
@@ -364,22 +358,12 @@ def _image(path: str | None) -> ImageDefinition | None:
     return image_steps.read(data, f"--image: {path}")
 
 
-def _args(options: Namespace) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    if options.arg_file:
-        from rules_bento.build_options.bentofile import read_arguments
-
-        values = read_arguments(arguments.input_path(options.arg_file), options.arg_file)
-    return values | arguments.pairs(options.arg, "--arg")
-
-
 def _add_to_store(result: BuildResult, version: str, store: Store) -> tuple[Path, bool]:
     """Add a Bento to the store. Returns the path of the Bento, and whether the Bento already existed.
 
     Raises BentoError if the Bento existed and `version` is set.
     """
     import tempfile
-    from pathlib import Path
 
     if store.bentos.entry_store.has(result.tag):
         if version:

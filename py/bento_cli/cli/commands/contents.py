@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import click
 from rules_bento.archives.tarstream import MAX_DEPTH
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Iterator, Sequence
 
-from bento_cli.cli import show, status
+from bento_cli.cli import arguments, show, status
+from bento_cli.cli.command import Tag, command
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
     from pathlib import Path
 
     from rules_bento.archives.unpack import Form
-    from rules_bento.bento.kinds import Kind
     from rules_bento.models.model import ModelDescription
     from rules_bento.sources.manifest import TreeEntry as File
 
@@ -40,22 +40,21 @@ class _Node:
         return fields
 
 
-def add_tree_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument("tag", metavar="TAG", help=f"Show this {kind.noun}: a tag, an archive, or - for standard input")
-    show.add_output(parser, "text", "json", "yaml")
-
-
-def run_tree(options: Namespace, store: Store, kind: Kind) -> int:
+@command("iris:latest", "./iris.bento")
+@click.argument("tag", type=Tag(), help="Show this Bento: a tag, an archive, or - for standard input")
+@arguments.output("text", "json", "yaml")
+def tree_command(store: Store, tag: str, output: str) -> None:
+    """Show the files and models of a Bento or an archive."""
     from bento_cli.library import archive_of
 
-    archive = archive_of(options.tag)
+    archive = archive_of(tag)
     if archive:
-        name, root = options.tag if options.tag == "-" else str(archive[0]), _of_archive(*archive)
+        name, root = tag if tag == "-" else str(archive[0]), _of_archive(*archive)
     else:
-        entry = store.section(kind).get(options.tag)
+        entry = store.bentos.get(tag)
         name, root = str(entry.tag), _of_entry(entry)
         _add_models(root, entry, store)
-    return _show(name, root, options.output)
+    _show(name, root, output)
 
 
 def of_built(target: str, archive: Path, models: Sequence[ModelDescription], words: list[str]) -> int:
@@ -63,25 +62,24 @@ def of_built(target: str, archive: Path, models: Sequence[ModelDescription], wor
 
     `words` contains the arguments after `tree`. Raises BentoError if directories are nested too deeply.
     """
-    from argparse import ArgumentParser
+    from bento_cli.cli import invoke
 
-    parser = ArgumentParser(
-        f"bazel run {target} -- tree", description="Shows the files and models of the Bento.", allow_abbrev=False
-    )
-    show.add_output(parser, "text", "json")
-    options = parser.parse_args(words)
-    root = _of_archive(archive, "xz")
-    for model in models:
-        _add(root, f"models/{model.tag.replace(':', '/')}", model.size, "not in the archive")
-    return _show(target, root, options.output)
+    @click.command(help="Show the files and models of the Bento.")
+    @arguments.output("text", "json")
+    def tree(output: str) -> None:
+        root = _of_archive(archive, "xz")
+        for model in models:
+            _add(root, f"models/{model.tag.replace(':', '/')}", model.size, "not in the archive")
+        _show(target, root, output)
+
+    return invoke(tree, f"bazel run {target} -- tree", words)
 
 
-def _show(name: str, root: _Node, output: str) -> int:
+def _show(name: str, root: _Node, output: str) -> None:
     if not show.data(root.data(name), output):
         show.out(f"{show.plain(name)}  {show.faint(show.size(root.size))}")
         for line in _lines(root, ""):
             show.out(line)
-    return status.OK
 
 
 def _of_entry(entry: Entry) -> _Node:
@@ -145,20 +143,19 @@ def _lines(node: _Node, indent: str) -> Iterator[str]:
         yield from _lines(child, indent + below)
 
 
-def add_diff_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument(
-        "one", metavar="TAG", help=f"Compare this {kind.noun}: a tag, an archive, or - for standard input"
-    )
-    parser.add_argument(
-        "other", metavar="TAG", help=f"Compare with this {kind.noun}: a tag, an archive, or - for standard input"
-    )
-    show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = f"The exit code is {status.FOUND} if there are differences."
+@command("iris:v1 iris:v2")
+@click.argument("one", type=Tag(), metavar="TAG", help="Compare this Bento: a tag, an archive, or - for standard input")
+@click.argument(
+    "other", type=Tag(), metavar="TAG", help="Compare with this Bento: a tag, an archive, or - for standard input"
+)
+@arguments.output("text", "json", "yaml")
+def diff_command(store: Store, one: str, other: str, output: str) -> int:
+    """Show the differences between two Bentos or archives.
 
-
-def run_diff(options: Namespace, store: Store, kind: Kind) -> int:
-    difference = store.diff(options.one, options.other, kind)
-    if not show.data(_data(difference), options.output):
+    The exit code is 3 if there are differences.
+    """
+    difference = store.diff(one, other)
+    if not show.data(_data(difference), output):
         _print(difference)
     return status.FOUND if difference else status.OK
 

@@ -2,113 +2,108 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+import click
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
 from bento_cli.cli import arguments, show, status
+from bento_cli.cli.command import File, command
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-
-    from rules_bento.bento.kinds import Kind
-
     from bento_cli.library import Store
     from bento_cli.sharing.huggingface import Snapshot
 
 
-def add_migrate_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument(
-        "project",
-        metavar="PATH",
-        nargs="?",
-        default=".",
-        help="Migrate this project directory (default: the current directory)",
-    )
-    arguments.add_bentofile(parser)
-    parser.add_argument(
-        "--hub",
-        metavar="NAME",
-        help="Set the package hub's name (default: the existing package hub for the project's lock, otherwise an "
-        "unused name such as pypi)",
-    )
-    parser.add_argument(
-        "--package",
-        metavar="PATH",
-        help="Generate targets for this Bazel package (default: the project directory's package)",
-    )
-    arguments.add_flag(
-        parser, "--write", help="Add the generated lines to MODULE.bazel and BUILD.bazel, and write requirements files"
-    )
-    arguments.add_flag(parser, "--force", help="Replace existing targets and requirements files; requires --write")
-    show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = (
-        "Without --write, the command writes no files. The command doesn't execute your code. The notes list\n"
-        "everything that you must migrate manually."
-    )
+@command("svc")
+@click.argument(
+    "project", type=File(), metavar="[PATH]", default=".", help="Migrate this project (default: the current directory)"
+)
+@arguments.bentofile
+@click.option(
+    "--hub",
+    metavar="NAME",
+    help="Set the package hub's name (default: the existing package hub for the project's lock, otherwise an unused "
+    "name such as pypi)",
+)
+@click.option(
+    "--package",
+    metavar="PATH",
+    help="Generate targets for this Bazel package (default: the project directory's package)",
+)
+@arguments.flag("--write", help="Add the generated lines to MODULE.bazel and BUILD.bazel, and write requirements files")
+@arguments.flag("--force", help="Replace existing targets and requirements files; requires --write")
+@arguments.output("text", "json", "yaml")
+def migrate_command(
+    store: Store,
+    project: str,
+    bentofile: str | None,
+    hub: str | None,
+    package: str | None,
+    write: bool,
+    force: bool,
+    output: str,
+) -> None:
+    """Print or write BUILD.bazel and MODULE.bazel files for a project.
 
-
-def run_migrate(options: Namespace, store: Store, kind: Kind) -> int:
-    from pathlib import Path
-
+    Without --write, the command writes no files. The command doesn't execute your code. The notes list everything that
+    you must migrate manually.
+    """
     from rules_bento.bento.kinds import MODEL
     from rules_bento.dataclasses_lite import asdict
 
-    from bento_cli.projects.migrate import migrate, write
+    from bento_cli.projects import migrate
     from bento_cli.projects.workspace import Workspace, find_root, read_root
 
-    project = Path(options.project)
-    root = find_root(project)
-    own_package = project.resolve().relative_to(root).as_posix().removeprefix(".") if root else ""
-    package = own_package if options.package is None else options.package
-    if options.force and not options.write:
+    directory = Path(project)
+    root = find_root(directory)
+    own_package = directory.resolve().relative_to(root).as_posix().removeprefix(".") if root else ""
+    package = own_package if package is None else package
+    if force and not write:
         raise BentoError("--force requires --write. Add --write, or remove --force.")
-    if options.write and package.strip("/") != own_package:
+    if write and package.strip("/") != own_package:
         raise BentoError(f"--package: with --write, the package is always //{own_package}. Remove --package.")
-    migration = migrate(
-        project,
+    migration = migrate.migrate(
+        directory,
         package,
-        bentofile=options.bentofile,
+        bentofile=bentofile,
         store=store.home.entries_dir(MODEL),
         workspace=read_root(root) if root else Workspace(),
-        hub=options.hub,
-        is_written=options.write,
+        hub=hub,
+        is_written=write,
     )
-    written = write(migration, root or project, project, force=options.force) if options.write else []
-    if not show.data(asdict(migration) | ({"written": written} if options.write else {}), options.output):
+    written = migrate.write(migration, root or directory, directory, force=force) if write else []
+    if not show.data(asdict(migration) | ({"written": written} if write else {}), output):
         show.out(show.plain(migration.text(written).rstrip("\n")))
-    return status.OK
 
 
-def add_doctor_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument(
-        "directory",
-        metavar="PATH",
-        nargs="?",
-        default=".",
-        help="Check the workspace in this directory (default: the current directory)",
-    )
-    arguments.add_flag(parser, "--online", help="Also check whether the package index responds")
-    show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = (
-        "The exit code is 1 if a check reports an error. The command changes nothing, and uses the network only "
-        "with --online."
-    )
+@command("", "--online")
+@click.argument(
+    "directory",
+    type=File(),
+    metavar="[PATH]",
+    default=".",
+    help="Check the workspace in this directory (default: the current directory)",
+)
+@arguments.flag("--online", help="Also check whether the package index responds")
+@arguments.output("text", "json", "yaml")
+def doctor_command(store: Store, directory: str, online: bool, output: str) -> int:
+    """Check this machine and a workspace for problems.
 
-
-def run_doctor(options: Namespace, store: Store, kind: Kind) -> int:
-    import os
-    from pathlib import Path
-
+    The exit code is 1 if a check reports an error. The command changes nothing, and uses the network only with
+    --online.
+    """
     from rules_bento.dataclasses_lite import asdict
 
     from bento_cli.cli.diagnosis import ERROR, OK, HostEnvironment, diagnose
     from bento_cli.projects.workspace import find_root
 
-    directory = Path(options.directory)
-    if not directory.is_dir():
-        raise BentoError(f"{directory}: no such directory. Specify the directory of a workspace.")
-    findings = diagnose(HostEnvironment(find_root(directory), os.environ), online=options.online)
-    if not show.data([asdict(finding) for finding in findings], options.output):
+    if not Path(directory).is_dir():
+        raise BentoError(f"{Path(directory)}: no such directory. Specify the directory of a workspace.")
+    findings = diagnose(HostEnvironment(find_root(Path(directory)), os.environ), online=online)
+    if not show.data([asdict(finding) for finding in findings], output):
         paint = {OK: show.good, ERROR: show.bad}
         for finding in findings:
             state = paint.get(finding.state, show.changed)(f"{finding.state:7}")
@@ -118,38 +113,34 @@ def run_doctor(options: Namespace, store: Store, kind: Kind) -> int:
     return status.ERROR if any(finding.state == ERROR for finding in findings) else status.OK
 
 
-def add_pin_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument(
-        "model",
-        metavar="ORGANIZATION/NAME[@REVISION]",
-        help="Pin this Hugging Face model to a commit; REVISION is a branch, tag, or commit ID (default: main)",
-    )
-    parser.add_argument("--endpoint", metavar="URL", help="Use the Hugging Face Hub at this URL (default: HF_ENDPOINT)")
-    arguments.add_repeatable(
-        parser, "--include", metavar="PATTERN", help="Include only files that match this pattern, such as *.json"
-    )
-    arguments.add_repeatable(
-        parser, "--exclude", metavar="PATTERN", help="Exclude files that match this pattern, such as *.bin"
-    )
-    show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = (
-        "Requires the extra huggingface of rules-bento-cli, or //tools:bento_with_transports. The token comes from "
-        "HF_TOKEN, HUGGING_FACE_HUB_TOKEN, or the token file. HF_TOKEN_PATH, HF_HOME, or XDG_CACHE_HOME specifies the "
-        "location of the file."
-    )
+@command("org/model")
+@click.argument(
+    "model",
+    metavar="ORGANIZATION/NAME[@REVISION]",
+    help="Pin this Hugging Face model to a commit; REVISION is a branch, tag, or commit ID (default: main)",
+)
+@click.option("--endpoint", metavar="URL", help="Use the Hugging Face Hub at this URL (default: HF_ENDPOINT)")
+@arguments.repeatable("--include", metavar="PATTERN", help="Include only files that match this pattern, such as *.json")
+@arguments.repeatable("--exclude", metavar="PATTERN", help="Exclude files that match this pattern, such as *.bin")
+@arguments.output("text", "json", "yaml")
+def pin_command(
+    store: Store, model: str, endpoint: str | None, include: Sequence[str], exclude: Sequence[str], output: str
+) -> None:
+    """Print the commit and file hashes of a Hugging Face model.
 
-
-def run_pin(options: Namespace, store: Store, kind: Kind) -> int:
+    Requires the extra huggingface of rules-bento-cli, or //tools:bento_with_transports. The token comes from HF_TOKEN,
+    HUGGING_FACE_HUB_TOKEN, or the token file. HF_TOKEN_PATH, HF_HOME, or XDG_CACHE_HOME specifies the location of the
+    file.
+    """
     from rules_bento.dataclasses_lite import asdict
 
     from bento_cli.sharing.huggingface import pin
 
-    name, _, revision = options.model.partition("@")
+    name, _, revision = model.partition("@")
     revision = revision or "main"
-    snapshot = pin(name, revision, endpoint=options.endpoint or "", include=options.include, exclude=options.exclude)
-    if not show.data(asdict(snapshot), options.output):
+    snapshot = pin(name, revision, endpoint=endpoint or "", include=include, exclude=exclude)
+    if not show.data(asdict(snapshot), output):
         show.out(show.plain(_pin_lines(snapshot, revision)))
-    return status.OK
 
 
 def _pin_lines(snapshot: Snapshot, revision: str) -> str:

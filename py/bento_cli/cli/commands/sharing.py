@@ -2,97 +2,126 @@
 
 from __future__ import annotations
 
+import click
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
-from bento_cli.cli import arguments, show, status
+from bento_cli.cli import arguments, show
+from bento_cli.cli.command import Command, Tag, command
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-
     from rules_bento.bento.kinds import Kind
     from rules_bento.registry.push import PushResult
 
     from bento_cli.library import Store
     from bento_cli.sharing.cloud.pulling import CloudPulled
+    from bento_cli.sharing.cloud.pushing import Pushed as CloudPushed
     from bento_cli.sharing.registry.pulling import Pulled
+    from bento_cli.sharing.registry.pushing import Delivered
     from bento_cli.store.entry_store import Entry
 
+_PUSH = """Push a {0} to a registry, BentoCloud, or Yatai.
 
-def _add_context(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--context", metavar="NAME", help="Use this BentoCloud or Yatai context (default: the current context)"
-    )
+If REFERENCE has no tag, the command uses the {1}'s version. The command uploads only missing data. Registry credentials
+come from docker's configuration and credential helpers. BentoCloud and Yatai credentials come from the context that
+`bento cloud login` saved."""
+_PULL = """Pull a {0} from a registry, BentoCloud, or Yatai.
+
+The command downloads only missing data, and resumes an interrupted pull. It verifies all digests before it adds the {1}
+to the store."""
 
 
-def add_push_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument(
-        "tag", metavar="TAG", help=f"Push this {kind.noun} (NAME:VERSION, or NAME for the latest version)"
-    )
-    parser.add_argument(
+_context = click.option(
+    "--context", metavar="NAME", help="Use this BentoCloud or Yatai context (default: the current context)"
+)
+_form = click.option(
+    "--format",
+    "form",
+    type=click.Choice(("artifact", "kserve")),
+    default="artifact",
+    help="Set the registry format: artifact for `bento models pull`, or kserve for an image that KServe and Kubernetes "
+    "can mount (default: artifact)",
+)
+
+
+def push_command(kind: Kind) -> Command:
+    repository = f"oci://registry.example/{kind.directory}/iris"
+    mounted = (f"llm:latest {repository} --format kserve",) if kind is MODEL else ("iris:latest",)
+
+    @command(f"iris:latest {repository}", *mounted, help=_PUSH.format(_with_models(kind), kind.noun))
+    @click.argument("tag", type=Tag(kind), help=f"Push this {kind.noun} ({arguments.TAG})")
+    @click.argument(
         "targets",
-        metavar="REFERENCE",
-        nargs="*",
+        metavar="[REFERENCE...]",
+        nargs=-1,
         help="Push to this registry reference (HOST/REPOSITORY[:TAG]) instead of BentoCloud or Yatai",
     )
-    parser.add_argument(
+    @click.option(
         "-t",
         "--threads",
         type=arguments.positive,
         metavar="N",
         help="Run N transfers in parallel (default: 6, or 10 for BentoCloud and Yatai)",
     )
-    arguments.add_flag(parser, "-f", "--force", help=f"Replace the {kind.noun} if BentoCloud or Yatai already has it")
-    if kind is MODEL:
-        parser.add_argument(
-            "--format",
-            choices=("artifact", "kserve"),
-            default="artifact",
-            help="Set the registry format: artifact for `bento models pull`, or kserve for an image that KServe "
-            "and Kubernetes can mount (default: artifact)",
-        )
-    arguments.add_no_verify(parser)
-    _add_context(parser)
-    arguments.add_signing(parser, "sign-")
-    arguments.add_insecure(parser)
-    show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = (
-        f"If REFERENCE has no tag, the command uses the {kind.noun}'s version. The command uploads only missing data. "
-        "Registry credentials come from docker's configuration and credential helpers. BentoCloud and Yatai "
-        "credentials come from the context that `bento cloud login` saved."
-    )
+    @arguments.flag("-f", "--force", help=f"Replace the {kind.noun} if BentoCloud or Yatai already has it")
+    @(_form if kind is MODEL else arguments.combine())
+    @arguments.no_verify
+    @_context
+    @arguments.signing_options("sign-")
+    @arguments.insecure
+    @arguments.output("text", "json", "yaml")
+    def run(
+        store: Store,
+        tag: str,
+        targets: Sequence[str],
+        threads: int | None,
+        force: bool,
+        no_verify: bool,
+        context: str | None,
+        insecure: Sequence[str],
+        output: str,
+        form: str = "",
+        **signing: Any,
+    ) -> None:
+        entry, for_kserve = store.section(kind).get(tag), form == "kserve"
+        if targets:
+            results = store.section(kind).push(
+                str(entry.tag),
+                *targets,
+                insecure=insecure,
+                out=show.progress_output(),
+                check=not no_verify,
+                jobs=threads or 0,
+                signing=arguments.signing("sign-", **signing),
+                for_kserve=for_kserve,
+            )
+            _show_pushed(entry, results, output)
+        elif for_kserve:
+            raise BentoError("--format kserve requires a registry target. Specify HOST/REPOSITORY[:TAG].")
+        elif signing["sign_key"] or signing["keyless"]:
+            raise BentoError("--sign-key and --sign-keyless require a registry target. Specify HOST/REPOSITORY[:TAG].")
+        else:
+            with arguments.cloud(context, store, f"Pushing {entry.tag} to") as (client, progress):
+                from bento_cli.sharing.cloud import pushing
+
+                jobs = threads or pushing.JOBS
+                result = pushing.push(store.home, entry, client, progress, force=force, check=not no_verify, jobs=jobs)
+            _show_pushed_to_cloud(entry, str(client), result, output)
+
+    return run
 
 
-def run_push(options: Namespace, store: Store, kind: Kind) -> int:
-    entry = store.section(kind).get(options.tag)
-    if options.targets:
-        _push(options, store, entry)
-    elif getattr(options, "format", "") == "kserve":
-        raise BentoError("--format kserve requires a registry target. Specify HOST/REPOSITORY[:TAG].")
-    elif options.sign_key or options.keyless:
-        raise BentoError("--sign-key and --sign-keyless require a registry target. Specify HOST/REPOSITORY[:TAG].")
-    else:
-        _push_to_cloud(options, store, entry)
-    return status.OK
+def _with_models(kind: Kind) -> str:
+    return "Bento and its models" if kind is BENTO else "model"
 
 
-def _push(options: Namespace, store: Store, entry: Entry) -> None:
-    results = store.section(entry.kind).push(
-        str(entry.tag),
-        *options.targets,
-        insecure=options.insecure,
-        out=show.progress_output(),
-        check=not options.no_verify,
-        jobs=options.threads or 0,
-        signing=arguments.signing(options),
-        for_kserve=getattr(options, "format", "") == "kserve",  # Bentos have no formats
-    )
+def _show_pushed(entry: Entry, results: Sequence[Delivered], output: str) -> None:
     fields = [
         {"tag": str(entry.tag), "reference": "", "tags": list(result.tags), **_push_data(result.pushed)}
         for result in results
     ]
-    if show.data(fields, options.output):
+    if show.data(fields, output):
         return
     for result in results:
         pushed = result.pushed
@@ -108,13 +137,7 @@ def _push_data(pushed: PushResult) -> dict[str, Any]:
     return pushed._asdict() | {"reference": f"oci://{pushed.reference}"}
 
 
-def _push_to_cloud(options: Namespace, store: Store, entry: Entry) -> None:
-    from bento_cli.sharing.cloud.pushing import JOBS, push
-
-    jobs, check = options.threads or JOBS, not options.no_verify
-    with arguments.cloud(options, store, f"Pushing {entry.tag} to") as (client, progress):
-        result = push(store.home, entry, client, progress, force=options.force, check=check, jobs=jobs)
-        endpoint = str(client)
+def _show_pushed_to_cloud(entry: Entry, endpoint: str, result: CloudPushed, output: str) -> None:
     everything = [*result.models, result.main]
     for note in (note for each in everything for note in each.notes):
         show.note(note)
@@ -126,7 +149,7 @@ def _push_to_cloud(options: Namespace, store: Store, entry: Entry) -> None:
         "models": [{"tag": str(model.tag), "sent": model.sent} for model in result.models],
         "size": size,
     }
-    if show.data(fields, options.output):
+    if show.data(fields, output):
         return
     name = f"{entry.kind.noun} {entry.tag}"
     models = ", ".join(str(model.tag) for model in result.models if model.sent)
@@ -137,51 +160,60 @@ def _push_to_cloud(options: Namespace, store: Store, entry: Entry) -> None:
         show.out(f"{name} is already in {endpoint}{models and f'; pushed {models}'}{present}.")
 
 
-def add_pull_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument(
+def pull_command(kind: Kind) -> Command:
+    # An option of BentoML, which excludes models by default.
+    with_models = arguments.flag("--with-models", help="Pull models that aren't in the store (default)")
+
+    @command(
+        f"oci://registry.example/{kind.directory}/iris:v1", "iris:v1", help=_PULL.format(_with_models(kind), kind.noun)
+    )
+    @click.argument(
         "source",
         metavar="REFERENCE",
         help="Pull this registry reference (HOST/REPOSITORY[:TAG]), or this tag from BentoCloud or Yatai",
     )
-    _add_context(parser)
-    arguments.add_flag(parser, "-f", "--force", help=arguments.force_help(kind))
-    if kind is BENTO:
-        arguments.add_no_models(parser)
-        # An option of BentoML, which excludes models by default.
-        arguments.add_flag(parser, "--with-models", help="Pull models that aren't in the store (default)")
-    arguments.add_import_options(parser)
-    arguments.add_insecure(parser)
-    show.add_output(parser, "text", "json", "yaml", "path")
-    parser.epilog = (
-        "The command downloads only missing data, and resumes an interrupted pull. It verifies all digests before it "
-        f"adds the {kind.noun} to the store."
-    )
+    @_context
+    @arguments.force(kind, "-f")
+    @arguments.no_models(kind)
+    @(with_models if kind is BENTO else arguments.combine())
+    @arguments.import_options
+    @arguments.insecure
+    @arguments.output("text", "json", "yaml", "path")
+    def run(
+        store: Store,
+        source: str,
+        context: str | None,
+        force: bool,
+        insecure: Sequence[str],
+        output: str,
+        with_models: bool = False,
+        **options: Any,
+    ) -> None:
+        importing = arguments.imports(force=force, **options)
+        pulled: CloudPulled | Pulled
+        if "/" in source:
+            pulled = store.section(kind).pull(
+                source, force=force, options=importing, insecure=insecure, out=show.progress_output()
+            )
+            origin = f"oci://{pulled.reference}"
+        else:
+            from bento_cli.sharing.cloud.pulling import pull
+
+            with arguments.cloud(context, store, f"Pulling {source} from") as (client, progress):
+                pulled = pull(store.home, kind, source, client, progress, importing, force=force)
+                origin = str(client)
+        _show_pulled(pulled, origin, output)
+
+    return run
 
 
-def run_pull(options: Namespace, store: Store, kind: Kind) -> int:
-    importing = arguments.import_options(options)
-    pulled: CloudPulled | Pulled
-    if "/" in options.source:
-        pulled = store.section(kind).pull(
-            options.source,
-            force=options.force,
-            options=importing,
-            insecure=options.insecure,
-            out=show.progress_output(),
-        )
-        origin = f"oci://{pulled.reference}"
-    else:
-        from bento_cli.sharing.cloud.pulling import pull as pull_from_cloud
-
-        with arguments.cloud(options, store, f"Pulling {options.source} from") as (client, progress):
-            pulled = pull_from_cloud(store.home, kind, options.source, client, progress, importing, force=options.force)
-            origin = str(client)
+def _show_pulled(pulled: CloudPulled | Pulled, origin: str, output: str) -> None:
     entry, models = pulled.entry, ", ".join(str(model.tag) for model in pulled.models)
     for note in pulled.notes:
         show.note(note)
-    if options.output == "path":
+    if output == "path":
         show.out(str(entry.path))
-    elif options.output == "text":
+    elif output == "text":
         name = f"{entry.kind.noun} {entry.tag}"
         if pulled.new:
             show.out(f"Pulled {name}{models and f' with {models}'}{show.already_present(pulled.known)}.")
@@ -197,5 +229,4 @@ def run_pull(options: Namespace, store: Store, kind: Kind) -> int:
         "models": [str(model.tag) for model in pulled.models],
         "known_models": [str(tag) for tag in pulled.known],
     }
-    show.data(fields, options.output)
-    return status.OK
+    show.data(fields, output)

@@ -1,127 +1,55 @@
-"""Implements `bento completion` and `bento complete`, which complete command lines in a shell."""
+"""Implements `bento completion`, which completes command lines in a shell."""
 
 from __future__ import annotations
 
-import sys
-from argparse import SUPPRESS
+import os
+import re
 
-from rules_bento.typing_lite import TYPE_CHECKING, Iterable
+import click
+from click.shell_completion import BashComplete, add_completion_class, get_completion_class, split_arg_string
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
-from bento_cli.cli import parsing, show, status, table
+from bento_cli.cli import show
+from bento_cli.cli.command import COMPLETE, command
+from bento_cli.cli.groups import COMMANDS
 
 if TYPE_CHECKING:
-    from argparse import Action, ArgumentParser, Namespace
-
-    from rules_bento.bento.kinds import Kind
+    from click.shell_completion import CompletionItem
 
     from bento_cli.library import Store
 
 
-# Each script runs `bento complete`; if it prints nothing, the shell completes file names.
-_SCRIPTS = {
-    "bash": """\
-_bento() {
-    local line="${COMP_LINE:0:COMP_POINT}" words last found
-    read -ra words <<<"$line"
-    [[ $line == *[[:space:]] ]] && words+=("")
-    last="${words[${#words[@]}-1]}"
-    local IFS=$'\\n'
-    found=($(bento complete -- "${words[@]:1}" 2>/dev/null))
-    # Bash ends words at colons, which tags contain.
-    [[ $last == *:* && $COMP_WORDBREAKS == *:* ]] && found=("${found[@]#"${last%"${last##*:}"}"}")
-    COMPREPLY=("${found[@]}")
-}
-complete -o default -F _bento bento
-""",
-    "zsh": """\
-#compdef bento
-_bento() {
-    local -a found
-    found=(${(f)"$(bento complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)"})
-    if (( ${#found} )); then
-        compadd -- "${found[@]}"
-    else
-        _files
-    fi
-}
-if [ "$funcstack[1]" = _bento ]; then
-    _bento "$@"
-else
-    compdef _bento bento
-fi
-""",
-    "fish": """\
-function __bento_complete
-    set -l words (commandline -opc) (commandline -ct)
-    set -l found (bento complete -- $words[2..-1] 2>/dev/null)
-    if test (count $found) -gt 0
-        printf '%s\\n' $found
-    else
-        __fish_complete_path (commandline -ct)
-    end
-end
-complete -c bento -f -a '(__bento_complete)'
-""",
-}
+_HELP = """Print a shell completion script.
+
+\b
+bash: bento completion bash > ~/.local/share/bash-completion/completions/bento
+zsh:  bento completion zsh > DIRECTORY/_bento, for a directory in $fpath
+fish: bento completion fish > ~/.config/fish/completions/bento.fish"""
 
 
-def add_completion_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument(
-        "shell", metavar="SHELL", choices=_SCRIPTS, help="Print the completion script for bash, zsh, or fish"
-    )
-    parser.epilog = (
-        "bash: bento completion bash > ~/.local/share/bash-completion/completions/bento\n"
-        "zsh:  bento completion zsh > DIRECTORY/_bento, for a directory in $fpath\n"
-        "fish: bento completion fish > ~/.config/fish/completions/bento.fish"
-    )
+@add_completion_class
+class _Bash(BashComplete):
+    """Completion for bash, which ends words at the colons of tags."""
+
+    name = "bash"
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        words = os.environ["COMP_WORDS"].split("\n")[1 : int(os.environ["COMP_CWORD"]) + 1]
+        text = re.sub(r"\n?(:+)\n?", r"\1", "\n".join(words))
+        args = split_arg_string(text)
+        last = args.pop() if args and not text.endswith("\n") else ""
+        self._start = last[: last.rfind(":") + 1] if any(word.startswith(":") for word in words) else ""
+        return args, last
+
+    def format_completion(self, item: CompletionItem[Any]) -> str:
+        return f"{item.type},{str(item.value).removeprefix(self._start)}"
 
 
-def run_completion(options: Namespace, store: Store, kind: Kind) -> int:
-    sys.stdout.write(_SCRIPTS[options.shell])
-    return status.OK
-
-
-def add_complete_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument(
-        "words", metavar="WORD", nargs="*", help="Print the completions for the last word of this command line"
-    )
-
-
-def run_complete(options: Namespace, store: Store, kind: Kind) -> int:
-    *before, last = options.words or [""]
-    before = parsing.split(before)[1]
-    for candidate in sorted(set(_candidates(before, store))):
-        if candidate.startswith(last):
-            show.out(candidate)
-    return status.OK
-
-
-def _candidates(before: list[str], store: Store) -> Iterable[str]:
-    named = table.find(before)
-    if named is None:
-        start = " ".join([*before, ""]).lstrip()
-        names = [command.name for command in table.COMMANDS if not command.hidden]
-        return [name[len(start) :].partition(" ")[0] for name in names if name.startswith(start)]
-    command, count = named
-    # argparse has no public API for this.
-    actions = [action for action in parsing.make_parser(command)._actions if action.help != SUPPRESS]
-    option = next((action for action in actions if before[-1] in action.option_strings and action.nargs != 0), None)
-    if option is not None:
-        return _values(option, store, command.kind)
-    flags = [flag for action in actions for flag in action.option_strings if flag.startswith("--")]
-    positional = [action for action in actions if not action.option_strings]
-    position = sum(not word.startswith("-") for word in before[count:])
-    if not positional:
-        return flags
-    values = list(_values(positional[min(position, len(positional) - 1)], store, command.kind))
-    return [*values, *flags] if values else []
-
-
-def _values(action: Action, store: Store, kind: Kind) -> Iterable[str]:
-    if action.choices:
-        return [str(choice) for choice in action.choices]
-    if action.metavar == "TAG":
-        # Reads only directory names, because the shell waits for the completions.
-        places = store.section(kind).entry_store.directory.glob("*/*")
-        return [f"{path.parent.name}:{path.name}" for path in places if path.is_dir()]
-    return []
+@command("bash", help=_HELP)
+@click.argument(
+    "shell", metavar="SHELL", type=click.Choice(("bash", "zsh", "fish")), help="Print the script for this shell"
+)
+def completion_command(store: Store, shell: str) -> None:
+    complete = get_completion_class(shell)
+    assert complete
+    show.out(complete(COMMANDS, {}, "bento", COMPLETE).source().rstrip("\n"))

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 from rules_bento.errors import BentoError
 from rules_bento.signing import SignatureError
 from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Callable, Sequence, TypeVar
 
 from bento_cli.cli import arguments, show, status
+from bento_cli.cli.command import File, Tag, command
 from bento_cli.store.verification import Finding, Verified
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-
     from rules_bento.archives.unpack import Form
     from rules_bento.artifacts.signatures import Place, Signing
-    from rules_bento.bento.kinds import Kind
     from rules_bento.registry.descriptor import Descriptor, Manifest
     from rules_bento.signing.keyless import Identity
     from rules_bento.signing.keys import PublicKey
@@ -28,33 +27,37 @@ if TYPE_CHECKING:
 _Details = TypeVar("_Details")
 
 
-def add_sign_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument(
-        "targets", metavar="PATH", nargs="+", help="Sign this archive, OCI layout, or artifact (HOST/REPOSITORY[:TAG])"
-    )
-    arguments.add_repeatable(
-        parser, "--sbom", metavar="FILE", help="Attach this SBOM as a signed attestation (CycloneDX or SPDX 2 JSON)"
-    )
-    arguments.add_signing(parser, required=True)
-    arguments.add_insecure(parser)
-    show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = (
-        "Signatures have cosign's formats: a file next to an archive (.sigstore.json), or a manifest in a layout or "
-        "registry. Create keys with `cosign generate-key-pair`, or use unencrypted PKCS #8 keys. A "
-        "keyless signature is public: sigstore's transparency log contains the identity. With a key, --trust-config "
-        "adds an entry of its Rekor v2 log, which `cosign verify` requires."
-    )
+@command("--key cosign.key iris.bento")
+@click.argument(
+    "targets",
+    type=File(),
+    metavar="PATH...",
+    nargs=-1,
+    required=True,
+    help="Sign this archive, OCI layout, or artifact (HOST/REPOSITORY[:TAG])",
+)
+@arguments.repeatable("--sbom", type=File(), help="Attach this SBOM as a signed attestation (CycloneDX or SPDX 2 JSON)")
+@arguments.signing_options()
+@arguments.insecure
+@arguments.output("text", "json", "yaml")
+def sign_command(
+    store: Store, targets: Sequence[str], sbom: Sequence[str], insecure: Sequence[str], output: str, **signing: Any
+) -> None:
+    """Sign archives, OCI layouts, and artifacts in registries.
 
-
-def run_sign(options: Namespace, store: Store, kind: Kind) -> int:
-    signing = arguments.signing(options)
-    assert signing
-    sboms = [_read_sbom(name) for name in options.sbom]
-    done = [{"target": target, "signature": _sign(options, target, signing, sboms)} for target in options.targets]
-    if not show.data(done, options.output):
+    Signatures have cosign's formats: a file next to an archive (.sigstore.json), or a manifest in a layout or registry.
+    Create keys with `cosign generate-key-pair`, or use unencrypted PKCS #8 keys. A keyless signature is public:
+    sigstore's transparency log contains the identity. With a key, --trust-config adds an entry of its Rekor v2 log,
+    which `cosign verify` requires.
+    """
+    signer = arguments.signing("", **signing)
+    if not signer:
+        raise click.UsageError("One of the options --key and --keyless is required.")
+    sboms = [_read_sbom(name) for name in sbom]
+    done = [{"target": target, "signature": _sign(target, signer, sboms, insecure)} for target in targets]
+    if not show.data(done, output):
         for item in done:
             show.out(f"Signed {item['target']}: {item['signature']}")
-    return status.OK
 
 
 def _read_sbom(name: str) -> tuple[str, dict[str, Any]]:
@@ -70,7 +73,7 @@ def _read_sbom(name: str) -> tuple[str, dict[str, Any]]:
     return sbom_type(document, name), document
 
 
-def _sign(options: Namespace, target: str, signing: Signing, sboms: Sequence[tuple[str, dict[str, Any]]]) -> str:
+def _sign(target: str, signing: Signing, sboms: Sequence[tuple[str, dict[str, Any]]], insecure: Sequence[str]) -> str:
     """Sign `target` and attest `sboms`. Returns the signature's location. Raises BentoError for unsupported targets."""
     from rules_bento.archives.atomic import atomic_file
     from rules_bento.artifacts import signatures
@@ -88,7 +91,7 @@ def _sign(options: Namespace, target: str, signing: Signing, sboms: Sequence[tup
 
     if _is_reference(target):
         reference = Reference.from_url(target)
-        with arguments.connected(options, f"Signing {reference}") as (registries, progress):
+        with arguments.connected(insecure, f"Signing {reference}") as (registries, progress):
             subject = registries.repository(reference).get_manifest(reference.target).descriptor
             place = signatures.InRegistry(reference, registries, progress)
             return sign(place, reference.name, subject, f"oci://{reference.name}")
@@ -116,65 +119,65 @@ def _is_reference(target: str) -> bool:
     return target.startswith(SCHEME) or (has_registry(target) and not is_path)
 
 
-def add_verify_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument(
-        "tags",
-        metavar="TAG",
-        nargs="*",
-        help="Verify this tag, archive (- for standard input), OCI layout, or registry reference (default: all Bentos "
-        "and models in the store)",
-    )
-    signers = parser.add_mutually_exclusive_group()
-    signers.add_argument(
-        "--key",
-        metavar="KEY",
-        help="Verify signatures with the public key in this file or environment variable (env://NAME)",
-    )
-    signers.add_argument(
-        "--certificate-identity",
-        metavar="IDENTITY",
-        help="Require a keyless signature from this identity (email address or URI)",
-    )
-    parser.add_argument("--certificate-oidc-issuer", metavar="URL", help="Require an identity from this OIDC issuer")
-    parser.add_argument(
-        "--trusted-root",
-        metavar="FILE",
-        help="Verify keyless signatures with this trusted root (default: sigstore's public root); with --key, also "
-        "require a transparency log entry",
-    )
-    signers.add_argument(
-        "--policy", metavar="FILE", help="Require the signatures and attestations that this policy file lists"
-    )
-    parser.add_argument(
-        "--signature",
-        metavar="FILE",
-        help="Read the bundle from this file (default: ARCHIVE.sigstore.json)",
-    )
-    arguments.add_flag(parser, "--provenance", help="Also require signed provenance")
-    arguments.add_flag(parser, "--sbom", help="Also require a signed SBOM for each image")
-    arguments.add_flag(parser, "--strict", help="Also fail if the store has no digests for a Bento's or model's files")
-    arguments.add_insecure(parser)
-    show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = (
-        "Without a key, identity, or policy, the command compares store entries with the contents that were imported. "
-        "Entries that BentoML built can't be verified. Otherwise, the command verifies cosign signatures of archives, "
-        "OCI layouts, and registry artifacts. It contacts only the registry, and sigstore if --trusted-root is "
-        f"missing. The exit code is {status.FOUND} if something is damaged or has no valid signature."
-    )
+@command("", "--key cosign.pub iris.bento")
+@click.argument(
+    "tags",
+    type=Tag(),
+    metavar="[TAG...]",
+    nargs=-1,
+    help="Verify this tag, archive (- for standard input), OCI layout, or registry reference (default: all Bentos and "
+    "models in the store)",
+)
+@click.option(
+    "--key",
+    metavar="KEY",
+    help="Verify signatures with the public key in this file or environment variable (env://NAME)",
+)
+@click.option(
+    "--certificate-identity",
+    metavar="IDENTITY",
+    help="Require a keyless signature from this identity (email address or URI)",
+)
+@click.option("--certificate-oidc-issuer", metavar="URL", help="Require an identity from this OIDC issuer")
+@click.option(
+    "--trusted-root",
+    type=File(),
+    help="Verify keyless signatures with this trusted root (default: sigstore's public root); with --key, also require "
+    "a transparency log entry",
+)
+@click.option("--policy", type=File(), help="Require the signatures and attestations that this policy file lists")
+@click.option("--signature", type=File(), help="Read the bundle from this file (default: ARCHIVE.sigstore.json)")
+@arguments.flag("--provenance", help="Also require signed provenance")
+@arguments.flag("--sbom", help="Also require a signed SBOM for each image")
+@arguments.flag("--strict", help="Also fail if the store has no digests for a Bento's or model's files")
+@arguments.insecure
+@arguments.output("text", "json", "yaml")
+def verify_command(
+    store: Store,
+    tags: Sequence[str],
+    signature: str | None,
+    strict: bool,
+    insecure: Sequence[str],
+    output: str,
+    **signers: Any,
+) -> int:
+    """Check the store or archives for damage, or verify signatures.
 
-
-def run_verify(options: Namespace, store: Store, kind: Kind) -> int:
+    Without a key, identity, or policy, the command compares store entries with the contents that were imported. Entries
+    that BentoML built can't be verified. Otherwise, the command verifies cosign signatures of archives, OCI layouts,
+    and registry artifacts. It contacts only the registry, and sigstore if --trusted-root is missing. The exit code is 3
+    if something is damaged or has no valid signature.
+    """
     from bento_cli.library import archive_of
 
-    if rules := _signature_rules(options):
-        return _verify_signatures(options, rules)
-    archives = {text: archive for text in options.tags if (archive := archive_of(text))}
-    tags = [tag for tag in options.tags if tag not in archives]
+    if rules := _signature_rules(signature, **signers):
+        return _verify_signatures(tags, rules, signature, insecure, output)
+    archives = {text: archive for text in tags if (archive := archive_of(text))}
     for source, _ in archives.values():
         if isinstance(source, Path) and not source.exists():
             raise BentoError(f"{source}: no such file. Specify an existing archive, or a tag.")
     with show.progress("Verifying") as progress:
-        entries = [entry for tag in tags for entry in _with_models(tag, store, kind)]
+        entries = [entry for tag in tags if tag not in archives for entry in _with_models(tag, store)]
         verified = store.verify(*entries, progress=progress) if entries or not archives else Verified(0, 0, (), (), ())
         verified = _with_archives(verified, archives) if archives else verified
     fields = {
@@ -184,15 +187,15 @@ def run_verify(options: Namespace, store: Store, kind: Kind) -> int:
         "changes": [_finding(finding) for finding in verified.changes],
         "unknown": list(verified.unknown),
     }
-    if not show.data(fields, options.output):
+    if not show.data(fields, output):
         _print_verified(verified)
-    return status.FOUND if verified.damages or (options.strict and verified.unknown) else status.OK
+    return status.FOUND if verified.damages or (strict and verified.unknown) else status.OK
 
 
-def _with_models(tag: str, store: Store, kind: Kind) -> list[Entry]:
+def _with_models(tag: str, store: Store) -> list[Entry]:
     from bento_cli.store.entry_store import models_of
 
-    entry = store.section(kind).get(tag)
+    entry = store.bentos.get(tag)
     return [entry, *models_of(store.home, entry)]
 
 
@@ -227,57 +230,73 @@ def _finding(finding: Finding) -> dict[str, str]:
     return {"kind": finding.noun, "tag": finding.tag, "path": finding.path, "problem": finding.problem}
 
 
-def _signature_rules(options: Namespace) -> list[SignatureRule]:
+def _signature_rules(
+    signature: str | None,
+    *,
+    key: str | None,
+    certificate_identity: str | None,
+    certificate_oidc_issuer: str | None,
+    trusted_root: str | None,
+    policy: str | None,
+    provenance: bool,
+    sbom: bool,
+) -> list[SignatureRule]:
     """Return the signature rules that the options specify, if any. Raises BentoError for conflicting options."""
-    is_identity = bool(options.certificate_identity)
-    if is_identity != bool(options.certificate_oidc_issuer):
+    arguments.exclude({"--key": key, "--certificate-identity": certificate_identity, "--policy": policy})
+    is_identity = bool(certificate_identity)
+    if is_identity != bool(certificate_oidc_issuer):
         raise BentoError(
             "--certificate-identity and --certificate-oidc-issuer must be used together. Add the missing option."
         )
-    if not (options.key or is_identity or options.policy):
-        if options.signature or options.provenance or options.sbom or options.trusted_root:
+    if not (key or is_identity or policy):
+        if signature or provenance or sbom or trusted_root:
             raise BentoError(
                 "--signature, --provenance, --sbom, and --trusted-root require a signer. Add --key, "
                 "--certificate-identity, or --policy."
             )
         return []
-    from rules_bento.signing import keyless, keys, policy
+    from rules_bento.signing import keyless, keys
+    from rules_bento.signing import policy as policies
 
-    root = Path(options.trusted_root) if options.trusted_root else None
-    if options.policy:
-        if options.provenance or options.sbom:
+    root = Path(trusted_root) if trusted_root else None
+    if policy:
+        if provenance or sbom:
             raise BentoError(
                 "--provenance and --sbom can't be combined with --policy. Remove these options, and add rules of type "
                 "provenance or sbom to the policy."
             )
-        return policy.read_policy(Path(options.policy), root)
+        return policies.read_policy(Path(policy), root)
     signer: PublicKey | Identity
     if is_identity:
         trusted = keyless.read_trusted_root(root)
-        signer = keyless.Identity(options.certificate_identity, options.certificate_oidc_issuer, trusted)
+        signer = keyless.Identity(certificate_identity or "", certificate_oidc_issuer or "", trusted)
     else:
-        signer = keys.read_public(options.key, Path(), keyless.entry_check(root) if root else None)
-    return policy.default_rules(signer, options.provenance, options.sbom)
+        signer = keys.read_public(key or "", Path(), keyless.entry_check(root) if root else None)
+    return policies.default_rules(signer, provenance, sbom)
 
 
-def _verify_signatures(options: Namespace, rules: list[SignatureRule]) -> int:
-    if not options.tags:
+def _verify_signatures(
+    targets: Sequence[str], rules: list[SignatureRule], signature: str | None, insecure: Sequence[str], output: str
+) -> int:
+    if not targets:
         raise BentoError("No artifact is specified. Specify an archive, an OCI layout, or HOST/REPOSITORY[:TAG].")
-    if options.signature and len(options.tags) != 1:
+    if signature and len(targets) != 1:
         raise BentoError("--signature can be used with only one archive. Verify the archives one at a time.")
     items: list[dict[str, Any]] = []
-    for target in options.tags:
+    for target in targets:
         try:
-            items.append({"target": target, "signed": True, **_signature(options, target, rules)})
+            items.append({"target": target, "signed": True, **_signature(target, rules, signature, insecure)})
         except SignatureError as error:
             items.append({"target": target, "signed": False, "problem": str(error).removeprefix(f"{target}: ")})
-    if not show.data(items, options.output):
+    if not show.data(items, output):
         for item in items:
             _print_signature(item)
     return status.OK if all(item["signed"] for item in items) else status.FOUND
 
 
-def _signature(options: Namespace, target: str, rules: list[SignatureRule]) -> dict[str, Any]:
+def _signature(
+    target: str, rules: list[SignatureRule], signature: str | None, insecure: Sequence[str]
+) -> dict[str, Any]:
     """Verify the signatures of a target. Returns details for the output. Raises SignatureError for an unmet rule."""
     from rules_bento.artifacts.signatures import InLayout, InRegistry
     from rules_bento.registry.layout import Layout
@@ -285,15 +304,18 @@ def _signature(options: Namespace, target: str, rules: list[SignatureRule]) -> d
     from rules_bento.signing import cosign
 
     path = Path(target)
+    is_layout = (path / "oci-layout").is_file()
+    if signature and (is_layout or _is_reference(target)):
+        raise BentoError("--signature is supported only for archives. Remove --signature.")
     if _is_reference(target):
         reference = Reference.from_url(target)
-        with arguments.connected(options, f"Verifying {reference}") as (registries, progress):
+        with arguments.connected(insecure, f"Verifying {reference}") as (registries, progress):
             root = registries.repository(reference).get_manifest(reference.target)
-            return _manifest_signature(options, InRegistry(reference, registries, progress), root, rules)
-    if (path / "oci-layout").is_file():
+            return _manifest_signature(InRegistry(reference, registries, progress), root, rules)
+    if is_layout:
         layout = Layout.open(path)
         root = layout.find()
-        details = _manifest_signature(options, InLayout(layout), root, rules)
+        details = _manifest_signature(InLayout(layout), root, rules)
         try:
             layout.check(root)
         except BentoError as error:
@@ -304,7 +326,7 @@ def _signature(options: Namespace, target: str, rules: list[SignatureRule]) -> d
             f"{target}: expected an archive, an OCI layout, or a registry reference. Bentos and models in the store "
             "have no signatures, so verify an archive before you import it."
         )
-    signed = Path(options.signature) if options.signature else cosign.bundle_path(path)
+    signed = Path(signature) if signature else cosign.bundle_path(path)
     for rule in rules:
         if rule.kinds:
             raise BentoError(f"{path}: archives have no signed {rule.noun}. Verify a layout or a registry artifact.")
@@ -323,12 +345,10 @@ def _first_valid(rule: SignatureRule, verify: Callable[[PublicKey | Identity], _
     raise SignatureError(" ".join(problems))
 
 
-def _manifest_signature(options: Namespace, place: Place, root: Manifest, rules: list[SignatureRule]) -> dict[str, Any]:
+def _manifest_signature(place: Place, root: Manifest, rules: list[SignatureRule]) -> dict[str, Any]:
     from rules_bento.artifacts import signatures
     from rules_bento.signing import cosign
 
-    if options.signature:
-        raise BentoError("--signature is supported only for archives. Remove --signature.")
     digest = root.descriptor.digest
     details: dict[str, Any] = {"digest": digest, "signed_as": ""}
     images = [child.digest for child in root.children()] or [digest]  # the signature of an index covers its images

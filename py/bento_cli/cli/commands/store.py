@@ -4,54 +4,50 @@ from __future__ import annotations
 
 import sys
 
+import click
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
-from bento_cli.cli import arguments, show, status
+from bento_cli.cli import arguments, show
+from bento_cli.cli.command import Command, Tag, command
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-
     from rules_bento.bento.kinds import Kind
 
     from bento_cli.library import Store
     from bento_cli.store.entry_store import Entry
 
+_LIST = """List the {noun}s in the store, newest first.
 
-def add_list_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument(
-        "tag",
-        metavar="TAG",
-        nargs="?",
-        default="",
-        help=f"List only the {kind.noun} with this tag, or all versions of this name",
+The columns and fields are the same as in BentoML. The JSON and YAML output also contains the sizes in bytes, and times
+with a time zone."""
+
+
+def list_command(kind: Kind) -> Command:
+    @command("", "iris -o json", help=_LIST.format(noun=kind.noun))
+    @click.argument(
+        "tag", type=Tag(kind), default="", help=f"List only the {kind.noun} with this tag, or all versions of this name"
     )
-    show.add_output(parser, "table", "json", "yaml", "path")
-    parser.epilog = (
-        "The columns and fields are the same as in BentoML. The JSON and YAML output also contains the sizes in bytes, "
-        "and times with a time zone."
-    )
+    @arguments.output("table", "json", "yaml", "path")
+    def run(store: Store, tag: str, output: str) -> None:
+        listing = store.section(kind).entry_store.list(tag)
+        for problem in listing.problems:
+            show.note(problem)
+        # The sort is stable, also in reverse.
+        entries = sorted(listing.entries, key=lambda entry: entry.moment, reverse=True)
+        if output == "path":
+            for entry in entries:
+                show.out(str(entry.path))
+            return
+        rows = _bento_rows(entries, store) if kind is BENTO else _model_rows(entries)
+        if not show.data(rows, output):
+            columns = ("Tag", "Size", "Model Size") if kind is BENTO else ("Tag", "Module", "Size")
+            right = (1, 2) if kind is BENTO else (2,)
+            values = [[str(value) for value in list(row.values())[:4]] for row in rows]
+            show.table((*columns, "Creation Time"), values, right)
 
-
-def run_list(options: Namespace, store: Store, kind: Kind) -> int:
-    listing = store.section(kind).entry_store.list(options.tag)
-    for problem in listing.problems:
-        show.note(problem)
-    # The sort is stable, also in reverse.
-    entries = sorted(listing.entries, key=lambda entry: entry.moment, reverse=True)
-    if options.output == "path":
-        for entry in entries:
-            show.out(str(entry.path))
-        return status.OK
-    rows = _bento_rows(entries, store) if kind is BENTO else _model_rows(entries)
-    if not show.data(rows, options.output):
-        header = ("Tag", "Size", "Model Size") if kind is BENTO else ("Tag", "Module", "Size")
-        right = (1, 2) if kind is BENTO else (2,)
-        show.table(
-            (*header, "Creation Time"), [[str(value) for value in list(row.values())[:4]] for row in rows], right
-        )
-    return status.OK
+    return run
 
 
 def _bento_rows(entries: list[Entry], store: Store) -> list[dict[str, str | int]]:
@@ -104,54 +100,47 @@ def _model_size(entry: Entry, tag: str, store: Store, cache: dict[str, int]) -> 
     return cache[tag]
 
 
-def add_get_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument(
-        "tag",
-        metavar="TAG",
-        help=f"Print the metadata of this {kind.noun} (NAME:VERSION, or NAME for the latest version)",
-    )
-    show.add_output(parser, "yaml", "json", "path")
+def get_command(kind: Kind) -> Command:
+    @command("iris:latest", "iris -o json", help=f"Print the metadata ({kind.descriptor}) of a {kind.noun}.")
+    @click.argument("tag", type=Tag(kind), help=f"Print the metadata of this {kind.noun} ({arguments.TAG})")
+    @arguments.output("yaml", "json", "path")
+    def run(store: Store, tag: str, output: str) -> None:
+        entry = store.section(kind).get(tag)
+        if output == "path":
+            show.out(str(entry.path))
+        else:
+            show.data(entry.description.document, output)
+
+    return run
 
 
-def run_get(options: Namespace, store: Store, kind: Kind) -> int:
-    entry = store.section(kind).get(options.tag)
-    if options.output == "path":
-        show.out(str(entry.path))
-    else:
-        show.data(entry.description.document, options.output)
-    return status.OK
+def delete_command(kind: Kind) -> Command:
+    tags = f"Delete this {kind.noun} (NAME:VERSION), or all versions of NAME; separate several tags with commas"
+    force = arguments.flag("--force", help="Delete the model even if a Bento uses it")
 
+    @command("iris:v1", "iris --yes", help=f"Delete {kind.noun}s from the store.")
+    @click.argument("tags", type=Tag(kind), metavar="TAG...", nargs=-1, required=True, help=tags)
+    @arguments.flag("-y", "--yes", "--assume-yes", help="Don't prompt for confirmation")
+    @(force if kind is MODEL else arguments.combine())
+    @arguments.output("text", "json", "yaml")
+    def run(store: Store, tags: Sequence[str], yes: bool, output: str, force: bool = False) -> None:
+        section = store.section(kind)
+        entries: dict[str, Entry] = {}
+        for tag in ",".join(tags).replace(",", " ").split():
+            selected = [section.get(tag)] if ":" in tag else section.list(tag)
+            entries |= {f"{entry.path.parent.name}:{entry.path.name}": entry for entry in selected}
+        if not entries:
+            raise BentoError("TAG: the argument is empty. Specify a tag or a name.")
+        deleted = []
+        for tag in entries:
+            if yes or _confirmed(f"Delete {kind.noun} {tag}?"):
+                section.delete(tag, force=force)
+                deleted.append(tag)
+                if output == "text":
+                    show.out(f"Deleted {kind.noun} {tag}.")
+        show.data(deleted, output)
 
-def add_delete_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    parser.add_argument(
-        "tags",
-        metavar="TAG",
-        nargs="+",
-        help=f"Delete this {kind.noun} (NAME:VERSION), or all versions of NAME; separate several tags with commas",
-    )
-    arguments.add_flag(parser, "-y", "--yes", "--assume-yes", help="Don't prompt for confirmation")
-    if kind is MODEL:
-        arguments.add_flag(parser, "--force", help="Delete the model even if a Bento uses it")
-    show.add_output(parser, "text", "json", "yaml")
-
-
-def run_delete(options: Namespace, store: Store, kind: Kind) -> int:
-    section = store.section(kind)
-    entries: dict[str, Entry] = {}
-    for tag in ",".join(options.tags).replace(",", " ").split():
-        selected = [section.get(tag)] if ":" in tag else section.list(tag)
-        entries |= {f"{entry.path.parent.name}:{entry.path.name}": entry for entry in selected}
-    if not entries:
-        raise BentoError("TAG: the argument is empty. Specify a tag or a name.")
-    deleted = []
-    for tag in entries:
-        if options.yes or _confirmed(f"Delete {kind.noun} {tag}?"):
-            section.delete(tag, force=getattr(options, "force", False))
-            deleted.append(tag)
-            if options.output == "text":
-                show.out(f"Deleted {kind.noun} {tag}.")
-    show.data(deleted, options.output)
-    return status.OK
+    return run
 
 
 def _confirmed(question: str) -> bool:
@@ -164,21 +153,17 @@ def _confirmed(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def add_gc_arguments(parser: ArgumentParser, kind: Kind) -> None:
-    arguments.add_flag(parser, "-n", "--dry-run", help="Report what would be removed, without removing anything")
-    show.add_output(parser, "text", "json", "yaml")
-    parser.epilog = (
-        "The command removes files of entries that BentoML deleted, and partial downloads of interrupted commands. "
-        "Bentos and models remain unchanged."
-    )
+@command("--dry-run")
+@arguments.flag("-n", "--dry-run", help="Report what would be removed, without removing anything")
+@arguments.output("text", "json", "yaml")
+def gc_command(store: Store, dry_run: bool, output: str) -> None:
+    """Remove unused files from the store.
 
-
-def run_gc(options: Namespace, store: Store, kind: Kind) -> int:
-    removed = store.gc(
-        dry_run=options.dry_run, waiting=lambda: show.note("Waiting for another bento process to finish.")
-    )
-    if not show.data({"files": removed.files, "size": removed.size, "records": removed.records}, options.output):
-        verb = "Would remove" if options.dry_run else "Removed"
+    The command removes files of entries that BentoML deleted, and partial downloads of interrupted commands. Bentos and
+    models remain unchanged.
+    """
+    removed = store.gc(dry_run=dry_run, waiting=lambda: show.note("Waiting for another bento process to finish."))
+    if not show.data({"files": removed.files, "size": removed.size, "records": removed.records}, output):
+        verb = "Would remove" if dry_run else "Removed"
         files = f"{show.count(removed.files, 'file')} ({show.size(removed.size)})"
         show.out(f"{verb} {files} and {show.count(removed.records, 'record')}.")
-    return status.OK

@@ -1,0 +1,182 @@
+"""Defines classes for commands: options of all commands, groups that import a command on first use, and completion."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+from rules_bento.bento.kinds import BENTO
+from rules_bento.errors import BentoError
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping, cast
+
+from bento_cli.cli import show, status
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+    from rules_bento.bento.kinds import Kind
+
+
+COMPLETE = "_BENTO_COMPLETE"
+"""The environment variable through which shells request completions."""
+
+
+class File(click.ParamType[str]):
+    """The type of options and arguments for which a shell completes file names."""
+
+    name = "file"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Tell the shell to complete file names."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
+
+
+class Tag(click.ParamType[str]):
+    """The type of options and arguments for which a shell completes tags in the store."""
+
+    name = "tag"
+
+    def __init__(self, kind: Kind = BENTO) -> None:
+        self._kind = kind
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the tags that begin with `incomplete`. Reads only directory names, because the shell waits."""
+        from click.shell_completion import CompletionItem
+
+        from bento_cli.library import Store
+
+        places = Store(ctx.meta.get("home")).section(self._kind).entry_store.directory.glob("*/*")
+        tags = sorted(f"{path.parent.name}:{path.name}" for path in places if path.is_dir())
+        return [CompletionItem(tag) for tag in tags if tag.startswith(incomplete)]
+
+
+class Command(click.Command):
+    """A command that runs with the store as its first argument. Each command also accepts the global options."""
+
+    def __init__(self, *args: Any, examples: tuple[str, ...] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = examples
+        own = {name for param in self.params for name in param.opts}
+        options = global_options()[:1] if self.context_settings else global_options()  # BentoML has options of its own
+        for option in options:
+            option.opts = [name for name in option.opts if name not in own]
+        self.params += options
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse arguments. Errors have the context, so that the message has the name of the command."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Print the examples."""
+        if self.examples:
+            with formatter.section("Examples"):
+                formatter.write("".join(f"  {ctx.command_path} {words}".rstrip() + "\n" for words in self.examples))
+
+    def invoke(self, ctx: click.Context) -> int:
+        """Run the command, and return its exit code."""
+        from bento_cli.library import Store
+
+        meta = ctx.meta
+        show.configure(color=meta.get("color", "auto"), quiet="no_notes" in meta, verbose="verbose" in meta)
+        home = meta.get("home")
+        store = Store(home, durable=not ctx.params.pop("no_sync", False))
+        try:
+            return ctx.invoke(cast("Callable[..., int | None]", self.callback), store, **ctx.params) or status.OK
+        finally:
+            if home and not store.home.root.is_dir():
+                show.note(f"--home: {home} doesn't exist, so the store is empty.")
+
+
+def command(*examples: str, **settings: Any) -> Callable[[Callable[..., int | None]], Command]:
+    """Return a decorator that makes a command of a function. `examples` are arguments in the examples of the help."""
+    return click.command(cls=Command, examples=examples, **settings)
+
+
+def global_options() -> list[click.Option]:
+    """Return the options that can be before and after the name of a command. Their values are in `Context.meta`."""
+
+    def option(*names: str, **settings: Any) -> click.Option:
+        return click.Option(names, default=None, expose_value=False, callback=_keep, **settings)
+
+    home = "Use the store in this directory (default: BENTOML_HOME, otherwise ~/bentoml)"
+    colors = click.Choice(("auto", "always", "never"))
+    return [
+        option("--home", metavar="DIRECTORY", help=home, type=File()),
+        option("-q", "--quiet", "no_notes", is_flag=True, help="Don't print notes or progress"),
+        option("-v", "--verbose", is_flag=True, help="Print tracebacks for internal errors"),
+        option("--color", metavar="WHEN", type=colors, help="Color the output: auto, always, or never (default: auto)"),
+    ]
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    if value == "":
+        raise BentoError("--home: expected a directory, got an empty string. Specify a directory, or remove --home.")
+    if value is not None:
+        ctx.meta[param.name] = value
+
+
+class Group(click.Group):
+    """A group that imports the module of a command when the command is used.
+
+    `sections` maps the headings of the help to the names of commands. The value of a name is the module in `commands`,
+    which defines the command as `NAME_command`, or as a function that returns the command for a kind.
+    """
+
+    def __init__(
+        self, name: str, *, sections: Mapping[str, Mapping[str, str | click.Group]], kind: Kind = BENTO, **settings: Any
+    ) -> None:
+        self._kind = kind
+        self._sections = sections
+        self._sources = {name: source for commands in sections.values() for name, source in commands.items()}
+        super().__init__(name, cast("Any", self._sources), params=global_options(), **settings)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse options of the group. `help COMMAND` is the same as `COMMAND --help`."""
+        return super().parse_args(ctx, [*args[1:], "--help"] if args[:1] == ["help"] else args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands, in the order of the help."""
+        return list(self._sources)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command. Returns None if the command doesn't exist."""
+        source = self._sources.get(cmd_name)
+        if not isinstance(source, str):
+            return source
+        module = import_module(f"bento_cli.cli.commands.{source}")
+        found = getattr(module, f"{cmd_name.replace('-', '_')}_command")
+        return cast("click.Command", found if isinstance(found, click.Command) else found(self._kind))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Print the commands in sections."""
+        for section, names in self._sections.items():
+            commands = [(name, cast("click.Command", self.get_command(ctx, name))) for name in names]
+            with formatter.section(section):
+                formatter.write_dl([(name, each.get_short_help_str(formatter.width)) for name, each in commands])
+
+    def walk(self, prefix: str = "") -> Iterator[tuple[str, Command]]:
+        """Yield the names and commands of this group and of its subgroups."""
+        for name in self._sources:
+            found = self.get_command(click.Context(self), name)
+            if isinstance(found, Group):
+                yield from found.walk(f"{prefix}{name} ")
+            elif isinstance(found, Command):
+                yield f"{prefix}{name}", found
+
+
+def print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    """Print the version for `--version`, and exit."""
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            number = version("rules-bento-cli")
+        except PackageNotFoundError:
+            number = "(from sources)"
+        show.out(f"bento {number}")
+        ctx.exit()

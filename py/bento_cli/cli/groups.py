@@ -1,0 +1,59 @@
+"""Defines the groups of commands, and the order of commands in the help."""
+
+from __future__ import annotations
+
+import click
+from rules_bento.bento.kinds import MODEL
+
+from bento_cli.cli.command import Group, print_version
+
+_CLOUD = dict.fromkeys(("login", "current-context", "list-context", "update-current-context"), "cloud")
+_STORE = {"list": "store", "get": "store", "delete": "store", "import": "archives", "export": "archives"}
+_SHARING = {"push": "sharing", "pull": "sharing"}
+
+COMMANDS = Group(
+    "bento",
+    help="Build, inspect, and share Bentos without installing BentoML.",
+    epilog="For help on a command, run `bento COMMAND --help` or `bento help COMMAND`.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    sections={
+        "Build": {
+            "build": "build",
+            "containerize": "run",
+            "serve": "run",
+            "migrate": "projects",
+            "doctor": "projects",
+        },
+        "Store": {
+            **_STORE,
+            "bundle": "archives",
+            "unbundle": "archives",
+            "gc": "store",
+            "models": Group(
+                "models",
+                help="Manage the models in the store.",
+                kind=MODEL,
+                sections={"Commands": {**_STORE, **_SHARING, "pin": "projects"}},
+            ),
+        },
+        "Share": {
+            **_SHARING,
+            "sign": "signatures",
+            "cloud": Group("cloud", help="Manage logins to BentoCloud and Yatai.", sections={"Commands": _CLOUD}),
+        },
+        "Inspect": {"tree": "contents", "diff": "contents", "verify": "signatures", "audit": "audit"},
+        "Shell": {"completion": "shell"},
+    },
+)
+"""The `bento` command."""
+
+COMMANDS.params.append(
+    click.Option(
+        ["-V", "--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=print_version,
+        help="Print the version",
+    )
+)
