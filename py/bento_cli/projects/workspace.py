@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import ast
 import itertools
+import os
 import re
+from pathlib import Path
 
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.formats import read_file
-from rules_bento.typing_lite import TYPE_CHECKING
 
 from bento_cli.projects.starlark import keyword_string, string, top_level_calls
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _ROOT_FILES = ("MODULE.bazel", "REPO.bazel", "WORKSPACE.bazel", "WORKSPACE")
 _INCLUDE = re.compile(r"""^include\(\s*["']//([^"']+)["']""", re.MULTILINE)  # include("//:deps.MODULE.bazel")
@@ -63,7 +61,7 @@ class Workspace:
 
 def find_root(directory: Path) -> Path | None:
     """Return the root of the workspace that contains `directory`, or None outside of a workspace."""
-    resolved = directory.resolve()
+    resolved = Path(os.path.realpath(directory))  # unlike `resolve`, accepts a link to itself
     return next(
         (root for root in (resolved, *resolved.parents) if any((root / name).is_file() for name in _ROOT_FILES)), None
     )
