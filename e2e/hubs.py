@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,27 @@ bento_package(
 
 filegroup(name = "all_of_them", srcs = all_requirements)
 """
+PIP = """
+bazel_dep(name = "rules_python", version = "0.22.1")
+pip = use_extension("@rules_python//python/extensions:pip.bzl", "pip")
+pip.parse(
+    name = "pip",
+    extra_pip_args = ["--no-index", "--find-links={wheels}"],
+    incompatible_generate_aliases = True,
+    python_interpreter = "{python}",
+    requirements_lock = "//:pip.txt",
+)
+use_repo(pip, "pip")
+"""
+PIP_BENTO = """
+bento_package(
+    name = "pip_bento",
+    srcs = ["service.py"],
+    python_version = "3.11",
+    requirements = ["@pip//bentoml", "pip.txt"],
+    service = "service:Service",
+)
+"""
 SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Service:\n    pass\n"
 # The package hub of another module, with a lock that both modules can use.
 OTHER = """\
@@ -70,6 +92,7 @@ def hubs_report_missing_locks_and_platforms(bench: Workbench) -> str:
     checkout = bench.checkout("hubs")
     lock = write_workspace(checkout)
     missing_lock_can_be_created(checkout, lock)
+    packages_of_pip_parse_are_locked(checkout)
     excluded_packages_are_reported(checkout)
     wheels_with_build_files_are_complete(checkout)
     duplicate_hub_names_are_rejected(checkout)
@@ -96,6 +119,31 @@ def missing_lock_can_be_created(checkout: Checkout, lock: str) -> None:
     checkout.build("//:update", workspace=WORKSPACE)
     checkout.write(f"{WORKSPACE}/requirements.lock.json", lock)
     checkout.build("//:bento", workspace=WORKSPACE)
+
+
+def packages_of_pip_parse_are_locked(checkout: Checkout) -> None:
+    """Build a Bento with packages of Debian's rules_python. Its lock subset equals the one of the same wheels."""
+    if sys.version_info >= (3, 12):
+        return  # the setuptools of rules_python 0.22.1 doesn't run on it
+    module, build = (checkout.read(f"{WORKSPACE}/{name}") for name in ("MODULE.bazel", "BUILD.bazel"))
+    wheels = sorted((checkout.root / WORKSPACE / "wheels").glob("*.whl"))
+    pins = {wheel.name.partition("-")[0]: hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels}
+    lines = "".join(f"{name}==1.0 --hash=sha256:{digest}\n" for name, digest in pins.items())
+    checkout.write(f"{WORKSPACE}/pip.txt", lines)
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", module + PIP.format(python=sys.executable, wheels=wheels[0].parent))
+    checkout.write(f"{WORKSPACE}/BUILD.bazel", build + PIP_BENTO)
+    checkout.build("//:bento", "//:pip_bento", workspace=WORKSPACE)
+    outputs = checkout.root / WORKSPACE / "bazel-out"
+    [own], [theirs] = (
+        [path.read_text("utf-8") for path in outputs.glob(f"*/bin/{name}.locked.json")]
+        for name in ("bento", "pip_bento")
+    )
+    assert own == theirs, f"{own}\n{theirs}"
+    checkout.write(f"{WORKSPACE}/pip.txt", lines.replace(pins["bentoml"], "").replace(" --hash=sha256:\n", "\n"))
+    failed = checkout.bazel("build", "//:pip_bento", workspace=WORKSPACE)
+    assert "requirements: pip.txt doesn't contain bentoml==1.0 with hashes" in failed.errors, failed.told()
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
+    checkout.write(f"{WORKSPACE}/BUILD.bazel", build)
 
 
 def wheels_with_build_files_are_complete(checkout: Checkout) -> None:

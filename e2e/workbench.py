@@ -28,6 +28,8 @@ ENTER = Path(__file__).resolve().parent / "enter.py"
 LEFT_OUT = shutil.ignore_patterns(".git", ".*_cache", ".hypothesis", "__pycache__", "bazel-*", "user.bazelrc")
 TIME_LIMIT = 900
 _NOT_SPACE = re.compile(r"\S")
+# Beginning of the part of e2e/smoke/MODULE.bazel that Debian's rules_python doesn't support.
+NEWER_RULES_PYTHON = "# The rest requires rules_python 1.0"
 PYTHON_HERE = """
 bento_tools = use_extension("@rules_bento//toolchains:extensions.bzl", "bento_tools")
 bento_tools.python(interpreter = "python3")
@@ -144,7 +146,8 @@ class Checkout:
         self._served: set[str] = set()
         shutil.copytree(source, self.root, symlinks=True, ignore=LEFT_OUT)
         for module in self.root.glob("e2e/*/MODULE.bazel"):
-            module.write_text(with_python_here(module.read_text("utf-8")), "utf-8")
+            module.write_text(with_python_here(module.read_text("utf-8").partition(NEWER_RULES_PYTHON)[0]), "utf-8")
+        shutil.rmtree(self.root / "e2e/smoke/pip", ignore_errors=True)
         self._mask()
 
     def _mask(self) -> None:
@@ -315,7 +318,8 @@ def with_python_here(module: str) -> str:
     The interpreters of rules_python are downloaded from servers that not every machine can reach.
     """
     version = str((provisioned_root(REPOSITORY) / "usr/bin/python3").readlink()).removeprefix("python")
-    if "python_version" not in module:
+    module = module.replace('"3.11",  # the default of the hub', f'"{version}",')
+    if not re.search(r"bento\.pypi\([^)]*\bpython_version = ", module):
         module = module.replace("bento.pypi(\n", f'bento.pypi(\n    python_version = "{version}",\n')
     return f"{module}{PYTHON_HERE}"
 

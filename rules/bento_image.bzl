@@ -5,6 +5,7 @@ load("//rules/private:attributes.bzl", "label_string")
 load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
 load("//rules/private:image.bzl", "IMAGE", "build_image", "image_packages")
 load("//rules/private:image_checks.bzl", "check_system")
+load("//rules/private:installed_wheel_aspect.bzl", "installed_wheel_aspect")
 load("//rules/private:layers.bzl", "BENTO", "HOME", "MOUNTED", "USER", "write_layer")
 load("//rules/private:providers.bzl", "BentoImagePackagesInfo")
 load("//rules/private:target.bzl", "image_cfg", "platform_name")
@@ -112,7 +113,7 @@ To disable the checks of the image, use `--norun_validations`. The build fails i
 - system packages that the Bento requires but the image doesn't include
 - layers with a total size above `size_limit`""",
     attrs = {
-        "bento": attr.label(aspects = [wheel_parts_aspect], cfg = metadata_plus_files_cfg, doc = "The Bento that the image serves.", mandatory = True, providers = [BentoInfo]),
+        "bento": attr.label(aspects = [installed_wheel_aspect, wheel_parts_aspect], cfg = metadata_plus_files_cfg, doc = "The Bento that the image serves.", mandatory = True, providers = [BentoInfo]),
         "entrypoint": attr.string_list(doc = "Command that a container runs. Default: the command that serves the Bento with the image's Python environment."),
         "env": attr.string_dict(doc = "Environment variables to set in containers, in addition to the variables of the base image and the Bento. Keys are variable names."),
         "labels": attr.string_dict(doc = "Labels of the image config, in addition to the Bento's labels."),

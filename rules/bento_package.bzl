@@ -8,11 +8,12 @@ load("//rules/private:attributes.bzl", "CREATION_TIME", "label_string", "minor_v
 load("//rules/private:bento_command.bzl", "serve_program")
 load("//rules/private:data_parts.bzl", "pack_data")
 load("//rules/private:helper.bzl", "NATIVE_GROUP", "TOOLCHAIN_TYPE", "run_steps")
+load("//rules/private:installed_wheel_aspect.bzl", "check_one_hub", "has_installed", "installed_wheel_aspect")
 load("//rules/private:launcher.bzl", "RUN_ENVIRONMENT", "RUN_RUNTIME", "run_environment", "runfiles_of_attributes")
 load("//rules/private:lock_subset.bzl", "RESOLVER", "hub_requirements", "lock_subset", "resolve_aspect")
 load("//rules/private:metadata.bzl", "dependency_pins", "describe_metadata", "requirements_files")
 load("//rules/private:option_groups.bzl", "OPTION_GROUPS")
-load("//rules/private:providers.bzl", "BentoServiceMetadataInfo", "BentoSourcesInfo")
+load("//rules/private:providers.bzl", "BentoInstalledWheelInfo", "BentoServiceMetadataInfo", "BentoSourcesInfo")
 load("//rules/private:reports.bzl", "write_bento_report", "write_build_definition", "write_summary")
 load("//rules/private:service_metadata.bzl", "IMPORT", "SERVICE_METADATA", "check_service_metadata", "import_service", "service_metadata_info")
 load("//rules/private:snapshot.bzl", "OWN_PACKAGE", "SECRETS", "build_ctx", "read_sources")
@@ -29,29 +30,50 @@ def _check_envs(ctx):
             fail("{}: envs[{}] has no \"=\". Set envs to a list (not a dict) of strings: \"NAME=value\", or \"NAME=\" if the deployment sets the value.".format(label_string(ctx.label), number))
 
 def _check(ctx):
-    """Fails if neither `service` nor `bentofile` is set, if `envs` is invalid, or if `requirements` contains packages and files."""
+    """Fails if neither `service` nor `bentofile` is set, if `envs` is invalid, or if `requirements` contains packages and unusable files."""
     _check_envs(ctx)
     if not ctx.attr.service and not ctx.file.bentofile:
         fail("{}: neither service nor bentofile is set. Set service to \"module:Service\", or set bentofile.".format(label_string(ctx.label)))
-    if requirements_files(ctx) and hub_requirements(ctx.attr.requirements):
+    files, own = requirements_files(ctx), hub_requirements(ctx.attr.requirements)
+    if has_installed(own):
+        if len(files) != 1:
+            fail(("{}: requirements contains {}, which is from a package hub of rules_python (pip.parse), and {} requirements files. " +
+                  "Add the file in requirements_lock of pip.parse to requirements, because only this file has the hashes.").format(
+                label_string(ctx.label),
+                own[0].distribution,
+                len(files),
+            ))
+    elif own and files:
         fail("{}: the requirements attribute contains both requirements files and packages from a package hub. Use only files or only packages.".format(label_string(ctx.label)))
+
+def _packages(ctx):
+    """Returns the packages in `requirements` (a list) and `deps` (a list of depsets) of the same kind of package hub."""
+    own = hub_requirements(ctx.attr.requirements)
+    installed = [dep[BentoInstalledWheelInfo].requirements for dep in ctx.attr.deps] if has_installed(own) else []
+    return own, [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps] + installed
 
 def _locked(ctx):
     """Returns the packages in `requirements` and `deps` that the Bento locks. Empty if `requirements` contains no packages."""
-    own = hub_requirements(ctx.attr.requirements)
+    own, below = _packages(ctx)
 
     # The lists are short. A library declares only a few packages, without transitive dependencies.
-    return own + [info for dep in ctx.attr.deps for info in dep[BentoSourcesInfo].requirements.to_list()] if own else []
+    locked = own + [info for infos in below for info in infos.to_list()] if own else []
+    check_one_hub(ctx, locked)
+    return locked
 
 def _python_version(ctx, locked):
     """Returns the Python version (`X.Y`) of the lock or, without a lock, `python_version` or the default. Fails if lock and attribute differ."""
     versions = [info.python_version for info in locked if info.python_version]
+    if has_installed(locked) and not versions:
+        fail("{}: rules_python doesn't report the Python version of {}. Set python_version, for example to \"{}\".".format(label_string(ctx.label), locked[0].distribution, PYTHON_VERSION))
     version = minor_version(versions[0]) if versions else ctx.attr.python_version or PYTHON_VERSION
     if ctx.attr.python_version not in ("", version):
-        fail("{0}: python_version is {1}, but the packages are locked for Python {2}. Set more_python_versions = [\"{1}\"] in bento.pypi.".format(
+        where = "--@rules_python//python/config_settings:python_version={}" if has_installed(locked) else "more_python_versions = [\"{}\"] in bento.pypi"
+        fail("{}: python_version is {}, but the packages are locked for Python {}. Set {}.".format(
             label_string(ctx.label),
             ctx.attr.python_version,
             version,
+            where.format(ctx.attr.python_version),
         ))
     return version
 
@@ -82,6 +104,7 @@ def _lock(ctx, locked, service):
         ctx,
         all_files = ctx.attr.lock_all_platforms,
         packages = ctx.attr.packages,
+        hashes = requirements_files(ctx)[0] if has_installed(locked) else None,
         pins = dependency_pins(ctx),
         requirements = locked,
         service = service,
@@ -99,6 +122,7 @@ def _launcher(ctx, archive, models):
 
 def _bento_info(ctx, *, described, outputs, python_version):
     """Returns the BentoInfo of the target."""
+    own, below = _packages(ctx)
     return BentoInfo(
         archive = outputs.archive,
         bento_yaml = described.bento_yaml,
@@ -113,10 +137,7 @@ def _bento_info(ctx, *, described, outputs, python_version):
         parts = tuple(outputs.parts),
         platform = platform_name(ctx),
         python_version = python_version,
-        requirements = depset(
-            hub_requirements(ctx.attr.requirements),
-            transitive = [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps],
-        ),
+        requirements = depset(own, transitive = below),
         tag = described.tag,
     )
 
@@ -247,7 +268,7 @@ if the attributes lack an input that the bentofile requires.""",
         ),
         "data": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Additional files of the build context. Use this attribute for large files, and for files that rarely change. They are stored in a separate archive part and image layer from `srcs`."),
         "deps": attr.label_list(
-            aspects = [sources_aspect],
+            aspects = [installed_wheel_aspect, sources_aspect],
             cfg = metadata_only_cfg,
             doc = "Python libraries: targets of any rule that provides PyInfo. The Bento includes the transitive sources and data of the libraries at their import paths, including generated sources. Packages from a package hub are listed in the Bento's lock, but their files aren't included in the Bento.",
             providers = [PyInfo],
@@ -267,9 +288,9 @@ if the attributes lack an input that the bentofile requires.""",
         "report_against": attr.label(allow_single_file = [".json"], cfg = reset_cfg, doc = "JSON report to compare the Bento with: a file from the output group `report` of another Bento or build."),
         "requirements": attr.label_list(
             allow_files = True,
-            aspects = [resolve_aspect],
+            aspects = [installed_wheel_aspect, resolve_aspect],
             cfg = metadata_only_cfg,
-            doc = "Python requirements: either targets (packages from a package hub, such as `@pypi//numpy`, and `bento_wheel` targets), or requirements files. For packages from a package hub, the Bento's lock also includes their transitive dependencies.",
+            doc = "Python requirements: either targets (packages from a package hub, such as `@pypi//numpy`, and `bento_wheel` targets), or requirements files. For packages from a package hub, the Bento's lock also includes their transitive dependencies. For packages from a hub of rules_python, also add the file in `requirements_lock` of `pip.parse`.",
         ),
         "service": attr.string(doc = "Service of the Bento: `module:Service` or `path/of/file.py:Service`, relative to the build context. Default: the service in the bentofile, otherwise the only service in `service.py`."),
         "service_config": attr.string_dict(doc = "Configuration that the source determines at run time. Keys are service names; values are calls to `service_config`, such as `service_config(workers = 4)`. Include only the keys that static analysis can't determine."),

@@ -1,22 +1,24 @@
 """Defines bento_test, which tests a Bento with a BentoML server."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
+load("//rules:providers.bzl", "BentoInfo")
 load("//rules/private:attributes.bzl", "check_interpreter", "label_string")
+load("//rules/private:installed_wheel_aspect.bzl", "PACKAGE", "check_one_hub", "installed_wheel_aspect", "package_requirements")
 load("//rules/private:launcher.bzl", "RUN_ENVIRONMENT", "TEST_RUNTIME", "helper_launcher", "run_environment", "runfile", "runfile_path", "runfiles_of_attributes", "runtime")
-load("//rules/private:providers.bzl", "BentoSourcesInfo")
+load("//rules/private:providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
 load("//rules/private:sources_aspect.bzl", "sources_aspect")
 load("//rules/private:transitions.bzl", "metadata_plus_modules_cfg")
 
 def _modules(ctx, bento):
     """Returns a list of BentoWheelModulesInfo: the Bento's wheels, then the test's. Fails if a wheel is for another Python version."""
     requirements = [bento.requirements] + [
-        depset([target[BentoRequirementInfo]])
-        for target in ctx.attr.requirements
-    ] + [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps]
+        depset([info])
+        for info in package_requirements(ctx, ctx.attr.requirements)
+    ] + [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps] + [dep[BentoInstalledWheelInfo].requirements for dep in ctx.attr.deps]
 
     # Only a few dozen wheels, so the list is short.
     infos = depset(transitive = requirements, order = "preorder").to_list()
+    check_one_hub(ctx, infos)
     check_interpreter(ctx, runtime(ctx).python, infos)
     return depset(transitive = [info.modules for info in infos]).to_list()
 
@@ -86,8 +88,8 @@ output of the server. With `shard_count`, each shard starts a separate server. `
     attrs = {
         "bento": attr.label(cfg = metadata_plus_modules_cfg, doc = "The Bento to test.", mandatory = True, providers = [BentoInfo]),
         "data": attr.label_list(allow_files = True, doc = "Files that the tests read, and programs that the tests start."),
-        "deps": attr.label_list(aspects = [sources_aspect], doc = "Python libraries that the tests import.", providers = [PyInfo]),
-        "requirements": attr.label_list(doc = "Packages from a package hub that the tests import, including pytest. The Bento's packages are always available.", providers = [BentoRequirementInfo]),
+        "deps": attr.label_list(aspects = [installed_wheel_aspect, sources_aspect], doc = "Python libraries that the tests import.", providers = [PyInfo]),
+        "requirements": attr.label_list(doc = "Packages from a package hub that the tests import, including pytest. The Bento's packages are always available.", **PACKAGE),
         "serve_options": attr.string_list(doc = "Options to pass to `bentoml serve`."),
         "srcs": attr.label_list(allow_files = [".py"], doc = "Python files with tests for pytest.", mandatory = True),
     } | RUN_ENVIRONMENT | TEST_RUNTIME,

@@ -1,16 +1,18 @@
 """Defines bento_venv, a program that creates a virtual environment with the packages of a Bento."""
 
-load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
+load("//rules:providers.bzl", "BentoInfo")
 load("//rules/private:attributes.bzl", "label_string", "path_in_package")
+load("//rules/private:installed_wheel_aspect.bzl", "PACKAGE", "check_one_hub", "package_requirements")
 load("//rules/private:launcher.bzl", "PYTHON", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime")
 load("//rules/private:transitions.bzl", "host_cfg", "metadata_plus_host_modules_cfg")
 
 def _modules(ctx, bento):
     """Returns a list of BentoWheelModulesInfo: the Bento's wheels, then the wheels in `requirements`. Fails if there are none."""
-    requirements = [bento.requirements, depset([target[BentoRequirementInfo] for target in ctx.attr.requirements])]
+    requirements = [bento.requirements, depset(package_requirements(ctx, ctx.attr.requirements))]
 
     # Only a few dozen wheels, so the list is short.
     infos = depset(transitive = requirements, order = "preorder").to_list()
+    check_one_hub(ctx, infos)
     if not infos:
         fail("{}: {} has no packages from a package hub. Add packages, including bentoml, to the Bento's requirements.".format(
             label_string(ctx.label),
@@ -80,7 +82,7 @@ exists, but the program didn't create it, the program fails. For details, see [D
     attrs = {
         "bento": attr.label(cfg = metadata_plus_host_modules_cfg, doc = "The Bento whose packages are installed.", mandatory = True, providers = [BentoInfo]),
         "directory": attr.string(default = ".venv", doc = "Directory of the virtual environment, relative to this package in the source tree. To override the attribute, pass `-- --directory DIR` to `bazel run`."),
-        "requirements": attr.label_list(cfg = host_cfg, doc = "Additional packages to install, such as pytest and ipykernel. The packages must be from a package hub.", providers = [BentoRequirementInfo]),
+        "requirements": attr.label_list(cfg = host_cfg, doc = "Additional packages to install, such as pytest and ipykernel. The packages must be from a package hub.", **PACKAGE),
     } | RUN_RUNTIME,
     executable = True,
 )

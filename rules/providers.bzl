@@ -100,10 +100,11 @@ BentoOptionsInfo, _new_options_info = provider(
 BentoRequirementInfo = _typed_provider(
     "BentoRequirementInfo",
     doc = "A locked package and its transitive dependencies, for one platform and one Python version.",
-    defaults = {"glibc": "", "modules": depset(), "platform": "", "vendored": depset()},
+    defaults = {"glibc": "", "is_installed": False, "modules": depset(), "platform": "", "vendored": depset()},
     fields = {
         "distribution": "str - normalized package name (PEP 503). If the package is required with an extra, the extra follows in brackets.",
         "glibc": "str - newest glibc version that Linux wheels can require (`X.Y`).",
+        "is_installed": "bool - whether the package is from a package hub of rules_python. The lock entries then contain no hashes.",
         "modules": "depset[BentoWheelModulesInfo] - modules of the package and its transitive dependencies; empty if the configuration excludes modules.",
         "packages": "depset[File] - JSON: lock entries of the package and its transitive dependencies.",
         "platform": "str - target platform (`<os>_<machine>`); empty for a wheel that requires no packages from a package hub.",

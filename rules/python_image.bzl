@@ -62,12 +62,15 @@ def _check_packages(ctx, program, packages):
     """Fails if packages are locked for another Python version than the base's, have several different wheels, or have no wheel."""
     base = ctx.attr.base[BentoBaseInfo]
     for info in packages.requirements:
+        if info.is_installed and not info.python_version:
+            fail("{}: {} is from a rules_python package hub, which doesn't specify the Python version. Set python_version on the python_image target, such as \"3.12\".".format(label_string(ctx.label), info.distribution))
         if minor_version(info.python_version) not in ("", base.python_version):
-            fail("{}: base {} has Python {version}, but {} is locked for Python {}. Set python_version = \"{version}\", and add the version to more_python_versions in bento.pypi.".format(
+            fail("{}: base {} has Python {version}, but {} is locked for Python {}. Set python_version = \"{version}\"{}.".format(
                 label_string(ctx.label),
                 base.name,
                 info.distribution,
                 minor_version(info.python_version),
+                " on the py_binary" if info.is_installed else ", and add the version to more_python_versions in bento.pypi",
                 version = base.python_version,
             ))
     versions = {}

@@ -29,7 +29,7 @@ _SUBCOMMANDS = {
     "actions.wheel_layers": (
         "assemble_layer bytecode_part join_layers wheel_excluded wheel_layer wheel_libraries wheel_part"
     ),
-    "actions.wheels": "build_wheel describe_wheel pack_installed pack_packages unpack_wheel",
+    "actions.wheels": "build_wheel describe_installed describe_wheel pack_installed pack_packages unpack_wheel",
     "run.updates": "update_debs update_requirements",
 }
 # Programs of `bazel run`, `bazel test`, and repository rules: each is the subcommand `run` of a module. A program of

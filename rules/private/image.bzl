@@ -144,8 +144,13 @@ def _assemble(ctx, base, subject, process, layers):
 def image_packages(split, requirements):
     """Returns the argument `packages` of `build_image`. `split` is an attribute with a split transition to the files of packages."""
 
-    # Only a few dozen wheels, so the lists are short. The sizes determine the layers.
-    bytecode, parts = [split[key][BentoWheelPartsInfo].parts.to_list() if key in split else [] for key in ("bytecode", "packages")]
+    # Only a few dozen wheels, so the lists are short. The sizes determine the layers. If the packages of a Bento are from bento.pypi, the image
+    # excludes packages that its libraries have in package hubs of rules_python.
+    wheels = {wheel.file.short_path: True for info in requirements for wheel in info.wheels.to_list()}
+    bytecode, parts = [
+        [part for part in split[key][BentoWheelPartsInfo].parts.to_list() if part.wheel.file.short_path in wheels] if key in split else []
+        for key in ("bytecode", "packages")
+    ]
     return struct(bytecode = bytecode, parts = parts, requirements = requirements)
 
 def build_image(ctx, *, subject, packages, contents, process, system_checks = []):

@@ -1,10 +1,12 @@
-"""Defines installed_wheel_aspect, which packs installed packages from hubs of rules_python into wheels for images."""
+"""Defines installed_wheel_aspect, which provides packages of hubs of rules_python in the same form as packages of `bento.pypi`."""
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
-load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo")
-load(":attributes.bzl", "label_string")
+load("@rules_python//python:py_info.bzl", "PyInfo")
+load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
+load(":attributes.bzl", "label_string", "minor_version")
 load(":built_wheel.bzl", "describe_wheel")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments", "write_output")
+load(":launcher.bzl", "runfile_path")
 load(":providers.bzl", "BentoInstalledWheelInfo")
 load(":sources_aspect.bzl", "SOURCE_EDGES", "edges_in", "pin_of")
 load(":wheel_groups.bzl", "ALONE")
@@ -12,15 +14,25 @@ load(":wheel_groups.bzl", "ALONE")
 # The sizes of files are unknown during the analysis. A package with machine code is a separate layer, another package with 512 files.
 _FILE_SIZE = ALONE // 512
 
+_SITE_PACKAGES = "site-packages"
+
 def _describe_installed(file):
     return ["--file", file.short_path, file.path]
+
+def _python_version(ctx):
+    """Returns the Python version (`X.Y`) of the packages, or an empty string if neither rules_python nor the Bento or image sets a version."""
+    version = minor_version(ctx.attr._rules_python[BuildSettingInfo].value)
+
+    # Old versions of rules_python report 3.8 if nothing sets a version.
+    is_set = version and int(version.split(".")[1]) > 8
+    return version if is_set else ctx.attr._python_version[BuildSettingInfo].value
 
 def _pack(ctx, pin, files, metadata):
     """Declares the action that packs the installed files of a package into a wheel. Returns a BentoWheelInfo."""
     name, _, version = pin.partition("==")
-    python_version = ctx.attr._python_version[BuildSettingInfo].value
+    python_version = _python_version(ctx)
     args = target_arguments(ctx)
-    args.add_all(["--root", metadata.short_path.partition("site-packages/")[0], "--python-version", python_version])
+    args.add_all(["--root", metadata.short_path.partition(_SITE_PACKAGES + "/")[0], "--python-version", python_version])
     args.add_all(files, map_each = _describe_installed)
     wheel = write_output(
         ctx,
@@ -40,31 +52,120 @@ def _pack(ctx, pin, files, metadata):
         version = version,
     )
 
-def _installed_wheel_aspect_impl(target, ctx):
-    below = [edge[BentoInstalledWheelInfo].requirements for edge in edges_in(ctx, SOURCE_EDGES) if BentoInstalledWheelInfo in edge]
+def _describe(ctx, pin, wheel, metadata):
+    """Declares the action that writes the lock entry of a package, and returns its File.
+
+    For images, the entry contains the hash of the packed wheel. Otherwise, the entry has no hash, because packing a wheel takes time, and only the
+    lock of rules_python contains the hashes of the files in the index.
+    """
+    if ctx.attr._wheels[BuildSettingInfo].value == "files":
+        return describe_wheel(ctx, wheel)
+    args = target_arguments(ctx)
+    args.add_all(["--metadata", metadata])
+    return write_output(
+        ctx,
+        ctx.actions.declare_file(ctx.label.name + ".installed.json"),
+        mnemonic = "BentoWheelMetadata",
+        progress_message = "Reading metadata of {}".format(pin),
+        subcommand = subcommand("describe_installed", args, inputs = depset([metadata])),
+    )
+
+def _modules(ctx, wheel, files, metadata):
+    """Returns the BentoWheelModulesInfo of an installed package."""
+    root = [path.partition(_SITE_PACKAGES + "/")[0] + _SITE_PACKAGES for path in (metadata.path, runfile_path(ctx, metadata))]
+    return BentoWheelModulesInfo(
+        distribution = wheel.distribution,
+        files = depset(files),
+        import_roots = (root[0],),
+        imports = (root[1],),
+        version = wheel.version,
+        wheel = wheel.file,
+    )
+
+def _installed_wheel_aspect_impl(_target, ctx):
+    below = depset(transitive = [edge[BentoInstalledWheelInfo].requirements for edge in edges_in(ctx, _EDGES) if BentoInstalledWheelInfo in edge])
     pin = pin_of(ctx)
-    files = getattr(ctx.rule.files, "srcs", []) + getattr(ctx.rule.files, "data", []) if pin and "==" in pin else []
+    if not pin or "==" not in pin:
+        return [BentoInstalledWheelInfo(requirement = None, requirements = below, wheel = None)]
 
     # Newer versions of rules_python have two targets for each package, both with tags. Only one has the metadata.
+    files = getattr(ctx.rule.files, "srcs", []) + getattr(ctx.rule.files, "data", [])
     metadata = [file for file in files if file.short_path.endswith(".dist-info/METADATA")]
-    if not metadata:
-        return [BentoInstalledWheelInfo(requirements = depset(transitive = below), wheel = None)]
-    if not ctx.attr._python_version[BuildSettingInfo].value:
-        fail("{}: {} is from a rules_python package hub, which doesn't specify the Python version. Set python_version on the python_image target, such as \"3.12\".".format(label_string(target.label), pin))
-    wheel = _pack(ctx, pin, files, metadata[0])
+    wheel = _pack(ctx, pin, files, metadata[0]) if metadata else None
+
+    # The list is short: the direct dependencies of a package.
+    infos = below.to_list()
+    distribution = pin.partition("==")[0]
+    if not wheel and distribution not in [info.distribution for info in infos]:
+        return [BentoInstalledWheelInfo(requirement = None, requirements = below, wheel = None)]
     requirement = BentoRequirementInfo(
-        distribution = wheel.distribution,
-        packages = depset([describe_wheel(ctx, wheel)]),
-        python_version = wheel.python_version,
-        wheels = depset([wheel]),
+        distribution = distribution,
+        is_installed = True,
+        modules = depset([_modules(ctx, wheel, files, metadata[0])] if wheel else [], transitive = [info.modules for info in infos]),
+        packages = depset([_describe(ctx, pin, wheel, metadata[0])] if wheel else [], transitive = [info.packages for info in infos]),
+        platform = ctx.attr._platform[BuildSettingInfo].value,
+        python_version = _python_version(ctx),
+        wheels = depset([wheel] if wheel else [], transitive = [info.wheels for info in infos]),
     )
-    return [BentoInstalledWheelInfo(requirements = depset([requirement], transitive = below), wheel = wheel)]
+    return [BentoInstalledWheelInfo(requirement = requirement, requirements = depset([requirement]), wheel = wheel)]
+
+_EDGES = SOURCE_EDGES + ["requirements"]
 
 installed_wheel_aspect = aspect(
     implementation = _installed_wheel_aspect_impl,
-    doc = "Builds a wheel from each package in the package hubs of rules_python. All images share the wheels.",
-    attr_aspects = SOURCE_EDGES,
-    attrs = {"_python_version": attr.label(default = "//rules:python_version", providers = [BuildSettingInfo])},
+    doc = "Provides the packages in package hubs of rules_python: their modules, and wheels that actions build from their files. All targets share the wheels.",
+    attr_aspects = _EDGES,
+    attrs = {
+        "_platform": attr.label(default = "//rules:target_platform", providers = [BuildSettingInfo]),
+        "_python_version": attr.label(default = "//rules:python_version", providers = [BuildSettingInfo]),
+        "_wheels": attr.label(default = "//rules:wheels", providers = [BuildSettingInfo]),
+        "_rules_python": attr.label(default = "@rules_python//python/config_settings:python_version", providers = [BuildSettingInfo]),
+    },
     provides = [BentoInstalledWheelInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )
+
+# Attribute values of targets that are packages of either kind of package hub.
+PACKAGE = {"aspects": [installed_wheel_aspect], "providers": [[BentoRequirementInfo], [PyInfo]]}
+
+def requirement_of(target):
+    """Returns the BentoRequirementInfo of a package of `bento.pypi` or of rules_python, or None for other targets."""
+    if BentoRequirementInfo in target:
+        return target[BentoRequirementInfo]
+    return target[BentoInstalledWheelInfo].requirement if BentoInstalledWheelInfo in target else None
+
+def has_installed(requirements):
+    """Returns whether a list of BentoRequirementInfo contains packages of rules_python."""
+    return any([info.is_installed for info in requirements])
+
+def package_requirements(ctx, targets):
+    """Returns the packages in the attribute `requirements` of a test or an environment. Fails for other targets.
+
+    Args:
+      ctx: context of a rule.
+      targets: value of the attribute, which has the arguments `PACKAGE`.
+
+    Returns:
+      A list of BentoRequirementInfo.
+    """
+    for target in targets:
+        if not requirement_of(target):
+            fail("{}: requirements contains {}, which isn't a package. Use packages from a package hub, such as @pypi//pytest, and move libraries to deps.".format(label_string(ctx.label), label_string(target.label)))
+    return [requirement_of(target) for target in targets]
+
+def check_one_hub(ctx, requirements):
+    """Fails if packages come from both kinds of package hubs, because their versions and files can differ.
+
+    Args:
+      ctx: context of a rule.
+      requirements: list of BentoRequirementInfo.
+    """
+    installed = [info.distribution for info in requirements if info.is_installed]
+    locked = [info.distribution for info in requirements if info.platform and not info.is_installed]
+    if installed and locked:
+        fail(("{}: {} is from a package hub of rules_python (pip.parse), but {} is from a package hub of bento.pypi. Keep one of them. " +
+              "Packages of rules_python need no further hub and no further lock; with packages of bento.pypi, Bentos fetch no wheels.").format(
+            label_string(ctx.label),
+            installed[0],
+            locked[0],
+        ))

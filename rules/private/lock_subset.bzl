@@ -2,7 +2,11 @@
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":helper.bzl", "NATIVE", "TOOLCHAIN_TYPE", "add_directories", "subcommand", "target_arguments", "write_output")
+load(":installed_wheel_aspect.bzl", "requirement_of")
 load(":providers.bzl", "BentoResolutionInfo")
+
+# Of packages of rules_python, whose wheels rules_python selects.
+_GLIBC = "2.28"
 
 def _pip_tools(resolver):
     """Returns the label of pip-tools if `resolver` is `pip-tools`, or None, so that other targets don't fetch pip-tools."""
@@ -18,16 +22,17 @@ RESOLVER = {
     "_pip_tools": attr.label(cfg = config.exec(NATIVE), default = _pip_tools, providers = [BentoRequirementInfo]),
 }
 
-def lock_subset(ctx, *, requirements, packages, pins, service, all_files):
+def lock_subset(ctx, *, requirements, packages, pins, service, all_files, hashes = None):
     """Declares the file of requirements for a Bento's `env/python`, and the step that writes it.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains, the attributes `RESOLVER`, and an attribute `requirements`
         with `resolve_aspect`.
-      requirements: list of BentoRequirementInfo, all from one package hub.
+      requirements: list of BentoRequirementInfo, all from one kind of package hub.
       packages: list of additional requirement strings (PEP 508).
       pins: depset of `name==version` or `name`: packages that the lock must contain, in this version if specified.
       service: File with the service metadata, including the requirements in the bentofile and the image; or None.
+      hashes: File, the lock of a package hub of rules_python; None for packages of `bento.pypi`.
       all_files: whether to include the hashes of all files of a release, not only the files for the target platform.
 
     Returns:
@@ -53,6 +58,8 @@ def lock_subset(ctx, *, requirements, packages, pins, service, all_files):
     if service:
         args.add("--declared-packages", service)
     args.add_all(locked, before_each = "--locked")
+    if hashes:
+        args.add_all(["--hashes", hashes, hashes.short_path])
     add_resolver(args, toolchain)
     add_directories(args, "--pip-tools", pip_tools)
     args.add_all(answers, before_each = "--answer")
@@ -65,21 +72,21 @@ def lock_subset(ctx, *, requirements, packages, pins, service, all_files):
         subcommand = subcommand(
             "lock",
             args,
-            inputs = depset([toolchain.uv] + answers, transitive = [locked] + [module.files for module in pip_tools]),
+            inputs = depset([toolchain.uv] + answers + ([hashes] if hashes else []), transitive = [locked] + [module.files for module in pip_tools]),
             packages = ["packaging"],
         ),
     )
     return struct(locked = output, step = step)
 
 def hub_requirements(targets):
-    """Returns the list of BentoRequirementInfo of the targets that are locked packages, not requirements files."""
-    return [target[BentoRequirementInfo] for target in targets if BentoRequirementInfo in target]
+    """Returns the list of BentoRequirementInfo of the targets that are packages of a package hub, not requirements files."""
+    return [requirement_of(target) for target in targets if requirement_of(target)]
 
 def add_requirement(args, requirement):
     """Adds the flags for a BentoRequirementInfo and, if known, its platform, Python version, and glibc version to the arguments."""
     args.add("--requirement", requirement.distribution)
     if requirement.platform:
-        args.add_all(["--platform", requirement.platform, "--python-version", requirement.python_version, "--glibc", requirement.glibc])
+        args.add_all(["--platform", requirement.platform, "--python-version", requirement.python_version, "--glibc", requirement.glibc or _GLIBC])
 
 def add_resolver(args, toolchain):
     """Adds the flags for uv and the interpreter of the toolchain to the arguments."""

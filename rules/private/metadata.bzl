@@ -2,9 +2,10 @@
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//rules:providers.bzl", "BentoModelInfo", "BentoRequirementInfo")
+load("//rules:providers.bzl", "BentoModelInfo")
 load(":attributes.bzl", "creation_time", "label_string", "workspace_path")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
+load(":installed_wheel_aspect.bzl", "requirement_of")
 load(":option_groups.bzl", "option_groups", "service_configs")
 load(":providers.bzl", "BentoSourcesInfo")
 load(":snapshot.bzl", "add_secrets", "bentofile_arguments", "requested_image")
@@ -18,7 +19,7 @@ def requirements_files(ctx):
     return [
         file
         for target in ctx.attr.requirements
-        if BentoRequirementInfo not in target
+        if not requirement_of(target)
         for file in _checked_requirements(ctx, target)
     ]
 
@@ -26,7 +27,7 @@ def _checked_requirements(ctx, target):
     """Returns the requirements files of a target. Fails if the target is a Python library or contains other files."""
     if PyInfo in target:
         fail(("{}: the requirements attribute contains the Python library {}. Move the library to deps, or use " +
-              "the package from a package hub of bento.pypi.").format(label_string(ctx.label), label_string(target.label)))
+              "the package from a package hub, such as @pypi//numpy.").format(label_string(ctx.label), label_string(target.label)))
 
     # A label usually has only one file.
     files = target[DefaultInfo].files.to_list()

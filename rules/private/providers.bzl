@@ -36,10 +36,11 @@ BentoImagePackagesInfo = provider(
 )
 
 BentoInstalledWheelInfo = provider(
-    doc = "A wheel that an action builds from a package that rules_python installed.",
+    doc = "Packages from package hubs of rules_python.",
     fields = {
-        "requirements": "depset[BentoRequirementInfo] - the package and its transitive dependencies from package hubs of rules_python.",
-        "wheel": "BentoWheelInfo | None - wheel of the package; None for other targets.",
+        "requirement": "BentoRequirementInfo | None - the package, if the target is one; None for other targets.",
+        "requirements": "depset[BentoRequirementInfo] - the package or, for other targets, the packages that the target's libraries require.",
+        "wheel": "BentoWheelInfo | None - wheel that an action builds from the files of the package; None for targets without these files.",
     },
 )
 

@@ -133,8 +133,11 @@ def _files(ctx, wheel, settings):
 def _wheel_parts_aspect_impl(target, ctx):
     below = [edge[BentoWheelPartsInfo].parts for edge in edges_in(ctx, _EDGES) if BentoWheelPartsInfo in edge]
     wheel = target[BentoWheelInfo] if BentoWheelInfo in target else None
-    if BentoInstalledWheelInfo in target:  # only below a python_image
-        wheel = wheel or target[BentoInstalledWheelInfo].wheel
+    if BentoInstalledWheelInfo in target and target[BentoInstalledWheelInfo].wheel:
+        installed = target[BentoInstalledWheelInfo].wheel
+
+        # Without a version, no image can use the package.
+        wheel = installed if installed.python_version else None
     if not wheel:
         return [BentoWheelPartsInfo(parts = depset(transitive = below))]
     if not wheel.python_version:

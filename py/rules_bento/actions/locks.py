@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         "--all-files": 0,
         "--answer": 1,  # resolution of one requirement by uv, and its transitive dependencies in the lock
         "--glibc": 1,
+        "--hashes": 2,  # path and name of the lock of a package hub of rules_python
         "--locked": 1,  # entry of a package in the lock
         "--output": 1,
         "--package": 1,  # a requirement in addition to the packages of the hub
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 def lock(arguments: Arguments) -> None:
     """Write a service's lock subset as JSON: direct requirements, pinned packages, and pinned packages with hashes."""
     from rules_bento.bento.env.python import LockedRequirements
-    from rules_bento.packages import lock_subset
+    from rules_bento.packages import installed, lock_subset
 
     platforms = set(arguments.repeated("--platform"))
     versions = set(arguments.repeated("--python-version"))
@@ -52,6 +53,8 @@ def lock(arguments: Arguments) -> None:
     target = lock_subset.Target(platforms.pop(), versions.pop(), arguments.required("--glibc"))
     resolutions = [lock_subset.Resolution.loads(read_text(path)) for path in arguments.repeated("--answer")]
     entries = lock_subset.read(arguments.repeated("--locked"), resolutions)
+    for path, name in arguments.tuples("--hashes"):
+        entries = installed.complete(entries, Path(path), name)
     query = _make_query(arguments, entries)
     subset = lock_subset.resolve_subset(
         query,
@@ -71,12 +74,12 @@ def lock(arguments: Arguments) -> None:
 def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_subset.Query:
     """Return all requirements and constraints, and their origins. Raises BentoError for a conflict with the lock."""
     from rules_bento.bento.declared_packages import DeclaredPackages
-    from rules_bento.packages import lock_subset
+    from rules_bento.packages import installed, lock_subset
 
     origins: dict[str, str] = {}
     limits: dict[str, str] = {}
     for origin, texts in (
-        ("requirements", arguments.repeated("--requirement")),
+        ("requirements", installed.with_extras(arguments.repeated("--requirement"), entries)),
         ("packages", arguments.repeated("--package")),
         ("deps", lock_subset.matching_pins(arguments.repeated("--pin"), entries)),
     ):

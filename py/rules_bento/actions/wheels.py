@@ -8,7 +8,10 @@ from pathlib import Path
 
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rules_bento.images.wheels.metadata import Metadata
 
 
 @Subcommand(
@@ -82,14 +85,45 @@ def lock_entry(path: Path, label: str) -> dict[str, Any]:
     from rules_bento.images.wheels.wheel import Wheel
 
     wheel = Wheel.read(path)
-    edges = [_parse_requirement(text, wheel.name) for text in wheel.metadata.requires]
+    dependencies, _ = _edges(wheel.metadata, wheel.name)
     return {
         "name": wheel.distribution,
         "version": wheel.metadata.version,
-        "dependencies": [edge for edge in edges if not re.search(r"\bextra\s*==", edge.get("marker", ""))],
+        "dependencies": dependencies,
         "files": {wheel.name: sha256_of(path)},
         "source": {"wheel": wheel.name, "label": label},
     }
+
+
+@Subcommand({"--metadata": 1, "--output": 1})
+def describe_installed(arguments: Arguments) -> None:
+    """Write the lock entry of a package that rules_python installed. `rules_bento.packages.installed` adds hashes."""
+    import json
+
+    from rules_bento.images.wheels.metadata import FileName, Metadata, normalized
+
+    path = Path(arguments.required("--metadata"))
+    directory = path.parent.name
+    file = FileName.of(f"{directory.removesuffix('.dist-info')}-py3-none-any.whl")
+    if file is None:
+        raise BentoError(f"{directory}: expected a directory NAME-VERSION.dist-info. Report a bug to rules_python.")
+    metadata = Metadata.read(path.read_text("utf-8", "surrogateescape"), file)
+    dependencies, of_extras = _edges(metadata, directory)
+    entry = {
+        "name": normalized(metadata.name),
+        "version": metadata.version,
+        "dependencies": dependencies,
+        "dependencies_of_extras": of_extras,
+        "files": {},
+    }
+    Path(arguments.required("--output")).write_text(json.dumps(entry, indent=1) + "\n", "utf-8")
+
+
+def _edges(metadata: Metadata, name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the dependencies of a package, and the dependencies of its extras."""
+    edges = [_parse_requirement(text, name) for text in metadata.requires]
+    of_extras = [edge for edge in edges if re.search(r"\bextra\s*==", edge.get("marker", ""))]
+    return [edge for edge in edges if edge not in of_extras], of_extras
 
 
 def _parse_requirement(text: str, name: str) -> dict[str, Any]:

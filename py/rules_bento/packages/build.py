@@ -262,7 +262,7 @@ def _check_tags(dist_info: str, text: str, python_version: str) -> None:
     if tags and not any(_supports_python(python, abi, python_version) for python, abi, _ in tags):
         raise BentoError(
             f"{dist_info.removesuffix('.dist-info')}: the installed package is for {'-'.join(tags[0])}, not for Python "
-            f"{python_version}. Set the same python_version on the python_image and the py_binary."
+            f"{python_version}. Set python_version to the version of the package hub."
         )
 
 

@@ -1607,6 +1607,7 @@ EXPECTED = {
         "BentoRequirementInfo": {
             "distribution": "acme",
             "glibc": "",
+            "is_installed": False,
             "modules": [
                 "other",
                 "acme",
