@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 
+from rules_bento import private
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import Any, Callable, Iterable, Sequence, TypeAlias
@@ -176,9 +177,7 @@ def _entry(text: str, place: str) -> str:
         meant = _from_classifier(text)
         return meant if isinstance(meant, str) else text
     if "*" in text:
-        from packaging.licenses import _spdx
-
-        if any(fnmatchcase(identifier, text.lower()) for identifier in _spdx.LICENSES):
+        if any(fnmatchcase(identifier, text.lower()) for identifier in private.spdx_identifiers()):
             return text
     elif isinstance(terms := parse_expression(text), str):
         return terms

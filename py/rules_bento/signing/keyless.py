@@ -11,6 +11,7 @@ import json
 from contextlib import contextmanager
 from pathlib import Path
 
+from rules_bento import private
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_BYTES, decode_text
@@ -58,7 +59,7 @@ class Identity:
             bundle, verifier = Bundle.from_json(content), Verifier(trusted_root=self._trusted_root)
             verify(verifier, bundle, expected)
             # sigstore accepts retired authorities and logs, whose keys might have been stolen.
-            valid = _valid_at(self._trusted_root, [stamp.time for stamp in verifier._establish_time(bundle)])
+            valid = _valid_at(self._trusted_root, private.bundle_times(verifier, bundle))
             return verify(Verifier(trusted_root=valid), bundle, expected)
         except Exception as error:  # parts of the bundle are parsed late, by several packages
             raise SignatureError(f"the bundle has no valid signature by {self}: {_reason(error)}") from None
@@ -77,7 +78,7 @@ def _valid_at(root: Any, times: list[datetime]) -> Any:
 
         return [service for service in services if is_valid(service)]
 
-    inner = root._inner
+    inner = private.trusted_root_model(root)
     update = {name: valid(getattr(inner, name), lambda log: log.public_key.valid_for) for name in ("tlogs", "ctlogs")}
     update["certificate_authorities"] = valid(inner.certificate_authorities, lambda authority: authority.valid_for)
     return TrustedRoot(inner.model_copy(update=update))
@@ -92,10 +93,9 @@ def _timestamps(root: Any, material: dict[str, Any], signature: bytes) -> list[d
 
     data = TimestampVerificationData.from_json(json.dumps(material.get("timestampVerificationData") or {}))
     verifier = Verifier(trusted_root=root)
-    stamps = [
-        verifier._verify_signed_timestamp(response, signature) for response in data.rfc3161_timestamps[:_MAX_STAMPS]
-    ]
-    return [stamp.time for stamp in stamps if stamp] or [datetime.now(timezone.utc)]
+    stamps = data.rfc3161_timestamps[:_MAX_STAMPS]
+    times = [private.timestamp_time(verifier, stamp, signature) for stamp in stamps]
+    return [time for time in times if time] or [datetime.now(timezone.utc)]
 
 
 class IdentitySigner:
@@ -162,14 +162,13 @@ def entry_check(trusted_root: Path | None) -> Callable[..., None]:
         record = {"data": {"algorithm": "SHA2_256", "digest": to_base64(digest)}, "signature": signed}
         expected = {"apiVersion": "0.0.2", "kind": "hashedrekord", "spec": {"hashedRekordV002": record}}
         try:
-            from sigstore._internal.trust import KeyringPurpose
             from sigstore.models import TransparencyLogEntry
             from sigstore_models.rekor.v1 import TransparencyLogEntry as Entry
 
-            [entry] = (TransparencyLogEntry(Entry.from_dict(item)) for item in material["tlogEntries"])
+            [entry] = (Entry.from_dict(item) for item in material["tlogEntries"])
             valid = _valid_at(root, _timestamps(root, material, signature))
-            entry._verify(valid.rekor_keyring(KeyringPurpose.VERIFY))
-            actual = read_object(entry._inner.canonicalized_body, "the log entry")
+            private.verify_log_entry(TransparencyLogEntry(entry), valid)
+            actual = read_object(entry.canonicalized_body, "the log entry")
         except Exception as error:  # as for bundles of identities
             raise SignatureError(f"the transparency log entry is invalid: {_reason(error)}") from None
         if actual != expected:

@@ -1,0 +1,42 @@
+"""Uses private names of other packages, for which the packages have no public ones.
+
+tests/test_private.py fails if a package changes one of the names. The other private interface is the format of
+`packages/fake_interpreter.py`, which tests of locks compare with uv.
+"""
+
+from __future__ import annotations
+
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+def spdx_identifiers() -> Collection[str]:
+    """Return the identifiers of SPDX licenses in lower case."""
+    from packaging.licenses import _spdx
+
+    return _spdx.LICENSES
+
+
+def bundle_times(verifier: Any, bundle: Any) -> list[datetime]:
+    """Return the verified times of a sigstore bundle."""
+    return [stamp.time for stamp in verifier._establish_time(bundle)]
+
+
+def timestamp_time(verifier: Any, response: Any, signature: bytes) -> datetime | None:
+    """Return the time of an RFC 3161 timestamp of a signature, or None if a sigstore verifier doesn't trust it."""
+    stamp = verifier._verify_signed_timestamp(response, signature)
+    return stamp.time if stamp else None
+
+
+def trusted_root_model(root: Any) -> Any:
+    """Return the sigstore_models.trustroot.v1.TrustedRoot of a sigstore.models.TrustedRoot."""
+    return root._inner
+
+
+def verify_log_entry(entry: Any, root: Any) -> None:
+    """Verify the signatures of a transparency log entry. Raises an exception of sigstore for an invalid entry."""
+    from sigstore._internal.trust import KeyringPurpose
+
+    entry._verify(root.rekor_keyring(KeyringPurpose.VERIFY))
