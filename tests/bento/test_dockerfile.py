@@ -262,7 +262,7 @@ def test_what_users_write_is_no_template(project):
             "{% block SETUP_BENTO_USER %}{{ '\\ud83d' ~ '\\ude00' }}{% endblock %}",
             "cannot render the template: 'utf-8' codec",
         ),
-        ("{% block SETUP_BENTO_USER %}{{ 'a' * 10 ** 12 }}{% endblock %}", "exceeds the limit of"),
+        ("{% block SETUP_BENTO_USER %}{{ 'a' * 10 ** 12 }}{% endblock %}", "needs too much memory"),
         ("{% set x = 1 / 0 %}", "cannot render the template: division by zero"),
         ("{% for a in range(999999999) %}{% endfor %}", "Range too big"),
     ],
@@ -294,19 +294,9 @@ def test_templates_run_no_code_of_theirs(project, tmp_path, environment):
 
 
 @pytest.mark.parametrize(
-    "template",
-    [
-        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-        "{{ 'x' * 2 ** 34 }}",
-        "{{ 'x' | center(2 ** 34) }}",
-        "{% set x = 9 ** (9 ** 9) %}",
-        "{% for a in range(99999) %}{{ 'x' * 1000 }}{% endfor %}",
-        "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
-        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
-    ],
+    "template", ["{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"]
 )
-def test_templates_have_bounds(project, template, monkeypatch):
-    monkeypatch.setattr("rules_bento.bento.env.template._SECONDS", 1)
+def test_templates_with_endless_nesting_are_refused(project, template):
     with pytest.raises(BentoError, match=r"T\.j2"):
         templated(project, f"{{% block SETUP_BENTO_USER %}}{template}{{% endblock %}}")
 

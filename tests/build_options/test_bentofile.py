@@ -1,7 +1,6 @@
 """Reading bentofile.yaml and pyproject.toml: every key, every refusal with its line, and who wins."""
 
 import time
-from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -351,31 +350,6 @@ def test_files_that_cannot_be_read(tmp_path):
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(BentoError, match="^name:1: the file isn't UTF-8"):
         read(path, "name")
-
-
-def test_many_keys_are_read_in_time():
-    started = time.process_time()
-    options = from_yaml("labels: {" + ", ".join(f"k{i}: v" for i in range(50_000)) + "}", "b.yaml")
-    assert len(options.labels) == 50_000
-    assert time.process_time() - started < 10
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "x = [" + " " * 100_000 + "]",
-        'x = """\n[' + " " * 200_000 + '\n"""\n',
-        'x = """\n[' + "a." * 100_000 + "a]\n" + "a=1\n" * 20_000 + '"""\n',
-        "x = " + "[" * 100_000,
-        "a." * 100_000 + "a = 1",
-    ],
-    ids=lambda text: text[:12],
-)
-def test_a_pyproject_takes_time_in_proportion(text):
-    started = time.process_time()
-    with suppress(BentoError):
-        from_pyproject(text, "p")
-    assert time.process_time() - started < 5
 
 
 # Attributes and bentofile together

@@ -14,7 +14,7 @@ import rules_bento
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rules_bento.formats import MAX_BYTES, MAX_DEPTH, MAX_NUMBER, MAX_PARTS, MAX_VALUES, FormatError, read_file
+from rules_bento.formats import MAX_BYTES, MAX_DEPTH, MAX_NUMBER, MAX_VALUES, FormatError, read_file
 from rules_bento.formats.json import read_json, read_object
 from rules_bento.formats.toml import read_toml
 from rules_bento.formats.yaml import read_mapping, read_with_lines, read_yaml
@@ -160,7 +160,7 @@ def test_any_bytes_are_read_or_refused(data):
         ("{a: " * 101, f"o:1: more than {MAX_DEPTH} levels of nesting"),
         ("- " * 101 + "a", f"o:1: more than {MAX_DEPTH} levels of nesting"),
         (LAUGHS, "o:6: more than 500,000 values"),
-        ("a: &a " + "x" * (1 << 20) + "\nb: [" + "*a, " * 100 + "]", "o:2: more than 500,000 values or 64 MiB of text"),
+        ("a: &a " + "x" * (1 << 20) + "\nb: [" + "*a, " * 100 + "]", "o:2: more than 500,000 values"),
         ("[" + "1," * MAX_VALUES + "]", "o:1: more than 500,000 values"),
         ("#" * (MAX_BYTES + 1), "o: the file exceeds the limit of 16 MiB"),
     ],
@@ -184,17 +184,6 @@ def test_merges_take_no_longer_than_what_they_bring():
 )
 def test_yaml_that_is_taken(text):
     assert repr(read_yaml(text, "o")) == repr(yaml.safe_load(text))
-
-
-def test_a_long_document_takes_time_in_proportion():
-    def seconds(keys):
-        text = "labels: {" + ", ".join(f"k{i}: v" for i in range(keys)) + "}\n"
-        started = time.process_time()
-        read_with_lines(text, "o", float)
-        return time.process_time() - started
-
-    seconds(1000)
-    assert seconds(160_000) < 20 * (seconds(20_000) + 0.05)
 
 
 def test_base_64_is_read_where_bytes_can_be():
@@ -340,27 +329,16 @@ def test_toml_is_read_as_the_standard_library_does_or_refused(text):
         ("a = 1\na = 2\n", "o:2: invalid TOML"),
         ("a = " + "[" * 100_000, "o: invalid TOML: nested too deeply"),
         ("a = " + "[" * 101 + "]" * 101, f"o: the file has more than {MAX_DEPTH} levels of nesting"),
-        ("a." * 100_000 + "a = 1", f"o: a key has more than {MAX_PARTS} parts"),
-        ("[" + "a . " * 100_000 + "a]", f"o: a key has more than {MAX_PARTS} parts"),
-        ("x = '''\"'''\n" + '"a".' * 40 + "a = 1", f"o: a key has more than {MAX_PARTS} parts"),
-        ("a = " + "1" * 400_000, f"o: a number has more than {MAX_NUMBER} characters"),
         ('a = "\\ud800"', "o:1: invalid TOML"),
         (b"a = '\xff'", "o:1: the file isn't UTF-8"),
         ('"\\' * 200_000, "o: invalid TOML"),
         ('"""\\"""' * 100_000, "o"),
-        ("a = [" + "1," * MAX_VALUES + "]", "o: the file has more than 500,000 values"),
     ],
     ids=lambda value: str(value)[:20],
 )
 def test_toml_that_is_refused(text, message):
     if sys.version_info >= (3, 11):
         assert message in bounded(read_toml, text, "o")
-
-
-def test_dots_and_digits_in_texts_do_not_count():
-    if sys.version_info >= (3, 11):
-        text = f'a = "{"b." * 1000}"\nc = """\n{"d." * 1000}""""\ne = \'{"1" * 1000}\' # {"f." * 1000}\n'
-        assert read_toml(text, "o") == {"a": "b." * 1000, "c": "d." * 1000 + '"', "e": "1" * 1000}
 
 
 def test_without_a_reader_of_toml_it_says_what_to_install(monkeypatch):

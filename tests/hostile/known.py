@@ -182,10 +182,6 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "a NUL": lambda: service("\0"),
         "an unknown encoding": lambda: b"# coding: x\n" + SERVICE,
     },
-    "dotenv": {"a NUL": lambda: b"A\0=b\n"},
-    "module": {
-        "words": lambda: b"d/" * (2 << 20) + b"d"  # 840 MB of syntax tree
-    },
     "cloud-contexts": {
         "address": lambda: contexts("https://cloud.exam[le"),
         "port": lambda: contexts("https://cloud.example:x"),
@@ -353,22 +349,7 @@ BOUNDED: dict[str, dict[str, Callable[[], bytes]]] = {
         "folders through links": lambda: deeper(3000),
     },
     "cache-http": {"a reason that is an empty line": lambda: refused("/cas/", "\n\n", "cache-http")},
-    "service": {
-        "many negations": lambda: service("x = " + "not " * 3000 + "1\n"),
-        "extend": lambda: service("x = [1]\n" + "x.extend(x)\n" * 28),
-        "star": lambda: service("x = [1]\n" + "x = [*x, *x]\n" * 28),
-        "plus in place": lambda: service("x = [1]\n" + "x += x\n" * 28),
-        "percent": lambda: service('a = "x" * 65536\nb = "' + "%s" * 5120 + '" % (' + "a, " * 5120 + ")\n"),
-        "a long number": lambda: service("x = 0x" + "f" * 5000 + "\ny = f'{x}'\nz = str(x)\n"),
-        "half of a pair that no document has": lambda: service("x = '\\ud800'\n"),
-    },
     "project": _linked_projects(),
-    "ignore": {
-        "different lines": lambda: b"".join(b"some-name-%d/x*.py\n" % number for number in range(100_000)),
-        "different names": lambda: b"".join(b"name-%d\n" % number for number in range(300_000)),
-        "stars": lambda: (b"**/a*" * 200 + b"\n") * 50,
-        "many lines": lambda: b"*a*b*c*\n" * 20_000,
-    },
     "deb": {"lines that go on": lambda: deb(DESCRIBED + b" y\n" * 1_000_000)},
     "stanzas": {"lines that go on": lambda: DESCRIBED + b" y\n" * 1_000_000},
     "wheel": {

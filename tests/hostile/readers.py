@@ -22,7 +22,7 @@ import zstandard
 from apt.made_debs import ar_of, member
 from apt.made_debs import tar_of as tar_of_members
 from bento_cli.library import Store
-from bento_cli.projects import from_directory, migrate, starlark, workspace
+from bento_cli.projects import from_directory, migrate, starlark
 from bento_cli.sharing import bundle
 from bento_cli.sharing.cloud.contexts import Contexts, make
 from bento_cli.store.home import Home
@@ -40,12 +40,9 @@ from rules_bento.audit import advisories as audit_records
 from rules_bento.audit.inventory import Package
 from rules_bento.audit.versions import parse_debian
 from rules_bento.audit.vex import last_statement, read_vex
-from rules_bento.bento import descriptors, image_steps
-from rules_bento.bento.env import dockerfile, template
-from rules_bento.bento.env.common import parse_dotenv
+from rules_bento.bento import descriptors
 from rules_bento.bento.env.python import assemble_requirements
 from rules_bento.bento.kinds import BENTO, MODEL
-from rules_bento.build_options import bentofile
 from rules_bento.debian import apt
 from rules_bento.debian.deb import Deb
 from rules_bento.debian.rootfs import PathFilter, Rootfs
@@ -74,7 +71,6 @@ from rules_bento.signing import SignatureError, cosign
 from rules_bento.signing.keyless import Identity, entry_check, read_trusted_root
 from rules_bento.signing.log import find_log
 from rules_bento.signing.policy import read_policy
-from rules_bento.sources.patterns import Patterns, SourceFilter
 from rules_bento.sources.snapshot import DeclaredFile
 
 DAY = "2026-01-01T00:00:00+00:00"
@@ -118,11 +114,6 @@ def _document(document: Any) -> bytes:
     return json.dumps(document, indent=1).encode()
 
 
-def _yaml_seeds() -> list[bytes]:
-    options = yaml.safe_dump(json.loads(seed("bentofile.json")))
-    return [options.encode(), b"service: &s 'service:Svc'\nname: *s\nlabels: {<<: {a: b}, c: d}\n"]
-
-
 def _of_text(read: Callable[[str, str], object]) -> Callable[[Path, Path], None]:
     """Return a reader that gets the decoded content and the name of a file."""
 
@@ -130,24 +121,6 @@ def _of_text(read: Callable[[str, str], object]) -> Callable[[Path, Path], None]
         read(decode_text(path.read_bytes(), path.name), path.name)
 
     return reading
-
-
-def _bentofile(path: Path, _out: Path) -> None:
-    bentofile.read(path, path.name)
-
-
-def _ignore(text: str, name: str) -> None:
-    lines = Patterns(text.splitlines(), name, "line")
-    filtering = SourceFilter(Patterns(["*"], "include"), lines, {"": lines, "pkg": lines})
-    for path in ("service.py", "pkg/deep/file.txt", "a" * 200, "a/" * 100 + "b", "\u00e9/\U0001f600"):
-        filtering.keeps(path, filtered=True)
-        filtering.reason(path, filtered=True)
-
-
-def _template(text: str, name: str) -> None:
-    template._SECONDS = 1  # in place of 5, for those inputs of which it is the end; this process has no other use
-    recipe = dockerfile.Recipe(base_image="debian:12", install="true")
-    template.render(text, recipe, {"distro": "debian"}, name)
 
 
 # Locks
@@ -760,16 +733,6 @@ POOL = ".rules_bento/"
 
 READERS: dict[str, Reader] = {
     "service": Reader("text", "service.py", _seed("service"), _service),
-    "bentofile": Reader("document", "bentofile.yaml", _seed("bentofile.json"), _bentofile),
-    "bentofile-yaml": Reader("text", "bentofile.yaml", _yaml_seeds, _bentofile),
-    "pyproject": Reader("text", "pyproject.toml", _seed("pyproject"), _bentofile),
-    "ignore": Reader("text", ".bentoignore", _seed("bentoignore"), _of_text(_ignore)),
-    "dotenv": Reader("text", ".env", _seed("dotenv"), _of_text(parse_dotenv)),
-    "template": Reader("text", "Dockerfile.template", _seed("template"), _of_text(_template)),
-    "image": Reader(
-        "document", "image.json", _seed("image.json"), lambda path, _: image_steps.read(path.read_bytes(), path.name)
-    ),
-    "module": Reader("text", "MODULE.bazel", _seed("module"), _of_text(workspace.read)),
     "requirements": Reader("text", "requirements.txt", lambda: [seed("requirements"), _PLAIN], _requirements),
     "uv-lock": Reader("text", "uv.lock", _seed("uv-lock"), _lock),
     "pylock": Reader("text", "pylock.toml", _seed("pylock"), _of_text(resolution._read_pylock)),

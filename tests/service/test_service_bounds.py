@@ -19,7 +19,6 @@ INPUTS = {
     "attributes": "x = a" + ".b" * 20_000 + "\n",
     "diamonds of classes": "class A: ...\nclass B: ...\n"
     + "class C(A, B): ...\nclass D(A, B): ...\nA, B = C, D\n" * 40,
-    "many numbers": "x = [" + "1," * 4_000_000 + "]\n",
     "functions of a loop": "".join(f"def f{i}():\n    f{i + 1}(), f{i + 1}()\n" for i in range(300))
     + "for y in x:\n    f0()\n",
 }

@@ -124,13 +124,6 @@ def test_lines_with_many_stars_are_rejected() -> None:
     assert Patterns(["**/a*/**/*.b*"], "exclude").rule("x/a1/y/z.b2")
 
 
-def test_lists_of_many_patterns_are_rejected() -> None:
-    lines = ["# a comment\n"] * 9_000 + [f"name-{number}\n" for number in range(5_000)]
-    assert len(Patterns(lines, "exclude").rules) == 5_000
-    with pytest.raises(BentoError, match=r"^line 14001 of .bentoignore: more than 5000 patterns\."):
-        Patterns([*lines, "x\n"], ".bentoignore", unit="line")
-
-
 @pytest.mark.parametrize(
     ("line", "remark"),
     [("!", "exclamation"), ("a\\", "backslash"), ("a\\ \n", "backslash"), ("[z-a]", "an invalid character set")],

@@ -12,7 +12,6 @@ from rules_bento.typing_lite import Any, Mapping, Sequence
 
 KEPT = "kept (use --force to replace)"
 RULES = "@rules_bento//rules:defs.bzl"
-_MAX_CHARACTERS = 1 << 20  # each character needs about 200 bytes of memory
 
 
 class StarlarkCode(str):
@@ -96,8 +95,6 @@ def top_level_calls(text: str, origin: str, remedy: str = "") -> list[tuple[str,
 
     The variable is empty if the call isn't assigned to a variable. Raises BentoError for an invalid file.
     """
-    if len(text) > _MAX_CHARACTERS:
-        raise BentoError(f"{origin}: the file exceeds {_MAX_CHARACTERS} characters. Split the file.")
     calls = []
     try:
         tree = ast.parse(text)

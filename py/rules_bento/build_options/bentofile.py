@@ -10,7 +10,7 @@ from rules_bento.build_options.document import Document, LiteralFloat, Path, pla
 from rules_bento.build_options.option_checks import check_package
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
-from rules_bento.formats import MAX_PARTS, decode_text, read_file, split_lines
+from rules_bento.formats import decode_text, read_file, split_lines
 from rules_bento.formats.toml import read_project, read_toml
 from rules_bento.packages.requirements import local_packages
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
@@ -118,8 +118,6 @@ def _toml_lines(text: str) -> dict[Path, int]:
     counts: dict[tuple[str, ...], int] = {}
     prefix: Path = ()
     for number, line in enumerate(split_lines(text), 1):
-        if line.partition("=")[0].count(".") >= MAX_PARTS:
-            continue  # part of a string, because no key is that long
         header = _HEADER.fullmatch(line)
         if header:
             table = _keys(header[1])

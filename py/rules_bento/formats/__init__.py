@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 16 << 20  # maximum size of a file in UTF-8
 MAX_DEPTH = 100  # maximum nesting of lists and mappings, so that recursion over a value is safe
-MAX_PARTS = 16  # maximum parts of a dotted TOML key, because readers take quadratic time for them
-MAX_VALUES = 500_000  # maximum number of values: lists, mappings, their items, and keys; with aliases expanded
-MAX_CHARACTERS = 64 << 20  # maximum characters of all strings in a YAML document, with aliases expanded
+MAX_VALUES = 500_000  # maximum number of values of JSON and YAML: lists, mappings, their items, and keys
 MAX_NUMBER = 250  # maximum characters of a number, so that floats and Python's conversions don't overflow
 
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 import importlib
 import re
 
-from rules_bento.formats import MAX_DEPTH, MAX_NUMBER, MAX_PARTS, MAX_VALUES, FormatError, decode_text, schema
+from rules_bento.formats import MAX_DEPTH, FormatError, decode_text, schema
 from rules_bento.typing_lite import Any, Callable
 
 _LINE = re.compile(r" \(at line (\d+), column \d+\)| \(at end of document\)")
-# Strings and comments of a document without escaped quotes. An unterminated string ends at the limit.
-_QUOTED = re.compile(r"""\"""[\s\S]*?(?:"{3,5}|\Z)|'''[\s\S]*?(?:'{3,5}|\Z)|"[^"\n]*"?|'[^'\n]*'?|#[^\n]*""")
-_BLANKS_AND_KEYS = re.compile(r"[\w \t-]+")
-_LONG_NUMBER = re.compile(rf"(?<![\w.+-])[+-]?[0-9][\w.+-]{{{MAX_NUMBER}}}")
 
 
 def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
@@ -21,7 +17,6 @@ def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] 
     Raises FormatError if the TOML is invalid or exceeds the limits of `rules_bento.formats`, or if tomli is missing.
     """
     text = decode_text(data, origin)
-    _check_keys_and_numbers(text, origin)
     try:
         tables: dict[str, Any] = _toml_module(origin).loads(text, parse_float=parse_float)
     except (ValueError, RecursionError) as error:
@@ -29,7 +24,7 @@ def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] 
         line = f":{match[1]}" if match and match[1] else ""
         reason = _LINE.sub("", str(error)) if not isinstance(error, RecursionError) else "nested too deeply"
         raise FormatError(f"{origin}{line}: invalid TOML: {reason}.") from None
-    _check_size(tables, origin)
+    _check_depth(tables, origin)
     return tables
 
 
@@ -52,28 +47,11 @@ def _toml_module(origin: str) -> Any:
     )
 
 
-def _check_keys_and_numbers(text: str, origin: str) -> None:
-    """Raise FormatError for keys with many parts and for long numbers, because parsing them takes quadratic time."""
-    if text.count(".") < MAX_PARTS and len(text) < MAX_NUMBER:
-        return
-    bare = _QUOTED.sub("", text.replace("\\\\", "").replace('\\"', ""))
-    if "." * MAX_PARTS in _BLANKS_AND_KEYS.sub("", bare):
-        raise FormatError(f"{origin}: a key has more than {MAX_PARTS} parts. Shorten the key.")
-    if _LONG_NUMBER.search(bare):
-        raise FormatError(f"{origin}: a number has more than {MAX_NUMBER} characters. Quote the number.")
-
-
-def _check_size(tables: dict[str, Any], origin: str) -> None:
-    """Raise FormatError if a document has too many values or levels of nesting."""
+def _check_depth(tables: dict[str, Any], origin: str) -> None:
+    """Raise FormatError for too many levels of nesting."""
     level: list[Any] = [tables]
-    count = 1
     for _ in range(MAX_DEPTH):
         items = (item for value in level for item in (value.values() if isinstance(value, dict) else value))
         level = [item for item in items if isinstance(item, (dict, list))]
-        count += sum(map(len, level))
-        if not level:
-            break
     if level:
         raise FormatError(f"{origin}: the file has more than {MAX_DEPTH} levels of nesting. Reduce the nesting.")
-    if count > MAX_VALUES:
-        raise FormatError(f"{origin}: the file has more than {MAX_VALUES:,} values. Reduce the number of values.")

@@ -10,11 +10,12 @@ import re
 import yaml
 from yaml.composer import Composer
 
-from rules_bento.formats import MAX_CHARACTERS, MAX_DEPTH, MAX_NUMBER, MAX_VALUES, FormatError
+from rules_bento.formats import MAX_DEPTH, MAX_NUMBER, MAX_VALUES, FormatError
 from rules_bento.typing_lite import Any, Callable
 
 _TAG = "tag:yaml.org,2002:"
 _SCALARS = ("str", "null", "bool", "int", "float", "timestamp")
+_LONG = 128  # characters of a string that count as one more value
 _DECIMAL = re.compile(r"[-+]?\d+\.\d+")
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Lines = tuple[int, dict[Any, Any]]  # the line of a value, and the lines of contained values
@@ -29,8 +30,8 @@ class Loader(Composer, _Base):  # type: ignore[misc]
         self._origin = origin
         self._tags = {_TAG + tag for tag in (*_SCALARS, *tags)}
         self._parse_float = parse_float
-        self._depth = self._count = self._characters = 0
-        self._sizes: dict[Any, tuple[int, int]] = {}  # of complete nodes: values and characters, aliases expanded
+        self._depth = self._size = 0
+        self._sizes: dict[Any, int] = {}  # of complete nodes, aliases expanded
         self._values: dict[Any, tuple[Any, dict[Any, Lines]]] = {}
 
     def error(self, node: Any, problem: str) -> FormatError:
@@ -40,33 +41,32 @@ class Loader(Composer, _Base):  # type: ignore[misc]
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Compose a node within the limits."""
         event: Any = self.peek_event()
-        count, characters = self._count, self._characters
+        size = self._size
         if isinstance(event, yaml.AliasEvent):
             node: Any = super().compose_node(parent, index)
             if node not in self._sizes:
                 raise self.error(event, "the value contains itself. Remove the alias.")
-            self._add(event, *self._sizes[node])
+            self._add(event, self._sizes[node])
             return node
         if isinstance(event, yaml.ScalarEvent):
-            self._add(event, 1, len(event.value))
+            self._add(event, 1 + len(event.value) // _LONG)
         elif self._depth == MAX_DEPTH:
             raise self.error(event, f"more than {MAX_DEPTH} levels of nesting. Reduce the nesting.")
         else:
-            self._add(event, 1, 0)
+            self._add(event, 1)
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1
-        self._sizes[node] = (self._count - count, self._characters - characters)
+        self._sizes[node] = self._size - size
         if isinstance(node, yaml.MappingNode):
             self._check_keys(node)
         return node
 
-    def _add(self, event: Any, count: int, characters: int) -> None:
-        self._count += count
-        self._characters += characters
-        if self._count > MAX_VALUES or self._characters > MAX_CHARACTERS:
-            limits = f"{MAX_VALUES:,} values or {MAX_CHARACTERS >> 20} MiB of text, with aliases expanded"
-            raise self.error(event, f"more than {limits}. Reduce the size of the file.")
+    def _add(self, event: Any, size: int) -> None:
+        self._size += size
+        if self._size > MAX_VALUES:
+            limit = f"{MAX_VALUES:,} values, with aliases expanded"
+            raise self.error(event, f"more than {limit}. Reduce the size of the file.")
 
     def _check_keys(self, node: Any) -> None:
         """Reject duplicate keys, and merge keys without a mapping, before PyYAML merges mappings into the node."""

@@ -19,10 +19,7 @@ from rules_bento.typing_lite import Iterator, Mapping
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _MAX_HOPS = 100
-# A module that people write is far below both. Parsing needs some 500 bytes for each word or sign.
 MAX_BYTES = 8 << 20
-MAX_TOKENS = 400_000
-_WORDS = re.compile(rb"\w+|[^\w\s]")
 _NAMES = re.compile(rb"\w+")
 # Whatever src/ holds, these are loaded before src/ is on sys.path.
 _ALWAYS_OUTSIDE = frozenset({"bentoml", "_bentoml_sdk", "_bentoml_impl", "builtins"})
@@ -108,10 +105,8 @@ class PythonFiles:
 
 def _parsed(path: str, data: bytes, python_version: str | None) -> ast.Module:
     version = tuple(map(int, python_version.split("."))) if python_version else sys.version_info[:2]
-    words = sum(1 for _ in islice(_WORDS.finditer(data), MAX_TOKENS + 1)) if len(data) <= MAX_BYTES else 0
-    if len(data) > MAX_BYTES or words > MAX_TOKENS:
-        limit = f"{MAX_TOKENS} tokens" if words else f"{MAX_BYTES} bytes"
-        raise BentoError(f"{path}: the file exceeds the limit of {limit}. Move data to a separate file.")
+    if len(data) > MAX_BYTES:
+        raise BentoError(f"{path}: the file exceeds the limit of {MAX_BYTES} bytes. Move data to a separate file.")
     try:
         with warnings.catch_warnings():
             # `"\d"` is a matter between the author and Python, not of this build.

@@ -20,7 +20,6 @@ BUILT_IN = (".git/", ".venv/", "venv/", "__pycache__/", ".DS_Store")
 
 # A regular expression with n stars needs up to (length of the path)**n steps.
 MAX_STARS = 5
-MAX_RULES = 5_000  # of a list, because compiling an expression takes about 0.1 ms
 _CACHED = 64  # parsed lines, because all filters have the built-in exclusions, and several filters have equal lines
 
 # A name at any depth without escapes and sets, with more than stars; a trailing slash matches only a directory.
@@ -46,7 +45,7 @@ class Patterns:
     """A list of patterns, one per line. If several patterns match a path, the last one takes precedence.
 
     A line can end with a line break. ``unit`` and ``origin`` locate a line in messages ("pattern 2 of exclude"). Empty
-    lines and comments aren't in ``rules``. Raises BentoError for an invalid line, or for too many patterns.
+    lines and comments aren't in ``rules``. Raises BentoError for an invalid line.
     """
 
     def __init__(self, lines: Iterable[str], origin: str, unit: str = "pattern") -> None:
@@ -64,10 +63,6 @@ class Patterns:
                 ) from None
             if expression is not None:  # not an empty line, a comment, or a "[" without its "]", which git ignores
                 self.rules.append(Rule(text, number, where, not included, expression))
-            if len(self.rules) > MAX_RULES:
-                raise BentoError(
-                    f"{where}: more than {MAX_RULES} patterns. Remove patterns, or match directories instead of files."
-                )
         self._last_first = [(rule.expression.search, rule) for rule in reversed(self.rules)]
 
     def rule(self, path: str) -> Rule | None:

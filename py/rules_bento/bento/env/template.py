@@ -1,26 +1,17 @@
 """Renders `docker.dockerfile_template`, a project's Jinja2 template that replaces blocks of the Dockerfile.
 
-The template is untrusted. Jinja2's sandbox protects Python's internals only if all values that the template can use
-are standard Python objects. A Jinja2 object, such as a compiled template, gives access to the environment and to
-arbitrary code. A sandbox can't limit time and memory, so the template is rendered in a subprocess with kernel limits.
+Jinja2's sandbox protects Python's internals only if all values that the template can use are standard Python objects. A
+Jinja2 object, such as a compiled template, gives access to the environment and to arbitrary code.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import resource
 import shlex
 
 from rules_bento.bento.env import dockerfile
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import Any, Callable, NoReturn
-
-# Limits of a rendering: CPU seconds, address space, and size of the Dockerfile. Typical templates need a few
-# hundredths of a second.
-_SECONDS = 5
-_MEMORY = 1 << 30
-_MAX_BYTES = 1 << 20
+from rules_bento.typing_lite import Any
 
 # The name that templates extend.
 _BASE = "bento_base_template"
@@ -41,7 +32,7 @@ def render(text: str, recipe: dockerfile.Recipe, options: dict[str, Any], origin
     The template can refer to the `docker` options as `__options__<key>`. Raises BentoError for an invalid template. The
     message begins with `origin`. For a syntax error, the line number follows.
     """
-    dockerfile_text = _run_in_subprocess(lambda: _render_template(text, recipe, options, origin), origin)
+    dockerfile_text = _render_template(text, recipe, options, origin)
     if not re.search(r"^FROM\s", dockerfile_text, re.MULTILINE | re.IGNORECASE):
         raise BentoError(
             f"{origin}: the rendered Dockerfile has no FROM. Start the template with "
@@ -77,61 +68,12 @@ def _render_template(text: str, recipe: dockerfile.Recipe, options: dict[str, An
         ) from None
     except jinja2.TemplateSyntaxError as error:
         raise BentoError(f"{origin}:{error.lineno}: invalid template: {str(error.message).rstrip('.')}.") from None
-    except RecursionError:
-        raise BentoError(f"{origin}: the template is nested too deeply. Reduce the nesting.") from None
+    except (MemoryError, RecursionError):
+        raise BentoError(f"{origin}: the template needs too much memory. Simplify the template.") from None
     except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise BentoError(
             f"{origin}: cannot render the template: {str(error).rstrip('.')}. Correct the template."
         ) from None
-
-
-def _run_in_subprocess(render: Callable[[], str], origin: str) -> str:
-    """Call `render` in a forked process with limited time and memory, and return the result.
-
-    Raises BentoError if `render` fails or exceeds a limit.
-    """
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(reading)
-        _render_and_exit(render, writing)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        reply = pipe.read(_MAX_BYTES + 2)
-    _, status = os.waitpid(child, 0)
-    if len(reply) > _MAX_BYTES + 1:
-        raise BentoError(f"{origin}: the rendered Dockerfile has more than {_MAX_BYTES} bytes. Shorten the template.")
-    if not reply or status:
-        raise BentoError(
-            f"{origin}: rendering exceeds the limit of {_SECONDS} seconds or {_MEMORY >> 20} MB. Simplify the template."
-        )
-    text = reply[1:].decode()
-    if reply[:1] == _FAILED:
-        raise BentoError(text)
-    return text
-
-
-# The first byte of the reply; the rest is the Dockerfile, or the message.
-_RENDERED, _FAILED = b"+", b"-"
-
-
-def _render_and_exit(render: Callable[[], str], descriptor: int) -> NoReturn:
-    """Call `render` with limited resources, send the result to the parent, and exit without cleanup handlers."""
-    status = 1
-    try:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        for kind, bound in ((resource.RLIMIT_CPU, _SECONDS), (resource.RLIMIT_AS, _MEMORY)):
-            _, most = resource.getrlimit(kind)
-            resource.setrlimit(kind, (bound if most == resource.RLIM_INFINITY else min(bound, most), most))
-        try:
-            reply = _RENDERED + render().encode()
-        except BentoError as error:
-            reply = _FAILED + str(error).encode("utf-8", "replace")
-        with os.fdopen(descriptor, "wb") as pipe:
-            pipe.write(reply[: _MAX_BYTES + 2])
-        status = 0
-    finally:
-        os._exit(status)
 
 
 def _base_template(recipe: dockerfile.Recipe) -> str:
