@@ -24,12 +24,13 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "e2e"), str(ROOT / "tests/registry")]
+sys.path[:0] = [str(ROOT / "e2e"), str(ROOT)]
 
-import servers  # noqa: E402
 from dockerfile import Engine  # noqa: E402
-from relay import UP, Relay  # noqa: E402
 from workbench import Checkout, Workbench  # noqa: E402
+
+from tests.registry import servers  # noqa: E402
+from tests.registry.relay import UP, Relay  # noqa: E402
 
 BUILD = """\
 load("//rules:defs.bzl", "bento_image", "bento_model", "bento_package", "bento_push")

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / directory) for directory in ("py", "tests", "tests/hostile")]
+sys.path[:0] = [str(ROOT / directory) for directory in ("py", ".")]
 
-from limited import Outcome, run  # noqa: E402 - the paths stand above
-from mutations import mutate  # noqa: E402
-from targets import READERS  # noqa: E402
+from tests.hostile.limited import Outcome, run  # noqa: E402 - the paths stand above
+from tests.hostile.mutations import mutate  # noqa: E402
+from tests.hostile.targets import READERS  # noqa: E402
 
 _BATCH = 500
 

@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "e2e"), str(ROOT / "tests/registry")]
+sys.path[:0] = [str(ROOT / "e2e"), str(ROOT)]
 
-import servers  # noqa: E402
 from dockerfile import BASE, VERSION, Engine  # noqa: E402
-from relay import UP, Relay  # noqa: E402
+
+from tests.registry import servers  # noqa: E402
+from tests.registry.relay import UP, Relay  # noqa: E402
 
 SOURCE = """\
 import bentoml

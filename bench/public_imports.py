@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "py"), str(ROOT / "tests" / "importing")]
+sys.path[:0] = [str(ROOT / "py"), str(ROOT)]
 
-from closures import closure, link_closure  # noqa: E402
 from rules_bento.errors import BentoError  # noqa: E402
 from rules_bento.packages.virtualenv import make_environment  # noqa: E402
 from rules_bento.service.import_runner import Subject, import_service  # noqa: E402
+
+from tests.importing.closures import closure, link_closure  # noqa: E402
 
 MODEL = """\
 name: {name}

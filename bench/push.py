@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests/registry")]
+sys.path[:0] = [str(ROOT)]
 
-import servers  # noqa: E402
-from relay import Relay  # noqa: E402
+from tests.registry import servers  # noqa: E402
+from tests.registry.relay import Relay  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests/registry"), str(ROOT / "bench")]
+sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
 
-import servers  # noqa: E402
 from push import MANIFEST, run  # noqa: E402
-from relay import Relay  # noqa: E402
+
+from tests.registry import servers  # noqa: E402
+from tests.registry.relay import Relay  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,16 +20,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests/registry"), str(ROOT / "tests/distribution"), str(Path(__file__).parent)]
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
-import servers  # noqa: E402
-from cloud_server import TOKEN  # noqa: E402
 from store import OURS, PACKAGE, Row, large_file, pack, run, show  # noqa: E402
+
+from tests.distribution.cloud_server import TOKEN  # noqa: E402
+from tests.registry import servers  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CLOUD = "import sys, time; sys.path.insert(0, sys.argv[1]); from cloud_server import Cloud\n"
+CLOUD = "import sys, time; sys.path.insert(0, sys.argv[1]); from tests.distribution.cloud_server import Cloud\n"
 CLOUD += "with Cloud(sys.argv[2]).serve() as cloud:\n    print(cloud.address, flush=True)\n    time.sleep(100000)\n"
 
 
@@ -103,7 +104,7 @@ def registry(directory: Path, home: Path, title: str, options: argparse.Namespac
 
 def cloud(directory: Path, home: Path, title: str, strategy: str, options: argparse.Namespace) -> None:
     """Measure a cloud with one of its upload methods."""
-    command = [sys.executable, "-c", CLOUD, str(ROOT / "tests/distribution"), strategy]
+    command = [sys.executable, "-c", CLOUD, str(ROOT), strategy]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             address = server.stdout.readline().strip() if server.stdout else ""

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import distribution
-import servers
 from container import call
-from relay import Relay
 from workbench import gunzip
+
+from tests.registry import servers
+from tests.registry.relay import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

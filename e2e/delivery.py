@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 import tarfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests/distribution"))
-
-from cloud_server import TOKEN, Cloud
+from tests.distribution.cloud_server import TOKEN, Cloud
 
 if TYPE_CHECKING:
     from workbench import Workbench

@@ -10,17 +10,14 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from container import call, post, wait
-from workbench import REPOSITORY
 
-sys.path.append(str(REPOSITORY / "tests/registry"))
-import servers
-from relay import UP, Relay
+from tests.registry import servers
+from tests.registry.relay import UP, Relay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,10 +6,11 @@ import json
 from typing import TYPE_CHECKING
 
 import distribution
-import servers
 import sigstore_server
 from schemas import Cosign
 from sigstore_server import JOB
+
+from tests.registry import servers
 
 if TYPE_CHECKING:
     from workbench import Result, Workbench

@@ -5,21 +5,18 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests/toolchains"))
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests/docs"))
-
 from bentofile import FILES
-from consoles import GIVEN, HELD
-from documents import blocks, documents, lost
-from starlark import findings
 from workbench import LEFT_OUT, REPOSITORY
 
+from tests.docs.consoles import GIVEN, HELD
+from tests.documents import blocks, documents, lost
+from tests.toolchains.starlark import findings
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from workbench import Checkout, Workbench
 
 # The test cases of the static analysis are unusual on purpose.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import tarfile
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -14,9 +13,7 @@ from monorepo import WORKSPACE as MONOREPO
 from registry_server import RegistryServer
 from workbench import REPOSITORY
 
-sys.path.append(str(REPOSITORY / "tests"))
-
-from documents import blocks
+from tests.documents import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

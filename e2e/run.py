@@ -15,7 +15,10 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # tests/ has servers and readers that scenarios use
 
 from bases import images_build_on_pulled_bases
 from bentofile import project_migrates

@@ -9,8 +9,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import distribution
-import servers
 from container import call
+
+from tests.registry import servers
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 import signal
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,11 +14,8 @@ from typing import TYPE_CHECKING
 
 from registry_server import RegistryServer
 from server import free_port
-from workbench import REPOSITORY
 
-sys.path.append(str(REPOSITORY / "tests"))
-
-from documents import Block, blocks
+from tests.documents import Block, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

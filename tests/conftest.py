@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sysconfig
 import tempfile
 import time
 import urllib.request
@@ -16,6 +17,24 @@ from pathlib import Path
 
 import pytest
 from rules_bento.packages.virtualenv import make_environment
+
+# Bazel's launcher (run_pytest.py) names the locked wheels and uv. In other runs, the environment of pytest has both.
+os.environ.setdefault("RULES_BENTO_ROOTS", sysconfig.get_path("purelib"))
+os.environ.setdefault("RULES_BENTO_UV", shutil.which("uv") or "uv")
+
+
+def built(path: str) -> Path:
+    """Return the absolute path of a file that Bazel builds. Without Bazel, skip the module that asks for the file."""
+    file = Path(path).absolute()
+    if not file.exists():
+        pytest.skip(f"{path}: run this module with `tools/bazel test`, which builds the file", allow_module_level=True)
+    return file
+
+
+@pytest.fixture(autouse=True)
+def repository_root(request: pytest.FixtureRequest) -> None:
+    """Run each test in the root of the repository, wherever pytest was started and the last test went."""
+    os.chdir(request.config.rootpath)
 
 
 def locked_wheels() -> list[Path]:

@@ -5,9 +5,10 @@ import re
 from pathlib import Path
 
 import yaml
-from projects import HERE, mode_of
 from rules_bento.build_options import distros
 from rules_bento.packages.requirements import parse
+
+from tests.projects import HERE, mode_of
 
 TYPE_CHECKING = False
 

@@ -11,11 +11,12 @@ from base64 import urlsafe_b64encode
 
 import pytest
 import zstandard
-from made_wheels import Maker
 from rules_bento.images.layers.layer import MEDIA_TYPES
 from rules_bento.images.layers.parts import PartListing, WheelPart, write_wheel_part
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
+
+from tests.made_wheels import Maker
 
 CHANCE = random.Random(9)
 LARGE = b"".join(CHANCE.randbytes(100) + bytes(900) for _ in range(3000))

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from conftest import locked_wheels
 from rules_bento.packages.virtualenv import make_environment
+
+from tests.conftest import locked_wheels
 
 HERE = Path(__file__).parent
 BUILDER = HERE / "differential" / "bentoml_builder.py"

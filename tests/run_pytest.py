@@ -10,7 +10,7 @@ def main() -> int:
     """Make the wheels importable in this process and in interpreters that tests start, and run pytest."""
     settings = json.loads(Path(sys.argv[1]).read_text("utf-8"))
     roots = [str(Path(root).absolute()) for root in settings["roots"]]
-    sys.path[:0] = [str(Path("py").absolute()), str(Path("tests").absolute()), *roots]
+    sys.path[:0] = [str(Path.cwd()), str(Path("py").absolute()), *roots]
     os.environ["RULES_BENTO_ROOTS"] = os.pathsep.join(roots)
     os.environ["RULES_BENTO_UV"] = str(Path(settings["uv"]).absolute())
     os.environ.setdefault("HOME", os.environ["TEST_TMPDIR"])
@@ -18,7 +18,8 @@ def main() -> int:
 
     report = os.environ.get("XML_OUTPUT_FILE")
     options = [
-        "-p", "no:cacheprovider", "--color=yes", "-q", "--rootdir=.", f"--basetemp={os.environ['TEST_TMPDIR']}/t",
+        "-p", "no:cacheprovider", "--color=yes", "-q", "--rootdir=.", "--import-mode=importlib",
+        "-o", "consider_namespace_packages=true", f"--basetemp={os.environ['TEST_TMPDIR']}/t",
     ]  # fmt: skip
     if report:
         options.append(f"--junitxml={report}")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from bento_cli.cli import main
-from net.liar import Request, liar, reply
 from rules_bento.net import transfers
+
+from tests.net.liar import Request, liar, reply
 
 CANARY = "canary7secret"
 SERVICE = "import bentoml\n\n@bentoml.service\nclass Service:\n    pass\n"

@@ -1,7 +1,8 @@
 """Fixtures for the tests of actions."""
 
 import pytest
-from helper import Actions
+
+from tests.actions.helper import Actions
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import lzma
 import tarfile
 
 import pytest
-from helper import LABEL, Actions, described
+
+from tests.actions.helper import LABEL, Actions, described
 
 WEIGHTS = "svc/weights.bin"
 SERVICE = "svc/service.py"

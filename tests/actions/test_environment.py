@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from actions.test_errors import refused
+
+from tests.actions.test_errors import refused
 
 TARGET = "//envs:gpu"
 SCRIPT = "#!/bin/sh\necho set up\n"

@@ -5,7 +5,8 @@ import re
 import struct
 
 import pytest
-from actions.helper import LABEL, SERVICE, label_of
+
+from tests.actions.helper import LABEL, SERVICE, label_of
 
 
 def refused(outcome, target, *words):

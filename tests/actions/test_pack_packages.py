@@ -7,7 +7,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from helper import Actions, Outcome
+
+from tests.actions.helper import Actions, Outcome
 
 NATIVE = ("blake3", "yaml")
 USED = """\

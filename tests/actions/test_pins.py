@@ -2,8 +2,9 @@
 
 import pytest
 import yaml
-from actions.helper import LABEL
-from actions.test_errors import refused
+
+from tests.actions.helper import LABEL
+from tests.actions.test_errors import refused
 
 HASH = "--hash=sha256:" + "0" * 64
 PYTHON = {"options": {"docker": {"python_version": "3.12"}}}

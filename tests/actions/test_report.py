@@ -5,9 +5,10 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from actions.helper import LABEL
-from actions.test_errors import refused
 from rules_bento.reports import bento_report
+
+from tests.actions.helper import LABEL
+from tests.actions.test_errors import refused
 
 
 def reported(actions, *more, requirements="numpy==2.1", weights=b"weights", version="v1"):

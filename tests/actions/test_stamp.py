@@ -4,8 +4,9 @@ import io
 import tarfile
 
 import yaml
-from actions.helper import LABEL
-from actions.test_errors import refused
+
+from tests.actions.helper import LABEL
+from tests.actions.test_errors import refused
 
 STATUS = "STABLE_COMMIT 1f3a\nBUILD_NOTE two words\n"
 

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from helper import FLAGS, HELPER, LABEL, SERVICE, TIME, Actions, described, packages
+
+from tests.actions.helper import FLAGS, HELPER, LABEL, SERVICE, TIME, Actions, described, packages
 
 NAMES = {
     "snapshot": ("manifest", "part", "service-info", "unused"),

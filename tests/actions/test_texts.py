@@ -6,7 +6,8 @@ import tarfile
 
 import pytest
 import yaml
-from actions.helper import Actions
+
+from tests.actions.helper import Actions
 
 TEXTS = ["# Title\n\n--version\n@file\n", "two\nlines", "é \u2028 \U0001f600", '"quoted" \\n', " ", "\ttab\r\n"]
 

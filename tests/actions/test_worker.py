@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import pytest
-from helper import FLAGS, HELPER, LABEL, Actions, Outcome, packages
+
+from tests.actions.helper import FLAGS, HELPER, LABEL, Actions, Outcome, packages
 
 SECONDS = 20
 # Tells of what a process carries along, and then changes all of it.

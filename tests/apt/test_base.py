@@ -6,12 +6,13 @@ import json
 import platform
 import subprocess
 import tarfile
-from pathlib import Path
 
 import pytest
 import zstandard
 
-HERE = Path(__file__).parent
+from tests.conftest import built
+
+HERE = built("tests/apt/amd64/debs.layer.json").parents[1]
 MACHINES = {"amd64": 62, "arm64": 183}  # of the ELF specification: EM_X86_64, EM_AARCH64
 
 

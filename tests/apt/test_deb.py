@@ -4,10 +4,11 @@ import re
 import tarfile
 
 import pytest
-from made_debs import COMPRESS, ar_of, make_deb, member, tar_of
 from rules_bento.debian.deb import Deb
 from rules_bento.debian.rootfs import PathFilter, Rootfs
 from rules_bento.errors import BentoError
+
+from tests.apt.made_debs import COMPRESS, ar_of, make_deb, member, tar_of
 
 CONTENT = bytes(range(256)) * 3000
 

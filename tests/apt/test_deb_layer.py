@@ -10,9 +10,10 @@ import subprocess
 import tarfile
 
 import pytest
-from made_debs import make_deb, member
 from rules_bento.debian.apt import parse_stanzas
 from rules_bento.subcommands import run
+
+from tests.apt.made_debs import make_deb, member
 
 CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 

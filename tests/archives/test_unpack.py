@@ -30,7 +30,8 @@ from rules_bento.errors import BentoError
 from rules_bento.models import model_store
 from rules_bento.sources import snapshot
 from rules_bento.sources.snapshot import DeclaredFile
-from store_support import DAY_1, ask, bento_files, bento_yaml, expected, model_files, real, tar, tree
+
+from tests.store_support import DAY_1, ask, bento_files, bento_yaml, expected, model_files, real, tar, tree
 
 __all__ = ["real"]
 

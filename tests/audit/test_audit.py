@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from bento_cli.cli import main
-from made_wheels import Maker
 from packaging.version import Version
 from rules_bento.actions.policy import check_policy
 from rules_bento.actions.policy import inventory as list_packages
@@ -18,6 +17,8 @@ from rules_bento.audit import advisories, inventory, licenses, policy
 from rules_bento.audit.inventory import Package
 from rules_bento.audit.licenses import DeclaredLicense
 from rules_bento.errors import BentoError
+
+from tests.made_wheels import Maker
 
 ALL = {"introduced": "0"}
 CVSS_4 = {"type": "CVSS_V4", "score": "CVSS:4.0/AV:N"}

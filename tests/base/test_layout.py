@@ -3,11 +3,12 @@
 import gzip
 import hashlib
 import json
-from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
+from tests.conftest import built
+
+HERE = built("tests/base/amd64/linux_amd64.json").parents[1]
 
 
 def test_the_descriptions_are_those_of_the_blobs():

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
-from golden_bentos import (
+from rules_bento.errors import BentoError
+
+from tests.golden_bentos import (
     ADDED,
     BENTO_PROJECTS,
     BENTOML,
@@ -25,8 +27,7 @@ from golden_bentos import (
     requirements,
     store_of,
 )
-from projects import Listing, document_of, write_project
-from rules_bento.errors import BentoError
+from tests.projects import Listing, document_of, write_project
 
 TYPE_CHECKING = False
 

@@ -19,8 +19,6 @@ from bento_cli.projects.from_directory import (
     build,
     build_bentofile,
 )
-from golden_bentos import BENTO_PROJECTS, store_of
-from projects import write_project
 from rules_bento.actions.archives import archive
 from rules_bento.actions.package import package
 from rules_bento.actions.snapshot import snapshot
@@ -31,6 +29,9 @@ from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.models.model import ModelDescription
 from rules_bento.service import Declared, read_service
+
+from tests.golden_bentos import BENTO_PROJECTS, store_of
+from tests.projects import write_project
 
 IRIS = BENTO_PROJECTS["iris_svc"]
 

@@ -15,9 +15,10 @@ from bento_cli.cli import main
 from bento_cli.projects import python_syntax, starlark
 from bento_cli.projects import workspace as workspaces
 from bento_cli.projects.migrate import migrate, write
-from golden_bentos import BENTO_PROJECTS, store_of
-from projects import write_project
 from rules_bento.errors import BentoError
+
+from tests.golden_bentos import BENTO_PROJECTS, store_of
+from tests.projects import write_project
 
 ZEROS = "0" * 64
 SERVICE = """\

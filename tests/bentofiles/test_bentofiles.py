@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
-from golden_bentos import comparable, known_tree, nameless
-from projects import document_of, real_builder, tree_of_directory
 
-HERE = Path("tests/bentofiles")
+from tests.conftest import built
+from tests.golden_bentos import comparable, known_tree, nameless
+from tests.projects import document_of, real_builder, tree_of_directory
+
+HERE = built("tests/bentofiles/options.tag").parent
 PROJECTS = ("conda", "image", "options", "pyproject", "template", "uv_lock")
 FIRST_COMMAND = (
     "apt-get update && apt-get install -q -y --no-install-recommends --allow-remove-essential "

@@ -22,10 +22,11 @@ from bento_cli.library import Store
 from bento_cli.programs.command import run as run_command
 from bento_cli.projects.from_directory import CREATION_TIME, build_bentofile
 from click.shell_completion import get_completion_class
-from projects import write_project
 from rules_bento.arguments import Arguments
 from rules_bento.programs import which
-from store_support import (
+
+from tests.projects import write_project
+from tests.store_support import (
     DAY_1,
     DAY_2,
     PACKAGE,

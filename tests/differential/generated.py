@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import yaml
 from hypothesis import strategies as st
-from projects import HERE
 from rules_bento.build_options import distros
+
+from tests.projects import HERE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,14 +14,15 @@ from pathlib import Path
 
 import pytest
 from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
-from generated_services import Program, programs
-from golden_bentos import comparable, store_of
 from hypothesis import HealthCheck, Phase, event, given, note, settings
-from projects import document_of, real_builder, write_project
 from rules_bento.bento.image_steps import ImageDefinition, Step
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.service import Declared, read_service
+
+from tests.differential.generated_services import Program, programs
+from tests.golden_bentos import comparable, store_of
+from tests.projects import document_of, real_builder, write_project
 
 EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "20"))
 # What no statement answers, and BentoML takes.

@@ -8,7 +8,8 @@ from bento_cli.sharing.cloud.client import Cloud as Client
 from bento_cli.sharing.cloud.contexts import make
 from bento_cli.sharing.cloud.pulling import pull
 from bento_cli.sharing.cloud.pushing import push
-from cloud_server import TOKEN, Cloud
+
+from tests.distribution.cloud_server import TOKEN, Cloud
 
 STRATEGIES = ("proxy", "presigned_url", "multipart")
 

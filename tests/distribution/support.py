@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,11 @@ from bento_cli.library import Store
 from bento_cli.store.home import staging_lock
 from rules_bento.formats import yaml
 from rules_bento.sources.manifest import TreeManifest
-from store_support import DAY_2, PACKAGE, bento_files, model_files, tree, write_archive
 
-# The servers and the bad connections of the tests of registries, which have a conftest of their own.
-sys.path.append(str(Path(__file__).resolve().parents[1] / "registry"))
-relay = import_module("relay")
-servers = import_module("servers")
-_fixtures = import_module("registry_fixtures")
+from tests.registry import registry_fixtures as _fixtures
+from tests.registry import relay
+from tests.store_support import DAY_2, PACKAGE, bento_files, model_files, tree, write_archive
+
 nobody = _fixtures.home
 registry_binary, server, second_server = _fixtures.registry_binary, _fixtures.server, _fixtures.second_server
 registries, progress, name, reference = _fixtures.registries, _fixtures.progress, _fixtures.name, _fixtures.reference

@@ -13,10 +13,11 @@ from bento_cli.library import MODEL, Store
 from bento_cli.sharing.cloud import documents
 from bento_cli.sharing.cloud.contexts import Contexts, make
 from bento_cli.sharing.cloud.pushing import push
-from cloud_server import TOKEN, Cloud
-from cloud_support import STRATEGIES, client, cloud, login, one_cloud, pull_from, push_to
-from store_support import bento_files, model_files, real, tree, write_archive
-from support import bento, documents_read, nobody, other, progress, same, store
+
+from tests.distribution.cloud_server import TOKEN, Cloud
+from tests.distribution.cloud_support import STRATEGIES, client, cloud, login, one_cloud, pull_from, push_to
+from tests.distribution.support import bento, documents_read, nobody, other, progress, same, store
+from tests.store_support import bento_files, model_files, real, tree, write_archive
 
 __all__ = ["bento", "cloud", "documents_read", "nobody", "one_cloud", "other", "progress", "real", "store"]
 

@@ -13,11 +13,12 @@ from bento_cli.sharing.cloud.client import Cloud as Client
 from bento_cli.sharing.cloud.client import CloudError
 from bento_cli.sharing.cloud.contexts import make
 from bento_cli.sharing.cloud.pushing import push
-from cloud_server import TOKEN, Cloud, Fault
-from cloud_support import client, cloud, one_cloud, pull_from, push_to
 from rules_bento.errors import BentoError
-from store_support import tree
-from support import FEW, cleared, killed, nobody, other, progress, relay, same, store, whole
+
+from tests.distribution.cloud_server import TOKEN, Cloud, Fault
+from tests.distribution.cloud_support import client, cloud, one_cloud, pull_from, push_to
+from tests.distribution.support import FEW, cleared, killed, nobody, other, progress, relay, same, store, whole
+from tests.store_support import tree
 
 __all__ = ["client", "cloud", "nobody", "one_cloud", "other", "progress", "store"]
 

@@ -13,8 +13,9 @@ from bento_cli.cli import status
 from bento_cli.sharing import backends
 from bento_cli.sharing.containers import containerize, context
 from rules_bento.errors import BentoError
-from store_support import bento_files, bento_yaml, real, write_archive
-from support import CLF, bento, nobody, other, started, store
+
+from tests.distribution.support import CLF, bento, nobody, other, started, store
+from tests.store_support import bento_files, bento_yaml, real, write_archive
 
 __all__ = ["bento", "nobody", "other", "real", "store"]
 

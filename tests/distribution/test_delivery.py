@@ -9,11 +9,12 @@ import pytest
 from bento_cli.library import Store
 from bento_cli.programs import deliver, serve
 from bento_cli.sharing.cloud.contexts import Contexts, make
-from cloud_server import TOKEN, Cloud
 from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
-from store_support import bento_files, tree, write_archive
-from support import CLF, name, nobody, reference, registry_binary, server
+
+from tests.distribution.cloud_server import TOKEN, Cloud
+from tests.distribution.support import CLF, name, nobody, reference, registry_binary, server
+from tests.store_support import bento_files, tree, write_archive
 
 __all__ = ["name", "nobody", "reference", "registry_binary", "server"]
 

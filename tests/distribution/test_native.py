@@ -25,15 +25,14 @@ from bento_cli.sharing.native_base import _find_python, read_base
 from bento_cli.store import import_manifests, pool
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from made_wheels import Maker
 from rules_bento.artifacts import signatures
 from rules_bento.errors import BentoError
 from rules_bento.formats.oci import digest_of
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.reference import Reference
 from rules_bento.signing.keys import read_private
-from store_support import DAY_1, bento_files, bento_yaml, model_files, write_archive
-from support import (
+
+from tests.distribution.support import (
     bento,
     nobody,
     progress,
@@ -42,6 +41,8 @@ from support import (
     server,
     store,
 )
+from tests.made_wheels import Maker
+from tests.store_support import DAY_1, bento_files, bento_yaml, model_files, write_archive
 
 __all__ = ["bento", "nobody", "progress", "registries", "registry_binary", "server", "store"]
 

@@ -20,8 +20,6 @@ from bento_cli.sharing.registry.pulling import pull
 from bento_cli.sharing.registry.pushing import push
 from cryptography.hazmat.primitives import serialization as pem
 from cryptography.hazmat.primitives.asymmetric import ec
-from golden_bentos import BENTO_PROJECTS, store_of
-from projects import write_project
 from rules_bento.archives import sha256_of
 from rules_bento.archives.archive import write_part
 from rules_bento.archives.tarstream import Member
@@ -34,8 +32,8 @@ from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.push import push as push_package
 from rules_bento.registry.reference import Reference
 from rules_bento.signing.keys import read_private
-from store_support import DAY_1, bento_files, model_files, real, tree, write_archive
-from support import (
+
+from tests.distribution.support import (
     POINTS,
     bento,
     cleared,
@@ -56,6 +54,9 @@ from support import (
     store,
     whole,
 )
+from tests.golden_bentos import BENTO_PROJECTS, store_of
+from tests.projects import write_project
+from tests.store_support import DAY_1, bento_files, model_files, real, tree, write_archive
 
 __all__ = [
     "bento", "documents_read", "name", "nobody", "other", "progress", "real", "reference", "registries", "registry_binary",

@@ -13,10 +13,11 @@ from bento_cli.library import Store
 from bento_cli.programs.serve import from_caller
 from bento_cli.projects.from_directory import ExtraOptions, build
 from bento_cli.sharing.serving import interpreter, server
-from conftest import free_port, post, wait_until_ready
 from rules_bento.errors import BentoError
-from store_support import PACKAGE, model_files, real, write_archive
-from support import bento, nobody, other, store
+
+from tests.conftest import free_port, post, wait_until_ready
+from tests.distribution.support import bento, nobody, other, store
+from tests.store_support import PACKAGE, model_files, real, write_archive
 
 __all__ = ["bento", "nobody", "other", "real", "store"]
 

@@ -11,10 +11,11 @@ from unittest import mock
 import pytest
 from bento_cli.cli import groups, main
 from bento_cli.cli.command import Command
-from consoles import GIVEN, HELD, NOT_GIVEN
-from documents import Block, anchors, blocks, commands, documents, links, spans, web_links
 from rules_bento.formats import json, toml, yaml
 from rules_bento.images.layers.description import DIGEST_ATTRIBUTE
+
+from tests.docs.consoles import GIVEN, HELD, NOT_GIVEN
+from tests.documents import Block, anchors, blocks, commands, documents, links, spans, web_links
 
 ROOT = Path()  # of the runfiles
 sys.path += ["bench", "tools"]

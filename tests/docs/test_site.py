@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from documents import anchors, documents
+
+from tests.documents import anchors, documents
 
 sys.path.append("docs/site")
 

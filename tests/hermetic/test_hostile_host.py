@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from actions.helper import LABEL, TIME, Actions
+
+from tests.actions.helper import LABEL, TIME, Actions
 
 MODULES = ("blake3", "json", "sitecustomize", "usercustomize", "yaml")
 PROGRAMS = ("bash", "env", "git", "python", "python3", "sh", "tar", "uv", "xz")

@@ -9,12 +9,13 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 
-import readers
-from apt.made_debs import ar_of, member
-from apt.made_debs import tar_of as tar_of_members
-from readers import tar_of, zip_of
 from rules_bento.archives import tarstream
-from servers import SERVERS
+
+from tests.apt.made_debs import ar_of, member
+from tests.apt.made_debs import tar_of as tar_of_members
+from tests.hostile import readers
+from tests.hostile.readers import tar_of, zip_of
+from tests.hostile.servers import SERVERS
 
 SERVICE = b"\nimport bentoml\n@bentoml.service(labels={'x': 'y'})\nclass Svc:\n    @bentoml.api\n    def f(self, x: int) -> int: ...\n"
 _WHEEL = "odd-1.0.dist-info/"

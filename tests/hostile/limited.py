@@ -17,8 +17,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from readers import Reader
 from rules_bento.errors import BentoError
+
+from tests.hostile.readers import Reader
 
 MEMORY = 1 << 30
 """Bytes of address space beyond what the process has when it starts."""

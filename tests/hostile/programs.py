@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-import readers
 from bento_cli import cli
 from bento_cli.cli.groups import COMMANDS
-from readers import Reader, tar_of, zip_of
 from rules_bento import subcommands
 from rules_bento.errors import BentoError
+
+from tests.hostile import readers
+from tests.hostile.readers import Reader, tar_of, zip_of
 
 # An error that no part of the program has a message for; it says the place in the program, not in what was given.
 UNEXPECTED = "internal error"

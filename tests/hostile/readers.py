@@ -19,8 +19,6 @@ from typing import Any, NamedTuple
 
 import yaml
 import zstandard
-from apt.made_debs import ar_of, member
-from apt.made_debs import tar_of as tar_of_members
 from bento_cli.library import Store
 from bento_cli.projects import from_directory, migrate, starlark
 from bento_cli.sharing import bundle
@@ -29,7 +27,6 @@ from bento_cli.store.home import Home
 from bento_cli.store.import_session import Options
 from bento_cli.transports.address import parse
 from blake3 import blake3
-from made_wheels import record_line
 from packaging.version import Version
 from rules_bento.actions import reports
 from rules_bento.actions.service import check_api
@@ -72,6 +69,10 @@ from rules_bento.signing.keyless import Identity, entry_check, read_trusted_root
 from rules_bento.signing.log import find_log
 from rules_bento.signing.policy import read_policy
 from rules_bento.sources.snapshot import DeclaredFile
+
+from tests.apt.made_debs import ar_of, member
+from tests.apt.made_debs import tar_of as tar_of_members
+from tests.made_wheels import record_line
 
 DAY = "2026-01-01T00:00:00+00:00"
 

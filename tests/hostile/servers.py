@@ -30,7 +30,6 @@ from bento_cli.transports.address import parse
 from bento_cli.transports.transfer import download
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from readers import CONFIG, DAY, INDEX, MANIFEST, POOL, SHA, Reader, bento_document, bento_files, packed, seed, tar_of
 from rules_bento.archives import tarstream, xz
 from rules_bento.arguments import Arguments
 from rules_bento.artifacts import artifact
@@ -45,6 +44,21 @@ from rules_bento.registry.push import upload
 from rules_bento.registry.pushable import BytesSource
 from rules_bento.registry.reference import Reference
 from rules_bento.run import push_cache
+
+from tests.hostile.readers import (
+    CONFIG,
+    DAY,
+    INDEX,
+    MANIFEST,
+    POOL,
+    SHA,
+    Reader,
+    bento_document,
+    bento_files,
+    packed,
+    seed,
+    tar_of,
+)
 
 _HOST = "registry.example"
 

@@ -1,6 +1,6 @@
 """Lists all readers of untrusted input by name."""
 
-from readers import READERS as FILES
-from servers import SERVERS
+from tests.hostile.readers import READERS as FILES
+from tests.hostile.servers import SERVERS
 
 READERS = {**FILES, **SERVERS}

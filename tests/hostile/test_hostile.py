@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 
-import known
 import pytest
-from limited import RESIDENT, run
-from mutations import mutate
-from targets import READERS
+
+from tests.hostile import known
+from tests.hostile.limited import RESIDENT, run
+from tests.hostile.mutations import mutate
+from tests.hostile.targets import READERS
 
 _CASES = [(reader, name) for reader, inputs in known.REFUSED.items() for name in inputs]
 
@@ -112,7 +113,7 @@ def test_the_harness_sees_half_of_a_file():
 
 
 def test_the_harness_sees_what_does_not_end(monkeypatch):
-    monkeypatch.setattr("limited.SECONDS", 0)
+    monkeypatch.setattr("tests.hostile.limited.SECONDS", 0)
 
     def read(_path, _out):
         while True:

@@ -14,13 +14,14 @@ from typing import Any
 
 import click
 import pytest
-import readers
 from bento_cli.cli.groups import COMMANDS
-from mutations import changed_value
 from rules_bento.errors import BentoError
 from rules_bento.formats.schema import without_nulls
 from rules_bento.packages import resolution
 from rules_bento.registry import descriptor as oci
+
+from tests.hostile import readers
+from tests.hostile.mutations import changed_value
 
 # Layouts: podman, skopeo, and containerd read JSON as Go does.
 

@@ -7,15 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-import programs
 import pytest
-from actions.helper import FLAGS, SERVICE, Actions, packages
 from bento_cli import cli
 from bento_cli.cli.groups import COMMANDS
-from limited import run
 from rules_bento import subcommands
 from rules_bento.arguments import Subcommand
 from rules_bento.errors import BentoError
+
+from tests.actions.helper import FLAGS, SERVICE, Actions, packages
+from tests.hostile import programs
+from tests.hostile.limited import run
 
 _PACKAGES = [word for root in packages("blake3", "click", "yaml") for word in ("--packages", str(root))]
 HELPER = (sys.executable, *FLAGS, str(Path("py/main.py").absolute()), *_PACKAGES)
@@ -89,7 +90,7 @@ def test_a_verb_ends_with_a_message(error, status, message, monkeypatch, capsys)
 @pytest.fixture
 def directory(tmp_path):
     """A folder with a bundle of a Bento, which is of some size."""
-    from store_support import bento_files, write_archive
+    from tests.store_support import bento_files, write_archive
 
     write_archive(tmp_path / "x.bento", bento_files("hi:v1", src__large=os.urandom(1 << 20)))
     return tmp_path

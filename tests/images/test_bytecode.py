@@ -11,13 +11,14 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from made_layers import COMPRESSIONS, members, unpacked
-from made_wheels import Maker
 from rules_bento.errors import BentoError
 from rules_bento.images.layers.parts import WheelPart, join_parts
 from rules_bento.images.wheels.bytecode import Compiler, write_bytecode_part
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
+
+from tests.made_layers import COMPRESSIONS, members, unpacked
+from tests.made_wheels import Maker
 
 PROGRAM = Path(__file__).parents[2] / "py/bytecode.py"
 MINOR = sys.version_info.minor

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 
 import pytest
-from made_wheels import Maker
 from rules_bento.errors import BentoError
 from rules_bento.images.image_checks import Base, check
 from rules_bento.images.layers.layer import write_wheel_layer
@@ -14,6 +13,8 @@ from rules_bento.images.wheels.install import InstallLayout, installed_directori
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.subcommands import run
+
+from tests.made_wheels import Maker
 
 LAYOUT = InstallLayout.venv("/app/.venv", 12)
 SITE = "app/.venv/lib/python3.12/site-packages"

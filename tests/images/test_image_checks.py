@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-from made_wheels import Maker, patched
 from rules_bento.archives.zipread import Chunk
 from rules_bento.errors import BentoError
 from rules_bento.images.image_checks import Base, check, too_large
@@ -23,6 +22,8 @@ from rules_bento.images.wheels.libraries import Libraries, Linked, Watched, code
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.sources.cpu_arch import machine_of
 from rules_bento.subcommands import run
+
+from tests.made_wheels import Maker, patched
 
 BASE = Base("//base", "amd64", (2, 36), frozenset({"libc.so.6", "libm.so.6"}))
 

@@ -5,9 +5,10 @@ import json
 import pytest
 import yaml
 from bento_cli.projects.from_directory import build
-from projects import write_project
 from rules_bento.errors import BentoError
 from rules_bento.images.image_requirements import reject_commands
+
+from tests.projects import write_project
 
 SERVICE = "import bentoml\n\n\n@bentoml.service{image}\nclass Svc:\n    pass\n"
 FILES = {"setup.sh": "#!/bin/sh\n", "t.j2": "{% extends bento_base_template %}\n"}

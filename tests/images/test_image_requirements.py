@@ -6,7 +6,6 @@ import tarfile
 import pytest
 import yaml
 from bento_cli.projects.from_directory import build
-from projects import write_project
 from rules_bento.errors import BentoError
 from rules_bento.images.image_requirements import (
     DebLayerHint,
@@ -20,6 +19,8 @@ from rules_bento.images.image_requirements import (
 from rules_bento.images.layers.contents import read_files
 from rules_bento.images.layers.layer import MEDIA_TYPES
 from rules_bento.images.system_packages import InstalledPackage, PackageRequest, SystemFiles, read_apk, read_dpkg
+
+from tests.projects import write_project
 
 SERVICE = "import bentoml\n\n\n@bentoml.service{image}\nclass Svc:\n    pass\n"
 STATUS = """\

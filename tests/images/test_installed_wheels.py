@@ -12,13 +12,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from made_layers import check_record, members, odd_wheel, required
-from made_wheels import METADATA, Maker
 from rules_bento.archives.recipe import assemble
 from rules_bento.errors import BentoError
 from rules_bento.images.layers.layer import write_wheel_layer, write_wheel_recipe
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
+
+from tests.made_layers import check_record, members, odd_wheel, required
+from tests.made_wheels import METADATA, Maker
 
 
 def real_wheels():

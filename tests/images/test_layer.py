@@ -17,19 +17,6 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_layers import (
-    CHANCE,
-    COMPRESSIONS,
-    LARGE,
-    LAYOUT,
-    SITE,
-    check_record,
-    members,
-    odd_wheel,
-    required,
-    unpacked,
-)
-from made_wheels import Maker, record_line
 from rules_bento.actions.layers import files_layer, tar_layer
 from rules_bento.archives import zipread
 from rules_bento.archives.tarstream import Member
@@ -42,6 +29,20 @@ from rules_bento.images.layers.layer import write_files_layer, write_wheel_layer
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.subcommands import run
+
+from tests.made_layers import (
+    CHANCE,
+    COMPRESSIONS,
+    LARGE,
+    LAYOUT,
+    SITE,
+    check_record,
+    members,
+    odd_wheel,
+    required,
+    unpacked,
+)
+from tests.made_wheels import Maker, record_line
 
 
 @pytest.fixture(scope="module")

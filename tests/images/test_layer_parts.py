@@ -10,8 +10,6 @@ import zlib
 
 import pytest
 import zstandard
-from made_layers import COMPRESSIONS, LARGE, LAYOUT, SITE, members, odd_wheel, parts_of, two_wheels, unpacked
-from made_wheels import Maker
 from rules_bento.actions.image_checks import check_image
 from rules_bento.archives import zipread
 from rules_bento.arguments import Arguments
@@ -23,6 +21,9 @@ from rules_bento.images.wheels.install import InstallLayout, shared_files
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.packages.shared_files import PackageFiles, check_shared_files, exclude_in_hub
+
+from tests.made_layers import COMPRESSIONS, LARGE, LAYOUT, SITE, members, odd_wheel, parts_of, two_wheels, unpacked
+from tests.made_wheels import Maker
 
 
 def told(path, compression):

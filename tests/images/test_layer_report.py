@@ -4,13 +4,14 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from made_wheels import Maker
 from rules_bento.archives.tarstream import Member
 from rules_bento.images.layer_report import changes, describe_layer, page, read_packages
 from rules_bento.images.layers.layer import MEDIA_TYPES, write_files_layer, write_wheel_layer
 from rules_bento.images.oci_image import Layer
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
+
+from tests.made_wheels import Maker
 
 BENTO = "/home/bentoml/bento"
 COMPRESSIONS = list(MEDIA_TYPES)

@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from made_wheels import Maker
 from rules_bento.images.wheels.elf import Elf, read_elf
 from rules_bento.images.wheels.libraries import Libraries, Linked
 from rules_bento.images.wheels.loader import loaded
 from rules_bento.images.wheels.optional_libraries import optional_libraries
 from rules_bento.images.wheels.wheel import Wheel
+
+from tests.made_wheels import Maker
 
 VERSION = "3.11"
 

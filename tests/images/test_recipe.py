@@ -6,13 +6,14 @@ import struct
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_layers import LAYOUT, odd_wheel
-from made_wheels import Maker
 from rules_bento.archives.recipe import MAGIC, Recipe, assemble
 from rules_bento.errors import BentoError
 from rules_bento.images.layers.layer import write_wheel_layer, write_wheel_recipe
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.registry.pushable import RecipeSource
+
+from tests.made_layers import LAYOUT, odd_wheel
+from tests.made_wheels import Maker
 
 
 def written(directory, wheel):

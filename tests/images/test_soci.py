@@ -5,8 +5,6 @@ import json
 import random
 
 import pytest
-from made_layers import LAYOUT
-from made_wheels import Maker
 from rules_bento.images import soci
 from rules_bento.images.layers import ztoc
 from rules_bento.images.layers.layer import write_wheel_layer
@@ -14,6 +12,9 @@ from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.registry.layout import Layout
 from rules_bento.run import push_contents
 from rules_bento.subcommands import run
+
+from tests.made_layers import LAYOUT
+from tests.made_wheels import Maker
 
 SITE = "app/.venv/lib/python3.12/site-packages"
 FIXED = {

@@ -10,7 +10,6 @@ import zlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_wheels import Maker, central, local, patched, record_line, renamed
 from packaging.version import InvalidVersion, Version
 from rules_bento.archives import zipread as reader
 from rules_bento.errors import BentoError
@@ -18,6 +17,8 @@ from rules_bento.images.wheels.install import InstallLayout, installed_files
 from rules_bento.images.wheels.metadata import canonical_version, normalized
 from rules_bento.images.wheels.wheel import EntryPoint, Locked, Wheel
 from rules_bento.subcommands import run
+
+from tests.made_wheels import Maker, central, local, patched, record_line, renamed
 
 CHANCE = random.Random(8)
 LARGE = b"".join(CHANCE.randbytes(100) + bytes(900) for _ in range(3000))

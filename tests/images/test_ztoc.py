@@ -12,14 +12,15 @@ import zlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_layers import LAYOUT, unpacked
-from made_wheels import Maker
 from rules_bento.archives.recipe import Recipe
 from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import ztoc
 from rules_bento.images.layers.layer import write_files_layer, write_tar_layer, write_wheel_layer, write_wheel_recipe
 from rules_bento.images.wheels.wheel import Wheel
+
+from tests.made_layers import LAYOUT, unpacked
+from tests.made_wheels import Maker
 
 # What soci 0.15 writes for the layer of `_entries` (`soci_verify.go build`).
 SOCI = zlib.decompress(

@@ -8,10 +8,11 @@ import pytest
 import yaml
 from bento_cli.__main__ import main
 from bento_cli.projects import from_directory
-from closures import link_closure
-from conftest import locked_wheels
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
+
+from tests.conftest import locked_wheels
+from tests.importing.closures import link_closure
 
 SERVICE = """\
 import bentoml, torch

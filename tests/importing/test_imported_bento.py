@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 import yaml
 from bento_cli.projects.from_directory import ExtraOptions, build, build_bentofile
-from conftest import locked_wheels
-from forked import fork_imports
-from golden_bentos import BENTO_PROJECTS, BENTOML, BENTOS, comparable, store_of
-from projects import document_of, real_builder, write_project
 from rules_bento.actions.package import compare_service_metadata, package
 from rules_bento.actions.service import import_service
 from rules_bento.actions.snapshot import snapshot
 from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
+
+from tests.conftest import locked_wheels
+from tests.golden_bentos import BENTO_PROJECTS, BENTOML, BENTOS, comparable, store_of
+from tests.importing.forked import fork_imports
+from tests.projects import document_of, real_builder, write_project
 
 # As BentoVLLM and its like have it: arguments, a file beside it, and conditions decide what the service is.
 COMPUTED = """\

@@ -9,13 +9,14 @@ from pathlib import Path
 import attrs
 import pytest
 import rules_bento
-from conftest import locked_wheels
-from forked import fork_imports
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
 from rules_bento.service import import_worker
 from rules_bento.service.import_runner import ImportedMetadata, Subject, import_service
 from rules_bento.service.import_worker import Recorder
+
+from tests.conftest import locked_wheels
+from tests.importing.forked import fork_imports
 
 SERVICE = """\
 import bentoml

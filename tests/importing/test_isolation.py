@@ -14,13 +14,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import locked_wheels
-from forked import fork_imports
 from rules_bento import namespaces
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
 from rules_bento.service import import_answer
 from rules_bento.service.import_runner import Subject, import_service
+
+from tests.conftest import locked_wheels
+from tests.importing.forked import fork_imports
 
 SERVICE = "\nimport bentoml\n\n@bentoml.service(labels=globals().get('LABELS', {}))\nclass Svc: ...\n"
 

@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from closures import link_closure
-from conftest import locked_wheels
 from rules_bento.formats.differences import differences
 from rules_bento.packages.virtualenv import make_environment
+
+from tests.conftest import locked_wheels
+from tests.importing.closures import link_closure
 
 PY = Path(__file__).parents[2] / "py"
 REMEDY = 'Add import_packages = ["@pypi//{}"]'

@@ -11,11 +11,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from conftest import locked_wheels
 from rules_bento.formats.differences import differences as fields
 from rules_bento.packages.virtualenv import make_environment
 from rules_bento.service import from_json
-from service_cases import CASES, SERVICES, differences, header, sources_of
+
+from tests.conftest import locked_wheels
+from tests.service_cases import CASES, SERVICES, differences, header, sources_of
 
 # Its image is changed by hand, which isn't supported.
 IMAGE_BY_HAND = "trick_objects_changed_later"

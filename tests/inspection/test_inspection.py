@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import locked_wheels
-from projects import HERE, write_project
 from rules_bento.actions import service as fields
 from rules_bento.arguments import Arguments
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
 from rules_bento.service.metadata import Dependency, Service, ServiceInfo, to_json
+
+from tests.conftest import locked_wheels
+from tests.projects import HERE, write_project
 
 SERVICES = HERE / "services"
 GOLDEN = HERE / "golden" / "bentos"

@@ -4,10 +4,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import post
+
+from tests.conftest import built, post
 
 NAME = Path("examples/iris/iris_bento").absolute()
-TAG = Path("examples/iris/iris_bento.tag").read_text("utf-8").strip()
+TAG = built("examples/iris/iris_bento.tag").read_text("utf-8").strip()
 FLOWERS = {"rows": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]}
 IMPORT = "import bentoml, sys; print(bentoml.bentos.import_bento(*sys.argv[1:]).tag)"
 

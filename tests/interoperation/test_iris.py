@@ -4,10 +4,10 @@ import json
 import tarfile
 from pathlib import Path
 
-from conftest import post
+from tests.conftest import built, post
 
 ARCHIVE = str(Path("examples/iris/iris_bento.bento").absolute())
-TAG = Path("examples/iris/iris_bento.tag").read_text("utf-8").strip()
+TAG = built("examples/iris/iris_bento.tag").read_text("utf-8").strip()
 FLOWERS = {"rows": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]}
 
 

@@ -5,7 +5,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from conftest import post
+from tests.conftest import post
 
 ARCHIVE = str(Path("examples/studio/studio_bento.bento").absolute())
 DRAWING = [float(pixel % 17) for pixel in range(64)]

@@ -3,7 +3,7 @@
 import itertools
 import json
 
-from locks.metadata_index import package
+from tests.locks.metadata_index import package
 
 MARKERS = (
     "sys_platform == 'linux'",

@@ -8,12 +8,13 @@ import sys
 import time
 
 import pytest
-from locks.conflicting_projects import choices, draw, offered
-from locks.metadata_index import Index, package, serve
 from packaging.markers import Marker
 from rules_bento.errors import BentoError
 from rules_bento.packages import lock
 from rules_bento.packages.conflicts import Choice
+
+from tests.locks.conflicting_projects import choices, draw, offered
+from tests.locks.metadata_index import Index, package, serve
 
 UV = os.environ["RULES_BENTO_UV"]
 SEED, COUNT = (int(number) for number in os.environ.get("DRAWN_LOCKS", "0:40").split(":"))

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import tomli_w
 import tomllib
-from locks.metadata_index import Index, from_lock, package, serve
 from rules_bento.errors import BentoError
 from rules_bento.packages import resolution
 from rules_bento.packages.indexes import Indexes
 from rules_bento.packages.resolution import normalize
+
+from tests.locks.metadata_index import Index, from_lock, package, serve
 
 UV = os.environ["RULES_BENTO_UV"]
 PYTHON = f"=={sys.version_info[0]}.{sys.version_info[1]}.*"

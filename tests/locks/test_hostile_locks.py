@@ -11,11 +11,12 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from locks import starlark_files
-from locks.metadata_index import Index, package, serve
 from rules_bento.errors import BentoError
 from rules_bento.packages import resolution
 from rules_bento.packages.indexes import Indexes
+
+from tests.locks import starlark_files
+from tests.locks.metadata_index import Index, package, serve
 
 UV = os.environ["RULES_BENTO_UV"]
 PYTHON = f"=={sys.version_info[0]}.{sys.version_info[1]}.*"

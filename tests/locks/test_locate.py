@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
-from locks.metadata_index import Index, package, serve, uv_that_distrusts
-from net.liar import liar, reply
 from rules_bento.net import limits
 from rules_bento.packages.indexes import without_credentials
+
+from tests.locks.metadata_index import Index, package, serve, uv_that_distrusts
+from tests.net.liar import liar, reply
 
 UV = os.environ["RULES_BENTO_UV"]
 FILE = "mine-1.0-py3-none-any.whl"

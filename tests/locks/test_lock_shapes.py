@@ -5,9 +5,10 @@ import random
 from pathlib import Path
 
 import pytest
-from locks import starlark_files
 from packaging.version import InvalidVersion, Version
 from rules_bento.packages import lock_shapes
+
+from tests.locks import starlark_files
 
 SHAPES = starlark_files.load("toolchains/private/lock_shapes.bzl")
 MARKERS = starlark_files.load("toolchains/private/markers.bzl")

@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from locks.metadata_index import Index, package, serve
 from rules_bento.bento.env.python import LockedRequirements, assemble_requirements
 from rules_bento.errors import BentoError
 from rules_bento.packages import lock as locks
 from rules_bento.packages.indexes import Indexes
 from rules_bento.packages.lock_subset import Query, Resolver, Target, resolve_subset
 from rules_bento.packages.resolution import normalize
+
+from tests.locks.metadata_index import Index, package, serve
 
 UV = os.environ["RULES_BENTO_UV"]
 MINOR = ".".join(map(str, sys.version_info[:2]))

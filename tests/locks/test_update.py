@@ -4,11 +4,12 @@ import json
 import os
 
 import pytest
-from locks.metadata_index import Index, package, serve, uv_that_distrusts
 from rules_bento.errors import BentoError
 from rules_bento.packages import lock as locks
 from rules_bento.packages import resolution
 from rules_bento.subcommands import run
+
+from tests.locks.metadata_index import Index, package, serve, uv_that_distrusts
 
 UV = os.environ["RULES_BENTO_UV"]
 

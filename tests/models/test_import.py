@@ -8,8 +8,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from actions.helper import Actions
 from rules_bento.archives.archive import join
+
+from tests.actions.helper import Actions
 
 SAVE = """\
 import bentoml

@@ -9,10 +9,11 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from conftest import post
+
+from tests.conftest import built, post
 
 DIRECTORY = Path("tests/models").absolute()
-TAG = (DIRECTORY / "reference.tag").read_text("utf-8").strip()
+TAG = built("tests/models/reference.tag").read_text("utf-8").strip()
 
 
 def names(archive: Path) -> list[str]:

@@ -6,10 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
-from liar import liar, reply
 from rules_bento.errors import BentoError
 from rules_bento.net import limits
 from rules_bento.net.transport import Origin, Transport, display_url, resolve
+
+from tests.net.liar import liar, reply
 
 
 def test_the_table_of_the_docs_has_these_bounds():

@@ -8,12 +8,13 @@ from bento_cli.sharing.cloud import pulling, uploading
 from bento_cli.sharing.cloud.client import Cloud, CloudPaths
 from bento_cli.sharing.cloud.contexts import make
 from bento_cli.store.home import Home
-from liar import liar, reply
 from rules_bento.bento.kinds import MODEL
 from rules_bento.errors import BentoError
 from rules_bento.net import limits
 from rules_bento.net.transfers import Progress
 from rules_bento.tag import Tag
+
+from tests.net.liar import liar, reply
 
 PLACE = CloudPaths(MODEL, Tag("m", "v1"))
 

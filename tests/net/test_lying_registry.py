@@ -6,7 +6,6 @@ import threading
 import time
 
 import pytest
-from liar import liar, reply
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.transfers import Progress
@@ -20,6 +19,8 @@ from rules_bento.registry.pull import download, pull
 from rules_bento.registry.push import upload
 from rules_bento.registry.pushable import BytesSource
 from rules_bento.registry.reference import Reference
+
+from tests.net.liar import liar, reply
 
 DIGEST = "sha256:" + "0" * 64
 

@@ -4,9 +4,10 @@ import pytest
 from bento_cli.sharing.urls import NullCounter
 from bento_cli.transports.address import parse
 from bento_cli.transports.transfer import download
-from liar import liar, reply
 from rules_bento.errors import BentoError
 from rules_bento.net import limits, transfers
+
+from tests.net.liar import liar, reply
 
 CONTENT = b"content" * 100  # 700 bytes
 

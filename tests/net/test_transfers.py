@@ -4,11 +4,12 @@ import threading
 import time
 
 import pytest
-from liar import liar, reply
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError
 from rules_bento.net.transfers import Progress, Retry, parallel_map, pause
 from rules_bento.net.transport import Transport
+
+from tests.net.liar import liar, reply
 
 
 @pytest.mark.parametrize("first", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\na"])

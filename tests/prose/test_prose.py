@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from words import MAX_CHARACTERS, findings, has_remedy
+
+from tests.prose.words import MAX_CHARACTERS, findings, has_remedy
 
 sys.path.append("tools")
 

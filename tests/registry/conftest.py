@@ -1,8 +1,18 @@
 """Fixtures for all tests of registries."""
 
 import pytest
-import servers
-from registry_fixtures import home, name, progress, reference, registries, registry_binary, second_server, server
+
+from tests.registry import servers
+from tests.registry.registry_fixtures import (
+    home,
+    name,
+    progress,
+    reference,
+    registries,
+    registry_binary,
+    second_server,
+    server,
+)
 
 __all__ = ["home", "name", "progress", "reference", "registries", "registry_binary", "second_server", "server"]
 

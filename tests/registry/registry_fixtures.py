@@ -1,10 +1,11 @@
 """Fixtures for tests: registries, clients that don't wait, and a user without credentials. Test modules import them."""
 
 import pytest
-import servers
 from rules_bento.net.transfers import Progress
 from rules_bento.registry.client import Registries
 from rules_bento.registry.reference import Reference
+
+from tests.registry import servers
 
 _VARIABLES = ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "NETRC", "SSL_CERT_FILE")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")

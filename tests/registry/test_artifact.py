@@ -4,9 +4,6 @@ import json
 import tarfile
 
 import pytest
-import servers
-from images import make_image
-from relay import Relay
 from rules_bento.archives import archive
 from rules_bento.archives.tarstream import Member
 from rules_bento.artifacts import artifact
@@ -17,6 +14,10 @@ from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.pull import download
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
+
+from tests.registry import servers
+from tests.registry.images import make_image
+from tests.registry.relay import Relay
 
 BENTO_YAML = """\
 service: service:Iris

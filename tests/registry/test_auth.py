@@ -4,9 +4,6 @@ import base64
 import json
 
 import pytest
-import servers
-from images import make_image
-from relay import Cut, Relay
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.registry.auth import Challenge
@@ -15,6 +12,10 @@ from rules_bento.registry.layout import Layout
 from rules_bento.registry.pull import pull
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
+
+from tests.registry import servers
+from tests.registry.images import make_image
+from tests.registry.relay import Cut, Relay
 
 
 def log_in(home, host: str, password: str = servers.PASSWORD, **others: str) -> None:

@@ -17,7 +17,6 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, StreamEnded
 from h2.exceptions import ProtocolError
-from net.liar import liar, reply
 from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, SourceLostError, limits
@@ -25,6 +24,8 @@ from rules_bento.net.transport import Transport
 from rules_bento.registry.client import Registry
 from rules_bento.registry.reference import Reference
 from rules_bento.run import push_cache
+
+from tests.net.liar import liar, reply
 
 CONTENT = bytes(range(256)) * 5000  # more than a frame, and than a first window
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

@@ -4,16 +4,17 @@ import random
 from pathlib import Path
 
 import pytest
-import relay as faulty
-import servers
-from images import make_image
-from relay import DOWN, UP, Answer, Cut, Flip, Length, Relay
 from rules_bento.errors import BentoError
 from rules_bento.registry.client import Registries
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.pull import pull
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
+
+from tests.registry import relay as faulty
+from tests.registry import servers
+from tests.registry.images import make_image
+from tests.registry.relay import DOWN, UP, Answer, Cut, Flip, Length, Relay
 
 SEEDS = 25
 PATIENCE = 0.5  # seconds

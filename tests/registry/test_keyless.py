@@ -14,7 +14,6 @@ from bento_cli.cli import arguments, main, status
 from bento_cli.cli.groups import COMMANDS
 from cryptography.hazmat.primitives import serialization as pem
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from images import make_image
 from rules_bento import subcommands
 from rules_bento.artifacts import signatures
 from rules_bento.artifacts.signatures import InRegistry
@@ -23,8 +22,10 @@ from rules_bento.registry.layout import Layout
 from rules_bento.registry.push import push
 from rules_bento.signing import SignatureError, cosign, keyless
 from rules_bento.signing.keyless import Identity, IdentitySigner, read_trusted_root
-from sigstore_services import ISSUER, Services, token
-from test_programs import image_contents
+
+from tests.registry.images import make_image
+from tests.registry.sigstore_services import ISSUER, Services, token
+from tests.registry.test_programs import image_contents
 
 SOURCES = str(Path("py").absolute())
 RECORDED = json.loads(Path("tests/registry/keyless.json").read_text("utf-8"))

@@ -8,9 +8,6 @@ import tarfile
 from pathlib import Path
 
 import pytest
-import servers
-from images import make_image, make_index
-from relay import Relay
 from rules_bento.errors import BentoError
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry import docker_archive
@@ -19,6 +16,10 @@ from rules_bento.registry.layout import Layout
 from rules_bento.registry.pull import fetch_blobs, pull
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
+
+from tests.registry import servers
+from tests.registry.images import make_image, make_index
+from tests.registry.relay import Relay
 
 
 def test_what_is_pushed_and_pulled_is_the_same(server, reference, registries, progress, tmp_path):

@@ -3,10 +3,11 @@
 import json
 
 import pytest
-from images import make_image, make_recipe
 from rules_bento.registry import docker_archive
 from rules_bento.registry.layout import Layout
-from test_programs import image_contents, run
+
+from tests.registry.images import make_image, make_recipe
+from tests.registry.test_programs import image_contents, run
 
 _TOOL = """#!/bin/sh
 case "$1 $3" in

@@ -9,10 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import servers
-from images import make_image
-from net.liar import liar, reply
-from relay import DOWN, UP, Cut, Relay
 from rules_bento.errors import BentoError
 from rules_bento.net.host_settings import is_loopback, proxy_for
 from rules_bento.registry import descriptor as oci
@@ -21,6 +17,11 @@ from rules_bento.registry.layout import Layout
 from rules_bento.registry.pull import pull
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
+
+from tests.net.liar import liar, reply
+from tests.registry import servers
+from tests.registry.images import make_image
+from tests.registry.relay import DOWN, UP, Cut, Relay
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import servers
-from images import make_image, make_index, make_recipe
-from test_artifact import expected_archive, make_bento, pulled_archive
+
+from tests.registry import servers
+from tests.registry.images import make_image, make_index, make_recipe
+from tests.registry.test_artifact import expected_archive, make_bento, pulled_archive
 
 MAIN = Path("py/main.py").absolute()
 

@@ -5,9 +5,6 @@ import json
 import threading
 
 import pytest
-import servers
-from images import make_image, make_index
-from relay import Relay
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.registry import descriptor as oci
@@ -16,6 +13,10 @@ from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.push import push
 from rules_bento.registry.pushable import FileSource, Pushable
 from rules_bento.registry.reference import Reference
+
+from tests.registry import servers
+from tests.registry.images import make_image, make_index
+from tests.registry.relay import Relay
 
 
 def test_every_blob_and_the_manifest_are_there_bit_by_bit(server, reference, registries, progress, tmp_path):

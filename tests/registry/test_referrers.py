@@ -3,13 +3,14 @@
 import json
 import urllib.parse
 
-import servers
-from images import make_image
-from net.liar import liar, reply
 from rules_bento.artifacts import artifact
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
+
+from tests.net.liar import liar, reply
+from tests.registry import servers
+from tests.registry.images import make_image
 
 SBOM = "application/vnd.cyclonedx+json"
 

@@ -3,13 +3,14 @@
 import random
 
 import pytest
-from images import make_image
-from relay import DOWN, UP, Cut, Relay
 from rules_bento.errors import BentoError
 from rules_bento.registry import push as push_module
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
-from stand_in import Registry
+
+from tests.registry.images import make_image
+from tests.registry.relay import DOWN, UP, Cut, Relay
+from tests.registry.stand_in import Registry
 
 SIZES = (400_000, 60_000, 900)
 

@@ -12,7 +12,6 @@ import pytest
 from bento_cli.cli import main, status
 from cryptography.hazmat.primitives import serialization as pem
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from images import make_image, make_index
 from nacl.secret import SecretBox
 from rules_bento import subcommands
 from rules_bento.artifacts import artifact, signatures
@@ -27,7 +26,9 @@ from rules_bento.registry.pushable import Pushable
 from rules_bento.registry.reference import Reference
 from rules_bento.signing import SignatureError, cosign, provenance, to_json
 from rules_bento.signing.keys import PASSWORD, PrivateKey, read_private, read_public, sha256_digest
-from test_programs import image_contents
+
+from tests.registry.images import make_image, make_index
+from tests.registry.test_programs import image_contents
 
 COSIGN = json.loads(Path("tests/registry/cosign.json").read_text("utf-8"))
 BUILDER = "https://ci.example.com/builders/1"

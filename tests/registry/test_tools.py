@@ -5,12 +5,13 @@ import shutil
 import subprocess
 
 import pytest
-from images import make_image, make_index
 from rules_bento.artifacts import artifact
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.pull import pull
 from rules_bento.registry.push import push
-from test_artifact import make_bento
+
+from tests.registry.images import make_image, make_index
+from tests.registry.test_artifact import make_bento
 
 
 def run(tool: str, *arguments: object) -> str:

@@ -7,11 +7,12 @@ import sys
 import zipfile
 
 import pytest
-from made_wheels import Maker
 from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.run import test as bento_test
 from rules_bento.run import venv
+
+from tests.made_wheels import Maker
 
 
 class Target:

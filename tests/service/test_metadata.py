@@ -9,11 +9,12 @@ import pytest
 import yaml
 from bento_cli.cli import main
 from bento_cli.projects.from_directory import ExtraOptions, build
-from golden_bentos import store_of
-from projects import write_project
 from rules_bento.errors import BentoError
 from rules_bento.service import Declared, require_known
 from rules_bento.service.metadata import ServiceInfo, Unknown
+
+from tests.golden_bentos import store_of
+from tests.projects import write_project
 
 SERVICES = Path(__file__).parents[1] / "services"
 CLASS = "class Svc:\n    @bentoml.api\n    def call(self, x: int) -> int:\n        return x\n"

@@ -19,7 +19,8 @@ from rules_bento.service import (
     snake_case,
     to_json,
 )
-from service_cases import CASES, SERVICES, differences, excused, header, sources_of
+
+from tests.service_cases import CASES, SERVICES, differences, excused, header, sources_of
 
 
 @pytest.fixture(params=CASES, ids=lambda path: path.name)

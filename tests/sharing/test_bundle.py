@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rules_bento.archives.unpack import Limits
 from rules_bento.errors import BentoError
-from store_support import DAY_1, DAY_2, ask, bento_files, expected, model_files, real, tree, write_archive
+
+from tests.store_support import DAY_1, DAY_2, ask, bento_files, expected, model_files, real, tree, write_archive
 
 __all__ = ["real"]
 

@@ -31,7 +31,8 @@ from hypothesis import strategies as st
 from rules_bento.bento import descriptors
 from rules_bento.errors import BentoError
 from rules_bento.tag import Tag
-from store_support import (
+
+from tests.store_support import (
     DAY_1,
     DAY_2,
     DAY_3,
@@ -950,7 +951,7 @@ class Hi:
 
 
 def test_bentoml_serves_what_is_imported(real, tmp_path):
-    from conftest import post
+    from tests.conftest import post
 
     store = Store(real.home)
     files = bento_files(models=CLF) | {"src/service.py": SERVICE}

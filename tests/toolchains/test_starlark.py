@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from toolchains.starlark import MIRRORS, findings
+
+from tests.toolchains.starlark import MIRRORS, findings
 
 FILES = (path for directory in ("rules", "toolchains") for path in Path(directory).rglob("*"))
 SOURCES = sorted(path for path in FILES if path.suffix in (".bazel", ".bzl"))

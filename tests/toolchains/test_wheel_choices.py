@@ -6,11 +6,12 @@ import re
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 
-CHOICES = json.loads(Path("tests/toolchains/wheel_choices.json").read_text("utf-8"))
+from tests.conftest import built
+
+CHOICES = json.loads(built("tests/toolchains/wheel_choices.json").read_text("utf-8"))
 # A project for each release, so that uv chooses for all of them at once.
 _MACHINES = {"darwin_amd64": "x86_64", "darwin_arm64": "arm64", "linux_amd64": "x86_64", "linux_arm64": "aarch64"}
 PROJECTS = {release: f"c{number}" for number, release in enumerate(CHOICES["releases"])}

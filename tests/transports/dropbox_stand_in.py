@@ -9,7 +9,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
-from servers import Server, certificate
+from tests.transports.servers import Server, certificate
 
 TOKEN, REFRESH = "sl.s3cr3t-t0ken", "s3cr3t-refresh"
 

@@ -7,10 +7,11 @@ import random
 
 import pytest
 from bento_cli.library import Store
-from dropbox_stand_in import Dropbox
 from rules_bento.net import transfers, transport
-from servers import S3, Ftp, Ftps, Gcs, Http, Sftp
-from store_support import bento_files, model_files, write_archive
+
+from tests.store_support import bento_files, model_files, write_archive
+from tests.transports.dropbox_stand_in import Dropbox
+from tests.transports.servers import S3, Ftp, Ftps, Gcs, Http, Sftp
 
 KINDS = {"s3": S3, "gs": Gcs, "ftp": Ftp, "ftps": Ftps, "sftp": Sftp, "http": Http, "dropbox": Dropbox}
 WRITABLE = [name for name in KINDS if name != "http"]

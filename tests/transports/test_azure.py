@@ -9,8 +9,9 @@ import time
 
 import pytest
 from bento_cli.transports.address import MissingError
-from relay import Fault, Relay
-from support import TAG, archive, empty, files, other, quick, same, store
+
+from tests.transports.relay import Fault, Relay
+from tests.transports.support import TAG, archive, empty, files, other, quick, same, store
 
 __all__ = ["archive", "files", "other", "quick", "store"]
 

@@ -13,10 +13,11 @@ import pytest
 from bento_cli.cli import main
 from bento_cli.transports import clouds
 from bento_cli.transports.address import parse
-from dropbox_stand_in import REFRESH, TOKEN
 from rules_bento.errors import BentoError
-from servers import PASSWORD, USER
-from support import TAG, archive, files, other, quick, running, serve, store
+
+from tests.transports.dropbox_stand_in import REFRESH, TOKEN
+from tests.transports.servers import PASSWORD, USER
+from tests.transports.support import TAG, archive, files, other, quick, running, serve, store
 
 __all__ = ["archive", "files", "other", "quick", "running", "serve", "store"]
 

@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support import other, running, serve
+
+from tests.transports.support import other, running, serve
 
 __all__ = ["other", "running", "serve"]
 

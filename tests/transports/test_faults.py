@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 import pytest
-from relay import Fault, Relay
 from rules_bento.errors import BentoError
-from support import KINDS, TAG, WRITABLE, archive, empty, files, other, quick, running, same, serve, store
+
+from tests.transports.relay import Fault, Relay
+from tests.transports.support import (
+    KINDS,
+    TAG,
+    WRITABLE,
+    archive,
+    empty,
+    files,
+    other,
+    quick,
+    running,
+    same,
+    serve,
+    store,
+)
 
 __all__ = ["archive", "files", "other", "quick", "running", "serve", "store"]
 

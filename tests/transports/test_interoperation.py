@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from servers import PASSWORD, USER
-from store_support import real
-from support import TAG, _tree, archive, files, other, running, serve, store
+
+from tests.store_support import real
+from tests.transports.servers import PASSWORD, USER
+from tests.transports.support import TAG, _tree, archive, files, other, running, serve, store
 
 __all__ = ["archive", "files", "other", "real", "running", "serve", "store"]
 

@@ -10,8 +10,22 @@ import pytest
 from bento_cli.cli import main
 from bento_cli.transports.address import MissingError
 from rules_bento.errors import BentoError
-from store_support import tar
-from support import KINDS, TAG, WRITABLE, archive, empty, files, other, quick, running, same, serve, store
+
+from tests.store_support import tar
+from tests.transports.support import (
+    KINDS,
+    TAG,
+    WRITABLE,
+    archive,
+    empty,
+    files,
+    other,
+    quick,
+    running,
+    same,
+    serve,
+    store,
+)
 
 __all__ = ["archive", "files", "other", "quick", "running", "serve", "store"]
 

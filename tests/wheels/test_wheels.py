@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from made_wheels import Maker
 from rules_bento.actions.wheels import lock_entry
 from rules_bento.errors import BentoError
+
+from tests.made_wheels import Maker
 
 WHEEL = "acme_scaling-1.0-py3-none-any.whl"
 
