@@ -28,7 +28,7 @@ from rules_bento.errors import BentoError  # noqa: E402
 from rules_bento.packages.virtualenv import make_environment  # noqa: E402
 from rules_bento.service.import_runner import Subject, import_service  # noqa: E402
 
-from tests.importing.closures import closure, link_closure  # noqa: E402
+from tests.service.closures import closure, link_closure  # noqa: E402
 
 MODEL = """\
 name: {name}

@@ -24,13 +24,13 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from store import OURS, PACKAGE, Row, large_file, pack, run, show  # noqa: E402
 
-from tests.distribution.cloud_server import TOKEN  # noqa: E402
 from tests.registry import servers  # noqa: E402
+from tests.sharing.cloud_server import TOKEN  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CLOUD = "import sys, time; sys.path.insert(0, sys.argv[1]); from tests.distribution.cloud_server import Cloud\n"
+CLOUD = "import sys, time; sys.path.insert(0, sys.argv[1]); from tests.sharing.cloud_server import Cloud\n"
 CLOUD += "with Cloud(sys.argv[2]).serve() as cloud:\n    print(cloud.address, flush=True)\n    time.sleep(100000)\n"
 
 

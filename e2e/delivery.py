@@ -6,7 +6,7 @@ import json
 import tarfile
 from typing import TYPE_CHECKING
 
-from tests.distribution.cloud_server import TOKEN, Cloud
+from tests.sharing.cloud_server import TOKEN, Cloud
 
 if TYPE_CHECKING:
     from workbench import Workbench

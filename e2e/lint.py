@@ -11,7 +11,7 @@ from bentofile import FILES
 from workbench import LEFT_OUT, REPOSITORY
 
 from tests.docs.consoles import GIVEN, HELD
-from tests.documents import blocks, documents, lost
+from tests.helpers.documents import blocks, documents, lost
 from tests.toolchains.starlark import findings
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from monorepo import WORKSPACE as MONOREPO
 from registry_server import RegistryServer
 from workbench import REPOSITORY
 
-from tests.documents import blocks
+from tests.helpers.documents import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

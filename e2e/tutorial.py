@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from registry_server import RegistryServer
 from server import free_port
 
-from tests.documents import Block, blocks
+from tests.helpers.documents import Block, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -51,7 +51,7 @@ class Commands:
         variables = {"BENTOML_DO_NOT_TRACK": "true", "HOME": str(directory), "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"}
         variables |= {"BENTOML_HOME": str(directory / "home"), "PYTHONPYCACHEPREFIX": str(directory / "bytecode")}
         self._process = subprocess.Popen(
-            [str(self.python), str(Path(__file__).with_name("bentoml_commands.py"))],
+            [str(self.python), str(Path(__file__).with_name("helpers") / "bentoml_commands.py")],
             env=variables,
             cwd=directory,
             stdin=subprocess.PIPE,

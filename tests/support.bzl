@@ -1,12 +1,12 @@
 """What the tests of most rooms of the helper share: files beside them, and all packages that the helper imports."""
 
 SUPPORT = [
-    "//tests:golden_bentos.py",
-    "//tests:made_layers.py",
-    "//tests:made_wheels.py",
-    "//tests:projects.py",
-    "//tests:service_cases.py",
-    "//tests:store_support.py",
+    "//tests/helpers:golden_bentos.py",
+    "//tests/helpers:made_layers.py",
+    "//tests/helpers:made_wheels.py",
+    "//tests/helpers:projects.py",
+    "//tests/helpers:service_cases.py",
+    "//tests/helpers:store_support.py",
     "//tests:golden",
     "//tests:services",
 ]

@@ -31,7 +31,7 @@ from rules_bento.models import model_store
 from rules_bento.sources import snapshot
 from rules_bento.sources.snapshot import DeclaredFile
 
-from tests.store_support import DAY_1, ask, bento_files, bento_yaml, expected, model_files, real, tar, tree
+from tests.helpers.store_support import DAY_1, ask, bento_files, bento_yaml, expected, model_files, real, tar, tree
 
 __all__ = ["real"]
 

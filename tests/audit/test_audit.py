@@ -18,7 +18,7 @@ from rules_bento.audit.inventory import Package
 from rules_bento.audit.licenses import DeclaredLicense
 from rules_bento.errors import BentoError
 
-from tests.made_wheels import Maker
+from tests.helpers.made_wheels import Maker
 
 ALL = {"introduced": "0"}
 CVSS_4 = {"type": "CVSS_V4", "score": "CVSS:4.0/AV:N"}

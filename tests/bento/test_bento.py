@@ -9,7 +9,7 @@ import yaml
 from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
 from rules_bento.errors import BentoError
 
-from tests.golden_bentos import (
+from tests.helpers.golden_bentos import (
     ADDED,
     BENTO_PROJECTS,
     BENTOML,
@@ -27,7 +27,7 @@ from tests.golden_bentos import (
     requirements,
     store_of,
 )
-from tests.projects import Listing, document_of, write_project
+from tests.helpers.projects import Listing, document_of, write_project
 
 TYPE_CHECKING = False
 

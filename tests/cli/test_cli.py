@@ -25,8 +25,8 @@ from click.shell_completion import get_completion_class
 from rules_bento.arguments import Arguments
 from rules_bento.programs import which
 
-from tests.projects import write_project
-from tests.store_support import (
+from tests.helpers.projects import write_project
+from tests.helpers.store_support import (
     DAY_1,
     DAY_2,
     PACKAGE,

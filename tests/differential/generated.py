@@ -9,7 +9,7 @@ import yaml
 from hypothesis import strategies as st
 from rules_bento.build_options import distros
 
-from tests.projects import HERE
+from tests.helpers.projects import HERE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, Phase, event, given, note, settings
 from rules_bento.errors import BentoError
 
 from tests.differential.generated import ONLY_OURS, REFUSALS, Project, as_it_should_be, carried, projects
-from tests.golden_bentos import comparable, known_tree, our_tree, requirements, store_of
-from tests.projects import document_of, real_builder, tree_of_directory, write_project
+from tests.helpers.golden_bentos import comparable, known_tree, our_tree, requirements, store_of
+from tests.helpers.projects import document_of, real_builder, tree_of_directory, write_project
 
 EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "20"))
 

@@ -21,8 +21,8 @@ from rules_bento.errors import BentoError
 from rules_bento.service import Declared, read_service
 
 from tests.differential.generated_services import Program, programs
-from tests.golden_bentos import comparable, store_of
-from tests.projects import document_of, real_builder, write_project
+from tests.helpers.golden_bentos import comparable, store_of
+from tests.helpers.projects import document_of, real_builder, write_project
 
 EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "20"))
 # What no statement answers, and BentoML takes.

@@ -25,10 +25,10 @@ HELD = {
     "bazel run @rules_bento//tools:bento -- migrate svc --write": "e2e/bentofile.py",
     "bento build svc": "tests/cli/test_cli.py",
     "bento containerize iris:latest --backend native --base registry.example.com/python:3.11-slim "
-    "-t registry.example.com/iris:v1 --push": "tests/distribution/test_native.py",
+    "-t registry.example.com/iris:v1 --push": "tests/sharing/test_native.py",
     "bento export iris:latest iris.bento": "tests/cli/test_cli.py",
     "bento list": "tests/cli/test_cli.py",
-    "bento push iris oci://registry.example.com/iris:v1": "tests/distribution/test_registry.py",
+    "bento push iris oci://registry.example.com/iris:v1": "tests/sharing/test_registry.py",
     "bento completion --help": "tests/cli/test_cli.py",
     "pip install ./py ./py/bento_cli": "tests/tools/test_command_wheel.py",
     "bazel coverage //examples/studio:studio_test": "e2e/recording.py",
@@ -42,7 +42,7 @@ HELD = {
     "bazel run //svc:push": "e2e/distribution.py",
     "bazel run //svc:push_bert": "e2e/schemas.py",
     "bazel build //svc:bert_service": "e2e/distribution.py",
-    "bento models push bert:latest registry.example.com/bert --format kserve": "tests/distribution/test_registry.py",
+    "bento models push bert:latest registry.example.com/bert --format kserve": "tests/sharing/test_registry.py",
     "bazel run //examples/iris:iris -- --reload --port 3000": "e2e/serving.py",
     "bazel run //examples/studio:studio_bento": "e2e/serving.py",
     "bazel run :push -- --repository localhost:5000/try/iris": "e2e/distribution.py",
@@ -50,7 +50,7 @@ HELD = {
     "--builder-id https://ci.example.com/builders/1": "e2e/identities.py",
     "bazel run :push -- --tag v7": "e2e/distribution.py",
     "bazel test //examples/studio:all": ".ci/run",
-    "bento models pin org/model": "tests/distribution/test_huggingface.py",
+    "bento models pin org/model": "tests/sharing/test_huggingface.py",
     "bento verify --key cosign.pub --trusted-root trusted_root.json --provenance --sbom "
     "oci://registry.example.com/iris:latest": "e2e/identities.py",
     "bento verify --certificate-identity ci@example.com --certificate-oidc-issuer https://accounts.example.com "

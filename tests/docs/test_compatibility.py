@@ -10,7 +10,7 @@ from rules_bento.build_options.options import KEYS
 from rules_bento.packages.virtualenv import make_environment
 
 from tests.conftest import locked_wheels
-from tests.projects import HERE
+from tests.helpers.projects import HERE
 
 # The tests of each row, by heading and first cell. Names are relative to tests/. `[case]` is a listing in
 # tests/golden/options, which real BentoML wrote; `differential` is tests/differential, which compares generated projects
@@ -116,7 +116,7 @@ def test_the_tests_of_a_row_exist(tested):
 
 
 def test_differences_are_explained():
-    from tests.golden_bentos import CHANGED, ONLY_OURS, REFUSED
+    from tests.helpers.golden_bentos import CHANGED, ONLY_OURS, REFUSED
 
     for case in {*CHANGED, *ONLY_OURS, *REFUSED}:
         assert case in EXPLAINED, case

@@ -15,7 +15,7 @@ from rules_bento.formats import json, toml, yaml
 from rules_bento.images.layers.description import DIGEST_ATTRIBUTE
 
 from tests.docs.consoles import GIVEN, HELD, NOT_GIVEN
-from tests.documents import Block, anchors, blocks, commands, documents, links, spans, web_links
+from tests.helpers.documents import Block, anchors, blocks, commands, documents, links, spans, web_links
 
 ROOT = Path()  # of the runfiles
 sys.path += ["bench", "tools"]

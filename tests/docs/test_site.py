@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import anchors, documents
+from tests.helpers.documents import anchors, documents
 
 sys.path.append("docs/site")
 

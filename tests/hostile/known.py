@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from rules_bento.archives import tarstream
 
-from tests.apt.made_debs import ar_of, member
-from tests.apt.made_debs import tar_of as tar_of_members
+from tests.debian.made_debs import ar_of, member
+from tests.debian.made_debs import tar_of as tar_of_members
 from tests.hostile import readers
 from tests.hostile.readers import tar_of, zip_of
 from tests.hostile.servers import SERVERS

@@ -70,9 +70,9 @@ from rules_bento.signing.log import find_log
 from rules_bento.signing.policy import read_policy
 from rules_bento.sources.snapshot import DeclaredFile
 
-from tests.apt.made_debs import ar_of, member
-from tests.apt.made_debs import tar_of as tar_of_members
-from tests.made_wheels import record_line
+from tests.debian.made_debs import ar_of, member
+from tests.debian.made_debs import tar_of as tar_of_members
+from tests.helpers.made_wheels import record_line
 
 DAY = "2026-01-01T00:00:00+00:00"
 

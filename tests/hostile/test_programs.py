@@ -90,7 +90,7 @@ def test_a_verb_ends_with_a_message(error, status, message, monkeypatch, capsys)
 @pytest.fixture
 def directory(tmp_path):
     """A folder with a bundle of a Bento, which is of some size."""
-    from tests.store_support import bento_files, write_archive
+    from tests.helpers.store_support import bento_files, write_archive
 
     write_archive(tmp_path / "x.bento", bento_files("hi:v1", src__large=os.urandom(1 << 20)))
     return tmp_path

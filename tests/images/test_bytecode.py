@@ -17,8 +17,8 @@ from rules_bento.images.wheels.bytecode import Compiler, write_bytecode_part
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
 
-from tests.made_layers import COMPRESSIONS, members, unpacked
-from tests.made_wheels import Maker
+from tests.helpers.made_layers import COMPRESSIONS, members, unpacked
+from tests.helpers.made_wheels import Maker
 
 PROGRAM = Path(__file__).parents[2] / "py/bytecode.py"
 MINOR = sys.version_info.minor

@@ -14,7 +14,7 @@ from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.subcommands import run
 
-from tests.made_wheels import Maker
+from tests.helpers.made_wheels import Maker
 
 LAYOUT = InstallLayout.venv("/app/.venv", 12)
 SITE = "app/.venv/lib/python3.12/site-packages"

@@ -23,7 +23,7 @@ from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.sources.cpu_arch import machine_of
 from rules_bento.subcommands import run
 
-from tests.made_wheels import Maker, patched
+from tests.helpers.made_wheels import Maker, patched
 
 BASE = Base("//base", "amd64", (2, 36), frozenset({"libc.so.6", "libm.so.6"}))
 

@@ -8,7 +8,7 @@ from bento_cli.projects.from_directory import build
 from rules_bento.errors import BentoError
 from rules_bento.images.image_requirements import reject_commands
 
-from tests.projects import write_project
+from tests.helpers.projects import write_project
 
 SERVICE = "import bentoml\n\n\n@bentoml.service{image}\nclass Svc:\n    pass\n"
 FILES = {"setup.sh": "#!/bin/sh\n", "t.j2": "{% extends bento_base_template %}\n"}

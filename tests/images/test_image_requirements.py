@@ -20,7 +20,7 @@ from rules_bento.images.layers.contents import read_files
 from rules_bento.images.layers.layer import MEDIA_TYPES
 from rules_bento.images.system_packages import InstalledPackage, PackageRequest, SystemFiles, read_apk, read_dpkg
 
-from tests.projects import write_project
+from tests.helpers.projects import write_project
 
 SERVICE = "import bentoml\n\n\n@bentoml.service{image}\nclass Svc:\n    pass\n"
 STATUS = """\

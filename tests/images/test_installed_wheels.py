@@ -18,8 +18,8 @@ from rules_bento.images.layers.layer import write_wheel_layer, write_wheel_recip
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
 
-from tests.made_layers import check_record, members, odd_wheel, required
-from tests.made_wheels import METADATA, Maker
+from tests.helpers.made_layers import check_record, members, odd_wheel, required
+from tests.helpers.made_wheels import METADATA, Maker
 
 
 def real_wheels():

@@ -30,7 +30,7 @@ from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.subcommands import run
 
-from tests.made_layers import (
+from tests.helpers.made_layers import (
     CHANCE,
     COMPRESSIONS,
     LARGE,
@@ -42,7 +42,7 @@ from tests.made_layers import (
     required,
     unpacked,
 )
-from tests.made_wheels import Maker, record_line
+from tests.helpers.made_wheels import Maker, record_line
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,18 @@ from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.packages.shared_files import PackageFiles, check_shared_files, exclude_in_hub
 
-from tests.made_layers import COMPRESSIONS, LARGE, LAYOUT, SITE, members, odd_wheel, parts_of, two_wheels, unpacked
-from tests.made_wheels import Maker
+from tests.helpers.made_layers import (
+    COMPRESSIONS,
+    LARGE,
+    LAYOUT,
+    SITE,
+    members,
+    odd_wheel,
+    parts_of,
+    two_wheels,
+    unpacked,
+)
+from tests.helpers.made_wheels import Maker
 
 
 def told(path, compression):

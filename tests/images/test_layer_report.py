@@ -11,7 +11,7 @@ from rules_bento.images.oci_image import Layer
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
 
-from tests.made_wheels import Maker
+from tests.helpers.made_wheels import Maker
 
 BENTO = "/home/bentoml/bento"
 COMPRESSIONS = list(MEDIA_TYPES)

@@ -15,7 +15,7 @@ from rules_bento.images.wheels.loader import loaded
 from rules_bento.images.wheels.optional_libraries import optional_libraries
 from rules_bento.images.wheels.wheel import Wheel
 
-from tests.made_wheels import Maker
+from tests.helpers.made_wheels import Maker
 
 VERSION = "3.11"
 

@@ -12,8 +12,8 @@ from rules_bento.images.layers.layer import write_wheel_layer, write_wheel_recip
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.registry.pushable import RecipeSource
 
-from tests.made_layers import LAYOUT, odd_wheel
-from tests.made_wheels import Maker
+from tests.helpers.made_layers import LAYOUT, odd_wheel
+from tests.helpers.made_wheels import Maker
 
 
 def written(directory, wheel):

@@ -13,8 +13,8 @@ from rules_bento.registry.layout import Layout
 from rules_bento.run import push_contents
 from rules_bento.subcommands import run
 
-from tests.made_layers import LAYOUT
-from tests.made_wheels import Maker
+from tests.helpers.made_layers import LAYOUT
+from tests.helpers.made_wheels import Maker
 
 SITE = "app/.venv/lib/python3.12/site-packages"
 FIXED = {

@@ -18,7 +18,7 @@ from rules_bento.images.wheels.metadata import canonical_version, normalized
 from rules_bento.images.wheels.wheel import EntryPoint, Locked, Wheel
 from rules_bento.subcommands import run
 
-from tests.made_wheels import Maker, central, local, patched, record_line, renamed
+from tests.helpers.made_wheels import Maker, central, local, patched, record_line, renamed
 
 CHANCE = random.Random(8)
 LARGE = b"".join(CHANCE.randbytes(100) + bytes(900) for _ in range(3000))

@@ -19,8 +19,8 @@ from rules_bento.images.layers import ztoc
 from rules_bento.images.layers.layer import write_files_layer, write_tar_layer, write_wheel_layer, write_wheel_recipe
 from rules_bento.images.wheels.wheel import Wheel
 
-from tests.made_layers import LAYOUT, unpacked
-from tests.made_wheels import Maker
+from tests.helpers.made_layers import LAYOUT, unpacked
+from tests.helpers.made_wheels import Maker
 
 # What soci 0.15 writes for the layer of `_entries` (`soci_verify.go build`).
 SOCI = zlib.decompress(

@@ -18,7 +18,7 @@ ROOTS = [Path(root) for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep
 STRICT = ("py", "toolchains", "tools")
 LENIENT = ("bench", "e2e", "examples", "tests")
 # Folders that modules are imported from, in which their names begin.
-BASES = ("py", "tests", "e2e", "tools")
+BASES = ("py", ".", "e2e", "tools")
 LENIENT_SETTINGS = {
     "check_untyped_defs": False,
     "disallow_any_generics": False,
@@ -58,8 +58,8 @@ def passes(command, tree, **variables):
 
 @pytest.fixture(scope="session")
 def ruff():
-    [program] = [program for root in ROOTS for program in root.glob("ruff-*.data/scripts/ruff")]
-    return str(program)
+    locked = [str(program) for root in ROOTS for program in root.glob("ruff-*.data/scripts/ruff")]
+    return locked[0] if locked else shutil.which("ruff")
 
 
 def test_ruff_finds_nothing(ruff, tree):

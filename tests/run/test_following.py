@@ -15,7 +15,7 @@ from rules_bento import subcommands
 from rules_bento.errors import BentoError
 
 from tests.conftest import free_port, post, wait_until_ready
-from tests.store_support import bento_yaml
+from tests.helpers.store_support import bento_yaml
 
 # Packages say which processes import them: one that is in memory is imported by the parent, and no more.
 PACKAGE = "import os, sys\nprint('IMPORT', __name__, os.environ.get('LATE', ''), flush=True)\n"

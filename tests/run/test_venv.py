@@ -12,7 +12,7 @@ from rules_bento.errors import BentoError
 from rules_bento.run import test as bento_test
 from rules_bento.run import venv
 
-from tests.made_wheels import Maker
+from tests.helpers.made_wheels import Maker
 
 
 class Target:

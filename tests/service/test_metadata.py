@@ -13,8 +13,8 @@ from rules_bento.errors import BentoError
 from rules_bento.service import Declared, require_known
 from rules_bento.service.metadata import ServiceInfo, Unknown
 
-from tests.golden_bentos import store_of
-from tests.projects import write_project
+from tests.helpers.golden_bentos import store_of
+from tests.helpers.projects import write_project
 
 SERVICES = Path(__file__).parents[1] / "services"
 CLASS = "class Svc:\n    @bentoml.api\n    def call(self, x: int) -> int:\n        return x\n"

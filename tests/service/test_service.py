@@ -20,7 +20,7 @@ from rules_bento.service import (
     to_json,
 )
 
-from tests.service_cases import CASES, SERVICES, differences, excused, header, sources_of
+from tests.helpers.service_cases import CASES, SERVICES, differences, excused, header, sources_of
 
 
 @pytest.fixture(params=CASES, ids=lambda path: path.name)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rules_bento.archives.unpack import Limits
 from rules_bento.errors import BentoError
 
-from tests.store_support import DAY_1, DAY_2, ask, bento_files, expected, model_files, real, tree, write_archive
+from tests.helpers.store_support import DAY_1, DAY_2, ask, bento_files, expected, model_files, real, tree, write_archive
 
 __all__ = ["real"]
 

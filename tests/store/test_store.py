@@ -32,7 +32,7 @@ from rules_bento.bento import descriptors
 from rules_bento.errors import BentoError
 from rules_bento.tag import Tag
 
-from tests.store_support import (
+from tests.helpers.store_support import (
     DAY_1,
     DAY_2,
     DAY_3,

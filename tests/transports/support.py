@@ -9,7 +9,7 @@ import pytest
 from bento_cli.library import Store
 from rules_bento.net import transfers, transport
 
-from tests.store_support import bento_files, model_files, write_archive
+from tests.helpers.store_support import bento_files, model_files, write_archive
 from tests.transports.dropbox_stand_in import Dropbox
 from tests.transports.servers import S3, Ftp, Ftps, Gcs, Http, Sftp
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.store_support import real
+from tests.helpers.store_support import real
 from tests.transports.servers import PASSWORD, USER
 from tests.transports.support import TAG, _tree, archive, files, other, running, serve, store
 

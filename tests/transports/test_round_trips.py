@@ -11,7 +11,7 @@ from bento_cli.cli import main
 from bento_cli.transports.address import MissingError
 from rules_bento.errors import BentoError
 
-from tests.store_support import tar
+from tests.helpers.store_support import tar
 from tests.transports.support import (
     KINDS,
     TAG,

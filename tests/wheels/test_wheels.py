@@ -11,7 +11,7 @@ import yaml
 from rules_bento.actions.wheels import lock_entry
 from rules_bento.errors import BentoError
 
-from tests.made_wheels import Maker
+from tests.helpers.made_wheels import Maker
 
 WHEEL = "acme_scaling-1.0-py3-none-any.whl"
 

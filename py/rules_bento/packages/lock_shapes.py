@@ -2,7 +2,7 @@
 
 A lock is untrusted input: the strings become file names, labels, arguments, and input of other programs.
 Bazel reads some locks without this module: toolchains/private/lock_shapes.bzl rejects strings that could harm there.
-tests/locks/test_lock_shapes.py verifies that it accepts every string that this module accepts.
+tests/packages/test_lock_shapes.py verifies that it accepts every string that this module accepts.
 """
 
 from __future__ import annotations

@@ -1,0 +1,279 @@
+"""Layers of Debian packages, from packages that are made here; the action is called as Bazel calls it."""
+
+import functools
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+
+import pytest
+from rules_bento.debian.apt import parse_stanzas
+from rules_bento.subcommands import run
+
+from tests.debian.made_debs import make_deb, member
+
+CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+
+class Layer:
+    """A layer that was made, and what is in it."""
+
+    def __init__(self, base):
+        self.bytes = base.with_suffix(".layer").read_bytes()
+        self.index = base.with_suffix(".index")
+        self.description = json.loads(base.with_suffix(".json").read_text())
+
+    @functools.cached_property
+    def tar(self):
+        return tarfile.open(fileobj=io.BytesIO(self.bytes))
+
+    @functools.cached_property
+    def names(self):
+        return self.tar.getnames()
+
+    def read(self, path):
+        return self.tar.extractfile(path).read()
+
+    def __getitem__(self, path):
+        return self.tar.getmember(path)
+
+
+@pytest.fixture
+def make(tmp_path, capsys):
+    """Calls the action; the text of the error if it fails."""
+
+    def make(*debs, name="it", lower=None, compression="none", **flags):
+        base = tmp_path / name
+        outputs = {"output": ".layer", "description": ".json", "index": ".index"}
+        argv = [word for flag, ending in outputs.items() for word in (f"--{flag}", str(base.with_suffix(ending)))]
+        argv += ["--target", "//x:y", "--compression", compression]
+        argv += [word for deb in debs for word in ("--deb", str(deb))]
+        argv += ["--lower", str(lower.index)] if lower else []
+        for flag, values in flags.items():
+            for value in values:
+                argv += [f"--{flag}", *([json.dumps(part) for part in value] if isinstance(value, tuple) else [value])]
+        if run(["deb_layer", *argv]):
+            return capsys.readouterr().err
+        return Layer(base)
+
+    return make
+
+
+def one(tmp_path, *members, name="one", **options):
+    return make_deb(tmp_path, name, list(members), **options)
+
+
+def test_the_description_is_true(make, tmp_path):
+    layer = make(one(tmp_path, member("usr/x", data=b"x")))
+    digest = f"sha256:{hashlib.sha256(layer.bytes).hexdigest()}"
+    assert layer.description == {
+        "media_type": "application/vnd.oci.image.layer.v1.tar",
+        "digest": digest,
+        "size": len(layer.bytes),
+        "diff_id": digest,
+        "uncompressed_size": len(layer.bytes),
+        "name": "Debian package one",
+    }
+
+
+def test_the_bytes_depend_on_the_packages_alone(make, tmp_path):
+    debs = [one(tmp_path, member(f"usr/{name}", data=b"x"), name=name) for name in ("aa", "base-files", "zz")]
+    first = make(*debs, compression="zstd")
+    os.umask(0o077)
+    try:
+        second = make(*reversed(debs), debs[0], compression="zstd", name="other")
+    finally:
+        os.umask(0o022)
+    assert first.bytes == second.bytes
+    assert first.index.read_bytes() == second.index.read_bytes()
+
+
+def test_a_package_of_another_architecture_is_named(make, tmp_path):
+    file = member("usr/x", data=b"x")
+    foreign = one(tmp_path, file, name="foreign", architecture="arm64")
+    error = make(foreign, architecture=["amd64"])
+    assert "foreign_1.0_arm64.deb: foreign is for arm64, but the layer is for amd64." in error
+    assert make(foreign, architecture=["arm64"]).names
+    assert make(one(tmp_path, file, name="any", architecture="all"), architecture=["arm64"]).names
+
+
+def test_modes_owners_links_and_one_time(make, tmp_path):
+    directories = (member("usr"), member("srv", mode=0o2770, gid=50))
+    links = (member("usr/same", hard="usr/su"), member("usr/to", link="../etc/to"))
+    layer = make(one(tmp_path, member("usr/su", data=b"su", mode=0o4755, gid=42), *links, *directories))
+    assert (layer["usr/su"].mode, layer["usr/su"].gid) == (0o4755, 42)
+    assert layer["usr/same"].islnk() and layer.read("usr/same") == b"su"
+    assert layer["usr/to"].linkname == "../etc/to"
+    assert (layer["srv"].mode, layer["srv"].gid) == (0o2770, 50)
+    assert {info.mtime for info in layer.tar} == {0}
+    assert {(info.uname, info.gname) for info in layer.tar} == {("", "")}
+
+
+def test_directories_come_before_what_is_in_them_and_once(make, tmp_path):
+    layer = make(
+        one(tmp_path, member("usr"), member("usr/share/a", data=b""), name="aa"),
+        one(tmp_path, member("usr"), member("usr/share"), member("usr/share/b", data=b""), name="bb"),
+    )
+    assert len(layer.names) == len(set(layer.names))
+    seen = set()
+    for name in layer.names:
+        above = name.rpartition("/")[0]
+        assert not above or above in seen, name
+        seen.add(name)
+
+
+def test_two_packages_with_one_path_are_both_named(make, tmp_path):
+    debs = [one(tmp_path, member("usr/bin/x", data=b"x"), name=name) for name in ("aa", "bb")]
+    error = make(*debs)
+    assert error.startswith("//x:y: /usr/bin/x: aa and bb both contain this path.") and "Traceback" not in error
+    assert make(*debs, exclude=["/usr/bin/x"]).names
+
+
+def test_a_path_of_the_old_layout_is_the_same_path(make, tmp_path):
+    old = one(tmp_path, member("bin"), member("bin/x", data=b"x"), name="aa")
+    layer = make(old)
+    assert layer["usr/bin/x"].isfile() and layer["bin"].linkname == "usr/bin"
+    assert "/bin/x" in layer.read("var/lib/dpkg/info/aa.list").decode().splitlines()
+    assert "aa and bb both contain this path" in make(old, one(tmp_path, member("usr/bin/x", data=b"y"), name="bb"))
+
+
+def test_a_link_where_another_package_has_a_directory_is_an_error(make, tmp_path):
+    error = make(one(tmp_path, member("usr/x"), name="aa"), one(tmp_path, member("usr/x", link="y"), name="bb"))
+    assert "bb: another package has a directory at /usr/x." in error
+
+
+def test_files_below_a_link_of_another_package_are_an_error(make, tmp_path):
+    link, file = member("usr/x", link="/etc"), member("usr/x/shadow", data=b"")
+    assert "/usr/x: aa and bb both contain this path" in make(
+        one(tmp_path, link, name="aa"), one(tmp_path, file, name="bb")
+    )
+
+
+def test_whiteouts_are_refused(make, tmp_path):
+    assert "is a whiteout" in make(one(tmp_path, member("usr/.wh.bin", data=b"")))
+
+
+def test_documentation_is_left_out_but_not_the_licence(make, tmp_path):
+    deb = one(
+        tmp_path,
+        member("usr/share/doc/one"),
+        member("usr/share/doc/one/changelog", data=b""),
+        member("usr/share/doc/one/copyright", data=b"MIT"),
+        member("usr/share/doc/alias", link="one"),
+        member("usr/share/doc/one/alias", link="changelog"),
+    )
+    layer = make(deb, exclude=["/usr/share/doc/*"], include=["/usr/share/doc/*/copyright"])
+    assert layer.read("usr/share/doc/one/copyright") == b"MIT"
+    assert layer["usr/share/doc/alias"].issym()
+    assert not {"usr/share/doc/one/changelog", "usr/share/doc/one/alias"} & set(layer.names)
+    assert "changelog" not in layer.read("var/lib/dpkg/info/one.list").decode()
+
+
+def test_a_hard_link_to_what_is_left_out_is_an_error(make, tmp_path):
+    deb = one(tmp_path, member("usr/doc/x", data=b""), member("usr/y", hard="usr/doc/x"))
+    assert "/usr/y is a hard link to /usr/doc/x, which is excluded" in make(deb, exclude=["/usr/doc/*"])
+
+
+def test_a_pattern_without_a_slash_is_an_error(make, tmp_path):
+    assert "excludes, includes: invalid pattern 'usr/*'" in make(
+        one(tmp_path, member("usr/x", data=b"")), exclude=["usr/*"]
+    )
+
+
+def test_the_status_is_what_dpkg_writes(make, tmp_path):
+    deb = one(
+        tmp_path,
+        member("etc/one.conf", data=b"a=1\n"),
+        member("usr/one", data=b"one"),
+        fields="Multi-Arch: same\nDepends: two,\n three\n",
+        control_files=[
+            member("conffiles", data=b"/etc/one.conf\nremove-on-upgrade /etc/old\n"),
+            member("md5sums", data=b"%s  usr/one\n%s  usr/gone\n" % (b"0" * 32, b"1" * 32)),
+            member("postinst", data=b"#!/bin/sh\nexit 1\n", mode=0o755),
+        ],
+    )
+    layer = make(deb)
+    assert layer.read("var/lib/dpkg/status").decode() == (
+        "Package: one\nStatus: install ok installed\nVersion: 1.0\nArchitecture: amd64\nMulti-Arch: same\n"
+        "Depends: two,\n three\nDescription: of one\nConffiles:\n"
+        f" /etc/one.conf {hashlib.md5(b'a=1' + bytes([10])).hexdigest()}\n\n"
+    )
+    assert layer.read("var/lib/dpkg/info/one:amd64.md5sums") == b"%s  usr/one\n" % (b"0" * 32)
+    assert layer.read("var/lib/dpkg/info/one:amd64.list").decode().splitlines() == ["/.", "/etc/one.conf", "/usr/one"]
+    assert not [name for name in layer.names if "postinst" in name]
+
+
+def test_a_layer_over_another_has_only_what_is_new(make, tmp_path):
+    shared = one(tmp_path, member("usr/lib", mode=0o2755), member("usr/lib/a", data=b"a"), name="aa")
+    lower = make(shared, name="lower", user=[("bentoml", "1034")])
+    upper = make(shared, one(tmp_path, member("usr/lib"), member("usr/lib/b", data=b"b"), name="bb"), lower=lower)
+    files = [info.name for info in upper.tar if not info.isdir()]
+    assert files == ["usr/lib/b", "var/lib/dpkg/info/bb.list", "var/lib/dpkg/status"]
+    assert upper["usr/lib"].mode == 0o2755
+    assert upper.description["name"] == "Debian package bb"
+    stanzas = parse_stanzas(upper.read("var/lib/dpkg/status").decode())
+    assert [(stanza["Package"], stanza["Version"]) for stanza in stanzas] == [("aa", "1.0"), ("bb", "1.0")]
+    other = one(tmp_path, member("usr/lib/a", data=b"x"), name="cc")
+    assert "/usr/lib/a: aa and cc both contain this path" in make(other, lower=lower, name="third")
+    newer = one(tmp_path, member("usr/lib/a", data=b"x"), name="aa", version="2.0")
+    assert "aa 2.0: the image already contains version 1.0" in make(newer, lower=lower, name="third")
+
+
+def test_users_and_directories(make, tmp_path):
+    layer = make(one(tmp_path, member("usr/x", data=b"")), user=[("bentoml", "1034"), ("nonroot", "65532")])
+    passwd = layer.read("etc/passwd").decode()
+    assert passwd.startswith("root:x:0:0:") and "\nbentoml:x:1034:1034:bentoml:/home/bentoml:" in passwd
+    assert "nonroot:x:65532:" in layer.read("etc/group").decode()
+    home = layer["home/bentoml"]
+    assert (home.uid, home.gid, home.mode) == (1034, 1034, 0o755)
+    assert (layer["tmp"].mode, layer["root"].mode) == (0o1777, 0o700)
+    assert layer["var/run"].linkname == "/run"
+
+
+def test_a_number_that_a_user_cannot_have(make, tmp_path):
+    problems = dict.fromkeys(("0", "42", "65534"), "reserved") | {"x": "expected a decimal", "70000": "from 1 to 65533"}
+    for number, problem in problems.items():
+        error = make(one(tmp_path, member("usr/x", data=b"")), user=[("me", number)])
+        assert "users: me" in error and problem in error
+
+
+def test_the_bundle_has_the_certificates_of_the_package_and_given_ones(make, tmp_path):
+    deb = one(
+        tmp_path,
+        member("usr/share/ca-certificates/m/b.crt", data=CERTIFICATE.replace(b"MIIB", b"BBBB")),
+        member("usr/share/ca-certificates/m/a.crt", data=CERTIFICATE.replace(b"MIIB", b"AAAA").rstrip()),
+    )
+    own = tmp_path / "corp.pem"
+    own.write_bytes(CERTIFICATE)
+    layer = make(deb, certificate=[str(own)])
+    bundle = layer.read("etc/ssl/certs/ca-certificates.crt")
+    assert [line for line in bundle.split() if len(line) == 4] == [b"AAAA", b"BBBB", b"MIIB"]
+    assert bundle.count(b"\n-----END") == 3
+    assert layer["usr/lib/ssl/cert.pem"].linkname == "/etc/ssl/certs/ca-certificates.crt"
+    assert layer.read("usr/local/share/ca-certificates/corp.crt") == CERTIFICATE
+    assert "Set certificates on that layer" in make(certificate=[str(own)], lower=layer, name="upper")
+    own.write_bytes(b"\x30\x82")
+    assert "isn't in PEM format" in make(deb, certificate=[str(own)])
+
+
+def test_given_links(make, tmp_path):
+    layer = make(one(tmp_path, member("usr/x", data=b"")), symlink=[("/usr/bin/python", "python3")])
+    assert layer["usr/bin/python"].linkname == "python3"
+
+
+@pytest.mark.skipif(not shutil.which("dpkg"), reason="there is no dpkg here")
+def test_dpkg_reads_what_is_installed(make, tmp_path):
+    sums = member("md5sums", data=b"%s  usr/one\n" % hashlib.md5(b"one").hexdigest().encode())
+    fields = "Maintainer: me <me@example.org>\n"
+    first = one(tmp_path, member("usr/one", data=b"one"), control_files=[sums], fields=fields)
+    make(first, one(tmp_path, member("etc/c", data=b""), name="two", fields=fields)).tar.extractall(
+        tmp_path / "root", filter="fully_trusted"
+    )
+    call = ["dpkg", f"--root={tmp_path}/root"]
+    listing = subprocess.run([*call, "--list"], check=True, capture_output=True, text=True).stdout
+    assert [line.split()[:3] for line in listing.splitlines()[-2:]] == [["ii", "one", "1.0"], ["ii", "two", "1.0"]]
+    assert subprocess.run([*call, "--verify"], check=True, capture_output=True).stdout == b""
+    assert b"one: /usr/one" in subprocess.run([*call, "--search", "/usr/one"], check=True, capture_output=True).stdout

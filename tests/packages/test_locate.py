@@ -1,0 +1,292 @@
+"""Files are found by their hash, with credentials from where people keep them; none is shown."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rules_bento.net import limits
+from rules_bento.packages.indexes import without_credentials
+
+from tests.net.liar import liar, reply
+from tests.packages.metadata_index import Index, package, serve, uv_that_distrusts
+
+UV = os.environ["RULES_BENTO_UV"]
+FILE = "mine-1.0-py3-none-any.whl"
+_PROGRAM = Path("toolchains/private/locate.py").absolute()
+
+
+def locate(directory, index, indexes, sha256=None, uv=UV, file=FILE, python="", **variables):
+    """Status, answer and messages of the program."""
+    environment = {
+        "HOME": str(directory),
+        "PATH": f"{directory}:/usr/bin:/bin",
+        "UV_CACHE_DIR": str(directory / "cache"),
+    }
+    command = [sys.executable, "-I", "-B", str(_PROGRAM), str(uv), "mine==1.0", file]
+    done = subprocess.run(
+        [*command, sha256 or index.sha256(file), json.dumps(indexes), python],
+        cwd=directory, env=environment | variables, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    return done.returncode, json.loads(done.stdout or "{}"), done.stderr
+
+
+@pytest.fixture
+def private():
+    index = Index([package("mine", "1.0")])
+    index.credentials = "alice:s3cret"
+    return index
+
+
+def by_environment(directory, address):
+    return {"UV_INDEX_CORP_USERNAME": "alice", "UV_INDEX_CORP_PASSWORD": "s3cret"}
+
+
+def by_netrc(directory, address):
+    (directory / ".netrc").write_text("machine 127.0.0.1 login alice password s3cret\n", "utf-8")
+    (directory / ".netrc").chmod(0o600)
+    return {}
+
+
+def by_address(directory, address):
+    return {"UV_INDEX": address.replace("//", "//alice:s3cret@")}
+
+
+def by_keyring(directory, address):
+    """A stand-in of the keyring's command line, which uv asks."""
+    (directory / "keyring").write_text('#!/bin/sh\necho "$@" >> asked\n[ "$3" = alice ] && echo s3cret\n', "utf-8")
+    (directory / "keyring").chmod(0o755)
+    return {"UV_KEYRING_PROVIDER": "subprocess", "UV_INDEX_CORP_USERNAME": "alice"}
+
+
+def by_store(directory, address):
+    """uv's own store, filled by uv itself."""
+    command = [UV, "auth", "login", address.removesuffix("/simple"), "--username", "alice", "--password", "s3cret"]
+    subprocess.run(command, env={"HOME": str(directory), "PATH": "/usr/bin:/bin"}, check=True, capture_output=True)
+    return {}
+
+
+@pytest.mark.parametrize("way", [by_environment, by_netrc, by_address, by_keyring, by_store])
+def test_credentials_are_found_where_uv_finds_them(tmp_path, private, way):
+    with serve(private) as address:
+        variables = way(tmp_path, address)
+        status, found, shown = locate(tmp_path, private, {"default": f"corp={address}"}, **variables)
+    assert (status, shown) == (0, "")
+    assert found["url"].endswith(f"/files/{FILE}")
+    assert (found["login"], found["password"]) == ("alice", "s3cret")
+
+
+def test_without_credentials_the_error_says_so(tmp_path, private):
+    with serve(private) as address:
+        status, _, shown = locate(tmp_path, private, {"default": f"corp={address}"})
+    assert status == 1
+    assert "401" in shown
+
+
+def test_wrong_credentials_are_not_shown(tmp_path, private):
+    with serve(private) as address:
+        variables = {"UV_INDEX": address.replace("//", "//bob:wr0ng@")}
+        status, _, shown = locate(tmp_path, private, {"default": address}, **variables)
+    assert status == 1
+    assert "wr0ng" not in shown
+    assert "bob" not in shown
+
+
+def test_the_query_of_an_index_is_not_shown(tmp_path, private):
+    with serve(private) as address:
+        indexes = {"default": f"{address}/s?tok=s3cret"}
+        status, _, shown = locate(tmp_path, private, indexes, UV_HTTP_RETRIES="0")
+    assert status == 1
+    assert "127.0.0.1" in shown
+    assert "s3cret" not in shown
+
+
+@pytest.mark.parametrize("requirement", ["mine==1\nevil @ file:///x", "mine", "mine @ file:///x", "-r x", "mine==1; a"])
+def test_what_is_not_one_release_does_not_reach_uv(requirement):
+    command = [sys.executable, "-I", "-B", str(_PROGRAM), "/no/uv", requirement, FILE, "0" * 64, "", ""]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "expected NAME==VERSION, got " in done.stderr
+
+
+def test_an_authority_that_only_the_system_trusts_is_believed(tmp_path):
+    """uv knows those of browsers, pip and Bazel also a company's."""
+    uv = uv_that_distrusts(tmp_path, UV)
+    with serve(Index([package("mine", "1.0")])) as address:
+        index = Index([package("mine", "1.0")])
+        status, found, shown = locate(tmp_path, index, {"default": address}, uv=uv)
+    assert (status, shown) == (0, "")
+    assert found["url"].endswith(FILE)
+
+
+def test_a_directory_serves_by_hash_alone(tmp_path):
+    index = Index([package("mine", "1.0")])
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / FILE).write_bytes(index.files[FILE])
+    _, found, _ = locate(tmp_path, index, {"find_links": [str(tmp_path / "links")], "no_index": True})
+    assert found == {"url": (tmp_path / "links" / FILE).as_uri()}
+    status, _, _ = locate(tmp_path, index, {"find_links": [str(tmp_path / "links")], "no_index": True}, sha256="0" * 64)
+    assert status == 1
+
+
+def test_a_trusted_host_is_downloaded_from(tmp_path, private):
+    with serve(private) as address:
+        indexes = {"default": f"corp={address}", "trusted_hosts": ["127.0.0.1"]}
+        status, found, _ = locate(tmp_path, private, indexes, **by_environment(tmp_path, address))
+    assert (status, found) == (0, {"path": f"download/{FILE}"})
+    assert (tmp_path / "download" / FILE).read_bytes() == private.files[FILE]
+
+
+@pytest.mark.parametrize("name", ["../odd-1.0-py3-none-any.whl", "/tmp/odd-1.0-py3-none-any.whl", "a/b.whl", "..", ""])
+def test_a_name_that_leads_out_of_the_directory_is_refused(tmp_path, monkeypatch, capsys, name):
+    module = locate_module()
+    indexes = json.dumps({"find_links": [str(tmp_path)], "trusted_hosts": ["127.0.0.1"]})
+    monkeypatch.setattr(sys, "argv", ["locate.py", "uv", "odd==1.0", name, "0" * 64, indexes, ""])
+    monkeypatch.setattr(module, "_locate", None)
+    assert module.main() == 1
+    assert "the lock is damaged: invalid file name " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("found", [{"login": "alice", "password": "s3cret"}, {"token": "s3cret"}])
+@pytest.mark.parametrize("elsewhere", ["localhost", "127.0.0.1"])
+def test_credentials_stay_with_the_server_that_they_are_for(tmp_path, monkeypatch, found, elsewhere):
+    """Another host, or another port of the same, is another server."""
+    monkeypatch.chdir(tmp_path)
+    shown = []
+
+    def give(request):
+        shown.append(request.headers.get("authorization"))
+        return reply(body=b"wheel")
+
+    def send_on(request):
+        shown.append(request.headers.get("authorization"))
+        location = f"http://{elsewhere}:{other.port}/{FILE}" if request.path == "/there" else "/there"
+        return reply(302, {"Location": location})
+
+    with liar(give) as other, liar(send_on) as index:
+        path = locate_module()._download({"url": f"{index.url}/{FILE}", **found}, FILE)
+    assert (tmp_path / path).read_bytes() == b"wheel"
+    assert shown[0] == shown[1]
+    assert shown[0].startswith(("Basic ", "Bearer "))
+    assert shown[2] is None
+
+
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1:9/x", "http://["])
+def test_a_trusted_host_that_sends_us_to_no_server(tmp_path, monkeypatch, location):
+    monkeypatch.chdir(tmp_path)
+
+    answer = reply(302, {"Location": location})
+    with liar(lambda _: answer) as index, pytest.raises((OSError, ValueError)):
+        locate_module()._download({"url": f"{index.url}/{FILE}"}, FILE)
+    assert not (tmp_path / "download" / FILE).exists()
+
+
+def test_the_bounds_are_those_of_the_package():
+    assert (locate_module().PATIENCE, locate_module().BODY) == (limits.PATIENCE, limits.BODY)
+
+
+def locate_module():
+    spec = importlib.util.spec_from_file_location("locate", _PROGRAM)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_yanked_file_is_found_and_a_deleted_one_is_named(tmp_path):
+    """Who has locked a release gets it, as installers do (PEP 592); no other file ever takes its place."""
+    index = Index([package("mine", "1.0")])
+    index.yanked.add(FILE)
+    with serve(index) as address:
+        status, found, shown = locate(tmp_path, index, {"default": address})
+        assert (status, shown) == (0, "")
+        assert found["url"].endswith(f"/files/{FILE}")
+        status, found, shown = locate(tmp_path, index, {"default": address}, sha256="0" * 64)
+    assert (status, found) == (1, {})
+    assert "no file with this hash. Update the lock if the release was deleted or replaced." in shown
+
+
+@pytest.mark.parametrize(
+    "tag",
+    ["py3-none-any", "py2.py3-none-any", "cp314-none-any", "cp310-abi3-manylinux_2_17_x86_64",
+     "cp314-cp314-manylinux_2_17_x86_64", "cp314-abi3-macosx_11_0_arm64", "py314-none-any", "sdist"],
+)  # fmt: skip
+@pytest.mark.parametrize("requires", [">=3.14", ">=3.14.2", "==3.14.*", ">=3.8,<3.14.5", ""])
+def test_a_file_for_another_python_than_this_one_is_found(tmp_path, tag, requires):
+    """The package hub selected the file for its own Python, and not for that of the actions."""
+    made = {"sdist": True, "wheels": ()} if tag == "sdist" else {"wheels": (tag,)}
+    index = Index([package("mine", "1.0", requires_python=requires, **made)])
+    [file] = index.pages["mine"]
+    with serve(index) as address:
+        status, found, shown = locate(tmp_path, index, {"default": address}, file=file, python="3.14")
+    assert (status, shown) == (0, "")
+    assert found["url"].endswith(file)
+    assert not {name for name in index.requests if name.endswith(".tar.gz")}, "nothing is built to find a file"
+
+
+@pytest.mark.parametrize("path", [".", "", "bin", "{}:./bin", "bin:{}"])
+def test_programs_in_relative_directories_do_not_run(tmp_path, private, path):
+    (tmp_path / "bin").mkdir()
+    for place in (tmp_path, tmp_path / "bin"):
+        (place / "keyring").write_text("#!/bin/sh\ntouch ran\necho s3cret\n", "utf-8")
+        (place / "keyring").chmod(0o755)
+    variables = {"UV_KEYRING_PROVIDER": "subprocess", "UV_INDEX_CORP_USERNAME": "alice"}
+    variables["PATH"] = path.replace("{}", "/usr/bin:/bin")
+    with serve(private) as address:
+        locate(tmp_path, private, {"default": f"corp={address}"}, **variables)
+    assert not (tmp_path / "ran").exists()
+
+
+def redactions():
+    """The program has a copy of the function, because it runs without the package."""
+    return [without_credentials, locate_module()._without_secrets]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "://",
+        "https://a",
+        "://a:",
+        "https://a:b",
+        "http://x/)",
+        "a",
+        "://?",
+        "://)?",
+        "https://a@",
+        "x://a?b)",
+        "?",
+        ")",
+    ],
+)
+def test_messages_are_redacted_in_linear_time(text):
+    for redact in redactions():
+        seconds = []
+        for count in (20_000, 160_000):
+            begin = time.process_time()
+            redact(text * count)
+            seconds.append(time.process_time() - begin)
+        assert seconds[1] < 1 + 32 * seconds[0]
+
+
+@pytest.mark.parametrize("form", ["{}", "at {}.", "'{}'", "({})", "<{}>", "a {}\n{}", "({}) and {}", "`{}`"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://h.example/s?tok=s3cret",
+        "https://u:s3cret@h.example/s",
+        "https://s3cret@h.example/s?q=s3cret",
+        "http://h.example/a(b)c?x=s3cret",
+        "http://h.example/?x=s3cret#s3cret",
+        "ssh://u:s3cret@h.example/a?s3cret",
+    ],
+)
+def test_secrets_of_addresses_are_removed_wherever_they_are(form, address):
+    for redact in redactions():
+        shown = redact(form.replace("{}", address))
+        assert "s3cret" not in shown
+        assert "h.example" in shown
+        assert redact(form) == form

@@ -1,0 +1,127 @@
+"""`bento build --import` imports the service with an environment that has BentoML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from bento_cli.__main__ import main
+from bento_cli.projects import from_directory
+from rules_bento.errors import BentoError
+from rules_bento.packages.virtualenv import make_environment
+
+from tests.conftest import locked_wheels
+from tests.service.closures import link_closure
+
+SERVICE = """\
+import bentoml, torch
+from values import WORKERS
+
+def workers():
+    return WORKERS + len(str(bentoml.__name__)) - 7
+
+@bentoml.service(workers=workers())
+class Svc:
+    @bentoml.api
+    def predict(self, text: str) -> str: ...
+"""
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory) -> Path:
+    directory = tmp_path_factory.mktemp("python")
+    return make_environment(directory / "environment", [link_closure(directory / "site", locked_wheels(), "bentoml")])
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "service.py").write_text(SERVICE, "utf-8")
+    (tmp_path / "project" / "values.py").write_text("WORKERS = 2\n", "utf-8")
+    return tmp_path / "project"
+
+
+def test_the_metadata_is_that_of_the_import(python, project):
+    made = from_directory.build(build_ctx=project, extra=from_directory.ExtraOptions(python=python))
+    document = yaml.safe_load(made.bento.files["bento.yaml"])
+    assert document["services"][0]["config"] == {"workers": 2}
+    assert document["schema"]["routes"][0]["name"] == "predict"
+    assert "apis/openapi.yaml" in made.bento.files
+
+
+def test_a_module_that_include_drops_has_no_stand_in(python, project):
+    with pytest.raises(BentoError, match="No module named 'values'"):
+        from_directory.build(
+            include=["service.py"], build_ctx=project, extra=from_directory.ExtraOptions(python=python)
+        )
+
+
+def test_the_path_of_the_interpreter_can_be_relative(python, project, tmp_path, monkeypatch):
+    monkeypatch.chdir(python.parent)
+    archive = tmp_path / "x.bento"
+    assert main(["build", str(project), "--archive", str(archive), "--import", "--python", f"./{python.name}"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--python", "x"], "--python requires --import."),
+        (
+            ["--import", "--config", "Svc.workers=3"],
+            "--import can't be combined with --service-model, --config, or --complete.",
+        ),
+        (["--import", "--python", "/nowhere"], "--python: /nowhere doesn't exist"),
+    ],
+)
+def test_options_that_contradict(project, tmp_path, capsys, options, message):
+    assert main(["build", str(project), "--archive", str(tmp_path / "out"), *options]) != 0
+    assert message in capsys.readouterr().err
+
+
+OPTIONAL = """\
+import bentoml
+{image}
+try:
+    import flash_attn
+    NAME = "flash"
+except ImportError:
+    NAME = "sdpa"
+{more}
+@bentoml.service(name="svc-" + NAME{argument})
+class Svc: ...
+"""
+SEARCHED = """\
+import bentoml, importlib.util
+NAME = "flash" if importlib.util.find_spec("flash_attn") else "sdpa"
+@bentoml.service(name="svc-" + NAME)
+class Svc: ...
+"""
+
+
+def optional(image="", more="", argument="") -> str:
+    return OPTIONAL.format(image=image, more=more, argument=argument)
+
+
+@pytest.mark.parametrize("service", [optional(), SEARCHED])
+def test_an_optional_package_that_is_not_required_is_absent_as_for_bentoml(python, project, service):
+    (project / "service.py").write_text(service, "utf-8")
+    extra = from_directory.ExtraOptions(python=python)
+    made = from_directory.build(build_ctx=project, python={"packages": ["torch"]}, extra=extra)
+    assert made.tag.name == "svc-sdpa"
+    assert [note for note in made.notes if "flash_attn isn't installed, and the Bento doesn't require it" in note]
+
+
+@pytest.mark.parametrize(
+    ("service", "options"),
+    [
+        (optional(), {"python": {"packages": ["torch", "Flash.Attn>=2"]}}),
+        (optional("image = bentoml.images.Image().python_packages('flash-attn')", argument=", image=image"), {}),
+        (optional(more="import datetime\nNAME += str(datetime.date.today())"), {}),
+    ],
+)
+def test_an_optional_package_that_is_required_decides(python, project, service, options):
+    (project / "service.py").write_text(service, "utf-8")
+    extra = from_directory.ExtraOptions(python=python)
+    with pytest.raises(BentoError, match="Install flash-attn in the environment|on another machine or another day"):
+        from_directory.build(build_ctx=project, extra=extra, **options)

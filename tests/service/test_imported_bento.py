@@ -1,0 +1,299 @@
+"""A Bento of imported fields is the one that `bentoml build` makes; and one of read fields is compared with it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+import yaml
+from bento_cli.projects.from_directory import ExtraOptions, build, build_bentofile
+from rules_bento.actions.package import compare_service_metadata, package
+from rules_bento.actions.service import import_service
+from rules_bento.actions.snapshot import snapshot
+from rules_bento.arguments import Arguments
+from rules_bento.errors import BentoError
+
+from tests.conftest import locked_wheels
+from tests.helpers.golden_bentos import BENTO_PROJECTS, BENTOML, BENTOS, comparable, store_of
+from tests.helpers.projects import document_of, real_builder, write_project
+from tests.service.forked import fork_imports
+
+# As BentoVLLM and its like have it: arguments, a file beside it, and conditions decide what the service is.
+COMPUTED = """\
+import os
+import pathlib
+
+import bentoml
+import pydantic
+import yaml
+
+
+class Arguments(pydantic.BaseModel):
+    model: str = "small"
+    gpus: int = 1
+
+
+arguments = bentoml.use_arguments(Arguments)
+config = yaml.safe_load((pathlib.Path(__file__).parent / "models.yaml").read_text())[arguments.model]
+image = bentoml.images.Image(lock_python_packages=False).system_packages("curl")
+image = image.requirements_file("requirements.txt")
+for line in config["post"]:
+    image = image.run(line)
+if os.environ.get("QUANTIZED"):
+    config["name"] += "-awq"
+
+
+@bentoml.service
+class Inner:
+    pass
+
+
+def decorate(cls):
+    made = type(cls.__name__, (cls,), {"inner": bentoml.depends(Inner)} if config["inner"] else {})
+    return bentoml.service(
+        name=config["name"],
+        image=image,
+        labels={"owner": "team", "gpus": arguments.gpus},
+        envs=[{"name": name} for name in sorted(config["envs"])] + [{"name": "MODEL", "value": arguments.model}],
+        traffic={"timeout": 300},
+        resources={"gpu": arguments.gpus},
+        description="file:about.md",
+    )(made)
+
+
+@decorate
+class Svc:
+    @bentoml.api(route="/v1/chat/completions")
+    def chat(self, prompt: str = "x") -> str:
+        return prompt
+
+    @bentoml.task
+    def batch(self, items: list[int]) -> list[int]:
+        return items
+"""
+PROJECT = {
+    "files": {
+        "service.py": COMPUTED,
+        "models.yaml": "small: {name: Small, post: [], envs: [TOKEN], inner: false}\n"
+        "large: {name: large, post: [echo a, echo b], envs: [TOKEN, A], inner: true}\n",
+        "requirements.txt": "idna==3.10\n",
+        "about.md": "# Of a model\n",
+    }
+}
+READ = {
+    "files": {
+        "service.py": "import bentoml\n\n\n@bentoml.service(labels={'a': 'b'}, traffic={'timeout': 3})\nclass Svc:\n"
+        "    @bentoml.api\n    def ask(self) -> str: ...\n"
+    }
+}
+
+
+@pytest.fixture(scope="module")
+def real():
+    # Not where Bazel keeps what tests write: BentoML refuses files below a folder whose name begins with a dot.
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="rules_bento-") as temporary:
+        builder = real_builder(Path(temporary))
+        yield builder
+        builder.close()
+
+
+@pytest.fixture
+def forked(tmp_path, monkeypatch):
+    """Where BentoML is imported already."""
+    fork_imports(monkeypatch, tmp_path / "home")
+
+
+class Build:
+    """The actions of a Bento, one after the other."""
+
+    def __init__(self, directory: Path, project: dict) -> None:
+        self.directory = directory
+        self.project = write_project(directory / "svc", project, "")
+        self.packaged: list[str] = []
+
+    def path(self, name: str) -> str:
+        return str(self.directory / name)
+
+    def snapshot(self, *more: str) -> str:
+        words = ["--target", "//svc:bento", "--build-ctx", "svc", "--service", "service:Svc", *more]
+        for path in self.project.rglob("*"):
+            words += ["--source", str(path), f"svc/{path.relative_to(self.project)}", f"//svc:{path.name}"]
+        words += ["--manifest", self.path("manifest"), "--part", self.path("part"), "--unused", self.path("unused")]
+        self.run(snapshot, [*words, "--service-info", self.path("snapshot")])
+        return self.path("snapshot")
+
+    def imported(self, *more: str) -> str:
+        words = ["--target", "//svc:bento", "--service-info", self.path("snapshot"), "--part", self.path("part")]
+        words += ["--output", self.path("imported"), "--output-packages", *more]
+        words += [word for root in locked_wheels() for word in ("--root", str(root))]
+        self.run(import_service, words)
+        return self.path("imported")
+
+    def package(self, service_info: str, builder, *more: str) -> dict:
+        words = [
+            "--target",
+            "//svc:bento",
+            "--creation-time",
+            "1980-01-01T00:00:00+00:00",
+            "--attributes",
+            '{"version": "v1"}',
+        ]
+        words += ["--bentoml-version", builder.version, "--python-version", builder.python_version, *more]
+        words += ["--sources", self.path("manifest"), "--service-info", service_info]
+        outputs = ("bento-yaml", "digest", "manifest", "part", "tag")
+        self.packaged = words + [word for name in outputs for word in (f"--{name}", self.path(f"made.{name}"))]
+        self.run(package, self.packaged)
+        return yaml.safe_load(Path(self.path("made.bento-yaml")).read_text("utf-8"))
+
+    def compared(self, imported: str) -> str:
+        self.run(compare_service_metadata, [*self.packaged, "--imported", imported, "--report", self.path("report")])
+        return Path(self.path("report")).read_text("utf-8")
+
+    def run(self, verb, words: list[str]) -> None:
+        verb.run(Arguments(words, verb.flags))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables"),
+    [({}, {}), ({"model": "large", "gpus": "4"}, {"QUANTIZED": "1"})],
+    ids=["defaults", "stated"],
+)
+def test_a_bento_of_imported_metadata_is_bentomls(tmp_path, real, arguments, variables):
+    build = Build(tmp_path, PROJECT)
+    build.snapshot("--skip-service")
+    options = ["--options", json.dumps({"args": arguments})]
+    pairs = [word for pair in variables.items() for word in ("--variable", *map(json.dumps, pair))]
+    mine = build.package(build.imported(*options, *pairs), real, *options)
+    declared = [word for key, value in arguments.items() for word in ("--arg", f"{key}={value}")]
+    with tempfile.TemporaryDirectory() as directory:  # BentoML takes no file below one whose name begins with a dot
+        project = shutil.copytree(build.project, Path(directory, "project"))
+        theirs = real.build(project, ["--version", "v1", "service:Svc", *declared], variables)
+        assert theirs["folder"], theirs["log"]
+        expected = yaml.safe_load((theirs["folder"] / "bento.yaml").read_text("utf-8"))
+    del expected["image"]["commands"][0]  # Bug: BentoML has the distribution's own command twice
+    assert mine["schema"] == expected["schema"]
+    assert comparable(document_of(yaml.safe_dump(mine))) == comparable(document_of(yaml.safe_dump(expected)))
+    assert list(mine) == list(expected)
+    [declared_packages] = json.loads(Path(build.path("imported")).read_text("utf-8"))["packages"]
+    assert declared_packages["requirements"] == ["idna==3.10"]
+
+
+@pytest.fixture
+def legacy(tmp_path, real) -> ExtraOptions:
+    """Options for the import of a legacy service, with the models of the golden Bentos."""
+    store = store_of(tmp_path / "models")
+    for path in store.iterdir():
+        (path / "latest").write_text(next(path.iterdir()).name, "utf-8")
+    return ExtraOptions(bentoml_version=BENTOML, store=store, python=real.python)
+
+
+def test_a_legacy_bento_is_bentomls(tmp_path, legacy):
+    directory = write_project(tmp_path / "p", BENTO_PROJECTS["iris_legacy"], "")
+    mine = document_of(build_bentofile(build_ctx=directory, version="v1", extra=legacy).bento.files["bento.yaml"])
+    expected = document_of((BENTOS / "iris_legacy.bento.yaml").read_text("utf-8")) | {"version": "v1"}
+    assert comparable(mine) == comparable(expected)
+    assert list(mine) == list(expected)
+
+
+def test_an_alias_of_a_legacy_service(tmp_path, legacy):
+    source = "import bentoml\n\nm = bentoml.models.get('short')\nsvc = bentoml.legacy.Service('al', models=[m])\n"
+    made = build(
+        "service:svc",
+        build_ctx=write_project(tmp_path / "p", {}, source),
+        models=[{"tag": "iris_clf", "alias": "short"}],
+        extra=legacy,
+    )
+    [model] = document_of(made.bento.files["bento.yaml"])["models"]
+    assert model["tag"].startswith("iris_clf:")
+    assert model["alias"] == "short"
+
+
+def test_the_same_bytes_each_time(tmp_path):
+    texts = []
+    for name in ("one", "other"):
+        build = Build(tmp_path / name, PROJECT)
+        build.snapshot("--skip-service")
+        texts.append(Path(build.imported()).read_bytes())
+    assert texts[0] == texts[1]
+    assert str(tmp_path).encode() not in texts[0]
+
+
+def test_what_was_read_is_what_is_imported(tmp_path, real):
+    build = Build(tmp_path, READ)
+    build.package(build.snapshot(), real)
+    assert build.compared(build.imported()) == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line"),
+    [
+        ("'timeout': 3", "'timeout': 4", 'services.0.config.traffic.timeout is 3 in the Bento, and 4 by importing the service'),
+        ("'a': 'b'", "'c': 'b'", 'labels.a is "b" in the Bento, and nothing by importing the service'),
+        ("class Svc", "class Svd", 'entry_service is "Svc" in the Bento, and "Svd" by importing the service'),
+        ("def ask", "def say", 'services.0.apis.0.name is "ask" in the Bento, and "say" by importing the service'),
+        ("labels=", "envs=[{'name': 'X'}], labels=", "envs is [] in the Bento"),
+        ("labels=", "image=bentoml.images.Image().run('true'), labels=", "image.commands is "),
+    ],
+)  # fmt: skip
+def test_a_difference_is_told_by_field_values_file_and_line(forked, tmp_path, real, before, after, line):
+    """The source changes behind the reader's back, as if the reader had read it wrong."""
+    build = Build(tmp_path / "read", READ)
+    build.package(build.snapshot(), real)
+    text = READ["files"]["service.py"].replace(before, after)
+    other = Build(tmp_path / "other", {"files": {"service.py": text}})
+    name = "Svd" if after == "class Svd" else "Svc"
+    other.snapshot("--service", f"service:{name}", "--skip-service")
+    report = build.compared(other.imported())
+    assert f"service.py:5: {line}" in report, report
+
+
+def test_an_import_that_fails_writes_nothing(forked, tmp_path):
+    build = Build(tmp_path, {"files": {"service.py": "import bentoml\nraise OSError('no')\n"}})
+    build.snapshot("--skip-service")
+    with pytest.raises(BentoError, match=r"service\.py:2: raise OSError"):
+        build.imported()
+    assert not Path(build.path("imported")).exists() and not Path(build.path("stated")).exists()
+
+
+def test_packages_of_another_platform(tmp_path):
+    build = Build(tmp_path, READ)
+    build.snapshot("--skip-service")
+    told = "the packages are for windows_arm, but the service is imported on "
+    with pytest.raises(BentoError, match=f"{told}.* Build for the platform of this machine"):
+        build.imported("--platform", "windows_arm")
+
+
+@pytest.mark.parametrize(
+    ("versions", "problem"),
+    [
+        ({"bentoml": "1.3.5"}, "requires BentoML 1.3.6 or later, but the lock contains BentoML 1.3.5"),
+        (
+            {"bentoml": "1.4.8", "fs": "2.4.16", "setuptools": "84.2.1"},
+            "BentoML 1.4.8 can't be imported with setuptools 84.2.1, .* Add `setuptools<82`",
+        ),
+        # These reach the service info, which does not exist.
+        ({"bentoml": "1.4.8", "fs": "2.4.16", "setuptools": "81.0.0"}, "snapshot"),
+        ({"bentoml": "1.4.40", "setuptools": "84.2.1"}, "snapshot"),
+    ],
+)
+def test_versions_that_cannot_be_imported(tmp_path, monkeypatch, versions, problem):
+    for name, version in versions.items():
+        (tmp_path / "site" / f"{name}-{version}.dist-info").mkdir(parents=True)
+    (tmp_path / "site" / "bentoml").mkdir()
+    monkeypatch.setattr(sys.modules[__name__], "locked_wheels", lambda: [tmp_path / "site"])
+    with pytest.raises((BentoError, FileNotFoundError), match=problem):
+        Build(tmp_path, PROJECT).imported()
+
+
+def test_arguments_require_a_later_bentoml(tmp_path, monkeypatch):
+    build = Build(tmp_path, READ)
+    build.snapshot("--skip-service")
+    (tmp_path / "site" / "bentoml-1.4.7.dist-info").mkdir(parents=True)
+    (tmp_path / "site" / "bentoml").mkdir()
+    monkeypatch.setattr(sys.modules[__name__], "locked_wheels", lambda: [tmp_path / "site"])
+    with pytest.raises(BentoError, match=r"requires BentoML 1\.4\.8 or later, but the lock contains BentoML 1\.4\.7"):
+        build.imported("--options", '{"args": {"model": "small"}}')

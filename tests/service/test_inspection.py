@@ -1,0 +1,215 @@
+"""The API that importing gives is what `bentoml build` writes, for services of the suite and each golden Bento.
+
+Real BentoML builds each of them, so a usual run takes those of the suite whose APIs differ, and each fourth of the others, of
+which tests/service holds all else; RULES_BENTO_EXAMPLES=all takes all.
+"""
+
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+import yaml
+from rules_bento.actions import service as fields
+from rules_bento.arguments import Arguments
+from rules_bento.dataclasses_lite import replace
+from rules_bento.errors import BentoError
+from rules_bento.packages.virtualenv import make_environment
+from rules_bento.service.metadata import Dependency, Service, ServiceInfo, to_json
+
+from tests.conftest import locked_wheels
+from tests.helpers.projects import HERE, write_project
+
+SERVICES = HERE / "services"
+GOLDEN = HERE / "golden" / "bentos"
+PROJECTS = yaml.safe_load((GOLDEN / "projects.yaml").read_text("utf-8"))
+OTHER_APIS = ("api_", "mount_", "legacy_")
+_ALL = sorted(path.parent for path in SERVICES.glob("*/expected.json"))
+_ALIKE = [path for path in _ALL if not path.name.startswith(OTHER_APIS)]
+CASES = _ALL if os.environ.get("RULES_BENTO_EXAMPLES") == "all" else sorted({*_ALL} - {*_ALIKE} | {*_ALIKE[::4]})
+
+
+def header(directory: Path) -> str:
+    for path in sorted(directory.rglob("*.py")):
+        for line in path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()[:5]:
+            if line.startswith("# service: "):
+                return line.partition(": ")[2].strip()
+    raise AssertionError(f"{directory} names no service")
+
+
+class Comparison:
+    """Real BentoML beside the inspection, many times over one import of it."""
+
+    def __init__(self, directory: Path, *models: Path) -> None:
+        python = make_environment(directory / "environment", locked_wheels())
+        self._log = (directory / "log").open("w", encoding="utf-8")
+        variables = {
+            "BENTOML_DO_NOT_TRACK": "true",
+            "HOME": str(directory),
+            "LC_ALL": "C.UTF-8",
+            "PATH": f"{python.parent}:/usr/bin:/bin",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": str(HERE.parent / "py"),
+        }
+        command = [
+            str(python),
+            str(Path(__file__).with_name("comparing.py")),
+            str(SERVICES / "record.py"),
+            *map(str, models),
+        ]
+        self._process = subprocess.Popen(
+            command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
+        )
+
+    def __call__(self, directory: Path, service: str, scratch: Path) -> dict:
+        order = {"folder": str(directory), "service": service, "scratch": str(scratch)}
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        assert answer, Path(self._log.name).read_text("utf-8")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        self._process.communicate()
+        self._log.close()
+
+
+@pytest.fixture
+def tmp_path():
+    """A folder of which no parent is hidden, as those of Bazel's are: BentoML refuses files in such."""
+    with tempfile.TemporaryDirectory(prefix="rules_bento-") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture(scope="module")
+def compare(tmp_path_factory):
+    comparison = Comparison(tmp_path_factory.mktemp("bentoml"))
+    yield comparison
+    comparison.close()
+
+
+def copied(directory: Path, target: Path) -> Path:
+    files = {
+        path.relative_to(directory): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file() and path.name != "expected.json" and path.parent.name != "__pycache__"
+    }
+    for path, content in files.items():
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        (target / path).write_bytes(content)
+    return target
+
+
+def agrees(found: dict) -> None:
+    assert found["built"], found["log"]
+    assert found["problem"] is None, found
+    for part in ("openapi", "schema", "document"):
+        ours, real = found[part]
+        assert ours == (real if real is not None else "{}"), part
+
+
+@pytest.mark.parametrize("directory", CASES, ids=lambda directory: directory.name)
+def test_the_suite_of_static_reading(compare, directory, tmp_path):
+    agrees(compare(copied(directory, tmp_path / "project"), header(directory), tmp_path))
+
+
+@pytest.fixture(scope="module")
+def compare_golden(tmp_path_factory):
+    """With the models that the golden Bentos name in the store."""
+    store = tmp_path_factory.mktemp("store") / "models"
+    for path in GOLDEN.glob("model_*.yaml"):
+        document = yaml.safe_load(path.read_text("utf-8"))
+        entry = store / document["name"] / document["version"]
+        entry.mkdir(parents=True)
+        (entry / "model.yaml").write_bytes(path.read_bytes())
+        (entry.parent / "latest").write_text(document["version"], "utf-8")
+        (entry / "saved_model.pkl").write_bytes(b"weights")
+    comparison = Comparison(tmp_path_factory.mktemp("golden"), store)
+    yield comparison
+    comparison.close()
+
+
+@pytest.mark.parametrize("name", PROJECTS)
+def test_golden_bentos(compare_golden, name, tmp_path):
+    project = write_project(tmp_path / "project", PROJECTS[name], "")
+    found = compare_golden(project, PROJECTS[name].get("service", ""), tmp_path)
+    agrees(found)
+    for part, suffix, read in (("openapi", "openapi.yaml", yaml.safe_load), ("schema", "schema.json", json.loads)):
+        golden = GOLDEN / f"{name}.{suffix}"
+        if golden.exists():
+            ours, theirs = found[part][0], read(golden.read_text("utf-8"))
+            if part == "openapi":
+                ours = read(ours)
+                ours["info"]["description"] = "<contents of README.md>"  # as the golden files have it
+            assert ours == theirs
+
+
+def problem_of(compare, tmp_path, **sources):
+    """The problem of importing the service of a Bento of these modules."""
+    source = tmp_path / "bento" / "src"
+    source.mkdir(parents=True)
+    for name, text in sources.items():
+        (source / f"{name}.py").write_text(text, "utf-8")
+    (source.parent / "bento.yaml").write_text("service: service:Svc\n", "utf-8")
+    return compare(source, "service:Svc", tmp_path)["problem"]
+
+
+def test_wheels_of_another_platform_are_refused():
+    with pytest.raises(BentoError, match=r"for linux_mips, .* is imported on \w+\. Omit --platforms"):
+        fields.import_service.run(Arguments(["--platform", "linux_mips"], fields.import_service.flags))
+
+
+def test_an_error_at_import_is_told_with_the_frames_of_the_user_alone(compare, tmp_path):
+    weights = "import json\n\n\ndef load(text):\n    return json.loads(text)\n"
+    service = "import bentoml\nfrom weights import load\n\nWEIGHTS = load('{')\n\n@bentoml.service\nclass Svc: ...\n"
+    assert problem_of(compare, tmp_path, service=service, weights=weights) == (
+        "the service cannot be imported:\n"
+        "  service.py:4: WEIGHTS = load('{')\n"
+        "  weights.py:5: return json.loads(text)\n"
+        "  JSONDecodeError: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("import nowhere", "  service.py:1: import nowhere\n  ModuleNotFoundError: No module named 'nowhere'"),
+        ("x = = 1", "  service.py:1: x = = 1\n  SyntaxError: invalid syntax"),
+        ("raise SystemExit(3)", "  service.py:1: raise SystemExit(3)\n  SystemExit: 3"),
+        ("raise OSError('no\\nGPU')", "  service.py:1: raise OSError('no\\nGPU')\n  OSError: no\n  GPU"),
+        ("x = 1", "  BentoMLException: Service Svc is not found"),
+    ],
+    ids=["import", "syntax", "exit", "lines", "none"],
+)
+def test_what_keeps_a_service_from_being_imported(compare, tmp_path, line, told):
+    problem = problem_of(compare, tmp_path, service=f"{line}\n")
+    head, _, rest = problem.partition("\n")
+    assert head == "the service cannot be imported:"
+    assert rest == told or (line == "x = 1" and "Svc" in rest), problem
+
+
+def test_an_api_that_bentoml_cannot_describe(compare, tmp_path):
+    service = (
+        "from __future__ import annotations\nimport bentoml\nfrom pydantic import BaseModel\n\n"
+        "class Node(BaseModel):\n    children: list[Node] = []\n\n"
+        "@bentoml.service\nclass Svc:\n    @bentoml.api\n    def grow(self, node: Node) -> Node:\n        return node\n"
+    )
+    problem = problem_of(compare, tmp_path, service=service)
+    assert problem.startswith("BentoML cannot describe the service:\n"), problem
+
+
+def test_other_services_than_the_bento_states():
+    inner = Service("Inner", "Inner", "service.py", 3)
+    outer = Service("Svc", "Svc", "service.py", 6, dependencies=(Dependency("inner", "Inner"),))
+    declared = ServiceInfo(
+        "service:Svc", "service.py", "new", "svc", "Svc", services=(replace(outer, dependencies=()),)
+    )
+    fields._check_members(to_json(declared), declared)
+    with pytest.raises(BentoError) as raised:
+        fields._check_members(to_json(declared), replace(declared, services=(outer, inner)))
+    assert str(raised.value) == (
+        'bento.yaml lists the services {"Svc": []}, but importing the service found {"Svc": ["Inner"], "Inner": []}. '
+        'Set service_metadata = "import" on the Bento.'
+    )

@@ -1,0 +1,89 @@
+"""Importing each service of the suite gives what `bentoml build` wrote of it.
+
+`test_service.py` holds the same of reading, but for what is unknown to it: together, what is read is what is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from rules_bento.formats.differences import differences as fields
+from rules_bento.packages.virtualenv import make_environment
+from rules_bento.service import from_json
+
+from tests.conftest import locked_wheels
+from tests.helpers.service_cases import CASES, SERVICES, differences, header, sources_of
+
+# Its image is changed by hand, which isn't supported.
+IMAGE_BY_HAND = "trick_objects_changed_later"
+# BentoML takes the workers of a service with a command from the machine; importing leaves them open, as reading does.
+OF_THE_MACHINE = ("config_command", "config_command_workers")
+
+
+@pytest.fixture(scope="module")
+def imports(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("bentoml")
+    python = make_environment(directory / "environment", locked_wheels())
+    here = Path(__file__).parent
+    variables = {
+        "BENTOML_DO_NOT_TRACK": "true",
+        "HOME": str(directory),
+        "LC_ALL": "C.UTF-8",
+        "PATH": f"{python.parent}:/usr/bin:/bin",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": str(here.parent.parent / "py"),
+    }
+    command = [str(python), str(here / "importing_all.py"), str(SERVICES / "record.py")]
+    with (directory / "log").open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+
+    def importing(case: Path, source: Path, variables: dict[str, str], *, elsewhere: bool) -> dict:
+        answer = source.with_name("there.json" if elsewhere else "here.json")
+        order = {
+            "service": header(case, "service"),
+            "source": str(source),
+            "arguments": {},
+            "aliases": {},
+            "elsewhere": elsewhere,
+            "packages": [],
+            "remedy": "",
+            "seconds": 60,
+            "answer": str(answer),
+            "trace": str(source.with_name("trace")),
+        }
+        process.stdin.write(json.dumps({"order": order, "variables": variables}) + "\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "0\n", (directory / "log").read_text("utf-8")
+        return json.loads(answer.read_text("utf-8"))
+
+    yield importing
+    process.communicate()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
+def test_what_bentoml_wrote(case, imports):
+    for truth in json.loads((case / "expected.json").read_text("utf-8")):
+        with tempfile.TemporaryDirectory(prefix="rules_bento-") as scratch:
+            source = Path(scratch).resolve() / "src"
+            for path, content in sources_of(case).items():
+                (source / path).parent.mkdir(parents=True, exist_ok=True)
+                (source / path).write_bytes(content)
+            here = imports(case, source, truth["with"], elsewhere=False)
+            if case.name == IMAGE_BY_HAND:
+                assert "the image was copied, or modified without the methods of Image" in here["problem"]
+                continue
+            assert "problem" not in here, here
+            there = imports(case, source, truth["with"], elsewhere=True)
+            assert [difference.field for difference in fields(here, there)] == []
+        wrong = [
+            line
+            for fields, line in differences(from_json(here["metadata"]), truth)
+            if not (case.name in OF_THE_MACHINE and fields[0] == "config.workers")
+        ]
+        assert not wrong, f"with {truth['with']}: {wrong}"

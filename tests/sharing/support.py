@@ -1,0 +1,144 @@
+"""Helpers for the tests of pushing, pulling, and containers: stores, registries, and killed commands."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from bento_cli.cli import main
+from bento_cli.library import Store
+from bento_cli.store.home import staging_lock
+from rules_bento.formats import yaml
+from rules_bento.sources.manifest import TreeManifest
+
+from tests.helpers.store_support import DAY_2, PACKAGE, bento_files, model_files, tree, write_archive
+from tests.registry import registry_fixtures as _fixtures
+from tests.registry import relay
+
+nobody = _fixtures.home
+registry_binary, server, second_server = _fixtures.registry_binary, _fixtures.server, _fixtures.second_server
+registries, progress, name, reference = _fixtures.registries, _fixtures.progress, _fixtures.name, _fixtures.reference
+
+SIZE = 300_000
+"""Bytes of a model that nothing compresses; all else is small."""
+
+CLF = {"clf:v1": model_files(payload=random.Random(1).randbytes(SIZE))}
+BOTH = {**CLF, "clf:v2": model_files("clf:v2", DAY_2)}
+
+POINTS = int(os.environ.get("RULES_BENTO_POINTS", "8"))
+"""How many random moments to kill or cut at, in each test that does; many more were run once (docs/distribution.md)."""
+
+FEW = POINTS // 3
+"""The same where a test runs for each way to send bytes."""
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Return a store with two Bentos that share a model."""
+    made = Store(tmp_path / "ours", durable=False)
+    for number, models in ((1, CLF), (2, BOTH)):
+        files = bento_files(f"hi:v{number}", f"2026-01-0{number}T00:00:00+00:00", models, src__new=b"%d" % number)
+        made.bentos.import_archive(write_archive(tmp_path / f"v{number}.bento", files))
+    return made
+
+
+@pytest.fixture
+def documents_read(monkeypatch):
+    """Count the YAML files and the records of entries that are parsed, by the last three names of the path."""
+    parse, load, counts = yaml.read_yaml, TreeManifest.from_json, Counter()
+
+    def counted(read):
+        def reading(text, origin, *rest, **options):
+            counts["/".join(Path(origin).parts[-3:])] += 1
+            return read(text, origin, *rest, **options)
+
+        return reading
+
+    monkeypatch.setattr(yaml, "read_yaml", counted(parse))
+    monkeypatch.setattr(TreeManifest, "from_json", counted(load))
+    return counts
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Return an empty store."""
+    return Store(tmp_path / "other", durable=False)
+
+
+@pytest.fixture
+def bento(store, capsys):
+    """Return a function that runs a command on the store in this process, and returns the output."""
+
+    def run(*words, code=0, home=store):
+        try:
+            found = main(["--home", str(home.home.root), *map(str, words)])
+        except SystemExit as end:
+            found = end.code
+        out, err = capsys.readouterr()
+        assert found == code, (out, err)
+        return out + err
+
+    return run
+
+
+def same(one, other, *tags):
+    """Check that entries and their models are equal in two stores, and that the other store has no damage."""
+    for tag in tags:
+        entry = other.bentos.get(tag)
+        assert tree(entry.path) == tree(one.bentos.get(tag).path)
+        for model in entry.models:
+            assert tree(other.models.get(model).path) == tree(one.models.get(model).path)
+    assert other.verify().damages == ()
+    left = [path for directory in (other.home.staging, other.home.downloads) for path in directory.glob("**/*")]
+    assert not left, left
+
+
+def whole(store, *possible):
+    """Check that a store contains only complete Bentos from `possible`, and their models."""
+    assert {str(entry.tag) for entry in store.bentos.list()} <= set(possible)
+    assert store.bentos.entry_store.list().problems == store.models.entry_store.list().problems == ()
+    assert store.verify().damages == ()
+
+
+def started(*words, program="import sys; from bento_cli.cli import main; sys.exit(main())", **variables):
+    """Start our command in a separate process."""
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, words)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(PACKAGE), *filter(None, sys.path)]), **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def cleared(store):
+    """Return the store after a write command has removed the files that killed commands left.
+
+    A command that was killed after its last rename has done everything except this, so that the same command finds no
+    work.
+    """
+    with staging_lock(store.home):
+        return store
+
+
+def killed(chance, way, *words, **variables):
+    """Run a command, and kill it at a random point of its transfer through a relay. Returns whether it was incomplete.
+
+    The relayed bytes and a short random time determine the point, so that it doesn't depend on the speed of the
+    machine.
+    """
+    process = started(*words, **variables)
+    at = chance.randrange(SIZE)
+    while process.poll() is None and way.carried(relay.UP) + way.carried(relay.DOWN) < at:
+        time.sleep(0.001)
+    time.sleep(chance.uniform(0, 0.03))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    return process.returncode != 0

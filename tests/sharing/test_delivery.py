@@ -1,0 +1,95 @@
+"""What run targets do with a Bento that was built: the commands of `bento`, with nothing left behind."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+
+import pytest
+from bento_cli.library import Store
+from bento_cli.programs import deliver, serve
+from bento_cli.sharing.cloud.contexts import Contexts, make
+from rules_bento.arguments import Arguments
+from rules_bento.errors import BentoError
+
+from tests.helpers.store_support import bento_files, tree, write_archive
+from tests.sharing.cloud_server import TOKEN, Cloud
+from tests.sharing.support import CLF, name, nobody, reference, registry_binary, server
+
+__all__ = ["name", "nobody", "reference", "registry_binary", "server"]
+
+
+@pytest.fixture
+def archive(tmp_path, monkeypatch):
+    """A built Bento, in a workspace whose folder `here` Bazel was started from; the caller's store is `home`."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("BUILD_WORKING_DIRECTORY", str(tmp_path / "here"))
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    monkeypatch.chdir(tmp_path)
+    yield write_archive(tmp_path / "x_bento.bento", bento_files("hi:v1", models=CLF))
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def run(archive, verb, *words, flags=()):
+    words = ["--target", "//:t", "--archive", str(archive), "--subcommand", verb, *flags, "--", *words]
+    return deliver.run.run(Arguments(words, deliver.run.flags))
+
+
+def test_an_export_is_where_the_target_says(archive, tmp_path, capsys):
+    (tmp_path / "status").write_text("STABLE_VERSION 1.2\n")
+    flags = ["--to", "hi-{STABLE_VERSION}.tar", "--word", "--no-models", "--status", str(tmp_path / "status")]
+    assert run(archive, "export", flags=flags) == 0
+    assert (tmp_path / "here/hi-1.2.tar").is_file()
+    assert "with" not in capsys.readouterr().out
+    assert run(archive, "export", "other", "--format", "folder", flags=["--to", "not-here.tar"]) == 0
+    assert (tmp_path / "here/other/models/clf/v1/model.yaml").is_file()
+    assert not list((tmp_path / "here").glob("not-here*"))
+    with pytest.raises(BentoError, match="STABLE_OTHER"):
+        run(archive, "export", flags=["--to", "{STABLE_OTHER}"])
+
+
+def test_an_import_is_into_the_store_of_the_caller(archive, tmp_path):
+    assert run(archive, "import", "--no-sync") == 0
+    assert [str(entry.tag) for entry in Store(tmp_path / "home").bentos.list()] == ["hi:v1"]
+    assert run(archive, "import") == 1, "it is there"
+
+
+def test_a_push_goes_where_the_caller_says(archive, tmp_path, reference):
+    assert run(archive, "push", f"oci://{reference}:one") == 0
+    other = Store(tmp_path / "other", durable=False)
+    other.bentos.pull(f"oci://{reference}:one")
+    assert tree(other.bentos.get("hi:v1").path)
+    assert not (tmp_path / "home").exists()
+
+
+def test_contexts_of_clouds_are_those_of_the_caller(archive, tmp_path):
+    with Cloud().serve() as cloud:
+        Contexts(Store(tmp_path / "home", durable=False).home).save(make("default", cloud.address, TOKEN))
+        assert run(archive, "push", flags=["--word", "--context", "--word", "default"]) == 0
+        assert cloud.status("bento", "hi:v1") == cloud.status("model", "clf:v1") == "success"
+
+
+def test_a_containerization_has_the_context(archive, tmp_path, monkeypatch):
+    program = tmp_path / "bin/podman"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nfor last in "$@"; do :; done\nls "$last" > {tmp_path}/seen\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    assert run(archive, "containerize", "--backend", "podman") == 0
+    assert (tmp_path / "seen").read_text().split() == ["README.md", "bento.yaml", "env", "hf-models", "models", "src"]
+
+
+def test_a_bento_that_is_run_does_all_of_this_too(archive, tmp_path, monkeypatch):
+    def serving(*words):
+        words = ["--target", "//:t", "--archive", str(archive), "--uv", "uv", "--python", "p", "--", *words]
+        return serve.run.run(Arguments(words, serve.run.flags))
+
+    assert serving("export", "out.zip") == 0
+    assert (tmp_path / "here/out.zip").is_file()
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("this serves"))
+    with pytest.raises(pytest.fail.Exception):
+        serving("serve", "--port", "1")
+    with pytest.raises(BentoError, match="unknown command"):
+        deliver.deliver(archive, "delete", [])

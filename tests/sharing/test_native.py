@@ -1,0 +1,749 @@
+"""`bento containerize --backend native`: images without a builder, from packages of an index and a layout as base."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import io
+import json
+import os
+import shutil
+import struct
+import tarfile
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import zstandard
+from bento_cli.cli import status
+from bento_cli.library import Store
+from bento_cli.sharing import containers, native_image
+from bento_cli.sharing.backends import NATIVE
+from bento_cli.sharing.native_base import _find_python, read_base
+from bento_cli.store import import_manifests, pool
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from rules_bento.artifacts import signatures
+from rules_bento.errors import BentoError
+from rules_bento.formats.oci import digest_of
+from rules_bento.registry.layout import Layout
+from rules_bento.registry.reference import Reference
+from rules_bento.signing.keys import read_private
+
+from tests.helpers.made_wheels import Maker
+from tests.helpers.store_support import DAY_1, bento_files, bento_yaml, model_files, write_archive
+from tests.sharing.support import (
+    bento,
+    nobody,
+    progress,
+    registries,
+    registry_binary,
+    server,
+    store,
+)
+
+__all__ = ["bento", "nobody", "progress", "registries", "registry_binary", "server", "store"]
+
+STATUS = """\
+Package: {}
+Status: install ok installed
+Architecture: amd64
+Version: {}
+
+"""
+DEBIAN = {
+    "usr/local/bin/python3": "python3.11",
+    "usr/local/bin/python3.11": b"\x7fELF",
+    "var/lib/dpkg/status": (STATUS.format("libc6", "2.36-9+deb12u10") + STATUS.format("libgomp1", "12")).encode(),
+    "etc/os-release": b"ID=debian\n",
+}
+
+
+def make_base(directory, files=DEBIAN, env=("PATH=/usr/local/bin:/usr/bin",), architecture="amd64", compress=None):
+    """An OCI layout with an image of one layer; strings are links."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for path, content in files.items():
+            info = tarfile.TarInfo(path)
+            if isinstance(content, str):
+                info.type, info.linkname = tarfile.SYMTYPE, content
+            else:
+                info.size = len(content)
+            tar.addfile(info, io.BytesIO(b"" if isinstance(content, str) else content))
+    layer = buffer.getvalue()
+    config = {
+        "architecture": architecture,
+        "os": "linux",
+        "config": {"Env": list(env)},
+        "rootfs": {"type": "layers", "diff_ids": [digest_of(layer)]},
+    }
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": blob(directory, json.dumps(config).encode(), "application/vnd.oci.image.config.v1+json"),
+        "layers": [
+            blob(directory, compress(layer), "application/vnd.oci.image.layer.v1.tar+zstd")
+            if compress
+            else blob(directory, layer, "application/vnd.oci.image.layer.v1.tar")
+        ],
+    }
+    entry = blob(directory, json.dumps(manifest).encode(), manifest["mediaType"])
+    (directory / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    (directory / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    return directory
+
+
+def blob(directory, content, media_type):
+    path = directory / "blobs" / digest_of(content).replace(":", "/")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return {"mediaType": media_type, "digest": digest_of(content), "size": len(content)}
+
+
+@contextmanager
+def index(wheels):
+    """The address of a package index with the files of a folder."""
+    requests = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            requests.append(self.path)
+            place, name = self.path.strip("/").split("/")[-2:]
+            files = [path for path in wheels.iterdir() if path.name.startswith(f"{name.replace('-', '_')}-")]
+            if place == "files":
+                body = (wheels / name).read_bytes()
+            else:
+                python = 'data-requires-python="&gt;=3.12"' if name == "later" else ""
+                links = (f'<a href="/files/{path.name}#sha256={sha(path)}" {python}>{path.name}</a>' for path in files)
+                body = "".join(links)
+                body = f"<!DOCTYPE html><html><body>{body}</body></html>".encode()
+            self.send_response(200 if place == "files" or files else 404)
+            self.send_header("Content-Type", "application/octet-stream" if place == "files" else "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_arguments):
+            pass
+
+    listening = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=listening.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.server_port}/simple", requests
+    finally:
+        listening.shutdown()
+        thread.join()
+        listening.server_close()
+
+
+def sha(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def wheels(tmp_path):
+    """Wheels of bentoml, of two small packages, and of a large one."""
+    directory = tmp_path / "wheels"
+    directory.mkdir()
+    for name, size in (("bentoml", 10), ("acme_tools", 2_000), ("tiny", 5), ("large", 3 << 20)):
+        maker = Maker(name).add({f"{name}/__init__.py": os.urandom(size), f"{name}/tests/x.py": b"1"})
+        maker.write(directory)
+    return directory
+
+
+@pytest.fixture
+def local(tmp_path, monkeypatch):
+    """A machine with uv and without builders; its platform is linux/amd64."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    uv = os.environ.get("RULES_BENTO_UV")
+    if not uv:
+        pytest.skip("no uv is here: it comes with Bazel")
+    (programs / "uv").symlink_to(Path(uv).absolute())
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin/none")
+    for name in ("BENTOML_CONTAINERIZE_BACKEND", "XDG_CACHE_HOME", "UV_INDEX", "UV_DEFAULT_INDEX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    monkeypatch.setenv("UV_NO_CONFIG", "1")
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result(("Linux", "host", "6", "1", "x86_64")))
+    return programs
+
+
+def locked(wheels, names=("bentoml", "acme-tools", "tiny", "large"), options=""):
+    """A requirements file with hashes."""
+    lines = [options] if options else []
+    for name in names:
+        [wheel] = wheels.glob(f"{name.replace('-', '_')}-*")
+        lines.append(f"{name}==1.0 --hash=sha256:{sha(wheel)}")
+    return ("\n".join(lines) + "\n").encode()
+
+
+def add(store, tmp_path, requirements, tag="nat:v1", models=None, files=None, **fields):
+    """Add a Bento with requirements to the store."""
+    models = models or {}
+    content = bento_files(tag, DAY_1, models, **(files or {}))
+    content["bento.yaml"] = bento_yaml(tag, DAY_1, models, labels={"team": "botany"}, envs=[], **fields)
+    content["env/python/requirements.lock.txt"] = requirements
+    archive = tmp_path / f"{tag.replace(':', '-')}.bento"
+    store.bentos.import_archive(write_archive(archive, content))
+
+
+def read(layout, name="v1"):
+    """Config, manifest and the files of each layer."""
+    directory = Layout.open(layout)
+    root = directory.find(name)
+    manifest = json.loads(root.content)
+    config = json.loads(directory.blob(root.config.digest).read_bytes())
+    contents = []
+    for layer in manifest["layers"]:
+        data = directory.blob(layer["digest"]).read_bytes()
+        if layer["mediaType"].endswith("zstd"):
+            data = zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).read()
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:*") as tar:
+            contents.append(tar.getnames())
+    return config, manifest, contents
+
+
+def read_facts(told):
+    """The JSON output, without the notes after it."""
+    return json.JSONDecoder().raw_decode(told)[0]
+
+
+def test_an_image_is_written_without_a_builder(local, wheels, bento, store, tmp_path):
+    base, out = make_base(tmp_path / "base"), tmp_path / "out"
+    with index(wheels) as (address, requests):
+        add(
+            store,
+            tmp_path,
+            locked(wheels, options=f"--index-url {address}"),
+            models={"bert:v1": model_files("bert:v1")},
+        )
+        words = ["--base", f"oci:{base}", "--output", f"oci:{out}", "-t", "registry.example/nat:v1"]
+        told = bento("containerize", "nat", *words, "--label", "who=me")
+        assert len({path for path in requests if "/files/" in path and path.endswith(".whl")}) == 4
+    assert "Building with native." in told
+    config, manifest, contents = read(out)
+    assert f"Digest: {digest_of(Layout.open(out).find('v1').content)} (base oci:{base})." in told
+    history = [entry["created_by"].removeprefix("rules_bento: ") for entry in config["history"]]
+    assert history == [
+        "base layer 0", "environment", "large 1.0", "3 small packages", "weights weights.bin", "model bert:v1", "Bento"
+    ]  # fmt: skip
+    assert config["config"]["Entrypoint"] == ["/app/.venv/bin/python", "-m", "bentoml", "serve", "/home/bentoml/bento"]
+    assert config["config"]["User"] == "1034:1034"
+    assert config["config"]["Labels"].items() > {"team": "botany", "who": "me"}.items()
+    assert manifest["annotations"]["org.opencontainers.image.created"] == DAY_1
+    assert "app/.venv/lib/python3.11/site-packages/large/__init__.py" in contents[2]
+    assert "home/bentoml/bento/src/package/data.csv" in contents[-1]
+    assert "home/bentoml/bento/models/bert/latest" in contents[-1]
+    assert not [name for name in contents[-1] if "weights" in name]
+
+    # Again, without the index: wheels and layers come from caches.
+    fields = read_facts(bento("containerize", "nat", "--backend", "native", *words, "-o", "json"))
+    assert fields["base"] == f"oci:{base}"
+    assert (fields["digest"], fields["sent"]) == (digest_of(Layout.open(out).find("v1").content), 0)
+
+
+def test_a_package_comes_from_the_page_that_the_bento_records(local, wheels, store, tmp_path, monkeypatch):
+    """As for a `uv.lock` with an explicit index (docs/locks.md). All other packages come from the default index."""
+    (tmp_path / "other").mkdir()
+    for name, version in (("torch", "2.1+cpu"), ("tiny", "1.0")):
+        Maker(name, version).add({f"{name}/other.py": b""}).write(tmp_path / "other")
+    [torch] = (tmp_path / "other").glob("torch-*")
+    with index(wheels) as (address, _), index(tmp_path / "other") as (other, requests):
+        monkeypatch.setenv("UV_DEFAULT_INDEX", address)
+        requirements = locked(wheels, ("bentoml", "tiny"), f"--find-links {other}/torch/")
+        add(store, tmp_path, requirements + f"torch==2.1+cpu --hash=sha256:{sha(torch)}\n".encode())
+        settings = {"base": [f"oci:{make_base(tmp_path / 'base')}"], "output": [f"oci:{tmp_path / 'out'}"]}
+        store.containerize("nat:v1", backend="native", options=settings)
+    assert {path.partition("torch")[0] for path in requests} == {"/simple/", "/files/"}, "nothing else is requested"
+    installed = {name.partition("site-packages/")[2] for names in read(tmp_path / "out")[2] for name in names}
+    assert installed >= {"torch/other.py", "torch-2.1+cpu.dist-info/METADATA", "tiny/__init__.py"}
+
+
+@pytest.mark.parametrize(
+    "option", ["--index-url {}/${{SECRET}}/", "--extra-index-url={}/$SECRET", "-f {}/\\${{SECRET}}/", "-f ./${{HOME}}"]
+)
+def test_no_variable_of_the_machine_is_sent_to_an_index(option, local, wheels, bento, store, tmp_path, monkeypatch):
+    """uv replaces `${NAME}` in options of requirements files."""
+    monkeypatch.setenv("SECRET", "wJalr")
+    words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
+    with index(wheels) as (address, requests):
+        add(store, tmp_path, locked(wheels, options=option.format(address)))
+        told = bento("containerize", "nat", *words, code=status.ERROR)
+    assert "requirements.lock.txt:1: -" in told
+    assert "the value contains '$', which uv could replace" in told
+    assert not requests
+
+
+def test_uv_gets_only_the_variables_that_it_needs(local, wheels, bento, store, tmp_path, monkeypatch):
+    (local / "uv").unlink()
+    (local / "uv").write_text(f"#!/bin/sh\n/usr/bin/env > {tmp_path}/variables\nexit 1\n")
+    (local / "uv").chmod(0o755)
+    for name in ("AWS_SECRET_ACCESS_KEY", "https_proxy", "NETRC", "SSL_CERT_FILE", "UV_INDEX"):
+        monkeypatch.setenv(name, "x")
+    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"))
+    words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
+    bento("containerize", "nat", *words, code=status.ERROR)
+    names = {line.partition("=")[0] for line in (tmp_path / "variables").read_text().splitlines()}
+    assert names > {"HOME", "PATH", "https_proxy", "NETRC", "SSL_CERT_FILE", "UV_CACHE_DIR", "UV_INDEX"}
+    assert "AWS_SECRET_ACCESS_KEY" not in names
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_cached_layer_of_another_model_is_not_used(check, local, wheels, tmp_path, monkeypatch):
+    """The same tag, path, size, and modification time, in two stores that share a cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(pool, "digest_time", lambda _: 10**18)
+    monkeypatch.setattr(import_manifests, "digest_time", lambda _: 10**18)
+    base, weights = make_base(tmp_path / "base"), []
+    for content in (b"EVIL", b"GOOD"):
+        other = Store(tmp_path / content.decode())
+        files = model_files() | {"weights.bin": content}
+        add(other, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"), models={"clf:v1": files})
+        out = tmp_path / f"{content.decode()}.out"
+        settings = {"base": [f"oci:{base}"], "output": [f"oci:{out}"], "compression": ["gzip"]}
+        containers.containerize(other.home, other.bentos.get("nat"), NATIVE, options=settings, check=check)
+        layer = json.loads(Layout.open(out).find("v1").content)["layers"][-3]
+        with tarfile.open(Layout.open(out).blob(layer["digest"])) as tar:
+            [member] = [member for member in tar.getmembers() if member.isfile()]
+            weights.append(tar.extractfile(member).read())
+    assert weights == [b"EVIL", b"GOOD"]
+
+
+def flip(path):
+    """Change one bit of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("option", "pattern", "damage"),
+    [
+        ("push", "layers/*/blob", flip),
+        ("output", "layers/*/blob", flip),
+        ("output", "layers/*/blob", lambda path: path.write_bytes(path.read_bytes()[:100])),
+        ("output", "layers/*/blob", Path.unlink),
+        ("output", "layers/*/*e*n*", flip),  # description.json, libraries.json, and manifests of models
+        ("output", "layers/*/digests", flip),
+        ("output", "layers/*/description.json", Path.unlink),
+        ("output", "bases/*-contents.json", flip),
+        ("output", "bases/*-amd64/index.json", flip),
+        ("output", "bases/*-amd64/blobs/sha256/*", flip),
+        ("output", "chosen/*", flip),
+        ("output", "wheels/*/*", flip),
+    ],
+)
+def test_a_damaged_cache_is_repaired(
+    pattern, damage, option, local, wheels, store, tmp_path, registries, server, monkeypatch, progress
+):
+    """The image is the same, and complete, as if nothing had been cached."""
+    from rules_bento.registry.push import push
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    base = Reference.parse(f"{server.host}/base/python:3.11")
+    push(Layout.open(make_base(tmp_path / "base")).pushable(), [base], registries, progress)
+    native = tmp_path / "cache/rules_bento/native"
+    digests = []
+    with index(wheels) as (address, _):
+        add(
+            store,
+            tmp_path,
+            locked(wheels, options=f"--index-url {address}"),
+            models={"bert:v1": model_files("bert:v1")},
+        )
+        for number, way in enumerate(("output", option, "output")):
+            settings = {"base": [str(base)], way: [f"oci:{tmp_path / str(number)}"] if way == "output" else True}
+            name = f"{server.host}/x/nat:v1"
+            built = store.containerize("nat", names=[name], backend="native", options=settings)
+            digests.append(built.digest)
+            if way == "output":
+                layout = Layout.open(tmp_path / str(number))
+                layout.check(layout.find("v1"))
+            if number == 0:
+                paths = list(native.glob(pattern))
+                assert paths
+                for path in paths:
+                    damage(path)
+                if pattern.startswith("wheels"):  # wheels are read only to create layers
+                    shutil.rmtree(native / "layers")
+    assert len(set(digests)) == 1
+    server.assert_sound()
+
+
+@pytest.mark.parametrize("fields", [{}, {"envs": [{"name": "A"}]}, {"labels": {"a": "b"}}])
+def test_a_bento_without_variables_or_labels(fields, local, wheels, store, tmp_path):
+    """As other tools can write bento.yaml."""
+    content = bento_files("nat:v1", DAY_1, {})
+    content["bento.yaml"] = bento_yaml("nat:v1", DAY_1, {}, **fields)
+    content["env/python/requirements.lock.txt"] = locked(wheels, options=f"--no-index\n--find-links {wheels}")
+    store.bentos.import_archive(write_archive(tmp_path / "nat.bento", content))
+    settings = {"base": [f"oci:{make_base(tmp_path / 'base')}"], "output": [f"oci:{tmp_path / 'out'}"]}
+    store.containerize("nat", backend="native", options=settings)
+    assert "PATH=/app/.venv/bin:/usr/local/bin:/usr/bin" in read(tmp_path / "out")[0]["config"]["Env"]
+
+
+def test_many_interpreters_and_directories_of_path():
+    files = {f"d{number}/bin/python3": b"" for number in range(5_000)}
+    path = ":".join(f"x{number}" for number in range(50_000))
+    start = time.process_time()
+    with pytest.raises(BentoError, match="no python3 on PATH"):
+        _find_python(files, {"PATH": path}, "base")
+    assert time.process_time() - start < 5, "once 13 s; now 0.1 s"
+
+
+def test_a_changed_line_changes_only_the_layer_of_the_bento(local, wheels, store, tmp_path, monkeypatch):
+    options = f"--no-index\n--find-links {wheels}"
+    base = make_base(tmp_path / "base")
+    layers = []
+    run = native_image._run
+
+    def run_nothing_of_wheels(action, words):
+        assert "wheel" not in action.run.__name__
+        run(action, words)
+
+    for version, line in (("v1", b"x = 1\n"), ("v2", b"x = 2\n")):
+        add(store, tmp_path, locked(wheels, options=options), f"nat:{version}", files={"src__service.py": line})
+        settings = {"base": [f"oci:{base}"], "output": [f"oci:{tmp_path / 'out'}"]}
+        store.containerize(f"nat:{version}", backend="native", options=settings)
+        layers.append(read(tmp_path / "out", version)[1]["layers"])
+        monkeypatch.setattr(native_image, "_run", run_nothing_of_wheels)
+    assert layers[0][:-1] == layers[1][:-1]
+    assert layers[0][-1] != layers[1][-1]
+
+
+def test_an_image_is_pushed_from_a_base_of_a_registry(
+    local, wheels, bento, store, tmp_path, server, registries, progress
+):
+    from rules_bento.registry.push import push
+    from rules_bento.registry.reference import Reference
+
+    layout = Layout.open(make_base(tmp_path / "base"))
+    below = Reference.parse(f"{server.host}/base/python:3.11")
+    push(layout.pushable(), [below], registries, progress)
+    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"))
+    words = ["--base", str(below), "--push", "-t", f"{server.host}/x/nat:v1"]
+    told = bento("containerize", "nat", *words)
+    digest = layout.find().descriptor.digest
+    assert f"(base {below.name}@{digest})" in told
+    root = registries.repository(Reference.parse(f"{server.host}/x/nat:v1")).get_manifest("v1")
+    annotations = json.loads(root.content)["annotations"]
+    assert annotations["org.opencontainers.image.base.name"] == below.name
+    assert annotations["org.opencontainers.image.base.digest"] == digest
+    assert read_facts(bento("containerize", "nat", *words, "-o", "json"))["sent"] == 0
+    told = bento("containerize", "nat", *words, "--platform", "linux/arm64", code=status.ERROR)
+    assert f"--base: {below.name}@{digest} contains no image for linux/arm64, only for linux/amd64. Use another" in told
+    server.assert_sound()
+
+
+def test_an_image_is_signed_before_it_gets_its_tag(
+    local, wheels, bento, store, tmp_path, server, registries, progress, monkeypatch
+):
+    private = ec.generate_private_key(ec.SECP256R1())
+    encoding = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (tmp_path / "k").write_bytes(private.private_bytes(*encoding))
+    reference = Reference.parse(f"{server.host}/signed/nat:v1")
+    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"))
+    words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--push", "-t", str(reference)]
+    words += ["--sign-key", str(tmp_path / "k")]
+    repository = registries.repository(reference)
+    with monkeypatch.context() as patched:
+        patched.setattr(native_image, "push", refuse)
+        assert "no push" in bento("containerize", "nat", *words, code=status.ERROR)
+    [signature] = repository.tags()
+    digest = read_facts(bento("containerize", "nat", *words, "-o", "json"))["digest"]
+    assert signature == digest.replace(":", "-")
+    assert repository.get_manifest("v1").descriptor.digest == digest
+    place = signatures.InRegistry(reference, registries, progress)
+    assert signatures.verify(place, digest, read_private("k", tmp_path).public) == reference.name
+
+
+def refuse(*_, **__):
+    raise BentoError("no push")
+
+
+@pytest.mark.parametrize("words", [["--backend", "docker", "--push"], ["--backend", "native"]])
+def test_only_a_push_of_native_signs(words, local, bento, store, tmp_path):
+    (local / "docker").write_text("#!/bin/sh\nexit 0\n")
+    (local / "docker").chmod(0o755)
+    told = bento("containerize", "hi", *words, "--sign-keyless", code=status.ERROR)
+    assert "Signing requires --backend native and --push." in told
+
+
+def test_an_image_is_loaded(local, wheels, bento, store, tmp_path):
+    (local / "podman").write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/argv\n[ "$1" = load ] && /bin/cat > {tmp_path}/loaded\nexit 0\n'
+    )
+    (local / "podman").chmod(0o755)
+    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"))
+    base = make_base(tmp_path / "base")
+    told = bento("containerize", "nat", "--backend", "native", "--base", f"oci:{base}", "-t", "nat:a", "-t", "nat:b")
+    assert "To run the image: podman run" in told
+    assert (tmp_path / "argv").read_text().splitlines() == ["load", "tag nat:a nat:b"]
+    with tarfile.open(tmp_path / "loaded") as archive:
+        [entry] = json.load(archive.extractfile("./manifest.json"))
+        assert entry["RepoTags"] == ["nat:a"]
+        assert {f"./{name}" for name in entry["Layers"]} < set(archive.getnames())
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"image": {"commands": ["echo hi"]}}, "runs 'echo hi' (setup_script, run or run_script), but the native"),
+        ({"docker": {"dockerfile_template": "x"}}, "the Bento has docker.dockerfile_template (x), but the native"),
+        (
+            {"conda": {"dependencies": ["x"]}},
+            "the Bento has conda packages, but the native backend can't run commands.",
+        ),
+        (
+            {"docker": {"system_packages": ["libgomp1", "ffmpeg"]}},
+            "lacks required system packages: ffmpeg.",
+        ),
+        ({"docker": {"cuda_version": "12.4"}}, "docker.cuda_version is 12.4, but neither oci:"),
+        (
+            {"image": {"python_version": "3.12"}},
+            "has Python 3.11, but nat:v1 requires Python 3.12. Use a base image with",
+        ),
+    ],
+)
+def test_what_needs_a_builder_is_rejected(fields, message, local, wheels, bento, store, tmp_path):
+    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"), **fields)
+    words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
+    told = bento("containerize", "nat", *words, code=status.ERROR)
+    assert message in told
+    assert "Python 3.12" in message or "runs the Bento's Dockerfile: docker, buildx, podman" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--build-arg", "a=b"], "--build-arg isn't supported by the native backend. Use a --backend that runs"),
+        (["--opt", "compression=lz4"], "--opt compression: expected zstd or gzip, got 'lz4'."),
+        (["--opt", "exclude=x"], "--opt exclude: expected PACKAGE:PATTERN, got 'x'."),
+        (["--label", "x"], "--label: expected KEY=VALUE, got"),
+        (["--output", "image.tar"], "--output: expected oci:DIR, the directory of an OCI layout, got 'image.tar'."),
+        (["--push", "--load"], "--load and --push can't be combined."),
+        (["--push"], "--push: the image name nat:v1 has no registry. Use -t HOST/REPOSITORY:TAG."),
+        ([], "push the image with --push, or write an OCI layout with --output oci:DIR."),
+        (["--enable-features", "grpc"], "--enable-features isn't supported by the native backend."),
+        (["--run-as-root"], "--run-as-root isn't supported by the native backend."),
+        (["--platform", "a", "--platform", "b"], "--platform: expected one value, got 2."),
+        (
+            ["--platform", "linux/arm64", "--output", "oci:out"],
+            "base contains no image for linux/arm64, only for linux/amd64. Use another base image or another --platform.",
+        ),
+    ],
+)
+def test_options_of_builders_are_rejected(words, message, local, wheels, bento, store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    add(store, tmp_path, locked(wheels))
+    base = ["--base", f"oci:{make_base(tmp_path / 'base')}"]
+    assert message in bento("containerize", "nat", "--backend", "native", *base, *words, code=status.ERROR)
+
+
+@pytest.mark.parametrize(
+    ("requirements", "message"),
+    [
+        (b"bentoml==1.0\n", "lock.txt:1: the native backend requires a pinned version with hashes for bentoml==1.0."),
+        (b"bentoml>=1 --hash=sha256:" + b"0" * 64, "requires a pinned version with hashes for bentoml>=1"),
+        (b"-e .\n", "lock.txt:1: unsupported option -e."),
+        (b"-r /etc/passwd\n", "lock.txt:1: unsupported option -r."),
+        (b"./wheels/x.tar.gz\n", "lock.txt:1: ./wheels/x.tar.gz isn't a wheel, but the native backend installs only"),
+        (b"./wheels/x-1-py3-none-any.whl\n", "the Bento doesn't contain ./wheels/x-1-py3-none-any.whl."),
+        (b"tiny==1.0 --hash=sha256:" + b"0" * 64, "matches the hashes in the Bento's requirements. Lock"),
+        (b"none==1.0 --hash=sha256:" + b"0" * 64, "uv: cannot find wheels of the Bento's packages for Python 3.11."),
+    ],
+)
+def test_packages_without_hashes_or_wheels_are_rejected(requirements, message, local, wheels, bento, store, tmp_path):
+    add(store, tmp_path, f"--no-index\n--find-links {wheels}\n".encode() + requirements)
+    words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
+    assert message.replace("txt:1", "txt:3") in bento("containerize", "nat", *words, code=status.ERROR)
+
+
+def test_a_lock_for_another_python_is_rejected(local, wheels, bento, store, tmp_path):
+    """`index` declares that the package `later` requires Python 3.12."""
+    Maker("later").add({"later/__init__.py": ""}).write(wheels)
+    words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
+    with index(wheels) as (address, _):
+        add(store, tmp_path, locked(wheels, ("bentoml", "later"), f"--index-url {address}"))
+        told = bento("containerize", "nat", *words, code=status.ERROR)
+    assert "If the packages are locked for another Python version, lock the packages for Python 3.11, and build" in told
+    assert "Python>=3.12" in told, "the output of uv"
+
+
+def test_known_packages_need_neither_uv_nor_an_index(local, wheels, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    settings = {"base": [f"oci:{make_base(tmp_path / 'base')}"], "output": [f"oci:{tmp_path / 'out'}"]}
+    with index(wheels) as (address, _):
+        add(store, tmp_path, locked(wheels, options=f"--index-url {address}"))
+        first = store.containerize("nat", backend="native", options=settings)
+    (local / "uv").unlink()
+    assert store.containerize("nat", backend="native", options=settings) == first
+    next((tmp_path / "cache").rglob("tiny*.whl")).unlink()
+    with pytest.raises(BentoError, match="uv: not found on PATH"):
+        store.containerize("nat", backend="native", options=settings)
+
+
+def test_a_bento_without_bentoml_is_rejected(local, wheels, bento, store, tmp_path):
+    add(store, tmp_path, locked(wheels, ["tiny"], f"--no-index\n--find-links {wheels}"))
+    words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
+    assert "the requirements don't include bentoml" in bento("containerize", "nat", *words, code=status.ERROR)
+
+
+def test_wheels_of_the_bento_and_markers(local, wheels, store, tmp_path):
+    """A wheel in src/ is installed, a package for other systems is not, files are excluded."""
+    own = (wheels / "tiny-1.0-py3-none-any.whl").read_bytes()
+    text = locked(wheels, ["bentoml"], f"--no-index\n--find-links {wheels}")
+    text += b'none==1 ; sys_platform == "win32"\n./wheels/tiny-1.0-py3-none-any.whl\n'
+    add(store, tmp_path, text, files={"src__wheels/tiny-1.0-py3-none-any.whl": own})
+    settings = {"base": [f"oci:{make_base(tmp_path / 'base')}"], "output": [f"oci:{tmp_path / 'out'}"]}
+    settings |= {"exclude": ["tiny:/tiny/tests/"], "compression": ["gzip"]}
+    store.containerize("nat", backend="native", options=settings)
+    _, manifest, contents = read(tmp_path / "out")
+    assert {layer["mediaType"].rpartition("+")[2] for layer in manifest["layers"][1:]} == {"gzip"}
+    site = "app/.venv/lib/python3.11/site-packages"
+    assert {f"{site}/tiny/__init__.py", f"{site}/bentoml/tests/x.py"} <= set(contents[2])
+    assert f"{site}/tiny/tests/x.py" not in contents[2]
+
+
+def module(name, glibc="GLIBC_2.17"):
+    """An extension module for amd64 that requires libc.so.6 and libstdc++.so.6."""
+    strings = f"\0libc.so.6\0libstdc++.so.6\0{glibc}\0PyInit_{name}\0".encode()
+    need = struct.pack("<HHIII", 1, 1, 1, 16, 0) + struct.pack("<IHHII", 0, 0, 2, strings.index(b"GLIBC_"), 0)
+    dynamic = [(5, 0x300), (10, len(strings)), (1, 1), (1, 11), (0x6FFFFFFE, 0x380), (0x6FFFFFFF, 1), (0, 0)]
+    table = b"".join(struct.pack("<QQ", *entry) for entry in dynamic)
+    head = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 3, 62, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    head += struct.pack("<IIQQQQQQ", 1, 5, 0, 0, 0, 0x400, 0x400, 0x1000)
+    head += struct.pack("<IIQQQQQQ", 2, 6, 176, 176, 176, len(table), len(table), 8)
+    return (head + table).ljust(0x300, b"\0") + strings.ljust(0x80, b"\0") + need.ljust(0x80, b"\0")
+
+
+def test_shared_libraries_of_packages_are_checked(local, wheels, bento, store, tmp_path, monkeypatch):
+    """With the code of `bento_image`, before layers are built. A repeated run doesn't read wheels."""
+    Maker("quick").add({"quick/__init__.py": "", "quick/_quick.so": module("_quick")}).write(wheels)
+    Maker("newer").add({"newer/_newer.so": module("_newer", "GLIBC_2.38")}).write(wheels)
+    options = f"--no-index\n--find-links {wheels}"
+    add(store, tmp_path, locked(wheels, ("bentoml", "quick"), options))
+    add(store, tmp_path, locked(wheels, ("bentoml", "newer"), options), "nat:v2")
+    libraries = {"lib/libc.so.6": b"\x7fELF", "usr/lib/libstdc++.so.6": "libstdc++.so.6.0.30"}
+    alpine = make_base(tmp_path / "alpine")
+    base = make_base(tmp_path / "base", DEBIAN | {"lib/libc.so.6": b"\x7fELF"})
+    complete = make_base(tmp_path / "complete", DEBIAN | libraries)
+
+    def run(base, *words, code=0, tag="nat:v1"):
+        more = ["--base", f"oci:{base}", "--output", f"oci:{tmp_path / 'out'}", *words]
+        return bento("containerize", tag, "--backend", "native", *more, code=code)
+
+    assert "libc.so.6 is missing, but quick-1.0-py3-none-any.whl" in run(alpine, code=status.ERROR)
+    told = run(base, code=status.ERROR)
+    assert (
+        f"quick-1.0-py3-none-any.whl: quick/_quick.so needs libstdc++.so.6, which neither oci:{base} nor another package "
+        "provides.\nUse a base image that contains the missing libraries. Otherwise, add the packages that provide the "
+        "libraries to docker.system_packages, and build the Bento again. Use a --backend that runs the Bento's Dockerfile: docker,"
+    ) in told
+    assert "exclude the files with --opt exclude=PACKAGE:PATTERN.\n" in told
+    assert not (tmp_path / "out").exists()
+    run(base, "--opt", "exclude=quick:_quick.so")
+    told = run(complete, code=status.ERROR, tag="nat:v2")
+    assert f"newer/_newer.so uses functions of glibc 2.38, but oci:{complete} has 2.36. Use an older wheel" in told
+    run(complete)
+    monkeypatch.setattr(native_image.image_checks, "check", refuse)
+    run(complete)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("exclude=tiny:/nope/", "pattern 1 of --opt exclude=tiny ('/nope/') matches no file. Correct or remove the pattern.\n"),
+        ("exclude=tiny:!x.py", "--opt exclude=tiny excludes no files. Correct or remove the patterns."),
+        ("exclude=tiny:#", "--opt exclude=tiny: a pattern is empty, is a comment, or has an unclosed `[`."),
+        ("exclude=tinny:tiny/", "--opt exclude: tinny isn't a package of the image. Correct the name, or remove the option.\n"),
+        ("exclude=tiny:tiny/", "--opt exclude excludes all of the package's modules."),
+        ("compression=gzip", "--opt compression=gzip: every layer must use gzip, but these layers use zstd: base layer 0. "
+         "Convert the base image with `skopeo copy --dest-compress-format gzip`, or use --opt compression=zstd.\n"),
+    ],
+)  # fmt: skip
+def test_errors_name_options_and_no_attributes(option, message, local, wheels, bento, store, tmp_path):
+    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"))
+    base = make_base(tmp_path / "base", compress=zstandard.compress)
+    words = ["--base", f"oci:{base}", "--output", f"oci:{tmp_path / 'out'}", "--opt", option]
+    assert message in bento("containerize", "nat", "--backend", "native", *words, code=status.ERROR)
+
+
+def test_packages_with_different_files_at_one_path_are_rejected(local, wheels, bento, store, tmp_path):
+    for name in ("full", "headless"):
+        Maker(name).add({"cv/__init__.py": "", "cv/core.py": name, f"{name}.py": ""}).write(wheels)
+    options = f"--no-index\n--find-links {wheels}"
+    add(store, tmp_path, locked(wheels, ("bentoml", "full", "headless"), options))
+    words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
+    told = bento("containerize", "nat", "--backend", "native", *words, code=status.ERROR)
+    advice = "--opt exclude=headless:/cv/core.py"
+    assert "full and headless: both packages install cv/core.py, with different contents. Remove one of" in told
+    assert f"or add {advice}.\n" in told
+    bento("containerize", "nat", "--backend", "native", *words, *advice.split())
+
+
+def test_an_image_with_too_many_layers_is_rejected(local, wheels, bento, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(native_image.oci_image, "MAX_LAYERS", 3)
+    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"))
+    words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
+    told = bento("containerize", "nat", "--backend", "native", *words, code=status.ERROR)
+    assert (
+        "the image has 5 layers, but container runtimes support at most 3. Use a base image with fewer layers." in told
+    )
+
+
+def test_uv_reads_no_configuration_of_the_bento(local, wheels, store, tmp_path, monkeypatch):
+    monkeypatch.delenv("UV_NO_CONFIG")
+    monkeypatch.delenv("UV_CACHE_DIR")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    files = {"src__uv.toml": f'cache-dir = "{tmp_path}/planted"\n'.encode()}
+    files |= {f"src__wheels/{path.name}": path.read_bytes() for path in wheels.iterdir()}
+    add(store, tmp_path, locked(wheels, options="--no-index\n--find-links ./wheels"), files=files)
+    settings = {"base": [f"oci:{make_base(tmp_path / 'base')}"], "output": [f"oci:{tmp_path / 'out'}"]}
+    store.containerize("nat", backend="native", options=settings)
+    assert not (tmp_path / "planted").exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "env", "expected"),
+    [
+        (DEBIAN, [], ("/usr/local/bin/python3", "3.11")),
+        ({"usr/bin/python3": "python3.13", "usr/bin/python3.13": b""}, [], ("/usr/bin/python3", "3.13")),
+        ({"opt/py/bin/python3": b"", "opt/py/lib/python3.12/os.py": b""}, ["PATH=/opt/py/bin"], ("/opt/py/bin/python3", "3.12")),
+        ({"usr/bin/python3": b"", "usr/bin/python3.9": b"", "usr/bin/python3.12": b""}, ["PYTHON_VERSION=3.12.4"], ("/usr/bin/python3", "3.12")),
+        ({"usr/bin/python3": b"", "usr/bin/python3.9": b"", "usr/bin/python3.12": b""}, [], "Use a base image that sets"),
+        ({"usr/bin/python3.12": b""}, [], "has no python3 on PATH. Use a base image with python3 on PATH."),
+    ],
+)  # fmt: skip
+def test_the_python_of_a_base(files, env, expected, tmp_path, registries, progress):
+    text = f"oci:{make_base(tmp_path / 'base', files, env)}"
+    try:
+        base = read_base(text, "linux/amd64", tmp_path / "cache", registries, progress)
+    except BentoError as error:
+        assert expected in str(error)
+        return
+    assert (base.python, base.python_version) == expected
+    assert read_base(text, "linux/amd64", tmp_path / "cache", registries, progress)[4:] == base[4:]
+    assert base.glibc == ((2, 36) if files is DEBIAN else None)
+
+
+def test_the_base_of_the_bento_is_the_default(local, wheels, tmp_path, bento, store):
+    add(store, tmp_path, locked(wheels), image={"base_image": "127.0.0.1:1/python:3.11"})
+    words = ["--output", f"oci:{tmp_path / 'out'}"]
+    assert "127.0.0.1:1/python" in bento("containerize", "nat", *words, code=status.ERROR)
+    add(store, tmp_path, locked(wheels), "nat:v2", image={})
+    told = bento("containerize", "nat:v2", *words, code=status.ERROR)
+    assert "nat:v2: the Bento doesn't specify a base image. Add --base IMAGE." in told
+
+
+def test_options_of_native_are_for_native_alone(local, bento, store, tmp_path):
+    (local / "docker").write_text("#!/bin/sh\nexit 0\n")
+    (local / "docker").chmod(0o755)
+    told = bento("containerize", "hi", "--base", "x", code=status.ERROR)
+    assert "--base requires --backend native." in told
+    assert isinstance(Store(store.home.root), Store)

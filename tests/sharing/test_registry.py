@@ -1,0 +1,547 @@
+"""Entries of the store to registries and back: whole, nothing twice, and taken up where a pull was cut."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import random
+import shutil
+import subprocess
+import tarfile
+
+import pytest
+from bento_cli.cli import main, status
+from bento_cli.library import BENTO, MODEL, Options, Store
+from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
+from bento_cli.sharing.registry import packing
+from bento_cli.sharing.registry.pulling import pull
+from bento_cli.sharing.registry.pushing import push
+from cryptography.hazmat.primitives import serialization as pem
+from cryptography.hazmat.primitives.asymmetric import ec
+from rules_bento.archives import sha256_of
+from rules_bento.archives.archive import write_part
+from rules_bento.archives.tarstream import Member
+from rules_bento.artifacts import artifact, signatures
+from rules_bento.bento.assemble import members
+from rules_bento.errors import BentoError
+from rules_bento.images.layers.layer import write_files_layer
+from rules_bento.registry.client import Registries
+from rules_bento.registry.errors import RegistryError
+from rules_bento.registry.push import push as push_package
+from rules_bento.registry.reference import Reference
+from rules_bento.signing.keys import read_private
+
+from tests.helpers.golden_bentos import BENTO_PROJECTS, store_of
+from tests.helpers.projects import write_project
+from tests.helpers.store_support import DAY_1, bento_files, model_files, real, tree, write_archive
+from tests.sharing.support import (
+    POINTS,
+    bento,
+    cleared,
+    documents_read,
+    killed,
+    name,
+    nobody,
+    other,
+    progress,
+    reference,
+    registries,
+    registry_binary,
+    relay,
+    same,
+    second_server,
+    server,
+    started,
+    store,
+    whole,
+)
+
+__all__ = [
+    "bento", "documents_read", "name", "nobody", "other", "progress", "real", "reference", "registries", "registry_binary",
+    "second_server", "server", "store",
+]  # fmt: skip
+
+ONCE = dict.fromkeys(
+    ("hi/v2/bento.yaml", "clf/v1/model.yaml", "clf/v2/model.yaml", "bentos/hi/v2", "models/clf/v1", "models/clf/v2"), 1
+)
+"""What is parsed of `hi:v2` and its models on their way: each descriptor and each record."""
+
+
+def test_what_a_rule_has_pushed_is_known(tmp_path, registries, reference, progress, other, monkeypatch):
+    directory = write_project(tmp_path / "svc", BENTO_PROJECTS["iris_svc"], "")
+    made = build_bentofile(build_ctx=str(directory), extra=ExtraOptions(store=store_of(other.home.root / "models")))
+    other.bentos.import_archive(made.archive(tmp_path / "built.bento"))
+    [model] = made.models
+    write_part(tmp_path / "metadata", members(made.bento))
+    write_part(tmp_path / "sources", made.sources)
+    write_part(tmp_path / "model", model.members())
+    package = artifact.pack_bento(
+        made.bento.files["bento.yaml"],
+        made.digest,
+        [tmp_path / "metadata", tmp_path / "sources"],
+        [artifact.ModelPart(model.entry.description, tmp_path / "model")],
+    )
+    push_package(package, [reference.with_tag("rule")], registries, progress)
+    entry = other.bentos.get(str(made.tag))
+    # Its model is the same blob.
+    [new] = push(other.home, entry, [reference.with_tag("new")], registries, progress)
+    assert (new.pushed.blobs, new.pushed.sent) == (4, 2), "config and model are there"
+    # And it is not packed again where the tag stands for it.
+    monkeypatch.setattr(
+        "bento_cli.sharing.registry.packing.write_measured_part", lambda *_: pytest.fail("packed again")
+    )
+    [done] = push(other.home, entry, [reference.with_tag("rule")], registries, progress)
+    assert done.pushed.reference.digest == package.root.descriptor.digest
+
+
+def test_a_round_trip_changes_nothing(store, other, registries, reference, progress):
+    for tag in "hi:v1", "hi:v2":
+        push(store.home, store.bentos.get(tag), [reference], registries, progress)
+    assert sorted(registries.repository(reference).tags()) == ["v1", "v2"]
+    one = pull(other.home, BENTO, reference.with_tag("v1"), registries, progress)
+    assert (one.new, [str(model.tag) for model in one.models], one.known) == (True, ["clf:v1"], ())
+    two = pull(other.home, BENTO, reference.with_tag("v2"), registries, progress)
+    assert ([str(model.tag) for model in two.models], list(map(str, two.known))) == (["clf:v2"], ["clf:v1"])
+    same(store, other, "hi:v1", "hi:v2")
+    again = pull(other.home, BENTO, two.reference, registries, progress)
+    assert (again.new, again.entry.path) == (False, two.entry.path)
+
+
+def test_only_what_is_new_is_sent(store, registries, reference, progress):
+    first, second = (store.bentos.get(tag) for tag in ("hi:v1", "hi:v2"))
+    [one] = push(store.home, first, [reference], registries, progress)
+    assert (one.pushed.blobs, one.pushed.sent) == (4, 4)
+    [two] = push(store.home, second, [reference], registries, progress)
+    assert (two.pushed.blobs, two.pushed.sent) == (5, 4), "the model that both have is there"
+    [three] = push(store.home, second, [reference, reference.with_tag("latest")], registries, progress)
+    assert (three.pushed.sent, three.tags) == (0, ("v2", "latest"))
+
+
+def test_what_is_there_is_not_even_packed(store, server, registries, reference, progress, monkeypatch):
+    entry = store.bentos.get("hi:v1")
+    [done] = push(store.home, entry, [reference], registries, progress)
+    monkeypatch.setattr(
+        "bento_cli.sharing.registry.packing.write_measured_part", lambda *_: pytest.fail("packed again")
+    )
+    assert push(store.home, entry, [reference], registries, progress)[0].pushed.reference == done.pushed.reference
+    # Another Bento under the tag is no reason to leave ours away.
+    monkeypatch.undo()
+    moved = reference.with_tag("v1")
+    push(store.home, store.bentos.get("hi:v2"), [moved], registries, progress)
+    assert push(store.home, entry, [moved], registries, progress)[0].pushed.reference == done.pushed.reference
+
+
+def test_an_entry_is_read_once_for_all_registries(store, registries, reference, progress, documents_read):
+    push(store.home, store.bentos.get("hi:v1"), [reference], registries, progress)
+    targets = [reference, reference.with_tag("new")]
+    for _ in "sent", "there":
+        documents_read.clear()
+        push(store.home, store.bentos.get("hi:v2"), targets, registries, progress)
+        assert documents_read == ONCE
+
+
+def test_what_an_import_has_not_noted_is_read_once(store, registries, reference, progress, documents_read):
+    shutil.rmtree(store.home.records(BENTO))
+    push(store.home, store.bentos.get("hi:v2"), [reference], registries, progress)
+    assert documents_read == {path: 1 for path in ONCE if path != "bentos/hi/v2"}
+
+
+def test_bytes_in_a_bento_are_refused_by_their_place(store, registries, reference, progress):
+    place = store.bentos.get("hi:v1").path / "bento.yaml"
+    place.write_bytes(place.read_bytes() + b"args: {key: [!!binary QQ==]}\n")
+    with pytest.raises(
+        BentoError, match=r"bento.yaml: args: key\[0\]: `!!binary` values can't be stored in a registry"
+    ):
+        push(store.home, store.bentos.get("hi:v1"), [reference], registries, progress, check=False)
+
+
+def test_a_bento_is_signed_before_a_tag_stands_for_it(store, registries, reference, progress, tmp_path, monkeypatch):
+    made = ec.generate_private_key(ec.SECP256R1())
+    encoding = (pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.NoEncryption())
+    (tmp_path / "k").write_bytes(made.private_bytes(*encoding))
+    key = read_private("k", tmp_path)
+    entry, repository = store.bentos.get("hi:v1"), registries.repository(reference)
+    with monkeypatch.context() as patched, pytest.raises(BentoError, match="no push"):
+        patched.setattr("bento_cli.sharing.registry.pushing.push_package", refuse)
+        push(store.home, entry, [reference], registries, progress, signing=key)
+    [signature] = repository.tags()
+    [done] = push(store.home, entry, [reference], registries, progress, signing=key)
+    place = signatures.InRegistry(reference, registries, progress)
+    assert signatures.verify(place, done.pushed.reference.digest, key.public) == reference.name
+    assert f"sha256-{done.pushed.reference.digest[7:]}" == signature
+    # What is there already is signed, too.
+    again = ["push", "hi:v2", f"oci://{reference}"]
+    assert main(["--home", str(store.home.root), *again]) == status.OK
+    assert main(["--home", str(store.home.root), *again, "--sign-key", str(tmp_path / "k")]) == status.OK
+    digest = repository.get_manifest("v2").descriptor.digest
+    assert signatures.verify(place, digest, key.public)
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise BentoError("no push")
+
+
+def test_a_cloud_keeps_no_signature(store, capsys):
+    assert main(["--home", str(store.home.root), "push", "hi:v1", "--sign-key", "k"]) == status.ERROR
+    assert "--sign-key and --sign-keyless require a registry target." in capsys.readouterr().err
+
+
+def test_a_large_model_is_never_written(store, other, server, registries, name, progress, monkeypatch):
+    """The same blob as from a file, also after cuts at any byte."""
+    [written] = push(store.home, store.models.get("clf:v1"), [at(server, name, "file")], registries, progress)
+    monkeypatch.setattr(packing, "LARGE", 100_000)
+    monkeypatch.setattr(packing, "write_measured_part", lambda *_: pytest.fail("it was written"))
+    [sent] = push(store.home, store.models.get("clf:v1"), [at(server, name, "stream")], registries, progress)
+    assert sent.pushed.reference.digest == written.pushed.reference.digest
+    chance = random.Random(10)
+    for point in range(POINTS):
+        cuts = [relay.Cut(relay.UP, chance.randrange(320_000), reset=chance.random() < 0.5) for _ in range(2)]
+        with relay.Relay(server.port, cuts) as way:
+            push(store.home, store.models.get("clf:v1"), [at(way, name, str(point))], registries, progress)
+    pull(other.home, MODEL, at(server, name, "0").with_tag("v1"), registries, progress)
+    assert tree(other.models.get("clf:v1").path) == tree(store.models.get("clf:v1").path)
+    compressible = write_archive(
+        other.home.root.parent / "x.bentomodel", model_files("text:v1", payload=b"a" * 200_000)
+    )
+    monkeypatch.undo()
+    store.models.import_archive(compressible)
+    monkeypatch.setattr(packing, "LARGE", 100_000)
+    monkeypatch.setattr(packing.StreamedPart, "send", lambda *_: pytest.fail("it was made twice"))
+    push(store.home, store.models.get("text:v1"), [at(server, name, "text")], registries, progress)
+
+
+def at(server, name, point):
+    """A repository of its own, reached by a server or a relay."""
+    return Reference.parse(f"{server.host}/t/{name}/{point}")
+
+
+def test_a_model_that_changes_on_its_way_is_told_of(store, server, name, registries, progress, monkeypatch):
+    monkeypatch.setattr(packing, "LARGE", 100_000)
+    entry = store.models.get("clf:v1")
+    measure = packing.StreamedPart.measure
+
+    def change(part):
+        found = measure(part)
+        weights = entry.path / "weights.bin"
+        weights.chmod(0o644)
+        weights.write_bytes(b"x" + weights.read_bytes()[1:])
+        return found
+
+    monkeypatch.setattr(packing.StreamedPart, "measure", change)
+    with pytest.raises(BentoError, match="changed during the push"):
+        push(store.home, entry, [at(server, name, "x")], registries, progress)
+    assert registries.repository(at(server, name, "x")).manifest_digest("v1") == ""
+
+
+def test_damage_does_not_travel(store, registries, reference, progress):
+    entry = store.bentos.get("hi:v1")
+    file = entry.path / "src/package/data.csv"
+    file.chmod(0o644)
+    file.write_bytes(b"x" + file.read_bytes()[1:])
+    with pytest.raises(BentoError, match=r"src/package/data.csv: the contents changed"):
+        push(store.home, entry, [reference], registries, progress)
+    assert registries.repository(reference).manifest_digest("v1") == ""
+
+
+def test_models_travel_alone(store, other, registries, reference, progress):
+    push(store.home, store.models.get("clf:v1"), [reference], registries, progress)
+    done = pull(other.home, MODEL, reference.with_tag("v1"), registries, progress)
+    assert tree(done.entry.path) == tree(store.models.get("clf:v1").path)
+    with pytest.raises(BentoError, match="expected a Bento, got"):
+        pull(other.home, BENTO, reference.with_tag("v1"), registries, progress)
+    push(store.home, store.bentos.get("hi:v1"), [reference.with_tag("b")], registries, progress)
+    with pytest.raises(BentoError, match="the artifact isn't a model"):
+        pull(other.home, MODEL, reference.with_tag("b"), registries, progress)
+    without = pull(other.home, BENTO, reference.with_tag("b"), registries, progress, Options(models=False))
+    assert without.models == ()
+
+
+def test_empty_directories_and_links_travel(store, other, registries, reference, progress, tmp_path):
+    directory = tmp_path / "made"
+    files = bento_files("ho:v1")
+    for path, data in files.items():
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_bytes(data)
+    (directory / "apis").mkdir()
+    (directory / "src/link").symlink_to("package/data.csv")
+    store.bentos.import_archive(directory)
+    push(store.home, store.bentos.get("ho:v1"), [reference], registries, progress)
+    entry = pull(other.home, BENTO, reference.with_tag("v1"), registries, progress).entry
+    assert (entry.path / "apis").is_dir()
+    assert (entry.path / "src/link").readlink().as_posix() == "package/data.csv"
+
+
+def test_what_nobody_goes_on_with_is_collected(store, other, server, registries, reference, progress, name):
+    push(store.home, store.bentos.get("hi:v1"), [reference], registries, progress)
+    # Cut so often that it gives up, with a part of the model on the disk.
+    cuts = [relay.Cut(relay.DOWN, 150_000 + number) for number in range(50)]
+    with relay.Relay(server.port, cuts) as way, pytest.raises(BentoError, match="all attempts"):
+        through = Reference.parse(f"{way.host}/{reference.repository}:v1")
+        pull(other.home, BENTO, through, registries, progress)
+    [*parts] = other.home.downloads.iterdir()
+    kept = sum(part.stat().st_size for part in parts)
+    assert kept > 100_000
+    assert other.gc(dry_run=True).size == kept
+    assert (other.gc().size, other.home.downloads.exists()) == (kept, False)
+    pull(other.home, BENTO, reference.with_tag("v1"), registries, progress)
+    same(store, other, "hi:v1")
+
+
+def test_force_replaces_what_the_store_has(store, other, registries, reference, progress, tmp_path):
+    push(store.home, store.bentos.get("hi:v1"), [reference], registries, progress)
+    other.bentos.import_archive(write_archive(tmp_path / "x.bento", bento_files("hi:v1", src__other=b"mine")))
+    with pytest.raises(BentoError, match=r"the store contains another Bento hi:v1. To replace it, add --force\."):
+        pull(other.home, BENTO, reference.with_tag("v1"), registries, progress)
+    assert (other.bentos.get("hi:v1").path / "src/other").exists()
+    assert pull(other.home, BENTO, reference.with_tag("v1"), registries, progress, force=True).new
+    same(store, other, "hi:v1")
+
+
+def test_a_pulled_bento_uses_no_other_model(store, other, registries, reference, progress, tmp_path):
+    """The store has another model with the same tag, with or without a manifest."""
+    push(store.home, store.bentos.get("hi:v2"), [reference], registries, progress)
+    model = store.bentos.get("hi:v2").models[0]
+    files = bento_files("other:v1", DAY_1, {model: model_files(payload=b"EVIL")})
+    other.bentos.import_archive(write_archive(tmp_path / "other.bento", files))
+    for has_manifest in (True, False):
+        if not has_manifest:
+            (other.home.records(MODEL) / model.replace(":", "/")).unlink()
+        with pytest.raises(BentoError, match=rf"the store contains another model {model}\. .* add --force"):
+            pull(other.home, BENTO, reference.with_tag("v2"), registries, progress)
+        assert not (other.home.root / "bentos/hi").exists()
+    done = pull(other.home, BENTO, reference.with_tag("v2"), registries, progress, force=True)
+    assert model in [str(each.tag) for each in done.models]
+    same(store, other, "hi:v2")
+    assert not pull(other.home, BENTO, reference.with_tag("v2"), registries, progress).new
+    models = Reference.parse(f"{reference}-model")
+    push(store.home, store.models.get(model), [models], registries, progress)
+    other.models.delete(model, force=True)
+    other.bentos.import_archive(write_archive(tmp_path / "again.bento", files), options=Options(replace=True))
+    with pytest.raises(BentoError, match=f"the store contains another model {model}. To replace it, add --force"):
+        pull(other.home, MODEL, models.with_tag("v1"), registries, progress)
+
+
+def test_bentoml_serves_from_the_store_what_was_pulled(store, real, registries, reference, progress):
+    push(store.home, store.bentos.get("hi:v2"), [reference], registries, progress)
+    pull(Store(real.home).home, BENTO, reference.with_tag("v2"), registries, progress)
+    assert [row["tag"] for row in real.json("list")] == ["hi:v2"]
+    assert {row["tag"] for row in real.json("models", "list")} == {"clf:v1", "clf:v2"}
+
+
+def test_wrong_bytes_never_come_in(store, other, server, registries, reference, progress):
+    push(store.home, store.bentos.get("hi:v1"), [reference], registries, progress)
+    with relay.Relay(server.port, [relay.Flip(relay.DOWN, 200_000)]) as way:
+        through = Reference.parse(f"{way.host}/{reference.repository}:v1")
+        pull(other.home, BENTO, through, registries, progress)
+    assert way.happened
+    same(store, other, "hi:v1")
+
+
+def test_a_reference_is_complete(reference):
+    assert Reference.from_url(f"oci://{reference}:v1") == reference.with_tag("v1")
+    assert Reference.from_url("oci://registry/name").registry == "registry", "no name of a hub is guessed"
+    assert Reference.from_url(f"{reference}:v1") == reference.with_tag("v1"), "as docker accepts it"
+    for text in (
+        "registry/name",
+        "./registry/name",
+        "s3://h.io/x",
+        "oci://registry",
+        "oci://",
+        "oci://-/name",
+        "oci://registry/Name",
+        "s3://bucket/x",
+    ):
+        with pytest.raises(BentoError):
+            Reference.from_url(text)
+
+
+def test_what_is_wrong_is_said(store, other, registries, reference, progress):
+    with pytest.raises(RegistryError, match="404"):
+        pull(other.home, BENTO, reference.with_tag("gone"), registries, progress)
+    with pytest.raises(BentoError, match="expected a tag, got a digest"):
+        push(store.home, store.bentos.get("hi:v1"), [reference.with_digest("sha256:" + "0" * 64)], registries, progress)
+
+
+# ---- The command --------------------------------------------------------------------------------------------------
+
+
+def test_a_push_imports_few_modules(store, reference):
+    """They decide how long a push of nothing takes, and how much of the code its reader has to know."""
+    program = (
+        "import sys; from bento_cli.cli import main; main(sys.argv[1:]); "
+        "print(*(name for name in sys.modules if name.startswith(('bento_cli', 'rules_bento'))), file=sys.stderr)"
+    )
+    process = started("--home", store.home.root, "-q", "push", "hi:v1", f"oci://{reference}", program=program)
+    out, modules = process.communicate()
+    assert "blobs uploaded" in out
+    assert len(modules.split()) <= 70, modules
+
+
+def test_the_command_pushes_and_pulls(bento, other, store, reference):
+    address = f"oci://{reference}"
+    assert "as v2: 5 of 5 blobs uploaded" in bento("push", "hi", address)
+    [fields] = json.loads(bento("push", "hi:v1", f"{address}:one", "-o", "json"))
+    assert (fields["tag"], fields["tags"], fields["blobs"]) == ("hi:v1", ["one"], 4)
+    assert bento("pull", f"{address}:v2", home=other) == "Pulled Bento hi:v2 with clf:v1, clf:v2.\n"
+    assert bento("pull", f"{address}:v2", home=other) == "Bento hi:v2 is already in the store.\n"
+    pulled = json.loads(bento("pull", fields["reference"], "-o", "json", home=other))
+    assert (pulled["tag"], pulled["known_models"]) == ("hi:v1", ["clf:v1"])
+    bento("models", "push", "clf:v1", f"{address}/models")
+    assert bento("models", "pull", f"{address}/models:v1", home=other) == "model clf:v1 is already in the store.\n"
+    same(store, other, "hi:v1", "hi:v2")
+    assert "no Bento" in bento("push", "gone", address, code=status.NOT_FOUND)
+    assert "invalid reference" in bento("push", "hi", "registry/name", code=status.ERROR)
+
+
+def test_as_functions(store, other, reference):
+    [done] = store.bentos.push("hi:v2", f"oci://{reference}")
+    assert done.tags == ("v2",)
+    pulled = other.bentos.pull(f"oci://{done.pushed.reference}")
+    assert (pulled.new, str(pulled.entry.tag)) == (True, "hi:v2")
+    store.models.push("clf:v1", f"oci://{reference}/clf")
+    assert not other.models.pull(f"oci://{reference}/clf:v1").new
+    same(store, other, "hi:v2")
+
+
+# ---- Kills and cuts -----------------------------------------------------------------------------------------------
+
+
+def test_a_pull_killed_at_any_time_is_completed_by_the_next(store, server, registries, reference, progress, tmp_path):
+    push(store.home, store.bentos.get("hi:v2"), [reference], registries, progress)
+    chance = random.Random(5)
+    cut = 0
+    for point in range(POINTS):
+        other = Store(tmp_path / f"killed-{point}", durable=False)
+        # Slow enough that most are killed on their way.
+        with relay.Relay(server.port, rate=1 << 20) as way:
+            address = f"oci://{way.host}/{reference.repository}:v2"
+            cut += killed(chance, way, "--home", other.home.root, "pull", address)
+            whole(other, "hi:v2")
+        pull(other.home, BENTO, reference.with_tag("v2"), registries, progress)
+        same(store, cleared(other), "hi:v2")
+    assert cut > POINTS // 3
+
+
+def test_a_push_killed_at_any_time_is_completed_by_the_next(store, other, server, registries, name, progress):
+    chance = random.Random(6)
+    entry = store.bentos.get("hi:v2")
+    cut = 0
+    for point in range(POINTS):
+        target = Reference.parse(f"{server.host}/t/{name}/{point}")
+        with relay.Relay(server.port, rate=1 << 20) as way:
+            address = f"oci://{way.host}/{target.repository}"
+            cut += killed(chance, way, "--home", store.home.root, "push", "hi:v2", address)
+        repository = registries.repository(target)
+        if repository.manifest_digest("v2"):  # what has a tag is whole
+            for blob in repository.get_manifest("v2").blobs():
+                assert repository.has_blob(blob.digest, blob.size)
+        push(store.home, entry, [target], registries, progress)
+        fresh = Store(other.home.root / str(point), durable=False)
+        pull(fresh.home, BENTO, target.with_tag("v2"), registries, progress)
+        same(store, fresh, "hi:v2")
+    assert cut > POINTS // 3
+
+
+@pytest.mark.parametrize("direction", [relay.UP, relay.DOWN])
+def test_cuts_at_any_byte_are_gone_on_from(direction, store, server, name, progress, tmp_path):
+    chance = random.Random(7)
+    happened = 0
+    for point in range(POINTS):
+        target = f"t/{name}/{point}"
+        fault = relay.Cut(direction, chance.randrange(310_000), reset=chance.random() < 0.5)
+        with relay.Relay(server.port, [fault]) as way, Registries(sleep=lambda _: None) as registries:
+            through = Reference.parse(f"{way.host}/{target}")
+            push(store.home, store.bentos.get("hi:v2"), [through], registries, progress)
+            other = Store(tmp_path / f"{point}", durable=False)
+            pull(other.home, BENTO, through.with_tag("v2"), registries, progress)
+            happened += len(way.happened)
+        same(store, other, "hi:v2")
+    assert happened > POINTS // 2
+
+
+def test_a_model_for_kserve_has_the_layers_of_the_rule(tmp_path, store, registries, reference, progress):
+    """KServe mounts `/models` of an image. A second version sends only the shard that is another one."""
+    entry = store.models.get("clf:v1")
+    shards = {"a.safetensors": b"a" * 5000, "deep/b.safetensors": random.Random(7).randbytes(3 << 20)}
+    for path, content in shards.items():
+        (entry.path / path).parent.mkdir(exist_ok=True)
+        (entry.path / path).write_bytes(content)
+    [done] = push(store.home, entry, [reference], registries, progress, check=False, for_kserve=True)
+    repository = registries.repository(reference)
+    manifest = repository.get_manifest("v1")
+    config = json.loads(repository.read_blob(manifest.config))
+    found = {}
+    for layer, diff_id in zip(manifest.document["layers"], config["rootfs"]["diff_ids"], strict=True):
+        assert layer["mediaType"] == "application/vnd.oci.image.layer.v1.tar+gzip", "oci+fetch:// reads no zstd"
+        with repository.open_blob(layer["digest"]) as response:
+            blob = b"".join(map(bytes, response.pieces()))
+        assert f"sha256:{hashlib.sha256(gzip.decompress(blob)).hexdigest()}" == diff_id
+        with tarfile.open(fileobj=io.BytesIO(blob)) as tar:
+            found |= {
+                member.name: (layer["digest"], tar.extractfile(member).read()) for member in tar if member.isfile()
+            }
+    files = {
+        f"models/{path.relative_to(entry.path)}": path.read_bytes() for path in entry.path.rglob("*") if path.is_file()
+    }
+    assert {name: content for name, (_, content) in found.items()} == files
+    digests = {name: digest for name, (digest, _) in found.items()}
+    assert (
+        len({digests["models/a.safetensors"], digests["models/deep/b.safetensors"], digests["models/model.yaml"]}) == 3
+    )
+    write_files_layer(
+        tmp_path / "layer",
+        [
+            Member.directory("models", uid=1034, gid=1034),
+            Member.file("models/a.safetensors", str(entry.path / "a.safetensors"), uid=1034, gid=1034),
+        ],
+        "gzip",
+    )
+    assert f"sha256:{sha256_of(tmp_path / 'layer')}" == digests["models/a.safetensors"]
+    (entry.path / "a.safetensors").write_bytes(b"b")
+    [again] = push(store.home, entry, [reference], registries, progress, check=False, for_kserve=True)
+    assert (done.pushed.sent, again.pushed.sent) == (5, 2), "a shard and the config"
+    words = ["models", "push", "clf:v1", "--format", "kserve", "--no-verify"]
+    assert main(["--home", str(store.home.root), *words, f"oci://{reference}"]) == status.OK
+    assert repository.get_manifest("v1").descriptor.digest == again.pushed.reference.digest
+    assert main(["--home", str(store.home.root), *words]) == status.ERROR
+    (entry.path / "link").symlink_to("a.safetensors")
+    with pytest.raises(BentoError, match="models/link is a symbolic link, which KServe doesn't support"):
+        push(store.home, entry, [reference], registries, progress, check=False, for_kserve=True)
+
+
+def test_an_image_for_kserve_has_the_modes_of_the_rule(store, registries, reference, progress):
+    """Any user can read the files, also of a store that only its owner can read. Contents decide on execution."""
+    entry = store.models.get("clf:v1")
+    (entry.path / "deep").mkdir(0o700)
+    for path, content, mode in (("a.safetensors", b"a", 0o600), ("run.sh", b"#!/bin/sh\n", 0o600), ("b", b"b", 0o700)):
+        (entry.path / "deep" / path).write_bytes(content)
+        (entry.path / "deep" / path).chmod(mode)
+    push(store.home, entry, [reference], registries, progress, check=False, for_kserve=True)
+    repository, modes = registries.repository(reference), dict[str, str]()
+    for layer in repository.get_manifest("v1").document["layers"]:
+        with repository.open_blob(layer["digest"]) as response:
+            blob = b"".join(map(bytes, response.pieces()))
+        with tarfile.open(fileobj=io.BytesIO(blob)) as tar:
+            modes |= {member.name: f"{member.mode:o} {member.uid}" for member in tar}
+    executable = ["models", "models/deep", "models/deep/run.sh", "models/folder"]
+    assert {modes.pop(name) for name in executable} == {"755 1034"}
+    assert set(modes.values()) == {"644 1034"}
+
+
+def test_an_image_for_kserve_unpacks_to_the_model(tmp_path, store, registries, reference, progress):
+    """skopeo verifies all digests, and umoci unpacks the layers, as runtimes do."""
+    if not (shutil.which("skopeo") and shutil.which("umoci")):
+        pytest.skip("skopeo or umoci is not here")
+    entry = store.models.get("clf:v1")
+    push(store.home, entry, [reference], registries, progress, for_kserve=True)
+    for command in (
+        f"skopeo copy --src-tls-verify=false docker://{reference.name}:v1 oci:{tmp_path}/layout:v1",
+        f"umoci raw unpack --rootless --image {tmp_path}/layout:v1 {tmp_path}/root",
+    ):
+        subprocess.run(command.split(), check=True, capture_output=True, timeout=120)
+    assert [path.name for path in (tmp_path / "root").iterdir()] == ["models"]
+    unpacked = tmp_path / "root/models"
+    files = {path.relative_to(entry.path): path.read_bytes() for path in entry.path.rglob("*") if path.is_file()}
+    assert {path.relative_to(unpacked): path.read_bytes() for path in unpacked.rglob("*") if path.is_file()} == files

@@ -1,0 +1,148 @@
+"""`bento serve`: the real BentoML over a Bento of the store."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from bento_cli.cli import status
+from bento_cli.library import Store
+from bento_cli.programs.serve import from_caller
+from bento_cli.projects.from_directory import ExtraOptions, build
+from bento_cli.sharing.serving import interpreter, server
+from rules_bento.errors import BentoError
+
+from tests.conftest import free_port, post, wait_until_ready
+from tests.helpers.store_support import PACKAGE, model_files, real, write_archive
+from tests.sharing.support import bento, nobody, other, store
+
+__all__ = ["bento", "nobody", "other", "real", "store"]
+
+SERVICE = """\
+import bentoml
+
+@bentoml.service
+class Hi:
+    model = bentoml.models.BentoModel("clf:v1")
+
+    @bentoml.api
+    def greet(self, name: str) -> list[str]:
+        with open(self.model.path_of("weights.bin"), "rb") as file:
+            return [name, str(len(file.read()))]
+"""
+
+
+@pytest.fixture
+def served(real, tmp_path):
+    """The store of real BentoML with a Bento that it can serve."""
+    home = Store(real.home, durable=False)
+    home.models.import_archive(write_archive(tmp_path / "clf.bentomodel", model_files()))
+    directory = tmp_path / "svc"
+    directory.mkdir()
+    (directory / "service.py").write_text(SERVICE)
+
+    made = build("service:Hi", build_ctx=str(directory), extra=ExtraOptions(store=real.home / "models"))
+    home.bentos.import_archive(made.archive(tmp_path / "hi.bento"))
+    return home
+
+
+def start(real, *words):
+    """The command as people start it: with BentoML on PATH, in a directory with modules of the names that it imports."""
+    for name in ("hi", "bentoml", "bentoml_cli", "_bentoml_impl", "runpy", "circus", "click", "importlib"):
+        (real.directory / f"{name}.py").write_text("raise SystemExit('this is not the Bento')\n")
+    path = os.pathsep.join([str(PACKAGE), *filter(None, sys.path)])
+    script = f"import sys; sys.path[:0] = {path.split(os.pathsep)!r}; from bento_cli.cli import main; sys.exit(main())"
+    return subprocess.Popen(
+        [sys.executable, "-c", script, "serve", *words],
+        cwd=real.directory,
+        env=real.variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_it_is_bentoml_that_serves_and_gets_signals(served, real):
+    port = free_port()
+    process = start(real, "--port", str(port), "hi:latest", "--host", "127.0.0.1", "--python", str(real.python))
+    log = real.directory / "log"
+    log.write_text("")
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", process, log)
+        assert post(f"http://127.0.0.1:{port}/greet", {"name": "you"}) == ["you", "4000"]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, out
+
+
+def test_the_status_is_that_of_bentoml(served, real):
+    process = start(real, "hi", "--no-such-option", "x")
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "No such option" in out
+
+
+def test_words_go_where_they_belong(store, bento, monkeypatch):
+    def refuse(home, entry, options, python):
+        raise BentoError(f"{entry.tag.name} {options} {python}")
+
+    monkeypatch.setattr("bento_cli.sharing.serving.server", refuse)
+    for words, passed in {
+        ("--port", "3000", "hi:v1", "--reload", "--host=h"): "hi ['--port', '3000', '--reload', '--host=h'] ",
+        ("--home", store.home.root, "--reload", "hi", "--python=p", "-p", "1"): "hi ['--reload', '-p', '1'] p",
+        ("hi", "more", "-q", "--verbose", "--port"): "hi ['more', '-q', '--verbose', '--port'] ",
+    }.items():
+        assert passed in bento("serve", *words, code=status.ERROR)
+
+
+def test_what_is_wrong_is_said_before_anything_starts(store, bento, tmp_path, monkeypatch):
+    assert "no Bento" in bento("serve", "gone", code=status.NOT_FOUND)
+    assert "nothing doesn't exist" in bento("serve", "hi", "--python", tmp_path / "nothing", code=status.ERROR)
+    store.models.delete("clf:v1", force=True)
+    assert "the required model clf:v1 is" in bento("serve", "hi:v1", code=status.NOT_FOUND)
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(BentoError, match="Activate an environment"):
+        interpreter()
+
+
+def test_a_store_in_the_current_directory_is_no_bentoml(tmp_path, monkeypatch):
+    """As in a home: its store is called `bentoml`, and Python imports any folder."""
+    (tmp_path / "bentoml/bentos").mkdir(parents=True)
+    ran = tmp_path / "ran"
+    (tmp_path / "bentoml.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    bare = tmp_path / "bare"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    bare.chmod(0o755)
+    with pytest.raises(BentoError, match="can't import BentoML"):
+        interpreter(str(bare))
+    (tmp_path / "python8").symlink_to(sys.executable)
+    monkeypatch.setenv("PATH", f".{os.pathsep}{os.pathsep}bin")
+    with pytest.raises(BentoError, match="python8 doesn't exist"):
+        interpreter("python8")
+    assert not ran.exists()
+
+
+def test_an_environment_is_found(store, real, monkeypatch):
+    monkeypatch.setenv("PATH", real.variables["PATH"])
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert interpreter() == real.python
+    assert interpreter(str(real.python.parents[1])) == real.python
+    command, variables = server(store.home, store.bentos.get("hi:v1"), ["--reload"])
+    assert command[1] == "-c"  # the other tests start it
+    assert command[3:] == ["serve", str(store.bentos.get("hi:v1").path), "--reload"]
+    assert variables["BENTOML_HOME"] == str(store.home.root)
+
+
+def test_files_of_bazel_run_are_the_callers(monkeypatch):
+    monkeypatch.setenv("BUILD_WORKING_DIRECTORY", "/where/i/am")
+    given = ["--ssl-keyfile", "key.pem", "--arg-file=args.yaml", "--port", "3000", "--ssl-certfile", "/etc/c.pem"]
+    wanted = ["--ssl-keyfile", "/where/i/am/key.pem", "--arg-file=/where/i/am/args.yaml", "--port", "3000"]
+    assert from_caller(given) == [*wanted, "--ssl-certfile", "/etc/c.pem"]
