@@ -147,7 +147,7 @@ class Checkout:
         shutil.copytree(source, self.root, symlinks=True, ignore=LEFT_OUT)
         for module in self.root.glob("e2e/*/MODULE.bazel"):
             module.write_text(with_python_here(module.read_text("utf-8").partition(NEWER_RULES_PYTHON)[0]), "utf-8")
-        shutil.rmtree(self.root / "e2e/smoke/pip", ignore_errors=True)
+        shutil.rmtree(self.root / "e2e/smoke/presubmit", ignore_errors=True)
         self._mask()
 
     def _mask(self) -> None:
