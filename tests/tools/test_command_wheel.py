@@ -55,13 +55,24 @@ def imported(package):
 
 @pytest.mark.parametrize("package", PROJECTS)
 def test_a_wheel_requires_what_is_imported(package):
-    extras = project(package)["optional-dependencies"].values()
-    declared = {*project(package)["dependencies"], *(text for extra in extras for text in extra)}
+    extras = project(package)["optional-dependencies"].items()
+    declared = {
+        *project(package)["dependencies"],
+        *(text for name, extra in extras for text in extra if name != "test"),
+    }
     names = {re.match(r"[\w-]+", text)[0] for text in declared}
     # By its name, for Python 3.10. obstore and google-auth import the other ones.
     assert '("tomllib", "tomli")' in (ROOT / "py/rules_bento/formats/toml.py").read_text("utf-8")
     by_name = {"rules_bento": {"tomli"}, "bento_cli": {"azure-identity", "requests"}}[package]
     assert names - {project(package)["name"]} == {name.replace("_", "-") for name in imported(package)} | by_name
+
+
+def test_the_extra_for_tests_requires_what_bazel_gives_them():
+    lines = (ROOT / "tests/requirements.in").read_text("utf-8").splitlines()
+    given = {line for line in lines if line and not line.startswith("#")}
+    extra = set(project("rules_bento")["optional-dependencies"]["test"])
+    assert extra - given == {"rules-bento[keyless,remote-cache,signing,speed]", "tomli", "uv"}
+    assert given <= extra
 
 
 def test_the_version_is_said_once():
