@@ -42,7 +42,7 @@ OF_BAZEL = [
 ]  # fmt: skip
 PROGRAMS = [
     "bentoml", "cat", "cd", "cosign", "curl", "docker", "export", "git", "ibazel", "kubectl", "mkdir", "pip",
-    "podman", "uv",
+    "podman", "pytest", "uv",
 ]  # fmt: skip
 # Pages elsewhere, each looked at by hand: no test asks the web.
 PAGES = {
