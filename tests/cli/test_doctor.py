@@ -92,7 +92,7 @@ def test_the_oldest_bazel_is_that_of_the_module():
 
 @pytest.mark.parametrize(
     ("version", "state"),
-    [("6.5.0", ERROR), ("7.0.2", ERROR), ("7.1.0", OK), ("7.x", OK), ("6.x", ERROR), ("10.0.0", OK), ("8.0.0rc1", OK), ("latest", WARNING), ("", OK)],
+    [("6.5.0", ERROR), ("7.7.0", ERROR), ("7.7.1", OK), ("7.x", OK), ("6.x", ERROR), ("10.0.0", OK), ("8.0.0rc1", OK), ("latest", WARNING), ("", OK)],
 )  # fmt: skip
 def test_the_version_of_bazel_is_that_of_its_file_else_the_programs(here, version, state):
     (here.root / ".bazelversion").write_text(f"{version}\n")
@@ -103,11 +103,11 @@ def test_a_bazel_that_is_too_old_gets_the_line_for_who_names_it(here):
     program(Path(here.variables["PATH"], "bazel"), "echo bazel 6.5.0")
     finding = found(here, "bazel")
     assert (finding.state, finding.text) == (ERROR, "Bazel 6.5.0 is too old for rules_bento")
-    assert finding.remedy == "Install bazelisk, and set .bazelversion to 7.1.0 or newer."
+    assert finding.remedy == "Install bazelisk, and set .bazelversion to 7.7.1 or newer."
     (here.root / ".bazelversion").write_text("6.4.0\n")
-    assert found(here, "bazel").remedy == "Set .bazelversion to 7.1.0 or newer."
+    assert found(here, "bazel").remedy == "Set .bazelversion to 7.7.1 or newer."
     finding = found(with_variables(here, USE_BAZEL_VERSION="5.0.0"), "bazel")
-    assert finding.remedy == "Set USE_BAZEL_VERSION to 7.1.0 or newer, or unset the variable."
+    assert finding.remedy == "Set USE_BAZEL_VERSION to 7.7.1 or newer, or unset the variable."
 
 
 @pytest.mark.parametrize("flag", ["--noenable_bzlmod", "--enable_bzlmod=false"])

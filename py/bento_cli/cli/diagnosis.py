@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 
-OLDEST_BAZEL = (7, 1, 0)
+OLDEST_BAZEL = (7, 7, 1)
 """The minimum version in `bazel_compatibility` in MODULE.bazel."""
 OLDEST_RULES_PYTHON = "0.40.0"
 """The version of rules_python that MODULE.bazel depends on."""
