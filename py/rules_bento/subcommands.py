@@ -84,18 +84,13 @@ def _fail(target: str, error: Exception | KeyboardInterrupt) -> int:
 
     exit_handling.drop_output()
     if isinstance(error, KeyboardInterrupt):
-        sys.stderr.write(f"{_named(target, 'interrupted')}\n")
-        return exit_handling.INTERRUPTED
-    sys.stderr.write(f"{_named(target, _message(error))}\n")
-    return 1
-
-
-def _message(error: Exception) -> str:
-    from rules_bento import exit_handling
-
-    if isinstance(error, BentoError):
-        return str(error)
-    return exit_handling.os_error_message(error) if isinstance(error, OSError) else exit_handling.crash_message(error)
+        error = BentoError("interrupted", code=exit_handling.INTERRUPTED)
+    elif isinstance(error, OSError):
+        error = BentoError(exit_handling.os_error_message(error))
+    elif not isinstance(error, BentoError):
+        error = BentoError(exit_handling.crash_message(error))
+    sys.stderr.write(f"{error.at(target) if target else error}\n")
+    return error.code
 
 
 def find(subcommand: str) -> Subcommand | None:
@@ -118,7 +113,3 @@ def find(subcommand: str) -> Subcommand | None:
 def every() -> list[str]:
     """Return the names of all subcommands in rules_bento, sorted."""
     return sorted([*MODULES, *_PROGRAMS.split()])
-
-
-def _named(target: str, message: str) -> str:
-    return message if not target or message.startswith(target) else f"{target}: {message}"

@@ -34,9 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", status.INTERRUPTED)
     except BentoError as error:
-        from bento_cli.store.entry_store import NotFoundError
-
-        return _fail(str(error), status.NOT_FOUND if isinstance(error, NotFoundError) else status.ERROR)
+        return _fail(str(error), error.code)
     except OSError as error:
         return _fail(exit_handling.os_error_message(error), status.ERROR)
     except Exception as error:

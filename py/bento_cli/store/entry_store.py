@@ -35,6 +35,9 @@ LATEST = "latest"
 class NotFoundError(BentoError):
     """Raised if no entry has the requested name or tag."""
 
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem, code=4)
+
 
 @dataclass(frozen=True)
 class Entry:

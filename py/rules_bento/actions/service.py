@@ -225,7 +225,7 @@ def check_api(arguments: Arguments) -> int:
     try:
         committed = read_json(read_file(golden), name)
     except FormatError as error:
-        raise BentoError(f"golden: {error} {_update_command(arguments)}") from None
+        raise error.at("golden").with_remedy(_update_command(arguments)) from None
     current = json.loads(schema.read_text("utf-8"))
     if not current:
         raise BentoError("api: legacy services have no API schema. Remove the test.")

@@ -140,8 +140,7 @@ class Zip:
     def error(self, message: str, member: str = "", remedy: str = "") -> BentoError:
         """Return a BentoError about the zip file or a member. If `remedy` is empty, uses the default remedy."""
         where = f"{self.where}: {member!r}" if member else self.where
-        remedy = f"{remedy or self._remedy}."
-        return BentoError(f"{where}: {message}. {remedy}")
+        return BentoError(message, place=where, remedy=f"{remedy or self._remedy}.")
 
     def members(self) -> list[ZipMember]:
         """Return all members, sorted by position in the file. Raises BentoError for an invalid or unsupported file."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rules_bento.archives import sha256_of
 from rules_bento.dataclasses_lite import NamedTuple, asdict, dataclass
-from rules_bento.errors import BentoError
+from rules_bento.errors import BentoError, problem_of
 from rules_bento.formats.json import read_json
 from rules_bento.formats.oci import ANNOTATION
 from rules_bento.models.model import ModelDescription
@@ -134,8 +134,8 @@ def read_described(manifest: Manifest, config: bytes, origin: str) -> DescribedB
             raise TypeError("digest, name, and version must be strings")
         _check_whole(str(content.tag), *(model.tag for model in models))
     except (BentoError, TypeError, KeyError) as error:
-        reason = str(error).partition(". ")[0].rstrip(".")  # without the remedy of the cause
-        raise BentoError(f"{origin}: cannot read the config of the Bento: {reason}. Push the Bento again.") from None
+        problem = f"cannot read the config of the Bento: {problem_of(error)}"
+        raise BentoError(problem, place=origin, remedy="Push the Bento again.") from None
     return content
 
 
@@ -147,8 +147,8 @@ def read_model(manifest: Manifest, config: bytes, origin: str) -> ModelDescripti
         description = ModelDescription.loads(config.decode())
         _check_whole(description.tag)
     except (BentoError, UnicodeDecodeError) as error:
-        reason = str(error).partition(". ")[0].rstrip(".")
-        raise BentoError(f"{origin}: cannot read the config of the model: {reason}. Push the model again.") from None
+        problem = f"cannot read the config of the model: {problem_of(error)}"
+        raise BentoError(problem, place=origin, remedy="Push the model again.") from None
     return description
 
 

@@ -83,7 +83,7 @@ def parse(kind: Kind, data: bytes, where: str) -> Description:
     try:
         filled: dict[str, Any] = _bento(declared) if kind is BENTO else _model(declared)
     except BentoError as error:
-        raise BentoError(f"{where}: {error}") from None
+        raise error.at(where) from None
     created = parse_time(filled["creation_time"])
     if created.tzinfo is None:
         notes.append(

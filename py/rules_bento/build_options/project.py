@@ -57,7 +57,7 @@ class ProjectFiles:
             try:
                 self._check(path)
             except BentoError as error:
-                raise BentoError(f"{place}: {error}") from None
+                raise error.at(place) from None
         file = self._files[path]
         try:
             if isinstance(file, bytes):

@@ -71,7 +71,7 @@ def loads(text: str, origin: str) -> Lock:
     try:
         lock: Lock = read_json(text, origin)
     except FormatError as error:
-        raise BentoError(f"{error} Generate the lock with a bento_debs target.") from None
+        raise error.with_remedy("Generate the lock with a bento_debs target.") from None
     if not isinstance(lock, dict) or lock.get("deb_lock") != FORMAT:
         remedy = "Generate the lock with a bento_debs target."
         raise BentoError(f"{origin} isn't a Debian lock in format {FORMAT}. {remedy}")

@@ -30,15 +30,16 @@ def decode_text(data: bytes | str, origin: str) -> str:
         text = (data.encode() if isinstance(data, str) else data).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise FormatError(f"{origin}:{line}: the file isn't UTF-8. Save the file as UTF-8.") from None
+        raise FormatError("the file isn't UTF-8", place=f"{origin}:{line}", remedy="Save the file as UTF-8.") from None
     except UnicodeEncodeError as error:
         line = error.object.count("\n", 0, error.start) + 1
         raise FormatError(
-            f"{origin}:{line}: the text contains an unpaired surrogate (\\ud800 to \\udfff). Replace the surrogate "
-            "with the intended character."
+            "the text contains an unpaired surrogate (\\ud800 to \\udfff)",
+            place=f"{origin}:{line}",
+            remedy="Replace the surrogate with the intended character.",
         ) from None
     if text.startswith("\ufeff"):
-        raise FormatError(f"{origin}:1: the file has two byte order marks. Remove one of them.")
+        raise FormatError("the file has two byte order marks", place=f"{origin}:1", remedy="Remove one of them.")
     return text
 
 
@@ -61,4 +62,6 @@ def split_lines(text: str) -> list[str]:
 
 
 def _too_large(origin: str) -> FormatError:
-    return FormatError(f"{origin}: the file exceeds the limit of {MAX_BYTES >> 20} MiB. Reduce the file size.")
+    return FormatError(
+        f"the file exceeds the limit of {MAX_BYTES >> 20} MiB", place=origin, remedy="Reduce the file size."
+    )

@@ -30,16 +30,17 @@ def read_json(data: bytes | str, origin: str, *, constants: bool = False) -> Any
         if "\\u" in text:
             _check_surrogates(text, value)
     except json.JSONDecodeError as error:
-        raise FormatError(f"{origin}:{error.lineno}: invalid JSON: {error.msg}.") from None
+        raise FormatError(f"invalid JSON: {error.msg}.", place=f"{origin}:{error.lineno}") from None
     except UnicodeEncodeError:
         raise FormatError(
-            f"{origin}: a string contains an unpaired surrogate (\\ud800 to \\udfff). Write the character itself or "
-            "both escapes of the pair."
+            "a string contains an unpaired surrogate (\\ud800 to \\udfff)",
+            place=origin,
+            remedy="Write the character itself or both escapes of the pair.",
         ) from None
     except ValueError as error:
-        raise FormatError(f"{origin}: invalid JSON: {error}.") from None
+        raise FormatError(f"invalid JSON: {error}.", place=origin) from None
     except RecursionError:
-        raise FormatError(f"{origin}: the JSON is nested too deeply. Reduce the nesting.") from None
+        raise FormatError("the JSON is nested too deeply", place=origin, remedy="Reduce the nesting.") from None
     return value
 
 
@@ -47,7 +48,7 @@ def read_object(data: bytes | str, origin: str, *, constants: bool = False) -> d
     """Parse a JSON object. Raises FormatError if the JSON is invalid, exceeds the limits, or isn't an object."""
     value = read_json(data, origin, constants=constants)
     if not isinstance(value, dict):
-        raise FormatError(f"{origin}: expected a JSON object.")
+        raise FormatError("expected a JSON object.", place=origin)
     return value
 
 
@@ -60,7 +61,9 @@ def _check_size(text: str, origin: str) -> None:
     opened = skeleton.count("[")
     # n keys have n - 1 commas and n colons, n items have n - 1 commas.
     if opened + skeleton.count(",") + skeleton.count(":") > MAX_VALUES:
-        raise FormatError(f"{origin}: the file has more than {MAX_VALUES:,} values. Reduce the number of values.")
+        raise FormatError(
+            f"the file has more than {MAX_VALUES:,} values", place=origin, remedy="Reduce the number of values."
+        )
     if opened <= MAX_DEPTH:
         return
     brackets = skeleton.replace(",", "").replace(":", "")
@@ -69,7 +72,9 @@ def _check_size(text: str, origin: str) -> None:
         if len(brackets) == len(before):  # unbalanced: the reader reports it
             return
     if "[" in brackets:
-        raise FormatError(f"{origin}: the file has more than {MAX_DEPTH} levels of nesting. Reduce the nesting.")
+        raise FormatError(
+            f"the file has more than {MAX_DEPTH} levels of nesting", place=origin, remedy="Reduce the nesting."
+        )
 
 
 _TO_SQUARE = str.maketrans("{}", "[]")

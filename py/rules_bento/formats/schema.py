@@ -15,7 +15,7 @@ _NAMES = {bool: "a boolean", dict: "a mapping", int: "a number", list: "a list",
 def validate(value: Any, shape: Any, origin: str, remedy: str) -> None:
     """Raise BentoError for the first wrong type or missing key. Messages begin with `origin` and end with `remedy`."""
     for problem in _problems(value, shape, ""):
-        raise BentoError(f"{origin}: {problem} {remedy}")
+        raise BentoError(problem, place=origin, remedy=remedy)
 
 
 def without_nulls(value: Any) -> Any:

@@ -23,7 +23,7 @@ def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] 
         match = _LINE.search(str(error))
         line = f":{match[1]}" if match and match[1] else ""
         reason = _LINE.sub("", str(error)) if not isinstance(error, RecursionError) else "nested too deeply"
-        raise FormatError(f"{origin}{line}: invalid TOML: {reason}.") from None
+        raise FormatError(f"invalid TOML: {reason}.", place=f"{origin}{line}") from None
     _check_depth(tables, origin)
     return tables
 
@@ -54,4 +54,6 @@ def _check_depth(tables: dict[str, Any], origin: str) -> None:
         items = (item for value in level for item in (value.values() if isinstance(value, dict) else value))
         level = [item for item in items if isinstance(item, (dict, list))]
     if level:
-        raise FormatError(f"{origin}: the file has more than {MAX_DEPTH} levels of nesting. Reduce the nesting.")
+        raise FormatError(
+            f"the file has more than {MAX_DEPTH} levels of nesting", place=origin, remedy="Reduce the nesting."
+        )

@@ -26,7 +26,7 @@ def read_mapping(data: bytes | str, origin: str) -> dict[Any, Any]:
     """Parse a YAML mapping. Raises FormatError if the YAML is invalid, exceeds the limits, or isn't a mapping."""
     value = read_yaml(data, origin)
     if not isinstance(value, dict):
-        raise FormatError(f"{origin}: expected a mapping. Write `key: value` lines.")
+        raise FormatError("expected a mapping", place=origin, remedy="Write `key: value` lines.")
     return value
 
 
@@ -81,6 +81,6 @@ def _load(
         last = text.count("\n")  # libyaml counts the end as another line
         line = f":{min(mark.line, last) + 1}" if mark else ""
         problem = ", ".join(part for part in (error.context, error.problem) if part)
-        raise FormatError(f"{origin}{line}: invalid YAML: {problem}.") from None
+        raise FormatError(f"invalid YAML: {problem}.", place=f"{origin}{line}") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise FormatError(f"{origin}: invalid YAML: {' '.join(str(error).split())}.") from None
+        raise FormatError(f"invalid YAML: {' '.join(str(error).split())}.", place=origin) from None

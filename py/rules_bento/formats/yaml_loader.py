@@ -36,7 +36,7 @@ class Loader(Composer, _Base):  # type: ignore[misc]
 
     def error(self, node: Any, problem: str) -> FormatError:
         """Return an error at the line of a node or an event."""
-        return FormatError(f"{self._origin}:{node.start_mark.line + 1}: {problem}")
+        return FormatError(problem, place=f"{self._origin}:{node.start_mark.line + 1}")
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Compose a node within the limits."""

@@ -95,7 +95,7 @@ def load(path: Path) -> Lock:
     try:
         lock: Lock = read_json(read_file(path), str(path))
     except FormatError as error:
-        raise BentoError(f"{error} {_WRITE_AGAIN}") from None
+        raise error.with_remedy(_WRITE_AGAIN) from None
     if not isinstance(lock, dict) or lock.get("lock") != FORMAT:
         raise BentoError(f"{path} isn't a rules_bento lock file in format {FORMAT}. {_WRITE_AGAIN}")
     lock_shapes.check(lock, LOCK, str(path), "Restore the committed file, or empty the file and update the lock.")

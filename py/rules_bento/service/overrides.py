@@ -254,9 +254,9 @@ def require_known(info: ServiceInfo, target: str = "", words: Words = "attribute
     if target or words == "flags":  # a function does not import
         lines = [f"{instead[0].upper()}{instead[1:]}, or:", *lines] if first else [*lines, f"Or {instead}."]
     raise BentoError(
-        f"{target}: " * bool(target)
-        + "the source doesn't specify all service metadata as constants. Fix each value as described:\n  "
-        + "\n  ".join(dict.fromkeys(lines))
+        "the source doesn't specify all service metadata as constants. Fix each value as described:\n  "
+        + "\n  ".join(dict.fromkeys(lines)),
+        place=target,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules_bento.archives import sha256_of
-from rules_bento.errors import BentoError
+from rules_bento.errors import BentoError, problem_of
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
 from rules_bento.signing import SignatureError, from_base64, read_named, to_base64, to_json
@@ -155,27 +155,30 @@ def sign_file(path: Path, key: PrivateKey | IdentitySigner) -> bytes:
 def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
     """Raise SignatureError if `signed` has no valid signature of `path`. Raises BentoError if `path` is unreadable."""
     try:
-        content = read_named(str(signed), Path(), MAX_FILE_BYTES, "Specify a signature file.")
+        content = read_named(
+            str(signed), Path(), MAX_FILE_BYTES, "Specify a signature file, or create one with `bento sign`."
+        )
     except BentoError as error:
-        raise SignatureError(f"{error} Create a signature with `bento sign` if the file has none.") from None
+        raise SignatureError(str(error)) from None
     if isinstance(key, Identity):
         key.check_digest(content, _digest(path))
         return
     signature, material = file_signature(content, signed)
     if not key.verifies(signature, _digest(path), material):
         raise SignatureError(
-            f"{path}: {signed} isn't a signature of this file by the key {key.origin}. Check the key. If the file "
-            "changed, sign the file again."
+            f"{signed} isn't a signature of this file by the key {key.origin}",
+            place=str(path),
+            remedy="Check the key. If the file changed, sign the file again.",
         )
 
 
 def file_signature(content: bytes, path: Path) -> tuple[bytes, Any]:
     """Return the signature and the verification material of a file's bundle. Raises SignatureError if it is invalid."""
     try:
-        part, material = _bundle_part(read_object(content, str(path)), "messageSignature")
+        part, material = _bundle_part(read_object(content, "the bundle"), "messageSignature")
         return from_base64(part.get("signature"), "the signature of the bundle"), material
     except (FormatError, SignatureError) as error:
-        raise SignatureError(f"{path}: invalid bundle: {error}") from None
+        raise SignatureError(f"invalid bundle: {problem_of(error)}", place=str(path)) from None
 
 
 def _digest(path: Path) -> bytes:

@@ -209,7 +209,7 @@ def _with_archives(verified: Verified, archives: dict[str, tuple[Path | BinaryIO
             files += len(of_archive(*archive).files)
         except BentoError as error:
             path = "<stdin>" if name == "-" else str(archive[0])
-            damages.append(Finding("archive", path, "", str(error).removeprefix(f"{path}: ")))
+            damages.append(Finding("archive", path, "", error.below(path)))
     return Verified(verified.entries + len(archives), files, tuple(damages), verified.changes, verified.unknown)
 
 
@@ -287,7 +287,7 @@ def _verify_signatures(
         try:
             items.append({"target": target, "signed": True, **_signature(target, rules, signature, insecure)})
         except SignatureError as error:
-            items.append({"target": target, "signed": False, "problem": str(error).removeprefix(f"{target}: ")})
+            items.append({"target": target, "signed": False, "problem": error.below(target)})
     if not show.data(items, output):
         for item in items:
             _print_signature(item)

@@ -271,7 +271,7 @@ def _read(cls: type[Wheel], zip_file: _Zip) -> Wheel:
     try:
         metadata = Metadata.read(text, _file_name(zip_file))
     except BentoError as error:
-        raise zip_file.error(str(error)) from None
+        raise zip_file.error(error.problem) from None
     path = f"{dist_info}/RECORD"
     digests = _measured_all if zip_file.locked.allow_record_mismatch else _with_digests
     recorded = digests(zip_file, members, path, _text(zip_file, by_path, path))
