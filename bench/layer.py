@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).resolve().parents[1] / "py"
 
-ALONE = 2 << 20  # as in rules/private/wheel_groups.bzl
+ALONE = 2 << 20  # as in private/wheel_groups.bzl
 
 
 class Used(NamedTuple):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PY = Path(__file__).resolve().parent.parent / "py"
-# As in rules/private/helper.bzl.
+# As in private/helper.bzl.
 FLAGS = ("-I", "-S", "-B", "-X", "utf8")
 PACKAGES = ("blake3", "yaml", "zstandard")
 # All processes share the reference point of the clock.

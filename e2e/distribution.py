@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 IMAGE = "tests/images/gzip_image"
 SERVICE = "examples/iris/service.py"
 BUILD = """\
-load("//rules:defs.bzl", "bento_deployment", "bento_image", "bento_load", "bento_model", "bento_model_image")
+load("//rules:defs.bzl", "bento_image", "bento_load", "bento_model", "bento_model_image")
+load("//rules:kubernetes.bzl", "bento_deployment")
 load("//rules:defs.bzl", "bento_package", "bento_push", "bento_push_all")
 
 bento_push(

@@ -37,7 +37,7 @@ BUILD = """\
 load("@mine//:requirements.bzl", "all_requirements", "requirement")
 load("@rules_bento//rules:defs.bzl", "bento_package", "bento_requirements")
 
-bento_requirements(name = "update", srcs = ["requirements.in"])
+bento_requirements(name = "requirements", srcs = ["requirements.in"])
 
 bento_package(
     name = "bento",
@@ -109,14 +109,14 @@ def hubs_report_missing_locks_and_platforms(bench: Workbench) -> str:
 
 def missing_lock_can_be_created(checkout: Checkout, lock: str) -> None:
     """Build the target that writes a missing lock. A Bento of the same package fails until the lock exists."""
-    built = checkout.build("//:update", "//:all_of_them", workspace=WORKSPACE)
+    built = checkout.build("//:requirements.update", "//:all_of_them", workspace=WORKSPACE)
     message = "@pypi: the lock //:requirements.lock.json doesn't exist. `bazel run` the bento_requirements target"
     assert message in built.errors, built.told()
     failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
     assert failed.code != 0, failed.told()
     assert "FileNotFound" not in failed.errors, failed.told()
     checkout.write(f"{WORKSPACE}/requirements.lock.json", "")  # the lock is still empty
-    checkout.build("//:update", workspace=WORKSPACE)
+    checkout.build("//:requirements.update", workspace=WORKSPACE)
     checkout.write(f"{WORKSPACE}/requirements.lock.json", lock)
     checkout.build("//:bento", workspace=WORKSPACE)
 

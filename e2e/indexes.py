@@ -42,20 +42,14 @@ bento.pypi(
 use_repo(bento, "pypi")
 """
 BUILD = """\
-load("@rules_bento//rules:defs.bzl", "bento_requirements", "bento_requirements_test")
+load("@rules_bento//rules:defs.bzl", "bento_requirements")
 load("@rules_python//python:defs.bzl", "py_test")
 
 bento_requirements(
-    name = "requirements.update",
+    name = "requirements",
     srcs = ["requirements.in"],
     explicit = {explicit},
     indexes = ["corp={address}"],
-)
-
-bento_requirements_test(
-    name = "requirements_test",
-    lock = "requirements.lock.json",
-    update = ":requirements.update",
 )
 """
 TEST = """

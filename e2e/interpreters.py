@@ -50,7 +50,7 @@ print("%d.%d.%d" % sys.version_info[:3], end="")
 """
 
 _BUILD = """\
-load("@rules_bento//toolchains:python.bzl", "bento_python")
+load("@rules_bento//private:interpreters.bzl", "bento_python")
 package(default_visibility = ["//visibility:public"])
 bento_python(name = "python", files = glob(["lib/**"]), interpreter = "bin/python3", version = "{}")
 """
@@ -122,9 +122,11 @@ class Local:
         return ""
 """
 BUILD = """\
-load("//rules:defs.bzl", "bento_base", "bento_deb_layer", "bento_deployment", "bento_environment", "bento_image")
+load("//rules:defs.bzl", "bento_base", "bento_environment", "bento_image")
+load("//rules:kubernetes.bzl", "bento_deployment")
 load("//rules:defs.bzl", "bento_image_index")
-load("//rules:defs.bzl", "bento_layout_base", "bento_model", "bento_model_image", "bento_package", "bento_policy_test")
+load("//rules:defs.bzl", "bento_layout_base", "bento_model", "bento_model_image", "bento_package")
+load("//rules:policy.bzl", "bento_policy_test")
 load("//rules:defs.bzl", "bento_wheel", "image_step")
 
 bento_wheel(name = "acme", src = "acme-1.0-py3-none-manylinux_2_17_x86_64.whl", deps = ["@own//bentoml"])
@@ -187,13 +189,11 @@ bento_image(
     platform = "linux_amd64",
 )
 
-bento_deb_layer(
-    name = "lazy_debs",
+bento_base(
+    name = "lazy_base",
     compression = "gzip",
     packages = ["@debian//python3"],
 )
-
-bento_base(name = "lazy_base", deb_layer = ":lazy_debs")
 
 bento_image(
     name = "lazy_image",

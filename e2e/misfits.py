@@ -50,8 +50,8 @@ bento_package(
 {aliases}
 """
 IN_IMAGES = """\
-load("@rules_bento//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
-load("@rules_bento//rules/private:providers.bzl", "BentoWheelPartsInfo")
+load("@rules_bento//private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
+load("@rules_bento//private:providers.bzl", "BentoWheelPartsInfo")
 
 def _impl(ctx):
     return [DefaultInfo(files = depset([part.part for part in ctx.attr.wheel[BentoWheelPartsInfo].parts.to_list()]))]

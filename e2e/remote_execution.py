@@ -39,7 +39,7 @@ TESTS = (
     "//examples/base:debian_test",
     "//examples/iris:iris_api_test",
     "//examples/iris:iris_test",
-    "//toolchains:tools_test",
+    "//tools/locks:tools_test",
 )
 HELPER = "/toolchains/helper.zip"
 HELPER_PACKAGES = "/toolchains/helper_packages/"

@@ -31,9 +31,9 @@ BUILD = """\
 load("@rules_bento//rules:defs.bzl", "bento_requirements")
 load("@rules_python//python:defs.bzl", "py_test")
 
-bento_requirements(name = "requirements.update", srcs = ["requirements.in"])
+bento_requirements(name = "requirements", srcs = ["requirements.in"])
 
-bento_requirements(name = "build.update", srcs = ["build.in"], lock = "build.lock.json")
+bento_requirements(name = "build", srcs = ["build.in"])
 """
 TEST = """
 py_test(

@@ -8,20 +8,15 @@ if TYPE_CHECKING:
     from workbench import Workbench
 
 BUILD = """\
-load("//rules:defs.bzl", "bento_base", "bento_deb_layer", "bento_image", "bento_layer", "bento_package")
+load("//rules:defs.bzl", "bento_base", "bento_image", "bento_package")
 
-bento_deb_layer(
-    name = "debs",
+bento_base(
+    name = "bare",
     packages = [
         "@debian//base-files",
         "@debian//libc-bin",
         "@debian//python3-minimal",
     ],
-)
-
-bento_base(
-    name = "bare",
-    deb_layer = ":debs",
     python_version = "3.13",
 )
 
@@ -34,20 +29,18 @@ bento_image(
 
 # Their names are all that the check knows of libraries.
 [
-    bento_layer(
+    genrule(
         name = name,
-        srcs = {"service.py": path},
+        srcs = [file],
+        outs = [name + ".tar"],
+        cmd = "mkdir -p root/%s && cp $< root/%s && tar -cf $@ -C root %s" % (path.rpartition("/")[0], path, path),
     )
-    for name, path in [
-        ("notes", "/opt/notes"),
-        ("libstdcxx", "/usr/lib/libstdc++.so.6"),
+    for name, file, path in [
+        ("notes", "service.py", "opt/notes"),
+        ("libstdcxx", "service.py", "usr/lib/libstdc++.so.6"),
+        ("foreign", "program", "usr/bin/acme"),
     ]
 ]
-
-bento_layer(
-    name = "foreign",
-    srcs = {"program": "/usr/bin/acme"},
-)
 
 [
     bento_image(
@@ -73,30 +66,24 @@ bento_package(
 [
     bento_image(
         name = name,
-        base = "//tests/unfit:small",
+        base = base,
         bento = ":asking",
         # Of itself it serves nothing, and has no packages.
         entrypoint = ["/usr/bin/python3"],
-        layers = layers,
         ignore_system_requirements = ignored,
     )
-    for name, layers, ignored in [
-        ("wanting", [], ["ffmpeg"]),
-        ("given", [":wanting_debs"], ["ffmpeg"]),
+    for name, base, ignored in [
+        ("wanting", "//tests/unfit:small", ["ffmpeg"]),
+        ("given", ":wanting_base", ["ffmpeg"]),
     ]
 ]
 
-bento_deb_layer(
-    name = "small_debs",
+bento_base(
+    name = "small",
     packages = [
         "@debian//base-files",
         "@debian//python3-minimal",
     ],
-)
-
-bento_base(
-    name = "small",
-    deb_layer = ":small_debs",
     python_version = "3.13",
 )
 
@@ -110,7 +97,7 @@ import bentoml
 class Asking:
     pass
 """
-PASTED = 'bento_deb_layer(\n    name = "wanting_debs"'
+PASTED = 'bento_base(\n    name = "wanting_base"'
 ASKED = "the Bento requires the system package ca-certificates, but //tests/unfit:small and the layers lack the package"
 TOO_LARGE = "//tests/unfit:large: size_limit: the image has "
 # The ELF header of a program for 32-bit ARM, written without a linker.

@@ -1,11 +1,22 @@
-"""Defines bento_api_test, which compares the API of a service with a committed API."""
+"""Defines bento_api_test, which imports a service, and compares the service's API with a committed API."""
 
-load("//rules:providers.bzl", "BentoApiInfo")
-load("//rules/private:attributes.bzl", "label_string")
-load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
+load("//private:attributes.bzl", "label_string")
+load("//private:helper.bzl", "NATIVE_GROUP", "TOOLCHAIN_TYPE")
+load("//private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
+load("//private:providers.bzl", "BentoServiceMetadataInfo")
+load("//private:service_metadata.bzl", "import_service")
+load("//private:transitions.bzl", "metadata_plus_imported_cfg")
+load("//rules:providers.bzl", "BentoInfo")
 
 def _bento_api_test_impl(ctx):
-    schema = ctx.attr.api[BentoApiInfo].schema
+    api = struct(
+        openapi = ctx.actions.declare_file(ctx.label.name + ".openapi.yaml"),
+        schema = ctx.actions.declare_file(ctx.label.name + ".schema.json"),
+    )
+    metadata = ctx.split_attr.bento["metadata"][BentoServiceMetadataInfo]
+
+    # Only a few dozen packages, so the list is short.
+    import_service(ctx, metadata, ctx.split_attr.bento["packages"][BentoServiceMetadataInfo].import_packages.to_list(), api = api)
     golden = ctx.file.golden
     launcher = helper_launcher(
         ctx,
@@ -17,25 +28,39 @@ def _bento_api_test_impl(ctx):
             "--golden-path",
             golden.short_path,
             "--schema",
-            runfile(ctx, schema),
+            runfile(ctx, api.schema),
         ],
-        files = depset([golden, schema]),
+        files = depset([golden, api.schema]),
         subcommand = "check_api",
     )
-    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
+    return [
+        DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
+        OutputGroupInfo(openapi = depset([api.openapi]), schema = depset([api.schema])),
+    ]
 
 bento_api_test = rule(
     implementation = _bento_api_test_impl,
     doc = """Tests that a service's API matches the committed schema. Reports each change that breaks clients, with the reason.
 
 ```starlark
-bento_api_test(name = "iris_api_test", api = ":iris_api", golden = "iris_api.json")
+bento_api_test(name = "iris_api_test", bento = ":iris_bento", golden = "iris_api.json")
 ```
 
-To write the committed schema, run `bazel run //:iris_api_test -- --update`.""",
+To write the committed schema, run `bazel run //:iris_api_test -- --update`. For the first run, the file can contain `{}`.
+
+BentoML imports the service in the sandbox. The sandbox contains the locked wheels of BentoML and of the Bento's `import_packages`. The build of the
+test fails if the import fails, or if the imported services differ from the services that the Bento declares. The Bento doesn't depend on the test,
+so a failed import doesn't affect the Bento.
+
+| output group | content |
+|---|---|
+| `openapi` | OpenAPI specification, the same as `apis/openapi.yaml` of `bentoml build` |
+| `schema` | BentoML's schema, the same as `apis/schema.json` of `bentoml build` |""",
     attrs = {
-        "api": attr.label(doc = "The `bento_api` target to test.", mandatory = True, providers = [BentoApiInfo]),
+        "bento": attr.label(cfg = metadata_plus_imported_cfg, doc = "The Bento to test.", mandatory = True, providers = [BentoServiceMetadataInfo, BentoInfo]),
         "golden": attr.label(allow_single_file = [".json"], doc = "JSON file with the committed schema.", mandatory = True),
     } | TEST_RUNTIME,
+    exec_groups = NATIVE_GROUP,
     test = True,
+    toolchains = [TOOLCHAIN_TYPE],
 )

@@ -1,44 +1,119 @@
-"""Defines bento_base, which builds an image base from layers of Debian packages."""
+"""Defines bento_base, which builds an image base from Debian packages."""
 
-load("//rules:providers.bzl", "BentoBaseInfo", "BentoDebLayerInfo")
-load("//rules/private:attributes.bzl", "label_string")
+load("//private:attributes.bzl", "add_pairs", "label_string")
+load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
+load("//private:layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "write_ztoc")
+load("//rules:providers.bzl", "BentoBaseInfo", "BentoDebInfo", "BentoLayerInfo")
 
+_ENV = {"LANG": "C.UTF-8", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+_EXCLUDES = [
+    "/usr/share/bug/*",
+    "/usr/share/doc-base/*",
+    "/usr/share/doc/*",
+    "/usr/share/info/*",
+    "/usr/share/lintian/*",
+    "/usr/share/locale/*",
+    "/usr/share/man/*",
+]
+_INCLUDES = ["/usr/share/doc/*/copyright"]
 _OS = "linux"
+_USERS = {"bentoml": "1034", "nonroot": "65532"}
 
-def _python_version(ctx, debs):
-    version = ctx.attr.python_version or debs.python_version
-    if not version:
-        fail("{}: the packages don't include python3. Add python3 to the packages, or set python_version to the version of {}.".format(label_string(ctx.label), ctx.attr.python))
-    return version
+# Third-party packages that the helper imports. Some distributions compress .deb files with zstd.
+_PACKAGES = ["zstandard"]
+
+def _one_of(ctx, what, values):
+    """Returns the only distinct nonempty value, or an empty string if there is none. Fails with an error about `what` if values differ."""
+    distinct = sorted({value: True for value in values if value})
+    if len(distinct) > 1:
+        fail("{}: the packages and the base layers have different {}: {}. Use packages from one lock.".format(label_string(ctx.label), what, " and ".join(distinct)))
+    return (distinct + [""])[0]
+
+def _write(ctx, architecture, files, lower):
+    """Declares the layer, its description, and its package index, and the action that writes them. Returns a BentoLayerInfo and the index's File."""
+    blob = ctx.actions.declare_file("{}.layer.{}".format(ctx.label.name, ctx.attr.compression))
+    description = ctx.actions.declare_file(ctx.label.name + ".layer.json")
+    layer = BentoLayerInfo(
+        blob = blob,
+        description = description,
+        ztoc = write_ztoc(ctx, blob.basename, ctx.attr.compression, [description, blob]),
+    )
+    index = ctx.actions.declare_file(ctx.label.name + ".debs.json")
+    below = [info.deb_index for info in lower]
+    args = target_arguments(ctx)
+    args.add_all(["--architecture", architecture])
+    args.add_all(files, before_each = "--deb")
+    args.add_all(below, before_each = "--lower")
+    args.add_all(ctx.files.certificates, before_each = "--certificate")
+    args.add_all(ctx.attr.excludes, before_each = "--exclude")
+    args.add_all(ctx.attr.includes, before_each = "--include")
+    add_pairs(args, "--symlink", ctx.attr.symlinks)
+    add_pairs(args, "--user", ctx.attr.users)
+    args.add_all(["--compression", ctx.attr.compression, "--output", layer.blob, "--description", layer.description, "--index", index])
+    run_helper(
+        ctx,
+        mnemonic = "BentoDebLayer",
+        progress_message = "Installing Debian packages of %{label}",
+        subcommand = subcommand(
+            "deb_layer",
+            args,
+            inputs = depset(below + ctx.files.certificates, transitive = [files]),
+            packages = _PACKAGES + COMPRESSION_PACKAGES[ctx.attr.compression],
+        ),
+        outputs = [layer.blob, layer.description, index],
+    )
+    return layer, index
+
+def _lower(ctx):
+    """Returns the BentoBaseInfo in `base` as a list; empty without `base`. Fails if the packages of the base are unknown."""
+    lower = [ctx.attr.base[BentoBaseInfo]] if ctx.attr.base else []
+    for info in lower:
+        if not info.deb_index:
+            fail("{}: base {} isn't a bento_base, so its Debian packages are unknown. Use a bento_base, or remove base.".format(label_string(ctx.label), info.name))
+    return lower
 
 def _bento_base_impl(ctx):
-    debs = ctx.attr.deb_layer[BentoDebLayerInfo]
+    debs = [target[BentoDebInfo] for target in ctx.attr.packages]
+    lower = _lower(ctx)
+    architecture = _one_of(ctx, "architectures", [info.architecture for info in debs + lower])
+    python_version = ctx.attr.python_version or _one_of(ctx, "versions of Python", [info.python_version for info in debs + lower])
+    if not python_version:
+        fail("{}: the packages don't include python3. Add python3 to the packages, or set python_version to the version of {}.".format(label_string(ctx.label), ctx.attr.python))
+    layer, index = _write(ctx, architecture, depset(transitive = [info.files for info in debs]), lower)
+    layers = tuple([each for info in lower for each in info.layers] + [layer])
+    env = ([info.env for info in lower] + [_ENV])[0] | ctx.attr.env
     config = ctx.actions.declare_file(ctx.label.name + ".base.json")
-    ctx.actions.write(config, json.encode({"architecture": debs.architecture, "env": ctx.attr.env, "os": _OS}))
+    ctx.actions.write(config, json.encode({"architecture": architecture, "env": env, "os": _OS}))
     return [
         BentoBaseInfo(
+            architecture = architecture,
             config = config,
-            deb_index = debs.index,
-            glibc = debs.glibc,
-            layers = debs.layers,
+            deb_index = index,
+            env = env,
+            glibc = _one_of(ctx, "versions of glibc", [info.glibc for info in debs + lower]),
+            hub = ([info.hub for info in lower + debs] + [""])[0],
+            layers = layers,
             libraries = None,
             name = label_string(ctx.label),
             python = ctx.attr.python,
-            python_version = _python_version(ctx, debs),
+            python_version = python_version,
             system = None,
         ),
-        debs,
-        DefaultInfo(files = depset([config] + [layer.description for layer in debs.layers])),
+        DefaultInfo(files = depset([config] + [each.description for each in layers])),
+        OutputGroupInfo(index = depset([index]), layer = depset([layer.blob])),
     ]
 
 bento_base = rule(
     implementation = _bento_base_impl,
-    doc = """Builds an image base that contains only Debian packages.
+    doc = """Builds an image base from locked Debian packages, without running code from the packages.
 
 ```starlark
 bento_base(
     name = "python",
-    deb_layer = ":debs",
+    packages = [
+        "@debian//base-files",
+        "@debian//python3",
+    ],
 )
 
 bento_image(
@@ -48,12 +123,23 @@ bento_image(
 )
 ```
 
-To add packages, declare a `bento_deb_layer`, and set its `base` to this target.""",
+The layer includes the transitive dependencies of the packages, and dpkg's database, which dpkg, apt, and scanners read. Maintainer scripts
+don't run. Instead, the rule creates what services usually need from these scripts: users, the certificate bundle, `/tmp`, and
+`nsswitch.conf`. Foreign architectures are supported. To add packages to a base, declare another `bento_base`, and set its `base`. Output groups:
+`layer` (the top layer) and `index` (its files and packages).""",
     attrs = {
-        "deb_layer": attr.label(doc = "Top layer: a `bento_deb_layer`. The base also includes the layers below the top layer.", mandatory = True, providers = [BentoDebLayerInfo]),
-        "env": attr.string_dict(default = {"LANG": "C.UTF-8", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, doc = "Environment variables of the container. Keys are variable names."),
+        "base": attr.label(doc = "Another `bento_base` below this base. Packages of that base aren't installed again.", providers = [BentoBaseInfo]),
+        "certificates": attr.label_list(allow_files = [".crt", ".pem"], doc = "Additional certificate authorities to trust (PEM files). The image also trusts the authorities in the package `ca-certificates`."),
+        "compression": attr.string(default = "zstd", doc = "Compression of the layer: `zstd` (default), or `gzip` for older runtimes and for SOCI.", values = COMPRESSIONS),
+        "excludes": attr.string_list(default = _EXCLUDES, doc = "Patterns of paths to exclude, in the syntax of dpkg's `path-exclude`. Patterns are absolute paths, in which `*` also matches slashes. Default: manuals, translations, and documentation."),
+        "includes": attr.string_list(default = _INCLUDES, doc = "Patterns of paths to include even if `excludes` matches them, in the syntax of dpkg's `path-include`. Default: copyright files."),
+        "env": attr.string_dict(doc = "Environment variables of the container. Keys are variable names. Default: `LANG`, `PATH`, and the variables of `base`."),
+        "packages": attr.label_list(doc = "Debian packages to install, from a package hub that `bento.apt` declares.", mandatory = True, providers = [BentoDebInfo]),
         "python": attr.string(default = "/usr/bin/python3", doc = "Absolute path to the Python interpreter in the image."),
         "python_version": attr.string(doc = "Version of the Python interpreter (`X.Y`). Default: the version of the Debian package `python3`."),
+        "symlinks": attr.string_dict(doc = "Additional symbolic links. Keys are paths; values are link targets: `{\"/usr/bin/python\": \"python3\"}`."),
+        "users": attr.string_dict(default = _USERS, doc = "Additional users. Keys are user names; values are user IDs. Each user has a group and a home directory. Has no effect if `base` is set, because only the lowest layer adds users."),
     },
-    provides = [BentoBaseInfo, BentoDebLayerInfo],
+    provides = [BentoBaseInfo],
+    toolchains = [TOOLCHAIN_TYPE],
 )

@@ -1,11 +1,11 @@
-"""Defines bento_debs, a program that writes a lock of Debian packages."""
+"""Defines bento_debs, which declares a program that writes a lock of Debian packages, and a test of the lock."""
 
-load("//rules/private:attributes.bzl", "label_string", "path_in_package")
-load("//rules/private:launcher.bzl", "RUN_RUNTIME", "helper_launcher")
-load("//rules/private:providers.bzl", "BentoDebLockInfo")
+load("//private:attributes.bzl", "label_string", "path_in_package")
+load("//private:launcher.bzl", "RUN_RUNTIME", "TEST_RUNTIME", "helper_launcher", "runfile")
 
-def _arguments(ctx):
-    arguments = []
+def _launcher(ctx, subcommand, arguments, files):
+    """Declares a program that runs a subcommand for locks. Returns the DefaultInfo of the program."""
+    arguments = ["--target", label_string(ctx.label)] + arguments
     for flag, values in {
         "--architecture": ctx.attr.architectures,
         "--exclude": ctx.attr.excludes,
@@ -14,44 +14,62 @@ def _arguments(ctx):
     }.items():
         for value in values:
             arguments += [flag, value]
-    return arguments
+    launcher = helper_launcher(ctx, arguments = arguments, files = depset(files), subcommand = subcommand)
+    return DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)
 
-def _bento_debs_impl(ctx):
-    shared = _arguments(ctx)
-    launcher = helper_launcher(
-        ctx,
-        arguments = ["--target", label_string(ctx.label), "--lock", path_in_package(ctx, "lock")] + shared,
-        files = depset(),
-        subcommand = "update_debs",
-    )
-    return [
-        BentoDebLockInfo(arguments = tuple(shared), update = ctx.label),
-        DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
-    ]
+def _update_impl(ctx):
+    return _launcher(ctx, "update_debs", ["--lock", path_in_package(ctx, "lock")], [])
 
-bento_debs = rule(
-    implementation = _bento_debs_impl,
-    doc = """Resolves Debian packages with apt, and writes a lock for `bento.apt` into the source tree.
+def _test_impl(ctx):
+    arguments = ["--update", label_string(ctx.label).removesuffix("_test") + ".update", "--lock", runfile(ctx, ctx.file.lock), ctx.file.lock.short_path]
+    return [_launcher(ctx, "check_debs", arguments, [ctx.file.lock]), testing.ExecutionInfo({"block-network": "1"})]
 
-```starlark
-bento_debs(
-    name = "debian.update",
-    lock = "debian.lock.json",
-    packages = ["base-files", "ca-certificates", "libc-bin", "python3"],
-    suites = ["trixie", "trixie-updates", "trixie-security"],
-)
-```
+_ATTRIBUTES = {
+    "architectures": attr.string_list(),
+    "excludes": attr.string_list(),
+    "packages": attr.string_list(mandatory = True),
+    "suites": attr.string_list(mandatory = True),
+}
 
-`bazel run //:debian.update` requires apt-get, but doesn't change the apt state of this machine. The default mirror is the mirror in the apt
-configuration of this machine. To use another mirror, pass `-- --mirror URL`. In the URL, `{archive}` is replaced by `debian` or
-`debian-security`. `bento_debs_test` fails if the lock is stale.""",
-    attrs = {
-        "architectures": attr.string_list(default = ["amd64", "arm64"], doc = "Debian architectures to include in the lock, such as `amd64`."),
-        "excludes": attr.string_list(doc = "Packages to exclude from the lock, such as dependencies that a service doesn't need. apt treats these packages as installed. Names of virtual packages are also supported."),
-        "lock": attr.string(default = "debian.lock.json", doc = "Output path of the lock, relative to this package."),
-        "packages": attr.string_list(doc = "Names of the packages to lock. The lock includes dependencies, but not recommended packages.", mandatory = True),
-        "suites": attr.string_list(doc = "Names of the Debian suites that provide the packages, such as `trixie`.", mandatory = True),
-    } | RUN_RUNTIME,
+bento_debs_update = rule(
+    implementation = _update_impl,
+    doc = "Writes a lock of Debian packages into the source tree.",
+    attrs = _ATTRIBUTES | RUN_RUNTIME | {"lock": attr.string(mandatory = True)},
     executable = True,
-    provides = [BentoDebLockInfo],
 )
+
+bento_debs_test = rule(
+    implementation = _test_impl,
+    doc = "Tests that a lock matches the packages that it was written for.",
+    attrs = _ATTRIBUTES | TEST_RUNTIME | {"lock": attr.label(allow_single_file = [".json"], mandatory = True)},
+    test = True,
+)
+
+def bento_debs(name, *, packages, suites, architectures = ["amd64", "arm64"], excludes = [], lock = None, **kwargs):
+    """Resolves Debian packages with `<name>.update`, which writes a lock for `bento.apt`, and tests the lock with `<name>_test`.
+
+    ```starlark
+    bento_debs(
+        name = "debian",
+        packages = ["base-files", "ca-certificates", "libc-bin", "python3"],
+        suites = ["trixie", "trixie-updates", "trixie-security"],
+    )
+    ```
+
+    `bazel run //:debian.update` writes debian.lock.json. The program requires apt-get, but doesn't change the apt state of this machine. The default
+    mirror is the mirror in the apt configuration of this machine. To use another mirror, pass `-- --mirror URL`. In the URL, `{archive}` is replaced by
+    `debian` or `debian-security`. `bazel test //:debian_test` fails if the lock is stale. The test needs no network.
+
+    Args:
+      name: prefix of the names of the targets.
+      packages: names of the packages to lock. The lock includes dependencies, but not recommended packages.
+      suites: names of the Debian suites that provide the packages, such as `trixie`.
+      architectures: Debian architectures to include in the lock, such as `amd64`.
+      excludes: packages to exclude from the lock, such as dependencies that a service doesn't need. apt treats these packages as installed. Names of
+        virtual packages are also supported.
+      lock: path of the lock, relative to this package. Default: `<name>.lock.json`.
+      **kwargs: common attributes of both targets, such as `tags` and `visibility`.
+    """
+    shared = kwargs | {"architectures": architectures, "excludes": excludes, "lock": lock or name + ".lock.json", "packages": packages, "suites": suites}
+    bento_debs_update(name = name + ".update", **shared)
+    bento_debs_test(name = name + "_test", **shared)

@@ -1,8 +1,8 @@
 """Defines bento_deployment, which writes a Kubernetes manifest for an image."""
 
+load("//private:attributes.bzl", "add_pairs", "label_string")
+load("//private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments", "write_output")
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
-load("//rules/private:attributes.bzl", "add_pairs", "label_string")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments", "write_output")
 
 # Attributes that an InferenceService doesn't have.
 _DEPLOYMENT_ONLY = ["config_maps", "env", "models", "port", "replicas", "secrets", "writable_dirs"]

@@ -1,9 +1,9 @@
 """Defines bento_environment, which declares the image of a Bento with the methods of BentoML's `Image`."""
 
+load("//private:attributes.bzl", "label_string", "workspace_path")
+load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
+load("//private:image_steps.bzl", "decode_steps")
 load("//rules:providers.bzl", "BentoEnvironmentInfo")
-load("//rules/private:attributes.bzl", "label_string", "workspace_path")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
-load("//rules/private:image_steps.bzl", "decode_steps")
 
 def _describe_source(file):
     return ["--source", workspace_path(file), file.path]

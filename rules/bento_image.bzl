@@ -1,16 +1,16 @@
 """Defines bento_image, which builds an OCI image from a Bento, the Bento's packages, and an image base."""
 
-load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoInfo", "BentoLayerInfo")
-load("//rules/private:attributes.bzl", "label_string")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
-load("//rules/private:image.bzl", "IMAGE", "build_image", "image_packages")
-load("//rules/private:image_checks.bzl", "check_system")
-load("//rules/private:installed_wheel_aspect.bzl", "installed_wheel_aspect")
-load("//rules/private:layers.bzl", "BENTO", "HOME", "MOUNTED", "USER", "write_layer")
-load("//rules/private:providers.bzl", "BentoImagePackagesInfo")
-load("//rules/private:target.bzl", "image_cfg", "platform_name")
-load("//rules/private:transitions.bzl", "metadata_plus_files_cfg")
-load("//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
+load("//private:attributes.bzl", "label_string")
+load("//private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
+load("//private:image.bzl", "IMAGE", "build_image", "image_packages")
+load("//private:image_checks.bzl", "check_system")
+load("//private:installed_wheel_aspect.bzl", "installed_wheel_aspect")
+load("//private:layers.bzl", "BENTO", "HOME", "MOUNTED", "USER", "write_layer")
+load("//private:providers.bzl", "BentoImagePackagesInfo")
+load("//private:target.bzl", "image_cfg", "platform_name")
+load("//private:transitions.bzl", "metadata_plus_files_cfg")
+load("//private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
+load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoInfo")
 
 def _check_target(ctx, base, bento):
     """Fails if the Bento's Python version differs from the base's, or its platform from the image's: packages would fail at run time."""
@@ -117,7 +117,6 @@ To disable the checks of the image, use `--norun_validations`. The build fails i
         "entrypoint": attr.string_list(doc = "Command that a container runs. Default: the command that serves the Bento with the image's Python environment."),
         "env": attr.string_dict(doc = "Environment variables to set in containers, in addition to the variables of the base image and the Bento. Keys are variable names."),
         "labels": attr.string_dict(doc = "Labels of the image config, in addition to the Bento's labels."),
-        "layers": attr.label_list(doc = "Additional layers, from bottom to top, below the Bento's layer.", providers = [BentoLayerInfo]),
         "models": attr.string(
             default = "layers",
             doc = "Source of the Bento's models in containers. `layers` (default): layers of the image. `image`: a `bento_model_image` for each model, which the deployment mounts at {}/<name>. `none`: a model store, which the deployment mounts at {}/models.".format(MOUNTED, HOME),

@@ -1,8 +1,8 @@
 """Defines bento_image_index, which builds an image for several platforms and an index of the images."""
 
+load("//private:attributes.bzl", "STAMP", "add_pairs", "is_stamped", "status_files")
+load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
-load("//rules/private:attributes.bzl", "STAMP", "add_pairs", "is_stamped", "status_files")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 
 _PLATFORMS = "//command_line_option:platforms"
 

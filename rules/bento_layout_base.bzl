@@ -1,10 +1,10 @@
 """Defines bento_layout_base, which builds an image base from an OCI layout that another rule writes."""
 
+load("//private:attributes.bzl", "label_string")
+load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
+load("//private:image_base.bzl", "scan_layers")
+load("//private:target.bzl", "PLATFORM", "image_cfg", "platform_name")
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
-load("//rules/private:attributes.bzl", "label_string")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
-load("//rules/private:image_base.bzl", "scan_layers")
-load("//rules/private:target.bzl", "PLATFORM", "image_cfg", "platform_name")
 
 _PLATFORMS = ["linux_amd64", "linux_arm64"]
 

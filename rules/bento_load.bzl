@@ -1,9 +1,9 @@
 """Defines bento_load, a program that loads an image into a container engine of this machine."""
 
+load("//private:attributes.bzl", "label_string")
+load("//private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path")
+load("//private:push_manifest.bzl", "push_manifest")
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
-load("//rules/private:attributes.bzl", "label_string")
-load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path")
-load("//rules/private:push_manifest.bzl", "push_manifest")
 
 def _bento_load_impl(ctx):
     described = push_manifest(ctx, ctx.attr.src)

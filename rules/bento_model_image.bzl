@@ -1,12 +1,12 @@
 """Defines bento_model_image, which builds an image or an OCI artifact of only models."""
 
+load("//private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "label_string")
+load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
+load("//private:image_form.bzl", "write_form")
+load("//private:layers.bzl", "BENTO", "COMPRESSIONS")
+load("//private:model_entry.bzl", "unlinked_layers")
+load("//private:target.bzl", "IMAGE_PLATFORM", "image_cfg")
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoModelInfo")
-load("//rules/private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "label_string")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
-load("//rules/private:image_form.bzl", "write_form")
-load("//rules/private:layers.bzl", "BENTO", "COMPRESSIONS")
-load("//rules/private:model_entry.bzl", "unlinked_layers")
-load("//rules/private:target.bzl", "IMAGE_PLATFORM", "image_cfg")
 
 # KServe mounts the contents of this directory at /mnt/models.
 _KSERVE = "models"
@@ -115,7 +115,7 @@ Default outputs: config, manifest, and digest. Output groups: `oci_layout` and `
         "compression": attr.string(default = "zstd", doc = "Compression of the layers: `zstd` (default) or `gzip` (see `bento_image`). Incompressible data is stored uncompressed. KServe's `oci+fetch://` requires `gzip`.", values = COMPRESSIONS),
         "format": attr.string(default = "image", doc = "Format: `image` (default, for Bentos), `kserve` (for KServe and Kubernetes volumes), or `modelpack` (for CNCF ModelPack). `modelpack` requires a model with `image_layers = 1`, because ModelPack tools don't unpack links.", values = ["image", "kserve", "modelpack"]),
         "model": attr.label(doc = "The model. With `format = \"kserve\"`, the model's files are directly in /models.", providers = [BentoModelInfo]),
-        "models": attr.label_list(doc = "The models of an image with several models. Alternative to `model`. With `format = \"kserve\"`, the files of each model are in /models/<name>: <name> is the name in the `tag` of a `bento_model`, or the target name of a `bento_model_import`.", providers = [BentoModelInfo]),
+        "models": attr.label_list(doc = "The models of an image with several models. Alternative to `model`. With `format = \"kserve\"`, the files of each model are in /models/<name>: <name> is the name in the `tag` of a `bento_model`, or the target name without `tag`.", providers = [BentoModelInfo]),
         "reference": attr.string(doc = "Name and tag of the image in `oci_layout` and `docker_archive`. Default: the target's name."),
     } | CREATION_TIME | IMAGE_PLATFORM,
     cfg = image_cfg,

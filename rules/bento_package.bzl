@@ -2,25 +2,24 @@
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@rules_python//python:py_info.bzl", "PyInfo")
+load("//private:archive.bzl", "STAMPED_LABELS", "declare_metadata_archive", "write_archives")
+load("//private:attributes.bzl", "CREATION_TIME", "label_string", "minor_version")
+load("//private:bento_command.bzl", "serve_program")
+load("//private:data_parts.bzl", "pack_data")
+load("//private:helper.bzl", "NATIVE_GROUP", "TOOLCHAIN_TYPE", "run_steps")
+load("//private:installed_wheel_aspect.bzl", "check_one_hub", "has_installed", "installed_wheel_aspect")
+load("//private:launcher.bzl", "RUN_ENVIRONMENT", "RUN_RUNTIME", "run_environment", "runfiles_of_attributes")
+load("//private:lock_subset.bzl", "RESOLVER", "hub_requirements", "lock_subset", "resolve_aspect")
+load("//private:metadata.bzl", "dependency_pins", "describe_metadata", "requirements_files")
+load("//private:providers.bzl", "BentoInstalledWheelInfo", "BentoServiceMetadataInfo", "BentoSourcesInfo")
+load("//private:reports.bzl", "write_bento_report", "write_build_definition", "write_summary")
+load("//private:service_metadata.bzl", "IMPORT", "SERVICE_METADATA", "check_service_metadata", "import_service", "service_metadata_info")
+load("//private:snapshot.bzl", "OWN_PACKAGE", "SECRETS", "build_ctx", "read_sources")
+load("//private:sources_aspect.bzl", "sources_aspect")
+load("//private:target.bzl", "PLATFORM", "bento_cfg", "platform_name")
+load("//private:transitions.bzl", "metadata_only_cfg", "reset_cfg")
+load("//private:versions.bzl", "PYTHON_VERSION")
 load("//rules:providers.bzl", "BentoEnvironmentInfo", "BentoInfo", "BentoModelInfo")
-load("//rules/private:archive.bzl", "STAMPED_LABELS", "declare_metadata_archive", "write_archives")
-load("//rules/private:attributes.bzl", "CREATION_TIME", "label_string", "minor_version")
-load("//rules/private:bento_command.bzl", "serve_program")
-load("//rules/private:data_parts.bzl", "pack_data")
-load("//rules/private:helper.bzl", "NATIVE_GROUP", "TOOLCHAIN_TYPE", "run_steps")
-load("//rules/private:installed_wheel_aspect.bzl", "check_one_hub", "has_installed", "installed_wheel_aspect")
-load("//rules/private:launcher.bzl", "RUN_ENVIRONMENT", "RUN_RUNTIME", "run_environment", "runfiles_of_attributes")
-load("//rules/private:lock_subset.bzl", "RESOLVER", "hub_requirements", "lock_subset", "resolve_aspect")
-load("//rules/private:metadata.bzl", "dependency_pins", "describe_metadata", "requirements_files")
-load("//rules/private:option_groups.bzl", "OPTION_GROUPS")
-load("//rules/private:providers.bzl", "BentoInstalledWheelInfo", "BentoServiceMetadataInfo", "BentoSourcesInfo")
-load("//rules/private:reports.bzl", "write_bento_report", "write_build_definition", "write_summary")
-load("//rules/private:service_metadata.bzl", "IMPORT", "SERVICE_METADATA", "check_service_metadata", "import_service", "service_metadata_info")
-load("//rules/private:snapshot.bzl", "OWN_PACKAGE", "SECRETS", "build_ctx", "read_sources")
-load("//rules/private:sources_aspect.bzl", "sources_aspect")
-load("//rules/private:target.bzl", "PLATFORM", "bento_cfg", "platform_name")
-load("//rules/private:transitions.bzl", "metadata_only_cfg", "reset_cfg")
-load("//toolchains:versions.bzl", "PYTHON_VERSION")
 
 def _check_envs(ctx):
     """Fails if an item of `envs` has no "=". This also detects a dict, which Bazel converts to the list of its keys."""
@@ -301,7 +300,7 @@ if the attributes lack an input that the bentofile requires.""",
         "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs that the platform check ignores, such as input data of the service. The check rejects other files of the Bento if they contain machine code that isn't for the Bento's target platform. A name without a matching file is an error."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of the content."),
         "_labels": attr.label(default = "//rules:labels", providers = [BuildSettingInfo]),
-    } | CREATION_TIME | SERVICE_METADATA | OPTION_GROUPS | PLATFORM | RESOLVER | RUN_ENVIRONMENT | RUN_RUNTIME | SECRETS | STAMPED_LABELS,
+    } | CREATION_TIME | SERVICE_METADATA | PLATFORM | RESOLVER | RUN_ENVIRONMENT | RUN_RUNTIME | SECRETS | STAMPED_LABELS,
     cfg = bento_cfg,
     executable = True,
     exec_groups = NATIVE_GROUP,

@@ -1,11 +1,11 @@
 """Defines bento_policy_test, which fails for packages with known vulnerabilities or rejected licenses."""
 
+load("//private:attributes.bzl", "label_string")
+load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments", "write_output")
+load("//private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile", "runtime_modules")
+load("//private:providers.bzl", "BentoImagePackagesInfo")
+load("//private:transitions.bzl", "metadata_plus_licenses_cfg")
 load("//rules:providers.bzl", "BentoInfo")
-load("//rules/private:attributes.bzl", "label_string")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments", "write_output")
-load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile", "runtime_modules")
-load("//rules/private:providers.bzl", "BentoImagePackagesInfo")
-load("//rules/private:transitions.bzl", "metadata_plus_licenses_cfg")
 
 # Third-party packages that the helper imports.
 _PACKAGES = ["packaging", "pyyaml"]
@@ -137,7 +137,7 @@ bento_policy_test(
 
 The test reads advisories from files in the OSV format, such as `PyPI/all.zip` and `Debian/all.zip` from osv.dev. The test needs no network, so the
 result depends on the age of the files. The test checks the Python packages of the lock. For an image, the test also checks the Debian packages
-of the base and of `bento_deb_layer`. It doesn't check models and other layers ([more](../docs/security.md)). Output group: `sarif` (findings in
+of a `bento_base`. It doesn't check models and other layers ([more](../docs/security.md)). Output group: `sarif` (findings in
 SARIF format, which code hosts can show).""",
     attrs = {
         "advisories": attr.label_list(allow_files = [".json", ".yaml", ".yml", ".zip"], doc = "Advisories in the OSV format: JSON files, YAML files, zip archives of such files, or directories that rules generate."),

@@ -1,12 +1,12 @@
 """Defines bento_push, a program that pushes an image, an image index, a Bento, or a model to registries."""
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
+load("//private:attributes.bzl", "STAMP", "is_stamped", "label_string", "status_files")
+load("//private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path", "runtime_modules")
+load("//private:providers.bzl", "BentoPushInfo")
+load("//private:push_manifest.bzl", "PUSHABLE", "push_manifest")
+load("//private:transitions.bzl", "host_cfg")
 load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
-load("//rules/private:attributes.bzl", "STAMP", "is_stamped", "label_string", "status_files")
-load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path", "runtime_modules")
-load("//rules/private:providers.bzl", "BentoPushInfo")
-load("//rules/private:push_manifest.bzl", "PUSHABLE", "push_manifest")
-load("//rules/private:transitions.bzl", "host_cfg")
 
 _CACHE = "cache"
 

@@ -1,8 +1,8 @@
 """Defines bento_push_all, a program that runs several pushes."""
 
-load("//rules/private:attributes.bzl", "label_string")
-load("//rules/private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path")
-load("//rules/private:providers.bzl", "BentoPushInfo")
+load("//private:attributes.bzl", "label_string")
+load("//private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path")
+load("//private:providers.bzl", "BentoPushInfo")
 
 def _bento_push_all_impl(ctx):
     pushes = [target[BentoPushInfo] for target in ctx.attr.pushes]

@@ -1,88 +1,135 @@
-"""Defines bento_requirements, a program that writes a lock of Python packages."""
+"""Defines bento_requirements, which declares a program that writes a lock of Python packages, and a test of the lock."""
 
-load("//rules/private:attributes.bzl", "label_string", "path_in_package")
-load("//rules/private:launcher.bzl", "RUN_RUNTIME", "helper_launcher", "runfile", "runtime", "runtime_modules")
-load("//rules/private:providers.bzl", "BentoLockInfo")
-load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
+load("//private:attributes.bzl", "label_string", "path_in_package")
+load("//private:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
+load("//private:launcher.bzl", "RUN_RUNTIME", "TEST_RUNTIME", "helper_launcher", "runfile", "runtime", "runtime_modules")
 
 # Third-party packages that the helper's subcommands for locks import.
-RESOLUTION_PACKAGES = ["packaging", "pyyaml"]
+_PACKAGES = ["packaging", "pyyaml"]
 
-def source_arguments(ctx, sources, constraints, overrides):
-    """Returns the launcher arguments for requirements files, constraints, and overrides: flag, path, and short path of each file."""
-    flags = {"--constraint": constraints, "--override": overrides, "--source": sources}
-    return [word for flag, files in flags.items() for file in files for word in (flag, runfile(ctx, file), file.short_path)]
-
-def _arguments(ctx):
-    arguments = ["--requires-python", ctx.attr.requires_python]
+def _launcher(ctx, subcommand, arguments, files):
+    """Declares a program that runs a subcommand for locks. Returns the DefaultInfo of the program."""
+    sources = {"--constraint": ctx.files.constraints, "--override": ctx.files.overrides, "--source": ctx.files.srcs}
+    arguments = ["--target", label_string(ctx.label), "--requires-python", ctx.attr.requires_python] + arguments
     for flag, values in {"--extra": ctx.attr.extras, "--group": ctx.attr.groups, "--platform": ctx.attr.platforms}.items():
         for value in values:
             arguments += [flag, value]
     indexes = encode_indexes(ctx.attr)
-    return arguments + (["--indexes", indexes] if indexes else [])
-
-def _bento_requirements_impl(ctx):
-    uv = runtime(ctx).uv
-    shared = _arguments(ctx)
-    arguments = ["--target", label_string(ctx.label), "--lock", path_in_package(ctx, "lock"), "--uv", runfile(ctx, uv)] + shared
-    arguments += source_arguments(ctx, ctx.files.srcs, ctx.files.constraints, ctx.files.overrides)
+    arguments += ["--indexes", indexes] if indexes else []
     launcher = helper_launcher(
         ctx,
-        subcommand = "update_requirements",
-        arguments = arguments,
-        files = depset(ctx.files.srcs + ctx.files.constraints + ctx.files.overrides + [uv]),
-        modules = runtime_modules(ctx, RESOLUTION_PACKAGES),
+        subcommand = subcommand,
+        arguments = arguments + [word for flag, some in sources.items() for file in some for word in (flag, runfile(ctx, file), file.short_path)],
+        files = depset(files + [file for some in sources.values() for file in some]),
+        modules = runtime_modules(ctx, _PACKAGES),
     )
-    return [
-        BentoLockInfo(
-            arguments = tuple(shared),
-            constraints = tuple(ctx.files.constraints),
-            overrides = tuple(ctx.files.overrides),
-            sources = tuple(ctx.files.srcs),
-            update = ctx.label,
-        ),
-        DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
-    ]
+    return DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)
 
-bento_requirements = rule(
-    implementation = _bento_requirements_impl,
-    doc = """Resolves requirements, and writes a lock for `bento.pypi` into the source tree.
+def _update_impl(ctx):
+    uv = runtime(ctx).uv
+    return _launcher(ctx, "update_requirements", ["--lock", path_in_package(ctx, "lock"), "--uv", runfile(ctx, uv)], [uv])
 
-```starlark
-bento_requirements(
-    name = "requirements.update",
-    srcs = ["requirements.in"],
-    lock = "requirements.lock.json",
-)
-```
+def _test_impl(ctx):
+    arguments = ["--update", label_string(ctx.label).removesuffix("_test") + ".update", "--lock", runfile(ctx, ctx.file.lock), ctx.file.lock.short_path]
+    return [_launcher(ctx, "check_requirements", arguments, [ctx.file.lock]), testing.ExecutionInfo({"block-network": "1"})]
 
-`bazel run //:requirements.update` keeps each locked version that satisfies the requirements. `bento_requirements_test` fails if the lock is stale.
+_ATTRIBUTES = {
+    "constraints": attr.label_list(allow_files = [".in", ".txt"]),
+    "extras": attr.string_list(),
+    "groups": attr.string_list(),
+    "overrides": attr.label_list(allow_files = [".in", ".txt"]),
+    "platforms": attr.string_list(),
+    "requires_python": attr.string(),
+    "srcs": attr.label_list(allow_files = [".in", ".txt", ".toml", ".yaml", ".yml"], mandatory = True),
+} | INDEX_ATTRIBUTES
 
-| option after `--` | effect |
-|---|---|
-| `--upgrade` | selects the newest version of each package |
-| `--upgrade-package NAME` | selects the newest version of this package |
-| `--from-bentofile FILE` | appends the packages of this bentofile to the first requirements file before locking |""",
-    attrs = {
-        "constraints": attr.label_list(
-            allow_files = [".in", ".txt"],
-            doc = "Constraints files: requirements files that only limit versions, as in `pip install -c`. A file in `srcs` that another file includes with `-c` is also a constraints file.",
-        ),
-        "extras": attr.string_list(default = ["*"], doc = "Extras in pyproject.toml to include in the lock. Default: all extras."),
-        "groups": attr.string_list(default = ["*"], doc = "Dependency groups in pyproject.toml to include in the lock. Default: all groups."),
-        "lock": attr.string(default = "requirements.lock.json", doc = "Output path, relative to this package. The file doesn't need to exist."),
-        "overrides": attr.label_list(
-            allow_files = [".in", ".txt"],
-            doc = "Requirements files that override requirements in package metadata, as in `uv pip compile --override`. Use this attribute if a package declares wrong version limits. `tool.uv.override-dependencies` in pyproject.toml is also applied.",
-        ),
-        "platforms": attr.string_list(doc = "Platforms to lock: `linux_amd64`, `linux_arm64`, `darwin_arm64`, or `darwin_amd64`. Default: all platforms."),
-        "requires_python": attr.string(default = ">=3.10", doc = "Python versions that the lock must support: a version specifier such as `>=3.10`."),
-        "srcs": attr.label_list(
-            allow_files = [".in", ".txt", ".toml", ".yaml", ".yml"],
-            doc = "Files that declare requirements: requirements files, pyproject.toml, or bentofile.yaml. If a requirements file includes other files with `-r` or `-c`, also list the other files.",
-            mandatory = True,
-        ),
-    } | INDEX_ATTRIBUTES | RUN_RUNTIME,
+bento_requirements_update = rule(
+    implementation = _update_impl,
+    doc = "Writes a lock of Python packages into the source tree.",
+    attrs = _ATTRIBUTES | RUN_RUNTIME | {"lock": attr.string(mandatory = True)},
     executable = True,
-    provides = [BentoLockInfo],
 )
+
+bento_requirements_test = rule(
+    implementation = _test_impl,
+    doc = "Tests that a lock satisfies the requirements.",
+    attrs = _ATTRIBUTES | TEST_RUNTIME | {"lock": attr.label(allow_single_file = [".json"], mandatory = True)},
+    test = True,
+)
+
+def bento_requirements(
+        name,
+        *,
+        srcs,
+        lock = None,
+        constraints = [],
+        explicit = {},
+        extras = ["*"],
+        find_links = [],
+        groups = ["*"],
+        index_url = "",
+        indexes = [],
+        no_index = False,
+        overrides = [],
+        platforms = [],
+        requires_python = ">=3.10",
+        trusted_hosts = [],
+        **kwargs):
+    """Resolves requirements with `<name>.update`, which writes a lock for `bento.pypi`, and tests the lock with `<name>_test`.
+
+    ```starlark
+    bento_requirements(
+        name = "requirements",
+        srcs = ["requirements.in"],
+    )
+    ```
+
+    `bazel run //:requirements.update` writes requirements.lock.json, and keeps each locked version that satisfies the requirements.
+    `bazel test //:requirements_test` fails if the lock is stale. The test needs no network.
+
+    | option after `--` | effect |
+    |---|---|
+    | `--upgrade` | selects the newest version of each package |
+    | `--upgrade-package NAME` | selects the newest version of this package |
+    | `--from-bentofile FILE` | appends the packages of this bentofile to the first requirements file before locking |
+
+    Args:
+      name: prefix of the names of the targets.
+      srcs: files that declare requirements: requirements files, pyproject.toml, or bentofile.yaml. If a requirements file includes other files with
+        `-r` or `-c`, also list the other files.
+      lock: path of the lock, relative to this package. Default: `<name>.lock.json`. The update creates the file.
+      constraints: constraints files: requirements files that only limit versions, as in `pip install -c`. A file in `srcs` that another file includes
+        with `-c` is also a constraints file.
+      explicit: as in `bento.pypi`.
+      extras: extras in pyproject.toml to include in the lock. Default: all extras.
+      find_links: as in `bento.pypi`.
+      groups: dependency groups in pyproject.toml to include in the lock. Default: all groups.
+      index_url: as in `bento.pypi`.
+      indexes: as in `bento.pypi`.
+      no_index: as in `bento.pypi`.
+      overrides: requirements files that override requirements in package metadata, as in `uv pip compile --override`. Use this argument if a package
+        declares wrong version limits. `tool.uv.override-dependencies` in pyproject.toml is also applied.
+      platforms: platforms to lock: `linux_amd64`, `linux_arm64`, `darwin_arm64`, or `darwin_amd64`. Default: all platforms.
+      requires_python: Python versions that the lock must support: a version specifier such as `>=3.10`.
+      trusted_hosts: as in `bento.pypi`.
+      **kwargs: common attributes of both targets, such as `tags` and `visibility`.
+    """
+    lock = lock or name + ".lock.json"
+    shared = kwargs | {
+        "constraints": constraints,
+        "explicit": explicit,
+        "extras": extras,
+        "find_links": find_links,
+        "groups": groups,
+        "index_url": index_url,
+        "indexes": indexes,
+        "lock": lock,
+        "no_index": no_index,
+        "overrides": overrides,
+        "platforms": platforms,
+        "requires_python": requires_python,
+        "srcs": srcs,
+        "trusted_hosts": trusted_hosts,
+    }
+    bento_requirements_update(name = name + ".update", **shared)
+    bento_requirements_test(name = name + "_test", **shared)

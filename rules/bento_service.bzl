@@ -1,6 +1,5 @@
 """Defines bento_service, a macro that declares the usual targets of a service: Bento, test, API, image, push, and others."""
 
-load("//rules:bento_api.bzl", "bento_api")
 load("//rules:bento_api_test.bzl", "bento_api_test")
 load("//rules:bento_deployment.bzl", "bento_deployment")
 load("//rules:bento_image.bzl", "bento_image")
@@ -31,7 +30,7 @@ def bento_service(
         test = None,
         venv = None,
         **package):
-    """Declares targets for a service: a Bento, a test, an API, images, a deployment, and a development environment.
+    """Declares targets for a service: a Bento, tests, images, a deployment, and a development environment.
 
     ```starlark
     bento_service(
@@ -53,7 +52,7 @@ def bento_service(
 
     Args:
       name: name of an alias of `<name>_bento`, and prefix of the names of all targets.
-      api: attributes of `<name>_api`, a `bento_api`. If `golden` is set, the macro also declares `<name>_api_test`, a `bento_api_test`.
+      api: attributes of `<name>_api_test`, a `bento_api_test`.
       deployment: attributes of `<name>_deployment`, a `bento_deployment` of the index or, without an index, of the image. Default of `repository`:
         the repository in `push`, if `push` has exactly one repository, without `{KEY}`.
       image: attributes of `<name>_image`, a `bento_image` for Linux.
@@ -91,7 +90,7 @@ def bento_service(
     if service_metadata_test != None:
         bento_service_metadata_test(name = name + "_service_metadata_test", **_part(shared, {"bento": bento}, service_metadata_test))
     if api != None:
-        _api(name, bento, shared, api)
+        bento_api_test(name = name + "_api_test", **_part(shared, {"bento": bento}, api))
     if venv != None:
         bento_venv(name = name + "_venv", **_part(shared, {"bento": bento}, venv))
     _images(name, bento, shared, struct(deployment = deployment, image = image, index = index, load_image = load_image, push = push))
@@ -102,12 +101,6 @@ def _part(shared, own, overrides):
     if "tags" in shared and "tags" in overrides:
         attributes["tags"] = shared["tags"] + overrides["tags"]
     return attributes
-
-def _api(name, bento, shared, overrides):
-    golden = overrides.get("golden")
-    bento_api(name = name + "_api", **_part(shared, {"bento": bento}, {key: value for key, value in overrides.items() if key != "golden"}))
-    if golden:
-        bento_api_test(name = name + "_api_test", api = ":{}_api".format(name), golden = golden, **shared)
 
 def _images(name, bento, shared, overrides):
     delivered = bento

@@ -1,12 +1,12 @@
 """Defines bento_service_metadata_test, which compares the static analysis of a service with an import of the service."""
 
+load("//private:attributes.bzl", "label_string")
+load("//private:helper.bzl", "NATIVE_GROUP", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
+load("//private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
+load("//private:providers.bzl", "BentoServiceMetadataInfo")
+load("//private:service_metadata.bzl", "import_service")
+load("//private:transitions.bzl", "metadata_plus_imported_cfg")
 load("//rules:providers.bzl", "BentoInfo")
-load("//rules/private:attributes.bzl", "label_string")
-load("//rules/private:helper.bzl", "NATIVE_GROUP", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
-load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
-load("//rules/private:providers.bzl", "BentoServiceMetadataInfo")
-load("//rules/private:service_metadata.bzl", "import_service")
-load("//rules/private:transitions.bzl", "metadata_plus_imported_cfg")
 
 def _bento_service_metadata_test_impl(ctx):
     metadata = ctx.split_attr.bento["metadata"][BentoServiceMetadataInfo]

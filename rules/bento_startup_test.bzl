@@ -1,8 +1,8 @@
 """Defines bento_startup_test, which limits file reads, CPU time, and imports during the startup of an image."""
 
-load("//rules/private:attributes.bzl", "label_string")
-load("//rules/private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runtime_modules")
-load("//rules/private:startup.bzl", "STARTUP", "startup_files")
+load("//private:attributes.bzl", "label_string")
+load("//private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runtime_modules")
+load("//private:startup.bzl", "STARTUP", "startup_files")
 
 def _bento_startup_test_impl(ctx):
     for name in ["max_megabytes", "max_cpu_seconds"]:

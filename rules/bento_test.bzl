@@ -1,13 +1,13 @@
 """Defines bento_test, which tests a Bento with a BentoML server."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
+load("//private:attributes.bzl", "check_interpreter", "label_string")
+load("//private:installed_wheel_aspect.bzl", "PACKAGE", "check_one_hub", "installed_wheel_aspect", "package_requirements")
+load("//private:launcher.bzl", "RUN_ENVIRONMENT", "TEST_RUNTIME", "helper_launcher", "run_environment", "runfile", "runfile_path", "runfiles_of_attributes", "runtime")
+load("//private:providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
+load("//private:sources_aspect.bzl", "sources_aspect")
+load("//private:transitions.bzl", "metadata_plus_modules_cfg")
 load("//rules:providers.bzl", "BentoInfo")
-load("//rules/private:attributes.bzl", "check_interpreter", "label_string")
-load("//rules/private:installed_wheel_aspect.bzl", "PACKAGE", "check_one_hub", "installed_wheel_aspect", "package_requirements")
-load("//rules/private:launcher.bzl", "RUN_ENVIRONMENT", "TEST_RUNTIME", "helper_launcher", "run_environment", "runfile", "runfile_path", "runfiles_of_attributes", "runtime")
-load("//rules/private:providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
-load("//rules/private:sources_aspect.bzl", "sources_aspect")
-load("//rules/private:transitions.bzl", "metadata_plus_modules_cfg")
 
 def _modules(ctx, bento):
     """Returns a list of BentoWheelModulesInfo: the Bento's wheels, then the test's. Fails if a wheel is for another Python version."""

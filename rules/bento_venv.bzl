@@ -1,10 +1,10 @@
 """Defines bento_venv, a program that creates a virtual environment with the packages of a Bento."""
 
+load("//private:attributes.bzl", "label_string", "path_in_package")
+load("//private:installed_wheel_aspect.bzl", "PACKAGE", "check_one_hub", "package_requirements")
+load("//private:launcher.bzl", "PYTHON", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime")
+load("//private:transitions.bzl", "host_cfg", "metadata_plus_host_modules_cfg")
 load("//rules:providers.bzl", "BentoInfo")
-load("//rules/private:attributes.bzl", "label_string", "path_in_package")
-load("//rules/private:installed_wheel_aspect.bzl", "PACKAGE", "check_one_hub", "package_requirements")
-load("//rules/private:launcher.bzl", "PYTHON", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile", "runfile_path", "runtime")
-load("//rules/private:transitions.bzl", "host_cfg", "metadata_plus_host_modules_cfg")
 
 def _modules(ctx, bento):
     """Returns a list of BentoWheelModulesInfo: the Bento's wheels, then the wheels in `requirements`. Fails if there are none."""

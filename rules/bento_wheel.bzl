@@ -2,10 +2,10 @@
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@rules_python//python:py_info.bzl", "PyInfo")
+load("//private:attributes.bzl", "label_string", "minor_version")
+load("//private:built_wheel.bzl", "describe_wheel", "unpacked_wheel")
+load("//private:helper.bzl", "TOOLCHAIN_TYPE")
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo")
-load("//rules/private:attributes.bzl", "label_string", "minor_version")
-load("//rules/private:built_wheel.bzl", "describe_wheel", "unpacked_wheel")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
 
 def _bento_wheel_impl(ctx):
     parts = ctx.file.src.basename.removesuffix(".whl").split("-")

@@ -53,15 +53,6 @@ BentoInfo = _typed_provider(
     },
 )
 
-BentoApiInfo = _typed_provider(
-    "BentoApiInfo",
-    doc = "A service's API, determined by importing the service.",
-    fields = {
-        "openapi": "File - YAML: OpenAPI specification, the same as BentoML's apis/openapi.yaml.",
-        "schema": "File - JSON: schema in BentoML's format, the same as BentoML's apis/schema.json.",
-    },
-)
-
 BentoEnvironmentInfo = _typed_provider(
     "BentoEnvironmentInfo",
     doc = "An image definition for Bentos, from a `bento_environment`. The provider corresponds to `bentoml.images.Image` in a service's source.",
@@ -82,19 +73,6 @@ BentoModelInfo = _typed_provider(
         "manifest": "File - JSON: path, size, mode, and BLAKE3 digest of each file.",
         "sources": "struct - the model's files and their metadata, for layers at other paths: description, files (empty for an archive), image_layers, manifest, model_yaml, name, and place (arguments of actions).",
     },
-)
-
-OPTION_GROUPS = ["conda", "docker", "python"]
-
-def _options_init(*, group, options):
-    if group not in OPTION_GROUPS:
-        fail("BentoOptionsInfo: invalid group \"{}\". Valid groups: {}.".format(group, ", ".join(OPTION_GROUPS)))
-    return {"group": group, "options": options}
-
-BentoOptionsInfo, _new_options_info = provider(
-    doc = "Build options for `bento_package` from one group of a bentofile, such as `docker`.",
-    fields = {"group": "str - name of the group: `conda`, `docker`, or `python`.", "options": "dict - options that are set: BentoML's name of the option to its value."},
-    init = _options_init,
 )
 
 BentoRequirementInfo = _typed_provider(
@@ -156,19 +134,6 @@ BentoDebInfo = _typed_provider(
     },
 )
 
-BentoDebLayerInfo = _typed_provider(
-    "BentoDebLayerInfo",
-    doc = "Image layers that contain installed Debian packages.",
-    fields = {
-        "architecture": "str - CPU architecture: `amd64` or `arm64`.",
-        "glibc": "str - version of glibc in the layers (`X.Y`); empty if the layers don't include glibc.",
-        "hub": "str - name of the package hub (`bento.apt`) that provides the packages of the lowest layer.",
-        "index": "File - JSON: installed packages, dpkg status, and paths, which the layers above read.",
-        "layers": "tuple[BentoLayerInfo] - layers from the lowest up.",
-        "python_version": "str - version of Python in the layers (`X.Y`); empty if the layers don't include Python.",
-    },
-)
-
 BentoLayerInfo = _typed_provider(
     "BentoLayerInfo",
     doc = "An image layer: the file and its description. Actions that write image manifests read the description, but not the file.",
@@ -186,10 +151,14 @@ BentoLayerInfo = _typed_provider(
 BentoBaseInfo = _typed_provider(
     "BentoBaseInfo",
     doc = "An image base: the layers, and the properties on which a Python service depends.",
+    defaults = {"architecture": "", "env": {}, "hub": ""},
     fields = {
+        "architecture": "str - CPU architecture of Debian packages: `amd64` or `arm64`; empty if the packages are unknown.",
         "config": "File - JSON: architecture, os, variant, and env (object). For an existing image, also history, digest, and origin (`registry/repository`).",
-        "deb_index": "File - JSON: installed Debian packages, in the format of `BentoDebLayerInfo.index`; None if the packages are unknown.",
+        "deb_index": "File - JSON: installed Debian packages, dpkg status, and paths, which a `bento_base` above reads; None if the packages are unknown.",
+        "env": "dict[str, str] - environment variables that a `bento_base` above inherits; empty if the packages are unknown.",
         "glibc": "str - version of glibc (`X.Y`); empty if unknown.",
+        "hub": "str - name of the package hub (`bento.apt`) that provides the packages of the lowest layer; empty if the packages are unknown.",
         "layers": "tuple[BentoLayerInfo] - layers from the lowest up.",
         "libraries": "File - JSON: file names of the shared libraries; None if `deb_index` lists the libraries, or if the libraries are unknown.",
         "name": "str - label of the base, which error messages show.",

@@ -1,19 +1,19 @@
 """Defines python_image, which builds an OCI image from a Python program, its packages, and a base."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoLayerInfo")
-load("//rules/private:attributes.bzl", "describe_dependency", "label_string", "minor_version")
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
-load("//rules/private:image.bzl", "IMAGE", "build_image", "image_packages")
-load("//rules/private:installed_wheel_aspect.bzl", "installed_wheel_aspect")
-load("//rules/private:launcher.bzl", "runfile_path")
-load("//rules/private:layers.bzl", "HOME", "write_layer")
-load("//rules/private:providers.bzl", "BentoImagePackagesInfo", "BentoInstalledWheelInfo", "BentoSourcesInfo")
-load("//rules/private:snapshot.bzl", "SECRETS", "add_secrets")
-load("//rules/private:sources_aspect.bzl", "sources_aspect")
-load("//rules/private:target.bzl", "image_cfg", "platform_name")
-load("//rules/private:transitions.bzl", "program_cfg")
-load("//rules/private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
+load("//private:attributes.bzl", "describe_dependency", "label_string", "minor_version")
+load("//private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
+load("//private:image.bzl", "IMAGE", "build_image", "image_packages")
+load("//private:installed_wheel_aspect.bzl", "installed_wheel_aspect")
+load("//private:launcher.bzl", "runfile_path")
+load("//private:layers.bzl", "HOME", "write_layer")
+load("//private:providers.bzl", "BentoImagePackagesInfo", "BentoInstalledWheelInfo", "BentoSourcesInfo")
+load("//private:snapshot.bzl", "SECRETS", "add_secrets")
+load("//private:sources_aspect.bzl", "sources_aspect")
+load("//private:target.bzl", "image_cfg", "platform_name")
+load("//private:transitions.bzl", "program_cfg")
+load("//private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
+load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo")
 
 # Directory of the program in the image, with the structure of its runfiles.
 _APP = "/app"
@@ -165,7 +165,6 @@ Output groups and checks are the same as for `bento_image`, except for system re
         "entrypoint": attr.string_list(doc = "Command that a container runs. Default: the command that runs the main file of `binary`. `PATH` includes the console scripts of the packages, so you can use, for example, `[\"uvicorn\", \"server:app\"]`."),
         "env": attr.string_dict(doc = "Environment variables to set in containers, in addition to the base image's variables."),
         "labels": attr.string_dict(doc = "Labels of the image config."),
-        "layers": attr.label_list(doc = "Additional layers, from bottom to top, below the program's layer.", providers = [BentoLayerInfo]),
         "ports": attr.string_list(doc = "Ports that the image exposes. Default: none."),
         "python_version": attr.string(doc = "Python version of the packages (`X.Y`). The package hub must support the version (see `python_version` and `more_python_versions` of `bento.pypi`). Required if the packages are from a package hub of rules_python. Default: the version of the package hub."),
         "working_dir": attr.string(default = "{}/{}".format(_APP, _MAIN_REPOSITORY), doc = "Working directory of a container. Default: the directory of this repository in the image. `bazel run` uses the same directory of the runfiles."),

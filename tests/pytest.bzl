@@ -1,12 +1,8 @@
 """Tests in Python: pytest in the toolchain's interpreter, over locked wheels, without anything of the host."""
 
+load("//private:helper.bzl", "INTERPRETER_FLAGS")
+load("//private:launcher.bzl", "TEST_RUNTIME", "runtime")
 load("//rules:providers.bzl", "BentoRequirementInfo")
-
-# buildifier: disable=bzl-visibility - tests run in the interpreter of actions
-load("//rules/private:helper.bzl", "INTERPRETER_FLAGS")
-
-# buildifier: disable=bzl-visibility - and start as tests do
-load("//rules/private:launcher.bzl", "TEST_RUNTIME", "runtime")
 
 _LAUNCHER = """\
 #!/bin/sh

@@ -1,22 +1,22 @@
 """Defines the module extensions `bento_tools`, which provides programs for actions, and `bento`, which provides inputs for actions."""
 
-load("//toolchains:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
-load("//toolchains:versions.bzl", "PYTHON_VERSION")
-load("//toolchains/private:apt.bzl", "apt_tag", "declare_debs")
-load("//toolchains/private:base.bzl", "base_tag", "declare_base")
-load("//toolchains/private:hub.bzl", "declare_hub", "lock_repo_name", "wheel_settings")
-load("//toolchains/private:hub_settings.bzl", "PLATFORMS", "absent_hub_repo", "check_hub_settings", "known_excludes", "known_record_mismatches")
-load("//toolchains/private:locks.bzl", "absence_of_lock", "read_lock", "requires_network")
-load("//toolchains/private:model.bzl", "MODEL_TAGS", "declare_model")
-load("//toolchains/private:python.bzl", "compilers_repo", "declare_python")
-load("//toolchains/private:tools.bzl", "declare_helper_packages", "declare_uv")
-load("//toolchains/private:wheel_tags.bzl", "DEFAULT_GLIBC", "DEFAULT_MACOS")
+load("//private:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
+load("//private:versions.bzl", "PYTHON_VERSION")
+load("//private/repositories:apt.bzl", "apt_tag", "declare_debs")
+load("//private/repositories:base.bzl", "base_tag", "declare_base")
+load("//private/repositories:hub.bzl", "declare_hub", "lock_repo_name", "wheel_settings")
+load("//private/repositories:hub_settings.bzl", "PLATFORMS", "absent_hub_repo", "check_hub_settings", "known_excludes", "known_record_mismatches")
+load("//private/repositories:locks.bzl", "absence_of_lock", "read_lock", "requires_network")
+load("//private/repositories:model.bzl", "MODEL_TAGS", "declare_model")
+load("//private/repositories:python.bzl", "compilers_repo", "declare_python")
+load("//private/repositories:tools.bzl", "declare_helper_packages", "declare_uv")
+load("//private/repositories:wheel_tags.bzl", "DEFAULT_GLIBC", "DEFAULT_MACOS")
 
 # Names of the repositories to which files of this module refer.
 _OWN = ["bento_compilers", "bento_helper_packages", "bento_python", "bento_tools", "bento_transports", "bento_uv"]
-_TOOLS_LOCK = Label("//toolchains:tools.lock.json")
+_TOOLS_LOCK = Label("//tools/locks:tools.lock.json")
 _TOOLS_HUB = "bento_tools"
-_TRANSPORTS_LOCK = Label("//toolchains:transports.lock.json")
+_TRANSPORTS_LOCK = Label("//tools/locks:transports.lock.json")
 _TRANSPORTS_HUB = "bento_transports"
 
 def _declare_pythons(mctx):

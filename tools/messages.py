@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DIRECTORIES = ("py", "rules", "toolchains")
+DIRECTORIES = ("private", "py", "rules", "toolchains")
 # Exceptions that a caller in the same package turns into another message, or that Python itself expects.
 INTERNAL = frozenset({"AssertionError", "AttributeError", "KeyError", "NotImplementedError", "StopIteration"})
 # BentoError and the errors that derive from it.

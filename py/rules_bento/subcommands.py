@@ -17,7 +17,7 @@ _SUBCOMMANDS = {
     "actions.environment": "environment",
     "actions.image_checks": "check_image check_size check_system",
     "actions.images": "deployment image image_files image_index",
-    "actions.layers": "bento_layer environment_layer files_layer layer_ztoc tar_layer",
+    "actions.layers": "bento_layer environment_layer layer_ztoc tar_layer",
     "actions.locks": "check_requirements lock normalize_lock resolve",
     "actions.models": "export_model model model_image model_layer weights_layer",
     "actions.package": "compare_service_metadata package",
@@ -33,7 +33,7 @@ _SUBCOMMANDS = {
     "run.updates": "update_debs update_requirements",
 }
 # Programs of `bazel run`, `bazel test`, and repository rules: each is the subcommand `run` of a module. A program of
-# another distribution has the full name of its module, such as `bento_cli.programs.deliver`.
+# another distribution has the full name of its module, such as `bento_cli.programs.serve`.
 _PROGRAMS = "load pull push startup_test test venv"
 MODULES = {name: module for module, names in _SUBCOMMANDS.items() for name in names.split()}
 

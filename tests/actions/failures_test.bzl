@@ -1,9 +1,9 @@
 """What is refused before any action runs: by rules, with target, attribute and remedy."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
-load("//rules:defs.bzl", "bento_docker_options", "bento_environment", "bento_package", "bento_python_options")
+load("//private:interpreters.bzl", "bento_python")
+load("//rules:defs.bzl", "bento_environment", "bento_package")
 load("//tests/analysis:descriptions.bzl", "refusals_test")
-load("//toolchains:python.bzl", "bento_python")
 
 def _failure_impl(ctx):
     env = analysistest.begin(ctx)
@@ -19,10 +19,6 @@ _flag_test = analysistest.make(
 
 # Target to rule, what it says behind its label, and attributes.
 _REFUSED = {
-    "docker_of_another_group": (bento_package, "docker must be a bento_docker_options target, but //tests/actions:some_python_options is a bento_python_options target. Set python = ", {
-        "docker": ":some_python_options",
-        "service": "service:Service",
-    }),
     "import_and_service_models": (bento_package, "service_models is supported only by static analysis, but service_metadata is \"import\"", {
         "service_metadata": "import",
         "requirements": ["@pypi//bentoml"],
@@ -44,10 +40,6 @@ _REFUSED = {
     "step_as_text": (bento_environment, "invalid step \"apt-get install curl\". Use a function of image_step, such as image_step.run(", {
         "steps": ["apt-get install curl"],
     }),
-    "two_environments_of_docker": (bento_docker_options, "env and env_file can't be combined", {
-        "env": {"A": "b"},
-        "env_file": "env.txt",
-    }),
     "two_interpreters": (bento_python, "expected either interpreter or interpreter_path", {
         "interpreter": "requirements.txt",
         "interpreter_path": "/usr/bin/python3",
@@ -61,11 +53,6 @@ def failure_tests(name):
     Args:
       name: of the test of all of them, but for what a flag of the command line is wrong about.
     """
-    bento_python_options(
-        name = "some_python_options",
-        no_index = 1,
-        tags = ["manual"],
-    )
     for target, (rule, _, attributes) in _REFUSED.items():
         rule(name = target, tags = ["manual"], **attributes)
     refusals_test(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, Union
 
 HELPER = Path("py/main.py").absolute()
-# As rules/private/helper.bzl has them; tests/analysis holds the rules to the same list.
+# As private/helper.bzl has them; tests/analysis holds the rules to the same list.
 FLAGS = ("-I", "-S", "-B", "-X", "utf8")
 LABEL = "//svc:bento"
 TIME = "1980-01-01T00:00:00+00:00"
@@ -137,7 +137,7 @@ class Actions:
 
     def model(self, *more: str, srcs: Sequence[Source] = ()) -> Outcome:
         """Run BentoModel."""
-        arguments = ["--target", "//svc:model", "--package", "svc", "--module", "", "--api-version", "v1"]
+        arguments = ["--target", "//svc:model", "--package", "svc", "--module", ""]
         arguments += ["--strip-prefix", "", "--creation-time", TIME]
         arguments += [] if "--tag" in more else ["--tag", "weights"]
         for source in srcs or [self.write("svc/weights.bin", b"weights")]:

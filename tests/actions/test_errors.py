@@ -322,14 +322,6 @@ def test_two_descriptions(actions):
             ["tag: the version", "is 'latest'", "Specify another version, or omit the version"],
         ),
         (["--label", '""', '"x"'], ["labels: a key is empty", "Specify a key"]),
-        (
-            ["--signature", '"predict"', r'"[\"batch\"]"'],
-            ["signatures: invalid value 'batch' for predict. Use 'batchable'"],
-        ),
-        (
-            ["--signature", '"predict"', r'"[\"batch_dim=1\"]"'],
-            ["signatures: invalid value 'batch_dim=1' for predict", "use fields_file"],
-        ),
     ],
     ids=lambda value: value[0] if value[0].startswith("--") else "",
 )
@@ -342,9 +334,12 @@ def test_malformed_attributes_of_models(actions, arguments, words):
     [
         ("{", [":1: invalid JSON"]),
         ("[]", [": expected a JSON object"]),
-        ('{"labels": {}}', ["unknown field 'labels'. Valid fields: metadata, options, signatures"]),
+        (
+            '{"labels": {}}',
+            ["unknown field 'labels'. Valid fields: api_version, context, metadata, options, signatures"],
+        ),
         ('{"metadata": 1}', ["metadata: expected a JSON object, got 1"]),
-        ('{"metadata": {"of": "b"}}', ["metadata: 'of' is also set in the metadata attribute. Remove one"]),
+        ('{"api_version": 1}', ["api_version: expected a string, got 1"]),
         ('{"metadata": {"x": null}}', ["metadata.x: BentoML doesn't allow null in metadata"]),
         ('{"signatures": {"predict": {"batchable": true, "batch_dim": 7}}}', ["expected two integers"]),
     ],
@@ -352,7 +347,7 @@ def test_malformed_attributes_of_models(actions, arguments, words):
 )
 def test_fields_of_a_model(actions, fields, words):
     path = actions.write("bazel-out/fields.json", fields)
-    outcome = actions.model("--metadata", '"of"', '"a"', "--fields", path, "svc/fields.json")
+    outcome = actions.model("--fields", path, "svc/fields.json")
     refused(outcome, "//svc:model", "svc/fields.json", *words)
 
 

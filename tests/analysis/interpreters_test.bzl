@@ -1,8 +1,8 @@
 """Which interpreter an action runs in: the packed one, but for code of users, which may import whatever there is."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
-load("//toolchains:python.bzl", "bento_python")
-load("//toolchains:toolchain.bzl", "bento_toolchain")
+load("//private:interpreters.bzl", "bento_python")
+load("//private:toolchain.bzl", "bento_toolchain")
 
 _PACKED = "/packed/bin/python3"
 _COMPLETE = "/complete/bin/python3"

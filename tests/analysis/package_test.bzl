@@ -254,7 +254,13 @@ def _launchers_impl(ctx):
     asserts.equals(env, ctx.attr.transports, found, "whether packages of transports are in the runfiles")
     return analysistest.end(env)
 
-export_test = analysistest.make(_launchers_impl, attrs = {"transports": attr.bool(mandatory = True)})
+export_test = analysistest.make(_launchers_impl, attrs = {"transports": attr.bool(default = False)})
+
+export_with_transports_test = analysistest.make(
+    _launchers_impl,
+    attrs = {"transports": attr.bool(default = True)},
+    config_settings = {str(Label("//rules:transports")): True},
+)
 
 def _push_impl(ctx):
     env = analysistest.begin(ctx)

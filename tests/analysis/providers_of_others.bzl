@@ -1,6 +1,6 @@
 """Rules of others that give providers, rightly and not."""
 
-load("//rules:providers.bzl", "BentoDebInfo", "BentoDebLayerInfo", "BentoLayerInfo", "BentoOptionsInfo", "BentoWheelInfo")
+load("//rules:providers.bzl", "BentoDebInfo", "BentoLayerInfo", "BentoWheelInfo")
 
 def _layer_impl(ctx):
     return [BentoLayerInfo(blob = ctx.file.src, description = ctx.file.src)]
@@ -8,11 +8,6 @@ def _layer_impl(ctx):
 _SRC = {"src": attr.label(allow_single_file = True, mandatory = True)}
 
 layer_of_others = rule(implementation = _layer_impl, attrs = _SRC)
-
-def _debs_impl(ctx):
-    return [BentoDebLayerInfo(architecture = "amd64", glibc = "2.36", hub = "debs", index = ctx.file.src, layers = (), python_version = "")]
-
-debs_of_others = rule(implementation = _debs_impl, attrs = _SRC)
 
 def _deb_impl(ctx):
     return [BentoDebInfo(architecture = "amd64", files = depset([ctx.file.src]), glibc = "", hub = "debs", python_version = "")]
@@ -33,8 +28,3 @@ def _further_impl(ctx):
     return [BentoLayerInfo(blob = ctx.file.src, description = ctx.file.src, digest = "sha256:0")]
 
 further_field = rule(implementation = _further_impl, attrs = _SRC)
-
-def _option_impl(ctx):
-    return [BentoOptionsInfo(group = ctx.attr.group, options = {})]
-
-option_of_others = rule(implementation = _option_impl, attrs = {"group": attr.string(mandatory = True)})

@@ -1,9 +1,7 @@
 """The time that all that is built says it was made at."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts", "unittest")
-
-# buildifier: disable=bzl-visibility - it is under test
-load("//rules/private:time.bzl", "normalize_time")
+load("//private:time.bzl", "normalize_time")
 
 _FLAG = str(Label("//rules:creation_time"))
 

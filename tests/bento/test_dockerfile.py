@@ -378,7 +378,7 @@ def test_every_golden_file_has_a_case():
 
 
 def test_uv_is_the_one_that_the_rules_run():
-    lock = Path("toolchains/tools.lock.json")
+    lock = Path("tools/locks/tools.lock.json")
     text = (lock if lock.exists() else Path(__file__).parents[2] / lock).read_text("utf-8")
     assert f"uv-{dockerfile.UV_VERSION}-py3-none-manylinux_2_17_x86_64" in text
     assert set(re.findall(r'"uv-[^"]*linux[^"]*2_17[^"]*": "(\w+)"', text)) <= set(dockerfile.UV_HASHES)

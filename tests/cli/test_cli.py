@@ -617,9 +617,9 @@ load("@rules_bento//rules:defs.bzl", "bento_venv", package = "bento_package")
 lint(name = "lint")
 """
     (project / "BUILD").write_text(existing)
-    assert "BUILD: added svc_bento, requirements.update" in bento("migrate", project, "--write")
+    assert "BUILD: added svc_bento, requirements" in bento("migrate", project, "--write")
     build = (project / "BUILD").read_text()
-    rules = '"bento_package", "bento_requirements", "bento_requirements_test", "bento_venv", package = "bento_package"'
+    rules = '"bento_package", "bento_requirements", "bento_venv", package = "bento_package"'
     assert f'load("@rules_bento//rules:defs.bzl", {rules})\n\nlint(name = "lint")\n\nbento_package(\n' in build
     assert build.startswith('# Ours.\nload("//tools:defs.bzl", "lint")\n')
     assert not (project / "BUILD.bazel").exists()

@@ -35,9 +35,9 @@ BUILD = """\
 load("@rules_bento//rules:defs.bzl", "bento_requirements")
 
 bento_requirements(
-    name = "update",
+    name = "requirements",
     srcs = ["requirements.in"],
-    lock = "requirements.lock.json",
+    platforms = ["linux_amd64"],
 )
 """
 LOCK = {"lock": 1, "requires_python": ">=3.10", "roots": [], "packages": [], "inputs": {"requirements": ["bentoml"]}}
@@ -86,7 +86,7 @@ def test_the_oldest_bazel_is_that_of_the_module():
     text = Path("MODULE.bazel").read_text("utf-8")
     assert f'bazel_compatibility = [">={".".join(map(str, OLDEST_BAZEL))}"]' in text
     assert f'bazel_dep(name = "rules_python", version = "{OLDEST_RULES_PYTHON}")' in text
-    constants = Path("toolchains/versions.bzl").read_text("utf-8")
+    constants = Path("private/versions.bzl").read_text("utf-8")
     assert f'OLDEST_RULES_PYTHON = "{OLDEST_RULES_PYTHON}"' in constants
 
 
@@ -326,7 +326,7 @@ def test_a_stale_lock_is_told_by_line(here):
     (here.root / "svc/requirements.in").write_text("bentoml\nflask\n")
     finding = found(here, "lock of @pypi")
     assert (finding.state, finding.text) == (ERROR, "outdated: requirements.in:2: flask isn't locked")
-    assert finding.remedy == "To update the lock, run: bazel run //svc:update"
+    assert finding.remedy == "To update the lock, run: bazel run //svc:requirements.update"
     (here.root / "svc/requirements.in").write_text("")
     assert "bentoml is locked, but not required" in found(here, "lock of @pypi").text
 
@@ -339,8 +339,8 @@ PACKAGES: list[dict[str, object]] = [
 @pytest.mark.parametrize(
     ("label", "remedy"),
     [
-        ("@pypi//flask", "Add flask to the requirements, and run: bazel run //svc:update"),
-        ("@@pypi//flask:async", "Add flask to the requirements, and run: bazel run //svc:update"),
+        ("@pypi//flask", "Add flask to the requirements, and run: bazel run //svc:requirements.update"),
+        ("@@pypi//flask:async", "Add flask to the requirements, and run: bazel run //svc:requirements.update"),
         ("@pypi//scikit-learn", "Use @pypi//scikit_learn."),
         ("@pypi//Zope.Interface:whl", "Use @pypi//zope_interface."),
     ],
@@ -387,14 +387,14 @@ def test_a_hub_is_known_by_what_the_workspace_calls_it(here):
 @pytest.mark.parametrize(
     "build",
     [
-        'bento_requirements(name = "update", srcs = ["requirements.in"], lock = "requirements.lock.json")',
-        'bento_requirements(\n    name = "update", srcs = ["requirements.in"])',
+        'bento_requirements(name = "requirements", srcs = ["requirements.in"], lock = "requirements.lock.json")',
+        'bento_requirements(\n    name = "requirements", srcs = ["requirements.in"])',
     ],
 )
 def test_a_target_is_found_however_it_is_written(here, build):
     (here.root / "svc/BUILD.bazel").write_text(f"{build}\n")
     (here.root / "svc/requirements.lock.json").unlink()
-    assert found(here, "lock of @pypi").remedy == "To create the lock, run: bazel run //svc:update"
+    assert found(here, "lock of @pypi").remedy == "To create the lock, run: bazel run //svc:requirements.update"
 
 
 @pytest.mark.parametrize("text", [None, ""])
@@ -402,7 +402,7 @@ def test_a_lock_that_is_not_there_names_the_target(here, text):
     lock = here.root / "svc/requirements.lock.json"
     lock.unlink() if text is None else lock.write_text(text)
     finding = found(here, "lock of @pypi")
-    assert (finding.state, finding.remedy) == (ERROR, "To create the lock, run: bazel run //svc:update")
+    assert (finding.state, finding.remedy) == (ERROR, "To create the lock, run: bazel run //svc:requirements.update")
 
 
 def test_a_lock_that_is_a_directory_is_told(here):
@@ -411,7 +411,7 @@ def test_a_lock_that_is_a_directory_is_told(here):
     lock.mkdir()
     finding = found(here, "lock of @pypi")
     assert (finding.state, finding.text) == (ERROR, "//svc:requirements.lock.json is a directory")
-    assert finding.remedy == "Move the directory, and run: bazel run //svc:update"
+    assert finding.remedy == "Move the directory, and run: bazel run //svc:requirements.update"
 
 
 @pytest.mark.parametrize(

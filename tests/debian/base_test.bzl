@@ -1,7 +1,7 @@
-"""What bento_deb_layer and bento_base declare."""
+"""What bento_base declares."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
-load("//rules:providers.bzl", "BentoBaseInfo", "BentoDebLayerInfo")
+load("//rules:providers.bzl", "BentoBaseInfo")
 
 _HELPER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 
@@ -18,7 +18,7 @@ def _action(env):
 def _layer_impl(ctx):
     env = analysistest.begin(ctx)
     target = analysistest.target_under_test(env)
-    asserts.equals(env, ["debs.layer.json"], [file.basename for file in target[DefaultInfo].files.to_list()], "default outputs are small")
+    asserts.equals(env, ["python.base.json", "python.layer.json"], [file.basename for file in target[DefaultInfo].files.to_list()], "default outputs are small")
     action = _action(env)
     inputs = [file.basename for file in action.inputs.to_list() if file.extension == "deb"]
     asserts.true(env, len(inputs) > 20, "what the packages depend on comes along")
@@ -36,18 +36,18 @@ def _base_impl(ctx):
     target = analysistest.target_under_test(env)
     base = target[BentoBaseInfo]
     asserts.equals(env, ("2.41", "3.13", "/usr/bin/python3"), (base.glibc, base.python_version, base.python))
-    asserts.equals(env, ["debs.layer.zstd"], [layer.blob.basename for layer in base.layers])
-    asserts.equals(env, "arm64", target[BentoDebLayerInfo].architecture)
+    asserts.equals(env, ["python.layer.zstd"], [layer.blob.basename for layer in base.layers])
+    asserts.equals(env, "arm64", base.architecture)
     return analysistest.end(env)
 
 base_test = _arm64(_base_impl)
 
 def _upper_impl(ctx):
     env = analysistest.begin(ctx)
-    info = analysistest.target_under_test(env)[BentoDebLayerInfo]
-    asserts.equals(env, ["debs.layer.zstd", "more.layer.gzip"], [layer.blob.basename for layer in info.layers])
+    info = analysistest.target_under_test(env)[BentoBaseInfo]
+    asserts.equals(env, ["python.layer.zstd", "more.layer.gzip"], [layer.blob.basename for layer in info.layers])
     own = [file.basename for file in _action(env).inputs.to_list() if file.extension == "json"]
-    asserts.equals(env, ["debs.debs.json"], own, "of the layers below only the index is read")
+    asserts.equals(env, ["python.debs.json"], own, "of the layers below only the index is read")
     return analysistest.end(env)
 
 upper_test = _arm64(_upper_impl)

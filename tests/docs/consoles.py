@@ -79,6 +79,11 @@ NOT_GIVEN = {
     "bazel build //examples/llm:llm_large_image": "fetches 3 GB of wheels",
     "bazel build //examples/llm:llm_large_image_without_weights //examples/llm:gpt2_large_image": "fetches 3 GB of wheels",
     "bazel build //examples/mlflow:model": "fetches 50 wheels; see docs/contributing/benchmarks.md",
+    "bazel run --@rules_bento//rules:transports :iris_bento -- export s3://bucket/iris.bento": "needs a server; "
+    "tests/transports has one",
+    "bazel run :iris_bento -- export release/iris-$(git describe).bento": "needs a tag",
+    "bazel run :iris_bento -- import": "e2e/delivery.py runs it for another Bento",
+    "bazel run :iris_bento -- push --context staging": "needs a cloud; e2e/delivery.py has one",
     "bazel run //mlflow:requirements.update": "asks a package index",
     "bazel test //examples/mlflow:server_test": "fetches 50 wheels; see docs/contributing/benchmarks.md",
     "bazel run //examples/mlflow:load_server": "loads the image into the engine of the machine",

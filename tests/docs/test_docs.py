@@ -64,7 +64,9 @@ def of(*languages: str):
 
 def starlark_names() -> dict[str, object]:
     """What a block may use without loading it."""
-    public = REPOSITORY.load("//rules:defs.bzl") | REPOSITORY.load("//toolchains:extensions.bzl")
+    public = REPOSITORY.load("//toolchains:extensions.bzl")
+    for name in reference.FILES:
+        public |= REPOSITORY.load(f"//rules:{name}.bzl")
     extensions = {value.name: value.proxy() for value in public.values() if isinstance(value, Extension)}
     known = {
         name: value for name, value in public.items() if isinstance(value, (Attributes, Provider)) or callable(value)
@@ -196,9 +198,8 @@ def test_flags_commands_and_scenarios_in_a_line_are_there(path: Path):
 
 def test_defs_exports_rules_rather_than_functions_around_them():
     public = {name: value for name, value in REPOSITORY.load("//rules:defs.bzl").items() if name[0] != "_"}
-    assert [name for name in public if name.startswith("bento_") and not isinstance(public[name], Rule)] == [
-        "bento_service"
-    ]
+    macros = [name for name, value in public.items() if name.startswith("bento_") and not isinstance(value, Rule)]
+    assert macros == ["bento_debs", "bento_requirements", "bento_service"]
 
 
 def test_bazel_is_told_of_the_attribute_that_layers_have():

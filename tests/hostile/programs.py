@@ -59,7 +59,6 @@ BAD = "bad"
 
 # Plain values of flags that name no file, by what several subcommands call them. Others are left out where they may be.
 TEXTS = {
-    "--api-version": "v1",
     "--bentoml-version": "1.4.39",
     "--build-ctx": "svc",
     "--compression": "gzip",

@@ -1,9 +1,7 @@
 """Which wheels share a layer: every one is somewhere, few layers, little changes when a package does."""
 
 load("@bazel_skylib//lib:unittest.bzl", "asserts", "unittest")
-
-# buildifier: disable=bzl-visibility - this is under test
-load("//rules/private:wheel_groups.bzl", "ALONE", "TOGETHER", "group_wheels")
+load("//private:wheel_groups.bzl", "ALONE", "TOGETHER", "group_wheels")
 
 _MB = 1 << 20
 _BUDGET = 40

@@ -2,10 +2,8 @@
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
 load("@rules_python//python:py_info.bzl", "PyInfo")
+load("//private:providers.bzl", "BentoImagePackagesInfo")
 load("//rules:providers.bzl", "BentoImageInfo")
-
-# buildifier: disable=bzl-visibility - what policies read of images
-load("//rules/private:providers.bzl", "BentoImagePackagesInfo")
 
 # Packages of both with layers of their own.
 _LARGE = ["numpy", "pydantic-core", "scikit-learn", "scipy"]

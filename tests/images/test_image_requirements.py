@@ -96,12 +96,12 @@ def test_the_lines_that_add_them():
         in one
     )
     assert (
-        '\nbento_deb_layer(\n    name = "image_debs",\n    base = "//base:python",\n    packages = [\n'
+        '\nbento_base(\n    name = "image_base",\n    base = "//base:python",\n    packages = [\n'
         '        "@debian//ffmpeg",\n        "@debian//libgl1",\n    ],\n)\n' in one
     )
-    assert 'layers = [":image_debs"]' in one
+    assert 'set base = ":image_base"' in one
     [other] = found("ffmpeg", hint=DebLayerHint("image", "", ""))
-    assert "bento_deb_layer" not in other
+    assert "bento_base(" not in other
     assert "Use a base image with the package," in other
 
 

@@ -17,7 +17,7 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rules_bento.actions.layers import files_layer, tar_layer
+from rules_bento.actions.layers import tar_layer
 from rules_bento.archives import zipread
 from rules_bento.archives.tarstream import Member
 from rules_bento.arguments import Arguments
@@ -563,50 +563,10 @@ def made_layer(verb, directory, *words):
     return tar, description
 
 
-def test_files_of_a_target_lie_where_it_says(tmp_path):
-    (tmp_path / "made/deep").mkdir(parents=True)
-    (tmp_path / "made/deep/b").write_text("b")
-    (tmp_path / "made/a").symlink_to(tmp_path / "made/deep/b")  # as in a sandbox
-    files = ["--file", str(tmp_path / "made"), '"/opt/x/"', "--file", str(tmp_path / "made/a"), '"/etc/y"']
-    words = ["--compression", "gzip", "--mode", "0755", "--owner", "7", "--symlink", '"/bin/z"', '"../etc/y"']
-    tar, _ = made_layer(files_layer, tmp_path, *words, *files)
-    with tarfile.open(fileobj=io.BytesIO(tar)) as opened:
-        found = [(member.name, member.mode, member.uid, member.gid, member.type) for member in opened]
-    assert found == [
-        ("bin/z", 0o777, 7, 7, tarfile.SYMTYPE),
-        ("etc/y", 0o755, 7, 7, tarfile.REGTYPE),
-        ("opt/x/a", 0o755, 7, 7, tarfile.REGTYPE),
-        ("opt/x/deep/b", 0o755, 7, 7, tarfile.REGTYPE),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--file", "{folder}", '"/x"'], "srcs: .* is a directory. To add its contents, write '/x/'"),
-        (["--file", "{folder}/f", '"/../x"'], r"'\.\./x': invalid path in a layer"),
-        (["--file", "{folder}/f", '"/x"', "--symlink", '"/x"', '"y"'], "x: the layer contains this path twice"),
-        (
-            ["--file", "{folder}/f", '"/x/f"', "--symlink", '"/x"', '"y"'],
-            "x/f: the parent directory x is also a file or a link",
-        ),
-        (["--owner", "nobody"], "owner: expected a numeric UID or UID:GID, got 'nobody'"),
-    ],
-)
-def test_files_that_have_no_place_are_refused(tmp_path, words, message):
-    (tmp_path / "f").touch()
-    words = [word.replace("{folder}", str(tmp_path)) for word in words]
-    owner = [] if "--owner" in words else ["--owner", "0"]
-    with pytest.raises(BentoError, match=message):
-        made_layer(files_layer, tmp_path, "--compression", "zstd", "--mode", "0644", *owner, *words)
-    assert not (tmp_path / "layer").exists()
-
-
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
 def test_a_layer_has_its_digest_in_an_attribute_where_there_are_such(tmp_path, compression):
-    (tmp_path / "f").write_text("f")
-    words = ["--compression", compression, "--mode", "0644", "--owner", "0", "--file", str(tmp_path / "f"), '"/x"']
-    _, described = made_layer(files_layer, tmp_path, *words)
+    (tmp_path / "f").write_bytes(tar_with("x"))
+    _, described = made_layer(tar_layer, tmp_path, "--tar", str(tmp_path / "f"), "f.tar", "--compression", compression)
     try:
         os.setxattr(tmp_path / "f", DIGEST_ATTRIBUTE, b"")
     except (AttributeError, OSError):
@@ -627,8 +587,8 @@ def test_a_file_system_without_attributes_has_layers_too(tmp_path, monkeypatch):
         raise OSError(errno.ENOTSUP, "not supported")
 
     monkeypatch.setattr(os, "setxattr", refuse, raising=False)
-    words = ["--compression", "gzip", "--mode", "0644", "--owner", "0", "--symlink", '"/x"', '"y"']
-    made_layer(files_layer, tmp_path, *words)
+    (tmp_path / "f").write_bytes(tar_with("x"))
+    made_layer(tar_layer, tmp_path, "--tar", str(tmp_path / "f"), "f.tar", "--compression", "gzip")
     assert DIGEST_ATTRIBUTE not in os.listxattr(tmp_path / "layer")
 
 

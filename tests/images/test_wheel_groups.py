@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rules_bento.images import wheel_groups
 
-STARLARK = Path("rules/private/wheel_groups.bzl")
+STARLARK = Path("private/wheel_groups.bzl")
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789-"
 
 
@@ -32,7 +32,7 @@ def starlark():
 
 def test_the_limits_are_those_of_starlark(starlark):
     assert (starlark["ALONE"], starlark["TOGETHER"]) == (wheel_groups.ALONE, wheel_groups.TOGETHER)
-    assert f"_MAX_WHEEL_LAYERS = {wheel_groups.MAX_GROUPS}\n" in Path("rules/private/image.bzl").read_text("utf-8")
+    assert f"_MAX_WHEEL_LAYERS = {wheel_groups.MAX_GROUPS}\n" in Path("private/image.bzl").read_text("utf-8")
 
 
 @pytest.mark.parametrize("budget", [0, 1, 2, 5, 40, 100])

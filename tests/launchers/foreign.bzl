@@ -1,7 +1,6 @@
 """A program as a launcher is whose interpreter is a path of the machine that built it."""
 
-# buildifier: disable=bzl-visibility - what is under test
-load("//rules/private:launcher.bzl", "python_check")
+load("//private:launcher.bzl", "python_check")
 
 def _foreign_impl(ctx):
     program = ctx.actions.declare_file(ctx.label.name)

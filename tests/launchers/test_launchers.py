@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 DIRECTORY = Path("tests/launchers")
-EXPORT = "export $HOME '$(id)'"
+PUSH = "push $HOME '$(id)'"
 
 pytestmark = pytest.mark.skipif("TEST_SRCDIR" not in os.environ, reason="Bazel makes the programs")
 
@@ -31,14 +31,8 @@ def test_words_are_what_they_were():
     assert done.stdout.split("\n") == [*words, ""]
 
 
-def test_a_path_has_the_name_that_the_attribute_says(tmp_path):
-    status, said = run(EXPORT, tmp_path)
-    assert status == 0, said
-    assert [file.name for file in tmp_path.iterdir()] == ["a $(id) `id` $HOME \"b\" 'c' \\d.bento"]
-
-
 def test_repositories_and_tags_are_refused_as_they_stand_there(tmp_path):
-    status, said = run("push", tmp_path)
+    status, said = run(PUSH, tmp_path)
     assert status == 1
     assert "$(id)`id`$HOME" in said or "v$(id -un)" in said
     assert "uid=" not in said

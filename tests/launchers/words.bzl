@@ -1,7 +1,6 @@
 """A program of words as launchers have them."""
 
-# buildifier: disable=bzl-visibility - what is under test
-load("//rules/private:launcher.bzl", "shell_word")
+load("//private:launcher.bzl", "shell_word")
 
 def _words_impl(ctx):
     program = ctx.actions.declare_file(ctx.label.name)

@@ -142,7 +142,7 @@ def layers_of(actions, texts, *location):
     image = [*location, "--user", "1034:1034", "--compression", "none"]
     sources = [word for name in [*names, *others] for word in described("--source", name, name)]
     written = {"--written-description": "m.json", "--written-manifest": "m.manifest", "--written-model-yaml": "m.yaml"}
-    more = ["--module", "", "--api-version", "v1", "--creation-time", "1980-01-01T00:00:00Z", "--tag", "m"]
+    more = ["--module", "", "--creation-time", "1980-01-01T00:00:00Z", "--tag", "m"]
     flags = {flag.replace("--written", "-"): path for flag, path in written.items()}
     model = actions.run("model", [*place, *more, *sources], flags)
     assert model.code == 0, model.errors

@@ -20,7 +20,7 @@ from tests.packages.metadata_index import Index, package, serve
 
 UV = os.environ["RULES_BENTO_UV"]
 PYTHON = f"=={sys.version_info[0]}.{sys.version_info[1]}.*"
-SHAPES = starlark_files.load("toolchains/private/lock_shapes.bzl")
+SHAPES = starlark_files.load("private/repositories/lock_shapes.bzl")
 NEEDS_GIT = pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
 SHA, COMMIT, SECRET = "ab" * 32, "a" * 40, "s3cr3t"
 WHEEL = "https://f.example/idna-3.10-py3-none-any.whl"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path("toolchains/private/inspect_wheel.py").absolute()
+PROGRAM = Path("toolchains/programs/inspect_wheel.py").absolute()
 ATTRIBUTE = "user.rules_bento.sha256"
 NAME = "mine-1.0.dist-info/METADATA"
 METADATA = "Metadata-Version: 2.4\nName: mine\nRequires-Python: >=3.10,<4\n\nRequires-Python: >=9\n"

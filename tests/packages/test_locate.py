@@ -17,7 +17,7 @@ from tests.packages.metadata_index import Index, package, serve, uv_that_distrus
 
 UV = os.environ["RULES_BENTO_UV"]
 FILE = "mine-1.0-py3-none-any.whl"
-_PROGRAM = Path("toolchains/private/locate.py").absolute()
+_PROGRAM = Path("toolchains/programs/locate.py").absolute()
 
 
 def locate(directory, index, indexes, sha256=None, uv=UV, file=FILE, python="", **variables):

@@ -10,8 +10,8 @@ from rules_bento.packages import lock_shapes
 
 from tests.packages import starlark_files
 
-SHAPES = starlark_files.load("toolchains/private/lock_shapes.bzl")
-MARKERS = starlark_files.load("toolchains/private/markers.bzl")
+SHAPES = starlark_files.load("private/repositories/lock_shapes.bzl")
+MARKERS = starlark_files.load("private/repositories/markers.bzl")
 H, COMMIT = "ab" * 32, "a" * 40
 
 # By kind: strings of that shape, and strings of another one.
@@ -156,7 +156,7 @@ def test_versions_are_those_of_pep_440():
 
 
 def test_the_locks_of_this_repository_have_shapes():
-    locks = ["tests/requirements.lock.json", "toolchains/tools.lock.json", "toolchains/transports.lock.json"]
+    locks = ["tests/requirements.lock.json", "tools/locks/tools.lock.json", "tools/locks/transports.lock.json"]
     for path in locks:
         lock = json.loads(Path(path).read_text("utf-8"))
         lock_shapes.check(lock, lock_shapes.LOCK, path, "")
@@ -169,14 +169,14 @@ def test_the_locks_of_this_repository_have_shapes():
 def test_an_absent_hub_has_labels():
     """Nothing fails while BUILD files are loaded, so that the target that writes the lock can be run."""
     names = {"Label": str}
-    exec(starlark_files.load("toolchains/private/hub_settings.bzl")["_NO_REQUIREMENTS"], names)
+    exec(starlark_files.load("private/repositories/hub_settings.bzl")["_NO_REQUIREMENTS"], names)
     labels = [names["requirement"](name) for name in ("numpy", "Scikit-Learn", "a.b")]
     assert labels == ["//numpy", "//scikit_learn", "//a_b"]
     assert names["all_requirements"] == []
 
 
 def test_text_of_build_files_is_quoted():
-    names = starlark_files.load("toolchains/private/build_text.bzl")
+    names = starlark_files.load("private/repositories/build_text.bzl")
     hostile = '3.10", tags = ["no-sandbox"], x = "\n{version}'
     text = names["build_text"](
         "rule(version = {version}, more = {more}, chosen = {chosen})",
@@ -195,7 +195,7 @@ def test_text_of_build_files_is_quoted():
 
 
 def test_messages_have_no_secrets():
-    shown = starlark_files.load("toolchains/private/build_text.bzl")["without_secrets"]
+    shown = starlark_files.load("private/repositories/build_text.bzl")["without_secrets"]
     for text in (
         "https://u:s3cret@h.example/x?t=s3cret y",
         "`https://s3cret@h.example?s3cret`",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rules_bento.formats import MAX_BYTES
 
-DIRECTORY = Path("toolchains/private").absolute()
+DIRECTORY = Path("toolchains/programs").absolute()
 PROGRAM = DIRECTORY / "source_archive.py"
 READERS = {"bz2", "gzip", "http.client", "lzma", "netrc", "pickle", "tarfile", "tomllib", "zipfile", "zlib"}
 READERS |= {"urllib.request"}

@@ -656,7 +656,7 @@ def test_the_defaults_are_the_rules():
     root = Path(__file__).parents[2] / "rules"
     text = (root / "bento_package.bzl").read_text() + (root / "BUILD.bazel").read_text()
     assert f'default = "{BENTOML_VERSION}"' in text
-    constants = (root.parent / "toolchains/versions.bzl").read_text()
+    constants = (root.parent / "private/versions.bzl").read_text()
     assert f'PYTHON_VERSION = "{PYTHON_VERSION}"' in constants
     assert f'build_setting_default = "{CREATION_TIME}"' in text
 

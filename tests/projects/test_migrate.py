@@ -74,15 +74,15 @@ def test_build_file(iris):
     assert (
         iris.build
         == """\
-load("@rules_bento//rules:defs.bzl", "bento_model_import", "bento_package", "bento_requirements", "bento_requirements_test")
+load("@rules_bento//rules:defs.bzl", "bento_model", "bento_package", "bento_requirements")
 
-bento_model_import(
+bento_model(
     name = "raw_model",
     srcs = glob(["models/raw_model/**"]),
     strip_prefix = "models/raw_model",
 )
 
-bento_model_import(
+bento_model(
     name = "iris_clf",
     srcs = glob(["models/iris_clf/**"]),
     alias = "prod",
@@ -111,17 +111,10 @@ bento_package(
 )
 
 bento_requirements(
-    name = "requirements.update",
+    name = "requirements",
     srcs = ["requirements.in"],
-    lock = "requirements.lock.json",
     platforms = ["linux_amd64"],
     requires_python = "==3.11.*",
-)
-
-bento_requirements_test(
-    name = "requirements_test",
-    lock = "requirements.lock.json",
-    update = ":requirements.update",
 )
 """
     )
@@ -298,7 +291,7 @@ def test_a_service_that_is_unknown_is_imported(tmp_path):
         ("docker: {setup_script: missing.sh}", "Not migrated: .*'missing.sh' isn't a file in the build context"),
         ("python: {packages: ['./own']}", r"packages: './own' is a local path\. Add .* with bento_wheel"),
         ("python: {requirements_txt: r.txt}", "unsupported option -e. The option installs a directory"),
-        ("models: ['Models-Of:V1']", r"models-of:v1 isn't in the store.*module, signatures, and labels"),
+        ("models: ['Models-Of:V1']", r"models-of:v1 isn't in the store.*module, labels, and fields_file"),
         (
             "python: {pip_args: '--no-deps', packages: [six]}",
             "pip_args: package hubs don't support --no-deps.*overrides",
@@ -497,7 +490,7 @@ def test_a_module_file_that_is_deep_is_read_or_refused(statement):
 
 def test_a_model_that_is_in_the_project_as_an_entry_is_imported(tmp_path):
     made = migrate(project(tmp_path, "models: ['m:v1']", **{"models/m/model.yaml": "name: m\nversion: v1\n"}))
-    assert re.search(r'bento_model_import\(\n    name = "m",\n    srcs = glob\(\["models/m/\*\*"\]\),', made.build)
+    assert re.search(r'bento_model\(\n    name = "m",\n    srcs = glob\(\["models/m/\*\*"\]\),', made.build)
     assert not any("m:v1" in note and "store" in note for note in made.notes)
 
 

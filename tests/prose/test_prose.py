@@ -52,7 +52,7 @@ def test_messages():
     assert not wrong_messages(), "\n".join(wrong_messages())
 
 
-@pytest.mark.parametrize("directory", ["py", "rules", "toolchains", "tools"])
+@pytest.mark.parametrize("directory", ["private", "py", "rules", "toolchains", "tools"])
 def test_docstrings(directory):
     wrong = []
     for path in sorted((ROOT / directory).rglob("*")):

@@ -32,22 +32,17 @@ def archive(tmp_path, monkeypatch):
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
-def run(archive, verb, *words, flags=()):
-    words = ["--target", "//:t", "--archive", str(archive), "--subcommand", verb, *flags, "--", *words]
-    return deliver.run.run(Arguments(words, deliver.run.flags))
+def run(archive, *words):
+    words = ["--target", "//:t", "--archive", str(archive), "--uv", "uv", "--python", "p", "--", *words]
+    return serve.run.run(Arguments(words, serve.run.flags))
 
 
-def test_an_export_is_where_the_target_says(archive, tmp_path, capsys):
-    (tmp_path / "status").write_text("STABLE_VERSION 1.2\n")
-    flags = ["--to", "hi-{STABLE_VERSION}.tar", "--word", "--no-models", "--status", str(tmp_path / "status")]
-    assert run(archive, "export", flags=flags) == 0
-    assert (tmp_path / "here/hi-1.2.tar").is_file()
+def test_an_export_is_where_the_caller_says(archive, tmp_path, capsys):
+    assert run(archive, "export", "hi.tar", "--no-models") == 0
+    assert (tmp_path / "here/hi.tar").is_file()
     assert "with" not in capsys.readouterr().out
-    assert run(archive, "export", "other", "--format", "folder", flags=["--to", "not-here.tar"]) == 0
+    assert run(archive, "export", "other", "--format", "folder") == 0
     assert (tmp_path / "here/other/models/clf/v1/model.yaml").is_file()
-    assert not list((tmp_path / "here").glob("not-here*"))
-    with pytest.raises(BentoError, match="STABLE_OTHER"):
-        run(archive, "export", flags=["--to", "{STABLE_OTHER}"])
 
 
 def test_an_import_is_into_the_store_of_the_caller(archive, tmp_path):
@@ -67,7 +62,7 @@ def test_a_push_goes_where_the_caller_says(archive, tmp_path, reference):
 def test_contexts_of_clouds_are_those_of_the_caller(archive, tmp_path):
     with Cloud().serve() as cloud:
         Contexts(Store(tmp_path / "home", durable=False).home).save(make("default", cloud.address, TOKEN))
-        assert run(archive, "push", flags=["--word", "--context", "--word", "default"]) == 0
+        assert run(archive, "push", "--context", "default") == 0
         assert cloud.status("bento", "hi:v1") == cloud.status("model", "clf:v1") == "success"
 
 
@@ -81,15 +76,9 @@ def test_a_containerization_has_the_context(archive, tmp_path, monkeypatch):
     assert (tmp_path / "seen").read_text().split() == ["README.md", "bento.yaml", "env", "hf-models", "models", "src"]
 
 
-def test_a_bento_that_is_run_does_all_of_this_too(archive, tmp_path, monkeypatch):
-    def serving(*words):
-        words = ["--target", "//:t", "--archive", str(archive), "--uv", "uv", "--python", "p", "--", *words]
-        return serve.run.run(Arguments(words, serve.run.flags))
-
-    assert serving("export", "out.zip") == 0
-    assert (tmp_path / "here/out.zip").is_file()
+def test_other_commands_are_refused(archive, monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("this serves"))
     with pytest.raises(pytest.fail.Exception):
-        serving("serve", "--port", "1")
+        run(archive, "serve", "--port", "1")
     with pytest.raises(BentoError, match="unknown command"):
         deliver.deliver(archive, "delete", [])

@@ -1,9 +1,7 @@
 """What Bentos take from libraries: the sources of any rule that provides PyInfo, its data, and no package."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts", "unittest")
-
-# buildifier: disable=bzl-visibility - repositories of these names cannot be had here
-load("//rules/private:sources_aspect.bzl", "runtime_of")
+load("//private:sources_aspect.bzl", "runtime_of")
 
 def _sources_impl(ctx):
     env = analysistest.begin(ctx)

@@ -1,8 +1,8 @@
 """Which interpreters are packed for actions, and what stays as it is."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
-load("//rules/private:providers.bzl", "BentoPythonInfo")  # buildifier: disable=bzl-visibility
-load("//toolchains:python.bzl", "bento_packed_python")
+load("//private:interpreters.bzl", "bento_packed_python")
+load("//private:providers.bzl", "BentoPythonInfo")
 
 _LIBRARY = ["lib/python3.12/encodings/__init__.py", "lib/python3.12/json/__init__.py", "lib/python3.12/os.py"]
 

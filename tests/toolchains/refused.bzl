@@ -1,32 +1,16 @@
 """What repository rules and module extensions refuse, in contexts that are made here: nothing is fetched for it."""
 
+load("//private:image_steps.bzl", "image_step")
+load("//private:indexes.bzl", "indexes_of_package")
+load("//private:wheel_groups.bzl", "group_wheels")
+load("//private/repositories:apt.bzl", "declare_deb_files")
+load("//private/repositories:fetch.bzl", "fetch_first", "fetch_with_uv", "host_platform", "run_helper")
+load("//private/repositories:lock_shapes.bzl", "LOCK", "shape_problem")
+load("//private/repositories:locks.bzl", "with_pages")
+load("//private/repositories:model.bzl", "http_model_impl", "hugging_face_model_impl", "model_archive_impl", "oci_model_impl")
+load("//private/repositories:python_debs.bzl", "declare_python_debs")
 load("//rules:providers.bzl", "BentoDebInfo")
-
-# buildifier: disable=bzl-visibility - it is under test
-load("//rules/private:image_steps.bzl", "image_step")
-
-# buildifier: disable=bzl-visibility - it is under test
-load("//rules/private:wheel_groups.bzl", "group_wheels")
 load("//tests/analysis:descriptions.bzl", "refusals_test")
-load("//toolchains:indexes.bzl", "indexes_of_package")
-
-# buildifier: disable=bzl-visibility - it is under test
-load("//toolchains/private:apt.bzl", "declare_deb_files")
-
-# buildifier: disable=bzl-visibility - it is under test
-load("//toolchains/private:fetch.bzl", "fetch_first", "fetch_with_uv", "host_platform", "run_helper")
-
-# buildifier: disable=bzl-visibility - it is under test
-load("//toolchains/private:lock_shapes.bzl", "LOCK", "shape_problem")
-
-# buildifier: disable=bzl-visibility - it is under test
-load("//toolchains/private:locks.bzl", "with_pages")
-
-# buildifier: disable=bzl-visibility - it is under test
-load("//toolchains/private:model.bzl", "http_model_impl", "hugging_face_model_impl", "model_archive_impl", "oci_model_impl")
-
-# buildifier: disable=bzl-visibility - it is under test
-load("//toolchains/private:python_debs.bzl", "declare_python_debs")
 
 _WHEEL = "uv-1.0-py3-none-manylinux_2_17_x86_64.whl"
 

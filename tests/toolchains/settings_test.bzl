@@ -1,15 +1,9 @@
 """What a tag `bento.pypi` may say."""
 
 load("@bazel_skylib//lib:unittest.bzl", "asserts", "unittest")
-
-# buildifier: disable=bzl-visibility - it is under test
-load("//toolchains/private:hub_settings.bzl", "known_excludes", "known_record_mismatches")
-
-# buildifier: disable=bzl-visibility - it is under test
-load("//toolchains/private:locks.bzl", "with_pages")
-
-# buildifier: disable=bzl-visibility - it is under test
-load("//toolchains/private:wheel.bzl", "wheel_build_text")
+load("//private/repositories:hub_settings.bzl", "known_excludes", "known_record_mismatches")
+load("//private/repositories:locks.bzl", "with_pages")
+load("//private/repositories:wheel.bzl", "wheel_build_text")
 
 _LOCK = {
     "packages": [

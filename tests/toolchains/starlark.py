@@ -8,7 +8,7 @@ import ast
 MOST_PARAMETERS = 6
 MOST_LINES = 80
 # Functions that stand for a rule and mirror its attributes.
-MIRRORS = frozenset(["bento_service"])
+MIRRORS = frozenset(["bento_requirements", "bento_service"])
 # What Bazel 8 and 9 have in rules_cc, rules_java, rules_python and others, and no longer itself: by load alone.
 MOVED = frozenset(
     [

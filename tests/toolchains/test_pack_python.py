@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PACKER = Path("toolchains/private/pack_python.py").absolute()
+PACKER = Path("toolchains/programs/pack_python.py").absolute()
 VERSION = "{}.{}".format(*sys.version_info)
 LIBRARY = f"lib/python{VERSION}"
 ZIP = "lib/python{}{}.zip".format(*sys.version_info)

@@ -12,14 +12,14 @@ import pytest
 _CALLBACK = "given to Args as map_each, where Bazel maps it"
 ALLOWED = {
     ("rules/bento_environment.bzl", "_describe_source"): _CALLBACK,
-    ("rules/private/attributes.bzl", "describe_file"): _CALLBACK,
-    ("rules/private/installed_wheel_aspect.bzl", "_describe_installed"): _CALLBACK,
-    ("rules/private/push_manifest.bzl", "_blob"): "read where the program runs: there it lies as Bazel writes it",
-    ("rules/private/metadata.bzl", "_describe_named"): _CALLBACK,
+    ("private/attributes.bzl", "describe_file"): _CALLBACK,
+    ("private/installed_wheel_aspect.bzl", "_describe_installed"): _CALLBACK,
+    ("private/push_manifest.bzl", "_blob"): "read where the program runs: there it lies as Bazel writes it",
+    ("private/metadata.bzl", "_describe_named"): _CALLBACK,
 }
 # Here paths are of the repository phase, which has no outputs.
-FETCHING = ("toolchains/indexes.bzl", "toolchains/private/")
-SOURCES = sorted(path for directory in ("rules", "toolchains") for path in Path(directory).rglob("*.bzl"))
+FETCHING = ("private/indexes.bzl", "private/repositories/")
+SOURCES = sorted(path for directory in ("private", "rules", "toolchains") for path in Path(directory).rglob("*.bzl"))
 
 
 def paths_as_text(name: str, text: str) -> set[tuple[str, str]]:

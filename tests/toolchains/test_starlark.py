@@ -8,7 +8,7 @@ import pytest
 
 from tests.toolchains.starlark import MIRRORS, findings
 
-FILES = (path for directory in ("rules", "toolchains") for path in Path(directory).rglob("*"))
+FILES = (path for directory in ("private", "rules", "toolchains") for path in Path(directory).rglob("*"))
 SOURCES = sorted(path for path in FILES if path.suffix in (".bazel", ".bzl"))
 
 
@@ -19,13 +19,13 @@ def test_starlark_is_as_it_should_be():
 
 
 def test_subcommands_with_several_cores_exist():
-    [threaded] = re.findall(r"^_THREADED = (\[.*\])$", Path("rules/private/helper.bzl").read_text("utf-8"), re.M)
+    [threaded] = re.findall(r"^_THREADED = (\[.*\])$", Path("private/helper.bzl").read_text("utf-8"), re.M)
     text = "\n".join(path.read_text("utf-8") for path in SOURCES)
     assert not [name for name in json.loads(threaded) if not re.search(rf'(subcommand\(\s*|name = )"{name}"', text)]
 
 
 def test_the_lock_of_debian_packages_exists():
-    text = Path("toolchains/private/python.bzl").read_text("utf-8")
+    text = Path("private/repositories/python.bzl").read_text("utf-8")
     [lock, version] = re.findall(r'^_DEBIAN_\w+ = "(?:@rules_bento//)?(.*)"$', text, re.M)
     packages = json.loads(Path(lock.replace(":", "/")).read_text("utf-8"))["packages"]["amd64"]
     assert f"libpython{version}-stdlib" in [package["name"] for package in packages]

@@ -1,15 +1,9 @@
 """The Starlark side of the shared cases."""
 
 load("@bazel_skylib//lib:unittest.bzl", "asserts", "unittest")
-
-# buildifier: disable=bzl-visibility - these are under test
-load("//toolchains/private:fetch.bzl", "find_link", "resolve_link", "split_credentials")
-
-# buildifier: disable=bzl-visibility - these are under test
-load("//toolchains/private:markers.bzl", "evaluate_marker", "is_python_in", "marker_environment")
-
-# buildifier: disable=bzl-visibility - these are under test
-load("//toolchains/private:wheel_tags.bzl", "best_wheel", "oldest_compatible_system")
+load("//private/repositories:fetch.bzl", "find_link", "resolve_link", "split_credentials")
+load("//private/repositories:markers.bzl", "evaluate_marker", "is_python_in", "marker_environment")
+load("//private/repositories:wheel_tags.bzl", "best_wheel", "oldest_compatible_system")
 load(":vectors.bzl", "MARKERS", "MINORS", "PYTHONS", "WHEELS")
 
 def _markers_impl(ctx):

@@ -1,7 +1,6 @@
 """What hubs choose among the wheels of real releases, as a file for a test that has uv choose, too."""
 
-# buildifier: disable=bzl-visibility - this is under test
-load("//toolchains/private:wheel_tags.bzl", "best_wheel")
+load("//private/repositories:wheel_tags.bzl", "best_wheel")
 load(":wheel_names.bzl", "WHEEL_NAMES")
 
 _PYTHONS = ["3.12", "3.14"]

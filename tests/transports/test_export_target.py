@@ -1,4 +1,4 @@
-"""What `bazel run` of a bento_export starts, against servers: with the packages of the command that it names, or without."""
+"""Exports of `bazel run :x_bento -- export URL`, against servers: with the flag `//rules:transports`, and without."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.transports.support import other, running, serve
 
 __all__ = ["other", "running", "serve"]
 
-PROGRAMS = Path("tests/analysis")
+PROGRAMS = Path("tests/transports")
 
 
 def run(program, *words):
@@ -21,39 +21,23 @@ def run(program, *words):
         pytest.skip("Bazel makes the programs")
     # Away from here, as people are; its files are found by the variable that Bazel sets.
     done = subprocess.run(
-        [(PROGRAMS / program).resolve(), *words], capture_output=True, text=True, cwd="/", check=False
+        [(PROGRAMS / program).absolute(), "export", *words], capture_output=True, text=True, cwd="/", check=False
     )
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(
-    ("kind", "program"),
-    [
-        ("s3", "export_to_clouds"),
-        ("gs", "export_to_clouds"),
-        ("ftp", "export_to_clouds"),
-        ("sftp", "export_to_clouds"),
-    ],
-)
-def test_a_target_exports(kind, program, serve, other):
+@pytest.mark.parametrize("kind", ["s3", "gs", "ftp", "sftp"])
+def test_a_target_exports(kind, serve, other):
     server = serve(kind)
-    status, said = run(program, server.url("x.bento"))
+    status, said = run("bento_with_transports", server.url("x.bento"))
     assert status == 0, said
     assert server.names() == ["x.bento"]
     assert other.bentos.import_archive(server.url("x.bento")).entry.tag.name == "service"
 
 
-def test_to_is_where_it_goes(serve):
-    server = serve("s3")
-    status, said = run("export_to_clouds")
-    assert status == 0, said
-    [name] = server.names()
-    assert name.startswith("service-")
-
-
 def test_what_is_missing_is_named(serve):
     server = serve("s3")
-    status, said = run("export", server.url("x.bento"))
+    status, said = run("bento", server.url("x.bento"))
     assert status == 1
     assert "require the package fsspec" in said
     assert "@rules_bento//tools:bento_with_transports" in said

@@ -1,7 +1,6 @@
 """A rule that builds a wheel, as others' rules do."""
 
-# buildifier: disable=bzl-visibility - the interpreter of actions is there already
-load("//rules/private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//private:helper.bzl", "TOOLCHAIN_TYPE")
 
 def _made_wheel_impl(ctx):
     python = ctx.toolchains[TOOLCHAIN_TYPE].python

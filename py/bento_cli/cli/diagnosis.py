@@ -317,15 +317,15 @@ def _labels(root: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _target(lock: Path) -> tuple[str, list[str]] | None:
-    """Return the name and the sources of a lock's bento_requirements target, or None if the target doesn't exist."""
+    """Return the target that writes a lock, and its sources, or None if no bento_requirements declares the target."""
     for name in ("BUILD.bazel", "BUILD"):
         for call in _lock_calls(lock.with_name(name)):
             keywords = {each.arg: each.value for each in call.keywords}
             [target, *_] = _strings(keywords.get("name")) or [""]
-            [written, *_] = _strings(keywords.get("lock")) or ["requirements.lock.json"]
+            [written, *_] = _strings(keywords.get("lock")) or [f"{target}.lock.json"]
             srcs = _strings(keywords.get("srcs"))
             if target and srcs and written == lock.name:
-                return target, srcs
+                return f"{target}.update", srcs
     return None
 
 

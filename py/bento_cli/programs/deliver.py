@@ -7,38 +7,15 @@ from __future__ import annotations
 
 import os
 import tempfile
-from pathlib import Path
 
-from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import Sequence
-from rules_bento.workspace_status import read_status, substitute
+from rules_bento.typing_lite import TYPE_CHECKING, Sequence
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SUBCOMMANDS = ("push", "containerize", "export", "import")
 """The commands that accept a built Bento."""
-
-
-@Subcommand(
-    {
-        "--archive": 1,
-        "--status": 1,  # Bazel's stable or volatile status: KEY value lines, for {KEY} in arguments
-        "--to": 1,  # the destination; the caller's first argument replaces it, unless it is an option
-        "--subcommand": 1,  # one of SUBCOMMANDS
-        "--word": 1,  # an argument for the command, before the caller's arguments
-    }
-)
-def run(arguments: Arguments) -> int:
-    """Run the `bento` command that the target specifies, with the arguments after `--`."""
-    status = read_status(map(Path, arguments.repeated("--status")))
-    places = [substitute(place, status, "to") for place in arguments.repeated("--to")]
-    if arguments.rest and not arguments.rest[0].startswith("-"):
-        places = []
-    words = [
-        *places,
-        *(substitute(word, status, "arguments") for word in arguments.repeated("--word")),
-        *arguments.rest,
-    ]
-    return deliver(Path(arguments.required("--archive")), arguments.required("--subcommand"), words)
 
 
 def deliver(archive: Path, subcommand: str, words: Sequence[str]) -> int:

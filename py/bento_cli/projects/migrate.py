@@ -28,7 +28,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.projects import import_packages, migrate_packages, python_syntax
 from bento_cli.projects.from_directory import PYTHON_VERSION, ExtraOptions, build_bentofile, project_files, selected
-from bento_cli.projects.migrate_packages import UPDATE
+from bento_cli.projects.migrate_packages import REQUIREMENTS
 from bento_cli.projects.starlark import KEPT, StarlarkCode, call, glob, literal, load, merge_build_files
 from bento_cli.projects.workspace import EXTENSION, Workspace
 from bento_cli.store.home import Home
@@ -139,22 +139,23 @@ def migrate(
         raise BentoError(f"--hub: another repository in MODULE.bazel is already named {hub!r}. Choose an unused name.")
     is_generated = bool(project.generated) and workspace.hubs.get(hub) == lock
     needs_lock = not packages.is_locked and (hub not in workspace.hubs or is_generated)
+    run_update = f"`bazel run //{project.package}:{REQUIREMENTS}.update`"
     lock_notes = []
     if is_generated and project.files.has(packages.lock):
-        lock_notes = [f"Packages: if the requirements changed, run `bazel run //{project.package}:{UPDATE}`."]
+        lock_notes = [f"Packages: if the requirements changed, run {run_update}."]
     elif hub in workspace.hubs and not needs_lock:
         lock_notes = [f"Packages: make sure that the lock of @{hub} has {', '.join(packages.declared)}."]
     elif needs_lock:
         place = f"{' and '.join(packages.sources)} (see above) in {project.package or 'the root directory'}"
         run = "Run" if is_written else f"Save {place}, and run"
-        lock_notes = [f"Packages: the project has no lock. {run} `bazel run //{project.package}:{UPDATE}`."]
+        lock_notes = [f"Packages: the project has no lock. {run} {run_update}."]
     models, model_notes = _models(project)
     notes = [*lock_notes, *packages.notes, *model_notes, *_unknown_notes(project, packages)]
     notes += [*_package_notes(project, is_written), *_option_notes(project, hub if hub in workspace.hubs else "")]
     notes += _trial_build_notes(project)
     return Migration(
         _module_file(packages, workspace, hub, lock),
-        _build_file(project, packages, models, hub, _update(packages) if needs_lock else []),
+        _build_file(project, packages, models, hub, [_requirements(packages)] if needs_lock else []),
         "".join(f"{line}\n" for line in packages.declared if needs_lock),
         "".join(f"{line}\n" for line in packages.constraints if needs_lock),
         _ignore_file(project),
@@ -281,7 +282,7 @@ def _import_tags(text: bytes) -> list[tuple[str, int]]:
 def _model(project: _Project, name: str, tag: str, alias: str | None) -> tuple[str, str]:
     """Return the target of a model, and a note about the model's files (empty if the project has them).
 
-    The target is a bento_model_import for a model from a store, or a bento_model for other files.
+    The target of a model from a store has no tag, module, or labels, because model.yaml has them.
     """
     stored = model_store.find_newest(project.store, tag)
     is_entry = stored is not None or project.files.has(f"models/{name}/model.yaml")
@@ -309,10 +310,10 @@ def _model(project: _Project, name: str, tag: str, alias: str | None) -> tuple[s
     elif not is_entry:
         note = (
             f"Models: {tag} isn't in the store. Move the model files to models/{name}/, or generate the files "
-            f"with a target. In the bento_model, set {'signatures' if module else 'module, signatures,'} and labels. "
-            f"Or copy the model's directory from a BentoML store to models/{name}/, and use bento_model_import."
+            f"with a target. In the bento_model, set {'' if module else 'module, '}labels, and fields_file. "
+            f"Or copy the model's directory from a BentoML store to models/{name}/, and remove tag."
         )
-    return call("bento_model_import" if is_entry else "bento_model", attributes), note
+    return call("bento_model", attributes), note
 
 
 def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
@@ -392,19 +393,17 @@ def _target_name(project: _Project) -> str:
     return re.sub(r"\W", "_", bento or project.directory.resolve().name, flags=re.ASCII) + "_bento"
 
 
-def _update(packages: Packages) -> list[str]:
-    """Return the targets that update and verify the lock."""
-    update_attributes = {
-        "name": UPDATE,
+def _requirements(packages: Packages) -> str:
+    """Return the bento_requirements, which declares the targets that update and test the lock."""
+    attributes = {
+        "name": REQUIREMENTS,
         "srcs": packages.sources[:1],
         "constraints": packages.sources[1:],
-        "lock": packages.lock,
         "platforms": [migrate_packages.PLATFORM],
         "requires_python": f"=={packages.python_version}.*",
         **packages.indexes,
     }
-    test_attributes = {"name": "requirements_test", "lock": packages.lock, "update": f":{UPDATE}"}
-    return [call("bento_requirements", update_attributes), call("bento_requirements_test", test_attributes)]
+    return call("bento_requirements", attributes)
 
 
 def _module_file(packages: Packages, workspace: Workspace, hub: str, lock: str) -> str:

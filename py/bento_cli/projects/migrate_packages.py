@@ -38,7 +38,7 @@ _LOCKS = ("uv.lock", "pylock.toml", "requirements.lock.json", "requirements.lock
 _NAMES = (("requirements.in", "constraints.in"), ("bento_requirements.in", "bento_constraints.in"))
 _LINKS = ("-f", "--extra-index-url", "--find-links")  # options whose values can be directories
 _OUR_LOCK = "requirements.lock.json"
-UPDATE = "requirements.update"  # target that updates the lock
+REQUIREMENTS = "requirements"  # name of the bento_requirements
 _VERSIONS = (PYTHON_VERSION, "3.12", "3.13", "3.14", "3.10")
 _UV = {"index?": [{"name?": str, "url": str, "default?": bool}], "sources?": dict}  # tool.uv in pyproject.toml
 _PACKAGE_METHODS = ("python_packages", "pyproject_toml", "requirements_file")
@@ -72,16 +72,16 @@ class Packages:
 
 
 def find_generated(files: ProjectFiles, build_file: str, options: BuildOptions) -> list[str]:
-    """Return the paths of the files that an earlier migration generated for the target `UPDATE` in a BUILD file.
+    """Return the paths of the files that an earlier migration generated for `REQUIREMENTS` in a BUILD file.
 
     Returns [] if the project's requirements file is one of these files, or if the BUILD file is missing or invalid.
     """
     targets = []
     with suppress(BentoError):
         calls = top_level_calls(files.text(build_file, build_file), build_file)
-        targets = [node for _, node, _ in calls if keyword_string(node, "name") == UPDATE]
+        targets = [node for _, node, _ in calls if keyword_string(node, "name") == REQUIREMENTS]
     named = {string(node) for target in targets for node in ast.walk(target) if isinstance(node, ast.Constant)}
-    names = [name for name in (*_NAMES[0], *_NAMES[1], _OUR_LOCK) if name in named]
+    names = [name for name in (*_NAMES[0], *_NAMES[1]) if name in named] + [_OUR_LOCK] * bool(targets)
     return [] if options.python.requirements_txt in names else names
 
 

@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _Flags = dict[str, Any]  # values of an action's flags, without the leading hyphens
 _Settings = dict[str, list[str]]  # values of options
-# As in rules/private/layers.bzl, transitions.bzl, and model_entry.bzl.
+# As in private/layers.bzl, transitions.bzl, and model_entry.bzl.
 _BENTO, _HOME, USER, _PREFIX = "/home/bentoml/bento", "/home/bentoml", "1034", "/app/.venv"
 WEIGHTS, _NAMING = (".bin", ".ckpt", ".gguf", ".pt", ".pth", ".safetensors"), ".onnx"
 _MAX_WEIGHTS_LAYERS = 31

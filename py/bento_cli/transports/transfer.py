@@ -61,7 +61,8 @@ def _filesystems(address: Address) -> Any:
         extra = f"[{_EXTRAS[address.scheme]}]" if address.scheme in _EXTRAS else ""
         raise BentoError(
             f"{address.scheme} URLs require the package {error.name}, which isn't installed. Run `pip install "
-            f"'rules-bento-cli{extra}'`. With Bazel, run `bazel run @rules_bento//tools:bento_with_transports`."
+            f"'rules-bento-cli{extra}'`. With Bazel, set "
+            "--@rules_bento//rules:transports, or run @rules_bento//tools:bento_with_transports."
         ) from None
     return filesystems
 

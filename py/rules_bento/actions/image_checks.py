@@ -111,7 +111,7 @@ def check_size(arguments: Arguments) -> None:
         "--hub": 1,  # of Debian packages, for a base that is built from them
         "--image": 1,  # name of the target
         "--index": 1,  # of Debian packages in the base or in a layer
-        "--lower": 1,  # label of the topmost layer of Debian packages
+        "--lower": 1,  # label of the base
         "--output": 1,
         "--provided": 1,  # requirement that the base provides or the service doesn't need, according to the target
         "--wheel": 2,  # file name, size in bytes

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 from functools import partial
 from heapq import merge
 from itertools import pairwise
@@ -166,46 +164,6 @@ def environment_layer(arguments: Arguments) -> None:
         Member.symlink(f"{prefix}/bin/python{version}", "python", **owner),
     ]
     description.write_files(arguments, entries, "environment")
-
-
-@Subcommand(
-    description.FLAGS
-    | {
-        "--file": 2,  # path to read, absolute path in the image as JSON: a directory if it ends in a slash
-        "--mode": 1,  # octal
-        "--owner": 1,  # uid or uid:gid
-        "--symlink": 2,  # absolute path in the image, target
-    }
-)
-def files_layer(arguments: Arguments) -> None:
-    """Write a layer that contains files and symbolic links. For a directory, adds all files in the directory tree."""
-    if not re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9})?", whose := arguments.required("--owner")):
-        raise BentoError(f"owner: expected a numeric UID or UID:GID, got {whose!r}.")
-    owner = description.owner(whose)
-    mode = int(arguments.required("--mode"), 8)
-    links = arguments.pairs("--symlink")
-    placed = [pair for source, place in arguments.tuples("--file") for pair in _placed_files(source, json.loads(place))]
-    entries = [Member.file(path.removeprefix("/"), source, mode=mode, **owner) for source, path in placed]
-    entries += [Member.symlink(path.removeprefix("/"), target, **owner) for path, target in links.items()]
-    # Existing directories don't change: everyone owns /tmp, and a user owns the home directory.
-    description.write_files(arguments, entries, f"files of {arguments.required('--target')}", parents=False)
-
-
-def _placed_files(source: str, place: str) -> Iterator[tuple[str, str]]:
-    """Yield the source path and the image path of each file in `source`, which is a file or a directory.
-
-    `place` is the path of `source` in the image. For a directory, raises BentoError if `place` has no slash at the end.
-    """
-    if not Path(source).is_dir():
-        yield source, place
-        return
-    if not place.endswith("/"):
-        raise BentoError(f"srcs: {source} is a directory. To add its contents, write '{place}/'.")
-    # In a sandbox, files are links, and directories can be links.
-    for directory, _, names in os.walk(source, followlinks=True):
-        for name in names:
-            path = Path(directory, name)
-            yield str(path), f"{place}{path.relative_to(source).as_posix()}"
 
 
 # The forms of `streams` that OCI supports.

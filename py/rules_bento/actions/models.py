@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import posixpath
-import re
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from rules_bento.formats import read_file
 from rules_bento.models.model import ModelDescription, ModelEntry, make_entry
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.tag import Tag
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Mapping
 
 if TYPE_CHECKING:
     from rules_bento.archives.tarstream import Member
@@ -23,23 +22,17 @@ if TYPE_CHECKING:
 
 
 MODEL_FLAGS = {
-    "--api-version": 1,
     "--archive": 2,  # of an entry: path to read, name in messages
-    "--context": 2,
     "--creation-time": 1,
     "--description": 1,
-    "--fields": 2,  # JSON with metadata, options or signatures: path to read, name in messages
-    "--framework-version": 2,
+    "--fields": 2,  # JSON with further fields of model.yaml: path to read, name in messages
     "--label": 2,
     "--manifest": 1,
-    "--metadata": 2,
     "--model-yaml": 1,  # to write
     "--module": 1,
-    "--option": 2,
     "--package": 1,
     "--part": 1,
     "--scratch": 1,  # a temporary directory for the files of the archive
-    "--signature": 2,  # method, and a JSON list of strings: `batchable`, `batch_dim=0,0`
     "--source": 3,  # path to read, Bazel short path, label
     "--strip-prefix": 1,
     "--tag": 1,  # of a new entry; without it, the sources or the archive are an entry
@@ -137,65 +130,31 @@ def model_files(arguments: Arguments, flag: str = "--source") -> list[snapshot.D
 
 def _model_fields(arguments: Arguments) -> dict[str, Any]:
     module = arguments.required("--module")
-    context: dict[str, Any] = {
-        "framework_name": module.rpartition(".")[2],
-        "framework_versions": arguments.pairs("--framework-version"),
-    }
-    declared: dict[str, dict[str, Any]] = {
-        "metadata": dict(arguments.pairs("--metadata")),
-        "options": dict(arguments.pairs("--option")),
-        "signatures": {
-            method: _parse_signature(method, json.loads(words))
-            for method, words in arguments.pairs("--signature").items()
-        },
-    }
+    fields: dict[str, Any] = {"api_version": "v1", "context": {}, "metadata": {}, "options": {}, "signatures": {}}
     for path, name in arguments.tuples("--fields"):
-        for field, values in _read_fields_file(path, name, tuple(declared)).items():
-            for key in values:
-                if key in declared[field]:
-                    raise BentoError(
-                        f"{name}: {field}: {key!r} is also set in the {field} attribute. Remove one of the values."
-                    )
-            declared[field] |= values
+        fields |= _read_fields_file(path, name, fields)
     return {
         "module": module,
         "labels": check_labels(arguments.pairs("--label")),
-        "options": declared["options"],
-        "metadata": declared["metadata"],
-        "context": context | arguments.pairs("--context"),
-        "signatures": declared["signatures"],
-        "api_version": arguments.required("--api-version"),
+        **fields,
+        "context": {"framework_name": module.rpartition(".")[2], "framework_versions": {}} | fields["context"],
     }
 
 
-def _read_fields_file(path: str, name: str, known: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+def _read_fields_file(path: str, name: str, known: Mapping[str, Any]) -> dict[str, Any]:
     from rules_bento.formats.json import read_object
 
     fields = read_object(read_file(path), name)
-    for field, values in fields.items():
+    for field, value in fields.items():
         if field not in known:
             raise BentoError(
                 f"{name}: unknown field {field!r}. Valid fields: {', '.join(known)}. Set other values in the target's "
                 "attributes."
             )
-        if not isinstance(values, dict):
-            raise BentoError(f"{name}: {field}: expected a JSON object, got {json.dumps(values)[:80]}.")
+        if type(value) is not type(known[field]):
+            expected = "a string" if field == "api_version" else "a JSON object"
+            raise BentoError(f"{name}: {field}: expected {expected}, got {json.dumps(value)[:80]}.")
     return fields
-
-
-def _parse_signature(method: str, words: list[str]) -> dict[str, Any]:
-    """Return BentoML's ModelSignature fields for words such as `batchable`. Raises BentoError for an invalid word."""
-    dimensions = [0, 0]
-    for word in words:
-        match = re.fullmatch(r"batch_dim=(\d{1,3})(?:,(\d{1,3}))?", word, re.ASCII)
-        if match and "batchable" in words:
-            dimensions = [int(match[1]), int(match[2] or match[1])]
-        elif word != "batchable":
-            raise BentoError(
-                f"signatures: invalid value {word!r} for {method}. Use 'batchable', optionally followed by "
-                "'batch_dim=INPUT,OUTPUT'. For other options, use fields_file."
-            )
-    return {"batchable": True, "batch_dim": dimensions} if "batchable" in words else {"batchable": False}
 
 
 @Subcommand(MODEL_FLAGS | {"--output": 1})

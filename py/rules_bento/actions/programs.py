@@ -49,7 +49,8 @@ def program_layer(arguments: Arguments) -> None:
     for file in kept:
         if Path(file.source).stat().st_size > _MAX_FILE:
             raise BentoError(
-                f"{file.path}: the file exceeds the limit of {_MAX_FILE >> 30} GiB. Move the file to a bento_layer."
+                f"{file.path}: the file exceeds the limit of {_MAX_FILE >> 30} GiB. Add the file to a tar file in "
+                "layers."
             )
     manifest = snapshot.digest(kept)
     if arguments.has("--scan-secrets"):

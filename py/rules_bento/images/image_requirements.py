@@ -237,11 +237,11 @@ def _missing(requests: Mapping[str, PackageRequest], system: ImageSystem, hint: 
         labels = sorted({f"@{hint.hub}//{request.name}" for request in requests.values()})
         listed = "".join(f'        "{label}",\n' for label in labels)
         yield (
-            f". Add\n\nbento_deb_layer(\n"
-            f'    name = "{hint.image}_debs",\n'
+            f". Add\n\nbento_base(\n"
+            f'    name = "{hint.image}_base",\n'
             f'    base = "{hint.lower}",\n'
             f"    packages = [\n{listed}    ],\n)\n\n"
-            f'and layers = [":{hint.image}_debs"] to the image. Add packages that the lock of @{hint.hub} '
+            f'and set base = ":{hint.image}_base" on the image. Add packages that the lock of @{hint.hub} '
             f"doesn't contain to `packages` of the bento_debs target first. "
         )
     else:

@@ -1,4 +1,4 @@
-"""Groups wheels into layers with the same algorithm as `rules/private/wheel_groups.bzl`."""
+"""Groups wheels into layers with the same algorithm as `private/wheel_groups.bzl`."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _START = ("-m", "bentoml_cli._internal.start", "start-http-server")
 _SCRATCH = "/tmp"
-_MODELS = "/mnt/models"  # as in rules/private/layers.bzl
+_MODELS = "/mnt/models"  # as in private/layers.bzl
 _NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _REPLICAS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")

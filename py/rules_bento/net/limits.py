@@ -1,6 +1,6 @@
 """Defines limits for data from the network. All clients in this package share these limits.
 
-docs/architecture.md lists the limits. `toolchains/private/locate.py` has no imports, so it repeats `PATIENCE` and
+docs/architecture.md lists the limits. `toolchains/programs/locate.py` has no imports, so it repeats `PATIENCE` and
 `BODY`. Tests verify that all copies are equal.
 """
 

@@ -1,7 +1,7 @@
 """Validates the syntax of strings in locks.
 
 A lock is untrusted input: the strings become file names, labels, arguments, and input of other programs.
-Bazel reads some locks without this module: toolchains/private/lock_shapes.bzl rejects strings that could harm there.
+Bazel reads some locks without this module: private/repositories/lock_shapes.bzl rejects strings that could harm there.
 tests/packages/test_lock_shapes.py verifies that it accepts every string that this module accepts.
 """
 

@@ -75,8 +75,8 @@ def _check(options: BuildOptions, envs: Sequence[EnvVariable]) -> None:
 def _requirements(settings: BentoSettings) -> python.Requirements:
     if settings.lock and settings.lock.has_wheels:
         raise BentoError(
-            "requirements: spec 1 of bento.yaml doesn't support wheels in requirements. Set wheels on "
-            "bento_python_options, or remove the options that require spec 1."
+            "requirements: spec 1 of bento.yaml doesn't support wheels in requirements. Set python.wheels in "
+            "the bentofile, or remove the options that require spec 1."
         )
     options, place = settings.options, packages_place(settings.options)
     lines = package_lines(options.python.packages or (), place)

@@ -46,12 +46,12 @@ def output(arguments: Arguments) -> tuple[Path, Compression]:
     return Path(arguments.required("--output")), compression
 
 
-def write_files(arguments: Arguments, members: Iterable[Member], name: str, *, parents: bool = True) -> None:
+def write_files(arguments: Arguments, members: Iterable[Member], name: str) -> None:
     """Write a layer with `members`, and its description. Raises BentoError for an invalid path in the layer."""
     from rules_bento.images.layers.layer import write_files_layer
 
     out, compression = output(arguments)
-    describe(arguments, write_files_layer(out, members, compression, parents=parents), name)
+    describe(arguments, write_files_layer(out, members, compression), name)
 
 
 def describe(

@@ -116,18 +116,14 @@ def write_wheel_recipe(out: Path, wheel: Wheel, layout: InstallLayout, *, watch:
 
 
 def write_files_layer(
-    out: Path, entries: Iterable[Member], compression: Compression, *, threads: int | None = None, parents: bool = True
+    out: Path, entries: Iterable[Member], compression: Compression, *, threads: int | None = None
 ) -> LayerInfo:
     """Sort `entries` by path, and write them atomically as a layer. Uses all cores unless `threads` is set.
 
-    Adds missing directories, each with the owner of the directory above it. If `parents` is false, adds no directories,
-    so that unpacking keeps the directories of lower layers. Raises BentoError if a source doesn't have its declared
-    size. Also raises BentoError if a path is absolute, not normalized, repeated, or below a file or link.
+    Adds missing directories, each with the owner of the directory above it. Raises BentoError if a source doesn't have
+    its declared size. Also raises BentoError if a path is absolute, not normalized, repeated, or below a file or link.
     """
-    entries = list(entries)
-    given = {entry.path for entry in entries}
-    whole = [entry for entry in _with_directories(entries) if parents or entry.path in given]
-    return write_layer(out, _tar_files(whole), new_form(compression, threads, storing=True))
+    return write_layer(out, _tar_files(_with_directories(entries)), new_form(compression, threads, storing=True))
 
 
 def stream_files_layer(entries: Iterable[Member], compression: Literal["gzip", "zstd"], tar: Sum) -> Iterator[bytes]:

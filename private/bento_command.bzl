@@ -1,0 +1,50 @@
+"""Defines the `bento` command, and the program that `bazel run` starts for a Bento."""
+
+load(":attributes.bzl", "label_string")
+load(":launcher.bzl", "PYTHON", "RUN_RUNTIME", "helper_launcher", "runfile", "runtime")
+
+def _bento_command_impl(ctx):
+    uv = runtime(ctx).uv
+    launcher = helper_launcher(
+        ctx,
+        arguments = ["--uv", runfile(ctx, uv)],
+        files = depset([uv]),
+        modules = runtime(ctx).command_packages,
+        subcommand = "bento_cli.programs.command",
+    )
+    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
+
+bento_command = rule(
+    implementation = _bento_command_impl,
+    doc = "Declares the `bento` command, which runs with the toolchain's interpreter.",
+    attrs = RUN_RUNTIME,
+    executable = True,
+)
+
+bento_command_with_transports = rule(
+    implementation = _bento_command_impl,
+    doc = "Declares the `bento` command with the packages of additional transports, independent of the flag `//rules:transports`.",
+    attrs = {"_runtime": attr.label(default = "//toolchains:host_runtime_with_transports", providers = [platform_common.ToolchainInfo])},
+    executable = True,
+)
+
+def _source_roots(ctx, build_ctx, import_roots):
+    """Returns the directories in the workspace that can contain files of the Bento's `src/`."""
+    own = ctx.workspace_name + "/"
+
+    # The number of import roots is small, and doesn't depend on the number of files.
+    roots = [root.removeprefix(own) for root in import_roots.to_list() if root.startswith(own)]
+    return ["."] if build_ctx.startswith("../") else [build_ctx or "."] + roots + ["."]
+
+def serve_program(ctx, archive, *, build_ctx, import_roots, models = []):
+    """Declares a program that serves a Bento with its own BentoML version. `models` lists the models that `archive` excludes."""
+    uv = runtime(ctx).uv
+    return helper_launcher(
+        ctx,
+        arguments = ["--target", label_string(ctx.label), "--archive", runfile(ctx, archive), "--uv", runfile(ctx, uv), "--python", PYTHON] +
+                    [word for root in _source_roots(ctx, build_ctx, import_roots) for word in ("--source-root", root)] +
+                    [word for model in models for word in ("--model", runfile(ctx, model.description), runfile(ctx, model.archive_part))],
+        files = depset([archive, uv] + [file for model in models for file in (model.description, model.archive_part)]),
+        modules = runtime(ctx).command_packages,
+        subcommand = "bento_cli.programs.serve",
+    )

@@ -1,0 +1,238 @@
+"""Defines build_image, which builds the image of a Bento or of a Python program from a base, packages, and other layers."""
+
+load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo")
+load(":attributes.bzl", "CREATION_TIME", "STAMP", "add_pairs", "add_strings", "creation_time", "is_stamped", "label_string", "status_files")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand", "target_arguments")
+load(":image_checks.bzl", "check_libraries", "check_size", "scan_added_layers")
+load(":image_form.bzl", "write_form")
+load(":layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "USER", "added_layers", "write_joined_layer", "write_layer")
+load(":providers.bzl", "BentoImagePackagesInfo", "BentoWheelPartsInfo")
+load(":reports.bzl", "SBOM_FORMATS", "write_build_definition", "write_layer_report", "write_sbom", "write_summary")
+load(":target.bzl", "IMAGE_PLATFORM")
+load(":transitions.bzl", "ENVIRONMENT")
+load(":wheel_groups.bzl", "group_wheels")
+
+# Default maximum of wheel layers. The rest of the 127 layers of an image is for base, models, sources, and images on top.
+_MAX_WHEEL_LAYERS = 40
+
+# Attributes of rules that build an image. They also have `entrypoint`, `env`, `labels`, `ports`, and `working_dir`.
+IMAGE = {
+    "annotations": attr.string_dict(doc = "Additional annotations of the manifest. Default annotations: title, version, creation time, name of the base, and digest of the base. Annotations and labels with the prefix `org.opencontainers.image.` are set as both annotations and labels."),
+    "base": attr.label(doc = "Image base, which provides Python and the system libraries.", mandatory = True, providers = [BentoBaseInfo]),
+    "bytecode": attr.string(default = "none", doc = "Bytecode of the Python packages, in separate layers: `none` (default, no bytecode), `checked-hash` (Python compares a hash of the source), or `unchecked-hash` (Python doesn't read the source). See PEP 552.", values = BYTECODES),
+    "cmd": attr.string_list(doc = "Arguments that follow `entrypoint`. Users can replace these arguments when they start a container."),
+    "compression": attr.string(default = "zstd", doc = "Compression of the layers: `zstd` (default), or `gzip` for older runtimes and for `soci`. With `gzip`, the base and `layers` must use `gzip`.", values = COMPRESSIONS),
+    "healthcheck": attr.string_list(doc = "Command that checks the health of a container. Runs without a shell. Default: no command. Only docker reads the command from the image; for podman, containerd, and Kubernetes, configure health checks when you start the container."),
+    "layers": attr.label_list(
+        allow_files = True,
+        doc = "Additional layers, from bottom to top, below the last layer: tar files, such as outputs of `pkg_tar` of rules_pkg or `tar` of bazel-lib, or targets that provide BentoLayerInfo. A tar file that is compressed with gzip or zstd remains unchanged.",
+    ),
+    "prefix": attr.string(default = ENVIRONMENT, doc = "Path to the Python environment in the image. Images with the same environment path share layers."),
+    "reference": attr.string(doc = "Name and tag of the image in `oci_layout` and `docker_archive`. Default: the target's name."),
+    "report_against": attr.label(allow_single_file = [".json"], doc = "JSON report to compare the image with: a file from the output group `layer_report` of another image."),
+    "sbom_format": attr.string(default = "cyclonedx", doc = "Format of the SBOM: `cyclonedx` (CycloneDX 1.6, default) or `spdx` (SPDX 2.3). The SBOM is a JSON file.", values = sorted(SBOM_FORMATS)),
+    "size_limit": attr.int(doc = "Maximum total size of the compressed layers, in megabytes. Default: no limit."),
+    "soci": attr.bool(doc = "Whether to add a SOCI index for lazy pulling with soci-snapshotter. Requires `compression = \"gzip\"`. The image is then an OCI index."),
+    "stamped_annotations": attr.string_dict(doc = "Annotations added only in stamped builds. `{KEY}` is replaced by a value from the workspace status: `{\"org.opencontainers.image.revision\": \"{STABLE_GIT_COMMIT}\"}`. Stamping doesn't change the layers."),
+    "stamped_labels": attr.string_dict(doc = "Labels added only in stamped builds. Same format as `stamped_annotations`."),
+    "stop_signal": attr.string(default = "SIGTERM", doc = "Signal that container engines send to stop a container."),
+    "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs to exclude from the checks of the image: files that the service doesn't use, and intended duplicates."),
+    "user": attr.string(default = "1034:1034", doc = "User and group of the container process (`uid:gid`)."),
+    "max_wheel_layers": attr.int(default = _MAX_WHEEL_LAYERS, doc = "Maximum number of layers for Python packages. Each large package has its own layer, unless the number of layers would exceed the maximum."),
+} | CREATION_TIME | IMAGE_PLATFORM | STAMP
+
+def _environment_layer(ctx, base):
+    """Declares the layer with an empty virtual environment and the user's home directory. Returns a BentoLayerInfo."""
+    args = arguments(ctx)
+    args.add_all(["--prefix", ctx.attr.prefix, "--python", base.python, "--python-version", base.python_version])
+    args.add_all(["--home", HOME, "--user", USER])
+    return write_layer(
+        ctx,
+        compression = ctx.attr.compression,
+        name = ctx.label.name + ".environment",
+        progress_message = "Writing environment layer of %{label}",
+        subcommand = subcommand("environment_layer", args, inputs = depset()),
+    )
+
+def _check_bytecode(ctx, base, parts):
+    for part in parts:
+        if not part.part:
+            fail(("{target}: bytecode = \"{bytecode}\" requires Python {version}, but the build uses Python {own}. " +
+                  "Add bento_tools.python(version = \"{version}\") to MODULE.bazel, or remove the bytecode attribute.").format(
+                bytecode = ctx.attr.bytecode,
+                own = ctx.toolchains[TOOLCHAIN_TYPE].python.version,
+                target = label_string(ctx.label),
+                version = base.python_version,
+            ))
+
+def _package_layers(ctx, kind, parts, groups):
+    """Declares a layer for each group of wheels (`kind`: `wheels`) or of their bytecode (`bytecode`). Returns a list of BentoLayerInfo. Without parts, the list is empty."""
+
+    # A large wheel alone in its group has a layer that images share.
+    by_name = {part.wheel.distribution: part for part in parts}
+    members = [[by_name[name] for name in names] for names in groups] if parts else []
+    alone = [group[0].layer for group in members if len(group) == 1 and group[0].layer]
+    return alone + [
+        write_joined_layer(
+            ctx,
+            name = "{}.{}-{}".format(ctx.label.name, kind, group[0].wheel.distribution),
+            parts = group,
+            settings = ctx.attr,
+            what = "bytecode of " if kind == "bytecode" else "",
+        )
+        for group in members
+        if len(group) > 1 or not group[0].layer
+    ]
+
+def _libraries(parts, groups):
+    """Returns the Files that list the shared libraries of wheels: outputs of the actions that write the image's layers and layer parts."""
+    alone = {names[0]: None for names in groups if len(names) == 1}
+    return [part.layer_libraries if part.layer and part.wheel.distribution in alone else part.part_libraries for part in parts]
+
+def _add_soci(ctx, args, layers, outputs):
+    """Adds the flags for the SOCI index to the arguments. Returns the list of input Files. Has no effect without `soci`."""
+    if not ctx.attr.soci:
+        return []
+    if ctx.attr.compression != "gzip":
+        fail("{}: soci requires gzip layers, but compression is \"{}\". Set compression = \"gzip\", or remove soci.".format(label_string(ctx.label), ctx.attr.compression))
+    args.add_all(["--soci", outputs.soci, "--index", outputs.index])
+    descriptions = [layer.ztoc.description for layer in layers if layer.ztoc]
+    args.add_all(descriptions, before_each = "--ztoc")
+    return descriptions
+
+def _assemble(ctx, base, subject, process, layers):
+    """Declares the action that writes the config and manifest from the descriptions of layers. Returns a struct of its output Files."""
+    outputs = struct(
+        config = ctx.actions.declare_file(ctx.label.name + ".config.json"),
+        digest = ctx.actions.declare_file(ctx.label.name + ".digest"),
+        index = ctx.actions.declare_file(ctx.label.name + ".index.json") if ctx.attr.soci else None,
+        manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
+        soci = ctx.actions.declare_file(ctx.label.name + ".soci.json") if ctx.attr.soci else None,
+    )
+    descriptions = [layer.description for layer in layers]
+    status = status_files(ctx, ctx.attr.stamped_annotations.values() + ctx.attr.stamped_labels.values())
+    args = target_arguments(ctx)
+    source = subject.bento_yaml or subject.tag
+    args.add_all(["--bento-yaml" if subject.bento_yaml else "--tag", source, "--base-config", base.config])
+    if subject.bento_yaml:
+        args.add_all(["--bento", BENTO])
+    args.add_all(["--environment", ctx.attr.prefix, "--home", HOME, "--compression", ctx.attr.compression])
+    args.add_all(["--created", creation_time(ctx), "--user", ctx.attr.user])
+    add_pairs(args, "--env", process.env)
+    add_pairs(args, "--label", ctx.attr.labels)
+    add_pairs(args, "--annotation", ctx.attr.annotations)
+    if is_stamped(ctx):
+        add_pairs(args, "--stamped-label", ctx.attr.stamped_labels)
+        add_pairs(args, "--stamped-annotation", ctx.attr.stamped_annotations)
+    args.add_all(process.entrypoint, before_each = "--entrypoint")
+    args.add_all(ctx.attr.cmd, before_each = "--cmd")
+    args.add_all(ctx.attr.ports, before_each = "--port")
+    add_strings(args, "--provided", process.ignore_system_requirements)
+    args.add_all(ctx.attr.healthcheck, before_each = "--healthcheck")
+    args.add_all(["--stop-signal", ctx.attr.stop_signal])
+    if process.working_dir:
+        args.add_all(["--working-dir", process.working_dir])
+    args.add_all(descriptions, before_each = "--layer")
+    soci_inputs = _add_soci(ctx, args, layers, outputs)
+    args.add_all(status, before_each = "--status")
+    args.add_all(["--config", outputs.config, "--manifest", outputs.manifest, "--digest", outputs.digest])
+    run_helper(
+        ctx,
+        mnemonic = "BentoImage",
+        progress_message = "Writing image %{label}",
+        subcommand = subcommand("image", args, inputs = depset([source, base.config] + descriptions + soci_inputs + status), packages = ["pyyaml"] if subject.bento_yaml else []),
+        outputs = [file for file in (outputs.config, outputs.digest, outputs.index, outputs.manifest, outputs.soci) if file],
+    )
+    return outputs
+
+def image_packages(split, requirements):
+    """Returns the argument `packages` of `build_image`. `split` is an attribute with a split transition to the files of packages."""
+
+    # Only a few dozen wheels, so the lists are short. The sizes determine the layers. If the packages of a Bento are from bento.pypi, the image
+    # excludes packages that its libraries have in package hubs of rules_python.
+    wheels = {wheel.file.short_path: True for info in requirements for wheel in info.wheels.to_list()}
+    bytecode, parts = [
+        [part for part in split[key][BentoWheelPartsInfo].parts.to_list() if part.wheel.file.short_path in wheels] if key in split else []
+        for key in ("bytecode", "packages")
+    ]
+    return struct(bytecode = bytecode, parts = parts, requirements = requirements)
+
+def build_image(ctx, *, subject, packages, contents, process, system_checks = []):
+    """Declares an image that consists of a base, a virtual environment, packages, and layers on top of them.
+
+    Args:
+      ctx: context of a rule with the attributes of `IMAGE`, and `TOOLCHAIN_TYPE` among its toolchains.
+      subject: BentoInfo, or a struct of its fields `digest` and `tag`, and of `bento_yaml = None`.
+      packages: struct of lists: `parts` and `bytecode` (BentoWheelPartInfo of wheels and their bytecode), `requirements` (BentoRequirementInfo).
+      contents: struct of `lower` and `upper` (lists of BentoLayerInfo below and above the attribute `layers`), `models` (list of BentoModelInfo),
+        and `model_source` and `mounted` (values for the fields `models` and `model_descriptions` of BentoImageInfo).
+      process: struct of `entrypoint`, `env`, `ignore_system_requirements`, and `working_dir`, with the types of the attributes of `bento_image`.
+      system_checks: list of output Files of additional validation actions, which don't wait for layers.
+
+    Returns:
+      A list of the providers.
+    """
+    base = ctx.attr.base[BentoBaseInfo]
+    parts = packages.parts
+    _check_bytecode(ctx, base, packages.bytecode)
+    groups = group_wheels({part.wheel.distribution: part.wheel.size for part in parts}, ctx.attr.max_wheel_layers)
+    own_base = list(base.layers) if base.deb_index else []  # layers of an existing image are not rewritten
+    own_layers = added_layers(ctx)
+    stacked = (
+        list(base.layers) +
+        [_environment_layer(ctx, base)] +
+        _package_layers(ctx, "wheels", parts, groups) +
+        _package_layers(ctx, "bytecode", packages.bytecode, groups) +
+        contents.lower +
+        own_layers +
+        contents.upper
+    )
+    image = _assemble(ctx, base, subject, process, stacked)
+    added = scan_added_layers(ctx, own_layers)
+    libraries_checked, libraries_checked_early = [
+        check_libraries(ctx, base, struct(libraries = libraries, parts = parts, requirements = packages.requirements), added, early = early)
+        for libraries, early in ((_libraries(parts, groups), False), ([part.libraries for part in parts], True))
+    ]
+    wheels = [part.wheel for part in parts]
+    sbom = write_sbom(ctx, base, subject, image, struct(models = contents.models, parts = parts))
+    debs = [base.deb_index] if base.deb_index else []
+    build_definition = write_build_definition(
+        ctx,
+        bento = subject,
+        # An existing base image is listed by digest, and Debian packages by layer.
+        image = struct(base = base.config, debs = debs, layers = [layer.description for layer in own_base + own_layers], wheels = wheels),
+        models = contents.models,
+        python_version = base.python_version,
+    )
+    return [
+        BentoImageInfo(
+            bento_yaml = subject.bento_yaml,
+            build_definition = build_definition,
+            config = image.config,
+            digest = image.digest,
+            index = image.index,
+            layers = tuple(stacked),
+            manifest = image.manifest,
+            model_descriptions = contents.mounted,
+            models = contents.model_source,
+            referrers = (sbom,),
+            soci = image.soci,
+        ),
+        BentoImagePackagesInfo(
+            debs = debs if base.deb_index or base.system else [],
+            packages = depset(transitive = [requirement.packages for requirement in packages.requirements]),
+            system = base.system,
+            wheels = depset(wheels),
+        ),
+        DefaultInfo(files = depset([image.config, image.digest, image.manifest])),
+        OutputGroupInfo(
+            _validation = depset([libraries_checked] + system_checks + check_size(ctx, stacked)),
+            build_definition = depset([build_definition]),
+            checked = depset([libraries_checked_early] + system_checks),
+            docker_archive = depset([write_form(ctx, image, stacked, "docker_archive")]),
+            layer_report = depset(write_layer_report(ctx, stacked, parts)),
+            oci_layout = depset([write_form(ctx, image, stacked, "oci_layout")]),
+            sbom = depset([sbom.file]),
+            summary = depset([write_summary(ctx, tag = subject.tag, digest = image.digest, files = {"--image-manifest": image.manifest})]),
+        ),
+    ]

@@ -1,0 +1,189 @@
+"""Declares the outputs of models: description, manifest, archive part, and layers."""
+
+load("//rules:providers.bzl", "BentoModelInfo")
+load(":attributes.bzl", "describe_source", "label_string")
+load(":helper.bzl", "run_helper", "subcommand", "target_arguments")
+load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "WEIGHTS", "write_layer")
+
+_PACKAGES = ["blake3", "pyyaml"]
+
+# Suffixes of weights files, each in a separate layer.
+_WEIGHTS = (".bin", ".ckpt", ".gguf", ".pt", ".pth", ".safetensors")
+
+# Suffixes of files that refer to other files of the model. The readers of these files reject links, so the model is a single layer.
+_NAMING = (".onnx",)
+
+def _arguments(ctx, source):
+    args = target_arguments(ctx)
+    source.describe(args)
+    return args
+
+def _write(ctx, source, *, mnemonic, progress_message, name, suffixes):
+    """Declares an action that runs the subcommand `name` and reads the model. `suffixes` maps flags to suffixes of outputs. Returns a list of Files."""
+    outputs = [ctx.actions.declare_file(ctx.label.name + suffix) for suffix in suffixes.values()]
+    args = _arguments(ctx, source)
+    for flag, output in zip(suffixes, outputs):
+        args.add_all([flag, output])
+    args.add_all(["--scratch", outputs[0].basename + ".files"])
+    run_helper(
+        ctx,
+        mnemonic = mnemonic,
+        progress_message = progress_message,
+        subcommand = subcommand(name, args, inputs = source.inputs, packages = _PACKAGES + source.packages),
+        outputs = outputs,
+    )
+    return outputs
+
+def _layer(ctx, source, location, compression, name):
+    """Declares a layer that contains the complete model at `location` (a list of flags). Returns a BentoLayerInfo."""
+    args = _arguments(ctx, source)
+    args.add_all(location + ["--user", USER, "--scratch", "{}.{}.files".format(name, compression)])
+    return write_layer(
+        ctx,
+        compression = compression,
+        name = name,
+        progress_message = "Writing layer of model %{label}",
+        subcommand = subcommand("model_layer", args, inputs = source.inputs, packages = _PACKAGES + source.packages),
+    )
+
+def _groups(files, most):
+    """Sorts files by path, and splits them into at most `most` groups of consecutive files. Returns a list of lists."""
+    ordered = sorted(files, key = lambda file: file.short_path)
+    count = min(most, len(files))
+    groups = [[] for _ in range(count)]
+    for at, file in enumerate(ordered):
+        groups[at * count // len(ordered)].append(file)
+    return groups
+
+def _describe_weights(file):
+    return ["--weights-file", "", file.short_path, label_string(file.owner)]
+
+def _weights(model):
+    """Returns the weight files, or an empty list if `image_layers` permits only one layer."""
+    weights = [file for file in model.files if not file.is_directory and file.basename.endswith(_WEIGHTS)]
+    return weights if model.image_layers > 1 else []
+
+def _separate_layers(ctx, model, weights, location, compression, name):
+    """Declares a layer for each group of weight files, and a layer of the other files. Returns a tuple of BentoLayerInfo.
+
+    A changed file affects only the layer of its group. Unless `location` has `--root`, the layer of the other files links to the weights without
+    reading them.
+    """
+
+    def common_arguments(files, linked = []):
+        args = target_arguments(ctx)
+        args.add_all(model.place)
+        args.add_all(files, map_each = describe_source)
+        args.add_all(linked, map_each = _describe_weights)
+        args.add_all(["--user", USER] + location)
+        return args
+
+    layers = [
+        write_layer(
+            ctx,
+            compression = compression,
+            name = "{}.weights-{}".format(name, number),
+            progress_message = "Writing weights layer of %{label}",
+            subcommand = subcommand("weights_layer", common_arguments(files), inputs = depset(files), packages = ["blake3"]),
+        )
+        for number, files in enumerate(_groups(weights, model.image_layers - 1))
+    ]
+    others = [file for file in model.files if file not in weights]
+    written = [model.description, model.manifest, model.model_yaml]
+    args = common_arguments(others, linked = weights)
+    args.add_all(["--written-description", model.description, "--written-manifest", model.manifest, "--written-model-yaml", model.model_yaml])
+    return tuple(layers + [write_layer(
+        ctx,
+        compression = compression,
+        name = name,
+        progress_message = "Writing layer of model %{label} without weights",
+        subcommand = subcommand("model_layer", args, inputs = depset(others + written), packages = _PACKAGES),
+    )])
+
+def _layers(ctx, source, model, compression):
+    weights = _weights(model)
+    if not weights or [file for file in source.files if file.basename.endswith(_NAMING)]:
+        return (_layer(ctx, source, ["--directory", BENTO], compression, ctx.label.name),)
+    directory = "{}/{}".format(WEIGHTS, model.name)
+    return _separate_layers(ctx, model, weights, ["--directory", BENTO, "--weights", directory], compression, ctx.label.name)
+
+def unlinked_layers(ctx, model, root, compression, name):
+    """Declares layers with a model's files below `root` in the image, without links. Returns a tuple of BentoLayerInfo."""
+    if model.sources.files:
+        return _separate_layers(ctx, model.sources, _weights(model.sources), ["--root", root], compression, name)
+    return (_layer(ctx, _archive_source(model.archive_part), ["--root", root], compression, name),)
+
+def _archive_source(part):
+    return struct(describe = lambda args: args.add_all(["--archive", part, part.basename]), inputs = depset([part]), packages = [])
+
+def _described(ctx, source):
+    """Declares the files that describe the model. Returns the value of the field `sources` of BentoModelInfo."""
+    description, manifest, model_yaml = _write(
+        ctx,
+        source,
+        mnemonic = "BentoModel",
+        progress_message = "Describing model %{label}",
+        name = "model",
+        suffixes = {"--description": ".model.json", "--manifest": ".manifest.json", "--model-yaml": ".model.yaml"},
+    )
+    return struct(
+        description = description,
+        files = tuple(source.files),
+        image_layers = ctx.attr.image_layers,
+        manifest = manifest,
+        model_yaml = model_yaml,
+        name = source.name or ctx.label.name,
+        place = tuple(source.place),
+    )
+
+def model_source(*, place, describe, files = [], more_inputs = [], packages = [], name = ""):
+    """Returns a struct that describes the inputs of a model.
+
+    Args:
+      place: list of strings: arguments for the placement of sources in the model.
+      describe: a function that adds the arguments other than `place` and `files` to an Args.
+      files: list of Files: the sources.
+      more_inputs: list of Files in the arguments of `describe`.
+      packages: third-party packages that reading the files requires.
+      name: model name; empty if unknown.
+
+    Returns:
+      A struct for `model_entry`.
+    """
+
+    def describe_all(args):
+        args.add_all(place)
+        describe(args)
+        args.add_all(files, map_each = describe_source)
+
+    return struct(describe = describe_all, files = files, inputs = depset(files + more_inputs), name = name, packages = packages, place = place)
+
+# Attributes for the use of a model in Bentos and images.
+MODEL_ATTRIBUTES = {
+    "alias": attr.string(doc = "Alternative name that `bentoml.models.get` accepts in Bentos that bundle the model."),
+    "image_layers": attr.int(
+        default = 32,
+        doc = "Maximum number of image layers for the model. Each weights file ({}) is a separate layer, up to the maximum; the remaining files share a layer. If a weights file changes, the layers of the other weights files remain unchanged. The weights are in {}, and the model contains symbolic links to the weights. If the maximum is 1, the model is a single layer without links. A model with a {} file is also a single layer, because ONNX loaders reject symbolic links.".format(", ".join(_WEIGHTS), WEIGHTS, ", ".join(_NAMING)),
+    ),
+}
+
+def model_entry(ctx, source):
+    """Declares the outputs of a model from the result of `model_source`. Returns the list of providers, including BentoModelInfo."""
+    part = _write(ctx, source, mnemonic = "BentoModelPart", progress_message = "Packing model %{label}", name = "model", suffixes = {"--part": ".model.part"})
+    model = _described(ctx, source)
+    return [
+        BentoModelInfo(
+            alias = ctx.attr.alias,
+            archive_part = part[0],
+            description = model.description,
+            layers = {compression: _layers(ctx, source, model, compression) for compression in COMPRESSIONS},
+            manifest = model.manifest,
+            sources = model,
+        ),
+        DefaultInfo(files = depset([model.description])),
+        OutputGroupInfo(
+            bentomodel = depset(_write(ctx, source, mnemonic = "BentoExport", progress_message = "Writing %{output}", name = "export_model", suffixes = {"--output": ".bentomodel"})),
+            manifest = depset([model.manifest]),
+            part = depset(part),
+        ),
+    ]

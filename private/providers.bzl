@@ -1,0 +1,100 @@
+"""Defines the private providers. The public providers are in //rules:providers.bzl."""
+
+BentoCompilersInfo = provider(
+    doc = "CPython interpreters that compile bytecode for Python versions other than the toolchain's version.",
+    fields = {"pythons": "tuple[BentoPythonInfo] - interpreters, which run on the execution platform."},
+)
+
+BentoHelperPackagesInfo = provider(
+    doc = "Third-party packages that the helper imports. The helper is the program that actions of rules_bento run.",
+    fields = {
+        "packages": "dict[str, list[struct]] - package name to the packed wheels of the package and its transitive dependencies. Each struct has `files` (depset of Files), `import_roots`, and `imports` (see BentoWheelModulesInfo).",
+    },
+)
+
+BentoImagePackagesInfo = provider(
+    doc = "The locked Python packages and the Debian packages of an image.",
+    fields = {
+        "debs": "list[File] - indexes of the Debian packages, see `BentoBaseInfo.deb_index`.",
+        "packages": "depset[File] - JSON: lock entries of the Python packages.",
+        "system": "File | None - JSON: packages of the base if the base is an existing image, see `BentoBaseInfo.system`.",
+        "wheels": "depset[BentoWheelInfo] - wheels of the Python packages.",
+    },
+)
+
+BentoInstalledWheelInfo = provider(
+    doc = "Packages from package hubs of rules_python.",
+    fields = {
+        "requirement": "BentoRequirementInfo | None - the package, if the target is one; None for other targets.",
+        "requirements": "depset[BentoRequirementInfo] - the package or, for other targets, the packages that the target's libraries require.",
+        "wheel": "BentoWheelInfo | None - wheel that an action builds from the files of the package; None for targets without these files.",
+    },
+)
+
+BentoPushInfo = provider(
+    doc = "The settings and files of a push. `bento_push_all` runs several pushes together.",
+    fields = {
+        "arguments": "tuple[str] - flags to pass to the helper. Paths are relative to the runfiles directory.",
+        "modules": "tuple[BentoWheelModulesInfo] - packages that the helper imports.",
+        "runfiles": "runfiles - files to push, without the program that pushes the files.",
+    },
+)
+
+BentoPythonInfo = provider(
+    doc = "A CPython interpreter that runs build actions, or programs of `bazel run` and `bazel test`.",
+    fields = {
+        "files": "depset[File] - files of the interpreter; empty for an interpreter of the host.",
+        "interpreter": "File | None - executable of the interpreter; None for an interpreter of the host.",
+        "interpreter_path": "str - absolute path of an interpreter of the host; empty if `interpreter` is set.",
+        "version": "str - version of the interpreter (`X.Y.Z`), or `X.Y` for an interpreter of rules_python.",
+    },
+)
+
+BentoResolutionInfo = provider(
+    doc = "The result of resolving one locked package with uv. All targets that require the package share the result.",
+    fields = {"answer": "File - JSON: pinned requirements of the package and its transitive dependencies."},
+)
+
+BentoServiceMetadataInfo = provider(
+    doc = "Inputs of actions that import a Bento's service, or write the Bento's metadata.",
+    fields = {
+        "import_arguments": "Args - arguments of the subcommand `import_service`, without packages and outputs.",
+        "import_packages": "depset[BentoRequirementInfo] - packages of the Bento and in `import_packages`. In the configuration of an import, BentoML and `import_packages` have modules.",
+        "import_inputs": "depset[File] - files in `import_arguments`.",
+        "package_arguments": "Args - arguments of the subcommand `package` in the action that builds the Bento.",
+        "package_inputs": "depset[File] - files in `package_arguments`.",
+        "package_packages": "list[str] - third-party packages that the subcommand `package` imports.",
+    },
+)
+
+BentoSourcesInfo = provider(
+    doc = "The first-party files of Python libraries and their transitive dependencies.",
+    fields = {
+        "files": "depset[File] - sources and data of the libraries.",
+        "import_roots": "depset[str] - directories to add to the Python import path, each `<repository>/<directory>`.",
+        "package_roots": "depset[str] - import roots of packages from package hubs. Files in these directories are excluded.",
+        "pins": "depset[str] - required packages that don't come from package hubs of rules_bento: `name==version` from hubs of rules_python, or `name` for imports of generated code.",
+        "requirements": "depset[BentoRequirementInfo] - required packages from package hubs of rules_bento.",
+    },
+)
+
+BentoWheelPartInfo, _ = provider(
+    doc = "The image layer of a wheel, or a layer part. Actions join several layer parts to a layer. With `//rules:bytecode`, the layer or layer part contains the wheel's bytecode instead of the wheel.",
+    fields = {
+        "excluded": "File - JSON: size of the files that images exclude from the wheel; None without exclusion patterns.",
+        "layer": "BentoLayerInfo - layer that contains only this wheel; None for a small wheel.",
+        "layer_libraries": "File - JSON: same content as `libraries`, but written by the action of `layer`; None without a layer.",
+        "libraries": "File - JSON: shared libraries that the wheel includes and requires; None for bytecode. The action that writes this file doesn't build the layer or part.",
+        "listing": "File - JSON: directories and files in the part.",
+        "part": "File - files of the wheel as compressed tar entries. Actions join several parts to a layer. None for bytecode without a matching interpreter.",
+        "part_libraries": "File - JSON: same content as `libraries`, but written by the action of `part`; None for bytecode.",
+        "wheel": "BentoWheelInfo - wheel from which the part is built.",
+    },
+    # The defaults apply to bytecode.
+    init = lambda **values: {"excluded": None, "layer": None, "layer_libraries": None, "libraries": None, "part_libraries": None} | values,
+)
+
+BentoWheelPartsInfo = provider(
+    doc = "Layer parts for the wheels of a package and its transitive dependencies. All images share the parts.",
+    fields = {"parts": "depset[BentoWheelPartInfo] - parts, one part for each wheel."},
+)

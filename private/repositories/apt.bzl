@@ -1,0 +1,290 @@
+"""Declares the repositories of a lock of Debian packages: one for each package file, and a package hub.
+
+Bazel fetches a file only if a build needs the file. A lock contains no server names. A file comes from Bazel's repository cache, from the mirrors
+of the tag, or from the mirrors in the host's apt configuration. The hash in the lock verifies the file."""
+
+load(":build_text.bzl", "build_text", "check_url", "select_text", "without_secrets")
+load(":fetch.bzl", "mark_reproducible", "probe_cache")
+load(":lock_shapes.bzl", "DEB_LOCK", "shape_problem")
+
+_FORMAT = 1
+
+# Debian's name of an architecture to the platform.
+DEBIAN_PLATFORMS = {name: "linux_" + name for name in ["amd64", "arm64"]}
+
+_APT_HELPER = "/usr/lib/apt/apt-helper"
+
+# Directory that contains the configured sources of apt.
+_APT_DIRECTORY = "/etc/apt"
+_SUITES = ["oldoldstable", "oldstable", "stable", "testing", "unstable", "bullseye", "bookworm", "trixie", "forky", "sid"]
+_SECURITY = "-security"
+
+_DEB_BUILD = """\
+exports_files([{file}], visibility = ["//visibility:public"])
+
+alias(
+    name = "deb",
+    actual = {file},
+    visibility = ["//visibility:public"],
+)
+"""
+
+_PACKAGE = """\
+load("@rules_bento//private:hub_rules.bzl", "deb_package")
+
+deb_package(
+    name = {name},
+    architecture = {architecture},
+    files = {files},
+    glibc = {glibc},
+    hub = {hub},
+    python_version = {python_version},
+    visibility = ["//visibility:public"],
+)
+"""
+
+def _split(text):
+    return [word for word in text.replace("\t", " ").split(" ") if word]
+
+def _field(line, name):
+    """Returns the values of the field `name` in a line of a deb822 file, or None if the line has another field."""
+    key, colon, value = line.partition(":")
+    return _split(value) if colon and key.strip().lower() == name else None
+
+def _deb822_sources(text):
+    """Returns the (URL, suites) pairs that a `*.sources` file contains."""
+    sources = []
+    for stanza in text.replace("\r", "").split("\n\n"):
+        uris, suites = [], []
+        for line in stanza.split("\n"):
+            uris = _field(line, "uris") or uris
+            suites = _field(line, "suites") or suites
+        sources += [(uri, suites) for uri in uris]
+    return sources
+
+def _one_line_sources(text):
+    """Returns the (URL, suites) pairs that a `*.list` file contains."""
+    sources = []
+    for line in text.split("\n"):
+        if line.startswith("deb "):
+            # Options in brackets can follow the first word.
+            fields = _split(line[4:].rpartition("]")[2])
+            sources += [(fields[0], fields[1:2])] if len(fields) > 1 else []
+    return sources
+
+def _sources_of_files(rctx):
+    sources = []
+    parts = rctx.path(_APT_DIRECTORY + "/sources.list.d")
+    for file in [rctx.path(_APT_DIRECTORY + "/sources.list")] + (sorted(parts.readdir(), key = str) if parts.exists else []):
+        if file.exists and file.basename.endswith(".sources"):
+            sources += _deb822_sources(rctx.read(file))
+        elif file.exists and file.basename.endswith(".list"):
+            sources += _one_line_sources(rctx.read(file))
+    return sources
+
+def _sources(rctx):
+    """Returns the (URL, suites) pairs in the host's apt configuration, from apt-get or, if it lists none, from the files."""
+    apt = rctx.which("apt-get")
+    if apt:
+        done = rctx.execute([apt, "indextargets", "--no-release-info", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)"])
+        targets = [line.split(" ") for line in done.stdout.strip().split("\n")]
+        sources = [(target[0], [target[1]]) for target in targets if len(target) == 3 and target[2] == "main"]
+        if sources:
+            return sources
+    return _sources_of_files(rctx)
+
+def _host_mirrors(rctx, archive):
+    """Returns the URLs of the host's apt mirrors for an archive, `debian` or `debian-security`. The list can be empty."""
+    main, security = {}, {}
+    for uri, suites in _sources(rctx):
+        for suite in suites:
+            if suite.removesuffix(_SECURITY) in _SUITES:
+                (security if suite.endswith(_SECURITY) else main)[uri.rstrip("/")] = True
+    if archive.endswith(_SECURITY):
+        # On a mirror, both archives are in the same parent directory.
+        return (security | {uri + _SECURITY: True for uri in main}).keys()
+    return main.keys()
+
+def _fetch_with_apt(rctx, url, filename):
+    """Downloads a file with apt, which uses its own proxies and credentials. Returns the error, or None."""
+    done = rctx.execute([_APT_HELPER, "download-file", url, "download/" + filename, "SHA256:" + rctx.attr.sha256], timeout = 3600)
+    if done.return_code:
+        errors = [line for line in done.stderr.split("\n") if line.startswith("E: ")]
+        return without_secrets(" ".join(errors[:1] or [done.stderr.strip()]))
+    staged = rctx.path("download/" + filename)
+    rctx.download(url = "file://{}".format(staged), output = filename, sha256 = rctx.attr.sha256)
+    rctx.delete("download")
+    return None
+
+def _fetch(rctx, filename):
+    configured = [mirror.replace("{archive}", rctx.attr.archive).rstrip("/") for mirror in rctx.attr.mirrors]
+    mirrors = configured or _host_mirrors(rctx, rctx.attr.archive)
+    urls = ["{}/{}".format(mirror, rctx.attr.filename) for mirror in mirrors]
+    if not urls:
+        fail("@{}: cannot fetch {}: no Debian mirror is configured on this machine. Set mirrors = [\"https://...\"] in the tag that sets the lock (bento.apt or bento_tools).".format(rctx.attr.hub, filename))
+    rctx.report_progress("fetching {}".format(filename))
+    problems = []
+    if not configured and rctx.path(_APT_HELPER).exists:
+        rctx.file("download/.empty")
+        for url in urls:
+            problem = _fetch_with_apt(rctx, url, filename)
+            if not problem:
+                return
+            problems.append(problem)
+    elif rctx.download(url = urls, output = filename, sha256 = rctx.attr.sha256, allow_fail = True).success:
+        return
+    fail("""@{}: cannot fetch {} (SHA-256: {}) from {}.
+Mirrors keep only the newest version of a package. To update the lock, run the bento_debs target with `bazel run`. To keep the locked version, set mirrors = ["https://..."] to a snapshot mirror in the tag that sets the lock (bento.apt or bento_tools).
+{}""".format(rctx.attr.hub, filename, rctx.attr.sha256, without_secrets(" or ".join(mirrors)), "\n".join(problems)))
+
+def _deb_repo_impl(rctx):
+    filename = rctx.attr.filename.rpartition("/")[2]
+    if not probe_cache(rctx, filename, rctx.attr.sha256):
+        _fetch(rctx, filename)
+    rctx.file("BUILD.bazel", build_text(_DEB_BUILD, file = filename))
+    return mark_reproducible(rctx)
+
+_deb_repo = repository_rule(
+    implementation = _deb_repo_impl,
+    doc = "Fetches a Debian package.",
+    attrs = {
+        "archive": attr.string(doc = "Debian archive that provides the package: `debian` or `debian-security`.", mandatory = True),
+        "filename": attr.string(doc = "Path to the package file, relative to the URL of a mirror.", mandatory = True),
+        "hub": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
+        "mirrors": attr.string_list(doc = "URLs of mirrors. Same format as `mirrors` of `bento.apt`."),
+        "sha256": attr.string(doc = "SHA-256 digest of the package file, in hexadecimal.", mandatory = True),
+    },
+)
+
+def _repo_name(hub, package, architecture):
+    # Repository names can't contain `+`. Package names don't contain `_`.
+    return "{}__{}__{}".format(hub, package["name"].replace("+", "_"), architecture)
+
+def _closure(names, by_name):
+    """Returns the sorted names of packages and their transitive dependencies."""
+    queue = list(names)
+    seen = {}
+
+    # Starlark has no `while`. Each iteration processes one package of the queue.
+    for _ in range(1000000):
+        if not queue:
+            return sorted(seen)
+        name = queue.pop()
+        if name not in seen:
+            seen[name] = True
+            queue += by_name[name]["dependencies"]
+    return fail("the dependency graph of the Debian lock has more than 1,000,000 dependencies. Remove packages from the bento_debs target, and update the lock.")
+
+def _upstream(version):
+    """Returns the first two numbers of a Debian version, without its epoch."""
+    return ".".join(version.partition(":")[2 if ":" in version else 0].partition("-")[0].split(".")[:2])
+
+_NO_MATCH = "the Debian lock is for Linux on {}, but the build is for another platform. " + \
+            "Set platform on the bento_image and on the Bento, omit --platforms, or lock more architectures with bento_debs."
+
+def _select(values):
+    """Returns the text of a `select` over architectures for a BUILD file."""
+    return select_text({DEBIAN_PLATFORMS[key]: value for key, value in values.items()}, _NO_MATCH.format(", ".join(values)))
+
+def _package(hub, name, by_architecture, roots):
+    """Returns the text of a target with the packages in `roots`, a dict of architecture to names, and their transitive dependencies."""
+    debs, glibc, python = {}, {}, {}
+    for architecture, names in roots.items():
+        by_name = by_architecture[architecture]
+        closure = _closure(names, by_name)
+        debs[architecture] = ["@{}//:deb".format(_repo_name(hub, by_name[each], architecture)) for each in closure]
+        glibc[architecture] = _upstream(by_name["libc6"]["version"]) if "libc6" in closure else ""
+        python[architecture] = _upstream(by_name["python3"]["version"]) if "python3" in closure else ""
+    return build_text(
+        _PACKAGE,
+        {
+            "architecture": _select({architecture: architecture for architecture in roots}),
+            "files": _select(debs),
+            "glibc": _select(glibc),
+            "python_version": _select(python),
+        },
+        hub = hub,
+        name = name,
+    )
+
+def _deb_hub_repo_impl(rctx):
+    hub = rctx.attr.hub
+    by_architecture = {
+        architecture: {package["name"]: package for package in packages}
+        for architecture, packages in json.decode(rctx.attr.lock).items()
+    }
+    everything = {architecture: by_name.keys() for architecture, by_name in by_architecture.items()}
+    rctx.file("BUILD.bazel", _package(hub, "packages", by_architecture, everything) if everything else "")
+    for name in sorted({name: True for names in everything.values() for name in names}):
+        roots = {architecture: [name] for architecture, names in everything.items() if name in names}
+        rctx.file("{}/BUILD.bazel".format(name), _package(hub, name, by_architecture, roots))
+    return mark_reproducible(rctx)
+
+_deb_hub_repo = repository_rule(
+    implementation = _deb_hub_repo_impl,
+    doc = "Declares a target for each Debian package of a lock, `@<hub>//<package>`, and a target for all packages, `@<hub>//:packages`.",
+    attrs = {
+        "hub": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
+        "lock": attr.string(doc = "JSON object with the locked packages for each architecture.", mandatory = True),
+    },
+)
+
+def declare_deb_files(mctx, *, hub, lock, mirrors, tag):
+    """Declares a repository for each package of a lock, without fetching the package. Fails if the lock is invalid.
+
+    Args:
+      mctx: module context.
+      hub: prefix of the repository names.
+      lock: label of the lock.
+      mirrors: list of mirrors, see `apt_tag`.
+      tag: string that describes the tag with the lock in error messages.
+
+    Returns:
+      A dict of architecture to the packages of the lock.
+    """
+    text = mctx.read(lock)
+
+    # The lock is an empty file before the first run of the bento_debs target.
+    content = json.decode(text, default = None) if text.strip() else {"deb_lock": _FORMAT, "packages": {}}
+    if type(content) != "dict" or content.get("deb_lock") != _FORMAT:
+        fail("{}: {} isn't a Debian lock in format {}. Generate the lock with a bento_debs target.".format(tag, lock, _FORMAT))
+    problem = shape_problem(content, DEB_LOCK)
+    for mirror in mirrors:
+        check_url(tag, "mirrors", mirror)
+    if problem:
+        fail("{}: {}: {}. Restore the committed file, or empty the file and run the bento_debs target with `bazel run`.".format(tag, lock, problem))
+    for architecture, packages in content["packages"].items():
+        if architecture not in DEBIAN_PLATFORMS:
+            fail("{}: {} contains the unknown architecture {}. Valid values: {}.".format(tag, lock, architecture, ", ".join(DEBIAN_PLATFORMS)))
+        for package in packages:
+            _deb_repo(
+                name = _repo_name(hub, package, architecture),
+                archive = package["archive"],
+                filename = package["filename"],
+                hub = hub,
+                mirrors = mirrors,
+                sha256 = package["sha256"],
+            )
+    return content["packages"]
+
+def deb_files(hub, packages, architecture, names):
+    """Returns a dict of name to label: packages in `names` and their transitive dependencies. Requires an earlier call of `declare_deb_files`."""
+    by_name = {package["name"]: package for package in packages}
+    return {
+        name: "@{}//:{}".format(_repo_name(hub, by_name[name], architecture), by_name[name]["filename"].rpartition("/")[2])
+        for name in _closure(names, by_name)
+    }
+
+def declare_debs(mctx, tag):
+    """Declares the repositories of a `bento.apt` tag."""
+    packages = declare_deb_files(mctx, hub = tag.name, lock = tag.lock, mirrors = tag.mirrors, tag = "bento.apt(name = \"{}\")".format(tag.name))
+    _deb_hub_repo(name = tag.name, hub = tag.name, lock = json.encode(packages))
+
+apt_tag = tag_class(
+    doc = "Declares a package hub, which provides the Debian packages of a lock. `@<name>//<package>` contains a package and its transitive dependencies. `@<name>//:packages` contains all packages of the lock.",
+    attrs = {
+        "lock": attr.label(doc = "Lock that a `bento_debs` target writes. Create an empty file before the first run of the target.", mandatory = True),
+        "mirrors": attr.string_list(doc = "URLs of mirrors. The scheme must be `http` or `https`. `{archive}` is replaced by `debian` or `debian-security`. Default: the mirrors in the apt configuration of the host."),
+        "name": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
+    },
+)

@@ -1,0 +1,256 @@
+"""Declares the base images of `bento.base`, from a registry, an OCI layout, or an archive that `docker save` wrote."""
+
+load(":build_text.bzl", "build_text", "metadata_text", "select_text")
+load(":fetch.bzl", "probe_cache", "run_helper")
+load(":lock_shapes.bzl", "matches")
+
+# Attributes of `bento.base`, and of the repository rule with the targets of a base image.
+_ATTRIBUTES = {
+    "archive": attr.label(doc = "Archive created by `docker save`: an uncompressed tar file that contains one image."),
+    "digest": attr.string(doc = "Digest of the image in `image` (`sha256:<hex>`). For several platforms, use the digest of an image index."),
+    "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`). If unset, the build checks the wheels against the `glibc` of the package hub."),
+    "image": attr.string(doc = "Image repository (`registry/repository`); requires `digest`. Credentials come from docker's configuration and credential helpers."),
+    "layout": attr.label(doc = "File `index.json` of an OCI layout. The layout can contain images for several platforms."),
+    "mirrors": attr.string_list(doc = "Mirrors of the image (`registry/repository`), tried in order before the repository in `image`."),
+    "package_metadata_bzl": attr.label(doc = "File that defines the macro `package_metadata`, as for `bento.pypi`. The image of each platform then declares its package URL (PURL). Default: none."),
+    "python": attr.string(default = "/usr/local/bin/python3", doc = "Absolute path to the Python interpreter in the image."),
+    "python_version": attr.string(doc = "Version of the Python interpreter in the image (`X.Y`).", mandatory = True),
+}
+
+base_tag = tag_class(
+    doc = "Declares a base image, `@<name>`, for `base` of `bento_image`. Set exactly one of `image` (with `digest`), `layout`, and `archive`.",
+    attrs = _ATTRIBUTES | {"name": attr.string(doc = "Name of the repository, and of the base image's target in the repository.", mandatory = True)},
+)
+
+def _where(name):
+    """Returns the beginning of an error message about a tag."""
+    return "bento.base(name = \"{}\")".format(name)
+
+def _check(tag):
+    where = _where(tag.name)
+    sources = [attribute for attribute in ("archive", "image", "layout") if getattr(tag, attribute)]
+    if len(sources) != 1:
+        fail("{}: expected one of archive, image, or layout, got {}. Set exactly one of these attributes.".format(where, " and ".join(sources) or "none"))
+    if bool(tag.image) != bool(tag.digest):
+        fail("{}: image and digest must be set together. Set both: image = \"registry/repository\", digest = \"sha256:...\".".format(where))
+    if tag.digest and not (tag.digest.startswith("sha256:") and matches("sha256", tag.digest.removeprefix("sha256:"))):
+        fail("{}: invalid digest {}. Use sha256: and 64 hexadecimal digits.".format(where, repr(tag.digest)))
+    if tag.image and ("@" in tag.image or ":" in tag.image.rpartition("/")[2]):
+        fail("{}: image {} contains a tag or digest. Use registry/repository, and set digest = \"sha256:...\".".format(where, repr(tag.image)))
+    for image in [tag.image] + tag.mirrors if tag.image else []:
+        if not matches("image", image):
+            fail("{}: invalid {} {}. Use registry/repository, without a tag or digest.".format(where, "image" if image == tag.image else "mirror", repr(image)))
+    if tag.mirrors and not tag.image:
+        fail("{}: mirrors is supported only with image. Set image, or remove mirrors.".format(where))
+
+def declare_base(tag):
+    """Declares the repositories of a `bento.base` tag, without fetching them. Fails if its attributes are invalid.
+
+    Args:
+      tag: the tag.
+    """
+    _check(tag)
+    _base_repo(name = tag.name, base = tag.name, **{name: getattr(tag, name) for name in _ATTRIBUTES})
+    for platform in _PLATFORMS if tag.image else []:
+        _layers_repo(
+            name = _layers_repo_name(tag.name, _platform_name(platform)),
+            base = tag.name,
+            image = tag.image,
+            images = "@{}//:images.json".format(tag.name),
+            mirrors = tag.mirrors,
+            platform = platform,
+        )
+
+_PLATFORMS = ["linux/amd64", "linux/arm64"]
+
+# Flags that select the images of these platforms.
+_PLATFORM_FLAGS = [word for platform in _PLATFORMS for word in ("--platform", platform)]
+
+_LOADS = """\
+load("@rules_bento//private:image_base.bzl", "image_base", "image_layer")
+"""
+
+_LAYER = """
+image_layer(
+    name = {name},
+    blob = {blob},
+    description = {description},
+    origin = {origin},
+)
+"""
+
+_BASE = """
+image_base(
+    name = {name},
+    base = {base},
+    config = {config},
+    glibc = {glibc},
+    layers = {layers},
+    applicable_licenses = {metadata},
+    python = {python},
+    python_version = {python_version},
+    visibility = ["//visibility:public"],
+)
+"""
+
+_ALIAS = """
+alias(
+    name = {name},
+    actual = {actual},
+    visibility = ["//visibility:public"],
+)
+"""
+
+# Suffix of the name of the target with an image's package metadata.
+_METADATA = ".metadata"
+
+_NO_MATCH = "the base image is for {}, but the build is for another platform. Set platform on the bento_image and on the Bento, or omit --platforms."
+
+def _images_by_platform(rctx, layout, more = []):
+    """Verifies the images in a layout. Returns a dict of platform (`os/architecture`) to a dict with `digest`, `config`, and `layers`."""
+    run_helper(rctx, _where(rctx.attr.base), "base_images", ["--layout", layout, "--output", "images.json"] + more + _PLATFORM_FLAGS)
+    return json.decode(rctx.read("images.json"))
+
+def _platform_name(platform):
+    """Returns a platform (`os/architecture`) as part of a target name or repository name."""
+    return platform.replace("/", "_")
+
+def _targets(rctx, name, image, blob, origin):
+    """Writes the files of an image, and returns the text of its targets for a BUILD file."""
+    text = ""
+    layers = []
+    for number, layer in enumerate(image["layers"]):
+        layers.append("{}.{}".format(name, number))
+        rctx.file(layers[-1] + ".json", json.encode_indent(layer | {
+            # Manifests don't specify the uncompressed size, and the repository rule doesn't read the layer.
+            "uncompressed_size": None,
+            "name": "base layer {}".format(number),
+        }))
+        text += build_text(_LAYER, {"blob": blob(name, layer["digest"])}, description = layers[-1] + ".json", name = layers[-1], origin = origin)
+    rctx.file(name + ".json", json.encode_indent(image["config"] | {"digest": image["digest"], "origin": origin}))
+    return text + build_text(
+        _BASE,
+        base = "@" + rctx.attr.base,
+        config = name + ".json",
+        name = name,
+        glibc = rctx.attr.glibc,
+        layers = [":" + layer for layer in layers],
+        metadata = [":" + name + _METADATA] if rctx.attr.package_metadata_bzl else [],
+        python = rctx.attr.python,
+        python_version = rctx.attr.python_version,
+    )
+
+def _purl(rctx, platform, digest, origin):
+    """Returns the package URL of an image. `origin` is `registry/repository`, or empty for a local image, which is named for its base."""
+    qualifiers = ["arch=" + platform.partition("/")[2]] + (["repository_url=" + origin.replace("/", "%2F")] if origin else [])
+    name = origin.rpartition("/")[2] or rctx.attr.base.lower()
+    return "pkg:oci/{}@{}?{}".format(name, digest, "&".join(qualifiers))
+
+def _write_base(rctx, images, blob, origin = ""):
+    """Writes the BUILD file of a base image, with a target for each platform and an alias that selects one.
+
+    Args:
+      rctx: repository context.
+      images: result of `_images_by_platform`.
+      blob: function that returns an expression for the attribute `blob`. Arguments: name of the platform, digest of the layer.
+      origin: repository of the image, in the form `registry/repository`; empty for a local image.
+    """
+    cases, purls, text = {}, {}, _LOADS
+    for platform, image in images.items():
+        name = _platform_name(platform)
+        purls[name + _METADATA] = _purl(rctx, platform, image["digest"], origin)
+        text += _targets(rctx, name, image, blob, origin)
+        cases[platform.replace("/", "_")] = ":" + name
+    text += build_text(_ALIAS, {"actual": select_text(cases, _NO_MATCH.format(" and ".join(images)))}, name = rctx.attr.base)
+    rctx.file("BUILD.bazel", metadata_text(rctx, purls) + text)
+
+def _write_layout_base(rctx):
+    """Declares the targets of an OCI layout. The repository contains links to the blobs, not copies."""
+    index = rctx.path(rctx.attr.layout)
+    if index.basename != "index.json" or not index.exists:
+        fail("{}: layout must be an existing index.json file, got {}. Specify the index.json file of an OCI layout, such as a layout that `skopeo copy` created.".format(_where(rctx.attr.base), index))
+    layout = index.dirname
+
+    def blob(_platform, digest):
+        path = "blobs/" + digest.replace(":", "/")
+
+        # Images for several platforms can share a blob, so a link might already exist.
+        if not rctx.path(path).exists:
+            rctx.symlink(layout.get_child(path), path)
+        return repr(path)
+
+    _write_base(rctx, _images_by_platform(rctx, layout, ["--layers"]), blob)
+
+def _write_archive_base(rctx):
+    """Declares the targets of an archive that `docker save` created."""
+    where = _where(rctx.attr.base)
+    if not rctx.path(rctx.attr.archive).exists:
+        fail("{}: archive {} doesn't exist. Correct the path, or create the archive with `docker save`.".format(where, rctx.path(rctx.attr.archive)))
+    run_helper(rctx, where, "unpack_image", ["--archive", rctx.path(rctx.attr.archive), "--layout", "layout"])
+    _write_base(rctx, _images_by_platform(rctx, "layout"), lambda _platform, digest: repr("layout/blobs/" + digest.replace(":", "/")))
+
+_FETCHED = "@rules_bento//rules:base_layers_fetched"
+
+def _pull(rctx, digest, more):
+    image = "{}@{}".format(rctx.attr.image, digest)
+    arguments = ["--image", image, "--layout", "layout"]
+    for mirror in rctx.attr.mirrors:
+        arguments += ["--mirror", mirror]
+    rctx.report_progress("pulling {}".format(image))
+    run_helper(rctx, _where(rctx.attr.base), "pull", arguments + more)
+
+def _layers_repo_name(base, platform):
+    """Returns the name of the repository with the layers for a platform."""
+    return "{}__layers_{}".format(base, platform)
+
+def _write_registry_base(rctx):
+    """Declares the targets of an image in a registry, and fetches only the manifest and the config."""
+    _pull(rctx, rctx.attr.digest, ["--shallow", "--lenient"] + _PLATFORM_FLAGS)
+
+    def blob(platform, digest):
+        label = "@{}//:layout/blobs/{}".format(_layers_repo_name(rctx.attr.base, platform), digest.replace(":", "/"))
+        return "select({})".format(repr({_FETCHED: label, "//conditions:default": None}))
+
+    _write_base(rctx, _images_by_platform(rctx, "layout"), blob, origin = rctx.attr.image)
+
+def _base_repo_impl(rctx):
+    if rctx.attr.image:
+        _write_registry_base(rctx)
+    elif rctx.attr.layout:
+        _write_layout_base(rctx)
+    else:
+        _write_archive_base(rctx)
+
+_base_repo = repository_rule(
+    implementation = _base_repo_impl,
+    doc = "Declares a base image. For an image in a registry, fetches only the manifest and the config. A build fetches the layers only if an action on this machine needs the layers.",
+    attrs = _ATTRIBUTES | {"base": attr.string(doc = "Name of the base image: the attribute `name` of `bento.base`.", mandatory = True)},
+)
+
+def _layers_repo_impl(rctx):
+    image = json.decode(rctx.read(rctx.path(rctx.attr.images)))[rctx.attr.platform]
+    layers = {layer["digest"]: "layout/blobs/" + layer["digest"].replace(":", "/") for layer in image["layers"]}
+    rctx.file("layout/oci-layout", json.encode({"imageLayoutVersion": "1.0.0"}))
+    rctx.file("layout/index.json", json.encode({"manifests": [], "schemaVersion": 2}))
+    cached = [probe_cache(rctx, path, digest.removeprefix("sha256:")) for digest, path in layers.items()]
+    if not all(cached):
+        _pull(rctx, image["digest"], [])
+
+        # Adds the layers to the repository cache, so that `probe_cache` finds the layers in other checkouts.
+        for (digest, path), was_cached in zip(layers.items(), cached):
+            if not was_cached:
+                rctx.download(url = "file://{}".format(rctx.path(path)), output = "cached", sha256 = digest.removeprefix("sha256:"))
+    rctx.delete("cached")
+    rctx.file("BUILD.bazel", "exports_files({})\n".format(repr(layers.values())))
+
+_layers_repo = repository_rule(
+    implementation = _layers_repo_impl,
+    doc = "Fetches the layers of a base image for one platform from a registry.",
+    attrs = {
+        "base": attr.string(doc = "Name of the base image: the attribute `name` of `bento.base`.", mandatory = True),
+        "image": attr.string(doc = "Image repository (`registry/repository`).", mandatory = True),
+        "images": attr.label(doc = "File `images.json` in the base image's repository. The file lists the layers for each platform.", mandatory = True),
+        "mirrors": attr.string_list(doc = "Mirrors of the image (`registry/repository`). Same format as `mirrors` of `bento.base`."),
+        "platform": attr.string(doc = "Platform of the layers (`os/architecture`).", mandatory = True),
+    },
+)

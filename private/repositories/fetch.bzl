@@ -1,0 +1,254 @@
+"""Defines functions for repository rules, which fetch files by hash, determine the host platform, and run the helper.
+
+A file comes from Bazel's repository cache, or from an index in the tag or in uv's configuration. uv determines the URL, the proxy, and the
+credentials, so no URL is stored. The hash in the lock verifies the file. uv itself comes from the index in the configuration of uv or pip."""
+
+load("@bazel_tools//tools/build_defs/repo:utils.bzl", "read_user_netrc", "use_netrc")
+load("//private:indexes.bzl", "indexes_at")
+load(":build_text.bzl", "without_secrets")
+load(":wheel_tags.bzl", "parse_wheel_name")
+
+# Attributes that `fetch_with_uv` requires.
+FETCH_ATTRIBUTES = {
+    "indexes": attr.string(doc = "Package indexes, as a JSON string. If empty, uv uses the indexes in its configuration."),
+    "lock": attr.label(doc = "Lock file. Relative directories in `indexes` start at the root of the repository that contains the lock file. Required only if `indexes` contains directories."),
+    "uv": attr.label(doc = "The uv executable.", mandatory = True),
+}
+
+def probe_cache(rctx, filename, sha256):
+    """Copies a file from Bazel's repository cache to `filename`. Returns whether the cache contains the file."""
+
+    # Without a URL, Bazel searches only the repository cache.
+    return rctx.download(url = [], output = filename, sha256 = sha256, allow_fail = True).success
+
+def interpreter(rctx):
+    """Returns the path of the interpreter for repository rules, which `bento_tools.python` in MODULE.bazel selects."""
+    return rctx.read(Label("@bento_python//:path"))
+
+def mark_reproducible(rctx):
+    """Returns metadata with which Bazel can cache the contents of a repository, or None in Bazel versions without such a cache."""
+    return rctx.repo_metadata(reproducible = True) if hasattr(rctx, "repo_metadata") else None
+
+def _fetch_with_pip(rctx, requirement, filename, sha256):
+    """Fetches a file with pip in the interpreter for repository rules. Returns the error, or None."""
+    pip = json.decode(rctx.read(Label("@bento_python//:pip")))
+    if not pip:
+        return "no pip: the lock of bento_tools.python(debian_lock = ...) doesn't contain python3-pip-whl"
+    tags = parse_wheel_name(filename)
+    command = pip + ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest=download"]
+    for flag, values in {"--abi": tags.abis, "--implementation": [tags.pythons[0][:2]], "--platform": tags.platforms}.items():
+        for value in values:
+            command += [flag, value]
+    rctx.report_progress("fetching {}".format(filename))
+    done = rctx.execute(command + ["--", requirement], environment = {"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
+    staged = rctx.path("download/" + filename)
+    if done.return_code or not staged.exists:
+        return "pip: {}".format(without_secrets(done.stderr.strip()) or "unexpected file")
+    rctx.download(url = "file://{}".format(staged), output = filename, sha256 = sha256)
+    rctx.delete("download")
+    return None
+
+def fetch_first(rctx, name, version, filename, sha256):
+    """Fetches the wheel of uv from the index in the configuration of uv or pip or, if that fails, with pip. Fails if neither succeeds.
+
+    Args:
+      rctx: repository context.
+      name: name of the package.
+      version: version of the package.
+      filename: name of the wheel and of the output file.
+      sha256: SHA-256 digest of the wheel, in hexadecimal.
+    """
+    rctx.report_progress("fetching {}".format(filename))
+    problem = _fetch_from_index(rctx, name, filename, sha256)
+    if not problem:
+        return
+    pip_problem = _fetch_with_pip(rctx, "{}=={}".format(name, version), filename, sha256)
+    if pip_problem:
+        fail("cannot fetch {}:\n  {}\n  {}\nSet the package index with UV_DEFAULT_INDEX, PIP_INDEX_URL, or index-url in pip.conf. Alternatively, set bento_tools.python(interpreter = ...) to an interpreter that includes pip.".format(filename, problem, pip_problem))
+
+def _locate(rctx, requirement, filename, sha256, python_version):
+    done = rctx.execute([
+        interpreter(rctx),
+        "-I",
+        "-B",
+        rctx.path(Label("//toolchains/programs:locate.py")),
+        rctx.path(rctx.attr.uv),
+        requirement,
+        filename,
+        sha256,
+        indexes_at(rctx.path(rctx.attr.lock), rctx.attr.lock, rctx.attr.indexes) if rctx.attr.lock else rctx.attr.indexes,
+        python_version,
+    ])
+    if done.return_code:
+        fail("cannot fetch {} of {} (SHA-256: {}):\n  {}".format(filename, requirement, sha256, done.stderr.strip()))
+    return json.decode(done.stdout)
+
+def _authentication(location):
+    """Returns the credentials in `location` as the argument `auth` of `download`, or an empty dict. Bazel doesn't store the argument."""
+    if "token" in location:
+        return {location["url"]: {"password": location["token"], "pattern": "Bearer <password>", "type": "pattern"}}
+    if "login" in location:
+        return {location["url"]: {"login": location["login"], "password": location["password"], "type": "basic"}}
+    return {}
+
+def fetch_with_uv(rctx, requirement, filename, sha256, python_version = ""):
+    """Fetches a file by hash from Bazel's repository cache or, if the cache lacks it, from the URL or path that uv finds.
+
+    Args:
+      rctx: context of a repository rule with `FETCH_ATTRIBUTES`.
+      requirement: `name==version`.
+      filename: name of the file and of the output file.
+      sha256: SHA-256 digest of the file, in hexadecimal.
+      python_version: Python version of the package hub. Default: the version of the interpreter for repository rules.
+    """
+    if probe_cache(rctx, filename, sha256):
+        return
+    rctx.report_progress("fetching {}".format(filename))
+    location = _locate(rctx, requirement, filename, sha256, python_version)
+    if "path" in location:
+        rctx.download(url = "file://{}".format(rctx.path(location["path"])), output = filename, sha256 = sha256)
+        rctx.delete("download")
+    else:
+        rctx.download(url = location["url"], output = filename, sha256 = sha256, auth = _authentication(location))
+
+_OS = {"linux": "linux", "mac os x": "darwin"}
+_ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64"}
+
+def host_platform(rctx):
+    """Returns the platform of the host as `<os>_<architecture>`, such as `linux_amd64`. Fails on other systems than Linux and macOS."""
+    os = _OS.get(rctx.os.name) or fail("rules_bento doesn't support {}. Build on Linux or macOS.".format(rctx.os.name))
+    return "{}_{}".format(os, _ARCHITECTURES.get(rctx.os.arch, rctx.os.arch))
+
+_HELPER = Label("//py:main.py")
+_TIMEOUT_SECONDS = 6 * 60 * 60
+
+def run_helper(rctx, where, subcommand, arguments):
+    """Runs a subcommand of the helper from its sources, without third-party packages. Errors begin with `where`."""
+    done = rctx.execute([interpreter(rctx), "-I", "-S", "-B", "-X", "utf8", rctx.path(_HELPER), subcommand] + arguments, timeout = _TIMEOUT_SECONDS)
+    if done.return_code:
+        fail("{}: {}".format(where, done.stderr.strip()))
+
+_VARIABLES = ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"]
+
+# Configuration files of pip.
+_SYSTEM_FILES = ["/etc/pip.conf"]
+_HOME_FILES = [".config/pip/pip.conf", ".pip/pip.conf"]
+
+def _index_url(text):
+    """Returns the value of `index-url` in the text of a pip.conf, or an empty string."""
+    for line in text.split("\n"):
+        key, _, value = line.partition("=")
+        if key.strip().replace("_", "-") == "index-url":
+            return value.strip()
+    return ""
+
+def _configured_index(rctx):
+    """Returns the URL of the package index in an environment variable or, without one, in a pip.conf, or an empty string."""
+
+    # The function doesn't use `getenv`, because Bazel stores its results, and the URL might contain a password.
+    for variable in _VARIABLES:
+        value = rctx.os.environ.get(variable, "").strip()
+        name, equals, address = value.partition("=")
+        if value:
+            return address if equals and ":" not in name else value
+    home = rctx.os.environ.get("HOME", "")
+    files = [rctx.os.environ.get("PIP_CONFIG_FILE", "")] + ["{}/{}".format(home, file) for file in _HOME_FILES if home] + _SYSTEM_FILES
+    for name in files:
+        if name.startswith("/") and rctx.path(name).exists:
+            address = _index_url(rctx.read(name, watch = "no"))
+            if address:
+                return address
+    return ""
+
+def split_credentials(address):
+    """Splits a URL into its address and its credentials.
+
+    Args:
+      address: a URL, with or without `login:password@`.
+
+    Returns:
+      A struct of `address`, `login`, and `password`. `login` and `password` can be empty.
+    """
+    scheme, separator, rest = address.partition("://")
+    host, slash, path = rest.partition("/")
+    credentials, _, host = host.rpartition("@")
+    login, _, password = credentials.partition(":")
+    return struct(address = scheme + separator + host + slash + path, login = _unquoted(login), password = _unquoted(password))
+
+def _unquoted(text):
+    """Decodes percent-encoded separators, such as `%40` for `@`, in a login or password."""
+    for code, letter in {"%21": "!", "%23": "#", "%24": "$", "%26": "&", "%2B": "+", "%2F": "/", "%3A": ":", "%3D": "=", "%3F": "?", "%40": "@"}.items():
+        text = text.replace(code, letter).replace(code.lower(), letter)
+    return text.replace("%25", "%")
+
+def resolve_link(page, link):
+    """Resolves a link on a page to an absolute URL (RFC 3986).
+
+    Args:
+      page: URL of the page that contains the link. The URL ends with a slash.
+      link: URL or relative reference.
+
+    Returns:
+      A URL without a fragment.
+    """
+    link = link.partition("#")[0].replace("&amp;", "&")
+    if "://" in link:
+        return link
+    scheme, _, rest = page.partition("://")
+    if link.startswith("//"):
+        return "{}:{}".format(scheme, link)
+    host, _, directory = rest.partition("/")
+    if link.startswith("/"):
+        return "{}://{}{}".format(scheme, host, link)
+    parts = [part for part in directory.split("/") if part]
+    for part in link.split("/"):
+        if part == "..":
+            parts = parts[:-1]
+        elif part != ".":
+            parts.append(part)
+    return "{}://{}/{}".format(scheme, host, "/".join(parts))
+
+def find_link(text, filename):
+    """Finds the link to a file on a page of a package index.
+
+    Args:
+      text: content of the page, HTML.
+      filename: name of the file.
+
+    Returns:
+      The link, or None.
+    """
+    for quote in ("\"", "'"):
+        for piece in text.split("href=" + quote)[1:]:
+            link = piece.partition(quote)[0]
+            if link.partition("#")[0].partition("?")[0].rpartition("/")[2] == filename:
+                return link
+    return None
+
+def _index_credentials(rctx, index, url):
+    """Returns the argument `auth` for a download of `url`: the credentials of `index` if both have the same origin, or credentials in netrc."""
+    if index.login and _origin(url) == _origin(index.address):
+        return {url: {"login": index.login, "password": index.password, "type": "basic"}}
+    return use_netrc(read_user_netrc(rctx), [url], {})
+
+def _origin(address):
+    """Returns the origin of a URL: scheme, host, and port."""
+    return "/".join(address.split("/")[:3])
+
+def _fetch_from_index(rctx, name, filename, sha256):
+    """Fetches a file of a package from the index that this machine is configured with. Returns the error, or None."""
+    address = _configured_index(rctx)
+    if not address:
+        return "this machine has no configured index"
+    index = split_credentials(address)
+    page = "{}/{}/".format(index.address.rstrip("/"), name)
+    if not rctx.download(url = page, output = "index.html", auth = _index_credentials(rctx, index, page), allow_fail = True).success:
+        return without_secrets("{} doesn't respond".format(page))
+    link = find_link(rctx.read("index.html"), filename)
+    rctx.delete("index.html")
+    if not link:
+        return without_secrets("{} has no {}".format(page, filename))
+    url = resolve_link(page, link)
+    if rctx.download(url = url, output = filename, sha256 = sha256, auth = _index_credentials(rctx, index, url), allow_fail = True).success:
+        return None
+    return without_secrets("{} has no file with sha256 {}".format(url, sha256))

@@ -1,0 +1,228 @@
+"""Declares the tags of `bento` that fetch models: files from a server or Hugging Face Hub, archives, or artifacts in a registry, all by hash."""
+
+load(":build_text.bzl", "build_text", "check_url")
+load(":fetch.bzl", "run_helper")
+load(":lock_shapes.bzl", "matches")
+
+_MODEL = """\
+load("@rules_bento//rules:bento_model.bzl", "bento_model")
+
+bento_model(
+    name = {name},
+    srcs = {srcs},
+    alias = {alias},
+    labels = {labels},
+    module = {module},
+    strip_prefix = "files",
+    tag = {tag},
+    visibility = ["//visibility:public"],
+)
+"""
+
+_MODEL_IMPORT = """\
+load("@rules_bento//rules:bento_model.bzl", "bento_model")
+
+bento_model(
+    name = {name},
+    alias = {alias},
+    archive = {archive},
+    visibility = ["//visibility:public"],
+)
+"""
+
+# Suffixes of archives that `bento_model` reads.
+_ARCHIVES = [".bentomodel", ".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".zip"]
+
+# The characters of names of environment variables.
+_NAME_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz0123456789"
+
+def _where(rctx):
+    return "bento.{}(name = \"{}\")".format(rctx.attr.kind, rctx.attr.model)
+
+def _expand_path(path, environ):
+    """Replaces `~`, `$NAME`, and `${NAME}` in a path, as `expanduser` and `expandvars` of Python do. Leaves references to unset variables unchanged."""
+    if path == "~" or path.startswith("~/"):
+        path = environ.get("HOME", "") + path[1:]
+    first, _, rest = path.partition("$")
+    for piece in rest.split("$") if rest else []:
+        name = piece[1:].partition("}")[0] if piece.startswith("{") and "}" in piece else piece[:len(piece) - len(piece.lstrip(_NAME_CHARACTERS))]
+        reference = "{" + name + "}" if piece.startswith("{") else name
+        first += environ[name] + piece[len(reference):] if name in environ else "$" + piece
+    return first
+
+def _token(rctx):
+    """Returns the token that the library huggingface_hub would use for Hugging Face Hub, or an empty string."""
+
+    # The function doesn't use `getenv`, because Bazel stores its results.
+    environ = rctx.os.environ
+    token = environ.get("HF_TOKEN") or environ.get("HUGGING_FACE_HUB_TOKEN") or ""  # the second is the former name
+    if token.strip():
+        return token.strip()
+    cache = environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = environ.get("HF_HOME") or cache + "/huggingface"
+    file = rctx.path(_expand_path(environ.get("HF_TOKEN_PATH") or home + "/token", environ))
+    return rctx.read(file, watch = "no").strip() if file.exists else ""
+
+def _hugging_face_url(rctx):
+    """Returns the base URL of the files in a commit on Hugging Face Hub. Fails if an attribute is invalid or the URL is unknown."""
+    if not matches("repository", rctx.attr.repository):
+        fail("{}: invalid repository {}. Use organization/name.".format(_where(rctx), repr(rctx.attr.repository)))
+    if len(rctx.attr.revision) != 40 or not matches("commit", rctx.attr.revision):
+        fail("{}: invalid revision {}. Use a commit hash (40 hexadecimal digits), because branches and tags can change.".format(_where(rctx), repr(rctx.attr.revision)))
+    endpoint = rctx.attr.endpoint or rctx.getenv("HF_ENDPOINT")
+    if not endpoint:
+        fail("{}: the URL of the Hugging Face Hub is missing. Set the endpoint attribute, or the environment variable HF_ENDPOINT.".format(_where(rctx)))
+    check_url(_where(rctx), "endpoint", endpoint)
+    return "{}/{}/resolve/{}".format(endpoint.removesuffix("/"), rctx.attr.repository, rctx.attr.revision)
+
+def _download_files(rctx, base_url, token):
+    """Downloads the files in parallel, or copies them from Bazel's repository cache, and declares the model. Fails for an invalid path or hash."""
+    pending = []
+    for number, (path, sha256) in enumerate(rctx.attr.files.items()):
+        if not matches("model file", path):
+            fail("{}: invalid path {} in the files attribute. Use a relative path without backslashes, control characters, or segments that are empty, '.', or '..'.".format(_where(rctx), repr(path)))
+        if not matches("sha256", sha256):
+            fail("{}: invalid hash {} for {} in the files attribute. Use the SHA-256 of the file (64 hexadecimal digits).".format(_where(rctx), repr(sha256), path))
+        url = "{}/{}".format(base_url.removesuffix("/"), path.replace("%", "%25").replace(" ", "%20").replace("#", "%23").replace("?", "%3F"))
+        rctx.report_progress("fetching {} ({} of {})".format(path, number + 1, len(rctx.attr.files)))
+        pending.append(rctx.download(
+            url = url,
+            output = "files/" + path,
+            sha256 = sha256,
+            auth = {url: {"password": token, "pattern": "Bearer <password>", "type": "pattern"}} if token else {},
+            block = False,
+        ))
+    for download in pending:
+        download.wait()
+    rctx.file("BUILD.bazel", build_text(
+        _MODEL,
+        alias = rctx.attr.alias,
+        labels = rctx.attr.labels,
+        module = rctx.attr.module,
+        name = rctx.attr.model,
+        srcs = ["files/" + path for path in rctx.attr.files],
+        tag = rctx.attr.tag or rctx.attr.model,
+    ))
+
+def _write_model_import(rctx, archive):
+    rctx.file("BUILD.bazel", build_text(_MODEL_IMPORT, alias = rctx.attr.alias, archive = archive, name = rctx.attr.model))
+
+def http_model_impl(rctx):
+    """Fetches the files of a model from a server.
+
+    Args:
+      rctx: repository context.
+    """
+    check_url(_where(rctx), "url", rctx.attr.url)
+    _download_files(rctx, rctx.attr.url, "")
+
+def hugging_face_model_impl(rctx):
+    """Fetches the files of a model from Hugging Face Hub.
+
+    Args:
+      rctx: repository context.
+    """
+    _download_files(rctx, _hugging_face_url(rctx), _token(rctx))
+
+def model_archive_impl(rctx):
+    """Fetches the archive of a model.
+
+    Args:
+      rctx: repository context.
+    """
+    suffixes = [suffix for suffix in _ARCHIVES if rctx.attr.url.endswith(suffix)]
+    check_url(_where(rctx), "url", rctx.attr.url)
+    if not suffixes:
+        fail("{}: url {} has an unknown suffix. Use a URL that ends in one of: {}.".format(_where(rctx), repr(rctx.attr.url), ", ".join(_ARCHIVES)))
+    if not matches("sha256", rctx.attr.sha256):
+        fail("{}: invalid sha256 {}. Use the SHA-256 of the archive (64 hexadecimal digits).".format(_where(rctx), repr(rctx.attr.sha256)))
+    rctx.report_progress("fetching {}".format(rctx.attr.url))
+    rctx.download(url = rctx.attr.url, output = "model" + suffixes[0], sha256 = rctx.attr.sha256)
+    _write_model_import(rctx, "model" + suffixes[0])
+
+def oci_model_impl(rctx):
+    """Pulls a model artifact, whose only layer is the archive part of the model, from a registry. Fails for other images.
+
+    Args:
+      rctx: repository context.
+    """
+    if not matches("image", rctx.attr.image):
+        fail("{}: invalid image {}. Use registry/repository, without a tag or digest.".format(_where(rctx), repr(rctx.attr.image)))
+    if not matches("sha256", rctx.attr.digest.removeprefix("sha256:")) or not rctx.attr.digest.startswith("sha256:"):
+        fail("{}: invalid digest {}. Use sha256: and 64 hexadecimal digits.".format(_where(rctx), repr(rctx.attr.digest)))
+    rctx.report_progress("pulling {}".format(rctx.attr.image))
+    run_helper(rctx, _where(rctx), "pull", ["--image", "{}@{}".format(rctx.attr.image, rctx.attr.digest), "--layout", "layout"])
+    manifest = json.decode(rctx.read("layout/blobs/" + rctx.attr.digest.replace(":", "/")))
+    layers = manifest.get("layers", [])
+    if manifest.get("artifactType") != "application/vnd.rules-bento.model.v1" or len(layers) != 1:
+        fail("{}: {} isn't a model artifact. Set image and digest to a model that bento_push pushed.".format(_where(rctx), rctx.attr.image))
+    layer = layers[0]["digest"].removeprefix("sha256:")
+    if not matches("sha256", layer):
+        fail("{}: the layer of {} has no SHA-256 digest. Push the model again.".format(_where(rctx), rctx.attr.image))
+    rctx.symlink("layout/blobs/sha256/" + layer, "model.part")
+    _write_model_import(rctx, "model.part")
+
+_COMMON = {"alias": attr.string(doc = "Alternative name that `bentoml.models.get` accepts in Bentos that bundle the model.")}
+
+_FILES = _COMMON | {
+    "files": attr.string_dict(allow_empty = False, doc = "Files of the model. Keys are paths; values are SHA-256 digests. Only these files are downloaded.", mandatory = True),
+    "labels": attr.string_dict(doc = "Labels of the model."),
+    "module": attr.string(doc = "Framework module of BentoML that loads the model, such as `bentoml.transformers`. Default: none."),
+    "tag": attr.string(doc = "Tag of the model: `name` or `name:version`. Default name: the attribute `name`. Default version: the digest of the content."),
+}
+
+_HTTP_MODEL = _FILES | {
+    "url": attr.string(doc = "Base URL for `files`. The scheme must be `http` or `https`.", mandatory = True),
+}
+
+_HUGGING_FACE_MODEL = _FILES | {
+    "endpoint": attr.string(doc = "URL of the Hugging Face Hub. The scheme must be `http` or `https`. Default: the `HF_ENDPOINT` environment variable. Required if the variable isn't set."),
+    "repository": attr.string(doc = "Repository on the Hugging Face Hub (`organization/name`). Credentials come from the configuration of the Hugging Face client.", mandatory = True),
+    "revision": attr.string(doc = "Commit in the repository (40 hexadecimal digits).", mandatory = True),
+}
+
+_MODEL_ARCHIVE = _COMMON | {
+    "sha256": attr.string(doc = "SHA-256 digest of the archive, in hexadecimal.", mandatory = True),
+    "url": attr.string(doc = "URL (`http` or `https`) of the archive: the output of `bentoml models export`, or a tar or zip archive with the files of a model.", mandatory = True),
+}
+
+_OCI_MODEL = _COMMON | {
+    "digest": attr.string(doc = "Digest of the model artifact (`sha256:<hex>`).", mandatory = True),
+    "image": attr.string(doc = "Registry repository of the artifact (`registry/repository`).", mandatory = True),
+}
+
+def _repo(implementation, attrs):
+    own = {
+        "kind": attr.string(doc = "Name of the tag class, shown in error messages.", mandatory = True),
+        "model": attr.string(doc = "Name of the target that provides the model.", mandatory = True),
+    }
+    return repository_rule(implementation = implementation, doc = "Fetches a model that a tag of `bento` declares.", attrs = attrs | own)
+
+_http_model_repo = _repo(http_model_impl, _HTTP_MODEL)
+_hugging_face_model_repo = _repo(hugging_face_model_impl, _HUGGING_FACE_MODEL)
+_model_archive_repo = _repo(model_archive_impl, _MODEL_ARCHIVE)
+_oci_model_repo = _repo(oci_model_impl, _OCI_MODEL)
+
+_REPOS = {
+    "http_model": _http_model_repo,
+    "hugging_face_model": _hugging_face_model_repo,
+    "model_archive": _model_archive_repo,
+    "oci_model": _oci_model_repo,
+}
+
+def _tag(source, attrs):
+    return tag_class(
+        doc = "Declares a model from " + source + ", with the label `@<name>`. To include the model in a Bento, add `@<name>` to `models` of `bento_package`. Bazel fetches the model only if a build needs the model.",
+        attrs = attrs | {"name": attr.string(doc = "Name of the repository, and of the model's target in the repository.", mandatory = True)},
+    )
+
+MODEL_TAGS = {
+    "http_model": _tag("files on a server", _HTTP_MODEL),
+    "hugging_face_model": _tag("the Hugging Face Hub", _HUGGING_FACE_MODEL),
+    "model_archive": _tag("an archive on a server", _MODEL_ARCHIVE),
+    "oci_model": _tag("an OCI registry, to which `bento_push` pushed the model", _OCI_MODEL),
+}
+
+def declare_model(kind, tag):
+    """Declares the repository of a tag. `kind` is a key of `MODEL_TAGS`."""
+    _REPOS[kind](kind = kind, model = tag.name, **{name: getattr(tag, name) for name in dir(tag)})

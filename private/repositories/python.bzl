@@ -1,0 +1,196 @@
+"""Declares the interpreters of `bento_tools`, from Debian packages, the host, or, by default, rules_python."""
+
+load("@pythons_hub//:interpreters.bzl", "INTERPRETER_LABELS")
+load("//private:versions.bzl", "OLDEST_RULES_PYTHON", "PYTHON_VERSION")
+load(":build_text.bzl", "build_text", "select_text")
+load(":fetch.bzl", "host_platform")
+load(":python_debs.bzl", "declare_python_debs")
+
+_MIN_VERSION = [3, 10]
+
+_HOST_BUILD = """\
+load("@rules_bento//private:interpreters.bzl", "bento_python")
+
+bento_python(
+    name = "python",
+    interpreter_path = {path},
+    version = {version},
+    visibility = ["//visibility:public"],
+)
+"""
+
+_DEBS_BUILD = """\
+package(default_visibility = ["//visibility:public"])
+
+alias(
+    name = "python",
+    actual = {python},
+)
+
+alias(
+    name = "interpreter",
+    actual = {interpreter},
+)
+"""
+
+_TOOLCHAIN_BUILD = """\
+load("@rules_bento//private:interpreters.bzl", "bento_toolchain_python")
+
+bento_toolchain_python(
+    name = "python",
+    python_version = {version},
+    visibility = ["//visibility:public"],
+)
+"""
+
+def _python_version(rctx, python):
+    done = rctx.execute([python, "-I", "-S", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"])
+    if done.return_code:
+        fail("bento_tools.python: cannot run {}: {}. Set another interpreter.".format(python, done.stderr.strip()))
+    version = done.stdout.strip()
+    if [int(part) for part in version.split(".")[:2]] < _MIN_VERSION:
+        fail("{} is Python {}, but rules_bento requires Python 3.10 or later. Set bento_tools.python(interpreter = ...) to a newer interpreter.".format(python, version))
+    return version
+
+def _host_interpreter(rctx):
+    """Returns the path of the host interpreter in the attribute `interpreter`, a path or program name. Fails if the program isn't on PATH."""
+    name = rctx.attr.interpreter
+    program = rctx.path(name) if "/" in name else rctx.which(name)
+    if not program:
+        fail("bento_tools.python(interpreter = \"{}\"): the program isn't on PATH. Install the program, or set another interpreter.".format(name))
+
+    # An upgrade changes the program, or the target of a link to it.
+    rctx.watch(program)
+    return name if "/" in name else str(program.realpath)
+
+def _deb_interpreters(rctx):
+    """Returns a struct of `build` (the BUILD file), and of `python`, `pip`, and `version` for the interpreter of this machine. Fails without one."""
+    by_platform = {platform: label for label, platform in rctx.attr.pythons.items()}
+    labels = {platform: str(label) for platform, label in by_platform.items()}
+    pythons = {platform: label.partition("//")[0] + "//:python" for platform, label in labels.items()}
+    no_match = "{} has no Python for this platform, because bento_tools.python(debian_lock = ...) is for {}. Add the architecture to the lock's bento_debs target.".format(rctx.attr.lock, " and ".join(sorted(labels)))
+    build = build_text(_DEBS_BUILD, {"interpreter": select_text(labels, no_match), "python": select_text(pythons, no_match)})
+    host = host_platform(rctx)
+    if host not in by_platform:
+        fail("bento_tools.python(debian_lock = \"{}\") has interpreters for {}, but the platform of this machine is {}. Set interpreter instead of debian_lock. To use the interpreter from rules_python, remove debian_lock.".format(
+            rctx.attr.lock,
+            " and ".join(sorted(labels)),
+            host,
+        ))
+    python = rctx.path(by_platform[host])
+    pip = [python.dirname.dirname.dirname.get_child("pip/pip")] if rctx.attr.has_pip else []
+    return struct(build = build, pip = pip, python = python, version = rctx.attr.version)
+
+def _python_repo_impl(rctx):
+    if rctx.attr.problem:
+        fail(rctx.attr.problem)
+    if rctx.attr.pythons:
+        resolved = _deb_interpreters(rctx)
+    else:
+        python = rctx.path(rctx.attr.toolchain) if rctx.attr.toolchain else _host_interpreter(rctx)
+        resolved = struct(build = _TOOLCHAIN_BUILD if rctx.attr.toolchain else _HOST_BUILD, pip = ["-m", "pip"], python = python, version = _python_version(rctx, python))
+    if rctx.attr.only_version and not (resolved.version + ".").startswith(rctx.attr.only_version + "."):
+        fail("bento_tools.python(version = \"{}\"): the interpreter {} is Python {}. Set version to the interpreter's version.".format(rctx.attr.only_version, rctx.attr.lock or resolved.python, resolved.version))
+    version = ".".join(resolved.version.split(".")[:2]) if rctx.attr.toolchain else resolved.version
+    rctx.file("BUILD.bazel", resolved.build if rctx.attr.pythons else build_text(resolved.build, path = str(resolved.python), version = version))
+    rctx.file("path", str(resolved.python))
+    rctx.file("pip", json.encode([str(resolved.python), "-I"] + [str(word) for word in resolved.pip] if resolved.pip else []))
+    rctx.file("version", resolved.version)
+
+python_repo = repository_rule(
+    implementation = _python_repo_impl,
+    doc = """Declares an interpreter from Debian packages, from rules_python, or from the host.
+
+Actions run the target `:python` for their execution platform. Repository rules run the program whose path is in the file `path`. The file `pip`
+contains a JSON list: the command that starts pip, or an empty list if the interpreter has no pip.""",
+    attrs = {
+        "has_pip": attr.bool(doc = "Whether the interpreters in `pythons` include pip."),
+        "interpreter": attr.string(doc = "Host interpreter: a path, or the name of a program on PATH."),
+        "lock": attr.label(doc = "Lock of the Debian packages. Used only in error messages."),
+        "only_version": attr.string(doc = "Required Python version (`X.Y`); empty if any version is allowed."),
+        "problem": attr.string(doc = "Error message if no interpreter is available; empty otherwise."),
+        "pythons": attr.label_keyed_string_dict(doc = "Interpreters from Debian packages. Keys are labels; values are platforms."),
+        "toolchain": attr.label(doc = "Interpreter from rules_python for this machine."),
+        "version": attr.string(doc = "Python version of the interpreters in `pythons`."),
+    },
+)
+
+# A lock of Debian packages in this module, and its Python version.
+_DEBIAN_LOCK = "@rules_bento//examples/base:debian.lock.json"
+_DEBIAN_PYTHON = "3.13"
+
+_NO_INTERPRETER = """{problem}.
+Add one of these to MODULE.bazel:
+    bazel_dep(name = "rules_python", version = "{rules_python}")  # or newer, if it is missing; and
+    python = use_extension("@rules_python//python/extensions:python.bzl", "python")
+    python.toolchain(python_version = "{version}")  # from rules_python, for each platform; or
+    bento_tools = use_extension("@rules_bento//toolchains:extensions.bzl", "bento_tools")
+    bento_tools.python({more}debian_lock = "{debian_lock}")  # from Debian packages{debian_note}; or
+    bento_tools.python({more}interpreter = "python3")  # from PATH; machines share a cache only if path and version are equal"""
+
+def _rules_python_interpreters():
+    """Returns a dict of version (`X.Y`, 3.10 or later) to the label of the rules_python interpreter for this machine."""
+    interpreters = {}
+    for name, label in INTERPRETER_LABELS.items():
+        numbers = name.removeprefix("python_").removesuffix("_host").split("_")
+        if len(numbers) == 2 and numbers[0] == "3" and numbers[1].isdigit() and int(numbers[1]) >= 10:
+            interpreters[".".join(numbers)] = label
+    return interpreters
+
+def declare_python(mctx, *, name, tag):
+    """Declares the repository of an interpreter.
+
+    Args:
+      mctx: module context.
+      name: name of the repository.
+      tag: a `bento_tools.python` tag; None without a tag.
+    """
+    required = tag.version if tag else ""
+    common = {"name": name, "only_version": required}
+    if tag and tag.debian_lock:
+        declared = declare_python_debs(mctx, name = name, tag = tag)
+        problem = declared.problem + ". Until the lock is complete, remove the tag from MODULE.bazel" if declared.problem else ""
+        python_repo(has_pip = declared.has_pip, lock = tag.debian_lock, problem = problem, pythons = declared.pythons, version = declared.version, **common)
+        return
+    if tag and tag.interpreter:
+        python_repo(interpreter = tag.interpreter, **common)
+        return
+    interpreters = _rules_python_interpreters()
+    version = required or (PYTHON_VERSION if PYTHON_VERSION in interpreters or not interpreters else _newest(interpreters))
+    if version in interpreters:
+        python_repo(toolchain = interpreters[version], **common)
+        return
+    is_other = required not in ("", _DEBIAN_PYTHON)
+    python_repo(
+        problem = _NO_INTERPRETER.format(
+            debian_lock = "//:debian.lock.json" if is_other else _DEBIAN_LOCK,
+            debian_note = " of a distribution with this version, in a lock that a bento_debs target writes" if is_other else " (Python {})".format(_DEBIAN_PYTHON),
+            more = "version = \"{}\", ".format(required) if required else "",
+            problem = "bento_tools.python: rules_python has no toolchain for Python {} in this build{}, and the tag sets no interpreter".format(
+                version,
+                ", but for {}".format(", ".join(sorted(interpreters))) if interpreters else "",
+            ),
+            rules_python = OLDEST_RULES_PYTHON,
+            version = version,
+        ),
+        **common
+    )
+
+def _newest(versions):
+    return "3.{}".format(max([int(version.partition(".")[2]) for version in versions]))
+
+_COMPILERS_BUILD = """\
+load("@rules_bento//private:toolchain.bzl", "bento_compilers")
+
+bento_compilers(
+    name = "compilers",
+    pythons = {},
+    visibility = ["//visibility:public"],
+)
+"""
+
+compilers_repo = repository_rule(
+    implementation = lambda rctx: rctx.file("BUILD.bazel", _COMPILERS_BUILD.format(json.encode([str(label) for label in rctx.attr.pythons]))),
+    doc = "Declares a target that provides all interpreters for compiling bytecode.",
+    attrs = {"pythons": attr.label_list(doc = "Interpreters that compile bytecode, one for each Python version.")},
+)

@@ -1,0 +1,135 @@
+"""Declares repositories for the sources of packages without a compatible wheel. An action builds the wheel from these sources."""
+
+load(":build_text.bzl", "without_secrets")
+load(":fetch.bzl", "fetch_with_uv")
+load(":wheel.bzl", "RELEASE_ATTRIBUTES", "newer_system_hint", "python_version", "wheel_build_text")
+
+_BUILD = """\
+load("@rules_bento//private:built_wheel.bzl", "built_wheel", "built_wheel_modules")
+
+built_wheel(
+    name = "wheel",
+    distribution = {distribution},
+    exclude = {exclude},
+    exclude_preset = {exclude_preset},
+    applicable_licenses = {metadata},
+    platform = {platform},
+    python_version = {python_version},
+    requirements = {requirements},
+    size = {size},
+    source = {source},
+    subfolder = {subfolder},
+    version = {version},
+    visibility = ["//visibility:public"],
+)
+
+built_wheel_modules(
+    name = "modules",
+    wheel = ":wheel",
+    visibility = ["//visibility:public"],
+)
+"""
+_PACKED = "source.tar"
+
+# git transport helpers are disabled, because a URL such as `ext::COMMAND` can run commands. A .gitmodules file can also contain such a URL.
+_ENVIRONMENT = {"GIT_ALLOW_PROTOCOL": "https:http:ssh", "GIT_TERMINAL_PROMPT": "0"}
+_SIZE = "import os, sys; print(os.path.getsize(sys.argv[1]))"
+
+def source_file(files):
+    """Returns the name of the source archive among the files of a release, or None."""
+    archives = [name for name in files if name.endswith((".tar.gz", ".zip"))]
+    return archives[0] if archives else None
+
+def _run(rctx, command, problem, environment = _ENVIRONMENT):
+    done = rctx.execute(command, environment = environment, timeout = 1800)
+    if done.return_code:
+        fail("{}=={}: {}:\n  {}".format(rctx.attr.distribution, rctx.attr.version, problem, without_secrets(done.stderr.strip())))
+    return done.stdout.strip()
+
+def _python(rctx, *arguments):
+    script = rctx.path(Label("//toolchains/programs:source_archive.py"))
+    return [rctx.read(rctx.attr.interpreter), "-I", "-S", "-B", "-X", "utf8", script] + list(arguments)
+
+def _fetch_commit(rctx):
+    """Fetches a git commit and its submodules, verified by the commit's hash. Returns the name of an archive with the files."""
+    git = rctx.which("git")
+    if not git:
+        fail("{} is from a git repository, but git isn't on PATH. Install git.".format(rctx.attr.distribution))
+    address, commit = rctx.attr.git, rctx.attr.commit
+    problem = "cannot fetch commit {} of {}".format(commit, address)
+    rctx.report_progress("fetching {}".format(address))
+    _run(rctx, [git, "init", "--quiet", "checkout"], problem)
+    start = [git, "-C", "checkout"]
+    fetch = start + ["fetch", "--quiet"]
+
+    # Only the repository itself can be a local directory. Submodules can't.
+    environment = _ENVIRONMENT | ({"GIT_ALLOW_PROTOCOL": "file"} if address.startswith("file:") else {})
+
+    # Some servers reject a commit that isn't the tip of a branch. In this case, the function fetches all branches.
+    if rctx.execute(fetch + ["--depth=1", "--", address, commit], environment = environment).return_code:
+        _run(rctx, fetch + ["--", address, "+refs/*:refs/fetched/*"], problem, environment)
+    _run(rctx, start + ["-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", commit, "--"], problem)
+    if rctx.path("checkout/.gitmodules").exists:
+        _run(rctx, start + ["submodule", "--quiet", "update", "--init", "--recursive"], problem)
+    _run(rctx, _python(rctx, "pack", "checkout", _PACKED), problem)
+    rctx.delete("checkout")
+    return _PACKED
+
+def _fetch(rctx):
+    if rctx.attr.git:
+        return _fetch_commit(rctx)
+    name = source_file(rctx.attr.files)
+    if rctx.attr.url:
+        rctx.download(url = rctx.attr.url, output = name, sha256 = rctx.attr.files[name])
+        return name
+    requirement = "{}=={}".format(rctx.attr.distribution, rctx.attr.version)
+    fetch_with_uv(rctx, requirement, name, rctx.attr.files[name], python_version(rctx))
+    return name
+
+def _requirements(rctx, source):
+    """Returns the labels of the packages that the build of a source requires. Fails if `build_packages` lacks a package."""
+    names = json.decode(_run(rctx, _python(rctx, "requires", source, rctx.attr.subdirectory), "cannot read the source archive"))
+    missing = sorted([name for name in names if name not in rctx.attr.build_packages])
+    hint = newer_system_hint(rctx) if missing else None
+    if hint:
+        fail("{}=={} has a wheel for {}, but the wheel requires {system} {version}. Set {attribute} = \"{version}\" in bento.pypi if {machines} have at least this version.".format(
+            rctx.attr.distribution,
+            rctx.attr.version,
+            rctx.attr.platform,
+            **hint
+        ))
+    if missing:
+        fail("{}=={} has no wheel for {}. To build from source, add {} to the requirements of {}.".format(
+            rctx.attr.distribution,
+            rctx.attr.version,
+            rctx.attr.platform,
+            " and ".join(missing),
+            rctx.attr.build_lock,
+        ))
+    return ["@{}//{}".format(rctx.attr.build_hub, name.replace("-", "_").replace(".", "_")) for name in names]
+
+def _source_repo_impl(rctx):
+    source = _fetch(rctx)
+    rctx.file("BUILD.bazel", wheel_build_text(
+        rctx,
+        _BUILD,
+        platform = rctx.attr.platform,
+        requirements = _requirements(rctx, source),
+        size = int(_run(rctx, [rctx.read(rctx.attr.interpreter), "-I", "-S", "-c", _SIZE, source], "cannot read the source archive")),
+        source = source,
+        subfolder = rctx.attr.subdirectory,
+    ))
+
+source_repo = repository_rule(
+    implementation = _source_repo_impl,
+    doc = "Fetches the source of a release or a commit, and declares the target that builds a wheel from the source.",
+    attrs = RELEASE_ATTRIBUTES | {
+        "build_hub": attr.string(doc = "Name of the package hub that provides the build requirements.", mandatory = True),
+        "build_lock": attr.string(doc = "Description of the lock of the build requirements. Used only in error messages.", mandatory = True),
+        "build_packages": attr.string_list(doc = "Names of the packages in `build_hub` that the build requires.", mandatory = True),
+        "commit": attr.string(doc = "Full hash of the git commit; empty if the source is an archive."),
+        "git": attr.string(doc = "URL of the git repository; empty if the source is an archive."),
+        "interpreter": attr.label(doc = "File that contains the path to the toolchain's interpreter.", mandatory = True),
+        "subdirectory": attr.string(doc = "Directory of the Python project, relative to the root of the git repository."),
+    },
+)

@@ -1,0 +1,227 @@
+"""Declares repositories for wheels: one for the wheel file, and one for the unpacked modules.
+
+Bazel fetches a repository only if a build needs the contents."""
+
+load(":build_text.bzl", "build_text", "metadata_text")
+load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_with_uv", "interpreter", "mark_reproducible")
+load(":markers.bzl", "is_python_in")
+load(":wheel_tags.bzl", "best_wheel", "oldest_compatible_system")
+
+_PACKAGE_ATTRIBUTES = {
+    "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
+    "version": attr.string(doc = "Version of the package.", mandatory = True),
+}
+
+# Attributes of repository rules for wheels and for sources of packages.
+RELEASE_ATTRIBUTES = _PACKAGE_ATTRIBUTES | FETCH_ATTRIBUTES | {
+    "exclude": attr.string_list(doc = "Patterns of files to exclude from images. A pattern that matches no file is an error."),
+    "exclude_preset": attr.string_list(doc = "Patterns, from presets, of files to exclude from images. A pattern that matches no file isn't an error."),
+    "files": attr.string_dict(doc = "Files of the release. Keys are file names; values are SHA-256 digests."),
+    "package_metadata_bzl": attr.label(doc = "File that defines the macro `package_metadata`, which declares the package URL (PURL) of the wheel."),
+    "platform": attr.string(doc = "Target platform (`<os>_<machine>`).", mandatory = True),
+    "python": attr.label(doc = "File that contains the version of the toolchain's interpreter.", mandatory = True),
+    "python_version": attr.string(doc = "Python version of the packages (`X.Y`). Default: the version in the file that `python` specifies."),
+    "url": attr.string(doc = "URL of the file; empty if the file comes from a package index."),
+}
+
+_WHEEL_BUILD = """\
+load("@rules_bento//private:hub_rules.bzl", "locked_wheel")
+
+locked_wheel(
+    name = "wheel",
+    distribution = {distribution},
+    exclude = {exclude},
+    exclude_preset = {exclude_preset},
+    file = {wheel},
+    applicable_licenses = {metadata},
+    python_version = {python_version},
+    allow_record_mismatch = {allow_record_mismatch},
+    sha256 = {sha256},
+    size = {size},
+    version = {version},
+    visibility = ["//visibility:public"],
+)
+"""
+
+_MODULES_BUILD = """\
+load("@rules_bento//private:hub_rules.bzl", "wheel_modules")
+
+wheel_modules(
+    name = "modules",
+    srcs = glob(["site-packages/**"]),
+    distribution = {distribution},
+    import_roots = {roots},
+    version = {version},
+    wheel = {wheel},
+    visibility = ["//visibility:public"],
+)
+"""
+
+def python_version(rctx):
+    """Returns the Python version of a package hub: the attribute `python_version` or, if empty, the version of the toolchain's interpreter."""
+    return rctx.attr.python_version or rctx.read(rctx.attr.python)
+
+def wheel_build_text(rctx, template, **values):
+    """Returns the text of the BUILD file of a wheel, with its package metadata.
+
+    Args:
+      rctx: context of a repository rule with `RELEASE_ATTRIBUTES`.
+      template: template of the targets. A list with the label of the package metadata, or an empty list, replaces `{metadata}`.
+      **values: values of other placeholders.
+    """
+
+    # Quoted as in SBOMs. A version (PEP 440) has no other characters to quote.
+    version = rctx.attr.version.replace("!", "%21").replace("+", "%2B")
+    metadata = metadata_text(rctx, {"metadata": "pkg:pypi/{}@{}".format(rctx.attr.distribution, version)})
+    return metadata + build_text(
+        template,
+        distribution = rctx.attr.distribution,
+        exclude = rctx.attr.exclude,
+        exclude_preset = rctx.attr.exclude_preset,
+        metadata = [":metadata"] if metadata else [],
+        python_version = ".".join(python_version(rctx).split(".")[:2]),
+        version = rctx.attr.version,
+        **values
+    )
+
+def newer_system_hint(rctx):
+    """Returns values for an error message about a release whose wheels all require a newer system.
+
+    Args:
+      rctx: context of a repository rule with `RELEASE_ATTRIBUTES`.
+
+    Returns:
+      A dict: the oldest compatible `system` with its `version`, the `attribute` of `bento.pypi` for the version, and the `machines` on which
+      images or programs run. None if no system is compatible.
+    """
+    version = oldest_compatible_system(rctx.attr.files, rctx.attr.platform, python_version(rctx))
+    if not version:
+        return None
+    if rctx.attr.platform.startswith("darwin_"):
+        return {"attribute": "macos", "machines": "all machines", "system": "macOS", "version": version}
+    return {"attribute": "glibc", "machines": "all base images", "system": "glibc", "version": version}
+
+def _inspect(rctx, wheel):
+    """Stores the hash of a wheel in an extended attribute. Returns a dict of strings: `size` (bytes) and `python` (supported versions)."""
+    program = rctx.path(Label("//toolchains/programs:inspect_wheel.py"))
+    done = rctx.execute([interpreter(rctx), "-I", "-S", "-B", program, wheel, rctx.attr.files[wheel]])
+    if done.return_code:
+        fail("{} isn't a valid wheel: {}. Select another version of the package and update the lock.".format(wheel, done.stderr.strip().split("\n")[-1]))
+    size, python, _ = done.stdout.split("\n")
+    return {"python": python, "size": size}
+
+def _wheel_repo_impl(rctx):
+    version = python_version(rctx)
+    wheel = best_wheel(rctx.attr.files.keys(), rctx.attr.platform, version, rctx.attr.glibc, rctx.attr.macos)
+    requirement = "{}=={}".format(rctx.attr.distribution, rctx.attr.version)
+    unlocked = best_wheel(rctx.attr.rejected_files, rctx.attr.platform, version, rctx.attr.glibc, rctx.attr.macos)
+    if not rctx.attr.files and not unlocked:
+        fail("the lock has no file for {} on {} with CPython {}. Lock for all platforms, for example with `uv pip compile --universal`.".format(
+            rctx.attr.distribution,
+            rctx.attr.platform,
+            version,
+        ))
+    if not wheel and unlocked:
+        fail("{}: the hash of {} isn't in the lock. Update the lock, for example with the bento_requirements target or `uv lock`.".format(requirement, unlocked))
+    if not wheel:
+        hint = newer_system_hint(rctx)
+        fail("{} has no wheel for {} with CPython {} and {}{}. Select another version of the package and update the lock{}. Files in the lock:\n  {}".format(
+            requirement,
+            rctx.attr.platform,
+            version,
+            "macOS " + rctx.attr.macos if rctx.attr.platform.startswith("darwin_") else "glibc " + rctx.attr.glibc,
+            ", but a wheel for {system} {version}".format(**hint) if hint else "",
+            ", or set {attribute} = \"{version}\" in bento.pypi if {machines} have at least this version".format(**hint) if hint else "",
+            "\n  ".join(sorted(rctx.attr.files.keys())),
+        ))
+    if rctx.attr.url:
+        rctx.download(url = rctx.attr.url, output = wheel, sha256 = rctx.attr.files[wheel])
+    else:
+        fetch_with_uv(rctx, requirement, wheel, rctx.attr.files[wheel], version)
+    inspected = _inspect(rctx, wheel)
+    if not is_python_in(inspected["python"], version):
+        fail("{} requires Python {}, but the package hub is for Python {}. Change python_version in bento.pypi, or select another version of the package and update the lock.".format(requirement, inspected["python"], version))
+    rctx.file("name", wheel)
+    rctx.file("BUILD.bazel", wheel_build_text(
+        rctx,
+        _WHEEL_BUILD,
+        allow_record_mismatch = rctx.attr.files[wheel] in rctx.attr.allow_record_mismatch,
+        sha256 = rctx.attr.files[wheel],
+        size = int(inspected["size"]),
+        wheel = wheel,
+    ))
+    return mark_reproducible(rctx)
+
+wheel_repo = repository_rule(
+    implementation = _wheel_repo_impl,
+    doc = "Fetches the wheel of a release for one platform.",
+    attrs = RELEASE_ATTRIBUTES | {
+        "allow_record_mismatch": attr.string_list(doc = "SHA-256 hashes of wheels to allow in images even if their RECORD file is incorrect."),
+        "glibc": attr.string(doc = "Newest glibc version that wheels can require (`X.Y`).", mandatory = True),
+        "macos": attr.string(doc = "Newest macOS version that wheels can require (`X.Y`).", mandatory = True),
+        "rejected_files": attr.string_list(doc = "Names of the release's files that have no hash in the lock."),
+    },
+)
+
+# Bazel treats a directory with one of these files as a package, and `glob` doesn't return files in packages.
+_BUILD_FILES = ["BUILD", "BUILD.bazel"]
+
+def _remove_build_files(rctx):
+    """Removes BUILD files from an unpacked wheel, because `glob` skips directories that contain BUILD files."""
+    pending = [rctx.path("site-packages")]
+
+    # Starlark has no `while`. Each iteration processes one directory.
+    for _ in range(1000000):
+        if not pending:
+            return
+        for entry in pending.pop().readdir():
+            if entry.is_dir:
+                pending.append(entry)
+            elif entry.basename in _BUILD_FILES:
+                rctx.delete(entry)
+
+def _compile(rctx):
+    """Compiles the modules to bytecode that isn't compared with the sources, and that contains no path of this machine."""
+
+    # The program requires PYTHONHASHSEED, because bytecode contains sets of strings in hash order before Python 3.11.
+    command = ["env", "-i", "PYTHONHASHSEED=0", rctx.read(rctx.attr.compiler), "-s", "-S", "-m", "compileall", "-q", "-j", "1"]
+    done = rctx.execute(command + ["--invalidation-mode", "unchecked-hash", "-s", "site-packages", "site-packages"])
+    if done.return_code:
+        fail("{}: cannot compile the modules: {}. Select another interpreter with bento_tools.python, or report a bug in rules_bento.".format(rctx.attr.distribution, done.stdout + done.stderr))
+
+def _wheel_modules_repo_impl(rctx):
+    repository = rctx.path(rctx.attr.wheel).dirname
+    wheel = repository.get_child(rctx.read(rctx.attr.wheel))
+
+    # Bazel detects the format of archives by the suffix, and doesn't support `.whl`.
+    rctx.symlink(wheel, "wheel.zip")
+    rctx.extract("wheel.zip", output = "site-packages")
+    rctx.delete("wheel.zip")
+    _remove_build_files(rctx)
+    if rctx.attr.compiler:
+        _compile(rctx)
+    roots = ["site-packages"]
+    for entry in rctx.path("site-packages").readdir():
+        if entry.basename.endswith(".data"):
+            roots += [
+                "site-packages/{}/{}".format(entry.basename, part)
+                for part in ("purelib", "platlib")
+                if entry.get_child(part).exists
+            ]
+    rctx.file("BUILD.bazel", build_text(
+        _MODULES_BUILD,
+        distribution = rctx.attr.distribution,
+        roots = roots,
+        version = rctx.attr.version,
+        wheel = str(rctx.attr.wheel).removesuffix(":name") + ":wheel",
+    ))
+    return mark_reproducible(rctx)
+
+wheel_modules_repo = repository_rule(
+    implementation = _wheel_modules_repo_impl,
+    doc = "Provides the unpacked modules of a wheel.",
+    attrs = _PACKAGE_ATTRIBUTES | {
+        "compiler": attr.label(doc = "File that contains the path to the interpreter that compiles the modules to bytecode. If unset, the modules aren't compiled."),
+        "wheel": attr.label(doc = "File in the wheel's repository that contains the wheel's file name.", mandatory = True),
+    },
+)

@@ -1,0 +1,126 @@
+"""Defines read_sources, which describes the step that selects the sources of a Bento and analyzes its service."""
+
+load("//rules:providers.bzl", "BentoEnvironmentInfo")
+load(":attributes.bzl", "add_strings", "describe_data", "describe_dependency", "describe_source", "describe_vendored", "directory_path", "label_string")
+load(":helper.bzl", "arguments", "subcommand")
+load(":providers.bzl", "BentoSourcesInfo")
+
+SECRETS = {
+    "allowed_secrets": attr.string_list(doc = "Files in which suspected secrets are allowed. For a Bento, use paths in the Bento (`src/fixtures/key.json`). For an image, use paths relative to `/app` (`_main/fixtures/key.json`). In file formats with comments, you can instead write `# bento: allow-secret` on the line of the secret or on the line before. An entry for a file without findings is an error."),
+    "check_secrets": attr.bool(default = True, doc = "Whether the build fails if sources, data, or settings contain suspected private keys or tokens. For the detected types, see [Secrets in Bentos](../docs/security.md#secrets-in-bentos)."),
+}
+
+def add_secrets(ctx, args):
+    """Adds the flags for the secret scan to the arguments, for a rule with the attributes `SECRETS`."""
+    if ctx.attr.check_secrets:
+        args.add("--scan-secrets")
+        add_strings(args, "--allowed-secret", ctx.attr.allowed_secrets)
+
+# Value of `build_ctx` that selects the package of the target.
+OWN_PACKAGE = "."
+
+def build_ctx(ctx):
+    """Returns the short path of the directory whose files become the Bento's `src/`."""
+    directory = ctx.label.package if ctx.attr.build_ctx == OWN_PACKAGE else ctx.attr.build_ctx.removeprefix("//")
+    return directory_path(ctx.label, directory)
+
+def bentofile_arguments(ctx):
+    """Returns the arguments for the bentofile (flag, File, and short path), or an empty list without a bentofile."""
+    file = ctx.file.bentofile
+    return ["--bentofile", file, file.short_path] if file else []
+
+def requested_image(ctx):
+    """Describes the image definition in the attribute `environment` of bento_package.
+
+    Args:
+      ctx: context of bento_package.
+
+    Returns:
+      A struct of `arguments` (list, for actions), `inputs` (list of the Files in `arguments`), and `files` (depset of the
+      Files that the steps use). All are empty without `environment`.
+    """
+    info = ctx.attr.environment[BentoEnvironmentInfo] if ctx.attr.environment else None
+    return struct(
+        arguments = ["--image", info.image, label_string(ctx.attr.environment.label)] if info else [],
+        files = info.files if info else depset(),
+        inputs = [info.image] if info else [],
+    )
+
+def file_options(ctx):
+    """Returns the options that can refer to files, as a dict with the structure of a bentofile."""
+    return {"description": ctx.attr.description} if ctx.attr.description.startswith("file:") else {}
+
+def add_selection(ctx, args, options):
+    """Adds the flags that select files of the build context to the arguments.
+
+    Args:
+      ctx: context of bento_package.
+      args: Args to add the flags to.
+      options: result of `file_options`.
+    """
+    args.add("--target", label_string(ctx.label))
+    args.add_all(bentofile_arguments(ctx))
+    if options:
+        args.add("--options", json.encode(options))
+    args.add("--build-ctx", build_ctx(ctx))
+    args.add_all(ctx.attr.include, before_each = "--include")
+    args.add_all(ctx.attr.exclude, before_each = "--exclude")
+
+def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, used):
+    """Describes the step that selects sources, writes their archive part and digests, and analyzes the service.
+
+    Args:
+      ctx: context of bento_package.
+      packed_data: result of `pack_data`.
+      vendored: depset of wheels that the Bento includes.
+      report_packages: whether to report the packages that the bentofile and the image require, so that they are locked.
+      skip_analysis: whether to skip the analysis of the service, because another action imports the service.
+      used: list of Files that later steps read. These Files are never unused inputs, even if patterns exclude them.
+
+    Returns:
+      A struct of the Files `manifest`, `part` (archive part), and `service` (service metadata), and of `step` (for `run_steps`).
+    """
+    part = ctx.actions.declare_file(ctx.label.name + ".sources.part")
+    manifest = ctx.actions.declare_file(ctx.label.name + ".sources.json")
+    service = ctx.actions.declare_file(ctx.label.name + (".unread.json" if skip_analysis else ".service.json"))
+    unused = ctx.actions.declare_file(ctx.label.name + ".unused")
+    outputs = [manifest, service, part, unused]
+    inputs = ctx.files.srcs + ctx.files.data + ctx.files.bentofile + ctx.files.arg_file
+    dependencies = depset(transitive = [dep[BentoSourcesInfo].files for dep in ctx.attr.deps])
+    args = arguments(ctx)
+    add_selection(ctx, args, file_options(ctx))
+    add_secrets(ctx, args)
+    if ctx.attr.service:
+        args.add("--service", ctx.attr.service)
+    if skip_analysis:
+        args.add("--skip-service")
+    elif report_packages:
+        args.add("--output-packages")
+        args.add_all(requested_image(ctx).arguments)
+        inputs = inputs + requested_image(ctx).inputs
+    if ctx.attr.bento_args:
+        args.add("--bento-args", json.encode(ctx.attr.bento_args))
+    for file in ctx.files.arg_file:
+        args.add_all(["--arg-file", file, file.short_path])
+    if packed_data:
+        args.add("--packed-data", packed_data.manifest)
+        inputs = inputs + [packed_data.manifest]
+    args.add_all(depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]), before_each = "--import-root")
+    args.add_all(["--manifest", manifest, "--service-info", service, "--part", part, "--unused", unused])
+    args.add_all(depset(used, transitive = [requested_image(ctx).files]), before_each = "--used")
+    args.add_all(ctx.files.srcs, map_each = describe_source)
+    args.add_all(ctx.files.data, map_each = describe_data)
+    args.add_all(dependencies, map_each = describe_dependency)
+    args.add_all(vendored, map_each = describe_vendored)
+    step = struct(
+        step_inputs = [],
+        outputs = outputs,
+        subcommand = subcommand(
+            "snapshot",
+            args,
+            inputs = depset(inputs, transitive = [dependencies, vendored]),
+            packages = ["blake3", "packaging", "pathspec"] + (["pyyaml"] if ctx.file.bentofile or ctx.files.arg_file else []),
+            unused_inputs_list = unused,
+        ),
+    )
+    return struct(manifest = manifest, part = part, service = service, step = step)

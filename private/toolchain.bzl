@@ -1,0 +1,199 @@
+"""Defines the rules for toolchains of rules_bento."""
+
+load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
+load("//private:helper.bzl", "ACTIONS", "ACTIONS_GROUP", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")
+load("//private:launcher.bzl", "runfile_path")
+load("//private:providers.bzl", "BentoCompilersInfo", "BentoHelperPackagesInfo", "BentoPythonInfo")
+load("//private:transitions.bzl", "host_cfg", "modules_cfg", "wheels_cfg")
+load("//rules:providers.bzl", "BentoRequirementInfo")
+
+def _bento_toolchain_impl(ctx):
+    packages = ctx.attr.packages[BentoHelperPackagesInfo].packages
+    python, complete = ctx.attr.python[BentoPythonInfo], ctx.attr.complete_python[BentoPythonInfo]
+    return [platform_common.ToolchainInfo(
+        # Runs third-party code, which might import any module of the standard library.
+        complete = struct(python = complete, tools = depset([ctx.file.helper], transitive = [complete.files])),
+        helper = ctx.file.helper,
+        packages = packages,
+        persistent_workers = ctx.attr._persistent_workers[BuildSettingInfo].value,
+        python = python,
+
+        # All actions share these depsets. `tools` contains inputs of every action, and `tools_of_packages` the files of each package.
+        tools = depset([ctx.file.helper], transitive = [python.files]),
+        tools_of_packages = {name: depset(transitive = [module.files for module in modules]) for name, modules in packages.items()},
+        uv = ctx.file.uv,
+    )]
+
+bento_interpreter = rule(
+    implementation = lambda ctx: [platform_common.ToolchainInfo(python = ctx.attr.python[BentoPythonInfo])],
+    doc = "Provides the interpreter that compiles the toolchain's helper to bytecode.",
+    attrs = {
+        "python": attr.label(cfg = "exec", doc = "The interpreter that compiles the helper (the program that actions run). The bytecode runs on all platforms.", mandatory = True, providers = [BentoPythonInfo]),
+    },
+)
+
+bento_toolchain = rule(
+    implementation = _bento_toolchain_impl,
+    doc = "Defines the toolchain that actions of rules_bento use on the execution platform: the helper (the program that actions run), the interpreter, and uv.",
+    attrs = {
+        "complete_python": attr.label(cfg = "exec", doc = "The interpreter with its complete standard library.", mandatory = True, providers = [BentoPythonInfo]),
+        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper (the program that actions run), compiled to bytecode.", mandatory = True),
+        "packages": attr.label(cfg = "exec", doc = "Third-party packages that the helper (the program that actions run) imports.", mandatory = True, providers = [BentoHelperPackagesInfo]),
+        "python": attr.label(cfg = "exec", doc = "The interpreter of the helper, with only the standard library modules that the helper imports.", mandatory = True, providers = [BentoPythonInfo]),
+        "uv": attr.label(allow_single_file = True, cfg = "exec", doc = "Executable of uv, the resolver.", mandatory = True),
+        "_persistent_workers": attr.label(default = "//rules:persistent_workers", providers = [BuildSettingInfo]),
+    },
+)
+
+# Third-party packages that the `bento` command imports.
+_COMMAND_PACKAGES = ["blake3", "click", "jinja2", "packaging", "pathspec", "pyyaml", "zstandard"]
+
+def _bento_runtime_impl(ctx):
+    command = struct(files = depset([ctx.file.command]), imports = (runfile_path(ctx, ctx.file.command),))
+    packages = ctx.attr.packages[BentoHelperPackagesInfo].packages
+    return [platform_common.ToolchainInfo(
+        command_packages = [command] + [module for name in _COMMAND_PACKAGES for module in packages[name]],
+        helper = ctx.file.helper,
+        packages = packages,
+        python = ctx.attr.python[BentoPythonInfo],
+        uv = ctx.file.uv,
+    )]
+
+bento_runtime = rule(
+    implementation = _bento_runtime_impl,
+    doc = "Defines the toolchain for `bazel run` and `bazel test`: the helper (the program that the targets start), the interpreter, uv, and the `bento` command.",
+    attrs = {
+        "command": attr.label(allow_single_file = True, cfg = "exec", doc = "The modules of the `bento` command, compiled to bytecode that runs on all platforms.", mandatory = True),
+        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper (the program that the targets start), compiled to bytecode that runs on all platforms.", mandatory = True),
+        "packages": attr.label(doc = "Third-party packages that the helper (the program that the targets start) imports.", mandatory = True, providers = [BentoHelperPackagesInfo]),
+        "python": attr.label(doc = "The interpreter for programs that `bazel run` and `bazel test` start, such as tests, servers, and pushes.", mandatory = True, providers = [BentoPythonInfo]),
+        "uv": attr.label(allow_single_file = True, doc = "Executable of uv, the resolver.", mandatory = True),
+    },
+)
+
+_RUNTIME_TYPE = "//toolchains:runtime_type"
+
+def _bento_current_runtime_impl(ctx):
+    return [ctx.toolchains[_RUNTIME_TYPE]]
+
+# Provides the runtime that toolchain resolution selects as a target, so that attributes can refer to the runtime.
+bento_current_runtime = rule(
+    implementation = _bento_current_runtime_impl,
+    doc = "Provides the toolchain for `bazel run` and `bazel test` (see `bento_runtime`), for the target platform.",
+    toolchains = [_RUNTIME_TYPE],
+)
+
+def _bento_host_runtime_impl(ctx):
+    runtime = ctx.toolchains[_RUNTIME_TYPE]
+
+    # The list is short. Only one target has `transports`.
+    transports = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.transports]).to_list()
+    return [platform_common.ToolchainInfo(
+        command_packages = runtime.command_packages + transports,
+        helper = runtime.helper,
+        packages = runtime.packages,
+        python = runtime.python,
+        uv = runtime.uv,
+    )]
+
+bento_host_runtime = rule(
+    implementation = _bento_host_runtime_impl,
+    attrs = {"transports": attr.label_list(doc = "Packages for additional transports of the `bento` command, from a package hub.", providers = [BentoRequirementInfo])},
+    cfg = host_cfg,
+    doc = "Provides the toolchain for `bazel run` and `bazel test` (see `bento_runtime`), for the host platform.",
+    toolchains = [_RUNTIME_TYPE],
+)
+
+_INTERPRETER_TYPE = "//toolchains:interpreter_type"
+
+def _bento_helper_impl(ctx):
+    python = ctx.toolchains[_INTERPRETER_TYPE].python
+    program = ctx.actions.declare_file(ctx.label.name + ".zip")
+    args = ctx.actions.args()
+    args.add_all(COMPILER_FLAGS)
+    args.add_all([ctx.file._compiler, program, ctx.file.main])
+    args.add_all(ctx.files.srcs)
+    ctx.actions.run(
+        mnemonic = "BentoCompile",
+        progress_message = "Compiling the helper of rules_bento",
+        executable = python.interpreter or python.interpreter_path,
+        arguments = [args],
+        inputs = [ctx.file.main] + ctx.files.srcs,
+        outputs = [program],
+        tools = depset([ctx.file._compiler], transitive = [python.files]),
+        env = COMPILER_VARIABLES,
+        execution_requirements = {"block-network": "1", "supports-path-mapping": "1"},
+        toolchain = _INTERPRETER_TYPE,
+    )
+    return [DefaultInfo(files = depset([program]))]
+
+# The helper doesn't depend on the platform, unlike its packages. Therefore, Bazel can build the helper for platforms without packages.
+bento_helper = rule(
+    implementation = _bento_helper_impl,
+
+    # All targets use a single configuration. Otherwise, Bazel would compile the helper again for each set of flags.
+    cfg = modules_cfg,
+    doc = "Compiles the helper (the program that actions of rules_bento run) to a single bytecode file. The helper then starts without compilation, and is only one input of an action.",
+    attrs = {
+        "main": attr.label(allow_single_file = [".py"], default = "//py:main.py", doc = "Main program of the helper (the program that actions run). The first argument is the subcommand."),
+        "srcs": attr.label_list(allow_files = [".j2", ".py"], default = ["//py:sources"], doc = "Source files of the helper's modules, and their templates."),
+        "_compiler": attr.label(allow_single_file = True, default = "//py:compile.py"),
+    },
+    toolchains = [_INTERPRETER_TYPE],
+)
+
+def _declare(ctx, args, wheel):
+    """Declares the zip of a wheel's modules and, for a platform wheel, the directory of its machine code. Adds both to `args`."""
+    name = "{}/{}".format(ctx.label.name, wheel.distribution)
+    packed = ctx.actions.declare_file(name + ".zip")
+    directory = [] if wheel.file.basename.endswith("-any.whl") else [ctx.actions.declare_directory(name)]
+    args.add_all(["--packed", wheel.file, packed] + (directory or [""]), expand_directories = False)
+    return struct(all_files = [packed] + directory, files = depset([packed] + directory), import_roots = (packed,), imports = (runfile_path(ctx, packed),))
+
+def _pack(ctx, wheels):
+    """Declares the action that packs wheels. Returns the packed wheels by distribution name (see BentoHelperPackagesInfo)."""
+    python = ctx.toolchains[_INTERPRETER_TYPE].python
+    args = arguments(ctx)
+    packed = {wheel.distribution: _declare(ctx, args, wheel) for wheel in wheels}
+    start = ctx.actions.args()
+    start.add_all(COMPILER_FLAGS)
+    start.add_all([ctx.file.helper, "pack_packages"])
+    ctx.actions.run(
+        mnemonic = "BentoHelperPackages",
+        progress_message = "Packing packages of the helper of rules_bento",
+        executable = python.interpreter or python.interpreter_path,
+        arguments = [start, args],
+        inputs = [wheel.file for wheel in wheels],
+        outputs = [file for one in packed.values() for file in one.all_files],
+        tools = depset([ctx.file.helper], transitive = [python.files]),
+        env = COMPILER_VARIABLES,
+        execution_requirements = {"block-network": "1", "supports-path-mapping": "1"},
+        toolchain = _INTERPRETER_TYPE,
+    )
+    return packed
+
+def _bento_helper_packages_impl(ctx):
+    # The lists are short: a few wheels for each package.
+    wheels = {target.label.name: target[BentoRequirementInfo].wheels.to_list() for target in ctx.attr.packages}
+    packed = _pack(ctx, {wheel.distribution: wheel for closure in wheels.values() for wheel in closure}.values())
+    return BentoHelperPackagesInfo(packages = {name: [packed[wheel.distribution] for wheel in closure] for name, closure in wheels.items()})
+
+bento_helper_packages = rule(
+    implementation = _bento_helper_packages_impl,
+    cfg = wheels_cfg,
+    doc = "Packs the third-party packages that the helper (the program that actions of rules_bento run) imports, for one platform.",
+    attrs = {
+        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper, whose subcommand `pack_packages` packs the packages.", mandatory = True),
+        "packages": attr.label_list(doc = "The packages to pack, from a package hub.", mandatory = True, providers = [BentoRequirementInfo]),
+    },
+    provides = [BentoHelperPackagesInfo],
+    toolchains = [_INTERPRETER_TYPE],
+)
+
+bento_compilers = rule(
+    implementation = lambda ctx: BentoCompilersInfo(pythons = tuple([target[BentoPythonInfo] for target in ctx.attr.pythons])),
+    doc = "Provides the interpreters that compile modules to bytecode.",
+    attrs = {"pythons": attr.label_list(cfg = config.exec(ACTIONS), doc = "Interpreters that compile bytecode, one for each Python version.", providers = [BentoPythonInfo])},
+    exec_groups = ACTIONS_GROUP,
+    provides = [BentoCompilersInfo],
+)

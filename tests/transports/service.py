@@ -1,0 +1,8 @@
+"""A service."""
+
+import bentoml
+
+
+@bentoml.service
+class Service:
+    """Nothing."""
