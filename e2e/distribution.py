@@ -72,7 +72,7 @@ bento_load(
 
 bento_model(
     name = "shards",
-    srcs = ["names.json", "one.safetensors", "two.safetensors"],
+    srcs = ["names.json", "one.pt", "two.pt"],
     tag = "shards",
 )
 
@@ -125,7 +125,7 @@ class Reader:
 
     @bentoml.api
     def read(self) -> list[str]:
-        return [path.read_text() for path in sorted(Path(self.shards.path).glob("*.safetensors"))]
+        return [path.read_text() for path in sorted(Path(self.shards.path).glob("*.pt"))]
 """
 STATUS = "#!/bin/sh\necho STABLE_TEAM flora\n"
 CONTAINER = "travelling"
@@ -297,7 +297,7 @@ def a_model_is_mounted_as_kserve_does(checkout: Checkout, podman: list[str]) -> 
     server = ["--entrypoint", "/opt/.venv/bin/python", "localhost/reader_image:latest", "-c", code]
     shown = call(*podman, "run", *LIMITS, *RESTRICTED, "--rm", f"--volume={models}:/mnt/models:ro", *server)
     call(*podman, "image", "unmount", name)
-    assert shown == "[('names.json', '{}'), ('one.safetensors', 'one'), ('two.safetensors', 'two')]\n", shown
+    assert shown == "[('names.json', '{}'), ('one.pt', 'one'), ('two.pt', 'two')]\n", shown
 
 
 @contextmanager
@@ -344,7 +344,7 @@ def write_package(checkout: Checkout, plain: str, secured: str) -> None:
     checkout.write("tests/travel/service.py", READER)
     checkout.write("tests/travel/names.json", "{}")
     for shard in ("one", "two"):
-        checkout.write(f"tests/travel/{shard}.safetensors", shard)
+        checkout.write(f"tests/travel/{shard}.pt", shard)
     checkout.write("tests/travel/tags", "from-file\n")
     checkout.write("tests/travel/status.sh", STATUS)
     (checkout.root / "tests/travel/status.sh").chmod(0o755)

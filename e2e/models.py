@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 WORKSPACE = "e2e/models"
 TOKEN = "hf_secretOfTheHub"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
-FILES = {"config.json": b'{"model_type": "tiny"}', "deep/weights 1.safetensors": bytes(range(256)) * 4000}
+FILES = {"config.json": b'{"model_type": "tiny"}', "deep/weights 1.pt": bytes(range(256)) * 4000}
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 MODEL_YAML = """\
 name: exported
@@ -169,7 +169,7 @@ def server(archive: bytes):
             if path.startswith(snapshot):
                 if self.headers.get("Authorization") != f"Bearer {TOKEN}":
                     self.answer(401)
-                elif path.endswith(".safetensors"):
+                elif path.endswith(".pt"):
                     self.send_response(302)
                     self.send_header("Location", f"/cdn/{self.path.removeprefix(snapshot)}")
                     self.send_header("Content-Length", "0")

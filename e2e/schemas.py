@@ -56,7 +56,7 @@ bento_push(
 
 bento_model(
     name = "weights",
-    srcs = ["one.safetensors", "sub/names.json"],
+    srcs = ["one.pt", "sub/names.json"],
     image_layers = 1,
     tag = "weights:v1",
 )
@@ -124,7 +124,7 @@ pulled = ModelPackClient(insecure=True).pull(*sys.argv[1:])
 files = {str(path.relative_to(sys.argv[2])): path.read_text() for path in pulled.files}
 place = "home/bentoml/bento/models/weights/v1"
 assert files.pop(f"{place}/model.yaml").startswith("name: weights\\n"), files
-assert files == {f"{place}/one.safetensors": "one", f"{place}/sub/names.json": "{}"}, files
+assert files == {f"{place}/one.pt": "one", f"{place}/sub/names.json": "{}"}, files
 assert list(Draft202012Validator(CONFIG_SCHEMA).iter_errors({**pulled.config, "modelfs": []}))
 """
 
@@ -136,7 +136,7 @@ def documents_follow_their_schemas(bench: Workbench) -> str:
     """
     checkout = bench.plain
     checkout.write("tests/documents/BUILD.bazel", BUILD)
-    checkout.write("tests/documents/one.safetensors", "one")
+    checkout.write("tests/documents/one.pt", "one")
     checkout.write("tests/documents/sub/names.json", "{}")
     checkout.write("tests/documents/status.sh", STATUS.format("one"))
     (checkout.root / "tests/documents/status.sh").chmod(0o755)

@@ -54,8 +54,10 @@ _LAYER_FLAGS = {
 def model(arguments: Arguments) -> None:
     """Write each requested output of a model: archive part, description, manifest, or model.yaml."""
     from rules_bento.archives.archive import write_part
+    from rules_bento.models.weights import check_weights
 
     with read_model(arguments) as stored:
+        check_weights(stored.sources, stored.entry.description.tag)
         for path in arguments.repeated("--part"):
             write_part(Path(path), stored.members())
         for path in arguments.repeated("--description"):

@@ -1,0 +1,140 @@
+"""Finds weights that no framework can load: pointers of Git LFS, damaged headers, and incomplete sets of shards.
+
+Reads only the beginning of each file. Sources of the formats:
+
+- Git LFS: a pointer has less than 1,024 bytes (git-lfs/docs/spec.md).
+- safetensors: 8 bytes with the length of a JSON header, at most 100 MB, then the tensors without gaps
+  (huggingface/safetensors, README, "Format").
+- GGUF: the magic number, and versions 1 to 3 in either byte order (ggml/docs/gguf.md).
+- Indexes (`*.index.json` with `weight_map`) and names of shards (`-00001-of-00003`): transformers and llama.cpp.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import struct
+from pathlib import Path
+
+from rules_bento.errors import BentoError
+from rules_bento.formats.json import read_object
+from rules_bento.typing_lite import Any, Collection, Iterator, Mapping
+
+_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
+_MAX_POINTER = 1024  # bytes
+_MAX_HEADER = 100_000_000  # bytes, a limit of safetensors
+_SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\.(?:safetensors|gguf|bin))")
+_WEIGHTS = (".bin", ".gguf", ".pt", ".pth", ".safetensors")
+_MAX_NAMES = 3  # of missing shards in a message
+_BITS = {
+    **dict.fromkeys(("BOOL", "F8_E4M3", "F8_E4M3FNUZ", "F8_E5M2", "F8_E5M2FNUZ", "F8_E8M0", "I8", "U8"), 8),
+    **dict.fromkeys(("BF16", "F16", "I16", "U16"), 16),
+    **dict.fromkeys(("F32", "I32", "U32"), 32),
+    **dict.fromkeys(("C64", "F64", "I64", "U64"), 64),
+}  # of an element of a tensor; tensors of other types are checked without their shapes
+
+
+def check_weights(files: Mapping[str, str], where: str) -> None:
+    """Check the files of a model, a dict that maps paths in the model to paths to read.
+
+    Raises BentoError for the first file that can't be loaded. The message begins with `where` and the path.
+    """
+    for path, source in sorted(files.items()):
+        name = f"{where}: {path}"
+        _check_pointer(source, name)
+        if path.endswith(".safetensors"):
+            _check_safetensors(source, name)
+        elif path.endswith(".gguf"):
+            _check_gguf(source, name)
+        elif path.endswith(".index.json"):
+            _check_index(path, source, files, name)
+    for path, missing in _missing_shards(files):
+        raise BentoError(
+            f"{where}: {path} is part of a set, without {_listed(missing)}. Add the missing files, or remove the set."
+        )
+
+
+def _check_pointer(source: str, name: str) -> None:
+    with Path(source).open("rb") as file:
+        pointer = file.read(len(_POINTER)) == _POINTER and file.seek(0, 2) < _MAX_POINTER
+    if pointer:
+        raise BentoError(f"{name} is a pointer of Git LFS, not the file. Run `git lfs pull`, or remove the file.")
+
+
+def _check_safetensors(source: str, name: str) -> None:
+    remedy = "Download the file again."
+    size = Path(source).stat().st_size
+    with Path(source).open("rb") as file:
+        start = file.read(8)
+        length = int.from_bytes(start, "little")
+        if len(start) < 8 or length > min(size - 8, _MAX_HEADER):
+            raise BentoError(f"{name} isn't complete: the header of safetensors is longer than the file. {remedy}")
+        header = read_object(file.read(length), f"{name}: header of safetensors")
+    header.pop("__metadata__", None)
+    ends = sorted(_place(tensor, f"{name}: tensor {key}", remedy) for key, tensor in header.items())
+    end = 0
+    for begin, stop in ends:
+        if begin != end:
+            raise BentoError(f"{name}: the tensors overlap, or have a gap at byte {end} of the data. {remedy}")
+        end = stop
+    if end != size - 8 - length:
+        raise BentoError(f"{name} isn't complete: {size - 8 - length} bytes of tensors instead of {end}. {remedy}")
+
+
+def _place(tensor: Any, name: str, remedy: str) -> tuple[int, int]:
+    """Return the offsets of a tensor's data. Raises BentoError if they don't match its type and shape."""
+    try:
+        begin, end = tensor["data_offsets"]
+        bits = _BITS.get(tensor["dtype"], 0)
+        for number in tensor["shape"]:
+            bits *= number
+        valid = 0 <= begin <= end and (tensor["dtype"] not in _BITS or end - begin == bits // 8)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        valid = False
+    if not valid:
+        raise BentoError(f"{name}: data_offsets don't match the type and the shape. {remedy}")
+    return begin, end
+
+
+def _check_gguf(source: str, name: str) -> None:
+    with Path(source).open("rb") as file:
+        start = file.read(8)
+    version = start[4:]
+    known = start[:4] == b"GGUF" and any(struct.pack(order, n) == version for n in (1, 2, 3) for order in ("<I", ">I"))
+    if not known:
+        raise BentoError(f"{name} isn't a GGUF file of version 1 to 3. Download the file again.")
+
+
+def _check_index(path: str, source: str, files: Collection[str], name: str) -> None:
+    """Check that an index's shards are in its directory. An index without any shard is allowed with other weights."""
+    if Path(source).stat().st_size > _MAX_HEADER:
+        return
+    weights = read_object(Path(source).read_bytes(), name).get("weight_map")
+    if not isinstance(weights, dict):
+        return
+    directory = posixpath.dirname(path)
+    shards = {posixpath.join(directory, str(shard)) for shard in weights.values()}
+    missing = sorted(shards - set(files))
+    others = [file for file in files if posixpath.dirname(file) == directory and file.endswith(_WEIGHTS)]
+    if missing and (len(missing) < len(shards) or not others):
+        raise BentoError(
+            f"{name} names files that the model doesn't contain: {_listed(missing)}. Add them, or remove the index."
+        )
+
+
+def _missing_shards(files: Collection[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the first file of each incomplete set, and the names that are missing."""
+    sets: dict[tuple[str, str, str], set[str]] = {}
+    for path in files:
+        if match := _SHARD.fullmatch(path):
+            stem, number, count, suffix = match.groups()
+            sets.setdefault((stem, count, suffix), set()).add(number)
+    for (stem, count, suffix), numbers in sorted(sets.items()):
+        missing = [f"{n:05}" for n in range(1, int(count) + 1) if f"{n:05}" not in numbers]
+        if missing:
+            yield f"{stem}-{min(numbers)}-of-{count}{suffix}", [f"{stem}-{n}-of-{count}{suffix}" for n in missing]
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _MAX_NAMES
+    return ", ".join(names[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,90 @@
+"""Weights that no framework can load are errors of the build."""
+
+import json
+import struct
+
+import pytest
+from rules_bento.errors import BentoError
+from rules_bento.models.weights import check_weights
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 12345\n"
+TENSORS = {
+    "__metadata__": {"format": "pt"},
+    "a": ["F32", [2, 3], 0, 24],
+    "b": ["BF16", [], 24, 26],
+    "c": ["I8", [0], 26, 26],
+}
+
+
+def safetensors(tensors=TENSORS, data=bytes(26)):
+    header = json.dumps(
+        {
+            key: value if key == "__metadata__" else {"dtype": value[0], "shape": value[1], "data_offsets": value[2:]}
+            for key, value in tensors.items()
+        }
+    ).encode()
+    return len(header).to_bytes(8, "little") + header + data
+
+
+@pytest.fixture
+def check(tmp_path):
+    def run(files):
+        for path, content in files.items():
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_bytes(content.encode() if isinstance(content, str) else content)
+        check_weights({path: str(tmp_path / path) for path in files}, "m:v1")
+
+    return run
+
+
+def index(*shards):
+    return json.dumps({"metadata": {}, "weight_map": {f"layer.{n}": shard for n, shard in enumerate(shards)}})
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"model.safetensors": safetensors(), "README.md": "version https://git-lfs.github.com/spec/v2"},
+        {"empty.safetensors": safetensors({}, b"")},
+        {"new.safetensors": safetensors({"a": ["F4", [3], 0, 2]}, bytes(2))},
+        {"a.gguf": b"GGUF" + struct.pack("<I", 3) + bytes(16), "b.gguf": b"GGUF" + struct.pack(">I", 3) + bytes(16)},
+        {"m.safetensors.index.json": index("a.safetensors"), "a.safetensors": safetensors()},
+        {"deep/m.safetensors.index.json": index("a.safetensors"), "deep/a.safetensors": safetensors()},
+        # Of two formats in a repository, a model often contains only one.
+        {"pytorch_model.bin.index.json": index("pytorch_model-1.bin"), "model.safetensors": safetensors()},
+        {"other.index.json": "{}", "m-00001-of-00001.gguf": b"GGUF" + struct.pack("<I", 2)},
+        {"m-00001-of-00002.bin": b"x", "m-00002-of-00002.bin": b"x", "m-00001-of-00002.txt": b"x"},
+    ],
+)
+def test_weights_that_can_be_loaded_pass(check, files):
+    check(files)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"a/model.bin": POINTER}, "m:v1: a/model.bin is a pointer of Git LFS, not the file. Run `git lfs pull`"),
+        ({"m.safetensors": safetensors()[:-1]}, "25 bytes of tensors instead of 26"),
+        ({"m.safetensors": safetensors()[:40]}, "the header of safetensors is longer than the file"),
+        ({"m.safetensors": b"tiny"}, "the header of safetensors is longer than the file"),
+        ({"m.safetensors": b"<!DOCTYPE html><html>" * 9}, "the header of safetensors is longer than the file"),
+        ({"m.safetensors": (3).to_bytes(8, "little") + b"abc"}, "header of safetensors:1: invalid JSON"),
+        ({"m.safetensors": safetensors({"a": ["F32", [2], 0, 4]}, bytes(4))}, "tensor a: data_offsets don't match"),
+        ({"m.safetensors": safetensors({"a": ["F32", [1], 4, 8]}, bytes(8))}, "a gap at byte 0"),
+        ({"m.safetensors": safetensors({"a": ["F32", "x", 0, 4]}, bytes(4))}, "tensor a: data_offsets don't match"),
+        ({"m.safetensors": (2).to_bytes(8, "little") + b"[]"}, "expected a JSON object"),
+        ({"m.gguf": b"GGML" + struct.pack("<I", 3)}, "isn't a GGUF file of version 1 to 3"),
+        ({"m.gguf": b"GGUF" + struct.pack("<I", 4)}, "isn't a GGUF file of version 1 to 3"),
+        ({"m.index.json": index("a.bin", "b.bin"), "a.bin": b"x"}, "the model doesn't contain: b.bin. Add them"),
+        ({"m.index.json": index("a.bin")}, "the model doesn't contain: a.bin"),
+        (
+            {"m-00002-of-00006.bin": b"x"},
+            "m-00002-of-00006.bin is part of a set, without m-00001-of-00006.bin, m-00003-of-00006.bin, "
+            "m-00004-of-00006.bin and 2 more.",
+        ),
+    ],
+)
+def test_weights_that_nothing_can_load_are_rejected(check, files, message):
+    with pytest.raises(BentoError) as error:
+        check(files)
+    assert message in str(error.value)
