@@ -307,39 +307,21 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
 
 
 def _linked_projects() -> dict[str, Callable[[], bytes]]:
-    """Return projects with a link or a pipe at each path that is read or that an option names."""
-    plain, code = 'service: "service:Svc"\ninclude: ["*.py"]\n', SERVICE.decode()
-    targets: dict[str, object] = {name: {"link": name} for name in ("/dev/zero", "/dev/stdin", "/proc/self/mem", "/")}
-    targets |= {"outside": {"link": readers.OUTSIDE}, "itself": {"link": "n"}, "pipe": {"pipe": ""}}
+    """Return projects with a link out of the project, or with a pipe, at paths that are read or that options name."""
+    code = SERVICE.decode()
+    image = "image=bentoml.images.Image(python_version='3.11').run_script('n')"
     found: dict[str, Callable[[], bytes]] = {}
-
-    def add(name: str, options: str, files: dict[str, object]) -> None:
-        document = {"bentofile.yaml": options, "service.py": code, **files}
-        found[name] = lambda: json.dumps(document).encode()
-
-    for what, target in targets.items():
-        for place in ("service.py", ".bentoignore", "sub/.bentoignore", "data.txt", "README.md", "a.py"):
-            for include in ("", "include: ['**']\n"):
-                add(f"{place}: {what} {include}", f'service: "service:Svc"\n{include}', {place: target})
-        for place in ("pyproject.toml", "uv.lock", "requirements.txt", "MODULE.bazel", "BUILD.bazel"):
-            add(f"{place}: {what}", plain, {place: target})
-        for option in (
-            'python: {requirements_txt: "n"}', 'docker: {setup_script: "n"}', 'docker: {dockerfile_template: "n"}',
-            'conda: {environment_yml: "n"}', 'description: "file:n"', 'python: {wheels: ["n"]}',
-        ):  # fmt: skip
-            add(f"{option}: {what}", plain + option, {"n": target})
-        for option in ("-r n", "-c n", "-e n"):
-            options = plain + "python: {requirements_txt: r.txt}\n"
-            add(f"{option}: {what}", options, {"r.txt": f"{option}\n", "n": target})
-        for method in ("requirements_file", "run_script", "build_include", "uv_lock", "pyproject_toml"):
-            image = f"image=bentoml.images.Image(python_version='3.11').{method}('n')"
-            add(f"{method}: {what}", plain, {"service.py": code.replace("labels={'x': 'y'}", image), "n": target})
-    for path in ("s/secret.txt", readers.OUTSIDE, "s/../../outside/secret.txt"):
-        for option in (
-            f"python: {{requirements_txt: '{path}'}}\n", "python: {requirements_txt: r.txt}\n",
-            f"description: 'file:{path}'\n",
-        ):  # fmt: skip
-            add(f"{option} {path}", plain + option, {"r.txt": f"-r {path}\n", "s": {"link": "../outside"}})
+    for what, target in {"outside": {"link": readers.OUTSIDE}, "pipe": {"pipe": ""}}.items():
+        cases: dict[str, dict[str, object]] = {
+            place: {place: target} for place in ("service.py", ".bentoignore", "data.txt", "pyproject.toml", "uv.lock")
+        }
+        cases["-r"] = {"r.txt": "-r n\n", "n": target}
+        cases["image"] = {"service.py": code.replace("labels={'x': 'y'}", image), "n": target}
+        cases |= {option: {"n": target} for option in ("python: {requirements_txt: n}", "description: 'file:n'")}
+        for name, files in cases.items():
+            options = name if ":" in name else "python: {requirements_txt: r.txt}" if name == "-r" else ""
+            document = {"bentofile.yaml": f'service: "service:Svc"\n{options}\n', "service.py": code, **files}
+            found[f"{name}: {what}"] = lambda document=document: json.dumps(document).encode()  # type: ignore[misc]
     return found
 
 

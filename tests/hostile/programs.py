@@ -1,4 +1,4 @@
-"""Runs all subcommands and commands with files that aren't valid input for any of them.
+"""Runs all commands with files that aren't valid input for any of them.
 
 A case is JSON: the arguments, and the kind of file that the arguments name. The reader of a case runs the arguments in
 this process. The reader returns on success, raises BentoError for a status and a message, and raises any other
@@ -10,17 +10,15 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 from bento_cli import cli
 from bento_cli.cli.groups import COMMANDS
-from rules_bento import subcommands
 from rules_bento.errors import BentoError
 
-from tests.hostile import readers
 from tests.hostile.readers import Reader, tar_of, zip_of
 
 # An error that no part of the program has a message for; it says the place in the program, not in what was given.
@@ -57,101 +55,6 @@ KINDS: dict[str, Callable[[Path], object]] = {
 BAD = "bad"
 
 
-# Plain values of flags that name no file, by what several subcommands call them. Others are left out where they may be.
-TEXTS = {
-    "--bentoml-version": "1.4.39",
-    "--build-ctx": "svc",
-    "--compression": "gzip",
-    "--created": readers.DAY,
-    "--creation-time": readers.DAY,
-    "--digest": "made.digest",
-    "--directory": "/home/bentoml/bento",
-    "--distribution": "odd",
-    "--form": "tar",
-    "--format": "spdx",
-    "--glibc": "2.36",
-    "--golden-path": "svc/api.json",
-    "--home": "/home/bentoml",
-    "--image": "127.0.0.1:1/x",
-    "--indexes": "[]",
-    "--kind": "image",
-    "--listing": "made.listing",
-    "--manifest": "made.manifest",
-    "--module": "",
-    "--name": "odd",
-    "--output": "made",
-    "--package": "svc",
-    "--platform": "linux/amd64",
-    "--prefix": "/app/.venv",
-    "--python-version": "3.11",
-    "--repository": "registry.example/x",
-    "--service": "service:Svc",
-    "--size-limit": "5",
-    "--strip-prefix": "",
-    "--tag": "odd:v1",
-    "--target": "//:odd",
-    "--user": "1000:1000",
-    "--uv": "uv-is-not-asked",
-    "--version": "1.0",
-}
-
-_SHA = f"sha256:{readers.SHA}"
-_LAYER = {"media_type": "x", "digest": _SHA, "size": 3, "diff_id": _SHA, "name": "x"}
-# Sound files that several subcommands read, by their flags.
-FILES: dict[str, bytes] = {
-    "--archive": readers.packed(tar_of(readers.bento_files()), "xz"),
-    "--base-config": json.dumps(readers.CONFIG).encode(),
-    "--bento-yaml": json.dumps(readers.bento_document()).encode(),
-    "--deb": readers.deb(),
-    "--layer": json.dumps(_LAYER).encode(),
-    "--lock": json.dumps(readers.LOCK).encode(),
-    "--part": readers.packed(tar_of(readers.bento_files()), "xz"),
-    "--status": b"STABLE_X y\n",
-    "--tar": tar_of({"etc/x": b"y"}),
-    "--wheel": readers.wheel(),
-}
-
-
-# Flags of files that somebody else wrote, and no action of ours: what they are must be told, in every verb.
-FOREIGN = frozenset(
-    {
-        *("--archive", "--arg-file", "--bentofile", "--certificate", "--deb", "--description-file", "--fields"),
-        *("--golden", "--layout", "--lock", "--requirement", "--requirements-file", "--source", "--status"),
-        *("--tag-file", "--tar", "--wheel"),
-    }
-)
-
-
-def _text(verb: str, flag: str, count: int) -> str | None:
-    """Return a valid value for the flag of a subcommand if the value is plain text."""
-    if (verb, flag) == ("environment", "--image"):
-        return '{"steps": []}'
-    return TEXTS.get(flag) if count == 1 else None
-
-
-def _sound(verb: str, flags: Mapping[str, int], but: str) -> list[str]:
-    """Return valid values for all flags that have such values, except the flag `but`."""
-    words = []
-    for flag, count in flags.items():
-        value = _text(verb, flag, count) or (flag.strip("-") if flag in FILES else None)
-        words += [] if value is None or flag == but else [flag, *[value] * count]
-    return words
-
-
-def of_verbs() -> Iterator[dict[str, Any]]:
-    """Yield cases for each subcommand: all flags with one kind of file, and each flag with an invalid value."""
-    for name in subcommands.every():
-        flags = subcommands.find(name).flags
-        for kind in KINDS:
-            values = {flag: [_text(name, flag, count) or BAD] * count for flag, count in flags.items()}
-            words = [word for flag, given in values.items() for word in (flag, *given)]
-            yield {"verb": name, "words": words, "kind": kind}
-        for flag, count in flags.items():
-            for kind in ("a mapping", "garbage") if count else ():
-                words = [*_sound(name, flags, flag), flag, *[BAD] * count]
-                yield {"verb": name, "words": words, "kind": kind, "flag": flag}
-
-
 def of_commands() -> Iterator[dict[str, Any]]:
     """Yield cases for each command: all arguments with one kind of file, and each option with an invalid value."""
     for name, command in COMMANDS.walk():
@@ -172,12 +75,10 @@ def read(path: Path, out: Path) -> None:
     out.mkdir()
     os.chdir(out)
     KINDS[case["kind"]](out / BAD)
-    for name, data in FILES.items():
-        (out / name.strip("-")).write_bytes(data)
     printed = io.StringIO()
     with contextlib.redirect_stdout(_Printed()), contextlib.redirect_stderr(printed):
         try:
-            code = subcommands.run([case["verb"], *case["words"]]) if "verb" in case else cli.main(case["words"])
+            code = cli.main(case["words"])
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
     message = printed.getvalue()

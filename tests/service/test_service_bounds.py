@@ -13,10 +13,7 @@ SERVICE = "\nimport bentoml\n\n\n@bentoml.service(labels={'x': 'y'})\nclass Svc:
 # Lines that multiply a value, or that a walk meets again and again.
 INPUTS = {
     "star": "x = [1]\n" + "x = [*x, *x]\n" * 28,
-    "times in place": "x = [1]\n" + "x *= 1000\n" * 28,
     "join": 'a = "x" * 65536\nt = (a,)\n' + "t = t + t\n" * 13 + 'b = "".join(t)\n',
-    "formatted": 'a = "x"\n' + 'a = f"{a}{a}{a}{a}"\n' * 30,
-    "attributes": "x = a" + ".b" * 20_000 + "\n",
     "diamonds of classes": "class A: ...\nclass B: ...\n"
     + "class C(A, B): ...\nclass D(A, B): ...\nA, B = C, D\n" * 40,
     "functions of a loop": "".join(f"def f{i}():\n    f{i + 1}(), f{i + 1}()\n" for i in range(300))
