@@ -757,7 +757,7 @@ def test_a_tag_of_a_model_that_is_no_text_is_refused_as_bentoml_refuses_it(real)
     assert right
     assert answers == [None] * len(texts)
     for text in texts:
-        with pytest.raises(BentoError, match=r"models\[.\]\.tag: expected a string, got .*\. Put the value in quotes"):
+        with pytest.raises(BentoError, match=r"models\[.\]\.tag: expected a string, got .*\. Correct the value"):
             descriptors.parse(BENTO, text.encode(), "here")
 
 

@@ -2,7 +2,7 @@
 
 BentoML uses cattrs to convert descriptors to the types in its classes. A number becomes a string if a string is
 expected, unknown keys are dropped, and missing keys get a default. This module converts individual values with the same
-results. Errors specify the location in the document. (`formats.schema` checks documents without conversion.)
+results. The place of an error is the location in the document. (`formats.schema` checks documents without conversion.)
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Mapping
 
 if TYPE_CHECKING:
     Conversion = Callable[[Any, str], Any]
-    """Converts a value at a place in a document. Raises BentoError, whose message begins with the place."""
+    """Converts a value at a place in a document. Raises BentoError with the place."""
 
 REQUIRED = object()
 """The default that `record` accepts for a required key."""
+_NAMES = {bool: "true or false", dict: "a mapping", list: "a list", str: "a string"}
 
 
 def any_value(value: Any, where: str) -> Any:
@@ -26,18 +27,20 @@ def any_value(value: Any, where: str) -> Any:
     return value
 
 
+def typed(kind: type) -> Conversion:
+    """Return a conversion that accepts only values of a type, and doesn't change the values."""
+
+    def converted(value: Any, where: str) -> Any:
+        if not isinstance(value, kind):
+            raise BentoError(f"expected {_NAMES[kind]}, got {value!r:.80}", place=where, remedy="Correct the value.")
+        return value
+
+    return converted
+
+
 def to_str(value: Any, where: str) -> str:
     """Convert a scalar to a string. Raises BentoError if `value` is a list or a mapping."""
-    if isinstance(value, (list, dict, set)):
-        raise BentoError(f"{where}: expected a string, got {value!r:.80}. Replace the list or mapping with a string.")
-    return str(value)
-
-
-def strict_str(value: Any, where: str) -> str:
-    """Return `value` if it is a string. Raises BentoError for any other type."""
-    if not isinstance(value, str):
-        raise BentoError(f"{where}: expected a string, got {value!r}. Put the value in quotes.")
-    return value
+    return str(typed(str)(value, where) if isinstance(value, (list, dict, set)) else value)
 
 
 def to_bool(value: Any, where: str) -> bool:
@@ -45,26 +48,16 @@ def to_bool(value: Any, where: str) -> bool:
     return bool(value)
 
 
-def strict_bool(value: Any, where: str) -> bool:
-    """Return `value` if it is a boolean. Raises BentoError for any other type."""
-    if not isinstance(value, bool):
-        raise BentoError(f"{where}: expected true or false, got {value!r}.")
-    return value
-
-
 def to_time(value: Any, where: str) -> str:
     """Convert a string or a YAML timestamp to ISO 8601. As in BentoML, a date without a time must be quoted.
 
-    Raises BentoError for any other value. The message begins with `where`.
+    Raises BentoError for any other value.
     """
-    if isinstance(value, dt.datetime):
-        return value.isoformat()
-    if isinstance(value, str):
-        try:
-            return parse_time(value).isoformat()
-        except ValueError:
-            pass
-    raise BentoError(f"{where}: expected a time such as 2026-01-31T12:00:00+00:00, got {value!r}.")
+    try:
+        return (value if isinstance(value, dt.datetime) else parse_time(typed(str)(value, where))).isoformat()
+    except (BentoError, ValueError):
+        problem = f"expected a time such as 2026-01-31T12:00:00+00:00, got {value!r}."
+        raise BentoError(problem, place=where) from None
 
 
 def optional(convert: Conversion) -> Conversion:
@@ -74,51 +67,36 @@ def optional(convert: Conversion) -> Conversion:
 
 def items(convert: Conversion) -> Conversion:
     """Return a conversion that applies `convert` to each item of a list. The conversion rejects other types."""
-
-    def converted(value: Any, where: str) -> list[Any]:
-        if not isinstance(value, list):
-            raise BentoError(f"{where}: expected a list, got {value!r:.80}.")
-        return [convert(item, f"{where}[{number}]") for number, item in enumerate(value)]
-
-    return converted
+    return lambda value, where: [
+        convert(item, f"{where}[{number}]") for number, item in enumerate(typed(list)(value, where))
+    ]
 
 
 def mapping(convert: Conversion = any_value) -> Conversion:
     """Return a conversion that applies `convert` to each value of a mapping. The conversion rejects other types."""
-
-    def converted(value: Any, where: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise BentoError(f"{where}: expected a mapping, got {value!r:.80}. Write KEY: VALUE lines.")
-        return {str(key): convert(item, f"{where}.{key}") for key, item in value.items()}
-
-    return converted
+    return lambda value, where: {
+        str(key): convert(item, f"{where}.{key}") for key, item in typed(dict)(value, where).items()
+    }
 
 
 def record(fields: Mapping[str, tuple[Conversion, Any]], *, closed: bool = False) -> Conversion:
-    """Return a conversion for a mapping with known keys.
+    """Return a conversion for a mapping with known keys. The result has the keys in the order of `fields`.
 
-    Args:
-        fields: conversion and default of each key. A default is a value, a function that returns it, or REQUIRED.
-        closed: reject unknown keys instead of dropping them.
-
-    Returns:
-        A conversion whose result has the keys in the order of `fields`.
-
+    `fields` contains the conversion and the default of each key. A default is a value, a function that returns it, or
+    REQUIRED. If `closed` is true, unknown keys are errors. Otherwise, unknown keys are dropped.
     """
 
     def converted(value: Any, where: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise BentoError(f"{where}: expected a mapping, got {value!r:.80}. Write KEY: VALUE lines.")
-        unknown = [key for key in value if key not in fields]
+        unknown = [key for key in typed(dict)(value, where) if key not in fields]
         if closed and unknown:
-            raise BentoError(f"{where}: unknown key {unknown[0]!r}. Valid keys: {', '.join(fields)}.")
+            raise BentoError(f"unknown key {unknown[0]!r}", place=where, remedy=f"Valid keys: {', '.join(fields)}.")
         values = {}
         for key, (convert, default) in fields.items():
             place = f"{where}.{key}" if where else key
             if key in value:
                 values[key] = convert(value[key], place)
             elif default is REQUIRED:
-                raise BentoError(f"{place}: missing required key. Add the key `{key}`.")
+                raise BentoError("missing required key", place=place, remedy=f"Add the key `{key}`.")
             else:
                 values[key] = default() if callable(default) else default
         return values

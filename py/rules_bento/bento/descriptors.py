@@ -16,10 +16,10 @@ from rules_bento.bento.coerce import (
     mapping,
     optional,
     record,
-    strict_str,
     to_bool,
     to_str,
     to_time,
+    typed,
 )
 from rules_bento.bento.kinds import BENTO, Kind
 from rules_bento.dataclasses_lite import dataclass
@@ -148,7 +148,7 @@ def _now() -> str:
 
 
 def _tag(value: Any, where: str) -> str:
-    name, colon, version = strict_str(value, where).lower().partition(":")
+    name, colon, version = typed(str)(value, where).lower().partition(":")
     check_word(name, f"{where}: the name of the model")
     return f"{name}:{check_word(version, f'{where}: the version of the model')}" if colon else name
 

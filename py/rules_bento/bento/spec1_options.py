@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 import sys
 
-from rules_bento.bento.coerce import any_value, items, optional, record, strict_bool, strict_str, to_str
+from rules_bento.bento.coerce import any_value, items, optional, record, to_str, typed
 from rules_bento.build_options import distros
+from rules_bento.build_options.option_checks import short_python_version
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
@@ -24,10 +25,7 @@ def _distro(value: Any, where: str) -> str:
 
 
 def _python_version(value: Any, where: str) -> str:
-    match = re.fullmatch(r"(\d\.\d{,2})(?:\.\w+)?", str(value))
-    if not match:
-        raise BentoError(f"{where}: invalid Python version {value!r}. Use a version such as '3.12'.")
-    return match[1]
+    return short_python_version(str(value), where)
 
 
 def _cuda_version(value: Any, where: str) -> str | None:
@@ -62,7 +60,7 @@ def _conda_dependencies(value: Any, where: str) -> list[Any]:
     if len(mappings) > 1 or any("pip" not in item for item in mappings):
         raise BentoError(f"{where}: expected at most one mapping, with the key pip. Remove the other mappings.")
     for item in mappings:
-        items(strict_str)(item["pip"], f"{where}.pip")
+        items(typed(str))(item["pip"], f"{where}.pip")
     return dependencies
 
 
@@ -81,16 +79,16 @@ _DOCKER = _optional(
     dockerfile_template=to_str,
 )
 _PYTHON = _optional(
-    requirements_txt=strict_str,
+    requirements_txt=typed(str),
     packages=items(any_value),
     lock_packages=any_value,
     pack_git_packages=any_value,
-    index_url=strict_str,
-    no_index=strict_bool,
+    index_url=typed(str),
+    no_index=typed(bool),
     trusted_host=items(any_value),
     find_links=items(any_value),
     extra_index_url=items(any_value),
-    pip_args=strict_str,
+    pip_args=typed(str),
     wheels=items(any_value),
     is_src_layout=any_value,
 )
