@@ -2,8 +2,8 @@
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":helper.bzl", "NATIVE", "TOOLCHAIN_TYPE", "add_directories", "subcommand", "target_arguments", "write_output")
-load(":installed_wheel_aspect.bzl", "requirement_of")
-load(":providers.bzl", "BentoResolutionInfo")
+load(":installed_wheel_aspect.bzl", "has_installed", "requirement_of")
+load(":providers.bzl", "BentoInstalledWheelInfo", "BentoResolutionInfo", "BentoSourcesInfo")
 
 # Of packages of rules_python, whose wheels rules_python selects.
 _GLIBC = "2.28"
@@ -81,6 +81,19 @@ def lock_subset(ctx, *, requirements, packages, pins, service, all_files, hashes
 def hub_requirements(targets):
     """Returns the list of BentoRequirementInfo of the targets that are packages of a package hub, not requirements files."""
     return [requirement_of(target) for target in targets if requirement_of(target)]
+
+def requested_packages(ctx):
+    """Returns the packages in `requirements` and `deps`, which are from the same kind of package hub.
+
+    Args:
+      ctx: context of bento_package.
+
+    Returns:
+      A list of BentoRequirementInfo in `requirements`, and a list of depsets of BentoRequirementInfo for `deps`.
+    """
+    own = hub_requirements(ctx.attr.requirements)
+    installed = [dep[BentoInstalledWheelInfo].requirements for dep in ctx.attr.deps] if has_installed(own) else []
+    return own, [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps] + installed
 
 def add_requirement(args, requirement):
     """Adds the flags for a BentoRequirementInfo and, if known, its platform, Python version, and glibc version to the arguments."""

@@ -3,8 +3,8 @@
 load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "add_pairs", "check_interpreter", "label_string")
 load(":helper.bzl", "NATIVE", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "subcommand", "target_arguments")
-load(":lock_subset.bzl", "hub_requirements")
-load(":providers.bzl", "BentoServiceMetadataInfo", "BentoSourcesInfo")
+load(":lock_subset.bzl", "requested_packages")
+load(":providers.bzl", "BentoServiceMetadataInfo")
 load(":snapshot.bzl", "bentofile_arguments", "file_options", "requested_image")
 load(":transitions.bzl", "import_packages")
 
@@ -24,7 +24,7 @@ service in the sandbox, which contains BentoML, FastAPI, and the packages in `im
         cfg = import_packages,
         doc = """Packages from a package hub to install for the import of the service, in addition to BentoML, FastAPI, and their dependencies.
 Empty stand-in modules replace all other locked packages. If the import uses a value from a stand-in module, the build fails, and the error
-message contains the line to add to this attribute.""",
+message contains the line to add to this attribute. Packages from a hub of rules_python are always installed.""",
         providers = [BentoRequirementInfo],
     ),
     "import_env": attr.string_dict(doc = "Environment variables for importing the service. The import has no access to the user's other environment variables."),
@@ -61,6 +61,7 @@ def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
       A BentoServiceMetadataInfo.
     """
     options, environment = file_options(ctx), requested_image(ctx)
+    own, below = requested_packages(ctx)
     if ctx.attr.bento_args:
         options["args"] = ctx.attr.bento_args
     args = arguments(ctx)
@@ -78,8 +79,8 @@ def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
     return BentoServiceMetadataInfo(
         import_arguments = args,
         import_packages = depset(
-            hub_requirements(ctx.attr.requirements) + [target[BentoRequirementInfo] for target in ctx.attr.import_packages],
-            transitive = [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps],
+            own + [target[BentoRequirementInfo] for target in ctx.attr.import_packages],
+            transitive = below,
         ),
         import_inputs = depset(
             [snapshot.service] + parts + ctx.files.bentofile + ctx.files.arg_file +

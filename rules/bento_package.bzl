@@ -9,9 +9,9 @@ load("//private:data_parts.bzl", "pack_data")
 load("//private:helper.bzl", "NATIVE_GROUP", "TOOLCHAIN_TYPE", "run_steps")
 load("//private:installed_wheel_aspect.bzl", "check_one_hub", "has_installed", "installed_wheel_aspect")
 load("//private:launcher.bzl", "RUN_ENVIRONMENT", "RUN_RUNTIME", "run_environment", "runfiles_of_attributes")
-load("//private:lock_subset.bzl", "RESOLVER", "hub_requirements", "lock_subset", "resolve_aspect")
+load("//private:lock_subset.bzl", "RESOLVER", "hub_requirements", "lock_subset", "requested_packages", "resolve_aspect")
 load("//private:metadata.bzl", "dependency_pins", "describe_metadata", "requirements_files")
-load("//private:providers.bzl", "BentoInstalledWheelInfo", "BentoServiceMetadataInfo", "BentoSourcesInfo")
+load("//private:providers.bzl", "BentoServiceMetadataInfo", "BentoSourcesInfo")
 load("//private:reports.bzl", "write_bento_report", "write_build_definition", "write_summary")
 load("//private:service_metadata.bzl", "IMPORT", "SERVICE_METADATA", "check_service_metadata", "import_service", "service_metadata_info")
 load("//private:snapshot.bzl", "OWN_PACKAGE", "SECRETS", "build_ctx", "read_sources")
@@ -45,15 +45,9 @@ def _check(ctx):
     elif own and files:
         fail("{}: the requirements attribute contains both requirements files and packages from a package hub. Use only files or only packages.".format(label_string(ctx.label)))
 
-def _packages(ctx):
-    """Returns the packages in `requirements` (a list) and `deps` (a list of depsets) of the same kind of package hub."""
-    own = hub_requirements(ctx.attr.requirements)
-    installed = [dep[BentoInstalledWheelInfo].requirements for dep in ctx.attr.deps] if has_installed(own) else []
-    return own, [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps] + installed
-
 def _locked(ctx):
     """Returns the packages in `requirements` and `deps` that the Bento locks. Empty if `requirements` contains no packages."""
-    own, below = _packages(ctx)
+    own, below = requested_packages(ctx)
 
     # The lists are short. A library declares only a few packages, without transitive dependencies.
     locked = own + [info for infos in below for info in infos.to_list()] if own else []
@@ -121,7 +115,7 @@ def _launcher(ctx, archive, models):
 
 def _bento_info(ctx, *, described, outputs, python_version):
     """Returns the BentoInfo of the target."""
-    own, below = _packages(ctx)
+    own, below = requested_packages(ctx)
     return BentoInfo(
         archive = outputs.archive,
         bento_yaml = described.bento_yaml,
