@@ -78,16 +78,13 @@ def make_lock(directory: Path, requirements: list[str], uv: str) -> list[Path]:
     return paths
 
 
-def subset_command(
-    directory: Path, paths: list[Path], requirements: list[str], uv: str, pip_tools: list[str]
-) -> list[str]:
+def subset_command(directory: Path, paths: list[Path], requirements: list[str], uv: str) -> list[str]:
     """Return the command that writes a subset of a lock."""
     lines = ["--target", "bench", "--platform", PLATFORM, "--python-version", VERSION, "--glibc", "2.28", "--uv", uv]
     lines += ["--python", sys.executable, "--output", str(directory / "locked")]
     lines += [word for line in requirements for word in ("--requirement", line)]
     lines += [word for path in paths for word in ("--locked", str(path))]
-    lines += [word for root in pip_tools for word in ("--pip-tools", root)]
-    arguments = directory / f"arguments-{len(pip_tools)}"
+    arguments = directory / "arguments"
     arguments.write_text("".join(f"{line}\n" for line in lines), "utf-8")
     return [*HELPER, "lock", f"@{arguments}"]
 
@@ -120,21 +117,10 @@ def bentoml_builds(directory: Path, requirements: list[str], bentoml: str, runs:
     return used
 
 
-def pip_tools_roots() -> list[str]:
-    """Return the directory that contains pip-tools, or an empty list if this interpreter doesn't have pip-tools."""
-    done = subprocess.run(
-        [sys.executable, "-c", "import piptools; print(piptools.__path__[0])"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return [str(Path(done.stdout.strip()).parent)] if done.returncode == 0 else []
-
-
 def compare(options: argparse.Namespace) -> None:
     """Print the first table."""
-    columns = ("packages", "ours", "pip-tools", "uv, warm", "bentoml build", "without lock")
-    print("{:>8} {:>7} {:>9} {:>8} {:>13} {:>13}   seconds".format(*columns))
+    columns = ("packages", "ours", "uv, warm", "bentoml build", "without lock")
+    print("{:>8} {:>7} {:>8} {:>13} {:>13}   seconds".format(*columns))
     for requirements in LOCKS.values():
         with tempfile.TemporaryDirectory() as name:
             directory = Path(name)
@@ -144,19 +130,15 @@ def compare(options: argparse.Namespace) -> None:
             uvs = [line.partition(" ")[0] for line in uvs_text.splitlines() if "==" in line]
             # As in a package hub: only the transitive dependencies on this platform.
             paths = [path for path in paths if path.name.removesuffix(".json") in uvs]
-            ours = seconds(subset_command(directory, paths, requirements, options.uv, []), options.runs)
+            ours = seconds(subset_command(directory, paths, requirements, options.uv), options.runs)
             ours_text = pins(json.loads((directory / "locked").read_text("utf-8"))["pinned_with_hashes"])
             if ours_text.split() != uvs:
                 raise SystemExit(f"uv and the helper differ: {sorted(set(uvs) ^ set(ours_text.split()))}")
-            tools = pip_tools_roots()
-            second = seconds(subset_command(directory, paths, requirements, options.uv, tools), 1) if tools else None
             peers: list[float | None] = [None, None]
             if options.bentoml:
                 peers = [*bentoml_builds(directory, requirements, options.bentoml, options.runs)]
-            shown = [f"{value:.2f}" if value is not None else "" for value in (ours, second, compile_seconds, *peers)]
-            print(
-                "{:8} {:>7} {:>9} {:>8} {:>13} {:>13}".format(len(uvs), *shown, *([""] * (5 - len(shown)))), flush=True
-            )
+            shown = [f"{value:.2f}" if value is not None else "" for value in (ours, compile_seconds, *peers)]
+            print("{:8} {:>7} {:>8} {:>13} {:>13}".format(len(uvs), *shown, *([""] * (4 - len(shown)))), flush=True)
 
 
 def download(options: argparse.Namespace) -> None:

@@ -140,7 +140,7 @@ def main() -> None:
                 continue
             module = ".".join(file.relative_to(root).with_suffix("").parts)
             problem, packages = attempt(root, f"{module}:{name}", environments, site_packages)
-            result = "failed" if problem else "with import_packages" if packages else "at once"
+            result = "failed" if problem else "with import_requirements" if packages else "at once"
             count[result] += 1
             print(result, file.relative_to(corpus), name, *sorted(packages), flush=True)
             if problem:

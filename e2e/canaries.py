@@ -49,7 +49,7 @@ load("//rules:defs.bzl", "bento_package")
 bento_package(
     name = "broken",
     srcs = ["service.py"],
-    envs = ["TOKEN=canary7secret", "canary7secret="],
+    bento_env = ["TOKEN=canary7secret", "canary7secret="],
     service = "service:Service",
 )
 """

@@ -100,7 +100,7 @@ def user_of(name: str) -> str:
 
 def byte_code(name: str) -> int:
     """Return the number of modules of packages with bytecode in the container, where no module is compiled."""
-    told = ["runc", "exec", name, "/opt/.venv/bin/python", "-v", "-c", "import sklearn"]
+    told = ["runc", "exec", name, "/app/.venv/bin/python", "-v", "-c", "import sklearn"]
     done = subprocess.run(told, check=True, capture_output=True, text=True)
     cache = "/__pycache__/"
     packages = [line for line in done.stderr.splitlines() if line.startswith("# code object from ") and "/opt/" in line]

@@ -111,7 +111,6 @@ bento_image(
     bytecode = "unchecked-hash",
     compression = "gzip",
     models = "image",
-    prefix = "/opt/.venv",
 )
 """
 READER = """\
@@ -219,7 +218,7 @@ def images_are_loaded(bench: Workbench) -> str:
         engine = ["podman", *store, "--runtime=runc", "--cgroup-manager=cgroupfs"]
         with podman_runs(engine, "localhost/iris:loaded") as (address, seconds):
             assert post(f"{address}/classify") == [0, 2]
-            user = [*engine, "exec", CONTAINER, "/opt/.venv/bin/python", "-c", "import os; print(os.getuid())"]
+            user = [*engine, "exec", CONTAINER, "/app/.venv/bin/python", "-c", "import os; print(os.getuid())"]
             assert call(*user) == "1034\n"
         a_model_is_mounted(checkout, engine)
         a_model_is_mounted_as_kserve_does(checkout, engine)
@@ -294,7 +293,7 @@ def a_model_is_mounted_as_kserve_does(checkout: Checkout, podman: list[str]) -> 
     name = "localhost/shards_for_kserve:latest"
     models = f"{call(*podman, 'image', 'mount', name).strip()}/models"
     code = "import pathlib; print(sorted((p.name, p.read_text()) for p in pathlib.Path('/mnt/models').iterdir())[1:])"
-    server = ["--entrypoint", "/opt/.venv/bin/python", "localhost/reader_image:latest", "-c", code]
+    server = ["--entrypoint", "/app/.venv/bin/python", "localhost/reader_image:latest", "-c", code]
     shown = call(*podman, "run", *LIMITS, *RESTRICTED, "--rm", f"--volume={models}:/mnt/models:ro", *server)
     call(*podman, "image", "unmount", name)
     assert shown == "[('names.json', '{}'), ('one.pt', 'one'), ('two.pt', 'two')]\n", shown

@@ -139,12 +139,11 @@ bento_package(
     name = "hello",
     srcs = ["service.py"],
     data = ["table.csv"],
-    labels = {"b": "2", "a": "1"},
+    labels = {"b": "2", "a": "1", "label": "{BUILD_EMBED_LABEL}"},
     models = [":model"],
     python_version = "3.13",
     requirements = ["@own//bentoml"],
     service = "service:Hello",
-    stamped_labels = {"label": "{BUILD_EMBED_LABEL}"},
 )
 
 bento_image(

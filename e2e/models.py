@@ -64,7 +64,7 @@ bento_push(
         name = name,
         srcs = ["service.py"],
         models = models,
-        packages = ["bentoml==1.4.39"],
+        requirement_specifiers = ["bentoml==1.4.39"],
         service = "service:Service",
     )
     for name, models in {

@@ -29,7 +29,7 @@ load("//rules:defs.bzl", "bento_image", "bento_image_index", "bento_model", "ben
         bento = "//examples/iris:iris_bento",
         sbom_format = form,
         stamp = 1,
-        stamped_annotations = {"org.opencontainers.image.revision": "{STABLE_REVISION}"},
+        annotations = {"org.opencontainers.image.revision": "{STABLE_REVISION}"},
     )
     for form in ["cyclonedx", "spdx"]
 ]

@@ -16,7 +16,7 @@ load("//rules:defs.bzl", "bento_package")
         name = name,
         srcs = ["service.py"],
         service = "service:Service",
-        stamped_labels = labels,
+        labels = labels,
     )
     for name, labels in {
         "plain": {},

@@ -1,22 +1,19 @@
 """Declares the actions that join the parts of a Bento into archives, and that add labels in stamped builds."""
 
-load(":attributes.bzl", "STAMP", "add_pairs", "is_stamped", "status_files")
+load(":attributes.bzl", "add_pairs", "is_stamped", "split_stamped", "status_files")
 load(":helper.bzl", "arguments", "run_helper", "subcommand", "target_arguments", "write_output")
-
-STAMPED_LABELS = STAMP | {
-    "stamped_labels": attr.string_dict(doc = "Labels added only in stamped builds. `{KEY}` is replaced by a value from the workspace status: `{\"commit\": \"{STABLE_GIT_COMMIT}\"}`. Only the archive has these labels. The version, the digest, images, and tests don't change."),
-}
 
 # Output group to the format of the archive and the file suffix. BentoML detects formats by the suffix.
 _OTHERS = {"folder": ("folder", ".folder"), "tar": ("tar", ".tar"), "tar_gz": ("gz", ".tar.gz"), "zip": ("zip", ".zip")}
 
 def _stamped(ctx, part):
-    """Returns the metadata part `part` or, if the build is stamped and the target has `stamped_labels`, a copy with these labels."""
-    if not ctx.attr.stamped_labels or not is_stamped(ctx):
+    """Returns the metadata part `part` or, if the build is stamped and labels have keys of the workspace status, a copy with these labels."""
+    stamped_labels = split_stamped(ctx.attr.labels)[1]
+    if not stamped_labels or not is_stamped(ctx):
         return part
-    status = status_files(ctx, ctx.attr.stamped_labels.values())
+    status = status_files(ctx, stamped_labels.values())
     args = target_arguments(ctx)
-    add_pairs(args, "--label", ctx.attr.stamped_labels)
+    add_pairs(args, "--label", stamped_labels)
     args.add_all(status, before_each = "--status")
     args.add_all(["--part", part])
     return write_output(
@@ -55,7 +52,7 @@ def declare_metadata_archive(ctx, *, data, models, vendored):
     metadata, then doesn't wait for a copy of these contents.
 
     Args:
-      ctx: context of a rule with the attributes `STAMPED_LABELS`.
+      ctx: context of a rule with the attributes `labels` and `STAMP`.
       data: result of `pack_data`.
       models: list of BentoModelInfo.
       vendored: depset of wheels that the Bento includes.
@@ -63,7 +60,7 @@ def declare_metadata_archive(ctx, *, data, models, vendored):
     Returns:
       A File, or None if another action must write the `.bento` file.
     """
-    if data or models or vendored or ctx.attr.stamped_labels:
+    if data or models or vendored or split_stamped(ctx.attr.labels)[1]:
         return None
     return ctx.actions.declare_file(ctx.label.name + ".bento")
 
@@ -71,7 +68,7 @@ def write_archives(ctx, *, archive, metadata, contents, models, bundle):
     """Declares the `.bento` file, archives in the other formats that BentoML reads, and the actions that write these archives.
 
     Args:
-      ctx: context of a rule with the attributes `STAMPED_LABELS`.
+      ctx: context of a rule with the attributes `labels` and `STAMP`.
       archive: result of `declare_metadata_archive`.
       metadata: File, the archive part with bento.yaml.
       contents: list of Files, the archive parts with sources and data.

@@ -127,8 +127,20 @@ def is_stamped(ctx):
     """Returns whether a target is stamped. The rule requires the attributes `STAMP`."""
     return ctx.attr._stamp[BuildSettingInfo].value if ctx.attr.stamp == _BY_FLAG else bool(ctx.attr.stamp)
 
+def _has_key(text):
+    """Returns whether a string contains a key of the workspace status: `{NAME}`, in capital letters."""
+    pieces = [piece.partition("}") for piece in text.split("{")[1:]]
+    return bool([key for key, end, _ in pieces if key and end and not key.strip("ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789")])
+
+STAMPED_VALUES = "A value with `{KEY}`, such as `{STABLE_GIT_COMMIT}`, is added only in stamped builds, and `{KEY}` is replaced by a value from the workspace status."
+
+def split_stamped(values):
+    """Returns two dicts: the entries of `values` without keys of the workspace status, and the entries with keys."""
+    stamped = {name: value for name, value in values.items() if _has_key(value)}
+    return {name: value for name, value in values.items() if name not in stamped}, stamped
+
 def status_files(ctx, texts):
     """Returns the workspace status files that define the keys in `texts`. Empty if the target isn't stamped or `texts` has no keys."""
-    if not is_stamped(ctx) or not [text for text in texts if "{" in text]:
+    if not is_stamped(ctx) or not texts:
         return []
     return ([ctx.info_file] if [key for key in _STABLE for text in texts if key in text] else []) + [ctx.version_file]

@@ -1,15 +1,14 @@
 """Defines build_image, which builds the image of a Bento or of a Python program from a base, packages, and other layers."""
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo")
-load(":attributes.bzl", "CREATION_TIME", "STAMP", "add_pairs", "add_strings", "creation_time", "is_stamped", "label_string", "status_files")
+load(":attributes.bzl", "CREATION_TIME", "STAMP", "STAMPED_VALUES", "add_pairs", "add_strings", "creation_time", "is_stamped", "label_string", "split_stamped", "status_files")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand", "target_arguments")
 load(":image_checks.bzl", "check_libraries", "check_size", "scan_added_layers")
 load(":image_form.bzl", "write_form")
-load(":layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "HOME", "USER", "added_layers", "write_joined_layer", "write_layer")
+load(":layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "ENVIRONMENT", "HOME", "USER", "added_layers", "write_joined_layer", "write_layer")
 load(":providers.bzl", "BentoImagePackagesInfo", "BentoWheelPartsInfo")
 load(":reports.bzl", "SBOM_FORMATS", "write_build_definition", "write_layer_report", "write_sbom", "write_summary")
 load(":target.bzl", "IMAGE_PLATFORM")
-load(":transitions.bzl", "ENVIRONMENT")
 load(":wheel_groups.bzl", "group_wheels")
 
 # Default maximum of wheel layers. The rest of the 127 layers of an image is for base, models, sources, and images on top.
@@ -17,25 +16,18 @@ _MAX_WHEEL_LAYERS = 40
 
 # Attributes of rules that build an image. They also have `entrypoint`, `env`, `labels`, `ports`, and `working_dir`.
 IMAGE = {
-    "annotations": attr.string_dict(doc = "Additional annotations of the manifest. Default annotations: title, version, creation time, name of the base, and digest of the base. Annotations and labels with the prefix `org.opencontainers.image.` are set as both annotations and labels."),
+    "annotations": attr.string_dict(doc = "Additional annotations of the manifest. Default annotations: title, version, creation time, name of the base, and digest of the base. Annotations and labels with the prefix `org.opencontainers.image.` are set as both annotations and labels. " + STAMPED_VALUES + " Stamping doesn't change the layers."),
     "base": attr.label(doc = "Image base, which provides Python and the system libraries.", mandatory = True, providers = [BentoBaseInfo]),
     "bytecode": attr.string(default = "none", doc = "Bytecode of the Python packages, in separate layers: `none` (default, no bytecode), `checked-hash` (Python compares a hash of the source), or `unchecked-hash` (Python doesn't read the source). See PEP 552.", values = BYTECODES),
     "cmd": attr.string_list(doc = "Arguments that follow `entrypoint`. Users can replace these arguments when they start a container."),
     "compression": attr.string(default = "zstd", doc = "Compression of the layers: `zstd` (default), or `gzip` for older runtimes and for `soci`. With `gzip`, the base and `layers` must use `gzip`.", values = COMPRESSIONS),
-    "healthcheck": attr.string_list(doc = "Command that checks the health of a container. Runs without a shell. Default: no command. Only docker reads the command from the image; for podman, containerd, and Kubernetes, configure health checks when you start the container."),
     "layers": attr.label_list(
         allow_files = True,
         doc = "Additional layers, from bottom to top, below the last layer: tar files, such as outputs of `pkg_tar` of rules_pkg or `tar` of bazel-lib, or targets that provide BentoLayerInfo. A tar file that is compressed with gzip or zstd remains unchanged.",
     ),
-    "prefix": attr.string(default = ENVIRONMENT, doc = "Path to the Python environment in the image. Images with the same environment path share layers."),
-    "reference": attr.string(doc = "Name and tag of the image in `oci_layout` and `docker_archive`. Default: the target's name."),
-    "report_against": attr.label(allow_single_file = [".json"], doc = "JSON report to compare the image with: a file from the output group `layer_report` of another image."),
     "sbom_format": attr.string(default = "cyclonedx", doc = "Format of the SBOM: `cyclonedx` (CycloneDX 1.6, default) or `spdx` (SPDX 2.3). The SBOM is a JSON file.", values = sorted(SBOM_FORMATS)),
     "size_limit": attr.int(doc = "Maximum total size of the compressed layers, in megabytes. Default: no limit."),
     "soci": attr.bool(doc = "Whether to add a SOCI index for lazy pulling with soci-snapshotter. Requires `compression = \"gzip\"`. The image is then an OCI index."),
-    "stamped_annotations": attr.string_dict(doc = "Annotations added only in stamped builds. `{KEY}` is replaced by a value from the workspace status: `{\"org.opencontainers.image.revision\": \"{STABLE_GIT_COMMIT}\"}`. Stamping doesn't change the layers."),
-    "stamped_labels": attr.string_dict(doc = "Labels added only in stamped builds. Same format as `stamped_annotations`."),
-    "stop_signal": attr.string(default = "SIGTERM", doc = "Signal that container engines send to stop a container."),
     "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs to exclude from the checks of the image: files that the service doesn't use, and intended duplicates."),
     "user": attr.string(default = "1034:1034", doc = "User and group of the container process (`uid:gid`)."),
     "max_wheel_layers": attr.int(default = _MAX_WHEEL_LAYERS, doc = "Maximum number of layers for Python packages. Each large package has its own layer, unless the number of layers would exceed the maximum."),
@@ -44,7 +36,7 @@ IMAGE = {
 def _environment_layer(ctx, base):
     """Declares the layer with an empty virtual environment and the user's home directory. Returns a BentoLayerInfo."""
     args = arguments(ctx)
-    args.add_all(["--prefix", ctx.attr.prefix, "--python", base.python, "--python-version", base.python_version])
+    args.add_all(["--prefix", ENVIRONMENT, "--python", base.python, "--python-version", base.python_version])
     args.add_all(["--home", HOME, "--user", USER])
     return write_layer(
         ctx,
@@ -77,7 +69,7 @@ def _package_layers(ctx, kind, parts, groups):
             ctx,
             name = "{}.{}-{}".format(ctx.label.name, kind, group[0].wheel.distribution),
             parts = group,
-            settings = ctx.attr,
+            compression = ctx.attr.compression,
             what = "bytecode of " if kind == "bytecode" else "",
         )
         for group in members
@@ -110,26 +102,26 @@ def _assemble(ctx, base, subject, process, layers):
         soci = ctx.actions.declare_file(ctx.label.name + ".soci.json") if ctx.attr.soci else None,
     )
     descriptions = [layer.description for layer in layers]
-    status = status_files(ctx, ctx.attr.stamped_annotations.values() + ctx.attr.stamped_labels.values())
+    annotations, stamped_annotations = split_stamped(ctx.attr.annotations)
+    labels, stamped_labels = split_stamped(ctx.attr.labels)
+    status = status_files(ctx, stamped_annotations.values() + stamped_labels.values())
     args = target_arguments(ctx)
     source = subject.bento_yaml or subject.tag
     args.add_all(["--bento-yaml" if subject.bento_yaml else "--tag", source, "--base-config", base.config])
     if subject.bento_yaml:
         args.add_all(["--bento", BENTO])
-    args.add_all(["--environment", ctx.attr.prefix, "--home", HOME, "--compression", ctx.attr.compression])
+    args.add_all(["--environment", ENVIRONMENT, "--home", HOME, "--compression", ctx.attr.compression])
     args.add_all(["--created", creation_time(ctx), "--user", ctx.attr.user])
     add_pairs(args, "--env", process.env)
-    add_pairs(args, "--label", ctx.attr.labels)
-    add_pairs(args, "--annotation", ctx.attr.annotations)
+    add_pairs(args, "--label", labels)
+    add_pairs(args, "--annotation", annotations)
     if is_stamped(ctx):
-        add_pairs(args, "--stamped-label", ctx.attr.stamped_labels)
-        add_pairs(args, "--stamped-annotation", ctx.attr.stamped_annotations)
+        add_pairs(args, "--stamped-label", stamped_labels)
+        add_pairs(args, "--stamped-annotation", stamped_annotations)
     args.add_all(process.entrypoint, before_each = "--entrypoint")
     args.add_all(ctx.attr.cmd, before_each = "--cmd")
     args.add_all(ctx.attr.ports, before_each = "--port")
     add_strings(args, "--provided", process.ignore_system_requirements)
-    args.add_all(ctx.attr.healthcheck, before_each = "--healthcheck")
-    args.add_all(["--stop-signal", ctx.attr.stop_signal])
     if process.working_dir:
         args.add_all(["--working-dir", process.working_dir])
     args.add_all(descriptions, before_each = "--layer")

@@ -9,7 +9,7 @@ def write_form(ctx, image, layers, group):
     """Declares the action that writes a complete image for an output group.
 
     Args:
-      ctx: context of a rule with the attribute `reference`.
+      ctx: context of a rule.
       image: struct of the Files `config` and `manifest` and, for SOCI, `index` and `soci` (None without SOCI).
       layers: list of BentoLayerInfo.
       group: name of the output group, `docker_archive` or `oci_layout`.
@@ -20,7 +20,7 @@ def write_form(ctx, image, layers, group):
     form, suffix, mnemonic = _FORMS[group]
     declare = ctx.actions.declare_directory if group == "oci_layout" else ctx.actions.declare_file
     args = target_arguments(ctx)
-    args.add_all(["--form", form, "--reference", ctx.attr.reference or ctx.label.name + ":latest"])
+    args.add_all(["--form", form, "--reference", ctx.label.name + ":latest"])
     args.add_all(["--config", image.config, "--manifest", image.manifest])
     for layer in layers:
         if layer.blob:

@@ -113,20 +113,17 @@ def helper_launcher(ctx, *, subcommand, arguments, files, modules = [], in_runfi
         )),
     )
 
-RUN_ENVIRONMENT = {
-    "env": attr.string_dict(doc = "Environment variables for `bazel run` and `bazel test`. Keys are variable names; values can contain Make variables, `$(VAR)`, and paths of files in `data` and `deps`, such as `$(rlocationpath LABEL)`."),
-    "env_inherit": attr.string_list(doc = "Names of environment variables to inherit from the environment in which you run Bazel."),
-}
+ENVIRONMENT_VALUES = "Keys are variable names; values can contain Make variables, `$(VAR)`, and paths of files in `data` and `deps`, such as `$(rlocationpath LABEL)`."
 
-def run_environment(ctx):
-    """Returns the RunEnvironmentInfo of an executable rule with the attributes `RUN_ENVIRONMENT`, `data`, and `deps`."""
+def run_environment(ctx, attribute, inherited = []):
+    """Returns the RunEnvironmentInfo of an executable rule with the attributes `data`, `deps`, and `attribute`, a dict of variables."""
     targets = ctx.attr.data + ctx.attr.deps
     return RunEnvironmentInfo(
         environment = {
-            name: ctx.expand_make_variables("env", ctx.expand_location(value, targets), {})
-            for name, value in ctx.attr.env.items()
+            name: ctx.expand_make_variables(attribute, ctx.expand_location(value, targets), {})
+            for name, value in getattr(ctx.attr, attribute).items()
         },
-        inherited_environment = ctx.attr.env_inherit,
+        inherited_environment = inherited,
     )
 
 def runfiles_of_attributes(ctx):

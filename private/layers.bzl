@@ -6,6 +6,7 @@ load(":helper.bzl", "arguments", "run_helper", "subcommand", "target_arguments")
 
 # Paths and user ID in an image, the same as in BentoML's images.
 BENTO = "/home/bentoml/bento"
+ENVIRONMENT = "/app/.venv"
 HOME = "/home/bentoml"
 USER = "1034"
 
@@ -107,37 +108,37 @@ def _importing(base, packages):
     """Returns a copy of the subcommand `base`, which runs in a worker, with additional packages to import."""
     return subcommand(base.name, base.args, inputs = base.inputs, packages = base.packages + packages)
 
-def wheel_arguments(ctx, settings, wheel):
-    """Returns an Args with the flags for the virtual environment and the owner of an installed wheel. For `settings`, see `write_joined_layer`."""
+def wheel_arguments(ctx, wheel):
+    """Returns an Args with the flags for the virtual environment and the owner of an installed wheel."""
     args = arguments(ctx)
-    args.add_all(["--prefix", settings.prefix, "--python-version", wheel.python_version, "--user", USER])
+    args.add_all(["--prefix", ENVIRONMENT, "--python-version", wheel.python_version, "--user", USER])
     return args
 
 def wheel_name(wheel):
     """Returns the name and version of a wheel (BentoWheelInfo) for messages."""
     return "{} {}".format(wheel.distribution, wheel.version)
 
-def write_joined_layer(ctx, *, name, parts, settings, what = ""):
+def write_joined_layer(ctx, *, name, parts, compression, what = ""):
     """Declares a layer with several wheels, and the action that writes the layer.
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
       name: prefix of the names of outputs.
       parts: list of BentoWheelPartInfo, all for one Python version.
-      settings: struct with `prefix` (path of the environment in the image) and `compression` (one of `COMPRESSIONS`).
+      compression: one of `COMPRESSIONS`.
       what: prefix of the layer's name in messages, such as "bytecode of ".
 
     Returns:
       A BentoLayerInfo.
     """
     what += "{} small packages".format(len(parts)) if len(parts) > 1 else wheel_name(parts[0].wheel)
-    args = wheel_arguments(ctx, settings, parts[0].wheel)
+    args = wheel_arguments(ctx, parts[0].wheel)
     args.add_all(["--name", what])
     for part in parts:
         args.add_all(["--part", part.listing, part.part])
     return write_layer(
         ctx,
-        compression = settings.compression,
+        compression = compression,
         name = name,
         progress_message = "Writing layer of {}".format(what),
         subcommand = subcommand(

@@ -1,39 +1,23 @@
 """Defines lock_subset, which describes the step that selects the locked packages of a Bento."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
-load(":helper.bzl", "NATIVE", "TOOLCHAIN_TYPE", "add_directories", "subcommand", "target_arguments", "write_output")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments", "write_output")
 load(":installed_wheel_aspect.bzl", "has_installed", "requirement_of")
 load(":providers.bzl", "BentoInstalledWheelInfo", "BentoResolutionInfo", "BentoSourcesInfo")
 
 # Of packages of rules_python, whose wheels rules_python selects.
 _GLIBC = "2.28"
 
-def _pip_tools(resolver):
-    """Returns the label of pip-tools if `resolver` is `pip-tools`, or None, so that other targets don't fetch pip-tools."""
-    return Label("@bento_tools//pip_tools") if resolver == "pip-tools" else None
-
-# Attributes of rules that select a subset of a lock. pip-tools supports only the target platform. The rules have `NATIVE_GROUP`.
-RESOLVER = {
-    "resolver": attr.string(
-        default = "uv",
-        doc = "Resolver that selects the Bento's packages from the lock: `uv` (default), or `pip-tools` if a policy requires pip-tools. Both produce the same result, but pip-tools is slower, and supports only the build machine's platform and Python version.",
-        values = ["pip-tools", "uv"],
-    ),
-    "_pip_tools": attr.label(cfg = config.exec(NATIVE), default = _pip_tools, providers = [BentoRequirementInfo]),
-}
-
-def lock_subset(ctx, *, requirements, packages, pins, service, all_files, hashes = None):
+def lock_subset(ctx, *, requirements, specifiers, pins, service, hashes = None):
     """Declares the file of requirements for a Bento's `env/python`, and the step that writes it.
 
     Args:
-      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains, the attributes `RESOLVER`, and an attribute `requirements`
-        with `resolve_aspect`.
+      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains, and an attribute `requirements` with `resolve_aspect`.
       requirements: list of BentoRequirementInfo, all from one kind of package hub.
-      packages: list of additional requirement strings (PEP 508).
+      specifiers: list of additional requirement specifiers (PEP 508).
       pins: depset of `name==version` or `name`: packages that the lock must contain, in this version if specified.
       service: File with the service metadata, including the requirements in the bentofile and the image; or None.
       hashes: File, the lock of a package hub of rules_python; None for packages of `bento.pypi`.
-      all_files: whether to include the hashes of all files of a release, not only the files for the target platform.
 
     Returns:
       A struct of `locked` (JSON File: root packages, and pins with and without hashes) and `step` (for `run_steps`).
@@ -41,19 +25,15 @@ def lock_subset(ctx, *, requirements, packages, pins, service, all_files, hashes
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
     output = ctx.actions.declare_file(ctx.label.name + ".locked.json")
 
-    # The list has two or three packages, and is empty without pip-tools.
-    pip_tools = ctx.attr._pip_tools[BentoRequirementInfo].modules.to_list() if ctx.attr._pip_tools else []
-
-    # The inputs are uv's results for single packages (BentoResolve), and the lock entries of other packages. pip-tools resolves all packages
-    # together, and doesn't use these results.
-    resolved = [] if pip_tools else [target for target in ctx.attr.requirements if BentoResolutionInfo in target]
+    # The inputs are uv's results for single packages (BentoResolve), and the lock entries of other packages.
+    resolved = [target for target in ctx.attr.requirements if BentoResolutionInfo in target]
     answers = [target[BentoResolutionInfo].answer for target in resolved]
     resolved_requirements = [target[BentoRequirementInfo] for target in resolved]
     locked = depset(transitive = [requirement.packages for requirement in requirements if requirement not in resolved_requirements])
     args = target_arguments(ctx)
     for requirement in requirements:
         add_requirement(args, requirement)
-    args.add_all(packages, before_each = "--package")
+    args.add_all(specifiers, before_each = "--package")
     args.add_all(pins, before_each = "--pin")
     if service:
         args.add("--declared-packages", service)
@@ -61,10 +41,7 @@ def lock_subset(ctx, *, requirements, packages, pins, service, all_files, hashes
     if hashes:
         args.add_all(["--hashes", hashes, hashes.short_path])
     add_resolver(args, toolchain)
-    add_directories(args, "--pip-tools", pip_tools)
     args.add_all(answers, before_each = "--answer")
-    if all_files:
-        args.add("--all-files")
     args.add("--output", output)
     step = struct(
         step_inputs = [service] if service else [],
@@ -72,7 +49,7 @@ def lock_subset(ctx, *, requirements, packages, pins, service, all_files, hashes
         subcommand = subcommand(
             "lock",
             args,
-            inputs = depset([toolchain.uv] + answers + ([hashes] if hashes else []), transitive = [locked] + [module.files for module in pip_tools]),
+            inputs = depset([toolchain.uv] + answers + ([hashes] if hashes else []), transitive = [locked]),
             packages = ["packaging"],
         ),
     )

@@ -3,7 +3,7 @@
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoModelInfo")
-load(":attributes.bzl", "creation_time", "label_string", "workspace_path")
+load(":attributes.bzl", "creation_time", "label_string", "split_stamped", "workspace_path")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
 load(":installed_wheel_aspect.bzl", "requirement_of")
 load(":providers.bzl", "BentoSourcesInfo")
@@ -11,6 +11,8 @@ load(":service_config.bzl", "service_configs")
 load(":snapshot.bzl", "add_secrets", "bentofile_arguments", "requested_image")
 load(":target.bzl", "platform_name")
 
+# Version of bentoml that a Bento requires without a requirement for bentoml.
+BENTOML_VERSION = "1.4.39"
 _REQUIREMENTS = ["in", "txt"]
 _UV_LOCK = "uv.lock"
 
@@ -48,7 +50,7 @@ def _options(ctx, lock):
         "exclude": ctx.attr.exclude,
         "include": ctx.attr.include,
         "name": ctx.attr.bento_name,
-        "python": _non_empty({"packages": ctx.attr.packages if not lock else []}),
+        "python": _non_empty({"packages": ctx.attr.requirement_specifiers if not lock else []}),
         "service": ctx.attr.service,
     })
 
@@ -56,8 +58,7 @@ def _attributes(ctx):
     """Returns the nonempty attributes that `_options` doesn't contain. Dicts with a significant order are lists of pairs: JSON objects get sorted."""
     return _non_empty({
         "complete_metadata": ctx.attr.complete_metadata,
-        "enable_features": ctx.attr.enable_features,
-        "envs": ctx.attr.envs,
+        "bento_env": ctx.attr.bento_env,
         "labels": _labels(ctx).items(),
         "service_config": service_configs(ctx).items(),
         "service_models": ctx.attr.service_models.items(),
@@ -70,7 +71,7 @@ def _non_empty(values):
 
 def _labels(ctx):
     """Returns the labels of the Bento. Labels from the command line override labels in the attribute, and must have the form KEY=VALUE."""
-    labels = dict(ctx.attr.labels)
+    labels = split_stamped(ctx.attr.labels)[0]
     for text in ctx.attr._labels[BuildSettingInfo].value:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
@@ -105,9 +106,6 @@ def _add_options(ctx, args, lock):
         if values:
             args.add_all([flag, json.encode(values)])
     args.add_all(bentofile_arguments(ctx))
-    for file in ctx.files.arg_file:
-        args.add_all(["--arg-file", file, file.short_path])
-    args.add_all(ctx.files.description_file, before_each = "--description-file")
 
 def _packages(ctx):
     """Returns the names of the third-party packages that the subcommand `package` imports."""
@@ -143,7 +141,7 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
     environment = requested_image(ctx)
     models = [model[BentoModelInfo] for model in ctx.attr.models]
     args = target_arguments(ctx)
-    args.add_all(["--creation-time", creation_time(ctx), "--bentoml-version", ctx.attr.bentoml_version, "--python-version", python_version])
+    args.add_all(["--creation-time", creation_time(ctx), "--bentoml-version", BENTOML_VERSION, "--python-version", python_version])
     if platform_name(ctx):
         args.add("--platform", platform_name(ctx))
     args.add_all(ctx.attr.ignore_libraries, before_each = "--ignore-library")
@@ -158,7 +156,7 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
     args.add_all(["--bento-yaml", outputs.bento_yaml, "--manifest", outputs.manifest, "--digest", outputs.digest, "--tag", outputs.tag])
     step_inputs = [snapshot.manifest, snapshot.service] + requirements
     inputs = depset(
-        [model.description for model in models] + ctx.files.description_file + ctx.files.bentofile + ctx.files.arg_file + environment.inputs,
+        [model.description for model in models] + ctx.files.bentofile + environment.inputs,
         transitive = [environment.files, uv],
     )
     packages = _packages(ctx)

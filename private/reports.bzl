@@ -52,8 +52,6 @@ def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
     args.add_all(["--service-info", snapshot.service, "--tag", described.tag])
     for model in models:
         args.add_all(["--model", model.description, model.manifest])
-    for file in ctx.files.report_against:
-        args.add_all(["--against", file, file.short_path])
     args.add_all(["--date", creation_time(ctx), "--output", report, "--page", page])
     run_helper(
         ctx,
@@ -64,8 +62,7 @@ def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
             args,
             inputs = depset(
                 [archive, described.digest, described.manifest, described.tag, metadata, snapshot.service] +
-                [file for model in models for file in (model.description, model.manifest)] +
-                ctx.files.report_against,
+                [file for model in models for file in (model.description, model.manifest)],
             ),
             packages = ["jinja2"],
         ),
@@ -94,7 +91,6 @@ def write_layer_report(ctx, layers, parts):
             args.add_all(["--layer", layer.description, layer.blob])
         else:
             args.add_all(["--elsewhere", layer.description])
-    args.add_all(ctx.files.report_against, before_each = "--against")
     args.add_all([part.wheel.distribution for part in parts if part.wheel.allow_record_mismatch], before_each = "--allow-record-mismatch")
     args.add_all(excluded, before_each = "--excluded")
     args.add_all(["--date", creation_time(ctx), "--output", report, "--page", page])
@@ -105,7 +101,7 @@ def write_layer_report(ctx, layers, parts):
         subcommand = subcommand(
             "layer_report",
             args,
-            inputs = depset(ctx.files.report_against + excluded + [file for layer in layers for file in (layer.description, layer.blob) if file]),
+            inputs = depset(excluded + [file for layer in layers for file in (layer.description, layer.blob) if file]),
             packages = ["jinja2", "zstandard"],
         ),
         outputs = [report, page],

@@ -6,7 +6,7 @@ load(":helper.bzl", "NATIVE", "TOOLCHAIN_TYPE", "add_directories", "arguments", 
 load(":lock_subset.bzl", "requested_packages")
 load(":providers.bzl", "BentoServiceMetadataInfo")
 load(":snapshot.bzl", "bentofile_arguments", "file_options", "requested_image")
-load(":transitions.bzl", "import_packages")
+load(":transitions.bzl", "import_requirements_cfg")
 
 IMPORT = "import"
 STATIC = "static"
@@ -16,12 +16,12 @@ SERVICE_METADATA = {
     "service_metadata": attr.string(
         default = STATIC,
         doc = """How the build determines the service metadata. `static` (default) analyzes the Python source, and requires no packages. `import` imports the
-service in the sandbox, which contains BentoML, FastAPI, and the packages in `import_packages`. With `import`, the Bento also includes BentoML's
+service in the sandbox, which contains BentoML, FastAPI, and the packages in `import_requirements`. With `import`, the Bento also includes BentoML's
 `schema` and `apis/`. Use `import` if decorators determine metadata at run time.""",
         values = [IMPORT, STATIC],
     ),
-    "import_packages": attr.label_list(
-        cfg = import_packages,
+    "import_requirements": attr.label_list(
+        cfg = import_requirements_cfg,
         doc = """Packages from a package hub to install for the import of the service, in addition to BentoML, FastAPI, and their dependencies.
 Empty stand-in modules replace all other locked packages. If the import uses a value from a stand-in module, the build fails, and the error
 message contains the line to add to this attribute. Packages from a hub of rules_python are always installed.""",
@@ -69,8 +69,6 @@ def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
     args.add_all(environment.arguments)
     if options:
         args.add("--options", json.encode(options))
-    for file in ctx.files.arg_file:
-        args.add_all(["--arg-file", file, file.short_path])
     for model in models:
         args.add_all(["--model", model.description, model.archive_part, model.alias])
     args.add_all(parts, before_each = "--part")
@@ -78,12 +76,12 @@ def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
     add_pairs(args, "--variable", ctx.attr.import_env)
     return BentoServiceMetadataInfo(
         import_arguments = args,
-        import_packages = depset(
-            own + [target[BentoRequirementInfo] for target in ctx.attr.import_packages],
+        import_requirements = depset(
+            own + [target[BentoRequirementInfo] for target in ctx.attr.import_requirements],
             transitive = below,
         ),
         import_inputs = depset(
-            [snapshot.service] + parts + ctx.files.bentofile + ctx.files.arg_file +
+            [snapshot.service] + parts + ctx.files.bentofile +
             environment.inputs +
             [file for model in models for file in (model.description, model.archive_part)],
         ),
@@ -108,7 +106,7 @@ def import_service(ctx, metadata, requirements, *, api = None, report_packages =
     Args:
       ctx: context of a rule with `NATIVE_GROUP` among its execution groups.
       metadata: BentoServiceMetadataInfo of the Bento.
-      requirements: list of BentoRequirementInfo, with the modules of BentoML and of `import_packages`.
+      requirements: list of BentoRequirementInfo, with the modules of BentoML and of `import_requirements`.
       api: a struct with the output Files `openapi` and `schema` (the files of BentoML's apis/), or None.
       report_packages: whether to report the packages that the bentofile and the image require, so that they are locked.
 

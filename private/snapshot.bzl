@@ -6,13 +6,12 @@ load(":helper.bzl", "arguments", "subcommand")
 load(":providers.bzl", "BentoSourcesInfo")
 
 SECRETS = {
-    "allowed_secrets": attr.string_list(doc = "Files in which suspected secrets are allowed. For a Bento, use paths in the Bento (`src/fixtures/key.json`). For an image, use paths relative to `/app` (`_main/fixtures/key.json`). In file formats with comments, you can instead write `# bento: allow-secret` on the line of the secret or on the line before. An entry for a file without findings is an error."),
-    "check_secrets": attr.bool(default = True, doc = "Whether the build fails if sources, data, or settings contain suspected private keys or tokens. For the detected types, see [Secrets in Bentos](../docs/security.md#secrets-in-bentos)."),
+    "allowed_secrets": attr.string_list(doc = "Files in which suspected private keys and tokens are allowed ([detected types](../docs/security.md#secrets-in-bentos)), or `*` to search no files. Other findings in sources, data, and settings are errors. For a Bento, use paths in the Bento (`src/fixtures/key.json`). For an image, use paths relative to `/app` (`_main/fixtures/key.json`). In file formats with comments, you can instead write `# bento: allow-secret` on the line of the secret or on the line before. An entry for a file without findings is an error."),
 }
 
 def add_secrets(ctx, args):
     """Adds the flags for the secret scan to the arguments, for a rule with the attributes `SECRETS`."""
-    if ctx.attr.check_secrets:
+    if ctx.attr.allowed_secrets != ["*"]:
         args.add("--scan-secrets")
         add_strings(args, "--allowed-secret", ctx.attr.allowed_secrets)
 
@@ -30,18 +29,18 @@ def bentofile_arguments(ctx):
     return ["--bentofile", file, file.short_path] if file else []
 
 def requested_image(ctx):
-    """Describes the image definition in the attribute `environment` of bento_package.
+    """Describes the image definition in the attribute `image` of bento_package.
 
     Args:
       ctx: context of bento_package.
 
     Returns:
       A struct of `arguments` (list, for actions), `inputs` (list of the Files in `arguments`), and `files` (depset of the
-      Files that the steps use). All are empty without `environment`.
+      Files that the steps use). All are empty without `image`.
     """
-    info = ctx.attr.environment[BentoEnvironmentInfo] if ctx.attr.environment else None
+    info = ctx.attr.image[BentoEnvironmentInfo] if ctx.attr.image else None
     return struct(
-        arguments = ["--image", info.image, label_string(ctx.attr.environment.label)] if info else [],
+        arguments = ["--image", info.image, label_string(ctx.attr.image.label)] if info else [],
         files = info.files if info else depset(),
         inputs = [info.image] if info else [],
     )
@@ -85,7 +84,7 @@ def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, 
     service = ctx.actions.declare_file(ctx.label.name + (".unread.json" if skip_analysis else ".service.json"))
     unused = ctx.actions.declare_file(ctx.label.name + ".unused")
     outputs = [manifest, service, part, unused]
-    inputs = ctx.files.srcs + ctx.files.data + ctx.files.bentofile + ctx.files.arg_file
+    inputs = ctx.files.srcs + ctx.files.data + ctx.files.bentofile
     dependencies = depset(transitive = [dep[BentoSourcesInfo].files for dep in ctx.attr.deps])
     args = arguments(ctx)
     add_selection(ctx, args, file_options(ctx))
@@ -100,8 +99,6 @@ def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, 
         inputs = inputs + requested_image(ctx).inputs
     if ctx.attr.bento_args:
         args.add("--bento-args", json.encode(ctx.attr.bento_args))
-    for file in ctx.files.arg_file:
-        args.add_all(["--arg-file", file, file.short_path])
     if packed_data:
         args.add("--packed-data", packed_data.manifest)
         inputs = inputs + [packed_data.manifest]
@@ -119,7 +116,7 @@ def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, 
             "snapshot",
             args,
             inputs = depset(inputs, transitive = [dependencies, vendored]),
-            packages = ["blake3", "packaging", "pathspec"] + (["pyyaml"] if ctx.file.bentofile or ctx.files.arg_file else []),
+            packages = ["blake3", "packaging", "pathspec"] + (["pyyaml"] if ctx.file.bentofile else []),
             unused_inputs_list = unused,
         ),
     )

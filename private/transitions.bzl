@@ -11,13 +11,9 @@ the attributes of a configured target, so each use has a separate configuration.
 
 _FLAG = "//rules:wheels"
 _PYTHON_VERSION = "//rules:python_version"
-_PREFIX = "//rules:prefix"
 _BYTECODE = "//rules:bytecode"
 _HOST_PLATFORM = "//command_line_option:host_platform"
 _PLATFORMS = "//command_line_option:platforms"
-
-# Path of the Python environment in an image, the same as in BentoML's images.
-ENVIRONMENT = "/app/.venv"
 
 # Tools that generate a library require the files of their packages, even if the library only declares packages.
 _FEATURES = "//command_line_option:features"
@@ -34,12 +30,12 @@ def _metadata_only_impl(settings, attr):
 # Transition of attributes whose packages are only declared. BentoML provides modules if the rule's attribute `service_metadata` is `import`.
 metadata_only_cfg = transition(implementation = _metadata_only_impl, inputs = [_FEATURES, _FLAG], outputs = [_FEATURES, _FLAG])
 
-def _import_packages_impl(settings, attr):
+def _import_requirements_impl(settings, attr):
     mode = _metadata_only_impl(settings, attr)
     return mode | {_FLAG: "modules"} if mode[_FLAG] == "import" else mode
 
-# Transition of the attribute `import_packages`, whose packages provide modules to the import of a service.
-import_packages = transition(implementation = _import_packages_impl, inputs = [_FEATURES, _FLAG], outputs = [_FEATURES, _FLAG])
+# Transition of the attribute `import_requirements`, whose packages provide modules to the import of a service.
+import_requirements_cfg = transition(implementation = _import_requirements_impl, inputs = [_FEATURES, _FLAG], outputs = [_FEATURES, _FLAG])
 
 def _metadata_plus(mode):
     return transition(
@@ -56,13 +52,13 @@ metadata_plus_modules_cfg = _metadata_plus("modules")
 metadata_plus_imported_cfg = _metadata_plus("import")
 
 def _metadata_plus_files_impl(settings, attr):
-    packages = {_BYTECODE: "none", _FLAG: "files", _PREFIX: attr.prefix}
+    packages = {_BYTECODE: "none", _FLAG: "files"}
     bytecode = {"bytecode": packages | {_BYTECODE: attr.bytecode}} if attr.bytecode != "none" else {}
-    return bytecode | {"packages": packages, "metadata": {_BYTECODE: "none", _FLAG: settings[_FLAG], _PREFIX: ENVIRONMENT}}
+    return bytecode | {"packages": packages, "metadata": {_BYTECODE: "none", _FLAG: settings[_FLAG]}}
 
-# Split transition of the Bento attribute of images. Uses the attributes `prefix` and `bytecode`. Bytecode has a separate configuration, so that
+# Split transition of the Bento attribute of images. Uses the attribute `bytecode`. Bytecode has a separate configuration, so that
 # images with and without bytecode share the layers of wheels.
-metadata_plus_files_cfg = transition(implementation = _metadata_plus_files_impl, inputs = [_FLAG], outputs = [_BYTECODE, _FLAG, _PREFIX])
+metadata_plus_files_cfg = transition(implementation = _metadata_plus_files_impl, inputs = [_FLAG], outputs = [_BYTECODE, _FLAG])
 
 def _program_impl(settings, attr):
     stated = _metadata_only_impl(settings, attr)
@@ -73,7 +69,7 @@ def _program_impl(settings, attr):
 program_cfg = transition(
     implementation = _program_impl,
     inputs = [_FEATURES, _FLAG, _PYTHON_VERSION],
-    outputs = [_BYTECODE, _FEATURES, _FLAG, _PREFIX, _PYTHON_VERSION],
+    outputs = [_BYTECODE, _FEATURES, _FLAG, _PYTHON_VERSION],
 )
 
 def _metadata_plus_licenses_impl(settings, attr):
@@ -85,11 +81,11 @@ def _metadata_plus_licenses_impl(settings, attr):
 metadata_plus_licenses_cfg = transition(implementation = _metadata_plus_licenses_impl, inputs = [_FLAG], outputs = [_FLAG])
 
 def _always(mode):
-    """Returns a transition that sets `//rules:wheels` to `mode`, and resets the flags for the prefix, bytecode, and Python version."""
+    """Returns a transition that sets `//rules:wheels` to `mode`, and resets the flags for bytecode and Python version."""
     return transition(
-        implementation = lambda _settings, _attr: {_BYTECODE: "none", _FLAG: mode, _PREFIX: ENVIRONMENT, _PYTHON_VERSION: ""},
+        implementation = lambda _settings, _attr: {_BYTECODE: "none", _FLAG: mode, _PYTHON_VERSION: ""},
         inputs = [],
-        outputs = [_BYTECODE, _FLAG, _PREFIX, _PYTHON_VERSION],
+        outputs = [_BYTECODE, _FLAG, _PYTHON_VERSION],
     )
 
 # Transition of the helper and its interpreter.
@@ -111,11 +107,10 @@ def _host_impl(settings, _attr):
         _FEATURES: [feature for feature in settings[_FEATURES] if feature != _STATED],
         _FLAG: "modules",
         _PLATFORMS: str(settings[_HOST_PLATFORM]),
-        _PREFIX: ENVIRONMENT,
         _PYTHON_VERSION: "",
     }
 
-_OF_HOST = [_BYTECODE, _FEATURES, _FLAG, _PLATFORMS, _PREFIX, _PYTHON_VERSION]
+_OF_HOST = [_BYTECODE, _FEATURES, _FLAG, _PLATFORMS, _PYTHON_VERSION]
 
 # Transition of programs for `bazel run` to the host platform, in a single configuration.
 host_cfg = transition(implementation = _host_impl, inputs = [_FEATURES, _HOST_PLATFORM], outputs = _OF_HOST)

@@ -28,7 +28,7 @@ def _add_wheel(args, wheel):
 def _write_layer(ctx, *, wheel, settings):
     """Declares a layer with an installed wheel. Returns a BentoLayerInfo, and a File that lists the shared libraries."""
     libraries = ctx.actions.declare_file("{}.layer.{}.libraries.json".format(wheel.distribution, settings.compression))
-    args = wheel_arguments(ctx, settings, wheel)
+    args = wheel_arguments(ctx, wheel)
     args.add_all(["--name", wheel_name(wheel)])
     _add_wheel(args, wheel)
     args.add_all(["--libraries", libraries])
@@ -51,7 +51,7 @@ def _write_part(ctx, *, wheel, settings, compiler = None):
     name = "{}.{}part.{}".format(wheel.distribution, settings.bytecode + "." if compiler else "", settings.compression)
     part, listing = ctx.actions.declare_file(name), ctx.actions.declare_file(name + ".json")
     libraries = None if compiler else ctx.actions.declare_file(name + ".libraries.json")
-    args = wheel_arguments(ctx, settings, wheel)
+    args = wheel_arguments(ctx, wheel)
     _add_wheel(args, wheel)
     if compiler:
         args.add_all(["--bytecode", settings.bytecode, "--interpreter", compiler.interpreter or compiler.interpreter_path, "--program", ctx.file._bytecode_program])
@@ -148,7 +148,6 @@ def _wheel_parts_aspect_impl(target, ctx):
     settings = struct(
         bytecode = ctx.attr._bytecode[BuildSettingInfo].value,
         compression = ctx.attr.compression,
-        prefix = ctx.attr._prefix[BuildSettingInfo].value,
         recipes = ctx.attr._wheel_layers[BuildSettingInfo].value == "recipes",
     )
     info = _files(ctx, wheel, settings) if settings.bytecode == "none" else _bytecode(ctx, wheel, settings)
@@ -163,7 +162,6 @@ wheel_parts_aspect = aspect(
         "_bytecode": attr.label(default = "//rules:bytecode", providers = [BuildSettingInfo]),
         "_bytecode_program": attr.label(allow_single_file = True, default = "//py:bytecode.py"),
         "_compilers": attr.label(default = "//toolchains:compilers", providers = [BentoCompilersInfo]),
-        "_prefix": attr.label(default = "//rules:prefix", providers = [BuildSettingInfo]),
         "_wheel_layers": attr.label(default = "//rules:wheel_layers", providers = [BuildSettingInfo]),
     },
     provides = [BentoWheelPartsInfo],

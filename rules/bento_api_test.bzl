@@ -16,7 +16,7 @@ def _bento_api_test_impl(ctx):
     metadata = ctx.split_attr.bento["metadata"][BentoServiceMetadataInfo]
 
     # Only a few dozen packages, so the list is short.
-    import_service(ctx, metadata, ctx.split_attr.bento["packages"][BentoServiceMetadataInfo].import_packages.to_list(), api = api)
+    import_service(ctx, metadata, ctx.split_attr.bento["packages"][BentoServiceMetadataInfo].import_requirements.to_list(), api = api)
     golden = ctx.file.golden
     launcher = helper_launcher(
         ctx,
@@ -48,7 +48,7 @@ bento_api_test(name = "iris_api_test", bento = ":iris_bento", golden = "iris_api
 
 To write the committed schema, run `bazel run //:iris_api_test -- --update`. For the first run, the file can contain `{}`.
 
-BentoML imports the service in the sandbox. The sandbox contains the locked wheels of BentoML and of the Bento's `import_packages`. The build of the
+BentoML imports the service in the sandbox. The sandbox contains the locked wheels of BentoML and of the Bento's `import_requirements`. The build of the
 test fails if the import fails, or if the imported services differ from the services that the Bento declares. The Bento doesn't depend on the test,
 so a failed import doesn't affect the Bento.
 

@@ -54,14 +54,12 @@ def _bento_deployment_impl(ctx):
             inputs += [description, image.digest]
     args.add_all(first.model_descriptions, before_each = "--model")
     args.add_all(["--digest", digest, "--repository", ctx.attr.repository, "--app-name", ctx.attr.app_name])
-    args.add_all(["--namespace", ctx.attr.namespace, "--port", str(ctx.attr.port)])
+    args.add_all(["--port", str(ctx.attr.port)])
     args.add_all(["--read-only-root-filesystem", "1" if ctx.attr.read_only_root_filesystem else "0"])
     args.add_all(["--startup-timeout-seconds", str(ctx.attr.startup_timeout_seconds)])
     args.add_all(ctx.attr.writable_dirs, before_each = "--writable")
-    args.add_all(ctx.attr.image_pull_secrets, before_each = "--pull-secret")
     add_pairs(args, "--config-map", ctx.attr.config_maps)
     add_pairs(args, "--env", ctx.attr.env)
-    add_pairs(args, "--label", ctx.attr.labels)
     add_pairs(args, "--replicas", ctx.attr.replicas)
     add_pairs(args, "--secret", ctx.attr.secrets)
     manifest = write_output(
@@ -95,11 +93,8 @@ doesn't require access to a cluster. For details, see [Deploy to Kubernetes](../
         "app_name": attr.string(doc = "Name of the Kubernetes objects. If the Bento has several services, the names of the objects of the other services start with this name. Default: the Bento's name, or the model's name. Required for an image of several models."),
         "config_maps": attr.string_dict(doc = "Environment variables with values from ConfigMaps. Keys are variable names; values are `CONFIGMAP/KEY`."),
         "env": attr.string_dict(doc = "Environment variables of all containers, in addition to the image's variables."),
-        "image_pull_secrets": attr.string_list(doc = "Names of the Secrets that contain registry credentials."),
-        "labels": attr.string_dict(doc = "Labels of all Kubernetes objects, in addition to `app.kubernetes.io/name`, `app.kubernetes.io/component`, and `app.kubernetes.io/version`."),
         "model_format": attr.string(doc = "KServe model format, such as `huggingface`, `onnx`, or `sklearn`. Required if `src` is a `bento_model_image`."),
         "models": attr.label_keyed_string_dict(doc = "Images of the Bento's models. Keys are `bento_model_image` targets; values are repositories of the pushed images. Pods mount the images as image volumes, which are enabled by default in Kubernetes 1.35 and later. Required for a `bento_image` with `models = \"image\"`.", providers = [BentoImageInfo]),
-        "namespace": attr.string(doc = "Namespace of all Kubernetes objects. Default: none; `kubectl apply` selects the namespace."),
         "port": attr.int(doc = "Port on which the services listen. Default: `http.port` of each service, or 3000 if a service doesn't set a port. Required if the image sets `entrypoint`."),
         "read_only_root_filesystem": attr.bool(default = True, doc = "Whether the root filesystem of containers is read-only. Containers can then write only to `/tmp` and `writable_dirs`."),
         "replicas": attr.string_dict(doc = "Number of Pods. Keys are service names; values are numbers (`2`) or ranges (`1-4`). Default: 1. For a range, the manifest includes a HorizontalPodAutoscaler, whose target is the service's `traffic.concurrency`."),

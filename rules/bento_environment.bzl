@@ -58,7 +58,7 @@ bento_environment(
 )
 ```
 
-Set the environment with `bento_package(environment = ":environment")`. Several Bentos can share an environment, and another
+Set the environment with `bento_package(image = ":environment")`. Several Bentos can share an environment, and another
 `bento_environment` can extend the environment. The build of this target checks the package names, the Python version, the distribution, the files,
 and the order of the steps.""",
     attrs = {

@@ -1,6 +1,6 @@
 """Defines bento_image_index, which builds an image for several platforms and an index of the images."""
 
-load("//private:attributes.bzl", "STAMP", "add_pairs", "is_stamped", "status_files")
+load("//private:attributes.bzl", "STAMP", "STAMPED_VALUES", "add_pairs", "is_stamped", "split_stamped", "status_files")
 load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
 
@@ -20,10 +20,11 @@ def _bento_image_index_impl(ctx):
         args.add_all(["--image", image.config, image.manifest])
         if image.soci:
             args.add_all(["--soci", image.manifest, image.soci])
-    add_pairs(args, "--annotation", ctx.attr.annotations)
-    status = status_files(ctx, ctx.attr.stamped_annotations.values())
+    annotations, stamped_annotations = split_stamped(ctx.attr.annotations)
+    add_pairs(args, "--annotation", annotations)
+    status = status_files(ctx, stamped_annotations.values())
     if is_stamped(ctx):
-        add_pairs(args, "--stamped-annotation", ctx.attr.stamped_annotations)
+        add_pairs(args, "--stamped-annotation", stamped_annotations)
     args.add_all(status, before_each = "--status")
     args.add_all(["--index", index, "--digest", digest])
     run_helper(
@@ -56,10 +57,9 @@ bento_image_index(
 
 For each platform, the build selects the wheels, the system packages, and the image base. The build doesn't run code of the target platforms.""",
     attrs = {
-        "annotations": attr.string_dict(doc = "Annotations of the image index."),
+        "annotations": attr.string_dict(doc = "Annotations of the image index. " + STAMPED_VALUES),
         "image": attr.label(cfg = _for_each_platform, doc = "The image to build for each platform.", mandatory = True, providers = [BentoImageInfo]),
         "platforms": attr.label_list(doc = "Target platforms. The index lists one image for each platform.", mandatory = True, providers = [platform_common.PlatformInfo]),
-        "stamped_annotations": attr.string_dict(doc = "Annotations added to the image index only in stamped builds. `{KEY}` is replaced by a value from the workspace status."),
     } | STAMP,
     provides = [BentoImageIndexInfo],
     toolchains = [TOOLCHAIN_TYPE],

@@ -116,7 +116,6 @@ Default outputs: config, manifest, and digest. Output groups: `oci_layout` and `
         "format": attr.string(default = "image", doc = "Format: `image` (default, for Bentos), `kserve` (for KServe and Kubernetes volumes), or `modelpack` (for CNCF ModelPack). `modelpack` requires a model with `image_layers = 1`, because ModelPack tools don't unpack links.", values = ["image", "kserve", "modelpack"]),
         "model": attr.label(doc = "The model. With `format = \"kserve\"`, the model's files are directly in /models.", providers = [BentoModelInfo]),
         "models": attr.label_list(doc = "The models of an image with several models. Alternative to `model`. With `format = \"kserve\"`, the files of each model are in /models/<name>: <name> is the name in the `tag` of a `bento_model`, or the target name without `tag`.", providers = [BentoModelInfo]),
-        "reference": attr.string(doc = "Name and tag of the image in `oci_layout` and `docker_archive`. Default: the target's name."),
     } | CREATION_TIME | IMAGE_PLATFORM,
     cfg = image_cfg,
     provides = [BentoImageInfo],

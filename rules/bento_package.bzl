@@ -2,14 +2,14 @@
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//private:archive.bzl", "STAMPED_LABELS", "declare_metadata_archive", "write_archives")
-load("//private:attributes.bzl", "CREATION_TIME", "label_string", "minor_version")
+load("//private:archive.bzl", "declare_metadata_archive", "write_archives")
+load("//private:attributes.bzl", "CREATION_TIME", "STAMP", "STAMPED_VALUES", "label_string", "minor_version")
 load("//private:bento_command.bzl", "serve_program")
 load("//private:data_parts.bzl", "pack_data")
 load("//private:helper.bzl", "NATIVE_GROUP", "TOOLCHAIN_TYPE", "run_steps")
 load("//private:installed_wheel_aspect.bzl", "check_one_hub", "has_installed", "installed_wheel_aspect")
-load("//private:launcher.bzl", "RUN_ENVIRONMENT", "RUN_RUNTIME", "run_environment", "runfiles_of_attributes")
-load("//private:lock_subset.bzl", "RESOLVER", "hub_requirements", "lock_subset", "requested_packages", "resolve_aspect")
+load("//private:launcher.bzl", "ENVIRONMENT_VALUES", "RUN_RUNTIME", "run_environment", "runfiles_of_attributes")
+load("//private:lock_subset.bzl", "hub_requirements", "lock_subset", "requested_packages", "resolve_aspect")
 load("//private:metadata.bzl", "dependency_pins", "describe_metadata", "requirements_files")
 load("//private:providers.bzl", "BentoServiceMetadataInfo", "BentoSourcesInfo")
 load("//private:reports.bzl", "write_bento_report", "write_build_definition", "write_summary")
@@ -21,16 +21,16 @@ load("//private:transitions.bzl", "metadata_only_cfg", "reset_cfg")
 load("//private:versions.bzl", "PYTHON_VERSION")
 load("//rules:providers.bzl", "BentoEnvironmentInfo", "BentoInfo", "BentoModelInfo")
 
-def _check_envs(ctx):
-    """Fails if an item of `envs` has no "=". This also detects a dict, which Bazel converts to the list of its keys."""
-    for number, env in enumerate(ctx.attr.envs):
+def _check_bento_env(ctx):
+    """Fails if an item of `bento_env` has no "=". This also detects a dict, which Bazel converts to the list of its keys."""
+    for number, env in enumerate(ctx.attr.bento_env):
         if "=" not in env.partition(";stage=")[0]:
             # The value might be a secret, so the message doesn't repeat it.
-            fail("{}: envs[{}] has no \"=\". Set envs to a list (not a dict) of strings: \"NAME=value\", or \"NAME=\" if the deployment sets the value.".format(label_string(ctx.label), number))
+            fail("{}: bento_env[{}] has no \"=\". Set bento_env to a list (not a dict) of strings: \"NAME=value\", or \"NAME=\" if the deployment sets the value.".format(label_string(ctx.label), number))
 
 def _check(ctx):
-    """Fails if neither `service` nor `bentofile` is set, if `envs` is invalid, or if `requirements` contains packages and unusable files."""
-    _check_envs(ctx)
+    """Fails if neither `service` nor `bentofile` is set, if `bento_env` is invalid, or if `requirements` contains packages and unusable files."""
+    _check_bento_env(ctx)
     if not ctx.attr.service and not ctx.file.bentofile:
         fail("{}: neither service nor bentofile is set. Set service to \"module:Service\", or set bentofile.".format(label_string(ctx.label)))
     files, own = requirements_files(ctx), hub_requirements(ctx.attr.requirements)
@@ -78,7 +78,7 @@ def _read(ctx, *, data, locked, models, vendored):
         packed_data = data,
         report_packages = bool(locked),
         skip_analysis = imported,
-        used = ctx.files.description_file + requirements_files(ctx),
+        used = requirements_files(ctx),
         vendored = vendored,
     )
     contents = [read.part] + ([data.part] if data else [])
@@ -87,17 +87,16 @@ def _read(ctx, *, data, locked, models, vendored):
     run_steps(ctx, mnemonic = "BentoSnapshot", progress_message = "Packing sources of %{label}", steps = [read.step])
     metadata = service_metadata_info(ctx, package_action = None, models = models, parts = contents, snapshot = read)
 
-    # The list is short: the transitive dependencies of bentoml and of import_packages.
-    service = import_service(ctx, metadata, metadata.import_packages.to_list(), report_packages = True)
+    # The list is short: the transitive dependencies of bentoml and of import_requirements.
+    service = import_service(ctx, metadata, metadata.import_requirements.to_list(), report_packages = True)
     return struct(contents = contents, manifest = read.manifest, service = service, steps = [])
 
 def _lock(ctx, locked, service):
     """Returns the result of `lock_subset` for the Bento, or None without packages to lock."""
     return lock_subset(
         ctx,
-        all_files = ctx.attr.lock_all_platforms,
-        packages = ctx.attr.packages,
         hashes = requirements_files(ctx)[0] if has_installed(locked) else None,
+        specifiers = ctx.attr.requirement_specifiers,
         pins = dependency_pins(ctx),
         requirements = locked,
         service = service,
@@ -192,7 +191,7 @@ def _bento_package_impl(ctx):
         service_metadata_info(ctx, package_action = described.package_action, models = models, parts = contents, snapshot = snapshot),
         coverage_common.instrumented_files_info(ctx, dependency_attributes = ["deps"], extensions = ["py"], source_attributes = ["srcs"]),
         DefaultInfo(files = depset([archives.bento]), executable = launcher.executable, runfiles = launcher.runfiles.merge(runfiles_of_attributes(ctx))),
-        run_environment(ctx),
+        run_environment(ctx, "run_env"),
         OutputGroupInfo(
             archive = depset([archives.bento]),
             bento_yaml = depset([described.bento_yaml]),
@@ -230,7 +229,7 @@ bento_package(
 ```
 
 By default, the build analyzes the sources without importing the service (`service_metadata`). The default version is the digest of the content, so
-the same inputs result in the same tag on every machine. The build fails if it finds suspected secrets (`check_secrets`).
+the same inputs result in the same tag on every machine. The build fails if it finds suspected secrets (`allowed_secrets`).
 
 | output group | content |
 |---|---|
@@ -246,11 +245,10 @@ which must match the service in the bentofile. Bazel must find some inputs befor
 that options refer to (`srcs`, `data`), packages of a package hub (`requirements`), models (`models`), and other libraries (`deps`). The build fails
 if the attributes lack an input that the bentofile requires.""",
     attrs = {
-        "arg_file": attr.label(allow_single_file = True, doc = "Build arguments of the Bento: a YAML file with keys and values, as for `bentoml build --arg-file`."),
-        "bento_args": attr.string_dict(doc = "Build arguments of the Bento. Corresponds to `args` in a bentofile. Overrides arguments in `arg_file`."),
+        "bento_args": attr.string_dict(doc = "Build arguments of the Bento. Corresponds to `args` in a bentofile."),
+        "bento_env": attr.string_list(doc = "Environment variables of the Bento: `NAME=value`, or `NAME=` if the deployment sets the value. The suffix `;stage=build` or `;stage=runtime` limits a variable to one stage. Default: all stages. Corresponds to `envs` in a bentofile."),
         "bento_name": attr.string(doc = "Name of the Bento. Default: the service's name, converted to snake case by BentoML's rules."),
         "bentofile": attr.label(allow_single_file = [".toml", ".yaml", ".yml"], cfg = reset_cfg, doc = "A `bentofile.yaml`, or a `pyproject.toml` with a `[tool.bentoml.build]` table. The file can be in any package. Paths in the file are relative to the build context."),
-        "bentoml_version": attr.string(default = "1.4.39", doc = "BentoML version that the Bento requires. Ignored if the Bento's requirements specify a version."),
         "build_ctx": attr.string(
             default = OWN_PACKAGE,
             doc = "Directory that becomes the Bento's `src/`: `.` (this package), `//` (the repository root), or a path relative to the repository root.",
@@ -266,25 +264,21 @@ if the attributes lack an input that the bentofile requires.""",
             doc = "Python libraries: targets of any rule that provides PyInfo. The Bento includes the transitive sources and data of the libraries at their import paths, including generated sources. Packages from a package hub are listed in the Bento's lock, but their files aren't included in the Bento.",
             providers = [PyInfo],
         ),
-        "description": attr.string(doc = "Description (README) of the Bento: a string, or `file:PATH` for a file in the build context."),
-        "description_file": attr.label(allow_single_file = True, doc = "File with the description (README) of the Bento. Default: README.md in the build context."),
-        "enable_features": attr.string_list(doc = "Extras of bentoml to install, such as `grpc` or `io-image`. Corresponds to `bentoml containerize --enable-features`."),
-        "envs": attr.string_list(doc = "Environment variables of the Bento: `NAME=value`, or `NAME=` if the deployment sets the value. The suffix `;stage=build` or `;stage=runtime` limits a variable to one stage. Default: all stages."),
+        "description": attr.string(doc = "Description (README) of the Bento: a string, or `file:PATH` for a file in the build context. Default: README.md in the build context."),
         "exclude": attr.string_list(doc = "Patterns of files to exclude, in the syntax of `.gitignore`."),
-        "environment": attr.label(doc = "A `bento_environment` that declares the image of the Bento. Replaces the image in the service's source.", providers = [BentoEnvironmentInfo]),
+        "image": attr.label(doc = "Image that `bentoml containerize` builds: a `bento_environment`. Replaces the image in the service's source.", providers = [BentoEnvironmentInfo]),
         "include": attr.string_list(doc = "Patterns of files to include, in the syntax of `.gitignore`. Default: the patterns in the bentofile, otherwise all files."),
-        "labels": attr.string_dict(doc = "Labels of the Bento. As in BentoML, labels in the service decorator override these labels. The flag `--@rules_bento//rules:labels=KEY=VALUE` adds labels to all Bentos of a build."),
-        "lock_all_platforms": attr.bool(doc = "Whether `env/python/requirements.lock.txt` lists the hashes of all files of each release. If `False`, the file lists only the hashes of files for the target platform."),
+        "labels": attr.string_dict(doc = "Labels of the Bento. As in BentoML, labels in the service decorator override these labels. The flag `--@rules_bento//rules:labels=KEY=VALUE` adds labels to all Bentos of a build. " + STAMPED_VALUES + " Only the archive has such a label. The version, the digest, images, and tests don't change."),
         "models": attr.label_list(cfg = reset_cfg, doc = "Models that the Bento's service uses.", providers = [BentoModelInfo]),
-        "packages": attr.string_list(doc = "Python requirements (PEP 508), such as `numpy<3`. Corresponds to `python.packages` in a bentofile. If `requirements` contains packages from a package hub, `packages` only limits the versions of these packages and of their dependencies."),
         "python_version": attr.string(doc = "Python version (`X.Y`) of the lock, the image, and the tests. If the Bento uses a package hub, the hub must support the version (see `python_version` and `more_python_versions` of `bento.pypi`). Default: the version of the package hub. Without a package hub, the default is {}.".format(PYTHON_VERSION)),
-        "report_against": attr.label(allow_single_file = [".json"], cfg = reset_cfg, doc = "JSON report to compare the Bento with: a file from the output group `report` of another Bento or build."),
+        "requirement_specifiers": attr.string_list(doc = "Python requirements (PEP 508), such as `numpy<3`. Corresponds to `python.packages` in a bentofile. If `requirements` contains packages from a package hub, the specifiers only limit the versions of these packages and of their dependencies."),
         "requirements": attr.label_list(
             allow_files = True,
             aspects = [installed_wheel_aspect, resolve_aspect],
             cfg = metadata_only_cfg,
             doc = "Python requirements: either targets (packages from a package hub, such as `@pypi//numpy`, and `bento_wheel` targets), or requirements files. For packages from a package hub, the Bento's lock also includes their transitive dependencies. For packages from a hub of rules_python, also add the file in `requirements_lock` of `pip.parse`.",
         ),
+        "run_env": attr.string_dict(doc = "Environment variables for `bazel run`. " + ENVIRONMENT_VALUES),
         "service": attr.string(doc = "Service of the Bento: `module:Service` or `path/of/file.py:Service`, relative to the build context. Default: the service in the bentofile, otherwise the only service in `service.py`."),
         "service_config": attr.string_dict(doc = "Configuration that the source determines at run time. Keys are service names; values are calls to `service_config`, such as `service_config(workers = 4)`. Include only the keys that static analysis can't determine."),
         "service_models": attr.string_dict(doc = "Tags of models that the service's source determines at run time. Keys are `Service.attribute`; values are tags of models in `models`."),
@@ -294,7 +288,7 @@ if the attributes lack an input that the bentofile requires.""",
         "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs that the platform check ignores, such as input data of the service. The check rejects other files of the Bento if they contain machine code that isn't for the Bento's target platform. A name without a matching file is an error."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of the content."),
         "_labels": attr.label(default = "//rules:labels", providers = [BuildSettingInfo]),
-    } | CREATION_TIME | SERVICE_METADATA | PLATFORM | RESOLVER | RUN_ENVIRONMENT | RUN_RUNTIME | SECRETS | STAMPED_LABELS,
+    } | CREATION_TIME | SERVICE_METADATA | PLATFORM | RUN_RUNTIME | SECRETS | STAMP,
     cfg = bento_cfg,
     executable = True,
     exec_groups = NATIVE_GROUP,

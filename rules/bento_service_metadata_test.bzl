@@ -12,7 +12,7 @@ def _bento_service_metadata_test_impl(ctx):
     metadata = ctx.split_attr.bento["metadata"][BentoServiceMetadataInfo]
 
     # Only a few dozen packages, so the list is short.
-    requirements = ctx.split_attr.bento["packages"][BentoServiceMetadataInfo].import_packages.to_list()
+    requirements = ctx.split_attr.bento["packages"][BentoServiceMetadataInfo].import_requirements.to_list()
     if not requirements:
         fail("{}: {} has no packages from a package hub, but the test imports the service. Add packages, including bentoml, to the Bento's requirements.".format(
             label_string(ctx.label),
@@ -55,7 +55,7 @@ bento_service_metadata_test(
 ```
 
 Use the rule for Bentos with `service_metadata = "static"`. BentoML imports the service in the sandbox. The sandbox contains the locked wheels of
-BentoML and of the Bento's `import_packages`. The test compares the Bento's metadata with the metadata from the import. It ignores the field
+BentoML and of the Bento's `import_requirements`. The test compares the Bento's metadata with the metadata from the import. It ignores the field
 `schema`, which static analysis doesn't provide.""",
     attrs = {
         "bento": attr.label(cfg = metadata_plus_imported_cfg, doc = "The Bento to test.", mandatory = True, providers = [BentoInfo, BentoServiceMetadataInfo]),

@@ -3,7 +3,7 @@
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//private:attributes.bzl", "check_interpreter", "label_string")
 load("//private:installed_wheel_aspect.bzl", "PACKAGE", "check_one_hub", "installed_wheel_aspect", "package_requirements")
-load("//private:launcher.bzl", "RUN_ENVIRONMENT", "TEST_RUNTIME", "helper_launcher", "run_environment", "runfile", "runfile_path", "runfiles_of_attributes", "runtime")
+load("//private:launcher.bzl", "ENVIRONMENT_VALUES", "TEST_RUNTIME", "helper_launcher", "run_environment", "runfile", "runfile_path", "runfiles_of_attributes", "runtime")
 load("//private:providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
 load("//private:sources_aspect.bzl", "sources_aspect")
 load("//private:transitions.bzl", "metadata_plus_modules_cfg")
@@ -61,7 +61,7 @@ def _bento_test_impl(ctx):
     )
     return [
         DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles.merge(runfiles_of_attributes(ctx))),
-        run_environment(ctx),
+        run_environment(ctx, "env", ctx.attr.env_inherit),
         coverage_common.instrumented_files_info(ctx, dependency_attributes = ["bento", "deps"], extensions = ["py"], source_attributes = ["srcs"]),
         testing.ExecutionInfo({"block-network": "1"}),
     ]
@@ -86,12 +86,14 @@ other network access. If a test fails, the test log contains the
 output of the server. With `shard_count`, each shard starts a separate server. `bazel coverage` measures the sources of the Bento and of `deps`
 ([more](../docs/testing.md)).""",
     attrs = {
+        "env": attr.string_dict(doc = "Environment variables for `bazel test`. " + ENVIRONMENT_VALUES),
+        "env_inherit": attr.string_list(doc = "Names of environment variables to inherit from the environment in which you run Bazel."),
         "bento": attr.label(cfg = metadata_plus_modules_cfg, doc = "The Bento to test.", mandatory = True, providers = [BentoInfo]),
         "data": attr.label_list(allow_files = True, doc = "Files that the tests read, and programs that the tests start."),
         "deps": attr.label_list(aspects = [installed_wheel_aspect, sources_aspect], doc = "Python libraries that the tests import.", providers = [PyInfo]),
         "requirements": attr.label_list(doc = "Packages from a package hub that the tests import, including pytest. The Bento's packages are always available.", **PACKAGE),
         "serve_options": attr.string_list(doc = "Options to pass to `bentoml serve`."),
         "srcs": attr.label_list(allow_files = [".py"], doc = "Python files with tests for pytest.", mandatory = True),
-    } | RUN_ENVIRONMENT | TEST_RUNTIME,
+    } | TEST_RUNTIME,
     test = True,
 )

@@ -22,7 +22,7 @@ def _bento_wheel_impl(ctx):
         distribution = name.lower().replace("_", "-").replace(".", "-"),
         file = ctx.file.src,
         python_version = minor_version(python_version),
-        size = ctx.attr.size_bytes,
+        size = 0,
         version = version,
     )
     modules = unpacked_wheel(ctx, wheel, ctx.label.name + ".site-packages")
@@ -64,7 +64,6 @@ wheel in `src/wheels/`, and installs the wheel from this directory. Images, test
 `deps`, the target doesn't specify a Python version. In this case, set `python_version` of the Bento.""",
     attrs = {
         "deps": attr.label_list(doc = "Packages that the wheel requires: packages from a package hub, and other `bento_wheel` targets.", providers = [BentoRequirementInfo]),
-        "size_bytes": attr.int(doc = "Approximate size of the wheel in bytes. Images use the size to assign wheels to layers: each large wheel is a separate layer."),
         "src": attr.label(allow_single_file = [".whl"], doc = "Wheel file.", mandatory = True),
         "_python_version": attr.label(default = "//rules:python_version", providers = [BuildSettingInfo]),
     },

@@ -6,7 +6,7 @@ load("//private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
 load("//private:image.bzl", "IMAGE", "build_image", "image_packages")
 load("//private:installed_wheel_aspect.bzl", "installed_wheel_aspect")
 load("//private:launcher.bzl", "runfile_path")
-load("//private:layers.bzl", "HOME", "write_layer")
+load("//private:layers.bzl", "ENVIRONMENT", "HOME", "write_layer")
 load("//private:providers.bzl", "BentoImagePackagesInfo", "BentoInstalledWheelInfo", "BentoSourcesInfo")
 load("//private:snapshot.bzl", "SECRETS", "add_secrets")
 load("//private:sources_aspect.bzl", "sources_aspect")
@@ -43,7 +43,7 @@ def _entrypoint(ctx, program):
     if ctx.attr.entrypoint:
         return ctx.attr.entrypoint
     main = program[_MainInfo]
-    python = ctx.attr.prefix + "/bin/python"
+    python = ENVIRONMENT + "/bin/python"
     if main.module:
         return [python, "-m", main.module]
     if not main.file:

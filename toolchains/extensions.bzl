@@ -49,7 +49,7 @@ def _bento_tools_impl(mctx):
             lock = locked,
             platforms = PLATFORMS,
             settings = wheel_settings(
-                # Compiles packages that aren't packed, such as pip-tools, which actions import.
+                # Compiles packages that aren't packed, which actions import.
                 compiler = "@bento_python//:path",
                 newest = struct(glibc = DEFAULT_GLIBC, macos = DEFAULT_MACOS),
                 python_version = "",

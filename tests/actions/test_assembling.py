@@ -32,7 +32,7 @@ def assemble(tmp_path, capsys):
         outputs = {"config": "config.json", "manifest": "manifest.json", "digest": "digest"}
         argv = ["--bento-yaml", str(tmp_path / "bento.yaml"), "--base-config", str(tmp_path / "base.json")]
         argv += [word for flag, name in outputs.items() for word in (f"--{flag}", str(tmp_path / name))]
-        fixed = {"bento": "/b", "environment": "/e", "home": "/h", "user": "1:1", "stop-signal": "TERM"}
+        fixed = {"bento": "/b", "environment": "/e", "home": "/h", "user": "1:1"}
         for flag, value in {**fixed, "created": "1980-01-01T00:00:00Z", "target": "//svc:image"}.items():
             argv += [f"--{flag}", value]
         for flag, values in flags.items():

@@ -293,17 +293,10 @@ def test_malformed_python_version(actions):
     refused(actions.package("--python-version", "4"), LABEL, words)
 
 
-@pytest.mark.parametrize(
-    ("flag", "attribute"), [("--requirements-file", "requirements"), ("--description-file", "description_file")]
-)
-def test_attributes_that_name_a_file_that_is_not_utf8(actions, flag, attribute):
+def test_a_requirements_file_that_is_not_utf8(actions):
     path = actions.write("svc/text", b"caf\xe9\n")
-    refused(actions.package(flag, path), LABEL, f"{attribute}: svc/text isn't valid UTF-8", "Save the file as UTF-8")
-
-
-def test_two_descriptions(actions):
-    outcome = actions.package("--description-file", actions.write("svc/a.md", "a"), options={"description": "b"})
-    refused(outcome, LABEL, "description and description_file can't be combined", "Remove one of the attributes")
+    outcome = actions.package("--requirements-file", path)
+    refused(outcome, LABEL, "requirements: svc/text isn't valid UTF-8", "Save the file as UTF-8")
 
 
 # Models

@@ -102,7 +102,7 @@ def test_the_image_names_the_program_and_has_nothing_of_a_bento(tmp_path):
         (tmp_path / name).write_text(text)
     values = {"tag": "tag", "base-config": "base.json", "config": "c", "manifest": "m", "digest": "d"}
     argv = [word for flag, name in values.items() for word in (f"--{flag}", str(tmp_path / name))]
-    fixed = {"environment": "/e", "home": "/h", "user": "1:1", "stop-signal": "TERM", "entrypoint": "/e/bin/python"}
+    fixed = {"environment": "/e", "home": "/h", "user": "1:1", "entrypoint": "/e/bin/python"}
     for flag, value in {**fixed, "created": "1980-01-01T00:00:00Z", "working-dir": "/app", "target": "//svc:i"}.items():
         argv += [f"--{flag}", value]
     assert not run(["image", *argv])

@@ -1,4 +1,4 @@
-"""BentoReport: what is in a Bento, and what differs from another build."""
+"""BentoReport: what is in a Bento."""
 
 import json
 import re
@@ -8,7 +8,6 @@ import pytest
 from rules_bento.reports import bento_report
 
 from tests.actions.helper import LABEL
-from tests.actions.test_errors import refused
 
 
 def reported(actions, *more, requirements="numpy==2.1", weights=b"weights", version="v1"):
@@ -41,32 +40,6 @@ def test_it_says_what_is_there(actions):
     assert model["size"] == sum(file["size"] for file in model["files"])
     assert {"name": "numpy", "version": "2.1"} in report["packages"]
     assert {"src/service.py", "bento.yaml"} <= {file["path"] for file in report["files"]}
-    assert "changes" not in report
-
-
-def test_it_says_what_differs(actions):
-    first = reported(actions)
-    against = ["--against", actions.write("old.json", first.outputs["--output"]), "old.json"]
-    assert told(reported(actions, *against))["changes"] == []
-    second = reported(actions, *against, requirements="numpy==2.2", weights=b"other weights", version="v2")
-    changes = {(change["kind"], change["name"]): change for change in told(second)["changes"]}
-    assert changes.pop(("package", "numpy")) == {
-        "kind": "package",
-        "name": "numpy",
-        "before": "2.1",
-        "after": "2.2",
-        "change": 0,
-    }
-    assert changes.pop(("model", "weights"))["change"] == len("other ")
-    assert {kind for kind, _ in changes} == {"file"}, "bento.yaml, and the files with the requirements"
-    assert ("file", "src/service.py") not in changes
-    assert b"2.1 \xe2\x86\x92 2.2" in second.outputs["--page"]
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"services": []}', "null"])
-def test_what_is_no_report_is_refused(actions, text):
-    outcome = reported(actions, "--against", actions.write("old.json", text), "svc/old.json")
-    refused(outcome, LABEL, "report_against: svc/old.json isn't a Bento report")
 
 
 @pytest.mark.parametrize(
@@ -107,11 +80,8 @@ def test_the_page_is_whole_and_fetches_nothing(actions):
     report["files"].append({"path": f"src/{evil}", "size": 1, "content": evil})
     report["services"][0]["doc"] = evil
     report["models"][0]["labels"][evil] = evil
-    report["against"] = {"tag": evil, "digest": evil}
-    report["changes"] = bento_report.changes(report, report | {"files": []})
     text = bento_report.page(report)
     page = Page(text)
-    assert text.index("<h2>Changes</h2>") < text.index("<details open><summary>Service ")
     assert "<footer>rules_bento 0.1.0 · For an explanation of this report, see docs/ci.md.</footer>" in text
     assert "<th></th>" not in text
     assert "2026-01-02" in bento_report.page(report, "2026-01-02T00:00:00+00:00")

@@ -47,5 +47,5 @@ def test_a_status_that_is_missing(actions):
     refused(
         outcome,
         LABEL,
-        "stamped_labels: '{STABLE_COMIT}' contains the unknown key {STABLE_COMIT}. Valid keys:",
+        "labels: '{STABLE_COMIT}' contains the unknown key {STABLE_COMIT}. Valid keys:",
     )

@@ -107,7 +107,7 @@ def test_attributes_win():
     mixed, options = document("mixed"), document("options")
     assert mixed["name"] == "mixed"
     assert mixed["labels"] == options["labels"] | {"stage": "attribute"}
-    assert mixed["image"]["python_requirements"].splitlines()[1:] == ["six", "bentoml[io]==1.4.39"]
+    assert mixed["image"]["python_requirements"].splitlines()[1:] == ["six", "bentoml==1.4.39"]
     assert [(env["name"], env["value"]) for env in mixed["envs"]] == [("TOKEN", ""), ("MODE", "attribute")]
     assert not any(path.startswith("src/data") for path in members("mixed"))
     assert mixed["args"] == options["args"] == {"workers": 2}

@@ -23,7 +23,6 @@ FIXED = {
     "compression": "gzip",
     "environment": "/e",
     "home": "/h",
-    "stop-signal": "TERM",
     "user": "1:1",
 }
 

@@ -16,7 +16,6 @@ SERVE = ["/app/.venv/bin/python", "-m", "bentoml", "serve", "/home/bentoml/bento
 TRAFFIC = {"traffic": {"concurrency": 8}}
 WISHES = {
     "--app-name": "",
-    "--namespace": "",
     "--port": "0",
     "--read-only-root-filesystem": "1",
     "--repository": "registry.example.com/team/digits",
@@ -99,8 +98,8 @@ def test_one_service_is_one_deployment_and_one_service_of_the_digest_that_was_bu
 
 def test_the_same_inputs_give_the_same_bytes(rule):
     document = bento(service("Studio", "Archive"), service("Archive"))
-    words = [*pair("--label", "b", "1"), *pair("--label", "a", "2"), *pair("--env", "B", "1"), *pair("--env", "A", "2")]
-    other = [*pair("--label", "a", "2"), *pair("--label", "b", "1"), *pair("--env", "A", "2"), *pair("--env", "B", "1")]
+    words = [*pair("--env", "B", "1"), *pair("--env", "A", "2")]
+    other = [*pair("--env", "A", "2"), *pair("--env", "B", "1")]
     text = rule.text(document, *words)
     assert text == rule.text(document, *other)
     assert "&id" not in text
@@ -382,10 +381,8 @@ def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, messag
             {"repository": "localhost:5000/a:latest"},
             "expected a repository without a tag or digest",
         ),
-        (bento(service("Studio")), [], {"namespace": "Team"}, "namespace: invalid name 'Team'"),
         (bento(service("Studio")), [], {"startup_timeout_seconds": "0"}, "startup_timeout_seconds"),
         (bento(service("Studio")), ["--writable", "cache"], {}, "Use an absolute path"),
-        (bento(service("Studio")), pair("--label", "app.kubernetes.io/name", "x"), {}, "the rule already sets"),
         (bento(service("Studio")), pair("--env", "BENTOML_PORT", "1"), {}, "also sets this variable"),
         (bento(service("Studio")), pair("--secret", "KEY", "keys"), {}, "Use NAME/KEY"),
         (

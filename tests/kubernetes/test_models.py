@@ -73,8 +73,6 @@ class Rule:
         words = [*words, "--port", "0", "--read-only-root-filesystem", "1", "--startup-timeout-seconds", "60"]
         words += [
             *([] if "--app-name" in words else ["--app-name", ""]),
-            "--namespace",
-            "ml",
             "--digest",
             str(self.directory / "digest"),
         ]
@@ -106,14 +104,12 @@ def rule(tmp_path):
 
 @pytest.mark.parametrize("scheme", ["oci", "oci+native"])
 def test_kserve_serves_the_image_that_was_built(rule, scheme):
-    service = rule.inference_service("my_llm:v1", scheme=scheme, words=["--pull-secret", "registry"])
+    service = rule.inference_service("my_llm:v1", scheme=scheme)
     assert not list(errors(service, SCHEMA))
     assert service["metadata"]["name"] == "my-llm"
-    assert service["metadata"]["namespace"] == "ml"
     predictor = service["spec"]["predictor"]
     assert predictor["model"]["storageUri"] == f"{scheme}://registry.example.com/chat@{DIGEST}"
     assert predictor["model"]["modelFormat"] == {"name": "onnx"}
-    assert predictor["imagePullSecrets"] == [{"name": "registry"}]
 
 
 def test_the_schema_refuses_what_kserve_refuses(rule):
@@ -139,11 +135,9 @@ def test_an_inference_service_of_several_models_is_not_named_like_one_of_them(ru
     assert rule.inference_service("b.c:v1")["metadata"]["name"] == "b-c"
 
 
-def test_names_and_labels_that_kubernetes_refuses_are_refused(rule):
+def test_names_that_kubernetes_refuses_are_refused(rule):
     with pytest.raises(BentoError, match="app_name: invalid name '7b'"):
         rule.inference_service("7b:v1")
-    with pytest.raises(BentoError, match=r"labels: the rule already sets app\.kubernetes\.io/name"):
-        rule.inference_service("m:v1", words=["--label", '"app.kubernetes.io/name"', '"x"'])
 
 
 def test_a_pod_mounts_images_of_models_where_the_bento_links_to(rule):

@@ -1,4 +1,4 @@
-"""The slice of a service: uv and pip-tools agree, sources count, and conflicts are explained."""
+"""The subset of a lock: sources count, and conflicts are explained."""
 
 import json
 import os
@@ -20,7 +20,6 @@ LOCKED = json.loads(Path("tests/requirements.lock.json").read_text("utf-8"))
 MINOR = ".".join(str(part) for part in sys.version_info[:2])
 HERE = Target("linux_amd64" if sys.platform == "linux" else "darwin_arm64", MINOR, "2.28")
 UV = Resolver(sys.executable, Path(os.environ["RULES_BENTO_UV"]))
-PIP_TOOLS = Resolver(sys.executable, UV.uv, os.environ["RULES_BENTO_ROOTS"].split(os.pathsep))
 
 
 def write(directory, packages):
@@ -37,9 +36,9 @@ def asked(*requirements, **constraints):
     return Query(dict.fromkeys(requirements, "packages"), {f"{k}{v}": "b.yaml:3" for k, v in constraints.items()})
 
 
-def resolve(query, entries, target=HERE, resolver=UV, *, all_files=False, **more):
+def resolve(query, entries, target=HERE, resolver=UV, **more):
     query = asked(query) if isinstance(query, str) else query
-    return lock_subset.resolve_subset(query, entries, target, resolver, all_files=all_files, **more)
+    return lock_subset.resolve_subset(query, entries, target, resolver, **more)
 
 
 def plain(name, version, *dependencies, files=None, **more):
@@ -70,15 +69,6 @@ def closure(roots, environment=None):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the lock's wheels are chosen for the host")
-def test_pip_tools_and_uv_agree(tmp_path):
-    pytest.importorskip("packaging")
-    paths = write(tmp_path, closure({"bentoml", "scikit-learn"}))
-    assert len(paths) > 60
-    query = asked("bentoml", "scikit-learn")
-    assert resolve(query, paths) == resolve(query, paths, HERE, PIP_TOOLS)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the lock's wheels are chosen for the host")
 def test_answers_for_each_package_make_the_slice_of_all_of_them(tmp_path):
     roots = ("bentoml", "scikit-learn")
     resolutions = [resolve_one(root, closure({root}), HERE, UV) for root in roots]
@@ -91,8 +81,7 @@ def test_answers_for_each_package_make_the_slice_of_all_of_them(tmp_path):
     assert joined == resolve(asked(*roots), packages)
 
 
-@pytest.mark.parametrize("all_files", [False, True])
-def test_what_a_bento_is_given_travels_in_one_file(all_files):
+def test_what_a_bento_is_given_travels_in_one_file():
     files = {"a-1.0-py3-none-any.whl": "a" * 64, "a-1.0.tar.gz": "b" * 64, "a-1.0-cp311-cp311-win32.whl": "c" * 64}
     entries = [
         {"name": "a", "version": "1.0", "files": files},
@@ -100,8 +89,8 @@ def test_what_a_bento_is_given_travels_in_one_file(all_files):
         {"name": "c", "version": "3.0", "files": files, "source": {"url": "https://c.example/c d\x85e.zip"}},
     ]
     resolutions = [Resolution("a", {"a": "a==1.0", "b": "b==2.0", "c": "c==3.0"})]
-    made = resolve("a", entries, all_files=all_files, resolutions=resolutions)
-    assert made.requirements_with_hashes.count("--hash=") == 2 * (2 + all_files)
+    made = resolve("a", entries, resolutions=resolutions)
+    assert made.requirements_with_hashes.count("--hash=") == 2 * 2
     locked = LockedRequirements("a\n", made.requirements, made.requirements_with_hashes)
     assert LockedRequirements.loads(locked.dumps()) == locked
     nothing = LockedRequirements("", "", "")
@@ -292,14 +281,13 @@ def test_answers_are_joined_to_what_uv_says_of_all_at_once(tmp_path, monkeypatch
             more.append(drawn.packages[some] | chance.choice([{"version": "7"}, {"dependencies": [{"name": some}]}]))
     request, found = Query(wanted, limits), [*given.values(), *more]
     joined, whole = (
-        outcome(lambda: resolve(request, found, drawn.target, all_files=True, resolutions=each))
-        for each in (resolutions, [])
+        outcome(lambda: resolve(request, found, drawn.target, resolutions=each)) for each in (resolutions, [])
     )
     assert joined == whole
     if change == 0:
         monkeypatch.setattr(lock_subset, "_compile", None)
         read = lock_subset.read([], resolutions)
-        assert resolve(request, read, drawn.target, all_files=True, resolutions=resolutions) == whole
+        assert resolve(request, read, drawn.target, resolutions=resolutions) == whole
 
 
 def own_wheel(name, version, **more):
@@ -381,7 +369,7 @@ def test_uv_says_the_same_without_an_interpreter(tmp_path, monkeypatch, platform
     paths = write(tmp_path, closure({"bentoml", "scikit-learn"}, environment_of(target)))
     assert len(paths) > 60
     query = asked("bentoml", "scikit-learn")
-    fake, real = by_each(monkeypatch, lambda: resolve(query, paths, target, all_files=True))
+    fake, real = by_each(monkeypatch, lambda: resolve(query, paths, target))
     assert fake == real
 
 
@@ -405,7 +393,7 @@ def test_markers_hold_the_same_without_an_interpreter(tmp_path, monkeypatch, pla
     paths = write(tmp_path, [root, *(plain(name, "1") for name in names)])
     target = Target(platform, version, "2.28")
     monkeypatch.setattr(lock_subset, "_check_solution", lambda *_: None)
-    fake, real = by_each(monkeypatch, lambda: resolve("root[more]", paths, target, all_files=True).requirements)
+    fake, real = by_each(monkeypatch, lambda: resolve("root[more]", paths, target).requirements)
     assert fake == real
     held = {names[line.partition("==")[0]] for line in fake.splitlines() if line != "root==1"}
     linux = platform.startswith("linux")
@@ -452,17 +440,10 @@ def test_a_glibc_that_is_no_version(glibc):
         _ = Target("linux_amd64", "3.13", glibc).uv_platform
 
 
-def test_pip_tools_says_what_it_cannot_do(tmp_path):
-    other = Target("linux_arm64" if sys.platform == "darwin" else "darwin_arm64", MINOR, "2.28")
-    with pytest.raises(BentoError, match="can't resolve for another platform or Python version"):
-        resolve("a", write(tmp_path, [plain("a", "1")]), other, PIP_TOOLS)
-
-
-@pytest.mark.parametrize("resolver", [UV, PIP_TOOLS], ids=["uv", "pip-tools"])
-def test_a_conflict_is_explained_by_the_resolver(tmp_path, resolver):
+def test_a_conflict_is_explained_by_the_resolver(tmp_path):
     paths = write(tmp_path, [plain("a", "1.0"), plain("b", "2.0", "a")])
     with pytest.raises(BentoError) as caught:
-        resolve(asked("b", "a>=3"), paths, HERE, resolver)
+        resolve(asked("b", "a>=3"), paths)
     shown = str(caught.value)
     assert shown.startswith(f"the requirements conflict with the lock for {HERE.platform} and Python {MINOR}")
     assert "\n  packages: a>=3: the lock has a 1.0\n" in shown
@@ -471,13 +452,12 @@ def test_a_conflict_is_explained_by_the_resolver(tmp_path, resolver):
     assert str(tmp_path) not in shown
 
 
-@pytest.mark.parametrize("resolver", [UV, PIP_TOOLS], ids=["uv", "pip-tools"])
-def test_constraints_limit_and_ask_for_nothing(tmp_path, resolver):
+def test_constraints_limit_and_ask_for_nothing(tmp_path):
     paths = write(tmp_path, [plain("a", "1.0")])
-    made = resolve(asked("a", a="<2", absent="<1"), paths, HERE, resolver)
+    made = resolve(asked("a", a="<2", absent="<1"), paths)
     assert made.requirements == "a==1.0\n"
     with pytest.raises(BentoError, match=r"\n  b\.yaml:3: a>=2: the lock has a 1\.0\n"):
-        resolve(asked("a", a=">=2"), paths, HERE, resolver)
+        resolve(asked("a", a=">=2"), paths)
 
 
 @pytest.mark.parametrize(

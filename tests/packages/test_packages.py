@@ -1,4 +1,4 @@
-"""What built Bentos require: of a lock, by either resolver, and of libraries over a hub of rules_python."""
+"""What built Bentos require: of a lock, and of libraries over a hub of rules_python."""
 
 import re
 import tarfile
@@ -8,11 +8,6 @@ def requirements(name, file):
     with tarfile.open(f"tests/packages/{name}.bento", "r:xz") as archive:
         [path] = [path for path in archive.getnames() if path.endswith(f"env/python/{file}")]
         return archive.extractfile(path).read().decode()
-
-
-def test_both_resolvers_write_the_same():
-    for file in ("requirements.txt", "requirements.lock.txt"):
-        assert requirements("with_lock", file) == requirements("with_pip_tools", file)
 
 
 def test_packages_of_another_hub_are_among_the_roots():

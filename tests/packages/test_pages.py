@@ -56,9 +56,9 @@ def indexes():
         yield main_address, cpu_address
 
 
-def subset(lock, *, all_files=False):
+def subset(lock):
     query = Query({"bentoml": "requirements", "torch": "requirements"})
-    made = resolve_subset(query, lock["packages"], TARGET, Resolver(sys.executable, Path(UV)), all_files=all_files)
+    made = resolve_subset(query, lock["packages"], TARGET, Resolver(sys.executable, Path(UV)))
     roots = "".join(f"{root}\n" for root in query.requirements)
     locked = LockedRequirements(roots, made.requirements, made.requirements_with_hashes)
     return assemble_requirements("", LockedRequirements.loads(locked.dumps()), [], "1.4.39", [], "b.yaml")
@@ -110,11 +110,10 @@ def installed(tmp_path, tool, main, text):
     return sorted(path.name.removesuffix(".dist-info") for path in target.glob("*.dist-info"))
 
 
-@pytest.mark.parametrize("all_files", [False, True])
 @pytest.mark.parametrize("tool", ["uv", "pip"])
-def test_a_package_of_an_explicit_index_is_installed(tmp_path, indexes, tool, all_files):
+def test_a_package_of_an_explicit_index_is_installed(tmp_path, indexes, tool):
     main, cpu = indexes
-    made = subset(read(uv_lock(tmp_path / "p", main, cpu)), all_files=all_files)
+    made = subset(read(uv_lock(tmp_path / "p", main, cpu)))
     link = f"--find-links {cpu}/torch/\n"
     assert made.roots == f"{link}bentoml\ntorch\n"
     assert made.text == f"{link}bentoml==1.4.39\ncore==2.0\ntorch==2.1+cpu\n"
@@ -131,12 +130,12 @@ def test_a_package_of_an_explicit_index_is_installed(tmp_path, indexes, tool, al
 def test_other_forms_of_the_lock_have_the_same_requirements(tmp_path, indexes):
     main, cpu = indexes
     path = uv_lock(tmp_path / "p", main, cpu)
-    made = subset(read(path), all_files=True)
+    made = subset(read(path))
     declared = {"default": main, "extra": (f"cpu={cpu}/",), "explicit": {"Torch": "cpu"}}
     for name, form in (("requirements.txt", "requirements-txt"), ("pylock.toml", "pylock.toml")):
         export = [UV, "export", "--quiet", "--frozen", f"--format={form}", f"--output-file={name}"]
         subprocess.run([*export, "--python", sys.executable], cwd=path.parent, check=True)
-        assert subset(read(path.with_name(name), **declared), all_files=True).hashed == made.hashed
+        assert subset(read(path.with_name(name), **declared)).hashed == made.hashed
 
 
 def test_a_lock_from_one_index_names_none(tmp_path, indexes):
@@ -227,7 +226,7 @@ def test_a_secret_of_an_index_does_not_reach_a_bento(url, message):
 def test_indexes_of_this_machine_are_not_recorded(tmp_path, indexes, monkeypatch):
     """A lock of another tool has no URLs, and uv gets them from its configuration."""
     main, cpu = indexes
-    export = subset(read(uv_lock(tmp_path / "p", main, cpu)), all_files=True).hashed.partition("\n")[2]
+    export = subset(read(uv_lock(tmp_path / "p", main, cpu))).hashed.partition("\n")[2]
     (tmp_path / "requirements.txt").write_text(export, "utf-8")
     monkeypatch.setenv("UV_INDEX", cpu)
     monkeypatch.setenv("UV_INDEX_STRATEGY", "unsafe-best-match")

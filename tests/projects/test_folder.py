@@ -618,9 +618,9 @@ def test_an_image_may_clone_what_a_build_cannot_pack(tmp_path):
         (
             "envs=[{'name': 'E', 'value': open('x').read()}]",
             {"envs": [{"name": "E", "value": "1"}]},
-            'envs = ["E=..."]',
+            'bento_env = ["E=..."]',
         ),
-        ("description=open('x').read()", {"description": "d"}, "description or description_file, or complete_metadata"),
+        ("description=open('x').read()", {"description": "d"}, "description, or complete_metadata"),
     ],
 )
 def test_what_the_source_computes_is_asked_for(tmp_path, decorator, field, remedy):

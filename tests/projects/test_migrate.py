@@ -711,9 +711,9 @@ def test_a_bentofile_below_the_directory(tmp_path):
 def test_packages_that_change_the_environment_are_imported(tmp_path):
     bentofile = "service: service:Svc\npython:\n  packages: [python-dotenv, bentoml, environs]\n"
     dynamic = "from dotenv import load_dotenv\nload_dotenv()\n" + SERVICE + "\n\nsetattr(Svc, 'x', 1)\n"
-    assert 'import_packages = ["@pypi//python_dotenv"],' in migrate(project(tmp_path, bentofile, dynamic)).build
+    assert 'import_requirements = ["@pypi//python_dotenv"],' in migrate(project(tmp_path, bentofile, dynamic)).build
     static = "from dotenv import load_dotenv\n" + SERVICE
-    assert "import_packages" not in migrate(project(tmp_path / "static", bentofile, static)).build
+    assert "import_requirements" not in migrate(project(tmp_path / "static", bentofile, static)).build
 
 
 @pytest.mark.parametrize(
@@ -729,7 +729,7 @@ def test_packages_that_make_a_mounted_application_are_imported(tmp_path, importe
     bentofile = "service: service:Svc\npython:\n  packages: [asgi-proxy-lib, bentoml, fastapi, idna]\n"
     mounted = SERVICE.replace("@bentoml.service", f"app = {call}\n\n\n@bentoml.service\n@bentoml.asgi_app(app)")
     build = migrate(project(tmp_path, bentofile, f"{imported}\n{mounted}")).build
-    assert re.findall(r"import_packages = \[\"@pypi//(\w+)\"\]", build) == found
+    assert re.findall(r"import_requirements = \[\"@pypi//(\w+)\"\]", build) == found
     assert 'service_metadata = "import"' in build
 
 
@@ -760,7 +760,7 @@ def test_packages_whose_values_the_import_requires(tmp_path, code, found):
     }
     service = f"{code}\n{SERVICE}\n\nsetattr(Svc, 'x', 1)\n"
     build = migrate(project(tmp_path, bentofile, service, **files)).build
-    assert re.findall(r"import_packages = \[\"@pypi//(\w+)\"\]", build) == found
+    assert re.findall(r"import_requirements = \[\"@pypi//(\w+)\"\]", build) == found
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="requires a parser for the syntax")

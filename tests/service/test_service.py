@@ -675,7 +675,7 @@ def test_require_known_names_what_where_and_how():
     assert 'service_models = {"Iris.ref": "<tag>"}' in message
     assert "service.py:14: `labels.sha` of service `Iris`" in message
     assert 'labels = {"sha": ...}' in message
-    assert 'envs = ["E=..."]' in message
+    assert 'bento_env = ["E=..."]' in message
     with pytest.raises(BentoError) as raised:
         require_known(dynamic(), words="flags")
     for flag in ("--import --python", "--service-model Iris.ref=TAG", "--label sha=VALUE", "--env E=VALUE"):

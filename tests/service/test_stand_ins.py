@@ -17,7 +17,7 @@ from tests.conftest import locked_wheels
 from tests.service.closures import link_closure
 
 PY = Path(__file__).parents[2] / "py"
-REMEDY = 'Add import_packages = ["@pypi//{}"]'
+REMEDY = 'Add import_requirements = ["@pypi//{}"]'
 
 
 class Imports:
@@ -293,7 +293,7 @@ def test_the_line_and_the_package_of_a_value_that_is_needed(stand_ins, lines, pr
 def test_a_function_in_c_rejects_a_stand_in(stand_ins):
     found, _ = stand_ins({"service.py": f"import bentoml\nimport torch\nX = str.lower(torch.NAME)\n{SERVICE}"})
     assert "TypeError: descriptor 'lower' for 'str' objects" in found["problem"]
-    assert "Add the package to import_packages" in found["remedy"]
+    assert "Add the package to import_requirements" in found["remedy"]
 
 
 def test_a_module_that_no_package_has_is_missing(stand_ins):

@@ -1,6 +1,6 @@
 """Finds the packages that must be installed to import a service. For other packages, stand-in modules suffice.
 
-The result is a proposal for the attribute `import_packages`, and might be incomplete.
+The result is a proposal for the attribute `import_requirements`, and might be incomplete.
 """
 
 from __future__ import annotations

@@ -375,7 +375,7 @@ def _build_file(project: _Project, packages: Packages, models: dict[str, str], h
         "bentofile": project.bentofile and project.bentofile.relative_to(project.directory).as_posix(),
         "data": data,
         "deps": packages.libraries,
-        "import_packages": [f"@{hub}//{target}" for target in imported],
+        "import_requirements": [f"@{hub}//{target}" for target in imported],
         "models": [f":{name}" for name in models],
         "python_version": project.options.docker.python_version,
         "requirements": [f"@{hub}//{target}" for target in packages.targets],

@@ -396,7 +396,7 @@ class _Builder:
         document = description.declared | {name: description.document[name] for name in ("envs", "labels")}
         created = str(document["creation_time"]) if self._entry.creation_time.tzinfo else self._entry.moment.isoformat()
         flags: _Flags = {"bento": _BENTO, "environment": _PREFIX, "home": _HOME, "user": f"{USER}:{USER}"}
-        flags |= {"created": created, "port": "3000/tcp", "stop-signal": "SIGTERM"}
+        flags |= {"created": created, "port": "3000/tcp"}
         parted = (text.partition("=") for text in self._settings.get("label", ()))
         flags["label"] = [(json.dumps(key), json.dumps(value)) for key, _, value in parted]
         base = self.base.image.config | {"digest": self.base.image.digest, "origin": self.base.origin}

@@ -67,7 +67,7 @@ def stamp(arguments: Arguments) -> None:
     from rules_bento.workspace_status import read_status, substitute_all
 
     status = read_status(Path(path) for path in arguments.repeated("--status"))
-    labels = substitute_all(arguments.pairs("--label"), status, "stamped_labels")
+    labels = substitute_all(arguments.pairs("--label"), status, "labels")
     write_part(Path(arguments.required("--output")), _stamped_members(arguments.required("--part"), labels), threads=1)
 
 

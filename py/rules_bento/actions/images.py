@@ -32,7 +32,6 @@ if TYPE_CHECKING:
         "--entrypoint": 1,
         "--env": 2,
         "--environment": 1,  # directory of the virtual environment in the image
-        "--healthcheck": 1,  # an argument of the command
         "--home": 1,
         "--index": 1,  # with --soci
         "--label": 2,
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
         "--stamped-annotation": 2,  # with {KEY} for values of the workspace status
         "--stamped-label": 2,
         "--status": 1,  # Bazel's workspace status
-        "--stop-signal": 1,
         "--tag": 1,  # file
         "--user": 1,
         "--working-dir": 1,
@@ -134,9 +132,9 @@ def image_config(arguments: Arguments, base: dict[str, Any], bento: dict[str, An
     }
     annotations = {f"{ANNOTATION}{key}": value for key, value in standard.items() if value}
     annotations |= arguments.pairs("--annotation")
-    annotations |= substitute_all(arguments.pairs("--stamped-annotation"), status, "stamped_annotations")
+    annotations |= substitute_all(arguments.pairs("--stamped-annotation"), status, "annotations")
     labels = bento["labels"] | arguments.pairs("--label")
-    labels |= substitute_all(arguments.pairs("--stamped-label"), status, "stamped_labels")
+    labels |= substitute_all(arguments.pairs("--stamped-label"), status, "labels")
     python = arguments.required("--environment") + "/bin/python"
     return oci_image.ImageConfig(
         architecture=base["architecture"],
@@ -150,8 +148,6 @@ def image_config(arguments: Arguments, base: dict[str, Any], bento: dict[str, An
         ports=arguments.repeated("--port"),
         labels=_oci_annotations(annotations) | labels,
         annotations=_oci_annotations(labels) | annotations,
-        stop_signal=arguments.required("--stop-signal"),
-        healthcheck=arguments.repeated("--healthcheck"),
     )
 
 
@@ -269,7 +265,7 @@ def image_index(arguments: Arguments) -> None:
             manifest = soci.loads(Path(soci_files[manifest_path]).read_bytes())[0]
             others[name] = soci.index_entry(manifest, *images[name])
     status = read_status(map(Path, arguments.repeated("--status")))
-    stamped = substitute_all(arguments.pairs("--stamped-annotation"), status, "stamped_annotations")
+    stamped = substitute_all(arguments.pairs("--stamped-annotation"), status, "annotations")
     annotations = arguments.pairs("--annotation") | stamped
     sorted_others = [others[name] for name in sorted(others)]
     index = oci_image.make_index([images[name] for name in sorted(images)], annotations, sorted_others)
@@ -285,13 +281,10 @@ def image_index(arguments: Arguments) -> None:
         "--env": 2,
         "--image": 2,  # config, bento.yaml; one for each platform of an index
         "--kserve": 2,  # scheme of the URI and model format, for an image of models
-        "--label": 2,
         "--model": 1,  # description of a model in the image, or that Pods mount
         "--model-image": 3,  # description of the model, digest of its image, repository
-        "--namespace": 1,
         "--output": 1,
         "--port": 1,
-        "--pull-secret": 1,
         "--read-only-root-filesystem": 1,  # 1 or 0
         "--replicas": 2,
         "--repository": 1,
@@ -308,13 +301,10 @@ def deployment(arguments: Arguments) -> None:
     options = manifests.DeploymentOptions(
         image=_reference("repository", arguments.required("--repository"), arguments.required("--digest")),
         name=arguments.required("--app-name"),
-        namespace=arguments.required("--namespace"),
         replicas=arguments.pairs("--replicas"),
-        labels=arguments.pairs("--label"),
         env=arguments.pairs("--env"),
         secrets=arguments.pairs("--secret"),
         config_maps=arguments.pairs("--config-map"),
-        pull_secrets=tuple(arguments.repeated("--pull-secret")),
         read_only=arguments.required("--read-only-root-filesystem") == "1",
         writable=tuple(arguments.repeated("--writable")),
         startup_timeout_seconds=int(arguments.required("--startup-timeout-seconds")),

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 @Subcommand(
     {
-        "--all-files": 0,
         "--answer": 1,  # resolution of one requirement by uv, and its transitive dependencies in the lock
         "--glibc": 1,
         "--hashes": 2,  # path and name of the lock of a package hub of rules_python
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
         "--output": 1,
         "--package": 1,  # a requirement in addition to the packages of the hub
         "--pin": 1,  # `name==version`
-        "--pip-tools": 1,  # directories that pip-tools is imported from; without any, uv resolves
         "--platform": 1,
         "--python": 1,
         "--python-version": 1,
@@ -60,10 +58,7 @@ def lock(arguments: Arguments) -> None:
         query,
         entries,
         target,
-        lock_subset.Resolver(
-            arguments.required("--python"), Path(arguments.required("--uv")), arguments.repeated("--pip-tools")
-        ),
-        all_files=arguments.has("--all-files"),
+        lock_subset.Resolver(arguments.required("--python"), Path(arguments.required("--uv"))),
         resolutions=resolutions,
     )
     roots = "".join(f"{root}\n" for root in query.requirements)
@@ -80,7 +75,7 @@ def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_sub
     limits: dict[str, str] = {}
     for origin, texts in (
         ("requirements", installed.with_extras(arguments.repeated("--requirement"), entries)),
-        ("packages", arguments.repeated("--package")),
+        ("requirement_specifiers", arguments.repeated("--package")),
         ("deps", lock_subset.matching_pins(arguments.repeated("--pin"), entries)),
     ):
         for text in texts:

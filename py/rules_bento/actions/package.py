@@ -28,14 +28,12 @@ if TYPE_CHECKING:
 
 PACKAGE_FLAGS = secrets.FLAGS | {
     "--archive": 1,  # the `.bento`, if it contains only sources and metadata
-    "--arg-file": 2,  # path, name in messages
     "--attributes": 1,  # JSON object: attributes that no option of a bentofile represents
     "--bento-yaml": 1,
     "--bentofile": 2,  # path, name in messages
     "--bentoml-version": 1,
     "--contents": 1,  # a part with sources, for the archive
     "--creation-time": 1,
-    "--description-file": 1,
     "--digest": 1,
     "--file": 2,  # a file that options can name: path in the build context, path to read
     "--image": 2,  # path of the image's JSON, label in messages
@@ -145,7 +143,6 @@ def _bento_settings(arguments: Arguments, attributes: dict[str, Any], service_in
         lock=assemble.LockedRequirements.loads(Path(lock).read_text("utf-8")) if lock else None,
         image=_read_image(arguments),
         api=ApiDescription(**service_info["api"]) if "api" in service_info else None,
-        features=tuple(attributes.get("enable_features", ())),
         spec=attributes.get("spec"),
         export_uv_lock=partial(export_uv_lock, uv=uv, python=arguments.optional("--python") or None) if uv else None,
     )
@@ -154,17 +151,9 @@ def _bento_settings(arguments: Arguments, attributes: dict[str, Any], service_in
 def _read_options(arguments: Arguments, attributes: dict[str, Any]) -> dict[str, Any]:
     """Return the target's options in the format of a bentofile. Raises BentoError for invalid or conflicting values."""
     data: dict[str, Any] = json.loads(arguments.optional("--options", "{}"))
-    if path := arguments.optional("--description-file"):
-        if "description" in data:
-            raise BentoError("description and description_file can't be combined. Remove one of the attributes.")
-        data["description"] = _read_utf8(path, "description_file")
     data["labels"] = data.get("labels", {}) | check_labels(dict(attributes.get("labels", ())))
-    envs = [vars(option_checks.parse_env(text, "envs")) for text in attributes.get("envs", ())]
+    envs = [vars(option_checks.parse_env(text, "bento_env")) for text in attributes.get("bento_env", ())]
     data["envs"] = [*data.get("envs", ()), *envs]
-    for path, name in arguments.tuples("--arg-file"):
-        from rules_bento.build_options.bentofile import read_arguments
-
-        data["args"] = read_arguments(path, name) | data.get("args", {})
     return data
 
 

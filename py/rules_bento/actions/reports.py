@@ -7,8 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from rules_bento.arguments import Arguments, Subcommand, read_text
-from rules_bento.errors import BentoError
-from rules_bento.formats import FormatError, read_file
+from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, cast
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 @Subcommand(
     {
-        "--against": 2,  # report of another build, name in messages
         "--archive": 1,
         "--date": 1,  # creation time
         "--digest": 1,  # file
@@ -53,31 +51,13 @@ def report(arguments: Arguments) -> None:
         "packages": bento_report.packages(read_requirements(Path(arguments.required("--part")))[0]),
         "files": bento_report.files(TreeManifest.from_json(read_text(manifest), manifest)),
     }
-    for path, name in arguments.tuples("--against"):
-        other = _read_other_report(path, name)
-        document["against"] = {key: other[key] for key in ("tag", "digest")}
-        document["changes"] = bento_report.changes(document, other)
     Path(arguments.required("--output")).write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", "utf-8")
     page = bento_report.page(document, arguments.optional("--date"))
     Path(arguments.required("--page")).write_text(page, "utf-8")
 
 
-def _read_other_report(path: str, name: str) -> dict[str, Any]:
-    from rules_bento.reports import bento_report
-
-    try:
-        other = read_object(read_file(path), name)
-        bento_report.changes(other, other)
-        if all(isinstance(other[key], str) for key in ("tag", "digest")):
-            return other
-    except (FormatError, ValueError, TypeError, KeyError, AttributeError):
-        pass
-    raise BentoError(f"report_against: {name} isn't a Bento report. Use the JSON file of the output group `report`.")
-
-
 @Subcommand(
     {
-        "--against": 1,  # report of another image
         "--bento": 1,  # directory of the Bento in the image
         "--elsewhere": 1,  # description of a layer that isn't fetched
         "--date": 1,  # creation time
@@ -106,8 +86,6 @@ def layer_report(arguments: Arguments) -> None:
     excluded = [json.loads(read_text(path)) for path in arguments.repeated("--excluded")]
     if omitted := sorted((one for one in excluded if one["files"]), key=lambda one: (-one["size"], one["name"])):
         report["excluded"] = omitted
-    if against := arguments.optional("--against"):
-        report["changes"] = layer_reports.changes(report, read_object(read_file(against), "report_against"))
     text = json.dumps(report, ensure_ascii=False, indent=1) + "\n"
     Path(arguments.required("--output")).write_text(text, "utf-8")
     Path(arguments.required("--page")).write_text(layer_reports.page(report, arguments.optional("--date")), "utf-8")

@@ -27,7 +27,6 @@ _NO_PKG_RESOURCES = 82  # the first version of setuptools without it, which the 
 @Subcommand(
     {
         "--api": 2,  # output, openapi.yaml and schema.json, if the imported services are the Bento's services
-        "--arg-file": 2,  # path, name in messages
         "--bentofile": 2,  # path, name in messages
         "--hub": 1,  # start of the labels of packages, for messages
         "--image": 2,  # path of the image's JSON, label in messages
@@ -92,7 +91,7 @@ def import_service(arguments: Arguments) -> None:
             aliases=aliases,
             variables=arguments.pairs("--variable"),
             packages=_missing_packages(arguments.repeated("--locked"), installed),
-            remedy=f'Add import_packages = ["{arguments.optional("--hub", "@pypi//")}{{}}"]',
+            remedy=f'Add import_requirements = ["{arguments.optional("--hub", "@pypi//")}{{}}"]',
         )
         imported = run_import(subject, python, roots, Path(scratch, "imports"))
         for openapi, schema in arguments.tuples("--api"):
@@ -166,12 +165,9 @@ def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
 
 
 def _read_options(arguments: Arguments, service_info: dict[str, Any]) -> BuildOptions:
-    from rules_bento.build_options.bentofile import read_arguments
     from rules_bento.build_options.target_options import read
 
     attributes = json.loads(arguments.optional("--options", "{}"))
-    for path, name in arguments.tuples("--arg-file"):
-        attributes["args"] = read_arguments(path, name) | attributes.get("args", {})
     return read(attributes, arguments.tuples("--bentofile"), src_exists=service_info.get("src_exists", False))
 
 

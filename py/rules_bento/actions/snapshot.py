@@ -149,7 +149,6 @@ _OUTPUT_ROOT = "bazel-out/"
     SELECTION_FLAGS
     | secrets.FLAGS
     | {
-        "--arg-file": 2,  # path, name in messages
         "--bento-args": 1,  # JSON object
         "--image": 2,  # path of the image's JSON, label in messages
         "--manifest": 1,
@@ -226,7 +225,7 @@ def snapshot(arguments: Arguments) -> None:
     Path(arguments.required("--manifest")).write_text(manifest.to_json(), "utf-8")
     info_text = json.dumps(service_info, ensure_ascii=False, indent=1) + "\n"
     Path(arguments.required("--service-info")).write_text(info_text, "utf-8")
-    used = [path for flag in ("--bentofile", "--arg-file") for path, _ in arguments.tuples(flag)]
+    used = [path for path, _ in arguments.tuples("--bentofile")]
     used += arguments.repeated("--used")
     used += [file.source for file in declared if file.path in named or file is readme]
     Path(arguments.required("--unused")).write_text(_unused_inputs(selection, used), "utf-8", "surrogateescape")
@@ -242,12 +241,8 @@ def _report_unmatched_patterns(target: str, selection: Selection, plan: Plan) ->
 
 
 def _bento_arguments(arguments: Arguments, plan: Plan) -> dict[str, Any]:
-    """Return the values for `bentoml.use_arguments()`. Precedence: `--bento-args`, `--arg-file`, then the options."""
+    """Return the values for `bentoml.use_arguments()`. Precedence: `--bento-args`, then the options."""
     values: dict[str, Any] = json.loads(arguments.optional("--bento-args", "{}"))
-    for path, name in arguments.tuples("--arg-file"):
-        from rules_bento.build_options.bentofile import read_arguments
-
-        values = read_arguments(path, name) | values
     return (plan.options.args if plan.options else {}) | values
 
 

@@ -1,4 +1,4 @@
-"""Reports the packages in each layer of an image, and the differences from another image.
+"""Reports the packages in each layer of an image.
 
 The report includes the sizes and the largest files of the packages. The owner of a file is determined from the RECORD
 of an installed wheel, from dpkg's file lists, or from the directory of a Bento or model.
@@ -90,28 +90,6 @@ def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Own
     return sorted(packages.values(), key=lambda package: (-package.size, package.owner))
 
 
-def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the packages that differ between two reports, beginning with the largest change in size."""
-    before, after = _by_name(old), _by_name(new)
-    rows = []
-    for key in before.keys() | after.keys():
-        one, other = before.get(key, {}), after.get(key, {})
-        versions = {"before": one.get("version"), "after": other.get("version")}
-        difference = other.get("size", 0) - one.get("size", 0)
-        if difference or one.get("version") != other.get("version"):
-            rows.append({"kind": key[0], "name": key[1], **versions, "change": difference})
-    return sorted(rows, key=lambda change: (-abs(change["change"]), change["kind"], change["name"]))
-
-
-def _by_name(report: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
-    by_name: dict[tuple[str, str], dict[str, Any]] = {}
-    for layer in report["layers"]:
-        for package in layer["packages"]:
-            known = by_name.setdefault((package["kind"], package["name"]), {"size": 0, "version": package["version"]})
-            known["size"] += package["size"]
-    return by_name
-
-
 def _is_file_list(name: str) -> bool:
     return name.endswith(".dist-info/RECORD") or (name.startswith(_DPKG_LISTS) and name.endswith(".list"))
 
@@ -171,18 +149,6 @@ def page(report: dict[str, Any], date: str | None = None) -> str:
 
 
 def _sections(report: dict[str, Any]) -> Iterator[Section]:
-    if "changes" in report:
-        rows = [
-            (
-                _KINDS[change["kind"]],
-                change["name"],
-                pages.versions(change["before"], change["after"]),
-                pages.difference(change["change"]),
-            )
-            for change in report["changes"]
-        ]
-        titles = ("Kind", "Name", "Version", "Unpacked size")
-        yield Section("Changes", [Table(titles, rows) if rows else "Both images have the same packages."], "always")
     if wrong := report.get("record_mismatches"):
         text = f"Accepted by their hashes, as configured in bento.pypi: {', '.join(wrong)}."
         yield Section("Wheels with an invalid RECORD", [text], "always")

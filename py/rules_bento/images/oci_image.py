@@ -59,8 +59,6 @@ class ImageConfig(NamedTuple):
     user: str = ""
     working_dir: str = ""
     ports: Sequence[str] = ()  # <number>/<protocol>
-    stop_signal: str = ""
-    healthcheck: Sequence[str] = ()  # a command; for engines that support docker's extension of the config
 
 
 class OciImage(NamedTuple):
@@ -112,8 +110,7 @@ def make_image(layers: list[Layer], settings: ImageConfig) -> OciImage:
                     "Cmd": settings.cmd,
                     "WorkingDir": settings.working_dir,
                     "Labels": settings.labels,
-                    "StopSignal": settings.stop_signal,
-                    "Healthcheck": {"Test": ["CMD", *settings.healthcheck]} if settings.healthcheck else {},
+                    "StopSignal": "SIGTERM",
                 }
             ),
             "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},

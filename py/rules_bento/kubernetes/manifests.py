@@ -32,13 +32,10 @@ class DeploymentOptions(NamedTuple):
 
     image: str  # repository@digest
     name: str
-    namespace: str
     replicas: Mapping[str, str]
-    labels: Mapping[str, str]
     env: Mapping[str, str]
     secrets: Mapping[str, str]
     config_maps: Mapping[str, str]
-    pull_secrets: Sequence[str]
     read_only: bool
     writable: Sequence[str]
     startup_timeout_seconds: int
@@ -50,13 +47,13 @@ def inference_service(tags: Sequence[str], scheme: str, model_format: str, optio
     if len(tags) > 1 and not options.name:
         raise BentoError(f"app_name: required for an image with {len(tags)} models. Set the InferenceService's name.")
     name = options.name or re.sub("[._]", "-", tags[0].partition(":")[0])
-    metadata = _metadata("app_name", name, {f"{_STANDARD}name": name}, options)
+    metadata = _metadata("app_name", name, {f"{_STANDARD}name": name})
     model = {"modelFormat": {"name": model_format}, "storageUri": f"{scheme}://{options.image}"}
     document = {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
         "metadata": metadata | {"annotations": {f"{_OURS}models": ", ".join(tags)}},
-        "spec": {"predictor": {**_pull_secrets(options), "model": model}},
+        "spec": {"predictor": {"model": model}},
     }
     return f"---\n{to_yaml(document)}\n"
 
@@ -83,7 +80,6 @@ def deployment(workload: Workload, options: DeploymentOptions) -> str:
         objects=[_values(workload, service, names, options) for service in workload.services],
         options=options,
         probe_seconds=_PROBE_SECONDS,
-        pull_secrets=_pull_secrets(options),
         volumes=volumes,
     )
 
@@ -124,29 +120,20 @@ def _values(
         "env": [*_variables(workload, app, options), {"name": "BENTOML_PORT", "value": str(service.ports[0])}],
         "high": high,
         "low": low,
-        "metadata": _metadata("app_name", name, selector | version, options),
+        "metadata": _metadata("app_name", name, selector | version),
         "selector": selector,
         "service": service,
     }
 
 
-def _metadata(attribute: str, name: str, labels: Mapping[str, str], options: DeploymentOptions) -> dict[str, Any]:
-    """Return the name, namespace, and labels of an object. Raises BentoError for an invalid or reserved value."""
-    for key in options.labels:
-        if key.startswith((_STANDARD, _OURS)):
-            raise BentoError(f"labels: the rule already sets {key}. Remove the label.")
-    namespace = {"namespace": options.namespace} if options.namespace else {}
-    for place, text in ((attribute, name), *namespace.items()):
-        if not _NAME.fullmatch(text):
-            raise BentoError(
-                f"{place}: invalid name {text!r}. Set {place} to at most 63 characters: a-z, 0-9, and '-', starting "
-                "with a letter."
-            )
-    return {"name": name, **namespace, "labels": {**labels, **dict(sorted(options.labels.items()))}}
-
-
-def _pull_secrets(options: DeploymentOptions) -> dict[str, Any]:
-    return {"imagePullSecrets": [{"name": name} for name in options.pull_secrets]} if options.pull_secrets else {}
+def _metadata(attribute: str, name: str, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return the name and labels of an object. Raises BentoError for an invalid name."""
+    if not _NAME.fullmatch(name):
+        raise BentoError(
+            f"{attribute}: invalid name {name!r}. Set {attribute} to at most 63 characters: a-z, 0-9, and '-', "
+            "starting with a letter."
+        )
+    return {"name": name, "labels": dict(labels)}
 
 
 def _object_names(workload: Workload, app: str) -> dict[str, str]:

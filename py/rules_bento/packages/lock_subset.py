@@ -1,4 +1,4 @@
-"""Uses uv or pip-tools to resolve the subset of a lock that a service needs, without network access.
+"""Uses uv to resolve the subset of a lock that a service needs, without network access.
 
 Instead of the locked wheels and source archives, the resolver reads stub wheels that contain only metadata (METADATA,
 WHEEL, RECORD). METADATA lists the lock's edges as requirements. Therefore, the resolver works as it does with a package
@@ -8,8 +8,6 @@ index, and explains conflicts.
 from __future__ import annotations
 
 import json
-import re
-import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,9 +20,6 @@ from rules_bento.packages.platforms import system_and_machine
 from rules_bento.packages.requirements import WHEELS, Locked, parse
 from rules_bento.typing_lite import Any, Iterable, Iterator, Mapping, Sequence
 
-_PIP_COMPILE = "from piptools.scripts.compile import cli; cli(prog_name='pip-compile')"
-# pip-tools prints its traceback before the explanation of a conflict.
-_TRACEBACK = r"(?m)^Traceback \(most recent call last\):\n(?:[ ].*\n|\n)*"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 # From each machine to the suffixes of the platform tags that it supports.
 _MACOS_MACHINES = {
@@ -94,16 +89,10 @@ class Query:
 
 @dataclass(frozen=True)
 class Resolver:
-    """The tool that resolves a lock subset: pip-tools if the import path `pip_tools` isn't empty, otherwise uv."""
+    """The interpreter and uv, which resolve a lock subset."""
 
     python: str
     uv: Path
-    pip_tools: Sequence[str] = ()
-
-    @property
-    def name(self) -> str:
-        """The name of the resolver, for messages."""
-        return "pip-tools" if self.pip_tools else "uv"
 
 
 @dataclass(frozen=True)
@@ -148,13 +137,12 @@ def resolve_subset(
     target: Target,
     resolver: Resolver,
     *,
-    all_files: bool,
     resolutions: Sequence[Resolution] = (),
 ) -> LockSubset:
     """Resolve the requirements in `query`. `entries` contains the lock entries of all transitive dependencies.
 
-    If `all_files` is true, the hashes include files of other platforms. The resolver runs only if `resolutions` don't
-    satisfy the query. Raises BentoError if there is no solution, or if the solution differs from `entries`.
+    The hashes are for files of the target platform. uv runs only if `resolutions` don't satisfy the query. Raises
+    BentoError if there is no solution, or if the solution differs from `entries`.
     """
     locked = _index_by_name(entries)
     pins = _combine(query, locked, resolutions) or _resolve(query, locked, target, resolver)
@@ -162,7 +150,7 @@ def resolve_subset(
     files = tuple((line, tuple(locked[name]["files"].items())) for line, name in pins)
     pages = sorted({locked[name]["page"] for _, name in pins if "page" in locked[name]})
     links = "".join(f"--find-links {page}\n" for page in pages)
-    hashed = _with_hashes(files, target.platform, all_files)
+    hashed = _with_hashes(files, target.platform)
     return LockSubset(links + "".join(f"{line}\n" for line, _ in pins), links + hashed)
 
 
@@ -249,7 +237,7 @@ def _resolve(query: Query, locked: Locked, target: Target, resolver: Resolver) -
                 f"the requirements conflict with the lock for {target.platform} and Python {target.python_version}. "
                 f"Change the requirements, or update the lock.\n{''.join(query.mismatches(locked))}{error}"
             ) from None
-    _check_solution(pins, locked, resolver.name)
+    _check_solution(pins, locked)
     return pins
 
 
@@ -297,18 +285,16 @@ def _compile(query: Query, links: Path, target: Target, resolver: Resolver) -> l
         if not done.returncode:
             break
     if done.returncode:
-        explanation = re.sub(_TRACEBACK, "", done.stderr).strip()
+        explanation = done.stderr.strip()
         for path, name in ((links, "the lock"), (source, "the target"), (limits, "the constraints")):
             explanation = explanation.replace(str(path), name)
         raise _NoSolutionError(explanation)
-    resolved, _ = parse(done.stdout, resolver.name)
+    resolved, _ = parse(done.stdout, "uv")
     return sorted(((requirement.text, requirement.name) for requirement in resolved), key=lambda pin: pin[1])
 
 
 def _commands(scratch: Path, target: Target, resolver: Resolver) -> list[list[str]]:
     """Return the commands to try, in order."""
-    if resolver.pip_tools:
-        return [_pip_tools_command(target, resolver)]
     # The fallback runs the real interpreter, in case uv rejects the fake one. It also gives better explanations of
     # conflicts.
     interpreter = scratch / "python"
@@ -322,27 +308,14 @@ def _uv_command(target: Target, uv: Path, python: str) -> list[str]:
     return [*command, "--python-version", target.python_version, "--python-platform", target.uv_platform]
 
 
-def _pip_tools_command(target: Target, resolver: Resolver) -> list[str]:
-    here = ".".join(str(part) for part in sys.version_info[:2])
-    if sys.platform != system_and_machine(target.platform)[0] or here != target.python_minor:
-        raise BentoError(
-            f"resolver: pip-tools runs on {sys.platform} with Python {here}, and can't resolve for another platform or "
-            f"Python version ({target.platform} with Python {target.python_minor}). Set resolver = 'uv'."
-        )
-    roots = [str(Path(root).absolute()) for root in resolver.pip_tools]
-    program = f"import sys; sys.path[:0] = {roots!r}; {_PIP_COMPILE}"
-    command = [resolver.python, "-I", "-S", "-B", "-X", "utf8", "-c", program, "--no-config", "--allow-unsafe"]
-    return [*command, "--no-emit-index-url", "--no-emit-find-links", "--output-file", "-"]
-
-
-def _check_solution(pins: list[tuple[str, str]], locked: Mapping[str, Any], resolver: str) -> None:
+def _check_solution(pins: list[tuple[str, str]], locked: Mapping[str, Any]) -> None:
     """Raise BentoError if the resolver's solution and Bazel's dependency graph contain different packages."""
     solved = {name for _, name in pins}
     missing, needless = sorted(solved - locked.keys()), sorted(locked.keys() - solved)
     if missing or needless:
         raise BentoError(
-            f"the lock's dependency graph doesn't match the packages that {resolver} selects. Selected only by "
-            f"{resolver}: {missing or 'none'}. Only in the graph: {needless or 'none'}. Update the lock. If the error "
+            f"the lock's dependency graph doesn't match the packages that uv selects. Selected only by "
+            f"uv: {missing or 'none'}. Only in the graph: {needless or 'none'}. Update the lock. If the error "
             "persists, report a bug in rules_bento."
         )
 
@@ -402,11 +375,11 @@ def _with_source(line: str, package: dict[str, Any]) -> str:
 
 
 @lru_cache(maxsize=16)  # many services have the same lock subset
-def _with_hashes(pins: tuple[tuple[str, tuple[tuple[str, str], ...]], ...], platform: str, all_files: bool) -> str:
-    """Return requirement lines with SHA-256 hashes. If `all_files` is false, omits files for other platforms."""
+def _with_hashes(pins: tuple[tuple[str, tuple[tuple[str, str], ...]], ...], platform: str) -> str:
+    """Return requirement lines with SHA-256 hashes, without files for other platforms."""
     lines = []
     for line, files in pins:
-        hashes = sorted(sha256 for file, sha256 in files if all_files or _is_installable(file, platform))
+        hashes = sorted(sha256 for file, sha256 in files if _is_installable(file, platform))
         lines += [" \\\n".join([line, *(f"    --hash=sha256:{sha256}" for sha256 in hashes)]), "\n"]
     return "".join(lines)
 

@@ -1,11 +1,11 @@
-"""Reports the contents of a Bento (files, packages, models, and APIs), and the changes between two builds."""
+"""Reports the contents of a Bento: files, packages, models, and APIs."""
 
 from __future__ import annotations
 
 import re
 
 from rules_bento.packages.requirements import logical_lines
-from rules_bento.reports.page import Section, Table, difference, document, versions
+from rules_bento.reports.page import Section, Table, document
 from rules_bento.reports.page import size as format_size
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from rules_bento.models.model import ModelDescription
     from rules_bento.sources.manifest import TreeManifest
 
-_ORDER = ("API", "model", "package", "file")
-_NOTHING: tuple[str | None, int] = (None, 0)
 _PINNED = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(?:\[[^]]*])?\s*==\s*([^\s;,\\]+)")
 _NAMED = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(.*)")
 
@@ -74,41 +72,6 @@ def files(manifest: TreeManifest) -> list[dict[str, Any]]:
     ]
 
 
-def changes(new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the differences between two reports, sorted by kind (APIs first), and then by the change in size.
-
-    Each dict has the keys `kind`, `name`, `before`, `after`, and `change` (the difference in bytes). `before` and
-    `after` are versions of models and packages, descriptions of APIs, or prefixes of file contents. `before` is None
-    for an added item. `after` is None for a removed item.
-    """
-    before, after = dict(_compared_items(old)), dict(_compared_items(new))
-    rows = []
-    for key in before.keys() | after.keys():
-        one, other = before.get(key, _NOTHING), after.get(key, _NOTHING)
-        if one != other:
-            rows.append(
-                {"kind": key[0], "name": key[1], "before": one[0], "after": other[0], "change": other[1] - one[1]}
-            )
-    return sorted(rows, key=lambda change: (_ORDER.index(change["kind"]), -abs(change["change"]), change["name"]))
-
-
-def _compared_items(report: dict[str, Any]) -> Iterator[tuple[tuple[str, str], tuple[str, int]]]:
-    """Yield a key (kind, name) and a value (description, size in bytes) for each item to compare."""
-    for service in report["services"]:
-        for api in service["apis"]:
-            yield ("API", f"{service['name']} {api['route']}"), (api["what"] or "plain", 0)
-        for path in service["mounts"]:
-            yield ("API", f"{service['name']} {path}"), ("mounted", 0)
-    for name in dict.fromkeys(model["tag"].partition(":")[0] for model in report["models"]):
-        same = [model for model in report["models"] if model["tag"].startswith(f"{name}:")]
-        versions = ", ".join(sorted(model["tag"].partition(":")[2] for model in same))
-        yield ("model", name), (versions, sum(model["size"] for model in same))
-    for package in report["packages"]:
-        yield ("package", package["name"]), (package["version"], 0)
-    for file in report["files"]:
-        yield ("file", file["path"]), (file["content"][:12], file["size"])
-
-
 def page(report: dict[str, Any], date: str | None = None) -> str:
     """Return a report as an HTML page. The report must include the fields that the subcommand `report` adds."""
     files, models = report["files"], report["models"]
@@ -123,8 +86,6 @@ def page(report: dict[str, Any], date: str | None = None) -> str:
 
 
 def _sections(report: dict[str, Any]) -> Iterator[Section]:
-    if "changes" in report:
-        yield _changes(report)
     for service in report["services"]:
         title = f"Service {service['name']}, {_count(len(service['apis']), 'API')}"
         rows = [(api["route"], api["name"], api["what"]) for api in service["apis"]]
@@ -143,23 +104,6 @@ def _sections(report: dict[str, Any]) -> Iterator[Section]:
 
 def _files(files: list[dict[str, Any]]) -> Table:
     return Table(("Path", "Size"), [(file["path"], format_size(file["size"])) for file in files])
-
-
-def _changes(report: dict[str, Any]) -> Section:
-    known = f"Compared with {report['against']['tag']} ({report['against']['digest']})."
-    rows = [
-        (change["kind"], change["name"], _change_of(change), difference(change["change"]) if change["change"] else "")
-        for change in report["changes"]
-    ]
-    changes = Table(("Kind", "Name", "Change", "Size"), rows) if rows else "No differences."
-    return Section("Changes", [known, changes], "always")
-
-
-def _change_of(change: dict[str, Any]) -> str:
-    """Return the description of a change. Omits the digests of files."""
-    if change["kind"] == "file":
-        return "new" if change["before"] is None else "gone" if change["after"] is None else "changed"
-    return versions(change["before"], change["after"])
 
 
 def _count(number: int, noun: str) -> str:

@@ -7,7 +7,6 @@ from rules_bento.typing_lite import Iterable, Literal, Sequence
 
 VERSION = "0.1.0"
 _UNSTAMPED = "1980-01-01"  # the date of builds that set no creation time
-_MAX_VERSION = 24  # characters of a version
 
 
 class Table(NamedTuple):
@@ -59,22 +58,3 @@ def size(count: int) -> str:
     if count < 100_000:
         return f"{count / 1e3:.1f} kB"
     return f"{count / 1e6:.1f} MB" if count < 1_000_000_000 else f"{count / 1e9:.2f} GB"
-
-
-def difference(count: int) -> str:
-    """Format a difference in bytes with a sign and a unit, such as `+4.0 kB`."""
-    return f"{'+' if count >= 0 else '-'}{size(abs(count))}"
-
-
-def versions(before: str | None, after: str | None) -> str:
-    """Return a description of a version change. Shortens long versions. None represents a missing version."""
-    if before is None:
-        return f"new {_short(after or '')}".strip()
-    if after is None:
-        return f"gone {_short(before)}".strip()
-    return _short(after) if before == after else f"{_short(before)} → {_short(after)}"
-
-
-def _short(version: str) -> str:
-    """Shorten a long version, such as a digest, so that other columns fit on a phone."""
-    return version if len(version) <= _MAX_VERSION else f"{version[:12]}…"

@@ -32,7 +32,7 @@ from rules_bento.service.sdk_names import IMAGE_METHODS
 from rules_bento.typing_lite import Any, NoReturn, Sequence, TextIO
 
 _MISSING_MODULE = (
-    "Add the package of the module to the requirements (and to import_packages if the package has another name), or "
+    "Add the package of the module to requirements (and to import_requirements if the package has another name), or "
     "add the file or library of the module to the Bento (check include). Move imports that only the service needs into "
     "`with bentoml.importing():`"
 )
@@ -319,7 +319,7 @@ def _explain(error: BaseException) -> dict[str, str]:
         elif isinstance(reason, FileNotFoundError) and lines:
             remedies.append(_MISSING_FILE)
         elif "StandIn" in str(reason):  # of a function in C
-            remedies.append("A stand-in replaces the package of this value. Add the package to import_packages")
+            remedies.append("A stand-in replaces the package of this value. Add the package to import_requirements")
         elif isinstance(reason, KeyError) and "os.environ" in "".join(lines):
             remedies.append("Set the variable in import_env")
         elif type(reason).__name__ == "NotFound" and "Model" in str(reason):

@@ -37,11 +37,11 @@ _REMEDIES = {
     ),
     "labels.": ('labels = {{"{key}": ...}}', "--label {key}=VALUE"),
     "labels": ('all labels with complete_metadata = ["labels"]', "all labels with --label and --complete labels"),
-    "envs.": ('envs = ["{key}=..."]', "--env {key}=VALUE"),
-    "envs": ('all envs with complete_metadata = ["envs"]', "all envs with --env and --complete envs"),
-    "image": ("environment (a bento_environment)", "--image FILE, or, if the Bento needs no image, --complete image"),
+    "envs.": ('bento_env = ["{key}=..."]', "--env {key}=VALUE"),
+    "envs": ('all of bento_env with complete_metadata = ["envs"]', "all envs with --env and --complete envs"),
+    "image": ("image (a bento_environment)", "--image FILE, or, if the Bento needs no image, --complete image"),
     "description": (
-        'description or description_file, or complete_metadata = ["description"], which keeps README.md',
+        'description, or complete_metadata = ["description"], which keeps README.md',
         "--description TEXT, or --complete description, which keeps README.md",
     ),
 }

@@ -43,7 +43,7 @@ _COMMON = [
 ]
 
 # Attributes whose values aren't in the arguments, and the flags that they add. The default of a boolean attribute is the flag of its name.
-_FLAGS = {"lock_all_platforms": "--all-files", "stamp": "--status"}
+_FLAGS = {"stamp": "--status"}
 
 _AttributesInfo = provider(
     doc = "The actions and the attributes of a target.",

@@ -220,7 +220,7 @@ def assemble_requirements(
         wanted = f"bentoml[{','.join(sorted(features))}]"
         raise BentoError(
             f"enable_features: the lock contains bentoml without these extras: {', '.join(missing_extras)}. Add "
-            f"{wanted!r} to the packages attribute."
+            f"{wanted!r} to the requirement_specifiers attribute."
         )
     # Lines that aren't packages: options, and archives that the Bento includes.
     text = join(line for line in lines if line.text.startswith(("-", "./")))
