@@ -34,13 +34,15 @@ def read_named(name: str, directory: Path, most: int, remedy: str) -> bytes:
             with (directory / name).open("rb") as file:
                 content = file.read(most + 1)
     except KeyError:
-        raise BentoError(f"{name}: the variable isn't set. Set the variable, or specify a file.") from None
+        raise BentoError("the variable isn't set", place=name, remedy="Set the variable, or specify a file.") from None
     except ValueError:
         raise BentoError(f"{name!r}: the path contains a NUL character. Remove the character.") from None
     except OSError as error:
-        raise BentoError(f"{name}: cannot read the file: {error.strerror}. Check the path and permissions.") from None
+        raise BentoError(
+            f"cannot read the file: {error.strerror}", place=name, remedy="Check the path and permissions."
+        ) from None
     if len(content) > most:
-        raise BentoError(f"{name}: the content exceeds {most} bytes. {remedy}")
+        raise BentoError(f"the content exceeds {most} bytes", place=name, remedy=remedy)
     return content
 
 

@@ -155,11 +155,10 @@ def sign_file(path: Path, key: PrivateKey | IdentitySigner) -> bytes:
 def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
     """Raise SignatureError if `signed` has no valid signature of `path`. Raises BentoError if `path` is unreadable."""
     try:
-        content = read_named(
-            str(signed), Path(), MAX_FILE_BYTES, "Specify a signature file, or create one with `bento sign`."
-        )
+        content = read_named(str(signed), Path(), MAX_FILE_BYTES, "Specify a signature file.")
     except BentoError as error:
-        raise SignatureError(str(error)) from None
+        remedy = f"{error.remedy} Create a signature with `bento sign` if the file has none."
+        raise SignatureError(error.problem, place=error.place, remedy=remedy) from None
     if isinstance(key, Identity):
         key.check_digest(content, _digest(path))
         return
