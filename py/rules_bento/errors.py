@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
     _Error = TypeVar("_Error", bound="BentoError")
 
-_MAX_NAME = 100  # characters of a name, and _MAX_NAMES of them: comparing two takes the square of the time
-_MAX_NAMES = 5000
+
+_MAX_NAMES = 5000  # names to compare: a project can have many files
 
 
 class BentoError(Exception):
@@ -52,10 +52,8 @@ def problem_of(error: Exception) -> str:
 
 
 def nearest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str:
-    """Return the name most similar to `word`, or an empty string if no name is similar or `word` is too long."""
+    """Return the name most similar to `word`, or an empty string if no name is similar."""
     import difflib
     from itertools import islice
 
-    short = islice((name for name in names if len(name) <= _MAX_NAME), _MAX_NAMES)
-    near = difflib.get_close_matches(word, short, 1, cutoff) if len(word) <= _MAX_NAME else []
-    return near[0] if near else ""
+    return next(iter(difflib.get_close_matches(word, islice(names, _MAX_NAMES), 1, cutoff)), "")

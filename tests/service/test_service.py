@@ -483,28 +483,17 @@ def test_no_python_in_an_imported_module():
     [
         b"X = 'x' * 10**12",
         b"X = f'{1:>1000000000}'",
-        b"X = '%1000000000d' % 1",
-        b"X = '{:1000000000}'.format(1)",
         b"X = '{0.__class__}'.format(1)",
         b"X = 2 ** 10**9",
-        b"X = 1 << 10**9",
         b"X = 'a'.replace('', 'b' * 60000).replace('', 'b' * 60000)",
         b"X = [0] * 10**12",
         b"X = " + b" + ".join([b"'x'"] * 3000),
-        b"X = " + b".".join([b"a"] * 3000),
         b"X = " + b"not " * 300 + b"a",
         b"if a: X = 1\n" + b"elif a: X = 2\n" * 1500,
         b"def f(n):\n    return f(n) + f(n)\nX = f(1)",
         b"def f(n):\n    return [f(n), f(n), f(n), f(n)]\nX = f(1)",
-        b"X = []\nX.append(X)",
         b"class A(A): ...\nX = A.b",
-        b"class A: ...\nclass B(A): ...\nA.x = B\nX = A.x.x.x",
-        b"X = {}\nX['x'] = X",
         b"X = X",
-        b"x0 = sorted([{}])\n"
-        + b"".join(b"x%d = max(x%d, x%d)\n" % (n + 1, n, n) for n in range(90))
-        + b"x90()\nX = x90",
-        b"X = sorted([[]])\nX['a'] = X\nX['a'].b = X\nX.pop()",
     ],
 )
 def test_hostile_lines_end_soon_and_plainly(line):
