@@ -82,8 +82,8 @@ def _of_tree(tree: ast.Module, path: str) -> Iterator[Message]:
         for kind, value in values:
             text = _text(value)
             for key in node.keywords if kind == ERROR else ():
-                text = f"{_text(key.value)}: {text}" if key.arg == "place" else text
-                text = f"{text.rstrip('.')}. {_text(key.value)}" if key.arg == "remedy" else text
+                text = f"{_text(key.value) or '{}'}: {text}" if key.arg == "place" else text
+                text = f"{text.rstrip('.')}. {_text(key.value) or '{}'}" if key.arg == "remedy" else text
             if kind == HELP and isinstance(default, ast.Constant | ast.List) and "efault" not in text:
                 text += f" Default: `{ast.unparse(default).replace(chr(39), chr(34))}`."  # as in docs/reference.md
             if " " in text.strip("{} ") and any(character.isalpha() for character in text):
