@@ -5,7 +5,7 @@ load("//private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments",
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
 
 # Attributes that an InferenceService doesn't have.
-_DEPLOYMENT_ONLY = ["config_maps", "env", "models", "port", "replicas", "secrets", "writable_dirs"]
+_DEPLOYMENT_ONLY = ["config_maps", "env", "models", "openshift", "port", "replicas", "secrets", "writable_dirs"]
 
 def _problem(ctx, image):
     """Returns the first error in the attributes for `image` and the images of its models, or an empty string."""
@@ -55,6 +55,7 @@ def _bento_deployment_impl(ctx):
     args.add_all(first.model_descriptions, before_each = "--model")
     args.add_all(["--digest", digest, "--repository", ctx.attr.repository, "--app-name", ctx.attr.app_name])
     args.add_all(["--port", str(ctx.attr.port)])
+    args.add_all(["--openshift", "1" if ctx.attr.openshift else "0"])
     args.add_all(["--read-only-root-filesystem", "1" if ctx.attr.read_only_root_filesystem else "0"])
     args.add_all(["--startup-timeout-seconds", str(ctx.attr.startup_timeout_seconds)])
     args.add_all(ctx.attr.writable_dirs, before_each = "--writable")
@@ -95,6 +96,7 @@ doesn't require access to a cluster. For details, see [Deploy to Kubernetes](../
         "env": attr.string_dict(doc = "Environment variables of all containers, in addition to the image's variables."),
         "model_format": attr.string(doc = "KServe model format, such as `huggingface`, `onnx`, or `sklearn`. Required if `src` is a `bento_model_image`."),
         "models": attr.label_keyed_string_dict(doc = "Images of the Bento's models. Keys are `bento_model_image` targets; values are repositories of the pushed images. Pods mount the images as image volumes, which are enabled by default in Kubernetes 1.35 and later. Required for a `bento_image` with `models = \"image\"`.", providers = [BentoImageInfo]),
+        "openshift": attr.bool(doc = "Whether the Pods are for OpenShift, whose default policy `restricted-v2` chooses the user and group IDs of containers. The image must not require the ID of its user."),
         "port": attr.int(doc = "Port on which the services listen. Default: `http.port` of each service, or 3000 if a service doesn't set a port. Required if the image sets `entrypoint`."),
         "read_only_root_filesystem": attr.bool(default = True, doc = "Whether the root filesystem of containers is read-only. Containers can then write only to `/tmp` and `writable_dirs`."),
         "replicas": attr.string_dict(doc = "Number of Pods. Keys are service names; values are numbers (`2`) or ranges (`1-4`). Default: 1. For a range, the manifest includes a HorizontalPodAutoscaler, whose target is the service's `traffic.concurrency`."),
@@ -102,7 +104,7 @@ doesn't require access to a cluster. For details, see [Deploy to Kubernetes](../
         "secrets": attr.string_dict(doc = "Environment variables with values from Secrets. Keys are variable names; values are `SECRET/KEY`. If the Bento declares a variable without a value, the default is `<app_name>-env/<variable name>`."),
         "src": attr.label(doc = "The image or image index to deploy, or a `bento_model_image` with `format = \"kserve\"`. Push the target to `repository` before you apply the manifest.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
         "startup_timeout_seconds": attr.int(default = 300, doc = "Maximum startup time of a service, in seconds, including model loading."),
-        "writable_dirs": attr.string_list(doc = "Absolute paths of additional directories that containers can write to. The directories are empty when a Pod starts."),
+        "writable_dirs": attr.string_list(doc = "Absolute paths of additional directories that containers can write to. The directories are empty when a Pod starts. `/dev/shm` is a volume in memory, which services with several GPUs always have."),
     },
     toolchains = [TOOLCHAIN_TYPE],
 )

@@ -16,6 +16,7 @@ SERVE = ["/app/.venv/bin/python", "-m", "bentoml", "serve", "/home/bentoml/bento
 TRAFFIC = {"traffic": {"concurrency": 8}}
 WISHES = {
     "--app-name": "",
+    "--openshift": "0",
     "--port": "0",
     "--read-only-root-filesystem": "1",
     "--repository": "registry.example.com/team/digits",
@@ -251,6 +252,35 @@ def test_a_container_that_may_write_has_the_home_of_its_image(rule):
     assert not container(objects)["securityContext"]["readOnlyRootFilesystem"]
     assert "volumes" not in pod(objects)
     assert "BENTOML_HOME" not in variables(objects)
+
+
+def test_pods_for_openshift_leave_the_ids_to_it(rule):
+    """The rules of `restricted-v2`: other IDs, also of the volumes' group, are out of the range of a namespace."""
+    spec = pod(rule(bento(service("Studio")), openshift="1"))
+    assert spec["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    [one] = spec["containers"]
+    assert one["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert one["securityContext"]["allowPrivilegeEscalation"] is False
+    assert {kind for volume in spec["volumes"] for kind in volume} == {"name", "emptyDir"}
+
+
+@pytest.mark.parametrize(
+    ("gpus", "words", "expected"),
+    [
+        (1, [], False),
+        (2, [], True),
+        (0, ["--writable", "/dev/shm"], True),
+        (4, ["--writable", "/dev/shm"], True),
+    ],
+)
+@pytest.mark.parametrize("read_only", ["1", "0"])
+def test_services_with_several_gpus_share_memory(rule, gpus, words, expected, read_only):
+    config = {"resources": {"gpu": gpus}} if gpus else {}
+    objects = rule(bento(service("Studio", **config)), *words, read_only_root_filesystem=read_only)
+    volumes = [volume for volume in pod(objects).get("volumes", ()) if volume["name"] == "shared-memory"]
+    mounts = [mount for mount in container(objects).get("volumeMounts", ()) if mount["mountPath"] == "/dev/shm"]
+    assert volumes == ([{"name": "shared-memory", "emptyDir": {"medium": "Memory"}}] if expected else [])
+    assert mounts == ([{"name": "shared-memory", "mountPath": "/dev/shm"}] if expected else [])
 
 
 @pytest.mark.parametrize("user", ["", "0", "root", "0:0"])

@@ -70,7 +70,17 @@ class Rule:
         return str(path)
 
     def run(self, words):
-        words = [*words, "--port", "0", "--read-only-root-filesystem", "1", "--startup-timeout-seconds", "60"]
+        words = [
+            *words,
+            "--port",
+            "0",
+            "--openshift",
+            "0",
+            "--read-only-root-filesystem",
+            "1",
+            "--startup-timeout-seconds",
+            "60",
+        ]
         words += [
             *([] if "--app-name" in words else ["--app-name", ""]),
             "--digest",

@@ -283,6 +283,7 @@ def image_index(arguments: Arguments) -> None:
         "--kserve": 2,  # scheme of the URI and model format, for an image of models
         "--model": 1,  # description of a model in the image, or that Pods mount
         "--model-image": 3,  # description of the model, digest of its image, repository
+        "--openshift": 1,  # 1 or 0
         "--output": 1,
         "--port": 1,
         "--read-only-root-filesystem": 1,  # 1 or 0
@@ -305,6 +306,7 @@ def deployment(arguments: Arguments) -> None:
         env=arguments.pairs("--env"),
         secrets=arguments.pairs("--secret"),
         config_maps=arguments.pairs("--config-map"),
+        openshift=arguments.required("--openshift") == "1",
         read_only=arguments.required("--read-only-root-filesystem") == "1",
         writable=tuple(arguments.repeated("--writable")),
         startup_timeout_seconds=int(arguments.required("--startup-timeout-seconds")),

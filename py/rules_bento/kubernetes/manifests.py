@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _START = ("-m", "bentoml_cli._internal.start", "start-http-server")
 _SCRATCH = "/tmp"
+_SHARED_MEMORY = "/dev/shm"  # containers have 64 MB; processes that share GPUs by NCCL need more
 _MODELS = "/mnt/models"  # as in private/layers.bzl
 _NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
@@ -36,6 +37,7 @@ class DeploymentOptions(NamedTuple):
     env: Mapping[str, str]
     secrets: Mapping[str, str]
     config_maps: Mapping[str, str]
+    openshift: bool  # whether the Pods pass the admission of OpenShift's `restricted-v2`
     read_only: bool
     writable: Sequence[str]
     startup_timeout_seconds: int
@@ -67,7 +69,6 @@ def deployment(workload: Workload, options: DeploymentOptions) -> str:
     if options.startup_timeout_seconds <= 0:
         raise BentoError(f"startup_timeout_seconds: expected at least 1, got {options.startup_timeout_seconds}.")
     names = _object_names(workload, options.name or workload.name.replace("_", "-"))
-    mounts, volumes = _volumes(options)
     template = pkgutil.get_data(__package__, "deployment.yaml.j2") or b""
     environment = Environment(
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
@@ -76,11 +77,9 @@ def deployment(workload: Workload, options: DeploymentOptions) -> str:
     return environment.from_string(template.decode()).render(
         attempts=-(-options.startup_timeout_seconds // _PROBE_SECONDS),
         image=workload.image,
-        mounts=mounts,
         objects=[_values(workload, service, names, options) for service in workload.services],
         options=options,
         probe_seconds=_PROBE_SECONDS,
-        volumes=volumes,
     )
 
 
@@ -114,6 +113,7 @@ def _values(
         f"{_OURS}concurrency": str(service.concurrency or ""),
         f"{_OURS}gpu-type": service.gpu_type,
     }
+    mounts, volumes = _volumes(service, options)
     return {
         "annotations": {key: value for key, value in annotations.items() if value},
         "command": _command(workload, service, names) if len(names) > 1 else [],
@@ -121,8 +121,10 @@ def _values(
         "high": high,
         "low": low,
         "metadata": _metadata("app_name", name, selector | version),
+        "mounts": mounts,
         "selector": selector,
         "service": service,
+        "volumes": volumes,
     }
 
 
@@ -208,18 +210,23 @@ def _command(workload: Workload, service: WorkloadService, names: Mapping[str, s
     return [_literal(word) for word in command]
 
 
-def _volumes(options: DeploymentOptions) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _volumes(service: WorkloadService, options: DeploymentOptions) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the mounts of a container and the volumes of a Pod: for writable directories, and for images of models."""
+    several_gpus = any(name.endswith("/gpu") and int(count) > 1 for name, count in service.quantities.items())
+    shared_memory = several_gpus or _SHARED_MEMORY in options.writable
     for directory in options.writable:
         if not directory.startswith("/") or directory.rstrip("/") in ("", _SCRATCH):
             raise BentoError(
                 f"writable_dirs: invalid path {directory!r}. Use an absolute path other than {_SCRATCH} and /."
             )
-    directories = [_SCRATCH, *options.writable] if options.read_only else []
+    directories = [_SCRATCH, *(it for it in options.writable if it != _SHARED_MEMORY)] if options.read_only else []
     # An image with several models has one volume. A model is mounted at the target of its link in the Bento.
     images = {image: f"model-{at}" for at, image in enumerate(dict.fromkeys(options.models.values()))}
     mounts: list[dict[str, Any]] = [{"name": f"scratch-{at}", "mountPath": it} for at, it in enumerate(directories)]
-    volumes = [{"name": mount["name"], "emptyDir": {}} for mount in mounts]
+    volumes: list[dict[str, Any]] = [{"name": mount["name"], "emptyDir": {}} for mount in mounts]
+    if shared_memory:
+        mounts.append({"name": "shared-memory", "mountPath": _SHARED_MEMORY})
+        volumes.append({"name": "shared-memory", "emptyDir": {"medium": "Memory"}})
     volumes += [{"name": name, "image": {"reference": image}} for image, name in images.items()]
     for tag, image in options.models.items():
         mounts.append({"name": images[image], "mountPath": f"{_MODELS}/{tag.partition(':')[0]}", "readOnly": True})

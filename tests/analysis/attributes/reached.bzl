@@ -71,6 +71,7 @@ REACHED = {
     "bento_deployment.env": "deployment --env",
     "bento_deployment.model_format": "deployment --kserve",
     "bento_deployment.models": "deployment --model-image",
+    "bento_deployment.openshift": "deployment --openshift",
     "bento_deployment.port": "deployment --port",
     "bento_deployment.read_only_root_filesystem": "deployment --read-only-root-filesystem",
     "bento_deployment.replicas": "deployment --replicas",
