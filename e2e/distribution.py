@@ -67,7 +67,6 @@ bento_load(
     name = "load",
     src = "//tests/images:gzip_image",
     reference = "iris:loaded",
-    backend = "podman",
 )
 
 bento_model(
@@ -208,7 +207,7 @@ def images_are_loaded(bench: Workbench) -> str:
     (bin_directory / "podman").chmod(0o755)
     path = f"--run_under=env PATH={bin_directory}:/usr/bin:/bin"
     try:
-        loaded = checkout.bazel("run", path, "//tests/travel:load").succeeded()
+        loaded = checkout.bazel("run", path, "//tests/travel:load", "--", "--backend", "podman").succeeded()
         config = json.loads(checkout.read(f"bazel-bin/{IMAGE}.config.json"))
         config_digest = hashlib.sha256((checkout.root / f"bazel-bin/{IMAGE}.config.json").read_bytes()).hexdigest()
         [found] = json.loads(call("podman", *store, "inspect", "--type=image", "localhost/iris:loaded"))

@@ -50,7 +50,6 @@ bento_image(
 bento_load(
     name = "loaded",
     src = "//examples/iris:iris_image",
-    backend = "docker",
 )
 
 bento_push(
@@ -179,7 +178,8 @@ def loads_cached_layers(checkout: Checkout, bench: Workbench) -> None:
     program.chmod(0o755)
     checkout.bazel("clean").succeeded()
     path = f"--run_under=env PATH={program.parent}:/usr/bin:/bin"
-    loaded = checkout.bazel("run", path, "//tests/pushed:loaded", *OTHERWISE, "--remote_download_minimal").succeeded()
+    flags = (path, *OTHERWISE, "--remote_download_minimal")
+    loaded = checkout.bazel("run", *flags, "//tests/pushed:loaded", "--", "--backend", "docker").succeeded()
     built = [spawn.mnemonic for spawn in loaded.spawns if spawn.runner != HIT]
     assert not built, f"the load ran actions: {built}"
     with tarfile.open(given) as archive:

@@ -11,8 +11,6 @@ def _bento_load_impl(ctx):
     ctx.actions.write(description, json.encode(described.contents))
     arguments = ["--target", label_string(ctx.label), "--directory", RUNFILES, "--contents", runfile_path(ctx, description)]
     arguments += ["--reference", ctx.attr.reference or ctx.attr.src.label.name + ":latest"]
-    if ctx.attr.backend:
-        arguments += ["--backend", ctx.attr.backend]
     launcher = helper_launcher(ctx, arguments = arguments, files = depset(described.files + [description]), subcommand = "load")
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles.merge(ctx.runfiles(root_symlinks = described.links)))]
 
@@ -24,11 +22,11 @@ bento_load = rule(
 bento_load(name = "load", src = ":iris_image")
 ```
 
-For an index, the program loads the image for the platform of the container engine. To load another image, pass `-- --platform os/architecture`.""",
+For an index, the program loads the image for the platform of the container engine. To load another image, pass `-- --platform os/architecture`. To choose the
+container engine, pass `-- --backend podman`.""",
     attrs = {
         "reference": attr.string(doc = "Name and tag of the loaded image. Default: the `src` target's name with the tag `latest`."),
         "src": attr.label(doc = "The image or image index to load.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
-        "backend": attr.string(doc = "Container engine: `docker`, `podman`, or `nerdctl`. Default: the first engine that responds.", values = ["", "docker", "podman", "nerdctl"]),
     } | RUN_RUNTIME,
     executable = True,
 )

@@ -80,7 +80,7 @@ def test_a_tool_that_does_not_answer_is_passed_over(home, image, tool):
 
 def test_a_tool_that_is_not_there_is_named(home, image, tool):
     directory, _, document = image
-    done = load(directory, document, home, tool, "--backend", "nerdctl", code=1)
+    done = load(directory, document, home, tool, "--", "--backend", "nerdctl", code=1)
     assert "//:load: nerdctl: not found, or not responding. Install or start the container engine, " in done.stderr
 
 
@@ -111,9 +111,9 @@ def test_of_an_index_the_image_for_the_tools_platform(home, tmp_path, tool):
     assert_whole(tool, made["arm64"])
     (tool / "docker").write_text(_TOOL)
     (tool / "docker").chmod(0o755)
-    load(directory, document, home, tool, "--backend", "docker")
+    load(directory, document, home, tool, "--", "--backend", "docker")
     assert_whole(tool, made["amd64"])
-    load(directory, document, home, tool, "--backend", "docker", "--", "--platform", "linux/arm64")
+    load(directory, document, home, tool, "--", "--backend", "docker", "--platform", "linux/arm64")
     assert_whole(tool, made["arm64"])
 
 
@@ -125,5 +125,5 @@ def test_an_index_without_an_image_for_the_platform_says_which_it_has(home, tmp_
         in done.stderr
     )
     (tool / "podman").write_text("#!/bin/sh\n")
-    done = load(directory, document, home, tool, "--backend", "podman", code=1)
+    done = load(directory, document, home, tool, "--", "--backend", "podman", code=1)
     assert "podman runs an unknown platform" in done.stderr

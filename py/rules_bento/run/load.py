@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 HELP = """\
 Loads the image into the first of docker, podman, and nerdctl that responds.
 
+--backend ENGINE            docker, podman, or nerdctl (default: the first that responds)
 --platform OS/ARCHITECTURE  load the image of an index for this platform (default: the engine's platform)
 """
 
-_CALLERS = {"--platform": 1}  # os/architecture; selects an image of an index
+_CALLERS = {"--backend": 1, "--platform": 1}
 
 
 @Subcommand(
@@ -43,16 +44,16 @@ _CALLERS = {"--platform": 1}  # os/architecture; selects an image of an index
         "--contents": 1,  # JSON, see run/push_contents.py
         "--directory": 1,  # directory that its paths are relative to
         "--reference": 1,
-        "--backend": 1,  # docker, podman, or nerdctl; default: the first that answers
     },
     usage=HELP,
 )
 def run(arguments: Arguments) -> int:
     """Stream an image archive to a container engine. Returns the engine's exit status."""
-    tool = _tool(arguments.optional("--backend"))
+    options = arguments.parse_rest(_CALLERS)
+    tool = _tool(options.optional("--backend"))
     directory = Path(arguments.required("--directory"))
     document = json.loads((directory / arguments.required("--contents")).read_text("utf-8"))
-    wanted = arguments.parse_rest(_CALLERS).optional("--platform")
+    wanted = options.optional("--platform")
     contents = document.get("image") or _chosen(document["index"]["images"], directory, tool, wanted)
     config, manifest = ((directory / contents[key]).read_bytes() for key in ("config", "manifest"))
     image = oci_image.OciImage(config, manifest)

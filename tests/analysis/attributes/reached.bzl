@@ -119,7 +119,6 @@ REACHED = {
     "bento_layout_base.platform": "",
     "bento_layout_base.python": "BentoBaseInfo.python",
     "bento_layout_base.python_version": "BentoBaseInfo.python_version",
-    "bento_load.backend": "load --backend",
     "bento_load.reference": "load --reference",
     "bento_load.src": "file",
     "bento_model.alias": "BentoModelInfo.alias",
