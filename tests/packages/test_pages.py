@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tests.packages.metadata_index import Index, package, serve
 
 UV = os.environ["RULES_BENTO_UV"]
 MINOR = ".".join(map(str, sys.version_info[:2]))
+NEEDS_PIP = pytest.mark.skipif(find_spec("pip") is None, reason="no pip")
 TARGET = Target("linux_amd64", MINOR, "2.28")
 CP = f"cp{MINOR.replace('.', '')}"
 PROJECT = """\
@@ -110,7 +112,7 @@ def installed(tmp_path, tool, main, text):
     return sorted(path.name.removesuffix(".dist-info") for path in target.glob("*.dist-info"))
 
 
-@pytest.mark.parametrize("tool", ["uv", "pip"])
+@pytest.mark.parametrize("tool", ["uv", pytest.param("pip", marks=NEEDS_PIP)])
 def test_a_package_of_an_explicit_index_is_installed(tmp_path, indexes, tool):
     main, cpu = indexes
     made = subset(read(uv_lock(tmp_path / "p", main, cpu)))
