@@ -12,23 +12,29 @@ import os
 import re
 import subprocess
 import tempfile
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from itertools import groupby
 from pathlib import Path
 
 import rules_bento.images
 from rules_bento import actions, archives
-from rules_bento.actions import images, layers, models, wheel_layers
+from rules_bento.actions import images, layers, models
 from rules_bento.archives.atomic import atomic_file
-from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.artifacts.signatures import sign_in_registries
 from rules_bento.errors import BentoError
 from rules_bento.images import image_checks, image_requirements, oci_image, oci_layout
 from rules_bento.images.engines import LOADERS, find_loader
-from rules_bento.images.layers import zstd
+from rules_bento.images.layers import description, zstd
+from rules_bento.images.layers.layer import write_files_layer, write_tar_layer, write_wheel_layer
+from rules_bento.images.layers.parts import WheelPart, join_parts, write_wheel_part
 from rules_bento.images.system_packages import PackageRequest
 from rules_bento.images.wheel_groups import ALONE, group_wheels
+from rules_bento.images.wheels.exclude import Exclude, without
+from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.libraries import Libraries
+from rules_bento.images.wheels.wheel import Locked, Wheel
+from rules_bento.models import model_store
+from rules_bento.models.model import ModelDescription, ModelEntry
 from rules_bento.net.transfers import Progress
 from rules_bento.packages.platforms import ARCHITECTURES
 from rules_bento.packages.requirements import normalize_name
@@ -42,7 +48,9 @@ from rules_bento.registry.pushable import BytesSource, FileSource, Pushable
 from rules_bento.registry.reference import Reference, has_registry
 from rules_bento.run.blob_history import BlobHistory, user_cache_directory
 from rules_bento.run.load import load
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Sequence, TypeVar
+from rules_bento.sources.manifest import TreeManifest
+from rules_bento.sources.snapshot import DeclaredFile
+from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterator, Mapping, Sequence, TypeVar, cast
 
 from bento_cli.sharing import native_cache
 from bento_cli.sharing.backends import BUILDER_REMEDY, NATIVE, NATIVE_OPTIONS, Containerized
@@ -56,6 +64,7 @@ from bento_cli.store.import_manifests import ManifestCache
 if TYPE_CHECKING:
     from rules_bento.archives.tarstream import Member
     from rules_bento.artifacts.signatures import Signing
+    from rules_bento.images.layers.layer import Compression, LayerInfo
     from rules_bento.registry.pushable import BlobSource
 
     from bento_cli.sharing.backends import Options
@@ -63,13 +72,12 @@ if TYPE_CHECKING:
     from bento_cli.store.home import Home
 
 _T = TypeVar("_T")
-_Flags = dict[str, Any]  # values of an action's flags, without the leading hyphens
 _Settings = dict[str, list[str]]  # values of options
 # As in private/layers.bzl, transitions.bzl, and model_entry.bzl.
 _BENTO, _HOME, USER, _PREFIX = "/home/bentoml/bento", "/home/bentoml", "1034", "/app/.venv"
+_OWNER = {"uid": int(USER), "gid": int(USER)}
 WEIGHTS, _NAMING = (".bin", ".ckpt", ".gguf", ".pt", ".pth", ".safetensors"), ".onnx"
 _MAX_WEIGHTS_LAYERS = 31
-_MODEL_FILES = ("description", "manifest", "model-yaml")  # names of files and of flags
 _BLOB, _DESCRIPTION, _LIBRARIES = "blob", "description.json", "libraries.json"  # of a layer or wheel in the cache
 _LIBRARY_REMEDIES = (
     "Use a base image that contains the missing libraries. Otherwise, add the packages that provide "
@@ -233,7 +241,7 @@ def _exclude_option(package: str, patterns: list[str]) -> str:
 @cache
 def _code_digest() -> str:
     """Return a digest of the libzstd version and of the code that builds images, for cache keys."""
-    digest = hashlib.sha256(zstd.library_version().encode())
+    digest = hashlib.sha256(zstd.library_version().encode() + Path(__file__).read_bytes())
     for package in (actions, archives, rules_bento.images):
         for path in sorted(Path(package.__path__[0]).rglob("*.py")):
             digest.update(path.read_bytes())
@@ -241,7 +249,7 @@ def _code_digest() -> str:
 
 
 class _Builder:
-    """Builds an image by running the actions of the Bazel rules, and caches the layers."""
+    """Builds an image with the functions of the Bazel rules' actions, and caches the layers."""
 
     def __init__(
         self,
@@ -258,41 +266,30 @@ class _Builder:
         self._entry = entry
         self.base = base
         self._settings = settings
-        self._common: _Flags = {"compression": settings["compression"][0], "user": USER}
+        self._compression = cast("Compression", settings["compression"][0])
+        self._layout = InstallLayout.venv(_PREFIX, int(base.python_version.split(".")[1]), **_OWNER)
         self._fetch = fetch_wheel
-        self._wheels: dict[Path, LocalWheel] = {}
-        self._digests: dict[Path, str] = {}  # BLAKE3 of the models' files
+        self._excluded: dict[str, list[str]] = {}  # patterns by package
         described = enumerate(base.image.to_json()["layers"])
         self._layers = [oci_image.Layer(**fields, name=f"base layer {number}") for number, fields in described]
         self.blobs = {layer.digest: base.layout.blob(layer.digest) for layer in self._layers}
 
     def _cached(self, key: object, write: Callable[[Path], None]) -> Path:
         """Return the cached directory for `key`. If no directory exists, calls `write` to create the files."""
-        text = json.dumps([_code_digest(), key], default=self._identity)
+        text = json.dumps([_code_digest(), key])
         directory = self._cache / hashlib.sha256(text.encode()).hexdigest()
         return native_cache.read_directory(directory, write, large=[_BLOB])
 
-    def _identity(self, path: Path) -> object:
-        """Return the part of a key that represents a file: the digest of the content, and for a model, the mode."""
-        if path.parent == self._scratch:
-            return path.name
-        return self._wheels[path].sha256 if path in self._wheels else [self._digests[path], path.stat().st_mode]
+    def _add_layer(self, name: str, key: object, write: Callable[[Path], LayerInfo]) -> None:
+        """Add the layer that `write` creates, unless the cache has a layer for `key`."""
+        self._add(self._cached([self._compression, name, key], partial(self._write_layer, name, write)))
 
-    def _run(self, action: Subcommand, flags: _Flags) -> None:
-        if "wheel" in flags:
-            self._fetch(self._wheels[flags["wheel"]])
-        _run(action, flags)
+    def _write_layer(self, name: str, write: Callable[[Path], LayerInfo], directory: Path) -> None:
+        text = description.dumps(write(directory / _BLOB), name, self._compression)
+        (directory / _DESCRIPTION).write_text(text, "utf-8")
 
-    def _add_layer(self, *steps: tuple[Subcommand, _Flags]) -> None:
-        """Run actions unless their layer is cached. The last action writes the layer."""
-        *first, (action, flags) = steps
-
-        def write(directory: Path) -> None:
-            for step in first:
-                self._run(*step)
-            self._run(action, flags | _outputs(directory))
-
-        self._add(self._cached([(action.run.__name__, flags) for action, flags in steps], write))
+    def _write_files(self, members: Callable[[], Sequence[Member]], out: Path) -> LayerInfo:
+        return write_files_layer(out, members(), self._compression)
 
     def _add(self, directory: Path) -> None:
         self._layers.append(oci_image.Layer.loads((directory / _DESCRIPTION).read_text("utf-8")))
@@ -300,40 +297,48 @@ class _Builder:
 
     def add_wheels(self, wheels: Sequence[LocalWheel]) -> None:
         """Add the layers of the environment and the packages: a layer per large wheel, then layers of small wheels."""
-        common = self._common | {"prefix": _PREFIX, "python-version": self.base.python_version}
-        self._add_layer((layers.environment_layer, common | {"home": _HOME, "python": self.base.python}))
+        environment = (_HOME, _PREFIX, self.base.python, self.base.python_version, USER)
+        members = partial(layers.environment_members, *environment)
+        self._add_layer("environment", environment, partial(self._write_files, members))
         by_name = {wheel.distribution: wheel for wheel in wheels}
-        self._wheels = {wheel.path: wheel for wheel in wheels}
         sizes = {name: wheel.path.stat().st_size for name, wheel in by_name.items()}
         groups = group_wheels(sizes)
         large = [names for names in groups if len(names) == 1 and sizes[names[0]] >= ALONE]
-        excluded: dict[str, list[str]] = {}
         for package, _, pattern in (text.partition(":") for text in self._settings.get("exclude", ())):
-            excluded.setdefault(normalize_name(package), []).append(json.dumps(pattern))
-        if unknown := excluded.keys() - by_name.keys():
+            self._excluded.setdefault(normalize_name(package), []).append(pattern)
+        if unknown := self._excluded.keys() - by_name.keys():
             raise BentoError(
                 f"--opt exclude: {min(unknown)} isn't a package of the image. Correct the name, or remove the option."
             )
-        flags: dict[str, _Flags] = {
-            name: {"wheel": wheel.path, "exclude": excluded.get(name, []), "exclude-option": "--opt exclude"}
-            for name, wheel in by_name.items()
-        }
-        self._check_libraries([*flags.values()])
+        self._check_libraries(wheels)
         for names in sorted(groups, key=lambda names: names not in large):
             title = f"{len(names)} small packages" if len(names) > 1 else f"{names[0]} {by_name[names[0]].version}"
-            named = common | {"name": title}
-            parts = [(self._scratch / f"{name}.json", self._scratch / f"{name}.part") for name in names]
-            each = [flags[name] for name in names]
-            if names in large:
-                self._add_layer((wheel_layers.wheel_layer, named | each[0]))
-                continue
-            steps = [
-                (wheel_layers.wheel_part, common | wheel | {"listing": listing, "output": part})
-                for wheel, (listing, part) in zip(each, parts, strict=True)
-            ]
-            self._add_layer(*steps, (wheel_layers.join_layers, named | {"part": parts}))
+            group = [by_name[name] for name in names]
+            key = [names in large, self._layout, [self._wheel_key(wheel) for wheel in group]]
+            write = partial(self._write_wheel, group[0]) if names in large else partial(self._join_wheels, group)
+            self._add_layer(title, key, write)
 
-    def _check_libraries(self, wheels: Sequence[_Flags]) -> None:
+    def _wheel_key(self, wheel: LocalWheel) -> object:
+        return [wheel.sha256, self._excluded.get(wheel.distribution, [])]
+
+    def _read_wheel(self, wheel: LocalWheel) -> Wheel:
+        self._fetch(wheel)
+        complete = Wheel.read(wheel.path, Locked(""))
+        patterns = self._excluded.get(wheel.distribution)
+        return without(complete, Exclude(patterns, [], "--opt exclude")) if patterns else complete
+
+    def _write_wheel(self, wheel: LocalWheel, out: Path) -> LayerInfo:
+        return write_wheel_layer(out, self._read_wheel(wheel), self._layout, self._compression)
+
+    def _join_wheels(self, wheels: Sequence[LocalWheel], out: Path) -> LayerInfo:
+        parts = []
+        for wheel in wheels:
+            path = self._scratch / f"{wheel.distribution}.part"
+            listing = write_wheel_part(path, self._read_wheel(wheel), self._layout, self._compression)
+            parts.append(WheelPart(listing, path))
+        return join_parts(out, parts, self._layout, self._compression)
+
+    def _check_libraries(self, wheels: Sequence[LocalWheel]) -> None:
         """Raise BentoError if a wheel can't run on the base image, for example because a shared library is missing."""
         base = self.base
         glibc = base.glibc if base.glibc != (0, 0) else None  # without glibc, the libraries lack libc.so.6
@@ -347,86 +352,91 @@ class _Builder:
             if result.problems:
                 raise BentoError("\n".join(result.problems))
 
-        self._cached([contents, wheels], check)
+        self._cached([contents, [self._wheel_key(wheel) for wheel in wheels]], check)
 
-    def _libraries(self, flags: _Flags) -> Libraries:
-        """Return the shared libraries of a wheel. `flags` contains the flags of the wheel."""
-        scan = wheel_layers.wheel_libraries
-        key = [scan.run.__name__, flags]
-        directory = self._cached(key, lambda directory: self._run(scan, flags | {"output": directory / _LIBRARIES}))
+    def _libraries(self, wheel: LocalWheel) -> Libraries:
+        """Return the shared libraries of a wheel."""
+
+        def write(directory: Path) -> None:
+            (directory / _LIBRARIES).write_text(Libraries.read(self._read_wheel(wheel)).dumps(), "utf-8")
+
+        directory = self._cached(["libraries", self._wheel_key(wheel)], write)
         return Libraries.loads((directory / _LIBRARIES).read_text("utf-8"))
 
-    def add_model(self, model: Entry, digests: Mapping[str, str]) -> Path:
-        """Add the layers of a model, weights first. Returns the path of the model's description.
+    def add_model(self, model: Entry, digests: Mapping[str, str]) -> ModelDescription:
+        """Add the layers of a model, weights first. Returns the model's description.
 
         `digests` contains the BLAKE3 digests of verified files. All other files are read.
         """
-        files = regular_files(model, "", f"the native backend doesn't support. {BUILDER_REMEDY}")
-        sources = {file.path: (model.path / file.path, file.path, str(model.tag)) for file in files}
-        for relative, (path, _, _) in sources.items():
-            self._digests[path] = digests.get(relative) or verification.digest_of(path, path.stat().st_size)
-        place: _Flags = {"package": "", "strip-prefix": ""}
-        flags = place | {"source": [*sources.values()]}
-        described = self._cached(
-            flags, lambda directory: self._run(models.model, flags | {name: directory / name for name in _MODEL_FILES})
-        )
-        common = self._common | place | {"directory": _BENTO, "weights": f"{_HOME}/weights/{model.tag.name}"}
-        has_names = any(path.endswith(_NAMING) for path in sources)
-        weights = [] if has_names else sorted(path for path in sources if path.endswith(WEIGHTS))
-        for group in weights_groups(weights):
-            self._add_layer((models.weights_layer, common | {"source": [sources[path] for path in group]}))
-        common |= {f"written-{name}": str(described / name) for name in _MODEL_FILES}
-        common["source"] = [source for path, source in sources.items() if path not in weights]
-        common["weights-file"] = [("", path, str(model.tag)) for path in weights]
-        self._add_layer((models.model_layer, common))
-        return described / "description"
+        files: dict[str, DeclaredFile] = {}
+        states: dict[str, object] = {}  # in keys: the digest and mode of each file
+        for member in regular_files(model, "", f"the native backend doesn't support. {BUILDER_REMEDY}"):
+            path = model.path / member.path
+            files[member.path] = DeclaredFile(member.path, str(path), f"model {model.tag}", filtered=False)
+            state = path.stat()
+            digest = digests.get(member.path) or verification.digest_of(path, state.st_size)
+            states[member.path] = [digest, state.st_mode]
 
-    def add_bento(self, described: Sequence[Path]) -> None:
-        """Add the layer of the Bento. `described` contains the descriptions of the models."""
+        def describe(directory: Path) -> None:
+            entry = model_store.from_files([*files.values()], str(model.tag)).entry
+            (directory / "description").write_text(entry.description.dumps(), "utf-8")
+            (directory / "manifest").write_text(entry.manifest.to_json(), "utf-8")
+            (directory / "model.yaml").write_bytes(entry.model_yaml)
+
+        described = self._cached(["model", states], describe)
+        entry = ModelEntry(
+            ModelDescription.loads((described / "description").read_text("utf-8")),
+            (described / "model.yaml").read_bytes(),
+            TreeManifest.from_json((described / "manifest").read_text("utf-8"), str(model.tag)),
+        )
+        stored = model_store.StoredModel(entry, {path: file.source for path, file in files.items()})
+        place = f"{_HOME}/weights/{model.tag.name}"
+        has_names = any(path.endswith(_NAMING) for path in files)
+        weights = [] if has_names else sorted(path for path in files if path.endswith(WEIGHTS))
+        for group in weights_groups(weights):
+            name, chosen = f"weights {', '.join(group)}", [files[path] for path in group]
+            members = partial(models.weights_members, chosen, _BENTO, place, _OWNER)
+            key = [place, {path: states[path] for path in group}]
+            self._add_layer(name, key, partial(self._write_files, members))
+        members = partial(models.model_members, stored, _BENTO, frozenset(weights), place, _OWNER)
+        self._add_layer(f"model {model.tag}", [weights, states], partial(self._write_files, members))
+        return entry.description
+
+    def add_bento(self, described: Sequence[ModelDescription]) -> None:
+        """Add the layer of the Bento, which contains the models in `described`."""
         files = (member for member in walk(self._entry.path, "", skip="models") if not member.is_directory)
         members = sorted(streamed_members(files), key=layers.bento_order)
-        flags = self._common | {"directory": _BENTO, "model": [*described]} | _outputs(self._scratch)
-        layers.write_bento_layer(_arguments(layers.bento_layer, flags), members)
+        tar = layers.bento_tar(_BENTO, _OWNER, members, [*described])
+        self._write_layer("Bento", lambda out: write_tar_layer(out, tar, self._compression), self._scratch)
         self._add(self._scratch)
 
     @cached_property
     def image(self) -> oci_image.OciImage:
         """The config and manifest of the image, with the default settings of `bento_image`."""
-        description = self._entry.description
-        document = description.declared | {name: description.document[name] for name in ("envs", "labels")}
+        described = self._entry.description
+        document = described.declared | {name: described.document[name] for name in ("envs", "labels")}
         created = str(document["creation_time"]) if self._entry.creation_time.tzinfo else self._entry.moment.isoformat()
-        flags: _Flags = {"bento": _BENTO, "environment": _PREFIX, "home": _HOME, "user": f"{USER}:{USER}"}
-        flags |= {"created": created, "port": "3000/tcp"}
-        parted = (text.partition("=") for text in self._settings.get("label", ()))
-        flags["label"] = [(json.dumps(key), json.dumps(value)) for key, _, value in parted]
         base = self.base.image.config | {"digest": self.base.image.digest, "origin": self.base.origin}
         oci_image.check_layers(self._layers, f"Use a base image with fewer layers. {BUILDER_REMEDY}")
-        if self._settings["compression"] == ["gzip"]:
+        if self._compression == "gzip":
             images.require_gzip(self._layers, "--opt compression=gzip", "use --opt compression=zstd")
-        config = images.image_config(_arguments(images.image, flags), base, document)
+        config = images.image_config(
+            base,
+            document,
+            created=created,
+            directory=_BENTO,
+            environment=_PREFIX,
+            home=_HOME,
+            user=f"{USER}:{USER}",
+            ports=["3000/tcp"],
+            labels=dict(text.split("=", 1) for text in self._settings.get("label", ())),
+        )
         return oci_image.make_image(self._layers, config)
 
     @property
     def manifest(self) -> Manifest:
         """The parsed manifest of the image."""
         return Manifest.read(self.image.manifest, MANIFEST, "the image")
-
-
-def _outputs(directory: Path) -> _Flags:
-    return {"output": directory / _BLOB, "description": directory / _DESCRIPTION}
-
-
-def _arguments(action: Subcommand, flags: _Flags) -> Arguments:
-    """Return the arguments of an action. In `flags`, a list contains the values of a repeated flag."""
-    words: list[str] = []
-    for flag, value in flags.items():
-        for one in value if isinstance(value, list) else [value]:
-            words += [f"--{flag}", *map(str, one if isinstance(one, tuple) else (one,))]
-    return Arguments(words, action.flags)
-
-
-def _run(action: Subcommand, flags: _Flags) -> None:
-    action.run(_arguments(action, flags))
 
 
 def _push(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import MappingProxyType
 
 from rules_bento.arguments import Arguments, Subcommand
 from rules_bento.errors import BentoError
@@ -12,7 +13,7 @@ from rules_bento.formats.json import read_object
 from rules_bento.formats.oci import ANNOTATION, digest_of
 from rules_bento.images import oci_image
 from rules_bento.models.model import ModelDescription
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.kubernetes.workloads import Workload
@@ -58,7 +59,7 @@ def image(arguments: Arguments) -> None:
         require_gzip(layers, 'compression = "gzip"', 'set compression = "gzip" on these layers')
     soci_contents = _soci_contents(arguments) if arguments.optional("--soci") else []
     base = read_object(read_file(arguments.required("--base-config")), "the base's config")
-    config = image_config(arguments, base, _read_bento_yaml(arguments))
+    config = _image_config(arguments, base, _read_bento_yaml(arguments))
     if soci_contents:
         from rules_bento.images import soci
 
@@ -117,37 +118,70 @@ def _read_bento_yaml(arguments: Arguments) -> dict[str, Any]:
     return document
 
 
-def image_config(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> oci_image.ImageConfig:
-    """Return the config of an image, given the base image's config and the fields of bento.yaml."""
+def _image_config(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> oci_image.ImageConfig:
     from rules_bento.workspace_status import read_status, substitute_all
 
-    directory = arguments.optional("--bento")
     status = read_status(Path(path) for path in arguments.repeated("--status"))
+    annotations = arguments.pairs("--annotation")
+    annotations |= substitute_all(arguments.pairs("--stamped-annotation"), status, "annotations")
+    labels = arguments.pairs("--label")
+    labels |= substitute_all(arguments.pairs("--stamped-label"), status, "labels")
+    return image_config(
+        base,
+        bento,
+        created=arguments.required("--created"),
+        directory=arguments.optional("--bento"),
+        environment=arguments.required("--environment"),
+        home=arguments.optional("--home"),
+        env=arguments.pairs("--env"),
+        labels=labels,
+        annotations=annotations,
+        entrypoint=arguments.repeated("--entrypoint"),
+        cmd=arguments.repeated("--cmd"),
+        user=arguments.required("--user"),
+        working_dir=arguments.optional("--working-dir"),
+        ports=arguments.repeated("--port"),
+    )
+
+
+def image_config(
+    base: dict[str, Any],
+    bento: dict[str, Any],
+    *,
+    created: str,
+    directory: str,
+    environment: str,
+    home: str,
+    labels: dict[str, str],
+    env: Mapping[str, str] = MappingProxyType({}),
+    annotations: Mapping[str, str] = MappingProxyType({}),
+    entrypoint: Sequence[str] = (),
+    working_dir: str = "",
+    **fields: Any,
+) -> oci_image.ImageConfig:
+    """Return the config of an image with a Bento in `directory`, and its packages in `environment`.
+
+    `base` is the config of the base image, `bento` has the fields of bento.yaml, and `fields` other fields of it.
+    """
     standard = {
         "base.digest": base.get("digest", ""),
         "base.name": base.get("origin", ""),
-        "created": arguments.required("--created"),
+        "created": created,
         "title": bento["name"],
         "version": bento["version"],
     }
-    annotations = {f"{ANNOTATION}{key}": value for key, value in standard.items() if value}
-    annotations |= arguments.pairs("--annotation")
-    annotations |= substitute_all(arguments.pairs("--stamped-annotation"), status, "annotations")
-    labels = bento["labels"] | arguments.pairs("--label")
-    labels |= substitute_all(arguments.pairs("--stamped-label"), status, "labels")
-    python = arguments.required("--environment") + "/bin/python"
+    annotations = {f"{ANNOTATION}{key}": value for key, value in standard.items() if value} | dict(annotations)
+    labels = bento["labels"] | labels
     return oci_image.ImageConfig(
         architecture=base["architecture"],
         os=base["os"],
-        created=arguments.required("--created"),
-        env=_image_env(arguments, base, bento),
-        entrypoint=arguments.repeated("--entrypoint") or [python, "-m", "bentoml", "serve", directory],
-        cmd=arguments.repeated("--cmd"),
-        user=arguments.required("--user"),
-        working_dir=arguments.optional("--working-dir", directory),
-        ports=arguments.repeated("--port"),
+        created=created,
+        env=_image_env(base, bento, directory, environment, home) | dict(env),
+        entrypoint=entrypoint or [f"{environment}/bin/python", "-m", "bentoml", "serve", directory],
+        working_dir=working_dir or directory,
         labels=_oci_annotations(annotations) | labels,
         annotations=_oci_annotations(labels) | annotations,
+        **fields,
     )
 
 
@@ -156,13 +190,14 @@ def _oci_annotations(texts: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in texts.items() if key.startswith(ANNOTATION)}
 
 
-def _image_env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> dict[str, str]:
-    """Return the environment variables of an image. Later sources override earlier: base, defaults, Bento, target.
+def _image_env(
+    base: dict[str, Any], bento: dict[str, Any], directory: str, environment: str, home: str
+) -> dict[str, str]:
+    """Return the environment variables of an image. Later sources override earlier: base, defaults, Bento.
 
     Excludes variables of the Bento if the value is empty or the stage is `build`. Users set variables with empty values
     at startup. Variables with the stage `build` can be secrets.
     """
-    environment = arguments.required("--environment")
     inherited = dict(base.get("env", {}))
     path = inherited.pop("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     own = {
@@ -174,15 +209,11 @@ def _image_env(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]
         "PYTHONDONTWRITEBYTECODE": "1",
         "VIRTUAL_ENV": environment,
     }
-    if bento_directory := arguments.optional("--bento"):
-        own |= {
-            "BENTO_PATH": bento_directory,
-            "BENTOML_HOME": arguments.required("--home") + "/",
-            "BENTOML_CONTAINERIZED": "true",
-        }
+    if directory:
+        own |= {"BENTO_PATH": directory, "BENTOML_HOME": f"{home}/", "BENTOML_CONTAINERIZED": "true"}
     envs = [env for env in bento["envs"] if env["value"] != "" and env["stage"] != "build"]
     declared = {env["name"]: str(env["value"]) for env in envs}
-    return inherited | own | declared | arguments.pairs("--env")
+    return inherited | own | declared
 
 
 @Subcommand(

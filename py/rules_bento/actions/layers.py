@@ -38,10 +38,16 @@ _DIRECTORY_MODE, _FILE_MODE, _LINK_MODE = 0o755, 0o644, 0o777
 def bento_layer(arguments: Arguments) -> None:
     """Write the layer of a Bento from archive parts. Other layers or images contain the `data` files and the models."""
     from rules_bento.archives.archive import items
+    from rules_bento.models.model import ModelDescription
 
     # Merged by path, so that the layer doesn't depend on how the Bento is split into parts. The parts are sorted.
     parts = [items([Path(part)]) for part in arguments.repeated("--part")]
-    write_bento_layer(arguments, merge(*parts, key=bento_order))
+    models = [ModelDescription.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--model")]
+    owner = description.owner(arguments.required("--user"))
+    mounted = arguments.optional("--mounted").strip("/")
+    tar = bento_tar(arguments.required("--directory"), owner, merge(*parts, key=bento_order), models, mounted)
+    out, compression = description.output(arguments)
+    description.describe(arguments, write_tar_layer(out, tar, compression), "Bento")
 
 
 def bento_order(member: StreamedMember) -> tuple[bool, str]:
@@ -49,19 +55,21 @@ def bento_order(member: StreamedMember) -> tuple[bool, str]:
     return member.path != "bento.yaml", member.path
 
 
-def write_bento_layer(arguments: Arguments, members: Iterable[StreamedMember]) -> None:
-    """Write the layer of a Bento, and the layer's description. `members` must be sorted by `bento_order`."""
-    out, compression = description.output(arguments)
-    info = write_tar_layer(out, _bento_tar(arguments, members), compression)
-    description.describe(arguments, info, "Bento")
+def bento_tar(
+    directory: str,
+    owner: dict[str, int],
+    members: Iterable[StreamedMember],
+    models: list[ModelDescription],
+    mounted: str = "",
+) -> Iterator[bytes]:
+    """Yield pieces of the tar for the layer of a Bento in `directory`. `members` must be sorted by `bento_order`.
 
+    If `mounted` is set, images of models are mounted below this directory.
+    """
+    from rules_bento.models.model import latest_versions
 
-def _bento_tar(arguments: Arguments, members: Iterable[StreamedMember]) -> Iterator[bytes]:
-    """Yield pieces of the tar for a Bento's layer."""
-    from rules_bento.models.model import ModelDescription, latest_versions
-
-    directory = arguments.required("--directory").strip("/")
-    put = _Headers(directory, **description.owner(arguments.required("--user")))
+    directory = directory.strip("/")
+    put = _Headers(directory, **owner)
     yield put.directory(directory)
     for member in members:
         path = f"{directory}/{member.path}"
@@ -69,9 +77,8 @@ def _bento_tar(arguments: Arguments, members: Iterable[StreamedMember]) -> Itera
         if member.contents is not None:
             yield from member.contents
             yield headers.padding(member.size)
-    models = [ModelDescription.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--model")]
-    for mounted in arguments.repeated("--mounted"):
-        yield from _model_links(put, directory, mounted.strip("/"), models)
+    if mounted:
+        yield from _model_links(put, directory, mounted, models)
     for name, version in latest_versions(models).items():
         data = version.encode()
         yield put.small_file(f"{directory}/models/{name}/latest", data)
@@ -150,11 +157,16 @@ _STORE_DIRECTORIES = ("bentos", "envs", "models", "tmp")
 )
 def environment_layer(arguments: Arguments) -> None:
     """Write a layer with the user's home directory and a virtual environment without packages."""
-    prefix, home = arguments.required("--prefix").strip("/"), arguments.required("--home").strip("/")
-    python, version = arguments.required("--python"), arguments.required("--python-version")
-    owner = description.owner(arguments.required("--user"))
+    flags = ("--home", "--prefix", "--python", "--python-version", "--user")
+    description.write_files(arguments, environment_members(*map(arguments.required, flags)), "environment")
+
+
+def environment_members(home: str, prefix: str, python: str, version: str, user: str) -> list[Member]:
+    """Return the user's home directory, and a virtual environment for the interpreter `python` (version X.Y)."""
+    prefix, home = prefix.strip("/"), home.strip("/")
+    owner = description.owner(user)
     settings = f"home = {python.rpartition('/')[0]}\ninclude-system-site-packages = false\nversion = {version}\n"
-    entries = [
+    return [
         Member.directory(home, **owner),
         *(Member.directory(f"{home}/{directory}", **owner) for directory in _STORE_DIRECTORIES),
         Member.directory(prefix, **owner),
@@ -163,7 +175,6 @@ def environment_layer(arguments: Arguments) -> None:
         Member.symlink(f"{prefix}/bin/python3", "python", **owner),
         Member.symlink(f"{prefix}/bin/python{version}", "python", **owner),
     ]
-    description.write_files(arguments, entries, "environment")
 
 
 # The forms of `streams` that OCI supports.

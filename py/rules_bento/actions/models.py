@@ -210,25 +210,30 @@ def _write_model_layer(arguments: Arguments, stored: StoredModel, weights: froze
     from rules_bento.images.layers import description
 
     owner = description.owner(arguments.required("--user"))
-    root, top = _top_directory(arguments, owner)
-    tag = stored.entry.description.tag
-    directory = root or f"{arguments.required('--directory').strip('/')}/models/{tag.replace(':', '/')}"
-    entries = [top, *stored.members_in(f"{directory}/", excluded=weights, **owner)]
-    for file in () if root else stored.entry.manifest.entries:
-        if file.path in weights:
-            path, place = f"{directory}/{file.path}", description.place(arguments.required("--weights"), file)
-            entries.append(Member.symlink(path, posixpath.relpath(place, posixpath.dirname(path)), **owner))
-    description.write_files(arguments, entries, f"model {tag}")
+    if root := arguments.optional("--root"):
+        members = [Member.directory(root, **owner), *stored.members_in(f"{root}/", excluded=weights, **owner)]
+    else:
+        bento, directory = arguments.required("--directory"), arguments.optional("--weights")
+        members = model_members(stored, bento, weights, directory, owner)
+    description.write_files(arguments, members, f"model {stored.entry.description.tag}")
 
 
-def _top_directory(arguments: Arguments, owner: dict[str, int]) -> tuple[str, Member]:
-    """Return the value of `--root` (default: "") and the topmost directory of the layer."""
+def model_members(
+    stored: StoredModel, bento: str, weights: frozenset[str], weights_directory: str, owner: dict[str, int]
+) -> list[Member]:
+    """Return the files of a model in the Bento in the directory `bento`, and links to the files in `weights`."""
     from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
 
-    if root := arguments.optional("--root"):
-        return root, Member.directory(root, **owner)
-    return "", description.home_directory(arguments.required("--directory").strip("/"), owner)
+    bento = bento.strip("/")
+    directory = f"{bento}/models/{stored.entry.description.tag.replace(':', '/')}"
+    members = [description.home_directory(bento, owner)]
+    members += stored.members_in(f"{directory}/", excluded=weights, **owner)
+    for file in stored.entry.manifest.entries:
+        if file.path in weights:
+            path, place = f"{directory}/{file.path}", description.place(weights_directory, file)
+            members.append(Member.symlink(path, posixpath.relpath(place, posixpath.dirname(path)), **owner))
+    return members
 
 
 @Subcommand(
@@ -242,21 +247,33 @@ def _top_directory(arguments: Arguments, owner: dict[str, int]) -> tuple[str, Me
 )
 def weights_layer(arguments: Arguments) -> None:
     """Write a layer of model weights. If `--root` isn't set, the path of a file depends only on its digest and name."""
+    from rules_bento.images.layers import description
+
+    owner = description.owner(arguments.required("--user"))
+    files = model_files(arguments)
+    bento, weights = arguments.optional("--directory"), arguments.optional("--weights")
+    members = weights_members(files, bento, weights, owner, arguments.optional("--root"))
+    description.write_files(arguments, members, f"weights {', '.join(file.path for file in files)}")
+
+
+def weights_members(
+    files: list[snapshot.DeclaredFile], bento: str, weights: str, owner: dict[str, int], root: str = ""
+) -> list[Member]:
+    """Return the weights of a Bento in the directory `bento`.
+
+    The weights are in the directory `weights`, where a path depends on digest and name, or in `root` if it is set.
+    """
     from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
     from rules_bento.sources import snapshot
 
-    owner = description.owner(arguments.required("--user"))
-    root, top = _top_directory(arguments, owner)
-    files = model_files(arguments)
-    entries = {}
+    top = Member.directory(root, **owner) if root else description.home_directory(bento.strip("/"), owner)
+    members = {top.path: top}
     for file in files:
         entry = snapshot.digest([file]).entries[0]
-        # Without a root, equal files with the same name have the same path.
-        path = f"{root}/{file.path}" if root else description.place(arguments.required("--weights"), entry)
-        entries[path] = Member.file(path, file.source, mode=entry.mode, size=entry.size, **owner)
-    members = [top, *entries.values()]
-    description.write_files(arguments, members, f"weights {', '.join(file.path for file in files)}")
+        path = f"{root}/{file.path}" if root else description.place(weights, entry)
+        members[path] = Member.file(path, file.source, mode=entry.mode, size=entry.size, **owner)
+    return [*members.values()]
 
 
 @Subcommand(

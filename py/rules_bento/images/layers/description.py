@@ -67,22 +67,28 @@ def describe(
     On Linux file systems with extended attributes, also stores the layer's digest in an extended attribute of the
     output file, unless `is_recipe` is true.
     """
+    text = dumps(info, name, compression or output(arguments)[1])
+    Path(arguments.required("--description")).write_text(text, "utf-8")
+    if sys.platform == "linux" and not is_recipe:
+        from contextlib import suppress
+
+        with suppress(OSError):  # not all file systems have such attributes
+            os.setxattr(arguments.required("--output"), DIGEST_ATTRIBUTE, bytes.fromhex(info.digest.rpartition(":")[2]))
+
+
+def dumps(info: layer.LayerInfo, name: str, compression: Compression) -> str:
+    """Return the description of a layer as JSON, which `Layer.loads` parses."""
     from rules_bento.images.layers import layer
 
     fields = {
-        "media_type": layer.MEDIA_TYPES[compression or output(arguments)[1]],
+        "media_type": layer.MEDIA_TYPES[compression],
         "digest": info.digest,
         "size": info.size,
         "diff_id": info.diff_id,
         "uncompressed_size": info.uncompressed_size,
         "name": name,
     }
-    Path(arguments.required("--description")).write_text(json.dumps(fields, indent=1) + "\n", "utf-8")
-    if sys.platform == "linux" and not is_recipe:
-        from contextlib import suppress
-
-        with suppress(OSError):  # not all file systems have such attributes
-            os.setxattr(arguments.required("--output"), DIGEST_ATTRIBUTE, bytes.fromhex(info.digest.rpartition(":")[2]))
+    return json.dumps(fields, indent=1) + "\n"
 
 
 def environment(arguments: Arguments) -> InstallLayout:
