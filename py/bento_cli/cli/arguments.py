@@ -52,6 +52,11 @@ def tag(kind: Kind = BENTO, *, help: str) -> Decorator:  # noqa: A002
     return click.argument("tag", type=Tag(kind), help=help)
 
 
+def many(name: str, kind: click.ParamType[str], form: str, *, help: str) -> Decorator:  # noqa: A002
+    """Return a required argument that can be repeated. Its value is a tuple."""
+    return click.argument(name, type=kind, metavar=f"{form}...", nargs=-1, required=True, help=help)
+
+
 def flag(*names: str, help: str) -> Decorator:  # noqa: A002
     """Return an option without a value."""
     return click.option(*names, is_flag=True, help=help)
@@ -78,12 +83,7 @@ def output(*choices: str) -> Decorator:
     return combine(option, click.option("--json", "output", flag_value="json", help="Print JSON (same as -o json)"))
 
 
-bentofile = click.option(
-    "-f",
-    "--bentofile",
-    type=File(),
-    help="Read build options from this file (default: bentofile.yaml or pyproject.toml)",
-)
+bentofile = click.option("-f", "--bentofile", type=File(), help="Use this bentofile.yaml or pyproject.toml")
 insecure = repeatable("--insecure", metavar="HOST[:PORT]", help="Allow HTTP connections to this registry")
 no_verify = flag("--no-verify", help="Don't verify files in the store")
 no_sync = flag(

@@ -28,12 +28,7 @@ _URLS = (
     "and others that fsspec supports. The command reads credentials from the configuration files of each service's "
     "standard tools, or from ~/.netrc."
 )
-_format = click.option(
-    "--format",
-    "form",
-    type=click.Choice(FORMS),
-    help="Set the archive format (default: determined by the file suffix)",
-)
+_format = click.option("--format", "form", type=click.Choice(FORMS), help="Set the archive format (default: by suffix)")
 
 
 def import_command(kind: Kind) -> Command:
@@ -46,19 +41,10 @@ def import_command(kind: Kind) -> Command:
         f"compressed with xz. Without --force, the import fails if the {kind.noun} already exists. URL schemes: s3, "
         f"gs, az, ftp, ftps, sftp, http, https, {_URLS}",
     )
-    @click.argument(
-        "paths",
-        type=File(),
-        metavar="PATH...",
-        nargs=-1,
-        required=True,
-        help="Import this archive, directory, or URL (- for standard input)",
-    )
+    @arguments.many("paths", File(), "PATH", help="Import this archive, directory, or URL (- for standard input)")
     @_format
     @arguments.no_models(kind)
-    @click.option(
-        "--sha256", metavar="HEX", default="", help="Fail unless the downloaded archive has this SHA-256 digest"
-    )
+    @click.option("--sha256", metavar="HEX", default="", help="Fail unless the download has this SHA-256 digest")
     @arguments.force(kind)
     @arguments.import_options
     @arguments.output("text", "json", "yaml", "path")
@@ -204,19 +190,9 @@ def _check_absent(out: str, form: Form | None, entry: Entry) -> None:
 
 @command("all.bundle iris:v1 fraud:v2")
 @click.argument(
-    "out",
-    type=File(),
-    metavar="PATH",
-    help="Write the bundle to this file, such as release.bentobundle (- for standard output)",
+    "out", type=File(), metavar="PATH", help="Write this bundle, such as a.bentobundle (- for standard output)"
 )
-@click.argument(
-    "tags",
-    type=Tag(),
-    metavar="TAG...",
-    nargs=-1,
-    required=True,
-    help="Include this Bento and its models (NAME:VERSION or NAME)",
-)
+@arguments.many("tags", Tag(), "TAG", help="Include this Bento and its models (NAME:VERSION or NAME)")
 @arguments.output("text", "json", "yaml", "path")
 def bundle_command(store: Store, out: str, tags: Sequence[str], output: str) -> None:
     """Export several Bentos and their models to one file.
@@ -242,12 +218,7 @@ def bundle_command(store: Store, out: str, tags: Sequence[str], output: str) -> 
 
 @command("all.bundle", "all.bundle --to archives")
 @click.argument("path", type=File(), help="Import this bundle (- for standard input)")
-@click.option(
-    "--to",
-    type=File(),
-    metavar="DIRECTORY",
-    help="Extract the archives to this new directory instead of importing them",
-)
+@click.option("--to", type=File(), metavar="DIRECTORY", help="Extract the archives to this new directory instead")
 @arguments.import_options
 @arguments.output("text", "json", "yaml")
 def unbundle_command(store: Store, path: str, to: str | None, output: str, **options: Any) -> None:

@@ -24,12 +24,7 @@ if TYPE_CHECKING:
     help="Check this Bento (tag or archive), lock (.json, uv.lock, pylock.toml, or .txt), or SBOM (.json, or - for "
     "standard input)",
 )
-@arguments.repeatable(
-    "--advisories",
-    metavar="PATH",
-    help="Read OSV advisories from this file, zip archive, or directory",
-    type=File(),
-)
+@arguments.repeatable("--advisories", type=File(), help="Read OSV advisories from this file, zip, or directory")
 @click.option(
     "--max-severity",
     default="none",
@@ -44,23 +39,11 @@ if TYPE_CHECKING:
     help="Set the severity of unrated vulnerabilities: none, low, medium, high, critical, or 'above', which exceeds "
     "every --max-severity (default: above)",
 )
-@arguments.pairs_option(
-    "--allow",
-    "ID=REASON",
-    help="Allow the vulnerability with this ID, and specify why (example: CVE-2024-1234=unreachable)",
-)
-@arguments.repeatable(
-    "--allow-license",
-    metavar="SPDX",
-    help="Allow only packages with a license that this option specifies, such as MIT",
-)
+@arguments.pairs_option("--allow", "ID=REASON", help="Allow this vulnerability, such as CVE-2024-1234=unreachable")
+@arguments.repeatable("--allow-license", metavar="SPDX", help="Allow only packages with these licenses, such as MIT")
 @arguments.repeatable("--deny-license", metavar="SPDX", help="Reject packages with this license, such as AGPL-3.0-only")
-@arguments.pairs_option(
-    "--license", "NAME=SPDX", help="Override the license of a package (example: numpy=BSD-3-Clause)"
-)
-@click.option(
-    "--wheels", metavar="DIRECTORY", type=File(), help="Read the packages' licenses from the wheels in this directory"
-)
+@arguments.pairs_option("--license", "NAME=SPDX", help="Override the license of a package, such as numpy=MIT")
+@click.option("--wheels", type=File(), metavar="DIRECTORY", help="Read the packages' licenses from these wheels")
 @arguments.flag("--require-hashes", help="Reject packages that aren't pinned with a hash")
 @arguments.output("text", "json", "yaml")
 def audit_command(

@@ -64,9 +64,7 @@ _runtime_metadata = arguments.combine(
 )
 @arguments.bentofile
 @click.option("--name", metavar="NAME", help="Set the Bento's name (default: the service's name)")
-@click.option(
-    "--version", metavar="VERSION", default="", help="Set the Bento's version (default: a digest of the contents)"
-)
+@click.option("--version", metavar="VERSION", default="", help="Set the Bento's version (default: a digest)")
 @click.option("--description", metavar="TEXT", help="Set the Bento's description, or read it from a file (file:PATH)")
 @arguments.pairs_option("--label", help="Add a label to the Bento")
 @arguments.repeatable(
@@ -74,27 +72,13 @@ _runtime_metadata = arguments.combine(
     metavar="NAME=VALUE[;stage=STAGE]",
     help="Set an environment variable; STAGE is build, runtime, or all (default: all)",
 )
-@arguments.repeatable(
-    "--model",
-    type=Tag(MODEL),
-    help="Include this model from the store (NAME:VERSION, or NAME for the latest version)",
-)
+@arguments.repeatable("--model", type=Tag(MODEL), help=f"Include this model from the store ({arguments.TAG})")
 @arguments.pairs_option("--arg", help="Set a build argument (overrides --arg-file)")
 @click.option("--arg-file", type=File(), help="Read build arguments from this YAML file (- for standard input)")
-@click.option(
-    "--enable-features", metavar="LIST", default="", help="Require these bentoml extras, such as grpc,tracing"
-)
-@click.option(
-    "--spec",
-    type=click.Choice(("1", "2")),
-    help="Write bento.yaml in format 1 or 2 (default: 2 if the options allow it)",
-)
-@click.option(
-    "--bentoml-version", metavar="VERSION", help="Use this BentoML version if the requirements don't set a version"
-)
-@click.option(
-    "--python-version", metavar="VERSION", help="Use this Python version if the project doesn't set a version"
-)
+@click.option("--enable-features", metavar="LIST", default="", help="Require these bentoml extras, such as grpc,io")
+@click.option("--spec", type=click.Choice(("1", "2")), help="Write bento.yaml in this format (default: 2 if possible)")
+@click.option("--bentoml-version", metavar="VERSION", help="Use this BentoML version unless the requirements set one")
+@click.option("--python-version", metavar="VERSION", help="Use this Python version unless the project sets one")
 @click.option(
     "--creation-time",
     metavar="TIME",
@@ -113,9 +97,7 @@ _runtime_metadata = arguments.combine(
     help="Import the service with this Python environment or interpreter; requires --import",
 )
 @_runtime_metadata
-@arguments.repeatable(
-    "--allow-secret", type=File(), help="Ignore suspected secrets in this file (example: src/test.pem)"
-)
+@arguments.repeatable("--allow-secret", type=File(), help="Ignore suspected secrets in this file (example: a.pem)")
 @arguments.flag("--no-secrets-check", help="Don't scan the Bento for secrets")
 @click.option(
     "--archive",

@@ -145,9 +145,7 @@ def _lines(node: _Node, indent: str) -> Iterator[str]:
 
 @command("iris:v1 iris:v2")
 @click.argument("one", type=Tag(), metavar="TAG", help="Compare this Bento: a tag, an archive, or - for standard input")
-@click.argument(
-    "other", type=Tag(), metavar="TAG", help="Compare with this Bento: a tag, an archive, or - for standard input"
-)
+@click.argument("other", type=Tag(), metavar="TAG", help="Compare with this Bento, in the same forms")
 @arguments.output("text", "json", "yaml")
 def diff_command(store: Store, one: str, other: str, output: str) -> int:
     """Show the differences between two Bentos or archives.

@@ -28,11 +28,7 @@ if TYPE_CHECKING:
     help="Set the package hub's name (default: the existing package hub for the project's lock, otherwise an unused "
     "name such as pypi)",
 )
-@click.option(
-    "--package",
-    metavar="PATH",
-    help="Generate targets for this Bazel package (default: the project directory's package)",
-)
+@click.option("--package", metavar="PATH", help="Generate targets for this Bazel package (default: the project's)")
 @arguments.flag("--write", help="Add the generated lines to MODULE.bazel and BUILD.bazel, and write requirements files")
 @arguments.flag("--force", help="Replace existing targets and requirements files; requires --write")
 @arguments.output("text", "json", "yaml")

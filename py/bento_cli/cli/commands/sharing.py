@@ -32,9 +32,7 @@ The command downloads only missing data, and resumes an interrupted pull. It ver
 to the store."""
 
 
-_context = click.option(
-    "--context", metavar="NAME", help="Use this BentoCloud or Yatai context (default: the current context)"
-)
+_context = click.option("--context", metavar="NAME", help="Use this BentoCloud or Yatai context instead of the current")
 _form = click.option(
     "--format",
     "form",

@@ -46,9 +46,7 @@ class _Bash(BashComplete):
 
 
 @command("bash", help=_HELP)
-@click.argument(
-    "shell", metavar="SHELL", type=click.Choice(("bash", "zsh", "fish")), help="Print the script for this shell"
-)
+@click.argument("shell", metavar="SHELL", type=click.Choice(("bash", "zsh", "fish")), help="Print this shell's script")
 def completion_command(store: Store, shell: str) -> None:
     complete = get_completion_class(shell)
     assert complete

@@ -28,14 +28,7 @@ _Details = TypeVar("_Details")
 
 
 @command("--key cosign.key iris.bento")
-@click.argument(
-    "targets",
-    type=File(),
-    metavar="PATH...",
-    nargs=-1,
-    required=True,
-    help="Sign this archive, OCI layout, or artifact (HOST/REPOSITORY[:TAG])",
-)
+@arguments.many("targets", File(), "PATH", help="Sign this archive, OCI layout, or artifact (HOST/REPOSITORY[:TAG])")
 @arguments.repeatable("--sbom", type=File(), help="Attach this SBOM as a signed attestation (CycloneDX or SPDX 2 JSON)")
 @arguments.signing_options()
 @arguments.insecure
@@ -128,16 +121,8 @@ def _is_reference(target: str) -> bool:
     help="Verify this tag, archive (- for standard input), OCI layout, or registry reference (default: all Bentos and "
     "models in the store)",
 )
-@click.option(
-    "--key",
-    metavar="KEY",
-    help="Verify signatures with the public key in this file or environment variable (env://NAME)",
-)
-@click.option(
-    "--certificate-identity",
-    metavar="IDENTITY",
-    help="Require a keyless signature from this identity (email address or URI)",
-)
+@click.option("--key", metavar="KEY", help="Verify signatures with the public key in this file or env://NAME")
+@click.option("--certificate-identity", metavar="EMAIL|URI", help="Require a keyless signature from this identity")
 @click.option("--certificate-oidc-issuer", metavar="URL", help="Require an identity from this OIDC issuer")
 @click.option(
     "--trusted-root",

@@ -119,7 +119,7 @@ def delete_command(kind: Kind) -> Command:
     force = arguments.flag("--force", help="Delete the model even if a Bento uses it")
 
     @command("iris:v1", "iris --yes", help=f"Delete {kind.noun}s from the store.")
-    @click.argument("tags", type=Tag(kind), metavar="TAG...", nargs=-1, required=True, help=tags)
+    @arguments.many("tags", Tag(kind), "TAG", help=tags)
     @arguments.flag("-y", "--yes", "--assume-yes", help="Don't prompt for confirmation")
     @(force if kind is MODEL else arguments.combine())
     @arguments.output("text", "json", "yaml")
