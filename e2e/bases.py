@@ -100,7 +100,7 @@ bento_push(
     repositories = ["{host}/team/app"],
 )
 """
-LAYER = "tests/images/gzip_debs.layer.gzip"
+LAYER = "tests/images/gzip_base.layer.gzip"
 ARCHITECTURES = ("amd64", "arm64", "s390x")
 FETCHED = "--//rules:base_layers=fetched"
 

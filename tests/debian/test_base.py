@@ -12,7 +12,7 @@ import zstandard
 
 from tests.conftest import built
 
-HERE = built("tests/debian/amd64/debs.layer.json").parents[1]
+HERE = built("tests/debian/amd64/python.layer.json").parents[1]
 MACHINES = {"amd64": 62, "arm64": 183}  # of the ELF specification: EM_X86_64, EM_AARCH64
 
 
@@ -20,8 +20,8 @@ class Base:
     def __init__(self, architecture):
         directory = HERE / architecture
         self.architecture = architecture
-        self.description = json.loads((directory / "debs.layer.json").read_text())
-        self.blob = (directory / "debs.layer.zstd").read_bytes()
+        self.description = json.loads((directory / "python.layer.json").read_text())
+        self.blob = (directory / "python.layer.zstd").read_bytes()
         with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(self.blob), read_across_frames=True) as stream:
             self.bytes = stream.read()
         self.tar = tarfile.open(fileobj=io.BytesIO(self.bytes))  # noqa: SIM115
