@@ -115,7 +115,7 @@ def invalid_images_fail_the_build(bench: Workbench) -> str:
     checkout = bench.plain
     checkout.write("tests/unfit/program", PROGRAM)
     checkout.write("tests/unfit/service.py", SERVICE)
-    checkout.write("tests/unfit/BUILD.bazel", BUILD.replace('[":wanting_debs"]', "[]"))
+    checkout.write("tests/unfit/BUILD.bazel", BUILD.replace(":wanting_base", "//tests/unfit:small"))
     built = checkout.bazel("build", "--keep_going", "//tests/unfit:all")
     assert built.code == 1, built.told()
     assert TOO_LARGE in built.errors, built.told()

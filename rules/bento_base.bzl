@@ -17,6 +17,7 @@ _EXCLUDES = [
 ]
 _INCLUDES = ["/usr/share/doc/*/copyright"]
 _OS = "linux"
+_PYTHON = "/usr/bin/python3"
 _USERS = {"bentoml": "1034", "nonroot": "65532"}
 
 # Third-party packages that the helper imports. Some distributions compress .deb files with zstd.
@@ -77,8 +78,9 @@ def _bento_base_impl(ctx):
     lower = _lower(ctx)
     architecture = _one_of(ctx, "architectures", [info.architecture for info in debs + lower])
     python_version = ctx.attr.python_version or _one_of(ctx, "versions of Python", [info.python_version for info in debs + lower])
+    python = ctx.attr.python or ([info.python for info in lower] + [_PYTHON])[0]
     if not python_version:
-        fail("{}: the packages don't include python3. Add python3 to the packages, or set python_version to the version of {}.".format(label_string(ctx.label), ctx.attr.python))
+        fail("{}: the packages don't include python3. Add python3 to the packages, or set python_version to the version of {}.".format(label_string(ctx.label), python))
     layer, index = _write(ctx, architecture, depset(transitive = [info.files for info in debs]), lower)
     layers = tuple([each for info in lower for each in info.layers] + [layer])
     env = ([info.env for info in lower] + [_ENV])[0] | ctx.attr.env
@@ -95,7 +97,7 @@ def _bento_base_impl(ctx):
             layers = layers,
             libraries = None,
             name = label_string(ctx.label),
-            python = ctx.attr.python,
+            python = python,
             python_version = python_version,
             system = None,
         ),
@@ -135,8 +137,8 @@ don't run. Instead, the rule creates what services usually need from these scrip
         "includes": attr.string_list(default = _INCLUDES, doc = "Patterns of paths to include even if `excludes` matches them, in the syntax of dpkg's `path-include`. Default: copyright files."),
         "env": attr.string_dict(doc = "Environment variables of the container. Keys are variable names. Default: `LANG`, `PATH`, and the variables of `base`."),
         "packages": attr.label_list(doc = "Debian packages to install, from a package hub that `bento.apt` declares.", mandatory = True, providers = [BentoDebInfo]),
-        "python": attr.string(default = "/usr/bin/python3", doc = "Absolute path to the Python interpreter in the image."),
-        "python_version": attr.string(doc = "Version of the Python interpreter (`X.Y`). Default: the version of the Debian package `python3`."),
+        "python": attr.string(doc = "Absolute path to the Python interpreter in the image. Default: the interpreter of `base`; without `base`, `/usr/bin/python3`."),
+        "python_version": attr.string(doc = "Version of the Python interpreter (`X.Y`). Default: the version of the Debian package `python3`, or of `base`."),
         "symlinks": attr.string_dict(doc = "Additional symbolic links. Keys are paths; values are link targets: `{\"/usr/bin/python\": \"python3\"}`."),
         "users": attr.string_dict(default = _USERS, doc = "Additional users. Keys are user names; values are user IDs. Each user has a group and a home directory. Has no effect if `base` is set, because only the lowest layer adds users."),
     },
