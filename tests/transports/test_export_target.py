@@ -37,7 +37,7 @@ def test_a_target_exports(kind, serve, other):
 
 def test_what_is_missing_is_named(serve):
     server = serve("s3")
-    status, said = run("bento", server.url("x.bento"))
+    status, said = run("plain_bento", server.url("x.bento"))
     assert status == 1
     assert "require the package fsspec" in said
     assert "@rules_bento//tools:bento_with_transports" in said
