@@ -110,7 +110,7 @@ def make_image(layers: list[Layer], settings: ImageConfig) -> OciImage:
                     "Cmd": settings.cmd,
                     "WorkingDir": settings.working_dir,
                     "Labels": settings.labels,
-                    "StopSignal": "SIGTERM",
+                    "StopSignal": "SIGTERM" if settings.entrypoint else "",
                 }
             ),
             "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
