@@ -46,7 +46,7 @@ bento_toolchain = rule(
 )
 
 # Third-party packages that the `bento` command imports.
-_COMMAND_PACKAGES = ["blake3", "click", "jinja2", "packaging", "pathspec", "pyyaml", "zstandard"]
+_COMMAND_PACKAGES = ["blake3", "click", "jinja2", "packaging", "pathspec", "pyyaml", "urllib3", "zstandard"]
 
 def _bento_runtime_impl(ctx):
     command = struct(files = depset([ctx.file.command]), imports = (runfile_path(ctx, ctx.file.command),))

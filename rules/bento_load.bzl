@@ -1,7 +1,7 @@
 """Defines bento_load, a program that loads an image into a container engine of this machine."""
 
 load("//private:attributes.bzl", "label_string")
-load("//private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path")
+load("//private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path", "runtime_modules")
 load("//private:push_manifest.bzl", "push_manifest")
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
 
@@ -11,7 +11,7 @@ def _bento_load_impl(ctx):
     ctx.actions.write(description, json.encode(described.contents))
     arguments = ["--target", label_string(ctx.label), "--directory", RUNFILES, "--contents", runfile_path(ctx, description)]
     arguments += ["--reference", ctx.attr.reference or ctx.attr.src.label.name + ":latest"]
-    launcher = helper_launcher(ctx, arguments = arguments, files = depset(described.files + [description]), subcommand = "load")
+    launcher = helper_launcher(ctx, arguments = arguments, files = depset(described.files + [description]), modules = runtime_modules(ctx, ["urllib3"]), subcommand = "load")
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles.merge(ctx.runfiles(root_symlinks = described.links)))]
 
 bento_load = rule(

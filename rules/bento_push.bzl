@@ -48,7 +48,7 @@ def _bento_push_impl(ctx):
 
     # The list is short, and is empty for targets that neither sign nor read a remote cache.
     more_modules = depset(transitive = more).to_list()
-    modules = runtime_modules(ctx, ["blake3", "pyyaml"] if BentoInfo in ctx.attr.src else ["blake3"]) + more_modules
+    modules = runtime_modules(ctx, ["blake3", "urllib3"] + (["pyyaml"] if BentoInfo in ctx.attr.src else [])) + more_modules
     launcher = helper_launcher(ctx, arguments = ["--directory", RUNFILES] + arguments, files = depset(files), modules = modules, subcommand = "push")
     links = ctx.runfiles(root_symlinks = described.links)
     return [

@@ -16,7 +16,7 @@ def _bento_startup_test_impl(ctx):
         ctx,
         arguments = arguments,
         files = startup.files,
-        modules = runtime_modules(ctx, ["zstandard"]),
+        modules = runtime_modules(ctx, ["urllib3", "zstandard"]),
         subcommand = "startup_test",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles), testing.ExecutionInfo({"block-network": "1"})]

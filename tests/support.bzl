@@ -22,5 +22,6 @@ REQUIREMENTS = [
     "@pypi//pytest",
     "@pypi//pyyaml",
     "@pypi//scikit_learn",
+    "@pypi//urllib3",
     "@pypi//zstandard",
 ]

@@ -42,7 +42,7 @@ def _bento_tools_impl(mctx):
     lock = read_lock(mctx, _TOOLS_LOCK, None).lock
     uv = [package for package in lock["packages"] if package["name"] == "uv"][0]
     declare_uv("bento_uv", files = uv["files"], version = uv["version"])
-    declare_helper_packages("bento_helper_packages", lock, ["packaging", "tomli"])
+    declare_helper_packages("bento_helper_packages", lock, ["packaging", "tomli", "urllib3"])
     for name, locked in {_TOOLS_HUB: lock, _TRANSPORTS_HUB: read_lock(mctx, _TRANSPORTS_LOCK, None).lock}.items():
         declare_hub(
             name = name,

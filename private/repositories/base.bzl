@@ -1,7 +1,7 @@
 """Declares the base images of `bento.base`, from a registry, an OCI layout, or an archive that `docker save` wrote."""
 
 load(":build_text.bzl", "build_text", "metadata_text", "select_text")
-load(":fetch.bzl", "probe_cache", "run_helper")
+load(":fetch.bzl", "helper_packages", "probe_cache", "run_helper")
 load(":lock_shapes.bzl", "matches")
 
 # Attributes of `bento.base`, and of the repository rule with the targets of a base image.
@@ -197,7 +197,7 @@ def _pull(rctx, digest, more):
     for mirror in rctx.attr.mirrors:
         arguments += ["--mirror", mirror]
     rctx.report_progress("pulling {}".format(image))
-    run_helper(rctx, _where(rctx.attr.base), "pull", arguments + more)
+    run_helper(rctx, _where(rctx.attr.base), "pull", arguments + more, helper_packages(rctx))
 
 def _layers_repo_name(base, platform):
     """Returns the name of the repository with the layers for a platform."""

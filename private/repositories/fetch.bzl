@@ -122,11 +122,24 @@ def host_platform(rctx):
 _HELPER = Label("//py:main.py")
 _TIMEOUT_SECONDS = 6 * 60 * 60
 
-def run_helper(rctx, where, subcommand, arguments):
-    """Runs a subcommand of the helper from its sources, without third-party packages. Errors begin with `where`."""
-    done = rctx.execute([interpreter(rctx), "-I", "-S", "-B", "-X", "utf8", rctx.path(_HELPER), subcommand] + arguments, timeout = _TIMEOUT_SECONDS)
+def run_helper(rctx, where, subcommand, arguments, packages = []):
+    """Runs a subcommand of the helper from its sources.
+
+    Args:
+      rctx: repository context.
+      where: beginning of error messages.
+      subcommand: name of the subcommand.
+      arguments: list of arguments.
+      packages: result of `helper_packages`, if the subcommand imports third-party packages.
+    """
+    command = [interpreter(rctx), "-I", "-S", "-B", "-X", "utf8", rctx.path(_HELPER)] + packages + [subcommand]
+    done = rctx.execute(command + arguments, timeout = _TIMEOUT_SECONDS)
     if done.return_code:
         fail("{}: {}".format(where, done.stderr.strip()))
+
+def helper_packages(rctx):
+    """Returns the arguments with which the helper imports pure Python packages of `bento_tools`. Fetches the packages."""
+    return ["--packages", rctx.path(Label("@bento_helper_packages//:BUILD.bazel")).dirname.get_child("site-packages")]
 
 _VARIABLES = ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"]
 

@@ -1,7 +1,7 @@
 """Declares the tags of `bento` that fetch models: files from a server or Hugging Face Hub, archives, or artifacts in a registry, all by hash."""
 
 load(":build_text.bzl", "build_text", "check_url")
-load(":fetch.bzl", "run_helper")
+load(":fetch.bzl", "helper_packages", "run_helper")
 load(":lock_shapes.bzl", "matches")
 
 _MODEL = """\
@@ -151,7 +151,7 @@ def oci_model_impl(rctx):
     if not matches("sha256", rctx.attr.digest.removeprefix("sha256:")) or not rctx.attr.digest.startswith("sha256:"):
         fail("{}: invalid digest {}. Use sha256: and 64 hexadecimal digits.".format(_where(rctx), repr(rctx.attr.digest)))
     rctx.report_progress("pulling {}".format(rctx.attr.image))
-    run_helper(rctx, _where(rctx), "pull", ["--image", "{}@{}".format(rctx.attr.image, rctx.attr.digest), "--layout", "layout"])
+    run_helper(rctx, _where(rctx), "pull", ["--image", "{}@{}".format(rctx.attr.image, rctx.attr.digest), "--layout", "layout"], helper_packages(rctx))
     manifest = json.decode(rctx.read("layout/blobs/" + rctx.attr.digest.replace(":", "/")))
     layers = manifest.get("layers", [])
     if manifest.get("artifactType") != "application/vnd.rules-bento.model.v1" or len(layers) != 1:

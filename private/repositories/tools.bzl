@@ -80,7 +80,7 @@ def _helper_packages_repo_impl(rctx):
 
 _helper_packages_repo = repository_rule(
     implementation = _helper_packages_repo_impl,
-    doc = "Unpacks pure Python packages into the directory `site-packages`. The helper (the program that actions run) imports these packages when a module extension runs the helper, because module extensions can't use toolchains.",
+    doc = "Unpacks pure Python packages into the directory `site-packages`. The helper (the program that actions run) imports these packages when a module extension or a repository rule runs the helper, because both can't use toolchains.",
     attrs = {
         "packages": attr.string_dict(doc = "Packages to unpack. Keys are `name==version`; values are JSON objects that map file names to SHA-256 digests.", mandatory = True),
     } | FETCH_ATTRIBUTES,

@@ -34,9 +34,9 @@ from bento_cli.store.home import Home as Home
 if TYPE_CHECKING:
     import subprocess
 
-    from rules_bento.archives.unpack import Form, Progress
+    from rules_bento.archives.unpack import Advance, Form
     from rules_bento.artifacts.signatures import Signing
-    from rules_bento.net.transfers import Counter
+    from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
 
     from bento_cli.sharing.backends import Containerized
@@ -93,10 +93,10 @@ class EntryCollection:
         source: Source,
         form: Form | None = None,
         options: Options | None = None,
-        progress: Progress | None = None,
+        progress: Advance | None = None,
         *,
         sha256: str = "",
-        counter: Counter | None = None,
+        counter: Progress | None = None,
     ) -> Imported:
         """Import an archive or a directory. Detects the format unless `form` is set.
 
@@ -130,8 +130,8 @@ class EntryCollection:
         *,
         models: bool = True,
         check: bool = True,
-        progress: Progress | None = None,
-        counter: Counter | None = None,
+        progress: Advance | None = None,
+        counter: Progress | None = None,
     ) -> Exported:
         """Export an entry to a file, directory, or URL. See `store.export.destination` for the path of the output.
 
@@ -262,7 +262,9 @@ class Store:
 
 
 @contextmanager
-def connected(insecure: Collection[str], title: str, out: TextIO | None = None) -> Iterator[tuple[Registries, Counter]]:
+def connected(
+    insecure: Collection[str], title: str, out: TextIO | None = None
+) -> Iterator[tuple[Registries, Progress]]:
     """Yield a registry client, and a progress display on `out` (default: standard error)."""
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries

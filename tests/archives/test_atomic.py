@@ -11,7 +11,7 @@ import pytest
 from rules_bento.archives import atomic
 from rules_bento.archives.atomic import atomic_dir, atomic_file, is_unfinished, replace_file
 from rules_bento.errors import BentoError
-from rules_bento.net.transfers import open_partial
+from rules_bento.net.download import open_partial
 
 
 @pytest.fixture(params=["nameless", "named"])

@@ -458,6 +458,7 @@ MODULES = {
     "lzma": {"archives/streams.py": "the reader", "archives/xz.py": "writes"},
     "marshal": {"actions/wheels.py": "writes"},
     "netrc": {"net/host_settings.py": "the reader"},
+    "urllib3": {"net/transfers.py": "the Retry-After header", "net/transport.py": "the client"},
     "urllib.request": {"net/loopback.py": "asks a server that we have started whether it is up"},
     "zipfile": {
         "actions/wheels.py": "writes",
@@ -484,7 +485,7 @@ MODULES = {
 NOWHERE = (
     *("tarfile", "gzip", "pickle", "shelve", "dbm", "sqlite3", "xml", "plistlib", "imaplib", "smtplib"),
     *("email.message_from_bytes", "email.message_from_string", "email.parser", "email.feedparser"),
-    *("ast.literal_eval", "urllib3", "requests", "httpx", "paramiko"),
+    *("ast.literal_eval", "requests", "httpx", "paramiko"),
 )
 
 

@@ -7,7 +7,6 @@ N; `base64:` precedes bytes. Any other input is sent unchanged as the response t
 
 import base64
 import hashlib
-import http.client
 import io
 import json
 import os
@@ -23,7 +22,6 @@ from bento_cli.sharing.cloud import pulling, pushing
 from bento_cli.sharing.cloud.client import Cloud
 from bento_cli.sharing.cloud.contexts import make
 from bento_cli.sharing.registry.pulling import pull as pull_entry
-from bento_cli.sharing.urls import NullCounter
 from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.home import Home
 from bento_cli.transports.address import parse
@@ -35,7 +33,8 @@ from rules_bento.arguments import Arguments
 from rules_bento.artifacts import artifact
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.errors import BentoError
-from rules_bento.net import ConnectionLostError, host_settings, transfers
+from rules_bento.net import ConnectionLostError, host_settings, transfers, transport
+from rules_bento.net.transfers import Progress
 from rules_bento.registry.client import Registries
 from rules_bento.registry.descriptor import Manifest
 from rules_bento.registry.layout import Layout
@@ -113,11 +112,6 @@ class Wire(socket.socket):
         if len(self._sent) < 1 << 16:
             self._sent += bytes(data)
 
-    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
-        """Report that all bytes were sent."""
-        rest = os.fstat(file.fileno()).st_size - offset
-        return max(0, rest if count is None else min(count, rest))
-
     def makefile(self, *_: Any, **__: Any) -> Any:
         """Return the response to the sent request."""
         answer, self._sent = self._script.answer(self._sent), b""
@@ -133,15 +127,19 @@ def playing(data: bytes, out: Path) -> Iterator[None]:
     def connect(connection: Any) -> None:
         connection.sock = Wire(script)
 
-    kept = (http.client.HTTPConnection.connect, http.client.HTTPSConnection.connect, host_settings.tls_context)
-    http.client.HTTPConnection.connect = http.client.HTTPSConnection.connect = connect  # type: ignore[method-assign]
+    kinds = (transport._Connection, transport._TlsConnection)
+    kept = ([kind.connect for kind in kinds], host_settings.tls_context)
+    for kind in kinds:
+        kind.connect = connect  # type: ignore[method-assign]
     host_settings.tls_context = lambda _host: context
     transfers.Retry.__init__.__defaults__ = (_no_wait,)
     os.environ.update(HOME=str(out), NETRC=str(out / "netrc"), DOCKER_CONFIG=str(out), XDG_CONFIG_HOME=str(out))
     try:
         yield
     finally:
-        http.client.HTTPConnection.connect, http.client.HTTPSConnection.connect, host_settings.tls_context = kept  # type: ignore[method-assign]
+        for kind, method in zip(kinds, kept[0], strict=True):
+            kind.connect = method  # type: ignore[method-assign]
+        host_settings.tls_context = kept[1]
 
 
 def _no_wait(_seconds: float) -> None:
@@ -202,7 +200,7 @@ def _image_script() -> bytes:
 def _pull_image(out: Path) -> None:
     with _registries() as registries:
         layout = Layout.create(out / "layout")
-        pull([Reference.parse(f"{_HOST}/a/b:v1")], layout, registries, NullCounter(), platforms=["linux/amd64"])
+        pull([Reference.parse(f"{_HOST}/a/b:v1")], layout, registries, Progress(), platforms=["linux/amd64"])
 
 
 def _artifact_script(*, bento: bool) -> bytes:
@@ -250,7 +248,7 @@ def _pull_entry(kind: str) -> Callable[[Path], None]:
     def read(out: Path) -> None:
         with _registries() as registries:
             chosen = BENTO if kind == "bento" else MODEL
-            pull_entry(Home(out), chosen, Reference.parse(f"{_HOST}/a/b:v1"), registries, NullCounter())
+            pull_entry(Home(out), chosen, Reference.parse(f"{_HOST}/a/b:v1"), registries, Progress())
 
     return read
 
@@ -258,7 +256,6 @@ def _pull_entry(kind: str) -> Callable[[Path], None]:
 def _list(_out: Path) -> None:
     with _registries() as registries:
         repository = _repository(registries)
-        repository.tags()
         repository.referrers("sha256:" + SHA)
 
 
@@ -272,7 +269,7 @@ def _push(_out: Path) -> None:
     with _registries() as registries:
         repository = _repository(registries)
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-        upload(repository, digest, len(content), BytesSource(content), NullCounter(), mount_from=["c/d"])
+        upload(repository, digest, len(content), BytesSource(content), Progress(), mount_from=["c/d"])
         manifest = json.dumps(MANIFEST | {"layers": [], "config": _descriptor(digest)}).encode()
         repository.put_manifest(Manifest.read(manifest, "", "x"), "v1")
 
@@ -290,7 +287,7 @@ def _cloud() -> Any:
 
 def _pull_from_cloud(out: Path) -> None:
     with _cloud() as cloud:
-        pulling.pull(Home(out), BENTO, "hi", cloud, NullCounter())
+        pulling.pull(Home(out), BENTO, "hi", cloud, Progress())
 
 
 def _cloud_answers() -> list[bytes]:
@@ -329,7 +326,7 @@ def _push_to_cloud(out: Path) -> None:
     store.bentos.import_archive(archive)
     archive.unlink()
     with _cloud() as cloud:
-        pushing.push(store.home, EntryStore(store.home, BENTO).get("hi:v1"), cloud, NullCounter())
+        pushing.push(store.home, EntryStore(store.home, BENTO).get("hi:v1"), cloud, Progress())
 
 
 # Addresses
@@ -340,7 +337,7 @@ def _download(address: str) -> Callable[[Path], None]:
         staged = out / "transfers"
         staged.mkdir(parents=True)
         try:
-            download(parse(address), staged / "x", NullCounter())
+            download(parse(address), staged / "x", Progress())
         finally:
             (staged / "x").unlink(missing_ok=True)
 
@@ -354,7 +351,7 @@ def _read_cache(address: str, connect: Callable[[], socket.socket], *starts: int
     try:
         with given_up():
             for start in starts:
-                for _ in push_cache.read_blob(found, SHA, 7, start):
+                for _ in push_cache.BuiltSource(Path("/nonexistent"), f"sha256:{SHA}", 7, found).pieces(start, 7):
                     pass
     finally:
         push_cache._connect = kept

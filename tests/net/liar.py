@@ -68,7 +68,7 @@ def liar(answer):
 
 def reply(status: int = 200, headers=(), body: bytes = b"") -> bytes:
     """Return a response. `headers` are pairs or a dict. Adds `Content-Length` if no header specifies the length."""
-    pairs = list(headers.items() if isinstance(headers, dict) else headers)
+    pairs = [*(headers.items() if isinstance(headers, dict) else headers), ("Connection", "close")]
     if not any(name.lower() in ("content-length", "transfer-encoding") for name, _ in pairs):
         pairs.append(("Content-Length", str(len(body))))
     lines = [f"HTTP/1.1 {status} Said", *(f"{name}: {value}" for name, value in pairs), "", ""]

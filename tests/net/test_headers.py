@@ -82,7 +82,7 @@ def test_headers_of_hostile_servers_take_no_time(piece):
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("7", 7.0), ("²", None), ("", None), ("9" * 400, None), ("soon", None), ("Fri, 31 Dec 9999 99:99:99 GMT", None)],
+    [("7", 7.0), ("²", None), ("", None), ("9" * 400, 21600), ("soon", None), ("Fri, 31 Dec 9999 99:99:99 GMT", 21600)],
 )
 def test_how_long_to_wait(text, seconds):
     headers = Message()

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from rules_bento.errors import BentoError
 from rules_bento.net import limits
-from rules_bento.net.transport import Origin, Transport, display_url, resolve
+from rules_bento.net.transport import Transport
+from rules_bento.net.urls import Origin, display_url, resolve
 
 from tests.net.liar import liar, reply
 
@@ -154,7 +155,7 @@ def test_what_a_server_gave_and_no_header_has_is_not_sent(value):
     assert not server.requests
 
 
-@pytest.mark.parametrize("length", ["²", "9" * 5000, "-1", "1, 1"])
+@pytest.mark.parametrize("length", ["²", "9" * 5000, "-1"])
 def test_a_length_that_is_none_is_not_believed(length):
     with liar(lambda _: reply(headers={"Content-Length": length}, body=b"abc")) as server:
         assert ask(server.url)[2] == b"abc"

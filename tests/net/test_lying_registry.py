@@ -9,13 +9,14 @@ import pytest
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.transfers import Progress
-from rules_bento.net.transport import Origin, Transport
+from rules_bento.net.transport import Transport
+from rules_bento.net.urls import Origin
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.auth import Authorizer, Challenge
 from rules_bento.registry.client import Registries
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.layout import Layout
-from rules_bento.registry.pull import download, pull
+from rules_bento.registry.pull import pull
 from rules_bento.registry.push import upload
 from rules_bento.registry.pushable import BytesSource
 from rules_bento.registry.reference import Reference
@@ -23,6 +24,7 @@ from rules_bento.registry.reference import Reference
 from tests.net.liar import liar, reply
 
 DIGEST = "sha256:" + "0" * 64
+LIST = f"referrers/{DIGEST}"
 
 
 @pytest.fixture(autouse=True)
@@ -67,25 +69,25 @@ def index(children, **more):
 
 
 def test_the_next_page_is_on_the_same_server(registries):
-    with liar(lambda _: reply(body=b'{"tags": ["secret"]}')) as other:
-        for url in (f"http://localhost:{other.port}/latest", f"{other.url}/v2/a/b/tags/list", f"//{other.host}/x"):
-            page = reply(headers={"Link": f'<{url}>; rel="next"'}, body=b'{"tags": ["v1"]}')
-            with liar(registry({"tags/list": page})) as server, pytest.raises(BentoError, match="on another server"):
-                of(server, registries).tags()
+    with liar(lambda _: reply(body=b'{"manifests": []}')) as other:
+        for url in (f"http://localhost:{other.port}/latest", f"{other.url}/v2/a/b/{LIST}", f"//{other.host}/x"):
+            page = reply(headers={"Link": f'<{url}>; rel="next"'}, body=b'{"manifests": []}')
+            with liar(registry({LIST: page})) as server, pytest.raises(BentoError, match="on another server"):
+                of(server, registries).referrers(DIGEST)
         assert not other.requests
 
 
 @pytest.mark.parametrize("link", ["http://[", "ftp://x/", "http://x:99999/"])
 def test_a_next_page_that_is_no_address(registries, link):
-    page = reply(headers={"Link": f'<{link}>; rel="next"'}, body=b'{"tags": ["v1"]}')
-    with liar(registry({"tags/list": page})) as server, pytest.raises(BentoError, match="invalid URL"):
-        of(server, registries).tags()
+    page = reply(headers={"Link": f'<{link}>; rel="next"'}, body=b'{"manifests": []}')
+    with liar(registry({LIST: page})) as server, pytest.raises(BentoError, match="invalid URL"):
+        of(server, registries).referrers(DIGEST)
 
 
 def test_pages_that_lead_back_are_refused(registries):
-    page = reply(headers={"Link": '</v2/a/b/tags/list?n=1>; rel="next"'}, body=b'{"tags": ["v1"]}')
-    with liar(registry({"tags/list": page})) as server, pytest.raises(BentoError, match="form a cycle"):
-        of(server, registries).tags()
+    page = reply(headers={"Link": f'</v2/a/b/{LIST}?n=1>; rel="next"'}, body=b'{"manifests": []}')
+    with liar(registry({LIST: page})) as server, pytest.raises(BentoError, match="form a cycle"):
+        of(server, registries).referrers(DIGEST)
     assert len(server.requests) == 3  # with the greeting
 
 
@@ -93,33 +95,35 @@ def test_pages_without_end_are_refused(registries, monkeypatch):
     monkeypatch.setattr(limits, "NAMES", 25)
 
     def page(request):
-        following = f'<{request.path}1>; rel="next"'
-        return reply(headers={"Link": following}, body=b'{"tags": ["v1", "v2", "v3"]}')
+        following = f'<{request.path}?1>; rel="next"'
+        return reply(headers={"Link": following}, body=listed([index([])] * 3))
 
-    with liar(registry({"tags/list": page})) as server, pytest.raises(BentoError, match="more than 25 tags"):
-        of(server, registries).tags()
+    with liar(registry({LIST: page})) as server, pytest.raises(BentoError, match="more than 25 referrers"):
+        of(server, registries).referrers(DIGEST)
 
 
-@pytest.mark.parametrize(("bound", "page"), [("PAGES", b'{"tags": []}'), ("LISTING", b'{"tags": [""]}')])
+@pytest.mark.parametrize(
+    ("bound", "page"), [("PAGES", b'{"manifests": []}'), ("LISTING", b'{"manifests": [], "a": ""}')]
+)
 def test_pages_with_nothing_on_them_have_an_end(registries, monkeypatch, bound, page):
     monkeypatch.setattr(limits, bound, 20)
 
     def empty(request):
-        return reply(headers={"Link": f'<{request.path}1>; rel="next"'}, body=page)
+        return reply(headers={"Link": f'<{request.path}?1>; rel="next"'}, body=page)
 
-    with liar(registry({"tags/list": empty})) as server, pytest.raises(BentoError, match=r"exceeds \d+ pages"):
-        of(server, registries).tags()
+    with liar(registry({LIST: empty})) as server, pytest.raises(BentoError, match=r"exceeds \d+ pages"):
+        of(server, registries).referrers(DIGEST)
     assert len(server.requests) < 25
 
 
-@pytest.mark.parametrize("tags", ['"abc"', "5", '{"a": 1}'])
-def test_tags_that_are_no_list(registries, tags):
-    page = reply(body=f'{{"tags": {tags}}}'.encode())
+@pytest.mark.parametrize("manifests", ['"abc"', "5", '{"a": 1}'])
+def test_referrers_that_are_no_list(registries, manifests):
+    page = reply(body=f'{{"manifests": {manifests}}}'.encode())
     with (
-        liar(registry({"tags/list": page})) as server,
-        pytest.raises(BentoError, match="in the response, tags isn't a list"),
+        liar(registry({LIST: page})) as server,
+        pytest.raises(BentoError, match="in the response, manifests isn't a list"),
     ):
-        of(server, registries).tags()
+        of(server, registries).referrers(DIGEST)
 
 
 def test_a_token_server_of_http_is_on_the_registry_s_own_host(registries):
@@ -128,19 +132,19 @@ def test_a_token_server_of_http_is_on_the_registry_s_own_host(registries):
 
     def tags(request):
         challenge = {"WWW-Authenticate": f'Bearer realm="{realm}",service="x"'}
-        return reply(401, challenge) if "authorization" not in request.headers else reply(body=b'{"tags": ["v1"]}')
+        return reply(401, challenge) if "authorization" not in request.headers else reply(body=b'{"manifests": []}')
 
     with liar(token) as tokens:
         realm = f"http://localhost:{tokens.port}/token"  # another host than 127.0.0.1, by its name
         with (
-            liar(registry({"tags/list": tags})) as server,
+            liar(registry({LIST: tags})) as server,
             pytest.raises(BentoError, match="is on another host and doesn't use HTTPS"),
         ):
-            of(server, registries).tags()
+            of(server, registries).referrers(DIGEST)
         assert not tokens.requests
         realm = f"{tokens.url}/token"
-        with liar(registry({"tags/list": tags})) as server:
-            assert of(server, registries).tags() == ["v1"]
+        with liar(registry({LIST: tags})) as server:
+            assert of(server, registries).referrers(DIGEST) == []
         password = base64.b64encode(b"me:hunter2").decode()
         assert tokens.requests[0].headers["authorization"] == f"Basic {password}"
 
@@ -195,7 +199,7 @@ def test_answers_of_a_token_server(registries, body, said):
         return reply(401, {"WWW-Authenticate": f'Bearer realm="http://{request.headers["host"]}/token"'})
 
     with liar(tags) as server, pytest.raises(BentoError, match=said):
-        of(server, registries).tags()
+        of(server, registries).referrers(DIGEST)
 
 
 @pytest.mark.parametrize("life", ["-5", "true", '"60"', "[]", "1e99"])
@@ -205,11 +209,11 @@ def test_how_long_a_token_lives(registries, life):
             return reply(body=f'{{"token": "t", "expires_in": {life}}}'.encode())
         if "authorization" not in request.headers:
             return reply(401, {"WWW-Authenticate": f'Bearer realm="http://{request.headers["host"]}/token"'})
-        return reply(body=b'{"tags": ["v1"]}')
+        return reply(body=b'{"manifests": []}')
 
     with liar(answer) as server:
         for _ in range(2):
-            assert of(server, registries).tags() == ["v1"]
+            assert of(server, registries).referrers(DIGEST) == []
     assert sum(request.path.startswith("/token") for request in server.requests) == 1
 
 
@@ -241,17 +245,17 @@ def test_a_challenge_of_a_hostile_registry_takes_no_time(registries):
     headers = {"WWW-Authenticate": "Bearer " + "a" * 8_000}
     begin = time.monotonic()
     with liar(lambda _: reply(401, headers)) as server, pytest.raises(BentoError, match=r"has no realm|401"):
-        of(server, registries).tags()
+        of(server, registries).referrers(DIGEST)
     assert time.monotonic() - begin < 5
 
 
 @pytest.mark.parametrize("location", ["http://[", "ftp://x/", "http://a b/", "\u00fc://", "http://x:y/"])
 def test_a_location_that_is_no_address(registries, location):
     with (
-        liar(registry({"tags/list": reply(307, {"Location": location})})) as server,
+        liar(registry({"manifests/v1": reply(307, {"Location": location})})) as server,
         pytest.raises(BentoError, match="invalid URL|all attempts|404"),
     ):
-        of(server, registries).tags()
+        of(server, registries).get_manifest("v1")
 
 
 def test_redirects_without_end_are_given_up(registries):
@@ -259,7 +263,7 @@ def test_redirects_without_end_are_given_up(registries):
         liar(lambda request: reply(307, {"Location": f"{request.path}1"})) as server,
         pytest.raises(BentoError, match="returned 307"),
     ):
-        of(server, registries).tags()
+        of(server, registries).referrers(DIGEST)
     assert len(server.requests) < 2 * limits.REDIRECTS + 5
 
 
@@ -346,7 +350,7 @@ def test_an_upload_of_which_the_registry_takes_nothing_ends(registries, told, mo
     answers = {"blobs/uploads/": sending, "blobs/uploads/1": sending}
     with (
         liar(registry(answers)) as server,
-        pytest.raises(BentoError, match=r"takes nothing more|how far|all attempts|202"),
+        pytest.raises(BentoError, match="the upload stopped at byte|no valid Range header"),
     ):
         upload(of(server, registries), oci.digest_of(content), len(content), BytesSource(content), Progress("test"))
     assert len(server.requests) < 40
@@ -356,34 +360,6 @@ def test_an_upload_of_which_the_registry_takes_nothing_ends(registries, told, mo
 def test_whether_a_blob_is_there(registries, length, there):
     with liar(registry({f"blobs/{DIGEST}": reply(headers={"Content-Length": length})})) as server:
         assert of(server, registries).has_blob(DIGEST, 4) is there
-
-
-def test_who_waited_for_another_download_leaves_nothing_behind(registries, tmp_path):
-    content = b"content" * 1000
-    blob = Descriptor(oci.TAR_LAYER, oci.digest_of(content), len(content))
-    begun, go_on = threading.Event(), threading.Event()
-
-    def give(_):
-        begun.set()
-        go_on.wait(20)
-        return reply(body=content)
-
-    path = tmp_path / "layer"
-    with liar(registry({f"blobs/{blob.digest}": give})) as server:
-        threads = [
-            threading.Thread(target=download, args=(of(server, registries), blob, path, Progress("test")))
-            for _ in range(4)
-        ]
-        for thread in threads:
-            thread.start()
-            begun.wait(20)
-        go_on.set()
-        for thread in threads:
-            thread.join()
-        download(of(server, registries), blob, path, Progress("test"))
-    assert [name.name for name in tmp_path.iterdir() if "layer" in name.name] == ["layer"]
-    assert path.read_bytes() == content
-    assert sum("blobs" in request.path for request in server.requests) == 1
 
 
 def test_bearer_comes_before_basic():

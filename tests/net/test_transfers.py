@@ -6,7 +6,7 @@ import time
 import pytest
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError
-from rules_bento.net.transfers import Progress, Retry, parallel_map, pause
+from rules_bento.net.transfers import Retry, parallel_map, pause
 from rules_bento.net.transport import Transport
 
 from tests.net.liar import liar, reply
@@ -22,7 +22,7 @@ def test_an_error_is_shown_before_others_have_waited_for_their_servers(first):
         waiting.set()
         over.wait(60)
 
-    def one(url, _):
+    def one(url):
         if not url:
             waiting.wait(60)
             raise BentoError("wrong")
@@ -37,7 +37,7 @@ def test_an_error_is_shown_before_others_have_waited_for_their_servers(first):
     transport = Transport()
     begin = time.monotonic()
     with liar(answer) as server, pytest.raises(BentoError, match="wrong"):
-        parallel_map(one, [server.url, ""], Progress("test"))
+        parallel_map(one, [server.url, ""])
     over.set()
     assert time.monotonic() - begin < 5
     assert len(server.requests) == 1
@@ -46,26 +46,26 @@ def test_an_error_is_shown_before_others_have_waited_for_their_servers(first):
 def test_an_error_stops_transfers_of_transfers():
     waits = threading.Event()
 
-    def inner(_, counter):
+    def inner(_):
         waits.set()
         pause(60)
 
-    def one(number, counter):
+    def one(number):
         if number:
-            return parallel_map(inner, [1, 2], counter)
+            return parallel_map(inner, [1, 2])
         waits.wait(60)
         raise BentoError("wrong")
 
     begin = time.monotonic()
     with pytest.raises(BentoError, match="wrong"):
-        parallel_map(one, [1, 0], Progress("test"))
+        parallel_map(one, [1, 0])
     assert time.monotonic() - begin < 5
 
 
 def test_an_error_ends_the_pauses_of_others():
     waits = threading.Event()
 
-    def one(waiting, _):
+    def one(waiting):
         if not waiting:
             waits.wait(60)
             raise BentoError("wrong")
@@ -74,7 +74,7 @@ def test_an_error_ends_the_pauses_of_others():
 
     begin = time.monotonic()
     with pytest.raises(BentoError, match="wrong"):
-        parallel_map(one, [True, False], Progress("test"))
+        parallel_map(one, [True, False])
     assert time.monotonic() - begin < 5
 
 
@@ -82,8 +82,8 @@ def test_connections_are_left_alone_where_nothing_fails():
     with liar(lambda request: reply(body=request.path.encode())) as server:
         transport = Transport()
 
-        def one(number, _):
+        def one(number):
             with transport.exchange("GET", f"{server.url}/{number}", {}) as response:
                 return response.read(1000)
 
-        assert parallel_map(one, range(20), Progress("test")) == [b"/%d" % number for number in range(20)]
+        assert parallel_map(one, range(20)) == [b"/%d" % number for number in range(20)]

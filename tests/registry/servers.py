@@ -242,3 +242,10 @@ def get(server: Server, path: str, method: str = "GET") -> tuple[int, bytes]:
     connection.request(method, path, headers={"Accept": accept})
     response = connection.getresponse()
     return response.status, response.read()
+
+
+def tags(reference) -> list[str]:
+    """Return the sorted tags of a repository in a registry without authentication. Doesn't use the code under test."""
+    connection = http.client.HTTPConnection(reference.registry, timeout=30)
+    connection.request("GET", f"/v2/{reference.repository}/tags/list")
+    return sorted(json.loads(connection.getresponse().read()).get("tags", ()))

@@ -266,7 +266,7 @@ def test_what_a_registry_says_of_itself_is_shown_without_what_controls_a_termina
         liar(lambda _: reply(403, body=body)) as registry,
         pytest.raises(BentoError, match=r"returned 403 \(no\[2J way\)"),
     ):
-        registries.repository(Reference.parse(f"{registry.host}/a")).tags()
+        registries.repository(Reference.parse(f"{registry.host}/a")).get_manifest("v1")
 
 
 def test_no_module_here_names_a_public_registry_but_the_one_of_the_format():

@@ -27,6 +27,7 @@ from rules_bento.registry.reference import Reference
 from rules_bento.signing import SignatureError, cosign, provenance, to_json
 from rules_bento.signing.keys import PASSWORD, PrivateKey, read_private, read_public, sha256_digest
 
+from tests.registry import servers
 from tests.registry.images import make_image, make_index
 from tests.registry.test_programs import image_contents
 
@@ -588,10 +589,10 @@ def test_a_push_signs_and_attests(reference, registries, keys, tmp_path, capsys)
     assert main(["verify", "--key", str(keys / "other.pub"), address]) == status.FOUND
     repository = registries.repository(reference)
     tag = made.root.descriptor.digest.replace(":", "-")
-    assert sorted(repository.tags()) == [tag, "v1"]
+    assert servers.tags(reference) == [tag, "v1"]
     before = repository.get_manifest(tag)
     assert push_again(directory, reference, *words) == 0
-    assert sorted(repository.tags()) == [tag, "v1"]
+    assert servers.tags(reference) == [tag, "v1"]
     assert before == repository.get_manifest(tag), "it was signed already"
 
 
@@ -621,7 +622,7 @@ def test_a_push_attests_the_sbom(reference, registries, keys, tmp_path, capsys, 
     assert main(["verify", "--key", str(keys / "other.pub"), "--sbom", address]) == status.FOUND
     assert main(["verify", "--key", str(keys / "k.pub"), "--provenance", address]) == status.FOUND
     repository = registries.repository(reference)
-    before = {tag: repository.get_manifest(tag) for tag in repository.tags() if tag != "v1"}
+    before = {tag: repository.get_manifest(tag) for tag in servers.tags(reference) if tag != "v1"}
     assert push_again(directory, reference, *words) == 0
     assert {tag: repository.get_manifest(tag) for tag in before} == before, "it was attested already"
     kinds = sorted(entry.artifact_type for entry in repository.referrers(made.root.descriptor.digest))
@@ -690,8 +691,7 @@ def test_a_target_that_signs_pushes_nothing_without_a_key(reference, registries,
         _, code = pushed_by_rule(tmp_path / str(number), reference, *words)
         assert code == 1
         assert message in capsys.readouterr().err
-    with pytest.raises(BentoError, match="404"):
-        registries.repository(reference).tags()
+    assert servers.tags(reference) == []
 
 
 def test_bundles_in_a_list_of_cosign_are_found(reference, registries, progress, key, tmp_path):

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import servers
 import zstandard
 from bento_cli.cli import status
 from bento_cli.library import Store
@@ -34,6 +35,7 @@ from rules_bento.signing.keys import read_private
 
 from tests.helpers.made_wheels import Maker
 from tests.helpers.store_support import DAY_1, bento_files, bento_yaml, model_files, write_archive
+from tests.registry import servers
 from tests.sharing.support import (
     bento,
     nobody,
@@ -452,7 +454,7 @@ def test_an_image_is_signed_before_it_gets_its_tag(
     with monkeypatch.context() as patched:
         patched.setattr(native_image, "push", refuse)
         assert "no push" in bento("containerize", "nat", *words, code=status.ERROR)
-    [signature] = repository.tags()
+    [signature] = servers.tags(reference)
     digest = read_facts(bento("containerize", "nat", *words, "-o", "json"))["digest"]
     assert signature == digest.replace(":", "-")
     assert repository.get_manifest("v1").descriptor.digest == digest

@@ -12,6 +12,7 @@ import subprocess
 import tarfile
 
 import pytest
+import servers
 from bento_cli.cli import main, status
 from bento_cli.library import BENTO, MODEL, Options, Store
 from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
@@ -36,6 +37,7 @@ from rules_bento.signing.keys import read_private
 from tests.helpers.golden_bentos import BENTO_PROJECTS, store_of
 from tests.helpers.projects import write_project
 from tests.helpers.store_support import DAY_1, bento_files, model_files, real, tree, write_archive
+from tests.registry import servers
 from tests.sharing.support import (
     POINTS,
     bento,
@@ -99,7 +101,7 @@ def test_what_a_rule_has_pushed_is_known(tmp_path, registries, reference, progre
 def test_a_round_trip_changes_nothing(store, other, registries, reference, progress):
     for tag in "hi:v1", "hi:v2":
         push(store.home, store.bentos.get(tag), [reference], registries, progress)
-    assert sorted(registries.repository(reference).tags()) == ["v1", "v2"]
+    assert servers.tags(reference) == ["v1", "v2"]
     one = pull(other.home, BENTO, reference.with_tag("v1"), registries, progress)
     assert (one.new, [str(model.tag) for model in one.models], one.known) == (True, ["clf:v1"], ())
     two = pull(other.home, BENTO, reference.with_tag("v2"), registries, progress)
@@ -166,7 +168,7 @@ def test_a_bento_is_signed_before_a_tag_stands_for_it(store, registries, referen
     with monkeypatch.context() as patched, pytest.raises(BentoError, match="no push"):
         patched.setattr("bento_cli.sharing.registry.pushing.push_package", refuse)
         push(store.home, entry, [reference], registries, progress, signing=key)
-    [signature] = repository.tags()
+    [signature] = servers.tags(reference)
     [done] = push(store.home, entry, [reference], registries, progress, signing=key)
     place = signatures.InRegistry(reference, registries, progress)
     assert signatures.verify(place, done.pushed.reference.digest, key.public) == reference.name

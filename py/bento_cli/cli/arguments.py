@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rules_bento.artifacts.signatures import Signing
     from rules_bento.bento.kinds import Kind
-    from rules_bento.net.transfers import Counter, Progress
+    from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
 
     from bento_cli.library import Store
@@ -103,7 +103,7 @@ def force(kind: Kind, *names: str) -> Decorator:
     return flag(*names, "--force", help=f"Replace the {kind.noun} if it is already in the store{also}")
 
 
-def connected(insecure: Sequence[str], what: str) -> AbstractContextManager[tuple[Registries, Counter]]:
+def connected(insecure: Sequence[str], what: str) -> AbstractContextManager[tuple[Registries, Progress]]:
     """Return a registry client, and a progress display with the title `what`."""
     from bento_cli.library import connected
 

@@ -15,8 +15,8 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Sequ
 if TYPE_CHECKING:
     import datetime as dt
 
-    from rules_bento.archives.unpack import Progress
-    from rules_bento.net.transfers import Counter
+    from rules_bento.archives.unpack import Advance
+    from rules_bento.net.transfers import Progress
     from rules_bento.tag import Tag
 
 _BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
@@ -150,7 +150,7 @@ def _simple(value: Any) -> str:
 
 
 @contextmanager
-def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
+def progress(verb: str, total: int = 0) -> Iterator[Advance | None]:
     """Yield a function that advances a progress display, or None if `--quiet` is set or the output isn't a terminal."""
     if not progress_output().isatty():
         yield None
@@ -162,7 +162,7 @@ def progress(verb: str, total: int = 0) -> Iterator[Progress | None]:
 
 
 @contextmanager
-def transfer(verb: str, url: str) -> Iterator[Counter | None]:
+def transfer(verb: str, url: str) -> Iterator[Progress | None]:
     """Yield a counter that displays the progress of a transfer, or None if `url` is a local file."""
     from bento_cli.transports.address import parse
 

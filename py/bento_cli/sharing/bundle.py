@@ -37,7 +37,7 @@ from bento_cli.store.import_session import import_session
 from bento_cli.store.verification import require_intact
 
 if TYPE_CHECKING:
-    from rules_bento.archives.unpack import Contents, Limits, Progress
+    from rules_bento.archives.unpack import Advance, Contents, Limits
     from rules_bento.bento.kinds import Kind
 
     from bento_cli.store.entry_store import Entry
@@ -58,7 +58,7 @@ class Unbundled:
     known: tuple[str, ...]
 
 
-def write(home: Home, tags: Sequence[str], out: Path, progress: Progress | None = None) -> dict[str, Any]:
+def write(home: Home, tags: Sequence[str], out: Path, progress: Advance | None = None) -> dict[str, Any]:
     """Write a bundle of Bentos and the models that they require. Returns the content of bundle.json.
 
     Verifies all entries first. Raises NotFoundError for a missing entry, and BentoError for a damaged entry.
@@ -79,7 +79,7 @@ def write(home: Home, tags: Sequence[str], out: Path, progress: Progress | None 
     return index
 
 
-def read(home: Home, path: Path, options: Options, progress: Progress | None = None) -> Unbundled:
+def read(home: Home, path: Path, options: Options, progress: Advance | None = None) -> Unbundled:
     """Verify a bundle, and then add its entries to the store. Skips entries that already exist.
 
     If a part of the bundle is invalid, raises BentoError and adds no entries.
@@ -101,7 +101,7 @@ def read(home: Home, path: Path, options: Options, progress: Progress | None = N
         return Unbundled(tuple(session.commit(drafts)), tuple(known))
 
 
-def extract(path: Path, directory: Path, limits: Limits, progress: Progress | None = None) -> list[Path]:
+def extract(path: Path, directory: Path, limits: Limits, progress: Advance | None = None) -> list[Path]:
     """Verify a bundle, and write its archives to a new directory. Returns the paths of the archives.
 
     Raises BentoError if the bundle is invalid or the directory exists.
@@ -152,7 +152,7 @@ class _BundlePart:
         return {"tag": str(self.tag), "file": self.file, "size": self.size, "blake3": self._hasher.hexdigest()}
 
 
-def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) -> dict[str, Any]:
+def _append(file: BinaryIO, out: Path, entry: Entry, progress: Advance | None) -> dict[str, Any]:
     """Append the archive of an entry to a bundle. Returns the description of the archive for bundle.json."""
     from blake3 import blake3
 
@@ -172,7 +172,7 @@ def _append(file: BinaryIO, out: Path, entry: Entry, progress: Progress | None) 
     return {"tag": str(entry.tag), "file": name, "size": size, "blake3": hasher.hexdigest()}
 
 
-def _parts(path: Path, limits: Limits, progress: Progress | None) -> Iterator[_BundlePart]:
+def _parts(path: Path, limits: Limits, progress: Advance | None) -> Iterator[_BundlePart]:
     """Yield the archives in a bundle. Raises BentoError if the bundle is invalid or differs from bundle.json."""
     rows: list[dict[str, object]] = []
     index: dict[str, Any] | None = None

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.net.host_settings import is_loopback
-from rules_bento.net.transport import display_url
+from rules_bento.net.urls import display_url
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 if TYPE_CHECKING:

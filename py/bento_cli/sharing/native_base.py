@@ -20,7 +20,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection
 from bento_cli.sharing import native_cache
 
 if TYPE_CHECKING:
-    from rules_bento.net.transfers import Counter
+    from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
 
 LAYOUT = "oci:"
@@ -57,7 +57,7 @@ class BaseImageContents(NamedTuple):
         return (0, 0) if "musl" in versions else None
 
 
-def read_base(text: str, platform: str, cache: Path, registries: Registries, counter: Counter) -> BaseImageContents:
+def read_base(text: str, platform: str, cache: Path, registries: Registries, counter: Progress) -> BaseImageContents:
     """Read the base image for a platform (`OS/ARCHITECTURE`). `text` is the value of `--base`.
 
     Pulls an image from a registry to `cache`, if necessary. Raises BentoError for an image without Python.
@@ -81,7 +81,7 @@ def read_base(text: str, platform: str, cache: Path, registries: Registries, cou
     return BaseImageContents(name, origin, image, layout, known["python"], known["version"], system, libraries)
 
 
-def _pull(reference: Reference, platform: str, directory: Path, registries: Registries, counter: Counter) -> Layout:
+def _pull(reference: Reference, platform: str, directory: Path, registries: Registries, counter: Progress) -> Layout:
     """Return the cached layout of a base image. Pulls an image that is missing, incomplete, or damaged."""
     import fcntl
 

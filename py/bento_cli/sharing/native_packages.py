@@ -44,7 +44,7 @@ from bento_cli.transports.address import parse as parse_address
 
 if TYPE_CHECKING:
     from packaging.tags import Tag
-    from rules_bento.net.transfers import Counter
+    from rules_bento.net.transfers import Progress
 
     from bento_cli.sharing.native_base import BaseImageContents
 
@@ -73,7 +73,7 @@ class LocalWheel(NamedTuple):
     url: str = ""  # from which the wheel is downloaded; can be empty or a path for a local wheel
 
 
-def find_wheels(bento: Path, base: BaseImageContents, cache: Path, counter: Counter) -> list[LocalWheel]:
+def find_wheels(bento: Path, base: BaseImageContents, cache: Path, counter: Progress) -> list[LocalWheel]:
     """Return the wheels for a base image that the Bento in `bento` requires. Downloads missing wheels to `cache`.
 
     Raises BentoError for a package without hashes or without a compatible wheel.
@@ -113,7 +113,7 @@ def find_wheels(bento: Path, base: BaseImageContents, cache: Path, counter: Coun
     if not all(wheel.path.exists() for wheel in wheels):
         record.unlink()
         wheels = _read_wheels(record, choose)
-    parallel_map(_download, wheels, counter, _JOBS)
+    parallel_map(lambda wheel: _download(wheel, counter), wheels, _JOBS)
     return [*wheels, *(_own_wheel(bento / "src", one, f"{path}:{one.line}") for one in own)]
 
 
@@ -245,7 +245,7 @@ def _ranks(machine: str, python_version: str, newest: tuple[int, int]) -> dict[T
     return {tag: -number for number, tag in reversed([*enumerate(tags)])}
 
 
-def fetch(wheel: LocalWheel, counter: Counter) -> None:
+def fetch(wheel: LocalWheel, counter: Progress) -> None:
     """Verify a wheel. Downloads a missing or damaged wheel. Raises BentoError for a local wheel with another digest."""
     try:
         FileSource(wheel.path).check(f"sha256:{wheel.sha256}", wheel.path.stat().st_size)
@@ -256,7 +256,7 @@ def fetch(wheel: LocalWheel, counter: Counter) -> None:
         _download(wheel, counter)
 
 
-def _download(wheel: LocalWheel, counter: Counter) -> None:
+def _download(wheel: LocalWheel, counter: Progress) -> None:
     """Download a wheel unless it is local or cached. Raises BentoError if the digest doesn't match."""
     address = parse_address(wheel.url)
     if address is None:

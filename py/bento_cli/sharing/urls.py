@@ -8,6 +8,7 @@ from io import BufferedReader, FileIO
 from rules_bento.archives.unpack import form_from_name
 from rules_bento.bento.kinds import BENTO
 from rules_bento.errors import BentoError
+from rules_bento.net.transfers import Progress
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
 from bento_cli.store import export
@@ -19,25 +20,14 @@ from bento_cli.transports import transfer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.archives.unpack import Form, Progress
+    from rules_bento.archives.unpack import Advance, Form
     from rules_bento.bento.kinds import Kind
-    from rules_bento.net.transfers import Counter
 
     from bento_cli.store.entry_store import Entry
     from bento_cli.store.export import Exported
     from bento_cli.store.home import Home
     from bento_cli.store.import_session import Imported, Options
     from bento_cli.transports.address import Address
-
-
-class NullCounter:
-    """Counter that ignores all counts, for callers that don't show progress."""
-
-    def expect(self, size: int) -> None:
-        """Do nothing."""
-
-    def advance(self, size: int) -> None:
-        """Do nothing."""
 
 
 def receive(
@@ -48,8 +38,8 @@ def receive(
     options: Options | None = None,
     *,
     sha256: str = "",
-    counter: Counter | None = None,
-    progress: Progress | None = None,
+    counter: Progress | None = None,
+    progress: Advance | None = None,
 ) -> Imported:
     """Import an archive from a URL. If `sha256` is set, verifies the archive's digest.
 
@@ -60,7 +50,7 @@ def receive(
     if form == "folder":
         raise BentoError(f"{address}: directories can't be imported from a URL. Use an archive format, such as xz.")
     with _temporary(home) as path:
-        transfer.download(address, path, counter or NullCounter(), sha256)
+        transfer.download(address, path, counter or Progress(), sha256)
         with FileIO(path) as raw, BufferedReader(raw) as file:
             raw.name = str(address)  # for messages
             return import_archive(home, kind, file, form, options, progress)
@@ -75,8 +65,8 @@ def send(
     *,
     models: bool = True,
     check: bool = True,
-    counter: Counter | None = None,
-    progress: Progress | None = None,
+    counter: Progress | None = None,
+    progress: Advance | None = None,
 ) -> Exported:
     """Export an entry to a URL atomically, in any archive format that `store.export.export` supports.
 
@@ -93,7 +83,7 @@ def send(
     with _temporary(home) as path:
         with path.open("wb") as file:
             export.write(file, form, members)
-        transfer.upload(address, path, counter or NullCounter())
+        transfer.upload(address, path, counter or Progress())
     return export.exported(entry, address, taken)
 
 

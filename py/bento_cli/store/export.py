@@ -24,7 +24,7 @@ from bento_cli.store import verification
 from bento_cli.store.entry_store import LATEST, models_of
 
 if TYPE_CHECKING:
-    from rules_bento.archives.unpack import Form, Progress
+    from rules_bento.archives.unpack import Advance, Form
     from rules_bento.bento.kinds import Kind
     from rules_bento.tag import Tag
 
@@ -55,7 +55,7 @@ def export(
     *,
     models: bool = True,
     check: bool = True,
-    progress: Progress | None = None,
+    progress: Advance | None = None,
 ) -> Exported:
     """Write an entry to `out`. By default, the suffix of `out` determines the format (see `destination`).
 
@@ -74,7 +74,7 @@ def export(
 
 
 def checked_members(
-    home: Home, entry: Entry, models: list[Entry], progress: Progress | None, *, check: bool
+    home: Home, entry: Entry, models: list[Entry], progress: Advance | None, *, check: bool
 ) -> Iterator[Member]:
     """Return the members of an entry and its models.
 
@@ -200,7 +200,7 @@ def _entries(directory: str | Path, prefix: str) -> list[tuple[str, os.DirEntry[
         return sorted([(prefix + entry.name, entry) for entry in scan], key=lambda pair: pair[0], reverse=True)
 
 
-def _counted(members: Iterable[Member], progress: Progress | None) -> Iterator[Member]:
+def _counted(members: Iterable[Member], progress: Advance | None) -> Iterator[Member]:
     for member in members:
         yield member
         if progress:

@@ -27,7 +27,7 @@ from bento_cli.store.pool import Pool
 from bento_cli.store.verification import digest_of, walk
 
 if TYPE_CHECKING:
-    from rules_bento.archives.unpack import Contents, Form, Limits, Progress, SafeMember
+    from rules_bento.archives.unpack import Advance, Contents, Form, Limits, SafeMember
     from rules_bento.bento.kinds import Kind
 
     from bento_cli.store.entry_store import Entry
@@ -78,7 +78,7 @@ def import_archive(
     source: Path | BinaryIO,
     form: Form,
     options: Options | None = None,
-    progress: Progress | None = None,
+    progress: Advance | None = None,
 ) -> Imported:
     """Import an archive. Skips models that the store already contains.
 
@@ -126,7 +126,7 @@ class ImportSession:
         self._replaced: list[delete.Removed] = []
 
     def stage(
-        self, kind: Kind, source: Path | BinaryIO, form: Form, progress: Progress | None = None, below: str = ""
+        self, kind: Kind, source: Path | BinaryIO, form: Form, progress: Advance | None = None, below: str = ""
     ) -> StagedImport:
         """Extract an archive to the staging directory. `below` is the entry's path in the archive, such as `a/b/`."""
         return _Reader(self._home, kind, self._tree, self._options).read(source, form, progress, below)
@@ -204,7 +204,7 @@ class _Reader:
         self._main_links: list[SafeMember] = []
         self._tops: set[str] = set()
 
-    def read(self, source: Path | BinaryIO, form: Form, progress: Progress | None, below: str = "") -> StagedImport:
+    def read(self, source: Path | BinaryIO, form: Form, progress: Advance | None, below: str = "") -> StagedImport:
         where = unpack.source_name(source)
         for member, contents in unpack.read(source, form, self._options.limits, progress):
             if not member.path.startswith(below):

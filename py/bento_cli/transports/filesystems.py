@@ -24,7 +24,7 @@ from bento_cli.transports.address import BUCKETS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.net.transfers import Counter
+    from rules_bento.net.transfers import Progress
 
     from bento_cli.transports.address import Address
 
@@ -35,7 +35,7 @@ _NAME_BYTES = 200  # of the archive's name in the temporary name
 _FTP_CLOSED = ("421", "425", "426")  # a connection is closed (RFC 959)
 
 
-def download(address: Address, path: Path, counter: Counter) -> None:
+def download(address: Address, path: Path, counter: Progress) -> None:
     """Copy the file at an address to a local file. Starts again after interruptions."""
 
     def copy(fs: Any, source: str, callback: Callback) -> None:
@@ -46,7 +46,7 @@ def download(address: Address, path: Path, counter: Counter) -> None:
     _attempt(address, counter, copy)
 
 
-def upload(address: Address, path: Path, counter: Counter) -> None:
+def upload(address: Address, path: Path, counter: Progress) -> None:
     """Copy a local file to an address: to an object in one step, otherwise to a temporary name, which is renamed."""
     size = path.stat().st_size
 
@@ -83,7 +83,7 @@ def _rename(fs: Any, path: str, target: str) -> None:
         fs.mv(path, target)
 
 
-def _attempt(address: Address, counter: Counter, step: Callable[[Any, str, Callback], object]) -> None:
+def _attempt(address: Address, counter: Progress, step: Callable[[Any, str, Callback], object]) -> None:
     """Call `step` with the filesystem and path of an address, and a callback. Starts again after interruptions."""
     retry = Retry()
     counting = _Counting(address, counter)
@@ -167,7 +167,7 @@ def _open_dropbox(address: Address) -> tuple[Any, str]:
 class _Counting(Callback):  # type: ignore[misc]
     """Passes the progress of a transfer to `counter`. Rejects a file that is too large."""
 
-    def __init__(self, address: Address, counter: Counter) -> None:
+    def __init__(self, address: Address, counter: Progress) -> None:
         self._address = address
         self._counter = counter
         self._expected = self._counted = 0

@@ -10,18 +10,18 @@ from base64 import b64encode
 from contextlib import contextmanager
 
 from rules_bento.net import ConnectionLostError, limits
-from rules_bento.net.headers import content_range
+from rules_bento.net.download import Download
 from rules_bento.net.transfers import TRANSIENT, Retry
-from rules_bento.net.transport import Origin, Transport, resolve
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterator, Mapping, TypeVar
+from rules_bento.net.transport import Transport
+from rules_bento.net.urls import Origin, resolve
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterator, Mapping
 
 if TYPE_CHECKING:
-    from rules_bento.net.transfers import Counter
+    from rules_bento.errors import BentoError
+    from rules_bento.net.transfers import Progress
     from rules_bento.net.transport import Response
 
     from bento_cli.transports.address import Address
-
-_Result = TypeVar("_Result")
 
 _REMEDIES = {
     401: "Add the user and password for the host to ~/.netrc.",
@@ -32,12 +32,11 @@ _REMEDIES = {
 class Http:
     """Client for a file at an HTTP or HTTPS URL. Doesn't support uploads."""
 
-    def __init__(self, address: Address, authorization: str = "") -> None:
+    def __init__(self, address: Address) -> None:
         self._address = address
         user, password = address.login()
-        if user and not authorization:
-            authorization = f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"
-        self._login = {"Authorization": authorization} if authorization else {}
+        login = b64encode(f"{user}:{password}".encode()).decode()
+        self._login = {"Authorization": f"Basic {login}"} if user else {}
         self._transport = Transport()
 
     def __enter__(self) -> Http:
@@ -46,62 +45,22 @@ class Http:
     def __exit__(self, *_: object) -> None:
         self._transport.close()
 
-    def read(self, consume: Callable[[Iterator[memoryview]], _Result]) -> _Result:
-        """Return the result of calling `consume` with the pieces of the file. Starts again after interruptions."""
-
-        def once(_: Retry) -> _Result:
-            with self._get({}) as response:
-                return consume(response.pieces_from(0))
-
-        return self._attempt(once)
-
-    def download(self, file: BinaryIO, counter: Counter) -> None:
+    def download(self, file: BinaryIO, counter: Progress) -> None:
         """Write the file to `file`. After an interruption, requests only the rest, if the server supports this."""
         tag = ""
-        furthest = 0
 
-        def once(retry: Retry) -> None:
-            nonlocal tag, furthest
-            at = file.tell()
-            headers = {"Range": f"bytes={at}-", "If-Range": tag} if at and tag else {}
-            with self._get(headers) as response:
-                if response.status == 206:
-                    part = content_range(response.headers.get("Content-Range"))
-                    if part is None or part.first != at or part.size not in (None, part.last + 1):
-                        tag = ""
-                        raise ConnectionLostError("the server sent another range than the requested one")
-                else:
-                    file.seek(0)
-                    file.truncate()
-                    counter.advance(-at)
-                    counter.expect(response.length or 0 if not at else 0)
-                    at = 0
-                if at + (response.length or 0) > limits.BODY:
-                    raise self._too_large()
+        @contextmanager
+        def request(at: int) -> Iterator[Response]:
+            nonlocal tag
+            with self._get({"Range": f"bytes={at}-", "If-Range": tag} if at and tag else {}) as response:
                 found = response.headers.get("ETag", "").strip()
                 tag = found if found.startswith('"') else ""  # a weak tag doesn't identify bytes
-                for piece in response.pieces_from(at):
-                    at += len(piece)
-                    if at > limits.BODY:
-                        raise self._too_large()
-                    file.write(piece)
-                    counter.advance(len(piece))
-                    retry.progressed(max(0, at - furthest))
-                    furthest = max(at, furthest)
+                yield response
 
-        self._attempt(once)
+        Download(str(self._address), request, file, counter, Retry()).run(self._describe)
 
-    def _too_large(self) -> Exception:
-        return self._address.failed(f"the file exceeds the limit of {limits.BODY} bytes", "Use a smaller file.")
-
-    def _attempt(self, step: Callable[[Retry], _Result]) -> _Result:
-        retry = Retry()
-        while True:
-            try:
-                return step(retry)
-            except ConnectionLostError as cut:
-                if not retry.again():
-                    raise self._address.failed(cut, "All attempts failed. Try again later.") from None
+    def _describe(self, cut: ConnectionLostError) -> BentoError:
+        return self._address.failed(cut, "All attempts failed. Try again later.")
 
     @contextmanager
     def _get(self, headers: Mapping[str, str]) -> Iterator[Response]:
@@ -114,7 +73,7 @@ class Http:
         for _ in range(limits.REDIRECTS):
             origin = Origin.from_url(url)
             login = self._login if origin == first else {}
-            sent = {"Accept-Encoding": "identity", "User-Agent": "rules_bento", **headers, **login}
+            sent = {"User-Agent": "rules_bento", **headers, **login}
             with self._transport.exchange("GET", url, sent) as response:
                 location = response.headers.get("Location", "")
                 if response.status in (301, 302, 303, 307, 308) and location:

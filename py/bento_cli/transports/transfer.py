@@ -13,19 +13,19 @@ from bento_cli.transports.address import WEB
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.net.transfers import Counter
+    from rules_bento.net.transfers import Progress
 
     from bento_cli.transports.address import Address
 
 _EXTRAS = {"s3": "s3", "gs": "gs", "az": "azure", "sftp": "sftp"}
 
 
-def download(address: Address, path: Path, counter: Counter, sha256: str = "") -> None:
+def download(address: Address, path: Path, counter: Progress, sha256: str = "") -> None:
     """Copy the archive at an address to a new local file, and verify its digest if `sha256` is set."""
     if address.scheme in WEB:
         from bento_cli.transports.http import Http
 
-        with Http(address) as client, path.open("wb") as file:
+        with Http(address) as client, path.open("w+b") as file:
             client.download(file, counter)
     else:
         _filesystems(address).download(address, path, counter)
@@ -35,7 +35,7 @@ def download(address: Address, path: Path, counter: Counter, sha256: str = "") -
         )
 
 
-def upload(address: Address, path: Path, counter: Counter) -> None:
+def upload(address: Address, path: Path, counter: Progress) -> None:
     """Copy a local file to an address. Replaces an existing file in one step."""
     _filesystems(address).upload(address, path, counter)
 

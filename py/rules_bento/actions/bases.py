@@ -166,5 +166,5 @@ def unpack_image(arguments: Arguments) -> None:
         path = layout.blob(blob.digest)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
-            file.writelines(source.pieces(blob.size))
+            file.writelines(source.pieces(0, blob.size))
     layout.add_manifest(package.root)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from heapq import merge
 from itertools import pairwise
 from pathlib import Path
@@ -247,18 +246,13 @@ def layer_ztoc(arguments: Arguments) -> None:
     from rules_bento.images import soci
     from rules_bento.images.layers import ztoc
     from rules_bento.images.oci_image import Layer
+    from rules_bento.registry.pushable import FileSource
 
     described, *files = map(Path, arguments.repeated("--layer"))
     info = Layer.loads(described.read_text("utf-8"))
     made = b""
     if info.size >= soci.MIN_LAYER and info.media_type == layer.MEDIA_TYPES["gzip"]:
-        read = Recipe(*files).pieces if len(files) > 1 else partial(_file_range, files[0])
+        read = Recipe(*files).pieces if len(files) > 1 else FileSource(files[0]).pieces
         made = ztoc.make(read, info.size, info.name)
     Path(arguments.required("--output")).write_bytes(made)
     Path(arguments.required("--description")).write_text(json.dumps(soci.describe(info, made)) + "\n", "utf-8")
-
-
-def _file_range(path: Path, start: int, end: int) -> Iterator[bytes]:
-    from rules_bento.registry.pushable import FileSource
-
-    return FileSource(path, start).pieces(end - start)

@@ -20,7 +20,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterator,
 
 if TYPE_CHECKING:
     Contents = Iterator[bytes | memoryview]
-    Progress = Callable[[int], None]
+    Advance = Callable[[int], None]
     """Receives the number of bytes that were read from the source since the last call."""
 
 # The formats of archives: a tar, compressed or not, a zip, or a plain directory.
@@ -68,7 +68,7 @@ def form_from_name(path: str) -> Form:
 
 
 def read(
-    source: Path | BinaryIO, form: Form, limits: Limits | None = None, progress: Progress | None = None
+    source: Path | BinaryIO, form: Form, limits: Limits | None = None, progress: Advance | None = None
 ) -> Iterator[tuple[SafeMember, Contents]]:
     """Yield the members of an archive with their contents. Skips contents that the caller doesn't read.
 
@@ -157,7 +157,7 @@ def _directory(root: Path) -> Iterator[tuple[SafeMember, Contents]]:
 
 
 class _CountingFile:
-    def __init__(self, file: BinaryIO, progress: Progress | None) -> None:
+    def __init__(self, file: BinaryIO, progress: Advance | None) -> None:
         self._file = file
         self._progress = progress
         self.count = 0

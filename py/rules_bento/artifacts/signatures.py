@@ -23,7 +23,7 @@ from rules_bento.signing import SignatureError, cosign
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence
 
 if TYPE_CHECKING:
-    from rules_bento.net.transfers import Counter
+    from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
     from rules_bento.registry.layout import Layout
     from rules_bento.registry.reference import Reference
@@ -44,7 +44,7 @@ _MOST_REASONS = 3  # reasons in a message
 class InRegistry:
     """Reads and writes the signatures and attestations in the repository of the signed artifact."""
 
-    def __init__(self, reference: Reference, registries: Registries, counter: Counter) -> None:
+    def __init__(self, reference: Reference, registries: Registries, counter: Progress) -> None:
         self._reference = reference
         self._registries = registries
         self._counter = counter
@@ -114,7 +114,11 @@ def sign(place: Place, name: str, subject: Descriptor, key: PrivateKey | Identit
 
 
 def sign_in_registries(
-    subject: Descriptor, targets: Iterable[Reference], signing: Signing | None, registries: Registries, counter: Counter
+    subject: Descriptor,
+    targets: Iterable[Reference],
+    signing: Signing | None,
+    registries: Registries,
+    counter: Progress,
 ) -> None:
     """Sign a manifest in each target's repository, unless `signing` is None. Raises BentoError for a failed request."""
     for reference in sorted({target.with_digest(subject.digest) for target in targets} if signing else (), key=str):

@@ -1,13 +1,26 @@
-"""Implements an HTTP client with TLS, proxies, retries, parallel transfers, and progress lines.
+"""Sends requests with urllib3, with retries, parallel transfers, and progress lines.
 
 The package is independent of registries, stores, and Bentos.
 """
 
 from __future__ import annotations
 
+from rules_bento.typing_lite import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rules_bento.errors import BentoError
+
 
 class ConnectionLostError(Exception):
-    """Raised if a connection or response is interrupted. Callers retry, or convert the error to a BentoError."""
+    """Raised if a connection or response is interrupted, or for the status of a transient error.
+
+    Callers retry after at least `retry_after` seconds, or raise `error` (if set).
+    """
+
+    def __init__(self, message: str, error: BentoError | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.error = error
+        self.retry_after = retry_after
 
 
 class SourceLostError(ConnectionLostError):

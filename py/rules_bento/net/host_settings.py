@@ -36,6 +36,11 @@ class Proxy(NamedTuple):
     port: int
     authorization: str
 
+    @property
+    def url(self) -> str:
+        """The URL of the proxy, without credentials."""
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
 
 def proxy_for(scheme: str, host: str, port: int) -> Proxy | None:
     """Return the proxy for a server, or None for a direct connection. Raises BentoError for an unsupported proxy."""

@@ -13,8 +13,8 @@ TOKEN = 64 << 10  # bytes of the response of a token server or a transparency lo
 MANIFEST = 4 << 20  # bytes of a manifest or an index: the maximum that the distribution specification guarantees
 MANIFESTS = 1_000  # manifests of an index, including nested indexes
 NESTING = 8  # levels of nested indexes
-DOCUMENT = 16 << 20  # bytes of any other response or blob in memory: JSON of a cloud, a page of tags, a config
-NAMES = 1_000_000  # tags of a repository, or referrers of a manifest, on all pages of the response
+DOCUMENT = 16 << 20  # bytes of any other response or blob in memory: JSON of a cloud, a page of referrers, a config
+NAMES = 1_000_000  # referrers of a manifest, on all pages of the response
 PAGES = 10_000  # pages of such a response
 LISTING = 64 << 20  # bytes of all these pages
 MESSAGE = 16 << 20  # bytes of one gRPC message. gRPC's own clients accept 4 MiB.
@@ -22,6 +22,6 @@ BODY = 1 << 40  # bytes of a blob or archive, which is written to disk in pieces
 PIECE = 1 << 18  # bytes of one read from a connection or file, or of one write to a connection
 REDIRECTS = 10  # redirects of one request
 PATIENCE = 60.0  # seconds without any transfer after which a connection counts as lost
-# Seconds until a response begins (some registries copy the whole blob first), then until its head and a body in memory
-# are complete. A lost connection leads to a retry, a slow response doesn't.
+# Seconds until the head of a response is complete (some registries copy the whole blob first), and then until a body in
+# memory is complete. Also seconds for further attempts after a lost connection. A slow response isn't retried.
 ANSWER = 300.0

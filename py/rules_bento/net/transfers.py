@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import random
 import sys
 import threading
@@ -12,13 +10,8 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 
 from rules_bento.errors import BentoError
-from rules_bento.net.headers import parse_nonnegative_int
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterable, Iterator, Protocol, TextIO, TypeVar
-
-if TYPE_CHECKING:
-    from email.message import Message
-    from pathlib import Path
-
+from rules_bento.net import ConnectionLostError, limits
+from rules_bento.typing_lite import Callable, Iterable, Iterator, Mapping, TextIO, TypeVar
 
 JOBS = 6  # parallel transfers: three are enough on one machine (bench/push.py), and six hide the latency of a network
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})  # the statuses of transient errors
@@ -34,27 +27,20 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-class Counter(Protocol):
-    """Interface through which transfers report their progress."""
-
-    def expect(self, size: int) -> None:
-        """Add `size` bytes to the total."""
-
-    def advance(self, size: int) -> None:
-        """Add `size` to the number of transferred bytes. `size` is negative if bytes must be transferred again."""
-
-
 class Progress:
-    """Thread-safe counter. If `out` is a terminal, shows the progress on one line during a `with` block."""
+    """Thread-safe counter of bytes. If `out` is a terminal, shows the progress on one line during a `with` block.
 
-    def __init__(self, what: str, total: int = 0, out: TextIO | None = None) -> None:
+    Without the title `what`, shows nothing. If another transfer of `parallel_map` failed, methods raise StoppedError.
+    """
+
+    def __init__(self, what: str = "", total: int = 0, out: TextIO | None = None) -> None:
         self._what = what
         self._out = out or sys.stderr
         self._total = total
         self._done = 0
         self._start = self._shown = time.monotonic()
         self._lock = threading.Lock()
-        self._visible = self._out.isatty()
+        self._visible = bool(what) and self._out.isatty()
 
     def __enter__(self) -> Progress:
         return self
@@ -66,11 +52,13 @@ class Progress:
 
     def expect(self, size: int) -> None:
         """Add `size` bytes to the total."""
+        check_stopped()
         with self._lock:
             self._total += size
 
     def advance(self, size: int) -> None:
         """Add `size` to the number of transferred bytes. `size` is negative if bytes must be transferred again."""
+        check_stopped()
         with self._lock:
             self._done += size
             now = time.monotonic()
@@ -79,27 +67,21 @@ class Progress:
                 self._out.write(f"\r{self._line(now)}\x1b[K")
                 self._out.flush()
 
+    def tally(self) -> Callable[[int], None]:
+        """Return a function that sets the number of bytes of one transfer, which can restart at an earlier position."""
+        counted = 0
+
+        def move_to(at: int) -> None:
+            nonlocal counted
+            self.advance(at - counted)
+            counted = at
+
+        return move_to
+
     def _line(self, now: float) -> str:
         total = f" of {self._total / _MB:.0f} MB, {100 * self._done // self._total} %" if self._total else " MB"
         rate = self._done / _MB / max(now - self._start, 0.001)
         return f"{self._what}: {self._done / _MB:.0f}{total}, {rate:.0f} MB/s"
-
-
-class Tally:
-    """Counter for a single transfer. The transfer can restart at an earlier position."""
-
-    def __init__(self, counter: Counter) -> None:
-        self._counter = counter
-        self._at = 0
-
-    def move_to(self, at: int) -> None:
-        """Set the number of transferred bytes to `at`. Raises the errors of the underlying counter."""
-        self.advance(at - self._at)
-
-    def advance(self, size: int) -> None:
-        """Count `size` transferred bytes. Raises the errors of the underlying counter."""
-        self._at += size
-        self._counter.advance(size)
 
 
 class StoppedError(BentoError):
@@ -109,27 +91,16 @@ class StoppedError(BentoError):
         super().__init__("Stopped because another transfer failed.")
 
 
-class Transfers:
-    """Counter for a group of transfers. `stop` ends all transfers."""
+class _Group:
+    """A group of parallel transfers. `stop` ends all transfers."""
 
-    def __init__(self, counter: Counter) -> None:
-        self._counter = counter
+    def __init__(self) -> None:
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._waiting: set[Callable[[], None]] = set()
 
-    def expect(self, size: int) -> None:
-        """Add `size` bytes to the total. Raises StoppedError if `stop` was called."""
-        self._check()
-        self._counter.expect(size)
-
-    def advance(self, size: int) -> None:
-        """Count `size` transferred bytes. Raises StoppedError if `stop` was called."""
-        self._check()
-        self._counter.advance(size)
-
     def stop(self) -> None:
-        """Make other methods raise StoppedError, and call the `abort` functions of all active `waiting` blocks."""
+        """Make `check` raise StoppedError, and call the `abort` functions of all active `waiting` blocks."""
         with self._lock:
             self._stopped.set()
             for abort in self._waiting:
@@ -139,7 +110,7 @@ class Transfers:
     def waiting(self, abort: Callable[[], None]) -> Iterator[None]:
         """Call `abort` if `stop` is called during the block. Raises StoppedError if `stop` was called earlier."""
         with self._lock:
-            self._check()
+            self.check()
             self._waiting.add(abort)
         try:
             yield
@@ -150,53 +121,63 @@ class Transfers:
     def pause(self, seconds: float) -> None:
         """Wait for `seconds`. Raises StoppedError when `stop` is called."""
         self._stopped.wait(seconds)
-        self._check()
+        self.check()
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise StoppedError if `stop` was called."""
         if self._stopped.is_set():
             raise StoppedError
 
 
-_thread = threading.local()  # `transfers`, if set, is the group to which the thread belongs
+_thread = threading.local()  # `group`, if set, is the group to which the thread belongs
+
+
+def _group() -> _Group | None:
+    group: _Group | None = getattr(_thread, "group", None)
+    return group
+
+
+def check_stopped() -> None:
+    """Raise StoppedError if another transfer in the thread's group failed."""
+    if group := _group():
+        group.check()
 
 
 @contextmanager
 def interruptible(abort: Callable[[], None]) -> Iterator[None]:
     """Call `abort` if a parallel transfer fails during the block. Raises StoppedError if a transfer failed earlier."""
-    transfers: Transfers | None = getattr(_thread, "transfers", None)
-    with transfers.waiting(abort) if transfers else nullcontext():
+    group = _group()
+    with group.waiting(abort) if group else nullcontext():
         yield
 
 
 def pause(seconds: float) -> None:
     """Wait for `seconds`. Raises StoppedError when a parallel transfer fails."""
-    transfers: Transfers | None = getattr(_thread, "transfers", None)
-    (transfers.pause if transfers else time.sleep)(seconds)
+    group = _group()
+    (group.pause if group else time.sleep)(seconds)
 
 
-def parallel_map(
-    function: Callable[[_Item, Counter], _Result], items: Iterable[_Item], counter: Counter, jobs: int = JOBS
-) -> list[_Result]:
+def parallel_map(function: Callable[[_Item], _Result], items: Iterable[_Item], jobs: int = JOBS) -> list[_Result]:
     """Call `function` for each item in up to `jobs` threads. Returns the results in the order of the items.
 
     If a call fails, stops all transfers, and raises the error of the failed call.
     """
-    transfers = Transfers(counter)
+    group = _Group()
 
     def one(item: _Item) -> _Result:
-        _thread.transfers = transfers
-        return function(item, transfers)
+        _thread.group = group
+        return function(item)
 
     pool = ThreadPoolExecutor(jobs)
     futures = [pool.submit(one, item) for item in items]
     try:
-        with interruptible(transfers.stop):  # this can itself be a transfer of another `parallel_map`
+        with interruptible(group.stop):  # this can itself be a transfer of another `parallel_map`
             wait(futures, return_when=FIRST_EXCEPTION)
         errors = [future.exception() for future in futures if future.done()]
         for error in sorted(filter(None, errors), key=lambda error: isinstance(error, StoppedError)):
             raise error
     except BaseException:
-        transfers.stop()
+        group.stop()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
@@ -204,12 +185,16 @@ def parallel_map(
 
 
 class Retry:
-    """Retry policy with exponential backoff. Progress resets the number of failed attempts."""
+    """Retry policy with exponential backoff. Progress resets the number of failed attempts.
+
+    Gives up after `_ATTEMPTS` failures, or `limits.ANSWER` seconds after the first failure.
+    """
 
     def __init__(self, sleep: Callable[[float], object] = pause) -> None:
         self._sleep = sleep
         self._failed = 0
         self._moved = 0
+        self._end = 0.0
 
     def progressed(self, size: int) -> None:
         """Count `size` transferred bytes. Resets the number of failures after `MIN_PROGRESS` bytes."""
@@ -219,54 +204,39 @@ class Retry:
 
     def again(self, asked: float | None = None) -> bool:
         """Count a failure, and return whether to retry. Waits before a retry, at least `asked` seconds (limit: 60)."""
+        if not self._failed:
+            self._end = time.monotonic() + limits.ANSWER
         self._failed += 1
         self._moved = 0
-        if self._failed >= _ATTEMPTS:
+        if self._failed >= _ATTEMPTS or time.monotonic() > self._end:
             return False
         wait = _FIRST_WAIT * 2 ** (self._failed - 1) * random.uniform(0.5, 1)  # distributes the clients
         self._sleep(wait if asked is None else min(max(asked, wait), _MAX_WAIT))
         return True
 
+    def run(self, step: Callable[[], _Result], describe: Callable[[ConnectionLostError], BentoError]) -> _Result:
+        """Return the result of `step`. Repeats `step` after ConnectionLostError.
 
-def retry_after(headers: Message) -> float | None:
+        After the last attempt, raises the response's error or, if the error is a lost connection, `describe(error)`.
+        """
+        while True:
+            try:
+                return step()
+            except ConnectionLostError as cut:
+                if not self.again(cut.retry_after):
+                    raise cut.error or describe(cut) from None
+
+
+def retriable(error: BentoError, status: int, headers: Mapping[str, str]) -> Exception:
+    """Return the error for an error response: for a transient status ConnectionLostError, otherwise `error`."""
+    return ConnectionLostError(str(error), error, retry_after(headers)) if status in TRANSIENT else error
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the delay in `Retry-After` (RFC 9110) in seconds, or None if the header is missing or invalid."""
-    value = headers.get("Retry-After", "")
-    seconds = parse_nonnegative_int(value)
-    if seconds is not None:
-        return float(seconds)
-    from email.utils import parsedate_to_datetime
+    import urllib3
 
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError, IndexError):  # `email.utils` raises these for invalid dates
+        return urllib3.Retry().parse_retry_after(headers.get("Retry-After", ""))
+    except (urllib3.exceptions.InvalidHeader, ValueError, TypeError, OverflowError, IndexError):
         return None
-
-
-_APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-@contextmanager
-def open_partial(path: Path) -> Iterator[BinaryIO | None]:
-    """Lock and open a partial file. Renames the file to `path` if the block succeeds. Yields None if `path` exists."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    while not path.exists():
-        with os.fdopen(os.open(part, _APPEND, 0o666), "a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if not _is_at(file, part):
-                continue  # the previous owner of the lock has renamed the file
-            if path.exists():
-                part.unlink()  # opened after the rename, so it is new and empty
-                break
-            yield file
-            file.flush()
-            part.rename(path)
-            return
-    yield None
-
-
-def _is_at(file: BinaryIO, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False

@@ -1,7 +1,6 @@
-"""Implements an HTTP/1.1 client with persistent connections. Retries a request only if a reused connection fails.
+"""Sends HTTP requests with urllib3, and applies our proxies, certificates, and limits.
 
-Uses `http.client`, so that the kernel can copy a file to a socket. urllib3 needs more than twice as much CPU time as
-`http.client`, and httpx four times as much (see docs/contributing/adr).
+Only code that uses the network imports this module: the build's actions have no urllib3.
 """
 
 from __future__ import annotations
@@ -12,106 +11,40 @@ import re
 import socket
 import ssl
 import threading
-import time
 from contextlib import contextmanager, suppress
 from functools import partial
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urlsplit
 
-from rules_bento.dataclasses_lite import NamedTuple
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, host_settings, limits, transfers
 from rules_bento.net.headers import parse_nonnegative_int
-from rules_bento.typing_lite import Any, Iterator, Mapping, Protocol
+from rules_bento.net.urls import Origin, display_url
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Protocol
 
-_PORTS = {"http": 80, "https": 443}
-_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._-]+)?")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_UNSENDABLE = re.compile(r"[^\x21-\x7e]+")
+if TYPE_CHECKING:
+    from urllib3.response import HTTPResponse
 
-
-class Origin(NamedTuple):
-    """The scheme (`http` or `https`), host, and port of a server."""
-
-    scheme: str
-    host: str
-    port: int
-
-    @staticmethod
-    def from_url(url: str) -> Origin:
-        """Return the origin of an absolute URL. Raises BentoError for an invalid URL or an unsupported scheme."""
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-            host = (parts.hostname or "").encode("idna").decode()
-        except ValueError:  # includes UnicodeError
-            raise _invalid_url(url) from None
-        if parts.scheme not in _PORTS or not _HOST.fullmatch(host) or _CONTROL.search(url):
-            raise _invalid_url(url)
-        return Origin(parts.scheme, host, port or _PORTS[parts.scheme])
-
-    @property
-    def netloc(self) -> str:
-        """The host and port, or only the host if the port is the scheme's default."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
-
-    def __str__(self) -> str:
-        return f"{self.scheme}://{self.netloc}"
+_HEADER = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_WRITES = ("PATCH", "POST", "PUT")
+_MAX_IDLE = 100  # connections to one server that wait for another request
 
 
 class Body(Protocol):
-    """Interface for request bodies. `Transport` retries a request only if the body is a `BytesBody` or None."""
+    """Interface for the bodies of uploads. An iteration yields the bytes again from the beginning."""
 
     @property
     def size(self) -> int:
-        """The number of bytes that `write_to` writes."""
+        """The number of bytes in the body."""
 
-    def write_to(self, connection: socket.socket) -> None:
-        """Write the complete body to `connection`."""
-
-
-class BytesBody(NamedTuple):
-    """A request body in memory."""
-
-    content: bytes
-
-    @property
-    def size(self) -> int:
-        """The number of bytes that `write_to` writes."""
-        return len(self.content)
-
-    def write_to(self, connection: socket.socket) -> None:
-        """Write the complete body to `connection`."""
-        connection.sendall(self.content)
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        """Yield the bytes in pieces."""
 
 
-class LongHeadError(Exception):
-    """Raised for a response whose headers exceed the limits. `translate_errors` converts this error to BentoError."""
-
-
-class SlowAnswerError(Exception):
-    """Raised for a response that arrives too slowly. `translate_errors` converts this error to BentoError."""
-
-
-class _Wire(io.RawIOBase):
-    """Raw stream of a connection. A read after the monotonic time `end` (None: no limit) raises SlowAnswerError."""
-
-    def __init__(self, raw: io.RawIOBase) -> None:
-        super().__init__()
-        self._raw = raw
-        self.end: float | None = None
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int | None:
-        if self.end is not None and time.monotonic() > self.end:
-            raise SlowAnswerError
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
+class _LongHeadError(Exception):
+    """Raised for headers that exceed the limits. `translate_errors` converts this error to BentoError."""
 
 
 class _HeadReader(io.BufferedReader):
@@ -124,32 +57,90 @@ class _HeadReader(io.BufferedReader):
         self.last = super().readline(limits.HEADER + 1)
         self._lines += len(self.last)
         if len(self.last) > limits.HEADER or self._lines > limits.HEAD:
-            raise LongHeadError
+            raise _LongHeadError
         return self.last
 
-    def read(self, size: int | None = -1, /) -> bytes:
+    def read1(self, size: int = -1, /) -> bytes:
         self._lines = 0  # the sizes of chunks don't count together
-        return super().read(size)
+        return super().read1(size)
 
 
-class BoundedResponse(http.client.HTTPResponse):
+class _BoundedResponse(http.client.HTTPResponse):
     """HTTP response with a size limit for the headers. Unlike the base class, rejects truncated headers."""
 
     def begin(self) -> None:
-        """Read the headers. Raises ConnectionLostError, LongHeadError, or SlowAnswerError on failure."""
-        wire = _Wire(self.fp.detach())
-        self.fp = reader = _HeadReader(wire)
-        wire.end = time.monotonic() + limits.ANSWER
+        self.fp = reader = _HeadReader(self.fp.detach())
         super().begin()
-        wire.end = None
         if reader.last not in (b"\r\n", b"\n"):
             raise ConnectionLostError("the response was truncated")
+
+
+class _Connection(HTTPConnection):
+    response_class = _BoundedResponse
+
+    def request(self, *args: Any, **options: Any) -> None:
+        with transfers.interruptible(lambda: _shut(self.sock)):
+            super().request(*args, **options)
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+        return _receive_head(self, super().getresponse)
+
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+def _receive_head(connection: HTTPConnection, receive: Callable[[], HTTPResponse]) -> HTTPResponse:
+    """Return the response that `receive` returns. Sets its attribute `channel` to the socket."""
+    channel = connection.sock
+    if channel is None:
+        raise ConnectionLostError("the connection was closed")
+    with _in_time(channel, connection.host):
+        response = receive()
+    channel.settimeout(connection.timeout or limits.PATIENCE)
+    response.channel = channel  # type: ignore[attr-defined]
+    return response
+
+
+@contextmanager
+def _in_time(channel: socket.socket, host: str) -> Iterator[None]:
+    """Interrupt a block that receives from `channel` after `limits.ANSWER` seconds, or if a parallel transfer fails."""
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        _shut(channel)
+
+    timer = threading.Timer(limits.ANSWER, stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        with transfers.interruptible(partial(_shut, channel)):
+            yield
+    finally:
+        timer.cancel()
+        if late.is_set():  # another attempt would be as slow
+            raise BentoError(f"{host}: the response took more than {limits.ANSWER:.0f} s. Try again later.") from None
+
+
+def _shut(channel: socket.socket | None) -> None:
+    if channel is not None:
+        with suppress(OSError):
+            socket.socket.shutdown(channel, socket.SHUT_RDWR)  # SSLSocket's method would continue in plain text
 
 
 class Response:
     """The status, headers, and body of a response. Read the body in the `with` block of `Transport.exchange`."""
 
-    def __init__(self, response: http.client.HTTPResponse, url: str) -> None:
+    def __init__(self, response: HTTPResponse, url: str) -> None:
         self._response = response
         self.url = url
         self.status = response.status
@@ -168,249 +159,131 @@ class Response:
         is_refusal = not 200 <= self.status < 300
         wanted = limits.REFUSAL if is_refusal else most + 1
         content = bytearray()
-        end = time.monotonic() + limits.ANSWER
-        while len(content) < wanted:
-            rest = self._response.length  # None: unknown until the end
-            if rest == 0:
-                break
-            with translate_errors():
-                size = min(wanted - len(content), limits.PIECE, limits.PIECE if rest is None else rest)
-                piece = self._response.read1(size) if rest is None else self._response.fp.read1(size)
-                if time.monotonic() > end:
-                    raise SlowAnswerError
-            if not piece:
-                if rest:
-                    raise ConnectionLostError("the response was truncated")
-                break
-            content += piece
-            if rest is not None:
-                self._response.length = rest - len(piece)
+        host = Origin.from_url(self.url).netloc
+        with translate_errors(host), _in_time(self._response.channel, host):  # type: ignore[attr-defined]
+            while len(content) < wanted and (piece := self._response.read1(wanted - len(content))):
+                content += piece
         if len(content) > most and not is_refusal:
             raise BentoError(f"{display_url(self.url)}: the response exceeds the limit of {most} bytes. Check the URL.")
         return bytes(content)
 
-    def pieces(self) -> Iterator[memoryview]:
-        """Yield pieces of the body in a reused buffer. Raises ConnectionLostError if the connection is lost."""
-        buffer = memoryview(bytearray(limits.PIECE))
-        while True:
-            with translate_errors():
-                count = self._read_some(buffer)
-            if not count:
-                break
-            yield buffer[:count]
+    def pieces(self, start: int = 0) -> Iterator[memoryview]:
+        """Yield pieces of the body. Skips the first `start` bytes of a 200 response.
 
-    def pieces_from(self, start: int) -> Iterator[memoryview]:
-        """Yield pieces from byte `start`. Skips earlier bytes of a 200 response. Raises the same errors as `pieces`."""
+        Raises ConnectionLostError if the connection is lost.
+        """
         skipped = 0 if self.status == 206 else start
-        for piece in self.pieces():
+        while True:
+            with translate_errors(Origin.from_url(self.url).netloc):
+                piece = memoryview(self._response.read1(limits.PIECE))
+            if not piece:
+                return
             if len(piece) > skipped:
                 yield piece[skipped:]
             skipped = max(0, skipped - len(piece))
-        if self._response.length:
-            raise ConnectionLostError("the response was truncated")
-
-    def _read_some(self, buffer: memoryview) -> int:
-        """Read a piece of the body into `buffer`. Returns the number of bytes, or 0 at the end of the body."""
-        rest = self._response.length
-        if rest is None:  # unknown until the end
-            return self._response.readinto(buffer)
-        if not rest:
-            return 0
-        count = self._response.fp.readinto1(buffer[:rest])
-        self._response.length = rest - count
-        return count
-
-    @property
-    def finished(self) -> bool:
-        """Whether the body was read completely and the server keeps the connection open for another request."""
-        if self._response.length == 0:
-            self._response.close()
-        return self._response.isclosed() and not self._response.will_close
 
 
 class Transport:
-    """Thread-safe client that sends requests and reuses idle connections."""
+    """Thread-safe client that sends requests and reuses idle connections.
 
-    def __init__(self, patience: float = limits.PATIENCE) -> None:
+    `context` replaces the TLS settings of this machine. If `direct` is true, connections use no proxy.
+    """
+
+    def __init__(
+        self, patience: float = limits.PATIENCE, *, context: ssl.SSLContext | None = None, direct: bool = False
+    ) -> None:
         self._patience = patience
-        self._idle: dict[Origin, list[http.client.HTTPConnection]] = {}
-        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._context = context
+        self._direct = direct
+        self._managers: dict[Origin, urllib3.PoolManager] = {}
         self._lock = threading.Lock()
 
     def close(self) -> None:
         """Close all idle connections."""
         with self._lock:
-            for connections in self._idle.values():
-                for connection in connections:
-                    connection.close()
-            self._idle.clear()
+            for manager in self._managers.values():
+                manager.clear()
 
     @contextmanager
     def exchange(
-        self, method: str, url: str, headers: Mapping[str, str], body: Body | None = None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Body | None = None,
     ) -> Iterator[Response]:
         """Send a request. On failure, raises ConnectionLostError if a retry can help, and BentoError otherwise."""
-        origin = Origin.from_url(url)
-        connection = self._take(origin)
-        reusable = False
-        try:
-            with transfers.interruptible(lambda: _shut(connection)):
-                send = partial(_request, connection, method, _target(origin, url), headers, body)
-                was_open = connection.sock is not None
-                try:
-                    answer = send()
-                except ConnectionLostError:
-                    if not was_open or not isinstance(body, BytesBody | None):
-                        raise
-                    connection.close()  # the server might have closed an idle connection, which isn't a failure
-                    answer = send()
-                response = Response(answer, url)
-                yield response
-                reusable = response.finished and connection.sock is not None
-        finally:
-            if reusable:
-                with self._lock:
-                    self._idle.setdefault(origin, []).append(connection)
-            else:
-                connection.close()
-
-    def _take(self, origin: Origin) -> http.client.HTTPConnection:
-        with self._lock:
-            idle = self._idle.get(origin)
-            if idle:
-                return idle.pop()
-            context = None
-            if origin.scheme == "https":
-                context = self._contexts.get(origin.netloc) or host_settings.tls_context(origin.netloc)
-                self._contexts[origin.netloc] = context
-        through = host_settings.proxy_for(origin.scheme, origin.host, origin.port)
-        host, port = (through.host, through.port) if through else (origin.host, origin.port)
-        if context is None:
-            connection = http.client.HTTPConnection(host, port, timeout=self._patience)
-        else:
-            connection = http.client.HTTPSConnection(host, port, timeout=self._patience, context=context)
-        connection.response_class = BoundedResponse
-        if through and context:
-            opened = {"Proxy-Authorization": through.authorization} if through.authorization else {}
-            connection.set_tunnel(origin.host, origin.port, opened)
-        return connection
-
-
-def get_over(channel: socket.socket, url: str, headers: Mapping[str, str]) -> Response:
-    """Send a GET request over a connected socket. Raises the same errors as `Transport.exchange`."""
-    origin = Origin.from_url(url)
-    connection = http.client.HTTPConnection(origin.host, origin.port, timeout=limits.PATIENCE)
-    connection.response_class = BoundedResponse
-    connection.sock = channel
-    target = percent_encode(urlsplit(url).path or "/"), origin.netloc, ""
-    return Response(_request(connection, "GET", target, headers, None), url)
-
-
-def _target(origin: Origin, url: str) -> tuple[str, str, str]:
-    """Return the request target, the `Host` header, and the `Proxy-Authorization` header (can be empty)."""
-    parts = urlsplit(url)
-    path = percent_encode((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
-    through = host_settings.proxy_for(origin.scheme, origin.host, origin.port) if origin.scheme == "http" else None
-    if through:
-        return f"{origin}{path}", origin.netloc, through.authorization
-    return path, origin.netloc, ""
-
-
-def _request(
-    connection: http.client.HTTPConnection,
-    method: str,
-    target: tuple[str, str, str],
-    headers: Mapping[str, str],
-    body: Body | None,
-) -> http.client.HTTPResponse:
-    path, host, proxy_authorization = target
-    patience = connection.timeout or limits.PATIENCE
-    with translate_errors(host):
-        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
-        connection.putheader("Host", host)
+        origin, parts = Origin.from_url(url), urlsplit(url)
+        sent = dict(headers)
         for name, value in headers.items():
-            _put_header(connection, name, value)
-        if proxy_authorization:
-            connection.putheader("Proxy-Authorization", proxy_authorization)
-        if body is not None or method in ("POST", "PUT", "PATCH"):
-            connection.putheader("Content-Length", str(body.size if body else 0))
-        connection.endheaders()
-        if connection.sock is None:
-            raise ConnectionLostError("the connection was closed")
-        unwanted = False
-        if body is not None:
-            try:
-                body.write_to(connection.sock)
-            except (BrokenPipeError, ConnectionResetError):
-                unwanted = True  # the server might have sent an error before it closed
-        connection.sock.settimeout(patience * limits.ANSWER / limits.PATIENCE)
-        response = connection.getresponse()
-        response.will_close |= unwanted
-        if connection.sock is not None:
-            connection.sock.settimeout(patience)
-        return response
+            if not _HEADER.fullmatch(value):
+                raise BentoError(
+                    f"{origin.netloc}: invalid characters in the header {name}. Check the URL and the credentials."
+                )
+        if body is not None and not isinstance(body, bytes):
+            sent["Content-Length"] = str(body.size)
+        # Some registries copy the whole blob before they respond. `_in_time` limits the time.
+        timeout = urllib3.Timeout(connect=self._patience, read=None if method in _WRITES else self._patience)
+        target = f"{origin}{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
+        with translate_errors(origin.netloc):
+            response = self._manager(origin).urlopen(
+                method,
+                target,
+                body=body,
+                headers=sent,
+                timeout=timeout,
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        try:
+            with transfers.interruptible(partial(_shut, response.channel)):  # type: ignore[attr-defined]
+                yield Response(response, url)  # type: ignore[arg-type]
+        finally:
+            response.close()
 
+    def _manager(self, origin: Origin) -> urllib3.PoolManager:
+        with self._lock:
+            if origin not in self._managers:
+                self._managers[origin] = self._new_manager(origin)
+            return self._managers[origin]
 
-def _shut(connection: http.client.HTTPConnection) -> None:
-    channel = connection.sock
-    if channel is not None:
-        with suppress(OSError):
-            socket.socket.shutdown(channel, socket.SHUT_RDWR)  # SSLSocket's method would continue in plain text
-
-
-def _put_header(connection: http.client.HTTPConnection, name: str, value: str) -> None:
-    """Add a header to a request. Raises BentoError for an invalid value."""
-    try:
-        connection.putheader(name, value)
-    except ValueError:  # a line break; includes UnicodeError
-        raise BentoError(
-            f"{connection.host}: invalid characters in the header {name}. Check the URL and the credentials."
-        ) from None
+    def _new_manager(self, origin: Origin) -> urllib3.PoolManager:
+        options: dict[str, Any] = {"maxsize": _MAX_IDLE}
+        if origin.scheme == "https":
+            options["ssl_context"] = self._context or host_settings.tls_context(origin.netloc)
+        through = None if self._direct else host_settings.proxy_for(origin.scheme, origin.host, origin.port)
+        if through is None:
+            manager = urllib3.PoolManager(**options)
+        else:
+            login = {"Proxy-Authorization": through.authorization} if through.authorization else {}
+            manager = urllib3.ProxyManager(through.url, proxy_headers=login, **options)
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        return manager
 
 
 @contextmanager
-def translate_errors(host: str = "") -> Iterator[None]:
+def translate_errors(host: str) -> Iterator[None]:
     """Convert connection errors to ConnectionLostError, or to BentoError if a retry can't help."""
     try:
         yield
-    except LongHeadError:
+    except _LongHeadError:
         raise BentoError(
-            f"{host or 'The server'}: the response headers are too large (limit: {limits.HEADER} bytes each, "
-            f"{limits.HEAD} bytes in total). Check the URL, and check for a proxy that modifies responses."
+            f"{host}: the response headers are too large (limit: {limits.HEADER} bytes each, {limits.HEAD} bytes in "
+            "total). Check the URL, and check for a proxy that modifies responses."
         ) from None
-    except SlowAnswerError:  # another attempt would be as slow
-        raise BentoError(
-            f"{host or 'The server'}: the response took more than {limits.ANSWER:.0f} s. Try again later."
-        ) from None
-    except ssl.SSLCertVerificationError as error:
-        raise BentoError(
-            f"{host or 'The server'}: the certificate isn't trusted: {error.verify_message}. For a private CA, add its "
-            "certificate to the file in SSL_CERT_FILE, or to /etc/docker/certs.d/HOST:PORT/ca.crt."
-        ) from None
-    except (OSError, http.client.HTTPException) as error:
-        raise ConnectionLostError(str(error).strip() or type(error).__name__) from error
+    except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
+        cause = _cause(error)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise BentoError(
+                f"{host}: the certificate isn't trusted: {cause.verify_message}. For a private CA, add its "
+                "certificate to the file in SSL_CERT_FILE, or to /etc/docker/certs.d/HOST:PORT/ca.crt."
+            ) from None
+        raise ConnectionLostError(str(cause).strip() or type(cause).__name__) from error
 
 
-def resolve(base: str, reference: str) -> str:
-    """Resolve the URL reference in a header such as `Location` against `base`. Raises BentoError for an invalid URL."""
-    try:
-        url = urljoin(base, percent_encode(reference.strip(), "latin-1"))
-    except ValueError:
-        raise _invalid_url(reference) from None
-    Origin.from_url(url)
-    return url
-
-
-def percent_encode(text: str, encoding: str = "utf-8") -> str:
-    """Replace spaces and non-ASCII characters in a URL with `%XX`. Use `latin-1` for URLs from response headers."""
-    return _UNSENDABLE.sub(lambda match: quote(match[0].encode(encoding, "surrogateescape")), text)
-
-
-def display_url(url: str) -> str:
-    """Return a URL for messages. Omits the credentials and the query, because they might be secret."""
-    text = re.sub(r"^([^/]{0,20}//|)[^/]*@", r"\1", url.partition("?")[0])
-    return "".join(character if character.isprintable() else "?" for character in text[:200])
-
-
-def _invalid_url(url: str) -> BentoError:
-    return BentoError(f"{display_url(url)!r}: invalid URL. Use an http:// or https:// URL with a host and a path.")
+def _cause(error: BaseException) -> BaseException:
+    """Return the first error in the chain of errors that urllib3 has wrapped."""
+    inner = next((item for item in error.args if isinstance(item, BaseException)), error.__cause__)
+    return _cause(inner) if inner else error

@@ -23,7 +23,7 @@ from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.headers import challenges
 from rules_bento.net.host_settings import netrc_login
 from rules_bento.net.transfers import TRANSIENT
-from rules_bento.net.transport import BytesBody, Origin, resolve
+from rules_bento.net.urls import Origin, resolve
 from rules_bento.registry.errors import response_error
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Mapping
 
@@ -280,7 +280,7 @@ class Authorizer:
         body = None
         if method == "POST":
             headers["Content-Type"] = "application/x-www-form-urlencoded"
-            body = BytesBody(urlencode(fields).encode())
+            body = urlencode(fields).encode()
             url = realm
         else:
             url = realm + ("&" if urlsplit(realm).query else "?") + urlencode(fields)

@@ -17,8 +17,9 @@ from rules_bento.formats.json import read_object
 from rules_bento.net import ConnectionLostError, SourceLostError, limits
 from rules_bento.net.headers import next_link, parse_nonnegative_int
 from rules_bento.net.host_settings import is_loopback
-from rules_bento.net.transfers import TRANSIENT, Retry, pause, retry_after
-from rules_bento.net.transport import BytesBody, Origin, Response, Transport, resolve
+from rules_bento.net.transfers import Retry, pause, retriable
+from rules_bento.net.transport import Response, Transport
+from rules_bento.net.urls import Origin, resolve
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.auth import Authorizer
 from rules_bento.registry.descriptor import Descriptor, Manifest
@@ -27,7 +28,6 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, It
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-    from email.message import Message
 
     from rules_bento.net.transport import Body
     from rules_bento.registry.reference import Reference
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_LOGINS = 2  # the first challenge, and one for a token that expired early
 _AGENT = "rules_bento"
-_PAGE_SIZE = 1000
 _UPLOADED_RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
 
 
@@ -43,7 +42,7 @@ class Reply(NamedTuple):
     """A response with its complete body."""
 
     status: int
-    headers: Message
+    headers: Mapping[str, str]
     body: bytes
     url: str
 
@@ -117,24 +116,25 @@ class Registry:
         max_bytes: int = limits.REFUSAL,
     ) -> Reply:
         """Send a request with retries. For a status not in `expect`, raises BentoError with `what` in the message."""
-        retry = self.retry()
-        while True:
-            try:
-                body = None if content is None else BytesBody(content)
-                with self.exchange(method, path, scopes, headers=headers or {}, body=body) as response:
-                    reply = Reply.read(response, max_bytes)
-            except ConnectionLostError as cut:
-                if not retry.again():
-                    raise self.connection_error(what, cut) from None
-                continue
-            if reply.status in expect:
-                return reply
-            if reply.status not in TRANSIENT or not retry.again(retry_after(reply.headers)):
-                raise self.response_error(reply, what)
+
+        def once() -> Reply:
+            with self.exchange(method, path, scopes, headers=headers or {}, body=content) as response:
+                reply = Reply.read(response, max_bytes)
+            if reply.status not in expect:
+                raise self.failure(reply, what)
+            return reply
+
+        return self.retry().run(once, lambda cut: self.connection_error(what, cut))
 
     @contextmanager
     def exchange(
-        self, method: str, path: str, scopes: frozenset[str], *, headers: Mapping[str, str], body: Body | None = None
+        self,
+        method: str,
+        path: str,
+        scopes: frozenset[str],
+        *,
+        headers: Mapping[str, str],
+        body: bytes | Body | None = None,
     ) -> Iterator[Response]:
         """Send a request to a path or URL, and yield the response. Logs in and follows redirects, but doesn't retry."""
         origin, authorizer = self._connect()
@@ -149,7 +149,7 @@ class Registry:
                 if response.status == 401 and ours:
                     reply = Reply.read(response)
                     logins += 1
-                    challenges = response.headers.get_all("WWW-Authenticate", [])
+                    challenges = response.headers.getlist("WWW-Authenticate")
                     if logins > _MAX_LOGINS or not authorizer.accept_challenge(challenges, scopes, authorization):
                         raise self.response_error(reply, f"{self._reference.name}: {method}")
                 elif response.status in _REDIRECTS and method in ("GET", "HEAD") and redirects < limits.REDIRECTS:
@@ -196,6 +196,10 @@ class Registry:
     def response_error(self, reply: Reply, what: str) -> BentoError:
         """Return the error for an unexpected response to a request for `what`."""
         return response_error(reply.status, reply.body, what, self.host)
+
+    def failure(self, reply: Reply, what: str) -> Exception:
+        """Return the same error as `response_error`, or ConnectionLostError if a retry can help."""
+        return retriable(self.response_error(reply, what), reply.status, reply.headers)
 
     def connection_error(self, what: str, cut: ConnectionLostError) -> BentoError:
         """Return the error for `cut`, which ended the last attempt of a request. The message begins with `what`."""
@@ -314,10 +318,15 @@ class Repository:
         }
         return self.registry.exchange("PATCH", upload.url, self.push_scope, headers=headers, body=body)
 
-    def open_blob(self, digest: str, offset: int = 0) -> AbstractContextManager[Response]:
-        """Request a blob from byte `offset`, and yield the response. A 200 response contains the complete blob."""
+    @contextmanager
+    def open_blob(self, digest: str, offset: int = 0) -> Iterator[Response]:
+        """Request a blob from byte `offset`, and yield the response: 206, 416, or 200 with the complete blob."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
-        return self.registry.exchange("GET", self._path(f"blobs/{digest}"), self.pull_scope, headers=headers)
+        path = self._path(f"blobs/{digest}")
+        with self.registry.exchange("GET", path, self.pull_scope, headers=headers) as response:
+            if response.status not in (200, 206, 416):
+                raise self.registry.failure(Reply.read(response), f"{self}: blob {digest}")
+            yield response
 
     def read_blob(self, descriptor: Descriptor) -> bytes:
         """Return the verified content of a blob. Raises BentoError if the blob exceeds `limits.DOCUMENT` bytes."""
@@ -361,21 +370,23 @@ class Repository:
             )
         return bool(reply.headers.get("OCI-Subject"))
 
-    def tags(self) -> list[str]:
-        """Return all tags in the registry's order. Raises BentoError if there are more than `limits.NAMES` tags."""
-        names: list[str] = []
-        for reply in self._pages(f"tags/list?n={_PAGE_SIZE}", "tags", {200}):
-            names += map(str, self._entries(reply, "tags", "tags", len(names)))
-        return names
-
     def referrers(self, digest: str) -> list[Descriptor]:
         """Return the referrers of a manifest. Uses the referrers tag if the registry has no referrers API."""
         descriptors: list[Descriptor] = []
-        for reply in self._pages(f"referrers/{digest}", f"referrers of {digest}", {200, 404}):
+        for reply in self._pages(f"referrers/{digest}", f"referrers of {digest}"):
             if reply.status == 404:
                 return self.referrers_tag(digest)
-            listed = self._entries(reply, "manifests", "referrers", len(descriptors))
+            listed = read_object(reply.body, f"{self}: referrers").get("manifests") or []
+            if not isinstance(listed, list):
+                raise BentoError(
+                    f"{self}: in the response, manifests isn't a list. Report the error to the registry operator."
+                )
             descriptors += [Descriptor.from_json(item, str(self)) for item in listed]
+            if len(descriptors) > limits.NAMES:
+                raise BentoError(
+                    f"{self}: the registry lists more than {limits.NAMES} referrers. Report the error to the registry "
+                    "operator."
+                )
         return descriptors
 
     def referrers_tag(self, digest: str) -> list[Descriptor]:
@@ -403,19 +414,7 @@ class Repository:
         smallest = parse_nonnegative_int(reply.headers.get("OCI-Chunk-Min-Length")) or 0
         return Upload(self.registry.location(reply), 0, smallest)
 
-    def _entries(self, reply: Reply, key: str, what: str, before: int) -> list[Any]:
-        """Return the entries on a page of a list. `before` is the number of entries on the previous pages."""
-        listed = read_object(reply.body, f"{self}: {what}").get(key) or []
-        if not isinstance(listed, list):
-            raise BentoError(f"{self}: in the response, {key} isn't a list. Report the error to the registry operator.")
-        if before + len(listed) > limits.NAMES:
-            raise BentoError(
-                f"{self}: the registry lists more than {limits.NAMES} {what}. Report the error to the registry "
-                "operator."
-            )
-        return listed
-
-    def _pages(self, path: str, what: str, expect: Collection[int]) -> Iterator[Reply]:
+    def _pages(self, path: str, what: str) -> Iterator[Reply]:
         """Yield the pages of a list. Raises BentoError for a link to another server, a cycle, or too many pages."""
         seen: set[str] = set()
         size = 0
@@ -426,7 +425,7 @@ class Repository:
                     f"{self}: {what}: the list's pages form a cycle. Report the error to the registry operator."
                 )
             seen.add(following)
-            reply = self._request("GET", following, what, expect, self.pull_scope, max_bytes=limits.DOCUMENT)
+            reply = self._request("GET", following, what, {200, 404}, self.pull_scope, max_bytes=limits.DOCUMENT)
             size += len(reply.body)
             if len(seen) > limits.PAGES or size > limits.LISTING:
                 raise BentoError(

@@ -87,7 +87,7 @@ class _Archive:
         size = self._member(name).member.size
         digester = hashlib.sha256()
         first = b""
-        for piece in self._source(name).pieces(size):
+        for piece in self._source(name).pieces(0, size):
             digester.update(piece)
             first = first or piece
         return Descriptor(oci.tar_layer_type(first), f"sha256:{digester.hexdigest()}", size)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from rules_bento.errors import BentoError
-from rules_bento.net import ConnectionLostError, transfers
-from rules_bento.net.headers import content_range
-from rules_bento.net.transfers import TRANSIENT, Tally, open_partial, retry_after
+from rules_bento.net import transfers
+from rules_bento.net.download import Download, open_partial
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.client import Reply
 from rules_bento.typing_lite import (
     TYPE_CHECKING,
     Any,
-    BinaryIO,
     Callable,
     Collection,
     Iterable,
@@ -23,8 +22,7 @@ from rules_bento.typing_lite import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.net.transfers import Counter
-    from rules_bento.net.transport import Response
+    from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.descriptor import Descriptor, Manifest
     from rules_bento.registry.layout import Layout
@@ -57,7 +55,7 @@ def pull(
     references: Sequence[Reference],
     layout: Layout,
     registries: Registries,
-    counter: Counter,
+    counter: Progress,
     *,
     platforms: Collection[str] = (),
     lenient: bool = False,
@@ -89,17 +87,17 @@ def fetch_blobs(
     blobs: Iterable[Descriptor],
     repositories: Sequence[Repository],
     layout: Layout,
-    counter: Counter,
+    counter: Progress,
     *,
     jobs: int = transfers.JOBS,
 ) -> None:
     """Download each missing blob from the first repository that contains it. Raises the same errors as `pull`."""
 
-    def one(blob: Descriptor, counter: Counter) -> None:
+    def one(blob: Descriptor) -> None:
         _first(lambda repository: download(repository, blob, layout.blob(blob.digest), counter), repositories)
 
     missing = {blob.digest: blob for blob in blobs if not layout.has(blob)}
-    transfers.parallel_map(one, sorted(missing.values(), key=lambda blob: -blob.size), counter, jobs)
+    transfers.parallel_map(one, sorted(missing.values(), key=lambda blob: -blob.size), jobs)
 
 
 def select_platforms(
@@ -132,91 +130,11 @@ def _name(platform: Mapping[str, Any]) -> str:
     return "/".join(filter(None, (platform.get(key, "") for key in ("os", "architecture", "variant"))))
 
 
-def download(repository: Repository, blob: Descriptor, path: Path, counter: Counter) -> None:
+def download(repository: Repository, blob: Descriptor, path: Path, counter: Progress) -> None:
     """Download a blob to `path`. Raises the same errors as `Registry.request`, and BentoError for invalid content."""
+    name = f"{repository}: blob {blob.digest}"
     with open_partial(path) as file:
         if file:
-            counter.expect(blob.size)
-            _BlobDownload(repository, blob, file, Tally(counter)).run()
-
-
-class _BlobDownload:
-    def __init__(self, repository: Repository, blob: Descriptor, file: BinaryIO, tally: Tally) -> None:
-        self._repository = repository
-        self._blob = blob
-        self._file = file
-        self._tally = tally
-        self._retry = repository.registry.retry()
-        self._hash = oci.new_hash(blob.digest)
-        self._offset = self._max_offset = 0
-
-    def run(self) -> None:
-        """Download the missing part of the blob. Resumes after lost connections."""
-        self._resume_partial()
-        while not self._complete():
-            try:
-                with self._repository.open_blob(self._blob.digest, self._offset) as response:
-                    self._receive(response)
-            except ConnectionLostError as cut:
-                if not self._retry.again():
-                    raise self._repository.registry.connection_error(self._what, cut) from None
-
-    @property
-    def _what(self) -> str:
-        return f"{self._repository}: blob {self._blob.digest}"
-
-    def _resume_partial(self) -> None:
-        self._file.seek(0)
-        while piece := self._file.read(1 << 20):
-            self._hash.update(piece)
-            self._offset += len(piece)
-        self._tally.move_to(self._offset)
-
-    def _complete(self) -> bool:
-        if self._offset < self._blob.size:
-            return False
-        if self._offset == self._blob.size and self._hash.hexdigest() == self._blob.digest.partition(":")[2]:
-            return True
-        self._restart()
-        if not self._retry.again():
-            raise BentoError(
-                f"{self._what}: the content doesn't match the digest. Report the error to the registry operator."
-            )
-        return False
-
-    def _restart(self) -> None:
-        self._file.truncate(0)
-        self._hash = oci.new_hash(self._blob.digest)
-        self._offset = 0
-        self._tally.move_to(0)
-
-    def _receive(self, response: Response) -> None:
-        if response.status not in (200, 206):
-            self._handle_error(response)
-            return
-        if response.status == 200 and self._offset:
-            self._restart()
-        came = content_range(response.headers.get("Content-Range"))
-        if response.status == 206 and (came is None or came.first != self._offset):
-            self._restart()
-            raise ConnectionLostError("the response doesn't start at the requested byte")
-        for piece in response.pieces():
-            if self._offset + len(piece) > self._blob.size:
-                self._offset += len(piece)  # too long: `_complete` handles it
-                return
-            self._file.write(piece)
-            self._hash.update(piece)
-            self._offset += len(piece)
-            self._tally.advance(len(piece))
-            if self._offset > self._max_offset:
-                self._retry.progressed(self._offset - self._max_offset)
-                self._max_offset = self._offset
-        if self._offset < self._blob.size:
-            raise ConnectionLostError(f"the response ended after {self._offset} of {self._blob.size} bytes")
-
-    def _handle_error(self, response: Response) -> None:
-        reply = Reply.read(response)
-        if reply.status == 416:
-            self._restart()
-        if (reply.status != 416 and reply.status not in TRANSIENT) or not self._retry.again(retry_after(reply.headers)):
-            raise self._repository.registry.response_error(reply, self._what)
+            request, retry = partial(repository.open_blob, blob.digest), repository.registry.retry()
+            downloading = Download(name, request, file, counter, retry, size=blob.size, digest=blob.digest)
+            downloading.run(partial(repository.registry.connection_error, name))

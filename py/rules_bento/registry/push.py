@@ -5,7 +5,7 @@ from __future__ import annotations
 from rules_bento.dataclasses_lite import NamedTuple, dataclass, field, replace
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, transfers
-from rules_bento.net.transfers import TRANSIENT, Tally, retry_after
+from rules_bento.net.transfers import TRANSIENT, retry_after
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import Reply, Upload, referrers_tag
 from rules_bento.registry.descriptor import Manifest
@@ -14,7 +14,7 @@ from rules_bento.registry.pushable import BodyPart
 from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Literal, Sequence
 
 if TYPE_CHECKING:
-    from rules_bento.net.transfers import Counter
+    from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.descriptor import Descriptor
     from rules_bento.registry.pushable import BlobSource, Pushable
@@ -35,7 +35,7 @@ def upload(
     digest: str,
     size: int,
     source: BlobSource,
-    counter: Counter,
+    counter: Progress,
     *,
     mount_from: Sequence[str] = (),
 ) -> BlobOutcome:
@@ -56,12 +56,12 @@ def upload(
 
 
 class _BlobUpload:
-    def __init__(self, repository: Repository, digest: str, size: int, source: BlobSource, counter: Counter) -> None:
+    def __init__(self, repository: Repository, digest: str, size: int, source: BlobSource, counter: Progress) -> None:
         self._repository = repository
         self._digest = digest
         self._size = size
         self._source = source
-        self._tally = Tally(counter)
+        self._count = counter.tally()
         self._retry = repository.registry.retry()
         self._in_chunks = size > _MAX_SINGLE_REQUEST
         self._interrupted = False
@@ -70,28 +70,31 @@ class _BlobUpload:
         self._digest_errors = 0
 
     def run(self, current: Upload | None) -> None:
-        """Upload the blob. If `current` is set, continues this unfinished upload. Resumes after lost connections."""
-        while True:
-            current = current or self._repository.start_upload()
-            self._tally.move_to(current.offset)
-            reply = None
-            try:
-                reply = self._send_rest_or_chunk(current)
-            except ConnectionLostError as cut:
-                if not self._retry.again():
-                    raise self._repository.registry.connection_error(self._what, cut) from None
-            if reply and reply.status == 201:
-                self._tally.move_to(self._size)
-                return
-            if reply and reply.status == 202:
-                current = self._after_chunk(current, reply)
-                continue
-            resumable = reply is None or self._can_resume(reply)
-            self._in_chunks = self._interrupted = True
-            current = self._status(current) if resumable else None
-            if current is None and self._repository.has_blob(self._digest, self._size):
-                self._tally.move_to(self._size)
-                return
+        """Upload the blob. If `current` is set, continues this unfinished upload."""
+        self._current = current
+        while not self._advance():
+            pass
+        self._count(self._size)
+
+    def _advance(self) -> bool:
+        """Send the rest of the blob, or a chunk. Returns whether the registry has the blob."""
+        current = self._current = self._current or self._repository.start_upload()
+        self._count(current.offset)
+        reply = None
+        try:
+            reply = self._send_rest_or_chunk(current)
+        except ConnectionLostError as cut:
+            if not self._retry.again():
+                raise cut.error or self._repository.registry.connection_error(self._what, cut) from None
+        if reply and reply.status == 201:
+            return True
+        if reply and reply.status == 202:
+            self._current = self._after_chunk(current, reply)
+            return False
+        is_resumable = reply is None or self._can_resume(reply)
+        self._in_chunks = self._interrupted = True
+        self._current = self._status(current) if is_resumable else None
+        return self._current is None and self._repository.has_blob(self._digest, self._size)
 
     @property
     def _what(self) -> str:
@@ -100,9 +103,9 @@ class _BlobUpload:
     def _send_rest_or_chunk(self, current: Upload) -> Reply:
         if self._in_chunks and current.offset < self._size:
             end = min(current.offset + max(self._chunk_size, current.smallest_chunk), self._size)
-            sending = self._repository.send_chunk(current, BodyPart(self._source, current.offset, end, self._tally))
+            sending = self._repository.send_chunk(current, BodyPart(self._source, current.offset, end, self._count))
         else:
-            rest = BodyPart(self._source, current.offset, self._size, self._tally)
+            rest = BodyPart(self._source, current.offset, self._size, self._count)
             sending = self._repository.send_blob(current, self._digest, rest)
         with sending as response:
             return Reply.read(response)
@@ -116,9 +119,11 @@ class _BlobUpload:
 
     def _status(self, current: Upload) -> Upload | None:
         upload = self._repository.upload_status(current)
-        if upload is None or upload.offset > self._size:
+        if upload and upload.offset > self._size:
+            self._cancel()
             return None
-        self._record_progress(upload)
+        if upload:
+            self._record_progress(upload)
         return upload
 
     def _record_progress(self, upload: Upload) -> None:
@@ -166,7 +171,7 @@ def push(
     package: Pushable,
     targets: Iterable[Reference],
     registries: Registries,
-    counter: Counter,
+    counter: Progress,
     *,
     jobs: int = transfers.JOBS,
     check_blobs: bool = False,
@@ -179,7 +184,7 @@ def push(
 def push_all(
     pushes: Iterable[tuple[Pushable, Iterable[Reference]]],
     registries: Registries,
-    counter: Counter,
+    counter: Progress,
     *,
     jobs: int = transfers.JOBS,
     check_blobs: bool = False,
@@ -190,29 +195,29 @@ def push_all(
     before the manifests. If a repository already has all manifests of an item and reports no missing blobs, checks the
     blobs only if `check_blobs` is true.
     """
-    all_pushes = [_repository_pushes(package, targets, registries) for package, targets in pushes]
+    all_pushes = [_repository_pushes(package, targets, registries, counter) for package, targets in pushes]
     every = [push for of_package in all_pushes for push in of_package]
     if not check_blobs:
-        transfers.parallel_map(_RepositoryPush.check, every, counter, jobs)
-    _send_blobs([push for push in every if not push.is_complete], counter, jobs)
-    transfers.parallel_map(_RepositoryPush.write_manifests, every, counter, jobs)
+        transfers.parallel_map(_RepositoryPush.check, every, jobs)
+    _send_blobs([push for push in every if not push.is_complete], jobs)
+    transfers.parallel_map(_RepositoryPush.write_manifests, every, jobs)
     return [[push.result() for push in of_package] for of_package in all_pushes]
 
 
 def _repository_pushes(
-    package: Pushable, targets: Iterable[Reference], registries: Registries
+    package: Pushable, targets: Iterable[Reference], registries: Registries, counter: Progress
 ) -> list[_RepositoryPush]:
     tags: dict[Reference, list[str]] = {}
     for target in targets:
         tags.setdefault(target.with_digest(package.root.descriptor.digest), []).extend(filter(None, [target.tag]))
     blobs = package.blobs()
     return [
-        _RepositoryPush(registries.repository(reference), reference, package, blobs, names)
+        _RepositoryPush(registries.repository(reference), reference, package, blobs, names, counter)
         for reference, names in tags.items()
     ]
 
 
-def _send_blobs(pushes: Sequence[_RepositoryPush], counter: Counter, jobs: int) -> None:
+def _send_blobs(pushes: Sequence[_RepositoryPush], jobs: int) -> None:
     """Send each missing blob to one repository in each registry, and mount the blob in the other repositories."""
     first: dict[tuple[str, str], tuple[_RepositoryPush, Descriptor]] = {}
     others: list[tuple[_RepositoryPush, Descriptor, str]] = []
@@ -222,8 +227,8 @@ def _send_blobs(pushes: Sequence[_RepositoryPush], counter: Counter, jobs: int) 
             if owner is not push:
                 others.append((push, blob, owner.reference.name))
     largest = sorted(first.values(), key=lambda item: -item[1].size)
-    transfers.parallel_map(lambda item, counter: item[0].send_blob(item[1], counter), largest, counter, jobs)
-    transfers.parallel_map(lambda item, counter: item[0].send_blob(item[1], counter, item[2]), others, counter, jobs)
+    transfers.parallel_map(lambda item: item[0].send_blob(item[1]), largest, jobs)
+    transfers.parallel_map(lambda item: item[0].send_blob(item[1], item[2]), others, jobs)
 
 
 @dataclass
@@ -233,10 +238,11 @@ class _RepositoryPush:
     package: Pushable
     blobs: Sequence[Descriptor]
     tags: Sequence[str]
+    counter: Progress
     outcomes: dict[str, BlobOutcome] = field(default_factory=dict)  # by digest; blobs that exist can be missing
     is_complete: bool = False
 
-    def check(self, _: Counter) -> None:
+    def check(self) -> None:
         """Set `is_complete` if the registry contains all manifests and doesn't report missing blobs.
 
         Registries report missing blobs only when a manifest is uploaded. Therefore, if all manifests exist, this method
@@ -256,18 +262,18 @@ class _RepositoryPush:
         else:
             self.is_complete = True
 
-    def send_blob(self, blob: Descriptor, counter: Counter, mount_from: str = "") -> None:
+    def send_blob(self, blob: Descriptor, mount_from: str = "") -> None:
         """Send or mount a blob unless the repository contains it."""
         mounts = self.package.mounts.get(blob.digest, ())[:_MAX_MOUNTS]
         names = [*filter(None, [mount_from]), *self.package.mount_from, *mounts]
         here = [name.partition("/")[2] for name in names if name.startswith(f"{self.reference.registry}/")]
         repositories = [name for name in dict.fromkeys(here) if name != self.reference.repository]
         source = self.package.sources[blob.digest]
-        outcome = upload(self.repository, blob.digest, blob.size, source, counter, mount_from=repositories)
+        outcome = upload(self.repository, blob.digest, blob.size, source, self.counter, mount_from=repositories)
         if outcome != "exists":
             self.outcomes[blob.digest] = outcome
 
-    def write_manifests(self, counter: Counter) -> None:
+    def write_manifests(self) -> None:
         """Upload missing manifests, and then tags. If the registry lacks a blob, sends all blobs and retries."""
         retry = self.repository.registry.retry()
         # Without tags, the root has only its digest.
@@ -284,7 +290,7 @@ class _RepositoryPush:
                 if _UNKNOWN_BLOBS.isdisjoint(error.codes) or not retry.again():
                     raise
             for blob in self.blobs:
-                self.send_blob(blob, counter)
+                self.send_blob(blob)
 
     def _put(self, manifest: Manifest, target: str) -> None:
         """Upload a manifest as `target` (a tag or the digest), unless `target` already refers to the manifest."""

@@ -8,46 +8,40 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.registry import descriptor as oci
-from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator, Mapping, Protocol, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator, Mapping, Protocol, Sequence
 
 if TYPE_CHECKING:
-    import socket
     from pathlib import Path
 
     from rules_bento.archives.recipe import Recipe
-    from rules_bento.net.transfers import Tally
     from rules_bento.registry.client import Repository
     from rules_bento.registry.descriptor import Descriptor, Manifest
 
 
 _REMEDY = "Build or copy the file again."
-_SENDFILE_BYTES = 8 << 20  # bytes for each call of sendfile
 
 
-class Sendable(Protocol):
-    """Interface of objects that send bytes to a connection."""
+class BlobSource(Protocol):
+    """Interface of objects that read and verify a blob."""
 
-    def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes from `start` to `end` (exclusive) to a connection, and count them in `tally`."""
-
-
-class BlobSource(Sendable, Protocol):
-    """Interface of objects that send and verify a blob."""
+    def pieces(self, start: int, end: int) -> Iterator[bytes | memoryview]:
+        """Yield the bytes from `start` to `end` (exclusive)."""
 
     def check(self, digest: str, size: int) -> None:
         """Raise BentoError if the `size` bytes of the blob don't match the digest."""
 
 
-def send_pieces(connection: socket.socket, pieces: Iterable[bytes | memoryview], size: int, tally: Tally) -> int:
-    """Write at most `size` bytes of `pieces` to a connection. Returns `size` minus the number of written bytes."""
+def limit_pieces(
+    pieces: Iterable[bytes | memoryview], size: int, truncated: Callable[[int], Exception]
+) -> Iterator[bytes | memoryview]:
+    """Yield the first `size` bytes of `pieces`. If bytes are missing, raises the error `truncated(missing)`."""
     for piece in pieces:
-        wanted = piece[:size]
-        connection.sendall(wanted)
-        tally.advance(len(wanted))
-        size -= len(wanted)
-        if not size:
-            break
-    return size
+        yield piece[:size]
+        size -= len(piece)
+        if size <= 0:
+            return
+    if size:
+        raise truncated(size)
 
 
 @dataclass(frozen=True)
@@ -57,21 +51,6 @@ class FileSource:
     path: Path
     start: int = 0
 
-    def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes from `start` to `end` to a connection. Raises BentoError if the file is unreadable."""
-        import ssl  # actions only verify blobs and don't need ssl
-
-        at, end = self.start + start, self.start + end
-        if isinstance(connection, ssl.SSLSocket):
-            send_pieces(connection, FileSource(self.path, at).pieces(end - at), end - at, tally)
-            return
-        with self._open() as file:
-            while at < end:
-                sent = connection.sendfile(file, at, min(_SENDFILE_BYTES, end - at))
-                self._check_end(sent)
-                at += sent
-                tally.advance(sent)
-
     def check(self, digest: str, size: int) -> None:
         """Raise BentoError if the `size` bytes at position `start` of the file don't match the digest."""
         for _ in self.verified_pieces(digest, size):
@@ -80,31 +59,28 @@ class FileSource:
     def verified_pieces(self, digest: str, size: int) -> Iterator[bytes]:
         """Yield the blob. After the last piece, raises BentoError if the digest doesn't match."""
         digester = oci.new_hash(digest)
-        for piece in self.pieces(size):
+        for piece in self.pieces(0, size):
             digester.update(piece)
             yield piece
         if digester.hexdigest() != digest.partition(":")[2]:
             raise BentoError(f"{self.path}: the content doesn't match the digest {digest}. {_REMEDY}")
 
-    def pieces(self, size: int) -> Iterator[bytes]:
-        """Yield the first `size` bytes of the blob. Raises BentoError if the file is unreadable or too short."""
+    def pieces(self, start: int, end: int) -> Iterator[bytes]:
+        """Yield the bytes from `start` to `end`. Raises BentoError if the file is unreadable or too short."""
         with self._open() as file:
-            file.seek(self.start)
-            while size:
-                piece = file.read(min(size, limits.PIECE))
-                self._check_end(len(piece))
+            file.seek(self.start + start)
+            while start < end:
+                piece = file.read(min(end - start, limits.PIECE))
+                if not piece:
+                    raise BentoError(f"{self.path}: the file is smaller than the declared size. {_REMEDY}")
                 yield piece
-                size -= len(piece)
+                start += len(piece)
 
     def _open(self) -> FileIO:
         try:
             return FileIO(self.path)
         except OSError as error:
             raise BentoError(f"{self.path}: cannot read the file: {error.strerror}. {_REMEDY}") from None
-
-    def _check_end(self, count: int) -> None:
-        if not count:
-            raise BentoError(f"{self.path}: the file is smaller than the declared size. {_REMEDY}")
 
 
 @dataclass(frozen=True)
@@ -114,16 +90,16 @@ class RemoteSource:
     repository: Repository
     digest: str
 
-    def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes from `start` to `end` to a connection. Raises ConnectionLostError if the blob ends early."""
-        with self.repository.open_blob(self.digest, start) as response:
-            if response.status not in (200, 206):
-                from rules_bento.registry.client import Reply  # verifying a file needs no client
+    def pieces(self, start: int, end: int) -> Iterator[bytes | memoryview]:
+        """Yield the bytes from `start` to `end`. Raises ConnectionLostError if the blob ends early."""
 
-                what = f"{self.repository}: blob {self.digest}"
-                raise self.repository.registry.response_error(Reply.read(response), what)
-            if missing := send_pieces(connection, response.pieces_from(start), end - start, tally):
-                raise ConnectionLostError(f"{self.repository} sent only {end - missing} of {end} bytes of a blob")
+        def truncated(missing: int) -> Exception:
+            return ConnectionLostError(f"{self.repository} sent only {end - missing} of {end} bytes of a blob")
+
+        with self.repository.open_blob(self.digest, start) as response:
+            if response.status == 416:
+                raise truncated(end - start)
+            yield from limit_pieces(response.pieces(start), end - start, truncated)
 
     def check(self, digest: str, size: int) -> None:
         """Do nothing, because the receiving registry verifies the blob."""
@@ -131,7 +107,7 @@ class RemoteSource:
 
 @dataclass
 class RecipeSource:
-    """A layer that is assembled from a recipe and a wheel on demand. `send` verifies the layer before sending bytes."""
+    """A layer that is assembled from a recipe and a wheel on demand. `pieces` verifies the layer before yielding."""
 
     recipe: Path
     wheel: Path
@@ -139,14 +115,14 @@ class RecipeSource:
     size: int
     _verified: Recipe | None = None
 
-    def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes from `start` to `end` to a connection. Raises BentoError if the digest doesn't match."""
+    def pieces(self, start: int, end: int) -> Iterator[bytes | memoryview]:
+        """Yield the bytes from `start` to `end`. Raises BentoError if the digest doesn't match."""
         from rules_bento.archives.recipe import Recipe
 
         if self._verified is None:
             self.check(self.digest, self.size)
             self._verified = Recipe(self.recipe, self.wheel)
-        send_pieces(connection, self._verified.pieces(start, end), end - start, tally)
+        yield from self._verified.pieces(start, end)
 
     def check(self, digest: str, size: int) -> None:
         """Raise BentoError if the assembled layer doesn't match the digest or the size."""
@@ -162,10 +138,9 @@ class BytesSource:
 
     content: bytes
 
-    def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes from `start` to `end` to a connection."""
-        connection.sendall(self.content[start:end])
-        tally.advance(end - start)
+    def pieces(self, start: int, end: int) -> Iterator[bytes]:
+        """Yield the bytes from `start` to `end`."""
+        yield self.content[start:end]
 
     def check(self, digest: str, size: int) -> None:
         """Raise BentoError if the first `size` bytes don't match the digest."""
@@ -174,23 +149,26 @@ class BytesSource:
 
 @dataclass(frozen=True)
 class BodyPart:
-    """Request body with the bytes of a source from `start` to `end`. `tally` counts from byte `counted_from`."""
+    """Request body with the bytes of a source from `start` to `end`. Calls `count` with each position in the source."""
 
-    source: Sendable
+    source: BlobSource
     start: int
     end: int
-    tally: Tally
-    counted_from: int = 0
+    count: Callable[[int], None]
 
     @property
     def size(self) -> int:
         """The number of bytes in the body."""
         return self.end - self.start
 
-    def write_to(self, connection: socket.socket) -> None:
-        """Write the complete body to a connection."""
-        self.tally.move_to(self.start - self.counted_from)
-        self.source.send(connection, self.start, self.end, self.tally)
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        """Yield the bytes of the body."""
+        at = self.start
+        self.count(at)
+        for piece in self.source.pieces(self.start, self.end) if self.size else ():
+            yield piece
+            at += len(piece)
+            self.count(at)
 
 
 @dataclass(frozen=True)

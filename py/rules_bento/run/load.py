@@ -24,10 +24,7 @@ from rules_bento.registry.client import Registries
 from rules_bento.registry.descriptor import Descriptor
 from rules_bento.registry.pull import download
 from rules_bento.registry.reference import Reference
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
-
-if TYPE_CHECKING:
-    from rules_bento.net.transfers import Counter
+from rules_bento.typing_lite import Any, Iterator
 
 HELP = """\
 Loads the image into the first of docker, podman, and nerdctl that responds.
@@ -105,10 +102,10 @@ def blobs_of(described: list[dict[str, Any]], directory: Path, scratch: Path) ->
             elsewhere.append((Reference.parse(blob["from"]), Descriptor("", layer.digest, layer.size)))
     with Registries() as registries, Progress("fetching layers of the base") as progress:
 
-        def fetch(item: tuple[Reference, Descriptor], counter: Counter) -> None:
-            download(registries.repository(item[0]), item[1], blobs[item[1].digest], counter)
+        def fetch(item: tuple[Reference, Descriptor]) -> None:
+            download(registries.repository(item[0]), item[1], blobs[item[1].digest], progress)
 
-        parallel_map(fetch, elsewhere, progress)
+        parallel_map(fetch, elsewhere)
     return blobs
 
 

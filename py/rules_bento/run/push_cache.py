@@ -26,15 +26,14 @@ from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
 from rules_bento.net import ConnectionLostError, SourceLostError, host_settings, limits
 from rules_bento.net.headers import parse_nonnegative_int
-from rules_bento.net.transport import get_over
+from rules_bento.net.transport import Transport
 from rules_bento.programs import which
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.pushable import FileSource, send_pieces
+from rules_bento.registry.pushable import FileSource, limit_pieces
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
 if TYPE_CHECKING:
     from rules_bento.arguments import Arguments
-    from rules_bento.net.transfers import Tally
     from rules_bento.registry.pushable import BlobSource
 
 FLAGS = {
@@ -133,20 +132,6 @@ def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, 
         ) from None
 
 
-def read_blob(where: Settings, digest: str, size: int, start: int) -> Iterator[bytes]:
-    """Yield at most `size - start` bytes of a cached blob from the offset `start`. `digest` is the hexadecimal SHA-256.
-
-    Raises BentoError if the blob is missing or the request is rejected, and ConnectionLostError for a lost connection.
-    """
-    read = _read_http if where.scheme.startswith("http") else _read_grpc
-    rest = size - start
-    for piece in read(where, digest, size, start):
-        yield piece[:rest]
-        rest -= len(piece)
-        if rest <= 0:
-            break
-
-
 @dataclass(frozen=True)
 class BuiltSource:
     """A blob that an action wrote. The blob is in Bazel's output directory, or only in the remote cache."""
@@ -156,23 +141,20 @@ class BuiltSource:
     size: int
     cache: Settings | None
 
-    def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Write the bytes from `start` to `end` to a connection as they arrive.
+    def pieces(self, start: int, end: int) -> Iterator[bytes | memoryview]:
+        """Yield the bytes from `start` to `end` as they arrive.
 
         Raises BentoError if neither this machine nor the cache has the blob, or SourceLostError if the blob ends early.
         """
-        if start == end:  # the end of an upload in chunks
-            return
         if here := self._downloaded():
-            here.send(connection, start, end, tally)
+            yield from here.pieces(start, end)
             return
         if self.cache is None:
             raise BentoError(
                 f"{self.digest}: the build didn't download the blob, and no remote cache is set. Pass the build's "
                 "--remote_cache after `--`, or run without --@rules_bento//rules:push_from=cache."
             )
-        if missing := send_pieces(connection, self._cached(self.cache, start), end - start, tally):
-            raise SourceLostError(f"the remote cache {self.cache} sent only {end - missing} of {self.size} bytes")
+        yield from self._cached(self.cache, start, end)
 
     def check(self, digest: str, size: int) -> None:
         """Raise BentoError if the blob doesn't match `digest`. Doesn't check remote blobs if no cache is reachable."""
@@ -181,7 +163,7 @@ class BuiltSource:
         elif self.cache:
             digester = oci.new_hash(digest)
             try:
-                for piece in self._cached(self.cache, 0):
+                for piece in self._cached(self.cache, 0, self.size):
                     digester.update(piece)
             except ConnectionLostError:
                 return
@@ -191,9 +173,14 @@ class BuiltSource:
                     "build again."
                 )
 
-    def _cached(self, cache: Settings, start: int) -> Iterator[bytes]:
+    def _cached(self, cache: Settings, start: int, end: int) -> Iterator[bytes | memoryview]:
+        def truncated(missing: int) -> Exception:
+            return ConnectionLostError(f"{end - missing} of {self.size} bytes")
+
+        read = _read_http if cache.scheme.startswith("http") else _read_grpc
         try:
-            yield from read_blob(cache, self.digest.partition(":")[2], self.size, start)
+            pieces = read(cache, self.digest.partition(":")[2], self.size, start)
+            yield from limit_pieces(pieces, end - start, truncated)
         except ConnectionLostError as error:
             raise SourceLostError(f"the remote cache {cache} sent an incomplete blob ({error})") from error
 
@@ -207,13 +194,17 @@ def built_file(path: str) -> Path:
     return Path(os.environ.get("BUILD_WORKSPACE_DIRECTORY", "."), path)
 
 
-def _read_http(where: Settings, digest: str, size: int, start: int) -> Iterator[bytes]:
-    with _retried_errors(where), closing(_connect(where)) as channel:
-        headers = dict(where.headers) | ({"range": f"bytes={start}-"} if start else {})
-        response = get_over(channel, f"{where}{where.path}/cas/{digest}", headers)
+def _read_http(where: Settings, digest: str, _size: int, start: int) -> Iterator[bytes | memoryview]:
+    context = _tls(where) if where.scheme == "https" else None
+    headers = dict(where.headers) | ({"range": f"bytes={start}-"} if start else {})
+    address = f"{where}{where.path}/cas/{digest}"
+    with (
+        closing(Transport(context=context, direct=True)) as transport,
+        transport.exchange("GET", address, headers) as response,
+    ):
         if response.status not in (200, 206):
             raise _refused(where, digest, f"HTTP {response.status}", missing=response.status == 404)
-        yield from map(bytes, response.pieces_from(start))
+        yield from response.pieces(start)
 
 
 def _read_grpc(where: Settings, digest: str, size: int, start: int) -> Iterator[bytes]:
@@ -223,7 +214,7 @@ def _read_grpc(where: Settings, digest: str, size: int, start: int) -> Iterator[
     from h2.exceptions import ProtocolError
     from h2.settings import SettingCodes
 
-    with _retried_errors(where), closing(_connect(where, ["h2"])) as channel:
+    with _retried_errors(where), closing(_connect(where)) as channel:
         http2 = H2Connection(config=H2Configuration())
         http2.initiate_connection()
         http2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW})
@@ -298,11 +289,18 @@ def _refused(where: Settings, digest: str, reason: str, *, missing: bool) -> Ben
     )
 
 
-def _connect(where: Settings, protocols: list[str] | None = None) -> socket.socket:
+def _connect(where: Settings) -> socket.socket:
     channel = socket.create_connection((where.host, where.port), timeout=limits.PATIENCE)
     channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if where.scheme not in ("https", "grpcs"):
+    if where.scheme != "grpcs":
         return channel
+    context = _tls(where)
+    context.set_alpn_protocols(["h2"])
+    return context.wrap_socket(channel, server_hostname=where.host)
+
+
+def _tls(where: Settings) -> ssl.SSLContext:
+    """Return the TLS settings for the cache. Raises BentoError for a file that can't be loaded."""
     context = host_settings.tls_context(f"{where.host}:{where.port}")
     try:
         if where.authority:
@@ -310,14 +308,11 @@ def _connect(where: Settings, protocols: list[str] | None = None) -> socket.sock
         if where.certificate:
             context.load_cert_chain(where.certificate, where.key or None)
     except OSError as error:
-        channel.close()
         raise BentoError(
             f"--tls_certificate, --tls_client_certificate, --tls_client_key: cannot load the files: {error}. "
             "Check that the files exist and are PEM files, and that the key belongs to the certificate."
         ) from None
-    if protocols:
-        context.set_alpn_protocols(protocols)
-    return context.wrap_socket(channel, server_hostname=where.host)
+    return context
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapp
 
 if TYPE_CHECKING:
     from rules_bento.arguments import Arguments
-    from rules_bento.net.transfers import Counter
+    from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
     from rules_bento.registry.descriptor import Descriptor, Manifest
     from rules_bento.registry.reference import Reference
@@ -47,7 +47,7 @@ class Signer(NamedTuple):
         contents: PushContents,
         repositories: Iterable[Reference],
         registries: Registries,
-        counter: Counter,
+        counter: Progress,
     ) -> None:
         """Sign the images of a target in each repository, and attest their SBOMs.
 

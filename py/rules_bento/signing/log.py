@@ -9,7 +9,7 @@ from rules_bento.formats import MAX_BYTES
 from rules_bento.formats.json import read_object
 from rules_bento.formats.schema import validate
 from rules_bento.net import ConnectionLostError, limits
-from rules_bento.net.transport import BytesBody, Transport
+from rules_bento.net.transport import Transport
 from rules_bento.signing import SignatureError, read_named, to_base64, to_json
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ def create_entry(url: str, verifier: dict[str, Any], digest: bytes, signature: s
     request = to_json({"hashedRekordRequestV002": {"digest": to_base64(digest), "signature": content}})
     transport = Transport()
     try:
-        with transport.exchange("POST", f"{url.rstrip('/')}/api/v2/log/entries", _JSON, BytesBody(request)) as response:
+        with transport.exchange("POST", f"{url.rstrip('/')}/api/v2/log/entries", _JSON, request) as response:
             answer, status = response.read(limits.TOKEN), response.status
     except ConnectionLostError as error:
         raise BentoError(f"{url}: {error}. Check the connection to the transparency log, and sign again.") from None

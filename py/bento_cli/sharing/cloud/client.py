@@ -12,8 +12,9 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
 from rules_bento.net import ConnectionLostError, limits
-from rules_bento.net.transfers import TRANSIENT, Retry, pause, retry_after
-from rules_bento.net.transport import BytesBody, Origin, Transport, display_url
+from rules_bento.net.transfers import Retry, pause, retriable
+from rules_bento.net.transport import Transport
+from rules_bento.net.urls import Origin, display_url
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Cloud:
 
     @contextmanager
     def open(
-        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: Body | None = None
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | Body | None = None
     ) -> Iterator[Response]:
         """Yield the response to a request. Raises ConnectionLostError if the connection fails.
 
@@ -128,24 +129,20 @@ class Cloud:
         )
 
     def _ask(self, method: str, path: str, document: object, what: str) -> dict[str, Any] | None:
-        body = None if document is None else BytesBody(json.dumps(document, ensure_ascii=False).encode())
-        headers = {"Content-Type": "application/json"} if body else {}
-        retry = self.retry()
-        while True:
-            try:
-                with self.open(method, path, {"Accept": "application/json", **headers}, body) as response:
-                    status, answered, content = response.status, response.headers, response.read(limits.DOCUMENT)
-            except ConnectionLostError as cut:
-                if not retry.again():
-                    raise self.unreachable(what, cut) from None
-                continue
+        body = None if document is None else json.dumps(document, ensure_ascii=False).encode()
+        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body else {})
+
+        def once() -> dict[str, Any] | None:
+            with self.open(method, path, headers, body) as response:
+                status, content = response.status, response.read(limits.DOCUMENT)
             if status == 200:
                 return self._json(content, what)
             # Older servers respond with 400 if a document doesn't exist.
             if status == 404 or (status == 400 and b"record not found" in content):
                 return None
-            if status not in TRANSIENT or not retry.again(retry_after(answered)):
-                raise self.refusal(status, content, what)
+            raise retriable(self.refusal(status, content, what), status, response.headers)
+
+        return self.retry().run(once, lambda cut: self.unreachable(what, cut))
 
     def _json(self, content: bytes, what: str) -> dict[str, Any]:
         try:

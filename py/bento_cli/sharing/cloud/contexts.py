@@ -15,7 +15,7 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.net.host_settings import is_loopback
-from rules_bento.net.transport import display_url
+from rules_bento.net.urls import display_url
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

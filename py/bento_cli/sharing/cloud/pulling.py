@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from contextlib import contextmanager
 
 from rules_bento.archives import streams
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import schema
-from rules_bento.net import ConnectionLostError, limits, transfers
-from rules_bento.net.headers import content_range
-from rules_bento.net.transfers import TRANSIENT, Tally, open_partial, retry_after
+from rules_bento.net import limits, transfers
+from rules_bento.net.download import Download, open_partial
+from rules_bento.net.transfers import retriable
 from rules_bento.tag import Tag, check_word
-from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, cast
+from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Iterator, cast
 
 from bento_cli.sharing.cloud import documents
 from bento_cli.sharing.cloud.client import CloudPaths
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from rules_bento.archives.unpack import Form
     from rules_bento.bento.kinds import Kind
-    from rules_bento.net.transfers import Counter
+    from rules_bento.net.transfers import Progress
     from rules_bento.net.transport import Response
 
     from bento_cli.sharing.cloud.client import Cloud
@@ -59,7 +60,7 @@ def pull(
     kind: Kind,
     text: str,
     cloud: Cloud,
-    counter: Counter,
+    counter: Progress,
     options: Options | None = None,
     *,
     force: bool = False,
@@ -87,7 +88,9 @@ def pull(
         return CloudPulled(entries.get(str(tag)), (), known, new=False, notes=())
     with staging_lock(home), import_session(home, options) as session:
         fetching = _Fetching(home, cloud, session)
-        drafts = [draft for draft in transfers.parallel_map(fetching.model, missing, counter) if draft]
+        drafts = [
+            draft for draft in transfers.parallel_map(lambda model: fetching.model(model, counter), missing) if draft
+        ]
         if not is_stored:
             drafts.append(fetching.entry(place, remote, counter))
         done = session.commit(drafts)
@@ -161,7 +164,7 @@ class _Fetching:
         self._session = session
         self._lock = threading.Lock()  # downloads run in parallel, but only one import is staged at a time
 
-    def model(self, place: CloudPaths, counter: Counter) -> StagedImport | None:
+    def model(self, place: CloudPaths, counter: Progress) -> StagedImport | None:
         """Download and stage a model. Returns None for a Hugging Face model, because BentoML downloads such models."""
         remote = _found(self._cloud, place)
         metadata = remote.get("manifest", {}).get("metadata", {})
@@ -169,7 +172,7 @@ class _Fetching:
             return None
         return self.entry(place, _whole(self._cloud, place, remote), counter)
 
-    def entry(self, place: CloudPaths, remote: dict[str, Any], counter: Counter) -> StagedImport:
+    def entry(self, place: CloudPaths, remote: dict[str, Any], counter: Progress) -> StagedImport:
         """Download and stage an entry. Verifies the files if the entry's labels contain a digest."""
         expected = label_in(remote)
         # If an entry is pushed again, the path changes.
@@ -214,43 +217,38 @@ class _Named:
 class _Receiving:
     """Downloads one file. After an interruption, resumes the download, unless several attempts make no progress."""
 
-    def __init__(self, cloud: Cloud, place: CloudPaths, remote: dict[str, Any], path: Path, counter: Counter) -> None:
+    def __init__(self, cloud: Cloud, place: CloudPaths, remote: dict[str, Any], path: Path, counter: Progress) -> None:
         self._cloud = cloud
         self._place = place
         self._strategy = remote.get("transmission_strategy")
         self._path = path
         self._counter = counter
-        self._retry = cloud.retry()
         self._given = 0
-        self._furthest = 0
-        self._total: int | None = None
 
     def run(self) -> None:
         """Download the file, unless it is complete. Raises BentoError if several attempts make no progress."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        name = f"{self._place} of {self._cloud}"
         with open_partial(self._path) as file:
             if file:
-                self._fetch(file)
+                self._address = self._next_address()
+                downloading = Download(name, self._request, file, self._counter, self._cloud.retry())
+                downloading.run(lambda cut: self._cloud.unreachable(f"{self._place}", cut))
 
-    def _fetch(self, file: BinaryIO) -> None:
-        address = self._address()
-        tally = Tally(self._counter)
-        while self._total is None or file.seek(0, 2) != self._total:
-            try:
-                at = file.seek(0, 2)
-                tally.move_to(at)
-                headers = {"Range": f"bytes={at}-"} if at else {}
-                with self._cloud.open("GET", address, headers) as response:
-                    if response.status in _ENDED and not address.startswith("/") and self._given < _MAX_ADDRESSES:
-                        response.read(limits.REFUSAL)
-                        address = self._address()
-                    else:
-                        self._receive(response, file, tally)
-            except ConnectionLostError as cut:
-                if not self._retry.again():
-                    raise self._cloud.unreachable(f"{self._place}", cut) from None
+    @contextmanager
+    def _request(self, at: int) -> Iterator[Response]:
+        headers = {"Range": f"bytes={at}-"} if at else {}
+        while True:
+            with self._cloud.open("GET", self._address, headers) as response:
+                if response.status in (200, 206, 416):
+                    yield response
+                    return
+                status, content = response.status, response.read(limits.REFUSAL)
+            if status not in _ENDED or self._address.startswith("/") or self._given == _MAX_ADDRESSES:
+                raise retriable(self._cloud.refusal(status, content, f"{self._place}"), status, response.headers)
+            self._address = self._next_address()
 
-    def _address(self) -> str:
+    def _next_address(self) -> str:
         """Return the address of the download: a path on the server, or a presigned URL."""
         self._given += 1
         proxied = f"{self._place.version}/download"
@@ -263,52 +261,3 @@ class _Receiving:
         if self._strategy is None:
             return proxied
         raise BentoError(f"{self._place}: {self._cloud} returned no download URL. Try again later.")
-
-    def _receive(self, response: Response, file: BinaryIO, tally: Tally) -> None:
-        at = file.seek(0, 2)
-        if response.status == 206:
-            came = content_range(response.headers.get("Content-Range"))
-            if came is None or came.first != at or came.size is None:
-                self._begin_again(file, tally)
-                raise ConnectionLostError("the response doesn't start at the requested byte")
-            self._total = came.size
-        elif response.status == 200:
-            if at:
-                self._begin_again(file, tally)
-            self._total = response.length
-        elif response.status == 416:  # the download was complete, or the file changed
-            response.read(limits.REFUSAL)
-            self._begin_again(file, tally)
-            raise ConnectionLostError("the server has fewer bytes than the partial download")
-        else:
-            content = response.read(limits.REFUSAL)
-            if response.status not in TRANSIENT or not self._retry.again(retry_after(response.headers)):
-                raise self._cloud.refusal(response.status, content, f"{self._place}")
-            return
-        most = limits.BODY if self._total is None else self._total
-        if most > limits.BODY:
-            raise BentoError(
-                f"{self._place}: the download from {self._cloud} has {most} bytes, but the limit is {limits.BODY} "
-                f"bytes. Use a smaller {self._place.kind.noun}."
-            )
-        self._counter.expect((self._total or 0) if not at else 0)
-        at = file.seek(0, 2)
-        for piece in response.pieces():
-            at += len(piece)
-            if at > most:
-                self._begin_again(file, tally)
-                raise ConnectionLostError(f"the response has more than {most} bytes")
-            file.write(piece)
-            tally.advance(len(piece))
-            if at > self._furthest:
-                self._retry.progressed(at - self._furthest)
-                self._furthest = at
-        if self._total is None:
-            self._total = at  # a body without a length, whose end is marked
-        elif at < self._total:
-            raise ConnectionLostError(f"the response ended after {at} of {self._total} bytes")
-
-    def _begin_again(self, file: BinaryIO, tally: Tally) -> None:
-        file.truncate(0)
-        self._total = None
-        tally.move_to(0)

@@ -20,7 +20,7 @@ from bento_cli.store.home import staging_lock
 
 if TYPE_CHECKING:
     from rules_bento.bento.descriptors import Description, ModelReference
-    from rules_bento.net.transfers import Counter
+    from rules_bento.net.transfers import Progress
 
     from bento_cli.sharing.cloud.client import Cloud
     from bento_cli.store.entry_store import Entry
@@ -54,7 +54,7 @@ def push(
     home: Home,
     entry: Entry,
     cloud: Cloud,
-    counter: Counter,
+    counter: Progress,
     *,
     force: bool = False,
     check: bool = True,
@@ -69,7 +69,7 @@ def push(
     if check:
         verification.require_intact(home, [entry, *models], pushing.noted)
     with staging_lock(home):  # so that `bento gc` doesn't remove the records of uploads
-        sent = transfers.parallel_map(pushing.entry, models, counter, min(jobs, transfers.JOBS))
+        sent = transfers.parallel_map(lambda model: pushing.entry(model, counter), models, min(jobs, transfers.JOBS))
         for reference, entry_of_model in _of_hubs(entry.description) if entry.kind is BENTO else ():
             pushing.hub_model(reference, entry_of_model)
         return Pushed(pushing.entry(entry, counter, models), tuple(sent))
@@ -96,7 +96,7 @@ class _Pushing:
         self.noted = import_manifests.ManifestCache(home)
         self._lock = threading.Lock()  # two versions of one model would create its repository twice
 
-    def entry(self, entry: Entry, counter: Counter, models: Sequence[Entry] = ()) -> Sent:
+    def entry(self, entry: Entry, counter: Progress, models: Sequence[Entry] = ()) -> Sent:
         """Push an entry. `models` are the models of a Bento. All these models must already be on the server."""
         place = CloudPaths(entry.kind, entry.tag)
         digest = documents.digest_of(self.noted, entry)

@@ -19,8 +19,8 @@ from rules_bento.archives import tarstream
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_json
-from rules_bento.net import ConnectionLostError, limits, transfers
-from rules_bento.net.transfers import TRANSIENT, Tally, retry_after
+from rules_bento.net import limits, transfers
+from rules_bento.net.transfers import retriable
 from rules_bento.registry.pushable import BodyPart, BytesSource, FileSource
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator
 
@@ -28,10 +28,8 @@ from bento_cli.sharing.cloud.client import CloudError
 from bento_cli.store import durable
 
 if TYPE_CHECKING:
-    import socket
-
     from rules_bento.archives.tarstream import Member
-    from rules_bento.net.transfers import Counter
+    from rules_bento.net.transfers import Progress
     from rules_bento.registry.pushable import BlobSource
 
     from bento_cli.sharing.cloud.client import Cloud, CloudPaths
@@ -51,7 +49,7 @@ def upload(
     tarball: Tarball,
     remote: dict[str, Any],
     digest: str,
-    counter: Counter,
+    counter: Progress,
     jobs: int,
 ) -> None:
     """Upload a tarball. The server's record `remote` can select the strategy. Raises BentoError if the upload fails."""
@@ -61,14 +59,13 @@ def upload(
         strategy = "presigned_url" if address else "proxy"
     cloud.ask("PATCH", f"{place.version}/start_upload", what=f"{place}")
     counter.expect(tarball.size)
-    tally = Tally(counter)
-    whole = tarball.part(0, tarball.size, tally)
+    whole = tarball.part(0, tarball.size, counter)
     if strategy == "proxy":
-        _send(cloud, place, whole, tally, repeat(f"{place.version}/upload"))
+        _send(cloud, place, whole, repeat(f"{place.version}/upload"))
         return
     try:
         if address:
-            _send(cloud, place, whole, tally, _addresses(cloud, place, "upload", {}, address))
+            _send(cloud, place, whole, _addresses(cloud, place, "upload", {}, address))
         else:
             _Parts(cloud, home, place, tarball, digest).run(counter, jobs)
     except BentoError as error:
@@ -109,27 +106,25 @@ def _addresses(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, A
         yield address
 
 
-def _send(cloud: Cloud, place: CloudPaths, body: BodyPart, tally: Tally, addresses: Iterator[str]) -> str:
+def _send(cloud: Cloud, place: CloudPaths, body: BodyPart, addresses: Iterator[str]) -> str:
     """Send a range of a tarball with retries. Returns the ETag of the response, or "" if the response has no ETag."""
-    retry = cloud.retry()
-    where, attempts = next(addresses), 1
     what = f"{place}: the upload"
-    while True:
-        headers = _OCTETS if where.startswith("/") else {}
-        try:
+    where, left = next(addresses), _MAX_ADDRESSES - 1
+
+    def once() -> str:
+        nonlocal where, left
+        while True:
+            headers = _OCTETS if where.startswith("/") else {}
             with cloud.open("PUT", where, headers, body) as response:
                 status, answered, content = response.status, response.headers, response.read(limits.REFUSAL)
-        except ConnectionLostError as cut:
-            if not retry.again():
-                raise cloud.unreachable(what, cut) from None
-            continue
-        if status == 200:
-            tally.move_to(body.size)
-            return str(answered.get("ETag", ""))
-        if status in _ENDED and not where.startswith("/") and attempts < _MAX_ADDRESSES:
-            where, attempts = next(addresses), attempts + 1
-        elif status not in TRANSIENT or not retry.again(retry_after(answered)):
-            raise cloud.refusal(status, content, what)
+            if status == 200:
+                body.count(body.end)
+                return answered.get("ETag", "")
+            if status not in _ENDED or where.startswith("/") or not left:
+                raise retriable(cloud.refusal(status, content, what), status, answered)
+            where, left = next(addresses), left - 1
+
+    return cloud.retry().run(once, lambda cut: cloud.unreachable(what, cut))
 
 
 class _Parts:
@@ -145,7 +140,7 @@ class _Parts:
         self._upload_id = ""
         self._etags: dict[int, str] = {}
 
-    def run(self, counter: Counter, jobs: int) -> None:
+    def run(self, counter: Progress, jobs: int) -> None:
         """Upload the missing parts, and then complete the multipart upload."""
         is_resumed = self._resume()
         try:
@@ -158,25 +153,24 @@ class _Parts:
             self._run(counter, jobs)
         self._note.unlink(missing_ok=True)
 
-    def _run(self, counter: Counter, jobs: int) -> None:
+    def _run(self, counter: Progress, jobs: int) -> None:
         numbers = range(1, max(1, -(-self._tarball.size // PART)) + 1)
         for number in self._etags:
             counter.advance(self._size(number))
         try:
-            transfers.parallel_map(
-                self._send, [number for number in numbers if number not in self._etags], counter, jobs
-            )
+            missing = [number for number in numbers if number not in self._etags]
+            transfers.parallel_map(lambda number: self._send(number, counter), missing, jobs)
         finally:
             self._write()
         parts = [{"part_number": number, "etag": self._etags[number]} for number in numbers]
         self._ask("complete_multipart_upload", {"parts": parts, "upload_id": self._upload_id})
 
-    def _send(self, number: int, counter: Counter) -> None:
+    def _send(self, number: int, counter: Progress) -> None:
         fields = {"upload_id": self._upload_id, "part_number": number}
         addresses = _addresses(self._cloud, self._place, "multipart_upload", fields)
-        start, tally = (number - 1) * PART, Tally(counter)
-        body = self._tarball.part(start, start + self._size(number), tally)
-        etag = _send(self._cloud, self._place, body, tally, addresses)
+        start = (number - 1) * PART
+        body = self._tarball.part(start, start + self._size(number), counter)
+        etag = _send(self._cloud, self._place, body, addresses)
         if not etag:
             raise BentoError(
                 f"{self._place}: the object store of {self._cloud} returned no ETag for an uploaded part. Try again "
@@ -233,20 +227,24 @@ class Tarball:
         pending += tarstream.END
         self._add(BytesSource(pending), len(pending))
 
-    def part(self, start: int, end: int, tally: Tally) -> BodyPart:
-        """Return a request body with the bytes from `start` to `end`. `tally` counts the sent bytes."""
-        return BodyPart(self, start, end, tally, counted_from=start)
+    def part(self, start: int, end: int, counter: Progress) -> BodyPart:
+        """Return a request body with the bytes from `start` to `end`. `counter` counts the sent bytes."""
+        count = counter.tally()
+        return BodyPart(self, start, end, lambda at: count(at - start))
 
-    def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Send the bytes from `start` to `end` to a connection."""
+    def pieces(self, start: int, end: int) -> Iterator[bytes | memoryview]:
+        """Yield the bytes from `start` to `end`."""
         at = bisect_right(self._starts, start) - 1
         while start < end:
             begin = self._starts[at]
             stop = self._starts[at + 1] if at + 1 < len(self._starts) else self.size
             upto = min(end, stop)
-            self._sources[at].send(connection, start - begin, upto - begin, tally)
+            yield from self._sources[at].pieces(start - begin, upto - begin)
             start = upto
             at += 1
+
+    def check(self, digest: str, size: int) -> None:
+        """Do nothing, because the server has no digest of the archive."""
 
     def _add(self, source: BlobSource, size: int) -> None:
         if size:

@@ -25,12 +25,9 @@ from bento_cli.store import import_manifests
 from bento_cli.store.home import staging_lock, unique
 
 if TYPE_CHECKING:
-    import socket
-
     from rules_bento.archives.tarstream import Member
     from rules_bento.artifacts.artifact import DescribedBento
     from rules_bento.models.model import ModelDescription
-    from rules_bento.net.transfers import Tally
     from rules_bento.registry.pushable import Pushable
 
     from bento_cli.store.entry_store import Entry
@@ -194,8 +191,8 @@ class StreamedPart:
             size += len(piece)
         return PartInfo(digest.hexdigest(), size)
 
-    def send(self, connection: socket.socket, start: int, end: int, tally: Tally) -> None:
-        """Send the part's bytes from `start` to `end`. Generates, but doesn't send, the bytes before `start`.
+    def pieces(self, start: int, end: int) -> Iterator[bytes | memoryview]:
+        """Yield the part's bytes from `start` to `end`. Generates, but doesn't yield, the bytes before `start`.
 
         Raises BentoError if a file changed during the push, so that the part is smaller.
         """
@@ -203,8 +200,7 @@ class StreamedPart:
         for piece in self._pieces():
             wanted = memoryview(piece)[max(0, start - at) : max(0, end - at)]
             at += len(piece)
-            connection.sendall(wanted)
-            tally.advance(len(wanted))
+            yield wanted
             if at >= end:
                 return
         raise BentoError("A file in the store changed during the push. Run the push again.")

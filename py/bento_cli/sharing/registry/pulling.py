@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from rules_bento.bento.kinds import Kind
     from rules_bento.models.model import ModelDescription
-    from rules_bento.net.transfers import Counter
+    from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.descriptor import Descriptor, Manifest
     from rules_bento.registry.reference import Reference
@@ -53,7 +53,7 @@ def pull(
     kind: Kind,
     reference: Reference,
     registries: Registries,
-    counter: Counter,
+    counter: Progress,
     options: Options | None = None,
     *,
     force: bool = False,
@@ -140,12 +140,12 @@ def _name(layer: Descriptor) -> str:
 
 
 def _fetch(
-    repository: Repository, layers: Sequence[Descriptor], directory: Path, counter: Counter, stack: ExitStack
+    repository: Repository, layers: Sequence[Descriptor], directory: Path, counter: Progress, stack: ExitStack
 ) -> list[BinaryIO]:
     """Download layers to `directory`. Returns an open file for each layer, in order. `stack` closes the files."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def one(layer: Descriptor, counter: Counter) -> BinaryIO:
+    def one(layer: Descriptor) -> BinaryIO:
         path = directory / _name(layer)
         for attempt in range(_ATTEMPTS):
             try:
@@ -157,7 +157,7 @@ def _fetch(
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         raise AssertionError
 
-    files = transfers.parallel_map(one, {layer.digest: layer for layer in layers}.values(), counter)
+    files = transfers.parallel_map(one, {layer.digest: layer for layer in layers}.values())
     by_digest = dict(zip({layer.digest: layer for layer in layers}, files, strict=True))
     for file in files:
         stack.enter_context(file)

@@ -18,7 +18,7 @@ from bento_cli.store.entry_store import models_of
 
 if TYPE_CHECKING:
     from rules_bento.artifacts.signatures import Signing
-    from rules_bento.net.transfers import Counter
+    from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.descriptor import Manifest
     from rules_bento.registry.reference import Reference
@@ -40,7 +40,7 @@ def push(
     entry: Entry,
     targets: Sequence[Reference],
     registries: Registries,
-    counter: Counter,
+    counter: Progress,
     *,
     check: bool = True,
     jobs: int = JOBS,
