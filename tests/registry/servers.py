@@ -65,6 +65,11 @@ class Server:
         found = (self.storage / "docker/registry/v2/blobs/sha256").glob("*/*/data")
         return {f"sha256:{path.parent.name}": path for path in found}
 
+    def uploads(self, repository: str) -> list[str]:
+        """Return the unfinished uploads of a repository."""
+        directory = self.storage / "docker/registry/v2/repositories" / repository / "_uploads"
+        return [path.parent.name for path in directory.glob("*/startedat")]  # an empty directory stays
+
     def assert_sound(self) -> None:
         """Check that the content of each stored blob matches its digest."""
         for digest, path in self.blobs().items():

@@ -56,6 +56,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         with self.registry.busy:
             self._put()
 
+    def do_DELETE(self) -> None:
+        self._answer(204 if self.registry.uploads.pop(self._upload(), None) is not None else 404)
+
     def _get(self) -> None:
         name = self._upload()
         if name in self.registry.uploads:

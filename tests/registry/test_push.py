@@ -231,6 +231,12 @@ def test_a_file_that_is_too_short_is_named(server, reference, registries, progre
         push(package, [reference], registries, progress)
 
 
+def test_uploads_that_failed_mounts_start_are_canceled(server, reference, registries, progress, tmp_path):
+    image = replace(make_image(tmp_path), mount_from=[f"{server.host}/no/{number}" for number in range(3)])
+    push(image, [reference], registries, progress)
+    assert server.uploads(reference.repository) == []
+
+
 def test_a_missing_blob_is_named_before_anything_is_sent(registries, progress, tmp_path):
     image = make_image(tmp_path)
     missing = image.blobs()[1].digest

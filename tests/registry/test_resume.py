@@ -1,9 +1,13 @@
 """Uploads that go on where they were cut, or in the chunks that a server insists on."""
 
 import random
+import threading
+from typing import NamedTuple
 
 import pytest
+from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
+from rules_bento.net.transfers import pause
 from rules_bento.registry import push as push_module
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
@@ -86,3 +90,26 @@ def test_an_upload_that_the_server_forgot_begins_again(registries, progress, tmp
     with registry.serve() as port, Relay(port, [Cut(UP, 100_000), Cut(UP, 350_000)]) as relay:
         push_to(relay.port, image, registries, progress)
     assert_stored(registry, image)
+
+
+def test_all_uploads_are_canceled_after_an_error(registries, progress, tmp_path):
+    image = make_image(tmp_path, [60_000, 60_001, 60_002])
+    wrong, *others = (blob.digest for blob in image.blobs()[:3])
+    all_started = threading.Barrier(3, timeout=20)
+
+    class Slow(NamedTuple):
+        digest: str
+
+        def pieces(self, start: int, end: int):
+            yield b"x"
+            all_started.wait()
+            if self.digest == wrong:
+                raise BentoError("wrong")
+            pause(20)
+
+    sources = {digest: Slow(digest) for digest in (wrong, *others)}
+    registry = Registry()
+    with registry.serve() as port, pytest.raises(BentoError, match="^wrong$"):
+        push_to(port, replace(image, sources=image.sources | sources), registries, progress)
+    assert next(registry.names) >= 3
+    assert registry.uploads == {}

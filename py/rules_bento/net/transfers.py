@@ -151,6 +151,16 @@ def interruptible(abort: Callable[[], None]) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def uninterruptible() -> Iterator[None]:
+    """Run a block that other transfers of `parallel_map` don't end, such as a cleanup after their failure."""
+    group, _thread.group = _group(), None
+    try:
+        yield
+    finally:
+        _thread.group = group
+
+
 def pause(seconds: float) -> None:
     """Wait for `seconds`. Raises StoppedError when a parallel transfer fails."""
     group = _group()

@@ -211,6 +211,7 @@ class Transport:
         url: str,
         headers: Mapping[str, str],
         body: bytes | Body | None = None,
+        patience: float | None = None,
     ) -> Iterator[Response]:
         """Send a request. On failure, raises ConnectionLostError if a retry can help, and BentoError otherwise."""
         origin, parts = Origin.from_url(url), urlsplit(url)
@@ -222,8 +223,9 @@ class Transport:
                 )
         if body is not None and not isinstance(body, bytes):
             sent["Content-Length"] = str(body.size)
+        patience = patience or self._patience
         # Some registries copy the whole blob before they respond. `_in_time` limits the time.
-        timeout = urllib3.Timeout(connect=self._patience, read=None if method in _WRITES else self._patience)
+        timeout = urllib3.Timeout(connect=patience, read=None if method in _WRITES else patience)
         target = f"{origin}{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
         with translate_errors(origin.netloc):
             response = self._manager(origin).urlopen(

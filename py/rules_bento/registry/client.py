@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import quote, urlencode
 
 from rules_bento.dataclasses_lite import NamedTuple, dataclass
@@ -17,7 +17,7 @@ from rules_bento.formats.json import read_object
 from rules_bento.net import ConnectionLostError, SourceLostError, limits
 from rules_bento.net.headers import next_link, parse_nonnegative_int
 from rules_bento.net.host_settings import is_loopback
-from rules_bento.net.transfers import Retry, pause, retriable
+from rules_bento.net.transfers import Retry, pause, retriable, uninterruptible
 from rules_bento.net.transport import Response, Transport
 from rules_bento.net.urls import Origin, resolve
 from rules_bento.registry import descriptor as oci
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_LOGINS = 2  # the first challenge, and one for a token that expired early
+_CANCEL_PATIENCE = 5.0  # seconds to cancel an upload
 _AGENT = "rules_bento"
 _UPLOADED_RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
 
@@ -135,6 +136,7 @@ class Registry:
         *,
         headers: Mapping[str, str],
         body: bytes | Body | None = None,
+        patience: float | None = None,
     ) -> Iterator[Response]:
         """Send a request to a path or URL, and yield the response. Logs in and follows redirects, but doesn't retry."""
         origin, authorizer = self._connect()
@@ -145,7 +147,7 @@ class Registry:
             ours = Origin.from_url(url) == origin
             authorization = authorizer.header(scopes) if ours else ""
             sent = {"User-Agent": _AGENT, **headers, **({"Authorization": authorization} if authorization else {})}
-            with self._transport.exchange(method, url, sent, body) as response:
+            with self._transport.exchange(method, url, sent, body, patience) as response:
                 if response.status == 401 and ours:
                     reply = Reply.read(response)
                     logins += 1
@@ -280,6 +282,16 @@ class Repository:
     def start_upload(self) -> Upload:
         """Start the upload of a blob, and return the upload."""
         return self._upload(self._request("POST", "blobs/uploads/", "upload", {202}, self.push_scope))
+
+    def cancel_upload(self, upload: Upload) -> None:
+        """Cancel an unfinished upload, so that the registry can remove its bytes. Ignores errors."""
+        scopes = frozenset({f"repository:{self.name}:delete"})
+        with (
+            suppress(BentoError, ConnectionLostError),
+            uninterruptible(),
+            self.registry.exchange("DELETE", upload.url, scopes, headers={}, patience=_CANCEL_PATIENCE),
+        ):
+            pass
 
     def upload_status(self, upload: Upload) -> Upload | None:
         """Return the upload with its current offset, or None if the upload no longer exists."""

@@ -45,9 +45,12 @@ def upload(
     started = None
     for other in mount_from:
         try:
-            started = repository.mount_blob(digest, other)
+            unmounted = repository.mount_blob(digest, other)
         except RegistryError:  # missing, or not readable for this user: upload the blob
             continue
+        if started:
+            repository.cancel_upload(started)
+        started = unmounted
         if started is None:
             return "mounted"
     counter.expect(size)
@@ -70,10 +73,14 @@ class _BlobUpload:
         self._digest_errors = 0
 
     def run(self, current: Upload | None) -> None:
-        """Upload the blob. If `current` is set, continues this unfinished upload."""
+        """Upload the blob. If `current` is set, continues this unfinished upload. Cancels an upload that fails."""
         self._current = current
-        while not self._advance():
-            pass
+        try:
+            while not self._advance():
+                pass
+        except BaseException:
+            self._cancel()
+            raise
         self._count(self._size)
 
     def _advance(self) -> bool:
@@ -93,8 +100,16 @@ class _BlobUpload:
             return False
         is_resumable = reply is None or self._can_resume(reply)
         self._in_chunks = self._interrupted = True
-        self._current = self._status(current) if is_resumable else None
+        if is_resumable:
+            self._current = self._status(current)
+        else:
+            self._cancel()
         return self._current is None and self._repository.has_blob(self._digest, self._size)
+
+    def _cancel(self) -> None:
+        if self._current:
+            self._repository.cancel_upload(self._current)
+        self._current = None
 
     @property
     def _what(self) -> str:
