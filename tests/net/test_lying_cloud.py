@@ -21,11 +21,6 @@ def cloud(endpoint):
     return Cloud(make("test", endpoint, "t0ken"), sleep=lambda _: None, patience=5)
 
 
-def fetch(server, path, strategy="proxy"):
-    with cloud(server.url) as client:
-        pulling._Receiving(client, PLACE, {"transmission_strategy": strategy}, path, Progress("test")).run()
-
-
 class Signing(Cloud):
     """A cloud that signs an address."""
 

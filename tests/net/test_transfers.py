@@ -87,3 +87,23 @@ def test_connections_are_left_alone_where_nothing_fails():
                 return response.read(1000)
 
         assert parallel_map(one, range(20)) == [b"/%d" % number for number in range(20)]
+
+
+def test_a_server_that_never_answers_is_asked_three_times():
+    over = threading.Event()
+
+    def answer(_):
+        over.wait(20)
+        return reply()
+
+    transport = Transport(patience=0.2)
+
+    def once():
+        with transport.exchange("GET", server.url, {}) as response:
+            return response.read(10)
+
+    with liar(answer) as server:
+        with pytest.raises(BentoError, match="lost: timed out"):
+            Retry(sleep=lambda _: None).run(once, lambda cut: BentoError(f"lost: {cut}"))
+        assert len(server.requests) == 3
+        over.set()

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import servers
 import zstandard
 from bento_cli.cli import status
 from bento_cli.library import Store

@@ -17,6 +17,8 @@ class ConnectionLostError(Exception):
     Callers retry after at least `retry_after` seconds, or raise `error` (if set).
     """
 
+    timed_out = False
+
     def __init__(self, message: str, error: BentoError | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.error = error

@@ -197,7 +197,7 @@ def parallel_map(function: Callable[[_Item], _Result], items: Iterable[_Item], j
 class Retry:
     """Retry policy with exponential backoff. Progress resets the number of failed attempts.
 
-    Gives up after `_ATTEMPTS` failures, or `limits.ANSWER` seconds after the first failure.
+    Gives up after `_ATTEMPTS` failures, or `limits.ANSWER` seconds after the first failure. A timeout is two failures.
     """
 
     def __init__(self, sleep: Callable[[float], object] = pause) -> None:
@@ -212,11 +212,11 @@ class Retry:
         if self._moved >= MIN_PROGRESS:
             self._failed = 0
 
-    def again(self, asked: float | None = None) -> bool:
+    def again(self, asked: float | None = None, *, timed_out: bool = False) -> bool:
         """Count a failure, and return whether to retry. Waits before a retry, at least `asked` seconds (limit: 60)."""
         if not self._failed:
             self._end = time.monotonic() + limits.ANSWER
-        self._failed += 1
+        self._failed += 2 if timed_out else 1
         self._moved = 0
         if self._failed >= _ATTEMPTS or time.monotonic() > self._end:
             return False
@@ -233,7 +233,7 @@ class Retry:
             try:
                 return step()
             except ConnectionLostError as cut:
-                if not self.again(cut.retry_after):
+                if not self.again(cut.retry_after, timed_out=cut.timed_out):
                     raise cut.error or describe(cut) from None
 
 

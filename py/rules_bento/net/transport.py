@@ -282,7 +282,9 @@ def translate_errors(host: str) -> Iterator[None]:
                 f"{host}: the certificate isn't trusted: {cause.verify_message}. For a private CA, add its "
                 "certificate to the file in SSL_CERT_FILE, or to /etc/docker/certs.d/HOST:PORT/ca.crt."
             ) from None
-        raise ConnectionLostError(str(cause).strip() or type(cause).__name__) from error
+        cut = ConnectionLostError(str(cause).strip() or type(cause).__name__)
+        cut.timed_out = isinstance(cause, TimeoutError)
+        raise cut from error
 
 
 def _cause(error: BaseException) -> BaseException:

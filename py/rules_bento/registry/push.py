@@ -91,7 +91,7 @@ class _BlobUpload:
         try:
             reply = self._send_rest_or_chunk(current)
         except ConnectionLostError as cut:
-            if not self._retry.again():
+            if not self._retry.again(cut.retry_after, timed_out=cut.timed_out):
                 raise cut.error or self._repository.registry.connection_error(self._what, cut) from None
         if reply and reply.status == 201:
             return True
