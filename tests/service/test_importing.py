@@ -211,7 +211,7 @@ def test_libraries_may_look_around_while_they_are_imported(imported_anew):
         ("raise SystemExit(0)", "  service.py:1: raise SystemExit(0)\n  SystemExit: 0\n"),
         ("import os; os._exit(0)", "importing the service ended the process with status 0.\n"),
         ("x = = 1", "  service.py:1: x = = 1\n  SyntaxError: invalid syntax\n"),
-        ("import nowhere", "  service.py:1: import nowhere\n  ModuleNotFoundError: No module named 'nowhere'\nAdd the package of the module to the requirements"),
+        ("import nowhere", "  service.py:1: import nowhere\n  ModuleNotFoundError: No module named 'nowhere'\nAdd the package of the module to requirements"),
         ("open('a.yaml')", "  service.py:1: open('a.yaml')\n  FileNotFoundError: [Errno 2] No such file or directory: 'a.yaml'\nAdd the file to the Bento"),
         ("open('/etc/passwd')", "importing the service reads a file (/etc/passwd):\n  service.py:1: open('/etc/passwd')\nAdd the file to the Bento"),
         ("import pathlib; pathlib.Path('/proc/cpuinfo').read_text()", "importing the service reads a file (/proc/cpuinfo):\n  service.py:1: "),
