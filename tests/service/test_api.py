@@ -258,6 +258,6 @@ def test_the_committed_file_is_whole_or_as_it_was(tmp_path, monkeypatch, capsys,
 
 def test_what_is_no_schema_is_refused(tmp_path, capsys):
     assert _check(tmp_path, "# not yet", _SCHEMA) == 1
-    assert "golden: golden.json:1: invalid JSON" in capsys.readouterr().err
+    assert "golden.json:1: invalid JSON" in capsys.readouterr().err
     assert _check(tmp_path, {}, {}) == 1
     assert "legacy services have no API schema" in capsys.readouterr().err

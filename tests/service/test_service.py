@@ -682,7 +682,7 @@ def test_an_image_is_answered_by_its_attribute():
     info = read_service("service:Iris", {"service.py": source})
     assert [unknown.field for unknown in info.unknowns] == ["image"]
     require_known(override(info, Declared(image=True)))
-    with pytest.raises(BentoError, match=r"declare environment \(a bento_environment\)"):
+    with pytest.raises(BentoError, match=r"declare image \(a bento_environment\)"):
         require_known(info)
 
 
