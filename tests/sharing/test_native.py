@@ -9,9 +9,12 @@ import json
 import os
 import shutil
 import struct
+import subprocess
+import sys
 import tarfile
 import threading
 import time
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,7 +36,7 @@ from rules_bento.registry.reference import Reference
 from rules_bento.signing.keys import read_private
 
 from tests.helpers.made_wheels import Maker
-from tests.helpers.store_support import DAY_1, bento_files, bento_yaml, model_files, write_archive
+from tests.helpers.store_support import DAY_1, PACKAGE, bento_files, bento_yaml, model_files, write_archive
 from tests.registry import servers
 from tests.sharing.support import (
     bento,
@@ -746,3 +749,26 @@ def test_options_of_native_are_for_native_alone(local, bento, store, tmp_path):
     told = bento("containerize", "hi", "--base", "x", code=status.ERROR)
     assert "--base requires --backend native." in told
     assert isinstance(Store(store.home.root), Store)
+
+
+def test_the_cache_knows_the_code_in_a_zip(tmp_path):
+    """Under Bazel, Python imports the command from a zip."""
+    code = (
+        "import sys\nsys.path.insert(0, sys.argv[1])\nfrom bento_cli.sharing import native_image\n"
+        "assert sys.argv[1] in native_image.__file__\nprint(native_image._code_digest())\n"
+    )
+    digests = []
+    for note in ("", "# another version\n"):
+        archive = tmp_path / f"command{len(note)}.zip"
+        with zipfile.ZipFile(archive, "w") as out:
+            for path in [*PACKAGE.glob("rules_bento/**/*.py"), *PACKAGE.glob("bento_cli/**/*.py")]:
+                end = note if path.name == "native_image.py" else ""
+                out.writestr(str(path.relative_to(PACKAGE)), path.read_text("utf-8") + end)
+        argv = [sys.executable, "-c", code, str(archive)]
+        paths = os.pathsep.join(filter(None, sys.path))
+        done = subprocess.run(
+            argv, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": paths}
+        )
+        assert done.returncode == 0, done.stderr
+        digests.append(done.stdout)
+    assert digests[0] != digests[1]

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tempfile
 from functools import cache, cached_property, partial
 from itertools import groupby
@@ -241,9 +242,12 @@ def _exclude_option(package: str, patterns: list[str]) -> str:
 @cache
 def _code_digest() -> str:
     """Return a digest of the libzstd version and of the code that builds images, for cache keys."""
-    digest = hashlib.sha256(zstd.library_version().encode() + Path(__file__).read_bytes())
-    for package in (actions, archives, rules_bento.images):
-        for path in sorted(Path(package.__path__[0]).rglob("*.py")):
+    digest = hashlib.sha256(zstd.library_version().encode())
+    for module in (sys.modules[__name__], actions, archives, rules_bento.images):
+        archive = getattr(module.__loader__, "archive", "")  # under Bazel, a zip contains the code
+        directories = [Path(path) for path in getattr(module, "__path__", ())]
+        files = [Path(archive)] if archive else [path for each in directories for path in sorted(each.rglob("*.py"))]
+        for path in files or [Path(str(module.__file__))]:
             digest.update(path.read_bytes())
     return digest.hexdigest()
 
