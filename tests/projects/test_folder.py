@@ -653,12 +653,10 @@ def test_envs_of_a_service_are_checked_like_envs_of_a_bentofile(tmp_path, env):
 
 
 def test_the_defaults_are_the_rules():
-    root = Path(__file__).parents[2] / "rules"
-    text = (root / "bento_package.bzl").read_text() + (root / "BUILD.bazel").read_text()
-    assert f'default = "{BENTOML_VERSION}"' in text
-    constants = (root.parent / "private/versions.bzl").read_text()
+    constants = "".join(Path("private", name).read_text("utf-8") for name in ("metadata.bzl", "versions.bzl"))
+    assert f'BENTOML_VERSION = "{BENTOML_VERSION}"' in constants
     assert f'PYTHON_VERSION = "{PYTHON_VERSION}"' in constants
-    assert f'build_setting_default = "{CREATION_TIME}"' in text
+    assert f'build_setting_default = "{CREATION_TIME}"' in Path("rules/BUILD.bazel").read_text("utf-8")
 
 
 def test_a_description_travels(store):
