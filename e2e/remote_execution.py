@@ -33,7 +33,7 @@ REFUSED = (
 REMOTE = ("--spawn_strategy=remote", "--strategy=Genrule=linux-sandbox")
 # The number of inputs of each action of the example's Bento, and the number of files of the helper and its packages,
 # without the interpreter.
-INPUTS = {"BentoArchive": (5, 1), "BentoModel": (2, 5), "BentoPackage": (11, 7)}
+INPUTS = {"BentoArchive": (5, 1), "BentoModel": (3, 5), "BentoPackage": (11, 7)}
 # One target of each test rule, because all targets of a rule run the same program.
 TESTS = (
     "//examples/base:debian_test",
