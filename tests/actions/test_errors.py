@@ -280,8 +280,8 @@ def test_texts_that_are_not_utf8(actions, path, remedy):
         ({"version": "latest"}, ["version: the version is 'latest'", "Specify another version, or omit the version"]),
         ({"options": {"name": "Iris"}}, ["bento_name: the name is invalid: 'Iris'", "Example: 'iris'"]),
         ({"labels": [[" ", "x"]]}, ["labels: a key is empty", "Specify a key"]),
-        ({"envs": ["1X=2"]}, ["envs: expected NAME=value", "got a variable without a name"]),
-        ({"envs": ["X=2;stage=never"]}, ["envs: expected NAME=value", "got 'X'"]),
+        ({"bento_env": ["1X=2"]}, ["bento_env: expected NAME=value", "got a variable without a name"]),
+        ({"bento_env": ["X=2;stage=never"]}, ["bento_env: expected NAME=value", "got 'X'"]),
     ],
 )
 def test_malformed_attributes(actions, attributes, words):

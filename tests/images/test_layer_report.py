@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 from rules_bento.archives.tarstream import Member
-from rules_bento.images.layer_report import changes, describe_layer, page, read_packages
+from rules_bento.images.layer_report import describe_layer, page, read_packages
 from rules_bento.images.layers.layer import MEDIA_TYPES, write_files_layer, write_wheel_layer
 from rules_bento.images.oci_image import Layer
 from rules_bento.images.wheels.install import InstallLayout
@@ -74,17 +74,6 @@ def report(tmp_path, files, name="//a:b"):
     elsewhere = Layer(MEDIA_TYPES["gzip"], "sha256:1", 5_000_000, "", "base layer 0")
     layers = [describe_layer(elsewhere, None, BENTO), describe_layer(layer, tmp_path / "out", BENTO)]
     return {"target": name, "layers": layers}
-
-
-def test_changes_are_the_largest_first(tmp_path):
-    old = report(tmp_path, {"opt/same": b"1", "opt/gone": b"22", "opt/grown": b"1"})
-    new = report(tmp_path, {"opt/same": b"1", "opt/come": b"333", "opt/grown": b"4444444"})
-    assert [(change["name"], change["change"]) for change in changes(new, old)] == [
-        ("/opt/grown", 6),
-        ("/opt/come", 3),
-        ("/opt/gone", -2),
-    ]
-    assert changes(new, new) == []
 
 
 class Page(HTMLParser):
