@@ -10,6 +10,7 @@ import pytest
 from bento_cli.cli import main
 from bento_cli.transports.address import MissingError
 from rules_bento.errors import BentoError
+from rules_bento.net.transfers import Progress
 
 from tests.helpers.store_support import tar
 from tests.transports.support import (
@@ -148,7 +149,7 @@ def test_directories_stay_here(serve, store, other):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_progress_counts_every_byte(kind, serve, store, other):
-    class Counter:
+    class Counter(Progress):
         expected = done = 0
 
         def expect(self, size):
