@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from workbench import Checkout, Workbench
 
-# The test cases of the static analysis are unusual on purpose.
-ODD = "tests/services/"
+# Unusual on purpose, and absent from the checkouts of scenarios.
+ODD = ("tests/services/", "e2e/smoke/presubmit/")
 # Calls in documented BUILD files that this project defines. Other calls are rules of other projects, or MODULE.bazel.
 STYLE_GUIDE_SINCE = "d5ae145"
 SUBJECT = re.compile(
