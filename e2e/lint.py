@@ -27,6 +27,7 @@ SUBJECT = re.compile(
     r"(?=.{1,65}$)(build|chore|ci|docs|feat|fix|perf|refactor|revert|style|test)(\([a-z0-9_-]+\))?!?: [a-z].*[^.]"
 )
 OURS = re.compile(r"bento_\w+|image_step")
+ELSEWHERE = {"bento_deployment": "kubernetes", "bento_policy_test": "policy", "bento_startup_test": "startup"}
 
 
 def lint_sees_every_file(bench: Workbench) -> str:
@@ -144,9 +145,12 @@ def build_file(text: str) -> str:
         and OURS.fullmatch(statement.value.func.id)
     ]
     names = {node.id for each in statements for node in ast.walk(each) if isinstance(node, ast.Name)}
-    loaded = ", ".join(f'"{name}"' for name in sorted(names) if OURS.fullmatch(name))
-    load = f'load("@rules_bento//rules:defs.bzl", {loaded})\n' if loaded else ""
-    return load + "".join(f"{ast.unparse(statement)}\n" for statement in statements)
+    loads = [
+        f'load("@rules_bento//rules:{ELSEWHERE.get(name, "defs")}.bzl", "{name}")\n'
+        for name in sorted(names)
+        if OURS.fullmatch(name)
+    ]
+    return "".join(loads) + "".join(f"{ast.unparse(statement)}\n" for statement in statements)
 
 
 def files_of(checkout: Checkout, query: str) -> set[str]:

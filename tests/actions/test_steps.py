@@ -26,13 +26,13 @@ def actions(tmp_path: Path) -> Actions:
 def words(verb: str, directory: str) -> list[str]:
     """The arguments of a step that writes to a folder."""
     sources = [described("--source", f"svc/{path}") for path in ("service.py", "table.csv", "notes.md")]
-    patterns = ["--build-ctx", "svc", "--exclude", "*.csv", "--exclude", "*.md", "--used", "svc/notes.md"]
+    patterns = ["--build-ctx", "svc", "--exclude", "*.csv", "--exclude", "*.md"]
     settings = ["--creation-time", TIME, "--bentoml-version", "1.4.39", "--python-version", "3.11"]
     read = ["--sources", f"{directory}/snapshot.manifest", "--service-info", f"{directory}/snapshot.service-info"]
     given = {
-        "snapshot": ["--service", "service:Service", *patterns] + [word for source in sources for word in source],
+        "snapshot": ["--service", "service:Service", "--options", '{"description": "file:notes.md"}', *patterns] + [word for source in sources for word in source],
         "package": [
-            "--options", '{"service": "service:Service"}', *settings, *read, "--description-file", "svc/notes.md",
+            "--options", '{"service": "service:Service", "description": "file:notes.md"}', *settings, *read,
         ],
     }  # fmt: skip
     outputs = [word for name in NAMES[verb] for word in (f"--{name}", f"{directory}/{verb}.{name}")]
