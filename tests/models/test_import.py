@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import tarfile
 import zipfile
@@ -306,3 +307,18 @@ def test_what_is_no_model_is_refused(tmp_path, members, message):
     assert "Traceback" not in made.errors
     assert not made.outputs
     assert not (tmp_path / "root/files").exists()
+
+
+def test_the_fields_have_the_order_of_bentoml(tmp_path):
+    """`bentoml models import`, and our store, write the fields in this order."""
+    actions = Actions(tmp_path)
+    fields = actions.write("fields.json", json.dumps({"signatures": {"predict": {}}, "metadata": {"a": 1}}))
+    words = ["--target", "//svc:model", "--tag", "m:v1", "--module", "bentoml.sklearn", "--package", "svc"]
+    words += ["--strip-prefix", "", "--creation-time", "1980-01-01T00:00:00+00:00", "--fields", fields, "fields.json"]
+    words += ["--source", actions.write("svc/weights", "w"), "svc/weights", "//svc:weights"]
+    made = actions.run("model", words, {"--model-yaml": "model.yaml"})
+    assert made.code == 0, made.errors
+    assert re.findall(r"(?m)^\w+", made.outputs["--model-yaml"].decode()) == [
+        "name", "version", "module", "labels", "options", "metadata", "context", "signatures", "api_version",
+        "creation_time",
+    ]  # fmt: skip

@@ -132,7 +132,8 @@ def model_files(arguments: Arguments, flag: str = "--source") -> list[snapshot.D
 
 def _model_fields(arguments: Arguments) -> dict[str, Any]:
     module = arguments.required("--module")
-    fields: dict[str, Any] = {"api_version": "v1", "context": {}, "metadata": {}, "options": {}, "signatures": {}}
+    # In the order of BentoML, which the model's version and every copy of model.yaml follow.
+    fields: dict[str, Any] = {"options": {}, "metadata": {}, "context": {}, "signatures": {}, "api_version": "v1"}
     for path, name in arguments.tuples("--fields"):
         fields |= _read_fields_file(path, name, fields)
     return {
