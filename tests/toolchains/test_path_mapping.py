@@ -14,6 +14,10 @@ ALLOWED = {
     ("rules/bento_environment.bzl", "_describe_source"): _CALLBACK,
     ("private/attributes.bzl", "describe_file"): _CALLBACK,
     ("private/installed_wheel_aspect.bzl", "_describe_installed"): _CALLBACK,
+    (
+        "private/installed_wheel_aspect.bzl",
+        "_modules",
+    ): "of a source in a repository of rules_python, which Bazel doesn't map",
     ("private/push_manifest.bzl", "_blob"): "read where the program runs: there it lies as Bazel writes it",
     ("private/metadata.bzl", "_describe_named"): _CALLBACK,
 }
