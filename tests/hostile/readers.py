@@ -28,7 +28,6 @@ from bento_cli.store.import_session import Options
 from bento_cli.transports.address import parse
 from blake3 import blake3
 from packaging.version import Version
-from rules_bento.actions import reports
 from rules_bento.actions.service import check_api
 from rules_bento.actions.wheels import unpack_wheel
 from rules_bento.archives.recipe import Recipe
@@ -801,12 +800,6 @@ READERS: dict[str, Reader] = {
         "document", ".yatai.yaml", _seed("cloud-contexts.json"), _setting("BENTOML_HOME", _contexts)
     ),
     "api": Reader("document", "api.json", _seed("api.json"), _api),
-    "report": Reader(
-        "document",
-        "report.json",
-        _seed("report.json"),
-        lambda path, _out: reports._read_other_report(str(path), path.name),
-    ),
     "system-files": Reader("text", "status", _seed("dpkg"), _system),
     "stanzas": Reader("text", "Packages", lambda: [seed("dpkg").partition(b"\nP:")[0]], _stanzas),
     "headers": Reader("text", "headers", _seed("headers"), _headers),
