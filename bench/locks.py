@@ -2,8 +2,8 @@
 
     python bench/locks.py [--uv UV] [--bentoml COMMAND] [--runs N] [--large]
 
-The first table has a row for each size of lock (seconds, median of the runs): the subset by the helper without a cache,
-with uv and with pip-tools; `uv pip compile` with its cache; and `bentoml build` of an empty service, with
+The first table has a row for each size of lock (seconds, median of the runs): the subset by the helper with uv and
+without a cache; `uv pip compile` with its cache; and `bentoml build` of an empty service, with
 lock_packages, which resolves over the network, and without. All tools resolve the same requirements; the results of the
 helper and uv must be equal. `--large` builds a Bento that requires torch, with Bazel and an empty repository cache,
 and prints the time of the extension and the size of the downloads. Requires a package index.

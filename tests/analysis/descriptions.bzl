@@ -63,7 +63,7 @@ def _describe(target):
         "providers": sorted([name for name, provider in PROVIDERS.items() if provider in target]),
     })
 
-# Actions that read descriptions of layers, but not the layers: a change of a layer's compression or content is no reason to wait for it.
+# Actions that read descriptions of layers, but not the layers: they must not wait for the content of a layer.
 _NO_LAYERS = ["BentoBuildDefinition", "BentoDeployment", "BentoImage", "BentoImageIndex", "BentoModelImage", "BentoSbom", "BentoSizeCheck", "BentoSystemCheck"]
 
 def _check_action(label, action):
