@@ -151,8 +151,8 @@ def _read_fields_file(path: str, name: str, known: Mapping[str, Any]) -> dict[st
     for field, value in fields.items():
         if field not in known:
             raise BentoError(
-                f"{name}: unknown field {field!r}. Valid fields: {', '.join(known)}. Set other values in the target's "
-                "attributes."
+                f"{name}: unknown field {field!r}. Valid fields: {', '.join(sorted(known))}. "
+                "Set other values in the target's attributes."
             )
         if type(value) is not type(known[field]):
             expected = "a string" if field == "api_version" else "a JSON object"
