@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from workbench import Checkout, Spawn, Workbench
 
-INTERPRETER = 'bento_tools_dev.python(debian_lock = "//examples/base:debian.lock.json")'
+INTERPRETER = 'bento_tools_dev.python(debian_lock = "//debian:python.lock.json")'
 # Debian's Bazel includes a newer version.
 OTHER = 'bento_tools_dev.python(interpreter = "python3", is_default = True)'
-DEFAULT = 'bento_tools_dev.python(debian_lock = "//examples/base:debian.lock.json", is_default = True)'
-COMPILER = '\nbento_tools_dev.python(version = "3.13", debian_lock = "//examples/base:debian.lock.json")'
+DEFAULT = 'bento_tools_dev.python(debian_lock = "//debian:python.lock.json", is_default = True)'
+COMPILER = '\nbento_tools_dev.python(version = "3.13", debian_lock = "//debian:python.lock.json")'
 # The first three pack the interpreter and its packages. The others run code of users, which requires the Python version
 # of its packages.
 LEFT_OUT = {"BentoCompile", "BentoHelperPackages", "BentoInterpreter"}

@@ -23,7 +23,7 @@ from remote_cache import (
 if TYPE_CHECKING:
     from workbench import Checkout, Spawn, Workbench
 
-INTERPRETER = 'bento_tools_dev.python(debian_lock = "//examples/base:debian.lock.json")'
+INTERPRETER = 'bento_tools_dev.python(debian_lock = "//debian:python.lock.json")'
 OTHER_INTERPRETER = 'bento_tools_dev.python(debian_lock = "//tests/registry:debian.lock.json")'
 REFUSED = (
     "the lock contains no python3 for linux_amd64. Add the package to the packages of the bento_debs target, and "
@@ -36,7 +36,7 @@ REMOTE = ("--spawn_strategy=remote", "--strategy=Genrule=linux-sandbox")
 INPUTS = {"BentoArchive": (5, 1), "BentoModel": (2, 5), "BentoPackage": (11, 7)}
 # One target of each test rule, because all targets of a rule run the same program.
 TESTS = (
-    "//examples/base:debian_test",
+    "//debian:python_test",
     "//examples/iris:iris_api_test",
     "//examples/iris:iris_test",
     "//tools/locks:tools_test",

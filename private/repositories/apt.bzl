@@ -134,7 +134,7 @@ def _fetch(rctx, filename):
     elif rctx.download(url = urls, output = filename, sha256 = rctx.attr.sha256, allow_fail = True).success:
         return
     fail("""@{}: cannot fetch {} (SHA-256: {}) from {}.
-Mirrors keep only the newest version of a package. To update the lock, run the bento_debs target with `bazel run`. To keep the locked version, set mirrors = ["https://..."] to a snapshot mirror in the tag that sets the lock (bento.apt or bento_tools).
+Mirrors keep only the newest version. Update the lock with `bazel run` of its bento_debs target (for the lock of rules_bento: use a newer rules_bento), or set mirrors = ["https://..."] (a snapshot mirror) of the bento.apt or bento_tools tag.
 {}""".format(rctx.attr.hub, filename, rctx.attr.sha256, without_secrets(" or ".join(mirrors)), "\n".join(problems)))
 
 def _deb_repo_impl(rctx):

@@ -116,7 +116,7 @@ contains a JSON list: the command that starts pip, or an empty list if the inter
 )
 
 # A lock of Debian packages in this module, and its Python version.
-_DEBIAN_LOCK = "@rules_bento//examples/base:debian.lock.json"
+_DEBIAN_LOCK = "@rules_bento//debian:python.lock.json"
 _DEBIAN_PYTHON = "3.13"
 
 _NO_INTERPRETER = """{problem}.

@@ -1,6 +1,14 @@
 """The outputs and providers of targets. The output group `found` of `described_test` has them as JSON."""
 
 EXPECTED = {
+    "//debian:python.update": {
+        "executable": True,
+        "files": ["python.update"],
+    },
+    "//debian:python_test": {
+        "executable": True,
+        "files": ["python_test"],
+    },
     "//examples/api:server_image": {
         "files": ["server_image.config.json", "server_image.digest", "server_image.manifest.json"],
         "groups": {
@@ -14,14 +22,6 @@ EXPECTED = {
             "summary": ["server_image.summary.json"],
         },
         "providers": ["BentoImageInfo"],
-    },
-    "//examples/base:debian.update": {
-        "executable": True,
-        "files": ["debian.update"],
-    },
-    "//examples/base:debian_test": {
-        "executable": True,
-        "files": ["debian_test"],
     },
     "//examples/base:python": {
         "files": ["python.base.json", "python.layer.json"],

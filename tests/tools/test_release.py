@@ -23,10 +23,10 @@ KEPT = (
     "BUILD.bazel",
     "CHANGELOG.md",
     "MODULE.bazel",
+    "debian/python.lock.json",
     "docs/cli.md",
     "e2e/smoke/MODULE.bazel",
     "e2e/smoke/imports_test.py",
-    "examples/base/debian.lock.json",
     "py/main.py",
     # Named as what is left out, and elsewhere.
     "py/rules_bento/bench/kept.py",
