@@ -2,7 +2,7 @@
 
 load("//private:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
 load("//private:versions.bzl", "PYTHON_VERSION")
-load("//private/repositories:apt.bzl", "apt_tag", "declare_debs")
+load("//private/repositories:apt.bzl", "apt_tag", "declare_debs", "host_mirrors_repo")
 load("//private/repositories:base.bzl", "base_tag", "declare_base")
 load("//private/repositories:hub.bzl", "declare_hub", "lock_repo_name", "wheel_settings")
 load("//private/repositories:hub_settings.bzl", "PLATFORMS", "absent_hub_repo", "check_hub_settings", "known_excludes", "known_record_mismatches")
@@ -13,7 +13,7 @@ load("//private/repositories:tools.bzl", "declare_helper_packages", "declare_uv"
 load("//private/repositories:wheel_tags.bzl", "DEFAULT_GLIBC", "DEFAULT_MACOS")
 
 # Names of the repositories to which files of this module refer.
-_OWN = ["bento_compilers", "bento_helper_packages", "bento_python", "bento_tools", "bento_transports", "bento_uv"]
+_OWN = ["bento_compilers", "bento_helper_packages", "bento_host_mirrors", "bento_python", "bento_tools", "bento_transports", "bento_uv"]
 _TOOLS_LOCK = Label("//tools/locks:tools.lock.json")
 _TOOLS_HUB = "bento_tools"
 _TRANSPORTS_LOCK = Label("//tools/locks:transports.lock.json")
@@ -38,6 +38,7 @@ def _declare_pythons(mctx):
     compilers_repo(name = "bento_compilers", pythons = ["@{}//:python".format(name) for name in names])
 
 def _bento_tools_impl(mctx):
+    host_mirrors_repo(name = "bento_host_mirrors")
     _declare_pythons(mctx)
     lock = read_lock(mctx, _TOOLS_LOCK, None).lock
     uv = [package for package in lock["packages"] if package["name"] == "uv"][0]

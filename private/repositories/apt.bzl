@@ -14,8 +14,9 @@ DEBIAN_PLATFORMS = {name: "linux_" + name for name in ["amd64", "arm64"]}
 
 _APT_HELPER = "/usr/lib/apt/apt-helper"
 
-# Directory that contains the configured sources of apt.
-_APT_DIRECTORY = "/etc/apt"
+# File and directory with the configured sources of apt.
+_APT_FILE = "/etc/apt/sources.list"
+_APT_DIRECTORY = "/etc/apt/sources.list.d"
 _SUITES = ["oldoldstable", "oldstable", "stable", "testing", "unstable", "bullseye", "bookworm", "trixie", "forky", "sid"]
 _SECURITY = "-security"
 
@@ -74,8 +75,8 @@ def _one_line_sources(text):
 
 def _sources_of_files(rctx):
     sources = []
-    parts = rctx.path(_APT_DIRECTORY + "/sources.list.d")
-    for file in [rctx.path(_APT_DIRECTORY + "/sources.list")] + (sorted(parts.readdir(), key = str) if parts.exists else []):
+    parts = rctx.path(_APT_DIRECTORY)
+    for file in [rctx.path(_APT_FILE)] + (sorted(parts.readdir(), key = str) if parts.exists else []):
         if file.exists and file.basename.endswith(".sources"):
             sources += _deb822_sources(rctx.read(file))
         elif file.exists and file.basename.endswith(".list"):
@@ -93,17 +94,25 @@ def _sources(rctx):
             return sources
     return _sources_of_files(rctx)
 
-def _host_mirrors(rctx, archive):
-    """Returns the URLs of the host's apt mirrors for an archive, `debian` or `debian-security`. The list can be empty."""
+def _host_mirrors_repo_impl(rctx):
     main, security = {}, {}
     for uri, suites in _sources(rctx):
         for suite in suites:
             if suite.removesuffix(_SECURITY) in _SUITES:
                 (security if suite.endswith(_SECURITY) else main)[uri.rstrip("/")] = True
-    if archive.endswith(_SECURITY):
-        # On a mirror, both archives are in the same parent directory.
-        return (security | {uri + _SECURITY: True for uri in main}).keys()
-    return main.keys()
+
+    # On a mirror, both archives are in the same parent directory.
+    security |= {uri + _SECURITY: True for uri in main}
+    rctx.watch(_APT_FILE)
+    if rctx.path(_APT_DIRECTORY).exists:
+        rctx.watch_tree(_APT_DIRECTORY)
+    rctx.file("BUILD.bazel", "")
+    rctx.file("mirrors.json", json.encode({"debian": main.keys(), "debian-security": security.keys()}))
+
+host_mirrors_repo = repository_rule(
+    implementation = _host_mirrors_repo_impl,
+    doc = "Writes `mirrors.json`: the URLs of the host's apt mirrors for each Debian archive. Thus apt-get runs once, instead of once for each package.",
+)
 
 def _fetch_with_apt(rctx, url, filename):
     """Downloads a file with apt, which uses its own proxies and credentials. Returns the error, or None."""
@@ -118,7 +127,7 @@ def _fetch_with_apt(rctx, url, filename):
 
 def _fetch(rctx, filename):
     configured = [mirror.replace("{archive}", rctx.attr.archive).rstrip("/") for mirror in rctx.attr.mirrors]
-    mirrors = configured or _host_mirrors(rctx, rctx.attr.archive)
+    mirrors = configured or json.decode(rctx.read(Label("@bento_host_mirrors//:mirrors.json"), watch = "no"))[rctx.attr.archive]
     urls = ["{}/{}".format(mirror, rctx.attr.filename) for mirror in mirrors]
     if not urls:
         fail("@{}: cannot fetch {}: no Debian mirror is configured on this machine. Set mirrors = [\"https://...\"] in the tag that sets the lock (bento.apt or bento_tools).".format(rctx.attr.hub, filename))
