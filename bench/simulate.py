@@ -56,7 +56,7 @@ MEASURED = {
     "a byte of a model": Measured(4.1 / 2000 / MB, "CPU seconds", "benchmarks.md, models: BentoModel"),
     "a byte that is joined": Measured(0.9 / 2000 / MB, "CPU seconds", "benchmarks.md, models: BentoArchive"),
     "an answer": Measured(548, "bytes for each action that is looked up", "the mean of 3,000 results in a disk cache"),
-    "analysis": Measured(0.0084, "seconds for each service", "docs/contributing/scale.md: 8.4 s for 1,000"),
+    "analysis": Measured(0.0084, "seconds for each service", "a run of bench/scale.py: 8.4 s for 1,000"),
     "a group": Measured(2.42 * MB, "bytes, the mean of five", IMAGES),
     "a small wheel": Measured(0.17 * MB, "bytes, the mean of 70", IMAGES),
     "a large wheel": Measured(25.5 * MB, "bytes, the mean of five", LAYERS),
