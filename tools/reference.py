@@ -8,9 +8,11 @@ commands from the help of `bento`.
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
 import re
 import sys
+from collections import Counter, defaultdict
 from pathlib import Path
 from types import FunctionType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -61,7 +63,9 @@ _COMMANDS = """\
 """
 FILES = ("defs", "kubernetes", "policy", "startup")
 """Files of rules/ with public rules, without `.bzl`."""
-_MANY = 2
+_SHARED = 3
+_SHORT = 60
+_MOST = 0.8
 _WIDTH = 110
 _FLAG = re.compile(r'((?:# .*\n)+)(\w+_flag)\(\n    name = "(\w+)",\n    build_setting_default = (.*),\n', re.MULTILINE)
 
@@ -112,19 +116,18 @@ def _assigned(path: Path) -> list[str]:
 
 
 def _attributes(found: Attributes, others: Sequence[Attributes] = ()) -> str:
-    """Describe attributes. If one of `others` shares many of them, lists only the names of the shared attributes."""
+    """Describe attributes, except for attributes that one of `others` has: lists only their names."""
     public = {name: value for name, value in found.attrs.items() if not name.startswith("_")}
-    shared = {
-        other.name: [name for name, value in sorted(public.items()) if other.attrs.get(name) == value]
-        for other in others
-    }
-    other, same = max(shared.items(), key=lambda item: len(item[1]), default=("", []))
-    if len(same) < _MANY:
-        same = []
     ordered = sorted(public.items(), key=lambda item: (not item[1].mandatory, item[0]))
-    lines = [f"- `{name}` ({_type(value)}): {_line(value.doc)}\n" for name, value in ordered if name not in same]
-    listed = ", ".join(f"`{name}`" for name in same)
-    lines += [f"\nSame as in [{other}](#{other}): {listed}.\n"] if same else []
+    lines, same = [], defaultdict(list)
+    for name, value in ordered:
+        other = next((other.name for other in others if other.attrs.get(name) == value), None)
+        if other and len(value.doc) > _SHORT:
+            same[other].append(f"`{name}`")
+        else:
+            lines.append(f"- `{name}` ({_type(value)}): {_line(value.doc)}\n")
+    listed = [f"{', '.join(names)} ([{other}](#{other}))" for other, names in same.items()]
+    lines += [f"\nSame as in other rules: {'; '.join(listed)}.\n"] if listed else []
     return f"### {found.name}\n\n{found.doc.strip()}\n\n{''.join(lines)}"
 
 
@@ -175,12 +178,45 @@ def flags(root: Path) -> dict[str, str]:
 
 
 def _commands() -> Iterator[str]:
+    """Yield the options that several commands have, and then each command with its other options."""
     from bento_cli.cli.groups import COMMANDS
 
     with click.Context(COMMANDS, info_name="bento", **COMMANDS.context_settings) as context:
-        for path, command in COMMANDS.walk():
-            with click.Context(command, info_name=path, parent=context, terminal_width=_WIDTH) as inner:
-                yield f"### bento {path}\n\n```\n{command.get_help(inner)}\n```\n"
+        contexts = [
+            click.Context(copy.copy(command), info_name=path, parent=context, terminal_width=_WIDTH)
+            for path, command in COMMANDS.walk()
+        ]
+        counts = Counter(record for inner in contexts for record in _records(inner).values())
+        everywhere = [record for record, count in counts.items() if count >= _MOST * len(contexts)]
+        shared = [record for record, count in counts.items() if count >= _SHARED and record not in everywhere]
+        yield f"Options of nearly all commands:\n\n{_options(everywhere)}"
+        yield f"Options of several commands, which list only the names:\n\n{_options(shared)}"
+        for inner in contexts:
+            yield _command(inner, shared, everywhere)
+
+
+def _records(context: click.Context) -> dict[click.Parameter, tuple[str, str]]:
+    """Return the options of a command, with their names and texts in its help."""
+    records = {option: option.get_help_record(context) for option in context.command.get_params(context)}
+    return {option: record for option, record in records.items() if record and record[0].startswith("-")}
+
+
+def _options(records: Sequence[tuple[str, str]]) -> str:
+    formatter = click.HelpFormatter(width=_WIDTH)
+    formatter.write_dl(records)
+    return f"```\n{formatter.getvalue()}```\n"
+
+
+def _command(context: click.Context, shared: Sequence[tuple[str, str]], everywhere: Sequence[tuple[str, str]]) -> str:
+    command = context.command
+    records = _records(context)
+    command.params = [each for each in command.params if records.get(each) not in [*shared, *everywhere]]
+    command.add_help_option = False
+    text = command.get_help(context).replace(" [OPTIONS]", "", 1)
+    names = [record[0].split(", ")[-1] for record in records.values() if record in shared]
+    names = [name if name.startswith("--output") else name.split(" ")[0] for name in names]  # the formats differ
+    also = f"\nAlso: {', '.join(names)}\n" if names else ""
+    return f"### bento {context.info_name}\n\n```\n{text}\n{also}```\n"
 
 
 def main() -> None:
