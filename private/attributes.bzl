@@ -114,7 +114,7 @@ _BY_FLAG = -1
 STAMP = {
     "stamp": attr.int(
         default = _BY_FLAG,
-        doc = "Whether to insert values from the workspace status: `1` (always), `0` (never), or `-1` (default: only in builds with `--stamp`).",
+        doc = "Whether to insert values of the workspace status: always (`1`), never (`0`), or with `--stamp` (`-1`).",
         values = [_BY_FLAG, 0, 1],
     ),
     "_stamp": attr.label(default = "//rules:stamp", providers = [BuildSettingInfo]),
@@ -132,7 +132,7 @@ def _has_key(text):
     pieces = [piece.partition("}") for piece in text.split("{")[1:]]
     return bool([key for key, end, _ in pieces if key and end and not key.strip("ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789")])
 
-STAMPED_VALUES = "A value with `{KEY}`, such as `{STABLE_GIT_COMMIT}`, is added only in stamped builds, and `{KEY}` is replaced by a value from the workspace status."
+STAMPED_VALUES = "Stamped builds replace `{KEY}`, such as `{STABLE_GIT_COMMIT}`, by a value of the workspace status; other builds omit such entries."
 
 def split_stamped(values):
     """Returns two dicts: the entries of `values` without keys of the workspace status, and the entries with keys."""

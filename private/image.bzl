@@ -16,21 +16,21 @@ _MAX_WHEEL_LAYERS = 40
 
 # Attributes of rules that build an image. They also have `entrypoint`, `env`, `labels`, `ports`, and `working_dir`.
 IMAGE = {
-    "annotations": attr.string_dict(doc = "Additional annotations of the manifest. Default annotations: title, version, creation time, name of the base, and digest of the base. Annotations and labels with the prefix `org.opencontainers.image.` are set as both annotations and labels. " + STAMPED_VALUES + " Stamping doesn't change the layers."),
-    "base": attr.label(doc = "Image base, which provides Python and the system libraries.", mandatory = True, providers = [BentoBaseInfo]),
-    "bytecode": attr.string(default = "none", doc = "Bytecode of the Python packages, in separate layers: `none` (default, no bytecode), `checked-hash` (Python compares a hash of the source), or `unchecked-hash` (Python doesn't read the source). See PEP 552.", values = BYTECODES),
-    "cmd": attr.string_list(doc = "Arguments that follow `entrypoint`. Users can replace these arguments when they start a container."),
-    "compression": attr.string(default = "zstd", doc = "Compression of the layers: `zstd` (default), or `gzip` for older runtimes and for `soci`. With `gzip`, the base and `layers` must use `gzip`.", values = COMPRESSIONS),
+    "annotations": attr.string_dict(doc = "Annotations of the manifest, in addition to title, version, creation time, and base. Annotations `org.opencontainers.image.*` are also labels. " + STAMPED_VALUES),
+    "base": attr.label(doc = "Image base with Python and the system libraries.", mandatory = True, providers = [BentoBaseInfo]),
+    "bytecode": attr.string(default = "none", doc = "Bytecode of the packages, in separate layers: `none`, `checked-hash` (compared with the source), or `unchecked-hash` (PEP 552).", values = BYTECODES),
+    "cmd": attr.string_list(doc = "Arguments after `entrypoint`, which users can replace."),
+    "compression": attr.string(default = "zstd", doc = "Compression of the layers. Use `gzip` for older runtimes and for `soci`, also for the base and `layers`.", values = COMPRESSIONS),
     "layers": attr.label_list(
         allow_files = True,
-        doc = "Additional layers, from bottom to top, below the last layer: tar files, such as outputs of `pkg_tar` of rules_pkg or `tar` of bazel-lib, or targets that provide BentoLayerInfo. A tar file that is compressed with gzip or zstd remains unchanged.",
+        doc = "Additional layers, from bottom to top, below the last layer: tar files, such as outputs of `pkg_tar`, or targets that provide BentoLayerInfo.",
     ),
-    "sbom_format": attr.string(default = "cyclonedx", doc = "Format of the SBOM: `cyclonedx` (CycloneDX 1.6, default) or `spdx` (SPDX 2.3). The SBOM is a JSON file.", values = sorted(SBOM_FORMATS)),
+    "sbom_format": attr.string(default = "cyclonedx", doc = "Format of the SBOM: CycloneDX 1.6 or SPDX 2.3, in JSON.", values = sorted(SBOM_FORMATS)),
     "size_limit": attr.int(doc = "Maximum total size of the compressed layers, in megabytes. Default: no limit."),
-    "soci": attr.bool(doc = "Whether to add a SOCI index for lazy pulling with soci-snapshotter. Requires `compression = \"gzip\"`. The image is then an OCI index."),
-    "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs to exclude from the checks of the image: files that the service doesn't use, and intended duplicates."),
-    "user": attr.string(default = "1034:1034", doc = "User and group of the container process (`uid:gid`)."),
-    "max_wheel_layers": attr.int(default = _MAX_WHEEL_LAYERS, doc = "Maximum number of layers for Python packages. Each large package has its own layer, unless the number of layers would exceed the maximum."),
+    "soci": attr.bool(doc = "Whether to add a SOCI index for lazy pulling. Requires `compression = \"gzip\"`. The image is then an OCI index."),
+    "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs that the checks ignore: unused files, and intended duplicates."),
+    "user": attr.string(default = "1034:1034", doc = "User and group of the process (`uid:gid`)."),
+    "max_wheel_layers": attr.int(default = _MAX_WHEEL_LAYERS, doc = "Maximum number of layers for packages. Each large package has its own layer, up to the maximum."),
 } | CREATION_TIME | IMAGE_PLATFORM | STAMP
 
 def _environment_layer(ctx, base):

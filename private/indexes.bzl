@@ -4,11 +4,11 @@ The attributes don't contain credentials. uv reads credentials from netrc, from 
 `UV_INDEX_<NAME>_PASSWORD`, from uv's credential store, or from the keyring."""
 
 INDEX_ATTRIBUTES = {
-    "explicit": attr.string_dict(doc = "Packages to get only from a specific index. Keys are package names; values are names of entries in `indexes`. These indexes aren't used for other packages."),
-    "find_links": attr.string_list(doc = "Directories (relative to the workspace root) that contain package files, and URLs of HTML pages that list package files."),
-    "index_url": attr.string(doc = "URL of the default index. Default: the index in uv's configuration."),
-    "indexes": attr.string_list(doc = "Additional indexes: URLs, or named indexes (`NAME=URL`). The additional indexes precede the default index."),
-    "no_index": attr.bool(doc = "Whether to ignore all indexes, and use only `find_links`."),
+    "explicit": attr.string_dict(doc = "Packages to get only from one index, from package to the name of an entry in `indexes`, which no other package uses."),
+    "find_links": attr.string_list(doc = "Directories (relative to the workspace root) with package files, and URLs of pages that list package files."),
+    "index_url": attr.string(doc = "Default index. Default: the index in uv's configuration."),
+    "indexes": attr.string_list(doc = "Indexes that precede the default index: URLs, or `NAME=URL`."),
+    "no_index": attr.bool(doc = "Whether to use only `find_links`."),
     "trusted_hosts": attr.string_list(doc = "Hosts whose TLS certificates aren't verified."),
 }
 

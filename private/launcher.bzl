@@ -113,7 +113,7 @@ def helper_launcher(ctx, *, subcommand, arguments, files, modules = [], in_runfi
         )),
     )
 
-ENVIRONMENT_VALUES = "Keys are variable names; values can contain Make variables, `$(VAR)`, and paths of files in `data` and `deps`, such as `$(rlocationpath LABEL)`."
+ENVIRONMENT_VALUES = "Values can contain Make variables, `$(VAR)`, and paths of files in `data` and `deps`, such as `$(rlocationpath LABEL)`."
 
 def run_environment(ctx, attribute, inherited = []):
     """Returns the RunEnvironmentInfo of an executable rule with the attributes `data`, `deps`, and `attribute`, a dict of variables."""

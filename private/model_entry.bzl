@@ -160,10 +160,10 @@ def model_source(*, place, describe, files = [], more_inputs = [], packages = []
 
 # Attributes for the use of a model in Bentos and images.
 MODEL_ATTRIBUTES = {
-    "alias": attr.string(doc = "Alternative name that `bentoml.models.get` accepts in Bentos that bundle the model."),
+    "alias": attr.string(doc = "Another name that `bentoml.models.get` accepts in Bentos with the model."),
     "image_layers": attr.int(
         default = 32,
-        doc = "Maximum number of image layers for the model. Each weights file ({}) is a separate layer, up to the maximum; the remaining files share a layer. If a weights file changes, the layers of the other weights files remain unchanged. The weights are in {}, and the model contains symbolic links to the weights. If the maximum is 1, the model is a single layer without links. A model with a {} file is also a single layer, because ONNX loaders reject symbolic links.".format(", ".join(_WEIGHTS), WEIGHTS, ", ".join(_NAMING)),
+        doc = "Maximum number of image layers. Up to the maximum, each weights file ({}) is a layer in {}, to which the model has symbolic links. With 1, and for a model with a {} file, the model is a single layer without links.".format(", ".join(_WEIGHTS), WEIGHTS, ", ".join(_NAMING)),
     ),
 }
 

@@ -15,19 +15,15 @@ STATIC = "static"
 SERVICE_METADATA = {
     "service_metadata": attr.string(
         default = STATIC,
-        doc = """How the build determines the service metadata. `static` (default) analyzes the Python source, and requires no packages. `import` imports the
-service in the sandbox, which contains BentoML, FastAPI, and the packages in `import_requirements`. With `import`, the Bento also includes BentoML's
-`schema` and `apis/`. Use `import` if decorators determine metadata at run time.""",
+        doc = "How the build determines metadata: `static` analyzes the source. `import` imports the service in the sandbox, for metadata that decorators determine at run time, and adds `schema` and `apis/` of BentoML.",
         values = [IMPORT, STATIC],
     ),
     "import_requirements": attr.label_list(
         cfg = import_requirements_cfg,
-        doc = """Packages from a package hub to install for the import of the service, in addition to BentoML, FastAPI, and their dependencies.
-Empty stand-in modules replace all other locked packages. If the import uses a value from a stand-in module, the build fails, and the error
-message contains the line to add to this attribute. Packages from a hub of rules_python are always installed.""",
+        doc = "Packages to install for an import of the service, in addition to BentoML and FastAPI. Stand-ins replace all others; if the import uses their values, the error has the line to add.",
         providers = [BentoRequirementInfo],
     ),
-    "import_env": attr.string_dict(doc = "Environment variables for importing the service. The import has no access to the user's other environment variables."),
+    "import_env": attr.string_dict(doc = "Environment variables for an import of the service. It has no others."),
 }
 
 def check_service_metadata(ctx, locked):

@@ -6,7 +6,7 @@ load(":helper.bzl", "arguments", "subcommand")
 load(":providers.bzl", "BentoSourcesInfo")
 
 SECRETS = {
-    "allowed_secrets": attr.string_list(doc = "Files in which suspected private keys and tokens are allowed ([detected types](../docs/security.md#secrets-in-bentos)), or `*` to search no files. Other findings in sources, data, and settings are errors. For a Bento, use paths in the Bento (`src/fixtures/key.json`). For an image, use paths relative to `/app` (`_main/fixtures/key.json`). In file formats with comments, you can instead write `# bento: allow-secret` on the line of the secret or on the line before. An entry for a file without findings is an error."),
+    "allowed_secrets": attr.string_list(doc = "Files in which suspected private keys and tokens are allowed ([detected types](../docs/security.md#secrets-in-bentos)), or `*` for no search. Paths are relative to the Bento (`src/fixtures/key.json`), or to `/app` in a `python_image` (`_main/fixtures/key.json`). Alternatively, write the comment `# bento: allow-secret` on the line of the secret or above it."),
 }
 
 def add_secrets(ctx, args):

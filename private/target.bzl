@@ -66,9 +66,7 @@ image_cfg = transition(
 def _attributes(names):
     return {
         "platform": attr.string(
-            doc = "Target platform: {}. Default: the value of `--platforms`. If neither `--platforms` nor `--host_platform` is set, the default is the value of `--@rules_bento//rules:platform`, which doesn't depend on the build machine.".format(
-                ", ".join(["`{}`".format(name) for name in names]),
-            ),
+            doc = "Target platform. Default: `--platforms`, if this flag or `--host_platform` is set; otherwise `--@rules_bento//rules:platform`.",
             values = [""] + names,
         ),
         "_platform": attr.label(default = "//rules:target_platform", providers = [BuildSettingInfo]),

@@ -40,22 +40,16 @@ def _bento_api_test_impl(ctx):
 
 bento_api_test = rule(
     implementation = _bento_api_test_impl,
-    doc = """Tests that a service's API matches the committed schema. Reports each change that breaks clients, with the reason.
+    doc = """Tests that a service's API matches the committed schema. Reports each change that breaks clients.
 
 ```starlark
 bento_api_test(name = "iris_api_test", bento = ":iris_bento", golden = "iris_api.json")
 ```
 
-To write the committed schema, run `bazel run //:iris_api_test -- --update`. For the first run, the file can contain `{}`.
+`bazel run //:iris_api_test -- --update` writes the schema. For the first run, the file can contain `{}`.
 
-BentoML imports the service in the sandbox. The sandbox contains the locked wheels of BentoML and of the Bento's `import_requirements`. The build of the
-test fails if the import fails, or if the imported services differ from the services that the Bento declares. The Bento doesn't depend on the test,
-so a failed import doesn't affect the Bento.
-
-| output group | content |
-|---|---|
-| `openapi` | OpenAPI specification, the same as `apis/openapi.yaml` of `bentoml build` |
-| `schema` | BentoML's schema, the same as `apis/schema.json` of `bentoml build` |""",
+BentoML imports the service in the sandbox, with the packages in `import_requirements` of the Bento. Output
+groups: `openapi` and `schema`, the files in `apis/` of `bentoml build`.""",
     attrs = {
         "bento": attr.label(cfg = metadata_plus_imported_cfg, doc = "The Bento to test.", mandatory = True, providers = [BentoServiceMetadataInfo, BentoInfo]),
         "golden": attr.label(allow_single_file = [".json"], doc = "JSON file with the committed schema.", mandatory = True),

@@ -112,35 +112,24 @@ bento_base = rule(
 ```starlark
 bento_base(
     name = "python",
-    packages = [
-        "@debian//base-files",
-        "@debian//python3",
-    ],
-)
-
-bento_image(
-    name = "iris_image",
-    base = ":python",
-    bento = ":iris_bento",
+    packages = ["@debian//base-files", "@debian//python3"],
 )
 ```
 
-The layer includes the transitive dependencies of the packages, and dpkg's database, which dpkg, apt, and scanners read. Maintainer scripts
-don't run. Instead, the rule creates what services usually need from these scripts: users, the certificate bundle, `/tmp`, and
-`nsswitch.conf`. Foreign architectures are supported. To add packages to a base, declare another `bento_base`, and set its `base`. Output groups:
-`layer` (the top layer) and `index` (its files and packages).""",
+The layer includes dependencies, and dpkg's database for scanners. Maintainer scripts don't run: the rule creates users, certificates, `/tmp`, and
+`nsswitch.conf`. Output groups: `layer` (the top layer) and `index` (its files and packages).""",
     attrs = {
-        "base": attr.label(doc = "Another `bento_base` below this base. Packages of that base aren't installed again.", providers = [BentoBaseInfo]),
-        "certificates": attr.label_list(allow_files = [".crt", ".pem"], doc = "Additional certificate authorities to trust (PEM files). The image also trusts the authorities in the package `ca-certificates`."),
-        "compression": attr.string(default = "zstd", doc = "Compression of the layer: `zstd` (default), or `gzip` for older runtimes and for SOCI.", values = COMPRESSIONS),
-        "excludes": attr.string_list(default = _EXCLUDES, doc = "Patterns of paths to exclude, in the syntax of dpkg's `path-exclude`. Patterns are absolute paths, in which `*` also matches slashes. Default: manuals, translations, and documentation."),
-        "includes": attr.string_list(default = _INCLUDES, doc = "Patterns of paths to include even if `excludes` matches them, in the syntax of dpkg's `path-include`. Default: copyright files."),
-        "env": attr.string_dict(doc = "Environment variables of the container. Keys are variable names. Default: `LANG`, `PATH`, and the variables of `base`."),
-        "packages": attr.label_list(doc = "Debian packages to install, from a package hub that `bento.apt` declares.", mandatory = True, providers = [BentoDebInfo]),
-        "python": attr.string(doc = "Absolute path to the Python interpreter in the image. Default: the interpreter of `base`; without `base`, `/usr/bin/python3`."),
-        "python_version": attr.string(doc = "Version of the Python interpreter (`X.Y`). Default: the version of the Debian package `python3`, or of `base`."),
-        "symlinks": attr.string_dict(doc = "Additional symbolic links. Keys are paths; values are link targets: `{\"/usr/bin/python\": \"python3\"}`."),
-        "users": attr.string_dict(default = _USERS, doc = "Additional users. Keys are user names; values are user IDs. Each user has a group and a home directory. Has no effect if `base` is set, because only the lowest layer adds users."),
+        "base": attr.label(doc = "Another `bento_base`, to which this target adds packages.", providers = [BentoBaseInfo]),
+        "certificates": attr.label_list(allow_files = [".crt", ".pem"], doc = "PEM files of certificate authorities to trust, in addition to `ca-certificates`."),
+        "compression": attr.string(default = "zstd", doc = "Compression of the layer. Use `gzip` for older runtimes and for SOCI.", values = COMPRESSIONS),
+        "excludes": attr.string_list(default = _EXCLUDES, doc = "Paths to exclude, as in dpkg's `path-exclude`: absolute patterns in which `*` also matches slashes."),
+        "includes": attr.string_list(default = _INCLUDES, doc = "Paths to include even if `excludes` matches them."),
+        "env": attr.string_dict(doc = "Environment variables of the container, in addition to `LANG`, `PATH`, and the variables of `base`."),
+        "packages": attr.label_list(doc = "Packages of a `bento.apt` hub.", mandatory = True, providers = [BentoDebInfo]),
+        "python": attr.string(doc = "Absolute path to the Python interpreter. Default: the path in `base`, otherwise `/usr/bin/python3`."),
+        "python_version": attr.string(doc = "Version of the interpreter (`X.Y`). Default: the version of the package `python3`, or of `base`."),
+        "symlinks": attr.string_dict(doc = "Additional symbolic links, from path to target: `{\"/usr/bin/python\": \"python3\"}`."),
+        "users": attr.string_dict(default = _USERS, doc = "Users to add, from name to ID, each with a group and a home directory. Ignored if `base` is set."),
     },
     provides = [BentoBaseInfo],
     toolchains = [TOOLCHAIN_TYPE],

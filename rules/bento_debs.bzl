@@ -56,19 +56,17 @@ def bento_debs(name, *, packages, suites, architectures = ["amd64", "arm64"], ex
     )
     ```
 
-    `bazel run //:debian.update` writes debian.lock.json. The program requires apt-get, but doesn't change the apt state of this machine. The default
-    mirror is the mirror in the apt configuration of this machine. To use another mirror, pass `-- --mirror URL`. In the URL, `{archive}` is replaced by
-    `debian` or `debian-security`. `bazel test //:debian_test` fails if the lock is stale. The test needs no network.
+    `bazel run //:debian.update` writes debian.lock.json with apt-get, without changing the apt state of this machine. `-- --mirror URL` selects another
+    mirror than the configured one; `{archive}` in the URL is `debian` or `debian-security`. `debian_test` fails, without a network, if the lock is stale.
 
     Args:
       name: prefix of the names of the targets.
-      packages: names of the packages to lock. The lock includes dependencies, but not recommended packages.
-      suites: names of the Debian suites that provide the packages, such as `trixie`.
-      architectures: Debian architectures to include in the lock, such as `amd64`.
-      excludes: packages to exclude from the lock, such as dependencies that a service doesn't need. apt treats these packages as installed. Names of
-        virtual packages are also supported.
+      packages: packages to lock, with dependencies, but without recommended packages.
+      suites: Debian suites, such as `trixie`.
+      architectures: Debian architectures.
+      excludes: packages, also virtual ones, that apt treats as installed, such as dependencies that a service doesn't need.
       lock: path of the lock, relative to this package. Default: `<name>.lock.json`.
-      **kwargs: common attributes of both targets, such as `tags` and `visibility`.
+      **kwargs: common attributes of both targets.
     """
     shared = kwargs | {"architectures": architectures, "excludes": excludes, "lock": lock or name + ".lock.json", "packages": packages, "suites": suites}
     bento_debs_update(name = name + ".update", **shared)

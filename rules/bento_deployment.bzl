@@ -74,7 +74,8 @@ def _bento_deployment_impl(ctx):
 
 bento_deployment = rule(
     implementation = _bento_deployment_impl,
-    doc = """Writes a Kubernetes manifest, `<name>.yaml`: a Deployment and a Service for each service of the Bento.
+    doc = """Writes a Kubernetes manifest, `<name>.yaml`: a Deployment and a Service for each service of the Bento, or an InferenceService for a
+`bento_model_image` with `format = "kserve"`.
 
 ```starlark
 bento_deployment(
@@ -84,27 +85,23 @@ bento_deployment(
 )
 ```
 
-For a `bento_model_image` with `format = "kserve"`, the manifest contains a KServe InferenceService instead.
-
-The manifest refers to the image by digest, so push `src` to `repository` before you apply the manifest. A service connects
-to its dependencies through the names of the Kubernetes Services. Resource requests, limits, probes, ports, and variables come from the
-services. Containers run as the image's user. By default, the root filesystem is read-only (`read_only_root_filesystem`). The build of the manifest
-doesn't require access to a cluster. For details, see [Deploy to Kubernetes](../docs/deploying.md).""",
+The manifest refers to the image by digest, so push `src` to `repository` first. Resources, probes, ports, and variables come from the services
+([guide](../docs/deploying.md)).""",
     attrs = {
-        "app_name": attr.string(doc = "Name of the Kubernetes objects. If the Bento has several services, the names of the objects of the other services start with this name. Default: the Bento's name, or the model's name. Required for an image of several models."),
-        "config_maps": attr.string_dict(doc = "Environment variables with values from ConfigMaps. Keys are variable names; values are `CONFIGMAP/KEY`."),
-        "env": attr.string_dict(doc = "Environment variables of all containers, in addition to the image's variables."),
-        "model_format": attr.string(doc = "KServe model format, such as `huggingface`, `onnx`, or `sklearn`. Required if `src` is a `bento_model_image`."),
-        "models": attr.label_keyed_string_dict(doc = "Images of the Bento's models. Keys are `bento_model_image` targets; values are repositories of the pushed images. Pods mount the images as image volumes, which are enabled by default in Kubernetes 1.35 and later. Required for a `bento_image` with `models = \"image\"`.", providers = [BentoImageInfo]),
-        "openshift": attr.bool(doc = "Whether the Pods are for OpenShift, whose default policy `restricted-v2` chooses the user and group IDs of containers. The image must not require the ID of its user."),
-        "port": attr.int(doc = "Port on which the services listen. Default: `http.port` of each service, or 3000 if a service doesn't set a port. Required if the image sets `entrypoint`."),
-        "read_only_root_filesystem": attr.bool(default = True, doc = "Whether the root filesystem of containers is read-only. Containers can then write only to `/tmp` and `writable_dirs`."),
-        "replicas": attr.string_dict(doc = "Number of Pods. Keys are service names; values are numbers (`2`) or ranges (`1-4`). Default: 1. For a range, the manifest includes a HorizontalPodAutoscaler, whose target is the service's `traffic.concurrency`."),
+        "app_name": attr.string(doc = "Name of the Kubernetes objects, and prefix of the names for further services. Default: the name of the Bento or the model. Required for several models."),
+        "config_maps": attr.string_dict(doc = "Environment variables with values from ConfigMaps, from name to `CONFIGMAP/KEY`."),
+        "env": attr.string_dict(doc = "Additional environment variables of all containers."),
+        "model_format": attr.string(doc = "KServe model format, such as `huggingface`, `onnx`, or `sklearn`. Required for a `bento_model_image`."),
+        "models": attr.label_keyed_string_dict(doc = "`bento_model_image` targets of the Bento's models, to the repositories with the pushed images, which Pods mount as image volumes (Kubernetes 1.35 or later). Required for `models = \"image\"`.", providers = [BentoImageInfo]),
+        "openshift": attr.bool(doc = "Whether OpenShift chooses the user and group IDs of containers (policy `restricted-v2`). The image must not require its user's ID."),
+        "port": attr.int(doc = "Port of the services. Default: `http.port` of each service, otherwise 3000. Required if the image sets `entrypoint`."),
+        "read_only_root_filesystem": attr.bool(default = True, doc = "Whether containers can write only to `/tmp` and `writable_dirs`."),
+        "replicas": attr.string_dict(doc = "Number of Pods, from service to a number (`2`) or a range (`1-4`). Default: 1. A range adds a HorizontalPodAutoscaler for `traffic.concurrency`."),
         "repository": attr.string(doc = "Repository of the pushed image (`registry/name`).", mandatory = True),
-        "secrets": attr.string_dict(doc = "Environment variables with values from Secrets. Keys are variable names; values are `SECRET/KEY`. If the Bento declares a variable without a value, the default is `<app_name>-env/<variable name>`."),
+        "secrets": attr.string_dict(doc = "Environment variables with values from Secrets, from name to `SECRET/KEY`. Default for variables of the Bento without a value: `<app_name>-env/<name>`."),
         "src": attr.label(doc = "The image or image index to deploy, or a `bento_model_image` with `format = \"kserve\"`. Push the target to `repository` before you apply the manifest.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
-        "startup_timeout_seconds": attr.int(default = 300, doc = "Maximum startup time of a service, in seconds, including model loading."),
-        "writable_dirs": attr.string_list(doc = "Absolute paths of additional directories that containers can write to. The directories are empty when a Pod starts. `/dev/shm` is a volume in memory, which services with several GPUs always have."),
+        "startup_timeout_seconds": attr.int(default = 300, doc = "Maximum startup time of a service, including model loading."),
+        "writable_dirs": attr.string_list(doc = "Absolute paths of further writable directories, which are empty when a Pod starts. `/dev/shm` is a volume in memory."),
     },
     toolchains = [TOOLCHAIN_TYPE],
 )

@@ -39,7 +39,7 @@ def _bento_environment_impl(ctx):
 
 bento_environment = rule(
     implementation = _bento_environment_impl,
-    doc = """Declares the image of a Bento as a list of steps. The steps correspond to the methods of `bentoml.images.Image`.
+    doc = """Declares the image of a Bento as a list of steps, which correspond to the methods of `bentoml.images.Image`.
 
 ```starlark
 load("@rules_bento//rules:defs.bzl", "bento_environment", "image_step")
@@ -51,24 +51,21 @@ bento_environment(
     python_version = "3.12",
     steps = [
         image_step.system_packages("libgomp1"),
-        image_step.run("useradd worker"),
         image_step.requirements_file("requirements.txt"),
         image_step.run_script("setup.sh"),  # runs after the Python packages are installed
     ],
 )
 ```
 
-Set the environment with `bento_package(image = ":environment")`. Several Bentos can share an environment, and another
-`bento_environment` can extend the environment. The build of this target checks the package names, the Python version, the distribution, the files,
-and the order of the steps.""",
+Set the environment with `bento_package(image = ":environment")`. The build checks the names, the files, and the order of the steps.""",
     attrs = {
-        "base_image": attr.string(doc = "Name of the base image. Default: the image for `distro`."),
-        "distro": attr.string(doc = "Linux distribution of the image. Default: the distribution of `extends`, otherwise `debian`.", values = ["", "alpine", "amazonlinux", "debian", "ubi8"]),
-        "extends": attr.label(doc = "Another `bento_environment` to extend. This target inherits the attributes that it doesn't set. The steps of the other environment precede the steps of this target.", providers = [BentoEnvironmentInfo]),
-        "pack_git_packages": attr.bool(default = True, doc = "Whether to reject requirements that refer to git repositories, because Bazel builds can't clone the repositories. If `False`, `bentoml containerize` clones the repositories when it builds the image."),
-        "python_version": attr.string(doc = "Python version of the image (`X.Y`). Default: the Python version of the Bento's lock."),
-        "srcs": attr.label_list(allow_files = True, doc = "Files that the steps use. The steps refer to a file by its path relative to this package."),
-        "steps": attr.string_list(doc = "Steps of the image, in order. Each step is a call to a function in `image_step`: `build_include`, `pyproject_toml`, `python_packages`, `requirements_file`, `run`, `run_script`, `system_packages`, `uv_lock`, or `wheels`."),
+        "base_image": attr.string(doc = "Base image. Default: the image for `distro`."),
+        "distro": attr.string(doc = "Linux distribution. Default: the distribution of `extends`, otherwise `debian`.", values = ["", "alpine", "amazonlinux", "debian", "ubi8"]),
+        "extends": attr.label(doc = "Another `bento_environment`, whose steps come first, and whose attributes are defaults.", providers = [BentoEnvironmentInfo]),
+        "pack_git_packages": attr.bool(default = True, doc = "Whether to reject requirements from git, which Bazel builds can't clone. If `False`, `bentoml containerize` clones them."),
+        "python_version": attr.string(doc = "Python version (`X.Y`). Default: the version of the Bento's lock."),
+        "srcs": attr.label_list(allow_files = True, doc = "Files that the steps use, by their path relative to this package."),
+        "steps": attr.string_list(doc = "Calls of functions in `image_step`, in order."),
     },
     provides = [BentoEnvironmentInfo],
     toolchains = [TOOLCHAIN_TYPE],

@@ -83,7 +83,7 @@ def _bento_image_impl(ctx):
 
 bento_image = rule(
     implementation = _bento_image_impl,
-    doc = """Builds an OCI image that serves a Bento. The build doesn't require a container engine.
+    doc = """Builds an OCI image that serves a Bento, without a container engine.
 
 ```starlark
 bento_image(
@@ -93,38 +93,35 @@ bento_image(
 )
 ```
 
-Each large wheel and each model is a separate layer, which all images share through Bazel's cache. After a source change, only the
-last layer, the config, and the manifest are built again. The default outputs are the config, the manifest, and the digest.
+Each large wheel and each model is a layer that images share. After a source change, only the last layer, the config, and the manifest are built
+again.
 
 | output group | content |
 |---|---|
+| (default) | config, manifest, and digest |
 | `oci_layout` | directory with an OCI layout |
 | `docker_archive` | tar archive for `docker load` |
 | `sbom` | SBOM, which `bento_push` attaches to the image |
-| `layer_report` | reports of the contents of the layers, in JSON and HTML |
-| `build_definition` | inputs of the image, which `bento_push` includes in SLSA provenance |
+| `layer_report` | contents of the layers, in JSON and HTML |
+| `build_definition` | inputs of the image, for SLSA provenance |
 | `checked` | results of the checks, without building the layers |
 | `summary` | sizes of the image, for dashboards |
 
-To disable the checks of the image, use `--norun_validations`. The build fails if a check finds one of these problems:
-
-- wheels that are incompatible with the CPU architecture or the glibc version of the base
-- missing shared libraries, and duplicate CUDA libraries
-- system packages that the Bento requires but the image doesn't include
-- layers with a total size above `size_limit`""",
+Unless you pass `--norun_validations`, the build fails for wheels that are incompatible with the base (CPU, glibc), missing shared libraries,
+duplicate CUDA libraries, missing system packages, and layers above `size_limit`.""",
     attrs = {
         "bento": attr.label(aspects = [installed_wheel_aspect, wheel_parts_aspect], cfg = metadata_plus_files_cfg, doc = "The Bento that the image serves.", mandatory = True, providers = [BentoInfo]),
-        "entrypoint": attr.string_list(doc = "Command that a container runs. Default: the command that serves the Bento with the image's Python environment."),
-        "env": attr.string_dict(doc = "Environment variables to set in containers, in addition to the variables of the base image and the Bento. Keys are variable names."),
-        "labels": attr.string_dict(doc = "Labels of the image config, in addition to the Bento's labels."),
+        "entrypoint": attr.string_list(doc = "Command of a container. Default: the command that serves the Bento."),
+        "env": attr.string_dict(doc = "Environment variables, in addition to variables of the base and the Bento."),
+        "labels": attr.string_dict(doc = "Labels of the config, in addition to the Bento's labels."),
         "models": attr.string(
             default = "layers",
-            doc = "Source of the Bento's models in containers. `layers` (default): layers of the image. `image`: a `bento_model_image` for each model, which the deployment mounts at {}/<name>. `none`: a model store, which the deployment mounts at {}/models.".format(MOUNTED, HOME),
+            doc = "Source of the models: `layers` of the image, an `image` (`bento_model_image`) for each model, mounted at {}/<name>, or `none` (a model store, mounted at {}/models).".format(MOUNTED, HOME),
             values = ["layers", "image", "none"],
         ),
-        "ports": attr.string_list(default = ["3000/tcp"], doc = "Ports that the image exposes (`PORT/PROTOCOL`)."),
-        "ignore_system_requirements": attr.string_list(doc = "The Bento's system requirements that the checks ignore. Use the names in the error message: `distro`, `cuda`, or the name of a system package or a command. Use this attribute if the checks can't detect that the base meets a requirement, or if the service doesn't need the requirement."),
-        "working_dir": attr.string(doc = "Working directory of a container. Default: the Bento's directory in the image."),
+        "ports": attr.string_list(default = ["3000/tcp"], doc = "Exposed ports (`PORT/PROTOCOL`)."),
+        "ignore_system_requirements": attr.string_list(doc = "System requirements of the Bento that the checks ignore, by the name in the error message: `distro`, `cuda`, or a package or command."),
+        "working_dir": attr.string(doc = "Working directory. Default: the Bento's directory in the image."),
     } | IMAGE,
     cfg = image_cfg,
     provides = [BentoImageInfo, BentoImagePackagesInfo],

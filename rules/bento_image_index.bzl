@@ -42,7 +42,7 @@ def _bento_image_index_impl(ctx):
 
 bento_image_index = rule(
     implementation = _bento_image_index_impl,
-    doc = """Builds an image for several platforms, and an OCI image index that lists the images.
+    doc = """Builds an image for several platforms, and an OCI image index of the images. The build doesn't run code of these platforms.
 
 ```starlark
 bento_image_index(
@@ -53,13 +53,11 @@ bento_image_index(
         "@rules_bento//toolchains/platforms:linux_arm64",
     ],
 )
-```
-
-For each platform, the build selects the wheels, the system packages, and the image base. The build doesn't run code of the target platforms.""",
+```""",
     attrs = {
         "annotations": attr.string_dict(doc = "Annotations of the image index. " + STAMPED_VALUES),
         "image": attr.label(cfg = _for_each_platform, doc = "The image to build for each platform.", mandatory = True, providers = [BentoImageInfo]),
-        "platforms": attr.label_list(doc = "Target platforms. The index lists one image for each platform.", mandatory = True, providers = [platform_common.PlatformInfo]),
+        "platforms": attr.label_list(doc = "Target platforms.", mandatory = True, providers = [platform_common.PlatformInfo]),
     } | STAMP,
     provides = [BentoImageIndexInfo],
     toolchains = [TOOLCHAIN_TYPE],

@@ -107,8 +107,7 @@ def _bento_layout_base_impl(ctx):
 
 bento_layout_base = rule(
     implementation = _bento_layout_base_impl,
-    doc = """Builds an image base from the output of another rule. The output must be a directory with an OCI layout, such as the output of
-`oci_image` of rules_oci or `image_manifest` of rules_img.
+    doc = """Builds an image base from a directory with an OCI layout, such as the output of `oci_image` of rules_oci or `image_manifest` of rules_img.
 
 ```starlark
 bento_layout_base(
@@ -120,14 +119,11 @@ bento_layout_base(
 )
 ```
 
-If the layout contains an index, the rule uses the image for the target platform. The build verifies the digest, the size, and the media type
-of each blob. Set `layer_count`, because Bazel requires the number of layers before it builds the layout. If `layer_count` is wrong, the error
-reports the correct number. The build copies layers only for programs and outputs that read the contents of layers: pushes, the output groups
-`oci_layout` and `docker_archive` of images, and the output group `layer` of this rule.""",
+If the layout contains an index, the rule uses the image for the target platform. If `layer_count` is wrong, the error reports the correct number.""",
     attrs = {
-        "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`). If unset, the build checks the wheels against the `glibc` of the package hub."),
-        "layer_count": attr.int(doc = "Number of layers in the image.", mandatory = True),
-        "layout": attr.label(allow_files = True, doc = "Target that writes a directory with an OCI layout. The directory must be the only default output of the target, or the only file in its output group `oci_layout`.", mandatory = True),
+        "glibc": attr.string(doc = "Version of glibc (`X.Y`). Default: wheels are checked against the `glibc` of the package hub."),
+        "layer_count": attr.int(doc = "Number of layers, which Bazel requires before it builds the layout.", mandatory = True),
+        "layout": attr.label(allow_files = True, doc = "Target whose only default output, or only file in the output group `oci_layout`, is the layout.", mandatory = True),
         "python": attr.string(doc = "Absolute path to the Python interpreter in the image.", mandatory = True),
         "python_version": attr.string(doc = "Version of the Python interpreter (`X.Y`).", mandatory = True),
     } | PLATFORM,

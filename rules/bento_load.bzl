@@ -22,10 +22,9 @@ bento_load = rule(
 bento_load(name = "load", src = ":iris_image")
 ```
 
-For an index, the program loads the image for the platform of the container engine. To load another image, pass `-- --platform os/architecture`. To choose the
-container engine, pass `-- --backend podman`.""",
+For an index, the program loads the image for the engine's platform, or for `-- --platform os/architecture`. `-- --backend podman` selects the engine.""",
     attrs = {
-        "reference": attr.string(doc = "Name and tag of the loaded image. Default: the `src` target's name with the tag `latest`."),
+        "reference": attr.string(doc = "Name and tag of the loaded image. Default: the name of `src` with the tag `latest`."),
         "src": attr.label(doc = "The image or image index to load.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
     } | RUN_RUNTIME,
     executable = True,

@@ -58,30 +58,24 @@ bento_model(
 )
 ```
 
-The model is built only once for all Bentos that include it. A service loads the model with `bentoml.models.BentoModel("iris_clf:latest")`, or with
-the framework module, such as `bentoml.sklearn.load_model("iris_clf:latest")`.
+A service loads the model with `bentoml.models.BentoModel("iris_clf:latest")`, or with `bentoml.sklearn.load_model("iris_clf:latest")`.
 
-Without `tag`, the model is an entry of a model store, which keeps its tag, labels, and creation time. Set `archive`, or set `srcs` to the files of the
-entry: `srcs = glob(["iris_clf/v1/**"])`, `strip_prefix = "iris_clf/v1"`.
-
-| output group | content |
-|---|---|
-| `bentomodel` | archive for `bentoml models import` |
-| `manifest` | list of the model's files |
-| `part` | the model's files, compressed for archives of Bentos |""",
+Without `tag`, the model is an entry of a store, and keeps its tag, labels, and creation time. Set `archive`, or `srcs = glob(["iris_clf/v1/**"])` and
+`strip_prefix = "iris_clf/v1"`. Output groups: `bentomodel` (archive for `bentoml models import`), `manifest` (list of files), and `part` (files for
+archives of Bentos).""",
     attrs = {
         "archive": attr.label(
             allow_single_file = [".bentomodel", ".part", ".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".zip"],
-            doc = "Archive of a model: the output of `bentoml models export`, or a `.part` file, such as the layer of a model artifact in a registry.",
+            doc = "Output of `bentoml models export`, or a `.part` file, such as the layer of a model artifact in a registry.",
         ),
         "fields_file": attr.label(
             allow_single_file = [".json"],
-            doc = "JSON file with further fields of model.yaml: an object with `api_version`, `context`, `metadata`, `options`, or `signatures`, such as `{\"metadata\": {\"accuracy\": 0.97}}`. An action can write the file during training.",
+            doc = "JSON file, possibly from the training, with further fields of model.yaml: `api_version`, `context`, `metadata`, `options`, or `signatures`. Example: `{\"metadata\": {\"accuracy\": 0.97}}`.",
         ),
         "labels": attr.string_dict(doc = "Labels of the model."),
-        "module": attr.string(doc = "Framework module of BentoML that loads the model, such as `bentoml.sklearn`. Default: no module, as for a model that `bentoml.models.create` creates."),
-        "srcs": attr.label_list(allow_files = True, doc = "Files of the model. Each file keeps its path relative to the package. Without `tag`, the files include `model.yaml`."),
-        "strip_prefix": attr.string(doc = "Path prefix to remove from the paths of the files: a directory, relative to the package."),
+        "module": attr.string(doc = "Module of BentoML that loads the model, such as `bentoml.sklearn`. Default: none."),
+        "srcs": attr.label_list(allow_files = True, doc = "Files of the model, at their paths relative to the package. Without `tag`, they include `model.yaml`."),
+        "strip_prefix": attr.string(doc = "Directory, relative to the package, to remove from the paths."),
         "tag": attr.string(doc = "Tag of a new model: `name` or `name:version`. Default version: the digest of the content."),
     } | CREATION_TIME | MODEL_ATTRIBUTES,
     provides = [BentoModelInfo],

@@ -93,29 +93,26 @@ def _bento_model_image_impl(ctx):
 
 bento_model_image = rule(
     implementation = _bento_model_image_impl,
-    doc = """Builds an image that contains models, for mounting into containers.
+    doc = """Builds an image of models, for mounting into containers.
 
 ```starlark
 bento_model_image(name = "llm_image", model = ":llm")
-
-bento_push(name = "push_llm", src = ":llm_image", repositories = ["registry.example.com/llm-weights"])
 ```
 
 | `format` | paths of the files | used by |
 |---|---|---|
-| `image` | same paths and layers as in a `bento_image` | containers of a `bento_image` with `models = "image"`, mounted at /mnt/models/<name of the model> |
-| `kserve` | /models, without symbolic links | KServe (`oci+native://`, or `oci://` with a `base`), and Kubernetes image volumes with `subPath: models` |
-| `modelpack` | same paths as in a `bento_image` | CNCF ModelPack tools |
+| `image` | as in a `bento_image` | a `bento_image` with `models = "image"`, mounted at /mnt/models/<name of the model> |
+| `kserve` | /models, without symbolic links | [KServe](../docs/models.md#models-for-kserve) (`oci+native://`, or `oci://` with a `base`), and image volumes with `subPath: models` |
+| `modelpack` | as in a `bento_image` | CNCF ModelPack tools. Requires `image_layers = 1` on the model |
 
-Default outputs: config, manifest, and digest. Output groups: `oci_layout` and `docker_archive`, as in `bento_image`. For details, see
-[Models for KServe](../docs/models.md#models-for-kserve).""",
+Output groups: `oci_layout` and `docker_archive`, as in `bento_image`.""",
     attrs = {
-        "annotations": attr.string_dict(doc = "Additional annotations of the manifest. Default annotations: title, version, and creation time. Annotations that the OCI specification defines are also added to the labels of an image, or to the config of a ModelPack artifact."),
-        "base": attr.label(doc = "Image base that provides `sh`, `ln`, `ls`, `mkdir`, and `sleep`. KServe requires these programs for `oci://`, but not for `oci+native://`. Requires `format = \"kserve\"`. Default: none.", providers = [BentoBaseInfo]),
-        "compression": attr.string(default = "zstd", doc = "Compression of the layers: `zstd` (default) or `gzip` (see `bento_image`). Incompressible data is stored uncompressed. KServe's `oci+fetch://` requires `gzip`.", values = COMPRESSIONS),
-        "format": attr.string(default = "image", doc = "Format: `image` (default, for Bentos), `kserve` (for KServe and Kubernetes volumes), or `modelpack` (for CNCF ModelPack). `modelpack` requires a model with `image_layers = 1`, because ModelPack tools don't unpack links.", values = ["image", "kserve", "modelpack"]),
-        "model": attr.label(doc = "The model. With `format = \"kserve\"`, the model's files are directly in /models.", providers = [BentoModelInfo]),
-        "models": attr.label_list(doc = "The models of an image with several models. Alternative to `model`. With `format = \"kserve\"`, the files of each model are in /models/<name>: <name> is the name in the `tag` of a `bento_model`, or the target name without `tag`.", providers = [BentoModelInfo]),
+        "annotations": attr.string_dict(doc = "Annotations of the manifest, in addition to title, version, and creation time."),
+        "base": attr.label(doc = "Image base with `sh`, `ln`, `ls`, `mkdir`, and `sleep`, which KServe requires for `oci://`. Requires `format = \"kserve\"`.", providers = [BentoBaseInfo]),
+        "compression": attr.string(default = "zstd", doc = "Compression of the layers. KServe's `oci+fetch://` requires `gzip`.", values = COMPRESSIONS),
+        "format": attr.string(default = "image", doc = "Format of the image (see above).", values = ["image", "kserve", "modelpack"]),
+        "model": attr.label(doc = "The model. With `format = \"kserve\"`, its files are in /models.", providers = [BentoModelInfo]),
+        "models": attr.label_list(doc = "Several models, instead of `model`. With `format = \"kserve\"`, the files are in /models/<name>: the name in `tag`, or the name of the target.", providers = [BentoModelInfo]),
     } | CREATION_TIME | IMAGE_PLATFORM,
     cfg = image_cfg,
     provides = [BentoImageInfo],

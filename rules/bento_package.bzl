@@ -214,8 +214,8 @@ def _bento_package_impl(ctx):
 
 bento_package = rule(
     implementation = _bento_package_impl,
-    doc = """Builds a Bento. `bazel build` writes the archive `<name>.bento` for `bentoml import`, `bazel run` serves the Bento, and
-`bazel run … -- tree` lists the contents of the Bento.
+    doc = """Builds a Bento. `bazel build` writes the archive `<name>.bento` for `bentoml import`, `bazel run` serves the Bento, and `bazel run … -- tree` lists
+its contents.
 
 ```starlark
 bento_package(
@@ -228,64 +228,61 @@ bento_package(
 )
 ```
 
-By default, the build analyzes the sources without importing the service (`service_metadata`). The default version is the digest of the content, so
-the same inputs result in the same tag on every machine. The build fails if it finds suspected secrets (`allowed_secrets`).
+The same inputs result in the same version and bytes on every machine. The build fails if it finds suspected secrets (`allowed_secrets`).
 
 | output group | content |
 |---|---|
-| `archive` | only the archive `<name>.bento`, for `$(location)` of a `filegroup` with this `output_group` |
+| `archive` | only the archive, for `$(location)` of a `filegroup` with this `output_group` |
 | `bento_yaml`, `digest`, `manifest`, `tag` | metadata of the Bento |
-| `tar`, `tar_gz`, `zip`, `folder` | archives in other formats for `bentoml import`, and an unpacked directory |
-| `build_definition` | inputs of the Bento, which `bento_push` includes in SLSA provenance |
-| `report` | reports of the contents, in JSON and HTML |
+| `tar`, `tar_gz`, `zip`, `folder` | other formats for `bentoml import` |
+| `build_definition` | inputs of the Bento, for SLSA provenance |
+| `report` | contents, in JSON and HTML |
 | `summary` | sizes of the Bento, for dashboards |
 
-If you set `bentofile`, the build reads options from the bentofile. Each attribute that is set overrides the corresponding option, except `service`,
-which must match the service in the bentofile. Bazel must find some inputs before it runs actions, so always set these inputs as attributes: files
-that options refer to (`srcs`, `data`), packages of a package hub (`requirements`), models (`models`), and other libraries (`deps`). The build fails
-if the attributes lack an input that the bentofile requires.""",
+With `bentofile`, the build reads options from the bentofile, and attributes override them. The service must match. Bazel needs all
+inputs before actions run, so also set the files that options refer to (`srcs`, `data`), `requirements`, `models`, and `deps`. The build fails if one is missing.""",
     attrs = {
-        "bento_args": attr.string_dict(doc = "Build arguments of the Bento. Corresponds to `args` in a bentofile."),
-        "bento_env": attr.string_list(doc = "Environment variables of the Bento: `NAME=value`, or `NAME=` if the deployment sets the value. The suffix `;stage=build` or `;stage=runtime` limits a variable to one stage. Default: all stages. Corresponds to `envs` in a bentofile."),
-        "bento_name": attr.string(doc = "Name of the Bento. Default: the service's name, converted to snake case by BentoML's rules."),
-        "bentofile": attr.label(allow_single_file = [".toml", ".yaml", ".yml"], cfg = reset_cfg, doc = "A `bentofile.yaml`, or a `pyproject.toml` with a `[tool.bentoml.build]` table. The file can be in any package. Paths in the file are relative to the build context."),
+        "bento_args": attr.string_dict(doc = "Build arguments (`args` in a bentofile)."),
+        "bento_env": attr.string_list(doc = "Environment variables of the Bento (`envs` in a bentofile): `NAME=value`, or `NAME=` if the deployment sets the value. `;stage=build` or `;stage=runtime` limits a variable to a stage."),
+        "bento_name": attr.string(doc = "Name of the Bento. Default: the service's name in snake case, as in BentoML."),
+        "bentofile": attr.label(allow_single_file = [".toml", ".yaml", ".yml"], cfg = reset_cfg, doc = "A `bentofile.yaml`, or a `pyproject.toml` with `[tool.bentoml.build]`, in any package. Its paths are relative to the build context."),
         "build_ctx": attr.string(
             default = OWN_PACKAGE,
-            doc = "Directory that becomes the Bento's `src/`: `.` (this package), `//` (the repository root), or a path relative to the repository root.",
+            doc = "Directory that becomes the Bento's `src/`: `.` (this package), `//` (the repository root), or a path relative to the root.",
         ),
         "bundle_models": attr.bool(
             default = True,
-            doc = "Whether archives of the Bento include the models. If `False`, BentoML loads the models in `bento.yaml` from the model store of the machine that serves the Bento. The attribute doesn't affect the version, images, tests, or `bazel run`.",
+            doc = "Whether archives include the models. If `False`, BentoML loads them from the model store of the machine. Images, tests, and `bazel run` are unaffected.",
         ),
-        "data": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Additional files of the build context. Use this attribute for large files, and for files that rarely change. They are stored in a separate archive part and image layer from `srcs`."),
+        "data": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Files of the build context that are large or rarely change, in a separate archive part and image layer."),
         "deps": attr.label_list(
             aspects = [installed_wheel_aspect, sources_aspect],
             cfg = metadata_only_cfg,
-            doc = "Python libraries: targets of any rule that provides PyInfo. The Bento includes the transitive sources and data of the libraries at their import paths, including generated sources. Packages from a package hub are listed in the Bento's lock, but their files aren't included in the Bento.",
+            doc = "Python libraries (PyInfo), whose transitive sources and data the Bento includes at their import paths. Packages are only added to its lock.",
             providers = [PyInfo],
         ),
-        "description": attr.string(doc = "Description (README) of the Bento: a string, or `file:PATH` for a file in the build context. Default: README.md in the build context."),
-        "exclude": attr.string_list(doc = "Patterns of files to exclude, in the syntax of `.gitignore`."),
-        "image": attr.label(doc = "Image that `bentoml containerize` builds: a `bento_environment`. Replaces the image in the service's source.", providers = [BentoEnvironmentInfo]),
-        "include": attr.string_list(doc = "Patterns of files to include, in the syntax of `.gitignore`. Default: the patterns in the bentofile, otherwise all files."),
-        "labels": attr.string_dict(doc = "Labels of the Bento. As in BentoML, labels in the service decorator override these labels. The flag `--@rules_bento//rules:labels=KEY=VALUE` adds labels to all Bentos of a build. " + STAMPED_VALUES + " Only the archive has such a label. The version, the digest, images, and tests don't change."),
-        "models": attr.label_list(cfg = reset_cfg, doc = "Models that the Bento's service uses.", providers = [BentoModelInfo]),
-        "python_version": attr.string(doc = "Python version (`X.Y`) of the lock, the image, and the tests. If the Bento uses a package hub, the hub must support the version (see `python_version` and `more_python_versions` of `bento.pypi`). Default: the version of the package hub. Without a package hub, the default is {}.".format(PYTHON_VERSION)),
-        "requirement_specifiers": attr.string_list(doc = "Python requirements (PEP 508), such as `numpy<3`. Corresponds to `python.packages` in a bentofile. If `requirements` contains packages from a package hub, the specifiers only limit the versions of these packages and of their dependencies."),
+        "description": attr.string(doc = "Description: a string, or `file:PATH` in the build context. Default: README.md in the build context."),
+        "exclude": attr.string_list(doc = "Patterns of files to exclude, as in `.gitignore`."),
+        "image": attr.label(doc = "A `bento_environment` for `bentoml containerize`, instead of the image in the source.", providers = [BentoEnvironmentInfo]),
+        "include": attr.string_list(doc = "Patterns of files to include, as in `.gitignore`. Default: the patterns in the bentofile, otherwise all files."),
+        "labels": attr.string_dict(doc = "Labels of the Bento. Labels in the service decorator override them, as in BentoML. " + STAMPED_VALUES + " Only the archive has stamped labels."),
+        "models": attr.label_list(cfg = reset_cfg, doc = "Models that the service uses.", providers = [BentoModelInfo]),
+        "python_version": attr.string(doc = "Python version (`X.Y`) of the lock, the image, and the tests, which a package hub must support (`more_python_versions` of `bento.pypi`). Default: the version of the package hub, otherwise {}.".format(PYTHON_VERSION)),
+        "requirement_specifiers": attr.string_list(doc = "Requirements (PEP 508), such as `numpy<3` (`python.packages` in a bentofile). They only limit versions if `requirements` contains packages."),
         "requirements": attr.label_list(
             allow_files = True,
             aspects = [installed_wheel_aspect, resolve_aspect],
             cfg = metadata_only_cfg,
-            doc = "Python requirements: either targets (packages from a package hub, such as `@pypi//numpy`, and `bento_wheel` targets), or requirements files. For packages from a package hub, the Bento's lock also includes their transitive dependencies. For packages from a hub of rules_python, also add the file in `requirements_lock` of `pip.parse`.",
+            doc = "Either packages (`@pypi//numpy`, `bento_wheel` targets), whose transitive dependencies are locked, or requirements files. For packages of `pip.parse`, also add the file in `requirements_lock` of `pip.parse`.",
         ),
-        "run_env": attr.string_dict(doc = "Environment variables for `bazel run`. " + ENVIRONMENT_VALUES),
-        "service": attr.string(doc = "Service of the Bento: `module:Service` or `path/of/file.py:Service`, relative to the build context. Default: the service in the bentofile, otherwise the only service in `service.py`."),
-        "service_config": attr.string_dict(doc = "Configuration that the source determines at run time. Keys are service names; values are calls to `service_config`, such as `service_config(workers = 4)`. Include only the keys that static analysis can't determine."),
-        "service_models": attr.string_dict(doc = "Tags of models that the service's source determines at run time. Keys are `Service.attribute`; values are tags of models in `models`."),
-        "spec": attr.int(doc = "Format version of `bento.yaml`: `1` or `2`. Default: `2` if version 2 supports the options, otherwise `1`.", values = [0, 1, 2]),
-        "complete_metadata": attr.string_list(doc = "Kinds of service metadata that the attributes of this target declare completely: `labels`, `envs`, `image`, or `description`. For these kinds, the build ignores values in the source that static analysis can't determine, such as labels whose names are determined at run time."),
-        "srcs": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Files of the build context. `include`, `exclude`, and `.bentoignore` files determine which of these files the Bento includes."),
-        "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs that the platform check ignores, such as input data of the service. The check rejects other files of the Bento if they contain machine code that isn't for the Bento's target platform. A name without a matching file is an error."),
+        "run_env": attr.string_dict(doc = "Environment variables of `bazel run`. " + ENVIRONMENT_VALUES),
+        "service": attr.string(doc = "`module:Service` or `path/of/file.py:Service`, relative to the build context. Default: the service in the bentofile."),
+        "service_config": attr.string_dict(doc = "Configuration that the source determines at run time, from service to calls such as `service_config(workers = 4)`."),
+        "service_models": attr.string_dict(doc = "Tags of models that the source determines at run time, from `Service.attribute` to a tag in `models`."),
+        "spec": attr.int(doc = "Format version of `bento.yaml`. Default: `2` if it supports the options, otherwise `1`.", values = [0, 1, 2]),
+        "complete_metadata": attr.string_list(doc = "Kinds of metadata (`labels`, `envs`, `image`, `description`) that attributes declare completely. For these, static analysis ignores values that it can't determine."),
+        "srcs": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Files of the build context, from which `include`, `exclude`, and `.bentoignore` files select."),
+        "ignore_libraries": attr.string_list(doc = "File names that the platform check ignores. The check rejects machine code for other platforms."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of the content."),
         "_labels": attr.label(default = "//rules:labels", providers = [BuildSettingInfo]),
     } | CREATION_TIME | SERVICE_METADATA | PLATFORM | RUN_RUNTIME | SECRETS | STAMP,

@@ -135,23 +135,21 @@ bento_policy_test(
 )
 ```
 
-The test reads advisories from files in the OSV format, such as `PyPI/all.zip` and `Debian/all.zip` from osv.dev. The test needs no network, so the
-result depends on the age of the files. The test checks the Python packages of the lock. For an image, the test also checks the Debian packages
-of a `bento_base`. It doesn't check models and other layers ([more](../docs/security.md)). Output group: `sarif` (findings in
-SARIF format, which code hosts can show).""",
+The test checks the Python packages and, for an image, the Debian packages of a `bento_base`, but no models or other layers
+([more](../docs/security.md)). The result depends on the age of the advisories. Output group: `sarif` (findings in SARIF format).""",
     attrs = {
-        "advisories": attr.label_list(allow_files = [".json", ".yaml", ".yml", ".zip"], doc = "Advisories in the OSV format: JSON files, YAML files, zip archives of such files, or directories that rules generate."),
-        "allow": attr.string_dict(doc = "Vulnerabilities to ignore. Keys are IDs or aliases of advisories; values are reasons. The test fails if an entry matches no vulnerability."),
-        "allow_licenses": attr.string_list(doc = "Allowed licenses: SPDX identifiers (`*` is a wildcard), classifiers (`License :: …`), or `text:` followed by the License field in METADATA. The test fails for packages with other licenses or without a license. If this attribute is set, the build fetches the wheels to read the licenses."),
-        "bento": attr.label(cfg = metadata_plus_licenses_cfg, doc = "The Bento to test. Set exactly one of `bento` and `image`.", providers = [BentoInfo]),
-        "date": attr.string(doc = "Date to compare with the expiry dates in `vex` (`YYYY-MM-DD`). Default: the date of the latest modification in `advisories`."),
-        "deny_licenses": attr.string_list(doc = "Rejected licenses, in the same format as `allow_licenses`. For packages without a license, the test prints a warning."),
-        "image": attr.label(doc = "The image to test. Set exactly one of `bento` and `image`.", providers = [BentoImagePackagesInfo]),
-        "package_licenses": attr.string_dict(doc = "Corrected licenses. Keys are package names; values are SPDX expressions, which replace the licenses in the packages' metadata."),
-        "max_severity": attr.string(default = "none", doc = "Highest CVSS severity that the test allows: `none` (default), `low`, `medium`, `high`, or `critical`. `none` allows only vulnerabilities with a CVSS score of 0.", values = _RATINGS),
-        "require_hashes": attr.bool(default = True, doc = "Whether the test fails if the lock contains a package that has neither a hash nor a commit."),
-        "unknown_severity": attr.string(default = "above", doc = "Severity that the test assumes for vulnerabilities without a rating: a valid value of `max_severity`, or `above` (default). `above` exceeds each limit, so the test fails for these vulnerabilities.", values = ["above"] + _RATINGS),
-        "vex": attr.label_list(allow_files = [".json"], doc = "OpenVEX documents. The test ignores a vulnerability if a statement specifies the status `not_affected` or `fixed` for the package. The statement must include an expiry date in `status_notes` (`expires: YYYY-MM-DD`)."),
+        "advisories": attr.label_list(allow_files = [".json", ".yaml", ".yml", ".zip"], doc = "Advisories in the OSV format, such as `PyPI/all.zip` of osv.dev: JSON, YAML, or zip files, or directories."),
+        "allow": attr.string_dict(doc = "Vulnerabilities to ignore, from ID or alias to a reason. An entry without a vulnerability fails the test."),
+        "allow_licenses": attr.string_list(doc = "Allowed licenses: SPDX identifiers (`*` is a wildcard), classifiers (`License :: …`), or `text:` and the License field. Other licenses, or none, fail the test. Reading licenses fetches the wheels."),
+        "bento": attr.label(cfg = metadata_plus_licenses_cfg, doc = "The Bento to test. Set either `bento` or `image`.", providers = [BentoInfo]),
+        "date": attr.string(doc = "Date (`YYYY-MM-DD`) to compare with expiry dates in `vex`. Default: the latest modification in `advisories`."),
+        "deny_licenses": attr.string_list(doc = "Rejected licenses, as in `allow_licenses`. A package without a license is only a warning."),
+        "image": attr.label(doc = "The image to test. Set either `bento` or `image`.", providers = [BentoImagePackagesInfo]),
+        "package_licenses": attr.string_dict(doc = "Corrected licenses, from package to SPDX expression."),
+        "max_severity": attr.string(default = "none", doc = "Highest CVSS severity to allow. `none` allows only a score of 0.", values = _RATINGS),
+        "require_hashes": attr.bool(default = True, doc = "Whether a package with neither a hash nor a commit in the lock fails the test."),
+        "unknown_severity": attr.string(default = "above", doc = "Severity of vulnerabilities without a rating. `above` exceeds each limit.", values = ["above"] + _RATINGS),
+        "vex": attr.label_list(allow_files = [".json"], doc = "OpenVEX documents. Statements with the status `not_affected` or `fixed` exempt a package until the date in `status_notes` (`expires: YYYY-MM-DD`), which is required."),
     } | TEST_RUNTIME,
     test = True,
     toolchains = [TOOLCHAIN_TYPE],

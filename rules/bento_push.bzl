@@ -69,27 +69,18 @@ bento_push(
 )
 ```
 
-Bentos and models are pushed as OCI artifacts. The push uploads only missing blobs, in parallel. It resumes interrupted uploads, and verifies
-digests. The credentials come from docker's configuration and credential helpers. After `--`, pass `--repository` to replace `repositories`, and
-`--tag` to add a tag.
-
-With `signed = True`, the push signs the artifact and the SBOM in the format of cosign. Pass the private key with `-- --sign-key FILE`; actions
-don't read the key. To attest provenance, also pass `--builder-id URI`. To add entries to a transparency log, also pass `--trust-config FILE`.
-For details, see [Signing](../docs/distribution.md#signing).
-
-With `keyless = True`, the push signs with the OIDC identity of the CI job instead. For details, see
-[Keyless signatures](../docs/distribution.md#keyless-signatures).
-
-With `--@rules_bento//rules:push_from=cache`, the push streams missing layers from the remote cache to the registry. For details, see
+Bentos and models become OCI artifacts. The push uploads only missing blobs, resumes interrupted uploads, and verifies digests. Credentials come from
+docker's configuration and credential helpers. After `--`, `--repository` replaces `repositories`, and `--tag` adds a tag. See
+[Signing](../docs/distribution.md#signing), [Keyless signatures](../docs/distribution.md#keyless-signatures), and
 [Push without downloading](../docs/ci.md#push-without-downloading).""",
     attrs = {
-        "keyless": attr.bool(doc = "Whether to sign the artifact with an OIDC identity instead of a key. By default, the push uses the identity of the CI job. To use another identity, pass `-- --identity-token FILE`."),
-        "mount_from": attr.string_list(doc = "Repositories in the same registry that might contain some of the layers (`registry/name`). The push mounts layers from these repositories, and from the repositories of earlier pushes."),
-        "repositories": attr.string_list(doc = "Repositories to push to (`registry/name`). In a stamped build, `{KEY}` is replaced by a value from the workspace status. In other builds, `{KEY}` is an error."),
-        "signed": attr.bool(doc = "Whether to sign the artifact. If `True`, pass the private key at run time with `-- --sign-key FILE`."),
+        "keyless": attr.bool(doc = "Whether to sign with an OIDC identity, of the CI job or from `-- --identity-token FILE`."),
+        "mount_from": attr.string_list(doc = "Repositories in the same registry (`registry/name`) that might contain some of the layers."),
+        "repositories": attr.string_list(doc = "Repositories (`registry/name`). Stamped builds replace `{KEY}` by a value of the workspace status. In other builds, `{KEY}` is an error."),
+        "signed": attr.bool(doc = "Whether to sign the artifact and the SBOM, with the key in `-- --sign-key FILE`. `--builder-id URI` also attests provenance."),
         "src": attr.label(doc = "The image, image index, Bento, or model to push.", mandatory = True, providers = PUSHABLE),
-        "tag_files": attr.label_list(allow_files = True, doc = "Files that contain additional tags, one tag per line."),
-        "remote_tags": attr.string_list(doc = "Tags of the pushed artifact. In a stamped build, `{KEY}` is replaced, as in `repositories`. Default: no tags; only the digest identifies the artifact."),
+        "tag_files": attr.label_list(allow_files = True, doc = "Files with additional tags, one per line."),
+        "remote_tags": attr.string_list(doc = "Tags of the artifact, in which stamped builds replace `{KEY}`. Default: none; only the digest identifies the artifact."),
         "_http2": attr.label(cfg = host_cfg, default = "//toolchains:http2"),
         "_signing": attr.label_list(cfg = host_cfg, default = _signing, providers = [BentoRequirementInfo]),
         "_push_from": attr.label(default = "//rules:push_from", providers = [BuildSettingInfo]),

@@ -29,12 +29,10 @@ bento_push_all(
 )
 ```
 
-If several repositories in a registry lack a blob, the program uploads the blob to one repository, and mounts the blob in the others. It writes the
-tags after all blobs. To resume an interrupted push, run the program again. An unchanged image needs three requests.
-
-After `--`, pass the options of `bento_push`, except `--repository`. The options apply to all pushes.""",
+A blob is uploaded to one repository of a registry, and mounted in the others. Tags are written last. The options of `bento_push`, except
+`--repository`, apply to all pushes.""",
     attrs = {
-        "pushes": attr.label_list(allow_empty = False, doc = "The `bento_push` targets to run.", mandatory = True, providers = [BentoPushInfo]),
+        "pushes": attr.label_list(allow_empty = False, doc = "`bento_push` targets.", mandatory = True, providers = [BentoPushInfo]),
     } | RUN_RUNTIME,
     executable = True,
 )

@@ -84,35 +84,27 @@ def bento_requirements(
     )
     ```
 
-    `bazel run //:requirements.update` writes requirements.lock.json, and keeps each locked version that satisfies the requirements.
-    `bazel test //:requirements_test` fails if the lock is stale. The test needs no network.
-
-    | option after `--` | effect |
-    |---|---|
-    | `--upgrade` | selects the newest version of each package |
-    | `--upgrade-package NAME` | selects the newest version of this package |
-    | `--from-bentofile FILE` | appends the packages of this bentofile to the first requirements file before locking |
+    `bazel run //:requirements.update` writes requirements.lock.json, and keeps locked versions that satisfy the requirements. `-- --upgrade` selects the
+    newest version of each package, `-- --upgrade-package NAME` of this package. `-- --from-bentofile FILE` first appends the packages of a bentofile to
+    the requirements file. `requirements_test` fails, without a network, if the lock is stale.
 
     Args:
       name: prefix of the names of the targets.
-      srcs: files that declare requirements: requirements files, pyproject.toml, or bentofile.yaml. If a requirements file includes other files with
-        `-r` or `-c`, also list the other files.
-      lock: path of the lock, relative to this package. Default: `<name>.lock.json`. The update creates the file.
-      constraints: constraints files: requirements files that only limit versions, as in `pip install -c`. A file in `srcs` that another file includes
-        with `-c` is also a constraints file.
+      srcs: requirements files, including those that `-r` and `-c` name, pyproject.toml, or bentofile.yaml.
+      lock: path of the lock, relative to this package. Default: `<name>.lock.json`.
+      constraints: requirements files that only limit versions (`pip install -c`).
       explicit: as in `bento.pypi`.
-      extras: extras in pyproject.toml to include in the lock. Default: all extras.
+      extras: extras of pyproject.toml to lock.
       find_links: as in `bento.pypi`.
-      groups: dependency groups in pyproject.toml to include in the lock. Default: all groups.
+      groups: dependency groups of pyproject.toml to lock.
       index_url: as in `bento.pypi`.
       indexes: as in `bento.pypi`.
       no_index: as in `bento.pypi`.
-      overrides: requirements files that override requirements in package metadata, as in `uv pip compile --override`. Use this argument if a package
-        declares wrong version limits. `tool.uv.override-dependencies` in pyproject.toml is also applied.
-      platforms: platforms to lock: `linux_amd64`, `linux_arm64`, `darwin_arm64`, or `darwin_amd64`. Default: all platforms.
-      requires_python: Python versions that the lock must support: a version specifier such as `>=3.10`.
+      overrides: requirements files that override wrong requirements of packages (`uv pip compile --override`).
+      platforms: as in `bento.pypi`.
+      requires_python: Python versions that the lock must support.
       trusted_hosts: as in `bento.pypi`.
-      **kwargs: common attributes of both targets, such as `tags` and `visibility`.
+      **kwargs: common attributes of both targets.
     """
     lock = lock or name + ".lock.json"
     shared = kwargs | {

@@ -41,20 +41,18 @@ def bento_service(
     )
     ```
 
-    To set other attributes of a target, or for other targets, such as a `bento_deployment`, declare the rule, and refer to `:<name>_bento`,
-    `:<name>_image`, or `:<name>_images`.
+    For other attributes of a target, or other targets, declare the rule, and refer to `:<name>_bento`, `:<name>_image`, or `:<name>_images`.
 
     Args:
       name: name of an alias of `<name>_bento`, and prefix of the names of all targets.
-      base: image base. Declares `<name>_image`, a `bento_image` for Linux.
-      golden_api: JSON file. Declares `<name>_api_test`, a `bento_api_test` with this file.
-      platforms: platforms, such as `@rules_bento//toolchains/platforms:linux_amd64`. Declares `<name>_images`, a `bento_image_index`. Requires
-        `base`.
-      remote_tags: tags that `<name>_push` sets in the registry.
-      repositories: repositories in registries. Declares `<name>_push`, a `bento_push` of the first of these that is declared: index, image, or Bento.
+      base: image base. Declares `<name>_image` for Linux.
+      golden_api: JSON file. Declares `<name>_api_test`.
+      platforms: platforms, such as `@rules_bento//toolchains/platforms:linux_amd64`. Declares `<name>_images`.
+      remote_tags: tags that `<name>_push` sets.
+      repositories: repositories in registries. Declares `<name>_push` of the index, the image, or the Bento: the first that exists.
       test_requirements: packages of the tests, such as `@pypi//pytest`.
-      test_srcs: files of the tests. Declares `<name>_test`, a `bento_test`, and `<name>_venv`, a `bento_venv` with the packages of service and tests.
-      **kwargs: attributes of `<name>_bento`, a `bento_package`. Common attributes, such as `tags` and `visibility`, apply to all targets.
+      test_srcs: files of the tests. Declares `<name>_test`, and `<name>_venv` with the packages of service and tests.
+      **kwargs: attributes of `<name>_bento`. Common attributes, such as `tags`, apply to all targets.
     """
     if platforms and not base:
         fail("bento_service(name = \"{}\"): platforms requires an image. Set base.".format(name))

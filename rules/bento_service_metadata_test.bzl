@@ -44,8 +44,7 @@ def _bento_service_metadata_test_impl(ctx):
 
 bento_service_metadata_test = rule(
     implementation = _bento_service_metadata_test_impl,
-    doc = """Tests that static analysis and an import of a service produce the same Bento. For each difference, reports the field, both
-values, the file, and the line.
+    doc = """Tests that static analysis and an import of the service produce the same Bento, for Bentos with `service_metadata = "static"`.
 
 ```starlark
 bento_service_metadata_test(
@@ -54,9 +53,8 @@ bento_service_metadata_test(
 )
 ```
 
-Use the rule for Bentos with `service_metadata = "static"`. BentoML imports the service in the sandbox. The sandbox contains the locked wheels of
-BentoML and of the Bento's `import_requirements`. The test compares the Bento's metadata with the metadata from the import. It ignores the field
-`schema`, which static analysis doesn't provide.""",
+BentoML imports the service in the sandbox, with the packages in `import_requirements` of the Bento. The test reports the field, both values, and the
+line of each difference, except for `schema`.""",
     attrs = {
         "bento": attr.label(cfg = metadata_plus_imported_cfg, doc = "The Bento to test.", mandatory = True, providers = [BentoInfo, BentoServiceMetadataInfo]),
     } | TEST_RUNTIME,

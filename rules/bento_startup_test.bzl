@@ -1,21 +1,28 @@
 """Defines bento_startup_test, which limits file reads, CPU time, and imports during the startup of an image."""
 
 load("//private:attributes.bzl", "label_string")
-load("//private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runtime_modules")
-load("//private:startup.bzl", "STARTUP", "startup_files")
+load("//private:launcher.bzl", "RUNFILES", "TEST_RUNTIME", "helper_launcher", "runfile_path", "runtime_modules")
+load("//private:push_manifest.bzl", "push_manifest")
+load("//rules:providers.bzl", "BentoImageInfo")
 
 def _bento_startup_test_impl(ctx):
     for name in ["max_megabytes", "max_cpu_seconds"]:
         if getattr(ctx.attr, name) < 0:
             fail("{}: {} is negative. Set a positive limit, or omit the attribute.".format(label_string(ctx.label), name))
-    startup = startup_files(ctx)
-    arguments = startup.arguments + ["--max-megabytes", str(ctx.attr.max_megabytes), "--max-cpu-seconds", str(ctx.attr.max_cpu_seconds)]
+    described = push_manifest(ctx, ctx.attr.image)
+    description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
+    ctx.actions.write(description, json.encode(described.contents))
+    arguments = ["--target", label_string(ctx.label), "--directory", RUNFILES, "--contents", runfile_path(ctx, description)]
+    arguments += ["--port", str(ctx.attr.port), "--ready", ctx.attr.readiness_path, "--seconds", str(ctx.attr.startup_timeout_seconds)]
+    arguments += ["--max-megabytes", str(ctx.attr.max_megabytes), "--max-cpu-seconds", str(ctx.attr.max_cpu_seconds)]
+    for path, body in ctx.attr.requests.items():
+        arguments += ["--request", path, body]
     for module in ctx.attr.forbidden_imports:
         arguments += ["--forbidden-import", module]
     launcher = helper_launcher(
         ctx,
         arguments = arguments,
-        files = startup.files,
+        files = depset(described.files + [description]),
         modules = runtime_modules(ctx, ["urllib3", "zstandard"]),
         subcommand = "startup_test",
     )
@@ -35,13 +42,16 @@ bento_startup_test(
 )
 ```
 
-The test runs a container in Linux namespaces, without a container engine, until the container is ready and has answered the `requests`. The test log
-lists the slowest imports and the largest files. The CPU time depends on the machine, so choose a generous `max_cpu_seconds`. The size of the files
-doesn't depend on the machine. The test requires Linux on the CPU architecture of the image.""",
+The test runs a container in Linux namespaces, on the CPU architecture of the image, until the container has answered the `requests`.""",
     attrs = {
-        "forbidden_imports": attr.string_list(doc = "Python modules that the container must not import. A name includes all submodules."),
-        "max_megabytes": attr.int(doc = "Maximum total size of the files that are read at startup, in megabytes (1,000,000 bytes). Default: `0` (no limit)."),
-        "max_cpu_seconds": attr.int(doc = "Maximum total CPU time of all processes until the last response, in seconds. Default: `0` (no limit)."),
-    } | STARTUP | TEST_RUNTIME,
+        "forbidden_imports": attr.string_list(doc = "Python modules, including submodules, that must not be imported."),
+        "max_megabytes": attr.int(doc = "Maximum size of the files that are read, in megabytes. Default: no limit."),
+        "max_cpu_seconds": attr.int(doc = "Maximum CPU time of all processes until the last response. It depends on the machine. Default: no limit."),
+        "image": attr.label(doc = "The image to start.", mandatory = True, providers = [BentoImageInfo]),
+        "port": attr.int(doc = "Port of the server. Default: the lowest exposed port, otherwise 3000."),
+        "readiness_path": attr.string(default = "/readyz", doc = "Path of readiness checks over HTTP. If empty, the container is ready when the port accepts connections."),
+        "requests": attr.string_dict(doc = "POST requests to send, from path to JSON body."),
+        "startup_timeout_seconds": attr.int(default = 300, doc = "Maximum time until the container is ready, at most 80% of `timeout` of the test."),
+    } | TEST_RUNTIME,
     test = True,
 )

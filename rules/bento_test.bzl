@@ -79,20 +79,17 @@ bento_test(
 )
 ```
 
-The tests can use these fixtures: `client` (a `bentoml.SyncHTTPClient`), `url`, `bento` (tag and directory), `server`, and `serve`, which starts
-another server. The tests run in the runfiles directory. To pass the path of a file to the tests, set a variable in `env` to
-`$(rlocationpath LABEL)`. The server starts when the first test uses it. The server listens on a free port of the loopback interface, and has no
-other network access. If a test fails, the test log contains the
-output of the server. With `shard_count`, each shard starts a separate server. `bazel coverage` measures the sources of the Bento and of `deps`
-([more](../docs/testing.md)).""",
+Fixtures: `client` (a `bentoml.SyncHTTPClient`), `url`, `bento` (tag and directory), `server`, and `serve`, which starts another server. The server
+starts on first use, on a free loopback port, without other network access. Each shard has its own server. `bazel coverage` measures the sources of
+the Bento and of `deps` ([more](../docs/testing.md)).""",
     attrs = {
-        "env": attr.string_dict(doc = "Environment variables for `bazel test`. " + ENVIRONMENT_VALUES),
-        "env_inherit": attr.string_list(doc = "Names of environment variables to inherit from the environment in which you run Bazel."),
+        "env": attr.string_dict(doc = "Environment variables of `bazel test`. " + ENVIRONMENT_VALUES),
+        "env_inherit": attr.string_list(doc = "Names of environment variables to inherit."),
         "bento": attr.label(cfg = metadata_plus_modules_cfg, doc = "The Bento to test.", mandatory = True, providers = [BentoInfo]),
-        "data": attr.label_list(allow_files = True, doc = "Files that the tests read, and programs that the tests start."),
+        "data": attr.label_list(allow_files = True, doc = "Files and programs that the tests use."),
         "deps": attr.label_list(aspects = [installed_wheel_aspect, sources_aspect], doc = "Python libraries that the tests import.", providers = [PyInfo]),
-        "requirements": attr.label_list(doc = "Packages from a package hub that the tests import, including pytest. The Bento's packages are always available.", **PACKAGE),
-        "serve_options": attr.string_list(doc = "Options to pass to `bentoml serve`."),
+        "requirements": attr.label_list(doc = "Packages that the tests import, including pytest, in addition to the Bento's packages.", **PACKAGE),
+        "serve_options": attr.string_list(doc = "Options of `bentoml serve`."),
         "srcs": attr.label_list(allow_files = [".py"], doc = "Python files with tests for pytest.", mandatory = True),
     } | TEST_RUNTIME,
     test = True,

@@ -65,8 +65,7 @@ def _bento_venv_impl(ctx):
 
 bento_venv = rule(
     implementation = _bento_venv_impl,
-    doc = """Creates or updates a virtual environment that contains a Bento's packages. Run the target with `bazel run`, and use the environment in editors
-and notebooks.
+    doc = """Creates or updates a virtual environment with a Bento's packages, for editors and notebooks, with `bazel run`.
 
 ```starlark
 bento_venv(
@@ -76,13 +75,12 @@ bento_venv(
 )
 ```
 
-The program installs the locked wheels without network access. The environment imports the modules of the Bento and its `deps` from the source
-tree, so edits take effect immediately. Later runs of the program install only changed packages. If the directory
-exists, but the program didn't create it, the program fails. For details, see [Develop a service](../docs/development.md).""",
+The environment imports the Bento and its `deps` from the source tree, so edits take effect immediately
+([guide](../docs/development.md)). The program changes only directories that it created.""",
     attrs = {
         "bento": attr.label(cfg = metadata_plus_host_modules_cfg, doc = "The Bento whose packages are installed.", mandatory = True, providers = [BentoInfo]),
-        "directory": attr.string(default = ".venv", doc = "Directory of the virtual environment, relative to this package in the source tree. To override the attribute, pass `-- --directory DIR` to `bazel run`."),
-        "requirements": attr.label_list(cfg = host_cfg, doc = "Additional packages to install, such as pytest and ipykernel. The packages must be from a package hub.", **PACKAGE),
+        "directory": attr.string(default = ".venv", doc = "Directory of the environment, relative to this package. `-- --directory DIR` overrides it."),
+        "requirements": attr.label_list(cfg = host_cfg, doc = "Additional packages, such as pytest and ipykernel.", **PACKAGE),
     } | RUN_RUNTIME,
     executable = True,
 )

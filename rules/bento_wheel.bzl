@@ -48,7 +48,7 @@ def _bento_wheel_impl(ctx):
 
 bento_wheel = rule(
     implementation = _bento_wheel_impl,
-    doc = """Declares a wheel that no package index provides: a file in the repository, or the output of another rule.
+    doc = """Declares a wheel that no package index provides: a file, or the output of another rule.
 
 ```starlark
 bento_wheel(
@@ -58,12 +58,9 @@ bento_wheel(
 )
 ```
 
-Use the target in the same way as a package of a package hub: in `requirements` of a Bento, and in `deps` of Python rules. The Bento includes the
-wheel in `src/wheels/`, and installs the wheel from this directory. Images, tests, and servers install the wheel in the same way as other packages.
-`deps` must match the requirements in the wheel's metadata, without extras. Otherwise, the build of the Bento reports missing packages. Without
-`deps`, the target doesn't specify a Python version. In this case, set `python_version` of the Bento.""",
+Use the target as a package of a package hub: in `requirements`, and in `deps` of Python rules. The Bento includes the wheel in `src/wheels/`.""",
     attrs = {
-        "deps": attr.label_list(doc = "Packages that the wheel requires: packages from a package hub, and other `bento_wheel` targets.", providers = [BentoRequirementInfo]),
+        "deps": attr.label_list(doc = "Packages in the requirements of the wheel's metadata, without extras. Without `deps`, also set `python_version` of the Bento.", providers = [BentoRequirementInfo]),
         "src": attr.label(allow_single_file = [".whl"], doc = "Wheel file.", mandatory = True),
         "_python_version": attr.label(default = "//rules:python_version", providers = [BuildSettingInfo]),
     },

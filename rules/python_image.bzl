@@ -148,26 +148,23 @@ python_image(
 )
 ```
 
-The packages of the program come from package hubs of `bento.pypi`, or from `pip.parse` of rules_python (set `python_version`). Images of programs
-and images of Bentos share the layers of packages. The program's own files are in the last layer, in `/app`, at their runfiles paths: `/app/_main/PATH` for a file of this
-repository. `PYTHONPATH` contains the `imports` of libraries, and the root directories of the repositories. The files belong to root, so the container's user can't change them. `args` and `env`
-of the binary apply only to `bazel run`.
-
-Output groups and checks are the same as for `bento_image`, except for system requirements, which programs don't declare.""",
+The packages come from `bento.pypi`, or from `pip.parse` (set `python_version`). Images share the layers of packages. The program's files are in the
+last layer, at their runfiles paths: `/app/_main/PATH`. They belong to root. `PYTHONPATH` contains the `imports` of libraries and the roots of the
+repositories. Output groups and checks: as for `bento_image`, except for system requirements.""",
     attrs = {
         "binary": attr.label(
             aspects = [_main_aspect, sources_aspect, installed_wheel_aspect, wheel_parts_aspect],
             cfg = program_cfg,
-            doc = "Program to run in the image: a `py_binary`, or another target that provides PyInfo. For a `py_library`, also set `entrypoint`.",
+            doc = "A `py_binary`, or another target that provides PyInfo. For a `py_library`, also set `entrypoint`.",
             mandatory = True,
             providers = [PyInfo],
         ),
-        "entrypoint": attr.string_list(doc = "Command that a container runs. Default: the command that runs the main file of `binary`. `PATH` includes the console scripts of the packages, so you can use, for example, `[\"uvicorn\", \"server:app\"]`."),
-        "env": attr.string_dict(doc = "Environment variables to set in containers, in addition to the base image's variables."),
-        "labels": attr.string_dict(doc = "Labels of the image config."),
-        "ports": attr.string_list(doc = "Ports that the image exposes. Default: none."),
-        "python_version": attr.string(doc = "Python version of the packages (`X.Y`). The package hub must support the version (see `python_version` and `more_python_versions` of `bento.pypi`). Required if the packages are from a package hub of rules_python. Default: the version of the package hub."),
-        "working_dir": attr.string(default = "{}/{}".format(_APP, _MAIN_REPOSITORY), doc = "Working directory of a container. Default: the directory of this repository in the image. `bazel run` uses the same directory of the runfiles."),
+        "entrypoint": attr.string_list(doc = "Command of a container. Default: the main file of `binary`. `PATH` has console scripts of the packages: `[\"uvicorn\", \"server:app\"]`."),
+        "env": attr.string_dict(doc = "Environment variables, in addition to variables of the base. `args` and `env` of the binary don't apply."),
+        "labels": attr.string_dict(doc = "Labels of the config."),
+        "ports": attr.string_list(doc = "Exposed ports. Default: none."),
+        "python_version": attr.string(doc = "Python version (`X.Y`) of the packages, as for `bento_package`. Required for packages of `pip.parse`."),
+        "working_dir": attr.string(default = "{}/{}".format(_APP, _MAIN_REPOSITORY), doc = "Working directory. Default: the directory of this repository."),
     } | IMAGE | SECRETS,
     cfg = image_cfg,
     provides = [BentoImageInfo, BentoImagePackagesInfo],

@@ -62,13 +62,13 @@ def _bento_tools_impl(mctx):
     return mctx.extension_metadata(reproducible = True, root_module_direct_deps = _OWN if own else [], root_module_direct_dev_deps = [])
 
 _python = tag_class(
-    doc = "Selects the interpreter that runs actions. More than one tag: the tag with `is_default` selects it, and the other tags add interpreters that compile bytecode of images with other Python versions. The tag has an effect only in the root module.",
+    doc = "Selects the interpreter that runs actions. Further tags, without `is_default`, add interpreters that compile bytecode of images. Only tags of the root module have an effect.",
     attrs = {
-        "debian_lock": attr.label(doc = "Lock of the Debian packages that provide the interpreter. The lock must include `python3` and `patchelf`. If you set this attribute, machines that run actions don't require Python."),
-        "interpreter": attr.string(doc = "Host interpreter: a path, or the name of a program on PATH. Default: none."),
+        "debian_lock": attr.label(doc = "Lock of Debian packages with `python3` and `patchelf`. Machines that run actions then need no Python."),
+        "interpreter": attr.string(doc = "Host interpreter: a path, or a program on PATH."),
         "is_default": attr.bool(doc = "Whether the interpreter runs actions. Required in one of several tags."),
-        "mirrors": attr.string_list(doc = "URLs of mirrors for the packages in `debian_lock`. Same format as `mirrors` of `bento.apt`."),
-        "version": attr.string(doc = "Python version of the interpreter (`X.Y`). If neither `debian_lock` nor `interpreter` is set, selects a toolchain of rules_python. Default: " + PYTHON_VERSION + " if rules_python provides it; otherwise, the newest version that rules_python provides. Required without `is_default` in one of several tags."),
+        "mirrors": attr.string_list(doc = "Mirrors for `debian_lock`, as in `bento.apt`."),
+        "version": attr.string(doc = "Python version (`X.Y`). Alone, it selects a toolchain of rules_python. Default: " + PYTHON_VERSION + " if rules_python provides it, otherwise its newest version. Required without `is_default` in one of several tags."),
     },
 )
 
@@ -224,30 +224,30 @@ def _bento_impl(mctx):
 _pypi = tag_class(
     doc = "Declares a package hub, which provides the Python packages of a lock: `@<name>//<package>`.",
     attrs = {
-        "allow_record_mismatch": attr.string_list_dict(doc = "Wheels to allow in images even if their RECORD file is incorrect. Keys are package names; values are hashes of wheels (`sha256:<hex>`). The error message for such a wheel contains the hash. These wheels are listed in the SBOM and in the layer report of an image."),
+        "allow_record_mismatch": attr.string_list_dict(doc = "Wheels that images accept although their RECORD file is wrong, from package to hashes (`sha256:<hex>`, as in the error message). The SBOM lists them."),
         "build_lock": attr.label(
-            doc = "Lock of build requirements, such as setuptools. Packages are built from source if no wheel is compatible, or if they come from git. Default: `lock`.",
+            doc = "Lock of build requirements, such as setuptools, for packages from git or without a compatible wheel. Default: `lock`.",
         ),
-        "exclude": attr.string_list_dict(doc = "Files to exclude from images. Keys are package names; values are patterns, in `.gitignore` syntax, of files in the package's wheels: `{\"acme\": [\"acme/tests/\", \"*.a\"]}`. For the wheels of one platform, use a key such as `acme@linux_amd64`. Default: no patterns. The RECORD file lists only the remaining files. The layer report and the SBOM contain the size of the excluded files. Tests, servers, and virtual environments use the complete wheels."),
-        "exclude_presets": attr.string_list(doc = "Names of presets that exclude files from images. Valid value: `serving_torch`, which excludes files of torch and triton that are used only to compile native extensions, such as static libraries."),
-        "extras": attr.string_list(default = ["*"], doc = "Project extras to include. Supported only for `uv.lock`. Default: all extras. Required if two extras conflict (`tool.uv.conflicts`)."),
-        "glibc": attr.string(default = DEFAULT_GLIBC, doc = "Newest glibc version that Linux wheels can require (`X.Y`)."),
-        "groups": attr.string_list(default = ["*"], doc = "Project dependency groups to include. Supported only for `uv.lock`. Default: all groups. Required if two groups conflict (`tool.uv.conflicts`)."),
+        "exclude": attr.string_list_dict(doc = "Files to exclude from images, from package to patterns as in `.gitignore`: `{\"acme\": [\"acme/tests/\", \"*.a\"]}`. `acme@linux_amd64` limits patterns to a platform. Tests, servers, and virtual environments use complete wheels."),
+        "exclude_presets": attr.string_list(doc = "Presets of `exclude`: `serving_torch` excludes files of torch and triton that only compile native extensions."),
+        "extras": attr.string_list(default = ["*"], doc = "Extras of a `uv.lock` to include. Required if extras conflict (`tool.uv.conflicts`)."),
+        "glibc": attr.string(default = DEFAULT_GLIBC, doc = "Newest glibc version that Linux wheels can require."),
+        "groups": attr.string_list(default = ["*"], doc = "Dependency groups of a `uv.lock` to include, as for `extras`."),
         "lock": attr.label(
-            doc = "Lock file of the packages: a requirements file with hashes, `pylock.toml`, `uv.lock`, or a JSON file that a `bento_requirements` target writes.",
+            doc = "A requirements file with hashes, `pylock.toml`, `uv.lock`, or a JSON file of a `bento_requirements` target.",
             mandatory = True,
         ),
-        "macos": attr.string(default = DEFAULT_MACOS, doc = "Newest macOS version that wheels can require (`X.Y`). Use the oldest macOS version on which the packages must run."),
-        "members": attr.string_list(default = ["*"], doc = "uv workspace members whose dependencies are included. Supported only for `uv.lock`. Default: all members. Required if two members conflict (`tool.uv.conflicts`)."),
+        "macos": attr.string(default = DEFAULT_MACOS, doc = "Newest macOS version that wheels can require: the oldest on which they must run."),
+        "members": attr.string_list(default = ["*"], doc = "Workspace members of a `uv.lock` to include, as for `extras`."),
         "more_python_versions": attr.string_list(
-            doc = "Additional Python versions (`X.Y`) for which the package hub provides packages. To select a version for a Bento, set `python_version` of `bento_package`. Targets such as `py_test` get the packages for their version in rules_python.",
+            doc = "Further Python versions of the packages. `python_version` of `bento_package` selects one; other rules get their version in rules_python.",
         ),
         "name": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
-        "package_metadata_bzl": attr.label(doc = "File that defines the macro `package_metadata`, usually `@package_metadata//:defs.bzl`. Each wheel then declares its package URL (PURL) as package metadata. Default: none. Your module must depend on the module `package_metadata`."),
+        "package_metadata_bzl": attr.label(doc = "File with the macro `package_metadata`, such as `@package_metadata//:defs.bzl`, that declares the package URL of each wheel."),
         "platforms": attr.string_list(
-            doc = "Platforms of the wheels: `linux_amd64`, `linux_arm64`, `darwin_arm64`, or `darwin_amd64`. Default: all platforms. Bazel fetches only the wheels that a build needs.",
+            doc = "Platforms of the wheels: `linux_amd64`, `linux_arm64`, `darwin_arm64`, `darwin_amd64`. Default: all.",
         ),
-        "python_version": attr.string(default = PYTHON_VERSION, doc = "Default Python version of the packages (`X.Y`)."),
+        "python_version": attr.string(default = PYTHON_VERSION, doc = "Default Python version of the packages."),
     } | INDEX_ATTRIBUTES,
 )
 

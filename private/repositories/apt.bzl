@@ -290,10 +290,10 @@ def declare_debs(mctx, tag):
     _deb_hub_repo(name = tag.name, hub = tag.name, lock = json.encode(packages))
 
 apt_tag = tag_class(
-    doc = "Declares a package hub, which provides the Debian packages of a lock. `@<name>//<package>` contains a package and its transitive dependencies. `@<name>//:packages` contains all packages of the lock.",
+    doc = "Declares a hub of the Debian packages of a lock: `@<name>//<package>` is a package with its dependencies, and `@<name>//:packages` the complete lock.",
     attrs = {
-        "lock": attr.label(doc = "Lock that a `bento_debs` target writes. Create an empty file before the first run of the target.", mandatory = True),
-        "mirrors": attr.string_list(doc = "URLs of mirrors. The scheme must be `http` or `https`. `{archive}` is replaced by `debian` or `debian-security`. Default: the mirrors in the apt configuration of the host."),
+        "lock": attr.label(doc = "Lock of a `bento_debs` target. Before the first run of the target, the file is empty.", mandatory = True),
+        "mirrors": attr.string_list(doc = "URLs of mirrors, in which `{archive}` is `debian` or `debian-security`. Default: the mirrors of the host's apt."),
         "name": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
     },
 )

@@ -6,20 +6,20 @@ load(":lock_shapes.bzl", "matches")
 
 # Attributes of `bento.base`, and of the repository rule with the targets of a base image.
 _ATTRIBUTES = {
-    "archive": attr.label(doc = "Archive created by `docker save`: an uncompressed tar file that contains one image."),
-    "digest": attr.string(doc = "Digest of the image in `image` (`sha256:<hex>`). For several platforms, use the digest of an image index."),
-    "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`). If unset, the build checks the wheels against the `glibc` of the package hub."),
-    "image": attr.string(doc = "Image repository (`registry/repository`); requires `digest`. Credentials come from docker's configuration and credential helpers."),
-    "layout": attr.label(doc = "File `index.json` of an OCI layout. The layout can contain images for several platforms."),
-    "mirrors": attr.string_list(doc = "Mirrors of the image (`registry/repository`), tried in order before the repository in `image`."),
-    "package_metadata_bzl": attr.label(doc = "File that defines the macro `package_metadata`, as for `bento.pypi`. The image of each platform then declares its package URL (PURL). Default: none."),
+    "archive": attr.label(doc = "Uncompressed archive of `docker save` with one image."),
+    "digest": attr.string(doc = "Digest of `image` (`sha256:<hex>`); for several platforms, of an index."),
+    "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`). Default: wheels are checked against the `glibc` of the package hub."),
+    "image": attr.string(doc = "`registry/repository`; requires `digest`. Credentials come from docker's configuration and credential helpers."),
+    "layout": attr.label(doc = "`index.json` of an OCI layout, also for several platforms."),
+    "mirrors": attr.string_list(doc = "Mirrors (`registry/repository`), tried before `image`."),
+    "package_metadata_bzl": attr.label(doc = "As for `bento.pypi`, for each image."),
     "python": attr.string(default = "/usr/local/bin/python3", doc = "Absolute path to the Python interpreter in the image."),
-    "python_version": attr.string(doc = "Version of the Python interpreter in the image (`X.Y`).", mandatory = True),
+    "python_version": attr.string(doc = "Version of the interpreter (`X.Y`).", mandatory = True),
 }
 
 base_tag = tag_class(
     doc = "Declares a base image, `@<name>`, for `base` of `bento_image`. Set exactly one of `image` (with `digest`), `layout`, and `archive`.",
-    attrs = _ATTRIBUTES | {"name": attr.string(doc = "Name of the repository, and of the base image's target in the repository.", mandatory = True)},
+    attrs = _ATTRIBUTES | {"name": attr.string(doc = "Name of the repository.", mandatory = True)},
 )
 
 def _where(name):

@@ -162,33 +162,33 @@ def oci_model_impl(rctx):
     rctx.symlink("layout/blobs/sha256/" + layer, "model.part")
     _write_model_import(rctx, "model.part")
 
-_COMMON = {"alias": attr.string(doc = "Alternative name that `bentoml.models.get` accepts in Bentos that bundle the model.")}
+_COMMON = {"alias": attr.string(doc = "Another name that `bentoml.models.get` accepts in Bentos with the model.")}
 
 _FILES = _COMMON | {
-    "files": attr.string_dict(allow_empty = False, doc = "Files of the model. Keys are paths; values are SHA-256 digests. Only these files are downloaded.", mandatory = True),
+    "files": attr.string_dict(allow_empty = False, doc = "Files of the model, from path to SHA-256. Only these are downloaded.", mandatory = True),
     "labels": attr.string_dict(doc = "Labels of the model."),
-    "module": attr.string(doc = "Framework module of BentoML that loads the model, such as `bentoml.transformers`. Default: none."),
-    "tag": attr.string(doc = "Tag of the model: `name` or `name:version`. Default name: the attribute `name`. Default version: the digest of the content."),
+    "module": attr.string(doc = "Module of BentoML that loads the model, such as `bentoml.transformers`. Default: none."),
+    "tag": attr.string(doc = "`name` or `name:version`. Default: the attribute `name`, and the digest of the content."),
 }
 
 _HTTP_MODEL = _FILES | {
-    "url": attr.string(doc = "Base URL for `files`. The scheme must be `http` or `https`.", mandatory = True),
+    "url": attr.string(doc = "Base URL of `files`.", mandatory = True),
 }
 
 _HUGGING_FACE_MODEL = _FILES | {
-    "endpoint": attr.string(doc = "URL of the Hugging Face Hub. The scheme must be `http` or `https`. Default: the `HF_ENDPOINT` environment variable. Required if the variable isn't set."),
-    "repository": attr.string(doc = "Repository on the Hugging Face Hub (`organization/name`). Credentials come from the configuration of the Hugging Face client.", mandatory = True),
-    "revision": attr.string(doc = "Commit in the repository (40 hexadecimal digits).", mandatory = True),
+    "endpoint": attr.string(doc = "URL of the Hugging Face Hub. Default: the environment variable `HF_ENDPOINT`."),
+    "repository": attr.string(doc = "`organization/name`. Credentials come from the Hugging Face client's configuration.", mandatory = True),
+    "revision": attr.string(doc = "Commit (40 hexadecimal digits).", mandatory = True),
 }
 
 _MODEL_ARCHIVE = _COMMON | {
-    "sha256": attr.string(doc = "SHA-256 digest of the archive, in hexadecimal.", mandatory = True),
-    "url": attr.string(doc = "URL (`http` or `https`) of the archive: the output of `bentoml models export`, or a tar or zip archive with the files of a model.", mandatory = True),
+    "sha256": attr.string(doc = "SHA-256 of the archive.", mandatory = True),
+    "url": attr.string(doc = "URL of an output of `bentoml models export`, or of another tar or zip archive of a model.", mandatory = True),
 }
 
 _OCI_MODEL = _COMMON | {
-    "digest": attr.string(doc = "Digest of the model artifact (`sha256:<hex>`).", mandatory = True),
-    "image": attr.string(doc = "Registry repository of the artifact (`registry/repository`).", mandatory = True),
+    "digest": attr.string(doc = "Digest of the artifact (`sha256:<hex>`).", mandatory = True),
+    "image": attr.string(doc = "`registry/repository` of the artifact.", mandatory = True),
 }
 
 def _repo(implementation, attrs):
@@ -212,15 +212,15 @@ _REPOS = {
 
 def _tag(source, attrs):
     return tag_class(
-        doc = "Declares a model from " + source + ", with the label `@<name>`. To include the model in a Bento, add `@<name>` to `models` of `bento_package`. Bazel fetches the model only if a build needs the model.",
-        attrs = attrs | {"name": attr.string(doc = "Name of the repository, and of the model's target in the repository.", mandatory = True)},
+        doc = "Declares a model from " + source + ", `@<name>`, for `models` of `bento_package`.",
+        attrs = attrs | {"name": attr.string(doc = "Name of the repository.", mandatory = True)},
     )
 
 MODEL_TAGS = {
     "http_model": _tag("files on a server", _HTTP_MODEL),
     "hugging_face_model": _tag("the Hugging Face Hub", _HUGGING_FACE_MODEL),
     "model_archive": _tag("an archive on a server", _MODEL_ARCHIVE),
-    "oci_model": _tag("an OCI registry, to which `bento_push` pushed the model", _OCI_MODEL),
+    "oci_model": _tag("an OCI registry, where `bento_push` pushed it", _OCI_MODEL),
 }
 
 def declare_model(kind, tag):

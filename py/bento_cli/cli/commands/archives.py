@@ -23,11 +23,8 @@ if TYPE_CHECKING:
     from bento_cli.store.import_session import Imported
 
 
-_SUFFIXES = "The suffix determines the format: .gz, .bz2, .zst, .tar, or .zip."
-_URLS = (
-    "and others that fsspec supports. The command reads credentials from the configuration files of each service's "
-    "standard tools, or from ~/.netrc."
-)
+_SUFFIXES = "The suffix determines the format: .gz, .bz2, .zst, .tar, or .zip, otherwise xz."
+_URLS = "URLs can have the schemes s3, gs, az, ftp, ftps, sftp, and others of fsspec (docs/distribution.md)."
 _format = click.option("--format", "form", type=click.Choice(FORMS), help="Set the archive format (default: by suffix)")
 
 
@@ -37,9 +34,8 @@ def import_command(kind: Kind) -> Command:
     @command(
         "iris.bento",
         "s3://bucket/iris.bento",
-        help=f"Import {what} from archives.\n\n{_SUFFIXES} A file with any other suffix must be a tar archive "
-        f"compressed with xz. Without --force, the import fails if the {kind.noun} already exists. URL schemes: s3, "
-        f"gs, az, ftp, ftps, sftp, http, https, {_URLS}",
+        help=f"Import {what} from archives.\n\n{_SUFFIXES} Without --force, the import fails if the "
+        f"{kind.noun} already exists. {_URLS}",
     )
     @arguments.many("paths", File(), "PATH", help="Import this archive, directory, or URL (- for standard input)")
     @_format
@@ -115,9 +111,8 @@ def export_command(kind: Kind) -> Command:
         "iris:latest",
         "iris:latest iris.tar.gz",
         help=f"Export a {what} to an archive.\n\nIf PATH is a directory, the file name is "
-        f"NAME-VERSION.{kind.extension}. {_SUFFIXES} If the name has another suffix, the command writes a tar archive "
-        f"compressed with xz, and appends .{kind.extension} unless the suffix is .xz. BentoML can import all formats "
-        f"except .zst. URL schemes: s3, gs, az, ftp, ftps, sftp, {_URLS}",
+        f"NAME-VERSION.{kind.extension}. {_SUFFIXES} If the name has another suffix than .xz, the command appends "
+        f".{kind.extension}. BentoML can import all formats except .zst. {_URLS}",
     )
     @click.argument("tag", type=Tag(kind), help=f"Export this {kind.noun} ({arguments.TAG})")
     @click.argument(
