@@ -1,7 +1,7 @@
 """Reads YAML, JSON, and TOML from untrusted sources, and enforces limits.
 
 A reader returns plain Python values, or raises `FormatError` with the file and, if known, the line. The time and memory
-for reading are proportional to the size of the input. docs/formats.md lists the limits and the restrictions.
+for reading are proportional to the size of the input. docs/security.md lists the limits and the restrictions.
 """
 
 from __future__ import annotations

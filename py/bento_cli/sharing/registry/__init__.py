@@ -1,1 +1,1 @@
-"""Transfers entries to and from OCI registries. docs/oci.md defines the format of the artifacts."""
+"""Transfers entries to and from OCI registries. docs/distribution.md defines the format of the artifacts."""
