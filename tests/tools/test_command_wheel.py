@@ -144,6 +144,16 @@ def test_a_wheel_has_all_modules_the_license_and_nothing_else(wheels, package):
     assert {name for name in names if ".dist-info/" not in name} == modules | {f"{package}/py.typed"}
 
 
+def test_an_editable_installation_loads_the_package_from_the_checkout(tmp_path):
+    code = f"from hatchling.build import build_editable; build_editable({str(tmp_path)!r})"
+    variables = os.environ | {"PYTHONPATH": os.environ["RULES_BENTO_ROOTS"]}
+    subprocess.run([sys.executable, "-c", code], cwd=PROJECTS["bento_cli"], env=variables, check=True)
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        [path] = [name for name in archive.namelist() if name.endswith(".pth")]
+        assert Path(archive.read(path).decode()).resolve() == PROJECTS["bento_cli"].parent.resolve()
+
+
 def test_the_command_builds_lists_exports_imports_and_migrates(bento):
     [built] = json.loads(bento("list", "-o", "json"))
     assert built["tag"].startswith("hello:")
