@@ -22,13 +22,10 @@ import zstandard
 from bento_cli.library import Store
 from bento_cli.projects import from_directory, migrate, starlark
 from bento_cli.sharing import bundle
-from bento_cli.sharing.cloud.contexts import Contexts, make
 from bento_cli.store.home import Home
 from bento_cli.store.import_session import Options
-from bento_cli.transports.address import parse
 from blake3 import blake3
 from packaging.version import Version
-from rules_bento.actions.service import check_api
 from rules_bento.actions.wheels import unpack_wheel
 from rules_bento.archives.recipe import Recipe
 from rules_bento.arguments import Arguments
@@ -37,13 +34,11 @@ from rules_bento.audit.inventory import Package
 from rules_bento.audit.versions import parse_debian
 from rules_bento.audit.vex import last_statement, read_vex
 from rules_bento.bento import descriptors
-from rules_bento.bento.env.python import assemble_requirements
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.debian import apt
 from rules_bento.debian.deb import Deb
 from rules_bento.debian.rootfs import PathFilter, Rootfs
 from rules_bento.errors import BentoError
-from rules_bento.formats import decode_text
 from rules_bento.formats.json import read_object
 from rules_bento.images import rootfs
 from rules_bento.images.layer_report import read_packages
@@ -55,19 +50,13 @@ from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.models import model_store
-from rules_bento.net import headers, host_settings
-from rules_bento.packages import build, requirements, resolution
-from rules_bento.packages.indexes import unique_index
-from rules_bento.registry import auth, base_images, docker_archive
+from rules_bento.net import headers
+from rules_bento.packages import build
+from rules_bento.registry import base_images, docker_archive
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.layout import Layout
-from rules_bento.registry.reference import Reference
-from rules_bento.service import read_service, require_known, to_json
 from rules_bento.signing import SignatureError, cosign
 from rules_bento.signing.keyless import Identity, entry_check, read_trusted_root
-from rules_bento.signing.log import find_log
-from rules_bento.signing.policy import read_policy
-from rules_bento.sources.snapshot import DeclaredFile
 
 from tests.debian.made_debs import ar_of, member
 from tests.debian.made_debs import tar_of as tar_of_members
@@ -104,69 +93,14 @@ class Reader(NamedTuple):
 SERVICE = seed("service").decode()
 
 
-def _service(path: Path, _out: Path) -> None:
-    info = read_service("service:Svc", {"service.py": path.read_bytes()})
-    json.dumps(to_json(info), ensure_ascii=False).encode()
-    require_known(info)
-
-
 def _document(document: Any) -> bytes:
     return json.dumps(document, indent=1).encode()
-
-
-def _of_text(read: Callable[[str, str], object]) -> Callable[[Path, Path], None]:
-    """Return a reader that gets the decoded content and the name of a file."""
-
-    def reading(path: Path, _out: Path) -> None:
-        read(decode_text(path.read_bytes(), path.name), path.name)
-
-    return reading
 
 
 # Locks
 
 SHA = "0" * 64
 LOCK = json.loads(seed("lock.json"))
-
-
-_PLAIN = b"""\
-# why
--i https://index.example/simple --extra-index-url https://other.example/simple
-BentoML[grpc] >= 1.4, < 2  # own
-six (==1.0) ; (python_version < '3') or 'linux' in sys_platform
-numpy \\
-    >=1.0
-attrs @ git+https://git.example/a@v1
-"""
-
-
-def _requirements(path: Path, _out: Path) -> None:
-    text = requirements.decode(path.read_bytes(), path.name)
-    found, _ = requirements.parse(text, path.name)
-    for requirement in found:
-        requirements.check(requirement.text, path.name)
-    with contextlib.suppress(BentoError):
-        resolution._read_requirements(text, path.name)
-    lines = list(requirements.logical_lines(text, path.name))
-    requirements.check_lines(lines)
-    try:
-        made = assemble_requirements(lines, None, (), "1.4.39", (), path.name)
-    except BentoError:  # such as hashes without bentoml
-        return
-    again = [line.text for line in requirements.logical_lines(made.text) if line.text]
-    added = [] if again == [line.text for line in unique_index(lines) if line.text] else ["bentoml==1.4.39"]
-    assert again == [line.text for line in unique_index(lines) if line.text] + added
-
-
-def _lock(path: Path, _out: Path) -> None:
-    resolution.normalize(path, uv=Path("uv-is-not-asked"), requires_python=">=3.10")
-
-
-DEB_LOCK = json.loads(seed("deb-lock.json"))
-
-
-def _deb_lock(text: str, name: str) -> None:
-    apt.find_problems(apt.loads(text, name), apt.Request(["trixie"], ["amd64"], ["aa"], []))
 
 
 # Wheels and Debian packages
@@ -367,12 +301,6 @@ def _descriptor(kind: str) -> Callable[[Path, Path], None]:
     return read
 
 
-def _model(path: Path, _out: Path) -> None:
-    path.with_name("out").write_bytes(b"w")
-    weights = DeclaredFile("weights", str(path.with_name("out")), "x")
-    model_store.from_files([DeclaredFile("model.yaml", str(path), "x"), weights], "the model")
-
-
 # Images, registries and headers
 
 CONFIG = json.loads(seed("config.json"))
@@ -445,21 +373,6 @@ def _trusted_root(out: Path) -> Path:
     return out / "root.json"
 
 
-def _policies() -> list[bytes]:
-    identity = {"identity": "a@example.com", "issuer": "https://example.com"}
-    rules = [{"key": "env://POLICY_KEY"}, identity, {"type": "sbom", "any": [identity, {"key": "env://POLICY_KEY"}]}]
-    return [_document({"require": rules})]
-
-
-def _policy(path: Path, out: Path) -> None:
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    key = ec.generate_private_key(ec.SECP256R1()).public_key()
-    os.environ["POLICY_KEY"] = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-    read_policy(path, _trusted_root(out))
-
-
 def _identity_bundles() -> list[bytes]:
     return [_document(json.loads(item["bundle"])) for tool in ("bento", "cosign") for item in _keyless()[tool]]
 
@@ -474,11 +387,6 @@ def _log_entry(path: Path, out: Path) -> None:
     material = read_object(path.read_bytes(), path.name).get("verificationMaterial")
     with contextlib.suppress(SignatureError):  # the entry is for another signature
         entry_check(_trusted_root(out))(material, {}, b"", b"")
-
-
-def _trust_configs() -> list[bytes]:
-    log = {"url": "https://example.com", "majorApiVersion": 2, "validFor": {"start": "2024-01-01T00:00:00Z"}}
-    return [_document({"signingConfig": {"rekorTlogUrls": [log, log | {"validFor": {"start": "", "end": "9"}}]}})]
 
 
 def _docker_archives() -> list[bytes]:
@@ -533,61 +441,9 @@ def _headers(path: Path, _out: Path) -> None:
         headers.parse_nonnegative_int(line)
 
 
-def _addresses(path: Path, _out: Path) -> None:
-    for line in path.read_bytes().decode("utf-8", "replace").splitlines():
-        for read in (parse, Reference.parse):
-            try:
-                read(line)
-            except BentoError as error:
-                assert str(error)
-
-
 # What users and other tools have
 
 
-def _setting(name: str, read: Callable[[], object]) -> Callable[[Path, Path], None]:
-    """Return a reader of the file that an environment variable names."""
-
-    def reading(path: Path, out: Path) -> None:
-        kept = dict(os.environ)
-        # No other file that users have.
-        os.environ.update(HOME=str(out), NETRC=str(out), DOCKER_CONFIG=str(out), XDG_CONFIG_HOME=str(out))
-        os.environ[name] = str(path if name == "NETRC" else path.parent)
-        path.chmod(0o600)
-        try:
-            read()
-        finally:
-            os.environ.clear()
-            os.environ.update(kept)
-
-    return reading
-
-
-def _netrc() -> None:
-    for host in ("files.example", "other.example"):
-        host_settings.netrc_login(host)
-        host_settings.netrc_login(host, "me")
-
-
-def _credentials() -> None:
-    for name in ("registry.example/a/b", "other.example:5000/c", "docker.io/library/x"):
-        auth.find_credentials(Reference.parse(name))
-
-
-def _contexts() -> None:
-    contexts = Contexts(Home(Path(os.environ["BENTOML_HOME"])))
-    context = contexts.get()
-    make(context.name, context.endpoint, context.api_token)
-
-
-CONTEXTS = json.loads(seed("cloud-contexts.json"))
-
-
-def _api(path: Path, _out: Path) -> None:
-    schema = path.with_name("out")
-    schema.write_bytes(seed("api.json"))
-    given = ["--golden", str(path), "--golden-path", path.name, "--schema", str(schema), "--target", "//:x"]
-    check_api.run(Arguments(given, check_api.flags))
 
 
 def _system(path: Path, _out: Path) -> None:
@@ -608,29 +464,6 @@ def _stanzas(path: Path, _out: Path) -> None:
 
 
 # More forms of what is read above
-
-_FILES_OF_WHEEL = ("METADATA", "WHEEL", "RECORD", "entry_points.txt")
-_RULE = b"\n=====\n"
-
-
-def _texts_of_wheel() -> list[bytes]:
-    with zipfile.ZipFile(io.BytesIO(wheel())) as archive:
-        return [_RULE.join(archive.read(f"odd-1.0.dist-info/{name}") for name in _FILES_OF_WHEEL)]
-
-
-def _wheel_texts(path: Path, out: Path) -> None:
-    """Read a wheel with the metadata in the file."""
-    with zipfile.ZipFile(io.BytesIO(wheel())) as archive:
-        files = {info.filename: archive.read(info) for info in archive.infolist()}
-    for name, text in zip(_FILES_OF_WHEEL, path.read_bytes().split(_RULE), strict=False):
-        files[f"odd-1.0.dist-info/{name}"] = text
-    path.unlink()
-    whole = path.with_name("odd-1.0-py3-none-any.whl")
-    whole.write_bytes(zip_of(files))
-    try:
-        _wheel(whole, out)
-    finally:
-        whole.rename(path)
 
 
 def _packed_layer(form: str, ending: str) -> Reader:
@@ -729,15 +562,8 @@ def _project(path: Path, out: Path) -> None:
 POOL = ".rules_bento/"
 
 READERS: dict[str, Reader] = {
-    "service": Reader("text", "service.py", _seed("service"), _service),
-    "requirements": Reader("text", "requirements.txt", lambda: [seed("requirements"), _PLAIN], _requirements),
-    "uv-lock": Reader("text", "uv.lock", _seed("uv-lock"), _lock),
-    "pylock": Reader("text", "pylock.toml", _seed("pylock"), _of_text(resolution._read_pylock)),
-    "lock": Reader("document", "requirements.lock.json", _seed("lock.json"), _lock),
-    "deb-lock": Reader("document", "debs.lock.json", _seed("deb-lock.json"), _of_text(_deb_lock)),
     "wheel": Reader("zip", "odd-1.0-py3-none-any.whl", lambda: [wheel()], _wheel),
     "advisory": Reader("document", "PYSEC-2024-1.json", _seed("advisory.json"), _audit),
-    "advisory-yaml": Reader("text", "PYSEC-2024-1.yaml", _seed("advisory.json"), _audit),
     "vex": Reader("document", "vex.json", _seed("vex.json"), _vex),
     "advisories": Reader("zip", "all.zip", lambda: [advisories()], _audit),
     "elf": Reader("binary", "lib.so", lambda: [elf()], lambda path, _out: read_elf(path.read_bytes())),
@@ -755,15 +581,10 @@ READERS: dict[str, Reader] = {
     "bundle": Reader("tar", "x.bentobundle", _bundles, lambda path, out: bundle.read(Home(out), path, Options()), POOL),
     "bento.yaml": Reader("document", "bento.yaml", _seed("bento.json"), _descriptor("bento")),
     "model.yaml": Reader("document", "model.yaml", _seed("model.json"), _descriptor("model")),
-    "model-files": Reader("document", "model.yaml", _seed("model.json"), _model),
     "layout": Reader("blobs", "image.json", lambda: [_document([CONFIG, MANIFEST, INDEX])], _layout, ""),
     "signatures": Reader("document", "signatures.json", _seed("signatures.json"), _signatures),
-    "policy": Reader("document", "policy.yaml", _policies, _policy, ""),
     "identity-bundle": Reader("document", "bundle.json", _identity_bundles, _identity_bundle, ""),
     "log-entry": Reader("document", "bundle.json", _identity_bundles, _log_entry, ""),
-    "trust-config": Reader(
-        "document", "trust.json", _trust_configs, lambda path, _out: find_log(path.name, path.parent), ""
-    ),
     "docker-archive": Reader("tar", "image.tar", _docker_archives, lambda path, _out: docker_archive.read(path)),
     "manifest": Reader("document", "manifest.json", _manifests, _manifest),
     "base-layer": Reader("tar", "layer.tar", _layers, lambda path, _out: _layer_of(path, "")),
@@ -774,7 +595,6 @@ READERS: dict[str, Reader] = {
         "deb", "odd_1.0-1_amd64.deb", lambda: [deb(form) for form in ("gz", "xz", "zst", "bz2")], _deb
     ),
     "recipe": Reader("binary", "layer.recipe", _recipes, _recipe, ""),
-    "wheel-texts": Reader("text", "texts", _texts_of_wheel, _wheel_texts),
     "wheel-unpacked": Reader(
         "zip",
         "odd-1.0-py3-none-any.whl",
@@ -792,16 +612,7 @@ READERS: dict[str, Reader] = {
         "",
     ),
     "project": Reader("document", "project.json", lambda: [_document(PROJECT)], _project, "project/"),
-    "netrc": Reader("text", "netrc", _seed("netrc"), _setting("NETRC", _netrc)),
-    "docker-config": Reader(
-        "document", "config.json", _seed("docker-config.json"), _setting("DOCKER_CONFIG", _credentials)
-    ),
-    "cloud-contexts": Reader(
-        "document", ".yatai.yaml", _seed("cloud-contexts.json"), _setting("BENTOML_HOME", _contexts)
-    ),
-    "api": Reader("document", "api.json", _seed("api.json"), _api),
     "system-files": Reader("text", "status", _seed("dpkg"), _system),
     "stanzas": Reader("text", "Packages", lambda: [seed("dpkg").partition(b"\nP:")[0]], _stanzas),
     "headers": Reader("text", "headers", _seed("headers"), _headers),
-    "addresses": Reader("text", "addresses", _seed("addresses"), _addresses),
 }

@@ -81,52 +81,6 @@ def test_the_command_says_a_line_and_leaves_nothing(tmp_path, reader, name):
     assert not [path for path in Path(tmp_path / "home").rglob("*") if "hi" in path.parts or path.suffix == ".yaml"]
 
 
-@pytest.mark.parametrize(
-    ("reason", "read"),
-    [
-        ("KeyError", lambda _path, _out: {}["x"]),
-        ("memory", lambda _path, _out: bytearray(700 << 20)),
-        ("MemoryError", lambda _path, _out: bytearray(3 << 30)),
-        ("crash", lambda _path, _out: os.abort()),
-        ("outside", lambda _path, out: out.parent.parent.joinpath("x").write_bytes(b"")),
-        ("open", lambda path, _out: os.open(path, os.O_RDONLY)),
-        ("SystemExit", lambda _path, _out: sys.exit(0)),
-    ],
-)
-def test_the_harness_sees(reason, read):
-    if reason == "MemoryError" and sys.platform != "linux":
-        pytest.skip("no bound of the address space")
-    reader = READERS["headers"]._replace(read=read)
-    first, second = run(reader, [b"x", b"y"])
-    assert first.kind == second.kind == reason
-
-
-def test_the_harness_sees_half_of_a_file():
-    from rules_bento.errors import BentoError
-
-    def read(_path, out):
-        out.mkdir()
-        (out / "part").write_bytes(b"x")
-        raise BentoError("no")
-
-    assert outcome_of(read).kind == "half"
-
-
-def test_the_harness_sees_what_does_not_end(monkeypatch):
-    monkeypatch.setattr("tests.hostile.limited.SECONDS", 0)
-
-    def read(_path, _out):
-        while True:
-            pass
-
-    assert outcome_of(read).kind == "hang"
-
-
-def outcome_of(read):
-    (found,) = run(READERS["headers"]._replace(read=read), [b"x"])
-    return found
-
-
 def told_bounds():
     table = Path("docs/contributing/limits.md").read_text("utf-8")
     return re.findall(r"^\| `([\w.]+)` \| (\d+) \|", table, re.MULTILINE)

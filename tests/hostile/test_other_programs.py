@@ -80,10 +80,8 @@ def test_a_layout_is_the_same_to_programs_in_go(document):
 # Locks: `git fetch ADDRESS COMMIT`, a line of requirements for uv and pip, strings of BUILD files.
 
 HOSTILE = [
-    "--upload-pack=touch x", "-x", "ext::sh -c id", "a\nb", "a b", "a\u2028b", "$(id)", "`id`", 'a"b', "a'b", "a\\b", "../x",
-    "/x", "..", "a;b", "a @ file:///x", "1 ; x", "1.0\nevil @ https://x/y.tar.gz", '1", tags = ["no-sandbox"], x = "y', "@x//:y",
-    "ssh://-oProxyCommand=id/x", "git@-oProxyCommand=id:a", "https://-x/y", "fd::17/x", "1.0 --index-url https://x",
-    "x.whl --trusted-host x", "%(x)s", "{version}", "\x1b[2J", "a\x00b", "file:///x\n", "main", "HEAD", "refs/heads/main",
+    "--upload-pack=touch x", "ext::sh -c id", "a\nb", "a\u2028b", "$(id)", 'a"b', "../x", "1.0\nevil @ https://x/y.tar.gz",
+    '1", tags = ["no-sandbox"], x = "y', "ssh://-oProxyCommand=id/x", "1.0 --index-url https://x", "refs/heads/main",
 ]  # fmt: skip
 LOCK = {
     **readers.LOCK,
@@ -150,21 +148,7 @@ def test_no_string_of_a_lock_is_an_option_or_a_second_line(hostile, tmp_path):
 
 # Projects: no command starts a program of the project, or imports its modules, wherever PATH leads.
 
-PROGRAMS = (
-    "bazel",
-    "bentoml",
-    "buildah",
-    "buildctl",
-    "docker",
-    "git",
-    "nerdctl",
-    "pip",
-    "podman",
-    "python",
-    "python3",
-    "ssh",
-    "uv",
-)
+PROGRAMS = "bazel bentoml buildah buildctl docker git nerdctl pip podman python python3 ssh uv".split()
 MODULES = ("bentoml", "bentoml_cli", "json", "pip", "rules_bento", "sitecustomize", "tempfile", "usercustomize", "yaml")
 
 
