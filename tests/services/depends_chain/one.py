@@ -1,7 +1,0 @@
-import bentoml
-from two import Two
-
-
-@bentoml.service(resources={'gpu': 1})
-class One:
-    two = bentoml.depends(Two)

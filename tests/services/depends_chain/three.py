@@ -1,8 +1,0 @@
-import bentoml
-
-
-@bentoml.service
-class Three:
-    @bentoml.api
-    def go_three(self) -> int:
-        return 1

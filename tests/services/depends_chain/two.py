@@ -1,8 +1,0 @@
-import bentoml
-import three
-
-
-@bentoml.service
-class Two:
-    three = bentoml.depends(three.Three)
-    ref = bentoml.models.BentoModel('scaler:v2')

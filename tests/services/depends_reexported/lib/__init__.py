@@ -1,5 +1,0 @@
-from .impl import First as First
-from .impl import Second
-
-NAME = 'starred'
-__all__ = ['First', 'NAME']

@@ -1,2 +1,0 @@
-# service: service:Exported
-from app.impl import Impl as Exported

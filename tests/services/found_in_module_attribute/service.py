@@ -1,3 +1,0 @@
-# service: service:app.impl.Impl
-# unknown: service
-import app.impl

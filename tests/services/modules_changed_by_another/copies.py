@@ -1,3 +1,0 @@
-import values
-
-ENVS = list(values.ENVS)

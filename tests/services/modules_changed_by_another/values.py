@@ -1,6 +1,0 @@
-LABELS = {"team": "a"}
-ENVS = [{"name": "MODE", "value": "fast"}]
-
-
-class Limits:
-    TIMEOUT = 3

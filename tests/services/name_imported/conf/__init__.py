@@ -1,3 +1,0 @@
-from .settings import OWNER
-
-TEAM = OWNER + "-team"

@@ -1,4 +1,0 @@
-import os
-
-if not os.environ.get('NAMED'):
-    raise ImportError('no')

@@ -1,4 +1,0 @@
-import os
-
-if os.environ.get('NAMED'):
-    NAME = 'named'

@@ -1,5 +1,0 @@
-import service
-
-
-def name():
-    return service.PREFIX + 'ular'
