@@ -135,10 +135,6 @@ def test_any_range_of_a_blob_is_streamed(cache, start, end):
         assert pushed(settings(url, "--remote_instance_name=main"), start, end) == CONTENT[start:end]
 
 
-def test_the_end_of_an_upload_asks_for_nothing():
-    assert pushed(settings("http://127.0.0.1:9"), len(CONTENT)) == b""
-
-
 def test_a_blob_that_was_downloaded_is_taken_from_there(tmp_path):
     (tmp_path / "layer").write_bytes(CONTENT)
     assert pushed(None, directory=str(tmp_path)) == CONTENT
@@ -267,14 +263,6 @@ def test_a_cache_that_sends_nothing_is_a_cut(monkeypatch):
         pushed(settings(url, "--remote_instance_name=main"))
 
 
-def test_a_registry_may_be_slower_than_the_cache(monkeypatch):
-    monkeypatch.setattr(limits, "PATIENCE", 2)
-    pauses = [3.0]
-    with grpc_cache() as url:
-        cache = settings(url, "--remote_instance_name=main")
-        assert pushed(cache, count=lambda _: time.sleep(pauses.pop() if pauses else 0)) == CONTENT
-
-
 @pytest.mark.parametrize("size", [9_000, 200_000])
 def test_the_head_of_a_cache_s_answer_is_bounded(size):
     head = b"HTTP/1.1 200 OK\r\nX: " + b"a" * size + b"\r\n\r\n"
@@ -308,10 +296,6 @@ def test_an_address_of_another_kind(address):
 def test_a_header_without_a_value():
     with pytest.raises(BentoError, match="NAME=VALUE"):
         settings("grpc://cache", "--remote_header=lonely")
-
-
-def test_an_address_without_a_scheme_is_what_bazel_takes_it_for():
-    assert str(settings("cache.example.com")) == "grpcs://cache.example.com:443"
 
 
 def test_where_the_files_of_a_build_are(monkeypatch, tmp_path):

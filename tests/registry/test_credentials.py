@@ -66,24 +66,6 @@ def helper(tmp_path, monkeypatch):
     return make
 
 
-def test_nobody_has_any():
-    assert auth.find_credentials(REFERENCE) is None
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        "registry.test:5000",
-        "https://registry.test:5000",
-        "https://registry.test:5000/v2/",
-        "http://registry.test:5000/v1",
-    ],
-)
-def test_an_entry_is_found_however_the_login_wrote_its_key(docker, key):
-    docker({"auths": {"other.test": {"auth": encoded("x", "y")}, key: {"auth": encoded("me", "a:b")}}})
-    assert auth.find_credentials(REFERENCE) == Credentials("me", "a:b")
-
-
 def test_docker_hub_has_a_key_of_its_own(docker):
     docker({"auths": {"https://index.docker.io/v1/": {"auth": encoded("me", SECRET)}}})
     assert auth.find_credentials(Reference.parse("alpine")) == Credentials("me", SECRET)

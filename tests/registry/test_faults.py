@@ -11,7 +11,6 @@ from rules_bento.registry.pull import pull
 from rules_bento.registry.push import push
 from rules_bento.registry.reference import Reference
 
-from tests.registry import relay as faulty
 from tests.registry import servers
 from tests.registry.images import make_image
 from tests.registry.relay import DOWN, UP, Answer, Cut, Flip, Length, Relay
@@ -75,14 +74,6 @@ def test_a_pull_that_is_cut_anywhere_is_completed(server, registries, progress, 
     assert len(relay.happened) == CUTS
 
 
-def test_what_had_come_before_cuts_is_not_asked_for_again(server, registries, progress, tmp_path):
-    push_through(server, (), registries, progress, tmp_path, "resume/pull")
-    faults = [Cut(DOWN, at) for at in (50_000, 120_000, 300_000, 301_000, 400_000)]
-    relay = pull_through(server, faults, registries, progress, tmp_path, "resume/pull")
-    assert len(relay.happened) == len(faults)
-    assert relay.carried(DOWN) < sum(SIZES) + 20_000
-
-
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_bytes_that_change_on_their_way_are_never_accepted(server, hasty, progress, tmp_path, seed):
     chance = random.Random(2000 + seed)
@@ -137,11 +128,6 @@ def test_a_server_that_stays_busy_is_an_error_that_says_so(server, registries, p
         push_through(server, faults, registries, progress, tmp_path, "busy/always")
 
 
-def test_a_slow_way_is_only_slow(server, registries, progress, tmp_path):
-    push_through(server, [Cut(UP, 200_000)], registries, progress, tmp_path, "slow/push", rate=2_000_000)
-    pull_through(server, [Cut(DOWN, 200_000)], registries, progress, tmp_path, "slow/push", rate=2_000_000)
-
-
 def test_a_pull_goes_on_where_another_run_was_killed(server, registries, progress, tmp_path):
     push_through(server, (), registries, progress, tmp_path, "killed/pull")
     layout = Layout.create(tmp_path / "layout")
@@ -171,9 +157,3 @@ def test_what_another_run_left_may_be_wrong(server, registries, progress, tmp_pa
     for blob in image.blobs():
         image.sources[blob.digest].check(blob.digest, blob.size)
         assert layout.blob(blob.digest).read_bytes() == (tmp_path / "image" / blob.digest[7:]).read_bytes()
-
-
-def test_the_relay_itself_changes_nothing_without_faults(server, registries, progress, tmp_path):
-    relay = push_through(server, (), registries, progress, tmp_path, "plain/relay")
-    assert relay.happened == []
-    assert faulty.UP != faulty.DOWN

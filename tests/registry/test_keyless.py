@@ -484,12 +484,6 @@ def test_each_command_that_signs_with_a_key_uses_the_log(services, command):
     assert key.log == services.url
 
 
-def test_a_layout_is_signed_once_with_a_log(services, layout):
-    for _ in range(2):
-        assert main(["sign", *LOGGED, "layout"]) == main(["sign", "--key", "k.key", "layout"]) == status.OK
-    assert services.requests == ["/api/v2/log/entries"]
-
-
 def test_rsa_keys_sign_with_a_log(services):
     key = rsa.generate_private_key(65537, 2048)
     Path("k.key").write_bytes(key.private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.NoEncryption()))

@@ -6,7 +6,7 @@ import pytest
 from rules_bento.registry import docker_archive
 from rules_bento.registry.layout import Layout
 
-from tests.registry.images import make_image, make_recipe
+from tests.registry.images import make_image
 from tests.registry.test_programs import image_contents, run
 
 _TOOL = """#!/bin/sh
@@ -59,15 +59,6 @@ def test_layers_of_a_base_come_from_its_registry(server, reference, home, image,
         blob["from"] = reference.name
     load(directory, document, home, tool)
     assert_whole(tool, made)
-
-
-def test_a_layer_is_assembled_from_its_recipe(home, image, tool):
-    directory, made, document = image
-    make_recipe(directory, document["image"]["blobs"][0])
-    load(directory, document, home, tool)
-    assert_whole(tool, made)
-    (directory / "a.whl").write_bytes(bytes((directory / "a.whl").stat().st_size))
-    assert "doesn't match the digest" in load(directory, document, home, tool, code=1).stderr
 
 
 def test_a_tool_that_does_not_answer_is_passed_over(home, image, tool):

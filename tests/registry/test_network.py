@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from rules_bento.errors import BentoError
-from rules_bento.net.host_settings import is_loopback, proxy_for
+from rules_bento.net.host_settings import proxy_for
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import Registries
 from rules_bento.registry.layout import Layout
@@ -28,15 +28,6 @@ from tests.registry.relay import DOWN, UP, Cut, Relay
 def encrypted(registry_binary, tls, tmp_path):
     with servers.serve(registry_binary, tmp_path / "tls-registry", tls=tls) as running:
         yield running
-
-
-def test_an_authority_of_our_own_is_believed(encrypted, tls, registries, progress, tmp_path, monkeypatch):
-    monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority))
-    image = make_image(tmp_path / "image")
-    reference = Reference.parse(f"{encrypted.host}/team/app:v1")
-    push(image, [reference], registries, progress)
-    assert pull([reference], Layout.create(tmp_path / "layout"), registries, progress).content == image.root.content
-    encrypted.assert_sound()
 
 
 def test_an_authority_in_certs_d_is_believed(encrypted, tls, home, registries, progress, tmp_path):
@@ -235,11 +226,6 @@ def test_a_proxy_has_a_host_and_a_port(monkeypatch, address, host, port):
     made = proxy_for("https", "registry.test", 443)
     assert made is not None
     assert (made.host, made.port) == (host, port)
-
-
-def test_this_machine_is_known_by_its_names():
-    assert all(map(is_loopback, ["localhost", "127.0.0.1", "127.1.2.3", "::1", "a.localhost"]))
-    assert not any(map(is_loopback, ["localhost.test", "10.0.0.1", "registry.test"]))
 
 
 def test_credentials_do_not_follow_to_another_server(home, registries):

@@ -65,19 +65,6 @@ def pushes(reference, home, image):
     return directory, made, lambda **how: run("push", *flags, home=home, **how)
 
 
-def test_a_layer_is_assembled_from_its_recipe(server, reference, pushes):
-    directory, made, push = pushes
-    push()
-    for layer in made.root.layers():
-        status, content = servers.get(server, f"/v2/{reference.repository}/blobs/{layer.digest}")
-        assert (status, len(content)) == (200, layer.size)
-    server.assert_sound()
-    # The registry has the layer, so the push reads neither file.
-    (directory / "a.whl").unlink()
-    (directory / "layer.recipe").unlink()
-    push()
-
-
 def test_a_wrong_wheel_is_an_error_and_nothing_of_the_layer_is_sent(server, reference, pushes):
     directory, made, push = pushes
     wheel = bytearray((directory / "a.whl").read_bytes())
@@ -111,33 +98,6 @@ def test_an_image_of_a_rule_is_pushed(server, reference, home, image):
     assert "4 of 4 blobs sent" in done.stderr
     listed = json.loads(servers.get(server, f"/v2/{reference.repository}/tags/list")[1])["tags"]
     assert sorted(listed) == ["from-file", "mine", "v1-abc123"]
-
-
-def test_a_second_repository_gets_what_the_first_has(server, reference, home, image):
-    directory, _ = image
-    flags = ["--directory", directory, "--contents", "contents.json", "--repository"]
-    run("push", *flags, reference.name, home=home)
-    assert "4 mounted, 0 exist already" in run("push", *flags, f"{reference.name}/second", home=home).stderr
-    (home / ".cache/rules_bento/pushed.json").write_text("not JSON")
-    assert "0 mounted" in run("push", *flags, f"{reference.name}/third", home=home).stderr
-    (home / ".cache/rules_bento/pushed.json").unlink()
-    named = ["--mount-from", reference.name]
-    assert "4 mounted" in run("push", *flags, f"{reference.name}/fourth", *named, home=home).stderr
-    (home / ".cache/rules_bento/pushed.json").unlink()
-    assert "4 mounted" in run("push", *flags, f"{reference.name}/fifth", "--", *named, home=home).stderr
-
-
-def test_a_lost_blob_is_sent_again(registry_binary, home, image, tmp_path):
-    directory, made = image
-    lost = made.root.layers()[0].digest
-    with servers.serve(registry_binary, tmp_path / "forgetful") as server:
-        flags = ["--directory", directory, "--contents", "contents.json", "--repository", f"{server.host}/t/lost"]
-        assert "4 of 4 blobs sent" in run("push", *flags, home=home).stderr
-        for words in ([], ["--", "--check-blobs"]):
-            server.blobs()[lost].unlink()
-            assert "1 of 4 blobs sent" in run("push", *flags, *words, home=home).stderr
-            assert lost in server.blobs()
-        server.assert_sound()
 
 
 def test_several_images_are_pushed_together(registry_binary, home, tmp_path):
@@ -313,10 +273,3 @@ def test_secrets_are_in_no_output(registry_binary, home, image, tmp_path):
         assert servers.PASSWORD not in text
         assert auth not in text
     assert "docker login" in bad.stderr
-
-
-@pytest.mark.parametrize("text", ["[]", "{", '{"image": {}}', '{"image": {"manifest": "nothing"}}', "{}"])
-def test_broken_contents_are_an_error_and_no_traceback(home, tmp_path, text):
-    (tmp_path / "contents.json").write_text(text)
-    flags = ["--directory", tmp_path, "--contents", "contents.json", "--repository", "registry.invalid/x"]
-    assert run("push", *flags, home=home, code=1).stderr

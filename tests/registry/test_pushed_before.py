@@ -1,7 +1,5 @@
 """What is remembered of earlier pushes: a hint, whatever the file says."""
 
-import json
-
 import pytest
 from rules_bento.run.blob_history import BlobHistory
 
@@ -22,14 +20,6 @@ def test_a_push_of_another_process_is_not_forgotten(tmp_path):
     first.note(["r/a"], ["sha256:1"])
     second.note(["r/b"], ["sha256:2"])
     assert set(BlobHistory(path).repositories()) == {"sha256:1", "sha256:2"}
-
-
-def test_old_ones_are_forgotten(tmp_path):
-    path = tmp_path / "pushed.json"
-    for number in range(70):
-        BlobHistory(path).note([f"r/{number}"], ["sha256:1"])
-    assert len(json.loads(path.read_text())) == 64
-    assert BlobHistory(path).repositories()["sha256:1"][0] == "r/69"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, '{"r/a": 1, "r/b": [2]}', "\x00", '"x"'])

@@ -468,17 +468,6 @@ def test_unreadable_referrers_hide_no_signature(layout, key, is_layout, monkeypa
     assert signatures.verify(at, root.digest, key.public) == "n"
 
 
-def test_many_referrers_and_blobs_hide_no_signature(layout, key):
-    place, root = InLayout(layout), layout.find().descriptor
-    for number in range(1200):
-        refer(place, root, b"{}", annotations={"n": str(number)})
-    directory = layout.blob(root.digest).parent
-    for number in range(10_000):
-        (directory / f"0{number:063}").write_bytes(b"")
-    assert signatures.sign(place, "n", root, key)
-    assert signatures.verify(place, root.digest, key.public) == "n"
-
-
 def test_what_is_read_of_signatures_is_bounded(layout, key, monkeypatch):
     place, root = InLayout(layout), layout.find().descriptor
     for number in range(10):
