@@ -148,7 +148,10 @@ def test_no_string_of_a_lock_is_an_option_or_a_second_line(hostile, tmp_path):
 
 # Projects: no command starts a program of the project, or imports its modules, wherever PATH leads.
 
-PROGRAMS = "bazel bentoml buildah buildctl docker git nerdctl pip podman python python3 ssh uv".split()
+PROGRAMS = (
+    *("bazel", "bentoml", "buildah", "buildctl", "docker", "git", "nerdctl", "pip", "podman", "python", "python3"),
+    *("ssh", "uv"),
+)
 MODULES = ("bentoml", "bentoml_cli", "json", "pip", "rules_bento", "sitecustomize", "tempfile", "usercustomize", "yaml")
 
 

@@ -96,13 +96,6 @@ def test_a_part_has_byte_code_alone_and_none_of_what_cannot_be_compiled(tmp_path
     assert directories == {str(parent) for name in COMPILED for parent in Path(name).parents} - {"."}
 
 
-def test_a_wheel_without_modules_has_an_empty_part(tmp_path):
-    part = part_of(tmp_path, made(tmp_path, {"acme/libacme.so.1": b"\x7fELF"}))
-    assert part.listing.files == {}
-    join_parts(tmp_path / "layer", [part], LAYOUT, "none")
-    assert members(tmp_path / "layer") == {}
-
-
 def test_tracebacks_name_the_path_in_the_image(tmp_path):
     part_of(tmp_path, made(tmp_path))
     with tarfile.open(fileobj=io.BytesIO((tmp_path / "part").read_bytes() + bytes(1024))) as tar:

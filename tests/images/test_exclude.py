@@ -9,7 +9,7 @@ from rules_bento.errors import BentoError
 from rules_bento.images.image_checks import Base, check
 from rules_bento.images.layers.layer import write_wheel_layer
 from rules_bento.images.wheels.exclude import Exclude, without
-from rules_bento.images.wheels.install import InstallLayout, installed_directories, installed_files
+from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.subcommands import run
@@ -17,7 +17,6 @@ from rules_bento.subcommands import run
 from tests.helpers.made_wheels import Maker
 
 LAYOUT = InstallLayout.venv("/app/.venv", 12)
-SITE = "app/.venv/lib/python3.12/site-packages"
 FILES = {
     "acme/__init__.py": "",
     "acme/core.py": "value = 1\n",
@@ -70,27 +69,6 @@ def test_a_preset_may_name_nothing_and_own_patterns_win_over_it(wheel):
     assert excluded(wheel, preset=["*.a", "/torch/share/"]) == {"acme/lib/libacme.a", "acme/tests/data/libstub.a"}
     assert excluded(wheel, "!acme/lib/*.a", preset=["*.a"]) == {"acme/tests/data/libstub.a"}
     assert not excluded(wheel, preset=["/torch/share/"])
-
-
-def test_what_is_spread_is_named_by_where_it_goes(maker, tmp_path):
-    maker.add({f"{maker.data}/purelib/acme/more/__init__.py": "", f"{maker.data}/data/share/acme.txt": "text"})
-    wheel = Wheel.read(maker.write(tmp_path))
-    assert excluded(wheel, "/acme/more/") == {f"{maker.data}/purelib/acme/more/__init__.py"}
-    assert excluded(wheel, "acme.txt") == {f"{maker.data}/data/share/acme.txt"}
-
-
-def test_record_and_directories_are_those_of_what_is_left(maker, tmp_path):
-    maker.directories += ["acme/tests", "acme/tests/data", "acme/tests/empty", "acme/empty"]
-    whole = Wheel.read(maker.write(tmp_path))
-    wheel = without(whole, Exclude(["acme/tests/", "*.a"]))
-    files = {file.path: file for file in installed_files(wheel, LAYOUT)}
-    before = {file.path for file in installed_files(whole, LAYOUT)}
-    assert before - files.keys() == {f"{SITE}/{name}" for name in FILES if "tests/" in name or name.endswith(".a")}
-    record = files[f"{SITE}/{wheel.dist_info}/RECORD"].data.decode()
-    assert [line.partition(",")[0] for line in record.splitlines()] == sorted(
-        path.removeprefix(f"{SITE}/").replace("app/.venv/", "../../../") for path in files
-    )
-    assert installed_directories(wheel, LAYOUT) == [f"{SITE}/acme/empty"]
 
 
 def test_the_same_bytes_as_of_a_wheel_that_never_had_them(wheel, tmp_path):
@@ -214,21 +192,3 @@ def test_bill_and_report_say_how_much_is_left_out(wheel, tmp_path, form, capsys)
     assert json.loads(report.read_text())["record_mismatches"] == ["acme"]
     assert "Excluded from packages by bento.pypi: 0.8 kB" in html.read_text()
     assert "Wheels with an invalid RECORD" in html.read_text()
-
-
-def test_actions_of_one_wheel_leave_out_the_same(wheel, tmp_path, capsys):
-    """Layer, part and byte code have the same files; a pattern that names none fails each of them."""
-    place = ["--prefix", "/app/.venv", "--python-version", "3.12", "--user", "1034", "--compression", "none"]
-    words = ["--wheel", str(wheel.file), "--exclude", '"acme/tests/"', *place]
-    outputs = {name: str(tmp_path / name) for name in ("layer", "description", "part", "listing")}
-    layer = ["--name", "acme", "--output", outputs["layer"], "--description", outputs["description"]]
-    assert run(["wheel_layer", *words, *layer]) == 0
-    assert run(["wheel_part", *words, "--output", outputs["part"], "--listing", outputs["listing"]]) == 0
-    for name in ("layer", "part"):
-        data = (tmp_path / name).read_bytes()
-        assert b"acme/lib/libacme.a" in data
-        assert b"acme/tests" not in data
-    assert not [path for path in json.loads((tmp_path / "listing").read_text())["files"] if "tests" in path]
-    words[words.index('"acme/tests/"')] = '"acme/test/"'
-    assert run(["wheel_libraries", *words[:4], "--output", outputs["part"]]) == 1
-    assert "matches no file. Did you mean 'acme/tests'?" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from rules_bento.images.layers.parts import write_wheel_part
 from rules_bento.images.oci_image import Layer
 from rules_bento.images.wheels.elf import Elf, SparseFile, read_elf
 from rules_bento.images.wheels.install import InstallLayout
-from rules_bento.images.wheels.libraries import Libraries, Linked, Watched, code, words
+from rules_bento.images.wheels.libraries import Libraries, Linked, words
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.sources.cpu_arch import machine_of
 from rules_bento.subcommands import run
@@ -133,20 +133,6 @@ def test_machines_by_first_bytes(first, machine):
     assert machine_of(first) == machine
 
 
-def wheel_of(machines, name="acme-1.0-py3-none-any.whl"):
-    return Libraries(name, "acme", (), machines=tuple(machines.items()))
-
-
-@pytest.mark.parametrize("path", ["acme/_a.abi3.so", "acme-1.0.data/scripts/run"])
-@pytest.mark.parametrize("machine", ["arm64", "macOS", "arm", "s390x"])
-def test_machine_code_that_no_linker_reads_in_a_wheel_for_any_machine(path, machine):
-    one, last = found(wheel_of({path: machine}))
-    assert f"{path} is for {machine}, but //base is for amd64. Lock another version of acme." in one
-    assert last.startswith("If the service doesn't load")
-    assert last.endswith(f'ignore_libraries = ["{path.rpartition("/")[2]}"]')
-    assert found(wheel_of({path: machine}), unchecked=[path.rpartition("/")[2]]) == []
-
-
 def test_a_part_of_layers_tells_of_the_machine_code_that_is_in_it(tmp_path):
     wheel = Maker("acme").add({"acme/_a.so": head(183, kind=2), "acme/b.py": ""}).write(tmp_path)
     words = [
@@ -163,35 +149,6 @@ def test_a_part_of_layers_tells_of_the_machine_code_that_is_in_it(tmp_path):
     assert "acme/_a.so is for arm64, but //base is for amd64" in one
 
 
-def test_a_wheel_that_has_a_file_for_each_of_several_machines():
-    machines = {
-        "acme/linux-aarch64/libacme.so": "arm64",
-        "acme/linux-x86_64/libacme.so": "amd64",
-        "acme/attach_linux_x86.so": "386",
-        "acme/attach_linux_amd64.so": "amd64",
-        "acme/_a.cpython-313-darwin.so": "macOS",
-        "acme/_a.cpython-313-aarch64-linux-gnu.so": "arm64",
-        "acme/_a.cpython-313-x86_64-linux-gnu.so": "amd64",
-    }
-    assert found(wheel_of(machines)) == []
-    linked = tuple(
-        Linked(path, Elf(machine, "", (f"ld-{machine}.so.1",), ("GLIBC_2.99",)))
-        for path, machine in machines.items()
-        if machine == "arm64"
-    )
-    assert found(wheel_of(machines)._replace(linked=linked)) == [], "what it needs is nobody's matter here"
-    one, last = found(wheel_of(machines), base=BASE._replace(architecture="riscv64"))
-    assert "acme/_a.cpython-313-aarch64-linux-gnu.so is for arm64, but //base is for riscv64" in one
-    assert '"attach_linux_amd64.so"' in last
-
-
-def test_a_library_of_32_bits_is_not_loaded_but_its_program_starts():
-    [one, _] = found(wheel_of({"acme/_a.so": "386"}))
-    assert "is for 386" in one
-    assert found(wheel_of({"acme-1.0.data/scripts/run": "386"})) == []
-    [_, _] = found(wheel_of({"acme-1.0.data/scripts/run": "386"}), base=BASE._replace(architecture="arm64"))
-
-
 def of_layers(machines, unchecked=(), base=BASE):
     return list(check(base, [], [], unchecked, machines).problems)
 
@@ -206,19 +163,6 @@ def test_files_of_layers_for_another_machine_are_named_with_a_way_out():
     assert of_layers({"usr/bin/tool": "arm64"}, unchecked=["tool"]) == []
     assert of_layers({"usr/bin/tool": "arm64"}, base=BASE._replace(architecture="arm64")) == []
     assert of_layers({"usr/bin/tool": "386"}) == []
-
-
-def test_layers_for_several_machines():
-    sdk = {
-        "opt/sdk/lib/aarch64-android/libsdk.so": "arm64",
-        "opt/sdk/lib/x86_64-linux-clang/libsdk.so": "amd64",
-        "opt/sdk/bin/run_linux_arm64": "arm64",
-        "opt/sdk/bin/run_linux_x64": "amd64",
-        "opt/sdk/lib/darwin/libsdk.dylib": "macOS",
-    }
-    assert of_layers(sdk) == []
-    [one, _] = of_layers({"opt/sdk/bin/tool": "arm64", "usr/bin/tool": "amd64"})
-    assert one.startswith("layers: /opt/sdk/bin/tool is for arm64"), "nothing says that it is one of several"
 
 
 def test_a_library_that_nothing_has():
@@ -267,13 +211,6 @@ def test_cuda_twice_in_one_package_or_where_only_one_is_loaded():
     )
     first, second = library("a", "nvidia/libcudart.so.12"), library("b", "b/lib/libcudart.so.12")
     assert found(first, second, near) == []
-
-
-def test_names_to_type_are_one_list():
-    wheels = [package("b", needed=("libB.so",)), package("a", needed=("libA.so", "libB.so"))]
-    *texts, last = found(*wheels, unchecked=["libkept.so"])
-    assert [text.partition(":")[0].partition("-")[0] for text in texts] == ["a", "a", "b"]
-    assert last.endswith('ignore_libraries = ["libA.so", "libB.so", "libkept.so"]')
 
 
 def test_what_a_part_lacks_that_nobody_loads_is_told_and_fails_nothing():
@@ -340,13 +277,6 @@ def test_tables_without_end_are_damage_and_take_no_time(count):
     assert read_elf(library_that_names_itself(0, strings=b"x" * 192) + b"x" * 5000) is None
 
 
-@pytest.mark.parametrize("before", range(-8, 220, 3))
-def test_modules_are_found_wherever_they_are(before):
-    names = [b"PyInit_" + b"n" * 200, b"PyInit_PyInit_b", b"PyInit_" + b"x" * 201, b"PyInit_c"]
-    strings = (b"GLIB\0" + bytes((1 << 20) - 5 - before) + b"\0".join(names) + b"\0").ljust(3 << 20, b"z") + b"\0"
-    assert read_elf(library_that_names_itself(0, strings)).modules == ("PyInit_b", "c", "n" * 200)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which files are in a process's memory")
 def test_names_of_a_large_library_do_not_stay_in_memory(tmp_path):
     strings = b"GLIB\0" + bytes(8) + b"_ZN4name5space\0" * (2 << 20) + b"PyInit_last\0"
@@ -364,18 +294,6 @@ def test_names_of_a_large_library_do_not_stay_in_memory(tmp_path):
         assert mapped() - before > 24 << 10  # which is what a search of all at once takes
 
 
-def test_libraries_of_a_wheel(tmp_path):
-    [first, *_] = system_libraries()
-    files = {"acme/_a.so": first.read_bytes(), "acme/a.so": "text", "acme/b.so": macho(6), "acme/b.py": ""}
-    wheel = Maker("acme").add(files).write(tmp_path)
-    libraries = Libraries.read(Wheel.read(wheel))
-    assert [path for path, _ in libraries.linked] == ["acme/_a.so"]
-    assert dict(libraries.machines) == {"acme/_a.so": libraries.linked[0].elf.machine, "acme/b.so": "macOS"}
-    assert libraries.linked[0].elf == read_elf(first.read_bytes())
-    assert Libraries.loads(libraries.dumps()) == libraries
-    assert "_a.so" in libraries.names()
-
-
 class Pieces:
     """Contents in pieces of a few bytes, and how many of these were read, in how many turns."""
 
@@ -388,16 +306,6 @@ class Pieces:
             piece = self.data[at : at + self.length]
             self.read += len(piece)
             yield Chunk(piece, None)
-
-
-@pytest.mark.parametrize("length", [1 << 12, 1 << 16, 1 << 18])
-def test_of_a_library_only_what_the_linker_reads_is_unpacked(length):
-    for path in system_libraries():
-        pieces = Pieces(path.read_bytes() + bytes(4 << 20), length)
-        with tempfile.TemporaryFile() as file, SparseFile(file, len(pieces.data), pieces) as spread:
-            assert read_elf(spread.data, spread.fetch) == read_elf(path.read_bytes()), path
-        assert pieces.read <= 1.2 * path.stat().st_size + length, path
-        assert pieces.turns <= 3, path
 
 
 FAR = [0x400, 3 << 20, 7 << 20]
@@ -416,17 +324,6 @@ def far_library(strings_at, versions_at, dynamic_at, following=0):
     for place, data in ((0, head + load + linked), (dynamic_at, table), (strings_at, strings), (versions_at, version)):
         body[place : place + len(data)] = data
     return bytes(body)
-
-
-@pytest.mark.parametrize("strings_at", FAR)
-@pytest.mark.parametrize("versions_at", [0x800, (2 << 20) - 20, 6 << 20])
-@pytest.mark.parametrize("dynamic_at", [0xC00, 5 << 20])
-def test_tables_of_a_large_library_may_lie_anywhere(tmp_path, strings_at, versions_at, dynamic_at):
-    data = far_library(strings_at, versions_at, dynamic_at)
-    elf = Elf("amd64", "", ("libc.so.6",), ("GLIB",), modules=("far",))
-    assert read_elf(data) == elf
-    wheel = Maker("acme").add({"acme/far.so": data}).write(tmp_path)
-    assert Libraries.read(Wheel.read(wheel)).linked == (Linked("acme/far.so", elf),)
 
 
 def test_places_in_no_order_are_unpacked_a_few_times_at_most():
@@ -482,22 +379,6 @@ def test_what_is_installed_is_looked_into_on_its_way(tmp_path, compression):
     assert [len(one) for one in blobs.values()] == [1, 1], "a layer is the same with and without"
 
 
-def test_what_is_installed_is_unpacked_once(tmp_path, monkeypatch):
-    files = {f"acme/{at}.so": far_library(at, at + 64, 5 << 20) for at in (0x400, 7 << 20)}
-    wheel = Wheel.read(Maker("acme").add(files).write(tmp_path))
-    again = []
-    read = Wheel.unverified
-    monkeypatch.setattr(
-        Wheel,
-        "unverified",
-        lambda self, members: ((lambda: again.append(opener) or opener()) for opener in read(self, members)),
-    )
-    watched = Watched(wheel)
-    write_wheel_part(tmp_path / "part", wheel, InstallLayout.venv("/env", 12), "gzip", watch=watched.watch)
-    assert [path for path, _ in watched.libraries().linked] == sorted(files)
-    assert again == []
-
-
 @pytest.mark.parametrize("size", [1 << 16, 4 << 20])
 def test_what_is_damaged_where_no_linker_reads_is_told_by_the_action_that_installs_it(tmp_path, size):
     library = library_that_names_itself(0) + bytes(size)
@@ -506,13 +387,6 @@ def test_what_is_damaged_where_no_linker_reads_is_told_by_the_action_that_instal
     patched(wheel, "acme/a.so", in_central=[(16, "<L", 1)], in_local=[(14, "<L", 1)])
     with pytest.raises(BentoError, match="the CRC doesn't match"):
         write_wheel_part(tmp_path / "part", Wheel.read(wheel), InstallLayout.venv("/app/.venv", 11), "gzip")
-
-
-def test_of_a_library_that_is_longer_than_declared_no_more_is_unpacked():
-    for size in (1 << 10, 2 << 20):
-        pieces = Pieces(library_that_names_itself(0) + bytes(30 << 20), 1 << 16)
-        assert code(size, pieces) == ("amd64", Elf("amd64", "", ("GLIB",), ()))
-        assert pieces.read <= size + (1 << 17)
 
 
 def test_words_that_may_name_libraries(tmp_path):

@@ -1,6 +1,5 @@
 """Layers: the installed tree, the bytes, the digests, and what real tools make of them."""
 
-import errno
 import gzip
 import hashlib
 import io
@@ -23,7 +22,6 @@ from rules_bento.archives.tarstream import Member
 from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import deflate, headers, layer, zstd
-from rules_bento.images.layers import gzip as gzip_form
 from rules_bento.images.layers.description import DIGEST_ATTRIBUTE
 from rules_bento.images.layers.layer import write_files_layer, write_wheel_layer
 from rules_bento.images.wheels.install import InstallLayout
@@ -136,18 +134,6 @@ def test_streams_are_carried_over(wheel, out):
         assert stream[1:] in written
 
 
-def test_many_files_share_a_gzip_member(out, tmp_path):
-    maker = Maker().add({f"package/module{number}.py": f"value = {number}\n" * 100 for number in range(500)})
-    wheel = maker.write(tmp_path)
-    info = write_wheel_layer(out, Wheel.read(wheel), LAYOUT, "gzip")
-    inflate = zlib.decompressobj(31)
-    assert len(inflate.decompress(out.read_bytes())) == info.uncompressed_size
-    assert inflate.eof
-    assert not inflate.unused_data
-    packed = sum(member.packed_size for member in Wheel.read(wheel).members)
-    assert info.size < packed + 500 * 70
-
-
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_the_same_bytes_again(wheel, tmp_path, compression, monkeypatch):
     """Whatever the order of the zip, its times, the threads, or who inflates."""
@@ -159,43 +145,6 @@ def test_the_same_bytes_again(wheel, tmp_path, compression, monkeypatch):
     other.mkdir()
     shuffled = odd_wheel().write(other, order=lambda items: items[::-1], date=(1999, 1, 1, 0, 0, 0))
     assert write_wheel_layer(tmp_path / "four", Wheel.read(shuffled), LAYOUT, compression) == one
-
-
-def test_the_same_bytes_elsewhere(out, tmp_path):
-    """What they are named by wherever zlib is zlib, and zstd's only where libzstd is the pinned one."""
-    maker = Maker().add({f"odd/module{number}.py": f"number = {number}\n" * number for number in range(40)})
-    maker.entry_points("[console_scripts]\nodd = odd:main\n")
-    wheel = maker.write(tmp_path, level=0)  # as every zlib writes it
-    info = write_wheel_layer(out, Wheel.read(wheel), LAYOUT, "gzip")
-    assert info.diff_id == "sha256:69d1f1b2dc3761763b0373e82a453cdef387446f077671200d415b2f63d24f05"
-    if "ng" not in zlib.ZLIB_RUNTIME_VERSION:  # zlib-ng compresses RECORD to other bytes
-        assert info.digest == "sha256:267441ce4e5e37fb5c8a9f548e2a63979ab58d4d3aebc8f254c44a2ea2f01fae"
-    if zstandard.ZSTD_VERSION == (1, 5, 7):
-        assert (
-            write_wheel_layer(out, Wheel.read(wheel), LAYOUT, "zstd").digest
-            == "sha256:ace7f61539650681531639bcadf6eda8857040dbbd943697a5fee9a3a1d2f46b"
-        )
-
-
-def test_zlib_compresses_only_what_the_installation_writes(wheel, out, monkeypatch):
-    """Headers are compressed by hand, and contents are copied."""
-    plain = Maker().add({"a.py": "pass\n" * 100, "b.bin": LARGE}).write(out.parent)
-    compressobj, compressed = zlib.compressobj, []
-
-    class Compressor:
-        def __init__(self, *words):
-            self._compressor = compressobj(*words)
-            self.flush = self._compressor.flush
-
-        def compress(self, data):
-            compressed.append(data)
-            return self._compressor.compress(data)
-
-    monkeypatch.setattr(zlib, "compressobj", Compressor)
-    write_wheel_layer(out, Wheel.read(plain), LAYOUT, "gzip")
-    info = f"{SITE}/odd-1.0.dist-info"
-    found = members(out, "gzip")
-    assert sorted(compressed) == sorted(found[f"{info}/{name}"][1] for name in ("INSTALLER", "RECORD"))
 
 
 @pytest.mark.parametrize("interpreter", ["/usr/bin/python3", "/opt/it's here/python", "/long" * 30 + "/python"])
@@ -383,17 +332,6 @@ def test_deflated_runs_of_each_length_and_matches_of_each_distance():
         assert (len(block) < 30) == (len(stored) <= deflate.WINDOW)
 
 
-def test_the_size_of_what_is_made_by_hand():
-    """Not much larger than what zlib makes of a header, and less than half of that behind another."""
-
-    def header(name, size):
-        return headers.header(f"{SITE}/package/{name}.py", headers.REGULAR, 0o644, 1034, 1034, size)
-
-    one, two = header("module/submodule", 12345), header("module/other", 678)
-    assert len(deflate.records(0, one)) < 1.4 * len(zlib.compress(one, 9))
-    assert len(deflate.records(100, two, one, 2000)) < 0.6 * len(zlib.compress(two, 9))
-
-
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=300)
 NAME = TEXT.filter(lambda name: not name.startswith("/") and not name.endswith("/"))
 
@@ -416,11 +354,6 @@ def test_headers_as_tarfile_reads_them(name, kind, mode, uid, gid, size, link):
         info = tar.next()
     assert (info.name, info.type, info.mode, info.uid, info.gid) == (name, kind, mode, uid, gid)
     assert (info.mtime, info.size, info.linkname) == (0, size, link)
-
-
-def test_short_names_need_one_header():
-    for name in ("a", "a" * 100, "d" * 150 + "/" + "n" * 100, f"{SITE}/" + "x" * 99):
-        assert len(headers.header(name, headers.REGULAR, 0o644, 0, 0)) == 512
 
 
 def test_zstd_frames(out, tmp_path):
@@ -460,16 +393,6 @@ def test_what_does_not_compress_is_stored_and_what_does_is_not(out, compression)
     assert info.size < len(weights) + len(LARGE) // 3
     write_files_layer(out, [Member.inline("b", LARGE)], compression)
     assert LARGE[5000:9000] not in out.read_bytes()
-
-
-@pytest.mark.parametrize("size", [16_385, 65_535, 65_536, 131_070, 131_071, layer.GZIP_MEMBER])
-def test_a_member_of_stored_blocks_is_one_that_others_read(size):
-    data = CHANCE.randbytes(size)
-    member = gzip_form.compress(data)
-    assert len(member) == 10 + size + 5 * -(-size // 65_535) + 8
-    inflater = zlib.decompressobj(31)
-    assert inflater.decompress(member + b"rest") == data
-    assert (inflater.eof, inflater.unused_data) == (True, b"rest")
 
 
 # What real tools make of it.
@@ -580,16 +503,6 @@ def test_a_recipe_has_no_digest_of_the_layer_in_an_attribute(tmp_path):
     words += ["--compression", "gzip", "--recipe"]
     assert run(["wheel_layer", *words, "--output", str(tmp_path / "r"), "--description", str(tmp_path / "d")]) == 0
     assert DIGEST_ATTRIBUTE not in os.listxattr(tmp_path / "r")
-
-
-def test_a_file_system_without_attributes_has_layers_too(tmp_path, monkeypatch):
-    def refuse(*_given):
-        raise OSError(errno.ENOTSUP, "not supported")
-
-    monkeypatch.setattr(os, "setxattr", refuse, raising=False)
-    (tmp_path / "f").write_bytes(tar_with("x"))
-    made_layer(tar_layer, tmp_path, "--tar", str(tmp_path / "f"), "f.tar", "--compression", "gzip")
-    assert DIGEST_ATTRIBUTE not in os.listxattr(tmp_path / "layer")
 
 
 def tar_with(*names):

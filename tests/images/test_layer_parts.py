@@ -16,11 +16,8 @@ from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.images.layers.layer import write_wheel_layer
 from rules_bento.images.layers.parts import join_parts
-from rules_bento.images.wheels.exclude import Exclude, without
-from rules_bento.images.wheels.install import InstallLayout, shared_files
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
-from rules_bento.packages.shared_files import PackageFiles, check_shared_files, exclude_in_hub
 
 from tests.helpers.made_layers import (
     COMPRESSIONS,
@@ -69,15 +66,6 @@ def test_no_path_is_there_twice_and_directories_come_first(tmp_path, compression
     found = members(tmp_path / "out", compression)
     assert found[f"{SITE}/tests/a.py"][1] == b"a"
     assert {f"{SITE}/shared/one.py", f"{SITE}/shared/two.py", f"{SITE}/shared/__init__.py"} <= found.keys()
-
-
-def test_a_name_of_two_headers_is_left_out_whole(tmp_path):
-    name = f"shared/{'long' * 60}é.py"
-    wheels = [Maker(wheel).add({name: "same", f"{wheel}.py": wheel}).write(tmp_path) for wheel in ("one", "two")]
-    join_parts(tmp_path / "out", parts_of(tmp_path, wheels), LAYOUT, "gzip")
-    found = members(tmp_path / "out", "gzip")
-    assert found[f"{SITE}/{name}"][1] == b"same"
-    assert found[f"{SITE}/one.py"][1] == b"one"
 
 
 def test_parts_are_copied(tmp_path):
@@ -153,31 +141,6 @@ def test_different_files_of_two_wheels_are_an_error(tmp_path, one, two, expected
     assert not (tmp_path / "layer").exists()
 
 
-def test_scripts_of_two_wheels_are_files_too(tmp_path):
-    wheels = [made(tmp_path, name, {f"{name}.py": ""}, f"run = {name}:main") for name in ("one", "two")]
-    assert check(tmp_path, *wheels) == (
-        "one and two: both packages install ../../../bin/run, with different contents. Remove one of the packages from "
-        "the requirements."
-    )
-    places = {"{}.data/purelib/shared.py": "1"}, {"shared.py": "2"}
-    wheels = [
-        made(tmp_path, name, {path.format(f"{name}-1.0"): data for path, data in files.items()})
-        for name, files in zip(("three", "four"), places, strict=True)
-    ]
-    assert "install shared.py, with different contents" in check(tmp_path, *wheels)
-
-
-@pytest.mark.parametrize("patterns", [["/cv2/core.so"], ["/cv2/"]])
-def test_excluded_files_do_not_contradict_others(tmp_path, patterns):
-    """Also if no module is left of a package, whose modules the other one has."""
-    full, headless = Wheel.read(made(tmp_path, "cv_full", FULL)), Wheel.read(made(tmp_path, "cv_headless", HEADLESS))
-    files = [PackageFiles(wheel.distribution, shared_files(wheel)) for wheel in (full, headless)]
-    with pytest.raises(BentoError):
-        check_shared_files(files, exclude_in_hub)
-    left = without(headless, Exclude(patterns))
-    check_shared_files([files[0], PackageFiles(left.distribution, shared_files(left))], exclude_in_hub)
-
-
 def test_a_file_that_is_a_directory_in_another_wheel(tmp_path):
     one = Maker("one").add({"shared": "file"}).write(tmp_path)
     two = Maker("two").add({"shared/two.py": "2"}).write(tmp_path)
@@ -186,16 +149,6 @@ def test_a_file_that_is_a_directory_in_another_wheel(tmp_path):
     ):
         join_parts(tmp_path / "out", parts_of(tmp_path, [one, two]), LAYOUT, "gzip")
     assert not (tmp_path / "out").exists()
-
-
-def test_owners_are_those_of_the_layout(tmp_path):
-    layout = InstallLayout.venv("/app/.venv", 12, uid=7, gid=8)
-    wheel = Maker("one").add({"one.py": "1"}).write(tmp_path)
-    join_parts(tmp_path / "out", parts_of(tmp_path, [wheel], layout=layout), layout, "gzip")
-    with tarfile.open(tmp_path / "out") as tar:
-        owners = {member.name: (member.uid, member.gid) for member in tar}
-    assert owners["app"] == (0, 0)
-    assert owners["app/.venv"] == owners["app/.venv/lib/python3.12/site-packages/one.py"] == (7, 8)
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)

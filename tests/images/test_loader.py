@@ -71,17 +71,6 @@ def test_what_modules_need_and_what_that_needs():
     assert paths(acme, other) == ["acme/_a.so", "acme.libs/libone-1f.so.1", "other/lib/libtwo.so.2"]
 
 
-@pytest.mark.parametrize(
-    "search", ["$ORIGIN/../nvidia/lib", "${ORIGIN}/../nvidia/lib", "$ORIGIN/.:$ORIGIN/../nvidia/lib"]
-)
-def test_the_nearest_of_two_by_the_path_of_who_needs_it(search):
-    needs = module("acme/_a.so", "libcupti.so.12", search=search.split(":"))
-    near, far = library("nvidia/lib/libcupti.so.12"), library("triton/backends/libcupti.so.12")
-    assert paths(wheel("acme", needs), wheel("n", near), wheel("t", far)) == [needs.path, near.path]
-    without = module("acme/_a.so", "libcupti.so.12")
-    assert len(paths(wheel("acme", without), wheel("n", near), wheel("t", far))) == 3
-
-
 def test_libraries_that_need_each_other():
     a, b = library("x/liba.so", "libb.so"), library("x/libb.so", "liba.so")
     assert paths(wheel("x", module("x/_x.so", "liba.so"), a, b)) == ["x/_x.so", a.path, b.path]
@@ -91,14 +80,6 @@ def test_libraries_that_need_each_other():
 def test_libraries_that_python_names(word):
     named = library("x/lib/libxgboost.so"), library("x/lib/libsndfile_x86_64.so")
     assert len(paths(wheel("x", *named, module("x/_x.so"), named=[word]))) == 2
-
-
-def test_a_name_is_first_of_the_own_package_then_of_one_that_has_no_modules():
-    own, others = library("t/libcupti.so"), library("nvidia/libcupti.so.12")
-    torch = wheel("torch", module("torch/_C.so"), named=["libcupti"])
-    nvidia, triton = wheel("nvidia", others), wheel("triton", own, module("triton/_t.so"))
-    assert paths(torch, nvidia, triton) == ["torch/_C.so", others.path, "triton/_t.so"]
-    assert own.path in paths(torch, nvidia, triton._replace(named=frozenset(["libcupti"])))
 
 
 def test_a_package_of_libraries_whose_python_puts_the_name_together():

@@ -61,13 +61,6 @@ def test_the_recipe_of_any_wheel_is_its_layer(tmp_path_factory, files, level):
     assert b"".join(assemble(directory / "recipe", wheel, info.digest, info.size)) == layer
 
 
-def test_a_recipe_is_small(tmp_path):
-    files = {f"odd/{number}.bin": random.Random(number).randbytes(50_000) for number in range(100)}
-    files["odd/large.bin"] = random.Random(0).randbytes(3 << 20)
-    info, _ = written(tmp_path, Maker().add(files).write(tmp_path))
-    assert (tmp_path / "recipe").stat().st_size < info.size / 200
-
-
 def test_a_wheel_with_another_byte_is_refused(odd):
     wheel, recipe, info, _ = odd
     data = bytearray(wheel.read_bytes())
@@ -107,8 +100,3 @@ def test_the_number_of_segments_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr("rules_bento.archives.recipe._MAX_SEGMENTS", 4)
     with pytest.raises(BentoError, match="the file is damaged"):
         Recipe(tmp_path / "recipe", tmp_path / "wheel")
-
-
-def test_a_recipe_of_nothing(tmp_path):
-    (tmp_path / "recipe").write_bytes(MAGIC)
-    assert Recipe(tmp_path / "recipe", tmp_path / "wheel").size == 0

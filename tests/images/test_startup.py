@@ -59,18 +59,6 @@ def found(root):
     return {path: (root / path).read_bytes() for path, _ in of_image.files(root)}
 
 
-def test_links_lead_where_they_lead_in_the_image(tmp_path):
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    root = unpacked(
-        tmp_path,
-        [link("lib", "usr/lib"), link("abs", "/usr/lib"), link("out", str(outside)), link("up", "../../../../tmp")],
-        [file("lib/a"), file("abs/b"), file("out/c"), file("up/d")],
-    )
-    assert not list(outside.iterdir())
-    assert found(root) == dict.fromkeys(("usr/lib/a", "usr/lib/b", f"{outside}/c"[1:], "tmp/d"), b"data")
-
-
 def test_a_link_that_takes_the_place_of_a_removed_directory_leads_nowhere_else(tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -151,17 +139,6 @@ def test_a_directory_that_is_emptied_again_and_again_is_looked_through_once(tmp_
     began = time.process_time()
     assert len(found(unpacked(tmp_path, [*files, *again]))) == 200
     assert time.process_time() - began < 3
-
-
-def test_a_file_takes_the_place_of_a_link_and_not_of_what_it_leads_to(tmp_path):
-    root = unpacked(tmp_path, [file("a"), link("b", "a")], [file("b", b"new")])
-    assert found(root) == {"a": b"data", "b": b"new"}
-
-
-def test_what_a_layer_above_removes_is_gone(tmp_path):
-    lower = [file("a/one"), file("a/two"), file("b/three"), file("b/four")]
-    upper = [file("a/.wh.one", b""), file("b/five"), file("b/.wh..wh..opq", b"")]
-    assert found(unpacked(tmp_path, lower, upper)) == {"a/two": b"data", "b/five": b"data"}
 
 
 def test_hard_links_and_what_is_no_file(tmp_path):
@@ -399,13 +376,6 @@ def test_a_startup_within_its_limits_passes_with_a_report(image, capfd):
 def test_a_startup_above_a_limit_fails(image, capfd, words, problem):
     assert limit(image, *words) == 1
     assert re.search(problem, capfd.readouterr().out)
-
-
-def test_a_test_reports_before_its_timeout(image, capfd, monkeypatch):
-    monkeypatch.setenv("TEST_TIMEOUT", "12")
-    assert limit(image, "--ready", "/other") == 1
-    message = r"/other: not ready within \d+ s \(last response: status 404\)\. Check readiness_path and port, or increase timeout\."
-    assert re.search(message, capfd.readouterr().err)
 
 
 def test_cpu_time_includes_ended_processes_and_children(image, tmp_path, capfd):
