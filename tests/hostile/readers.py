@@ -444,8 +444,6 @@ def _headers(path: Path, _out: Path) -> None:
 # What users and other tools have
 
 
-
-
 def _system(path: Path, _out: Path) -> None:
     data = path.read_bytes()
     names = ("var/lib/dpkg/status", "var/lib/dpkg/status.d/x", "lib/apk/db/installed", "etc/os-release")
