@@ -788,7 +788,7 @@ def test_a_descriptor_that_expands_without_end_is_refused(tmp_path):
     with pytest.raises(BentoError, match="expand"):
         Store(tmp_path / "home").bentos.import_archive(path)
     path.write_bytes(tar(FILES | {"bento.yaml": MINIMAL + b"labels: " + b"[" * 5000}))
-    with pytest.raises(BentoError, match="levels of nesting"):
+    with pytest.raises(BentoError, match="levels of nesting|maximum nesting depth"):  # the latter by libyaml
         Store(tmp_path / "home").bentos.import_archive(path)
 
 

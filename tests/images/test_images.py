@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
-DIRECTORY = Path("tests/images")
+from tests.conftest import built
+
+DIRECTORY = built("tests/images/image.oci").parent
 IMAGES = ("image", "gzip_image")
 
 
