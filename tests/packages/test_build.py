@@ -152,15 +152,6 @@ def test_machine_code_of_the_building_machine_is_none_of_another_platform(tmp_pa
     assert not (tmp_path / "o" / "w.whl").exists()
 
 
-def test_the_name_of_a_pure_wheel_says_what_it_was_asked_for_and_its_contents_what_it_is(tmp_path):
-    """The name of an output is there before its build is; tools that install the file go by either."""
-    project = SETUPTOOLS + '[project]\nname = "mod"\nversion = "1.0"\n[tool.setuptools]\npy-modules = []\n'
-    wheel = tmp_path / "o" / f"mod-1.0-cp312-cp312-{HERE}.whl"
-    assert build(source(tmp_path, {"pyproject.toml": project}), wheel) == 0
-    with zipfile.ZipFile(wheel) as made:
-        assert "Tag: py3-none-any" in made.read("mod-1.0.dist-info/WHEEL").decode()
-
-
 @pytest.mark.parametrize(
     ("files", "message"),
     [
@@ -196,12 +187,6 @@ def test_a_build_that_cannot_be_is_explained(tmp_path, capsys, files, message):
     assert message in told
     assert "internal error" not in told
     assert not list((tmp_path / "o").iterdir())
-
-
-def test_a_build_may_print_what_it_likes_and_when(tmp_path):
-    prints = "import atexit, os\natexit.register(print, 'bye')\nos.write(1, b'caf\\xe9')\nos.write(2, b'\\xff')\n"
-    files = own() | {"build/own.py": prints + own()["build/own.py"]}
-    assert build(source(tmp_path, files), tmp_path / "o" / "w.whl") == 0
 
 
 def test_archives_that_leave_their_directory_are_refused(tmp_path, capsys):

@@ -204,25 +204,6 @@ default = true
     assert sorted(entry["index"] for entry in found["packages"] if entry["name"] == "torch") == ["1", "2"]
 
 
-def test_the_plus_of_a_local_version_is_decoded():
-    """Indexes write `%2B` into addresses; a file is called `torch-2.6.0+cu124-….whl`."""
-    text = f"""\
-version = 1
-requires-python = ">=3.10"
-[[package]]
-name = "p"
-source = {{ virtual = "." }}
-dependencies = [{{ name = "torch" }}]
-[[package]]
-name = "torch"
-version = "2.6.0+cu124"
-source = {{ registry = "https://host/simple" }}
-wheels = [{{ url = "https://host/torch-2.6.0%2Bcu124-cp312-cp312-linux_x86_64.whl", hash = "sha256:{"0" * 64}" }}]
-"""
-    [torch] = lock.from_uv_lock(text, "uv.lock")["packages"]
-    assert list(torch["files"]) == ["torch-2.6.0+cu124-cp312-cp312-linux_x86_64.whl"]
-
-
 CONFLICTING = """\
 version = 1
 requires-python = ">=3.10"
@@ -273,13 +254,6 @@ source = { registry = "https://host/simple" }
 def test_a_choice_that_uv_rejects_is_rejected_with_another(choice, message):
     with pytest.raises(BentoError, match=rf"^uv\.lock: {message}"):
         lock.from_uv_lock(CONFLICTING, "uv.lock", choice)
-
-
-def test_markers_of_conflicts_do_not_reach_a_lock_in_normal_form():
-    found = lock.from_uv_lock(CONFLICTING, "uv.lock", Choice(None, ["gpu"], []))
-    assert [(entry["name"], entry["version"]) for entry in found["packages"]] == [("web", "1"), ("core", "2")]
-    [edge] = found["packages"][0]["dependencies"]
-    assert edge == {"name": "core", "version": "2", "marker": "sys_platform == 'linux'"}
 
 
 def test_without_a_choice_a_lock_has_all_that_conflicts():

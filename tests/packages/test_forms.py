@@ -98,18 +98,6 @@ def test_all_forms_of_a_project_are_the_same_lock(tmp_path, offered, requirement
     assert "127.0.0.1" not in json.dumps(locks)
 
 
-def test_forks_markers_and_extras_are_kept(tmp_path):
-    with serve(Index(SMALL)) as address:
-        [_, _, path] = lock_in_all_forms(tmp_path / "p", address, SMALL_REQUIREMENTS)
-        found = packages(normal_form(path, address))
-    assert {version for name, version in found if name == "forked"} == {"1.0", "2.0"}
-    assert ("absent", "1") not in found
-    edges = {edge["name"]: edge for edge in found["app", "1.0"]["dependencies"]}
-    assert edges["web"]["extras"] == ["fast"]
-    assert "linux" in edges["only-linux"]["marker"]
-    assert found["old", "1.5"]["files"].keys() == {"old-1.5.tar.gz"}
-
-
 def test_a_file_that_was_added_to_a_release_is_refused(tmp_path, monkeypatch):
     index = Index(SMALL)
     with serve(index) as address:
@@ -253,15 +241,6 @@ def without_null(value):
     return [without_null(inner) for inner in value if inner is not None] if isinstance(value, list) else value
 
 
-def test_a_path_dependency_of_dynamic_version_is_named(tmp_path):
-    path = tmp_path / "uv.lock"
-    path.write_text(UV_LOCK + '[[package]]\nname = "own"\nsource = { editable = "own" }\n', "utf-8")
-    assert [entry["name"] for entry in normal_form(path, "")["packages"]] == ["web"]
-    path.write_text(UV_LOCK + '[[package]]\nname = "own"\nsource = { directory = "own" }\n', "utf-8")
-    with pytest.raises(BentoError, match=r"own is a local path\. Add the repository's code to deps"):
-        normal_form(path, "")
-
-
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -287,15 +266,6 @@ def test_a_line_of_a_requirements_lock_is_followed_or_refused(tmp_path, line, me
     path.write_text(f"core==3.1 --hash=sha256:{'0' * 64}\n{line}\n", "utf-8")
     with pytest.raises(BentoError, match=message):
         normal_form(path, "http://127.0.0.1:9/simple")
-
-
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
-def test_a_lock_with_a_byte_order_mark_is_read(tmp_path, encoding):
-    with serve(Index(SMALL)) as address:
-        [path, *_] = lock_in_all_forms(tmp_path / "p", address, ["core"])
-        before = normal_form(path, address)
-        path.write_bytes(path.read_text("utf-8").encode(encoding))
-        assert normal_form(path, address) == before
 
 
 def test_a_lock_keeps_what_the_known_interpreters_run(tmp_path):

@@ -56,11 +56,6 @@ def test_the_version_selects_the_line(describe, tmp_path):
     assert list(entry["files"].values()) == ["d" * 64]
 
 
-def test_entries_of_other_hubs_are_unchanged(tmp_path):
-    entry = {"name": "acme", "version": "1", "files": {}}
-    assert complete(tmp_path, entry) == [entry]
-
-
 @pytest.mark.parametrize(("name", "version"), [("numpy", "2.6"), ("plain", "1"), ("absent", "1")])
 def test_a_version_without_hashes_is_rejected(describe, tmp_path, name, version):
     with pytest.raises(

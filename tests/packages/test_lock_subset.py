@@ -2,9 +2,7 @@
 
 import json
 import os
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from random import Random
 
@@ -12,7 +10,6 @@ import pytest
 from rules_bento.bento.env.python import LockedRequirements
 from rules_bento.errors import BentoError
 from rules_bento.packages import lock_subset
-from rules_bento.packages.fake_interpreter import write_fake_interpreter
 from rules_bento.packages.lock_subset import Query, Resolution, Resolver, Target, matching_pins, resolve_one
 from rules_bento.packages.platforms import system_and_machine
 
@@ -412,18 +409,6 @@ def test_a_uv_that_wants_another_answer_asks_the_interpreter(tmp_path, monkeypat
     assert made.requirements == "a==1\n"
 
 
-def test_a_fake_interpreter_starts_from_a_long_path(tmp_path):
-    """Linux cuts a shebang at 256 bytes. Paths of an interpreter in a sandbox can be longer."""
-    deep = tmp_path.joinpath(*["d" * 100] * 3)
-    deep.mkdir(parents=True)
-    (deep / "python").symlink_to(sys.executable)
-    with tempfile.TemporaryDirectory() as short:
-        fake = Path(short, "python")
-        write_fake_interpreter(fake, str(deep / "python"), "3.12")
-        info = json.loads(subprocess.run([fake], check=True, capture_output=True, env={}).stdout)
-    assert info["markers"]["python_version"] == "3.12"
-
-
 @pytest.mark.parametrize(
     ("glibc", "number"), [("2.12", 17), ("2.28", 28), ("2.29", 31), ("2.40", 40), ("2.41", 40), ("3.0", 40)]
 )
@@ -438,26 +423,6 @@ def test_a_platform_is_one_that_uv_knows(tmp_path, glibc, number):
 def test_a_glibc_that_is_no_version(glibc):
     with pytest.raises(BentoError, match=r"glibc of bento\.pypi: invalid version"):
         _ = Target("linux_amd64", "3.13", glibc).uv_platform
-
-
-def test_a_conflict_is_explained_by_the_resolver(tmp_path):
-    paths = write(tmp_path, [plain("a", "1.0"), plain("b", "2.0", "a")])
-    with pytest.raises(BentoError) as caught:
-        resolve(asked("b", "a>=3"), paths)
-    shown = str(caught.value)
-    assert shown.startswith(f"the requirements conflict with the lock for {HERE.platform} and Python {MINOR}")
-    assert "\n  packages: a>=3: the lock has a 1.0\n" in shown
-    assert "packages: b;" not in shown
-    assert "Traceback" not in shown
-    assert str(tmp_path) not in shown
-
-
-def test_constraints_limit_and_ask_for_nothing(tmp_path):
-    paths = write(tmp_path, [plain("a", "1.0")])
-    made = resolve(asked("a", a="<2", absent="<1"), paths)
-    assert made.requirements == "a==1.0\n"
-    with pytest.raises(BentoError, match=r"\n  b\.yaml:3: a>=2: the lock has a 1\.0\n"):
-        resolve(asked("a", a=">=2"), paths)
 
 
 @pytest.mark.parametrize(
@@ -486,27 +451,6 @@ def test_a_package_that_the_lock_leaves_out_is_named(tmp_path):
     paths = write(tmp_path, [plain("a", "1.0", "only-here"), unlocked])
     with pytest.raises(BentoError, match=f"doesn't contain only-here for {HERE.platform} with Python"):
         resolve("a", paths)
-
-
-def test_a_package_with_a_source_fits_every_platform(tmp_path):
-    files = {"a-1.0-cp39-cp39-win_amd64.whl": "b" * 64, "a-1.0.tar.gz": "c" * 64}
-    made = resolve("a", write(tmp_path, [plain("a", "1.0", files=files)]))
-    assert made.requirements == "a==1.0\n"
-    assert made.requirements_with_hashes == f"a==1.0 \\\n    --hash=sha256:{'c' * 64}\n"
-
-
-def test_a_commit_and_an_address_are_written_as_such(tmp_path):
-    commit = {"git": "https://host/repo", "commit": "0" * 40, "subdirectory": "py"}
-    packages = [
-        {"name": "a", "version": "1.0", "files": {}, "source": commit},
-        plain("b", "2.0", source={"url": "https://host/b-2.0-py3-none-any.whl"}),
-    ]
-    made = resolve(asked("a", "b"), write(tmp_path, packages))
-    assert made.requirements.splitlines() == [
-        f"a @ git+https://host/repo@{'0' * 40}#subdirectory=py",
-        "b @ https://host/b-2.0-py3-none-any.whl",
-    ]
-    assert f"b @ https://host/b-2.0-py3-none-any.whl \\\n    --hash=sha256:{'a' * 64}" in made.requirements_with_hashes
 
 
 def test_pins_of_another_hub_have_to_agree_with_the_lock(tmp_path):

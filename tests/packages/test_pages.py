@@ -140,12 +140,6 @@ def test_other_forms_of_the_lock_have_the_same_requirements(tmp_path, indexes):
         assert subset(read(path.with_name(name), **declared)).hashed == made.hashed
 
 
-def test_a_lock_from_one_index_names_none(tmp_path, indexes):
-    main, _ = indexes
-    made = subset(read(uv_lock(tmp_path / "p", main, main)))
-    assert "127.0.0.1" not in f"{made.roots}{made.text}{made.hashed}"
-
-
 def document(**registries):
     """A uv.lock that requires all packages, each from an index."""
     edges = ", ".join(f'{{ name = "{name}" }}' for name in registries)

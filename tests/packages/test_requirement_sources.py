@@ -41,19 +41,6 @@ def test_requirements_files_include_others_and_have_constraints(tmp_path):
     assert [option.value for option in declared.options] == ["https://host/simple"]
 
 
-def test_a_file_of_constraints_asks_for_nothing(tmp_path):
-    limits = write(tmp_path, "limits.txt", "-r more-limits.txt\nidna<4\n")
-    more = write(tmp_path, "more-limits.txt", "attrs<30\n")
-    declared = read([write(tmp_path, "r.in", "flask\n")], constraints=[limits, more])
-    assert list(declared.requirements) == ["flask"]
-    assert declared.constraints == {"idna<4": "limits.txt:2", "attrs<30": "more-limits.txt:1"}
-    # Named by -c, and a source: as before. Named by -r, too: both.
-    named = write(tmp_path, "r.in", "-c ./limits.txt\nflask\n")
-    assert read([named, limits, more]) == read([named], constraints=[limits, more])
-    both = read([write(tmp_path, "r.in", "-c limits.txt\n-r limits.txt\n"), limits, more])
-    assert both.requirements == both.constraints == declared.constraints
-
-
 def test_overrides_ask_for_nothing_and_come_from_files_and_from_a_pyproject(tmp_path):
     over = write(tmp_path, "over.txt", "-c limits.txt\n-r more.txt\ncore==2\n")
     more, limits = write(tmp_path, "more.txt", "web<3\n"), write(tmp_path, "limits.txt", "idna<4\n")
@@ -64,14 +51,6 @@ def test_overrides_ask_for_nothing_and_come_from_files_and_from_a_pyproject(tmp_
     text = "[project]\n[tool.uv]\noverride-dependencies = ['x<2']\n"
     origin = "pyproject.toml: tool.uv.override-dependencies"
     assert read([write(tmp_path, "pyproject.toml", text)]).overrides == {"x<2": origin}
-
-
-def test_files_below_directories_are_named_from_where_they_are_named(tmp_path):
-    (tmp_path / "a/b").mkdir(parents=True)
-    main = write(tmp_path, "a/b/r.in", "-r ../base.in\n--constraint=limits.txt\n")
-    declared = read([main, write(tmp_path, "a/base.in", "flask\n"), write(tmp_path, "a/b/limits.txt", "flask<4\n")])
-    assert declared.requirements == {"flask": "a/base.in:1"}
-    assert declared.constraints == {"flask<4": "a/b/limits.txt:1"}
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be-with-mark"])
@@ -244,18 +223,6 @@ def test_a_stale_lock_is_told_by_what_changed(tmp_path, locked, capsys):
     )
 
 
-def test_each_stale_line_of_constraints_is_told_once(tmp_path, locked, capsys):
-    write(tmp_path, "limits.txt", "core<4\nweb>=2\n")
-    write(tmp_path, "r.in", "-c limits.txt\nweb>=2\n")
-    assert check(tmp_path, locked, "--constraint", str(tmp_path / "limits.txt"), "limits.txt") == 1
-    assert capsys.readouterr().err == (
-        "//:test: lock.json is stale:\n"
-        "  limits.txt:1: core<4 is not locked as a limit\n"
-        "  limits.txt:2: web>=2 is not locked as a limit\n"
-        "To update the lock, run `bazel run //:update`.\n"
-    )
-
-
 def test_an_override_that_is_not_locked_makes_the_lock_stale(tmp_path, locked, capsys):
     write(tmp_path, "over.txt", "core>=2\n")
     write(tmp_path, "r.in", "web>=2\n")
@@ -275,8 +242,3 @@ def test_a_lock_from_a_careless_merge_is_told(tmp_path, locked, capsys):
     shown = capsys.readouterr().err
     assert "web needs core, which is not in the lock" in shown
     assert "left-over 1 is in the lock, but not needed" in shown
-
-
-def test_a_lock_that_was_never_written_is_stale(tmp_path, locked, capsys):
-    assert check(tmp_path, None) == 1
-    assert "r.in:1: web>=2 is not locked" in capsys.readouterr().err

@@ -108,17 +108,6 @@ def test_a_package_for_one_platform_is_locked_for_that_platform_by_what_is_said(
         assert update(workspace, address, platforms=("linux_amd64",)) == {"web": ["1.0"], "fast": ["1.0"]}
 
 
-def test_an_override_stands_for_what_a_package_asks_of_another(workspace, capfd):
-    index = Index([package("web", "1.0", "core<1"), package("core", "1.0"), package("more", "1.0")])
-    (workspace / "over.txt").write_text("core==1.0\nmore\n", "utf-8")
-    with serve(index) as address:
-        assert started(workspace, address, "--override", str(workspace / "over.txt"), "over.txt") == 0
-        lock = locks.load(workspace / "lock.json")
-        assert [entry["name"] for entry in lock["packages"]] == ["core", "web"], "an override asks for nothing"
-        assert lock["inputs"]["overrides"] == ["core==1.0", "more"]
-        assert started(workspace, address) == 1, "without it, there is no solution"
-
-
 def run_fails(workspace, address: str) -> str:
     assert started(workspace, address) == 1
     return (workspace / "lock.json").read_text("utf-8")
@@ -181,15 +170,6 @@ def test_arguments_that_are_not_known_are_named(workspace, capsys):
     )
 
 
-def test_the_newest_version_of_a_lock_is_preferred_by_pep_440(workspace):
-    """A lock with several of a package, as forks have it: a release is newer than its candidates, an epoch than all."""
-    versions = ["2.0rc1", "2.0", "10.0", "1!1.0"]
-    packages = [{"name": "web", "version": version, "files": {}} for version in versions]
-    previous = {"lock": 1, "requires_python": ">=3.10", "roots": [{"name": "web"}], "packages": packages}
-    preferred = [line for line in resolution._preferences(previous).splitlines() if line.startswith("version = ")]
-    assert preferred[2:] == [f'version = "{version}"' for version in ("1!1.0", "10.0", "2.0", "2.0rc1")]
-
-
 @pytest.mark.parametrize("line", ["six==", "six ; platform = 'x'", "six\0"])
 def test_what_is_no_requirement_never_reaches_uv(workspace, capfd, line):
     (workspace / "r.in").write_text(f"web\n{line}\n", "utf-8")
@@ -214,17 +194,6 @@ def test_a_file_without_a_hash_is_named(workspace, capfd, unhashed):
     assert (workspace / "lock.json").read_text("utf-8") == ""
 
 
-@pytest.mark.parametrize(
-    "unhashed",
-    ["web-1.0-py2-none-any.whl", "web-1.0-cp312-cp312-win_amd64.whl", "web-1.0-cp312-cp312-musllinux_1_2_x86_64.whl"],
-)
-def test_a_file_that_no_platform_uses_needs_no_hash(workspace, unhashed):
-    index = Index([package("web", "1.0", wheels=("py3-none-any", unhashed[8:-4]))])
-    index.unhashed = {unhashed}
-    with serve(index) as address:
-        assert update(workspace, address) == {"web": ["1.0"]}
-
-
 def test_a_file_of_a_directory_is_hashed(workspace):
     """uv writes no hash of it."""
     index = Index([package("web", "1.0", sdist=True)])
@@ -235,33 +204,6 @@ def test_a_file_of_a_directory_is_hashed(workspace):
     assert started(workspace, "", **settings) == 0
     [entry] = locks.load(workspace / "lock.json")["packages"]
     assert entry["files"] == {name: index.sha256(name) for name in index.pages["web"]}
-
-
-def test_a_lock_of_uv_without_hashes_is_refused(workspace):
-    text = """\
-version = 1
-requires-python = ">=3.10"
-[[package]]
-name = "p"
-version = "0"
-source = { virtual = "." }
-dependencies = [{ name = "web" }]
-[[package]]
-name = "web"
-version = "1.0"
-source = { registry = "https://u:s3cret@host/simple" }
-wheels = [{ url = "https://host/web-1.0-py3-none-any.whl", hash = "md5:00" }]
-"""
-    for lock in (
-        text,
-        text.replace(', hash = "md5:00"', ""),
-        text.replace("url =", "path =").replace("https://u:s3cret@host/simple", "/etc"),
-    ):
-        with pytest.raises(
-            BentoError, match=r"^uv\.lock: web 1\.0: the index \S+ has no SHA-256 of web-1\.0-py3-none-any\.whl\. Use"
-        ) as caught:
-            locks.from_uv_lock(lock, "uv.lock")
-        assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("field", ["requirements", "constraints", "overrides"])

@@ -26,12 +26,6 @@ def test_console_scripts_run(tmp_path):
         assert subprocess.run([python.with_name(name)], check=True, capture_output=True).stdout == b"x\n"
 
 
-def test_the_last_wheel_has_a_script_that_several_have(tmp_path):
-    roots = [site(tmp_path, f"[console_scripts]\nrun = {name}:A.main\n", name) for name in ("x", "y")]
-    python = make_environment(tmp_path / "env", roots)
-    assert subprocess.run([python.with_name("run")], check=True, capture_output=True).stdout == b"y\n"
-
-
 @pytest.mark.parametrize("name", ["python", "python3", f"python3.{sys.version_info[1]}", "python3.99", "pythonw"])
 def test_no_script_replaces_the_interpreter(tmp_path, monkeypatch, name):
     interpreter = tmp_path / "real"
