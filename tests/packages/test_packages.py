@@ -3,9 +3,11 @@
 import re
 import tarfile
 
+from tests.conftest import built
+
 
 def requirements(name, file):
-    with tarfile.open(f"tests/packages/{name}.bento", "r:xz") as archive:
+    with tarfile.open(built(f"tests/packages/{name}.bento"), "r:xz") as archive:
         [path] = [path for path in archive.getnames() if path.endswith(f"env/python/{file}")]
         return archive.extractfile(path).read().decode()
 
