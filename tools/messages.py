@@ -3,7 +3,7 @@
 
 Messages are the string arguments of exceptions that are raised, of `fail` in Starlark, and of notes that the command
 prints, and the help of its options. `{}` represents a value. A `part` becomes the reason in another message. Reviewers
-read the list, and tests/prose checks it.
+read the list, and tools/prose.py checks it.
 """
 
 from __future__ import annotations
