@@ -1,4 +1,4 @@
-"""Trains the classifier; `train.py OUTPUT` writes it as BentoML's scikit-learn loader reads it."""
+"""Trains the classifier. `train.py OUTPUT` writes it in the format of `bentoml.sklearn`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from examples.features.iris import features
 
 
 def main(output: str) -> None:
-    """Train on all of the data, which is scikit-learn's own copy of Fisher's."""
+    """Train on the complete dataset, which scikit-learn includes."""
     iris = load_iris()
     classifier = DecisionTreeClassifier(max_depth=4, random_state=0)
     classifier.fit(features(iris.data), iris.target)

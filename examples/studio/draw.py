@@ -1,6 +1,6 @@
 """Draws the index: `draw.py OUTPUT ROWS` writes rows of 64 little-endian float32, 256 bytes each, in pieces.
 
-The first 1,797 are the digits that come with scikit-learn; the others are the same with noise over them.
+The first 1,797 drawings are the digits of scikit-learn. The others are these digits with noise.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LEAST_NOISE = 0.25
 
 
 def main(output: str, rows: int) -> None:
-    """Write the index, in as little memory whatever its size."""
+    """Write the index, in constant memory."""
     digits = load_digits().data.astype("<f4")
     noise = np.random.default_rng(0)
     with Path(output).open("wb") as file:

@@ -1,4 +1,4 @@
-"""Pages beside the API: any ASGI application can be mounted."""
+"""Serves pages next to the API: any ASGI application can be mounted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PAGE = "<!doctype html><title>Digits</title><p>Draw a {digit}, and POST it to /
 
 
 async def page(request: Request) -> HTMLResponse:
-    """One page for each digit."""
+    """Return the page of a digit."""
     return HTMLResponse(_PAGE.format(digit=request.path_params["digit"]))
 
 

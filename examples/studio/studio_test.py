@@ -1,4 +1,4 @@
-"""Each API of both services, the page, and the task, by a real client."""
+"""Tests each API of both services, the page, and the task with a real client."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from sklearn.datasets import load_digits
 DRAWINGS = load_digits().data.tolist()
 
 
-def test_it_reads_digits(client):
+def test_the_result_is_a_word_for_each_digit(client):
     assert client.read(drawings=DRAWINGS[:4]) == ["zero", "one", "two", "three"]
 
 
-def test_it_reads_them_in_german(client):
+def test_words_can_be_german(client):
     assert client.read(drawings=DRAWINGS[5:6], language="de") == ["fünf"]
 
 
-def test_it_refuses_what_is_no_drawing(client):
+def test_an_invalid_drawing_is_rejected(client):
     with pytest.raises(bentoml.exceptions.BentoMLException):
         client.read(drawings=["none"])
 
 
-def test_the_entry_service_asks_the_other_one(client):
+def test_the_entry_service_calls_the_other_service(client):
     assert client.size() >= len(DRAWINGS)
 
 

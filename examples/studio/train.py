@@ -1,4 +1,4 @@
-"""Trains the classifier; `train.py OUTPUT` writes it as BentoML's scikit-learn loader reads it."""
+"""Trains the classifier. `train.py OUTPUT` writes it in the format of `bentoml.sklearn`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 
 def main(output: str) -> None:
-    """Train on the digits that come with scikit-learn."""
+    """Train on the digits that scikit-learn includes."""
     digits = load_digits()
     joblib.dump(LogisticRegression(max_iter=2000).fit(digits.data, digits.target), output)
 

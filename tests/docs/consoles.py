@@ -14,6 +14,11 @@ GIVEN = (
 # Given elsewhere in another workspace, with other names, or on other ports: the file that does.
 HELD = {
     ".ci/run": ".ci/run",
+    "bazel build //examples/api:server_image": ".ci/run",
+    "bazel build //examples/base:python": ".ci/run",
+    "bazel run //examples/iris:iris -- --port 3000": "e2e/serving.py",
+    "bazel test //examples/api:server_test": ".ci/run",
+    "bazel test //examples/iris:all": ".ci/run",
     "bazel build //:hello": "e2e/tutorial.py",
     "bazel test //:hello_test": "e2e/tutorial.py",
     "bazel build //:hello_image": "e2e/tutorial.py",
@@ -91,6 +96,7 @@ NOT_GIVEN = {
     "docker run --rm -p 8000:8000 server_image": "needs an engine; server_test starts the image without one",
     "bazel build //examples/studio:studio_bento_large": "its model has 2 GB, more than CI is to write",
     "bazel cquery deps(//:hello)": "prints what the version of Bazel says",
+    "bazel run //debian:python.update": "asks Debian's mirrors",
     "bazel run //examples/iris:iris_push": "pushes to a registry that doesn't exist; e2e/distribution.py has one of its own",
     "bazel test //examples/llm:llm_test": "fetches 3 GB of wheels",
     "bazel test //examples/studio:studio_large_test": "its model has 2 GB, more than CI is to write",
