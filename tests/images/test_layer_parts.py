@@ -183,19 +183,18 @@ print(info.diff_id, re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").re
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of one process")
-@pytest.mark.parametrize("compression", ["gzip", "zstd"])
-def test_memory_does_not_grow_with_what_is_joined(tmp_path, compression):
+def test_memory_does_not_grow_with_what_is_joined(tmp_path):
     """A wheel that is copied, where 250 kB of a stream hold 250 MB, and one that is packed again."""
     big = {"zeros.bin": bytes(250_000_000), "large.bin": LARGE * 10}
     copied = Maker("copied").add({f"copied/{name}": data for name, data in big.items()}).write(tmp_path)
     again = Maker("again").add(big | {"shared.py": "1"}).write(tmp_path)
     later = Maker("later").add({"shared.py": "1"}).write(tmp_path)
     wheels = ":".join(map(str, (copied, again, later)))
-    command = [sys.executable, "-c", JOINED, compression, tmp_path / "out", wheels, *filter(None, sys.path)]
+    command = [sys.executable, "-c", JOINED, "zstd", tmp_path / "out", wheels, *filter(None, sys.path)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     diff_id, peak = done.stdout.split()
     assert int(peak) < 200 << 10
-    assert diff_id == f"sha256:{tar_digest(tmp_path / 'out', compression)}"
+    assert diff_id == f"sha256:{tar_digest(tmp_path / 'out', 'zstd')}"
 
 
 def tar_digest(path, compression):
