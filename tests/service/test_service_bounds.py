@@ -68,10 +68,3 @@ def test_a_list_that_is_multiplied_in_place_is_known_under_no_name():
     source = b"import bentoml\nx = ['a']\ny = x\nx *= 2\n@bentoml.service(traffic={'hosts': y})\nclass Svc: ...\n"
     info = read_service("service:Svc", {"service.py": source})
     assert [unknown.field for unknown in info.unknowns] == ["config.traffic.hosts"]
-
-
-def test_a_set_has_no_order_that_can_be_read():
-    for text in ("list({'a', 'b'})", "[*{'a', 'b'}]"):
-        source = f"import bentoml\n@bentoml.service(traffic={{'hosts': {text}}})\nclass Svc: ...\n"
-        info = read_service("service:Svc", {"service.py": source.encode()})
-        assert [unknown.field for unknown in info.unknowns] == ["config.traffic.hosts"]
