@@ -27,7 +27,6 @@ from rules_bento.bento.named_files import named_files
 from rules_bento.build_options.bentofile import read
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
-from rules_bento.models.model import ModelDescription
 from rules_bento.service import Declared, read_service
 
 from tests.helpers.golden_bentos import BENTO_PROJECTS, store_of
@@ -204,15 +203,6 @@ def test_an_option_cannot_name_what_is_outside(elsewhere, option, leave):
     assert not any("private key" in path.read_text("utf-8", "replace") for path in work.iterdir())
 
 
-def test_an_option_may_name_a_link_inside(tmp_path):
-    directory = leaving_project(tmp_path / "svc", "description", "relative")
-    (directory / "notes").unlink()
-    (directory / "notes").symlink_to("docs/real")
-    (directory / "docs").mkdir()
-    (directory / "docs/real").write_text("a text\n")
-    assert build_bentofile(build_ctx=directory).bento.files["README.md"] == b"a text\n"
-
-
 def test_an_option_cannot_name_a_pipe(tmp_path):
     directory = leaving_project(tmp_path / "svc", "description", "relative")
     (directory / "notes").unlink()
@@ -238,12 +228,6 @@ def test_build_and_build_bentofile_agree(directory, store):
     other = build_bentofile(build_ctx=directory, extra=ExtraOptions(store=store))
     assert one.tag == other.tag
     assert one.bento.files == other.bento.files
-
-
-def test_the_directory_does_not_matter(directory, store, tmp_path):
-    elsewhere = write_project(tmp_path / "other" / "place", IRIS, "")
-    tags = {build_bentofile(build_ctx=path, extra=ExtraOptions(store=store)).tag for path in (directory, elsewhere)}
-    assert len(tags) == 1
 
 
 def test_the_archive_is_whole(directory, store, tmp_path):
@@ -383,26 +367,6 @@ def test_other_models_may_be_loaded(tmp_path, store, call):
     assert len(made.models) == 2
 
 
-@pytest.mark.parametrize(
-    ("call", "module"),
-    [
-        ("bentoml.xgboost.load_model('taxi:latest')", '    module = "bentoml.xgboost",\n'),
-        ("bentoml.xgboost.get('taxi').load_model()", '    module = "bentoml.xgboost",\n'),
-        ("bentoml.xgboost.load_model('fare')", '    module = "bentoml.xgboost",\n'),
-        ("[bentoml.xgboost.load_model('taxi'), bentoml.sklearn.load_model('taxi')]", None),
-        ("bentoml.models.get('taxi')", None),
-    ],
-)
-def test_migrate_writes_the_module_of_a_model(tmp_path, call, module):
-    bentofile = "service: service:Svc\nmodels: [{tag: 'taxi:latest', alias: fare}]\n"
-    directory = write_project(tmp_path / "p", {}, LOADING.format(more="", call=call))
-    (directory / "bentofile.yaml").write_text(bentofile)
-    made = migrate.migrate(directory, "p", store=tmp_path / "none")
-    assert (module in made.build) if module else ("module =" not in made.build)
-    [note] = [note for note in made.notes if "taxi:latest isn't in the store" in note]
-    assert ("set module, " in note) == (module is None)
-
-
 @pytest.mark.parametrize("options", [{}, {"description": "file: README.md"}])
 def test_a_readme_keeps_its_bytes(tmp_path, options):
     """As BentoML copies it: line ends of Windows, a byte order mark, no line end at the end."""
@@ -439,31 +403,6 @@ def versions(store):
         text = re.sub("(?m)^version: .*", f"version: {version}", old)
         (new / "model.yaml").write_text(re.sub("(?m)^creation_time: .*", f"creation_time: {year}-01-01 00:00:00", text))
     return store
-
-
-@pytest.mark.parametrize(
-    ("choices", "entries"),
-    [
-        ([{"tag": "raw_model:latest", "alias": "champion"}, "raw_model:v1"], [("v2", "champion"), ("v1", None)]),
-        (
-            [{"tag": "raw_model", "alias": "a"}, "raw_model:v1", "raw_model:v10"],
-            [("v2", "a"), ("v1", None), ("v10", None)],
-        ),
-        ([{"tag": "raw_model:v1", "alias": "a"}, "raw_model:v10"], [("v1", "a"), ("v10", None)]),
-        (["raw_model:v10", {"tag": "Raw_Model:V1", "alias": "A"}], [("v10", None), ("v1", "A")]),
-        ([{"tag": "raw_model:v2", "alias": "a"}, "raw_model:latest"], [("v2", "a")]),
-        (["raw_model:v1", "raw_model:v1", "RAW_MODEL:v1"], [("v1", None)]),
-        ([{"tag": "raw_model:v1", "alias": "raw_model"}, "raw_model:v2"], [("v1", "raw_model"), ("v2", None)]),
-    ],
-)
-def test_an_alias_is_of_the_chosen_version_alone(tmp_path, versions, choices, entries):
-    """As BentoML 1.4.39 writes them, and as the rule's actions, byte for byte."""
-    directory = write_project(tmp_path / "p", {}, SERVICE)
-    made = build(build_ctx=directory, models=choices, extra=ExtraOptions(store=versions))
-    own = yaml.safe_load(made.bento.files["bento.yaml"])["models"]
-    assert [(entry["tag"].partition(":")[2], entry.get("alias")) for entry in own] == entries
-    theirs = by_actions(tmp_path / "work", directory, "--options", json.dumps({"models": choices}), made=made)
-    assert made.archive(tmp_path / "ours.bento").read_bytes() == theirs.read_bytes()
 
 
 @pytest.mark.parametrize("alias", ["a", "raw_model", "raw_model:v10"])
@@ -657,8 +596,3 @@ def test_the_defaults_are_the_rules():
     assert f'BENTOML_VERSION = "{BENTOML_VERSION}"' in constants
     assert f'PYTHON_VERSION = "{PYTHON_VERSION}"' in constants
     assert f'build_setting_default = "{CREATION_TIME}"' in Path("rules/BUILD.bazel").read_text("utf-8")
-
-
-def test_a_description_travels(store):
-    text = ModelDescription("a:b", "m", CREATION_TIME, "00", 1).dumps()
-    assert ModelDescription.loads(text).tag == "a:b"

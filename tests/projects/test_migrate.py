@@ -138,28 +138,6 @@ use_repo(bento, "pypi")
     )
 
 
-def test_a_project_that_is_a_workspace(tmp_path):
-    """Nothing of Bazel's becomes a source, and Bazel walks neither its own links nor environments."""
-    directory = project(tmp_path, "service: service:Svc\n", **{".venv/x.py": "", "uv.lock": 'name = "bentoml"\n'})
-    made = migrate(directory)
-    assert made.ignore == "bazel-bin\nbazel-out\nbazel-testlogs\nbazel-project\n.venv\n"
-    excluded = re.search(r"exclude = \[(.*?)\]", made.build, re.DOTALL)[1]
-    assert re.findall(r'"(.+)"', excluded) == [
-        ".bazelignore", ".bazelrc", ".bazelversion", "BUILD.bazel", "MODULE.bazel", "MODULE.bazel.lock",
-    ]  # fmt: skip
-    assert made.ignore in made.text()
-    assert migrate(directory, "svc").ignore == ""
-    assert 'exclude = ["BUILD.bazel"],' in migrate(directory, "svc").build
-
-
-def test_text_is_all_of_it(iris):
-    text = iris.text()
-    assert iris.build in text
-    assert iris.module in text
-    assert iris.requirements in text
-    assert all(f"# - {note}\n" in text for note in iris.notes)
-
-
 def test_buildifier_has_nothing_to_add(iris):
     buildifier = shutil.which("buildifier")
     if buildifier is None:
@@ -202,15 +180,6 @@ def test_packages(tmp_path, bentofile, files, expected):
     targets = re.findall(r'"@pypi//([\w:]+)"', made.build)
     assert targets == sorted(f"{name}:io" if "bentoml[io]" in expected[0] else name for name in names)
     assert any("has no lock" in note for note in made.notes)
-
-
-@pytest.mark.parametrize("lock", ["uv.lock", "pylock.toml", "requirements.lock"])
-def test_a_lock_that_is_there_is_taken(tmp_path, lock):
-    text = 'name = "idna"\nname = "bentoml"\n'
-    made = migrate(project(tmp_path, "python: {packages: [idna]}", **{lock: text}), "svc")
-    assert f'lock = "//svc:{lock}"' in made.module
-    assert made.requirements == ""
-    assert not any("has no lock" in note for note in made.notes)
 
 
 @pytest.mark.parametrize(
@@ -312,15 +281,6 @@ def test_what_is_left(tmp_path, bentofile, note):
 def test_a_bentofile_that_cannot_be_read(tmp_path):
     with pytest.raises(BentoError, match=r"^bentofile.yaml:1: servce: unknown option"):
         migrate(project(tmp_path, "servce: x"))
-
-
-def test_extras_and_markers_become_targets_of_the_hub(tmp_path):
-    text = (
-        "python: {packages: ['bentoml[monitor-otlp, IO]', 'pywin32; sys_platform == \"win32\"', 'x ; os_name!=\"nt\"']}"
-    )
-    made = migrate(project(tmp_path, text))
-    assert re.findall(r'"@pypi//(.+)"', made.build) == ["bentoml:io", "bentoml:monitor-otlp", "x"]
-    assert "pywin32" in made.requirements
 
 
 @pytest.mark.parametrize(
@@ -512,24 +472,6 @@ def test_models_that_the_import_requires_become_targets(tmp_path, service):
     assert "other" not in made.text()
 
 
-def test_the_command_that_copies_a_model_works_from_the_root(tmp_path):
-    options = BENTO_PROJECTS["iris_svc"]
-    made = migrate(write_project(tmp_path / "iris", options, ""), "svc/iris", store=store_of(tmp_path / "models"))
-    [note] = [note for note in made.notes if "Copy the entry" in note]
-    made_directories = "mkdir -p svc/iris/models && mkdir svc/iris/models/iris_clf"
-    assert re.search(made_directories + r' && cp -r "\$\(.*\)/." svc/iris/models/iris_clf$', note)
-    entry = tmp_path / "entry"
-    entry.mkdir()
-    (entry / "model.yaml").touch()
-    wrapped = f"{entry}"[:-3] + "\\n" + f"{entry}"[-3:] + "\\n"
-    shim = f"bentoml() {{ printf '{wrapped}'; }}; "
-    command = shim + note[note.index("mkdir") :]
-    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
-    assert (tmp_path / "svc/iris/models/iris_clf/model.yaml").exists()
-    again = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True)
-    assert b"File exists" in again.stderr
-
-
 def test_a_revision_that_moves_is_one_thing_to_do(tmp_path):
     body = (
         "class Svc:\n    tiny = bentoml.models.HuggingFaceModel('Acme/Tiny')\n    at = bentoml.models.HuggingFaceModel("
@@ -586,12 +528,6 @@ def test_what_only_the_source_can_state_is_said(tmp_path):
     assert note.startswith("Service: service.py:8: service `Svc`: ")
 
 
-def test_of_a_service_that_is_read_nothing_is_to_be_imported(tmp_path):
-    made = migrate(project(tmp_path, "service: service:Svc", SERVICE))
-    assert not any("import" in note for note in made.notes)
-    assert "service_metadata" not in made.build
-
-
 def test_the_indexes_of_a_uv_lock(tmp_path):
     """Those of its pyproject.toml, and which package comes from which, if from one alone."""
     directory = project(tmp_path, "python: {packages: [torch]}", **{
@@ -625,26 +561,6 @@ default = true
     options = "python: {packages: [torch], index_url: 'https://own.example/simple'}"
     (directory / "bentofile.yaml").write_text(options, "utf-8")
     assert not any(unrecorded in note for note in migrate(directory, store=tmp_path).notes)
-
-
-def test_indexes_besides_the_default_need_no_note(tmp_path):
-    """The Bento records them."""
-    directory = project(tmp_path, "python: {packages: [torch]}", **{
-        "uv.lock": 'version = 1\nrequires-python = ">=3.11"\n[[package]]\nname = "torch"\n[[package]]\nname = "bentoml"\n',
-        "pyproject.toml": """\
-[project]
-name = "p"
-[tool.uv.sources]
-torch = { index = "cpu" }
-[[tool.uv.index]]
-name = "cpu"
-url = "https://cpu.example/whl"
-explicit = true
-""",
-    })  # fmt: skip
-    made = migrate(directory, store=tmp_path)
-    assert 'explicit = {"torch": "cpu"}' in made.module
-    assert not any("index" in note for note in made.notes)
 
 
 BUILT_IMAGE = """\
@@ -706,14 +622,6 @@ def test_a_bentofile_below_the_directory(tmp_path):
     ):
         migrate(directory)
     assert 'service = "serving.app:Svc"' in migrate(directory, bentofile="serving/bentofile.yaml").build
-
-
-def test_packages_that_change_the_environment_are_imported(tmp_path):
-    bentofile = "service: service:Svc\npython:\n  packages: [python-dotenv, bentoml, environs]\n"
-    dynamic = "from dotenv import load_dotenv\nload_dotenv()\n" + SERVICE + "\n\nsetattr(Svc, 'x', 1)\n"
-    assert 'import_requirements = ["@pypi//python_dotenv"],' in migrate(project(tmp_path, bentofile, dynamic)).build
-    static = "from dotenv import load_dotenv\n" + SERVICE
-    assert "import_requirements" not in migrate(project(tmp_path / "static", bentofile, static)).build
 
 
 @pytest.mark.parametrize(
@@ -871,15 +779,6 @@ def test_nothing_of_a_project_controls_the_terminal(tmp_path, monkeypatch, capsy
         shown = capsys.readouterr()
         assert "\x1b" not in shown.out + shown.err
         assert "\x07" not in shown.out + shown.err
-
-
-def test_bytes_that_are_not_utf_8_are_kept(tmp_path):
-    directory = project(tmp_path, "service: service:Svc\n")
-    (directory / ".bazelignore").write_bytes(b"caf\xe9\nbazel-out\n")
-    (directory / "MODULE.bazel").write_bytes(b'module(name = "m")  # caf\xe9\r\n')
-    write(migrate(directory, workspace=workspaces.read_root(directory)), directory, directory)
-    assert (directory / ".bazelignore").read_bytes().startswith(b"caf\xe9\nbazel-out\nbazel-bin\n")
-    assert (directory / "MODULE.bazel").read_bytes().startswith(b'module(name = "m")  # caf\xe9\n')
 
 
 @pytest.mark.parametrize(
