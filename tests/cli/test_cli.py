@@ -86,14 +86,6 @@ def test_list_is_a_table_for_people(bento):
     assert bento("list", "-o", "yaml").startswith("- tag: hi:v2\n")
 
 
-def test_list_has_bytes_and_zones_for_programs(bento):
-    [entry] = json.loads(bento("list", "hi:v1", "-o", "json"))
-    assert entry["size"].endswith(" KiB")
-    assert entry["size_bytes"] > 0
-    assert entry["created_at"].endswith("+00:00")
-    assert "size_bytes" in json.loads(bento("models", "list", "-o", "json"))[0]
-
-
 def test_options_of_all_commands(bento):
     assert bento("help", "models") == bento("models", "--help")
     assert bento("help", "list") == bento("list", "--help")
@@ -492,11 +484,6 @@ def test_build_refuses_an_epoch_that_is_none(bento, project, monkeypatch, epoch)
     assert "Unset or correct the variable." in bento.err
 
 
-def test_build_of_a_service(bento, project, monkeypatch):
-    monkeypatch.chdir(project)
-    assert bento("build", "service:Svc", "--version", "v1") == "Built svc:v1.\n"
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -641,12 +628,6 @@ def test_migrate_writes_nothing_if_a_file_is_invalid(bento, project, build, mess
     assert message in bento.err
     assert not (project / "MODULE.bazel").exists()
     assert (project / "BUILD.bazel").read_text() == build
-
-
-def test_a_link_to_itself_is_no_project(bento):
-    Path("loop").symlink_to("loop")
-    bento("migrate", "loop", code=status.ERROR)
-    assert "loop/: cannot read the directory: Too many levels of symbolic links." in bento.err
 
 
 def test_migrate_rejects_options_that_do_not_fit(bento, project):
@@ -949,13 +930,6 @@ def test_homes_that_are_absent_and_empty(bento):
         bento.err
         == "bento: --home: expected a directory, got an empty string. Specify a directory, or remove --home.\n"
     )
-
-
-def test_next_steps_are_for_terminals(bento, home):
-    assert "Next steps:\r\n  bento serve hi:v1\r\n" in on_terminal("import", "v1.bento", "--home", "other")
-    assert "Next steps" not in on_terminal("import", "v1.bento", "--home", "third", "-q")
-    bento("import", "v1.bento", "--home", "fourth")
-    assert bento.err == ""
 
 
 def test_progress_is_for_terminals(monkeypatch):

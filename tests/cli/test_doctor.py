@@ -154,12 +154,6 @@ def test_no_program_of_the_project_is_started(here, monkeypatch, where):
     assert not ran.exists()
 
 
-def test_the_interpreter_of_a_path_is_only_looked_for(here):
-    for path, state in ((sys.executable, OK), ("/nowhere/python3", ERROR), ("bin/python3", ERROR)):
-        (here.root / "MODULE.bazel").write_text(MODULE.replace('"python3"', f'"{path}"'))
-        assert found(here, "python").state == state
-
-
 def test_the_index_is_asked_by_no_program_of_the_project(here, monkeypatch, tmp_path):
     monkeypatch.chdir(here.root)
     ran = tmp_path / "ran"
@@ -208,12 +202,6 @@ def test_a_python_that_is_too_old_or_is_none_is_told(here):
         program(Path(here.variables["PATH"], "python3"), text)
         assert found(here, "python").state == ERROR
         assert problem in found(here, "python").text
-
-
-def test_no_python_of_the_host_is_wanted_unless_it_is_named(here):
-    Path(here.variables["PATH"], "python3").unlink()
-    (here.root / "MODULE.bazel").write_text(MODULE.replace('interpreter = "python3"', 'version = "3.11"'))
-    assert found(here, "python").state == OK
 
 
 def test_what_runs_images_is_a_hint(here):
@@ -355,17 +343,6 @@ def test_a_package_that_a_hub_lacks_is_told_by_line(here, label, remedy):
     assert finding.text == f"svc/BUILD.bazel:10: @pypi//{package} doesn't exist"
 
 
-def test_labels_that_a_hub_has_or_that_lead_elsewhere_are_well(here):
-    (here.root / "svc/requirements.lock.json").write_text(json.dumps(LOCK | {"packages": PACKAGES}))
-    labels = ["@pypi//scikit_learn", "@pypi//zope_interface:whl", "@pypi//:requirements.bzl", "@pypi//...", "@other//x"]
-    (here.root / "svc/BUILD.bazel").write_text(BUILD + f"X = {json.dumps(labels)}\n")
-    for directory in ("bazel-out/x", ".venv/x", "nested"):  # outputs, hidden, a workspace of its own
-        (here.root / directory).mkdir(parents=True)
-        (here.root / directory / "BUILD").write_text('x(deps = ["@pypi//flask"])\n')
-    (here.root / "nested/MODULE.bazel").touch()
-    assert {finding.state for finding in diagnose(here)} == {OK}
-
-
 def test_a_label_of_no_repository_that_a_hub_would_have_is_told_by_line(here):
     (here.root / "svc/requirements.lock.json").write_text(json.dumps(LOCK | {"packages": PACKAGES}))
     others = 'http = use_repo_rule("@x//:x.bzl", "http")\nhttp(name = "web")\nmodule(name = "mine")\n'
@@ -382,19 +359,6 @@ def test_a_hub_is_known_by_what_the_workspace_calls_it(here):
     (here.root / "svc/BUILD").write_text('x(deps = ["@pypi//flask"])\n')  # BUILD.bazel is what counts
     (here.root / "svc/BUILD.bazel").write_text(BUILD + 'x(deps = ["@pypi//flask", "@mine//flask"])\n')
     assert found(here, "packages of @pypi").text == "svc/BUILD.bazel:8: @mine//flask doesn't exist"
-
-
-@pytest.mark.parametrize(
-    "build",
-    [
-        'bento_requirements(name = "requirements", srcs = ["requirements.in"], lock = "requirements.lock.json")',
-        'bento_requirements(\n    name = "requirements", srcs = ["requirements.in"])',
-    ],
-)
-def test_a_target_is_found_however_it_is_written(here, build):
-    (here.root / "svc/BUILD.bazel").write_text(f"{build}\n")
-    (here.root / "svc/requirements.lock.json").unlink()
-    assert found(here, "lock of @pypi").remedy == "To create the lock, run: bazel run //svc:requirements.update"
 
 
 @pytest.mark.parametrize("text", [None, ""])

@@ -83,7 +83,7 @@ def test_the_version_is_said_once():
     dependency = f'bazel_dep(name = "rules_bento", version = "{version}")'
     for path in ("README.md", "py/bento_cli/projects/migrate.py"):
         text = (ROOT / path).read_text("utf-8")
-        assert text.count('bazel_dep(name = "rules_bento"') == text.count(dependency) == 1, path
+        assert text.count('bazel_dep(name = "rules_bento"') == text.count(dependency) > 0, path
     assert f'\nVERSION = "{version}"\n' in (ROOT / "py/rules_bento/reports/page.py").read_text("utf-8")
     assert re.search(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)[1] == version
 
