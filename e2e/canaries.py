@@ -39,7 +39,7 @@ SETTINGS = (f"--host_action_env=TOKEN={CANARY}", f"--define=token={CANARY}")
 EXAMPLES = "//examples/..."
 SERVICES = ("examples/iris/service.py", "examples/studio/service.py")
 # Images with the other compression.
-UNPACKED = "//tests/images:gzip_image"
+UNPACKED = "//tests/images:image"
 GROUPS = "--output_groups=+bento_yaml,+manifest,+report,+sbom,+layer_report,+summary,+tar,+checked"
 CHANGE = "\n# With secrets around.\n"
 BROKEN = "import bentoml\n\n@bentoml.service(name=computed())\nclass Service:\n    pass\n"
@@ -75,7 +75,7 @@ def secrets_do_not_leak(bench: Workbench) -> str:
     outputs = list(files_of(checkout.root / "bazel-bin/examples"))
     assert len(outputs) > 40, outputs
     blobs = list(files_of(checkout.root / "bazel-bin/tests/images"))
-    for paths, is_packed in ((outputs, is_zstd), (blobs, is_gzip)):
+    for paths, is_packed in ((outputs, is_gzip), (blobs, is_zstd)):
         assert any(is_packed(path) and CHANGE.encode() in contents(path) for path in paths), "no layer with the sources"
     found = [path for path in [log, layers_log, *outputs, *blobs] if CANARY.encode() in contents(path)]
     assert found == [], found

@@ -82,7 +82,6 @@ bento_image(
     compression = "gzip",
 )
 """
-RECIPES = "--//rules:wheel_layers=recipes"
 # They write tools, which all services share.
 TOOLS = {"BentoCompile", "BentoHelperPackages", "BentoInterpreter"}
 OF_MODEL = '    weights = bentoml.models.BentoModel("weights:latest")\n\n'
@@ -143,7 +142,7 @@ def cached(checkout: Checkout) -> dict[str, int]:
         requirements = ", ".join(f'"@pypi//{package}"' for package in packages)
         checkout.write("tests/gate/BUILD.bazel", IMAGE.format(requirements=requirements))
         new: dict[str, int] = {}
-        for spawn in checkout.build("//tests/gate:image", RECIPES).spawns:
+        for spawn in checkout.build("//tests/gate:image").spawns:
             if spawn.mnemonic.startswith("Bento") and spawn.mnemonic not in TOOLS:
                 new |= {digest: size for digest, size in spawn.sizes.items() if digest not in kept}
         kept.update(new)

@@ -285,7 +285,7 @@ def encoded(data: bytes) -> str:
 
 def built(checkout: Checkout) -> list[Spawn]:
     groups = ",".join(f"+{group}" for group in GROUPS)
-    flags = (f"--output_groups={groups}", "--stamp", "--//rules:wheel_layers=recipes")
+    flags = (f"--output_groups={groups}", "--stamp")
     spawns = ours(checkout.build("//twice/...", *flags))
     return [spawn for spawn in spawns if spawn.mnemonic not in LEFT_OUT]
 

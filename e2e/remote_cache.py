@@ -72,7 +72,6 @@ bento_push(
 """
 FROM_CACHE = "--@rules_bento//rules:push_from=cache"
 GZIP_IMAGE, PUSHED_GZIP_IMAGE = "//tests/pushed:gzip_image", "//tests/pushed:pushed_gzip_image"
-RECIPES = "--@rules_bento//rules:wheel_layers=recipes"
 ASSEMBLE = "BentoLayerAssemble"
 LAYOUT = "--output_groups=oci_layout"
 WHEEL = "bazel-rules_bento/external/*__scipy__*__linux_amd64/*.whl"
@@ -247,15 +246,15 @@ def recovers_from_lost_contents(second: Checkout, cache: CacheServer) -> None:
 def recipes_replace_layers(first: Checkout, second: Checkout, cache: CacheServer, bench: Workbench) -> float:
     """Build with recipes, and push from a second machine. Returns the size of the recipes relative to their layers."""
     first.write("tests/pushed/BUILD.bazel", PUSH)
-    built = {spawn.mnemonic for spawn in ours(first.build(PUSHED_GZIP_IMAGE, CI, RECIPES))}
+    built = {spawn.mnemonic for spawn in ours(first.build(PUSHED_GZIP_IMAGE, CI))}
     assert "BentoLayer" in built, f"no layer was built, but {built}"
     assert ASSEMBLE not in built, "a layer was assembled without need"
     sizes = recipes(first)
     stored = [digest for digest in sizes if cache.content(digest).exists()]
     assert not stored, f"the cache stores the layers {stored}"
     layers_are_assembled_for_a_push(second, sizes, bench)
-    first.build(GZIP_IMAGE, CI, RECIPES, LAYOUT)
-    found = ours(second.build(GZIP_IMAGE, CI, RECIPES, LAYOUT))
+    first.build(GZIP_IMAGE, CI, LAYOUT)
+    found = ours(second.build(GZIP_IMAGE, CI, LAYOUT))
     ran = {spawn.mnemonic for spawn in found if spawn.runner != HIT}
     assert ran == {ASSEMBLE}, f"all but assembled layers are to come from the cache, but these ran: {ran}"
     recipes_are_lost(second, cache, recipe_files(first))
@@ -264,7 +263,7 @@ def recipes_replace_layers(first: Checkout, second: Checkout, cache: CacheServer
 
 def layers_are_assembled_for_a_push(checkout: Checkout, sizes: dict[str, int], bench: Workbench) -> None:
     """Push with recipes that are only in the cache: first with a wrong wheel, and then with the right one."""
-    found = ours(checkout.build(GZIP_IMAGE, CI, RECIPES, "--remote_download_minimal"))
+    found = ours(checkout.build(GZIP_IMAGE, CI, "--remote_download_minimal"))
     missed = [spawn.mnemonic for spawn in found if spawn.runner != HIT]
     assert not missed, f"not found in the cache: {missed}"
     [wheel] = checkout.root.glob(WHEEL)  # Bazel needs its digest, even if no action runs
@@ -286,11 +285,11 @@ def layers_are_assembled_for_a_push(checkout: Checkout, sizes: dict[str, int], b
 def recipes_are_lost(checkout: Checkout, cache: CacheServer, lost: Sequence[Path]) -> None:
     """Delete recipes from the cache after a build that downloaded none: they are written again for a layout."""
     checkout.bazel("clean").succeeded()
-    checkout.build(GZIP_IMAGE, CI, RECIPES, "--remote_download_minimal")
+    checkout.build(GZIP_IMAGE, CI, "--remote_download_minimal")
     assert not recipe_files(checkout), "recipes were downloaded without need"
     for path in lost:
         cache.content(sha256(path.read_bytes()).hexdigest()).unlink()
-    built = checkout.build(GZIP_IMAGE, CI, RECIPES, LAYOUT)
+    built = checkout.build(GZIP_IMAGE, CI, LAYOUT)
     assert "Missing digest" in built.errors, f"nothing was lost\n{built.told()}"
 
 
@@ -298,13 +297,13 @@ def push_recipes(checkout: Checkout, registry: RegistryServer, *options: str) ->
     """Push the image with recipes to an empty repository."""
     host = f"127.0.0.1:{registry.port}"
     behind = ("--", "--insecure", host, "--repository", f"{host}/iris")
-    return checkout.bazel("run", PUSHED_GZIP_IMAGE, CI, RECIPES, "--remote_download_minimal", *options, *behind)
+    return checkout.bazel("run", PUSHED_GZIP_IMAGE, CI, "--remote_download_minimal", *options, *behind)
 
 
 def layers_are_assembled_without_a_network(checkout: Checkout) -> None:
     """Build the layout of the image from recipes, without a cache or downloads."""
     checkout.bazel("clean").succeeded()
-    options = (CI, RECIPES, LAYOUT, "--remote_cache=", "--repository_disable_download")
+    options = (CI, LAYOUT, "--remote_cache=", "--repository_disable_download")
     built = ours(checkout.build(GZIP_IMAGE, *options))
     assembled = [spawn for spawn in built if spawn.mnemonic == ASSEMBLE]
     assert len(assembled) == len(recipes(checkout)) > 0, f"{len(assembled)} layers were assembled"

@@ -14,7 +14,6 @@ from remote_cache import (
     LAYOUT,
     PUSH,
     PUSHED_GZIP_IMAGE,
-    RECIPES,
     built_layers,
     ours,
     recipes,
@@ -31,6 +30,7 @@ REFUSED = (
 )
 # genrules require bash, and aren't actions of these rules.
 REMOTE = ("--spawn_strategy=remote", "--strategy=Genrule=linux-sandbox")
+FILES = "--@rules_bento//rules:wheel_layers=files"
 # The number of inputs of each action of the example's Bento, and the number of files of the helper and its packages,
 # without the interpreter.
 INPUTS = {"BentoArchive": (5, 1), "BentoModel": (2, 5), "BentoPackage": (11, 7)}
@@ -107,20 +107,20 @@ def layers_are_assembled_on_workers(checkout: Checkout, server: ExecutionServer,
     """Write recipes on workers, push the image, and assemble its layers on workers. Compare with layers as files."""
     options = (server.option, *REMOTE)
     digest = checkout.root / "bazel-bin/tests/pushed/gzip_image.digest"
-    checkout.build(GZIP_IMAGE, *options)
+    checkout.build(GZIP_IMAGE, FILES, *options)
     expected = digest.read_text().strip()
     digest.unlink()
-    written = {(spawn.mnemonic, spawn.runner) for spawn in ours(checkout.build(PUSHED_GZIP_IMAGE, RECIPES, *options))}
+    written = {(spawn.mnemonic, spawn.runner) for spawn in ours(checkout.build(PUSHED_GZIP_IMAGE, *options))}
     assert ("BentoLayer", "remote") in written, f"workers wrote no recipes, but {written}"
     sizes = recipes(checkout)
     with RegistryServer(bench.directory / "recipe-execution-registry") as registry:
         host = f"127.0.0.1:{registry.port}"
         behind = ("--", "--insecure", host, "--repository", f"{host}/iris")
-        pushed = checkout.bazel("run", PUSHED_GZIP_IMAGE, RECIPES, *options, *behind).succeeded()
+        pushed = checkout.bazel("run", PUSHED_GZIP_IMAGE, *options, *behind).succeeded()
         stored = registry.blobs().keys()
     assert pushed.output.split() == [f"{host}/iris@{expected}"], pushed.told()
     assert sizes.keys() | {expected.removeprefix("sha256:")} <= stored, f"the registry has only {stored}"
-    spawns = ours(checkout.build(GZIP_IMAGE, RECIPES, LAYOUT, *options))
+    spawns = ours(checkout.build(GZIP_IMAGE, LAYOUT, *options))
     assembled = [spawn for spawn in spawns if spawn.mnemonic == ASSEMBLE and spawn.runner == "remote"]
     assert len(assembled) == len(sizes) > 0, f"workers assembled {len(assembled)} of {len(sizes)} layers"
     layout = {path.name for path in (checkout.root / "bazel-bin/tests/pushed/gzip_image.oci").glob("blobs/sha256/*")}

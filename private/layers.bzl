@@ -16,7 +16,7 @@ WEIGHTS = HOME + "/weights"
 # Parent directory of the mount points of model images. A mount point has the name of the model.
 MOUNTED = "/mnt/models"
 
-COMPRESSIONS = ["zstd", "gzip"]
+COMPRESSIONS = ["gzip", "zstd"]
 
 # `none` for no bytecode, or an invalidation mode of py_compile.
 BYTECODES = ["none", "checked-hash", "unchecked-hash"]

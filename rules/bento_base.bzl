@@ -121,7 +121,7 @@ The layer includes dependencies, and dpkg's database for scanners. Maintainer sc
     attrs = {
         "base": attr.label(doc = "Another `bento_base`, to which this target adds packages.", providers = [BentoBaseInfo]),
         "certificates": attr.label_list(allow_files = [".crt", ".pem"], doc = "PEM files of certificate authorities to trust, in addition to `ca-certificates`."),
-        "compression": attr.string(default = "zstd", doc = "Compression of the layer. Use `gzip` for older runtimes and for SOCI.", values = COMPRESSIONS),
+        "compression": attr.string(default = "gzip", doc = "Compression of the layer.", values = COMPRESSIONS),
         "excludes": attr.string_list(default = _EXCLUDES, doc = "Paths to exclude, as in dpkg's `path-exclude`: absolute patterns in which `*` also matches slashes."),
         "includes": attr.string_list(default = _INCLUDES, doc = "Paths to include even if `excludes` matches them."),
         "env": attr.string_dict(doc = "Environment variables of the container, in addition to `LANG`, `PATH`, and the variables of `base`."),

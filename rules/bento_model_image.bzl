@@ -109,7 +109,7 @@ Output groups: `oci_layout` and `docker_archive`, as in `bento_image`.""",
     attrs = {
         "annotations": attr.string_dict(doc = "Annotations of the manifest, in addition to title, version, and creation time."),
         "base": attr.label(doc = "Image base with `sh`, `ln`, `ls`, `mkdir`, and `sleep`, which KServe requires for `oci://`. Requires `format = \"kserve\"`.", providers = [BentoBaseInfo]),
-        "compression": attr.string(default = "zstd", doc = "Compression of the layers. KServe's `oci+fetch://` requires `gzip`.", values = COMPRESSIONS),
+        "compression": attr.string(default = "gzip", doc = "Compression of the layers. KServe's `oci+fetch://` requires `gzip`.", values = COMPRESSIONS),
         "format": attr.string(default = "image", doc = "Format of the image (see above).", values = ["image", "kserve", "modelpack"]),
         "model": attr.label(doc = "The model. With `format = \"kserve\"`, its files are in /models.", providers = [BentoModelInfo]),
         "models": attr.label_list(doc = "Several models, instead of `model`. With `format = \"kserve\"`, the files are in /models/<name>: the name in `tag`, or the name of the target.", providers = [BentoModelInfo]),

@@ -27,7 +27,7 @@ EXPECTED = {
         "files": ["python.base.json", "python.layer.json"],
         "groups": {
             "index": ["python.debs.json"],
-            "layer": ["python.layer.zstd"],
+            "layer": ["python.layer.gzip"],
         },
         "providers": ["BentoBaseInfo"],
     },

@@ -150,7 +150,7 @@ def _held_models_impl(ctx):
     for mnemonic in ["BentoSbom", "BentoBuildDefinition"]:
         asserts.equals(env, ctx.attr.held, "model.model.json" in _own_inputs(_action(env, mnemonic)), mnemonic + " tells of what is in the image")
     layers = [layer.blob.basename for layer in analysistest.target_under_test(env)[BentoImageInfo].layers]
-    asserts.equals(env, ctx.attr.held, "model.layer.zstd" in layers)
+    asserts.equals(env, ctx.attr.held, "model.layer.gzip" in layers)
     return analysistest.end(env)
 
 held_models_test = analysistest.make(

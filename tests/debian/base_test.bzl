@@ -36,7 +36,7 @@ def _base_impl(ctx):
     target = analysistest.target_under_test(env)
     base = target[BentoBaseInfo]
     asserts.equals(env, ("2.41", "3.13", "/usr/bin/python3"), (base.glibc, base.python_version, base.python))
-    asserts.equals(env, ["python.layer.zstd"], [layer.blob.basename for layer in base.layers])
+    asserts.equals(env, ["python.layer.gzip"], [layer.blob.basename for layer in base.layers])
     asserts.equals(env, "arm64", base.architecture)
     return analysistest.end(env)
 
@@ -45,7 +45,7 @@ base_test = _arm64(_base_impl)
 def _upper_impl(ctx):
     env = analysistest.begin(ctx)
     info = analysistest.target_under_test(env)[BentoBaseInfo]
-    asserts.equals(env, ["python.layer.zstd", "more.layer.gzip"], [layer.blob.basename for layer in info.layers])
+    asserts.equals(env, ["python.layer.gzip", "more.layer.zstd"], [layer.blob.basename for layer in info.layers])
     own = [file.basename for file in _action(env).inputs.to_list() if file.extension == "json"]
     asserts.equals(env, ["python.debs.json"], own, "of the layers below only the index is read")
     return analysistest.end(env)

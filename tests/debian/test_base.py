@@ -1,5 +1,6 @@
 """The base of examples/base, for both architectures, as it is in the layers."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -8,7 +9,6 @@ import subprocess
 import tarfile
 
 import pytest
-import zstandard
 
 from tests.conftest import built
 
@@ -21,8 +21,8 @@ class Base:
         directory = HERE / architecture
         self.architecture = architecture
         self.description = json.loads((directory / "python.layer.json").read_text())
-        self.blob = (directory / "python.layer.zstd").read_bytes()
-        with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(self.blob), read_across_frames=True) as stream:
+        self.blob = (directory / "python.layer.gzip").read_bytes()
+        with gzip.open(io.BytesIO(self.blob)) as stream:
             self.bytes = stream.read()
         self.tar = tarfile.open(fileobj=io.BytesIO(self.bytes))  # noqa: SIM115
         self.names = self.tar.getnames()

@@ -524,7 +524,7 @@ def test_what_needs_a_builder_is_rejected(fields, message, local, wheels, bento,
     ("words", "message"),
     [
         (["--build-arg", "a=b"], "--build-arg isn't supported by the native backend. Use a --backend that runs"),
-        (["--opt", "compression=lz4"], "--opt compression: expected zstd or gzip, got 'lz4'."),
+        (["--opt", "compression=lz4"], "--opt compression: expected gzip or zstd, got 'lz4'."),
         (["--opt", "exclude=x"], "--opt exclude: expected PACKAGE:PATTERN, got 'x'."),
         (["--label", "x"], "--label: expected KEY=VALUE, got"),
         (["--output", "image.tar"], "--output: expected oci:DIR, the directory of an OCI layout, got 'image.tar'."),

@@ -90,7 +90,7 @@ _OPTIONS = NATIVE_OPTIONS | {"compression", "label", "load", "output", "platform
 _REPEATABLE = ("exclude", "insecure", "label")
 # The option, a pattern of valid values, and the expected value.
 _FORMS = {
-    "compression": ("--opt compression", "zstd|gzip", "zstd or gzip"),
+    "compression": ("--opt compression", "gzip|zstd", "gzip or zstd"),
     "exclude": ("--opt exclude", "[^:]+:.*", "PACKAGE:PATTERN"),
     "label": ("--label", "[^=]+=.*", "KEY=VALUE"),
     "output": ("--output", f"{LAYOUT}.+", f"{LAYOUT}DIR, the directory of an OCI layout"),
@@ -149,7 +149,7 @@ def _read_options(entry: Entry, names: Sequence[str], options: Options) -> _Sett
     Raises BentoError for an invalid or unsupported option.
     """
     machine = os.uname().machine
-    settings = {"compression": ["zstd"], "platform": [f"linux/{ARCHITECTURES.get(machine, machine)}"]}
+    settings = {"compression": ["gzip"], "platform": [f"linux/{ARCHITECTURES.get(machine, machine)}"]}
     declared = (entry.description.declared.get(key) or {} for key in ("image", "docker"))
     settings["base"] = [str(image["base_image"]) for image in declared if image.get("base_image")][:1]
     settings |= {name: [""] if value is True else [*value] for name, value in options.items() if value}

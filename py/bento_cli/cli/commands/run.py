@@ -117,7 +117,7 @@ def containerize_command(
 
     The `native` backend writes the same image as the bento_image rule. It requires packages with hashes, runs no
     commands, and supports these builder options: --label, --load, --output oci:DIR, --platform, --push, --opt
-    compression=gzip, and --opt exclude=PACKAGE:PATTERN. Only this backend signs images, with --push.
+    compression=zstd, and --opt exclude=PACKAGE:PATTERN. Only this backend signs images, with --push.
     """
     from rules_bento.build_options.option_checks import check_features
 
