@@ -169,11 +169,6 @@ def test_conda(project):
     assert "include-system-site-packages = true" in made["env/python/install.sh"]
 
 
-def test_spec_1_has_the_setup_script(project):
-    made = files(project, docker={"setup_script": "s.sh"}, extra=ExtraOptions(spec=1))
-    assert made["env/docker/setup_script"] == "#!/bin/sh\necho s\n"
-
-
 # Templates
 
 BLOCKS = ("SETUP_BENTO_BASE_IMAGE", "SETUP_BENTO_USER", "SETUP_BENTO_ENVARS", "SETUP_BENTO_COMPONENTS")
@@ -182,15 +177,6 @@ BLOCKS = ("SETUP_BENTO_BASE_IMAGE", "SETUP_BENTO_USER", "SETUP_BENTO_ENVARS", "S
 def templated(project: Path, template: str, **docker) -> str:
     (project / "T.j2").write_text("{% extends bento_base_template %}\n" + template)
     return dockerfile_of(project, docker={"dockerfile_template": "T.j2", **docker})
-
-
-def test_template_without_blocks_is_our_own_dockerfile(project):
-    plain = dockerfile_of(project, extra=ExtraOptions(spec=1))
-    names = {"$BENTO_USER_UID:$BENTO_USER_GID": "1034", "$BENTO_USER:$BENTO_USER": "bentoml:bentoml"}
-    for one, other in names.items():
-        plain = plain.replace(f"USER {one}", f"USER {other}").replace(f"chown={one}", f"chown={other}")
-        plain = plain.replace(f'"{one}"', f'"{other}"')
-    assert instructions(templated(project, "")) == instructions(plain)
 
 
 @pytest.mark.parametrize("block", [*BLOCKS, "SETUP_BENTO_ENTRYPOINT"])

@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-import yaml
 from bento_cli.projects.from_directory import ExtraOptions, build, build_bentofile
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
@@ -21,7 +20,6 @@ from rules_bento.bento.declared_packages import declared_packages
 from rules_bento.bento.env.common import parse_dotenv
 from rules_bento.bento.env.python import LockedRequirements, assemble_requirements
 from rules_bento.bento.image_steps import ImageDefinition, Step
-from rules_bento.bento.named_files import inline_requirements
 from rules_bento.build_options.bentofile import from_pyproject
 from rules_bento.build_options.options import BuildOptions, Python
 from rules_bento.build_options.project import ProjectFiles
@@ -330,19 +328,6 @@ def test_an_option_for_a_directory_outside_of_the_bento(project, option):
     assert "-f /opt/wheels\n" in written(project, requirements="-f /opt/wheels\nsix\n")  # of the base image
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "./wheels/toy-1.0-py3-none-any.whl",
-        "https://h.example/file:/x.whl",
-        "x @ https://h.example/../x.whl",
-        "git+https://h.example/x@v1",
-    ],
-)
-def test_a_url_and_a_file_of_the_bento_are_kept(text):
-    check_requirement(text, "here")
-
-
 # Constraints and includes
 
 
@@ -360,24 +345,10 @@ def test_a_constraint_is_no_requirement(project, flag):
     assert (declared.requirements, declared.constraints) == (["requests"], ["torch==2.3.1"])
 
 
-@pytest.mark.parametrize(
-    "line", ["-r more.txt", "-rmore.txt", "-r \\\n  more.txt", "--requirement=more.txt", "-r more.txt  # why"]
-)
-def test_a_file_is_included(line):
-    files = ProjectFiles({"d/r.txt": f"{line}\nsix\n".encode(), "d/more.txt": b"attrs\n"})
-    assert join(inline_requirements("d/r.txt", files, "here")) == "attrs\nsix\n"
-
-
 def test_text_without_files_includes_none(project):
     for line in ("-r more.txt", "-c more.txt", "-e ."):
         with pytest.raises(BentoError, match=r"^requirements:1: "):
             build_bentofile(build_ctx=project, service="service:S", extra=ExtraOptions(requirements=f"{line}\n"))
-
-
-def test_the_document_has_the_same_requirements(project):
-    made = build("service:S", python={"packages": ["six"], "index_url": URL}, build_ctx=project).bento.files
-    image = yaml.safe_load(made["bento.yaml"])["image"]
-    assert image["python_requirements"] == made["env/python/requirements.txt"].decode()
 
 
 # Packages of the project itself
@@ -421,13 +392,6 @@ def test_a_wheel_of_a_local_package_is_enough(project):
     more = {"python": {"wheels": ["shared_lib-0.1-py3-none-any.whl"]}}
     made = build_bentofile(build_ctx=project, more=more).bento.files["env/python/requirements.txt"]
     assert made == b"six\nbentoml==1.4.39\n"
-
-
-@pytest.mark.parametrize("source", ["1", "[1]", "{ index = 'i' }", "{ workspace = false }", "[]"])
-def test_a_package_of_an_index_is_required(project, source):
-    (project / "pyproject.toml").write_text(WORKSPACE.replace("{ workspace = true }", source))
-    made = build_bentofile(build_ctx=project).bento.files["env/python/requirements.txt"]
-    assert made == b"six\nShared_Lib>=0.1\nbentoml==1.4.39\n"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from bento_cli import library as api
 from bento_cli.library import BENTO, MODEL, Limits, NotFoundError, Options, Store
 from bento_cli.sharing import bundle as bundles
 from bento_cli.store import delete, import_manifests, pool, verification
@@ -111,20 +110,6 @@ def test_an_archive_becomes_entries(store):
     assert (store.home.root / "models/clf/latest").read_text() == "v2"
     assert done.entry.path.stat().st_mode & 0o777 == 0o700, "as BentoML's"
     assert not list(store.home.staging.iterdir())
-
-
-def test_empty_directories_and_links_are_kept(store, tmp_path):
-    (tmp_path / "hi/env/python/wheels").mkdir(parents=True)
-    entry = put_directory(store, ["src/a.py"], {"src/b.py": "a.py"})
-    assert (entry.path / "env/python/wheels").is_dir()
-    assert (entry.path / "src/b.py").readlink() == Path("a.py")
-
-
-def test_a_tag_that_is_there_is_not_replaced(store):
-    put(store)
-    with pytest.raises(BentoError, match="hi:v1 is already in the store"):
-        put(store, src__other=b"other")
-    assert not (store.bentos.get("hi:v1").path / "src/other").exists()
 
 
 OTHER = [
@@ -255,17 +240,6 @@ def test_deleting(store):
     assert not list(store.home.trash.iterdir())
 
 
-def test_a_used_model_is_deleted_by_force_only(store):
-    put(store, models=CLF)
-    store.models.delete("clf", force=True)
-    assert not store.models.list()
-
-
-def test_a_module_has_no_other_names():
-    with pytest.raises(AttributeError):
-        api.nothing  # noqa: B018
-
-
 def test_paths_and_addresses(store, tmp_path, monkeypatch):
     write_archive(tmp_path / "a.bento", bento_files())
     monkeypatch.chdir(tmp_path)
@@ -321,15 +295,6 @@ def test_a_file_that_was_written_to_comes_into_no_other_entry(store):
     third = put(store, "hi:v3").entry
     assert inodes(other)["src/service.py"] == inodes(third)["src/service.py"]
     assert [(finding.tag, finding.path) for finding in store.verify().damages] == [("hi:v1", "src/service.py")]
-
-
-@pytest.mark.usefixtures("linked")
-def test_large_files_are_shared_too(store):
-    big = random.Random(1).randbytes(3 << 20)
-    one = put(store, "hi:v1", src__big=big).entry
-    other = put(store, "hi:v2", src__big=big).entry
-    assert inodes(one)["src/big"] == inodes(other)["src/big"]
-    assert (other.path / "src/big").read_bytes() == big
 
 
 def no_link(*_, **__):
@@ -478,15 +443,6 @@ def test_damage_is_found_and_named(store, change, problem, path):
         store.bentos.export("hi:v2", store.home.root / "out.bento")
 
 
-@pytest.mark.usefixtures("linked")
-def test_damage_of_a_shared_file_is_found_in_all_that_share_it(store):
-    put(store, "hi:v1")
-    put(store, "hi:v2")
-    damage(store.bentos.get("hi:v1").path / "src/service.py", "flip")
-    assert {finding.path for finding in store.verify().damages} == {"src/service.py"}
-    assert [finding.tag for finding in store.verify().damages] == ["hi:v1", "hi:v2"]
-
-
 def test_damage_in_the_pool_alone_is_found_and_collected(store):
     put(store, src__only=b"only here")
     [place] = [path for path in pooled(store) if path.read_bytes() == b"only here"]
@@ -571,16 +527,6 @@ def test_other_commands_damage_nothing_that_is_verified(store, monkeypatch, acti
     assert done
 
 
-def test_a_store_that_was_copied_can_be_verified(store, tmp_path):
-    put(store, models=CLF)
-    shutil.copytree(store.home.root, tmp_path / "copy")
-    copy = Store(tmp_path / "copy")
-    found = copy.verify()
-    assert (found.damages, found.unknown) == ((), ())
-    copy.gc()
-    assert copy.verify().damages == ()
-
-
 def test_a_damaged_record_is_told_and_can_be_deleted(store):
     put(store)
     (store.home.records(BENTO) / "hi/v1").write_text("{")
@@ -593,19 +539,6 @@ def test_a_damaged_record_is_told_and_can_be_deleted(store):
 
 
 # ---- Summaries --------------------------------------------------------------------------------------------------
-
-
-def test_descriptors_are_parsed_once(store, monkeypatch):
-    for number in range(3):
-        put(store, f"hi:v{number}")
-    parsed = []
-    parse = descriptors.parse
-    monkeypatch.setattr(descriptors, "parse", lambda *arguments: parsed.append(arguments) or parse(*arguments))
-    assert len(store.bentos.list()) == len(parsed) == 3
-    assert len(store.bentos.list()) == len(parsed) == 3
-    (store.home.root / "bentos/hi/v1/bento.yaml").write_bytes(bento_yaml("hi:v1", DAY_2))
-    assert max(entry.creation_time.day for entry in store.bentos.list("hi")) == 2
-    assert len(parsed) == 4
 
 
 @pytest.mark.parametrize(
@@ -1122,30 +1055,6 @@ def test_a_process_killed_while_it_replaces_leaves_one_or_the_other(exchanges, t
         if done:
             break
     assert found == {0, 1}
-
-
-def test_a_process_killed_at_any_time_leaves_whole_entries(tmp_path):
-    """As above, but between steps too, in the middle of a write."""
-    chance = random.Random(3)
-    big = chance.randbytes(4 << 20)
-    files = CONTENTS["hi:v2"] | {"src/big": big}
-    archive = write_archive(tmp_path / "v2.bento", files)
-    base = Store(tmp_path / "base", durable=False)
-    base.bentos.import_archive(write_archive(tmp_path / "v1.bento", CONTENTS["hi:v1"]))
-    for number in range(40):
-        store = copy_of(base.home.root, tmp_path / f"{number}")
-        child = forked(lambda store=store: store.bentos.import_archive(archive))
-        time.sleep(chance.random() * 0.08)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        found = {str(entry.tag): tree(entry.path) for entry in store.bentos.list()}
-        assert found.get("hi:v2", expected(files)) == expected(files)
-        assert found["hi:v1"] == expected(CONTENTS["hi:v1"])
-        assert store.verify().damages == ()
-        if "hi:v2" not in found:
-            store.bentos.import_archive(archive)
-        assert store.verify().damages == ()
-        shutil.rmtree(store.home.root)
 
 
 def test_an_error_leaves_nothing(store, tmp_path, monkeypatch):
