@@ -34,7 +34,7 @@ TOKEN_FILES = {
     "HF_HOME": "token",
     "HF_TOKEN_PATH": "",
 }
-# Without --action_env, which Bazel passes to the example's genrule. The scenario `hermetic` tests --action_env.
+# Without --action_env, which Bazel passes to the example's genrule.
 SETTINGS = (f"--host_action_env=TOKEN={CANARY}", f"--define=token={CANARY}")
 EXAMPLES = "//examples/..."
 SERVICES = ("examples/iris/service.py", "examples/studio/service.py")

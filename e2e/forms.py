@@ -17,42 +17,11 @@ if TYPE_CHECKING:
     from workbench import Checkout, Workbench
 
 SETS = {
-    "scientific": [
-        "numpy",
-        "scipy",
-        "pandas",
-        "scikit-learn",
-        "matplotlib",
-        "jupyterlab",
-        "xarray[io]",
-        "dask[complete]",
-    ],
-    "web": [
-        "django",
-        "fastapi[standard]",
-        "celery[redis]",
-        "sqlalchemy[asyncio]",
-        "gunicorn",
-        "httpx[http2]",
-        "scrapy",
-    ],
-    "llm": [
-        "torch",
-        "transformers[torch,sentencepiece]",
-        "accelerate",
-        "bitsandbytes",
-        "sentence-transformers",
-        "peft",
-    ],
-    "markers": [
-        "bentoml[aws,grpc,tracing]==1.4.39",
-        "ipython",
-        "uvicorn[standard]",
-        "pydantic[email]",
-        "keyring",
-        "black[d]",
-    ],
-    "sources": ["hydra-core", "omegaconf", "docopt", "wget", "langdetect", "rouge-score", "feedparser", "pyyaml"],
+    "scientific": "numpy scipy pandas scikit-learn matplotlib jupyterlab xarray[io] dask[complete]",
+    "web": "django fastapi[standard] celery[redis] sqlalchemy[asyncio] gunicorn httpx[http2] scrapy",
+    "llm": "torch transformers[torch,sentencepiece] accelerate bitsandbytes sentence-transformers peft",
+    "markers": "bentoml[aws,grpc,tracing]==1.4.39 ipython uvicorn[standard] pydantic[email] keyring black[d]",
+    "sources": "hydra-core omegaconf docopt wget langdetect rouge-score feedparser pyyaml",
 }
 PLATFORMS = {"linux_amd64": "x86_64-manylinux_2_28", "darwin_arm64": "aarch64-apple-darwin"}
 PYTHONS = ("3.11", "3.13")
@@ -101,7 +70,7 @@ def hubs_match_uv(bench: Workbench) -> str:
     checkout.build("@bento_uv//:uv", "@bento_tools//packaging")
     cases = [(name, platform, python) for name in SETS for platform, python in zip(PLATFORMS, PYTHONS, strict=True)]
     for name, requirements in SETS.items():
-        checkout.write(f"{WORKSPACE}/{name}.in", "".join(f"{line}\n" for line in requirements))
+        checkout.write(f"{WORKSPACE}/{name}.in", "".join(f"{line}\n" for line in requirements.split()))
         lock(checkout, name)
     declare(checkout, [(hub_of(*case), f"{case[0]}.json", [case[1]], case[2]) for case in cases])
     sizes = []

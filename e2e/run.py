@@ -32,14 +32,12 @@ from distribution import images_are_loaded, images_are_pushed_and_pulled
 from dockerfile import dockerfiles_build_serving_images
 from errors import builds_report_errors
 from forms import hubs_match_uv, lock_formats_create_equal_hubs
-from hermetic import caller_variables_rerun_nothing
 from hubs import hubs_report_missing_locks_and_platforms
 from identities import keyless_signatures_are_compatible_with_cosign
 from incremental import changes_rerun_only_dependents
 from indexes import private_index_keeps_its_password
 from interpreters import interpreters_write_equal_bytes
 from lint import lint_sees_every_file
-from misfits import rejects_invalid_wheels_when_built
 from models import models_are_fetched
 from monorepo import a_monorepo_builds_without_a_wheel, changes_update_only_dependents
 from next import next_bazel_flags_are_supported
@@ -51,12 +49,10 @@ from reproducibility import checkouts_build_equal_bytes
 from resolution import modules_resolve_with_a_registry
 from schemas import documents_follow_their_schemas
 from serving import bentos_are_served
-from sharing import each_wheel_is_converted_once
 from sources import wheels_are_built_from_locked_sources
 from stamping import a_new_commit_rebuilds_little
 from tutorial import tutorial_works
 from unfit import invalid_images_fail_the_build
-from weights import changed_weights_rerun_only_dependents
 from workbench import Workbench
 from workers import workers_write_equal_bytes
 
@@ -69,8 +65,6 @@ if TYPE_CHECKING:
 ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
     {
         "incremental": changes_rerun_only_dependents,
-        "weights": changed_weights_rerun_only_dependents,
-        "hermetic": caller_variables_rerun_nothing,
         "canaries": secrets_do_not_leak,
         "stamping": a_new_commit_rebuilds_little,
         "errors": builds_report_errors,
@@ -83,7 +77,6 @@ ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
         "schemas": documents_follow_their_schemas,
         "identities": keyless_signatures_are_compatible_with_cosign,
         "unfit": invalid_images_fail_the_build,
-        "sharing": each_wheel_is_converted_once,
         "serving": bentos_are_served,
         "coverage": coverage_reaches_into_servers,
         "lint": lint_sees_every_file,
@@ -110,7 +103,6 @@ ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
     {"models": models_are_fetched},
     {"command": command_installs_with_pip},
     {"hubs": hubs_report_missing_locks_and_platforms},
-    {"misfits": rejects_invalid_wheels_when_built},
     {"sources": wheels_are_built_from_locked_sources},
     {"next": next_bazel_flags_are_supported},
 )
