@@ -46,11 +46,6 @@ bento.base(
     python_version = "3.13",
 )
 bento.base(
-    name = "foreign",
-    layout = "//tests/bases:foreign/index.json",
-    python_version = "3.13",
-)
-bento.base(
     name = "partial",
     layout = "//tests/bases:partial/index.json",
     python_version = "3.13",
@@ -61,7 +56,7 @@ bento.base(
     image = "{host}/base/other",
     python_version = "3.13",
 )
-use_repo(bento, "bare", "foreign", "nowhere", "partial", "pulled", "saved")
+use_repo(bento, "bare", "nowhere", "partial", "pulled", "saved")
 """
 BUILD = """\
 load("//rules:defs.bzl", "bento_image", "bento_push")
@@ -180,11 +175,10 @@ def built_by_the_command(checkout: Checkout, base: str, directory: Path, shown: 
 
 
 def write_misfits(directory: Path, layer: bytes) -> None:
-    """Write invalid bases: without libraries, for another architecture, and with a missing blob."""
+    """Write invalid bases: without libraries, and with a missing blob."""
     write_layout(directory / "bare", [layer], ("amd64",))
     call("skopeo", "copy", "--quiet", f"oci:{directory / 'bare'}:3", f"docker-archive:{directory / 'bare.tar'}")
     shutil.rmtree(directory / "bare")
-    write_layout(directory / "foreign", [layer], ("s390x",))
     write_layout(directory / "partial", [layer], ("amd64",))
     (directory / "partial/blobs/sha256" / sha256(layer).partition(":")[2]).unlink()
 
@@ -193,7 +187,6 @@ def misfits(checkout: Checkout, relay: Relay, shown: dict[str, str]) -> None:
     """Check that each invalid base causes an error with its name, the problem, and a remedy."""
     for target, *texts in (
         ("//tests/bases:bare", "@bare: libc.so.6 is missing", "Use a base with the GNU C library"),
-        ("@foreign", "no image for linux/amd64 or linux/arm64, only for linux/s390x"),
         ("@nowhere", f"{relay.host}/base/other: manifest sha256:", "returned 404", f"`docker login {relay.host}`"),
         ("@partial", "missing blob sha256:", "Copy the whole image into the layout again"),
     ):

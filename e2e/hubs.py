@@ -185,15 +185,6 @@ def duplicate_hub_names_are_rejected(checkout: Checkout) -> None:
     failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
     assert "is defined in the modules hubs and other (" in failed.errors, failed.told()
     assert 'write use_repo(bento, pypi = "pypi_other").' in failed.errors, failed.told()
-    # One module declares the name of a repository of another module's hub. The hint has the name in MODULE.bazel.
-    own = tag.replace('"pypi"', '"theirs__build"')
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", module.replace(use, own + other + use))
-    checkout.edit(f"{WORKSPACE}/other/MODULE.bazel", 'name = "pypi"', 'name = "theirs"')
-    failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
-    first, last = (f'bento.pypi(name = "{each}")' for each in ("theirs__build", "theirs"))
-    said = f"{first} in the module hubs and {last} in the module other both declare the repository theirs__build."
-    assert said in failed.errors, failed.told()
-    assert 'write use_repo(bento, theirs = "theirs_other").' in failed.errors, failed.told()
     checkout.write(f"{WORKSPACE}/MODULE.bazel", module.replace(use, other + use))
     checkout.edit(f"{WORKSPACE}/MODULE.bazel", other, "")
 

@@ -38,7 +38,6 @@ bento_image(
     for name, file, path in [
         ("notes", "service.py", "opt/notes"),
         ("libstdcxx", "service.py", "usr/lib/libstdc++.so.6"),
-        ("foreign", "program", "usr/bin/acme"),
     ]
 ]
 
@@ -51,8 +50,8 @@ bento_image(
         ignore_libraries = unchecked,
     )
     for name, layers, unchecked in [
-        ("lacking", [":notes", ":foreign"], []),
-        ("minded", [":libstdcxx", ":foreign"], ["acme", "libz.so.1", "libgcc_s.so.1"]),
+        ("lacking", [":notes"], []),
+        ("minded", [":libstdcxx"], ["libz.so.1", "libgcc_s.so.1"]),
     ]
 ]
 
@@ -100,27 +99,21 @@ class Asking:
 PASTED = 'bento_base(\n    name = "wanting_base"'
 ASKED = "the Bento requires the system package ca-certificates, but //tests/unfit:small and the layers lack the package"
 TOO_LARGE = "//tests/unfit:large: size_limit: the image has "
-# The ELF header of a program for 32-bit ARM, written without a linker.
-PROGRAM = "\x7fELF\1\1\1" + 9 * "\0" + "\2\0\x28\0" + 32 * "\0"
-FOREIGN = "layers: /usr/bin/acme is for arm, but //tests/unfit:bare is for amd64. Use a file for amd64"
 LACKING = "needs libstdc++.so.6, which neither //tests/unfit:bare nor another package provides."
 
 
 def invalid_images_fail_the_build(bench: Workbench) -> str:
     """Build images that are too large, lack the C++ library in the base, or lack a required package.
 
-    The second image also has a program for another architecture in a layer. All images build without validations; the
-    last image also builds with the lines in the message.
+    All images build without validations. The last image also builds with the lines in the message.
     """
     checkout = bench.plain
-    checkout.write("tests/unfit/program", PROGRAM)
     checkout.write("tests/unfit/service.py", SERVICE)
     checkout.write("tests/unfit/BUILD.bazel", BUILD.replace(":wanting_base", "//tests/unfit:small"))
     built = checkout.bazel("build", "--keep_going", "//tests/unfit:all")
     assert built.code == 1, built.told()
     assert TOO_LARGE in built.errors, built.told()
     assert "the limit is 50.0 MB. The largest layers are scipy " in built.errors, built.told()
-    assert FOREIGN in built.errors, built.told()
     wheels = [line for line in built.errors.splitlines() if LACKING in line]
     assert any(line.startswith(("//tests/unfit:lacking: ", "scipy-", "numpy-")) for line in wheels), built.told()
     assert "Traceback" not in built.errors, built.told()
