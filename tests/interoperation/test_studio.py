@@ -3,11 +3,10 @@
 import json
 import time
 import urllib.request
-from pathlib import Path
 
-from tests.conftest import post
+from tests.conftest import built, post
 
-ARCHIVE = str(Path("examples/studio/studio_bento.bento").absolute())
+ARCHIVE = str(built("examples/studio/studio_bento.bento"))
 DRAWING = [float(pixel % 17) for pixel in range(64)]
 
 

@@ -1,7 +1,8 @@
 """What `bento_model` makes, as real BentoML sees it: imported, got, loaded by its framework's module."""
 
 import json
-from pathlib import Path
+
+from tests.conftest import built
 
 IMPORT = "import bentoml, sys; print(bentoml.models.import_model(sys.argv[1]).tag)"
 SEEN = """\
@@ -31,7 +32,7 @@ print([int(one) for one in model.predict([[*row, row[0] * row[1], row[2] * row[3
 
 
 def imported(bentoml, archive: str) -> str:
-    return bentoml.ask(IMPORT, str(Path(archive).absolute())).strip()
+    return bentoml.ask(IMPORT, str(built(archive))).strip()
 
 
 def seen(bentoml, tag: str) -> dict:
