@@ -3,6 +3,8 @@
 import itertools
 import json
 
+from rules_bento.formats.toml import read_toml
+
 from tests.packages.metadata_index import package
 
 MARKERS = (
@@ -59,9 +61,7 @@ def draw(random):
 
 def choices(pyprojects):
     """Yield all choices of members, extras, and groups."""
-    import tomllib
-
-    documents = {name: tomllib.loads(text) for name, text in pyprojects.items()}
+    documents = {name: read_toml(text, name) for name, text in pyprojects.items()}
     for count in range(1, len(documents) + 1):
         for members in itertools.combinations(documents, count):
             extras = sorted({each for name in members for each in documents[name]["project"]["optional-dependencies"]})

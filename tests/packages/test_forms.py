@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import tomli_w
-import tomllib
 from rules_bento.errors import BentoError
+from rules_bento.formats.toml import read_toml
 from rules_bento.packages import resolution
 from rules_bento.packages.indexes import Indexes
 from rules_bento.packages.resolution import normalize
@@ -219,7 +219,7 @@ def put(value, key, inner):
 def test_locks_of_another_shape_are_refused_in_words(tmp_path, monkeypatch, name, text):
     """Each value of each form, gone or of another kind: a BentoError that names the file, or a lock."""
     monkeypatch.setattr(resolution, "_lock_with_uv", lambda project, uv, origin: UV_LOCK)
-    documents = list(out_of_shape(tomllib.loads(text) if text else OWN))
+    documents = list(out_of_shape(read_toml(text, "lock") if text else OWN))
     assert len(documents) > 120
     refused = 0
     for document in documents:
