@@ -48,7 +48,7 @@ def assemble(tmp_path, capsys):
     return make
 
 
-def test_an_image_of_gzip_has_no_layer_of_zstd(assemble):
+def test_an_image_with_gzip_compression_rejects_zstd_layers(assemble):
     layers = layer("base layer 0", "+gzip"), layer("31 Debian packages", "+zstd"), layer("plain", "")
     error = assemble(*layers, compression=[["gzip"]])
     assert error.startswith(
@@ -87,7 +87,7 @@ def test_each_of_the_two_has_its_own_where_both_are_given(assemble):
     assert manifest["annotations"][f"{PREFIX}title"] == "svc"
 
 
-def test_a_command_is_refused_unless_the_target_provides_what_it_makes(assemble):
+def test_a_command_is_rejected_unless_the_target_provides_what_it_makes(assemble):
     bento = f"{BENTO}image: {{commands: ['make all']}}\n"
     assert "runs 'make all'" in assemble(bento=bento)
     assert isinstance(assemble(bento=bento, provided=[['"make all"']]), list)

@@ -97,7 +97,7 @@ def test_an_image_of_another_platform_is_named(actions):
         ("index.json", "{}", "no image for linux/amd64"),
     ],
 )
-def test_a_directory_that_is_no_layout(actions, path, content, what):
+def test_a_directory_that_is_not_a_layout(actions, path, content, what):
     write_layout(actions)
     actions.write(f"dir/{path}", content)
     assert what in refused(describe(actions))

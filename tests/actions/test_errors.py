@@ -25,7 +25,7 @@ def with_service(actions, **files):
     return ["svc/service.py", *(actions.write(path, content) for path, content in files.items())]
 
 
-def test_what_is_right_passes(actions):
+def test_valid_targets_build(actions):
     """All cases below differ from these by what they name."""
     for outcome, outputs in ((actions.snapshot(), 4), (actions.package(), 5), (actions.model(), 3)):
         assert (outcome.code, outcome.errors, len(outcome.outputs)) == (0, "", outputs)
@@ -112,7 +112,7 @@ def test_a_module_that_is_missing(actions):
         "/service.py:Service", "../service.py:Service",
     ],
 )  # fmt: skip
-def test_a_malformed_service(actions, service):
+def test_a_service_with_a_syntax_error_is_reported_by_line(actions, service):
     words = (f"service: invalid value `{service}`", "Use `module:Class`, `file.py:Class`")
     refused(actions.snapshot(service=service), LABEL, *words)
 
@@ -152,7 +152,7 @@ def test_patterns_that_keep_nothing(actions):
     refused(outcome, LABEL, "include, exclude: the patterns select no file in srcs, data, or deps", "Change")
 
 
-def test_patterns_that_match_nothing_are_told_of(actions):
+def test_patterns_that_match_nothing_are_reported(actions):
     """By line where a bentofile has them; a Bento without them is what BentoML makes, too."""
     text = b"service: service:Service\ninclude:\n- '*.py'\n- Modle/clf.pkl\n- '*.json'\n"
     bentofile = ["--bentofile", actions.write("svc/bentofile.yaml", text), "svc/bentofile.yaml"]
@@ -263,7 +263,7 @@ def test_a_link_that_a_pattern_drops_does_no_harm(actions):
     ("path", "remedy"),
     [("svc/.bentoignore", "Save the file as UTF-8, or remove"), ("svc/README.md", "or set description")],
 )
-def test_texts_that_are_not_utf8(actions, path, remedy):
+def test_strings_that_are_not_utf8(actions, path, remedy):
     outcome = actions.snapshot(srcs=with_service(actions, **{path: b"caf\xe9\n"}))
     name = path.removeprefix("svc/")
     refused(outcome, LABEL, f"{name} (from srcs //svc:{name}) is", "UTF-8", remedy)
@@ -355,5 +355,5 @@ def test_fields_of_a_model(actions, fields, words):
         ("other/a", ["srcs contains 'other/a', which is outside", "'svc'"]),
     ],
 )
-def test_files_that_a_model_cannot_have(actions, path, words):
+def test_invalid_files_of_a_model_are_rejected(actions, path, words):
     refused(actions.model(srcs=[actions.write(path)]), "//svc:model", *words)

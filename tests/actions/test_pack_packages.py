@@ -100,7 +100,7 @@ def test_the_same_wheels_are_the_same_bytes(actions):
         ("../../fast.abi3.so", b"\x7fELF\0", "pure.whl: the path ../../fast.abi3.so is outside the wheel. Lock"),
     ],
 )
-def test_what_cannot_be_packed_is_refused(actions, member, content, message):
+def test_what_cannot_be_packed_is_rejected(actions, member, content, message):
     write_wheel(actions, "pure", {member: content})
     done = pack(actions, "pure", machine_code=member != "fast.abi3.so")
     assert done.code == 1

@@ -39,7 +39,7 @@ def test_a_file_with_hashes_has_them_already(actions):
         ),
     ],
 )
-def test_a_file_with_hashes_that_differs_is_refused(actions, lines, words):
+def test_a_file_with_hashes_that_differs_is_rejected(actions, lines, words):
     refused(actions.package(*PINS, *locked(actions, *lines), **PYTHON), LABEL, words)
 
 
@@ -63,7 +63,7 @@ def test_their_python_is_not_guessed(actions, more):
 @pytest.mark.parametrize(
     "options", [{"docker": {"base_image": "registry.example.com/own:1"}}, {"docker": {"python_version": "3.13"}}]
 )
-def test_whoever_says_the_python_is_believed(actions, options):
+def test_a_declared_python_version_is_used(actions, options):
     assert "numpy==2.5.5" in required(actions.package(*PINS, options=options))
 
 
@@ -73,7 +73,7 @@ def test_nor_those_of_a_bentofile_with_packages(actions):
     assert set(required(outcome)) == {"attrs", "numpy==2.5.5", "idna==3.10", "bentoml==1.4.39"}
 
 
-def test_a_file_without_hashes_that_has_another_version_is_refused(actions):
+def test_a_file_without_hashes_that_has_another_version_is_rejected(actions):
     file = actions.write("requirements.txt", "numpy==2.4.4\nidna>=3\n")
     words = "deps: numpy==2.5.5 from a rules_python package hub conflicts with numpy==2.4.4 in the requirements."
     refused(actions.package(*PINS, "--requirements-file", file, **PYTHON), LABEL, words)
@@ -89,6 +89,6 @@ def test_what_generated_code_imports_is_required_in_whichever_version(actions):
     ]
 
 
-def test_what_generated_code_imports_is_not_left_out_of_a_file_with_hashes(actions):
+def test_what_generated_code_imports_is_not_excluded_of_a_file_with_hashes(actions):
     words = "deps: the requirements file with hashes doesn't contain protobuf"
     refused(actions.package("--pin", "protobuf", *locked(actions, "bentoml==1.4.39")), LABEL, words)

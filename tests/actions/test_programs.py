@@ -81,7 +81,7 @@ def test_secrets_are_found_by_their_paths_below_app(layer, capsys):
     assert "_main/svc/key.pem" in capsys.readouterr().err
 
 
-def test_machine_code_of_another_platform_is_refused(layer, capsys):
+def test_machine_code_of_another_platform_is_rejected(layer, capsys):
     arm = b"\x7fELF\x02\x01\x01" + bytes(9) + (3).to_bytes(2, "little") + (183).to_bytes(2, "little") + bytes(44)
     files = {"svc/libacme.so": arm}
     assert layer(files, "--platform", "linux_amd64") is None
@@ -91,7 +91,7 @@ def test_machine_code_of_another_platform_is_refused(layer, capsys):
     assert layer(files, "--platform", "linux_amd64", *unchecked, where="ignored")
 
 
-def test_two_files_of_one_path_are_refused(layer, capsys):
+def test_two_files_of_one_path_are_rejected(layer, capsys):
     assert layer({"svc/x.py": b"", "svc/x.py/y.py": b""}) is None
     assert "svc/x.py" in capsys.readouterr().err
 

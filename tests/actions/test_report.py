@@ -28,7 +28,7 @@ def told(outcome):
     return json.loads(outcome.outputs["--output"])
 
 
-def test_it_says_what_is_there(actions):
+def test_the_report_lists_the_contents(actions):
     report = told(reported(actions))
     assert report["tag"].startswith("service:")
     assert report["digest"].startswith("blake3:")

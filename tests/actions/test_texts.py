@@ -13,7 +13,7 @@ TEXTS = ["# Title\n\n--version\n@file\n", "two\nlines", "é \u2028 \U0001f600", 
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_texts_of_a_bento(tmp_path, text):
+def test_strings_of_a_bento(tmp_path, text):
     line = text.replace("\n", " ").replace("\r", " ")  # the value of a variable has to fit into a Dockerfile
     outcome = Actions(tmp_path).package(options={"description": text}, labels=[["key", text]], bento_env=[f"X={line}"])
     assert (outcome.code, outcome.errors) == (0, "")

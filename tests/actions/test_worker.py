@@ -155,7 +155,7 @@ def helper() -> list[str]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_it_makes_what_processes_of_their_own_make(actions: Recorded, helper: list[str], seed: int) -> None:
+def test_a_worker_writes_the_same_bytes_as_separate_processes(actions: Recorded, helper: list[str], seed: int) -> None:
     """In any order, with refusals and mistakes in between."""
     actions.package(labels=[["größe", "ж\nδ"]])
     actions.package(options={"service": "another:Service"})
@@ -178,7 +178,7 @@ def test_it_makes_what_processes_of_their_own_make(actions: Recorded, helper: li
             assert {flag: file.read_bytes() for flag, file in files.items() if file.exists()} == request.outcome.outputs
 
 
-def test_the_verb_may_come_with_the_start(actions: Recorded, helper: list[str]) -> None:
+def test_the_subcommand_may_come_with_the_start(actions: Recorded, helper: list[str]) -> None:
     """As it does in actions."""
     actions.snapshot()
     with started([*helper[:-1], "snapshot", helper[-1]], actions.root) as worker:

@@ -279,7 +279,7 @@ def test_a_source_of_another_size_is_an_error_and_leaves_what_was_there(tmp_path
     assert names_in(tmp_path) == ["out", "source"]
 
 
-def test_an_error_on_the_way_leaves_no_half_of_a_large_part(tmp_path):
+def test_an_error_leaves_no_incomplete_part(tmp_path):
     members = [Member.inline("a", RANDOM), Member.file("b", str(tmp_path / "gone"), size=1)]
     with pytest.raises(FileNotFoundError):
         archive.write_part(tmp_path / "out", members, threads=2)
@@ -287,7 +287,7 @@ def test_an_error_on_the_way_leaves_no_half_of_a_large_part(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["part", "archive", "tar", "gz", "zst", "folder", "exported folder", "tarball"])
-def test_a_link_that_leaves_through_another_is_refused(tmp_path, kind):
+def test_a_link_that_leaves_through_another_is_rejected(tmp_path, kind):
     """Each text alone stays inside."""
     links = [Member.symlink("src/up", ".."), Member.symlink("src/out", "up/../x")]
     for member in links:
@@ -319,7 +319,7 @@ def test_bytes_at_hand_of_another_size_are_an_error(tmp_path):
 @pytest.mark.parametrize(
     "path", ["", "/a", "a/../b", "..", ".", "./a", "a/", "a//b", "a\\b", "C:/a", "c:a", "a\0b", "a/./b"]
 )
-def test_paths_that_bentoml_would_refuse_or_move(path):
+def test_paths_that_bentoml_would_reject_or_move(path):
     with pytest.raises(BentoError, match="the path must be relative"):
         tarstream.check(path)
 
@@ -372,7 +372,7 @@ GOOD = b"".join(xz.stream([RANDOM[:1000]]))
         (GOOD[-24:], "index is damaged|one xz stream"),
     ],
 )
-def test_what_is_no_part_is_not_joined(tmp_path, contents, message):
+def test_an_invalid_part_is_not_joined(tmp_path, contents, message):
     good, bad = tmp_path / "good", tmp_path / "bad"
     good.write_bytes(GOOD)
     bad.write_bytes(contents)
@@ -392,7 +392,7 @@ def test_a_damaged_part_is_named(tmp_path):
             archive.transcode(tmp_path / "out", [part], form)
 
 
-def test_what_a_part_of_another_maker_could_hold_is_refused(tmp_path):
+def test_what_a_part_of_another_maker_could_hold_is_rejected(tmp_path):
     for name, kind in ("../a", tarfile.REGTYPE), ("pipe", tarfile.FIFOTYPE):
         info = tarfile.TarInfo(name)
         info.type = kind

@@ -78,7 +78,7 @@ def test_nothing_is_written_through_a_link(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("making")
-def test_a_file_of_the_user_is_as_it_was_where_the_disk_is_full(tmp_path, full_disk):
+def test_a_full_disk_leaves_the_files_of_users_unchanged(tmp_path, full_disk):
     path = tmp_path / "a"
     path.write_bytes(b"before")
     with full_disk(100), pytest.raises(BentoError, match="a: cannot write the file: File too large"):
@@ -110,7 +110,7 @@ def test_a_download_is_not_written_through_a_link(tmp_path):
     assert (tmp_path / "a").read_bytes() == b"one, two"
 
 
-def test_names_in_the_making_are_not_told_from_the_process(tmp_path):
+def test_names_in_progress_are_not_told_from_the_process(tmp_path):
     names = set()
     for _ in range(2):
         with atomic_dir(tmp_path / "a") as directory:

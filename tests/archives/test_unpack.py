@@ -291,7 +291,7 @@ def test_names_say_forms_as_in_bentoml():
     assert {name: unpack.form_from_name(name) for name in names} == names
 
 
-def test_what_a_file_really_is_is_told(tmp_path):
+def test_what_a_file_really_is_is_reported(tmp_path):
     with pytest.raises(
         BentoError,
         match=r"the file name implies xz data, but the file contains gz data\. Rename the file to end in '\.tar\.gz'",
@@ -416,7 +416,7 @@ def test_a_flipped_bit_is_an_error_or_harmless(form, place, bit):
     assert all(not path.startswith("/") and ".." not in path.split("/") for path in found)
 
 
-def test_a_wrong_checksum_is_told():
+def test_a_wrong_checksum_is_reported():
     data = bytearray(gzip.compress(tar(FILES)))
     data[-6] ^= 1
     with pytest.raises(BentoError, match="the gz data is damaged"):
@@ -463,7 +463,7 @@ def test_attributes_are_well_formed(records):
         files_of(data, "tar")
 
 
-def test_attributes_without_a_member_and_without_end_are_told():
+def test_attributes_without_a_member_and_without_end_are_reported():
     header = tarfile.TarInfo("x")
     header.type = tarfile.XHDTYPE
     with pytest.raises(BentoError, match="missing"):
@@ -486,7 +486,7 @@ def test_attributes_for_all_members_are_not_without_end():
         files_of(common(0) + common(1000) + common(2000) + data, "tar")
 
 
-def test_one_record_of_zeros_is_no_end():
+def test_one_record_of_zeros_is_not_an_end():
     with pytest.raises(BentoError, match="truncated"):
         files_of(raw_tar(("a", {}, b"x" * 512), end=False) + bytes(512), "tar")
     with pytest.raises(BentoError, match="invalid end"):
@@ -546,7 +546,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_tars_are_refused_and_nothing_is_in_the_store(tmp_path, name):
+def test_hostile_tars_are_rejected_and_nothing_is_in_the_store(tmp_path, name):
     members, message = HOSTILE[name]
     own = [(path, {}, data) for path, data in FILES.items()]
     path = tmp_path / "a.tar"
@@ -564,7 +564,7 @@ def test_names_that_differ_in_case_can_be_allowed():
     assert files_of(data, "tar", Limits(same_letters=True)) == {"a/B": b"1", "a/b": b"2"}
 
 
-def test_links_whose_ways_multiply_are_refused_in_time():
+def test_links_whose_ways_multiply_are_rejected_in_time():
     ways = "/".join(["a/.."] * 800)
     members = [link("l", ways), *[link(f"m{number}", "l/" * 35 + "x") for number in range(500)]]
     start = time.process_time()
@@ -612,7 +612,7 @@ def zip_with(**fields):
     return buffer.getvalue()
 
 
-def test_hostile_zips_are_refused():
+def test_hostile_zips_are_rejected():
     central = zip_with().index(b"PK\1\2")
     size = central + 24
     cases = {
@@ -656,7 +656,7 @@ def overlapping(count):
     return local + listed + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, len(listed), len(local), 0)
 
 
-def test_zip_bombs_are_refused():
+def test_zip_bombs_are_rejected():
     with pytest.raises(BentoError, match="overlaps"):
         files_of(overlapping(500), "zip")
     endless = bytearray(zipped({"a": b""}))
@@ -677,7 +677,7 @@ def test_zip_bombs_are_refused():
         (zipfile.ZIP_BZIP2, 30 << 20, 1 << 20),
     ],
 )
-def test_zips_that_are_bombs_are_refused_in_little_memory(tmp_path, method, size, declared):
+def test_zips_that_are_bombs_are_rejected_in_little_memory(tmp_path, method, size, declared):
     """One that says how large it is, and such as lie."""
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", method) as archive, archive.open("zeros", "w") as file:
@@ -710,14 +710,14 @@ def test_a_zip_has_no_more_members_than_are_allowed():
         files_of(zipped({"a": b"", "b": b"", "c": b""}), "zip", Limits(members=2))
 
 
-def test_a_name_of_a_zip_in_an_encoding_that_is_not_said_is_refused():
+def test_a_name_of_a_zip_in_an_encoding_that_is_not_said_is_rejected():
     """Windows has its code pages there, macOS has UTF-8: what the name is, nobody knows."""
     with pytest.raises(BentoError, match="isn't UTF-8, or isn't marked as UTF-8"):
         files_of(zipped({"xx": b"1"}).replace(b"xx", "é".encode()), "zip")
 
 
 @pytest.mark.parametrize("form", ["xz", "gz", "bz2", "zst"])
-def test_bombs_are_refused_in_little_memory(form):
+def test_bombs_are_rejected_in_little_memory(form):
     header = tarfile.TarInfo("zeros")
     header.size = 1 << 33
     block = header.tobuf(tarfile.GNU_FORMAT) + bytes((8 << 20) - 512)
@@ -741,7 +741,7 @@ def test_limits_are_limits():
         files_of(data, "tar", Limits(members=1))
 
 
-def test_a_decoder_that_wants_much_memory_is_refused():
+def test_a_decoder_that_wants_much_memory_is_rejected():
     data = lzma.compress(tar(FILES), filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 512 << 20, "preset": 0}])
     with pytest.raises(BentoError, match="requires more than 128 MiB"):
         files_of(data, "xz")
@@ -753,7 +753,7 @@ def test_a_decoder_that_wants_much_memory_is_refused():
         files_of(data, "zst")
 
 
-def test_a_descriptor_that_expands_without_end_is_refused(tmp_path):
+def test_a_descriptor_that_expands_without_end_is_rejected(tmp_path):
     lines = ["labels:", "  a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     path = tmp_path / "a.tar"
@@ -805,7 +805,7 @@ def bad_model(**changes):
         ({"models/clf/v2": b""}, "In an archive, models must be in models"),
     ],
 )
-def test_models_that_are_none_are_refused(tmp_path, changes, message):
+def test_models_that_are_none_are_rejected(tmp_path, changes, message):
     path = tmp_path / "a.tar"
     path.write_bytes(tar(bad_model(**changes), prefix=""))
     store = Store(tmp_path / "home")
@@ -815,7 +815,7 @@ def test_models_that_are_none_are_refused(tmp_path, changes, message):
     assert not store.models.list()
 
 
-def test_a_link_that_leaves_its_model_is_refused(tmp_path):
+def test_a_link_that_leaves_its_model_is_rejected(tmp_path):
     files = [(path, {}, data) for path, data in bento_files(models={"clf:v1": model_files()}).items()]
     path = tmp_path / "a.tar"
     path.write_bytes(raw_tar(*files, link("models/clf/v1/out", "../../../src/service.py")))
@@ -832,7 +832,7 @@ def test_a_link_that_leaves_its_model_is_refused(tmp_path):
 
 @pytest.mark.parametrize("target", ["../../../.yatai.yaml", "../v1/folder/../other"])
 @pytest.mark.parametrize("name", ["weights.bin", "model.yaml"])
-def test_a_link_that_leaves_a_model_which_comes_in_its_directory_is_refused(tmp_path, name, target):
+def test_a_link_that_leaves_a_model_which_comes_in_its_directory_is_rejected(tmp_path, name, target):
     """As a registry has it: inside of the archive, but outside of the model's place in the store."""
     store = Store(tmp_path)
     (tmp_path / ".yatai.yaml").write_text("a token")
@@ -842,7 +842,7 @@ def test_a_link_that_leaves_a_model_which_comes_in_its_directory_is_refused(tmp_
     assert not store.models.list()
 
 
-def test_a_link_inside_of_a_model_which_comes_in_its_directory_is_taken(tmp_path):
+def test_a_link_inside_of_a_model_which_comes_in_its_directory_is_accepted(tmp_path):
     store = Store(tmp_path)
     import_with_link(store, "folder/in", "../weights.bin")
     assert (store.models.get("clf").path / "folder/in").readlink() == Path("../weights.bin")
@@ -864,12 +864,12 @@ def model_of_archive(tmp_path, *links):
     return model_store.from_files(model_store.unpack_model(path, path.name, tmp_path / "scratch"), path.name)
 
 
-def test_a_link_that_leaves_a_model_of_an_archive_is_refused(tmp_path):
+def test_a_link_that_leaves_a_model_of_an_archive_is_rejected(tmp_path):
     with pytest.raises(BentoError, match=r"model\.tar: 'out': the link target '../../../x' is outside"):
         model_of_archive(tmp_path, link("models/clf/v1/out", "../../../x"))
 
 
-def test_a_link_inside_of_a_model_of_an_archive_is_taken(tmp_path):
+def test_a_link_inside_of_a_model_of_an_archive_is_accepted(tmp_path):
     found = model_of_archive(tmp_path, link("models/clf/v1/folder/in", "../weights.bin"))
     assert {file.path: file.link for file in found.members_in("") if file.link} == {"folder/in": "../weights.bin"}
 

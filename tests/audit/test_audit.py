@@ -166,7 +166,7 @@ def test_the_highest_declared_severity_counts(fields, rating):
         ("low", "medium", "", True),
     ],
 )
-def test_what_is_above_the_maximum_is_refused(most, unknown, rating, refused):
+def test_what_is_above_the_maximum_is_rejected(most, unknown, rating, refused):
     document = record(ALL, database_specific={"severity": rating})
     report = judged("pillow==1.0", document, max_severity=most, unknown_severity=unknown)
     assert bool(report.violations) == refused
@@ -187,7 +187,7 @@ def test_records_of_one_vulnerability_are_one_and_complete_each_other():
     assert (found.ids, found.rating) == (("A", "B", "CVE-1"), "low")
 
 
-def test_a_refusal_names_all_that_people_need():
+def test_a_refusal_names_all_that_users_need():
     lock = [
         {"name": "app", "version": "1.0", "files": {"app.whl": "0" * 64}, "dependencies": [{"name": "pillow"}]},
         {"name": "pillow", "version": "1.0", "files": {}},
@@ -208,7 +208,7 @@ def test_a_refusal_names_all_that_people_need():
         ("pillow==1.0", {"allow": {"GHSA-1": "why"}, "max_severity": "low", "unknown_severity": "low"}),
     ],
 )
-def test_an_entry_that_allows_nothing_is_refused(package, fields):
+def test_an_entry_that_allows_nothing_is_rejected(package, fields):
     [refusal] = judged(package, record(ALL, {"fixed": "2.0"}), **fields).violations
     assert refusal.startswith("allow: GHSA-")
     assert refusal.endswith("Remove the entry.")
@@ -227,27 +227,27 @@ def test_an_entry_that_allows_nothing_is_refused(package, fields):
         ({"allowed": ["text:"]}, "allow_licenses: 'text:' isn't an SPDX identifier"),
     ],
 )
-def test_a_policy_that_means_nothing_is_refused(fields, message):
+def test_a_policy_that_means_nothing_is_rejected(fields, message):
     with pytest.raises(BentoError) as refused:
         judged("pillow==1.0", record(ALL), **fields)
     assert str(refused.value).startswith(message)
 
 
-def test_a_package_without_a_version_is_refused():
+def test_a_package_without_a_version_is_rejected():
     [package] = inventory.from_requirements("pillow>=9\n", "requirements.txt")
     [refusal] = policy.evaluate([package], None, asked(denied=["MIT"])).violations
     assert "no version: pillow. Lock the package" in refusal
 
 
 @pytest.mark.parametrize("version", ["9" * 5000, "1!" + "9" * 5000, "1.0+" + "9" * 5000, "1.0rc" + "9" * 5000])
-def test_a_version_of_thousands_of_digits_is_invalid(version):
+def test_a_version_with_thousands_of_digits_is_invalid(version):
     with pytest.raises(BentoError, match="PEP 440") as refused:
         judged(f"pillow=={version}", record(ALL))
     assert len(str(refused.value)) < 300
     assert match(record(versions=["9" * 5000, "1.0"]), "1.0")
 
 
-def test_no_packages_at_all_are_refused():
+def test_no_packages_at_all_are_rejected():
     with pytest.raises(BentoError, match="the Bento lists no packages"):
         policy.evaluate([], None, asked())
 
@@ -271,7 +271,7 @@ TERMS = [
 
 
 @pytest.mark.parametrize(("declared", "shown"), TERMS)
-def test_metadata_says_which_licence(declared, shown):
+def test_metadata_says_which_license(declared, shown):
     assert licenses.format_terms(licenses.terms_from_metadata(declared)) == shown
 
 
@@ -312,11 +312,11 @@ def test_expressions_are_judged_by_their_operators(expression, allowed, denied, 
         ([], ["GPL-*"], True),
     ],
 )
-def test_a_classifier_of_several_licences_is_taken_where_all_would_be(allowed, denied, taken):
+def test_a_classifier_of_several_licenses_is_taken_where_all_would_be(allowed, denied, taken):
     assert licenses.read_policy(allowed, denied).allows("License :: OSI Approved :: BSD License") is taken
 
 
-def test_an_unknown_licence_is_said_and_refused_where_others_are_allowed():
+def test_an_unknown_license_is_said_and_rejected_where_others_are_allowed():
     packages = [Package("ours", "1.0", hashed=True, license=DeclaredLicense())]
     report = policy.evaluate(packages, None, asked(denied=["GPL-*"]))
     assert (report.violations, report.notes) == ((), ("unknown licenses: ours 1.0",))
@@ -363,21 +363,21 @@ def test_directories_and_zips_are_read(records, tmp_path):
         ("a.csv", b"", "advisories: unsupported file db/a.csv"),
     ],
 )
-def test_what_is_no_database_is_refused(tmp_path, name, data, message):
+def test_an_invalid_database_is_rejected(tmp_path, name, data, message):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(BentoError) as refused:
         advisories.read_database([(tmp_path / name, f"db/{name}")], {"PyPI": {"pillow"}})
     assert str(refused.value).startswith(message)
 
 
-def test_a_large_record_of_a_zip_is_refused_before_it_is_unpacked(tmp_path):
+def test_a_large_record_of_a_zip_is_rejected_before_it_is_unpacked(tmp_path):
     with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.json", b" " * (17 << 20))
     with pytest.raises(BentoError, match="exceeds the size limit of a record"):
         advisories.read_database([(tmp_path / "all.zip", "all.zip")], {"PyPI": {"pillow"}})
 
 
-def test_the_test_of_a_bento_names_what_it_refuses(tmp_path, records, capsys):
+def test_the_test_of_a_bento_names_what_it_rejects(tmp_path, records, capsys):
     locked = tmp_path / "pillow.json"
     locked.write_text(json.dumps({"name": "pillow", "version": "1.0", "files": {"x.whl": "0" * 64}}))
     maker = Maker("pillow")
@@ -423,7 +423,7 @@ LOCKS = {
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_the_command_reads_locks_and_bills(tmp_path, records, capsys, name):
+def test_the_audit_command_reads_locks_and_sboms(tmp_path, records, capsys, name):
     (tmp_path / name).write_text(LOCKS[name])
     command = ["--home", str(tmp_path), "audit", str(tmp_path / name), "--advisories", str(records)]
     assert main([*command, "--require-hashes"]) == 3
@@ -434,7 +434,7 @@ def test_the_command_reads_locks_and_bills(tmp_path, records, capsys, name):
     assert json.loads(capsys.readouterr().out)["vulnerabilities"][0]["allowed"] == "no images"
 
 
-def test_the_command_reads_archives_and_wheels(tmp_path, records, capsys):
+def test_the_audit_command_reads_archives_and_wheels(tmp_path, records, capsys):
     bento = tmp_path / "bento"
     (bento / "env" / "python").mkdir(parents=True)
     (bento / "env" / "python" / "requirements.txt").write_text("pillow==1.0\n")

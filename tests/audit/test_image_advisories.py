@@ -89,7 +89,7 @@ def test_versions_sort_as_in_dpkg(ascending):
 
 
 @pytest.mark.parametrize("text", ["", ":1", "1:", "1-", "1_0", "1 0", "9" * 5000, "a:1"])
-def test_what_is_no_version_is_rejected(text):
+def test_an_invalid_version_is_rejected(text):
     with pytest.raises(ValueError, match=""):
         parse_debian(text)
 
@@ -271,7 +271,7 @@ def test_the_date_is_an_input():
         (document(statement(products=[5])), "vex.json: statements[0].products[0]: expected a mapping, got a number"),
     ],
 )
-def test_what_is_no_vex_is_rejected(data, message):
+def test_an_invalid_vex_is_rejected(data, message):
     with pytest.raises(BentoError) as rejected:
         vex.read_vex(data, "vex.json")
     assert str(rejected.value).startswith(message)

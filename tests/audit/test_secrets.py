@@ -220,7 +220,7 @@ def test_nothing_is_written_of_files_with_secrets(flag: str, verb: Any, tmp_path
     verb.run(Arguments(words, verb.flags))
 
 
-def test_the_command_refuses_the_same(tmp_path: Path) -> None:
+def test_the_command_rejects_the_same(tmp_path: Path) -> None:
     (tmp_path / "service.py").write_text(SERVICE, "utf-8")
     (tmp_path / "key.pem").write_text(PEM, "utf-8")
     message = r"src/key\.pem:1: private key\n(.|\n)*--allow-secret. Disable .* --no-secrets-check"

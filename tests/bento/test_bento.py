@@ -55,7 +55,7 @@ def test_every_listing_has_a_project():
 
 
 @pytest.mark.parametrize("case", sorted(REFUSED))
-def test_refused(case, tmp_path, monkeypatch):
+def test_invalid_input_is_rejected(case, tmp_path, monkeypatch):
     monkeypatch.chdir(write_project(tmp_path / case, PROJECTS[case], SERVICE))
     with pytest.raises(BentoError) as error:
         build_bentofile(version="v1", extra=ExtraOptions(bentoml_version=BENTOML, store=tmp_path))

@@ -38,7 +38,7 @@ def test_constraints_stay_constraints():
     assert of_options.check_lock({"idna": set()}) == []
 
 
-def test_nothing_is_asked_for():
+def test_nothing_is_requested():
     assert declared_packages(BuildOptions(), ImageDefinition(steps=(Step("run", ("echo",)),)), FILES) == []
 
 
@@ -69,7 +69,7 @@ def test_what_the_lock_does_not_have_is_named():
         declared.check_lock({"some-name": set()})
 
 
-def test_extras_that_the_lock_does_not_know_are_told_of():
+def test_extras_that_the_lock_does_not_know_are_reported():
     declared = DeclaredPackages("b.yaml:3: python.packages", ["bentoml[io, Grpc_Web]>=1", "idna"])
     notes = declared.check_lock({"bentoml": {"io"}, "idna": set()})
     assert notes == [

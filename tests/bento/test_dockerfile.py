@@ -136,7 +136,7 @@ def test_scripts_that_cannot_run(project, content, message):
             build("service:Svc", build_ctx=project, docker=docker)
 
 
-def test_base_image_gets_packages_only_where_they_are_asked_for(project):
+def test_base_image_gets_packages_only_where_they_are_requested(project):
     assert "apt-get" not in dockerfile_of(project, docker={"base_image": "my/base:1"})
     assert "apt-get" in dockerfile_of(project, docker={"base_image": "my/base:1", "distro": "debian"})
     assert "apt-get" in dockerfile_of(project, docker={"base_image": "my/base:1", "system_packages": ["curl"]})
@@ -229,7 +229,7 @@ def test_template_may_set_the_names(project):
     assert "ARG BENTO_PATH=/b" in text
 
 
-def test_what_users_write_is_no_template(project):
+def test_what_users_write_is_not_a_template(project):
     (project / "T.j2").write_text("{% extends bento_base_template %}\n")
     text = dockerfile_of(
         project, docker={"dockerfile_template": "T.j2"}, envs=[{"name": "A", "value": "{{ 7*7 }}{% x %}{#"}]
@@ -282,7 +282,7 @@ def test_templates_run_no_code_of_theirs(project, tmp_path, environment):
 @pytest.mark.parametrize(
     "template", ["{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"]
 )
-def test_templates_with_endless_nesting_are_refused(project, template):
+def test_templates_with_endless_nesting_are_rejected(project, template):
     with pytest.raises(BentoError, match=r"T\.j2"):
         templated(project, f"{{% block SETUP_BENTO_USER %}}{template}{{% endblock %}}")
 

@@ -332,7 +332,7 @@ def test_an_option_for_a_directory_outside_of_the_bento(project, option):
 
 
 @pytest.mark.parametrize("flag", ["-c ", "-c", "--constraint=", "--constraint "])
-def test_a_constraint_is_no_requirement(project, flag):
+def test_a_constraint_is_not_a_requirement(project, flag):
     files = {"requirements": f"{flag}constraints.txt\nrequests\n", "constraints": "# why\ntorch==2.3.1\n"}
     with pytest.raises(
         BentoError,

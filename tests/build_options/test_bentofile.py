@@ -189,7 +189,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED)
-def test_refused_with_its_place(text, message):
+def test_rejected_with_its_place(text, message):
     with pytest.raises(BentoError) as error:
         from_yaml(text, "b.yaml")
     assert message in str(error.value)
@@ -207,7 +207,7 @@ VALUES = st.recursive(
 
 @settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(st.dictionaries(st.sampled_from([key.partition(".")[0] for key in KEYS]), VALUES, max_size=4))
-def test_any_values_are_options_or_refused(data):
+def test_any_values_are_options_or_rejected(data):
     try:
         option_reader.parse(Document("", data))
     except BentoError as error:
@@ -250,7 +250,7 @@ def test_pyproject():
     assert options.envs == (EnvVariable("A"), EnvVariable("B", stage="build"))
 
 
-def test_a_dependency_of_the_project_that_is_no_requirement():
+def test_a_dependency_of_the_project_that_is_not_a_requirement():
     with pytest.raises(BentoError, match=r"^p:3: project\.dependencies: invalid requirement 'numpy>>1' \(PEP 508\)"):
         from_pyproject(PYPROJECT.replace("attrs>=20", "numpy>>1"), "p")
 
@@ -273,17 +273,17 @@ NOT_TAKEN = [
 
 
 @pytest.mark.parametrize("text", TAKEN)
-def test_a_requirement_is_taken(text):
+def test_a_requirement_is_accepted(text):
     check_package(text, "here")
 
 
 @pytest.mark.parametrize("text", NOT_TAKEN)
-def test_what_is_no_requirement_is_named(text):
+def test_an_invalid_requirement_is_named(text):
     with pytest.raises(BentoError, match=r"^here: invalid requirement .* \(PEP 508\)"):
         check_package(text, "here")
 
 
-def test_pyproject_beside_a_src_directory(tmp_path):
+def test_pyproject_next_to_a_src_directory(tmp_path):
     (tmp_path / "pyproject.toml").write_text(PYPROJECT)
     assert read(tmp_path / "pyproject.toml", "p", src_exists=True).python.is_src_layout is True
     off = PYPROJECT.replace('packages = ["numpy"]', "is_src_layout = false")
@@ -317,7 +317,7 @@ def test_a_name_of_its_own_wins_over_that_of_the_project():
         ),
     ],
 )
-def test_pyproject_refused_with_its_place(change, message):
+def test_pyproject_rejected_with_its_place(change, message):
     with pytest.raises(BentoError) as error:
         from_pyproject(PYPROJECT.replace(*change), "p")
     assert message in str(error.value)
@@ -407,7 +407,7 @@ F: z#1
         ("A=$HOME", "f:1: $HOME isn't defined on a previous line"),
     ],
 )
-def test_dotenv_refused(text, message):
+def test_dotenv_rejected(text, message):
     with pytest.raises(BentoError) as error:
         parse_dotenv(text, "f")
     assert message in str(error.value)

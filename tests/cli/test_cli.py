@@ -77,7 +77,7 @@ def bento(home, capsys):
 # ---- Listing and showing ----------------------------------------------------------------------------------------
 
 
-def test_list_is_a_table_for_people(bento):
+def test_list_is_a_table_for_users(bento):
     lines = bento("list").splitlines()
     assert lines[0].split("  ")[0] == "Tag"
     assert [line.split()[0] for line in lines[1:]] == ["hi:v2", "hi:v1"]
@@ -106,7 +106,7 @@ def test_exit_codes_are_those_of_the_documentation():
     assert codes == (0, 1, 2, 3, 4, 130, 141)
 
 
-def test_a_home_that_is_not_there_is_empty(bento, tmp_path):
+def test_a_home_that_does_not_exist_is_empty(bento, tmp_path):
     assert bento("--home", tmp_path / "nothing", "list", "-o", "json") == "[]\n"
     assert bento("list", "--home", tmp_path / "nothing", "-o", "path") == ""
     assert bento(f"--home={tmp_path / 'nothing'}", "models", "list").split()[0] == "Tag"
@@ -162,14 +162,14 @@ def test_lists_are_those_of_bentoml(real, tmp_path, monkeypatch, capsys):
     assert yaml.safe_load(capsys.readouterr().out) == yaml.safe_load(real.run("get", "hi:v1"))
 
 
-def test_a_directory_that_is_no_bento_is_told_and_passed_over(bento, home):
+def test_a_directory_that_is_no_bento_is_reported_and_passed_over(bento, home):
     (home / "bentos/hi/half").mkdir()
     assert len(json.loads(bento("list", "-o", "json"))) == 2
     assert "note:" in bento.err
     assert "bentos/hi/half: invalid Bento: cannot read bento.yaml" in bento.err
 
 
-def test_a_missing_model_is_told(bento, home):
+def test_a_missing_model_is_reported(bento, home):
     shutil.rmtree(home / "models/clf/v2")
     bento("list")
     assert "hi:v2: the model clf:v2 isn't in the store." in bento.err
@@ -478,7 +478,7 @@ def test_build_says_when_and_its_identity_does_not(bento, project, monkeypatch):
 
 
 @pytest.mark.parametrize("epoch", ["", "soon", "-1", "1e9", "\u0661", "9" * 30, "9" * 5000])
-def test_build_refuses_an_epoch_that_is_none(bento, project, monkeypatch, epoch):
+def test_build_rejects_an_invalid_source_date_epoch(bento, project, monkeypatch, epoch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
     bento("build", project, code=status.ERROR)
     assert "Unset or correct the variable." in bento.err
@@ -741,7 +741,7 @@ def test_a_message_names_what_was_typed(bento, words, code, message):
     assert "_size" not in bento.err
 
 
-def test_an_archive_is_no_bundle(bento, project, tmp_path):
+def test_an_archive_is_not_a_bundle(bento, project, tmp_path):
     bento("build", project, "--version", "v1")
     for name in ("x.zip", "x.bento", "x.tar.gz"):
         bento("export", "svc:v1", tmp_path / name)
@@ -820,7 +820,7 @@ def test_the_image_of_the_documentation_is_built(bento, project):
         ('{"step": []}', "Did you mean 'steps'?"),
     ],
 )
-def test_an_image_of_another_shape_is_refused(bento, project, text, complaint):
+def test_an_image_of_another_shape_is_rejected(bento, project, text, complaint):
     (project.parent / "image.json").write_text(text)
     bento("build", project, "--image", project.parent / "image.json", code=status.ERROR)
     assert "image.json: " in bento.err
@@ -915,7 +915,7 @@ def on_terminal(*arguments, **variables):
     return found.decode()
 
 
-def test_colour_is_for_terminals(bento, home):
+def test_color_is_for_terminals(bento, home):
     assert "\x1b[" in on_terminal("list")
     assert "\x1b[" not in on_terminal("list", NO_COLOR="1")
     assert "\x1b[" not in on_terminal("list", TERM="dumb")
@@ -976,7 +976,7 @@ def test_interruption(home, monkeypatch, capsys):
     assert capsys.readouterr().err == "bento: interrupted\n"
 
 
-def test_a_reader_that_goes_is_no_error(home):
+def test_a_reader_that_goes_is_not_an_error(home):
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(command("get", "hi"), stdout=writing, stderr=subprocess.PIPE, check=False, env=environment())

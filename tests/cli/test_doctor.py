@@ -111,7 +111,7 @@ def test_a_bazel_that_is_too_old_gets_the_line_for_who_names_it(here):
 
 
 @pytest.mark.parametrize("flag", ["--noenable_bzlmod", "--enable_bzlmod=false"])
-def test_a_workspace_whose_module_file_is_not_read_is_told(here, flag):
+def test_a_workspace_whose_module_file_is_not_read_is_reported(here, flag):
     (here.root / ".bazelrc").write_text(f"common --disk_cache=/x\ncommon {flag}\n")
     assert found(here, "bazel").text == f".bazelrc contains {flag}, which disables MODULE.bazel"
     (here.root / ".bazelrc").write_text("common --disk_cache=/x --enable_bzlmod\n")
@@ -126,7 +126,7 @@ def test_bazelisk_is_not_asked_for_its_version_as_it_would_fetch_it(here):
 
 
 @pytest.mark.parametrize(("name", "about"), [("bazel", "bazel"), ("python3", "python")])
-def test_a_program_that_is_not_there_is_missing(here, name, about):
+def test_a_program_that_does_not_exist_is_missing(here, name, about):
     Path(here.variables["PATH"], name).unlink()
     assert found(here, about).state == ERROR
     assert found(here, about).remedy
@@ -193,7 +193,7 @@ def test_programs_are_those_of_absolute_entries_of_path(tmp_path, monkeypatch):
         assert which(name, f"{tmp_path}:{tmp_path}/bin") is None
 
 
-def test_a_python_that_is_too_old_or_is_none_is_told(here):
+def test_a_python_that_is_too_old_or_is_none_is_reported(here):
     for text, problem in (
         ("echo 3.9", "is Python 3.9"),
         ("exit 1", "isn't a Python"),
@@ -247,7 +247,7 @@ def test_a_version_that_nothing_asks_rules_python_for_gets_the_lines(here):
     assert found(here, "python").state == OK
 
 
-def test_hubs_of_one_name_are_told_by_line(here):
+def test_hubs_of_one_name_are_reported_by_line(here):
     second = 'bento.pypi(name = "pypi", lock = "//:other.json")\n'
     (here.root / "MODULE.bazel").write_text(MODULE + second)
     finding = found(here, "name of @pypi")
@@ -259,7 +259,7 @@ def test_hubs_of_one_name_are_told_by_line(here):
     assert {finding.state for finding in diagnose(here)} == {OK}
 
 
-def test_a_repository_of_another_extension_with_a_hubs_name_is_told_by_line(here):
+def test_a_repository_of_another_extension_with_a_hubs_name_is_reported_by_line(here):
     pip = 'pip = use_extension("@rules_python//python/extensions:pip.bzl", "pip")\nuse_repo(pip, "pypi")\n'
     module = 'bazel_dep(name = "rules_python", version = "1.9.2")\n' + pip + MODULE
     (here.root / "MODULE.bazel").write_text(module)
@@ -310,7 +310,7 @@ def test_a_hub_that_use_repo_does_not_name_gets_the_line(here):
     assert (finding.state, finding.remedy) == (ERROR, 'Add to MODULE.bazel: use_repo(bento, "pypi")')
 
 
-def test_a_stale_lock_is_told_by_line(here):
+def test_a_stale_lock_is_reported_by_line(here):
     (here.root / "svc/requirements.in").write_text("bentoml\nflask\n")
     finding = found(here, "lock of @pypi")
     assert (finding.state, finding.text) == (ERROR, "outdated: requirements.in:2: flask isn't locked")
@@ -333,7 +333,7 @@ PACKAGES: list[dict[str, object]] = [
         ("@pypi//Zope.Interface:whl", "Use @pypi//zope_interface."),
     ],
 )
-def test_a_package_that_a_hub_lacks_is_told_by_line(here, label, remedy):
+def test_a_package_that_a_hub_lacks_is_reported_by_line(here, label, remedy):
     (here.root / "svc/requirements.lock.json").write_text(json.dumps(LOCK | {"packages": PACKAGES}))
     deps = f'py_library(name = "x", deps = [\n    # "@pypi//commented",\n    "{label}",\n])\n'
     (here.root / "svc/BUILD.bazel").write_text(BUILD + deps)
@@ -343,7 +343,7 @@ def test_a_package_that_a_hub_lacks_is_told_by_line(here, label, remedy):
     assert finding.text == f"svc/BUILD.bazel:10: @pypi//{package} doesn't exist"
 
 
-def test_a_label_of_no_repository_that_a_hub_would_have_is_told_by_line(here):
+def test_a_label_of_no_repository_that_a_hub_would_have_is_reported_by_line(here):
     (here.root / "svc/requirements.lock.json").write_text(json.dumps(LOCK | {"packages": PACKAGES}))
     others = 'http = use_repo_rule("@x//:x.bzl", "http")\nhttp(name = "web")\nmodule(name = "mine")\n'
     (here.root / "MODULE.bazel").write_text(MODULE + others)
@@ -362,14 +362,14 @@ def test_a_hub_is_known_by_what_the_workspace_calls_it(here):
 
 
 @pytest.mark.parametrize("text", [None, ""])
-def test_a_lock_that_is_not_there_names_the_target(here, text):
+def test_a_lock_that_does_not_exist_names_the_target(here, text):
     lock = here.root / "svc/requirements.lock.json"
     lock.unlink() if text is None else lock.write_text(text)
     finding = found(here, "lock of @pypi")
     assert (finding.state, finding.remedy) == (ERROR, "To create the lock, run: bazel run //svc:requirements.update")
 
 
-def test_a_lock_that_is_a_directory_is_told(here):
+def test_a_lock_that_is_a_directory_is_reported(here):
     lock = here.root / "svc/requirements.lock.json"
     lock.unlink()
     lock.mkdir()

@@ -165,7 +165,7 @@ def test_a_lock_that_a_merge_broke(lock):
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"lock": 1}', '{"deb_lock": 2}'])
-def test_what_is_no_lock_is_named(text):
+def test_an_invalid_lock_is_named(text):
     with pytest.raises(BentoError, match=r"debian\.lock\.json(:1: invalid JSON| isn't a Debian lock)"):
         apt.loads(text, "debian.lock.json")
 

@@ -36,7 +36,7 @@ def base(request):
     return Base(request.param)
 
 
-def test_the_description_is_true(base):
+def test_the_description_of_a_base_matches_its_layer(base):
     assert base.description["digest"] == f"sha256:{hashlib.sha256(base.blob).hexdigest()}"
     assert base.description["diff_id"] == f"sha256:{hashlib.sha256(base.bytes).hexdigest()}"
     assert (base.description["size"], base.description["uncompressed_size"]) == (len(base.blob), len(base.bytes))

@@ -37,7 +37,7 @@ def test_links_owners_and_modes(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../etc/passwd", "/etc/passwd", "usr/../../x"])
-def test_paths_that_leave_the_root_are_refused(tmp_path, name):
+def test_paths_that_leave_the_root_are_rejected(tmp_path, name):
     info, data = member("x", data=b"")
     info.name = name
     path = make_deb(tmp_path, "evil", [(info, data)])
@@ -46,7 +46,7 @@ def test_paths_that_leave_the_root_are_refused(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9", b"a\nb", b"a\x01"])
-def test_names_that_no_list_can_hold_are_refused(tmp_path, name):
+def test_names_that_no_list_can_hold_are_rejected(tmp_path, name):
     hard = [member("a", data=b""), member("h", hard="xxxx")]
     for members in ([member("xxxx", data=b"")], [member("l", link="xxxx")], hard):
         plain = tar_of(members).replace(b"xxxx", name.ljust(4, b"\0"))
@@ -60,7 +60,7 @@ def test_names_that_no_list_can_hold_are_refused(tmp_path, name):
 
 
 @pytest.mark.parametrize("kind", ["control", "data"])
-def test_a_package_that_declares_an_enormous_file_is_refused_at_once(tmp_path, kind):
+def test_a_package_that_declares_an_enormous_file_is_rejected_at_once(tmp_path, kind):
     info = tarfile.TarInfo("./big")
     info.size = 1 << 62
     path = tmp_path / "evil.deb"
@@ -91,7 +91,7 @@ def test_a_package_that_ends_within_a_file_is_named(tmp_path):
         (b"Package: hello\nVersion: 1/../2\nArchitecture: all\n", "invalid Version '1/../2'"),
     ],
 )
-def test_a_control_file_that_is_none_is_told(tmp_path, control, problem):
+def test_a_control_file_that_is_none_is_reported(tmp_path, control, problem):
     path = tmp_path / "odd.deb"
     path.write_bytes(ar_of({"control.tar": tar_of([member("control", data=control)]), "data.tar": tar_of([])}))
     with pytest.raises(BentoError, match=re.escape(problem)) as caught:
@@ -99,7 +99,7 @@ def test_a_control_file_that_is_none_is_told(tmp_path, control, problem):
     assert str(caught.value).startswith("odd.deb: ")
 
 
-def test_devices_are_refused(tmp_path):
+def test_devices_are_rejected(tmp_path):
     path = make_deb(tmp_path, "evil", [member("dev/null", kind=tarfile.CHRTYPE)])
     with pytest.raises(BentoError, match=r"evil_1\.0_amd64\.deb: .*dev/null is a device"):
         members_of(path)

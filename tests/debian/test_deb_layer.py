@@ -66,7 +66,7 @@ def one(tmp_path, *members, name="one", **options):
     return make_deb(tmp_path, name, list(members), **options)
 
 
-def test_the_description_is_true(make, tmp_path):
+def test_the_description_of_a_base_matches_its_layer(make, tmp_path):
     layer = make(one(tmp_path, member("usr/x", data=b"x")))
     digest = f"sha256:{hashlib.sha256(layer.bytes).hexdigest()}"
     assert layer.description == {
@@ -112,7 +112,7 @@ def test_modes_owners_links_and_one_time(make, tmp_path):
     assert {(info.uname, info.gname) for info in layer.tar} == {("", "")}
 
 
-def test_directories_come_before_what_is_in_them_and_once(make, tmp_path):
+def test_directories_precede_their_contents_and_are_unique(make, tmp_path):
     layer = make(
         one(tmp_path, member("usr"), member("usr/share/a", data=b""), name="aa"),
         one(tmp_path, member("usr"), member("usr/share"), member("usr/share/b", data=b""), name="bb"),
@@ -152,11 +152,11 @@ def test_files_below_a_link_of_another_package_are_an_error(make, tmp_path):
     )
 
 
-def test_whiteouts_are_refused(make, tmp_path):
+def test_whiteouts_are_rejected(make, tmp_path):
     assert "is a whiteout" in make(one(tmp_path, member("usr/.wh.bin", data=b"")))
 
 
-def test_documentation_is_left_out_but_not_the_licence(make, tmp_path):
+def test_documentation_is_excluded_but_not_the_license(make, tmp_path):
     deb = one(
         tmp_path,
         member("usr/share/doc/one"),
@@ -172,7 +172,7 @@ def test_documentation_is_left_out_but_not_the_licence(make, tmp_path):
     assert "changelog" not in layer.read("var/lib/dpkg/info/one.list").decode()
 
 
-def test_a_hard_link_to_what_is_left_out_is_an_error(make, tmp_path):
+def test_a_hard_link_to_what_is_excluded_is_an_error(make, tmp_path):
     deb = one(tmp_path, member("usr/doc/x", data=b""), member("usr/y", hard="usr/doc/x"))
     assert "/usr/y is a hard link to /usr/doc/x, which is excluded" in make(deb, exclude=["/usr/doc/*"])
 

@@ -68,7 +68,7 @@ def add_models(store: Path) -> None:
     database=None,
     phases=[Phase.generate, *([] if "RULES_BENTO_EXAMPLES" in os.environ else [Phase.shrink])],
 )
-def test_as_importing_says_or_refused_with_a_way_out(real, program: Program):
+def test_as_importing_says_or_rejected_with_a_way_out(real, program: Program):
     with tempfile.TemporaryDirectory(dir=real.home.parent) as temporary:
         directory = write_project(Path(temporary, "project"), {"files": program.files()}, program.files()["service.py"])
         note(program.files()["service.py"])
@@ -91,7 +91,7 @@ def test_as_importing_says_or_refused_with_a_way_out(real, program: Program):
 
 
 @pytest.mark.parametrize("endpoint", ["", "endpoint=None", "endpoint=''", "endpoint='http://127.0.0.1:9/hub/'"])
-def test_a_snapshot_of_a_hub_has_bentomls_tag(real, monkeypatch, endpoint):
+def test_a_hugging_face_snapshot_has_the_tag_of_bentoml(real, monkeypatch, endpoint):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9/mirror")  # of whoever builds
     model = f"HuggingFaceModel('Org/Bert', revision='{'0123456789' * 4}', {endpoint})"
     service = f"import bentoml\n\n@bentoml.service\nclass Svc:\n    m = bentoml.models.{model}\n"

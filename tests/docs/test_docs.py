@@ -110,7 +110,7 @@ def test_starlark_calls_what_there_is_with_what_it_takes(block: Block):
         ("bento_package(", "was never closed"),
     ],
 )
-def test_what_bazel_would_refuse_is_found(text: str, problem: str):
+def test_what_bazel_would_reject_is_found(text: str, problem: str):
     with pytest.raises(DeclarationError, match=re.escape(problem)):
         judge_starlark(text, "block")
 

@@ -85,7 +85,7 @@ WORDS = [
 
 @settings(max_examples=1500, deadline=None)
 @given(st.lists(st.sampled_from(WORDS), max_size=14).map("".join))
-def test_any_text_is_read_as_pyyaml_does_or_refused(text):
+def test_any_text_is_read_as_pyyaml_does_or_rejected(text):
     for read in (lambda: read_yaml(text, "o", binary=True), lambda: read_with_lines(text, "o", float)[0]):
         try:
             found = read()
@@ -104,7 +104,7 @@ def as_lists(value):
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60) | st.text(max_size=60))
-def test_any_bytes_are_read_or_refused(data):
+def test_any_bytes_are_read_or_rejected(data):
     for read in (read_yaml, read_json, read_toml):
         try:
             read(data, "o")
@@ -166,7 +166,7 @@ def test_any_bytes_are_read_or_refused(data):
     ],
     ids=lambda value: value[:20] if isinstance(value, str) else "",
 )
-def test_yaml_that_is_refused(text, message):
+def test_yaml_that_is_rejected(text, message):
     assert message in bounded(read_yaml, text, "o")
     assert bounded(read_with_lines, text, "o", float).startswith("o")
 
@@ -182,7 +182,7 @@ def test_merges_take_no_longer_than_what_they_bring():
 @pytest.mark.parametrize(
     "text", ["", "# nothing", "---", "a:\nb:", "=: 1", "! 12", "a: &x b\n*x : c", "<<: {a: 1}\n<<: {b: 1}"]
 )
-def test_yaml_that_is_taken(text):
+def test_yaml_that_is_accepted(text):
     assert repr(read_yaml(text, "o")) == repr(yaml.safe_load(text))
 
 
@@ -205,11 +205,11 @@ def test_keys_that_are_one_for_python_stand_twice():
     assert read_with_lines("1: a\ntrue: b", "o", float)[0] == {"1": "a", "true": "b"}
 
 
-def test_a_mapping_is_asked_for():
+def test_a_mapping_is_requested():
     assert "o: expected a mapping" in bounded(read_mapping, "[]", "o")
 
 
-def test_readers_without_libyaml_refuse_the_same(monkeypatch):
+def test_readers_without_libyaml_reject_the_same(monkeypatch):
     monkeypatch.delattr(yaml, "CSafeLoader")
     for text in ('a: "\\ud800"', '- "\\ud83d\\ude00"', "[" * 5000, "{a: " * 2000, LAUGHS, "a: [", "a: 1:30"):
         bounded(read_yaml, text, "o")
@@ -239,7 +239,7 @@ JSON_WORDS = ["[", "]", "{", "}", '"a"', '"b"', ":", ",", "1", "-0", "1e5", "NaN
 
 @settings(max_examples=500, deadline=None)
 @given(st.lists(st.sampled_from(JSON_WORDS), max_size=16).map("".join))
-def test_any_text_is_read_as_the_standard_library_does_or_refused(text):
+def test_any_text_is_read_as_the_standard_library_does_or_rejected(text):
     try:
         found = read_json(text, "o")
     except FormatError:
@@ -281,11 +281,11 @@ def test_golden_json_is_read_as_the_standard_library_does(path):
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_json_that_is_refused(text, message):
+def test_json_that_is_rejected(text, message):
     assert message in bounded(read_json, text, "o")
 
 
-def test_brackets_in_texts_do_not_count():
+def test_brackets_in_strings_do_not_count():
     for text in (json.dumps(["[" * 1000, '\\"[{' * 200, "]"]), json.dumps([["{"] * 300] * 300)):
         assert read_json(text, "o") == json.loads(text)
     assert read_json("[" * MAX_DEPTH + "]" * MAX_DEPTH, "o")
@@ -295,7 +295,7 @@ def test_constants_are_taken_where_asked_for():
     assert math.isnan(read_json("[NaN]", "o", constants=True)[0])
 
 
-def test_an_object_is_asked_for():
+def test_an_object_is_requested():
     assert "o: expected a JSON object" in bounded(read_object, "[]", "o")
 
 
@@ -311,7 +311,7 @@ TOML_WORDS = [
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(TOML_WORDS), max_size=16).map("".join))
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="the judge is the standard library's reader")
-def test_toml_is_read_as_the_standard_library_does_or_refused(text):
+def test_toml_is_read_as_the_standard_library_does_or_rejected(text):
     import tomllib
 
     try:
@@ -336,7 +336,7 @@ def test_toml_is_read_as_the_standard_library_does_or_refused(text):
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_toml_that_is_refused(text, message):
+def test_toml_that_is_rejected(text, message):
     if sys.version_info >= (3, 11):
         assert message in bounded(read_toml, text, "o")
 
@@ -356,7 +356,7 @@ def test_a_byte_order_mark_may_stand_first(read):
     assert "o:1: the file has two byte order marks" in bounded(read, "\ufeff\ufeff{}", "o")
 
 
-def test_a_large_file_is_refused_before_it_is_read(tmp_path):
+def test_a_large_file_is_rejected_before_it_is_read(tmp_path):
     path = tmp_path / "large"
     with path.open("wb") as file:
         file.truncate(1 << 40)

@@ -28,7 +28,7 @@ def outcomes(reader: str, inputs: Mapping[str, Callable[[], bytes]]):
 
 
 @pytest.mark.parametrize("reader", known.REFUSED)
-def test_hostile_input_is_refused(reader):
+def test_hostile_input_is_rejected(reader):
     found = outcomes(reader, known.REFUSED[reader])
     assert not {name: outcome for name, outcome in found.items() if outcome.kind != "BentoError"}
 
@@ -41,7 +41,7 @@ def test_hostile_input_costs_little(reader):
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_input_that_is_changed_at_random_is_read_or_refused(reader):
+def test_input_that_is_changed_at_random_is_read_or_rejected(reader):
     seeds = READERS[reader].seeds()
     random = Random(reader)
     count = {"cloud-push": 50, "project": 50}.get(reader, 150)

@@ -125,7 +125,7 @@ def check_handed_on(package: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_no_string_of_a_lock_is_an_option_or_a_second_line(hostile, tmp_path):
+def test_strings_of_a_lock_cannot_become_options_or_lines(hostile, tmp_path):
     path = tmp_path / "requirements.lock.json"
     count = len(places(LOCK))
     assert count > 10

@@ -24,7 +24,7 @@ BENTO = (sys.executable, "-m", "bento_cli")
 FULL = "the output or temporary directory (TMPDIR). Free disk space, and run the command again.\n"
 
 
-def test_commands_refuse_what_is_no_input():
+def test_commands_reject_invalid_input():
     cases = list(programs.of_commands())
     names = {" ".join(case["words"]) for case in cases}
     assert all(name in names for name, _ in COMMANDS.walk())
@@ -34,7 +34,7 @@ def test_commands_refuse_what_is_no_input():
     assert not [(case, end) for case, end in ends if not end.is_fine or programs.UNEXPECTED in end.message]
 
 
-def test_a_module_that_verbs_share_is_none(capsys):
+def test_a_shared_module_is_not_a_subcommand(capsys):
     assert "snapshot" in subcommands.every()
     for name in ("arguments", "push_cache", "watch", "x.y", ""):
         assert name not in subcommands.every()
@@ -60,7 +60,7 @@ def test_a_module_that_verbs_share_is_none(capsys):
         (KeyboardInterrupt(), 130, "//:x: interrupted\n"),
     ],
 )
-def test_a_verb_ends_with_a_message(error, status, message, monkeypatch, capsys):
+def test_a_subcommand_ends_with_a_message(error, status, message, monkeypatch, capsys):
     def fails(_arguments):
         raise error
 
@@ -93,7 +93,7 @@ def said(words, directory, **streams):
 @pytest.mark.parametrize(
     "words", [[*BENTO, "--help"], [*BENTO, "completion", "bash"], [*HELPER, "bento_cli.programs.command", "--", "list"]]
 )
-def test_a_disk_that_is_full_is_told_once(words, directory):
+def test_a_full_disk_is_reported_once(words, directory):
     """Where what is printed goes, and Python at its end would say it again."""
     home = [] if "--help" in words else ["--home", str(directory)]
     with Path("/dev/full").open("wb") as full:
@@ -145,7 +145,7 @@ def test_a_full_disk_leaves_nothing(words, directory, monkeypatch):
 
 
 @pytest.mark.parametrize("verb", ["snapshot", "model"])
-def test_a_verb_on_a_full_disk_says_so(verb, tmp_path, full_disk):
+def test_a_subcommand_on_a_full_disk_says_so(verb, tmp_path, full_disk):
     actions = Actions(tmp_path)
     name = actions.write("svc/large", os.urandom(1 << 16))
     with full_disk(1 << 12):
@@ -154,7 +154,7 @@ def test_a_verb_on_a_full_disk_says_so(verb, tmp_path, full_disk):
     assert done.errors == f"//svc:{'bento' if verb == 'snapshot' else 'model'}: File too large: {FULL}"
 
 
-def test_a_verb_that_is_interrupted_says_so(directory):
+def test_a_subcommand_that_is_interrupted_says_so(directory):
     reading, writing = os.pipe()
     words = [*HELPER, "bento_cli.programs.command", "--", "import", "-", "--home", str(directory / "home")]
     with subprocess.Popen(words, stdin=reading, stderr=subprocess.PIPE, env={"HOME": str(directory)}) as child:

@@ -83,7 +83,7 @@ def test_a_source_that_is_another_one_counts_where_it_is_checked(tmp_path, mode,
     assert run(site, "import acme.number; print(acme.number.number())")[0] == expected
 
 
-def test_a_part_has_byte_code_alone_and_none_of_what_cannot_be_compiled(tmp_path):
+def test_a_part_has_bytecode_alone_and_none_of_what_cannot_be_compiled(tmp_path):
     part = part_of(tmp_path, made(tmp_path))
     join_parts(tmp_path / "layer", [part], LAYOUT, "none")
     found = members(tmp_path / "layer")
@@ -125,7 +125,7 @@ def test_it_is_the_same_in_every_process_place_and_environment(tmp_path):
     assert len(digests) == 1
 
 
-def test_a_python_of_another_version_is_refused(tmp_path):
+def test_a_python_of_another_version_is_rejected(tmp_path):
     layout = InstallLayout.venv("/app/.venv", MINOR + 1)
     with pytest.raises(
         BentoError, match=rf"CPython 3\.{MINOR + 1}, but the bytecode compiler uses {TAG}\. Set a matching interpreter"

@@ -81,7 +81,7 @@ def test_the_same_bytes_as_of_a_wheel_that_never_had_them(wheel, tmp_path):
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="needs a compiler of C")
-def test_a_library_that_is_needed_and_left_out_is_missed(tmp_path):
+def test_a_library_that_is_needed_and_excluded_is_missed(tmp_path):
     (tmp_path / "helper.c").write_text("int helper(void) { return 0; }\n")
     (tmp_path / "core.c").write_text("int helper(void);\nvoid *PyInit_core(void) { helper(); return 0; }\n")
     shared = ["cc", "-shared", "-fPIC", "-nostdlib"]
@@ -127,7 +127,7 @@ def test_a_library_that_is_needed_and_left_out_is_missed(tmp_path):
         ),
     ],
 )
-def test_what_cannot_be_meant_is_refused(wheel, own, words):
+def test_patterns_without_a_valid_meaning_are_rejected(wheel, own, words):
     with pytest.raises(BentoError) as caught:
         without(wheel, Exclude(own))
     assert words in str(caught.value)
@@ -142,7 +142,7 @@ def test_ways_out_that_messages_name(maker, tmp_path):
     assert excluded(wheel, "acme/plugins/", "*.a", "!/acme/plugins/fast.py", "!/acme/plugins/__init__.py")
 
 
-def test_a_wheel_of_which_no_module_is_left_is_refused(tmp_path):
+def test_a_wheel_of_which_no_module_is_left_is_rejected(tmp_path):
     wheel = Wheel.read(Maker().add({"odd/__init__.py": "", "odd/odd.so": "", "odd/table.csv": ""}).write(tmp_path))
     with pytest.raises(
         BentoError, match="excludes all of the package's modules. Exclude fewer files, or remove the package"
@@ -153,7 +153,7 @@ def test_a_wheel_of_which_no_module_is_left_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["cyclonedx", "spdx"])
-def test_bill_and_report_say_how_much_is_left_out(wheel, tmp_path, form, capsys):
+def test_bill_and_report_say_how_much_is_excluded(wheel, tmp_path, form, capsys):
     excluded = tmp_path / "excluded"
     run(["wheel_excluded", "--wheel", str(wheel.file), "--exclude", '"*.a"', "--output", str(excluded)])
     told = {"name": "acme-tools", "version": "2.1", "files": 2, "size": 808}

@@ -42,7 +42,7 @@ def lines_of(made):
     return [line.written for line in made.requirements]
 
 
-def test_nothing_said():
+def test_an_image_without_settings_has_the_defaults_of_bentoml():
     made = frozen()
     assert (made.base_image, made.python_version, made.distro) == ("python:3.11-slim", "3.11", "debian")
     assert texts(made.commands) == [APT]
@@ -190,7 +190,7 @@ def test_an_argument_that_image_does_not_take():
         ),
     ],
 )
-def test_refused(data, message):
+def test_invalid_input_is_rejected(data, message):
     with pytest.raises(BentoError) as error:
         images.from_json(json.dumps({"steps": [], **data}), "//x:env")
     assert str(error.value).startswith("//x:env: ")
@@ -208,7 +208,7 @@ def test_refused(data, message):
         (("requirements_file", "net.txt"), "net.txt:1: the remote file 'https://h.example/r.txt' can't be included"),
     ],
 )
-def test_files_refused(step, message):
+def test_files_rejected(step, message):
     with pytest.raises(BentoError, match=message):
         frozen(step)
 

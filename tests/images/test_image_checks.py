@@ -213,7 +213,7 @@ def test_cuda_twice_in_one_package_or_where_only_one_is_loaded():
     assert found(first, second, near) == []
 
 
-def test_what_a_part_lacks_that_nobody_loads_is_told_and_fails_nothing():
+def test_what_a_part_lacks_that_nothing_loads_is_reported_and_fails_nothing():
     plugin = library("acme", "acme/lib/transport.so.3", needed=("libmlx5.so.1", "libc.so.6", "libcuda.so.1"))
     assert check(BASE, [], [plugin], ()) == ((), ("acme: acme/lib/transport.so.3 needs libmlx5.so.1",))
     assert check(BASE, [], [plugin], ["libmlx5.so.1"]) == ((), ())
@@ -326,7 +326,7 @@ def far_library(strings_at, versions_at, dynamic_at, following=0):
     return bytes(body)
 
 
-def test_places_in_no_order_are_unpacked_a_few_times_at_most():
+def test_unordered_tables_are_unpacked_at_most_a_few_times():
     # Each of nine records sends the reader to its version near the end, and back.
     data = bytearray(far_library(0x400, 3 << 20, 0xC00))
     for number in range(9):
@@ -380,7 +380,7 @@ def test_what_is_installed_is_looked_into_on_its_way(tmp_path, compression):
 
 
 @pytest.mark.parametrize("size", [1 << 16, 4 << 20])
-def test_what_is_damaged_where_no_linker_reads_is_told_by_the_action_that_installs_it(tmp_path, size):
+def test_what_is_damaged_where_no_linker_reads_is_reported_by_the_action_that_installs_it(tmp_path, size):
     library = library_that_names_itself(0) + bytes(size)
     wheel = Maker("acme").add({"acme/a.so": library}).write(tmp_path)
     assert [path for path, _ in Libraries.read(Wheel.read(wheel)).linked] == ["acme/a.so"]

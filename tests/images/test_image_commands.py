@@ -46,7 +46,7 @@ def test_a_bento_of_spec_1_without_steps(tmp_path):
         ("", {"conda": {"pip": ["idna"]}}, "conda packages"),
     ],
 )
-def test_what_runs_is_refused_with_the_way_out(tmp_path, calls, options, what):
+def test_what_runs_is_rejected_with_the_way_out(tmp_path, calls, options, what):
     with pytest.raises(BentoError) as error:
         reject_commands(document(tmp_path, calls, **options))
     assert what in str(error.value)

@@ -76,7 +76,7 @@ def test_what_every_image_of_bentoml_gets_is_not_asked_for(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["ffmpeg", "gone", "libgl1:arm64", "libgl1=1.6", "libgl1-mesa-glx=2", "LIBGL1"])
-def test_packages_that_are_not_there(name):
+def test_missing_system_packages_are_reported(name):
     [one] = found("mawk", name)
     assert one.startswith(
         f"the Bento requires the system package {name}, but //base:python and the layers lack the package"
@@ -191,7 +191,7 @@ def test_what_the_layers_of_a_base_say(tmp_path):
     assert system(layer(tmp_path, 4, {"etc/passwd": ""})) == SystemFiles((), None)
 
 
-def test_a_list_of_packages_without_end_is_refused(tmp_path):
+def test_a_list_of_packages_without_end_is_rejected(tmp_path):
     info = tarfile.TarInfo("var/lib/dpkg/status")
     info.size = 1 << 30
     (tmp_path / "blob").write_bytes(info.tobuf())

@@ -136,7 +136,7 @@ def test_what_oci_defines_is_a_label_and_an_annotation():
     assert {f"{prefix}{key}": value for key, value in standard.items()} == annotations
 
 
-def test_what_the_target_says_is_taken():
+def test_settings_of_the_target_are_used():
     config, plain = document("image", "config")["config"], document("gzip_image", "config")["config"]
     assert config["WorkingDir"] == "/home/bentoml"
     assert (plain["StopSignal"], plain["WorkingDir"]) == ("SIGTERM", "/home/bentoml/bento")
@@ -152,7 +152,7 @@ def test_the_archive_names_the_layers_for_old_and_new_engines():
     assert all(f"./{layer}" in names for layer in manifest[0]["Layers"])
 
 
-def test_the_bill_of_materials_has_packages_models_and_the_system():
+def test_the_sbom_has_packages_models_and_the_system():
     bill = document("image", "cdx")
     purls = {component.get("purl") for component in bill["components"]}
     for package in ("pkg:pypi/scikit-learn@", "pkg:deb/debian/python3-minimal@"):
@@ -161,7 +161,7 @@ def test_the_bill_of_materials_has_packages_models_and_the_system():
     assert [c["name"] for c in bill["components"] if c["type"] == "machine-learning-model"] == ["iris_clf"]
 
 
-def test_the_bill_of_materials_has_the_hash_of_the_very_wheel():
+def test_the_sbom_has_the_hash_of_the_very_wheel():
     lock = json.loads(Path("tests/requirements.lock.json").read_text("utf-8"))
     names = {digest: name for package in lock["packages"] for name, digest in package["files"].items()}
     installed = set()
@@ -209,7 +209,7 @@ def test_the_report_says_whose_the_files_are():
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_what_the_hub_leaves_out_is_in_no_layer_and_not_in_record(image):
+def test_what_the_hub_excludes_is_in_no_layer_and_not_in_record(image):
     files = {path: data for layer in layers_of(image) for path, data in layer.joblib.items()}
     modules = {path.partition("/site-packages/")[2] for path in files if "/__pycache__/" not in path}
     [record] = [data.decode() for path, data in files.items() if path.endswith(".dist-info/RECORD")]
@@ -218,7 +218,7 @@ def test_what_the_hub_leaves_out_is_in_no_layer_and_not_in_record(image):
     assert not [path for path in files if "/joblib/test/" in path]
 
 
-def test_what_is_left_out_is_told():
+def test_what_is_excluded_is_reported():
     [told] = document("image", "layers")["excluded"]
     assert (told["name"], told["files"] > 10, told["size"] > 100_000) == ("joblib", True, True)
     remarks = {

@@ -541,7 +541,7 @@ def test_a_tar_is_a_layer_as_it_is(tmp_path, compression):
         (b"", "svc/given: the file is empty"),
     ],
 )
-def test_what_is_no_tar_is_no_layer(tmp_path, content, message):
+def test_an_invalid_tar_is_not_a_layer(tmp_path, content, message):
     (tmp_path / "given").write_bytes(content)
     with pytest.raises(BentoError, match=message):
         made_layer(tar_layer, tmp_path, "--tar", str(tmp_path / "given"), "svc/given", "--compression", "zstd")

@@ -37,7 +37,7 @@ def library_names(layers):
 
 
 @pytest.mark.parametrize("compression", PACK)
-def test_libraries_of_all_places_and_links_to_them(tmp_path, compression):
+def test_libraries_in_all_directories_and_their_links_are_found(tmp_path, compression):
     files = ("lib64/", "./usr/lib64/libz.so.1.3", "usr/lib64/libz.so.1 -> libz.so.1.3", "opt/conda/lib/libomp.so")
     others = ("usr/lib64/libm.a", "lib/x.so.d/", "etc/ld.conf")
     assert library_names([layer(tmp_path, *files, *others, compression=compression)]) == {
@@ -78,7 +78,7 @@ def test_files_by_their_first_bytes(tmp_path):
 
 
 @pytest.mark.parametrize("compression", PACK)
-def test_a_layer_that_declares_an_enormous_file_is_refused_at_once(tmp_path, compression):
+def test_a_layer_that_declares_an_enormous_file_is_rejected_at_once(tmp_path, compression):
     info = tarfile.TarInfo("big")
     info.size = 1 << 62
     blob = tmp_path / "0.blob"

@@ -37,7 +37,7 @@ def test_files_of_wheels_are_the_wheels(tmp_path, compression):
     assert any(file["path"] == "app/.venv/bin/acme" for file in told["largest"])
 
 
-def test_byte_code_belongs_to_its_module_in_a_layer_below(tmp_path):
+def test_bytecode_belongs_to_its_module_in_a_layer_below(tmp_path):
     wheel = Maker("Acme_Tools", "2.1").add({"acme/a.py": "1" * 5000}).write(tmp_path)
     write_wheel_layer(tmp_path / "out", Wheel.read(wheel), InstallLayout.venv("/app/.venv", 12), "gzip")
     site = "app/.venv/lib/python3.12/site-packages"

@@ -77,7 +77,7 @@ def test_libraries_that_need_each_other():
 
 
 @pytest.mark.parametrize("word", ["libxgboost", "libsndfile_"])
-def test_libraries_that_python_names(word):
+def test_libraries_that_python_code_loads_by_name_are_needed(word):
     named = library("x/lib/libxgboost.so"), library("x/lib/libsndfile_x86_64.so")
     assert len(paths(wheel("x", *named, module("x/_x.so"), named=[word]))) == 2
 

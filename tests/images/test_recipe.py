@@ -61,7 +61,7 @@ def test_the_recipe_of_any_wheel_is_its_layer(tmp_path_factory, files, level):
     assert b"".join(assemble(directory / "recipe", wheel, info.digest, info.size)) == layer
 
 
-def test_a_wheel_with_another_byte_is_refused(odd):
+def test_a_wheel_with_another_byte_is_rejected(odd):
     wheel, recipe, info, _ = odd
     data = bytearray(wheel.read_bytes())
     offset = next(offset for literal, offset, _ in Recipe(recipe, wheel)._parts if not literal)
@@ -71,7 +71,7 @@ def test_a_wheel_with_another_byte_is_refused(odd):
         RecipeSource(recipe, wheel, info.digest, info.size).check(info.digest, info.size)
 
 
-def test_a_shorter_wheel_is_refused(odd):
+def test_a_shorter_wheel_is_rejected(odd):
     wheel, recipe, info, _ = odd
     wheel.write_bytes(wheel.read_bytes()[:1000])
     with pytest.raises(BentoError, match="the wheel ends before a part that"):
@@ -87,7 +87,7 @@ def test_a_missing_wheel_or_recipe_is_named(odd, tmp_path):
 
 
 @pytest.mark.parametrize("change", [lambda data: data[1:], lambda data: data[:-1], lambda data: data + bytes(19)])
-def test_a_damaged_recipe_is_refused(odd, change):
+def test_a_damaged_recipe_is_rejected(odd, change):
     wheel, recipe, info, _ = odd
     recipe.write_bytes(change(recipe.read_bytes()))
     with pytest.raises(BentoError, match="Build the image again"):

@@ -74,7 +74,7 @@ def test_a_link_that_takes_the_place_of_a_removed_directory_leads_nowhere_else(t
 
 
 @pytest.mark.parametrize("name", [".wh.", ".wh..", ".wh...", "a/.wh.", "a/.wh..", "a/.wh..."])
-def test_a_whiteout_of_no_name_is_refused_and_removes_nothing(tmp_path, name):
+def test_a_whiteout_of_no_name_is_rejected_and_removes_nothing(tmp_path, name):
     with pytest.raises(BentoError, match=r"^1\.tar: '.*' cannot be unpacked"):
         unpacked(tmp_path, [file("a/b"), file("b")], [file(name, b"")])
     assert found(tmp_path / "root") == {"a/b": b"data", "b": b"data"}
@@ -93,7 +93,7 @@ NO_FILES = ("..", "a/..", "", "a", "missing/b", "a/b/../../..", "x" * 300, "a\0b
         ([link("a", "b"), link("b", "a"), file("a/c")], "the symbolic links form a loop"),
     ],
 )
-def test_what_has_no_place_in_the_image_is_refused(tmp_path, members, message):
+def test_what_has_no_place_in_the_image_is_rejected(tmp_path, members, message):
     with pytest.raises(BentoError, match=message):
         unpacked(tmp_path, members)
 
@@ -124,7 +124,7 @@ def test_a_file_that_a_layer_has_and_removes_is_its_own(tmp_path):
     assert (root / "b").is_symlink()
 
 
-def test_links_that_make_each_path_long_are_refused_before_they_take_time(tmp_path):
+def test_links_that_make_each_path_long_are_rejected_before_they_take_time(tmp_path):
     way = "/".join(["d/.."] * 500)
     links = [link(f"l{at}", f"{way}/l{at - 1}" if at else way) for at in range(38)]
     began = time.process_time()
@@ -141,7 +141,7 @@ def test_a_directory_that_is_emptied_again_and_again_is_looked_through_once(tmp_
     assert time.process_time() - began < 3
 
 
-def test_hard_links_and_what_is_no_file(tmp_path):
+def test_hard_links_and_what_is_not_a_file(tmp_path):
     hard = member("usr/b", tarfile.LNKTYPE, "lib/a"), b""
     layer = [link("lib", "usr/lib"), file("lib/a"), hard, (member("dev/null", tarfile.CHRTYPE), b"")]
     assert found(unpacked(tmp_path, layer)) == {"usr/lib/a": b"data", "usr/b": b"data"}
@@ -393,7 +393,7 @@ def test_imports_that_python_does_not_report_are_an_error(image, tmp_path, capfd
     assert "forbidden_imports: the image's Python reported no imports." in capfd.readouterr().err
 
 
-def test_a_container_that_ends_or_answers_no_is_told_with_its_log(image, tmp_path, capfd):
+def test_a_container_that_ends_or_answers_no_is_reported_with_its_log(image, tmp_path, capfd):
     assert limit(image, "--request", "/predict", "500") == 1
     assert (
         "requests: the server responded with 500: . Check the body of the request to /predict, and the container's log."
@@ -429,7 +429,7 @@ def test_an_image_whose_directories_are_links_changes_nothing_of_the_machine(ima
     assert not list(outside.iterdir())
 
 
-def test_a_command_or_a_directory_that_is_none_is_told(image, tmp_path, capfd):
+def test_a_command_or_a_directory_that_is_none_is_reported(image, tmp_path, capfd):
     for number, config in enumerate(({"WorkingDir": "missing"}, {"Entrypoint": ["/none"]}, {"Entrypoint": ["a\0b"]})):
         assert limit(changed(image, tmp_path / str(number), config)) == 1
         told = capfd.readouterr().err
@@ -525,7 +525,7 @@ print("written", written or "none")
 """
 
 
-def test_the_end_of_a_long_log_is_shown_and_names_that_are_no_text_are_left_out(image, tmp_path, capfd):
+def test_the_end_of_a_long_log_is_shown_and_names_that_are_no_text_are_excluded(image, tmp_path, capfd):
     noise = "import sys; sys.stdout.write('begin' + 9 * 'x' * (1 << 20) + 'the end')"
     loud = changed(image, tmp_path / "loud", {"Entrypoint": [os.path.realpath(sys.executable), "-S", "-c", noise]})
     assert limit(loud) == 1

@@ -55,7 +55,7 @@ def refused(path, words, member=None):
         assert repr(member) in message
 
 
-def test_what_a_wheel_says(tmp_path):
+def test_the_metadata_of_a_wheel_is_read(tmp_path):
     maker = Maker("Zope.Inter_face", "2.0").add({"zope/a.py": "1", "zope/run": "2", "b.py": ""})
     maker.modes["zope/run"] = 0o755
     maker.directories.append("zope/empty")
@@ -150,7 +150,7 @@ def test_a_zip64_directory(tmp_path):
     refused(path, "zip64")
 
 
-def test_other_digests_and_what_record_may_leave_out(tmp_path):
+def test_other_digests_and_what_record_may_exclude(tmp_path):
     maker = Maker().add({"a.py": "a", "b.py": "b"})
     lines = maker.lines()
     lines[lines.index(record_line("a.py", b"a"))] = record_line("/a.py", b"a", "sha512")
@@ -239,7 +239,7 @@ def wrong_record(tmp_path, change):
 
 
 @pytest.mark.parametrize("change", WRONG_RECORDS.values(), ids=WRONG_RECORDS)
-def test_a_wrong_record_is_refused_with_the_line_that_takes_the_wheel(tmp_path, change):
+def test_a_wrong_record_is_rejected_with_the_line_that_takes_the_wheel(tmp_path, change):
     path = wrong_record(tmp_path, change)
     with pytest.raises(BentoError) as caught:
         contents(Wheel.read(path, Locked("ab" * 32)))
@@ -250,7 +250,7 @@ def test_a_wrong_record_is_refused_with_the_line_that_takes_the_wheel(tmp_path, 
 
 
 @pytest.mark.parametrize("change", WRONG_RECORDS.values(), ids=WRONG_RECORDS)
-def test_a_wrong_record_becomes_a_right_one_where_the_wheel_is_taken(tmp_path, change):
+def test_a_wrong_record_becomes_a_right_one_where_the_wheel_is_accepted(tmp_path, change):
     wheel = Wheel.read(wrong_record(tmp_path, change), Locked("ab" * 32, allow_record_mismatch=True))
     assert {path: data for path, (data, _) in contents(wheel).items() if not path.startswith("Acme")} == {
         "a.py": b"1",
@@ -455,7 +455,7 @@ def test_no_wheel_is_unpacked_outside(tmp_path, capsys, name):
         ({"a/b/c": "1", "odd-1.0.data/purelib/a": "2"}, "a is both a file and a directory"),
     ],
 )
-def test_files_of_one_place_are_refused_when_a_wheel_is_spread(tmp_path, capsys, files, words):
+def test_files_of_one_place_are_rejected_when_a_wheel_is_spread(tmp_path, capsys, files, words):
     wheel = Maker().add(files).write(tmp_path)
     assert unpack(wheel, tmp_path / "site") == 1
     assert words in capsys.readouterr().err
@@ -463,7 +463,7 @@ def test_files_of_one_place_are_refused_when_a_wheel_is_spread(tmp_path, capsys,
         installed_files(Wheel.read(wheel), InstallLayout.venv("/app/.venv", 14))
 
 
-def test_a_path_that_is_too_long_is_told(tmp_path, capsys):
+def test_a_path_that_is_too_long_is_reported(tmp_path, capsys):
     wheel = Maker().add({"/".join(["long" * 60] * 20): "1"}).write(tmp_path)
     assert unpack(wheel, tmp_path / "site") == 1
     refusal = capsys.readouterr().err
@@ -481,13 +481,13 @@ VERSIONS = st.from_regex(
 
 @settings(max_examples=200, deadline=None)
 @given(VERSIONS, VERSIONS)
-def test_spellings_of_a_version_are_those_of_pypa(one, other):
+def test_versions_are_normalized_like_packaging(one, other):
     assert (canonical_version(one) == canonical_version(other)) == (Version(one) == Version(other))
     assert Version(canonical_version(one)) == Version(one)
 
 
 @given(st.text("01a.-_+!v dev", max_size=9))
-def test_what_is_no_version_is_told_as_by_pypa(text):
+def test_an_invalid_version_is_told_as_by_pypa(text):
     try:
         Version(text)
     except InvalidVersion:

@@ -188,7 +188,7 @@ def test_resources_are_requests_and_limits(rule, resources, expected):
         ({"cpu": float("nan")}, "a number of cores"),
     ],
 )
-def test_resources_that_a_cluster_cannot_give_are_refused_with_the_service(rule, resources, message):
+def test_resources_that_a_cluster_cannot_give_are_rejected_with_the_service(rule, resources, message):
     with pytest.raises(BentoError, match=message) as caught:
         rule(bento(service("Studio", resources=resources)))
     assert "service 'Studio'" in str(caught.value)
@@ -289,7 +289,7 @@ def test_an_image_of_root_is_not_said_to_be_another(rule, user):
     assert (security["runAsNonRoot"], security["runAsUser"]) == (False, 0)
 
 
-def test_a_user_without_a_number_is_refused(rule):
+def test_a_user_without_a_number_is_rejected(rule):
     with pytest.raises(BentoError, match="'bentoml', but Kubernetes can verify a non-root user only by numeric ID"):
         rule(bento(service("Studio")), config={"User": "bentoml"})
 
@@ -380,7 +380,7 @@ def test_a_range_of_replicas_scales_by_the_concurrency_of_the_service(rule):
         (TRAFFIC, {"studio": "2"}, "'studio' isn't a service of this workload. Valid values: Studio"),
     ],
 )
-def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, message):
+def test_replicas_that_nothing_counts_are_rejected(rule, config, replicas, message):
     words = [word for item in replicas.items() for word in pair("--replicas", *item)]
     with pytest.raises(BentoError, match=message):
         rule(bento(service("Studio", **config)), *words)
@@ -423,7 +423,7 @@ def test_replicas_that_nothing_counts_are_refused(rule, config, replicas, messag
         ),
     ],
 )
-def test_what_a_manifest_cannot_say_is_refused(rule, document, words, more, message):
+def test_what_a_manifest_cannot_say_is_rejected(rule, document, words, more, message):
     with pytest.raises(BentoError, match=message):
         rule(document, *words, **more)
 
@@ -435,7 +435,7 @@ def paths(value, *path):
         yield from paths(inner, *path, key)
 
 
-def test_a_document_of_others_is_read_or_refused(rule):
+def test_a_document_of_others_is_read_or_rejected(rule):
     """As an imported Bento has it: each value of bento.yaml and of the image's config left out, and of other types."""
     config = {
         "traffic": {"concurrency": 8},
@@ -483,7 +483,7 @@ def test_a_document_of_others_is_read_or_refused(rule):
         (bento(service("Studio", traffic={"concurrency": "8"})), "traffic.concurrency: expected a number"),
     ],
 )
-def test_a_damaged_document_is_refused_by_its_key(rule, document, message):
+def test_a_damaged_document_is_rejected_by_its_key(rule, document, message):
     with pytest.raises(BentoError, match=message):
         rule(document)
 

@@ -122,7 +122,7 @@ def test_kserve_serves_the_image_that_was_built(rule, scheme):
     assert predictor["model"]["modelFormat"] == {"name": "onnx"}
 
 
-def test_the_schema_refuses_what_kserve_refuses(rule):
+def test_the_schema_rejects_what_kserve_rejects(rule):
     service = rule.inference_service("llm:v1")
     service["spec"]["predictor"]["model"] = {"storageURI": "x", "modelFormat": {}}
     service["metadata"] = []
@@ -145,7 +145,7 @@ def test_an_inference_service_of_several_models_is_not_named_like_one_of_them(ru
     assert rule.inference_service("b.c:v1")["metadata"]["name"] == "b-c"
 
 
-def test_names_that_kubernetes_refuses_are_refused(rule):
+def test_names_that_kubernetes_rejects_are_rejected(rule):
     with pytest.raises(BentoError, match="app_name: invalid name '7b'"):
         rule.inference_service("7b:v1")
 
@@ -186,6 +186,6 @@ def test_a_pod_mounts_images_of_models_where_the_bento_links_to(rule):
         ),
     ],
 )
-def test_images_of_other_models_are_refused(rule, mounted, images, message):
+def test_images_of_other_models_are_rejected(rule, mounted, images, message):
     with pytest.raises(BentoError, match=message):
         rule.pod(mounted, images)

@@ -31,7 +31,7 @@ def test_words_are_what_they_were():
     assert done.stdout.split("\n") == [*words, ""]
 
 
-def test_repositories_and_tags_are_refused_as_they_stand_there(tmp_path):
+def test_repositories_and_tags_are_rejected_as_they_stand_there(tmp_path):
     status, said = run(PUSH, tmp_path)
     assert status == 1
     assert "$(id)`id`$HOME" in said or "v$(id -un)" in said
@@ -75,7 +75,7 @@ def test_a_machine_without_the_interpreter_is_told_what_to_do(tmp_path, name, ve
     assert message.count("\n") == 1
 
 
-def test_an_interpreter_that_is_named_and_does_not_fit_is_refused(tmp_path):
+def test_an_interpreter_that_is_named_and_does_not_fit_is_rejected(tmp_path):
     python(tmp_path, "python3.99", "3.99")
     other = python(tmp_path, "other", "3.9")
     for named, said in ((other, "3.9"), (tmp_path / "gone", "none")):
@@ -83,7 +83,7 @@ def test_an_interpreter_that_is_named_and_does_not_fit_is_refused(tmp_path):
         assert (status, f"{named} of this machine is {said}. " in message) == (1, True)
 
 
-def test_a_path_of_another_python_on_this_machine_is_refused():
+def test_a_path_of_another_python_on_this_machine_is_rejected():
     status, message = foreign("same_path", PATH="/usr/bin:/bin")
     assert status == 1
     assert message.startswith("same_path: the build ran in Python 3.99, and /bin/sh of this machine is none. Install ")

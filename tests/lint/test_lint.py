@@ -83,7 +83,7 @@ def top_level(source):
     return names
 
 
-def test_benchmarks_and_scenarios_import_what_is_there(tree):
+def test_benchmarks_and_scenarios_import_what_exists(tree):
     """No test runs benchmarks, and mypy does not look at names of the code that is not typed."""
     sources = [source for directory in ("bench", "e2e") for source in (tree / directory).glob("*.py")]
     names = {source.stem: top_level(source) for source in sources}

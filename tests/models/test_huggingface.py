@@ -58,6 +58,6 @@ def test_without_an_endpoint_it_is_the_default_hub(bentoml, tmp_path):
     assert json.loads(read) == [f"acme/tiny-bert:{COMMIT}"]
 
 
-def test_a_revision_that_moves_is_refused(tmp_path):
+def test_a_revision_that_moves_is_rejected(tmp_path):
     with pytest.raises(BentoError, match=r"service\.py:6: Svc\.tiny: the revision 'main' of Acme/Tiny-BERT isn't a"):
         built(tmp_path / "p", "")

@@ -75,7 +75,7 @@ def as_bentoml_has_it(bentoml, part: bytes, directory: Path):
 
 
 @pytest.mark.parametrize("form", ["bentomodel", "zip"])
-def test_an_archive_is_taken_as_it_is(bentoml, saved, tmp_path, form):
+def test_an_archive_is_accepted_as_it_is(bentoml, saved, tmp_path, form):
     before, directory = saved
     archive = tmp_path / f"weights.{form}"
     if form == "bentomodel":
@@ -294,7 +294,7 @@ def test_a_bento_links_to_where_images_of_models_are_mounted(bentoml, tmp_path):
         ),
     ],
 )
-def test_what_is_no_model_is_refused(tmp_path, members, message):
+def test_an_invalid_model_is_rejected(tmp_path, members, message):
     with tarfile.open(tmp_path / "bad.tar", "w") as file:
         for name, text in members.items():
             (tmp_path / "member").write_text(text)
@@ -309,7 +309,7 @@ def test_what_is_no_model_is_refused(tmp_path, members, message):
     assert not (tmp_path / "root/files").exists()
 
 
-def test_the_fields_have_the_order_of_bentoml(tmp_path):
+def test_fields_are_written_in_the_order_of_bentoml(tmp_path):
     """`bentoml models import`, and our store, write the fields in this order."""
     actions = Actions(tmp_path)
     fields = actions.write("fields.json", json.dumps({"signatures": {"predict": {}}, "metadata": {"a": 1}}))

@@ -14,7 +14,7 @@ def test_numbers(text, number):
 
 
 @pytest.mark.parametrize("text", [None, "", "²", "٣", "-1", "+1", "1_0", "1.5", "0x1", "9" * 19, "9" * 5000])
-def test_what_is_no_number(text):
+def test_what_is_not_a_number(text):
     assert parse_nonnegative_int(text) is None
 
 
@@ -27,7 +27,7 @@ def test_ranges():
     "text",
     [None, "", "bytes 0-0/", "bytes */100", "bytes 0-²/9", "bytes 9-5/10", "bytes 0-9/9", f"bytes 0-0/{'9' * 5000}"],
 )
-def test_what_is_no_range(text):
+def test_what_is_not_a_range(text):
     assert content_range(text) is None
 
 

@@ -90,7 +90,7 @@ def test_of_an_answer_that_says_no_the_beginning_is_read():
         assert len(ask(server.url)[2]) == limits.REFUSAL
 
 
-def test_an_answer_that_drips_is_refused_and_not_asked_for_again(monkeypatch):
+def test_an_answer_that_drips_is_rejected_and_not_asked_for_again(monkeypatch):
     monkeypatch.setattr(limits, "ANSWER", 0.5)
 
     def drip(beginning):
@@ -109,7 +109,7 @@ def test_an_answer_that_drips_is_refused_and_not_asked_for_again(monkeypatch):
         assert time.monotonic() - begin < 5
 
 
-def test_addresses_of_people_may_have_blanks_and_letters():
+def test_addresses_of_users_may_have_blanks_and_letters():
     with liar(lambda _: reply()) as server:
         ask(f"{server.url}/für mich/%20.bento?ü=a b")
     assert server.requests[0].path == "/f%C3%BCr%20mich/%20.bento?%C3%BC=a%20b"
@@ -126,7 +126,7 @@ def test_bytes_of_a_location_stay_what_they_are():
     ["http://[", "http://a b/", "http://a..b/", "http://x:99999/", "http://x:²/", "ftp://x/", "http://", "http:///x",
      "http://x/\x00", "http://x/a\r\nb", f"http://{'a' * 64}.test/", "http://ü\ud800/", "//", "file:///etc/passwd"],
 )  # fmt: skip
-def test_what_is_no_address(url):
+def test_what_is_not_an_address(url):
     with pytest.raises(BentoError, match="invalid URL"):
         Origin.from_url(url)
 

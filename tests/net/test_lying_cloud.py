@@ -42,7 +42,7 @@ class Signing(Cloud):
         ("http://localhost", "ftp://store.test/", "invalid URL"),
     ],
 )
-def test_signed_addresses_that_are_refused(tmp_path, endpoint, address, said):
+def test_signed_addresses_that_are_rejected(tmp_path, endpoint, address, said):
     with Signing(endpoint, address) as client:
         receiving = pulling._Receiving(
             client, PLACE, {"transmission_strategy": "presigned_url"}, tmp_path / "m", Progress("test")
@@ -57,7 +57,7 @@ def test_signed_addresses_that_are_refused(tmp_path, endpoint, address, said):
 @pytest.mark.parametrize(
     ("endpoint", "address"), [("https://c.test", "https://s.test/x?s=1"), ("http://localhost:1", "http://s.test/x")]
 )
-def test_signed_addresses_that_are_taken(endpoint, address):
+def test_signed_addresses_that_are_accepted(endpoint, address):
     with Signing(endpoint, address) as client:
         assert next(uploading._addresses(client, PLACE, "upload", {})) == address
 

@@ -78,20 +78,20 @@ def test_the_next_page_is_on_the_same_server(registries):
 
 
 @pytest.mark.parametrize("link", ["http://[", "ftp://x/", "http://x:99999/"])
-def test_a_next_page_that_is_no_address(registries, link):
+def test_a_next_page_that_is_not_an_address(registries, link):
     page = reply(headers={"Link": f'<{link}>; rel="next"'}, body=b'{"manifests": []}')
     with liar(registry({LIST: page})) as server, pytest.raises(BentoError, match="invalid URL"):
         of(server, registries).referrers(DIGEST)
 
 
-def test_pages_that_lead_back_are_refused(registries):
+def test_pages_that_lead_back_are_rejected(registries):
     page = reply(headers={"Link": f'</v2/a/b/{LIST}?n=1>; rel="next"'}, body=b'{"manifests": []}')
     with liar(registry({LIST: page})) as server, pytest.raises(BentoError, match="form a cycle"):
         of(server, registries).referrers(DIGEST)
     assert len(server.requests) == 3  # with the greeting
 
 
-def test_pages_without_end_are_refused(registries, monkeypatch):
+def test_pages_without_end_are_rejected(registries, monkeypatch):
     monkeypatch.setattr(limits, "NAMES", 25)
 
     def page(request):
@@ -117,7 +117,7 @@ def test_pages_with_nothing_on_them_have_an_end(registries, monkeypatch, bound, 
 
 
 @pytest.mark.parametrize("manifests", ['"abc"', "5", '{"a": 1}'])
-def test_referrers_that_are_no_list(registries, manifests):
+def test_invalid_lists_of_referrers_are_rejected(registries, manifests):
     page = reply(body=f'{{"manifests": {manifests}}}'.encode())
     with (
         liar(registry({LIST: page})) as server,
@@ -250,7 +250,7 @@ def test_a_challenge_of_a_hostile_registry_takes_no_time(registries):
 
 
 @pytest.mark.parametrize("location", ["http://[", "ftp://x/", "http://a b/", "\u00fc://", "http://x:y/"])
-def test_a_location_that_is_no_address(registries, location):
+def test_a_location_that_is_not_an_address(registries, location):
     with (
         liar(registry({"manifests/v1": reply(307, {"Location": location})})) as server,
         pytest.raises(BentoError, match="invalid URL|all attempts|404"),
@@ -320,7 +320,7 @@ def test_manifests_below_an_index_are_counted(monkeypatch):
         oci.collect_manifests(index(there).children(), lambda entry: by_digest[entry.digest])
 
 
-def test_entries_that_are_equal_are_asked_for_once(registries, tmp_path):
+def test_entries_that_are_equal_are_requested_once(registries, tmp_path):
     child = index([])
     root = index([child] * 5_000)
     answers = {
@@ -357,7 +357,7 @@ def test_an_upload_of_which_the_registry_takes_nothing_ends(registries, told, mo
 
 
 @pytest.mark.parametrize(("length", "there"), [("4", True), ("5", False), ("²", True), ("9" * 5000, True)])
-def test_whether_a_blob_is_there(registries, length, there):
+def test_a_head_request_shows_whether_a_blob_exists(registries, length, there):
     with liar(registry({f"blobs/{DIGEST}": reply(headers={"Content-Length": length})})) as server:
         assert of(server, registries).has_blob(DIGEST, 4) is there
 

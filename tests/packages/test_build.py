@@ -99,7 +99,7 @@ def test_what_is_built_installs_and_unpacks(tmp_path):
         assert (tmp_path / "t" / "mod.py").read_text("utf-8") == "X = 5\n"
 
 
-def test_a_build_system_in_the_source_is_run(tmp_path):
+def test_a_build_backend_in_the_source_builds_the_wheel(tmp_path):
     path = source(tmp_path, {f"sub/{name}": text for name, text in own().items()})
     assert build(path, tmp_path / "o" / "w.whl", "sub") == 0
 
@@ -138,7 +138,7 @@ def test_a_build_system_in_the_source_is_run(tmp_path):
         ("1.0-py313-none-any", "1.0", "linux_amd64", "is for py313-none"),
     ],
 )
-def test_what_is_built_is_for_the_version_python_and_platform_that_are_asked_for(wheel, version, platform, message):
+def test_what_is_built_is_for_the_version_python_and_platform_that_are_requested(wheel, version, platform, message):
     with pytest.raises(BentoError, match=message) if message else contextlib.nullcontext():
         check(Path(f"mod-{wheel}.whl"), "mod", version, "3.12", platform)
 
@@ -189,7 +189,7 @@ def test_a_build_that_cannot_be_is_explained(tmp_path, capsys, files, message):
     assert not list((tmp_path / "o").iterdir())
 
 
-def test_archives_that_leave_their_directory_are_refused(tmp_path, capsys):
+def test_archives_that_leave_their_directory_are_rejected(tmp_path, capsys):
     path = tmp_path / "mod-1.0.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         tar.addfile(tarfile.TarInfo("../evil"), io.BytesIO(b""))
@@ -210,7 +210,7 @@ def test_a_hard_link_in_a_source_is_the_file_that_it_names(tmp_path):
 
 
 @pytest.mark.parametrize("target", ["mod-1.0/none", "../a", "/etc/passwd", "mod-1.0"])
-def test_a_hard_link_to_what_is_no_file_before_it_is_refused(tmp_path, target):
+def test_a_hard_link_to_what_is_no_file_before_it_is_rejected(tmp_path, target):
     path = tmp_path / "mod-1.0.tar"
     with tarfile.open(path, "w") as tar:
         info = tarfile.TarInfo("mod-1.0/b")

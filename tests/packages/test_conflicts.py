@@ -182,7 +182,7 @@ default = true
     assert not torches["cpu"] & torches["public"], "the wheel of one index in the place of the other's"
 
 
-def test_a_version_from_two_indexes_is_told_apart_by_platform(tmp_path):
+def test_a_version_from_two_indexes_is_distinguished_by_platform(tmp_path):
     linux, mac = "cp311-cp311-manylinux_2_28_x86_64", "cp311-none-macosx_11_0_arm64"
     torch = package("torch", "2.6.0", "nvidia", wheels=(linux, mac))
     public = [package("app", "1", "torch"), torch, package("nvidia", "1")]

@@ -98,7 +98,7 @@ def test_all_forms_of_a_project_are_the_same_lock(tmp_path, offered, requirement
     assert "127.0.0.1" not in json.dumps(locks)
 
 
-def test_a_file_that_was_added_to_a_release_is_refused(tmp_path, monkeypatch):
+def test_a_file_that_was_added_to_a_release_is_rejected(tmp_path, monkeypatch):
     index = Index(SMALL)
     with serve(index) as address:
         [path, *_] = lock_in_all_forms(tmp_path / "p", address, SMALL_REQUIREMENTS)
@@ -216,7 +216,7 @@ def put(value, key, inner):
 
 
 @pytest.mark.parametrize(("name", "text"), [("lock.json", ""), ("uv.lock", UV_LOCK), ("pylock.toml", PYLOCK)])
-def test_locks_of_another_shape_are_refused_in_words(tmp_path, monkeypatch, name, text):
+def test_locks_of_another_shape_are_rejected_with_a_message(tmp_path, monkeypatch, name, text):
     """Each value of each form, gone or of another kind: a BentoError that names the file, or a lock."""
     monkeypatch.setattr(resolution, "_lock_with_uv", lambda project, uv, origin: UV_LOCK)
     documents = list(out_of_shape(read_toml(text, "lock") if text else OWN))
@@ -261,7 +261,7 @@ def without_null(value):
         ("web @ git+https://host/web@main", ":2: web: 'main' isn't a commit"),
     ],
 )
-def test_a_line_of_a_requirements_lock_is_followed_or_refused(tmp_path, line, message):
+def test_a_line_of_a_requirements_lock_is_followed_or_rejected(tmp_path, line, message):
     path = tmp_path / "requirements.txt"
     path.write_text(f"core==3.1 --hash=sha256:{'0' * 64}\n{line}\n", "utf-8")
     with pytest.raises(BentoError, match=message):

@@ -129,7 +129,7 @@ def test_sizes_in_64_bits_are_read(tmp_path):
         (wheel().replace(b"PK\1\2", b"PK\1\3"), "directory"),
     ],
 )
-def test_what_is_no_wheel_is_refused_in_a_line(tmp_path, data, said):
+def test_an_invalid_wheel_is_rejected_in_a_line(tmp_path, data, said):
     done = asked(tmp_path, data)
     assert done.returncode == 1
     assert not done.stdout

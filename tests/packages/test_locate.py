@@ -113,7 +113,7 @@ def test_what_is_not_one_release_does_not_reach_uv(requirement):
     assert "expected NAME==VERSION, got " in done.stderr
 
 
-def test_an_authority_that_only_the_system_trusts_is_believed(tmp_path):
+def test_an_authority_that_only_the_system_trusts_is_trusted(tmp_path):
     """uv knows those of browsers, pip and Bazel also a company's."""
     uv = uv_that_distrusts(tmp_path, UV)
     with serve(Index([package("mine", "1.0")])) as address:
@@ -142,7 +142,7 @@ def test_a_trusted_host_is_downloaded_from(tmp_path, private):
 
 
 @pytest.mark.parametrize("name", ["../odd-1.0-py3-none-any.whl", "/tmp/odd-1.0-py3-none-any.whl", "a/b.whl", "..", ""])
-def test_a_name_that_leads_out_of_the_directory_is_refused(tmp_path, monkeypatch, capsys, name):
+def test_a_name_that_leads_out_of_the_directory_is_rejected(tmp_path, monkeypatch, capsys, name):
     module = locate_module()
     indexes = json.dumps({"find_links": [str(tmp_path)], "trusted_hosts": ["127.0.0.1"]})
     monkeypatch.setattr(sys, "argv", ["locate.py", "uv", "odd==1.0", name, "0" * 64, indexes, ""])

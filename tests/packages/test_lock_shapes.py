@@ -110,7 +110,7 @@ def test_strings_have_shapes(kind):
         assert [text for text in wrong if SHAPES["matches"](kind, text)] == QUOTED.get(kind, [])
 
 
-def test_each_shape_is_tested():
+def test_the_cases_cover_each_kind_of_string():
     assert STRINGS.keys() | {"line", "platform", "vcs"} == lock_shapes._KINDS.keys() | lock_shapes._GRAMMARS.keys()
     assert STRINGS.keys() == SHAPES["_KINDS"].keys()
 

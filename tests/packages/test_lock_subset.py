@@ -78,7 +78,7 @@ def test_answers_for_each_package_make_the_slice_of_all_of_them(tmp_path):
     assert joined == resolve(asked(*roots), packages)
 
 
-def test_what_a_bento_is_given_travels_in_one_file():
+def test_one_file_contains_all_answers_for_a_bento():
     files = {"a-1.0-py3-none-any.whl": "a" * 64, "a-1.0.tar.gz": "b" * 64, "a-1.0-cp311-cp311-win32.whl": "c" * 64}
     entries = [
         {"name": "a", "version": "1.0", "files": files},
@@ -307,7 +307,7 @@ def own_wheel(name, version, **more):
     ids=["another-version", "another-file", "own-wheel", "own-wheel-of-the-version"],
 )
 @pytest.mark.parametrize("order", [1, -1])
-def test_two_packages_of_a_name_are_refused(tmp_path, second, message, order):
+def test_two_packages_of_a_name_are_rejected(tmp_path, second, message, order):
     others = tmp_path / "others"
     others.mkdir()
     paths = write(tmp_path, [plain("a", "1.0"), plain("b", "2.0", "a")]) + write(others, [second])
@@ -318,7 +318,7 @@ def test_two_packages_of_a_name_are_refused(tmp_path, second, message, order):
     assert not resolve_one("b", paths[::order], HERE, UV).pins, "who locks it all says so"
 
 
-def test_two_wheels_of_a_name_are_refused(tmp_path):
+def test_two_wheels_of_a_name_are_rejected(tmp_path):
     other = own_wheel("a", "3.0", source={"wheel": "a-3.0-py3-none-any.whl", "label": "//other:a"})
     paths = write(tmp_path, [own_wheel("a", "1.0"), other])
     with pytest.raises(
@@ -420,7 +420,7 @@ def test_a_platform_is_one_that_uv_knows(tmp_path, glibc, number):
 
 
 @pytest.mark.parametrize("glibc", ["2", "2.", "x.y", "2.28.1"])
-def test_a_glibc_that_is_no_version(glibc):
+def test_a_glibc_that_is_not_a_version(glibc):
     with pytest.raises(BentoError, match=r"glibc of bento\.pypi: invalid version"):
         _ = Target("linux_amd64", "3.13", glibc).uv_platform
 
@@ -435,7 +435,7 @@ def test_a_glibc_that_is_no_version(glibc):
         ("a>=1!0", r"\n  packages: a>=1!0: the lock has a 1\.0\n"),
     ],
 )
-def test_what_does_not_fit_is_told_by_who_asks(tmp_path, text, message):
+def test_what_does_not_fit_is_reported_by_who_asks(tmp_path, text, message):
     with pytest.raises(BentoError, match=message):
         resolve(asked(text), write(tmp_path, [plain("a", "1.0")]))
 
@@ -446,7 +446,7 @@ def test_a_package_that_is_not_in_the_graph_is_named(tmp_path):
         resolve("a", paths)
 
 
-def test_a_package_that_the_lock_leaves_out_is_named(tmp_path):
+def test_a_package_that_the_lock_excludes_is_named(tmp_path):
     unlocked = {"name": "only-here", "version": "1", "files": {}, "unlocked": True}
     paths = write(tmp_path, [plain("a", "1.0", "only-here"), unlocked])
     with pytest.raises(BentoError, match=f"doesn't contain only-here for {HERE.platform} with Python"):
@@ -464,7 +464,7 @@ def test_pins_of_another_hub_have_to_agree_with_the_lock(tmp_path):
         matching_pins(["c==1"], paths)
 
 
-def test_a_wheel_for_several_macs_is_among_the_hashes_of_each(tmp_path):
+def test_a_universal_macos_wheel_is_locked_for_each_architecture(tmp_path):
     files = {
         "a-1.0-cp311-cp311-macosx_10_9_intel.whl": "1" * 64,
         "a-1.0-cp311-cp311-macosx_10_9_universal2.whl": "2" * 64,

@@ -70,13 +70,13 @@ def test_a_file_with_a_byte_order_mark_is_read_as_uv_reads_it(tmp_path, encoding
         (b"flask\nidna\x0cattrs\n", r"r\.in:2: .* contains a control character"),
     ],
 )
-def test_bytes_that_are_no_text_are_refused_by_line(tmp_path, content, message):
+def test_bytes_that_are_no_text_are_rejected_by_line(tmp_path, content, message):
     (tmp_path / "r.in").write_bytes(content)
     with pytest.raises(BentoError, match=message):
         read([RequirementSource(tmp_path / "r.in", "r.in")])
 
 
-def test_files_that_name_one_another_are_refused(tmp_path):
+def test_files_that_name_one_another_are_rejected(tmp_path):
     first, second = write(tmp_path, "r.in", "-r s.in\n"), write(tmp_path, "s.in", "flask\n-c r.in\n")
     with pytest.raises(BentoError, match=r"s\.in:2: r\.in includes itself through main\.in, r\.in, s\.in\. Remove"):
         read([write(tmp_path, "main.in", "-r r.in\n"), first, second])
@@ -106,7 +106,7 @@ def test_a_pyproject_brings_dependencies_extras_and_groups(tmp_path):
         ),
     ],
 )
-def test_a_pyproject_that_cannot_be_locked_is_told_by_table(tmp_path, text, message):
+def test_a_pyproject_that_cannot_be_locked_is_reported_by_table(tmp_path, text, message):
     (tmp_path / "p").mkdir()
     with pytest.raises(BentoError, match=message):
         read([write(tmp_path, "p/pyproject.toml", text)])
@@ -211,7 +211,7 @@ def test_a_lock_is_fresh_whatever_the_comments(tmp_path, locked, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_stale_lock_is_told_by_what_changed(tmp_path, locked, capsys):
+def test_a_stale_lock_is_reported_by_what_changed(tmp_path, locked, capsys):
     write(tmp_path, "r.in", "# first\nweb>=3\n")
     assert check(tmp_path, locked, "--platform", "linux_amd64") == 1
     assert capsys.readouterr().err == (
@@ -235,7 +235,7 @@ def test_an_override_that_is_not_locked_makes_the_lock_stale(tmp_path, locked, c
     assert "  core>=2 is locked as an override, but no source declares this package\n" in capsys.readouterr().err
 
 
-def test_a_lock_from_a_careless_merge_is_told(tmp_path, locked, capsys):
+def test_a_lock_from_a_careless_merge_is_reported(tmp_path, locked, capsys):
     del locked["packages"][1]
     locked["packages"].append({"name": "left-over", "version": "1", "files": {}})
     assert check(tmp_path, locked) == 1

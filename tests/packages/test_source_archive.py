@@ -65,7 +65,7 @@ def test_the_names_that_a_source_needs_are_printed(tmp_path):
         (lambda path: cut(zip_with(path / "a.zip", ASKS)), "is not a zip file"),
     ],
 )
-def test_what_is_no_source_is_refused_in_a_line(tmp_path, make, said):
+def test_an_invalid_source_is_rejected_in_a_line(tmp_path, make, said):
     done = asked(make(tmp_path))
     assert done.returncode == 1
     assert not done.stdout
@@ -113,7 +113,7 @@ def test_links_are_packed_as_links_also_to_directories_and_to_nothing(tmp_path):
     assert found == {"source/data/a": "", "source/to_folder": "data", "source/to_nothing": "missing"}
 
 
-def test_a_pipe_in_a_source_is_refused_and_not_waited_for(tmp_path):
+def test_a_pipe_in_a_source_is_rejected_and_not_waited_for(tmp_path):
     directory = tmp_path / "source"
     directory.mkdir()
     os.mkfifo(directory / "pipe")

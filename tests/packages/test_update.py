@@ -45,7 +45,7 @@ def update(
     return found
 
 
-def test_pins_stay_until_an_upgrade_is_asked_for(workspace):
+def test_pins_stay_until_an_upgrade_is_requested(workspace):
     index = Index([package("web", "1.0", "core"), package("core", "1.0"), package("more", "1.0")])
     with serve(index) as address:
         assert update(workspace, address) == {"web": ["1.0"], "core": ["1.0"]}
@@ -60,7 +60,7 @@ def test_pins_stay_until_an_upgrade_is_asked_for(workspace):
         assert update(workspace, address, "--upgrade")["web"] == ["2.0"]
 
 
-def test_an_authority_that_only_the_system_trusts_is_believed(workspace, capfd):
+def test_an_authority_that_only_the_system_trusts_is_trusted(workspace, capfd):
     with serve(Index([package("web", "1.0")])) as address:
         assert update(workspace, address, uv=uv_that_distrusts(workspace, UV)) == {"web": ["1.0"]}
     assert "UnknownIssuer" in capfd.readouterr().err
@@ -152,7 +152,7 @@ def test_a_bentofile_is_imported_once(workspace):
     assert (workspace / "r.in").read_text("utf-8") == "# ours\nweb\ncore\n"
 
 
-def test_a_file_that_is_imported_into_is_whole_or_as_it_was(workspace, capsys, full_disk):
+def test_a_file_that_is_imported_into_is_unchanged_or_complete(workspace, capsys, full_disk):
     (workspace / "r.in").write_text("# ours\nweb", "utf-8")
     (workspace / "bentofile.yaml").write_text(f"python: {{packages: [{', '.join('abcdefgh')}]}}\n", "utf-8")
     with full_disk(16):
@@ -162,7 +162,7 @@ def test_a_file_that_is_imported_into_is_whole_or_as_it_was(workspace, capsys, f
     assert {path.name for path in workspace.iterdir()} == {"r.in", "bentofile.yaml"}
 
 
-def test_arguments_that_are_not_known_are_named(workspace, capsys):
+def test_unknown_arguments_are_reported(workspace, capsys):
     update(workspace, "http://127.0.0.1:9/simple", "--upgrade-packages", status=1)
     assert (
         "unknown argument '--upgrade-packages'. Valid arguments: --upgrade, --upgrade-package, --from-bentofile"

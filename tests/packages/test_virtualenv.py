@@ -37,7 +37,7 @@ def test_no_script_replaces_the_interpreter(tmp_path, monkeypatch, name):
     assert interpreter.read_text() == "the interpreter"
 
 
-def test_nothing_is_written_through_what_is_there(tmp_path, monkeypatch):
+def test_nothing_is_written_through_what_exists(tmp_path, monkeypatch):
     """As on macOS, where a script `Python` would be the link to the interpreter."""
     interpreter = tmp_path / "real"
     interpreter.write_text("the interpreter")
@@ -63,7 +63,7 @@ SCRIPTS = [
     "text",
     [*(f"[console_scripts]\n{script}\n" for script in SCRIPTS), "[console_scripts\n", "run = x:A\n", b"\xff\xfe"],
 )
-def test_what_is_no_console_script_is_told(tmp_path, text):
+def test_what_is_no_console_script_is_reported(tmp_path, text):
     with pytest.raises(BentoError, match=r"x-1\.dist-info: invalid (console script|entry_points\.txt)"):
         make_environment(tmp_path / "env", [site(tmp_path, text)])
     assert [path.name for path in (tmp_path / "env/bin").iterdir()] == ["python"]

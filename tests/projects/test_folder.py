@@ -489,7 +489,7 @@ OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_t
         ),
     ],
 )
-def test_refused(tmp_path, options, beside, message):
+def test_invalid_input_is_rejected(tmp_path, options, beside, message):
     directory = write_project(tmp_path / "p", {}, "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    pass\n")
     with pytest.raises(BentoError) as error:
         build(build_ctx=directory, extra=beside, **options)
@@ -562,7 +562,7 @@ def test_an_image_may_clone_what_a_build_cannot_pack(tmp_path):
         ("description=open('x').read()", {"description": "d"}, "description, or complete_metadata"),
     ],
 )
-def test_what_the_source_computes_is_asked_for(tmp_path, decorator, field, remedy):
+def test_what_the_source_computes_is_requested(tmp_path, decorator, field, remedy):
     source = f"import bentoml\n\n\n@bentoml.service({decorator})\nclass Svc:\n    pass\n"
     directory = write_project(tmp_path / "p", {}, source)
     with pytest.raises(

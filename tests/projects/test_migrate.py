@@ -422,7 +422,7 @@ def test_a_workspace_declares_nothing_twice(tmp_path):
         migrate(directory, "other", workspace=declared, hub="renamed")
 
 
-def test_a_module_file_that_cannot_be_read_is_told_by_line():
+def test_a_module_file_that_cannot_be_read_is_reported_by_line():
     with pytest.raises(BentoError, match=r"^MODULE\.bazel:2: cannot parse the file: "):
         workspaces.read("module(name = 'x')\nbazel_dep(\n", "MODULE.bazel")
 
@@ -439,7 +439,7 @@ def test_a_module_file_that_cannot_be_read_is_told_by_line():
         lambda depth: "x = " + "+".join(["1"] * depth),
     ],
 )
-def test_a_module_file_that_is_deep_is_read_or_refused(statement):
+def test_a_module_file_that_is_deep_is_read_or_rejected(statement):
     for depth in (300, 600, 900, 1200, 1500, 2000, 3000, 10000):
         module = f'bento = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")\n{statement(depth)}\n'
         try:
@@ -462,7 +462,7 @@ def test_a_model_that_is_in_the_project_as_an_entry_is_imported(tmp_path):
         "class Base:\n    of = bentoml.models.BentoModel('Clf')\n@bentoml.service\nclass Svc(Base):\n    pass\n",
     ],
 )
-def test_models_that_the_import_requires_become_targets(tmp_path, service):
+def test_models_that_an_import_requires_become_targets(tmp_path, service):
     rest = "def load():\n    return bentoml.models.get('other')\n"
     name = re.search(r"(\w*[sS]vc)\b", service)[1]
     made = migrate(project(tmp_path, f"service: service:{name}", f"import bentoml\n{service}{rest}"), store=tmp_path)
@@ -485,7 +485,7 @@ def test_a_revision_that_moves_is_one_thing_to_do(tmp_path):
     assert re.match(rf"Models: service\.py:7: Svc\.at uses 'v2' of Acme/Tiny.*pin Acme/Tiny@v2 {hub}`", at)
 
 
-def test_a_revision_is_asked_for_where_the_source_has_it(tmp_path):
+def test_a_revision_is_requested_where_the_source_has_it(tmp_path):
     arguments = "'Acme/Tiny', endpoint='https://hf.example', include=['*.json', 'a b*'], exclude=['x*']"
     service = SERVICE.replace("    pass\n", f"    m = bentoml.models.HuggingFaceModel({arguments})\n")
     notes = "\n".join(migrate(project(tmp_path, "service: service:Svc", service)).notes)
@@ -611,7 +611,7 @@ def test_a_bentoml_that_cannot_be_imported(tmp_path, bentoml, is_noted):
     assert note not in migrate(project(tmp_path / "static", bentofile)).notes
 
 
-def test_a_bentofile_below_the_directory(tmp_path):
+def test_a_bentofile_in_a_subdirectory_is_migrated(tmp_path):
     directory = tmp_path / "project"
     (directory / "serving").mkdir(parents=True)
     (directory / "serving" / "bentofile.yaml").write_text("service: serving.app:Svc\n", "utf-8")
@@ -759,7 +759,7 @@ def test_each_string_of_a_build_file_is_quoted():
 @pytest.mark.parametrize(
     "tag", ['a/**"]) + ([genrule(name="pwn")] and []) + glob(["q', "../../x", "a b", "a:b:c", "a/b"]
 )
-def test_a_name_that_is_no_tag(tmp_path, service, bentofile, place, tag):
+def test_a_name_that_is_not_a_tag(tmp_path, service, bentofile, place, tag):
     options = f"service: service:Svc\n{bentofile.format(tag)}\n"
     directory = project(tmp_path, options, f"import bentoml\n{service.format(tag)}")
     with pytest.raises(BentoError, match=rf"^{place}: .*(the (name|version) in .* is invalid|model)"):

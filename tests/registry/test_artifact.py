@@ -82,7 +82,7 @@ def test_a_bento_comes_back_as_the_archive_that_was_built(reference, registries,
     assert [model.tag for model in fields.models] == ["clf:a", "clf:b"]
 
 
-def test_its_facts_are_two_small_requests_away(server, reference, registries, progress, tmp_path):
+def test_metadata_of_an_artifact_requires_two_small_requests(server, reference, registries, progress, tmp_path):
     text, parts, models = make_bento(tmp_path / "bento")
     push(artifact.pack_bento(text, "", parts, models), [reference.with_tag("v1")], registries, progress)
     with Relay(server.port) as relay:
@@ -112,7 +112,7 @@ def test_a_model_is_one_blob_shared_with_its_bentos(server, reference, registrie
     assert out.read_bytes() == models[0].part.read_bytes()
 
 
-def test_an_image_is_no_bento(reference, registries, progress, tmp_path):
+def test_an_image_is_not_a_bento(reference, registries, progress, tmp_path):
     push(make_image(tmp_path), [reference.with_tag("v1")], registries, progress)
     with pytest.raises(BentoError, match=r"expected a Bento, got application/vnd.oci.image.manifest"):
         described_at(registries.repository(reference), "v1")
@@ -151,7 +151,7 @@ def manifest_of(kind, config):
     ],
     ids=str,
 )
-def test_a_config_of_another_shape_is_refused(changed):
+def test_a_config_of_another_shape_is_rejected(changed):
     document = FACTS | changed if isinstance(changed, dict) and changed else changed
     manifest = manifest_of(artifact.BENTO, artifact.BENTO_CONFIG)
     assert artifact.read_described(manifest, json.dumps(FACTS).encode(), "here").models[0].tag == "clf:a"

@@ -60,7 +60,7 @@ def test_a_wrong_password_is_tried_once_and_not_shown(with_passwords, home, regi
     assert max(asked.count(line) for line in asked) == 2  # without, and with it
 
 
-def test_a_token_is_asked_for_once_for_each_scope(with_tokens, home, registries, progress, tmp_path):
+def test_a_token_is_requested_once_for_each_scope(with_tokens, home, registries, progress, tmp_path):
     server, tokens = with_tokens
     log_in(home, server.host)
     reference = Reference.parse(f"{server.host}/team/app:v1")
@@ -125,7 +125,7 @@ def test_a_token_that_has_ended_is_fetched_again(
     push(make_image(tmp_path, [10]), [reference], registries, progress)
 
 
-def test_a_token_server_that_is_busy_or_cut_off_is_asked_again(registry_binary, home, registries, progress, tmp_path):
+def test_a_token_server_that_is_busy_or_cut_off_is_retried(registry_binary, home, registries, progress, tmp_path):
     if not servers.has_openssl():
         pytest.skip("no openssl is here, which signs the tokens")
     tokens = servers.TokenServer(tmp_path / "tokens")

@@ -68,7 +68,7 @@ def refused(made):
     return str(error.value)
 
 
-def test_what_is_taken(made):
+def test_supported_images_are_accepted(made):
     made.config |= {"variant": "v2", "history": [{"created_by": "x"}], "created": "now"}
     image = made.add().read()["linux/amd64"]
     out = made.directory / "out.json"
@@ -94,7 +94,7 @@ def test_layers_keep_their_annotations(made):
     assert Layer.loads(json.dumps(layer | {"name": "x"})).descriptor == made.manifest["layers"][0]
 
 
-def test_indexes_in_indexes_and_what_is_not_there(made):
+def test_indexes_in_indexes_and_a_missing_file(made):
     made.add()
     inner = made.put({"schemaVersion": 2, "manifests": made.index["manifests"]}, "index.v1+json")
     gone = {"platform": {"os": "linux", "architecture": "arm64"}, "digest": f"sha256:{'1' * 64}", "size": 3}
@@ -104,7 +104,7 @@ def test_indexes_in_indexes_and_what_is_not_there(made):
     assert f"missing blob {gone['digest']}. Copy the whole image into the layout again" in refused(made)
 
 
-def test_attestations_and_artifacts_are_left_out(made):
+def test_attestations_and_artifacts_are_excluded(made):
     made.add()
     made.config = {"architecture": "unknown", "os": "unknown"}
     made.manifest = {
@@ -178,7 +178,7 @@ def test_layers_are_compressed_as_they_are_called(made, called, content, what):
     )
 
 
-def test_an_image_with_layers_that_nobody_reads_is_named(made):
+def test_an_image_with_layers_that_nothing_reads_is_named(made):
     made.manifest["layers"] = [made.put(b"x", "layer.v1.tar+encrypted")]
     assert f"only for linux/amd64 (with layers of type {OCI}.layer.v1.tar+encrypted)" in refused(made.add())
 

@@ -150,7 +150,7 @@ def test_without_a_cache_it_says_what_to_give():
     [(CONTENT, False), (CONTENT[:-1] + b"-", True), (CONTENT[:500_000], False)],
     ids=["right", "other bytes", "cut short, which is no proof"],
 )
-def test_bytes_that_a_registry_refused_are_judged(content, wrong):
+def test_bytes_that_a_registry_rejected_are_verified(content, wrong):
     with http_cache(content) as url:
         source = push_cache.BuiltSource(
             push_cache.Path("/nonexistent"), f"sha256:{DIGEST}", len(CONTENT), settings(url)
@@ -220,7 +220,7 @@ def test_headers_open_it_and_are_not_shown(cache):
 
 
 @pytest.mark.parametrize("cache", [lambda: http_cache(CONTENT[:500_000]), lambda: grpc_cache(most=500_000)])
-def test_a_blob_that_is_cut_short_is_worth_another_try(cache):
+def test_a_blob_that_is_truncated_is_worth_another_try(cache):
     with cache() as url, pytest.raises(ConnectionLostError):
         pushed(settings(url, "--remote_instance_name=main"))
 
@@ -241,7 +241,7 @@ def test_a_cache_that_speaks_the_other_protocol():
 @pytest.mark.parametrize(
     "head", [b"\1\0\0\0\5", b"\0\xff\xff\xff\xff", b"\0" + (limits.MESSAGE + 1).to_bytes(4, "big")]
 )
-def test_messages_that_are_compressed_or_too_long_are_refused_by_their_head(head, monkeypatch):
+def test_messages_that_are_compressed_or_too_long_are_rejected_by_their_head(head, monkeypatch):
     monkeypatch.setitem(globals(), "message", lambda data: head + data)
     with grpc_cache() as url, pytest.raises(BentoError, match=r"sent an? (.*compressed|message of \d+ bytes)"):
         pushed(settings(url, "--remote_instance_name=main"))
@@ -264,13 +264,13 @@ def test_a_cache_that_sends_nothing_is_a_cut(monkeypatch):
 
 
 @pytest.mark.parametrize("size", [9_000, 200_000])
-def test_the_head_of_a_cache_s_answer_is_bounded(size):
+def test_the_size_of_response_headers_of_a_cache_is_limited(size):
     head = b"HTTP/1.1 200 OK\r\nX: " + b"a" * size + b"\r\n\r\n"
     with liar(lambda _: head) as server, pytest.raises(BentoError, match="response headers are too large"):
         pushed(settings(f"{server.url}/kept"))
 
 
-def test_nobody_listens():
+def test_a_cache_without_a_server_is_reported():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(ConnectionLostError):

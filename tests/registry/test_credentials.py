@@ -175,13 +175,13 @@ def test_netrc_names_hosts_without_brackets_and_may_have_a_default(home):
 
 
 @pytest.mark.parametrize("text", ["{", '{"auths": {"registry.test:5000": {"auth": "!!!"}}}'])
-def test_a_broken_file_is_named(docker, text):
+def test_an_invalid_credentials_file_is_reported_by_name(docker, text):
     docker(text)
     with pytest.raises(BentoError, match=r"\.docker/config\.json"):
         auth.find_credentials(REFERENCE)
 
 
-def test_credentials_do_not_show_themselves():
+def test_the_representation_of_credentials_contains_no_secret():
     shown = repr(Credentials("name", SECRET, SECRET, SECRET))
     assert SECRET not in shown
     assert "name" not in shown

@@ -57,7 +57,7 @@ def pull_through(server, faults, registries, progress, directory: Path, reposito
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_a_push_that_is_cut_anywhere_is_completed(server, registries, progress, tmp_path, seed):
+def test_a_push_that_is_interrupted_anywhere_is_completed(server, registries, progress, tmp_path, seed):
     chance = random.Random(seed)
     faults = [Cut(UP, chance.randrange(sum(SIZES) + 5_000), chance.random() < 0.5) for _ in range(CUTS - 1)]
     faults.append(Cut(DOWN, chance.randrange(3_000), chance.random() < 0.5))
@@ -66,7 +66,7 @@ def test_a_push_that_is_cut_anywhere_is_completed(server, registries, progress, 
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_a_pull_that_is_cut_anywhere_is_completed(server, registries, progress, tmp_path, seed):
+def test_a_pull_that_is_interrupted_anywhere_is_completed(server, registries, progress, tmp_path, seed):
     push_through(server, (), registries, progress, tmp_path, f"cut-pull/{seed}")
     chance = random.Random(1000 + seed)
     faults = [Cut(DOWN, chance.randrange(sum(SIZES)), chance.random() < 0.5) for _ in range(CUTS)]
@@ -106,7 +106,7 @@ def test_a_wrong_length_is_noticed(server, hasty, progress, tmp_path, change, nu
 @pytest.mark.parametrize(
     ("number", "status"), [(1, 408), (3, 429), (5, 500), (7, 502), (9, 503), (11, 504), (1, 503), (5, 429)]
 )
-def test_a_server_that_is_busy_is_asked_again(server, registries, progress, tmp_path, status, number):
+def test_a_server_that_is_busy_is_retried(server, registries, progress, tmp_path, status, number):
     faults = [Answer(number, status), Answer(number + 1, status)]
     relay = push_through(server, faults, registries, progress, tmp_path, f"busy/{status}/{number}")
     assert len(relay.happened) == 2
@@ -128,7 +128,7 @@ def test_a_server_that_stays_busy_is_an_error_that_says_so(server, registries, p
         push_through(server, faults, registries, progress, tmp_path, "busy/always")
 
 
-def test_a_pull_goes_on_where_another_run_was_killed(server, registries, progress, tmp_path):
+def test_a_pull_continues_where_another_run_was_killed(server, registries, progress, tmp_path):
     push_through(server, (), registries, progress, tmp_path, "killed/pull")
     layout = Layout.create(tmp_path / "layout")
     reference = Reference.parse(f"{server.host}/killed/pull:v1")

@@ -258,7 +258,7 @@ def test_a_policy_holds_for_a_file(capsys):
         "require: [{identity: x, issuer: y}]": "absent.json: No such file",
     }.items(),
 )
-def test_a_policy_that_means_nothing_is_refused(policy, message, capsys):
+def test_a_policy_that_means_nothing_is_rejected(policy, message, capsys):
     Path("policy.yaml").write_text(policy)
     assert main(["verify", "--policy", "policy.yaml", "--trusted-root", "absent.json", "file"]) == status.ERROR
     said = capsys.readouterr().err
@@ -266,7 +266,7 @@ def test_a_policy_that_means_nothing_is_refused(policy, message, capsys):
         raise BentoError(said)
 
 
-def test_options_that_do_not_go_together_are_refused(capsys):
+def test_options_that_do_not_go_together_are_rejected(capsys):
     Path("policy.yaml").write_text("require: [{key: k.pub}]")
     for words, message in (
         (["verify", *WHO[:2], "file"], "must be used together"),
@@ -343,7 +343,7 @@ def test_a_layout_is_signed_once_by_an_identity(services, layout, capsys):
     assert main(["verify", *ME, "layout"]) == status.OK
 
 
-def test_what_services_refuse_is_told_of(services, capsys):
+def test_errors_of_signing_services_are_reported(services, capsys):
     for words, message in (
         (["--identity-token", "absent", *SIGN[2:]], "absent: cannot read the file: No such file"),
         (["--identity-token", "file", *SIGN[2:]], "file: Identity token is malformed"),
@@ -559,7 +559,7 @@ def test_timestamps_determine_the_time_of_a_signature():
         assert abs((datetime.now(timezone.utc) - time).total_seconds()) < 3600
 
 
-def test_what_a_log_refuses_is_told_of(services, capsys):
+def test_errors_of_the_log_are_reported(services, capsys):
     def config(**changes: object) -> str:
         document = services.trust_config()
         document["signingConfig"]["rekorTlogUrls"] = [{**document["signingConfig"]["rekorTlogUrls"][1], **changes}]

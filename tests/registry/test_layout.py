@@ -22,7 +22,7 @@ from tests.registry.images import make_image, make_index
 from tests.registry.relay import Relay
 
 
-def test_a_shallow_pull_brings_layers_when_they_are_asked_for(server, reference, registries, progress, tmp_path):
+def test_a_shallow_pull_brings_layers_when_they_are_requested(server, reference, registries, progress, tmp_path):
     image = make_image(tmp_path / "image")
     push(image, [reference.with_tag("v1")], registries, progress)
     layout = Layout.create(tmp_path / "layout")
@@ -47,7 +47,7 @@ def test_of_an_index_only_the_wanted_platform_comes(reference, registries, progr
         pull([reference.with_tag("multi")], layout, registries, progress, platforms=["linux/s390x"])
 
 
-def test_a_mirror_is_asked_first_and_may_be_down_or_lie(
+def test_a_mirror_is_tried_first_and_may_be_down_or_lie(
     server, second_server, reference, registries, progress, tmp_path
 ):
     image = make_image(tmp_path / "image")
@@ -59,7 +59,7 @@ def test_a_mirror_is_asked_first_and_may_be_down_or_lie(
     assert pull([down, without, pinned], layout, registries, progress).content == image.root.content
 
 
-def test_a_pull_into_another_directory_is_refused(tmp_path):
+def test_a_pull_into_another_directory_is_rejected(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(BentoError, match="isn't an OCI layout"):
         Layout.create(tmp_path)
@@ -121,7 +121,7 @@ def test_pipes_in_the_place_of_files_are_not_waited_for(tmp_path):
         layout.index()
 
 
-def test_a_full_disk_leaves_a_layout_as_it_was(tmp_path, full_disk):
+def test_a_full_disk_leaves_a_layout_unchanged(tmp_path, full_disk):
     layout = Layout.create(tmp_path / "layout")
     layout.add_manifest(make_image(tmp_path / "image").root, "v1")
     other = make_image(tmp_path / "other", [100]).root
@@ -132,7 +132,7 @@ def test_a_full_disk_leaves_a_layout_as_it_was(tmp_path, full_disk):
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"config": ' * 200, b'{"a": 1, "a": 2}', b"\xff"])
-def test_json_beyond_the_bounds_is_no_manifest(content):
+def test_json_beyond_the_bounds_is_not_a_manifest(content):
     with pytest.raises(BentoError, match="^somewhere"):
         Manifest.read(content, "", "somewhere")
 
@@ -169,7 +169,7 @@ def test_json_beyond_the_bounds_is_no_manifest(content):
         {"manifests": [GOOD | {"platform": {"os": ["linux"]}}]},
     ],
 )
-def test_what_is_no_manifest_is_refused(document):
+def test_an_invalid_manifest_is_rejected(document):
     with pytest.raises(BentoError, match=r"somewhere|isn't a valid descriptor"):
         Manifest.read(json.dumps(document).encode(), "", "somewhere")
 
@@ -238,12 +238,12 @@ def test_an_oci_archive_is_pushed_without_unpacking(server, reference, registrie
         ({"index.json": b'{"manifests": []}'}, "expected one image, got 0"),
     ],
 )
-def test_other_archives_are_refused(tmp_path, members, said):
+def test_other_archives_are_rejected(tmp_path, members, said):
     with pytest.raises(BentoError, match=said):
         docker_archive.read(tar_of(tmp_path / "x.tar", members))
 
 
-def test_a_compressed_archive_is_refused(tmp_path):
+def test_a_compressed_archive_is_rejected(tmp_path):
     (tmp_path / "x.tar.gz").write_bytes(gzip.compress(b"x"))
     with pytest.raises(BentoError, match="not an uncompressed tar"):
         docker_archive.read(tmp_path / "x.tar.gz")

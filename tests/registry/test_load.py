@@ -69,7 +69,7 @@ def test_a_tool_that_does_not_answer_is_passed_over(home, image, tool):
     assert_whole(tool, made)
 
 
-def test_a_tool_that_is_not_there_is_named(home, image, tool):
+def test_a_tool_that_does_not_exist_is_named(home, image, tool):
     directory, _, document = image
     done = load(directory, document, home, tool, "--", "--backend", "nerdctl", code=1)
     assert "//:load: nerdctl: not found, or not responding. Install or start the container engine, " in done.stderr

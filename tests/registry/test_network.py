@@ -30,14 +30,14 @@ def encrypted(registry_binary, tls, tmp_path):
         yield running
 
 
-def test_an_authority_in_certs_d_is_believed(encrypted, tls, home, registries, progress, tmp_path):
+def test_an_authority_in_certs_d_is_trusted(encrypted, tls, home, registries, progress, tmp_path):
     directory = home / ".config/docker/certs.d" / encrypted.host
     directory.mkdir(parents=True)
     (directory / "ca.crt").write_bytes(tls.authority.read_bytes())
     push(make_image(tmp_path / "image"), [Reference.parse(f"{encrypted.host}/team/app:v1")], registries, progress)
 
 
-def test_an_unknown_certificate_is_refused_at_once_and_not_reached_without_encryption(
+def test_an_unknown_certificate_is_rejected_at_once_and_not_reached_without_encryption(
     encrypted, registries, progress, tmp_path
 ):
     with pytest.raises(BentoError, match=r"certificate isn't trusted.*SSL_CERT_FILE"):
@@ -45,7 +45,9 @@ def test_an_unknown_certificate_is_refused_at_once_and_not_reached_without_encry
     assert not encrypted.blobs()
 
 
-def test_cuts_of_an_encrypted_connection_are_survived(encrypted, tls, registries, progress, tmp_path, monkeypatch):
+def test_interruptions_of_an_encrypted_connection_are_survived(
+    encrypted, tls, registries, progress, tmp_path, monkeypatch
+):
     monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority))
     faults = [Cut(UP, at, at % 2 == 0) for at in (100, 9_000, 100_001, 250_000, 333_333)] + [Cut(DOWN, 1_500)]
     image = make_image(tmp_path / "image")
@@ -198,7 +200,7 @@ HOSTS = (":8080", "a..b:80", ".:80", f"{'x' * 64}:80", "a b:80", "a\x01b:80", "a
 
 
 @pytest.mark.parametrize("address", [*(f"http://{host}" for host in HOSTS), "socks5://proxy.test:1080"])
-def test_a_proxy_that_is_none_is_refused(monkeypatch, address):
+def test_a_proxy_that_is_none_is_rejected(monkeypatch, address):
     monkeypatch.setenv("ALL_PROXY", "http://unused.test")
     monkeypatch.setenv("HTTPS_PROXY", address)
     message = "https_proxy: unsupported proxy scheme" if "socks" in address else "https_proxy: invalid proxy URL"

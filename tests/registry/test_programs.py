@@ -184,7 +184,7 @@ def index_contents(directory: Path):
     return index
 
 
-def test_an_index_of_a_rule_is_pushed_with_a_bill_of_materials(server, reference, home, tmp_path):
+def test_an_index_of_a_rule_is_pushed_with_a_sbom(server, reference, home, tmp_path):
     directory = tmp_path / "runfiles"
     index = index_contents(directory)
     (directory / "sbom.json").write_text("{}")
@@ -196,7 +196,7 @@ def test_an_index_of_a_rule_is_pushed_with_a_bill_of_materials(server, reference
     assert [entry["artifactType"] for entry in listed] == ["application/vnd.cyclonedx+json"]
 
 
-def test_of_an_index_the_platforms_that_are_there_are_pulled(server, reference, home, tmp_path):
+def test_of_an_index_the_platforms_that_exist_are_pulled(server, reference, home, tmp_path):
     directory = tmp_path / "runfiles"
     index = index_contents(directory)
     flags = ["--directory", directory, "--contents", "contents.json", "--repository", reference.name]

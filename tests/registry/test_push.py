@@ -111,7 +111,7 @@ def test_a_registry_can_reject_an_existing_manifest(server, reference, registrie
     assert pushed.sent == 0
 
 
-def test_an_index_that_is_there_is_asked_for_with_its_images(server, reference, registries, progress, tmp_path):
+def test_an_index_that_exists_is_requested_with_its_images(server, reference, registries, progress, tmp_path):
     index = make_index(tmp_path)
     push(index, [reference.with_tag("multi")], registries, progress)
     with Relay(server.port) as relay:
@@ -145,7 +145,7 @@ def test_several_tags_and_repositories_get_each_blob_once(server, reference, reg
         assert (status, content) == (200, image.root.content)
 
 
-def test_a_manifest_is_put_again_while_somebody_else_commits_its_blob(
+def test_a_manifest_is_put_again_while_another_process_commits_its_blob(
     server, reference, registries, progress, tmp_path, monkeypatch
 ):
     image = make_image(tmp_path / "image")

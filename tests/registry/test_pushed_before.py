@@ -4,7 +4,7 @@ import pytest
 from rules_bento.run.blob_history import BlobHistory
 
 
-def test_the_last_push_is_asked_first(tmp_path):
+def test_the_last_push_is_tried_first(tmp_path):
     path = tmp_path / "cache/pushed.json"
     BlobHistory(path).note(["r/a"], ["sha256:1", "sha256:2"])
     BlobHistory(path).note(["r/b", "s/c"], ["sha256:2"])
@@ -23,7 +23,7 @@ def test_a_push_of_another_process_is_not_forgotten(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, '{"r/a": 1, "r/b": [2]}', "\x00", '"x"'])
-def test_a_file_that_says_something_else(tmp_path, text):
+def test_an_invalid_record_of_pushes_is_ignored(tmp_path, text):
     path = tmp_path / "pushed.json"
     path.write_text(text)
     assert BlobHistory(path).repositories() == {}

@@ -51,7 +51,7 @@ def test_what_docker_takes_is_read_as_docker_does(text, registry, repository, ta
         ("user:pw@registry.test/a", "invalid digest"),
     ],
 )
-def test_what_docker_refuses_is_refused_with_a_way_out(text, said):
+def test_what_docker_rejects_is_rejected_with_a_way_out(text, said):
     with pytest.raises(BentoError, match=said):
         Reference.parse(text)
 

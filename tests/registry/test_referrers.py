@@ -36,7 +36,7 @@ def test_without_the_api_a_tag_lists_them(server, reference, registries, progres
     assert servers.tags(reference) == [tag, "v1"]
 
 
-def test_a_second_one_comes_beside_the_first_and_the_first_only_once(reference, registries, progress, tmp_path):
+def test_a_second_one_comes_next_to_the_first_and_the_first_only_once(reference, registries, progress, tmp_path):
     image, first = push_with_sbom(reference, registries, progress, tmp_path)
     _, second = push_with_sbom(reference, registries, progress, tmp_path, "[]")
     push(first, [reference], registries, progress)

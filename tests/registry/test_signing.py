@@ -172,7 +172,7 @@ def test_work_that_is_not_cosigns_is_not_done(tmp_path, monkeypatch):
     ],
     ids=["Ed25519", "P-384", "RSA 1024"],
 )
-def test_keys_that_cosigns_own_commands_do_not_agree_on_are_refused(tmp_path, made, name):
+def test_keys_that_cosigns_own_commands_do_not_agree_on_are_rejected(tmp_path, made, name):
     (tmp_path / "k").write_bytes(private_pem(made))
     (tmp_path / "p").write_bytes(public_pem(made))
     with pytest.raises(BentoError, match=rf"k: .*{name}.* isn't supported. Use an ECDSA P-256 key"):
@@ -181,7 +181,7 @@ def test_keys_that_cosigns_own_commands_do_not_agree_on_are_refused(tmp_path, ma
         read_public("p", tmp_path)
 
 
-def test_what_is_no_key_is_refused(keys, monkeypatch):
+def test_an_invalid_key_is_rejected(keys, monkeypatch):
     (keys / "none").write_text("x")
     (keys / "long").write_text("x" * 100_000)
     (keys / "two").write_bytes((keys / "k.key").read_bytes() * 2)
@@ -204,7 +204,7 @@ def test_what_is_no_key_is_refused(keys, monkeypatch):
         read_public("k.key", keys)
 
 
-def test_a_key_does_not_show_itself(key):
+def test_the_representation_of_a_key_contains_no_secret(key):
     assert "0x" not in repr(key)
     assert repr(key) == repr(replace(key)) == "PrivateKey(origin='k.key')"
 
@@ -212,7 +212,7 @@ def test_a_key_does_not_show_itself(key):
 # Files
 
 
-def test_a_file_is_signed_beside_it(keys, tmp_path, monkeypatch, capsys):
+def test_a_file_is_signed_next_to_it(keys, tmp_path, monkeypatch, capsys):
     signature = "x.bento.sigstore.json"
     monkeypatch.chdir(tmp_path)
     Path("x.bento").write_bytes(b"bento" * 1000)
@@ -248,7 +248,7 @@ def test_what_cosign_signed_of_a_file_holds(tmp_path, monkeypatch):
     assert main(["verify", "--key", "cosign.pub", "--signature", "s", "file"]) == status.FOUND
 
 
-def test_what_has_no_signature_is_told_of(keys, tmp_path, monkeypatch, capsys):
+def test_what_has_no_signature_is_reported(keys, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
     for words, message in {
@@ -486,7 +486,7 @@ def other_key():
     return PrivateKey(ec.generate_private_key(ec.SECP256R1()), "another")
 
 
-def test_an_image_that_is_listed_as_an_index_is_refused(tmp_path, layout, keys, capsys):
+def test_an_image_that_is_listed_as_an_index_is_rejected(tmp_path, layout, keys, capsys):
     """A signature holds a digest and no media type; an index has no blobs whose content is verified."""
     document = {key: value for key, value in layout.find().document.items() if key != "mediaType"}
     other = Layout.create(tmp_path / "other")

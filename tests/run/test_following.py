@@ -191,7 +191,7 @@ class Builds:
         return self.edits.read_text()
 
 
-def test_builds_that_ibazel_tells_of_are_taken(tmp_path):
+def test_builds_that_ibazel_reports_restart_the_server(tmp_path):
     builds = Builds(tmp_path)
     began = builds.edits.read_text()
     builds.built = {"bento.yaml": "version: b\nservice: x\n", "src/service.py": "two", "src/new/more.py": "new"}
@@ -244,7 +244,7 @@ def test_a_file_that_is_elsewhere_or_another_is_as_it_was_built(tmp_path, capsys
     assert capsys.readouterr().err == f"{tmp_path}/same.py changed\n"
 
 
-def test_a_source_tree_is_asked_for_before_anything_is_installed(monkeypatch, capsys):
+def test_a_source_tree_is_requested_before_anything_is_installed(monkeypatch, capsys):
     for name in ("BUILD_WORKSPACE_DIRECTORY", "IBAZEL_NOTIFY_CHANGES"):
         monkeypatch.delenv(name, raising=False)
     assert (

@@ -13,6 +13,6 @@ def test_run_targets_say_which_flags_they_take(capsys, verb, flag):
 
 
 @pytest.mark.parametrize("verb", [push, load])
-def test_all_of_them_are_told(verb):
+def test_all_packages_are_reported(verb):
     for flag in verb._CALLERS:
         assert flag in verb.HELP or f"{flag.partition('_')[0]}_*" in verb.HELP

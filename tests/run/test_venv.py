@@ -96,7 +96,7 @@ def test_packages_with_different_files_at_one_path_are_an_error(target):
 
 
 @pytest.mark.parametrize("second", ["one", "two"])
-def test_a_test_refuses_such_packages_too(tmp_path, monkeypatch, second):
+def test_a_test_rejects_such_packages_too(tmp_path, monkeypatch, second):
     """But not two versions of a package: Python imports the first one."""
     monkeypatch.setenv("TEST_TMPDIR", str(tmp_path))
     roots = []
@@ -119,7 +119,7 @@ def test_a_second_run_does_nothing(target, monkeypatch, capfd):
     assert "2 packages, unchanged" in capfd.readouterr().err
 
 
-def test_what_the_lock_no_longer_has_goes_and_what_it_has_anew_comes(target):
+def test_what_the_lock_no_longer_has_goes_and_what_it_has_again_comes(target):
     target.run()
     del target.wheels["second"]
     target.add("third")
@@ -137,7 +137,7 @@ def test_a_wheel_that_is_built_again_is_installed_again(target):
     assert target.python("import first; print(first.WHO)") == "again"
 
 
-def test_a_run_that_was_cut_off_is_done_again(target, monkeypatch):
+def test_a_run_that_was_interrupted_is_done_again(target, monkeypatch):
     def cut(*_words):
         raise KeyboardInterrupt
 
@@ -159,7 +159,7 @@ def test_an_environment_without_its_interpreter_is_made_again(target):
 
 
 @pytest.mark.parametrize("found", ["file", "folder", "environment", "stamp"])
-def test_a_directory_of_somebody_else_is_left_alone(target, found):
+def test_a_directory_of_another_process_is_left_alone(target, found):
     directory = target.environment
     if found == "file":
         directory.write_text("mine")
@@ -189,14 +189,14 @@ def test_it_is_for_a_source_tree(target, monkeypatch):
         target.run()
 
 
-def test_packages_for_another_machine_are_refused(target):
+def test_packages_for_another_machine_are_rejected(target):
     target.settings["platform"] = "plan9_mips"
     with pytest.raises(BentoError, match=r"for plan9_mips, .* is imported on \w+\. Omit --platforms"):
         target.run()
     assert not target.environment.exists()
 
 
-def test_an_interpreter_of_another_version_is_refused(target):
+def test_an_interpreter_of_another_version_is_rejected(target):
     target.settings["python_version"] = "2.7"
     with pytest.raises(BentoError, match=r"packages require Python 2\.7.*-- --python 2\.7"):
         target.run()
@@ -208,7 +208,7 @@ def test_another_interpreter_is_taken_where_one_is_named(target):
     assert target.python("import first; print(first.WHO)") == "first"
 
 
-def test_an_environment_that_was_cut_off_as_it_was_removed_is_still_ours(target, monkeypatch):
+def test_an_environment_that_was_interrupted_as_it_was_removed_is_still_ours(target, monkeypatch):
     target.run()
     (target.environment / "bin/python").unlink()
 

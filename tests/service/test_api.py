@@ -128,7 +128,7 @@ def test_the_same_schema_has_no_changes():
         ),
     ],
 )
-def test_a_change_is_told_by_what_it_means_for_callers(edit, expected):
+def test_api_changes_are_classified_by_their_effect_on_callers(edit, expected):
     assert _changed(edit) == expected
 
 
@@ -242,7 +242,7 @@ def test_the_committed_file_is_written_on_demand(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "golden.json").read_text("utf-8")) == _SCHEMA
 
 
-def test_the_committed_file_is_whole_or_as_it_was(tmp_path, monkeypatch, capsys, full_disk):
+def test_the_committed_file_is_unchanged_or_complete(tmp_path, monkeypatch, capsys, full_disk):
     assert _check(tmp_path, "old", _SCHEMA, "--update") == 1
     assert (
         "--update writes to the source tree, which requires `bazel run`. To accept the change, run: bazel run //svc:api_test"
@@ -256,7 +256,7 @@ def test_the_committed_file_is_whole_or_as_it_was(tmp_path, monkeypatch, capsys,
     assert (tmp_path / "golden.json").read_text("utf-8") == "old"
 
 
-def test_what_is_no_schema_is_refused(tmp_path, capsys):
+def test_an_invalid_schema_is_rejected(tmp_path, capsys):
     assert _check(tmp_path, "# not yet", _SCHEMA) == 1
     assert "golden.json:1: invalid JSON" in capsys.readouterr().err
     assert _check(tmp_path, {}, {}) == 1

@@ -62,7 +62,7 @@ def labels(kind: str, value: object) -> dict[str, str] | None:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_a_value_is_what_pydantic_makes_of_it(kind):
+def test_arguments_are_converted_like_pydantic(kind):
     model = create_model("Given", value=(eval(kind), ...))
     read = 0
     for value in VALUES:
@@ -77,7 +77,7 @@ def test_a_value_is_what_pydantic_makes_of_it(kind):
 
 
 @pytest.mark.parametrize(("kind", "value"), [(kind, value) for kind, values in READ.items() for value in values])
-def test_plain_texts_are_read(kind, value):
+def test_plain_strings_are_read(kind, value):
     assert labels(kind, value) is not None
 
 

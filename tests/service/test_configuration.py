@@ -69,13 +69,13 @@ def is_taken_by_bentoml(*configs: dict[str, Any]) -> bool:
     return services.keys() <= BentoMLContainer.config.get()["services"].keys()
 
 
-def test_bentoml_takes_what_is_taken():
+def test_bentoml_accepts_accepted_configurations():
     taken = [nested(path, value) for path in paths() for value in VALUES if is_taken(nested(path, value))]
     assert len(taken) > 500
     assert is_taken_by_bentoml(*taken), [config for config in taken if not is_taken_by_bentoml(config)]
 
 
-def test_bentoml_refuses_what_is_refused():
+def test_bentoml_rejects_rejected_configurations():
     """Of each key two values, drawn anew in each run, for each takes its time."""
     chance = random.Random()
     refused = [[nested(path, value) for value in VALUES if not is_taken(nested(path, value))] for path in paths()]
@@ -84,14 +84,14 @@ def test_bentoml_refuses_what_is_refused():
     assert [config for config in drawn if is_taken_by_bentoml(config)] == []
 
 
-def test_what_is_refused_is_named_with_its_place():
+def test_a_rejected_configuration_is_reported_with_its_key():
     words = r"service\.py:5: service `Service`: `traffic\.timeout`: expected a number above 0, got '5'"
     with pytest.raises(BentoError, match=words):
         check(configured({"traffic": {"timeout": "5"}}))
 
 
 @pytest.mark.parametrize("config", [{"traffic": {}}, {"a": {"b": {}}, "c": {}}])
-def test_empty_dicts_are_refused(config: dict[str, Any]):
+def test_empty_dicts_are_rejected(config: dict[str, Any]):
     with pytest.raises(BentoError, match=r"service\.py:5: service `Service`: .*: expected a dict with values, got {}"):
         check(configured(config))
     assert not is_taken_by_bentoml(config)

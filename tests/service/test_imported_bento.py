@@ -239,7 +239,7 @@ def test_what_was_read_is_what_is_imported(tmp_path, real):
         ("labels=", "image=bentoml.images.Image().run('true'), labels=", "image.commands is "),
     ],
 )  # fmt: skip
-def test_a_difference_is_told_by_field_values_file_and_line(forked, tmp_path, real, before, after, line):
+def test_a_difference_is_reported_by_field_values_file_and_line(forked, tmp_path, real, before, after, line):
     """The source changes behind the reader's back, as if the reader had read it wrong."""
     build = Build(tmp_path / "read", READ)
     build.package(build.snapshot(), real)

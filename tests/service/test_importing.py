@@ -170,7 +170,7 @@ def test_a_bentoml_without_images(imported, monkeypatch):
     assert (info.entry_service, info.image) == ("Svc", None)
 
 
-def test_what_it_prints_is_no_fact(imported_anew):
+def test_what_it_prints_is_not_a_fact(imported_anew):
     printing = beside("import os, sys", "print('{}')", "os.write(1, b'{}')", "os.write(2, b'{}')", "sys.stdin.read()")
     assert imported_anew(printing).info.entry_service == "Svc"
 
@@ -187,7 +187,7 @@ def test_it_may_look_at_its_own_files(imported):
     assert imported(beside(*lines), files={"a.txt": ""}).info.entry_service == "Svc"
 
 
-def test_a_thread_that_goes_on(imported_anew):
+def test_a_thread_that_continues(imported_anew):
     waiting = beside("import threading, time", "threading.Thread(target=time.sleep, args=(600,)).start()")
     assert imported_anew(waiting).info.entry_service == "Svc"
 
@@ -240,7 +240,7 @@ def test_what_an_import_may_not_do(imported, line, told):
         "__import__('urllib.request').request.urlopen('http://h')",
     ],
 )
-def test_what_is_refused_though_the_service_goes_on_without_it(imported, line):
+def test_what_is_rejected_though_the_service_continues_without_it(imported, line):
     message = refusal(imported, beside("try:", f"    {line}", "except Exception:", "    pass"))
     assert "service.py:2: " in message
 
@@ -359,14 +359,14 @@ def test_lists_of_an_image_that_bentoml_changes(imported):
     assert [call.args for call in image.calls] == [("second",)]
 
 
-def test_a_path_of_an_image_that_bentoml_refuses(imported):
+def test_a_path_of_an_image_that_bentoml_rejects(imported):
     line = "import bentoml, os; bentoml.images.Image().requirements_file(os.path.abspath('requirements.txt'))"
     message = refusal(imported, beside(line), files={"requirements.txt": "idna\n"})
     assert "ValueError: Absolute path src/requirements.txt is not allowed" in message
 
 
 @pytest.mark.parametrize("value", ["object()", "{1: 2}", "__import__('decimal').Decimal(1)"])
-def test_a_config_that_bentoml_refuses(imported, value):
+def test_a_config_that_bentoml_rejects(imported, value):
     service = SERVICE.replace("@bentoml.service", f"@bentoml.service(resources={{'gpu': {value}}})")
     assert refusal(imported, service).startswith("BentoML cannot describe the service:\n  service.py:3\n  ")
 

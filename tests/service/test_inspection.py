@@ -156,12 +156,12 @@ def problem_of(compare, tmp_path, **sources):
     return compare(source, "service:Svc", tmp_path)["problem"]
 
 
-def test_wheels_of_another_platform_are_refused():
+def test_wheels_of_another_platform_are_rejected():
     with pytest.raises(BentoError, match=r"for linux_mips, .* is imported on \w+\. Omit --platforms"):
         fields.import_service.run(Arguments(["--platform", "linux_mips"], fields.import_service.flags))
 
 
-def test_an_error_at_import_is_told_with_the_frames_of_the_user_alone(compare, tmp_path):
+def test_an_error_at_import_is_reported_with_the_frames_of_the_user_alone(compare, tmp_path):
     weights = "import json\n\n\ndef load(text):\n    return json.loads(text)\n"
     service = "import bentoml\nfrom weights import load\n\nWEIGHTS = load('{')\n\n@bentoml.service\nclass Svc: ...\n"
     assert problem_of(compare, tmp_path, service=service, weights=weights) == (

@@ -160,7 +160,7 @@ def test_a_computed_tag_is_declared_by_name(tmp_path):
     assert made["services"][0]["models"][0]["tag"].startswith("iris_clf:")
 
 
-def test_a_path_that_may_make_the_label_of_an_openai_endpoint_is_asked_for(tmp_path):
+def test_a_path_that_may_make_the_label_of_an_openai_endpoint_is_requested(tmp_path):
     head = "from fastapi import FastAPI\napp = FastAPI()\n@app.get(os.environ['R'])\ndef chat(): ...\n"
     directory = project(tmp_path, "@bentoml.asgi_app(app)\n@bentoml.service", head=head)
     assert 'labels = {"openai_endpoint": "<the path without /chat/completions>"}' in refusal(directory)

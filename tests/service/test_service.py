@@ -164,7 +164,7 @@ def unknown_after(head, tail=""):
 
 
 @pytest.mark.parametrize("case", UNFOLLOWED)
-def test_what_code_changes_that_is_not_followed_is_not_known(case):
+def test_values_that_unsupported_code_changes_are_unknown(case):
     assert ("image" if "an image" in case else "labels") in unknown_after(UNFOLLOWED[case])
 
 
@@ -172,13 +172,13 @@ def test_what_code_changes_that_is_not_followed_is_not_known(case):
     ("name", "change"), [("LABELS", "['a'] = 'b'"), ("LABELS", ".update(a='b')"), ("image", ".run('x')")]
 )
 @pytest.mark.parametrize("case", ALIASES)
-def test_what_code_changes_by_another_name_is_not_known(case, name, change):
+def test_values_that_code_changes_by_another_name_are_unknown(case, name, change):
     alias = ALIASES[case].format(name)
     assert {"LABELS": "labels", "image": "image"}[name] in unknown_after(f"{alias}\nmore{change}")
 
 
 @pytest.mark.parametrize(("fact", "change"), [(fact, change) for fact in OF_TYPES for change in OF_TYPES[fact]])
-def test_what_methods_of_types_and_objects_of_envs_change_is_not_known(fact, change):
+def test_values_that_methods_of_types_change_are_unknown(fact, change):
     head = "LABELS = {'first': '1'}\nimage = bentoml.images.Image()"
     service = SVC.replace("labels=", "envs=[{'name': 'A', 'value': '1'}], labels=")
     early = "" if "Svc" in change else change
@@ -207,29 +207,29 @@ def test_a_member_of_an_enumeration_is_what_python_makes_of_it(body, text):
 
 
 @pytest.mark.parametrize("case", PROPERTIES)
-def test_what_a_property_changes_is_not_known(case):
+def test_values_that_a_property_changes_are_unknown(case):
     assert "labels" in unknown_after(PROPERTIES[case])
 
 
 @pytest.mark.parametrize("case", HOOKS)
-def test_what_runs_of_a_class_without_a_call_changes_what_it_changes(case):
+def test_values_that_special_methods_change_are_unknown(case):
     assert "labels" in unknown_after(
         HOOKS[case].replace("{}", "LABELS.update(a='b')").replace("{{", "{").replace("}}", "}")
     )
 
 
 @pytest.mark.parametrize("case", OWN)
-def test_what_an_object_changes_of_itself_is_not_known(case):
+def test_attributes_that_an_object_changes_are_unknown(case):
     body, use, value = OWN[case]
     assert {"labels.x", "labels"} & unknown_after(f"class K:\n    v = 'a'\n{body}\n{use}\nLABELS['x'] = {value}")
 
 
 @pytest.mark.parametrize("case", MAKING)
-def test_what_making_a_class_changes_of_it_is_not_known(case):
+def test_attributes_that_the_creation_of_a_class_changes_are_unknown(case):
     assert {"labels.x", "labels"} & unknown_after(f"{MAKING[case]}\nLABELS['x'] = K.v")
 
 
-def test_what_making_a_class_adds_to_a_service_is_not_known():
+def test_members_that_the_creation_of_a_service_adds_are_unknown():
     adds = "class D:\n    def __set_name__(self, owner, name):\n        owner.m = bentoml.models.BentoModel('x:v1')\n"
     source = f"import bentoml\n{adds}\n@bentoml.service\nclass Svc:\n    d = D()\n"
     assert "service" in {
@@ -238,7 +238,7 @@ def test_what_making_a_class_adds_to_a_service_is_not_known():
 
 
 @pytest.mark.parametrize("case", AFTERWARDS)
-def test_a_service_that_such_code_changes_is_not_known(case):
+def test_a_service_that_later_code_changes_is_unknown(case):
     assert "labels" in unknown_after("", AFTERWARDS[case])
 
 
@@ -252,7 +252,7 @@ def test_a_service_that_such_code_changes_is_not_known(case):
         "class K:\n    @property\n    def p(self):\n        return {**LABELS}\nfound = K().p\nfor _ in 'a':\n    K().p",
     ],
 )
-def test_what_such_code_leaves_as_it_is_stays_known(head):
+def test_values_that_code_only_reads_stay_known(head):
     assert unknown_after(head) == set()
 
 
@@ -298,7 +298,7 @@ def test_malformed_service(service):
     assert "service: invalid value" in refusal(service, {"service.py": PLAIN})
 
 
-def test_module_missing_lists_near_matches():
+def test_the_error_for_a_missing_module_lists_near_matches():
     sources = {"app/servce.py": PLAIN, "lib/service.py": PLAIN, "README.md": b""}
     message = refusal("app.service:Iris", sources)
     assert "app/service.py" in message
@@ -323,7 +323,7 @@ def test_attribute_missing_suggests():
         b"Thing = 3",
     ],
 )
-def test_attribute_is_no_service(line):
+def test_attribute_is_not_a_service(line):
     message = refusal("service:Thing", {"service.py": line, "lib/__init__.py": b""})
     assert "service.py:1: `Thing` isn't a class decorated with `@bentoml.service`. Decorate" in message
 
@@ -341,7 +341,7 @@ def test_the_variable_of_a_comprehension_is_no_name_of_the_module():
     assert read_service("service", {"service.py": source}).entry_service == "Iris"
 
 
-def test_a_service_that_a_condition_makes_is_named():
+def test_a_conditional_service_counts_as_a_service():
     maybe = b"import os, bentoml\nif os.environ.get('X'):\n    Svc = bentoml.service(object)\n"
     assert "service" in unknown_fields(read_service("service", {"service.py": maybe}))
     assert "Specify one of the services in `service`" in refusal(
@@ -470,21 +470,21 @@ def _labels_beside(changes, imported="import changes"):
 @pytest.mark.parametrize(
     "head", ["", "import importlib\nimportlib.import_module('changes')", "import os\nif os.environ.get('T'):\n    "]
 )
-def test_what_a_module_may_change_of_another_is_asked_for(changes, head):
+def test_what_a_module_may_change_of_another_is_requested(changes, head):
     imported = head if "import_module" in head else f"{head}import changes"
     assert "labels" in _labels_beside(changes, imported)[1]
 
 
 @pytest.mark.parametrize("changes", HARMLESS.values(), ids=HARMLESS)
-def test_a_module_that_changes_nothing_of_another_is_no_matter(changes):
+def test_a_module_that_changes_nothing_of_another_has_no_effect(changes):
     assert _labels_beside(changes) == ({"team": "a"}, set())
 
 
-def test_a_module_that_changes_others_and_is_not_imported_is_no_matter():
+def test_a_module_that_changes_others_and_is_not_imported_has_no_effect():
     assert _labels_beside(CHANGED["an item"], "import os  # changes old") == ({"team": "a"}, set())
 
 
-def test_a_change_on_some_way_of_what_a_module_has_is_asked_for():
+def test_a_change_on_some_way_of_what_a_module_has_is_requested():
     way = "import os, values\nif os.environ.get('TIER'):\n    values.LABELS['tier'] = 'gold'"
     assert "labels" in _labels_beside("", way)[1]
 
@@ -522,7 +522,7 @@ def test_a_module_as_a_value_can_change_a_service(lines):
         assert re.search(r"module `[a-z.]+` is used as a value \(write `from [a-z.]+ import", info.unknowns[0].what)
 
 
-def test_a_module_that_only_functions_use_is_no_matter():
+def test_a_module_that_only_functions_use_has_no_effect():
     source = "import bentoml, pkg.values\nfrom pkg.values import LABELS\n@bentoml.service(labels=LABELS)\nclass Svc:\n"
     source += "    def f(self):\n        return pkg.values.LABELS\n"
     files = {"service.py": source.encode(), "pkg/values.py": b"LABELS = {'team': 'a'}\n"}
@@ -767,7 +767,7 @@ SERVED = (
         ),
     ],
 )
-def test_what_bentoml_cannot_import_is_refused(arguments, on, says):
+def test_what_bentoml_cannot_import_is_rejected(arguments, on, says):
     source = SERVED.format(arguments, on)
     with pytest.raises(BentoError, match=says):
         read_service("service:Svc", {"service.py": source.encode()})
@@ -1009,7 +1009,7 @@ def test_a_route_without_a_slash_is_rejected():
 @pytest.mark.parametrize(
     "on", ["bentoml.depends(On)", "bentoml.depends(url='http://a')", "bentoml.depends(deployment='d')"]
 )
-def test_what_bentoml_imports_beside_it_is_taken(on):
+def test_what_bentoml_imports_next_to_it_is_accepted(on):
     source = SERVED.format("envs=[{'name': 'A', 'stage': 'runtime'}, {'name': 'B', 'value': '1'}]", on)
     info = read_service("service:Svc", {"service.py": source.encode()})
     assert not info.unknowns

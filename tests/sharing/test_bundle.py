@@ -96,7 +96,7 @@ def test_what_goes_in_comes_out(packed, tmp_path):
     assert (again.imported, len(again.known)) == ((), 6)
 
 
-def test_what_is_there_stays(packed, tmp_path):
+def test_existing_entries_are_not_replaced(packed, tmp_path):
     other = Store(tmp_path / "other", durable=False)
     other.bentos.import_archive(write_archive(tmp_path / "a.bento", bento_files("ho:v1", src__own=b"own")))
     done = bundle.read(other.home, packed, Options())
@@ -130,7 +130,7 @@ def test_bentoml_imports_what_is_in_it(packed, tmp_path, real):
         }
 
 
-def test_a_directory_that_is_there_is_not_written_to(packed, tmp_path):
+def test_a_directory_that_exists_is_not_written_to(packed, tmp_path):
     (tmp_path / "parts").mkdir()
     with pytest.raises(BentoError, match="already exists"):
         bundle.extract(packed, tmp_path / "parts", Limits())
@@ -194,7 +194,7 @@ def test_what_is_no_bundle_leaves_nothing(packed, tmp_path, name):
 
 @given(st.data())
 @settings(max_examples=40, deadline=None)
-def test_damage_and_cuts_leave_nothing(store, tmp_path_factory, data):
+def test_damage_and_interruptions_leave_nothing(store, tmp_path_factory, data):
     directory = tmp_path_factory.mktemp("damaged")
     path = directory / "x"
     bundle.write(store.home, ["he", "ho"], path)

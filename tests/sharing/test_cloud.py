@@ -128,7 +128,7 @@ def test_a_round_trip_changes_nothing(cloud, store, other, progress):
     assert not pull_from(cloud, other, "hi:v1", progress).new
 
 
-def test_what_is_there_is_not_sent(cloud, store, progress):
+def test_what_exists_is_not_sent(cloud, store, progress):
     push_to(cloud, store, "hi:v1", progress)
     before = cloud.taken["up"]
     again = push_to(cloud, store, "hi:v1", progress)
@@ -143,7 +143,7 @@ def test_an_entry_is_read_once_on_its_way(one_cloud, store, progress, documents_
     assert (len(documents_read), set(documents_read.values())) == (6, {1}), "descriptors and records of three entries"
 
 
-def test_other_contents_under_a_tag_are_told_of(one_cloud, store, other, progress, tmp_path):
+def test_other_contents_under_a_tag_are_reported(one_cloud, store, other, progress, tmp_path):
     push_to(one_cloud, store, "clf:v1", progress, "models")
     other.models.import_archive(write_archive(tmp_path / "x.bentomodel", model_files(payload=b"others")))
     done = push_to(one_cloud, other, "clf:v1", progress, "models")
@@ -225,7 +225,7 @@ def test_the_file_keeps_what_else_it_has(ours):
 
 
 @pytest.mark.parametrize("text", ["[", "- a", "contexts: 1", "contexts: [1]", "contexts: [{name: a}]", "\tsecret: x"])
-def test_a_broken_file_is_told_without_its_tokens(ours, bento, text):
+def test_a_broken_file_is_reported_without_its_tokens(ours, bento, text):
     ours.home.root.mkdir()
     (ours.home.root / ".yatai.yaml").write_text(text)
     out = bento("cloud", "list-context", home=ours, code=status.ERROR)
@@ -240,7 +240,7 @@ def test_an_endpoint_is_an_address(endpoint, bento, ours):
     )
 
 
-def test_a_token_without_encryption_is_told_of():
+def test_a_token_without_encryption_is_reported():
     assert make("a", "http://yatai.example.com", "t").is_open
     assert not make("a", "https://yatai.example.com", "t").is_open
     assert not make("a", "http://127.0.0.1:3000", "t").is_open

@@ -23,7 +23,7 @@ from tests.sharing.support import FEW, cleared, killed, nobody, other, progress,
 __all__ = ["client", "cloud", "nobody", "one_cloud", "other", "progress", "store"]
 
 
-def test_parts_go_side_by_side_and_are_gone_on_with(store, other, progress, monkeypatch):
+def test_parts_go_side_by_side_and_are_resumed(store, other, progress, monkeypatch):
     monkeypatch.setattr(uploading, "PART", 64 << 10)
     with Cloud("multipart").serve() as cloud:
         cloud.faults = [Fault(r"PUT .*partNumber=4&", status=400)]
@@ -63,7 +63,7 @@ def test_what_passes_is_tried_again(cloud, store, other, progress):
     assert [fault for fault in cloud.faults if fault.times and "finish" not in fault.line] == []
 
 
-def test_a_download_that_was_cut_is_gone_on_with(cloud, store, other, progress):
+def test_a_download_that_was_interrupted_is_resumed(cloud, store, other, progress):
     push_to(cloud, store, "clf:v1", progress, "models")
     size = len(cloud.blobs["model/clf/v1"])
     cloud.faults = [Fault("GET .*(/download|/blob)", after=200_000)]
@@ -124,7 +124,7 @@ def test_what_is_not_whole_there_is_not_pulled(one_cloud, store, other, progress
         pull_from(one_cloud, other, "nothing", progress)
 
 
-def test_a_wrong_token_is_told_and_not_shown(one_cloud, store, progress):
+def test_a_wrong_token_is_reported_and_not_shown(one_cloud, store, progress):
     wrong = Client(make("test", one_cloud.address, "wrong-token-77"))
     with wrong, pytest.raises(CloudError, match="Log in again") as error:
         push(store.home, store.bentos.get("hi:v1"), wrong, progress)
@@ -166,7 +166,7 @@ def test_a_push_or_pull_killed_at_any_time_is_completed_by_the_next(cloud, store
 
 
 @pytest.mark.parametrize("direction", [relay.UP, relay.DOWN])
-def test_cuts_at_any_byte_are_gone_on_from(cloud, direction, store, progress, tmp_path):
+def test_interruptions_at_any_byte_are_resumed(cloud, direction, store, progress, tmp_path):
     chance = random.Random(9)
     happened = 0
     for point in range(FEW):

@@ -180,7 +180,7 @@ def with_envs(store, tmp_path, dockerfile, *envs, tag="hx:v1"):
     return tag
 
 
-def test_a_link_in_the_place_of_a_directory_is_told(tales, store, tmp_path, bento):
+def test_a_link_in_the_place_of_a_directory_is_reported(tales, store, tmp_path, bento):
     tag = with_envs(store, tmp_path, b"FROM scratch\n")
     (store.bentos.get(tag).path / "hf-models").symlink_to("nothing")
     out = bento("containerize", tag, "--backend", "docker", "--no-verify", code=status.ERROR)
@@ -243,7 +243,7 @@ def test_features_are_installed_before_the_user_changes(store, tmp_path):
         assert (directory / "env/docker/Dockerfile").read_text().splitlines()[-1].startswith("RUN uv pip")
 
 
-def test_root_is_asked_for(tales, bento):
+def test_root_is_requested(tales, bento):
     bento("containerize", "hi", "--backend", "podman", "--run-as-root")
     assert (tales / "sudo").exists()
     assert argv(tales).startswith("podman build")
@@ -277,7 +277,7 @@ def test_what_is_wrong_is_said(words, message, tales, bento):
     assert not (tales / "argv").exists()
 
 
-def test_a_daemon_that_is_not_there_is_told(tales, bento, monkeypatch):
+def test_a_daemon_that_does_not_exist_is_reported(tales, bento, monkeypatch):
     monkeypatch.setenv("FAKE", "sick")
     out = bento("containerize", "hi", "--backend", "docker", code=status.ERROR)
     assert "--backend: can't use docker: `docker version" in out
@@ -294,7 +294,7 @@ def test_an_image_of_buildctl_goes_to_who_answers(tales, bento, monkeypatch):
     assert "`docker load` failed with status 3" in out, "the result contains no reason"
 
 
-def test_a_failure_is_told_and_leaves_nothing(tales, bento, monkeypatch):
+def test_a_failure_is_reported_and_leaves_nothing(tales, bento, monkeypatch):
     monkeypatch.setenv("FAKE", "bad")
     assert "`docker build` failed with status 7" in bento(
         "containerize", "hi", "--backend", "docker", code=status.ERROR

@@ -76,7 +76,7 @@ def test_a_containerization_has_the_context(archive, tmp_path, monkeypatch):
     assert (tmp_path / "seen").read_text().split() == ["README.md", "bento.yaml", "env", "hf-models", "models", "src"]
 
 
-def test_other_commands_are_refused(archive, monkeypatch):
+def test_other_commands_are_rejected(archive, monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("this serves"))
     with pytest.raises(pytest.fail.Exception):
         run(archive, "serve", "--port", "1")

@@ -116,7 +116,7 @@ def test_what_is_printed_is_a_tag(hub, capsys):
         (b" " * (17 << 20), "exceeds 16 MiB"),
     ],
 )
-def test_answers_that_are_none_are_refused(hub, content, message):
+def test_answers_that_are_none_are_rejected(hub, content, message):
     hub.answers["/hub/api/models/Acme/Tiny-BERT/revision/main?blobs=true"] = content
     with pytest.raises(BentoError, match=message):
         pin("Acme/Tiny-BERT")
@@ -140,7 +140,7 @@ def test_a_token_leaves_this_machine_only_with_encryption(hub, endpoint, is_sent
         pin("a/b", endpoint=endpoint)
 
 
-def test_a_token_file_with_invalid_text_is_refused(hub, monkeypatch, tmp_path):
+def test_a_token_file_with_invalid_text_is_rejected(hub, monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
     monkeypatch.delenv("HF_TOKEN")
     (tmp_path / "token").write_bytes(b"\xff\xfe")

@@ -120,7 +120,7 @@ def test_only_what_is_new_is_sent(store, registries, reference, progress):
     assert (three.pushed.sent, three.tags) == (0, ("v2", "latest"))
 
 
-def test_what_is_there_is_not_even_packed(store, server, registries, reference, progress, monkeypatch):
+def test_what_exists_is_not_even_packed(store, server, registries, reference, progress, monkeypatch):
     entry = store.bentos.get("hi:v1")
     [done] = push(store.home, entry, [reference], registries, progress)
     monkeypatch.setattr(
@@ -149,7 +149,7 @@ def test_what_an_import_has_not_noted_is_read_once(store, registries, reference,
     assert documents_read == {path: 1 for path in ONCE if path != "bentos/hi/v2"}
 
 
-def test_bytes_in_a_bento_are_refused_by_their_place(store, registries, reference, progress):
+def test_bytes_in_a_bento_are_rejected_by_their_place(store, registries, reference, progress):
     place = store.bentos.get("hi:v1").path / "bento.yaml"
     place.write_bytes(place.read_bytes() + b"args: {key: [!!binary QQ==]}\n")
     with pytest.raises(
@@ -218,7 +218,7 @@ def at(server, name, point):
     return Reference.parse(f"{server.host}/t/{name}/{point}")
 
 
-def test_a_model_that_changes_on_its_way_is_told_of(store, server, name, registries, progress, monkeypatch):
+def test_a_model_that_changes_on_its_way_is_reported(store, server, name, registries, progress, monkeypatch):
     monkeypatch.setattr(packing, "LARGE", 100_000)
     entry = store.models.get("clf:v1")
     measure = packing.StreamedPart.measure
@@ -274,7 +274,7 @@ def test_empty_directories_and_links_travel(store, other, registries, reference,
     assert (entry.path / "src/link").readlink().as_posix() == "package/data.csv"
 
 
-def test_what_nobody_goes_on_with_is_collected(store, other, server, registries, reference, progress, name):
+def test_what_nothing_continues_with_is_collected(store, other, server, registries, reference, progress, name):
     push(store.home, store.bentos.get("hi:v1"), [reference], registries, progress)
     # Cut so often that it gives up, with a part of the model on the disk.
     cuts = [relay.Cut(relay.DOWN, 150_000 + number) for number in range(50)]
@@ -446,7 +446,7 @@ def test_a_push_killed_at_any_time_is_completed_by_the_next(store, other, server
 
 
 @pytest.mark.parametrize("direction", [relay.UP, relay.DOWN])
-def test_cuts_at_any_byte_are_gone_on_from(direction, store, server, name, progress, tmp_path):
+def test_interruptions_at_any_byte_are_resumed(direction, store, server, name, progress, tmp_path):
     chance = random.Random(7)
     happened = 0
     for point in range(POINTS):

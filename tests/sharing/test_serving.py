@@ -111,7 +111,7 @@ def test_what_is_wrong_is_said_before_anything_starts(store, bento, tmp_path, mo
         interpreter()
 
 
-def test_a_store_in_the_current_directory_is_no_bentoml(tmp_path, monkeypatch):
+def test_a_store_in_the_current_directory_is_not_a_bentoml(tmp_path, monkeypatch):
     """As in a home: its store is called `bentoml`, and Python imports any folder."""
     (tmp_path / "bentoml/bentos").mkdir(parents=True)
     ran = tmp_path / "ran"

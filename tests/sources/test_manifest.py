@@ -42,7 +42,7 @@ def test_text_is_read_back(tree: TreeManifest) -> None:
     assert TreeManifest.from_json(tree.to_json(), "m.json") == tree
 
 
-def test_machine_code_is_told_and_is_no_part_of_the_identity(tmp_path: Path) -> None:
+def test_machine_code_is_reported_and_does_not_change_the_tag(tmp_path: Path) -> None:
     content = b"\x7fELF\2\1\1" + bytes(9) + b"\3\0\267\0"
     (tmp_path / "a.so").write_bytes(content)
     tree = TreeManifest.of([TreeEntry.of_file("a.so", str(tmp_path / "a.so"), "srcs")])

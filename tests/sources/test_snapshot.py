@@ -138,7 +138,7 @@ def test_names_that_differ_in_case_are_two_files() -> None:
         ([declared(".bentoignore", source=".")], r"\.bentoignore .* can't be read: not a regular file"),
     ],
 )
-def test_refused_files(files: list[DeclaredFile], message: str) -> None:
+def test_rejected_files(files: list[DeclaredFile], message: str) -> None:
     with pytest.raises(BentoError, match=message):
         select(files)
 
@@ -195,7 +195,7 @@ def test_patterns_of_include_that_match_nothing(include: list[str], idle: list[i
     assert [rule.number for rule in selection.idle] == idle
 
 
-def test_many_patterns_that_match_nothing_are_told_of_in_time() -> None:
+def test_many_patterns_that_match_nothing_are_reported_in_time() -> None:
     patterns = [f"data/{number:05}/*.csv" for number in range(2_000)] + ["x" * 100_000]
     files = [declared(f"data/{number}.csv") for number in range(200)]
     before = time.process_time()
@@ -205,7 +205,7 @@ def test_many_patterns_that_match_nothing_are_told_of_in_time() -> None:
     assert notes[-1] == "include: 1981 more patterns match no file."
 
 
-def test_src_layout_refuses_what_it_would_overwrite() -> None:
+def test_src_layout_rejects_what_it_would_overwrite() -> None:
     with pytest.raises(BentoError, match=r"two files have the path a\.py"):
         select([declared("a.py"), declared("src/a.py")], src_layout=True)
     dependency = declared("src/a.py", "//lib", filtered=False)
@@ -287,7 +287,7 @@ def test_place(short_path: str, build_ctx: str, attribute: str, expected: BentoP
         ),
     ],
 )
-def test_refused_places(short_path: str, build_ctx: str, attribute: str, message: str) -> None:
+def test_rejected_places(short_path: str, build_ctx: str, attribute: str, message: str) -> None:
     with pytest.raises(BentoError, match=message):
         place(short_path, build_ctx=build_ctx, attribute=attribute, label="//svc:bento")
 

@@ -152,7 +152,7 @@ def test_another_model_that_was_imported_meanwhile_is_an_error(store):
     assert tree(store.models.get("clf:v1").path) == expected(CLF["clf:v1"])
 
 
-def test_models_can_be_left_out(store):
+def test_models_can_be_excluded(store):
     done = put(store, models=CLF, options=Options(models=False))
     assert (done.models, done.known) == ((), ())
     assert not store.models.list()
@@ -171,7 +171,7 @@ def test_latest_is_the_newest_by_creation_time(store):
     assert (store.home.root / "bentos/hi/latest").read_text() == "b"
 
 
-def test_latest_is_never_half_of_a_name(store, full_disk):
+def test_the_latest_pointer_is_never_incomplete(store, full_disk):
     """It is put right by who reads it, whose disk may be full: BentoML takes an empty one, or `v1` of `v12`, for it."""
     put(store, "hi:v12", DAY_1)
     pointer = store.home.root / "bentos/hi/latest"
@@ -213,7 +213,7 @@ def test_listing(store):
         store.bentos.list("he")
 
 
-def test_directories_that_are_no_entries_are_told_and_passed_over(store):
+def test_directories_that_are_no_entries_are_reported_and_passed_over(store):
     put(store)
     (store.home.root / "bentos/hi/half").mkdir()
     (store.home.root / "bentos/bad/v1").mkdir(parents=True)
@@ -266,7 +266,7 @@ def test_two_versions_cost_one_copy(store):
 
 
 @pytest.mark.usefixtures("linked")
-def test_what_bentoml_or_people_write_to_is_not_shared(store):
+def test_what_bentoml_or_users_write_to_is_not_shared(store):
     entries = [put(store, f"hi:v{number}", DAY_1).entry for number in (1, 2)]
     for path in "bento.yaml", "env/docker/Dockerfile", "src/package/__init__.py":
         assert [(entry.path / path).stat().st_nlink for entry in entries] == [1, 1]
@@ -453,7 +453,7 @@ def test_damage_in_the_pool_alone_is_found_and_collected(store):
     assert store.verify().damages == ()
 
 
-def test_changes_that_lose_nothing_are_told_apart(store):
+def test_changes_that_lose_nothing_are_distinguished(store):
     entry = put(store).entry
     (entry.path / "src/__pycache__").mkdir()
     (entry.path / "src/__pycache__/service.cpython-311.pyc").write_bytes(b"x")
@@ -527,7 +527,7 @@ def test_other_commands_damage_nothing_that_is_verified(store, monkeypatch, acti
     assert done
 
 
-def test_a_damaged_record_is_told_and_can_be_deleted(store):
+def test_a_damaged_record_is_reported_and_can_be_deleted(store):
     put(store)
     (store.home.records(BENTO) / "hi/v1").write_text("{")
     [finding] = store.verify().damages
@@ -681,7 +681,7 @@ def test_descriptors_are_taken_as_bentoml_takes_them(real):
     assert taken > 50
 
 
-def test_a_tag_of_a_model_that_is_no_text_is_refused_as_bentoml_refuses_it(real):
+def test_a_tag_of_a_model_that_is_no_text_is_rejected_as_bentoml_rejects_it(real):
     tags = [True, 1, 1.5, None, dt.date(2026, 1, 1), ["a"], {"a": "b"}]
     forms = [["first:one", tag] for tag in tags]
     forms += [[{"tag": tag, "module": "m", "creation_time": "2026-01-01T00:00:00+00:00"}] for tag in tags]
@@ -1143,7 +1143,7 @@ def test_only_one_of_several_gets_a_tag(store, tmp_path):
     assert store.verify().damages == ()
 
 
-def test_a_model_that_is_deleted_meanwhile_is_missed(store, tmp_path, monkeypatch):
+def test_a_model_that_is_deleted_during_an_import_is_an_error(store, tmp_path, monkeypatch):
     put(store, "clf:v1")
     put(store, "hi:v1", models=CLF)
     store.bentos.delete("hi:v1")
@@ -1196,7 +1196,7 @@ LAUGHS = "".join(f"\n    - k: &a{i} [" + ", ".join([f"*a{i - 1}" if i else "lol"
     ],
     ids=lambda value: value[:20],
 )
-def test_a_descriptor_beyond_the_bounds_is_refused_by_its_line(store, tmp_path, more, message):
+def test_a_descriptor_beyond_the_bounds_is_rejected_by_its_line(store, tmp_path, more, message):
     text = b"service: a:B\nname: hi\nversion: v1\ncreation_time: 2026-01-01T00:00:00+00:00\n" + more.encode()
     started = time.process_time()
     with pytest.raises(BentoError, match=rf"bento.yaml:\d+: .*{re.escape(message)}"):
@@ -1219,7 +1219,7 @@ def test_bytes_are_taken_in_metadata_as_bentoml_writes_them():
         (MODEL, model_yaml(context={"framework_name": "f", "pip_dependencies": []}, signatures={"f": {}})),
     ],
 )
-def test_what_a_descriptor_states_stays_as_it_stands(kind, text):
+def test_fields_of_a_descriptor_are_unchanged_by_an_import(kind, text):
     declared = yaml.safe_load(text)
     description = descriptors.parse(kind, text, "here")
     assert description.declared == declared
@@ -1227,7 +1227,7 @@ def test_what_a_descriptor_states_stays_as_it_stands(kind, text):
 
 
 @pytest.mark.parametrize("look", ["import", "diff", "get"])
-def test_a_large_descriptor_is_refused_by_its_size(store, tmp_path, look):
+def test_a_large_descriptor_is_rejected_by_its_size(store, tmp_path, look):
     path = write_archive(tmp_path / "a.bento", {"bento.yaml": bytes(64 << 20)})
     asked = {
         "import": lambda: store.bentos.import_archive(path),
@@ -1247,7 +1247,7 @@ def test_a_large_descriptor_is_refused_by_its_size(store, tmp_path, look):
         tracemalloc.stop()
 
 
-def test_a_large_descriptor_of_a_model_in_a_bento_is_refused_by_its_size(store, tmp_path):
+def test_a_large_descriptor_of_a_model_in_a_bento_is_rejected_by_its_size(store, tmp_path):
     files = {"models/clf/v1/model.yaml": bytes(20 << 20), **bento_files(models={"clf:v1": {}})}
     with pytest.raises(BentoError, match=r"models/clf/v1/model.yaml: the file has 20971520 bytes"):
         store.bentos.import_archive(write_archive(tmp_path / "a.bento", files))

@@ -41,7 +41,7 @@ def lines_of(report: Path) -> dict[str, list[str]]:
     return found
 
 
-def test_files_are_found_in_the_bento_and_told_by_their_path_in_the_workspace(monkeypatch, tmp_path, bento):
+def test_coverage_names_files_by_their_path_in_the_workspace(monkeypatch, tmp_path, bento):
     names = [
         "svc/service.py",
         "bazel-out/k8-fastbuild/bin/lib/src/shop/prices.py",

@@ -72,7 +72,7 @@ def test_files_are_few(prefix, tmp_path):
     assert (tmp_path / "packed/bin/python3").stat().st_mode & 0o111
 
 
-def test_the_library_is_byte_code_without_times_and_places(prefix, tmp_path):
+def test_the_library_is_bytecode_without_times_and_places(prefix, tmp_path):
     packed(prefix, tmp_path / "packed")
     with zipfile.ZipFile(tmp_path / "packed" / ZIP) as archive:
         assert set(archive.namelist()) == {f"{name}c" for name in MODULES}
@@ -114,7 +114,7 @@ def test_one_that_misses_something_has_all_files(prefix, tmp_path):
     assert not [path for path in found if "__pycache__" in path or path.endswith((".zip", "sitecustomize.py"))]
 
 
-def test_one_that_imports_from_elsewhere_is_refused(prefix, tmp_path):
+def test_one_that_imports_from_elsewhere_is_rejected(prefix, tmp_path):
     write(prefix / "bin/python3", program(prefix / LIBRARY))
     done = packed(prefix, tmp_path / "packed", "--checked")
     assert done.returncode == 1
@@ -123,7 +123,7 @@ def test_one_that_imports_from_elsewhere_is_refused(prefix, tmp_path):
     assert "bento_tools.python(interpreter = ...)" in done.stderr
 
 
-def test_one_that_does_not_start_is_refused(prefix, tmp_path):
+def test_one_that_does_not_start_is_rejected(prefix, tmp_path):
     done = packed(prefix, tmp_path / "packed", "--checked")
     assert (done.returncode, done.stderr.count("doesn't run from another directory")) == (1, 1)
     assert "Exec format error" in done.stderr

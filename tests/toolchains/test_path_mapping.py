@@ -58,7 +58,7 @@ def test_no_action_is_made_where_paths_are_free():
     assert not [path for path in fetching if ".actions" in path.read_text("utf-8")]
 
 
-def test_functions_that_say_so_are_given_to_args():
+def test_functions_with_the_marker_are_passed_to_args():
     for (path, function), reason in ALLOWED.items():
         if reason == _CALLBACK and function != "describe_file":
             text = Path(path).read_text("utf-8")

@@ -12,7 +12,7 @@ FILES = (path for directory in ("private", "rules", "toolchains") for path in Pa
 SOURCES = sorted(path for path in FILES if path.suffix in (".bazel", ".bzl"))
 
 
-def test_starlark_is_as_it_should_be():
+def test_shipped_starlark_follows_the_rules():
     assert len(SOURCES) > 60
     found = [finding for path in SOURCES for finding in findings(path.as_posix(), path.read_text("utf-8"))]
     assert not found, "\n".join(found)
@@ -68,5 +68,5 @@ def test_what_is_wrong_is_found(text, words):
         'x = "@@//a:b"\nnative.existing_rules()',
     ],
 )
-def test_what_is_right_is_taken(text):
+def test_valid_registrations_are_accepted(text):
     assert findings("t.bzl", text) == []

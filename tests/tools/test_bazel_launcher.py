@@ -82,7 +82,7 @@ def test_bazel_real_gets_the_arguments_and_gives_the_exit_code(launcher: Launche
     assert launcher.run("run", "a b", "", "*", BAZEL_REAL=str(real), PATH=path) == (37, "<run><a b><><*>", "")
 
 
-def test_bazel_real_that_is_no_program(launcher: Launcher):
+def test_bazel_real_that_is_not_a_program(launcher: Launcher):
     code, output, errors = launcher.run("info", BAZEL_REAL="/nowhere/bazel")
     assert (code, output) == (1, "")
     assert errors == f"tools/bazel: BAZEL_REAL: /nowhere/bazel isn't an executable file. {REMEDY}\n"
@@ -95,7 +95,7 @@ def test_bazelisk_comes_before_bazel(launcher: Launcher, tmp_path: Path):
     assert launcher.run("info", "x", PATH=path) == (0, "bazelisk info x\n", "")
 
 
-def test_what_is_no_program_is_passed_over(launcher: Launcher, tmp_path: Path):
+def test_an_invalid_program_is_passed_over(launcher: Launcher, tmp_path: Path):
     (tmp_path / "1/bazelisk").mkdir(parents=True)
     script(tmp_path / "2/bazel", "echo wrong").chmod(0o644)
     script(tmp_path / "with space/bazel", "echo right")
@@ -183,7 +183,7 @@ def provisioned(launcher: Launcher, tmp_path: Path):
 
 
 @needs_namespaces
-def test_provisions_once_and_is_silent_from_then_on(provisioned: Launcher, tmp_path: Path):
+def test_later_starts_provision_nothing_and_print_nothing(provisioned: Launcher, tmp_path: Path):
     arguments = ("arguments", "a b", "", "$HOME", "*")
     output = "<a b><><$HOME><*>"
     assert provisioned.run(*arguments) == (0, output, "provisioned\n")
@@ -192,7 +192,7 @@ def test_provisions_once_and_is_silent_from_then_on(provisioned: Launcher, tmp_p
 
 
 @needs_namespaces
-def test_another_recipe_provisions_anew(provisioned: Launcher):
+def test_another_recipe_provisions_again(provisioned: Launcher):
     provisioned.run("exit", "0")
     recipe = provisioned.program.parent / "provision_bazel.py"
     recipe.write_text(recipe.read_text() + "# changed\n")
@@ -278,7 +278,7 @@ def test_the_root_is_read_only_and_the_rest_is_the_hosts(provisioned: Launcher, 
 
 
 @needs_namespaces
-def test_a_directory_of_the_operating_system_is_refused(provisioned: Launcher):
+def test_a_directory_of_the_operating_system_is_rejected(provisioned: Launcher):
     provisioned.run("exit", "0")
     code, _, errors = provisioned.run("where", cwd=Path("/usr/share"))
     assert code == 1
@@ -430,7 +430,7 @@ def test_what_is_configured(recipe: Recipe):
         assert jar.read("build-data.properties") == b"build.label=7.7.1\n"
 
 
-def test_sid_if_forky_has_it_not(recipe: Recipe):
+def test_sid_is_the_fallback_if_forky_lacks_bazel(recipe: Recipe):
     code, errors = recipe.run(WITHOUT="forky")
     assert code == 0
     assert "of Debian sid" in errors
@@ -474,7 +474,7 @@ def test_interrupted(recipe: Recipe):
     assert recipe.run()[0] == 0
 
 
-def test_what_another_made_in_the_meantime_is_taken(recipe: Recipe):
+def test_what_another_made_in_the_meantime_is_accepted(recipe: Recipe):
     recipe.store.parent.mkdir(parents=True)
     with (recipe.store.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -103,7 +103,7 @@ def test_two_clones_make_the_same_bytes(repository, tmp_path):
     assert released(clone / "py", tmp_path / "second", umask=0o077, **other) == first
 
 
-def test_the_archive_leaves_out_what_nobody_needs(repository, tmp_path):
+def test_the_archive_excludes_what_nothing_needs(repository, tmp_path):
     released(repository, tmp_path / "out")
     with tarfile.open(tmp_path / "out" / NAME) as archive:
         members = archive.getmembers()
@@ -140,7 +140,7 @@ def test_the_entry_is_that_of_a_registry(repository, tmp_path):
     assert "Not of this one." not in notes
 
 
-def test_an_older_commit_is_released_as_it_was(repository, tmp_path):
+def test_an_older_commit_is_released_unchanged(repository, tmp_path):
     first = released(repository, tmp_path / "first")
     commit(repository, {"MODULE.bazel": MODULE.replace("1.2.3", "1.2.4"), "CHANGELOG.md": "## 1.2.4\n\nMore.\n"})
     assert released(repository, tmp_path / "second", "HEAD~") == first
@@ -154,7 +154,7 @@ def test_an_older_commit_is_released_as_it_was(repository, tmp_path):
         (["out", "HEAD", "more"], "usage: release.py DIRECTORY [COMMIT]"),
     ],
 )
-def test_a_wrong_command_is_told(repository, words, message):
+def test_a_wrong_command_is_reported(repository, words, message):
     done = release(repository, *words)
     assert done.returncode == 1
     assert message in done.stderr
@@ -178,7 +178,7 @@ def test_a_wrong_command_is_told(repository, words, message):
         ("MODULE.bazel", 'module(name = "rules_bento")\n', "MODULE.bazel: module() has no version."),
     ],
 )
-def test_what_says_too_little_is_no_release(repository, tmp_path, path, text, message):
+def test_what_says_too_little_is_not_a_release(repository, tmp_path, path, text, message):
     commit(repository, {path: text})
     done = release(repository, tmp_path / "out")
     assert done.returncode == 1

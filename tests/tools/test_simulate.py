@@ -89,7 +89,7 @@ def test_fresh_runners_ask_for_all_and_kept_ones_for_what_runs() -> None:
     assert kept.looked_up == 10 * each + by_developers
 
 
-def test_what_nobody_uses_leaves_the_cache() -> None:
+def test_what_nothing_uses_leaves_the_cache() -> None:
     service = 1_000 + IMAGE + MODEL
     current = 20 * (service + MODEL)  # archive and part
     assert cost(simulate.LINE).held == pytest.approx(current + 4 * service, rel=1e-6)

@@ -30,7 +30,7 @@ from rules_bento.errors import BentoError
         ("https://host/d/x.bento?signature=abc", "https", "host", None, "/d/x.bento"),
     ],
 )
-def test_what_they_mean(text, scheme, host, port, path):
+def test_urls_are_parsed_into_their_parts(text, scheme, host, port, path):
     found = parse(text)
     assert (found.scheme, found.host, found.port, found.path) == (scheme, host, port, path)
 
@@ -49,7 +49,7 @@ def test_paths_of_this_machine(text):
         ("sftp://ann:s3cr3t@host:port/x", "the host is missing, or the port is invalid"),
     ],
 )
-def test_refused(text, said):
+def test_invalid_input_is_rejected(text, said):
     with pytest.raises(BentoError, match=said) as error:
         parse(text)
     assert "s3cr3t" not in str(error.value)
@@ -73,7 +73,7 @@ def test_what_is_shown(text, shown):
         assert "s3cr3t" not in str(found.failed(f"cannot reach {text}, login s3cr3t", ""))
 
 
-def test_what_is_asked_for():
+def test_only_required_credentials_are_requested():
     assert parse("https://ann:s3cr3t@host:1/x?a=b").url == "https://host:1/x?a=b"
 
 

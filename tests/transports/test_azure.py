@@ -95,7 +95,7 @@ def test_nothing_there(port, through, other, store):
     assert empty(other)
 
 
-def test_cuts_and_trouble(port, through, store, other, quick):
+def test_transfers_survive_interruptions_and_server_errors(port, through, store, other, quick):
     with Relay(port, *(Fault(cut_up=size) for size in (1, 5_000, 300_000)), Fault(status=503)) as relay:
         through(relay.port)
         store.bentos.export(TAG, "az://box/cut.tar")

@@ -41,7 +41,7 @@ def wrong(kind, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["ftp", "ftps", "dropbox"])
-def test_wrong_credentials_are_told_and_not_shown(kind, serve, store, monkeypatch, tmp_path, capsys, caplog):
+def test_wrong_credentials_are_reported_and_not_shown(kind, serve, store, monkeypatch, tmp_path, capsys, caplog):
     server = serve(kind)
     secret = wrong(kind, monkeypatch, tmp_path)
     monkeypatch.setenv("BENTOML_HOME", str(store.home.root))

@@ -96,7 +96,7 @@ def test_a_download_from_dropbox_that_fails_leaves_nothing(serve, other, packed,
 
 
 @pytest.mark.parametrize("kind", [*CLOUDS, "http"])
-def test_a_busy_server_is_asked_again(kind, serve, store, other, packed):
+def test_a_busy_server_is_retried(kind, serve, store, other, packed):
     serve(kind).put("hi.bento", packed)
     with Relay(serve(kind).port, *[Fault(status=503)] * 2) as relay:
         server = serve(kind, relay.port)

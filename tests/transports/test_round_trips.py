@@ -45,7 +45,7 @@ def test_what_is_exported_comes_back(kind, serve, store, other):
 
 
 @pytest.mark.parametrize("kind", WRITABLE)
-def test_an_export_replaces_what_is_there(kind, serve, store, other):
+def test_an_export_replaces_what_exists(kind, serve, store, other):
     server = serve(kind)
     server.put("hi.bento", b"old")
     store.bentos.export(TAG, server.url("hi.bento"))

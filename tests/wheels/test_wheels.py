@@ -38,7 +38,7 @@ def test_what_is_installed_from_sources_is_there_before(files):
     assert "uv --directory src pip install --require-hashes" in dockerfile
 
 
-def test_an_image_has_it_installed():
+def test_an_image_contains_the_installed_wheel():
     report = json.loads(Path("tests/wheels/image.layers.json").read_text("utf-8"))
     packages = {package["name"]: package for layer in report["layers"] for package in layer["packages"]}
     assert "pathspec" in packages
@@ -91,12 +91,12 @@ def test_the_metadata_tells_what_a_wheel_needs(tmp_path):
         ),
     ],
 )
-def test_a_wheel_that_is_not_what_it_says_is_refused(tmp_path, metadata, message):
+def test_a_wheel_that_is_not_what_it_says_is_rejected(tmp_path, metadata, message):
     with pytest.raises(BentoError, match=message):
         lock_entry(write(tmp_path, metadata), "//x:x")
 
 
-def test_a_file_that_is_no_wheel_is_refused(tmp_path):
+def test_a_file_that_is_no_wheel_is_rejected(tmp_path):
     (tmp_path / "x-1-py3-none-any.whl").write_text("text")
     with pytest.raises(BentoError, match="x-1-py3-none-any.whl: the file isn't a complete zip file"):
         lock_entry(tmp_path / "x-1-py3-none-any.whl", "//x:x")
