@@ -1,4 +1,4 @@
-"""Targets that analysis refuses, and what it says."""
+"""Lists targets that analysis rejects, and the messages."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
 

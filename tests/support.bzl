@@ -1,4 +1,4 @@
-"""What the tests of most rooms of the helper share: files beside them, and all packages that the helper imports."""
+"""Lists files and packages that most tests of the helper need."""
 
 SUPPORT = [
     "//tests/helpers:golden_bentos.py",

@@ -1,4 +1,4 @@
-"""What is refused before any action runs: by rules, with target, attribute and remedy."""
+"""Tests errors of rules before any action runs: each has the target, the attribute, and a remedy."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
 load("//private:interpreters.bzl", "bento_python")
@@ -17,7 +17,7 @@ _flag_test = analysistest.make(
     expect_failure = True,
 )
 
-# Target to rule, what it says behind its label, and attributes.
+# Target to its rule, the message after its label, and attributes.
 _REFUSED = {
     "import_and_service_models": (bento_package, "service_models is supported only by static analysis, but service_metadata is \"import\"", {
         "service_metadata": "import",

@@ -303,7 +303,7 @@ def _run_environment_impl(ctx):
     for name in ["lib.py", "requirements.txt", "setup.sh", "weights.bin"]:
         asserts.true(env, name in names, name)
 
-    # With an __init__.py in each folder, packages of several wheels could not be imported.
+    # With an __init__.py in each directory, packages of several wheels couldn't be imported.
     asserts.equals(env, [], runfiles.empty_filenames.to_list())
     return analysistest.end(env)
 

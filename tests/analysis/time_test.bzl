@@ -1,4 +1,4 @@
-"""The time that all that is built says it was made at."""
+"""Tests the creation time in all outputs."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts", "unittest")
 load("//private:time.bzl", "normalize_time")

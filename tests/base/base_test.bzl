@@ -1,4 +1,4 @@
-"""What bento.base makes of a layout for two platforms, with an attestation beside them."""
+"""Tests bento.base with a layout for two platforms and an attestation."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
 load("//rules:providers.bzl", "BentoBaseInfo")

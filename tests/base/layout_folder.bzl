@@ -1,4 +1,4 @@
-"""An OCI layout as rules for images make one: a folder that is the one output of a target, or of an output group."""
+"""Creates OCI layouts like rules for images: a directory that is the only output of a target or output group."""
 
 _COPY = """set -eu; out=$1; shift
 for file; do
@@ -6,7 +6,7 @@ for file; do
     mkdir -p "${path%/*}" && cp "$file" "$path"
 done"""
 
-# Links that lead out of the folder, as rules_oci and rules_img have them for what is somewhere already.
+# Links to files outside of the directory, like in rules_oci and rules_img.
 _LINK = """set -eu; out=$1; shift
 for file; do
     path=$out/${file##*/layout/}

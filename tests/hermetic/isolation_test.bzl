@@ -29,5 +29,5 @@ def _compiling_impl(ctx):
         asserts.equals(env, _COMPILER_FLAGS, action.argv[1:1 + len(_COMPILER_FLAGS)])
     return analysistest.end(env)
 
-# Byte code of Python 3.10 has sets of strings in the order of their hashes, which are others in each process unless it is told.
+# Bytecode of Python 3.10 contains sets of strings in the order of their hashes, which differ in each process by default.
 compiling_test = analysistest.make(_compiling_impl, attrs = {"mnemonic": attr.string(doc = "Of the one action.")})

@@ -169,24 +169,24 @@ def test_an_edit_while_the_parent_restarts_is_not_lost(tmp_path, monkeypatch):
 
 
 class Builds:
-    """Builds of a Bento, of which a pipe tells."""
+    """Simulates builds of a Bento, which ibazel reports through a pipe."""
 
     def __init__(self, directory: Path) -> None:
-        self.told, self.tell = os.pipe()
+        self._reader, self.writer = os.pipe()
         self.built = {"bento.yaml": "version: a\nservice: x\n", "src/service.py": "one", "src/gone.py": ""}
         self.bento = directory / "bento"
         self.edits = directory / "edits"
         self.unpack(self.bento)
-        self.follow = BuildWatcher(self.bento, self.edits, self.unpack, self.told)
+        self.follow = BuildWatcher(self.bento, self.edits, self.unpack, self._reader)
 
     def unpack(self, directory: Path) -> None:
         for path, text in self.built.items():
             (directory / path).parent.mkdir(parents=True, exist_ok=True)
             (directory / path).write_text(text)
 
-    def say(self, *lines: str) -> str:
-        """Say lines as ibazel does; returns what workers are told."""
-        os.write(self.tell, "".join(lines).encode())
+    def report(self, *lines: str) -> str:
+        """Write lines as ibazel does, and return the notification for the workers."""
+        os.write(self.writer, "".join(lines).encode())
         self.follow.poll()
         return self.edits.read_text()
 
@@ -196,18 +196,18 @@ def test_builds_that_ibazel_reports_restart_the_server(tmp_path):
     began = builds.edits.read_text()
     builds.built = {"bento.yaml": "version: b\nservice: x\n", "src/service.py": "two", "src/new/more.py": "new"}
     builds.built["README.md"] = "Of another docstring."
-    assert builds.say("IBAZEL_BUILD_STARTED\n", "IBAZEL_BUILD_COMPLETED FAILURE\n", "IBAZEL_BUILD_COMPL") == began
+    assert builds.report("IBAZEL_BUILD_STARTED\n", "IBAZEL_BUILD_COMPLETED FAILURE\n", "IBAZEL_BUILD_COMPL") == began
     assert (builds.bento / "src/service.py").read_text() == "one"
-    edited = builds.say("ETED SUCCESS\n")
+    edited = builds.report("ETED SUCCESS\n")
     assert edited != began
     assert (builds.bento / "src/service.py").read_text() == "two"
     assert (builds.bento / "src/new/more.py").read_text() == "new"
     assert not (builds.bento / "src/gone.py").exists()
-    assert builds.say("IBAZEL_BUILD_COMPLETED SUCCESS\n") == edited  # nothing has changed
+    assert builds.report("IBAZEL_BUILD_COMPLETED SUCCESS\n") == edited  # nothing has changed
     builds.built["bento.yaml"] = "version: c\nservice: y\n"
     with pytest.raises(BentoError, match=r"bento\.yaml: the file changed\. Restart"):
-        builds.say("IBAZEL_BUILD_COMPLETED SUCCESS\n")
-    os.close(builds.tell)
+        builds.report("IBAZEL_BUILD_COMPLETED SUCCESS\n")
+    os.close(builds.writer)
     builds.follow.poll()
     builds.follow.poll()
 

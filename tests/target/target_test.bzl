@@ -59,7 +59,7 @@ _OF_WHEELS = {"python_version": attr.string(doc = "What is expected of the wheel
 
 wheel_test = analysistest.make(_wheel_impl, attrs = _OF_WHEELS)
 
-# The wheel of a package is that of the hub for the flag's version of Python, as the package is.
+# The wheel of a package is for the Python version of the flag.
 older_wheel_test = analysistest.make(
     _wheel_impl,
     attrs = _OF_WHEELS,

@@ -1,4 +1,4 @@
-"""What repository rules and module extensions refuse, in contexts that are made here: nothing is fetched for it."""
+"""Tests errors of repository rules and module extensions with simulated contexts, without downloads."""
 
 load("//private:image_steps.bzl", "image_step")
 load("//private:indexes.bzl", "indexes_of_package")
@@ -74,7 +74,7 @@ def _index(url):
 
 _OF_INDEX = "bento.pypi(name = \"pypi\"): indexes: the URL of corp has credentials, a query, or invalid characters. Remove them from the URL. For credentials"
 
-# What is called, and what it says, by a name for the case.
+# Calls and their messages, by case.
 _CASES = {
     "deb_lock_for_another_machine": (
         _debs(json.encode({"deb_lock": 1, "packages": {"riscv64": []}})),

@@ -1,4 +1,4 @@
-"""What a tag `bento.pypi` may say."""
+"""Tests the attributes of the tag `bento.pypi`."""
 
 load("@bazel_skylib//lib:unittest.bzl", "asserts", "unittest")
 load("//private/repositories:hub_settings.bzl", "known_excludes", "known_record_mismatches")

@@ -68,7 +68,7 @@ PYTHONS = [
     (">3.9", "3.10.0", True),
 ]
 
-# The same for `X.Y`: some patch level has to be in.
+# The same for `X.Y`: the range must include a patch release.
 MINORS = [
     (">=3.11.4", "3.11", True),
     ("<3.11.4", "3.11", True),

@@ -1,11 +1,11 @@
-"""What hubs choose among the wheels of real releases, as a file for a test that has uv choose, too."""
+"""Writes the wheels that hubs choose for real releases, to compare them with the choices of uv."""
 
 load("//private/repositories:wheel_tags.bzl", "best_wheel")
 load(":wheel_names.bzl", "WHEEL_NAMES")
 
 _PYTHONS = ["3.12", "3.14"]
 
-# For macOS the newest version that a wheel may ask for, for Linux the newest glibc.
+# The newest version of macOS, and of glibc on Linux, that a wheel can require.
 _SYSTEMS = {
     "linux_arm64": ["2.17", "2.28", "2.39"],
     "linux_amd64": ["2.17", "2.28", "2.39"],
