@@ -781,16 +781,6 @@ def test_help_and_wrong_commands(bento):
         assert all(param.help for param in found.params)
 
 
-def test_every_command_is_documented():
-    text = (PACKAGE.parent / "docs/cli.md").read_text("utf-8") if (PACKAGE.parent / "docs/cli.md").exists() else None
-    if text is None:
-        pytest.skip("the documentation is not here")
-    for path, _ in COMMANDS.walk():
-        assert f"`bento {path}" in text, path
-    for name, code in vars(status).items():
-        assert not name.isupper() or type(code) is not int or f"| {code} |" in text, name
-
-
 def test_the_image_of_the_documentation_is_built(bento, project):
     docs = PACKAGE.parent / "docs/cli.md"
     if not docs.exists():

@@ -13,6 +13,9 @@ from bento_cli.transports.address import MissingError
 from tests.transports.relay import Fault, Relay
 from tests.transports.support import TAG, archive, empty, files, other, quick, same, store
 
+pytestmark = pytest.mark.skipif(
+    "AZURITE" not in os.environ, reason="AZURITE doesn't name the program azurite-blob of npm"
+)
 __all__ = ["archive", "files", "other", "quick", "store"]
 
 # That of azurite's documentation; it is no secret.
