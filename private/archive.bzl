@@ -46,39 +46,15 @@ def _join(ctx, output, *, parts, models, form = ""):
     )
 
 def declare_metadata_archive(ctx, *, data, models, vendored):
-    """Declares the `.bento` file that the metadata action writes.
+    """Declares the `.bento` file that the metadata action writes. Returns None if another action must write the file."""
 
-    For a Bento with data, models, wheels, or stamped labels, another action must write the `.bento` file. A test or an image, which needs only the
-    metadata, then doesn't wait for a copy of these contents.
-
-    Args:
-      ctx: context of a rule with the attributes `labels` and `STAMP`.
-      data: result of `pack_data`.
-      models: list of BentoModelInfo.
-      vendored: depset of wheels that the Bento includes.
-
-    Returns:
-      A File, or None if another action must write the `.bento` file.
-    """
+    # A copy of data, models, wheels, or stamped labels would delay tests and images, which need only the metadata.
     if data or models or vendored or split_stamped(ctx.attr.labels)[1]:
         return None
     return ctx.actions.declare_file(ctx.label.name + ".bento")
 
 def write_archives(ctx, *, archive, metadata, contents, models, bundle):
-    """Declares the `.bento` file, archives in the other formats that BentoML reads, and the actions that write these archives.
-
-    Args:
-      ctx: context of a rule with the attributes `labels` and `STAMP`.
-      archive: result of `declare_metadata_archive`.
-      metadata: File, the archive part with bento.yaml.
-      contents: list of Files, the archive parts with sources and data.
-      models: list of BentoModelInfo.
-      bundle: whether the archives include the models.
-
-    Returns:
-      A struct of `bento` (File), `whole` (File of the archive that always includes the models), and `other_formats` (dict of
-      output group to File).
-    """
+    """Declares all archives of a Bento. Returns a struct of `bento`, `whole` (with models), and `other_formats` (output group to File)."""
     parts = [_stamped(ctx, metadata)] + contents
     name = ctx.label.name
     bento = archive or ctx.actions.declare_file(name + ".bento")

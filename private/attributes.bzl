@@ -22,15 +22,7 @@ def directory_path(label, directory):
     return "/".join([part for part in [repository, directory] if part])
 
 def path_in_package(ctx, attribute):
-    """Returns the path of a file in the source tree, relative to the root of its repository.
-
-    Args:
-      ctx: context of a rule.
-      attribute: name of the attribute with the path relative to the package. Fails if the value is a label or an absolute path.
-
-    Returns:
-      A string.
-    """
+    """Returns the path of a file in the source tree from an attribute with a path in the package. Fails for labels and absolute paths."""
     path = getattr(ctx.attr, attribute)
     if not path or path[0] in "/@" or ":" in path:
         fail("{}: {} must be a path relative to this package, got \"{}\". To write a file in another package, declare the target there.".format(label_string(ctx.label), attribute, path))
@@ -74,15 +66,7 @@ def add_pairs(args, flag, pairs):
         args.add_all([flag, json_string(key), json_string(value)])
 
 def add_wheels(args, wheels):
-    """Adds the flags for a list of wheels to the arguments.
-
-    Args:
-      args: Args to add the flags to.
-      wheels: list of BentoWheelInfo.
-
-    Returns:
-      A list of the wheel Files without a locked hash. The action computes their hashes.
-    """
+    """Adds the flags for a list of BentoWheelInfo to the arguments. Returns the wheels without a locked hash, which the action hashes."""
     built = []
     for wheel in wheels:
         name = [wheel.distribution, wheel.version]

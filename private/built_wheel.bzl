@@ -75,16 +75,7 @@ built_wheel_modules = rule(
 )
 
 def unpacked_wheel(ctx, wheel, directory_name):
-    """Declares the action that unpacks a wheel into a directory.
-
-    Args:
-      ctx: context of a rule.
-      wheel: a BentoWheelInfo.
-      directory_name: name of the output directory in the package.
-
-    Returns:
-      A BentoWheelModulesInfo.
-    """
+    """Declares the action that unpacks a wheel (BentoWheelInfo) into a directory. Returns a BentoWheelModulesInfo."""
     args = arguments(ctx)
     args.add_all(["--wheel", wheel.file])
     directory = write_output(
@@ -104,15 +95,7 @@ def unpacked_wheel(ctx, wheel, directory_name):
     )
 
 def describe_wheel(ctx, wheel):
-    """Declares the action that writes the lock entry of a wheel from the metadata in the wheel.
-
-    Args:
-      ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
-      wheel: a BentoWheelInfo.
-
-    Returns:
-      A File.
-    """
+    """Declares the action that writes the lock entry of a wheel (BentoWheelInfo) from its metadata. Returns the File."""
     args = target_arguments(ctx)
     args.add_all(["--wheel", wheel.file])
     return write_output(

@@ -8,15 +8,7 @@ load(":snapshot.bzl", "add_secrets", "add_selection", "file_options")
 _IGNORE_FILE = ".bentoignore"
 
 def pack_data(ctx):
-    """Declares the archive part and the layers of a Bento's `data`.
-
-    Args:
-      ctx: context of bento_package.
-
-    Returns:
-      None without data. Otherwise a struct of the Files `part` (archive part) and `manifest`, and of `layers`, a dict of
-      compression to BentoLayerInfo.
-    """
+    """Declares the archive `part`, the `manifest`, and the `layers` (compression to BentoLayerInfo) of `data`. Returns None without data."""
     if not ctx.files.data:
         return None
     options = file_options(ctx)

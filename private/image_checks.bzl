@@ -5,15 +5,7 @@ load(":helper.bzl", "subcommand", "target_arguments", "write_output")
 load(":image_base.bzl", "scan_layers")
 
 def scan_added_layers(ctx, layers):
-    """Declares the scan of the layers in the attribute `layers` of an image.
-
-    Args:
-      ctx: context of a rule with the attributes of `IMAGE`.
-      layers: result of `added_layers`.
-
-    Returns:
-      A pair: whether all these layers are local, and the result of `scan_layers` for the local layers (None without local layers).
-    """
+    """Returns whether all layers of the attribute `layers` are local, and the result of `scan_layers` for local layers, or None."""
     local = [(layer.description, layer.blob) for layer in layers if layer.blob]
     return len(local) == len(layers), (scan_layers(ctx, local, with_machines = True) if local else None)
 
@@ -63,17 +55,7 @@ def check_libraries(ctx, base, packages, added, *, early):
     )
 
 def check_system(ctx, base, bento, parts):
-    """Declares the check that an image satisfies the system requirements of a Bento: packages, distribution, and CUDA.
-
-    Args:
-      ctx: context of `bento_image`.
-      base: BentoBaseInfo of the image base.
-      bento: BentoInfo of the Bento.
-      parts: list of BentoWheelPartInfo.
-
-    Returns:
-      An empty File. The action fails if the image doesn't satisfy the requirements.
-    """
+    """Declares the check that an image satisfies the system requirements of a Bento: packages, distribution, and CUDA. Returns its File."""
     debs = [base.deb_index] if base.deb_index else []
     system = [base.system] if base.system else []
     args = _arguments(ctx, base)
@@ -94,15 +76,7 @@ def check_system(ctx, base, bento, parts):
     )
 
 def check_size(ctx, layers):
-    """Declares the check that an image doesn't exceed `size_limit`.
-
-    Args:
-      ctx: context of a rule with the attributes of `IMAGE`.
-      layers: list of BentoLayerInfo.
-
-    Returns:
-      A list with the output File of the check; empty without a limit.
-    """
+    """Declares the check that an image doesn't exceed `size_limit`. Returns a list of its File; empty without a limit."""
     if not ctx.attr.size_limit:
         return []
     descriptions = [layer.description for layer in layers]

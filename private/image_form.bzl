@@ -6,17 +6,7 @@ load(":helper.bzl", "subcommand", "target_arguments", "write_output")
 _FORMS = {"docker_archive": ("docker-archive", ".tar", "BentoDockerArchive"), "oci_layout": ("oci-layout", ".oci", "BentoOciLayout")}
 
 def write_form(ctx, image, layers, group):
-    """Declares the action that writes a complete image for an output group.
-
-    Args:
-      ctx: context of a rule.
-      image: struct of the Files `config` and `manifest` and, for SOCI, `index` and `soci` (None without SOCI).
-      layers: list of BentoLayerInfo.
-      group: name of the output group, `docker_archive` or `oci_layout`.
-
-    Returns:
-      The output File.
-    """
+    """Declares the complete image for an output group, `docker_archive` or `oci_layout`. Returns the File."""
     form, suffix, mnemonic = _FORMS[group]
     declare = ctx.actions.declare_directory if group == "oci_layout" else ctx.actions.declare_file
     args = target_arguments(ctx)

@@ -55,15 +55,7 @@ image_step = struct(
 )
 
 def decode_steps(label, steps):
-    """Decodes a list of steps that the functions in `image_step` returned. Fails for other strings.
-
-    Args:
-      label: label of the target, shown in error messages.
-      steps: list of strings.
-
-    Returns:
-      A list with a list for each step: the kind of the step, then the step's arguments.
-    """
+    """Decodes strings of functions in `image_step` to lists: a step's kind, then its arguments. Fails for other strings."""
     decoded = [json.decode(step, default = None) for step in steps]
     for step, values in zip(steps, decoded):
         if type(values) != "list":

@@ -26,16 +26,7 @@ def encode_indexes(attributes):
     return json.encode(values) if values else ""
 
 def indexes_at(lock, label, indexes):
-    """Makes the directories in `find_links` absolute. Relative directories start at the root of the repository that contains the lock.
-
-    Args:
-      lock: path of the lock.
-      label: label of the lock.
-      indexes: result of `encode_indexes`, with `find_links`.
-
-    Returns:
-      A JSON string in the format of `indexes`, with absolute paths.
-    """
+    """Makes directories in `find_links` of encoded indexes absolute. They are relative to the root of the repository with the lock."""
     root = lock.dirname
     for _ in [part for part in label.package.split("/") if part]:
         root = root.dirname
@@ -48,15 +39,7 @@ def explicit_indexes(explicit):
     return {name.lower().replace("_", "-").replace(".", "-"): index for name, index in explicit.items()}
 
 def indexes_of_package(indexes, package):
-    """Returns the indexes for a package: its explicit index (fails if undefined) or, without one, all indexes that aren't explicit.
-
-    Args:
-      indexes: result of `encode_indexes`.
-      package: normalized name of the package.
-
-    Returns:
-      A JSON string; empty if uv uses the indexes in its configuration.
-    """
+    """Returns the encoded indexes for a package: its explicit index (fails if undefined) or, without one, all that aren't explicit."""
     if not indexes:
         return ""
     values = json.decode(indexes)

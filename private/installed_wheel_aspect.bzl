@@ -139,27 +139,14 @@ def has_installed(requirements):
     return any([info.is_installed for info in requirements])
 
 def package_requirements(ctx, targets):
-    """Returns the packages in the attribute `requirements` of a test or an environment. Fails for other targets.
-
-    Args:
-      ctx: context of a rule.
-      targets: value of the attribute, which has the arguments `PACKAGE`.
-
-    Returns:
-      A list of BentoRequirementInfo.
-    """
+    """Returns the BentoRequirementInfo of packages in an attribute with the arguments `PACKAGE`. Fails for other targets."""
     for target in targets:
         if not requirement_of(target):
             fail("{}: requirements contains {}, which isn't a package. Use packages from a package hub, such as @pypi//pytest, and move libraries to deps.".format(label_string(ctx.label), label_string(target.label)))
     return [requirement_of(target) for target in targets]
 
 def check_one_hub(ctx, requirements):
-    """Fails if packages come from both kinds of package hubs, because their versions and files can differ.
-
-    Args:
-      ctx: context of a rule.
-      requirements: list of BentoRequirementInfo.
-    """
+    """Fails if packages come from both kinds of package hubs, because their versions and files can differ."""
     installed = [info.distribution for info in requirements if info.is_installed]
     locked = [info.distribution for info in requirements if info.platform and not info.is_installed]
     if installed and locked:

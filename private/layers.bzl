@@ -64,17 +64,7 @@ def write_layer(ctx, *, name, compression, subcommand, progress_message, more = 
     return BentoLayerInfo(blob = blob, description = description, recipe = recipe, wheel = more.wheel, ztoc = ztoc)
 
 def write_ztoc(ctx, name, compression, layer):
-    """Declares the zTOC of a gzip layer, which only images with `soci` read.
-
-    Args:
-      ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
-      name: prefix of the names of outputs.
-      compression: compression of the layer.
-      layer: list of Files: the description, and the layer, or its recipe and wheel.
-
-    Returns:
-      The value of `ztoc` in BentoLayerInfo, or None for a layer that isn't compressed with gzip.
-    """
+    """Declares the zTOC, for SOCI, of a gzip layer: a description, and the layer or its recipe and wheel. Returns None for other layers."""
     if compression != "gzip":
         return None
     file = ctx.actions.declare_file(name + ".ztoc")
@@ -119,18 +109,7 @@ def wheel_name(wheel):
     return "{} {}".format(wheel.distribution, wheel.version)
 
 def write_joined_layer(ctx, *, name, parts, compression, what = ""):
-    """Declares a layer with several wheels, and the action that writes the layer.
-
-    Args:
-      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
-      name: prefix of the names of outputs.
-      parts: list of BentoWheelPartInfo, all for one Python version.
-      compression: one of `COMPRESSIONS`.
-      what: prefix of the layer's name in messages, such as "bytecode of ".
-
-    Returns:
-      A BentoLayerInfo.
-    """
+    """Declares a layer of BentoWheelPartInfo for one Python version. Returns a BentoLayerInfo. `what` is a prefix of its name in messages."""
     what += "{} small packages".format(len(parts)) if len(parts) > 1 else wheel_name(parts[0].wheel)
     args = wheel_arguments(ctx, parts[0].wheel)
     args.add_all(["--name", what])
@@ -165,14 +144,7 @@ def _tar_layer(ctx, file, number):
     )
 
 def added_layers(ctx):
-    """Declares a layer for each tar file in the attribute `layers`.
-
-    Args:
-      ctx: context of a rule with the attributes of `IMAGE`.
-
-    Returns:
-      A list of BentoLayerInfo.
-    """
+    """Returns the BentoLayerInfo of the attribute `layers` of images. Declares a layer for each tar file."""
     layers = []
     for target in ctx.attr.layers:
         if BentoLayerInfo in target:

@@ -60,14 +60,7 @@ def hub_requirements(targets):
     return [requirement_of(target) for target in targets if requirement_of(target)]
 
 def requested_packages(ctx):
-    """Returns the packages in `requirements` and `deps`, which are from the same kind of package hub.
-
-    Args:
-      ctx: context of bento_package.
-
-    Returns:
-      A list of BentoRequirementInfo in `requirements`, and a list of depsets of BentoRequirementInfo for `deps`.
-    """
+    """Returns the BentoRequirementInfo in `requirements`, and depsets of those in `deps` from the same kind of package hub."""
     own = hub_requirements(ctx.attr.requirements)
     installed = [dep[BentoInstalledWheelInfo].requirements for dep in ctx.attr.deps] if has_installed(own) else []
     return own, [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps] + installed

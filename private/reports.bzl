@@ -6,18 +6,7 @@ load(":layers.bzl", "BENTO")
 load(":target.bzl", "platform_name")
 
 def write_summary(ctx, *, tag, digest, files, models = []):
-    """Declares the summary of a target, which contains the tag, the digest, and sizes.
-
-    Args:
-      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
-      tag: File with the tag of the Bento.
-      digest: File with the digest of the target's output.
-      files: dict of flag to File. The action reads sizes from the Files. Flags: `--archive` and `--manifest`, or `--image-manifest`.
-      models: list of BentoModelInfo.
-
-    Returns:
-      The output File, JSON.
-    """
+    """Declares the summary, JSON: tag, digest, and the sizes of models and of `files`, a dict of flag to File. Returns the File."""
     args = target_arguments(ctx)
     args.add_all(["--tag", tag, "--digest", digest])
     for flag, file in files.items():
@@ -32,19 +21,7 @@ def write_summary(ctx, *, tag, digest, files, models = []):
     )
 
 def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
-    """Declares the report of a Bento.
-
-    Args:
-      ctx: context of bento_package.
-      archive: File, the `.bento` of the target.
-      described: result of `describe_metadata`.
-      metadata: File, the archive part with environment and metadata.
-      models: list of BentoModelInfo.
-      snapshot: result of `read_sources`.
-
-    Returns:
-      A list of two Files: JSON and HTML.
-    """
+    """Declares the report of a Bento. `metadata` is the archive part with bento.yaml. Returns two Files: JSON and HTML."""
     report = ctx.actions.declare_file(ctx.label.name + ".report.json")
     page = ctx.actions.declare_file(ctx.label.name + ".report.html")
     args = target_arguments(ctx)
@@ -71,16 +48,7 @@ def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
     return [report, page]
 
 def write_layer_report(ctx, layers, parts):
-    """Declares the report of the layers and wheels of an image.
-
-    Args:
-      ctx: context of a rule with the attributes of `IMAGE`.
-      layers: list of BentoLayerInfo.
-      parts: list of BentoWheelPartInfo.
-
-    Returns:
-      A list of two Files: JSON and HTML.
-    """
+    """Declares the report of the layers and wheels (BentoWheelPartInfo) of an image. Returns two Files: JSON and HTML."""
     report = ctx.actions.declare_file(ctx.label.name + ".layers.json")
     page = ctx.actions.declare_file(ctx.label.name + ".layers.html")
     excluded = [part.excluded for part in parts if part.excluded]
@@ -112,18 +80,7 @@ def write_layer_report(ctx, layers, parts):
 SBOM_FORMATS = {"cyclonedx": ("cdx", "application/vnd.cyclonedx+json"), "spdx": ("spdx", "application/spdx+json")}
 
 def write_sbom(ctx, base, subject, image, contents):
-    """Declares the SBOM of the image.
-
-    Args:
-      ctx: context of a rule with the attributes of `IMAGE`.
-      base: BentoBaseInfo of the image base.
-      subject: the Bento or program, as in `build_image`.
-      image: struct of `digest` (File with the digest of the image).
-      contents: struct of `models` (list of BentoModelInfo) and `parts` (list of BentoWheelPartInfo).
-
-    Returns:
-      A struct of `file` (the output File) and `media_type`.
-    """
+    """Declares the SBOM of an image of `subject` with the `models` and `parts` in `contents`. Returns a struct of `file` and `media_type`."""
     suffix, media_type = SBOM_FORMATS[ctx.attr.sbom_format]
     models = [model.description for model in contents.models]
     debs = [base.deb_index] if base.deb_index else []

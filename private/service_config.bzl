@@ -18,14 +18,7 @@ def service_config(**config):
     return json.encode(config)
 
 def service_configs(ctx):
-    """Validates the attribute `service_config` of bento_package, and returns its value. Fails if a value isn't a JSON object.
-
-    Args:
-      ctx: context of bento_package.
-
-    Returns:
-      A dict of service name to the service's configuration as a JSON string.
-    """
+    """Returns the attribute `service_config` of bento_package. Fails if a value isn't a JSON object."""
     for service, text in ctx.attr.service_config.items():
         if type(json.decode(text, default = None)) != "dict":
             fail("{}: invalid service_config for {}: {}. Use service_config(...).".format(label_string(ctx.label), repr(service), repr(text)))

@@ -27,14 +27,7 @@ SERVICE_METADATA = {
 }
 
 def check_service_metadata(ctx, locked):
-    """Fails if a target that imports the service has invalid attributes.
-
-    An import requires packages from a package hub, and doesn't support attributes for static analysis.
-
-    Args:
-      ctx: context of bento_package.
-      locked: list of BentoRequirementInfo: the packages from a package hub that the Bento locks.
-    """
+    """Fails if a Bento that imports its service has no packages of a package hub, or attributes for static analysis."""
     if ctx.attr.service_metadata == STATIC:
         return
     if not locked:
@@ -44,18 +37,7 @@ def check_service_metadata(ctx, locked):
             fail("{}: {} is supported only by static analysis, but service_metadata is \"import\". Remove one of these attributes.".format(label_string(ctx.label), name))
 
 def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
-    """Describes the import of a service for `import_service`.
-
-    Args:
-      ctx: context of bento_package.
-      snapshot: result of `read_sources`.
-      models: list of BentoModelInfo.
-      parts: list of Files: the archive parts with sources and data.
-      package_action: `package_action` in the result of `describe_metadata`, or None before the call of `describe_metadata`.
-
-    Returns:
-      A BentoServiceMetadataInfo.
-    """
+    """Describes the import of a service for `import_service`. Before `describe_metadata`, `package_action` is None."""
     options, environment = file_options(ctx), requested_image(ctx)
     own, below = requested_packages(ctx)
     if ctx.attr.bento_args:

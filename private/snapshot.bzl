@@ -29,15 +29,7 @@ def bentofile_arguments(ctx):
     return ["--bentofile", file, file.short_path] if file else []
 
 def requested_image(ctx):
-    """Describes the image definition in the attribute `image` of bento_package.
-
-    Args:
-      ctx: context of bento_package.
-
-    Returns:
-      A struct of `arguments` (list, for actions), `inputs` (list of the Files in `arguments`), and `files` (depset of the
-      Files that the steps use). All are empty without `image`.
-    """
+    """Returns a struct of `arguments`, `inputs`, and `files` (depset, used by steps) for the attribute `image`; all are empty without it."""
     info = ctx.attr.image[BentoEnvironmentInfo] if ctx.attr.image else None
     return struct(
         arguments = ["--image", info.image, label_string(ctx.attr.image.label)] if info else [],
@@ -50,13 +42,7 @@ def file_options(ctx):
     return {"description": ctx.attr.description} if ctx.attr.description.startswith("file:") else {}
 
 def add_selection(ctx, args, options):
-    """Adds the flags that select files of the build context to the arguments.
-
-    Args:
-      ctx: context of bento_package.
-      args: Args to add the flags to.
-      options: result of `file_options`.
-    """
+    """Adds the flags that select files of the build context to the arguments. `options` is the result of `file_options`."""
     args.add("--target", label_string(ctx.label))
     args.add_all(bentofile_arguments(ctx))
     if options:

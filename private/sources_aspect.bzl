@@ -13,14 +13,7 @@ SOURCE_EDGES = ["data", "deps", "py_deps", "runtime_deps", "srcs"]
 _BY_ATTRIBUTES = ["py_binary", "py_library", "py_test"]
 
 def pin_of(ctx):
-    """Returns the pin of a package in a hub of rules_python, from the tags of its target.
-
-    Args:
-      ctx: context of an aspect.
-
-    Returns:
-      `name==version`, or `name` without a version; None for other targets.
-    """
+    """Returns the pin of a package in a hub of rules_python, from its tags: `name==version`, `name`, or None for other targets."""
     tags = {}
     for tag in getattr(ctx.rule.attr, "tags", []):
         name, _, value = tag.partition("=")

@@ -4,14 +4,7 @@ _DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 _DIGITS = "0123456789"
 
 def normalize_time(text):
-    """Validates a time, and normalizes its time zone.
-
-    Args:
-      text: an RFC 3339 time with a precision of seconds, milliseconds, or microseconds.
-
-    Returns:
-      The time with the time zone as `+HH:MM` or `-HH:MM`, or None for an invalid time.
-    """
+    """Returns an RFC 3339 time with the time zone as `+HH:MM` or `-HH:MM`, or None for an invalid time."""
     text = text.removesuffix("Z") + "+00:00" if text.endswith("Z") else text
     form = "".join(["0" if char in _DIGITS else char for char in text.elems()])
     fraction = form.removeprefix("0000-00-00T00:00:00")[:-6]

@@ -41,17 +41,7 @@ def _groups(sizes, together):
     return [names for names in groups if names]
 
 def group_wheels(sizes, budget, alone = ALONE, together = TOGETHER):
-    """Assigns wheels to groups, one for each layer.
-
-    Args:
-      sizes: dict of distribution name to wheel size in bytes.
-      budget: maximum number of groups. The function doubles the other limits until the number of groups is within the budget.
-      alone: minimum size of a wheel with a separate group, in bytes.
-      together: maximum size of a group of small wheels, in bytes.
-
-    Returns:
-      A sorted list of sorted lists of names.
-    """
+    """Assigns wheels (name to size in bytes) to sorted groups of names, one for each layer. Doubles the limits until `budget` suffices."""
     for _ in range(_TURNS):
         groups = [[name] for name, size in sizes.items() if size >= alone]
         groups += _groups({name: size for name, size in sizes.items() if size < alone}, together)

@@ -239,18 +239,7 @@ _deb_hub_repo = repository_rule(
 )
 
 def declare_deb_files(mctx, *, hub, lock, mirrors, tag):
-    """Declares a repository for each package of a lock, without fetching the package. Fails if the lock is invalid.
-
-    Args:
-      mctx: module context.
-      hub: prefix of the repository names.
-      lock: label of the lock.
-      mirrors: list of mirrors, see `apt_tag`.
-      tag: string that describes the tag with the lock in error messages.
-
-    Returns:
-      A dict of architecture to the packages of the lock.
-    """
+    """Declares a repository for each package of a lock. `tag` is for messages. Returns a dict of architecture to locked packages."""
     text = mctx.read(lock)
 
     # The lock is an empty file before the first run of the bento_debs target.

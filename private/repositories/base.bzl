@@ -44,11 +44,7 @@ def _check(tag):
         fail("{}: mirrors is supported only with image. Set image, or remove mirrors.".format(where))
 
 def declare_base(tag):
-    """Declares the repositories of a `bento.base` tag, without fetching them. Fails if its attributes are invalid.
-
-    Args:
-      tag: the tag.
-    """
+    """Declares the repositories of a `bento.base` tag, without fetching them. Fails if its attributes are invalid."""
     _check(tag)
     _base_repo(name = tag.name, base = tag.name, **{name: getattr(tag, name) for name in _ATTRIBUTES})
     for platform in _PLATFORMS if tag.image else []:

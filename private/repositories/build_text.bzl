@@ -21,15 +21,7 @@ package_metadata(
 """
 
 def metadata_text(rctx, purls):
-    """Returns the text that declares package metadata, or an empty string if the attribute `package_metadata_bzl` isn't set.
-
-    Args:
-      rctx: context of a repository rule with the attribute `package_metadata_bzl`.
-      purls: dict of target names to package URLs.
-
-    Returns:
-      The first lines of a BUILD file.
-    """
+    """Returns the first lines of a BUILD file, which declare package URLs by target name. Empty without `package_metadata_bzl`."""
     if not rctx.attr.package_metadata_bzl:
         return ""
     targets = [build_text(_METADATA, name = name, purl = purl) for name, purl in purls.items()]
@@ -46,14 +38,7 @@ def check_url(where, attribute, url):
         fail("{}: invalid {} {}. Use an http:// or https:// URL.".format(where, attribute, repr(without_secrets(url))))
 
 def without_secrets(text):
-    """Removes user names, passwords, and queries, which might contain a token, from the URLs in a message.
-
-    Args:
-      text: a message or a URL.
-
-    Returns:
-      The message without secrets.
-    """
+    """Removes user names, passwords, and queries, which might contain a token, from the URLs in a message."""
     parts = text.split("://")
     shown = parts[0]
     for other in parts[1:]:

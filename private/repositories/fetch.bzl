@@ -49,15 +49,7 @@ def _fetch_with_pip(rctx, requirement, filename, sha256):
     return None
 
 def fetch_first(rctx, name, version, filename, sha256):
-    """Fetches the wheel of uv from the index in the configuration of uv or pip or, if that fails, with pip. Fails if neither succeeds.
-
-    Args:
-      rctx: repository context.
-      name: name of the package.
-      version: version of the package.
-      filename: name of the wheel and of the output file.
-      sha256: SHA-256 digest of the wheel, in hexadecimal.
-    """
+    """Fetches the wheel of uv from the index in the configuration of uv or pip or, if that fails, with pip. Fails if neither succeeds."""
     rctx.report_progress("fetching {}".format(filename))
     problem = _fetch_from_index(rctx, name, filename, sha256)
     if not problem:
@@ -123,15 +115,7 @@ _HELPER = Label("//py:main.py")
 _TIMEOUT_SECONDS = 6 * 60 * 60
 
 def run_helper(rctx, where, subcommand, arguments, packages = []):
-    """Runs a subcommand of the helper from its sources.
-
-    Args:
-      rctx: repository context.
-      where: beginning of error messages.
-      subcommand: name of the subcommand.
-      arguments: list of arguments.
-      packages: result of `helper_packages`, if the subcommand imports third-party packages.
-    """
+    """Runs a subcommand of the helper from its sources. Errors begin with `where`. `packages` is empty, or the result of `helper_packages`."""
     command = [interpreter(rctx), "-I", "-S", "-B", "-X", "utf8", rctx.path(_HELPER)] + packages + [subcommand]
     done = rctx.execute(command + arguments, timeout = _TIMEOUT_SECONDS)
     if done.return_code:
@@ -174,14 +158,7 @@ def _configured_index(rctx):
     return ""
 
 def split_credentials(address):
-    """Splits a URL into its address and its credentials.
-
-    Args:
-      address: a URL, with or without `login:password@`.
-
-    Returns:
-      A struct of `address`, `login`, and `password`. `login` and `password` can be empty.
-    """
+    """Splits a URL into a struct of `address`, `login`, and `password`, which can be empty."""
     scheme, separator, rest = address.partition("://")
     host, slash, path = rest.partition("/")
     credentials, _, host = host.rpartition("@")
@@ -195,15 +172,7 @@ def _unquoted(text):
     return text.replace("%25", "%")
 
 def resolve_link(page, link):
-    """Resolves a link on a page to an absolute URL (RFC 3986).
-
-    Args:
-      page: URL of the page that contains the link. The URL ends with a slash.
-      link: URL or relative reference.
-
-    Returns:
-      A URL without a fragment.
-    """
+    """Resolves a link on a page, whose URL ends with a slash, to an absolute URL (RFC 3986) without a fragment."""
     link = link.partition("#")[0].replace("&amp;", "&")
     if "://" in link:
         return link
@@ -222,15 +191,7 @@ def resolve_link(page, link):
     return "{}://{}/{}".format(scheme, host, "/".join(parts))
 
 def find_link(text, filename):
-    """Finds the link to a file on a page of a package index.
-
-    Args:
-      text: content of the page, HTML.
-      filename: name of the file.
-
-    Returns:
-      The link, or None.
-    """
+    """Returns the link to a file on a page (HTML) of a package index, or None."""
     for quote in ("\"", "'"):
         for piece in text.split("href=" + quote)[1:]:
             link = piece.partition(quote)[0]

@@ -15,11 +15,7 @@ def _where(tag):
     return "bento.pypi(name = \"{}\")".format(tag.name)
 
 def check_hub_settings(tag):
-    """Fails if an attribute of a tag has an invalid value.
-
-    Args:
-      tag: a `bento.pypi` tag.
-    """
+    """Fails if an attribute of a `bento.pypi` tag has an invalid value."""
     where = _where(tag)
     _check_known(tag, "platforms", tag.platforms, PLATFORMS)
     _check_known(tag, "more_python_versions", tag.more_python_versions, PYTHON_VERSIONS)
@@ -39,15 +35,7 @@ def _check_known(tag, attribute, values, valid):
             fail("{}: {} contains \"{}\" twice. Remove the duplicate.".format(_where(tag), attribute, value))
 
 def known_record_mismatches(tag, lock):
-    """Validates and decodes `allow_record_mismatch` of a tag.
-
-    Args:
-      tag: a `bento.pypi` tag.
-      lock: the decoded lock.
-
-    Returns:
-      A struct of `wheels` (dict of normalized package name to a list of SHA-256 hashes, hexadecimal) and `problem` (an error, or None).
-    """
+    """Returns `allow_record_mismatch` of a tag as a struct of `wheels` (package to SHA-256 hashes), and `problem` (an error, or None)."""
     files = {}
     for package in lock["packages"]:
         files.setdefault(package["name"], {}).update(package["files"])

@@ -152,15 +152,7 @@ def _problem_of(value, shape):
     return None
 
 def shape_problem(value, shape):
-    """Returns the error for the first value of a lock that has an invalid shape.
-
-    Args:
-      value: the decoded lock.
-      shape: `LOCK` or `DEB_LOCK`.
-
-    Returns:
-      An error that contains the package and the field, or None.
-    """
+    """Returns an error with the package and the field of the first value that lacks its shape in `LOCK` or `DEB_LOCK`, or None."""
     queue = [(value, shape, "", "")]
 
     # Starlark has no `while`. Each iteration processes one value.

@@ -53,17 +53,7 @@ def _normalize(mctx, label, tag):
     return struct(problem = problem, text = None if problem else mctx.read("lock.json"))
 
 def absence_of_lock(mctx, label):
-    """Returns the error message for a lock that is missing or empty.
-
-    Bazel evaluates the extension again when the file changes. The function ignores locks of other modules, because these always exist.
-
-    Args:
-      mctx: module context.
-      label: label of the lock.
-
-    Returns:
-      The error message, or None.
-    """
+    """Returns the error message for a lock that is missing or empty, or None. Locks of other modules always exist."""
     if label.workspace_root:
         return None
     lock = mctx.path(label)
@@ -75,16 +65,7 @@ def absence_of_lock(mctx, label):
     return "the lock {} doesn't exist. {}.".format(text, how)
 
 def read_lock(mctx, label, tag):
-    """Reads and decodes a lock.
-
-    Args:
-      mctx: module context.
-      label: label of the lock.
-      tag: the tag with the lock. None is allowed for a lock in the format of rules_bento.
-
-    Returns:
-      A struct of the decoded `lock`, and `problem`, an error message or None. An invalid lock is a problem only of targets that use its packages.
-    """
+    """Returns a struct of the decoded `lock` and `problem`, an error or None, which only targets with its packages report."""
     read = struct(problem = None, text = mctx.read(label)) if _is_normal_form(label) else _normalize(mctx, label, tag)
     lock = json.decode(read.text, default = None) if read.text else None
     problem = read.problem
@@ -97,15 +78,7 @@ def read_lock(mctx, label, tag):
     return struct(lock = with_pages(lock, tag) if tag and _is_normal_form(label) else lock, problem = None)
 
 def with_pages(lock, tag):
-    """Adds the pages of packages in explicit indexes to a lock in the format of rules_bento. Fails for a URL that might contain a secret.
-
-    Args:
-      lock: the decoded lock.
-      tag: the `bento.pypi` tag, with the URLs of the indexes, because the lock contains none.
-
-    Returns:
-      The lock with the field `page` in entries of these packages.
-    """
+    """Adds the field `page` to entries of packages in explicit indexes, whose URLs only the tag has. Fails for a URL with secrets."""
     explicit = explicit_indexes(tag.explicit)
     urls = {name: url for name, _, url in [entry.partition("=") for entry in tag.indexes] if url.startswith(("http:", "https:"))}
     packages = []

@@ -17,15 +17,7 @@ _PLATFORM_VARIABLES = {
 MACHINES = {"darwin_amd64": "x86_64", "darwin_arm64": "arm64", "linux_amd64": "x86_64", "linux_arm64": "aarch64"}
 
 def marker_environment(platform, python_version):
-    """Returns the values of marker variables for a platform and a Python version.
-
-    Args:
-      platform: `<os>_<architecture>`, such as `linux_amd64` or `darwin_arm64`.
-      python_version: `X.Y` or `X.Y.Z`. The default patch version is 0.
-
-    Returns:
-      A dict of PEP 508 variable to string.
-    """
+    """Returns the values of marker variables (PEP 508) for a platform and a Python version, `X.Y` or `X.Y.Z`."""
     if platform not in MACHINES:
         fail("unknown platform '{}'. Valid values: {}.".format(platform, ", ".join(MACHINES)))
     parts = python_version.split(".")
@@ -106,15 +98,7 @@ def _next_token(text):
     return text[:len(text) - len(text[3:].lstrip(" ")) + 2] if word == "not" else word
 
 def evaluate_marker(marker, environment):
-    """Evaluates a marker. Fails for an invalid marker.
-
-    Args:
-      marker: the marker. An empty marker is true.
-      environment: result of `marker_environment`.
-
-    Returns:
-      Whether the marker is true.
-    """
+    """Returns whether a marker is true for the result of `marker_environment`. Fails for an invalid marker."""
 
     # The stack has a frame for each open parenthesis: the intermediate results of `or` and of `and`.
     frames = [[False, True]]

@@ -108,28 +108,16 @@ def _write_model_import(rctx, archive):
     rctx.file("BUILD.bazel", build_text(_MODEL_IMPORT, alias = rctx.attr.alias, archive = archive, name = rctx.attr.model))
 
 def http_model_impl(rctx):
-    """Fetches the files of a model from a server.
-
-    Args:
-      rctx: repository context.
-    """
+    """Fetches the files of a model from a server."""
     check_url(_where(rctx), "url", rctx.attr.url)
     _download_files(rctx, rctx.attr.url, "")
 
 def hugging_face_model_impl(rctx):
-    """Fetches the files of a model from Hugging Face Hub.
-
-    Args:
-      rctx: repository context.
-    """
+    """Fetches the files of a model from Hugging Face Hub."""
     _download_files(rctx, _hugging_face_url(rctx), _token(rctx))
 
 def model_archive_impl(rctx):
-    """Fetches the archive of a model.
-
-    Args:
-      rctx: repository context.
-    """
+    """Fetches the archive of a model."""
     suffixes = [suffix for suffix in _ARCHIVES if rctx.attr.url.endswith(suffix)]
     check_url(_where(rctx), "url", rctx.attr.url)
     if not suffixes:
@@ -141,11 +129,7 @@ def model_archive_impl(rctx):
     _write_model_import(rctx, "model" + suffixes[0])
 
 def oci_model_impl(rctx):
-    """Pulls a model artifact, whose only layer is the archive part of the model, from a registry. Fails for other images.
-
-    Args:
-      rctx: repository context.
-    """
+    """Pulls a model artifact, whose only layer is the archive part of the model, from a registry. Fails for other images."""
     if not matches("image", rctx.attr.image):
         fail("{}: invalid image {}. Use registry/repository, without a tag or digest.".format(_where(rctx), repr(rctx.attr.image)))
     if not matches("sha256", rctx.attr.digest.removeprefix("sha256:")) or not rctx.attr.digest.startswith("sha256:"):

@@ -138,13 +138,7 @@ def _rules_python_interpreters():
     return interpreters
 
 def declare_python(mctx, *, name, tag):
-    """Declares the repository of an interpreter.
-
-    Args:
-      mctx: module context.
-      name: name of the repository.
-      tag: a `bento_tools.python` tag; None without a tag.
-    """
+    """Declares the repository of an interpreter for a `bento_tools.python` tag, or None."""
     required = tag.version if tag else ""
     common = {"name": name, "only_version": required}
     if tag and tag.debian_lock:

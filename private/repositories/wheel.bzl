@@ -85,15 +85,7 @@ def wheel_build_text(rctx, template, **values):
     )
 
 def newer_system_hint(rctx):
-    """Returns values for an error message about a release whose wheels all require a newer system.
-
-    Args:
-      rctx: context of a repository rule with `RELEASE_ATTRIBUTES`.
-
-    Returns:
-      A dict: the oldest compatible `system` with its `version`, the `attribute` of `bento.pypi` for the version, and the `machines` on which
-      images or programs run. None if no system is compatible.
-    """
+    """Returns the oldest system for which a release has a wheel, as values for an error message, or None."""
     version = oldest_compatible_system(rctx.attr.files, rctx.attr.platform, python_version(rctx))
     if not version:
         return None

@@ -133,16 +133,7 @@ def _rank(wheel, platform, python_version, glibc, macos):
     return (best, wheel.build) if best else None
 
 def oldest_compatible_system(filenames, platform, python_version):
-    """Returns the oldest glibc or macOS version with which a wheel of a release is compatible.
-
-    Args:
-      filenames: names of the files in the release. The function ignores files that aren't wheels.
-      platform: target platform, in the form `<os>_<architecture>`.
-      python_version: Python version, in the form `X.Y[.Z]`.
-
-    Returns:
-      The version, in the form `X.Y`, or None if no version is compatible.
-    """
+    """Returns the oldest glibc or macOS version (`X.Y`) with which a wheel of a release is compatible, or None."""
     version_of = _macos if platform.startswith("darwin_") else _glibc
     oldest = None
     for filename in filenames:
@@ -154,18 +145,7 @@ def oldest_compatible_system(filenames, platform, python_version):
     return oldest
 
 def best_wheel(filenames, platform, python_version, glibc = DEFAULT_GLIBC, macos = DEFAULT_MACOS):
-    """Returns the wheel of a release that an installer would select.
-
-    Args:
-      filenames: names of the files in the release. The function ignores files that aren't wheels.
-      platform: target platform, in the form `<os>_<architecture>`.
-      python_version: Python version, in the form `X.Y[.Z]`.
-      glibc: newest glibc version that Linux wheels can require.
-      macos: newest macOS version that macOS wheels can require.
-
-    Returns:
-      The name of the wheel file, or None if no wheel is compatible.
-    """
+    """Returns the name of the wheel of a release that an installer would select, or None. `glibc` and `macos` are the newest to require."""
     best, best_rank = None, None
     for filename in sorted(filenames):
         if not filename.endswith(".whl"):
