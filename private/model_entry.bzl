@@ -136,28 +136,6 @@ def _described(ctx, source):
         place = tuple(source.place),
     )
 
-def model_source(*, place, describe, files = [], more_inputs = [], packages = [], name = ""):
-    """Returns a struct that describes the inputs of a model.
-
-    Args:
-      place: list of strings: arguments for the placement of sources in the model.
-      describe: a function that adds the arguments other than `place` and `files` to an Args.
-      files: list of Files: the sources.
-      more_inputs: list of Files in the arguments of `describe`.
-      packages: third-party packages that reading the files requires.
-      name: model name; empty if unknown.
-
-    Returns:
-      A struct for `model_entry`.
-    """
-
-    def describe_all(args):
-        args.add_all(place)
-        describe(args)
-        args.add_all(files, map_each = describe_source)
-
-    return struct(describe = describe_all, files = files, inputs = depset(files + more_inputs), name = name, packages = packages, place = place)
-
 # Attributes for the use of a model in Bentos and images.
 MODEL_ATTRIBUTES = {
     "alias": attr.string(doc = "Another name that `bentoml.models.get` accepts in Bentos with the model."),
@@ -168,7 +146,16 @@ MODEL_ATTRIBUTES = {
 }
 
 def model_entry(ctx, source):
-    """Declares the outputs of a model from the result of `model_source`. Returns the list of providers, including BentoModelInfo."""
+    """Declares the outputs of a model.
+
+    Args:
+      ctx: context of bento_model.
+      source: struct of `describe` (function that adds arguments to an Args), `inputs` (depset of the Files in these arguments), `packages` (which
+        reading the inputs requires), `files` (list of the Files in `srcs`), `place` (arguments for their paths in the model), and `name` (or empty).
+
+    Returns:
+      A list of providers.
+    """
     part = _write(ctx, source, mnemonic = "BentoModelPart", progress_message = "Packing model %{label}", name = "model", suffixes = {"--part": ".model.part"})
     model = _described(ctx, source)
     return [

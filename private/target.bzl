@@ -2,6 +2,7 @@
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@platforms//host:constraints.bzl", "HOST_CONSTRAINTS")
+load(":versions.bzl", "PLATFORMS", "PLATFORM_CONSTRAINTS")
 
 _DEFAULT = "//rules:platform"
 _HOST_PLATFORM = "//command_line_option:host_platform"
@@ -9,18 +10,8 @@ _PLATFORMS = "//command_line_option:platforms"
 _PYTHON_VERSION = "//rules:python_version"
 _WHEELS = "//rules:wheels"
 
-# Names of the platforms in //toolchains/platforms, to their constraints.
-_KNOWN = {
-    "darwin_amd64": ["@platforms//cpu:x86_64", "@platforms//os:osx"],
-    "darwin_arm64": ["@platforms//cpu:aarch64", "@platforms//os:osx"],
-    "linux_amd64": ["@platforms//cpu:x86_64", "@platforms//os:linux"],
-    "linux_arm64": ["@platforms//cpu:aarch64", "@platforms//os:linux"],
-}
-
 # Suffixes of the label of the detected host platform. The name of the platform's repository depends on the Bazel version.
 _DETECTED = ("platforms//host:host", "platforms//host", "local_config_platform//:host", "bazel_tools//tools:host_platform")
-
-PLATFORM_NAMES = sorted(_KNOWN)
 
 def _platforms(settings, attr):
     """Returns the value of `--platforms` for a Bento.
@@ -36,11 +27,11 @@ def _platforms(settings, attr):
     if not attr.platform and not is_implicit:
         return settings[_PLATFORMS]
     name = attr.platform or settings[_DEFAULT]
-    if name not in _KNOWN:
-        fail("--{}: invalid platform \"{}\". Valid values: {}.".format(_DEFAULT, name, ", ".join(PLATFORM_NAMES)))
+    if name not in PLATFORM_CONSTRAINTS:
+        fail("--{}: invalid platform \"{}\". Valid values: {}.".format(_DEFAULT, name, ", ".join(PLATFORMS)))
 
     # If the detected host platform has the same constraints, keep it. Otherwise, code would be built twice, for two names of one platform.
-    return settings[_PLATFORMS] if is_implicit and sorted(HOST_CONSTRAINTS) == _KNOWN[name] else [Label("//toolchains/platforms:" + name)]
+    return settings[_PLATFORMS] if is_implicit and sorted(HOST_CONSTRAINTS) == PLATFORM_CONSTRAINTS[name] else [Label("//toolchains/platforms:" + name)]
 
 def _bento_cfg_impl(settings, attr):
     version = attr.python_version or settings[_PYTHON_VERSION]
@@ -73,10 +64,10 @@ def _attributes(names):
     }
 
 # Attributes of rules with one of these transitions.
-PLATFORM = _attributes(PLATFORM_NAMES)
+PLATFORM = _attributes(PLATFORMS)
 
 # Attributes of image rules. Containers run Linux.
-IMAGE_PLATFORM = _attributes([name for name in PLATFORM_NAMES if name.startswith("linux_")])
+IMAGE_PLATFORM = _attributes([name for name in PLATFORMS if name.startswith("linux_")])
 
 def platform_name(ctx):
     """Returns the target platform as `<os>_<architecture>`, or an empty string if package hubs don't support it."""

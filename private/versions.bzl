@@ -1,7 +1,19 @@
-"""Defines constants that affect outputs, whose values can change with the version of rules_bento."""
+"""Defines the supported platforms and versions, and default values."""
 
 # Default Python version of package hubs and Bentos. The default doesn't depend on the machine.
 PYTHON_VERSION = "3.11"
 
 # Minimum version of rules_python.
 OLDEST_RULES_PYTHON = "0.40.0"
+
+# Names of the platforms in //toolchains/platforms, to their constraints.
+PLATFORM_CONSTRAINTS = {
+    "darwin_amd64": ["@platforms//cpu:x86_64", "@platforms//os:osx"],
+    "darwin_arm64": ["@platforms//cpu:aarch64", "@platforms//os:osx"],
+    "linux_amd64": ["@platforms//cpu:x86_64", "@platforms//os:linux"],
+    "linux_arm64": ["@platforms//cpu:aarch64", "@platforms//os:linux"],
+}
+PLATFORMS = PLATFORM_CONSTRAINTS.keys()
+
+# Python versions of package hubs.
+PYTHON_VERSIONS = ["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"]

@@ -1,8 +1,8 @@
 """Defines bento_model, which builds a model in the format of BentoML's model store."""
 
-load("//private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "directory_path", "label_string")
+load("//private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "describe_source", "directory_path", "label_string")
 load("//private:helper.bzl", "TOOLCHAIN_TYPE")
-load("//private:model_entry.bzl", "MODEL_ATTRIBUTES", "model_entry", "model_source")
+load("//private:model_entry.bzl", "MODEL_ATTRIBUTES", "model_entry")
 load("//rules:providers.bzl", "BentoModelInfo")
 
 # Attributes that only a new model has. An entry of a model store defines the values itself.
@@ -21,8 +21,11 @@ def _check(ctx):
 
 def _bento_model_impl(ctx):
     _check(ctx)
+    place = ["--package", directory_path(ctx.label, ctx.label.package), "--strip-prefix", ctx.attr.strip_prefix]
 
     def describe(args):
+        args.add_all(place)
+        args.add_all(ctx.files.srcs, map_each = describe_source)
         if ctx.file.archive:
             args.add_all(["--archive", ctx.file.archive, ctx.file.archive.basename])
         if ctx.attr.tag:
@@ -31,13 +34,13 @@ def _bento_model_impl(ctx):
                 args.add_all(["--fields", file, file.short_path])
             add_pairs(args, "--label", ctx.attr.labels)
 
-    return model_entry(ctx, model_source(
+    return model_entry(ctx, struct(
         describe = describe,
         files = ctx.files.srcs,
-        more_inputs = ctx.files.archive + ctx.files.fields_file,
+        inputs = depset(ctx.files.srcs + ctx.files.archive + ctx.files.fields_file),
         name = ctx.attr.tag.partition(":")[0],
         packages = ["zstandard"] if ctx.file.archive else [],
-        place = ["--package", directory_path(ctx.label, ctx.label.package), "--strip-prefix", ctx.attr.strip_prefix],
+        place = place,
     ))
 
 bento_model = rule(

@@ -1,11 +1,11 @@
 """Defines the module extensions `bento_tools`, which provides programs for actions, and `bento`, which provides inputs for actions."""
 
 load("//private:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
-load("//private:versions.bzl", "PYTHON_VERSION")
+load("//private:versions.bzl", "PLATFORMS", "PYTHON_VERSION")
 load("//private/repositories:apt.bzl", "apt_tag", "declare_debs", "host_mirrors_repo")
 load("//private/repositories:base.bzl", "base_tag", "declare_base")
 load("//private/repositories:hub.bzl", "declare_hub", "lock_repo_name", "wheel_settings")
-load("//private/repositories:hub_settings.bzl", "PLATFORMS", "absent_hub_repo", "check_hub_settings", "known_excludes", "known_record_mismatches")
+load("//private/repositories:hub_settings.bzl", "absent_hub_repo", "check_hub_settings", "known_excludes", "known_record_mismatches")
 load("//private/repositories:locks.bzl", "absence_of_lock", "read_lock", "requires_network")
 load("//private/repositories:model.bzl", "MODEL_TAGS", "declare_model")
 load("//private/repositories:python.bzl", "compilers_repo", "declare_python")

@@ -5,9 +5,9 @@ the contents didn't change. Therefore, each package has a separate repository. B
 package or its transitive dependencies."""
 
 load("//private:indexes.bzl", "indexes_of_package")
+load("//private:versions.bzl", "PYTHON_VERSIONS")
 load(":build_text.bzl", "build_text", "select_text")
 load(":fetch.bzl", "mark_reproducible")
-load(":hub_settings.bzl", "PYTHON_VERSIONS")
 load(":markers.bzl", "evaluate_marker", "is_python_in", "marker_environment")
 load(":source.bzl", "source_file", "source_repo")
 load(":wheel.bzl", "python_version", "wheel_modules_repo", "wheel_repo")

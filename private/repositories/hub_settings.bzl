@@ -1,14 +1,6 @@
 """Validates settings of `bento.pypi` before repositories are declared, because later error messages can't contain the name of the tag."""
 
-# Names of platforms in //toolchains/platforms.
-PLATFORM_CONSTRAINTS = {
-    "darwin_amd64": ["@platforms//cpu:x86_64", "@platforms//os:macos"],
-    "darwin_arm64": ["@platforms//cpu:aarch64", "@platforms//os:macos"],
-    "linux_amd64": ["@platforms//cpu:x86_64", "@platforms//os:linux"],
-    "linux_arm64": ["@platforms//cpu:aarch64", "@platforms//os:linux"],
-}
-PLATFORMS = PLATFORM_CONSTRAINTS.keys()
-PYTHON_VERSIONS = ["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"]
+load("//private:versions.bzl", "PLATFORMS", "PYTHON_VERSIONS")
 
 def _where(tag):
     """Returns the beginning of an error message about a tag."""

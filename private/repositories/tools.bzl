@@ -1,8 +1,8 @@
 """Declares uv for each platform, and the packages that the helper imports in module extensions."""
 
+load("//private:versions.bzl", "PLATFORMS")
 load(":build_text.bzl", "build_text", "select_text")
 load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_first", "fetch_with_uv", "host_platform", "mark_reproducible", "probe_cache")
-load(":hub_settings.bzl", "PLATFORMS")
 load(":wheel_tags.bzl", "best_wheel")
 
 _BUILD = """\
