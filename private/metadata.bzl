@@ -37,8 +37,8 @@ def _checked_requirements(ctx, target):
         if file.extension == "whl":
             fail("{}: requirements can't contain a wheel file: {}. Declare a bento_wheel for the file.".format(label_string(ctx.label), file.short_path))
         if file.extension not in _REQUIREMENTS:
-            fail(("{}: the requirements attribute contains {}, which isn't a requirements file (.txt or .in). For other formats, set " +
-                  "bento.pypi(lock = ...) in MODULE.bazel, and use packages from the package hub.").format(label_string(ctx.label), file.short_path))
+            fail(("{}: the requirements attribute contains {}, which isn't a requirements file (.txt or .in). Use " +
+                  "requirements_lock of pip.parse (from uv.lock: `uv export --no-emit-project -o requirements.txt`), or set bento.pypi(lock = ...) in MODULE.bazel, and use its packages.").format(label_string(ctx.label), file.short_path))
     return files
 
 def _options(ctx, lock):
