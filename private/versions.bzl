@@ -13,7 +13,7 @@ PLATFORM_CONSTRAINTS = {
     "linux_amd64": ["@platforms//cpu:x86_64", "@platforms//os:linux"],
     "linux_arm64": ["@platforms//cpu:aarch64", "@platforms//os:linux"],
 }
-PLATFORMS = PLATFORM_CONSTRAINTS.keys()
+PLATFORMS = list(PLATFORM_CONSTRAINTS)
 
 # Python versions of package hubs.
 PYTHON_VERSIONS = ["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"]
