@@ -21,6 +21,7 @@ from rules_bento.service.metadata import Dependency, Service, ServiceInfo, to_js
 
 from tests.conftest import locked_wheels
 from tests.helpers.projects import HERE, write_project
+from tests.helpers.service_cases import header
 
 SERVICES = HERE / "services"
 GOLDEN = HERE / "golden" / "bentos"
@@ -29,14 +30,6 @@ OTHER_APIS = ("api_", "mount_", "legacy_")
 _ALL = sorted(path.parent for path in SERVICES.glob("*/expected.json"))
 _ALIKE = [path for path in _ALL if not path.name.startswith(OTHER_APIS)]
 CASES = _ALL if os.environ.get("RULES_BENTO_EXAMPLES") == "all" else sorted({*_ALL} - {*_ALIKE} | {*_ALIKE[::4]})
-
-
-def header(directory: Path) -> str:
-    for path in sorted(directory.rglob("*.py")):
-        for line in path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()[:5]:
-            if line.startswith("# service: "):
-                return line.partition(": ")[2].strip()
-    raise AssertionError(f"{directory} names no service")
 
 
 class Comparison:
