@@ -27,7 +27,8 @@ SERVICES = HERE / "services"
 GOLDEN = HERE / "golden" / "bentos"
 PROJECTS = yaml.safe_load((GOLDEN / "projects.yaml").read_text("utf-8"))
 OTHER_APIS = ("api_", "mount_", "legacy_")
-_ALL = sorted(path.parent for path in SERVICES.glob("*/expected.json"))
+BY_HAND = "trick_objects_changed_later"  # imports reject its image
+_ALL = sorted(path.parent for path in SERVICES.glob("*/expected.json") if path.parent.name != BY_HAND)
 _ALIKE = [path for path in _ALL if not path.name.startswith(OTHER_APIS)]
 CASES = _ALL if os.environ.get("RULES_BENTO_EXAMPLES") == "all" else sorted({*_ALL} - {*_ALIKE} | {*_ALIKE[::4]})
 
