@@ -15,7 +15,7 @@ def _arguments(ctx, base):
     return args
 
 def check_libraries(ctx, base, packages, added, *, early):
-    """Declares the check that packages are compatible with the base and with each other.
+    """Declares the check that packages are compatible with the base and with each other, and have what they need to run.
 
     Args:
       ctx: context of a rule with the attributes of `IMAGE`.
@@ -40,6 +40,8 @@ def check_libraries(ctx, base, packages, added, *, early):
         args.add_all(["--glibc", base.glibc])
     else:
         args.add_all([info.glibc for info in packages.requirements if info.glibc], before_each = "--allowed-glibc", uniquify = True)
+    if base.deb_index:
+        args.add_all(["--hub", base.hub])
     args.add_all(below, before_each = "--base-libraries")
     args.add_all(debs, before_each = "--index")
     args.add_all(packages.libraries, before_each = "--libraries")

@@ -6,7 +6,7 @@ load("//private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
 load("//private:image.bzl", "IMAGE", "build_image", "image_packages")
 load("//private:installed_wheel_aspect.bzl", "installed_wheel_aspect")
 load("//private:launcher.bzl", "runfile_path")
-load("//private:layers.bzl", "ENVIRONMENT", "HOME", "write_layer")
+load("//private:layers.bzl", "ENVIRONMENT", "write_layer")
 load("//private:providers.bzl", "BentoImagePackagesInfo", "BentoInstalledWheelInfo", "BentoSourcesInfo")
 load("//private:snapshot.bzl", "SECRETS", "add_secrets")
 load("//private:sources_aspect.bzl", "sources_aspect")
@@ -128,7 +128,7 @@ def _python_image_impl(ctx):
         packages = packages,
         process = struct(
             entrypoint = _entrypoint(ctx, program),
-            env = {"HOME": HOME, "PYTHONPATH": _import_path(ctx, program, files), "RUNFILES_DIR": _APP} | ctx.attr.env,
+            env = {"PYTHONPATH": _import_path(ctx, program, files), "RUNFILES_DIR": _APP} | ctx.attr.env,
             ignore_system_requirements = [],
             working_dir = ctx.attr.working_dir,
         ),

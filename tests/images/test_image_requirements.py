@@ -97,7 +97,7 @@ def test_the_lines_that_add_them():
     assert 'set base = ":image_base"' in one
     [other] = found("ffmpeg", hint=DebLayerHint("image", "", ""))
     assert "bento_base(" not in other
-    assert "Use a base image with the package," in other
+    assert "Use a base image with the package ffmpeg," in other
 
 
 def test_what_the_target_says_is_there():

@@ -6,10 +6,10 @@ import re
 import shutil
 from pathlib import Path
 
-from rules_bento.actions.bases import is_library
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.images.layers.contents import read_files
+from rules_bento.images.needs import is_provided
 from rules_bento.images.system_packages import SystemFiles
 from rules_bento.registry.base_images import BaseImage, check_layers, find_images
 from rules_bento.registry.layout import Layout
@@ -115,10 +115,10 @@ def _find_image(layout: Layout, platform: str, name: str) -> BaseImage:
 def _inspect(layout: Layout, image: BaseImage, name: str) -> dict[str, Any]:
     """Return a base image's interpreter, its version, the shared libraries, and the system packages as JSON."""
     layers = ((layout.blob(layer.digest), layer.media_type) for layer, _ in image.layers)
-    files = read_files(layers, lambda path, _: bool(is_library(path) or _PYTHON.fullmatch(path)), SystemFiles.has)
+    files = read_files(layers, lambda path, _: bool(is_provided(path) or _PYTHON.fullmatch(path)), SystemFiles.has)
     system = SystemFiles.from_files({path: data for path, data in files.items() if SystemFiles.has(path)})
     python, version = _find_python(files, image.config["env"], name)
-    libraries = sorted({path.rpartition("/")[2] for path in files if is_library(path)})
+    libraries = sorted({path.rpartition("/")[2] for path in files if is_provided(path)})
     return {"python": python, "version": version, "system": system.dumps(), "libraries": libraries}
 
 

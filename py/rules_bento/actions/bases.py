@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     }
 )
 def base_contents(arguments: Arguments) -> None:
-    """List the shared libraries and system packages in layers. With `--machines`, also lists machine types."""
+    """List the libraries, programs, and system packages in layers. With `--machines`, also lists machine types."""
     from rules_bento.images.layers.contents import read_files
     from rules_bento.images.system_packages import SystemFiles
     from rules_bento.sources.cpu_arch import machine_of
 
     layers = [_read_layer(description, Path(place)) for description, place in arguments.tuples("--layer")]
-    is_wanted = _is_code if arguments.optional("--machines") else is_library
+    is_wanted = _is_code if arguments.optional("--machines") else _is_provided
     files = read_files(((blob, layer.media_type) for layer, blob in layers), is_wanted, SystemFiles.has)
-    names = {path.rpartition("/")[2] for path in files if is_library(path)}
+    names = {path.rpartition("/")[2] for path in files if _is_provided(path)}
     Path(arguments.required("--libraries")).write_text(json.dumps(sorted(names), indent=0) + "\n", "utf-8")
     kept = {path: data for path, data in files.items() if SystemFiles.has(path)}
     Path(arguments.required("--system")).write_text(SystemFiles.from_files(kept).dumps(), "utf-8")
@@ -50,15 +50,16 @@ def _read_layer(description: str, place: Path) -> tuple[Layer, Path]:
     return layer, Layout(place).blob(layer.digest)
 
 
-def is_library(path: str, _head: bytes = b"") -> bool:
-    """Return whether a file in a layer is a shared library, according to its name."""
-    return ".so" in path.rpartition("/")[2]
+def _is_provided(path: str, _head: bytes = b"") -> bool:
+    from rules_bento.images.needs import is_provided
+
+    return is_provided(path)
 
 
 def _is_code(path: str, head: bytes) -> bool:
     from rules_bento.sources.cpu_arch import machine_of
 
-    return is_library(path) or bool(machine_of(head))
+    return _is_provided(path) or bool(machine_of(head))
 
 
 @Subcommand(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         "--base-config": 1,
         "--base-libraries": 1,  # output of base_contents, for a base that isn't built from Debian packages
         "--glibc": 1,  # of the base, X.Y
+        "--hub": 1,  # of Debian packages, for a base that is built from them
         "--index": 1,  # of Debian packages in the base or in a layer
         "--libraries": 1,  # of a wheel
         "--machines": 1,  # output of base_contents for further layers
@@ -33,19 +34,23 @@ if TYPE_CHECKING:
     }
 )
 def check_image(arguments: Arguments) -> None:
-    """Raise BentoError if wheels can't run on a base image, or contradict each other.
+    """Raise BentoError if wheels can't run on a base image, contradict each other, or lack what they need to run.
 
     Otherwise, writes notes on missing optional libraries.
     """
     from rules_bento.formats.json import read_object
-    from rules_bento.images import image_checks
+    from rules_bento.images import image_checks, needs
+    from rules_bento.images.image_requirements import DebLayerHint
     from rules_bento.images.wheels.libraries import Libraries
     from rules_bento.packages.shared_files import PackageFiles, check_shared_files, exclude_in_hub
 
     indexes = [json.loads(read_text(path)) for path in arguments.repeated("--index")]
     below = [json.loads(read_text(path)) for path in arguments.repeated("--base-libraries")]
     libraries = {name for names in below for name in names} | {
-        path.rpartition("/")[2] for index in indexes for path in (*index["files"], *index["links"]) if ".so" in path
+        path.rpartition("/")[2]
+        for index in indexes
+        for path in (*index["files"], *index["links"])
+        if needs.is_provided(path)
     }
     architecture = read_object(read_file(arguments.required("--base-config")), "the base's config")["architecture"]
     base = image_checks.Base(
@@ -60,10 +65,13 @@ def check_image(arguments: Arguments) -> None:
     check_shared_files([PackageFiles(package.distribution, package.files) for package in packages], exclude_in_hub)
     machines = json.loads(read_text(path)) if (path := arguments.optional("--machines")) else {}
     wheels, unchecked = arguments.repeated("--wheel"), arguments.repeated("--ignore-library")
-    problems = image_checks.check(base, wheels, packages, unchecked, machines)
-    if problems.problems:
-        raise BentoError("\n".join(problems.problems))
-    Path(arguments.required("--output")).write_text("".join(f"{note}\n" for note in problems.notes), "utf-8")
+    result = image_checks.check(base, wheels, packages, unchecked, machines)
+    image = arguments.required("--target").rpartition(":")[2]
+    hint = DebLayerHint(image, arguments.optional("--hub"), base.name)
+    need = needs.problem(packages, base.libraries, unchecked, hint) if base.libraries is not None else ""
+    if problems := [*result.problems, *([need] if need else [])]:
+        raise BentoError("\n".join(problems))
+    Path(arguments.required("--output")).write_text("".join(f"{note}\n" for note in result.notes), "utf-8")
 
 
 def _glibc(arguments: Arguments) -> tuple[int, int] | None:

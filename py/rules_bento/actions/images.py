@@ -190,10 +190,14 @@ def _oci_annotations(texts: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in texts.items() if key.startswith(ANNOTATION)}
 
 
+# Packages find their caches by HOME, and torch a name by USER. A container can run as any user, with a read-only root.
+_USER = {"HOME": "/tmp", "USER": "bentoml"}
+
+
 def _image_env(
     base: dict[str, Any], bento: dict[str, Any], directory: str, environment: str, home: str
 ) -> dict[str, str]:
-    """Return the environment variables of an image. Later sources override earlier: base, defaults, Bento.
+    """Return the environment variables of an image. Later sources override earlier: user, base, defaults, Bento.
 
     Excludes variables of the Bento if the value is empty or the stage is `build`. Users set variables with empty values
     at startup. Variables with the stage `build` can be secrets.
@@ -213,7 +217,7 @@ def _image_env(
         own |= {"BENTO_PATH": directory, "BENTOML_HOME": f"{home}/", "BENTOML_CONTAINERIZED": "true"}
     envs = [env for env in bento["envs"] if env["value"] != "" and env["stage"] != "build"]
     declared = {env["name"]: str(env["value"]) for env in envs}
-    return inherited | own | declared
+    return _USER | inherited | own | declared
 
 
 @Subcommand(

@@ -233,20 +233,27 @@ def _missing(requests: Mapping[str, PackageRequest], system: ImageSystem, hint: 
         if package.name == request.name
     ]
     yield f" ({', '.join(details)})" if details else ""
-    if hint.hub:
-        labels = sorted({f"@{hint.hub}//{request.name}" for request in requests.values()})
-        listed = "".join(f'        "{label}",\n' for label in labels)
-        yield (
-            f". Add\n\nbento_base(\n"
-            f'    name = "{hint.image}_base",\n'
-            f'    base = "{hint.lower}",\n'
-            f"    packages = [\n{listed}    ],\n)\n\n"
-            f'and set base = ":{hint.image}_base" on the image. Add packages that the lock of @{hint.hub} '
-            f"doesn't contain to `packages` of the bento_debs target first. "
-        )
-    else:
-        yield f". Use a base image with the {kind}, or an image built from Debian packages (bento_base). "
+    yield f". {packages_to_add(hint, (request.name for request in requests.values()))}"
     yield f"If the image contains or the service doesn't need the {kind}, set {_provided(names)}."
+
+
+def packages_to_add(hint: DebLayerHint, names: Iterable[str]) -> str:
+    """Return sentences that explain how to add system packages to an image."""
+    unique = sorted(set(names))
+    if not hint.hub:
+        kind = "package" if len(unique) == 1 else "packages"
+        return (
+            f"Use a base image with the {kind} {_listed(unique)}, or an image built from Debian packages (bento_base). "
+        )
+    listed = "".join(f'        "@{hint.hub}//{name}",\n' for name in unique)
+    return (
+        f"Add\n\nbento_base(\n"
+        f'    name = "{hint.image}_base",\n'
+        f'    base = "{hint.lower}",\n'
+        f"    packages = [\n{listed}    ],\n)\n\n"
+        f'and set base = ":{hint.image}_base" on the image. Add packages that the lock of @{hint.hub} '
+        f"doesn't contain to `packages` of the bento_debs target first. "
+    )
 
 
 def _provided(names: Iterable[str]) -> str:

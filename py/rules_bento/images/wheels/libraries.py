@@ -9,6 +9,7 @@ from itertools import chain
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.images.wheels.elf import MAGIC, Elf, read_elf
 from rules_bento.images.wheels.install import shared_files
+from rules_bento.images.wheels.metadata import normalized
 from rules_bento.sources.cpu_arch import HEAD, machine_of
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator
 
@@ -22,6 +23,7 @@ _OF_SYSTEMS = re.compile(r"(?:ld-linux-.*|lib(?:c|dl|gcc_s|m|pthread|rt|stdc\+\+
 # How Python code names a library that it loads by ctypes or cffi: completely, or as a prefix.
 _BEGINNING, _ENDING = re.compile(rb"lib[A-Za-z0-9_+-]+"), re.compile(rb"\.so\b")
 _LETTERS = frozenset(b"+-_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_REQUIRED = re.compile(r"\A\s*([A-Za-z0-9._-]+)(?!.*\bextra\s*==)")  # the name in a Requires-Dist without an extra
 _SMALL = 1 << 20  # bytes of a file that is read completely
 
 
@@ -42,6 +44,7 @@ class Libraries(NamedTuple):
     machines: tuple[tuple[str, str], ...] = ()  # paths and machines of all files with machine code
     optional: frozenset[str] = frozenset()  # paths of files that the package can be imported without
     files: dict[str, str] = {}  # noqa: RUF012 - never changed; see `install.shared_files`
+    requires: frozenset[str] = frozenset()  # distributions that it requires without an extra
 
     @staticmethod
     def read(wheel: Wheel, watched: Watched | None = None) -> Libraries:
@@ -57,7 +60,10 @@ class Libraries(NamedTuple):
         sources = [member for member in wheel.members if member.path.endswith(".py")] if linked else []
         texts = map(_text, wheel.chunks(sources))
         named = frozenset(word.decode() for word in {word for text in texts for word in words(text)})
-        libraries = Libraries(wheel.name, wheel.distribution, tuple(linked), named, machines, files=shared_files(wheel))
+        requires = frozenset(normalized(name) for text in wheel.metadata.requires for name in _REQUIRED.findall(text))
+        libraries = Libraries(
+            wheel.name, wheel.distribution, tuple(linked), named, machines, files=shared_files(wheel), requires=requires
+        )
         return libraries._replace(optional=libraries.without(lambda: map(_text, wheel.chunks(sources))))
 
     @staticmethod
@@ -70,8 +76,9 @@ class Libraries(NamedTuple):
         ]
         machines = tuple(fields["machines"].items())
         named, optional = frozenset(fields["named"]), frozenset(fields["optional"])
+        files, requires = fields["files"], frozenset(fields["requires"])
         return Libraries(
-            fields["wheel"], fields["distribution"], tuple(linked), named, machines, optional, fields["files"]
+            fields["wheel"], fields["distribution"], tuple(linked), named, machines, optional, files, requires
         )
 
     def dumps(self) -> str:
@@ -79,7 +86,7 @@ class Libraries(NamedTuple):
         linked = {path: list(elf) for path, elf in self.linked}
         fields: dict[str, Any] = {"wheel": self.wheel, "distribution": self.distribution}
         fields |= {"linked": linked, "named": sorted(self.named), "machines": dict(self.machines)}
-        fields |= {"optional": sorted(self.optional), "files": self.files}
+        fields |= {"optional": sorted(self.optional), "files": self.files, "requires": sorted(self.requires)}
         return json.dumps(fields, indent=1) + "\n"
 
     def of_machine(self, machine: str) -> Libraries:
