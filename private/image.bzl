@@ -1,6 +1,6 @@
 """Defines build_image, which builds the image of a Bento or of a Python program from a base, packages, and other layers."""
 
-load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo")
+load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoModelInfo")
 load(":attributes.bzl", "CREATION_TIME", "STAMP", "STAMPED_VALUES", "add_pairs", "add_strings", "creation_time", "is_stamped", "label_string", "split_stamped", "status_files")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand", "target_arguments")
 load(":image_checks.bzl", "check_libraries", "check_size", "scan_added_layers")
@@ -23,7 +23,7 @@ IMAGE = {
     "compression": attr.string(default = "gzip", doc = "Compression of the layers. `gzip` also requires a base and `layers` with gzip. `zstd` layers are a little smaller, but not all runtimes read them.", values = COMPRESSIONS),
     "layers": attr.label_list(
         allow_files = True,
-        doc = "Additional layers, from bottom to top, below the last layer: tar files, such as outputs of `pkg_tar`, or targets that provide BentoLayerInfo.",
+        doc = "Additional layers, from bottom to top, below the last layer: tar files, such as outputs of `pkg_tar`, or targets that provide BentoLayerInfo, or models.",
     ),
     "sbom_format": attr.string(default = "cyclonedx", doc = "Format of the SBOM: CycloneDX 1.6 or SPDX 2.3, in JSON.", values = sorted(SBOM_FORMATS)),
     "size_limit": attr.int(doc = "Maximum total size of the compressed layers, in megabytes. Default: no limit."),
@@ -92,7 +92,7 @@ def _add_soci(ctx, args, layers, outputs):
     args.add_all(descriptions, before_each = "--ztoc")
     return descriptions
 
-def _assemble(ctx, base, subject, process, layers):
+def _assemble(ctx, base, subject, process, layers, models):
     """Declares the action that writes the config and manifest from the descriptions of layers. Returns a struct of its output Files."""
     outputs = struct(
         config = ctx.actions.declare_file(ctx.label.name + ".config.json"),
@@ -125,6 +125,7 @@ def _assemble(ctx, base, subject, process, layers):
     if process.working_dir:
         args.add_all(["--working-dir", process.working_dir])
     args.add_all(descriptions, before_each = "--layer")
+    args.add_all(models, before_each = "--model")
     soci_inputs = _add_soci(ctx, args, layers, outputs)
     args.add_all(status, before_each = "--status")
     args.add_all(["--config", outputs.config, "--manifest", outputs.manifest, "--digest", outputs.digest])
@@ -132,7 +133,7 @@ def _assemble(ctx, base, subject, process, layers):
         ctx,
         mnemonic = "BentoImage",
         progress_message = "Writing image %{label}",
-        subcommand = subcommand("image", args, inputs = depset([source, base.config] + descriptions + soci_inputs + status), packages = ["pyyaml"] if subject.bento_yaml else []),
+        subcommand = subcommand("image", args, inputs = depset([source, base.config] + descriptions + models + soci_inputs + status), packages = ["pyyaml"] if subject.bento_yaml else []),
         outputs = [file for file in (outputs.config, outputs.digest, outputs.index, outputs.manifest, outputs.soci) if file],
     )
     return outputs
@@ -156,8 +157,8 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
       ctx: context of a rule with the attributes of `IMAGE`, and `TOOLCHAIN_TYPE` among its toolchains.
       subject: BentoInfo, or a struct of its fields `digest` and `tag`, and of `bento_yaml = None`.
       packages: struct of lists: `parts` and `bytecode` (BentoWheelPartInfo of wheels and their bytecode), `requirements` (BentoRequirementInfo).
-      contents: struct of `lower` and `upper` (lists of BentoLayerInfo below and above the attribute `layers`), `models` (list of BentoModelInfo),
-        and `model_source` and `mounted` (values for the fields `models` and `model_descriptions` of BentoImageInfo).
+      contents: struct of `models` and `upper` (lists of BentoModelInfo and BentoLayerInfo below and above the attribute `layers`),
+        `model_source`, and `mounted` (values for the fields `models` and `model_descriptions` of BentoImageInfo).
       process: struct of `entrypoint`, `env`, `ignore_system_requirements`, and `working_dir`, with the types of the attributes of `bento_image`.
       system_checks: list of output Files of additional validation actions, which don't wait for layers.
 
@@ -170,30 +171,31 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
     groups = group_wheels({part.wheel.distribution: part.wheel.size for part in parts}, ctx.attr.max_wheel_layers)
     own_base = list(base.layers) if base.deb_index else []  # layers of an existing image are not rewritten
     own_layers = added_layers(ctx)
+    models = contents.models + [target[BentoModelInfo] for target in ctx.attr.layers if BentoModelInfo in target]
     stacked = (
         list(base.layers) +
         [_environment_layer(ctx, base)] +
         _package_layers(ctx, "wheels", parts, groups) +
         _package_layers(ctx, "bytecode", packages.bytecode, groups) +
-        contents.lower +
+        [layer for model in models for layer in model.layers[ctx.attr.compression]] +
         own_layers +
         contents.upper
     )
-    image = _assemble(ctx, base, subject, process, stacked)
+    image = _assemble(ctx, base, subject, process, stacked, [model.description for model in models] + list(contents.mounted))
     added = scan_added_layers(ctx, own_layers)
     libraries_checked, libraries_checked_early = [
         check_libraries(ctx, base, struct(libraries = libraries, parts = parts, requirements = packages.requirements), added, early = early)
         for libraries, early in ((_libraries(parts, groups), False), ([part.libraries for part in parts], True))
     ]
     wheels = [part.wheel for part in parts]
-    sbom = write_sbom(ctx, base, subject, image, struct(models = contents.models, parts = parts))
+    sbom = write_sbom(ctx, base, subject, image, struct(models = models, parts = parts))
     debs = [base.deb_index] if base.deb_index else []
     build_definition = write_build_definition(
         ctx,
         bento = subject,
         # An existing base image is listed by digest, and Debian packages by layer.
         image = struct(base = base.config, debs = debs, layers = [layer.description for layer in own_base + own_layers], wheels = wheels),
-        models = contents.models,
+        models = models,
         python_version = base.python_version,
     )
     return [

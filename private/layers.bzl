@@ -1,6 +1,6 @@
 """Declares actions that write image layers."""
 
-load("//rules:providers.bzl", "BentoLayerInfo")
+load("//rules:providers.bzl", "BentoLayerInfo", "BentoModelInfo")
 load(":attributes.bzl", "label_string")
 load(":helper.bzl", "arguments", "run_helper", "subcommand", "target_arguments")
 
@@ -149,7 +149,7 @@ def added_layers(ctx):
     for target in ctx.attr.layers:
         if BentoLayerInfo in target:
             layers.append(target[BentoLayerInfo])
-        else:
+        elif BentoModelInfo not in target:  # the image adds the layers of models, which need no scan
             # The list is short: a target has one tar file, or a few tar files.
             layers += [_tar_layer(ctx, file, len(layers) + number) for number, file in enumerate(target[DefaultInfo].files.to_list())]
     return layers

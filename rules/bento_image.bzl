@@ -69,7 +69,6 @@ def _bento_image_impl(ctx):
     return build_image(
         ctx,
         contents = struct(
-            lower = [layer for model in models for layer in model.layers[ctx.attr.compression]],
             model_source = ctx.attr.models,
             models = models,
             mounted = tuple([model.description for model in own_models]) if ctx.attr.models == "image" else (),

@@ -124,7 +124,7 @@ def _python_image_impl(ctx):
     layer, subject = _program_layer(ctx, files)
     return build_image(
         ctx,
-        contents = struct(lower = [], model_source = "", models = [], mounted = (), upper = [layer]),
+        contents = struct(model_source = "", models = [], mounted = (), upper = [layer]),
         packages = packages,
         process = struct(
             entrypoint = _entrypoint(ctx, program),

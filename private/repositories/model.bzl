@@ -11,6 +11,7 @@ bento_model(
     name = {name},
     srcs = {srcs},
     alias = {alias},
+    fields_file = {fields_file},
     labels = {labels},
     module = {module},
     strip_prefix = "files",
@@ -75,7 +76,7 @@ def _hugging_face_url(rctx):
     check_url(_where(rctx), "endpoint", endpoint)
     return "{}/{}/resolve/{}".format(endpoint.removesuffix("/"), rctx.attr.repository, rctx.attr.revision)
 
-def _download_files(rctx, base_url, token):
+def _download_files(rctx, base_url, token, origin = ""):
     """Downloads the files in parallel, or copies them from Bazel's repository cache, and declares the model. Fails for an invalid path or hash."""
     pending = []
     for number, (path, sha256) in enumerate(rctx.attr.files.items()):
@@ -94,9 +95,12 @@ def _download_files(rctx, base_url, token):
         ))
     for download in pending:
         download.wait()
+    if origin:
+        rctx.file("origin.json", json.encode({"hugging_face": origin}))
     rctx.file("BUILD.bazel", build_text(
         _MODEL,
         alias = rctx.attr.alias,
+        fields_file = "origin.json" if origin else None,
         labels = rctx.attr.labels,
         module = rctx.attr.module,
         name = rctx.attr.model,
@@ -114,7 +118,7 @@ def http_model_impl(rctx):
 
 def hugging_face_model_impl(rctx):
     """Fetches the files of a model from Hugging Face Hub."""
-    _download_files(rctx, _hugging_face_url(rctx), _token(rctx))
+    _download_files(rctx, _hugging_face_url(rctx), _token(rctx), "{}@{}".format(rctx.attr.repository, rctx.attr.revision))
 
 def model_archive_impl(rctx):
     """Fetches the archive of a model."""

@@ -2,8 +2,11 @@
 
 import io
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -128,7 +131,7 @@ def test_a_layer_has_the_files_of_an_archive(saved, bentoml, tmp_path):
     assert "home/bentoml/bento/models/weights/v7/model.yaml" in found
 
 
-def layers_of(actions, texts, *location):
+def layers_of(actions, texts, *location, fields=None):
     """Layers of the weights (`.bin`) and of the other files of a model."""
     for name, text in texts.items():
         actions.write(f"svc/{name}", text)
@@ -144,6 +147,9 @@ def layers_of(actions, texts, *location):
     sources = [word for name in [*names, *others] for word in described("--source", name, name)]
     written = {"--written-description": "m.json", "--written-manifest": "m.manifest", "--written-model-yaml": "m.yaml"}
     more = ["--module", "", "--creation-time", "1980-01-01T00:00:00Z", "--tag", "m"]
+    if fields:
+        actions.write("fields.json", json.dumps(fields))
+        more += ["--fields", "fields.json", "fields.json"]
     flags = {flag.replace("--written", "-"): path for flag, path in written.items()}
     model = actions.run("model", [*place, *more, *sources], flags)
     assert model.code == 0, model.errors
@@ -322,3 +328,104 @@ def test_fields_are_written_in_the_order_of_bentoml(tmp_path):
         "name", "version", "module", "labels", "options", "metadata", "context", "signatures", "api_version",
         "creation_time",
     ]  # fmt: skip
+
+
+# As real code: the names of the hub, without a network, in a directory that cannot be written to.
+FROM_HUB = """
+import huggingface_hub
+directory = huggingface_hub.snapshot_download("acme/tiny")
+assert huggingface_hub.snapshot_download("acme/tiny", revision={commit!r}) == directory
+assert huggingface_hub.try_to_load_from_cache("acme/tiny", "nothing.json") is None
+print(open(huggingface_hub.hf_hub_download("acme/tiny", "deep/a.bin")).read())
+print(open(directory + "/config.json").read())
+"""
+
+
+@pytest.mark.parametrize("mounted", [False, True])
+def test_the_library_of_the_hub_finds_the_model(tmp_path, mounted):
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    location = ["--directory", "/home/bentoml/bento", "--weights", "/home/bentoml/weights/m"]
+    fields = {"hugging_face": f"acme/tiny@{commit}"}
+    actions = Actions(tmp_path)
+    layers = layers_of(actions, {"deep/a.bin": "weights", "config.json": "{}"}, *location, fields=fields)
+    place = tmp_path / ("mnt/models/m" if mounted else "")
+    for layer in layers:
+        with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
+            tar.extractall(place, filter="fully_trusted")
+    if mounted:
+        words = [
+            "--model",
+            "m.json",
+            "--directory",
+            "/home/bentoml/bento",
+            "--user",
+            "1034:1034",
+            "--compression",
+            "none",
+        ]
+        words += ["--mounted", str(tmp_path / "mnt/models")]
+        layer = actions.run("bento_layer", words, {"--output": "3", "--description": "3.json"})
+        assert layer.code == 0, layer.errors
+        with tarfile.open(fileobj=io.BytesIO(layer.outputs["--output"])) as tar:
+            tar.extractall(tmp_path, filter="fully_trusted", members=[it for it in tar if it.name.startswith("home")])
+    assert b"hugging_face" not in next(tmp_path.glob("**/model.yaml")).read_bytes()
+    variables = {
+        "HF_HUB_CACHE": str(tmp_path / "home/bentoml/huggingface/hub"),
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    command = [sys.executable, "-c", FROM_HUB.format(commit=commit)]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert done.stdout == "weights\n{}\n", done.stderr
+
+
+@pytest.mark.parametrize("origin", ["acme/tiny", "a/b/c@" + "0" * 40, "../tiny@" + "0" * 40, "acme/tiny@main", 7])
+def test_the_origin_of_a_model_is_a_repository_and_a_commit(tmp_path, origin):
+    with pytest.raises(AssertionError, match="hugging_face: expected"):
+        layers_of(Actions(tmp_path), {"config.json": "{}"}, fields={"hugging_face": origin})
+
+
+@pytest.mark.parametrize(
+    ("origin", "registry", "base", "expected"),
+    [
+        ("acme/tiny@" + "0" * 40, {}, {}, {"HF_HUB_CACHE=/home/bentoml/huggingface/hub", "HF_HUB_OFFLINE=1"}),
+        ("acme/tiny@" + "0" * 40, {"registry": "huggingface"}, {}, set()),
+        ("", {}, {}, set()),
+        ("", {}, {"HOME": "/root"}, {"HOME=/root"}),
+    ],
+)
+def test_the_variables_of_an_image_let_packages_find_caches(tmp_path, origin, registry, base, expected):
+    actions = Actions(tmp_path)
+    model = {"tag": "m:v1", "module": "", "creation_time": "", "blake3": "", "size": 0, "hugging_face": origin}
+    bento = {
+        "name": "b",
+        "version": "v",
+        "labels": {},
+        "envs": [],
+        "services": [{"models": [{"tag": "m:v1"} | registry]}],
+    }
+    words = [
+        "--target",
+        "//:image",
+        "--created",
+        "1980-01-01T00:00:00Z",
+        "--user",
+        "1034",
+        "--environment",
+        "/app/.venv",
+    ]
+    words += ["--home", "/home/bentoml", "--bento", "/home/bentoml/bento"]
+    words += ["--base-config", actions.write("base", json.dumps({"architecture": "amd64", "os": "linux", "env": base}))]
+    words += [
+        "--model",
+        actions.write("m.json", json.dumps(model)),
+        "--bento-yaml",
+        actions.write("b", json.dumps(bento)),
+    ]
+    made = actions.run("image", words, {flag: flag[2:] for flag in ("--config", "--manifest", "--digest")})
+    assert made.code == 0, made.errors
+    env = json.loads(made.outputs["--config"])["config"]["Env"]
+    assert {name for name in env if name.startswith(("HF_", "HOME="))} == expected | (
+        {"HOME=/tmp"} if not base else set()
+    )
+    assert "USER=bentoml" in env

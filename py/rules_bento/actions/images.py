@@ -12,7 +12,7 @@ from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
 from rules_bento.formats.oci import ANNOTATION, digest_of
 from rules_bento.images import oci_image
-from rules_bento.models.model import ModelDescription
+from rules_bento.models.model import HUB_CACHE, ModelDescription
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         "--label": 2,
         "--layer": 1,
         "--manifest": 1,
+        "--model": 1,  # description of a model in the image, or that is mounted
         "--port": 1,
         "--provided": 1,  # a command that the image doesn't need
         "--soci": 1,  # the SOCI index
@@ -126,9 +127,15 @@ def _image_config(arguments: Arguments, base: dict[str, Any], bento: dict[str, A
     annotations |= substitute_all(arguments.pairs("--stamped-annotation"), status, "annotations")
     labels = arguments.pairs("--label")
     labels |= substitute_all(arguments.pairs("--stamped-label"), status, "labels")
+    models = [ModelDescription.loads(read_file(path).decode()) for path in arguments.repeated("--model")]
+    # A model that the Bento only references is downloaded to another cache when the service starts.
+    downloads = any(
+        "registry" in model for service in bento.get("services", ()) for model in service.get("models") or ()
+    )
     return image_config(
         base,
         bento,
+        has_hub_cache=any(model.hugging_face for model in models) and not downloads,
         created=arguments.required("--created"),
         directory=arguments.optional("--bento"),
         environment=arguments.required("--environment"),
@@ -152,6 +159,7 @@ def image_config(
     directory: str,
     environment: str,
     home: str,
+    has_hub_cache: bool = False,
     labels: dict[str, str],
     env: Mapping[str, str] = MappingProxyType({}),
     annotations: Mapping[str, str] = MappingProxyType({}),
@@ -162,6 +170,7 @@ def image_config(
     """Return the config of an image with a Bento in `directory`, and its packages in `environment`.
 
     `base` is the config of the base image, `bento` has the fields of bento.yaml, and `fields` other fields of it.
+    `has_hub_cache` is whether code can load all models of the Hugging Face Hub from the image.
     """
     standard = {
         "base.digest": base.get("digest", ""),
@@ -176,7 +185,7 @@ def image_config(
         architecture=base["architecture"],
         os=base["os"],
         created=created,
-        env=_image_env(base, bento, directory, environment, home) | dict(env),
+        env=_image_env(base, bento, directory, environment, home, has_hub_cache) | dict(env),
         entrypoint=entrypoint or [f"{environment}/bin/python", "-m", "bentoml", "serve", directory],
         working_dir=working_dir or directory,
         labels=_oci_annotations(annotations) | labels,
@@ -195,7 +204,7 @@ _USER = {"HOME": "/tmp", "USER": "bentoml"}
 
 
 def _image_env(
-    base: dict[str, Any], bento: dict[str, Any], directory: str, environment: str, home: str
+    base: dict[str, Any], bento: dict[str, Any], directory: str, environment: str, home: str, has_hub_cache: bool
 ) -> dict[str, str]:
     """Return the environment variables of an image. Later sources override earlier: user, base, defaults, Bento.
 
@@ -215,6 +224,8 @@ def _image_env(
     }
     if directory:
         own |= {"BENTO_PATH": directory, "BENTOML_HOME": f"{home}/", "BENTOML_CONTAINERIZED": "true"}
+    if has_hub_cache:
+        own |= {"HF_HUB_CACHE": f"{home}/{HUB_CACHE}", "HF_HUB_OFFLINE": "1"}
     envs = [env for env in bento["envs"] if env["value"] != "" and env["stage"] != "build"]
     declared = {env["name"]: str(env["value"]) for env in envs}
     return _USER | inherited | own | declared

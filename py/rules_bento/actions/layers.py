@@ -91,7 +91,7 @@ def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDesc
     """
     from urllib.parse import quote
 
-    from rules_bento.models.model import MODEL_YAML
+    from rules_bento.models.model import MODEL_YAML, hub_cache
 
     tags = sorted(model.tag for model in models)
     for one, other in pairwise(tags):
@@ -106,6 +106,9 @@ def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDesc
         missing = f"{tag} is not mounted. Mount the image of the model (bento_model_image) at /{mounted}/{name}."
         yield put.small_file(f"{entry}/{MODEL_YAML}", f'!<{quote(missing)}> ""\n'.encode())
         yield put.link(f"{bento}/models/{name}/{version}", f"/{entry}")
+    for model in models:
+        for path, link, data in hub_cache(bento, model):
+            yield put.link(path, link) if link else put.small_file(path, data)
 
 
 class _Headers:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from contextlib import contextmanager
 from pathlib import Path
 
 from rules_bento.arguments import Arguments, Subcommand, check_labels
+from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
-from rules_bento.models.model import ModelDescription, ModelEntry, make_entry
+from rules_bento.models.model import ModelDescription, ModelEntry, hub_cache, make_entry
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Mapping
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from rules_bento.sources import snapshot
 
 
+_HUGGING_FACE = re.compile(r"(?:(?:\w[\w.-]*/)?\w[\w.-]*@[0-9a-f]{40})?", re.ASCII)
 MODEL_FLAGS = {
     "--archive": 2,  # of an entry: path to read, name in messages
     "--creation-time": 1,
@@ -104,15 +107,16 @@ def _new_model(arguments: Arguments) -> StoredModel:
             "srcs."
         )
     snapshot.check_followed(selection.kept)
-    entry = make_entry(
-        tag, _model_fields(arguments), arguments.required("--creation-time"), snapshot.digest(selection.kept)
-    )
+    fields = _model_fields(arguments)
+    origin = fields.pop("hugging_face")
+    entry = make_entry(tag, fields, arguments.required("--creation-time"), snapshot.digest(selection.kept))
     for _, name in arguments.tuples("--fields"):
         from rules_bento.bento import descriptors
         from rules_bento.bento.kinds import MODEL
 
         descriptors.parse(MODEL, entry.model_yaml, f"{name}: model.yaml with the fields")
-    return StoredModel(entry, {file.path: file.source for file in selection.kept})
+    described = replace(entry.description, hugging_face=origin)
+    return StoredModel(replace(entry, description=described), {file.path: file.source for file in selection.kept})
 
 
 def model_files(arguments: Arguments, flag: str = "--source") -> list[snapshot.DeclaredFile]:
@@ -134,8 +138,13 @@ def _model_fields(arguments: Arguments) -> dict[str, Any]:
     module = arguments.required("--module")
     # In the order of BentoML, which the model's version and every copy of model.yaml follow.
     fields: dict[str, Any] = {"options": {}, "metadata": {}, "context": {}, "signatures": {}, "api_version": "v1"}
+    fields["hugging_face"] = ""  # not in model.yaml
     for path, name in arguments.tuples("--fields"):
         fields |= _read_fields_file(path, name, fields)
+        if not _HUGGING_FACE.fullmatch(fields["hugging_face"]):
+            raise BentoError(
+                f"{name}: hugging_face: expected organization/name@commit, got {fields['hugging_face']!r}."
+            )
     return {
         "module": module,
         "labels": check_labels(arguments.pairs("--label")),
@@ -155,7 +164,7 @@ def _read_fields_file(path: str, name: str, known: Mapping[str, Any]) -> dict[st
                 "Set other values in the target's attributes."
             )
         if type(value) is not type(known[field]):
-            expected = "a string" if field == "api_version" else "a JSON object"
+            expected = "a string" if isinstance(known[field], str) else "a JSON object"
             raise BentoError(f"{name}: {field}: expected {expected}, got {json.dumps(value)[:80]}.")
     return fields
 
@@ -234,6 +243,8 @@ def model_members(
         if file.path in weights:
             path, place = f"{directory}/{file.path}", description.place(weights_directory, file)
             members.append(Member.symlink(path, posixpath.relpath(place, posixpath.dirname(path)), **owner))
+    for path, link, data in hub_cache(bento, stored.entry.description):
+        members.append(Member.symlink(path, link, **owner) if link else Member.inline(path, data, **owner))
     return members
 
 

@@ -9,7 +9,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import schema
 from rules_bento.sources.manifest import TreeEntry, TreeManifest, content_version
 from rules_bento.tag import Tag
-from rules_bento.typing_lite import Any, Iterable
+from rules_bento.typing_lite import Any, Iterable, Iterator
 
 MODEL_YAML = "model.yaml"
 
@@ -24,6 +24,7 @@ class ModelDescription:
     blake3: str  # BLAKE3 of the files, without version and creation time, hexadecimal
     size: int  # bytes of all files
     labels: dict[str, str] = field(default_factory=dict)
+    hugging_face: str = ""  # organization/name@commit of a model from the Hugging Face Hub
 
     def dumps(self) -> str:
         """Return the description as JSON that `loads` accepts."""
@@ -46,7 +47,15 @@ class ModelDescription:
         return ModelDescription(**document)
 
 
-_FIELDS = {"tag": str, "module": str, "creation_time": str, "blake3": str, "size": int, "labels?": {...: str}}
+_FIELDS = {
+    "tag": str,
+    "module": str,
+    "creation_time": str,
+    "blake3": str,
+    "size": int,
+    "labels?": {...: str},
+    "hugging_face?": str,
+}
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,20 @@ class BundledModel:
         description = self.description
         entry = {"tag": description.tag, "module": description.module, "creation_time": description.creation_time}
         return entry | ({"alias": alias} if alias else {})
+
+
+HUB_CACHE = "huggingface/hub"  # in the home directory of images: a cache of the library huggingface_hub
+
+
+def hub_cache(bento: str, model: ModelDescription) -> Iterator[tuple[str, str, bytes]]:
+    """Yield path, link target, and contents of files that let huggingface_hub find `model` of the Bento in `bento`."""
+    if model.hugging_face:
+        repository, _, revision = model.hugging_face.partition("@")
+        home, _, name = bento.rpartition("/")
+        directory = f"{HUB_CACHE}/models--{repository.replace('/', '--')}"
+        target = f"{'../' * (directory.count('/') + 2)}{name}/models/{model.tag.replace(':', '/')}"
+        yield f"{home}/{directory}/refs/main", "", revision.encode()
+        yield f"{home}/{directory}/snapshots/{revision}", target, b""
 
 
 def latest_versions(models: Iterable[ModelDescription]) -> dict[str, str]:
