@@ -1,6 +1,6 @@
 """Declares the outputs of models: description, manifest, archive part, and layers."""
 
-load("//rules:providers.bzl", "BentoModelInfo")
+load("//rules:providers.bzl", "BentoLayerInfo", "BentoModelInfo")
 load(":attributes.bzl", "describe_source", "label_string")
 load(":helper.bzl", "run_helper", "subcommand", "target_arguments")
 load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "WEIGHTS", "write_layer")
@@ -112,6 +112,36 @@ def unlinked_layers(ctx, model, root, compression, name):
     if model.sources.files:
         return _separate_layers(ctx, model.sources, _weights(model.sources), ["--root", root], compression, name)
     return (_layer(ctx, _archive_source(model.archive_part), ["--root", root], compression, name),)
+
+def file_layers(ctx, model, name):
+    """Declares a layer for each file of a model. The layer is the file itself.
+
+    Args:
+      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
+      model: value of the field `sources` of BentoModelInfo.
+      name: prefix of the names of outputs.
+
+    Returns:
+      A tuple of BentoLayerInfo. Empty if the files aren't declared separately.
+    """
+    if [file for file in model.files if file.is_directory]:
+        return ()
+    layers = []
+    for number, file in enumerate(sorted(model.files, key = lambda file: file.short_path)):
+        blob, description = [ctx.actions.declare_file("{}.{}.file{}".format(name, number, suffix)) for suffix in ("", ".json")]
+        args = target_arguments(ctx)
+        args.add_all(model.place)
+        args.add_all([file], map_each = describe_source)
+        args.add_all(["--output", blob, "--description", description])
+        run_helper(
+            ctx,
+            mnemonic = "BentoModelFile",
+            progress_message = "Writing layer of model %{label}",
+            subcommand = subcommand("model_file_layer", args, inputs = depset([file])),
+            outputs = [blob, description],
+        )
+        layers.append(BentoLayerInfo(blob = blob, description = description))
+    return tuple(layers)
 
 def _archive_source(part):
     return struct(describe = lambda args: args.add_all(["--archive", part, part.basename]), inputs = depset([part]), packages = [])

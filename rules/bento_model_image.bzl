@@ -3,8 +3,8 @@
 load("//private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "label_string")
 load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//private:image_form.bzl", "write_form")
-load("//private:layers.bzl", "BENTO", "COMPRESSIONS")
-load("//private:model_entry.bzl", "unlinked_layers")
+load("//private:layers.bzl", "COMPRESSIONS")
+load("//private:model_entry.bzl", "file_layers", "unlinked_layers")
 load("//private:target.bzl", "IMAGE_PLATFORM", "image_cfg")
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoModelInfo")
 
@@ -19,7 +19,7 @@ def _assemble(ctx, base, models, layers):
     )
     inputs = [model.description for model in models] + [layer.description for layer in layers]
     args = target_arguments(ctx)
-    args.add_all(["--format", ctx.attr.format, "--directory", BENTO, "--created", creation_time(ctx)])
+    args.add_all(["--format", ctx.attr.format, "--created", creation_time(ctx)])
     args.add_all([model.description for model in models], before_each = "--model")
     add_pairs(args, "--annotation", ctx.attr.annotations)
     if base:
@@ -55,12 +55,13 @@ def _layers(ctx, target, number):
     if ctx.attr.format == "kserve":
         root = _KSERVE if ctx.attr.model else "{}/{}".format(_KSERVE, model.sources.name)
         return unlinked_layers(ctx, model, root, ctx.attr.compression, "{}.{}".format(ctx.label.name, number))
-    layers = model.layers[ctx.attr.compression]
-    if ctx.attr.format == "modelpack" and ctx.attr.models:
+    if ctx.attr.format == "image":
+        return model.layers[ctx.attr.compression]
+    if ctx.attr.models:
         fail("{}: format = \"modelpack\" supports only one model. Set model instead of models, or set format = \"image\".".format(label_string(ctx.label)))
-    if ctx.attr.format == "modelpack" and len(layers) > 1:
-        fail(("{}: {} contains links to weights in other layers. ModelPack tools can't unpack links across layers. " +
-              "Set image_layers = 1 on the model, or format = \"image\".").format(label_string(ctx.label), label_string(target.label)))
+    layers = file_layers(ctx, model.sources, ctx.label.name)
+    if not layers:
+        fail("{}: format = \"modelpack\" requires a model of separate files, but {} is an archive or a directory. Set srcs of the model to its files, or format = \"image\".".format(label_string(ctx.label), label_string(target.label)))
     return layers
 
 def _bento_model_image_impl(ctx):
@@ -103,7 +104,7 @@ bento_model_image(name = "llm_image", model = ":llm")
 |---|---|---|
 | `image` | as in a `bento_image` | a `bento_image` with `models = "image"`, mounted at /mnt/models/<name of the model> |
 | `kserve` | /models, without symbolic links | [KServe](../docs/models.md#models-for-kserve) (`oci+native://`, or `oci://` with a `base`), and image volumes with `subPath: models` |
-| `modelpack` | as in a `bento_image` | CNCF ModelPack tools. Requires `image_layers = 1` on the model |
+| `modelpack` | paths in the model; each file is a layer without an archive | CNCF ModelPack tools, Docker Model Runner. The model must have `srcs` |
 
 Output groups: `oci_layout` and `docker_archive`, as in `bento_image`.""",
     attrs = {

@@ -19,7 +19,7 @@ _SUBCOMMANDS = {
     "actions.images": "deployment image image_files image_index",
     "actions.layers": "bento_layer environment_layer layer_ztoc tar_layer",
     "actions.locks": "check_requirements lock normalize_lock resolve",
-    "actions.models": "export_model model model_image model_layer weights_layer",
+    "actions.models": "export_model model model_file_layer model_image model_layer weights_layer",
     "actions.package": "compare_service_metadata package",
     "actions.policy": "check_policy inventory",
     "actions.programs": "program_layer",

@@ -1,5 +1,6 @@
 """Models that real BentoML saved and exported are taken as they are, and real BentoML imports what comes out."""
 
+import hashlib
 import io
 import json
 import os
@@ -210,11 +211,10 @@ def described_model(actions, tag):
     return actions.write(f"{tag.replace(':', '-')}.json", json.dumps(fields))
 
 
-@pytest.mark.parametrize(("form", "count"), [("image", 3), ("kserve", 3), ("modelpack", 1)])
+@pytest.mark.parametrize(("form", "count"), [("image", 3), ("kserve", 3), ("modelpack", 3)])
 def test_a_model_alone_is_an_image_or_an_artifact_of_the_same_layers(tmp_path, form, count):
     actions = Actions(tmp_path)
     words = ["--target", "//svc:model", "--format", form, "--created", "1980-01-01T00:00:00+00:00"]
-    words += ["--directory", "/home/bentoml/bento"]
     words += ["--model", described_model(actions, "m:v1"), "--annotation", json.dumps(LICENSES), json.dumps("MIT")]
     digests = [f"sha256:{number}" for number in range(count)]
     for digest in digests:
@@ -233,7 +233,7 @@ def test_a_model_alone_is_an_image_or_an_artifact_of_the_same_layers(tmp_path, f
         return
     assert manifest["artifactType"] == "application/vnd.cncf.model.manifest.v1+json"
     assert manifest["config"]["mediaType"] == "application/vnd.cncf.model.config.v1+json"
-    assert kinds == ["application/vnd.cncf.model.weight.v1.tar+zstd"]
+    assert kinds == [LAYER["media_type"]] * 3
     assert config["modelfs"] == {"type": "layers", "diffIds": [f"{digest}0" for digest in digests]}
     assert config["descriptor"]["licenses"] == ["MIT"]
     assert (config["descriptor"]["name"], config["descriptor"]["version"]) == ("m", "v1")
@@ -243,11 +243,51 @@ def test_a_model_alone_is_an_image_or_an_artifact_of_the_same_layers(tmp_path, f
     assert "an index can't contain a model artifact" in refused.errors
 
 
+def test_a_file_of_a_model_is_a_layer_of_the_artifact(tmp_path):
+    actions = Actions(tmp_path)
+    kinds = {}
+    for name in ("deep/model-1.safetensors", "config.json", "README.md", "LICENSE.txt", "modeling.py", "a.Q4.GGUF"):
+        path = actions.write(f"svc/llm/{name}", name)
+        words = [
+            "--target",
+            "//svc:pack",
+            "--package",
+            "svc",
+            "--strip-prefix",
+            "llm",
+            "--source",
+            path,
+            path,
+            "//svc:m",
+        ]
+        made = actions.run("model_file_layer", words, {"--output": "out", "--description": "out.json"})
+        assert made.code == 0, made.errors
+        assert made.outputs["--output"].decode() == name
+        layer = json.loads(made.outputs["--description"])
+        assert layer["annotations"] == {"org.cncf.model.filepath": name}
+        assert layer["digest"] == layer["diff_id"] == f"sha256:{hashlib.sha256(name.encode()).hexdigest()}"
+        assert layer["size"] == len(name)
+        kinds[name] = layer["media_type"].removeprefix("application/vnd.cncf.model.")
+        actions.write("svc/out.json", made.outputs["--description"])
+    assert [*kinds.values()] == [
+        "weight.v1.raw",
+        "weight.config.v1.raw",
+        "doc.v1.raw",
+        "doc.v1.raw",
+        "code.v1.raw",
+        "weight.v1.raw",
+    ]
+    words = ["--target", "//svc:pack", "--format", "modelpack", "--created", "1980-01-01T00:00:00+00:00"]
+    words += ["--model", described_model(actions, "m:v1"), "--layer", "svc/out.json"]
+    made = actions.run("model_image", words, {flag: flag[2:] for flag in ("--config", "--manifest", "--digest")})
+    assert json.loads(made.outputs["--config"])["config"] == {"format": "gguf"}, made.errors
+
+
 def test_an_image_of_several_models_runs_the_shell_of_its_base(tmp_path):
     actions = Actions(tmp_path)
     base = {"architecture": "arm64", "os": "linux", "env": {"PATH": "/bin"}}
     words = ["--target", "//svc:models", "--format", "kserve", "--created", "1980-01-01T00:00:00+00:00"]
-    words += ["--base-config", actions.write("base.json", json.dumps(base)), "--directory", "/home/bentoml/bento"]
+    words += ["--base-config", actions.write("base.json", json.dumps(base))]
     words += [word for tag in ("m:v1", "n:v2") for word in ("--model", described_model(actions, tag))]
     layer = ["--layer", actions.write("layer.json", json.dumps({**LAYER, "digest": "sha256:0", "diff_id": "sha256:1"}))]
     outputs = {flag: flag[2:] for flag in ("--config", "--manifest", "--digest")}

@@ -290,14 +290,41 @@ def weights_members(
 
 @Subcommand(
     {
+        "--description": 1,
+        "--output": 1,
+        "--package": 1,
+        "--source": 3,  # path to read, Bazel short path, label
+        "--strip-prefix": 1,
+    }
+)
+def model_file_layer(arguments: Arguments) -> None:
+    """Copy a file of a model, which is a layer of a CNCF ModelPack artifact, and write the layer's description."""
+    import hashlib
+    import shutil
+
+    from rules_bento.images.modelpack import file_layer
+
+    [file] = model_files(arguments)
+    output = Path(arguments.required("--output"))
+    shutil.copyfile(file.source, output)
+    digest = hashlib.sha256()
+    with output.open("rb") as opened:
+        while piece := opened.read(1 << 20):
+            digest.update(piece)
+    layer = file_layer(file.path, f"sha256:{digest.hexdigest()}", output.stat().st_size)
+    text = json.dumps({**layer._asdict(), "uncompressed_size": layer.size}, indent=1)
+    Path(arguments.required("--description")).write_text(f"{text}\n", "utf-8")
+
+
+@Subcommand(
+    {
         "--annotation": 2,
         "--base-config": 1,  # the program that copies or links the files; without it, the image has no program
         "--config": 1,
         "--created": 1,
         "--digest": 1,
-        "--directory": 1,  # of a Bento, in images
         "--format": 1,  # image, kserve, or modelpack
-        "--layer": 1,  # of the base and the models; an artifact has one
+        "--layer": 1,  # of the base and the models
         "--manifest": 1,
         "--model": 1,  # description
     }
@@ -313,9 +340,7 @@ def model_image(arguments: Arguments) -> None:
     annotations = oci_image.standard_annotations(created, tags) | arguments.pairs("--annotation")
     layers = [oci_image.Layer.loads(read_file(path).decode()) for path in arguments.repeated("--layer")]
     if arguments.required("--format") == "modelpack":
-        [tag], [layer] = tags, layers
-        directory = f"{arguments.required('--directory').strip('/')}/models/{tag.name}/{tag.version}"
-        image = modelpack.make_artifact(tag, created, layer, directory, annotations)
+        image = modelpack.make_artifact(tags[0], created, layers, annotations)
     else:
         bases = [read_object(read_file(path), "the base's config") for path in arguments.repeated("--base-config")]
         oci_image.check_layers(layers)
