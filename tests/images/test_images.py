@@ -117,7 +117,7 @@ def test_the_config_serves_the_bento_as_nobody_in_particular(image):
     assert config["Entrypoint"] == [f"{prefix}/bin/python", "-m", "bentoml", "serve", "/home/bentoml/bento"]
     assert f"VIRTUAL_ENV={prefix}" in config["Env"]
     assert config["ExposedPorts"] == {"3000/tcp": {}}
-    assert "BENTOML_HOME=/home/bentoml/" in config["Env"]
+    assert {"BENTOML_HOME=/home/bentoml/", "HOME=/tmp", "USER=bentoml"} < {*config["Env"]}
     labels = {key: value for key, value in config["Labels"].items() if not key.startswith("org.opencontainers.")}
     assert labels == {"stage": "example", "team": "botany"}
 
