@@ -1,4 +1,4 @@
-"""Runs the image of the example as an unprivileged user with a read-only file system."""
+"""Runs the image of the example as unprivileged users with a read-only file system."""
 
 from __future__ import annotations
 
@@ -20,10 +20,21 @@ if TYPE_CHECKING:
 TARGET = "//tests/images:gzip_image"
 FLOWERS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
 SECONDS = 120
+PYTHON = "/app/.venv/bin/python"
+# What libraries use at their import or for their caches: the name of the user, the home directory, and time zones.
+ANSWERS = """
+import datetime, getpass, pathlib, zoneinfo
+(pathlib.Path.home() / ".cache/library").mkdir(parents=True)
+new_year = datetime.datetime(2026, 1, 1, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin"))
+print(getpass.getuser(), new_year.utcoffset())
+"""
 
 
 def a_container_serves_a_prediction(bench: Workbench) -> str:
-    """Read the layout, unpack it, and run it with real tools: skopeo, umoci, and runc."""
+    """Read the layout, unpack it, and run it with real tools: skopeo, umoci, and runc.
+
+    The users are the image's, and as in OpenShift, one without a name in the group root.
+    """
     missing = [tool for tool in ("skopeo", "umoci", "runc") if not shutil.which(tool)]
     assert not missing, f"not installed: {', '.join(missing)}"
     bench.plain.build(TARGET, "--output_groups=+oci_layout").succeeded()
@@ -33,31 +44,41 @@ def a_container_serves_a_prediction(bench: Workbench) -> str:
     with tempfile.TemporaryDirectory(prefix="rules_bento-container-") as scratch:
         bundle = Path(scratch, "bundle")
         call("umoci", "unpack", "--image", f"{layout}:latest", str(bundle))
-        port = configure(bundle)
-        name = Path(scratch).name
-        log = Path(scratch, "log")
-        with log.open("wb") as output:
-            container = subprocess.Popen(["runc", "run", name], cwd=bundle, stdout=output, stderr=output)
-        try:
-            seconds = wait(f"http://127.0.0.1:{port}/readyz", lambda: container.poll() is None, log.read_text)
-            assert post(f"http://127.0.0.1:{port}/classify") == [0, 2], log.read_text()
-            assert user_of(name) == "1034"
-            taken = byte_code(name)
-        finally:
-            subprocess.run(["runc", "kill", name, "TERM"], check=False, capture_output=True)
-            container.wait(60)
+        unpacked = json.loads((bundle / "config.json").read_text("utf-8"))
+        assert unpacked["process"]["user"]["uid"] == 1034
+        unpacked["process"]["env"] = inspected["Env"]  # umoci replaces HOME
+        for uid, gid in ((1002700000, 0), (1034, 1034)):
+            (bundle / "config.json").write_text(json.dumps(unpacked), "utf-8")
+            seconds, taken = run(bundle, uid, gid)
     return f"{len(inspected['Layers'])} layers, ready after {seconds:.1f} s, {taken} modules from byte code"
 
 
-def configure(bundle: Path) -> int:
+def run(bundle: Path, uid: int, gid: int) -> tuple[float, int]:
+    """Run the container until it predicts. Returns the seconds of its start, and the modules from bytecode."""
+    port = configure(bundle, uid, gid)
+    name = f"{bundle.parent.name}-{uid}"
+    log = bundle.parent / "log"
+    with log.open("wb") as output:
+        container = subprocess.Popen(["runc", "run", name], cwd=bundle, stdout=output, stderr=output)
+    try:
+        seconds = wait(f"http://127.0.0.1:{port}/readyz", lambda: container.poll() is None, log.read_text)
+        assert post(f"http://127.0.0.1:{port}/classify") == [0, 2], log.read_text()
+        assert user_of(name) == str(uid)
+        assert call("runc", "exec", name, PYTHON, "-c", ANSWERS) == "bentoml 1:00:00\n"
+        return seconds, byte_code(name)
+    finally:
+        subprocess.run(["runc", "kill", name, "TERM"], check=False, capture_output=True)
+        container.wait(60)
+
+
+def configure(bundle: Path, uid: int, gid: int) -> int:
     """Make the container's file system read-only, and use the loopback interface of the host. Returns the port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     path = bundle / "config.json"
     config = json.loads(path.read_text("utf-8"))
-    assert config["process"]["user"]["uid"] == 1034
-    config["process"]["terminal"] = False
+    config["process"] |= {"terminal": False, "user": {"uid": uid, "gid": gid}}
     config["process"]["args"] += ["--port", str(port)]
     config["root"]["readonly"] = True
     config["linux"]["namespaces"] = [kind for kind in config["linux"]["namespaces"] if kind["type"] != "network"]
@@ -100,7 +121,7 @@ def user_of(name: str) -> str:
 
 def byte_code(name: str) -> int:
     """Return the number of modules of packages with bytecode in the container, where no module is compiled."""
-    told = ["runc", "exec", name, "/app/.venv/bin/python", "-v", "-c", "import sklearn"]
+    told = ["runc", "exec", name, PYTHON, "-v", "-c", "import sklearn"]
     done = subprocess.run(told, check=True, capture_output=True, text=True)
     cache = "/__pycache__/"
     packages = [line for line in done.stderr.splitlines() if line.startswith("# code object from ") and "/opt/" in line]
