@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from bento_cli.cli import main
+from bento_cli.cli import cache_check, main
 from bento_cli.cli.diagnosis import (
     ERROR,
     OK,
@@ -423,3 +425,40 @@ def test_an_index_is_asked_when_one_wants_it(here, answer, state):
     assert not asked.exists()
     assert diagnose(here, online=True)[-1].state == state
     assert asked.exists()
+
+
+@pytest.mark.parametrize(
+    ("limit", "state", "text"),
+    [
+        (99, OK, "accepts blobs of 8 MiB"),
+        (3, WARNING, "but not of 4 MiB (status 413)"),
+        (0, ERROR, "doesn't accept uploads (status 413)"),
+    ],
+)
+def test_a_cache_is_measured(monkeypatch, limit, state, text):
+    class Cache(BaseHTTPRequestHandler):
+        def do_PUT(self):
+            size = int(self.headers["Content-Length"])
+            assert len(self.rfile.read(size)) == size
+            assert len(self.path) == len("/prefix/cas/") + 64
+            self.send_response(200 if size <= limit << 20 else 413)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    monkeypatch.setattr(cache_check, "_LARGEST", 8)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Cache)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    found = cache_check.check(f"http://127.0.0.1:{server.server_port}/prefix/")
+    server.shutdown()
+    assert found.state == state
+    assert text in found.text
+    assert ("--remote_timeout=" in found.remedy) == (state != ERROR)
+    assert ("Raise the limit" in found.remedy) == (state == WARNING)
+
+
+def test_only_an_http_cache_is_measured(capsys):
+    assert main(["doctor", "--cache", "grpcs://cache.example.com"]) == 1
+    assert "--cache: expected an http or https URL, got 'grpcs://cache.example.com'" in capsys.readouterr().err

@@ -75,7 +75,7 @@ def migrate_command(
         show.out(show.plain(migration.text(written).rstrip("\n")))
 
 
-@command("", "--online")
+@command("", "--online", "--cache https://cache.example.com")
 @click.argument(
     "directory",
     type=File(),
@@ -84,12 +84,13 @@ def migrate_command(
     help="Check the workspace in this directory (default: the current directory)",
 )
 @arguments.flag("--online", help="Also check whether the package index responds")
+@click.option("--cache", metavar="URL", help="Also measure the remote HTTP cache at this URL with blobs up to 256 MiB")
 @arguments.output("text", "json", "yaml")
-def doctor_command(store: Store, directory: str, online: bool, output: str) -> int:
+def doctor_command(store: Store, directory: str, online: bool, cache: str | None, output: str) -> int:
     """Check this machine and a workspace for problems.
 
     The exit code is 1 if a check reports an error. The command changes nothing, and uses the network only with
-    --online.
+    --online and --cache.
     """
     from rules_bento.dataclasses_lite import asdict
 
@@ -99,6 +100,10 @@ def doctor_command(store: Store, directory: str, online: bool, output: str) -> i
     if not Path(directory).is_dir():
         raise BentoError(f"{Path(directory)}: no such directory. Specify the directory of a workspace.")
     findings = diagnose(HostEnvironment(find_root(Path(directory)), os.environ), online=online)
+    if cache:
+        from bento_cli.cli.cache_check import check
+
+        findings.append(check(cache))
     if not show.data([asdict(finding) for finding in findings], output):
         paint = {OK: show.good, ERROR: show.bad}
         for finding in findings:
