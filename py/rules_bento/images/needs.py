@@ -24,7 +24,8 @@ class Need(NamedTuple):
 
 _COMPILER, _GCC = "gcc|cc|clang Python.h stdio.h", "gcc libc6-dev libpython3-dev"
 _PANGO = "libgobject-2.0.so.0 libpango-1.0.so.0 libpangoft2-1.0.so.0"
-# An entry must be certain: a package that works without the files, such as pydub, librosa, or torch, isn't listed.
+# Entries are certain: neither packages that also work without the files, such as pydub and torch, nor packages that
+# projects often list without use, such as graphviz.
 NEEDS = (
     Need("triton", "compiles C code", _COMPILER, _GCC, "theroyallab/tabbyAPI#456"),
     Need("vllm", "compiles C code", _COMPILER, _GCC, "vllm-project/vllm#2997", always=True),
@@ -35,7 +36,6 @@ NEEDS = (
     Need("openai-whisper", "runs ffmpeg", "ffmpeg", "ffmpeg", "openai/whisper#2222"),
     Need("pytesseract", "runs tesseract", "tesseract", "tesseract-ocr", "madmaze/pytesseract#285"),
     Need("pdf2image", "runs pdftoppm", "pdftoppm pdfinfo", "poppler-utils", "Belval/pdf2image#25"),
-    Need("graphviz", "runs dot", "dot", "graphviz", "laixintao/jupyter-dot-kernel#7"),
     Need("pdfkit", "runs wkhtmltopdf", "wkhtmltopdf", "wkhtmltopdf", "JazzCore/python-pdfkit#241"),
     Need("pypandoc", "runs pandoc", "pandoc", "pandoc", "neo4j-labs/llm-graph-builder#1124", "pypandoc-binary"),
     Need("phonemizer", "loads espeak", "libespeak-ng.so.1|libespeak.so.1|festival", "libespeak-ng1",
