@@ -124,9 +124,10 @@ def byte_code(name: str) -> int:
     told = ["runc", "exec", name, PYTHON, "-v", "-c", "import sklearn"]
     done = subprocess.run(told, check=True, capture_output=True, text=True)
     cache = "/__pycache__/"
-    packages = [line for line in done.stderr.splitlines() if line.startswith("# code object from ") and "/opt/" in line]
+    packages = [line for line in done.stderr.splitlines() if line.startswith("# code object from ") and "/app/.venv/" in line]
     compiled = [line for line in packages if cache not in line]
     assert not compiled, compiled
+    assert packages
     return len(packages)
 
 
