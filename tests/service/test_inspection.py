@@ -106,7 +106,7 @@ def agrees(found: dict) -> None:
 
 @pytest.mark.parametrize("directory", CASES, ids=lambda directory: directory.name)
 def test_the_suite_of_static_reading(compare, directory, tmp_path):
-    agrees(compare(copied(directory, tmp_path / "project"), header(directory), tmp_path))
+    agrees(compare(copied(directory, tmp_path / "project"), header(directory, "service"), tmp_path))
 
 
 @pytest.fixture(scope="module")
