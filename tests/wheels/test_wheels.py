@@ -4,13 +4,13 @@ import hashlib
 import json
 import re
 import tarfile
-from pathlib import Path
 
 import pytest
 import yaml
 from rules_bento.actions.wheels import lock_entry
 from rules_bento.errors import BentoError
 
+from tests.conftest import built
 from tests.helpers.made_wheels import Maker
 
 WHEEL = "acme_scaling-1.0-py3-none-any.whl"
@@ -18,7 +18,7 @@ WHEEL = "acme_scaling-1.0-py3-none-any.whl"
 
 @pytest.fixture(scope="module")
 def files():
-    with tarfile.open("tests/wheels/bento.bento", "r:xz") as archive:
+    with tarfile.open(built("tests/wheels/bento.bento"), "r:xz") as archive:
         files = [member for member in archive if member.isfile()]
         return {member.name.removeprefix("./"): archive.extractfile(member).read() for member in files}
 
@@ -39,7 +39,7 @@ def test_what_is_installed_from_sources_is_there_before(files):
 
 
 def test_an_image_contains_the_installed_wheel():
-    report = json.loads(Path("tests/wheels/image.layers.json").read_text("utf-8"))
+    report = json.loads(built("tests/wheels/image.layers.json").read_text("utf-8"))
     packages = {package["name"]: package for layer in report["layers"] for package in layer["packages"]}
     assert "pathspec" in packages
     installed = [file["path"].rpartition("site-packages/")[2] for file in packages["acme-scaling"]["largest"]]
@@ -51,9 +51,9 @@ def test_an_image_contains_the_installed_wheel():
 
 @pytest.mark.parametrize("image", ["image", "program_image"])
 def test_an_image_has_packages_that_the_build_makes_from_source(image):
-    report = json.loads(Path(f"tests/wheels/{image}.layers.json").read_text("utf-8"))
-    [built] = [p for layer in report["layers"] for p in layer["packages"] if p["name"] == "from-source"]
-    assert "from_source.py" in {file["path"].rpartition("site-packages/")[2] for file in built["largest"]}
+    report = json.loads(built(f"tests/wheels/{image}.layers.json").read_text("utf-8"))
+    [package] = [p for layer in report["layers"] for p in layer["packages"] if p["name"] == "from-source"]
+    assert "from_source.py" in {file["path"].rpartition("site-packages/")[2] for file in package["largest"]}
 
 
 def write(directory, metadata):
