@@ -9,6 +9,7 @@ import os
 import random
 import socket
 import struct
+import sys
 import tarfile
 import time
 import tracemalloc
@@ -237,6 +238,8 @@ def test_the_variants_are_what_real_bentoml_judged(tmp_path, real):
     answers = ask(real, IMPORT, [str(path) for path in paths])
     for name, path, (version, error, found) in zip(VARIANTS, paths, answers, strict=True):
         if version == "1.4.39" and name in HARDENED:
+            continue
+        if sys.version_info < (3, 11) and name == "ct_Z":  # BentoML reads times by the standard library
             continue
         changes = BEFORE.get(name, {}) if version == "1.4.39" else {}
         assert bool(error) == bool(GOLDEN_STATUS[name] or changes is None), (name, error)
