@@ -92,8 +92,7 @@ bento_image(
 )
 ```
 
-Each large wheel and each model is a layer that images share. After a source change, only the last layer, the config, and the manifest are built
-again.
+Each large wheel and each model is a layer that images share.
 
 | output group | content |
 |---|---|

@@ -228,7 +228,7 @@ bento_package(
 )
 ```
 
-The same inputs result in the same version and bytes on every machine. The build fails if it finds suspected secrets (`allowed_secrets`).
+The build fails if it finds suspected secrets (`allowed_secrets`).
 
 | output group | content |
 |---|---|

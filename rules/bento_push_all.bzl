@@ -29,7 +29,7 @@ bento_push_all(
 )
 ```
 
-A blob is uploaded to one repository of a registry, and mounted in the others. Tags are written last. The options of `bento_push`, except
+A blob is uploaded to one repository of a registry, and mounted in the others. The options of `bento_push`, except
 `--repository`, apply to all pushes.""",
     attrs = {
         "pushes": attr.label_list(allow_empty = False, doc = "`bento_push` targets.", mandatory = True, providers = [BentoPushInfo]),

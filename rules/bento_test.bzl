@@ -80,7 +80,7 @@ bento_test(
 ```
 
 Fixtures: `client` (a `bentoml.SyncHTTPClient`), `url`, `bento` (tag and directory), `server`, and `serve`, which starts another server. The server
-starts on first use, on a free loopback port, without other network access. Each shard has its own server. `bazel coverage` measures the sources of
+starts on first use, on a free loopback port, without other network access. `bazel coverage` measures the sources of
 the Bento and of `deps` ([more](../docs/testing.md)).""",
     attrs = {
         "env": attr.string_dict(doc = "Environment variables of `bazel test`. " + ENVIRONMENT_VALUES),
