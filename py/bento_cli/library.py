@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from rules_bento.artifacts.signatures import Signing
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
+    from rules_bento.registry.push import PushResult
 
     from bento_cli.sharing.backends import Containerized
     from bento_cli.sharing.backends import Options as BackendOptions
     from bento_cli.sharing.registry.pulling import Pulled
-    from bento_cli.sharing.registry.pushing import Delivered
     from bento_cli.store.delete import Collected
     from bento_cli.store.diff import Difference
     from bento_cli.store.entry_store import Entry as Entry
@@ -161,7 +161,7 @@ class EntryCollection:
         jobs: int = 0,
         signing: Signing | None = None,
         for_kserve: bool = False,
-    ) -> Sequence[Delivered]:
+    ) -> Sequence[PushResult]:
         """Push an entry and a Bento's models to registry references such as `oci://registry/repository:tag`.
 
         Shows progress on `out` (default: standard error). See `sharing.registry.pushing.push` for the other options.

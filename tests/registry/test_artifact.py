@@ -6,7 +6,7 @@ import pytest
 from rules_bento.archives import archive
 from rules_bento.archives.tarstream import Member
 from rules_bento.artifacts import artifact
-from rules_bento.artifacts.artifact import ModelPart
+from rules_bento.artifacts.artifact import ModelPart, Part
 from rules_bento.errors import BentoError
 from rules_bento.models.model import ModelDescription
 from rules_bento.registry.descriptor import Descriptor, Manifest
@@ -28,13 +28,13 @@ labels: {team: botany}
 
 def make_part(path, members: dict[str, bytes]):
     archive.write_part(path, [Member.inline(name, content) for name, content in members.items()])
-    return path
+    return Part.from_file(path)
 
 
 def make_model(directory, tag: str, content: bytes, created: str = "2026-01-01") -> ModelPart:
     name = tag.replace(":", "/")
     part = make_part(directory / f"{tag.replace(':', '-')}.part", {f"models/{name}/model.bin": content})
-    return ModelPart(ModelDescription(tag, "sklearn", created, "0" * 64, len(content)), part)
+    return ModelDescription(tag, "sklearn", created, "0" * 64, len(content)), part
 
 
 def make_bento(directory, source: bytes = b"print()", version: str = "v1"):
@@ -55,7 +55,9 @@ def described_at(repository, target: str) -> artifact.DescribedBento:
 
 def expected_archive(directory, parts, models):
     pointers = make_part(directory / "pointers", {"models/clf/latest": b"b"})
-    archive.join(directory / "expected.bento", [*parts, *(model.part for model in models), pointers])
+    archive.join(
+        directory / "expected.bento", [part.source.path for part in [*parts, *(part for _, part in models), pointers]]
+    )
     return (directory / "expected.bento").read_bytes()
 
 
@@ -66,7 +68,7 @@ def pulled_archive(repository, target: str, directory):
         parts.append(directory / f"pulled-{number}")
         parts[-1].write_bytes(repository.read_blob(layer))
     pointers = make_part(directory / "pulled-pointers", {"models/clf/latest": b"b"})
-    archive.join(directory / "out.bento", [*parts, pointers])
+    archive.join(directory / "out.bento", [*parts, pointers.source.path])
     return (directory / "out.bento").read_bytes()
 
 
@@ -100,16 +102,16 @@ def _with_digest(bento):
 def test_a_model_is_one_blob_shared_with_its_bentos(server, reference, registries, progress, tmp_path):
     text, parts, models = make_bento(tmp_path / "bento")
     models_reference = Reference.parse(f"{reference.name}/models")
-    package = artifact.pack_model(models[0])
+    package = artifact.pack_model(*models[0])
     push(package, [models_reference.with_tag("a")], registries, progress)
     bento = artifact.pack_bento(text, "", parts, models)
     assert package.root.layers()[0] in bento.root.layers()
     repository = registries.repository(models_reference)
     manifest = repository.get_manifest("a")
-    assert artifact.read_model(manifest, repository.read_blob(manifest.config), "here") == models[0].description
+    assert artifact.read_model(manifest, repository.read_blob(manifest.config), "here") == models[0][0]
     out = tmp_path / "model.part"
     download(repository, manifest.layers()[0], out, progress)
-    assert out.read_bytes() == models[0].part.read_bytes()
+    assert out.read_bytes() == models[0][1].source.path.read_bytes()
 
 
 def test_an_image_is_not_a_bento(reference, registries, progress, tmp_path):

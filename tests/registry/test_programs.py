@@ -236,10 +236,12 @@ def test_a_bento_of_a_rule_is_pushed(reference, registries, home, tmp_path):
     (directory / "bento.yaml").write_bytes(text)
     (directory / "digest").write_text("blake3:x\n")
     listed = []
-    for model in models:
-        (directory / f"{model.part.name}.json").write_text(model.description.dumps())
-        listed.append({"description": f"{model.part.name}.json", "part": model.part.name})
-    bento = {"bento_yaml": "bento.yaml", "digest": "digest", "parts": [part.name for part in parts], "models": listed}
+    for model, part in models:
+        name = part.source.path.name
+        (directory / f"{name}.json").write_text(model.dumps())
+        listed.append({"description": f"{name}.json", "part": name})
+    names = [part.source.path.name for part in parts]
+    bento = {"bento_yaml": "bento.yaml", "digest": "digest", "parts": names, "models": listed}
     (directory / "contents.json").write_text(json.dumps({"bento": bento}))
     flags = ["--directory", directory, "--contents", "contents.json", "--repository", reference.name, "--tag", "v1"]
     run("push", *flags, home=home)

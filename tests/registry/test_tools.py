@@ -91,7 +91,7 @@ def test_oras_fetches_a_bento_part_by_part(reference, registries, progress, tmp_
     run("oras", "pull", "--plain-http", "--output", tmp_path / "out", f"{reference.name}:v1")
     assert (tmp_path / "out/metadata.tar.xz").read_bytes() == parts[0].read_bytes()
     assert (tmp_path / "out/sources.tar.xz").read_bytes() == parts[1].read_bytes()
-    assert (tmp_path / "out/models/clf/a.tar.xz").read_bytes() == models[0].part.read_bytes()
+    assert (tmp_path / "out/models/clf/a.tar.xz").read_bytes() == models[0][1].source.path.read_bytes()
 
 
 def test_skopeo_copies_a_bento(reference, registries, progress, tmp_path):

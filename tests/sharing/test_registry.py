@@ -81,20 +81,20 @@ def test_what_a_rule_has_pushed_is_known(tmp_path, registries, reference, progre
     package = artifact.pack_bento(
         made.bento.files["bento.yaml"],
         made.digest,
-        [tmp_path / "metadata", tmp_path / "sources"],
-        [artifact.ModelPart(model.entry.description, tmp_path / "model")],
+        [artifact.Part.from_file(tmp_path / "metadata"), artifact.Part.from_file(tmp_path / "sources")],
+        [(model.entry.description, artifact.Part.from_file(tmp_path / "model"))],
     )
     push_package(package, [reference.with_tag("rule")], registries, progress)
     entry = other.bentos.get(str(made.tag))
     # Its model is the same blob.
     [new] = push(other.home, entry, [reference.with_tag("new")], registries, progress)
-    assert (new.pushed.blobs, new.pushed.sent) == (4, 2), "config and model are there"
+    assert (new.blobs, new.sent) == (4, 2), "config and model are there"
     # And it is not packed again where the tag stands for it.
     monkeypatch.setattr(
         "bento_cli.sharing.registry.packing.write_measured_part", lambda *_: pytest.fail("packed again")
     )
     [done] = push(other.home, entry, [reference.with_tag("rule")], registries, progress)
-    assert done.pushed.reference.digest == package.root.descriptor.digest
+    assert done.reference.digest == package.root.descriptor.digest
 
 
 def test_a_round_trip_changes_nothing(store, other, registries, reference, progress):
@@ -113,11 +113,11 @@ def test_a_round_trip_changes_nothing(store, other, registries, reference, progr
 def test_only_what_is_new_is_sent(store, registries, reference, progress):
     first, second = (store.bentos.get(tag) for tag in ("hi:v1", "hi:v2"))
     [one] = push(store.home, first, [reference], registries, progress)
-    assert (one.pushed.blobs, one.pushed.sent) == (4, 4)
+    assert (one.blobs, one.sent) == (4, 4)
     [two] = push(store.home, second, [reference], registries, progress)
-    assert (two.pushed.blobs, two.pushed.sent) == (5, 4), "the model that both have is there"
+    assert (two.blobs, two.sent) == (5, 4), "the model that both have is there"
     [three] = push(store.home, second, [reference, reference.with_tag("latest")], registries, progress)
-    assert (three.pushed.sent, three.tags) == (0, ("v2", "latest"))
+    assert (three.sent, three.tags) == (0, ("v2", "latest"))
 
 
 def test_what_exists_is_not_even_packed(store, server, registries, reference, progress, monkeypatch):
@@ -126,12 +126,12 @@ def test_what_exists_is_not_even_packed(store, server, registries, reference, pr
     monkeypatch.setattr(
         "bento_cli.sharing.registry.packing.write_measured_part", lambda *_: pytest.fail("packed again")
     )
-    assert push(store.home, entry, [reference], registries, progress)[0].pushed.reference == done.pushed.reference
+    assert push(store.home, entry, [reference], registries, progress)[0].reference == done.reference
     # Another Bento under the tag is no reason to leave ours away.
     monkeypatch.undo()
     moved = reference.with_tag("v1")
     push(store.home, store.bentos.get("hi:v2"), [moved], registries, progress)
-    assert push(store.home, entry, [moved], registries, progress)[0].pushed.reference == done.pushed.reference
+    assert push(store.home, entry, [moved], registries, progress)[0].reference == done.reference
 
 
 def test_an_entry_is_read_once_for_all_registries(store, registries, reference, progress, documents_read):
@@ -170,8 +170,8 @@ def test_a_bento_is_signed_before_a_tag_stands_for_it(store, registries, referen
     [signature] = servers.tags(reference)
     [done] = push(store.home, entry, [reference], registries, progress, signing=key)
     place = signatures.InRegistry(reference, registries, progress)
-    assert signatures.verify(place, done.pushed.reference.digest, key.public) == reference.name
-    assert f"sha256-{done.pushed.reference.digest[7:]}" == signature
+    assert signatures.verify(place, done.reference.digest, key.public) == reference.name
+    assert f"sha256-{done.reference.digest[7:]}" == signature
     # What is there already is signed, too.
     again = ["push", "hi:v2", f"oci://{reference}"]
     assert main(["--home", str(store.home.root), *again]) == status.OK
@@ -195,7 +195,7 @@ def test_a_large_model_is_never_written(store, other, server, registries, name, 
     monkeypatch.setattr(packing, "LARGE", 100_000)
     monkeypatch.setattr(packing, "write_measured_part", lambda *_: pytest.fail("it was written"))
     [sent] = push(store.home, store.models.get("clf:v1"), [at(server, name, "stream")], registries, progress)
-    assert sent.pushed.reference.digest == written.pushed.reference.digest
+    assert sent.reference.digest == written.reference.digest
     chance = random.Random(10)
     for point in range(POINTS):
         cuts = [relay.Cut(relay.UP, chance.randrange(320_000), reset=chance.random() < 0.5) for _ in range(2)]
@@ -399,7 +399,7 @@ def test_the_command_pushes_and_pulls(bento, other, store, reference):
 def test_as_functions(store, other, reference):
     [done] = store.bentos.push("hi:v2", f"oci://{reference}")
     assert done.tags == ("v2",)
-    pulled = other.bentos.pull(f"oci://{done.pushed.reference}")
+    pulled = other.bentos.pull(f"oci://{done.reference}")
     assert (pulled.new, str(pulled.entry.tag)) == (True, "hi:v2")
     store.models.push("clf:v1", f"oci://{reference}/clf")
     assert not other.models.pull(f"oci://{reference}/clf:v1").new
@@ -502,10 +502,10 @@ def test_a_model_for_kserve_has_the_layers_of_the_rule(tmp_path, store, registri
     assert f"sha256:{sha256_of(tmp_path / 'layer')}" == digests["models/a.safetensors"]
     (entry.path / "a.safetensors").write_bytes(b"b")
     [again] = push(store.home, entry, [reference], registries, progress, check=False, for_kserve=True)
-    assert (done.pushed.sent, again.pushed.sent) == (5, 2), "a shard and the config"
+    assert (done.sent, again.sent) == (5, 2), "a shard and the config"
     words = ["models", "push", "clf:v1", "--format", "kserve", "--no-verify"]
     assert main(["--home", str(store.home.root), *words, f"oci://{reference}"]) == status.OK
-    assert repository.get_manifest("v1").descriptor.digest == again.pushed.reference.digest
+    assert repository.get_manifest("v1").descriptor.digest == again.reference.digest
     assert main(["--home", str(store.home.root), *words]) == status.ERROR
     (entry.path / "link").symlink_to("a.safetensors")
     with pytest.raises(BentoError, match="models/link is a symbolic link, which KServe doesn't support"):

@@ -7,9 +7,9 @@ existing blobs, a push of a new version sends only changed parts. The artifact's
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from rules_bento.archives import sha256_of
+from rules_bento.archives.archive import PartInfo
 from rules_bento.dataclasses_lite import NamedTuple, asdict, dataclass
 from rules_bento.errors import BentoError, problem_of
 from rules_bento.formats.json import read_json
@@ -22,7 +22,8 @@ from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
 if TYPE_CHECKING:
-    from rules_bento.archives.archive import PartInfo
+    from pathlib import Path
+
     from rules_bento.registry.pushable import BlobSource
 
 BENTO = "application/vnd.rules-bento.bento.v1"
@@ -37,18 +38,26 @@ _PART_NAMES = ("metadata", "sources", "data")
 
 
 class Part(NamedTuple):
-    """A part of an archive (a file or a blob source), with its digest and size if known."""
+    """A part of an archive, with its digest and size."""
 
-    part: Path | BlobSource
-    known: PartInfo | None = None  # always set for a source
+    source: BlobSource
+    info: PartInfo
+
+    @classmethod
+    def from_file(cls, path: Path) -> Part:
+        """Return the part in a file. Raises BentoError if the file can't be read."""
+        try:
+            return cls(FileSource(path), PartInfo(sha256_of(path), path.stat().st_size))
+        except OSError as error:
+            raise BentoError(f"{path}: cannot read the file: {error.strerror}. Build the artifact again.") from None
+
+    def layer(self, media_type: str, title: str, **annotations: str) -> tuple[Descriptor, BlobSource]:
+        """Return the part as a layer of an artifact."""
+        annotated = {f"{ANNOTATION}title": title, **annotations}
+        return Descriptor(media_type, f"sha256:{self.info.sha256}", self.info.size, annotated), self.source
 
 
-class ModelPart(NamedTuple):
-    """The description and the archive part of a model, with the digest and size of the part if known."""
-
-    description: ModelDescription
-    part: Path | BlobSource
-    known: PartInfo | None = None  # always set for a source
+ModelPart = tuple[ModelDescription, Part]
 
 
 @dataclass(frozen=True)
@@ -65,32 +74,28 @@ class DescribedBento:
         return Tag(str(self.bento["name"]), str(self.bento["version"]))
 
 
-def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Pushable:
+def pack_bento(bento_yaml: bytes, digest: str, parts: Sequence[Part], models: Sequence[ModelPart]) -> Pushable:
     """Build the artifact of a Bento from archive parts. Raises BentoError for an invalid bento.yaml."""
     from rules_bento.formats.yaml import read_mapping
 
     document = read_mapping(bento_yaml, "bento.yaml")
-    content = DescribedBento(document, digest, tuple(model.description for model in models))
+    content = DescribedBento(document, digest, tuple(model for model, _ in models))
     return pack_described(content, parts, models)
 
 
-def pack_described(content: DescribedBento, parts: Sequence[Path | Part], models: Sequence[ModelPart]) -> Pushable:
-    """Build the artifact of a Bento from its own parts and its models. Raises BentoError if a file can't be read."""
-    own = [Part(part) if isinstance(part, Path) else part for part in parts]
-    layers = [
-        _layer(part, BENTO_PART, f"{name}.tar.xz", known=known)
-        for (part, known), name in zip(own, _PART_NAMES[: len(own)], strict=True)
-    ]
-    layers += [_model_layer(model) for model in models]
+def pack_described(content: DescribedBento, parts: Sequence[Part], models: Sequence[ModelPart]) -> Pushable:
+    """Build the artifact of a Bento from its own parts and its models."""
+    names = _PART_NAMES[: len(parts)]
+    layers = [part.layer(BENTO_PART, f"{name}.tar.xz") for part, name in zip(parts, names, strict=True)]
+    layers += [_model_layer(*model) for model in models]
     created = str(content.bento.get("creation_time", ""))
     return pack(BENTO, BENTO_CONFIG, bento_config(content), layers, _annotations(content.tag, created))
 
 
-def pack_model(model: ModelPart) -> Pushable:
+def pack_model(description: ModelDescription, part: Part) -> Pushable:
     """Build the artifact of a model. If a Bento includes the model, the Bento's artifact contains the same layer."""
-    tag = Tag.parse(model.description.tag, "model")
-    annotations = _annotations(tag, model.description.creation_time)
-    return pack(MODEL, MODEL_CONFIG, model_config(model.description), [_model_layer(model)], annotations)
+    annotations = _annotations(Tag.parse(description.tag, "model"), description.creation_time)
+    return pack(MODEL, MODEL_CONFIG, model_config(description), [_model_layer(description, part)], annotations)
 
 
 def bento_config(content: DescribedBento) -> bytes:
@@ -109,7 +114,7 @@ def attach(subject: Descriptor, artifact_type: str, file: Path) -> Pushable:
 
     `artifact_type` is a media type. The artifact and the file both get this type.
     """
-    layer = _layer(file, artifact_type, file.name)
+    layer = Part.from_file(file).layer(artifact_type, file.name)
     return pack(artifact_type, oci.EMPTY, b"{}", [layer], {}, subject)
 
 
@@ -186,28 +191,9 @@ def _json(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str).encode()
 
 
-def _model_layer(model: ModelPart) -> tuple[Descriptor, BlobSource]:
-    tag = model.description.tag
-    title = f"models/{tag.replace(':', '/')}.tar.xz"
-    return _layer(model.part, MODEL_PART, title, {MODEL_ANNOTATION: tag}, model.known)
-
-
-def _layer(
-    part: Path | BlobSource,
-    media_type: str,
-    title: str,
-    annotations: Mapping[str, str] | None = None,
-    known: PartInfo | None = None,
-) -> tuple[Descriptor, BlobSource]:
-    annotated = {f"{ANNOTATION}title": title, **(annotations or {})}
-    if not isinstance(part, Path):
-        assert known
-        return Descriptor(media_type, f"sha256:{known.sha256}", known.size, annotated), part
-    try:
-        sha256, size = known or (sha256_of(part), part.stat().st_size)
-    except OSError as error:
-        raise BentoError(f"{part}: cannot read the file: {error.strerror}. Build the artifact again.") from None
-    return Descriptor(media_type, f"sha256:{sha256}", size, annotated), FileSource(part)
+def _model_layer(model: ModelDescription, part: Part) -> tuple[Descriptor, BlobSource]:
+    title = f"models/{model.tag.replace(':', '/')}.tar.xz"
+    return part.layer(MODEL_PART, title, **{MODEL_ANNOTATION: model.tag})
 
 
 def _annotations(tag: Tag, created: str) -> dict[str, str]:

@@ -176,6 +176,7 @@ class PushResult(NamedTuple):
     """The result of a push to one repository. `size` counts sent bytes. The other numbers count blobs."""
 
     reference: Reference  # with digest
+    tags: tuple[str, ...]  # created or updated
     blobs: int
     sent: int
     mounted: int
@@ -222,12 +223,13 @@ def push_all(
 def _repository_pushes(
     package: Pushable, targets: Iterable[Reference], registries: Registries, counter: Progress
 ) -> list[_RepositoryPush]:
-    tags: dict[Reference, list[str]] = {}
+    tags: dict[Reference, dict[str, None]] = {}
     for target in targets:
-        tags.setdefault(target.with_digest(package.root.descriptor.digest), []).extend(filter(None, [target.tag]))
+        names = tags.setdefault(target.with_digest(package.root.descriptor.digest), {})
+        names |= dict.fromkeys(filter(None, [target.tag]))
     blobs = package.blobs()
     return [
-        _RepositoryPush(registries.repository(reference), reference, package, blobs, names, counter)
+        _RepositoryPush(registries.repository(reference), reference, package, blobs, tuple(names), counter)
         for reference, names in tags.items()
     ]
 
@@ -252,7 +254,7 @@ class _RepositoryPush:
     reference: Reference  # with digest
     package: Pushable
     blobs: Sequence[Descriptor]
-    tags: Sequence[str]
+    tags: tuple[str, ...]
     counter: Progress
     outcomes: dict[str, BlobOutcome] = field(default_factory=dict)  # by digest; blobs that exist can be missing
     is_complete: bool = False
@@ -321,9 +323,9 @@ class _RepositoryPush:
 
     def result(self) -> PushResult:
         """Return the result of this push."""
-        outcomes = list(self.outcomes.values())
+        mounted = [*self.outcomes.values()].count("mounted")
         sent = [blob.size for blob in self.blobs if self.outcomes.get(blob.digest) == "sent"]
-        return PushResult(self.reference, len(self.blobs), len(sent), outcomes.count("mounted"), sum(sent))
+        return PushResult(self.reference, self.tags, len(self.blobs), len(sent), mounted, sum(sent))
 
 
 def _add_to_referrers_tag(repository: Repository, subject: str, manifest: Manifest) -> None:

@@ -29,7 +29,6 @@ from rules_bento.workspace_status import read_status, substitute
 
 if TYPE_CHECKING:
     from rules_bento.registry.push import PushResult
-    from rules_bento.registry.pushable import Pushable
 
 HELP = """\
 Pushes the artifact. Uploads only the blobs that the registries lack.
@@ -85,10 +84,6 @@ class _Push(NamedTuple):
     contents: PushContents
     targets: list[Reference]
 
-    @property
-    def package(self) -> Pushable:
-        return self.contents.package
-
 
 @Subcommand(_FLAGS, usage=HELP)
 def run(arguments: Arguments) -> None:
@@ -111,7 +106,7 @@ def run(arguments: Arguments) -> None:
                 if signer:
                     signer.sign(push.arguments.optional("--target"), push.contents, push.targets, registries, progress)
             jobs, check_blobs = _jobs(arguments, caller), caller.has("--check-blobs")
-            pairs = [(push.package, push.targets) for push in pushes]
+            pairs = [(push.contents.package, push.targets) for push in pushes]
             pushed = push_all(pairs, registries, progress, jobs=jobs, check_blobs=check_blobs)
             referrers = [
                 (referrer, [entry.reference.with_digest(referrer.root.descriptor.digest) for entry in entries])
@@ -120,10 +115,11 @@ def run(arguments: Arguments) -> None:
             ]
             push_all(referrers, registries, progress, jobs=jobs)
     for push, entries in zip(pushes, pushed, strict=True):
-        history.note((entry.reference.name for entry in entries), (blob.digest for blob in push.package.blobs()))
+        history.note(
+            (entry.reference.name for entry in entries), (blob.digest for blob in push.contents.package.blobs())
+        )
         for entry in entries:
-            tags = sorted({target.tag for target in push.targets if target.name == entry.reference.name and target.tag})
-            name = f"{entry.reference.name}{' as ' if tags else ''}{', '.join(tags)}"
+            name = f"{entry.reference.name}{' as ' if entry.tags else ''}{', '.join(sorted(entry.tags))}"
             sys.stderr.write(_report(name, [entry]))
             sys.stdout.write(f"{entry.reference}\n")
     if len(pushes) > 1:

@@ -102,10 +102,10 @@ def _package(
         return artifact.pack_bento(
             (directory / bento["bento_yaml"]).read_bytes(),
             (directory / bento["digest"]).read_text("utf-8").strip(),
-            [directory / part for part in bento["parts"]],
+            [artifact.Part.from_file(directory / part) for part in bento["parts"]],
             [_model(model, directory) for model in bento["models"]],
         )
-    return artifact.pack_model(_model(document["model"], directory))
+    return artifact.pack_model(*_model(document["model"], directory))
 
 
 def _image(
@@ -146,4 +146,4 @@ def _manifest(path: Path) -> Manifest:
 
 def _model(model: dict[str, Any], directory: Path) -> artifact.ModelPart:
     description = ModelDescription.loads((directory / model["description"]).read_text("utf-8"))
-    return artifact.ModelPart(description, directory / model["part"])
+    return description, artifact.Part.from_file(directory / model["part"])

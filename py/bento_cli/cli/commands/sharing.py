@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from bento_cli.sharing.cloud.pulling import CloudPulled
     from bento_cli.sharing.cloud.pushing import Pushed as CloudPushed
     from bento_cli.sharing.registry.pulling import Pulled
-    from bento_cli.sharing.registry.pushing import Delivered
     from bento_cli.store.entry_store import Entry
 
 _PUSH = """Push a {0} to a registry, BentoCloud, or Yatai.
@@ -114,25 +113,20 @@ def _with_models(kind: Kind) -> str:
     return "Bento and its models" if kind is BENTO else "model"
 
 
-def _show_pushed(entry: Entry, results: Sequence[Delivered], output: str) -> None:
+def _show_pushed(entry: Entry, results: Sequence[PushResult], output: str) -> None:
     fields = [
-        {"tag": str(entry.tag), "reference": "", "tags": list(result.tags), **_push_data(result.pushed)}
+        {"tag": str(entry.tag), **result._asdict(), "reference": f"oci://{result.reference}", "tags": list(result.tags)}
         for result in results
     ]
     if show.data(fields, output):
         return
-    for result in results:
-        pushed = result.pushed
+    for pushed in results:
         present = pushed.blobs - pushed.sent - pushed.mounted
         show.out(
-            f"Pushed {entry.kind.noun} {entry.tag} to {pushed.reference.name} as {', '.join(result.tags)}: "
+            f"Pushed {entry.kind.noun} {entry.tag} to {pushed.reference.name} as {', '.join(pushed.tags)}: "
             f"{pushed.sent} of {show.count(pushed.blobs, 'blob')} uploaded ({show.size(pushed.size)}), "
             f"{pushed.mounted} mounted, {present} already present."
         )
-
-
-def _push_data(pushed: PushResult) -> dict[str, Any]:
-    return pushed._asdict() | {"reference": f"oci://{pushed.reference}"}
 
 
 def _show_pushed_to_cloud(entry: Entry, endpoint: str, result: CloudPushed, output: str) -> None:

@@ -19,7 +19,7 @@ from bento_cli.sharing.registry.packing import StreamedPart
 if TYPE_CHECKING:
     from rules_bento.registry.pushable import BlobSource
 
-    from bento_cli.sharing.registry.packing import EntryArtifact
+    from bento_cli.store.entry_store import Entry
 
 
 class _StreamedLayer(StreamedPart):
@@ -33,12 +33,11 @@ class _StreamedLayer(StreamedPart):
 
 
 @contextmanager
-def packed(described: EntryArtifact) -> Iterator[Pushable]:
+def packed(model: Entry) -> Iterator[Pushable]:
     """Yield the image of a model. Reads the files twice: to compute the digests, and to send the layers.
 
     Raises BentoError for symbolic links, because KServe mounts only the directory of the model.
     """
-    model = described.entry
     uid, name = int(USER), f"model {model.tag}"
     files = []
     for member in regular_files(model, "models/", "KServe doesn't support. Replace the link with a file."):

@@ -14,9 +14,10 @@ from pathlib import Path
 from rules_bento.archives import tarstream, xz
 from rules_bento.archives.archive import PartInfo, write_measured_part
 from rules_bento.artifacts import artifact
-from rules_bento.artifacts.artifact import ModelPart, Part
+from rules_bento.artifacts.artifact import Part
 from rules_bento.bento.kinds import BENTO
 from rules_bento.errors import BentoError
+from rules_bento.registry.pushable import FileSource
 from rules_bento.sources.manifest import TreeEntry as File
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Sequence
@@ -73,6 +74,30 @@ class EntryArtifact:
             return artifact.bento_config(self.bento)
         return artifact.model_config(self.model)
 
+    @contextmanager
+    def packed(self) -> Iterator[Pushable]:
+        """Yield the artifact. Removes the temporary files of the artifact when the `with` block ends."""
+        import shutil
+
+        with staging_lock(self.home):
+            directory = unique(self.home.staging)
+            directory.mkdir(mode=0o700, parents=True)
+            try:
+                yield self._pack(directory)
+            finally:
+                shutil.rmtree(directory, ignore_errors=True)
+
+    def _pack(self, directory: Path) -> Pushable:
+        if self.entry.kind is not BENTO:
+            return artifact.pack_model(self.model, _model_part(self.entry, directory))
+        members = [member for member in _members(self.entry.path) if not member.path.startswith(_MODELS)]
+        own = [member for member in members if not member.path.startswith(_SOURCES)]
+        own.sort(key=lambda member: member.path != BENTO.descriptor)  # first, so that a reader recognizes the entry
+        sources = [member for member in members if member.path.startswith(_SOURCES)]
+        parts = [_part(own, directory / "metadata"), _part(sources, directory / "sources")]
+        models = [_model_part(model, directory) for model in self.models]
+        return artifact.pack_described(self.bento, parts, [*zip(self.bento.models, models, strict=True)])
+
     def _describe(self, model: Entry) -> ModelDescription:
         from rules_bento.models import model_store
 
@@ -101,41 +126,9 @@ def _refuse_bytes(value: object, where: str) -> None:
             _refuse_bytes(item, f"{where}[{number}]")
 
 
-@contextmanager
-def packed(described: EntryArtifact) -> Iterator[Pushable]:
-    """Yield the artifact of an entry. Removes the temporary files of the artifact when the `with` block ends."""
-    import shutil
-
-    with staging_lock(described.home):
-        directory = unique(described.home.staging)
-        directory.mkdir(mode=0o700, parents=True)
-        try:
-            yield (_bento if described.entry.kind is BENTO else _model)(described, directory)
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
-
-
-def _bento(described: EntryArtifact, directory: Path) -> Pushable:
-    entry, bento = described.entry, described.bento
-    members = [member for member in _members(entry.path) if not member.path.startswith(_MODELS)]
-    own = [member for member in members if not member.path.startswith(_SOURCES)]
-    own.sort(
-        key=lambda member: member.path != BENTO.descriptor
-    )  # first, so that a reader of the stream can recognize the entry
-    sources = [member for member in members if member.path.startswith(_SOURCES)]
-    parts = [_part(own, directory / "metadata"), _part(sources, directory / "sources")]
-    models = zip(described.models, bento.models, strict=True)
-    return artifact.pack_described(bento, parts, [_model_part(*model, directory) for model in models])
-
-
-def _model(described: EntryArtifact, directory: Path) -> Pushable:
-    return artifact.pack_model(_model_part(described.entry, described.model, directory))
-
-
-def _model_part(model: Entry, description: ModelDescription, directory: Path) -> ModelPart:
+def _model_part(model: Entry, directory: Path) -> Part:
     members = _members(model.path, f"{_MODELS}{model.tag.name}/{model.tag.version}/")
-    part = _part(members, directory / f"{model.tag.name}-{model.tag.version}.model")
-    return ModelPart(description, *part)
+    return _part(members, directory / f"{model.tag.name}-{model.tag.version}.model")
 
 
 def _part(members: Sequence[Member], path: Path) -> Part:
@@ -143,7 +136,7 @@ def _part(members: Sequence[Member], path: Path) -> Part:
     if fits(members):
         source = StreamedPart(members)
         return Part(source, source.measure())
-    return Part(path, write_measured_part(path, members))
+    return Part(FileSource(path), write_measured_part(path, members))
 
 
 def _members(directory: Path, prefix: str = "") -> list[Member]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rules_bento.bento.kinds import BENTO
-from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.net.transfers import JOBS
 from rules_bento.registry import descriptor as oci
@@ -27,14 +26,6 @@ if TYPE_CHECKING:
     from bento_cli.store.home import Home
 
 
-@dataclass(frozen=True)
-class Delivered:
-    """The result of a push to one repository, with the tags that the push created or updated."""
-
-    pushed: PushResult
-    tags: tuple[str, ...]
-
-
 def push(
     home: Home,
     entry: Entry,
@@ -46,7 +37,7 @@ def push(
     jobs: int = JOBS,
     signing: Signing | None = None,
     for_kserve: bool = False,
-) -> list[Delivered]:
+) -> list[PushResult]:
     """Push an entry to each target. If the entry is a Bento, also pushes its models.
 
     The default tag is the entry's version. If all targets already have the artifact, doesn't push it again. If `check`
@@ -70,21 +61,16 @@ def push(
         for manifest, target in existing:
             if signing:
                 sign_in_registries(manifest.descriptor, [target], signing, registries, counter)
-        return [Delivered(_unchanged(manifest, target), (target.tag,)) for manifest, target in existing]
+        return [_unchanged(manifest, target) for manifest, target in existing]
     if check:
         verification.require_intact(home, [entry, *models], described.noted)
     if for_kserve:
-        from bento_cli.sharing.registry.model_image import packed
-    else:
-        from bento_cli.sharing.registry.packing import packed
-    with packed(described) as package:
+        from bento_cli.sharing.registry import model_image
+
+    with model_image.packed(entry) if for_kserve else described.packed() as package:
         if signing:
             sign_in_registries(package.root.descriptor, targets, signing, registries, counter)
-        pushed = push_package(package, targets, registries, counter, jobs=jobs)
-    return [
-        Delivered(one, tuple(dict.fromkeys(target.tag for target in targets if target.name == one.reference.name)))
-        for one in pushed
-    ]
+        return push_package(package, targets, registries, counter, jobs=jobs)
 
 
 def _already_pushed(described: packing.EntryArtifact, repository: Repository, target: Reference) -> Manifest | None:
@@ -101,4 +87,5 @@ def _already_pushed(described: packing.EntryArtifact, repository: Repository, ta
 
 
 def _unchanged(manifest: Manifest, target: Reference) -> PushResult:
-    return PushResult(target.with_digest(manifest.descriptor.digest), len(list(manifest.blobs())), 0, 0, 0)
+    reference = target.with_digest(manifest.descriptor.digest)
+    return PushResult(reference, (target.tag,), len(list(manifest.blobs())), 0, 0, 0)
