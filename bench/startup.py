@@ -74,6 +74,24 @@ def measure(command: list[str], runs: int) -> str:
     return f"{min(times) / 1e6:.1f}"
 
 
+def required_options(subcommand: str) -> list[str]:
+    """Return the options without which a subcommand doesn't start."""
+    from rules_bento.arguments import decode
+    from rules_bento.errors import BentoError
+    from rules_bento.subcommands import find
+
+    function = find(subcommand)
+    assert function
+    words: list[str] = []
+    while True:
+        try:
+            decode(function, words)
+        except BentoError as error:
+            words += [str(error).rpartition(" ")[2].rstrip("."), "0"]
+        else:
+            return words
+
+
 def main() -> None:
     """Print the table."""
     sys.path.insert(0, str(PY))
@@ -94,7 +112,7 @@ def main() -> None:
         rows: list[tuple[str, list[str], list[str]]] = [("interpreter alone", [*start, "-c", STAMP], [])]
         rows.append(("main", [*start, str(at_main.program)], [*start, str(at_main.main)]))
         for subcommand in subcommands:
-            words = [*given, subcommand]
+            words = [*given, subcommand, *required_options(subcommand)]
             rows.append(
                 (subcommand, [*start, str(at_subcommand.program), *words], [*start, str(at_subcommand.main), *words])
             )

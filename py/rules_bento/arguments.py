@@ -1,4 +1,4 @@
-"""Parses command-line arguments that programs generate. Flags can be in any order, but can't be abbreviated.
+"""Decodes the arguments of subcommands, which programs generate, into requests.
 
 In an arguments file, each line is one argument. Strings that can contain line breaks are JSON.
 """
@@ -8,118 +8,152 @@ from __future__ import annotations
 import os
 
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import Callable, Mapping
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Literal, Sequence
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from typing_extensions import Self
+
+    # Types of options with several values, and of repeatable options.
+    JsonObject = dict[str, Any]
+    JsonPairs = dict[str, str]  # each key and each value is JSON
+    JsonStrings = tuple[str, ...]  # each value is JSON
+    Pairs = tuple[tuple[str, str], ...]
+    Paths = tuple[Path, ...]
+    Strings = tuple[str, ...]
+    Triples = tuple[tuple[str, str, str], ...]
+else:
+    JsonObject = JsonPairs = JsonStrings = Pairs = Paths = Strings = Triples = tuple
 
 THEN = "--then"
 
+_COUNTS = {"bool": 0, "JsonPairs": 2, "Pairs": 2, "Triples": 3}  # values of each use of an option; default: 1
+_MULTIPLE = ("bool", "JsonPairs", "JsonStrings", "Pairs", "Paths", "Strings", "Triples")
+
 
 class Arguments:
-    """Parsed flags, each with a fixed number of values. A value can look like a flag."""
+    """Decoded arguments. Each annotation of a subclass declares the option of that name and its type.
 
-    def __init__(self, argv: list[str], flags: Mapping[str, int]) -> None:
-        """Parse `argv`. If `@FILE` is in the position of a flag, replaces `@FILE` with the lines of the file.
+    Types are `bool` (an option without a value), `int`, `float`, `Path`, the types above, and strings. An option
+    without a default is required, except for a `bool` or a repeatable option. `rest` contains all arguments after `--`,
+    and `next_subcommand` all arguments after `--then`: another subcommand with its arguments.
+    """
 
-        `flags` maps each flag to its number of values. `rest` contains all arguments after `--`. `next_subcommand`
-        contains all arguments after `--then`: another subcommand with its arguments. Raises BentoError for an unknown
-        flag, or for a flag with too few values.
+    rest: Sequence[str]
+    next_subcommand: Sequence[str]
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        """Decode `argv`, in which options can't be abbreviated, and values can look like options.
+
+        If `@FILE` is in the position of an option, replaces `@FILE` with the lines of the file. Raises BentoError for
+        an unknown or missing option, or for an option with too few values.
         """
-        self._values: dict[str, list[tuple[str, ...]]] = {flag: [] for flag in flags}
-        self.rest: list[str] = []
-        self.next_subcommand: list[str] = []
+        kinds = self._kinds()
+        given: dict[str, list[tuple[str, ...]]] = {name: [] for name in kinds}
+        ends: dict[str, list[str]] = {"--": [], THEN: []}
         words = list(argv)
         at = 0
         while at < len(words):
-            flag = words[at]
-            if flag == "--":
-                self.rest = words[at + 1 :]
-                return
-            if flag == THEN:
-                self.next_subcommand = words[at + 1 :]
-                return
-            if flag.startswith("@"):
-                words[at : at + 1] = _lines(flag[1:])
+            word = words[at]
+            if word in ends:
+                ends[word] = words[at + 1 :]
+                break
+            if word.startswith("@"):
+                words[at : at + 1] = _lines(word[1:])
                 continue
-            if flag not in flags:
-                raise BentoError(f"unknown argument {flag!r}. Valid arguments: {', '.join(flags)}.")
-            values = tuple(words[at + 1 : at + 1 + flags[flag]])
-            if len(values) < flags[flag]:
-                raise BentoError(f"{flag}: expected a value.")
-            self._values[flag].append(values)
-            at += 1 + flags[flag]
+            name = word[2:].replace("-", "_")
+            if name not in kinds or not word.startswith("--"):
+                raise BentoError(f"unknown argument {word!r}. Valid arguments: {', '.join(map(_option, kinds))}.")
+            count = _COUNTS.get(kinds[name], 1)
+            values = tuple(words[at + 1 : at + 1 + count])
+            if len(values) < count:
+                raise BentoError(f"{word}: expected a value.")
+            given[name].append(values)
+            at += 1 + count
+        decoded = {name: _decode(kinds[name], uses) for name, uses in given.items() if uses or kinds[name] in _MULTIPLE}
+        if missing := [name for name in kinds if name not in decoded and not hasattr(type(self), name)]:
+            raise BentoError(f"a required argument is missing. Add {_option(missing[0])}.")
+        vars(self).update(decoded, rest=ends["--"], next_subcommand=ends[THEN])
 
-    def parse_rest(self, flags: Mapping[str, int]) -> Arguments:
-        """Parse `rest`, the arguments after `--`. The value of a flag can also follow `=`, as in `--flag=value`.
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"cannot assign to field {name!r}")
 
-        `flags` maps each flag to its number of values. Raises the same errors as the constructor.
-        """
-        words: list[str] = []
-        for word in self.rest:
-            flag, equals, value = word.partition("=")
-            words += [flag, value] if equals and flags.get(flag) == 1 else [word]
-        return Arguments(words, flags)
+    @classmethod
+    def _kinds(cls) -> dict[str, str]:
+        """Return the type of each option by the name of its field."""
+        classes = [each for each in reversed(cls.__mro__) if issubclass(each, Arguments) and each is not Arguments]
+        return {name: kind.removesuffix(" | None") for each in classes for name, kind in each.__annotations__.items()}
+
+    @classmethod
+    def from_user(cls, words: Sequence[str]) -> Self:
+        """Decode arguments of a user, in which the value of an option can also follow `=`, as in `--option=value`."""
+        kinds = cls._kinds()
+        separate: list[str] = []
+        for word in words:
+            option, equals, value = word.partition("=")
+            is_single = _COUNTS.get(kinds.get(option[2:].replace("-", "_"), "bool"), 1) == 1
+            separate += [option, value] if equals and is_single else [word]
+        return cls(separate)
+
+
+class Request(Arguments):
+    """The arguments of a subcommand."""
+
+    usage = ""  # describes the options after `--`
+    target: str = ""  # the label of the target
 
     def source_tree(self) -> str:
         """Return the root of the workspace. Raises BentoError if the program doesn't run under `bazel run`."""
         if root := os.environ.get("BUILD_WORKSPACE_DIRECTORY"):
             return root
-        target = self.required("--target")
         raise BentoError(
-            f"{target} requires `bazel run`, because it writes into the source tree. Run `bazel run {target}`."
+            f"{self.target} requires `bazel run`, because it writes into the source tree. Run `bazel run "
+            f"{self.target}`."
         )
 
-    def has(self, flag: str) -> bool:
-        """Return whether the arguments include `flag`."""
-        return bool(self._values[flag])
 
-    def required(self, flag: str) -> str:
-        """Return the last value of `flag`. Raises BentoError if the flag is missing."""
-        if not self._values[flag]:
-            raise BentoError(f"a required argument is missing. Add {flag}.")
-        return self._values[flag][-1][0]
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
-    def optional(self, flag: str, default: str = "") -> str:
-        """Return the last value of `flag`, or `default` if the flag is missing or isn't declared."""
-        value = self._values.get(flag)
-        return value[-1][0] if value else default
 
-    def repeated(self, flag: str) -> list[str]:
-        """Return the values of a repeatable flag, in order. Each use of the flag has one value."""
-        return [values[0] for values in self._values[flag]]
-
-    def json_strings(self, flag: str) -> list[str]:
-        """Return the values of a repeatable flag, each parsed from a JSON string."""
+def _decode(kind: str, uses: list[Any]) -> Any:
+    """Return the value of a field from the values of each use of its option."""
+    if kind.startswith("Json"):
         import json
 
-        return [json.loads(word) for word in self.repeated(flag)]
+        uses = [tuple(map(json.loads, use)) for use in uses]
+    if kind == "bool":
+        return bool(uses)
+    if kind == "JsonPairs":
+        return dict(uses)
+    if kind in ("Pairs", "Triples"):
+        return tuple(uses)
+    values: tuple[Any, ...] = tuple(value for (value,) in uses)
+    if kind in ("Path", "Paths"):
+        from pathlib import Path
 
-    def pairs(self, flag: str) -> dict[str, str]:
-        """Return the key-value pairs of a repeatable flag, each parsed from two JSON strings."""
-        import json
-
-        return {json.loads(key): json.loads(value) for key, value in self._values[flag]}
-
-    def tuples(self, flag: str) -> list[tuple[str, ...]]:
-        """Return one tuple of values for each use of a repeatable flag, in order."""
-        return self._values[flag]
+        values = tuple(map(Path, values))
+    if kind in _MULTIPLE:
+        return values
+    return {"int": int, "float": float}.get(kind, lambda value: value)(values[-1])
 
 
-class Subcommand:
-    """Decorator that converts a function to a subcommand of the helper.
+Subcommand = Callable[[Any], "int | None"]  # a function with one parameter, its request
 
-    `flags` maps each flag to its number of values. Each subcommand also accepts `--target`, the label of the target.
-    `usage` describes the flags after `--`.
-    """
 
-    run: Callable[[Arguments], int | None]
+def decode(subcommand: Subcommand, argv: Sequence[str]) -> Request:
+    """Return the request that `argv` contains for a subcommand. Raises the same errors as the constructor."""
+    request: Request = subcommand.__globals__[subcommand.__annotations__["request"]](argv)
+    return request
 
-    def __init__(self, flags: Mapping[str, int], *, usage: str = "") -> None:
-        self.flags = {**flags, "--target": 1}
-        self.usage = usage
 
-    def __call__(self, run: Callable[[Arguments], int | None]) -> Subcommand:
-        """Set the function that implements the subcommand, and return the subcommand."""
-        self.run = run
-        return self
+class LayerRequest(Request):
+    """Arguments of each subcommand that writes a layer."""
+
+    compression: Literal["zstd", "gzip", "none"]
+    description: Path
+    output: Path
 
 
 def check_labels(labels: dict[str, str]) -> dict[str, str]:

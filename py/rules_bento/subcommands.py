@@ -6,8 +6,9 @@ import gc
 import importlib
 import sys
 
-from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.arguments import Subcommand, decode
 from rules_bento.errors import BentoError
+from rules_bento.typing_lite import Sequence
 
 # The subcommands of each module.
 _SUBCOMMANDS = {
@@ -38,7 +39,7 @@ _PROGRAMS = "load pull push startup_test test venv"
 MODULES = {name: module for module, names in _SUBCOMMANDS.items() for name in names.split()}
 
 
-def run(argv: list[str]) -> int:
+def run(argv: Sequence[str]) -> int:
     """Run the subcommand at the beginning of `argv`, and return its exit status. Doesn't catch SystemExit.
 
     `--then` separates several subcommands. They run in order, in one process, until one fails.
@@ -62,20 +63,20 @@ def run(argv: list[str]) -> int:
             return status
 
 
-def _run_one(subcommand: Subcommand, words: list[str]) -> tuple[int, list[str]]:
+def _run_one(subcommand: Subcommand, words: Sequence[str]) -> tuple[int, Sequence[str]]:
     """Run one subcommand. Returns its exit status, and the arguments after `--then`."""
     target = ""
     try:
-        arguments = Arguments(words, subcommand.flags)
-        target = arguments.optional("--target")
-        if {"-h", "--help"}.intersection(arguments.rest) and subcommand.usage:
-            sys.stdout.write(f"bazel run {target} -- [FLAG VALUE]...\n\n{subcommand.usage}")
+        request = decode(subcommand, words)
+        target = request.target
+        if {"-h", "--help"}.intersection(request.rest) and request.usage:
+            sys.stdout.write(f"bazel run {target} -- [FLAG VALUE]...\n\n{request.usage}")
             return 0, []
-        status = subcommand.run(arguments)
+        status = subcommand(request)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
         return _fail(target, error), []
-    return status or 0, arguments.next_subcommand
+    return status or 0, request.next_subcommand
 
 
 def _fail(target: str, error: Exception | KeyboardInterrupt) -> int:

@@ -12,7 +12,7 @@ from rules_bento.actions.policy import check_policy
 from rules_bento.actions.policy import inventory as list_packages
 from rules_bento.archives.archive import write_part
 from rules_bento.archives.tarstream import Member
-from rules_bento.arguments import Arguments
+from rules_bento.arguments import decode
 from rules_bento.audit import advisories, inventory, licenses, policy
 from rules_bento.audit.inventory import Package
 from rules_bento.audit.licenses import DeclaredLicense
@@ -384,19 +384,19 @@ def test_the_test_of_a_bento_names_what_it_rejects(tmp_path, records, capsys):
     maker.files[f"{maker.dist_info}/METADATA"] += b"License-Expression: GPL-3.0-or-later\n"
     output, settings = tmp_path / "packages.json", tmp_path / "settings.json"
     argv = ["--locked", str(locked), "--wheel", str(maker.write(tmp_path)), "--output", str(output)]
-    list_packages.run(Arguments(argv, list_packages.flags))
+    list_packages(decode(list_packages, argv))
     values = {"allow_licenses": [], "deny_licenses": ["GPL-*"], "date": ""}
     values |= {"allow": {}, "package_licenses": {}, "require_hashes": True}
     values |= {"max_severity": "none", "unknown_severity": "above"}
     settings.write_text(json.dumps(values))
     argv = ["--inventory", str(output), "--settings", str(settings), "--advisories", str(records), "records"]
-    check = Arguments(argv, check_policy.flags)
+    check = decode(check_policy, argv)
     with pytest.raises(BentoError) as refused:
-        check_policy.run(check)
+        check_policy(check)
     assert "vulnerable: pillow 1.0: A, unknown severity" in str(refused.value)
     assert "license: pillow 1.0: GPL-3.0-or-later" in str(refused.value)
     settings.write_text(json.dumps(values | {"allow": {"A": "no images"}, "deny_licenses": []}))
-    check_policy.run(check)
+    check_policy(check)
     assert "1 packages were checked against 2 advisories" in capsys.readouterr().out
 
 
@@ -404,7 +404,7 @@ def test_without_a_hub_the_requirements_of_the_bento_count(tmp_path):
     text = f"pillow==1.0 \\\n    --hash=sha256:{'0' * 64}\nnumpy\n"
     part, output = tmp_path / "part", tmp_path / "packages.json"
     write_part(part, [Member("env/python/requirements.txt", 0o644, len(text), data=text.encode())])
-    list_packages.run(Arguments(["--part", str(part), "--output", str(output)], list_packages.flags))
+    list_packages(decode(list_packages, ["--part", str(part), "--output", str(output)]))
     packages = (Package("numpy", "", False), Package("pillow", "1.0", True))
     assert inventory.loads(output.read_text()) == (packages, True)
 

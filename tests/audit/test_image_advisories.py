@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rules_bento.actions.policy import check_policy
 from rules_bento.actions.policy import inventory as list_packages
-from rules_bento.arguments import Arguments
+from rules_bento.arguments import decode
 from rules_bento.audit import advisories, inventory, licenses, policy, sarif, vex
 from rules_bento.audit.inventory import Package
 from rules_bento.audit.versions import parse_debian
@@ -320,7 +320,7 @@ def act(tmp_path: Path):
             below = ["--base-system", str(tmp_path / "system.json")]
         output = str(tmp_path / "packages.json")
         argv = ["--locked", str(tmp_path / "pillow.json"), "--image", *below, "--output", output]
-        list_packages.run(Arguments(argv, list_packages.flags))
+        list_packages(decode(list_packages, argv))
         values: dict[str, Any] = {
             "allow": {},
             "allow_licenses": [],
@@ -332,7 +332,7 @@ def act(tmp_path: Path):
         (tmp_path / "settings.json").write_text(json.dumps(values))
         argv = ["--inventory", output, "--settings", str(tmp_path / "settings.json"), *flags]
         argv += ["--advisories", str(tmp_path / "records"), "records"]
-        check_policy.run(Arguments(argv, check_policy.flags))
+        check_policy(decode(check_policy, argv))
 
     return run
 

@@ -10,7 +10,7 @@ import pytest
 from bento_cli.projects import from_directory
 from rules_bento.actions import secrets as searching
 from rules_bento.actions.snapshot import data_part, snapshot
-from rules_bento.arguments import Arguments
+from rules_bento.arguments import decode
 from rules_bento.audit import secrets
 from rules_bento.errors import BentoError
 
@@ -174,9 +174,9 @@ def test_many_files_are_looked_through_as_each_alone() -> None:
 
 
 def check(files: dict[str, str], *words: str, elsewhere: Iterable[str] | None = ()) -> None:
-    arguments = Arguments(["--scan-secrets", *words], searching.FLAGS)
+    request = searching.SecretsRequest(["--scan-secrets", *words])
     contents = [(path, text.encode()) for path, text in files.items()]
-    searching.check_contents(arguments, contents, None if elsewhere is None else list(elsewhere))
+    searching.check_contents(request, contents, None if elsewhere is None else list(elsewhere))
 
 
 def test_a_refusal_names_file_and_line_and_never_the_secret() -> None:
@@ -215,9 +215,9 @@ def test_nothing_is_written_of_files_with_secrets(flag: str, verb: Any, tmp_path
     words = ["--target", "//:bento", "--build-ctx", "", *outputs]
     words += [flag, str(tmp_path / "service.py"), "service.py", "//:service.py"]
     with pytest.raises(BentoError, match=r"src/service\.py:\d+: GitHub token"):
-        verb.run(Arguments([*words, "--scan-secrets"], verb.flags))
+        verb(decode(verb, [*words, "--scan-secrets"]))
     assert [path.name for path in tmp_path.iterdir()] == ["service.py"]
-    verb.run(Arguments(words, verb.flags))
+    verb(decode(verb, words))
 
 
 def test_the_command_rejects_the_same(tmp_path: Path) -> None:

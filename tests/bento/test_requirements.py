@@ -15,7 +15,7 @@ from pip_requirements_parser import preprocess
 from rules_bento.actions.package import make_bento, package
 from rules_bento.actions.service import _check_versions
 from rules_bento.actions.snapshot import snapshot
-from rules_bento.arguments import Arguments
+from rules_bento.arguments import decode
 from rules_bento.bento.declared_packages import declared_packages
 from rules_bento.bento.env.common import parse_dotenv
 from rules_bento.bento.env.python import LockedRequirements, assemble_requirements
@@ -414,7 +414,7 @@ def test_a_library_of_the_target_provides_a_local_package(tmp_path, path, is_pro
     words += [word for key, value in out.items() for word in (f"--{key}", value)]
     words += ["--source", str(tmp_path / "service.py"), "svc/service.py", "//svc:service.py"]
     words += ["--dependency", str(tmp_path / "lib.py"), f"libs/shared/src/{path}", "//libs/shared"]
-    snapshot.run(Arguments([*words, "--import-root", "_main/libs/shared/src"], snapshot.flags))
+    snapshot(decode(snapshot, [*words, "--import-root", "_main/libs/shared/src"]))
     info = json.loads(Path(out["service-info"]).read_text())
     assert info.get("own_packages", []) == ["shared-lib"] * is_provided
     assert info["packages"][0]["requirements"] == (["six"] if is_provided else ["six", "Shared_Lib>=0.1"])
@@ -428,6 +428,7 @@ def test_a_library_of_the_target_provides_a_local_package(tmp_path, path, is_pro
         "--service-info",
         out["service-info"],
         *bentofile,
+        *(word for output in ("bento-yaml", "digest", "manifest", "part", "tag") for word in (f"--{output}", "")),
     ]
     pins = "bentoml==1.4.39\nsix==1.0\n"
     locked = LockedRequirements("six\n", pins, pins.replace("\n", " \\\n    --hash=sha256:0\n"))
@@ -437,5 +438,5 @@ def test_a_library_of_the_target_provides_a_local_package(tmp_path, path, is_pro
         (["--locked", str(tmp_path / "locked")], "doesn't contain these packages: shared-lib. .* to deps"),
     ):
         with nullcontext() if is_provided else pytest.raises(BentoError, match=message):
-            files = make_bento(Arguments([*words, *more], package.flags), info).files
+            files = make_bento(decode(package, [*words, *more]), info).files
             assert "hared" not in files["env/python/requirements.txt"].decode()

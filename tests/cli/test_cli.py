@@ -22,7 +22,7 @@ from bento_cli.library import Store
 from bento_cli.programs.command import run as run_command
 from bento_cli.projects.from_directory import CREATION_TIME, build_bentofile
 from click.shell_completion import get_completion_class
-from rules_bento.arguments import Arguments
+from rules_bento.arguments import decode
 from rules_bento.programs import which
 
 from tests.helpers.projects import write_project
@@ -1024,6 +1024,6 @@ def test_the_command_of_bazel_finds_its_uv_after_that_of_the_path(home, tmp_path
     for path, found in ((str(tmp_path / "own"), "own"), ("/usr/bin/none", "runfiles")):
         monkeypatch.setenv("PATH", path)
         words = ["--uv", str(tmp_path / "runfiles/uv"), "--", "list", "-o", "json"]
-        assert run_command.run(Arguments(words, run_command.flags)) == status.OK
+        assert run_command(decode(run_command, words)) == status.OK
         assert which("uv") == str(tmp_path / found / "uv")
     assert json.loads(capsys.readouterr().out.partition("]\n")[0] + "]")

@@ -10,7 +10,13 @@ from rules_bento.debian import apt
 from rules_bento.errors import BentoError
 from rules_bento.subcommands import run
 
-REQUEST = apt.Request(["trixie"], ["arm64", "amd64"], ["python3"], ["tzdata"])
+
+def requested(suite=("trixie",), architecture=("arm64", "amd64"), package=("python3",), exclude=("tzdata",)):
+    options = {"--suite": suite, "--architecture": architecture, "--package": package, "--exclude": exclude}
+    return apt.DebsRequest([word for option, values in options.items() for one in values for word in (option, one)])
+
+
+REQUEST = requested()
 STANZAS = """\
 Package: python3
 Version: 3.13.5-1
@@ -107,7 +113,7 @@ def test_apt_asks_the_mirror_of_the_host_for_the_architecture(lock, fake_apt):
 
 
 def test_what_apt_says_reaches_the_user(fake_apt):
-    request = REQUEST._replace(packages=["unfindable"])
+    request = requested(package=["unfindable"])
     with pytest.raises(BentoError, match="apt-get install failed: E: Unable to locate package unfindable"):
         apt.resolve(request, apt.host_mirrors(), fake_apt / "state")
 
@@ -115,7 +121,7 @@ def test_what_apt_says_reaches_the_user(fake_apt):
 @pytest.mark.parametrize("name", ["--option", "Python", "python3=3.13", ""])
 def test_what_is_no_name_does_not_reach_apt(fake_apt, name):
     with pytest.raises(BentoError, match="(packages|excludes): invalid name"):
-        apt.resolve(REQUEST._replace(packages=[name]), {"debian": "http://mirror.test"}, fake_apt / "state")
+        apt.resolve(requested(package=[name]), {"debian": "http://mirror.test"}, fake_apt / "state")
     assert not (fake_apt / "log").exists()
 
 
@@ -135,21 +141,21 @@ def test_without_apt_it_says_where_to_go(monkeypatch, tmp_path):
 
 def test_a_fresh_lock_has_no_problems(lock):
     assert apt.find_problems(lock, REQUEST) == []
-    assert apt.find_problems(apt.loads(apt.dumps(lock), "x"), REQUEST._replace(architectures=["amd64", "arm64"])) == []
+    assert apt.find_problems(apt.loads(apt.dumps(lock), "x"), requested(architecture=["amd64", "arm64"])) == []
 
 
 @pytest.mark.parametrize(
     ("changed", "problem"),
     [
-        ({"packages": ["python3", "curl"]}, "package curl is not locked"),
-        ({"packages": []}, "package python3 is locked, but not requested"),
+        ({"package": ["python3", "curl"]}, "package curl is not locked"),
+        ({"package": []}, "package python3 is locked, but not requested"),
         ({"exclude": []}, "excluded package tzdata is locked, but not requested"),
-        ({"architectures": ["amd64"]}, "architecture arm64 is locked, but not requested"),
-        ({"suites": ["forky"]}, "expected suites ['forky'], but locked for ['trixie']"),
+        ({"architecture": ["amd64"]}, "architecture arm64 is locked, but not requested"),
+        ({"suite": ["forky"]}, "expected suites ['forky'], but locked for ['trixie']"),
     ],
 )
 def test_a_stale_lock_says_why(lock, changed, problem):
-    assert apt.find_problems(lock, REQUEST._replace(**changed)) == [problem]
+    assert apt.find_problems(lock, requested(**changed)) == [problem]
 
 
 def test_a_lock_that_a_merge_broke(lock):

@@ -28,7 +28,7 @@ from blake3 import blake3
 from packaging.version import Version
 from rules_bento.actions.wheels import unpack_wheel
 from rules_bento.archives.recipe import Recipe
-from rules_bento.arguments import Arguments
+from rules_bento.arguments import decode
 from rules_bento.audit import advisories as audit_records
 from rules_bento.audit.inventory import Package
 from rules_bento.audit.versions import parse_debian
@@ -597,7 +597,7 @@ READERS: dict[str, Reader] = {
         "zip",
         "odd-1.0-py3-none-any.whl",
         lambda: [wheel()],
-        lambda path, out: unpack_wheel.run(Arguments(["--wheel", str(path), "--output", str(out)], unpack_wheel.flags)),
+        lambda path, out: unpack_wheel(decode(unpack_wheel, ["--wheel", str(path), "--output", str(out)])),
     ),
     "sdist": Reader("tar", "odd-1.tar", _sdists, lambda path, out: build.unpack(path, out), ""),
     "model-archive": Reader(

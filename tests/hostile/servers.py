@@ -30,7 +30,6 @@ from bento_cli.transports.transfer import download
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from rules_bento.archives import tarstream, xz
-from rules_bento.arguments import Arguments
 from rules_bento.artifacts import artifact
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.errors import BentoError
@@ -347,7 +346,7 @@ def _download(address: str) -> Callable[[Path], None]:
 
 
 def _read_cache(address: str, connect: Callable[[], socket.socket], *starts: int) -> None:
-    found = push_cache.settings(Arguments(["--remote_cache", address], push_cache.FLAGS))
+    found = push_cache.settings(push_cache.CacheOptions(["--remote_cache", address]))
     assert found
     kept, push_cache._connect = push_cache._connect, lambda *_: connect()
     try:

@@ -11,7 +11,7 @@ import pytest
 from bento_cli import cli
 from bento_cli.cli.groups import COMMANDS
 from rules_bento import subcommands
-from rules_bento.arguments import Subcommand
+from rules_bento.arguments import Request
 from rules_bento.errors import BentoError
 
 from tests.actions.helper import FLAGS, SERVICE, Actions, packages
@@ -61,10 +61,10 @@ def test_a_shared_module_is_not_a_subcommand(capsys):
     ],
 )
 def test_a_subcommand_ends_with_a_message(error, status, message, monkeypatch, capsys):
-    def fails(_arguments):
+    def fails(request: "Request") -> None:
         raise error
 
-    monkeypatch.setattr(subcommands, "find", lambda _: Subcommand({"--target": 1})(fails))
+    monkeypatch.setattr(subcommands, "find", lambda _: fails)
     assert subcommands.run(["x", "--target", "//:x"]) == status
     assert capsys.readouterr().err.startswith(message)
     monkeypatch.setenv("BENTO_TRACEBACK", "1")

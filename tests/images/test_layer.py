@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from rules_bento.actions.layers import tar_layer
 from rules_bento.archives import zipread
 from rules_bento.archives.tarstream import Member
-from rules_bento.arguments import Arguments
+from rules_bento.arguments import decode
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import deflate, headers, layer, zstd
 from rules_bento.images.layers.description import DIGEST_ATTRIBUTE
@@ -476,7 +476,7 @@ def made_layer(verb, directory, *words):
         str(directory / "json"),
         *words,
     ]
-    verb.run(Arguments(words, verb.flags))
+    verb(decode(verb, words))
     description = json.loads((directory / "json").read_text("utf-8"))
     assert description["digest"] == f"sha256:{hashlib.sha256((directory / 'layer').read_bytes()).hexdigest()}"
     assert description["size"] == (directory / "layer").stat().st_size

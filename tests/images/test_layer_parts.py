@@ -12,7 +12,7 @@ import pytest
 import zstandard
 from rules_bento.actions.image_checks import check_image
 from rules_bento.archives import zipread
-from rules_bento.arguments import Arguments
+from rules_bento.arguments import decode
 from rules_bento.errors import BentoError
 from rules_bento.images.layers.layer import write_wheel_layer
 from rules_bento.images.layers.parts import join_parts
@@ -89,7 +89,7 @@ def check(directory, *wheels):
         words += ["--libraries", str(directory / f"{number}.json")]
     message = ""
     try:
-        check_image.run(Arguments(words, check_image.flags | {"--target": 1}))
+        check_image(decode(check_image, words))
     except BentoError as error:
         message = str(error)
     try:

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 from rules_bento import subcommands
 from rules_bento.archives.tarstream import Member
-from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.images import rootfs as of_image
 from rules_bento.images.layers.layer import write_files_layer
@@ -341,7 +340,7 @@ def limit(image, *words):
 def read_files(image, *words):
     """The files that the start of a container reads."""
     words = ["--directory", str(image), *WORDS, "--ready", "/readyz", "--seconds", "60", *words]
-    return set(startup.start(Arguments(words, startup.STARTUP_FLAGS | {"--target": 1})).files)
+    return set(startup.start(startup.StartupRequest(words)).files)
 
 
 def test_the_files_that_a_start_reads(image):

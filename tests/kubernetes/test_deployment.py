@@ -6,7 +6,7 @@ import re
 import pytest
 import yaml
 from rules_bento.actions.images import deployment
-from rules_bento.arguments import Arguments
+from rules_bento.arguments import decode
 from rules_bento.errors import BentoError
 from rules_bento.kubernetes.manifests import to_yaml
 from rules_bento.kubernetes.workloads import quantities
@@ -55,7 +55,7 @@ class Rule:
         argv = [word for pair in wishes.items() for word in pair]
         argv += ["--image", str(self.directory / "config.json"), str(self.directory / "bento.yaml")]
         argv += ["--digest", str(self.directory / "digest"), "--output", str(self.directory / "out.yaml"), *words]
-        deployment.run(Arguments(argv, deployment.flags))
+        deployment(decode(deployment, argv))
         return (self.directory / "out.yaml").read_text("utf-8")
 
     def __call__(self, document, *words, **more):

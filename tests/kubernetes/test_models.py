@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from rules_bento.actions.images import deployment
-from rules_bento.arguments import Arguments
+from rules_bento.arguments import decode
 from rules_bento.errors import BentoError
 
 SCHEMA = json.loads(Path(__file__).with_name("inference_service.schema.json").read_text("utf-8"))
@@ -87,7 +87,7 @@ class Rule:
             str(self.directory / "digest"),
         ]
         words += ["--repository", "registry.example.com/chat", "--output", str(self.directory / "out.yaml")]
-        deployment.run(Arguments(words, deployment.flags))
+        deployment(decode(deployment, words))
         return list(yaml.safe_load_all((self.directory / "out.yaml").read_text("utf-8")))
 
     def inference_service(self, *tags, scheme="oci+native", words=()):

@@ -22,7 +22,7 @@ from bento_cli.projects.from_directory import (
 from rules_bento.actions.archives import archive
 from rules_bento.actions.package import package
 from rules_bento.actions.snapshot import snapshot
-from rules_bento.arguments import Arguments
+from rules_bento.arguments import decode
 from rules_bento.bento.named_files import named_files
 from rules_bento.build_options.bentofile import read
 from rules_bento.build_options.project import ProjectFiles
@@ -59,16 +59,16 @@ def by_actions(work: Path, directory: Path, *words: str, snapshot_words=(), pack
     out = {name: str(work / name) for name in ("manifest", "service", "sources", "unused", "metadata")}
     words = ["--target", "//svc:b", "--build-ctx", "svc", "--manifest", out["manifest"], *sources, *snapshot_words]
     words += ["--service-info", out["service"], "--part", out["sources"], "--unused", out["unused"]]
-    snapshot.run(Arguments(words, snapshot.flags))
+    snapshot(decode(snapshot, words))
     words = ["--target", "//svc:b", "--creation-time", CREATION_TIME, "--bentoml-version", BENTOML_VERSION]
     words += ["--python-version", PYTHON_VERSION, "--sources", out["manifest"], "--service-info", out["service"]]
     words += ["--part", out["metadata"], "--bento-yaml", str(work / "bento.yaml"), "--manifest", str(work / "m")]
     words += ["--digest", str(work / "digest"), "--tag", str(work / "tag"), *package_words]
     words += [word for description, _ in models for word in ("--model", str(description), "")]
-    package.run(Arguments(words, package.flags))
+    package(decode(package, words))
     words = ["--output", str(work / "b.bento"), "--part", out["metadata"], "--part", out["sources"]]
     words += [word for model in models for word in ("--model", *map(str, model))]
-    archive.run(Arguments(words, archive.flags))
+    archive(decode(archive, words))
     return work / "b.bento"
 
 

@@ -16,7 +16,6 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, StreamEnded
 from h2.exceptions import ProtocolError
-from rules_bento.arguments import Arguments
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, SourceLostError, limits
 from rules_bento.net.transport import Transport
@@ -39,7 +38,7 @@ def pushed(settings, start: int = 0, end: int = len(CONTENT), directory: str = "
 
 
 def settings(url: str, *more: str):
-    return push_cache.settings(Arguments(["--", f"--remote_cache={url}", *more], {}).parse_rest(push_cache.FLAGS))
+    return push_cache.settings(push_cache.CacheOptions.from_user([f"--remote_cache={url}", *more]))
 
 
 @contextmanager

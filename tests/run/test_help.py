@@ -6,13 +6,14 @@ from rules_bento.subcommands import run
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
-@pytest.mark.parametrize("verb", ["push", "load"])
-def test_run_targets_say_which_flags_they_take(capsys, verb, flag):
-    assert run([verb, "--target", "//svc:it", "--directory", ".", "--contents", "none", "--", flag]) == 0
+@pytest.mark.parametrize(("verb", "more"), [("push", ()), ("load", ("--reference", "x"))])
+def test_run_targets_say_which_flags_they_take(capsys, verb, more, flag):
+    words = ["--target", "//svc:it", "--directory", ".", "--contents", "none", *more]
+    assert run([verb, *words, "--", flag]) == 0
     assert capsys.readouterr().out.startswith("bazel run //svc:it -- [FLAG VALUE]...\n\n")
 
 
-@pytest.mark.parametrize("verb", [push, load])
-def test_all_packages_are_reported(verb):
-    for flag in verb._CALLERS:
-        assert flag in verb.HELP or f"{flag.partition('_')[0]}_*" in verb.HELP
+@pytest.mark.parametrize(("verb", "options"), [(push, push._UserOptions), (load, load._LoadOptions)])
+def test_the_help_describes_all_options(verb, options):
+    for name in options._kinds():
+        assert any(f"--{word}" in verb.HELP for word in (name, name.replace("_", "-"), f"{name.partition('_')[0]}_*"))

@@ -7,7 +7,7 @@ import sys
 import zipfile
 
 import pytest
-from rules_bento.arguments import Arguments
+from rules_bento.arguments import decode
 from rules_bento.errors import BentoError
 from rules_bento.run import test as bento_test
 from rules_bento.run import venv
@@ -49,7 +49,7 @@ class Target:
         flags = {"--python": self.interpreter, "--settings": settings, "--target": "//svc:venv"}
         flags |= {"--uv": os.environ["RULES_BENTO_UV"], "--runfiles": self.runfiles}
         argv = [str(word) for pair in flags.items() for word in pair]
-        venv.run.run(Arguments([*argv, "--", *words], venv.run.flags))
+        venv.run(decode(venv.run, [*argv, "--", *words]))
 
     def python(self, code):
         command = [self.environment / "bin/python", "-c", code]
@@ -107,7 +107,7 @@ def test_a_test_rejects_such_packages_too(tmp_path, monkeypatch, second):
         roots.append(str(tmp_path / f"{number}.site-packages"))
     (tmp_path / "settings").write_text(json.dumps({"roots": roots}))
     with pytest.raises((BentoError, KeyError)) as caught:  # without the error, the run goes on, and needs more settings
-        bento_test.run.run(Arguments(["--settings", str(tmp_path / "settings")], bento_test.run.flags))
+        bento_test.run(decode(bento_test.run, ["--settings", str(tmp_path / "settings")]))
     assert (str(caught.value) == REFUSED) == (second == "two")
 
 

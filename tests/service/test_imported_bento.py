@@ -14,7 +14,7 @@ from bento_cli.projects.from_directory import ExtraOptions, build, build_bentofi
 from rules_bento.actions.package import compare_service_metadata, package
 from rules_bento.actions.service import import_service
 from rules_bento.actions.snapshot import snapshot
-from rules_bento.arguments import Arguments
+from rules_bento.arguments import decode
 from rules_bento.errors import BentoError
 
 from tests.conftest import locked_wheels
@@ -154,7 +154,7 @@ class Build:
         return Path(self.path("report")).read_text("utf-8")
 
     def run(self, verb, words: list[str]) -> None:
-        verb.run(Arguments(words, verb.flags))
+        verb(decode(verb, words))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from rules_bento.actions import service as fields
-from rules_bento.arguments import Arguments
+from rules_bento.arguments import decode
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
@@ -152,7 +152,9 @@ def problem_of(compare, tmp_path, **sources):
 
 def test_wheels_of_another_platform_are_rejected():
     with pytest.raises(BentoError, match=r"for linux_mips, .* is imported on \w+\. Omit --platforms"):
-        fields.import_service.run(Arguments(["--platform", "linux_mips"], fields.import_service.flags))
+        fields.import_service(
+            decode(fields.import_service, ["--platform", "linux_mips", "--service-info", "", "--output", ""])
+        )
 
 
 def test_an_error_at_import_is_reported_with_the_frames_of_the_user_alone(compare, tmp_path):

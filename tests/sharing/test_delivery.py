@@ -9,7 +9,7 @@ import pytest
 from bento_cli.library import Store
 from bento_cli.programs import deliver, serve
 from bento_cli.sharing.cloud.contexts import Contexts, make
-from rules_bento.arguments import Arguments
+from rules_bento.arguments import decode
 from rules_bento.errors import BentoError
 
 from tests.helpers.store_support import bento_files, tree, write_archive
@@ -34,7 +34,7 @@ def archive(tmp_path, monkeypatch):
 
 def run(archive, *words):
     words = ["--target", "//:t", "--archive", str(archive), "--uv", "uv", "--python", "p", "--", *words]
-    return serve.run.run(Arguments(words, serve.run.flags))
+    return serve.run(decode(serve.run, words))
 
 
 def test_an_export_is_where_the_caller_says(archive, tmp_path, capsys):

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.arguments import Request
 
 from bento_cli.cli import main
 
 
-@Subcommand({"--uv": 1})
-def run(arguments: Arguments) -> int:
+class _CommandRequest(Request):
+    uv: str = ""
+
+
+def run(request: _CommandRequest) -> int:
     """Run the `bento` command with the arguments after `--`. Adds Bazel's uv to the end of PATH."""
-    if uv := arguments.optional("--uv"):
+    if uv := request.uv:
         os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(uv).parent)])
     directory = os.environ.get("BUILD_WORKING_DIRECTORY")
     if directory:
         os.chdir(directory)
-    return main(arguments.rest)
+    return main(request.rest)

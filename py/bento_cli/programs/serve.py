@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from rules_bento.archives.archive import transcode
-from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.arguments import Pairs, Request, Strings
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
@@ -36,46 +36,43 @@ _TICK = 0.1  # seconds
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@Subcommand(
-    {
-        "--archive": 1,
-        "--model": 2,  # a model that isn't in the archive: description, archive part
-        "--python": 1,
-        "--source-root": 1,  # a directory in the workspace with files of `src/`; the first match is used
-        "--uv": 1,
-    }
-)
-def run(arguments: Arguments) -> int:
+class _ServeRequest(Request):
+    archive: Path
+    model: Pairs  # a model that isn't in the archive: description, archive part
+    python: str
+    source_root: Strings  # a directory in the workspace with files of `src/`; the first match is used
+    uv: str
+
+
+def run(request: _ServeRequest) -> int:
     """Unpack the Bento, install its packages, and run the server. Returns the server's exit status.
 
     The arguments after `--` are a command (default: `serve`) and options for BentoML. The command can also be `tree` or
     one of `deliver.SUBCOMMANDS`.
     """
-    words = arguments.rest
+    words = request.rest
     if words[:1] == ["tree"]:
-        return _tree(arguments)
+        return _tree(request)
     if words and words[0] in deliver.SUBCOMMANDS:
-        subcommand, *words = arguments.rest
-        if not arguments.has("--model"):
-            return deliver.deliver(Path(arguments.required("--archive")), subcommand, words)
+        subcommand, *words = request.rest
+        if not request.model:
+            return deliver.deliver(request.archive, subcommand, words)
         with tempfile.TemporaryDirectory(prefix="rules_bento-whole-") as directory:
-            _unpack(arguments, Path(directory, "bento"))
+            _unpack(request, Path(directory, "bento"))
             return deliver.deliver(Path(directory, "bento"), subcommand, words)
     command, options = (words[0], words[1:]) if words and words[0] in _COMMANDS else ("serve", words)
     reload = [option for option in options if option in _RELOAD]
     options = [option for option in options if option not in _RELOAD]
     if reload and not _is_notified() and "BUILD_WORKSPACE_DIRECTORY" not in os.environ:
-        raise BentoError(
-            f"{reload[-1]} requires a workspace. Start the server with `bazel run {arguments.required('--target')}`."
-        )
+        raise BentoError(f"{reload[-1]} requires a workspace. Start the server with `bazel run {request.target}`.")
     for number in _SIGNALS:  # raise an exception, so that the files are removed
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     # Services use sockets in this directory, and a socket's path has at most 103 characters.
     with tempfile.TemporaryDirectory(prefix="b-") as home:
         bento, environment = Path(home, "bento"), Path(home, "environment")
-        _unpack(arguments, bento)
-        watcher = _watcher(arguments, Path(home)) if reload or _is_notified() else None
-        _install(arguments, bento, environment)
+        _unpack(request, bento)
+        watcher = _watcher(request, Path(home)) if reload or _is_notified() else None
+        _install(request, bento, environment)
         variables = {"BENTOML_HOME": f"{home}/home", "BENTOML_DO_NOT_TRACK": "true", "TMPDIR": home}
         if watcher:
             variables |= reload_forkserver.install(environment / "bin" / "python", watcher.edits)
@@ -91,11 +88,11 @@ def _is_notified() -> bool:
     return os.environ.get("IBAZEL_NOTIFY_CHANGES") == "y"
 
 
-def _watcher(arguments: Arguments, home: Path) -> Watcher:
+def _watcher(request: _ServeRequest, home: Path) -> Watcher:
     """Return a watcher for builds if ibazel runs this program, otherwise a watcher for sources in the workspace."""
     if _is_notified():
-        return BuildWatcher(home / "bento", home / "edits", partial(_unpack, arguments))
-    roots = [Path(os.environ["BUILD_WORKSPACE_DIRECTORY"], root) for root in arguments.repeated("--source-root")]
+        return BuildWatcher(home / "bento", home / "edits", partial(_unpack, request))
+    roots = [Path(os.environ["BUILD_WORKSPACE_DIRECTORY"], root) for root in request.source_root]
     watcher = SourceWatcher(home / "bento", home / "edits", roots)
     sys.stderr.write(f"Watching {watcher.summary()}\n")
     return watcher
@@ -114,33 +111,29 @@ def from_caller(options: Sequence[str]) -> list[str]:
     return missing
 
 
-def _tree(arguments: Arguments) -> int:
+def _tree(request: _ServeRequest) -> int:
     from rules_bento.models.model import ModelDescription
 
     from bento_cli.cli.commands import contents
 
-    models = [
-        ModelDescription.loads(Path(description).read_text("utf-8")) for description, _ in arguments.tuples("--model")
-    ]
-    return contents.of_built(
-        arguments.required("--target"), Path(arguments.required("--archive")), models, arguments.rest[1:]
-    )
+    models = [ModelDescription.loads(Path(description).read_text("utf-8")) for description, _ in request.model]
+    return contents.of_built(request.target, request.archive, models, [*request.rest[1:]])
 
 
-def _unpack(arguments: Arguments, directory: Path) -> None:
+def _unpack(request: _ServeRequest, directory: Path) -> None:
     """Unpack the Bento and all its models into `directory`."""
-    models = [Path(part) for _, part in arguments.tuples("--model")]
-    transcode(directory, [*models, Path(arguments.required("--archive"))], "folder")
+    models = [Path(part) for _, part in request.model]
+    transcode(directory, [*models, request.archive], "folder")
 
 
-def _install(arguments: Arguments, bento: Path, environment: Path) -> None:
-    uv = arguments.required("--uv")
+def _install(request: _ServeRequest, bento: Path, environment: Path) -> None:
+    uv = request.uv
     directory = bento / "env" / "python"
     locked = directory / "requirements.lock.txt"
     requirements = locked if locked.exists() else directory / "requirements.txt"
-    sys.stderr.write(f"Installing the packages of {arguments.required('--target')}\n")
+    sys.stderr.write(f"Installing the packages of {request.target}\n")
     for command in (
-        [uv, "venv", "--quiet", "--no-config", "--python", arguments.required("--python"), str(environment)],
+        [uv, "venv", "--quiet", "--no-config", "--python", request.python, str(environment)],
         [uv, "pip", "install", "--quiet", "--python", str(environment), "--requirement", str(requirements)],
     ):
         done = subprocess.run(command, check=False, cwd=bento / "src")

@@ -6,25 +6,23 @@ from pathlib import Path
 
 from rules_bento.archives.archive import items, write_part
 from rules_bento.archives.tarstream import Member
-from rules_bento.arguments import Arguments, Subcommand
-from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence, cast
+from rules_bento.arguments import JsonPairs, Pairs, Request, Strings
+from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.archives.archive import Form
 
 
-@Subcommand(
-    {
-        "--form": 1,  # default: a `.bento`
-        "--model": 2,  # description, archive part
-        "--output": 1,
-        "--part": 1,
-    }
-)
-def archive(arguments: Arguments) -> None:
+class _ArchiveRequest(Request):
+    form: Form | None = None  # default: a `.bento`
+    model: Pairs  # description, archive part
+    output: Path
+    part: Strings
+
+
+def archive(request: _ArchiveRequest) -> None:
     """Write the archive of a Bento from the archive parts of the Bento and its models."""
-    form = cast("Form | None", arguments.optional("--form") or None)
-    write_bento(Path(arguments.required("--output")), arguments.repeated("--part"), arguments.tuples("--model"), form)
+    write_bento(request.output, request.part, request.model, request.form)
 
 
 def write_bento(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]], form: Form | None = None) -> None:
@@ -51,31 +49,30 @@ def _sorted_parts(models: Iterable[Sequence[str]]) -> tuple[list[Path], dict[str
     return [part for _, part in ordered], latest_versions(description for description, _ in ordered)
 
 
-@Subcommand(
-    {
-        "--label": 2,  # key, and a string in which {KEY} is replaced by a value of the workspace status
-        "--output": 1,
-        "--part": 1,
-        "--status": 1,
-    }
-)
-def stamp(arguments: Arguments) -> None:
+class _StampRequest(Request):
+    label: JsonPairs  # key, and a string in which {KEY} is replaced by a value of the workspace status
+    output: Path
+    part: Path
+    status: Strings
+
+
+def stamp(request: _StampRequest) -> None:
     """Copy an archive part, and add labels with workspace status values to bento.yaml in the copy.
 
     These labels don't affect the version, the digest, or the images of the Bento.
     """
     from rules_bento.workspace_status import read_status, substitute_all
 
-    status = read_status(Path(path) for path in arguments.repeated("--status"))
-    labels = substitute_all(arguments.pairs("--label"), status, "labels")
-    write_part(Path(arguments.required("--output")), _stamped_members(arguments.required("--part"), labels), threads=1)
+    status = read_status(Path(path) for path in request.status)
+    labels = substitute_all(request.label, status, "labels")
+    write_part(request.output, _stamped_members(request.part, labels), threads=1)
 
 
-def _stamped_members(part: str, labels: dict[str, str]) -> Iterator[Member]:
+def _stamped_members(part: Path, labels: dict[str, str]) -> Iterator[Member]:
     from rules_bento.formats.yaml import read_mapping
     from rules_bento.formats.yaml_writer import dump_yaml
 
-    for item in items([Path(part)]):
+    for item in items([part]):
         content = b"".join(item.contents or ())
         if item.path == "bento.yaml":
             document = read_mapping(content, "bento.yaml")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.arguments import Pairs, Request, Strings
 from rules_bento.errors import BentoError
 
 TYPE_CHECKING = False
@@ -13,30 +13,29 @@ if TYPE_CHECKING:
     from rules_bento.images.oci_image import Layer
 
 
-@Subcommand(
-    {
-        "--layer": 2,  # description, blob or OCI layout that contains the blob; the lowest layer first
-        "--libraries": 1,  # output, a JSON list of file names
-        "--machines": 1,  # output, the machine of each file with machine code, a JSON object by paths
-        "--system": 1,  # output, the result of SystemFiles.dumps
-    }
-)
-def base_contents(arguments: Arguments) -> None:
+class _BaseContentsRequest(Request):
+    layer: Pairs  # description, blob or OCI layout that contains the blob; the lowest layer first
+    libraries: Path  # output, a JSON list of file names
+    machines: Path | None = None  # output, the machine of each file with machine code, a JSON object by paths
+    system: Path  # output, the result of SystemFiles.dumps
+
+
+def base_contents(request: _BaseContentsRequest) -> None:
     """List the libraries, programs, and system packages in layers. With `--machines`, also lists machine types."""
     from rules_bento.images.layers.contents import read_files
     from rules_bento.images.system_packages import SystemFiles
     from rules_bento.sources.cpu_arch import machine_of
 
-    layers = [_read_layer(description, Path(place)) for description, place in arguments.tuples("--layer")]
-    is_wanted = _is_code if arguments.optional("--machines") else _is_provided
+    layers = [_read_layer(description, Path(place)) for description, place in request.layer]
+    is_wanted = _is_code if request.machines else _is_provided
     files = read_files(((blob, layer.media_type) for layer, blob in layers), is_wanted, SystemFiles.has)
     names = {path.rpartition("/")[2] for path in files if _is_provided(path)}
-    Path(arguments.required("--libraries")).write_text(json.dumps(sorted(names), indent=0) + "\n", "utf-8")
+    request.libraries.write_text(json.dumps(sorted(names), indent=0) + "\n", "utf-8")
     kept = {path: data for path, data in files.items() if SystemFiles.has(path)}
-    Path(arguments.required("--system")).write_text(SystemFiles.from_files(kept).dumps(), "utf-8")
-    if output := arguments.optional("--machines"):
+    request.system.write_text(SystemFiles.from_files(kept).dumps(), "utf-8")
+    if request.machines:
         machines = {path: machine for path, data in sorted(files.items()) if (machine := machine_of(data))}
-        Path(output).write_text(json.dumps(machines, indent=0) + "\n", "utf-8")
+        request.machines.write_text(json.dumps(machines, indent=0) + "\n", "utf-8")
 
 
 def _read_layer(description: str, place: Path) -> tuple[Layer, Path]:
@@ -62,15 +61,14 @@ def _is_code(path: str, head: bytes) -> bool:
     return _is_provided(path) or bool(machine_of(head))
 
 
-@Subcommand(
-    {
-        "--layers": 0,  # the layers exist, and are verified against the index also
-        "--layout": 1,
-        "--output": 1,  # JSON: platform to digest, config, layers
-        "--platform": 1,  # os/architecture
-    }
-)
-def base_images(arguments: Arguments) -> None:
+class _BaseImagesRequest(Request):
+    layers: bool = False  # the layers exist, and are verified against the index also
+    layout: Path
+    output: str  # JSON: platform to digest, config, layers
+    platform: Strings  # os/architecture
+
+
+def base_images(request: _BaseImagesRequest) -> None:
     """Find the images for `--platform` in an OCI layout, and write their configs and layer descriptions as JSON.
 
     With `--layers`, also verifies the layers. The repository rules of `bento.base` run this subcommand.
@@ -78,41 +76,39 @@ def base_images(arguments: Arguments) -> None:
     from rules_bento.registry.base_images import check_layers, find_images
     from rules_bento.registry.layout import Layout
 
-    layout = Layout.open(Path(arguments.required("--layout")))
-    images = find_images(layout, arguments.repeated("--platform"))
-    if arguments.has("--layers"):
+    layout = Layout.open(request.layout)
+    images = find_images(layout, request.platform)
+    if request.layers:
         check_layers(layout, list(images.values()))
     described = {platform: image.to_json() for platform, image in images.items()}
-    Path(arguments.required("--output")).write_text(json.dumps(described, indent=1) + "\n", "utf-8")
+    Path(request.output).write_text(json.dumps(described, indent=1) + "\n", "utf-8")
 
 
-@Subcommand(
-    {
-        "--description": 1,  # output of base_layout, which verified the layer
-        "--layout": 1,
-        "--output": 1,
-    }
-)
-def base_layer(arguments: Arguments) -> None:
+class _BaseLayerRequest(Request):
+    description: Path  # output of base_layout, which verified the layer
+    layout: Path
+    output: str
+
+
+def base_layer(request: _BaseLayerRequest) -> None:
     """Copy a layer from an OCI layout. The subcommand `base_layout` has already verified the layer."""
     import shutil
 
     from rules_bento.images.oci_image import Layer
     from rules_bento.registry.layout import Layout
 
-    layer = Layer.loads(Path(arguments.required("--description")).read_text("utf-8"))
-    shutil.copyfile(Layout(Path(arguments.required("--layout"))).blob(layer.digest), arguments.required("--output"))
+    layer = Layer.loads(request.description.read_text("utf-8"))
+    shutil.copyfile(Layout(request.layout).blob(layer.digest), request.output)
 
 
-@Subcommand(
-    {
-        "--config": 1,  # output, JSON: see BentoBaseInfo.config
-        "--description": 1,  # output, of a layer; the lowest layer first
-        "--layout": 1,
-        "--platform": 1,  # os/architecture
-    }
-)
-def base_layout(arguments: Arguments) -> None:
+class _BaseLayoutRequest(Request):
+    config: str  # output, JSON: see BentoBaseInfo.config
+    description: Strings  # output, of a layer; the lowest layer first
+    layout: Path
+    platform: str  # os/architecture
+
+
+def base_layout(request: _BaseLayoutRequest) -> None:
     """Read an image from another rule's OCI layout, and write the config and the layer descriptions of the image.
 
     Raises BentoError if the layout is invalid, or if the image doesn't have one layer for each `--description`.
@@ -120,13 +116,12 @@ def base_layout(arguments: Arguments) -> None:
     from rules_bento.registry.base_images import check_layers, find_images
     from rules_bento.registry.layout import Layout
 
-    platform = arguments.required("--platform")
-    descriptions = arguments.repeated("--description")
-    layout = Layout.open(Path(arguments.required("--layout")))
-    [image] = find_images(layout, arguments.repeated("--platform")).values()
+    descriptions = request.description
+    layout = Layout.open(request.layout)
+    [image] = find_images(layout, [request.platform]).values()
     if len(image.layers) != len(descriptions):
         raise BentoError(
-            f"layer_count: got {len(descriptions)}, but the {platform} image in {layout.directory} has "
+            f"layer_count: got {len(descriptions)}, but the {request.platform} image in {layout.directory} has "
             f"{len(image.layers)} layers. Set layer_count = {len(image.layers)}."
         )
     check_layers(layout, [image])
@@ -136,27 +131,26 @@ def base_layout(arguments: Arguments) -> None:
         # history, so it doesn't depend on the name of the base.
         fields = layer | {"uncompressed_size": None, "name": f"base layer {number}"}
         _write_json(path, fields)
-    _write_json(arguments.required("--config"), described["config"] | {"digest": image.digest, "origin": ""})
+    _write_json(request.config, described["config"] | {"digest": image.digest, "origin": ""})
 
 
 def _write_json(path: str, document: dict[str, object]) -> None:
     Path(path).write_text(json.dumps(document, indent=1) + "\n", "utf-8")
 
 
-@Subcommand(
-    {
-        "--archive": 1,
-        "--layout": 1,  # output directory
-    }
-)
-def unpack_image(arguments: Arguments) -> None:
+class _UnpackImageRequest(Request):
+    archive: Path
+    layout: Path  # output directory
+
+
+def unpack_image(request: _UnpackImageRequest) -> None:
     """Convert an OCI archive or an archive from `docker save` to an OCI layout. Verifies the digest of each blob."""
     from rules_bento.registry import docker_archive
     from rules_bento.registry.layout import Layout
     from rules_bento.registry.pushable import FileSource
 
-    package = docker_archive.read(Path(arguments.required("--archive")))
-    layout = Layout.create(Path(arguments.required("--layout")))
+    package = docker_archive.read(request.archive)
+    layout = Layout.create(request.layout)
     for manifest in package.children:
         layout.add(manifest.content)
     for blob in package.blobs():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.arguments import Pairs, Request
 from rules_bento.bento import image_steps as images
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.dataclasses_lite import replace
@@ -16,27 +16,24 @@ if TYPE_CHECKING:
     from rules_bento.bento.image_steps import Step
 
 
-@Subcommand(
-    {
-        "--extends": 2,  # JSON of an image, label
-        "--image": 1,  # JSON: fields, and steps whose files are relative to the package
-        "--output": 1,
-        "--package": 1,
-        "--source": 2,  # path relative to the root of the workspace, path to read
-    }
-)
-def environment(arguments: Arguments) -> None:
+class _EnvironmentRequest(Request):
+    extends: Pairs  # JSON of an image, label
+    image: str  # JSON: fields, and steps whose files are relative to the package
+    output: Path
+    package: str
+    source: Pairs  # path relative to the root of the workspace, path to read
+
+
+def environment(request: _EnvironmentRequest) -> None:
     """Write the image definition of a target. With `--extends`, extends another image definition."""
-    place = arguments.required("--target")
-    files = ProjectFiles(dict(arguments.tuples("--source")))  # type: ignore[arg-type]
-    own = images.from_json(arguments.required("--image"), place)
-    image = own = replace(
-        own, steps=tuple(_resolve_step(step, arguments.required("--package"), files, place) for step in own.steps)
-    )
-    for path, label in arguments.tuples("--extends"):
+    place = request.target
+    files = ProjectFiles(dict(request.source))
+    own = images.from_json(request.image, place)
+    image = own = replace(own, steps=tuple(_resolve_step(step, request.package, files, place) for step in own.steps))
+    for path, label in request.extends:
         image = images.from_json(Path(path).read_text("utf-8"), label).extend(own)
     images.check(image)
-    Path(arguments.required("--output")).write_text(image.to_json(), "utf-8")
+    request.output.write_text(image.to_json(), "utf-8")
 
 
 def _resolve_step(step: Step, package: str, files: ProjectFiles, place: str) -> Step:

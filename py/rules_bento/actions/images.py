@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from types import MappingProxyType
 
-from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.arguments import JsonPairs, JsonStrings, Pairs, Request, Strings, Triples
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
@@ -19,70 +19,68 @@ if TYPE_CHECKING:
     from rules_bento.kubernetes.workloads import Workload
 
 
-@Subcommand(
-    {
-        "--annotation": 2,
-        "--base-config": 1,
-        "--bento": 1,  # directory of the Bento in the image
-        "--bento-yaml": 1,  # of a Bento's image; other images have a tag
-        "--cmd": 1,
-        "--compression": 1,  # of all layers, including the layers of the base
-        "--config": 1,
-        "--created": 1,
-        "--digest": 1,
-        "--entrypoint": 1,
-        "--env": 2,
-        "--environment": 1,  # directory of the virtual environment in the image
-        "--home": 1,
-        "--index": 1,  # with --soci
-        "--label": 2,
-        "--layer": 1,
-        "--manifest": 1,
-        "--model": 1,  # description of a model in the image, or that is mounted
-        "--port": 1,
-        "--provided": 1,  # a command that the image doesn't need
-        "--soci": 1,  # the SOCI index
-        "--stamped-annotation": 2,  # with {KEY} for values of the workspace status
-        "--stamped-label": 2,
-        "--status": 1,  # Bazel's workspace status
-        "--tag": 1,  # file
-        "--user": 1,
-        "--working-dir": 1,
-        "--ztoc": 1,  # description of a layer's zTOC
-    }
-)
-def image(arguments: Arguments) -> None:
+class _ImageRequest(Request):
+    annotation: JsonPairs
+    base_config: str
+    bento: str = ""  # directory of the Bento in the image
+    bento_yaml: str = ""  # of a Bento's image; other images have a tag
+    cmd: Strings
+    compression: str = ""  # of all layers, including the layers of the base
+    config: Path
+    created: str
+    digest: Path
+    entrypoint: Strings
+    env: JsonPairs
+    environment: str  # directory of the virtual environment in the image
+    home: str = ""
+    index: str = ""  # with --soci
+    label: JsonPairs
+    layer: Strings
+    manifest: Path
+    model: Strings  # description of a model in the image, or that is mounted
+    port: Strings
+    provided: JsonStrings  # a command that the image doesn't need
+    soci: Path | None = None  # the SOCI index
+    stamped_annotation: JsonPairs  # with {KEY} for values of the workspace status
+    stamped_label: JsonPairs
+    status: Strings  # Bazel's workspace status
+    tag: str = ""  # file
+    user: str
+    working_dir: str = ""
+    ztoc: Strings  # description of a layer's zTOC
+
+
+def image(request: _ImageRequest) -> None:
     """Write the config, manifest, digest, and (with `--soci`) SOCI index of an image from its layer descriptions."""
-    layers = [oci_image.Layer.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--layer")]
+    layers = [oci_image.Layer.loads(Path(path).read_text("utf-8")) for path in request.layer]
     oci_image.check_layers(layers)
-    compression = arguments.optional("--compression")
-    if compression == "gzip":
+    if request.compression == "gzip":
         require_gzip(layers, 'compression = "gzip"', 'set compression = "gzip" on these layers')
-    soci_contents = _soci_contents(arguments) if arguments.optional("--soci") else []
-    base = read_object(read_file(arguments.required("--base-config")), "the base's config")
-    config = _image_config(arguments, base, _read_bento_yaml(arguments))
+    soci_contents = _soci_contents(request) if request.soci else []
+    base = read_object(read_file(request.base_config), "the base's config")
+    config = _image_config(request, base, _read_bento_yaml(request))
     if soci_contents:
         from rules_bento.images import soci
 
         config = config._replace(annotations=config.annotations | {soci.INDEX_DIGEST: digest_of(soci_contents[0])})
     image = oci_image.make_image(layers, config)
-    Path(arguments.required("--config")).write_bytes(image.config)
-    Path(arguments.required("--manifest")).write_bytes(image.manifest)
+    request.config.write_bytes(image.config)
+    request.manifest.write_bytes(image.manifest)
     digest = image.digest
-    if soci_contents:
+    if request.soci and soci_contents:
         platform = _platform(json.loads(image.config))
         entry = soci.index_entry(soci_contents[0], image.manifest, platform)
         index = oci_image.make_index([(image.manifest, platform)], {}, [entry])
-        Path(arguments.required("--soci")).write_text(soci.dumps(soci_contents), "utf-8")
-        Path(arguments.required("--index")).write_bytes(index)
+        request.soci.write_text(soci.dumps(soci_contents), "utf-8")
+        Path(request.index).write_bytes(index)
         digest = digest_of(index)
-    Path(arguments.required("--digest")).write_text(f"{digest}\n", "utf-8")
+    request.digest.write_text(f"{digest}\n", "utf-8")
 
 
-def _soci_contents(arguments: Arguments) -> list[bytes]:
+def _soci_contents(request: _ImageRequest) -> list[bytes]:
     from rules_bento.images import soci
 
-    return soci.make_index([json.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--ztoc")])
+    return soci.make_index([json.loads(Path(path).read_text("utf-8")) for path in request.ztoc])
 
 
 def _platform(config: dict[str, Any]) -> dict[str, str]:
@@ -102,7 +100,7 @@ def require_gzip(layers: list[oci_image.Layer], setting: str, remedy: str) -> No
         )
 
 
-def _read_bento_yaml(arguments: Arguments) -> dict[str, Any]:
+def _read_bento_yaml(request: _ImageRequest) -> dict[str, Any]:
     """Return the parsed bento.yaml. If the image contains a program instead of a Bento, returns equivalent fields.
 
     Raises BentoError for a build step that `bento_image` doesn't support, unless `--provided` lists the step.
@@ -110,24 +108,22 @@ def _read_bento_yaml(arguments: Arguments) -> dict[str, Any]:
     from rules_bento.formats.yaml import read_mapping
     from rules_bento.images.image_requirements import reject_commands
 
-    path = arguments.optional("--bento-yaml")
+    path = request.bento_yaml
     if not path:
-        name, _, version = Path(arguments.required("--tag")).read_text("utf-8").strip().partition(":")
+        name, _, version = Path(request.tag).read_text("utf-8").strip().partition(":")
         return {"name": name, "version": version, "labels": {}, "envs": []}
     document = read_mapping(read_file(path), path)
-    reject_commands(document, arguments.json_strings("--provided"))
+    reject_commands(document, request.provided)
     return document
 
 
-def _image_config(arguments: Arguments, base: dict[str, Any], bento: dict[str, Any]) -> oci_image.ImageConfig:
+def _image_config(request: _ImageRequest, base: dict[str, Any], bento: dict[str, Any]) -> oci_image.ImageConfig:
     from rules_bento.workspace_status import read_status, substitute_all
 
-    status = read_status(Path(path) for path in arguments.repeated("--status"))
-    annotations = arguments.pairs("--annotation")
-    annotations |= substitute_all(arguments.pairs("--stamped-annotation"), status, "annotations")
-    labels = arguments.pairs("--label")
-    labels |= substitute_all(arguments.pairs("--stamped-label"), status, "labels")
-    models = [ModelDescription.loads(read_file(path).decode()) for path in arguments.repeated("--model")]
+    status = read_status(Path(path) for path in request.status)
+    annotations = request.annotation | substitute_all(request.stamped_annotation, status, "annotations")
+    labels = request.label | substitute_all(request.stamped_label, status, "labels")
+    models = [ModelDescription.loads(read_file(path).decode()) for path in request.model]
     # A model that the Bento only references is downloaded to another cache when the service starts.
     downloads = any(
         "registry" in model for service in bento.get("services", ()) for model in service.get("models") or ()
@@ -136,18 +132,18 @@ def _image_config(arguments: Arguments, base: dict[str, Any], bento: dict[str, A
         base,
         bento,
         has_hub_cache=any(model.hugging_face for model in models) and not downloads,
-        created=arguments.required("--created"),
-        directory=arguments.optional("--bento"),
-        environment=arguments.required("--environment"),
-        home=arguments.optional("--home"),
-        env=arguments.pairs("--env"),
+        created=request.created,
+        directory=request.bento,
+        environment=request.environment,
+        home=request.home,
+        env=request.env,
         labels=labels,
         annotations=annotations,
-        entrypoint=arguments.repeated("--entrypoint"),
-        cmd=arguments.repeated("--cmd"),
-        user=arguments.required("--user"),
-        working_dir=arguments.optional("--working-dir"),
-        ports=arguments.repeated("--port"),
+        entrypoint=request.entrypoint,
+        cmd=request.cmd,
+        user=request.user,
+        working_dir=request.working_dir,
+        ports=request.port,
     )
 
 
@@ -231,69 +227,64 @@ def _image_env(
     return _USER | inherited | own | declared
 
 
-@Subcommand(
-    {
-        "--config": 1,
-        "--elsewhere": 2,  # description of a layer that isn't fetched, repository that has it
-        "--form": 1,  # oci-layout or docker-archive
-        "--layer": 2,  # description, blob
-        "--manifest": 1,
-        "--output": 1,
-        "--reference": 1,
-        "--soci": 2,  # OCI index, SOCI index
-        "--ztoc": 2,  # description, zTOC
-    }
-)
-def image_files(arguments: Arguments) -> None:
+class _ImageFilesRequest(Request):
+    config: Path
+    elsewhere: Pairs  # description of a layer that isn't fetched, repository that has it
+    form: str  # oci-layout or docker-archive
+    layer: Pairs  # description, blob
+    manifest: Path
+    output: Path
+    reference: str
+    soci: Pairs  # OCI index, SOCI index
+    ztoc: Pairs  # description, zTOC
+
+
+def image_files(request: _ImageFilesRequest) -> None:
     """Write an image as an OCI layout or an archive for `docker load`. Raises BentoError if a layer wasn't fetched."""
     from rules_bento.images import oci_layout
 
-    for description, origin in arguments.tuples("--elsewhere"):
+    for description, origin in request.elsewhere:
         layer = oci_image.Layer.loads(Path(description).read_text("utf-8"))
         raise BentoError(
             f"{layer.name}: the output must contain this base layer ({layer.size / 1e6:.1f} MB), but the build doesn't "
             f"fetch layers from {origin}. Build with --@rules_bento//rules:base_layers=fetched."
         )
-    image = oci_image.OciImage(
-        Path(arguments.required("--config")).read_bytes(), Path(arguments.required("--manifest")).read_bytes()
-    )
+    image = oci_image.OciImage(request.config.read_bytes(), request.manifest.read_bytes())
     blobs = {
         oci_image.Layer.loads(Path(description).read_text("utf-8")).digest: Path(blob)
-        for description, blob in arguments.tuples("--layer")
+        for description, blob in request.layer
     }
-    out, reference = Path(arguments.required("--output")), arguments.required("--reference")
-    if arguments.required("--form") == "docker-archive":
-        oci_layout.write_docker_archive(out, image, blobs, reference)
+    if request.form == "docker-archive":
+        oci_layout.write_docker_archive(request.output, image, blobs, request.reference)
         return
     index, contents = b"", []
-    for index_path, soci_path in arguments.tuples("--soci"):
+    for index_path, soci_path in request.soci:
         from rules_bento.images import soci
 
         index, contents = Path(index_path).read_bytes(), soci.loads(Path(soci_path).read_bytes())
-        ztocs = [(json.loads(Path(text).read_text("utf-8")), Path(blob)) for text, blob in arguments.tuples("--ztoc")]
+        ztocs = [(json.loads(Path(text).read_text("utf-8")), Path(blob)) for text, blob in request.ztoc]
         blobs |= {ztoc["digest"]: path for ztoc, path in ztocs if ztoc["size"]}
-    oci_layout.write_layout(out, image, blobs, reference, index, contents)
+    oci_layout.write_layout(request.output, image, blobs, request.reference, index, contents)
 
 
-@Subcommand(
-    {
-        "--annotation": 2,
-        "--digest": 1,
-        "--image": 2,  # config, manifest
-        "--index": 1,
-        "--soci": 2,  # manifest of an image, SOCI index
-        "--stamped-annotation": 2,  # with {KEY} for values of the workspace status
-        "--status": 1,
-    }
-)
-def image_index(arguments: Arguments) -> None:
+class _ImageIndexRequest(Request):
+    annotation: JsonPairs
+    digest: Path
+    image: Pairs  # config, manifest
+    index: Path
+    soci: Pairs  # manifest of an image, SOCI index
+    stamped_annotation: JsonPairs  # with {KEY} for values of the workspace status
+    status: Strings
+
+
+def image_index(request: _ImageIndexRequest) -> None:
     """Write an image index and its digest. Raises BentoError for a duplicate platform or a model artifact."""
     from rules_bento.workspace_status import read_status, substitute_all
 
-    soci_files = {pair[0]: pair[1] for pair in arguments.tuples("--soci")}
+    soci_files = dict(request.soci)
     images: dict[str, tuple[bytes, dict[str, str]]] = {}
     others: dict[str, dict[str, Any]] = {}
-    for config_path, manifest_path in arguments.tuples("--image"):
+    for config_path, manifest_path in request.image:
         config = json.loads(Path(config_path).read_text("utf-8"))
         if "os" not in config:
             raise BentoError(
@@ -310,60 +301,58 @@ def image_index(arguments: Arguments) -> None:
 
             manifest = soci.loads(Path(soci_files[manifest_path]).read_bytes())[0]
             others[name] = soci.index_entry(manifest, *images[name])
-    status = read_status(map(Path, arguments.repeated("--status")))
-    stamped = substitute_all(arguments.pairs("--stamped-annotation"), status, "annotations")
-    annotations = arguments.pairs("--annotation") | stamped
+    status = read_status(map(Path, request.status))
+    annotations = request.annotation | substitute_all(request.stamped_annotation, status, "annotations")
     sorted_others = [others[name] for name in sorted(others)]
     index = oci_image.make_index([images[name] for name in sorted(images)], annotations, sorted_others)
-    Path(arguments.required("--index")).write_bytes(index)
-    Path(arguments.required("--digest")).write_text(f"{digest_of(index)}\n", "utf-8")
+    request.index.write_bytes(index)
+    request.digest.write_text(f"{digest_of(index)}\n", "utf-8")
 
 
-@Subcommand(
-    {
-        "--app-name": 1,
-        "--config-map": 2,
-        "--digest": 1,
-        "--env": 2,
-        "--image": 2,  # config, bento.yaml; one for each platform of an index
-        "--kserve": 2,  # scheme of the URI and model format, for an image of models
-        "--model": 1,  # description of a model in the image, or that Pods mount
-        "--model-image": 3,  # description of the model, digest of its image, repository
-        "--openshift": 1,  # 1 or 0
-        "--output": 1,
-        "--port": 1,
-        "--read-only-root-filesystem": 1,  # 1 or 0
-        "--replicas": 2,
-        "--repository": 1,
-        "--secret": 2,
-        "--startup-timeout-seconds": 1,
-        "--writable": 1,
-    }
-)
-def deployment(arguments: Arguments) -> None:
+class _DeploymentRequest(Request):
+    app_name: str
+    config_map: JsonPairs
+    digest: str
+    env: JsonPairs
+    image: Pairs  # config, bento.yaml; one for each platform of an index
+    kserve: Pairs  # scheme of the URI and model format, for an image of models
+    model: Strings  # description of a model in the image, or that Pods mount
+    model_image: Triples  # description of the model, digest of its image, repository
+    openshift: str  # 1 or 0
+    output: Path
+    port: int = 0
+    read_only_root_filesystem: str  # 1 or 0
+    replicas: JsonPairs
+    repository: str
+    secret: JsonPairs
+    startup_timeout_seconds: int
+    writable: Strings
+
+
+def deployment(request: _DeploymentRequest) -> None:
     """Write a Kubernetes manifest that runs an image. With `--kserve`, the manifest defines an InferenceService."""
     from rules_bento.kubernetes import manifests
 
-    kserve = arguments.tuples("--kserve")
+    kserve = request.kserve
     options = manifests.DeploymentOptions(
-        image=_reference("repository", arguments.required("--repository"), arguments.required("--digest")),
-        name=arguments.required("--app-name"),
-        replicas=arguments.pairs("--replicas"),
-        env=arguments.pairs("--env"),
-        secrets=arguments.pairs("--secret"),
-        config_maps=arguments.pairs("--config-map"),
-        openshift=arguments.required("--openshift") == "1",
-        read_only=arguments.required("--read-only-root-filesystem") == "1",
-        writable=tuple(arguments.repeated("--writable")),
-        startup_timeout_seconds=int(arguments.required("--startup-timeout-seconds")),
-        models={} if kserve else _model_images(arguments),
+        image=_reference("repository", request.repository, request.digest),
+        name=request.app_name,
+        replicas=request.replicas,
+        env=request.env,
+        secrets=request.secret,
+        config_maps=request.config_map,
+        openshift=request.openshift == "1",
+        read_only=request.read_only_root_filesystem == "1",
+        writable=request.writable,
+        startup_timeout_seconds=request.startup_timeout_seconds,
+        models={} if kserve else _model_images(request),
     )
     if kserve:
         scheme, model_format = kserve[0]
-        text = manifests.inference_service(_model_tags(arguments), scheme, model_format, options)
+        text = manifests.inference_service(_model_tags(request), scheme, model_format, options)
     else:
-        text = manifests.deployment(_common_workload(arguments), options)
-    Path(arguments.required("--output")).write_text(text, "utf-8")
+        text = manifests.deployment(_common_workload(request), options)
+    request.output.write_text(text, "utf-8")
 
 
 def _reference(attribute: str, name: str, digest: str) -> str:
@@ -378,12 +367,12 @@ def _reference(attribute: str, name: str, digest: str) -> str:
     return str(repository.with_digest(Path(digest).read_text("utf-8").strip()))
 
 
-def _model_images(arguments: Arguments) -> dict[str, str]:
+def _model_images(request: _DeploymentRequest) -> dict[str, str]:
     """Return the references of model images by model tag. Raises BentoError for a missing or unneeded image."""
-    required = _model_tags(arguments)
+    required = _model_tags(request)
     images = {
         ModelDescription.loads(read_file(path).decode()).tag: _reference("models", repository, digest)
-        for path, digest, repository in arguments.tuples("--model-image")
+        for path, digest, repository in request.model_image
     }
     if missing := [tag for tag in required if tag not in images]:
         raise BentoError(
@@ -394,11 +383,11 @@ def _model_images(arguments: Arguments) -> dict[str, str]:
     return images
 
 
-def _model_tags(arguments: Arguments) -> list[str]:
-    return [ModelDescription.loads(read_file(path).decode()).tag for path in arguments.repeated("--model")]
+def _model_tags(request: _DeploymentRequest) -> list[str]:
+    return [ModelDescription.loads(read_file(path).decode()).tag for path in request.model]
 
 
-def _common_workload(arguments: Arguments) -> Workload:
+def _common_workload(request: _DeploymentRequest) -> Workload:
     """Return the workload that all images of an index share. Raises BentoError if the workloads differ."""
     from rules_bento.formats.yaml import read_mapping
     from rules_bento.kubernetes.workloads import read_workload
@@ -407,9 +396,9 @@ def _common_workload(arguments: Arguments) -> Workload:
         read_workload(
             read_mapping(read_file(bento_yaml), bento_yaml),
             read_object(read_file(config), "the image's config"),
-            int(arguments.required("--port")),
+            request.port,
         )
-        for config, bento_yaml in arguments.tuples("--image")
+        for config, bento_yaml in request.image
     ]
     first, *others = workloads
     for other in others:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rules_bento.archives.atomic import atomic_file
 from rules_bento.archives.tarstream import Member
-from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.arguments import LayerRequest, Pairs, Paths, Request, Strings
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import description, headers, layer
 from rules_bento.images.layers.layer import write_tar_layer
@@ -24,29 +24,26 @@ if TYPE_CHECKING:
 _DIRECTORY_MODE, _FILE_MODE, _LINK_MODE = 0o755, 0o644, 0o777
 
 
-@Subcommand(
-    description.FLAGS
-    | {
-        "--directory": 1,  # of the Bento, in the image
-        "--model": 1,  # description
-        "--mounted": 1,  # directory that images of models are mounted below, in the image
-        "--part": 1,
-        "--user": 1,
-    }
-)
-def bento_layer(arguments: Arguments) -> None:
+class _BentoLayerRequest(LayerRequest):
+    directory: str  # of the Bento, in the image
+    model: Strings  # description
+    mounted: str = ""  # directory that images of models are mounted below, in the image
+    part: Strings
+    user: str
+
+
+def bento_layer(request: _BentoLayerRequest) -> None:
     """Write the layer of a Bento from archive parts. Other layers or images contain the `data` files and the models."""
     from rules_bento.archives.archive import items
     from rules_bento.models.model import ModelDescription
 
     # Merged by path, so that the layer doesn't depend on how the Bento is split into parts. The parts are sorted.
-    parts = [items([Path(part)]) for part in arguments.repeated("--part")]
-    models = [ModelDescription.loads(Path(path).read_text("utf-8")) for path in arguments.repeated("--model")]
-    owner = description.owner(arguments.required("--user"))
-    mounted = arguments.optional("--mounted").strip("/")
-    tar = bento_tar(arguments.required("--directory"), owner, merge(*parts, key=bento_order), models, mounted)
-    out, compression = description.output(arguments)
-    description.describe(arguments, write_tar_layer(out, tar, compression), "Bento")
+    parts = [items([Path(part)]) for part in request.part]
+    models = [ModelDescription.loads(Path(path).read_text("utf-8")) for path in request.model]
+    owner = description.owner(request.user)
+    mounted = request.mounted.strip("/")
+    tar = bento_tar(request.directory, owner, merge(*parts, key=bento_order), models, mounted)
+    description.describe(request, write_tar_layer(request.output, tar, request.compression), "Bento")
 
 
 def bento_order(member: StreamedMember) -> tuple[bool, str]:
@@ -147,20 +144,18 @@ class _Headers:
 _STORE_DIRECTORIES = ("bentos", "envs", "models", "tmp")
 
 
-@Subcommand(
-    description.FLAGS
-    | {
-        "--home": 1,
-        "--prefix": 1,
-        "--python": 1,  # interpreter of the base
-        "--python-version": 1,  # X.Y
-        "--user": 1,
-    }
-)
-def environment_layer(arguments: Arguments) -> None:
+class _EnvironmentLayerRequest(LayerRequest):
+    home: str
+    prefix: str
+    python: str  # interpreter of the base
+    python_version: str  # X.Y
+    user: str
+
+
+def environment_layer(request: _EnvironmentLayerRequest) -> None:
     """Write a layer with the user's home directory and a virtual environment without packages."""
-    flags = ("--home", "--prefix", "--python", "--python-version", "--user")
-    description.write_files(arguments, environment_members(*map(arguments.required, flags)), "environment")
+    members = environment_members(request.home, request.prefix, request.python, request.python_version, request.user)
+    description.write_files(request, members, "environment")
 
 
 def environment_members(home: str, prefix: str, python: str, version: str, user: str) -> list[Member]:
@@ -183,18 +178,16 @@ def environment_members(home: str, prefix: str, python: str, version: str, user:
 _COMPRESSIONS: dict[str, Compression] = {"gz": "gzip", "tar": "none", "zst": "zstd"}
 
 
-@Subcommand(
-    description.FLAGS
-    | {
-        "--tar": 2  # path to read, name in messages
-    }
-)
-def tar_layer(arguments: Arguments) -> None:
+class _TarLayerRequest(LayerRequest):
+    tar: Pairs  # path to read, name in messages
+
+
+def tar_layer(request: _TarLayerRequest) -> None:
     """Check another rule's tar, and write it as a layer. Compresses the tar unless it is already compressed."""
     from rules_bento.archives import streams, tarread
     from rules_bento.images.layers import forms
 
-    [(path, where)] = arguments.tuples("--tar")
+    [(path, where)] = request.tar
     with Path(path).open("rb") as file:
         form = streams.detect_form(file.read(streams.PIECE))
     if form not in _COMPRESSIONS:
@@ -208,15 +201,15 @@ def tar_layer(arguments: Arguments) -> None:
                 raise BentoError(
                     f"{where}: the path {member.name!r} contains '..'. Remove the member from the tar file."
                 )
-    out, wanted = description.output(arguments)
     if form == "tar":
-        compression = wanted
+        compression = request.compression
         with Path(path).open("rb") as file:
-            info = layer.write_layer(out, map(forms.TarFile, streams.pieces(file)), layer.new_form(compression))
+            members = map(forms.TarFile, streams.pieces(file))
+            info = layer.write_layer(request.output, members, layer.new_form(compression))
     else:
         compression = _COMPRESSIONS[form]
-        info = _copy_tar(Path(path), out, form, where)
-    description.describe(arguments, info, where, compression)
+        info = _copy_tar(Path(path), request.output, form, where)
+    description.describe(request, info, where, compression)
 
 
 def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
@@ -236,14 +229,13 @@ def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
     return layer.LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
 
 
-@Subcommand(
-    {
-        "--description": 1,  # output, of the zTOC
-        "--layer": 1,  # description, then the blob, or its recipe and the wheel
-        "--output": 1,
-    }
-)
-def layer_ztoc(arguments: Arguments) -> None:
+class _LayerZtocRequest(Request):
+    description: Path  # output, of the zTOC
+    layer: Paths  # description, then the blob, or its recipe and the wheel
+    output: Path
+
+
+def layer_ztoc(request: _LayerZtocRequest) -> None:
     """Write the zTOC of a layer, and a description of the zTOC. For a small or unsupported layer, the zTOC is empty."""
     from rules_bento.archives.recipe import Recipe
     from rules_bento.images import soci
@@ -251,11 +243,11 @@ def layer_ztoc(arguments: Arguments) -> None:
     from rules_bento.images.oci_image import Layer
     from rules_bento.registry.pushable import FileSource
 
-    described, *files = map(Path, arguments.repeated("--layer"))
+    described, *files = request.layer
     info = Layer.loads(described.read_text("utf-8"))
     made = b""
     if info.size >= soci.MIN_LAYER and info.media_type == layer.MEDIA_TYPES["gzip"]:
         read = Recipe(*files).pieces if len(files) > 1 else FileSource(files[0]).pieces
         made = ztoc.make(read, info.size, info.name)
-    Path(arguments.required("--output")).write_bytes(made)
-    Path(arguments.required("--description")).write_text(json.dumps(soci.describe(info, made)) + "\n", "utf-8")
+    request.output.write_bytes(made)
+    request.description.write_text(json.dumps(soci.describe(info, made)) + "\n", "utf-8")

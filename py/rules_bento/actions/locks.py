@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from rules_bento.arguments import Arguments, Subcommand, read_text
+from rules_bento.arguments import Pairs, Request, Strings, read_text
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import normalize_name
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection
@@ -17,30 +17,28 @@ if TYPE_CHECKING:
     from rules_bento.packages.lock import Lock
 
 
-@Subcommand(
-    {
-        "--answer": 1,  # resolution of one requirement by uv, and its transitive dependencies in the lock
-        "--glibc": 1,
-        "--hashes": 2,  # path and name of the lock of a package hub of rules_python
-        "--locked": 1,  # entry of a package in the lock
-        "--output": 1,
-        "--package": 1,  # a requirement in addition to the packages of the hub
-        "--pin": 1,  # `name==version`
-        "--platform": 1,
-        "--python": 1,
-        "--python-version": 1,
-        "--requirement": 1,
-        "--declared-packages": 1,  # service metadata, with the requirements of the bentofile and the image
-        "--uv": 1,
-    },
-)
-def lock(arguments: Arguments) -> None:
+class _LockRequest(Request):
+    answer: Strings  # resolution of one requirement by uv, and its transitive dependencies in the lock
+    glibc: str = ""
+    hashes: Pairs  # path and name of the lock of a package hub of rules_python
+    locked: Strings  # entry of a package in the lock
+    output: Path
+    package: Strings  # a requirement in addition to the packages of the hub
+    pin: Strings  # `name==version`
+    platform: Strings
+    python: str
+    python_version: Strings
+    requirement: Strings
+    declared_packages: Strings  # service metadata, with the requirements of the bentofile and the image
+    uv: Path
+
+
+def lock(request: _LockRequest) -> None:
     """Write a service's lock subset as JSON: direct requirements, pinned packages, and pinned packages with hashes."""
     from rules_bento.bento.env.python import LockedRequirements
     from rules_bento.packages import installed, lock_subset
 
-    platforms = set(arguments.repeated("--platform"))
-    versions = set(arguments.repeated("--python-version"))
+    platforms, versions = set(request.platform), set(request.python_version)
     if len(platforms) > 1 or len(versions) > 1:
         raise BentoError(
             "requirements: the packages target different platforms or Python versions: "
@@ -48,25 +46,25 @@ def lock(arguments: Arguments) -> None:
         )
     if not platforms:
         raise BentoError("requirements: at least one package from a package hub is required. Add bentoml from the hub.")
-    target = lock_subset.Target(platforms.pop(), versions.pop(), arguments.required("--glibc"))
-    resolutions = [lock_subset.Resolution.loads(read_text(path)) for path in arguments.repeated("--answer")]
-    entries = lock_subset.read(arguments.repeated("--locked"), resolutions)
-    for path, name in arguments.tuples("--hashes"):
+    target = lock_subset.Target(platforms.pop(), versions.pop(), request.glibc)
+    resolutions = [lock_subset.Resolution.loads(read_text(path)) for path in request.answer]
+    entries = lock_subset.read(request.locked, resolutions)
+    for path, name in request.hashes:
         entries = installed.complete(entries, Path(path), name)
-    query = _make_query(arguments, entries)
+    query = _make_query(request, entries)
     subset = lock_subset.resolve_subset(
         query,
         entries,
         target,
-        lock_subset.Resolver(arguments.required("--python"), Path(arguments.required("--uv"))),
+        lock_subset.Resolver(request.python, request.uv),
         resolutions=resolutions,
     )
     roots = "".join(f"{root}\n" for root in query.requirements)
     locked = LockedRequirements(roots, subset.requirements, subset.requirements_with_hashes)
-    Path(arguments.required("--output")).write_text(locked.dumps(), "utf-8")
+    request.output.write_text(locked.dumps(), "utf-8")
 
 
-def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_subset.Query:
+def _make_query(request: _LockRequest, entries: list[dict[str, Any]]) -> lock_subset.Query:
     """Return all requirements and constraints, and their origins. Raises BentoError for a conflict with the lock."""
     from rules_bento.bento.declared_packages import DeclaredPackages
     from rules_bento.packages import installed, lock_subset
@@ -74,18 +72,18 @@ def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_sub
     origins: dict[str, str] = {}
     limits: dict[str, str] = {}
     for origin, texts in (
-        ("requirements", installed.with_extras(arguments.repeated("--requirement"), entries)),
-        ("requirement_specifiers", arguments.repeated("--package")),
-        ("deps", lock_subset.matching_pins(arguments.repeated("--pin"), entries)),
+        ("requirements", installed.with_extras(request.requirement, entries)),
+        ("requirement_specifiers", request.package),
+        ("deps", lock_subset.matching_pins(request.pin, entries)),
     ):
         for text in texts:
             origins.setdefault(text, origin)
     files = {entry["name"]: entry["files"] for entry in entries}
-    for path in arguments.repeated("--declared-packages"):
+    for path in request.declared_packages:
         for fields in json.loads(read_text(path))["packages"]:
             declared = DeclaredPackages(**fields)
             for note in declared.check_lock({entry["name"]: entry.get("extras", ()) for entry in entries}):
-                sys.stderr.write(f"{arguments.required('--target')}: {note}\n")
+                sys.stderr.write(f"{request.target}: {note}\n")
             declared.check_hashes(files)
             for text in declared.requirements:
                 origins.setdefault(text, declared.place)
@@ -93,123 +91,116 @@ def _make_query(arguments: Arguments, entries: list[dict[str, Any]]) -> lock_sub
     return lock_subset.Query(origins, limits)
 
 
-@Subcommand(
-    {
-        "--glibc": 1,
-        "--locked": 1,
-        "--output": 1,
-        "--platform": 1,
-        "--python": 1,
-        "--python-version": 1,
-        "--requirement": 1,
-        "--uv": 1,
-    }
-)
-def resolve(arguments: Arguments) -> None:
+class _ResolveRequest(Request):
+    glibc: str
+    locked: Strings
+    output: Path
+    platform: str
+    python: str
+    python_version: str
+    requirement: str
+    uv: Path
+
+
+def resolve(request: _ResolveRequest) -> None:
     """Resolve a requirement against a lock with uv, and write the result. If uv fails, the result has no pins."""
     from rules_bento.packages import lock_subset
 
-    target = lock_subset.Target(
-        arguments.required("--platform"), arguments.required("--python-version"), arguments.required("--glibc")
-    )
+    target = lock_subset.Target(request.platform, request.python_version, request.glibc)
     resolution = lock_subset.resolve_one(
-        arguments.required("--requirement"),
-        lock_subset.read(arguments.repeated("--locked")),
+        request.requirement,
+        lock_subset.read(request.locked),
         target,
-        lock_subset.Resolver(arguments.required("--python"), Path(arguments.required("--uv"))),
+        lock_subset.Resolver(request.python, request.uv),
     )
-    Path(arguments.required("--output")).write_text(resolution.dumps(), "utf-8")
+    request.output.write_text(resolution.dumps(), "utf-8")
 
 
-@Subcommand(
-    {
-        "--extra": 1,  # `*` for all
-        "--group": 1,  # `*` for all
-        "--indexes": 1,  # JSON
-        "--lock": 1,
-        "--member": 1,  # `*` for all
-        "--output": 1,
-        "--python-version": 1,
-        "--uv": 1,
-    }
-)
-def normalize_lock(arguments: Arguments) -> None:
+class _NormalizeLockRequest(Request):
+    extra: Strings  # `*` for all
+    group: Strings  # `*` for all
+    indexes: str = ""  # JSON
+    lock: str
+    member: Strings  # `*` for all
+    output: Path
+    python_version: str
+    uv: Path
+
+
+def normalize_lock(request: _NormalizeLockRequest) -> None:
     """Convert a lock in any supported format to the format of package hubs. Module extensions run this subcommand."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages.conflicts import Choice
     from rules_bento.packages.indexes import Indexes
     from rules_bento.packages.resolution import normalize
 
-    members, extras, groups = (_selected_names(arguments.repeated(flag)) for flag in ("--member", "--extra", "--group"))
+    members, extras, groups = map(_selected_names, (request.member, request.extra, request.group))
     normal = normalize(
-        Path(arguments.required("--lock")),
-        uv=Path(arguments.required("--uv")),
-        requires_python=f"=={arguments.required('--python-version')}.*",
+        Path(request.lock),
+        uv=request.uv,
+        requires_python=f"=={request.python_version}.*",
         choice=Choice(members, extras, groups),
-        indexes=Indexes.from_json(arguments.optional("--indexes"), arguments.required("--lock")),
+        indexes=Indexes.from_json(request.indexes, request.lock),
     )
-    Path(arguments.required("--output")).write_text(locks.dumps(normal), "utf-8")
+    request.output.write_text(locks.dumps(normal), "utf-8")
 
 
 def _selected_names(names: Collection[str]) -> list[str] | None:
     return None if "*" in names else [normalize_name(name) for name in names]
 
 
-SOURCE_FLAGS = {
-    "--constraint": 2,  # path, name
-    "--extra": 1,
-    "--group": 1,
-    "--indexes": 1,  # JSON
-    "--override": 2,  # path, name
-    "--platform": 1,
-    "--requires-python": 1,
-    "--source": 2,  # path, name
-}
+class SourcesRequest(Request):
+    """Arguments about the sources of a lock."""
+
+    constraint: Pairs  # path, name
+    extra: Strings
+    group: Strings
+    indexes: str = ""  # JSON
+    override: Pairs  # path, name
+    platform: Strings
+    requires_python: str
+    source: Pairs  # path, name
 
 
-@Subcommand(
-    SOURCE_FLAGS
-    | {
-        "--lock": 2,  # path, name
-        "--update": 1,  # the target that updates the lock
-    }
-)
-def check_requirements(arguments: Arguments) -> None:
+class _CheckRequirementsRequest(SourcesRequest):
+    lock: Pairs  # path, name
+    update: str  # the target that updates the lock
+
+
+def check_requirements(request: _CheckRequirementsRequest) -> None:
     """Raise BentoError if a lock doesn't match its sources, lacks required packages, or contains unneeded packages."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages import resolution
 
-    [(path, name)] = arguments.tuples("--lock")
-    requested, indexes = read_sources(arguments)
+    [(path, name)] = request.lock
+    requested, indexes = read_sources(request)
     lock: Lock = (
         locks.load(Path(path)) if Path(path).stat().st_size else {"requires_python": "", "roots": [], "packages": []}
     )
-    record = resolution.lock_inputs(requested, indexes, arguments.repeated("--platform"))
+    record = resolution.lock_inputs(requested, indexes, request.platform)
     problems = [
         *_record_differences(lock.get("inputs", {}), record, requested),
-        *([] if lock["requires_python"] == arguments.required("--requires-python") else ["  requires_python differs"]),
+        *([] if lock["requires_python"] == request.requires_python else ["  requires_python differs"]),
         *_graph_problems(lock),
     ]
     if problems:
         listing = "\n".join(problems)
-        update = f"To update the lock, run `bazel run {arguments.required('--update')}`."
+        update = f"To update the lock, run `bazel run {request.update}`."
         raise BentoError(f"{name} is stale:\n{listing}\n{update}")
 
 
-def read_sources(arguments: Arguments) -> tuple[requirement_sources.DeclaredRequirements, Indexes]:
+def read_sources(request: SourcesRequest) -> tuple[requirement_sources.DeclaredRequirements, Indexes]:
     """Return the requirements in a target's sources, and the package indexes of the target and the sources."""
     from rules_bento.packages import requirement_sources
     from rules_bento.packages.indexes import Indexes
 
     sources, constraints, overrides = (
-        [requirement_sources.RequirementSource(Path(path), name) for path, name in arguments.tuples(flag)]
-        for flag in ("--source", "--constraint", "--override")
+        [requirement_sources.RequirementSource(Path(path), name) for path, name in files]
+        for files in (request.source, request.constraint, request.override)
     )
-    requested = requirement_sources.read(
-        sources, arguments.repeated("--extra"), arguments.repeated("--group"), constraints, overrides
-    )
-    target = arguments.required("--target")
-    return requested, Indexes.from_json(arguments.optional("--indexes"), target).with_options(requested.options, target)
+    requested = requirement_sources.read(sources, request.extra, request.group, constraints, overrides)
+    target = request.target
+    return requested, Indexes.from_json(request.indexes, target).with_options(requested.options, target)
 
 
 def _record_differences(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rules_bento.actions import secrets
 from rules_bento.archives.tarstream import Member
-from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.arguments import LayerRequest, Strings, Triples
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import description
 from rules_bento.typing_lite import TYPE_CHECKING
@@ -17,20 +17,17 @@ if TYPE_CHECKING:
 _MAX_FILE = 16 << 30
 
 
-@Subcommand(
-    description.FLAGS
-    | secrets.FLAGS
-    | {
-        "--dependency": 3,  # path to read, Bazel short path, label
-        "--digest": 1,  # output
-        "--directory": 1,  # of the program, in the image
-        "--ignore-library": 1,  # file name of a library
-        "--name": 1,
-        "--platform": 1,
-        "--tag": 1,  # output
-    }
-)
-def program_layer(arguments: Arguments) -> None:
+class _ProgramLayerRequest(LayerRequest, secrets.SecretsRequest):
+    dependency: Triples  # path to read, Bazel short path, label
+    digest: Path  # output
+    directory: str  # of the program, in the image
+    ignore_library: Strings  # file name of a library
+    name: str
+    platform: str = ""
+    tag: Path  # output
+
+
+def program_layer(request: _ProgramLayerRequest) -> None:
     """Write the layer of a program's own files, the digest of the files, and the program's tag.
 
     The tag's version is derived from the digest. As in runfiles, paths begin with a repository's name, or with `_main`.
@@ -42,7 +39,7 @@ def program_layer(arguments: Arguments) -> None:
 
     declared = [
         snapshot.DeclaredFile(snapshot.runfiles_path(short_path), source, f"binary {label}", filtered=False)
-        for source, short_path, label in arguments.tuples("--dependency")
+        for source, short_path, label in request.dependency
     ]
     kept = snapshot.select(declared).kept
     snapshot.check_followed(kept)
@@ -53,25 +50,25 @@ def program_layer(arguments: Arguments) -> None:
                 "layers."
             )
     manifest = snapshot.digest(kept)
-    if arguments.has("--scan-secrets"):
+    if request.scan_secrets:
         contents = snapshot.read_prefixes(kept, MAX_BYTES)
         # No other action has files of the target, so this one rejects unknown allowed paths.
-        secrets.check_contents(arguments, ((path.removeprefix("src/"), data) for path, data in contents), ())
-    _check_architectures(arguments, manifest)
-    directory = arguments.required("--directory").strip("/")
+        secrets.check_contents(request, ((path.removeprefix("src/"), data) for path, data in contents), ())
+    _check_architectures(request, manifest)
+    directory = request.directory.strip("/")
     sources = {file.path: file.source for file in kept}
     members = [
         Member.file(f"{directory}/{entry.path}", sources[entry.path], size=entry.size, mode=entry.mode)
         for entry in manifest.entries
     ]
-    description.write_files(arguments, members, "program")
+    description.write_files(request, members, "program")
     identity = manifest.identity()
-    tag = Tag(similar_word(arguments.required("--name")) or "program", content_version(identity))
-    Path(arguments.required("--digest")).write_text(f"blake3:{identity.hex()}\n", "utf-8")
-    Path(arguments.required("--tag")).write_text(f"{tag}\n", "utf-8")
+    tag = Tag(similar_word(request.name) or "program", content_version(identity))
+    request.digest.write_text(f"blake3:{identity.hex()}\n", "utf-8")
+    request.tag.write_text(f"{tag}\n", "utf-8")
 
 
-def _check_architectures(arguments: Arguments, manifest: TreeManifest) -> None:
+def _check_architectures(request: _ProgramLayerRequest, manifest: TreeManifest) -> None:
     """Raise BentoError for machine code that isn't for the image's platform."""
     files = {entry.path: entry.machine for entry in manifest.entries if entry.machine}
     if files:
@@ -79,5 +76,5 @@ def _check_architectures(arguments: Arguments, manifest: TreeManifest) -> None:
 
         # The wheels of the image can have the other libraries.
         names = {path.rpartition("/")[2] for path in files}
-        unchecked = [name for name in arguments.repeated("--ignore-library") if name in names]
-        reject_wrong_architecture(files, arguments.optional("--platform"), unchecked)
+        unchecked = [name for name in request.ignore_library if name in names]
+        reject_wrong_architecture(files, request.platform, unchecked)

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from rules_bento.arguments import JsonStrings, Request
 from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterable, Iterator
 
 if TYPE_CHECKING:
-    from rules_bento.arguments import Arguments
     from rules_bento.sources.snapshot import DeclaredFile
 
-FLAGS = {
-    "--allowed-secret": 1,  # path in the Bento of a file that can contain secrets
-    "--scan-secrets": 0,
-}
+
+class SecretsRequest(Request):
+    """Arguments of each subcommand that searches for secrets."""
+
+    allowed_secret: JsonStrings  # path in the Bento of a file that can contain secrets
+    scan_secrets: bool = False
 
 
-def check_files(arguments: Arguments, kept: Iterable[DeclaredFile]) -> None:
+def check_files(request: SecretsRequest, kept: Iterable[DeclaredFile]) -> None:
     """If `--scan-secrets` is set, search the files in `kept` for secrets (see `check_contents`)."""
-    if arguments.has("--scan-secrets"):
+    if request.scan_secrets:
         from rules_bento.audit.secrets import MAX_BYTES
         from rules_bento.sources.snapshot import read_prefixes
 
-        check_contents(arguments, read_prefixes(kept, MAX_BYTES))
+        check_contents(request, read_prefixes(kept, MAX_BYTES))
 
 
 def check_contents(
-    arguments: Arguments, files: Iterable[tuple[str, bytes]], elsewhere: Collection[str] | None = None
+    request: SecretsRequest, files: Iterable[tuple[str, bytes]], elsewhere: Collection[str] | None = None
 ) -> None:
     """If `--scan-secrets` is set, raise BentoError for possible secrets in files without `--allowed-secret`.
 
@@ -34,7 +36,7 @@ def check_contents(
     Also raises BentoError if a file in `files` has `--allowed-secret`, but contains no secret. If `elsewhere` is set,
     each path in `--allowed-secret` must be in `files` or `elsewhere`.
     """
-    if not arguments.has("--scan-secrets"):
+    if not request.scan_secrets:
         return
     from rules_bento.audit.secrets import OptionNames, check, scan_files
 
@@ -46,6 +48,6 @@ def check_contents(
             yield path, content
 
     findings = list(scan_files(noted()))
-    allowed = set(arguments.json_strings("--allowed-secret"))
+    allowed = set(request.allowed_secret)
     allowed = allowed & seen if elsewhere is None else allowed - (set(elsewhere) - seen)
     check(findings, allowed, seen, OptionNames("allowed_secrets", 'allowed_secrets = ["*"]'))

@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.arguments import JsonObject, JsonPairs, Pairs, Request, Strings, Triples
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import parse_version
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
@@ -24,25 +24,24 @@ FIRST_BENTOML, _FIRST_WITH_ARGUMENTS = "1.3.6", "1.4.8"
 _NO_PKG_RESOURCES = 82  # the first version of setuptools without it, which the package fs needs
 
 
-@Subcommand(
-    {
-        "--api": 2,  # output, openapi.yaml and schema.json, if the imported services are the Bento's services
-        "--bentofile": 2,  # path, name in messages
-        "--hub": 1,  # start of the labels of packages, for messages
-        "--image": 2,  # path of the image's JSON, label in messages
-        "--locked": 1,  # entry of a package in the lock
-        "--model": 3,  # description, archive part, alias
-        "--options": 1,  # JSON in the form of a bentofile: options that name files, and the arguments
-        "--output": 1,
-        "--part": 1,  # of the archive: sources, data
-        "--platform": 1,  # of the wheels, `<os>_<machine>`
-        "--root": 1,  # directory of a wheel's modules
-        "--service-info": 1,  # of the snapshot
-        "--output-packages": 0,  # output also the requirements of bentofile and image, which a lock must include
-        "--variable": 2,  # name and value of an environment variable
-    }
-)
-def import_service(arguments: Arguments) -> None:
+class _ImportServiceRequest(Request):
+    api: Pairs  # output, openapi.yaml and schema.json, if the imported services are the Bento's services
+    bentofile: Pairs  # path, name in messages
+    hub: str = "@pypi//"  # start of the labels of packages, for messages
+    image: Pairs  # path of the image's JSON, label in messages
+    locked: Strings  # entry of a package in the lock
+    model: Triples  # description, archive part, alias
+    options: JsonObject | None = None  # JSON in the form of a bentofile: options that name files, and the arguments
+    output: Path
+    part: Strings  # of the archive: sources, data
+    platform: Strings  # of the wheels, `<os>_<machine>`
+    root: Strings  # directory of a wheel's modules
+    service_info: Path  # of the snapshot
+    output_packages: bool = False  # output also the requirements of bentofile and image, which a lock must include
+    variable: JsonPairs  # name and value of an environment variable
+
+
+def import_service(request: _ImportServiceRequest) -> None:
     """Import a service with BentoML, and write the service metadata in the same format as the subcommand `snapshot`.
 
     With `--api`, also writes the OpenAPI document and the schema of the API.
@@ -59,29 +58,29 @@ def import_service(arguments: Arguments) -> None:
     from rules_bento.service.metadata import to_json
 
     check_platform(
-        arguments.repeated("--platform"),
+        request.platform,
         # A test needs the platform of the machine that runs it. A Bento has its own platform.
         'Build for the platform of this machine, or set service_metadata = "static".'
-        if arguments.has("--output-packages")
+        if request.output_packages
         else OMIT_PLATFORMS,
     )
-    roots = [Path(root) for root in dict.fromkeys(arguments.repeated("--root"))]
+    roots = [Path(root) for root in dict.fromkeys(request.root)]
     if not any((root / "bentoml").is_dir() for root in roots):
         raise BentoError("requirements: importing the service requires bentoml. Add bentoml from the package hub.")
     installed = _installed_versions(roots)
     _check_versions(installed, FIRST_BENTOML)
-    service_info = json.loads(Path(arguments.required("--service-info")).read_text("utf-8"))
-    options = _read_options(arguments, service_info)
+    service_info = json.loads(request.service_info.read_text("utf-8"))
+    options = _read_options(request, service_info)
     if options.args:
         _check_versions(installed, _FIRST_WITH_ARGUMENTS)
     exit_on_signals()
     with tempfile.TemporaryDirectory(prefix="rules_bento-import-") as scratch:
         directory = Path(scratch, "bento")
-        models = [(description, part) for description, part, _ in arguments.tuples("--model")]
-        write_bento(directory, arguments.repeated("--part"), models, "folder")
+        models = [(description, part) for description, part, _ in request.model]
+        write_bento(directory, request.part, models, "folder")
         python = make_environment(Path(scratch, "environment"), roots)
         aliases = {choice.alias: choice.tag for choice in options.models or () if choice.alias}
-        for path, _, alias in arguments.tuples("--model"):
+        for path, _, alias in request.model:
             if alias:
                 aliases[alias] = json.loads(Path(path).read_text("utf-8"))["tag"]
         subject = Subject(
@@ -89,31 +88,29 @@ def import_service(arguments: Arguments) -> None:
             directory,
             arguments=options.args,
             aliases=aliases,
-            variables=arguments.pairs("--variable"),
-            packages=_missing_packages(arguments.repeated("--locked"), installed),
-            remedy=f'Add import_requirements = ["{arguments.optional("--hub", "@pypi//")}{{}}"]',
+            variables=request.variable,
+            packages=_missing_packages(request.locked, installed),
+            remedy=f'Add import_requirements = ["{request.hub}{{}}"]',
         )
         imported = run_import(subject, python, roots, Path(scratch, "imports"))
-        for openapi, schema in arguments.tuples("--api"):
+        for openapi, schema in request.api:
             _check_members(service_info["service"], imported.info)
             Path(openapi).write_text(imported.openapi, "utf-8")
             Path(schema).write_text(json.dumps(imported.schema, indent=2), "utf-8")
         project = _project_files(directory / "src", service_info)
         named = named_files(imported.info, options, project)
-        if arguments.has("--output-packages"):
+        if request.output_packages:
             from rules_bento.actions.snapshot import requested_packages
 
             service_info["packages"] = requested_packages(
-                arguments, imported.info, options, project, service_info.get("own_packages", ())
+                request.image, imported.info, options, project, service_info.get("own_packages", ())
             )
     service_info |= {
         "service": to_json(imported.info),
         "api": {"schema": imported.schema, "openapi": imported.openapi},
         **({"files": {path: b64encode(content).decode() for path, content in named.items()}} if named else {}),
     }
-    Path(arguments.required("--output")).write_text(
-        json.dumps(service_info, ensure_ascii=False, indent=1) + "\n", "utf-8"
-    )
+    request.output.write_text(json.dumps(service_info, ensure_ascii=False, indent=1) + "\n", "utf-8")
 
 
 def _installed_versions(roots: Sequence[Path]) -> dict[str, str]:
@@ -164,11 +161,10 @@ def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
         )
 
 
-def _read_options(arguments: Arguments, service_info: dict[str, Any]) -> BuildOptions:
+def _read_options(request: _ImportServiceRequest, service_info: dict[str, Any]) -> BuildOptions:
     from rules_bento.build_options.target_options import read
 
-    attributes = json.loads(arguments.optional("--options", "{}"))
-    return read(attributes, arguments.tuples("--bentofile"), src_exists=service_info.get("src_exists", False))
+    return read(request.options or {}, request.bentofile, src_exists=service_info.get("src_exists", False))
 
 
 def _project_files(source: Path, service_info: dict[str, Any]) -> ProjectFiles:
@@ -186,55 +182,56 @@ Use literals in the source, declare the values in attributes of the Bento, or se
 """
 
 
-@Subcommand({"--report": 1, "--target": 1})
-def check_service_metadata(arguments: Arguments) -> int:
+class _CheckServiceMetadataRequest(Request):
+    report: Path
+
+
+def check_service_metadata(request: _CheckServiceMetadataRequest) -> int:
     """Print the differences between an imported service and its Bento. Returns 1 if they differ, otherwise 0."""
-    report = Path(arguments.required("--report")).read_text("utf-8")
+    report = request.report.read_text("utf-8")
     sys.stdout.write(f"{report}{_REMEDY}" if report else "the imported service matches its Bento\n")
     return 1 if report else 0
 
 
-@Subcommand(
-    {
-        "--golden": 1,
-        "--golden-path": 1,  # in the source tree
-        "--schema": 1,
-    }
-)
-def check_api(arguments: Arguments) -> int:
+class _CheckApiRequest(Request):
+    golden: str
+    golden_path: str  # in the source tree
+    schema: Path
+
+
+def check_api(request: _CheckApiRequest) -> int:
     """Print API changes. Returns 1 for changes, otherwise 0. With `--update`, updates the committed schema instead."""
     from rules_bento.archives.atomic import replace_file
     from rules_bento.formats import FormatError, read_file
     from rules_bento.formats.json import read_json
     from rules_bento.testing.api_changes import changes
 
-    golden, schema = Path(arguments.required("--golden")), Path(arguments.required("--schema"))
-    name = arguments.required("--golden-path")
-    if "--update" in arguments.rest:
+    name = request.golden_path
+    if "--update" in request.rest:
         root = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
         if not root:
             raise BentoError(
-                f"--update writes to the source tree, which requires `bazel run`. {_update_command(arguments)}"
+                f"--update writes to the source tree, which requires `bazel run`. {_update_command(request)}"
             )
-        replace_file(Path(root, arguments.required("--golden-path")), schema.read_bytes())
+        replace_file(Path(root, name), request.schema.read_bytes())
         return 0
     try:
-        committed = read_json(read_file(golden), name)
+        committed = read_json(read_file(request.golden), name)
     except FormatError as error:
-        raise error.at("golden").with_remedy(_update_command(arguments)) from None
-    current = json.loads(schema.read_text("utf-8"))
+        raise error.at("golden").with_remedy(_update_command(request)) from None
+    current = json.loads(request.schema.read_text("utf-8"))
     if not current:
         raise BentoError("api: legacy services have no API schema. Remove the test.")
     try:
         differences = changes(committed, current)
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise BentoError(f"golden: {name} isn't a BentoML API schema. {_update_command(arguments)}") from None
+        raise BentoError(f"golden: {name} isn't a BentoML API schema. {_update_command(request)}") from None
     for change in differences:
         sys.stderr.write(f"{change}\n")
     if differences:
-        sys.stderr.write(f"The API differs from {name}. {_update_command(arguments)}\n")
+        sys.stderr.write(f"The API differs from {name}. {_update_command(request)}\n")
     return 1 if differences else 0
 
 
-def _update_command(arguments: Arguments) -> str:
-    return f"To accept the change, run: bazel run {arguments.required('--target')} -- --update"
+def _update_command(request: _CheckApiRequest) -> str:
+    return f"To accept the change, run: bazel run {request.target} -- --update"

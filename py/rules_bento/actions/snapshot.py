@@ -9,7 +9,7 @@ from pathlib import Path
 from rules_bento.actions import secrets
 from rules_bento.archives.archive import write_part
 from rules_bento.archives.tarstream import Member
-from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.arguments import JsonObject, LayerRequest, Pairs, Request, Strings, Triples
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import WHEELS
@@ -24,20 +24,21 @@ if TYPE_CHECKING:
     from rules_bento.sources.snapshot import DeclaredFile, Selection
 
 
-# Flags of each subcommand that selects among declared files.
-SELECTION_FLAGS = {
-    "--bentofile": 2,  # path, name in messages
-    "--build-ctx": 1,
-    "--data": 3,  # path to read, Bazel short path, label
-    "--dependency": 3,  # path to read, Bazel short path, label
-    "--exclude": 1,
-    "--import-root": 1,
-    "--include": 1,
-    "--options": 1,  # JSON in the form of a bentofile: options that name files
-    "--service": 1,
-    "--source": 3,  # path to read, Bazel short path, label
-    "--vendored": 3,  # a wheel that the Bento includes: path to read, Bazel short path, label
-}
+class SelectionRequest(Request):
+    """Arguments of each subcommand that selects among declared files."""
+
+    bentofile: Pairs  # path, name in messages
+    build_ctx: str
+    data: Triples  # path to read, Bazel short path, label
+    dependency: Triples  # path to read, Bazel short path, label
+    exclude: Strings
+    import_root: Strings
+    include: Strings
+    options: JsonObject | None = None  # JSON in the form of a bentofile: options that name files
+    service: str | None = None
+    source: Triples  # path to read, Bazel short path, label
+    vendored: Triples  # a wheel that the Bento includes: path to read, Bazel short path, label
+
 
 # Installed packages of a py_library are requirements, never sources.
 _INSTALLED = "/site-packages/"
@@ -51,8 +52,8 @@ class Plan:
     """
 
     service: str | None
-    include: list[str]
-    exclude: list[str]
+    include: Sequence[str]
+    exclude: Sequence[str]
     src_exists: bool = False
     options: BuildOptions | None = None
 
@@ -69,30 +70,37 @@ class Plan:
         return self.options is not None and bool(self.options.python.is_src_layout)
 
 
-@Subcommand(SELECTION_FLAGS | secrets.FLAGS | {"--manifest": 1, "--part": 1})
-def data_part(arguments: Arguments) -> None:
+class _DataPartRequest(SelectionRequest, secrets.SecretsRequest):
+    manifest: Path
+    part: Path
+
+
+def data_part(request: _DataPartRequest) -> None:
     """Pack the `data` files as a separate archive part, so that source changes don't repack the data."""
-    kept = kept_data(arguments)
+    kept = kept_data(request)
     manifest = selections.digest(kept)
-    secrets.check_files(arguments, kept)
-    write_part(Path(arguments.required("--part")), members(kept, manifest))
-    Path(arguments.required("--manifest")).write_text(manifest.to_json(), "utf-8")
+    secrets.check_files(request, kept)
+    write_part(request.part, members(kept, manifest))
+    request.manifest.write_text(manifest.to_json(), "utf-8")
 
 
-def kept_data(arguments: Arguments) -> list[DeclaredFile]:
+def kept_data(request: SelectionRequest) -> list[DeclaredFile]:
     """Return the `data` files that the Bento includes."""
-    declared = declared_files(arguments)
-    data = {source for source, _, _ in arguments.tuples("--data")}
-    return [file for file in select(declared, read_plan(arguments, declared)).kept if file.source in data]
+    declared = declared_files(request)
+    data = {source for source, _, _ in request.data}
+    return [file for file in select(declared, read_plan(request, declared)).kept if file.source in data]
 
 
-def declared_files(arguments: Arguments) -> list[DeclaredFile]:
+def declared_files(request: SelectionRequest) -> list[DeclaredFile]:
     """Return the declared files of a target, with their paths in the Bento. Omits files in site-packages."""
-    build_ctx = arguments.required("--build-ctx")
-    roots = arguments.repeated("--import-root")
+    build_ctx, roots = request.build_ctx, request.import_root
     declared = []
-    for flag, attribute in (("--source", "srcs"), ("--data", "data"), ("--dependency", selections.DEPENDENCIES)):
-        for source, short_path, label in arguments.tuples(flag):
+    for files, attribute in (
+        (request.source, "srcs"),
+        (request.data, "data"),
+        (request.dependency, selections.DEPENDENCIES),
+    ):
+        for source, short_path, label in files:
             if _INSTALLED in short_path:
                 continue
             place = selections.place(
@@ -104,25 +112,23 @@ def declared_files(arguments: Arguments) -> list[DeclaredFile]:
         selections.DeclaredFile(
             f"{WHEELS}/{short_path.rpartition('/')[2]}", source, f"requirements {label}", filtered=False
         )
-        for source, short_path, label in arguments.tuples("--vendored")
+        for source, short_path, label in request.vendored
     ]
 
 
-def read_plan(arguments: Arguments, declared: Sequence[DeclaredFile]) -> Plan:
+def read_plan(request: SelectionRequest, declared: Sequence[DeclaredFile]) -> Plan:
     """Return the plan that the attributes and bentofile of a target specify. Attributes take precedence."""
-    service = arguments.required("--service") if arguments.has("--service") else None
-    include, exclude = arguments.repeated("--include"), arguments.repeated("--exclude")
-    if not arguments.has("--options") and not arguments.has("--bentofile"):
-        return Plan(service, include or ["*"], exclude)
+    service, include, exclude = request.service, request.include, request.exclude
+    if request.options is None and not request.bentofile:
+        return Plan(service, include or ("*",), exclude)
     from rules_bento.build_options.target_options import read
 
-    attributes = json.loads(arguments.optional("--options", "{}"))
-    own = {"service": service, "include": include or None, "exclude": exclude or None}
-    attributes |= {key: value for key, value in own.items() if value is not None}
+    own = {"service": service, "include": list(include) or None, "exclude": list(exclude) or None}
+    attributes = (request.options or {}) | {key: value for key, value in own.items() if value is not None}
     src_exists = any(file.filtered and file.path.startswith("src/") for file in declared)
-    options = read(attributes, arguments.tuples("--bentofile"), src_exists=src_exists)
-    kept = ["*"] if options.include is None else list(options.include)
-    return Plan(options.service, kept, list(options.exclude or ()), src_exists, options)
+    options = read(attributes, request.bentofile, src_exists=src_exists)
+    kept = ("*",) if options.include is None else options.include
+    return Plan(options.service, kept, options.exclude or (), src_exists, options)
 
 
 def select(declared: Sequence[DeclaredFile], plan: Plan) -> Selection:
@@ -145,23 +151,20 @@ _README = "README.md"
 _OUTPUT_ROOT = "bazel-out/"
 
 
-@Subcommand(
-    SELECTION_FLAGS
-    | secrets.FLAGS
-    | {
-        "--bento-args": 1,  # JSON object
-        "--image": 2,  # path of the image's JSON, label in messages
-        "--manifest": 1,
-        "--packed-data": 1,  # manifest of the files that `data` packs
-        "--part": 1,
-        "--service-info": 1,
-        "--output-packages": 0,  # output also the requirements of bentofile and image, which a lock must include
-        "--skip-service": 0,  # the service is imported by another action
-        "--unused": 1,
-        "--used": 1,  # files that the next subcommands read
-    },
-)
-def snapshot(arguments: Arguments) -> None:
+class _SnapshotRequest(SelectionRequest, secrets.SecretsRequest):
+    bento_args: JsonObject | None = None
+    image: Pairs  # path of the image's JSON, label in messages
+    manifest: Path
+    packed_data: str = ""  # manifest of the files that `data` packs
+    part: Path
+    service_info: Path
+    output_packages: bool = False  # output also the requirements of bentofile and image, which a lock must include
+    skip_service: bool = False  # the service is imported by another action
+    unused: Path
+    used: Strings  # files that the next subcommands read
+
+
+def snapshot(request: _SnapshotRequest) -> None:
     """Select and pack the sources of a Bento, and analyze its service.
 
     Writes the manifest, the archive part, the service metadata, and the list of unused inputs.
@@ -171,18 +174,18 @@ def snapshot(arguments: Arguments) -> None:
     from rules_bento import service as services
     from rules_bento.models.model_loads import find_model_loads
 
-    declared = declared_files(arguments)
-    plan = read_plan(arguments, declared)
+    declared = declared_files(request)
+    plan = read_plan(request, declared)
     selection = select(declared, plan)
     if plan.service is not None:
         _require_module(plan.service, selection)
     if not selection.kept:
         raise BentoError("include, exclude: the patterns select no file in srcs, data, or deps. Change the patterns.")
-    _report_unmatched_patterns(arguments.required("--target"), selection, plan)
+    _report_unmatched_patterns(request.target, selection, plan)
     selections.check_followed(selection.kept)
     sources = {file.path: file for file in selection.kept if file.link is None}
     seen: dict[str, bytes] = {}  # files that the analysis read, by path
-    if arguments.has("--skip-service"):
+    if request.skip_service:
         info = services.ServiceInfo(
             _service_name(plan, sources), path="", kind="new", bento_name=None, entry_service=None
         )
@@ -191,13 +194,13 @@ def snapshot(arguments: Arguments) -> None:
         tree = services.SourceTree(
             sources, lambda path: seen.setdefault(path, selections.content(sources[path])), python_version
         )
-        info = services.read_service(_service_name(plan, sources), tree, _bento_arguments(arguments, plan))
-    path = arguments.optional("--packed-data")
+        info = services.read_service(_service_name(plan, sources), tree, _bento_arguments(request, plan))
+    path = request.packed_data
     entries = TreeManifest.from_json(Path(path).read_text("utf-8"), path).entries if path else ()
     apart = {entry.path: entry for entry in entries}
     packed = [file for file in selection.kept if file.path not in apart]
     manifest = TreeManifest.of([*selections.digest(packed).entries, *apart.values()])
-    secrets.check_files(arguments, packed)
+    secrets.check_files(request, packed)
     readme = next((file for file in declared if file.path == _README), None)
     named = _named_files(info, plan, declared)
     selections.check_followed(file for file in declared if file.path in named)  # patterns can have dropped them
@@ -215,20 +218,18 @@ def snapshot(arguments: Arguments) -> None:
         paths = [file.path for file in selection.kept if file.origin.startswith(f"{selections.DEPENDENCIES} ")]
         own = importable_names(paths).intersection(_option_names(options, declared)) if paths else ()
         service_info |= {"own_packages": sorted(own)} if own else {}
-    if arguments.has("--output-packages"):
+    if request.output_packages:
         service_info["packages"] = []
-        if plan.options is not None or info.image is not None or arguments.has("--image"):
+        if plan.options is not None or info.image is not None or request.image:
             service_info["packages"] = requested_packages(
-                arguments, info, options, _project_files(declared), service_info.get("own_packages", ())
+                request.image, info, options, _project_files(declared), service_info.get("own_packages", ())
             )
-    write_part(Path(arguments.required("--part")), members(packed, manifest))
-    Path(arguments.required("--manifest")).write_text(manifest.to_json(), "utf-8")
-    info_text = json.dumps(service_info, ensure_ascii=False, indent=1) + "\n"
-    Path(arguments.required("--service-info")).write_text(info_text, "utf-8")
-    used = [path for path, _ in arguments.tuples("--bentofile")]
-    used += arguments.repeated("--used")
+    write_part(request.part, members(packed, manifest))
+    request.manifest.write_text(manifest.to_json(), "utf-8")
+    request.service_info.write_text(json.dumps(service_info, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    used = [path for path, _ in request.bentofile] + [*request.used]
     used += [file.source for file in declared if file.path in named or file is readme]
-    Path(arguments.required("--unused")).write_text(_unused_inputs(selection, used), "utf-8", "surrogateescape")
+    request.unused.write_text(_unused_inputs(selection, used), "utf-8", "surrogateescape")
 
 
 def _report_unmatched_patterns(target: str, selection: Selection, plan: Plan) -> None:
@@ -240,10 +241,9 @@ def _report_unmatched_patterns(target: str, selection: Selection, plan: Plan) ->
             sys.stderr.write(f"{target}: {note}\n")
 
 
-def _bento_arguments(arguments: Arguments, plan: Plan) -> dict[str, Any]:
+def _bento_arguments(request: _SnapshotRequest, plan: Plan) -> dict[str, Any]:
     """Return the values for `bentoml.use_arguments()`. Precedence: `--bento-args`, then the options."""
-    values: dict[str, Any] = json.loads(arguments.optional("--bento-args", "{}"))
-    return (plan.options.args if plan.options else {}) | values
+    return (plan.options.args if plan.options else {}) | (request.bento_args or {})
 
 
 def _service_name(plan: Plan, sources: dict[str, DeclaredFile]) -> str:
@@ -271,20 +271,20 @@ def _named_files(info: ServiceInfo, plan: Plan, declared: Sequence[DeclaredFile]
 
 
 def requested_packages(
-    arguments: Arguments, info: ServiceInfo, options: BuildOptions, project: ProjectFiles, own: Sequence[str]
+    declared_image: Pairs, info: ServiceInfo, options: BuildOptions, project: ProjectFiles, own: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return the packages that the options or the image require, as JSON. `--image` replaces the service's image.
+    """Return the packages that the options or the image require, as JSON. Omits the packages in `own`.
 
-    Omits the packages in `own`, which the sources contain.
+    `declared_image` replaces the service's image. The sources contain the packages in `own`.
     """
     from rules_bento.bento import image_steps as images
     from rules_bento.bento.declared_packages import declared_packages
     from rules_bento.dataclasses_lite import asdict
 
     image = images.ImageDefinition()
-    for path, label in arguments.tuples("--image"):
+    for path, label in declared_image:
         image = images.from_json(Path(path).read_text("utf-8"), label)
-    if not arguments.has("--image") and info.image is not None:
+    if not declared_image and info.image is not None:
         image = images.from_service(info.image, f"{info.path}: the image of the service")
     return [asdict(packages.without(own)) for packages in declared_packages(options, image, project)]
 
@@ -336,25 +336,20 @@ def _unused_inputs(selection: Selection, also: Sequence[str]) -> str:
     return "".join(f"{source}\n" for source in sorted(unused))
 
 
-@Subcommand(
-    SELECTION_FLAGS
-    | {
-        "--compression": 1,
-        "--description": 1,
-        "--directory": 1,  # of the Bento, in the image
-        "--output": 1,
-        "--user": 1,
-    }
-)
-def data_layer(arguments: Arguments) -> None:
+class _DataLayerRequest(SelectionRequest, LayerRequest):
+    directory: str  # of the Bento, in the image
+    user: str
+
+
+def data_layer(request: _DataLayerRequest) -> None:
     """Write a layer with the `data` files of a Bento."""
     from rules_bento.images.layers import description
 
-    owner = description.owner(arguments.required("--user"))
-    directory = arguments.required("--directory").strip("/")
-    kept = kept_data(arguments)
+    owner = description.owner(request.user)
+    directory = request.directory.strip("/")
+    kept = kept_data(request)
     entries = [description.home_directory(directory, owner)]
     for file, entry in zip(kept, selections.digest(kept).entries, strict=True):
         path = f"{directory}/src/{file.path}"
         entries.append(Member.file(path, file.source, mode=entry.mode, size=entry.size, **owner))
-    description.write_files(arguments, entries, "data")
+    description.write_files(request, entries, "data")

@@ -6,7 +6,7 @@ import marshal
 import re
 from pathlib import Path
 
-from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.arguments import Pairs, Paths, Request, Triples
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
@@ -14,66 +14,60 @@ if TYPE_CHECKING:
     from rules_bento.images.wheels.metadata import Metadata
 
 
-@Subcommand(
-    {
-        "--distribution": 1,
-        "--import-root": 1,
-        "--output": 1,
-        "--platform": 1,
-        "--python-version": 1,
-        "--source": 1,
-        "--subfolder": 1,
-        "--version": 1,
-    }
-)
-def build_wheel(arguments: Arguments) -> None:
+class _BuildWheelRequest(Request):
+    distribution: str
+    import_root: Paths
+    output: Path
+    platform: str
+    python_version: str
+    source: Path
+    subfolder: str
+    version: str
+
+
+def build_wheel(request: _BuildWheelRequest) -> None:
     """Build a wheel from source, verify its name, version, and tags, and remove data that differs between builds."""
     import tempfile
 
     from rules_bento.packages import build
 
     with tempfile.TemporaryDirectory(prefix="rules_bento-build-") as scratch:
-        source = build.unpack(Path(arguments.required("--source")), Path(scratch, "source"))
-        made = build.build(
-            source / arguments.required("--subfolder"),
-            Path(scratch),
-            [Path(root) for root in arguments.repeated("--import-root")],
-            arguments.required("--version"),
-        )
-        expected = [
-            arguments.required(flag) for flag in ("--distribution", "--version", "--python-version", "--platform")
-        ]
-        build.check(made, *expected)
-        build.repack(made, Path(arguments.required("--output")))
+        source = build.unpack(request.source, Path(scratch, "source"))
+        made = build.build(source / request.subfolder, Path(scratch), request.import_root, request.version)
+        build.check(made, request.distribution, request.version, request.python_version, request.platform)
+        build.repack(made, request.output)
 
 
-@Subcommand(
-    {
-        "--file": 2,  # short path, path
-        "--output": 1,
-        "--python-version": 1,
-        "--root": 1,  # prefix of short paths above site-packages
-    }
-)
-def pack_installed(arguments: Arguments) -> None:
+class _PackInstalledRequest(Request):
+    file: Pairs  # short path, path
+    output: Path
+    python_version: str
+    root: str = ""  # prefix of short paths above site-packages
+
+
+def pack_installed(request: _PackInstalledRequest) -> None:
     """Pack the installed files of a package from a rules_python package hub into a wheel."""
     from rules_bento.packages import build
 
-    root = arguments.optional("--root")
-    files = {short.removeprefix(root): Path(path) for short, path in arguments.tuples("--file")}
-    build.pack_installed(files, Path(arguments.required("--output")), arguments.required("--python-version"))
+    root = request.root
+    files = {short.removeprefix(root): Path(path) for short, path in request.file}
+    build.pack_installed(files, request.output, request.python_version)
 
 
 _REQUIREMENT = r"([A-Za-z0-9][-._A-Za-z0-9]*)\s*(?:\[([^]]*)])?\s*\(?([^;)]*)\)?\s*(?:;(.*))?"
 
 
-@Subcommand({"--output": 1, "--wheel": 1})
-def describe_wheel(arguments: Arguments) -> None:
+class _DescribeWheelRequest(Request):
+    output: Path
+    wheel: Path
+
+
+def describe_wheel(request: _DescribeWheelRequest) -> None:
     """Write the lock entry of a wheel, based on the wheel's metadata."""
     import json
 
-    package = lock_entry(Path(arguments.required("--wheel")), arguments.required("--target"))
-    Path(arguments.required("--output")).write_text(json.dumps(package, indent=1) + "\n", "utf-8")
+    package = lock_entry(request.wheel, request.target)
+    request.output.write_text(json.dumps(package, indent=1) + "\n", "utf-8")
 
 
 def lock_entry(path: Path, label: str) -> dict[str, Any]:
@@ -95,14 +89,18 @@ def lock_entry(path: Path, label: str) -> dict[str, Any]:
     }
 
 
-@Subcommand({"--metadata": 1, "--output": 1})
-def describe_installed(arguments: Arguments) -> None:
+class _DescribeInstalledRequest(Request):
+    metadata: Path
+    output: Path
+
+
+def describe_installed(request: _DescribeInstalledRequest) -> None:
     """Write the lock entry of a package that rules_python installed. `rules_bento.packages.installed` adds hashes."""
     import json
 
     from rules_bento.images.wheels.metadata import FileName, Metadata, normalized
 
-    path = Path(arguments.required("--metadata"))
+    path = request.metadata
     directory = path.parent.name
     file = FileName.of(f"{directory.removesuffix('.dist-info')}-py3-none-any.whl")
     if file is None:
@@ -116,7 +114,7 @@ def describe_installed(arguments: Arguments) -> None:
         "dependencies_of_extras": of_extras,
         "files": {},
     }
-    Path(arguments.required("--output")).write_text(json.dumps(entry, indent=1) + "\n", "utf-8")
+    request.output.write_text(json.dumps(entry, indent=1) + "\n", "utf-8")
 
 
 def _edges(metadata: Metadata, name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -145,15 +143,19 @@ def _parse_requirement(text: str, name: str) -> dict[str, Any]:
     return edge
 
 
-@Subcommand({"--output": 1, "--wheel": 1})
-def unpack_wheel(arguments: Arguments) -> None:
+class _UnpackWheelRequest(Request):
+    output: Path
+    wheel: Path
+
+
+def unpack_wheel(request: _UnpackWheelRequest) -> None:
     """Unpack the importable files and the metadata of a wheel, but not its scripts, headers, or data."""
     from rules_bento.archives.atomic import atomic_dir
     from rules_bento.images.wheels.install import imported_files
     from rules_bento.images.wheels.wheel import Wheel
 
-    wheel = Wheel.read(Path(arguments.required("--wheel")))
-    with atomic_dir(Path(arguments.required("--output"))) as directory:
+    wheel = Wheel.read(request.wheel)
+    with atomic_dir(request.output) as directory:
         files = imported_files(wheel)
         for path, chunks in zip(files, wheel.chunks(files.values()), strict=True):
             target = directory / path
@@ -181,12 +183,11 @@ _load(ModuleSpec(__name__, ExtensionFileLoader(__name__, _path), origin=_path))
 """
 
 
-@Subcommand(
-    {
-        "--packed": 3,  # wheel, the zip, and the directory for machine code or an empty string
-    }
-)
-def pack_packages(arguments: Arguments) -> None:
+class _PackPackagesRequest(Request):
+    packed: Triples  # wheel, the zip, and the directory for machine code or an empty string
+
+
+def pack_packages(request: _PackPackagesRequest) -> None:
     """Pack the helper's wheels: bytecode into zip files, and machine code into directories.
 
     Every file of an imported package is an input of each action, so packing reduces the number of inputs. Raises
@@ -194,7 +195,7 @@ def pack_packages(arguments: Arguments) -> None:
     """
     import zipfile
 
-    for wheel, packed, machine_code in arguments.tuples("--packed"):
+    for wheel, packed, machine_code in request.packed:
         members = _packed_members(wheel, machine_code)
         if not members:
             raise BentoError(f"{wheel}: the wheel contains no Python modules. Lock another version of the package.")

@@ -22,7 +22,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.arguments import Request, Strings
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, split_lines
 from rules_bento.formats.json import read_json
@@ -45,18 +45,18 @@ _PLANNED_INSTALL = re.compile(r"^Inst (\S+) \((\S+) ", re.MULTILINE)
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
 
-class Request(NamedTuple):
+class DebsRequest(Request):
     """The packages to lock, and the suites and architectures for which apt resolves the packages."""
 
-    suites: list[str]
-    architectures: list[str]  # Debian's names
-    packages: list[str]
-    exclude: list[str]
+    architecture: Strings  # Debian's names
+    exclude: Strings
+    package: Strings
+    suite: Strings
 
     def to_json(self) -> dict[str, list[str]]:
         """Return the request as the `inputs` of a lock, in canonical order."""
-        names = {"architectures": self.architectures, "packages": self.packages, "exclude": self.exclude}
-        return {"suites": self.suites} | {key: sorted(set(values)) for key, values in names.items()}
+        names = {"architectures": self.architecture, "packages": self.package, "exclude": self.exclude}
+        return {"suites": [*self.suite]} | {key: sorted(set(values)) for key, values in names.items()}
 
 
 def dumps(lock: Lock) -> str:
@@ -79,7 +79,7 @@ def loads(text: str, origin: str) -> Lock:
     return lock
 
 
-def find_problems(lock: Lock, request: Request) -> list[str]:
+def find_problems(lock: Lock, request: DebsRequest) -> list[str]:
     """Return the differences between a lock and a request, and inconsistencies in the lock. Works offline."""
     problems = []
     before, now = lock["inputs"], request.to_json()
@@ -133,11 +133,11 @@ def expand_mirror(mirror: str) -> dict[str, str]:
     return {MAIN: mirror.rstrip("/")}
 
 
-def resolve(request: Request, mirrors: Mapping[str, str], directory: Path) -> Lock:
+def resolve(request: DebsRequest, mirrors: Mapping[str, str], directory: Path) -> Lock:
     """Resolve a request with apt over the network. apt stores files in `directory`. Raises BentoError if apt fails."""
-    for name in [*request.packages, *request.exclude]:
+    for name in [*request.package, *request.exclude]:
         if not _NAME.fullmatch(name):
-            place = "packages" if name in request.packages else "excludes"
+            place = "packages" if name in request.package else "excludes"
             raise BentoError(f"{place}: invalid name {name!r}. Use a name such as 'libgomp1', without a version.")
     if MAIN not in mirrors:
         raise BentoError("this machine's apt sources contain no Debian mirror. Pass a mirror with `-- --mirror URL`.")
@@ -201,11 +201,11 @@ def _alternatives(relations: str) -> list[list[str]]:
     return [[re.split(r"[\s(:\[<]", name.strip(), maxsplit=1)[0] for name in group] for group in groups]
 
 
-def _configure(directory: Path, request: Request, architecture: str, mirrors: Mapping[str, str]) -> Any:
+def _configure(directory: Path, request: DebsRequest, architecture: str, mirrors: Mapping[str, str]) -> Any:
     """Write apt's configuration. Returns a function that creates the command for an apt program."""
     for name in ("cache/archives/partial", "lists/partial", "sources"):
         (directory / name).mkdir(parents=True)
-    (directory / "sources/debian.sources").write_text(_sources(request.suites, architecture, mirrors))
+    (directory / "sources/debian.sources").write_text(_sources(request.suite, architecture, mirrors))
     installed = f"Status: install ok installed\nArchitecture: {architecture}\nVersion: 99:0\nMaintainer: none\n"
     status = [f"Package: {name}\n{installed}Description: excluded\n\n" for name in request.exclude]
     (directory / "status").write_text("".join(status))
@@ -236,7 +236,7 @@ Debug::NoLocking "true";
     return lambda program: [program, "--config-file", str(directory / "apt.conf")]
 
 
-def _sources(suites: list[str], architecture: str, mirrors: Mapping[str, str]) -> str:
+def _sources(suites: Iterable[str], architecture: str, mirrors: Mapping[str, str]) -> str:
     """Return apt's sources in the deb822 format, with one stanza for each suite."""
     # By convention, the security archive is next to the main archive.
     security = mirrors.get(SECURITY, mirrors[MAIN] + _SECURITY_SUITE)

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from rules_bento.archives.recipe import assemble
-from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.arguments import Arguments, Request
 from rules_bento.errors import BentoError
 from rules_bento.images import oci_image, oci_layout
 from rules_bento.images.engines import LOADERS, find_loader
@@ -33,25 +33,26 @@ Loads the image into the first of docker, podman, and nerdctl that responds.
 --platform OS/ARCHITECTURE  load the image of an index for this platform (default: the engine's platform)
 """
 
-_CALLERS = {"--backend": 1, "--platform": 1}
+
+class _LoadOptions(Arguments):
+    backend: str = ""
+    platform: str = ""
 
 
-@Subcommand(
-    {
-        "--contents": 1,  # JSON, see run/push_contents.py
-        "--directory": 1,  # directory that its paths are relative to
-        "--reference": 1,
-    },
-    usage=HELP,
-)
-def run(arguments: Arguments) -> int:
+class _LoadRequest(Request):
+    usage = HELP
+    contents: str  # JSON, see run/push_contents.py
+    directory: Path  # directory that its paths are relative to
+    reference: str
+
+
+def run(request: _LoadRequest) -> int:
     """Stream an image archive to a container engine. Returns the engine's exit status."""
-    options = arguments.parse_rest(_CALLERS)
-    tool = _tool(options.optional("--backend"))
-    directory = Path(arguments.required("--directory"))
-    document = json.loads((directory / arguments.required("--contents")).read_text("utf-8"))
-    wanted = options.optional("--platform")
-    contents = document.get("image") or _chosen(document["index"]["images"], directory, tool, wanted)
+    options = _LoadOptions.from_user(request.rest)
+    tool = _tool(options.backend)
+    directory = request.directory
+    document = json.loads((directory / request.contents).read_text("utf-8"))
+    contents = document.get("image") or _chosen(document["index"]["images"], directory, tool, options.platform)
     config, manifest = ((directory / contents[key]).read_bytes() for key in ("config", "manifest"))
     image = oci_image.OciImage(config, manifest)
     if "artifactType" in json.loads(image.manifest):
@@ -61,7 +62,7 @@ def run(arguments: Arguments) -> int:
         )
     with tempfile.TemporaryDirectory(prefix="rules_bento-load-") as scratch:
         blobs = blobs_of(contents["blobs"], directory, Path(scratch))
-        return load(tool, oci_layout.docker_archive(image, blobs, arguments.required("--reference")))
+        return load(tool, oci_layout.docker_archive(image, blobs, request.reference))
 
 
 def _chosen(images: list[dict[str, Any]], directory: Path, tool: str, wanted: str) -> dict[str, Any]:

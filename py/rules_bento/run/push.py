@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.arguments import Pairs, Request, Strings
 from rules_bento.artifacts import artifact
 from rules_bento.dataclasses_lite import NamedTuple, replace
 from rules_bento.errors import BentoError
@@ -50,64 +50,59 @@ Pushes the artifact. Uploads only the blobs that the registries lack.
 
 _MAX_NAMES = 3  # repositories that the progress line names
 
-_CALLERS = (
-    push_cache.FLAGS
-    | push_signing.FLAGS
-    | {
-        "--check-blobs": 0,  # check blobs even if the manifests exist
-        "--insecure": 1,  # host[:port] to connect to without encryption
-        "--jobs": 1,  # blobs in parallel
-        "--mount-from": 1,  # registry/name that might have some of the blobs
-        "--repository": 1,  # registry/name
-        "--tag": 1,
-    }
-)
 
-_FLAGS = _CALLERS | {
-    "--attach": 2,  # media type, file: refers to the pushed manifest
-    "--contents": 1,  # JSON, see run/push_contents.py
-    "--directory": 1,  # directory that the paths of --contents and --attach are relative to
-    "--keyless": 0,  # sign with an OIDC identity
-    "--layout": 1,  # instead of --contents: an OCI layout
-    "--pushes": 1,  # instead of --contents: a JSON object; `pushes` lists the arguments of each push
-    "--signed": 0,  # a key is required
-    "--status": 1,  # Bazel's stable or volatile status: KEY value lines, for {KEY} in tags and repositories
-    "--tag-file": 1,  # one tag per line
-    "--target": 1,
-}
+class _UserOptions(push_cache.CacheOptions, push_signing.SigningOptions):
+    check_blobs: bool = False  # check blobs even if the manifests exist
+    insecure: Strings  # host[:port] to connect to without encryption
+    jobs: str = ""  # blobs in parallel
+    mount_from: Strings  # registry/name that might have some of the blobs
+    repository: Strings  # registry/name
+    tag: Strings
+
+
+class _PushRequest(_UserOptions, Request):
+    usage = HELP
+    attach: Pairs  # media type, file: refers to the pushed manifest
+    contents: str = ""  # JSON, see run/push_contents.py
+    directory: Path = Path()  # directory that the paths of --contents and --attach are relative to
+    keyless: bool = False  # sign with an OIDC identity
+    layout: str = ""  # instead of --contents: an OCI layout
+    pushes: str = ""  # instead of --contents: a JSON object; `pushes` lists the arguments of each push
+    signed: bool = False  # a key is required
+    status: Strings  # Bazel's stable or volatile status: KEY value lines, for {KEY} in tags and repositories
+    tag_file: Strings  # one tag per line
 
 
 class _Push(NamedTuple):
     """The arguments, contents, and destinations of one push."""
 
-    arguments: Arguments
+    request: _PushRequest
     contents: PushContents
     targets: list[Reference]
 
 
-@Subcommand(_FLAGS, usage=HELP)
-def run(arguments: Arguments) -> None:
+def run(request: _PushRequest) -> None:
     """Sign the artifact if required, push it to each repository, and print each reference as `registry/name@digest`."""
-    caller = arguments.parse_rest(_CALLERS)
-    cache = push_cache.settings(caller)
-    each = _pushes(arguments, caller)
-    keyed, keyless = push_signing.signers(caller, {one.has("--keyless") for one in each})
-    if not keyed and any(one.has("--signed") for one in each):
+    options = _UserOptions.from_user(request.rest)
+    cache = push_cache.settings(options)
+    each = _pushes(request, options)
+    keyed, keyless = push_signing.signers(options, {one.keyless for one in each})
+    if not keyed and any(one.signed for one in each):
         raise BentoError("signed: the push requires a private key. Pass the key with `-- --sign-key FILE`.")
-    insecure = [host for one in [*each, caller] for host in one.repeated("--insecure")]
+    insecure = [host for one in [*each, options] for host in one.insecure]
     with Registries(insecure) as registries:
         history = BlobHistory.from_user_cache()
-        pushes = [_read(one, caller, registries, cache, history) for one in each]
+        pushes = [_read(one, options, registries, cache, history) for one in each]
         names = sorted({target.name for push in pushes for target in push.targets})
         into = ", ".join(names) if len(names) <= _MAX_NAMES else f"{len(names)} repositories"
         with Progress(f"pushing to {into}") as progress:
             for push in pushes:  # before the tags refer to the manifests
-                signer = keyless if push.arguments.has("--keyless") else keyed
+                signer = keyless if push.request.keyless else keyed
                 if signer:
-                    signer.sign(push.arguments.optional("--target"), push.contents, push.targets, registries, progress)
-            jobs, check_blobs = _jobs(arguments, caller), caller.has("--check-blobs")
+                    signer.sign(push.request.target, push.contents, push.targets, registries, progress)
+            jobs = _jobs(options.jobs or request.jobs or str(JOBS))
             pairs = [(push.contents.package, push.targets) for push in pushes]
-            pushed = push_all(pairs, registries, progress, jobs=jobs, check_blobs=check_blobs)
+            pushed = push_all(pairs, registries, progress, jobs=jobs, check_blobs=options.check_blobs)
             referrers = [
                 (referrer, [entry.reference.with_digest(referrer.root.descriptor.digest) for entry in entries])
                 for push, entries in zip(pushes, pushed, strict=True)
@@ -126,57 +121,50 @@ def run(arguments: Arguments) -> None:
         sys.stderr.write(_report(f"{len(pushes)} images", [entry for entries in pushed for entry in entries]))
 
 
-def _pushes(arguments: Arguments, caller: Arguments) -> list[Arguments]:
-    """Return the arguments of each push. Raises BentoError if both `--pushes` and `--repository` are set."""
-    file = arguments.optional("--pushes")
-    if not file:
-        return [arguments]
-    if caller.has("--repository"):
+def _pushes(request: _PushRequest, options: _UserOptions) -> list[_PushRequest]:
+    """Return the request of each push. Raises BentoError if both `--pushes` and `--repository` are set."""
+    if not request.pushes:
+        return [request]
+    if options.repository:
         raise BentoError(
             "--repository: can't push multiple images to one repository. Set repository on each bento_push, or run "
             "each bento_push separately."
         )
-    directory = _directory(arguments)
-    document = read_object((directory / file).read_bytes(), file)
-    return [Arguments(["--directory", str(directory), *words], _FLAGS) for words in document["pushes"]]
+    document = read_object((request.directory / request.pushes).read_bytes(), request.pushes)
+    return [_PushRequest(["--directory", str(request.directory), *words]) for words in document["pushes"]]
 
 
 def _read(
-    arguments: Arguments,
-    caller: Arguments,
+    request: _PushRequest,
+    options: _UserOptions,
     registries: Registries,
     cache: push_cache.Settings | None,
     history: BlobHistory,
 ) -> _Push:
-    directory, layout = _directory(arguments), arguments.optional("--layout")
-    if layout:
-        contents = PushContents(Layout.open(directory / layout).pushable(), [], {})
+    directory = request.directory
+    if request.layout:
+        contents = PushContents(Layout.open(directory / request.layout).pushable(), [], {})
     else:
-        contents = push_contents.read(directory / arguments.required("--contents"), directory, registries, cache)
+        contents = push_contents.read(directory / request.contents, directory, registries, cache)
     package = contents.package
     attached = [
-        artifact.attach(package.root.descriptor, media_type, directory / file)
-        for media_type, file in arguments.tuples("--attach")
+        artifact.attach(package.root.descriptor, media_type, directory / file) for media_type, file in request.attach
     ]
-    named = arguments.repeated("--mount-from") + caller.repeated("--mount-from")
-    mount_from = [*package.mount_from, *(Reference.parse(text).name for text in named)]
+    named = (Reference.parse(text).name for text in request.mount_from + options.mount_from)
+    mount_from = [*package.mount_from, *named]
     package = replace(package, mount_from=mount_from, mounts=history.repositories())
     contents = contents._replace(package=package, referrers=[*contents.referrers, *attached])
-    return _Push(arguments, contents, _targets(arguments, caller))
+    return _Push(request, contents, _targets(request, options))
 
 
-def _directory(arguments: Arguments) -> Path:
-    return Path(arguments.optional("--directory", "."))
-
-
-def _targets(arguments: Arguments, caller: Arguments) -> list[Reference]:
-    status = read_status(_directory(arguments) / file for file in arguments.repeated("--status"))
-    repositories = caller.repeated("--repository") or arguments.repeated("--repository")
+def _targets(request: _PushRequest, options: _UserOptions) -> list[Reference]:
+    status = read_status(request.directory / file for file in request.status)
+    repositories = options.repository or request.repository
     if not repositories:
         raise BentoError("repository: required. Set the attribute, or pass `-- --repository REGISTRY/NAME`.")
-    tags = arguments.repeated("--tag") + caller.repeated("--tag")
-    for file in arguments.repeated("--tag-file"):
-        tags += decode_text((_directory(arguments) / file).read_bytes(), file).split()
+    tags = [*request.tag, *options.tag]
+    for file in request.tag_file:
+        tags += decode_text((request.directory / file).read_bytes(), file).split()
     targets = []
     for text in dict.fromkeys(repositories):
         repository = Reference.parse(substitute(text, status, "repository"))
@@ -185,8 +173,7 @@ def _targets(arguments: Arguments, caller: Arguments) -> list[Reference]:
     return targets
 
 
-def _jobs(arguments: Arguments, caller: Arguments) -> int:
-    text = caller.optional("--jobs") or arguments.optional("--jobs") or str(JOBS)
+def _jobs(text: str) -> int:
     jobs = parse_nonnegative_int(text)
     if not jobs:
         raise BentoError(f"--jobs: expected a positive integer, got {text!r}.")

@@ -20,6 +20,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from rules_bento.arguments import Arguments, Strings
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
@@ -30,22 +31,23 @@ from rules_bento.net.transport import Transport
 from rules_bento.programs import which
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.pushable import FileSource, limit_pieces
-from rules_bento.typing_lite import TYPE_CHECKING, Iterator
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Sequence
 
 if TYPE_CHECKING:
-    from rules_bento.arguments import Arguments
     from rules_bento.registry.pushable import BlobSource
 
-FLAGS = {
-    "--credential_helper": 1,  # a program, or `domain=program`: returns headers, called as Bazel calls it
-    "--remote_cache": 1,
-    "--remote_header": 1,  # NAME=VALUE
-    "--remote_instance_name": 1,
-    "--tls_certificate": 1,  # of the authority that signed the server's certificate
-    "--tls_client_certificate": 1,
-    "--tls_client_key": 1,
-}
-"""Bazel's flags, so that a push accepts a build's options unchanged. Their values are never printed."""
+
+class CacheOptions(Arguments):
+    """Bazel's flags, so that a push accepts a build's options unchanged. Their values are never printed."""
+
+    credential_helper: Strings  # a program, or `domain=program`: returns headers, called as Bazel calls it
+    remote_cache: str = ""
+    remote_header: Strings  # NAME=VALUE
+    remote_instance_name: str = ""
+    tls_certificate: str = ""  # of the authority that signed the server's certificate
+    tls_client_certificate: str = ""
+    tls_client_key: str = ""
+
 
 _PORTS = {"http": 80, "https": 443, "grpc": 80, "grpcs": 443}
 _DEFAULT = "grpcs"  # Bazel's default for an address without a scheme
@@ -75,12 +77,12 @@ class Settings:
         return f"{self.scheme}://{host}:{self.port}"
 
 
-def settings(caller: Arguments) -> Settings | None:
+def settings(options: CacheOptions) -> Settings | None:
     """Return the cache settings from the user's flags, or None if `--remote_cache` isn't set.
 
     Raises BentoError for an invalid address or header, or if a credential helper fails.
     """
-    address = caller.optional("--remote_cache")
+    address = options.remote_cache
     if not address:
         return None
     parts = urlsplit(address if "://" in address else f"{_DEFAULT}://{address}")
@@ -89,14 +91,13 @@ def settings(caller: Arguments) -> Settings | None:
             "--remote_cache: expected a grpc, grpcs, http, or https URL such as grpcs://HOST:PORT. Use the same value "
             "as in the build."
         )
-    headers = [_header(text) for text in caller.repeated("--remote_header")]
+    headers = [_header(text) for text in options.remote_header]
     if parts.username is not None and parts.scheme.startswith("http"):
         headers.append(("authorization", host_settings.basic_authorization(parts)))
-    headers += _from_helper(caller.repeated("--credential_helper"), parts.scheme, parts.hostname)
+    headers += _from_helper(options.credential_helper, parts.scheme, parts.hostname)
     port, path = parts.port or _PORTS[parts.scheme], parts.path.rstrip("/")
-    tls = map(caller.optional, ("--tls_certificate", "--tls_client_certificate", "--tls_client_key"))
-    instance = caller.optional("--remote_instance_name")
-    return Settings(parts.scheme, parts.hostname, port, path, instance, tuple(headers), *tls)
+    tls = options.tls_certificate, options.tls_client_certificate, options.tls_client_key
+    return Settings(parts.scheme, parts.hostname, port, path, options.remote_instance_name, tuple(headers), *tls)
 
 
 def _header(text: str) -> tuple[str, str]:
@@ -106,7 +107,7 @@ def _header(text: str) -> tuple[str, str]:
     return name.lower(), value
 
 
-def _from_helper(helpers: list[str], scheme: str, host: str) -> list[tuple[str, str]]:
+def _from_helper(helpers: Sequence[str], scheme: str, host: str) -> list[tuple[str, str]]:
     """Return the headers from the last credential helper that matches `host`, or [] if none matches."""
     program = ""
     for text in helpers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from rules_bento.arguments import Arguments
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
@@ -13,7 +14,6 @@ from rules_bento.registry.pushable import FileSource
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping
 
 if TYPE_CHECKING:
-    from rules_bento.arguments import Arguments
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
     from rules_bento.registry.descriptor import Descriptor, Manifest
@@ -24,15 +24,19 @@ if TYPE_CHECKING:
     from rules_bento.signing.provenance import Run
 
 _SBOMS = ("application/vnd.cyclonedx+json", "application/spdx+json")  # media types
-_PROVENANCE = ("--builder-id", "--invocation-id", "--started-on", "--finished-on")
 
-FLAGS = {
-    "--identity-token": 1,  # file, or env://NAME
-    "--sign-key": 1,  # file, or env://NAME
-    "--sign-password-file": 1,
-    "--trust-config": 1,
-    **dict.fromkeys(_PROVENANCE, 1),
-}
+
+class SigningOptions(Arguments):
+    """The user's options for signatures and provenance."""
+
+    builder_id: str = ""
+    finished_on: str = ""
+    identity_token: str = ""  # file, or env://NAME
+    invocation_id: str = ""
+    sign_key: str = ""  # file, or env://NAME
+    sign_password_file: str = ""
+    started_on: str = ""
+    trust_config: str = ""
 
 
 class Signer(NamedTuple):
@@ -103,7 +107,7 @@ def _sboms(contents: PushContents) -> Iterator[tuple[Descriptor, str, dict[str, 
             yield referrer.root.subject, sbom_type(sbom, str(source.path)), sbom
 
 
-def signers(caller: Arguments, are_keyless: set[bool]) -> tuple[Signer | None, Signer | None]:
+def signers(options: SigningOptions, are_keyless: set[bool]) -> tuple[Signer | None, Signer | None]:
     """Return the signer with the user's key, and the signer for keyless targets.
 
     The signer with the key is None if `--sign-key` isn't set. The keyless signer is None if no target is keyless.
@@ -114,9 +118,9 @@ def signers(caller: Arguments, are_keyless: set[bool]) -> tuple[Signer | None, S
     from rules_bento.signing.keys import read_private
     from rules_bento.signing.provenance import Run
 
-    name, password = caller.optional("--sign-key"), caller.optional("--sign-password-file")
-    values = [caller.optional(flag) for flag in _PROVENANCE]
-    token, trust_config = caller.optional("--identity-token"), caller.optional("--trust-config")
+    name, password = options.sign_key, options.sign_password_file
+    values = options.builder_id, options.invocation_id, options.started_on, options.finished_on
+    token, trust_config = options.identity_token, options.trust_config
     if are_keyless == {True} and (name or password):
         raise BentoError(
             "--sign-key, --sign-password-file: targets with keyless = True don't support these options. Remove the "

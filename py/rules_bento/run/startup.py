@@ -18,6 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from rules_bento.archives.tarstream import is_utf8
+from rules_bento.arguments import Pairs, Request
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.exit_handling import exit_on_signals
@@ -25,19 +26,19 @@ from rules_bento.images import oci_image, rootfs
 from rules_bento.net import loopback
 from rules_bento.run import container
 from rules_bento.run.load import blobs_of
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Mapping
+from rules_bento.typing_lite import Any, Callable, Mapping
 
-if TYPE_CHECKING:
-    from rules_bento.arguments import Arguments
 
-STARTUP_FLAGS = {
-    "--contents": 1,  # JSON, see run/push_contents.py
-    "--directory": 1,  # directory that its paths are relative to
-    "--port": 1,  # of the server; 0: the lowest exposed port
-    "--ready": 1,  # URL path that answers when the container is ready; empty: when the port accepts connections
-    "--request": 2,  # URL path, body as JSON
-    "--seconds": 1,  # timeout of the startup
-}
+class StartupRequest(Request):
+    """Arguments that start an image."""
+
+    contents: str  # JSON, see run/push_contents.py
+    directory: Path  # directory that its paths are relative to
+    port: int = 0  # of the server; 0: the lowest exposed port
+    ready: str  # URL path that answers when the container is ready; empty: when the port accepts connections
+    request: Pairs  # URL path, body as JSON
+    seconds: float  # timeout of the startup
+
 
 _SHARE = 0.8  # of a test's timeout, so that the test can report the failure
 _READ = 1 << 20  # bytes that are read from the end of the log
@@ -53,7 +54,7 @@ class Startup(NamedTuple):
     log: str
 
 
-def start(arguments: Arguments, variables: Mapping[str, str] = MappingProxyType({})) -> Startup:
+def start(request: StartupRequest, variables: Mapping[str, str] = MappingProxyType({})) -> Startup:
     """Start a container, send the requests, measure the startup, and stop the container.
 
     `variables` are additional environment variables. Raises BentoError if the container doesn't respond. The message
@@ -67,11 +68,11 @@ def start(arguments: Arguments, variables: Mapping[str, str] = MappingProxyType(
         root = Path(scratch, "root")
         root.mkdir()
         _check_times(root)
-        settings, user = _unpack(arguments, root, Path(scratch))
+        settings, user = _unpack(request, root, Path(scratch))
         exposed = [int(port.partition("/")[0]) for port in settings["ExposedPorts"]]
-        port = int(arguments.optional("--port", "0")) or min(exposed, default=3000)
+        port = request.port or min(exposed, default=3000)
         log, cpu = Path(scratch, "log"), Path(scratch, "cpu")
-        use = partial(_use, arguments, f"http://127.0.0.1:{port}", cpu, deadline)
+        use = partial(_use, request, f"http://127.0.0.1:{port}", cpu, deadline)
         try:
             container.run(_container(settings, user, variables, root), log, use)
         except BentoError as error:
@@ -101,10 +102,10 @@ def _check_times(directory: Path) -> None:
     probe.unlink()
 
 
-def _unpack(arguments: Arguments, root: Path, scratch: Path) -> tuple[dict[str, Any], tuple[int, int]]:
+def _unpack(request: StartupRequest, root: Path, scratch: Path) -> tuple[dict[str, Any], tuple[int, int]]:
     """Unpack the image to `root`. Returns the settings in the image's config, with defaults, and the UID and GID."""
-    directory = Path(arguments.required("--directory"))
-    image = json.loads((directory / arguments.required("--contents")).read_text("utf-8"))["image"]
+    directory = request.directory
+    image = json.loads((directory / request.contents).read_text("utf-8"))["image"]
     layers = [oci_image.Layer.loads((directory / blob["description"]).read_text("utf-8")) for blob in image["blobs"]]
     blobs = blobs_of(image["blobs"], directory, scratch)
     settings: dict[str, Any] = json.loads((directory / image["config"]).read_text("utf-8"))["config"]
@@ -137,12 +138,12 @@ def _container(
 
 
 def _use(
-    arguments: Arguments, url: str, cpu: Path, deadline: float, exit_status: Callable[[], os.waitid_result | None]
+    request: StartupRequest, url: str, cpu: Path, deadline: float, exit_status: Callable[[], os.waitid_result | None]
 ) -> None:
     """Wait for the container, send the requests, and write the CPU seconds to `cpu`. Raises BentoError on failure."""
-    ready, seconds = url + arguments.required("--ready"), float(arguments.required("--seconds"))
+    ready, seconds = url + request.ready, request.seconds
     seconds, attribute = min((seconds, "startup_timeout_seconds"), (deadline - time.monotonic(), "timeout"))
-    if not arguments.required("--ready"):
+    if not request.ready:
         ready = url.replace("http:", "tcp:")
     if problem := loopback.wait(ready, seconds, exit_status):
         if ended := exit_status():
@@ -153,7 +154,7 @@ def _use(
             f"{ready}: not ready within {max(seconds, 0):.0f} s ({problem}). Check readiness_path and port, or "
             f"increase {attribute}."
         )
-    for path, body in arguments.tuples("--request"):
+    for path, body in request.request:
         try:
             loopback.post(url + path, body)
         except loopback.ServerError as error:

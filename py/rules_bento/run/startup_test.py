@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import sys
 
-from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.arguments import Strings
 from rules_bento.errors import BentoError
-from rules_bento.run.startup import STARTUP_FLAGS, start
+from rules_bento.run.startup import StartupRequest, start
 from rules_bento.typing_lite import Iterable
 
 _SHOWN = 15  # packages and files in the report
@@ -15,27 +15,28 @@ _SHOWN = 15  # packages and files in the report
 _IMPORT = re.compile(r"^import time:\s+(\d+) \|\s+\d+ \|\s*(\S+)$", re.MULTILINE)
 
 
-@Subcommand(
-    STARTUP_FLAGS
-    | {
-        "--max-megabytes": 1,  # 0: no limit
-        "--max-cpu-seconds": 1,  # 0: no limit
-        "--forbidden-import": 1,  # module that no process imports (repeatable)
-    }
-)
-def run(arguments: Arguments) -> int:
+class _StartupTestRequest(StartupRequest):
+    max_megabytes: int  # 0: no limit
+    max_cpu_seconds: int  # 0: no limit
+    forbidden_import: Strings  # module that no process imports (repeatable)
+
+
+def run(request: _StartupTestRequest) -> int:
     """Start a container, and print a report. Returns 1 if the startup exceeds a limit or imports a forbidden module."""
-    startup = start(arguments, {"PYTHONPROFILEIMPORTTIME": "1"})
+    startup = start(request, {"PYTHONPROFILEIMPORTTIME": "1"})
     imports = [(name, int(microseconds)) for microseconds, name in _IMPORT.findall(startup.log)]
-    forbidden = arguments.repeated("--forbidden-import")
+    forbidden = request.forbidden_import
     if forbidden and not imports:
         raise BentoError("forbidden_imports: the image's Python reported no imports. Start Python without -E and -I.")
     size = sum(startup.files.values())
     problems = [
         *(
             f"{name}: the startup uses {value:.1f}, but the limit is {limit}"
-            for name, value in (("max_megabytes", size / 1e6), ("max_cpu_seconds", startup.cpu_seconds))
-            if 0 < (limit := int(arguments.required("--" + name.replace("_", "-")))) < value
+            for name, value, limit in (
+                ("max_megabytes", size / 1e6, request.max_megabytes),
+                ("max_cpu_seconds", startup.cpu_seconds, request.max_cpu_seconds),
+            )
+            if 0 < limit < value
         ),
         *(f"forbidden_imports: the startup imports {name}" for name in _imported(forbidden, imports)),
     ]
@@ -47,16 +48,13 @@ def run(arguments: Arguments) -> int:
         *(f"{seconds:10.3f}  {name}" for name, seconds in _by_package(imports)[:_SHOWN]),
         "bytes of the largest files:",
         *(f"{count:10}  /{path}" for path, count in largest),
-        *(
-            f"{arguments.required('--target')}: {problem}. Change the service, or the attribute."
-            for problem in problems
-        ),
+        *(f"{request.target}: {problem}. Change the service, or the attribute." for problem in problems),
     ]
     sys.stdout.write("\n".join(report) + "\n")
     return int(bool(problems))
 
 
-def _imported(forbidden: list[str], imports: Iterable[tuple[str, int]]) -> list[str]:
+def _imported(forbidden: Iterable[str], imports: Iterable[tuple[str, int]]) -> list[str]:
     """Return the forbidden modules that were imported, directly or through a submodule."""
     names = {name for name, _ in imports}
     return [module for module in forbidden if any(f"{name}.".startswith(f"{module}.") for name in names)]

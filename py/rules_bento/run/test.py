@@ -10,20 +10,23 @@ import tempfile
 from pathlib import Path
 
 from rules_bento.actions.archives import write_bento
-from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.arguments import Request
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import normalize_name
 from rules_bento.packages.shared_files import PackageFiles, check_shared_files, files_of_record, override_in_hub
 from rules_bento.packages.virtualenv import make_environment
-from rules_bento.typing_lite import Any, Iterator
+from rules_bento.typing_lite import Any, Iterator, Sequence
 
 
-@Subcommand({"--settings": 1})  # JSON, paths relative to the current directory: see rules/bento_test.bzl
-def run(arguments: Arguments) -> int:
+class _TestRequest(Request):
+    settings: Path  # JSON, paths relative to the current directory: see rules/bento_test.bzl
+
+
+def run(request: _TestRequest) -> int:
     """Unpack a Bento, create its environment, and run pytest with the arguments after `--`. Returns the exit status."""
     if shards := os.environ.get("TEST_SHARD_STATUS_FILE"):
         Path(shards).touch()  # reports support for sharding to Bazel
-    settings = json.loads(Path(arguments.required("--settings")).read_text("utf-8"))
+    settings = json.loads(request.settings.read_text("utf-8"))
     directory = Path(os.environ["TEST_TMPDIR"], "bento_test")
     roots = [Path(root).absolute() for root in settings["roots"]]
     check_shared_files(_package_files(roots), override_in_hub)
@@ -46,7 +49,7 @@ def run(arguments: Arguments) -> int:
     with tempfile.TemporaryDirectory(prefix="bento-") as scratch:
         bento = Path(scratch, "bento")
         write_bento(bento, settings["parts"], settings["models"], "folder")
-        return _run_pytest(settings, python, bento, directory, arguments.rest)
+        return _run_pytest(settings, python, bento, directory, request.rest)
 
 
 def _package_files(roots: list[Path]) -> Iterator[PackageFiles]:
@@ -58,7 +61,7 @@ def _package_files(roots: list[Path]) -> Iterator[PackageFiles]:
     return (files_of_record(name, record.read_text("utf-8")) for name, record in records.items())
 
 
-def _run_pytest(settings: dict[str, Any], python: Path, bento: Path, directory: Path, rest: list[str]) -> int:
+def _run_pytest(settings: dict[str, Any], python: Path, bento: Path, directory: Path, rest: Sequence[str]) -> int:
     try:
         import pytest
     except ImportError:

@@ -7,10 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rules_bento.actions.debian import REQUEST_FLAGS, read_request
-from rules_bento.actions.locks import SOURCE_FLAGS, read_sources
+from rules_bento.actions.locks import SourcesRequest, read_sources
 from rules_bento.archives.atomic import replace_file
-from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.arguments import Arguments, Strings
 from rules_bento.debian import apt
 from rules_bento.errors import BentoError
 from rules_bento.formats import decode_text
@@ -31,65 +30,78 @@ Locks the requirements. Keeps a locked version if it still satisfies the require
 """
 
 
-@Subcommand(
-    REQUEST_FLAGS | {"--lock": 1},  # path from the root of the workspace
-    usage=_DEBS_HELP,
-)
-def update_debs(arguments: Arguments) -> None:
+class _UpdateDebsRequest(apt.DebsRequest):
+    usage = _DEBS_HELP
+    lock: str  # path from the root of the workspace
+
+
+class _DebsOptions(Arguments):
+    mirror: str = ""
+
+
+def update_debs(request: _UpdateDebsRequest) -> None:
     """Resolve Debian packages with apt, and replace the lock if apt succeeds."""
-    mirror = arguments.parse_rest({"--mirror": 1}).optional("--mirror")
-    output = Path(arguments.source_tree(), arguments.required("--lock"))
+    mirror = _DebsOptions.from_user(request.rest).mirror
+    output = Path(request.source_tree(), request.lock)
     before = apt.loads(decode_text(output.read_bytes(), str(output)), str(output)) if output.exists() else None
     with tempfile.TemporaryDirectory() as directory:
         mirrors = apt.expand_mirror(mirror) if mirror else apt.host_mirrors()
-        lock = apt.resolve(read_request(arguments), mirrors, Path(directory))
+        lock = apt.resolve(request, mirrors, Path(directory))
     replace_file(output, apt.dumps(lock).encode())
     counts = ", ".join(f"{len(packages)} packages for {name}" for name, packages in lock["packages"].items())
-    _report(arguments, counts, is_unchanged=lock == before)
+    _report(request.lock, counts, is_unchanged=lock == before)
 
 
-@Subcommand(
-    SOURCE_FLAGS | {"--lock": 1, "--uv": 1},  # --lock: path from the root of the workspace
-    usage=_REQUIREMENTS_HELP,
-)
-def update_requirements(arguments: Arguments) -> None:
+class _UpdateRequirementsRequest(SourcesRequest):
+    usage = _REQUIREMENTS_HELP
+    lock: str  # path from the root of the workspace
+    uv: Path
+
+
+class _RequirementsOptions(Arguments):
+    from_bentofile: Strings
+    upgrade: bool = False
+    upgrade_package: Strings
+
+
+def update_requirements(request: _UpdateRequirementsRequest) -> None:
     """Resolve requirements with uv, and replace the lock if uv succeeds."""
-    options = arguments.parse_rest({"--upgrade": 0, "--upgrade-package": 1, "--from-bentofile": 1})
-    root = Path(arguments.source_tree())
-    for bentofile in options.repeated("--from-bentofile"):
-        _import(Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."), bentofile), arguments, root)
-    requested, indexes = read_sources(arguments)
+    options = _RequirementsOptions.from_user(request.rest)
+    root = Path(request.source_tree())
+    for bentofile in options.from_bentofile:
+        _import(Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."), bentofile), request, root)
+    requested, indexes = read_sources(request)
     project = resolution.Project(
         list(requested.requirements),
-        arguments.required("--requires-python"),
+        request.requires_python,
         list(requested.constraints),
         indexes,
-        arguments.repeated("--platform"),
+        list(request.platform),
         list(requested.overrides),
     )
-    output = root / arguments.required("--lock")
+    output = root / request.lock
     previous = locks.load(output) if output.exists() and output.stat().st_size else None
     lock = resolution.update(
         project,
         previous,
-        uv=Path(arguments.required("--uv")),
-        origin=arguments.required("--target"),
-        upgrade=(["*"] if options.has("--upgrade") else []) + options.repeated("--upgrade-package"),
+        uv=request.uv,
+        origin=request.target,
+        upgrade=[*("*" * options.upgrade), *options.upgrade_package],
     )
     record = resolution.lock_inputs(requested, indexes, project.platforms)
     lock = {"lock": lock["lock"], "requires_python": lock["requires_python"], "inputs": record} | lock
     replace_file(output, locks.dumps(lock).encode())
-    _report(arguments, f"{len(lock['packages'])} packages", is_unchanged=lock == previous)
+    _report(request.lock, f"{len(lock['packages'])} packages", is_unchanged=lock == previous)
 
 
-def _report(arguments: Arguments, counts: str, *, is_unchanged: bool) -> None:
+def _report(lock: str, counts: str, *, is_unchanged: bool) -> None:
     state = "is up to date" if is_unchanged else "updated"
-    sys.stderr.write(f"{arguments.required('--lock')} {state}: {counts}\n")
+    sys.stderr.write(f"{lock} {state}: {counts}\n")
 
 
-def _import(bentofile: Path, arguments: Arguments, root: Path) -> None:
+def _import(bentofile: Path, request: SourcesRequest, root: Path) -> None:
     """Add a bentofile's new requirements to the target's first requirements file. The target must have such a file."""
-    names = [name for _, name in arguments.tuples("--source") if name.endswith((".in", ".txt"))]
+    names = [name for _, name in request.source if name.endswith((".in", ".txt"))]
     if not names:
         raise BentoError(
             f"srcs: importing requirements from {bentofile} requires a .in or .txt file. Add a requirements file to "
@@ -97,7 +109,7 @@ def _import(bentofile: Path, arguments: Arguments, root: Path) -> None:
         )
     packages = requirement_sources.read_bentofile(bentofile)
     target = root / names[0]
-    there = read_sources(arguments)[0].requirements
+    there = read_sources(request)[0].requirements
     text = requirements.decode(target.read_bytes(), names[0])
     new = "".join(f"{requirement}\n" for requirement in packages.requirements if requirement not in there)
     replace_file(target, (text + ("" if text.endswith("\n") or not text else "\n") + new).encode())

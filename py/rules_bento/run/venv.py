@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from rules_bento.archives.atomic import atomic_file
-from rules_bento.arguments import Arguments, Subcommand
+from rules_bento.arguments import Arguments, Request
 from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_BYTES, FormatError, read_file
 from rules_bento.formats.json import read_object
@@ -31,37 +31,39 @@ Creates or updates a virtual environment of the Bento's packages.
 --python PYTHON  use this interpreter: a path, or a version installed on this machine (default: the build's interpreter)
 """
 
-_CALLERS = {"--directory": 1, "--python": 1}
 _STAMP = "rules_bento.json"  # the file that marks an environment as created by this program
 
 
-@Subcommand(
-    {
-        "--python": 1,
-        "--runfiles": 1,
-        "--settings": 1,  # JSON, see rules/bento_venv.bzl
-        "--uv": 1,
-    },
-    usage=HELP,
-)
-def run(arguments: Arguments) -> None:
+class _VenvOptions(Arguments):
+    directory: str = ""
+    python: str = ""
+
+
+class _VenvRequest(Request):
+    usage = HELP
+    python: str
+    runfiles: Path
+    settings: Path  # JSON, see rules/bento_venv.bzl
+    uv: str
+
+
+def run(request: _VenvRequest) -> None:
     """Create or update the environment, and print its path."""
-    settings = json.loads(Path(arguments.required("--settings")).read_text("utf-8"))
-    workspace = arguments.source_tree()
+    settings = json.loads(request.settings.read_text("utf-8"))
+    workspace = request.source_tree()
     # uv doesn't check the platform of wheels that are files.
     check_platform(filter(None, [settings["platform"]]), OMIT_PLATFORMS)
-    own = arguments.parse_rest(_CALLERS)
+    own = _VenvOptions.from_user(request.rest)
     started = Path(os.environ.get("BUILD_WORKING_DIRECTORY", workspace))
-    directory = own.optional("--directory")
     environment = _Environment(
-        started / directory if directory else Path(workspace, settings["directory"]),
-        uv=arguments.required("--uv"),
+        started / own.directory if own.directory else Path(workspace, settings["directory"]),
+        uv=request.uv,
         version=settings["python_version"],
     )
     wanted = {
-        "python": own.optional("--python") or os.path.realpath(arguments.required("--python")),
+        "python": own.python or os.path.realpath(request.python),
         "roots": _roots(settings, Path(workspace)),
-        "wheels": _wheels(settings["wheels"], Path(arguments.required("--runfiles"))),
+        "wheels": _wheels(settings["wheels"], request.runfiles),
     }
     changed = environment.update(wanted)
     sys.stderr.write(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from pathlib import Path
 
+from rules_bento.arguments import JsonStrings, LayerRequest, Request
 from rules_bento.typing_lite import TYPE_CHECKING, Iterable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rules_bento.archives.tarstream import Member
-    from rules_bento.arguments import Arguments
     from rules_bento.images.layers import layer
     from rules_bento.images.layers.layer import Compression
     from rules_bento.images.wheels.install import InstallLayout
@@ -20,19 +21,12 @@ if TYPE_CHECKING:
     from rules_bento.sources.manifest import TreeEntry
 
 
-# Flags of each subcommand that writes a layer.
-FLAGS = {
-    "--compression": 1,  # zstd, gzip, or none
-    "--description": 1,
-    "--output": 1,
-}
+class EnvironmentRequest(Request):
+    """Arguments of each subcommand that installs wheels."""
 
-# Flags of each subcommand that installs wheels.
-ENVIRONMENT = {
-    "--prefix": 1,  # of the environment, in the image
-    "--python-version": 1,  # X.Y
-    "--user": 1,  # uid or uid:gid
-}
+    prefix: str  # of the environment, in the image
+    python_version: str  # X.Y
+    user: str  # uid or uid:gid
 
 
 # The extended attribute with a layer's SHA-256, 32 bytes. If Bazel is configured to use it, Bazel doesn't read the
@@ -40,22 +34,15 @@ ENVIRONMENT = {
 DIGEST_ATTRIBUTE = "user.rules_bento.sha256"
 
 
-def output(arguments: Arguments) -> tuple[Path, Compression]:
-    """Return the path and compression of the layer that an action writes."""
-    compression: Compression = arguments.required("--compression")  # type: ignore[assignment]
-    return Path(arguments.required("--output")), compression
-
-
-def write_files(arguments: Arguments, members: Iterable[Member], name: str) -> None:
+def write_files(request: LayerRequest, members: Iterable[Member], name: str) -> None:
     """Write a layer with `members`, and its description. Raises BentoError for an invalid path in the layer."""
     from rules_bento.images.layers.layer import write_files_layer
 
-    out, compression = output(arguments)
-    describe(arguments, write_files_layer(out, members, compression), name)
+    describe(request, write_files_layer(request.output, members, request.compression), name)
 
 
 def describe(
-    arguments: Arguments,
+    request: LayerRequest,
     info: layer.LayerInfo,
     name: str,
     compression: Compression | None = None,
@@ -67,13 +54,13 @@ def describe(
     On Linux file systems with extended attributes, also stores the layer's digest in an extended attribute of the
     output file, unless `is_recipe` is true.
     """
-    text = dumps(info, name, compression or output(arguments)[1])
-    Path(arguments.required("--description")).write_text(text, "utf-8")
+    text = dumps(info, name, compression or request.compression)
+    request.description.write_text(text, "utf-8")
     if sys.platform == "linux" and not is_recipe:
         from contextlib import suppress
 
         with suppress(OSError):  # not all file systems have such attributes
-            os.setxattr(arguments.required("--output"), DIGEST_ATTRIBUTE, bytes.fromhex(info.digest.rpartition(":")[2]))
+            os.setxattr(request.output, DIGEST_ATTRIBUTE, bytes.fromhex(info.digest.rpartition(":")[2]))
 
 
 def dumps(info: layer.LayerInfo, name: str, compression: Compression) -> str:
@@ -91,13 +78,13 @@ def dumps(info: layer.LayerInfo, name: str, compression: Compression) -> str:
     return json.dumps(fields, indent=1) + "\n"
 
 
-def environment(arguments: Arguments) -> InstallLayout:
+def environment(request: EnvironmentRequest) -> InstallLayout:
     """Return the layout of the virtual environment that the flags specify."""
     from rules_bento.images.wheels.install import InstallLayout
 
-    minor = int(arguments.required("--python-version").split(".")[1])
-    whose = owner(arguments.required("--user"))
-    return InstallLayout.venv(arguments.required("--prefix"), minor, uid=whose["uid"], gid=whose["gid"])
+    minor = int(request.python_version.split(".")[1])
+    whose = owner(request.user)
+    return InstallLayout.venv(request.prefix, minor, uid=whose["uid"], gid=whose["gid"])
 
 
 def owner(user: str) -> dict[str, int]:
@@ -118,42 +105,44 @@ def place(directory: str, file: TreeEntry) -> str:
     return f"{directory.strip('/')}/{file.blake3}/{file.path.rpartition('/')[2]}"
 
 
-WHEEL_FLAGS = {
-    "--exclude": 1,  # pattern of excluded files
-    "--exclude-option": 1,  # option of a command that specifies `--exclude`, for messages
-    "--exclude-preset": 1,  # pattern of files that a preset excludes
-    "--locked": 1,  # the SHA-256 of the wheel in a lock
-    "--allow-record-mismatch": 0,  # accept a wrong RECORD
-    "--wheel": 1,
-}
+class WheelRequest(Request):
+    """Arguments of each subcommand that reads a wheel."""
+
+    exclude: JsonStrings  # pattern of excluded files
+    exclude_option: str = ""  # option of a command that specifies `--exclude`, for messages
+    exclude_preset: JsonStrings  # pattern of files that a preset excludes
+    libraries: Path | None = None  # output, as wheel_libraries
+    locked: str = ""  # the SHA-256 of the wheel in a lock
+    allow_record_mismatch: bool = False  # accept a wrong RECORD
+    wheel: Path
 
 
-def read_wheel(arguments: Arguments) -> Wheel:
+def read_wheel(request: WheelRequest) -> Wheel:
     """Return the wheel that the flags specify, without its excluded files."""
-    return without_excluded(arguments, read_unfiltered(arguments))
+    return without_excluded(request, read_unfiltered(request))
 
 
-def read_unfiltered(arguments: Arguments) -> Wheel:
+def read_unfiltered(request: WheelRequest) -> Wheel:
     """Return the complete wheel that the flags specify. Raises BentoError for an invalid wheel."""
     from rules_bento.images.wheels.wheel import Locked, Wheel
 
-    locked = Locked(arguments.optional("--locked"), allow_record_mismatch=arguments.has("--allow-record-mismatch"))
-    return Wheel.read(Path(arguments.required("--wheel")), locked)
+    locked = Locked(request.locked, allow_record_mismatch=request.allow_record_mismatch)
+    return Wheel.read(request.wheel, locked)
 
 
-def without_excluded(arguments: Arguments, wheel: Wheel) -> Wheel:
+def without_excluded(request: WheelRequest, wheel: Wheel) -> Wheel:
     """Return `wheel` without the files that the flags exclude. Raises the same errors as `exclude.without`."""
-    own, preset = arguments.json_strings("--exclude"), arguments.json_strings("--exclude-preset")
+    own, preset = request.exclude, request.exclude_preset
     if not own and not preset:
         return wheel
     from rules_bento.images.wheels.exclude import Exclude, without
 
-    return without(wheel, Exclude(own, preset, arguments.optional("--exclude-option")))
+    return without(wheel, Exclude(own, preset, request.exclude_option))
 
 
-def library_scanner(arguments: Arguments, wheel: Wheel) -> Watched | None:
+def library_scanner(request: WheelRequest, wheel: Wheel) -> Watched | None:
     """Return a scanner that finds libraries while a wheel is installed, or None if `--libraries` isn't set."""
-    if not arguments.optional("--libraries"):
+    if not request.libraries:
         return None
     from rules_bento.images.wheels.libraries import Watched
 
