@@ -143,7 +143,7 @@ def test_the_command_finds_a_password_of_an_index(tmp_path: Path) -> None:
         with pytest.raises(
             BentoError, match=r"bento\.yaml:\d+: password in a URL\n(.|\n)*requirements\.txt:\d+: password"
         ) as found:
-            from_directory.build_bentofile(build_ctx=tmp_path, more={"python": options})
+            from_directory.build_bentofile(build_ctx=tmp_path, python=options)
         assert "robot" not in str(found.value)
 
 
@@ -231,4 +231,4 @@ def test_the_command_rejects_the_same(tmp_path: Path) -> None:
         from_directory.build_bentofile(build_ctx=tmp_path, extra=extra)
     with pytest.raises(BentoError, match=r"bento\.yaml:\d+: Hugging Face token"):
         more = {"envs": [{"name": "HF_TOKEN", "value": "hf" + f"_{LETTERS[:34]}"}]}
-        from_directory.build_bentofile(build_ctx=tmp_path, more=more, extra=extra)
+        from_directory.build_bentofile(build_ctx=tmp_path, **more, extra=extra)

@@ -390,7 +390,7 @@ def test_a_wheel_of_a_local_package_is_enough(project):
     (project / "pyproject.toml").write_text(WORKSPACE)
     (project / "shared_lib-0.1-py3-none-any.whl").write_bytes(b"")
     more = {"python": {"wheels": ["shared_lib-0.1-py3-none-any.whl"]}}
-    made = build_bentofile(build_ctx=project, more=more).bento.files["env/python/requirements.txt"]
+    made = build_bentofile(build_ctx=project, **more).bento.files["env/python/requirements.txt"]
     assert made == b"six\nbentoml==1.4.39\n"
 
 

@@ -119,7 +119,7 @@ def build(directory: Path, real, declared: Declared, *, image: ImageDefinition |
         bentoml_version=real.version,
         python_version=real.python_version,
         store=real.home / "models",
-        overrides=declared,
+        declared=declared,
         image=image,
     )
     return build_bentofile(build_ctx=directory, version="v1", extra=beside, **more)

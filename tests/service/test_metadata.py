@@ -30,7 +30,7 @@ def document(made) -> dict:
 
 
 def declared(**fields) -> ExtraOptions:
-    return ExtraOptions(overrides=Declared(**fields))
+    return ExtraOptions(declared=Declared(**fields))
 
 
 def refusal(directory: Path, **options) -> str:
@@ -44,7 +44,7 @@ CONDITIONAL = "if os.environ.get('CLOUD'):\n    from cloud import service\nelse:
 
 def test_a_conditional_decorator_is_rejected_with_the_import_first(tmp_path):
     directory = project(tmp_path, "@service(name='s')", head=CONDITIONAL)
-    message = refusal(directory, extra=ExtraOptions(overrides=Declared(words="flags")))
+    message = refusal(directory, extra=ExtraOptions(declared=Declared(words="flags")))
     assert re.search(
         r"constants. Fix each value as described:\n  Build with --import --python ENV.*, or:\n  service.py:\d+: service `Svc`:",
         message,
@@ -71,11 +71,11 @@ def test_a_service_is_named_by_its_name_in_statements(tmp_path):
     directory = project(tmp_path, COMPUTED, body)
     store = store_of(tmp_path / "models")
     message = refusal(
-        directory, extra=ExtraOptions(store=store, overrides=Declared(words="flags")), models=["iris_clf"]
+        directory, extra=ExtraOptions(store=store, declared=Declared(words="flags")), models=["iris_clf"]
     )
     assert "--config llama3.1-8b.resources.gpu=VALUE" in message
     config = {"llama3.1-8b": {"resources": {"gpu": 1}, "workers": 2}}
-    extra = ExtraOptions(store=store, overrides=Declared(config=config, service_models={"llama3.1-8b.m": "iris_clf"}))
+    extra = ExtraOptions(store=store, declared=Declared(config=config, service_models={"llama3.1-8b.m": "iris_clf"}))
     (service,) = document(build(build_ctx=directory, extra=extra, models=["iris_clf"]))["services"]
     assert (service["name"], service["config"]) == ("llama3.1-8b", config["llama3.1-8b"])
     assert service["models"][0]["tag"].startswith("iris_clf:")
@@ -84,7 +84,7 @@ def test_a_service_is_named_by_its_name_in_statements(tmp_path):
 
 def test_a_service_without_a_constant_name_needs_the_import(tmp_path):
     directory = project(tmp_path, "@bentoml.service(name=os.environ['N'], workers=os.cpu_count())")
-    message = refusal(directory, extra=ExtraOptions(overrides=Declared(config={"Svc": {"workers": 2}}, words="flags")))
+    message = refusal(directory, extra=ExtraOptions(declared=Declared(config={"Svc": {"workers": 2}}, words="flags")))
     assert "service `Svc`: `os.environ['N']`" in message
     assert "config.workers" not in message
 
@@ -154,7 +154,7 @@ def test_a_computed_tag_is_declared_by_name(tmp_path):
     made = document(
         build(
             build_ctx=directory,
-            extra=ExtraOptions(store=store, overrides=Declared(service_models={"Svc.m": "iris_clf"})),
+            extra=ExtraOptions(store=store, declared=Declared(service_models={"Svc.m": "iris_clf"})),
         )
     )
     assert made["services"][0]["models"][0]["tag"].startswith("iris_clf:")
@@ -164,7 +164,7 @@ def test_a_path_that_may_make_the_label_of_an_openai_endpoint_is_requested(tmp_p
     head = "from fastapi import FastAPI\napp = FastAPI()\n@app.get(os.environ['R'])\ndef chat(): ...\n"
     directory = project(tmp_path, "@bentoml.asgi_app(app)\n@bentoml.service", head=head)
     assert 'labels = {"openai_endpoint": "<the path without /chat/completions>"}' in refusal(directory)
-    message = refusal(directory, extra=ExtraOptions(overrides=Declared(words="flags")))
+    message = refusal(directory, extra=ExtraOptions(declared=Declared(words="flags")))
     assert "such as /v1), or, if BentoML finds no such path, all labels with --complete labels" in message
     assert build(build_ctx=directory, labels={"openai_endpoint": "/v1"})
     assert build(build_ctx=directory, extra=declared(in_full=["labels"]))
@@ -279,7 +279,7 @@ def test_a_source_that_may_set_the_hub_has_to_name_it_for_each_model(tmp_path, m
 )
 def test_what_nothing_states_is_to_be_declared_in_the_source(tmp_path, member):
     directory = project(tmp_path, "@bentoml.service", f"    m = {member}\n")
-    flags = ExtraOptions(overrides=Declared(words="flags"))
+    flags = ExtraOptions(declared=Declared(words="flags"))
     for message, way in (
         (refusal(directory), 'Set service_metadata = "import"'),
         (refusal(directory, extra=flags), "Build with --import --python ENV"),

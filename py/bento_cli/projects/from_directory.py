@@ -15,7 +15,7 @@ from rules_bento import service as services
 from rules_bento.actions.snapshot import members as source_members
 from rules_bento.archives.archive import assemble, write_part
 from rules_bento.bento import model_refs
-from rules_bento.bento.assemble import AssembledBento, LockedRequirements, assemble_bento, members
+from rules_bento.bento.assemble import AssembledBento, LockedRequirements, assemble_bento, declare, members
 from rules_bento.bento.env.common import ApiDescription, BentoSettings
 from rules_bento.bento.kinds import MODEL
 from rules_bento.build_options import bentofile as bentofiles
@@ -29,7 +29,7 @@ from rules_bento.models.model import latest_versions
 from rules_bento.models.model_loads import find_model_loads
 from rules_bento.packages.requirements import check_lines, logical_lines, normalize_name, requirement_name
 from rules_bento.sources import snapshot
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.store.home import Home
 
@@ -90,7 +90,7 @@ class ExtraOptions:
     """Build options that `bentoml.build` doesn't support."""
 
     image: ImageDefinition | None = None  # replaces the image of the service
-    overrides: services.Declared | None = None  # declarations of service metadata
+    declared: services.Declared = services.Declared()  # service metadata that the user declares
     features: tuple[str, ...] = ()  # extras of bentoml
     spec: int | None = None  # 1 or 2; default: 2 if it supports the options
     requirements: str = ""  # lines of a requirements file, after the options' packages
@@ -107,72 +107,43 @@ class ExtraOptions:
 def build(
     service: str | None = None,
     *,
-    name: str | None = None,
-    labels: Mapping[str, str] | None = None,
-    description: str | None = None,
-    include: Sequence[str] | None = None,
-    exclude: Sequence[str] | None = None,
-    envs: Sequence[Mapping[str, str]] | None = None,
-    docker: Mapping[str, Any] | None = None,
-    python: Mapping[str, Any] | None = None,
-    conda: Mapping[str, Any] | None = None,
-    models: Sequence[str | Mapping[str, str]] | None = None,
     version: str = "",
     build_ctx: str | os.PathLike[str] = ".",
-    args: Mapping[str, Any] | None = None,
     extra: ExtraOptions = ExtraOptions(),  # noqa: B008 - the default is frozen
+    **options: Any,
 ) -> BuildResult:
     """Build a Bento from options and the directory `build_ctx`. Ignores the directory's bentofile.
 
-    Except for `extra`, the parameters have the same meaning as in `bentoml.build`. By default, `service` is the only
+    Has the parameters of `bentoml.build`, such as `labels`, and `extra`. By default, `service` is the only
     service in `service.py`, and `version` is derived from the content. Raises BentoError for invalid inputs.
     """
-    options = _options(
-        service=service,
-        name=name,
-        labels=labels,
-        description=description,
-        include=include,
-        exclude=exclude,
-        envs=envs,
-        docker=docker,
-        python=python,
-        conda=conda,
-        models=models,
-        args=args,
-    )
-    return _build(options, Path(build_ctx), version, extra)
+    return _build(_options(service=service, **options), Path(build_ctx), version, extra)
 
 
 def build_bentofile(
     bentofile: str | os.PathLike[str] | None = None,
     *,
-    service: str | None = None,
-    name: str | None = None,
     version: str = "",
-    labels: Mapping[str, str] | None = None,
     build_ctx: str | os.PathLike[str] = ".",
-    args: Mapping[str, Any] | None = None,
-    more: Mapping[str, Any] | None = None,
     extra: ExtraOptions = ExtraOptions(),  # noqa: B008 - the default is frozen
+    **options: Any,
 ) -> BuildResult:
     """Build a Bento from the directory `build_ctx` and a bentofile. Other parameters override the bentofile's options.
 
-    Except for `more` and `extra`, the parameters have the same meaning as in `bentoml.bentos.build_bentofile`. `more`
-    contains other build options by name, such as `include`. By default, `bentofile` is the directory's bentofile.yaml
-    or pyproject.toml. Raises BentoError for invalid inputs.
+    Has the parameters of `bentoml.build`, such as `labels`, and `extra`. By default, `bentofile` is the
+    directory's bentofile.yaml or pyproject.toml. Raises BentoError for invalid inputs.
     """
     directory = Path(build_ctx)
     if not directory.is_dir():
         raise BentoError(f"{directory}: no such directory. Specify a project directory.")
     path = Path(bentofile) if bentofile is not None else bentofiles.find(directory)
-    options = BuildOptions()
+    defaults = BuildOptions()
     if path is not None:
-        options = bentofiles.read(path, str(path), src_exists=(path.parent / "src").is_dir())
-    attributes = _options(service=service, name=name, labels=labels, args=args, **more or {})
-    if name and extra.overrides and extra.overrides.words == "flags":
+        defaults = bentofiles.read(path, str(path), src_exists=(path.parent / "src").is_dir())
+    attributes = _options(**options)
+    if attributes.name and extra.declared.words == "flags":
         attributes = replace(attributes, places={**attributes.places, "name": "--name"})
-    return _build(merge(attributes, options), directory, version, extra)
+    return _build(merge(attributes, defaults), directory, version, extra)
 
 
 def _options(**options: Any) -> BuildOptions:
@@ -211,7 +182,7 @@ def _build(options: BuildOptions, directory: Path, version: str, extra: ExtraOpt
         info, warnings = imported.info, imported.notes
         settings = replace(settings, api=ApiDescription(imported.schema, imported.openapi))
     else:
-        info = _service(settings, selection.kept, extra.overrides or services.Declared(), seen)
+        info = declare(_service(options, selection.kept, seen), settings, extra.declared)
         settings = replace(settings, loads=find_model_loads(seen))
     models = model_refs.find_models(info, options, store)
     manifest = snapshot.digest(selection.kept)
@@ -255,26 +226,12 @@ def project_files(declared: Sequence[DeclaredFile], directory: Path) -> ProjectF
     )
 
 
-def _service(
-    settings: BentoSettings, kept: Sequence[DeclaredFile], overrides: services.Declared, seen: dict[str, bytes]
-) -> services.ServiceInfo:
-    options = settings.options
+def _service(options: BuildOptions, kept: Sequence[DeclaredFile], seen: dict[str, bytes]) -> services.ServiceInfo:
     sources = {file.path: file for file in kept if file.link is None}
-    name = target_options.find_service(options, sources)
     tree = services.SourceTree(
         sources, lambda path: seen.setdefault(path, snapshot.content(sources[path])), options.docker.python_version
     )
-    overrides = replace(
-        overrides,
-        bento_name=options.name,
-        envs={env.name: env.value for env in options.envs},
-        labels=options.labels,
-        image=settings.image,
-        description=options.description,
-    )
-    info = services.override(services.read_service(name, tree, options.args), overrides)
-    services.require_known(info, words=overrides.words)
-    return info
+    return services.read_service(target_options.find_service(options, sources), tree, options.args)
 
 
 def _imported(settings: BentoSettings, selection: Selection, python: Path, store: Path) -> ImportedMetadata:

@@ -78,8 +78,12 @@ def make_bento(request: _PackageRequest, service_info: dict[str, Any]) -> assemb
     models = [
         BundledModel(ModelDescription.loads(Path(path).read_text("utf-8")), alias) for path, alias in request.model
     ]
-    info = service.override(service.from_json(service_info["service"]), _declared_metadata(attributes, settings))
-    service.require_known(info, request.target)
+    declared = service.Declared(
+        service_models=dict(attributes.get("service_models", ())),
+        config={name: json.loads(config) for name, config in attributes.get("service_config", ())},
+        in_full=attributes.get("complete_metadata", []),
+    )
+    info = assemble.declare(service.from_json(service_info["service"]), settings, declared, request.target)
     sources = TreeManifest.from_json(Path(request.sources).read_text("utf-8"), request.sources)
     _check_architectures(request, sources)
     return assemble.assemble_bento(info, settings, sources, models)
@@ -92,21 +96,6 @@ def _check_architectures(request: _PackageRequest, sources: TreeManifest) -> Non
         from rules_bento.sources.cpu_arch import reject_wrong_architecture
 
         reject_wrong_architecture(files, request.platform, request.ignore_library)
-
-
-def _declared_metadata(attributes: dict[str, Any], settings: BentoSettings) -> service.Declared:
-    """Return the service metadata that the target declares."""
-    options = settings.options
-    return service.Declared(
-        bento_name=options.name,
-        service_models=dict(attributes.get("service_models", ())),
-        config={name: json.loads(config) for name, config in attributes.get("service_config", ())},
-        envs={env.name: env.value for env in options.envs},
-        labels=options.labels,
-        in_full=attributes.get("complete_metadata", []),
-        image=settings.image,
-        description=options.description,
-    )
 
 
 def _bento_settings(

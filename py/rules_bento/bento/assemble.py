@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 
+from rules_bento import service
 from rules_bento.archives.tarstream import Member
 from rules_bento.bento import image_steps as images
 from rules_bento.bento import model_refs
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from rules_bento.bento.env.common import ApiDescription, BentoSettings
     from rules_bento.bento.image_steps import ImageDefinition
     from rules_bento.models.model import BundledModel
-    from rules_bento.service import Service, ServiceInfo
+    from rules_bento.service import Declared, Service, ServiceInfo
 
 __all__ = ["AssembledBento", "LockedRequirements", "assemble_bento"]
 
@@ -88,6 +89,25 @@ def assemble_bento(
     files["bento.yaml"] = dump_yaml(document)
     manifest = TreeManifest.of([*own, *_entries({"bento.yaml": files["bento.yaml"]})])
     return AssembledBento(tag, digest, manifest, files)
+
+
+def declare(info: ServiceInfo, settings: BentoSettings, declared: Declared, target: str = "") -> ServiceInfo:
+    """Return the service metadata with the values that the settings and `declared` specify.
+
+    Raises BentoError for values that remain unknown. The message begins with `target`.
+    """
+    options = settings.options
+    declared = replace(
+        declared,
+        bento_name=options.name,
+        envs={env.name: env.value for env in options.envs},
+        labels=options.labels,
+        image=settings.image,
+        description=options.description,
+    )
+    info = service.override(info, declared)
+    service.require_known(info, target, declared.words)
+    return info
 
 
 def members(bento: AssembledBento) -> list[Member]:

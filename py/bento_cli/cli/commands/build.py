@@ -177,7 +177,7 @@ def _build(
 
     from bento_cli.projects import from_directory
 
-    overrides = Declared(
+    declared = Declared(
         service_models=options["service_model"],
         config=_config(options["config"]),
         in_full=options["complete"],
@@ -187,11 +187,11 @@ def _build(
     extra = from_directory.ExtraOptions(
         creation_time=_creation_time(options["creation_time"]),
         image=_image(options["image"]),
-        overrides=overrides,
+        declared=declared,
         features=tuple(feature for feature in options["enable_features"].split(",") if feature),
         spec=int(options["spec"]) if options["spec"] else None,
         store=store.home.entries_dir(MODEL),
-        python=_interpreter(python, overrides) if is_imported else None,
+        python=_interpreter(python, declared) if is_imported else None,
         uv=which("uv"),
         secrets=None if options["no_secrets_check"] else options["allow_secret"],
         **versions,
@@ -209,7 +209,9 @@ def _build(
         labels=label,
         build_ctx="." if is_service else build_ctx,
         args=(_read_arguments(arg_file) if arg_file else {}) | arg,
-        more={"description": options["description"], "envs": _envs(options["env"]), "models": options["model"] or None},
+        description=options["description"],
+        envs=_envs(options["env"]),
+        models=options["model"] or None,
         extra=extra,
     )
 
