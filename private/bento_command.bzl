@@ -10,7 +10,7 @@ def _bento_command_impl(ctx):
         arguments = ["--uv", runfile(ctx, uv)],
         files = depset([uv]),
         modules = runtime(ctx).command_packages,
-        subcommand = "bento_cli.programs.command",
+        subcommand = "bento_cli.programs.bento_command",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
 

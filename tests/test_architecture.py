@@ -64,6 +64,12 @@ def test_packages_are_few():
     assert len(packages) <= MAX_PACKAGES, sorted(map(str, packages))
 
 
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_a_file_name_occurs_once_in_a_distribution(distribution):
+    names = collections.Counter(path.name for path in (PY / distribution).rglob("*.py"))
+    assert [name for name, count in names.items() if count > 1] == ["__init__.py"]
+
+
 def files_imported(path: Path) -> set[Path]:
     """The files of ours that a file names in its imports, those for a type checker included."""
     modules = {PY.joinpath(*parts[:length]).with_suffix(".py") for parts in imported(path) for length in (-1, None)}

@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from rules_bento.artifacts.signatures import Signing
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
-    from rules_bento.registry.push import PushResult
+    from rules_bento.registry.pushing import PushResult
 
     from bento_cli.sharing.backends import Containerized
     from bento_cli.sharing.backends import Options as BackendOptions
-    from bento_cli.sharing.registry.pulling import Pulled
+    from bento_cli.sharing.registry.pull_entry import Pulled
     from bento_cli.store.delete import Collected
     from bento_cli.store.diff import Difference
     from bento_cli.store.entry_store import Entry as Entry
@@ -164,12 +164,12 @@ class EntryCollection:
     ) -> Sequence[PushResult]:
         """Push an entry and a Bento's models to registry references such as `oci://registry/repository:tag`.
 
-        Shows progress on `out` (default: standard error). See `sharing.registry.pushing.push` for the other options.
+        Shows progress on `out` (default: standard error). See `sharing.registry.push_entry.push` for the other options.
         """
         from rules_bento.net.transfers import JOBS
         from rules_bento.registry.reference import Reference
 
-        from bento_cli.sharing.registry.pushing import push
+        from bento_cli.sharing.registry.push_entry import push
 
         entry, references = self.get(tag), [Reference.from_url(target) for target in targets]
         options: dict[str, Any] = {"check": check, "jobs": jobs or JOBS, "signing": signing, "for_kserve": for_kserve}
@@ -188,7 +188,7 @@ class EntryCollection:
         """Pull an entry from a registry into the store. For a Bento, also pulls the models that the store lacks."""
         from rules_bento.registry.reference import Reference
 
-        from bento_cli.sharing.registry.pulling import pull
+        from bento_cli.sharing.registry.pull_entry import pull
 
         reference = Reference.from_url(source)
         with connected(insecure, f"Pulling {reference}", out) as connection:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rules_bento.actions.policy import check_policy
-from rules_bento.actions.policy import inventory as list_packages
+from rules_bento.actions.check_policy import check_policy
+from rules_bento.actions.check_policy import inventory as list_packages
 from rules_bento.arguments import decode
 from rules_bento.audit import advisories, inventory, licenses, policy, sarif, vex
 from rules_bento.audit.inventory import Package

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from bento_cli.projects import from_directory
-from rules_bento.actions import secrets as searching
-from rules_bento.actions.snapshot import data_part, snapshot
+from rules_bento.actions import secret_scan as searching
+from rules_bento.actions.bento_sources import data_part, snapshot
 from rules_bento.arguments import decode
 from rules_bento.audit import secrets
 from rules_bento.errors import BentoError

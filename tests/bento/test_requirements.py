@@ -12,9 +12,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from pip_requirements_parser import preprocess
+from rules_bento.actions.bento_sources import snapshot
 from rules_bento.actions.package import make_bento, package
 from rules_bento.actions.service import _check_versions
-from rules_bento.actions.snapshot import snapshot
 from rules_bento.arguments import decode
 from rules_bento.bento.declared_packages import declared_packages
 from rules_bento.bento.env.common import parse_dotenv

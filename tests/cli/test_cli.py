@@ -19,7 +19,7 @@ import yaml
 from bento_cli.cli import main, show, status
 from bento_cli.cli.groups import COMMANDS
 from bento_cli.library import Store
-from bento_cli.programs.command import run as run_command
+from bento_cli.programs.bento_command import run as run_command
 from bento_cli.projects.from_directory import CREATION_TIME, build_bentofile
 from click.shell_completion import get_completion_class
 from rules_bento.arguments import decode

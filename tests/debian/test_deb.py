@@ -5,7 +5,7 @@ import tarfile
 
 import pytest
 from rules_bento.debian.deb import Deb
-from rules_bento.debian.rootfs import PathFilter, Rootfs
+from rules_bento.debian.deb_rootfs import PathFilter, Rootfs
 from rules_bento.errors import BentoError
 
 from tests.debian.made_debs import COMPRESS, ar_of, make_deb, member, tar_of

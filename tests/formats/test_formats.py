@@ -367,14 +367,13 @@ def test_a_large_file_is_rejected_before_it_is_read(tmp_path):
 
 OURS = {
     "arguments.py": "an action's own arguments",
+    "actions/check_images.py": "indexes, configs, and names of libraries that actions of ours wrote",
     "actions/debian.py": "the index that an action of ours wrote",
-    "actions/image_checks.py": "indexes, configs, and names of libraries that actions of ours wrote",
     "actions/images.py": "the config that an action of ours wrote",
     "actions/locks.py": "what BentoSnapshot or BentoImportService wrote",
     "actions/package.py": "attributes of a rule, what BentoSnapshot wrote, and the bento.yaml that it makes",
     "actions/reports.py": "indexes, descriptions, and manifests that actions of ours wrote",
     "actions/service.py": "what BentoSnapshot, BentoModel, and BentoApi wrote, and attributes of a rule",
-    "actions/snapshot.py": "attributes of a rule",
     "actions/wheels.py": "writes byte code",
     "bento/env/python.py": "what the step before wrote",
     "bento/image_steps.py": "what a rule or an action of ours wrote",

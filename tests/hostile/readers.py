@@ -37,7 +37,7 @@ from rules_bento.bento import descriptors
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.debian import apt
 from rules_bento.debian.deb import Deb
-from rules_bento.debian.rootfs import PathFilter, Rootfs
+from rules_bento.debian.deb_rootfs import PathFilter, Rootfs
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
 from rules_bento.images import rootfs
@@ -50,7 +50,7 @@ from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.models import model_store
-from rules_bento.net import headers
+from rules_bento.net import http_headers
 from rules_bento.packages import build
 from rules_bento.registry import base_images, docker_archive
 from rules_bento.registry import descriptor as oci
@@ -435,10 +435,10 @@ def _layers() -> list[bytes]:
 
 def _headers(path: Path, _out: Path) -> None:
     for line in path.read_bytes().decode("latin-1").splitlines():
-        list(headers.challenges(line))
-        headers.next_link(line)
-        headers.content_range(line)
-        headers.parse_nonnegative_int(line)
+        list(http_headers.challenges(line))
+        http_headers.next_link(line)
+        http_headers.content_range(line)
+        http_headers.parse_nonnegative_int(line)
 
 
 # What users and other tools have

@@ -22,7 +22,7 @@ from bento_cli.library import Store
 from bento_cli.sharing.cloud import pulling, pushing
 from bento_cli.sharing.cloud.client import Cloud
 from bento_cli.sharing.cloud.contexts import make
-from bento_cli.sharing.registry.pulling import pull as pull_entry
+from bento_cli.sharing.registry.pull_entry import pull as pull_entry
 from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.home import Home
 from bento_cli.transports.address import parse
@@ -38,9 +38,9 @@ from rules_bento.net.transfers import Progress
 from rules_bento.registry.client import Registries
 from rules_bento.registry.descriptor import Manifest
 from rules_bento.registry.layout import Layout
-from rules_bento.registry.pull import pull
-from rules_bento.registry.push import upload
+from rules_bento.registry.pulling import pull
 from rules_bento.registry.pushable import BytesSource
+from rules_bento.registry.pushing import upload
 from rules_bento.registry.reference import Reference
 from rules_bento.run import push_cache
 

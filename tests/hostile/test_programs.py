@@ -91,7 +91,8 @@ def said(words, directory, **streams):
 
 
 @pytest.mark.parametrize(
-    "words", [[*BENTO, "--help"], [*BENTO, "completion", "bash"], [*HELPER, "bento_cli.programs.command", "--", "list"]]
+    "words",
+    [[*BENTO, "--help"], [*BENTO, "completion", "bash"], [*HELPER, "bento_cli.programs.bento_command", "--", "list"]],
 )
 def test_a_full_disk_is_reported_once(words, directory):
     """Where what is printed goes, and Python at its end would say it again."""
@@ -105,7 +106,7 @@ def test_a_full_disk_is_reported_once(words, directory):
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
 @pytest.mark.parametrize(
-    "words", [[*BENTO, "import", "x.bento"], [*HELPER, "bento_cli.programs.command", "--", "import", "x.bento"]]
+    "words", [[*BENTO, "import", "x.bento"], [*HELPER, "bento_cli.programs.bento_command", "--", "import", "x.bento"]]
 )
 def test_a_stream_that_is_closed_is_no_error_and_gets_no_file(words, closed, directory):
     shut = "import os, sys; [os.close(int(fd)) for fd in sys.argv[1]]; os.execv(sys.argv[2], sys.argv[2:])"
@@ -156,7 +157,7 @@ def test_a_subcommand_on_a_full_disk_says_so(verb, tmp_path, full_disk):
 
 def test_a_subcommand_that_is_interrupted_says_so(directory):
     reading, writing = os.pipe()
-    words = [*HELPER, "bento_cli.programs.command", "--", "import", "-", "--home", str(directory / "home")]
+    words = [*HELPER, "bento_cli.programs.bento_command", "--", "import", "-", "--home", str(directory / "home")]
     with subprocess.Popen(words, stdin=reading, stderr=subprocess.PIPE, env={"HOME": str(directory)}) as child:
         os.close(reading)
         with os.fdopen(writing, "wb") as pipe:

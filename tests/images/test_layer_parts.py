@@ -10,7 +10,7 @@ import zlib
 
 import pytest
 import zstandard
-from rules_bento.actions.image_checks import check_image
+from rules_bento.actions.check_images import check_image
 from rules_bento.archives import zipread
 from rules_bento.arguments import decode
 from rules_bento.errors import BentoError

@@ -1,7 +1,7 @@
 from rules_bento.images.image_requirements import DebLayerHint
 from rules_bento.images.needs import NEEDS, is_provided, problem
 from rules_bento.images.wheels.libraries import Libraries
-from rules_bento.images.wheels.metadata import normalized
+from rules_bento.images.wheels.wheel_metadata import normalized
 
 HINT = DebLayerHint("image", "debian", "//base:python")
 

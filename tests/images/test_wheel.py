@@ -14,8 +14,8 @@ from packaging.version import InvalidVersion, Version
 from rules_bento.archives import zipread as reader
 from rules_bento.errors import BentoError
 from rules_bento.images.wheels.install import InstallLayout, installed_files
-from rules_bento.images.wheels.metadata import canonical_version, normalized
 from rules_bento.images.wheels.wheel import EntryPoint, Locked, Wheel
+from rules_bento.images.wheels.wheel_metadata import canonical_version, normalized
 from rules_bento.subcommands import run
 
 from tests.helpers.made_wheels import Maker, central, local, patched, record_line, renamed

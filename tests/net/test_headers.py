@@ -4,7 +4,7 @@ import time
 from email.message import Message
 
 import pytest
-from rules_bento.net.headers import ContentRange, challenges, content_range, next_link, parse_nonnegative_int
+from rules_bento.net.http_headers import ContentRange, challenges, content_range, next_link, parse_nonnegative_int
 from rules_bento.net.transfers import retry_after
 
 

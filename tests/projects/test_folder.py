@@ -20,8 +20,8 @@ from bento_cli.projects.from_directory import (
     build_bentofile,
 )
 from rules_bento.actions.archives import archive
+from rules_bento.actions.bento_sources import snapshot
 from rules_bento.actions.package import package
-from rules_bento.actions.snapshot import snapshot
 from rules_bento.arguments import decode
 from rules_bento.bento.named_files import named_files
 from rules_bento.build_options.bentofile import read

@@ -10,8 +10,8 @@ from rules_bento.artifacts.artifact import ModelPart, Part
 from rules_bento.errors import BentoError
 from rules_bento.models.model import ModelDescription
 from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.pull import download
-from rules_bento.registry.push import push
+from rules_bento.registry.pulling import download
+from rules_bento.registry.pushing import push
 from rules_bento.registry.reference import Reference
 
 from tests.registry.images import make_image

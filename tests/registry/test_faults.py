@@ -7,8 +7,8 @@ import pytest
 from rules_bento.errors import BentoError
 from rules_bento.registry.client import Registries
 from rules_bento.registry.layout import Layout
-from rules_bento.registry.pull import pull
-from rules_bento.registry.push import push
+from rules_bento.registry.pulling import pull
+from rules_bento.registry.pushing import push
 from rules_bento.registry.reference import Reference
 
 from tests.registry import servers

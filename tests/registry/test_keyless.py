@@ -19,7 +19,7 @@ from rules_bento.artifacts import signatures
 from rules_bento.artifacts.signatures import InRegistry
 from rules_bento.errors import BentoError
 from rules_bento.registry.layout import Layout
-from rules_bento.registry.push import push
+from rules_bento.registry.pushing import push
 from rules_bento.signing import SignatureError, cosign, keyless
 from rules_bento.signing.keyless import Identity, IdentitySigner, read_trusted_root
 

@@ -13,8 +13,8 @@ from rules_bento.registry import descriptor as oci
 from rules_bento.registry import docker_archive
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.layout import Layout
-from rules_bento.registry.pull import fetch_blobs, pull
-from rules_bento.registry.push import push
+from rules_bento.registry.pulling import fetch_blobs, pull
+from rules_bento.registry.pushing import push
 from rules_bento.registry.reference import Reference
 
 from tests.registry import servers

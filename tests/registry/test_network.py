@@ -14,8 +14,8 @@ from rules_bento.net.host_settings import proxy_for
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import Registries
 from rules_bento.registry.layout import Layout
-from rules_bento.registry.pull import pull
-from rules_bento.registry.push import push
+from rules_bento.registry.pulling import pull
+from rules_bento.registry.pushing import push
 from rules_bento.registry.reference import Reference
 
 from tests.net.liar import liar, reply

@@ -5,7 +5,7 @@ import urllib.parse
 
 from rules_bento.artifacts import artifact
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.push import push
+from rules_bento.registry.pushing import push
 from rules_bento.registry.reference import Reference
 
 from tests.net.liar import liar, reply

@@ -7,8 +7,8 @@ import pytest
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.net.transfers import pause
-from rules_bento.registry import push as push_module
-from rules_bento.registry.push import push
+from rules_bento.registry import pushing as push_module
+from rules_bento.registry.pushing import push
 from rules_bento.registry.reference import Reference
 
 from tests.registry.images import make_image

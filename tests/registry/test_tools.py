@@ -7,8 +7,8 @@ import subprocess
 import pytest
 from rules_bento.artifacts import artifact
 from rules_bento.registry.layout import Layout
-from rules_bento.registry.pull import pull
-from rules_bento.registry.push import push
+from rules_bento.registry.pulling import pull
+from rules_bento.registry.pushing import push
 
 from tests.registry.images import make_image, make_index
 from tests.registry.test_artifact import make_bento

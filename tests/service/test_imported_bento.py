@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 from bento_cli.projects.from_directory import ExtraOptions, build, build_bentofile
+from rules_bento.actions.bento_sources import snapshot
 from rules_bento.actions.package import compare_service_metadata, package
 from rules_bento.actions.service import import_service
-from rules_bento.actions.snapshot import snapshot
 from rules_bento.arguments import decode
 from rules_bento.errors import BentoError
 

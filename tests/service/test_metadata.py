@@ -70,9 +70,7 @@ def test_a_service_is_named_by_its_name_in_statements(tmp_path):
     body = "    m = bentoml.models.BentoModel(os.environ['M'])\n"
     directory = project(tmp_path, COMPUTED, body)
     store = store_of(tmp_path / "models")
-    message = refusal(
-        directory, extra=ExtraOptions(store=store, declared=Declared(words="flags")), models=["iris_clf"]
-    )
+    message = refusal(directory, extra=ExtraOptions(store=store, declared=Declared(words="flags")), models=["iris_clf"])
     assert "--config llama3.1-8b.resources.gpu=VALUE" in message
     config = {"llama3.1-8b": {"resources": {"gpu": 1}, "workers": 2}}
     extra = ExtraOptions(store=store, declared=Declared(config=config, service_models={"llama3.1-8b.m": "iris_clf"}))

@@ -346,7 +346,7 @@ def test_a_damaged_cache_is_repaired(
     pattern, damage, option, local, wheels, store, tmp_path, registries, server, monkeypatch, progress
 ):
     """The image is the same, and complete, as if nothing had been cached."""
-    from rules_bento.registry.push import push
+    from rules_bento.registry.pushing import push
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     base = Reference.parse(f"{server.host}/base/python:3.11")
@@ -421,7 +421,7 @@ def test_a_changed_line_changes_only_the_layer_of_the_bento(local, wheels, store
 def test_an_image_is_pushed_from_a_base_of_a_registry(
     local, wheels, bento, store, tmp_path, server, registries, progress
 ):
-    from rules_bento.registry.push import push
+    from rules_bento.registry.pushing import push
     from rules_bento.registry.reference import Reference
 
     layout = Layout.open(make_base(tmp_path / "base"))

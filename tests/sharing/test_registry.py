@@ -16,8 +16,8 @@ from bento_cli.cli import main, status
 from bento_cli.library import BENTO, MODEL, Options, Store
 from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
 from bento_cli.sharing.registry import packing
-from bento_cli.sharing.registry.pulling import pull
-from bento_cli.sharing.registry.pushing import push
+from bento_cli.sharing.registry.pull_entry import pull
+from bento_cli.sharing.registry.push_entry import push
 from cryptography.hazmat.primitives import serialization as pem
 from cryptography.hazmat.primitives.asymmetric import ec
 from rules_bento.archives import sha256_of
@@ -28,9 +28,9 @@ from rules_bento.bento.assemble import members
 from rules_bento.errors import BentoError
 from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.registry.client import Registries
-from rules_bento.registry.errors import RegistryError
-from rules_bento.registry.push import push as push_package
+from rules_bento.registry.pushing import push as push_package
 from rules_bento.registry.reference import Reference
+from rules_bento.registry.registry_error import RegistryError
 from rules_bento.signing.keys import read_private
 
 from tests.helpers.golden_bentos import BENTO_PROJECTS, store_of
@@ -165,7 +165,7 @@ def test_a_bento_is_signed_before_a_tag_stands_for_it(store, registries, referen
     key = read_private("k", tmp_path)
     entry, repository = store.bentos.get("hi:v1"), registries.repository(reference)
     with monkeypatch.context() as patched, pytest.raises(BentoError, match="no push"):
-        patched.setattr("bento_cli.sharing.registry.pushing.push_package", refuse)
+        patched.setattr("bento_cli.sharing.registry.push_entry.push_package", refuse)
         push(store.home, entry, [reference], registries, progress, signing=key)
     [signature] = servers.tags(reference)
     [done] = push(store.home, entry, [reference], registries, progress, signing=key)

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from rules_bento import service as services
-from rules_bento.actions.snapshot import members as source_members
+from rules_bento.actions.bento_sources import members as source_members
 from rules_bento.archives.archive import assemble, write_part
 from rules_bento.bento import model_refs
 from rules_bento.bento.assemble import AssembledBento, LockedRequirements, assemble_bento, declare, members

@@ -13,7 +13,7 @@ from rules_bento.images.needs import is_provided
 from rules_bento.images.system_packages import SystemFiles
 from rules_bento.registry.base_images import BaseImage, check_layers, find_images
 from rules_bento.registry.layout import Layout
-from rules_bento.registry.pull import find_manifest, pull
+from rules_bento.registry.pulling import find_manifest, pull
 from rules_bento.registry.reference import Reference
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection
 

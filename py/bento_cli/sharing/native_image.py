@@ -44,8 +44,8 @@ from rules_bento.programs import which
 from rules_bento.registry.client import Registries
 from rules_bento.registry.descriptor import MANIFEST, Manifest
 from rules_bento.registry.layout import Layout
-from rules_bento.registry.push import push
 from rules_bento.registry.pushable import BytesSource, FileSource, Pushable
+from rules_bento.registry.pushing import push
 from rules_bento.registry.reference import Reference, has_registry
 from rules_bento.run.blob_history import BlobHistory, user_cache_directory
 from rules_bento.run.load import load

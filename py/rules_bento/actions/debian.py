@@ -13,7 +13,7 @@ from rules_bento.images.layers import description
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
 if TYPE_CHECKING:
-    from rules_bento.debian.rootfs import Rootfs
+    from rules_bento.debian.deb_rootfs import Rootfs
 
 
 class _CheckDebsRequest(apt.DebsRequest):
@@ -51,7 +51,7 @@ class _DebLayerRequest(LayerRequest):
 def deb_layer(request: _DebLayerRequest) -> None:
     """Install Debian packages into a layer, and write the layer's description and index. Runs no maintainer scripts."""
     from rules_bento.debian import system
-    from rules_bento.debian.rootfs import PathFilter, Rootfs
+    from rules_bento.debian.deb_rootfs import PathFilter, Rootfs
     from rules_bento.images.layers.layer import write_tar_layer
 
     lower = request.lower

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from rules_bento import service
-from rules_bento.actions import secrets
+from rules_bento.actions import secret_scan
 from rules_bento.archives.archive import join, write_part
 from rules_bento.arguments import JsonObject, Pairs, Paths, Strings, check_labels
 from rules_bento.bento import assemble, image_steps
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rules_bento.packages.requirements import Line
 
 
-class _PackageRequest(secrets.SecretsRequest):
+class _PackageRequest(secret_scan.SecretsRequest):
     archive: Path | None = None  # the `.bento`, if it contains only sources and metadata
     attributes: JsonObject | None = None  # attributes that no option of a bentofile represents
     bento_yaml: Path
@@ -61,7 +61,7 @@ def package(request: _PackageRequest) -> None:
     """
     bento = make_bento(request, _read_json(request.service_info))
     in_contents = {entry.path for entry in bento.manifest.entries} - set(bento.files)
-    secrets.check_contents(request, sorted(bento.files.items()), in_contents)
+    secret_scan.check_contents(request, sorted(bento.files.items()), in_contents)
     write_part(request.part, assemble.members(bento), threads=1)
     if request.archive:
         join(request.archive, [request.part, *request.contents])

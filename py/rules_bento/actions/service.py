@@ -100,7 +100,7 @@ def import_service(request: _ImportServiceRequest) -> None:
         project = _project_files(directory / "src", service_info)
         named = named_files(imported.info, options, project)
         if request.output_packages:
-            from rules_bento.actions.snapshot import requested_packages
+            from rules_bento.actions.bento_sources import requested_packages
 
             service_info["packages"] = requested_packages(
                 request.image, imported.info, options, project, service_info.get("own_packages", ())

@@ -11,7 +11,7 @@ from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rules_bento.images.wheels.metadata import Metadata
+    from rules_bento.images.wheels.wheel_metadata import Metadata
 
 
 class _BuildWheelRequest(Request):
@@ -98,7 +98,7 @@ def describe_installed(request: _DescribeInstalledRequest) -> None:
     """Write the lock entry of a package that rules_python installed. `rules_bento.packages.installed` adds hashes."""
     import json
 
-    from rules_bento.images.wheels.metadata import FileName, Metadata, normalized
+    from rules_bento.images.wheels.wheel_metadata import FileName, Metadata, normalized
 
     path = request.metadata
     directory = path.parent.name

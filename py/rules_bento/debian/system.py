@@ -10,7 +10,7 @@ from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping, Sequence
 
 if TYPE_CHECKING:
-    from rules_bento.debian.rootfs import Rootfs
+    from rules_bento.debian.deb_rootfs import Rootfs
 
 CERTIFICATES = "usr/share/ca-certificates/"
 _LOCAL_CERTIFICATES = "usr/local/share/ca-certificates/"

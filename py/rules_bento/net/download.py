@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, limits
-from rules_bento.net.headers import content_range
+from rules_bento.net.http_headers import content_range
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterator
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.net.headers import parse_nonnegative_int
+from rules_bento.net.http_headers import parse_nonnegative_int
 from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:

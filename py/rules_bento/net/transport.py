@@ -20,7 +20,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, host_settings, limits, transfers
-from rules_bento.net.headers import parse_nonnegative_int
+from rules_bento.net.http_headers import parse_nonnegative_int
 from rules_bento.net.urls import Origin, display_url
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Protocol
 

@@ -20,11 +20,11 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file, schema
 from rules_bento.formats.json import read_json, read_object
 from rules_bento.net import ConnectionLostError, limits
-from rules_bento.net.headers import challenges
 from rules_bento.net.host_settings import netrc_login
+from rules_bento.net.http_headers import challenges
 from rules_bento.net.transfers import TRANSIENT
 from rules_bento.net.urls import Origin, resolve
-from rules_bento.registry.errors import response_error
+from rules_bento.registry.registry_error import response_error
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Mapping
 
 if TYPE_CHECKING:

@@ -15,15 +15,15 @@ from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
 from rules_bento.net import ConnectionLostError, SourceLostError, limits
-from rules_bento.net.headers import next_link, parse_nonnegative_int
 from rules_bento.net.host_settings import is_loopback
+from rules_bento.net.http_headers import next_link, parse_nonnegative_int
 from rules_bento.net.transfers import Retry, pause, retriable, uninterruptible
 from rules_bento.net.transport import Response, Transport
 from rules_bento.net.urls import Origin, resolve
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.auth import Authorizer
 from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.errors import response_error
+from rules_bento.registry.registry_error import response_error
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterator, Mapping
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from rules_bento.packages.platforms import ARCHITECTURES
 from rules_bento.programs import which
 from rules_bento.registry.client import Registries
 from rules_bento.registry.descriptor import Descriptor
-from rules_bento.registry.pull import download
+from rules_bento.registry.pulling import download
 from rules_bento.registry.reference import Reference
 from rules_bento.typing_lite import Any, Iterator
 

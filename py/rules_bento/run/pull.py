@@ -8,7 +8,7 @@ from rules_bento.arguments import Request, Strings
 from rules_bento.net.transfers import Progress
 from rules_bento.registry.client import Registries
 from rules_bento.registry.layout import Layout
-from rules_bento.registry.pull import pull
+from rules_bento.registry.pulling import pull
 from rules_bento.registry.reference import Reference
 from rules_bento.typing_lite import TYPE_CHECKING
 

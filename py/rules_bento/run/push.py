@@ -15,11 +15,11 @@ from rules_bento.dataclasses_lite import NamedTuple, replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import decode_text
 from rules_bento.formats.json import read_object
-from rules_bento.net.headers import parse_nonnegative_int
+from rules_bento.net.http_headers import parse_nonnegative_int
 from rules_bento.net.transfers import JOBS, Progress
 from rules_bento.registry.client import Registries
 from rules_bento.registry.layout import Layout
-from rules_bento.registry.push import push_all
+from rules_bento.registry.pushing import push_all
 from rules_bento.registry.reference import Reference
 from rules_bento.run import push_cache, push_contents, push_signing
 from rules_bento.run.blob_history import BlobHistory
@@ -28,7 +28,7 @@ from rules_bento.typing_lite import TYPE_CHECKING
 from rules_bento.workspace_status import read_status, substitute
 
 if TYPE_CHECKING:
-    from rules_bento.registry.push import PushResult
+    from rules_bento.registry.pushing import PushResult
 
 HELP = """\
 Pushes the artifact. Uploads only the blobs that the registries lack.

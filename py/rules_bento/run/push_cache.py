@@ -26,7 +26,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
 from rules_bento.net import ConnectionLostError, SourceLostError, host_settings, limits
-from rules_bento.net.headers import parse_nonnegative_int
+from rules_bento.net.http_headers import parse_nonnegative_int
 from rules_bento.net.transport import Transport
 from rules_bento.programs import which
 from rules_bento.registry import descriptor as oci

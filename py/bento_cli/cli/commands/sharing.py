@@ -12,12 +12,12 @@ from bento_cli.cli.command import Command, Tag, command
 
 if TYPE_CHECKING:
     from rules_bento.bento.kinds import Kind
-    from rules_bento.registry.push import PushResult
+    from rules_bento.registry.pushing import PushResult
 
     from bento_cli.library import Store
     from bento_cli.sharing.cloud.pulling import CloudPulled
     from bento_cli.sharing.cloud.pushing import Pushed as CloudPushed
-    from bento_cli.sharing.registry.pulling import Pulled
+    from bento_cli.sharing.registry.pull_entry import Pulled
     from bento_cli.store.entry_store import Entry
 
 _PUSH = """Push a {0} to a registry, BentoCloud, or Yatai.

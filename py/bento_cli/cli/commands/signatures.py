@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rules_bento.registry.descriptor import Descriptor, Manifest
     from rules_bento.signing.keyless import Identity
     from rules_bento.signing.keys import PublicKey
-    from rules_bento.signing.policy import SignatureRule
+    from rules_bento.signing.signature_policy import SignatureRule
 
     from bento_cli.library import Store
     from bento_cli.store.entry_store import Entry
@@ -241,7 +241,7 @@ def _signature_rules(
             )
         return []
     from rules_bento.signing import keyless, keys
-    from rules_bento.signing import policy as policies
+    from rules_bento.signing import signature_policy as policies
 
     root = Path(trusted_root) if trusted_root else None
     if policy:

@@ -24,7 +24,7 @@ from rules_bento.images.layers import headers, layer
 from rules_bento.images.layers.forms import TarFile, encode
 from rules_bento.images.layers.layer import WheelPlan, new_form, wheel_form
 from rules_bento.images.wheels.install import relative
-from rules_bento.images.wheels.metadata import normalized
+from rules_bento.images.wheels.wheel_metadata import normalized
 from rules_bento.packages.shared_files import PackageFiles, check_shared_files, exclude_in_hub
 from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
 

@@ -9,7 +9,7 @@ from itertools import chain
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.images.wheels.elf import MAGIC, Elf, read_elf
 from rules_bento.images.wheels.install import shared_files
-from rules_bento.images.wheels.metadata import normalized
+from rules_bento.images.wheels.wheel_metadata import normalized
 from rules_bento.sources.cpu_arch import HEAD, machine_of
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator
 

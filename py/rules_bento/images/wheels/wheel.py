@@ -30,7 +30,7 @@ from rules_bento.archives.zipread import (
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import split_lines
-from rules_bento.images.wheels.metadata import FileName, Metadata, normalized
+from rules_bento.images.wheels.wheel_metadata import FileName, Metadata, normalized
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from rules_bento.actions import secrets
+from rules_bento.actions import secret_scan
 from rules_bento.archives.archive import write_part
 from rules_bento.archives.tarstream import Member
 from rules_bento.arguments import JsonObject, LayerRequest, Pairs, Request, Strings, Triples
@@ -70,7 +70,7 @@ class Plan:
         return self.options is not None and bool(self.options.python.is_src_layout)
 
 
-class _DataPartRequest(SelectionRequest, secrets.SecretsRequest):
+class _DataPartRequest(SelectionRequest, secret_scan.SecretsRequest):
     manifest: Path
     part: Path
 
@@ -79,7 +79,7 @@ def data_part(request: _DataPartRequest) -> None:
     """Pack the `data` files as a separate archive part, so that source changes don't repack the data."""
     kept = kept_data(request)
     manifest = selections.digest(kept)
-    secrets.check_files(request, kept)
+    secret_scan.check_files(request, kept)
     write_part(request.part, members(kept, manifest))
     request.manifest.write_text(manifest.to_json(), "utf-8")
 
@@ -151,7 +151,7 @@ _README = "README.md"
 _OUTPUT_ROOT = "bazel-out/"
 
 
-class _SnapshotRequest(SelectionRequest, secrets.SecretsRequest):
+class _SnapshotRequest(SelectionRequest, secret_scan.SecretsRequest):
     bento_args: JsonObject | None = None
     image: Pairs  # path of the image's JSON, label in messages
     manifest: Path
@@ -200,7 +200,7 @@ def snapshot(request: _SnapshotRequest) -> None:
     apart = {entry.path: entry for entry in entries}
     packed = [file for file in selection.kept if file.path not in apart]
     manifest = TreeManifest.of([*selections.digest(packed).entries, *apart.values()])
-    secrets.check_files(request, packed)
+    secret_scan.check_files(request, packed)
     readme = next((file for file in declared if file.path == _README), None)
     named = _named_files(info, plan, declared)
     selections.check_followed(file for file in declared if file.path in named)  # patterns can have dropped them

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules_bento.actions import secrets
+from rules_bento.actions import secret_scan
 from rules_bento.archives.tarstream import Member
 from rules_bento.arguments import LayerRequest, Strings, Triples
 from rules_bento.errors import BentoError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MAX_FILE = 16 << 30
 
 
-class _ProgramLayerRequest(LayerRequest, secrets.SecretsRequest):
+class _ProgramLayerRequest(LayerRequest, secret_scan.SecretsRequest):
     dependency: Triples  # path to read, Bazel short path, label
     digest: Path  # output
     directory: str  # of the program, in the image
@@ -53,7 +53,7 @@ def program_layer(request: _ProgramLayerRequest) -> None:
     if request.scan_secrets:
         contents = snapshot.read_prefixes(kept, MAX_BYTES)
         # No other action has files of the target, so this one rejects unknown allowed paths.
-        secrets.check_contents(request, ((path.removeprefix("src/"), data) for path, data in contents), ())
+        secret_scan.check_contents(request, ((path.removeprefix("src/"), data) for path, data in contents), ())
     _check_architectures(request, manifest)
     directory = request.directory.strip("/")
     sources = {file.path: file.source for file in kept}

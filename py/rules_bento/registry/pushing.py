@@ -9,8 +9,8 @@ from rules_bento.net.transfers import TRANSIENT, retry_after
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import Reply, Upload, referrers_tag
 from rules_bento.registry.descriptor import Manifest
-from rules_bento.registry.errors import RegistryError
 from rules_bento.registry.pushable import BodyPart
+from rules_bento.registry.registry_error import RegistryError
 from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Literal, Sequence
 
 if TYPE_CHECKING:

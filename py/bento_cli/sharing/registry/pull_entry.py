@@ -15,7 +15,7 @@ from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.net import transfers
-from rules_bento.registry.pull import download
+from rules_bento.registry.pulling import download
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterator, Sequence, cast
 
