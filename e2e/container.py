@@ -124,7 +124,9 @@ def byte_code(name: str) -> int:
     told = ["runc", "exec", name, PYTHON, "-v", "-c", "import sklearn"]
     done = subprocess.run(told, check=True, capture_output=True, text=True)
     cache = "/__pycache__/"
-    packages = [line for line in done.stderr.splitlines() if line.startswith("# code object from ") and "/app/.venv/" in line]
+    packages = [
+        line for line in done.stderr.splitlines() if line.startswith("# code object from ") and "/app/.venv/" in line
+    ]
     compiled = [line for line in packages if cache not in line]
     assert not compiled, compiled
     assert packages
