@@ -12,8 +12,9 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Literal, Seque
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import TypeVar
 
-    from typing_extensions import Self
+    _Arguments = TypeVar("_Arguments", bound="Arguments")
 
     # Types of options with several values, and of repeatable options.
     JsonObject = dict[str, Any]
@@ -86,7 +87,7 @@ class Arguments:
         return {name: kind.removesuffix(" | None") for each in classes for name, kind in each.__annotations__.items()}
 
     @classmethod
-    def from_user(cls, words: Sequence[str]) -> Self:
+    def from_user(cls: type[_Arguments], words: Sequence[str]) -> _Arguments:
         """Decode arguments of a user, in which the value of an option can also follow `=`, as in `--option=value`."""
         kinds = cls._kinds()
         separate: list[str] = []
