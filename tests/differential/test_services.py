@@ -139,7 +139,7 @@ def with_way_out(directory: Path, real, document: dict):
     info = read_service(f"service:{document['service'].partition(':')[2]}", files, {"name": "given"})
     rows = {row["name"]: row for row in document["services"]}
     declared = Declared()
-    more: dict = {"labels": {}, "more": {}}
+    more: dict = {"labels": {}}
     image = None
     for unknown in info.unknowns:
         path = unknown.field.split(".")
@@ -163,7 +163,7 @@ def with_way_out(directory: Path, real, document: dict):
                     declared = replace(declared, in_full=[*declared.in_full, "labels"])
             case "envs":
                 names = path[1:] if path[1:] else [env["name"] for env in document["envs"]]
-                known = more["more"].setdefault("envs", [])
+                known = more.setdefault("envs", [])
                 known += [env for env in document["envs"] if env["name"] in names and env not in known]
                 if not path[1:]:
                     declared = replace(declared, in_full=[*declared.in_full, "envs"])
@@ -172,7 +172,7 @@ def with_way_out(directory: Path, real, document: dict):
                 tag = row["models"][[model.attribute for model in read.models].index(path[1])]["tag"]
                 declared = replace(declared, service_models={**declared.service_models, f"{read.name}.{path[1]}": tag})
             case "description":
-                more["more"]["description"] = (real.home / "bentos").rglob("README.md").__next__().read_text()
+                more["description"] = (real.home / "bentos").rglob("README.md").__next__().read_text()
             case "image":
                 asked = "python_packages" in (directory / "service.py").read_text().partition("class Entry")[0]
                 steps = (Step("python_packages", ("idna",)),) if asked else ()
