@@ -41,7 +41,7 @@ def test_a_package_that_another_one_requires_may_be_optional():
 def test_a_package_can_replace_the_files():
     assert "Lock psycopg-binary or psycopg-c, or add" in found(package("psycopg"))
     assert found(package("psycopg"), package("psycopg-binary")) == ""
-    assert found(package("pdfkit"), package("tool", machines=(("tool-1.data/scripts/wkhtmltopdf", "amd64"),))) == ""
+    assert found(package("pypandoc"), package("tool", machines=(("tool-1.data/scripts/pandoc", "amd64"),))) == ""
 
 
 def test_ignored_names_stay_in_the_line_to_set():

@@ -36,7 +36,6 @@ NEEDS = (
     Need("openai-whisper", "runs ffmpeg", "ffmpeg", "ffmpeg", "openai/whisper#2222"),
     Need("pytesseract", "runs tesseract", "tesseract", "tesseract-ocr", "madmaze/pytesseract#285"),
     Need("pdf2image", "runs pdftoppm", "pdftoppm pdfinfo", "poppler-utils", "Belval/pdf2image#25"),
-    Need("pdfkit", "runs wkhtmltopdf", "wkhtmltopdf", "wkhtmltopdf", "JazzCore/python-pdfkit#241"),
     Need("pypandoc", "runs pandoc", "pandoc", "pandoc", "neo4j-labs/llm-graph-builder#1124", "pypandoc-binary"),
     Need("phonemizer", "loads espeak", "libespeak-ng.so.1|libespeak.so.1|festival", "libespeak-ng1",
          "bootphon/phonemizer#185", "espeakng-loader"),
