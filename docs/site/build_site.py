@@ -8,6 +8,7 @@ becomes plain text, because a site has no source files. The output is a tar arch
 from __future__ import annotations
 
 import io
+import logging
 import os
 import posixpath
 import re
@@ -183,6 +184,7 @@ def archive(directory: Path) -> bytes:
 
 def _run_mkdocs(settings: Path) -> None:
     """Build the site; a warning, such as a link to a missing anchor, is an error."""
+    logging.basicConfig(format="%(levelname)s: %(message)s")  # warnings to stderr
     # MkDocs reads both variables when it is imported.
     os.environ |= {"NO_MKDOCS_2_WARNING": "1", "SOURCE_DATE_EPOCH": _EPOCH}
     from mkdocs.commands.build import build

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.helpers.documents import anchors, documents
 
@@ -39,6 +40,12 @@ Builds b ([more](../docs/images.md)).
 
 def test_each_document_has_a_page():
     assert {page_of(document) for document in DOCUMENTS} <= SITE.pages.keys()
+
+
+def test_the_navigation_has_each_page():
+    settings = yaml.safe_load(Path("docs/site/mkdocs.yml").read_text("utf-8"))
+    navigation = str(SITE.navigation(settings["nav"]))
+    assert not [page for page in SITE.pages if f"'{page}'" not in navigation]
 
 
 @pytest.mark.parametrize("page", sorted(SITE.pages))
