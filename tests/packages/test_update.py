@@ -165,7 +165,7 @@ def test_a_file_that_is_imported_into_is_unchanged_or_complete(workspace, capsys
 def test_unknown_arguments_are_reported(workspace, capsys):
     update(workspace, "http://127.0.0.1:9/simple", "--upgrade-packages", status=1)
     assert (
-        "unknown argument '--upgrade-packages'. Valid arguments: --upgrade, --upgrade-package, --from-bentofile"
+        "unknown argument '--upgrade-packages'. Valid arguments: --from-bentofile, --upgrade, --upgrade-package."
         in capsys.readouterr().err
     )
 
