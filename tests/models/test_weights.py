@@ -1,11 +1,15 @@
 """Weights that no framework can load are errors of the build."""
 
+import io
 import json
 import struct
+import tarfile
 
 import pytest
 from rules_bento.errors import BentoError
 from rules_bento.models.weights import check_weights
+
+from tests.actions.helper import Actions
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 12345\n"
 TENSORS = {
@@ -39,6 +43,29 @@ def check(tmp_path):
 
 def index(*shards):
     return json.dumps({"metadata": {}, "weight_map": {f"layer.{n}": shard for n, shard in enumerate(shards)}})
+
+
+def test_a_link_in_an_archive_is_a_part_of_its_set(tmp_path):
+    model = {key: {} for key in ("labels", "options", "metadata", "context", "signatures")}
+    model |= {
+        "name": "clf",
+        "version": "v1",
+        "module": "",
+        "api_version": "v1",
+        "creation_time": "2026-01-01T00:00:00Z",
+    }
+    with tarfile.open(tmp_path / "m.tar", "w") as archive:
+        for name, content in {"model.yaml": json.dumps(model).encode(), "m-00001-of-00002.bin": b"x"}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+        link = tarfile.TarInfo("m-00002-of-00002.bin")
+        link.type, link.linkname = tarfile.SYMTYPE, "m-00001-of-00002.bin"
+        archive.addfile(link)
+    words = ["--target", "//svc:model", "--archive", "m.tar", "m.tar", "--scratch", "scratch"]
+    built = Actions(tmp_path).run("model", words, {"--manifest": "manifest"})
+    assert built.code == 0, built.errors
+    assert '"m-00001-of-00002.bin"' in built.outputs["--manifest"].decode().partition("link")[2]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ class StoredModel:
     """A model in a store or an archive, with the paths of its files."""
 
     entry: ModelEntry
-    sources: dict[str, str]  # locations of the files except model.yaml
+    sources: dict[str, str]  # locations of the files except model.yaml; empty for links
     alias: str = ""  # in the Bento's options
 
     def bundled(self) -> BundledModel:

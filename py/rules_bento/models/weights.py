@@ -35,11 +35,13 @@ _BITS = {
 
 
 def check_weights(files: Mapping[str, str], where: str) -> None:
-    """Check the files of a model, a dict that maps paths in the model to paths to read.
+    """Check the files of a model, a dict that maps paths in the model to paths to read, or links to an empty string.
 
     Raises BentoError for the first file that can't be loaded. The message begins with `where` and the path.
     """
     for path, source in sorted(files.items()):
+        if not source:
+            continue
         name = f"{where}: {path}"
         _check_pointer(source, name)
         if path.endswith(".safetensors"):
