@@ -19,11 +19,12 @@ def _fail(*texts):
 
 
 def load(path):
-    """Return the names in a .bzl file, including the names that it loads from the same directory."""
+    """Return the names in a .bzl file, including the names that it loads from files of this repository."""
     names = {"fail": _fail, "type": lambda value: _TYPES.get(type(value).__name__, type(value).__name__)}
 
     def load_names(label, *loaded, **_renamed):
-        of = load(Path(path).with_name(label.removeprefix(":")))
+        package, _, file = label.partition(":")
+        of = load((Path(package.removeprefix("//")) if package else Path(path).parent) / file)
         names.update({name: of[name] for name in loaded})
 
     names |= {"attr": _Attributes(), "load": load_names, "repository_rule": lambda **_named: None}
