@@ -30,6 +30,7 @@ def test_the_models_are_not_in_the_archive(suffix):
 def run(*words: str, **variables: str) -> str:
     """What `bazel run` of it prints."""
     options = ["--target", "//tests/models:reference", "--archive", str(DIRECTORY / "reference.bento")]
+    options += ["--python", sys.executable, "--uv", "uv"]
     options += ["--model", str(DIRECTORY / "weights.model.json"), str(DIRECTORY / "weights.model.part")]
     packages = [word for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep) for word in ("--packages", root)]
     command = [sys.executable, "-I", "-S", "py/main.py", *packages, "bento_cli.programs.serve", *options, "--", *words]
