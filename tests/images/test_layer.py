@@ -395,6 +395,20 @@ def test_what_does_not_compress_is_stored_and_what_does_is_not(out, compression)
     assert LARGE[5000:9000] not in out.read_bytes()
 
 
+def test_a_single_member_is_read_as_a_stream(out):
+    """`tarfile` stops at the end of the first member. KServe's `oci+fetch` reads layers so."""
+    files = {"a": CHANCE.randbytes(3 * layer.GZIP_BLOCK), "b": LARGE, "c": b""}
+    entries = [Member.inline(name, data) for name, data in files.items()]
+    for threads in (1, 4):
+        info = write_files_layer(out, entries, "gzip", threads=threads, one_member=True)
+        assert f"sha256:{hashlib.sha256(out.read_bytes()).hexdigest()}" == info.digest
+        with tarfile.open(out, "r|gz") as tar:
+            assert {member.name: tar.extractfile(member).read() for member in tar} == files
+    streamed = b"".join(layer.stream_files_layer(entries, "gzip", layer.Sum()))
+    assert streamed == out.read_bytes()
+    assert f"sha256:{hashlib.sha256(gzip.decompress(streamed)).hexdigest()}" == info.diff_id
+
+
 # What real tools make of it.
 
 

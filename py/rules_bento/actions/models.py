@@ -223,7 +223,8 @@ def _write_model_layer(request: _ModelLayerRequest, stored: StoredModel, weights
         members = [Member.directory(root, **owner), *stored.members_in(f"{root}/", excluded=weights, **owner)]
     else:
         members = model_members(stored, request.directory, weights, request.weights, owner)
-    description.write_files(request, members, f"model {stored.entry.description.tag}")
+    # KServe's `oci+fetch` reads a layer with `root` as a stream.
+    description.write_files(request, members, f"model {stored.entry.description.tag}", one_member=bool(root))
 
 
 def model_members(
@@ -257,7 +258,8 @@ def weights_layer(request: _WeightsLayerRequest) -> None:
     owner = description.owner(request.user)
     files = model_files(request, request.source)
     members = weights_members(files, request.directory, request.weights, owner, request.root)
-    description.write_files(request, members, f"weights {', '.join(file.path for file in files)}")
+    name = f"weights {', '.join(file.path for file in files)}"
+    description.write_files(request, members, name, one_member=bool(request.root))
 
 
 def weights_members(

@@ -34,11 +34,12 @@ class EnvironmentRequest(Request):
 DIGEST_ATTRIBUTE = "user.rules_bento.sha256"
 
 
-def write_files(request: LayerRequest, members: Iterable[Member], name: str) -> None:
+def write_files(request: LayerRequest, members: Iterable[Member], name: str, *, one_member: bool = False) -> None:
     """Write a layer with `members`, and its description. Raises BentoError for an invalid path in the layer."""
     from rules_bento.images.layers.layer import write_files_layer
 
-    describe(request, write_files_layer(request.output, members, request.compression), name)
+    layer = write_files_layer(request.output, members, request.compression, one_member=one_member)
+    describe(request, layer, name)
 
 
 def describe(

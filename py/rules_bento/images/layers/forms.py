@@ -70,13 +70,17 @@ class Blocks(LayerForm):
         """Yield finished blocks."""
         for piece in file.pieces():
             for block in self._blocks.add(piece):
-                yield from self._pool.add(block)
+                yield from self._encoded(block)
 
     def finish(self) -> Iterator[bytes]:
         """Yield the remaining blocks."""
         for block in self._blocks.finish():
-            yield from self._pool.add(block)
+            yield from self._encoded(block)
         yield from self._pool.finish()
+
+    def _encoded(self, block: bytes) -> Iterator[bytes]:
+        """Compress a block, and yield the blocks that are finished."""
+        return self._pool.add(block)
 
 
 def encode(form: LayerForm, files: Iterable[TarFile]) -> Iterator[bytes]:

@@ -3,6 +3,8 @@
 A gzip file (RFC 1952) consists of members. Each member contains a deflate stream, the CRC-32, and the size of the
 contents. Joinable streams of a wheel (`zipread.joinable`) share one member. New blocks between these streams contain
 the tar headers. A stream that isn't joinable is the last stream in its member.
+
+Readers of streams, such as `tarfile` of Python, read only the first member of a file. `OneMember` is for them.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import zlib
 from rules_bento.archives import xz
 from rules_bento.archives.zipread import DEFLATE_END, fast_zlib
 from rules_bento.images.layers import deflate
-from rules_bento.images.layers.forms import LayerForm
+from rules_bento.images.layers.forms import Blocks, LayerForm
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
 if TYPE_CHECKING:
@@ -27,20 +29,48 @@ _BLOCK = 0xFFFF  # maximum bytes of a stored block
 def compress(data: bytes) -> bytes:
     """Return `data` as a gzip member. Stores incompressible data, and compresses other data with zlib."""
     trailer = struct.pack("<2L", fast_zlib().crc32(data), len(data))
-    if not xz.compressible(data):
-        return b"".join((_HEAD, *_stored(data), trailer))
-    compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-    return b"".join((_HEAD, compressor.compress(data), compressor.flush(), trailer))
+    return b"".join((_HEAD, *_deflated(data, is_last=True), trailer))
 
 
-def _stored(data: bytes) -> Iterator[bytes | memoryview]:
-    """Yield `data` as stored blocks (RFC 1951, 3.2.4), each preceded by a header with its size."""
+def _blocks(data: bytes) -> bytes:
+    """Return `data` as deflate blocks that other blocks can follow. Stores incompressible data."""
+    return b"".join(_deflated(data, is_last=False))
+
+
+def _deflated(data: bytes, *, is_last: bool) -> Iterator[bytes | memoryview]:
+    if xz.compressible(data):
+        compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+        yield compressor.compress(data)
+        yield compressor.flush(zlib.Z_FINISH if is_last else zlib.Z_FULL_FLUSH)
+        return
+    # Stored blocks (RFC 1951, 3.2.4), each preceded by a header with its size.
     view = memoryview(data)
     for start in range(0, len(data), _BLOCK):
         block = view[start : start + _BLOCK]
         size = len(block)
-        yield struct.pack("<BHH", start + size == len(data), size, size ^ _BLOCK)
+        yield struct.pack("<BHH", is_last and start + size == len(data), size, size ^ _BLOCK)
         yield block
+
+
+class OneMember(Blocks):
+    """Compresses blocks of the tar in threads, as one gzip member."""
+
+    def __init__(self, size: int, threads: int | None) -> None:
+        """Compress blocks of `size` bytes. If `threads` is None, uses up to 8 CPUs."""
+        super().__init__(_blocks, size, threads)
+        self._crc = self._size = 0
+
+    def finish(self) -> Iterator[bytes]:
+        """Yield the remaining blocks, and the end of the member."""
+        yield from super().finish()
+        yield DEFLATE_END + struct.pack("<2L", self._crc, self._size & 0xFFFFFFFF)
+
+    def _encoded(self, block: bytes) -> Iterator[bytes]:
+        if not self._size:
+            yield _HEAD
+        self._crc = fast_zlib().crc32(block, self._crc)
+        self._size += len(block)
+        yield from super()._encoded(block)
 
 
 class ReusingGzip(LayerForm):

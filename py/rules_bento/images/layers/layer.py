@@ -7,7 +7,7 @@ time, and each directory precedes its contents.
 The forms of layers (module `forms`) are:
 
 - `gzip`: layers of wheels reuse the deflate streams of wheels (module `gzip`). Only files that the installation changes
-  are compressed again.
+  are compressed again. Other layers have a member per `GZIP_BLOCK` bytes of tar, or one member for readers of streams.
 - `zstd`: one frame per `ZSTD_FRAME` bytes of tar. Each frame contains its size, but no checksum. In layers of models
   and files, incompressible data is stored without compression, as in `gzip` layers.
 - `none`: uncompressed tars.
@@ -47,7 +47,7 @@ Compression = Literal["zstd", "gzip", "none"]
 
 # Bytes of tar in a zstd frame: the level's window. Smaller frames compress worse; larger frames need more memory.
 ZSTD_FRAME = 2 << 20
-GZIP_MEMBER = 1 << 20  # bytes of tar in a gzip member without reused streams
+GZIP_BLOCK = 1 << 20  # bytes of tar that are compressed together in gzip layers without reused streams
 MEDIA_TYPES: dict[Compression, str] = {
     "none": "application/vnd.oci.image.layer.v1.tar",
     "gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
@@ -68,12 +68,17 @@ class LayerInfo(NamedTuple):
     uncompressed_size: int  # of the tar
 
 
-def new_form(compression: Compression, threads: int | None = None, *, storing: bool = False) -> LayerForm:
-    """Return a form for any files. If `storing` is true, zstd writes incompressible data unchanged."""
+def new_form(
+    compression: Compression, threads: int | None = None, *, storing: bool = False, one_member: bool = False
+) -> LayerForm:
+    """Return a form for any files. If `storing` is true, zstd writes incompressible data unchanged.
+
+    If `one_member` is true, a gzip layer is a single member, in which a SOCI index can't refer to stored data.
+    """
     if compression == "none":
         return Uncompressed()
     if compression == "gzip":
-        return Blocks(gzip.compress, GZIP_MEMBER, threads)
+        return gzip.OneMember(GZIP_BLOCK, threads) if one_member else Blocks(gzip.compress, GZIP_BLOCK, threads)
     return Blocks(zstd.frames(storing=storing), ZSTD_FRAME, threads)
 
 
@@ -116,19 +121,26 @@ def write_wheel_recipe(out: Path, wheel: Wheel, layout: InstallLayout, *, watch:
 
 
 def write_files_layer(
-    out: Path, entries: Iterable[Member], compression: Compression, *, threads: int | None = None
+    out: Path,
+    entries: Iterable[Member],
+    compression: Compression,
+    *,
+    threads: int | None = None,
+    one_member: bool = False,
 ) -> LayerInfo:
     """Sort `entries` by path, and write them atomically as a layer. Uses all cores unless `threads` is set.
 
     Adds missing directories, each with the owner of the directory above it. Raises BentoError if a source doesn't have
     its declared size. Also raises BentoError if a path is absolute, not normalized, repeated, or below a file or link.
     """
-    return write_layer(out, _tar_files(_with_directories(entries)), new_form(compression, threads, storing=True))
+    form = new_form(compression, threads, storing=True, one_member=one_member)
+    return write_layer(out, _tar_files(_with_directories(entries)), form)
 
 
 def stream_files_layer(entries: Iterable[Member], compression: Literal["gzip", "zstd"], tar: Sum) -> Iterator[bytes]:
     """Yield a compressed layer with `entries` and missing parent directories. Adds the uncompressed data to `tar`."""
-    return encode(new_form(compression, storing=True), _counted(_tar_files(_with_directories(entries)), tar))
+    form = new_form(compression, storing=True, one_member=True)
+    return encode(form, _counted(_tar_files(_with_directories(entries)), tar))
 
 
 def write_tar_layer(
