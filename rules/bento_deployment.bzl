@@ -97,7 +97,7 @@ The manifest refers to the image by digest, so push `src` to `repository` first.
         "port": attr.int(doc = "Port of the services. Default: `http.port` of each service, otherwise 3000. Required if the image sets `entrypoint`."),
         "read_only_root_filesystem": attr.bool(default = True, doc = "Whether containers can write only to `/tmp` and `writable_dirs`."),
         "replicas": attr.string_dict(doc = "Number of Pods, from service to a number (`2`) or a range (`1-4`). Default: 1. A range adds a HorizontalPodAutoscaler for `traffic.concurrency`."),
-        "repository": attr.string(doc = "Repository of the pushed image (`registry/name`).", mandatory = True),
+        "repository": attr.string(doc = "Repository of the pushed image (`registry/name`). For KServe, `oci+fetch://registry/name` also selects the scheme.", mandatory = True),
         "secrets": attr.string_dict(doc = "Environment variables with values from Secrets, from name to `SECRET/KEY`. Default for variables of the Bento without a value: `<app_name>-env/<name>`."),
         "src": attr.label(doc = "The image or image index to deploy, or a `bento_model_image` with `format = \"kserve\"`. Push the target to `repository` before you apply the manifest.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
         "startup_timeout_seconds": attr.int(default = 300, doc = "Maximum startup time of a service, including model loading."),

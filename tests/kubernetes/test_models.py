@@ -86,7 +86,9 @@ class Rule:
             "--digest",
             str(self.directory / "digest"),
         ]
-        words += ["--repository", "registry.example.com/chat", "--output", str(self.directory / "out.yaml")]
+        if "--repository" not in words:
+            words += ["--repository", "registry.example.com/chat"]
+        words += ["--output", str(self.directory / "out.yaml")]
         deployment(decode(deployment, words))
         return list(yaml.safe_load_all((self.directory / "out.yaml").read_text("utf-8")))
 
@@ -95,11 +97,15 @@ class Rule:
         [service] = self.run(["--kserve", scheme, "onnx", *models, *words])
         return service
 
-    def pod(self, mounted, images):
-        """The Pod of a Bento with models that it mounts, and repositories of images to the models that they have."""
+    def bento(self):
+        """The config and the bento.yaml of an image."""
         (self.directory / "config.json").write_text(json.dumps(CONFIG))
         (self.directory / "bento.yaml").write_text(yaml.safe_dump(BENTO))
-        words = ["--image", str(self.directory / "config.json"), str(self.directory / "bento.yaml")]
+        return [str(self.directory / "config.json"), str(self.directory / "bento.yaml")]
+
+    def pod(self, mounted, images):
+        """The Pod of a Bento with models that it mounts, and repositories of images to the models that they have."""
+        words = ["--image", *self.bento()]
         words += [word for tag in mounted for word in ("--model", self.described(tag))]
         for repository, tags in images.items():
             for tag in tags:
@@ -120,6 +126,14 @@ def test_kserve_serves_the_image_that_was_built(rule, scheme):
     predictor = service["spec"]["predictor"]
     assert predictor["model"]["storageUri"] == f"{scheme}://registry.example.com/chat@{DIGEST}"
     assert predictor["model"]["modelFormat"] == {"name": "onnx"}
+
+
+def test_the_repository_can_select_the_scheme_of_kserve(rule):
+    fetched = ["--repository", "oci+fetch://registry.example.com/chat"]
+    service = rule.inference_service("llm:v1", words=fetched)
+    assert service["spec"]["predictor"]["model"]["storageUri"] == f"oci+fetch://registry.example.com/chat@{DIGEST}"
+    with pytest.raises(BentoError, match="oci\\+fetch://"):
+        rule.run(["--image", *rule.bento(), *fetched])
 
 
 def test_the_schema_rejects_what_kserve_rejects(rule):

@@ -329,13 +329,18 @@ class _DeploymentRequest(Request):
     writable: Strings
 
 
+_FETCH = "oci+fetch"  # scheme of KServe 0.21: an init container copies the files of the image
+
+
 def deployment(request: _DeploymentRequest) -> None:
     """Write a Kubernetes manifest that runs an image. With `--kserve`, the manifest defines an InferenceService."""
     from rules_bento.kubernetes import manifests
 
     kserve = request.kserve
     options = manifests.DeploymentOptions(
-        image=_reference("repository", request.repository, request.digest),
+        image=_reference(
+            "repository", request.repository.removeprefix(f"{_FETCH}://" if kserve else ""), request.digest
+        ),
         name=request.app_name,
         replicas=request.replicas,
         env=request.env,
@@ -349,6 +354,8 @@ def deployment(request: _DeploymentRequest) -> None:
     )
     if kserve:
         scheme, model_format = kserve[0]
+        if request.repository.startswith(f"{_FETCH}://"):
+            scheme = _FETCH
         text = manifests.inference_service(_model_tags(request), scheme, model_format, options)
     else:
         text = manifests.deployment(_common_workload(request), options)
