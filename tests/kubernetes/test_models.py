@@ -132,6 +132,8 @@ def test_the_repository_can_select_the_scheme_of_kserve(rule):
     fetched = ["--repository", "oci+fetch://registry.example.com/chat"]
     service = rule.inference_service("llm:v1", words=fetched)
     assert service["spec"]["predictor"]["model"]["storageUri"] == f"oci+fetch://registry.example.com/chat@{DIGEST}"
+    with pytest.raises(BentoError, match="Remove base"):
+        rule.inference_service("llm:v1", scheme="oci", words=fetched)
     with pytest.raises(BentoError, match="oci\\+fetch://"):
         rule.run(["--image", *rule.bento(), *fetched])
 

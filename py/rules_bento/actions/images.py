@@ -355,6 +355,10 @@ def deployment(request: _DeploymentRequest) -> None:
     if kserve:
         scheme, model_format = kserve[0]
         if request.repository.startswith(f"{_FETCH}://"):
+            if scheme == "oci":
+                raise BentoError(
+                    f"repository: {_FETCH} doesn't read layers of a base. Remove base from the bento_model_image."
+                )
             scheme = _FETCH
         text = manifests.inference_service(_model_tags(request), scheme, model_format, options)
     else:
