@@ -19,7 +19,7 @@ from rules_bento.service import (
     to_json,
 )
 
-from tests.helpers.service_cases import CASES, SERVICES, differences, excused, header, sources_of
+from tests.helpers.service_cases import CASES, differences, excused, header, sources_of
 
 
 @pytest.fixture(params=CASES, ids=lambda path: path.name)
@@ -55,15 +55,9 @@ UNFOLLOWED = {
     "an image by a lambda": "run = lambda word: image.run(word)\nfor word in 'ab':\n    run(word)",
     "an image in a loop": "for word in 'ab':\n    image.run(word)",
     "an image while a test holds": "while len(image.commands) < 2:\n    image.run('x')",
-    "an image by its method": "run = image.run\nfor word in 'ab':\n    run(word)",
-    "an image's commands": "for word in 'ab':\n    image.commands.append(word)",
     "by a function": ADD + "for key in 'ab':\n    add(key)",
-    "by a function that gives another": "def make():\n    def add(key):\n        LABELS[key] = 'x'\n    return add\n"
-    "add = make()\nfor key in 'ab':\n    add(key)",
     "by a function that is mapped": ADD + "list(map(add, 'ab'))",
     "by a generator": "def each():\n    LABELS.update(a='b')\n    yield 1\nlist(each())",
-    "by a partial": "import functools\ndef put(where, key):\n    where[key] = 'x'\nadd = functools.partial(put, LABELS)\n"
-    "for key in 'ab':\n    add(key)",
     "by a deletion": "def remove():\n    del LABELS['first']\nfor _ in 'a':\n    remove()",
     "by making an object": "class K:\n    def __init__(self, key):\n        LABELS[key] = 'x'\nfor key in 'ab':\n    K(key)",
     "in a tuple": "pair = (LABELS, 1)\nfor key in 'ab':\n    pair[0].update({key: 'x'})",
@@ -72,7 +66,6 @@ UNFOLLOWED = {
 PROPERTY = "class K:\n    @property\n    def p(self):\n        LABELS.update(a='b')\n\n"
 PROPERTIES = {
     "read": PROPERTY + "K().p",
-    "read in a text": PROPERTY + "found = f'{K().p}'",
     "read in a loop": PROPERTY + "k = K()\nfor _ in 'a':\n    k.p",
     "read by a name in a loop": PROPERTY + "for name in 'p':\n    getattr(K(), name)",
     "set in a loop": PROPERTY.replace("update(a='b')", "get(1)")
@@ -89,14 +82,10 @@ HOOKS = {
     "type arguments": "class K:\n    def __class_getitem__(cls, item):\n        {}\nK[int]",
     "a `with`": "class K:\n    def __enter__(self):\n        {}\n    def __exit__(self, *_):\n        pass\nwith K():\n    pass",
     "an operator": "class K:\n    def __add__(self, other):\n        {}\nK() + 1",
-    "a text": "class K:\n    def __str__(self):\n        {}\n        return ''\nf'{{K()}}'",
-    "an object that a library calls": "class K:\n    def __call__(self, key):\n        {}\nlist(map(K(), 'a'))",
     "a dataclass": "import dataclasses\n@dataclasses.dataclass\nclass K:\n    def __post_init__(self):\n        {}\nK()",
     "a method that a library calls": "import pydantic\nclass K(pydantic.BaseModel):\n    def model_post_init(self, c):\n"
     "        {}\nK()",
     "a function that is kept": "import functools\n@functools.lru_cache\ndef k():\n    {}\nk()",
-    "what the object was given, by a hook": "class K:\n    def __init__(self, where):\n        self.where = where\n"
-    "    def __str__(self):\n        self.where['a'] = 'b'\n        return ''\nstr(K(LABELS))",
     "what a dataclass was given": "import dataclasses\n@dataclasses.dataclass\nclass K:\n    where: dict\n    def add(self):\n"
     "        self.where['a'] = 'b'\nK(LABELS).add()",
 }
@@ -131,11 +120,7 @@ ALIASES = {
     "of a function's defaults": "def f(x={0}):\n    pass\nmore = f.__defaults__[0]",
     "of globals, by get": "more = globals().get('{0}')",
     "of a copy": "import copy\nmore = copy.copy([{0}])[0]",
-    "of a dict that is unpacked": "more = {{**dict([('k', {0})])}}['k']",
-    "of what is sorted": "more = sorted([{0}], key=id)[0]",
-    "the next": "more = next(iter([{0}]))",
     "what is taken out of a dict": "more = {{'k': {0}}}.pop('k')",
-    "by a condition": "import os\nmore = os.environ.get('X') or {0}",
 }
 OF_TYPES = {
     "labels": [
@@ -262,11 +247,6 @@ def test_a_legacy_service_needs_the_import():
         require_known(read_service("service:Svc", {"service.py": source.encode()}), "//:bento")
     assert "service.py:2: service `Svc`: `Svc` isn't a class with `@bentoml.service`. Set" in str(caught.value)
     assert 'Set service_metadata = "import"' in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["api_members"])
-def test_what_libraries_make_need_not_be_declared(name):
-    require_known(read_service("service:Svc", sources_of(SERVICES / name)))
 
 
 def test_survives_json(case):
@@ -441,7 +421,6 @@ UNCERTAIN = {
     "a hook": "import values\nclass A:\n    def __init_subclass__(cls):\n        values.LABELS['tier'] = 'gold'\n"
     "class B(A): ...\n",
     "a library": "import library, values\nlibrary.patch(values)\n",
-    "an import in a loop": "for _ in (1,):\n    import deep\n",
 }
 HARMLESS = {
     "a reader": "from values import LABELS\nown = {**LABELS}\nown['x'] = 'gold'\n",
@@ -482,19 +461,6 @@ def test_a_module_that_changes_nothing_of_another_has_no_effect(changes):
 
 def test_a_module_that_changes_others_and_is_not_imported_has_no_effect():
     assert _labels_beside(CHANGED["an item"], "import os  # changes old") == ({"team": "a"}, set())
-
-
-def test_a_change_on_some_way_of_what_a_module_has_is_requested():
-    way = "import os, values\nif os.environ.get('TIER'):\n    values.LABELS['tier'] = 'gold'"
-    assert "labels" in _labels_beside("", way)[1]
-
-
-def test_a_module_that_puts_something_in_place_of_bentoml_is_seen():
-    files = {
-        "service.py": b"import bentoml\nimport patch\n@bentoml.service(name='svc')\nclass Svc: ...\n",
-        "patch.py": b"import bentoml\nbentoml.service = lambda **options: print\n",
-    }
-    assert "labels" in unknown_fields(read_service("service:Svc", files))
 
 
 @pytest.mark.parametrize(
@@ -629,7 +595,6 @@ PLAIN_ROUTES = FASTAPI.replace(b"/v1/chat/completions", b"/v1/other")
     [
         "router = fastapi.APIRouter(prefix='/v1')\n@router.get('/x')\ndef r(): ...\napp.include_router(router, prefix='/a')",
         "app.state.x = 1",
-        "app.mount('/static', fastapi.staticfiles.StaticFiles(directory='.'), name='s')",
         "def later():\n    app.get('/x')",
     ],
 )
@@ -646,10 +611,8 @@ def test_other_uses_of_an_application_make_no_label(line):
         "app.mount('/v1', other)",
         "import other\napp.include_router(other.router)",
         "app.add_api_route('/v1' + P, item)",
-        "def add():\n    app.get('/chat/completions')(item)\nadd()",
         "router = fastapi.APIRouter()\nrouter.get('')(item)\napp.include_router(router, prefix='/chat/completions')",
         "app.router.routes.append(1)",
-        "inner = fastapi.FastAPI()\napp.mount('/v1', inner)",
         "Q = '/x'\ndef add(Q):\n    app.get(Q)(item)\nadd('/chat/completions')",
     ],
 )
@@ -891,7 +854,6 @@ def test_a_problem_of_a_dependency_names_this_service():
     [
         "def info(service=Depends(bentoml.get_current_service)): ...",
         "def info(service: Annotated[object, Depends(bentoml.get_current_service)]): ...",
-        "from bentoml import get_current_service\ndef info(service=Depends(get_current_service)): ...",
         "Current = Annotated[object, Depends(bentoml.get_current_service)]",
     ],
 )
@@ -936,7 +898,6 @@ def test_an_api_needs_its_annotations_at_run_time(kind, method, is_valid):
         ("str(COUNT)", "2"),
         ("CPU", "2"),
         ("int(os.environ['CPU'])", 2),
-        ("float(CPU)", 2),
         ("os.environ.get('CPU', 1)", 2),
         ("COUNT", 2),
     ],

@@ -1,8 +1,0 @@
-import bentoml
-
-
-@bentoml.service
-class Other:
-    @bentoml.api
-    def go_other(self) -> int:
-        return 1

@@ -1,8 +1,0 @@
-import bentoml
-
-
-@bentoml.service
-class Third:
-    @bentoml.api
-    def go_third(self) -> int:
-        return 1

@@ -1,1 +1,0 @@
-WORKERS = 9

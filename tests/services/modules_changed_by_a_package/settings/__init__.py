@@ -1,4 +1,0 @@
-from . import values
-
-values.LABELS.update(tier="gold")
-values.IMAGE.python_packages("idna")

@@ -1,4 +1,0 @@
-import bentoml
-
-LABELS = {"team": "a"}
-IMAGE = bentoml.images.Image(python_version="3.11")

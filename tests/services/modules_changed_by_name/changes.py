@@ -1,3 +1,0 @@
-from values import LABELS
-
-LABELS["tier"] = "gold"

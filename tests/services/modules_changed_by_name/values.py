@@ -1,1 +1,0 @@
-LABELS = {"team": "a"}

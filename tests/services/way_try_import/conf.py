@@ -1,1 +1,0 @@
-NAME = 'from_conf'
