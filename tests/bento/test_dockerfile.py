@@ -244,10 +244,6 @@ def test_what_users_write_is_not_a_template(project):
         ("{% include 'other.j2' %}", "can't include 'other.j2'"),
         ("{% block SETUP_BENTO_USER %}{{ ''.__class__.__mro__ }}{% endblock %}", "unsafe"),
         ("{% block SETUP_BENTO_USER %}{{ '\\ud800' }}{% endblock %}", "cannot render the template: 'utf-8' codec"),
-        (
-            "{% block SETUP_BENTO_USER %}{{ '\\ud83d' ~ '\\ude00' }}{% endblock %}",
-            "cannot render the template: 'utf-8' codec",
-        ),
         ("{% block SETUP_BENTO_USER %}{{ 'a' * 10 ** 12 }}{% endblock %}", "needs too much memory"),
         ("{% set x = 1 / 0 %}", "cannot render the template: division by zero"),
         ("{% for a in range(999999999) %}{% endfor %}", "Range too big"),
@@ -300,7 +296,6 @@ CASES = {
     **{f"distro {name}": {"docker": {"distro": name, "system_packages": ["curl"]}} for name in distros.NAMES},
     **{f"python {version}": {"docker": {"python_version": version}} for version in ("3.9", "3.14")},
     "base image": {"docker": {"base_image": "my/base:1"}},
-    "base image without a tag": {"docker": {"base_image": "my/base"}},
     "cuda": {"docker": {"cuda_version": "12"}},
     "cuda on ubi8": {"docker": {"cuda_version": "11.8", "distro": "ubi8"}},
     "conda": {"conda": {"dependencies": ["numpy"]}},

@@ -54,8 +54,6 @@ def written(project: Path, python: dict[str, object] | None = None, **files: str
         "bentoml>=1.4",
         "bentoml",
         "BentoML >= 1.0, < 2",
-        "bentoml[grpc]>=1.4.30",
-        "bentoml~=1.4.0",
         "bentoml!=1.4.38",
         "bentoml==1.4.*",
     ],
@@ -70,8 +68,6 @@ def test_a_range_with_the_default_version_gets_a_pin(project, text):
     ("text", "example"),
     [
         ("bentoml>=1.4.40", "1.4.40"),
-        ("bentoml<1.4", "1.4.39"),
-        ("bentoml~=1.3.0", "1.3.0"),
         ("bentoml!=1.4.39", "1.4.39"),
         ("bentoml>1.4.39", "1.4.39"),
         ("bentoml==1.3.*", "1.4.39"),
@@ -95,7 +91,6 @@ def test_a_range_without_the_default_version_is_an_error(project, text, example)
     ("lines", "version"),
     [
         (["bentoml==1.4.38"], "1.4.38"),
-        (["bentoml (==1.4.38)"], "1.4.38"),
         (["bentoml===1.4.38"], "1.4.38"),
         (["bentoml[io] == 1.4.38 , <2"], "1.4.38"),
         (["bentoml>=1.4", "bentoml==1.4.38 ; 'linux' in sys_platform"], "1.4.38"),
@@ -128,7 +123,6 @@ def test_features_keep_the_rest_of_the_line():
         ("1.4.8", True),
         ("1.4.8.post1", True),
         ("1.4.8rc1", False),
-        ("1.4.8.dev0", False),
         ("1.4.10", True),
         ("1.4.7", False),
     ],

@@ -101,7 +101,6 @@ def test_a_library_that_is_needed_and_excluded_is_missed(tmp_path):
     [
         (["*.aa"], "pattern 1 of exclude[\"acme-tools\"] of bento.pypi ('*.aa') matches no file. Did you mean '*.a'?"),
         (["*.a", "acme/test/"], "pattern 2 of exclude[\"acme-tools\"] of bento.pypi ('acme/test/') matches no file"),
-        (["acme/test/"], "Did you mean 'acme/tests'?"),
         (["Tests/"], "Did you mean 'tests'?"),
         (["./acme/tests/"], "Did you mean 'acme/tests'?"),
         (["acme/lib/libacme.so"], "Did you mean 'acme/lib/libacme.so.1'?"),
@@ -109,14 +108,12 @@ def test_a_library_that_is_needed_and_excluded_is_missed(tmp_path):
         # What is to stay is named wrongly, and would go.
         (["*.a", "!acme/test/**"], "('!acme/test/**') matches no file"),
         (["*.a", "# static"], "a pattern is empty, is a comment, or has an unclosed `[`"),
-        (["*.a", ""], "a pattern is empty, is a comment, or has an unclosed `[`"),
         (["*.a", "["], "a pattern is empty, is a comment, or has an unclosed `[`"),
         (["!*.a"], 'exclude["acme-tools"] of bento.pypi excludes no files. Correct or remove the patterns.'),
         (["!"], "invalid pattern"),
         (["RECORD"], "but the image requires the wheel's metadata"),
         (["*.txt"], "entry_points.txt, but the image requires the wheel's metadata"),
         (["*"], "but the image requires the wheel's metadata"),
-        (["Acme_Tools-2.1.dist-info/"], "but the image requires the wheel's metadata"),
         (["*", "!*.dist-info/"], "an entry point requires acme.core"),
         (["acme/__init__.py"], "excludes acme/__init__.py, but keeps other modules of the package. Exclude 'acme/'"),
         (["acme/tests/__init__.py"], "Exclude 'acme/tests/', or add '!/acme/tests/__init__.py'"),
