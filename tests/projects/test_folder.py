@@ -464,11 +464,6 @@ OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_t
         ({"conda": {"pip": ["idna"]}}, ExtraOptions(spec=2), "spec 2 doesn't support conda"),
         ({"docker": {"python_version": "3.12"}}, ExtraOptions(lock=LOCK), "the lock is for Python 3.11"),
         (
-            {"python": {"packages": ["attrs"]}},
-            ExtraOptions(lock=LOCK),
-            "the target's requirements attribute doesn't contain these packages: attrs",
-        ),
-        (
             {"python": {"packages": ["acme"]}},
             ExtraOptions(lock=OF_WHEELS),
             "the target's requirements attribute doesn't contain these packages: acme",
