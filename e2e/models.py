@@ -92,6 +92,9 @@ def models_are_fetched(bench: Workbench) -> str:
         assert without.code != 0, "the hub requires no token"
         built = checkout.build("//:all", workspace=WORKSPACE, HF_ENDPOINT=address, HF_TOKEN=TOKEN)
         models_are_in(checkout)
+        assert origin(checkout, "hub") == (f"acme/tiny@{REVISION}", "")
+        assert origin(checkout, "plain") == ("", f"{address}/plain")
+        assert origin(checkout, "exported") == ("", f"{address}/exported.bentomodel")
         wrong = checkout.bazel("build", "//:wrong", workspace=WORKSPACE)
         assert "Checksum was" in wrong.errors, wrong.told()
         moving = checkout.bazel("build", "//:moving", workspace=WORKSPACE, HF_ENDPOINT=address)
@@ -115,10 +118,18 @@ def a_pushed_model_is_pulled(checkout: Checkout, bench: Workbench, address: str,
             digest = response.headers["Docker-Content-Digest"]
         write_workspace(checkout, address, archive, registry.port, digest)
         checkout.build("//:from_registry", workspace=WORKSPACE)
+        assert origin(checkout, "pushed") == ("", f"oci://{host}/plain@{digest}")
     with tarfile.open(checkout.root / WORKSPACE / "bazel-bin/from_registry.bento", "r:xz") as bento:
         names = {name.removeprefix("./"): name for name in bento.getnames()}
         for path, content in FILES.items():
             assert bento.extractfile(names[f"models/plain/v1/{path}"]).read() == content, path
+
+
+def origin(checkout: Checkout, name: str) -> tuple[str, str]:
+    """Return the origin in the description of a model, which SBOMs contain."""
+    [path] = (checkout.root / WORKSPACE / "bazel-bin/external").glob(f"*{name}/{name}.model.json")
+    description = json.loads(path.read_text())
+    return description["hugging_face"], description["origin"]
 
 
 def models_are_in(checkout: Checkout) -> None:

@@ -27,6 +27,7 @@ load("//rules:defs.bzl", "bento_image", "bento_image_index", "bento_model", "ben
         name = form,
         base = "//examples/base:python",
         bento = "//examples/iris:iris_bento",
+        layers = [":" + name for name in ["hub", "site", "registry"]],
         sbom_format = form,
         stamp = 1,
         annotations = {"org.opencontainers.image.revision": "{STABLE_REVISION}"},
@@ -54,6 +55,17 @@ bento_push(
     for form in ["cyclonedx", "index"]
 ]
 
+[
+    bento_model(
+        name = name,
+        srcs = ["one.pt"],
+        fields_file = name + ".json",
+        labels = {"license": license},
+        tag = name + ":v1",
+    )
+    for name, license in {"hub": "apache-2.0", "site": "llama3", "registry": "mit or apache-2.0"}.items()
+]
+
 bento_model(
     name = "weights",
     srcs = ["one.pt", "sub/names.json"],
@@ -72,6 +84,11 @@ bento_push(
     src = ":modelpack",
 )
 """
+ORIGINS = {
+    "hub": {"hugging_face": "acme/tiny@" + "0" * 40},
+    "site": {"origin": "https://models.example.com/site"},
+    "registry": {"origin": "oci://registry.example.com/models/registry@sha256:" + "0" * 64},
+}
 STATUS = "#!/bin/sh\necho STABLE_REVISION {}\n"
 DIRECTORY = "bazel-bin/tests/documents"
 SCHEMAS = {
@@ -135,6 +152,8 @@ def documents_follow_their_schemas(bench: Workbench) -> str:
     checkout.write("tests/documents/BUILD.bazel", BUILD)
     checkout.write("tests/documents/one.pt", "one")
     checkout.write("tests/documents/sub/names.json", "{}")
+    for name, origin in ORIGINS.items():
+        checkout.write(f"tests/documents/{name}.json", json.dumps(origin))
     checkout.write("tests/documents/status.sh", STATUS.format("one"))
     (checkout.root / "tests/documents/status.sh").chmod(0o755)
     status = f"--workspace_status_command={checkout.root}/tests/documents/status.sh"

@@ -105,7 +105,7 @@ def write_sbom(ctx, base, subject, image, contents):
             "sbom",
             args,
             inputs = depset([base.config, subject.digest, subject.tag, image.digest] + debs + models + built + excluded),
-            packages = ["blake3"],
+            packages = ["blake3", "packaging"],
         ),
     )
     return struct(file = file, media_type = media_type)

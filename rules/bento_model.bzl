@@ -6,7 +6,7 @@ load("//private:model_entry.bzl", "MODEL_ATTRIBUTES", "model_entry")
 load("//rules:providers.bzl", "BentoModelInfo")
 
 # Attributes that only a new model has. An entry of a model store defines the values itself.
-_NEW_MODEL = ["fields_file", "labels", "module"]
+_NEW_MODEL = ["labels", "module"]
 
 def _check(ctx):
     """Fails if attributes can't be combined."""
@@ -30,9 +30,9 @@ def _bento_model_impl(ctx):
             args.add_all(["--archive", ctx.file.archive, ctx.file.archive.basename])
         if ctx.attr.tag:
             args.add_all(["--tag", ctx.attr.tag, "--module", ctx.attr.module, "--creation-time", creation_time(ctx)])
-            for file in ctx.files.fields_file:
-                args.add_all(["--fields", file, file.short_path])
             add_pairs(args, "--label", ctx.attr.labels)
+        for file in ctx.files.fields_file:
+            args.add_all(["--fields", file, file.short_path])
 
     return model_entry(ctx, struct(
         describe = describe,
@@ -73,7 +73,7 @@ archives of Bentos).""",
         ),
         "fields_file": attr.label(
             allow_single_file = [".json"],
-            doc = "JSON file, possibly from the training, with further fields of model.yaml: `api_version`, `context`, `metadata`, `options`, or `signatures`. Example: `{\"metadata\": {\"accuracy\": 0.97}}`.",
+            doc = "JSON file, possibly from the training, with further fields of model.yaml: `api_version`, `context`, `metadata`, `options`, or `signatures`. Example: `{\"metadata\": {\"accuracy\": 0.97}}`. `origin`, a URL or `oci://REPOSITORY@DIGEST`, is for SBOMs, also without `tag`.",
         ),
         "labels": attr.string_dict(doc = "Labels of the model."),
         "module": attr.string(doc = "Module of BentoML that loads the model, such as `bentoml.sklearn`. Default: none."),

@@ -1,6 +1,6 @@
 """Declares the tags of `bento` that fetch models: files from a server or Hugging Face Hub, archives, or artifacts in a registry, all by hash."""
 
-load(":build_text.bzl", "build_text", "check_url")
+load(":build_text.bzl", "build_text", "check_url", "without_secrets")
 load(":fetch.bzl", "helper_packages", "run_helper")
 load(":lock_shapes.bzl", "matches")
 
@@ -11,7 +11,7 @@ bento_model(
     name = {name},
     srcs = {srcs},
     alias = {alias},
-    fields_file = {fields_file},
+    fields_file = "origin.json",
     labels = {labels},
     module = {module},
     strip_prefix = "files",
@@ -27,6 +27,7 @@ bento_model(
     name = {name},
     alias = {alias},
     archive = {archive},
+    fields_file = "origin.json",
     visibility = ["//visibility:public"],
 )
 """
@@ -76,7 +77,7 @@ def _hugging_face_url(rctx):
     check_url(_where(rctx), "endpoint", endpoint)
     return "{}/{}/resolve/{}".format(endpoint.removesuffix("/"), rctx.attr.repository, rctx.attr.revision)
 
-def _download_files(rctx, base_url, token, origin = ""):
+def _download_files(rctx, base_url, token, origin):
     """Downloads the files in parallel, or copies them from Bazel's repository cache, and declares the model. Fails for an invalid path or hash."""
     pending = []
     for number, (path, sha256) in enumerate(rctx.attr.files.items()):
@@ -95,12 +96,10 @@ def _download_files(rctx, base_url, token, origin = ""):
         ))
     for download in pending:
         download.wait()
-    if origin:
-        rctx.file("origin.json", json.encode({"hugging_face": origin}))
+    rctx.file("origin.json", json.encode(origin))
     rctx.file("BUILD.bazel", build_text(
         _MODEL,
         alias = rctx.attr.alias,
-        fields_file = "origin.json" if origin else None,
         labels = rctx.attr.labels,
         module = rctx.attr.module,
         name = rctx.attr.model,
@@ -108,17 +107,18 @@ def _download_files(rctx, base_url, token, origin = ""):
         tag = rctx.attr.tag or rctx.attr.model,
     ))
 
-def _write_model_import(rctx, archive):
+def _write_model_import(rctx, archive, origin):
+    rctx.file("origin.json", json.encode({"origin": origin}))
     rctx.file("BUILD.bazel", build_text(_MODEL_IMPORT, alias = rctx.attr.alias, archive = archive, name = rctx.attr.model))
 
 def http_model_impl(rctx):
     """Fetches the files of a model from a server."""
     check_url(_where(rctx), "url", rctx.attr.url)
-    _download_files(rctx, rctx.attr.url, "")
+    _download_files(rctx, rctx.attr.url, "", {"origin": without_secrets(rctx.attr.url)})
 
 def hugging_face_model_impl(rctx):
     """Fetches the files of a model from Hugging Face Hub."""
-    _download_files(rctx, _hugging_face_url(rctx), _token(rctx), "{}@{}".format(rctx.attr.repository, rctx.attr.revision))
+    _download_files(rctx, _hugging_face_url(rctx), _token(rctx), {"hugging_face": "{}@{}".format(rctx.attr.repository, rctx.attr.revision)})
 
 def model_archive_impl(rctx):
     """Fetches the archive of a model."""
@@ -130,7 +130,7 @@ def model_archive_impl(rctx):
         fail("{}: invalid sha256 {}. Use the SHA-256 of the archive (64 hexadecimal digits).".format(_where(rctx), repr(rctx.attr.sha256)))
     rctx.report_progress("fetching {}".format(rctx.attr.url))
     rctx.download(url = rctx.attr.url, output = "model" + suffixes[0], sha256 = rctx.attr.sha256)
-    _write_model_import(rctx, "model" + suffixes[0])
+    _write_model_import(rctx, "model" + suffixes[0], without_secrets(rctx.attr.url))
 
 def oci_model_impl(rctx):
     """Pulls a model artifact, whose only layer is the archive part of the model, from a registry. Fails for other images."""
@@ -148,7 +148,7 @@ def oci_model_impl(rctx):
     if not matches("sha256", layer):
         fail("{}: the layer of {} has no SHA-256 digest. Push the model again.".format(_where(rctx), rctx.attr.image))
     rctx.symlink("layout/blobs/sha256/" + layer, "model.part")
-    _write_model_import(rctx, "model.part")
+    _write_model_import(rctx, "model.part", "oci://{}@{}".format(rctx.attr.image, rctx.attr.digest))
 
 _COMMON = {"alias": attr.string(doc = "Another name that `bentoml.models.get` accepts in Bentos with the model.")}
 

@@ -329,7 +329,9 @@ def test_malformed_attributes_of_models(actions, arguments, words):
         ("[]", [": expected a JSON object"]),
         (
             '{"labels": {}}',
-            ["unknown field 'labels'. Valid fields: api_version, context, hugging_face, metadata, options, signatures"],
+            [
+                "unknown field 'labels'. Valid fields: api_version, context, hugging_face, metadata, options, origin, sig"
+            ],
         ),
         ('{"metadata": 1}', ["metadata: expected a JSON object, got 1"]),
         ('{"api_version": 1}', ["api_version: expected a string, got 1"]),

@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from rules_bento.sources import snapshot
 
 
-_HUGGING_FACE = re.compile(r"(?:(?:\w[\w.-]*/)?\w[\w.-]*@[0-9a-f]{40})?", re.ASCII)
+# Fields of a fields file that aren't in model.yaml.
+_ORIGINS = {
+    "hugging_face": (re.compile(r"(?:(?:\w[\w.-]*/)?\w[\w.-]*@[0-9a-f]{40})?", re.ASCII), "organization/name@commit"),
+    "origin": (
+        re.compile(r"(?:https?://\S+|oci://[^\s@]+@sha256:[0-9a-f]{64})?"),
+        "an http:// or https:// URL, or oci://REGISTRY/REPOSITORY@sha256:DIGEST",
+    ),
+}
 
 
 class _FilesRequest(Request):
@@ -52,14 +59,17 @@ class _ModelRequest(_EntryRequest):
 def model(request: _ModelRequest) -> None:
     """Write each requested output of a model: archive part, description, manifest, or model.yaml."""
     from rules_bento.archives.archive import write_part
+    from rules_bento.models.model_card import read_license
     from rules_bento.models.weights import check_weights
 
     with read_model(request) as stored:
-        check_weights(stored.sources, stored.entry.description.tag)
+        described = stored.entry.description
+        check_weights(stored.sources, described.tag)
         if request.part:
             write_part(request.part, stored.members())
         if request.description:
-            request.description.write_text(stored.entry.description.dumps(), "utf-8")
+            described = replace(described, license=read_license(stored.sources))
+            request.description.write_text(described.dumps(), "utf-8")
         if request.manifest:
             request.manifest.write_text(stored.entry.manifest.to_json(), "utf-8")
         if request.model_yaml:
@@ -83,11 +93,12 @@ def read_model(request: _EntryRequest) -> Iterator[StoredModel]:
         scratch = Path(request.scratch)
         shutil.rmtree(scratch, ignore_errors=True)
         try:
-            yield model_store.from_files(model_store.unpack_model(Path(path), name, scratch), name)
+            files = model_store.unpack_model(Path(path), name, scratch)
+            yield _with_origin(model_store.from_files(files, name), request)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return
-    yield model_store.from_files(model_files(request, request.source), "srcs")
+    yield _with_origin(model_store.from_files(model_files(request, request.source), "srcs"), request)
 
 
 def _new_model(request: _EntryRequest) -> StoredModel:
@@ -103,15 +114,24 @@ def _new_model(request: _EntryRequest) -> StoredModel:
         )
     snapshot.check_followed(selection.kept)
     fields = _model_fields(request)
-    origin = fields.pop("hugging_face")
+    origins = {name: fields.pop(name) for name in _ORIGINS}
     entry = make_entry(tag, fields, request.creation_time, snapshot.digest(selection.kept))
     for _, name in request.fields:
         from rules_bento.bento import descriptors
         from rules_bento.bento.kinds import MODEL
 
         descriptors.parse(MODEL, entry.model_yaml, f"{name}: model.yaml with the fields")
-    described = replace(entry.description, hugging_face=origin)
+    described = replace(entry.description, **origins)
     return StoredModel(replace(entry, description=described), {file.path: file.source for file in selection.kept})
+
+
+def _with_origin(stored: StoredModel, request: _EntryRequest) -> StoredModel:
+    """Return an entry of a store with the origin in the fields file. Raises BentoError for other fields."""
+    origins: dict[str, Any] = dict.fromkeys(_ORIGINS, "")
+    for path, name in request.fields:
+        origins |= _read_fields_file(path, name, origins, "The entry of the model store defines other fields. Set tag")
+    described = replace(stored.entry.description, **origins)
+    return replace(stored, entry=replace(stored.entry, description=described))
 
 
 def model_files(request: _FilesRequest, sources: Triples) -> list[snapshot.DeclaredFile]:
@@ -131,13 +151,9 @@ def _model_fields(request: _EntryRequest) -> dict[str, Any]:
     module = request.module
     # In the order of BentoML, which the model's version and every copy of model.yaml follow.
     fields: dict[str, Any] = {"options": {}, "metadata": {}, "context": {}, "signatures": {}, "api_version": "v1"}
-    fields["hugging_face"] = ""  # not in model.yaml
+    fields |= dict.fromkeys(_ORIGINS, "")
     for path, name in request.fields:
-        fields |= _read_fields_file(path, name, fields)
-        if not _HUGGING_FACE.fullmatch(fields["hugging_face"]):
-            raise BentoError(
-                f"{name}: hugging_face: expected organization/name@commit, got {fields['hugging_face']!r}."
-            )
+        fields |= _read_fields_file(path, name, fields, "Set other values in the target's attributes")
     return {
         "module": module,
         "labels": check_labels(request.label),
@@ -146,19 +162,22 @@ def _model_fields(request: _EntryRequest) -> dict[str, Any]:
     }
 
 
-def _read_fields_file(path: str, name: str, known: Mapping[str, Any]) -> dict[str, Any]:
+def _read_fields_file(path: str, name: str, known: Mapping[str, Any], remedy: str) -> dict[str, Any]:
     from rules_bento.formats.json import read_object
+    from rules_bento.net.urls import without_secrets
 
     fields = read_object(read_file(path), name)
     for field, value in fields.items():
         if field not in known:
-            raise BentoError(
-                f"{name}: unknown field {field!r}. Valid fields: {', '.join(sorted(known))}. "
-                "Set other values in the target's attributes."
-            )
+            raise BentoError(f"{name}: unknown field {field!r}. Valid fields: {', '.join(sorted(known))}. {remedy}.")
         if type(value) is not type(known[field]):
             expected = "a string" if isinstance(known[field], str) else "a JSON object"
             raise BentoError(f"{name}: {field}: expected {expected}, got {json.dumps(value)[:80]}.")
+        if field in _ORIGINS:
+            fields[field] = without_secrets(value)
+            pattern, expected = _ORIGINS[field]
+            if not pattern.fullmatch(fields[field]):
+                raise BentoError(f"{name}: {field}: expected {expected}, got {fields[field]!r}.")
     return fields
 
 

@@ -10,7 +10,7 @@ import json
 
 from rules_bento.archives import sha256_of
 from rules_bento.archives.archive import PartInfo
-from rules_bento.dataclasses_lite import NamedTuple, asdict, dataclass
+from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.errors import BentoError, problem_of
 from rules_bento.formats.json import read_json
 from rules_bento.formats.oci import ANNOTATION
@@ -100,13 +100,13 @@ def pack_model(description: ModelDescription, part: Part) -> Pushable:
 
 def bento_config(content: DescribedBento) -> bytes:
     """Return the config of a Bento's artifact as JSON. Equal content results in equal bytes."""
-    models = [asdict(description) for description in content.models]
+    models = [description.published() for description in content.models]
     return _json({"bento": content.bento, "digest": content.digest, "models": models})
 
 
 def model_config(description: ModelDescription) -> bytes:
     """Return the config of a model's artifact as JSON."""
-    return _json(asdict(description))
+    return _json(description.published())
 
 
 def attach(subject: Descriptor, artifact_type: str, file: Path) -> Pushable:

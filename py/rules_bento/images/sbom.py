@@ -45,11 +45,29 @@ class Component(NamedTuple):
     version: str
     digest: str = ""  # <algorithm>:<hex>
     remark: str = ""  # for the reader of the SBOM
+    origin: str = ""  # a package URL that isn't the reference, or the URL of a download
+    license: str = ""  # as declared: an SPDX expression or another name
 
     @property
     def purl(self) -> str:
         """The package URL, or an empty string if the component isn't a package."""
-        return self.reference if self.reference.startswith("pkg:") else ""
+        return next((text for text in (self.reference, self.origin) if text.startswith("pkg:")), "")
+
+    @property
+    def download(self) -> str:
+        """The URL from which the component was downloaded, or an empty string."""
+        return "" if self.origin.startswith("pkg:") else self.origin
+
+    @property
+    def expression(self) -> str:
+        """The license as an SPDX expression, or an empty string if the license isn't on the SPDX license list."""
+        from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
+        try:
+            expression: str = canonicalize_license_expression(self.license)
+        except InvalidLicenseExpression:
+            return ""
+        return "" if "LicenseRef-" in expression else expression
 
 
 def python_package(name: str, version: str, sha256: str, remark: str = "") -> Component:
@@ -69,8 +87,27 @@ def debian_packages(versions: Mapping[str, str], architecture: str) -> list[Comp
 def model(description: ModelDescription) -> Component:
     """Return a component for a model."""
     name, _, version = description.tag.partition(":")
-    digest = f"blake3:{description.blake3}"
-    return Component("machine-learning-model", f"model:{description.tag}", name, version, digest)
+    return Component(
+        "machine-learning-model",
+        f"model:{description.tag}",
+        name,
+        version,
+        f"blake3:{description.blake3}",
+        origin=_model_origin(description),
+        license=description.labels.get("license") or description.license,
+    )
+
+
+def _model_origin(description: ModelDescription) -> str:
+    """Return the package URL of a model from the Hugging Face Hub or a registry, or the URL of another origin."""
+    origin = description.origin
+    if description.hugging_face:
+        return f"pkg:huggingface/{description.hugging_face}"
+    if origin.startswith("oci://"):
+        repository, _, digest = origin.removeprefix("oci://").partition("@")
+        name = repository.rpartition("/")[2].lower()
+        return f"pkg:oci/{quote(name)}@{quote(digest)}?repository_url={quote(repository, safe='/:')}"
+    return origin
 
 
 def sources(subject: ImageSubject, digest: str, kind: str = "bento") -> Component:
@@ -107,6 +144,12 @@ def _cyclonedx_component(component: Component) -> dict[str, Any]:
     fields |= {"name": component.name, "version": component.version}
     if component.purl:
         fields["purl"] = component.purl
+    if component.license:
+        expression = component.expression
+        declared = {"expression": expression} if expression else {"license": {"name": component.license}}
+        fields["licenses"] = [declared]
+    if component.download:
+        fields["externalReferences"] = [{"type": "distribution", "url": component.download}]
     if component.digest:
         algorithm, _, value = component.digest.partition(":")
         fields["hashes"] = [{"alg": _ALGORITHMS[algorithm], "content": value}]
@@ -148,17 +191,21 @@ def _spdx_package(component: Component, number: int) -> dict[str, Any]:
         "SPDXID": f"SPDXRef-{number}",
         "name": component.name,
         "versionInfo": component.version,
-        "downloadLocation": _NOASSERTION,
+        "downloadLocation": component.download or _NOASSERTION,
         "filesAnalyzed": False,
         "primaryPackagePurpose": {"library": "LIBRARY", "application": "APPLICATION"}.get(component.kind, "OTHER"),
     }
+    comments = [component.remark]
     if component.digest.startswith("sha256:"):
         fields["checksums"] = [_spdx_checksum(component.digest)]
-    elif component.digest:
+    else:
         # SPDX's own library rejects a BLAKE3 digest of 256 bits as too short.
-        fields["comment"] = component.digest
-    if component.remark:
-        fields["comment"] = component.remark
+        comments.append(component.digest)
+    if component.license:
+        fields["licenseDeclared"] = component.expression or _NOASSERTION
+        comments.append("" if component.expression else f"Declared license: {component.license}")
+    if comment := "\n".join(filter(None, comments)):
+        fields["comment"] = comment
     if component.purl:
         fields["externalRefs"] = [
             {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": component.purl}

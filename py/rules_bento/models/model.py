@@ -25,10 +25,16 @@ class ModelDescription:
     size: int  # bytes of all files
     labels: dict[str, str] = field(default_factory=dict)
     hugging_face: str = ""  # organization/name@commit of a model from the Hugging Face Hub
+    origin: str = ""  # URL without credentials and query, or oci://REPOSITORY@DIGEST
+    license: str = ""  # as in the model card: an SPDX expression or another name
 
     def dumps(self) -> str:
         """Return the description as JSON that `loads` accepts."""
         return json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n"
+
+    def published(self) -> dict[str, Any]:
+        """Return the fields for the config of an artifact, which doesn't depend on the origin."""
+        return {key: value for key, value in asdict(self).items() if key not in _LOCAL}
 
     @staticmethod
     def loads(text: str) -> ModelDescription:
@@ -47,6 +53,7 @@ class ModelDescription:
         return ModelDescription(**document)
 
 
+_LOCAL = frozenset({"license", "origin"})
 _FIELDS = {
     "tag": str,
     "module": str,
@@ -55,6 +62,8 @@ _FIELDS = {
     "size": int,
     "labels?": {...: str},
     "hugging_face?": str,
+    "origin?": str,
+    "license?": str,
 }
 
 

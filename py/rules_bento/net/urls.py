@@ -65,5 +65,12 @@ def display_url(url: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text[:200])
 
 
+def without_secrets(url: str) -> str:
+    """Return a URL without credentials, query, and fragment, as ASCII."""
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = re.split("[?#]", rest, maxsplit=1)[0].partition("/")
+    return percent_encode(f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}")
+
+
 def _invalid_url(url: str) -> BentoError:
     return BentoError(f"{display_url(url)!r}: invalid URL. Use an http:// or https:// URL with a host and a path.")

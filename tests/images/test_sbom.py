@@ -1,0 +1,69 @@
+"""SBOMs contain origins and licenses of models. e2e/schemas.py validates SBOMs with the official schemas."""
+
+import json
+
+import pytest
+from rules_bento.artifacts import artifact
+from rules_bento.dataclasses_lite import replace
+from rules_bento.images import sbom
+from rules_bento.models.model import ModelDescription
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+DIGEST = f"sha256:{'1' * 64}"
+SUBJECT = sbom.ImageSubject("iris", "v1", DIGEST, "1980-01-01T00:00:00Z")
+MODEL = ModelDescription("clf:v1", "", "1980-01-01T00:00:00+00:00", "2" * 64, 1)
+ORIGINS = [
+    ({"hugging_face": f"Acme/Tiny@{COMMIT}"}, f"pkg:huggingface/Acme/Tiny@{COMMIT}", None),
+    ({"hugging_face": f"tiny@{COMMIT}"}, f"pkg:huggingface/tiny@{COMMIT}", None),
+    (
+        {"origin": f"oci://registry.example.com:5000/models/Clf@{DIGEST}"},
+        f"pkg:oci/clf@sha256%3A{'1' * 64}?repository_url=registry.example.com:5000/models/Clf",
+        None,
+    ),
+    ({"origin": "https://example.com/clf"}, None, "https://example.com/clf"),
+    ({}, None, None),
+]
+LICENSES = [
+    ({"license": "apache-2.0"}, "Apache-2.0"),
+    ({"license": "mit or apache-2.0"}, "MIT OR Apache-2.0"),
+    ({"license": "llama3"}, None),
+    ({"license": "mit, apache-2.0"}, None),
+    ({"license": "LicenseRef-mine"}, None),
+    ({"license": "llama3", "labels": {"license": "MIT"}}, "MIT"),
+]
+
+
+def component(form, **fields):
+    document = json.loads(sbom.make_sbom(SUBJECT, [sbom.model(replace(MODEL, **fields))], form))
+    return document["components"][0] if form == "cyclonedx" else document["packages"][1]
+
+
+@pytest.mark.parametrize(("fields", "purl", "url"), ORIGINS)
+def test_the_origin_of_a_model_is_a_package_url_or_a_url(fields, purl, url):
+    entry = component("cyclonedx", **fields)
+    assert (entry["bom-ref"], entry.get("purl")) == ("model:clf:v1", purl)
+    assert entry.get("externalReferences") == ([{"type": "distribution", "url": url}] if url else None)
+    package = component("spdx", **fields)
+    assert [it["referenceLocator"] for it in package.get("externalRefs", ())] == ([purl] if purl else [])
+    assert package["downloadLocation"] == (url or "NOASSERTION")
+
+
+@pytest.mark.parametrize(("fields", "expression"), LICENSES)
+def test_only_a_license_on_the_list_is_an_expression(fields, expression):
+    name = {"license": {"name": fields["license"]}}
+    assert component("cyclonedx", **fields)["licenses"] == [{"expression": expression} if expression else name]
+    package = component("spdx", **fields)
+    digest = f"blake3:{'2' * 64}"
+    declared = digest if expression else f"{digest}\nDeclared license: {fields['license']}"
+    assert (package["licenseDeclared"], package["comment"]) == (expression or "NOASSERTION", declared)
+
+
+def test_a_model_without_a_license_declares_none():
+    assert "licenses" not in component("cyclonedx")
+    assert "licenseDeclared" not in component("spdx")
+
+
+def test_an_artifact_in_a_registry_depends_on_neither():
+    assert artifact.model_config(replace(MODEL, license="mit", origin="https://x.org/a")) == artifact.model_config(
+        MODEL
+    )
