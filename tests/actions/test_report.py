@@ -10,9 +10,10 @@ from rules_bento.reports import bento_report
 from tests.actions.helper import LABEL
 
 
-def reported(actions, *more, requirements="numpy==2.1", weights=b"weights", version="v1"):
+def reported(actions, *more, requirements="numpy==2.1", weights=b"weights", version="v1", others=()):
     """The report of a Bento with a model."""
-    model = actions.model("--tag", f"weights:{version}", srcs=[actions.write("svc/weights.bin", weights)]).outputs
+    srcs = [actions.write("svc/weights.bin", weights), *others]
+    model = actions.model("--tag", f"weights:{version}", srcs=srcs).outputs
     description = actions.write("bazel-out/model.json", model["--description"])
     package = actions.package("--model", description, "", options={"python": {"packages": [requirements]}}).outputs
     arguments = ["--target", LABEL, "--service-info", "bazel-out/service.json", *more]
@@ -40,6 +41,26 @@ def test_the_report_lists_the_contents(actions):
     assert model["size"] == sum(file["size"] for file in model["files"])
     assert {"name": "numpy", "version": "2.1"} in report["packages"]
     assert {"src/service.py", "bento.yaml"} <= {file["path"] for file in report["files"]}
+
+
+def test_the_report_has_the_types_of_weights_and_the_pickles(actions):
+    tensors = {"a": ("BF16", [500, 3], 0, 3000), "b": ("F32", [1], 3000, 3004), "c": ("<i>", [1], 3004, 3005)}
+    keys = ("dtype", "shape", "data_offsets")
+    header = json.dumps({name: dict(zip(keys, (*it[:2], it[2:]), strict=True)) for name, it in tensors.items()})
+    content = len(header).to_bytes(8, "little") + header.encode() + bytes(3005)
+    report = told(reported(actions, others=[actions.write("svc/a.safetensors", content)]))
+    [model] = report["models"]
+    assert model["weights"] == [
+        {"dtype": "BF16", "parameters": 1500, "size": 3000},
+        {"dtype": "F32", "parameters": 1, "size": 4},
+        {"dtype": "other", "parameters": None, "size": 1},
+    ]
+    assert model["pickles"] == ["weights.bin"]
+    page = bento_report.page(report)
+    assert "BF16 1.5 k parameters, 3.0 kB; F32 1 parameter, 0.0 kB; other, 0.0 kB" in page
+    assert "1 file in formats that can run code when they are loaded: weights.bin" in page
+    model["weights"] = [{"dtype": "BF16", "parameters": 7_241_732_096, "size": 14_483_464_192}]
+    assert "BF16 7.2 B parameters, 14.48 GB" in bento_report.page(report)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import tarfile
 
 import pytest
 from rules_bento.errors import BentoError
-from rules_bento.models.weights import check_weights
+from rules_bento.models.weights import check_weights, parameters
 
 from tests.actions.helper import Actions
 
@@ -36,13 +36,21 @@ def check(tmp_path):
         for path, content in files.items():
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / path).write_bytes(content.encode() if isinstance(content, str) else content)
-        check_weights({path: str(tmp_path / path) for path in files}, "m:v1")
+        return check_weights({path: str(tmp_path / path) for path in files}, "m:v1")
 
     return run
 
 
 def index(*shards):
     return json.dumps({"metadata": {}, "weight_map": {f"layer.{n}": shard for n, shard in enumerate(shards)}})
+
+
+def test_the_sizes_of_weights_are_by_type(check):
+    more = safetensors({"a": ["BF16", [2, 2], 0, 8], "b": ["F4", [4], 8, 10], "c": [7, [1], 10, 11]}, bytes(11))
+    sizes = check({"a.safetensors": safetensors(), "deep/b.safetensors": more, "c.pt": "x"})
+    assert sizes == {"F32": 24, "BF16": 10, "I8": 0, "other": 3}
+    assert [parameters(*item) for item in sizes.items()] == [6, 5, 0, None]
+    assert check({"c.pt": "x"}) == {}
 
 
 def test_a_link_in_an_archive_is_a_part_of_its_set(tmp_path):

@@ -64,11 +64,11 @@ def model(request: _ModelRequest) -> None:
 
     with read_model(request) as stored:
         described = stored.entry.description
-        check_weights(stored.sources, described.tag)
+        weights = check_weights(stored.sources, described.tag)
         if request.part:
             write_part(request.part, stored.members())
         if request.description:
-            described = replace(described, license=read_license(stored.sources))
+            described = replace(described, license=read_license(stored.sources), weights=weights)
             request.description.write_text(described.dumps(), "utf-8")
         if request.manifest:
             request.manifest.write_text(stored.entry.manifest.to_json(), "utf-8")

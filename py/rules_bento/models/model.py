@@ -27,6 +27,7 @@ class ModelDescription:
     hugging_face: str = ""  # organization/name@commit of a model from the Hugging Face Hub
     origin: str = ""  # URL without credentials and query, or oci://REPOSITORY@DIGEST
     license: str = ""  # as in the model card: an SPDX expression or another name
+    weights: dict[str, int] = field(default_factory=dict)  # bytes of tensors in safetensors files, by type
 
     def dumps(self) -> str:
         """Return the description as JSON that `loads` accepts."""
@@ -53,7 +54,7 @@ class ModelDescription:
         return ModelDescription(**document)
 
 
-_LOCAL = frozenset({"license", "origin"})
+_LOCAL = frozenset({"license", "origin", "weights"})
 _FIELDS = {
     "tag": str,
     "module": str,
@@ -64,6 +65,7 @@ _FIELDS = {
     "hugging_face?": str,
     "origin?": str,
     "license?": str,
+    "weights?": {...: int},
 }
 
 

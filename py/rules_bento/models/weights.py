@@ -32,20 +32,24 @@ _BITS = {
     **dict.fromkeys(("F32", "I32", "U32"), 32),
     **dict.fromkeys(("C64", "F64", "I64", "U64"), 64),
 }  # of an element of a tensor; tensors of other types are checked without their shapes
+_OTHER = "other"
 
 
-def check_weights(files: Mapping[str, str], where: str) -> None:
+def check_weights(files: Mapping[str, str], where: str) -> dict[str, int]:
     """Check the files of a model, a dict that maps paths in the model to paths to read, or links to an empty string.
 
-    Raises BentoError for the first file that can't be loaded. The message begins with `where` and the path.
+    Returns the size of the tensors in safetensors files in bytes, by type, such as `BF16` or `other`. Raises
+    BentoError for the first file that can't be loaded. The message begins with `where` and the path.
     """
+    sizes: dict[str, int] = {}
     for path, source in sorted(files.items()):
         if not source:
             continue
         name = f"{where}: {path}"
         _check_pointer(source, name)
         if path.endswith(".safetensors"):
-            _check_safetensors(source, name)
+            for dtype, size in _read_safetensors(source, name):
+                sizes[dtype] = sizes.get(dtype, 0) + size
         elif path.endswith(".gguf"):
             _check_gguf(source, name)
         elif path.endswith(".index.json"):
@@ -54,6 +58,7 @@ def check_weights(files: Mapping[str, str], where: str) -> None:
         raise BentoError(
             f"{where}: {path} is part of a set, without {_listed(missing)}. Add the missing files, or remove the set."
         )
+    return sizes
 
 
 def _check_pointer(source: str, name: str) -> None:
@@ -63,7 +68,13 @@ def _check_pointer(source: str, name: str) -> None:
         raise BentoError(f"{name} is a pointer of Git LFS, not the file. Run `git lfs pull`, or remove the file.")
 
 
-def _check_safetensors(source: str, name: str) -> None:
+def parameters(dtype: str, size: int) -> int | None:
+    """Return the number of elements in tensors of `size` bytes, or None if the size of an element isn't known."""
+    return size * 8 // _BITS[dtype] if dtype in _BITS else None
+
+
+def _read_safetensors(source: str, name: str) -> list[tuple[str, int]]:
+    """Return the type and the size of each tensor. Raises BentoError for a file that can't be loaded."""
     remedy = "Download the file again."
     size = Path(source).stat().st_size
     with Path(source).open("rb") as file:
@@ -73,29 +84,31 @@ def _check_safetensors(source: str, name: str) -> None:
             raise BentoError(f"{name} isn't complete: the header of safetensors is longer than the file. {remedy}")
         header = read_object(file.read(length), f"{name}: header of safetensors")
     header.pop("__metadata__", None)
-    ends = sorted(_place(tensor, f"{name}: tensor {key}", remedy) for key, tensor in header.items())
+    places = sorted(_place(tensor, f"{name}: tensor {key}", remedy) for key, tensor in header.items())
     end = 0
-    for begin, stop in ends:
+    for begin, stop, _ in places:
         if begin != end:
             raise BentoError(f"{name}: the tensors overlap, or have a gap at byte {end} of the data. {remedy}")
         end = stop
     if end != size - 8 - length:
         raise BentoError(f"{name} isn't complete: {size - 8 - length} bytes of tensors instead of {end}. {remedy}")
+    return [(dtype, stop - begin) for begin, stop, dtype in places]
 
 
-def _place(tensor: Any, name: str, remedy: str) -> tuple[int, int]:
-    """Return the offsets of a tensor's data. Raises BentoError if they don't match its type and shape."""
+def _place(tensor: Any, name: str, remedy: str) -> tuple[int, int, str]:
+    """Return the offsets of a tensor's data, and its type. Raises BentoError if they don't match its type and shape."""
     try:
         begin, end = tensor["data_offsets"]
         bits = _BITS.get(tensor["dtype"], 0)
         for number in tensor["shape"]:
             bits *= number
-        valid = 0 <= begin <= end and (tensor["dtype"] not in _BITS or end - begin == bits // 8)
+        known = tensor["dtype"] in _BITS
+        valid = type(begin) is type(end) is int and 0 <= begin <= end and (not known or end - begin == bits // 8)
     except (AttributeError, KeyError, TypeError, ValueError):
         valid = False
     if not valid:
         raise BentoError(f"{name}: data_offsets don't match the type and the shape. {remedy}")
-    return begin, end
+    return begin, end, tensor["dtype"] if known else _OTHER
 
 
 def _check_gguf(source: str, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from rules_bento.models.weights import parameters
 from rules_bento.packages.requirements import logical_lines
 from rules_bento.reports.page import Section, Table, document
 from rules_bento.reports.page import size as format_size
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from rules_bento.models.model import ModelDescription
     from rules_bento.sources.manifest import TreeManifest
 
+# Suffixes of files that can contain pickles, which run code when they are loaded.
+_PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
 _PINNED = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(?:\[[^]]*])?\s*==\s*([^\s;,\\]+)")
 _NAMED = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(.*)")
 
@@ -61,6 +64,11 @@ def model(description: ModelDescription, files: TreeManifest) -> dict[str, Any]:
         "labels": description.labels,
         "size": description.size,
         "blake3": description.blake3,
+        "weights": [
+            {"dtype": dtype, "parameters": parameters(dtype, size), "size": size}
+            for dtype, size in sorted(description.weights.items(), key=lambda item: -item[1])
+        ],
+        "pickles": [file.path for file in files.entries if file.path.endswith(_PICKLES)],
         "files": [{"path": file.path, "size": file.size} for file in files.entries],
     }
 
@@ -95,11 +103,30 @@ def _sections(report: dict[str, Any]) -> Iterator[Section]:
     for model in report["models"]:
         details = [model["module"] or "a generic model", *(f"{key}: {value}" for key, value in model["labels"].items())]
         title = f"Model {model['tag']}, {format_size(model['size'])}"
-        yield Section(title, [", ".join(details), _files(model["files"])])
+        yield Section(title, [", ".join(details), *_weights(model), _files(model["files"])])
     packages = [(package["name"], package["version"]) for package in report["packages"]]
     yield Section(_count(len(packages), "package"), [Table(("Name", "Version"), packages, "text")])
     total = format_size(sum(file["size"] for file in report["files"]))
     yield Section(f"{_count(len(report['files']), 'file')}, {total}", [_files(report["files"])])
+
+
+def _weights(model: dict[str, Any]) -> Iterator[str]:
+    """Yield the weights by type, and the files whose loading can run code."""
+    counts = [(entry["dtype"], entry["parameters"], format_size(entry["size"])) for entry in model["weights"]]
+    if counts:
+        yield "; ".join(f"{dtype}{_parameters(count)}, {size}" for dtype, count, size in counts)
+    if pickles := model["pickles"]:
+        yield f"{_count(len(pickles), 'file')} in formats that can run code when they are loaded: {', '.join(pickles)}"
+
+
+def _parameters(count: int | None) -> str:
+    """Format a number of parameters, such as ` 7.2 B parameters`."""
+    if count is None:
+        return ""
+    for unit, divisor in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= divisor:
+            return f" {count / divisor:.1f} {unit} parameters"
+    return f" {_count(count, 'parameter')}"
 
 
 def _files(files: list[dict[str, Any]]) -> Table:
