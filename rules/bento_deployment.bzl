@@ -56,7 +56,6 @@ def _bento_deployment_impl(ctx):
     args.add_all(["--digest", digest, "--repository", ctx.attr.repository, "--app-name", ctx.attr.app_name])
     args.add_all(["--port", str(ctx.attr.port)])
     args.add_all(["--openshift", "1" if ctx.attr.openshift else "0"])
-    args.add_all(["--read-only-root-filesystem", "1" if ctx.attr.read_only_root_filesystem else "0"])
     args.add_all(["--startup-timeout-seconds", str(ctx.attr.startup_timeout_seconds)])
     args.add_all(ctx.attr.writable_dirs, before_each = "--writable")
     add_pairs(args, "--config-map", ctx.attr.config_maps)
@@ -95,13 +94,12 @@ The manifest refers to the image by digest, so push `src` to `repository` first.
         "models": attr.label_keyed_string_dict(doc = "`bento_model_image` targets of the Bento's models, to the repositories with the pushed images, which Pods mount as image volumes (Kubernetes 1.35 or later). Required for `models = \"image\"`.", providers = [BentoImageInfo]),
         "openshift": attr.bool(doc = "Whether OpenShift chooses the user and group IDs of containers (policy `restricted-v2`). The image must not require its user's ID."),
         "port": attr.int(doc = "Port of the services. Default: `http.port` of each service, otherwise 3000. Required if the image sets `entrypoint`."),
-        "read_only_root_filesystem": attr.bool(default = True, doc = "Whether containers can write only to `/tmp` and `writable_dirs`."),
         "replicas": attr.string_dict(doc = "Number of Pods, from service to a number (`2`) or a range (`1-4`). Default: 1. A range adds a HorizontalPodAutoscaler for `traffic.concurrency`."),
         "repository": attr.string(doc = "Repository of the pushed image (`registry/name`). For KServe, `oci+fetch://registry/name` also selects the scheme.", mandatory = True),
         "secrets": attr.string_dict(doc = "Environment variables with values from Secrets, from name to `SECRET/KEY`. Default for variables of the Bento without a value: `<app_name>-env/<name>`."),
         "src": attr.label(doc = "The image or image index to deploy, or a `bento_model_image` with `format = \"kserve\"`. Push the target to `repository` before you apply the manifest.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
         "startup_timeout_seconds": attr.int(default = 300, doc = "Maximum startup time of a service, including model loading."),
-        "writable_dirs": attr.string_list(doc = "Absolute paths of further writable directories, which are empty when a Pod starts. `/dev/shm` is a volume in memory."),
+        "writable_dirs": attr.string_list(doc = "Absolute paths of writable directories other than `/tmp`, which are empty when a Pod starts. `/dev/shm` is a volume in memory. With `/`, the root file system of the image is writable."),
     },
     toolchains = [TOOLCHAIN_TYPE],
 )

@@ -18,7 +18,6 @@ WISHES = {
     "--app-name": "",
     "--openshift": "0",
     "--port": "0",
-    "--read-only-root-filesystem": "1",
     "--repository": "registry.example.com/team/digits",
     "--startup-timeout-seconds": "300",
 }
@@ -225,11 +224,11 @@ def test_a_container_is_not_root_and_writes_to_its_scratch_alone(rule):
         [*pair("--replicas", "Studio", "3")],
     ],
 )
-@pytest.mark.parametrize("read_only", ["1", "0"])
-def test_pods_meet_the_restricted_standard(rule, words, read_only):
+@pytest.mark.parametrize("root", [[], ["--writable", "/"]])
+def test_pods_meet_the_restricted_standard(rule, words, root):
     """The fields of Kubernetes' pod security standard; by hand, k8s.io/pod-security-admission accepts these manifests."""
     document = bento(service("Studio", "Archive", resources={"gpu": 1}), service("Archive"))
-    objects = rule(document, *words, read_only_root_filesystem=read_only)
+    objects = rule(document, *words, *root)
     pods = [each["spec"]["template"]["spec"] for (kind, _), each in objects.items() if kind == "Deployment"]
     assert len(pods) == 2
     for spec in pods:
@@ -243,12 +242,12 @@ def test_pods_meet_the_restricted_standard(rule, words, read_only):
             assert each["securityContext"] == {
                 "allowPrivilegeEscalation": False,
                 "capabilities": {"drop": ["ALL"]},
-                "readOnlyRootFilesystem": read_only == "1",
+                "readOnlyRootFilesystem": not root,
             }
 
 
 def test_a_container_that_may_write_has_the_home_of_its_image(rule):
-    objects = rule(bento(service("Studio")), read_only_root_filesystem="0")
+    objects = rule(bento(service("Studio")), "--writable", "/", "--writable", "/var/cache")
     assert not container(objects)["securityContext"]["readOnlyRootFilesystem"]
     assert "volumes" not in pod(objects)
     assert "BENTOML_HOME" not in variables(objects)
@@ -273,10 +272,10 @@ def test_pods_for_openshift_leave_the_ids_to_it(rule):
         (4, ["--writable", "/dev/shm"], True),
     ],
 )
-@pytest.mark.parametrize("read_only", ["1", "0"])
-def test_services_with_several_gpus_share_memory(rule, gpus, words, expected, read_only):
+@pytest.mark.parametrize("root", [[], ["--writable", "/"]])
+def test_services_with_several_gpus_share_memory(rule, gpus, words, expected, root):
     config = {"resources": {"gpu": gpus}} if gpus else {}
-    objects = rule(bento(service("Studio", **config)), *words, read_only_root_filesystem=read_only)
+    objects = rule(bento(service("Studio", **config)), *words, *root)
     volumes = [volume for volume in pod(objects).get("volumes", ()) if volume["name"] == "shared-memory"]
     mounts = [mount for mount in container(objects).get("volumeMounts", ()) if mount["mountPath"] == "/dev/shm"]
     assert volumes == ([{"name": "shared-memory", "emptyDir": {"medium": "Memory"}}] if expected else [])
@@ -413,6 +412,7 @@ def test_replicas_that_nothing_counts_are_rejected(rule, config, replicas, messa
         ),
         (bento(service("Studio")), [], {"startup_timeout_seconds": "0"}, "startup_timeout_seconds"),
         (bento(service("Studio")), ["--writable", "cache"], {}, "Use an absolute path"),
+        (bento(service("Studio")), ["--writable", "//"], {}, "Use an absolute path"),
         (bento(service("Studio")), pair("--env", "BENTOML_PORT", "1"), {}, "also sets this variable"),
         (bento(service("Studio")), pair("--secret", "KEY", "keys"), {}, "Use NAME/KEY"),
         (

@@ -76,8 +76,6 @@ class Rule:
             "0",
             "--openshift",
             "0",
-            "--read-only-root-filesystem",
-            "1",
             "--startup-timeout-seconds",
             "60",
         ]

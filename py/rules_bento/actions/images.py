@@ -321,7 +321,6 @@ class _DeploymentRequest(Request):
     openshift: str  # 1 or 0
     output: Path
     port: int = 0
-    read_only_root_filesystem: str  # 1 or 0
     replicas: JsonPairs
     repository: str
     secret: JsonPairs
@@ -347,7 +346,6 @@ def deployment(request: _DeploymentRequest) -> None:
         secrets=request.secret,
         config_maps=request.config_map,
         openshift=request.openshift == "1",
-        read_only=request.read_only_root_filesystem == "1",
         writable=request.writable,
         startup_timeout_seconds=request.startup_timeout_seconds,
         models={} if kserve else _model_images(request),

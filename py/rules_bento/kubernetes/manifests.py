@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rules_bento.kubernetes.workloads import Workload, WorkloadService
 
 _START = ("-m", "bentoml_cli._internal.start", "start-http-server")
+_ROOT = "/"
 _SCRATCH = "/tmp"
 _SHARED_MEMORY = "/dev/shm"  # containers have 64 MB; processes that share GPUs by NCCL need more
 _MODELS = "/mnt/models"  # as in private/layers.bzl
@@ -38,10 +39,14 @@ class DeploymentOptions(NamedTuple):
     secrets: Mapping[str, str]
     config_maps: Mapping[str, str]
     openshift: bool  # whether the Pods pass the admission of OpenShift's `restricted-v2`
-    read_only: bool
     writable: Sequence[str]
     startup_timeout_seconds: int
     models: Mapping[str, str]  # tag to the repository@digest that Pods mount
+
+    @property
+    def read_only(self) -> bool:
+        """Whether containers can write only to some directories."""
+        return _ROOT not in self.writable
 
 
 def inference_service(tags: Sequence[str], scheme: str, model_format: str, options: DeploymentOptions) -> str:
@@ -215,10 +220,8 @@ def _volumes(service: WorkloadService, options: DeploymentOptions) -> tuple[list
     several_gpus = any(name.endswith("/gpu") and int(count) > 1 for name, count in service.quantities.items())
     shared_memory = several_gpus or _SHARED_MEMORY in options.writable
     for directory in options.writable:
-        if not directory.startswith("/") or directory.rstrip("/") in ("", _SCRATCH):
-            raise BentoError(
-                f"writable_dirs: invalid path {directory!r}. Use an absolute path other than {_SCRATCH} and /."
-            )
+        if directory != _ROOT and (not directory.startswith("/") or directory.rstrip("/") in ("", _SCRATCH)):
+            raise BentoError(f"writable_dirs: invalid path {directory!r}. Use an absolute path other than {_SCRATCH}.")
     directories = [_SCRATCH, *(it for it in options.writable if it != _SHARED_MEMORY)] if options.read_only else []
     # An image with several models has one volume. A model is mounted at the target of its link in the Bento.
     images = {image: f"model-{at}" for at, image in enumerate(dict.fromkeys(options.models.values()))}

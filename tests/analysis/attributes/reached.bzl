@@ -73,7 +73,6 @@ REACHED = {
     "bento_deployment.models": "deployment --model-image",
     "bento_deployment.openshift": "deployment --openshift",
     "bento_deployment.port": "deployment --port",
-    "bento_deployment.read_only_root_filesystem": "deployment --read-only-root-filesystem",
     "bento_deployment.replicas": "deployment --replicas",
     "bento_deployment.repository": "deployment --repository",
     "bento_deployment.secrets": "deployment --secret",
