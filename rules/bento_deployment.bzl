@@ -39,7 +39,7 @@ def _bento_deployment_impl(ctx):
     problem = _problem(ctx, first)
     if problem:
         fail("{}: {}".format(label_string(ctx.label), problem))
-    inputs = [digest] + list(first.model_descriptions)
+    inputs = [digest] + list(first.model_descriptions) + ctx.files.pod_spec
     args = target_arguments(ctx)
     for image in images:
         if image.bento_yaml:
@@ -57,6 +57,8 @@ def _bento_deployment_impl(ctx):
     args.add_all(["--port", str(ctx.attr.port)])
     args.add_all(["--openshift", "1" if ctx.attr.openshift else "0"])
     args.add_all(["--startup-timeout-seconds", str(ctx.attr.startup_timeout_seconds)])
+    for file in ctx.files.pod_spec:
+        args.add_all(["--pod-spec", file, file.short_path])
     args.add_all(ctx.attr.writable_dirs, before_each = "--writable")
     add_pairs(args, "--config-map", ctx.attr.config_maps)
     add_pairs(args, "--env", ctx.attr.env)
@@ -93,6 +95,7 @@ The manifest refers to the image by digest, so push `src` to `repository` first.
         "model_format": attr.string(doc = "KServe model format, such as `huggingface`, `onnx`, or `sklearn`. Required for a `bento_model_image`."),
         "models": attr.label_keyed_string_dict(doc = "`bento_model_image` targets of the Bento's models, to the repositories with the pushed images, which Pods mount as image volumes (Kubernetes 1.35 or later). Required for `models = \"image\"`.", providers = [BentoImageInfo]),
         "openshift": attr.bool(doc = "Whether OpenShift chooses the user and group IDs of containers (policy `restricted-v2`). The image must not require its user's ID."),
+        "pod_spec": attr.label(allow_single_file = [".yaml", ".yml"], doc = "YAML file with further fields of the `spec` of all Pods, such as `nodeSelector`, `tolerations`, or `runtimeClassName`."),
         "port": attr.int(doc = "Port of the services. Default: `http.port` of each service, otherwise 3000. Required if the image sets `entrypoint`."),
         "replicas": attr.string_dict(doc = "Number of Pods, from service to a number (`2`) or a range (`1-4`). Default: 1. A range adds a HorizontalPodAutoscaler for `traffic.concurrency`."),
         "repository": attr.string(doc = "Repository of the pushed image (`registry/name`). For KServe, `oci+fetch://registry/name` also selects the scheme.", mandatory = True),

@@ -8,7 +8,7 @@ import yaml
 from rules_bento.actions.images import deployment
 from rules_bento.arguments import decode
 from rules_bento.errors import BentoError
-from rules_bento.kubernetes.manifests import to_yaml
+from rules_bento.kubernetes.manifests import _POD_FIELDS, to_yaml
 from rules_bento.kubernetes.workloads import quantities
 
 DIGEST = "sha256:" + "0a" * 32
@@ -21,6 +21,15 @@ WISHES = {
     "--repository": "registry.example.com/team/digits",
     "--startup-timeout-seconds": "300",
 }
+
+
+POD_SPEC = """\
+nodeSelector: {accelerator: nvidia-l4, "on": "yes"}
+runtimeClassName: gvisor
+tolerations:
+- {key: nvidia.com/gpu, operator: Exists, tolerationSeconds: 30}
+imagePullSecrets: [{name: pull}]
+"""
 
 
 def service(name, *needs, **config):
@@ -60,6 +69,11 @@ class Rule:
     def __call__(self, document, *words, **more):
         objects = list(yaml.safe_load_all(self.text(document, *words, **more)))
         return {(one["kind"], one["metadata"]["name"]): one for one in objects}
+
+    def pod_spec(self, text):
+        """The words for a file with fields of Pods."""
+        (self.directory / "pod.yaml").write_text(text, "utf-8")
+        return ["--pod-spec", str(self.directory / "pod.yaml"), "svc/pod.yaml"]
 
 
 @pytest.fixture
@@ -251,6 +265,36 @@ def test_a_container_that_may_write_has_the_home_of_its_image(rule):
     assert not container(objects)["securityContext"]["readOnlyRootFilesystem"]
     assert "volumes" not in pod(objects)
     assert "BENTOML_HOME" not in variables(objects)
+
+
+def test_all_pods_have_the_fields_of_the_file(rule):
+    document = bento(service("Studio", "Archive"), service("Archive"))
+    plain = rule(document)
+    objects = rule(document, *rule.pod_spec(POD_SPEC))
+    for name in ("digit-studio", "digit-studio-archive"):
+        fields = {key: value for key, value in pod(objects, name).items() if key not in pod(plain, name)}
+        assert fields == yaml.safe_load(POD_SPEC)
+        assert pod(plain, name).items() <= pod(objects, name).items()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("volumes: []\ncontainers: []", "pod_spec: the manifest sets containers, volumes of Pods. Remove the field"),
+        ("securityContext: null", "pod_spec: the manifest sets securityContext of Pods. Remove the field"),
+        ("- nodeSelector", "svc/pod.yaml: expected a mapping"),
+        ("a: [", "svc/pod.yaml:1: invalid YAML"),
+        ("", "svc/pod.yaml: expected a mapping"),
+        ("a: 1\na: 2", "svc/pod.yaml:2: "),
+    ],
+)
+def test_fields_that_pods_cannot_have_are_rejected(rule, text, message):
+    with pytest.raises(BentoError, match=message):
+        rule(bento(service("Studio")), *rule.pod_spec(text))
+
+
+def test_each_field_that_the_manifest_sets_is_known(rule):
+    assert pod(rule(bento(service("Studio")))).keys() == set(_POD_FIELDS)
 
 
 def test_pods_for_openshift_leave_the_ids_to_it(rule):

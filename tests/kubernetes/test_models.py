@@ -147,6 +147,19 @@ def test_the_schema_rejects_what_kserve_rejects(rule):
     ]
 
 
+def test_the_predictor_has_the_fields_of_the_file(rule, tmp_path):
+    (tmp_path / "pod.yaml").write_text("runtimeClassName: nvidia\ntolerations: [{key: gpu, operator: Exists}]\n")
+    words = ["--pod-spec", str(tmp_path / "pod.yaml"), "pod.yaml"]
+    service = rule.inference_service("llm:v1", words=words)
+    assert not list(errors(service, SCHEMA))
+    predictor = service["spec"]["predictor"]
+    fields = {"runtimeClassName": "nvidia", "tolerations": [{"key": "gpu", "operator": "Exists"}]}
+    assert {key: value for key, value in predictor.items() if key != "model"} == fields
+    (tmp_path / "pod.yaml").write_text("model: {}")
+    with pytest.raises(BentoError, match="pod_spec: the manifest sets model of Pods"):
+        rule.inference_service("llm:v1", words=words)
+
+
 def test_an_inference_service_names_all_models_of_its_image(rule):
     service = rule.inference_service("b.c:v1", "a:v2", words=["--app-name", "both"])
     assert service["metadata"]["annotations"] == {"rules-bento/models": "b.c:v1, a:v2"}

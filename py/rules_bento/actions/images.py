@@ -320,6 +320,7 @@ class _DeploymentRequest(Request):
     model_image: Triples  # description of the model, digest of its image, repository
     openshift: str  # 1 or 0
     output: Path
+    pod_spec: Pairs  # path to read, name in messages
     port: int = 0
     replicas: JsonPairs
     repository: str
@@ -349,6 +350,7 @@ def deployment(request: _DeploymentRequest) -> None:
         writable=request.writable,
         startup_timeout_seconds=request.startup_timeout_seconds,
         models={} if kserve else _model_images(request),
+        pod_spec=_pod_spec(request),
     )
     if kserve:
         scheme, model_format = kserve[0]
@@ -362,6 +364,14 @@ def deployment(request: _DeploymentRequest) -> None:
     else:
         text = manifests.deployment(_common_workload(request), options)
     request.output.write_text(text, "utf-8")
+
+
+def _pod_spec(request: _DeploymentRequest) -> dict[str, Any]:
+    from rules_bento.formats.yaml import read_mapping
+
+    return {
+        field: value for path, name in request.pod_spec for field, value in read_mapping(read_file(path), name).items()
+    }
 
 
 def _reference(attribute: str, name: str, digest: str) -> str:

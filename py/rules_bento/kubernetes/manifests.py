@@ -10,7 +10,7 @@ import re
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.kubernetes.workloads import Workload, WorkloadService
@@ -24,6 +24,8 @@ _NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _REPLICAS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _KEY = re.compile(r"([a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?)/([-._a-zA-Z0-9]{1,253})")
+# Fields of the Pods of a Deployment that the template sets.
+_POD_FIELDS = ("automountServiceAccountToken", "containers", "enableServiceLinks", "securityContext", "volumes")
 _OURS = "rules-bento/"
 _STANDARD = "app.kubernetes.io/"
 _PROBE_SECONDS = 10  # between two probes; BentoML waits 5 s for dependencies before it reports that it isn't ready
@@ -42,6 +44,7 @@ class DeploymentOptions(NamedTuple):
     writable: Sequence[str]
     startup_timeout_seconds: int
     models: Mapping[str, str]  # tag to the repository@digest that Pods mount
+    pod_spec: Mapping[str, Any]  # further fields of the spec of Pods
 
     @property
     def read_only(self) -> bool:
@@ -56,11 +59,13 @@ def inference_service(tags: Sequence[str], scheme: str, model_format: str, optio
     name = options.name or re.sub("[._]", "-", tags[0].partition(":")[0])
     metadata = _metadata("app_name", name, {f"{_STANDARD}name": name})
     model = {"modelFormat": {"name": model_format}, "storageUri": f"{scheme}://{options.image}"}
+    predictor = {"model": model}
+    _check_pod_spec(options, predictor)
     document = {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
         "metadata": metadata | {"annotations": {f"{_OURS}models": ", ".join(tags)}},
-        "spec": {"predictor": {"model": model}},
+        "spec": {"predictor": predictor | dict(options.pod_spec)},
     }
     return f"---\n{to_yaml(document)}\n"
 
@@ -73,6 +78,7 @@ def deployment(workload: Workload, options: DeploymentOptions) -> str:
 
     if options.startup_timeout_seconds <= 0:
         raise BentoError(f"startup_timeout_seconds: expected at least 1, got {options.startup_timeout_seconds}.")
+    _check_pod_spec(options, _POD_FIELDS)
     names = _object_names(workload, options.name or workload.name.replace("_", "-"))
     template = pkgutil.get_data(__package__, "deployment.yaml.j2") or b""
     environment = Environment(
@@ -103,6 +109,15 @@ def to_yaml(value: object) -> str:
     Dumper.add_representer(str, represent)
     text: str = yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=False, width=1 << 20)
     return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _check_pod_spec(options: DeploymentOptions, own: Collection[str]) -> None:
+    """Raise BentoError if a field of a file for Pods is in `own`, the fields that the manifest sets."""
+    if fields := [field for field in own if field in options.pod_spec]:
+        raise BentoError(
+            f"pod_spec: the manifest sets {', '.join(fields)} of Pods. Remove the field from the file. If no attribute "
+            "of the target changes its value, patch the manifest with a tool such as kustomize."
+        )
 
 
 def _values(

@@ -72,6 +72,7 @@ REACHED = {
     "bento_deployment.model_format": "deployment --kserve",
     "bento_deployment.models": "deployment --model-image",
     "bento_deployment.openshift": "deployment --openshift",
+    "bento_deployment.pod_spec": "deployment --pod-spec",
     "bento_deployment.port": "deployment --port",
     "bento_deployment.replicas": "deployment --replicas",
     "bento_deployment.repository": "deployment --repository",
