@@ -479,7 +479,7 @@ def test_a_model_for_kserve_has_the_layers_of_the_rule(tmp_path, store, registri
         with repository.open_blob(layer["digest"]) as response:
             blob = b"".join(map(bytes, response.pieces()))
         assert f"sha256:{hashlib.sha256(gzip.decompress(blob)).hexdigest()}" == diff_id
-        with tarfile.open(fileobj=io.BytesIO(blob)) as tar:
+        with tarfile.open(fileobj=io.BytesIO(blob), mode="r|gz") as tar:
             found |= {
                 member.name: (layer["digest"], tar.extractfile(member).read()) for member in tar if member.isfile()
             }
@@ -498,6 +498,7 @@ def test_a_model_for_kserve_has_the_layers_of_the_rule(tmp_path, store, registri
             Member.file("models/a.safetensors", str(entry.path / "a.safetensors"), uid=1034, gid=1034),
         ],
         "gzip",
+        one_member=True,
     )
     assert f"sha256:{sha256_of(tmp_path / 'layer')}" == digests["models/a.safetensors"]
     (entry.path / "a.safetensors").write_bytes(b"b")
