@@ -25,7 +25,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import urllib3
+
 ROOT = Path(__file__).resolve().parents[1]
+# Packages that a push imports.
+PACKAGES = ("--packages", str(Path(urllib3.__file__).parents[1]))
 sys.path[:0] = [str(ROOT)]
 
 from tests.registry import servers  # noqa: E402
@@ -104,7 +108,7 @@ def write_layout(directory: Path, layers: int, size: int, earlier: Path | None =
 
 def commands(package: Path, jobs: list[int]) -> dict[str, Callable[[Path, str], list[str]]]:
     """Return for each tool a function that creates the command to push a layout to a name."""
-    main = [sys.executable, "-I", "-S", "-B", str(package / "main.py"), "push"]
+    main = [sys.executable, "-I", "-S", "-B", str(package / "main.py"), *PACKAGES, "push"]
     skopeo = ["skopeo", "--insecure-policy", "copy", "--quiet", "--preserve-digests", "--dest-tls-verify=false"]
     found: dict[str, Callable[[Path, str], list[str]]] = {
         "skopeo": lambda layout, name: [*skopeo, f"oci:{layout}:v1", f"docker://{name}:v1"],

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
 
-from push import MANIFEST, run  # noqa: E402
+from push import MANIFEST, PACKAGES, run  # noqa: E402
 
 from tests.registry import servers  # noqa: E402
 from tests.registry.relay import Relay  # noqa: E402
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Commands = Callable[[list[Path], list[str]], list[list[str]]]
 
-MAIN = [sys.executable, "-I", "-S", "-B", str(ROOT / "py/main.py"), "push"]
+MAIN = [sys.executable, "-I", "-S", "-B", str(ROOT / "py/main.py"), *PACKAGES, "push"]
 
 
 def write_image(directory: Path, shared: list[Path], own: bytes) -> None:
