@@ -17,7 +17,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY / "e2e"))
+sys.path[:0] = [str(REPOSITORY / "e2e"), str(REPOSITORY)]
 import sources  # noqa: E402 - found by the line above
 import workbench  # noqa: E402
 from workers import ISOLATED, WORKERS  # noqa: E402

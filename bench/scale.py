@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY / "e2e"))
+sys.path[:0] = [str(REPOSITORY / "e2e"), str(REPOSITORY)]
 import costs  # noqa: E402 - found by the line above
 import workbench  # noqa: E402
 from workers import ISOLATED, WORKERS  # noqa: E402
