@@ -396,7 +396,7 @@ def test_what_does_not_compress_is_stored_and_what_does_is_not(out, compression)
 
 
 def test_a_single_member_is_read_as_a_stream(out):
-    """`tarfile` stops at the end of the first member. KServe's `oci+fetch` reads layers so."""
+    """`tarfile` stops at the end of the first member. KServe's `oci+fetch` reads layers this way."""
     files = {"a": CHANCE.randbytes(3 * layer.GZIP_BLOCK), "b": LARGE, "c": b""}
     entries = [Member.inline(name, data) for name, data in files.items()]
     for threads in (1, 4):

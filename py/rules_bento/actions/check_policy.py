@@ -57,7 +57,7 @@ class _CheckPolicyRequest(Request):
     advisories: Pairs  # path, name in messages
     inventory: Path  # output of the subcommand `inventory`
     path: str = ""  # of the BUILD file, for --sarif
-    sarif: Path | None = None  # output; findings are no error
+    sarif: Path | None = None  # output; with it, findings do not fail the action
     settings: Path  # JSON: the attributes of the rule
     vex: Pairs  # path, name in messages
 

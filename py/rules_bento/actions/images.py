@@ -329,7 +329,7 @@ class _DeploymentRequest(Request):
     writable: Strings
 
 
-_FETCH = "oci+fetch"  # scheme of KServe 0.21: an init container copies the files of the image
+_FETCH = "oci+fetch://"  # scheme of KServe 0.21: an init container copies the files of the image
 
 
 def deployment(request: _DeploymentRequest) -> None:
@@ -337,10 +337,9 @@ def deployment(request: _DeploymentRequest) -> None:
     from rules_bento.kubernetes import manifests
 
     kserve = request.kserve
+    repository = request.repository.removeprefix(_FETCH) if kserve else request.repository
     options = manifests.DeploymentOptions(
-        image=_reference(
-            "repository", request.repository.removeprefix(f"{_FETCH}://" if kserve else ""), request.digest
-        ),
+        image=_reference("repository", repository, request.digest),
         name=request.app_name,
         replicas=request.replicas,
         env=request.env,
@@ -354,12 +353,12 @@ def deployment(request: _DeploymentRequest) -> None:
     )
     if kserve:
         scheme, model_format = kserve[0]
-        if request.repository.startswith(f"{_FETCH}://"):
+        if repository != request.repository:
             if scheme == "oci":
                 raise BentoError(
                     f"repository: {_FETCH} doesn't read layers of a base. Remove base from the bento_model_image."
                 )
-            scheme = _FETCH
+            scheme = _FETCH.removesuffix("://")
         text = manifests.inference_service(_model_tags(request), scheme, model_format, options)
     else:
         text = manifests.deployment(_common_workload(request), options)
