@@ -41,6 +41,9 @@ local_path_override(module_name = "rules_bento", path = "{repository}")
 bento = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")
 bento.pypi(name = "pypi", lock = "//:requirements.lock.json")
 use_repo(bento, "pypi")
+
+bento_tools = use_extension("@rules_bento//toolchains:extensions.bzl", "bento_tools")
+bento_tools.python(debian_lock = "@rules_bento//debian:python.lock.json")
 """
 BUILD = """\
 load("@rules_bento//rules:defs.bzl", "bento_package")
