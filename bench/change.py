@@ -53,7 +53,6 @@ bento_image(
     name = "image",
     base = "//examples/base:python",
     bento = ":bento",
-    python_version = "3.13",
 )
 
 bento_push(name = "push", src = ":image")
