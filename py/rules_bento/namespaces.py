@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import select
 import shutil
 import signal
 import sys
@@ -47,6 +48,17 @@ def die_with_parent(number: int = signal.SIGKILL) -> None:
     """Send this process a signal when the thread that started it ends. Does nothing outside of Linux."""
     if sys.platform == "linux":
         _libc().prctl(_SIGNAL_OF_PARENTS_END, number)
+
+
+def is_closed(pipe: int) -> bool:
+    """Return whether the other end of a pipe is closed, as it is when the only process with that end has ended.
+
+    A process that calls `die_with_parent` too late gets no signal, and must then look for its parent. A pipe also works
+    for the first process of a PID namespace, where `os.getppid` is always 0.
+    """
+    waiting = select.poll()
+    waiting.register(pipe, 0)
+    return bool(waiting.poll(0))
 
 
 def enter(user: tuple[int, int]) -> None:
@@ -244,11 +256,17 @@ def _make_read_only(root: Path, except_for: Sequence[str]) -> None:
 
 def _continue_in_child() -> None:
     """Fork. The parent process waits for the child process, and exits with its status."""
+    lifeline, life = os.pipe()
     process = os.fork()
     if process:
+        os.close(lifeline)
         status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         os._exit(status if status >= 0 else _SIGNALED - status)
+    os.close(life)
     die_with_parent()
+    if is_closed(lifeline):
+        os._exit(1)
+    os.close(lifeline)
 
 
 def _libc() -> Any:

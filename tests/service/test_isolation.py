@@ -295,6 +295,27 @@ def test_the_imports_end_with_the_command(place, number):
     assert number == signal.SIGKILL or not [*scratch.iterdir()]
 
 
+def test_a_process_whose_parent_ended_before_it_could_ask_for_a_signal_ends():
+    program = """import os, signal
+from rules_bento import namespaces
+
+parent, ask = os.getpid(), namespaces.die_with_parent
+
+def ask_late():
+    os.kill(parent, signal.SIGKILL)
+    while os.getppid() == parent:
+        pass
+    ask()
+
+namespaces.die_with_parent = ask_late
+namespaces._continue_in_child()
+print("continues")
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stdout) == (-signal.SIGKILL, b"")
+
+
 def test_a_process_that_cannot_map_its_user_can_start_threads():
     """As on workers whose /proc is read-only: the import then continues with all of the files."""
     program = """import threading

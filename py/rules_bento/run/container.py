@@ -132,6 +132,8 @@ def _first(container: Container, log: Path, send: int) -> NoReturn:
     try:
         os.setsid()
         namespaces.die_with_parent()
+        if namespaces.is_closed(send):  # the parent has ended already
+            os._exit(1)
         with log.open("wb") as output:
             for descriptor in (1, 2):
                 os.dup2(output.fileno(), descriptor)
