@@ -42,6 +42,15 @@ PLOTS = {
             ("uv, tar, zstd -3", r"tar, `zstd -3` \| (\d+) ", False),
         ),
     ),
+    "caches": Plot(
+        "An empty cache after images of 100 services",
+        "MB",
+        (
+            ("gzip, recipes (default)", r"\| gzip, recipes .* (\d+) \|\n", True),
+            ("gzip, files", r"\| gzip, files .* (\d+) \|\n", False),
+            ("zstd", r"\| zstd \| 69.* (\d+) \|\n", False),
+        ),
+    ),
     "services": Plot(
         "Changed line of one service, by services in the repository",
         "s",
