@@ -11,6 +11,7 @@ from rules_bento.actions import models
 from rules_bento.arguments import decode
 from rules_bento.errors import BentoError
 
+PLACE = ["--package", "svc", "--strip-prefix", "m"]
 CREATED = "2026-01-01T00:00:00+00:00"
 FILES = {
     "LICENSE": "doc",
@@ -42,7 +43,7 @@ class Rule:
         return paths
 
     def sources(self, *paths, option="--source"):
-        words = ["--package", "svc", "--strip-prefix", "m"]
+        words = []
         for path in paths:
             words += [option, str(self.directory / "m" / path), f"svc/m/{path}", f"//svc:m/{path}"]
         return words
@@ -50,7 +51,7 @@ class Rule:
     def model(self, *words):
         outputs = ("description", "manifest", "model_yaml")
         tag = ["--tag", "tiny:v1", "--creation-time", CREATED]
-        return self.run(models.model, outputs, *tag, *self.sources(*FILES), *words)
+        return self.run(models.model, outputs, *PLACE, *tag, *self.sources(*FILES), *words)
 
     def fields(self, **fields):
         return ["--fields", self.write("fields.json", json.dumps(fields).encode()), "//svc:fields.json"]
@@ -79,7 +80,7 @@ def members(layer):
 def test_each_file_of_a_modelpack_artifact_is_a_layer(rule):
     layers = []
     for path, kind in FILES.items():
-        written = rule.run(models.model_file_layer, ("description", "output"), *rule.sources(path))
+        written = rule.run(models.model_file_layer, ("description", "output"), *PLACE, *rule.sources(path))
         described = json.loads(written["description"].read_text())
         assert written["output"].read_bytes() == (rule.directory / "m" / path).read_bytes()
         assert described["media_type"] == f"application/vnd.cncf.model.{kind}.v1.raw"
@@ -96,7 +97,7 @@ def test_each_file_of_a_modelpack_artifact_is_a_layer(rule):
 def test_weights_have_layers_of_their_own_and_the_model_links_to_them(rule):
     described = rule.model()
     written = [word for name, path in described.items() for word in (f"--written-{name.replace('_', '-')}", str(path))]
-    place = ["--directory", "home/bentoml/bento", "--user", "1034:1034", "--compression", "none"]
+    place = [*PLACE, "--directory", "home/bentoml/bento", "--user", "1034:1034", "--compression", "none"]
     weights = rule.run(
         models.weights_layer,
         ("output", "description"),
@@ -107,7 +108,7 @@ def test_weights_have_layers_of_their_own_and_the_model_links_to_them(rule):
         models.model_layer,
         ("output", "description"),
         *place, *written, "--weights", "home/weights", *rule.sources(*list(FILES)[:-1]),
-        *rule.sources("weights/a.gguf", option="--weights-file")[4:],
+        *rule.sources("weights/a.gguf", option="--weights-file"),
     )  # fmt: skip
     links = {path: link for path, link in members(layer["output"]).items() if link}
     [(path, link)] = links.items()
@@ -118,7 +119,7 @@ def test_weights_have_layers_of_their_own_and_the_model_links_to_them(rule):
 
 
 def test_a_layer_with_a_root_has_all_files_below_it(rule):
-    place = ["--root", "models", "--user", "0:0", "--compression", "gzip"]
+    place = [*PLACE, "--root", "models", "--user", "0:0", "--compression", "gzip"]
     words = [*place, "--tag", "tiny:v1", *rule.sources(*FILES)]
     layer = rule.run(models.model_layer, ("output", "description"), *words)
     assert set(members(layer["output"])) == {f"models/{path}" for path in [*FILES, "model.yaml"]}
@@ -151,4 +152,4 @@ def test_an_invalid_fields_file_is_rejected_by_field(rule, fields, message):
 def test_a_file_that_models_never_contain_is_rejected(rule):
     rule.write("m/.git/config", b"")
     with pytest.raises(BentoError, match=r"\.git/config"):
-        rule.model(*rule.sources(".git/config")[4:])
+        rule.model(*rule.sources(".git/config"))
