@@ -16,8 +16,9 @@ from contextlib import contextmanager
 class Registry:
     """Holds the stored data and the enforced limits. `received` counts the bytes of all upload bodies."""
 
-    def __init__(self, *, largest: int = 0, smallest: int = 0) -> None:
+    def __init__(self, *, largest: int = 0, smallest: int = 0, largest_range: int = 0) -> None:
         self.largest = largest  # bytes of a body, 0 for no limit
+        self.largest_range = largest_range  # bytes of a body with Content-Range, as GHCR limits it; 0 for no limit
         self.smallest = smallest  # bytes of each chunk but the last
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[str, bytes] = {}
@@ -78,8 +79,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _patch(self) -> None:
         name, size = self._upload(), int(self.headers["Content-Length"])
         upload = self.registry.uploads[name]
-        first, last = map(int, re.fullmatch(r"(\d+)-(\d+)", self.headers["Content-Range"]).groups())
+        declared = self.headers["Content-Range"] or f"{len(upload)}-{len(upload) + size - 1}"
+        first, last = map(int, re.fullmatch(r"(\d+)-(\d+)", declared).groups())
         if self._too_large(size):
+            return
+        if "Content-Range" in self.headers and 0 < self.registry.largest_range < size:
+            self._answer(416)
+            self.close_connection = True
             return
         if first != len(upload) or last - first + 1 != size:
             self._progress(416, name)

@@ -21,7 +21,7 @@ SIZES = (400_000, 60_000, 900)
 @pytest.fixture(autouse=True)
 def small_is_safe(monkeypatch):
     monkeypatch.setattr(push_module, "_MAX_SINGLE_REQUEST", 50_000)
-    monkeypatch.setattr(push_module, "_MAX_CHUNK", 256_000)
+    monkeypatch.setattr(push_module, "_MAX_CHUNKS", {413: 256_000, 416: 40_000})
     monkeypatch.setattr(push_module, "_MIN_CHUNK", 4_000)
 
 
@@ -45,6 +45,25 @@ def test_a_limit_of_the_server_is_found_and_kept(registries, progress, tmp_path,
     assert max(registry.chunks) <= largest
 
 
+def test_a_first_attempt_has_no_range(registries, progress, tmp_path):
+    image = make_image(tmp_path, SIZES)
+    registry = Registry(largest_range=4_000)
+    with registry.serve() as port:
+        push_to(port, image, registries, progress)
+    assert_stored(registry, image)
+    assert registry.chunks == [400_000, 60_000] or registry.chunks == [60_000, 400_000]
+
+
+@pytest.mark.parametrize("largest", [300_000, 40_000, 5_000])
+def test_an_upload_is_continued_in_ranges_that_the_server_accepts(registries, progress, tmp_path, largest):
+    image = make_image(tmp_path, SIZES)
+    registry = Registry(largest_range=largest)
+    with registry.serve() as port, Relay(port, [Cut(UP, 100_000)]) as relay:
+        push_to(relay.port, image, registries, progress)
+    assert_stored(registry, image)
+    assert registry.received < sum(SIZES) + 100_000
+
+
 def test_a_limit_below_all_sense_is_an_error(registries, progress, tmp_path):
     registry = Registry(largest=1_000)
     with registry.serve() as port, pytest.raises(BentoError, match="returned 413.*Raise the upload limit"):
@@ -52,7 +71,7 @@ def test_a_limit_below_all_sense_is_an_error(registries, progress, tmp_path):
 
 
 def test_chunks_are_as_large_as_the_server_asks_for(registries, progress, tmp_path, monkeypatch):
-    monkeypatch.setattr(push_module, "_MAX_CHUNK", 64_000)
+    monkeypatch.setattr(push_module, "_MAX_CHUNKS", {413: 64_000})
     image = make_image(tmp_path, SIZES)
     registry = Registry(largest=300_000, smallest=130_000)
     with registry.serve() as port:

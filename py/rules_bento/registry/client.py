@@ -322,12 +322,11 @@ class Repository:
         headers = {"Content-Type": "application/octet-stream"}
         return self.registry.exchange("PUT", url, self.push_scope, headers=headers, body=body)
 
-    def send_chunk(self, upload: Upload, body: Body) -> AbstractContextManager[Response]:
-        """Send the next chunk of a blob, and yield the response."""
-        headers = {
-            "Content-Type": "application/octet-stream",
-            "Content-Range": f"{upload.offset}-{upload.offset + body.size - 1}",
-        }
+    def send_chunk(self, upload: Upload, body: Body, *, has_range: bool) -> AbstractContextManager[Response]:
+        """Send the next chunk of a blob, and yield the response. Without a range, the registry appends the chunk."""
+        headers = {"Content-Type": "application/octet-stream"}
+        if has_range:
+            headers["Content-Range"] = f"{upload.offset}-{upload.offset + body.size - 1}"
         return self.registry.exchange("PATCH", upload.url, self.push_scope, headers=headers, body=body)
 
     @contextmanager

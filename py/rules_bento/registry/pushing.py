@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 BlobOutcome = Literal["exists", "mounted", "sent"]  # outcome of a blob: how the repository received it
 # Larger blobs are sent as chunks: registries keep the received part of a chunk, but not always of a PUT.
 _MAX_SINGLE_REQUEST = 4 << 20  # bytes
-_MAX_CHUNK = 32 << 20  # bytes of a chunk if the server rejects larger bodies; halved down to _MIN_CHUNK
+# Bytes of a chunk after the registry rejected a larger body with 413, or a larger range with 416 (GHCR accepts 4 MiB);
+# halved down to _MIN_CHUNK.
+_MAX_CHUNKS = {413: 32 << 20, 416: 4 << 20}
 _MIN_CHUNK = 1 << 20
 _MAX_DIGEST_ERRORS = 4  # attempts if the registry reports a wrong digest of a correct blob
 _GONE = (404, 410)  # the upload or the repository no longer exists
@@ -118,7 +120,10 @@ class _BlobUpload:
     def _send_rest_or_chunk(self, current: Upload) -> Reply:
         if self._in_chunks and current.offset < self._size:
             end = min(current.offset + max(self._chunk_size, current.smallest_chunk), self._size)
-            sending = self._repository.send_chunk(current, BodyPart(self._source, current.offset, end, self._count))
+            # As other clients do, the first request streams the blob without a range. Some registries limit ranges.
+            is_stream = end - current.offset == self._size and not self._interrupted
+            part = BodyPart(self._source, current.offset, end, self._count)
+            sending = self._repository.send_chunk(current, part, has_range=not is_stream)
         else:
             rest = BodyPart(self._source, current.offset, self._size, self._count)
             sending = self._repository.send_blob(current, self._digest, rest)
@@ -148,8 +153,9 @@ class _BlobUpload:
 
     def _can_resume(self, reply: Reply) -> bool:
         """Return True to resume a failed upload, or False to restart it. Raises RegistryError for permanent errors."""
-        if reply.status == 413 and self._chunk_size > _MIN_CHUNK:
-            self._chunk_size = _MAX_CHUNK if self._chunk_size > _MAX_CHUNK else max(_MIN_CHUNK, self._chunk_size // 2)
+        largest = _MAX_CHUNKS.get(reply.status, 0)
+        if largest and self._chunk_size > _MIN_CHUNK:
+            self._chunk_size = largest if self._chunk_size > largest else max(_MIN_CHUNK, self._chunk_size // 2)
             return True
         # After an interruption the registry might have received the bytes in transit, and then the rest again.
         wrong_digest = reply.status == 400 and (b"DIGEST_INVALID" in reply.body or self._interrupted)
