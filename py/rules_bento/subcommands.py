@@ -85,7 +85,7 @@ def _fail(target: str, error: Exception | KeyboardInterrupt) -> int:
 
     exit_handling.drop_output()
     if isinstance(error, KeyboardInterrupt):
-        error = BentoError("interrupted", code=exit_handling.INTERRUPTED)
+        error = BentoError(str(error) or "interrupted", code=exit_handling.INTERRUPTED)
     elif isinstance(error, OSError):
         error = BentoError(exit_handling.os_error_message(error))
     elif not isinstance(error, BentoError):

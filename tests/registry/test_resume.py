@@ -1,5 +1,6 @@
 """Uploads that go on where they were cut, or in the chunks that a server insists on."""
 
+import signal
 import threading
 from typing import NamedTuple
 
@@ -8,8 +9,10 @@ from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.net.transfers import pause
 from rules_bento.registry import pushing as push_module
+from rules_bento.registry.client import Registries
 from rules_bento.registry.pushing import push
 from rules_bento.registry.reference import Reference
+from rules_bento.registry.uploads import InterruptedUploads
 
 from tests.registry.images import make_image
 from tests.registry.relay import UP, Cut, Relay
@@ -115,3 +118,79 @@ def test_all_uploads_are_canceled_after_an_error(registries, progress, tmp_path)
         push_to(port, replace(image, sources=image.sources | sources), registries, progress)
     assert next(registry.names) == 4
     assert registry.uploads == {}
+
+
+def interrupted_push(port: int, image, directory, progress, sent: int) -> str:
+    """Push an image, and press Ctrl-C after `sent` bytes of the largest blob. Returns the message."""
+    largest = max(image.blobs(), key=lambda blob: blob.size).digest
+    original = image.sources[largest]
+
+    class Interrupted(NamedTuple):
+        digest: str
+
+        def pieces(self, start: int, end: int):
+            yield from original.pieces(start, sent)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            pause(20)
+
+    changed = replace(image, sources=image.sources | {largest: Interrupted(largest)})
+    with (
+        Registries(sleep=lambda _: None, interrupted=InterruptedUploads(directory.parent)) as registries,
+        pytest.raises(KeyboardInterrupt) as caught,
+    ):
+        push_to(port, changed, registries, progress)
+    return str(caught.value)
+
+
+def test_the_push_after_an_interruption_sends_the_rest(progress, tmp_path):
+    image = make_image(tmp_path, [400_000, 900])
+    registry, uploads = Registry(), tmp_path / "cache/uploads"
+    with registry.serve() as port:
+        message = interrupted_push(port, image, uploads, progress, 300_000)
+        assert message == "interrupted. The registry keeps 0.3 MB, and the next push sends the rest."
+        [kept] = uploads.iterdir()
+        assert (kept.stat().st_mode & 0o777, uploads.stat().st_mode & 0o777) == (0o600, 0o700)
+        with Registries(interrupted=InterruptedUploads(uploads.parent)) as registries:
+            push_to(port, image, registries, progress)
+    assert_stored(registry, image)
+    assert registry.received == sum(blob.size for blob in image.blobs())
+    assert list(uploads.iterdir()) == []
+    assert registry.uploads == {}
+
+
+def test_an_interruption_names_a_registry_that_keeps_nothing(progress, tmp_path):
+    class Forgetful(dict):
+        def __contains__(self, key: object) -> bool:
+            return False
+
+    image = make_image(tmp_path, [400_000, 900])
+    registry, uploads = Registry(), tmp_path / "uploads"
+    registry.uploads = Forgetful()
+    with registry.serve() as port:
+        message = interrupted_push(port, image, uploads, progress, 300_000)
+    assert message.startswith("interrupted. The registry keeps no unfinished files.")
+    assert not uploads.exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"url": 1}', '{"url": "file:///etc/passwd", "smallest_chunk": 0}', "\0"])
+def test_an_invalid_record_of_an_upload_is_ignored(progress, tmp_path, text):
+    image = make_image(tmp_path, [400_000, 900])
+    registry, uploads = Registry(), tmp_path / "uploads"
+    with registry.serve() as port:
+        interrupted_push(port, image, uploads, progress, 300_000)
+        [kept] = uploads.iterdir()
+        kept.write_text(text)
+        with Registries(interrupted=InterruptedUploads(uploads.parent)) as registries:
+            push_to(port, image, registries, progress)
+    assert_stored(registry, image)
+
+
+def test_an_upload_that_the_server_discarded_begins_again(progress, tmp_path):
+    image = make_image(tmp_path, [400_000, 900])
+    registry, uploads = Registry(), tmp_path / "uploads"
+    with registry.serve() as port:
+        interrupted_push(port, image, uploads, progress, 300_000)
+        registry.uploads.clear()
+        with Registries(interrupted=InterruptedUploads(uploads.parent)) as registries:
+            push_to(port, image, registries, progress)
+    assert_stored(registry, image)

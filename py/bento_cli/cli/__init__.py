@@ -31,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader has closed the pipe. Without this, Python would write to it again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return status.PIPE
-    except KeyboardInterrupt:
-        return _fail("interrupted", status.INTERRUPTED)
+    except KeyboardInterrupt as error:
+        return _fail(str(error) or "interrupted", status.INTERRUPTED)
     except BentoError as error:
         return _fail(str(error), error.code)
     except OSError as error:

@@ -47,6 +47,7 @@ from rules_bento.registry.layout import Layout
 from rules_bento.registry.pushable import BytesSource, FileSource, Pushable
 from rules_bento.registry.pushing import push
 from rules_bento.registry.reference import Reference, has_registry
+from rules_bento.registry.uploads import InterruptedUploads
 from rules_bento.run.blob_history import BlobHistory, user_cache_directory
 from rules_bento.run.load import load
 from rules_bento.sources.manifest import TreeManifest
@@ -133,7 +134,8 @@ def containerize(
             raise
         return built.image.digest, base.name, sent
 
-    with Registries(settings.get("insecure", ())) as registries, Progress(f"building {names[0]}") as progress:
+    client = Registries(settings.get("insecure", ()), interrupted=InterruptedUploads(user_cache_directory()))
+    with client as registries, Progress(f"building {names[0]}") as progress:
         try:
             with tempfile.TemporaryDirectory(prefix="bento-image-") as scratch:
                 built = build(Path(scratch))

@@ -85,10 +85,14 @@ class Progress:
 
 
 class StoppedError(BentoError):
-    """Raised to end a transfer after another transfer failed. Users see only the error of the other transfer."""
+    """Raised to end a transfer after another transfer failed. Users see only the error of the other transfer.
 
-    def __init__(self) -> None:
+    If `interrupted` is true, no transfer failed, but the user or the system interrupted the program.
+    """
+
+    def __init__(self, *, interrupted: bool = False) -> None:
         super().__init__("Stopped because another transfer failed.")
+        self.interrupted = interrupted
 
 
 class _Group:
@@ -96,12 +100,14 @@ class _Group:
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
+        self._interrupted = False
         self._lock = threading.Lock()
         self._waiting: set[Callable[[], None]] = set()
 
-    def stop(self) -> None:
+    def stop(self, *, interrupted: bool = False) -> None:
         """Make `check` raise StoppedError, and call the `abort` functions of all active `waiting` blocks."""
         with self._lock:
+            self._interrupted = interrupted
             self._stopped.set()
             for abort in self._waiting:
                 abort()
@@ -126,7 +132,7 @@ class _Group:
     def check(self) -> None:
         """Raise StoppedError if `stop` was called."""
         if self._stopped.is_set():
-            raise StoppedError
+            raise StoppedError(interrupted=self._interrupted)
 
 
 _thread = threading.local()  # `group`, if set, is the group to which the thread belongs
@@ -186,8 +192,8 @@ def parallel_map(function: Callable[[_Item], _Result], items: Iterable[_Item], j
         errors = [future.exception() for future in futures if future.done()]
         for error in sorted(filter(None, errors), key=lambda error: isinstance(error, StoppedError)):
             raise error
-    except BaseException:
-        group.stop()
+    except BaseException as error:
+        group.stop(interrupted=not isinstance(error, Exception))
         raise
     finally:
         pool.shutdown(cancel_futures=True)

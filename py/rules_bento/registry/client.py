@@ -11,7 +11,7 @@ import threading
 from contextlib import contextmanager, suppress
 from urllib.parse import quote, urlencode
 
-from rules_bento.dataclasses_lite import NamedTuple, dataclass
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
 from rules_bento.net import ConnectionLostError, SourceLostError, limits
@@ -24,6 +24,7 @@ from rules_bento.registry import descriptor as oci
 from rules_bento.registry.auth import Authorizer
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.registry_error import response_error
+from rules_bento.registry.uploads import InterruptedUploads, Upload
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterator, Mapping
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_LOGINS = 2  # the first challenge, and one for a token that expired early
-_CANCEL_PATIENCE = 5.0  # seconds to cancel an upload
+_CANCEL_PATIENCE = 5.0  # seconds to cancel an upload, or to ask for its last status
 _AGENT = "rules_bento"
 _UPLOADED_RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
 
@@ -61,7 +62,9 @@ class Registries:
         insecure: Collection[str] = (),
         sleep: Callable[[float], object] = pause,
         patience: float = limits.PATIENCE,
+        interrupted: InterruptedUploads | None = None,
     ) -> None:
+        self.interrupted = interrupted or InterruptedUploads()
         self._insecure = frozenset(insecure)
         self._sleep = sleep
         self._transport = Transport(patience)
@@ -80,7 +83,9 @@ class Registries:
             registry = self._known.get(reference.registry)
             if registry is None:
                 insecure = reference.registry in self._insecure
-                registry = Registry(reference, self._transport, insecure=insecure, sleep=self._sleep)
+                registry = Registry(
+                    reference, self._transport, interrupted=self.interrupted, insecure=insecure, sleep=self._sleep
+                )
                 self._known[reference.registry] = registry
         return Repository(registry, reference.repository)
 
@@ -89,9 +94,16 @@ class Registry:
     """Client that sends authorized requests to one registry."""
 
     def __init__(
-        self, reference: Reference, transport: Transport, *, insecure: bool, sleep: Callable[[float], object]
+        self,
+        reference: Reference,
+        transport: Transport,
+        *,
+        interrupted: InterruptedUploads,
+        insecure: bool,
+        sleep: Callable[[float], object],
     ) -> None:
         self.host = reference.registry
+        self.interrupted = interrupted
         self._reference = reference
         self._transport = transport
         self._insecure = insecure
@@ -240,15 +252,6 @@ class Registry:
             return response.status
 
 
-@dataclass(frozen=True)
-class Upload:
-    """An unfinished upload of a blob. `offset` is the number of bytes that the registry has received."""
-
-    url: str
-    offset: int = 0
-    smallest_chunk: int = 0  # bytes, of every chunk except the last
-
-
 class Repository:
     """Client for one repository.
 
@@ -297,6 +300,18 @@ class Repository:
         """Return the upload with its current offset, or None if the upload no longer exists."""
         # A server can return 404 or 400 for an upload that has ended, completed or failed.
         reply = self._request("GET", upload.url, "upload", {204, 200, 202, 404, 400, 410, 405}, self.push_scope)
+        return self._with_offset(upload, reply)
+
+    def last_upload_status(self, upload: Upload) -> Upload | None:
+        """Return an interrupted upload with its offset, without retries, or None if the registry has no bytes."""
+        with suppress(BentoError, ConnectionLostError), uninterruptible():
+            patience = _CANCEL_PATIENCE
+            with self.registry.exchange("GET", upload.url, self.push_scope, headers={}, patience=patience) as response:
+                last = self._with_offset(upload, Reply.read(response))
+                return last if last and last.offset else None
+        return None
+
+    def _with_offset(self, upload: Upload, reply: Reply) -> Upload | None:
         if reply.status >= 400:
             return None
         last = _UPLOADED_RANGE.fullmatch(reply.headers.get("Range", ""))

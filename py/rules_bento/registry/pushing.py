@@ -5,9 +5,9 @@ from __future__ import annotations
 from rules_bento.dataclasses_lite import NamedTuple, dataclass, field, replace
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, transfers
-from rules_bento.net.transfers import TRANSIENT, retry_after
+from rules_bento.net.transfers import TRANSIENT, StoppedError, retry_after
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.client import Reply, Upload, referrers_tag
+from rules_bento.registry.client import Reply, referrers_tag
 from rules_bento.registry.descriptor import Manifest
 from rules_bento.registry.pushable import BodyPart
 from rules_bento.registry.registry_error import RegistryError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rules_bento.registry.descriptor import Descriptor
     from rules_bento.registry.pushable import BlobSource, Pushable
     from rules_bento.registry.reference import Reference
+    from rules_bento.registry.uploads import Upload
 
 
 BlobOutcome = Literal["exists", "mounted", "sent"]  # outcome of a blob: how the repository received it
@@ -44,8 +45,9 @@ def upload(
     """Mount a missing blob from a repository in `mount_from`, or upload the blob. Returns the outcome."""
     if repository.has_blob(digest, size):
         return "exists"
-    started = None
-    for other in mount_from:
+    kept = repository.registry.interrupted.take(str(repository), digest) if size > _MAX_SINGLE_REQUEST else None
+    started = repository.upload_status(kept) if kept else None
+    for other in mount_from if started is None else ():
         try:
             unmounted = repository.mount_blob(digest, other)
         except RegistryError:  # missing, or not readable for this user: upload the blob
@@ -70,18 +72,25 @@ class _BlobUpload:
         self._retry = repository.registry.retry()
         self._in_chunks = size > _MAX_SINGLE_REQUEST
         self._interrupted = False
+        self._lost = False  # whether all attempts to connect failed
         self._chunk_size = size  # bytes of a chunk
         self._max_offset = 0
         self._digest_errors = 0
 
     def run(self, current: Upload | None) -> None:
-        """Upload the blob. If `current` is set, continues this unfinished upload. Cancels an upload that fails."""
+        """Upload the blob. If `current` is set, continues this unfinished upload.
+
+        Keeps the address of a large upload that is interrupted, and cancels another upload that fails.
+        """
         self._current = current
+        self._interrupted = bool(current and current.offset)
         try:
             while not self._advance():
                 pass
-        except BaseException:
-            self._cancel()
+        except BaseException as error:
+            interrupted = error.interrupted if isinstance(error, StoppedError) else not isinstance(error, Exception)
+            if self._size <= _MAX_SINGLE_REQUEST or not (self._lost or interrupted) or not self._keep():
+                self._cancel()
             raise
         self._count(self._size)
 
@@ -94,6 +103,7 @@ class _BlobUpload:
             reply = self._send_rest_or_chunk(current)
         except ConnectionLostError as cut:
             if not self._retry.again(cut.retry_after, timed_out=cut.timed_out):
+                self._lost = True
                 raise cut.error or self._repository.registry.connection_error(self._what, cut) from None
         if reply and reply.status == 201:
             return True
@@ -107,6 +117,13 @@ class _BlobUpload:
         else:
             self._cancel()
         return self._current is None and self._repository.has_blob(self._digest, self._size)
+
+    def _keep(self) -> bool:
+        """Keep the upload for the next push. Returns False if the registry has no part of the blob."""
+        current = self._current
+        if current and not self._lost:
+            current = self._repository.last_upload_status(current)
+        return self._repository.registry.interrupted.keep(str(self._repository), self._digest, current)
 
     def _cancel(self) -> None:
         if self._current:
@@ -221,7 +238,10 @@ def push_all(
     every = [push for of_package in all_pushes for push in of_package]
     if not check_blobs:
         transfers.parallel_map(_RepositoryPush.check, every, jobs)
-    _send_blobs([push for push in every if not push.is_complete], jobs)
+    try:
+        _send_blobs([push for push in every if not push.is_complete], jobs)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(registries.interrupted.message()) from None
     transfers.parallel_map(_RepositoryPush.write_manifests, every, jobs)
     return [[push.result() for push in of_package] for of_package in all_pushes]
 

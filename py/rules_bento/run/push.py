@@ -21,8 +21,9 @@ from rules_bento.registry.client import Registries
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.pushing import push_all
 from rules_bento.registry.reference import Reference
+from rules_bento.registry.uploads import InterruptedUploads
 from rules_bento.run import push_cache, push_contents, push_signing
-from rules_bento.run.blob_history import BlobHistory
+from rules_bento.run.blob_history import BlobHistory, user_cache_directory
 from rules_bento.run.push_contents import PushContents
 from rules_bento.typing_lite import TYPE_CHECKING
 from rules_bento.workspace_status import read_status, substitute
@@ -90,7 +91,7 @@ def run(request: _PushRequest) -> None:
     if not keyed and any(one.signed for one in each):
         raise BentoError("signed: the push requires a private key. Pass the key with `-- --sign-key FILE`.")
     insecure = [host for one in [*each, options] for host in one.insecure]
-    with Registries(insecure) as registries:
+    with Registries(insecure, interrupted=InterruptedUploads(user_cache_directory())) as registries:
         history = BlobHistory.from_user_cache()
         pushes = [_read(one, options, registries, cache, history) for one in each]
         names = sorted({target.name for push in pushes for target in push.targets})
