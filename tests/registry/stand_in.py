@@ -7,6 +7,7 @@ bytes.
 import hashlib
 import http.server
 import itertools
+import json
 import re
 import threading
 import urllib.parse
@@ -20,6 +21,7 @@ class Registry:
         self.largest = largest  # bytes of a body, 0 for no limit
         self.largest_range = largest_range  # bytes of a body with Content-Range, as GHCR limits it; 0 for no limit
         self.smallest = smallest  # bytes of each chunk but the last
+        self.refused: dict[str, int] = {}  # the status of the answer, by a field that a manifest has, or by its type
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[str, bytes] = {}
         self.uploads: dict[str, bytearray] = {}
@@ -98,8 +100,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _put(self) -> None:
         size = int(self.headers["Content-Length"])
         if "/manifests/" in self.path:
-            self.registry.manifests[self.path] = self.rfile.read(size)
-            self._answer(201)
+            content = self.rfile.read(size)
+            document = json.loads(content)
+            seen = {*document, document["mediaType"], document.get("artifactType")}
+            status = next((status for key, status in self.registry.refused.items() if key in seen), 201)
+            if status == 201:
+                self.registry.manifests[self.path] = content
+            self._answer(status)
             return
         if self._too_large(size):
             return

@@ -22,6 +22,7 @@ from rules_bento.net.transport import Transport
 from rules_bento.registry.client import Registry
 from rules_bento.registry.pushable import BodyPart
 from rules_bento.registry.reference import Reference
+from rules_bento.registry.uploads import InterruptedUploads
 from rules_bento.run import push_cache
 
 from tests.net.liar import liar, reply
@@ -193,7 +194,7 @@ def test_a_cache_that_is_away_is_not_taken_for_the_registry():
             pushed(settings(url))
         assert url in str(cut.value)
     reference = Reference.parse("registry.example.com/iris")
-    registry = Registry(reference, Transport(), insecure=False, sleep=time.sleep)
+    registry = Registry(reference, Transport(), interrupted=InterruptedUploads(), insecure=False, sleep=time.sleep)
     told = str(registry.connection_error("blob", cut.value))
     assert url in told
     assert "registry" not in told

@@ -8,9 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from rules_bento.artifacts import artifact
+from rules_bento.errors import BentoError
+from rules_bento.registry import descriptor as oci
+from rules_bento.registry.pushing import push
+from rules_bento.registry.reference import Reference
 
 from tests.registry import servers
 from tests.registry.images import make_image, make_index, make_recipe
+from tests.registry.stand_in import Registry
 from tests.registry.test_artifact import expected_archive, make_bento, pulled_archive
 
 MAIN = Path("py/main.py").absolute()
@@ -275,3 +281,45 @@ def test_secrets_are_in_no_output(registry_binary, home, image, tmp_path):
         assert servers.PASSWORD not in text
         assert auth not in text
     assert "docker login" in bad.stderr
+
+
+@pytest.mark.parametrize("refused", ["subject", "application/vnd.cyclonedx+json"])
+def test_a_registry_that_rejects_the_sbom_has_the_image(home, image, refused):
+    directory, made = image
+    (directory / "sbom.json").write_text("{}")
+    registry = Registry()
+    registry.refused[refused] = 400
+    with registry.serve() as port:
+        flags = ["--directory", directory, "--contents", "contents.json", "--repository", f"127.0.0.1:{port}/x"]
+        flags += ["--tag", "v1", "--attach", "application/vnd.cyclonedx+json", "sbom.json"]
+        done = run("push", *flags, home=home, code=1)
+        assert registry.manifests["/v2/x/manifests/v1"] == made.root.content
+        assert f"127.0.0.1:{port}/x@{made.root.descriptor.digest}\n" == done.stdout
+        assert "The image was pushed, but an artifact that refers to it, such as the SBOM, is missing: " in done.stderr
+        registry.manifests.clear()
+        run("push", *flags, "--", "--no-referrers", home=home)
+    assert list(registry.manifests) == ["/v2/x/manifests/v1"]
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (415, "The registry doesn't support artifacts of the type application/vnd.rules-bento.bento.v1."),
+        (403, "Check that the registry accepts artifacts of the type application/vnd.rules-bento.bento.v1, and that"),
+    ],
+)
+def test_a_registry_that_rejects_the_type_of_an_artifact_is_named(registries, progress, tmp_path, status, message):
+    text, parts, models = make_bento(tmp_path)
+    bento = artifact.pack_bento(text, "", parts, models)
+    registry = Registry()
+    registry.refused["application/vnd.rules-bento.bento.v1"] = status
+    with registry.serve() as port, pytest.raises(BentoError, match=message):
+        push(bento, [Reference.parse(f"127.0.0.1:{port}/x:v1")], registries, progress)
+
+
+def test_a_registry_without_oci_images_is_named(registries, progress, image):
+    registry = Registry()
+    registry.refused[oci.MANIFEST] = 415
+    message = "returned 415. The registry doesn't support application/vnd.oci.image.manifest.v1\\+json. Use a registry"
+    with registry.serve() as port, pytest.raises(BentoError, match=message):
+        push(image[1], [Reference.parse(f"127.0.0.1:{port}/x:v1")], registries, progress)

@@ -23,7 +23,7 @@ from rules_bento.net.urls import Origin, resolve
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.auth import Authorizer
 from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.registry_error import response_error
+from rules_bento.registry.registry_error import RegistryError, response_error
 from rules_bento.registry.uploads import InterruptedUploads, Upload
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterator, Mapping
 
@@ -387,7 +387,10 @@ class Repository:
         """Upload a manifest to a tag or digest. Returns whether the registry recorded the manifest as a referrer."""
         headers, what = {"Content-Type": manifest.descriptor.media_type}, f"manifest {target}"
         options: dict[str, Any] = {"headers": headers, "content": manifest.content}
-        reply = self._request("PUT", f"manifests/{target}", what, {201}, self.push_scope, **options)
+        try:
+            reply = self._request("PUT", f"manifests/{target}", what, {201}, self.push_scope, **options)
+        except RegistryError as error:
+            raise _naming_type(error, manifest) from None
         declared = reply.headers.get("Docker-Content-Digest", manifest.descriptor.digest)
         if declared.partition(":")[0] == "sha256" and declared != manifest.descriptor.digest:
             raise BentoError(
@@ -461,6 +464,20 @@ class Repository:
             yield reply
             link = next_link(reply.headers.get("Link"))
             following = None if link is None else self.registry.next_page(reply, link)
+
+
+def _naming_type(error: RegistryError, manifest: Manifest) -> RegistryError:
+    """Return an error with a remedy that names the type of the manifest, if the registry might reject the type."""
+    artifact_type = manifest.descriptor.artifact_type
+    if error.status == 415:
+        kind = f"artifacts of the type {artifact_type}" if artifact_type else manifest.descriptor.media_type
+        return error.with_remedy(f"The registry doesn't support {kind}. Use a registry that supports OCI artifacts.")
+    if error.status == 403 and artifact_type:
+        return error.with_remedy(
+            f"Check that the registry accepts artifacts of the type {artifact_type}, and that you have access to the "
+            "repository."
+        )
+    return error
 
 
 def referrers_tag(digest: str) -> str:

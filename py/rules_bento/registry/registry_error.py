@@ -10,8 +10,10 @@ from rules_bento.formats.json import read_json
 class RegistryError(BentoError):
     """Raised for an error response. Contains the HTTP status, and OCI error codes such as `BLOB_UNKNOWN`, if any."""
 
-    def __init__(self, message: str, status: int, codes: tuple[str, ...] = ()) -> None:
-        super().__init__(message)
+    def __init__(
+        self, problem: str, status: int, codes: tuple[str, ...] = (), *, place: str = "", remedy: str = ""
+    ) -> None:
+        super().__init__(problem, place=place, remedy=remedy)
         self.status = status
         self.codes = codes
 
@@ -32,7 +34,7 @@ def response_error(status: int, body: bytes, what: str, host: str) -> RegistryEr
     if status >= 500:
         remedy = "Several attempts failed. Try again later, or check the registry's log."
     reason = f" ({words})" if words else ""
-    return RegistryError(f"{what}: the registry returned {status}{reason}. {remedy}".rstrip(), status, codes)
+    return RegistryError(f"the registry returned {status}{reason}.", status, codes, place=what, remedy=remedy)
 
 
 def _read(body: bytes) -> tuple[tuple[str, ...], str]:

@@ -70,7 +70,7 @@ class InterruptedUploads:
         return True
 
     def take(self, repository: str, digest: str) -> Upload | None:
-        """Remove and return the upload of a blob, if any. The offset is 0, because only the registry knows it."""
+        """Remove and return the upload of a blob, if any. The offset is 0, because only the registry has it."""
         if self._directory is None:
             return None
         path = self._directory / _name(repository, digest)

@@ -21,6 +21,7 @@ from rules_bento.registry.client import Registries
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.pushing import push_all
 from rules_bento.registry.reference import Reference
+from rules_bento.registry.registry_error import RegistryError
 from rules_bento.registry.uploads import InterruptedUploads
 from rules_bento.run import push_cache, push_contents, push_signing
 from rules_bento.run.blob_history import BlobHistory, user_cache_directory
@@ -38,6 +39,7 @@ Pushes the artifact. Uploads only the blobs that the registries lack.
 --tag TAG                   add this tag (repeatable)
 --mount-from REGISTRY/NAME  mount layers from this repository in the same registry (repeatable)
 --jobs N                    push N blobs in parallel
+--no-referrers              push only the image, without artifacts that refer to it, such as its SBOM
 --check-blobs               check that each blob exists, even if the manifest exists (for a registry that lost blobs)
 --insecure HOST[:PORT]      connect to this registry without encryption (repeatable)
 --sign-key FILE             sign the artifact and its SBOMs with this private key (file, or env://NAME)
@@ -56,6 +58,7 @@ class _UserOptions(push_cache.CacheOptions, push_signing.SigningOptions):
     check_blobs: bool = False  # check blobs even if the manifests exist
     insecure: Strings  # host[:port] to connect to without encryption
     jobs: str = ""  # blobs in parallel
+    no_referrers: bool = False
     mount_from: Strings  # registry/name that might have some of the blobs
     repository: Strings  # registry/name
     tag: Strings
@@ -109,7 +112,11 @@ def run(request: _PushRequest) -> None:
                 for push, entries in zip(pushes, pushed, strict=True)
                 for referrer in push.contents.referrers
             ]
-            push_all(referrers, registries, progress, jobs=jobs)
+            missing = None
+            try:
+                push_all([] if options.no_referrers else referrers, registries, progress, jobs=jobs)
+            except RegistryError as error:
+                missing = error
     for push, entries in zip(pushes, pushed, strict=True):
         history.note(
             (entry.reference.name for entry in entries), (blob.digest for blob in push.contents.package.blobs())
@@ -120,6 +127,11 @@ def run(request: _PushRequest) -> None:
             sys.stdout.write(f"{entry.reference}\n")
     if len(pushes) > 1:
         sys.stderr.write(_report(f"{len(pushes)} images", [entry for entries in pushed for entry in entries]))
+    if missing:
+        raise BentoError(
+            f"The image was pushed, but an artifact that refers to it, such as the SBOM, is missing: {missing}",
+            remedy="To push without such artifacts, run the command with `-- --no-referrers`.",
+        )
 
 
 def _pushes(request: _PushRequest, options: _UserOptions) -> list[_PushRequest]:
