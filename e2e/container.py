@@ -79,7 +79,7 @@ def configure(bundle: Path, uid: int, gid: int) -> int:
     path = bundle / "config.json"
     config = json.loads(path.read_text("utf-8"))
     config["process"] |= {"terminal": False, "user": {"uid": uid, "gid": gid}}
-    config["process"]["args"] += ["--port", str(port)]
+    config["process"]["env"] = [*config["process"]["env"], f"PORT={port}"]
     config["root"]["readonly"] = True
     config["linux"]["namespaces"] = [kind for kind in config["linux"]["namespaces"] if kind["type"] != "network"]
     config["mounts"] += [

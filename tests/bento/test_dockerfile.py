@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from rules_bento.bento.env import dockerfile
 from rules_bento.bento.env.common import ENTRYPOINT
 from rules_bento.build_options import distros
 from rules_bento.errors import BentoError
+from rules_bento.images import entrypoint
 
 SERVICE = """\
 import bentoml
@@ -378,7 +380,11 @@ def tool(directory: Path, name: str) -> None:
     path.chmod(0o755)
 
 
-@pytest.mark.parametrize("shell", SHELLS)
+# The program that starts images of rules_bento without a shell; it runs `python -m bentoml` instead of `bentoml`.
+PROGRAM = f"import sys; sys.executable = 'python'; exec({entrypoint.PROGRAM!r})"
+
+
+@pytest.mark.parametrize("shell", [*SHELLS, sys.executable])
 @pytest.mark.parametrize(
     ("arguments", "variables", "expected"),
     [
@@ -388,6 +394,10 @@ def tool(directory: Path, name: str) -> None:
         (["serve-grpc"], {}, "bentoml serve-grpc /b port="),
         (["start-http-server", "x"], {}, "python -m bentoml_cli._internal.start start-http-server x /b port="),
         (["echo", "a b"], {}, "a b"),
+        (["serve-http", "--port=1"], {"PORT": ""}, "bentoml serve-http --port=1 /b port="),
+        ([], {"PORT": "8080", "BENTOML_PORT": "1"}, "bentoml serve /b port=8080"),
+        ([], {"BENTOML_PORT": "1", "BENTOML_SERVE_COMPONENT": "other"}, "bentoml serve /b port=1"),
+        (["sh", "-c", "echo $BENTOML_PORT"], {"PORT": "8080"}, "8080"),
         ([], {"PORT": "8080"}, "bentoml serve /b port=8080"),
         (["-x"], {"BENTOML_SERVE_COMPONENT": "runner"}, f"{START} start-runner-server -x /b port="),
         ([], {"BENTOML_SERVE_COMPONENT": "http_server"}, f"{START} start-http-server /b port="),
@@ -400,9 +410,26 @@ def test_entrypoint(tmp_path, shell, arguments, variables, expected):
         tool(tmp_path / ".venv/bin", name)
     (tmp_path / "entrypoint.sh").write_text(ENTRYPOINT)
     command = [shell, *(["sh"] if shell == "busybox" else []), "entrypoint.sh", *arguments]
-    environment = {"PATH": "/usr/bin:/bin", "BENTO_PATH": "/b", **variables}
+    if shell == sys.executable:
+        command = [shell, "-I", "-S", "-c", PROGRAM, *arguments]
+    environment = {"PATH": f"{tmp_path}/.venv/bin:/usr/bin:/bin", "BENTO_PATH": "/b", **variables}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == expected
+    assert done.stdout.strip().removeprefix("python -m bentoml ").removeprefix("bentoml ") == expected.removeprefix(
+        "bentoml "
+    )
+
+
+@pytest.mark.parametrize("bento", [True, False])
+def test_an_image_runs_any_other_command(tmp_path, bento):
+    tool(tmp_path, "uvicorn")
+    (tmp_path / "uvicorn").write_text('#!/bin/sh\necho "$@" "$UVICORN_PORT $FLASK_RUN_PORT"')
+    command = [sys.executable, "-I", "-S", "-c", entrypoint.PROGRAM, "uvicorn", "server:app"]
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PORT": "80", "FLASK_RUN_PORT": "81"}
+    environment |= {"BENTO_PATH": "/b"} if bento else {}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "server:app 80 81\n"
+    done = subprocess.run([*command[:-2], "no-such-program"], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (127, "no-such-program: No such file or directory\n")
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -114,7 +114,7 @@ def test_the_config_serves_the_bento_as_nobody_in_particular(image):
     config = document(image, "config")["config"]
     assert config["User"] == "1034:1034"
     prefix = "/app/.venv"
-    assert config["Entrypoint"] == [f"{prefix}/bin/python", "-m", "bentoml", "serve", "/home/bentoml/bento"]
+    assert config["Entrypoint"] == [f"{prefix}/bin/python", "-I", "-S", f"{prefix}/bin/entrypoint.py"]
     assert f"VIRTUAL_ENV={prefix}" in config["Env"]
     assert config["ExposedPorts"] == {"3000/tcp": {}}
     assert {"BENTOML_HOME=/home/bentoml/", "HOME=/tmp", "USER=bentoml"} < {*config["Env"]}

@@ -8,11 +8,12 @@ import yaml
 from rules_bento.actions.images import deployment
 from rules_bento.arguments import decode
 from rules_bento.errors import BentoError
+from rules_bento.images.entrypoint import command
 from rules_bento.kubernetes.manifests import _POD_FIELDS, to_yaml
 from rules_bento.kubernetes.workloads import quantities
 
 DIGEST = "sha256:" + "0a" * 32
-SERVE = ["/app/.venv/bin/python", "-m", "bentoml", "serve", "/home/bentoml/bento"]
+SERVE = command("/app/.venv")
 TRAFFIC = {"traffic": {"concurrency": 8}}
 WISHES = {
     "--app-name": "",
@@ -55,7 +56,11 @@ class Rule:
         self.directory = directory
 
     def text(self, document, *words, config=None, **flags):
-        settings = {"User": "1034:1034", "Entrypoint": SERVE, "Env": ["PATH=/bin"]} | (config or {})
+        settings = {
+            "User": "1034:1034",
+            "Entrypoint": SERVE,
+            "Env": ["PATH=/bin", "BENTO_PATH=/home/bentoml/bento"],
+        } | (config or {})
         (self.directory / "config.json").write_text(json.dumps({"config": settings}), "utf-8")
         (self.directory / "bento.yaml").write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")
         (self.directory / "digest").write_text(f"{DIGEST}\n", "utf-8")
@@ -129,7 +134,8 @@ def test_services_find_each_other_by_the_names_of_their_kubernetes_services(rule
         "digit-studio-digit-archive",
         "digit-studio-index",
     ]
-    start = [SERVE[0], "-m", "bentoml_cli._internal.start", "start-http-server", SERVE[-1], "--service-name"]
+    start = [SERVE[0], "-m", "bentoml_cli._internal.start", "start-http-server", "/home/bentoml/bento"]
+    start += ["--service-name"]
     assert container(objects)["command"] == [
         *start,
         "Studio",
@@ -352,7 +358,9 @@ def test_a_variable_without_a_value_has_to_be_in_a_secret(rule):
         *pair("--secret", "KEY", "keys/iris.key"),
         *pair("--config-map", "COLOUR", "colours/main"),
     ]
-    told = variables(rule(bento(service("Studio"), envs=envs), *words, config={"Env": ["GIVEN=1", "LEVEL=3"]}))
+    told = variables(
+        rule(bento(service("Studio"), envs=envs), *words, config={"Env": ["GIVEN=1", "LEVEL=3", "BENTO_PATH=/b"]})
+    )
     assert told.pop("BENTOML_HOME")
     assert told == {
         "BENTOML_PORT": "3000",
@@ -382,7 +390,7 @@ DOLLARS = (
 def test_a_container_sees_values_and_arguments_as_they_were_written(rule, value):
     document = bento(service("Studio", "Archive"), service("Archive"))
     words = [*pair("--env", "V", value), *pair("--secret", "SECRET", "keys/a")]
-    objects = rule(document, *words, config={"Entrypoint": [*SERVE[:-1], f"/srv/{value}"]})
+    objects = rule(document, *words, config={"Env": [f"BENTO_PATH=/srv/{value}"]})
     assert expanded(variables(objects)["V"], {"SECRET": "leaked"}) == value
     assert f"/srv/{value}" in [expanded(word, {"SECRET": "leaked"}) for word in container(objects)["command"]]
 
@@ -494,7 +502,7 @@ def test_a_document_of_others_is_read_or_rejected(rule):
         "document": bento(
             service("Studio", "A", **config), service("A"), envs=[{"name": "A", "value": "", "stage": "all"}]
         ),
-        "config": {"User": "1:1", "Entrypoint": SERVE, "Cmd": ["--timeout=9"], "Env": ["A=1"]},
+        "config": {"User": "1:1", "Entrypoint": SERVE, "Cmd": ["--timeout=9"], "Env": ["A=1", "BENTO_PATH=/b"]},
     }
     told = 0
     for path in list(paths(whole))[1:]:

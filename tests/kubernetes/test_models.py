@@ -13,12 +13,13 @@ import yaml
 from rules_bento.actions.images import deployment
 from rules_bento.arguments import decode
 from rules_bento.errors import BentoError
+from rules_bento.images.entrypoint import command
 
 SCHEMA = json.loads(Path(__file__).with_name("inference_service.schema.json").read_text("utf-8"))
 PREDICTOR = SCHEMA["properties"]["spec"]["properties"]["predictor"]
 TYPES = {"array": list, "boolean": bool, "integer": int, "object": dict, "string": str}
 DIGEST = "sha256:" + "0a" * 32
-CONFIG = {"config": {"User": "1034:1034", "Entrypoint": ["/py", "-m", "bentoml", "serve", "/home/bentoml/bento"]}}
+CONFIG = {"config": {"User": "1034:1034", "Entrypoint": command("/app/.venv"), "Env": ["BENTO_PATH=/b"]}}
 BENTO = {
     "service": "s:S",
     "name": "chat",

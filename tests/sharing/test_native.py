@@ -235,7 +235,7 @@ def test_an_image_is_written_without_a_builder(local, wheels, bento, store, tmp_
     assert history == [
         "base layer 0", "environment", "large 1.0", "3 small packages", "weights weights.bin", "model bert:v1", "Bento"
     ]  # fmt: skip
-    assert config["config"]["Entrypoint"] == ["/app/.venv/bin/python", "-m", "bentoml", "serve", "/home/bentoml/bento"]
+    assert config["config"]["Entrypoint"] == ["/app/.venv/bin/python", "-I", "-S", "/app/.venv/bin/entrypoint.py"]
     assert config["config"]["User"] == "1034:1034"
     assert config["config"]["Labels"].items() > {"team": "botany", "who": "me"}.items()
     assert manifest["annotations"]["org.opencontainers.image.created"] == DAY_1

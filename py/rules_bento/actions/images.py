@@ -11,6 +11,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
 from rules_bento.formats.oci import ANNOTATION, digest_of
+from rules_bento.images import entrypoint as entrypoints
 from rules_bento.images import oci_image
 from rules_bento.models.model import HUB_CACHE, ModelDescription
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
@@ -128,6 +129,7 @@ def _image_config(request: _ImageRequest, base: dict[str, Any], bento: dict[str,
     downloads = any(
         "registry" in model for service in bento.get("services", ()) for model in service.get("models") or ()
     )
+    start = entrypoints.command(request.environment)
     return image_config(
         base,
         bento,
@@ -139,7 +141,7 @@ def _image_config(request: _ImageRequest, base: dict[str, Any], bento: dict[str,
         env=request.env,
         labels=labels,
         annotations=annotations,
-        entrypoint=request.entrypoint,
+        entrypoint=request.entrypoint if request.bento_yaml else [*start, *request.entrypoint],
         cmd=request.cmd,
         user=request.user,
         working_dir=request.working_dir,
@@ -182,7 +184,7 @@ def image_config(
         os=base["os"],
         created=created,
         env=_image_env(base, bento, directory, environment, home, has_hub_cache) | dict(env),
-        entrypoint=entrypoint or [f"{environment}/bin/python", "-m", "bentoml", "serve", directory],
+        entrypoint=entrypoint or entrypoints.command(environment),
         working_dir=working_dir or directory,
         labels=_oci_annotations(annotations) | labels,
         annotations=_oci_annotations(labels) | annotations,

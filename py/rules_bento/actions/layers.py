@@ -11,6 +11,7 @@ from rules_bento.archives.atomic import atomic_file
 from rules_bento.archives.tarstream import Member
 from rules_bento.arguments import LayerRequest, Pairs, Paths, Request, Strings
 from rules_bento.errors import BentoError
+from rules_bento.images import entrypoint
 from rules_bento.images.layers import description, headers, layer
 from rules_bento.images.layers.layer import write_tar_layer
 from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator
@@ -168,6 +169,7 @@ def environment_members(home: str, prefix: str, python: str, version: str, user:
         *(Member.directory(f"{home}/{directory}", **owner) for directory in _STORE_DIRECTORIES),
         Member.directory(prefix, **owner),
         Member.inline(f"{prefix}/pyvenv.cfg", settings.encode(), **owner),
+        Member.inline(entrypoint.path(prefix), entrypoint.PROGRAM.encode(), **owner),
         Member.symlink(f"{prefix}/bin/python", python, **owner),
         Member.symlink(f"{prefix}/bin/python3", "python", **owner),
         Member.symlink(f"{prefix}/bin/python{version}", "python", **owner),

@@ -222,7 +222,7 @@ def _key(attribute: str, name: str, value: str) -> dict[str, Any]:
 
 
 def _command(workload: Workload, service: WorkloadService, names: Mapping[str, str]) -> list[str]:
-    python, *_, directory = workload.image.entrypoint
+    python, directory = workload.image.entrypoint[0], workload.image.variables["BENTO_PATH"]
     ports = {one.name: one.ports[0] for one in workload.services}
     command = [python, *_START, directory, "--service-name", service.name]
     for name in service.needs:

@@ -11,13 +11,14 @@ from fractions import Fraction
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import schema
+from rules_bento.images import entrypoint
 from rules_bento.typing_lite import Any
 
 _CPU = re.compile(r"[0-9]+m|[0-9]+(\.[0-9]{1,3})?")
 _MEMORY = re.compile(r"[0-9]+(\.[0-9]+)?([KMGTPE]i|[kMGTPE])")
 _PORT = 3000  # BentoML's own
 _MAX_PORT = 65535
-_SERVE = ["-m", "bentoml", "serve"]
+_BENTO_PATH = "BENTO_PATH"
 _LOOPBACK = re.compile(r"127\..*|::1|localhost")
 _USER = re.compile(r"([0-9]+)(?::([0-9]+))?")
 _METRICS = "bentoml_service"  # the default namespace of BentoML's metrics
@@ -66,7 +67,7 @@ class StartupConfig(NamedTuple):
     gid: int | None
     entrypoint: tuple[str, ...]
     cmd: tuple[str, ...]
-    variables: frozenset[str]  # variables with a value in the image
+    variables: dict[str, str]
 
 
 class Workload(NamedTuple):
@@ -171,15 +172,14 @@ def _image(config: dict[str, Any]) -> StartupConfig:
             f"user: the image runs as {user!r}, but Kubernetes can verify a non-root user only by numeric ID. Set user "
             'on the bento_image to numeric IDs, such as "1034:1034".'
         )
-    variables = frozenset(env.partition("=")[0] for env in config.get("Env", ()))
+    variables = {name: value for name, _, value in (env.partition("=") for env in config.get("Env", ()))}
     uid, gid = int(match[1]), int(match[2]) if match[2] else None
     return StartupConfig(uid, gid, tuple(config.get("Entrypoint", ())), tuple(config.get("Cmd", ())), variables)
 
 
 def _check_startup(image: StartupConfig, names: list[str], port: int) -> None:
     """Raise BentoError if the image's entrypoint and cmd can't run services, or require a `port` that isn't set."""
-    # A bento_image runs Python with `-m bentoml serve DIRECTORY`.
-    serves_bento = len(image.entrypoint) == len(_SERVE) + 2 and list(image.entrypoint[1:-1]) == _SERVE
+    serves_bento = entrypoint.serves_bento(image.entrypoint) and _BENTO_PATH in image.variables
     for word in image.cmd if serves_bento else ():
         if word.partition("=")[0] in ("--port", "-p", "--host"):
             raise BentoError(f"cmd: the image sets {word}, which the manifest also sets. Remove the option from cmd.")
