@@ -156,9 +156,26 @@ def test_the_predictor_has_the_fields_of_the_file(rule, tmp_path):
     predictor = service["spec"]["predictor"]
     fields = {"runtimeClassName": "nvidia", "tolerations": [{"key": "gpu", "operator": "Exists"}]}
     assert {key: value for key, value in predictor.items() if key != "model"} == fields
-    (tmp_path / "pod.yaml").write_text("model: {}")
-    with pytest.raises(BentoError, match="pod_spec: the manifest sets model of Pods"):
-        rule.inference_service("llm:v1", words=words)
+
+
+def test_the_container_of_a_predictor_has_gpus_and_arguments(rule, tmp_path):
+    words = ["--pod-spec", str(tmp_path / "pod.yaml"), "pod.yaml"]
+    own = {"resources": {"limits": {"nvidia.com/gpu": "1"}}, "args": ["--max_model_len=4096"], "runtime": "hf"}
+    (tmp_path / "pod.yaml").write_text(yaml.safe_dump({"model": own, "runtimeClassName": "nvidia"}))
+    service = rule.inference_service("llm:v1", words=words)
+    assert not list(errors(service, SCHEMA))
+    model = service["spec"]["predictor"]["model"]
+    uri = f"oci+native://registry.example.com/chat@{DIGEST}"
+    assert model == {"modelFormat": {"name": "onnx"}, "storageUri": uri, **own}
+    for text, message in (
+        ("model: {storageUri: 's3://x'}", "pod_spec: the manifest sets storageUri of model"),
+        ("model: {storage: {key: x}}", "pod_spec: the manifest sets storage of model"),
+        ("model: bert", "pod_spec: model isn't an object"),
+        ("resources: {limits: {nvidia.com/gpu: '1'}}", "Move resources below model, the container that serves"),
+    ):
+        (tmp_path / "pod.yaml").write_text(text)
+        with pytest.raises(BentoError, match=message):
+            rule.inference_service("llm:v1", words=words)
 
 
 def test_an_inference_service_names_all_models_of_its_image(rule):

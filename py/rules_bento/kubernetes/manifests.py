@@ -59,13 +59,19 @@ def inference_service(tags: Sequence[str], scheme: str, model_format: str, optio
     name = options.name or re.sub("[._]", "-", tags[0].partition(":")[0])
     metadata = _metadata("app_name", name, {f"{_STANDARD}name": name})
     model = {"modelFormat": {"name": model_format}, "storageUri": f"{scheme}://{options.image}"}
-    predictor = {"model": model}
-    _check_pod_spec(options, predictor)
+    container = options.pod_spec.get("model", {})
+    if not isinstance(container, dict):
+        raise BentoError("pod_spec: model isn't an object. Write its fields, such as resources, on indented lines.")
+    if "resources" in options.pod_spec:
+        raise BentoError(
+            "pod_spec: resources of a Pod can't request GPUs. Move resources below model, the container that serves."
+        )
+    _check_pod_spec(container, ("storage", *model), "model")
     document = {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
         "metadata": metadata | {"annotations": {f"{_OURS}models": ", ".join(tags)}},
-        "spec": {"predictor": predictor | dict(options.pod_spec)},
+        "spec": {"predictor": {**options.pod_spec, "model": model | container}},
     }
     return f"---\n{to_yaml(document)}\n"
 
@@ -78,7 +84,7 @@ def deployment(workload: Workload, options: DeploymentOptions) -> str:
 
     if options.startup_timeout_seconds <= 0:
         raise BentoError(f"startup_timeout_seconds: expected at least 1, got {options.startup_timeout_seconds}.")
-    _check_pod_spec(options, _POD_FIELDS)
+    _check_pod_spec(options.pod_spec, _POD_FIELDS, "Pods")
     names = _object_names(workload, options.name or workload.name.replace("_", "-"))
     template = pkgutil.get_data(__package__, "deployment.yaml.j2") or b""
     environment = Environment(
@@ -111,12 +117,12 @@ def to_yaml(value: object) -> str:
     return text.removesuffix("\n").removesuffix("\n...")
 
 
-def _check_pod_spec(options: DeploymentOptions, own: Collection[str]) -> None:
-    """Raise BentoError if a field of a file for Pods is in `own`, the fields that the manifest sets."""
-    if fields := [field for field in own if field in options.pod_spec]:
+def _check_pod_spec(spec: Mapping[str, Any], own: Collection[str], where: str) -> None:
+    """Raise BentoError if a field in `spec` is in `own`, the fields that the manifest sets of `where`."""
+    if fields := [field for field in own if field in spec]:
         raise BentoError(
-            f"pod_spec: the manifest sets {', '.join(fields)} of Pods. Remove the field from the file. If no attribute "
-            "of the target changes its value, patch the manifest with a tool such as kustomize."
+            f"pod_spec: the manifest sets {', '.join(fields)} of {where}. Remove the field from the file. If no "
+            "attribute of the target changes its value, patch the manifest with a tool such as kustomize."
         )
 
 
