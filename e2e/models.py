@@ -88,9 +88,12 @@ def models_are_fetched(bench: Workbench) -> str:
         checkout.build("//:without", workspace=WORKSPACE)
         assert not asked, f"downloaded, but not required: {asked}"
         # In a separate build, because a public model would store the same contents in the repository cache.
-        without = checkout.bazel("build", "@hub", workspace=WORKSPACE, HF_ENDPOINT=address, HF_TOKEN="")
-        assert without.code != 0, "the hub requires no token"
-        built = checkout.build("//:all", workspace=WORKSPACE, HF_ENDPOINT=address, HF_TOKEN=TOKEN)
+        without = checkout.bazel("build", "@hub", workspace=WORKSPACE, HF_ENDPOINT=address, HF_TOKEN=TOKEN)
+        assert without.code != 0, "the token of the Hub was sent to another server"
+        home = bench.directory / "models-home"
+        home.mkdir()
+        (home / ".netrc").write_text(f"machine 127.0.0.1 login user password {TOKEN}\n", "utf-8")
+        built = checkout.build("//:all", workspace=WORKSPACE, HF_ENDPOINT=address, HOME=str(home))
         models_are_in(checkout)
         assert origin(checkout, "hub") == (f"acme/tiny@{REVISION}", "")
         assert origin(checkout, "plain") == ("", f"{address}/plain")

@@ -199,8 +199,25 @@ def find_link(text, filename):
                 return link
     return None
 
+def accepts_secrets(url):
+    """Returns whether secrets of the user can be sent to the server of `url`: over https, or to this machine."""
+    host = _origin(url).partition("://")[2].rpartition("@")[2]
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    numbers = name.split(".")
+    is_address = len(numbers) == 4 and not [number for number in numbers if not number.isdigit()]
+    is_here = name in ["localhost", "::1"] or name.endswith(".localhost") or (is_address and numbers[0] == "127")
+    return is_here or url.startswith("https://")
+
+def netrc_token(rctx, url):
+    """Returns the argument `auth` for a download of `url`, with the password of its host in netrc as a token."""
+    host = _origin(url).partition("://")[2].partition(":")[0]
+    entry = read_user_netrc(rctx).get(host) if accepts_secrets(url) else None  # `default` doesn't name the host
+    return use_netrc({host: entry}, [url], {host: "Bearer <password>"}) if entry else {}
+
 def _index_credentials(rctx, index, url):
     """Returns the argument `auth` for a download of `url`: the credentials of `index` if both have the same origin, or credentials in netrc."""
+    if not accepts_secrets(url):
+        return {}
     if index.login and _origin(url) == _origin(index.address):
         return {url: {"login": index.login, "password": index.password, "type": "basic"}}
     return use_netrc(read_user_netrc(rctx), [url], {})

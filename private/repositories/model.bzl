@@ -1,7 +1,7 @@
 """Declares the tags of `bento` that fetch models: files from a server or Hugging Face Hub, archives, or artifacts in a registry, all by hash."""
 
 load(":build_text.bzl", "build_text", "check_url", "without_secrets")
-load(":fetch.bzl", "helper_packages", "run_helper")
+load(":fetch.bzl", "helper_packages", "netrc_token", "run_helper")
 load(":lock_shapes.bzl", "matches")
 
 _MODEL = """\
@@ -31,6 +31,9 @@ bento_model(
     visibility = ["//visibility:public"],
 )
 """
+
+# As `HUB` in py/rules_bento/bento/model_refs.py.
+_HUB = "https://huggingface.co"
 
 # Suffixes of archives that `bento_model` reads.
 _ARCHIVES = [".bentomodel", ".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".zip"]
@@ -77,7 +80,18 @@ def _hugging_face_url(rctx):
     check_url(_where(rctx), "endpoint", endpoint)
     return "{}/{}/resolve/{}".format(endpoint.removesuffix("/"), rctx.attr.repository, rctx.attr.revision)
 
-def _download_files(rctx, base_url, token, origin):
+def _hub_credentials(rctx, url):
+    """Returns the argument `auth` for a download from a Hugging Face Hub.
+
+    The user's token is only for the Hub itself. A repository can set `endpoint` and, in its .bazelrc, environment variables. So another hub gets
+    only a password that the user's netrc file has for its host.
+    """
+    if url.startswith(_HUB + "/"):
+        token = _token(rctx)
+        return {url: {"password": token, "pattern": "Bearer <password>", "type": "pattern"}} if token else {}
+    return netrc_token(rctx, url)
+
+def _download_files(rctx, base_url, credentials, origin):
     """Downloads the files in parallel, or copies them from Bazel's repository cache, and declares the model. Fails for an invalid path or hash."""
     pending = []
     for number, (path, sha256) in enumerate(rctx.attr.files.items()):
@@ -91,7 +105,7 @@ def _download_files(rctx, base_url, token, origin):
             url = url,
             output = "files/" + path,
             sha256 = sha256,
-            auth = {url: {"password": token, "pattern": "Bearer <password>", "type": "pattern"}} if token else {},
+            auth = credentials(rctx, url),
             block = False,
         ))
     for download in pending:
@@ -114,11 +128,11 @@ def _write_model_import(rctx, archive, origin):
 def http_model_impl(rctx):
     """Fetches the files of a model from a server."""
     check_url(_where(rctx), "url", rctx.attr.url)
-    _download_files(rctx, rctx.attr.url, "", {"origin": without_secrets(rctx.attr.url)})
+    _download_files(rctx, rctx.attr.url, lambda _rctx, _url: {}, {"origin": without_secrets(rctx.attr.url)})
 
 def hugging_face_model_impl(rctx):
     """Fetches the files of a model from Hugging Face Hub."""
-    _download_files(rctx, _hugging_face_url(rctx), _token(rctx), {"hugging_face": "{}@{}".format(rctx.attr.repository, rctx.attr.revision)})
+    _download_files(rctx, _hugging_face_url(rctx), _hub_credentials, {"hugging_face": "{}@{}".format(rctx.attr.repository, rctx.attr.revision)})
 
 def model_archive_impl(rctx):
     """Fetches the archive of a model."""
@@ -165,7 +179,7 @@ _HTTP_MODEL = _FILES | {
 
 _HUGGING_FACE_MODEL = _FILES | {
     "endpoint": attr.string(doc = "URL of the Hugging Face Hub. Default: the environment variable `HF_ENDPOINT`."),
-    "repository": attr.string(doc = "`organization/name`. Credentials come from the Hugging Face client's configuration.", mandatory = True),
+    "repository": attr.string(doc = "`organization/name`. The token of the Hugging Face client is sent only to the Hub itself, and a password in netrc to another `endpoint`.", mandatory = True),
     "revision": attr.string(doc = "Commit (40 hexadecimal digits).", mandatory = True),
 }
 

@@ -134,10 +134,22 @@ def test_answers_that_are_none_are_rejected(hub, content, message):
         ("http://127.0.0.1@hub.example", False),
     ],
 )
-def test_a_token_leaves_this_machine_only_with_encryption(hub, endpoint, is_sent):
+def test_a_token_leaves_this_machine_only_with_encryption(hub, endpoint, is_sent, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
     message = "ConnectError" if is_sent else "would be sent without encryption. Use an https URL"
     with pytest.raises(BentoError, match=message):
-        pin("a/b", endpoint=endpoint)
+        pin("a/b")
+
+
+@pytest.mark.parametrize("of_user", ["", "https://hub.example.com", "http://127.0.0.1:9"])
+def test_an_endpoint_of_a_project_gets_no_token(hub, monkeypatch, of_user):
+    monkeypatch.setenv("HF_ENDPOINT", of_user)
+    with pytest.raises(
+        BentoError, match="responded with 401 .* sent only to https://huggingface.co and to the server in"
+    ):
+        pin("Acme/Tiny-BERT", endpoint=hub.address)
+    assert hub.asked
+    assert {token for _, token in hub.asked} == {None}
 
 
 def test_a_token_file_with_invalid_text_is_rejected(hub, monkeypatch, tmp_path):

@@ -42,15 +42,15 @@ def _hub(endpoint = "", repository = "org/clf", revision = 40 * "a"):
 def _pull(image, digest):
     return _repository(oci_model_impl, "oci_model", digest = digest, image = image)
 
-def _hub_token(environ):
-    """The repository of a model of the hub, whose download fails with the token. The content of a file is its path."""
-    attributes = dict(endpoint = "https://hub.example.com", files = {"a": _HASH}, kind = "hugging_face_model", model = "clf", repository = "org/clf", revision = _COMMIT)
+def _hub_token(environ, endpoint = "https://huggingface.co", netrc = ""):
+    """The repository of a model of the hub, whose download fails with the token. The content of a file is its path, except for netrc."""
+    attributes = dict(endpoint = endpoint, files = {"a": _HASH}, kind = "hugging_face_model", model = "clf", repository = "org/clf", revision = _COMMIT)
     return lambda: hugging_face_model_impl(struct(
         attr = struct(**attributes),
-        download = lambda **named: fail("the token is " + named["auth"].values()[0]["password"]),
-        os = struct(environ = environ),
+        download = lambda **named: fail("the token is " + ([auth["password"] for auth in named["auth"].values()] or ["not sent"])[0]),
+        os = struct(environ = environ, name = "linux"),
         path = lambda place: struct(exists = True, place = place),
-        read = lambda file, **_named: file.place + "\n",
+        read = lambda file, **_named: netrc if type(file) == "string" else file.place + "\n",
         report_progress = lambda _text: None,
     ))
 
@@ -159,6 +159,11 @@ _CASES = {
     "model_of_the_hub_with_a_token_of_the_home": (_hub_token({"HF_HOME": "~/hf", "HOME": "/me", "XDG_CACHE_HOME": "/cache"}), "the token is /me/hf/token"),
     "model_of_the_hub_with_a_token_of_a_path": (_hub_token({"A_B": "/x", "HF_TOKEN": " ", "HF_TOKEN_PATH": "${A_B}$A_B/$A$"}), "the token is /x/x/$A$"),
     "model_of_the_hub_with_a_token_of_no_variable": (_hub_token({"HOME": "/me"}), "the token is /me/.cache/huggingface/token"),
+    "model_of_another_hub_with_a_default_password": (_hub_token({"HF_TOKEN": "hf_a", "HOME": "/me"}, "https://hub.example.com", "default login x password hf_n\n"), "the token is not sent"),
+    "model_of_another_hub_with_a_password": (_hub_token({"HF_TOKEN": "hf_a", "HOME": "/me"}, "https://hub.example.com", "machine hub.example.com login x password hf_n\n"), "the token is hf_n"),
+    "model_of_another_hub_with_a_password_but_no_encryption": (_hub_token({"HF_TOKEN": "hf_a", "HOME": "/me"}, "http://hub.example.com", "machine hub.example.com login x password hf_n\n"), "the token is not sent"),
+    "model_of_another_hub_with_a_token": (_hub_token({"HF_TOKEN": "hf_a", "HOME": "/me"}, "http://127.0.0.1:18231"), "the token is not sent"),
+    "model_of_another_hub_with_the_name_of_the_hub": (_hub_token({"HF_TOKEN": "hf_a", "HOME": "/me"}, "https://huggingface.co.example.com"), "the token is not sent"),
     "model_of_the_hub_with_a_token_of_the_variable": (_hub_token({"HF_TOKEN": " hf_a ", "HUGGING_FACE_HUB_TOKEN": "hf_b"}), "the token is hf_a"),
     "model_of_another_repository": (
         _hub(repository = "../clf?x"),

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from urllib.parse import urlsplit
 
+from rules_bento.bento.model_refs import HUB
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.net.host_settings import is_loopback
-from rules_bento.net.urls import display_url
+from rules_bento.net.host_settings import accepts_secrets
+from rules_bento.net.urls import Origin, display_url
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def pin(
 ) -> Snapshot:
     """Resolve a revision to a commit, and return the commit's files that match the patterns.
 
-    By default, `endpoint` is the value of HF_ENDPOINT. Raises BentoError for an invalid argument or response, or if no
-    file matches.
+    By default, `endpoint` is the value of HF_ENDPOINT. Only this server and the Hub get the user's token, because a
+    project can select another endpoint. Raises BentoError for an invalid argument or response, or if no file matches.
     """
     try:
         import huggingface_hub
@@ -57,11 +57,13 @@ def pin(
         ) from None
     endpoint = _checked_endpoint(endpoint or os.environ.get("HF_ENDPOINT", ""))
     where = display_url(endpoint)
+    origin = Origin.from_url(endpoint)
+    is_trusted = origin in (Origin.from_url(HUB), Origin.from_url(os.environ.get("HF_ENDPOINT") or HUB))
     try:
-        token = huggingface_hub.get_token()
+        token = huggingface_hub.get_token() if is_trusted else None
     except (OSError, ValueError) as error:
         raise BentoError(f"cannot read the Hugging Face token: {error}. Log in again with `hf auth login`.") from None
-    if token and urlsplit(endpoint).scheme == "http" and not is_loopback(urlsplit(endpoint).hostname or ""):
+    if token and not accepts_secrets(origin.scheme, origin.host):
         raise BentoError(
             f"{where}: the token would be sent without encryption. Use an https URL. To send no token, unset "
             "HF_TOKEN and HUGGING_FACE_HUB_TOKEN, and remove the token file (HF_TOKEN_PATH, or `token` in HF_HOME)."
@@ -77,10 +79,11 @@ def pin(
         ) from None
     except HfHubHTTPError as error:
         status = error.response.status_code
-        raise BentoError(
-            f"{where}: the server responded with {status} to {model_id}@{revision}. Check the model ID, the revision, "
-            "and the token."
-        ) from None
+        remedy = "Check the model ID, the revision, and the token."
+        if not is_trusted and status in (401, 403):
+            remedy = f"The token is sent only to {HUB} and to the server in HF_ENDPOINT. If you trust {where}, set it."
+        problem = f"the server responded with {status} to {model_id}@{revision}"
+        raise BentoError(problem, place=where, remedy=remedy) from None
     except Exception as error:  # the library doesn't validate responses
         raise BentoError(f"{where}: invalid response ({type(error).__name__}: {error}). Check --endpoint.") from None
 

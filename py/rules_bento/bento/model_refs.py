@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rules_bento.service import HuggingFace, Model, Service, ServiceInfo
 
 # BentoML's default endpoint.
-_HUB = "https://huggingface.co"
+HUB = "https://huggingface.co"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # Their `get` is `bentoml.models.get`, which accepts a model of any framework.
 _ACCEPT_ANY = ("catboost", "lightgbm", "mlflow", "sklearn", "xgboost")
@@ -67,7 +67,7 @@ def service_models(service: Service, models: Sequence[BundledModel], creation_ti
 def pin_command(source: HuggingFace) -> str:
     """Return the command that prints the commit of a Hugging Face model. The command requires no other settings."""
     revision = "" if source.revision == "main" else f"@{source.revision}"
-    words = ["bento", "models", "pin", source.model_id + revision, "--endpoint", source.endpoint or _HUB]
+    words = ["bento", "models", "pin", source.model_id + revision, "--endpoint", source.endpoint or HUB]
     for flag, patterns in (("--include", source.include), ("--exclude", source.exclude)):
         words += [word for pattern in patterns or () for word in (flag, pattern)]
     return shlex.join(words)
@@ -87,7 +87,7 @@ def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, 
     metadata = {
         "model_id": name,
         "revision": source.revision,
-        "endpoint": source.endpoint or _HUB,
+        "endpoint": source.endpoint or HUB,
         "include": None if source.include is None else list(source.include),
         "exclude": None if source.exclude is None else list(source.exclude),
     }

@@ -75,6 +75,14 @@ def is_loopback(host: str) -> bool:
     return host == "localhost" or host.endswith(".localhost") or bool(address and address.is_loopback)
 
 
+def accepts_secrets(scheme: str, host: str, *, is_verified: bool = True) -> bool:
+    """Return whether secrets of the user can be sent to a server: over https to a verified host, or to this machine.
+
+    private/repositories/fetch.bzl and toolchains/programs/locate.py have the same function.
+    """
+    return is_loopback(host) or (scheme == "https" and is_verified)
+
+
 def _variable(name: str) -> str:
     return os.environ.get(name) or os.environ.get(name.upper()) or ""
 
