@@ -7,13 +7,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from rules_bento.net import limits
-from rules_bento.packages.indexes import without_credentials
+from rules_bento.net import host_settings, limits
+from rules_bento.packages.indexes import uv_variables, without_credentials
 
 from tests.net.liar import liar, reply
 from tests.packages.metadata_index import Index, package, serve, uv_that_distrusts
+from tests.packages.starlark_files import load
 
 UV = os.environ["RULES_BENTO_UV"]
 FILE = "mine-1.0-py3-none-any.whl"
@@ -78,6 +80,58 @@ def test_credentials_are_found_where_uv_finds_them(tmp_path, private, way):
     assert (status, shown) == (0, "")
     assert found["url"].endswith(f"/files/{FILE}")
     assert (found["login"], found["password"]) == ("alice", "s3cret")
+
+
+ADDRESSES = {
+    "https://index.example/simple": True,
+    "http://index.example/simple": False,
+    "http://127.0.0.1:9/simple": True,
+    "http://localhost:9": True,
+    "http://a.localhost": True,
+    "http://[::1]:9/simple": True,
+    "http://127.0.0.1.index.example/simple": False,
+    "http://localhost.example": False,
+    "http://127.0.0.1@index.example/simple": False,
+    "http://10.0.0.1/simple": False,
+}
+
+
+@pytest.mark.parametrize(("address", "accepted"), ADDRESSES.items())
+def test_each_door_sends_secrets_to_the_same_servers(address, accepted):
+    starlark = load("private/repositories/fetch.bzl")
+    parts = urlsplit(address)
+    assert starlark["accepts_secrets"](address) == accepted
+    assert locate_module().accepts_secrets(address, {}) == accepted
+    assert host_settings.accepts_secrets(parts.scheme, parts.hostname) == accepted
+    given = {"UV_INDEX_CORP_PASSWORD": "s3cret", "PATH": "/bin"}
+    kept = {"PATH": "/bin", "NETRC": os.devnull, "UV_KEYRING_PROVIDER": "disabled"}
+    assert uv_variables([f"corp={address}"], [], given) == (given if accepted else kept)
+    host = parts.hostname
+    assert locate_module().accepts_secrets(address, {"trusted_hosts": [host]}) == host_settings.is_loopback(host)
+
+
+@pytest.mark.parametrize("where", ["http://index.example", "https://index.example"])
+def test_no_secret_is_sent_without_encryption_or_to_a_trusted_host(tmp_path, where):
+    """uv doesn't find the login, either."""
+    pylock = f'url = "{where}/{FILE}", hashes = {{ sha256 = "{"0" * 64}" }}'
+    (tmp_path / "uv").write_text(f"#!/bin/sh\nenv > {tmp_path}/seen\ncase $1 in pip) echo '{pylock}';; esac\n", "utf-8")
+    (tmp_path / "uv").chmod(0o755)
+    (tmp_path / ".netrc").write_text("machine index.example login alice password s3cret\n", "utf-8")
+    (tmp_path / ".netrc").chmod(0o600)
+    variables = {"NETRC": f"{tmp_path}/.netrc", "UV_INDEX_CORP_USERNAME": "alice", "UV_INDEX_CORP_PASSWORD": "s3cret"}
+    indexes = {"default": f"corp={where}/simple"}
+    if where.startswith("https"):
+        status, found, _ = locate(tmp_path, None, indexes, "0" * 64, uv=tmp_path / "uv", **variables)
+        assert (found["login"], "s3cret" in (tmp_path / "seen").read_text()) == ("alice", True)
+        (tmp_path / ".netrc").write_text("default login alice password s3cret\n", "utf-8")
+        _, found, _ = locate(tmp_path, None, {}, "0" * 64, uv=tmp_path / "uv", NETRC=variables["NETRC"])
+        assert "login" not in found, "the project selects a host that the user doesn't name"
+        indexes["trusted_hosts"] = ["index.example"]
+    status, found, _ = locate(tmp_path, None, indexes, "0" * 64, uv=tmp_path / "uv", **variables)
+    seen = (tmp_path / "seen").read_text()
+    assert "s3cret" not in seen
+    assert "NETRC=/dev/null" in seen
+    assert status == 1 or found == {"url": f"{where}/{FILE}"}  # a trusted host is asked by this program
 
 
 def test_without_credentials_the_error_says_so(tmp_path, private):

@@ -108,7 +108,8 @@ def blob(directory, content, media_type):
 
 @contextmanager
 def index(wheels):
-    """The address of a package index with the files of a folder."""
+    """The address of a package index with the files of a folder, which replaces the user's directory (`wheels`)."""
+    os.environ.pop("UV_FIND_LINKS", None)
     requests = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -148,13 +149,14 @@ def sha(path):
 
 
 @pytest.fixture
-def wheels(tmp_path):
-    """Wheels of bentoml, of two small packages, and of a large one."""
+def wheels(tmp_path, monkeypatch):
+    """Wheels of bentoml, of two small packages, and of a large one, in a directory that the user names."""
     directory = tmp_path / "wheels"
     directory.mkdir()
     for name, size in (("bentoml", 10), ("acme_tools", 2_000), ("tiny", 5), ("large", 3 << 20)):
         maker = Maker(name).add({f"{name}/__init__.py": os.urandom(size), f"{name}/tests/x.py": b"1"})
         maker.write(directory)
+    monkeypatch.setenv("UV_FIND_LINKS", str(directory))
     return directory
 
 
@@ -288,7 +290,7 @@ def test_uv_gets_only_the_variables_that_it_needs(local, wheels, bento, store, t
     (local / "uv").chmod(0o755)
     for name in ("AWS_SECRET_ACCESS_KEY", "https_proxy", "NETRC", "SSL_CERT_FILE", "UV_INDEX"):
         monkeypatch.setenv(name, "x")
-    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"))
+    add(store, tmp_path, locked(wheels, options="--no-index"))
     words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
     bento("containerize", "nat", *words, code=status.ERROR)
     names = {line.partition("=")[0] for line in (tmp_path / "variables").read_text().splitlines()}
@@ -306,7 +308,7 @@ def test_a_cached_layer_of_another_model_is_not_used(check, local, wheels, tmp_p
     for content in (b"EVIL", b"GOOD"):
         other = Store(tmp_path / content.decode())
         files = model_files() | {"weights.bin": content}
-        add(other, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"), models={"clf:v1": files})
+        add(other, tmp_path, locked(wheels, options="--no-index"), models={"clf:v1": files})
         out = tmp_path / f"{content.decode()}.out"
         settings = {"base": [f"oci:{base}"], "output": [f"oci:{out}"], "compression": ["gzip"]}
         containers.containerize(other.home, other.bentos.get("nat"), NATIVE, options=settings, check=check)
@@ -384,7 +386,7 @@ def test_a_bento_without_variables_or_labels(fields, local, wheels, store, tmp_p
     """As other tools can write bento.yaml."""
     content = bento_files("nat:v1", DAY_1, {})
     content["bento.yaml"] = bento_yaml("nat:v1", DAY_1, {}, **fields)
-    content["env/python/requirements.lock.txt"] = locked(wheels, options=f"--no-index\n--find-links {wheels}")
+    content["env/python/requirements.lock.txt"] = locked(wheels, options="--no-index")
     store.bentos.import_archive(write_archive(tmp_path / "nat.bento", content))
     settings = {"base": [f"oci:{make_base(tmp_path / 'base')}"], "output": [f"oci:{tmp_path / 'out'}"]}
     store.containerize("nat", backend="native", options=settings)
@@ -401,7 +403,7 @@ def test_many_interpreters_and_directories_of_path():
 
 
 def test_a_changed_line_changes_only_the_layer_of_the_bento(local, wheels, store, tmp_path, monkeypatch):
-    options = f"--no-index\n--find-links {wheels}"
+    options = "--no-index"
     base = make_base(tmp_path / "base")
     layers = []
 
@@ -427,7 +429,7 @@ def test_an_image_is_pushed_from_a_base_of_a_registry(
     layout = Layout.open(make_base(tmp_path / "base"))
     below = Reference.parse(f"{server.host}/base/python:3.11")
     push(layout.pushable(), [below], registries, progress)
-    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"))
+    add(store, tmp_path, locked(wheels, options="--no-index"))
     words = ["--base", str(below), "--push", "-t", f"{server.host}/x/nat:v1"]
     told = bento("containerize", "nat", *words)
     digest = layout.find().descriptor.digest
@@ -449,7 +451,7 @@ def test_an_image_is_signed_before_it_gets_its_tag(
     encoding = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     (tmp_path / "k").write_bytes(private.private_bytes(*encoding))
     reference = Reference.parse(f"{server.host}/signed/nat:v1")
-    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"))
+    add(store, tmp_path, locked(wheels, options="--no-index"))
     words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--push", "-t", str(reference)]
     words += ["--sign-key", str(tmp_path / "k")]
     repository = registries.repository(reference)
@@ -481,7 +483,7 @@ def test_an_image_is_loaded(local, wheels, bento, store, tmp_path):
         f'#!/bin/sh\necho "$@" >> {tmp_path}/argv\n[ "$1" = load ] && /bin/cat > {tmp_path}/loaded\nexit 0\n'
     )
     (local / "podman").chmod(0o755)
-    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"))
+    add(store, tmp_path, locked(wheels, options="--no-index"))
     base = make_base(tmp_path / "base")
     told = bento("containerize", "nat", "--backend", "native", "--base", f"oci:{base}", "-t", "nat:a", "-t", "nat:b")
     assert "To run the image: podman run" in told
@@ -513,7 +515,7 @@ def test_an_image_is_loaded(local, wheels, bento, store, tmp_path):
     ],
 )
 def test_what_needs_a_builder_is_rejected(fields, message, local, wheels, bento, store, tmp_path):
-    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"), **fields)
+    add(store, tmp_path, locked(wheels, options="--no-index"), **fields)
     words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
     told = bento("containerize", "nat", *words, code=status.ERROR)
     assert message in told
@@ -561,9 +563,9 @@ def test_options_of_builders_are_rejected(words, message, local, wheels, bento, 
     ],
 )
 def test_packages_without_hashes_or_wheels_are_rejected(requirements, message, local, wheels, bento, store, tmp_path):
-    add(store, tmp_path, f"--no-index\n--find-links {wheels}\n".encode() + requirements)
+    add(store, tmp_path, b"--no-index\n" + requirements)
     words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
-    assert message.replace("txt:1", "txt:3") in bento("containerize", "nat", *words, code=status.ERROR)
+    assert message.replace("txt:1", "txt:2") in bento("containerize", "nat", *words, code=status.ERROR)
 
 
 def test_a_lock_for_another_python_is_rejected(local, wheels, bento, store, tmp_path):
@@ -591,7 +593,7 @@ def test_known_packages_need_neither_uv_nor_an_index(local, wheels, store, tmp_p
 
 
 def test_a_bento_without_bentoml_is_rejected(local, wheels, bento, store, tmp_path):
-    add(store, tmp_path, locked(wheels, ["tiny"], f"--no-index\n--find-links {wheels}"))
+    add(store, tmp_path, locked(wheels, ["tiny"], "--no-index"))
     words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
     assert "the requirements don't include bentoml" in bento("containerize", "nat", *words, code=status.ERROR)
 
@@ -599,7 +601,7 @@ def test_a_bento_without_bentoml_is_rejected(local, wheels, bento, store, tmp_pa
 def test_wheels_of_the_bento_and_markers(local, wheels, store, tmp_path):
     """A wheel in src/ is installed, a package for other systems is not, files are excluded."""
     own = (wheels / "tiny-1.0-py3-none-any.whl").read_bytes()
-    text = locked(wheels, ["bentoml"], f"--no-index\n--find-links {wheels}")
+    text = locked(wheels, ["bentoml"], "--no-index")
     text += b'none==1 ; sys_platform == "win32"\n./wheels/tiny-1.0-py3-none-any.whl\n'
     add(store, tmp_path, text, files={"src__wheels/tiny-1.0-py3-none-any.whl": own})
     settings = {"base": [f"oci:{make_base(tmp_path / 'base')}"], "output": [f"oci:{tmp_path / 'out'}"]}
@@ -628,7 +630,7 @@ def test_shared_libraries_of_packages_are_checked(local, wheels, bento, store, t
     """With the code of `bento_image`, before layers are built. A repeated run doesn't read wheels."""
     Maker("quick").add({"quick/__init__.py": "", "quick/_quick.so": module("_quick")}).write(wheels)
     Maker("newer").add({"newer/_newer.so": module("_newer", "GLIBC_2.38")}).write(wheels)
-    options = f"--no-index\n--find-links {wheels}"
+    options = "--no-index"
     add(store, tmp_path, locked(wheels, ("bentoml", "quick"), options))
     add(store, tmp_path, locked(wheels, ("bentoml", "newer"), options), "nat:v2")
     libraries = {"lib/libc.so.6": b"\x7fELF", "usr/lib/libstdc++.so.6": "libstdc++.so.6.0.30"}
@@ -670,7 +672,7 @@ def test_shared_libraries_of_packages_are_checked(local, wheels, bento, store, t
     ],
 )  # fmt: skip
 def test_errors_name_options_and_no_attributes(option, message, local, wheels, bento, store, tmp_path):
-    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"))
+    add(store, tmp_path, locked(wheels, options="--no-index"))
     base = make_base(tmp_path / "base", compress=zstandard.compress)
     words = ["--base", f"oci:{base}", "--output", f"oci:{tmp_path / 'out'}", "--opt", option]
     assert message in bento("containerize", "nat", "--backend", "native", *words, code=status.ERROR)
@@ -679,7 +681,7 @@ def test_errors_name_options_and_no_attributes(option, message, local, wheels, b
 def test_packages_with_different_files_at_one_path_are_rejected(local, wheels, bento, store, tmp_path):
     for name in ("full", "headless"):
         Maker(name).add({"cv/__init__.py": "", "cv/core.py": name, f"{name}.py": ""}).write(wheels)
-    options = f"--no-index\n--find-links {wheels}"
+    options = "--no-index"
     add(store, tmp_path, locked(wheels, ("bentoml", "full", "headless"), options))
     words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
     told = bento("containerize", "nat", "--backend", "native", *words, code=status.ERROR)
@@ -691,7 +693,7 @@ def test_packages_with_different_files_at_one_path_are_rejected(local, wheels, b
 
 def test_an_image_with_too_many_layers_is_rejected(local, wheels, bento, store, tmp_path, monkeypatch):
     monkeypatch.setattr(native_image.oci_image, "MAX_LAYERS", 3)
-    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"))
+    add(store, tmp_path, locked(wheels, options="--no-index"))
     words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
     told = bento("containerize", "nat", "--backend", "native", *words, code=status.ERROR)
     assert (
@@ -699,7 +701,19 @@ def test_an_image_with_too_many_layers_is_rejected(local, wheels, bento, store, 
     )
 
 
+@pytest.mark.parametrize("path", ["/etc", "../../etc", "./wheels/../../../etc"])
+def test_a_bento_selects_no_directory_of_this_machine(local, wheels, store, tmp_path, path):
+    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {path}"))
+    settings = {"base": [f"oci:{make_base(tmp_path / 'base')}"], "output": [f"oci:{tmp_path / 'out'}"]}
+    message = (
+        "--find-links: the Bento doesn't contain .*etc. Include .* a directory of this machine, set UV_FIND_LINKS."
+    )
+    with pytest.raises(BentoError, match=message):
+        store.containerize("nat", backend="native", options=settings)
+
+
 def test_uv_reads_no_configuration_of_the_bento(local, wheels, store, tmp_path, monkeypatch):
+    monkeypatch.delenv("UV_FIND_LINKS")
     monkeypatch.delenv("UV_NO_CONFIG")
     monkeypatch.delenv("UV_CACHE_DIR")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

@@ -13,8 +13,10 @@ run it.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import http.client
+import ipaddress
 import json
 import netrc
 import os
@@ -87,12 +89,33 @@ def _locate(
     for more in (["--offline"], [], ["--system-certs"]):
         if more == ["--system-certs"] and "UnknownIssuer" not in problem:
             break
-        done = subprocess.run([*command, *more], check=False, capture_output=True, text=True, input=f"{requirement}\n")
+        options: dict[str, Any] = {"check": False, "capture_output": True, "text": True, "input": f"{requirement}\n"}
+        done = subprocess.run([*command, *more], env=_environment(indexes), **options)
         url = _find_url(done.stdout, sha256) if done.returncode == 0 else None
         if url:
-            return {"url": url} | _credentials(uv, url, indexes)
+            return {"url": url} | (_credentials(uv, url, indexes) if accepts_secrets(url, indexes) else {})
         problem = done.stderr.strip() or _NO_FILE
     raise LookupError(problem)
+
+
+def accepts_secrets(url: str, indexes: dict[str, Any]) -> bool:
+    """Return whether secrets of the user can be sent to a server: over https to a verified host, or to this machine."""
+    host = urlsplit(url).hostname or ""
+    is_here = host == "localhost" or host.endswith(".localhost")
+    with contextlib.suppress(ValueError):  # a name
+        is_here = is_here or ipaddress.ip_address(host).is_loopback
+    return is_here or (urlsplit(url).scheme == "https" and host not in _hosts(indexes))
+
+
+def _environment(indexes: dict[str, Any]) -> dict[str, str]:
+    """Return the variables for uv. If an index doesn't accept secrets, uv finds none for any of the indexes."""
+    addresses = [*indexes.get("extra", []), indexes.get("default", ""), *indexes.get("find_links", [])]
+    urls = [re.sub(r"^[\w.-]+=(?=\w+:)", "", address) for address in addresses]
+    if all(accepts_secrets(url, indexes) for url in urls if "://" in url):
+        return dict(os.environ)
+    secret = re.compile(r"UV_INDEX_\w+_(USERNAME|PASSWORD)")
+    kept = {name: value for name, value in os.environ.items() if not secret.fullmatch(name)}
+    return kept | {"NETRC": os.devnull, "UV_KEYRING_PROVIDER": "disabled"}
 
 
 def _flags(indexes: dict[str, Any]) -> list[str]:
@@ -143,7 +166,8 @@ def _from_environment(url: str, indexes: dict[str, Any]) -> Iterator[tuple[str, 
 def _from_netrc(host: str) -> dict[str, str]:
     path = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
     try:
-        entry = netrc.netrc(str(path)).authenticators(host) if path.is_file() else None
+        # The entry `default` doesn't name the host, which a project selects.
+        entry = netrc.netrc(str(path)).hosts.get(host) if path.is_file() else None
     except netrc.NetrcParseError:
         return {}
     return {"login": entry[0], "password": entry[2] or ""} if entry else {}

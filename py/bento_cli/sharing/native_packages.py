@@ -21,7 +21,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.toml import read_toml
 from rules_bento.net.transfers import parallel_map
-from rules_bento.packages.indexes import without_credentials
+from rules_bento.packages.indexes import Indexes, uv_variables, without_credentials
 from rules_bento.packages.requirements import (
     INDEX_OPTIONS,
     Requirement,
@@ -98,15 +98,17 @@ def find_wheels(bento: Path, base: BaseImageContents, cache: Path, counter: Prog
                 "variable of this machine. Replace the variable, and build the Bento again. For credentials, use "
                 "UV_INDEX or netrc."
             )
-        is_path = flag in ("-f", "--find-links") and "://" not in value
-        lines.append(f"{flag} {bento / 'src' / value if is_path else value}".strip())
+        if flag in ("-f", "--find-links") and "://" not in value:
+            value = str(_own_path(bento / "src", value, f"{path}:{option.line}: {flag}"))
+        lines.append(f"{flag} {value}".strip())
     lines += ["==".join(requirement.pin or ()) for requirement in pinned]
+    indexes = Indexes().with_options(options, path)
     target = [base.machine, base.python_version, base.glibc]
     key = json.dumps([lines, [sorted(requirement.hashes) for requirement in pinned], target])
     record = cache / "chosen" / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
 
     def choose() -> list[LocalWheel]:
-        urls = _locate(lines, base, cache)
+        urls = _locate(lines, base, cache, indexes)
         return [_choose(requirement, urls, base, cache) for requirement in pinned]
 
     wheels = _read_wheels(record, choose)
@@ -154,14 +156,27 @@ def _own_wheel(directory: Path, requirement: Requirement, place: str) -> LocalWh
             f"{place}: {requirement.text} isn't a wheel, but the native backend installs only wheels. Replace the file "
             f"with a wheel. {BUILDER_REMEDY}"
         ) from None
-    if not path.resolve().is_relative_to(directory.resolve()) or not path.is_file():
-        raise BentoError(
-            f"{place}: the Bento doesn't contain {requirement.text}. Include the file, and build the Bento again."
-        )
+    if not _own_path(directory, requirement.text, place).is_file():
+        raise _missing(requirement.text, place)
     return LocalWheel(normalize_name(name), str(version), path, sha256_of(path))
 
 
-def _locate(lines: Sequence[str], base: BaseImageContents, directory: Path) -> dict[str, str]:
+def _own_path(directory: Path, path: str, place: str) -> Path:
+    """Return a path in the Bento's sources. Raises BentoError for another path of this machine."""
+    whole = directory / path
+    if not whole.resolve().is_relative_to(directory.resolve()):
+        raise _missing(path, place)
+    return whole
+
+
+def _missing(path: str, place: str) -> BentoError:
+    remedy = "Include the path, and build the Bento again."
+    if ": -" in place:
+        remedy += " For a directory of this machine, set UV_FIND_LINKS."
+    return BentoError(f"the Bento doesn't contain {path}", place=place, remedy=remedy)
+
+
+def _locate(lines: Sequence[str], base: BaseImageContents, directory: Path, indexes: Indexes) -> dict[str, str]:
     """Map the SHA-256 digest of each wheel of the pinned releases to a URL or path. Raises BentoError if uv fails.
 
     uv runs in `directory`, so that uv ignores the untrusted configuration in the Bento's sources.
@@ -173,6 +188,8 @@ def _locate(lines: Sequence[str], base: BaseImageContents, directory: Path) -> d
     command += ["--format=pylock.toml", "--color=never", "--only-binary=:all:", "--python", sys.executable]
     command += ["--python-version", base.python_version, "-"]
     text = "".join(f"{line}\n" for line in lines)
+    addresses = [indexes.default, *indexes.extra, *indexes.find_links]
+    variables = {name: os.environ[name] for name in os.environ if _is_for_uv(name)}
     problem = ""
     directory.mkdir(parents=True, exist_ok=True)
     for more in (["--offline"], []):  # uv's cache suffices for known releases
@@ -183,7 +200,7 @@ def _locate(lines: Sequence[str], base: BaseImageContents, directory: Path) -> d
             text=True,
             input=text,
             cwd=directory,
-            env={name: os.environ[name] for name in os.environ if _is_for_uv(name)},
+            env=uv_variables(addresses, indexes.trusted_hosts, variables),
         )
         if done.returncode == 0:
             return {  # the wheels in pylock.toml (PEP 751)

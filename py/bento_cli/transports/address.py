@@ -64,11 +64,12 @@ class Address:
     def login(self) -> tuple[str, str]:
         """Return the user and the password. If the address has no password, reads netrc. Missing values are "".
 
-        Raises BentoError if netrc can't be read.
+        For http, only a server on this machine gets a login of netrc. Raises BentoError if netrc can't be read.
         """
         if self.password:
             return self.user, self.password
-        return host_settings.netrc_login(self.host, self.user) or (self.user, "")
+        is_sendable = self.scheme != "http" or host_settings.accepts_secrets(self.scheme, self.host)
+        return (is_sendable and host_settings.netrc_login(self.host, self.user)) or (self.user, "")
 
     def missing(self) -> MissingError:
         """Return the error for a file that doesn't exist."""

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import schema
+from rules_bento.net.host_settings import accepts_secrets
 from rules_bento.packages.requirements import Line, Option, normalize_name
-from rules_bento.typing_lite import Any, Iterable, Mapping
+from rules_bento.typing_lite import Any, Collection, Iterable, Mapping
 
 _CREDENTIALS = re.compile(r"(https?://)[^/@\s]+@|(://[^/@:\s]+):[^/@\s]+@")
+_SECRET_VARIABLE = re.compile(r"UV_INDEX_\w+_(USERNAME|PASSWORD)")
 _ADDRESS = re.compile(r"://[^\s'\"`<>]*")
 # uv applies tool.uv.sources only to direct requirements, so this group lists the explicit packages.
 EXPLICIT_GROUP = "rules-bento-explicit"
@@ -155,6 +159,21 @@ def without_credentials(text: str) -> str:
     shown = _CREDENTIALS.sub(lambda match: match[1] or f"{match[2].rpartition('//')[0]}//", text)
     # A URL in parentheses ends before `)`, but a path can contain `)`.
     return _ADDRESS.sub(lambda match: ")".join(part.partition("?")[0] for part in match[0].split(")")), shown)
+
+
+def uv_variables(
+    addresses: Iterable[str], trusted_hosts: Collection[str], variables: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the environment variables for uv and indexes of a project.
+
+    If an index doesn't accept secrets, uv must find no credentials, because uv would send them to each index.
+    """
+    hosts = {host.partition(":")[0] for host in trusted_hosts}
+    parts = [urlsplit(split_index(address)[1]) for address in addresses if "://" in address]
+    if all(accepts_secrets(it.scheme, it.hostname or "", is_verified=it.hostname not in hosts) for it in parts):
+        return dict(variables)
+    kept = {name: value for name, value in variables.items() if not _SECRET_VARIABLE.fullmatch(name)}
+    return kept | {"NETRC": os.devnull, "UV_KEYRING_PROVIDER": "disabled"}
 
 
 def _absolute(link: str) -> str:
