@@ -5,6 +5,7 @@ import hashlib
 import html
 import http.server
 import io
+import json
 import tarfile
 import threading
 import zipfile
@@ -55,6 +56,7 @@ class Index:
         self.yanked = set()  # names of files (PEP 592)
         self.unhashed = set()  # names of files whose links have no hash
         self.pythons = {}  # Requires-Python by the name of a file
+        self.uploaded = {}  # time of the upload by version (PEP 700); if not empty, pages are JSON
         self.requests = []
         for entry in packages:
             self.add(entry)
@@ -74,11 +76,19 @@ class Index:
         parts = unquote(path).strip("/").split("/")
         if parts[0] == "files" and parts[-1] in self.files:
             return self.files[parts[-1]]
+        if parts[0] == "simple" and parts[-1] in self.pages and self.uploaded:
+            files = [self._entry(file) for file in self.pages[parts[-1]]]
+            return json.dumps({"name": parts[-1], "files": files, "meta": {"api-version": "1.1"}}).encode()
         if parts[0] == "simple" and parts[-1] in self.pages:
             return (
                 f"<!DOCTYPE html><html><body>{''.join(map(self._link, self.pages[parts[-1]]))}</body></html>".encode()
             )
         return None
+
+    def _entry(self, file):
+        time = self.uploaded.get(file.split("-")[1], "2020-01-01T00:00:00Z")
+        hashes = {"sha256": self.sha256(file)}
+        return {"filename": file, "url": f"/files/{file}", "hashes": hashes, "upload-time": time, "core-metadata": True}
 
     def _link(self, file):
         fragment = "" if file in self.unhashed else f"#sha256={self.sha256(file)}"
@@ -102,7 +112,8 @@ def serve(index):
                 return
             body = index.answer(self.path)
             self.send_response(200 if body is not None else 404)
-            self.send_header("Content-Type", "text/html" if "/simple/" in self.path else "application/octet-stream")
+            page = "application/vnd.pypi.simple.v1+json" if index.uploaded else "text/html"
+            self.send_header("Content-Type", page if "/simple/" in self.path else "application/octet-stream")
             self.end_headers()
             self.wfile.write(body or b"")
 

@@ -102,7 +102,7 @@ def test_a_pyproject_brings_dependencies_extras_and_groups(tmp_path):
         ("[project]\n[tool.uv]\nexclude-dependencies = ['x']\n", r"doesn't support tool\.uv\.exclude-dependencies\."),
         (
             "[project]\ndependencies = ['x']\n[tool.uv.sources]\nx = {path = '../x'}\n",
-            r"only `git` and `index` sources are",
+            r"sources\.x: only `index`, and `git` with branch, rev, subdirectory, tag, are supported\.",
         ),
     ],
 )

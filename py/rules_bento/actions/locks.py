@@ -190,8 +190,11 @@ def check_requirements(request: _CheckRequirementsRequest) -> None:
 
 
 def read_sources(request: SourcesRequest) -> tuple[requirement_sources.DeclaredRequirements, Indexes]:
-    """Return the requirements in a target's sources, and the package indexes of the target and the sources."""
-    from rules_bento.packages import requirement_sources
+    """Return the requirements in a target's sources, and the package indexes of the target and the sources.
+
+    Raises BentoError if the target lacks a setting of a pyproject.toml.
+    """
+    from rules_bento.packages import requirement_sources, uv_settings
     from rules_bento.packages.indexes import Indexes
 
     sources, constraints, overrides = (
@@ -200,7 +203,9 @@ def read_sources(request: SourcesRequest) -> tuple[requirement_sources.DeclaredR
     )
     requested = requirement_sources.read(sources, request.extra, request.group, constraints, overrides)
     target = request.target
-    return requested, Indexes.from_json(request.indexes, target).with_options(requested.options, target)
+    indexes = Indexes.from_json(request.indexes, target).with_options(requested.options, target)
+    uv_settings.check_target(requested.target_settings, indexes, request.platform)
+    return requested, indexes
 
 
 def _record_differences(
@@ -216,6 +221,8 @@ def _record_differences(
         before, now = set(locked.get(key, [])), set(record.get(key, []))
         problems += [f"  {origins[text]}: {text} is not locked{limit}" for text in sorted(now - before)]
         problems += [f"  {text} is locked{limit}, but no source {verb} this package" for text in sorted(before - now)]
+    settings = set(locked.get("settings", [])) ^ set(record.get("settings", []))
+    problems += [f"  tool.uv.{key} differs" for key in sorted({text.partition(" = ")[0] for text in settings})]
     names = {"platforms": "the platforms differ", "indexes": "the indexes or the index options differ"}
     return problems + [f"  {text}" for key, text in names.items() if locked.get(key) != record.get(key)]
 

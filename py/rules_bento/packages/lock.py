@@ -5,7 +5,7 @@ and shared, and any index or cache can serve the files. The format is JSON becau
 
     {"lock": 1, "requires_python": ">=3.10",
      "inputs": {"requirements": ["bentoml"], "constraints": [...], "overrides": [...], "platforms": [...],
-                "indexes": "<digest>"},
+                "settings": ["no-build = true"], "indexes": "<digest>"},
      "roots": [{"name": "bentoml", "extras": [...], "marker": "..."}],
      "packages": [{"name": "numpy", "version": "2.5.5",
                    "dependencies": [{"name": ..., "version": ..., "extras": [...], "marker": ...}],

@@ -75,6 +75,7 @@ LOCK = {
         "constraints?": ["line"],
         "overrides?": ["line"],
         "platforms?": ["platform"],
+        "settings?": ["line"],
         "indexes?": "line",
     },
     "roots": [_EDGE],

@@ -9,20 +9,19 @@ from rules_bento.dataclasses_lite import NamedTuple, dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file, schema
 from rules_bento.formats.toml import read_toml
-from rules_bento.packages import requirements
+from rules_bento.packages import requirements, uv_settings
 from rules_bento.packages.indexes import reject_credentials
 from rules_bento.packages.requirements import Option
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Literal, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Literal, Mapping, Sequence
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _PYPROJECT = {
-    "project": {"name?": str, "dependencies?": [str], "optional-dependencies?": {...: [str]}},
+    "project": {"name?": str, "dependencies?": [str], "dynamic?": [str], "optional-dependencies?": {...: [str]}},
     "dependency-groups?": {...: list},
-    "tool?": {"uv?": {"constraint-dependencies?": [str], "override-dependencies?": [str], "sources?": dict}},
+    "tool?": {"uv?": dict},
 }
-_UNSUPPORTED_UV_KEYS = frozenset({"exclude-dependencies", "dependency-metadata"})
 
 # Kinds of lines: requirements, constraints on versions, and overrides of other packages' requirements.
 Kind = Literal["requirements", "constraints", "overrides"]
@@ -30,6 +29,7 @@ Names = Sequence[str]  # of extras or groups; `*` selects all
 Chain = tuple[str, ...]  # names of files, each of which includes the next
 _BENTOFILE = {"packages?": [str], "requirements_txt?": str, "no_index?": bool}  # of `python` in a bentofile
 _REMEDY = "See the specification of pyproject.toml."
+_GIT_KEYS = frozenset({"git", "rev", "tag", "branch", "subdirectory"})
 
 
 class RequirementSource(NamedTuple):
@@ -54,12 +54,28 @@ class RequirementSource(NamedTuple):
 
 @dataclass
 class DeclaredRequirements:
-    """Unique requirements, constraints, and overrides (PEP 508), and options, in order of declaration."""
+    """Unique requirements, constraints, and overrides (PEP 508), options, and settings, in order of declaration.
+
+    `settings` are settings of uv that change the lock, as keys and TOML values. `target_settings` must be attributes of
+    the target.
+    """
 
     requirements: dict[str, str] = field(default_factory=dict)  # requirement to its place, such as `file:line`
     constraints: dict[str, str] = field(default_factory=dict)
     overrides: dict[str, str] = field(default_factory=dict)
     options: list[Option] = field(default_factory=list)
+    settings: dict[str, str] = field(default_factory=dict)
+    target_settings: list[uv_settings.TargetSetting] = field(default_factory=list)
+
+    def add_settings(self, settings: Mapping[str, str], origin: str) -> None:
+        """Add settings. Raises BentoError if a setting has another value in an earlier file."""
+        for key, value in settings.items():
+            if self.settings.setdefault(key, value) != value:
+                raise BentoError(
+                    f"tool.uv.{key} is {value}, but another file in srcs has {self.settings[key]}",
+                    place=origin,
+                    remedy="Set equal values, because a lock has only one value.",
+                )
 
     def add(self, text: str, origin: str, kind: Kind = "requirements") -> None:
         """Add a requirement. Ignores duplicates. Raises BentoError for invalid text. Messages begin with `origin`."""
@@ -102,6 +118,7 @@ def read(
         reader.read(source, "constraints")
     for source in overrides:
         reader.read(source, "overrides")
+    declared.add_settings(uv_settings.binary_settings(reader.binary_options), "--only-binary")
     return declared
 
 
@@ -140,6 +157,7 @@ class _RequirementsFiles:
     declared: DeclaredRequirements
     sources: dict[str, RequirementSource] | None  # by normalized path; None: any file that exists
     read_names: set[str] = field(default_factory=set)  # normalized paths
+    binary_options: list[Option] = field(default_factory=list)  # `--only-binary`
 
     def read(self, source: RequirementSource, kind: Kind = "requirements", chain: Chain = ()) -> None:
         """Add the requirements and options of a file and its included files. Raises BentoError for an invalid file."""
@@ -159,6 +177,8 @@ class _RequirementsFiles:
                 self.include(source, option.value, place, included_kind, (*chain, source.name))
             elif option.flag in requirements.INDEX_OPTIONS:
                 self.declared.options.append(option)
+            elif option.flag == "--only-binary":
+                self.binary_options.append(option)
             else:
                 requirements.reject_option(option, source.name)
 
@@ -198,17 +218,20 @@ def _read_pyproject(source: RequirementSource, extras: Names, groups: Names, dec
         )
     schema.validate(document, _PYPROJECT, source.name, _REMEDY)
     project, uv = document["project"], document.get("tool", {}).get("uv", {})
-    for key in _UNSUPPORTED_UV_KEYS & uv.keys():
+    if dynamic := sorted({"dependencies", "optional-dependencies"} & set(project.get("dynamic", ()))):
         raise BentoError(
-            f"{source.name}: bento_requirements doesn't support tool.uv.{key}. Run `uv lock`, and use uv.lock as the "
-            "lock of bento.pypi."
+            f"project.dynamic contains {dynamic[0]}, which only a build of the project determines",
+            place=source.name,
+            remedy="List the dependencies in the file, or in a requirements file in srcs.",
         )
+    declared.add_settings(uv_settings.copied_settings(uv, source.name), source.name)
+    declared.target_settings += uv_settings.target_settings(uv, source.name)
     reader = _PyprojectReader(
         source.name,
         project.get("name", ""),
         project.get("optional-dependencies", {}),
         document.get("dependency-groups", {}),
-        {requirements.normalize_name(name): value for name, value in uv.get("sources", {}).items()},
+        uv,
     )
     for text in project.get("dependencies", []):
         reader.add(text, "project.dependencies", declared)
@@ -219,7 +242,8 @@ def _read_pyproject(source: RequirementSource, extras: Names, groups: Names, dec
     for text in uv.get("constraint-dependencies", []):
         declared.add(text, f"{source.name}: tool.uv.constraint-dependencies", "constraints")
     for text in uv.get("override-dependencies", []):
-        declared.add(text, f"{source.name}: tool.uv.override-dependencies", "overrides")
+        reader.add(text, "tool.uv.override-dependencies", declared, "overrides")
+    reader.reject_conflicts()
 
 
 @dataclass
@@ -230,21 +254,27 @@ class _PyprojectReader:
     name: str
     extras: dict[str, list[str]]
     groups: dict[str, list[Any]]
-    sources: dict[str, Any]
+    uv: dict[str, Any]
     added: set[tuple[str, str]] = field(default_factory=set)  # extras and groups, which can refer to one another
 
-    def add(self, text: str, table: str, declared: DeclaredRequirements) -> None:
+    def add(self, text: str, table: str, declared: DeclaredRequirements, kind: Kind = "requirements") -> None:
         """Add a requirement. For the project itself (`project[a,b]`), adds the requirements of the extras."""
         requirement = requirements.check(text, f"{self.origin}: {table}")
         name = requirements.normalize_name(requirement.name)
-        if name == requirements.normalize_name(self.name):
+        if name == requirements.normalize_name(self.name) and kind == "requirements":
             requested = {requirements.normalize_name(extra) for extra in requirement.extras}
             for extra in self.extras:
                 if requirements.normalize_name(extra) in requested:
                     self.add_extra(extra, declared)
             return
-        source = self.sources.get(name)
-        declared.add(_with_source(text, source, f"{self.origin}: tool.uv.sources.{name}"), f"{self.origin}: {table}")
+        sources = {requirements.normalize_name(name): value for name, value in self.uv.get("sources", {}).items()}
+        source = sources.get(name)
+        if isinstance(source, dict) and source.keys() == {"index"}:
+            setting = uv_settings.explicit_setting(name, str(source["index"]), self.uv, self.origin)
+            declared.target_settings.append(setting)
+        elif source is not None:
+            text = _with_source(text, source, f"{self.origin}: tool.uv.sources.{name}")
+        declared.add(text, f"{self.origin}: {table}", kind)
 
     def add_extra(self, name: str, declared: DeclaredRequirements) -> None:
         """Add the requirements of an extra. Does nothing if the extra was already added."""
@@ -266,6 +296,18 @@ class _PyprojectReader:
                 )
             self.add_group(included, declared)
 
+    def reject_conflicts(self) -> None:
+        """Raise BentoError if two of the added extras and groups conflict."""
+        for conflict in self.uv.get("conflicts", ()):
+            items = [(kind, item[kind]) for item in conflict for kind in ("extra", "group") if kind in item]
+            found = [f"the {kind} {name!r}" for kind, name in items if (kind, name) in self.added]
+            if len(found) > 1:
+                raise BentoError(
+                    f"{' and '.join(found)} conflict",
+                    place=f"{self.origin}: tool.uv.conflicts",
+                    remedy="Select only one of them in extras and groups of the target.",
+                )
+
     def _mark_added(self, kind: str, name: str) -> bool:
         is_new = (kind, name) not in self.added
         self.added.add((kind, name))
@@ -281,11 +323,13 @@ def _select(requested: Sequence[str], available: dict[str, Any], origin: str) ->
 
 
 def _with_source(text: str, source: Any, origin: str) -> str:
-    """Return the requirement `text`. Adds the URL of a git source. Raises BentoError for an unsupported source."""
-    if source is None or (isinstance(source, dict) and "index" in source):
-        return text  # the target specifies the indexes
-    if not isinstance(source, dict) or not isinstance(source.get("git"), str):
-        raise BentoError(f"{origin}: only `git` and `index` sources are supported. {requirements.LOCAL_REMEDY}")
+    """Return the requirement `text` with the URL of a git source. Raises BentoError for an unsupported source."""
+    if not isinstance(source, dict) or not isinstance(source.get("git"), str) or source.keys() - _GIT_KEYS:
+        raise BentoError(
+            f"only `index`, and `git` with {', '.join(sorted(_GIT_KEYS - {'git'}))}, are supported",
+            place=origin,
+            remedy=requirements.LOCAL_REMEDY,
+        )
     revision = source.get("rev") or source.get("tag") or source.get("branch")
     address = f"git+{source['git']}" + (f"@{revision}" if revision else "")
     directory = f"#subdirectory={source['subdirectory']}" if "subdirectory" in source else ""

@@ -17,7 +17,7 @@ from rules_bento.packages import lock_shapes, requirements
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
 from rules_bento.packages.indexes import Indexes, without_credentials
 from rules_bento.packages.platforms import system_and_machine
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Sequence, cast
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping, Sequence, cast
 
 if TYPE_CHECKING:
     import io
@@ -42,6 +42,15 @@ _PYTHON_FLAGS = ("--no-python-downloads", "--python", sys.executable)
 _UNTRUSTED_CERTIFICATE, _SYSTEM_CERTIFICATES = "UnknownIssuer", "--system-certs"
 # uv's message if the requirements conflict. Otherwise, for example, an index isn't available.
 _NO_SOLUTION = "No solution found"
+# uv's warning if it ignores all settings of a project, because one of them is invalid.
+_IGNORED_SETTINGS = "during settings discovery"
+# From a setting to its name in a uv.lock.
+_MODES = {
+    "fork-strategy": "fork-strategy",
+    "prerelease": "prerelease-mode",
+    "prerelease-package": "prerelease-package",
+    "resolution": "resolution-mode",
+}
 # uv mentions this setting if a package has no files for a platform.
 _ENVIRONMENTS_HINT = "tool.uv.environments"
 _PLATFORMS = (
@@ -63,6 +72,7 @@ class Project:
     indexes: Indexes = field(default_factory=Indexes)
     platforms: Sequence[str] = ()  # <os>_<machine>; empty for all supported platforms
     overrides: Sequence[str] = ()  # of other packages' requirements
+    settings: Mapping[str, str] = field(default_factory=dict)  # keys of tool.uv, and TOML values
 
     def pyproject(self) -> str:
         """Return a pyproject.toml for `uv lock`.
@@ -86,6 +96,7 @@ class Project:
             f"constraint-dependencies = {json.dumps(list(self.constraints))}",
             *([f"override-dependencies = {json.dumps(list(self.overrides))}"] if self.overrides else []),
             f"environments = {json.dumps(self._environments())}",
+            *(f"{key} = {value}" for key, value in self.settings.items()),
             *self.indexes.project_tables(),
         ]
         return "\n".join([*lines, ""])
@@ -122,7 +133,12 @@ class Project:
 def lock_inputs(declared: DeclaredRequirements, indexes: Indexes, platforms: Sequence[str]) -> dict[str, Any]:
     """Return the inputs of a target as the `inputs` field of a lock. Omits empty values."""
     record: dict[str, Any] = {"requirements": sorted(declared.requirements)}
-    further = {"constraints": declared.constraints, "overrides": declared.overrides, "platforms": platforms}
+    further: dict[str, Any] = {
+        "constraints": declared.constraints,
+        "overrides": declared.overrides,
+        "platforms": platforms,
+    }
+    further["settings"] = [f"{key} = {value}" for key, value in declared.settings.items()]
     record |= {name: sorted(values) for name, values in further.items() if values}
     return record | ({"indexes": indexes.digest} if indexes.digest else {})
 
@@ -143,7 +159,9 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
         errors_of_uv = _run_uv(command)
         if errors_of_uv is not None:
             problem, remedy = "failed", ""
-            if _NO_SOLUTION in errors_of_uv:
+            if _IGNORED_SETTINGS in errors_of_uv:
+                problem, remedy = "can't read the settings of the project", " Correct tool.uv in pyproject.toml."
+            elif _NO_SOLUTION in errors_of_uv:
                 problem, remedy = "found no solution", " Change the requirements."
             if _ENVIRONMENTS_HINT in errors_of_uv:
                 remedy += _PLATFORMS
@@ -153,7 +171,10 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
 
 
 def _run_uv(command: list[str]) -> str | None:
-    """Run uv, and return the error output, or None on success. Retries with the system's certificates if necessary."""
+    """Run uv, and return the error output, or None on success. Retries with the system's certificates if necessary.
+
+    It isn't a success if uv ignores the project's settings.
+    """
     output = ""
     for extra_flags in ([], [_SYSTEM_CERTIFICATES]):
         errors, rest = b"", b""
@@ -165,9 +186,9 @@ def _run_uv(command: list[str]) -> str | None:
                 _print(shown + end)
                 errors = (errors + chunk)[-(1 << 16) :]
             _print(rest)
-        if not uv.returncode:
-            return None
         output = errors.decode(errors="replace")
+        if not uv.returncode:
+            return output if _IGNORED_SETTINGS in output else None
         if _UNTRUSTED_CERTIFICATE not in output:
             break
     return output
@@ -180,7 +201,10 @@ def _print(text: bytes) -> None:
 
 def _preferences(lock: Lock) -> str:
     """Return a minimal `uv.lock`, so that uv prefers the locked versions."""
-    lines = ["version = 1", f"requires-python = {json.dumps(lock['requires_python'])}"]
+    lines = ["version = 1", f"requires-python = {json.dumps(lock['requires_python'])}", "[options]"]
+    # uv ignores the locked versions if a mode differs.
+    settings = dict(line.partition(" = ")[::2] for line in lock.get("inputs", {}).get("settings", ()))
+    lines += [f"{option} = {settings[key]}" for key, option in _MODES.items() if settings.get(key)]
     lines += ["[[package]]", f'name = "{_PROJECT}"', 'version = "0"', 'source = { virtual = "." }']
     # The newest version first: uv skips versions that don't support a Python version.
     for package in sorted(lock["packages"], key=lambda package: (package["name"], _version(package)), reverse=True):
@@ -328,7 +352,7 @@ def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
             if extra_flags == [_SYSTEM_CERTIFICATES] and _UNTRUSTED_CERTIFICATE not in errors:
                 break
             process = subprocess.run([*command, *extra_flags], check=False, stderr=subprocess.PIPE, text=True)
-            if process.returncode == 0:
+            if process.returncode == 0 and _IGNORED_SETTINGS not in process.stderr:
                 return Path(directory, "uv.lock").read_text("utf-8")
             errors = process.stderr.strip()
     if failure := _BUILD_FAILURE.search(errors):

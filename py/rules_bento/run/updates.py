@@ -14,7 +14,7 @@ from rules_bento.debian import apt
 from rules_bento.errors import BentoError
 from rules_bento.formats import decode_text
 from rules_bento.packages import lock as locks
-from rules_bento.packages import requirement_sources, requirements, resolution
+from rules_bento.packages import requirement_sources, requirements, resolution, uv_settings
 
 _DEBS_HELP = """\
 Locks the newest versions of the Debian packages.
@@ -70,6 +70,7 @@ def update_requirements(request: _UpdateRequirementsRequest) -> None:
     root = Path(request.source_tree())
     for bentofile in options.from_bentofile:
         _import(Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."), bentofile), request, root)
+    _reject_other_settings(request, root)
     requested, indexes = read_sources(request)
     project = resolution.Project(
         list(requested.requirements),
@@ -78,6 +79,7 @@ def update_requirements(request: _UpdateRequirementsRequest) -> None:
         indexes,
         list(request.platform),
         list(requested.overrides),
+        requested.settings,
     )
     output = root / request.lock
     previous = locks.load(output) if output.exists() and output.stat().st_size else None
@@ -92,6 +94,19 @@ def update_requirements(request: _UpdateRequirementsRequest) -> None:
     lock = {"lock": lock["lock"], "requires_python": lock["requires_python"], "inputs": record} | lock
     replace_file(output, locks.dumps(lock).encode())
     _report(request.lock, f"{len(lock['packages'])} packages", is_unchanged=lock == previous)
+
+
+def _reject_other_settings(request: SourcesRequest, root: Path) -> None:
+    """Raise BentoError if uv gets the settings of a pyproject.toml from a file that isn't in srcs."""
+    names = [name for _, name in request.source]
+    for name in names:
+        found = uv_settings.settings_file(root, name) if name.endswith(".toml") else ""
+        if found and found not in names:
+            raise BentoError(
+                f"uv gets the settings of {name} from this file, but bento_requirements doesn't read the file",
+                place=found,
+                remedy=f"Move the settings to tool.uv in {name}, or run `uv lock`, and use uv.lock.",
+            )
 
 
 def _report(lock: str, counts: str, *, is_unchanged: bool) -> None:

@@ -1,0 +1,238 @@
+"""Determines how `bento_requirements` treats each key of `[tool.uv]` in a pyproject.toml.
+
+A setting that changes the lock is copied to the project that uv locks, must be an attribute of the target, or is an
+error. An index is never copied, because uv would send the credentials of an index with this name to its URL.
+tests/packages/test_uv_settings.py compares the tables with the keys of the locked version of uv.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from fnmatch import fnmatch
+from pathlib import PurePosixPath
+
+from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.errors import BentoError
+from rules_bento.formats import read_file, schema
+from rules_bento.formats.toml import read_toml
+from rules_bento.packages.indexes import Indexes, reject_credentials, split_index
+from rules_bento.packages.requirements import Option, normalize_name
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping, Sequence
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Copied to the project that uv locks. Values are types.
+COPIED: dict[str, Any] = {
+    "exclude-newer": str,
+    "exclude-newer-package": dict,
+    "fork-strategy": str,
+    "index-strategy": str,
+    "no-build": bool,
+    "no-build-package": [str],
+    "prerelease": str,
+    "prerelease-package": {...: str},
+    "required-environments": [str],
+    "resolution": str,
+}
+# Read by requirement_sources, which adds requirements.
+READ = {
+    "conflicts?": [[{"extra?": str, "group?": str}]],
+    "constraint-dependencies?": [str],
+    "override-dependencies?": [str],
+    "sources?": dict,
+}
+# Attributes of the target must have the same values.
+_INDEX = {"name?": str, "url": str, "default?": bool, "explicit?": bool}
+REQUIRED_IN_TARGET = {
+    "environments?": object,
+    "extra-index-url?": [str],
+    "find-links?": [str],
+    "index?": [_INDEX],
+    "index-url?": str,
+    "no-index?": bool,
+}
+# Ignored, because the keys don't change which versions a lock contains.
+IGNORED = {
+    "are for other commands of uv": (
+        *("add-bounds", "audit", "build-backend", "cache-keys", "check-url", "compile-bytecode", "default-groups"),
+        *("link-mode", "managed", "package", "pip", "publish-url", "reinstall", "reinstall-package"),
+        "trusted-publishing",
+    ),
+    "select the program that locks": (
+        *("graalpy-install-mirror", "preview", "preview-features", "pypy-install-mirror", "pyodide-install-mirror"),
+        *("python-downloads", "python-downloads-json-url", "python-install-mirror", "python-preference"),
+        "required-version",
+    ),
+    "are settings of the machine, which a project can't change": (
+        *("allow-insecure-host", "cache-dir", "concurrent-builds", "concurrent-downloads", "concurrent-installs"),
+        *("http-proxy", "https-proxy", "keyring-provider", "native-tls", "no-cache", "no-proxy", "offline"),
+        "system-certs",
+    ),
+}
+_UV_LOCK = "Run `uv lock`, and use uv.lock as the lock of bento.pypi."
+# Errors, with their remedies.
+UNSUPPORTED = {
+    **dict.fromkeys(
+        (
+            *("build-constraint-dependencies", "config-settings", "config-settings-package", "dependency-groups"),
+            *("dependency-metadata", "exclude-dependencies", "extra-build-dependencies", "extra-build-variables"),
+            *("minimum-libc-version", "no-binary", "no-binary-package", "no-build-isolation"),
+            *("no-build-isolation-package", "no-sources", "no-sources-package", "require-build-hashes"),
+            *("torch-backend", "workspace"),
+        ),
+        _UV_LOCK,
+    ),
+    "dev-dependencies": "Move the requirements to dependency-groups.dev.",
+    "upgrade": "Remove the key, and upgrade with `-- --upgrade`.",
+    "upgrade-package": "Remove the key, and upgrade with `-- --upgrade-package`.",
+}
+_IGNORED_KEYS = frozenset(key for keys in IGNORED.values() for key in keys)
+# Keys of an index that don't change which files it serves.
+_IGNORED_INDEX_KEYS = frozenset({"authenticate", "cache-control", "publish-url"})
+_WORKSPACE = {"tool?": {"uv?": {"workspace?": {"members?": [str]}}}}
+_KNOWN = {f"{key}?": kind for key, kind in COPIED.items()} | READ
+
+
+class TargetSetting(NamedTuple):
+    """An index, or another value of an attribute, that the target of a pyproject.toml must have."""
+
+    attribute: str  # such as `indexes`
+    value: str  # for `explicit`: the name of the package
+    place: str  # for the beginning of a message
+    name: str = ""  # of an index; for `explicit`: `NAME=URL`, or only the name
+
+
+def copied_settings(uv: Mapping[str, Any], place: str) -> dict[str, str]:
+    """Return the settings to copy as a mapping of key to TOML value. Raises BentoError for an unsupported key."""
+    uv = {key: [value] if COPIED.get(key) == [str] and isinstance(value, str) else value for key, value in uv.items()}
+    schema.validate(uv, _KNOWN, f"{place}: tool.uv", "Check the file with `uv lock --check`.")
+    settings = {}
+    for key, value in uv.items():
+        if key in COPIED and value not in (False, [], {}):
+            settings[key] = _toml(value, f"{place}: tool.uv.{key}")
+        elif key in _IGNORED_KEYS or f"{key}?" in READ | REQUIRED_IN_TARGET or key in COPIED:
+            continue
+        elif key not in UNSUPPORTED or value not in (False, [], {}):
+            problem = f"bento_requirements doesn't support tool.uv.{key}"
+            raise BentoError(problem, place=place, remedy=UNSUPPORTED.get(key, _UV_LOCK))
+    return settings
+
+
+def _toml(value: Any, place: str) -> str:
+    """Return a string, a boolean, a list of strings, or a mapping of names to values as TOML."""
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{_toml(key, place)} = {_toml(item, place)}' for key, item in value.items())} }}"
+    texts = value if isinstance(value, list) else [value] if isinstance(value, str) else []
+    is_safe = all(re.fullmatch(r"[ -~]*", text) for text in texts)
+    if not is_safe or not isinstance(value, (str, bool, list)):
+        raise BentoError(f"unsupported value {value!r}", place=place, remedy="Use strings of ASCII characters.")
+    return json.dumps(value)
+
+
+def binary_settings(options: Iterable[Option]) -> dict[str, str]:
+    """Return the values of `--only-binary` in requirements files as settings. As in uv, `:none:` has no effect."""
+    names = {name.strip() for option in options for name in option.value.split(",")} - {":none:"}
+    if ":all:" in names:
+        return {"no-build": "true"}
+    return {"no-build-package": json.dumps(sorted(map(normalize_name, names)))} if names else {}
+
+
+def target_settings(uv: Mapping[str, Any], place: str) -> list[TargetSetting]:
+    """Return the settings that the target must have. Raises BentoError for an unsupported or invalid setting."""
+    schema.validate(uv, REQUIRED_IN_TARGET, f"{place}: tool.uv", "Check the file with `uv lock --check`.")
+    found = [("index-url", "index_url", uv["index-url"], "")] if "index-url" in uv else []
+    found += [("extra-index-url", "indexes", url, "") for url in uv.get("extra-index-url", [])]
+    found += [("find-links", "find_links", link, "") for link in uv.get("find-links", [])]
+    found += [("no-index", "no_index", "True", "")] if uv.get("no-index") else []
+    found += [("environments", "platforms", "", "")] if uv.get("environments") else []
+    for index in uv.get("index", []):
+        unknown = sorted(index.keys() - {key.removesuffix("?") for key in _INDEX} - _IGNORED_INDEX_KEYS)
+        if unknown:
+            problem = f"bento_requirements doesn't support {unknown[0]} of an index"
+            raise BentoError(problem, place=f"{place}: tool.uv.index", remedy=_UV_LOCK)
+        if not index.get("explicit"):
+            attribute = "index_url" if index.get("default") else "indexes"
+            found.append(("index", attribute, index["url"], index.get("name", "")))
+    for key, _, value, _ in found:
+        reject_credentials(value, f"{place}: tool.uv.{key}")
+    return [TargetSetting(attribute, value, f"{place}: tool.uv.{key}", name) for key, attribute, value, name in found]
+
+
+def explicit_setting(package: str, index: str, uv: Mapping[str, Any], place: str) -> TargetSetting:
+    """Return the setting for a package whose source in `tool.uv.sources` is the index `index`."""
+    url = next((each["url"] for each in uv.get("index", []) if each.get("name") == index), "")
+    reject_credentials(url, f"{place}: tool.uv.index")
+    return TargetSetting("explicit", package, f"{place}: tool.uv.sources", f"{index}={url}" if url else index)
+
+
+def settings_file(root: Path, name: str) -> str:
+    """Return the path of the file from which uv gets the settings of the project file `name`, or an empty string.
+
+    A uv.toml replaces `tool.uv`. The settings of a workspace's root replace the settings of its members. A project
+    without settings has the settings of its parent directory. Paths are relative to `root`, the root of the source tree.
+    """
+    found = ""
+    for directory in PurePosixPath(name).parents:
+        project = directory / "pyproject.toml"
+        content = read_file(root / project, str(project)) if (root / project).is_file() else b""
+        document = read_toml(content, str(project))
+        schema.validate(document, _WORKSPACE, str(project), "See uv's documentation of workspaces.")
+        uv = document.get("tool", {}).get("uv", {})
+        members = uv.get("workspace", {}).get("members", [])
+        path = str(PurePosixPath(name).parent.relative_to(directory))
+        if found and not any(fnmatch(path, str(pattern)) for pattern in members):
+            continue
+        if (root / directory / "uv.toml").is_file():
+            found = str(directory / "uv.toml")
+        elif uv:
+            found = str(project)
+    return found
+
+
+def check_target(required: Iterable[TargetSetting], indexes: Indexes, platforms: Sequence[str]) -> None:
+    """Raise BentoError for the first setting of a pyproject.toml that the target doesn't have."""
+    named = {name: _canonical(url) for name, url in map(split_index, indexes.extra)}
+    explicit = {normalize_name(package): named.get(name, "") for package, name in indexes.explicit.items()}
+    urls = [_canonical(split_index(entry)[1]) for entry in indexes.extra]
+    after = 0  # uv searches indexes in their order
+    for setting in required:
+        attribute, url = setting.attribute, _canonical(setting.value)
+        if attribute == "indexes" and url in urls[after:]:
+            after += urls[after:].index(url) + 1
+            continue
+        if attribute == "explicit" and setting.value in explicit:
+            url = _canonical(split_index(setting.name)[1])
+            has_setting = "=" not in setting.name or url == explicit[setting.value]
+        else:
+            has_setting = {
+                "find_links": setting.value in indexes.find_links,
+                "index_url": url == _canonical(indexes.default),
+                "no_index": indexes.no_index,
+                "platforms": bool(platforms),
+            }.get(attribute, False)
+        if not has_setting:
+            raise BentoError(
+                "bento_requirements doesn't read this setting",
+                place=setting.place,
+                remedy=f"Set {_assignment(setting)} in the target and in bento.pypi.",
+            )
+
+
+def _assignment(setting: TargetSetting) -> str:
+    """Return attributes with the value of a setting, in the syntax of a BUILD file."""
+    if setting.attribute == "explicit":
+        name, _, url = setting.name.partition("=")
+        indexes = f' and indexes = ["{name}={url}"]' if url else ""
+        return f'explicit = {{"{setting.value}": "{name}"}}{indexes}'
+    if setting.attribute == "platforms":
+        return 'platforms, such as platforms = ["linux_amd64"],'
+    if setting.attribute in ("indexes", "find_links"):
+        value = f"{setting.name}={setting.value}" if setting.name else setting.value
+        return f'{setting.attribute} = ["{value}"]'
+    return f"{setting.attribute} = {setting.value if setting.attribute == 'no_index' else json.dumps(setting.value)}"
+
+
+def _canonical(url: str) -> str:
+    return url.rstrip("/")
