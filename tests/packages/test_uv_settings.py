@@ -341,12 +341,34 @@ def test_indexes_must_be_in_the_order_of_the_project(workspace, capfd):
     assert 'Set indexes = ["https://b"]' in shown
 
 
-def test_environments_must_be_platforms_of_the_target(workspace, capfd):
-    (workspace / "pyproject.toml").write_text(project(["web"], "environments = [\"sys_platform == 'linux'\"]"), "utf-8")
+@pytest.mark.parametrize(
+    ("environments", "platforms"),
+    [
+        (["sys_platform == 'linux' and python_version > '3.8'"], ["linux_amd64", "linux_arm64"]),
+        ("platform_machine == 'x86_64'", ["darwin_amd64", "linux_amd64"]),
+        (["platform_system == 'Darwin'"], ["darwin_amd64", "darwin_arm64"]),
+    ],
+)
+def test_platforms_of_the_target_must_be_environments(workspace, capfd, environments, platforms):
+    (workspace / "pyproject.toml").write_text(project(["web"], f"environments = {json.dumps(environments)}"), "utf-8")
     with serve(index()) as address:
-        shown = message(workspace, capfd, default=address)
-        assert "tool.uv.environments: bento_requirements doesn't read this setting. Set platforms, such as" in shown
-        assert update(workspace, "--platform", "linux_amd64", default=address) == 0
+        remedy = f"tool.uv.environments: bento_requirements doesn't read this setting. Set platforms = {json.dumps(platforms)} in"
+        assert remedy in message(workspace, capfd, default=address)
+        assert remedy in message(workspace, capfd, "--platform", platforms[0], "--platform", "linux_s390x")
+        flags = [word for platform in platforms for word in ("--platform", platform)]
+        assert update(workspace, *flags, default=address) == 0
+
+
+def test_environments_of_all_platforms_need_no_attribute(workspace, capfd):
+    environments = "environments = [\"sys_platform == 'linux'\", \"sys_platform == 'darwin'\"]"
+    (workspace / "pyproject.toml").write_text(project(["web"], environments), "utf-8")
+    with serve(index()) as address:
+        assert update(workspace, default=address) == 0
+    for environment, text in (("sys_platform == 'win32'", "no environment is Linux or macOS."), ("x", "Expected a ")):
+        settings = f"environments = {json.dumps(environment)}"
+        (workspace / "pyproject.toml").write_text(project(["web"], settings), "utf-8")
+        assert update(workspace) == 1
+        assert f"tool.uv.environments: {text}" in capfd.readouterr().err
 
 
 def test_no_project_receives_credentials_of_an_index(workspace, capfd, monkeypatch):

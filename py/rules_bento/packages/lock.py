@@ -68,6 +68,7 @@ _UV_EDGE = {"name": str, "version?": str, "source?": dict, "extra?": [str], "mar
 _UV_FILE = {"url?": str, "path?": str, "hash?": str}
 _UV_LOCK = {
     "requires-python": str,
+    "supported-markers?": [str],
     "conflicts?": [[{"package": str, "extra?": str, "group?": str}]],
     "package": [
         {
@@ -129,7 +130,8 @@ def from_uv_lock(
         document = conflicts.resolve(document, choice, origin)
     packages = [package for package in document["package"] if not conflicts.is_member(package)]
     names = _EdgeNames(packages, origin)
-    roots = [names.edge(edge) for edge in _root_edges(document, choice or Choice())]
+    limit = _environments(document, origin)
+    roots = [_and(names.edge(edge), limit) for edge in _root_edges(document, choice or Choice())]
     entries = [_package(package, names, origin, project) for package in packages]
     packages = [
         entry | (pages.page(package) if pages else {}) for entry, package in zip(entries, packages, strict=True)
@@ -137,6 +139,28 @@ def from_uv_lock(
     lock = {"lock": FORMAT, "requires_python": document["requires-python"], "roots": roots, "packages": packages}
     lock_shapes.check(lock, LOCK, origin, "Restore the committed file, or run `uv lock` again.")
     return lock | {"packages": reachable(roots, packages)}
+
+
+def _environments(document: dict[str, Any], origin: str) -> str:
+    """Return the marker of the environments that a `uv.lock` supports, or an empty string for all environments.
+
+    For other environments, the lock lacks packages, and omits markers of dependencies.
+    """
+    from rules_bento.packages.platforms import PLATFORMS, PYTHON_VERSIONS, supported_targets
+
+    markers = document.get("supported-markers", [])
+    for marker in markers:
+        lock_shapes.require("marker", marker, f"{origin}: supported-markers", "Run `uv lock` again.")
+    if not markers or len(supported_targets(markers)) == len(PLATFORMS) * len(PYTHON_VERSIONS):
+        return ""
+    return " or ".join(f"({marker})" for marker in markers)
+
+
+def _and(edge: dict[str, Any], marker: str) -> dict[str, Any]:
+    """Return an edge with the condition `marker` in addition to its own marker."""
+    if not marker:
+        return edge
+    return edge | {"marker": f"({edge['marker']}) and ({marker})" if "marker" in edge else marker}
 
 
 def read_uv_lock(text: bytes | str, origin: str) -> dict[str, Any]:

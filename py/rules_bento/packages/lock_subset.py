@@ -142,9 +142,11 @@ def resolve_subset(
     """Resolve the requirements in `query`. `entries` contains the lock entries of all transitive dependencies.
 
     The hashes are for files of the target platform. uv runs only if `resolutions` don't satisfy the query. Raises
-    BentoError if there is no solution, or if the solution differs from `entries`.
+    BentoError if there is no solution, if the solution differs from `entries`, or if a package has no file.
     """
     locked = _index_by_name(entries)
+    for package in locked.values():
+        _check_files(package, target.platform, entries)
     pins = _combine(query, locked, resolutions) or _resolve(query, locked, target, resolver)
     pins = [(_with_source(line, locked[name]), name) for line, name in pins]
     files = tuple((line, tuple(locked[name]["files"].items())) for line, name in pins)
@@ -173,8 +175,7 @@ def _index_by_name(entries: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any
 def _duplicate_message(one: dict[str, Any], other: dict[str, Any], entries: Iterable[dict[str, Any]]) -> str:
     name = one["name"]
     wheels = [entry["source"]["label"] for entry in (one, other) if "label" in entry.get("source", {})]
-    needing = {entry["name"] for entry in entries if any(edge["name"] == name for edge in _edges(entry))}
-    who = f" (required by {', '.join(sorted(needing))})" if needing else ""
+    who = _who_requires(name, entries)
     if len(wheels) == 1:
         remedy = (
             f"Remove {wheels[0]}, or exclude {name} from the lock: add `{name} ; sys_platform == 'never'` to a "
@@ -183,6 +184,23 @@ def _duplicate_message(one: dict[str, Any], other: dict[str, Any], entries: Iter
     else:
         remedy = "Remove one of the wheels" if wheels else "Use packages from a single package hub"
     return f"requirements contain {name} twice{who}: {_origin(one)} and {_origin(other)}. {remedy}."
+
+
+def _check_files(package: dict[str, Any], platform: str, entries: Iterable[dict[str, Any]]) -> None:
+    """Raise BentoError if an index has no file of the package for the platform. Installers couldn't verify the pin."""
+    is_from_index = not package.keys() & {"source", "unlocked"}
+    if is_from_index and not any(_is_installable(file, platform) for file in package["files"]):
+        raise BentoError(
+            f"the lock contains no file of {package['name']} {package['version']} for {platform}"
+            f"{_who_requires(package['name'], entries)}",
+            remedy=f"Lock a version that has a wheel for {platform}, or limit the requirement with a marker that "
+            f"excludes {platform}, and update the lock.",
+        )
+
+
+def _who_requires(name: str, entries: Iterable[dict[str, Any]]) -> str:
+    needing = {entry["name"] for entry in entries if any(edge["name"] == name for edge in _edges(entry))}
+    return f" (required by {', '.join(sorted(needing))})" if needing else ""
 
 
 def _edges(entry: dict[str, Any]) -> list[dict[str, Any]]:

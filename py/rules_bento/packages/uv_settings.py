@@ -17,6 +17,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import read_file, schema
 from rules_bento.formats.toml import read_toml
 from rules_bento.packages.indexes import Indexes, reject_credentials, split_index
+from rules_bento.packages.platforms import PLATFORMS, supported_targets
 from rules_bento.packages.requirements import Option, normalize_name
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping, Sequence
 
@@ -46,7 +47,7 @@ READ = {
 # Attributes of the target must have the same values.
 _INDEX = {"name?": str, "url": str, "default?": bool, "explicit?": bool}
 REQUIRED_IN_TARGET = {
-    "environments?": object,
+    "environments?": [str],
     "extra-index-url?": [str],
     "find-links?": [str],
     "index?": [_INDEX],
@@ -141,12 +142,17 @@ def binary_settings(options: Iterable[Option]) -> dict[str, str]:
 
 def target_settings(uv: Mapping[str, Any], place: str) -> list[TargetSetting]:
     """Return the settings that the target must have. Raises BentoError for an unsupported or invalid setting."""
+    environments = uv.get("environments", [])
+    environments = [environments] if isinstance(environments, str) else environments
+    uv = {**uv, "environments": environments}
     schema.validate(uv, REQUIRED_IN_TARGET, f"{place}: tool.uv", "Check the file with `uv lock --check`.")
     found = [("index-url", "index_url", uv["index-url"], "")] if "index-url" in uv else []
     found += [("extra-index-url", "indexes", url, "") for url in uv.get("extra-index-url", [])]
     found += [("find-links", "find_links", link, "") for link in uv.get("find-links", [])]
     found += [("no-index", "no_index", "True", "")] if uv.get("no-index") else []
-    found += [("environments", "platforms", "", "")] if uv.get("environments") else []
+    if environments:
+        platforms = _platforms(environments, f"{place}: tool.uv.environments")
+        found += [("environments", "platforms", json.dumps(platforms), "")]
     for index in uv.get("index", []):
         unknown = sorted(index.keys() - {key.removesuffix("?") for key in _INDEX} - _IGNORED_INDEX_KEYS)
         if unknown:
@@ -160,6 +166,17 @@ def target_settings(uv: Mapping[str, Any], place: str) -> list[TargetSetting]:
     return [TargetSetting(attribute, value, f"{place}: tool.uv.{key}", name) for key, attribute, value, name in found]
 
 
+def _platforms(environments: Iterable[str], place: str) -> list[str]:
+    """Return the platforms of package hubs in `environments`. Raises BentoError if there is none."""
+    try:
+        platforms = sorted({platform for platform, _ in supported_targets(environments)})
+    except ValueError as error:
+        raise BentoError(str(error).partition("\n")[0], place=place, remedy="Correct the marker.") from None
+    if not platforms:
+        raise BentoError("no environment is Linux or macOS", place=place, remedy="Add such an environment.")
+    return platforms
+
+
 def explicit_setting(package: str, index: str, uv: Mapping[str, Any], place: str) -> TargetSetting:
     """Return the setting for a package whose source in `tool.uv.sources` is the index `index`."""
     url = next((each["url"] for each in uv.get("index", []) if each.get("name") == index), "")
@@ -171,7 +188,7 @@ def settings_file(root: Path, name: str) -> str:
     """Return the path of the file from which uv gets the settings of the project file `name`, or an empty string.
 
     A uv.toml replaces `tool.uv`. The settings of a workspace's root replace the settings of its members. A project
-    without settings has the settings of its parent directory. Paths are relative to `root`, the root of the source tree.
+    without settings has the settings of its parent directory. Paths are relative to `root` of the source tree.
     """
     found = ""
     for directory in PurePosixPath(name).parents:
@@ -193,31 +210,30 @@ def settings_file(root: Path, name: str) -> str:
 
 def check_target(required: Iterable[TargetSetting], indexes: Indexes, platforms: Sequence[str]) -> None:
     """Raise BentoError for the first setting of a pyproject.toml that the target doesn't have."""
-    named = {name: _canonical(url) for name, url in map(split_index, indexes.extra)}
-    explicit = {normalize_name(package): named.get(name, "") for package, name in indexes.explicit.items()}
     urls = [_canonical(split_index(entry)[1]) for entry in indexes.extra]
-    after = 0  # uv searches indexes in their order
     for setting in required:
-        attribute, url = setting.attribute, _canonical(setting.value)
-        if attribute == "indexes" and url in urls[after:]:
-            after += urls[after:].index(url) + 1
-            continue
-        if attribute == "explicit" and setting.value in explicit:
-            url = _canonical(split_index(setting.name)[1])
-            has_setting = "=" not in setting.name or url == explicit[setting.value]
-        else:
-            has_setting = {
-                "find_links": setting.value in indexes.find_links,
-                "index_url": url == _canonical(indexes.default),
-                "no_index": indexes.no_index,
-                "platforms": bool(platforms),
-            }.get(attribute, False)
-        if not has_setting:
+        url = _canonical(setting.value)
+        if setting.attribute == "indexes" and url in urls:
+            urls = urls[urls.index(url) + 1 :]  # uv searches indexes in their order
+        elif setting.attribute == "indexes" or not _has_setting(setting, indexes, platforms):
             raise BentoError(
                 "bento_requirements doesn't read this setting",
                 place=setting.place,
                 remedy=f"Set {_assignment(setting)} in the target and in bento.pypi.",
             )
+
+
+def _has_setting(setting: TargetSetting, indexes: Indexes, platforms: Sequence[str]) -> bool:
+    if setting.attribute == "explicit":
+        named = dict(map(split_index, indexes.extra))
+        explicit = {normalize_name(package): named.get(name, "") for package, name in indexes.explicit.items()}
+        url = split_index(setting.name)[1] if "=" in setting.name else explicit.get(setting.value, "")
+        return setting.value in explicit and _canonical(url) == _canonical(explicit[setting.value])
+    if setting.attribute == "platforms":
+        return set(platforms or PLATFORMS) <= set(json.loads(setting.value))
+    if setting.attribute == "index_url":
+        return _canonical(setting.value) == _canonical(indexes.default)
+    return setting.value in indexes.find_links if setting.attribute == "find_links" else indexes.no_index
 
 
 def _assignment(setting: TargetSetting) -> str:
@@ -227,7 +243,7 @@ def _assignment(setting: TargetSetting) -> str:
         indexes = f' and indexes = ["{name}={url}"]' if url else ""
         return f'explicit = {{"{setting.value}": "{name}"}}{indexes}'
     if setting.attribute == "platforms":
-        return 'platforms, such as platforms = ["linux_amd64"],'
+        return f"platforms = {setting.value}"
     if setting.attribute in ("indexes", "find_links"):
         value = f"{setting.name}={setting.value}" if setting.name else setting.value
         return f'{setting.attribute} = ["{value}"]'

@@ -98,7 +98,7 @@ def update_requirements(request: _UpdateRequirementsRequest) -> None:
 
 def _reject_other_settings(request: SourcesRequest, root: Path) -> None:
     """Raise BentoError if uv gets the settings of a pyproject.toml from a file that isn't in srcs."""
-    names = [name for _, name in request.source]
+    names = [name for _, name in request.source if not name.startswith("../")]
     for name in names:
         found = uv_settings.settings_file(root, name) if name.endswith(".toml") else ""
         if found and found not in names:
