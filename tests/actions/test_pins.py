@@ -24,6 +24,20 @@ def test_they_are_required(actions):
     assert required(actions.package(*PINS, **PYTHON)) == ["numpy==2.5.5", "idna==3.10", "bentoml==1.4.39"]
 
 
+@pytest.mark.parametrize(
+    "line", ["numpy==2.5.5.0", "numpy==2.5.5.0  # why", "NumPy == 2.5.5", "numpy>=2\nnumpy==2.5.5.0"]
+)
+def test_an_equal_version_is_the_same(actions, line):
+    file = actions.write("requirements.txt", f"{line}\nidna==3.10\n")
+    expected = [*line.splitlines(), "idna==3.10", "bentoml==1.4.39"]
+    assert required(actions.package(*PINS, "--requirements-file", file, **PYTHON)) == expected
+
+
+def test_a_version_with_a_marker_is_not_enough(actions):
+    file = actions.write("requirements.txt", "numpy==2.5.5.0 ; sys_platform == 'darwin'\n")
+    assert "numpy==2.5.5" in required(actions.package(*PINS, "--requirements-file", file, **PYTHON))
+
+
 def test_a_file_with_hashes_has_them_already(actions):
     lines = ["idna==3.10", "bentoml==1.4.39", "numpy==2.5.5"]
     assert required(actions.package(*PINS, *locked(actions, *lines), **PYTHON)) == [f"{line} {HASH}" for line in lines]

@@ -455,7 +455,7 @@ def test_a_package_that_the_lock_excludes_is_named(tmp_path):
 
 def test_pins_of_another_hub_have_to_agree_with_the_lock(tmp_path):
     paths = write(tmp_path, [plain("a", "1.0"), plain("b", "2.0")])
-    assert matching_pins(["b==2.0", "a"], paths) == ["a", "b"]
+    assert matching_pins(["b==2.0", "a"], paths) == matching_pins(["b==2", "a"], paths) == ["a", "b"]
     with pytest.raises(
         BentoError, match=r"deps: a==1\.1 isn't from the package hub in requirements, which has a==1\.0"
     ):

@@ -2,7 +2,7 @@
 
 import pytest
 from rules_bento.errors import BentoError
-from rules_bento.packages.requirements import Option, parse
+from rules_bento.packages.requirements import Option, is_same_version, parse
 
 _A, _B = "a" * 64, "b" * 64
 
@@ -30,3 +30,19 @@ def test_options_are_kept_apart():
 def test_a_line_that_is_no_requirement_is_named(line):
     with pytest.raises(BentoError, match=r"r\.txt:2: "):
         parse(f"flask\n{line}\n", "r.txt")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("1.26", "1.26.0", True),
+        ("1.0rc1", "1.0-RC.1", True),
+        ("1.0.post1", "1.0-1", True),
+        ("1!1.0", "1.0", False),
+        ("2.9.1", "2.9.1+cpu", False),
+        ("not a version", "not a version", True),
+        ("not a version", "1", False),
+    ],
+)
+def test_versions_are_equal_as_pep_440_says(one, other, same):
+    assert is_same_version(one, other) is is_same_version(other, one) is same

@@ -19,7 +19,7 @@ from functools import partial
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.packages.platforms import system_and_machine
-from rules_bento.packages.requirements import normalize_name
+from rules_bento.packages.requirements import is_same_version, normalize_name
 from rules_bento.packages.virtualenv import make_environment
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -137,7 +137,7 @@ def check(wheel: Path, distribution: str, version: str, python_version: str, pla
     """Raise BentoError if a wheel doesn't match the lock, the Python version, or the platform."""
     name, built = wheel.name.split("-")[:2]
     python, abi, machines = wheel.stem.split("-")[-3:]
-    if normalize_name(name) != distribution or not _is_same_version(built, version):
+    if normalize_name(name) != distribution or not is_same_version(built.replace("_", "-"), version):
         raise BentoError(
             f"the built wheel is {name} {built}, but the lock has {distribution} {version}. Update the lock, or lock "
             "another version of the package."
@@ -279,16 +279,6 @@ def _entry(name: str, mode: int) -> zipfile.ZipInfo:
     entry.create_system = 3
     entry.external_attr = (0o100000 | mode) << 16
     return entry
-
-
-def _is_same_version(built: str, version: str) -> bool:
-    """Return whether two versions are equal (PEP 440: `1.0` equals `1`). `built` is from a wheel's file name."""
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        return Version(built.replace("_", "-")) == Version(version)
-    except InvalidVersion:
-        return built == version
 
 
 def _backend(source: Path) -> tuple[str, list[str], list[str]]:

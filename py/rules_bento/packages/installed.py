@@ -38,7 +38,11 @@ def complete(entries: Iterable[dict[str, Any]], path: Path, name: str) -> list[d
 
 def _complete(entry: dict[str, Any], lines: Sequence[requirements.Requirement], name: str) -> dict[str, Any]:
     # A lock can have the same version twice, with different markers.
-    lines = [line for line in lines if line.pin and line.hashes and _is_same(line.pin[1], entry["version"])]
+    lines = [
+        line
+        for line in lines
+        if line.pin and line.hashes and requirements.is_same_version(line.pin[1], entry["version"])
+    ]
     if not lines:
         raise BentoError(
             f"requirements: {name} doesn't contain {entry['name']}=={entry['version']} with hashes, but rules_python "
@@ -53,15 +57,6 @@ def _complete(entry: dict[str, Any], lines: Sequence[requirements.Requirement], 
         "files": {sha256: sha256 for line in lines for sha256 in line.hashes},
         _EXTRAS: extras,
     }
-
-
-def _is_same(version: str, other: str) -> bool:
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        return Version(version) == Version(other)
-    except InvalidVersion:
-        return version == other
 
 
 def with_extras(names: Iterable[str], entries: Iterable[dict[str, Any]]) -> list[str]:

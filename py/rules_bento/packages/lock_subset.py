@@ -270,7 +270,7 @@ def matching_pins(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> lis
                 f"deps: {pin} isn't from the package hub in requirements. Add {name} from this package hub to "
                 "requirements."
             )
-        if version not in ("", versions[name]):
+        if version and not requirements.is_same_version(version, versions[name]):
             locked = f"{name}=={versions[name]}"
             raise BentoError(
                 f"deps: {pin} isn't from the package hub in requirements, which has {locked}. Lock the same version in "

@@ -198,6 +198,16 @@ def parse_version(text: str, place: str) -> Version:
         raise BentoError(f"{place}: invalid version {text!r} (PEP 440). Use a version such as '1.4.39'.") from None
 
 
+def is_same_version(one: str, other: str) -> bool:
+    """Return whether two versions are equal (PEP 440: `1.0` equals `1`). Compares invalid versions as strings."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return one == other or Version(one) == Version(other)
+    except InvalidVersion:
+        return False
+
+
 def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:
     """Parse a requirements file. Raises BentoError for an invalid line. Messages begin with `origin:<line>`."""
     requirements, options = [], []

@@ -14,6 +14,7 @@ from rules_bento.packages.requirements import (
     address_name,
     check_lines,
     exact_version,
+    is_same_version,
     join,
     logical_lines,
     lowest_version,
@@ -106,13 +107,16 @@ def _satisfies_pin(declared: Sequence[DeclaredRequirement], pin: str) -> bool:
 
     If `pin` has no version, returns True for any requirement. Raises BentoError if all requirements contradict `pin`.
     """
-    name, _, version = pin.partition("==")
-    if declared and version and all(requirement.pin and requirement.pin != (name, version) for requirement in declared):
+    version = pin.partition("==")[2]
+    if not version:
+        return bool(declared)
+    same = [each for each in declared if each.pin and is_same_version(each.pin[1], version)]
+    if declared and not same and all(each.pin for each in declared):
         raise BentoError(
             f"deps: {pin} from a rules_python package hub conflicts with {declared[0].text} in the requirements. "
             "Lock the same version in the package hub and in the requirements."
         )
-    return any(requirement.hashes or requirement.text == pin or not version for requirement in declared)
+    return any(each.hashes for each in declared) or any(";" not in each.text for each in same)
 
 
 def check_git(lines: Iterable[Line], place: str, *, packed: bool) -> None:
