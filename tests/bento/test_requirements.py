@@ -24,7 +24,8 @@ from rules_bento.build_options.bentofile import from_pyproject
 from rules_bento.build_options.options import BuildOptions, Python
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
-from rules_bento.packages.requirements import check_requirement, join, logical_lines, package_lines
+from rules_bento.packages.requirement_checks import check_requirement
+from rules_bento.packages.requirements import join, logical_lines, package_lines
 
 SERVICE = "import bentoml\n\n\n@bentoml.service\nclass S:\n    @bentoml.api\n    def f(self, x: str) -> str:\n        return x\n"
 NOT_LINE_ENDS = ["\f", "\v", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]

@@ -27,7 +27,8 @@ from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.models.model import latest_versions
 from rules_bento.models.model_loads import find_model_loads
-from rules_bento.packages.requirements import check_lines, logical_lines, normalize_name, requirement_name
+from rules_bento.packages.requirement_checks import check_lines
+from rules_bento.packages.requirements import logical_lines, normalize_name, requirement_name
 from rules_bento.sources import snapshot
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 

@@ -14,7 +14,8 @@ from rules_bento.build_options.document import describe_value, did_you_mean, sca
 from rules_bento.build_options.option_checks import check_package, check_system_package, short_python_version
 from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
-from rules_bento.packages.requirements import Line, check_lines, logical_lines, package_lines
+from rules_bento.packages.requirement_checks import check_lines
+from rules_bento.packages.requirements import Line, logical_lines, package_lines
 from rules_bento.packages.requirements import local_packages as _local
 from rules_bento.service.sdk_names import IMAGE
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Sequence, cast

@@ -7,7 +7,8 @@ import re
 from rules_bento.build_options.document import did_you_mean
 from rules_bento.build_options.options import EnvVariable
 from rules_bento.errors import BentoError
-from rules_bento.packages.requirements import check_lines, check_requirement, package_lines
+from rules_bento.packages.requirement_checks import check_lines, check_requirement
+from rules_bento.packages.requirements import package_lines
 from rules_bento.typing_lite import Iterable
 
 STAGES = ("all", "build", "runtime")

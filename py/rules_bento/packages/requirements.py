@@ -6,7 +6,6 @@ Functions import `packaging` only when they parse a requirement, because each ac
 from __future__ import annotations
 
 import codecs
-import posixpath
 import re
 
 from rules_bento.dataclasses_lite import NamedTuple, dataclass
@@ -22,11 +21,7 @@ _HASH = r"\s+--hash[= ]sha256:([0-9a-f]{64})"
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "UTF-8"), (codecs.BOM_UTF16_LE, "UTF-16-LE"), (codecs.BOM_UTF16_BE, "UTF-16-BE"))
 # pip ends a line at some of these characters, uv at none.
 _CONTROL = r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]"
-# A path or URL without a package name, which pip and uv also accept.
-_ADDRESS = r"[A-Za-z0-9./~][^\s@;<>=!\[]*/"
 _REFERENCE = r"(?:(-[rc])\s*[=\s]?\s*|(--requirement|--constraint)[=\s]\s*)(\S+)\s*"
-# A version in the syntax of conda.
-_SINGLE_EQUALS = r"[A-Za-z0-9][-.\w]*\s*(\[[^\]]*\])?\s*=(?!=)"
 LOCAL_REMEDY = "Add the repository's code to deps, and declare the repository's wheels with bento_wheel."
 _ARCHIVES = (".whl", ".zip", ".tar.gz")
 INCLUDE_FLAGS = frozenset({"-r", "--requirement"})
@@ -44,10 +39,6 @@ _REMEDIES = {
 }
 
 _SOURCES = ("workspace", "path", "git", "url")  # in tool.uv.sources, other than indexes
-_NOT_IN_BENTO = (
-    "because the Bento doesn't contain the file. Use a version from a package index, or add a wheel to the Bento "
-    "(wheels)."
-)
 
 Locked = Mapping[str, dict[str, Any]]  # entries of a lock, by normalized name
 WHEELS = "wheels"  # the directory of `src/` for the wheels that a Bento includes, as BentoML names it
@@ -215,7 +206,7 @@ def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:
     for line in logical_lines(text, origin):
         if not line.text:
             continue
-        _check_characters(line)
+        check_characters(line)
         if line.flag:
             options.append(Option(line.flag, line.value, line.number))
             continue
@@ -263,7 +254,7 @@ class Line(NamedTuple):
     def parse(self) -> pep508.Requirement | None:
         """Return the requirement without hashes, or None for other lines, and for addresses without a name."""
         try:
-            return parse_requirement(_without_hashes(self.text)) if self.text[:1] not in "-." else None
+            return parse_requirement(without_hashes(self.text)) if self.text[:1] not in "-." else None
         except ValueError:
             return None
 
@@ -311,57 +302,12 @@ def join(lines: Iterable[Line]) -> str:
     return "".join(f"{line.written}\n" for line in lines)
 
 
-def check_lines(lines: Iterable[Line]) -> None:
-    """Raise BentoError for the first line that the requirements of a Bento can't contain."""
-    for line in lines:
-        _check_characters(line)
-        if line.flag in ("-e", "--editable"):
-            raise BentoError(
-                f"{line.place}: can't install {line.text!r}, because the image doesn't contain the project's sources "
-                "when packages are installed. List the project's dependencies instead."
-            )
-        if line.reference:
-            raise BentoError(
-                f"{line.place}: a Bento can't refer to the file {line.reference[1]!r}. Run `uv pip compile`, and use "
-                "the result as the requirements file."
-            )
-        if line.flag in INDEX_OPTIONS and re.match(r"~(/|$)|(\./)*\.\.(/|$)", line.value):
-            raise BentoError(
-                f"{line.place}: can't use {line.text!r}, because the Bento doesn't contain the directory. Use a URL."
-            )
-        if line.text and not line.flag:
-            check_requirement(line.text, line.place)
-
-
-def check_requirement(text: str, place: str) -> None:
-    """Raise BentoError unless pip and uv accept `text` in the requirements of a Bento. Ignores comments and hashes."""
-    text = _without_hashes(re.sub(r"(^|\s)#.*", "", text))
-    if re.match(_SINGLE_EQUALS, text):
-        raise BentoError(f"{place}: invalid requirement {text!r} (PEP 508). Write '==' instead of conda's '='.")
-    try:
-        address = parse_requirement(text).url
-    except ValueError:
-        if not re.match(_ADDRESS, text):
-            raise BentoError(
-                f"{place}: invalid requirement {text!r} (PEP 508). Use a requirement such as 'torch>=2.0'."
-            ) from None
-        address = text
-    if address and _is_outside(address):
-        raise BentoError(f"{place}: can't install {text!r}, {_NOT_IN_BENTO}")
-
-
-def _is_outside(address: str) -> bool:
-    """Return whether an address is a `file:` URL, or a path outside the current directory."""
-    address = re.sub(r"^[a-z]+\+", "", address.lower())
-    if "://" in address or address.startswith("file:"):
-        return address.startswith("file:")
-    return re.match(r"[/\\]|[a-z]:[/\\]|(~|\.\.)(/|$)", posixpath.normpath(address)) is not None
-
-
-def _without_hashes(text: str) -> str:
+def without_hashes(text: str) -> str:
+    """Remove `--hash` options from a requirement."""
     return re.sub(r"\s+--hash[= ]\S+", "", text).strip()
 
 
-def _check_characters(line: Line) -> None:
+def check_characters(line: Line) -> None:
+    """Raise BentoError if a line contains a control character."""
     if re.search(_CONTROL, line.text):
         raise BentoError(f"{line.place}: {line.text!r} contains a control character. Remove the character.")

@@ -9,10 +9,10 @@ import shlex
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.packages.indexes import unique_index
+from rules_bento.packages.requirement_checks import check_lines
 from rules_bento.packages.requirements import (
     Line,
     address_name,
-    check_lines,
     exact_version,
     is_same_version,
     join,
