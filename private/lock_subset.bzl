@@ -1,18 +1,37 @@
 """Defines lock_subset, which describes the step that selects the locked packages of a Bento."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments", "write_output")
+load(":helper.bzl", "NATIVE", "TOOLCHAIN_TYPE", "add_directories", "subcommand", "target_arguments", "write_output")
 load(":installed_wheel_aspect.bzl", "has_installed", "requirement_of")
 load(":providers.bzl", "BentoInstalledWheelInfo", "BentoResolutionInfo", "BentoSourcesInfo")
 
 # Of packages of rules_python, whose wheels rules_python selects.
 _GLIBC = "2.28"
 
+def pip_tools(resolver):
+    """Returns a list of the label of pip-tools if `resolver` is `pip-tools`, or an empty list, so that other targets don't fetch pip-tools."""
+    return [Label("@bento_tools//pip_tools")] if resolver == "pip-tools" else []
+
+def pip_tools_modules(ctx):
+    """Returns the list of packages (BentoWheelModulesInfo) of the attribute `_pip_tools`. The list has a few packages, or none."""
+    return [module for target in ctx.attr._pip_tools for module in target[BentoRequirementInfo].modules.to_list()]
+
+# Attributes of rules that select a subset of a lock. pip-tools supports only the target platform. The rules have `NATIVE_GROUP`.
+RESOLVER = {
+    "resolver": attr.string(
+        default = "uv",
+        doc = "Resolver that selects the Bento's packages from the lock: `uv` (default), or `pip-tools` if a policy requires pip. Both select the same packages. pip-tools needs seconds, and a build machine with the platform and Python version of the Bento.",
+        values = ["pip-tools", "uv"],
+    ),
+    "_pip_tools": attr.label_list(cfg = config.exec(NATIVE), default = pip_tools, providers = [BentoRequirementInfo]),
+}
+
 def lock_subset(ctx, *, requirements, specifiers, pins, service, hashes = None):
     """Declares the file of requirements for a Bento's `env/python`, and the step that writes it.
 
     Args:
-      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains, and an attribute `requirements` with `resolve_aspect`.
+      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains, the attributes `RESOLVER`, and an attribute `requirements` with
+        `resolve_aspect`.
       requirements: list of BentoRequirementInfo, all from one kind of package hub.
       specifiers: list of additional requirement specifiers (PEP 508).
       pins: depset of `name==version` or `name`: packages that the lock must contain, in this version if specified.
@@ -25,8 +44,11 @@ def lock_subset(ctx, *, requirements, specifiers, pins, service, hashes = None):
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
     output = ctx.actions.declare_file(ctx.label.name + ".locked.json")
 
-    # The inputs are uv's results for single packages (BentoResolve), and the lock entries of other packages.
-    resolved = [target for target in ctx.attr.requirements if BentoResolutionInfo in target]
+    modules = pip_tools_modules(ctx)
+
+    # The inputs are uv's results for single packages (BentoResolve), and the lock entries of other packages. pip-tools resolves all packages
+    # together, and doesn't use these results.
+    resolved = [] if modules else [target for target in ctx.attr.requirements if BentoResolutionInfo in target]
     answers = [target[BentoResolutionInfo].answer for target in resolved]
     resolved_requirements = [target[BentoRequirementInfo] for target in resolved]
     locked = depset(transitive = [requirement.packages for requirement in requirements if requirement not in resolved_requirements])
@@ -41,6 +63,7 @@ def lock_subset(ctx, *, requirements, specifiers, pins, service, hashes = None):
     if hashes:
         args.add_all(["--hashes", hashes, hashes.short_path])
     add_resolver(args, toolchain)
+    add_directories(args, "--pip-tools", modules)
     args.add_all(answers, before_each = "--answer")
     args.add("--output", output)
     step = struct(
@@ -49,7 +72,7 @@ def lock_subset(ctx, *, requirements, specifiers, pins, service, hashes = None):
         subcommand = subcommand(
             "lock",
             args,
-            inputs = depset([toolchain.uv] + answers + ([hashes] if hashes else []), transitive = [locked]),
+            inputs = depset([toolchain.uv] + answers + ([hashes] if hashes else []), transitive = [locked] + [module.files for module in modules]),
             packages = ["packaging"],
         ),
     )

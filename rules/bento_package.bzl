@@ -9,7 +9,7 @@ load("//private:data_parts.bzl", "pack_data")
 load("//private:helper.bzl", "NATIVE_GROUP", "TOOLCHAIN_TYPE", "run_steps")
 load("//private:installed_wheel_aspect.bzl", "check_one_hub", "has_installed", "installed_wheel_aspect")
 load("//private:launcher.bzl", "ENVIRONMENT_VALUES", "RUN_RUNTIME", "run_environment", "runfiles_of_attributes")
-load("//private:lock_subset.bzl", "hub_requirements", "lock_subset", "requested_packages", "resolve_aspect")
+load("//private:lock_subset.bzl", "RESOLVER", "hub_requirements", "lock_subset", "requested_packages", "resolve_aspect")
 load("//private:metadata.bzl", "dependency_pins", "describe_metadata", "requirements_files")
 load("//private:providers.bzl", "BentoServiceMetadataInfo", "BentoSourcesInfo")
 load("//private:reports.bzl", "write_bento_report", "write_build_definition", "write_summary")
@@ -285,7 +285,7 @@ inputs before actions run, so also set the files that options refer to (`srcs`, 
         "ignore_libraries": attr.string_list(doc = "File names that the platform check ignores. The check rejects machine code for other platforms."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of the content."),
         "_labels": attr.label(default = "//rules:labels", providers = [BuildSettingInfo]),
-    } | CREATION_TIME | SERVICE_METADATA | PLATFORM | RUN_RUNTIME | SECRETS | STAMP,
+    } | CREATION_TIME | SERVICE_METADATA | PLATFORM | RESOLVER | RUN_RUNTIME | SECRETS | STAMP,
     cfg = bento_cfg,
     executable = True,
     exec_groups = NATIVE_GROUP,

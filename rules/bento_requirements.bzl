@@ -3,11 +3,14 @@
 load("//private:attributes.bzl", "label_string", "path_in_package")
 load("//private:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
 load("//private:launcher.bzl", "RUN_RUNTIME", "TEST_RUNTIME", "helper_launcher", "runfile", "runtime", "runtime_modules")
+load("//private:lock_subset.bzl", "pip_tools", "pip_tools_modules")
+load("//private:transitions.bzl", "host_cfg")
+load("//rules:providers.bzl", "BentoRequirementInfo")
 
 # Third-party packages that the helper's subcommands for locks import.
 _PACKAGES = ["packaging", "pyyaml"]
 
-def _launcher(ctx, subcommand, arguments, files):
+def _launcher(ctx, subcommand, arguments, files, modules = []):
     """Declares a program that runs a subcommand for locks. Returns the DefaultInfo of the program."""
     sources = {"--constraint": ctx.files.constraints, "--override": ctx.files.overrides, "--source": ctx.files.srcs}
     arguments = ["--target", label_string(ctx.label), "--requires-python", ctx.attr.requires_python] + arguments
@@ -21,13 +24,14 @@ def _launcher(ctx, subcommand, arguments, files):
         subcommand = subcommand,
         arguments = arguments + [word for flag, some in sources.items() for file in some for word in (flag, runfile(ctx, file), file.short_path)],
         files = depset(files + [file for some in sources.values() for file in some]),
-        modules = runtime_modules(ctx, _PACKAGES),
+        modules = runtime_modules(ctx, _PACKAGES) + modules,
     )
     return DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)
 
 def _update_impl(ctx):
     uv = runtime(ctx).uv
-    return _launcher(ctx, "update_requirements", ["--lock", path_in_package(ctx, "lock"), "--uv", runfile(ctx, uv)], [uv])
+    arguments = ["--lock", path_in_package(ctx, "lock"), "--uv", runfile(ctx, uv), "--resolver", ctx.attr.resolver]
+    return _launcher(ctx, "update_requirements", arguments, [uv], pip_tools_modules(ctx))
 
 def _test_impl(ctx):
     arguments = ["--update", label_string(ctx.label).removesuffix("_test") + ".update", "--lock", runfile(ctx, ctx.file.lock), ctx.file.lock.short_path]
@@ -46,7 +50,11 @@ _ATTRIBUTES = {
 bento_requirements_update = rule(
     implementation = _update_impl,
     doc = "Writes a lock of Python packages into the source tree.",
-    attrs = _ATTRIBUTES | RUN_RUNTIME | {"lock": attr.string(mandatory = True)},
+    attrs = _ATTRIBUTES | RUN_RUNTIME | {
+        "lock": attr.string(mandatory = True),
+        "resolver": attr.string(default = "uv", values = ["pip-tools", "uv"]),
+        "_pip_tools": attr.label_list(cfg = host_cfg, default = pip_tools, providers = [BentoRequirementInfo]),
+    },
     executable = True,
 )
 
@@ -73,6 +81,7 @@ def bento_requirements(
         overrides = [],
         platforms = [],
         requires_python = ">=3.10",
+        resolver = "uv",
         trusted_hosts = [],
         **kwargs):
     """Resolves requirements with `<name>.update`, which writes a lock for `bento.pypi`, and tests the lock with `<name>_test`.
@@ -103,6 +112,8 @@ def bento_requirements(
       overrides: requirements files that override wrong requirements of packages (`uv pip compile --override`).
       platforms: as in `bento.pypi`.
       requires_python: Python versions that the lock must support.
+      resolver: `uv`, or `pip-tools` if a policy requires that pip selects the versions. pip selects them for this machine; uv adds hashes, and packages
+        that only other platforms require.
       trusted_hosts: as in `bento.pypi`.
       **kwargs: common attributes of both targets.
     """
@@ -123,5 +134,5 @@ def bento_requirements(
         "srcs": srcs,
         "trusted_hosts": trusted_hosts,
     }
-    bento_requirements_update(name = name + ".update", **shared)
+    bento_requirements_update(name = name + ".update", resolver = resolver, **shared)
     bento_requirements_test(name = name + "_test", **shared)

@@ -1,4 +1,4 @@
-"""The subset of a lock: sources count, and conflicts are explained."""
+"""The subset of a lock: uv and pip-tools agree, sources count, and conflicts are explained."""
 
 import json
 import os
@@ -17,6 +17,18 @@ LOCKED = json.loads(Path("tests/requirements.lock.json").read_text("utf-8"))
 MINOR = ".".join(str(part) for part in sys.version_info[:2])
 HERE = Target("linux_amd64" if sys.platform == "linux" else "darwin_arm64", MINOR, "2.28")
 UV = Resolver(sys.executable, Path(os.environ["RULES_BENTO_UV"]))
+PIP_TOOLS = Resolver(sys.executable, UV.uv, os.environ["RULES_BENTO_ROOTS"].split(os.pathsep))
+# The requirements of golden Bentos (Pillow, scikit-learn), and six sets of public packages.
+SETS = (
+    ("bentoml", "pillow"),
+    ("bentoml", "scikit-learn"),
+    ("bentoml", "fastapi", "pandas"),
+    ("moto", "botocore", "google-auth"),
+    ("paramiko", "asyncssh", "fsspec", "requests"),
+    ("sigstore", "huggingface-hub"),
+    ("bentoml", "grpcio", "protobuf", "jinja2"),
+    ("pytest", "hypothesis", "coverage", "mypy", "hatchling"),
+)
 
 
 def write(directory, packages):
@@ -63,6 +75,34 @@ def closure(roots, environment=None):
                     found[package["name"], tuple(edge.get("extras", []))] = package
                     queue += [inner for edges in wanted for inner in edges if holds(inner)]
     return list({package["name"]: package for package in found.values()}.values())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the lock's wheels are chosen for the host")
+@pytest.mark.parametrize("roots", SETS, ids="-".join)
+def test_pip_tools_and_uv_agree(tmp_path, roots):
+    paths = write(tmp_path, closure({*roots}))
+    assert len(paths) > len(roots)
+    query = asked(*roots)
+    assert resolve(query, paths) == resolve(query, paths, HERE, PIP_TOOLS)
+
+
+def test_pip_tools_names_what_it_does_not_support(tmp_path):
+    other = Target("linux_arm64" if sys.platform == "darwin" else "darwin_arm64", MINOR, "2.28")
+    with pytest.raises(BentoError, match="can't resolve for another platform or Python version"):
+        resolve("a", write(tmp_path, [plain("a", "1")]), other, PIP_TOOLS)
+
+
+@pytest.mark.parametrize("resolver", [UV, PIP_TOOLS], ids=["uv", "pip-tools"])
+def test_each_resolver_explains_conflicts(tmp_path, resolver):
+    paths = write(tmp_path, [plain("a", "1.0"), plain("b", "2.0", "a")])
+    with pytest.raises(BentoError, match=r"\n  b\.yaml:3: a>=3: the lock has a 1\.0\n") as caught:
+        resolve(asked("b", "a", a=">=3"), paths, HERE, resolver)
+    shown = str(caught.value)
+    assert shown.startswith(f"the requirements conflict with the lock for {HERE.platform} and Python {MINOR}")
+    assert str(tmp_path) not in shown
+    assert "Traceback" not in shown
+    made = resolve(asked("b", a="<2", absent="<1"), paths, HERE, resolver)
+    assert made.requirements == "a==1.0\nb==2.0\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the lock's wheels are chosen for the host")

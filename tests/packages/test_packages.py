@@ -14,6 +14,8 @@ def requirements(name, file):
 
 def test_packages_of_another_hub_are_among_the_roots():
     assert "pathspec" in requirements("with_lock", "requirements.in").splitlines()
+    for file in ("requirements.in", "requirements.txt", "requirements.lock.txt"):
+        assert requirements("with_lock", file) == requirements("with_pip_tools", file), "the resolvers select the same"
     assert re.search(r"(?m)^pathspec==1\.1\.1 ", requirements("with_lock", "requirements.lock.txt"))
 
 

@@ -60,6 +60,37 @@ def test_pins_stay_until_an_upgrade_is_requested(workspace):
         assert update(workspace, address, "--upgrade")["web"] == ["2.0"]
 
 
+def test_pip_selects_versions_for_a_policy(workspace, monkeypatch):
+    index = Index([package("web", "1.0", "core"), package("core", "1.0"), package("more", "1.0")])
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    policy = ("--resolver", "pip-tools")
+    with serve(index) as address:
+        assert started(workspace, address, *policy) == 0
+        before = (workspace / "lock.json").read_bytes()
+        assert update(workspace, address) == {"web": ["1.0"], "core": ["1.0"]}
+        assert (workspace / "lock.json").read_bytes() == before, "uv writes the same lock for the same versions"
+        index.add(package("core", "2.0"))
+        assert started(workspace, address, *policy) == 0
+        assert (workspace / "lock.json").read_bytes() == before
+        assert started(workspace, address, *policy, "--", "--upgrade-package", "core") == 0
+        assert update(workspace, address) == {"web": ["1.0"], "core": ["2.0"]}
+
+
+def test_pip_explains_a_conflict_and_the_lock_stays(workspace, capfd, monkeypatch):
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    index = Index([package("web", "1.0", "core<1"), package("core", "1.0")])
+    (workspace / "lock.json").write_text("", "utf-8")
+    with serve(index) as address:
+        assert started(workspace, address, "--resolver", "pip-tools") == 1
+    assert (workspace / "lock.json").read_text() == ""
+    shown = capfd.readouterr().err
+    assert "core<1" in shown
+    assert "Traceback" not in shown
+    assert shown.endswith(
+        "//:update: pip found no solution (see above), so the lock is unchanged. Change the requirements.\n"
+    )
+
+
 def test_an_authority_that_only_the_system_trusts_is_trusted(workspace, capfd):
     with serve(Index([package("web", "1.0")])) as address:
         assert update(workspace, address, uv=uv_that_distrusts(workspace, UV)) == {"web": ["1.0"]}

@@ -26,6 +26,7 @@ class _LockRequest(Request):
     package: Strings  # a requirement in addition to the packages of the hub
     pin: Strings  # `name==version`
     platform: Strings
+    pip_tools: Strings  # directories that pip-tools is imported from; without any, uv resolves
     python: str
     python_version: Strings
     requirement: Strings
@@ -56,7 +57,7 @@ def lock(request: _LockRequest) -> None:
         query,
         entries,
         target,
-        lock_subset.Resolver(request.python, request.uv),
+        lock_subset.Resolver(request.python, request.uv, request.pip_tools),
         resolutions=resolutions,
     )
     roots = "".join(f"{root}\n" for root in query.requirements)

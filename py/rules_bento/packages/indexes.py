@@ -66,6 +66,21 @@ class Indexes:
             trusted_hosts=(*self.trusted_hosts, *values.get("--trusted-host", [])),
         )._validate(origin)
 
+    def variables(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment variables for programs that use the indexes (see `uv_variables`)."""
+        return uv_variables((self.default, *self.extra, *self.find_links), self.trusted_hosts, variables)
+
+    def pip_flags(self) -> list[str]:
+        """Return the settings as options of pip. pip has no counterpart of `explicit`."""
+        flags = ["--index-url", self.default] if self.default else []
+        for entry in self.extra:
+            flags += ["--extra-index-url", split_index(entry)[1]]
+        for link in self.find_links:
+            flags += ["--find-links", _absolute(link)]
+        for host in self.trusted_hosts:
+            flags += ["--trusted-host", host]
+        return flags + ["--no-index"] * self.no_index
+
     @property
     def digest(self) -> str:
         """The hexadecimal SHA-256 of the settings, or an empty string for default settings."""

@@ -1,4 +1,4 @@
-"""Uses uv to resolve the subset of a lock that a service needs, without network access.
+"""Uses uv or pip-tools to resolve the subset of a lock that a service needs, without network access.
 
 Instead of the locked wheels and source archives, the resolver reads stub wheels that contain only metadata (METADATA,
 WHEEL, RECORD). METADATA lists the lock's edges as requirements. Therefore, the resolver works as it does with a package
@@ -8,6 +8,7 @@ index, and explains conflicts.
 from __future__ import annotations
 
 import json
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.packages import requirements
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
+from rules_bento.packages.pip_tools import pip_compile, without_traceback
 from rules_bento.packages.platforms import system_and_machine
 from rules_bento.packages.requirements import WHEELS, Locked, parse
 from rules_bento.typing_lite import Any, Iterable, Iterator, Mapping, Sequence
@@ -89,10 +91,16 @@ class Query:
 
 @dataclass(frozen=True)
 class Resolver:
-    """The interpreter and uv, which resolve a lock subset."""
+    """The tool that resolves a lock subset: pip-tools if the import path `pip_tools` isn't empty, otherwise uv."""
 
     python: str
     uv: Path
+    pip_tools: Sequence[str] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of the resolver, for messages."""
+        return "pip-tools" if self.pip_tools else "uv"
 
 
 @dataclass(frozen=True)
@@ -141,8 +149,8 @@ def resolve_subset(
 ) -> LockSubset:
     """Resolve the requirements in `query`. `entries` contains the lock entries of all transitive dependencies.
 
-    The hashes are for files of the target platform. uv runs only if `resolutions` don't satisfy the query. Raises
-    BentoError if there is no solution, if the solution differs from `entries`, or if a package has no file.
+    The hashes are for files of the target platform. The resolver runs only if `resolutions` don't satisfy the query.
+    Raises BentoError if there is no solution, if the solution differs from `entries`, or if a package has no file.
     """
     locked = _index_by_name(entries)
     for package in locked.values():
@@ -255,7 +263,7 @@ def _resolve(query: Query, locked: Locked, target: Target, resolver: Resolver) -
                 f"the requirements conflict with the lock for {target.platform} and Python {target.python_version}. "
                 f"Change the requirements, or update the lock.\n{''.join(query.mismatches(locked))}{error}"
             ) from None
-    _check_solution(pins, locked)
+    _check_solution(pins, locked, resolver.name)
     return pins
 
 
@@ -303,16 +311,18 @@ def _compile(query: Query, links: Path, target: Target, resolver: Resolver) -> l
         if not done.returncode:
             break
     if done.returncode:
-        explanation = done.stderr.strip()
+        explanation = without_traceback(done.stderr).strip()
         for path, name in ((links, "the lock"), (source, "the target"), (limits, "the constraints")):
             explanation = explanation.replace(str(path), name)
         raise _NoSolutionError(explanation)
-    resolved, _ = parse(done.stdout, "uv")
+    resolved, _ = parse(done.stdout, resolver.name)
     return sorted(((requirement.text, requirement.name) for requirement in resolved), key=lambda pin: pin[1])
 
 
 def _commands(scratch: Path, target: Target, resolver: Resolver) -> list[list[str]]:
     """Return the commands to try, in order."""
+    if resolver.pip_tools:
+        return [_pip_tools_command(target, resolver)]
     # The fallback runs the real interpreter, in case uv rejects the fake one. It also gives better explanations of
     # conflicts.
     interpreter = scratch / "python"
@@ -326,14 +336,26 @@ def _uv_command(target: Target, uv: Path, python: str) -> list[str]:
     return [*command, "--python-version", target.python_version, "--python-platform", target.uv_platform]
 
 
-def _check_solution(pins: list[tuple[str, str]], locked: Mapping[str, Any]) -> None:
+def _pip_tools_command(target: Target, resolver: Resolver) -> list[str]:
+    here = ".".join(str(part) for part in sys.version_info[:2])
+    if sys.platform != system_and_machine(target.platform)[0] or here != target.python_minor:
+        raise BentoError(
+            f"pip-tools runs on {sys.platform} with Python {here}, and can't resolve for another platform or Python "
+            f"version ({target.platform} with Python {target.python_minor})",
+            place="resolver",
+            remedy='Set resolver = "uv".',
+        )
+    return [*pip_compile(resolver.python, resolver.pip_tools), "--output-file", "-"]
+
+
+def _check_solution(pins: list[tuple[str, str]], locked: Mapping[str, Any], resolver: str) -> None:
     """Raise BentoError if the resolver's solution and Bazel's dependency graph contain different packages."""
     solved = {name for _, name in pins}
     missing, needless = sorted(solved - locked.keys()), sorted(locked.keys() - solved)
     if missing or needless:
         raise BentoError(
-            f"the lock's dependency graph doesn't match the packages that uv selects. Selected only by "
-            f"uv: {missing or 'none'}. Only in the graph: {needless or 'none'}. Update the lock. If the error "
+            f"the lock's dependency graph doesn't match the packages that {resolver} selects. Selected only by "
+            f"{resolver}: {missing or 'none'}. Only in the graph: {needless or 'none'}. Update the lock. If the error "
             "persists, report a bug in rules_bento."
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -156,7 +157,7 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
         if previous and "*" not in upgrade:
             (directory / "uv.lock").write_text(_preferences(previous), "utf-8")
             command += [flag for package in upgrade for flag in ("--upgrade-package", package)]
-        errors_of_uv = _run_uv(command)
+        errors_of_uv = _run_uv(command, project.indexes)
         if errors_of_uv is not None:
             problem, remedy = "failed", ""
             if _IGNORED_SETTINGS in errors_of_uv:
@@ -170,15 +171,16 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
         return lock | {"requires_python": project.requires_python}
 
 
-def _run_uv(command: list[str]) -> str | None:
+def _run_uv(command: list[str], indexes: Indexes) -> str | None:
     """Run uv, and return the error output, or None on success. Retries with the system's certificates if necessary.
 
     It isn't a success if uv ignores the project's settings.
     """
     output = ""
+    variables = indexes.variables(os.environ)
     for extra_flags in ([], [_SYSTEM_CERTIFICATES]):
         errors, rest = b"", b""
-        with subprocess.Popen([*command, *extra_flags], stderr=subprocess.PIPE) as uv:
+        with subprocess.Popen([*command, *extra_flags], env=variables, stderr=subprocess.PIPE) as uv:
             stream = cast("io.BufferedReader", uv.stderr)
             while chunk := stream.read1(1 << 16):
                 # An address might contain a secret, so only complete lines are redacted and printed.
@@ -348,10 +350,12 @@ def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
         command = [str(uv), "lock", "--no-progress", "--project", directory]
         command += ["--no-python-downloads", "--python", str(python)]
         errors = ""
+        options: dict[str, Any] = {"check": False, "stderr": subprocess.PIPE, "text": True}
+        options["env"] = project.indexes.variables(os.environ)
         for extra_flags in (["--offline"], [], [_SYSTEM_CERTIFICATES]):
             if extra_flags == [_SYSTEM_CERTIFICATES] and _UNTRUSTED_CERTIFICATE not in errors:
                 break
-            process = subprocess.run([*command, *extra_flags], check=False, stderr=subprocess.PIPE, text=True)
+            process = subprocess.run([*command, *extra_flags], **options)
             if process.returncode == 0 and _IGNORED_SETTINGS not in process.stderr:
                 return Path(directory, "uv.lock").read_text("utf-8")
             errors = process.stderr.strip()

@@ -10,11 +10,12 @@ from pathlib import Path
 from rules_bento.actions.locks import SourcesRequest, read_sources
 from rules_bento.archives.atomic import replace_file
 from rules_bento.arguments import Arguments, Strings
+from rules_bento.dataclasses_lite import replace
 from rules_bento.debian import apt
 from rules_bento.errors import BentoError
 from rules_bento.formats import decode_text
 from rules_bento.packages import lock as locks
-from rules_bento.packages import requirement_sources, requirements, resolution, uv_settings
+from rules_bento.packages import pip_tools, requirement_sources, requirements, resolution, uv_settings
 
 _DEBS_HELP = """\
 Locks the newest versions of the Debian packages.
@@ -55,6 +56,7 @@ def update_debs(request: _UpdateDebsRequest) -> None:
 class _UpdateRequirementsRequest(SourcesRequest):
     usage = _REQUIREMENTS_HELP
     lock: str  # path from the root of the workspace
+    resolver: str = "uv"  # or pip-tools
     uv: Path
 
 
@@ -65,7 +67,7 @@ class _RequirementsOptions(Arguments):
 
 
 def update_requirements(request: _UpdateRequirementsRequest) -> None:
-    """Resolve requirements with uv, and replace the lock if uv succeeds."""
+    """Resolve requirements with uv, or with pip and then with uv, and replace the lock if both succeed."""
     options = _RequirementsOptions.from_user(request.rest)
     root = Path(request.source_tree())
     for bentofile in options.from_bentofile:
@@ -83,13 +85,12 @@ def update_requirements(request: _UpdateRequirementsRequest) -> None:
     )
     output = root / request.lock
     previous = locks.load(output) if output.exists() and output.stat().st_size else None
-    lock = resolution.update(
-        project,
-        previous,
-        uv=request.uv,
-        origin=request.target,
-        upgrade=[*("*" * options.upgrade), *options.upgrade_package],
-    )
+    upgrade = [*("*" * options.upgrade), *options.upgrade_package]
+    if request.resolver == "pip-tools":
+        pins = pip_tools.select(project, previous, origin=request.target, upgrade=upgrade)
+        # uv adds the hashes, and the packages for other platforms.
+        project = replace(project, constraints=[*project.constraints, *pins])
+    lock = resolution.update(project, previous, uv=request.uv, origin=request.target, upgrade=upgrade)
     record = resolution.lock_inputs(requested, indexes, project.platforms)
     lock = {"lock": lock["lock"], "requires_python": lock["requires_python"], "inputs": record} | lock
     replace_file(output, locks.dumps(lock).encode())
