@@ -1,12 +1,15 @@
 """Several transfers: the first error is shown at once, whatever the others wait for."""
 
+import os
+import pty
+import random
 import threading
 import time
 
 import pytest
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError
-from rules_bento.net.transfers import Retry, parallel_map, pause
+from rules_bento.net.transfers import Progress, Retry, fit, parallel_map, pause
 from rules_bento.net.transport import Transport
 
 from tests.net.liar import liar, reply
@@ -107,3 +110,57 @@ def test_a_server_that_never_answers_is_asked_three_times():
             Retry(sleep=lambda _: None).run(once, lambda cut: BentoError(f"lost: {cut}"))
         assert len(server.requests) == 3
         over.set()
+
+
+@pytest.mark.parametrize("width", [1, 2, 10, 40, 60, 80, 120])
+@pytest.mark.parametrize("length", [1, 5, 15, 32, 60])
+def test_a_line_is_shorter_than_the_terminal(width, length):
+    title = f"Pushing {'n' * length}:{'v' * 32} to localhost:5055/team/{'n' * length}"
+    line = fit(title, "208 of 336 MB, 62 %, 36 MB/s", width)
+    assert len(line) < max(width, 2)
+    if width >= 60:
+        assert line.endswith(": 208 of 336 MB, 62 %, 36 MB/s")
+        assert line.startswith("Pushing n"[: width // 6])
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_progress_uses_one_line_of_a_terminal(columns):
+    ours, theirs = pty.openpty()
+    os.set_blocking(ours, False)
+    with open(theirs, "w", encoding="utf-8") as out:  # noqa: PTH123
+        import fcntl
+        import struct
+        import termios
+
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        with Progress("Pushing " + "iris_classifier" * 6, out=out) as progress:
+            progress.expect_all(1000)
+            for _ in range(5):
+                progress._shown = 0
+                progress.advance(random.randrange(100))
+        shown = os.read(ours, 1 << 16).decode()
+    lines = [line.removesuffix("\x1b[K") for line in shown.split("\r") if line.strip()]
+    assert len(lines) > 5
+    assert all(len(line) < columns for line in lines), lines
+    assert "\n" not in shown
+
+
+def test_a_share_is_shown_only_of_a_known_total():
+    states = []
+    unknown = Progress("x")
+    for size in (4, 20, 53):  # of files, of which each is known only when its download begins
+        unknown.expect(size << 20)
+        unknown.advance(size << 20)
+        states.append(unknown._state(unknown._start + 1))
+    assert not [state for state in states if "%" in state]
+    known = Progress("x")
+    known.expect_all(200 << 20)
+    known.advance(50 << 20)
+    assert "52 of 210 MB, 25 %" in known._state(known._start + 1)
+    known.expect_all(-(100 << 20))  # a blob is mounted
+    assert "52 of 105 MB, 50 %" in known._state(known._start + 1)
+    known.advance(100 << 20)
+    assert "%" not in known._state(known._start + 1)
+    single = Progress("x", is_single=True)
+    single.expect(100 << 20)
+    assert "0 of 105 MB, 0 %" in single._state(single._start + 1)

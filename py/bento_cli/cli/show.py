@@ -174,5 +174,5 @@ def transfer(verb: str, url: str) -> Iterator[Progress | None]:
 
     if address.password:
         note("Other users of this machine can see the password in the URL. Store the password in ~/.netrc instead.")
-    with Progress(verb, out=progress_output()) as counter:
+    with Progress(verb, out=progress_output(), is_single=True) as counter:
         yield counter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import threading
@@ -21,6 +22,7 @@ _MAX_WAIT = 60.0
 # Bytes after the last failure that count as progress, so a server that sends single bytes doesn't.
 MIN_PROGRESS = 1 << 16
 _INTERVAL = 0.1  # seconds between two updates of the line
+_COLUMNS = 80  # of a terminal with an unknown width
 _MB = 1_000_000
 
 _Item = TypeVar("_Item")
@@ -30,13 +32,16 @@ _Result = TypeVar("_Result")
 class Progress:
     """Thread-safe counter of bytes. If `out` is a terminal, shows the progress on one line during a `with` block.
 
-    Without the title `what`, shows nothing. If another transfer of `parallel_map` failed, methods raise StoppedError.
+    Without the title `what`, shows nothing. Shows a share only of a known total: `total`, the size of the only file if
+    `is_single` is true, or the sum that `expect_all` sets. If another transfer of `parallel_map` failed, methods raise
+    StoppedError.
     """
 
-    def __init__(self, what: str = "", total: int = 0, out: TextIO | None = None) -> None:
+    def __init__(self, what: str = "", total: int = 0, out: TextIO | None = None, *, is_single: bool = False) -> None:
         self._what = what
         self._out = out or sys.stderr
         self._total = total
+        self._is_single = is_single
         self._done = 0
         self._start = self._shown = time.monotonic()
         self._lock = threading.Lock()
@@ -51,10 +56,16 @@ class Progress:
             self._out.flush()
 
     def expect(self, size: int) -> None:
-        """Add `size` bytes to the total."""
+        """Add the size of a file. Other files might follow, so only the size of a single file is the total."""
         check_stopped()
         with self._lock:
-            self._total += size
+            self._total += size if self._is_single else 0
+
+    def expect_all(self, size: int) -> None:
+        """Set the total of all further transfers. With a negative `size`, some of them aren't necessary."""
+        check_stopped()
+        with self._lock:
+            self._total = max(0, (self._total or self._done) + size)
 
     def advance(self, size: int) -> None:
         """Add `size` to the number of transferred bytes. `size` is negative if bytes must be transferred again."""
@@ -64,7 +75,7 @@ class Progress:
             now = time.monotonic()
             if self._visible and now - self._shown >= _INTERVAL:
                 self._shown = now
-                self._out.write(f"\r{self._line(now)}\x1b[K")
+                self._out.write(f"\r{fit(self._what, self._state(now), _width(self._out))}\x1b[K")
                 self._out.flush()
 
     def tally(self) -> Callable[[int], None]:
@@ -78,10 +89,27 @@ class Progress:
 
         return move_to
 
-    def _line(self, now: float) -> str:
-        total = f" of {self._total / _MB:.0f} MB, {100 * self._done // self._total} %" if self._total else " MB"
+    def _state(self, now: float) -> str:
+        total = " MB"
+        if self._done <= self._total:
+            total = f" of {self._total / _MB:.0f} MB, {100 * self._done // max(self._total, 1)} %"
         rate = self._done / _MB / max(now - self._start, 0.001)
-        return f"{self._what}: {self._done / _MB:.0f}{total}, {rate:.0f} MB/s"
+        return f"{self._done / _MB:.0f}{total}, {rate:.0f} MB/s"
+
+
+def fit(title: str, state: str, width: int) -> str:
+    """Return a line with a title and a state that is shorter than `width`. Omits the middle of a long title."""
+    most = max(width - len(state) - len(": ") - 1, 1)
+    if len(title) > most:
+        title = f"{title[: most // 2]}…{title[len(title) - (most - 1) // 2 :]}" if most > 2 else "…"
+    return f"{title}: {state}"[: max(width - 1, 1)]
+
+
+def _width(out: TextIO) -> int:
+    try:
+        return os.get_terminal_size(out.fileno()).columns or _COLUMNS
+    except OSError:
+        return _COLUMNS
 
 
 class StoppedError(BentoError):

@@ -77,6 +77,7 @@ def pull(
     blobs = [blob for manifest in manifests for blob in manifest.blobs()]
     configs = {manifest.config.digest for manifest in manifests if not manifest.is_index}
     wanted = [blob for blob in blobs if not shallow or blob.digest in configs]
+    counter.expect_all(sum({blob.digest: blob.size for blob in wanted if not layout.has(blob)}.values()))
     fetch_blobs(wanted, [repository, *map(registries.repository, references)], layout, counter)
     with layout.lock():
         layout.add_manifest(root, name)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rules_bento.registry.uploads import Upload
 
 
-BlobOutcome = Literal["exists", "mounted", "sent"]  # outcome of a blob: how the repository received it
+BlobOutcome = Literal["mounted", "sent"]  # outcome of a blob: how the repository received it
 # Larger blobs are sent as chunks: registries keep the received part of a chunk, but not always of a PUT.
 _MAX_SINGLE_REQUEST = 4 << 20  # bytes
 # Bytes of a chunk after the registry rejected a larger body with 413, or a larger range with 416 (GHCR accepts 4 MiB);
@@ -43,8 +43,6 @@ def upload(
     mount_from: Sequence[str] = (),
 ) -> BlobOutcome:
     """Mount a missing blob from a repository in `mount_from`, or upload the blob. Returns the outcome."""
-    if repository.has_blob(digest, size):
-        return "exists"
     kept = repository.registry.interrupted.take(str(repository), digest) if size > _MAX_SINGLE_REQUEST else None
     started = repository.upload_status(kept) if kept else None
     for other in mount_from if started is None else ():
@@ -57,7 +55,6 @@ def upload(
         started = unmounted
         if started is None:
             return "mounted"
-    counter.expect(size)
     _BlobUpload(repository, digest, size, source, counter).run(started)
     return "sent"
 
@@ -270,7 +267,11 @@ def _send_blobs(pushes: Sequence[_RepositoryPush], jobs: int) -> None:
             if owner is not push:
                 others.append((push, blob, owner.reference.name))
     largest = sorted(first.values(), key=lambda item: -item[1].size)
-    transfers.parallel_map(lambda item: item[0].send_blob(item[1]), largest, jobs)
+    found = transfers.parallel_map(lambda item: item[0].has(item[1]), largest, jobs)
+    missing = [item for item, exists in zip(largest, found, strict=True) if not exists]
+    if missing:
+        missing[0][0].counter.expect_all(sum(blob.size for _, blob in missing))
+    transfers.parallel_map(lambda item: item[0].send_missing(item[1]), missing, jobs)
     transfers.parallel_map(lambda item: item[0].send_blob(item[1], item[2]), others, jobs)
 
 
@@ -305,16 +306,26 @@ class _RepositoryPush:
         else:
             self.is_complete = True
 
+    def has(self, blob: Descriptor) -> bool:
+        """Return whether the repository contains a blob."""
+        return self.repository.has_blob(blob.digest, blob.size)
+
     def send_blob(self, blob: Descriptor, mount_from: str = "") -> None:
         """Send or mount a blob unless the repository contains it."""
+        if not self.has(blob):
+            self.send_missing(blob, mount_from)
+
+    def send_missing(self, blob: Descriptor, mount_from: str = "") -> None:
+        """Send or mount a blob that the repository doesn't contain."""
         mounts = self.package.mounts.get(blob.digest, ())[:_MAX_MOUNTS]
         names = [*filter(None, [mount_from]), *self.package.mount_from, *mounts]
         here = [name.partition("/")[2] for name in names if name.startswith(f"{self.reference.registry}/")]
         repositories = [name for name in dict.fromkeys(here) if name != self.reference.repository]
         source = self.package.sources[blob.digest]
         outcome = upload(self.repository, blob.digest, blob.size, source, self.counter, mount_from=repositories)
-        if outcome != "exists":
-            self.outcomes[blob.digest] = outcome
+        self.outcomes[blob.digest] = outcome
+        if outcome == "mounted" and not mount_from:  # otherwise, the total doesn't include the blob
+            self.counter.expect_all(-blob.size)
 
     def write_manifests(self) -> None:
         """Upload missing manifests, and then tags. If the registry lacks a blob, sends all blobs and retries."""
