@@ -120,8 +120,8 @@ def test_all_uploads_are_canceled_after_an_error(registries, progress, tmp_path)
     assert registry.uploads == {}
 
 
-def interrupted_push(port: int, image, directory, progress, sent: int) -> str:
-    """Push an image, and press Ctrl-C after `sent` bytes of the largest blob. Returns the message."""
+def interrupted_push(registry, port: int, image, directory, progress, sent: int) -> str:
+    """Push an image, and press Ctrl-C when the registry has `sent` bytes of the largest blob. Returns the message."""
     largest = max(image.blobs(), key=lambda blob: blob.size).digest
     original = image.sources[largest]
 
@@ -130,6 +130,8 @@ def interrupted_push(port: int, image, directory, progress, sent: int) -> str:
 
         def pieces(self, start: int, end: int):
             yield from original.pieces(start, sent)
+            while not any(len(upload) >= sent for upload in list(registry.uploads.values())):
+                pause(0.01)
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
             pause(20)
 
@@ -146,7 +148,7 @@ def test_the_push_after_an_interruption_sends_the_rest(progress, tmp_path):
     image = make_image(tmp_path, [400_000, 900])
     registry, uploads = Registry(), tmp_path / "cache/uploads"
     with registry.serve() as port:
-        message = interrupted_push(port, image, uploads, progress, 300_000)
+        message = interrupted_push(registry, port, image, uploads, progress, 300_000)
         assert message == "interrupted. The registry keeps 0.3 MB, and the next push sends the rest."
         [kept] = uploads.iterdir()
         assert (kept.stat().st_mode & 0o777, uploads.stat().st_mode & 0o777) == (0o600, 0o700)
@@ -155,7 +157,6 @@ def test_the_push_after_an_interruption_sends_the_rest(progress, tmp_path):
     assert_stored(registry, image)
     assert registry.received == sum(blob.size for blob in image.blobs())
     assert list(uploads.iterdir()) == []
-    assert registry.uploads == {}
 
 
 def test_an_interruption_names_a_registry_that_keeps_nothing(progress, tmp_path):
@@ -167,7 +168,7 @@ def test_an_interruption_names_a_registry_that_keeps_nothing(progress, tmp_path)
     registry, uploads = Registry(), tmp_path / "uploads"
     registry.uploads = Forgetful()
     with registry.serve() as port:
-        message = interrupted_push(port, image, uploads, progress, 300_000)
+        message = interrupted_push(registry, port, image, uploads, progress, 300_000)
     assert message.startswith("interrupted. The registry keeps no unfinished files.")
     assert not uploads.exists()
 
@@ -177,7 +178,7 @@ def test_an_invalid_record_of_an_upload_is_ignored(progress, tmp_path, text):
     image = make_image(tmp_path, [400_000, 900])
     registry, uploads = Registry(), tmp_path / "uploads"
     with registry.serve() as port:
-        interrupted_push(port, image, uploads, progress, 300_000)
+        interrupted_push(registry, port, image, uploads, progress, 300_000)
         [kept] = uploads.iterdir()
         kept.write_text(text)
         with Registries(interrupted=InterruptedUploads(uploads.parent)) as registries:
@@ -189,7 +190,7 @@ def test_an_upload_that_the_server_discarded_begins_again(progress, tmp_path):
     image = make_image(tmp_path, [400_000, 900])
     registry, uploads = Registry(), tmp_path / "uploads"
     with registry.serve() as port:
-        interrupted_push(port, image, uploads, progress, 300_000)
+        interrupted_push(registry, port, image, uploads, progress, 300_000)
         registry.uploads.clear()
         with Registries(interrupted=InterruptedUploads(uploads.parent)) as registries:
             push_to(port, image, registries, progress)
