@@ -46,6 +46,23 @@ class BentoError(Exception):
         return self
 
 
+def missing_package(purpose: str, *packages: str) -> BentoError:
+    """Return the error for a `purpose` that requires packages (names for pip), of which at least one is missing."""
+    import shlex
+    import sys
+
+    command = shlex.join([sys.executable, "-m", "pip", "install", *packages])
+    return BentoError(
+        f"{purpose} requires {' and '.join(packages)}, which this Python doesn't have",
+        remedy=f"Run `{command}`. With Bazel, run @rules_bento//tools:bento_with_transports.",
+    )
+
+
+def page(name: str) -> str:
+    """Return how messages refer to a page of the documentation, which isn't part of an installation."""
+    return f"{name} in the documentation of rules_bento"
+
+
 def problem_of(error: Exception) -> str:
     """Return the message of an error, without the place and the remedy of a BentoError, and without a period."""
     return (error.problem if isinstance(error, BentoError) else str(error)).rstrip(".")

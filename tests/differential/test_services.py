@@ -26,7 +26,7 @@ from tests.helpers.projects import document_of, real_builder, write_project
 
 EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "20"))
 # What no statement answers, and BentoML takes.
-PLAIN_ONLY = r"or change the code as described in docs/service-metadata\.md#[a-z-]+\.$"
+PLAIN_ONLY = r"or change the code as described in service-metadata\.md#[a-z-]+ in .*\.$"
 
 
 @pytest.fixture(scope="module")

@@ -559,7 +559,7 @@ def test_what_the_source_computes_is_requested(tmp_path, decorator, field, remed
     directory = write_project(tmp_path / "p", {}, source)
     with pytest.raises(
         BentoError,
-        match=rf"\n  service.py:\d+: .* Specify a constant in the source \(docs/service-metadata\.md#[a-z-]+\), or declare {re.escape(remedy)}",
+        match=rf"\n  service.py:\d+: .* Specify a constant in the source \(see service-metadata\.md#[a-z-]+ in .*\), or declare {re.escape(remedy)}",
     ):
         build(build_ctx=directory)
     assert build(build_ctx=directory, **field).tag.name == "svc"

@@ -707,4 +707,4 @@ def test_signing_needs_packages_that_no_other_command_does(keys, tmp_path):
         check=False, capture_output=True, text=True, env=environment,
     )  # fmt: skip
     assert done.returncode == status.ERROR
-    assert "pip install 'rules-bento[signing]'" in done.stderr
+    assert " -m pip install cryptography pynacl`. With Bazel, run" in done.stderr

@@ -282,7 +282,7 @@ def test_what_nothing_states_is_to_be_declared_in_the_source(tmp_path, member):
         (refusal(directory), 'Set service_metadata = "import"'),
         (refusal(directory, extra=flags), "Build with --import --python ENV"),
     ):
-        end = rf"{way}, or change the code as described in docs/service-metadata\.md#[a-z-]+\.$"
+        end = rf"{way}, or change the code as described in service-metadata\.md#[a-z-]+ in .*\.$"
         assert re.search(rf"service.py:\d+: service `Svc`: `os.environ\[.* {end}", message, re.MULTILINE)
 
 

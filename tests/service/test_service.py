@@ -809,7 +809,7 @@ def test_each_rejection_names_its_row_of_the_documentation(topic, words):
     files = {"service.py": f"import bentoml\n{REJECTIONS[topic]}\n".encode(), "values.py": b"X = 1\n"}
     with pytest.raises(BentoError) as raised:
         require_known(read_service("service:Svc", files), "//:bento" * (words == "attributes"), words)
-    anchors = set(re.findall(r"docs/service-metadata\.md#([a-z-]+)", str(raised.value)))
+    anchors = set(re.findall(r"service-metadata\.md#([a-z-]+)", str(raised.value)))
     assert anchors == {topic}
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from rules_bento.dataclasses_lite import dataclass
-from rules_bento.errors import BentoError
+from rules_bento.errors import BentoError, page
 from rules_bento.formats import read_file, split_lines
 from rules_bento.images.engines import DOCKER_PROBE, LOADERS
 from rules_bento.programs import which
@@ -178,7 +178,7 @@ def cache(host: HostEnvironment) -> Finding:
     """Check whether builds use a cache that other checkouts share."""
     if re.search(r"--(disk_cache|remote_cache)\b", host.bazelrc()):
         return Finding("cache", OK, ".bazelrc sets --disk_cache or --remote_cache")
-    remedy = "Add to .bazelrc: common --disk_cache=~/.cache/bazel-disk. For CI, see docs/ci.md."
+    remedy = "Add to .bazelrc: common --disk_cache=~/.cache/bazel-disk. For CI, see " + page("ci.md") + "."
     return Finding("cache", WARNING, "no shared cache is set, so other checkouts build everything again", remedy)
 
 
@@ -393,5 +393,5 @@ def index(host: HostEnvironment) -> Finding:
     from rules_bento.packages.indexes import without_credentials
 
     reason = without_credentials(" ".join(done.stderr.split())[-400:])
-    remedy = "Set UV_DEFAULT_INDEX, or see docs/locks.md."
+    remedy = f"Set UV_DEFAULT_INDEX, or see {page('locks.md')}."
     return Finding("index", ERROR, f"the package index doesn't respond: {reason}", remedy)

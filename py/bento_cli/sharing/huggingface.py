@@ -12,7 +12,7 @@ import re
 
 from rules_bento.bento.model_refs import HUB
 from rules_bento.dataclasses_lite import dataclass
-from rules_bento.errors import BentoError
+from rules_bento.errors import BentoError, missing_package
 from rules_bento.net.host_settings import accepts_secrets
 from rules_bento.net.urls import Origin, display_url
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
@@ -52,9 +52,7 @@ def pin(
         import huggingface_hub
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
     except ModuleNotFoundError:
-        raise BentoError(
-            "bento models pin requires the package huggingface-hub. Run `pip install 'rules-bento-cli[huggingface]'`."
-        ) from None
+        raise missing_package("bento models pin", "huggingface-hub") from None
     endpoint = _checked_endpoint(endpoint or os.environ.get("HF_ENDPOINT", ""))
     where = display_url(endpoint)
     origin = Origin.from_url(endpoint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from rules_bento.errors import BentoError
+from rules_bento.errors import BentoError, missing_package
 from rules_bento.net import limits
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
     from bento_cli.transports.address import Address
 
-_EXTRAS = {"s3": "s3", "gs": "gs", "az": "azure", "sftp": "sftp"}
+# As the extras in py/bento_cli/pyproject.toml.
+_PACKAGES = {
+    "az": ("obstore", "azure-identity"),
+    "gs": ("obstore", "google-auth", "requests"),
+    "s3": ("obstore", "botocore"),
+    "sftp": ("paramiko",),
+}
 
 
 def download(address: Address, path: Path, counter: Progress, sha256: str = "") -> None:
@@ -56,14 +62,9 @@ def _filesystems(address: Address) -> Any:
 
         filesystems.opener(address)
     except ImportError as error:
-        if address.scheme not in ("ftp", "ftps", *_EXTRAS):
+        if address.scheme not in ("ftp", "ftps", *_PACKAGES):
             raise BentoError(f"{address.scheme}://: a package is missing: {error}. Install the package.") from None
-        extra = f"[{_EXTRAS[address.scheme]}]" if address.scheme in _EXTRAS else ""
-        raise BentoError(
-            f"{address.scheme} URLs require the package {error.name}, which isn't installed. Run `pip install "
-            f"'rules-bento-cli{extra}'`. With Bazel, set "
-            "--@rules_bento//rules:transports, or run @rules_bento//tools:bento_with_transports."
-        ) from None
+        raise missing_package(f"{address.scheme}://", *_PACKAGES.get(address.scheme, ("fsspec",))) from None
     return filesystems
 
 

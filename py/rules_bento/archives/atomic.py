@@ -43,6 +43,8 @@ def replace_file(path: Path, data: bytes) -> None:
         raise BentoError(
             f"{path}: the path is a symbolic link, which can't be overwritten. Replace the link with a file."
         )
+    if not path.parent.is_dir():
+        raise BentoError(f"the directory {path.parent} doesn't exist", place=str(path), remedy="Create the directory.")
     try:
         with atomic_file(path) as file:
             file.write(data)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from rules_bento.dataclasses_lite import dataclass, field, replace
-from rules_bento.errors import BentoError
+from rules_bento.errors import BentoError, page
 from rules_bento.service import configuration
 from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterable, Literal, Mapping, TypeAlias
 
@@ -262,10 +262,10 @@ def require_known(info: ServiceInfo, target: str = "", words: Words = "attribute
 
 def _remedy(unknown: Unknown, words: Words) -> str:
     remedy = way(unknown, words)
-    page = f"docs/service-metadata.md#{unknown.topic}"
-    hint = f" Specify a constant in the source ({page}), or declare {remedy}."
+    where = page(f"service-metadata.md#{unknown.topic}")
+    hint = f" Specify a constant in the source (see {where}), or declare {remedy}."
     instead = 'Set service_metadata = "import"' if words == "attributes" else "Build with --import --python ENV"
-    return hint if remedy else f" {instead}, or change the code as described in {page}."
+    return hint if remedy else f" {instead}, or change the code as described in {where}."
 
 
 def check_in_full(names: Collection[str], words: Words) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rules_bento import private
 from rules_bento.dataclasses_lite import dataclass, field
-from rules_bento.errors import BentoError
+from rules_bento.errors import BentoError, missing_package
 from rules_bento.formats import MAX_BYTES, decode_text
 from rules_bento.formats.json import read_object
 from rules_bento.signing import SignatureError, read_named, to_base64
@@ -203,10 +203,7 @@ def _errors(where: str, remedy: str) -> Iterator[None]:
     except BentoError:
         raise
     except ImportError:
-        raise BentoError(
-            "keyless signatures and log entries require the sigstore package. Run `pip install "
-            "'rules-bento-cli[keyless]'`."
-        ) from None
+        raise missing_package("A keyless signature", "sigstore") from None
     except Exception as error:
         raise BentoError(f"{where}: {_reason(error)}. {remedy}") from None
 

@@ -12,10 +12,10 @@ import os
 import re
 
 from rules_bento.dataclasses_lite import dataclass, field
-from rules_bento.errors import BentoError
+from rules_bento.errors import BentoError, missing_package
 from rules_bento.formats.json import read_object
 from rules_bento.signing import from_base64, log, read_named, to_base64
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, NoReturn
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -187,8 +187,8 @@ def _decrypt(content: bytes, password: bytes, origin: str) -> bytes:
         from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
         from nacl.exceptions import CryptoError
         from nacl.secret import SecretBox
-    except ImportError as error:
-        _raise_missing("pynacl" if str(error.name).startswith("nacl") else "cryptography")
+    except ImportError:
+        raise missing_package("Signing", "cryptography", "pynacl") from None
     key = Scrypt(salt, 32, costs[0], 8, 1).derive(password)
     try:
         return bytes(SecretBox(key).decrypt(ciphertext, nonce))
@@ -201,20 +201,12 @@ def _load(load: Callable[[Any], Any], origin: str) -> Any:
     try:
         from cryptography.hazmat.primitives import serialization
     except ImportError:
-        _raise_missing("cryptography")
+        raise missing_package("Signing", "cryptography", "pynacl") from None
     try:
         key = load(serialization)
     except Exception as error:  # there is no common base class
         raise BentoError(f"{origin}: invalid key ({type(error).__name__}). {_ORIGINAL}") from None
     return _check_algorithm(key, origin)
-
-
-def _raise_missing(package: str) -> NoReturn:
-    raise BentoError(
-        f"signatures require the package {package}. Run `pip install 'rules-bento[signing]'`. With Bazel, run "
-        "@rules_bento//tools:bento_with_transports instead of the bento command, or set signed = True on the "
-        "bento_push."
-    )
 
 
 def _check_algorithm(key: Any, origin: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.errors import BentoError
+from rules_bento.errors import BentoError, page
 from rules_bento.formats import MAX_BYTES
 from rules_bento.formats.schema import validate
 from rules_bento.formats.yaml import read_mapping
@@ -24,7 +24,7 @@ _TYPES = {
 }
 _SIGNER = {"key?": str, "identity?": str, "issuer?": str, "log?": bool}
 _SHAPE = {"require": [_SIGNER | {"type?": str, "any?": [_SIGNER]}]}
-_REMEDY = "See docs/distribution.md for the format."
+_REMEDY = f"For the format, see {page('distribution.md')}."
 
 
 class SignatureRule(NamedTuple):

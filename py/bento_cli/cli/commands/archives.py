@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 _SUFFIXES = "The suffix determines the format: .gz, .bz2, .zst, .tar, or .zip, otherwise xz."
-_URLS = "URLs can have the schemes s3, gs, az, ftp, ftps, sftp, and others of fsspec (docs/distribution.md)."
+_URLS = "URLs can have the schemes s3, gs, az, ftp, ftps, sftp, and others of fsspec."
 _format = click.option("--format", "form", type=click.Choice(FORMS), help="Set the archive format (default: by suffix)")
 
 

@@ -43,7 +43,7 @@ _runtime_metadata = arguments.combine(
     click.option(
         "--image",
         type=File(),
-        help="Read the image definition from this JSON file (- for standard input); docs/cli.md describes the format",
+        help="Read the image definition from this JSON file (- for standard input)",
     ),
     arguments.repeatable(
         "--complete",

@@ -125,19 +125,21 @@ def delete_command(kind: Kind) -> Command:
     @arguments.output("text", "json", "yaml")
     def run(store: Store, tags: Sequence[str], yes: bool, output: str, force: bool = False) -> None:
         section = store.section(kind)
-        entries: dict[str, Entry] = {}
-        for tag in ",".join(tags).replace(",", " ").split():
-            selected = [section.get(tag)] if ":" in tag else section.list(tag)
-            entries |= {f"{entry.path.parent.name}:{entry.path.name}": entry for entry in selected}
-        if not entries:
+        groups: list[tuple[str, list[str]]] = []  # a question, and the tags to delete
+        for text in ",".join(tags).replace(",", " ").split():
+            selected = [section.get(text)] if ":" in text else section.list(text)
+            found = [f"{entry.path.parent.name}:{entry.path.name}" for entry in selected]
+            what = f"all {len(found)} versions of {kind.noun} {text}" if len(found) > 1 else f"{kind.noun} {found[0]}"
+            groups.append((f"Delete {what}?", found))
+        if not groups:
             raise BentoError("TAG: the argument is empty. Specify a tag or a name.")
+        confirmed = [tag for question, found in groups if yes or _confirmed(question) for tag in found]
         deleted = []
-        for tag in entries:
-            if yes or _confirmed(f"Delete {kind.noun} {tag}?"):
-                section.delete(tag, force=force)
-                deleted.append(tag)
-                if output == "text":
-                    show.out(f"Deleted {kind.noun} {tag}.")
+        for tag in dict.fromkeys(confirmed):
+            section.delete(tag, force=force)
+            deleted.append(tag)
+            if output == "text":
+                show.out(f"Deleted {kind.noun} {tag}.")
         show.data(deleted, output)
 
     return run
