@@ -138,7 +138,7 @@ def test_the_command_finds_a_password_of_an_index(tmp_path: Path) -> None:
     for options in (
         {"index_url": INDEX},
         {"extra_index_url": ["https://h.example", INDEX]},
-        {"packages": [f"a @ {INDEX}"]},
+        {"packages": [f"a @ {INDEX}/a-1.zip"]},
     ):
         with pytest.raises(
             BentoError, match=r"bento\.yaml:\d+: password in a URL\n(.|\n)*requirements\.txt:\d+: password"

@@ -100,13 +100,12 @@ def test_a_blank_ends_no_path_that_is_copied(project):
 
 
 @pytest.mark.parametrize(
-    ("locked", "copied"), [("", True), ("lock_python_packages=True", True), ("lock_python_packages=False", False)]
+    ("arguments", "copied"), [("", True), ("lock_python_packages=True", True), ("lock_python_packages=False", False)]
 )
-def test_wheels_of_the_project_are_there_before_packages_where_bentoml_locks(project, locked, copied):
+def test_wheels_of_the_project_are_there_before_packages_where_bentoml_locks(project, arguments, copied):
     (project / "wheels").mkdir()
     (project / "wheels" / "x-1-py3-none-any.whl").write_text("x")
-    call = f"bentoml.images.Image({locked}).python_packages('./wheels/x-1-py3-none-any.whl')"
-    (project / "service.py").write_text(f"import bentoml\n\n\n@bentoml.service(image={call})\nclass Svc:\n    pass\n")
+    (project / "service.py").write_text(image_with("python_packages('six')", arguments=arguments))
     lines = instructions(files(project)["env/docker/Dockerfile"])
     assert ("COPY src/wheels ./src/wheels" in lines) == copied
 

@@ -158,7 +158,7 @@ def test_line_ends_of_all_systems(project, end):
     text = end.join(["six", "# why", "attrs \\", "  >=20", "???"])
     with pytest.raises(BentoError, match=r"^requirements\.txt:5: invalid requirement '\?\?\?'"):
         written(project, requirements=text)
-    assert written(project, requirements=text[:-3]) == "six\n# why\nattrs \\\n  >=20\nbentoml==1.4.39\n"
+    assert written(project, requirements=text[:-3]) == "six\n# why\nattrs >=20\nbentoml==1.4.39\n"
 
 
 @pytest.mark.parametrize("text", ["six \\", "six \\\n", "six\n\\", "six \\\n# why"])
@@ -207,8 +207,8 @@ def test_lines_are_those_of_pip():
         assert "".join(f"{line.written}\n" for line in logical_lines(text)).count("\n") == text.replace(
             "\r\n", "\n"
         ).count("\n")
-        assert [line.text for line in logical_lines(join(logical_lines(text)))] == [
-            line.text for line in logical_lines(text)
+        assert [line.text.split() for line in logical_lines(join(logical_lines(text))) if line.text] == [
+            line.text.split() for line in logical_lines(text) if line.text
         ]
 
 
@@ -220,7 +220,8 @@ def test_requirements_are_those_of_packaging():
     for _ in range(20000):
         text = "".join(draw.choices(pieces, k=draw.randint(1, 8))).strip()
         try:
-            Requirement(text)
+            if Requirement(text).url:
+                continue  # uv rejects more URLs
         except InvalidRequirement:
             if "/" not in text:
                 with pytest.raises(BentoError):

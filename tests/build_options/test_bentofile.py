@@ -255,7 +255,7 @@ def test_a_dependency_of_the_project_that_is_not_a_requirement():
 TAKEN = [
     "numpy", "numpy>=1,", "numpy==1.*", "numpy>=1.0,<2", "numpy (>=1)", "numpy(>=1,<2)", "numpy[a, b]", "numpy[]",
     "numpy==1.0+cu1", "numpy~=1.0", "numpy==1 ; python_version>='3.8'", "numpy;python_version<'3'", "x.y", "1x",
-    "numpy @ https://h/x.zip ; sys_platform=='linux'", "numpy@https://h/n-1-py3-none-any.whl", "numpy>= 1", "numpy==1!2",
+    "numpy @ https://h/x.zip ; sys_platform=='linux'", "numpy@https://h/numpy-1-py3-none-any.whl", "numpy>= 1", "numpy==1!2",
     "https://h/numpy-1-py3-none-any.whl", "git+https://h/r.git@main", "git+ssh://git@h/r.git#egg=x", "./own", "own/lib",
     "numpy # why", f"numpy==1 --hash=sha256:{'0' * 64}", f"numpy==1 --hash sha512:{'0' * 128}", " numpy==1 ",
 ]  # fmt: skip
@@ -275,7 +275,9 @@ def test_a_requirement_is_accepted(text):
 
 @pytest.mark.parametrize("text", NOT_TAKEN)
 def test_an_invalid_requirement_is_named(text):
-    with pytest.raises(BentoError, match=r"^here: invalid requirement .* \(PEP 508\)"):
+    with pytest.raises(
+        BentoError, match=r"^here: (invalid requirement .* \(PEP 508\)|'numpy==1' is followed by the option --)"
+    ):
         check_package(text, "here")
 
 

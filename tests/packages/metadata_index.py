@@ -117,6 +117,12 @@ def serve(index):
             self.end_headers()
             self.wfile.write(body or b"")
 
+        def do_HEAD(self):  # uv asks for the size of a wheel at a URL
+            body = index.answer(self.path)
+            self.send_response(200 if body is not None else 404)
+            self.send_header("Content-Length", str(len(body or b"")))
+            self.end_headers()
+
         def log_message(self, *_arguments):
             pass
 

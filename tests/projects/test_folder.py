@@ -495,7 +495,7 @@ def test_invalid_input_is_rejected(tmp_path, options, beside, message):
         (["bentoml[tracing]==1.4.38"], ExtraOptions(features=("io",)), "bentoml[io,tracing]==1.4.38\n"),
         (["idna"], ExtraOptions(requirements="attrs\n"), "idna\nattrs\nbentoml==1.4.39\n"),
         (["bentoml==1.4.*"], ExtraOptions(), "bentoml==1.4.*\nbentoml==1.4.39\n"),
-        (["bentoml @ https://h.example/b.whl"], ExtraOptions(), "bentoml @ https://h.example/b.whl\n"),
+        (["bentoml @ https://h.example/bentoml-1.zip"], ExtraOptions(), "bentoml @ https://h.example/bentoml-1.zip\n"),
         (["idna"], ExtraOptions(lock=LOCK, features=("io",)), "bentoml==1.4.39\nidna==3.20\n"),
         (["acme.tools==1.0"], ExtraOptions(lock=OF_WHEELS), OF_WHEELS.pinned),
         (["idna", "pywin32; sys_platform == 'win32'"], ExtraOptions(lock=LOCK), "bentoml==1.4.39\nidna==3.20\n"),

@@ -21,10 +21,9 @@ from rules_bento.build_options.options import BuildOptions, EnvVariable, spec1_r
 from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.formats.yaml_writer import dump_yaml
-from rules_bento.packages.requirements import WHEELS
 from rules_bento.sources.manifest import TreeEntry, TreeManifest, content_version
 from rules_bento.tag import Tag, check_version, check_word
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.bento.env.common import ApiDescription, BentoSettings
@@ -61,8 +60,8 @@ def assemble_bento(
     if settings.version:
         check_version(settings.version, "version: the version")
     entries = _ModelEntries(info, settings, models)
-    wheels = any(entry.path.startswith(f"{WHEELS}/") for entry in sources.entries)
-    environment = _environment(info, settings, _envs(info, options), models=bool(models), wheels=wheels)
+    paths = [entry.path for entry in sources.entries]
+    environment = _environment(info, settings, _envs(info, options), models=bool(models), sources=paths)
     labels = options.labels | info.labels
     files = {"README.md": _readme(info, settings).encode(), **environment.files, **_api_files(settings.api)}
     if not any(entry.path == BENTOFILE for entry in sources.entries):
@@ -121,7 +120,7 @@ def members(bento: AssembledBento) -> list[Member]:
 
 
 def _environment(
-    info: ServiceInfo, settings: BentoSettings, envs: Sequence[EnvVariable], *, models: bool, wheels: bool
+    info: ServiceInfo, settings: BentoSettings, envs: Sequence[EnvVariable], *, models: bool, sources: Collection[str]
 ) -> Environment:
     """Return the environment in the format of spec 2, or spec 1 if required. Raises BentoError if settings conflict."""
     reasons = spec1_reasons(settings.options) + (["a legacy service"] if info.kind == "legacy" else [])
@@ -148,7 +147,7 @@ def _environment(
         return spec1.make(settings, envs, models=models)
     from rules_bento.bento.env import spec2
 
-    return spec2.make(settings, image or images.ImageDefinition(), envs, models=models, wheels=wheels)
+    return spec2.make(settings, image or images.ImageDefinition(), envs, models=models, sources=sources)
 
 
 def _check_python(settings: BentoSettings, image: ImageDefinition | None) -> None:

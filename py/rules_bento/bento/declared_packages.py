@@ -6,6 +6,7 @@ import re
 
 from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
+from rules_bento.packages.requirement_checks import local_path
 from rules_bento.packages.requirements import join, normalize_name, parse, requirement_name
 from rules_bento.typing_lite import TYPE_CHECKING, Collection, Mapping
 
@@ -107,4 +108,4 @@ def declared_packages(options: BuildOptions, image: ImageDefinition, files: Proj
 def _requirements(text: str, origin: str) -> list[str]:
     """Return the requirements in `text`. Omits local files, and replaces direct references with package names."""
     requirements, _ = parse(text, origin)
-    return [item.name if item.is_direct else item.text for item in requirements if not item.text.startswith(".")]
+    return [item.name if item.is_direct else item.text for item in requirements if not local_path(item.text)]

@@ -7,7 +7,7 @@ import re
 from rules_bento.build_options.document import did_you_mean
 from rules_bento.build_options.options import EnvVariable
 from rules_bento.errors import BentoError
-from rules_bento.packages.requirement_checks import check_lines, check_requirement
+from rules_bento.packages.requirement_checks import OPTIONS_OF_BENTOFILE, check_lines, check_requirement
 from rules_bento.packages.requirements import package_lines
 from rules_bento.typing_lite import Iterable
 
@@ -19,12 +19,6 @@ FEATURES = (
     "monitor-otlp", "tracing", "tracing-jaeger", "tracing-otlp", "tracing-zipkin", "triton",
 )  # fmt: skip
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# Options of pip, and the options of a bentofile for them.
-_PIP_OPTIONS = {
-    "-i": "index_url", "--index-url": "index_url", "--extra-index-url": "extra_index_url", "--no-index": "no_index",
-    "-f": "find_links", "--find-links": "find_links", "--trusted-host": "trusted_host",
-    "-r": "requirements_txt", "--requirement": "requirements_txt",
-}  # fmt: skip
 
 
 def check_env(env: EnvVariable, place: str) -> None:
@@ -81,9 +75,10 @@ def check_package(package: str, place: str) -> None:
     if re.search(r"[\n\r]", package.strip()) or not package.strip():
         raise BentoError(f"{place}: expected a single requirement, got {package!r}. List each requirement separately.")
     if package.lstrip().startswith("-"):
-        check_lines(package_lines([package.strip()], place))
-        flag = package.split()[0].partition("=")[0]
-        option = _PIP_OPTIONS.get(flag)
+        [line] = package_lines([package.strip()], place)
+        option = OPTIONS_OF_BENTOFILE.get(line.flag)
+        if not option or line.reference:
+            check_lines([line])
         remedy = f"Set python.{option} instead." if option else "Move the option to a requirements_txt file."
         raise BentoError(f"{place}: {package!r} is a pip option, not a package. {remedy}")
     check_requirement(package, place)

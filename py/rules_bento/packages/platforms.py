@@ -42,6 +42,7 @@ def supported_targets(markers: Iterable[str]) -> set[tuple[str, str]]:
         for version in PYTHON_VERSIONS:
             values = environment | {"implementation_name": "cpython", "python_version": version}
             values["python_full_version"] = values["implementation_version"] = f"{version}.0"
+            values["extra"] = ""
             if any(marker.evaluate(values) for marker in parsed):
                 found.add((platform, version))
     return found

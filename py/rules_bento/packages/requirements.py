@@ -298,8 +298,17 @@ def local_packages(pyproject: Mapping[str, Any], kinds: Iterable[str] = _SOURCES
 
 
 def join(lines: Iterable[Line]) -> str:
-    """Return the text of a requirements file with the original text of `lines`."""
-    return "".join(f"{line.written}\n" for line in lines)
+    """Return the text of a requirements file with the original text of `lines`.
+
+    uv supports a backslash only before `--hash`, so this function joins other continuation lines.
+    """
+    return "".join(f"{_joined(line)}\n" for line in lines)
+
+
+def _joined(line: Line) -> str:
+    continuations = line.written.split("\n")[1:]
+    is_plain = all(re.match(r"\s*(--hash[= ]|#|$)", text) for text in continuations)
+    return line.written if is_plain or line.text.endswith("\\") else re.sub(r"\s+", " ", line.text)
 
 
 def without_hashes(text: str) -> str:

@@ -9,7 +9,7 @@ import shlex
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.packages.indexes import unique_index
-from rules_bento.packages.requirement_checks import check_lines
+from rules_bento.packages.requirement_checks import FILE_OPTIONS, check_conflicts, check_lines, local_path
 from rules_bento.packages.requirements import (
     Line,
     address_name,
@@ -31,18 +31,8 @@ if TYPE_CHECKING:
     from rules_bento.packages.requirements import Requirement as DeclaredRequirement
 
 _LINK = re.compile(r"^--find-links .*\n", re.MULTILINE)
-# Options that uv supports in requirements files, which a Bento of spec 2 has, and their numbers of values.
-_FILE_OPTIONS = {
-    "--index-url": 1,
-    "-i": 1,
-    "--extra-index-url": 1,
-    "--find-links": 1,
-    "-f": 1,
-    "--trusted-host": 1,
-    "--no-index": 0,
-    "--no-binary": 1,
-    "--only-binary": 1,
-}
+# Options of requirements files that uv also applies.
+_FILE_OPTIONS = FILE_OPTIONS.keys() - {"--pre", "--prefer-binary", "--require-hashes", "--use-feature"}
 
 
 def option_lines(options: BuildOptions) -> list[Line]:
@@ -73,7 +63,7 @@ def _argument_lines(pip_args: str, place: str) -> list[str]:
                 f"{place}: spec 2 doesn't support {flag!r}, so BentoML would ignore the option. "
                 "Remove the option, or set spec = 1 (--spec 1)."
             )
-        if _FILE_OPTIONS[flag] and not equals:
+        if FILE_OPTIONS[flag] and not equals:
             if not arguments:
                 raise BentoError(f"{place}: expected a value after {flag!r}.")
             value = arguments.pop(0)
@@ -205,7 +195,9 @@ def assemble_requirements(
     lines = unique_index(lines)
     if lock is None:
         added = _add_pins(join(lines), pins)
-        text, version = _with_bentoml([*lines, *logical_lines(added, "deps")], bentoml_version, features)
+        lines = [*lines, *logical_lines(added, "deps")]
+        text, version = _with_bentoml(lines, bentoml_version, features)
+        check_conflicts(lines)
         return Requirements(text, text, None, version)
     match = re.search(r"^bentoml==([^\s;\\]+)", lock.pinned, re.MULTILINE)
     if not match:
@@ -227,8 +219,9 @@ def assemble_requirements(
             f"{wanted!r} to the requirement_specifiers attribute."
         )
     # Lines that aren't packages: options, and archives that the Bento includes.
-    text = join(line for line in lines if line.text.startswith(("-", "./")))
-    hashed = None if "./" in text else text + lock.pinned_with_hashes
+    archives = [line for line in lines if not line.flag and local_path(line.text)]
+    text = join(line for line in lines if line.flag or line in archives)
+    hashed = None if archives else text + lock.pinned_with_hashes
     return Requirements(text + lock.links + lock.roots, text + lock.pinned, hashed, match[1])
 
 
@@ -271,8 +264,9 @@ def _check_bentoml(ranges: Iterable[tuple[Line, Requirement]], version: str) -> 
     for line, requirement in ranges:
         if not requirement.specifier.contains(version, prereleases=True):
             raise BentoError(
-                f"{line.place}: {line.text!r} excludes BentoML {version}, which the Bento requires. Specify an exact "
-                f"version, such as bentoml=={lowest_version(requirement) or version}."
+                f"{line.text!r} excludes BentoML {version}, which the Bento requires",
+                place=line.place,
+                remedy=f"Specify the exact version, such as bentoml=={lowest_version(requirement) or 'X.Y.Z'}.",
             )
 
 
@@ -283,8 +277,8 @@ def _bentoml_requirement(features: Iterable[str], extras: Iterable[str] = ()) ->
 
 
 def _unconditional_names(lines: Iterable[Line]) -> set[str]:
-    """Return the normalized names of the requirements that have no marker."""
-    requirements = [line.parse() for line in lines if line.text and not line.flag]
+    """Return the normalized names of the requirements that have no marker. Ignores files and directories."""
+    requirements = [line.parse() for line in lines if line.text and not line.flag and not local_path(line.text)]
     return {normalize_name(each.name) for each in requirements if each and each.marker is None}
 
 

@@ -14,6 +14,7 @@ from rules_bento.build_options.options import channels, packages_place, with_def
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.packages.indexes import unique_index
+from rules_bento.packages.requirement_checks import check_local_paths
 from rules_bento.packages.requirements import package_lines
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from rules_bento.bento.env.common import BentoSettings
     from rules_bento.build_options.options import BuildOptions, Conda, EnvVariable
     from rules_bento.build_options.project import ProjectFiles
+
+
+_LOCAL_REMEDY = (
+    "Build a wheel, for example with `uv build --wheel DIRECTORY`, add the wheel to python.wheels, and remove the line."
+)
 
 
 def make(settings: BentoSettings, envs: Sequence[EnvVariable], *, models: bool) -> Environment:
@@ -84,6 +90,8 @@ def _requirements(settings: BentoSettings) -> python.Requirements:
         constraints = False if settings.lock else None
         lines = inline_requirements(options.python.requirements_txt, settings.files, place, constraints=constraints)
     lines = without_own_packages([*lines, *settings.requirements], settings, options.local_packages)
+    wheels = {f"wheels/{path.rpartition('/')[2]}" for path in options.python.wheels or ()}
+    check_local_paths(lines, (wheels | ({"wheels"} if wheels else set())).__contains__, _LOCAL_REMEDY)
     python.check_git(lines, place, packed=options.python.pack_git_packages is not False)
     unique_index([*python.option_lines(replace(options, python=replace(options.python, pip_args=None))), *lines])
     return python.assemble_requirements(

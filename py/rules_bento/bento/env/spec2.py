@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+
 from rules_bento.bento.env import dockerfile, python
 from rules_bento.bento.env.common import ENTRYPOINT, Environment, docker_env, merge_envs
 from rules_bento.bento.image_steps import FrozenImage, ImageDefinition, freeze, local_packages
@@ -10,20 +12,32 @@ from rules_bento.build_options import distros
 from rules_bento.build_options.options import packages_place
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
+from rules_bento.packages.requirement_checks import check_local_paths
 from rules_bento.packages.requirements import WHEELS
-from rules_bento.typing_lite import TYPE_CHECKING, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterable, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.bento.env.common import BentoSettings
     from rules_bento.build_options.options import BuildOptions, EnvVariable
 
 
-def make(
-    settings: BentoSettings, image: ImageDefinition, envs: Sequence[EnvVariable], *, models: bool, wheels: bool
-) -> Environment:
-    """Return the environment for an image and settings. `wheels` specifies whether the sources include wheels.
+_LOCAL_REMEDY = (
+    "Add the path to build_include of the image. Or build a wheel, for example with `uv build --wheel DIRECTORY -o "
+    "wheels`, and require ./wheels/FILE.whl."
+)
 
-    Raises BentoError for an invalid step, a missing uv.lock, or conflicting requirements.
+
+def make(
+    settings: BentoSettings,
+    image: ImageDefinition,
+    envs: Sequence[EnvVariable],
+    *,
+    models: bool,
+    sources: Collection[str],
+) -> Environment:
+    """Return the environment for an image and settings. `sources` are the paths of the files in `src/`.
+
+    Raises BentoError for an invalid step, a missing uv.lock, or requirements that can't be installed.
     """
     options = settings.options
     lock, exported = settings.lock, None
@@ -35,12 +49,15 @@ def make(
         exported = settings.export_uv_lock(settings.files)
     frozen = freeze(image, options, settings.files, settings.python_version, uv_lock=exported, locked=lock is not None)
     locked = image.lock_python_packages if options.python.lock_packages is None else options.python.lock_packages
+    wheels = any(path.startswith(f"{WHEELS}/") for path in sources)
     # This is BentoML's condition: project wheels are included only if packages are locked.
     if (lock and lock.has_wheels) or (wheels and locked is not False):
         # The wheels are in src/; `build_include` copies them before packages are installed.
         frozen = replace(frozen, build_include=tuple(dict.fromkeys([*frozen.build_include, WHEELS])))
     local = {**local_packages(image, settings.files), **options.local_packages}
     lines = without_own_packages([*frozen.requirements, *settings.requirements], settings, local)
+    paths = [*sources, *(path.removeprefix("src/") for path in frozen.files if path.startswith("src/"))]
+    check_local_paths(lines, lambda path: _is_copied(path, frozen.build_include, paths), _LOCAL_REMEDY)
     place, packed = packages_place(options), options.python.pack_git_packages
     python.check_git(lines, place, packed=image.pack_git_packages is not False if packed is None else packed)
     requirements = python.assemble_requirements(
@@ -58,6 +75,14 @@ def make(
         files["env/python/requirements.lock.txt"] = requirements.hashed.encode()
     document = {"spec": 2, "image": _image_document(frozen, requirements.text)}
     return Environment(document, tuple(envs), files, requirements.bentoml_version)
+
+
+def _is_copied(path: str, build_include: Iterable[str], files: Collection[str]) -> bool:
+    """Return whether an image build copies one of `files`, or a project's directory, before it installs packages."""
+    parents = [posixpath.normpath(parent) for parent in build_include]
+    if not any(parent in (".", path) or path.startswith(f"{parent}/") for parent in parents):
+        return False
+    return path in files or any(posixpath.join(path, name) in files for name in ("pyproject.toml", "setup.py"))
 
 
 def _image_document(image: FrozenImage, requirements: str) -> dict[str, object]:

@@ -1,0 +1,311 @@
+"""Requirements that an image build can't install are errors by line. The reference is uv, which images use."""
+
+import itertools
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+from bento_cli.projects.from_directory import ExtraOptions, build
+from packaging.specifiers import SpecifierSet
+from rules_bento.bento.env.python import LockedRequirements
+from rules_bento.errors import BentoError
+from rules_bento.packages.requirement_checks import check_conflicts
+from rules_bento.packages.requirements import package_lines
+
+from tests.packages.metadata_index import Index, package, serve
+
+UV = os.environ["RULES_BENTO_UV"]
+SERVICE = "import bentoml\n\n\n@bentoml.service(image=bentoml.images.Image(){})\nclass S:\n    pass\n"
+WHEEL = "web-1.0-py3-none-any.whl"
+# Lines of requirements.txt. INDEX and FILES are addresses of the index and of its files.
+INSTALLABLE = [
+    *("web", "web==1.0", "web>=1,<2", "web~=1.0", "web===1.0", "web (==1.0)", "web==1.0,", "web\t==1.0  # why"),
+    *("web [a] >=1 ; python_version > '3'", "web ;python_version<'3'", "web==1.0 ; python_version in '3.9, 3.11'"),
+    *(f"web @ FILES/{WHEEL}", f"FILES/{WHEEL}", f"web@FILES/{WHEEL}", "web @ FILES/web-2.0.tar.gz#egg=web"),
+    *("--pre\nweb", "--prefer-binary\nweb", "--use-feature x\nweb", "--trusted-host h\nweb", "--trusted-host=h:1\nweb"),
+    *("--no-binary core\nweb", "--only-binary :all:\nweb", "--only-binary=web\nweb", "--pre --prefer-binary\nweb"),
+    *("--index-url INDEX\nweb", "-i INDEX\nweb", "-i=INDEX\nweb", "-f INDEX/web/\nweb", "-i INDEX --pre\nweb"),
+    *("--extra-index-url INDEX --extra-index-url INDEX\nweb", "web==1.0 \\\n  ,<2", "web\\\n>=1", "--pre \\\n\nweb"),
+    *("web\nweb", "web==1.0\nweb==1", "web==1.26\nweb==1.26.0", "web[a]==1.0\nweb==1.0", "web!=1.0\nweb==2.0"),
+    *("web==1.0 ; sys_platform=='win32'\nweb==2.0", "web==1.0 ; python_version<'3'\nweb==2.0 ; python_version>'3'"),
+    *("web>1.0,!=2.*\nweb<1.27", "web==1.*,!=1.0", "web>=1.0\nweb<=1.0", "Web==1.0\nwEb>0"),
+    *("# comment", "", "web==1.0 ; extra == 'x'\nweb==2.0"),
+]
+REJECTED = [
+    *("./packages/lib", "packages/lib/", "packages/lib", "lib @ ./packages/lib", "lib@packages/lib"),
+    *("./packages/lib[gpu]", "packages/lib ; os_name=='a'", "packages/lib#egg=lib", "./nowhere/lib", ".", "./", ".."),
+    *(
+        "lib @ file:packages/lib",
+        "./wheels/x-1-py3-none-any.whl",
+        "x-1-py3-none-any.whl",
+        "./x-1.tar.gz",
+        "./service.py",
+    ),
+    *("-e .", "-e ./packages/lib", "--editable=packages/lib", "../x", "/x/y", "web @ file:///nowhere/x.whl"),
+    *("numpy=1.26.4=py311_0", "web=1.0", "web 1.0", "web=>1", "web==", "web;", "web>=1.0.*", "web==1.0#c", "web."),
+    *(
+        "Package Version\n------- -------\nweb     1.0",
+        "[web]",
+        "_web",
+        "web@",
+        "'web'",
+        "wéb",
+        "[[package]]",
+        '{"a": 1}',
+    ),
+    *(
+        "name: x",
+        "dependencies:\n  - web=1.0",
+        "- web",
+        "@ file:///x",
+        "web==1.0 ; foo=='1'",
+        "web==1.0 ; python_version",
+    ),
+    *("web==1.0 --config-settings=a=b", "web==1.0 --global-option=x", "web --no-binary :all:", "web --pre", "web -i x"),
+    *("web==1.0 --extra-index-url INDEX", "web==1.0 --index-url=INDEX", "web -r x", "web ; os_name=='a' --pre"),
+    *(
+        "--unknown\nweb",
+        "-U\nweb",
+        "--upgrade\nweb",
+        "--no-cache-dir\nweb",
+        "--no-deps\nweb",
+        "-q\nweb",
+        "-iINDEX\nweb",
+    ),
+    *("--global-option x\nweb", "--config-settings a=b\nweb", "--hash=sha256:00\nweb", "--no-index=1\nweb"),
+    *("--extra-index-url\nweb", "--extra-index-url packages\nweb", "-i h\nweb", "-f wheels\nweb", "-f\nweb"),
+    *("--only-binary=web,core\nweb", "--only-binary web core\nweb", "--only-binary web --no-binary core\nweb"),
+    *("web==1.0\nweb==2.0", "web==1.0\nweb>=2", "web<1\nweb>=1", "web<1,>=1", "web!=1.0\nweb==1.0", "web~=1.0\nweb>=2"),
+    *("web==1.0 ; sys_platform=='linux'\nweb==2.0", "web[a]==1.0\nWEB==2.0", "web==1.*\nweb==2.*", "web===1.0\nweb>1"),
+    *(f"web @ FILES/{WHEEL}\nweb @ FILES/web-2.0.tar.gz", "web==1.0 ; python_version>'3'\nweb<1"),
+    *(
+        "web @ https://h/x.whl",
+        "https://h/x.whl",
+        "web @ https://h/x",
+        "https://h/x.txt",
+        "web @ ftp://h/web-1.0.tar.gz",
+    ),
+    *("web @ https://h/core-1.0-py3-none-any.whl", "web @ hg+https://h/x", "https://h/"),
+]
+
+
+@pytest.fixture(scope="module")
+def index():
+    found = Index([package("web", version, extras={"a": ["core"]}) for version in ("1.0", "1.26.0")])
+    found.add(package("web", "2.0", sdist=True))
+    found.add(package("core", "1.0"))
+    found.add(package("bentoml", "1.4.39"))
+    with serve(found) as found.address:
+        yield found
+
+
+@pytest.fixture
+def project(tmp_path, index):
+    """A project with the package `lib`, and an empty directory for a Bento."""
+    root = tmp_path / "project"
+    (root / "packages" / "lib").mkdir(parents=True)
+    (root / "packages" / "lib" / "pyproject.toml").write_text('[project]\nname = "lib"\nversion = "1"\n')
+    (root / "service.py").write_text(SERVICE.format(""))
+    return root
+
+
+def compile_with_uv(bento: Path, command: str, index: Index) -> bool:
+    """Return whether uv can install requirements. Runs `uv pip install`, but doesn't install packages."""
+    words = shlex.split(command.replace("pip install", "pip compile").replace("$BENTO_PATH", str(bento)))
+    words.remove("-r")
+    options = ["--default-index", index.address, "--no-config", "--python", sys.executable]
+    environment = os.environ | {"UV_CACHE_DIR": str(bento.parent / "cache"), "UV_HTTP_RETRIES": "0"}
+    done = subprocess.run([UV, *words[1:], *options], cwd=bento, env=environment, capture_output=True, text=True)
+    assert "error sending request" not in done.stderr, done.stderr
+    return not done.returncode
+
+
+def image_installs(project: Path, index: Index, **options: object) -> bool:
+    """Build a Bento, and return whether uv accepts the files that the Dockerfile copies before it installs packages."""
+    made, bento = build("service:S", build_ctx=project, **options).bento, project.parent / "bento"
+    dockerfile = re.sub(r"\s*\\\n\s*", " ", made.files["env/docker/Dockerfile"].decode())
+    command = re.findall(r"(uv (?:--directory src )?pip install -r .*)", dockerfile)[0]
+    for path in re.findall(r"^COPY src/(\S+) ", dockerfile.partition(command)[0], re.MULTILINE):
+        is_directory = (project / path).is_dir()
+        (bento / "src" / path).parent.mkdir(parents=True)
+        (shutil.copytree if is_directory else shutil.copyfile)(project / path, bento / "src" / path)
+    (bento / "env" / "python").mkdir(parents=True)
+    for name in ("requirements.txt", "requirements.lock.txt"):
+        if f"env/python/{name}" in made.files:
+            (bento / "env" / "python" / name).write_bytes(made.files[f"env/python/{name}"])
+    return compile_with_uv(bento, command, index)
+
+
+def filled(text: str, index: Index) -> str:
+    return text.replace("INDEX", index.address).replace("FILES", index.address.replace("/simple", "/files"))
+
+
+@pytest.mark.parametrize("text", INSTALLABLE)
+def test_what_uv_installs_is_accepted(project, index, text):
+    (project / "requirements.txt").write_text(filled(text, index) + "\n", "utf-8")
+    assert image_installs(project, index, python={"requirements_txt": "requirements.txt"})
+
+
+@pytest.mark.parametrize("text", REJECTED)
+def test_what_uv_rejects_is_an_error_of_the_line(project, index, text):
+    text = filled(text, index)
+    bento = project.parent / "bento"
+    (bento / "env" / "python").mkdir(parents=True)
+    (bento / "env" / "python" / "requirements.txt").write_text(f"{text}\nbentoml==1.4.39\n", "utf-8")
+    assert not compile_with_uv(bento, "uv pip install -r env/python/requirements.txt", index)
+    (project / "requirements.txt").write_text(f"core\n{text}\n", "utf-8")
+    with pytest.raises(BentoError, match=r"^requirements\.txt(:[2-4])?: ") as error:
+        build("service:S", build_ctx=project, python={"requirements_txt": "requirements.txt"})
+    assert text.splitlines()[0].split()[0].split("=")[0][:6] in str(error.value) or "the file is" in str(error.value)
+
+
+def test_a_directory_that_the_image_copies_is_installable(project, index):
+    for line in ("./packages/lib", "packages/lib/", "lib @ ./packages/lib", "./packages/lib[gpu]"):
+        call = f".build_include('packages').python_packages({line!r})"
+        (project / "service.py").write_text(SERVICE.format(call))
+        assert image_installs(project, index)
+        shutil.rmtree(project.parent / "bento")
+    for line in ("./packages", "./packages/other", "./packages/lib/lib.py", "./packages2/lib", "./wheels/x.whl"):
+        call = f".build_include('packages').python_packages({line!r})"
+        (project / "service.py").write_text(SERVICE.format(call))
+        with pytest.raises(
+            BentoError, match=r"^service\.py: the image .*isn't in the image when packages are installed\."
+        ):
+            build("service:S", build_ctx=project)
+
+
+def test_a_wheel_of_the_project_is_installable(project, index):
+    (project / "wheels").mkdir()
+    (project / "wheels" / WHEEL).write_bytes(index.files[WHEEL])
+    for line in (f"./wheels/{WHEEL}", f"wheels/{WHEEL}", f"web @ ./wheels/{WHEEL}", f"./wheels/../wheels/{WHEEL}"):
+        assert image_installs(project, index, python={"packages": [line]})
+        shutil.rmtree(project.parent / "bento")
+    with pytest.raises(BentoError, match=r"^python\.packages: can't install .* isn't in the image when"):
+        build("service:S", build_ctx=project, python={"packages": [f"./wheels/{WHEEL}"], "lock_packages": False})
+
+
+def test_a_lock_keeps_each_wheel_of_the_project(project):
+    (project / "wheels").mkdir()
+    (project / "wheels" / WHEEL).write_bytes(b"")
+    locked = LockedRequirements("bentoml\n", "bentoml==1.4.39\n", "bentoml==1.4.39 \\\n    --hash=sha256:0\n")
+    for line in (f"./wheels/{WHEEL}", f"wheels/{WHEEL}", f"web @ ./wheels/{WHEEL}"):
+        extra = ExtraOptions(lock=locked)
+        files = build("service:S", build_ctx=project, python={"packages": [line]}, extra=extra).bento.files
+        assert files["env/python/requirements.txt"].decode() == f"{line}\nbentoml==1.4.39\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_provided"),
+    [
+        (["./wheels/x-1-py3-none-any.whl"], True),
+        (["--find-links wheels", "x"], True),
+        (["./wheels/y-1-py3-none-any.whl"], False),
+        (["./x-1-py3-none-any.whl"], False),
+        (["./packages/lib"], False),
+        (["-f ./packages", "x"], False),
+    ],
+)
+def test_spec_1_has_the_wheels_of_the_options(project, lines, is_provided):
+    (project / "service.py").write_text(SERVICE.replace("(image=bentoml.images.Image(){})", ""))
+    (project / "x-1-py3-none-any.whl").write_bytes(b"")
+    (project / "requirements.txt").write_text("\n".join(lines))
+    options = {"requirements_txt": "requirements.txt", "wheels": ["x-1-py3-none-any.whl"]}
+    message = r"^requirements\.txt:1: can't install .* isn't in the image .* add the wheel to python\.wheels"
+    with nullcontext() if is_provided else pytest.raises(BentoError, match=message):
+        build("service:S", build_ctx=project, python=options)
+
+
+@pytest.mark.parametrize(
+    ("package", "message"),
+    [
+        ("torchvision==0.9.2 --extra-index-url https://h", "'torchvision==0.9.2' is followed by the option --extra-index-url, which uv rejects. Remove the option, and set python.extra_index_url."),
+        ("torch -f https://h", "Remove the option, and set python.find_links."),
+        ("torch --no-binary :all:", "Move the option to its own line of a requirements file."),
+        ("torch --config-settings=a=b", "which uv rejects. Remove the option."),
+    ],
+)  # fmt: skip
+def test_an_option_of_an_item_is_named_with_its_place(project, package, message):
+    with pytest.raises(
+        BentoError,
+        match=f"^python.packages: {re.escape(message) if 'torchvision' in package else '.*' + re.escape(message)}$",
+    ):
+        build("service:S", build_ctx=project, python={"packages": [package]})
+    (project / "service.py").write_text(SERVICE.format(f".python_packages({package!r})"))
+    with pytest.raises(
+        BentoError, match=f"^service\\.py: the image of the service: python_packages: .*{re.escape(message)}$"
+    ):
+        build("service:S", build_ctx=project)
+
+
+def test_the_option_that_the_message_names_has_the_effect(project):
+    options = {"packages": ["torchvision==0.9.2"], "extra_index_url": ["https://h"]}
+    files = build("service:S", build_ctx=project, python=options).bento.files
+    lines = ["--extra-index-url https://h", "torchvision==0.9.2", "bentoml==1.4.39"]
+    assert files["env/python/requirements.txt"].decode().splitlines() == lines
+
+
+def test_conflicts_are_those_of_all_versions():
+    """Versions before, at, and between all versions of the specifiers decide."""
+    specifiers = ["==1", "==1.0", "==2", ">=1", ">1", "<=1", "<1", "!=1", "~=1.0", "==1.*", "!=1.*", ">=2", "<2.0", "<=2", ">2",
+                  "===1", "==1!1", ">=1,<2", ">1,<1.1", "!=1,!=2", "==2.0.post1", ">=2rc1", "==1+cpu", "<0.5", ""]  # fmt: skip
+    versions = [
+        "0",
+        "0.4",
+        "1",
+        "1+cpu",
+        "1.0",
+        "1.0.1",
+        "1.05",
+        "1.5",
+        "1.9",
+        "2rc1",
+        "2",
+        "2.0.post1",
+        "2.0.1",
+        "2.5",
+        "3",
+        "1!1",
+        "1!2",
+    ]
+    for one, other in itertools.product(specifiers, repeat=2):
+        both = SpecifierSet(one) & SpecifierSet(other)
+        is_possible = any(both.contains(version, prereleases=True) for version in versions)
+        lines = package_lines([f"web{one}", f"web{other}"], "p")
+        with nullcontext() if is_possible else pytest.raises(BentoError, match="conflicts with|no version satisfies"):
+            check_conflicts(lines)
+
+
+def test_a_conflict_names_both_places(project):
+    (project / "requirements.txt").write_text("idna==3.10\n-r more.txt\n")
+    (project / "more.txt").write_text("\nIDNA == 3.9\n")
+    message = r"^more\.txt:2: 'IDNA == 3\.9' conflicts with 'idna==3\.10' \(requirements\.txt:1\)\. Remove one of the"
+    with pytest.raises(BentoError, match=message):
+        build("service:S", build_ctx=project, python={"requirements_txt": "requirements.txt"})
+
+
+@pytest.mark.parametrize(
+    "line", ["a @ {}/x", "a @ {}/a-1.zip --pre", "-i {}/x y", "a @ {0}/a-1.zip\na @ {0}/a-2.zip", "-i{}"]
+)
+def test_no_message_shows_a_password(project, line):
+    (project / "requirements.txt").write_text(line.format("https://user:s3cret@h"))
+    with pytest.raises(BentoError) as error:
+        build("service:S", build_ctx=project, python={"requirements_txt": "requirements.txt"})
+    assert "s3cret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "example"),
+    [("bentoml<1.4", "X.Y.Z"), ("bentoml>1.4.39", "X.Y.Z"), ("bentoml>=1.4.40", "1.4.40"), ("bentoml~=1.3.2", "1.3.2")],
+)
+def test_the_example_of_a_message_satisfies_the_requirement(project, text, example):
+    message = f"^python\\.packages: '{text}' excludes BentoML 1\\.4\\.39, .* Specify the exact version, such as bentoml=={example}\\.$"
+    with pytest.raises(BentoError, match=message):
+        build("service:S", build_ctx=project, python={"packages": [text]})
+    if example != "X.Y.Z":
+        build("service:S", build_ctx=project, python={"packages": [f"bentoml=={example}"]})
