@@ -1,8 +1,15 @@
 """Requirements files are read as pip reads them."""
 
+import re
+from pathlib import Path
+
 import pytest
+from bento_cli.projects.from_directory import build
 from rules_bento.errors import BentoError
-from rules_bento.packages.requirements import Option, is_same_version, parse
+from rules_bento.packages import requirement_sources, resolution
+from rules_bento.packages.foreign_formats import named_format
+from rules_bento.packages.requirement_checks import check_lines
+from rules_bento.packages.requirements import Option, is_same_version, logical_lines, parse
 
 _A, _B = "a" * 64, "b" * 64
 
@@ -46,3 +53,51 @@ def test_a_line_that_is_no_requirement_is_named(line):
 )
 def test_versions_are_equal_as_pep_440_says(one, other, same):
     assert is_same_version(one, other) is is_same_version(other, one) is same
+
+
+POETRY = '[[package]]\nname = "idna"\nversion = "3.10"\n\n[metadata]\nlock-version = "2.1"\n'
+PYLOCK = 'lock-version = "1.0"\ncreated-by = "uv"\n\n[[packages]]\nname = "idna"\nversion = "3.10"\n'
+CONDA = "# This file may be used to create an environment using:\n# $ conda create --name <env> --file <this file>\nnumpy=1.26.4=py311_0\n"
+FOREIGN = {
+    POETRY: "a lock of Poetry, not a requirements file. Run `poetry export --output requirements.txt`, and use the result.",
+    PYLOCK: "a pylock.toml, not a requirements file. Name the file pylock.toml, and use it as the lock of bento.pypi.",
+    '[metadata]\nlock_version = "4.5.0"\n\n[[package]]\nname = "idna"\n': "a lock of PDM",
+    'version = 1\nrevision = 5\n\n[[package]]\nname = "idna"\n': "a lock of uv, not a requirements file. Run `uv export --no-emit-workspace",
+    '{"_meta": {}, "default": {}}': "a lock of Pipenv, not a requirements file. Run `pipenv requirements --hash",
+    '{\n    "_meta": {\n        "hash": {}\n    }\n}\n': "a lock of Pipenv",
+    '[[source]]\nurl = "https://h"\n\n[packages]\nidna = "*"\n': "a Pipfile",
+    '[project]\nname = "x"\ndependencies = ["idna"]\n': "a pyproject.toml, not a requirements file. Run `uv pip compile pyproject.toml",
+    "name: x\nchannels:\n  - defaults\ndependencies:\n  - numpy=1.26\n": "an environment of conda, not a requirements file. Set conda.env",
+    "@EXPLICIT\nhttps://h/linux-64/numpy-1.26.4-py311_0.conda\n": "a list of conda",
+    "# packages in environment at /opt/conda:\n#\n# Name  Version  Build\nnumpy  1.26.4  py311_0\n": "a list of conda",
+    CONDA: "a list of `conda list --export`, not a requirements file. Run `pip list --format=freeze > requirements.txt` in",
+    "Package Version\n------- -------\nidna    3.10\n": "a list of `pip list`",
+    '[{"name": "idna", "version": "3.10"}]\n': "a list of `pip list`",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_files_of_other_tools_are_named(tmp_path, text):
+    """As a requirements file of a Bento, as a source of a lock, and as the lock of a package hub."""
+    (tmp_path / "r.txt").write_text(text)
+    (tmp_path / "service.py").write_text("import bentoml\n\n\n@bentoml.service\nclass S:\n    pass\n")
+    message = f"r\\.txt: the file is {re.escape(FOREIGN[text])}"
+    with pytest.raises(BentoError, match=f"^{message}"):
+        build("service:S", build_ctx=tmp_path, python={"requirements_txt": "r.txt"})
+    with pytest.raises(BentoError, match=f"^{message}"):
+        requirement_sources.read([requirement_sources.RequirementSource(tmp_path / "r.txt", "r.txt")])
+    with pytest.raises(BentoError, match=message):
+        resolution.normalize(tmp_path / "r.txt", uv=Path("uv"), requires_python="==3.11.*")
+
+
+@pytest.mark.parametrize("text", ["six\n[x]\n", "six 1.0\n", "- six\n", "# created-by = x\n???\n"])
+def test_other_errors_of_a_file_name_the_line(text):
+    with pytest.raises(BentoError, match=r"^r:\d: "), named_format(text, "r"):
+        check_lines(logical_lines(text, "r"))
+
+
+def test_a_list_without_hashes_is_no_lock(tmp_path):
+    (tmp_path / "r.txt").write_text("idna==3.10\n")
+    message = r"r\.txt:1: 'idna==3\.10' requires hashes, which a list of `pip freeze` doesn't contain\. Lock the req"
+    with pytest.raises(BentoError, match=message):
+        resolution.normalize(tmp_path / "r.txt", uv=Path("uv"), requires_python="==3.11.*")

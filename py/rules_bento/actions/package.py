@@ -17,6 +17,7 @@ from rules_bento.build_options import option_checks, target_options
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.models.model import BundledModel, ModelDescription
+from rules_bento.packages.foreign_formats import named_format
 from rules_bento.packages.requirement_checks import check_lines
 from rules_bento.packages.requirements import logical_lines
 from rules_bento.sources.manifest import TreeManifest
@@ -142,8 +143,10 @@ def _read_options(request: _PackageRequest, attributes: dict[str, Any]) -> dict[
 def _read_requirements(request: _PackageRequest) -> tuple[Line, ...]:
     lines: list[Line] = []
     for path in request.requirements_file:
-        lines += logical_lines(_read_utf8(path, "requirements").removeprefix("\N{BYTE ORDER MARK}"), path)
-    check_lines(lines)
+        text = _read_utf8(path, "requirements").removeprefix("\N{BYTE ORDER MARK}")
+        with named_format(text, path):
+            check_lines(declared := list(logical_lines(text, path)))
+        lines += declared
     return tuple(lines)
 
 

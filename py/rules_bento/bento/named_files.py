@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from rules_bento.errors import BentoError
+from rules_bento.packages.foreign_formats import named_format
 from rules_bento.packages.requirement_checks import check_lines
 from rules_bento.packages.requirements import CONSTRAINT_FLAGS, Line, logical_lines
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator
@@ -94,10 +95,12 @@ def _nested_lines(
     """Yield each line of a requirements file and of its includes, and whether the line is a constraint."""
     if path in within:
         raise BentoError(f"{place}: {path} includes itself through {', '.join(within)}. Remove the circular include.")
-    for line in logical_lines(files.text(path, place), path):
+    text = files.text(path, place)
+    for line in logical_lines(text, path):
         if not line.reference:
             if check:
-                check_lines([line])
+                with named_format(text, path):
+                    check_lines([line])
             yield line, limits and bool(line.text)
             continue
         flag, name = line.reference

@@ -10,6 +10,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import read_file, schema
 from rules_bento.formats.toml import read_toml
 from rules_bento.packages import requirements, uv_settings
+from rules_bento.packages.foreign_formats import named_format
 from rules_bento.packages.indexes import reject_credentials
 from rules_bento.packages.requirements import Option
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Literal, Mapping, Sequence
@@ -162,14 +163,11 @@ class _RequirementsFiles:
     def read(self, source: RequirementSource, kind: Kind = "requirements", chain: Chain = ()) -> None:
         """Add the requirements and options of a file and its included files. Raises BentoError for an invalid file."""
         self.read_names.add(source.normalized_name)
-        requirements_of_file, options = requirements.parse(source.read_text(), source.name)
-        for requirement in requirements_of_file:
-            if requirement.hashes:
-                raise BentoError(
-                    f"{source.name}:{requirement.line}: {requirement.text!r} has a hash, but the lock gets its hashes "
-                    "from the index. Remove --hash, or use the file as the lock of bento.pypi."
-                )
-            self.declared.add(requirement.text, f"{source.name}:{requirement.line}", kind)
+        text = source.read_text()
+        with named_format(text, source.name):
+            requirements_of_file, options = requirements.parse(text, source.name)
+            for requirement in requirements_of_file:
+                self._add(requirement, source, kind)
         for option in options:
             place = f"{source.name}:{option.line}"
             if option.flag in requirements.INCLUDE_FLAGS | requirements.CONSTRAINT_FLAGS:
@@ -181,6 +179,15 @@ class _RequirementsFiles:
                 self.binary_options.append(option)
             else:
                 requirements.reject_option(option, source.name)
+
+    def _add(self, requirement: requirements.Requirement, source: RequirementSource, kind: Kind) -> None:
+        place = f"{source.name}:{requirement.line}"
+        if requirement.hashes:
+            raise BentoError(
+                f"{place}: {requirement.text!r} has a hash, but the lock gets its hashes from the index. Remove "
+                "--hash, or use the file as the lock of bento.pypi."
+            )
+        self.declared.add(requirement.text, place, kind)
 
     def include(
         self, source: RequirementSource, value: str, place: str, kind: Kind = "requirements", chain: Chain = ()

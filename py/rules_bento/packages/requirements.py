@@ -11,6 +11,7 @@ import re
 from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats import split_lines
+from rules_bento.packages.foreign_formats import named_format
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping
 
 if TYPE_CHECKING:
@@ -201,9 +202,14 @@ def is_same_version(one: str, other: str) -> bool:
 
 def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:
     """Parse a requirements file. Raises BentoError for an invalid line. Messages begin with `origin:<line>`."""
+    with named_format(text, origin):
+        return _parse(logical_lines(text, origin))
+
+
+def _parse(lines: Iterable[Line]) -> tuple[list[Requirement], list[Option]]:
     requirements, options = [], []
     sha256 = re.compile(_HASH)
-    for line in logical_lines(text, origin):
+    for line in lines:
         if not line.text:
             continue
         check_characters(line)

@@ -16,6 +16,7 @@ from rules_bento.formats.toml import read_toml
 from rules_bento.packages import lock as locks
 from rules_bento.packages import lock_shapes, requirements
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
+from rules_bento.packages.foreign_formats import named_format
 from rules_bento.packages.indexes import Indexes, without_credentials
 from rules_bento.packages.platforms import system_and_machine
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping, Sequence, cast
@@ -246,7 +247,8 @@ def normalize(
     if path.name.startswith("pylock") and path.name.endswith(".toml"):
         pins, hashes, options = _read_pylock(text, str(path))
     else:
-        pins, hashes, options = _read_requirements(text, str(path))
+        with named_format(text, str(path)):
+            pins, hashes, options = _read_requirements(text, str(path))
     all_indexes = (indexes or Indexes()).with_options(options, str(path))
     resolved = _lock_with_uv(Project(pins, requires_python, indexes=all_indexes), uv, str(path))
     lock = locks.from_uv_lock(resolved, str(path), indexes=all_indexes, only_declared=True)
@@ -284,8 +286,10 @@ def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], lis
             continue
         missing = "hashes" if requirement.pin or requirement.is_direct else "an exact version"
         raise BentoError(
-            f"{origin}:{requirement.line}: {requirement.text!r} requires {missing}. Lock with "
-            f"`uv pip compile --universal --generate-hashes` or `pip-compile --generate-hashes`."
+            f"{requirement.text!r} requires {missing}, which a list of `pip freeze` doesn't contain",
+            place=f"{origin}:{requirement.line}",
+            remedy="Lock the requirements, for example with `uv pip compile --universal --generate-hashes "
+            "requirements.in -o requirements.txt` or `pip-compile --generate-hashes`.",
         )
     hashes = {sha256 for entry in requirements_of_file for sha256 in entry.hashes}
     return [entry.text for entry in requirements_of_file], hashes, options
