@@ -347,6 +347,37 @@ def test_text_without_files_includes_none(project):
             build_bentofile(build_ctx=project, service="service:S", extra=ExtraOptions(requirements=f"{line}\n"))
 
 
+# A file that isn't used
+
+
+def test_a_requirements_file_that_no_option_names_is_noted(project):
+    """The line of the note has the effect that the note states."""
+    (project / "requirements.txt").write_text("scikit-learn\nnumpy>=1\nbentoml\n-e .\n???\npandas ; os_name == 'a'\n")
+    [note] = build_bentofile(build_ctx=project).notes
+    assert note == (
+        "requirements.txt: no option refers to this file, so the Bento doesn't require numpy, pandas, scikit-learn. To "
+        "require the packages, add `requirements_txt: requirements.txt` to `python` in bentofile.yaml."
+    )
+    (project / "requirements.txt").write_text("scikit-learn\nnumpy>=1\n")
+    (project / "bentofile.yaml").write_text("python:\n  requirements_txt: requirements.txt\n")
+    made = build_bentofile(build_ctx=project)
+    assert made.notes == ()
+    assert "scikit-learn\nnumpy>=1\n" in made.bento.files["env/python/requirements.txt"].decode()
+
+
+@pytest.mark.parametrize(
+    ("packages", "missing"),
+    [(["Scikit_Learn", "numpy"], ""), (["numpy"], "scikit-learn"), (["numpy", "sklearn"], "scikit-learn")],
+)
+def test_packages_of_the_bentofile_need_no_requirements_file(project, packages, missing):
+    (project / "requirements.txt").write_text("scikit-learn\nnumpy>=1\n")
+    (project / "bentofile.yaml").write_text(f"python:\n  packages: {packages}\n")
+    notes = build_bentofile(build_ctx=project).notes
+    assert [
+        f"doesn't require {missing}. To require the packages, add them to python.packages." in note for note in notes
+    ] == [True] * bool(missing)
+
+
 # Packages of the project itself
 
 WORKSPACE = """\

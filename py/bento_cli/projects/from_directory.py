@@ -6,6 +6,7 @@ functions. A build doesn't resolve or download packages, and imports the service
 
 from __future__ import annotations
 
+import posixpath
 import shutil
 import tempfile
 from functools import partial
@@ -191,7 +192,35 @@ def _build(options: BuildOptions, directory: Path, version: str, extra: ExtraOpt
     if extra.secrets is not None:
         _check_secrets(bento, selection.kept, extra.secrets)
     notes = [*warnings, *target_options.unmatched_patterns(selection, options, "the project")]
+    notes += _unused_requirements(info.path, settings, bento)
     return BuildResult(bento, tuple(source_members(selection.kept, manifest)), tuple(models), tuple(notes))
+
+
+def _unused_requirements(service: str, settings: BentoSettings, bento: AssembledBento) -> list[str]:
+    """Return a note if a requirements.txt next to the service has packages that the Bento doesn't require."""
+    files, python = settings.files, settings.options.python
+    path = posixpath.join(posixpath.dirname(service), "requirements.txt")
+    if not files.has(path) or path in files.loaded or settings.lock:
+        return []
+    try:
+        text = files.read(path, path).decode(errors="replace")
+    except BentoError:
+        return []
+    declared, required = (
+        {normalize_name(each.name) for line in logical_lines(some) if not line.flag and (each := line.parse())}
+        for some in (text, bento.files["env/python/requirements.txt"].decode())
+    )
+    names = declared - required
+    if not names:
+        return []
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    remedy = f"add `requirements_txt: {path}` to `python` in bentofile.yaml"
+    if python.packages:
+        remedy = "add them to python.packages"
+    return [
+        f"{path}: no option refers to this file, so the Bento doesn't require {', '.join(sorted(names)[:3])}{more}. To "
+        f"require the packages, {remedy}."
+    ]
 
 
 def _check_secrets(bento: AssembledBento, kept: Sequence[DeclaredFile], allowed: tuple[str, ...]) -> None:
