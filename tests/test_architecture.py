@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from rules_bento.programs import find_uv
 
 PY = Path("py")
 DISTRIBUTIONS = ("rules_bento", "bento_cli")
@@ -97,6 +98,19 @@ def test_a_class_name_has_one_meaning():
         if isinstance(node, ast.ClassDef)
     )
     assert len([name for name, count in names.items() if count > 1]) <= 5
+
+
+def test_uv_of_the_environment_is_found_before_uv_on_path(tmp_path, monkeypatch):
+    for name in ("environment", "path"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "uv").write_text("#!/bin/sh\n")
+        (tmp_path / name / "uv").chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(tmp_path / "environment" / "python"))
+    path = str(tmp_path / "path")
+    assert find_uv(path) == str(tmp_path / "environment" / "uv")
+    (tmp_path / "environment" / "uv").chmod(0o644)
+    assert find_uv(path) == str(tmp_path / "path" / "uv")
+    assert find_uv("") is None
 
 
 def test_programs_are_found_only_in_absolute_directories():

@@ -46,8 +46,9 @@ LOCK = {"lock": 1, "requires_python": ">=3.10", "roots": [], "packages": [], "in
 
 
 @pytest.fixture
-def here(tmp_path):
+def here(tmp_path, monkeypatch):
     """A machine that lacks nothing, and a workspace that is well; tests take things away."""
+    monkeypatch.setattr("bento_cli.cli.diagnosis.find_uv", lambda path: which("uv", path))
     programs = tmp_path / "bin"
     programs.mkdir()
     program(programs / "bazel", "echo bazel 8.1.0")

@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from rules_bento.artifacts import signatures
 from rules_bento.errors import BentoError
 from rules_bento.formats.oci import digest_of
+from rules_bento.programs import which
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.reference import Reference
 from rules_bento.signing.keys import read_private
@@ -170,6 +171,7 @@ def local(tmp_path, monkeypatch):
         pytest.skip("no uv is here: it comes with Bazel")
     (programs / "uv").symlink_to(Path(uv).absolute())
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin/none")
+    monkeypatch.setattr("bento_cli.sharing.native_packages.find_uv", lambda: which("uv"))
     for name in ("BENTOML_CONTAINERIZE_BACKEND", "XDG_CACHE_HOME", "UV_INDEX", "UV_DEFAULT_INDEX"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
@@ -588,7 +590,7 @@ def test_known_packages_need_neither_uv_nor_an_index(local, wheels, store, tmp_p
     (local / "uv").unlink()
     assert store.containerize("nat", backend="native", options=settings) == first
     next((tmp_path / "cache").rglob("tiny*.whl")).unlink()
-    with pytest.raises(BentoError, match="uv: not found on PATH"):
+    with pytest.raises(BentoError, match="uv, which finds .* isn't installed"):
         store.containerize("nat", backend="native", options=settings)
 
 

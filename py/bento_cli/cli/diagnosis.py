@@ -11,7 +11,7 @@ from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError, page
 from rules_bento.formats import read_file, split_lines
 from rules_bento.images.engines import DOCKER_PROBE, LOADERS
-from rules_bento.programs import which
+from rules_bento.programs import find_uv, which
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping
 
 if TYPE_CHECKING:
@@ -373,7 +373,8 @@ def index(host: HostEnvironment) -> Finding:
     """
     import tempfile
 
-    uv, python = (path if path and host.is_outside(path) else None for path in map(host.which, ("uv", "python3")))
+    found = (find_uv(host.variables.get("PATH", "")), host.which("python3"))
+    uv, python = (path if path and host.is_outside(path) else None for path in found)
     with tempfile.TemporaryDirectory(prefix="rules_bento-doctor-") as scratch:
         command = [python or sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch]
         command.append("packaging")

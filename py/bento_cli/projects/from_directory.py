@@ -311,7 +311,7 @@ def _export(files: ProjectFiles, *, uv: str | None) -> str:
     from rules_bento.bento.named_files import export_uv_lock
 
     if not uv:
-        raise BentoError("uv_lock() requires uv, which isn't on PATH. Install uv, for example with `pip install uv`.")
+        raise BentoError("uv_lock() requires uv, which isn't installed. Install uv, for example with `pip install uv`.")
     return export_uv_lock(files, uv)
 
 

@@ -31,7 +31,7 @@ from rules_bento.packages.requirements import (
     parse_requirement,
     reject_option,
 )
-from rules_bento.programs import which
+from rules_bento.programs import find_uv
 from rules_bento.registry.pushable import FileSource
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Mapping, Sequence
 
@@ -181,9 +181,12 @@ def _locate(lines: Sequence[str], base: BaseImageContents, directory: Path, inde
 
     uv runs in `directory`, so that uv ignores the untrusted configuration in the Bento's sources.
     """
-    uv = which("uv")
+    uv = find_uv()
     if not uv:
-        raise BentoError("uv: not found on PATH. Install uv, which finds the URLs of the Bento's packages.")
+        raise BentoError(
+            "uv, which finds the URLs of the Bento's packages, isn't installed. Install uv, for example with `pip "
+            "install uv`."
+        )
     command = [uv, "pip", "compile", "--quiet", "--no-deps", "--universal", "--no-header", "--no-annotate"]
     command += ["--format=pylock.toml", "--color=never", "--only-binary=:all:", "--python", sys.executable]
     command += ["--python-version", base.python_version, "-"]

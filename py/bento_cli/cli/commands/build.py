@@ -172,7 +172,7 @@ def _build(
     is_imported: bool,
     **options: Any,
 ) -> BuildResult:
-    from rules_bento.programs import which
+    from rules_bento.programs import find_uv
     from rules_bento.service import Declared
 
     from bento_cli.projects import from_directory
@@ -192,7 +192,7 @@ def _build(
         spec=int(options["spec"]) if options["spec"] else None,
         store=store.home.entries_dir(MODEL),
         python=_interpreter(python, declared) if is_imported else None,
-        uv=which("uv"),
+        uv=find_uv(),
         secrets=None if options["no_secrets_check"] else options["allow_secret"],
         **versions,
     )
