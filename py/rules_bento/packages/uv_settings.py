@@ -152,7 +152,7 @@ def target_settings(uv: Mapping[str, Any], place: str) -> list[TargetSetting]:
     found += [("no-index", "no_index", "True", "")] if uv.get("no-index") else []
     if environments:
         platforms = _platforms(environments, f"{place}: tool.uv.environments")
-        found += [("environments", "platforms", json.dumps(platforms), "")]
+        found += [("environments", "platforms", " ".join(platforms), "")]
     for index in uv.get("index", []):
         unknown = sorted(index.keys() - {key.removesuffix("?") for key in _INDEX} - _IGNORED_INDEX_KEYS)
         if unknown:
@@ -230,7 +230,7 @@ def _has_setting(setting: TargetSetting, indexes: Indexes, platforms: Sequence[s
         url = split_index(setting.name)[1] if "=" in setting.name else explicit.get(setting.value, "")
         return setting.value in explicit and _canonical(url) == _canonical(explicit[setting.value])
     if setting.attribute == "platforms":
-        return set(platforms or PLATFORMS) <= set(json.loads(setting.value))
+        return set(platforms or PLATFORMS) <= set(setting.value.split())
     if setting.attribute == "index_url":
         return _canonical(setting.value) == _canonical(indexes.default)
     return setting.value in indexes.find_links if setting.attribute == "find_links" else indexes.no_index
@@ -243,7 +243,7 @@ def _assignment(setting: TargetSetting) -> str:
         indexes = f' and indexes = ["{name}={url}"]' if url else ""
         return f'explicit = {{"{setting.value}": "{name}"}}{indexes}'
     if setting.attribute == "platforms":
-        return f"platforms = {setting.value}"
+        return f"platforms = {json.dumps(setting.value.split())}"
     if setting.attribute in ("indexes", "find_links"):
         value = f"{setting.name}={setting.value}" if setting.name else setting.value
         return f'{setting.attribute} = ["{value}"]'
