@@ -10,7 +10,7 @@ import struct
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rules_bento.archives.recipe import Recipe
 from rules_bento.archives.tarstream import Member
@@ -183,6 +183,7 @@ contents = st.one_of(
 
 @settings(max_examples=40, deadline=None)
 @given(files=st.lists(st.tuples(contents, st.booleans()), max_size=8), level=st.integers(0, 9))
+@example(files=[(bytes(57348), False)], level=0)
 def test_the_spans_of_any_wheel_are_its_layer(tmp_path_factory, files, level):
     directory = tmp_path_factory.mktemp("wheel")
     maker = Maker()

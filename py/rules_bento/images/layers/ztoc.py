@@ -162,7 +162,7 @@ class _Scan:
             else:
                 output = self._decompress(member, data[at:], most if most > 0 else _MAX_OUTPUT)
                 self._count(output)
-                at = len(data) - len(member.unconsumed_tail)
+                at = len(data) - (0 if member.eof else len(member.unconsumed_tail))  # at the end, it is unused_data
                 is_full = len(output) >= most > 0 or len(output) == _MAX_OUTPUT  # there can be more output
             yield output
         return at - len(member.unused_data)
