@@ -9,7 +9,7 @@ which other work on the machine hardly affects; "wall" is the elapsed time. "siz
 
 The methods with uv neither verify RECORD nor compute digests, and start with an empty cache. `img` is the tool of
 rules_img, which creates a layer with digests from the packages that uv installed. Each method writes to an empty
-directory, whose removal isn't measured. The modules of rules_bento are compiled before the measurement, and use ISA-L
+directory, whose removal isn't measured. The modules of rules_bento are compiled before the measurement, and use zlib-ng
 if it is installed, as in actions; the first line reports this. The limits decompress all files in memory, compress them
 (zstd in the frames of a layer, gzip not at all), and compute SHA-256 of both. "limit, RECORD" also computes SHA-256 of
 each file, which is necessary to verify RECORD. The limits write no files.

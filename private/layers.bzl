@@ -25,7 +25,7 @@ BYTECODES = ["none", "checked-hash", "unchecked-hash"]
 COMPRESSION_PACKAGES = {"gzip": [], "zstd": ["zstandard"]}
 
 # Third-party packages that the helper needs to read wheels, or layers of wheels.
-INFLATE = ["isal"]
+INFLATE = ["zlib_ng"]
 
 # Suffixes of tar files in the attribute `layers` of images.
 _TARS = (".tar", ".tar.gz", ".tar.zst", ".tgz", ".tzst")

@@ -12,7 +12,7 @@ SUPPORT = [
 ]
 
 REQUIREMENTS = [
-    "@bento_tools//isal",
+    "@bento_tools//zlib_ng",
     "@pypi//bentoml",
     "@pypi//blake3",
     "@pypi//click",
