@@ -311,8 +311,9 @@ def test_members_that_overlap(tmp_path):
     path = maker.write(tmp_path)
     at = local(path.read_bytes(), "a.bin")
     refused(patched(path, "b.bin", in_central=[(42, "<L", at)]), "overlaps")
-    path = patched(maker.write(tmp_path), "a.bin", in_local=[(28, "<H", 400)])
-    refused(path, "overlaps", "a.bin")
+    field = struct.pack("<2HL", 0xCAFE, 4, 0)  # the contents' beginning, as an extra field that shifts the contents
+    maker = Maker().add({"a.bin": field + LARGE[:100]}, stored=True)
+    refused(patched(maker.write(tmp_path), "a.bin", in_local=[(28, "<H", len(field))]), "overlaps", "a.bin")
 
 
 @pytest.mark.usefixtures("inflater")

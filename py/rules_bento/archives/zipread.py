@@ -1,9 +1,10 @@
 """Reads zip files, such as wheels. Rejects files whose central directory contradicts the local headers or the contents.
 
 PKWARE's APPNOTE 6.3 defines the format. A zip file describes each member twice, so two readers can read different
-members. This reader rejects contradictory descriptions, overlapping members, data before the first member or after the
-directory, links, encryption, and multi-part files. The caller checks names and duplicates. `Bounds` limits the size of
-the central directory, the number of members, and the ratio of unpacked to packed size.
+members. This reader rejects what Python's zipfile, uv, and other readers interpret differently: contradictory
+descriptions, alternative names, duplicates, overlapping members, undeclared data, links, encryption, and multi-part
+files. The caller checks names further. `Bounds` limits the size of the central directory, the number of members, and
+the ratio of unpacked to packed size.
 """
 
 from __future__ import annotations
@@ -30,9 +31,12 @@ _METHODS = {
     95: "xz",
     98: "ppmd",
 }
-_DESCRIPTOR, _UTF8, _SECRET = 1 << 3, 1 << 11, 1 | 1 << 6 | 1 << 13  # the last ones are the kinds of encryption
+_DESCRIPTOR, _PATCHED, _UTF8 = 1 << 3, 1 << 5, 1 << 11
+_SECRET = 1 | 1 << 6 | 1 << 13  # kinds of encryption
+_EXTRA_64, _OTHER_NAMES = 1, (0x7075, 0x6375)  # kinds of extra fields; the others are Info-ZIP's path and comment
 _UNIX, _KIND, _REGULAR, _DIRECTORY, _LINK = 3, 0o170000, 0o100000, 0o040000, 0o120000
-_IN_64 = 0xFFFFFFFF
+_IN_64, _IN_64_SHORT = 0xFFFFFFFF, 0xFFFF
+_DESCRIPTORS = (("<3L", b""), ("<3L", b"PK\7\x08"), ("<L2Q", b""), ("<L2Q", b"PK\7\x08"))
 
 _END = struct.Struct("<4s4H2LH")
 _LOCATOR = struct.Struct("<4sLQL")
@@ -69,6 +73,7 @@ class ZipMember(NamedTuple):
     room: int  # bytes from there to the next member, or to the directory
     method: int
     mode: int  # Unix mode; 0 if the zip was created on another system
+    flags: int
     algorithm: str = ""  # "sha256", "sha384", "sha512" if a manifest in the zip has a digest of the contents
     digest: bytes = b""
 
@@ -154,6 +159,14 @@ class Zip:
             raise self.error(f"the central directory declares {count} members, but contains more")
         members = self._with_room(members, start)
         self._check_ratio(members, start)
+        paths: set[str] = set()
+        for member in members:
+            path = member.path.rstrip("/")
+            if path in paths:
+                raise self.error("the path is repeated", path)
+            paths.add(path)
+            if member.is_directory:
+                self.contents_at(member, self.read(member.offset, min(member.room, PIECE)))
         return members
 
     def contents(self, member: ZipMember) -> Iterator[bytes]:
@@ -186,18 +199,31 @@ class Zip:
         if len(local) < _LOCAL.size or not local.startswith(b"PK\3\4"):
             raise self.error("the header is missing at the offset in the central directory", member.path)
         _, _, flags, method, _, _, crc, packed_size, size, name_length, extra_length = _LOCAL.unpack_from(local)
-        begin: int = _LOCAL.size + name_length + extra_length
-        name = local[_LOCAL.size : _LOCAL.size + name_length]
-        declared: tuple[object, ...] = (0, member.method, member.path.encode())
-        fields: tuple[object, ...] = (flags & _SECRET, method, name)
-        if not flags & _DESCRIPTOR and _IN_64 not in (packed_size, size):
-            declared += (member.crc, member.packed_size, member.size)
-            fields += (crc, packed_size, size)
-        if fields != declared:
+        name_end = _LOCAL.size + name_length
+        begin: int = name_end + extra_length
+        size, packed_size = self._resolve(member.path, local[name_end:begin], [size, packed_size])
+        numbers = zip((crc, packed_size, size), (member.crc, member.packed_size, member.size), strict=True)
+        unknown = 0 if flags & _DESCRIPTOR else None  # instead of a number that the data descriptor contains
+        name = local[_LOCAL.size : name_end]
+        same = (flags, method, name) == (member.flags, member.method, member.path.encode())
+        if not same or any(number not in (declared, unknown) for number, declared in numbers):
             raise self.error("the header contradicts the central directory", member.path)
-        if begin + member.packed_size > member.room:
-            raise self.error("the member overlaps the next member or the central directory", member.path)
+        self._check_end(member, begin + member.packed_size)
         return begin
+
+    def _check_end(self, member: ZipMember, end: int) -> None:
+        """Check what follows the data of a member, which ends `end` bytes after its header: only a data descriptor."""
+        if end > member.room:
+            raise self.error("the member overlaps the next member or the central directory", member.path)
+        allowed = [b""]
+        if member.flags & _DESCRIPTOR:
+            values = member.crc, member.packed_size, member.size
+            allowed = [
+                mark + struct.pack(form, *values) for form, mark in _DESCRIPTORS if "Q" in form or max(values) <= _IN_64
+            ]
+        rest = member.room - end
+        if rest > max(map(len, allowed)) or self.read(member.offset + end, rest) not in allowed:
+            raise self.error("unexpected data after the member, or a wrong data descriptor", member.path)
 
     def inflate(self, member: ZipMember, inflate: Any, packed: bytes, most: int) -> bytes:
         """Return at most `most` bytes that `inflate` decompresses from `packed`. Raises BentoError for damaged data."""
@@ -225,9 +251,20 @@ class Zip:
         _, disk, first_disk, here, count, size, start, comment = _END.unpack_from(tail, at)
         if at + _END.size + comment != len(tail):
             raise self.error("unexpected data after the end of the zip file")
-        end = tail_at + at
-        if 0xFFFF in (count, here) or _IN_64 in (size, start):
-            end, disk, first_disk, here, count, size, start = self._end_64(end)
+        end, other = tail_at + at, at
+        while (other := tail.rfind(b"PK\5\6", 0, other + 3)) >= 0:
+            if other + _END.size + _END.unpack_from(tail, other)[-1] == len(tail):
+                raise self.error("the zip file has two ends")
+        locator = self.read(max(0, end - _LOCATOR.size), _LOCATOR.size)
+        if locator.startswith(b"PK\6\7"):
+            end, declared = self._end_64(end - _LOCATOR.size, locator)
+            sentinels = (*[_IN_64_SHORT] * 4, _IN_64, _IN_64)
+            pairs = zip((disk, first_disk, here, count, size, start), declared, sentinels, strict=True)
+            if any(value not in (number, sentinel) for value, number, sentinel in pairs):
+                raise self.error("the zip64 end record contradicts the end record")
+            disk, first_disk, here, count, size, start = declared
+        elif _IN_64 in (size, start):
+            raise self.error("the zip64 locator is missing")
         if disk or first_disk or here != count:
             raise self.error("multi-part zip files aren't supported")
         if size > self._bounds.directory:
@@ -238,18 +275,16 @@ class Zip:
             raise self.error("undeclared bytes before the central directory or the end of the zip file")
         return self.read(start, size), start, count
 
-    def _end_64(self, end: int) -> tuple[int, int, int, int, int, int, int]:
-        locator = self.read(max(0, end - _LOCATOR.size), _LOCATOR.size)
-        if len(locator) < _LOCATOR.size or not locator.startswith(b"PK\6\7"):
-            raise self.error("the zip64 locator is missing")
-        _, _, at, disks = _LOCATOR.unpack(locator)
-        record = self.read(at, _END_64.size) if at < end else b""
-        if len(record) < _END_64.size or not record.startswith(b"PK\6\6") or disks > 1:
-            raise self.error("the zip64 end record is missing")
+    def _end_64(self, end: int, locator: bytes) -> tuple[int, tuple[int, int, int, int, int, int]]:
+        """Return the position and the fields of the zip64 end record, which ends at the locator, at position `end`."""
+        _, first, at, disks = _LOCATOR.unpack(locator)
+        record = self.read(at, _END_64.size) if at + _END_64.size == end else b""
+        if not record.startswith(b"PK\6\6") or first or disks > 1:
+            raise self.error("the zip64 end record is missing, or isn't before its locator")
         _, size, _, _, disk, first_disk, here, count, directory_size, start = _END_64.unpack(record)
-        if at + 12 + size != end - _LOCATOR.size:
-            raise self.error("undeclared bytes before the end of the zip file")
-        return at, disk, first_disk, here, count, directory_size, start
+        if size != _END_64.size - 12:
+            raise self.error("the zip64 end record has unsupported fields")
+        return at, (disk, first_disk, here, count, directory_size, start)
 
     def _member(self, directory: bytes, at: int) -> tuple[ZipMember, int]:
         if not directory.startswith(b"PK\1\2", at) or at + _CENTRAL.size > len(directory):
@@ -261,42 +296,60 @@ class Zip:
         extra_at = name_at + name_length
         end = extra_at + extra_length + comment_length
         name = self._name(directory[name_at:extra_at], flags)
-        if end > len(directory) or disk not in (0, 0xFFFF):
+        if end > len(directory) or disk:
             raise self.error("the entry in the central directory is damaged", name)
-        if _IN_64 in (size, packed_size, offset):
-            extra = directory[extra_at : extra_at + extra_length]
-            size, packed_size, offset = self._zip64(name, extra, size, packed_size, offset)
+        extra = directory[extra_at : extra_at + extra_length]
+        size, packed_size, offset = self._resolve(name, extra, [size, packed_size, offset])
         mode = attributes >> 16 if system == _UNIX else 0
-        member = ZipMember(name, size, packed_size, crc, offset, 0, method, mode)
-        self._check_member(member, flags)
+        member = ZipMember(name, size, packed_size, crc, offset, 0, method, mode, flags)
+        self._check_member(member)
         return member, end
 
     def _name(self, raw: bytes, flags: int) -> str:
         try:
-            return raw.decode("utf-8" if flags & _UTF8 else "ascii")
+            name = raw.decode("utf-8" if flags & _UTF8 else "ascii")
         except UnicodeDecodeError:
             raise self.error("the name isn't UTF-8, or isn't marked as UTF-8", raw.decode("latin-1")) from None
+        if "\0" in name or "\\" in name:
+            raise self.error("the path has a NUL or a backslash, which zip readers interpret differently", name)
+        return name
 
-    def _zip64(self, name: str, extra: bytes, size: int, packed_size: int, offset: int) -> tuple[int, int, int]:
-        """Return the sizes and the offset of a member. Replaces each `_IN_64` with a value from the zip64 extra field.
+    def _resolve(self, name: str, extra: bytes, values: list[int]) -> list[int]:
+        """Return `values`, the sizes and the offset of a member. Replaces each `_IN_64` by a number of the zip64 field.
 
-        The extra field contains only the replacements, in the order of the parameters.
+        The field contains only the replacements, or a number for each value. Raises BentoError for other fields, and
+        for fields with another name of the member.
         """
+        numbers: list[int] | None = None
         at = 0
         while at + 4 <= len(extra):
             kind, length = struct.unpack_from("<2H", extra, at)
-            if kind == 1:
-                values = iter(struct.unpack_from(f"<{min(length, len(extra) - at - 4) // 8}Q", extra, at + 4))
-                size, packed_size, offset = (
-                    next(values, _IN_64) if value == _IN_64 else value for value in (size, packed_size, offset)
-                )
-                return size, packed_size, offset
+            field = extra[at + 4 : at + 4 + length]
             at += 4 + length
-        raise self.error("the zip64 sizes are missing", name)
+            if kind in _OTHER_NAMES:
+                raise self.error("the member has a Unicode path or comment, which not all zip readers support", name)
+            if kind == _EXTRA_64:
+                if numbers is not None or length % 8 or len(field) < length:
+                    raise self.error("the zip64 sizes are damaged", name)
+                numbers = list(struct.unpack(f"<{length // 8}Q", field))
+        if at != len(extra):
+            raise self.error("the extra field is damaged", name)
+        replaced = [number for number, value in enumerate(values) if value == _IN_64]
+        if numbers is None:
+            if replaced:
+                raise self.error("the zip64 sizes are missing", name)
+            return values
+        if len(numbers) == len(replaced):
+            for place, number in zip(replaced, numbers, strict=True):
+                values[place] = number
+            return values
+        if len(numbers) != len(values) or any(v not in (n, _IN_64) for v, n in zip(values, numbers, strict=True)):
+            raise self.error("the zip64 sizes contradict the other sizes", name)
+        return numbers
 
-    def _check_member(self, member: ZipMember, flags: int) -> None:
-        if flags & _SECRET:
-            raise self.error("the member is encrypted", member.path)
+    def _check_member(self, member: ZipMember) -> None:
+        if member.flags & (_SECRET | _PATCHED):
+            raise self.error("the member is encrypted, or a patch", member.path)
         if member.method not in self._methods:
             how = _METHODS.get(member.method, str(member.method))
             taken = " or ".join(_METHODS[method] for method in self._methods)
@@ -327,7 +380,7 @@ class Zip:
                 raise self.error("the member overlaps the next member or the central directory", member.path)
             kept.append(member._replace(room=room))
             end = member.offset
-        if end and kept:
+        if end:
             raise self.error("unexpected data before the first member")
         return kept[::-1]
 

@@ -361,8 +361,6 @@ def _members(zip_file: _Zip) -> tuple[list[ZipMember], tuple[str, ...]]:
     for listed in zip_file.members():
         _check_name(zip_file, listed.path)
         path = listed.path.rstrip("/")
-        if path in members or path in directories:
-            raise zip_file.error("the path is repeated", path)
         if listed.is_directory:
             directories.add(path)
         else:
