@@ -148,8 +148,20 @@ def deeper(steps: int) -> bytes:
     return file.getvalue()
 
 
+def shape(*numbers: object) -> bytes:
+    """Return a header of a tensor without data."""
+    return json.dumps({"a": {"dtype": "F32", "shape": numbers, "data_offsets": [0, 0]}}).encode()
+
+
 # Each must be refused.
 REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
+    "weights": {
+        "a list that is repeated": lambda: shape([0], 30_000_000),
+        "a text that is repeated": lambda: shape("x", 200_000_000),
+        "numbers of 249 digits": lambda: shape(*[int("9" * 249)] * 16_000),
+        "lists in the metadata": lambda: b'{"__metadata__": [' + b"[]," * 3_000_000 + b"[]]}",
+        "a value that doesn't end": lambda: b'{"a": [' + b"[]," * 20_000_000,
+    },
     "advisories": {"a bomb": lambda: readers.advisories({"x.json": b"[" + b" " * (80 << 20) + b"]"})},
     "wheel": {
         "an entry point without a value that goes on": lambda: readers.wheel(
@@ -264,6 +276,16 @@ def _linked_projects() -> dict[str, Callable[[], bytes]]:
 
 # Each may be read or refused, within the bounds.
 BOUNDED: dict[str, dict[str, Callable[[], bytes]]] = {
+    "weights": {
+        "many tensors": lambda: (
+            b"{" + b",".join(b'"%x":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}' % n for n in range(900_000)) + b"}"
+        )
+    },
+    "weights-index": {
+        "many names": lambda: (
+            b'{"weight_map":{' + b",".join(b'"\xf0\x9f\x98\x80%x":"m-1.bin"' % n for n in range(900_000)) + b"}}"
+        )
+    },
     "image-unpacked": {
         "folders in each other": lambda: tar_of({f"{'a/' * depth}f": b"" for depth in (99, 260, 2000)}),
         "folders through links": lambda: deeper(3000),

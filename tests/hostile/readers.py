@@ -50,6 +50,7 @@ from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.models import model_store
+from rules_bento.models.weights import check_weights
 from rules_bento.net import http_headers
 from rules_bento.packages import build
 from rules_bento.registry import base_images, docker_archive
@@ -199,6 +200,33 @@ def _deb(path: Path, _out: Path) -> None:
         pass
     for _ in root.database():
         pass
+
+
+# Weights
+
+
+def safetensors(header: bytes, data: bytes = b"") -> bytes:
+    """Return a file of tensors."""
+    return len(header).to_bytes(8, "little") + header + data
+
+
+def _headers_of_tensors() -> list[bytes]:
+    tensors = {"a": ["F32", [2, 3], [0, 24]], "b": ["BF16", [], [24, 26]], "c": ["F4", [0], [26, 26]]}
+    header = {name: dict(zip(("dtype", "shape", "data_offsets"), of, strict=True)) for name, of in tensors.items()}
+    return [_document({"__metadata__": {"format": "pt"}, **header})]
+
+
+def _weights(path: Path, _out: Path) -> None:
+    path.write_bytes(safetensors(path.read_bytes(), bytes(26)))
+    check_weights({"m.safetensors": str(path)}, "m:v1")
+
+
+def _indexes() -> list[bytes]:
+    return [_document({"metadata": {"total_size": 1}, "weight_map": {"a": "m-1.bin", "b": "m-2.bin"}})]
+
+
+def _index(path: Path, _out: Path) -> None:
+    check_weights({"m.index.json": str(path), "m-1.bin": "", "m-2.bin": ""}, "m:v1")
 
 
 # Databases of advisories
@@ -564,6 +592,8 @@ READERS: dict[str, Reader] = {
     "advisory": Reader("document", "PYSEC-2024-1.json", _seed("advisory.json"), _audit),
     "vex": Reader("document", "vex.json", _seed("vex.json"), _vex),
     "advisories": Reader("zip", "all.zip", lambda: [advisories()], _audit),
+    "weights": Reader("document", "header.json", _headers_of_tensors, _weights),
+    "weights-index": Reader("document", "m.index.json", _indexes, _index),
     "elf": Reader("binary", "lib.so", lambda: [elf()], lambda path, _out: read_elf(path.read_bytes())),
     "deb": Reader("deb", "odd_1.0-1_amd64.deb", lambda: [deb()], _deb),
     **{

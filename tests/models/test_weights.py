@@ -4,6 +4,8 @@ import io
 import json
 import struct
 import tarfile
+import time
+import tracemalloc
 
 import pytest
 from rules_bento.errors import BentoError
@@ -103,7 +105,7 @@ def test_weights_that_can_be_loaded_pass(check, files):
         ({"m.safetensors": safetensors()[:40]}, "the header of safetensors is longer than the file"),
         ({"m.safetensors": b"tiny"}, "the header of safetensors is longer than the file"),
         ({"m.safetensors": b"<!DOCTYPE html><html>" * 9}, "the header of safetensors is longer than the file"),
-        ({"m.safetensors": (3).to_bytes(8, "little") + b"abc"}, "header of safetensors:1: invalid JSON"),
+        ({"m.safetensors": (3).to_bytes(8, "little") + b"{ab"}, "header of safetensors:1: invalid JSON"),
         ({"m.safetensors": safetensors({"a": ["F32", [2], 0, 4]}, bytes(4))}, "tensor a: data_offsets don't match"),
         ({"m.safetensors": safetensors({"a": ["F32", [1], 4, 8]}, bytes(8))}, "a gap at byte 0"),
         ({"m.safetensors": safetensors({"a": ["F32", "x", 0, 4]}, bytes(4))}, "tensor a: data_offsets don't match"),
@@ -123,3 +125,75 @@ def test_weights_that_nothing_can_load_are_rejected(check, files, message):
     with pytest.raises(BentoError) as error:
         check(files)
     assert message in str(error.value)
+
+
+def tensor(shape, dtype="F32"):
+    header = json.dumps({"a": {"dtype": dtype, "shape": shape, "data_offsets": [0, 0]}}).encode()
+    return len(header).to_bytes(8, "little") + header
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        [[0], 20_000_000],
+        ["x", 200_000_000],
+        [10**30],
+        [[0], 10**30],
+        [-1],
+        [True, 0],
+        [1.0],
+        [int("9" * 249)] * 6000,
+        [1 << 48] * 65,
+        {"a": 1},
+        7,
+        None,
+    ],
+    ids=lambda shape: str(shape)[:20],
+)
+@pytest.mark.parametrize("dtype", ["F32", "F4", 7, [0]])
+def test_a_shape_is_checked_before_arithmetic(check, shape, dtype):
+    tracemalloc.start()
+    started = time.process_time()
+    try:
+        with pytest.raises(BentoError, match="tensor a: data_offsets don't match the type and the shape"):
+            check({"m.safetensors": tensor(shape, dtype)})
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+        assert time.process_time() - started < 5
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_weights_of_a_large_mixture_of_experts_pass(check):
+    """An index of 207,360 tensors (23 MB), as for a trillion parameters in int4, and a file of 60,000 tensors."""
+    names = [
+        f"language_model.model.layers.{layer}.mlp.experts.{expert}.{part}_proj.weight_{kind}"
+        for layer in range(60)
+        for expert in range(384)
+        for part in ("down", "gate", "up")
+        for kind in ("packed", "scale", "shape")
+    ]
+    weight_map = {name: f"m-{number % 3}.safetensors" for number, name in enumerate(names)}
+    experts = {f"experts.{n}.w": ["BF16", [2, 2], n * 8, n * 8 + 8] for n in range(60_000)}
+    files = {f"m-{n}.safetensors": safetensors(experts, bytes(480_000)) for n in range(2)}
+    index = json.dumps({"metadata": {"total_size": 1}, "weight_map": weight_map}, indent=2)
+    assert len(index) > 16 << 20
+    assert check({**files, "m-2.safetensors": safetensors(), "m.index.json": index})["BF16"] == 960_002
+    with pytest.raises(BentoError, match="m.index.json names files that the model doesn't contain: other. Add them"):
+        check({**files, "m-2.safetensors": safetensors(), "m.index.json": index.replace("m-1.safetensors", "other", 1)})
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        ('{"weight_map": {"a": 1}}', "weight_map must contain file names"),
+        ('{"weight_map": {"a": "x", "a": "y"}}', "duplicate key 'a'"),
+        ('{"weight_map": {"a": "x"}} x', "Extra data"),
+        (json.dumps({"weight_map": {"a": "x" * 100_000}}), "x" * 200 + ". Add them"),
+    ],
+    ids=["number", "twice", "more", "long"],
+)
+def test_an_index_that_is_damaged_is_rejected(check, index, message):
+    with pytest.raises(BentoError) as error:
+        check({"m.index.json": index})
+    assert message in str(error.value)
+    assert len(str(error.value)) < 400

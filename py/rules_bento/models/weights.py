@@ -17,15 +17,16 @@ import struct
 from pathlib import Path
 
 from rules_bento.errors import BentoError
-from rules_bento.formats.json import read_object
+from rules_bento.formats.json import JsonStream
 from rules_bento.typing_lite import Any, Collection, Iterator, Mapping
 
 _POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 _MAX_POINTER = 1024  # bytes
 _MAX_HEADER = 100_000_000  # bytes, a limit of safetensors
+_MAX_DIMENSIONS, _MAX_DIMENSION = 64, 1 << 48  # of a tensor; PyTorch's limit, and more bytes than a file has
 _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\.(?:safetensors|gguf|bin))")
 _WEIGHTS = (".bin", ".gguf", ".pt", ".pth", ".safetensors")
-_MAX_NAMES = 3  # of missing shards in a message
+_MAX_NAMES, _MAX_NAME = 3, 200  # of missing shards in a message, and characters of a name
 _BITS = {
     **dict.fromkeys(("BOOL", "F8_E4M3", "F8_E4M3FNUZ", "F8_E5M2", "F8_E5M2FNUZ", "F8_E8M0", "I8", "U8"), 8),
     **dict.fromkeys(("BF16", "F16", "I16", "U16"), 16),
@@ -42,6 +43,7 @@ def check_weights(files: Mapping[str, str], where: str) -> dict[str, int]:
     BentoError for the first file that can't be loaded. The message begins with `where` and the path.
     """
     sizes: dict[str, int] = {}
+    weights = {posixpath.dirname(path) for path in files if path.endswith(_WEIGHTS)}
     for path, source in sorted(files.items()):
         if not source:
             continue
@@ -53,7 +55,7 @@ def check_weights(files: Mapping[str, str], where: str) -> dict[str, int]:
         elif path.endswith(".gguf"):
             _check_gguf(source, name)
         elif path.endswith(".index.json"):
-            _check_index(path, source, files, name)
+            _check_index(path, source, files, weights, name)
     for path, missing in _missing_shards(files):
         raise BentoError(
             f"{where}: {path} is part of a set, without {_listed(missing)}. Add the missing files, or remove the set."
@@ -82,9 +84,14 @@ def _read_safetensors(source: str, name: str) -> list[tuple[str, int]]:
         length = int.from_bytes(start, "little")
         if len(start) < 8 or length > min(size - 8, _MAX_HEADER):
             raise BentoError(f"{name} isn't complete: the header of safetensors is longer than the file. {remedy}")
-        header = read_object(file.read(length), f"{name}: header of safetensors")
-    header.pop("__metadata__", None)
-    places = sorted(_place(tensor, f"{name}: tensor {key}", remedy) for key, tensor in header.items())
+        header = JsonStream(file, length, f"{name}: header of safetensors")
+        places = []
+        for key in header.members():
+            tensor = header.value()
+            if key != "__metadata__":
+                places.append(_place(tensor, f"{name}: tensor {key[:_MAX_NAME]}", remedy))
+        header.end()
+    places.sort()
     end = 0
     for begin, stop, _ in places:
         if begin != end:
@@ -97,18 +104,23 @@ def _read_safetensors(source: str, name: str) -> list[tuple[str, int]]:
 
 def _place(tensor: Any, name: str, remedy: str) -> tuple[int, int, str]:
     """Return the offsets of a tensor's data, and its type. Raises BentoError if they don't match its type and shape."""
-    try:
-        begin, end = tensor["data_offsets"]
-        bits = _BITS.get(tensor["dtype"], 0)
-        for number in tensor["shape"]:
+    match tensor:
+        case {"dtype": dtype, "shape": [*shape], "data_offsets": [begin, end]}:
+            numbers = [*shape, begin, end]
+        case _:
+            numbers, dtype = [-1], None
+    known = type(dtype) is str and dtype in _BITS
+    valid = all(type(number) is int and 0 <= number <= _MAX_DIMENSION for number in numbers)
+    if valid and begin <= end and len(shape) <= _MAX_DIMENSIONS:
+        bits = _BITS[dtype] if known else 0
+        for number in shape:
             bits *= number
-        known = tensor["dtype"] in _BITS
-        valid = type(begin) is type(end) is int and 0 <= begin <= end and (not known or end - begin == bits // 8)
-    except (AttributeError, KeyError, TypeError, ValueError):
+        valid = not known or end - begin == bits // 8
+    else:
         valid = False
     if not valid:
         raise BentoError(f"{name}: data_offsets don't match the type and the shape. {remedy}")
-    return begin, end, tensor["dtype"] if known else _OTHER
+    return begin, end, dtype if known else _OTHER
 
 
 def _check_gguf(source: str, name: str) -> None:
@@ -120,21 +132,35 @@ def _check_gguf(source: str, name: str) -> None:
         raise BentoError(f"{name} isn't a GGUF file of version 1 to 3. Download the file again.")
 
 
-def _check_index(path: str, source: str, files: Collection[str], name: str) -> None:
-    """Check that an index's shards are in its directory. An index without any shard is allowed with other weights."""
-    if Path(source).stat().st_size > _MAX_HEADER:
-        return
-    weights = read_object(Path(source).read_bytes(), name).get("weight_map")
-    if not isinstance(weights, dict):
+def _check_index(path: str, source: str, files: Collection[str], weights: Collection[str], name: str) -> None:
+    """Check that an index's shards are in its directory. An index without any shard is allowed with other weights.
+
+    `weights` contains the directories of weights.
+    """
+    size = Path(source).stat().st_size
+    if size > _MAX_HEADER:
         return
     directory = posixpath.dirname(path)
-    shards = {posixpath.join(directory, str(shard)) for shard in weights.values()}
-    missing = sorted(shards - set(files))
-    others = [file for file in files if posixpath.dirname(file) == directory and file.endswith(_WEIGHTS)]
-    if missing and (len(missing) < len(shards) or not others):
+    shards: set[str] = set()
+    with Path(source).open("rb") as file:
+        index = JsonStream(file, size, name)
+        for key in index.members():
+            if key == "weight_map" and index.next() == "{":
+                shards.update(_text(index.value(), name) for _ in index.members())
+            else:
+                index.value()
+        index.end()
+    missing = sorted(path for path in (posixpath.join(directory, shard) for shard in shards) if path not in files)
+    if missing and (len(missing) < len(shards) or directory not in weights):
         raise BentoError(
             f"{name} names files that the model doesn't contain: {_listed(missing)}. Add them, or remove the index."
         )
+
+
+def _text(shard: Any, name: str) -> str:
+    if not isinstance(shard, str):
+        raise BentoError(f"{name}: weight_map must contain file names. Download the file again.")
+    return shard
 
 
 def _missing_shards(files: Collection[str]) -> Iterator[tuple[str, list[str]]]:
@@ -152,4 +178,4 @@ def _missing_shards(files: Collection[str]) -> Iterator[tuple[str, list[str]]]:
 
 def _listed(names: list[str]) -> str:
     more = len(names) - _MAX_NAMES
-    return ", ".join(names[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(name[:_MAX_NAME] for name in names[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
