@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import sys
@@ -112,13 +113,79 @@ def test_what_is_printed_is_a_tag(hub, capsys):
         (answer(COMMIT, [{"rfilename": "a\x1b[2J"}]), r"the path 'a\\x1b\[2J' .* an unprintable character"),
         (answer(COMMIT, [{"rfilename": "..\\x"}]), "contains a backslash"),
         (answer(COMMIT, [{"rfilename": "absent"}]), "the server responded with 404"),
-        (b" " * (17 << 20), "exceeds 16 MiB"),
+        (b" " * (17 << 20), "a response exceeds the limit of 16777216 bytes"),
+        (b"[" + b"[]," * 600_000 + b"[]]", "the file has more than 500,000 values"),
+        (answer("x" * 5_000_000, []), r"to 'x{200}', which isn't a commit"),
+        (answer(COMMIT, [{"rfilename": "../" + "x" * 5_000_000}]), r"the path '\.\./x{197}' isn't normalized"),
     ],
 )
 def test_answers_that_are_none_are_rejected(hub, content, message):
     hub.answers["/hub/api/models/Acme/Tiny-BERT/revision/main?blobs=true"] = content
     with pytest.raises(BentoError, match=message):
         pin("Acme/Tiny-BERT")
+
+
+@pytest.fixture
+def endless(monkeypatch):
+    """A hub whose answers don't end. `form` is its header, `first` what comes first, `sent` how many bytes came."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            document = server.answers.get(self.path)
+            if document:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(document)))
+                self.end_headers()
+                self.wfile.write(document)
+                return
+            self.send_response(server.status)
+            self.send_header(*server.form)
+            self.end_headers()
+            self.close_connection = True
+            piece, is_chunked = b"A" * (1 << 20), server.form[1] == "chunked"
+            with contextlib.suppress(OSError):
+                while server.sent < 1 << 30:
+                    self.wfile.write(b"100000\r\n" + piece + b"\r\n" if is_chunked else piece)
+                    server.sent += len(piece)
+
+        def log_message(self, *arguments):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.status, server.form, server.sent, server.answers = 200, ("Transfer-Encoding", "chunked"), 0, {}
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("HF_TOKEN", "")
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("form", [("Transfer-Encoding", "chunked"), ("X-No", "length"), ("Content-Length", "9" * 12)])
+@pytest.mark.parametrize(("status", "limit"), [(200, 16 << 20), (404, 1 << 16)])
+def test_an_answer_without_an_end_is_rejected(endless, form, status, limit):
+    endless.form, endless.status = form, status
+    with pytest.raises(BentoError, match=f"a response exceeds the limit of {limit} bytes"):
+        pin("Acme/Tiny-BERT")
+    assert endless.sent < 64 << 20
+
+
+def test_a_file_longer_than_its_size_is_rejected(endless):
+    endless.answers["/api/models/Acme/Tiny-BERT/revision/main?blobs=true"] = answer(COMMIT, SIBLINGS[1:])
+    with pytest.raises(BentoError, match=f"a response exceeds the limit of {len(CONFIG)} bytes"):
+        pin("Acme/Tiny-BERT")
+    assert endless.sent < 64 << 20
+
+
+def test_a_compressed_answer_is_rejected(endless):
+    """Some kilobytes of zstd have gigabytes of contents, and httpx decodes pieces of 64 KiB at once."""
+    endless.form = ("Content-Encoding", "zstd")
+    with pytest.raises(BentoError, match="the server compresses a response"):
+        pin("Acme/Tiny-BERT")
+    assert endless.sent < 64 << 20
 
 
 @pytest.mark.parametrize(

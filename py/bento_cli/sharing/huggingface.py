@@ -13,17 +13,21 @@ import re
 from rules_bento.bento.model_refs import HUB
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError, missing_package
+from rules_bento.formats import FormatError
+from rules_bento.formats.json import read_json
+from rules_bento.net import limits
 from rules_bento.net.host_settings import accepts_secrets
 from rules_bento.net.urls import Origin, display_url
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
 
 if TYPE_CHECKING:
     from typing import Literal
 
 _COMMIT = re.compile("[0-9a-f]{40}")
 _SHA256 = re.compile("[0-9a-f]{64}")
-_MAX_BYTES = 16 << 20  # maximum size of an API response in bytes
 _TIMEOUT = 60  # seconds
+_UNCOMPRESSED = {"Accept-Encoding": "identity"}
+_MAX_SHOWN = 200  # characters of a response in a message
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,8 @@ def pin(
         problem = f"the server responded with {status} to {model_id}@{revision}"
         raise BentoError(problem, place=where, remedy=remedy) from None
     except Exception as error:  # the library doesn't validate responses
-        raise BentoError(f"{where}: invalid response ({type(error).__name__}: {error}). Check --endpoint.") from None
+        reason = f"{type(error).__name__}: {error}"[:_MAX_SHOWN]
+        raise BentoError(f"{where}: invalid response ({reason}). Check --endpoint.") from None
 
 
 def _checked_endpoint(endpoint: str) -> str:
@@ -109,14 +114,15 @@ def _pin(
     from huggingface_hub import HfApi, get_session, hf_hub_url
     from huggingface_hub.utils import build_hf_headers, filter_repo_objects, hf_raise_for_status
 
+    where = display_url(endpoint)
     session = get_session()
-    session.event_hooks = {**session.event_hooks, "response": [_check_size]}
-    api = HfApi(endpoint=endpoint, token=token, headers={"Accept-Encoding": "identity"})
+    session.event_hooks = {**session.event_hooks, "response": [lambda response: _read_document(response, where)]}
+    api = HfApi(endpoint=endpoint, token=token, headers=_UNCOMPRESSED)
     info = api.model_info(model_id, revision=revision, files_metadata=True, timeout=_TIMEOUT)
     commit = info.sha or ""
     if not _COMMIT.fullmatch(commit):
         raise BentoError(
-            f"{display_url(endpoint)}: the server resolved {model_id}@{revision} to {commit!r}, which isn't a commit. "
+            f"{where}: the server resolved {model_id}@{revision} to {commit[:_MAX_SHOWN]!r}, which isn't a commit. "
             "Check --endpoint."
         )
     files = {}
@@ -124,16 +130,20 @@ def _pin(
     for path in filter_repo_objects(siblings, allow_patterns=list(include) or None, ignore_patterns=list(exclude)):
         if not {".", "..", ""}.isdisjoint(path.split("/")) or not path.isprintable() or "\\" in path:
             raise BentoError(
-                f"{model_id}: the path {path!r} isn't normalized, or contains a backslash or an unprintable character. "
-                "Exclude it with --exclude."
+                f"{model_id}: the path {path[:_MAX_SHOWN]!r} isn't normalized, or contains a backslash or an "
+                "unprintable character. Exclude it with --exclude."
             )
         lfs = siblings[path].lfs
         if lfs and _SHA256.fullmatch(lfs.sha256):
             files[path] = lfs.sha256
             continue
         digest = hashlib.sha256()
+        size = siblings[path].size
+        most = size if type(size) is int and 0 <= size < limits.BODY else limits.BODY
+        session.event_hooks["response"] = [lambda response, most=most: _limit(response, most, where)]
         url = hf_hub_url(model_id, path, revision=commit, endpoint=endpoint)
-        with session.stream("GET", url, headers=build_hf_headers(token=token), timeout=_TIMEOUT) as response:
+        headers = {**build_hf_headers(token=token), **_UNCOMPRESSED}
+        with session.stream("GET", url, headers=headers, timeout=_TIMEOUT) as response:
             hf_raise_for_status(response)
             for chunk in response.iter_bytes():
                 digest.update(chunk)
@@ -143,6 +153,36 @@ def _pin(
     return Snapshot(model_id, commit, dict(sorted(files.items())))
 
 
-def _check_size(response: Any) -> None:
-    if "/api/" in response.url.path and int(response.headers.get("Content-Length", 0)) > _MAX_BYTES:
-        raise BentoError(f"The response from the Hugging Face Hub exceeds {_MAX_BYTES >> 20} MiB. Check --endpoint.")
+def _read_document(response: Any, where: str) -> None:
+    """Read a response of the API. Raises BentoError if the response, or its JSON, exceeds the limits."""
+    _limit(response, limits.DOCUMENT, where)
+    if response.is_success:
+        try:
+            read_json(response.read(), where)
+        except FormatError as error:
+            problem = error.problem.rstrip(".")
+            raise BentoError(f"{where}: invalid response ({problem}). Check --endpoint.") from None
+
+
+def _limit(response: Any, most: int, where: str) -> None:
+    """Limit the bytes that can be read from a response. Raises BentoError for a compressed response."""
+    source = response.stream
+    limit = most if response.is_success else limits.REFUSAL
+    # huggingface_hub imports httpx or httpx2, and requires its class for a stream
+    base: Any = next(base for base in type(source).__mro__ if base.__name__ == "SyncByteStream")
+
+    class Limited(base):  # type: ignore[misc]
+        def __iter__(self) -> Iterator[bytes]:
+            size = 0
+            for piece in source:
+                size += len(piece)
+                if size > limit:
+                    raise BentoError(f"{where}: a response exceeds the limit of {limit} bytes. Check --endpoint.")
+                yield piece
+
+        def close(self) -> None:
+            source.close()
+
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise BentoError(f"{where}: the server compresses a response, which wasn't requested. Check --endpoint.")
+    response.stream = Limited()
