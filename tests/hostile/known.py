@@ -136,6 +136,12 @@ def refused(text: str, body: str, name: str) -> bytes:
     return json.dumps([[text, 500, {}, body], *json.loads(sound)]).encode()
 
 
+def sftp_size(size: int) -> bytes:
+    """Return packets of an SFTP server that states another size."""
+    (sound,) = SERVERS["sftp"].seeds()
+    return sound.replace(struct.pack(">Q", 51_200), struct.pack(">Q", size))
+
+
 def deeper(steps: int) -> bytes:
     """Return a layer in which each member makes a link one directory deeper."""
     file = io.BytesIO()
@@ -244,6 +250,23 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "a link that leads outside": lambda: tar_of({"odd-1/x": "../../etc"}),
     },
     "model-archive": {"a name that no file can have": lambda: tar_of({"model.yaml": b"", "x" * 300: b""})},
+    "hub": {
+        "many values": lambda: answer("/api/", [[]] * 600_000, "hub"),
+        "a long answer": lambda: answer("/api/", " " * (17 << 20), "hub"),
+        "a long refusal": lambda: refused("/api/", "x" * (1 << 20), "hub"),
+        "a file longer than its size": lambda: answer("/resolve/", "{" + " " * 9 + "}", "hub"),
+        "a commit that is long": lambda: answer("/api/", {"id": "a/b", "sha": "x" * 5_000_000}, "hub"),
+    },
+    "ftp": {
+        "a reply without an end": lambda: readers.seed("ftp").replace(b"213 7", b"213-7\n" + b"x\n" * 100_000),
+        "a size with many digits": lambda: readers.seed("ftp").replace(b"213 7", b"213 " + b"9" * 5000),
+        "a size that is negative": lambda: readers.seed("ftp").replace(b"213 7", b"213 -7"),
+        "more bytes than the size": lambda: readers.seed("ftp") + b"x",
+    },
+    "sftp": {
+        "a size of 1 TiB": lambda: sftp_size(1 << 40),
+        "a size of 16 EiB": lambda: sftp_size((1 << 64) - 1),
+    },
     "wheel-unpacked": {"a file that is damaged, after others": wheel_with_a_wrong_sum},
     "cloud-pull": {
         "versions that are a mapping": lambda: answer("count=1", {"items": {"a": 1}}),

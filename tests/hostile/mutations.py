@@ -461,6 +461,7 @@ _CHANGES: dict[str, Callable[..., bytes]] = {
     "deb": _deb,
     "script": _script,
     "frames": _framed(9, slice(0, 3)),
+    "packets": _framed(4, slice(0, 4)),
     "blobs": _blobs,
     **_forms(),
 }

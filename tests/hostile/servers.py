@@ -7,12 +7,15 @@ N; `base64:` precedes bytes. Any other input is sent unchanged as the response t
 
 import base64
 import hashlib
+import importlib
 import io
 import json
 import logging
 import os
 import socket
 import ssl
+import struct
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -407,6 +410,132 @@ def _grpc_answers() -> list[bytes]:
     return [server.data_to_send()]
 
 
+# Other servers of files: what they say is known, and is sent when the client has asked
+
+
+class _Channel:
+    """Represents an SFTP channel, which sends a packet for each packet that it receives."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = memoryview(data)
+        self._sent = threading.Semaphore(0)
+        self._rest = 0
+
+    def send(self, data: bytes) -> int:
+        """Receive a packet."""
+        self._sent.release()
+        return len(data)
+
+    def recv(self, size: int) -> bytes:
+        """Return bytes of the next packet, or no bytes at the end, or if no packet comes."""
+        is_head = not self._rest
+        if is_head and not self._sent.acquire(timeout=0.01):
+            return b""
+        taken, self._data = bytes(self._data[:size]), self._data[size:]
+        self._rest = int.from_bytes(taken, "big") if is_head else self._rest - len(taken)
+        return taken
+
+    def get_name(self) -> str:
+        """Return a name for logs."""
+        return "x"
+
+    def close(self) -> None:
+        """Drop the remaining packets."""
+        self._data = self._data[:0]
+
+
+def _sftp_packets() -> list[bytes]:
+    content = bytes(range(256)) * 200
+    handle = struct.pack(">L1s", 1, b"h")
+    packets = [struct.pack(">BL", 2, 3), struct.pack(">BLLQ", 105, 1, 1, len(content))]
+    packets += [struct.pack(">BL", 102, 2) + handle]
+    for number, at in enumerate(range(0, len(content), 1 << 15), 3):
+        piece = content[at : at + (1 << 15)]
+        packets.append(struct.pack(">BLL", 103, number, len(piece)) + piece)
+    packets.append(struct.pack(">BLLL2sL", 101, len(packets), 0, 2, b"ok", 0))
+    return [b"".join(struct.pack(">L", len(packet)) + packet for packet in packets)]
+
+
+def _sftp(path: Path, out: Path) -> None:
+    import paramiko
+    from bento_cli.transports import sftp
+
+    class Played(sftp.Sftp):
+        def _connect(self) -> None:
+            self.client = self.ftp = paramiko.SFTPClient(_Channel(path.read_bytes()))
+
+    kept, sftp.open_sftp = sftp.open_sftp, lambda _: (Played("h", skip_instance_cache=True), "x")
+    try:
+        _transfer("sftp://files.example/x.bento", out)
+    finally:
+        sftp.open_sftp = kept
+
+
+class _Reply(_Told):
+    """Represents the control connection of an FTP server."""
+
+    def makefile(self, *_: Any, **__: Any) -> Any:
+        """Return all lines of the server."""
+        return io.TextIOWrapper(io.BytesIO(self.recv(1 << 30)), "utf-8")
+
+    def getpeername(self) -> Any:
+        """Return the address of the server."""
+        return "127.0.0.1", 21
+
+    def settimeout(self, _seconds: object) -> None:
+        """Ignore the time."""
+
+
+def _ftp(path: Path, out: Path) -> None:
+    replies, _, content = path.read_bytes().partition(b"\n\n")
+    connections: list[_Reply] = []
+
+    def connect(*_: object, **__: object) -> _Reply:
+        connections.append(_Reply(content if len(connections) % 2 else replies.replace(b"\n", b"\r\n") + b"\r\n"))
+        return connections[-1]
+
+    kept, socket.create_connection = socket.create_connection, connect  # type: ignore[assignment]
+    try:
+        _transfer("ftp://files.example/x.bento", out)
+    finally:
+        socket.create_connection = kept
+
+
+def _transfer(address: str, out: Path) -> None:
+    kept, transfers.Retry.__init__.__defaults__ = transfers.Retry.__init__.__defaults__, (_no_wait,)
+    logging.disable()
+    os.environ["NETRC"] = str(out / "netrc")
+    try:
+        _download(address)(out)
+    finally:
+        transfers.Retry.__init__.__defaults__ = kept
+
+
+# Hugging Face Hub, whose library has a client of its own
+
+
+def _hub(path: Path, _out: Path) -> None:
+    import huggingface_hub
+    from bento_cli.sharing.huggingface import pin
+
+    script = Script(path.read_bytes())
+    web = importlib.import_module(type(huggingface_hub.get_session()).__module__.partition(".")[0])
+
+    def answer(request: Any) -> Any:
+        known = script.answer(f"{request.method} {request.url.raw_path.decode('latin-1')} ".encode("latin-1"))
+        head, _, body = known.partition(b"\r\n\r\n")
+        status, *headers = head.decode("latin-1").split("\r\n")
+        try:
+            pairs = [tuple(header.split(": ", 1)) for header in headers]
+            return web.Response(int(status.split()[1]), headers=pairs, stream=web.ByteStream(body))
+        except (ValueError, IndexError, TypeError) as error:
+            raise web.RemoteProtocolError(str(error)) from None
+
+    huggingface_hub.set_client_factory(lambda: web.Client(transport=web.MockTransport(answer), follow_redirects=True))
+    os.environ.update(HF_TOKEN="hf_x", HF_HUB_DISABLE_TELEMETRY="1")
+    pin("a/b", endpoint="http://localhost")
+
+
 def _scripts(name: str) -> Callable[[], list[bytes]]:
     return lambda: [_script(*entries) for entries in json.loads(seed(f"{name}.json"))]
 
@@ -425,6 +554,9 @@ SERVERS: dict[str, Reader] = {
     "cloud-pull": _server(_cloud_answers, _pull_from_cloud, POOL),
     "cloud-push": _server(_scripts("cloud-push"), _push_to_cloud, ""),
     "url": _server(_scripts("url"), _download("https://files.example/x.bento"), "transfers/"),
+    "hub": Reader("script", "script.json", _scripts("hub"), _hub),
+    "ftp": Reader("text", "replies", lambda: [seed("ftp")], _ftp, "transfers/"),
+    "sftp": Reader("packets", "packets", _sftp_packets, _sftp, "transfers/"),
     "cache-http": Reader("script", "script.json", _scripts("cache-http"), _http_cache),
     "cache-grpc": Reader("frames", "answer", _grpc_answers, _grpc),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from rules_bento.errors import BentoError
 
@@ -172,3 +174,35 @@ def test_an_http_file_that_changes_is_downloaded_from_the_start(serve, store, ot
     finally:
         server.answer = None
     assert same(store, other)
+
+
+def test_a_size_that_an_sftp_server_states_needs_no_memory(serve, other, packed, monkeypatch):
+    import paramiko
+
+    server, size = serve("sftp"), 64 << 30
+    server.put("hi.bento", packed)
+    stat = paramiko.SFTPClient.stat
+
+    def stating(self, path):
+        status = stat(self, path)
+        status.st_size = size
+        return status
+
+    monkeypatch.setattr(paramiko.SFTPClient, "stat", stating)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BentoError, match=rf"received {len(packed)} of {size} bytes"):
+            other.bentos.import_archive(server.url("hi.bento"))
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+    assert empty(other)
+
+
+def test_an_ftp_server_that_sends_more_than_it_states_is_given_up(serve, other, packed, monkeypatch):
+    server = serve("ftp")
+    server.put("hi.bento", packed)
+    monkeypatch.setattr("bento_cli.transports.ftp.Ftp._size", lambda *_: 1000)
+    with pytest.raises(BentoError, match="the file has more than 1000 bytes"):
+        other.bentos.import_archive(server.url("hi.bento"))
+    assert empty(other)

@@ -178,6 +178,8 @@ class _Counting(Callback):  # type: ignore[misc]
         size = self.size or 0
         if not 0 <= size <= limits.BODY:
             raise self._address.failed(f"the size of the file is {size} bytes", "Use a smaller file.")
+        if self.value > (limits.BODY if self.size is None else size):
+            raise self._address.failed(f"the file has more than {size or limits.BODY} bytes", "Try again.")
         self._counter.expect(size - self._expected)
         self._counter.advance(self.value - self._counted)
         self._expected, self._counted = size, self.value

@@ -18,11 +18,32 @@ if TYPE_CHECKING:
 _UNSUPPORTED = ("500", "501", "502", "504")
 
 
+class _Client(ftplib.FTP):
+    """A connection whose replies are limited. ftplib limits only the lines, of which a reply has any number."""
+
+    _received = 0
+
+    def putline(self, line: str) -> None:
+        self._received = 0
+        super().putline(line)
+
+    def getline(self) -> str:
+        line = super().getline()
+        self._received += len(line)
+        if self._received > limits.HEAD:
+            raise ftplib.Error(f"a reply of the server exceeds the limit of {limits.HEAD} bytes")
+        return line
+
+
+class _TlsClient(_Client, ftplib.FTP_TLS):
+    pass
+
+
 class Ftp(FTPFileSystem):  # type: ignore[misc]
     """Files on an FTP server, with explicit TLS for `ftps`."""
 
     def _connect(self) -> None:
-        self.ftp = ftplib.FTP_TLS(context=host_settings.tls_context(self.host)) if self.tls else ftplib.FTP()
+        self.ftp = _TlsClient(context=host_settings.tls_context(self.host)) if self.tls else _Client()
         self.ftp.connect(self.host, self.port, limits.PATIENCE)
         self.ftp.login(*self.cred)
         if isinstance(self.ftp, ftplib.FTP_TLS):

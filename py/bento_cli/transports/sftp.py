@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from bento_cli.transports.address import Address
 
+_PIECE = 1 << 15  # bytes of a request, the maximum of servers
+_WINDOW = 32 << 20  # bytes that are requested at once
 _KNOWN_HOSTS = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
 
 
@@ -35,8 +37,19 @@ class Sftp(SFTPFileSystem):  # type: ignore[misc]
         self.ftp.get_channel().settimeout(limits.PATIENCE)
 
     def get_file(self, rpath: str, lpath: str, callback: Callback = DEFAULT_CALLBACK, **_: Any) -> None:
-        callback.set_size(self.ftp.stat(rpath).st_size)
-        self.ftp.get(rpath, lpath, lambda done, _: callback.absolute_update(done))
+        size = self.ftp.stat(rpath).st_size
+        if size is None:
+            raise ValueError("the server doesn't report the size of the file")
+        callback.set_size(size)
+        with self.ftp.open(rpath, "rb") as source, Path(lpath).open("wb") as file:
+            for start in range(0, size, _WINDOW):
+                # paramiko lists the requests for all bytes at once, and the server chooses the size.
+                requests = [(at, min(_PIECE, size - at)) for at in range(start, min(start + _WINDOW, size), _PIECE)]
+                for (_, length), piece in zip(requests, source.readv(requests), strict=True):
+                    file.write(piece)
+                    callback.relative_update(len(piece))
+                    if len(piece) < length:  # the file ends; paramiko would wait for more
+                        return
 
     def put_file(self, lpath: str, rpath: str, callback: Callback = DEFAULT_CALLBACK, **_: Any) -> None:
         self.ftp.put(lpath, rpath, lambda done, _: callback.absolute_update(done))
