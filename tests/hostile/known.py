@@ -89,6 +89,18 @@ def elf_that_repeats() -> bytes:
     return bytes(data)
 
 
+def elf_with_texts(tag: int, text: bytes, entries: int = 16_000) -> bytes:
+    """Return a library of 1 MB whose entries are the ends of one text."""
+    strings, dynamic = b"\0" + text + b"\0", [(5, 0x100), (10, len(text) + 2)]
+    dynamic += [(tag, 1 + number) for number in range(entries)]
+    table = b"".join(struct.pack("<QQ", *entry) for entry in [*dynamic, (0, 0)])
+    at = 0x100 + len(strings)
+    data = bytearray(readers.elf()[:176])
+    data[64:] = struct.pack("<LLQQQQQQ", 1, 5, 0, 0, 0, at, at, 0x1000)
+    data += struct.pack("<LLQQQQQQ", 2, 6, at, at, at, len(table), len(table), 8)
+    return bytes(data).ljust(0x100, b"\0") + strings + table
+
+
 def image(**changes: object) -> bytes:
     """Return a layout with changed documents."""
     documents = {"config": readers.CONFIG, "manifest": readers.MANIFEST, "index": readers.INDEX, **changes}
@@ -325,6 +337,9 @@ BOUNDED: dict[str, dict[str, Callable[[], bytes]]] = {
     "elf": {
         "a place beyond all files": lambda: readers.elf()[:32] + b"\xff" * 8 + readers.elf()[40:],
         "versions that repeat": elf_that_repeats,
+        "search paths that are the ends of one": lambda: elf_with_texts(29, b"a:" * 500_000),
+        "names that are the ends of one": lambda: elf_with_texts(1, b"a" * 4_000, 4_000),
+        "many modules": lambda: elf_with_texts(1, b"\0".join(b"PyInit_%x" % number for number in range(3_000_000)), 1),
         "cut": lambda: readers.elf()[:100],
     },
     "headers": {

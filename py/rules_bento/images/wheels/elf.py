@@ -30,8 +30,9 @@ _LOAD, _DYNAMIC, _INTERPRETER = 1, 2, 3
 _NULL, _NEEDED, _STRINGS, _STRINGS_SIZE, _SONAME, _RPATH, _RUNPATH = 0, 1, 5, 10, 14, 15, 29
 _VERSIONS, _VERSIONS_COUNT = 0x6FFFFFFE, 0x6FFFFFFF
 # Real libraries have a few hundred of each; larger numbers indicate damage.
-_MOST = 1 << 14  # entries of the dynamic table, and of all version tables together
+_MOST = 1 << 14  # entries of the dynamic table, of all version tables together, and modules
 _LONGEST = 4096  # bytes of a name
+_MOST_TEXT = 4 << 20  # bytes of all names and search paths, which can refer to the same bytes
 _LONGEST_SEARCH = 1 << 20  # bytes of all directories of a search path: TensorFlow's linker names 18 of them 668 times
 _MODULE = re.compile(rb"PyInit_([A-Za-z0-9_]{1,200})(?=\0)")
 _LONGEST_MODULE = len("PyInit_") + 200 + 1
@@ -82,6 +83,17 @@ def _read(data: bytes | mmap.mmap, fetch: Fetch) -> Elf | None:
         """Return the file offset of a virtual address."""
         return next(at + address - start for start, at, length in loads if start <= address < start + length)
 
+    left = _MOST_TEXT
+
+    def text(value: int, longest: int = _LONGEST) -> str:
+        """Return the string at an offset of the string table."""
+        nonlocal left
+        found = _text(data, strings + value, end, longest)
+        left -= len(found)
+        if left < 0:
+            raise ValueError
+        return found
+
     values: dict[int, list[int]] = {}
     at, length = dynamic[0]
     table = range(at, at + min(length, _MOST * _ENTRY.size), _ENTRY.size)
@@ -95,18 +107,18 @@ def _read(data: bytes | mmap.mmap, fetch: Fetch) -> Elf | None:
         strings = place(values[_STRINGS][0])
         end = strings + values[_STRINGS_SIZE][0]
         fetch(strings, end)
-        names = [_text(data, strings + value, end) for value in values.get(_NEEDED, ())]
+        names = [text(value) for value in values.get(_NEEDED, ())]
         modules = sorted(_modules(data, strings, end))
         search = [
             directory
             for value in values.get(_RUNPATH, values.get(_RPATH, []))
-            for directory in _text(data, strings + value, end, _LONGEST_SEARCH).split(":")
+            for directory in text(value, _LONGEST_SEARCH).split(":")
         ]
-        soname = _text(data, strings + values[_SONAME][0], end) if _SONAME in values else ""
+        soname = text(values[_SONAME][0]) if _SONAME in values else ""
         versions: set[str] = set()
         if _VERSIONS in values:
             offsets = _versions(data, fetch, place(values[_VERSIONS][0]), values[_VERSIONS_COUNT][0])
-            versions = {_text(data, strings + offset, end) for offset in offsets}
+            versions = {text(offset) for offset in set(offsets)}
     except (KeyError, StopIteration):
         return None
     return Elf(
@@ -145,6 +157,8 @@ def _modules(data: bytes | mmap.mmap, start: int, end: int) -> set[str]:
         following = start + _PIECE
         for match in _MODULE.finditer(data, start, min(following + _LONGEST_MODULE, end)):
             modules.add(match[1].decode())
+            if len(modules) > _MOST:
+                raise ValueError
             following = max(following, match.end())
         start = following
         if not isinstance(data, bytes):
