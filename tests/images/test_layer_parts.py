@@ -18,6 +18,7 @@ from rules_bento.images.layers.layer import write_wheel_layer
 from rules_bento.images.layers.parts import join_parts
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
+from rules_bento.packages.shared_files import PackageFiles, check_shared_files, exclude_in_hub
 
 from tests.helpers.made_layers import (
     COMPRESSIONS,
@@ -76,7 +77,13 @@ def test_parts_are_copied(tmp_path):
 
 HEADLESS = {"cv2/__init__.py": "1", "cv2/core.so": "two", "cv2/data.xml": "x", "tests/__init__.py": ""}
 FULL = HEADLESS | {"cv2/core.so": "one"}
-IN_HUB = " of bento.pypi in MODULE.bazel."
+IN_HUB = " of bento.pypi in MODULE.bazel"
+
+
+def choices(pattern):
+    """The settings for two packages whose names don't show which one to keep."""
+    settings = [f'set exclude = {{"{name}": ["{pattern}"]}}{IN_HUB}' for name in ("cv-full", "cv-headless")]
+    return f", or keep cv-headless: {settings[0]}, or keep cv-full: {settings[1]}."
 
 
 def check(directory, *wheels):
@@ -118,27 +125,62 @@ def test_equal_files_of_two_wheels_pass(tmp_path):
             FULL,
             HEADLESS,
             "cv-full and cv-headless: both packages install cv2/core.so, with different contents. Remove one of the "
-            'packages from the requirements, or set exclude = {"cv-headless": ["/cv2/core.so"]}',
+            "packages from the requirements" + choices("/cv2/core.so"),
         ),
         (
             {f"cv2/{name}.py": "1" for name in "abcde"},
             {f"cv2/{name}.py": "2" for name in "abcde"},
             "cv-full and cv-headless: both packages install cv2/a.py and 4 more files, with different contents. Remove "
-            'one of the packages from the requirements, or set exclude = {"cv-headless": ["/cv2/"]}',
+            "one of the packages from the requirements" + choices("/cv2/"),
         ),
         (
             {"google/__init__.py": "1", "google/a.py": ""},
             {"google/__init__.py": "2", "google/b.py": ""},
             "cv-full and cv-headless: both packages install google/__init__.py, with different contents. In a "
             "namespace package, __init__.py must be equal in all packages, or absent. Remove one of the packages from "
-            'the requirements, or set exclude = {"cv-headless": ["/google/__init__.py"]}',
+            "the requirements" + choices("/google/__init__.py"),
         ),
     ],
 )
 def test_different_files_of_two_wheels_are_an_error(tmp_path, one, two, expected):
     full, headless = made(tmp_path, "cv_full", one), made(tmp_path, "cv_headless", two)
-    assert check(tmp_path, full, headless) == expected + IN_HUB
+    assert check(tmp_path, full, headless) == expected
     assert not (tmp_path / "layer").exists()
+
+
+@pytest.mark.parametrize(
+    ("pair", "kept"),
+    [
+        ("onnxruntime onnxruntime-gpu", "onnxruntime-gpu"),
+        ("onnxruntime onnxruntime-openvino", "onnxruntime-openvino"),
+        ("onnxruntime-gpu onnxruntime-openvino", ""),
+        ("opencv-python opencv-python-headless", "opencv-python-headless"),
+        ("opencv-contrib-python opencv-python", "opencv-contrib-python"),
+        ("opencv-contrib-python opencv-python-headless", ""),
+        ("opencv-contrib-python opencv-contrib-python-headless", "opencv-contrib-python-headless"),
+        ("opencv-contrib-python-headless opencv-python", "opencv-contrib-python-headless"),
+        ("faiss-cpu faiss-gpu", "faiss-gpu"),
+        ("faiss-cpu faiss-gpu-cu12", "faiss-gpu-cu12"),
+        ("tensorflow tensorflow-cpu", "tensorflow-cpu"),
+        ("tensorflow-cpu tensorflow-gpu", "tensorflow-gpu"),
+        ("intel-tensorflow tensorflow", "intel-tensorflow"),
+        ("intel-tensorflow tensorflow-gpu", ""),
+        ("psycopg2 psycopg2-binary", "psycopg2-binary"),
+        ("cupy cupy-cuda12x", "cupy-cuda12x"),
+        ("cupy-cuda11x cupy-cuda12x", ""),
+        ("mysql-python mysqlclient", ""),
+        ("pillow pillow-simd", "pillow-simd"),
+    ],
+)
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_the_remedy_keeps_the_specific_package(pair, kept, is_reversed):
+    one, other = sorted(pair.split(), reverse=is_reversed)
+    packages = [PackageFiles(name, {"top/a.py": name}) for name in (one, other)]
+    with pytest.raises(BentoError) as caught:
+        check_shared_files(packages, exclude_in_hub)
+    choices = [(kept, other if kept == one else one)] if kept else [(other, one), (one, other)]
+    settings = "".join(f', or keep {k}: set exclude = {{"{o}": ["/top/a.py"]}}{IN_HUB}' for k, o in choices)
+    assert str(caught.value).endswith(f"Remove one of the packages from the requirements{settings}.")
 
 
 def test_a_file_that_is_a_directory_in_another_wheel(tmp_path):

@@ -81,7 +81,9 @@ def test_wheels_are_installed_and_modules_are_those_of_the_source_tree(target, c
 
 REFUSED = (
     "one and two: both packages install shared.py, with different contents. Remove one of the packages from the "
-    "requirements, or add \"two ; sys_platform == 'never'\" to a file of overrides of bento.pypi, and update the lock."
+    "requirements, or keep two: add \"one ; sys_platform == 'never'\" to a file of overrides of bento.pypi, and update "
+    "the lock, or keep one: add \"two ; sys_platform == 'never'\" to a file of overrides of bento.pypi, and update the "
+    "lock."
 )
 
 

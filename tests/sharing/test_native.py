@@ -681,15 +681,17 @@ def test_errors_name_options_and_no_attributes(option, message, local, wheels, b
 
 
 def test_packages_with_different_files_at_one_path_are_rejected(local, wheels, bento, store, tmp_path):
-    for name in ("full", "headless"):
-        Maker(name).add({"cv/__init__.py": "", "cv/core.py": name, f"{name}.py": ""}).write(wheels)
+    for name in ("cv", "cv-headless"):
+        Maker(name.replace("-", "_")).add(
+            {"cv/__init__.py": "", "cv/core.py": name, f"{name}.py".replace("-", "_"): ""}
+        ).write(wheels)
     options = "--no-index"
-    add(store, tmp_path, locked(wheels, ("bentoml", "full", "headless"), options))
+    add(store, tmp_path, locked(wheels, ("bentoml", "cv", "cv-headless"), options))
     words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
     told = bento("containerize", "nat", "--backend", "native", *words, code=status.ERROR)
-    advice = "--opt exclude=headless:/cv/core.py"
-    assert "full and headless: both packages install cv/core.py, with different contents. Remove one of" in told
-    assert f"or add {advice}.\n" in told
+    advice = "--opt exclude=cv:/cv/core.py"
+    assert "cv and cv-headless: both packages install cv/core.py, with different contents. Remove one of" in told
+    assert f"or keep cv-headless: add {advice}.\n" in told
     bento("containerize", "nat", "--backend", "native", *words, *advice.split())
 
 

@@ -46,8 +46,25 @@ def _message(one: str, other: str, paths: list[str], remedy: Callable[[str, list
     if all(path.endswith("/__init__.py") for path in paths):
         text += " In a namespace package, __init__.py must be equal in all packages, or absent."
     patterns = _patterns(paths)
-    setting = f", or {remedy(other, patterns)}" if patterns else ""
-    return f"{text} Remove one of the packages from the requirements{setting}."
+    general = _general(one, other)
+    choices = [pair for pair in ((one, other), (other, one)) if patterns and general in ("", pair[0])]
+    settings = "".join(f", or keep {kept}: {remedy(omitted, patterns)}" for omitted, kept in choices)
+    return f"{text} Remove one of the packages from the requirements{settings}."
+
+
+def _general(one: str, other: str) -> str:
+    """Return which of two packages the other one replaces, or an empty string if the names don't show this.
+
+    The name with more words is a deliberate choice, such as `onnxruntime-gpu`, `opencv-python-headless`, or
+    `intel-tensorflow`, and other packages require the general name. `cpu` counts only against the general name.
+    """
+    words = [frozenset(name.split("-")) for name in (one, other)]
+    for first, second in (words, [each - {"cpu"} for each in words]):
+        if first < second:
+            return one
+        if second < first:
+            return other
+    return ""
 
 
 def _patterns(paths: list[str]) -> list[str]:
