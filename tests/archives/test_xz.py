@@ -3,7 +3,9 @@
 import lzma
 import random
 import shutil
+import struct
 import subprocess
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -76,6 +78,16 @@ def test_each_block_is_decided_on_its_own():
     assert both < xz.BLOCK + len(whole(text)) + 200
     assert not xz.compressible(RANDOM[: xz.BLOCK])
     assert xz.compressible(text)
+
+
+@pytest.mark.parametrize("size", [1 << 16, xz.BLOCK])
+def test_weights_are_stored(size):
+    """The beginning of each sample shrinks a little, and the whole sample doesn't shrink by a quarter."""
+    chance = random.Random(3)
+    weights = struct.pack(f"<{size // 4}f", *(chance.gauss(0, 0.02) for _ in range(size // 4)))
+    assert len(zlib.compress(weights[:4096], 1)) < 0.95 * 4096
+    assert not xz.compressible(weights)
+    assert len(whole(weights)) > size
 
 
 @pytest.mark.parametrize("size", [16_385, 16_386, 20_000, 65_537, xz.BLOCK - 1, xz.BLOCK])

@@ -17,12 +17,13 @@ import time
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import zstandard
 from bento_cli.cli import status
 from bento_cli.library import Store
-from bento_cli.sharing import containers, native_image
+from bento_cli.sharing import containers, native_image, native_packages
 from bento_cli.sharing.backends import NATIVE
 from bento_cli.sharing.native_base import _find_python, read_base
 from bento_cli.store import import_manifests, pool
@@ -678,6 +679,28 @@ def test_errors_name_options_and_no_attributes(option, message, local, wheels, b
     base = make_base(tmp_path / "base", compress=zstandard.compress)
     words = ["--base", f"oci:{base}", "--output", f"oci:{tmp_path / 'out'}", "--opt", option]
     assert message in bento("containerize", "nat", "--backend", "native", *words, code=status.ERROR)
+
+
+@pytest.mark.parametrize("builds", [("1", "9", "10"), ("2a", "2b"), ("", "1"), ("10", "9b", "")])
+def test_the_build_number_of_a_wheel_counts_as_for_uv(builds, tmp_path, monkeypatch):
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    paths = [
+        Maker("few")
+        .add({"few.py": build})
+        .write(wheels, file_name=f"few-1.0{'-' * bool(build)}{build}-py3-none-any.whl")
+        for build in builds
+    ]
+    words = ["pip", "install", "-q", "--offline", "--no-index", "--find-links", wheels, "--python", sys.executable]
+    subprocess.run([os.environ["RULES_BENTO_UV"], *words, "--target", tmp_path / "target", "few"], check=True)
+    expected = (tmp_path / "target" / "few.py").read_text("utf-8")
+    urls = {sha(path): str(path) for path in paths}
+    base = SimpleNamespace(glibc=(2, 36), machine="x86_64", python_version="3.11")
+    requirement = SimpleNamespace(hashes=list(urls), pin=("few", "1.0"))
+    chosen = native_packages._choose(requirement, urls, base, tmp_path)
+    with zipfile.ZipFile(chosen.path) as archive:
+        assert archive.read("few.py").decode() == expected
 
 
 def test_packages_with_different_files_at_one_path_are_rejected(local, wheels, bento, store, tmp_path):
