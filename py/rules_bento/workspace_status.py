@@ -22,7 +22,8 @@ def read_status(files: Iterable[Path]) -> dict[str, str]:
         # Not splitlines(): values can contain the other line breaks that it splits at.
         for line in decode_text(file.read_bytes(), f"the workspace status, {file.name}").split("\n"):
             key, _, value = line.partition(" ")
-            status[key] = value
+            if key:
+                status[key] = value
     return status
 
 

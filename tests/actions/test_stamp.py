@@ -11,11 +11,12 @@ from tests.actions.test_errors import refused
 STATUS = "STABLE_COMMIT 1f3a\nBUILD_NOTE two words\n"
 
 
-def stamp(actions, *labels):
+def stamp(actions, *labels, status=STATUS):
     part = actions.package(labels=[["owner", "me"]]).outputs["--part"]
     arguments = ["--target", LABEL, "--part", actions.write("bazel-out/metadata.part", part)]
-    arguments += ["--status", actions.write("stable.txt", STATUS.splitlines(keepends=True)[0])]
-    arguments += ["--status", actions.write("volatile.txt", STATUS.splitlines(keepends=True)[1])]
+    stable, newline, volatile = status.partition("\n")
+    arguments += ["--status", actions.write("stable.txt", stable + newline)]
+    arguments += ["--status", actions.write("volatile.txt", volatile)]
     arguments += [word for key, name in labels for word in ("--label", f'"{key}"', f'"{name}"')]
     return part, actions.run("stamp", arguments, {"--output": "stamped.part"})
 
@@ -49,3 +50,9 @@ def test_a_status_that_is_missing(actions):
         LABEL,
         "labels: '{STABLE_COMIT}' contains the unknown key {STABLE_COMIT}. Valid keys:",
     )
+
+
+def test_an_empty_status_is_a_build_without_a_stamp(actions):
+    for status in "", "\n", " without a key\n\n":
+        _, outcome = stamp(actions, ("commit", "{STABLE_COMMIT}"), status=status)
+        refused(outcome, LABEL, "labels: '{STABLE_COMMIT}' uses {STABLE_COMMIT}, but the build isn't stamped. Build")
