@@ -256,6 +256,9 @@ def test_import_and_export(bento, home, tmp_path):
     bento("export", "hi:v1", "--no-clobber", code=status.ERROR)
     assert bento.err == "bento: hi-v1.bento: the path already exists. Specify another path, or remove --no-clobber.\n"
     bento("export", "hi:v1", "s3://bucket/hi.bento", "--no-clobber", code=status.ERROR)
+    for url in "memory://hi.bento", "MEMORY://a/":
+        bento("export", "hi:v1", url, code=status.ERROR)
+        assert f"bento: {url}: the archive would exist only until this command ends. Export to a file" in bento.err
     assert bento("export", "hi:v1", "absent", "--no-clobber", "-o", "path") == "absent.bento\n"
     bento("import", "out.x", "--home", "fourth", code=status.ERROR)
     assert "the file name implies xz data, but the file contains gz data" in bento.err

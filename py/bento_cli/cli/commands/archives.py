@@ -138,6 +138,8 @@ def export_command(kind: Kind) -> Command:
         no_models: bool = False,
     ) -> None:
         section = store.section(kind)
+        if out.lower().startswith("memory://"):
+            raise BentoError(f"{out}: the archive would exist only until this command ends. Export to a file or server.")
         settings: dict[str, Any] = {"models": not no_models, "check": not no_verify}
         if out == "-":
             if form == "folder":
