@@ -1,13 +1,15 @@
 """Projects of BentoML as BUILD and MODULE lines, and what is said about the rest."""
 
 import ast
+import errno
 import hashlib
 import random
 import re
 import shutil
 import subprocess
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,10 +17,12 @@ from bento_cli.cli import main
 from bento_cli.projects import python_syntax, starlark
 from bento_cli.projects import workspace as workspaces
 from bento_cli.projects.migrate import migrate, write
+from rules_bento.archives import atomic
 from rules_bento.errors import BentoError
 
 from tests.helpers.golden_bentos import BENTO_PROJECTS, store_of
 from tests.helpers.projects import write_project
+from tests.helpers.store_support import tree
 
 ZEROS = "0" * 64
 SERVICE = """\
@@ -790,6 +794,35 @@ def test_half_of_a_migration_is_never_written(tmp_path, name, content):
     if name == "MODULE.bazel":
         with pytest.raises(BentoError, match="MODULE.bazel: the file exceeds the limit of 16 MiB"):
             workspaces.read_root(directory)
+
+
+@pytest.mark.parametrize("name", ["MODULE.bazel", ".bazelignore", "BUILD.bazel", "requirements.in"])
+@pytest.mark.parametrize("kind", ["link", "directory", "full disk"])
+def test_a_migration_is_written_only_if_each_file_can_be_replaced(tmp_path, monkeypatch, name, kind):
+    directory = project(tmp_path, "service: service:Svc\n")
+    (directory / ".bentoignore").write_text("target\n")
+    made = migrate(directory)
+    message = f"{name}: the path is a {'symbolic link' if kind == 'link' else kind}, which can't be overwritten"
+    if kind == "link":
+        (directory / "target").write_text("mine\n")
+        (directory / name).symlink_to("target")
+    elif kind == "directory":
+        (directory / name).mkdir()
+    else:
+        monkeypatch.setattr(atomic, "atomic_file", partial(cannot_write, atomic.atomic_file, name))
+        message = f"{name}: cannot write the file: No space left on device"
+    before = tree(directory)
+    with pytest.raises(BentoError, match=message):
+        write(made, directory, directory, force=True)
+    assert tree(directory) == before
+
+
+@contextmanager
+def cannot_write(atomic_file, name, path):
+    with atomic_file(path) as file:
+        if path.name == name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        yield file
 
 
 def test_lines_of_a_build_file_end_where_bazel_says(tmp_path):

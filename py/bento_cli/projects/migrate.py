@@ -10,7 +10,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from rules_bento import service as services
-from rules_bento.archives.atomic import replace_file
+from rules_bento.archives.atomic import replace_files
 from rules_bento.bento.kinds import MODEL
 from rules_bento.bento.model_refs import pin_command
 from rules_bento.build_options import bentofile as bentofiles
@@ -171,7 +171,7 @@ def write(migration: Migration, root: Path, directory: Path, *, force: bool = Fa
     """Write a migration to the workspace at `root` and the project in `directory`. Returns one report line per file.
 
     Keeps existing targets, requirements, and constraints, unless `force` is set. If an existing file is invalid or too
-    large, raises BentoError and writes no files.
+    large, or if a file can't be written, raises BentoError and writes no files.
     """
     files: dict[Path, str] = {}
     report = []
@@ -195,9 +195,7 @@ def write(migration: Migration, root: Path, directory: Path, *, force: bool = Fa
             report.append(f"{migration.path(name)}: {state}")
         if text and (force or existing is None):
             files[directory / name] = text
-    contents = {path: text.encode("utf-8", _BYTES) for path, text in files.items() if text != _existing(path)}
-    for path, content in contents.items():
-        replace_file(path, content)
+    replace_files({path: text.encode("utf-8", _BYTES) for path, text in files.items() if text != _existing(path)})
     return report
 
 

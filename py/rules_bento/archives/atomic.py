@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import BinaryIO, Iterator
+from rules_bento.typing_lite import BinaryIO, Iterator, Mapping
 
 _MODE = 0o666  # before the umask, as in `open`
 _UNFINISHED = r"\.[0-9a-f]{24}\.part"
@@ -38,16 +38,37 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write `data` to a file atomically. Raises BentoError if `path` is a symbolic link, or if writing fails."""
-    if path.is_symlink():
-        raise BentoError(
-            f"{path}: the path is a symbolic link, which can't be overwritten. Replace the link with a file."
-        )
-    if not path.parent.is_dir():
-        raise BentoError(f"the directory {path.parent} doesn't exist", place=str(path), remedy="Create the directory.")
+    """Write `data` to a file atomically. Raises BentoError as `replace_files` does."""
+    replace_files({path: data})
+
+
+def replace_files(contents: Mapping[Path, bytes]) -> None:
+    """Write several files, each atomically. The first file is replaced only after all files have been written.
+
+    Raises BentoError for a path that is a symbolic link or a directory, or if writing fails.
+    """
+    for path in contents:
+        if path.is_symlink() or path.is_dir():
+            kind = "symbolic link" if path.is_symlink() else "directory"
+            raise BentoError(
+                f"{path}: the path is a {kind}, which can't be overwritten. Replace the {kind} with a file."
+            )
+        if not path.parent.is_dir():
+            problem = f"the directory {path.parent} doesn't exist"
+            raise BentoError(problem, place=str(path), remedy="Create the directory.")
+    with ExitStack() as stack:
+        for path, data in contents.items():
+            file = stack.enter_context(_replacement(path))
+            file.write(data)
+            file.flush()
+
+
+@contextmanager
+def _replacement(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file as `atomic_file` does. Converts OSError to BentoError."""
     try:
         with atomic_file(path) as file:
-            file.write(data)
+            yield file
     except OSError as error:
         raise BentoError(
             f"{path}: cannot write the file: {error.strerror or error}. Check the permissions and the free disk space."
