@@ -384,6 +384,22 @@ def test_a_damaged_cache_is_repaired(
     server.assert_sound()
 
 
+@pytest.mark.parametrize("exists", [False, True])
+def test_only_the_user_has_access_to_the_cache(exists, local, wheels, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    native = tmp_path / "cache/rules_bento/native"
+    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"))
+    settings = {"base": [f"oci:{make_base(tmp_path / 'base')}"], "output": [f"oci:{tmp_path / 'out'}"]}
+    before = os.umask(0)
+    try:
+        if exists:
+            native.mkdir(parents=True)
+        store.containerize("nat", backend="native", options=settings)
+    finally:
+        os.umask(before)
+    assert native.stat().st_mode & 0o777 == 0o700
+
+
 @pytest.mark.parametrize("fields", [{}, {"envs": [{"name": "A"}]}, {"labels": {"a": "b"}}])
 def test_a_bento_without_variables_or_labels(fields, local, wheels, store, tmp_path):
     """As other tools can write bento.yaml."""

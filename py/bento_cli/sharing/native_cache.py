@@ -36,6 +36,15 @@ class DamagedError(BentoError):
         )
 
 
+def open_cache(directory: Path) -> Path:
+    """Create the directory of a cache if it doesn't exist. Allows only the current user to access the directory."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = directory.stat()
+    if status.st_uid == os.geteuid() and status.st_mode & 0o077:  # from an earlier version
+        directory.chmod(0o700)
+    return directory
+
+
 def read_record(path: Path, create: Callable[[], Any]) -> Any:
     """Return the JSON value in `path`. If the file is missing or damaged, writes the value that `create` returns."""
     try:

@@ -111,7 +111,7 @@ def containerize(
     if check:
         verification.require_intact(home, [entry, *bento_models], noted)
     digests = {model.path: noted.digests(model.kind, model.path) if check else {} for model in bento_models}
-    cache = (user_cache_directory() or home.own) / "native"
+    cache = native_cache.open_cache((user_cache_directory() or home.own) / "native")
     [runner] = settings.get("load", [""])
 
     def build(scratch: Path) -> tuple[str, str, int]:
