@@ -276,6 +276,27 @@ def test_what_bentoml_or_users_write_to_is_not_shared(store):
     assert (entries[0].path / "README.md").stat().st_mode & 0o777 == 0o444
 
 
+@pytest.mark.usefixtures("linked")
+def test_the_umask_of_an_import_changes_no_file_of_other_entries(store):
+    large = {"src__large": b"large" * 300_000, "src__run.sh": b"#!/bin/sh\n"}
+    modes = []
+    for number, umask in enumerate((0o077, 0o022, 0, 0o027)):
+        before = os.umask(umask)
+        try:
+            entry = put(store, f"hi:v{number}", **large).entry
+        finally:
+            os.umask(before)
+        shared = ("src/service.py", "src/large", "src/run.sh")
+        modes.append([entry.path.joinpath(path).stat().st_mode & 0o777 for path in shared])
+    assert modes == [[0o444, 0o444, 0o555]] * 4
+    assert inodes(store.bentos.get("hi:v0"))["src/large"] == inodes(entry)["src/large"]
+    for path in pooled(store):  # as an earlier version wrote files
+        path.chmod(0o400)
+    entry = put(store, "hi:v4", **large).entry
+    assert [entry.path.joinpath(path).stat().st_mode & 0o777 for path in shared] == modes[0]
+    assert store.verify().damages == ()
+
+
 def test_executable_and_plain_files_of_one_content_are_apart(store, tmp_path):
     (tmp_path / "hi").mkdir()
     for name, mode in (("a", 0o644), ("b", 0o755)):

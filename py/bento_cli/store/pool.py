@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -84,7 +85,7 @@ class Pool:
     def _share(self, digest: str, size: int, target: Path, *, executable: bool) -> bool:
         """Create `target` as a hard link or reflink of the pool file. Returns False if the file can't be shared."""
         place = self.place(digest, executable=executable)
-        if not self._intact(place, digest, size):
+        if not self._intact(place, digest, size, executable=executable):
             return False
         try:
             if self.way == "link":
@@ -101,7 +102,7 @@ class Pool:
             return False
         return True
 
-    def _intact(self, place: Path, digest: str, size: int) -> bool:
+    def _intact(self, place: Path, digest: str, size: int, *, executable: bool) -> bool:
         """Return whether the pool contains an unmodified copy of the content. Removes a modified copy."""
         if self.way == "copy":
             return False
@@ -109,7 +110,9 @@ class Pool:
             status = place.stat()
         except FileNotFoundError:
             return False
-        if status.st_size == size and status.st_mtime_ns == digest_time(digest):
+        mode = stat.S_IMODE(status.st_mode)
+        is_intact = status.st_size == size and status.st_mtime_ns == digest_time(digest)
+        if is_intact and (self.way == "reflink" or mode == _linked_mode(executable=executable)):
             return True
         place.unlink(missing_ok=True)
         return False
@@ -155,8 +158,11 @@ def write(target: Path, contents: Contents, *, executable: bool = False, linked:
     from blake3 import blake3
 
     hasher = blake3()
-    file = os.open(target, _NEW, (0o444 if linked else 0o644) | (0o111 if executable else 0))
+    mode = _linked_mode(executable=executable)
+    file = os.open(target, _NEW, mode if linked else mode | 0o200)
     try:
+        if linked:
+            os.fchmod(file, mode)  # other entries share the file, so the mode must not depend on the umask
         for piece in contents:
             hasher.update(piece)
             view = memoryview(piece)
@@ -167,6 +173,10 @@ def write(target: Path, contents: Contents, *, executable: bool = False, linked:
     finally:
         os.close(file)
     return digest
+
+
+def _linked_mode(*, executable: bool) -> int:
+    return 0o555 if executable else 0o444
 
 
 def _clone(source: Path, target: Path, digest: str, *, executable: bool) -> None:
