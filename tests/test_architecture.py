@@ -117,3 +117,24 @@ def test_programs_are_found_only_in_absolute_directories():
     """`programs.which` ignores relative entries of PATH, which could select a program of the current project."""
     files = [path for path in PY.rglob("*.py") if "shutil.which" in path.read_text("utf-8")]
     assert files == [PY / "rules_bento/programs.py"]
+
+
+ONE_HOME = {
+    # What an answer is made of: the file that answers, and others that mean something else.
+    r"os\.walk\(|os\.scandir\(|\.rglob\(": {
+        "rules_bento/tree_walk.py",
+        "rules_bento/namespaces.py",  # links of directories to mount
+        "bento_cli/store/entry_store.py",  # names of entries, one level deep
+    },
+    r"__pycache__|DS_Store": {
+        "rules_bento/tree_walk.py",
+        "rules_bento/images/wheels/bytecode.py",  # writes bytecode into layers
+        "rules_bento/images/layer_report.py",  # counts it
+    },
+}
+
+
+@pytest.mark.parametrize("pattern", ONE_HOME)
+def test_a_question_is_answered_in_one_file(pattern):
+    texts = {path.relative_to(PY).as_posix(): path.read_text("utf-8") for path in PY.glob("*/**/*.py")}
+    assert {path for path, text in texts.items() if re.search(pattern, text)} == ONE_HOME[pattern]

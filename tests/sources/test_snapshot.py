@@ -313,7 +313,7 @@ def test_walk_of_odd_entries(tmp_path: Path) -> None:
 def test_walk_of_no_directory(tmp_path: Path) -> None:
     write(tmp_path, "a")
     for directory, remark in ((tmp_path / "a", "Not a directory"), (tmp_path / "b", "No such file or directory")):
-        with pytest.raises(BentoError, match=rf"{directory}/: cannot read the directory: {remark}"):
+        with pytest.raises(BentoError, match=rf"{directory}: cannot read the directory: {remark}"):
             list(walk(str(directory)))
 
 

@@ -532,12 +532,12 @@ def test_other_commands_damage_nothing_that_is_verified(store, monkeypatch, acti
             elif action == "partly delete":
                 shutil.rmtree(store.home.root / "bentos/hi/v1")
 
-    def walk(directory):
-        for entry in real_walk(directory):
-            if action == "delete from the pool" and directory == store.home.pool:
+    def walk(directory, **options):
+        for path, entry in real_walk(directory, **options):
+            if action == "delete from the pool" and directory == store.home.pool and entry.is_file():
                 Path(entry.path).unlink()
                 done.append(1)
-            yield entry
+            yield path, entry
 
     real_walk, real_of, real_verify = verification.walk, verification._Digests.of, verification.verify
     monkeypatch.setattr(verification, "walk", walk)

@@ -16,6 +16,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping
 
 if TYPE_CHECKING:
     import ast
+    import os
 
     from bento_cli.projects.workspace import Workspace
 
@@ -299,16 +300,17 @@ def _packages(root: Path, declared: Workspace, hub: str, lock: Path, update: str
 
 def _labels(root: Path) -> Iterator[tuple[str, str, str]]:
     """Yield the position (`file:line`), repository, and package of each label in a workspace's BUILD files."""
-    import os
+    from rules_bento.tree_walk import walk
 
-    for name, subdirectories, files in os.walk(root):
-        directory = Path(name)
-        is_nested = directory != root and "MODULE.bazel" in files
-        subdirectories[:] = (
-            [] if is_nested else sorted(each for each in subdirectories if not each.startswith((".", "bazel-")))
-        )
-        build = directory / ("BUILD.bazel" if "BUILD.bazel" in files else "BUILD")
-        if is_nested or not build.is_file():
+    def is_inside(entry: os.DirEntry[str]) -> bool:
+        if entry.name.startswith((".", "bazel-")) or not entry.is_dir(follow_symlinks=False):
+            return False
+        return not Path(entry.path, "MODULE.bazel").exists()
+
+    below = (Path(entry.path) for _, entry in walk(root, enter=is_inside, strict=False) if is_inside(entry))
+    for directory in (root, *below):
+        build = directory / ("BUILD.bazel" if (directory / "BUILD.bazel").exists() else "BUILD")
+        if not build.is_file():
             continue
         for number, line in enumerate(split_lines(_text(build)), 1):
             if not line.lstrip().startswith("#"):

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rules_bento.errors import BentoError
+from rules_bento.tree_walk import GENERATED, walk
 from rules_bento.typing_lite import Callable, Sequence
 
 _BUILT = b"IBAZEL_BUILD_COMPLETED SUCCESS"
@@ -45,8 +46,9 @@ class SourceWatcher(Watcher):
         source = bento / "src"
         self._files: list[Path] = []
         self._others: list[str] = []
-        for file in sorted(path for path in source.rglob("*") if path.is_file() and not path.is_symlink()):
-            path = file.relative_to(source)
+        files = [Path(path) for path, entry in walk(source, strict=False) if entry.is_file(follow_symlinks=False)]
+        for path in sorted(files):
+            file = source / path
             if original := next((root / path for root in roots if _is_same(root / path, file)), None):
                 file.unlink()
                 file.symlink_to(original)
@@ -122,11 +124,8 @@ class BuildWatcher(Watcher):
 
 
 def _files(directory: Path) -> set[str]:
-    return {
-        path.relative_to(directory).as_posix()
-        for path in directory.rglob("*")
-        if not path.is_dir() and path.parent.name != "__pycache__"
-    }
+    tree = walk(directory, without=GENERATED, strict=False)
+    return {path for path, entry in tree if not entry.is_dir(follow_symlinks=False)}
 
 
 def _first_difference(old: Path, new: Path) -> str:

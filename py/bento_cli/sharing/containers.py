@@ -14,6 +14,7 @@ from pathlib import Path
 from rules_bento.errors import BentoError
 from rules_bento.images.engines import LOADERS, find_loader
 from rules_bento.programs import which
+from rules_bento.tree_walk import walk
 from rules_bento.typing_lite import IO, TYPE_CHECKING, Iterator, Sequence
 
 from bento_cli.sharing.backends import DOCKERFILE, NATIVE, NATIVE_OPTIONS, Containerized, words
@@ -248,8 +249,9 @@ def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> No
 
 def _even_out(directory: Path) -> None:
     """Set constant modification times and directory modes, so that equal contexts have equal digests."""
-    for name, directories, files in os.walk(directory, topdown=False):
-        for entry in (*files, *directories):
-            os.utime(Path(name, entry), (_TIME, _TIME), follow_symlinks=False)
-        Path(name).chmod(0o755)
-        os.utime(name, (_TIME, _TIME))
+    for _, entry in walk(directory):
+        if entry.is_dir(follow_symlinks=False):
+            Path(entry.path).chmod(0o755)
+        os.utime(entry.path, (_TIME, _TIME), follow_symlinks=False)
+    directory.chmod(0o755)
+    os.utime(directory, (_TIME, _TIME))

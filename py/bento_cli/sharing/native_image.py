@@ -18,7 +18,7 @@ from itertools import groupby
 from pathlib import Path
 
 import rules_bento.images
-from rules_bento import actions, archives
+from rules_bento import actions, archives, tree_walk
 from rules_bento.actions import images, layers, models
 from rules_bento.archives.atomic import atomic_file
 from rules_bento.artifacts.signatures import sign_in_registries
@@ -248,10 +248,14 @@ def _code_digest() -> str:
     for module in (sys.modules[__name__], actions, archives, rules_bento.images):
         archive = getattr(module.__loader__, "archive", "")  # under Bazel, a zip contains the code
         directories = [Path(path) for path in getattr(module, "__path__", ())]
-        files = [Path(archive)] if archive else [path for each in directories for path in sorted(each.rglob("*.py"))]
+        files = [Path(archive)] if archive else [path for each in directories for path in _modules(each)]
         for path in files or [Path(str(module.__file__))]:
             digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _modules(directory: Path) -> list[Path]:
+    return [directory / path for path, _ in tree_walk.walk(directory) if path.endswith(".py")]
 
 
 class _Builder:

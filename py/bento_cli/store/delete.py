@@ -8,13 +8,13 @@ from contextlib import suppress
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.errors import BentoError
+from rules_bento.tree_walk import walk
 from rules_bento.typing_lite import TYPE_CHECKING, Callable
 
 from bento_cli.store import import_manifests
 from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.home import commit_lock, exclusive_lock, staging_lock, unique
 from bento_cli.store.pool import Pool
-from bento_cli.store.verification import walk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,19 +112,20 @@ def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | 
     with exclusive_lock(home, waiting), commit_lock(home):
         used, orphans = _used(home)
         files = size = 0
-        for entry in walk(home.pool) if home.pool.is_dir() else ():
+        for path, entry in walk(home.pool) if home.pool.is_dir() else ():
             status = entry.stat(follow_symlinks=False)
-            place = home.pool / entry.path[len(str(home.pool)) + 1 :]
-            if status.st_nlink > 1 or place in used:
+            place = home.pool / path
+            if entry.is_dir(follow_symlinks=False) or status.st_nlink > 1 or place in used:
                 continue
             files += 1
             size += status.st_size
             if not dry_run:
                 place.unlink()
         for directory in (home.downloads, home.uploads):
-            for entry in walk(directory) if directory.is_dir() else ():
-                files += 1
-                size += entry.stat(follow_symlinks=False).st_size
+            for _, entry in walk(directory) if directory.is_dir() else ():
+                if not entry.is_dir(follow_symlinks=False):
+                    files += 1
+                    size += entry.stat(follow_symlinks=False).st_size
             if not dry_run:
                 shutil.rmtree(directory, ignore_errors=True)
         if not dry_run:

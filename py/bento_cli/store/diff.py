@@ -10,10 +10,11 @@ from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.sources.manifest import TreeEntry as File
+from rules_bento.tree_walk import GENERATED, walk
 from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Mapping
 
 from bento_cli.store import import_session
-from bento_cli.store.verification import digest_of, walk
+from bento_cli.store.verification import digest_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,10 +54,8 @@ class Difference:
 
 def of_entry(entry: Entry) -> Side:
     """Return an entry in the store as one side of a comparison."""
-    start = len(str(entry.path)) + 1
     files = {}
-    for file in walk(entry.path):
-        path = file.path[start:]
+    for path, file in walk(entry.path, without=GENERATED):
         if entry.kind is BENTO and path.startswith(_MODELS):
             continue
         if file.is_symlink():

@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 
+from rules_bento.tree_walk import walk
 from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
 from bento_cli.store.home import unique
@@ -27,8 +28,10 @@ def flush_trees(home: Home, directory: Path, files: Sequence[Path]) -> None:
         return
     for path in files:
         flush(path)
-    for name, _, _ in os.walk(directory):
-        flush(name)
+    flush(directory)
+    for _, entry in walk(directory):
+        if entry.is_dir(follow_symlinks=False):
+            flush(entry.path)
 
 
 def flush_directory(home: Home, path: Path) -> None:

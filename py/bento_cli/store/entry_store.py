@@ -15,6 +15,7 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats.times import to_local
 from rules_bento.tag import Tag, check_word
+from rules_bento.tree_walk import walk
 from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
 from bento_cli.store import durable, import_manifests
@@ -292,12 +293,8 @@ def _directories(directory: Path) -> list[str]:
 def tree_size(directory: Path) -> int:
     """Return the total size in bytes of the files in a directory tree. Doesn't follow links to directories."""
     total = 0
-    pending = [str(directory)]
-    while pending:
-        with suppress(FileNotFoundError), os.scandir(pending.pop()) as scan:  # another process can delete it
-            for entry in scan:
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(entry.path)
-                elif entry.is_file():
-                    total += entry.stat().st_size
+    for _, entry in walk(directory, strict=False):  # another process can delete it
+        with suppress(OSError):
+            if entry.is_file():
+                total += entry.stat().st_size
     return total

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
+from rules_bento import tree_walk
 from rules_bento.archives import archive, tarstream
 from rules_bento.archives.atomic import atomic_dir, atomic_file, is_unfinished
 from rules_bento.archives.tarstream import Member
@@ -176,28 +177,21 @@ def _models(models: list[Entry]) -> Iterator[Member]:
 
 
 def walk(directory: Path, prefix: str, skip: str = "") -> Iterator[Member]:
-    """Yield files, directories, and links in a tree, except the path `skip`. Raises BentoError for special files."""
-    pending = _entries(directory, prefix)
-    while pending:
-        path, entry = pending.pop()
-        if path == f"{prefix}{skip}":
+    """Yield files, directories, and links of an entry, except the path `skip`. Raises BentoError for special files."""
+    top = os.path.join(directory, skip)  # noqa: PTH118 - as in `DirEntry.path`
+    for name, entry in tree_walk.walk(directory, without=tree_walk.GENERATED, enter=lambda entry: entry.path != top):
+        path = prefix + name
+        if name == skip:
             continue
         if entry.is_symlink():
             yield Member.symlink(path, os.readlink(entry.path))  # noqa: PTH115 - Path.readlink normalizes the target
         elif entry.is_dir():
             yield Member.directory(path)
-            pending += _entries(entry.path, f"{path}/")
         elif entry.is_file():
             status = entry.stat()
             yield Member.file(path, entry.path, size=status.st_size, mode=0o755 if status.st_mode & 0o100 else 0o644)
         else:
             raise BentoError(f"{entry.path}: sockets, pipes, and devices aren't supported. Remove the file.")
-
-
-def _entries(directory: str | Path, prefix: str) -> list[tuple[str, os.DirEntry[str]]]:
-    """Return the paths in a directory, each with its `DirEntry`, in descending order. Paths begin with `prefix`."""
-    with os.scandir(directory) as scan:
-        return sorted([(prefix + entry.name, entry) for entry in scan], key=lambda pair: pair[0], reverse=True)
 
 
 def _counted(members: Iterable[Member], progress: Advance | None) -> Iterator[Member]:

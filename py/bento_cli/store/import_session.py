@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from pathlib import Path
 
 from rules_bento.archives import unpack
 from rules_bento.archives.tarstream import check_links
@@ -18,15 +17,18 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.sources.manifest import TreeEntry, TreeManifest
 from rules_bento.tag import Tag, check_version, check_word
+from rules_bento.tree_walk import GENERATED, walk
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterable, Iterator
 
 from bento_cli.store import delete, durable, import_manifests, pool
 from bento_cli.store.entry_store import LATEST, EntryStore
 from bento_cli.store.home import commit_lock, staging_lock, unique
 from bento_cli.store.pool import Pool
-from bento_cli.store.verification import digest_of, walk
+from bento_cli.store.verification import digest_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rules_bento.archives.unpack import Advance, Contents, Form, Limits, SafeMember
     from rules_bento.bento.kinds import Kind
 
@@ -329,12 +331,11 @@ def _stored_contents(home: Home, tag: Tag) -> dict[str, str]:
     if manifest := import_manifests.read(home, MODEL, tag, directory):
         return _contents_of(manifest)
     found = {}
-    for file in walk(directory):
-        path = Path(file.path)
-        relative = path.relative_to(directory)
-        if "__pycache__" not in relative.parts:
-            is_link = path.is_symlink()
-            found[str(relative)] = f"-> {os.readlink(path)}" if is_link else digest_of(path, path.stat().st_size)  # noqa: PTH115
+    for path, file in walk(directory, without=GENERATED):
+        if file.is_symlink():
+            found[path] = f"-> {os.readlink(file.path)}"  # noqa: PTH115
+        elif not file.is_dir():
+            found[path] = digest_of(directory / path, file.stat().st_size)
     return found
 
 

@@ -10,6 +10,7 @@ from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.tag import Tag
+from rules_bento.tree_walk import GENERATED, walk
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterator
 
 from bento_cli.store import import_manifests
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from bento_cli.store.home import Home
 
 _PIECE = 4 << 20  # bytes per block, which all cores hash; a mapped file would count as used memory
-_MADE_BY_PYTHON = "__pycache__"
 
 
 @dataclass(frozen=True)
@@ -140,18 +140,6 @@ def digest_of(path: Path, size: int) -> str:
     return hasher.hexdigest()
 
 
-def walk(directory: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield all files and links in a directory tree, in arbitrary order."""
-    pending = [str(directory)]
-    while pending:
-        with os.scandir(pending.pop()) as scan:
-            for entry in scan:
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(entry.path)
-                else:
-                    yield entry
-
-
 def _compare_twice(
     home: Home, entry: Entry, place: Tag, noted: import_manifests.ManifestCache, digests: _Digests
 ) -> tuple[TreeManifest | None, list[tuple[bool, str, str]]]:
@@ -183,10 +171,8 @@ def _compare(directory: Path, record: TreeManifest, digests: _Digests) -> Iterat
             yield True, file.path, problem
         elif file.blake3 and (file.mode & 0o100) != ((directory / file.path).stat().st_mode & 0o100):
             yield False, file.path, f"is {'no longer' if file.mode & 0o100 else 'now'} executable"
-    start = len(str(directory)) + 1
-    for entry in walk(directory):
-        path = entry.path[start:]
-        if path not in expected and _MADE_BY_PYTHON not in path.split("/"):
+    for path, entry in walk(directory, without=GENERATED):
+        if path not in expected and not entry.is_dir(follow_symlinks=False):
             yield False, path, "was added"
 
 
@@ -213,8 +199,10 @@ def _verify_pool(home: Home, progress: Callable[[int], None] | None) -> Iterator
     """Yield a finding for each damaged pool file that imports might use. Skips hard links, which `verify` checks."""
     if not home.pool.is_dir():
         return
-    for entry in walk(home.pool):
-        digest = os.path.basename(os.path.dirname(entry.path)) + entry.name.removesuffix("-x")  # noqa: PTH119, PTH120
+    for path, entry in walk(home.pool):
+        if entry.is_dir(follow_symlinks=False):
+            continue
+        digest = path.removesuffix("-x").replace("/", "")
         try:
             status = entry.stat(follow_symlinks=False)
             if status.st_nlink > 1 or status.st_mtime_ns != digest_time(digest):  # changed files are never used

@@ -172,8 +172,9 @@ def _project_files(source: Path, service_info: dict[str, Any]) -> ProjectFiles:
     from base64 import b64decode
 
     from rules_bento.build_options.project import ProjectFiles
+    from rules_bento.tree_walk import walk
 
-    own: dict[str, Any] = {str(path.relative_to(source)): str(path) for path in source.rglob("*") if path.is_file()}
+    own: dict[str, Any] = {path: entry.path for path, entry in walk(source, strict=False) if entry.is_file()}
     return ProjectFiles(own | {path: b64decode(content) for path, content in service_info.get("files", {}).items()})
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from rules_bento.archives.tarstream import MAX_DEPTH, check_links, is_utf8, read_source
 from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.errors import BentoError
+from rules_bento.tree_walk import GENERATED, is_generated, walk
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterator, Literal
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def read(
     """Yield the members of an archive with their contents. Skips contents that the caller doesn't read.
 
     Reads an open file from its current position, and doesn't close the file. A zip file must be seekable. Yields a
-    directory only if the archive contains a member for the directory. Raises BentoError for:
+    directory only if the archive contains a member for the directory. Skips files that Python and macOS generate (see
+    `tree_walk.GENERATED`). Raises BentoError for:
 
     - a source that can't be read, is truncated, has a format other than `form`, or exceeds `limits`
     - a path or link target outside of the archive, a member below a file or link, or a device
@@ -104,10 +106,11 @@ def source_name(source: Path | BinaryIO) -> str:
 def _checked(guard: _Guard, members: Iterator[tuple[SafeMember, Contents]]) -> Iterator[tuple[SafeMember, Contents]]:
     for member, contents in members:
         item = guard.admit(member)
-        if item and item.kind != "link":
+        if item and item.kind != "link" and not is_generated(item.path):
             yield item, contents
     for item in guard.links():
-        yield item, iter(())
+        if not is_generated(item.path):
+            yield item, iter(())
 
 
 def _tar(file: _CountingFile, form: Form, guard: _Guard) -> Iterator[tuple[SafeMember, Contents]]:
@@ -132,28 +135,20 @@ def _zip(file: _CountingFile, guard: _Guard) -> Iterator[tuple[SafeMember, Conte
 
 
 def _directory(root: Path) -> Iterator[tuple[SafeMember, Contents]]:
-    pending = [""]
-    while pending:
-        prefix = pending.pop()
-        with os.scandir(root / prefix) as scan:
-            entries = sorted(scan, key=lambda entry: entry.name)
-        for entry in entries:
-            path = prefix + entry.name
-            if entry.is_symlink():
-                # Path.readlink would normalize the target.
-                yield SafeMember(path, "link", link=os.readlink(entry.path)), iter(())  # noqa: PTH115
-            elif entry.is_dir():
-                yield SafeMember(path, "folder"), iter(())
-            elif entry.is_file():
-                status = entry.stat()
-                item = SafeMember(path, "file", status.st_size, bool(status.st_mode & 0o100))
-                yield item, read_source(entry.path, status.st_size)
-            else:
-                raise BentoError(
-                    f"{entry.path} isn't a regular file, directory, or symbolic link. Remove the entry from the "
-                    "directory."
-                )
-        pending += [f"{prefix}{entry.name}/" for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for path, entry in walk(root, without=GENERATED):
+        if entry.is_symlink():
+            # Path.readlink would normalize the target.
+            yield SafeMember(path, "link", link=os.readlink(entry.path)), iter(())  # noqa: PTH115
+        elif entry.is_dir():
+            yield SafeMember(path, "folder"), iter(())
+        elif entry.is_file():
+            status = entry.stat()
+            item = SafeMember(path, "file", status.st_size, bool(status.st_mode & 0o100))
+            yield item, read_source(entry.path, status.st_size)
+        else:
+            raise BentoError(
+                f"{entry.path} isn't a regular file, directory, or symbolic link. Remove the entry from the directory."
+            )
 
 
 class _CountingFile:

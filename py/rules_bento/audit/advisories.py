@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
 
 from rules_bento.audit.versions import DEBIAN, PYPI, parse
 from rules_bento.dataclasses_lite import NamedTuple
@@ -20,7 +19,10 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_BYTES, read_file, schema
 from rules_bento.formats.json import read_json
 from rules_bento.packages.requirements import normalize_name
-from rules_bento.typing_lite import Any, Collection, Iterator, Mapping, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Iterator, Mapping, Sequence
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # The ratings of CVSS 3.1, section 5, in ascending order.
 RATINGS = ("none", "low", "medium", "high", "critical")
@@ -320,22 +322,21 @@ def _files(places: Sequence[tuple[Path, str]]) -> Iterator[tuple[bytes, str]]:
 
 
 def _read_directory(directory: Path, name: str) -> Iterator[tuple[bytes, str]]:
-    import os
+    from rules_bento.tree_walk import walk
 
     count = 0
-    for root, directories, files in os.walk(directory):
-        directories[:] = sorted(inner for inner in directories if not inner.startswith("."))
-        for file in sorted(filter(_is_record, files)):
-            count += 1
-            if count > _MAX_RECORDS:
-                raise BentoError(
-                    f"advisories: {name} contains more than {_MAX_RECORDS:,} records. Keep only the records for PyPI."
-                )
-            path = Path(root, file)
-            origin = f"{name}/{path.relative_to(directory).as_posix()}"
-            if not path.is_file():
-                raise BentoError(f"advisories: {origin} isn't a regular file. Remove {file} from the directory.")
-            yield read_file(path, origin), origin
+    for path, entry in walk(directory, enter=lambda entry: not entry.name.startswith("."), strict=False):
+        if entry.is_dir() or not _is_record(entry.name):
+            continue
+        count += 1
+        if count > _MAX_RECORDS:
+            raise BentoError(
+                f"advisories: {name} contains more than {_MAX_RECORDS:,} records. Keep only the records for PyPI."
+            )
+        origin = f"{name}/{path}"
+        if not entry.is_file():
+            raise BentoError(f"advisories: {origin} isn't a regular file. Remove {entry.name} from the directory.")
+        yield read_file(entry.path, origin), origin
 
 
 def _read_zip(path: Path, name: str) -> Iterator[tuple[bytes, str]]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 from pathlib import Path
 
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import contents
+from rules_bento.tree_walk import walk
 from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator
 
 if TYPE_CHECKING:
@@ -53,20 +53,16 @@ def unpack(layers: Iterable[tuple[Path, str]], root: Path, user: tuple[int, int]
 def make_accessible(root: Path) -> None:
     """Allow the current user to list and remove all files of an unpacked image."""
     root.chmod(0o700)
-    for above, directories, _ in os.walk(root):
-        for path in (Path(above, name) for name in directories):
-            if not path.is_symlink():
-                path.chmod(0o700)
+    for _, entry in walk(root):
+        if entry.is_dir(follow_symlinks=False):
+            Path(entry.path).chmod(0o700)
 
 
 def files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
     """Yield the path and status of each regular file in an unpacked image."""
-    for above, _, names in os.walk(root):
-        for name in names:
-            path = Path(above, name)
-            status = path.lstat()
-            if stat.S_ISREG(status.st_mode):
-                yield path.relative_to(root).as_posix(), status
+    for path, entry in walk(root):
+        if entry.is_file(follow_symlinks=False):
+            yield path, entry.stat(follow_symlinks=False)
 
 
 def create_directory(root: Path, name: str) -> Path:
@@ -147,12 +143,11 @@ class _RootfsWriter:
 
     def restrict(self, uid: int, gid: int) -> None:
         """Replace the owner's permissions of each file and directory with the permissions of another user."""
-        for above, _, names in os.walk(self._root, topdown=False):
-            for path in (*(Path(above, name) for name in names), Path(above)):
-                if not path.is_symlink():
-                    owner, group, mode = self._owners.get(path, (0, 0, 0o755))
-                    allowed = mode >> (6 if owner == uid else 3 if group == gid else 0) & 7
-                    path.chmod(mode & 0o077 | allowed << 6)
+        entries = [Path(entry.path) for _, entry in walk(self._root) if not entry.is_symlink()]
+        for path in (*reversed(entries), self._root):  # contents first, because a directory can become inaccessible
+            owner, group, mode = self._owners.get(path, (0, 0, 0o755))
+            allowed = mode >> (6 if owner == uid else 3 if group == gid else 0) & 7
+            path.chmod(mode & 0o077 | allowed << 6)
 
     def _place(self, path: str) -> Path:
         """Return the location of a path in the image. Resolves links in all parts of the path except the last part."""
@@ -174,11 +169,13 @@ class _RootfsWriter:
         if place in self._emptied:
             return
         self._emptied.add(place)
-        for above, directories, names in os.walk(place):
-            for path in (Path(above, name) for name in (*directories, *names)):
-                if path not in self._new:
-                    remove(path)
-            directories[:] = [name for name in directories if Path(above, name) not in self._emptied]
+
+        def is_kept(entry: os.DirEntry[str]) -> bool:
+            return Path(entry.path) in self._new and Path(entry.path) not in self._emptied
+
+        for _, entry in walk(place, enter=is_kept):
+            if Path(entry.path) not in self._new:
+                remove(Path(entry.path))
 
 
 def _write_member(place: Path, target: Path | None, member: TarMember, data: Iterable[bytes | memoryview]) -> None:

@@ -19,6 +19,7 @@ from rules_bento.models.model import (
 )
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.tag import Tag
+from rules_bento.tree_walk import is_generated
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping, Sequence
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def read(store: Path, tag: str) -> StoredModel:
     from rules_bento.sources import snapshot
 
     directory = store / tag.replace(":", "/")
-    return from_files(list(snapshot.walk(str(directory))), str(directory), Tag.parse(tag, "models"))
+    return from_files(list(snapshot.walk_entry(str(directory))), str(directory), Tag.parse(tag, "models"))
 
 
 def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | None = None) -> StoredModel:
@@ -97,7 +98,7 @@ def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | N
         raise BentoError(f"{origin}: {MODEL_YAML} is missing. Specify a model's directory in the BentoML store.")
     fields = _model_yaml(Path(descriptor.source))
     tag = tag or Tag.parse(f"{fields['name']}:{fields['version']}", f"{origin}: {MODEL_YAML}")
-    others = [file for file in files if file is not descriptor]
+    others = [file for file in files if file is not descriptor and not is_generated(file.path)]
     check_links({file.path: file.link for file in others if file.link is not None}, origin)
     entry = make_entry(tag, {key: fields[key] for key in _KEYS}, _creation_time(fields), snapshot.digest(others))
     return StoredModel(entry, {file.path: file.source for file in others})

@@ -14,9 +14,8 @@ from functools import lru_cache
 
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
+from rules_bento.tree_walk import BUILT_IN
 from rules_bento.typing_lite import Iterable, Mapping
-
-BUILT_IN = (".git/", ".venv/", "venv/", "__pycache__/", ".DS_Store")
 
 # A regular expression with n stars needs up to (length of the path)**n steps.
 MAX_STARS = 5

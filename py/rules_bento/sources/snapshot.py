@@ -16,7 +16,9 @@ from operator import attrgetter
 from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
 from rules_bento.sources.manifest import TreeEntry, TreeManifest, open_source
-from rules_bento.sources.patterns import BUILT_IN, Patterns, Rule, SourceFilter
+from rules_bento.sources.patterns import Patterns, Rule, SourceFilter
+from rules_bento.tree_walk import BUILT_IN, GENERATED
+from rules_bento.tree_walk import walk as walk_tree
 from rules_bento.typing_lite import Iterable, Iterator, Sequence
 
 IGNORE_FILE = ".bentoignore"
@@ -121,23 +123,31 @@ def walk(directory: str) -> Iterator[DeclaredFile]:
     built-in exclusions always drop. Raises BentoError for a directory that can't be read.
     """
     root = os.path.realpath(directory)
-    pending = [""]
-    while pending:
-        prefix = pending.pop()
-        try:
-            with os.scandir(f"{root}/{prefix}") as scan:
-                entries = sorted(scan, key=attrgetter("name"))
-        except OSError as error:
-            problem = f"cannot read the directory: {error.strerror}. Check the path and permissions."
-            raise BentoError(f"{directory}/{prefix}: {problem}") from None
-        for entry in entries:
-            path = prefix + entry.name
+    try:
+        for path, entry in walk_tree(root, enter=lambda entry: f"{entry.name}/" not in BUILT_IN):
             if not _is_directory(entry):
-                # Path.readlink would normalize the target.
-                link = os.readlink(entry.path) if entry.is_symlink() else None  # noqa: PTH115
-                yield DeclaredFile(path, entry.path, directory, link)
-            elif not entry.is_symlink() and entry.name + "/" not in BUILT_IN:
-                pending.append(path + "/")
+                yield DeclaredFile(path, entry.path, directory, _link(entry))
+    except OSError as error:
+        raise _unreadable(directory, root, error) from None
+
+
+def walk_entry(directory: str) -> Iterator[DeclaredFile]:
+    """Yield all files and links of the store entry in ``directory``. Raises BentoError for an unreadable directory."""
+    try:
+        for path, entry in walk_tree(directory, without=GENERATED):
+            if not entry.is_dir(follow_symlinks=False):
+                yield DeclaredFile(path, entry.path, directory, _link(entry))
+    except OSError as error:
+        raise _unreadable(directory, directory, error) from None
+
+
+def _link(entry: os.DirEntry[str]) -> str | None:
+    return os.readlink(entry.path) if entry.is_symlink() else None  # noqa: PTH115 - Path.readlink normalizes the target
+
+
+def _unreadable(directory: str, root: str, error: OSError) -> BentoError:
+    place = f"{directory}{str(error.filename).removeprefix(root)}"
+    return BentoError(f"{place}: cannot read the directory: {error.strerror}. Check the path and permissions.")
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:

@@ -139,7 +139,9 @@ def export_command(kind: Kind) -> Command:
     ) -> None:
         section = store.section(kind)
         if out.lower().startswith("memory://"):
-            raise BentoError(f"{out}: the archive would exist only until this command ends. Export to a file or server.")
+            raise BentoError(
+                f"{out}: the archive would exist only until this command ends. Export to a file or server."
+            )
         settings: dict[str, Any] = {"models": not no_models, "check": not no_verify}
         if out == "-":
             if form == "folder":

@@ -85,16 +85,15 @@ def _show(name: str, root: _Node, output: str) -> None:
 def _of_entry(entry: Entry) -> _Node:
     import os
 
-    from bento_cli.store.verification import walk
+    from rules_bento.tree_walk import GENERATED, walk
 
     root = _Node()
-    start = len(str(entry.path)) + 1
-    for file in sorted(walk(entry.path), key=lambda file: file.path):
+    for path, file in walk(entry.path, without=GENERATED):
         if file.is_symlink():
-            _add(root, file.path[start:], 0, f"-> {os.readlink(file.path)}")  # noqa: PTH115
-        else:
+            _add(root, path, 0, f"-> {os.readlink(file.path)}")  # noqa: PTH115
+        elif not file.is_dir():
             state = file.stat()
-            _add(root, file.path[start:], state.st_size, "executable" if state.st_mode & 0o100 else "")
+            _add(root, path, state.st_size, "executable" if state.st_mode & 0o100 else "")
     return root
 
 

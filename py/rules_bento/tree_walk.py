@@ -1,0 +1,57 @@
+"""Walks directory trees, and defines the files that never enter a Bento or model."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+GENERATED = ("__pycache__", ".DS_Store")
+"""Names of files that Python and macOS add to directories that they read. Entries of a store never contain them.
+
+An imported `__pycache__` could contain other code than the sources, whose digests are compared.
+"""
+BUILT_IN = (".git/", ".venv/", "venv/", "__pycache__/", ".DS_Store")
+"""The patterns of files that BentoML always excludes from the sources of a Bento."""
+
+
+def walk(
+    directory: str | os.PathLike[str],
+    *,
+    without: Collection[str] = (),
+    enter: Callable[[os.DirEntry[str]], bool] | None = None,
+    strict: bool = True,
+) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield each file, link, and directory in a tree, with its relative path. Doesn't follow links.
+
+    The order is by name, and a directory precedes its contents. Skips all entries whose name is in `without`, and the
+    contents of directories for which `enter` returns False. Raises OSError for a directory that can't be read, or skips
+    its contents if `strict` is false.
+    """
+    pending = _entries(directory, "", without, strict=strict)
+    while pending:
+        path, entry = pending.pop()
+        yield path, entry
+        if entry.is_dir(follow_symlinks=False) and (enter is None or enter(entry)):
+            pending += _entries(entry.path, f"{path}/", without, strict=strict)
+
+
+def is_generated(path: str) -> bool:
+    """Return whether `GENERATED` contains a part of a path."""
+    return any(f"/{name}/" in f"/{path}/" for name in GENERATED)
+
+
+def _entries(
+    directory: str | os.PathLike[str], prefix: str, without: Collection[str], *, strict: bool
+) -> list[tuple[str, os.DirEntry[str]]]:
+    """Return the entries of a directory, each with its path, in descending order."""
+    try:
+        with os.scandir(directory) as scan:
+            entries = [(prefix + entry.name, entry) for entry in scan if entry.name not in without]
+    except OSError:
+        if strict:
+            raise
+        return []
+    return sorted(entries, key=lambda pair: pair[0], reverse=True)
