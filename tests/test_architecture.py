@@ -134,6 +134,23 @@ ONE_HOME = {
 }
 
 
+def compares_times(node: ast.AST) -> bool:
+    """Whether an expression orders creation times."""
+    if isinstance(node, ast.Call):
+        is_order = ast.unparse(node.func).rpartition(".")[2] in ("max", "min", "sorted", "sort")
+    else:
+        is_order = isinstance(node, ast.Compare) and any(
+            isinstance(each, ast.Lt | ast.LtE | ast.Gt | ast.GtE) for each in node.ops
+        )
+    return is_order and bool(re.search("creation_time|moment", ast.unparse(node)))
+
+
+def test_creation_times_are_compared_in_one_function():
+    """`formats.times.newest`; a list is sorted by time."""
+    nodes = ((path, node) for path in PY.glob("*/**/*.py") for node in ast.walk(ast.parse(path.read_text("utf-8"))))
+    assert {str(path) for path, node in nodes if compares_times(node)} == {"py/bento_cli/cli/commands/store.py"}
+
+
 @pytest.mark.parametrize("pattern", ONE_HOME)
 def test_a_question_is_answered_in_one_file(pattern):
     texts = {path.relative_to(PY).as_posix(): path.read_text("utf-8") for path in PY.glob("*/**/*.py")}

@@ -7,8 +7,15 @@ import re
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
 _WORD = re.compile(r"[a-z0-9]([-._a-z0-9]*[a-z0-9])?")
 _MAX_LENGTH = 63
+LATEST = "latest"
+"""The version in a tag that means the newest version, and the name of the file that contains the newest version."""
+_MAX_POINTER = 256  # bytes
 
 
 class Tag(NamedTuple):
@@ -28,6 +35,19 @@ class Tag(NamedTuple):
         if colon:
             check_version(version, f"{attribute}: the version in {text!r}")
         return Tag(name, version)
+
+
+def read_latest(directory: Path) -> str:
+    """Return the version in the file `latest` of a directory of versions, or "" if the file or version is missing."""
+    try:
+        if (pointer := directory / LATEST).is_file():
+            with pointer.open("rb") as file:
+                version = file.read(_MAX_POINTER).decode().strip()
+            if _WORD.fullmatch(version) and (directory / version).exists():
+                return version
+    except (OSError, UnicodeDecodeError):
+        pass
+    return ""
 
 
 def check_word(word: str, what: str) -> str:
@@ -51,7 +71,7 @@ def check_version(version: str, what: str) -> str:
 
     `latest` isn't valid, because BentoML reserves it for the newest version.
     """
-    if version == "latest":
+    if version == LATEST:
         raise BentoError(
             f"{what} is 'latest', which BentoML reserves for the newest version. Specify another version, or omit "
             "the version."

@@ -207,7 +207,14 @@ LAYER = {"media_type": "application/vnd.oci.image.layer.v1.tar+zstd", "size": 1,
 
 def described_model(actions, tag):
     """The path of a description."""
-    fields = {"tag": tag, "module": "", "creation_time": "", "blake3": "", "size": 0, "labels": {}}
+    fields = {
+        "tag": tag,
+        "module": "",
+        "creation_time": "2026-01-01T00:00:00+00:00",
+        "blake3": "",
+        "size": 0,
+        "labels": {},
+    }
     return actions.write(f"{tag.replace(':', '-')}.json", json.dumps(fields))
 
 

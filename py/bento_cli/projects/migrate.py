@@ -283,7 +283,7 @@ def _model(project: _Project, name: str, tag: str, alias: str | None) -> tuple[s
     The target of a model from a store has no tag, module, or labels, because model.yaml has them.
     """
     stored = model_store.find_newest(project.store, tag)
-    is_entry = stored is not None or project.files.has(f"models/{name}/model.yaml")
+    is_entry = bool(stored) or project.files.has(f"models/{name}/model.yaml")
     loads = [load for load in project.model_loads if load[0].lower().partition(":")[0] == name or load[0] == alias]
     modules = {f"bentoml.{framework}" for _, framework, *_ in loads}
     module = min(modules) if len(modules) == 1 and not is_entry else None
@@ -298,12 +298,11 @@ def _model(project: _Project, name: str, tag: str, alias: str | None) -> tuple[s
     }
     note = ""
     if stored:
-        tagged = f"{stored['name']}:{stored['version']}"
         models = f"{project.package}/models".lstrip("/")
         # mkdir fails if an entry exists, so that versions do not mix. BentoML wraps the path at 80 columns.
         note = (
-            f"Models: {tag} is {tagged} in the store. Copy the entry: mkdir -p {models} && mkdir {models}/{name} && "
-            f'cp -r "$(bentoml models get {tagged} -o path | tr -d "\\n")/." {models}/{name}'
+            f"Models: {tag} is {stored} in the store. Copy the entry: mkdir -p {models} && mkdir {models}/{name} && "
+            f'cp -r "$(bentoml models get {stored} -o path | tr -d "\\n")/." {models}/{name}'
         )
     elif not is_entry:
         note = (

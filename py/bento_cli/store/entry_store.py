@@ -13,8 +13,8 @@ from rules_bento.bento import descriptors
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.formats.times import to_local
-from rules_bento.tag import Tag, check_word
+from rules_bento.formats.times import newest, with_zone
+from rules_bento.tag import LATEST, Tag, check_word, read_latest
 from rules_bento.tree_walk import walk
 from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from rules_bento.sources.manifest import TreeManifest
 
     from bento_cli.store.home import Home
-
-LATEST = "latest"
 
 
 class NotFoundError(BentoError):
@@ -66,8 +64,8 @@ class Entry:
 
     @property
     def moment(self) -> dt.datetime:
-        """The creation time with a time zone, for comparisons. If the time zone is missing, local time is assumed."""
-        return to_local(self.creation_time)
+        """The creation time with a time zone. If the time zone is missing, UTC is assumed."""
+        return with_zone(self.creation_time)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -175,9 +173,9 @@ class EntryStore:
         if not durable.exchange(tree, target):
             return None
         import_manifests.write(self.home, self.kind, tag, manifest)
-        newest = self._newest(tag.name)
-        if newest:
-            durable.write(self.home, target.parent / LATEST, newest.version.encode())
+        latest = self._newest(tag.name)
+        if latest:
+            durable.write(self.home, target.parent / LATEST, latest.version.encode())
         durable.flush_directory(self.home, target.parent)
         return Entry(self.kind, target, Summary.of(description), description)
 
@@ -189,13 +187,13 @@ class EntryStore:
         except FileNotFoundError:
             raise self._not_found(str(tag), "tag") from None
         import_manifests.remove(self.home, self.kind, tag)
-        newest = self._newest(tag.name, last=True)  # only here, BentoML prefers the last of equal times
-        if newest is None:
+        latest = self._newest(tag.name, last=True)  # only here, BentoML prefers the last of equal times
+        if latest is None:
             (path.parent / LATEST).unlink(missing_ok=True)
             with suppress(OSError):  # the directory contains files that BentoML didn't write
                 path.parent.rmdir()
         else:
-            durable.write(self.home, path.parent / LATEST, newest.version.encode())
+            durable.write(self.home, path.parent / LATEST, latest.version.encode())
         durable.flush_directory(self.home, self.directory)
 
     def _query(self, text: str) -> tuple[str, str]:
@@ -228,34 +226,30 @@ class EntryStore:
         return Listing(tuple(entries), tuple(problems))
 
     def _latest(self, name: str) -> str:
-        pointer = self.directory / name / LATEST
-        with suppress(OSError, UnicodeDecodeError):
-            version = pointer.read_text("utf-8").strip()
-            if version and self.has(Tag(name, version)):
-                return version
-        newest = self._newest(name)
-        if newest is None:
+        if version := read_latest(self.directory / name):
+            return version
+        latest = self._newest(name)
+        if latest is None:
             raise self._not_found(name, "name")
         with suppress(OSError):  # the store is read-only, or its disk is full
-            durable.write(self.home, pointer, newest.version.encode())
-        return newest.version
+            durable.write(self.home, self.directory / name / LATEST, latest.version.encode())
+        return latest.version
 
     def _newest(self, name: str, *, last: bool = False) -> Tag | None:
         """Return the tag of the newest version of the entry `name`, or None if no version exists.
 
         If several versions have the same time, returns the version that sorts first, or last if `last` is set.
         """
-        entries = list(self._list([(name, version) for version in _directories(self.directory / name)]).entries)
-        if last:
-            entries.reverse()
-        newest = max(entries, key=lambda entry: entry.moment, default=None)
-        return Tag(name, newest.path.name) if newest else None
+        entries = self._list([(name, version) for version in _directories(self.directory / name)]).entries
+        entry = newest(entries if last else reversed(entries), lambda entry: entry.creation_time)
+        return Tag(name, entry.path.name) if entry else None
 
     def _point_at(self, description: descriptors.Description) -> None:
         """Set the `latest` pointer to the description's version, unless a newer version exists."""
         name = description.tag.name
         with suppress(NotFoundError):
-            if to_local(description.creation_time) < self.get(name).moment:
+            latest = self.get(name).creation_time
+            if newest([latest, description.creation_time], lambda time: time) is latest:
                 return
         durable.write(self.home, self.directory / name / LATEST, description.tag.version.encode())
 

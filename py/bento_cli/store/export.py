@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 
 from rules_bento import tree_walk
@@ -19,10 +19,12 @@ from rules_bento.archives.tarstream import Member
 from rules_bento.bento.kinds import BENTO
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
+from rules_bento.formats.times import newest
+from rules_bento.tag import LATEST
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterable, Iterator, cast
 
 from bento_cli.store import verification
-from bento_cli.store.entry_store import LATEST, models_of
+from bento_cli.store.entry_store import models_of
 
 if TYPE_CHECKING:
     from rules_bento.archives.unpack import Advance, Form
@@ -161,19 +163,15 @@ def _failure(path: Path, error: OSError) -> BentoError:
 
 def _models(models: list[Entry]) -> Iterator[Member]:
     yield Member.directory("models")
-    newest: dict[str, Entry] = {}
-    for model in models:
-        known = newest.get(model.tag.name)
-        if known is None or known.moment <= model.moment:
-            newest[model.tag.name] = model
-    for name, latest in newest.items():
+    for name, group in groupby(models, lambda model: model.tag.name):
+        versions = [*group]
         yield Member.directory(f"models/{name}")
-        yield Member.inline(f"models/{name}/{LATEST}", latest.tag.version.encode())
-        for model in models:
-            if model.tag.name == name:
-                top = f"models/{name}/{model.tag.version}"
-                yield Member.directory(top)
-                yield from walk(model.path, f"{top}/")
+        if latest := newest(versions, lambda model: model.creation_time):
+            yield Member.inline(f"models/{name}/{LATEST}", latest.tag.version.encode())
+        for model in versions:
+            top = f"models/{name}/{model.tag.version}"
+            yield Member.directory(top)
+            yield from walk(model.path, f"{top}/")
 
 
 def walk(directory: Path, prefix: str, skip: str = "") -> Iterator[Member]:

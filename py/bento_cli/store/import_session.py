@@ -16,12 +16,12 @@ from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.sources.manifest import TreeEntry, TreeManifest
-from rules_bento.tag import Tag, check_version, check_word
+from rules_bento.tag import LATEST, Tag, check_version, check_word
 from rules_bento.tree_walk import GENERATED, walk
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterable, Iterator
 
 from bento_cli.store import delete, durable, import_manifests, pool
-from bento_cli.store.entry_store import LATEST, EntryStore
+from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.home import commit_lock, staging_lock, unique
 from bento_cli.store.pool import Pool
 from bento_cli.store.verification import digest_of
@@ -154,7 +154,7 @@ class ImportSession:
             raise BentoError(f"{gone[0]}: the model was deleted during the Bento's import. Import the Bento again.")
         models: list[Entry] = []
         known, notes = list(staged.known), list(staged.notes)
-        for part in staged.models:
+        for part in sorted(staged.models, key=lambda part: part.description.tag):  # as BentoML adds models
             tag = part.description.tag
             if not entries.has(tag):
                 models.append(self._place(part))

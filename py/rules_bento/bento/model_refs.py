@@ -8,13 +8,14 @@ import shlex
 
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
-from rules_bento.models.model import BundledModel
+from rules_bento.models.model import newest_model
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.build_options.options import BuildOptions, ModelChoice
+    from rules_bento.models.model import BundledModel
     from rules_bento.models.model_store import StoredModel
     from rules_bento.service import HuggingFace, Model, Service, ServiceInfo
 
@@ -155,7 +156,7 @@ def choose(
             raise BentoError(
                 f"{place}: {owners[alias]} and {tag} have the same alias {alias!r}. Rename one of the aliases."
             )
-    return list(chosen), [BundledModel(model.description, aliases[model.description.tag]) for model in models]
+    return list(chosen), [replace(model, alias=aliases[model.description.tag]) for model in models]
 
 
 def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) -> None:
@@ -204,7 +205,7 @@ def _resolve(tag: str, models: Sequence[BundledModel], place: str, needs: str, w
             f"{place}: {needs} the model {wanted or repr(tag)}, which isn't one of the available models "
             f"({bundled_tags}). {remedy}"
         )
-    newest = max(matching, key=lambda model: (model.description.creation_time, model.tag.version))
+    found = newest_model(sorted(matching, key=lambda model: model.tag))
     if version and len({model.description.tag for model in matching}) > 1:
         exact = [model for model in matching if model.tag.version == version]
         if not exact:
@@ -212,5 +213,5 @@ def _resolve(tag: str, models: Sequence[BundledModel], place: str, needs: str, w
                 f"{place}: {tag!r} is ambiguous: "
                 f"{', '.join(model.description.tag for model in matching)}. Use the complete version."
             )
-        newest = exact[0]
-    return newest
+        found = exact[0]
+    return found or matching[0]

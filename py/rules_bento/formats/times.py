@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
 
 def parse_time(text: str) -> dt.datetime:
     """Parse an ISO 8601 timestamp. The UTC offset can be `Z`. Raises ValueError for an invalid timestamp."""
@@ -17,3 +24,13 @@ def to_local(time: dt.datetime) -> dt.datetime:
         return time.astimezone()
     except (OverflowError, ValueError):  # out of range: the first and last days of the calendar
         return time.replace(tzinfo=dt.timezone.utc)
+
+
+def with_zone(time: dt.datetime) -> dt.datetime:
+    """Return `time` with a time zone, for comparisons. If the time zone is missing, UTC is assumed, as in YAML."""
+    return time if time.tzinfo else time.replace(tzinfo=dt.timezone.utc)
+
+
+def newest(items: Iterable[T], time: Callable[[T], dt.datetime]) -> T | None:
+    """Return the item with the latest time, or None if there are no items. If times are equal, the last item wins."""
+    return max(reversed([*items]), key=lambda item: with_zone(time(item)), default=None)

@@ -7,9 +7,13 @@ import json
 from rules_bento.dataclasses_lite import asdict, dataclass, field, fields
 from rules_bento.errors import BentoError
 from rules_bento.formats import schema
+from rules_bento.formats.times import newest, parse_time
 from rules_bento.sources.manifest import TreeEntry, TreeManifest, content_version
 from rules_bento.tag import Tag
-from rules_bento.typing_lite import Any, Iterable, Iterator
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator
+
+if TYPE_CHECKING:
+    import datetime as dt
 
 MODEL_YAML = "model.yaml"
 
@@ -36,6 +40,15 @@ class ModelDescription:
     def published(self) -> dict[str, Any]:
         """Return the fields for the config of an artifact, which doesn't depend on the origin."""
         return {key: value for key, value in asdict(self).items() if key not in _LOCAL}
+
+    @property
+    def creation_moment(self) -> dt.datetime:
+        """The creation time as a datetime. Raises BentoError for an invalid time."""
+        try:
+            return parse_time(self.creation_time)
+        except ValueError:
+            problem = f"expected a time such as 2026-01-31T12:00:00+00:00, got {self.creation_time!r}"
+            raise BentoError(problem, place=f"{self.tag}: creation_time", remedy="Save the model again.") from None
 
     @staticmethod
     def loads(text: str) -> ModelDescription:
@@ -75,6 +88,7 @@ class BundledModel:
 
     description: ModelDescription
     alias: str = ""
+    is_latest: bool = False  # `NAME:latest` is this model in the store
 
     @property
     def tag(self) -> Tag:
@@ -86,6 +100,13 @@ class BundledModel:
         description = self.description
         entry = {"tag": description.tag, "module": description.module, "creation_time": description.creation_time}
         return entry | ({"alias": alias} if alias else {})
+
+
+def newest_model(models: Iterable[BundledModel]) -> BundledModel | None:
+    """Return the latest version in the store, otherwise the newest model. If times are equal, the last model wins."""
+    models = [*models]
+    latest = next((model for model in models if model.is_latest), None)
+    return latest or newest(models, lambda model: model.description.creation_moment)
 
 
 HUB_CACHE = "huggingface/hub"  # in the home directory of images: a cache of the library huggingface_hub
@@ -104,11 +125,11 @@ def hub_cache(bento: str, model: ModelDescription) -> Iterator[tuple[str, str, b
 
 def latest_versions(models: Iterable[ModelDescription]) -> dict[str, str]:
     """Return a dict that maps each model name to its newest version, by creation time and then by version string."""
-    newest: dict[str, tuple[str, str]] = {}
-    for model in models:
-        tag = Tag.parse(model.tag, "models")
-        newest[tag.name] = max(newest.get(tag.name, ("", "")), (model.creation_time, tag.version))
-    return {name: newest[name][1] for name in sorted(newest)}
+    names: dict[str, list[ModelDescription]] = {}
+    for model in sorted(models, key=lambda model: model.tag):
+        names.setdefault(Tag.parse(model.tag, "models").name, []).append(model)
+    latest = {name: newest(versions, lambda model: model.creation_moment) for name, versions in names.items()}
+    return {name: Tag.parse(model.tag, "models").version for name, model in sorted(latest.items()) if model}
 
 
 @dataclass(frozen=True)

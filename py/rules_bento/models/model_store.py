@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules_bento.archives.tarstream import Member, check_links
-from rules_bento.dataclasses_lite import dataclass
+from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.models.model import (
@@ -15,10 +15,11 @@ from rules_bento.models.model import (
     ModelEntry,
     content_identity,
     make_entry,
+    newest_model,
     read_labels,
 )
 from rules_bento.sources.manifest import TreeManifest
-from rules_bento.tag import Tag
+from rules_bento.tag import Tag, read_latest
 from rules_bento.tree_walk import is_generated
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping, Sequence
 
@@ -60,17 +61,19 @@ class StoredModel:
         return members
 
 
-def find_newest(store: Path, tag: str) -> dict[str, Any] | None:
-    """Return the parsed model.yaml of the newest model that matches `tag`, or None. The version can be abbreviated."""
+def find_newest(store: Path, tag: str) -> str:
+    """Return the tag of the newest model that matches `tag`, or "". The version in `tag` can be abbreviated."""
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
-    tags = [model.description.tag for model in list_versions(store, name)]
-    models = (_model_yaml(store / tag.replace(":", "/") / MODEL_YAML) for tag in tags)
-    candidates = [fields for fields in models if str(fields["version"]).startswith(version)]
-    return max(candidates, key=_creation_time, default=None)
+    model = newest_model([model for model in list_versions(store, name) if model.tag.version.startswith(version)])
+    return model.description.tag if model else ""
 
 
 def list_versions(store: Path, name: str) -> list[BundledModel]:
-    """Return all versions of a model, without sizes and digests. Raises BentoError for an invalid `model.yaml`."""
+    """Return all versions of a model, without sizes and digests. Raises BentoError for an invalid `model.yaml`.
+
+    The latest version is the version in the file `latest`, as in BentoML. If this file is missing or wrong, the latest
+    version is the newest version, or the first of several.
+    """
     directory = store / name
     models = []
     for path in sorted(directory.iterdir()) if directory.is_dir() else ():
@@ -78,7 +81,9 @@ def list_versions(store: Path, name: str) -> list[BundledModel]:
             fields = _model_yaml(path / MODEL_YAML)
             known = (f"{name}:{path.name}", fields["module"], _creation_time(fields))
             models.append(BundledModel(ModelDescription(*known, "", 0, read_labels(fields))))
-    return models
+    pointer = read_latest(directory)
+    latest = next((model for model in models if model.tag.version == pointer), None) or newest_model(reversed(models))
+    return [replace(model, is_latest=model is latest) for model in models]
 
 
 def read(store: Path, tag: str) -> StoredModel:

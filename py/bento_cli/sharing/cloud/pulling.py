@@ -17,13 +17,13 @@ from rules_bento.formats import schema
 from rules_bento.net import limits, transfers
 from rules_bento.net.download import Download, open_partial
 from rules_bento.net.transfers import retriable
-from rules_bento.tag import Tag, check_word
+from rules_bento.tag import LATEST, Tag, check_word
 from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Iterator, cast
 
 from bento_cli.sharing.cloud import documents
 from bento_cli.sharing.cloud.client import CloudPaths
 from bento_cli.sharing.cloud.pushing import label_in
-from bento_cli.store.entry_store import LATEST, EntryStore, NotFoundError
+from bento_cli.store.entry_store import EntryStore, NotFoundError
 from bento_cli.store.home import forget_downloads, staging_lock
 from bento_cli.store.import_session import Imported, Options, import_session
 
