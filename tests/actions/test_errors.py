@@ -126,7 +126,7 @@ def test_an_attribute_that_is_missing(actions):
 
 def test_a_service_that_a_pattern_drops(actions):
     """Even where nothing else is there that could be kept."""
-    outcome = actions.snapshot(more=["--exclude", "*.txt", "--exclude", "serv*"])
+    outcome = actions.snapshot(more=["--exclude", "*.pyc", "--exclude", "serv*"])
     refused(
         outcome,
         LABEL,
@@ -134,7 +134,7 @@ def test_a_service_that_a_pattern_drops(actions):
         "pattern 2 of exclude ('serv*') excludes the file",
         "Change",
     )
-    outcome = actions.snapshot(more=["--include", "*.txt"])
+    outcome = actions.snapshot(srcs=with_service(actions, **{"svc/a.txt": b""}), more=["--include", "*.txt"])
     refused(outcome, LABEL, "service 'service:Service' requires", "no pattern of include matches the file", "Change")
     srcs = with_service(actions, **{"svc/.bentoignore": "# mine\n*.py\n"})
     outcome = actions.snapshot(srcs=srcs)
@@ -172,6 +172,15 @@ def test_patterns_that_match_nothing_are_reported(actions):
     assert outcome.errors == (
         f"{LABEL}: include[1]: './service.py' matches no file in srcs, data, or deps. Did you mean 'service.py'?\n"
     )
+
+
+def test_errors_follow_the_patterns_that_match_nothing(actions):
+    outcome = actions.snapshot(more=["--include", "./*.py", "--exclude", "./key.pem"])
+    assert (outcome.code, outcome.outputs) == (1, {})
+    assert outcome.errors.splitlines()[:2] == [
+        f"{LABEL}: include[0]: './*.py' matches no file in srcs, data, or deps. Did you mean '*.py'?",
+        f"{LABEL}: exclude: no file in srcs, data, or deps matches './key.pem'.",
+    ]
 
 
 # Files

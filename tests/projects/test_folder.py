@@ -100,6 +100,40 @@ def test_the_same_bytes_as_the_actions(directory, store, tmp_path, as_file):
     assert made.archive(tmp_path / "ours.bento").read_bytes() == theirs.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("options", "notes"),
+    [
+        (
+            'include: ["./*.py", "./data/"]',
+            [
+                "include[0]: './*.py' matches no file in the project. Did you mean '*.py'?",
+                "include[1]: './data/' matches no file in the project.",
+            ],
+        ),
+        (
+            'include: [".\\\\service.py"]',
+            ["include[0]: '.\\\\service.py' matches no file in the project. Did you mean 'service.py'?"],
+        ),
+        (
+            'exclude: ["*.py", "./secret.key"]',
+            ["exclude[1]: './secret.key' matches no file in the project. Did you mean 'secret.key'?"],
+        ),
+    ],
+)
+def test_errors_name_patterns_that_match_nothing(tmp_path, options, notes):
+    files = {
+        "service.py": "import bentoml\n",
+        "secret.key": "x",
+        "bentofile.yaml": f"service: service:Svc\n{options}\n",
+    }
+    directory = write_project(tmp_path / "svc", {"files": files}, "")
+    with pytest.raises(BentoError) as raised:
+        build_bentofile(build_ctx=directory)
+    first, *others = str(raised.value).splitlines()
+    assert first.startswith("service: the sources don't contain service.py, which `service:Svc` requires. The sources")
+    assert [line.strip() for line in others] == [f"{directory}/bentofile.yaml:2: {note}" for note in notes]
+
+
 NAMING = {
     "bentofile.yaml": """\
 service: service:Svc

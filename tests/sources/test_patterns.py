@@ -115,6 +115,13 @@ def test_filter_is_bentomls_four_tests(
         assert chosen.keeps(path, filtered=True) == expected
         assert chosen.keeps(path, filtered=False)
         assert (chosen.reason(path, filtered=True) is None) == expected
+    unused = {(rule.origin, rule.number) for rule in chosen.idle()}
+    for origin, lines in {"include": include, "exclude": exclude, **ignored}.items():
+        top = f"{origin}/" if origin in ignored and origin else ""
+        below = [path[len(top) :] for path in candidates if path.startswith(top)]
+        for rule in Patterns(lines, origin).rules:
+            is_used = rule.text == "*" or any(map(rule.expression.search, [*below, *patterns._BUILT_IN_FILES]))
+            assert ((origin, rule.number) in unused) != is_used
 
 
 def test_lines_with_many_stars_are_rejected() -> None:

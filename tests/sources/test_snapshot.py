@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -183,7 +184,7 @@ def test_unreadable_patterns_name_their_place(tmp_path: Path) -> None:
         (["*"], []),
         (["*.py", "data/**", "gone.py"], [3]),
         (["./service.py", "/service.py", "Service.py"], [1, 3]),
-        (["*.pt", "# a comment", "", "!*.pt", "data", "data/", "service.py/"], [1, 7]),
+        (["*.pt", "# a comment", "", "!*.pt", "data", "data/", "service.py/"], [1, 4, 7]),
         (["[ab]bc", "data/*.csv", "*.csv"], [1]),
         (["lib.py"], [1]),
     ],
@@ -195,6 +196,64 @@ def test_patterns_of_include_that_match_nothing(include: list[str], idle: list[i
     assert [rule.number for rule in selection.idle] == idle
 
 
+@pytest.mark.parametrize(
+    ("pattern", "hint"),
+    [
+        ("./secret.key", "secret.key"),
+        ("./", "*"),
+        ("!./secret.key", "!secret.key"),
+        ("lib\\private", "lib/private"),
+        ("lib//private/", "lib/private/"),
+        ("lib/./private", "lib/private"),
+        ("secret.key/", "secret.key"),
+        ("secret.key  # of the team", "secret.key"),
+        ("'secret.key'", "secret.key"),
+        ("  secret.key", "secret.key"),
+        ("secrt.key", "secret.key"),
+        ("Secret.key", "secret.key"),
+        ("privat/", "private/"),
+        ("tests/", ""),
+        ("*.log", ""),
+        ("lib\\none", ""),
+        ("[!", None),  # not a pattern
+        ("__pycache__/", None),  # always excluded
+        ("*.py[cod]", None),
+        ("*.key", None),
+        ("lib", None),
+    ],
+)
+def test_patterns_that_exclude_nothing(tmp_path: Path, pattern: str, hint: str | None) -> None:
+    """BentoML accepts them in silence, and the file that was meant is in the Bento."""
+    paths = ["service.py", "secret.key", "lib/private/a.txt"]
+    for path in paths:
+        write(tmp_path, path)
+    (tmp_path / ".bentoignore").write_text(f"# mine\n{pattern}\n")
+    for where, selection in (
+        (".bentoignore:2", select(list(walk(str(tmp_path))))),
+        ("exclude[1]", select(list(map(declared, paths)), exclude=["# mine", pattern])),
+    ):
+        notes = unmatched_patterns(selection, BuildOptions(), "the project")
+        if hint:
+            assert notes == [f"{where}: {pattern!r} matches no file in the project. Did you mean {hint!r}?"]
+        elif hint == "":
+            origin = where.partition(":")[0].partition("[")[0]
+            assert notes == [f"{origin}: no file in the project matches {pattern!r}."]
+        else:
+            assert notes == []
+
+
+def test_unused_patterns_of_nested_ignore_files(tmp_path: Path) -> None:
+    """A pattern of a file that another list excludes, and a pattern that another one cancels, aren't unused."""
+    for name in "abd":
+        write(tmp_path, f"pkg/{name}.txt")
+    (tmp_path / "pkg/.bentoignore").write_text("b.txt\nc.txt\n./d.txt\na.txt\n!a.*\n!e.txt\n")
+    selection = select(list(walk(str(tmp_path))), include=["pkg/", "!pkg/b.txt"], exclude=["b.*", "!b.py"])
+    assert unmatched_patterns(selection, BuildOptions(), "srcs") == [
+        "pkg/.bentoignore:3: './d.txt' matches no file in srcs. Did you mean 'd.txt'?",
+        "pkg/.bentoignore: no file in srcs matches 'c.txt'.",
+    ]
+
+
 def test_many_patterns_that_match_nothing_are_reported_in_time() -> None:
     patterns = [f"data/{number:05}/*.csv" for number in range(2_000)] + ["x" * 100_000]
     files = [declared(f"data/{number}.csv") for number in range(200)]
@@ -202,7 +261,10 @@ def test_many_patterns_that_match_nothing_are_reported_in_time() -> None:
     notes = unmatched_patterns(select(files, include=patterns), BuildOptions(), "srcs")
     assert time.process_time() - before < 5
     assert len(notes) == 21
-    assert notes[-1] == "include: 1981 more patterns match no file."
+    assert re.fullmatch(r"include: no file in srcs matches 'data/00020/\*.csv', .*, or 1976 more patterns\.", notes[-1])
+    notes = unmatched_patterns(select(files, exclude=patterns), BuildOptions(), "srcs")
+    assert time.process_time() - before < 5
+    assert [note.partition("'")[0] for note in notes] == ["exclude: no file in srcs matches "]
 
 
 def test_src_layout_rejects_what_it_would_overwrite() -> None:

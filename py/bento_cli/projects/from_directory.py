@@ -159,7 +159,19 @@ def _options(**options: Any) -> BuildOptions:
 def _build(options: BuildOptions, directory: Path, version: str, extra: ExtraOptions) -> BuildResult:
     declared = list(snapshot.walk(str(directory)))
     selection = selected(declared, options)
-    files = project_files(declared, directory)
+    notes = tuple(target_options.unmatched_patterns(selection, options, "the project"))
+    try:
+        result = _build_selected(options, project_files(declared, directory), selection, version, extra)
+    except BentoError as error:
+        field = "remedy" if error.remedy else "problem"
+        setattr(error, field, "\n  ".join([getattr(error, field), *notes]))  # a pattern might be the reason
+        raise
+    return replace(result, notes=(*result.notes, *notes))
+
+
+def _build_selected(
+    options: BuildOptions, files: ProjectFiles, selection: Selection, version: str, extra: ExtraOptions
+) -> BuildResult:
     settings = BentoSettings(
         creation_time=extra.creation_time,
         bentoml_version=extra.bentoml_version,
@@ -191,9 +203,8 @@ def _build(options: BuildOptions, directory: Path, version: str, extra: ExtraOpt
     bento = assemble_bento(info, settings, manifest, [model.bundled() for model in models])
     if extra.secrets is not None:
         _check_secrets(bento, selection.kept, extra.secrets)
-    notes = [*warnings, *target_options.unmatched_patterns(selection, options, "the project")]
-    notes += _unused_requirements(info.path, settings, bento)
-    return BuildResult(bento, tuple(source_members(selection.kept, manifest)), tuple(models), tuple(notes))
+    notes = (*warnings, *_unused_requirements(info.path, settings, bento))
+    return BuildResult(bento, tuple(source_members(selection.kept, manifest)), tuple(models), notes)
 
 
 def _unused_requirements(service: str, settings: BentoSettings, bento: AssembledBento) -> list[str]:

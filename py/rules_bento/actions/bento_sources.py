@@ -177,11 +177,11 @@ def snapshot(request: _SnapshotRequest) -> None:
     declared = declared_files(request)
     plan = read_plan(request, declared)
     selection = select(declared, plan)
+    _report_unmatched_patterns(request.target, selection, plan)
     if plan.service is not None:
         _require_module(plan.service, selection)
     if not selection.kept:
         raise BentoError("include, exclude: the patterns select no file in srcs, data, or deps. Change the patterns.")
-    _report_unmatched_patterns(request.target, selection, plan)
     selections.check_followed(selection.kept)
     sources = {file.path: file for file in selection.kept if file.link is None}
     seen: dict[str, bytes] = {}  # files that the analysis read, by path
@@ -233,7 +233,7 @@ def snapshot(request: _SnapshotRequest) -> None:
 
 
 def _report_unmatched_patterns(target: str, selection: Selection, plan: Plan) -> None:
-    """Warn about include patterns that match no declared file."""
+    """Warn about patterns that match no declared file."""
     if selection.idle:
         from rules_bento.build_options.target_options import unmatched_patterns
 

@@ -63,8 +63,9 @@ def _places(document: Document) -> dict[str, str]:
         places[key] = document.at((key,))
         if key in GROUPS and isinstance(value, dict):
             places.update({f"{key}.{inner}": document.at((key, inner)) for inner in value})
-    for index, _ in enumerate(document.data.get("include") or ()):
-        places[f"include[{index}]"] = document.at(("include", index))
+    for key in ("include", "exclude"):
+        for index, _ in enumerate(document.data.get(key) or ()):
+            places[f"{key}[{index}]"] = document.at((key, index))
     return places
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from rules_bento.build_options import option_reader
 from rules_bento.build_options.document import Document
 from rules_bento.build_options.options import BuildOptions, merge
-from rules_bento.errors import BentoError, nearest
+from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Container, Sequence
 
 if TYPE_CHECKING:
+    from rules_bento.sources.patterns import Rule
     from rules_bento.sources.snapshot import Selection
 
-_MAX_REPORTED = 20  # unmatched patterns
+_MAX_REPORTED = 20  # unmatched patterns with a warning of their own
+_MAX_LISTED = 5
 
 
 def read(attributes: dict[str, Any], bentofiles: Sequence[tuple[str, ...]], *, src_exists: bool) -> BuildOptions:
@@ -42,14 +44,26 @@ def find_service(options: BuildOptions, sources: Container[str]) -> str:
 
 
 def unmatched_patterns(selection: Selection, options: BuildOptions, among: str) -> list[str]:
-    """Return warnings about `include` patterns that match no file. `among` describes the searched files in messages."""
-    notes = []
-    for rule in selection.idle[:_MAX_REPORTED]:
-        place = options.at(f"include[{rule.number - 1}]")
-        known = {file.path.lower(): file.path for file in (*selection.kept, *selection.dropped)}
-        near = known.get(nearest(rule.text.removeprefix(".").lstrip("/").lower(), known))
-        hint = f" Did you mean {near!r}?" if near else ""
-        notes.append(f"{place}: {rule.text!r} matches no file in {among}.{hint}")
-    if selection.idle[_MAX_REPORTED:]:
-        notes.append(f"{options.at('include')}: {len(selection.idle) - _MAX_REPORTED} more patterns match no file.")
+    """Return warnings about patterns that match no file. `among` describes the searched files in messages.
+
+    One warning per list covers the patterns that were meant to exclude files, if no similar pattern matches a file.
+    """
+    notes, others = [], dict[str, list[str]]()
+    for index, rule in enumerate(selection.idle):
+        hint = selection.suggestion(rule) if index < _MAX_REPORTED else ""
+        if hint or (selection.is_including(rule) and index < _MAX_REPORTED):
+            text = f"{_place(rule, options)}: {rule.text!r} matches no file in {among}."
+            notes.append(f"{text} Did you mean {hint!r}?" if hint else text)
+        elif not rule.negated or rule.origin == "include":
+            others.setdefault(options.at(rule.origin), []).append(repr(rule.text))
+    for place, texts in others.items():
+        more = len(texts) - _MAX_LISTED
+        listed = ", ".join(texts[:_MAX_LISTED]) + (f", or {more} more patterns" if more > 0 else "")
+        notes.append(f"{place}: no file in {among} matches {listed}.")
     return notes
+
+
+def _place(rule: Rule, options: BuildOptions) -> str:
+    if rule.origin in ("include", "exclude"):
+        return options.at(f"{rule.origin}[{rule.number - 1}]")
+    return f"{rule.origin}:{rule.number}"

@@ -8,17 +8,23 @@ no such names.
 
 from __future__ import annotations
 
+import posixpath
 import re
 import warnings
+from contextlib import suppress
 from functools import lru_cache
 
 from rules_bento.dataclasses_lite import dataclass
-from rules_bento.errors import BentoError
+from rules_bento.errors import BentoError, nearest
 from rules_bento.tree_walk import BUILT_IN
-from rules_bento.typing_lite import Iterable, Mapping
+from rules_bento.typing_lite import Iterable, Iterator, Mapping
+
+# Files that the built-in exclusions exclude. Patterns for such files, which templates contain, need no file.
+_BUILT_IN_FILES = (".git/HEAD", ".venv/pyvenv.cfg", "venv/pyvenv.cfg", "__pycache__/a.cpython-311.pyc", ".DS_Store")
 
 # A regular expression with n stars needs up to (length of the path)**n steps.
 MAX_STARS = 5
+_MAX_TYPO = 3  # difference in length between a misspelled and the correct name
 _CACHED = 64  # parsed lines, because all filters have the built-in exclusions, and several filters have equal lines
 
 # A name at any depth without escapes and sets, with more than stars; a trailing slash matches only a directory.
@@ -33,6 +39,7 @@ class Rule:
     text: str  # as written, without trailing white space
     number: int  # of the line, from 1
     where: str  # "pattern 2 of exclude", "line 3 of pkg/.bentoignore"
+    origin: str  # "exclude", "pkg/.bentoignore"
     negated: bool  # begins with "!": the list doesn't contain a path that the line matches
     expression: re.Pattern[str]  # finds a match in each path that the line matches
 
@@ -61,7 +68,7 @@ class Patterns:
                     f"{where}: invalid pattern {text!r}: {error}. Correct or remove the pattern."
                 ) from None
             if expression is not None:  # not an empty line, a comment, or a "[" without its "]", which git ignores
-                self.rules.append(Rule(text, number, where, not included, expression))
+                self.rules.append(Rule(text, number, where, origin, not included, expression))
         self._last_first = [(rule.expression.search, rule) for rule in reversed(self.rules)]
 
     def rule(self, path: str) -> Rule | None:
@@ -100,18 +107,45 @@ class SourceFilter:
         self._excluding = [("", exclude)]
         self._excluding += [(f"{top}/" if top else "", patterns) for top, patterns in sorted(ignored.items())]
         self._filtered: list[str] = []
+        self._matched: list[str] = []  # the only paths that patterns of excluding lists can match
 
     def keeps(self, path: str, *, filtered: bool) -> bool:
         """Return whether the Bento includes ``path``. Applies only the built-in exclusions if ``filtered`` is false."""
-        if filtered:
-            self._filtered.append(path)
-        return not self._built_in.matches(path) and (
-            not filtered or (self._include.matches(path) and self._exclusion(path) is None)
-        )
+        if not filtered:
+            return not self._built_in.matches(path)
+        self._filtered.append(path)
+        kept = not self._built_in.matches(path) and self._include.matches(path) and self._exclusion(path) is None
+        if not kept:
+            self._matched.append(path)
+        return kept
 
     def idle(self) -> list[Rule]:
-        """Return the ``include`` rules that matched no path in calls of `keeps`. Omits negated rules."""
-        return [rule for rule in self._include.unmatched(self._filtered) if not rule.negated]
+        """Return the rules that matched no path in calls of `keeps`, except for rules of built-in exclusions."""
+        found = self._include.unmatched(self._filtered)
+        for top, patterns in self._excluding:
+            found += patterns.unmatched(path[len(top) :] for path in self._matched if path.startswith(top))
+        return [rule for rule in found if rule.text != "*" and not any(map(rule.expression.search, _BUILT_IN_FILES))]
+
+    def is_including(self, rule: Rule) -> bool:
+        """Return whether a rule of ``include`` includes the paths that it matches."""
+        return not rule.negated and rule in self._include.rules
+
+    def suggestion(self, rule: Rule) -> str:
+        """Return what to write instead of a rule that matches no path, or "" if nothing similar matches a path."""
+        top = next((top for top, patterns in self._excluding if rule in patterns.rules), "")
+        paths = [path[len(top) :] for path in self._filtered if path.startswith(top)]
+        for text in _corrections(rule.text):
+            with suppress(BentoError):
+                if not Patterns([text], "").unmatched(paths):
+                    return text
+        if self.is_including(rule):
+            names = {path.lower(): path for path in paths}
+            return names.get(nearest(rule.text.removeprefix(".").lstrip("/").lower(), names), "")
+        # Most patterns that exclude nothing aren't mistakes.
+        word = rule.text.removeprefix("!").lower()
+        names = {name.lower(): name for path in paths for name in _names(path)}
+        close = [name for name in names if abs(len(name) - len(word)) < _MAX_TYPO]
+        return names.get(nearest(word, close, 0.88), "")
 
     def reason(self, path: str, *, filtered: bool) -> str | None:
         """Return the reason why the Bento excludes ``path``, or None if the Bento includes ``path``."""
@@ -133,7 +167,26 @@ class SourceFilter:
                 rule = patterns.rule(path[len(top) :])
                 if rule is not None and not rule.negated:
                     return rule
+                if rule is not None:
+                    self._matched.append(path)
         return None
+
+
+def _names(path: str) -> Iterator[str]:
+    """Yield the name of a file, and the names of its parent directories with a slash."""
+    *directories, name = path.split("/")
+    yield name
+    yield from (f"{directory}/" for directory in directories)
+
+
+def _corrections(text: str) -> Iterator[str]:
+    """Yield patterns that match paths as the author of `text` might have expected. They can be invalid."""
+    mark = "!" if text.startswith("!") else ""
+    plain = re.split(r"\s+#", text.removeprefix("!").strip().strip("\"'"))[0].strip("\"' ")
+    path = posixpath.normpath(plain.replace("\\", "/"))  # "./a", "a//b", "a\\b"
+    for found in ("*" if path == "." else path + "/" * plain.endswith(("/", "\\")), path):
+        if found not in (text, "."):
+            yield mark + found
 
 
 @lru_cache(_CACHED)

@@ -52,11 +52,11 @@ class DeclaredFile:
 
 @dataclass(frozen=True)
 class Selection:
-    """The result of `select`: the kept and the dropped files, both sorted by path, and the unused include patterns."""
+    """The result of `select`: the kept and the dropped files, both sorted by path, and the unused patterns."""
 
     kept: tuple[DeclaredFile, ...]
     dropped: tuple[DeclaredFile, ...]
-    idle: Sequence[Rule]  # include patterns without a declared file
+    idle: Sequence[Rule]  # patterns of include, exclude, and ignore files that match no declared file
     _filter: SourceFilter = field(repr=False, compare=False)
     _src_layout: bool = False
 
@@ -68,6 +68,14 @@ class Selection:
     def reason(self, file: DeclaredFile) -> str | None:
         """Return the reason why ``file`` was dropped, for example a pattern. Returns None if the file was kept."""
         return self._filter.reason(file.path, filtered=file.filtered)
+
+    def is_including(self, rule: Rule) -> bool:
+        """Return whether a pattern includes the files that it matches."""
+        return self._filter.is_including(rule)
+
+    def suggestion(self, rule: Rule) -> str:
+        """Return what to write instead of a pattern in `idle`, or "" if there is nothing similar."""
+        return self._filter.suggestion(rule)
 
 
 @dataclass(frozen=True)
@@ -186,7 +194,7 @@ def select(
     dropped: list[DeclaredFile] = []
     for file in files:
         (kept if rules.keeps(file.path, filtered=file.filtered) else dropped).append(file)
-    idle = rules.idle() if tuple(include) != _ALL else ()
+    idle = rules.idle()
     if src_layout:
         kept = [_out_of_src(file) for file in kept]
         files = [_out_of_src(file) for file in files]
