@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 from bento_cli.cli import main
-from bento_cli.projects import python_syntax, starlark
+from bento_cli.projects import starlark
 from bento_cli.projects import workspace as workspaces
 from bento_cli.projects.migrate import migrate, write
 from rules_bento.archives import atomic
 from rules_bento.errors import BentoError
+from rules_bento.service import python_syntax
 
 from tests.helpers.golden_bentos import BENTO_PROJECTS, store_of
 from tests.helpers.projects import write_project

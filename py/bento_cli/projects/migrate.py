@@ -20,13 +20,14 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import read_file, split_lines
 from rules_bento.models import model_store
 from rules_bento.models.model_loads import find_calls, find_model_loads
+from rules_bento.service import python_syntax
 from rules_bento.service.modules import Module
 from rules_bento.service.overrides import way
 from rules_bento.sources import snapshot
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
-from bento_cli.projects import import_packages, migrate_packages, python_syntax
+from bento_cli.projects import import_packages, migrate_packages
 from bento_cli.projects.from_directory import PYTHON_VERSION, ExtraOptions, build_bentofile, project_files, selected
 from bento_cli.projects.migrate_packages import REQUIREMENTS
 from bento_cli.projects.starlark import KEPT, StarlarkCode, call, glob, literal, load, merge_build_files
