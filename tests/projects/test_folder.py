@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 import tarfile
 import tempfile
 from pathlib import Path
@@ -98,6 +99,19 @@ def test_the_same_bytes_as_the_actions(directory, store, tmp_path, as_file):
     assert (work / "tag").read_text().strip() == str(made.tag)
     assert (work / "digest").read_text().strip() == made.digest
     assert made.archive(tmp_path / "ours.bento").read_bytes() == theirs.read_bytes()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="needs an interpreter that supports the syntax")
+def test_newer_syntax_is_rejected_as_by_the_actions(tmp_path):
+    """Static analysis and the import have the same check, at the end."""
+    text = "import bentoml\n\ntry:\n    pass\nexcept* ValueError:\n    pass\n\n@bentoml.service\nclass Svc:\n    pass\n"
+    files = {"service.py": text, "bentofile.yaml": "service: service:Svc\ndocker: {python_version: '3.10'}\n"}
+    directory = write_project(tmp_path / "svc", {"files": files}, "")
+    message = r"service.py:3: the Bento's Python 3.10 doesn't support this syntax \(`except\*` requires Python 3.11\)"
+    with pytest.raises(BentoError, match=message):
+        build_bentofile(build_ctx=directory)
+    with pytest.raises(BentoError, match=message):
+        by_actions(tmp_path / "work", directory, "--bentofile", str(directory / "bentofile.yaml"), "bentofile.yaml")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from bento_cli.projects import workspace as workspaces
 from bento_cli.projects.migrate import migrate, write
 from rules_bento.archives import atomic
 from rules_bento.errors import BentoError
-from rules_bento.service import python_syntax
 
 from tests.helpers.golden_bentos import BENTO_PROJECTS, store_of
 from tests.helpers.projects import write_project
@@ -685,13 +684,6 @@ def test_python_version_of_the_syntax(tmp_path, code, version):
     older = project(tmp_path / "older", "service: service:Svc\ndocker: {python_version: '3.11'}\n", service)
     conflict = "Packages: the service has syntax of Python 3.12, but the project specifies Python 3.11."
     assert (conflict in migrate(older).notes) is (version != "3.11")
-
-
-def test_python_version_of_several_files():
-    assert python_syntax.min_minor([]) == 7
-    assert python_syntax.min_minor([b"", b"x = f'{1}'"]) == 7
-    assert python_syntax.min_minor([b"match 1:\n    case 1: pass\n", b"(x := 1)"]) == 10
-    assert not python_syntax.is_valid(b"print 1")
 
 
 def test_syntax_that_requires_a_newer_python(tmp_path):

@@ -10,7 +10,6 @@ import pytest
 from rules_bento.errors import BentoError
 from rules_bento.service import (
     Declared,
-    SourceTree,
     from_json,
     override,
     read_service,
@@ -1079,32 +1078,3 @@ def test_a_thousand_modules_are_not_parsed():
     files["lib/m500.py"] += b"this is no Python\n"
     files["service.py"] = b"import bentoml\nfrom lib.m0 import NAME\n@bentoml.service(name=NAME)\nclass Svc: ...\n"
     assert read_service("service:Svc", files).entry_service == "n0"
-
-
-SERVICE_WITH_NEW_SYNTAX = b"""import bentoml
-
-try:
-    import numpy
-except* ImportError:
-    pass
-
-
-@bentoml.service
-class Svc:
-    @bentoml.api
-    def greet(self) -> str:
-        return ""
-"""
-
-
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="needs an interpreter that supports the syntax")
-def test_syntax_that_the_python_of_the_bento_lacks_is_rejected():
-    files = {"service.py": SERVICE_WITH_NEW_SYNTAX}
-    for version in (None, "3.11", "3.99"):
-        read_service("service:Svc", SourceTree(files.keys(), files.__getitem__, version))
-    message = r"service.py:\d+: the Bento's Python 3.10 doesn't support this syntax \(Exception groups are only"
-    with pytest.raises(BentoError, match=message):
-        read_service("service:Svc", SourceTree(files.keys(), files.__getitem__, "3.10"))
-    files["service.py"] = b"import bentoml\nx = (\n"
-    with pytest.raises(BentoError, match=r"service.py:2: '\(' was never closed \(Python 3"):
-        read_service("service:Svc", SourceTree(files.keys(), files.__getitem__, "3.10"))

@@ -190,14 +190,18 @@ def _build_selected(
     check_lines(settings.requirements)
     store = extra.store or Home.find().entries_dir(MODEL)
     seen: dict[str, bytes] = {}  # content of read files, by path
+    tree = _source_tree(selection.kept, seen)
+    paths = [file.path for file in selection.kept] if extra.python else tree.paths
+    service = target_options.find_service(options, paths)
     warnings: tuple[str, ...] = ()
     if extra.python:
-        imported = _imported(settings, selection, extra.python, store)
+        imported = _imported(settings, selection, service, extra.python, store)
         info, warnings = imported.info, imported.notes
         settings = replace(settings, api=ApiDescription(imported.schema, imported.openapi))
     else:
-        info = declare(_service(options, selection.kept, seen), settings, extra.declared)
+        info = declare(services.read_service(service, tree, options.args), settings, extra.declared)
         settings = replace(settings, loads=find_model_loads(seen))
+    settings = replace(settings, syntax=services.newest_syntax(service, tree))
     models = model_refs.find_models(info, options, store)
     manifest = snapshot.digest(selection.kept)
     bento = assemble_bento(info, settings, manifest, [model.bundled() for model in models])
@@ -267,15 +271,15 @@ def project_files(declared: Sequence[DeclaredFile], directory: Path) -> ProjectF
     )
 
 
-def _service(options: BuildOptions, kept: Sequence[DeclaredFile], seen: dict[str, bytes]) -> services.ServiceInfo:
+def _source_tree(kept: Sequence[DeclaredFile], seen: dict[str, bytes]) -> services.SourceTree:
+    """Return the files without links. Reading a file adds its content to `seen`."""
     sources = {file.path: file for file in kept if file.link is None}
-    tree = services.SourceTree(
-        sources, lambda path: seen.setdefault(path, snapshot.content(sources[path])), options.docker.python_version
-    )
-    return services.read_service(target_options.find_service(options, sources), tree, options.args)
+    return services.SourceTree(sources, lambda path: seen.setdefault(path, snapshot.content(sources[path])))
 
 
-def _imported(settings: BentoSettings, selection: Selection, python: Path, store: Path) -> ImportedMetadata:
+def _imported(
+    settings: BentoSettings, selection: Selection, service: str, python: Path, store: Path
+) -> ImportedMetadata:
     """Import the service with the interpreter `python`."""
     from rules_bento.service.import_runner import Subject, import_service
 
@@ -291,7 +295,7 @@ def _imported(settings: BentoSettings, selection: Selection, python: Path, store
         if store.is_dir():
             source.with_name("models").symlink_to(store.absolute())
         subject = Subject(
-            target_options.find_service(options, {file.path: file for file in selection.kept}),
+            service,
             source.parent,
             arguments=options.args or {},
             aliases={choice.alias: choice.tag for choice in options.models or () if choice.alias},

@@ -26,6 +26,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 if TYPE_CHECKING:
     from rules_bento.formats.differences import FieldDifference
     from rules_bento.packages.requirements import Line
+    from rules_bento.service.python_syntax import NewSyntax
 
 
 class _PackageRequest(secret_scan.SecretsRequest):
@@ -120,6 +121,7 @@ def _bento_settings(
         version=attributes.get("version", ""),
         readme=service_info["readme"],
         loads=service_info.get("loads", []),
+        syntax=_read_syntax(service_info),
         requirements=_read_requirements(request),
         own_packages=tuple(service_info.get("own_packages", ())),
         pins=request.pin,
@@ -138,6 +140,15 @@ def _read_options(request: _PackageRequest, attributes: dict[str, Any]) -> dict[
     envs = [vars(option_checks.parse_env(text, "bento_env")) for text in attributes.get("bento_env", ())]
     data["envs"] = [*data.get("envs", ()), *envs]
     return data
+
+
+def _read_syntax(service_info: dict[str, Any]) -> tuple[str, NewSyntax] | None:
+    if "syntax" not in service_info:
+        return None
+    from rules_bento.service.python_syntax import NewSyntax
+
+    path, syntax = service_info["syntax"]
+    return path, NewSyntax(*syntax)
 
 
 def _read_requirements(request: _PackageRequest) -> tuple[Line, ...]:

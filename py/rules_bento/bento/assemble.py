@@ -16,7 +16,7 @@ from rules_bento.bento import model_refs
 from rules_bento.bento.env.common import Environment, docker_env, merge_envs
 from rules_bento.bento.env.python import LockedRequirements
 from rules_bento.bento.identity import content_identity
-from rules_bento.build_options.option_checks import check_env, check_features
+from rules_bento.build_options.option_checks import check_env, check_features, short_python_version
 from rules_bento.build_options.options import BuildOptions, EnvVariable, spec1_reasons, with_defaults
 from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
@@ -141,6 +141,7 @@ def _environment(
             settings = replace(settings, lock=settings.lock.without_links())
     elif settings.pins:
         _check_python_of_pins(settings, image or images.ImageDefinition())
+    _check_syntax(settings, image, is_spec_1=bool(reasons or settings.spec == 1))
     if reasons or settings.spec == 1:
         from rules_bento.bento.env import spec1
 
@@ -163,6 +164,19 @@ def _check_python(settings: BentoSettings, image: ImageDefinition | None) -> Non
             f"{python_version}. Specify {settings.python_version}, or lock the requirements for Python "
             f"{python_version}."
         )
+
+
+def _check_syntax(settings: BentoSettings, image: ImageDefinition | None, *, is_spec_1: bool) -> None:
+    """Raise BentoError if the sources have syntax that the Bento's Python doesn't support."""
+    docker = settings.options.docker
+    stated = docker.python_version or (image and image.python_version)
+    # The base image or conda determines another version.
+    is_known = stated or not (is_spec_1 and (docker.base_image or not settings.options.conda.is_empty))
+    if settings.syntax and is_known:
+        from rules_bento.service import python_syntax
+
+        version = short_python_version(stated or settings.python_version, "python_version")
+        python_syntax.check(*settings.syntax, version)
 
 
 def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> None:

@@ -18,10 +18,13 @@ from rules_bento.service.metadata import (
     to_json,
 )
 from rules_bento.service.overrides import Declared, override, require_known, snake_case
-from rules_bento.typing_lite import Mapping
+from rules_bento.typing_lite import TYPE_CHECKING, Mapping
+
+if TYPE_CHECKING:
+    from rules_bento.service.python_syntax import NewSyntax
 
 __all__ = ["Declared", "HuggingFace", "Image", "ImageCall", "Model", "Service", "ServiceInfo", "SourceTree"]
-__all__ += ["from_json", "override", "read_service", "require_known", "snake_case", "to_json"]
+__all__ += ["from_json", "newest_syntax", "override", "read_service", "require_known", "snake_case", "to_json"]
 
 
 def read_service(
@@ -42,3 +45,13 @@ def read_service(
     from rules_bento.service.reader import read  # most of this package: users of metadata don't load it
 
     return read(service, sources, arguments or {})
+
+
+def newest_syntax(service: str, sources: Mapping[str, bytes] | SourceTree) -> tuple[str, NewSyntax] | None:
+    """Return the syntax that requires the newest Python, and its file, in modules that importing a service loads.
+
+    Returns None if Python 3.9 supports all syntax.
+    """
+    from rules_bento.service import loaded_modules
+
+    return loaded_modules.newest_syntax(service, sources)

@@ -19,7 +19,6 @@ class SourceTree:
 
     paths: Collection[str]
     read: Callable[[str], bytes]
-    python_version: str | None = None  # of the Bento, in the form `X.Y`, if it is declared
 
 
 @dataclass(frozen=True)

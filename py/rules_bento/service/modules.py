@@ -44,8 +44,7 @@ class PythonFiles:
     def __init__(self, files: Mapping[str, bytes] | SourceTree) -> None:
         tree = files if isinstance(files, SourceTree) else SourceTree(files.keys(), files.__getitem__)
         self.paths = frozenset(tree.paths)
-        self._read = tree.read
-        self._python_version = tree.python_version
+        self.read = tree.read
         self._words: dict[str, frozenset[bytes]] = {}
         python = [path for path in self.paths if path.endswith(".py")]
         self._directories = {path[: slash.start()] for path in python for slash in re.finditer("/", path)}
@@ -70,7 +69,7 @@ class PythonFiles:
     def words(self, path: str) -> frozenset[bytes]:
         """Return all words in a file, including words in comments."""
         if path not in self._words:
-            self._words[path] = frozenset() if path.endswith("/") else frozenset(_NAMES.findall(self._read(path)))
+            self._words[path] = frozenset() if path.endswith("/") else frozenset(_NAMES.findall(self.read(path)))
         return self._words[path]
 
     def modules_named_in(self, path: str) -> list[str]:
@@ -85,7 +84,7 @@ class PythonFiles:
     def first_mention(self, word: bytes) -> tuple[str, int] | None:
         """Return the path and line where `word` first occurs, or None if no Python file contains `word`."""
         for path in sorted(path for path in self.paths if path.endswith(".py")):
-            before, keyword, _ = self._read(path).partition(word)
+            before, keyword, _ = self.read(path).partition(word)
             if keyword:
                 return path, before.count(b"\n") + 1
         return None
@@ -100,25 +99,19 @@ class PythonFiles:
                 'or import the service. To import it, set service_metadata = "import" in Bazel, or run '
                 "`bento build --import --python ENV`."
             )
-        return _parsed(path, b"" if path.endswith("/") else self._read(path), self._python_version)
+        return _parsed(path, b"" if path.endswith("/") else self.read(path))
 
 
-def _parsed(path: str, data: bytes, python_version: str | None) -> ast.Module:
-    version = tuple(map(int, python_version.split("."))) if python_version else sys.version_info[:2]
+def _parsed(path: str, data: bytes) -> ast.Module:
     if len(data) > MAX_BYTES:
         raise BentoError(f"{path}: the file exceeds the limit of {MAX_BYTES} bytes. Move data to a separate file.")
     try:
         with warnings.catch_warnings():
             # `"\d"` is a matter between the author and Python, not of this build.
             warnings.simplefilter("ignore")
-            return ast.parse(data, filename=path, feature_version=min(version, sys.version_info[:2]))  # type: ignore[arg-type]
+            return ast.parse(data, filename=path)
     except SyntaxError as error:
         line = f":{error.lineno}" if error.lineno else ""
-        if python_version and version < sys.version_info[:2] and _is_valid(data):
-            raise BentoError(
-                f"{path}{line}: the Bento's Python {python_version} doesn't support this syntax ({error.msg}). Set a "
-                "newer python_version, or change the syntax."
-            ) from None
         raise BentoError(
             f"{path}{line}: {error.msg} (Python {sys.version_info.major}.{sys.version_info.minor}). If this syntax "
             "requires a newer Python version, use a newer interpreter. In Bazel, set version, interpreter, or "
@@ -128,15 +121,6 @@ def _parsed(path: str, data: bytes, python_version: str | None) -> ast.Module:
         raise BentoError(f"{path}: invalid Python source: {error}.") from None
     except (RecursionError, MemoryError):
         raise BentoError(f"{path}: an expression is nested too deeply. Simplify the expression.") from None
-
-
-def _is_valid(data: bytes) -> bool:
-    """Return whether this interpreter can parse a file."""
-    try:
-        ast.parse(data)
-    except (SyntaxError, ValueError):
-        return False
-    return True
 
 
 class Binding(NamedTuple):
@@ -199,11 +183,7 @@ class Module:
                 module = alias.name if alias.asname else alias.name.partition(".")[0]
                 yield alias.asname or module, Binding(node, module)
             return
-        base = node.module or ""
-        if node.level:
-            package = self.package.split(".") if self.package else []
-            package = package[: len(package) - node.level + 1] if node.level <= len(package) else [""]
-            base = ".".join([*package, *([node.module] if node.module else [])])
+        base = import_base(node, self.package)
         for alias in node.names:
             if alias.name != "*":
                 yield alias.asname or alias.name, Binding(node, base, alias.name)
@@ -243,6 +223,15 @@ class Module:
                 self.renamed.update([binding.path] if name != binding.path.rpartition(".")[2] else [])
         text = node.name if isinstance(node, ast.alias) else getattr(node, "value", None)
         self.paths.update(re.split(r"[^\w.]+", text) if isinstance(text, str) else ())
+
+
+def import_base(node: ast.ImportFrom, package: str) -> str:
+    """Return the dotted name of the module from which a statement in `package` imports."""
+    if not node.level:
+        return node.module or ""
+    parents = package.split(".") if package else []
+    parents = parents[: len(parents) - node.level + 1] if node.level <= len(parents) else [""]
+    return ".".join([*parents, *([node.module] if node.module else [])])
 
 
 def own_nodes(*nodes: ast.AST) -> Iterator[ast.AST]:

@@ -185,6 +185,11 @@ class _Reading:
         )
 
 
+def module_of(service: str) -> str:
+    """Return the name of the module in an import string. Raises BentoError for an invalid string."""
+    return _parts(service)[0]
+
+
 def _parts(service: str) -> tuple[str, str]:
     """Split an import string into module and attribute ("" if omitted). Raises BentoError for an invalid string."""
     target, colon, attribute = service.partition(":")
