@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import rules_bento
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
-from rules_bento.service import import_worker
+from rules_bento.service import import_worker, read_service
 from rules_bento.service.import_runner import ImportedMetadata, Subject, import_service
 from rules_bento.service.import_worker import Recorder
 
@@ -375,6 +376,49 @@ def test_a_config_that_bentoml_rejects(imported, value):
 def test_a_value_that_bento_yaml_cannot_hold(imported, value):
     service = SERVICE.replace("@bentoml.service", f"@bentoml.service(envs=[{{'name': 'A', 'value': {value}}}])")
     assert refusal(imported, service).startswith("service.py:3: envs.0.value is ")
+
+
+def envs(value: str, name: str = "'A'") -> str:
+    """A service, and a dependency, with an environment variable."""
+    service = f"@bentoml.service(envs=[{{'name': {name}, 'value': {value}}}])\nclass Svc: ..."
+    return f"import bentoml\n\n{service}\n"
+
+
+# As BentoML: it fails at the others when it writes the Dockerfile, or when it serves a dependency.
+@pytest.mark.parametrize("value", ["'x\\x85y'", "'\\u2028'", "'a\\tb\\x0b\\x1c\\x7f'", "''", "None"])
+def test_values_of_envs(imported, value):
+    service = envs(value)
+    [env] = imported(service).info.envs
+    assert [env] == [*read_service("service:Svc", {"service.py": service.encode()}).envs]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("'A'", "1", "the value of A must be a string, such as '1', got 1"),
+        ("'A'", "1.5", "the value of A must be a string, such as '1.5', got 1.5"),
+        ("'A'", "True", "the value of A must be a string, such as 'True', got True"),
+        ("'A'", "['b']", "the value of A must be a string, got a list"),
+        ("'A'", "{'b': 1}", "the value of A must be a string, got a dict"),
+        ("''", "'x'", "the name of a variable must be a nonempty string, got ''"),
+        ("1", "'x'", "the name of a variable must be a nonempty string, got 1"),
+        ("None", "'x'", "the name of a variable must be a nonempty string, got None"),
+    ],
+)
+@pytest.mark.parametrize("more", ["", "\n@bentoml.service\nclass Last:\n    svc = bentoml.depends(Svc)\n"])
+def test_values_of_envs_that_are_not_strings(imported, name, value, problem, more):
+    """Static analysis and the import reject them, also those of a dependency."""
+    service = f"{envs(value, name)}{more}"
+    if more:
+        service = service.replace("Svc", "First").replace("Last", "Svc")
+    owner = "First" if more else "Svc"
+    assert refusal(imported, service) == f"service.py:3: envs of `{owner}`: {problem}\nWrite a string."
+    with pytest.raises(BentoError, match=rf"^service.py:4: envs of `{owner}`: {re.escape(problem)}\."):
+        read_service("service:Svc", {"service.py": service.encode()})
+
+
+def test_an_unpaired_surrogate(imported):
+    assert refusal(imported, envs(r"'\ud800'")).startswith("service.py:3: envs.0.value contains an unpaired surrogate")
 
 
 def test_an_alias_of_a_model(imported_anew, tmp_path):

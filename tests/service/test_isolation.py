@@ -212,7 +212,7 @@ INFO = {
 FORGED = [
     ("envs.0.name", "A\nRUN touch /pwn\nENV B"),
     ("envs.0.name", 5),
-    ("envs.0.value", "1\nRUN touch /pwn"),
+    ("envs.0.value", ["1"]),
     ("envs.0.stage", "x\r"),
     ("envs", [{"name": "A"}]),
     ("image.arguments.base_image", "x\nRUN id"),

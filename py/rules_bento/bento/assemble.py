@@ -196,7 +196,7 @@ def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> No
 
 def _envs(info: ServiceInfo, options: BuildOptions) -> list[EnvVariable]:
     """Return the options' environment variables, followed by the service's environment variables."""
-    own = [EnvVariable(env.name, "" if env.value is None else str(env.value), env.stage) for env in info.envs]
+    own = [EnvVariable(env.name, env.value or "", env.stage) for env in info.envs]
     for env in own:
         line = f":{info.services[0].line}" if info.services else ""
         check_env(env, f"{info.path}{line}: envs of `{info.entry_service}`")

@@ -1,4 +1,4 @@
-"""Validates the configuration of services as BentoML does when it builds or serves a Bento.
+"""Validates the configuration and the variables of services as BentoML does when it builds or serves a Bento.
 
 The types of values come from `bentoml._internal.configuration.v2`. Unknown keys are ignored, except in `resources`. As
 in BentoML, True is valid as a positive number but not as an integer, and 1 isn't valid as a float.
@@ -136,6 +136,17 @@ def check(info: ServiceInfo) -> None:
             raise BentoError(
                 f"{service.path}:{service.line}: service `{service.name}`: `{key}`: expected {kind}, got {value!r}."
             )
+
+
+def env_problem(name: object, value: object) -> str:
+    """Return why BentoML rejects an environment variable of a service when it builds or serves it, or ""."""
+    if not isinstance(name, str) or not name:
+        return f"the name of a variable must be a nonempty string, got {name!r}"
+    if value is None or isinstance(value, str):
+        return ""
+    is_scalar = isinstance(value, (bool, int, float))
+    got = f", such as '{value}', got {value!r}" if is_scalar else f", got a {type(value).__name__}"
+    return f"the value of {name} must be a string{got}"
 
 
 def _wrong(config: Mapping[str, Any], table: str, *, is_open: bool) -> Iterator[tuple[str, Any, str]]:

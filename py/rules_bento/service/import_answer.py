@@ -12,7 +12,7 @@ from rules_bento.typing_lite import Any, Iterator
 
 # Fields that can have line breaks: documentation, labels, and fields that other modules check or quote.
 _TEXTS = re.compile(
-    r"(description|labels\..*|services\.\d+\.(doc|config\..*)"
+    r"(description|labels\..*|envs\.\d+\.value|services\.\d+\.(doc|config\..*)"
     r"|image\.(calls\..*|arguments\.(commands|post_commands|python_requirements)\b.*))",
     re.DOTALL,
 )

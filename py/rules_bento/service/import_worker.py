@@ -28,6 +28,7 @@ from urllib.parse import unquote
 
 from rules_bento import namespaces
 from rules_bento.service import metadata, stand_ins
+from rules_bento.service.configuration import env_problem
 from rules_bento.service.sdk_names import IMAGE_METHODS
 from rules_bento.typing_lite import Any, NoReturn, Sequence, TextIO
 
@@ -197,6 +198,10 @@ def _fields(service: Any, schema: dict[str, Any], recorder: Recorder | None) -> 
     for one in service.all_services().values():
         if one.config.get("workers") == _WORKERS:
             del one.config["workers"]
+        for index, env in enumerate(getattr(one, "envs", ())):
+            name, value = (_plain(getattr(env, key), f"envs.{index}.{key}") for key in ("name", "value"))
+            if problem := env_problem(name, value):
+                stand_ins.reject("{}:{}: envs of `{}`: {}".format(*_place(one), one.name, problem), "Write a string")
     service.inject_config()  # which checks it
     envs, labels = getattr(service, "envs", ()), getattr(service, "labels", {})  # BentoML 1.3 has neither
     labels = {str(key): str(value) for key, value in labels.items()}
@@ -283,6 +288,8 @@ def _plain(value: Any, field: str) -> Any:
     """Convert the value of a field to JSON types. Raises RejectedError for an unsupported type."""
     if name := stand_ins.name_of(value):
         stand_ins.refuse(name)
+    if type(value) is str and value.encode(errors="ignore").decode() != value:
+        _reject(f"{field} contains an unpaired surrogate: {value[:80]!r}")
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, (list, tuple)):

@@ -134,7 +134,7 @@ class Env:
     """An environment variable. An unknown `value` is None."""
 
     name: str
-    value: Json = ""
+    value: str | None = ""
     stage: str = "all"
 
 

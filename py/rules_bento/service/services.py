@@ -8,7 +8,7 @@ from contextlib import suppress
 from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.service import metadata
-from rules_bento.service.configuration import BOOL, NONE, TEXT, TEXTS, ValueType
+from rules_bento.service.configuration import BOOL, NONE, TEXT, TEXTS, ValueType, env_problem
 from rules_bento.service.constants import DEPENDS, REST, Constants, first_unknown
 from rules_bento.service.import_code import HANDLERS, ROUTES, callee
 from rules_bento.service.modules import FUNCTIONS, Definition, Module, NotConstantError, own_nodes, unsupported
@@ -391,15 +391,16 @@ class ServiceReader:
         for env in envs if isinstance(envs, list) else [declared.error(envs, "the value isn't a list")]:
             fields: dict[str, Any] = _ENV | (env if isinstance(env, dict) else {REST: env})
             known = {key: value for key, value in fields.items() if not first_unknown(value)}
-            is_text = isinstance(known.get("value"), (str, type(None)))
-            if not (known.keys() <= _ENV.keys() and known.get("stage", "all") in _STAGES and is_text):
+            place = f"{declared.module.path}:{declared.node.lineno}"
+            if not (known.keys() <= _ENV.keys() and known.get("stage", "all") in _STAGES):
                 raise BentoError(
-                    f"{declared.module.path}:{declared.node.lineno}: invalid item in `envs` of `{declared.name}`: "
-                    f"{env!r}. Use a dict with a name and, optionally, a value and a stage ({', '.join(_STAGES)})."
+                    f"{place}: invalid item in `envs` of `{declared.name}`: {env!r}. Use a dict with a name and, "
+                    f"optionally, a value and a stage ({', '.join(_STAGES)})."
                 )
-            name, error = fields["name"], first_unknown(fields)
-            if not name or not isinstance(name, str):
-                error, name = declared.error(fields, "the name of a variable isn't a string"), ""
+            error = first_unknown(fields)
+            name = "" if REST in fields else known.get("name", "")
+            if problem := env_problem("?" if error and not name else name, known.get("value")):
+                raise BentoError(f"{place}: envs of `{declared.name}`: {problem}.")
             if error and is_entry:
                 self._note(declared, f"envs.{name}".rstrip("."), error)
             if name:
