@@ -387,6 +387,48 @@ def test_hostile_lines_end_soon_and_plainly(line):
     assert len(info.labels.get("x", "")) <= 1 << 16
 
 
+OPERAND = [
+    "1",
+    "-1",
+    "+1",
+    "-1.5",
+    "+.5",
+    "~1",
+    "not True",
+    "not 0",
+    "-(1)",
+    "- -1",
+    "--~-1",
+    "-0.0",
+    "not []",
+    "not {'a': 1}",
+]
+OPERAND += ["-True", "+False", "not not 'x'", "not None", "-N", "~N", "-(1 + 2)", "2 * -1", "-1e3", "[-1, {'a': -2}]"]
+
+
+@pytest.mark.parametrize("text", OPERAND)
+def test_signs_have_the_values_of_python(text):
+    source = f"import bentoml\nN = 3\n@bentoml.service(http={{'x': {text}}})\nclass Svc: ...\n".encode()
+    info = read_service("service:Svc", {"service.py": source})
+    found, expected = info.services[0].config["http"]["x"], eval(text, {"N": 3})
+    assert (repr(found), info.unknowns) == (repr(expected), ())
+
+
+@pytest.mark.parametrize(
+    "text", ["-'a'", "~1.5", "~True", "-None", "-[1]", "+{}", "-(1 << 2)", f"-{1 << 65}", "not f()", "-1e999"]
+)
+def test_signs_that_are_not_read(text):
+    source = f"import bentoml\n@bentoml.service(http={{'x': {text}}})\nclass Svc: ...\n".encode()
+    [unknown] = read_service("service:Svc", {"service.py": source}).unknowns
+    assert unknown.field == "config.http.x"
+
+
+def test_grpc_without_a_limit():
+    source = b"import bentoml\n@bentoml.service(grpc={'max_message_length': -1})\nclass Svc: ...\n"
+    info = read_service("service:Svc", {"service.py": source})
+    assert override(info, Declared()).services[0].config == {"grpc": {"max_message_length": -1}}
+
+
 def test_only_needed_modules_are_parsed():
     files = {
         "service.py": b"import lib.heavy\nimport bentoml\nfrom lib.names import NAME\nfrom lib.broken import helper\n"

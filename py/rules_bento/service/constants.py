@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import math
+import operator
 from contextlib import suppress
 
 from rules_bento.errors import BentoError
@@ -14,7 +15,7 @@ from rules_bento.service.argument_types import convert
 from rules_bento.service.import_code import callee
 from rules_bento.service.modules import FUNCTIONS, Definition, Module, Names, NotConstantError, unsupported
 from rules_bento.service.sdk_names import words
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.service.import_code import ImportCode
@@ -26,6 +27,10 @@ REST = "**"  # the key of the unknown part of a dict; a source that uses this ke
 DEPENDS = ("bentoml.depends", "bentoml.Dependency")
 _STRING_METHODS = {"lower": 0, "replace": 2, "strip": 0, "title": 0, "upper": 0}  # with the number of their arguments
 _SERIALIZERS = words("property pydantic.computed_field pydantic.field_serializer pydantic.model_serializer")
+_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.Invert: operator.inv, ast.Not: operator.not_, ast.UAdd: operator.pos, ast.USub: operator.neg,
+}  # fmt: skip
+_UNARY_TYPES: dict[type[ast.unaryop], type] = {ast.Invert: int, ast.Not: object}
 # Arguments of `pydantic.Field` that don't affect a value that is given.
 _PLAIN_FIELD = words("default default_factory description examples title")
 
@@ -91,6 +96,11 @@ class Constants:
                 value = self.whole(module, part)
                 if not isinstance(value, (list, dict)):
                     return str(value)
+            case ast.UnaryOp(op=op, operand=operand):
+                value = self.whole(module, operand)
+                kinds = _UNARY_TYPES.get(type(op), (int, float))
+                if isinstance(value, kinds) and not (isinstance(op, ast.Invert) and isinstance(value, bool)):
+                    return self._constant(_UNARY[type(op)](value), module, node)
             case ast.BinOp(op=ast.Add() | ast.Mult() as op, left=left, right=right):
                 one, other = self.whole(module, left), self.whole(module, right)
                 if isinstance(op, ast.Add) and type(one) is type(other) is str:
