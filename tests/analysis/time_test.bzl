@@ -29,6 +29,9 @@ def _normal_impl(ctx):
         "2026-00-01T12:00:00Z",
         "2026-01-00T12:00:00Z",
         "0000-01-01T12:00:00Z",
+        "0001-12-31T00:00:00Z",
+        "9999-01-01T00:00:00Z",
+        "9999-12-31T23:59:59-12:00",
         "yesterday",
     ]:
         asserts.equals(env, None, normalize_time(text), text)

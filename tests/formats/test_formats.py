@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from rules_bento.formats import MAX_BYTES, MAX_DEPTH, MAX_NUMBER, MAX_VALUES, FormatError, read_file
 from rules_bento.formats import json as json_reader
 from rules_bento.formats.json import JsonStream, read_json, read_object
+from rules_bento.formats.times import normalize_time
 from rules_bento.formats.toml import read_toml
 from rules_bento.formats.yaml import read_mapping, read_with_lines, read_yaml
 
@@ -599,3 +600,57 @@ def test_another_reader_of_a_format_would_be_found(source, module):
 def test_another_reader_would_be_found():
     for source in ("import json\njson.loads(x)", "import yaml\nyaml.load(x)", "from json import loads", "import tomli"):
         assert list(readers_of(ast.parse(source)))
+
+
+# Times
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("2026-01-31T23:59:59+00:00", ""),
+        ("2024-02-29T00:00:00.123-09:30", ""),
+        ("2000-02-29T00:00:00.123456+14:00", ""),
+        ("2026-01-31T12:00:00Z", "2026-01-31T12:00:00+00:00"),
+        *(
+            (text, None)
+            for text in ("", "1700000000", "2026-01-31", "2026-01-31T12:00:00", "yesterday", "0000-01-01T12:00:00Z")
+        ),
+        *((text, None) for text in ("2026-01-31 12:00:00+00:00", "2026-01-31T12:00:00.1Z", "2026-01-31T12:00:00+0000")),
+        *((text, None) for text in ("2026-01-31T12:00:00+00:00Z", "2026-01-31T12:00:00+00:60", "2026-01-31T24:00:00Z")),
+        *((text, None) for text in ("2026-01-31T12:60:00Z", "2026-02-29T12:00:00Z", "1900-02-29T12:00:00Z")),
+        *((text, None) for text in ("2026-04-31T12:00:00Z", "2026-13-01T12:00:00Z", "2026-00-01T12:00:00Z")),
+        *(
+            (text, None)
+            for text in (
+                "2026-01-00T12:00:00Z",
+                "0001-12-31T00:00:00Z",
+                "9999-01-01T00:00:00Z",
+                "9999-12-31T23:59:59-12:00",
+            )
+        ),
+        *(
+            (text, None)
+            for text in (
+                "20260301T120000+00:00",
+                "2026-01-31T12:00:00+00:00\n",
+                "\u0662026-01-31T12:00:00Z",
+                "2026-W05-6T12:00:00Z",
+            )
+        ),
+    ],
+)
+def test_times_as_normalize_time_of_starlark(text, normal):
+    """tests/analysis/time_test.bzl has the same times."""
+    if normal is None:
+        with pytest.raises(ValueError):
+            normalize_time(text)
+    else:
+        assert normalize_time(text) == (normal or text)
+
+
+@given(TIMES.filter(lambda time: time.tzinfo and 1 < time.year < 9999))
+def test_times_of_python(time):
+    text = time.isoformat()
+    assert dt.datetime.fromisoformat(normalize_time(text)) == time
+    time.astimezone(dt.timezone(dt.timedelta(hours=-14)))  # which `bentoml list` does for the local zone

@@ -26,6 +26,7 @@ from rules_bento.build_options.options import BuildOptions, merge
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
+from rules_bento.formats.times import normalize_time
 from rules_bento.models.model import latest_versions
 from rules_bento.models.model_loads import find_model_loads
 from rules_bento.packages.requirement_checks import check_lines
@@ -173,7 +174,7 @@ def _build_selected(
     options: BuildOptions, files: ProjectFiles, selection: Selection, version: str, extra: ExtraOptions
 ) -> BuildResult:
     settings = BentoSettings(
-        creation_time=extra.creation_time,
+        creation_time=_normal_time(extra.creation_time),
         bentoml_version=extra.bentoml_version,
         python_version=extra.python_version,
         options=options,
@@ -236,6 +237,15 @@ def _unused_requirements(service: str, settings: BentoSettings, bento: Assembled
         f"{path}: no option refers to this file, so the Bento doesn't require {', '.join(sorted(names)[:3])}{more}. To "
         f"require the packages, {remedy}."
     ]
+
+
+def _normal_time(text: str) -> str:
+    try:
+        return normalize_time(text)
+    except ValueError:
+        raise BentoError(
+            f"creation_time: expected a time with a time zone, such as {CREATION_TIME}, got {text!r}."
+        ) from None
 
 
 def _check_secrets(bento: AssembledBento, kept: Sequence[DeclaredFile], allowed: tuple[str, ...]) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+
+_HOUR = r"(?:[01]\d|2[0-3]):[0-5]\d"
+_NORMAL = re.compile(rf"\d{{4}}-\d\d-\d\dT{_HOUR}:[0-5]\d(?:\.\d{{3}}|\.\d{{6}})?[+-]{_HOUR}", re.ASCII)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +20,18 @@ def parse_time(text: str) -> dt.datetime:
     """Parse an ISO 8601 timestamp. The UTC offset can be `Z`. Raises ValueError for an invalid timestamp."""
     # Python 3.10 doesn't support Z.
     return dt.datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
+
+
+def normalize_time(text: str) -> str:
+    """Return an RFC 3339 time with the time zone as `+HH:MM` or `-HH:MM`, as `normalize_time` in private/time.bzl does.
+
+    Raises ValueError for an invalid time, another form of ISO 8601, and the years 1 and 9999, whose times can be out of
+    range in another time zone.
+    """
+    normal = f"{text[:-1]}+00:00" if text.endswith("Z") else text
+    if not _NORMAL.fullmatch(normal) or dt.datetime.fromisoformat(normal).year in (dt.MINYEAR, dt.MAXYEAR):
+        raise ValueError(text)
+    return normal
 
 
 def to_local(time: dt.datetime) -> dt.datetime:

@@ -250,25 +250,22 @@ def _creation_time(text: str | None) -> str:
     import datetime as dt
     import os
 
-    from rules_bento.formats.times import parse_time
+    from rules_bento.formats.times import normalize_time
 
     if text is not None:
         try:
-            zone = parse_time(text).tzinfo
-        except ValueError:
-            zone = None
-        if zone is None:  # in a store with other Bentos, a time without a zone breaks `bentoml list`
+            return normalize_time(text)
+        except ValueError:  # in a store with other Bentos, a time without a zone breaks `bentoml list`
             raise BentoError(
                 f"--creation-time: expected a time with a time zone, such as 2026-03-01T12:00:00+00:00, got {text!r}."
-            )
-        return text
+            ) from None
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if epoch is None:
         return dt.datetime.now(dt.timezone.utc).isoformat()
     try:
         if not (epoch.isascii() and epoch.isdecimal()):
             raise ValueError
-        return dt.datetime.fromtimestamp(int(epoch), dt.timezone.utc).isoformat()
+        return normalize_time(dt.datetime.fromtimestamp(int(epoch), dt.timezone.utc).isoformat())
     except (ValueError, OverflowError, OSError):
         raise BentoError(
             f"SOURCE_DATE_EPOCH: expected seconds since 1970, got {epoch!r}. Unset or correct the variable."
