@@ -1,5 +1,6 @@
 """Defines sources_aspect, which collects the first-party sources of Python libraries and their transitive dependencies."""
 
+load("@bazel_skylib//lib:paths.bzl", "paths")
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "label_string")
@@ -28,6 +29,7 @@ def _package(target, requirements = [], pins = None):
     return BentoSourcesInfo(
         files = depset(),
         import_roots = depset(),
+        libraries = depset(),
         package_roots = target[PyInfo].imports if PyInfo in target else depset(),
         pins = pins or depset(),
         requirements = depset(requirements),
@@ -38,10 +40,37 @@ def edges_in(ctx, names):
     values = [getattr(ctx.rule.attr, name, None) for name in names]
     return [edge for value in values for edge in (value if type(value) == "list" else [value]) if type(edge) == "Target"]
 
-def _import_roots(ctx):
-    """Returns the import roots in the attribute `imports` of a library, each as `<repository>/<directory>`."""
-    base = (ctx.label.workspace_root.removeprefix("external/") or "_main") + "/" + ctx.label.package
-    return [base.rstrip("/") + "/" + root for root in getattr(ctx.rule.attr, "imports", [])]
+def _import_roots(ctx, target, package_roots):
+    """Returns the import roots that a library declares, each as `<repository>/<directory>`. Unknown rules also have the roots of dependencies."""
+    declared = getattr(ctx.rule.attr, "imports", [])
+    if ctx.rule.kind in _BY_ATTRIBUTES and not [root for root in declared if "$" in root]:  # no Make variables
+        base = (ctx.label.workspace_root.removeprefix("external/") or "_main") + "/" + ctx.label.package
+        return [paths.normalize(base + "/" + root) for root in declared if not root.startswith("/")]
+
+    # The number of directories is small, and doesn't depend on the number of files.
+    packages = {root: True for root in package_roots.to_list()}
+    return [paths.normalize(root) for root in target[PyInfo].imports.to_list() if root not in packages]
+
+def _library(ctx, own, import_roots, below):
+    """Returns the struct in `libraries` of BentoSourcesInfo for a rule whose `own` files and import roots include the ones of dependencies (`below`)."""
+
+    # Few targets have such rules, and the targets have few files.
+    others = {file: True for info in below for file in info.files.to_list()}
+    files = [file for file in own if file not in others]
+    places = [runfile_path(ctx, file) for file in files]
+    roots = [root for root in import_roots if [path for path in places if path.startswith(root + "/")]]
+    return struct(files = depset(files), import_roots = tuple(roots), label = ctx.label)
+
+def describe_library(library, expander):
+    """Returns the arguments that describe the files of a library in BentoSourcesInfo. `expander` lists files in directories."""
+    label = label_string(library.label)
+    files = [each for file in library.files.to_list() for each in (expander.expand(file) if file.is_directory else [file])]
+    return [word for file in files for word in ("--dependency", file.path, file.short_path, label)]
+
+def describe_import_roots(library):
+    """Returns the arguments that describe the import roots of a library in BentoSourcesInfo."""
+    label = label_string(library.label)
+    return [word for root in library.import_roots for word in ("--import-root", label, root)]
 
 # Repositories that generated code imports (such as the code of py_proto_library), to the package of the lock that replaces the repository.
 # The Bento excludes the files of these repositories. Otherwise it would contain two versions of the package.
@@ -128,22 +157,21 @@ def _sources_aspect_impl(target, ctx):
     if pin:
         return [_package(target, pins = depset([pin], transitive = pins))]
     package_roots = depset(transitive = [info.package_roots for info in below])
+    import_roots = _import_roots(ctx, target, package_roots)
     if ctx.rule.kind in _BY_ATTRIBUTES:
         direct = [edge for edge in edges_in(ctx, ["data", "srcs"]) if PyInfo not in edge]
         files = depset(transitive = [edge[DefaultInfo].files for edge in direct] + [_runfiles_of(ctx, edge) for edge in direct])
-        import_roots = _import_roots(ctx)
+        library = struct(files = files, import_roots = tuple(import_roots), label = ctx.label)
         runtimes = []
     else:
         _check_edges(ctx, target, SOURCE_EDGES)
         own = _own_files(ctx, target, package_roots)
         files, runtimes = depset(own.files), own.runtimes
-
-        # The number of directories is small, and doesn't depend on the number of files.
-        packages = {root: True for root in package_roots.to_list()}
-        import_roots = [root for root in target[PyInfo].imports.to_list() if root not in packages]
+        library = _library(ctx, own.files, import_roots, below)
     return [BentoSourcesInfo(
         files = depset(transitive = [files] + [info.files for info in below]),
         import_roots = depset(import_roots, transitive = [info.import_roots for info in below]),
+        libraries = depset([library], transitive = [info.libraries for info in below]),
         package_roots = package_roots,
         pins = depset(runtimes, transitive = pins),
         requirements = depset(transitive = [info.requirements for info in below]),

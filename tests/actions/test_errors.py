@@ -261,6 +261,26 @@ def test_links_of_other_repositories_are_theirs(actions):
     assert b'"pkg/data.csv"' in outcome.outputs["--manifest"]
 
 
+def test_two_libraries_with_one_import_path_are_named(actions):
+    more = ["--import-root", "//lib/one", "_main/lib/one", "--import-root", "//lib/two", "_main/lib/two"]
+    for name in ("one", "two"):
+        for file in ("words.py", "README.md"):
+            actions.write(f"lib/{name}/{file}", f"NAME = '{name if file == 'words.py' else ''}'\n")
+            more += ["--dependency", f"lib/{name}/{file}", f"lib/{name}/{file}", f"//lib/{name}"]
+    outcome = actions.snapshot(more=more)
+    assert outcome.code == 1
+    assert outcome.errors.startswith(
+        "//svc:bento: two files have the path words.py in the Bento: lib/one/words.py (from deps //lib/one) and "
+        "lib/two/words.py (from deps //lib/two). Remove or exclude one of the files, or change the imports of "
+    )
+    actions.write("lib/two/words.py", "NAME = 'one'\n")
+    outcome = actions.snapshot(more=more)
+    assert (outcome.code, outcome.errors) == (0, "")
+    # The description is the README of the build context, not of a library.
+    assert b'"path":"README.md"' in outcome.outputs["--manifest"]
+    assert json.loads(outcome.outputs["--service-info"])["readme"] is None
+
+
 def test_a_link_that_a_pattern_drops_does_no_harm(actions):
     actions.write("svc/data.csv")
     actions.link("svc/data.csv", "/etc/passwd")

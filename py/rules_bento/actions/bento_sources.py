@@ -30,9 +30,9 @@ class SelectionRequest(Request):
     bentofile: Pairs  # path, name in messages
     build_ctx: str
     data: Triples  # path to read, Bazel short path, label
-    dependency: Triples  # path to read, Bazel short path, label
+    dependency: Triples  # path to read, Bazel short path, label of the library
     exclude: Strings
-    import_root: Strings
+    import_root: Pairs  # label of the library, import root
     include: Strings
     options: JsonObject | None = None  # JSON in the form of a bentofile: options that name files
     service: str | None = None
@@ -93,21 +93,17 @@ def kept_data(request: SelectionRequest) -> list[DeclaredFile]:
 
 def declared_files(request: SelectionRequest) -> list[DeclaredFile]:
     """Return the declared files of a target, with their paths in the Bento. Omits files in site-packages."""
-    build_ctx, roots = request.build_ctx, request.import_root
     declared = []
-    for files, attribute in (
-        (request.source, "srcs"),
-        (request.data, "data"),
-        (request.dependency, selections.DEPENDENCIES),
-    ):
+    for files, attribute in ((request.source, "srcs"), (request.data, "data")):
         for source, short_path, label in files:
-            if _INSTALLED in short_path:
-                continue
-            place = selections.place(
-                short_path, build_ctx=build_ctx, import_roots=roots, attribute=attribute, label=label
-            )
-            origin = f"{attribute} {label}"
-            declared.append(selections.DeclaredFile(place.path, source, origin, filtered=place.filtered))
+            if _INSTALLED not in short_path:
+                path = selections.place(short_path, build_ctx=request.build_ctx, attribute=attribute, label=label)
+                declared.append(selections.DeclaredFile(path, source, f"{attribute} {label}"))
+    if request.dependency:
+        from rules_bento.sources.library_paths import declare_libraries, without_hidden_copies
+
+        files = tuple(file for file in request.dependency if _INSTALLED not in file[1])
+        declared = without_hidden_copies([*declared, *declare_libraries(files, request.import_root, request.build_ctx)])
     return declared + [
         selections.DeclaredFile(
             f"{WHEELS}/{short_path.rpartition('/')[2]}", source, f"requirements {label}", filtered=False
@@ -125,7 +121,7 @@ def read_plan(request: SelectionRequest, declared: Sequence[DeclaredFile]) -> Pl
 
     own = {"service": service, "include": list(include) or None, "exclude": list(exclude) or None}
     attributes = (request.options or {}) | {key: value for key, value in own.items() if value is not None}
-    src_exists = any(file.filtered and file.path.startswith("src/") for file in declared)
+    src_exists = any(file.in_context and file.path.startswith("src/") for file in declared)
     options = read(attributes, request.bentofile, src_exists=src_exists)
     kept = ("*",) if options.include is None else options.include
     return Plan(options.service, kept, options.exclude or (), src_exists, options)
@@ -183,6 +179,13 @@ def snapshot(request: _SnapshotRequest) -> None:
     if not selection.kept:
         raise BentoError("include, exclude: the patterns select no file in srcs, data, or deps. Change the patterns.")
     selections.check_followed(selection.kept)
+    if request.dependency:
+        from rules_bento.sources.library_paths import check_modules, missing_copies, without_hidden_copies
+
+        if copies := missing_copies(declared, selection.kept, request.build_ctx):
+            declared = without_hidden_copies([*declared, *copies])
+            selection = select(declared, plan)
+        check_modules(selection.kept)
     sources = {file.path: file for file in selection.kept if file.link is None}
     seen: dict[str, bytes] = {}  # files that the analysis read, by path
     syntax = None
@@ -200,7 +203,7 @@ def snapshot(request: _SnapshotRequest) -> None:
     packed = [file for file in selection.kept if file.path not in apart]
     manifest = TreeManifest.of([*selections.digest(packed).entries, *apart.values()])
     secret_scan.check_files(request, packed)
-    readme = next((file for file in declared if file.path == _README), None)
+    readme = next((file for file in declared if file.path == _README and file.in_context), None)
     named = _named_files(info, plan, declared)
     selections.check_followed(file for file in declared if file.path in named)  # patterns can have dropped them
     service_info: dict[str, Any] = {
@@ -258,7 +261,7 @@ def _service_name(plan: Plan, sources: dict[str, DeclaredFile]) -> str:
 def _project_files(declared: Sequence[DeclaredFile]) -> ProjectFiles:
     from rules_bento.build_options.project import ProjectFiles
 
-    return ProjectFiles({file.path: file.source for file in declared if file.filtered})
+    return ProjectFiles({file.path: file.source for file in declared if file.in_context})
 
 
 def _named_files(info: ServiceInfo, plan: Plan, declared: Sequence[DeclaredFile]) -> dict[str, bytes]:

@@ -141,7 +141,7 @@ def model_files(request: _FilesRequest, sources: Triples) -> list[snapshot.Decla
     directory = "/".join(part for part in (request.package, request.strip_prefix.strip("/")) if part)
     files = []
     for source, short_path, label in sources:
-        path = snapshot.place(short_path, build_ctx=directory, attribute="srcs", label=label).path
+        path = snapshot.place(short_path, build_ctx=directory, attribute="srcs", label=label)
         # Not filtered: `.bentoignore` applies only to Bentos.
         files.append(snapshot.DeclaredFile(path, source, f"srcs {label}", filtered=False))
     return files

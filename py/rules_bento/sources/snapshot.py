@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import os
 import posixpath
-from functools import lru_cache
 from operator import attrgetter
 
 from rules_bento.dataclasses_lite import dataclass, field, replace
@@ -45,9 +44,15 @@ class DeclaredFile:
     origin: str  # the declaring Bazel label or directory; only for messages
     link: str | None = None  # the target, for a symbolic link
     filtered: bool = True  # False for a dependency from outside of the build context: only BUILT_IN applies
+    context_path: str = ""  # for a copy of a file in the build context: the path there, to which patterns apply
 
     def __str__(self) -> str:
         return f"{self.path} (from {self.origin})"
+
+    @property
+    def in_context(self) -> bool:
+        """Whether the path is relative to the build context."""
+        return self.filtered and not self.context_path
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Selection:
 
     def reason(self, file: DeclaredFile) -> str | None:
         """Return the reason why ``file`` was dropped, for example a pattern. Returns None if the file was kept."""
-        return self._filter.reason(file.path, filtered=file.filtered)
+        return self._filter.reason(file.context_path or file.path, filtered=file.filtered)
 
     def is_including(self, rule: Rule) -> bool:
         """Return whether a pattern includes the files that it matches."""
@@ -78,50 +83,64 @@ class Selection:
         return self._filter.suggestion(rule)
 
 
-@dataclass(frozen=True)
-class BentoPath:
-    """The path of a file in the Bento's src/. `filtered` is true if patterns apply to the file (see `DeclaredFile`)."""
+def place(short_path: str, *, build_ctx: str, attribute: str, label: str) -> str:
+    """Return the path in the Bento of a file in ``srcs`` or ``data``, which is relative to the build context.
 
-    path: str
-    filtered: bool
-
-
-def place(
-    short_path: str, *, build_ctx: str, import_roots: Iterable[str] = (), attribute: str, label: str
-) -> BentoPath:
-    """Return the path of a file in the Bento. The target ``label`` lists the file in its attribute ``attribute``.
-
-    ``short_path`` and ``build_ctx`` are Bazel short paths (``svc/a.py``, ``../repo+/a.py``). ``build_ctx`` is a
-    directory ("" is the root of the main repository). ``import_roots`` are entries of ``PyInfo.imports``
-    (``_main/lib/src``, ``repo+``); the root of each repository is always an import root.
-
-    For a file in ``deps`` that is outside the build context, or in an import root below the build context, the path is
-    relative to the longest import root that contains the file. For other files, the path is relative to the build
-    context. Raises BentoError if a file outside the build context is in an attribute other than ``deps``, or if a path
-    or the build context is absolute or leaves its repository.
+    The target ``label`` lists the file in its attribute ``attribute``. ``short_path`` and ``build_ctx`` are Bazel short
+    paths (``svc/a.py``, ``../repo+/a.py``). ``build_ctx`` is a directory ("" is the root of the main repository).
+    Raises BentoError if the file is outside the build context, or if a path or the build context is absolute or leaves
+    its repository.
     """
-    home, context = _context(build_ctx)
+    home, context = context_directory(build_ctx)
+    repository, path = split_short_path(short_path, attribute, label)
+    if repository == home and is_below(path, context):
+        return relative_path(path, context)
+    raise BentoError(
+        f"{label}: {attribute} contains {short_path!r}, which is outside the build context {build_ctx!r}. Set "
+        "build_ctx to a directory that contains the file, or add the library that contains the file to deps."
+    )
+
+
+def runfiles_path(short_path: str) -> str:
+    """Convert a file's short path to the path in Bazel's runfiles, `<repository>/<path>`."""
+    return "/".join(_split(short_path))
+
+
+def split_short_path(short_path: str, attribute: str, label: str) -> tuple[str, str]:
+    """Return the repository's name and the path in the repository of a file that ``label`` has in ``attribute``.
+
+    Raises BentoError for a path that is absolute or leaves its repository.
+    """
     repository, path = _split(short_path)
     if not repository or not _is_clean(path):
         raise BentoError(
             f"{label}: {attribute} contains {short_path!r}, which is absolute or outside the repository. Use "
             "a file in the repository, or a target."
         )
-    inside = repository == home and _is_below(path, context)
-    root = _import_root(repository, path, import_roots) if attribute == DEPENDENCIES else ""
-    if inside and len(root) <= len(context):
-        return BentoPath(_relative(path, context), filtered=True)
-    if attribute != DEPENDENCIES:
+    return repository, path
+
+
+def is_below(path: str, directory: str) -> bool:
+    """Return whether a directory contains a path. The empty string is the root, which contains all paths."""
+    return not directory or path.startswith(directory + "/")
+
+
+def relative_path(path: str, directory: str) -> str:
+    """Return the path relative to a directory that contains the path."""
+    return path[len(directory) + 1 :] if directory else path
+
+
+def context_directory(build_ctx: str) -> tuple[str, str]:
+    """Split ``build_ctx`` into repository and directory. Raises BentoError for a directory outside the repository."""
+    repository, context = _split(build_ctx.rstrip("/"))
+    if context in ("", "."):
+        return repository, ""
+    if not _is_clean(context):
         raise BentoError(
-            f"{label}: {attribute} contains {short_path!r}, which is outside the build context {build_ctx!r}. Set "
-            "build_ctx to a directory that contains the file, or add the library that contains the file to deps."
+            f"build_ctx: {build_ctx!r} is absolute or outside the repository. Use a path relative to the repository "
+            "root."
         )
-    return BentoPath(_relative(path, root), filtered=False)
-
-
-def runfiles_path(short_path: str) -> str:
-    """Convert a file's short path to the path in Bazel's runfiles, `<repository>/<path>`."""
-    return "/".join(_split(short_path))
+    return repository, context
 
 
 def walk(directory: str) -> Iterator[DeclaredFile]:
@@ -193,7 +212,7 @@ def select(
     kept: list[DeclaredFile] = []
     dropped: list[DeclaredFile] = []
     for file in files:
-        (kept if rules.keeps(file.path, filtered=file.filtered) else dropped).append(file)
+        (kept if rules.keeps(file.context_path or file.path, filtered=file.filtered) else dropped).append(file)
     idle = rules.idle()
     if src_layout:
         kept = [_out_of_src(file) for file in kept]
@@ -291,44 +310,9 @@ def _split(short_path: str) -> tuple[str, str]:
     return repository, path
 
 
-def _context(build_ctx: str) -> tuple[str, str]:
-    """Split ``build_ctx`` into repository and directory. Raises BentoError for a directory outside the repository."""
-    repository, context = _split(build_ctx.rstrip("/"))
-    if context in ("", "."):
-        return repository, ""
-    if not _is_clean(context):
-        raise BentoError(
-            f"build_ctx: {build_ctx!r} is absolute or outside the repository. Use a path relative to the repository "
-            "root."
-        )
-    return repository, context
-
-
-def _import_root(repository: str, path: str, import_roots: Iterable[str]) -> str:
-    """Return the longest import root that contains ``path``, or "" for the root of the repository."""
-    roots = _normalized(tuple(import_roots))
-    directory = path.rpartition("/")[0]
-    while directory and f"{repository}/{directory}" not in roots:
-        directory = directory.rpartition("/")[0]
-    return directory
-
-
-@lru_cache(maxsize=8)  # called for each file, with the same roots
-def _normalized(import_roots: tuple[str, ...]) -> frozenset[str]:
-    return frozenset([posixpath.normpath(root) for root in import_roots])
-
-
 def _is_clean(path: str) -> bool:
     padded = f"/{path}/"
     return "//" not in padded and "/./" not in padded and "/../" not in padded
-
-
-def _is_below(path: str, directory: str) -> bool:
-    return not directory or path.startswith(directory + "/")
-
-
-def _relative(path: str, directory: str) -> str:
-    return path[len(directory) + 1 :] if directory else path
 
 
 def _escaping_target(source: str) -> str | None:
@@ -365,7 +349,7 @@ def _ignored(files: Sequence[DeclaredFile]) -> dict[str, Patterns]:
     by_path: dict[str, DeclaredFile] = {}
     for file in files:
         directory, _, name = file.path.rpartition("/")
-        if name == IGNORE_FILE and file.filtered:
+        if name == IGNORE_FILE and file.in_context:
             _check_same(by_path.setdefault(directory, file), file)
     return {directory: _read_ignore_file(by_path[directory], files) for directory in by_path}
 
@@ -389,17 +373,35 @@ def _read_ignore_file(file: DeclaredFile, files: Sequence[DeclaredFile]) -> Patt
 
 
 def _out_of_src(file: DeclaredFile) -> DeclaredFile:
-    if file.filtered and file.path.startswith("src/"):
+    if file.in_context and file.path.startswith("src/"):
         return replace(file, path=file.path[len("src/") :])
     return file
 
 
 def _check_same(one: DeclaredFile, other: DeclaredFile) -> None:
-    if (one.source, one.link) != (other.source, other.link):
+    if (one.source, one.link) != (other.source, other.link) and not _have_equal_content(one, other):
         raise BentoError(
             f"two files have the path {one.path} in the Bento: {one.source} (from {one.origin}) and "
-            f"{other.source} (from {other.origin}). Remove or exclude one of the files."
+            f"{other.source} (from {other.origin}). Remove or exclude one of the files, or change the imports of the "
+            "library that contains the file."
         )
+
+
+def _have_equal_content(one: DeclaredFile, other: DeclaredFile) -> bool:
+    """Compare two files, such as empty __init__.py files, or a file that Bazel generates in two configurations."""
+    if one.link is not None or other.link is not None:
+        return False
+    check_followed([one, other])
+    try:
+        with open_source(one.source) as first, open_source(other.source) as second:
+            if os.fstat(first.fileno()).st_size != os.fstat(second.fileno()).st_size:
+                return False
+            while block := first.read(1 << 20):
+                if block != second.read(len(block)):
+                    return False
+    except OSError:  # unreadable files are reported later
+        return False
+    return True
 
 
 def _unique(ordered: list[DeclaredFile]) -> tuple[DeclaredFile, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import split_lines
-from rules_bento.sources.snapshot import DEPENDENCIES, place
+from rules_bento.sources.library_paths import possible_paths, short_path_of
 from rules_bento.typing_lite import Any, Iterable, Mapping
 
 # Interpreters of the environment read it at startup; the name sorts after the wheels' directories.
@@ -92,29 +92,17 @@ def recording(settings: Mapping[str, Any], bento: Path, directory: Path) -> Reco
 
 def _recorded_files(named: Iterable[str], settings: Mapping[str, Any], bento: Path) -> dict[Path, str]:
     """Map each recorded file to its path in the workspace. Includes files in the Bento and files that tests import."""
-    files = {}
+    candidates: list[tuple[int, str, Path]] = []
     for name in named:
-        short_path = _short_path(name)
-        in_bento = place(
-            short_path,
-            build_ctx=settings["build_ctx"],
-            import_roots=settings["import_roots"],
-            attribute=DEPENDENCIES,
-            label="",
-        ).path
-        candidates = [bento / "src" / in_bento, bento / "src" / in_bento.removeprefix("src/"), Path(short_path)]
-        files.update({path.absolute(): name for path in candidates if path.is_file()})
+        own = short_path_of(name)
+        candidates.append((0, name, Path(own)))
+        for rank, path in enumerate(possible_paths(own, settings["import_roots"], settings["build_ctx"])):
+            candidates += [(rank, name, bento / "src" / each) for each in (path, path.removeprefix("src/"))]
+    files: dict[Path, str] = {}
+    for _, name, candidate in sorted(candidates):
+        if candidate.is_file():
+            files.setdefault(candidate.absolute(), name)
     return files
-
-
-def _short_path(path: str) -> str:
-    """Convert a path in Bazel's execution root to a short path."""
-    parts = path.split("/")
-    if parts[0] == "bazel-out":
-        parts = parts[3:]
-    if parts[0] == "external":
-        parts[0] = ".."
-    return "/".join(parts)
 
 
 def _pattern(path: Path) -> str:

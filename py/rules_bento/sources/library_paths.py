@@ -1,0 +1,185 @@
+"""Determines the paths of library files (`deps`) in a Bento's ``src/``, so that imports work as in a `py_test`.
+
+In a test, Python finds a module at its path in the repository, and below each import root (`imports`) of a library.
+BentoML adds only ``src/`` to the import path, so ``src/`` contains the file at each of these paths. The files are
+copies, because zip archives of Bentos can't contain links.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+from rules_bento.dataclasses_lite import replace
+from rules_bento.errors import BentoError
+from rules_bento.sources.snapshot import (
+    DEPENDENCIES,
+    DeclaredFile,
+    context_directory,
+    is_below,
+    read_prefixes,
+    relative_path,
+    split_short_path,
+)
+from rules_bento.typing_lite import Iterable, Iterator, Sequence
+
+_ORIGIN = f"{DEPENDENCIES} "  # followed by the label of the library
+_PACKAGE = "__init__.py"
+_MAX_BYTES = 16 << 20  # of a source
+
+
+def declare_libraries(
+    files: Sequence[tuple[str, str, str]], import_roots: Iterable[tuple[str, str]], build_ctx: str
+) -> Iterator[DeclaredFile]:
+    """Yield a file for each path in the Bento of each library file. The origin is the label of the library.
+
+    Items of ``files`` are the path to read, Bazel's short path, and the label of the library. Items of ``import_roots``
+    are a label and an entry of the library's ``PyInfo.imports`` (``_main/lib/src``, ``repo+``). A file has these paths:
+
+    - the path in its repository, or the path relative to the build context for a file that is in the build context, and
+      in no import root,
+    - the path relative to each import root that its own library declares,
+    - the path relative to an import root of another library, if a library that declares the root has files in the same
+      top-level directory there (otherwise, the package would be incomplete), or has no files there,
+    - the path relative to the build context, unless an import root below the build context contains the file.
+
+    Patterns apply to files with a path relative to the build context, and to their other paths. Raises BentoError if a
+    path or the build context is absolute or leaves its repository.
+    """
+    home, context = context_directory(build_ctx)
+    paths = [split_short_path(short_path, DEPENDENCIES, label) for _, short_path, label in files]
+    roots = _ImportRoots(zip(paths, (label for _, _, label in files), strict=True), import_roots)
+    for (source, _, label), (repository, path) in zip(files, paths, strict=True):
+        origin = _ORIGIN + label
+        found = dict(roots.below(repository, path, label))
+        in_context = repository == home and is_below(path, context)
+        if not in_context or any(len(root) > len(context) for root in found):
+            for each in dict.fromkeys([path, *found.values()]):
+                yield DeclaredFile(each, source, origin, filtered=False)
+            continue
+        own = relative_path(path, context)
+        yield DeclaredFile(own, source, origin)
+        for each in dict.fromkeys([path, *found.values()] if found else ()):
+            if each != own:
+                yield DeclaredFile(each, source, origin, context_path=own)
+
+
+def missing_copies(
+    declared: Iterable[DeclaredFile], kept: Iterable[DeclaredFile], build_ctx: str
+) -> list[DeclaredFile]:
+    """Return copies, at their paths in the repository, of library files in the build context, if ``kept`` needs them.
+
+    Without copies, only imports relative to the build context find these files. ``kept`` needs the copies if a source
+    imports the directory of the build context, or modules in it, by the path in the repository.
+    """
+    _, context = context_directory(build_ctx)
+    own = [file for file in declared if file.origin.startswith(_ORIGIN) and file.in_context]
+    if not context or not own:
+        return []
+    search = re.compile(_import_pattern(context.replace("/", ".")).encode("utf-8", "surrogateescape"), re.M).search
+    sources = [file for file in kept if file.path.endswith(".py")]
+    if not any(search(content) for _, content in read_prefixes(sources, _MAX_BYTES)):
+        return []
+    return [replace(file, path=f"{context}/{file.path}", context_path=file.path) for file in own]
+
+
+def _import_pattern(module: str) -> str:
+    """Return a regular expression for the lines that import a module, or its submodules or names."""
+    name = re.escape(module)
+    pattern = rf"^[ \t]*(?:from[ \t]+|import[ \t](?:[^#\n]*[, \t])?){name}(?!\w)"
+    parent, _, last = module.rpartition(".")
+    if parent:
+        names = rf"(?:\(|[^#\n]*\b{re.escape(last)}\b)"
+        pattern += rf"|^[ \t]*from[ \t]+{re.escape(parent)}[ \t]+import[ \t]*{names}"
+    return pattern
+
+
+def without_hidden_copies(declared: Sequence[DeclaredFile]) -> list[DeclaredFile]:
+    """Omit copies of files in the build context whose top-level module the build context already has.
+
+    For example, a copy ``iris/__init__.py`` would hide the module ``iris.py`` of the build context ``iris``. In a test,
+    the directory of the test precedes the repository on the import path.
+    """
+    names = {file.path.partition("/")[0].removesuffix(".py") for file in declared if file.in_context}
+    return [file for file in declared if not file.context_path or file.path.partition("/")[0] not in names]
+
+
+def check_modules(kept: Iterable[DeclaredFile]) -> None:
+    """Raise BentoError if a module and a package from different directories have the same name in the Bento."""
+    modules = {file.path.removesuffix(".py"): file for file in kept if file.path.endswith(".py")}
+    for name, package in modules.items():
+        module = modules.get(name.removesuffix("/__init__"), package)
+        if module is package or not (module.origin + package.origin).count(_ORIGIN):
+            continue
+        if _module_path(module.source) != _module_path(package.source):
+            raise BentoError(
+                f"{module.path} and {package.path} in the Bento are the same Python module: {module.source} (from "
+                f"{module.origin}) and {package.source} (from {package.origin}). Rename one of them, or change the "
+                "imports of the library that contains it."
+            )
+
+
+def short_path_of(path: str) -> str:
+    """Convert a path in Bazel's execution root to a short path."""
+    parts = path.split("/")
+    if parts[0] == "bazel-out":
+        parts = parts[3:]
+    if parts[0] == "external":
+        parts[0] = ".."
+    return "/".join(parts)
+
+
+def _module_path(source: str) -> str:
+    return short_path_of(source).removesuffix(".py").removesuffix("/__init__")
+
+
+def possible_paths(short_path: str, import_roots: Iterable[str], build_ctx: str) -> list[str]:
+    """Return all paths that a file can have in the Bento, without knowledge of its target. The most likely is first."""
+    home, context = context_directory(build_ctx)
+    repository, path = split_short_path(short_path, DEPENDENCIES, "")
+    found = [relative_path(path, context), path] if repository == home and is_below(path, context) else [path]
+    roots = {posixpath.normpath(root) for root in import_roots}
+    return found + [relative_path(path, each) for each in _directories(path) if f"{repository}/{each}" in roots]
+
+
+class _ImportRoots:
+    """The import roots of all libraries, and the names in them."""
+
+    def __init__(self, files: Iterable[tuple[tuple[str, str], str]], roots: Iterable[tuple[str, str]]) -> None:
+        self._declared = {(label, posixpath.normpath(root)) for label, root in roots}
+        self._all = {root for _, root in self._declared}
+        # By root: top-level directories that contain files of libraries that declare the root ("" for other files).
+        self._names: dict[str, set[str]] = {root: set() for root in self._all}
+        used = set()
+        for (repository, path), label in files if self._all else ():
+            for root, relative in self._containing(repository, path):
+                if (label, root) in self._declared:
+                    used.add((label, root))
+                    self._names[root].add(_top(relative))
+        self._shared = {root for _, root in self._declared - used}
+
+    def below(self, repository: str, path: str, label: str) -> Iterator[tuple[str, str]]:
+        """Yield the directory in the repository, and the relative path, of each import root that applies to a file."""
+        for root, relative in self._containing(repository, path) if self._all else ():
+            top = _top(relative)
+            if (label, root) in self._declared or root in self._shared or (top and top in self._names[root]):
+                yield root.partition("/")[2], relative
+
+    def _containing(self, repository: str, path: str) -> Iterator[tuple[str, str]]:
+        for directory in _directories(path):
+            relative = relative_path(path, directory)
+            # Python doesn't import the __init__.py of an import root.
+            if f"{repository}/{directory}" in self._all and relative != _PACKAGE:
+                yield f"{repository}/{directory}", relative
+
+
+def _directories(path: str) -> Iterator[str]:
+    """Yield the parent directories of a path in a repository, except for the root of the repository."""
+    directory = path.rpartition("/")[0]
+    while directory:
+        yield directory
+        directory = directory.rpartition("/")[0]
+
+
+def _top(relative: str) -> str:
+    return relative.partition("/")[0] if "/" in relative else ""
