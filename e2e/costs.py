@@ -1,4 +1,4 @@
-"""Counts the cost of changes in a workspace of many services: processes, inputs, bytes, and targets."""
+"""Counts the cost of changes in a workspace of many services: processes, inputs, bytes, targets, and repositories."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections import Counter
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from queries import repositories_of_queries
 from workbench import REPOSITORY
 
 if TYPE_CHECKING:
@@ -128,7 +129,13 @@ def count(bench: Workbench) -> dict[str, Any]:
     build("a byte of a model")
     del analysed["from nothing"]  # the server still has some results of earlier builds
     targets = {MANY: configured(checkout, SERVICES, MONOREPO), FIRST: configured(bench.spare, FIRST, ".")}
-    return {"targets": targets, "analysed again": analysed, "cached": cached(bench.spare), "changes": changes}
+    return {
+        "targets": targets,
+        "analysed again": analysed,
+        "cached": cached(bench.spare),
+        "queried": repositories_of_queries(bench),
+        "changes": changes,
+    }
 
 
 def cached(checkout: Checkout) -> dict[str, int]:
@@ -230,6 +237,7 @@ def figures(counted: dict[str, Any]) -> dict[str, int]:
     found = {f"targets of {target}": number for target, number in counted["targets"].items()}
     found |= {f"targets analysed again after {change}": number for change, number in counted["analysed again"].items()}
     found |= {f"bytes that {change} adds to a cache": number for change, number in counted["cached"].items()}
+    found |= {f"repositories that a query of {place} fetches": number for place, number in counted["queried"].items()}
     for change, kinds in counted["changes"].items():
         for kind, cost in kinds.items():
             found |= {f"{change}, {kind}, {unit}": number for unit, number in cost.items()}
@@ -243,7 +251,7 @@ def dumped(counted: dict[str, Any]) -> str:
         lines = ",\n".join(f"   {json.dumps(kind)}: {json.dumps(cost)}" for kind, cost in kinds.items())
         changes.append(f"  {json.dumps(change)}: {{" + (f"\n{lines}\n  }}" if lines else "}"))
     parts = []
-    for key in ("targets", "analysed again", "cached"):
+    for key in ("targets", "analysed again", "cached", "queried"):
         numbers = ",\n".join(f"  {json.dumps(of)}: {number}" for of, number in counted[key].items())
         parts.append(f" {json.dumps(key)}: {{\n{numbers}\n }},\n")
     return "{\n" + "".join(parts) + ' "changes": {\n' + ",\n".join(changes) + "\n }\n}\n"

@@ -2,6 +2,10 @@
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoDebInfo", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
+load(":deferred.bzl", "deferred_target_cfg", _deferred = "deferred")
+
+# Repositories load it from this file, as the rules.
+deferred = _deferred
 
 # Attributes of rules that provide a wheel.
 WHEEL = {
@@ -28,6 +32,7 @@ def provide_wheel(ctx, file, **fields):
 
 locked_wheel = rule(
     implementation = lambda ctx: provide_wheel(ctx, ctx.file.file, allow_record_mismatch = ctx.attr.allow_record_mismatch, sha256 = ctx.attr.sha256),
+    cfg = deferred_target_cfg,
     doc = "Provides a locked wheel.",
     attrs = WHEEL | {
         "allow_record_mismatch": attr.bool(doc = "Whether the wheel can be installed in images even if its RECORD file is incorrect."),
@@ -61,6 +66,7 @@ def _wheel_modules_impl(ctx):
 
 wheel_modules = rule(
     implementation = _wheel_modules_impl,
+    cfg = deferred_target_cfg,
     doc = "Provides the unpacked modules of a wheel.",
     attrs = {
         "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),

@@ -1,6 +1,7 @@
 """Defines scan_layers, and the rules in repositories of `bento.base`, which provide an existing image as an image base."""
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
+load(":deferred.bzl", "deferred")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 
 def _image_layer_impl(ctx):
@@ -17,6 +18,16 @@ image_layer = rule(
     },
     provides = [BentoLayerInfo],
 )
+
+def fetched_blob(name, label):
+    """Returns the value of `blob` for a layer in a registry, which only builds with `//rules:base_layers` = `fetched` fetch.
+
+    Args:
+      name: name of a target to declare.
+      label: label of the layer's file.
+    """
+    deferred(name = name, labels = {"//conditions:default": label})
+    return select({Label("//rules:base_layers_fetched"): name, "//conditions:default": None})
 
 def _contents(ctx, layers):
     """Declares the scan of a base. Returns a struct of the Files `libraries` and `system`, which are None if a layer isn't local."""

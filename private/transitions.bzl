@@ -9,6 +9,8 @@ the attributes of a configured target, so each use has a separate configuration.
 - `modules`: packages also provide modules to Bentos.
 - `files`: packages also provide wheels to Bentos."""
 
+load(":deferred.bzl", "DEFERRED", "RESET")
+
 _FLAG = "//rules:wheels"
 _PYTHON_VERSION = "//rules:python_version"
 _BYTECODE = "//rules:bytecode"
@@ -99,7 +101,7 @@ reset_cfg = _always("auto")
 
 # Transition of wheels that are built from source. Their build requirements provide modules, also if an image requires only the files of wheels.
 # The other flags remain, because wheel_parts_aspect reads them.
-built_wheel_cfg = transition(implementation = lambda _settings, _attr: {_FLAG: "auto"}, inputs = [], outputs = [_FLAG])
+built_wheel_cfg = transition(implementation = lambda _settings, _attr: RESET | {_FLAG: "auto"}, inputs = [], outputs = [DEFERRED, _FLAG])
 
 def _host_impl(settings, _attr):
     return {
@@ -113,7 +115,11 @@ def _host_impl(settings, _attr):
 _OF_HOST = [_BYTECODE, _FEATURES, _FLAG, _PLATFORMS, _PYTHON_VERSION]
 
 # Transition of programs for `bazel run` to the host platform, in a single configuration.
-host_cfg = transition(implementation = _host_impl, inputs = [_FEATURES, _HOST_PLATFORM], outputs = _OF_HOST)
+host_cfg = transition(
+    implementation = lambda settings, attr: RESET | _host_impl(settings, attr),
+    inputs = [_FEATURES, _HOST_PLATFORM],
+    outputs = [DEFERRED] + _OF_HOST,
+)
 
 # As `metadata_plus_modules_cfg`, for programs that run on the host platform.
 metadata_plus_host_modules_cfg = transition(

@@ -3,7 +3,7 @@
 Bazel fetches a file only if a build needs the file. A lock contains no server names. A file comes from Bazel's repository cache, from the mirrors
 of the tag, or from the mirrors in the host's apt configuration. The hash in the lock verifies the file."""
 
-load(":build_text.bzl", "build_text", "check_url", "select_text", "without_secrets")
+load(":build_text.bzl", "build_text", "check_url", "platform_cases", "select_text", "without_secrets")
 load(":fetch.bzl", "mark_reproducible", "probe_cache")
 load(":lock_shapes.bzl", "DEB_LOCK", "shape_problem")
 
@@ -31,7 +31,7 @@ alias(
 """
 
 _PACKAGE = """\
-load("@rules_bento//private:hub_rules.bzl", "deb_package")
+load("@rules_bento//private:hub_rules.bzl", "deb_package", "deferred")
 
 deb_package(
     name = {name},
@@ -41,6 +41,17 @@ deb_package(
     hub = {hub},
     python_version = {python_version},
     visibility = ["//visibility:public"],
+)
+"""
+
+# The file of a package, without its dependencies.
+_FILE = "file"
+
+_DEFERRED = """
+deferred(
+    name = {name},
+    labels = {labels},
+    visibility = ["//:__subpackages__"],
 )
 """
 
@@ -201,7 +212,7 @@ def _package(hub, name, by_architecture, roots):
     for architecture, names in roots.items():
         by_name = by_architecture[architecture]
         closure = _closure(names, by_name)
-        debs[architecture] = ["@{}//:deb".format(_repo_name(hub, by_name[each], architecture)) for each in closure]
+        debs[architecture] = ["//{}:{}".format(each, _FILE) for each in closure]
         glibc[architecture] = _upstream(by_name["libc6"]["version"]) if "libc6" in closure else ""
         python[architecture] = _upstream(by_name["python3"]["version"]) if "python3" in closure else ""
     return build_text(
@@ -226,7 +237,9 @@ def _deb_hub_repo_impl(rctx):
     rctx.file("BUILD.bazel", _package(hub, "packages", by_architecture, everything) if everything else "")
     for name in sorted({name: True for names in everything.values() for name in names}):
         roots = {architecture: [name] for architecture, names in everything.items() if name in names}
-        rctx.file("{}/BUILD.bazel".format(name), _package(hub, name, by_architecture, roots))
+        labels = {DEBIAN_PLATFORMS[architecture]: "@{}//:deb".format(_repo_name(hub, by_architecture[architecture][name], architecture)) for architecture in roots}
+        file = build_text(_DEFERRED, labels = platform_cases(labels), name = _FILE)
+        rctx.file("{}/BUILD.bazel".format(name), _package(hub, name, by_architecture, roots) + file)
     return mark_reproducible(rctx)
 
 _deb_hub_repo = repository_rule(

@@ -63,7 +63,7 @@ _PLATFORMS = ["linux/amd64", "linux/arm64"]
 _PLATFORM_FLAGS = [word for platform in _PLATFORMS for word in ("--platform", platform)]
 
 _LOADS = """\
-load("@rules_bento//private:image_base.bzl", "image_base", "image_layer")
+load("@rules_bento//private:image_base.bzl", "fetched_blob", "image_base", "image_layer")
 """
 
 _LAYER = """
@@ -122,7 +122,7 @@ def _targets(rctx, name, image, blob, origin):
             "uncompressed_size": None,
             "name": "base layer {}".format(number),
         }))
-        text += build_text(_LAYER, {"blob": blob(name, layer["digest"])}, description = layers[-1] + ".json", name = layers[-1], origin = origin)
+        text += build_text(_LAYER, {"blob": blob(layers[-1], layer["digest"])}, description = layers[-1] + ".json", name = layers[-1], origin = origin)
     rctx.file(name + ".json", json.encode_indent(image["config"] | {"digest": image["digest"], "origin": origin}))
     return text + build_text(
         _BASE,
@@ -148,7 +148,7 @@ def _write_base(rctx, images, blob, origin = ""):
     Args:
       rctx: repository context.
       images: result of `_images_by_platform`.
-      blob: function that returns an expression for the attribute `blob`. Arguments: name of the platform, digest of the layer.
+      blob: function that returns an expression for the attribute `blob`. Arguments: name of the layer's target, digest of the layer.
       origin: repository of the image, in the form `registry/repository`; empty for a local image.
     """
     cases, purls, text = {}, {}, _LOADS
@@ -167,7 +167,7 @@ def _write_layout_base(rctx):
         fail("{}: layout must be an existing index.json file, got {}. Specify the index.json file of an OCI layout, such as a layout that `skopeo copy` created.".format(_where(rctx.attr.base), index))
     layout = index.dirname
 
-    def blob(_platform, digest):
+    def blob(_layer, digest):
         path = "blobs/" + digest.replace(":", "/")
 
         # Images for several platforms can share a blob, so a link might already exist.
@@ -183,9 +183,7 @@ def _write_archive_base(rctx):
     if not rctx.path(rctx.attr.archive).exists:
         fail("{}: archive {} doesn't exist. Correct the path, or create the archive with `docker save`.".format(where, rctx.path(rctx.attr.archive)))
     run_helper(rctx, where, "unpack_image", ["--archive", rctx.path(rctx.attr.archive), "--layout", "layout"])
-    _write_base(rctx, _images_by_platform(rctx, "layout"), lambda _platform, digest: repr("layout/blobs/" + digest.replace(":", "/")))
-
-_FETCHED = "@rules_bento//rules:base_layers_fetched"
+    _write_base(rctx, _images_by_platform(rctx, "layout"), lambda _layer, digest: repr("layout/blobs/" + digest.replace(":", "/")))
 
 def _pull(rctx, digest, more):
     image = "{}@{}".format(rctx.attr.image, digest)
@@ -203,9 +201,9 @@ def _write_registry_base(rctx):
     """Declares the targets of an image in a registry, and fetches only the manifest and the config."""
     _pull(rctx, rctx.attr.digest, ["--shallow", "--lenient"] + _PLATFORM_FLAGS)
 
-    def blob(platform, digest):
-        label = "@{}//:layout/blobs/{}".format(_layers_repo_name(rctx.attr.base, platform), digest.replace(":", "/"))
-        return "select({})".format(repr({_FETCHED: label, "//conditions:default": None}))
+    def blob(layer, digest):
+        label = "@{}//:layout/blobs/{}".format(_layers_repo_name(rctx.attr.base, layer.partition(".")[0]), digest.replace(":", "/"))
+        return build_text("fetched_blob({name}, {label})", label = label, name = layer + ".blob")
 
     _write_base(rctx, _images_by_platform(rctx, "layout"), blob, origin = rctx.attr.image)
 

@@ -27,10 +27,13 @@ def metadata_text(rctx, purls):
     targets = [build_text(_METADATA, name = name, purl = purl) for name, purl in purls.items()]
     return build_text(_METADATA_LOAD, macro = str(rctx.attr.package_metadata_bzl)) + "".join(targets)
 
+def platform_cases(values):
+    """Returns a dict of the settings in //toolchains/platforms to `values`, whose keys are platforms."""
+    return {"@rules_bento//toolchains/platforms:is_" + key: value for key, value in values.items()}
+
 def select_text(values, no_match):
     """Returns the text of a `select` over the settings in //toolchains/platforms. `no_match` is the error message for other platforms."""
-    cases = {"@rules_bento//toolchains/platforms:is_" + key: value for key, value in values.items()}
-    return "select({}, no_match_error = {})".format(repr(cases), repr(no_match))
+    return "select({}, no_match_error = {})".format(repr(platform_cases(values)), repr(no_match))
 
 def check_url(where, attribute, url):
     """Fails if a URL in a tag doesn't have the scheme http or https, or contains a line break or outer spaces."""

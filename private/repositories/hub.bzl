@@ -6,7 +6,7 @@ package or its transitive dependencies."""
 
 load("//private:indexes.bzl", "indexes_of_package")
 load("//private:versions.bzl", "PYTHON_VERSIONS")
-load(":build_text.bzl", "build_text", "select_text")
+load(":build_text.bzl", "build_text", "platform_cases", "select_text")
 load(":fetch.bzl", "mark_reproducible")
 load(":markers.bzl", "evaluate_marker", "is_python_in", "marker_environment")
 load(":source.bzl", "source_file", "source_repo")
@@ -224,13 +224,21 @@ alias(
 """
 
 _LOCKED_PACKAGE = """\
-load("@rules_bento//private:hub_rules.bzl", "locked_package", "requirement")
+load("@rules_bento//private:hub_rules.bzl", "deferred", "locked_package", "requirement")
 
 package(default_visibility = ["//visibility:public"])
 
 locked_package(
     name = "_locked",
     description = {description},
+)
+"""
+
+_DEFERRED = """
+deferred(
+    name = {name},
+    labels = {labels},
+    no_match_error = {no_match_error},
 )
 """
 
@@ -254,7 +262,7 @@ def _target_name(name):
 
 def _extra_name(extra, distribution):
     """Returns the name of the target for an extra, with a prefix if another target has the name of the extra."""
-    return "extra_" + extra if extra in (_target_name(distribution), "whl", "locked", "_locked") else extra
+    return "extra_" + extra if extra in (_target_name(distribution), "whl", "locked", "_locked", "_modules") else extra
 
 def _by_name(packages):
     """Returns a dict of name to the list of entries for a package. A lock can contain several versions of a package."""
@@ -357,6 +365,10 @@ def _labels(lock, package, platform):
         return struct(modules = repository + "_source//:modules", wheel = repository + "_source//:wheel")
     return struct(modules = repository + "_modules//:modules", wheel = repository + "//:wheel")
 
+def _package_label(lock, package, name):
+    """Returns the label of a target in the repository of a package."""
+    return "@{}//:{}".format(_package_repo_name(lock.hub, package["name"]), name)
+
 def _extras(package):
     """Returns the sorted names of a package's extras. `package` maps platforms to entries."""
     return sorted({extra: True for entry in package.values() for extra in entry.get("extras", {})})
@@ -372,17 +384,16 @@ def _requirement(lock, package, extra):
             p
             for _, p in sorted(_closure([(entry, [extra] if extra else [])], lock.packages, lock.environments[platform]).items())
         ]
-        locked[platform] = ["@{}//:_locked".format(_package_repo_name(lock.hub, p["name"])) for p in closure]
-        labels = [_labels(lock, p, platform) for p in closure]
-        modules[platform] = [label.modules for label in labels]
-        wheels[platform + "_files"] = [label.wheel for label in labels]
+        locked[platform] = [_package_label(lock, p, "_locked") for p in closure]
+        modules[platform] = [_package_label(lock, p, "_modules") for p in closure]
+        wheels[platform + "_files"] = [_package_label(lock, p, "whl") for p in closure]
 
         # Configurations that only declare packages or require only wheels have no modules, so that Bazel doesn't fetch modules.
         modules[platform + "_metadata"] = []
         modules[platform + "_files"] = []
         imported = [(p, []) for p in closure if p["name"] in _IMPORT_PACKAGES]
         imports = [p for _, p in sorted(_closure(imported, lock.packages, lock.environments[platform]).items())]
-        modules[platform + "_import"] = [_labels(lock, p, platform).modules for p in imports]
+        modules[platform + "_import"] = [_package_label(lock, p, "_modules") for p in imports]
         wheels[platform] = []
     distribution = package.values()[0]["name"]
     no_match = _no_match(lock, distribution, package.keys())
@@ -406,8 +417,12 @@ def _build_file(lock, package):
     no_match = _no_match(lock, package.values()[0]["name"], package.keys())
     descriptions = {platform: "locked-{}.json".format(_release(entry)) for platform, entry in package.items()}
     build = build_text(_LOCKED_PACKAGE, {"description": select_text(descriptions, no_match)})
-    wheels = {platform: _labels(lock, entry, platform).wheel for platform, entry in package.items()}
-    build += _alias_text("whl", select_text(wheels, no_match), [])
+    labels = {platform: _labels(lock, entry, platform) for platform, entry in package.items()}
+    for name, by_platform in {
+        "_modules": {platform: label.modules for platform, label in labels.items()},
+        "whl": {platform: label.wheel for platform, label in labels.items()},
+    }.items():
+        build += build_text(_DEFERRED, labels = platform_cases(by_platform), name = name, no_match_error = no_match)
     for extra in [""] + _extras(package):
         build += _requirement(lock, package, extra)
     return build

@@ -23,6 +23,7 @@ HELD = {
     "bazel test //:hello_test": "e2e/tutorial.py",
     "bazel build //:hello_image": "e2e/tutorial.py",
     "bazel run //:hello_push": "e2e/tutorial.py",
+    "bazel query rdeps(//..., //lib:scaling.py)": "e2e/queries.py",
     "bazel build //svc:bento": "tests/interoperation/test_iris.py",
     "bazel build //svc:clf --output_groups=bentomodel": "tests/models/test_bentoml.py",
     "bazel build //svc:iris_bento": "e2e/bentofile.py",
