@@ -629,7 +629,7 @@ def test_hostile_zips_are_rejected():
             compress_type=zipfile.ZIP_LZMA
         ),
         "two sizes": zip_with()[:size] + struct.pack("<I", 9) + zip_with()[size + 4 :],
-        "duplicate path": zipped({"a": b"1"})[:0] + twice(),
+        "the path is repeated": zipped({"a": b"1"})[:0] + twice(),
         "more than 1 MiB": zipped({"a": bytes(2 << 20)}),
     }
     for message, data in cases.items():

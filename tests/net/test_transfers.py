@@ -126,7 +126,6 @@ def test_a_line_is_shorter_than_the_terminal(width, length):
 @pytest.mark.parametrize("columns", [60, 80])
 def test_progress_uses_one_line_of_a_terminal(columns):
     ours, theirs = pty.openpty()
-    os.set_blocking(ours, False)
     with open(theirs, "w", encoding="utf-8") as out:  # noqa: PTH123
         import fcntl
         import struct
@@ -138,7 +137,9 @@ def test_progress_uses_one_line_of_a_terminal(columns):
             for _ in range(5):
                 progress._shown = 0
                 progress.advance(random.randrange(100))
-        shown = os.read(ours, 1 << 16).decode()
+        shown = ""
+        while not shown.endswith("\x1b[K\r\x1b[K"):  # the end of the block
+            shown += os.read(ours, 1 << 16).decode()
     lines = [line.removesuffix("\x1b[K") for line in shown.split("\r") if line.strip()]
     assert len(lines) > 5
     assert all(len(line) < columns for line in lines), lines

@@ -20,7 +20,7 @@ from rules_bento.tree_walk import BUILT_IN
 from rules_bento.typing_lite import Iterable, Iterator, Mapping
 
 # Files that the built-in exclusions exclude. Patterns for such files, which templates contain, need no file.
-_BUILT_IN_FILES = (".git/HEAD", ".venv/pyvenv.cfg", "venv/pyvenv.cfg", "__pycache__/a.cpython-311.pyc", ".DS_Store")
+_BUILT_IN_FILES = tuple(f"{path}a.pyc" if path.endswith("/") else path for path in BUILT_IN)
 
 # A regular expression with n stars needs up to (length of the path)**n steps.
 MAX_STARS = 5
