@@ -352,7 +352,7 @@ def _with_digest(zip_file: _Zip, member: ZipMember, row: tuple[str, str] | None)
         raise zip_file.record_error("the digest in RECORD is invalid", member.path)
     if row[1] and row[1] != str(member.size):
         raise zip_file.record_error(f"the size is {member.size} bytes, but {row[1]} in RECORD", member.path)
-    return member._replace(algorithm=algorithm, digest=digest)
+    return ZipMember(*member[:-2], algorithm, digest)  # three times as fast as _replace
 
 
 def _members(zip_file: _Zip) -> tuple[list[ZipMember], tuple[str, ...]]:
