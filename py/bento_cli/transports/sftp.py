@@ -45,10 +45,10 @@ class Sftp(SFTPFileSystem):  # type: ignore[misc]
             for start in range(0, size, _WINDOW):
                 # paramiko lists the requests for all bytes at once, and the server chooses the size.
                 requests = [(at, min(_PIECE, size - at)) for at in range(start, min(start + _WINDOW, size), _PIECE)]
-                for (_at, length), piece in zip(requests, source.readv(requests), strict=True):
+                for request, piece in zip(requests, source.readv(requests), strict=True):
                     file.write(piece)
                     callback.relative_update(len(piece))
-                    if len(piece) < length:  # the file ends; paramiko would wait for more
+                    if len(piece) < request[1]:  # the file ends; paramiko would wait for more
                         return
 
     def put_file(self, lpath: str, rpath: str, callback: Callback = DEFAULT_CALLBACK, **_: Any) -> None:
