@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bento_cli.cli import show, status
 from bento_cli.library import BENTO, MODEL, Limits, NotFoundError, Options, Store
 from bento_cli.sharing import bundle as bundles
 from bento_cli.store import delete, import_manifests, pool, verification
@@ -46,9 +47,11 @@ from tests.helpers.store_support import (
     tree,
     write_archive,
 )
+from tests.sharing.support import bento
 
-__all__ = ["real"]
+__all__ = ["bento", "real"]
 
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CLF = {"clf:v1": model_files()}
 BOTH = {**CLF, "clf:v2": model_files("clf:v2", DAY_2, b"other weights" * 300)}
 
@@ -222,6 +225,81 @@ def test_directories_that_are_no_entries_are_reported_and_passed_over(store):
     assert [str(entry.tag) for entry in listing.entries] == ["hi:v1"]
     assert len(listing.problems) == 2
     assert str(store.bentos.get("hi").tag) == "hi:v1"
+
+
+@pytest.mark.parametrize("place", ["bentos", "bentos/hi"])
+def test_files_and_links_among_the_entries_are_reported_and_passed_over(store, bento, place):
+    """BentoML ignores them."""
+    put(store, models=CLF)
+    directory = store.home.root / place
+    (directory / "loop").symlink_to("loop")
+    (directory / "dangling").symlink_to("nowhere")
+    os.mkfifo(directory / "pipe")
+    (directory / "file").write_text("x")
+    (directory / ".DS_Store").write_text("x")
+    names = ["dangling", "file", "loop", "pipe"]
+    strays = [f"{directory / name} isn't a directory. Remove the file or link from the store." for name in names]
+    listing = store.bentos.entry_store.list()
+    assert ([str(entry.tag) for entry in listing.entries], listing.problems) == (["hi:v1"], ())
+    assert list(listing.strays) == strays
+    assert [f"note: {text}" for text in strays] == bento("list", "-o", "path").splitlines()[1:]
+    assert bento("get", "hi", "-o", "path").endswith("/bentos/hi/v1\n")
+    for name in names:
+        for tag in (f"{name}:v1", name, f"{name}:latest", f"hi:{name}"):
+            assert "contains no Bento with this" in bento("get", tag, code=status.NOT_FOUND)
+    assert store.verify().damages == ()
+    assert store.gc().files == 0
+    assert store.models.delete("clf", force=True)
+
+
+@pytest.mark.parametrize("name", ["bento.yaml", "latest"])
+def test_a_pipe_in_an_entry_blocks_nothing(store, bento, name):
+    put(store, "hi:v1")
+    put(store, "ho:v1")
+    for kind in ("hi", "ho"):  # with a manifest, and without
+        place = store.home.root / "bentos" / kind / ("v1" if name == "bento.yaml" else "") / name
+        place.unlink()
+        os.mkfifo(place)
+    (store.home.records(BENTO) / "ho/v1").unlink()
+    put(store, "hu:v1")
+    listing = store.bentos.entry_store.list()
+    assert len(listing.problems) == (2 if name == "bento.yaml" else 0)
+    assert all("cannot read bento.yaml (not a regular file)" in text for text in listing.problems)
+    assert "hu:v1" in [str(entry.tag) for entry in listing.entries]
+    bento("get", "hi", code=status.ERROR if name == "bento.yaml" else 0)
+    bento("verify", code=status.FOUND if name == "bento.yaml" else 0)
+    bento("gc")
+    bento("delete", "hi:v1", "-y", code=status.ERROR if name == "bento.yaml" else 0)
+    put(store, "hi:v2")
+    assert str(store.bentos.get("hi").tag) == "hi:v2"
+
+
+def test_a_directory_that_cannot_be_read_is_reported_and_passed_over(store, monkeypatch):
+    put(store, "hi:v1")
+    put(store, "ho:v1")
+    scandir = os.scandir
+
+    def denied(path):
+        if Path(path) == store.home.root / "bentos/ho":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    listing = store.bentos.entry_store.list()
+    assert [str(entry.tag) for entry in listing.entries] == ["hi:v1"]
+    assert "bentos/ho: cannot read the directory: Permission denied. Check its permissions." in listing.strays[0]
+
+
+def test_sizes_are_those_of_bentoml_if_links_are_odd(store, real):
+    put(Store(real.home, durable=False))
+    source = real.home / "bentos/hi/v1/src"
+    (source / "loop").symlink_to("loop")
+    (source / "dangling").symlink_to("nowhere")
+    (source / "same").symlink_to("service.py")
+    (source / "up").symlink_to("..")
+    os.mkfifo(source / "pipe")
+    [row] = real.json("list")
+    assert show.size(Store(real.home).bentos.get("hi").size()) == row["size"]
 
 
 def test_deleting(store):
@@ -594,7 +672,10 @@ def test_a_store_that_is_read_only_is_listed(store, monkeypatch):
     def read_only(*_):
         raise PermissionError(errno.EROFS, "read-only")
 
-    monkeypatch.setattr(os, "open", read_only)
+    real_open = os.open
+    monkeypatch.setattr(
+        os, "open", lambda path, flags, *mode: read_only() if flags & WRITING else real_open(path, flags)
+    )
     monkeypatch.setattr(Path, "write_text", read_only)
     assert len(store.bentos.list()) == 1
     assert str(store.bentos.get("hi").tag) == "hi:v1"
@@ -942,7 +1023,7 @@ def killed_at(step, work):
     steps = count(1)
 
     def before(event, arguments):
-        writing = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        writing = event == "open" and arguments[2] & WRITING
         if (writing or event in CHANGING) and next(steps) == step:
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from bento_cli.store.home import Home
 
 
+Messages = list[str]
+
+
 class NotFoundError(BentoError):
     """Raised if no entry has the requested name or tag."""
 
@@ -79,10 +82,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """Entries, sorted by name and version, and an error message for each directory that isn't a valid entry."""
+    """Entries, sorted by name and version, and messages about other files.
+
+    `problems` has a message for each directory that isn't a valid entry, and `strays` for each file or link where the
+    store expects a directory.
+    """
 
     entries: tuple[Entry, ...]
     problems: tuple[str, ...]
+    strays: tuple[str, ...] = ()
 
 
 class EntryStore:
@@ -100,13 +108,14 @@ class EntryStore:
 
     def has(self, tag: Tag) -> bool:
         """Return whether an entry with this exact tag exists."""
-        return self.path(tag).exists()
+        return self.path(tag).is_dir()
 
     def list(self, text: str = "") -> Listing:
         """Return the entries for a name or tag (default: all). Raises NotFoundError if `text` is an unknown name."""
         if not text:
-            names = _directories(self.directory)
-            return self._list([(name, version) for name in names for version in _directories(self.directory / name)])
+            strays: Messages = []
+            names = _directories(self.directory, strays)
+            return self._list([(name, version) for name in names for version in self._versions(name, strays)], strays)
         name, version = self._query(text)
         if version == LATEST:
             version = self._latest(name)
@@ -114,7 +123,8 @@ class EntryStore:
             return self._list([(name, version)] if self.has(Tag(name, version)) else [])
         if not (self.directory / name).is_dir():
             raise self._not_found(name, "name")
-        return self._list([(name, version) for version in _directories(self.directory / name)])
+        strays = []
+        return self._list([(name, version) for version in self._versions(name, strays)], strays)
 
     def find(self, text: str) -> Tag:
         """Return a tag. `text` is `NAME:VERSION`, `NAME:` and a prefix of a version, or `NAME` (latest version).
@@ -126,7 +136,7 @@ class EntryStore:
             return Tag(name, self._latest(name))
         if self.has(Tag(name, version)):
             return Tag(name, version)
-        versions = [other for other in _directories(self.directory / name) if other.startswith(version)]
+        versions = [other for other in self._versions(name) if other.startswith(version)]
         if len(versions) > 1:
             found = ", ".join(versions)
             raise BentoError(f"{text}: multiple versions match: {found}. Specify a longer version prefix.")
@@ -175,7 +185,7 @@ class EntryStore:
         import_manifests.write(self.home, self.kind, tag, manifest)
         latest = self._newest(tag.name)
         if latest:
-            durable.write(self.home, target.parent / LATEST, latest.version.encode())
+            durable.write(self.home, target.parent / LATEST, latest.path.name.encode())
         durable.flush_directory(self.home, target.parent)
         return Entry(self.kind, target, Summary.of(description), description)
 
@@ -193,7 +203,7 @@ class EntryStore:
             with suppress(OSError):  # the directory contains files that BentoML didn't write
                 path.parent.rmdir()
         else:
-            durable.write(self.home, path.parent / LATEST, latest.version.encode())
+            durable.write(self.home, path.parent / LATEST, latest.path.name.encode())
         durable.flush_directory(self.home, self.directory)
 
     def _query(self, text: str) -> tuple[str, str]:
@@ -211,7 +221,20 @@ class EntryStore:
             f"`{command}`."
         )
 
-    def _list(self, places: Sequence[tuple[str, str]]) -> Listing:
+    def _versions(self, name: str, strays: Messages | None = None) -> Sequence[str]:
+        """Return the sorted versions of the entry `name`. Adds messages to `strays` as `_directories` does."""
+        if not (self.directory / name).is_dir():
+            return []
+        try:
+            return _directories(self.directory / name, strays)
+        except OSError as error:
+            if strays is not None:
+                strays.append(
+                    f"{self.directory / name}: cannot read the directory: {error.strerror}. Check its permissions."
+                )
+            return []
+
+    def _list(self, places: Sequence[tuple[str, str]], strays: Sequence[str] = ()) -> Listing:
         known = Summaries(self.home, self.kind)
         entries: list[Entry] = []
         problems: list[str] = []
@@ -223,7 +246,7 @@ class EntryStore:
                 if path.exists():  # otherwise, another process has deleted the entry
                     problems.append(str(error))
         known.save()
-        return Listing(tuple(entries), tuple(problems))
+        return Listing(tuple(entries), tuple(problems), tuple(strays))
 
     def _latest(self, name: str) -> str:
         if version := read_latest(self.directory / name):
@@ -232,25 +255,27 @@ class EntryStore:
         if latest is None:
             raise self._not_found(name, "name")
         with suppress(OSError):  # the store is read-only, or its disk is full
-            durable.write(self.home, self.directory / name / LATEST, latest.version.encode())
-        return latest.version
+            durable.write(self.home, self.directory / name / LATEST, latest.path.name.encode())
+        return latest.path.name
 
-    def _newest(self, name: str, *, last: bool = False) -> Tag | None:
-        """Return the tag of the newest version of the entry `name`, or None if no version exists.
+    def _newest(self, name: str, *, last: bool = False) -> Entry | None:
+        """Return the newest version of the entry `name`, or None if no valid version exists.
 
         If several versions have the same time, returns the version that sorts first, or last if `last` is set.
         """
-        entries = self._list([(name, version) for version in _directories(self.directory / name)]).entries
-        entry = newest(entries if last else reversed(entries), lambda entry: entry.creation_time)
-        return Tag(name, entry.path.name) if entry else None
+        entries = self._list([(name, version) for version in self._versions(name)]).entries
+        return newest(entries if last else reversed(entries), lambda entry: entry.creation_time)
 
     def _point_at(self, description: descriptors.Description) -> None:
         """Set the `latest` pointer to the description's version, unless a newer version exists."""
         name = description.tag.name
-        with suppress(NotFoundError):
-            latest = self.get(name).creation_time
-            if newest([latest, description.creation_time], lambda time: time) is latest:
-                return
+        try:
+            latest: Entry | None = self.get(name)
+        except BentoError:  # no version exists, or the latest version is invalid
+            latest = self._newest(name)
+        created = description.creation_time
+        if latest and newest([latest.creation_time, created], lambda time: time) is not created:
+            return
         durable.write(self.home, self.directory / name / LATEST, description.tag.version.encode())
 
 
@@ -276,12 +301,20 @@ def _has(entries: EntryStore, text: str) -> bool:
         return False
 
 
-def _directories(directory: Path) -> list[str]:
-    try:
-        with os.scandir(directory) as scan:
-            return sorted(entry.name for entry in scan if entry.is_dir())
-    except FileNotFoundError:
-        return []
+def _directories(directory: Path, strays: Messages | None = None) -> Sequence[str]:
+    """Return the names of subdirectories, sorted. For each other file or link, adds a message to `strays`."""
+    names = []
+    with suppress(FileNotFoundError), os.scandir(directory) as scan:  # another process can delete the directory
+        for entry in sorted(scan, key=lambda entry: entry.name):
+            try:
+                is_directory = entry.is_dir()
+            except OSError:  # a link to itself
+                is_directory = False
+            if is_directory:
+                names.append(entry.name)
+            elif strays is not None and entry.name != LATEST and not entry.name.startswith("."):
+                strays.append(f"{entry.path} isn't a directory. Remove the file or link from the store.")
+    return names
 
 
 def tree_size(directory: Path) -> int:

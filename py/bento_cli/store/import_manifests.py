@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from rules_bento.bento import descriptors
 from rules_bento.errors import BentoError
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.tag import Tag
@@ -76,8 +77,8 @@ def _is_of(manifest: TreeManifest, kind: Kind, directory: Path) -> bool:
         with suppress(OSError):
             if (directory / path).lstat().st_mtime_ns == digest_time(files[path]):
                 return True
-    with suppress(OSError):  # the entry might be a copy with other modification times
-        return blake3((directory / kind.descriptor).read_bytes()).hexdigest() == files.get(kind.descriptor)
+    with suppress(BentoError):  # the entry might be a copy with other modification times
+        return blake3(descriptors.read(kind, directory / kind.descriptor)).hexdigest() == files.get(kind.descriptor)
     return False
 
 

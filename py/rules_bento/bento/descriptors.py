@@ -8,6 +8,7 @@ BentoML. The tables also define the keys in the output of `bentoml get`, and the
 from __future__ import annotations
 
 import datetime as dt
+import os
 
 from rules_bento.bento.coerce import (
     REQUIRED,
@@ -24,8 +25,9 @@ from rules_bento.bento.coerce import (
 from rules_bento.bento.kinds import BENTO, Kind
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
-from rules_bento.formats import MAX_BYTES, read_file
+from rules_bento.formats import MAX_BYTES
 from rules_bento.formats.times import parse_time
+from rules_bento.sources.manifest import open_source
 from rules_bento.tag import Tag, check_version, check_word
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable
 
@@ -102,7 +104,9 @@ def parse(kind: Kind, data: bytes, where: str) -> Description:
 def read(kind: Kind, place: Path) -> bytes:
     """Return the content of a descriptor. Raises BentoError if the file doesn't exist or is too large."""
     try:
-        return read_file(place)
+        with open_source(str(place)) as file:
+            check_size(os.fstat(file.fileno()).st_size, str(place))
+            return file.read(MAX_BYTES)
     except OSError as error:
         raise BentoError(
             f"{place.parent}: invalid {kind.noun}: cannot read {kind.descriptor} ({error.strerror}). Remove this "

@@ -32,7 +32,7 @@ def list_command(kind: Kind) -> Command:
     @arguments.output("table", "json", "yaml", "path")
     def run(store: Store, tag: str, output: str) -> None:
         listing = store.section(kind).entry_store.list(tag)
-        for problem in listing.problems:
+        for problem in (*listing.problems, *listing.strays):
             show.note(problem)
         # The sort is stable, also in reverse.
         entries = sorted(listing.entries, key=lambda entry: entry.moment, reverse=True)
