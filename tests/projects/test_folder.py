@@ -107,7 +107,7 @@ def test_newer_syntax_is_rejected_as_by_the_actions(tmp_path):
     text = "import bentoml\n\ntry:\n    pass\nexcept* ValueError:\n    pass\n\n@bentoml.service\nclass Svc:\n    pass\n"
     files = {"service.py": text, "bentofile.yaml": "service: service:Svc\ndocker: {python_version: '3.10'}\n"}
     directory = write_project(tmp_path / "svc", {"files": files}, "")
-    message = r"service.py:3: the Bento's Python 3.10 doesn't support this syntax \(`except\*` requires Python 3.11\)"
+    message = r"service.py:3: the Bento's Python 3.10 doesn't support this line \(`except\*` requires Python 3.11\)"
     with pytest.raises(BentoError, match=message):
         build_bentofile(build_ctx=directory)
     with pytest.raises(BentoError, match=message):

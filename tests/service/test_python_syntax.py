@@ -103,9 +103,7 @@ def test_bentos_whose_python_lacks_the_syntax(tmp_path, name, options, declared)
         (tmp_path / f"{path}.py").parent.mkdir(exist_ok=True)
         (tmp_path / f"{path}.py").write_text(text)
     extra = ExtraOptions(python_version="3.10", store=tmp_path)
-    message = (
-        rf"^{name}.py:1: the Bento's Python 3.10 doesn't support this syntax \(`except\*` requires Python 3.11\)\. "
-    )
+    message = rf"^{name}.py:1: the Bento's Python 3.10 doesn't support this line \(`except\*` requires Python 3.11\)\. "
     with pytest.raises(BentoError, match=f"{message}Set a newer python_version"):
         build(build_ctx=tmp_path, extra=extra, **options)
     newer = ExtraOptions(python_version="3.11", store=tmp_path)

@@ -202,7 +202,7 @@ def _build_selected(
     else:
         info = declare(services.read_service(service, tree, options.args), settings, extra.declared)
         settings = replace(settings, loads=find_model_loads(seen))
-    settings = replace(settings, syntax=services.newest_syntax(service, tree))
+    settings = replace(settings, syntax=services.newest_syntax(service, tree, is_imported=bool(extra.python)))
     models = model_refs.find_models(info, options, store)
     manifest = snapshot.digest(selection.kept)
     bento = assemble_bento(info, settings, manifest, [model.bundled() for model in models])

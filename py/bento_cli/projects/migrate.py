@@ -50,7 +50,7 @@ _IGNORED_DIRECTORIES = (".git", ".venv", "node_modules", "venv")
 _ALREADY_REPORTED = (
     *("requires the model", "uv_lock()", "all service metadata as constants", "isn't a commit"),
     *("comes from the uv workspace", "comes from path"),
-    "doesn't support this syntax",
+    "doesn't support this line",
 )
 _MODEL_REFERENCE = re.compile(r"bentoml\.(\w+)\.(load_model|get|BentoModel)")
 _BYTES = "surrogateescape"  # keeps bytes that aren't UTF-8

@@ -47,11 +47,14 @@ def read_service(
     return read(service, sources, arguments or {})
 
 
-def newest_syntax(service: str, sources: Mapping[str, bytes] | SourceTree) -> tuple[str, NewSyntax] | None:
-    """Return the syntax that requires the newest Python, and its file, in modules that importing a service loads.
+def newest_syntax(
+    service: str, sources: Mapping[str, bytes] | SourceTree, *, is_imported: bool = False
+) -> tuple[str, NewSyntax] | None:
+    """Return the syntax or type that requires the newest Python, and its file, in modules that an import loads.
 
-    Returns None if Python 3.9 supports all syntax.
+    Returns None if Python 3.9 supports everything. Unless `is_imported`, raises BentoError for APIs that BentoML
+    rejects with each Python.
     """
     from rules_bento.service import loaded_modules
 
-    return loaded_modules.newest_syntax(service, sources)
+    return loaded_modules.newest_syntax(service, sources, is_imported=is_imported)

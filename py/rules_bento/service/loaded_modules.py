@@ -9,8 +9,8 @@ import ast
 import sys
 
 from rules_bento.errors import BentoError
-from rules_bento.service import python_syntax
-from rules_bento.service.modules import PythonFiles, import_base
+from rules_bento.service import api_types, python_syntax
+from rules_bento.service.modules import Names, PythonFiles, import_base
 from rules_bento.service.python_syntax import NewSyntax
 from rules_bento.service.reader import module_of
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping
@@ -19,24 +19,34 @@ if TYPE_CHECKING:
     from rules_bento.service.metadata import SourceTree
 
 
-def newest_syntax(service: str, sources: Mapping[str, bytes] | SourceTree) -> tuple[str, NewSyntax] | None:
-    """Return the syntax that requires the newest Python, and its file, in modules that importing a service loads.
+def newest_syntax(
+    service: str, sources: Mapping[str, bytes] | SourceTree, *, is_imported: bool
+) -> tuple[str, NewSyntax] | None:
+    """Return the syntax or type that requires the newest Python, and its file, in modules that an import loads.
 
-    Returns None if Python 3.9 supports all syntax. Assumes that a newer Python supports syntax that this interpreter
-    doesn't support.
+    Returns None if Python 3.9 supports everything. Assumes that a newer Python supports syntax that this interpreter
+    doesn't support. Unless `is_imported`, raises BentoError for APIs that BentoML rejects with each Python.
     """
     files = PythonFiles(sources)
+    names = Names(files)
     found = list[tuple[str, NewSyntax]]()
-    for path, tree in loaded_modules(service, files):
+    for name, path, tree in loaded_modules(service, files):
         if isinstance(tree, SyntaxError):
             found.append((path, NewSyntax(sys.version_info.minor + 1, tree.msg, tree.lineno or 1)))
-        else:
-            found += [(path, syntax) for syntax in python_syntax.new_syntax(files.read(path), tree)]
+            continue
+        data = files.read(path)
+        found += [(path, syntax) for syntax in python_syntax.new_syntax(data, tree)]
+        apis = api_types.findings(names, names.parsed(name, path)) if b"bentoml" in data else ()
+        for each in apis:
+            if each.minor < api_types.NEVER:
+                found.append((each.path, NewSyntax(each.minor, each.problem, each.line)))
+            elif not is_imported:
+                raise BentoError(f"{each.path}:{each.line}: {each.problem}.")
     return max(found, key=lambda one: one[1].minor, default=None)
 
 
-def loaded_modules(service: str, files: PythonFiles) -> Iterator[tuple[str, ast.Module | SyntaxError]]:
-    """Yield the path and the syntax tree, or the syntax error, of each module that importing a service loads."""
+def loaded_modules(service: str, files: PythonFiles) -> Iterator[tuple[str, str, ast.Module | SyntaxError]]:
+    """Yield the name, the path, and the syntax tree or error of each module that importing a service loads."""
     waiting, seen = [module_of(service)], set[str]()
     while waiting:
         name = waiting.pop()
@@ -51,9 +61,9 @@ def loaded_modules(service: str, files: PythonFiles) -> Iterator[tuple[str, ast.
             tree = files.parse(name, path)
         except BentoError as error:
             if isinstance(error.__context__, SyntaxError):
-                yield path, error.__context__
+                yield name, path, error.__context__
             continue
-        yield path, tree
+        yield name, path, tree
         package = name if path.endswith("/__init__.py") else name.rpartition(".")[0]
         waiting += [module for statement in import_statements(tree) for module in imported(statement, package)]
 

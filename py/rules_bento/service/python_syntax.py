@@ -86,10 +86,10 @@ def check(path: str, syntax: NewSyntax, python_version: str) -> None:
     """Raise BentoError if the Bento's Python version (`X.Y`) doesn't support the syntax in a file."""
     if syntax.minor > int(python_version.partition(".")[2]):
         raise BentoError(
-            f"the Bento's Python {python_version} doesn't support this syntax ({syntax.reason})",
+            f"the Bento's Python {python_version} doesn't support this line ({syntax.reason})",
             place=f"{path}:{syntax.line}",
             remedy="Set a newer python_version (docker.python_version in a bentofile, or --python-version of "
-            "`bento build`), or change the syntax.",
+            "`bento build`), or change the line.",
         )
 
 
