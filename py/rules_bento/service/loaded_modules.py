@@ -30,13 +30,13 @@ def newest_syntax(
     files = PythonFiles(sources)
     names = Names(files)
     found = list[tuple[str, NewSyntax]]()
-    for name, path, tree in loaded_modules(service, files):
+    for name, path, tree in loaded_modules(service, names):
         if isinstance(tree, SyntaxError):
             found.append((path, NewSyntax(sys.version_info.minor + 1, tree.msg, tree.lineno or 1)))
             continue
         data = files.read(path)
         found += [(path, syntax) for syntax in python_syntax.new_syntax(data, tree)]
-        apis = api_types.findings(names, names.parsed(name, path)) if b"bentoml" in data else ()
+        apis = api_types.findings(names, names.parsed(name, path)) if _uses_bentoml(data) else ()
         for each in apis:
             if each.minor < api_types.NEVER:
                 found.append((each.path, NewSyntax(each.minor, each.problem, each.line)))
@@ -45,9 +45,13 @@ def newest_syntax(
     return max(found, key=lambda one: one[1].minor, default=None)
 
 
-def loaded_modules(service: str, files: PythonFiles) -> Iterator[tuple[str, str, ast.Module | SyntaxError]]:
+def _uses_bentoml(data: bytes) -> bool:
+    return b"bentoml" in data
+
+
+def loaded_modules(service: str, names: Names) -> Iterator[tuple[str, str, ast.Module | SyntaxError]]:
     """Yield the name, the path, and the syntax tree or error of each module that importing a service loads."""
-    waiting, seen = [module_of(service)], set[str]()
+    files, waiting, seen = names.files, [module_of(service)], set[str]()
     while waiting:
         name = waiting.pop()
         path = files.find(name)
@@ -58,7 +62,7 @@ def loaded_modules(service: str, files: PythonFiles) -> Iterator[tuple[str, str,
         if path.endswith("/"):
             continue
         try:
-            tree = files.parse(name, path)
+            tree = names.parsed(name, path).tree if _uses_bentoml(files.read(path)) else files.parse(name, path)
         except BentoError as error:
             if isinstance(error.__context__, SyntaxError):
                 yield name, path, error.__context__
