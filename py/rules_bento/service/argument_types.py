@@ -1,6 +1,6 @@
-"""Converts arguments of a Bento to the types of a pydantic model's fields, as pydantic does.
+"""Converts arguments of a Bento to the types of a pydantic model's fields, as pydantic does in its lax mode.
 
-Supports only values for which all versions of pydantic 2 return the same result. All other values are unknown.
+If a version of pydantic 2 accepts a value, the result is the same in each version. All other values are unknown.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from rules_bento.typing_lite import Any, Callable
 
 _BOOLS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False, "on": True, "off": False}
 _BOOLS |= {"t": True, "f": False, "y": True, "n": False}
-_INT = re.compile(r"[+-]?[0-9]{1,18}")
-_FLOAT = re.compile(r"[+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,2})?")
+_MAX_DIGITS = 4300
+_SPACE = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+_INT = re.compile(r"([+-]?[0-9]+(?:_[0-9]+)*)(?:\.0+)?")
+_FLOAT = re.compile(r"[+-]?(?:inf|infinity|nan|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)", re.IGNORECASE)
 
 
 def convert(value: object, annotation: ast.AST | None, name: Callable[[ast.AST], str]) -> Any:
@@ -34,7 +36,8 @@ def convert(value: object, annotation: ast.AST | None, name: Callable[[ast.AST],
             return None if value is None else convert(value, kind, name)
         case ast.Subscript(value=of, slice=choices) if name(of) in ("typing.Literal", "typing_extensions.Literal"):
             items = choices.elts if isinstance(choices, ast.Tuple) else [choices]
-            if isinstance(value, str) and value in [getattr(each, "value", None) for each in items]:
+            known = [each.value for each in items if isinstance(each, ast.Constant)]
+            if len(known) == len(items) and [type(value), value] in [[type(each), each] for each in known]:
                 return value
         case ast.Name():
             return _scalar(value, name(annotation))
@@ -44,16 +47,28 @@ def convert(value: object, annotation: ast.AST | None, name: Callable[[ast.AST],
 def _scalar(value: object, kind: str) -> object:
     if kind in ("bool", "float", "int", "str") and type(value).__name__ == kind:
         return value
-    if kind == "bool" and isinstance(value, str) and value.isascii():
-        return _BOOLS[value.lower()] if value.lower() in _BOOLS else _reject()
-    if kind == "int" and isinstance(value, str) and _INT.fullmatch(value):
+    if kind == "str" or not isinstance(value, (bool, float, int, str)):
+        raise ValueError
+    if isinstance(value, str):
+        return _from_text(value, kind)
+    if kind == "bool" and value in (0, 1):
+        return bool(value)
+    if kind == "int" and (isinstance(value, bool) or (float(value).is_integer() and abs(value) < 1 << 53)):
         return int(value)
-    if kind == "float" and isinstance(value, str) and _FLOAT.fullmatch(value):
+    if kind == "float" and abs(value) < 1 << 1000:
         return float(value)
-    if kind == "float" and type(value) is int and abs(value) < 1 << 53:
-        return float(value)
-    return _reject()
+    raise ValueError
 
 
-def _reject() -> object:
+def _from_text(value: str, kind: str) -> object:
+    if kind == "bool" and value.isascii() and value.lower() in _BOOLS:
+        return _BOOLS[value.lower()]
+    text = value.strip(_SPACE)  # as Rust's `trim` does
+    number = _INT.fullmatch(text)
+    if kind == "int" and number and len(number[1]) <= _MAX_DIGITS:
+        return int(number[1])
+    if "_" in value and "__" not in value and value.strip("_") == value:
+        text = value.replace("_", "")  # pydantic doesn't also trim the text
+    if kind == "float" and _FLOAT.fullmatch(text):
+        return float(text)
     raise ValueError

@@ -6,7 +6,6 @@ In lists and dicts, a `NotConstantError` represents each unknown value. An unkno
 from __future__ import annotations
 
 import ast
-import math
 import operator
 from contextlib import suppress
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 MAX_NODES = 100_000  # of all values that are expanded for one service
 MAX_TEXT = 1 << 16  # characters of a string that an operation makes
-_MAX_NUMBER = 1 << 64
+_MAX_BITS = 256  # of a number
 REST = "**"  # the key of the unknown part of a dict; a source that uses this key is rejected
 DEPENDS = ("bentoml.depends", "bentoml.Dependency")
 _STRING_METHODS = {"lower": 0, "replace": 2, "strip": 0, "title": 0, "upper": 0}  # with the number of their arguments
@@ -134,9 +133,9 @@ class Constants:
             if len(value) > MAX_TEXT or any("\ud800" <= character <= "\udfff" for character in value):
                 why = f"the string has more than {MAX_TEXT} characters, or an unpaired surrogate"
                 raise NotConstantError(why, module.path, node)
-        if isinstance(value, int) and abs(value) > _MAX_NUMBER:
-            raise NotConstantError("the number has more than 64 bits", module.path, node)
-        if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
+        if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+            raise NotConstantError(f"the number has more than {_MAX_BITS} bits", module.path, node)
+        if value is None or isinstance(value, (bool, float, int, str)):
             return value
         raise NotConstantError("the value isn't a string, a number, a list, or a dict", module.path, node)
 
