@@ -9,6 +9,7 @@ load(":helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments", "write_o
 load(":launcher.bzl", "runfile_path")
 load(":providers.bzl", "BentoInstalledWheelInfo")
 load(":sources_aspect.bzl", "SOURCE_EDGES", "edges_in", "pin_of")
+load(":versions.bzl", "NEWEST_RULES_PYTHON", "OLDEST_RULES_PYTHON")
 load(":wheel_groups.bzl", "ALONE")
 
 # The sizes of files are unknown during the analysis. A package with machine code is a separate layer, another package with 512 files.
@@ -82,11 +83,13 @@ def _modules(ctx, wheel, files, metadata):
         wheel = wheel.file,
     )
 
-def _installed_wheel_aspect_impl(_target, ctx):
-    below = depset(transitive = [edge[BentoInstalledWheelInfo].requirements for edge in edges_in(ctx, _EDGES) if BentoInstalledWheelInfo in edge])
+def _installed_wheel_aspect_impl(target, ctx):
+    edges = [edge[BentoInstalledWheelInfo] for edge in edges_in(ctx, _EDGES) if BentoInstalledWheelInfo in edge]
+    below = depset(transitive = [edge.requirements for edge in edges])
+    unknown = depset(transitive = [edge.unknown for edge in edges])
     pin = pin_of(ctx)
     if not pin or "==" not in pin:
-        return [BentoInstalledWheelInfo(requirement = None, requirements = below, wheel = None)]
+        return [BentoInstalledWheelInfo(requirement = None, requirements = below, unknown = unknown, wheel = None)]
 
     # Newer versions of rules_python have two targets for each package, both with tags. Only one has the metadata.
     files = getattr(ctx.rule.files, "srcs", []) + getattr(ctx.rule.files, "data", [])
@@ -97,7 +100,9 @@ def _installed_wheel_aspect_impl(_target, ctx):
     infos = below.to_list()
     distribution = pin.partition("==")[0]
     if not wheel and distribution not in [info.distribution for info in infos]:
-        return [BentoInstalledWheelInfo(requirement = None, requirements = below, wheel = None)]
+        # Bentos with packages of bento.pypi need only the tags.
+        unknown = depset([target.label] if PyInfo in target else [], transitive = [unknown])
+        return [BentoInstalledWheelInfo(requirement = None, requirements = below, unknown = unknown, wheel = None)]
     requirement = BentoRequirementInfo(
         distribution = distribution,
         is_installed = True,
@@ -107,7 +112,7 @@ def _installed_wheel_aspect_impl(_target, ctx):
         python_version = _python_version(ctx),
         wheels = depset([wheel] if wheel else [], transitive = [info.wheels for info in infos]),
     )
-    return [BentoInstalledWheelInfo(requirement = requirement, requirements = depset([requirement]), wheel = wheel)]
+    return [BentoInstalledWheelInfo(requirement = requirement, requirements = depset([requirement]), unknown = unknown, wheel = wheel)]
 
 _EDGES = SOURCE_EDGES + ["requirements"]
 
@@ -134,12 +139,22 @@ def requirement_of(target):
         return target[BentoRequirementInfo]
     return target[BentoInstalledWheelInfo].requirement if BentoInstalledWheelInfo in target else None
 
+def check_layouts(ctx, targets):
+    """Fails if targets, or libraries below them, have the tags of packages of rules_python, but not their files in a known layout."""
+
+    # The list is empty, or short: the direct and transitive packages of a target.
+    unknown = depset(transitive = [target[BentoInstalledWheelInfo].unknown for target in targets if BentoInstalledWheelInfo in target]).to_list()
+    if unknown:
+        fail(("{}: {} has the tags pypi_name and pypi_version of a package of rules_python, but not the files of the package in a known layout. Use rules_python {} to {}. " +
+              "`bazel mod explain rules_python` prints your version.").format(label_string(ctx.label), label_string(unknown[0]), OLDEST_RULES_PYTHON, NEWEST_RULES_PYTHON))
+
 def has_installed(requirements):
     """Returns whether a list of BentoRequirementInfo contains packages of rules_python."""
     return any([info.is_installed for info in requirements])
 
 def package_requirements(ctx, targets):
     """Returns the BentoRequirementInfo of packages in an attribute with the arguments `PACKAGE`. Fails for other targets."""
+    check_layouts(ctx, targets)
     for target in targets:
         if not requirement_of(target):
             fail("{}: requirements contains {}, which isn't a package. Use packages from a package hub, such as @pypi//pytest, and move libraries to deps.".format(label_string(ctx.label), label_string(target.label)))

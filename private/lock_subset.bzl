@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":helper.bzl", "NATIVE", "TOOLCHAIN_TYPE", "add_directories", "subcommand", "target_arguments", "write_output")
-load(":installed_wheel_aspect.bzl", "has_installed", "requirement_of")
+load(":installed_wheel_aspect.bzl", "check_layouts", "has_installed", "requirement_of")
 load(":providers.bzl", "BentoInstalledWheelInfo", "BentoResolutionInfo", "BentoSourcesInfo")
 
 # Of packages of rules_python, whose wheels rules_python selects.
@@ -85,6 +85,8 @@ def hub_requirements(targets):
 def requested_packages(ctx):
     """Returns the BentoRequirementInfo in `requirements`, and depsets of those in `deps` from the same kind of package hub."""
     own = hub_requirements(ctx.attr.requirements)
+    if has_installed(own):
+        check_layouts(ctx, ctx.attr.deps + ctx.attr.requirements)
     installed = [dep[BentoInstalledWheelInfo].requirements for dep in ctx.attr.deps] if has_installed(own) else []
     return own, [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps] + installed
 

@@ -5,7 +5,7 @@ load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoModelInfo")
 load(":attributes.bzl", "creation_time", "label_string", "split_stamped", "workspace_path")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
-load(":installed_wheel_aspect.bzl", "requirement_of")
+load(":installed_wheel_aspect.bzl", "check_layouts", "requirement_of")
 load(":providers.bzl", "BentoSourcesInfo")
 load(":service_config.bzl", "service_configs")
 load(":snapshot.bzl", "add_secrets", "bentofile_arguments", "requested_image")
@@ -28,6 +28,7 @@ def requirements_files(ctx):
 def _checked_requirements(ctx, target):
     """Returns the requirements files of a target. Fails if the target is a Python library or contains other files."""
     if PyInfo in target:
+        check_layouts(ctx, [target])
         fail(("{}: the requirements attribute contains the Python library {}. Move the library to deps, or use " +
               "the package from a package hub, such as @pypi//numpy.").format(label_string(ctx.label), label_string(target.label)))
 

@@ -27,6 +27,7 @@ BentoInstalledWheelInfo = provider(
     fields = {
         "requirement": "BentoRequirementInfo | None - the package, if the target is one; None for other targets.",
         "requirements": "depset[BentoRequirementInfo] - the package or, for other targets, the packages that the target's libraries require.",
+        "unknown": "depset[Label] - targets with the tags of a package of rules_python, but without its files in a known layout.",
         "wheel": "BentoWheelInfo | None - wheel that an action builds from the files of the package; None for targets without these files.",
     },
 )

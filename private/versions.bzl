@@ -3,8 +3,9 @@
 # Default Python version of package hubs and Bentos. The default doesn't depend on the machine.
 PYTHON_VERSION = "3.11"
 
-# Minimum version of rules_python.
+# Minimum version of rules_python, and the newest version whose packages were tested.
 OLDEST_RULES_PYTHON = "0.40.0"
+NEWEST_RULES_PYTHON = "2.3.2"
 
 # Names of the platforms in //toolchains/platforms, to their constraints.
 PLATFORM_CONSTRAINTS = {

@@ -2,7 +2,7 @@
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//private:attributes.bzl", "check_interpreter", "label_string")
-load("//private:installed_wheel_aspect.bzl", "PACKAGE", "check_one_hub", "installed_wheel_aspect", "package_requirements")
+load("//private:installed_wheel_aspect.bzl", "PACKAGE", "check_layouts", "check_one_hub", "has_installed", "installed_wheel_aspect", "package_requirements")
 load("//private:launcher.bzl", "ENVIRONMENT_VALUES", "TEST_RUNTIME", "helper_launcher", "run_environment", "runfile", "runfile_path", "runfiles_of_attributes", "runtime")
 load("//private:providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
 load("//private:sources_aspect.bzl", "sources_aspect")
@@ -19,6 +19,8 @@ def _modules(ctx, bento):
     # Only a few dozen wheels, so the list is short.
     infos = depset(transitive = requirements, order = "preorder").to_list()
     check_one_hub(ctx, infos)
+    if has_installed(infos):
+        check_layouts(ctx, ctx.attr.deps)
     check_interpreter(ctx, runtime(ctx).python, infos)
     return depset(transitive = [info.modules for info in infos]).to_list()
 

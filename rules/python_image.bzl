@@ -4,7 +4,7 @@ load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//private:attributes.bzl", "describe_dependency", "label_string", "minor_version")
 load("//private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
 load("//private:image.bzl", "IMAGE", "build_image", "image_packages")
-load("//private:installed_wheel_aspect.bzl", "installed_wheel_aspect")
+load("//private:installed_wheel_aspect.bzl", "check_layouts", "installed_wheel_aspect")
 load("//private:launcher.bzl", "runfile_path")
 load("//private:layers.bzl", "ENVIRONMENT", "write_layer")
 load("//private:providers.bzl", "BentoImagePackagesInfo", "BentoInstalledWheelInfo", "BentoSourcesInfo")
@@ -114,6 +114,7 @@ def _program_layer(ctx, files):
 def _python_image_impl(ctx):
     program = ctx.split_attr.binary["metadata"]
     locked = ctx.split_attr.binary["packages"]
+    check_layouts(ctx, [locked])
 
     # Only a few dozen packages, so the list is short.
     requirements = locked[BentoSourcesInfo].requirements.to_list() + locked[BentoInstalledWheelInfo].requirements.to_list()
