@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import sys
 import zipfile
 from typing import TYPE_CHECKING
@@ -47,6 +48,9 @@ bento_package(
 )
 
 filegroup(name = "all_of_them", srcs = all_requirements)
+"""
+EXTRA = """
+filegroup(name = "extra", srcs = ["@mine//bentoml:io-image"])
 """
 PIP = """
 bazel_dep(name = "rules_python", version = "0.22.1")
@@ -103,18 +107,26 @@ def hubs_report_missing_locks_and_platforms(bench: Workbench) -> str:
     inconsistent_locks_are_rejected(checkout, lock)
     hostile_locks_run_nothing(checkout, lock, bench.directory / "hostile")
     invalid_locks_fail_only_their_own_targets(checkout)
+    unresolved_locks_are_read_again(checkout)
     unsupported_platforms_are_reported(checkout)
     return "absent and hostile locks, BUILD files in wheels, names of several modules, platforms, another name of a hub"
 
 
 def missing_lock_can_be_created(checkout: Checkout, lock: str) -> None:
     """Build the target that writes a missing lock. A Bento of the same package fails until the lock exists."""
+    build = checkout.read(f"{WORKSPACE}/BUILD.bazel")
+    checkout.write(f"{WORKSPACE}/BUILD.bazel", build + EXTRA)
     built = checkout.build("//:requirements.update", "//:all_of_them", workspace=WORKSPACE)
-    message = "@pypi: the lock //:requirements.lock.json doesn't exist. `bazel run` the bento_requirements target"
+    message = (
+        'bento.pypi(name = "pypi"): the lock //:requirements.lock.json doesn\'t exist. '
+        "`bazel run` the bento_requirements target"
+    )
     assert message in built.errors, built.told()
-    failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
-    assert failed.code != 0, failed.told()
-    assert "FileNotFound" not in failed.errors, failed.told()
+    for target in ("//:bento", "@mine//acme:whl", "//:extra"):  # the server prints the message only once
+        failed = checkout.bazel("build", target, workspace=WORKSPACE)
+        assert message in failed.errors, failed.told()
+        assert "BUILD file not found" not in failed.errors, failed.told()
+    checkout.write(f"{WORKSPACE}/BUILD.bazel", build)
     checkout.write(f"{WORKSPACE}/requirements.lock.json", "")  # the lock is still empty
     checkout.build("//:requirements.update", workspace=WORKSPACE)
     checkout.write(f"{WORKSPACE}/requirements.lock.json", lock)
@@ -310,7 +322,7 @@ def inconsistent_locks_are_rejected(checkout: Checkout, lock: str) -> None:
     ):
         acme["extras"] = {"acme": [edge]}
         checkout.write(f"{WORKSPACE}/requirements.lock.json", json.dumps(content))
-        failed = checkout.bazel("query", "@mine//acme", workspace=WORKSPACE)
+        failed = checkout.bazel("build", "@mine//acme", workspace=WORKSPACE)
         assert said in failed.errors, failed.told()
     checkout.write(f"{WORKSPACE}/requirements.lock.json", lock)
 
@@ -349,7 +361,7 @@ source = {{ git = "--upload-pack=touch {mark};#." }}
         )
         checkout.write(f"{WORKSPACE}/{name}", text)
         checkout.edit(f"{WORKSPACE}/MODULE.bazel", '"//:requirements.lock.json"', f'"//:{name}"')
-        failed = checkout.bazel("query", "@mine//acme", workspace=WORKSPACE)
+        failed = checkout.bazel("build", "@mine//acme", workspace=WORKSPACE)
         assert failed.code != 0, failed.told()
         assert said in failed.errors, failed.told()
         assert not mark.exists(), f"{name}: {mark.read_text('utf-8')}"
@@ -370,26 +382,105 @@ gpu = []
 """
 
 
+# Locks by their names, their contents, and the reported errors.
+LOCKED = f"acme==1.0 --hash=sha256:{'0' * 64}\n"
+BAD_LOCKS = (
+    ("uv.lock", CONFLICTS, "conflict (tool.uv.conflicts), but bento.pypi selects both. Select only one"),
+    ("bad.lock.json", "{}", "//:bad.lock.json isn't a rules_bento lock in format 1. Generate the lock with"),
+    ("bad.lock.json", '{"lock": 1, "packages": []}', "Restore the committed file, or empty the file"),
+    ("bad.txt", f"-e .\n{LOCKED}", "//:bad.txt:1: unsupported option -e."),
+    ("bad.txt", f"-e .\n{LOCKED}", "`uv export --no-emit-workspace` omits the repository's own packages."),
+    ("bad.txt", "acme==1.0\n", "//:bad.txt:1: 'acme==1.0' requires hashes. Lock with"),
+    ("poetry.lock", '[[package]]\nname = "acme"\n', "poetry.lock isn't supported. Export it: `poetry export "),
+    (
+        "Pipfile.lock",
+        '{"default": {"acme": {}}}',
+        "Pipfile.lock isn't supported. Export it: `pipenv requirements --hash",
+    ),
+    ("environment.yml", "dependencies: [acme]", "because it lists packages of conda. List the Python packages in"),
+    ("pyproject.toml", '[project]\nname = "acme"\n', "pyproject.toml isn't a lock. Run `uv lock`"),
+)
+# Tags that are invalid in other ways. Each has the label of a target.
+BAD_TAGS = """
+bento.apt(name = "no_debs", lock = "//:missing.debs.json")
+bento.base(name = "no_base", digest = "sha256:…", image = "registry.example.com/python", python_version = "3.12")
+bento.base(name = "no_layout", layout = "//:index.json", python_version = "3.12")
+bento.hugging_face_model(
+    name = "no_model",
+    endpoint = "https://hub.example.com",
+    files = {"a": "0"},
+    repository = "a/b",
+    revision = "main",
+)
+bento.pypi(name = "no_platform", lock = "//:requirements.lock.json", platforms = ["windows"])
+use_repo(bento, "no_base", "no_debs", "no_layout", "no_model", "no_platform")
+"""
+LATE = """
+bento.pypi(name = "late", find_links = ["late"], lock = "//:late.txt", no_index = True, python_version = "3.13")
+use_repo(bento, "late")
+"""
+TAGS = {
+    "@no_base": 'invalid digest "sha256:',
+    "@no_debs//:packages": "//:missing.debs.json doesn't exist. Create an empty file, and run the bento_debs target",
+    "@no_layout": "layout must be an existing index.json file",
+    "@no_model": 'invalid revision "main". Use a commit hash',
+    "@no_platform//acme": 'platforms contains the unknown value "windows"',
+}
+
+
 def invalid_locks_fail_only_their_own_targets(checkout: Checkout) -> None:
-    """Check that a second package hub with an invalid lock doesn't affect others. Its error is shown."""
+    """Check that invalid hubs and other invalid tags fail only the targets that use them, in the analysis."""
     module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
-    tag = 'bento.pypi(name = "bad", lock = "//:{}")\nuse_repo(bento, "bad", mine'
+    use = "use_repo(bento, mine"
+    tag = f'bento.pypi(name = "bad", lock = "//:{{}}")\nuse_repo(bento, "bad")\n{use}'
     checkout.write(f"{WORKSPACE}/bad/BUILD.bazel", 'filegroup(name = "x", srcs = ["@bad//acme"])\n')
-    for name, text, said in (
-        ("uv.lock", CONFLICTS, "conflict (tool.uv.conflicts), but bento.pypi selects both. Select only one"),
-        ("bad.lock.json", "{}", "isn't a rules_bento lock in format 1. Generate the lock with"),
-        ("bad.lock.json", '{"lock": 1, "packages": []}', "Restore the committed file, or empty the file"),
-    ):
+    for name, text, said in BAD_LOCKS:
         checkout.write(f"{WORKSPACE}/{name}", text)
-        checkout.write(f"{WORKSPACE}/MODULE.bazel", module.replace("use_repo(bento, mine", tag.format(name)))
+        checkout.write(f"{WORKSPACE}/MODULE.bazel", module.replace(use, tag.format(name)))
         checkout.build("//:bento", workspace=WORKSPACE)
-        failed = checkout.bazel("build", "//bad:x", workspace=WORKSPACE)
-        assert failed.code != 0, failed.told()
-        assert "@bad: " in failed.errors, failed.told()
-        assert said in failed.errors, failed.told()
-        assert "Traceback" not in failed.errors, failed.told()
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
+        fails_in_analysis(checkout, "//bad:x", 'bento.pypi(name = "bad"): ', said)
+        (checkout.root / WORKSPACE / name).unlink()
     checkout.write(f"{WORKSPACE}/bad/BUILD.bazel", "")
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", module + BAD_TAGS)
+    checkout.build("//:bento", workspace=WORKSPACE)
+    for target, said in TAGS.items():
+        fails_in_analysis(checkout, target, f'(name = "{target.partition("//")[0][1:]}"): ', said)
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
+
+
+def fails_in_analysis(checkout: Checkout, target: str, *messages: str) -> None:
+    """Check that a target exists, and that its analysis fails without a traceback, also the second time."""
+    checkout.bazel("query", target, workspace=WORKSPACE).succeeded()
+    for _ in range(2):
+        failed = checkout.bazel("build", "--nobuild", target, workspace=WORKSPACE)
+        assert failed.code != 0, failed.told()
+        errors = failed.errors.partition("ERROR: ")[2]
+        assert not [message for message in messages if message not in errors], failed.told()
+        assert "Traceback" not in failed.errors, failed.told()
+
+
+def unresolved_locks_are_read_again(checkout: Checkout) -> None:
+    """Check that a lock that uv can't resolve fails only its own targets, isn't recorded, and is read again."""
+    module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
+    wheel = next((checkout.root / WORKSPACE / "wheels").glob("acme-*.whl"))
+    pin = f"acme==1.0 --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
+    checkout.write(f"{WORKSPACE}/late.txt", pin)
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", module + LATE)
+    checkout.write(f"{WORKSPACE}/late/BUILD.bazel", "")
+    checkout.build("//:bento", workspace=WORKSPACE)
+    checkout.bazel("query", "deps(@late//acme)", workspace=WORKSPACE).succeeded()
+    build = ("build", "--nobuild", "@late//acme")
+    failed = checkout.bazel(*build, workspace=WORKSPACE)
+    message = 'bento.pypi(name = "late"): //:late.txt: uv can\'t resolve the locked packages.'
+    assert message in failed.errors, failed.told()
+    recorded = 'extensions.bzl%bento"'
+    assert recorded not in checkout.read(f"{WORKSPACE}/MODULE.bazel.lock")
+    shutil.copy(wheel, checkout.root / WORKSPACE / "late")
+    failed = checkout.bazel(*build, workspace=WORKSPACE)
+    assert "uv can resolve the lock now. Run the command again." in failed.errors, failed.told()
+    checkout.bazel(*build, workspace=WORKSPACE).succeeded()
+    assert recorded in checkout.read(f"{WORKSPACE}/MODULE.bazel.lock")
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
 
 
 def hostile_source(directory: Path, mark: Path) -> tuple[str, str]:

@@ -38,17 +38,22 @@ def explicit_indexes(explicit):
     """Returns a dict of normalized package name to name of its index. `explicit` is the attribute of a tag."""
     return {name.lower().replace("_", "-").replace(".", "-"): index for name, index in explicit.items()}
 
+def index_problem(attributes, package):
+    """Returns an error if the explicit index of a package isn't in `indexes`, or None."""
+    index = explicit_indexes(attributes.explicit).get(package)
+    if not index or [entry for entry in attributes.indexes if entry.startswith(index + "=")]:
+        return None
+    return "explicit: the package {} uses the index '{}', but the indexes attribute has no index with this name. Add the index to the indexes attribute as NAME=URL.".format(package, index)
+
 def indexes_of_package(indexes, package):
-    """Returns the encoded indexes for a package: its explicit index (fails if undefined) or, without one, all that aren't explicit."""
+    """Returns the encoded indexes for a package: its explicit index or, without one, all that aren't explicit. Requires valid attributes."""
     if not indexes:
         return ""
     values = json.decode(indexes)
     explicit = explicit_indexes(values.pop("explicit", {}))
     if package in explicit:
         shared = {key: values[key] for key in ["trusted_hosts"] if key in values}
-        entries = [entry for entry in values.get("extra", []) if entry.startswith(explicit[package] + "=")]
-        if not entries:
-            fail("explicit: the package {} uses the index '{}', but the indexes attribute has no index with this name. Add the index to the indexes attribute as NAME=URL.".format(package, explicit[package]))
-        return json.encode(shared | {"default": entries[0]})
+        [entry] = [entry for entry in values["extra"] if entry.startswith(explicit[package] + "=")][:1]
+        return json.encode(shared | {"default": entry})
     values["extra"] = [entry for entry in values.get("extra", []) if entry.partition("=")[0] not in explicit.values()]
     return json.encode(values)

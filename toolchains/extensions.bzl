@@ -1,12 +1,13 @@
 """Defines the module extensions `bento_tools`, which provides programs for actions, and `bento`, which provides inputs for actions."""
 
-load("//private:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
+load("//private:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes", "index_problem")
 load("//private:versions.bzl", "PLATFORMS", "PYTHON_VERSION")
+load("//private/repositories:absent.bzl", "absent_repo")
 load("//private/repositories:apt.bzl", "apt_tag", "declare_debs", "host_mirrors_repo")
 load("//private/repositories:base.bzl", "base_tag", "declare_base")
 load("//private/repositories:hub.bzl", "declare_hub", "lock_repo_name", "wheel_settings")
-load("//private/repositories:hub_settings.bzl", "absent_hub_repo", "check_hub_settings", "known_excludes", "known_record_mismatches")
-load("//private/repositories:locks.bzl", "absence_of_lock", "read_lock", "requires_network")
+load("//private/repositories:hub_settings.bzl", "known_excludes", "known_record_mismatches", "settings_problem")
+load("//private/repositories:locks.bzl", "absence_of_lock", "read_lock", "requires_network", "unread_repo", "unsupported_lock", "watch_retries")
 load("//private/repositories:model.bzl", "MODEL_TAGS", "declare_model")
 load("//private/repositories:python.bzl", "compilers_repo", "declare_python")
 load("//private/repositories:tools.bzl", "declare_helper_packages", "declare_uv")
@@ -78,18 +79,15 @@ bento_tools = module_extension(
     tag_classes = {"python": _python},
 )
 
-def _build_hub(mctx, tag):
-    """Declares the package hub of build requirements. Returns a struct that describes it, with an error message or None as `problem`."""
+def _build_hub(tag, lock):
+    """Declares the package hub of build requirements from their decoded lock, which can be None. Returns a struct that describes the hub."""
     name = tag.name + "__build"
-    if absence_of_lock(mctx, tag.build_lock):
+    if not lock:
         # The package hub is empty. Building a wheel then fails with the name of the missing build requirement.
-        return struct(hub = name, lock = str(tag.build_lock), packages = [], problem = None)
-    read = read_lock(mctx, tag.build_lock, tag)
-    if read.problem:
-        return struct(problem = read.problem)
+        return struct(hub = name, lock = str(tag.build_lock), packages = [])
     declare_hub(
         name = name,
-        lock = read.lock,
+        lock = lock,
         platforms = PLATFORMS,
         settings = wheel_settings(
             relative_to = tag.build_lock if tag.find_links else None,
@@ -99,8 +97,8 @@ def _build_hub(mctx, tag):
             python_version = "",
         ),
     )
-    packages = sorted({package["name"]: True for package in read.lock["packages"]})
-    return struct(hub = name, lock = str(tag.build_lock), packages = packages, problem = None)
+    packages = sorted({package["name"]: True for package in lock["packages"]})
+    return struct(hub = name, lock = str(tag.build_lock), packages = packages)
 
 def _hubs_by_version(tag):
     """Returns a dict of each additional Python version to the name of its package hub. All package hubs of a tag have the same lock."""
@@ -152,71 +150,111 @@ def _is_new(claims, kind, tag, module):
         claims[name] = struct(kind = kind, module = module_name, name = tag.name, attributes = _tag_attributes(tag))
     return True
 
-def _declare_hubs(mctx, tag):
-    """Declares the package hubs of a tag, one for each Python version. Without a valid lock, declares one package hub that reports the problem."""
-    check_hub_settings(tag)
-    problem = absence_of_lock(mctx, tag.lock)
-    lock, build = None, None
-    if not problem:
-        read = read_lock(mctx, tag.lock, tag)
-        lock, problem = read.lock, read.problem
-    if not problem and tag.build_lock:
-        build = _build_hub(mctx, tag)
-        problem = build.problem
-    if problem:
-        absent_hub_repo(name = tag.name, hub = tag.name, problem = problem)
-        return
-    mismatches = known_record_mismatches(tag, lock)
-    excludes = known_excludes(tag, lock)
-    for problem in (mismatches.problem, excludes.problem):
+def _read_locks(mctx, tag):
+    """Reads the locks of a `bento.pypi` tag.
+
+    Returns:
+      A struct of the decoded `lock`, `build` (the decoded build lock, or None), `special` (see `wheel_settings`), `problem` (an error, or None), and
+      `unread` (the label of a lock that uv can't resolve at the moment, or None).
+    """
+    problem = settings_problem(tag) or unsupported_lock(mctx, tag.lock) or absence_of_lock(mctx, tag.lock)
+    locks = {}
+    for label in [tag.lock, tag.build_lock] if not problem else []:
+        if not label or (label != tag.lock and absence_of_lock(mctx, label)):
+            continue
+        problem = unsupported_lock(mctx, label)
+        read = read_lock(mctx, label, tag) if not problem else None
+        problem = problem or read.problem
         if problem:
-            fail(problem)
+            return struct(problem = problem, unread = label if read and read.is_transient else None)
+        locks[label] = read.lock
+    if problem:
+        return struct(problem = problem, unread = None)
+    lock = locks[tag.lock]
+    for package in lock["packages"]:
+        problem = problem or index_problem(tag, package["name"])
+    excludes, mismatches = known_excludes(tag, lock), known_record_mismatches(tag, lock)
     special = struct(exclude = excludes.own, exclude_preset = excludes.preset, allow_record_mismatch = mismatches.wheels, package_metadata_bzl = tag.package_metadata_bzl)
+    problem = problem or mismatches.problem or excludes.problem
+    return struct(build = locks.get(tag.build_lock), lock = lock, problem = problem, special = special, unread = None)
+
+def _declare_absent_hub(mctx, tag, problem, unread = None):
+    """Declares a package hub whose targets fail with an error. Tries again to read the lock `unread` if a build needs the hub."""
+    where = "bento.pypi(name = \"{}\")".format(tag.name)
+    retry = None
+    if unread:
+        retry = lock_repo_name(tag.name)
+        attributes = {name: getattr(tag, name) for name in ["extras", "groups", "members", "python_version"] + INDEX_ATTRIBUTES.keys()}
+        unread_repo(name = retry, lock = unread, where = where, **attributes)
+        watch_retries(mctx)
+    absent_repo(name = tag.name, is_python = True, lock = tag.lock, problem = "{}: {}".format(where, problem), retry = "@{}//:lock".format(retry) if retry else None)
+
+def _declare_hubs(mctx, tag):
+    """Declares the package hubs of a tag, one for each Python version. For an invalid tag or lock, declares one package hub that reports the problem.
+
+    Returns:
+      A struct of `uses_network` (whether the hubs depend on an index), and `is_transient` (whether the network might give another result later).
+    """
+    read = _read_locks(mctx, tag)
+    if read.problem:
+        _declare_absent_hub(mctx, tag, read.problem, read.unread)
+        return struct(is_transient = bool(read.unread), uses_network = False)
+    build = _build_hub(tag, read.build) if tag.build_lock else None
     others = _hubs_by_version(tag)
     for version, name in {tag.python_version: tag.name}.items() + others.items():
         declare_hub(
             name = name,
             build = build,
-            lock = lock,
+            lock = read.lock,
             platforms = tag.platforms or PLATFORMS,
             settings = wheel_settings(
                 relative_to = tag.lock if tag.find_links else None,
                 indexes = encode_indexes(tag),
                 newest = tag,
                 python_version = version,
-                special = special,
+                special = read.special,
             ),
             versions = {".".join(version.split(".")[:2]): tag.name} | others if name == tag.name else {},
         )
+    return struct(is_transient = False, uses_network = bool([lock for lock in (tag.lock, tag.build_lock) if lock and requires_network(lock)]))
 
 def _declare(mctx, kind, tag):
+    """Declares the repositories of a tag. Returns the result of `_declare_hubs`, or None for other tags."""
     if kind == "pypi":
-        _declare_hubs(mctx, tag)
-    elif kind == "apt":
-        declare_debs(mctx, tag)
+        return _declare_hubs(mctx, tag)
+    problem = None
+    if kind == "apt":
+        problem = declare_debs(mctx, tag)
     elif kind == "base":
-        declare_base(tag)
+        problem = declare_base(tag)
     else:
         declare_model(kind, tag)
+    if problem:
+        absent_repo(
+            name = tag.name,
+            lock = tag.lock if kind == "apt" else None,
+            problem = "bento.{}(name = \"{}\"): {}".format(kind, tag.name, problem),
+            targets = ["packages" if kind == "apt" else tag.name],
+        )
+    return None
 
 def _bento_impl(mctx):
-    reproducible = True
+    hubs = []
     claims = {name: struct(kind = "pypi", module = "rules_bento", name = name, attributes = {}) for name in (_TOOLS_HUB, _TRANSPORTS_HUB)}
     direct, direct_dev = {}, {}
     for module in mctx.modules:
         for kind in _TAGS:
             for tag in getattr(module.tags, kind):
                 if _is_new(claims, kind, tag, module):
-                    _declare(mctx, kind, tag)
-                if kind == "pypi" and [lock for lock in (tag.lock, tag.build_lock) if lock and requires_network(lock)]:
-                    reproducible = False
+                    hubs.append(_declare(mctx, kind, tag))
                 if module.is_root:
                     (direct_dev if mctx.is_dev_dependency(tag) else direct)[tag.name] = True
 
     # Usually, the result depends only on the tags and on locks, so Bazel's lock file doesn't need to store the result. For a uv lock, the result
-    # would add megabytes to the file.
+    # would add megabytes to the file. A result without a network that the tags require must not be stored.
+    hubs = [hub for hub in hubs if hub]
     return mctx.extension_metadata(
-        reproducible = reproducible,
+        reproducible = bool([hub for hub in hubs if hub.is_transient]) or not [hub for hub in hubs if hub.uses_network],
         root_module_direct_deps = direct.keys(),
         root_module_direct_dev_deps = [name for name in direct_dev if name not in direct],
     )

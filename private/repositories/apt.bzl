@@ -3,7 +3,7 @@
 Bazel fetches a file only if a build needs the file. A lock contains no server names. A file comes from Bazel's repository cache, from the mirrors
 of the tag, or from the mirrors in the host's apt configuration. The hash in the lock verifies the file."""
 
-load(":build_text.bzl", "build_text", "check_url", "platform_cases", "select_text", "without_secrets")
+load(":build_text.bzl", "build_text", "platform_cases", "select_text", "url_problem", "without_secrets")
 load(":fetch.bzl", "mark_reproducible", "probe_cache")
 load(":lock_shapes.bzl", "DEB_LOCK", "shape_problem")
 
@@ -251,22 +251,46 @@ _deb_hub_repo = repository_rule(
     },
 )
 
-def declare_deb_files(mctx, *, hub, lock, mirrors, tag):
-    """Declares a repository for each package of a lock. `tag` is for messages. Returns a dict of architecture to locked packages."""
+def _read_deb_lock(mctx, lock):
+    """Returns a struct of `packages` (dict of architecture to locked packages) and `problem` (an error, or None)."""
+    if not mctx.path(lock).exists:
+        mctx.watch(mctx.path(lock))
+        return _invalid_deb_lock("{} doesn't exist. Create an empty file, and run the bento_debs target with `bazel run`.".format(lock))
     text = mctx.read(lock)
 
     # The lock is an empty file before the first run of the bento_debs target.
     content = json.decode(text, default = None) if text.strip() else {"deb_lock": _FORMAT, "packages": {}}
     if type(content) != "dict" or content.get("deb_lock") != _FORMAT:
-        fail("{}: {} isn't a Debian lock in format {}. Generate the lock with a bento_debs target.".format(tag, lock, _FORMAT))
+        return _invalid_deb_lock("{} isn't a Debian lock in format {}. Generate the lock with a bento_debs target.".format(lock, _FORMAT))
     problem = shape_problem(content, DEB_LOCK)
-    for mirror in mirrors:
-        check_url(tag, "mirrors", mirror)
     if problem:
-        fail("{}: {}: {}. Restore the committed file, or empty the file and run the bento_debs target with `bazel run`.".format(tag, lock, problem))
-    for architecture, packages in content["packages"].items():
+        return _invalid_deb_lock("{}: {}. Restore the committed file, or empty the file and run the bento_debs target with `bazel run`.".format(lock, problem))
+    for architecture in content["packages"]:
         if architecture not in DEBIAN_PLATFORMS:
-            fail("{}: {} contains the unknown architecture {}. Valid values: {}.".format(tag, lock, architecture, ", ".join(DEBIAN_PLATFORMS)))
+            return _invalid_deb_lock("{} contains the unknown architecture {}. Valid values: {}.".format(lock, architecture, ", ".join(DEBIAN_PLATFORMS)))
+    for architecture, packages in content["packages"].items():
+        names = {package["name"]: True for package in packages}
+        for package in packages:
+            missing = [name for name in package["dependencies"] if name not in names]
+            if missing:
+                return _invalid_deb_lock("{}: {} requires {}, which isn't in the lock. Update the lock with the bento_debs target.".format(lock, package["name"], missing[0]))
+    return struct(packages = content["packages"], problem = None)
+
+def _invalid_deb_lock(problem):
+    return struct(packages = {}, problem = problem)
+
+def declare_deb_files(mctx, *, hub, lock, mirrors):
+    """Declares a repository for each package of a lock.
+
+    Returns:
+      A struct of `packages` (dict of architecture to locked packages) and `problem` (an error of the lock or mirrors, or None).
+    """
+    for mirror in mirrors:
+        problem = url_problem("mirrors", mirror)
+        if problem:
+            return _invalid_deb_lock(problem)
+    read = _read_deb_lock(mctx, lock)
+    for architecture, packages in read.packages.items():
         for package in packages:
             _deb_repo(
                 name = _repo_name(hub, package, architecture),
@@ -276,7 +300,7 @@ def declare_deb_files(mctx, *, hub, lock, mirrors, tag):
                 mirrors = mirrors,
                 sha256 = package["sha256"],
             )
-    return content["packages"]
+    return read
 
 def deb_files(hub, packages, architecture, names):
     """Returns a dict of name to label: packages in `names` and their transitive dependencies. Requires an earlier call of `declare_deb_files`."""
@@ -287,9 +311,11 @@ def deb_files(hub, packages, architecture, names):
     }
 
 def declare_debs(mctx, tag):
-    """Declares the repositories of a `bento.apt` tag."""
-    packages = declare_deb_files(mctx, hub = tag.name, lock = tag.lock, mirrors = tag.mirrors, tag = "bento.apt(name = \"{}\")".format(tag.name))
-    _deb_hub_repo(name = tag.name, hub = tag.name, lock = json.encode(packages))
+    """Declares the repositories of a `bento.apt` tag. Returns an error, or None."""
+    declared = declare_deb_files(mctx, hub = tag.name, lock = tag.lock, mirrors = tag.mirrors)
+    if not declared.problem:
+        _deb_hub_repo(name = tag.name, hub = tag.name, lock = json.encode(declared.packages))
+    return declared.problem
 
 apt_tag = tag_class(
     doc = "Declares a hub of the Debian packages of a lock: `@<name>//<package>` is a package with its dependencies, and `@<name>//:packages` the complete lock.",

@@ -1,7 +1,7 @@
 """Declares the base images of `bento.base`, from a registry, an OCI layout, or an archive that `docker save` wrote."""
 
-load(":build_text.bzl", "build_text", "metadata_text", "select_text")
-load(":fetch.bzl", "helper_packages", "probe_cache", "run_helper")
+load(":build_text.bzl", "build_text", "failing_text", "metadata_text", "select_text")
+load(":fetch.bzl", "helper_packages", "helper_problem", "probe_cache", "run_helper")
 load(":lock_shapes.bzl", "matches")
 
 # Attributes of `bento.base`, and of the repository rule with the targets of a base image.
@@ -26,26 +26,29 @@ def _where(name):
     """Returns the beginning of an error message about a tag."""
     return "bento.base(name = \"{}\")".format(name)
 
-def _check(tag):
-    where = _where(tag.name)
+def _tag_problem(tag):
+    """Returns an error if an attribute of a `bento.base` tag is invalid, or None."""
     sources = [attribute for attribute in ("archive", "image", "layout") if getattr(tag, attribute)]
     if len(sources) != 1:
-        fail("{}: expected one of archive, image, or layout, got {}. Set exactly one of these attributes.".format(where, " and ".join(sources) or "none"))
+        return "expected one of archive, image, or layout, got {}. Set exactly one of these attributes.".format(" and ".join(sources) or "none")
     if bool(tag.image) != bool(tag.digest):
-        fail("{}: image and digest must be set together. Set both: image = \"registry/repository\", digest = \"sha256:...\".".format(where))
+        return "image and digest must be set together. Set both: image = \"registry/repository\", digest = \"sha256:...\"."
     if tag.digest and not (tag.digest.startswith("sha256:") and matches("sha256", tag.digest.removeprefix("sha256:"))):
-        fail("{}: invalid digest {}. Use sha256: and 64 hexadecimal digits.".format(where, repr(tag.digest)))
+        return "invalid digest {}. Use sha256: and 64 hexadecimal digits. `crane digest {}:TAG` prints them.".format(repr(tag.digest), tag.image)
     if tag.image and ("@" in tag.image or ":" in tag.image.rpartition("/")[2]):
-        fail("{}: image {} contains a tag or digest. Use registry/repository, and set digest = \"sha256:...\".".format(where, repr(tag.image)))
+        return "image {} contains a tag or digest. Use registry/repository, and set digest = \"sha256:...\".".format(repr(tag.image))
     for image in [tag.image] + tag.mirrors if tag.image else []:
         if not matches("image", image):
-            fail("{}: invalid {} {}. Use registry/repository, without a tag or digest.".format(where, "image" if image == tag.image else "mirror", repr(image)))
+            return "invalid {} {}. Use registry/repository, without a tag or digest.".format("image" if image == tag.image else "mirror", repr(image))
     if tag.mirrors and not tag.image:
-        fail("{}: mirrors is supported only with image. Set image, or remove mirrors.".format(where))
+        return "mirrors is supported only with image. Set image, or remove mirrors."
+    return None
 
 def declare_base(tag):
-    """Declares the repositories of a `bento.base` tag, without fetching them. Fails if its attributes are invalid."""
-    _check(tag)
+    """Declares the repositories of a `bento.base` tag, without fetching them. Returns an error, or None."""
+    problem = _tag_problem(tag)
+    if problem:
+        return problem
     _base_repo(name = tag.name, base = tag.name, **{name: getattr(tag, name) for name in _ATTRIBUTES})
     for platform in _PLATFORMS if tag.image else []:
         _layers_repo(
@@ -56,6 +59,7 @@ def declare_base(tag):
             mirrors = tag.mirrors,
             platform = platform,
         )
+    return None
 
 _PLATFORMS = ["linux/amd64", "linux/arm64"]
 
@@ -102,11 +106,6 @@ _METADATA = ".metadata"
 
 _NO_MATCH = "the base image is for {}, but the build is for another platform. Set platform on the bento_image and on the Bento, or omit --platforms."
 
-def _images_by_platform(rctx, layout, more = []):
-    """Verifies the images in a layout. Returns a dict of platform (`os/architecture`) to a dict with `digest`, `config`, and `layers`."""
-    run_helper(rctx, _where(rctx.attr.base), "base_images", ["--layout", layout, "--output", "images.json"] + more + _PLATFORM_FLAGS)
-    return json.decode(rctx.read("images.json"))
-
 def _platform_name(platform):
     """Returns a platform (`os/architecture`) as part of a target name or repository name."""
     return platform.replace("/", "_")
@@ -142,15 +141,25 @@ def _purl(rctx, platform, digest, origin):
     name = origin.rpartition("/")[2] or rctx.attr.base.lower()
     return "pkg:oci/{}@{}?{}".format(name, digest, "&".join(qualifiers))
 
-def _write_base(rctx, images, blob, origin = ""):
-    """Writes the BUILD file of a base image, with a target for each platform and an alias that selects one.
+def _write_base(rctx, layout, blob, origin = ""):
+    """Verifies the images in a layout, and writes the BUILD file of a base image, with a target for each platform and an alias that selects one.
 
     Args:
       rctx: repository context.
-      images: result of `_images_by_platform`.
+      layout: directory of the layout, which lacks the layers if `origin` is set.
       blob: function that returns an expression for the attribute `blob`. Arguments: name of the layer's target, digest of the layer.
       origin: repository of the image, in the form `registry/repository`; empty for a local image.
+
+    Returns:
+      An error of the images, or None.
     """
+    layers = ["--layers"] if rctx.attr.layout else []
+    problem = helper_problem(rctx, "base_images", ["--layout", layout, "--output", "images.json"] + layers + _PLATFORM_FLAGS)
+    if problem:
+        return problem
+
+    # A dict of platform (`os/architecture`) to a dict with `digest`, `config`, and `layers`.
+    images = json.decode(rctx.read("images.json"))
     cases, purls, text = {}, {}, _LOADS
     for platform, image in images.items():
         name = _platform_name(platform)
@@ -159,12 +168,14 @@ def _write_base(rctx, images, blob, origin = ""):
         cases[platform.replace("/", "_")] = ":" + name
     text += build_text(_ALIAS, {"actual": select_text(cases, _NO_MATCH.format(" and ".join(images)))}, name = rctx.attr.base)
     rctx.file("BUILD.bazel", metadata_text(rctx, purls) + text)
+    return None
 
 def _write_layout_base(rctx):
-    """Declares the targets of an OCI layout. The repository contains links to the blobs, not copies."""
+    """Declares the targets of an OCI layout. The repository contains links to the blobs, not copies. Returns an error, or None."""
     index = rctx.path(rctx.attr.layout)
     if index.basename != "index.json" or not index.exists:
-        fail("{}: layout must be an existing index.json file, got {}. Specify the index.json file of an OCI layout, such as a layout that `skopeo copy` created.".format(_where(rctx.attr.base), index))
+        rctx.watch(index)
+        return "layout must be an existing index.json file, got {}. Specify the index.json file of an OCI layout, such as a layout that `skopeo copy` created.".format(index)
     layout = index.dirname
 
     def blob(_layer, digest):
@@ -175,15 +186,19 @@ def _write_layout_base(rctx):
             rctx.symlink(layout.get_child(path), path)
         return repr(path)
 
-    _write_base(rctx, _images_by_platform(rctx, layout, ["--layers"]), blob)
+    problem = _write_base(rctx, layout, blob)
+    if problem:
+        rctx.watch_tree(layout)
+    return problem
 
 def _write_archive_base(rctx):
-    """Declares the targets of an archive that `docker save` created."""
-    where = _where(rctx.attr.base)
-    if not rctx.path(rctx.attr.archive).exists:
-        fail("{}: archive {} doesn't exist. Correct the path, or create the archive with `docker save`.".format(where, rctx.path(rctx.attr.archive)))
-    run_helper(rctx, where, "unpack_image", ["--archive", rctx.path(rctx.attr.archive), "--layout", "layout"])
-    _write_base(rctx, _images_by_platform(rctx, "layout"), lambda _layer, digest: repr("layout/blobs/" + digest.replace(":", "/")))
+    """Declares the targets of an archive that `docker save` created. Returns an error, or None."""
+    archive = rctx.path(rctx.attr.archive)
+    rctx.watch(archive)
+    if not archive.exists:
+        return "archive {} doesn't exist. Correct the path, or create the archive with `docker save`.".format(archive)
+    problem = helper_problem(rctx, "unpack_image", ["--archive", archive, "--layout", "layout"])
+    return problem or _write_base(rctx, "layout", lambda _layer, digest: repr("layout/blobs/" + digest.replace(":", "/")))
 
 def _pull(rctx, digest, more):
     image = "{}@{}".format(rctx.attr.image, digest)
@@ -198,22 +213,20 @@ def _layers_repo_name(base, platform):
     return "{}__layers_{}".format(base, platform)
 
 def _write_registry_base(rctx):
-    """Declares the targets of an image in a registry, and fetches only the manifest and the config."""
+    """Declares the targets of an image in a registry, and fetches only the manifest and the config. Returns an error, or None."""
     _pull(rctx, rctx.attr.digest, ["--shallow", "--lenient"] + _PLATFORM_FLAGS)
 
     def blob(layer, digest):
         label = "@{}//:layout/blobs/{}".format(_layers_repo_name(rctx.attr.base, layer.partition(".")[0]), digest.replace(":", "/"))
         return build_text("fetched_blob({name}, {label})", label = label, name = layer + ".blob")
 
-    _write_base(rctx, _images_by_platform(rctx, "layout"), blob, origin = rctx.attr.image)
+    return _write_base(rctx, "layout", blob, origin = rctx.attr.image)
 
 def _base_repo_impl(rctx):
-    if rctx.attr.image:
-        _write_registry_base(rctx)
-    elif rctx.attr.layout:
-        _write_layout_base(rctx)
-    else:
-        _write_archive_base(rctx)
+    write = _write_registry_base if rctx.attr.image else _write_layout_base if rctx.attr.layout else _write_archive_base
+    problem = write(rctx)
+    if problem:
+        rctx.file("BUILD.bazel", failing_text([rctx.attr.base], "{}: {}".format(_where(rctx.attr.base), problem)))
 
 _base_repo = repository_rule(
     implementation = _base_repo_impl,

@@ -35,10 +35,25 @@ def select_text(values, no_match):
     """Returns the text of a `select` over the settings in //toolchains/platforms. `no_match` is the error message for other platforms."""
     return "select({}, no_match_error = {})".format(repr(platform_cases(values)), repr(no_match))
 
-def check_url(where, attribute, url):
-    """Fails if a URL in a tag doesn't have the scheme http or https, or contains a line break or outer spaces."""
+_FAILING = """
+alias(
+    name = {name},
+    actual = {actual},
+    tags = ["manual"],
+    visibility = ["//visibility:public"],
+)
+"""
+
+def failing_text(names, problem):
+    """Returns the text of a BUILD file whose targets fail in the analysis with an error. A failing repository rule would also break `bazel query`."""
+    actual = select_text({"none": ":BUILD.bazel"}, problem)
+    return "".join([build_text(_FAILING, {"actual": actual}, name = name) for name in names])
+
+def url_problem(attribute, url):
+    """Returns an error if a URL in a tag doesn't have the scheme http or https, or contains a line break or outer spaces, or None."""
     if not url.startswith(("http://", "https://")) or url.strip() != url or "\n" in url:
-        fail("{}: invalid {} {}. Use an http:// or https:// URL.".format(where, attribute, repr(without_secrets(url))))
+        return "invalid {} {}. Use an http:// or https:// URL.".format(attribute, repr(without_secrets(url)))
+    return None
 
 def without_secrets(text):
     """Removes user names, passwords, and queries, which might contain a token, from the URLs in a message."""

@@ -114,12 +114,17 @@ def host_platform(rctx):
 _HELPER = Label("//py:main.py")
 _TIMEOUT_SECONDS = 6 * 60 * 60
 
-def run_helper(rctx, where, subcommand, arguments, packages = []):
-    """Runs a subcommand of the helper from its sources. Errors begin with `where`. `packages` is empty, or the result of `helper_packages`."""
+def helper_problem(rctx, subcommand, arguments, packages = []):
+    """Runs a subcommand of the helper from its sources. Returns its error, or None. `packages` is empty, or the result of `helper_packages`."""
     command = [interpreter(rctx), "-I", "-S", "-B", "-X", "utf8", rctx.path(_HELPER)] + packages + [subcommand]
     done = rctx.execute(command + arguments, timeout = _TIMEOUT_SECONDS)
-    if done.return_code:
-        fail("{}: {}".format(where, done.stderr.strip()))
+    return done.stderr.strip() or "{} ended without a message. Try again.".format(subcommand) if done.return_code else None
+
+def run_helper(rctx, where, subcommand, arguments, packages = []):
+    """Runs a subcommand that uses the network. Fails with an error that begins with `where`, so that the next command tries again."""
+    problem = helper_problem(rctx, subcommand, arguments, packages)
+    if problem:
+        fail("{}: {}".format(where, problem))
 
 def helper_packages(rctx):
     """Returns the arguments with which the helper imports pure Python packages of `bento_tools`. Fetches the packages."""

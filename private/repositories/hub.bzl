@@ -6,7 +6,7 @@ package or its transitive dependencies."""
 
 load("//private:indexes.bzl", "indexes_of_package")
 load("//private:versions.bzl", "PYTHON_VERSIONS")
-load(":build_text.bzl", "build_text", "platform_cases", "select_text")
+load(":build_text.bzl", "build_text", "failing_text", "platform_cases", "select_text")
 load(":fetch.bzl", "mark_reproducible")
 load(":markers.bzl", "evaluate_marker", "is_python_in", "marker_environment")
 load(":source.bzl", "source_file", "source_repo")
@@ -295,24 +295,28 @@ def lock_repo_name(hub):
     """Returns the name of the repository that describes the packages in the lock of a package hub."""
     return hub + "__lock"
 
-def _active(edges, packages, environment):
-    """Returns (package, extras) pairs for the edges whose markers are true. Fails if the lock doesn't contain a package."""
+def _active(lock, edges, platform):
+    """Returns (package, extras) pairs for the edges whose markers are true on a platform. Adds errors of the lock to `lock.problems`."""
     active = []
     for edge in edges:
-        if evaluate_marker(edge.get("marker", ""), environment):
+        is_active = evaluate_marker(edge.get("marker", ""), lock.environments[platform])
+        if is_active == None:
+            lock.problems.append("@{}: the lock contains the invalid marker {}. Restore the committed file, or update the lock.".format(lock.hub, repr(edge["marker"][:100])))
+        elif is_active:
             candidates = [
                 p
-                for p in packages.get(edge["name"], [])
+                for p in lock.packages.get(edge["name"], [])
                 if p["version"] == edge.get("version", p["version"]) and p.get("index") == edge.get("index", p.get("index"))
             ]
-            if not candidates:
+            if candidates:
+                active.append((candidates[0], edge.get("extras", [])))
+            else:
                 release = " ".join([edge["name"]] + ([edge["version"]] if "version" in edge else []))
-                fail("the lock requires {}, but doesn't include the package. Update the lock, for example with the bento_requirements target or `uv lock`.".format(release))
-            active.append((candidates[0], edge.get("extras", [])))
+                lock.problems.append("@{}: the lock requires {}, but doesn't include the package. Update the lock, for example with the bento_requirements target or `uv lock`.".format(lock.hub, release))
     return active
 
-def _closure(start, packages, environment):
-    """Returns a dict of name to package: `start`, a list of (package, extras) pairs, and transitive dependencies. Fails if versions conflict."""
+def _closure(lock, start, platform):
+    """Returns a dict of name to package: `start`, a list of (package, extras) pairs, and transitive dependencies. Adds errors to `lock.problems`."""
     queue = list(start)
     seen = {}
     closure = {}
@@ -324,17 +328,19 @@ def _closure(start, packages, environment):
         package, extras = queue.pop()
         other = closure.setdefault(package["name"], package)
         if _release(other) != _release(package):
-            fail("the lock contains {0} {1} and {0} {2} for the same platform. Update the lock, for example with the bento_requirements target or `uv lock`, or select extras and groups that require only one of the versions.".format(
+            lock.problems.append("@{3}: the lock contains {0} {1} and {0} {2} for the same platform. Update the lock, for example with the bento_requirements target or `uv lock`, or select extras and groups that require only one of the versions.".format(
                 package["name"],
                 other["version"],
                 package["version"],
+                lock.hub,
             ))
         for extra in [""] + extras:
             if (package["name"], extra) not in seen:
                 seen[(package["name"], extra)] = True
                 edges = package.get("extras", {}).get(extra, []) if extra else package.get("dependencies", [])
-                queue += _active(edges, packages, environment)
-    return fail("the lock's dependency graph has more than 1,000,000 dependencies. Remove requirements, and update the lock.")
+                queue += _active(lock, edges, platform)
+    lock.problems.append("@{}: the lock's dependency graph has more than 1,000,000 dependencies. Remove requirements, and update the lock.".format(lock.hub))
+    return closure
 
 def _no_match(lock, distribution, platforms):
     """Returns the error message for builds on a platform that isn't in `platforms`, the platforms for which the lock has the package."""
@@ -382,7 +388,7 @@ def _requirement(lock, package, extra):
     for platform, entry in package.items():
         closure = [
             p
-            for _, p in sorted(_closure([(entry, [extra] if extra else [])], lock.packages, lock.environments[platform]).items())
+            for _, p in sorted(_closure(lock, [(entry, [extra] if extra else [])], platform).items())
         ]
         locked[platform] = [_package_label(lock, p, "_locked") for p in closure]
         modules[platform] = [_package_label(lock, p, "_modules") for p in closure]
@@ -392,7 +398,7 @@ def _requirement(lock, package, extra):
         modules[platform + "_metadata"] = []
         modules[platform + "_files"] = []
         imported = [(p, []) for p in closure if p["name"] in _IMPORT_PACKAGES]
-        imports = [p for _, p in sorted(_closure(imported, lock.packages, lock.environments[platform]).items())]
+        imports = [p for _, p in sorted(_closure(lock, imported, platform).items())]
         modules[platform + "_import"] = [_package_label(lock, p, "_modules") for p in imports]
         wheels[platform] = []
     distribution = package.values()[0]["name"]
@@ -429,10 +435,7 @@ def _build_file(lock, package):
 
 def _failing_build_file(distribution, extras, problem):
     """Returns the text of a BUILD file whose targets fail with the error `problem`, because builds can't use the package."""
-    actual = select_text({"none": ":BUILD.bazel"}, problem)
-    names = [_target_name(distribution), "whl"] + [_extra_name(extra, distribution) for extra in extras]
-    targets = [_alias_text(name, actual, ["manual"]) for name in names]
-    return 'package(default_visibility = ["//visibility:public"])\n' + "".join(targets)
+    return failing_text([_target_name(distribution), "whl"] + [_extra_name(extra, distribution) for extra in extras], problem)
 
 def _python_mismatch(hub, requires_python, version):
     """Returns the error for a Python version that the lock doesn't support, or None for a supported version."""
@@ -446,7 +449,7 @@ def _lock_repo_impl(rctx):
     content = json.decode(rctx.attr.lock)
     version = python_version(rctx)
 
-    # The targets fail with the error, not the repository rule, because Bazel would report the failure of a repository several times.
+    # The targets fail with the error, not the repository rule, which would also break `bazel query`.
     mismatch = _python_mismatch(rctx.attr.hub, content["requires_python"], version)
     lock = struct(
         environments = {platform: marker_environment(platform, version) for platform in rctx.attr.platforms},
@@ -454,22 +457,27 @@ def _lock_repo_impl(rctx):
         hub = rctx.attr.hub,
         macos = rctx.attr.macos,
         packages = _by_name(content["packages"]),
+        problems = [mismatch] if mismatch else [],
         python_version = version,
     )
     active = {
-        platform: _closure(_active(content["roots"], lock.packages, environment), lock.packages, environment)
-        for platform, environment in lock.environments.items()
+        platform: _closure(lock, _active(lock, content["roots"], platform), platform)
+        for platform in lock.environments
     } if not mismatch else {}
-    hub = {"active": [], "packages": {}}
-    for name in sorted(lock.packages):
-        package = {platform: packages[name] for platform, packages in active.items() if name in packages}
-        if package or mismatch:
-            hub["active"].append(name)
-        extras = _extras(dict(enumerate(lock.packages[name])) if mismatch else package)
+    packages = {
+        name: {platform: packages[name] for platform, packages in active.items() if name in packages}
+        for name in sorted(lock.packages)
+    }
+    builds = {name: _build_file(lock, package) for name, package in packages.items() if package}
+    problem = lock.problems[0] if lock.problems else None
+    hub = {"active": packages.keys() if problem else builds.keys(), "packages": {}}
+    for name, package in packages.items():
+        extras = _extras(dict(enumerate(lock.packages[name])) if problem else package)
         hub["packages"][name] = extras
+        is_usable = package and not problem
         rctx.file("packages/{}.json".format(_target_name(name)), json.encode_indent({
-            "build": _build_file(lock, package) if package else _failing_build_file(name, extras, mismatch or _no_match(lock, name, [])),
-            "locked": {_release(entry): entry for entry in package.values()},
+            "build": builds[name] if is_usable else _failing_build_file(name, extras, problem or _no_match(lock, name, [])),
+            "locked": {_release(entry): entry for entry in package.values()} if is_usable else {},
         }))
     rctx.file("hub.json", json.encode_indent(hub))
     rctx.file("BUILD.bazel", "")

@@ -1,30 +1,26 @@
-"""Validates settings of `bento.pypi` before repositories are declared, because later error messages can't contain the name of the tag."""
+"""Validates settings of `bento.pypi` before repositories are declared."""
 
 load("//private:versions.bzl", "PLATFORMS", "PYTHON_VERSIONS")
 
-def _where(tag):
-    """Returns the beginning of an error message about a tag."""
-    return "bento.pypi(name = \"{}\")".format(tag.name)
-
-def check_hub_settings(tag):
-    """Fails if an attribute of a `bento.pypi` tag has an invalid value."""
-    where = _where(tag)
-    _check_known(tag, "platforms", tag.platforms, PLATFORMS)
-    _check_known(tag, "more_python_versions", tag.more_python_versions, PYTHON_VERSIONS)
+def settings_problem(tag):
+    """Returns an error if an attribute of a `bento.pypi` tag has an invalid value, or None."""
+    problem = _list_problem("platforms", tag.platforms, PLATFORMS) or _list_problem("more_python_versions", tag.more_python_versions, PYTHON_VERSIONS)
     parts = tag.python_version.split(".")
     if tag.python_version and (len(parts) not in (2, 3) or not all([part.isdigit() for part in parts])):
-        fail("{}: invalid python_version \"{}\". Use X.Y, such as \"3.12\".".format(where, tag.python_version))
+        problem = problem or "invalid python_version \"{}\". Use X.Y, such as \"3.12\".".format(tag.python_version)
     for attribute, example in {"glibc": "2.28", "macos": "14.0"}.items():
         parts = getattr(tag, attribute).split(".")
         if len(parts) != 2 or not all([part.isdigit() for part in parts]):
-            fail("{}: invalid {} \"{}\". Use X.Y, such as \"{}\".".format(where, attribute, getattr(tag, attribute), example))
+            problem = problem or "invalid {} \"{}\". Use X.Y, such as \"{}\".".format(attribute, getattr(tag, attribute), example)
+    return problem
 
-def _check_known(tag, attribute, values, valid):
+def _list_problem(attribute, values, valid):
     for at, value in enumerate(values):
         if value not in valid:
-            fail("{}: {} contains the unknown value \"{}\". Valid values: {}.".format(_where(tag), attribute, value, ", ".join(valid)))
+            return "{} contains the unknown value \"{}\". Valid values: {}.".format(attribute, value, ", ".join(valid))
         if value in values[:at]:
-            fail("{}: {} contains \"{}\" twice. Remove the duplicate.".format(_where(tag), attribute, value))
+            return "{} contains \"{}\" twice. Remove the duplicate.".format(attribute, value)
+    return None
 
 def known_record_mismatches(tag, lock):
     """Returns `allow_record_mismatch` of a tag as a struct of `wheels` (package to SHA-256 hashes), and `problem` (an error, or None)."""
@@ -36,7 +32,7 @@ def known_record_mismatches(tag, lock):
         name = _normalized(key)
         problem = _record_problem(files.get(name), hashes)
         if problem:
-            return struct(problem = "{}: allow_record_mismatch has {}{}".format(_where(tag), key, problem), wheels = {})
+            return struct(problem = "allow_record_mismatch has {}{}".format(key, problem), wheels = {})
         wheels.setdefault(name, []).extend([digest.removeprefix("sha256:") for digest in hashes])
     return struct(problem = None, wheels = wheels)
 
@@ -73,14 +69,14 @@ def known_excludes(tag, lock):
         if at and platform not in platforms:
             problem = ", but the package hub isn't for this platform. Valid values: {}.".format(", ".join(platforms))
         if problem:
-            return _no_excludes("{}: exclude has {}{}".format(_where(tag), key, problem))
+            return _no_excludes("exclude has {}{}".format(key, problem))
         for one in [platform] if at else platforms:
             own.setdefault((name, one), []).extend(patterns)
     preset = {}
     for selected in tag.exclude_presets:
         problem = _preset_problem(selected, names)
         if problem:
-            return _no_excludes("{}: exclude_presets has \"{}\", {}".format(_where(tag), selected, problem))
+            return _no_excludes("exclude_presets has \"{}\", {}".format(selected, problem))
         for name, patterns in _EXCLUDE_PRESETS[selected].items():
             preset.setdefault(name, []).extend(patterns)
     return struct(own = own, preset = preset, problem = None)
@@ -115,38 +111,3 @@ _EXCLUDE_PRESETS = {
     # Static libraries, the protobuf compiler that built torch, and the CMake files of torch.
     "serving_torch": {"torch": ["*.a", "/torch/bin/protoc*", "/torch/share/cmake/", "/torch/test/"], "triton": ["*.a"]},
 }
-
-_NO_REQUIREMENTS = '''\
-"""This package hub has no valid lock."""
-
-all_requirements = []
-
-def requirement(name):
-    """Returns the label of a package. Without a valid lock, only the targets that need it fail.
-
-    Args:
-      name: name of the package, in any spelling.
-
-    Returns:
-      A label.
-    """
-    return Label("//" + name.lower().replace("-", "_").replace(".", "_"))
-'''
-
-def _absent_hub_repo_impl(rctx):
-    # The rule prints the error, because Bazel only reports a missing BUILD file.
-    # buildifier: disable=print
-    print("\n@{}: {}".format(rctx.attr.hub, rctx.attr.problem))
-    rctx.file("requirements.bzl", _NO_REQUIREMENTS)
-    rctx.file("BUILD.bazel", "exports_files([\"requirements.bzl\"])\n")
-
-absent_hub_repo = repository_rule(
-    implementation = _absent_hub_repo_impl,
-    doc = "Declares a package hub whose lock is missing or invalid. BUILD files can load the package hub, so you can run the target that writes the lock.",
-    attrs = {
-        "hub": attr.string(doc = "Name of the package hub: the attribute `name` of `bento.pypi`.", mandatory = True),
-        "problem": attr.string(doc = "Error message that explains what is wrong with the lock, and how to correct it.", mandatory = True),
-    },
-    # Each Bazel server evaluates the rule again, so that it prints the message again.
-    local = True,
-)

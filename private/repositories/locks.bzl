@@ -1,10 +1,25 @@
 """Reads locks in all supported formats, and converts them to the format of rules_bento (see py/rules_bento/packages/lock.py)."""
 
-load("//private:indexes.bzl", "encode_indexes", "explicit_indexes", "indexes_at")
+load("//private:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes", "explicit_indexes", "indexes_at")
 load(":lock_shapes.bzl", "LOCK", "matches", "shape_problem")
 
 _FORMAT = 1
 _INTERPRETER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
+
+# Exit statuses of the helper for invalid locks. Other statuses can have other reasons, such as an index that uv can't reach.
+_INVALID = [1, 2]
+
+# Files that aren't supported as locks, by the end of their names, to what to do.
+_EXPORT = "isn't supported. Export it: `{}`, and set lock to the new file."
+_CONDA = "isn't supported, because it lists packages of conda. List the Python packages in requirements.in, and run `uv pip compile --universal --generate-hashes requirements.in --output-file requirements.lock.txt`."
+_UNSUPPORTED = {
+    ".yaml": _CONDA,
+    ".yml": _CONDA,
+    "Pipfile.lock": _EXPORT.format("pipenv requirements --hash > requirements.lock.txt"),
+    "pdm.lock": _EXPORT.format("pdm export --format requirements --output requirements.lock.txt"),
+    "poetry.lock": _EXPORT.format("poetry export -f requirements.txt --output requirements.lock.txt"),
+    "pyproject.toml": "isn't a lock. Run `uv lock`, and set lock to uv.lock.",
+}
 
 def _is_normal_form(label):
     """Returns whether a lock, by its suffix, has the format of rules_bento, which Starlark can decode."""
@@ -20,74 +35,149 @@ def _child(mctx, repository_label, name):
     Bazel stores the digests of files that the extension reads by label in MODULE.bazel.lock."""
     return mctx.path(repository_label).dirname.get_child(name)
 
-def _normalize(mctx, label, tag):
-    """Returns a struct of the converted lock as `text`, and `problem`, an error message or None. Fails if a lock that requires uv can't be read."""
-    python = mctx.read(_child(mctx, Label("@bento_python//:BUILD.bazel"), "path"), watch = "no")
-    version = tag.python_version or mctx.read(Label("@bento_python//:version"))
-    mctx.report_progress("reading {}".format(label))
+def _shown(label):
+    """Returns a label as users write it."""
+    return str(label).removeprefix("@@").removeprefix("@")
+
+def _uv_lock_hint(ctx, label):
+    """Returns a sentence about the uv.lock in the directory of a lock, or an empty string."""
+    lock = ctx.path(label)
+    if lock.basename == "uv.lock" or not lock.dirname.get_child("uv.lock").exists:
+        return ""
+    package, _, name = _shown(label).partition(":")
+    return " Or set lock to the uv.lock in the same directory: lock = \"{}:{}\".".format(package, name[:len(name) - len(lock.basename)] + "uv.lock")
+
+def _directory_hint(ctx, label):
+    """Returns a sentence about the repository's own packages, which `uv export` adds to a lock by default, or an empty string."""
+    own = [line for line in ctx.read(label).split("\n") if line.startswith(("-e ", "--editable", ".", "/", "file:"))]
+    return " If the lock is from uv, `uv export --no-emit-workspace` omits the repository's own packages." if own else ""
+
+def _normalize(ctx, label, tag):
+    """Converts a lock with the helper.
+
+    Args:
+      ctx: context of the module extension, or of the repository rule of `unread_repo`.
+      label: label of the lock.
+      tag: a tag, or the attributes of the repository rule.
+
+    Returns:
+      A struct of the converted lock as `text`, `problem` (an error, or None), and `is_transient` (whether the error might depend on the network).
+    """
+    python = ctx.read(_child(ctx, Label("@bento_python//:BUILD.bazel"), "path"), watch = "no")
+    version = tag.python_version or ctx.read(Label("@bento_python//:version"))
+    ctx.report_progress("reading {}".format(label))
     command = [python] + _INTERPRETER_FLAGS + [
-        mctx.path(Label("//py:main.py")),
+        ctx.path(Label("//py:main.py")),
         "--packages",
-        _child(mctx, Label("@bento_helper_packages//:BUILD.bazel"), "site-packages"),
+        _child(ctx, Label("@bento_helper_packages//:BUILD.bazel"), "site-packages"),
         "normalize_lock",
         "--lock",
-        mctx.path(label),
+        ctx.path(label),
         "--uv",
-        _child(mctx, Label("@bento_uv//:BUILD.bazel"), "uv"),
+        _child(ctx, Label("@bento_uv//:BUILD.bazel"), "uv"),
         "--python-version",
         ".".join(version.split(".")[:2]),
         "--output",
-        mctx.path("lock.json"),
+        ctx.path("lock.json"),
     ]
     for flag, names in {"--extra": tag.extras, "--group": tag.groups, "--member": tag.members}.items():
         for name in names:
             command += [flag, name]
     indexes = encode_indexes(tag)
     if indexes:
-        command += ["--indexes", indexes_at(mctx.path(label), label, indexes) if tag.find_links else indexes]
-    done = mctx.execute(command, timeout = 600)
-    problem = (done.stderr.strip() or "{}: the program that reads the lock ended without a message. Try again.".format(label)) if done.return_code else None
-    if problem and requires_network(label):
-        # Bazel stores the result of the extension, but the network might be available later.
-        fail("\nbento.pypi(name = \"{}\"): {}".format(tag.name, problem))
-    return struct(problem = problem, text = None if problem else mctx.read("lock.json"))
+        command += ["--indexes", indexes_at(ctx.path(label), label, indexes) if tag.find_links else indexes]
+    done = ctx.execute(command, timeout = 600)
+    if not done.return_code:
+        return struct(is_transient = False, problem = None, text = ctx.read("lock.json"))
+    is_transient = done.return_code not in _INVALID
+    problem = done.stderr.strip() or "{}: the program that reads the lock ended without a message. Try again.".format(_shown(label))
+    if requires_network(label) and not is_transient:
+        problem += _directory_hint(ctx, label) + _uv_lock_hint(ctx, label)
+
+    # Bazel might store the message in MODULE.bazel.lock.
+    return struct(is_transient = is_transient, problem = problem.replace(str(ctx.path(label)), _shown(label)), text = None)
+
+def unsupported_lock(mctx, label):
+    """Returns the error message for a file that, by its name, isn't a supported lock, or None."""
+    texts = [text for name, text in _UNSUPPORTED.items() if label.name.endswith(name)]
+    return "{} {}{}".format(_shown(label), texts[0], _uv_lock_hint(mctx, label)) if texts else None
 
 def absence_of_lock(mctx, label):
-    """Returns the error message for a lock that is missing or empty, or None. Locks of other modules always exist."""
-    if label.workspace_root:
-        return None
+    """Returns the error message for a lock that is missing or empty, or None."""
     lock = mctx.path(label)
-    mctx.watch(lock)
+    if not label.workspace_root:
+        mctx.watch(lock)
     if lock.exists and not (_is_normal_form(label) and mctx.read(lock).strip() == ""):
         return None
-    text = str(label).removeprefix("@@").removeprefix("@")
-    how = "`bazel run` the bento_requirements target that writes the lock" if _is_normal_form(label) else "Lock, for example with `uv pip compile --universal --generate-hashes`, and save the result in this file"
-    return "the lock {} doesn't exist. {}.".format(text, how)
+    how = "Run `uv pip compile --universal --generate-hashes requirements.in --output-file {}`".format(lock.basename)
+    if _is_normal_form(label):
+        how = "`bazel run` the bento_requirements target that writes the lock"
+    elif lock.basename == "uv.lock":
+        how = "Run `uv lock` in its directory"
+    elif lock.basename.endswith(".toml"):
+        how = "Run `uv export --format pylock.toml --no-emit-workspace --output-file {}`".format(lock.basename)
+    return "the lock {} doesn't exist. {}.{}".format(_shown(label), how, _uv_lock_hint(mctx, label))
 
 def read_lock(mctx, label, tag):
-    """Returns a struct of the decoded `lock` and `problem`, an error or None, which only targets with its packages report."""
-    read = struct(problem = None, text = mctx.read(label)) if _is_normal_form(label) else _normalize(mctx, label, tag)
+    """Returns a struct of the decoded `lock`, `problem` (an error that only targets with its packages report, or None), and `is_transient`."""
+    is_normal = _is_normal_form(label)
+    read = struct(is_transient = False, problem = None, text = mctx.read(label)) if is_normal else _normalize(mctx, label, tag)
     lock = json.decode(read.text, default = None) if read.text else None
     problem = read.problem
     if not problem and (type(lock) != "dict" or lock.get("lock") != _FORMAT):
-        problem = "{} isn't a rules_bento lock in format {}. Generate the lock with a bento_requirements target.".format(label, _FORMAT)
+        problem = "{} isn't a rules_bento lock in format {}. Generate the lock with a bento_requirements target.".format(_shown(label), _FORMAT)
     elif not problem and shape_problem(lock, LOCK):
-        problem = "{}: {}. Restore the committed file, or empty the file and run the bento_requirements target with `bazel run`.".format(label, shape_problem(lock, LOCK))
-    if problem:
-        return struct(lock = None, problem = problem)
-    return struct(lock = with_pages(lock, tag) if tag and _is_normal_form(label) else lock, problem = None)
+        problem = "{}: {}. Restore the committed file, or empty the file and run the bento_requirements target with `bazel run`.".format(_shown(label), shape_problem(lock, LOCK))
+    elif not problem and tag and is_normal:
+        with_page = with_pages(lock, tag)
+        lock, problem = with_page.lock, with_page.problem
+    return struct(is_transient = read.is_transient, lock = lock, problem = problem)
 
 def with_pages(lock, tag):
-    """Adds the field `page` to entries of packages in explicit indexes, whose URLs only the tag has. Fails for a URL with secrets."""
+    """Adds the field `page` to entries of packages in explicit indexes, whose URLs only the tag has.
+
+    Returns:
+      A struct of the `lock` and `problem` (an error for a URL with secrets, or None).
+    """
     explicit = explicit_indexes(tag.explicit)
     urls = {name: url for name, _, url in [entry.partition("=") for entry in tag.indexes] if url.startswith(("http:", "https:"))}
+    problem = None
     packages = []
     for package in lock["packages"]:
         index = explicit.get(package["name"])
         if index in urls and "source" not in package:
             page = "{}/{}/".format(urls[index].rstrip("/"), package["name"])
             if not matches("page", page):
-                fail("bento.pypi(name = \"{}\"): indexes: the URL of {} has credentials, a query, or invalid characters. Remove them from the URL. For credentials, use netrc, or UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD.".format(tag.name, index))
+                problem = "indexes: the URL of {} has credentials, a query, or invalid characters. Remove them from the URL. For credentials, use netrc, or UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD.".format(index)
             package = package | {"page": page}
         packages.append(package)
-    return lock | {"packages": packages}
+    return struct(lock = lock | {"packages": packages}, problem = problem)
+
+# File whose content changes if uv resolves the packages of a lock again. The extension then reads the lock again.
+_RETRIED = "locks_are_resolved"
+
+def watch_retries(mctx):
+    """Makes the extension run again after a repository of `unread_repo` could read its lock."""
+    mctx.watch(_child(mctx, Label("@bento_uv//:BUILD.bazel"), _RETRIED))
+
+def _unread_repo_impl(rctx):
+    read = _normalize(rctx, rctx.attr.lock, rctx.attr)
+    if not read.problem:
+        append = "import sys; open(sys.argv[1], 'a').write('resolved')"
+        rctx.execute([rctx.read(Label("@bento_python//:path")), "-I", "-S", "-c", append, _child(rctx, Label("@bento_uv//:BUILD.bazel"), _RETRIED)])
+
+    # Bazel doesn't store the failure, so each command tries again.
+    fail("\n{}: {}".format(rctx.attr.where, read.problem or "uv can resolve the lock now. Run the command again."))
+
+unread_repo = repository_rule(
+    implementation = _unread_repo_impl,
+    doc = "Fails with the error of a lock that uv can't resolve at the moment, until uv can resolve it.",
+    attrs = INDEX_ATTRIBUTES | {
+        "extras": attr.string_list(doc = "As for `bento.pypi`."),
+        "groups": attr.string_list(doc = "As for `bento.pypi`."),
+        "lock": attr.label(doc = "The lock.", mandatory = True),
+        "members": attr.string_list(doc = "As for `bento.pypi`."),
+        "python_version": attr.string(doc = "As for `bento.pypi`."),
+        "where": attr.string(doc = "The tag, for error messages.", mandatory = True),
+    },
+)

@@ -62,28 +62,25 @@ def _compare_versions(left, operator, right):
     order = compare_releases(left, right)
     return {"!=": order != 0, "<": order < 0, "<=": order <= 0, "==": order == 0, "===": left == right, ">": order > 0, ">=": order >= 0}[operator]
 
-def _operand(text, environment, marker):
-    if text[0] in "'\"":
-        return text[1:-1]
-    return environment[text] if text in environment else _invalid(marker)
+def _operand(text, environment):
+    return text[1:-1] if text[0] in "'\"" else environment.get(text)
 
-def _compare(term, environment, marker):
-    """Returns whether a comparison in a marker, a list of three tokens, is true. An operand is a quoted string or a variable."""
+def _compare(term, environment):
+    """Returns whether a comparison in a marker, a list of three tokens, is true, or None if it is invalid. An operand is a quoted string or a variable."""
     left, operator, right = term
     has_version = left in _VERSIONS or right in _VERSIONS
-    left, right = _operand(left, environment, marker), _operand(right, environment, marker)
+    left, right = _operand(left, environment), _operand(right, environment)
+    if left == None or right == None:
+        return None
     if operator == "in":
         return left in right
     if operator.startswith("not") and operator.endswith(" in"):
         return left not in right
     if operator not in _OPERATORS:
-        _invalid(marker)
+        return None
     if has_version:
         return _compare_versions(left, operator, right)
     return (left != right) == (operator == "!=")
-
-def _invalid(marker):
-    return fail("the lock contains the invalid marker {}. Restore the committed file, or update the lock.".format(repr(marker[:100])))
 
 def _next_token(text):
     """Returns the first token of a marker, or an empty string for an invalid token."""
@@ -98,7 +95,7 @@ def _next_token(text):
     return text[:len(text) - len(text[3:].lstrip(" ")) + 2] if word == "not" else word
 
 def evaluate_marker(marker, environment):
-    """Returns whether a marker is true for the result of `marker_environment`. Fails for an invalid marker."""
+    """Returns whether a marker is true for the result of `marker_environment`, or None for an invalid marker."""
 
     # The stack has a frame for each open parenthesis: the intermediate results of `or` and of `and`.
     frames = [[False, True]]
@@ -106,28 +103,32 @@ def evaluate_marker(marker, environment):
     for _ in range(len(marker)):
         if not rest:
             break
-        token = _next_token(rest) or _invalid(marker)
+        token = _next_token(rest)
+        if not token or is_complete != (token in ["and", "or", ")"]):
+            return None
         rest = rest[len(token):].lstrip(" ")
         value = None
-        if is_complete != (token in ["and", "or", ")"]):
-            _invalid(marker)
         if token == "(":
             frames.append([False, True])
         elif token == "or":
             frames[-1] = [frames[-1][0] or frames[-1][1], True]
         elif token == ")":
-            closed = frames.pop() if len(frames) > 1 else _invalid(marker)
+            if len(frames) == 1:
+                return None
+            closed = frames.pop()
             value = closed[0] or closed[1]
         elif token != "and":
             term.append(token)
             if len(term) == 3:
-                value = _compare(term, environment, marker)
+                value = _compare(term, environment)
+                if value == None:
+                    return None
                 term = []
         is_complete = value != None
         if is_complete:
             frames[-1][1] = frames[-1][1] and value
     if not is_complete or len(frames) > 1:
-        _invalid(marker)
+        return None
     return frames[0][0] or frames[0][1]
 
 def is_python_in(specifiers, python_version):

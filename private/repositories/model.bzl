@@ -1,6 +1,6 @@
 """Declares the tags of `bento` that fetch models: files from a server or Hugging Face Hub, archives, or artifacts in a registry, all by hash."""
 
-load(":build_text.bzl", "build_text", "check_url", "without_secrets")
+load(":build_text.bzl", "build_text", "failing_text", "url_problem", "without_secrets")
 load(":fetch.bzl", "helper_packages", "netrc_token", "run_helper")
 load(":lock_shapes.bzl", "matches")
 
@@ -68,17 +68,31 @@ def _token(rctx):
     file = rctx.path(_expand_path(environ.get("HF_TOKEN_PATH") or home + "/token", environ))
     return rctx.read(file, watch = "no").strip() if file.exists else ""
 
-def _hugging_face_url(rctx):
-    """Returns the base URL of the files in a commit on Hugging Face Hub. Fails if an attribute is invalid or the URL is unknown."""
+def _declare_failure(rctx, problem):
+    """Declares a model whose target fails with an error of the tag."""
+    rctx.file("BUILD.bazel", failing_text([rctx.attr.model], "{}: {}".format(_where(rctx), problem)))
+
+def _endpoint(rctx):
+    return rctx.attr.endpoint or rctx.getenv("HF_ENDPOINT") or ""
+
+def _hugging_face_problem(rctx):
+    """Returns an error if an attribute is invalid or the URL of Hugging Face Hub is unknown, or None."""
     if not matches("repository", rctx.attr.repository):
-        fail("{}: invalid repository {}. Use organization/name.".format(_where(rctx), repr(rctx.attr.repository)))
+        return "invalid repository {}. Use organization/name.".format(repr(rctx.attr.repository))
     if len(rctx.attr.revision) != 40 or not matches("commit", rctx.attr.revision):
-        fail("{}: invalid revision {}. Use a commit hash (40 hexadecimal digits), because branches and tags can change.".format(_where(rctx), repr(rctx.attr.revision)))
-    endpoint = rctx.attr.endpoint or rctx.getenv("HF_ENDPOINT")
-    if not endpoint:
-        fail("{}: the URL of the Hugging Face Hub is missing. Set the endpoint attribute, or the environment variable HF_ENDPOINT.".format(_where(rctx)))
-    check_url(_where(rctx), "endpoint", endpoint)
-    return "{}/{}/resolve/{}".format(endpoint.removesuffix("/"), rctx.attr.repository, rctx.attr.revision)
+        return "invalid revision {}. Use a commit hash (40 hexadecimal digits), because branches and tags can change.".format(repr(rctx.attr.revision))
+    if not _endpoint(rctx):
+        return "the URL of the Hugging Face Hub is missing. Set the endpoint attribute, or the environment variable HF_ENDPOINT."
+    return url_problem("endpoint", _endpoint(rctx))
+
+def _files_problem(files):
+    """Returns an error if a path or hash of a file is invalid, or None."""
+    for path, sha256 in files.items():
+        if not matches("model file", path):
+            return "invalid path {} in the files attribute. Use a relative path without backslashes, control characters, or segments that are empty, '.', or '..'.".format(repr(path))
+        if not matches("sha256", sha256):
+            return "invalid hash {} for {} in the files attribute. Use the SHA-256 of the file (64 hexadecimal digits).".format(repr(sha256), path)
+    return None
 
 def _hub_credentials(rctx, url):
     """Returns the argument `auth` for a download from a Hugging Face Hub.
@@ -92,13 +106,9 @@ def _hub_credentials(rctx, url):
     return netrc_token(rctx, url)
 
 def _download_files(rctx, base_url, credentials, origin):
-    """Downloads the files in parallel, or copies them from Bazel's repository cache, and declares the model. Fails for an invalid path or hash."""
+    """Downloads the files in parallel, or copies them from Bazel's repository cache, and declares the model."""
     pending = []
     for number, (path, sha256) in enumerate(rctx.attr.files.items()):
-        if not matches("model file", path):
-            fail("{}: invalid path {} in the files attribute. Use a relative path without backslashes, control characters, or segments that are empty, '.', or '..'.".format(_where(rctx), repr(path)))
-        if not matches("sha256", sha256):
-            fail("{}: invalid hash {} for {} in the files attribute. Use the SHA-256 of the file (64 hexadecimal digits).".format(_where(rctx), repr(sha256), path))
         url = "{}/{}".format(base_url.removesuffix("/"), path.replace("%", "%25").replace(" ", "%20").replace("#", "%23").replace("?", "%3F"))
         rctx.report_progress("fetching {} ({} of {})".format(path, number + 1, len(rctx.attr.files)))
         pending.append(rctx.download(
@@ -127,40 +137,55 @@ def _write_model_import(rctx, archive, origin):
 
 def http_model_impl(rctx):
     """Fetches the files of a model from a server."""
-    check_url(_where(rctx), "url", rctx.attr.url)
-    _download_files(rctx, rctx.attr.url, lambda _rctx, _url: {}, {"origin": without_secrets(rctx.attr.url)})
+    problem = url_problem("url", rctx.attr.url) or _files_problem(rctx.attr.files)
+    if problem:
+        _declare_failure(rctx, problem)
+    else:
+        _download_files(rctx, rctx.attr.url, lambda _rctx, _url: {}, {"origin": without_secrets(rctx.attr.url)})
 
 def hugging_face_model_impl(rctx):
     """Fetches the files of a model from Hugging Face Hub."""
-    _download_files(rctx, _hugging_face_url(rctx), _hub_credentials, {"hugging_face": "{}@{}".format(rctx.attr.repository, rctx.attr.revision)})
+    problem = _hugging_face_problem(rctx) or _files_problem(rctx.attr.files)
+    if problem:
+        _declare_failure(rctx, problem)
+    else:
+        url = "{}/{}/resolve/{}".format(_endpoint(rctx).removesuffix("/"), rctx.attr.repository, rctx.attr.revision)
+        _download_files(rctx, url, _hub_credentials, {"hugging_face": "{}@{}".format(rctx.attr.repository, rctx.attr.revision)})
 
 def model_archive_impl(rctx):
     """Fetches the archive of a model."""
     suffixes = [suffix for suffix in _ARCHIVES if rctx.attr.url.endswith(suffix)]
-    check_url(_where(rctx), "url", rctx.attr.url)
+    problem = url_problem("url", rctx.attr.url)
     if not suffixes:
-        fail("{}: url {} has an unknown suffix. Use a URL that ends in one of: {}.".format(_where(rctx), repr(rctx.attr.url), ", ".join(_ARCHIVES)))
+        problem = problem or "url {} has an unknown suffix. Use a URL that ends in one of: {}.".format(repr(rctx.attr.url), ", ".join(_ARCHIVES))
     if not matches("sha256", rctx.attr.sha256):
-        fail("{}: invalid sha256 {}. Use the SHA-256 of the archive (64 hexadecimal digits).".format(_where(rctx), repr(rctx.attr.sha256)))
+        problem = problem or "invalid sha256 {}. Use the SHA-256 of the archive (64 hexadecimal digits).".format(repr(rctx.attr.sha256))
+    if problem:
+        _declare_failure(rctx, problem)
+        return
     rctx.report_progress("fetching {}".format(rctx.attr.url))
     rctx.download(url = rctx.attr.url, output = "model" + suffixes[0], sha256 = rctx.attr.sha256)
     _write_model_import(rctx, "model" + suffixes[0], without_secrets(rctx.attr.url))
 
 def oci_model_impl(rctx):
-    """Pulls a model artifact, whose only layer is the archive part of the model, from a registry. Fails for other images."""
+    """Pulls a model artifact, whose only layer is the archive part of the model, from a registry. Other images are errors."""
     if not matches("image", rctx.attr.image):
-        fail("{}: invalid image {}. Use registry/repository, without a tag or digest.".format(_where(rctx), repr(rctx.attr.image)))
+        _declare_failure(rctx, "invalid image {}. Use registry/repository, without a tag or digest.".format(repr(rctx.attr.image)))
+        return
     if not matches("sha256", rctx.attr.digest.removeprefix("sha256:")) or not rctx.attr.digest.startswith("sha256:"):
-        fail("{}: invalid digest {}. Use sha256: and 64 hexadecimal digits.".format(_where(rctx), repr(rctx.attr.digest)))
+        _declare_failure(rctx, "invalid digest {}. Use sha256: and 64 hexadecimal digits.".format(repr(rctx.attr.digest)))
+        return
     rctx.report_progress("pulling {}".format(rctx.attr.image))
     run_helper(rctx, _where(rctx), "pull", ["--image", "{}@{}".format(rctx.attr.image, rctx.attr.digest), "--layout", "layout"], helper_packages(rctx))
     manifest = json.decode(rctx.read("layout/blobs/" + rctx.attr.digest.replace(":", "/")))
     layers = manifest.get("layers", [])
     if manifest.get("artifactType") != "application/vnd.rules-bento.model.v1" or len(layers) != 1:
-        fail("{}: {} isn't a model artifact. Set image and digest to a model that bento_push pushed.".format(_where(rctx), rctx.attr.image))
+        _declare_failure(rctx, "{} isn't a model artifact. Set image and digest to a model that bento_push pushed.".format(rctx.attr.image))
+        return
     layer = layers[0]["digest"].removeprefix("sha256:")
     if not matches("sha256", layer):
-        fail("{}: the layer of {} has no SHA-256 digest. Push the model again.".format(_where(rctx), rctx.attr.image))
+        _declare_failure(rctx, "the layer of {} has no SHA-256 digest. Push the model again.".format(rctx.attr.image))
+        return
     rctx.symlink("layout/blobs/sha256/" + layer, "model.part")
     _write_model_import(rctx, "model.part", "oci://{}@{}".format(rctx.attr.image, rctx.attr.digest))
 

@@ -127,7 +127,10 @@ def declare_python_debs(mctx, *, name, tag):
     if tag.interpreter:
         fail("{}: interpreter and debian_lock can't be combined. Remove one of these attributes.".format(where))
     hub = name + "_debs"
-    locked = declare_deb_files(mctx, hub = hub, lock = tag.debian_lock, mirrors = tag.mirrors, tag = where)
+    read = declare_deb_files(mctx, hub = hub, lock = tag.debian_lock, mirrors = tag.mirrors)
+    if read.problem:
+        return struct(has_pip = False, pythons = {}, problem = "{}: {}".format(where, read.problem.removesuffix(".")), version = "")
+    locked = read.packages
     debs, versions = {}, {}
     for architecture, packages in locked.items():
         selected = _interpreter_packages(packages)

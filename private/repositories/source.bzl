@@ -1,8 +1,8 @@
 """Declares repositories for the sources of packages without a compatible wheel. An action builds the wheel from these sources."""
 
-load(":build_text.bzl", "without_secrets")
+load(":build_text.bzl", "failing_text", "without_secrets")
 load(":fetch.bzl", "fetch_with_uv")
-load(":wheel.bzl", "RELEASE_ATTRIBUTES", "newer_system_hint", "python_version", "wheel_build_text")
+load(":wheel.bzl", "RELEASE_ATTRIBUTES", "newer_system_hint", "python_version", "requirement_of", "wheel_build_text")
 
 _BUILD = """\
 load("@rules_bento//private:built_wheel.bzl", "built_wheel", "built_wheel_modules")
@@ -40,10 +40,14 @@ def source_file(files):
     archives = [name for name in files if name.endswith((".tar.gz", ".zip"))]
     return archives[0] if archives else None
 
+def _failure(rctx, done, problem):
+    """Returns the error of a program that failed."""
+    return "{}: {}:\n  {}".format(requirement_of(rctx), problem, without_secrets(done.stderr.strip()))
+
 def _run(rctx, command, problem, environment = _ENVIRONMENT):
     done = rctx.execute(command, environment = environment, timeout = 1800)
     if done.return_code:
-        fail("{}=={}: {}:\n  {}".format(rctx.attr.distribution, rctx.attr.version, problem, without_secrets(done.stderr.strip())))
+        fail(_failure(rctx, done, problem))
     return done.stdout.strip()
 
 def _python(rctx, *arguments):
@@ -82,39 +86,44 @@ def _fetch(rctx):
     if rctx.attr.url:
         rctx.download(url = rctx.attr.url, output = name, sha256 = rctx.attr.files[name])
         return name
-    requirement = "{}=={}".format(rctx.attr.distribution, rctx.attr.version)
-    fetch_with_uv(rctx, requirement, name, rctx.attr.files[name], python_version(rctx))
+    fetch_with_uv(rctx, requirement_of(rctx), name, rctx.attr.files[name], python_version(rctx))
     return name
 
 def _requirements(rctx, source):
-    """Returns the labels of the packages that the build of a source requires. Fails if `build_packages` lacks a package."""
-    names = json.decode(_run(rctx, _python(rctx, "requires", source, rctx.attr.subdirectory), "cannot read the source archive"))
+    """Returns a struct of the `labels` of the packages that the build of a source requires, and `problem` (an error, or None)."""
+    done = rctx.execute(_python(rctx, "requires", source, rctx.attr.subdirectory), environment = _ENVIRONMENT, timeout = 1800)
+    if done.return_code:
+        return struct(labels = [], problem = _failure(rctx, done, "cannot read the source archive"))
+    names = json.decode(done.stdout)
     missing = sorted([name for name in names if name not in rctx.attr.build_packages])
     hint = newer_system_hint(rctx) if missing else None
+    problem = None
     if hint:
-        fail("{}=={} has a wheel for {}, but the wheel requires {system} {version}. Set {attribute} = \"{version}\" in bento.pypi if {machines} have at least this version.".format(
-            rctx.attr.distribution,
-            rctx.attr.version,
+        problem = "{} has a wheel for {}, but the wheel requires {system} {version}. Set {attribute} = \"{version}\" in bento.pypi if {machines} have at least this version.".format(
+            requirement_of(rctx),
             rctx.attr.platform,
             **hint
-        ))
-    if missing:
-        fail("{}=={} has no wheel for {}. To build from source, add {} to the requirements of {}.".format(
-            rctx.attr.distribution,
-            rctx.attr.version,
+        )
+    elif missing:
+        problem = "{} has no wheel for {}. To build from source, add {} to the requirements of {}.".format(
+            requirement_of(rctx),
             rctx.attr.platform,
             " and ".join(missing),
             rctx.attr.build_lock,
-        ))
-    return ["@{}//{}".format(rctx.attr.build_hub, name.replace("-", "_").replace(".", "_")) for name in names]
+        )
+    return struct(labels = ["@{}//{}".format(rctx.attr.build_hub, name.replace("-", "_").replace(".", "_")) for name in names], problem = problem)
 
 def _source_repo_impl(rctx):
     source = _fetch(rctx)
+    requirements = _requirements(rctx, source)
+    if requirements.problem:
+        rctx.file("BUILD.bazel", failing_text(["modules", "wheel"], requirements.problem))
+        return
     rctx.file("BUILD.bazel", wheel_build_text(
         rctx,
         _BUILD,
         platform = rctx.attr.platform,
-        requirements = _requirements(rctx, source),
+        requirements = requirements.labels,
         size = int(_run(rctx, [rctx.read(rctx.attr.interpreter), "-I", "-S", "-c", _SIZE, source], "cannot read the source archive")),
         source = source,
         subfolder = rctx.attr.subdirectory,

@@ -2,7 +2,7 @@
 
 Bazel fetches a repository only if a build needs the contents."""
 
-load(":build_text.bzl", "build_text", "metadata_text")
+load(":build_text.bzl", "build_text", "failing_text", "metadata_text")
 load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_with_uv", "interpreter", "mark_reproducible")
 load(":markers.bzl", "is_python_in")
 load(":wheel_tags.bzl", "best_wheel", "oldest_compatible_system")
@@ -93,55 +93,79 @@ def newer_system_hint(rctx):
         return {"attribute": "macos", "machines": "all machines", "system": "macOS", "version": version}
     return {"attribute": "glibc", "machines": "all base images", "system": "glibc", "version": version}
 
+def requirement_of(rctx):
+    """Returns the release as `name==version`."""
+    return "{}=={}".format(rctx.attr.distribution, rctx.attr.version)
+
 def _inspect(rctx, wheel):
-    """Stores the hash of a wheel in an extended attribute. Returns a dict of strings: `size` (bytes) and `python` (supported versions)."""
+    """Stores the hash of a wheel in an extended attribute.
+
+    Returns:
+      A struct of `size` (bytes), `python` (supported versions), and `problem` (an error of the wheel, or None).
+    """
     program = rctx.path(Label("//toolchains/programs:inspect_wheel.py"))
     done = rctx.execute([interpreter(rctx), "-I", "-S", "-B", program, wheel, rctx.attr.files[wheel]])
     if done.return_code:
-        fail("{} isn't a valid wheel: {}. Select another version of the package and update the lock.".format(wheel, done.stderr.strip().split("\n")[-1]))
+        problem = "{} isn't a valid wheel: {}. Select another version of the package and update the lock.".format(wheel, done.stderr.strip().split("\n")[-1])
+        return struct(problem = problem)
     size, python, _ = done.stdout.split("\n")
-    return {"python": python, "size": size}
+    return struct(problem = None, python = python, size = int(size))
 
-def _wheel_repo_impl(rctx):
-    version = python_version(rctx)
-    wheel = best_wheel(rctx.attr.files.keys(), rctx.attr.platform, version, rctx.attr.glibc, rctx.attr.macos)
-    requirement = "{}=={}".format(rctx.attr.distribution, rctx.attr.version)
+def _no_wheel(rctx, version):
+    """Returns the error for a release without a compatible wheel."""
     unlocked = best_wheel(rctx.attr.rejected_files, rctx.attr.platform, version, rctx.attr.glibc, rctx.attr.macos)
-    if not rctx.attr.files and not unlocked:
-        fail("the lock has no file for {} on {} with CPython {}. Lock for all platforms, for example with `uv pip compile --universal`.".format(
+    if unlocked:
+        return "{}: the hash of {} isn't in the lock. Update the lock, for example with the bento_requirements target or `uv lock`.".format(requirement_of(rctx), unlocked)
+    if not rctx.attr.files:
+        return "the lock has no file for {} on {} with CPython {}. Lock for all platforms, for example with `uv pip compile --universal`.".format(
             rctx.attr.distribution,
             rctx.attr.platform,
             version,
-        ))
-    if not wheel and unlocked:
-        fail("{}: the hash of {} isn't in the lock. Update the lock, for example with the bento_requirements target or `uv lock`.".format(requirement, unlocked))
-    if not wheel:
-        hint = newer_system_hint(rctx)
-        fail("{} has no wheel for {} with CPython {} and {}{}. Select another version of the package and update the lock{}. Files in the lock:\n  {}".format(
-            requirement,
-            rctx.attr.platform,
-            version,
-            "macOS " + rctx.attr.macos if rctx.attr.platform.startswith("darwin_") else "glibc " + rctx.attr.glibc,
-            ", but a wheel for {system} {version}".format(**hint) if hint else "",
-            ", or set {attribute} = \"{version}\" in bento.pypi if {machines} have at least this version".format(**hint) if hint else "",
-            "\n  ".join(sorted(rctx.attr.files.keys())),
-        ))
+        )
+    hint = newer_system_hint(rctx)
+    return "{} has no wheel for {} with CPython {} and {}{}. Select another version of the package and update the lock{}. Files in the lock:\n  {}".format(
+        requirement_of(rctx),
+        rctx.attr.platform,
+        version,
+        "macOS " + rctx.attr.macos if rctx.attr.platform.startswith("darwin_") else "glibc " + rctx.attr.glibc,
+        ", but a wheel for {system} {version}".format(**hint) if hint else "",
+        ", or set {attribute} = \"{version}\" in bento.pypi if {machines} have at least this version".format(**hint) if hint else "",
+        "\n  ".join(sorted(rctx.attr.files.keys())),
+    )
+
+def _write_wheel(rctx, version, wheel):
+    """Fetches a wheel, and declares its target. Returns an error of the wheel, or None."""
     if rctx.attr.url:
         rctx.download(url = rctx.attr.url, output = wheel, sha256 = rctx.attr.files[wheel])
     else:
-        fetch_with_uv(rctx, requirement, wheel, rctx.attr.files[wheel], version)
+        fetch_with_uv(rctx, requirement_of(rctx), wheel, rctx.attr.files[wheel], version)
     inspected = _inspect(rctx, wheel)
-    if not is_python_in(inspected["python"], version):
-        fail("{} requires Python {}, but the package hub is for Python {}. Change python_version in bento.pypi, or select another version of the package and update the lock.".format(requirement, inspected["python"], version))
+    if inspected.problem:
+        return inspected.problem
+    if not is_python_in(inspected.python, version):
+        return "{} requires Python {}, but the package hub is for Python {}. Change python_version in bento.pypi, or select another version of the package and update the lock.".format(requirement_of(rctx), inspected.python, version)
     rctx.file("name", wheel)
     rctx.file("BUILD.bazel", wheel_build_text(
         rctx,
         _WHEEL_BUILD,
         allow_record_mismatch = rctx.attr.files[wheel] in rctx.attr.allow_record_mismatch,
         sha256 = rctx.attr.files[wheel],
-        size = int(inspected["size"]),
+        size = inspected.size,
         wheel = wheel,
     ))
+    return None
+
+# File with the error of a repository without a wheel.
+_PROBLEM = "problem"
+
+def _wheel_repo_impl(rctx):
+    version = python_version(rctx)
+    wheel = best_wheel(rctx.attr.files.keys(), rctx.attr.platform, version, rctx.attr.glibc, rctx.attr.macos)
+    problem = _write_wheel(rctx, version, wheel) if wheel else _no_wheel(rctx, version)
+    if problem:
+        rctx.file("name")
+        rctx.file(_PROBLEM, problem)
+        rctx.file("BUILD.bazel", failing_text(["wheel"], problem))
     return mark_reproducible(rctx)
 
 wheel_repo = repository_rule(
@@ -183,7 +207,11 @@ def _compile(rctx):
 
 def _wheel_modules_repo_impl(rctx):
     repository = rctx.path(rctx.attr.wheel).dirname
-    wheel = repository.get_child(rctx.read(rctx.attr.wheel))
+    name = rctx.read(rctx.attr.wheel)
+    if not name:
+        rctx.file("BUILD.bazel", failing_text(["modules"], rctx.read(repository.get_child(_PROBLEM))))
+        return mark_reproducible(rctx)
+    wheel = repository.get_child(name)
 
     # Bazel detects the format of archives by the suffix, and doesn't support `.whl`.
     rctx.symlink(wheel, "wheel.zip")

@@ -10,18 +10,18 @@ DEFAULT_MACOS = "13.0"
 _LEGACY_MANYLINUX = {"manylinux1": "2.5", "manylinux2010": "2.12", "manylinux2014": "2.17"}
 
 def parse_wheel_name(filename):
-    """Parses the file name of a wheel. Fails for names of other files.
+    """Parses the file name of a wheel.
 
     Args:
       filename: `name-version[-build]-python-abi-platform.whl`.
 
     Returns:
       A struct of `name` and `version`, the lists `pythons`, `abis`, and `platforms`, `build` (a number and a string, which compare in the same
-      order as in installers; the number is -1 without a build tag), and `is_known` (whether the build tag is valid: it begins with a number).
+      order as in installers; the number is -1 without a build tag), and `is_known` (whether the name is valid: a build tag begins with a number).
     """
     parts = filename.removesuffix(".whl").split("-")
-    if not filename.endswith(".whl") or len(parts) not in (5, 6):
-        fail("'{}' isn't the file name of a wheel. Use NAME-VERSION-PYTHON-ABI-PLATFORM.whl.".format(filename))
+    if len(parts) not in (5, 6):
+        return struct(abis = [], build = (-1, ""), is_known = False, name = parts[0], platforms = [], pythons = [], version = "")
     build = parts[2] if len(parts) == 6 else ""
     number = build[:len(build) - len(build.lstrip("0123456789"))]
     return struct(

@@ -132,11 +132,10 @@ def test_markers_are_checked_when_they_are_evaluated():
     environment = MARKERS["marker_environment"]("linux_amd64", "3.12")
     right, wrong = STRINGS["marker"]
     for text in right:
-        MARKERS["evaluate_marker"](text, environment)
+        assert MARKERS["evaluate_marker"](text, environment) is not None, text
     for text in wrong:
         if SHAPES["matches"]("marker", text) and "((((" not in text:  # nested too deeply for Python
-            with pytest.raises(starlark_files.FailError, match="contains the invalid marker"):
-                MARKERS["evaluate_marker"](text, environment)
+            assert MARKERS["evaluate_marker"](text, environment) is None, text
 
 
 def test_versions_are_those_of_pep_440():
@@ -169,7 +168,7 @@ def test_the_locks_of_this_repository_have_shapes():
 def test_an_absent_hub_has_labels():
     """Nothing fails while BUILD files are loaded, so that the target that writes the lock can be run."""
     names = {"Label": str}
-    exec(starlark_files.load("private/repositories/hub_settings.bzl")["_NO_REQUIREMENTS"], names)
+    exec(starlark_files.load("private/repositories/absent.bzl")["_NO_REQUIREMENTS"], names)
     labels = [names["requirement"](name) for name in ("numpy", "Scikit-Learn", "a.b")]
     assert labels == ["//numpy", "//scikit_learn", "//a_b"]
     assert names["all_requirements"] == []

@@ -1,9 +1,9 @@
 """Tests errors of repository rules and module extensions with simulated contexts, without downloads."""
 
 load("//private:image_steps.bzl", "image_step")
-load("//private:indexes.bzl", "indexes_of_package")
+load("//private:indexes.bzl", "index_problem")
 load("//private:wheel_groups.bzl", "group_wheels")
-load("//private/repositories:apt.bzl", "declare_deb_files")
+load("//private/repositories:apt.bzl", "declare_debs")
 load("//private/repositories:fetch.bzl", "fetch_first", "fetch_with_uv", "host_platform", "run_helper")
 load("//private/repositories:lock_shapes.bzl", "LOCK", "shape_problem")
 load("//private/repositories:locks.bzl", "with_pages")
@@ -14,17 +14,23 @@ load("//tests/analysis:descriptions.bzl", "refusals_test")
 
 _WHEEL = "uv-1.0-py3-none-manylinux_2_17_x86_64.whl"
 
-def _context(attributes = {}, files = "", stderr = ""):
+def _fail_with(text):
+    """Fails with the error of a BUILD file whose target fails."""
+    fail(json.decode(text.partition("no_match_error = ")[2].partition("),\n")[0]))
+
+def _context(attributes = {}, files = "", stderr = "", has_files = False):
     """The context of a repository in which every program fails, every file reads the same and no address answers."""
     return struct(
         attr = struct(**attributes),
         download = lambda **_named: struct(success = False),
         execute = lambda *_words, **_named: struct(return_code = 1, stderr = stderr, stdout = ""),
+        file = lambda _name, text: _fail_with(text),
         getenv = lambda _name, default = None: default,
         os = struct(arch = "amd64", environ = {}, name = "windows 11"),
-        path = lambda _place: struct(exists = False),
+        path = lambda _place: struct(exists = has_files),
         read = lambda _place, **_named: files,
         report_progress = lambda _text: None,
+        watch = lambda _path: None,
     )
 
 def _repository(implementation, kind, **attributes):
@@ -54,8 +60,9 @@ def _hub_token(environ, endpoint = "https://huggingface.co", netrc = ""):
         report_progress = lambda _text: None,
     ))
 
-def _debs(text):
-    return lambda: declare_deb_files(_context(files = text), hub = "debs", lock = "//:debs.json", mirrors = [], tag = "bento.apt(name = \"debs\")")
+def _debs(text, mirrors = []):
+    tag = struct(lock = "//:debs.json", mirrors = mirrors, name = "debs")
+    return lambda: fail(declare_debs(_context(files = text or "", has_files = text != None), tag))
 
 _HASH = 64 * "0"
 _COMMIT = 40 * "a"
@@ -63,32 +70,37 @@ _OF_ARCHIVE = "bento.model_archive(name = \"clf\"): "
 _OF_FILES = "bento.http_model(name = \"clf\"): "
 _OF_HUB = "bento.hugging_face_model(name = \"clf\"): "
 _OF_OCI = "bento.oci_model(name = \"clf\"): "
-_NOT_A_LOCK = "bento.apt(name = \"debs\"): //:debs.json isn't a Debian lock in format 1. Generate the lock with a bento_debs target."
+_NOT_A_LOCK = "//:debs.json isn't a Debian lock in format 1. Generate the lock with a bento_debs target."
 
 _FLAG = {"files": {}, "name": "acme", "source": {"commit": _COMMIT, "git": "--upload-pack=id"}, "version": "1!2.0"}
 _TAGS = "3.10\", tags = [\"no-sandbox\"], x = \"y"
 _DEB = {"archive": "debian", "dependencies": [], "filename": "pool/x.deb", "name": "libc6", "sha256": _HASH, "version": "1:2.0-1"}
 
 def _index(url):
-    return lambda: with_pages({"packages": [{"name": "acme"}]}, struct(explicit = {"acme": "corp"}, indexes = ["corp=" + url], name = "pypi"))
+    return lambda: fail(with_pages({"packages": [{"name": "acme"}]}, struct(explicit = {"acme": "corp"}, indexes = ["corp=" + url])).problem)
 
-_OF_INDEX = "bento.pypi(name = \"pypi\"): indexes: the URL of corp has credentials, a query, or invalid characters. Remove them from the URL. For credentials"
+_OF_INDEX = "indexes: the URL of corp has credentials, a query, or invalid characters. Remove them from the URL. For credentials"
 
 # Calls and their messages, by case.
 _CASES = {
     "deb_lock_for_another_machine": (
         _debs(json.encode({"deb_lock": 1, "packages": {"riscv64": []}})),
-        "bento.apt(name = \"debs\"): //:debs.json contains the unknown architecture riscv64. Valid values: ",
+        "//:debs.json contains the unknown architecture riscv64. Valid values: ",
     ),
     "deb_lock_of_a_name_that_leaves": (
         _debs(json.encode({"deb_lock": 1, "packages": {"amd64": [_DEB | {"name": "../x"}]}})),
-        "bento.apt(name = \"debs\"): //:debs.json: \"../x\": name: \"../x\"",
+        "//:debs.json: \"../x\": name: \"../x\"",
     ),
     "deb_lock_of_a_path_that_leaves": (
         _debs(json.encode({"deb_lock": 1, "packages": {"amd64": [_DEB | {"filename": "pool/../../x.deb"}]}})),
-        "bento.apt(name = \"debs\"): //:debs.json: libc6: filename: \"pool/../../x.deb\"",
+        "//:debs.json: libc6: filename: \"pool/../../x.deb\"",
     ),
     "deb_lock_of_another_format": (_debs("{\"deb_lock\": 2, \"packages\": {}}"), _NOT_A_LOCK),
+    "deb_lock_of_a_missing_dependency": (
+        _debs(json.encode({"deb_lock": 1, "packages": {"amd64": [_DEB | {"dependencies": ["libz"]}]}})),
+        "//:debs.json: libc6 requires libz, which isn't in the lock. Update the lock with the bento_debs target.",
+    ),
+    "deb_lock_that_does_not_exist": (_debs(None), "//:debs.json doesn't exist. Create an empty file, and run the bento_debs target with `bazel run`."),
     "deb_lock_that_is_a_list": (_debs("[]"), _NOT_A_LOCK),
     "deb_lock_that_is_no_json": (_debs("packages:"), _NOT_A_LOCK),
     "field_that_is_missing": (
@@ -151,8 +163,8 @@ _CASES = {
         _OF_ARCHIVE + "invalid url \"file:///clf.tar\". Use an http:// or https:// URL.",
     ),
     "mirror_with_another_scheme": (
-        lambda: declare_deb_files(_context(files = ""), hub = "debs", lock = "//:debs.json", mirrors = ["--output=/x"], tag = "bento.apt(name = \"debs\")"),
-        "bento.apt(name = \"debs\"): invalid mirrors \"--output=/x\". Use an http:// or https:// URL.",
+        _debs("", mirrors = ["--output=/x"]),
+        "invalid mirrors \"--output=/x\". Use an http:// or https:// URL.",
     ),
     "model_of_the_hub_with_a_token_of_the_former_variable": (_hub_token({"HF_TOKEN": "", "HUGGING_FACE_HUB_TOKEN": "hf_b\n"}), "the token is hf_b"),
     "model_of_the_hub_with_a_token_of_the_cache": (_hub_token({"HOME": "/me", "XDG_CACHE_HOME": "/cache"}), "the token is /cache/huggingface/token"),
@@ -186,7 +198,7 @@ _CASES = {
         _OF_FILES + "invalid hash \"{}\" for a in the files attribute. Use the SHA-256".format(64 * "A"),
     ),
     "explicit_index_without_indexes": (
-        lambda: indexes_of_package(json.encode({"explicit": {"acme": "corp"}}), "acme"),
+        lambda: fail(index_problem(struct(explicit = {"acme": "corp"}, indexes = []), "acme")),
         "explicit: the package acme uses the index 'corp', but the indexes attribute has no index with this name",
     ),
     "no_place_of_uv": (

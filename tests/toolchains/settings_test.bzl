@@ -85,7 +85,7 @@ def _pages_impl(ctx):
         name = "pypi",
     )
     packages = [{"name": "acme-tools"}, {"name": "numpy"}, {"name": "local"}, {"name": "built", "source": {"url": "https://a/b.whl"}}]
-    found = with_pages({"packages": packages, "roots": []}, tag)
+    found = with_pages({"packages": packages, "roots": []}, tag).lock
     asserts.equals(env, [{"name": "acme-tools", "page": "https://corp.example/simple/acme-tools/"}] + packages[1:], found["packages"])
     asserts.equals(env, [], found["roots"])
     return unittest.end(env)

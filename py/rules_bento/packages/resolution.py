@@ -53,6 +53,8 @@ _MODES = {
     "prerelease-package": "prerelease-package",
     "resolution": "resolution-mode",
 }
+# Exit status if uv can't resolve a lock, for example without a network: another time, uv might resolve the same lock.
+_UNRESOLVED = 75
 # uv mentions this setting if a package has no files for a platform.
 _ENVIRONMENTS_HINT = "tool.uv.environments"
 _PLATFORMS = (
@@ -370,5 +372,6 @@ def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
         )
     raise BentoError(
         f"{origin}: uv can't resolve the locked packages. Fix the error that uv reports, or change the requirements "
-        f"and update the lock.\n{without_credentials(errors)}"
+        f"and update the lock.\n{without_credentials(errors)}",
+        code=_UNRESOLVED,
     )
