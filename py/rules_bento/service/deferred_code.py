@@ -1,234 +1,366 @@
 """Decides which functions, methods, and lambdas an import runs: those that running code uses by any name.
 
-A method runs only if its class is used: if the class is called, passed on, or gets another name. An annotation, a base
-class, or an import alone doesn't use a class. If creating a class runs code of a base class or metaclass, the class is
-used, because this code can do anything with the class.
+The body of a class runs like the code of a module, so a function in the body runs if the body mentions it. A method
+runs only if its class is used: if the class is called, passed on, or gets another name. An annotation, a base class,
+or an import alone doesn't use a class, but might run methods that `class_hooks` lists. If creating a class runs code
+of a base class or metaclass, the class is used, because this code can do anything with the class.
 """
 
 from __future__ import annotations
 
 import ast
+import re
+from functools import partial
 
-from rules_bento.service.modules import FUNCTIONS, Module, Names, dotted
+from rules_bento.service import class_hooks
+from rules_bento.service.class_hooks import HOOKS, INHERITED, MENTIONS, OF_METACLASS, RECORDS, is_special
+from rules_bento.service.modules import FUNCTIONS, Module
+from rules_bento.service.scopes import Scopes, chain
 from rules_bento.service.sdk_names import words
-from rules_bento.typing_lite import Callable
+from rules_bento.typing_lite import Callable, Mapping
 
-# Methods that run if a subclass, or a class of this metaclass, is created.
-_ON_SUBCLASS = words("__init_subclass__ __pydantic_init_subclass__")
-_CREATORS = words("__init__ __new__ __prepare__ mro")
-# Methods that run if an annotation contains the class.
-_ON_ANNOTATION = words(
-    "__class_getitem__ __get_pydantic_core_schema__ __get_pydantic_json_schema__ __get_validators__ __modify_schema__"
-)
-_SERIALIZERS = ("pydantic.field_serializer", "pydantic.model_serializer")
 # Class decorators that don't make objects.
-_PASSIVE = words(
-    "attr.attrs attr.dataclass attr.define attr.frozen attr.mutable attr.s attrs.define attrs.frozen attrs.mutable "
-    "dataclasses.dataclass enum.unique functools.total_ordering pydantic.dataclasses.dataclass typing.final "
-    "typing.runtime_checkable typing_extensions.final typing_extensions.runtime_checkable"
+_PASSIVE = RECORDS | words(
+    "enum.unique functools.total_ordering typing.final typing.runtime_checkable typing_extensions.final "
+    "typing_extensions.runtime_checkable"
 )
 # Functions that keep a function or class, without calling it. Factories are called if an object of the class is made.
 _KEEPERS = words("bentoml.depends bentoml.Dependency fastapi.Depends fastapi.Security fastapi.param_functions.Depends")
 _FIELDS = words("attr.field attr.ib attrs.field dataclasses.field pydantic.Field pydantic.fields.Field")
 _FACTORIES = ("default_factory", "factory")
 _APPLICATIONS = words("fastapi.FastAPI fastapi.applications.FastAPI starlette.applications.Starlette")
+_SCHEMAS = "pydantic_core.core_schema."
 _DISPLAYS = (ast.Dict, ast.List, ast.Set, ast.Tuple)
+_KNOWN = HOOKS["check"] | HOOKS["schema"]  # that a library doesn't call to create a class
+_ENUMERATION = re.compile(r"enum\..*|.*(Choices|Enum|Flag)")
 
 
 class DeferredCode:
-    """Registers code that waits for the use of a name, and runs the code as soon as the name is used.
+    """Registers code that waits for an event, and runs the code as soon as the event occurs.
 
-    The keys `subclass K` and `metaclass K` represent that a subclass of K, or a class with the metaclass K, runs code
-    of K while it is created, and `enum K` that K is an enumeration, whose creation runs `__init__`. `suspects` contains
-    the names that only words of files in `others` use.
+    An event is the name of a function or class that is used, or one of the following:
+
+    - `body K f`: the body of class K mentions `f`. `.f`: code mentions the attribute `f`.
+    - A key of `HOOKS` and K: K has such a method. `typed`: the metaclass of K has such a method.
+    - A key of `MENTIONS` and K: code or a library mentions K in this way.
+    - `enum K`: K is an enumeration. `foreign K`: a library creates K. `modeled K`: libraries make objects of K.
+    - `field K`: K is the type of a field of an object that exists. `live K`: a library might have made an object of K.
+    - `given K`: K is the model of the Bento's arguments. `dumped K`: a library might serialize objects of K.
+    - `escaped K`: a special method of K runs, and might call its other methods.
+    - `object K`: an object that might not be a class has the name K.
+    - `each annotation`, `each field`: code reads the annotations of functions and classes, or of the bodies of classes.
+
+    `suspects` contains the names that only words of files in `others` use.
     """
 
-    def __init__(
-        self,
-        names: Names,
-        others: frozenset[bytes],
-        parent: Callable[[ast.AST | None], ast.AST | None],
-        run: Callable[[Module, ast.AST], None],
-    ) -> None:
+    def __init__(self, scopes: Scopes, others: frozenset[bytes], run: Callable[[Module, ast.AST], None]) -> None:
         self.suspects: set[bytes] = set()
-        self._names = names
+        self._scopes = scopes
         self._others = others
-        self._parent = parent
         self._run = run
         self._used: set[str] = set()
+        self._todo: list[str] = []
+        self._is_running = False
         self._started: set[ast.AST] = set()
-        self._waiting: dict[str, list[tuple[Module, ast.AST]]] = {}
+        self._waiting: dict[str, list[Callable[[], None]]] = {}
         self._links: dict[str, set[str]] = {}
+        for name in class_hooks.REFLECTION:
+            self.link(f".{name}", name)
+            self.link(name, "each annotation")
+            self._check_others(name)
+        for name in class_hooks.DUMPS:
+            self.link(f".{name}", "dump")
+        self.link("each annotation", "each field")
+        self.link(".model_fields", "each field")
+        self._check_others("model_fields", ".model_fields")
+        self._when("fields of", partial(self._wait_for_attribute, "type", partial(self.use, "each field")))
+        self._check_others("fields", "fields of")
 
-    def use(self, name: str) -> None:
-        """Mark a name, and the names that it uses, as used. Runs the code that waits for these names."""
-        todo = [name]
-        while todo:
-            name = todo.pop()
-            if name not in self._used:
-                self._used.add(name)
-                todo += sorted(self._links.pop(name, ()))
-                for module, node in self._waiting.pop(name, ()):
-                    self._start(module, node)
+    def use(self, *events: str) -> None:
+        """Mark events, and the events that they cause, as occurred. Runs the code that waits for these events."""
+        self._todo += events
+        if self._is_running:
+            return
+        self._is_running = True
+        while self._todo:
+            event = self._todo.pop()
+            if event not in self._used:
+                self._used.add(event)
+                self._todo += sorted(self._links.pop(event, ()))
+                for action in self._waiting.pop(event, ()):
+                    action()
+        self._is_running = False
 
-    def link(self, name: str, *others: str) -> None:
-        """Mark `others` as used if `name` is used, now or later."""
-        if name in self._used:
-            for each in others:
-                self.use(each)
+    def link(self, event: str, *others: str) -> None:
+        """Mark `others` as occurred if `event` occurs, now or later."""
+        if event in self._used:
+            self.use(*others)
         else:
-            self._links.setdefault(name, set()).update(others)
+            self._links.setdefault(event, set()).update(others)
 
     def rename(self, name: str, alias: str) -> None:
-        """Register another name of a function or class."""
+        """Register another name of a function or class of the sources."""
         self.link(alias, name)
-        for kind in ("enum", "subclass", "metaclass"):
+        self._check_others(name, f"object {alias}")
+        for kind in (*MENTIONS, "bare", "field", "given"):
+            self.link(f"{kind} {alias}", f"{kind} {name}")
+        for kind in (*INHERITED, "object"):
             self.link(f"{kind} {name}", f"{kind} {alias}")
 
-    def _wait(self, name: str, module: Module, node: ast.AST) -> None:
-        self._check_others(name)
-        if name in self._used:
-            self._start(module, node)
+    def _when(self, event: str, action: Callable[[], None]) -> None:
+        """Run `action` if `event` occurs, now or later."""
+        if event in self._used:
+            action()
         else:
-            self._waiting.setdefault(name, []).append((module, node))
+            self._waiting.setdefault(event, []).append(action)
 
     def _start(self, module: Module, node: ast.AST) -> None:
         if node not in self._started:
             self._started.add(node)
             self._run(module, node)
 
-    def _check_others(self, name: str) -> None:
-        if name not in self._used and name.encode() in self._others:
+    def _check_others(self, name: str, event: str = "") -> None:
+        event = event or name
+        if event not in self._used and name.encode() in self._others:
             self.suspects.add(name.encode())
-            self.use(name)
+            self.use(event)
 
-    # Definitions
+    # Classes
 
     def add_class(self, module: Module, node: ast.ClassDef) -> None:
         """Register a class. The class is used if a decorator, a base class, or a metaclass might use it."""
-        name = node.name
+        name, owner = node.name, self._scopes.owner(node)
         self._check_others(name)
-        owner = self.owner(node)
         if owner:
             self.link(owner.name, name)
+            self.use(f"annotated {name}")  # a library might look up the attributes of the other class
+        self._add_events(name, self._scopes.bindings(node))
         for base in node.bases:
-            known = self._class_name(module, base)
-            self.link(name, known)
-            self.link(f"subclass {known}", known, name, f"subclass {name}")
-            self.link(f"metaclass {known}", f"metaclass {name}")
-            self.link(f"enum {known}", f"enum {name}")
-            if (dotted(module, base) or "").startswith("enum."):
-                self.use(f"enum {name}")
-            if not known:
-                self.use(name)
+            self._add_base(module, node, base)
         for keyword in node.keywords:
             if keyword.arg == "metaclass":
-                known = self._class_name(module, keyword.value)
-                self.link(name, known)
-                self.link(f"metaclass {known}", known, name, f"subclass {name}")
-                if not known:
-                    self.use(name)
-        decorators = [each.func if isinstance(each, ast.Call) else each for each in node.decorator_list]
-        if not self._is_service(module, node) and any(dotted(module, each) not in _PASSIVE for each in decorators):
+                self._add_metaclass(module, node, keyword.value)
+            elif keyword.arg is None:
+                self.use(name)
+        kinds = self._scopes.decorators(module, node)
+        if "bentoml.service" not in kinds and not _PASSIVE.issuperset(kinds):
             self.use(name)
+        self.use(*[f"foreign {name}"] if kinds else [], *[] if RECORDS.isdisjoint(kinds) else [f"modeled {name}"])
+
+    def _add_events(self, name: str, bound: Mapping[str, object]) -> None:
+        """Register the events of a class whose body binds the names `bound`."""
+        for kind, names in HOOKS.items():
+            if not names.isdisjoint(bound):
+                self.use(f"{kind} {name}")
+        self.link(name, f"given {name}", f"dumped {name}")
+        self.link(f"given {name}", f"live {name}")
+        self._when(f"given {name}", partial(self.link, "dump", f"dumped {name}"))
+        self.link(f"enum {name}", f"live {name}")
+        self.link(f"schema {name}", f"escaped {name}", f"modeled {name}")
+        self.link(f"foreign {name}", f"annotated {name}")
+        if any(map(is_special, bound)):
+            self.link(f"live {name}", f"escaped {name}")
+        self._when(f"modeled {name}", partial(self.link, f"field {name}", f"live {name}"))
+        for mention, kind in MENTIONS.items():
+            self._when(f"typed {kind} {name}", partial(self.link, f"{mention} {name}", name))
+        self._when(f"check {name}", partial(self.link, f"checked {name}", name))
+
+    def _add_base(self, module: Module, node: ast.ClassDef, base: ast.expr) -> None:
+        name, known = node.name, self._add_creator(module, node, base)
+        self.link(f"subclass {known}", known, name)
+        for kind in INHERITED:
+            self.link(f"{kind} {known}", f"{kind} {name}")
+        for kind in ("dumped", "escaped", "given", "live"):
+            self.link(f"{kind} {name}", f"{kind} {known}")
+        for event in (known, f"checked {known}"):
+            self.link(event, f"checked {name}")
+        for path in self._scopes.sources_of(module, base):
+            package, _, last = path.partition(".")
+            is_model = package not in class_hooks.NOT_MODELS or last in ("NamedTuple", "TypedDict")
+            self.use(f"foreign {name}", *[f"modeled {name}"] if is_model else [])
+            self.use(*[] if package in ("abc", "typing", "typing_extensions") else [f"checked {name}"])
+        for owner in self._settings_of(node):
+            self._when(f"modeled {owner}", partial(self.use, known))
+
+    def _add_metaclass(self, module: Module, node: ast.ClassDef, metaclass: ast.expr) -> None:
+        name, known = node.name, self._add_creator(module, node, metaclass)
+        self.link(f"metaclass {known}", known, name, f"subclass {name}")
+        for kind, own in OF_METACLASS.items():
+            self.link(f"{kind} {known}", f"{own} {name}")
+        if self._scopes.sources_of(module, metaclass):
+            self.use(f"foreign {name}")
+
+    def _add_creator(self, module: Module, node: ast.ClassDef, creator: ast.expr) -> str:
+        """Register a base class or metaclass, and return the last part of its name, or "" for other expressions."""
+        sources = self._scopes.sources_of(module, creator)
+        if any(map(_ENUMERATION.fullmatch, sources)):
+            self.use(f"enum {node.name}")
+        while isinstance(creator, ast.Subscript):
+            creator = creator.value
+        if isinstance(creator, ast.Call) and sources and self._scopes.is_foreign(module, creator, node):
+            return "object"  # such as `namedtuple("K", "a b")`
+        parts, root = chain(creator)
+        if not isinstance(root, ast.Name):
+            self.use(node.name)
+            return ""
+        for part in (root.id, *parts):
+            self.link(f"object {part}", node.name, root.id, *parts)
+            if self._scopes.is_owned(module, root.id):
+                self._check_others(part, f"object {part}")
+        known = [root.id, *parts][-1]
+        self.link(node.name, known)
+        return known
+
+    def _settings_of(self, node: ast.ClassDef) -> list[str]:
+        """Return the class that has the class `Config` in its body, whose functions pydantic calls, or []."""
+        owner = self._scopes.owner(node)
+        return [owner.name] if owner and node.name == "Config" else []
+
+    # Functions
 
     def add_function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef, kinds: list[str]) -> None:
         """Register a function whose decorators `kinds` don't call it."""
-        owner = self.owner(node)
-        if owner is None or self._is_service(module, owner):
-            return self._wait(node.name, module, node)
-        if node.name in _ON_SUBCLASS:
-            self.use(f"subclass {owner.name}")
-        if node.name in _CREATORS:
-            self.use(f"metaclass {owner.name}")
-        if node.name.startswith("_") and node.name.endswith("_"):
-            self._wait(f"enum {owner.name}", module, node)
-        if node.name in _ON_ANNOTATION:
-            return self._start(module, node)
-        return self._wait(node.name if any(each in _SERIALIZERS for each in kinds) else owner.name, module, node)
+        self.use(f"object {node.name}")
+        is_kept = any(each.rpartition(".")[2] in class_hooks.VALIDATORS for each in kinds)
+        is_serializer = any(each.rpartition(".")[2] in class_hooks.SERIALIZERS for each in kinds)
+        owner = self._scopes.owner(node)
+        if owner and is_kept:
+            self.link(f"live {owner.name}", f"escaped {owner.name}")
+        if owner and "property" in kinds:
+            self.use(f"operator {owner.name}")  # an annotation can read an attribute of a class
+        if "property" in kinds and "classmethod" in kinds:
+            self._start(module, node)
+        if owner and "classmethod" in kinds and node.name.startswith("__") and node.name not in _KNOWN:
+            self._when(f"modeled {owner.name}", partial(self.use, owner.name))  # as `__pydantic_on_complete__`
+        if owner and is_serializer:
+            return self._when(f"dumped {owner.name}", partial(self._start, module, node))
+        return self._add(module, node, node.name, is_special=is_kept or is_special(node.name))
 
     def add_lambda(self, module: Module, node: ast.Lambda) -> None:
         """Register a lambda. Runs it unless it is the value of a name, or of a field that has a factory."""
-        around = self._parent(node)
+        around = self._scopes.parent(node)
         while isinstance(around, _DISPLAYS):
-            around = self._parent(around)
-        owner = self.owner(node)
-        owner = None if owner and self._is_service(module, owner) else owner
-        if isinstance(around, ast.Assign) and len(around.targets) == 1 and isinstance(around.targets[0], ast.Name):
-            return self._wait(owner.name if owner else around.targets[0].id, module, node)
-        if isinstance(around, ast.AnnAssign) and isinstance(around.target, ast.Name):
-            return self._wait(owner.name if owner else around.target.id, module, node)
-        if owner and self._is_factory(module, node):
-            return self._wait(owner.name, module, node)
-        return self._start(module, node)
+            around = self._scopes.parent(around)
+        targets = around.targets if isinstance(around, ast.Assign) else [getattr(around, "target", None)]
+        owner = self._maker(module, node)
+        if isinstance(around, (ast.Assign, ast.AnnAssign)) and len(targets) == 1 and isinstance(targets[0], ast.Name):
+            self._add(module, node, targets[0].id, is_special=is_special(targets[0].id))
+        elif owner:
+            self._when(f"live {owner.name}", partial(self._start, module, node))
+        else:
+            self._start(module, node)
+
+    def _add(self, module: Module, node: ast.AST, name: str, *, is_special: bool) -> None:
+        """Register a function or lambda that has a name in a module, class, or function."""
+        owner, start = self._scopes.owner(node), partial(self._start, module, node)
+        if owner is None or self._is_service(module, owner) or name not in self._scopes.bindings(owner):
+            self._check_others(name)
+            self._when(name, start)
+        elif name in HOOKS["schema"]:
+            start()
+        else:
+            for each in self._settings_of(owner):
+                self._when(f"modeled {each}", start)
+            self._when(f"given {owner.name}", start)
+            self._when(f"body {owner.name} {name}", start)
+            later = start if is_special else partial(self._wait_for_attribute, name, start)
+            self._when(f"{'live' if is_special else 'escaped'} {owner.name}", later)
+
+    def _wait_for_attribute(self, name: str, start: Callable[[], None]) -> None:
+        self._check_others(name, f".{name}")
+        self.link("hasattr", f".{name}")
+        self._when(f".{name}", start)
+
+    def _is_service(self, module: Module, node: ast.ClassDef) -> bool:
+        return "bentoml.service" in self._scopes.decorators(module, node)
 
     # Uses
 
-    def mention(self, module: Module, node: ast.expr, names: list[str]) -> None:
-        """Register an expression that consists of `names`, such as `lib.values.LABELS`, outside of annotations."""
-        if not isinstance(getattr(node, "ctx", None), ast.Load):
-            names = names[:-1]  # an assignment doesn't call the function that has the name
-        elif self._is_base(node) or self._is_kept(module, node):
-            names = []
-        elif self._is_factory(module, node):
-            owner = self.owner(node)
-            if owner:
-                self.link(owner.name, *names)
-                names = []
-        for name in names:
-            self.use(name)
+    def mention(self, module: Module, node: ast.expr, root: str, attributes: list[str]) -> None:
+        """Register a name `root`, attributes of it such as `lib.values.LABELS`, or of an object if `root` is empty."""
+        names, owner = [*([root] if root else []), *attributes], self._scopes.owner(node)
+        library = self._scopes.outside(module, node, node)
+        is_load = isinstance(getattr(node, "ctx", None), ast.Load)
+        body = [f"body {owner.name} {root}"] if owner and root and (is_load or attributes) else []
+        if library in class_hooks.FIELDS_OF:
+            self.use("fields of")
+        if library.partition(".")[0] in class_hooks.CONTAINERS:
+            self.use("each annotation")
+        if not is_load:
+            self._assign(module, node, names.pop())  # this doesn't call the function that has the name
+        if is_load and self._is_base(node):
+            self._mention_class(names, is_operand=isinstance(self._scopes.parent(node), ast.Subscript))
+            return self.use(*body)
+        events = [*names, *body, *(f".{each}" for each in attributes if not library)]
+        events += [f"bare {root}"] if is_load and root and not attributes else []
+        call = self._argument_of(node)[1]
+        if call and self._scopes.outside(module, call.func, call) == "bentoml.use_arguments":
+            return self.use(*(f"given {each}" for each in names))
+        maker = self._maker(module, node)
+        if maker:
+            return self.link(f"live {maker.name}", *events)
+        return self.use(*[] if self._is_kept(module, node) else events)
+
+    def annotate(self, module: Module, node: ast.expr, names: list[str]) -> None:
+        """Register a name or a chain of attributes, or the words of a string, in an annotation."""
+        around = self._scopes.parent(node)
+        is_operand = isinstance(around, ast.BinOp) or (isinstance(around, ast.Subscript) and around.value is node)
+        self._mention_class(names, is_operand=is_operand or isinstance(node, ast.Constant))
+        self.link("each annotation", *names)
+        while around and not isinstance(around, ast.stmt):
+            around = self._scopes.parent(around)
+        owner = self._scopes.owner(around) if around else None
+        fields = [f"field {each}" for each in names]
+        if isinstance(around, FUNCTIONS):
+            if not class_hooks.VALIDATED.isdisjoint(self._scopes.decorators(module, around)):
+                self.link(around.name, *fields)
+            if any(getattr(each, "attr", "") == "register" for each in around.decorator_list):  # of singledispatch
+                self.use(*(f"checked {each}" for each in names))
+        elif owner:
+            self.link("each field", *names)
+            if owner.bases or owner.decorator_list:
+                self.link(f"live {owner.name}", *fields)
+                self.link(f"dumped {owner.name}", *(f"dumped {each}" for each in names))
+
+    def _mention_class(self, names: list[str], *, is_operand: bool) -> None:
+        self.use(*(f"annotated {each}" for each in names))
+        self.use(*(f"operand {each}" for each in (names if is_operand else names[:-1])))
+
+    def _assign(self, module: Module, node: ast.expr, name: str) -> None:
+        value = getattr(self._scopes.parent(node), "value", None)
+        if not isinstance(node, ast.Name) or value is None or not self._scopes.is_foreign(module, value, node):
+            self.use(f"object {name}")
+        if isinstance(value, ast.Call) and self._scopes.outside(module, value.func, node) == "bentoml.use_arguments":
+            self.link(f"bare {name}", "dump")  # code might serialize the arguments
 
     def _is_base(self, node: ast.AST) -> bool:
-        around = self._parent(node)
+        around = self._scopes.parent(node)
         while isinstance(around, ast.Subscript) and around.value is node:
-            node, around = around, self._parent(around)
+            node, around = around, self._scopes.parent(around)
         if isinstance(around, ast.keyword):
-            return around.arg == "metaclass" and isinstance(self._parent(around), ast.ClassDef)
+            return around.arg == "metaclass" and isinstance(self._scopes.parent(around), ast.ClassDef)
         return isinstance(around, ast.ClassDef) and node in around.bases
 
     def _is_kept(self, module: Module, node: ast.AST) -> bool:
         keyword, call = self._argument_of(node)
-        maker = self._names.outside(module, call.func) if call else None
+        maker = self._scopes.outside(module, call.func, call) if call else ""
         return maker in _KEEPERS or (maker in _APPLICATIONS and keyword == "lifespan")
 
-    def _is_factory(self, module: Module, node: ast.AST) -> bool:
+    def _maker(self, module: Module, node: ast.AST) -> ast.ClassDef | None:
+        """Return the class whose objects call a function, which a field or a validator of pydantic keeps."""
         keyword, call = self._argument_of(node)
-        return keyword in _FACTORIES and call is not None and self._names.outside(module, call.func) in _FIELDS
+        keeper = self._scopes.outside(module, call.func, call) if call else ""
+        if keyword in _FACTORIES and keeper in _FIELDS:
+            return self._scopes.owner(node)
+        scopes = [*self._scopes.around(node)]
+        is_yielded = isinstance(self._scopes.parent(node), ast.Yield)
+        is_schema = is_yielded and getattr(scopes[0], "name", "") == "__get_validators__"
+        classes = [each for each in scopes if isinstance(each, ast.ClassDef)]
+        return classes[0] if classes and (is_schema or keeper.startswith(_SCHEMAS)) else None
 
     def _argument_of(self, node: ast.AST) -> tuple[str, ast.Call | None]:
         """Return the call that has `node` as an argument, or None, and the name of the keyword."""
-        around, keyword = self._parent(node), ""
+        around, keyword = self._scopes.parent(node), ""
         if isinstance(around, ast.keyword):
-            keyword, around = around.arg or "", self._parent(around)
-        is_argument = isinstance(around, ast.Call) and around.func is not node
-        return keyword, around if isinstance(around, ast.Call) and is_argument else None
-
-    # Classes
-
-    def owner(self, node: ast.AST) -> ast.ClassDef | None:
-        """Return the class whose body contains a node, or None if the node is in a module or function."""
-        around = self._parent(node)
-        while around and not isinstance(around, (ast.ClassDef, ast.Lambda, *FUNCTIONS)):
-            around = self._parent(around)
-        return around if isinstance(around, ast.ClassDef) else None
-
-    def _is_service(self, module: Module, node: ast.ClassDef) -> bool:
-        decorators = [each.func if isinstance(each, ast.Call) else each for each in node.decorator_list]
-        return "bentoml.service" in [dotted(module, each) for each in decorators]
-
-    def _class_name(self, module: Module, node: ast.expr) -> str:
-        """Return the last part of the name of a base class or metaclass, or "" for any other expression."""
-        while isinstance(node, ast.Subscript):
-            node = node.value
-        if isinstance(node, ast.Call) and self._names.outside(module, node.func):
-            return "object"  # such as `namedtuple("K", "a b")`; the arguments are used
-        root = node
-        while isinstance(root, ast.Attribute):
-            root = root.value
-        if not isinstance(root, ast.Name):
-            return ""
-        bound = [each.node for each in module.bindings.get(root.id, ())]
-        if root.id in module.imports or all(isinstance(each, ast.ClassDef) for each in bound):
-            return node.attr if isinstance(node, ast.Attribute) else root.id
-        makers = [self._names.outside(module, each.func) for each in bound if isinstance(each, ast.Call)]
-        return "object" if len(bound) == 1 and any(makers) else ""
+            keyword, around = around.arg or "", self._scopes.parent(around)
+        return keyword, around if isinstance(around, ast.Call) and around.func is not node else None

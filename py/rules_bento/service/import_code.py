@@ -10,7 +10,8 @@ import ast
 import re
 
 from rules_bento.service.deferred_code import DeferredCode
-from rules_bento.service.modules import FUNCTIONS, Definition, Module, Names, NotConstantError, dotted, is_guard
+from rules_bento.service.modules import FUNCTIONS, Definition, Module, Names, NotConstantError, is_guard
+from rules_bento.service.scopes import Scopes, chain
 from rules_bento.service.sdk_names import public_name, words
 from rules_bento.typing_lite import Callable, Iterable, Iterator
 
@@ -26,6 +27,8 @@ _OUTSIDE = words(
     "sys._current_frames operator.attrgetter operator.methodcaller operator.setitem runpy sys.meta_path "
     "sys.modules sys.path unittest.mock"
 )
+# Attributes of classes that Python calls, other than those that are rejected anyway.
+_HOOKS_OF_OBJECTS = words("__init__ _generate_next_value_ _missing_ model_parametrized_name model_post_init mro")
 # Methods through which Python or a library runs code without a call.
 _HOOKS = words("__class_getitem__ __get__ __getattribute__ __init_subclass__ __prepare__ __set_name__")
 # Decorators that do not call what they decorate.
@@ -52,6 +55,7 @@ _NAMED_ELSEWHERE = words(
     "methodcaller mock modules pickle pkgutil pydoc runpy sys"
 )
 _PATH = re.compile(r"([\w.]+)[.:](\w+)")
+_WORD = re.compile(r"\w+")
 # A module that has none of these can't reach a service without its name, or that of a module that has it.
 WORDS = frozenset(word.encode() for word in [*_ATTRIBUTES, *_BUILTINS, *_LIBRARIES, *_NAMED_ELSEWHERE])
 
@@ -68,8 +72,9 @@ class ImportCode:
         self._modules = {module.name: module for module in modules}
         self.mentions: dict[tuple[str, str], list[tuple[Module, ast.expr]]] = {}
         self.hazard: NotConstantError | None = None
-        self._parents: dict[ast.AST, ast.AST] = {}
-        self._deferred = DeferredCode(names, others, self.parent, self._run_body)
+        self._scopes = Scopes(names)
+        self.parent = self._scopes.parent
+        self._deferred = DeferredCode(self._scopes, others, self._run_body)
         self._todo: list[tuple[Module, ast.AST]] = []
         for module in modules:
             self._todo += [(module, node) for node in reversed(module.tree.body)]
@@ -81,16 +86,9 @@ class ImportCode:
         """The names of functions and classes that were analyzed only because other modules contain these words."""
         return self._deferred.suspects
 
-    def parent(self, node: ast.AST | None) -> ast.AST | None:
-        """Return the parent of `node`, or None if `node` is None, is a top-level statement, or wasn't analyzed."""
-        return self._parents.get(node) if node else None
-
     def is_local(self, node: ast.AST) -> bool:
         """Return whether an expression is in the body of a function or lambda, where names can be local."""
-        around = self.parent(node)
-        if isinstance(around, ast.Lambda) or (isinstance(around, FUNCTIONS) and node in around.body):
-            return True
-        return around is not None and self.is_local(around)
+        return any(not isinstance(each, ast.ClassDef) for each in self._scopes.around(node))
 
     def uses(self, definition: Definition) -> Iterator[tuple[Module, ast.expr]]:
         """Yield the uses of a definition, except for assignments and uses in annotations."""
@@ -114,13 +112,13 @@ class ImportCode:
             return around.annotation is node
         return isinstance(around, FUNCTIONS) and around.returns is node
 
-    def is_route(self, module: Module, decorator: ast.AST) -> bool:
-        """Return whether a decorator, such as `@app.get`, only registers a function as a route or handler."""
+    def is_route(self, module: Module, decorator: ast.AST, node: ast.AST) -> bool:
+        """Return whether a decorator of `node`, such as `@app.get`, only registers a function as a route or handler."""
         match decorator:
             case ast.Attribute(value=ast.Name(id=name), attr=attribute) if attribute in ROUTES | HANDLERS:
                 made = [each.node for each in module.bindings.get(name, ())]
                 makers = [self.names.outside(module, each.func) for each in made if isinstance(each, ast.Call)]
-                return len(made) == 1 and any(makers)
+                return len(made) == 1 and any(makers) and not self._scopes.binders(node, name)
         return False
 
     def _stop(self, why: str, module: Module, node: ast.AST, topic: str = "code-at-import") -> None:
@@ -131,10 +129,12 @@ class ImportCode:
 
     def _run(self, module: Module, node: ast.AST) -> None:
         below, around = list(ast.iter_child_nodes(node)), self.parent(node)
+        for each in below:
+            self._scopes.add(each, node)
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
-                below = [each for each in below if not isinstance(each, ast.stmt)]
-                self._function(module, node)
+                accessors = self._function(module, node)
+                below = [each for each in below if not isinstance(each, ast.stmt) and each not in accessors]
             case ast.Lambda():
                 below = [node.args]
                 self._deferred.add_lambda(module, node)
@@ -146,34 +146,60 @@ class ImportCode:
                 self._import(module, node)
             case ast.Attribute() | ast.Name() if not (isinstance(around, ast.Attribute) and around.value is node):
                 self._chain(module, node)
-            case ast.Constant(value=str(text)) if "(" in text and self.in_annotation(node):
-                self._stop("a string annotation might call something", module, node, "annotations")
-            case ast.Constant(value=str(text)) if not isinstance(around, ast.Expr) and not self.in_annotation(node):
+            case ast.Constant(value=str(text)) if self.in_annotation(node):
+                if "(" in text:
+                    self._stop("a string annotation might call something", module, node, "annotations")
+                self._deferred.annotate(module, node, _WORD.findall(text))
+            case ast.Constant(value=str(text)) if not isinstance(around, ast.Expr):
                 self._string(text)
-        self._push(module, below, node)
-
-    def _push(self, module: Module, nodes: list[ast.AST], around: ast.AST) -> None:
-        for each in reversed(nodes):
-            self._parents[each] = around
-            self._todo.append((module, each))
+            case ast.MatchClass(kwd_attrs=attributes):
+                self._check_attributes(attributes, module, node)
+                self._deferred.use(*(f".{each}" for each in attributes))
+            case ast.arg(arg=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                self._deferred.use(f"object {name}")
+        self._todo += [(module, each) for each in reversed(below)]
 
     # Functions
 
-    def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        """Schedule the analysis of a function's body, now or as soon as the function might be called."""
-        decorators = [callee(each) for each in node.decorator_list]
-        known = [dotted(module, each) or getattr(each, "id", "") for each in decorators]
-        pairs = zip(known, decorators, strict=True)
-        if all(name in _PASSIVE or _is_accessor(each) or self.is_route(module, each) for name, each in pairs):
+    def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.expr]:
+        """Schedule the analysis of a function's body, now or as soon as the function might be called.
+
+        Returns the decorators such as `@x.setter`.
+        """
+        known = self._scopes.decorators(module, node)
+        others = [each for name, each in zip(known, node.decorator_list, strict=True) if name not in _PASSIVE]
+        accessors = [each for each in others if self._is_accessor(module, each, node)]
+        if all(each in accessors or self.is_route(module, callee(each), node) for each in others):
             self._deferred.add_function(module, node, known)
         else:
             self._run_body(module, node)
+        return accessors
 
     def _run_body(self, module: Module, node: ast.AST) -> None:
         if getattr(node, "name", "") in _HOOKS:
             self._stop(f"`{getattr(node, 'name', '')}` runs without a call", module, node)
-        below = [node.body] if isinstance(node, ast.Lambda) else ast.iter_child_nodes(node)
-        self._push(module, [each for each in below if isinstance(node, ast.Lambda) or isinstance(each, ast.stmt)], node)
+        body: list[ast.AST] = [node.body] if isinstance(node, ast.Lambda) else getattr(node, "body", [])
+        for each in reversed(body):
+            self._scopes.add(each, node)
+            self._todo.append((module, each))
+
+    def _is_accessor(self, module: Module, decorator: ast.AST, node: ast.AST) -> bool:
+        """Return whether a decorator of `node` is `@x.setter`, or `@Base.x.setter`, of a property `x`."""
+        scope: ast.AST | None = self._scopes.owner(node)
+        match decorator:
+            case ast.Attribute(value=ast.Name(id=name), attr="deleter" | "getter" | "setter"):
+                pass
+            case ast.Attribute(value=ast.Attribute(value=of, attr=name), attr="deleter" | "getter" | "setter"):
+                if self._scopes.outside(module, of, node):
+                    return True
+                bound = module.bindings.get(of.id, []) if isinstance(of, ast.Name) else []
+                scope = bound[0].node if len(bound) == 1 and not self._scopes.binders(node, of.id) else None
+            case _:
+                return False
+        made = self._scopes.bindings(scope).get(name, []) if isinstance(scope, ast.ClassDef) else []
+        kinds = [each for one in made if isinstance(one, FUNCTIONS) for each in self._scopes.decorators(module, one)]
+        is_library = any(each == "property" or (each and not self.names.files.owns(each)) for each in kinds)
+        return is_library and all(isinstance(each, FUNCTIONS) for each in made)
 
     # Names
 
@@ -181,33 +207,46 @@ class ImportCode:
         if node.names[0].name == "*":
             self._stop("`import *` isn't supported", module, node)
         for alias, binding in module.imported(node):
-            if binding.name and alias != binding.name:
+            if binding.name and alias != binding.name and self.names.files.owns(binding.path):
                 self._deferred.rename(binding.name, alias)
+            if self._scopes.owner(node):
+                self._deferred.use(binding.name or alias)
+            source = self._modules.get(binding.module)
+            if source and binding.name not in source.bindings:
+                self._deferred.use("__getattr__")  # of the module
             if binding.name and (_is_below(binding.path, _OUTSIDE) or binding.name in _ATTRIBUTES):
                 self._stop(f"`{binding.path}` is imported", module, node)
 
     def _string(self, text: str) -> None:
         """Register a string such as "lib.models:Net", which a library might import."""
         for path, name in _PATH.findall(text):
+            self._deferred.use(f".{name}")  # as in `"{0.name}".format(x)`
             if self.names.files.find(path):
                 self._deferred.use(name)
 
     def _chain(self, module: Module, node: ast.Attribute | ast.Name) -> None:
         """Analyze a name or a chain of attributes, such as `lib.values.LABELS`."""
-        attributes: list[str] = []
-        root: ast.expr = node
-        while isinstance(root, ast.Attribute):
-            name, root = root.attr, root.value
-            attributes.insert(0, name)
-            if name in _ATTRIBUTES or (name.startswith("__") and name.endswith("__") and name not in _SAFE_DUNDERS):
-                self._stop(f"`.{name}` isn't supported", module, node)
-        if not self.in_annotation(node):
-            used = [root.id, *attributes] if isinstance(root, ast.Name) else attributes
-            self._deferred.mention(module, node, used)
+        attributes, root = chain(node)
+        self._check_attributes(attributes, module, node)
+        if not isinstance(node.ctx, ast.Load) and attributes and attributes[-1] in _HOOKS_OF_OBJECTS:
+            self._stop(f"`.{attributes[-1]}` is modified on this line", module, node)
+        name = root.id if isinstance(root, ast.Name) else ""
+        if self.in_annotation(node):
+            self._deferred.annotate(module, node, [*([name] if name else []), *attributes])
+        else:
+            self._deferred.mention(module, node, name, attributes)
         if isinstance(root, ast.Name):
-            if root.id in _BUILTINS and root.id not in module.bindings:
+            made = module.bindings.get(root.id, ())
+            if root.id in _BUILTINS and not (
+                made and all(each.module or isinstance(each.node, FUNCTIONS) for each in made)
+            ):
                 self._stop(f"`{root.id}` isn't supported", module, node)
             self._mention(module, root, node, attributes)
+
+    def _check_attributes(self, names: list[str], module: Module, node: ast.AST) -> None:
+        for name in names:
+            if name in _ATTRIBUTES or (name.startswith("__") and name.endswith("__") and name not in _SAFE_DUNDERS):
+                self._stop(f"`.{name}` isn't supported", module, node)
 
     def _mention(self, module: Module, root: ast.Name, node: ast.expr, attributes: list[str]) -> None:
         """Record a use of each definition to which a name refers, and check uses of external names."""
@@ -242,7 +281,7 @@ class ImportCode:
             return False
         if name in ("bentoml.Context", "bentoml.get_current_service"):
             return True
-        match self._parents.get(node):
+        match self.parent(node):
             case ast.Call(func=function):
                 return function is node
             case ast.FunctionDef(decorator_list=decorators) | ast.AsyncFunctionDef(decorator_list=decorators):
@@ -250,10 +289,6 @@ class ImportCode:
             case ast.ClassDef() | ast.Expr():
                 return True
         return name.startswith("bentoml.exceptions.") or self.in_annotation(node)
-
-
-def _is_accessor(decorator: ast.AST) -> bool:
-    return isinstance(decorator, ast.Attribute) and decorator.attr in ("deleter", "getter", "setter")
 
 
 def callee(decorator: ast.AST) -> ast.AST:

@@ -207,7 +207,7 @@ class Module:
                 for each in statement.body:
                     self._bind(each)
             case _:
-                for name in _bound_names(statement):
+                for name, _ in _bound_names(statement):
                     self._add(name, Binding(statement))
 
     def _bind_below(self, node: ast.AST) -> None:
@@ -235,23 +235,40 @@ def import_base(node: ast.ImportFrom, package: str) -> str:
 
 
 def own_nodes(*nodes: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes and their descendants, except for the contents of functions, lambdas, and classes."""
+    """Yield the nodes and their descendants, except for the bodies of functions, lambdas, and classes."""
     todo = list(nodes)
     while todo:
         yield (node := todo.pop())
-        if not isinstance(node, (*FUNCTIONS, ast.ClassDef, ast.Lambda)):
-            todo += ast.iter_child_nodes(node)
+        below = [node.args] if isinstance(node, ast.Lambda) else ast.iter_child_nodes(node)
+        is_definition = isinstance(node, (*FUNCTIONS, ast.ClassDef))
+        todo += [each for each in below if not (is_definition and isinstance(each, ast.stmt))]
 
 
-def _bound_names(statement: ast.AST) -> Iterator[str]:
-    """Yield the names that a statement binds at any depth, outside functions and classes."""
-    for node in own_nodes(statement):
+def _bound_names(*nodes: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+    """Yield the names that nodes bind at any depth, outside functions and classes, and the nodes that bind them."""
+    for node in own_nodes(*nodes):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            yield node.id
+            yield node.id, node
         for field in ("asname", "name", "rest"):  # of imports, functions, classes, handlers, patterns
             name = getattr(node, field, None)
             if isinstance(name, str):
-                yield name.partition(".")[0]
+                yield name.partition(".")[0], node
+
+
+def bindings_of(scope: ast.AST) -> dict[str, list[ast.AST]]:
+    """Return the nodes that bind each local name of a class, function, or lambda."""
+    body = getattr(scope, "body", [])
+    nodes = body if isinstance(body, list) else [body]
+    found: dict[str, list[ast.AST]] = {}
+    for name, node in _bound_names(*nodes):
+        found.setdefault(name, []).append(node)
+    for node in ast.walk(scope.args) if isinstance(scope, (ast.Lambda, *FUNCTIONS)) else ():
+        if isinstance(node, ast.arg):
+            found.setdefault(node.arg, []).append(node)
+    for node in own_nodes(*nodes):
+        for name in node.names if isinstance(node, (ast.Global, ast.Nonlocal)) else ():
+            found.pop(name, None)
+    return found
 
 
 def is_guard(module: Module, node: ast.If) -> bool:

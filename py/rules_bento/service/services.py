@@ -312,7 +312,7 @@ class ServiceReader:
             why = f"isn't a supported decorator of the API `{node.name}`"
             raise unsupported(module, [*wrong, node.decorator_list[0]][0], why, "decorators")
         for name, each in pairs:
-            is_plain = name in _HOOKS or self.constants.code.is_route(module, callee(each))
+            is_plain = name in _HOOKS or self.constants.code.is_route(module, callee(each), node)
             if not is_plain and not self._is_foreign(module, each, "decorators"):
                 raise unsupported(module, each, "isn't a supported decorator", "decorators")
         return None
