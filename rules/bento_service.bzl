@@ -8,22 +8,30 @@ load("//rules:bento_push.bzl", "bento_push")
 load("//rules:bento_test.bzl", "bento_test")
 load("//rules:bento_venv.bzl", "bento_venv")
 
-# Attributes of bento_package that apply to all targets.
+# Attributes of bento_package that apply to all targets. An alias has the compatibility of its target.
 _SHARED = ["deprecation", "exec_compatible_with", "features", "tags", "target_compatible_with", "testonly", "visibility"]
 
-# Builds for macOS skip images, and targets that use images.
-_LINUX = Label("@platforms//os:linux")
+_NOT_OF_ALIAS = ["exec_compatible_with", "features", "target_compatible_with"]
+
+# Builds for macOS skip images, and targets that use images. An alias of the constraint, which users can also set.
+_LINUX = Label("//toolchains/platforms:linux")
 
 def bento_service(
         name,
         *,
         base = None,
+        env = None,
+        flaky = None,
         golden_api = None,
+        platform = None,
         platforms = [],
         remote_tags = [],
         repositories = [],
+        size = None,
         test_requirements = [],
         test_srcs = [],
+        test_tags = [],
+        timeout = None,
         **kwargs):
     """Declares the targets that most services need: a Bento, a test, a development environment, images, and a push.
 
@@ -46,34 +54,45 @@ def bento_service(
     Args:
       name: name of an alias of `<name>_bento`, and prefix of the names of all targets.
       base: image base. Declares `<name>_image` for Linux.
+      env: environment variables of `<name>_test`.
+      flaky: whether Bazel repeats failed tests.
       golden_api: JSON file. Declares `<name>_api_test`.
+      platform: target platform of the Bento and the image.
       platforms: platforms, such as `@rules_bento//toolchains/platforms:linux_amd64`. Declares `<name>_images`.
       remote_tags: tags that `<name>_push` sets.
       repositories: repositories in registries. Declares `<name>_push` of the index, the image, or the Bento: the first that exists.
+      size: size of the tests, such as `small`.
       test_requirements: packages of the tests, such as `@pypi//pytest`.
       test_srcs: files of the tests. Declares `<name>_test`, and `<name>_venv` with the packages of service and tests.
+      test_tags: tags of the tests, in addition to `tags`.
+      timeout: timeout of the tests, such as `long`.
       **kwargs: attributes of `<name>_bento`. Common attributes, such as `tags`, apply to all targets.
     """
     if platforms and not base:
         fail("bento_service(name = \"{}\"): platforms requires an image. Set base.".format(name))
-    if test_requirements and not test_srcs:
-        fail("bento_service(name = \"{}\"): test_requirements requires tests. Set test_srcs.".format(name))
+    if (env or test_requirements) and not test_srcs:
+        fail("bento_service(name = \"{}\"): {} requires tests. Set test_srcs.".format(name, "test_requirements" if test_requirements else "env"))
+    of_tests = {"flaky": flaky, "size": size, "timeout": timeout}
+    of_tests = {key: value for key, value in of_tests.items() if value != None}
+    if (of_tests or test_tags) and not (test_srcs or golden_api):
+        fail("bento_service(name = \"{}\"): {} requires tests. Set test_srcs.".format(name, (list(of_tests) + ["test_tags"])[0]))
     if remote_tags and not repositories:
         fail("bento_service(name = \"{}\"): remote_tags requires a push. Set repositories.".format(name))
     shared = {key: kwargs[key] for key in _SHARED if kwargs.get(key) != None}
+    of_tests |= shared | ({"tags": shared.get("tags", []) + test_tags} if test_tags else {})
     bento = ":{}_bento".format(name)
-    bento_package(name = name + "_bento", **kwargs)
-    native.alias(name = name, actual = bento, **{key: value for key, value in shared.items() if key not in ("exec_compatible_with", "features")})
+    bento_package(name = name + "_bento", platform = platform, **kwargs)
+    native.alias(name = name, actual = bento, **{key: value for key, value in shared.items() if key not in _NOT_OF_ALIAS})
     if test_srcs:
-        bento_test(name = name + "_test", srcs = test_srcs, bento = bento, requirements = test_requirements, **shared)
+        bento_test(name = name + "_test", srcs = test_srcs, bento = bento, env = env, requirements = test_requirements, **of_tests)
         bento_venv(name = name + "_venv", bento = bento, requirements = test_requirements, **shared)
     if golden_api:
-        bento_api_test(name = name + "_api_test", bento = bento, golden = golden_api, **shared)
+        bento_api_test(name = name + "_api_test", bento = bento, golden = golden_api, **of_tests)
     delivered = bento
     if base:
         delivered = ":{}_image".format(name)
         for_linux = shared | {"target_compatible_with": shared.get("target_compatible_with", []) + [_LINUX]}
-        bento_image(name = name + "_image", base = base, bento = bento, **for_linux)
+        bento_image(name = name + "_image", base = base, bento = bento, platform = platform, **for_linux)
     if platforms:
         bento_image_index(name = name + "_images", image = delivered, platforms = platforms, **shared)
         delivered = ":{}_images".format(name)

@@ -316,5 +316,5 @@ def left_out_for_macos_test(name, image):
       name: of the tests.
       image: name of the target above, of the same package.
     """
-    found = [str(label).partition("platforms//")[2] for label in native.existing_rule(image)["target_compatible_with"]]
-    loadingtest.equals(loadingtest.make(name), "linux", ["os:linux"], found)
+    found = [str(label).partition("/platforms")[2] for label in native.existing_rule(image)["target_compatible_with"]]
+    loadingtest.equals(loadingtest.make(name), "linux", [":linux"], found)

@@ -1,0 +1,90 @@
+"""Tests bento_service: common attributes reach all its targets, as lists and as `select`, and attributes of tests and images their targets."""
+
+load("@bazel_skylib//lib:unittest.bzl", "loadingtest")
+load("//rules:bento_service.bzl", "bento_service")
+load(":descriptions.bzl", "report")
+
+_LINUX = "@platforms//os:linux"
+_PARTS = ["bento", "test", "venv", "api_test", "image", "images", "push"]
+
+# Attributes of all targets, by the name of a service.
+_SHARED = {
+    "of_lists": {
+        "deprecation": "Use another service.",
+        "exec_compatible_with": [_LINUX],
+        "features": ["-layering_check"],
+        "target_compatible_with": [_LINUX],
+        "visibility": ["//visibility:private"],
+    },
+    "of_selects": {
+        "features": select({"//conditions:default": ["-layering_check"]}),
+        "target_compatible_with": select({
+            _LINUX: [_LINUX],
+            "//conditions:default": ["@platforms//:incompatible"],
+        }),
+    },
+    "of_selects_with_lists": {
+        "target_compatible_with": ["@platforms//cpu:x86_64"] + select({"//conditions:default": [_LINUX]}),
+    },
+}
+
+# Attributes of some targets.
+_OF_PARTS = {
+    "api_test": {"flaky": True, "size": "small", "tags": ["exclusive", "manual"], "timeout": "long"},
+    "bento": {"platform": "linux_amd64", "tags": ["manual"]},
+    "image": {"platform": "linux_amd64", "tags": ["manual"]},
+    "images": {"tags": ["manual"]},
+    "push": {"tags": ["manual"]},
+    "test": {"env": {"MODE": "ci"}, "flaky": True, "size": "small", "tags": ["exclusive", "manual"], "timeout": "long"},
+    "venv": {"tags": ["manual"]},
+}
+
+def _analyzed_test_impl(ctx):
+    return report(ctx, [])
+
+_analyzed_test = rule(
+    implementation = _analyzed_test_impl,
+    doc = "Passes if all targets can be analyzed.",
+    # A private attribute, because Bazel runs the validations of the targets in other attributes.
+    attrs = {"_targets": attr.label_list(default = [
+        "//tests/analysis:service_{}{}".format(service, part)
+        for service in _SHARED
+        for part in [""] + ["_" + part for part in _PARTS]
+    ])},
+    test = True,
+)
+
+def service_tests(name):
+    """Declares services with each common attribute, and the tests.
+
+    Args:
+      name: name of the test that analyzes the services.
+    """
+    for service, shared in _SHARED.items():
+        bento_service(
+            name = "service_" + service,
+            testonly = True,
+            srcs = ["service.py"],
+            base = "//examples/base:python",
+            env = {"MODE": "ci"} if service == "of_lists" else select({"//conditions:default": {"MODE": "ci"}}),
+            flaky = True,
+            golden_api = "api.json",
+            platform = "linux_amd64",
+            platforms = ["//toolchains/platforms:linux_amd64"],
+            repositories = ["registry.example.com/clf"],
+            requirements = ["@pypi//bentoml"],
+            service = "service:Service",
+            size = "small",
+            tags = ["manual"],
+            test_requirements = ["@pypi//pytest"],
+            test_srcs = ["service.py"],
+            test_tags = ["exclusive"],
+            timeout = "long",
+            **shared
+        )
+    tests = loadingtest.make(name)
+    for part in _PARTS:
+        rule = native.existing_rule("service_of_lists_" + part)
+        expected = _OF_PARTS[part] | {"testonly": True, "deprecation": "Use another service."}
+        loadingtest.equals(tests, part, expected, {key: sorted(rule[key]) if key == "tags" else rule[key] for key in expected})
+    _analyzed_test(name = name + "_analyzed", testonly = True)
