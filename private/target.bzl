@@ -28,7 +28,7 @@ def _platforms(settings, attr):
         return settings[_PLATFORMS]
     name = attr.platform or settings[_DEFAULT]
     if name not in PLATFORM_CONSTRAINTS:
-        fail("--{}: invalid platform \"{}\". Valid values: {}.".format(_DEFAULT, name, ", ".join(PLATFORMS)))
+        fail("--@rules_bento{}: invalid platform \"{}\". Valid values: {}.".format(_DEFAULT, name, ", ".join(PLATFORMS)))
 
     # If the detected host platform has the same constraints, keep it. Otherwise, code would be built twice, for two names of one platform.
     return settings[_PLATFORMS] if is_implicit and sorted(HOST_CONSTRAINTS) == PLATFORM_CONSTRAINTS[name] else [Label("//toolchains/platforms:" + name)]

@@ -68,6 +68,6 @@ def _unknown_value_impl(ctx):
 # A flag with a misspelled value is an error wherever it is read.
 unknown_value_test = analysistest.make(
     _unknown_value_impl,
-    config_settings = {str(Label("//rules:" + name)): "fetchd" for name in ["base_layers", "push_from", "wheel_layers"]},
+    config_settings = {str(Label("//rules:" + name)): "fetchd" for name in ["base_layers", "platform", "push_from", "wheel_layers"]},
     expect_failure = True,
 )
