@@ -41,7 +41,8 @@ def _bento_wheel_impl(ctx):
         ),
         PyInfo(
             imports = depset(list(modules.imports), transitive = [dep[PyInfo].imports for dep in ctx.attr.deps]),
-            transitive_sources = files,
+            # The modules of the wheel are in one directory, without files that the analysis knows.
+            transitive_sources = depset(transitive = [dep[PyInfo].transitive_sources for dep in ctx.attr.deps]),
         ),
         DefaultInfo(files = files, runfiles = ctx.runfiles(transitive_files = files)),
     ]
