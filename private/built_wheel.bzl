@@ -15,11 +15,11 @@ _PLATFORM_TAGS = {
     "linux_arm64": "linux_aarch64",
 }
 
-def _file_name(ctx):
-    """Returns the file name of the wheel, with platform tags even for a pure Python wheel, because Bazel requires the name before the build."""
-    python = "cp" + ctx.attr.python_version.replace(".", "")
-    name = ctx.attr.distribution.replace("-", "_").replace(".", "_")
-    return "-".join([name, ctx.attr.version, python, python, _PLATFORM_TAGS[ctx.attr.platform]]) + ".whl"
+def wheel_file_name(distribution, version, *, platform = "", python_version = ""):
+    """Returns the file name of a wheel for a platform and a Python version (`X.Y`). Without both, the wheel is pure Python."""
+    python = "cp" + python_version.replace(".", "")
+    tags = [python, python, _PLATFORM_TAGS[platform]] if platform and python_version else ["py3", "none", "any"]
+    return "-".join([distribution.replace("-", "_").replace(".", "_"), version] + tags) + ".whl"
 
 def _built_wheel_impl(ctx):
     # The action requires names and directories. The list is short, because build requirements are only a few packages.
@@ -32,7 +32,8 @@ def _built_wheel_impl(ctx):
     add_directories(args, "--import-root", modules)
     wheel = write_output(
         ctx,
-        ctx.actions.declare_file(_file_name(ctx)),
+        # With platform tags even for a pure Python wheel, because Bazel requires the name before the build.
+        ctx.actions.declare_file(wheel_file_name(ctx.attr.distribution, ctx.attr.version, platform = ctx.attr.platform, python_version = ctx.attr.python_version)),
         # The build can run the compilers in /usr/bin, which aren't inputs. Machines with different compilers must not share the wheel.
         cache_limit = "no-remote-cache",
         mnemonic = "BentoWheel",

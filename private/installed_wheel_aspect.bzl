@@ -4,7 +4,7 @@ load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
 load(":attributes.bzl", "label_string", "minor_version")
-load(":built_wheel.bzl", "describe_wheel")
+load(":built_wheel.bzl", "describe_wheel", "wheel_file_name")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments", "write_output")
 load(":launcher.bzl", "runfile_path")
 load(":providers.bzl", "BentoInstalledWheelInfo")
@@ -32,19 +32,20 @@ def _pack(ctx, pin, files, metadata):
     """Declares the action that packs the installed files of a package into a wheel. Returns a BentoWheelInfo."""
     name, _, version = pin.partition("==")
     python_version = _python_version(ctx)
+    has_machine_code = [file for file in files if ".so" in file.basename or file.extension == "dylib"]
+    platform = ctx.attr._platform[BuildSettingInfo].value if has_machine_code else ""
     args = target_arguments(ctx)
     args.add_all(["--root", metadata.short_path.partition(_SITE_PACKAGES + "/")[0], "--python-version", python_version])
     args.add_all(files, map_each = _describe_installed)
     wheel = write_output(
         ctx,
-        ctx.actions.declare_file("{}-{}-py3-none-any.whl".format(name.replace("-", "_"), version)),
+        ctx.actions.declare_file(wheel_file_name(name, version, platform = platform, python_version = python_version)),
         # The wheel isn't compressed, and packing it is as fast as a download.
         cache_limit = "no-cache",
         mnemonic = "BentoWheel",
         progress_message = "Packing installed package {}".format(pin),
         subcommand = subcommand("pack_installed", args, inputs = depset(files), packages = ["packaging"]),
     )
-    has_machine_code = [file for file in files if ".so" in file.basename]
     return BentoWheelInfo(
         distribution = name,
         file = wheel,
