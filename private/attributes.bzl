@@ -85,7 +85,9 @@ def check_interpreter(ctx, python, requirements):
     """Fails if a package (BentoRequirementInfo) is locked for another Python version than the interpreter's (BentoPythonInfo)."""
     for info in requirements:
         if info.python_version and minor_version(info.python_version) != minor_version(python.version):
-            fail("{target}: {package} is locked for Python {theirs}, but the target uses Python {own}. Set bento.pypi(python_version = \"{own}\") or bento_tools.python(version = \"{theirs}\") in MODULE.bazel.".format(
+            fail("{target}: {package} is locked for Python {theirs}, but the target uses Python {own}. Set {hub}bento_tools.python(version = \"{theirs}\") in MODULE.bazel.".format(
+                # A package of rules_python has no bento.pypi.
+                hub = "" if info.is_installed else "bento.pypi(python_version = \"{}\") or ".format(minor_version(python.version)),
                 own = minor_version(python.version),
                 package = info.distribution,
                 target = label_string(ctx.label),
