@@ -35,6 +35,8 @@ def _checked_requirements(ctx, target):
     # A label usually has only one file.
     files = target[DefaultInfo].files.to_list()
     for file in files:
+        if file.extension == "whl" and file.owner.workspace_root:
+            fail("{}: requirements contains the wheel file {} of a package hub. Remove `:whl` from the label to require the package.".format(label_string(ctx.label), file.basename))
         if file.extension == "whl":
             fail("{}: requirements can't contain a wheel file: {}. Declare a bento_wheel for the file.".format(label_string(ctx.label), file.short_path))
         if file.extension not in _REQUIREMENTS:
