@@ -6,7 +6,7 @@ load("//rules:providers.bzl", "BentoModelInfo")
 load(":attributes.bzl", "creation_time", "label_string", "split_stamped", "workspace_path")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
 load(":installed_wheel_aspect.bzl", "check_layouts", "requirement_of")
-load(":providers.bzl", "BentoSourcesInfo")
+load(":providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
 load(":service_config.bzl", "service_configs")
 load(":snapshot.bzl", "add_secrets", "bentofile_arguments", "requested_image")
 load(":target.bzl", "platform_name")
@@ -92,6 +92,8 @@ def _add_requirements(ctx, args, pins, lock):
         return [lock.locked]
     files = requirements_files(ctx)
     args.add_all(pins, before_each = "--pin")
+    if installed_python_version(ctx):
+        args.add("--python-version-of-pins")
     args.add_all(files, before_each = "--requirements-file")
     return files
 
@@ -115,6 +117,13 @@ def _packages(ctx):
 
     # jinja2 renders docker.dockerfile_template, which the bentofile can set.
     return ["blake3", "packaging", "pyyaml"] + (["jinja2"] if ctx.file.bentofile else [])
+
+def installed_python_version(ctx):
+    """Returns the Python version (`X.Y`) of the packages of rules_python in `deps`, or an empty string if it is unknown or there are none."""
+    installed = depset(transitive = [dep[BentoInstalledWheelInfo].requirements for dep in ctx.attr.deps])
+
+    # The list is short: only a few dozen packages.
+    return ([info.python_version for info in installed.to_list() if info.python_version] + [""])[0]
 
 def dependency_pins(ctx):
     """Returns a depset of the pins (`name==version` or `name`) of packages from hubs of rules_python, and of packages that generated code imports."""

@@ -10,7 +10,7 @@ load("//private:helper.bzl", "NATIVE_GROUP", "TOOLCHAIN_TYPE", "run_steps")
 load("//private:installed_wheel_aspect.bzl", "check_one_hub", "has_installed", "installed_wheel_aspect")
 load("//private:launcher.bzl", "ENVIRONMENT_VALUES", "RUN_RUNTIME", "run_environment", "runfiles_of_attributes")
 load("//private:lock_subset.bzl", "RESOLVER", "hub_requirements", "lock_subset", "requested_packages", "resolve_aspect")
-load("//private:metadata.bzl", "dependency_pins", "describe_metadata", "requirements_files")
+load("//private:metadata.bzl", "dependency_pins", "describe_metadata", "installed_python_version", "requirements_files")
 load("//private:providers.bzl", "BentoServiceMetadataInfo", "BentoSourcesInfo")
 load("//private:reports.bzl", "write_bento_report", "write_build_definition", "write_summary")
 load("//private:service_metadata.bzl", "IMPORT", "SERVICE_METADATA", "check_service_metadata", "import_service", "service_metadata_info")
@@ -55,11 +55,11 @@ def _locked(ctx):
     return locked
 
 def _python_version(ctx, locked):
-    """Returns the Python version (`X.Y`) of the lock or, without a lock, `python_version` or the default. Fails if lock and attribute differ."""
+    """Returns the Python version (`X.Y`): of the lock, or `python_version`, the version of packages in `deps`, or the default. Fails if lock and attribute differ."""
     versions = [info.python_version for info in locked if info.python_version]
     if has_installed(locked) and not versions:
         fail("{}: rules_python doesn't report the Python version of {}. Set python_version, for example to \"{}\".".format(label_string(ctx.label), locked[0].distribution, PYTHON_VERSION))
-    version = minor_version(versions[0]) if versions else ctx.attr.python_version or PYTHON_VERSION
+    version = minor_version(versions[0]) if versions else ctx.attr.python_version or installed_python_version(ctx) or PYTHON_VERSION
     if ctx.attr.python_version not in ("", version):
         where = "--@rules_python//python/config_settings:python_version={}" if has_installed(locked) else "more_python_versions = [\"{}\"] in bento.pypi"
         fail("{}: python_version is {}, but the packages are locked for Python {}. Set {}.".format(

@@ -74,6 +74,12 @@ def test_their_python_is_not_guessed(actions, more):
     refused(actions.package(*PINS, **more), LABEL, words)
 
 
+def test_their_python_is_the_one_of_the_bento(actions):
+    outcome = actions.package(*PINS, "--python-version", "3.12", "--python-version-of-pins")
+    assert "numpy==2.5.5" in required(outcome)
+    assert yaml.safe_load(outcome.outputs["--bento-yaml"])["image"]["python_version"] == "3.12"
+
+
 @pytest.mark.parametrize(
     "options", [{"docker": {"base_image": "registry.example.com/own:1"}}, {"docker": {"python_version": "3.13"}}]
 )

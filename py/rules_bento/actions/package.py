@@ -49,6 +49,7 @@ class _PackageRequest(secret_scan.SecretsRequest):
     platform: str = ""  # of the Bento, `<os>_<machine>`
     python: str | None = None
     python_version: str
+    python_version_of_pins: bool = False  # the version is the one of the packages in `pin`, not a default
     requirements_file: Strings
     service_info: str
     sources: str
@@ -125,6 +126,7 @@ def _bento_settings(
         requirements=_read_requirements(request),
         own_packages=tuple(service_info.get("own_packages", ())),
         pins=request.pin,
+        is_python_of_pins=request.python_version_of_pins,
         lock=assemble.LockedRequirements.loads(request.locked.read_text("utf-8")) if request.locked else None,
         image=_read_image(request),
         api=ApiDescription(**service_info["api"]) if "api" in service_info else None,

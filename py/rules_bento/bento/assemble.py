@@ -139,7 +139,7 @@ def _environment(
         _check_python(settings, image)
         if settings.options.python.no_index:
             settings = replace(settings, lock=settings.lock.without_links())
-    elif settings.pins:
+    elif settings.pins and not settings.is_python_of_pins:
         _check_python_of_pins(settings, image or images.ImageDefinition())
     _check_syntax(settings, image, is_spec_1=bool(reasons or settings.spec == 1))
     if reasons or settings.spec == 1:

@@ -80,7 +80,7 @@ class BentoSettings:
 
     creation_time: str  # ISO 8601
     bentoml_version: str
-    python_version: str  # X.Y: of the lock, or the default of images
+    python_version: str  # X.Y: of the lock, of the packages in `pins`, or the default of images
     options: BuildOptions = field(default_factory=BuildOptions)
     files: ProjectFiles = field(default_factory=lambda: ProjectFiles({}))  # that options refer to
     version: str = ""  # default: from the content
@@ -92,6 +92,7 @@ class BentoSettings:
     requirements: tuple[Line, ...] = ()  # of requirements files, in addition to the options'
     own_packages: tuple[str, ...] = ()  # names of packages that the sources contain, from `importable_names`
     pins: tuple[str, ...] = ()  # `name==version`: packages of libraries from other hubs
+    is_python_of_pins: bool = False  # whether `python_version` is the version for which `pins` are installed
     lock: LockedRequirements | None = None  # replaces requirements
     image: ImageDefinition | None = None  # of the target; replaces the service's own
     api: ApiDescription | None = None  # of an imported service
