@@ -35,7 +35,7 @@ def _is_name(word):
     return is_short and word[0].isalnum() and not word.isdigit() and not word.strip(_NAME) and not word.endswith((".bazel", ".bzl"))
 
 def mentioned_labels(text, is_python):
-    """Returns a dict of package name to names of further targets, from all words of a text that might be a package, or `package:target`."""
+    """Returns a dict of package name to names of further targets, from all words of a string that might be a package, or `package:target`."""
     for separator in _SEPARATORS.elems():
         text = text.replace(separator, " ")
     labels = {}
