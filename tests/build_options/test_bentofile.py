@@ -1,5 +1,7 @@
 """Reading bentofile.yaml and pyproject.toml: every key, every refusal with its line, and who wins."""
 
+import datetime as dt
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -92,6 +94,20 @@ def test_an_empty_file_has_no_options():
         assert from_yaml(text, "b.yaml") == option_reader.parse(Document("", {}))
 
 
+def test_times_and_keys_that_are_not_strings():
+    """As BentoML converts them to strings."""
+    text = (
+        "labels: {a: 2026-01-01, b: 2026-01-01T12:00:00Z, 2024: c, 'on': d}\nargs: {1: 2, d: 2026-01-01, e: {'1': 2}}\n"
+    )
+    options = from_yaml(f"{text}envs: [{{name: A, value: 2026-01-01}}]\ndescription: 2026-01-01\n", "b.yaml")
+    assert options.labels == {"a": "2026-01-01", "b": "2026-01-01 12:00:00+00:00", "2024": "c", "on": "d"}
+    assert {type(key) for key in (*options.labels, *options.args)} == {str}
+    assert options.args == {"1": 2, "d": dt.date(2026, 1, 1), "e": {"1": 2}}
+    assert (options.envs[0].value, options.description) == ("2026-01-01", "2026-01-01")
+    toml = "[tool.bentoml.build.labels]\na = 2026-01-01\nb = 12:30:00\n"
+    assert from_pyproject(toml, "p").labels == {"a": "2026-01-01", "b": "12:30:00"}
+
+
 def test_references_of_yaml_are_followed():
     options = from_yaml("labels: &l {a: b}\nargs:\n  <<: *l\n  c: *l\n", "b.yaml")
     assert options.args == {"a": "b", "c": {"a": "b"}}
@@ -135,6 +151,16 @@ REFUSED = [
     ("labels:\n  a: [b]", "b.yaml:2: labels.a: expected a string, got a list"),
     ("labels:\n  a:", "b.yaml:2: labels.a: expected a string, got no value"),
     ("labels: {'': a}", "labels: a key is empty"),
+    # BentoML writes the labels 'True', 'None', and '2026-01-01', and the arguments {True: 1}, {1: 2}.
+    ("labels:\n  on: a", "b.yaml:2: the key 'on' is a boolean in YAML 1.1. Put the key in quotes."),
+    ("labels: {Yes: a}", "b.yaml:1: the key 'Yes' is a boolean in YAML 1.1. Put the key in quotes."),
+    ("labels: {~: a}", "the key '~' is null in YAML 1.1. Put the key in quotes."),
+    ("labels: {2026-01-01: a}", "the key '2026-01-01' is a time in YAML 1.1. Put the key in quotes."),
+    ("envs:\n- {name: A, on: x}", "b.yaml:2: the key 'on' is a boolean in YAML 1.1. Put the key in quotes."),
+    ("docker: {env: {off: x}}", "the key 'off' is a boolean in YAML 1.1. Put the key in quotes."),
+    ("args: {on: 1}", "the key 'on' is a boolean in YAML 1.1. Put the key in quotes."),
+    ("args:\n  a:\n    b: [{1: 2}]", "b.yaml:3: args.a.b[0].1: the key 1 is a number. Put the key in quotes."),
+    ("args: {a: {1.5: 2}}", "args.a.1.5: the key 1.5 is a number. Put the key in quotes."),
     ("include: '*.py'", "b.yaml:1: include: expected a list of strings, got the string '*.py'"),
     ("include:\n- a\n- [b]", "b.yaml:3: include[1]: expected a string, got a list"),
     ("include: [yes]", "include[0]: expected a string, got a boolean"),

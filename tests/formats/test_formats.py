@@ -205,7 +205,7 @@ def test_lines_of_values():
 def test_keys_that_are_one_for_python_stand_twice():
     assert "o:2: duplicate key 'true'" in bounded(read_yaml, "1: a\ntrue: b", "o")
     assert "duplicate key" in bounded(read_yaml, "0: 1\n00_: 2", "o")
-    assert read_with_lines("1: a\ntrue: b", "o", float)[0] == {"1": "a", "true": "b"}
+    assert read_with_lines("1: a\n'true': b", "o", float)[0] == {"1": "a", "true": "b"}
 
 
 def test_a_mapping_is_requested():

@@ -6,7 +6,7 @@ import re
 from pathlib import Path as FilePath
 
 from rules_bento.build_options import option_reader
-from rules_bento.build_options.document import Document, LiteralFloat, Path, plain
+from rules_bento.build_options.document import Document, LiteralFloat, Path, arguments
 from rules_bento.build_options.option_checks import check_package
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
@@ -36,8 +36,7 @@ def read(path: str | FilePath, origin: str, *, src_exists: bool = False) -> Buil
 
 def read_arguments(path: str | FilePath, origin: str) -> dict[str, Any]:
     """Read a Bento's arguments from a YAML mapping. Raises BentoError if the YAML is invalid."""
-    values = plain(yaml_document(_read_text(path, origin), origin).data)
-    return {str(key): value for key, value in values.items()}
+    return arguments(yaml_document(_read_text(path, origin), origin), ())
 
 
 def _read_text(path: str | FilePath, origin: str) -> str:

@@ -152,23 +152,37 @@ class Table:
 
 
 def scalar_string(value: Any) -> str | None:
-    """Convert a string, number, or boolean to a string. Returns None for other values."""
+    """Convert a string, number, boolean, or time to a string, as BentoML does. Returns None for other values."""
     if isinstance(value, LiteralFloat):
         return value.string
-    if isinstance(value, (str, bool, int, float)):
+    if isinstance(value, (str, bool, int, float)) or type(value).__module__ == "datetime":
         return str(value)
     return None
 
 
-def plain(value: Any) -> Any:
-    """Return `value` with each LiteralFloat replaced by a float."""
-    if isinstance(value, LiteralFloat):
-        return float(value)
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    return value
+def arguments(document: Document, path: Path) -> dict[str, Any]:
+    """Return the arguments at `path`, without LiteralFloat.
+
+    Raises BentoError for a key in an argument that is a number, because BentoML wouldn't convert it to a string.
+    """
+
+    def plain(value: Any, at: Path) -> Any:
+        if isinstance(value, LiteralFloat):
+            return float(value)
+        if isinstance(value, list):
+            return [plain(item, (*at, index)) for index, item in enumerate(value)]
+        if not isinstance(value, dict):
+            return value
+        for key in value:
+            if type(key) is not str and at != path:
+                raise BentoError(f"{document.at((*at, key))}: the key {key} is a number. Put the key in quotes.")
+        return {str(key): plain(item, (*at, key)) for key, item in value.items()}
+
+    data: Any = document.data
+    for part in path:
+        data = data.get(part) or {}
+    found: dict[str, Any] = plain(data, path)
+    return found
 
 
 def describe_value(value: Any) -> str:

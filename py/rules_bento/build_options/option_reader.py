@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rules_bento.build_options import distros
-from rules_bento.build_options.document import Document, Table, describe_value, did_you_mean, plain
+from rules_bento.build_options.document import Document, Table, arguments, describe_value, did_you_mean
 from rules_bento.build_options.option_checks import check_env, check_package, check_system_package, short_python_version
 from rules_bento.build_options.options import (
     CONDA,
@@ -50,7 +50,7 @@ def parse(document: Document) -> BuildOptions:
         conda=_conda(Table(document, ("conda",), CONDA)),
         models=_models(document, top),
         envs=_envs(document, top),
-        args=_args(top),
+        args=_args(document, top),
         places=_places(document),
     )
     check(options)
@@ -77,9 +77,8 @@ def _labels(top: Table) -> dict[str, str]:
     return labels
 
 
-def _args(top: Table) -> dict[str, Any]:
-    args = top.typed("args", dict, "a mapping") or {}
-    return {str(key): plain(item) for key, item in args.items()}
+def _args(document: Document, top: Table) -> dict[str, Any]:
+    return arguments(document, ("args",)) if top.typed("args", dict, "a mapping") else {}
 
 
 def _envs(document: Document, top: Table) -> tuple[EnvVariable, ...]:

@@ -33,8 +33,9 @@ def read_mapping(data: bytes | str, origin: str) -> dict[Any, Any]:
 def read_with_lines(data: bytes | str, origin: str, parse_float: Callable[[str], Any]) -> tuple[Any, LineIndex]:
     """Parse a YAML document. Returns the value, and the line numbers of all contained values.
 
-    Keys are strings as written, such as "1" for `1`. `parse_float` converts decimal fractions. Raises FormatError for
-    invalid YAML, an unsupported feature, input that exceeds the limits, or a key that is null or a time.
+    Keys are strings as written, such as a `NumericKey` for `1`. `parse_float` converts decimal fractions. Raises
+    FormatError for invalid YAML, an unsupported feature, input that exceeds the limits, or another key without quotes
+    that isn't a string, such as `on`.
     """
     value, lines = _load(data, origin, (), parse_float)
     return value, LineIndex(lines)

@@ -21,6 +21,10 @@ _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Lines = tuple[int, dict[Any, Any]]  # the line of a value, and the lines of contained values
 
 
+class NumericKey(str):
+    """A key as written, which YAML reads as a number."""
+
+
 class Loader(Composer, _Base):  # type: ignore[misc]
     """Loads one document. If `parse_float` is set, keys are strings as written, and it converts decimal fractions."""
 
@@ -89,9 +93,12 @@ class Loader(Composer, _Base):  # type: ignore[misc]
         value = node.value if node.tag == f"{_TAG}value" else self._scalar(node)
         if not self._parse_float:
             return value
-        if not isinstance(value, (str, int, float)):
-            raise self.error(node, "the key isn't a string. Use a string.")
-        return node.value
+        if isinstance(value, str):
+            return node.value
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return NumericKey(node.value)
+        kind = "a boolean" if isinstance(value, bool) else "null" if value is None else "a time"
+        raise self.error(node, f"the key {quote(node.value)} is {kind} in YAML 1.1. Put the key in quotes.")
 
     def value(self, node: Any) -> tuple[Any, dict[Any, Lines]]:
         """Return the value of a node, and the lines of the contained values by key or index."""
