@@ -4,6 +4,7 @@
 string, and its transition sets the label setting to this label. The rules of dependencies reset the setting, so a dependency has the same
 configuration for all its users."""
 
+load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoWheelInfo", "BentoWheelModulesInfo")
 load(":providers.bzl", "BentoCompilersInfo")
 
@@ -22,7 +23,7 @@ _deferred_cfg = transition(
     outputs = [_SETTING],
 )
 
-_PROVIDERS = [BentoCompilersInfo, BentoWheelInfo, BentoWheelModulesInfo, platform_common.ToolchainInfo]
+_PROVIDERS = [BentoCompilersInfo, BentoWheelInfo, BentoWheelModulesInfo, PyInfo, platform_common.ToolchainInfo]
 
 def _deferred_impl(ctx):
     target = ctx.attr.target[0]

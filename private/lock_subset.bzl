@@ -13,7 +13,9 @@ def pip_tools(resolver):
     return [Label("@bento_tools//pip_tools")] if resolver == "pip-tools" else []
 
 def pip_tools_modules(ctx):
-    """Returns the list of packages (BentoWheelModulesInfo) of the attribute `_pip_tools`. The list has a few packages, or none."""
+    """Returns the list of packages (BentoWheelModulesInfo) of the attribute `_pip_tools`."""
+
+    # pip-tools has a few dependencies.
     return [module for target in ctx.attr._pip_tools for module in target[BentoRequirementInfo].modules.to_list()]
 
 # Attributes of rules that select a subset of a lock. pip-tools supports only the target platform. The rules have `NATIVE_GROUP`.

@@ -64,6 +64,8 @@ def _library(ctx, own, import_roots, below):
 def describe_library(library, expander):
     """Returns the arguments that describe the files of a library in BentoSourcesInfo. `expander` lists files in directories."""
     label = label_string(library.label)
+
+    # Bazel calls the function when it writes the arguments of an action, not in the analysis.
     files = [each for file in library.files.to_list() for each in (expander.expand(file) if file.is_directory else [file])]
     return [word for file in files for word in ("--dependency", file.path, file.short_path, label)]
 

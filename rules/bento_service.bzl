@@ -72,15 +72,14 @@ def bento_service(
         fail("bento_service(name = \"{}\"): platforms requires an image. Set base.".format(name))
     if (env or test_requirements) and not test_srcs:
         fail("bento_service(name = \"{}\"): {} requires tests. Set test_srcs.".format(name, "test_requirements" if test_requirements else "env"))
-    of_tests = {"flaky": flaky, "size": size, "timeout": timeout}
-    of_tests = {key: value for key, value in of_tests.items() if value != None}
+    of_tests = {key: value for key, value in {"flaky": flaky, "size": size, "timeout": timeout}.items() if value != None}
     if (of_tests or test_tags) and not (test_srcs or golden_api):
         fail("bento_service(name = \"{}\"): {} requires tests. Set test_srcs.".format(name, (list(of_tests) + ["test_tags"])[0]))
     if remote_tags and not repositories:
         fail("bento_service(name = \"{}\"): remote_tags requires a push. Set repositories.".format(name))
     shared = {key: kwargs[key] for key in _SHARED if kwargs.get(key) != None}
     of_tests |= shared | ({"tags": shared.get("tags", []) + test_tags} if test_tags else {})
-    bento = ":{}_bento".format(name)
+    bento, delivered = [":{}_bento".format(name)] * 2
     bento_package(name = name + "_bento", platform = platform, **kwargs)
     native.alias(name = name, actual = bento, **{key: value for key, value in shared.items() if key not in _NOT_OF_ALIAS})
     if test_srcs:
@@ -88,7 +87,6 @@ def bento_service(
         bento_venv(name = name + "_venv", bento = bento, requirements = test_requirements, **shared)
     if golden_api:
         bento_api_test(name = name + "_api_test", bento = bento, golden = golden_api, **of_tests)
-    delivered = bento
     if base:
         delivered = ":{}_image".format(name)
         for_linux = shared | {"target_compatible_with": shared.get("target_compatible_with", []) + [_LINUX]}

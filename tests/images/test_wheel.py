@@ -392,7 +392,7 @@ def test_a_stream_that_zlib_refuses_is_in_no_layer(tmp_path, compression):
 
 def mutated_streams(count):
     """Yield deflate streams of all kinds of blocks with some changed bits and bytes, most in the codes of a block."""
-    text = Path(zipfile.__file__).read_bytes()
+    text = Path(__file__).read_bytes()
     contents = (b"", b"ab" * 50, text[:300], text[:9000], CHANCE.randbytes(300), bytes(5000))
     streams = [INCOMPLETE]
     for data, level, strategy in itertools.product(contents, (1, 9), range(5)):
