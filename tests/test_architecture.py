@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from rules_bento.formats.toml import read_toml
 from rules_bento.programs import find_uv
 
 PY = Path("py")
@@ -98,6 +99,20 @@ def test_a_class_name_has_one_meaning():
         if isinstance(node, ast.ClassDef)
     )
     assert len([name for name, count in names.items() if count > 1]) <= 5
+
+
+def test_each_dependency_has_one_lower_bound():
+    """Installers accept old versions that lack what the code imports, such as packaging.licenses."""
+    bounds = collections.defaultdict(set)
+    for path in (PY / "pyproject.toml", PY / "bento_cli/pyproject.toml"):
+        project = read_toml(path.read_text("utf-8"), str(path))["project"]
+        extras = [some for name, some in project["optional-dependencies"].items() if name != "test"]
+        for text in [*project["dependencies"], *(each for some in extras for each in some)]:
+            name, bound = re.match(r"([a-z0-9-]+)(?:\[[a-z0-9,-]+])?(\S*)", text).groups()
+            if not name.startswith("rules-bento"):
+                bounds[name].add(bound)
+    assert {name: found for name, found in bounds.items() if len(found) > 1 or ">=" not in "".join(found)} == {}
+    assert bounds["packaging"] == {">=24.2"}
 
 
 def test_uv_of_the_environment_is_found_before_uv_on_path(tmp_path, monkeypatch):

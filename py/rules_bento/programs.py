@@ -23,5 +23,5 @@ def which(name: str, path: str | None = None) -> str | None:
 
 
 def find_uv(path: str | None = None) -> str | None:
-    """Return the path of uv in the environment of this interpreter, otherwise in PATH, or None if uv isn't found."""
+    """Return the path of uv in the environment of this interpreter, otherwise on PATH, or None."""
     return which("uv", sys.executable.rpartition("/")[0]) or which("uv", path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from bento_cli.projects.from_directory import ExtraOptions, build, build_bentofile
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from pip_requirements_parser import preprocess
@@ -222,7 +222,7 @@ def test_requirements_are_those_of_packaging():
         try:
             if Requirement(text).url:
                 continue  # uv rejects more URLs
-        except InvalidRequirement:
+        except ValueError:
             if "/" not in text:
                 with pytest.raises(BentoError):
                     check_requirement(text, "here")
