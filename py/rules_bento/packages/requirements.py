@@ -30,7 +30,8 @@ CONSTRAINT_FLAGS = frozenset({"-c", "--constraint"})
 INDEX_OPTIONS = {"-i", "-f", "--index-url", "--extra-index-url", "--find-links", "--no-index", "--trusted-host"}
 _IGNORED_FLAGS = frozenset({"--only-binary", "--prefer-binary", "--require-hashes", "--use-feature"})
 _SINGLE_FILE = "A lock must be a single file. To include the requirements of other files, run `uv pip compile`."
-_DIRECTORY = f"The option installs a directory. {LOCAL_REMEDY}"
+EXPORT_REMEDY = "`uv export --no-emit-workspace` omits the project."
+_DIRECTORY = f"The option installs a directory. {LOCAL_REMEDY} {EXPORT_REMEDY}"
 _REMEDIES = {
     **dict.fromkeys(INCLUDE_FLAGS, _SINGLE_FILE),
     **dict.fromkeys(CONSTRAINT_FLAGS, "A lock doesn't need constraints. Remove the line."),

@@ -19,6 +19,7 @@ from rules_bento.packages.fake_interpreter import write_fake_interpreter
 from rules_bento.packages.foreign_formats import named_format
 from rules_bento.packages.indexes import Indexes, without_credentials
 from rules_bento.packages.platforms import system_and_machine
+from rules_bento.packages.requirement_checks import local_path
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping, Sequence, cast
 
 if TYPE_CHECKING:
@@ -283,6 +284,9 @@ def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], lis
     for option in options:
         requirements.reject_option(option, origin)
     for requirement in requirements_of_file:
+        if local_path(requirement.text):
+            place, remedy = f"{origin}:{requirement.line}", f"{requirements.LOCAL_REMEDY} {requirements.EXPORT_REMEDY}"
+            raise BentoError(f"{requirement.text!r} is a local path", place=place, remedy=remedy)
         _check_strings(requirement, f"{origin}:{requirement.line}")
         if requirement.is_commit or (requirement.hashes and (requirement.pin or requirement.is_direct)):
             continue
