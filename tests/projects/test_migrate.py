@@ -19,6 +19,8 @@ from bento_cli.projects import workspace as workspaces
 from bento_cli.projects.migrate import migrate, write
 from rules_bento.archives import atomic
 from rules_bento.errors import BentoError
+from rules_bento.packages.requirement_sources import RequirementSource
+from rules_bento.packages.requirement_sources import read as read_sources
 
 from tests.helpers.golden_bentos import BENTO_PROJECTS, store_of
 from tests.helpers.projects import write_project
@@ -554,6 +556,24 @@ default = true
     options = "python: {packages: [torch], index_url: 'https://own.example/simple'}"
     (directory / "bentofile.yaml").write_text(options, "utf-8")
     assert not any(unrecorded in note for note in migrate(directory, store=tmp_path).notes)
+
+
+def test_settings_of_uv_that_the_lock_ignores_are_noted(tmp_path):
+    text = '[project]\nname = "p"\ndependencies = ["idna"]\n[dependency-groups]\ndev = ["pytest"]\n[tool.uv]\n'
+    text += 'package = false\nexclude-newer = "2026-01-01"\nprerelease = "allow"\n'
+    directory = project(tmp_path, "python: {packages: [idna]}", **{"pyproject.toml": text})
+    made = migrate(directory, store=tmp_path)
+    [note] = [note for note in made.notes if "tool.uv" in note]
+    assert note.startswith(
+        "Packages: the lock ignores tool.uv.exclude-newer, tool.uv.prerelease of pyproject.toml. Add"
+    )
+    (directory / "requirements.in").write_text(made.requirements)
+    sources = [RequirementSource(directory / name, name) for name in ("requirements.in", "pyproject.toml")]
+    declared = read_sources(sources, extras=[], groups=[])
+    assert list(declared.requirements) == made.requirements.split() == ["idna", "bentoml==1.4.39"]
+    assert declared.settings == {"exclude-newer": '"2026-01-01"', "prerelease": '"allow"'}
+    (directory / "pyproject.toml").write_text(text.partition("exclude")[0])
+    assert not any("tool.uv" in note for note in migrate(directory, store=tmp_path).notes)
 
 
 BUILT_IMAGE = """\

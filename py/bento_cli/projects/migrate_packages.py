@@ -14,7 +14,7 @@ from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import schema
 from rules_bento.formats.toml import read_project, read_toml
-from rules_bento.packages import requirements
+from rules_bento.packages import requirements, uv_settings
 from rules_bento.packages.conflicts import compatible_selection
 from rules_bento.packages.indexes import Indexes
 from rules_bento.packages.lock import read_uv_lock
@@ -152,6 +152,8 @@ def read(
                 "the Bento doesn't record the default index of pyproject.toml, so containers that BentoML builds use "
                 "PyPI. If PyPI doesn't have all packages, set python.index_url."
             )
+    elif not lock:
+        notes += _uv_setting_notes(files)
     hub_options = [option for option in index_options if option.flag not in _LINKS or "://" in option.value]
     return Packages(
         version,
@@ -286,6 +288,18 @@ def _pyproject(files: ProjectFiles) -> dict[str, Any]:
     """Return the tables of pyproject.toml, or {} if the file is missing."""
     name = "pyproject.toml"
     return read_toml(files.text(name, name), name) if files.has(name) else {}
+
+
+def _uv_setting_notes(files: ProjectFiles) -> list[str]:
+    """Return a note if pyproject.toml has settings of uv that the generated requirements file can't contain."""
+    pyproject = _pyproject(files)
+    schema.validate(pyproject, {"tool?": {"uv?": dict}}, "pyproject.toml", "See the specification of pyproject.toml.")
+    uv = pyproject.get("tool", {}).get("uv", {})
+    settings = ", ".join(f"tool.uv.{key}" for key in sorted(uv.keys() & uv_settings.COPIED.keys()))
+    return [
+        f"the lock ignores {settings} of pyproject.toml. Add pyproject.toml to srcs of the bento_requirements, with "
+        "extras = [] and groups = []."
+    ] * bool(settings)
 
 
 def _with_uv_indexes(indexes: Indexes, files: ProjectFiles) -> Indexes:
