@@ -141,6 +141,13 @@ ONE_HOME = {
         "rules_bento/namespaces.py",  # links of directories to mount
         "bento_cli/store/entry_store.py",  # names of entries, one level deep
     },
+    r"content_identity\(|model_store\.describe\(": {
+        "rules_bento/bento/identity.py",
+        "rules_bento/bento/assemble.py",  # of a new Bento
+        "rules_bento/models/model.py",
+        "rules_bento/models/model_store.py",
+        "bento_cli/store/entry_contents.py",
+    },
     r"__pycache__|DS_Store": {
         "rules_bento/tree_walk.py",
         "rules_bento/images/wheels/bytecode.py",  # writes bytecode into layers

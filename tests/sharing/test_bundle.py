@@ -96,12 +96,37 @@ def test_what_goes_in_comes_out(packed, tmp_path):
     assert (again.imported, len(again.known)) == ((), 6)
 
 
-def test_existing_entries_are_not_replaced(packed, tmp_path):
+@pytest.mark.parametrize("has_manifest", [True, False])
+@pytest.mark.parametrize("kind", ["Bento", "model"])
+def test_existing_entries_with_other_contents_are_an_error(store, packed, tmp_path, kind, has_manifest):
     other = Store(tmp_path / "other", durable=False)
-    other.bentos.import_archive(write_archive(tmp_path / "a.bento", bento_files("ho:v1", src__own=b"own")))
+    if kind == "Bento":
+        files = bento_files("ho:v1", src__own=b"own")
+    else:
+        files = bento_files("other:v1", models={"clf:v1": model_files(payload=b"EVIL")})
+    other.bentos.import_archive(write_archive(tmp_path / "a.bento", files))
+    before = tree(other.home.root)
+    if not has_manifest:
+        shutil.rmtree(other.home.own / "records")
+    tag, command = ("ho:v1", "bento delete ho:v1") if kind == "Bento" else ("clf:v1", "bento models delete clf:v1")
+    message = f"the store contains another {kind} {tag}. To replace the {kind}, delete it first with `{command}`."
+    with pytest.raises(BentoError, match=message):
+        bundle.read(other.home, packed, Options())
+    shutil.rmtree(other.home.own)
+    assert tree(other.home.root) == {path: data for path, data in before.items() if not path.startswith(".rules_bento")}
+    section = other.bentos if kind == "Bento" else other.models
+    section.delete(tag, force=True)
+    assert bundle.read(other.home, packed, Options()).known == ()
+
+
+def test_equal_entries_are_kept(store, packed, tmp_path):
+    other = Store(tmp_path / "other", durable=False)
+    other.bentos.import_archive(store.bentos.export("ho", tmp_path / "a.bento").path)
+    inode = other.models.get("clf").path.stat().st_ino
     done = bundle.read(other.home, packed, Options())
-    assert done.known == ("ho:v1",)
-    assert (other.bentos.get("ho").path / "src/own").read_bytes() == b"own"
+    assert done.known == ("clf:v1", "ho:v1")
+    assert other.models.get("clf").path.stat().st_ino == inode
+    assert other.verify().damages == ()
 
 
 def test_bentoml_imports_what_is_in_it(packed, tmp_path, real):
@@ -158,11 +183,11 @@ CASES = {
     "the last part too few": (lambda found: [*found[:-2], found[-1]], r"contains 5 archives, but bundle.json lists 6"),
     "a part too many": (
         lambda found: [*found[:-1], ("bentos/hu/v1.bento", found[-2][1]), found[-1]],
-        "contains ho:v1, not hu:v1",
+        "expected the tag hu:v1, but the archive contains ho:v1",
     ),
     "parts exchanged": (
         lambda found: [*found[:3], (found[3][0], found[4][1]), (found[4][0], found[3][1]), *found[5:]],
-        "contains hi:v2, not hi:v1",
+        "expected the tag hi:v1, but the archive contains hi:v2",
     ),
     "another name": (lambda found: [*found, ("hello", b"")], "unexpected member"),
     "a name outside": (lambda found: [("bentos/../../x/v1.bento", b"x"), *found], "is outside the archive"),

@@ -9,10 +9,12 @@ import stat
 import pytest
 import yaml
 from bento_cli.cli import status
-from bento_cli.library import MODEL, Store
+from bento_cli.library import MODEL, Options, Store
 from bento_cli.sharing.cloud import documents
 from bento_cli.sharing.cloud.contexts import Contexts, make
 from bento_cli.sharing.cloud.pushing import push
+from bento_cli.store import durable
+from rules_bento.errors import BentoError
 
 from tests.helpers.store_support import bento_files, model_files, real, tree, write_archive
 from tests.sharing.cloud_server import TOKEN, Cloud
@@ -162,6 +164,96 @@ def test_models_alone_and_those_that_are_missing(one_cloud, store, other, progre
     assert (done.new, [str(model.tag) for model in done.models]) == (False, ["clf:v2"])
     assert pull_from(one_cloud, other, "hi:v2", progress, force=True).new
     same(store, other, "hi:v2")
+
+
+@pytest.mark.parametrize("has_label", [True, False])
+@pytest.mark.parametrize("has_manifest", [True, False])
+def test_a_pulled_bento_uses_no_other_model(one_cloud, store, other, progress, tmp_path, has_label, has_manifest):
+    """BentoML's own pushes have no digest in the labels, so the model is downloaded and compared."""
+    push_to(one_cloud, store, "hi:v1", progress)
+    strip_labels(one_cloud, has_label)
+    evil = {"clf:v1": model_files(payload=b"EVIL")}
+    other.bentos.import_archive(write_archive(tmp_path / "evil.bento", bento_files("other:v1", models=evil)))
+    if not has_manifest:
+        (other.home.records(MODEL) / "clf/v1").unlink()
+    message = r"model clf:v1 of http://\S+: the store contains another model clf:v1. To replace it, add --force."
+    with pytest.raises(BentoError, match=message):
+        pull_from(one_cloud, other, "hi:v1", progress)
+    assert [str(entry.tag) for entry in other.bentos.list()] == ["other:v1"]
+    assert (other.models.get("clf:v1").path / "weights.bin").read_bytes() == b"EVIL"
+    with pytest.raises(BentoError, match=message):
+        pull_from(one_cloud, other, "clf:v1", progress, MODEL)
+    done = pull_from(one_cloud, other, "hi:v1", progress, force=True)
+    assert [str(model.tag) for model in done.models] == ["clf:v1"]
+    same(store, other, "hi:v1")
+
+
+@pytest.mark.parametrize("has_label", [True, False])
+def test_another_bento_with_the_same_tag_is_an_error(one_cloud, store, other, progress, tmp_path, has_label):
+    push_to(one_cloud, store, "hi:v1", progress)
+    strip_labels(one_cloud, has_label)
+    other.bentos.import_archive(write_archive(tmp_path / "a.bento", bento_files("hi:v1", src__own=b"own")))
+    with pytest.raises(
+        BentoError, match="Bento hi:v1 of .*: the store contains another Bento hi:v1. To replace it, add"
+    ):
+        pull_from(one_cloud, other, "hi:v1", progress)
+    assert (other.bentos.get("hi").path / "src/own").read_bytes() == b"own"
+    assert other.models.list() == ()
+    assert pull_from(one_cloud, other, "hi:v1", progress, force=True).new
+    same(store, other, "hi:v1")
+
+
+@pytest.mark.parametrize("has_label", [True, False])
+def test_equal_contents_are_kept(one_cloud, store, other, progress, tmp_path, has_label):
+    push_to(one_cloud, store, "hi:v2", progress)
+    strip_labels(one_cloud, has_label)
+    other.bentos.import_archive(store.bentos.export("hi:v2", tmp_path / "a.bento").path)
+    inodes = [entry.path.stat().st_ino for entry in (*other.bentos.list(), *other.models.list())]
+    done = pull_from(one_cloud, other, "hi:v2", progress)
+    assert (done.new, done.models, [str(tag) for tag in done.known]) == (False, (), ["clf:v1", "clf:v2"])
+    assert (one_cloud.taken["down"] == 0) == has_label
+    assert [entry.path.stat().st_ino for entry in (*other.bentos.list(), *other.models.list())] == inodes
+    same(store, other, "hi:v2")
+
+
+def strip_labels(cloud, has_label):
+    for version in cloud.versions.values():
+        version["labels"] = version["labels"] if has_label else []
+
+
+def test_two_pulls_at_once_succeed(one_cloud, store, other, progress, monkeypatch):
+    push_to(one_cloud, store, "hi:v2", progress)
+    results = []
+    flush = durable.flush_trees
+
+    def pulling(*arguments):
+        if not results:
+            results.append(None)
+            results[0] = pull_from(one_cloud, other, "hi:v2", progress)
+        flush(*arguments)
+
+    monkeypatch.setattr(durable, "flush_trees", pulling)
+    done = pull_from(one_cloud, other, "hi:v2", progress)
+    assert (results[0].new, done.new) == (True, False)
+    assert (done.models, [str(tag) for tag in done.known]) == ((), ["clf:v1", "clf:v2"])
+    same(store, other, "hi:v2")
+
+
+def test_a_model_that_is_replaced_during_a_pull_is_an_error(one_cloud, store, other, progress, tmp_path, monkeypatch):
+    push_to(one_cloud, store, "hi:v1", progress)
+    pull_from(one_cloud, other, "clf:v1", progress, MODEL)
+    evil = write_archive(tmp_path / "evil.bentomodel", model_files(payload=b"EVIL"))
+    flush = durable.flush_trees
+
+    def replaced(*arguments):
+        monkeypatch.setattr(durable, "flush_trees", flush)
+        other.models.import_archive(evil, options=Options(replace=True))
+        flush(*arguments)
+
+    monkeypatch.setattr(durable, "flush_trees", replaced)
+    with pytest.raises(BentoError, match="clf:v1: the model was deleted or replaced meanwhile. Run the command again."):
+        pull_from(one_cloud, other, "hi:v1", progress)
+    assert other.bentos.list() == ()
 
 
 def test_models_of_a_hub_are_named_and_not_sent(one_cloud, store, other, progress, tmp_path):

@@ -8,12 +8,17 @@ import sys
 
 import pytest
 from bento_cli.library import MODEL, Options, Store
+from rules_bento.bento.identity import content_identity
+from rules_bento.errors import BentoError
 from rules_bento.models import model_store
+from rules_bento.sources.manifest import TreeManifest
 
 from tests.helpers.store_support import (
+    DAY_3,
     bento_files,
     expected,
     model_files,
+    model_yaml,
     real,
     tree,
     write_archive,
@@ -117,3 +122,37 @@ def test_a_model_is_built_without_bytecode(store, tmp_path):
     archive = write_archive(tmp_path / "m.bentomodel", CODE["clf:v1"] | {"__pycache__/a.pyc": b"EVIL"})
     unpacked = model_store.from_files(model_store.unpack_model(archive, archive.name, tmp_path / "u"), "m")
     assert unpacked.entry == read[0]
+
+
+@pytest.mark.parametrize("has_manifest", [True, False])
+def test_a_descriptor_in_another_form_is_the_same_model(store, tmp_path, has_manifest):
+    """With a comment, with another creation time, or without permissions, as other tools and days write it."""
+    store.bentos.import_archive(write_archive(tmp_path / "a.bento", FILES))
+    if not has_manifest:
+        (store.home.records(MODEL) / "clf/v1").unlink()
+    for number, text in enumerate([model_yaml() + b"# reviewed\n", model_yaml(created=DAY_3)]):
+        files = bento_files(f"hi:n{number}", models={"clf:v1": CODE["clf:v1"] | {"model.yaml": text}})
+        done = store.bentos.import_archive(write_archive(tmp_path / "b.bento", files))
+        assert [str(tag) for tag in done.known] == ["clf:v1"]
+    files = bento_files("hi:x", models={"clf:v1": CODE["clf:v1"] | {"model.yaml": model_yaml(labels={"a": "b"})}})
+    with pytest.raises(BentoError, match=r"b\.bento: the store contains another model clf:v1\. .* add --force"):
+        store.bentos.import_archive(write_archive(tmp_path / "b.bento", files))
+    assert (store.models.get("clf").path / "model.yaml").read_bytes() == CODE["clf:v1"]["model.yaml"]
+
+
+def test_an_invalid_model_is_another_model_that_force_replaces(store, tmp_path):
+    archive = write_archive(tmp_path / "a.bento", FILES)
+    store.bentos.import_archive(archive)
+    store.bentos.delete("hi")
+    (store.models.get("clf").path / "model.yaml").unlink()
+    with pytest.raises(BentoError, match=r"the store contains another model clf:v1"):
+        store.bentos.import_archive(archive)
+    store.bentos.import_archive(archive, options=Options(replace=True))
+    assert tree(store.models.get("clf").path) == expected(CODE["clf:v1"])
+
+
+def test_values_of_older_descriptors_have_an_identity():
+    files = TreeManifest.of([])
+    plain = content_identity({"models": ["a:1"], "services": [{"name": "S", "models": None}]}, files.entries, ())
+    assert plain == content_identity({"models": ["a:1"], "services": [{"name": "S", "models": []}]}, files.entries, ())
+    assert plain != content_identity({"models": ["a:2"]}, files.entries, ())

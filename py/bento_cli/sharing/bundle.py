@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
-    from bento_cli.store.import_session import Imported, Options, StagedImport
+    from bento_cli.store.import_session import Imported, Options
 
 FORMAT = "bentobundle/1"
 INDEX = "bundle.json"
@@ -80,25 +80,19 @@ def write(home: Home, tags: Sequence[str], out: Path, progress: Advance | None =
 
 
 def read(home: Home, path: Path, options: Options, progress: Advance | None = None) -> Unbundled:
-    """Verify a bundle, and then add its entries to the store. Skips entries that already exist.
+    """Verify a bundle, and then add its entries to the store. Skips entries that already exist with the same contents.
 
-    If a part of the bundle is invalid, raises BentoError and adds no entries.
+    If a part of the bundle is invalid, or the store contains another entry with the same tag, raises BentoError and
+    adds no entries.
     """
-    drafts: list[StagedImport] = []
-    known: list[str] = []
-    with import_session(home, options) as session:
-        for part in _parts(path, options.limits, progress):
-            if EntryStore(home, part.kind).has(part.tag):
-                known.append(str(part.tag))
-                continue
-            draft = session.stage(part.kind, cast("BinaryIO", part), "xz")
-            if draft.tag != part.tag:
-                raise BentoError(
-                    f"{part.name}: the archive contains {draft.tag}, not {part.tag}. Create the bundle again with "
-                    "`bento bundle`."
-                )
-            drafts.append(draft)
-        return Unbundled(tuple(session.commit(drafts)), tuple(known))
+    with import_session(home, options, keep_same=True, has_force=False) as session:
+        drafts = [
+            session.stage(part.kind, cast("BinaryIO", part), "xz", tag=part.tag)
+            for part in _parts(path, options.limits, progress)
+        ]
+        done = session.commit(drafts)
+    known = tuple(str(each.entry.tag) for each in done if not each.new)
+    return Unbundled(tuple(each for each in done if each.new), known)
 
 
 def extract(path: Path, directory: Path, limits: Limits, progress: Advance | None = None) -> list[Path]:

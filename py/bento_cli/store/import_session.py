@@ -6,8 +6,8 @@ only after the complete archive has been read, verified, and flushed to disk.
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
+from pathlib import Path
 
 from rules_bento.archives import unpack
 from rules_bento.archives.tarstream import check_links
@@ -17,25 +17,28 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.sources.manifest import TreeEntry, TreeManifest
 from rules_bento.tag import LATEST, Tag, check_version, check_word
-from rules_bento.tree_walk import GENERATED, walk
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterable, Iterator
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterable, Iterator, Literal, Sequence
 
 from bento_cli.store import delete, durable, import_manifests, pool
+from bento_cli.store.entry_contents import EntryContents, find_same, other_entry
 from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.home import commit_lock, staging_lock, unique
 from bento_cli.store.pool import Pool
-from bento_cli.store.verification import digest_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rules_bento.archives.unpack import Advance, Contents, Form, Limits, SafeMember
     from rules_bento.bento.kinds import Kind
 
+    from bento_cli.store.entry_contents import Known
     from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 
 _MODELS = "models"
+REPLACE_MODEL = (
+    "To replace the model for all Bentos that use it, add --force. To keep both models, import into another "
+    "BENTOML_HOME."
+)
+Action = Literal["add", "keep", "replace"]
 # Never shared: BentoML overwrites the Dockerfile in a copy of the tree, and each version has its own descriptor.
 _PRIVATE = {"env/docker/Dockerfile", BENTO.descriptor, MODEL.descriptor}
 
@@ -58,18 +61,25 @@ class Imported:
     models: tuple[Entry, ...]  # models that were imported
     known: tuple[Tag, ...]  # models that already existed in the store
     notes: tuple[str, ...]  # warnings
+    new: bool  # False if the store already contained the entry
 
 
 @contextmanager
-def import_session(home: Home, options: Options) -> Iterator[ImportSession]:
-    """Yield a session that imports archives. After the `with` block, removes staged entries that weren't committed."""
+def import_session(
+    home: Home, options: Options, *, keep_same: bool = False, has_force: bool = True
+) -> Iterator[ImportSession]:
+    """Yield a session that imports archives. After the `with` block, removes staged entries that weren't committed.
+
+    If `keep_same` is true, a main entry can exist in the store if it has the same contents. Otherwise, an existing main
+    entry is an error. If `has_force` is false, errors don't refer to `--force`.
+    """
     import shutil
 
     with staging_lock(home):
         directory = unique(home.staging)
         directory.mkdir(mode=0o700, parents=True)
         try:
-            yield ImportSession(home, directory, options)
+            yield ImportSession(home, directory, options, keep_same=keep_same, has_force=has_force)
         finally:
             shutil.rmtree(directory, ignore_errors=True)
 
@@ -94,89 +104,162 @@ def import_archive(
 
 @dataclass(frozen=True)
 class _Part:
-    """A Bento or model in the staging directory."""
+    """A Bento or model that was read from an archive."""
 
     kind: Kind
-    tree: Tree
+    tree: HashedTree
     description: descriptors.Description
+
+    @property
+    def tag(self) -> Tag:
+        """The tag of the entry."""
+        return self.description.tag
+
+    @property
+    def contents(self) -> EntryContents:
+        """The contents of the entry."""
+        return EntryContents(self.kind, self.tag, self.description.declared, self.tree.manifest())
 
 
 @dataclass(frozen=True)
 class StagedImport:
-    """The staged entries of a complete archive. `known` contains the tags of models that the store already contains."""
+    """The entries of a complete archive."""
 
+    where: str  # the archive
     main: _Part
     models: tuple[_Part, ...]
-    known: tuple[Tag, ...]
     notes: tuple[str, ...]
 
     @property
-    def tag(self) -> Tag:
-        """The tag of the archive's main entry."""
-        return self.main.description.tag
+    def parts(self) -> tuple[_Part, ...]:
+        """The models and the main entry, in the order in which they are added to the store."""
+        return (*self.models, self.main)
 
 
 class ImportSession:
     """Session in which `stage` reads entries from archives, and `commit` adds them to the store."""
 
-    def __init__(self, home: Home, directory: Path, options: Options) -> None:
+    def __init__(self, home: Home, directory: Path, options: Options, *, keep_same: bool, has_force: bool) -> None:
+        self.options = options
+        self.keep_same = keep_same
+        self._has_force = has_force
         self._home = home
         self._directory = directory
-        self._options = options
         self._pool = Pool(home.pool, directory, None if options.share else "copy")
         self._count = 0
+        self._planned: dict[tuple[str, Tag], EntryContents] = {}
         self._replaced: list[delete.Removed] = []
 
     def stage(
-        self, kind: Kind, source: Path | BinaryIO, form: Form, progress: Advance | None = None, below: str = ""
+        self,
+        kind: Kind,
+        source: Path | BinaryIO,
+        form: Form,
+        progress: Advance | None = None,
+        *,
+        below: str = "",
+        tag: Tag | None = None,
     ) -> StagedImport:
-        """Extract an archive to the staging directory. `below` is the entry's path in the archive, such as `a/b/`."""
-        return _Reader(self._home, kind, self._tree, self._options).read(source, form, progress, below)
+        """Extract an archive to the staging directory, except for entries that the store already contains.
 
-    def commit(self, imports: list[StagedImport]) -> list[Imported]:
+        `below` is the entry's path in the archive, such as `a/b/`. Raises BentoError if the tag isn't `tag`, if set.
+        """
+        return _Reader(self, kind, tag).read(source, form, progress, below)
+
+    def commit(self, imports: list[StagedImport], known: Iterable[Known] = ()) -> list[Imported]:
         """Add staged imports to the store in the given order. Adds the models of an import before the main entry.
 
-        Raises BentoError if the store already contains a main entry and the option `replace` isn't set. Also raises
-        BentoError if the import skipped a model that was deleted from the store afterward.
+        Raises BentoError, and adds no entries, if the store contains another entry with the same tag and the option
+        `replace` isn't set. Also raises BentoError if an entry that was compared was deleted or replaced meanwhile.
         """
-        trees = [part.tree for staged in imports for part in (staged.main, *staged.models)]
-        durable.flush_trees(self._home, self._directory, [path for tree in trees for path in tree.written])
+        parts = [(part, staged) for staged in imports for part in staged.parts]
+        known = [*known, *(self._require_same(*each) for each in parts if not isinstance(each[0].tree, Tree))]
+        durable.flush_trees(self._home, self._directory, [path for part, _ in parts for path in part.tree.written])
         with commit_lock(self._home):
-            done = [self._commit(staged) for staged in imports]
+            for entry in known:
+                if not entry.is_current(self._home):
+                    raise _changed(entry.kind, entry.tag)
+            actions = [[self._action(part, staged) for part in staged.parts] for staged in imports]
+            done = [self._commit(*each) for each in zip(imports, actions, strict=True)]
         for removed in self._replaced:
             delete.discard(self._home, removed)
         return done
 
-    def _commit(self, staged: StagedImport) -> Imported:
-        entries = EntryStore(self._home, MODEL)
-        gone = [tag for tag in staged.known if not entries.has(tag)]
-        if gone:
-            raise BentoError(f"{gone[0]}: the model was deleted during the Bento's import. Import the Bento again.")
+    def has(self, kind: Kind, tag: Tag) -> bool:
+        """Return whether the store contains an entry with this tag that the session doesn't replace."""
+        return not self.options.replace and EntryStore(self._home, kind).has(tag)
+
+    def tree(self) -> Tree:
+        """Return a new tree in the staging directory."""
+        self._count += 1
+        return Tree(self._directory / str(self._count), self._pool)
+
+    def _require_same(self, part: _Part, staged: StagedImport) -> Known:
+        """Return the stored entry with the tag of `part`. Raises BentoError if its contents are different."""
+        conflict = self.conflict(staged.where, part.kind, part.tag, is_main=part is staged.main)
+        known = find_same(self._home, part.kind, part.tag, part.contents.is_same, conflict)
+        if known is None:
+            raise _changed(part.kind, part.tag)
+        return known
+
+    def conflict(self, where: str, kind: Kind, tag: Tag, *, is_main: bool) -> BentoError:
+        """Return the error for an entry that the session must not replace."""
+        if not self._has_force:
+            command = f"bento {'' if kind is BENTO else 'models '}delete {tag}"
+            return other_entry(where, kind, tag, f"To replace the {kind.noun}, delete it first with `{command}`.")
+        if not is_main:
+            return other_entry(where, kind, tag, REPLACE_MODEL)
+        if self.keep_same:
+            return other_entry(where, kind, tag, "To replace it, add --force.")
+        problem = f"{tag} is already in the store"
+        return BentoError(problem, place=where, remedy="To replace the existing version, add --force.")
+
+    def _action(self, part: _Part, staged: StagedImport) -> Action:
+        """Return what to do with a part. Raises BentoError for a conflict with the store or with an earlier part."""
+        if not isinstance(part.tree, Tree):
+            return "keep"
+        is_main = part is staged.main
+        key, contents = (part.kind.directory, part.tag), part.contents
+        earlier = self._planned.get(key)
+        self._planned[key] = contents
+        if earlier is None and not EntryStore(self._home, part.kind).has(part.tag):
+            return "add"
+        if is_main and self.options.replace:
+            return "replace"
+        if self.keep_same or not is_main:
+            if earlier is None and find_same(self._home, part.kind, part.tag, contents.is_same):
+                return "keep"
+            if earlier is not None and earlier.is_same(contents):
+                return "keep"
+        if self.options.replace:
+            return "replace"
+        raise self.conflict(staged.where, part.kind, part.tag, is_main=is_main)
+
+    def _commit(self, staged: StagedImport, actions: Sequence[Action]) -> Imported:
         models: list[Entry] = []
-        known, notes = list(staged.known), list(staged.notes)
-        for part in sorted(staged.models, key=lambda part: part.description.tag):  # as BentoML adds models
-            tag = part.description.tag
-            if not entries.has(tag):
-                models.append(self._place(part))
-            elif _contents_of(part.tree.manifest()) == _stored_contents(self._home, tag):
-                known.append(tag)
-            elif self._options.replace:
-                models.append(self._replace(part))
-                notes.append(f"The model {tag} in the store was replaced.")
-            else:
-                raise other_model(str(staged.tag), tag)
-        exists = self._options.replace and EntryStore(self._home, staged.main.kind).has(staged.tag)
-        entry = self._replace(staged.main) if exists else self._place(staged.main)
-        return Imported(entry, tuple(models), tuple(known), tuple(notes))
+        known, notes = [], list(staged.notes)
+        for part, action in zip(staged.models, actions, strict=False):
+            if action == "keep":
+                known.append(part.tag)
+                continue
+            models.append(self._place(part) if action == "add" else self._replace(part))
+            if action == "replace":
+                notes.append(f"The model {part.tag} in the store was replaced.")
+        main, action = staged.main, actions[-1]
+        if action == "keep":
+            entry = EntryStore(self._home, main.kind).get(str(main.tag))
+        else:
+            entry = self._place(main) if action == "add" else self._replace(main)
+        return Imported(entry, tuple(models), tuple(known), tuple(notes), new=action != "keep")
 
     def _replace(self, part: _Part) -> Entry:
         """Replace an entry. The replacement is atomic if the system supports it."""
-        kind, tag, tree = part.kind, part.description.tag, part.tree
+        kind, tag, directory = part.kind, part.tag, part.tree.directory
         before = delete.recorded(self._home, kind, tag)
         import_manifests.remove(self._home, kind, tag)  # a manifest must never describe another entry
-        entry = EntryStore(self._home, kind).replace(tree.directory, part.description, tree.manifest())
+        entry = EntryStore(self._home, kind).replace(directory, part.description, part.tree.manifest())
         if entry:
-            self._replaced.append(delete.Removed(tree.directory, before))
+            self._replaced.append(delete.Removed(directory, before))
             return entry
         self._replaced.append(delete.move_to_trash(self._home, kind, tag)._replace(entries=before))
         return self._place(part)
@@ -185,30 +268,34 @@ class ImportSession:
         entries = EntryStore(self._home, part.kind)
         return entries.commit(part.tree.directory, part.description, part.tree.manifest())
 
-    def _tree(self) -> Tree:
-        self._count += 1
-        return Tree(self._directory / str(self._count), self._pool)
+
+def _changed(kind: Kind, tag: Tag) -> BentoError:
+    problem = f"the {kind.noun} was deleted or replaced meanwhile"
+    return BentoError(problem, place=str(tag), remedy="Run the command again.")
 
 
 class _Reader:
-    """Reads one archive, and writes the main entry and each model to a separate tree."""
+    """Reads one archive, and writes the main entry and each model to a separate tree.
 
-    def __init__(self, home: Home, kind: Kind, make_tree: Callable[[], Tree], options: Options) -> None:
-        self._home = home
+    Doesn't write entries that the store contains and the session keeps, but compares their contents.
+    """
+
+    def __init__(self, session: ImportSession, kind: Kind, tag: Tag | None) -> None:
+        self._session = session
         self._kind = kind
-        self._make_tree = make_tree
-        self._options = options
-        self._main = make_tree()
+        self._tag = tag
+        is_known = tag is not None and session.keep_same and session.has(kind, tag)
+        self._main = HashedTree() if is_known else session.tree()
+        self._descriptors: dict[Tag | None, bytes] = {}
         self._description: descriptors.Description | None = None
-        self._models: dict[Tag, Tree] = {}
-        self._known: dict[Tag, dict[str, str]] = {}  # digests of files and targets of links, by path
+        self._models: dict[Tag, HashedTree] = {}
         self._links: dict[Tag, dict[str, str]] = {}
         self._main_links: list[SafeMember] = []
         self._tops: set[str] = set()
 
     def read(self, source: Path | BinaryIO, form: Form, progress: Advance | None, below: str = "") -> StagedImport:
         where = unpack.source_name(source)
-        for member, contents in unpack.read(source, form, self._options.limits, progress):
+        for member, contents in unpack.read(source, form, self._session.options.limits, progress):
             if not member.path.startswith(below):
                 if member.kind == "folder" and below.startswith(f"{member.path}/"):
                     continue
@@ -223,34 +310,36 @@ class _Reader:
             elif item.kind == "link":
                 self._main_links.append(item)
             else:
-                self._add(item, contents, where)
+                self._add(None, item, contents, f"{where}: {item.path}")
+                if item.path == self._kind.descriptor and item.kind == "file":
+                    self._description = self._describe(where)
         check_links({item.path: item.link for item in self._main_links}, where)
         for item in self._main_links:
-            self._add(item, iter(()), where)
+            self._main.add(item, iter(()))
         if self._description is None:
             raise BentoError(self._missing(where))
-        parts = tuple(self._model_part(tag, tree, where) for tag, tree in self._models.items())
-        for tag, contents_of_model in self._known.items():
-            if contents_of_model != _stored_contents(self._home, tag):
-                raise other_model(where, tag)
         main = _Part(self._kind, self._main, self._description)
-        return StagedImport(main, parts, tuple(self._known), self._description.notes)
+        models = [self._model_part(tag, where) for tag in sorted(self._models)]  # as BentoML adds models
+        return StagedImport(where, main, tuple(models), self._description.notes)
 
-    def _add(self, item: SafeMember, contents: Contents, where: str) -> None:
-        if item.path == self._kind.descriptor:
-            descriptors.check_size(item.size, f"{where}: {item.path}")
-        self._main.add(item, contents, private=item.path in _PRIVATE)
-        if item.path == self._kind.descriptor:
-            self._description = self._describe(where)
+    def _add(self, tag: Tag | None, item: SafeMember, contents: Contents, place: str) -> None:
+        """Add a member to the tree of the model `tag`, or of the main entry if `tag` is None."""
+        kind, tree = (self._kind, self._main) if tag is None else (MODEL, self._models[tag])
+        if item.path == kind.descriptor and item.kind == "file":
+            descriptors.check_size(item.size, place)
+            self._descriptors[tag] = b"".join(contents)
+            contents = iter((self._descriptors[tag],))
+        tree.add(item, contents, private=item.path in _PRIVATE)
 
     def _describe(self, where: str) -> descriptors.Description:
-        """Parse the staged descriptor of the main entry. Raises BentoError if the entry can't be imported."""
-        data = descriptors.read(self._kind, self._main.directory / self._kind.descriptor)
-        description = descriptors.parse(self._kind, data, f"{where}: {self._kind.descriptor}")
-        if EntryStore(self._home, self._kind).has(description.tag) and not self._options.replace:
-            raise BentoError(
-                f"{where}: {description.tag} is already in the store. To replace the existing version, add --force."
-            )
+        """Parse the descriptor of the main entry. Raises BentoError if the entry can't be imported."""
+        place = f"{where}: {self._kind.descriptor}"
+        description = descriptors.parse(self._kind, self._descriptors[None], place)
+        if self._tag not in (None, description.tag):
+            problem = f"expected the tag {self._tag}, but the archive contains {description.tag}"
+            raise BentoError(problem, place=where, remedy=f"Push or bundle the {self._kind.noun} again.")
+        if not self._session.keep_same and self._session.has(self._kind, description.tag):
+            raise self._session.conflict(where, self._kind, description.tag, is_main=True)
         return description
 
     def _missing(self, where: str) -> str:
@@ -264,7 +353,7 @@ class _Reader:
     def _take_of_model(self, item: SafeMember, contents: Contents, where: str) -> None:
         """Add a member of `models/NAME/VERSION/`. Ignores `latest` pointers. Raises BentoError for any other path."""
         _, name, version, path = (*item.path.split("/", 3), "", "", "")[:4]
-        if not self._options.models:
+        if not self._session.options.models:
             return
         if not path:
             if item.kind != "folder" and (not version or version != LATEST):
@@ -276,89 +365,64 @@ class _Reader:
                 self._tree_of(Tag(name, version), where)
             return
         tag = Tag(name, version)
-        tree = self._tree_of(tag, where)
-        if path == MODEL.descriptor:
-            descriptors.check_size(item.size, f"{where}: {item.path}")
-        item = item._replace(path=path)
+        self._tree_of(tag, where)
         if item.kind == "link":
             self._links.setdefault(tag, {})[path] = item.link
-        if tree:
-            tree.add(item, contents, private=path == MODEL.descriptor)
-        elif item.kind == "file":
-            self._known[tag][path] = digest(contents)
-        elif item.kind == "link":
-            self._known[tag][path] = f"-> {item.link}"
+        self._add(tag, item._replace(path=path), contents, f"{where}: {item.path}")
 
-    def _tree_of(self, tag: Tag, where: str) -> Tree | None:
-        """Return the tree for a model, or None if the store contains the model and the option `replace` isn't set.
-
-        Raises BentoError for invalid tags.
-        """
-        if tag in self._known:
-            return None
+    def _tree_of(self, tag: Tag, where: str) -> None:
+        """Create the tree for a model. Raises BentoError for invalid tags."""
         if tag not in self._models:
             check_word(tag.name, f"{where}: the name of a model")
             check_version(tag.version, f"{where}: the version of a model")
-            if EntryStore(self._home, MODEL).has(tag) and not self._options.replace:
-                self._known[tag] = {}
-                return None
-            self._models[tag] = self._make_tree()
-        return self._models[tag]
+            self._models[tag] = HashedTree() if self._session.has(MODEL, tag) else self._session.tree()
 
-    def _model_part(self, tag: Tag, tree: Tree, where: str) -> _Part:
+    def _model_part(self, tag: Tag, where: str) -> _Part:
         place = f"{where}: {_MODELS}/{tag.name}/{tag.version}"
         # Links that are safe in the archive might not be safe in the store, where the model has another location.
         check_links(self._links.get(tag, {}), place)
-        if not (tree.directory / MODEL.descriptor).is_file():
+        if tag not in self._descriptors:
             raise BentoError(f"{place}: {MODEL.descriptor} is missing. Add the file, or use --no-models.")
-        data = descriptors.read(MODEL, tree.directory / MODEL.descriptor)
-        description = descriptors.parse(MODEL, data, f"{place}/{MODEL.descriptor}")
+        description = descriptors.parse(MODEL, self._descriptors[tag], f"{place}/{MODEL.descriptor}")
         if description.tag != tag:
             expected = f"{_MODELS}/{str(description.tag).replace(':', '/')}"
             raise BentoError(
                 f"{place}: the path doesn't match the tag {description.tag}. Rename the directory to {expected}."
             )
-        return _Part(MODEL, tree, description)
-
-
-def _contents_of(manifest: TreeManifest) -> dict[str, str]:
-    return {entry.path: entry.blake3 or f"-> {entry.link}" for entry in manifest.entries}
-
-
-def _stored_contents(home: Home, tag: Tag) -> dict[str, str]:
-    """Return the digests of a stored model's files and the targets of its links. Reads files without a manifest."""
-    directory = EntryStore(home, MODEL).path(tag)
-    if manifest := import_manifests.read(home, MODEL, tag, directory):
-        return _contents_of(manifest)
-    found = {}
-    for path, file in walk(directory, without=GENERATED):
-        if file.is_symlink():
-            found[path] = f"-> {os.readlink(file.path)}"  # noqa: PTH115
-        elif not file.is_dir():
-            found[path] = digest_of(directory / path, file.stat().st_size)
-    return found
-
-
-def other_model(where: str, tag: Tag) -> BentoError:
-    """Return the error for a Bento whose model differs from the stored model with the same tag."""
-    return BentoError(
-        f"{where}: the store contains another model {tag}. To replace the model for all Bentos that use it, add "
-        "--force. To keep both models, import into another BENTOML_HOME."
-    )
+        return _Part(MODEL, self._models[tag], description)
 
 
 _SMALL = 1 << 20  # bytes; smaller files are hashed before they are written, because the pool might already contain them
 
 
-class Tree:
-    """Writes a directory tree. The caller must ensure that paths are unique and inside of the tree."""
+class HashedTree:
+    """Hashes the members of an entry, without storing their contents."""
+
+    def __init__(self) -> None:
+        self.directory = Path()
+        self.written: list[Path] = []  # new files that must be flushed to disk
+        self._entries: list[TreeEntry] = []
+
+    def add(self, item: SafeMember, contents: Contents, *, private: bool = False) -> None:
+        """Add a member. The caller must ensure that paths are unique and inside of the tree."""
+        if item.kind == "link":
+            self._entries.append(TreeEntry.of_link(item.path, item.link))
+        elif item.kind == "file":
+            self._entries.append(TreeEntry(item.path, item.size, mode_of(item), digest(contents)))
+
+    def manifest(self) -> TreeManifest:
+        """Return the manifest of the members."""
+        return TreeManifest.of(self._entries)
+
+
+class Tree(HashedTree):
+    """Writes the members of an entry to a directory."""
 
     def __init__(self, directory: Path, shared: pool.Pool) -> None:
         """Create `directory` and its parents. `directory` must not exist."""
+        super().__init__()
         self.directory = directory
         self._pool = shared
-        self._entries: list[TreeEntry] = []
-        self.written: list[Path] = []  # new files that must be flushed to disk
         directory.mkdir(mode=0o700, parents=True)  # the mode of BentoML's directories
         self._directories = {""}
 
@@ -372,15 +436,10 @@ class Tree:
                 self._entries.append(TreeEntry.of_link(item.path, item.link))
             elif item.kind == "file":
                 digest = self._file(item, contents, target, private=private)
-                mode = 0o755 if item.executable else 0o644
-                self._entries.append(TreeEntry(item.path, item.size, mode, digest))
+                self._entries.append(TreeEntry(item.path, item.size, mode_of(item), digest))
         except OSError as error:
             problem = f"cannot write the file: {error.strerror or error}"
             raise BentoError(f"{item.path}: {problem}. Check the permissions and the free disk space.") from error
-
-    def manifest(self) -> TreeManifest:
-        """Return the manifest of the members written so far."""
-        return TreeManifest.of(self._entries)
 
     def _file(self, item: SafeMember, contents: Contents, target: Path, *, private: bool) -> str:
         new = True
@@ -400,6 +459,11 @@ class Tree:
         self._make_directory(path.rpartition("/")[0])
         (self.directory / path).mkdir(mode=0o755)
         self._directories.add(path)
+
+
+def mode_of(item: SafeMember) -> int:
+    """Return the mode of a file in a manifest."""
+    return 0o755 if item.executable else 0o644
 
 
 def digest(contents: Iterable[bytes | memoryview]) -> str:

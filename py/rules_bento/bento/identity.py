@@ -19,10 +19,10 @@ def content_identity(
     lists the Bento's files, without bento.yaml and the files of models.
     """
     timeless = {key: value for key, value in document.items() if key not in ("name", "version", "creation_time")}
-    timeless["models"] = [_without_time(entry) for entry in document.get("models", ())]
+    timeless["models"] = [_without_time(entry) for entry in document.get("models") or ()]
     timeless["services"] = [
-        service | {"models": [_without_time(entry) for entry in service.get("models", ())]}
-        for service in document.get("services", ())
+        service | {"models": [_without_time(entry) for entry in service.get("models") or ()]}
+        for service in document.get("services") or ()
     ]
     unique = {model.tag: model for model in models}
     tree = [*entries, TreeEntry.of_bytes("bento.yaml", dump_yaml(timeless))]
@@ -32,5 +32,6 @@ def content_identity(
     return TreeManifest.of(tree).identity()
 
 
-def _without_time(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in entry.items() if key != "creation_time"}
+def _without_time(entry: dict[str, Any] | str) -> dict[str, Any] | str:
+    """Return the entry of a model without its time. In an older form of bento.yaml, an entry is only a tag."""
+    return entry if isinstance(entry, str) else {key: value for key, value in entry.items() if key != "creation_time"}

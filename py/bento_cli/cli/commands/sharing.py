@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from rules_bento.registry.pushing import PushResult
 
     from bento_cli.library import Store
-    from bento_cli.sharing.cloud.pulling import CloudPulled
     from bento_cli.sharing.cloud.pushing import Pushed as CloudPushed
-    from bento_cli.sharing.registry.pull_entry import Pulled
     from bento_cli.store.entry_store import Entry
+    from bento_cli.store.import_session import Imported
 
 _PUSH = """Push a {0} to a registry, BentoCloud, or Yatai.
 
@@ -182,12 +181,12 @@ def pull_command(kind: Kind) -> Command:
         **options: Any,
     ) -> None:
         importing = arguments.imports(force=force, **options)
-        pulled: CloudPulled | Pulled
+        pulled: Imported
         if "/" in source:
-            pulled = store.section(kind).pull(
+            from_registry = store.section(kind).pull(
                 source, force=force, options=importing, insecure=insecure, out=show.progress_output()
             )
-            origin = f"oci://{pulled.reference}"
+            pulled, origin = from_registry, f"oci://{from_registry.reference}"
         else:
             from bento_cli.sharing.cloud.pulling import pull
 
@@ -199,7 +198,7 @@ def pull_command(kind: Kind) -> Command:
     return run
 
 
-def _show_pulled(pulled: CloudPulled | Pulled, origin: str, output: str) -> None:
+def _show_pulled(pulled: Imported, origin: str, output: str) -> None:
     entry, models = pulled.entry, ", ".join(str(model.tag) for model in pulled.models)
     for note in pulled.notes:
         show.note(note)

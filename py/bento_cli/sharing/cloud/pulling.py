@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from rules_bento.archives import streams
 from rules_bento.bento.kinds import BENTO, MODEL
-from rules_bento.dataclasses_lite import dataclass, replace
+from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import schema
 from rules_bento.net import limits, transfers
@@ -23,9 +23,10 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Iterator, cast
 from bento_cli.sharing.cloud import documents
 from bento_cli.sharing.cloud.client import CloudPaths
 from bento_cli.sharing.cloud.pushing import label_in
+from bento_cli.store.entry_contents import Known, find_same
 from bento_cli.store.entry_store import EntryStore, NotFoundError
 from bento_cli.store.home import forget_downloads, staging_lock
-from bento_cli.store.import_session import Imported, Options, import_session
+from bento_cli.store.import_session import Imported, Options, StagedImport, import_session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from bento_cli.sharing.cloud.client import Cloud
     from bento_cli.store.home import Home
-    from bento_cli.store.import_session import ImportSession, StagedImport
+    from bento_cli.store.import_session import ImportSession
 
 _ENDED = (401, 403)
 _MAX_ADDRESSES = 4
@@ -46,13 +47,6 @@ _UPLOADED = ("success", "")
 # Fields of responses that are read. A missing field can also be null.
 _VERSIONS = {"items?": [{"version": str}]}
 _ENTRY = {"upload_status?": str, "transmission_strategy?": str, "manifest?": {"models?": [str], "metadata?": {}}}
-
-
-@dataclass(frozen=True)
-class CloudPulled(Imported):
-    """The result of a pull. `new` is False if the store already contained the entry."""
-
-    new: bool  # the entry is new in the store
 
 
 def pull(
@@ -64,40 +58,36 @@ def pull(
     options: Options | None = None,
     *,
     force: bool = False,
-) -> CloudPulled:
+) -> Imported:
     """Pull an entry into the store. `text` is `NAME:VERSION`, or `NAME` for the most recently pushed version.
 
-    Downloads the models of a Bento first, and adds all entries to the store together. If the entry exists, downloads
-    only missing models. If `force` is true, replaces the entry after all downloads. Raises NotFoundError if the entry
-    isn't on the server, and CloudError or BentoError for other problems.
+    Downloads the models of a Bento first, and adds all entries to the store together. Downloads only entries that the
+    store doesn't contain with the same digest. If `force` is true, replaces the entry, and models with other contents,
+    after all downloads. Raises NotFoundError if an entry isn't on the server, and CloudError or BentoError for other
+    problems.
     """
     options = replace(options or Options(), replace=force)
     tag = _tag(kind, text, cloud)
     place = CloudPaths(kind, tag)
-    entries = EntryStore(home, kind)
-    is_stored = entries.has(tag) and not force
-    remote = {} if is_stored else _whole(cloud, place, _found(cloud, place))
-    needed = entries.get(str(tag)).models if is_stored else dict.fromkeys(remote.get("manifest", {}).get("models", ()))
-    wanted = [Tag.parse(model, "models") for model in needed] if kind is BENTO and options.models else []
-    models = EntryStore(home, MODEL)
-    known = tuple(model for model in wanted if models.has(model))
-    missing = [CloudPaths(MODEL, model) for model in wanted if model not in known]
-    names = [_name(each) for each in (place, *(CloudPaths(MODEL, model) for model in wanted))]
-    if is_stored and not missing:
-        forget_downloads(home, names)
-        return CloudPulled(entries.get(str(tag)), (), known, new=False, notes=())
-    with staging_lock(home), import_session(home, options) as session:
+    remote = _whole(cloud, place, _found(cloud, place))
+    needed = dict.fromkeys(remote.get("manifest", {}).get("models", ())) if kind is BENTO and options.models else ()
+    models = [CloudPaths(MODEL, Tag.parse(model, "models")) for model in needed]
+    with staging_lock(home), import_session(home, options, keep_same=True) as session:
         fetching = _Fetching(home, cloud, session)
-        drafts = [
-            draft for draft in transfers.parallel_map(lambda model: fetching.model(model, counter), missing) if draft
-        ]
-        if not is_stored:
+        same = None if force else fetching.find_same(place, remote)
+        found = transfers.parallel_map(lambda model: fetching.model(model, counter), models)
+        drafts = [each for each in found if isinstance(each, StagedImport)]
+        if same is None:
             drafts.append(fetching.entry(place, remote, counter))
-        done = session.commit(drafts)
-        forget_downloads(home, names)
-    entry = entries.get(str(tag)) if is_stored else done.pop().entry
-    notes = tuple(note for imported in done for note in imported.notes)
-    return CloudPulled(entry, tuple(imported.entry for imported in done), known, new=not is_stored, notes=notes)
+        known = [each for each in (*found, same) if isinstance(each, Known)]
+        done = session.commit(drafts, known)
+        forget_downloads(home, map(_name, (place, *models)))
+    main = done.pop() if same is None else Imported(EntryStore(home, kind).get(str(tag)), (), (), (), new=False)
+    added = tuple(imported.entry for imported in done if imported.new)
+    present = [each.tag for each in known if each is not same]
+    present += [imported.entry.tag for imported in done if not imported.new]
+    notes = tuple(note for imported in (*done, main) for note in imported.notes)
+    return Imported(main.entry, (*added, *main.models), (*present, *main.known), notes, new=main.new)
 
 
 def _tag(kind: Kind, text: str, cloud: Cloud) -> Tag:
@@ -164,13 +154,24 @@ class _Fetching:
         self._session = session
         self._lock = threading.Lock()  # downloads run in parallel, but only one import is staged at a time
 
-    def model(self, place: CloudPaths, counter: Progress) -> StagedImport | None:
-        """Download and stage a model. Returns None for a Hugging Face model, because BentoML downloads such models."""
+    def model(self, place: CloudPaths, counter: Progress) -> StagedImport | Known | None:
+        """Download and stage a model, or return the stored model if it has the same digest.
+
+        Returns None for a Hugging Face model, because BentoML downloads such models.
+        """
         remote = _found(self._cloud, place)
         metadata = remote.get("manifest", {}).get("metadata", {})
         if metadata.get("registry") == "huggingface":
             return None
-        return self.entry(place, _whole(self._cloud, place, remote), counter)
+        remote = _whole(self._cloud, place, remote)
+        return self.find_same(place, remote) or self.entry(place, remote, counter)
+
+    def find_same(self, place: CloudPaths, remote: dict[str, Any]) -> Known | None:
+        """Return the stored entry if it has the digest in the labels of the entry on the server, otherwise None."""
+        expected = label_in(remote)
+        return find_same(
+            self._home, place.kind, place.tag, lambda stored: documents.label_of(stored.manifest) == expected
+        )
 
     def entry(self, place: CloudPaths, remote: dict[str, Any], counter: Progress) -> StagedImport:
         """Download and stage an entry. Verifies the files if the entry's labels contain a digest."""
@@ -193,12 +194,10 @@ class _Fetching:
             form = streams.detect_form(file.read(512))
             file.seek(0)
             named = cast("BinaryIO", _Named(file, f"{place} of {self._cloud}"))
-            draft = self._session.stage(place.kind, named, cast("Form", form))
-        origin, remedy = f"the files from {self._cloud}", f"Push the {place.kind.noun} again."
-        if draft.tag != place.tag:
-            raise BentoError(f"{place}: expected tag {place.tag}, but {origin} have the tag {draft.tag}. {remedy}")
+            draft = self._session.stage(place.kind, named, cast("Form", form), tag=place.tag)
         if expected and documents.label_of(draft.main.tree.manifest()) != expected:
-            raise BentoError(f"{place}: {origin} don't match the {place.kind.noun}'s digest. {remedy}")
+            problem = f"the files from {self._cloud} don't match the {place.kind.noun}'s digest"
+            raise BentoError(problem, place=str(place), remedy=f"Push the {place.kind.noun} again.")
         return draft
 
 

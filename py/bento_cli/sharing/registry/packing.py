@@ -18,11 +18,10 @@ from rules_bento.artifacts.artifact import Part
 from rules_bento.bento.kinds import BENTO
 from rules_bento.errors import BentoError
 from rules_bento.registry.pushable import FileSource
-from rules_bento.sources.manifest import TreeEntry as File
-from rules_bento.sources.manifest import TreeManifest
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Sequence
 
 from bento_cli.store import import_manifests
+from bento_cli.store.entry_contents import EntryContents
 from bento_cli.store.home import staging_lock, unique
 
 if TYPE_CHECKING:
@@ -50,23 +49,20 @@ class EntryArtifact:
         self.entry = entry
         self.models = models
         self.noted = import_manifests.ManifestCache(home)
+        self._contents_of: dict[Path, EntryContents] = {}
 
     @cached_property
     def bento(self) -> DescribedBento:
         """The description of the Bento, for the artifact's config."""
-        from rules_bento.bento.identity import content_identity
-
         document = self.entry.description.declared
         _refuse_bytes(document, str(self.entry.path / BENTO.descriptor))
-        files = [file for file in self._files(self.entry).entries if file.path != BENTO.descriptor]
-        described = tuple(map(self._describe, self.models))
-        digest = content_identity(document, files, described).hex()
-        return artifact.DescribedBento(document, f"blake3:{digest}", described)
+        described = tuple(self._contents(model).describe() for model in self.models)
+        return artifact.DescribedBento(document, self._contents(self.entry).digest(described), described)
 
     @cached_property
     def model(self) -> ModelDescription:
         """The description of the model, for the artifact's config."""
-        return self._describe(self.entry)
+        return self._contents(self.entry).describe()
 
     def config(self) -> bytes:
         """Return the config of the artifact, as JSON."""
@@ -89,28 +85,33 @@ class EntryArtifact:
 
     def _pack(self, directory: Path) -> Pushable:
         if self.entry.kind is not BENTO:
-            return artifact.pack_model(self.model, _model_part(self.entry, directory))
-        members = [member for member in _members(self.entry.path) if not member.path.startswith(_MODELS)]
+            return artifact.pack_model(self.model, self._model_part(self.entry, directory))
+        members = [member for member in self._members(self.entry) if not member.path.startswith(_MODELS)]
         own = [member for member in members if not member.path.startswith(_SOURCES)]
         own.sort(key=lambda member: member.path != BENTO.descriptor)  # first, so that a reader recognizes the entry
         sources = [member for member in members if member.path.startswith(_SOURCES)]
         parts = [_part(own, directory / "metadata"), _part(sources, directory / "sources")]
-        models = [_model_part(model, directory) for model in self.models]
+        models = [self._model_part(model, directory) for model in self.models]
         return artifact.pack_described(self.bento, parts, [*zip(self.bento.models, models, strict=True)])
 
-    def _describe(self, model: Entry) -> ModelDescription:
-        from rules_bento.models import model_store
+    def _contents(self, entry: Entry) -> EntryContents:
+        if entry.path not in self._contents_of:
+            self._contents_of[entry.path] = EntryContents.of_entry(entry, self.noted)
+        return self._contents_of[entry.path]
 
-        return model_store.describe(model.description.declared, model.tag, self._files(model))
+    def _members(self, entry: Entry, prefix: str = "") -> list[Member]:
+        """Return the files, links, and empty directories of an entry, sorted by path, with the modes of the digest."""
+        from bento_cli.store.export import walk
 
-    def _files(self, entry: Entry) -> TreeManifest:
-        """Return an entry's manifest. If the store contains no manifest, creates a manifest from the entry's files."""
-        noted = self.noted.of(entry.kind, entry.tag, entry.path)
-        if noted is not None:
-            return noted
-        files = [_file(member) for member in _members(entry.path)]
-        own = [file for file in files if file and not (entry.kind is BENTO and file.path.startswith(_MODELS))]
-        return TreeManifest.of(own)
+        modes = {prefix + file.path: file.mode for file in self._contents(entry).manifest.entries}
+        members = [member._replace(mode=modes.get(member.path, member.mode)) for member in walk(entry.path, prefix)]
+        parents = {member.path.rpartition("/")[0] for member in members}
+        kept = [member for member in members if not (member.is_directory and member.path in parents)]
+        return sorted(kept, key=lambda member: member.path)
+
+    def _model_part(self, model: Entry, directory: Path) -> Part:
+        members = self._members(model, f"{_MODELS}{model.tag.name}/{model.tag.version}/")
+        return _part(members, directory / f"{model.tag.name}-{model.tag.version}.model")
 
 
 def _refuse_bytes(value: object, where: str) -> None:
@@ -126,33 +127,12 @@ def _refuse_bytes(value: object, where: str) -> None:
             _refuse_bytes(item, f"{where}[{number}]")
 
 
-def _model_part(model: Entry, directory: Path) -> Part:
-    members = _members(model.path, f"{_MODELS}{model.tag.name}/{model.tag.version}/")
-    return _part(members, directory / f"{model.tag.name}-{model.tag.version}.model")
-
-
 def _part(members: Sequence[Member], path: Path) -> Part:
     """Return the members as one part. If `fits` is false, writes the part to `path`. Otherwise, streams the part."""
     if fits(members):
         source = StreamedPart(members)
         return Part(source, source.measure())
     return Part(FileSource(path), write_measured_part(path, members))
-
-
-def _members(directory: Path, prefix: str = "") -> list[Member]:
-    """Return the files, links, and empty directories of a directory tree, sorted by path."""
-    from bento_cli.store.export import walk
-
-    members = list(walk(directory, prefix))
-    parents = {member.path.rpartition("/")[0] for member in members}
-    kept = [member for member in members if not (member.is_directory and member.path in parents)]
-    return sorted(kept, key=lambda member: member.path)
-
-
-def _file(member: Member) -> File | None:
-    if member.link is not None:
-        return File.of_link(member.path, member.link)
-    return File.of_file(member.path, member.source, member.path) if member.source else None
 
 
 LARGE = 64 << 20

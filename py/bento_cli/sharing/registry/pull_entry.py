@@ -7,22 +7,22 @@ resume an interrupted pull.
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 
 from rules_bento.archives import xz
 from rules_bento.archives.tarstream import END
 from rules_bento.artifacts import artifact
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass, replace
-from rules_bento.errors import BentoError
 from rules_bento.net import transfers
 from rules_bento.registry.pulling import download
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterator, Sequence, cast
 
-from bento_cli.sharing.registry.packing import EntryArtifact
-from bento_cli.store.entry_store import EntryStore, NotFoundError, models_of
+from bento_cli.store.entry_contents import find_same, other_entry
+from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.home import forget_downloads, staging_lock
-from bento_cli.store.import_session import Imported, Options, import_session, other_model
+from bento_cli.store.import_session import REPLACE_MODEL, Imported, Options, import_session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rules_bento.registry.descriptor import Descriptor, Manifest
     from rules_bento.registry.reference import Reference
 
-    from bento_cli.store.entry_store import Entry
+    from bento_cli.store.entry_contents import EntryContents, Known
     from bento_cli.store.home import Home
 
 _ATTEMPTS = 3  # attempts to open a blob that another process removes after its pull
@@ -42,9 +42,8 @@ _ATTEMPTS = 3  # attempts to open a blob that another process removes after its 
 
 @dataclass(frozen=True)
 class Pulled(Imported):
-    """The result of a pull. `new` is False if the store already contained the entry."""
+    """The result of a pull."""
 
-    new: bool  # the entry is new in the store
     reference: Reference  # the reference by digest
 
 
@@ -69,21 +68,22 @@ def pull(
     manifest = repository.get_manifest(reference.target)
     tag, digest, models = _read_config(repository, manifest, kind, str(reference))
     by_digest = reference.with_digest(manifest.descriptor.digest)
-    entries = EntryStore(home, kind)
-    missing, known = _missing(home, models if options.models else (), str(reference), force=force)
-    if entries.has(tag) and not force:
-        stored = _digest_of(home, entries.get(str(tag)))
-        if stored and stored != digest:
-            raise BentoError(f"{reference}: the store contains another {kind.noun} {tag}. To replace it, add --force.")
+    known = _known_models(home, models, str(reference), force=force) if options.models else []
+    missing = {model.tag for model in models} - {str(each.tag) for each in known} if options.models else set()
+    conflict = other_entry(str(reference), kind, tag, "To replace it, add --force.")
+    same = None if force else find_same(home, kind, tag, lambda stored: stored.digest(models) == digest, conflict)
+    if same and not missing:
         forget_downloads(home, map(_name, manifest.layers()))
-        return Pulled(entries.get(str(tag)), (), (), new=False, notes=(), reference=by_digest)
+        entry = EntryStore(home, kind).get(str(tag))
+        return Pulled(entry, (), (), new=False, notes=(), reference=by_digest)
     layers = [layer for layer in manifest.layers() if _wanted(layer, kind, missing)]
     with staging_lock(home):
         with ExitStack() as stack:
             blobs = _fetch(repository, layers, home.downloads, counter, stack)
-            imported = _import(home, kind, tag, blobs, options, str(reference))
+            done = _import(home, kind, tag, blobs, options, str(reference), known)
         forget_downloads(home, map(_name, manifest.layers()))
-    return Pulled(imported.entry, imported.models, known, new=True, notes=imported.notes, reference=by_digest)
+    present = tuple(each.tag for each in known)
+    return Pulled(done.entry, done.models, present, new=done.new, notes=done.notes, reference=by_digest)
 
 
 def _read_config(
@@ -97,36 +97,18 @@ def _read_config(
     return Tag.parse(description.tag, origin), description.blake3, ()
 
 
-def _digest_of(home: Home, entry: Entry) -> str:
-    """Return the digest that an artifact of a stored entry has. If models of a Bento are missing, returns ""."""
-    if entry.kind is MODEL:
-        return EntryArtifact(home, entry, ()).model.blake3
-    try:
-        return EntryArtifact(home, entry, models_of(home, entry)).bento.digest
-    except NotFoundError:
-        return ""
-
-
-def _missing(
-    home: Home, models: Sequence[ModelDescription], origin: str, *, force: bool
-) -> tuple[set[str], tuple[Tag, ...]]:
-    """Return the tags of the models to pull, and the tags of the models that the store contains.
-
-    Raises BentoError for a model with other content in the store. If `force` is true, such a model is pulled.
-    """
-    entries = EntryStore(home, MODEL)
-    missing, known = set(), []
+def _known_models(home: Home, models: Sequence[ModelDescription], origin: str, *, force: bool) -> list[Known]:
+    """Return the models that the store contains. Unless `force` is true, raises BentoError for models that differ."""
+    known = []
     for model in models:
         tag = Tag.parse(model.tag, "models")
-        if not entries.has(tag):
-            missing.add(str(tag))
-        elif _digest_of(home, entries.get(str(tag))) == model.blake3:
-            known.append(tag)
-        elif force:
-            missing.add(str(tag))
-        else:
-            raise other_model(origin, tag)
-    return missing, tuple(known)
+        conflict = None if force else other_entry(origin, MODEL, tag, REPLACE_MODEL)
+        known.append(find_same(home, MODEL, tag, partial(_has_digest, model.blake3), conflict))
+    return [each for each in known if each]
+
+
+def _has_digest(digest: str, stored: EntryContents) -> bool:
+    return stored.digest() == digest
 
 
 def _wanted(layer: Descriptor, kind: Kind, missing: set[str]) -> bool:
@@ -164,14 +146,19 @@ def _fetch(
     return [by_digest[layer.digest] for layer in layers]
 
 
-def _import(home: Home, kind: Kind, tag: Tag, blobs: Sequence[BinaryIO], options: Options, origin: str) -> Imported:
-    with import_session(home, options) as session:
+def _import(
+    home: Home,
+    kind: Kind,
+    tag: Tag,
+    blobs: Sequence[BinaryIO],
+    options: Options,
+    origin: str,
+    known: Sequence[Known],
+) -> Imported:
+    with import_session(home, options, keep_same=True) as session:
         below = f"models/{tag.name}/{tag.version}/" if kind is MODEL else ""
-        draft = session.stage(kind, cast("BinaryIO", _Joined(blobs, origin)), "xz", below=below)
-        if draft.tag != tag:
-            problem = f"the config specifies {tag}, but the archive contains {draft.tag}"
-            raise BentoError(f"{origin}: {problem}. Push the {kind.noun} again.")
-        return session.commit([draft])[0]
+        draft = session.stage(kind, cast("BinaryIO", _Joined(blobs, origin)), "xz", below=below, tag=tag)
+        return session.commit([draft], known)[0]
 
 
 class _Joined:

@@ -1,0 +1,120 @@
+"""Compares entries that have the same tag, because a tag identifies content.
+
+All commands that add entries to the store use `find_same`. Two entries are the same if they have the same digest. The
+digest doesn't depend on creation times, and BentoML doesn't preserve the modes of files, so modes aren't compared.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from rules_bento.bento.kinds import BENTO
+from rules_bento.dataclasses_lite import NamedTuple, dataclass, replace
+from rules_bento.errors import BentoError
+from rules_bento.sources.manifest import TreeEntry, TreeManifest
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Sequence
+
+from bento_cli.store import import_manifests
+from bento_cli.store.entry_store import EntryStore
+
+if TYPE_CHECKING:
+    from rules_bento.bento.kinds import Kind
+    from rules_bento.models.model import ModelDescription
+    from rules_bento.tag import Tag
+
+    from bento_cli.store.entry_store import Entry
+    from bento_cli.store.home import Home
+
+_MODE = 0o644
+
+
+class Known(NamedTuple):
+    """An entry that the store already contains. `inode` identifies the directory that was compared."""
+
+    kind: Kind
+    tag: Tag
+    inode: int
+
+    def is_current(self, home: Home) -> bool:
+        """Return whether the entry has been neither deleted nor replaced since it was compared."""
+        with suppress(OSError):
+            return EntryStore(home, self.kind).path(self.tag).stat().st_ino == self.inode
+        return False
+
+
+@dataclass(frozen=True)
+class EntryContents:
+    """The contents of an entry: the parsed descriptor, and the manifest of all files except for a Bento's models."""
+
+    kind: Kind
+    tag: Tag
+    declared: dict[str, Any]
+    manifest: TreeManifest
+
+    @staticmethod
+    def of_entry(entry: Entry, noted: import_manifests.ManifestCache) -> EntryContents:
+        """Return the contents of an entry. Reads the files only if the store has no manifest of the entry.
+
+        Raises BentoError for an invalid entry.
+        """
+        manifest = noted.of(entry.kind, entry.tag, entry.path)
+        return EntryContents(entry.kind, entry.tag, entry.description.declared, manifest or _read(entry))
+
+    def describe(self) -> ModelDescription:
+        """Return the description of a model."""
+        from rules_bento.models import model_store
+
+        return model_store.describe(self.declared, self.tag, self.manifest)
+
+    def digest(self, models: Sequence[ModelDescription] = ()) -> str:
+        """Return the digest in the description of a model, or the digest of a Bento with the given models."""
+        if self.kind is not BENTO:
+            return self.describe().blake3
+        from rules_bento.bento.identity import content_identity
+
+        files = [file for file in self.manifest.entries if file.path != BENTO.descriptor]
+        return f"blake3:{content_identity(self.declared, files, models).hex()}"
+
+    def is_same(self, other: EntryContents) -> bool:
+        """Return whether another entry with the same tag has the same contents, apart from a Bento's models."""
+        return self._without_modes().digest() == other._without_modes().digest()
+
+    def _without_modes(self) -> EntryContents:
+        files = (file if file.link is not None else replace(file, mode=_MODE) for file in self.manifest.entries)
+        return replace(self, manifest=TreeManifest(tuple(files)))
+
+
+def find_same(
+    home: Home, kind: Kind, tag: Tag, is_same: Callable[[EntryContents], bool], conflict: BentoError | None = None
+) -> Known | None:
+    """Return the stored entry with this tag if `is_same` returns True for its contents, otherwise None.
+
+    If `conflict` is set and the store contains an entry with other contents, raises `conflict`.
+    """
+    if not EntryStore(home, kind).has(tag):
+        return None
+    with suppress(BentoError, OSError):  # an invalid entry has other contents
+        known = Known(kind, tag, EntryStore(home, kind).path(tag).stat().st_ino)
+        entry = EntryStore(home, kind).get(str(tag))
+        if is_same(EntryContents.of_entry(entry, import_manifests.ManifestCache(home))):
+            return known
+    if conflict:
+        raise conflict
+    return None
+
+
+def other_entry(where: str, kind: Kind, tag: Tag, remedy: str) -> BentoError:
+    """Return the error for an entry that has other contents in the store."""
+    return BentoError(f"the store contains another {kind.noun} {tag}", place=where, remedy=remedy)
+
+
+def _read(entry: Entry) -> TreeManifest:
+    from bento_cli.store.export import walk
+
+    files = []
+    for member in walk(entry.path, "", skip="models" if entry.kind is BENTO else ""):
+        if member.link is not None:
+            files.append(TreeEntry.of_link(member.path, member.link))
+        elif member.source is not None:
+            files.append(TreeEntry.of_file(member.path, member.source, str(entry.path)))
+    return TreeManifest.of(files)
