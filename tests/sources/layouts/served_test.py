@@ -14,5 +14,4 @@ def test_layouts_are_served(client):
         "two/company/two.py",
         "upper.py",
         "iris",
-        "python.runfiles.runfiles",
     ]

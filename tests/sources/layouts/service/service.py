@@ -1,20 +1,17 @@
 """A service that imports its libraries in each of their ways."""
 
 import bentoml
-import inner
-import shop.prices
-import shop.tax.rates
-import simple
-import spelled
-import words
-from company import one, two
-from lib import upper
-from python.runfiles import runfiles
-from schemas import iris_pb2
-
-from tests.sources.layouts.lib.text import words as same_words
-
-MODULES = (inner, shop.prices, shop.tax.rates, simple, spelled, same_words, words, one, two, upper)
+from company.one import PATH as ONE
+from company.two import PATH as TWO
+from inner import PATH as INNER
+from lib.upper import PATH as UPPER
+from schemas.iris_pb2 import NAME
+from shop.prices import PATH as PRICES
+from shop.tax.rates import PATH as RATES
+from simple import PATH as SIMPLE
+from spelled import PATH as SPELLED
+from tests.sources.layouts.lib.text.words import PATH as SAME_WORDS
+from words import PATH as WORDS
 
 
 @bentoml.service
@@ -24,4 +21,4 @@ class Service:
     @bentoml.api
     def paths(self) -> list[str]:
         """List the paths of the modules."""
-        return [*(module.PATH for module in MODULES), iris_pb2.NAME, runfiles.__name__]
+        return [INNER, PRICES, RATES, SIMPLE, SPELLED, SAME_WORDS, WORDS, ONE, TWO, UPPER, NAME]
