@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 import pytest
@@ -51,6 +50,7 @@ def test_everything_on_the_path_of_a_real_interpreter_is_visible(tmp_path, home,
     """With directories of `.pth` files, and links on the way to the interpreter."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/python3").symlink_to(os.path.realpath(sys.executable))
+    venv = pytest.importorskip("venv", reason="Debian packs the module separately")
     venv.EnvBuilder(**{"symlinks": True, **options}).create(tmp_path / "env")
     python = tmp_path / "env/bin/python"
     if options.get("symlinks", True):
