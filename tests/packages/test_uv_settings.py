@@ -74,7 +74,7 @@ def locked_by_uv(workspace, text: str, *addresses: str) -> list[tuple[str, str]]
 
 def known_keys() -> set[str]:
     tables = [uv_settings.COPIED, uv_settings.READ, uv_settings.REQUIRED_IN_TARGET, uv_settings.UNSUPPORTED]
-    keys = [key.removesuffix("?") for table in [*tables, *uv_settings.IGNORED.values()] for key in table]
+    keys = [key.removesuffix("?") for table in [*tables, uv_settings.IGNORED] for key in table]
     assert len(keys) == len(set(keys))
     return set(keys)
 

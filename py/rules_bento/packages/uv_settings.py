@@ -54,24 +54,17 @@ REQUIRED_IN_TARGET = {
     "index-url?": str,
     "no-index?": bool,
 }
-# Ignored, because the keys don't change which versions a lock contains.
-IGNORED = {
-    "are for other commands of uv": (
-        *("add-bounds", "audit", "build-backend", "cache-keys", "check-url", "compile-bytecode", "default-groups"),
-        *("link-mode", "managed", "package", "pip", "publish-url", "reinstall", "reinstall-package"),
-        "trusted-publishing",
-    ),
-    "select the program that locks": (
-        *("graalpy-install-mirror", "preview", "preview-features", "pypy-install-mirror", "pyodide-install-mirror"),
-        *("python-downloads", "python-downloads-json-url", "python-install-mirror", "python-preference"),
-        "required-version",
-    ),
-    "are settings of the machine, which a project can't change": (
-        *("allow-insecure-host", "cache-dir", "concurrent-builds", "concurrent-downloads", "concurrent-installs"),
-        *("http-proxy", "https-proxy", "keyring-provider", "native-tls", "no-cache", "no-proxy", "offline"),
-        "system-certs",
-    ),
-}
+# Ignored, because the keys don't change which versions a lock contains: they are for other commands, select the program
+# that locks, or are settings of the machine, which a project can't change.
+IGNORED = (
+    *("add-bounds", "audit", "build-backend", "cache-keys", "check-url", "compile-bytecode", "default-groups", "pip"),
+    *("link-mode", "managed", "package", "publish-url", "reinstall", "reinstall-package", "trusted-publishing"),
+    *("graalpy-install-mirror", "preview", "preview-features", "pypy-install-mirror", "pyodide-install-mirror"),
+    *("python-downloads", "python-downloads-json-url", "python-install-mirror", "python-preference"),
+    *("required-version", "allow-insecure-host", "cache-dir", "concurrent-builds", "concurrent-downloads", "offline"),
+    *("concurrent-installs", "http-proxy", "https-proxy", "keyring-provider", "native-tls", "no-cache", "no-proxy"),
+    "system-certs",
+)
 _UV_LOCK = "Run `uv lock`, and use uv.lock as the lock of bento.pypi."
 # Errors, with their remedies.
 UNSUPPORTED = {
@@ -89,7 +82,6 @@ UNSUPPORTED = {
     "upgrade": "Remove the key, and upgrade with `-- --upgrade`.",
     "upgrade-package": "Remove the key, and upgrade with `-- --upgrade-package`.",
 }
-_IGNORED_KEYS = frozenset(key for keys in IGNORED.values() for key in keys)
 # Keys of an index that don't change which files it serves.
 _IGNORED_INDEX_KEYS = frozenset({"authenticate", "cache-control", "publish-url"})
 _WORKSPACE = {"tool?": {"uv?": {"workspace?": {"members?": [str]}}}}
@@ -97,12 +89,12 @@ _KNOWN = {f"{key}?": kind for key, kind in COPIED.items()} | READ
 
 
 class TargetSetting(NamedTuple):
-    """An index, or another value of an attribute, that the target of a pyproject.toml must have."""
+    """A value that an attribute of the target of a pyproject.toml must have."""
 
-    attribute: str  # such as `indexes`
-    value: str  # for `explicit`: the name of the package
     place: str  # for the beginning of a message
-    name: str = ""  # of an index; for `explicit`: `NAME=URL`, or only the name
+    attribute: str  # such as `indexes`
+    value: str  # a URL, `PACKAGE=URL` for `explicit`, or the supported platforms
+    shown: str  # the attribute with the value, in the syntax of a BUILD file
 
 
 def copied_settings(uv: Mapping[str, Any], place: str) -> dict[str, str]:
@@ -113,7 +105,7 @@ def copied_settings(uv: Mapping[str, Any], place: str) -> dict[str, str]:
     for key, value in uv.items():
         if key in COPIED and value not in (False, [], {}):
             settings[key] = _toml(value, f"{place}: tool.uv.{key}")
-        elif key in _IGNORED_KEYS or f"{key}?" in READ | REQUIRED_IN_TARGET or key in COPIED:
+        elif key in IGNORED or f"{key}?" in READ | REQUIRED_IN_TARGET or key in COPIED:
             continue
         elif key not in UNSUPPORTED or value not in (False, [], {}):
             problem = f"bento_requirements doesn't support tool.uv.{key}"
@@ -144,26 +136,32 @@ def target_settings(uv: Mapping[str, Any], place: str) -> list[TargetSetting]:
     """Return the settings that the target must have. Raises BentoError for an unsupported or invalid setting."""
     environments = uv.get("environments", [])
     environments = [environments] if isinstance(environments, str) else environments
-    uv = {**uv, "environments": environments}
-    schema.validate(uv, REQUIRED_IN_TARGET, f"{place}: tool.uv", "Check the file with `uv lock --check`.")
-    found = [("index-url", "index_url", uv["index-url"], "")] if "index-url" in uv else []
-    found += [("extra-index-url", "indexes", url, "") for url in uv.get("extra-index-url", [])]
-    found += [("find-links", "find_links", link, "") for link in uv.get("find-links", [])]
-    found += [("no-index", "no_index", "True", "")] if uv.get("no-index") else []
-    if environments:
-        platforms = _platforms(environments, f"{place}: tool.uv.environments")
-        found += [("environments", "platforms", " ".join(platforms), "")]
+    uv, place = {**uv, "environments": environments}, f"{place}: tool.uv"
+    schema.validate(uv, REQUIRED_IN_TARGET, place, "Check the file with `uv lock --check`.")
+    found = [("index-url", "index_url", "", url) for url in [uv.get("index-url")] if url]
+    found += [("extra-index-url", "indexes", "", url) for url in uv.get("extra-index-url", [])]
+    found += [("find-links", "find_links", "", link) for link in uv.get("find-links", [])]
     for index in uv.get("index", []):
         unknown = sorted(index.keys() - {key.removesuffix("?") for key in _INDEX} - _IGNORED_INDEX_KEYS)
         if unknown:
             problem = f"bento_requirements doesn't support {unknown[0]} of an index"
-            raise BentoError(problem, place=f"{place}: tool.uv.index", remedy=_UV_LOCK)
-        if not index.get("explicit"):
-            attribute = "index_url" if index.get("default") else "indexes"
-            found.append(("index", attribute, index["url"], index.get("name", "")))
-    for key, _, value, _ in found:
-        reject_credentials(value, f"{place}: tool.uv.{key}")
-    return [TargetSetting(attribute, value, f"{place}: tool.uv.{key}", name) for key, attribute, value, name in found]
+            raise BentoError(problem, place=f"{place}.index", remedy=_UV_LOCK)
+        if index.get("default"):
+            found.append(("index", "index_url", "", index["url"]))
+        elif not index.get("explicit"):
+            found.append(("index", "indexes", f"{index['name']}=" if "name" in index else "", index["url"]))
+    settings = []
+    for key, attribute, name, url in found:
+        reject_credentials(url, f"{place}.{key}")
+        shown = f'index_url = "{url}"' if attribute == "index_url" else f'{attribute} = ["{name}{url}"]'
+        settings.append(TargetSetting(f"{place}.{key}", attribute, url.rstrip("/"), shown))
+    if uv.get("no-index"):
+        settings.append(TargetSetting(f"{place}.no-index", "no_index", "True", "no_index = True"))
+    if environments:
+        platforms = _platforms(environments, f"{place}.environments")
+        shown = f"platforms = {json.dumps(platforms)}"
+        settings.append(TargetSetting(f"{place}.environments", "platforms", " ".join(platforms), shown))
+    return settings
 
 
 def _platforms(environments: Iterable[str], place: str) -> list[str]:
@@ -181,7 +179,8 @@ def explicit_setting(package: str, index: str, uv: Mapping[str, Any], place: str
     """Return the setting for a package whose source in `tool.uv.sources` is the index `index`."""
     url = next((each["url"] for each in uv.get("index", []) if each.get("name") == index), "")
     reject_credentials(url, f"{place}: tool.uv.index")
-    return TargetSetting("explicit", package, f"{place}: tool.uv.sources", f"{index}={url}" if url else index)
+    shown = f'explicit = {{"{package}": "{index}"}}' + (f' and indexes = ["{index}={url}"]' if url else "")
+    return TargetSetting(f"{place}: tool.uv.sources", "explicit", f"{package}={url.rstrip('/')}", shown)
 
 
 def settings_file(root: Path, name: str) -> str:
@@ -210,45 +209,25 @@ def settings_file(root: Path, name: str) -> str:
 
 def check_target(required: Iterable[TargetSetting], indexes: Indexes, platforms: Sequence[str]) -> None:
     """Raise BentoError for the first setting of a pyproject.toml that the target doesn't have."""
-    urls = [_canonical(split_index(entry)[1]) for entry in indexes.extra]
+    named = {name: url.rstrip("/") for name, url in map(split_index, indexes.extra)}
+    values = {
+        "find_links": [link.rstrip("/") for link in indexes.find_links],
+        "index_url": [indexes.default.rstrip("/")],
+        "indexes": [split_index(entry)[1].rstrip("/") for entry in indexes.extra],
+        "no_index": ["True"] * indexes.no_index,
+        "explicit": [f"{normalize_name(package)}=" for package in indexes.explicit],
+    }
+    values["explicit"] += [f"{normalize_name(name)}={named.get(index)}" for name, index in indexes.explicit.items()]
     for setting in required:
-        url = _canonical(setting.value)
-        if setting.attribute == "indexes" and url in urls:
-            urls = urls[urls.index(url) + 1 :]  # uv searches indexes in their order
-        elif setting.attribute == "indexes" or not _has_setting(setting, indexes, platforms):
+        if setting.attribute == "platforms":
+            has_setting = set(platforms or PLATFORMS) <= set(setting.value.split())
+        else:
+            has_setting = setting.value in values[setting.attribute]
+        if not has_setting:
             raise BentoError(
                 "bento_requirements doesn't read this setting",
                 place=setting.place,
-                remedy=f"Set {_assignment(setting)} in the target and in bento.pypi.",
+                remedy=f"Set {setting.shown} in the target and in bento.pypi.",
             )
-
-
-def _has_setting(setting: TargetSetting, indexes: Indexes, platforms: Sequence[str]) -> bool:
-    if setting.attribute == "explicit":
-        named = dict(map(split_index, indexes.extra))
-        explicit = {normalize_name(package): named.get(name, "") for package, name in indexes.explicit.items()}
-        url = split_index(setting.name)[1] if "=" in setting.name else explicit.get(setting.value, "")
-        return setting.value in explicit and _canonical(url) == _canonical(explicit[setting.value])
-    if setting.attribute == "platforms":
-        return set(platforms or PLATFORMS) <= set(setting.value.split())
-    if setting.attribute == "index_url":
-        return _canonical(setting.value) == _canonical(indexes.default)
-    return setting.value in indexes.find_links if setting.attribute == "find_links" else indexes.no_index
-
-
-def _assignment(setting: TargetSetting) -> str:
-    """Return attributes with the value of a setting, in the syntax of a BUILD file."""
-    if setting.attribute == "explicit":
-        name, _, url = setting.name.partition("=")
-        indexes = f' and indexes = ["{name}={url}"]' if url else ""
-        return f'explicit = {{"{setting.value}": "{name}"}}{indexes}'
-    if setting.attribute == "platforms":
-        return f"platforms = {json.dumps(setting.value.split())}"
-    if setting.attribute in ("indexes", "find_links"):
-        value = f"{setting.name}={setting.value}" if setting.name else setting.value
-        return f'{setting.attribute} = ["{value}"]'
-    return f"{setting.attribute} = {setting.value if setting.attribute == 'no_index' else json.dumps(setting.value)}"
-
-
-def _canonical(url: str) -> str:
-    return url.rstrip("/")
+        if setting.attribute == "indexes":  # uv searches indexes in their order
+            values["indexes"] = values["indexes"][values["indexes"].index(setting.value) + 1 :]
