@@ -313,7 +313,7 @@ def test_the_public_api_is_small():
     for name in ("bento_debs", "bento_requirements"):
         counts[name] = len(inspect.signature(public[name]).parameters.keys() - {"name", "kwargs"})
     assert counts["bento_package"] <= 33
-    assert sum(counts.values()) <= 200, counts
+    assert sum(counts.values()) <= 202, counts  # with `resolver` of two rules
     assert len(counts.keys() | {"bento_service"}) <= 23
 
 
