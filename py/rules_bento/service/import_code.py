@@ -192,8 +192,10 @@ class ImportCode:
             case ast.Attribute(value=ast.Attribute(value=of, attr=name), attr="deleter" | "getter" | "setter"):
                 if self._scopes.outside(module, of, node):
                     return True
-                bound = module.bindings.get(of.id, []) if isinstance(of, ast.Name) else []
-                scope = bound[0].node if len(bound) == 1 and not self._scopes.binders(node, of.id) else None
+                scope = None
+                if isinstance(of, ast.Name) and not self._scopes.binders(node, of.id):
+                    bound = module.bindings.get(of.id, [])
+                    scope = bound[0].node if len(bound) == 1 else None
             case _:
                 return False
         made = self._scopes.bindings(scope).get(name, []) if isinstance(scope, ast.ClassDef) else []
