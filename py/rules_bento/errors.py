@@ -54,7 +54,8 @@ def missing_package(purpose: str, *packages: str) -> BentoError:
     command = shlex.join([sys.executable, "-m", "pip", "install", *packages])
     return BentoError(
         f"{purpose} requires {' and '.join(packages)}, which this Python doesn't have",
-        remedy=f"Run `{command}`. With Bazel, run @rules_bento//tools:bento_with_transports.",
+        remedy=f"Run `{command}`. With Bazel, set --@rules_bento//rules:transports, or run "
+        "@rules_bento//tools:bento_with_transports.",
     )
 
 

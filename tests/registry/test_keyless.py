@@ -601,7 +601,7 @@ def test_identities_need_a_package_that_keys_do_not(directory):
         )
         assert done.returncode == status.ERROR
         assert "bento: A keyless signature requires sigstore, which this Python doesn't have. Run `" in done.stderr
-        assert " -m pip install sigstore`. With Bazel, run" in done.stderr
+        assert " -m pip install sigstore`. With Bazel, set" in done.stderr
     for words in (["sign", "--key", "k.key", "./file"], ["verify", "--key", "k.pub", "file"]):
         done = subprocess.run([sys.executable, "-c", program, *words], check=False, env=environment)
         assert done.returncode == status.OK

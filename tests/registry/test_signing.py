@@ -105,7 +105,7 @@ def test_an_encrypted_key_without_the_package_is_an_error(tmp_path, monkeypatch)
     (tmp_path / "k").write_bytes(encrypted_pem(key, b"pass word", "ENCRYPTED SIGSTORE PRIVATE KEY"))
     monkeypatch.setenv(PASSWORD, "pass word")
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.kdf.scrypt", None)
-    with pytest.raises(BentoError, match="signatures require the package cryptography"):
+    with pytest.raises(BentoError, match="Signing requires cryptography and pynacl"):
         read_private("k", tmp_path)
 
 
@@ -707,4 +707,4 @@ def test_signing_needs_packages_that_no_other_command_does(keys, tmp_path):
         check=False, capture_output=True, text=True, env=environment,
     )  # fmt: skip
     assert done.returncode == status.ERROR
-    assert " -m pip install cryptography pynacl`. With Bazel, run" in done.stderr
+    assert " -m pip install cryptography pynacl`. With Bazel, set" in done.stderr

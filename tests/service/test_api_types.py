@@ -101,7 +101,7 @@ VALID = [
         "Literal['a b']",
         "'int'",
     ),
-    *("np.ndarray", "npt.NDArray[np.float32]", "Optional[np.ndarray]", "List[np.ndarray]", "dict[str, np.ndarray]"),
+    *("np.ndarray", "Optional[np.ndarray]", "List[np.ndarray]", "dict[str, np.ndarray]"),
     *("Annotated[np.ndarray, Shape((1, 2)), DType('float32')]", "Annotated[pathlib.Path, ContentType('image/*')]"),
     *(
         "Annotated[str, 'a text']",

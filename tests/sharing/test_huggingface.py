@@ -247,5 +247,5 @@ def test_errors_name_the_endpoint_without_secrets(hub, monkeypatch):
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(BentoError, match=" -m pip install huggingface-hub`. With Bazel, run"):
+    with pytest.raises(BentoError, match=" -m pip install huggingface-hub`. With Bazel, set"):
         pin("Acme/Tiny-BERT")

@@ -156,21 +156,21 @@ def test_the_variables_of_azure(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("kind", "module", "extra"),
+    ("kind", "module", "packages"),
     [
-        ("s3", "obstore.fsspec", "[s3]"),
-        ("az", "obstore.fsspec", "[azure]"),
-        ("gs", "obstore.fsspec", "[gs]"),
-        ("sftp", "paramiko", "[sftp]"),
-        ("ftp", "fsspec.implementations.ftp", ""),
+        ("s3", "obstore.fsspec", "obstore botocore"),
+        ("az", "obstore.fsspec", "obstore azure-identity"),
+        ("gs", "obstore.fsspec", "obstore google-auth requests"),
+        ("sftp", "paramiko", "paramiko"),
+        ("ftp", "fsspec.implementations.ftp", "fsspec"),
     ],
 )
-def test_a_package_that_is_missing_is_named(kind, module, extra, other, monkeypatch):
+def test_a_package_that_is_missing_is_named(kind, module, packages, other, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("bento_cli.transports.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
-    remedy = f"pip install 'rules-bento-cli{extra}'"
-    with pytest.raises(BentoError, match=rf"{kind} URLs require the package {module}.*{re.escape(remedy)}"):
+    remedy = f" -m pip install {packages}`. With Bazel, set"
+    with pytest.raises(BentoError, match=rf"{kind}:// requires {packages.split()[0]}.*{re.escape(remedy)}"):
         other.bentos.import_archive(f"{kind}://host/x.bento")
 
 
