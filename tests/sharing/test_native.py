@@ -388,7 +388,7 @@ def test_a_damaged_cache_is_repaired(
 def test_only_the_user_has_access_to_the_cache(exists, local, wheels, store, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     native = tmp_path / "cache/rules_bento/native"
-    add(store, tmp_path, locked(wheels, options=f"--no-index\n--find-links {wheels}"))
+    add(store, tmp_path, locked(wheels, options="--no-index"))
     settings = {"base": [f"oci:{make_base(tmp_path / 'base')}"], "output": [f"oci:{tmp_path / 'out'}"]}
     before = os.umask(0)
     try:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from bento_cli.cli import show, status
+from bento_cli.cli import main, show, status
 from bento_cli.library import BENTO, MODEL, Limits, NotFoundError, Options, Store
 from bento_cli.sharing import bundle as bundles
 from bento_cli.store import delete, import_manifests, pool, verification
@@ -47,13 +47,28 @@ from tests.helpers.store_support import (
     tree,
     write_archive,
 )
-from tests.sharing.support import bento
 
-__all__ = ["bento", "real"]
+__all__ = ["real"]
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CLF = {"clf:v1": model_files()}
 BOTH = {**CLF, "clf:v2": model_files("clf:v2", DAY_2, b"other weights" * 300)}
+
+
+@pytest.fixture
+def bento(store, capsys):
+    """Return a function that runs a command on the store in this process, and returns the output."""
+
+    def run(*words, code=0):
+        try:
+            found = main(["--home", str(store.home.root), *map(str, words)])
+        except SystemExit as end:
+            found = end.code
+        out, err = capsys.readouterr()
+        assert found == code, (out, err)
+        return out + err
+
+    return run
 
 
 @pytest.fixture

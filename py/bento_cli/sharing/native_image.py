@@ -157,7 +157,7 @@ def _read_options(entry: Entry, names: Sequence[str], options: Options) -> _Sett
     settings |= {name: [""] if value is True else [*value] for name, value in options.items() if value}
     for name, values in settings.items():
         if name not in _OPTIONS:
-            raise BentoError(f"--opt {name} isn't supported by the native backend. {BUILDER_REMEDY}")
+            raise BentoError(f"--{name} isn't supported by the native backend. {BUILDER_REMEDY}")
         option, pattern, form = _FORMS.get(name, (f"--{name}", ".*", ""))
         for text in values:
             if not re.fullmatch(pattern, text, re.DOTALL):
