@@ -1,9 +1,0 @@
-"""A service that reports what the code of the wheel saw."""
-
-import bentoml
-import looking
-
-
-@bentoml.service(labels={"seen": " ".join(looking.SEEN) or "nothing"})
-class Svc:
-    """Does nothing."""
