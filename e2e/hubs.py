@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 import sys
 import zipfile
 from typing import TYPE_CHECKING
@@ -391,6 +390,7 @@ BAD_LOCKS = (
     ("bad.txt", f"-e .\n{LOCKED}", "//:bad.txt:1: unsupported option -e."),
     ("bad.txt", f"-e .\n{LOCKED}", "`uv export --no-emit-workspace` omits the repository's own packages."),
     ("bad.txt", "acme==1.0\n", "//:bad.txt:1: 'acme==1.0' requires hashes. Lock with"),
+    ("bad.txt", "acme==1.0\n", 'Or set lock to the uv.lock in the same directory: lock = "//:uv.lock".'),
     ("poetry.lock", '[[package]]\nname = "acme"\n', "poetry.lock isn't supported. Export it: `poetry export "),
     (
         "Pipfile.lock",
@@ -416,7 +416,7 @@ bento.pypi(name = "no_platform", lock = "//:requirements.lock.json", platforms =
 use_repo(bento, "no_base", "no_debs", "no_layout", "no_model", "no_platform")
 """
 LATE = """
-bento.pypi(name = "late", find_links = ["late"], lock = "//:late.txt", no_index = True, python_version = "3.13")
+bento.pypi(name = "late", find_links = ["{page}"], lock = "//:late.txt", no_index = True, python_version = "3.13")
 use_repo(bento, "late")
 """
 TAGS = {
@@ -439,7 +439,7 @@ def invalid_locks_fail_only_their_own_targets(checkout: Checkout) -> None:
         checkout.write(f"{WORKSPACE}/MODULE.bazel", module.replace(use, tag.format(name)))
         checkout.build("//:bento", workspace=WORKSPACE)
         fails_in_analysis(checkout, "//bad:x", 'bento.pypi(name = "bad"): ', said)
-        (checkout.root / WORKSPACE / name).unlink()
+    (checkout.root / WORKSPACE / "uv.lock").unlink()
     checkout.write(f"{WORKSPACE}/bad/BUILD.bazel", "")
     checkout.write(f"{WORKSPACE}/MODULE.bazel", module + BAD_TAGS)
     checkout.build("//:bento", workspace=WORKSPACE)
@@ -460,26 +460,23 @@ def fails_in_analysis(checkout: Checkout, target: str, *messages: str) -> None:
 
 
 def unresolved_locks_are_read_again(checkout: Checkout) -> None:
-    """Check that a lock that uv can't resolve fails only its own targets, isn't recorded, and is read again."""
+    """Check that a lock that uv can't resolve fails only its own targets, and is read again."""
     module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
     wheel = next((checkout.root / WORKSPACE / "wheels").glob("acme-*.whl"))
-    pin = f"acme==1.0 --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
-    checkout.write(f"{WORKSPACE}/late.txt", pin)
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", module + LATE)
-    checkout.write(f"{WORKSPACE}/late/BUILD.bazel", "")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    page = checkout.root / WORKSPACE / "late.html"
+    checkout.write(f"{WORKSPACE}/late.txt", f"acme==1.0 --hash=sha256:{digest}\n")
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", module + LATE.format(page=page.as_uri()))
     checkout.build("//:bento", workspace=WORKSPACE)
     checkout.bazel("query", "deps(@late//acme)", workspace=WORKSPACE).succeeded()
     build = ("build", "--nobuild", "@late//acme")
-    failed = checkout.bazel(*build, workspace=WORKSPACE)
     message = 'bento.pypi(name = "late"): //:late.txt: uv can\'t resolve the locked packages.'
+    failed = checkout.bazel(*build, workspace=WORKSPACE)
     assert message in failed.errors, failed.told()
-    recorded = 'extensions.bzl%bento"'
-    assert recorded not in checkout.read(f"{WORKSPACE}/MODULE.bazel.lock")
-    shutil.copy(wheel, checkout.root / WORKSPACE / "late")
+    page.write_text(f'<a href="wheels/{wheel.name}#sha256={digest}">{wheel.name}</a>', "utf-8")
     failed = checkout.bazel(*build, workspace=WORKSPACE)
     assert "uv can resolve the lock now. Run the command again." in failed.errors, failed.told()
     checkout.bazel(*build, workspace=WORKSPACE).succeeded()
-    assert recorded in checkout.read(f"{WORKSPACE}/MODULE.bazel.lock")
     checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
 
 

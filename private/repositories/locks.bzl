@@ -153,7 +153,7 @@ def with_pages(lock, tag):
         packages.append(package)
     return struct(lock = lock | {"packages": packages}, problem = problem)
 
-# File whose content changes if uv resolves the packages of a lock again. The extension then reads the lock again.
+# File whose content changes if a lock has no transient error any more. The extension then reads the lock again.
 _RETRIED = "locks_are_resolved"
 
 def watch_retries(mctx):
@@ -162,7 +162,7 @@ def watch_retries(mctx):
 
 def _unread_repo_impl(rctx):
     read = _normalize(rctx, rctx.attr.lock, rctx.attr)
-    if not read.problem:
+    if not read.is_transient:
         append = "import sys; open(sys.argv[1], 'a').write('resolved')"
         rctx.execute([rctx.read(Label("@bento_python//:path")), "-I", "-S", "-c", append, _child(rctx, Label("@bento_uv//:BUILD.bazel"), _RETRIED)])
 
