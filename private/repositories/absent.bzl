@@ -25,7 +25,7 @@ def requirement(name):
 # Files next to a lock that contain names of packages.
 _FILES = ["BUILD", "BUILD.bazel", "bentofile.yaml", "pyproject.toml"]
 _SUFFIXES = [".in", ".txt"]
-_SEPARATORS = "\t\r\n\"'[](){}<>=!~;,/@#\\|*?$&`"
+_SEPARATORS = "\t\r\n\"'](){}<>=!~;,/@#\\|*?$&`"
 _NAME = "abcdefghijklmnopqrstuvwxyz0123456789._+-"
 _MAX_NAMES = 5000
 _MAX_LENGTH = 60
@@ -39,7 +39,7 @@ def mentioned_labels(text, is_python):
     for separator in _SEPARATORS.elems():
         text = text.replace(separator, " ")
     labels = {}
-    for word in text.lower().split(" "):
+    for word in text.lower().replace("[", ":").split(" "):
         package, _, target = word.partition(":")
         package = package.strip(".")
         if _is_name(package) and len(labels) < _MAX_NAMES:

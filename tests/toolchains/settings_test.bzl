@@ -1,6 +1,7 @@
 """Tests the attributes of the tag `bento.pypi`."""
 
 load("@bazel_skylib//lib:unittest.bzl", "asserts", "unittest")
+load("//private/repositories:absent.bzl", "mentioned_labels")
 load("//private/repositories:hub_settings.bzl", "known_excludes", "known_record_mismatches")
 load("//private/repositories:locks.bzl", "with_pages")
 load("//private/repositories:wheel.bzl", "wheel_build_text")
@@ -91,3 +92,17 @@ def _pages_impl(ctx):
     return unittest.end(env)
 
 pages_test = unittest.make(_pages_impl)
+
+def _mentioned_labels_impl(ctx):
+    env = unittest.begin(ctx)
+    text = "requirements = [\"@pypi//Scikit-Learn\", \"@pypi//bentoml:io-image\"]\nuvicorn[standard]>=1\nacme.tools==1.0 --hash=sha256:" + 64 * "0"
+    found = mentioned_labels(text, is_python = True)
+    asserts.equals(env, ["io-image"], found["bentoml"].keys())
+    asserts.equals(env, ["standard"], found["uvicorn"].keys())
+    asserts.equals(env, {}, found["sha256"])
+    asserts.true(env, "scikit_learn" in found and "acme_tools" in found, found)
+    asserts.equals(env, ["libstdc++6"], mentioned_labels("[\"@debian//libstdc++6\", \"../x\", \"BUILD.bazel\"]", is_python = False).keys()[1:2])
+    asserts.equals(env, {}, mentioned_labels(".. BUILD.bazel defs.bzl -e 1 " + 61 * "a", is_python = False))
+    return unittest.end(env)
+
+mentioned_labels_test = unittest.make(_mentioned_labels_impl)
