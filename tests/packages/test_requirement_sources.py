@@ -112,6 +112,14 @@ def test_a_pyproject_that_cannot_be_locked_is_reported_by_table(tmp_path, text, 
         read([write(tmp_path, "p/pyproject.toml", text)])
 
 
+def test_a_source_also_applies_to_an_override(tmp_path):
+    text = PROJECT.replace(
+        "[tool.uv.sources]", "[tool.uv]\noverride-dependencies = ['Tool>=2', 'x<2']\n[tool.uv.sources]"
+    )
+    declared = read([write(tmp_path, "pyproject.toml", text)])
+    assert list(declared.overrides) == ["Tool @ git+https://host/tool@v1#subdirectory=py", "x<2"]
+
+
 def test_extras_and_groups_that_name_one_another_are_taken_once(tmp_path):
     text = "[project]\nname = 'O.wn'\n"
     text += "[project.optional-dependencies]\na_b = ['o-wn[c]', 'x']\nc = ['own', 'o_wn[A-B]']\n"
