@@ -10,7 +10,7 @@ from rules_bento.build_options import option_reader
 from rules_bento.build_options.bentofile import from_pyproject, from_yaml, read
 from rules_bento.build_options.document import Document
 from rules_bento.build_options.option_checks import check_package
-from rules_bento.build_options.options import KEYS, EnvVariable, ModelChoice, merge
+from rules_bento.build_options.options import KEYS, EnvVariable, ModelChoice, merge, with_defaults
 from rules_bento.dataclasses_lite import asdict
 from rules_bento.errors import BentoError
 
@@ -270,6 +270,25 @@ def test_pyproject():
     assert options.python.packages == ("numpy", "idna", "attrs>=20")
     assert options.python.is_src_layout is None
     assert options.envs == (EnvVariable("A"), EnvVariable("B", stage="build"))
+
+
+@pytest.mark.parametrize(
+    ("change", "packages"),
+    [
+        ((), ["numpy", "idna", "attrs>=20"]),
+        (('packages = ["numpy"]', ""), ["idna", "attrs>=20"]),
+        (('packages = ["numpy"]', 'requirements_txt = "r.txt"'), ["idna", "attrs>=20"]),
+    ],
+)
+def test_packages_of_the_generated_bentofile(change, packages):
+    """As in BentoML: a list, which has the project's dependencies even if the requirements file replaces them."""
+    text = PYPROJECT.replace(*change) if change else PYPROJECT
+    options = from_pyproject(text, "p")
+    assert with_defaults(options, "3.11", {}, locked=True)["python"]["packages"] == packages
+    assert (options.python.packages is None) is ("requirements_txt" in text)
+    without = from_pyproject(text.replace('dependencies = ["idna", "attrs>=20"]', ""), "p")
+    assert with_defaults(without, "3.11", {}, locked=True)["python"]["packages"] == packages[:-2]
+    assert with_defaults(from_yaml("{}", "b"), "3.11", {}, locked=True)["python"]["packages"] is None
 
 
 def test_a_dependency_of_the_project_that_is_not_a_requirement():

@@ -397,6 +397,7 @@ REFUSALS = [
     # Such a Bento cannot be served.
     ("requires service.py", lambda p: p.crowd),
     ("excludes service.py", lambda p: p.crowd),
+    ("don't contain the default service.py", lambda p: p.crowd),
     ("follows a command that runs after the installation of the Python packages", lambda p: p.image),
 ]
 
@@ -419,8 +420,6 @@ def as_it_should_be(theirs: dict, project: Project, python: str) -> dict:
         _carry_env(theirs, project)
     else:
         _carry_envs(theirs, project)
-        if get(project, "python", "requirements_txt"):
-            theirs["python"]["packages"] = None  # the project's own, which BentoML notes down and leaves out
     if project.legacy and project.options.get("models"):
         _add_own_models(theirs, project)
     return theirs

@@ -86,6 +86,7 @@ def compare_refusal(message: str, theirs: dict, project: Project) -> None:
     """A refusal is BentoML's, too, or one that we chose, and then its reason is there."""
     note(message)
     event("refused by both" if theirs["folder"] is None else "refused by us alone")
+    message = message.partition("\n  ")[0]  # patterns that match nothing follow
     assert "\n" not in message.strip() and message.endswith((".", "?")), message
     if re.search("requires service.py|excludes service.py", message) and theirs["folder"] is not None:
         assert not (theirs["folder"] / "src/service.py").exists()
@@ -139,9 +140,6 @@ def as_recorded(text: str, args: dict) -> dict:
     module, colon, attribute = record["service"].partition(":")
     record["service"] = module.removesuffix(".py") + colon + attribute
     record["name"] = record["name"] and record["name"].lower()
-    if record["python"]["requirements_txt"]:  # it replaces the dependencies of pyproject.toml, in BentoML's Bento too
-        record["python"]["packages"] = None
-    record["python"]["packages"] = record["python"]["packages"] or None
     record["args"] |= args
     return record
 
@@ -152,6 +150,11 @@ PROJECT = "[project]\nname = 'Proj_X'\nversion = '0'\n[tool.bentoml.build]\npyth
 RECORDED = {
     "nothing but a project": {"pyproject.toml": PROJECT},
     "requirements": {"pyproject.toml": f"{PROJECT}python.requirements_txt = 'r.txt'\n", "r.txt": "idna\n"},
+    "dependencies": {
+        "pyproject.toml": PROJECT.replace("version =", "dependencies = ['attrs']\nversion =")
+        + "python.requirements_txt = 'r.txt'\n",
+        "r.txt": "idna\n",
+    },
     "a src layout": {"pyproject.toml": f"{PROJECT}service = 'service:Svc'\n", "src/lib.py": ""},
     "spellings": {
         "bentofile.yaml": f"service: service.py:Svc\nname: MyName\nexclude: [bentofile.yaml]\n{NOT_LOCKED}",

@@ -80,8 +80,8 @@ def _with_dependencies(options: BuildOptions, project: dict[str, Any], place: st
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
         raise BentoError(f"{place}: expected a list of strings, got {dependencies!r:.80}.")
     python = options.python
-    if python.requirements_txt or not dependencies:
-        return options
+    if python.requirements_txt:
+        return replace(options, unused_packages=tuple(dependencies))
     for dependency in dependencies:
         check_package(dependency, place)
     places = {"python.packages": place, **options.places}

@@ -95,6 +95,7 @@ class BuildOptions:
     envs: tuple[EnvVariable, ...] = ()
     args: dict[str, Any] = field(default_factory=dict)
     local_packages: Mapping[str, str] = field(default_factory=dict)  # not from an index: name to source
+    unused_packages: tuple[str, ...] | None = None  # of pyproject.toml, which `requirements_txt` replaces
     places: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def at(self, option: str) -> str:
@@ -102,7 +103,7 @@ class BuildOptions:
         return self.places.get(option, option)
 
 
-TOP = tuple(item.name for item in fields(BuildOptions) if item.name not in ("local_packages", "places"))
+TOP = tuple(item.name for item in fields(BuildOptions) if item.name not in ("local_packages", "places", "unused_packages"))
 DOCKER = tuple(item.name for item in fields(Docker) if item.name != "env_file")
 PYTHON = tuple(item.name for item in fields(Python))
 CONDA = tuple(item.name for item in fields(Conda))
@@ -246,6 +247,7 @@ def with_defaults(
         },
         "python": {
             **{key: _list(getattr(python, key)) for key in PYTHON},
+            "packages": _list(python.packages if python.packages is not None else options.unused_packages),
             "lock_packages": locked if python.lock_packages is None else python.lock_packages,
             "pack_git_packages": python.pack_git_packages is not False,
             "is_src_layout": bool(python.is_src_layout),
