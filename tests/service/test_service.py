@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.service import (
     Declared,
@@ -951,19 +952,53 @@ def test_an_api_needs_its_annotations_at_run_time(kind, method, is_valid):
         ("f\"{os.environ['CPU']}\"", "2"),
         ("str(COUNT)", "2"),
         ("CPU", "2"),
+        ("'4' if os.environ.get('BIG') else '1'", "2"),
+        ("None if os.environ.get('BIG') else '1'", "2"),
+        ("os.environ.get('CPU') or '1'", "2"),
+        ("os.getenv('CPU')", "2"),
+        ("os.getenv('CPU', '1').strip()", "2"),
+        ("CPU + '0'", "2"),
+        ("CHOICE", "2"),
         ("int(os.environ['CPU'])", 2),
-        ("os.environ.get('CPU', 1)", 2),
         ("COUNT", 2),
+        ("COUNT * 2", 2),
+        ("4 if os.environ.get('BIG') else len(CPU)", 2),
+        ("yaml.safe_load(open('c.yaml'))['cpu']", None),
+        ("CONFIG['cpu']", None),
+        ("4 if os.environ.get('BIG') else '1'", None),
+        ("os.environ.get('CPU', 1)", None),
+        ("cpu()", None),
     ],
 )
 def test_a_declared_number_has_the_type_of_the_source(value, declared):
-    source = "import os, bentoml\nCPU = os.environ['CPU']\nCOUNT = int(CPU)\n"
-    source += f"@bentoml.service(resources={{'cpu': {value}}})\nclass Svc: ...\n"
+    source = "import os, bentoml, yaml\nCPU = os.environ['CPU']\nCOUNT = int(CPU)\nCHOICE = CPU if COUNT else '1'\n"
+    source += "CONFIG = yaml.safe_load(open('c.yaml'))\ndef cpu(): ...\n"
+    source += f"@bentoml.service(resources={{'cpu': {value}}}, workers={value})\nclass Svc: ...\n"
     info = read_service("service:Svc", {"service.py": source.encode()})
-    made = override(info, Declared(config={"Svc": {"resources": {"cpu": 2}}}, words="flags"))
-    assert made.services[0].config == {"resources": {"cpu": declared}}
-    made = override(info, Declared(config={"Svc": {"resources": {"cpu": 2}}}))
-    assert made.services[0].config == {"resources": {"cpu": 2}}  # an attribute has a type
+    stated = {"Svc": {"resources": {"cpu": 2}, "workers": 2}}
+    flags = Declared(config=stated, bare=["Svc.resources.cpu", "Svc.workers"], words="flags")
+    if declared is None:
+        message = (
+            "service.py:7: the source doesn't show whether the value of `resources.cpu` is a number or a string. For a "
+        )
+        message += """number, write --config 'Svc.resources={"cpu": 2}'. For a string, write --config 'Svc.resources.cpu="2"'."""
+        with pytest.raises(BentoError) as error:
+            override(info, flags)
+        assert str(error.value) == message
+        declared = 2
+        flags = replace(flags, bare=())  # in JSON
+    assert override(info, flags).services[0].config == {"resources": {"cpu": declared}, "workers": 2}
+    made = override(info, Declared(config=stated))
+    assert made.services[0].config == stated["Svc"]  # an attribute has a type
+
+
+def test_types_of_many_names_take_linear_time():
+    lines = "".join(f"A{number + 1} = A{number} + A{number}\n" for number in range(60))
+    source = (
+        f"import os, bentoml\nA0 = os.environ['A']\n{lines}@bentoml.service(resources={{'cpu': A60}})\nclass Svc: ...\n"
+    )
+    with pytest.raises(BentoError, match="constants contain more than 100000 values"):
+        read_service("service:Svc", {"service.py": source.encode()})
 
 
 LIFESPAN = """import bentoml

@@ -103,7 +103,9 @@ class BuildOptions:
         return self.places.get(option, option)
 
 
-TOP = tuple(item.name for item in fields(BuildOptions) if item.name not in ("local_packages", "places", "unused_packages"))
+TOP = tuple(
+    item.name for item in fields(BuildOptions) if item.name not in ("local_packages", "places", "unused_packages")
+)
 DOCKER = tuple(item.name for item in fields(Docker) if item.name != "env_file")
 PYTHON = tuple(item.name for item in fields(Python))
 CONDA = tuple(item.name for item in fields(Conda))

@@ -25,6 +25,7 @@ _MAX_BITS = 256  # of a number
 REST = "**"  # the key of the unknown part of a dict; a source that uses this key is rejected
 DEPENDS = ("bentoml.depends", "bentoml.Dependency")
 _STRING_METHODS = {"lower": 0, "replace": 2, "strip": 0, "title": 0, "upper": 0}  # with the number of their arguments
+_TEXT_METHODS = words("format join lower lstrip replace rstrip strip upper")
 _SERIALIZERS = words("property pydantic.computed_field pydantic.field_serializer pydantic.model_serializer")
 _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
     ast.Invert: operator.inv, ast.Not: operator.not_, ast.UAdd: operator.pos, ast.USub: operator.neg,
@@ -59,21 +60,42 @@ class Constants:
             return self._value(module, node)
         except NotConstantError as error:
             if not isinstance(node, ast.Name):  # a name has the type of its definition
-                error.is_text = self._is_text(module, node)
+                error.type = self._type(module, node)
             raise
 
-    def _is_text(self, module: Module, node: ast.expr) -> bool:
-        """Return whether an expression is certainly a string, such as `os.environ["CPU"]` or `f"{cpu}"`."""
+    def _type(self, module: Module, node: ast.expr) -> str:
+        """Return `str` or `number` if the value of an expression certainly has this type or is None, else ""."""
+        self._spend(1)
         match node:
+            case ast.Constant(value=value) if not isinstance(value, bool):
+                return "str" if isinstance(value, str) else "number" if isinstance(value, (int, float)) else ""
             case ast.JoinedStr():
-                return True
+                return "str"
             case ast.Subscript(value=of):
-                return self.names.outside(module, of) == "os.environ"
-            case ast.Call(func=ast.Name(id="str")):
-                return "str" not in module.bindings
-            case ast.Call(func=function, args=[_, ast.Constant(value=str())]):
-                return self.names.outside(module, function) in ("os.environ.get", "os.getenv")
-        return False
+                return "str" if self.names.outside(module, of) == "os.environ" else ""
+            case ast.IfExp(body=one, orelse=other) | ast.BinOp(left=one, right=other):
+                return self._common_type(module, [one, other])
+            case ast.BoolOp(values=values):
+                return self._common_type(module, values)
+            case ast.Call(func=ast.Name(id=name)) if name not in module.bindings:
+                return {"float": "number", "int": "number", "len": "number", "str": "str"}.get(name, "")
+            case ast.Call(func=ast.Attribute(value=of, attr=attribute)) if attribute in _TEXT_METHODS:
+                return self._type(module, of)
+            case ast.Call(func=function, args=[_, *defaults]):
+                is_read = self.names.outside(module, function) in ("os.environ.get", "os.getenv")
+                return self._common_type(module, [ast.Constant(""), *defaults]) if is_read else ""
+            case ast.Name():
+                with suppress(NotConstantError):
+                    definition = self.names.resolve(module, node)
+                    if isinstance(definition.node, ast.expr) and not isinstance(definition.node, ast.Name):
+                        return self._type(definition.module, definition.node)
+        return ""
+
+    def _common_type(self, module: Module, nodes: list[ast.expr]) -> str:
+        types = {
+            self._type(module, node) for node in nodes if not (isinstance(node, ast.Constant) and node.value is None)
+        }
+        return types.pop() if len(types) == 1 else ""
 
     def _value(self, module: Module, node: ast.expr) -> Any:
         self._spend(1)

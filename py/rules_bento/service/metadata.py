@@ -33,7 +33,7 @@ class Unknown:
             `envs.A`, `description`, or `image`. The field `service` represents the complete service.
         service: the name of the service.
         topic: the anchor in docs/service-metadata.md that describes what to write instead.
-        is_text: whether the value is certainly a string.
+        type: `str` or `number` if the value certainly has this type, otherwise empty.
 
     """
 
@@ -43,7 +43,7 @@ class Unknown:
     field: str
     service: str
     topic: str = "static-analysis"
-    is_text: bool = False
+    type: str = ""
 
     @property
     def kind(self) -> str:

@@ -31,7 +31,7 @@ class NotConstantError(Exception):
     def __init__(self, why: str, path: str, node: ast.AST | int, topic: str = "expressions") -> None:
         super().__init__(why)
         self.topic = topic  # the anchor in docs/service-metadata.md
-        self.is_text = False  # whether the value is certainly a string
+        self.type = ""  # `str` or `number`, if the value certainly has this type
         self.service = ""  # the name of the service that has the value, if it isn't the entry service
         self.why = why if len(why) <= 300 else f"{why[:300]}…"
         self.path = path

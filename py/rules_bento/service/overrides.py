@@ -72,6 +72,7 @@ class Declared:
         bento_name: the name of the Bento.
         service_models: model tags by `Service.attribute`.
         config: by service name, configuration values that the source determines at run time.
+        bare: the paths, such as `Svc.resources.cpu`, of numbers in `config` that might be meant as strings.
         envs: names of environment variables, or a dict with values to compare with constants in the source.
         labels: label keys, or a dict with values to compare with constants in the source.
         in_full: the kinds of values that the target declares completely.
@@ -84,6 +85,7 @@ class Declared:
     bento_name: str | None = None
     service_models: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    bare: Collection[str] = ()
     envs: Collection[str] = ()
     labels: Collection[str] = ()
     in_full: Collection[str] = ()
@@ -150,7 +152,9 @@ def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
         place = f"{attribute} of `{name}`"
         unknown = {one.field: one for one in info.unknowns if one.service == name}
         if declared.words == "flags":
-            stated = _with_texts(stated, "config", unknown)
+            prefix = f"{name}."
+            ambiguous = {f"config.{path.removeprefix(prefix)}" for path in declared.bare if path.startswith(prefix)}
+            stated = _with_texts(stated, "config", unknown, ambiguous)
         merged = _merged(services[name].config, stated, "config", unknown, place)
         traffic = merged.get("traffic")
         if isinstance(traffic, dict) and any(api.is_task for api in services[name].apis):
@@ -159,16 +163,33 @@ def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     return replace(info, services=tuple(services.values()))
 
 
-def _with_texts(stated: Mapping[str, Json], field: str, unknown: Mapping[str, Unknown]) -> dict[str, Json]:
-    """Convert the numbers that a flag declares to strings, if the source and BentoML have strings there."""
+def _with_texts(
+    stated: Mapping[str, Json], field: str, unknown: Mapping[str, Unknown], ambiguous: Collection[str]
+) -> dict[str, Json]:
+    """Convert the numbers that a flag declares to strings, if the source and BentoML have strings there.
+
+    Raises BentoError for a path in `ambiguous`, such as `config.resources.cpu`, if the source doesn't show the type.
+    """
     result = dict(stated)
     for key, value in stated.items():
         path = f"{field}.{key}"
         if isinstance(value, dict):
-            result[key] = _with_texts(value, path, unknown)
-        elif isinstance(value, (int, float)) and path in unknown and unknown[path].is_text:
-            kind, text = configuration.KINDS.get(path.removeprefix("config.")), str(value)
-            result[key] = value if isinstance(value, bool) or (kind and not kind.holds(text)) else text
+            result[key] = _with_texts(value, path, unknown, ambiguous)
+        elif isinstance(value, (int, float)) and not isinstance(value, bool) and path in unknown:
+            kind, text, known = configuration.KINDS.get(path.removeprefix("config.")), str(value), unknown[path].type
+            if known == "str" and (kind is None or kind.holds(text)):
+                result[key] = text
+            elif not known and path in ambiguous and kind and kind.holds(text):
+                option = path.removeprefix("config.")
+                flag, parent = (
+                    f"--config '{unknown[path].service}.{each}" for each in (option, field[len("config.") :])
+                )
+                number, string = f'{parent}={{"{key}": {text}}}\'', f'{flag}="{text}"\''
+                raise BentoError(
+                    f"the source doesn't show whether the value of `{option}` is a number or a string",
+                    place=f"{unknown[path].path}:{unknown[path].line}",
+                    remedy=f"For a number, write {number}. For a string, write {string}.",
+                )
     return result
 
 

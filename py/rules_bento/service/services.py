@@ -162,7 +162,7 @@ class ServiceReader:
         """Record that the field `field` of a service isn't a constant in the source."""
         what = f"`{field}` of service `{declared.name}`: {error.why}"
         self.unknowns.append(
-            metadata.Unknown(what, error.path, error.line, field, declared.name, error.topic, error.is_text)
+            metadata.Unknown(what, error.path, error.line, field, declared.name, error.topic, error.type)
         )
 
     def _service(self, declared: Declaration) -> metadata.Service:

@@ -180,6 +180,7 @@ def _build(
     declared = Declared(
         service_models=options["service_model"],
         config=_config(options["config"]),
+        bare=[path for path, text in options["config"].items() if isinstance(_json_or_text(text), (int, float))],
         in_full=options["complete"],
         words="flags",
     )
