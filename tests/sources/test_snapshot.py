@@ -213,7 +213,6 @@ def test_patterns_of_include_that_match_nothing(include: list[str], idle: list[i
         ("Secret.key", "secret.key"),
         ("privat/", "private/"),
         ("tests/", ""),
-        ("*.log", ""),
         ("lib\\none", ""),
         ("[!", None),  # not a pattern
         ("__pycache__/", None),  # always excluded
@@ -240,6 +239,19 @@ def test_patterns_that_exclude_nothing(tmp_path: Path, pattern: str, hint: str |
             assert notes == [f"{origin}: no file in the project matches {pattern!r}."]
         else:
             assert notes == []
+
+
+@pytest.mark.parametrize("lines", ["*.log\n*$py.class\n.mypy_cache\n", "a\nb\nc\nd\ne\nf\n"])
+def test_ignore_files_from_templates_are_not_reported(tmp_path: Path, lines: str) -> None:
+    """Most public projects have one."""
+    write(tmp_path, "service.py")
+    (tmp_path / ".bentoignore").write_text(lines)
+    assert unmatched_patterns(select(list(walk(str(tmp_path)))), BuildOptions(), "srcs") == []
+    (tmp_path / ".bentoignore").write_text(f"{lines}./service.py\n")
+    [note] = unmatched_patterns(select(list(walk(str(tmp_path)))), BuildOptions(), "srcs")
+    assert note.endswith("'./service.py' matches no file in srcs. Did you mean 'service.py'?")
+    selection = select([declared("service.py")], exclude=lines.split())
+    assert unmatched_patterns(selection, BuildOptions(), "srcs")[0].startswith("exclude: no file in srcs matches '")
 
 
 def test_unused_patterns_of_nested_ignore_files(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rules_bento.build_options import option_reader
 from rules_bento.build_options.document import Document
 from rules_bento.build_options.options import BuildOptions, merge
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 _MAX_REPORTED = 20  # unmatched patterns with a warning of their own
 _MAX_LISTED = 5
+_LISTS = ("include", "exclude")  # of patterns for this project
+_IN_TEMPLATES = re.compile(r"^/?[._]|[*?[$]")
 
 
 def read(attributes: dict[str, Any], bentofiles: Sequence[tuple[str, ...]], *, src_exists: bool) -> BuildOptions:
@@ -46,7 +50,8 @@ def find_service(options: BuildOptions, sources: Container[str]) -> str:
 def unmatched_patterns(selection: Selection, options: BuildOptions, among: str) -> list[str]:
     """Return warnings about patterns that match no file. `among` describes the searched files in messages.
 
-    One warning per list covers the patterns that were meant to exclude files, if no similar pattern matches a file.
+    One warning per list covers the patterns that were meant to exclude files, if no similar pattern matches a file. It
+    omits patterns of an ignore file that is probably a template: names of tools, wildcards, and many patterns.
     """
     notes, others = [], dict[str, list[str]]()
     for index, rule in enumerate(selection.idle):
@@ -54,16 +59,22 @@ def unmatched_patterns(selection: Selection, options: BuildOptions, among: str) 
         if hint or (selection.is_including(rule) and index < _MAX_REPORTED):
             text = f"{_place(rule, options)}: {rule.text!r} matches no file in {among}."
             notes.append(f"{text} Did you mean {hint!r}?" if hint else text)
-        elif not rule.negated or rule.origin == "include":
-            others.setdefault(options.at(rule.origin), []).append(repr(rule.text))
-    for place, texts in others.items():
-        more = len(texts) - _MAX_LISTED
+        elif rule.origin == "include" or not (rule.negated or _is_in_template(rule)):
+            others.setdefault(rule.origin, []).append(repr(rule.text))
+    for origin, texts in others.items():
+        place, more = options.at(origin), len(texts) - _MAX_LISTED
+        if more > 0 and origin not in _LISTS:
+            continue
         listed = ", ".join(texts[:_MAX_LISTED]) + (f", or {more} more patterns" if more > 0 else "")
         notes.append(f"{place}: no file in {among} matches {listed}.")
     return notes
 
 
+def _is_in_template(rule: Rule) -> bool:
+    return rule.origin not in _LISTS and bool(_IN_TEMPLATES.search(rule.text))
+
+
 def _place(rule: Rule, options: BuildOptions) -> str:
-    if rule.origin in ("include", "exclude"):
+    if rule.origin in _LISTS:
         return options.at(f"{rule.origin}[{rule.number - 1}]")
     return f"{rule.origin}:{rule.number}"
