@@ -7,7 +7,7 @@ import warnings
 import pytest
 from bento_cli.projects.from_directory import ExtraOptions, build
 from rules_bento.errors import BentoError
-from rules_bento.service import newest_syntax, python_syntax, read_service
+from rules_bento.service import SourceTree, python_syntax, read_service, survey
 
 HEAD = """\
 {future}
@@ -238,6 +238,10 @@ CASES += [("@bentoml.api", f"def f(self) -> {text}: ...", False) for text in INV
 CASES += [("@bentoml.api", f"def f(self) -> {text}: yield 1", is_valid) for text, is_valid in OUTPUTS]
 CASES += SIGNATURES
 CASES = [case for case in CASES if "-> 'a b'" not in case[1]]  # BentoML ignores this string
+
+
+def newest_syntax(service, files, **options):
+    return survey(service, SourceTree(files.keys(), files.__getitem__), "", **options).syntax
 
 
 def source(decorator: str, function: str, *, future: bool = False, library: str = "") -> str:

@@ -6,7 +6,7 @@ import sys
 import pytest
 from bento_cli.projects.from_directory import ExtraOptions, build
 from rules_bento.errors import BentoError
-from rules_bento.service import newest_syntax, python_syntax
+from rules_bento.service import SourceTree, python_syntax, survey
 
 THIS = sys.version_info.minor
 # Checked with CPython 3.9 to 3.13.
@@ -46,6 +46,10 @@ SYNTAX = {
     14: ["try: pass\nexcept A, B: pass", "t'{x}'"],
 }
 CASES = [(minor, text) for minor, texts in SYNTAX.items() for text in texts]
+
+
+def newest_syntax(service, files, **options):
+    return survey(service, SourceTree(files.keys(), files.__getitem__), "", **options).syntax
 
 
 @pytest.mark.parametrize(("minor", "text"), CASES)

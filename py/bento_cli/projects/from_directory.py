@@ -162,7 +162,7 @@ def _build(options: BuildOptions, directory: Path, version: str, extra: ExtraOpt
     selection = selected(declared, options)
     notes = tuple(target_options.unmatched_patterns(selection, options, "the project"))
     try:
-        result = _build_selected(options, project_files(declared, directory), selection, version, extra)
+        result = _build_selected(options, directory, project_files(declared, directory), selection, version, extra)
     except BentoError as error:
         field = "remedy" if error.remedy else "problem"
         setattr(error, field, "\n  ".join([getattr(error, field), *notes]))  # a pattern might be the reason
@@ -171,7 +171,12 @@ def _build(options: BuildOptions, directory: Path, version: str, extra: ExtraOpt
 
 
 def _build_selected(
-    options: BuildOptions, files: ProjectFiles, selection: Selection, version: str, extra: ExtraOptions
+    options: BuildOptions,
+    directory: Path,
+    files: ProjectFiles,
+    selection: Selection,
+    version: str,
+    extra: ExtraOptions,
 ) -> BuildResult:
     settings = BentoSettings(
         creation_time=_normal_time(extra.creation_time),
@@ -202,13 +207,15 @@ def _build_selected(
     else:
         info = declare(services.read_service(service, tree, options.args), settings, extra.declared)
         settings = replace(settings, loads=find_model_loads(seen))
-    settings = replace(settings, syntax=services.newest_syntax(service, tree, is_imported=bool(extra.python)))
+    excluded = [file.path for file in selection.dropped if file.path.endswith(".py")]
+    survey = services.survey(service, tree, directory.resolve().name, excluded, is_imported=bool(extra.python))
+    settings = replace(settings, survey=survey)
     models = model_refs.find_models(info, options, store)
     manifest = snapshot.digest(selection.kept)
     bento = assemble_bento(info, settings, manifest, [model.bundled() for model in models])
     if extra.secrets is not None:
         _check_secrets(bento, selection.kept, extra.secrets)
-    notes = (*warnings, *_unused_requirements(info.path, settings, bento))
+    notes = (*warnings, *bento.notes, *_unused_requirements(info.path, settings, bento))
     return BuildResult(bento, tuple(source_members(selection.kept, manifest)), tuple(models), notes)
 
 

@@ -188,7 +188,7 @@ def snapshot(request: _SnapshotRequest) -> None:
         check_modules(selection.kept)
     sources = {file.path: file for file in selection.kept if file.link is None}
     seen: dict[str, bytes] = {}  # files that the analysis read, by path
-    syntax = None
+    survey = None
     if request.skip_service:
         info = services.ServiceInfo(
             _service_name(plan, sources), path="", kind="new", bento_name=None, entry_service=None
@@ -196,7 +196,8 @@ def snapshot(request: _SnapshotRequest) -> None:
     else:
         tree = services.SourceTree(sources, lambda path: seen.setdefault(path, selections.content(sources[path])))
         info = services.read_service(_service_name(plan, sources), tree, _bento_arguments(request, plan))
-        syntax = services.newest_syntax(info.service, tree)
+        excluded = [file.path for file in selection.dropped if file.path.endswith(".py")]
+        survey = services.survey(info.service, tree, request.build_ctx.rpartition("/")[2], excluded)
     path = request.packed_data
     entries = TreeManifest.from_json(Path(path).read_text("utf-8"), path).entries if path else ()
     apart = {entry.path: entry for entry in entries}
@@ -212,7 +213,7 @@ def snapshot(request: _SnapshotRequest) -> None:
         **({"files": {path: b64encode(content).decode() for path, content in named.items()}} if named else {}),
         **({"loads": found} if (found := find_model_loads(seen)) else {}),
         **({"src_exists": True} if plan.src_exists else {}),
-        **({"syntax": syntax} if syntax else {}),
+        **({"survey": survey} if survey and any(survey) else {}),
     }
     options = plan.effective_options
     if options.python.packages or options.python.requirements_txt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 if TYPE_CHECKING:
     from rules_bento.formats.differences import FieldDifference
     from rules_bento.packages.requirements import Line
-    from rules_bento.service.python_syntax import NewSyntax
+    from rules_bento.service.loaded_modules import Survey
 
 
 class _PackageRequest(secret_scan.SecretsRequest):
@@ -64,6 +65,8 @@ def package(request: _PackageRequest) -> None:
     With `--archive`, also writes the complete archive.
     """
     bento = make_bento(request, _read_json(request.service_info))
+    for note in bento.notes:
+        sys.stderr.write(f"{request.target}: {note}\n")
     in_contents = {entry.path for entry in bento.manifest.entries} - set(bento.files)
     secret_scan.check_contents(request, sorted(bento.files.items()), in_contents)
     write_part(request.part, assemble.members(bento), threads=1)
@@ -122,7 +125,7 @@ def _bento_settings(
         version=attributes.get("version", ""),
         readme=service_info["readme"],
         loads=service_info.get("loads", []),
-        syntax=_read_syntax(service_info),
+        survey=_read_survey(service_info),
         requirements=_read_requirements(request),
         own_packages=tuple(service_info.get("own_packages", ())),
         pins=request.pin,
@@ -144,13 +147,14 @@ def _read_options(request: _PackageRequest, attributes: dict[str, Any]) -> dict[
     return data
 
 
-def _read_syntax(service_info: dict[str, Any]) -> tuple[str, NewSyntax] | None:
-    if "syntax" not in service_info:
+def _read_survey(service_info: dict[str, Any]) -> Survey | None:
+    if "survey" not in service_info:
         return None
+    from rules_bento.service.loaded_modules import MissingModule, Survey
     from rules_bento.service.python_syntax import NewSyntax
 
-    path, syntax = service_info["syntax"]
-    return path, NewSyntax(*syntax)
+    syntax, missing = service_info["survey"]
+    return Survey(syntax and (syntax[0], NewSyntax(*syntax[1])), [MissingModule(*row) for row in missing])
 
 
 def _read_requirements(request: _PackageRequest) -> tuple[Line, ...]:

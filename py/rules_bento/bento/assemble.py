@@ -23,7 +23,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats.yaml_writer import dump_yaml
 from rules_bento.sources.manifest import TreeEntry, TreeManifest, content_version
 from rules_bento.tag import Tag, check_version, check_word
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.bento.env.common import ApiDescription, BentoSettings
@@ -44,6 +44,7 @@ class AssembledBento:
     digest: bytes  # BLAKE3 of the content
     manifest: TreeManifest  # of all files except those of models
     files: dict[str, bytes]  # generated files, by path
+    notes: Sequence[str] = ()  # warnings
 
 
 def assemble_bento(
@@ -87,7 +88,18 @@ def assemble_bento(
     document = {"service": document.pop("service"), "name": tag.name, "version": tag.version} | document
     files["bento.yaml"] = dump_yaml(document)
     manifest = TreeManifest.of([*own, *_entries({"bento.yaml": files["bento.yaml"]})])
-    return AssembledBento(tag, digest, manifest, files)
+    return AssembledBento(tag, digest, manifest, files, _missing_modules(info, settings, files))
+
+
+def _missing_modules(info: ServiceInfo, settings: BentoSettings, files: Mapping[str, bytes]) -> list[str]:
+    """Return notes on modules that the sources import, and that nothing provides."""
+    if not settings.survey or not settings.survey.missing:
+        return []
+    from rules_bento.bento import missing_modules
+
+    requirements = files.get("env/python/requirements.txt", b"").decode()
+    image = _image(info, settings) or images.ImageDefinition()
+    return missing_modules.notes(settings.survey.missing, requirements, settings, image)
 
 
 def declare(info: ServiceInfo, settings: BentoSettings, declared: Declared, target: str = "") -> ServiceInfo:
@@ -124,9 +136,7 @@ def _environment(
 ) -> Environment:
     """Return the environment in the format of spec 2, or spec 1 if required. Raises BentoError if settings conflict."""
     reasons = spec1_reasons(settings.options) + (["a legacy service"] if info.kind == "legacy" else [])
-    image = settings.image
-    if image is None and info.image is not None:
-        image = images.from_service(info.image, f"{info.path}: the image of the service")
+    image = _image(info, settings)
     if settings.spec == 2 and reasons:
         raise BentoError(f"spec: spec 2 doesn't support {' and '.join(reasons)}. Set spec = 1.")
     if image is not None and (reasons or settings.spec == 1):
@@ -151,6 +161,13 @@ def _environment(
     return spec2.make(settings, image or images.ImageDefinition(), envs, models=models, sources=sources)
 
 
+def _image(info: ServiceInfo, settings: BentoSettings) -> ImageDefinition | None:
+    """Return the image of the target, otherwise of the service."""
+    if settings.image is None and info.image is not None:
+        return images.from_service(info.image, f"{info.path}: the image of the service")
+    return settings.image
+
+
 def _check_python(settings: BentoSettings, image: ImageDefinition | None) -> None:
     """Raise BentoError if the options or the image specify a Python version other than the locked version."""
     python_version = settings.options.docker.python_version
@@ -172,11 +189,11 @@ def _check_syntax(settings: BentoSettings, image: ImageDefinition | None, *, is_
     stated = docker.python_version or (image and image.python_version)
     # The base image or conda determines another version.
     is_known = stated or not (is_spec_1 and (docker.base_image or not settings.options.conda.is_empty))
-    if settings.syntax and is_known:
+    if settings.survey and settings.survey.syntax and is_known:
         from rules_bento.service import python_syntax
 
         version = short_python_version(stated or settings.python_version, "python_version")
-        python_syntax.check(*settings.syntax, version)
+        python_syntax.check(*settings.survey.syntax, version)
 
 
 def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> None:

@@ -18,13 +18,13 @@ from rules_bento.service.metadata import (
     to_json,
 )
 from rules_bento.service.overrides import Declared, override, require_known, snake_case
-from rules_bento.typing_lite import TYPE_CHECKING, Mapping
+from rules_bento.typing_lite import TYPE_CHECKING, Collection, Mapping
 
 if TYPE_CHECKING:
-    from rules_bento.service.python_syntax import NewSyntax
+    from rules_bento.service.loaded_modules import Survey
 
 __all__ = ["Declared", "HuggingFace", "Image", "ImageCall", "Model", "Service", "ServiceInfo", "SourceTree"]
-__all__ += ["from_json", "newest_syntax", "override", "read_service", "require_known", "snake_case", "to_json"]
+__all__ += ["from_json", "override", "read_service", "require_known", "snake_case", "survey", "to_json"]
 
 
 def read_service(
@@ -47,14 +47,10 @@ def read_service(
     return read(service, sources, arguments or {})
 
 
-def newest_syntax(
-    service: str, sources: Mapping[str, bytes] | SourceTree, *, is_imported: bool = False
-) -> tuple[str, NewSyntax] | None:
-    """Return the syntax or type that requires the newest Python, and its file, in modules that an import loads.
-
-    Returns None if Python 3.9 supports everything. Unless `is_imported`, raises BentoError for APIs that BentoML
-    rejects with each Python.
-    """
+def survey(
+    service: str, sources: SourceTree, directory: str, excluded: Collection[str] = (), *, is_imported: bool = False
+) -> Survey:
+    """Examine the modules of the sources that importing a service certainly loads. See `loaded_modules.survey`."""
     from rules_bento.service import loaded_modules
 
-    return loaded_modules.newest_syntax(service, sources, is_imported=is_imported)
+    return loaded_modules.survey(service, sources, directory, excluded, is_imported=is_imported)

@@ -6,43 +6,101 @@ Only imports at the top of a module, and in `with bentoml.importing()`, are cert
 from __future__ import annotations
 
 import ast
+import re
 import sys
 
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.service import api_types, python_syntax
-from rules_bento.service.modules import Names, PythonFiles, import_base
+from rules_bento.service.modules import ALWAYS_OUTSIDE, Names, PythonFiles, import_base
 from rules_bento.service.python_syntax import NewSyntax
 from rules_bento.service.reader import module_of
-from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping
+from rules_bento.service.sdk_names import words
+from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterator
 
 if TYPE_CHECKING:
     from rules_bento.service.metadata import SourceTree
 
+# Modules of the standard library of another Python from 3.9 to 3.14 than this one.
+_STDLIB = words(
+    "_ctypes aifc annotationlib asynchat asyncore audioop binhex cgi cgitb chunk compression crypt distutils "
+    "formatter imghdr imp lib2to3 mailcap msilib nis nntplib ossaudiodev parser pipes smtpd sndhdr spwd sunau "
+    "symbol telnetlib tomllib uu xdrlib"
+)
+# Code that might change where Python finds modules.
+_OTHER_PATHS = re.compile(
+    rb"\bsys\.(?:meta_path|modules|path)\b|\baddsitedir\b|\b__path__\b|\bimport_module\b|from sys import"
+)
 
-def newest_syntax(
-    service: str, sources: Mapping[str, bytes] | SourceTree, *, is_imported: bool
-) -> tuple[str, NewSyntax] | None:
-    """Return the syntax or type that requires the newest Python, and its file, in modules that an import loads.
 
-    Returns None if Python 3.9 supports everything. Assumes that a newer Python supports syntax that this interpreter
-    doesn't support. Unless `is_imported`, raises BentoError for APIs that BentoML rejects with each Python.
+class MissingModule(NamedTuple):
+    """A module that a line imports (`place`: `path:line`), and that neither Python nor the sources provide.
+
+    `reason` shows that probably no package provides the module: `directory` for the name of the project's directory,
+    `submodule` for a part of a package of the sources, or the path of an excluded file. Otherwise, it is empty.
     """
-    files = PythonFiles(sources)
-    names = Names(files)
-    found = list[tuple[str, NewSyntax]]()
+
+    module: str
+    place: str
+    reason: str = ""
+
+
+class Survey(NamedTuple):
+    """The syntax or type that requires the newest Python with its file (None for Python 3.9), and missing modules."""
+
+    syntax: tuple[str, NewSyntax] | None
+    missing: list[MissingModule]
+
+
+def survey(
+    service: str, sources: SourceTree, directory: str, excluded: Collection[str], *, is_imported: bool
+) -> Survey:
+    """Examine the modules of the sources that importing a service certainly loads.
+
+    Assumes that a newer Python supports syntax that this interpreter doesn't support. `directory` is the name of the
+    project's directory, and `excluded` are the paths of excluded files. Unless `is_imported`, raises BentoError for
+    APIs that BentoML rejects with each Python.
+    """
+    names = Names(PythonFiles(sources))
+    found, missing, has_other_paths = list[tuple[str, NewSyntax]](), list[MissingModule](), False
     for name, path, tree in loaded_modules(service, names):
         if isinstance(tree, SyntaxError):
             found.append((path, NewSyntax(sys.version_info.minor + 1, tree.msg, tree.lineno or 1)))
             continue
-        data = files.read(path)
+        data = sources.read(path)
+        has_other_paths |= bool(_OTHER_PATHS.search(data))
         found += [(path, syntax) for syntax in python_syntax.new_syntax(data, tree)]
-        apis = api_types.findings(names, names.parsed(name, path)) if _uses_bentoml(data) else ()
-        for each in apis:
+        for each in api_types.findings(names, names.parsed(name, path)) if _uses_bentoml(data) else ():
             if each.minor < api_types.NEVER:
                 found.append((each.path, NewSyntax(each.minor, each.problem, each.line)))
             elif not is_imported:
                 raise BentoError(f"{each.path}:{each.line}: {each.problem}.")
-    return max(found, key=lambda one: one[1].minor, default=None)
+        for statement in import_statements(tree):
+            for modules in imported(statement, _package(name, path)):
+                row = _missing(names.files, modules, f"{path}:{statement.lineno}", directory, excluded)
+                missing += [row] if row else []
+    return Survey(max(found, key=lambda one: one[1].minor, default=None), [] if has_other_paths else missing)
+
+
+def _missing(
+    files: PythonFiles, modules: list[str], place: str, directory: str, excluded: Collection[str]
+) -> MissingModule | None:
+    """Return the module that an import requires if it is missing. `modules` is a result of `imported`."""
+    first = modules[0]
+    top = first.partition(".")[0]
+    if not top or top in sys.stdlib_module_names or top in _STDLIB or top in ALWAYS_OUTSIDE:
+        return None
+    if files.owns(top):
+        parent, base = first.rpartition(".")[0], first.replace(".", "/")
+        is_known = not parent or any(path.startswith((f"{base}.", f"{base}/")) for path in files.paths)
+        is_package = (files.find(parent) or "").endswith("/__init__.py")
+        return MissingModule(first, place, "submodule") if is_package and not is_known else None
+    inner = [module.partition(".")[2] for module in modules if "." in module]
+    if top == directory and any(map(files.find, inner)):
+        return MissingModule(first, place, "directory")
+    return MissingModule(
+        first, place, next((path for path in excluded if path == f"{top}.py" or path.startswith(f"{top}/")), "")
+    )
 
 
 def _uses_bentoml(data: bytes) -> bool:
@@ -68,8 +126,12 @@ def loaded_modules(service: str, names: Names) -> Iterator[tuple[str, str, ast.M
                 yield name, path, error.__context__
             continue
         yield name, path, tree
-        package = name if path.endswith("/__init__.py") else name.rpartition(".")[0]
-        waiting += [module for statement in import_statements(tree) for module in imported(statement, package)]
+        found = (each for statement in import_statements(tree) for each in imported(statement, _package(name, path)))
+        waiting += [module for modules in found for module in modules]
+
+
+def _package(module: str, path: str) -> str:
+    return module if path.endswith("/__init__.py") else module.rpartition(".")[0]
 
 
 def import_statements(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
@@ -84,9 +146,9 @@ def import_statements(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]
                     todo += reversed(body)
 
 
-def imported(statement: ast.Import | ast.ImportFrom, package: str) -> list[str]:
-    """Return the dotted names of modules that a statement in `package` imports, and names that might be modules."""
+def imported(statement: ast.Import | ast.ImportFrom, package: str) -> list[list[str]]:
+    """Return the modules that a statement in `package` imports: the dotted name, and names that might be modules."""
     if isinstance(statement, ast.Import):
-        return [alias.name for alias in statement.names]
+        return [[alias.name] for alias in statement.names]
     base = import_base(statement, package)
-    return [base, *(f"{base}.{alias.name}" for alias in statement.names)]
+    return [[base, *(f"{base}.{alias.name}" for alias in statement.names)]]

@@ -22,7 +22,7 @@ _MAX_HOPS = 100
 MAX_BYTES = 8 << 20
 _NAMES = re.compile(rb"\w+")
 # Whatever src/ holds, these are loaded before src/ is on sys.path.
-_ALWAYS_OUTSIDE = frozenset({"bentoml", "_bentoml_sdk", "_bentoml_impl", "builtins"})
+ALWAYS_OUTSIDE = frozenset({"bentoml", "_bentoml_sdk", "_bentoml_impl", "builtins"})
 
 
 class NotConstantError(Exception):
@@ -55,7 +55,7 @@ class PythonFiles:
     def find(self, module: str) -> str | None:
         """Return a module's path, `DIRECTORY/` for a package without `__init__.py`, or None for a missing module."""
         top, base = module.partition(".")[0], module.replace(".", "/")
-        if top in _ALWAYS_OUTSIDE:
+        if top in ALWAYS_OUTSIDE:
             return None
         for path in (f"{base}/__init__.py", f"{base}.py"):
             if path in self.paths:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rules_bento.bento.env.python import LockedRequirements
     from rules_bento.bento.image_steps import ImageDefinition
     from rules_bento.packages.requirements import Line
-    from rules_bento.service.python_syntax import NewSyntax
+    from rules_bento.service.loaded_modules import Survey
 
 # The entry point of containers, for any image builder and any POSIX shell.
 ENTRYPOINT = """\
@@ -88,7 +88,7 @@ class BentoSettings:
     loads: list[list[str]] = field(
         default_factory=list
     )  # calls of framework functions that load models, from `model_loads`
-    syntax: tuple[str, NewSyntax] | None = None  # of the sources, from `newest_syntax`
+    survey: Survey | None = None  # of the sources
     requirements: tuple[Line, ...] = ()  # of requirements files, in addition to the options'
     own_packages: tuple[str, ...] = ()  # names of packages that the sources contain, from `importable_names`
     pins: tuple[str, ...] = ()  # `name==version`: packages of libraries from other hubs

@@ -1,0 +1,73 @@
+"""Reports modules that the sources import, and that probably neither the sources nor the Bento's packages provide.
+
+A distribution can provide modules of any name, and packages that it requires. So most missing modules aren't reported
+if the Bento requires other packages than bentoml.
+"""
+
+from __future__ import annotations
+
+from rules_bento.packages.requirements import normalize_name, parse
+from rules_bento.service.sdk_names import words
+from rules_bento.service.stand_ins import find_package
+from rules_bento.typing_lite import TYPE_CHECKING, Sequence
+
+if TYPE_CHECKING:
+    from rules_bento.bento.env.common import BentoSettings
+    from rules_bento.bento.image_steps import ImageDefinition
+    from rules_bento.service.loaded_modules import MissingModule
+
+# The modules of bentoml and of the packages that it requires, in any version since 1.3.
+_BENTOML = words(
+    "_yaml a2wsgi aiohappyeyeballs aiohttp aiohttp_asgi_connector aiosignal aiosqlite annotated_types anyio "
+    "asgiref attr attrs bentoml_cli bentoml_io cattr cattrs certifi circus click click_option_group cloudpickle "
+    "dateutil deepmerge deprecated dotenv exceptiongroup filetype frozenlist fs fsspec google h11 httpcore "
+    "httpx httpx_ws idna importlib_metadata inflection inquirerpy jinja2 kantoku markdown_it markupsafe mdurl "
+    "multidict multipart numpy opentelemetry packaging packaging_legacy_version pathspec "
+    "pip_requirements_parser pkg_resources prometheus_client propcache psutil pydantic pydantic_core "
+    "pydantic_settings pygments pynvml pyparsing python_multipart pythonjsonlogger questionary rich "
+    "rich_toolkit schema setuptools simple_di six sniffio starlette tomli tomli_w tornado typing_extensions "
+    "typing_inspection uv uvicorn watchfiles wcwidth wrapt wsproto yaml yarl zipp zmq"
+)
+
+
+def notes(
+    missing: Sequence[MissingModule], requirements: str, settings: BentoSettings, image: ImageDefinition
+) -> list[str]:
+    """Return notes on missing modules. `requirements` are the lines of the Bento's requirements file."""
+    if not missing:
+        return []
+    required = parse(requirements, "requirements")[0]
+    packages = {normalize_name(item.name) for item in required}
+    found, unprovided = list[str](), dict[str, str]()
+    for module, place, reason in missing:
+        top = module.partition(".")[0]
+        if reason == "submodule":
+            found.append(f"{place}: the sources don't contain the module `{module}`. Add its file to the sources.")
+        elif find_package(top, packages):
+            continue
+        elif reason == "directory":
+            found.append(
+                f"{place}: the Bento contains the files of the directory {top}, but not the module `{top}`. Import "
+                f"the files without `{top}.`, or build the parent directory."
+            )
+        elif reason:
+            found.append(f"{place}: the import of `{module}` requires {reason}, which is excluded. Check the patterns.")
+        elif top not in _BENTOML and _has_only_bentoml(settings, image, [item.text for item in required]):
+            unprovided.setdefault(top, place)
+    if unprovided:
+        listed = ", ".join(f"`{top}` (package {find_package(top, None)})" for top in unprovided)
+        found.append(
+            f"{next(iter(unprovided.values()))}: the Bento's only package is bentoml, which doesn't provide {listed}. "
+            "Add the packages to python.packages (in Bazel, to requirements)."
+        )
+    return found
+
+
+def _has_only_bentoml(settings: BentoSettings, image: ImageDefinition, required: Sequence[str]) -> bool:
+    """Return whether a Bento's environment has only bentoml and the packages that bentoml requires."""
+    docker, python, conda = settings.options.docker, settings.options.python, settings.options.conda
+    others = (docker.base_image, docker.setup_script, docker.dockerfile_template, python.wheels, image.base_image)
+    steps = {step.kind for step in image.steps} - {"build_include", "system_packages"}
+    return not (any(others) or steps or not conda.is_empty) and all(
+        text.partition("=")[0].strip() == "bentoml" for text in required
+    )
