@@ -27,6 +27,7 @@ from rules_bento.arguments import decode
 from rules_bento.bento.named_files import named_files
 from rules_bento.build_options.bentofile import read
 from rules_bento.build_options.project import ProjectFiles
+from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.service import Declared, read_service
 
@@ -627,6 +628,34 @@ def test_envs_of_a_service_are_checked_like_envs_of_a_bentofile(tmp_path, env):
     source = f"import bentoml\n\n\n@bentoml.service(envs=[{env!r}])\nclass Svc:\n    pass\n"
     with pytest.raises(BentoError, match=r"^service\.py:5: envs of `Svc`: (invalid variable name|the value of A cont)"):
         build(build_ctx=write_project(tmp_path / "p", {}, source))
+
+
+@pytest.mark.parametrize(
+    ("saved", "options", "version", "reason"),
+    [
+        ("1.4.77", {}, "1.4.77", "the version that saved the model iris_clf:"),
+        ("1.5.0rc1", {}, "1.5.0rc1", "the version that saved the model iris_clf:"),
+        ("1.2.3", {}, BENTOML_VERSION, "the default"),
+        ("1.9.0.dev3+g1234", {}, BENTOML_VERSION, "the default"),  # no index has it
+        ("not a version", {}, BENTOML_VERSION, "the default"),
+        ("1.4.77", {"python": {"packages": ["bentoml==1.4.30"]}}, "1.4.30", ""),
+        ("1.4.77", {"python": {"packages": [f"bentoml=={BENTOML_VERSION}"]}}, BENTOML_VERSION, ""),
+        ("1.4.77", {"python": {"packages": ["attrs"]}}, "1.4.77", "the version that saved the model iris_clf:"),
+    ],
+)
+def test_the_version_of_bentoml(directory, store, saved, options, version, reason):
+    """An older BentoML than the one that saved a model must not serve the model without a word."""
+    for path in store.rglob("model.yaml"):
+        path.write_text(re.sub("bentoml_version: .*", f"bentoml_version: {saved}", path.read_text()))
+    (directory / "bentofile.yaml").write_text("service: service:Iris\n")
+    extra = ExtraOptions(store=store, bentoml_version=None)
+    made = build_bentofile(build_ctx=directory, extra=extra, **options)
+    assert yaml.safe_load(made.bento.files["bento.yaml"])["bentoml_version"] == version
+    assert f"bentoml=={version}\n" in made.bento.files["env/python/requirements.txt"].decode()
+    notes = [note for note in made.notes if note.startswith(f"the Bento requires bentoml=={version}, {reason}")]
+    assert len(notes) == bool(reason)
+    made = build_bentofile(build_ctx=directory, extra=replace(extra, bentoml_version="1.4.31"), **options)
+    assert not any("requires bentoml==" in note for note in made.notes)
 
 
 def test_the_defaults_are_the_rules():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,19 @@ def test_the_metadata_is_that_of_the_import(python, project):
     assert document["services"][0]["config"] == {"workers": 2}
     assert document["schema"]["routes"][0]["name"] == "predict"
     assert "apis/openapi.yaml" in made.bento.files
+
+
+def test_the_version_of_bentoml_is_that_of_the_environment(python, project, monkeypatch):
+    monkeypatch.setattr(from_directory, "BENTOML_VERSION", "1.3.0")
+    extra = from_directory.ExtraOptions(python=python, bentoml_version=None)
+    made = from_directory.build(build_ctx=project, extra=extra)
+    version = yaml.safe_load(made.bento.files["bento.yaml"])["bentoml_version"]
+    program = [str(python), "-c", "import bentoml; print(bentoml.__version__)"]
+    assert version == subprocess.run(program, capture_output=True, text=True, check=True).stdout.strip() != "1.3.0"
+    [note] = [note for note in made.notes if "bentoml==" in note]
+    assert note.startswith(
+        f"the Bento requires bentoml=={version}, the version in the environment of --python. To choose"
+    )
 
 
 def test_a_module_that_include_drops_has_no_stand_in(python, project):

@@ -7,8 +7,10 @@ functions. A build doesn't resolve or download packages, and imports the service
 from __future__ import annotations
 
 import posixpath
+import re
 import shutil
 import tempfile
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -52,6 +54,10 @@ PYTHON_VERSION = "3.11"
 CREATION_TIME = "1980-01-01T00:00:00+00:00"
 
 _README = "README.md"
+_CHOSEN = (
+    "the Bento requires bentoml=={}, {}. To choose the version, add bentoml to the requirements, or set "
+    "--bentoml-version."
+)
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,7 @@ class ExtraOptions:
     requirements: str = ""  # lines of a requirements file, after the options' packages
     lock: LockedRequirements | None = None  # replaces all packages
     creation_time: str = CREATION_TIME  # ISO 8601
-    bentoml_version: str = BENTOML_VERSION  # default version of the package bentoml
+    bentoml_version: str | None = BENTOML_VERSION  # of the package bentoml; None: as the models and the import have it
     python_version: str = PYTHON_VERSION  # version for the lock, and default for the image
     store: Path | None = None  # model store; default: `models` in $BENTOML_HOME or ~/bentoml
     python: Path | None = None  # an interpreter with BentoML to import the service; default: static analysis
@@ -180,7 +186,7 @@ def _build_selected(
 ) -> BuildResult:
     settings = BentoSettings(
         creation_time=_normal_time(extra.creation_time),
-        bentoml_version=extra.bentoml_version,
+        bentoml_version=extra.bentoml_version or BENTOML_VERSION,
         python_version=extra.python_version,
         options=options,
         files=files,
@@ -200,9 +206,10 @@ def _build_selected(
     paths = [file.path for file in selection.kept] if extra.python else tree.paths
     service = target_options.find_service(options, paths)
     warnings: tuple[str, ...] = ()
+    environment = ""
     if extra.python:
         imported = _imported(settings, selection, service, extra.python, store)
-        info, warnings = imported.info, imported.notes
+        info, warnings, environment = imported.info, imported.notes, imported.version
         settings = replace(settings, api=ApiDescription(imported.schema, imported.openapi))
     else:
         info = declare(services.read_service(service, tree, options.args), settings, extra.declared)
@@ -211,8 +218,15 @@ def _build_selected(
     survey = services.survey(service, tree, directory.resolve().name, excluded, is_imported=bool(extra.python))
     settings = replace(settings, survey=survey)
     models = model_refs.find_models(info, options, store)
+    reason = ""
+    if not (extra.bentoml_version or extra.lock or "bentoml" in _required_packages(settings, info)):
+        version, reason = _bentoml_version(environment, models)
+        settings = replace(settings, bentoml_version=version)
     manifest = snapshot.digest(selection.kept)
     bento = assemble_bento(info, settings, manifest, [model.bundled() for model in models])
+    pin = re.compile(rf"^bentoml(\[.*\])?=={re.escape(settings.bentoml_version)}$", re.MULTILINE)
+    if reason and pin.search(bento.files["env/python/requirements.txt"].decode()):
+        warnings = (*warnings, _CHOSEN.format(settings.bentoml_version, reason))
     if extra.secrets is not None:
         _check_secrets(bento, selection.kept, extra.secrets)
     notes = (*warnings, *bento.notes, *_unused_requirements(info.path, settings, bento))
@@ -244,6 +258,31 @@ def _unused_requirements(service: str, settings: BentoSettings, bento: Assembled
         f"{path}: no option refers to this file, so the Bento doesn't require {', '.join(sorted(names)[:3])}{more}. To "
         f"require the packages, {remedy}."
     ]
+
+
+def _bentoml_version(environment: str, models: Sequence[StoredModel]) -> tuple[str, str]:
+    """Return the version of BentoML for a Bento whose requirements have none, and the reason.
+
+    `environment` is the version that imported the service, if it was imported.
+    """
+    from packaging.version import InvalidVersion, Version
+    from rules_bento.formats.yaml import read_mapping
+
+    base = (
+        (environment, "the version in the environment of --python") if environment else (BENTOML_VERSION, "the default")
+    )
+    candidates = [base]
+    for model in models:
+        tag = model.entry.description.tag
+        context = read_mapping(model.entry.model_yaml, tag).get("context") or {}
+        candidates.append((str(context.get("bentoml_version")), f"the version that saved the model {tag}"))
+    known = []
+    for text, reason in candidates:
+        with suppress(InvalidVersion):
+            version = Version(text)
+            known += [] if version.is_devrelease or version.local else [(version, reason)]
+    newest = max(known, key=lambda each: each[0], default=None)
+    return (str(newest[0]), newest[1]) if newest else (BENTOML_VERSION, "the default")
 
 
 def _normal_time(text: str) -> str:

@@ -74,6 +74,7 @@ class ImportedMetadata:
     info: ServiceInfo
     schema: dict[str, Any]  # as bento.yaml has it
     openapi: str  # the text of apis/openapi.yaml
+    version: str  # of BentoML
     notes: tuple[str, ...] = ()  # warnings
 
 
@@ -109,7 +110,7 @@ def import_service(
     if changing:
         raise BentoError(_difference(changing, here["metadata"], there["varied"]).replace(str(scratch.resolve()), ""))
     notes = () if here.get("isolated") else (_NOT_ISOLATED,)
-    return ImportedMetadata(*result, notes)
+    return ImportedMetadata(*result, str(here.get("version")), notes)
 
 
 class _Run:

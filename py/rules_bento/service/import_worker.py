@@ -148,6 +148,7 @@ def _limit_resources() -> None:
 
 
 def _answer(order: dict[str, Any], trace: TextIO) -> dict[str, Any]:
+    from bentoml import __version__
     from bentoml._internal import resource as resources
     from bentoml._internal.configuration.containers import BentoMLContainer
     from bentoml._internal.service.loader import import_service
@@ -169,7 +170,7 @@ def _answer(order: dict[str, Any], trace: TextIO) -> dict[str, Any]:
         answer = _described(service, recorder)
     except BaseException as error:  # whatever the user's code raises, an exit too
         answer = _explain(error)
-    found = {"varied": list(dict.fromkeys(state.varied)), "optional": sorted(state.optional)}
+    found = {"varied": list(dict.fromkeys(state.varied)), "optional": sorted(state.optional), "version": __version__}
     return (state.refusals or [answer])[0] | found
 
 

@@ -77,7 +77,12 @@ _runtime_metadata = arguments.combine(
 @click.option("--arg-file", type=File(), help="Read build arguments from this YAML file (- for standard input)")
 @click.option("--enable-features", metavar="LIST", default="", help="Require these bentoml extras, such as grpc,io")
 @click.option("--spec", type=click.Choice(("1", "2")), help="Write bento.yaml in this format (default: 2 if possible)")
-@click.option("--bentoml-version", metavar="VERSION", help="Use this BentoML version unless the requirements set one")
+@click.option(
+    "--bentoml-version",
+    metavar="VERSION",
+    help="Use this BentoML version unless the requirements set one (default: the newest of the versions that saved the "
+    "models and of the environment of --python, otherwise the default of bento_package)",
+)
 @click.option("--python-version", metavar="VERSION", help="Use this Python version unless the project sets one")
 @click.option(
     "--creation-time",
@@ -111,7 +116,7 @@ def build_command(store: Store, build_ctx: str, version: str, archive: str | Non
 
     Without --import, the command doesn't execute your code. The command never resolves or downloads packages. The
     version and the digest depend only on the project, not on the creation time. The bento_package rule produces the
-    same version and digest, unless a package hub locks the packages.
+    same version and digest for the same version of BentoML, unless a package hub locks the packages.
     """
     if archive and archive != "-":
         archive = _archive_path(archive)
@@ -184,7 +189,7 @@ def _build(
         in_full=options["complete"],
         words="flags",
     )
-    versions = {key: options[key] for key in ("bentoml_version", "python_version") if options[key]}
+    python_version = options["python_version"] or from_directory.PYTHON_VERSION
     extra = from_directory.ExtraOptions(
         creation_time=_creation_time(options["creation_time"]),
         image=_image(options["image"]),
@@ -195,7 +200,8 @@ def _build(
         python=_interpreter(python, declared) if is_imported else None,
         uv=find_uv(),
         secrets=None if options["no_secrets_check"] else options["allow_secret"],
-        **versions,
+        bentoml_version=options["bentoml_version"],
+        python_version=python_version,
     )
     if python and not is_imported:
         raise BentoError("--python requires --import. Add --import, or remove --python.")
