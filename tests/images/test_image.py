@@ -9,7 +9,7 @@ from rules_bento.build_options.options import BuildOptions, Docker, Python
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.service import Image as Declared
-from rules_bento.service import ImageCall
+from rules_bento.service import ImageCall, Service, ServiceInfo
 
 FILES = ProjectFiles(
     {
@@ -138,6 +138,28 @@ def test_composition():
     assert images.from_json(both.to_json(), "//x:more") == both
 
 
+def service(image: Declared) -> ServiceInfo:
+    return ServiceInfo(
+        "service:Svc", "service.py", "new", "svc", "Svc", (Service("Svc", "Svc", "lib.py", 4),), image=image
+    )
+
+
+@pytest.mark.parametrize("text", ["a && \\\n  b", "a \\\n\\ \t\n# c \\\nb", " a\n", "a \\ b"])
+def test_a_command_with_continued_lines(text):
+    made = frozen(("run", text))
+    assert texts(made.commands)[-1] == text.strip()
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a \\\nb\nc", "a\rUSER root", "a \\", "a \\\n b \\", "", " \n ", "a \\ b\nc"])
+@pytest.mark.parametrize("kind", ["run", "run_after"])
+def test_a_command_that_ends_before_its_last_line(kind, text):
+    """BentoML writes it into the Dockerfile, where the other lines are instructions, or the next one isn't."""
+    with pytest.raises(
+        BentoError, match=f"^//x:env: {kind}: a command must be one nonempty line, or lines that end in"
+    ):
+        images.from_json(json.dumps({"steps": [[kind, text]]}), "//x:env")
+
+
 def test_from_a_source():
     declared = Declared(
         {
@@ -151,7 +173,7 @@ def test_from_a_source():
         },
         (ImageCall("system_packages", ("git",)), ImageCall("run", ("echo 1",))),
     )
-    made = images.freeze(images.from_service(declared, "service.py"), BuildOptions(), FILES, "3.11")
+    made = images.freeze(images.from_service(service(declared)), BuildOptions(), FILES, "3.11")
     assert made.base_image == "python:3.12-slim"
     assert texts(made.commands)[1:2] == ["echo 0"]
     assert texts(made.post_commands) == ["echo 9", "echo 1"]
@@ -162,9 +184,9 @@ def test_from_a_source():
 def test_an_argument_that_image_does_not_take():
     with pytest.raises(
         BentoError,
-        match=r"service\.py: unknown argument `command` of Image\. Did you mean 'commands'\? Valid arguments: base_",
+        match=r"^lib\.py:4: the image of the service: unknown argument `command` of Image\. Did you mean 'commands'\? Valid arguments: base_",
     ):
-        images.from_service(Declared({"command": ["echo 0"]}, ()), "service.py")
+        images.from_service(service(Declared({"command": ["echo 0"]}, ())))
 
 
 @pytest.mark.parametrize(
@@ -214,4 +236,4 @@ def test_files_rejected(step, message):
 
 def test_a_call_that_bentoml_does_not_know():
     with pytest.raises(BentoError, match="unknown image step 'env'"):
-        images.from_service(Declared({}, (ImageCall("env", ()),)), "service.py")
+        images.from_service(service(Declared({}, (ImageCall("env", ()),))))

@@ -858,6 +858,27 @@ REJECTIONS = {
 }
 
 
+@pytest.mark.parametrize(
+    ("before", "decorator", "topic", "what"),
+    [
+        ("IMAGE = Image()\nIMAGE = IMAGE.run('a')", "image=IMAGE", "images", "`IMAGE` is assigned more than once"),
+        ("IMAGE = Image()\nIMAGE.base_image = 'x'", "image=IMAGE", "images", "`IMAGE` is used again on this line"),
+        ("IMAGE = Image()\nIMAGE.run('a')", "image=IMAGE", "images", "`IMAGE` is used again on this line"),
+        ("A = ['a']", "image=Image().python_packages(*A)", "unpacking", "`Image().python_packages(*A)` has unpacked"),
+        ("A = {}", "image=Image().run(**A)", "unpacking", "`Image().run(**A)` has unpacked arguments"),
+        ("A = {}", "image=Image(**A)", "unpacking", "`Image(**A)` has unpacked arguments"),
+        ("", "resources={'cpu': os.getenv('CPU', '1')}", "expressions", "`os.getenv('CPU', '1')` isn't a supported"),
+        ("", "labels={'a': os.path.join('a')}", "expressions", "`os.path.join('a')` isn't a supported expression"),
+        ("", "labels={'a': os.environ['A'].strip()}", "expressions", "`os.environ['A']` isn't a supported expression"),
+    ],
+)
+def test_rejections_name_the_row_with_the_answer(before, decorator, topic, what):
+    source = f"import os\nimport bentoml\nfrom bentoml.images import Image\n{before}\n@bentoml.service({decorator})\nclass Svc: ...\n"
+    [unknown] = read_service("service:Svc", {"service.py": source.encode()}).unknowns
+    assert unknown.topic == topic
+    assert unknown.what.partition(": ")[2].startswith(what)
+
+
 @pytest.mark.parametrize("topic", REJECTIONS)
 @pytest.mark.parametrize("words", ["attributes", "flags"])
 def test_each_rejection_names_its_row_of_the_documentation(topic, words):

@@ -367,10 +367,8 @@ def _required_packages(settings: BentoSettings, info: services.ServiceInfo) -> s
     from rules_bento.bento import image_steps
     from rules_bento.bento.declared_packages import declared_packages
 
-    image = settings.image
-    if image is None and info.image is not None:
-        image = image_steps.from_service(info.image, f"{info.path}: the image of the service")
-    declared = declared_packages(settings.options, image or image_steps.ImageDefinition(), settings.files)
+    image = settings.image or image_steps.from_service(info) or image_steps.ImageDefinition()
+    declared = declared_packages(settings.options, image, settings.files)
     texts = [
         *(text for packages in declared for text in packages.requirements),
         *(line.text for line in settings.requirements),

@@ -285,12 +285,11 @@ def requested_packages(
     from rules_bento.bento.declared_packages import declared_packages
     from rules_bento.dataclasses_lite import asdict
 
-    image = images.ImageDefinition()
+    image = None if declared_image else images.from_service(info)
     for path, label in declared_image:
         image = images.from_json(Path(path).read_text("utf-8"), label)
-    if not declared_image and info.image is not None:
-        image = images.from_service(info.image, f"{info.path}: the image of the service")
-    return [asdict(packages.without(own)) for packages in declared_packages(options, image, project)]
+    found = declared_packages(options, image or images.ImageDefinition(), project)
+    return [asdict(packages.without(own)) for packages in found]
 
 
 def _option_names(options: BuildOptions, declared: Sequence[DeclaredFile]) -> set[str]:

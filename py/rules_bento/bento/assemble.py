@@ -98,7 +98,7 @@ def _missing_modules(info: ServiceInfo, settings: BentoSettings, files: Mapping[
     from rules_bento.bento import missing_modules
 
     requirements = files.get("env/python/requirements.txt", b"").decode()
-    image = _image(info, settings) or images.ImageDefinition()
+    image = settings.image or images.from_service(info) or images.ImageDefinition()
     return missing_modules.notes(settings.survey.missing, requirements, settings, image)
 
 
@@ -136,7 +136,7 @@ def _environment(
 ) -> Environment:
     """Return the environment in the format of spec 2, or spec 1 if required. Raises BentoError if settings conflict."""
     reasons = spec1_reasons(settings.options) + (["a legacy service"] if info.kind == "legacy" else [])
-    image = _image(info, settings)
+    image = settings.image or images.from_service(info)
     if settings.spec == 2 and reasons:
         raise BentoError(f"spec: spec 2 doesn't support {' and '.join(reasons)}. Set spec = 1.")
     if image is not None and (reasons or settings.spec == 1):
@@ -159,13 +159,6 @@ def _environment(
     from rules_bento.bento.env import spec2
 
     return spec2.make(settings, image or images.ImageDefinition(), envs, models=models, sources=sources)
-
-
-def _image(info: ServiceInfo, settings: BentoSettings) -> ImageDefinition | None:
-    """Return the image of the target, otherwise of the service."""
-    if settings.image is None and info.image is not None:
-        return images.from_service(info.image, f"{info.path}: the image of the service")
-    return settings.image
 
 
 def _check_python(settings: BentoSettings, image: ImageDefinition | None) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from rules_bento.bento.env import python
 from rules_bento.bento.named_files import inline_requirements
@@ -23,7 +24,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Sequence, cast
 if TYPE_CHECKING:
     from rules_bento.build_options.options import BuildOptions
     from rules_bento.build_options.project import ProjectFiles
-    from rules_bento.service import Image as DeclaredImage
+    from rules_bento.service import ServiceInfo
 
 STEPS = (
     *("system_packages", "run", "run_script", "python_packages", "requirements_file", "pyproject_toml"),
@@ -127,9 +128,12 @@ def _from_fields(data: dict[str, Any], origin: str) -> ImageDefinition:
     return image
 
 
-def from_service(declared: DeclaredImage, place: str) -> ImageDefinition:
-    """Convert the image in service metadata. Raises BentoError for an argument that BentoML doesn't support."""
-    arguments = declared.arguments
+def from_service(info: ServiceInfo) -> ImageDefinition | None:
+    """Return the image of a service, if it has one. Raises BentoError for an argument that BentoML doesn't support."""
+    if info.image is None:
+        return None
+    place = f"{info.services[0].path}:{info.services[0].line}" if info.services else info.path
+    arguments, place = info.image.arguments, f"{place}: the image of the service"
     for name in arguments:
         if name not in IMAGE:
             near = did_you_mean(name, IMAGE)
@@ -145,7 +149,7 @@ def from_service(declared: DeclaredImage, place: str) -> ImageDefinition:
         Step("build_include", (path,))
         for path in _string_list(arguments.get("build_include_paths"), "build_include_paths", place)
     ]
-    steps += [_step(call.method, call.args, place) for call in declared.calls]
+    steps += [_step(call.method, call.args, place) for call in info.image.calls]
     image = ImageDefinition(
         base_image=_optional_string(arguments.get("base_image")) or None,
         distro=_optional_string(arguments.get("distro")),
@@ -213,8 +217,17 @@ def _check_step(step: Step, image: ImageDefinition) -> None:
     if step.kind == "python_packages":
         for package in step.values:
             check_package(package, place)
-    if step.kind in ("run", "run_after") and ("\n" in step.values[0].strip() or not step.values[0].strip()):
-        raise BentoError(f"{place}: a command must be one nonempty line. Join lines with '&&', or use run_script.")
+    if step.kind in ("run", "run_after") and not _is_command(step.values[0]):
+        raise BentoError(
+            f"{place}: a command must be one nonempty line, or lines that end in a backslash except for the last one. "
+            "Join lines with '&&', or use run_script."
+        )
+
+
+def _is_command(text: str) -> bool:
+    """Return whether a Dockerfile can have a text after `RUN`, so that the next instruction remains one."""
+    *lines, last = re.split("[\r\n]", text.strip())
+    return bool(last) and not last.endswith("\\") and all(line.rstrip(" \t").endswith("\\") for line in lines)
 
 
 def _check_order(image: ImageDefinition) -> None:

@@ -128,7 +128,9 @@ class Constants:
                     return self._constant(one + other, module, node)
                 if isinstance(one, (int, float)) and isinstance(other, (int, float)):
                     return self._constant(one + other if isinstance(op, ast.Add) else one * other, module, node)
-            case ast.Call(func=ast.Attribute(value=of, attr=method), args=args, keywords=[]):
+            case ast.Call(func=ast.Attribute(value=of, attr=method), args=args, keywords=[]) if (
+                method in _STRING_METHODS
+            ):
                 text, values = self.text(module, of), [self.text(module, each) for each in args]
                 if _STRING_METHODS.get(method) == len(args) and len(text) * len("".join(values)) < MAX_TEXT:
                     return self._constant(getattr(text, method)(*values), module, node)

@@ -414,6 +414,7 @@ class ServiceReader:
         try:
             return self._image_of(declared.module, node)
         except NotConstantError as error:
+            error.topic = "images" if error.topic in ("assignments", "copies") else error.topic
             self._note(declared, "image", error)
             return None
 
@@ -425,6 +426,8 @@ class ServiceReader:
             case ast.Call(func=ast.Attribute(value=of, attr=method)) if method in IMAGE_METHODS:
                 image = self._image_of(module, of)
                 nodes = [*node.args, *(each.value if each.arg else node for each in node.keywords)]
+                if any(isinstance(each, ast.Starred) or each is node for each in nodes):
+                    raise unsupported(module, node, "has unpacked arguments", "unpacking")
                 call = metadata.ImageCall(method, tuple(self.constants.text(module, each) for each in nodes))
                 return replace(image, calls=(*image.calls, call))
             case ast.Name():
@@ -448,7 +451,9 @@ def arguments_of(
     given = dict(zip(names[:positional], call.args, strict=False))
     given |= {each.arg: each.value for each in call.keywords if each.arg}
     starred = any(isinstance(each, ast.Starred) for each in call.args)
-    if starred or len(given) < len(call.args) + len(call.keywords) or not (others or given.keys() <= {*names}):
+    if starred or any(each.arg is None for each in call.keywords):
+        raise unsupported(module, call, "has unpacked arguments", "unpacking")
+    if len(given) < len(call.args) + len(call.keywords) or not (others or given.keys() <= {*names}):
         raise unsupported(module, call)
     return given
 
