@@ -3,11 +3,13 @@
 import importlib.util
 import sys
 import warnings
+from typing import Any
 
 import pytest
 from bento_cli.projects.from_directory import ExtraOptions, build
 from rules_bento.errors import BentoError
 from rules_bento.service import SourceTree, python_syntax, read_service, survey
+from rules_bento.service.python_syntax import NewSyntax
 
 HEAD = """\
 {future}
@@ -240,7 +242,7 @@ CASES += SIGNATURES
 CASES = [case for case in CASES if "-> 'a b'" not in case[1]]  # BentoML ignores this string
 
 
-def newest_syntax(service, files, **options):
+def newest_syntax(service: str, files: dict[str, bytes], **options: Any) -> tuple[str, NewSyntax] | None:
     return survey(service, SourceTree(files.keys(), files.__getitem__), "", **options).syntax
 
 

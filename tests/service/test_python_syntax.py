@@ -2,11 +2,13 @@
 
 import ast
 import sys
+from typing import Any
 
 import pytest
 from bento_cli.projects.from_directory import ExtraOptions, build
 from rules_bento.errors import BentoError
 from rules_bento.service import SourceTree, python_syntax, survey
+from rules_bento.service.python_syntax import NewSyntax
 
 THIS = sys.version_info.minor
 # Checked with CPython 3.9 to 3.13.
@@ -48,7 +50,7 @@ SYNTAX = {
 CASES = [(minor, text) for minor, texts in SYNTAX.items() for text in texts]
 
 
-def newest_syntax(service, files, **options):
+def newest_syntax(service: str, files: dict[str, bytes], **options: Any) -> tuple[str, NewSyntax] | None:
     return survey(service, SourceTree(files.keys(), files.__getitem__), "", **options).syntax
 
 

@@ -225,7 +225,7 @@ def _check_step(step: Step, image: ImageDefinition) -> None:
 
 
 def _is_command(text: str) -> bool:
-    """Return whether a Dockerfile can have a text after `RUN`, so that the next instruction remains one."""
+    """Return whether a Dockerfile can have a string after `RUN`, so that the next instruction remains one."""
     *lines, last = re.split("[\r\n]", text.strip())
     return bool(last) and not last.endswith("\\") and all(line.rstrip(" \t").endswith("\\") for line in lines)
 
