@@ -92,6 +92,12 @@ FORMS = {
     "cached": "class K:\n    @functools.cache\n    def f(): change()\n    f()",
     "property": "class K:\n    @property\n    def x(self): change()\n    y = x.fget(1)",
     "private": "class K:\n    def __f(): change()\n    __f()",
+    "other name": "class K:\n    def f(): change()\n    g = h = f\n    h()",
+    "table": "class K:\n    def f(): change()\n    T = {'a': [f]}\n    T['a'][0]()",
+    "table, filled": "class K:\n    T = {}\n    def f(): change()\n    T['a'] = f\n    T['a']()",
+    "table of the module": "T = {}\nclass K:\n    def f(): change()\n    T['a'] = f\nT['a']()",
+    "other name of the module": "class K:\n    global g\n    def f(): change()\n    g = f\ng()",
+    "special name": "class K(enum.Enum):\n    A = 1\n    def f(self, v): change()\n    __init__ = f",
     "global": "class K:\n    global f\n    def f(): change()\nf()",
     "nonlocal": "def make():\n    f = None\n    class K:\n        nonlocal f\n        def f(): change()\n    f()\nmake()",
     "in a function": "def make():\n    class K:\n        def f(): change()\n        f()\nmake()",
@@ -173,6 +179,7 @@ FORMS = {
     "    @classmethod\n    def go(c, h): return h(change())\nclass P(BaseModel):\n    k: K",
     "pydantic, alias": "class K(BaseModel):\n    @staticmethod\n    def camel(n): return n if change() else n\n    x: int = 1\n"
     "    model_config = ConfigDict(alias_generator=camel)",
+    "pydantic, dict": "class K(BaseModel):\n    x: int = 1\n    model_config = {'alias_generator': lambda n: n if change() else n}",
     "pydantic, Config": "class C:\n    @staticmethod\n    def alias_generator(n): return n if change() else n\n"
     "class K(BaseModel):\n    x: int = 1\n    class Config(C): pass",
     "pydantic, field": "class I(BaseModel):\n    @pydantic.model_validator(mode='after')\n    def v(self): self.go(); return self\n"
@@ -186,6 +193,11 @@ FORMS = {
     "    def s(self, v): return bool(change())\nclass O(BaseModel):\n    i: I\nO(i={}).model_dump()",
     "pydantic, arguments": "class A(BaseModel):\n    @pydantic.model_serializer\n    def s(self): return {'a': bool(change())}\n"
     "args = bentoml.use_arguments(A)\nprint(args.model_dump())",
+    "pydantic, arguments that a function returns": "class A(BaseModel):\n    @pydantic.model_serializer\n"
+    "    def s(self): return {'a': bool(change())}\ndef load(): return bentoml.use_arguments(A)\n"
+    "pydantic.TypeAdapter(Any).dump_python(load())",
+    "pydantic, type argument": "class B(BaseModel, Generic[T]):\n    def __init_subclass__(c): change()\ndef g(x: B[int]): pass",
+    "pydantic, alias of a type": "def f(): return change()\nX = Optional['f()']\nclass P(BaseModel):\n    x: X = None",
     "pydantic, call": "class I(BaseModel):\n    def model_post_init(self, c): change()\n@pydantic.validate_call\n"
     "def g(i: I): pass\ng({})",
     "pydantic, fields": "class L:\n    def __init__(self): change()\nclass K(BaseModel, arbitrary_types_allowed=True):\n"
@@ -218,6 +230,7 @@ MODULES = {
         "import typing\ndef inject(f):\n    for k in typing.get_type_hints(f).values(): k()",
         "from other import inject\nclass L:\n    def __init__(self): change()\n@inject\ndef run(x: L): pass",
     ),
+    "retry": ("import functools", "from tenacity import retry\n@retry\ndef go(): change()"),
     "imported method": (
         "def __new__(*a): type.__new__(*a)().go()",
         "class M(type):\n    from other import __new__\nclass K(metaclass=M):\n    def go(self): change()",
@@ -240,6 +253,8 @@ HARMLESS = [
     "class A(BaseModel):\n    a: int = 1\n    @pydantic.model_serializer\n    def s(self): {0}\nargs = bentoml.use_arguments(A)",
     "class K:\n    @property\n    def x(self): {0}\n    @x.setter\n    def x(self, v): {0}\n    @functools.cached_property\n"
     "    def y(self): {0}\n    TABLE = {{'a': 1}}\nclass J(K):\n    @K.x.setter\n    def x(self, v): {0}",
+    "class K:\n    def __add__(self, o): {0}\n    __radd__ = __add__\n    def f(self): {0}\n    TABLE = {{'f': f, 'g': lambda: [f]}}\n"
+    "    TABLE['h'] = f\n    x = property(f, doc='x')\n    s = staticmethod(lambda: {0})",
     "class I(BaseModel):\n    a: int = 1\n    @pydantic.field_validator('a')\n    @classmethod\n    def v(c, a): {0}\nclass O(BaseModel):\n"
     "    i: I = None\nclass R(pydantic.RootModel[int]): pass\ndef g(o: O, r: R): pass",
     "@dataclasses.dataclass\nclass C:\n    a: str = 'x'\n    @classmethod\n    def load(c): return c(**{{f.name: '' for f in "
@@ -259,6 +274,7 @@ def metaclass(name: str, annotation: str, result: str = "c") -> str:
 def project(code: str, other: str = "") -> dict[str, str]:
     member = re.search("#service (.*)", code)
     files = {"values.py": VALUES, "service.py": f"{HEAD}{code}\n{SERVICE.format(member[1] if member else '')}"}
+    files["tenacity.py"] = "def retry(f): f()\n"
     return files | ({"other.py": f"from values import LABELS, change\n{other}\n"} if other else {})
 
 

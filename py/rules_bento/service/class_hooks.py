@@ -40,7 +40,7 @@ MENTIONS = {"annotated": "lookup", "operand": "operator", "checked": "check"}
 # The events of a metaclass that are events of its classes.
 OF_METACLASS = {"call": "metaclass", "enum": "enum", "foreign": "foreign"}
 OF_METACLASS |= {name: f"typed {name}" for name in MENTIONS.values()}
-INHERITED = (*HOOKS, *OF_METACLASS.values(), "escaped", "modeled")
+INHERITED = (*HOOKS, *OF_METACLASS.values(), "escaped", "managed", "modeled")
 
 # Class decorators of libraries that make objects from data, if a field has the class as its type.
 RECORDS = words(
@@ -49,8 +49,8 @@ RECORDS = words(
 )
 # Packages whose classes aren't made from data.
 NOT_MODELS = words(
-    "abc asyncio collections contextlib fastapi keras lightning logging pytorch_lightning sklearn starlette tensorflow "
-    "threading torch transformers typing typing_extensions"
+    "abc asyncio collections contextlib enum fastapi keras lightning logging pytorch_lightning sklearn starlette "
+    "tensorflow threading torch transformers typing typing_extensions"
 )
 # Decorators of methods that a library calls for an object, and of functions that make objects from data.
 VALIDATORS = words("computed_field field_validator model_validator root_validator validator")

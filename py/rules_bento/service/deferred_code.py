@@ -30,6 +30,8 @@ _FIELDS = words("attr.field attr.ib attrs.field dataclasses.field pydantic.Field
 _FACTORIES = ("default_factory", "factory")
 _APPLICATIONS = words("fastapi.FastAPI fastapi.applications.FastAPI starlette.applications.Starlette")
 _SCHEMAS = "pydantic_core.core_schema."
+# Functions that make a method of a function.
+_WRAPPERS = words("classmethod functools.cached_property functools.partialmethod property staticmethod")
 _DISPLAYS = (ast.Dict, ast.List, ast.Set, ast.Tuple)
 _KNOWN = HOOKS["check"] | HOOKS["schema"]  # that a library doesn't call to create a class
 _ENUMERATION = re.compile(r"enum\..*|.*(Choices|Enum|Flag)")
@@ -43,14 +45,16 @@ class DeferredCode:
     - `body K f`: the body of class K mentions `f`. `.f`: code mentions the attribute `f`.
     - A key of `HOOKS` and K: K has such a method. `typed`: the metaclass of K has such a method.
     - A key of `MENTIONS` and K: code or a library mentions K in this way.
-    - `enum K`: K is an enumeration. `foreign K`: a library creates K. `modeled K`: libraries make objects of K.
+    - `enum K`: K is an enumeration. `foreign K`: a library creates K. `managed K`: it might call items of dicts in K.
+    - `modeled K`: libraries make objects of K.
     - `field K`: K is the type of a field of an object that exists. `live K`: a library might have made an object of K.
     - `given K`: K is the model of the Bento's arguments. `dumped K`: a library might serialize objects of K.
     - `escaped K`: a special method of K runs, and might call its other methods.
-    - `object K`: an object that might not be a class has the name K.
+    - `validated f`, `registered f`: decorators use the annotations of the function `f`.
+    - `assigned f`: an attribute of an object is assigned.
     - `each annotation`, `each field`: code reads the annotations of functions and classes, or of the bodies of classes.
 
-    `suspects` contains the names that only words of files in `others` use.
+    `suspects` contains the names that only words of files in `others` use, if code runs because of these words.
     """
 
     def __init__(self, scopes: Scopes, others: frozenset[bytes], run: Callable[[Module, ast.AST], None]) -> None:
@@ -58,8 +62,9 @@ class DeferredCode:
         self._scopes = scopes
         self._others = others
         self._run = run
-        self._used: set[str] = set()
-        self._todo: list[str] = []
+        self._used: dict[str, bytes] = {}  # with the suspect that caused the event, or b""
+        self._todo: list[tuple[str, bytes]] = []
+        self._suspect = b""
         self._is_running = False
         self._started: set[ast.AST] = set()
         self._waiting: dict[str, list[Callable[[], None]]] = {}
@@ -78,52 +83,56 @@ class DeferredCode:
 
     def use(self, *events: str) -> None:
         """Mark events, and the events that they cause, as occurred. Runs the code that waits for these events."""
-        self._todo += events
+        self._todo += [(event, self._suspect) for event in events]
         if self._is_running:
             return
-        self._is_running = True
+        self._is_running, before = True, self._suspect
         while self._todo:
-            event = self._todo.pop()
+            event, self._suspect = self._todo.pop()
             if event not in self._used:
-                self._used.add(event)
-                self._todo += sorted(self._links.pop(event, ()))
+                self._used[event] = self._suspect
+                self._todo += [(each, self._suspect) for each in sorted(self._links.pop(event, ()))]
                 for action in self._waiting.pop(event, ()):
                     action()
-        self._is_running = False
+        self._is_running, self._suspect = False, before
 
     def link(self, event: str, *others: str) -> None:
         """Mark `others` as occurred if `event` occurs, now or later."""
         if event in self._used:
-            self.use(*others)
+            self._act(self._used[event], partial(self.use, *others))
         else:
             self._links.setdefault(event, set()).update(others)
 
     def rename(self, name: str, alias: str) -> None:
         """Register another name of a function or class of the sources."""
         self.link(alias, name)
-        self._check_others(name, f"object {alias}")
+        self._check_others(name, f"assigned {alias}")
         for kind in (*MENTIONS, "bare", "field", "given"):
             self.link(f"{kind} {alias}", f"{kind} {name}")
-        for kind in (*INHERITED, "object"):
+        for kind in INHERITED:
             self.link(f"{kind} {name}", f"{kind} {alias}")
 
     def _when(self, event: str, action: Callable[[], None]) -> None:
         """Run `action` if `event` occurs, now or later."""
         if event in self._used:
-            action()
+            self._act(self._used[event], action)
         else:
             self._waiting.setdefault(event, []).append(action)
+
+    def _act(self, suspect: bytes, action: Callable[[], None]) -> None:
+        before, self._suspect = self._suspect, suspect or self._suspect
+        action()
+        self._suspect = before
 
     def _start(self, module: Module, node: ast.AST) -> None:
         if node not in self._started:
             self._started.add(node)
+            self.suspects |= {self._suspect} - {b""}
             self._run(module, node)
 
     def _check_others(self, name: str, event: str = "") -> None:
-        event = event or name
-        if event not in self._used and name.encode() in self._others:
-            self.suspects.add(name.encode())
-            self.use(event)
+        if name.encode() in self._others:
+            self._act(name.encode(), partial(self.use, event or name))
 
     # Classes
 
@@ -132,7 +141,7 @@ class DeferredCode:
         name, owner = node.name, self._scopes.owner(node)
         self._check_others(name)
         if owner:
-            self.link(owner.name, name)
+            self.link(f"given {owner.name}", name)
             self.use(f"annotated {name}")  # a library might look up the attributes of the other class
         self._add_events(name, self._scopes.bindings(node))
         for base in node.bases:
@@ -145,7 +154,12 @@ class DeferredCode:
         kinds = self._scopes.decorators(module, node)
         if "bentoml.service" not in kinds and not _PASSIVE.issuperset(kinds):
             self.use(name)
-        self.use(*[f"foreign {name}"] if kinds else [], *[] if RECORDS.isdisjoint(kinds) else [f"modeled {name}"])
+        if kinds:
+            self.use(f"foreign {name}")
+        if not RECORDS.isdisjoint(kinds):
+            self.use(f"modeled {name}")
+        if "pydantic.dataclasses.dataclass" in kinds:
+            self.use(f"managed {name}")
 
     def _add_events(self, name: str, bound: Mapping[str, object]) -> None:
         """Register the events of a class whose body binds the names `bound`."""
@@ -163,10 +177,12 @@ class DeferredCode:
         self._when(f"modeled {name}", partial(self.link, f"field {name}", f"live {name}"))
         for mention, kind in MENTIONS.items():
             self._when(f"typed {kind} {name}", partial(self.link, f"{mention} {name}", name))
+        self._when(f"subclass {name}", partial(self.link, f"operand {name}", name))  # `K[int]` can create a subclass
         self._when(f"check {name}", partial(self.link, f"checked {name}", name))
 
     def _add_base(self, module: Module, node: ast.ClassDef, base: ast.expr) -> None:
         name, known = node.name, self._add_creator(module, node, base)
+        self.link(name, known)
         self.link(f"subclass {known}", known, name)
         for kind in INHERITED:
             self.link(f"{kind} {known}", f"{kind} {name}")
@@ -177,13 +193,14 @@ class DeferredCode:
         for path in self._scopes.sources_of(module, base):
             package, _, last = path.partition(".")
             is_model = package not in class_hooks.NOT_MODELS or last in ("NamedTuple", "TypedDict")
-            self.use(f"foreign {name}", *[f"modeled {name}"] if is_model else [])
+            self.use(f"foreign {name}", *[f"managed {name}", f"modeled {name}"] if is_model else [])
             self.use(*[] if package in ("abc", "typing", "typing_extensions") else [f"checked {name}"])
         for owner in self._settings_of(node):
-            self._when(f"modeled {owner}", partial(self.use, known))
+            self._when(f"managed {owner}", partial(self.use, known))
 
     def _add_metaclass(self, module: Module, node: ast.ClassDef, metaclass: ast.expr) -> None:
         name, known = node.name, self._add_creator(module, node, metaclass)
+        self.link(f"given {name}", known)
         self.link(f"metaclass {known}", known, name, f"subclass {name}")
         for kind, own in OF_METACLASS.items():
             self.link(f"{kind} {known}", f"{own} {name}")
@@ -199,17 +216,15 @@ class DeferredCode:
             creator = creator.value
         if isinstance(creator, ast.Call) and sources and self._scopes.is_foreign(module, creator, node):
             return "object"  # such as `namedtuple("K", "a b")`
-        parts, root = chain(creator)
-        if not isinstance(root, ast.Name):
-            self.use(node.name)
-            return ""
-        for part in (root.id, *parts):
-            self.link(f"object {part}", node.name, root.id, *parts)
-            if self._scopes.is_owned(module, root.id):
-                self._check_others(part, f"object {part}")
-        known = [root.id, *parts][-1]
-        self.link(node.name, known)
-        return known
+        attributes, root = chain(creator)
+        names = [*([root.id] if isinstance(root, ast.Name) else []), *attributes]
+        if not self._scopes.is_class(module, creator, node):
+            self.use(node.name, *names)
+            for name in names if names and self._scopes.is_owned(module, names[0]) else ():
+                self._check_others(name, f"assigned {name}")
+        for name in attributes:
+            self.link(f"assigned {name}", node.name, *names)
+        return names[-1] if names else ""
 
     def _settings_of(self, node: ast.ClassDef) -> list[str]:
         """Return the class that has the class `Config` in its body, whose functions pydantic calls, or []."""
@@ -218,9 +233,15 @@ class DeferredCode:
 
     # Functions
 
+    def add_decorators(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        """Register the effects of decorators on the classes in the annotations of a function."""
+        if not class_hooks.VALIDATED.isdisjoint(self._scopes.decorators(module, node)):
+            self.link(node.name, f"validated {node.name}")
+        if any(getattr(each, "attr", "") == "register" for each in node.decorator_list):  # of `singledispatch`
+            self.use(f"registered {node.name}")
+
     def add_function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef, kinds: list[str]) -> None:
         """Register a function whose decorators `kinds` don't call it."""
-        self.use(f"object {node.name}")
         is_kept = any(each.rpartition(".")[2] in class_hooks.VALIDATORS for each in kinds)
         is_serializer = any(each.rpartition(".")[2] in class_hooks.SERIALIZERS for each in kinds)
         owner = self._scopes.owner(node)
@@ -238,33 +259,59 @@ class DeferredCode:
 
     def add_lambda(self, module: Module, node: ast.Lambda) -> None:
         """Register a lambda. Runs it unless it is the value of a name, or of a field that has a factory."""
-        around = self._scopes.parent(node)
-        while isinstance(around, _DISPLAYS):
-            around = self._scopes.parent(around)
-        targets = around.targets if isinstance(around, ast.Assign) else [getattr(around, "target", None)]
-        owner = self._maker(module, node)
-        if isinstance(around, (ast.Assign, ast.AnnAssign)) and len(targets) == 1 and isinstance(targets[0], ast.Name):
-            self._add(module, node, targets[0].id, is_special=is_special(targets[0].id))
-        elif owner:
-            self._when(f"live {owner.name}", partial(self._start, module, node))
+        names, is_item = self._assigned(module, node)
+        maker, owner = self._maker(module, node), self._scopes.owner(node)
+        if len(names) == 1 or (names and owner):
+            for name in names:
+                self._add(module, node, name, is_special=is_special(name), is_item=is_item)
+        elif maker:
+            self._when(f"live {maker.name}", partial(self._start, module, node))
         else:
             self._start(module, node)
 
-    def _add(self, module: Module, node: ast.AST, name: str, *, is_special: bool) -> None:
+    def _add(self, module: Module, node: ast.AST, name: str, *, is_special: bool, is_item: bool = False) -> None:
         """Register a function or lambda that has a name in a module, class, or function."""
         owner, start = self._scopes.owner(node), partial(self._start, module, node)
         if owner is None or self._is_service(module, owner) or name not in self._scopes.bindings(owner):
             self._check_others(name)
             self._when(name, start)
-        elif name in HOOKS["schema"]:
-            start()
         else:
-            for each in self._settings_of(owner):
-                self._when(f"modeled {each}", start)
             self._when(f"given {owner.name}", start)
-            self._when(f"body {owner.name} {name}", start)
-            later = start if is_special else partial(self._wait_for_attribute, name, start)
-            self._when(f"{'live' if is_special else 'escaped'} {owner.name}", later)
+            self._bind(owner, name, start, is_special=is_special, is_item=is_item)
+
+    def _bind(
+        self, owner: ast.ClassDef, name: str, start: Callable[[], None], *, is_special: bool, is_item: bool
+    ) -> None:
+        """Call `start` if code calls the attribute `name` of a class that isn't used, or items of the attribute."""
+        if name in HOOKS["schema"]:
+            start()
+        for each in [owner.name] if is_item else self._settings_of(owner):
+            self._when(f"managed {each}", start)
+        self._when(f"body {owner.name} {name}", start)
+        later = start if is_special else partial(self._wait_for_attribute, name, start)
+        self._when(f"{'live' if is_special else 'escaped'} {owner.name}", later)
+
+    def _assigned(self, module: Module, node: ast.AST) -> tuple[list[str], bool]:
+        """Return the names whose value is a function, or contains it, and whether it is an item of a dict."""
+        around, is_item = self._scopes.parent(node), False
+        while around and (isinstance(around, (*_DISPLAYS, ast.keyword)) or self._is_wrapper(module, around, node)):
+            is_item |= isinstance(around, ast.Dict)
+            node, around = around, self._scopes.parent(around)
+        targets = around.targets if isinstance(around, ast.Assign) else [getattr(around, "target", None)]
+        is_value = isinstance(around, (ast.Assign, ast.AnnAssign)) and around.value is node
+        roots = [
+            each.value if isinstance(each, ast.Subscript) and self._scopes.owner(around) else each
+            for each in targets
+            if around
+        ]
+        names = [each.id for each in roots if isinstance(each, ast.Name)]
+        return (names if is_value and len(names) == len(targets) else []), is_item
+
+    def _is_wrapper(self, module: Module, call: ast.AST | None, node: ast.AST) -> bool:
+        """Return whether a call makes a method of `node` without calling `node`."""
+        if not isinstance(call, ast.Call) or call.func is node:
+            return False
+        return self._scopes.known(module, call.func, call) in _WRAPPERS
 
     def _wait_for_attribute(self, name: str, start: Callable[[], None]) -> None:
         self._check_others(name, f".{name}")
@@ -282,54 +329,74 @@ class DeferredCode:
         library = self._scopes.outside(module, node, node)
         is_load = isinstance(getattr(node, "ctx", None), ast.Load)
         body = [f"body {owner.name} {root}"] if owner and root and (is_load or attributes) else []
-        if library in class_hooks.FIELDS_OF:
-            self.use("fields of")
-        if library.partition(".")[0] in class_hooks.CONTAINERS:
-            self.use("each annotation")
+        body = [] if owner and body and self._is_alias(module, owner, node) else body
+        for path in self._scopes.sources_of(module, node):
+            if path in class_hooks.FIELDS_OF:
+                self.use("fields of")
+            if path.partition(".")[0] in class_hooks.CONTAINERS:
+                self.use("each annotation")
         if not is_load:
             self._assign(module, node, names.pop())  # this doesn't call the function that has the name
         if is_load and self._is_base(node):
-            self._mention_class(names, is_operand=isinstance(self._scopes.parent(node), ast.Subscript))
+            self.mention_class(names, is_operand=isinstance(self._scopes.parent(node), ast.Subscript))
             return self.use(*body)
         events = [*names, *body, *(f".{each}" for each in attributes if not library)]
         events += [f"bare {root}"] if is_load and root and not attributes else []
         call = self._argument_of(node)[1]
         if call and self._scopes.outside(module, call.func, call) == "bentoml.use_arguments":
-            return self.use(*(f"given {each}" for each in names))
+            around = self._scopes.parent(call)
+            is_global = isinstance(around, (ast.Assign, ast.AnnAssign)) and not [*self._scopes.around(node)]
+            return self.use(*(f"given {each}" for each in names), *[] if is_global else ["dump"])
         maker = self._maker(module, node)
         if maker:
             return self.link(f"live {maker.name}", *events)
-        return self.use(*[] if self._is_kept(module, node) else events)
+        if self._is_kept(module, node):
+            return self.mention_class(names, is_operand=False)
+        return self.use(*events)
+
+    def _is_alias(self, module: Module, owner: ast.ClassDef, node: ast.expr) -> bool:
+        """Return whether the body of a class only gives a function another name, as in `__radd__ = __add__`."""
+        around = self._scopes.parent(node)
+        if not isinstance(node, ast.Name):
+            return False
+        if isinstance(around, ast.Subscript) and around.value is node and isinstance(around.ctx, ast.Store):
+            return node.id in self._scopes.bindings(owner)
+        names, is_item = self._assigned(module, node)
+        if not names or not self._scopes.bindings(owner).keys() >= {*names}:
+            return False
+        for name in names:
+            start = partial(self.use, f"body {owner.name} {node.id}")
+            self._bind(owner, name, start, is_special=is_special(name), is_item=is_item)
+        return True
 
     def annotate(self, module: Module, node: ast.expr, names: list[str]) -> None:
         """Register a name or a chain of attributes, or the words of a string, in an annotation."""
         around = self._scopes.parent(node)
         is_operand = isinstance(around, ast.BinOp) or (isinstance(around, ast.Subscript) and around.value is node)
-        self._mention_class(names, is_operand=is_operand or isinstance(node, ast.Constant))
+        self.mention_class(names, is_operand=is_operand or isinstance(node, ast.Constant))
         self.link("each annotation", *names)
         while around and not isinstance(around, ast.stmt):
             around = self._scopes.parent(around)
         owner = self._scopes.owner(around) if around else None
         fields = [f"field {each}" for each in names]
         if isinstance(around, FUNCTIONS):
-            if not class_hooks.VALIDATED.isdisjoint(self._scopes.decorators(module, around)):
-                self.link(around.name, *fields)
-            if any(getattr(each, "attr", "") == "register" for each in around.decorator_list):  # of singledispatch
-                self.use(*(f"checked {each}" for each in names))
+            self.link(f"validated {around.name}", *fields)
+            self.link(f"registered {around.name}", *(f"checked {each}" for each in names))
         elif owner:
             self.link("each field", *names)
             if owner.bases or owner.decorator_list:
-                self.link(f"live {owner.name}", *fields)
+                self.link(f"live {owner.name}", *fields, *(f"checked {each}" for each in names))
                 self.link(f"dumped {owner.name}", *(f"dumped {each}" for each in names))
 
-    def _mention_class(self, names: list[str], *, is_operand: bool) -> None:
+    def mention_class(self, names: list[str], *, is_operand: bool) -> None:
+        """Register names of classes that code mentions without using the classes."""
         self.use(*(f"annotated {each}" for each in names))
         self.use(*(f"operand {each}" for each in (names if is_operand else names[:-1])))
 
     def _assign(self, module: Module, node: ast.expr, name: str) -> None:
         value = getattr(self._scopes.parent(node), "value", None)
-        if not isinstance(node, ast.Name) or value is None or not self._scopes.is_foreign(module, value, node):
-            self.use(f"object {name}")
+        if isinstance(node, ast.Attribute):
+            self.use(f"assigned {name}")
         if isinstance(value, ast.Call) and self._scopes.outside(module, value.func, node) == "bentoml.use_arguments":
             self.link(f"bare {name}", "dump")  # code might serialize the arguments
 
@@ -339,7 +406,7 @@ class DeferredCode:
             node, around = around, self._scopes.parent(around)
         if isinstance(around, ast.keyword):
             return around.arg == "metaclass" and isinstance(self._scopes.parent(around), ast.ClassDef)
-        return isinstance(around, ast.ClassDef) and node in around.bases
+        return isinstance(around, ast.ClassDef) and getattr(node, "lineno", 0) >= around.lineno  # after decorators
 
     def _is_kept(self, module: Module, node: ast.AST) -> bool:
         keyword, call = self._argument_of(node)
@@ -353,9 +420,9 @@ class DeferredCode:
         if keyword in _FACTORIES and keeper in _FIELDS:
             return self._scopes.owner(node)
         scopes = [*self._scopes.around(node)]
-        is_yielded = isinstance(self._scopes.parent(node), ast.Yield)
-        is_schema = is_yielded and getattr(scopes[0], "name", "") == "__get_validators__"
         classes = [each for each in scopes if isinstance(each, ast.ClassDef)]
+        is_yielded = isinstance(self._scopes.parent(node), ast.Yield)
+        is_schema = is_yielded and getattr([*scopes, None][0], "name", "") == "__get_validators__"
         return classes[0] if classes and (is_schema or keeper.startswith(_SCHEMAS)) else None
 
     def _argument_of(self, node: ast.AST) -> tuple[str, ast.Call | None]:

@@ -54,6 +54,7 @@ _NAMED_ELSEWHERE = words(
     "__base__ __bases__ __dict__ __globals__ __mro__ __subclasses__ attrgetter builtins ctypes gc inspect "
     "methodcaller mock modules pickle pkgutil pydoc runpy sys"
 )
+_GENERICS = words("dict frozenset list set tuple type")
 _PATH = re.compile(r"([\w.]+)[.:](\w+)")
 _WORD = re.compile(r"\w+")
 # A module that has none of these can't reach a service without its name, or that of a module that has it.
@@ -72,10 +73,11 @@ class ImportCode:
         self._modules = {module.name: module for module in modules}
         self.mentions: dict[tuple[str, str], list[tuple[Module, ast.expr]]] = {}
         self.hazard: NotConstantError | None = None
-        self._scopes = Scopes(names)
+        self._scopes = Scopes(names, self._modules)
         self.parent = self._scopes.parent
         self._deferred = DeferredCode(self._scopes, others, self._run_body)
         self._todo: list[tuple[Module, ast.AST]] = []
+        self._properties: dict[tuple[ast.AST, str], bool] = {}
         for module in modules:
             self._todo += [(module, node) for node in reversed(module.tree.body)]
             while self._todo:
@@ -151,24 +153,23 @@ class ImportCode:
                     self._stop("a string annotation might call something", module, node, "annotations")
                 self._deferred.annotate(module, node, _WORD.findall(text))
             case ast.Constant(value=str(text)) if not isinstance(around, ast.Expr):
-                self._string(text)
+                self._string(module, node, text)
             case ast.MatchClass(kwd_attrs=attributes):
                 self._check_attributes(attributes, module, node)
                 self._deferred.use(*(f".{each}" for each in attributes))
-            case ast.arg(arg=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
-                self._deferred.use(f"object {name}")
         self._todo += [(module, each) for each in reversed(below)]
 
     # Functions
 
-    def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.expr]:
+    def _function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> set[ast.AST]:
         """Schedule the analysis of a function's body, now or as soon as the function might be called.
 
         Returns the decorators such as `@x.setter`.
         """
         known = self._scopes.decorators(module, node)
         others = [each for name, each in zip(known, node.decorator_list, strict=True) if name not in _PASSIVE]
-        accessors = [each for each in others if self._is_accessor(module, each, node)]
+        accessors: set[ast.AST] = {each for each in others if self._is_accessor(module, each, node)}
+        self._deferred.add_decorators(module, node)
         if all(each in accessors or self.is_route(module, callee(each), node) for each in others):
             self._deferred.add_function(module, node, known)
         else:
@@ -192,16 +193,23 @@ class ImportCode:
             case ast.Attribute(value=ast.Attribute(value=of, attr=name), attr="deleter" | "getter" | "setter"):
                 if self._scopes.outside(module, of, node):
                     return True
-                scope = None
-                if isinstance(of, ast.Name) and not self._scopes.binders(node, of.id):
-                    bound = module.bindings.get(of.id, [])
-                    scope = bound[0].node if len(bound) == 1 else None
+                base = getattr(of, "id", "")
+                bound = [] if self._scopes.binders(node, base) else module.bindings.get(base, [])
+                scope = bound[0].node if len(bound) == 1 else None
             case _:
                 return False
-        made = self._scopes.bindings(scope).get(name, []) if isinstance(scope, ast.ClassDef) else []
-        kinds = [each for one in made if isinstance(one, FUNCTIONS) for each in self._scopes.decorators(module, one)]
-        is_library = any(each == "property" or (each and not self.names.files.owns(each)) for each in kinds)
-        return is_library and all(isinstance(each, FUNCTIONS) for each in made)
+        return isinstance(scope, ast.ClassDef) and self._is_property(module, scope, name)
+
+    def _is_property(self, module: Module, scope: ast.ClassDef, name: str) -> bool:
+        """Return whether a name in the body of a class is a method with the decorator `property`, or with another."""
+        if (scope, name) not in self._properties:
+            made = self._scopes.bindings(scope).get(name, [])
+            kinds = {
+                each for one in made if isinstance(one, FUNCTIONS) for each in self._scopes.decorators(module, one)
+            }
+            is_library = any(each == "property" or (each and not self.names.files.owns(each)) for each in kinds)
+            self._properties[scope, name] = is_library and all(isinstance(each, FUNCTIONS) for each in made)
+        return self._properties[scope, name]
 
     # Names
 
@@ -214,17 +222,33 @@ class ImportCode:
             if self._scopes.owner(node):
                 self._deferred.use(binding.name or alias)
             source = self._modules.get(binding.module)
-            if source and binding.name not in source.bindings:
+            if source and binding.name and binding.name not in source.bindings:
                 self._deferred.use("__getattr__")  # of the module
             if binding.name and (_is_below(binding.path, _OUTSIDE) or binding.name in _ATTRIBUTES):
                 self._stop(f"`{binding.path}` is imported", module, node)
 
-    def _string(self, text: str) -> None:
-        """Register a string such as "lib.models:Net", which a library might import."""
+    def _string(self, module: Module, node: ast.AST, text: str) -> None:
+        """Register a string such as "lib.models:Net", which a library might import, or "Net | None"."""
         for path, name in _PATH.findall(text):
             self._deferred.use(f".{name}")  # as in `"{0.name}".format(x)`
             if self.names.files.find(path):
                 self._deferred.use(name)
+        if "|" in text or "[" in text:
+            self._deferred.mention_class(_WORD.findall(text), is_operand=True)
+        if "(" in text and self._is_type(module, node):
+            self._stop("a string annotation might call something", module, node, "annotations")
+
+    def _is_type(self, module: Module, node: ast.AST) -> bool:
+        """Return whether a string is a type argument, as in `Optional["Net"]`."""
+        text, around = node, self.parent(node)
+        while isinstance(around, (ast.BinOp, ast.List, ast.Tuple)):
+            node, around = around, self.parent(around)
+        if not isinstance(around, ast.Subscript) or around.slice is not node:
+            return False
+        name = self._scopes.known(module, around.value, around)
+        is_first = text is getattr(node, "elts", [node])[0]
+        is_metadata = name.endswith(".Literal") or (name.endswith(".Annotated") and not is_first)
+        return not is_metadata and (name in _GENERICS or name.startswith(("typing.", "typing_extensions.")))
 
     def _chain(self, module: Module, node: ast.Attribute | ast.Name) -> None:
         """Analyze a name or a chain of attributes, such as `lib.values.LABELS`."""

@@ -245,10 +245,16 @@ def own_nodes(*nodes: ast.AST) -> Iterator[ast.AST]:
 
 
 def _bound_names(*nodes: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-    """Yield the names that nodes bind at any depth, outside functions and classes, and the nodes that bind them."""
+    """Yield the names that nodes bind at any depth, outside functions and classes.
+
+    With each name, yields the value in `NAME = VALUE`, otherwise the node that binds the name.
+    """
+    values: dict[ast.AST, ast.AST | None] = {}
     for node in own_nodes(*nodes):
+        if isinstance(node, (ast.Assign, ast.AnnAssign, ast.NamedExpr)):
+            values |= dict.fromkeys(node.targets if isinstance(node, ast.Assign) else [node.target], node.value)
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            yield node.id, node
+            yield node.id, values.get(node) or node
         for field in ("asname", "name", "rest"):  # of imports, functions, classes, handlers, patterns
             name = getattr(node, field, None)
             if isinstance(name, str):
@@ -256,7 +262,7 @@ def _bound_names(*nodes: ast.AST) -> Iterator[tuple[str, ast.AST]]:
 
 
 def bindings_of(scope: ast.AST) -> dict[str, list[ast.AST]]:
-    """Return the nodes that bind each local name of a class, function, or lambda."""
+    """Return what `_bound_names` yields for each local name of a module, class, function, or lambda."""
     body = getattr(scope, "body", [])
     nodes = body if isinstance(body, list) else [body]
     found: dict[str, list[ast.AST]] = {}
