@@ -8,6 +8,7 @@ from rules_bento.sources.library_paths import (
     check_modules,
     declare_libraries,
     missing_copies,
+    missing_roots,
     possible_paths,
     without_hidden_copies,
 )
@@ -79,6 +80,31 @@ def test_the_import_root_of_a_library_without_files_is_for_all_libraries() -> No
     expected = {"lib/text/words.py": ["lib/text/words.py", "words.py"], "lib/other.py": ["lib/other.py"]}
     assert paths(files, TEXT) == expected
     assert paths(files | {"else.py": "//lib/text"}, TEXT) == expected | {"else.py": ["else.py"]}
+
+
+def test_modules_in_import_roots_of_other_libraries_are_found_if_sources_import_them(tmp_path: Path) -> None:
+    service = tmp_path / "service.py"
+    service.write_text("import logging\nimport shared\nfrom x import y\n")
+    files = [
+        ("lib/words.py", "lib/words.py", "//lib:words"),
+        *((path, path, f"//{path[:-3]}") for path in ("lib/logging.py", "lib/shared.py", "lib/unused.py", "lib/x.py")),
+        ("lib/x.txt", "lib/x.txt", "//lib/x"),
+        ("svc/lib/z.py", "svc/lib/z.py", "//svc/lib"),
+    ]
+    roots = [("//lib:words", "_main/lib"), ("//svc", "_main/svc/lib"), ("//svc", "_main/svc")]
+    kept = [
+        declared("service.py", "srcs //svc", str(service)),
+        declared("shared/a.py", "srcs //svc", str(service)),
+    ]
+    assert missing_roots(files, roots, [file for file in kept if file.path != "shared/a.py"]) == [
+        ("//lib/shared", "_main/lib"),
+        ("//lib/x", "_main/lib"),
+    ]
+    more = missing_roots(files, roots, kept)
+    assert more == [("//lib/x", "_main/lib")]
+    found = [file.path for file in declare_libraries(files, [*roots, *more], "svc")]
+    assert {"lib/x.py", "x.py", "lib/x.txt", "x.txt", "z.py"} <= set(found)
+    assert not {"unused.py", "logging.py", "shared.py"} & set(found)
 
 
 def test_patterns_apply_to_all_paths_of_a_file_in_the_build_context() -> None:

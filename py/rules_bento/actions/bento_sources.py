@@ -91,7 +91,7 @@ def kept_data(request: SelectionRequest) -> list[DeclaredFile]:
     return [file for file in select(declared, read_plan(request, declared)).kept if file.source in data]
 
 
-def declared_files(request: SelectionRequest) -> list[DeclaredFile]:
+def declared_files(request: SelectionRequest, more_import_roots: Sequence[tuple[str, str]] = ()) -> list[DeclaredFile]:
     """Return the declared files of a target, with their paths in the Bento. Omits files in site-packages."""
     declared = []
     for files, attribute in ((request.source, "srcs"), (request.data, "data")):
@@ -102,14 +102,37 @@ def declared_files(request: SelectionRequest) -> list[DeclaredFile]:
     if request.dependency:
         from rules_bento.sources.library_paths import declare_libraries, without_hidden_copies
 
-        files = tuple(file for file in request.dependency if _INSTALLED not in file[1])
-        declared = without_hidden_copies([*declared, *declare_libraries(files, request.import_root, request.build_ctx)])
+        roots = (*request.import_root, *more_import_roots)
+        declared += declare_libraries(_library_files(request), roots, request.build_ctx)
+        declared = without_hidden_copies(declared)
     return declared + [
         selections.DeclaredFile(
             f"{WHEELS}/{short_path.rpartition('/')[2]}", source, f"requirements {label}", filtered=False
         )
         for source, short_path, label in request.vendored
     ]
+
+
+def _library_files(request: SelectionRequest) -> list[tuple[str, str, str]]:
+    return [file for file in request.dependency if _INSTALLED not in file[1]]
+
+
+def _with_imported(
+    request: SelectionRequest, declared: list[DeclaredFile], plan: Plan, selection: Selection
+) -> tuple[list[DeclaredFile], Selection]:
+    """Add the copies of library files that sources import by other paths. Returns the declared files and the selection.
+
+    Raises BentoError if a module and a package have the same name.
+    """
+    from rules_bento.sources.library_paths import check_modules, missing_copies, missing_roots, without_hidden_copies
+
+    roots = missing_roots(_library_files(request), request.import_root, selection.kept)
+    complete = declared_files(request, roots) if roots else declared
+    complete = without_hidden_copies([*complete, *missing_copies(complete, selection.kept, request.build_ctx)])
+    if len(complete) > len(declared):
+        declared, selection = complete, select(complete, plan)
+    check_modules(selection.kept)
+    return declared, selection
 
 
 def read_plan(request: SelectionRequest, declared: Sequence[DeclaredFile]) -> Plan:
@@ -180,12 +203,7 @@ def snapshot(request: _SnapshotRequest) -> None:
         raise BentoError("include, exclude: the patterns select no file in srcs, data, or deps. Change the patterns.")
     selections.check_followed(selection.kept)
     if request.dependency:
-        from rules_bento.sources.library_paths import check_modules, missing_copies, without_hidden_copies
-
-        if copies := missing_copies(declared, selection.kept, request.build_ctx):
-            declared = without_hidden_copies([*declared, *copies])
-            selection = select(declared, plan)
-        check_modules(selection.kept)
+        declared, selection = _with_imported(request, declared, plan, selection)
     sources = {file.path: file for file in selection.kept if file.link is None}
     seen: dict[str, bytes] = {}  # files that the analysis read, by path
     survey = None

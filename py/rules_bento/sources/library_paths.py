@@ -1,23 +1,25 @@
 """Determines the paths of library files (`deps`) in a Bento's ``src/``, so that imports work as in a `py_test`.
 
 In a test, Python finds a module at its path in the repository, and below each import root (`imports`) of a library.
-BentoML adds only ``src/`` to the import path, so ``src/`` contains the file at each of these paths. The files are
-copies, because zip archives of Bentos can't contain links.
+BentoML adds only ``src/`` to the import path, so ``src/`` contains a file at several paths. The files are copies,
+because zip archives of Bentos can't contain links.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
+import sys
 
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
+from rules_bento.sources.manifest import open_source
 from rules_bento.sources.snapshot import (
     DEPENDENCIES,
+    MAX_BYTES,
     DeclaredFile,
     context_directory,
     is_below,
-    read_prefixes,
     relative_path,
     split_short_path,
 )
@@ -25,7 +27,9 @@ from rules_bento.typing_lite import Iterable, Iterator, Sequence
 
 _ORIGIN = f"{DEPENDENCIES} "  # followed by the label of the library
 _PACKAGE = "__init__.py"
-_MAX_BYTES = 16 << 20  # of a source
+_IMPORTS = re.compile(  # the module and the names of `from a import b`, or the modules of `import a`
+    r"^[ \t]*(?:from[ \t]+(\w[\w.]*)[ \t]+import[ \t]*(\([^)]*\)|[^#;\n(]+)|import[ \t]+([^#;\n]+))", re.MULTILINE
+).findall
 
 
 def declare_libraries(
@@ -41,7 +45,7 @@ def declare_libraries(
     - the path relative to each import root that its own library declares,
     - the path relative to an import root of another library, if a library that declares the root has files in the same
       top-level directory there (otherwise, the package would be incomplete), or has no files there,
-    - the path relative to the build context, unless an import root below the build context contains the file.
+    - the path relative to the build context, unless its own import root below the build context contains the file.
 
     Patterns apply to files with a path relative to the build context, and to their other paths. Raises BentoError if a
     path or the build context is absolute or leaves its repository.
@@ -52,16 +56,37 @@ def declare_libraries(
     for (source, _, label), (repository, path) in zip(files, paths, strict=True):
         origin = _ORIGIN + label
         found = dict(roots.below(repository, path, label))
+        others = dict.fromkeys([path, *(relative_path(path, root) for root in found)])
         in_context = repository == home and is_below(path, context)
-        if not in_context or any(len(root) > len(context) for root in found):
-            for each in dict.fromkeys([path, *found.values()]):
+        if not in_context or any(is_own and len(root) > len(context) for root, is_own in found.items()):
+            for each in others:
                 yield DeclaredFile(each, source, origin, filtered=False)
             continue
         own = relative_path(path, context)
         yield DeclaredFile(own, source, origin)
-        for each in dict.fromkeys([path, *found.values()] if found else ()):
+        for each in others if found else ():
             if each != own:
                 yield DeclaredFile(each, source, origin, context_path=own)
+
+
+def missing_roots(
+    files: Sequence[tuple[str, str, str]], import_roots: Iterable[tuple[str, str]], kept: Sequence[DeclaredFile]
+) -> list[tuple[str, str]]:
+    """Return items to add to ``import_roots``: libraries that ``kept`` imports from import roots of other libraries.
+
+    Ignores modules that ``kept`` contains, and modules of the standard library.
+    """
+    paths = [split_short_path(short_path, DEPENDENCIES, label) for _, short_path, label in files]
+    roots = _ImportRoots(zip(paths, (label for _, _, label in files), strict=True), import_roots)
+    found: dict[str, dict[tuple[str, str], None]] = {}
+    for (repository, path), (_, _, label) in zip(paths, files, strict=True):
+        for root, relative in roots.others(repository, path, label):
+            if relative.endswith(".py"):
+                found.setdefault(_top_module(relative), {})[label, root] = None
+    for name in {_top_module(file.path) for file in kept}.union(sys.stdlib_module_names):
+        found.pop(name, None)
+    imported = {name.partition(".")[0] for name in _imported_modules(kept)} if found else ()
+    return [each for name, libraries in found.items() if name in imported for each in libraries]
 
 
 def missing_copies(
@@ -74,24 +99,27 @@ def missing_copies(
     """
     _, context = context_directory(build_ctx)
     own = [file for file in declared if file.origin.startswith(_ORIGIN) and file.in_context]
-    if not context or not own:
-        return []
-    search = re.compile(_import_pattern(context.replace("/", ".")).encode("utf-8", "surrogateescape"), re.M).search
-    sources = [file for file in kept if file.path.endswith(".py")]
-    if not any(search(content) for _, content in read_prefixes(sources, _MAX_BYTES)):
+    module = context.replace("/", ".")
+    if not context or not own or not any(f"{name}.".startswith(f"{module}.") for name in _imported_modules(kept)):
         return []
     return [replace(file, path=f"{context}/{file.path}", context_path=file.path) for file in own]
 
 
-def _import_pattern(module: str) -> str:
-    """Return a regular expression for the lines that import a module, or its submodules or names."""
-    name = re.escape(module)
-    pattern = rf"^[ \t]*(?:from[ \t]+|import[ \t](?:[^#\n]*[, \t])?){name}(?!\w)"
-    parent, _, last = module.rpartition(".")
-    if parent:
-        names = rf"(?:\(|[^#\n]*\b{re.escape(last)}\b)"
-        pattern += rf"|^[ \t]*from[ \t]+{re.escape(parent)}[ \t]+import[ \t]*{names}"
-    return pattern
+def _imported_modules(files: Iterable[DeclaredFile]) -> set[str]:
+    """Return the names in absolute imports of Python files, such as `a`, `a.b`, and `a.b.c` for `from a.b import c`."""
+    found: set[str] = set()
+    for file in files:
+        if not file.path.endswith(".py") or file.link is not None:
+            continue
+        try:
+            with open_source(file.source) as opened:
+                text = opened.read(MAX_BYTES).decode("utf-8", "replace")
+        except OSError:  # reported when the file is packed
+            continue
+        for source, names, modules in _IMPORTS(text):
+            words = [words[0] for part in (names or modules).split(",") if (words := part.strip("() \t\n").split())]
+            found.update(f"{source}.{word}" if source else word for word in words)
+    return found | {name[: dot.start()] for name in found for dot in re.finditer(r"\.", name)}
 
 
 def without_hidden_copies(declared: Sequence[DeclaredFile]) -> list[DeclaredFile]:
@@ -100,8 +128,8 @@ def without_hidden_copies(declared: Sequence[DeclaredFile]) -> list[DeclaredFile
     For example, a copy ``iris/__init__.py`` would hide the module ``iris.py`` of the build context ``iris``. In a test,
     the directory of the test precedes the repository on the import path.
     """
-    names = {file.path.partition("/")[0].removesuffix(".py") for file in declared if file.in_context}
-    return [file for file in declared if not file.context_path or file.path.partition("/")[0] not in names]
+    names = {_top_module(file.path) for file in declared if file.in_context}
+    return [file for file in declared if not file.context_path or _top_module(file.path) not in names]
 
 
 def check_modules(kept: Iterable[DeclaredFile]) -> None:
@@ -158,12 +186,20 @@ class _ImportRoots:
                     self._names[root].add(_top(relative))
         self._shared = {root for _, root in self._declared - used}
 
-    def below(self, repository: str, path: str, label: str) -> Iterator[tuple[str, str]]:
-        """Yield the directory in the repository, and the relative path, of each import root that applies to a file."""
+    def below(self, repository: str, path: str, label: str) -> Iterator[tuple[str, bool]]:
+        """Yield each import root that applies to a file, as directory, and whether the file's library declares it."""
         for root, relative in self._containing(repository, path) if self._all else ():
             top = _top(relative)
-            if (label, root) in self._declared or root in self._shared or (top and top in self._names[root]):
-                yield root.partition("/")[2], relative
+            is_own = (label, root) in self._declared
+            if is_own or root in self._shared or (top and top in self._names[root]):
+                yield root.partition("/")[2], is_own
+
+    def others(self, repository: str, path: str, label: str) -> Iterator[tuple[str, str]]:
+        """Yield the import roots that contain a file, but don't apply to it, and the relative paths."""
+        own = dict(self.below(repository, path, label))
+        for root, relative in self._containing(repository, path) if self._all else ():
+            if root.partition("/")[2] not in own:
+                yield root, relative
 
     def _containing(self, repository: str, path: str) -> Iterator[tuple[str, str]]:
         for directory in _directories(path):
@@ -179,6 +215,10 @@ def _directories(path: str) -> Iterator[str]:
     while directory:
         yield directory
         directory = directory.rpartition("/")[0]
+
+
+def _top_module(path: str) -> str:
+    return path.partition("/")[0].removesuffix(".py")
 
 
 def _top(relative: str) -> str:

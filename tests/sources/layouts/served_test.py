@@ -6,6 +6,7 @@ def test_layouts_are_served(client):
         "text/nested/inner.py",
         "shop/src/shop/prices.pydata of shop/src/shop/prices.txt",
         "shop/src/shop/tax/rates.py",
+        "text/sibling.py",
         "plain/simple.py",
         "spelled\n",
         "text/words.py",

@@ -8,6 +8,7 @@ from lib.upper import PATH as UPPER
 from schemas.iris_pb2 import NAME
 from shop.prices import PATH as PRICES
 from shop.tax.rates import PATH as RATES
+from sibling import PATH as SIBLING
 from simple import PATH as SIMPLE
 from spelled import PATH as SPELLED
 from tests.sources.layouts.lib.text.words import PATH as SAME_WORDS
@@ -21,4 +22,4 @@ class Service:
     @bentoml.api
     def paths(self) -> list[str]:
         """List the paths of the modules."""
-        return [INNER, PRICES, RATES, SIMPLE, SPELLED, SAME_WORDS, WORDS, ONE, TWO, UPPER, NAME]
+        return [INNER, PRICES, RATES, SIBLING, SIMPLE, SPELLED, SAME_WORDS, WORDS, ONE, TWO, UPPER, NAME]
