@@ -36,6 +36,10 @@ bento_tools.python(interpreter = "python3")
 """
 
 
+class SkippedError(Exception):
+    """The machine lacks what a scenario requires. The message is the reason."""
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """Describes properties of a machine that a build must not depend on."""
