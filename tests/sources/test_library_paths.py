@@ -84,26 +84,21 @@ def test_the_import_root_of_a_library_without_files_is_for_all_libraries() -> No
 
 def test_modules_in_import_roots_of_other_libraries_are_found_if_sources_import_them(tmp_path: Path) -> None:
     service = tmp_path / "service.py"
-    service.write_text("import logging\nimport shared\nfrom x import y\n")
+    service.write_text("import logging\nimport shared\nfrom x import y\nfrom a import (\n    b,\n)\n")
+    names = ("logging", "shared", "unused", "x", "a/b", "a/c")
     files = [
         ("lib/words.py", "lib/words.py", "//lib:words"),
-        *((path, path, f"//{path[:-3]}") for path in ("lib/logging.py", "lib/shared.py", "lib/unused.py", "lib/x.py")),
+        *((f"lib/{name}.py", f"lib/{name}.py", f"//lib/{name}") for name in names),
         ("lib/x.txt", "lib/x.txt", "//lib/x"),
         ("svc/lib/z.py", "svc/lib/z.py", "//svc/lib"),
     ]
     roots = [("//lib:words", "_main/lib"), ("//svc", "_main/svc/lib"), ("//svc", "_main/svc")]
-    kept = [
-        declared("service.py", "srcs //svc", str(service)),
-        declared("shared/a.py", "srcs //svc", str(service)),
-    ]
-    assert missing_roots(files, roots, [file for file in kept if file.path != "shared/a.py"]) == [
-        ("//lib/shared", "_main/lib"),
-        ("//lib/x", "_main/lib"),
-    ]
-    more = missing_roots(files, roots, kept)
-    assert more == [("//lib/x", "_main/lib")]
+    kept = [declared(path, "srcs //svc", str(service)) for path in ("service.py", "a/d.py", "shared.py")]
+    more = [(f"//lib/{name}", "_main/lib") for name in ("x", "a/b", "a/c")]
+    assert missing_roots(files, roots, kept[:2]) == [("//lib/shared", "_main/lib"), *more]
+    assert missing_roots(files, roots, kept) == more
     found = [file.path for file in declare_libraries(files, [*roots, *more], "svc")]
-    assert {"lib/x.py", "x.py", "lib/x.txt", "x.txt", "z.py"} <= set(found)
+    assert {"lib/x.py", "x.py", "lib/x.txt", "x.txt", "a/b.py", "z.py"} <= set(found)
     assert not {"unused.py", "logging.py", "shared.py"} & set(found)
 
 

@@ -28,7 +28,7 @@ from rules_bento.typing_lite import Iterable, Iterator, Sequence
 _ORIGIN = f"{DEPENDENCIES} "  # followed by the label of the library
 _PACKAGE = "__init__.py"
 _IMPORTS = re.compile(  # the module and the names of `from a import b`, or the modules of `import a`
-    r"^[ \t]*(?:from[ \t]+(\w[\w.]*)[ \t]+import[ \t]*(\([^)]*\)|[^#;\n(]+)|import[ \t]+([^#;\n]+))", re.MULTILINE
+    r"^[ \t]*(?:from[ \t]+(\w[\w.]*)[ \t]+import[ \t]*([^#;\n]+)|import[ \t]+([^#;\n]+))", re.MULTILINE
 ).findall
 
 
@@ -74,19 +74,20 @@ def missing_roots(
 ) -> list[tuple[str, str]]:
     """Return items to add to ``import_roots``: libraries that ``kept`` imports from import roots of other libraries.
 
-    Ignores modules that ``kept`` contains, and modules of the standard library.
+    Ignores modules that ``kept`` contains, and names of the standard library.
     """
     paths = [split_short_path(short_path, DEPENDENCIES, label) for _, short_path, label in files]
     roots = _ImportRoots(zip(paths, (label for _, _, label in files), strict=True), import_roots)
     found: dict[str, dict[tuple[str, str], None]] = {}
     for (repository, path), (_, _, label) in zip(paths, files, strict=True):
         for root, relative in roots.others(repository, path, label):
-            if relative.endswith(".py"):
-                found.setdefault(_top_module(relative), {})[label, root] = None
-    for name in {_top_module(file.path) for file in kept}.union(sys.stdlib_module_names):
-        found.pop(name, None)
-    imported = {name.partition(".")[0] for name in _imported_modules(kept)} if found else ()
-    return [each for name, libraries in found.items() if name in imported for each in libraries]
+            if relative.endswith(".py") and _top_module(relative) not in sys.stdlib_module_names:
+                found.setdefault(_module(relative), {})[label, root] = None
+    for file in kept if found else ():
+        found.pop(_module(file.path), None)
+    imported = _imported_modules(kept) if found else set()
+    libraries = [libraries for name, libraries in found.items() if _is_imported(name, imported)]
+    return list(dict.fromkeys(each for some in libraries for each in some))
 
 
 def missing_copies(
@@ -99,14 +100,16 @@ def missing_copies(
     """
     _, context = context_directory(build_ctx)
     own = [file for file in declared if file.origin.startswith(_ORIGIN) and file.in_context]
-    module = context.replace("/", ".")
-    if not context or not own or not any(f"{name}.".startswith(f"{module}.") for name in _imported_modules(kept)):
+    if not context or not own or not _is_imported(context.replace("/", "."), _imported_modules(kept)):
         return []
     return [replace(file, path=f"{context}/{file.path}", context_path=file.path) for file in own]
 
 
 def _imported_modules(files: Iterable[DeclaredFile]) -> set[str]:
-    """Return the names in absolute imports of Python files, such as `a`, `a.b`, and `a.b.c` for `from a.b import c`."""
+    """Return the names in absolute imports of Python files, such as `a`, `a.b`, and `a.b.c` for `from a.b import c`.
+
+    If the names of an import are on several lines, the result contains `a.b.*`.
+    """
     found: set[str] = set()
     for file in files:
         if not file.path.endswith(".py") or file.link is not None:
@@ -117,9 +120,15 @@ def _imported_modules(files: Iterable[DeclaredFile]) -> set[str]:
         except OSError:  # reported when the file is packed
             continue
         for source, names, modules in _IMPORTS(text):
-            words = [words[0] for part in (names or modules).split(",") if (words := part.strip("() \t\n").split())]
+            words = [words[0] for part in (names or modules).split(",") if (words := part.strip("()\\ \t").split())]
+            words += ["*"] if "(" in names and ")" not in names else []
             found.update(f"{source}.{word}" if source else word for word in words)
     return found | {name[: dot.start()] for name in found for dot in re.finditer(r"\.", name)}
+
+
+def _is_imported(module: str, names: set[str]) -> bool:
+    """Return whether the result of `_imported_modules` contains a module, or all names of its parent."""
+    return module in names or f"{module.rpartition('.')[0]}.*" in names
 
 
 def without_hidden_copies(declared: Sequence[DeclaredFile]) -> list[DeclaredFile]:
@@ -139,7 +148,7 @@ def check_modules(kept: Iterable[DeclaredFile]) -> None:
         module = modules.get(name.removesuffix("/__init__"), package)
         if module is package or not (module.origin + package.origin).count(_ORIGIN):
             continue
-        if _module_path(module.source) != _module_path(package.source):
+        if _module(short_path_of(module.source)) != _module(short_path_of(package.source)):
             raise BentoError(
                 f"{module.path} and {package.path} in the Bento are the same Python module: {module.source} (from "
                 f"{module.origin}) and {package.source} (from {package.origin}). Rename one of them, or change the "
@@ -155,10 +164,6 @@ def short_path_of(path: str) -> str:
     if parts[0] == "external":
         parts[0] = ".."
     return "/".join(parts)
-
-
-def _module_path(source: str) -> str:
-    return short_path_of(source).removesuffix(".py").removesuffix("/__init__")
 
 
 def possible_paths(short_path: str, import_roots: Iterable[str], build_ctx: str) -> list[str]:
@@ -215,6 +220,10 @@ def _directories(path: str) -> Iterator[str]:
     while directory:
         yield directory
         directory = directory.rpartition("/")[0]
+
+
+def _module(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def _top_module(path: str) -> str:
