@@ -3,9 +3,12 @@
 import io
 import json
 import lzma
+import os
+import signal
 import subprocess
 import sys
 import tarfile
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -162,3 +165,60 @@ class Conversation:
         self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
+
+
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+CHANGING = {"os.mkdir", "os.rename", "os.link", "os.symlink", "os.remove", "os.rmdir", "os.chmod", "os.utime"}
+CHANGING |= {"fcntl.flock"}
+
+
+def forked(work):
+    """The number of a new process that does the work; its status says whether the work came to its end."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return child
+
+
+def killed_at(step, work):
+    """Do the work in a process that is killed before the step that changes anything; whether it came to its end.
+
+    Python tells of each step itself (PEP 578), so none is forgotten.
+    """
+    steps = count(1)
+
+    def before(event, arguments):
+        writing = event == "open" and arguments[2] & WRITING
+        if (writing or event in CHANGING) and next(steps) == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    child = forked(lambda: (sys.addaudithook(before), work()))
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, -signal.SIGKILL)
+    return status == 0
+
+
+def in_children(*works):
+    """Do all works at the same time; whether each came to its end without an error."""
+    children = [forked(work) for work in works]
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0 for child in children]
+
+
+def copy_of(home, target):
+    """A copy of a store, with its hard links."""
+    from bento_cli.library import Store
+
+    subprocess.run(["cp", "-a", home, target], check=True)
+    return Store(target, durable=False)
+
+
+def run_command(store, *words, code=0):
+    """Run our command on a store in this process, and check its exit code."""
+    from bento_cli.cli import main
+
+    assert main(["--home", str(store.home.root), *map(str, words)]) == code

@@ -9,9 +9,6 @@ import os
 import random
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import time
 import tracemalloc
 from itertools import count
@@ -36,21 +33,26 @@ from tests.helpers.store_support import (
     DAY_1,
     DAY_2,
     DAY_3,
+    WRITING,
     Conversation,
     ask,
     bento_files,
     bento_yaml,
+    copy_of,
     expected,
+    forked,
+    in_children,
+    killed_at,
     model_files,
     model_yaml,
     real,
+    run_command,
     tree,
     write_archive,
 )
 
 __all__ = ["real"]
 
-WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CLF = {"clf:v1": model_files()}
 BOTH = {**CLF, "clf:v2": model_files("clf:v2", DAY_2, b"other weights" * 300)}
 
@@ -243,7 +245,7 @@ def test_directories_that_are_no_entries_are_reported_and_passed_over(store):
 
 
 @pytest.mark.parametrize("place", ["bentos", "bentos/hi"])
-def test_files_and_links_among_the_entries_are_reported_and_passed_over(store, bento, place):
+def test_files_and_links_among_the_entries_are_reported_and_passed_over(store, capsys, place):
     """BentoML ignores them."""
     put(store, models=CLF)
     directory = store.home.root / place
@@ -257,18 +259,22 @@ def test_files_and_links_among_the_entries_are_reported_and_passed_over(store, b
     listing = store.bentos.entry_store.list()
     assert ([str(entry.tag) for entry in listing.entries], listing.problems) == (["hi:v1"], ())
     assert list(listing.strays) == strays
-    assert [f"note: {text}" for text in strays] == bento("list", "-o", "path").splitlines()[1:]
-    assert bento("get", "hi", "-o", "path").endswith("/bentos/hi/v1\n")
+    run_command(store, "list", "-o", "path")
+    assert capsys.readouterr() == (
+        f"{directory.parents[place.count('/')]}/bentos/hi/v1\n",
+        "".join(f"note: {text}\n" for text in strays),
+    )
     for name in names:
         for tag in (f"{name}:v1", name, f"{name}:latest", f"hi:{name}"):
-            assert "contains no Bento with this" in bento("get", tag, code=status.NOT_FOUND)
+            run_command(store, "get", tag, code=status.NOT_FOUND)
+            assert "contains no Bento with this" in capsys.readouterr().err
     assert store.verify().damages == ()
     assert store.gc().files == 0
     assert store.models.delete("clf", force=True)
 
 
 @pytest.mark.parametrize("name", ["bento.yaml", "latest"])
-def test_a_pipe_in_an_entry_blocks_nothing(store, bento, name):
+def test_a_pipe_in_an_entry_blocks_nothing(store, name):
     put(store, "hi:v1")
     put(store, "ho:v1")
     for kind in ("hi", "ho"):  # with a manifest, and without
@@ -281,10 +287,10 @@ def test_a_pipe_in_an_entry_blocks_nothing(store, bento, name):
     assert len(listing.problems) == (2 if name == "bento.yaml" else 0)
     assert all("cannot read bento.yaml (not a regular file)" in text for text in listing.problems)
     assert "hu:v1" in [str(entry.tag) for entry in listing.entries]
-    bento("get", "hi", code=status.ERROR if name == "bento.yaml" else 0)
-    bento("verify", code=status.FOUND if name == "bento.yaml" else 0)
-    bento("gc")
-    bento("delete", "hi:v1", "-y", code=status.ERROR if name == "bento.yaml" else 0)
+    run_command(store, "get", "hi", code=status.ERROR if name == "bento.yaml" else 0)
+    run_command(store, "verify", code=status.FOUND if name == "bento.yaml" else 0)
+    run_command(store, "gc")
+    run_command(store, "delete", "hi:v1", "-y", code=status.ERROR if name == "bento.yaml" else 0)
     put(store, "hi:v2")
     assert str(store.bentos.get("hi").tag) == "hi:v2"
 
@@ -1013,47 +1019,6 @@ def test_bentoml_serves_what_is_imported(real, tmp_path):
 
 # ---- Killed at every step ---------------------------------------------------------------------------------------
 
-CHANGING = {"os.mkdir", "os.rename", "os.link", "os.symlink", "os.remove", "os.rmdir", "os.chmod", "os.utime"}
-CHANGING |= {"fcntl.flock"}
-
-
-def forked(work):
-    """The number of a new process that does the work; its status says whether the work came to its end."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    return child
-
-
-def killed_at(step, work):
-    """Do the work in a process that is killed before the step that changes anything; whether it came to its end.
-
-    Python tells of each step itself (PEP 578), so none is forgotten.
-    """
-    steps = count(1)
-
-    def before(event, arguments):
-        writing = event == "open" and arguments[2] & WRITING
-        if (writing or event in CHANGING) and next(steps) == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    child = forked(lambda: (sys.addaudithook(before), work()))
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert status in (0, -signal.SIGKILL)
-    return status == 0
-
-
-def copy_of(home, target):
-    """A copy of a store, with its hard links."""
-    subprocess.run(["cp", "-a", home, target], check=True)
-    return Store(target, durable=False)
-
-
 VERSIONS = {"hi:v1": DAY_1, "hi:v2": DAY_2, "hi:v3": DAY_3}
 FEW = {tag: {path: files[path] for path in ("model.yaml", "weights.bin")} for tag, files in BOTH.items()}
 REQUIRED = {"hi:v1": ["clf:v1"], "hi:v2": ["clf:v1"], "hi:v3": ["clf:v1", "clf:v2"]}
@@ -1196,12 +1161,6 @@ def test_an_error_leaves_nothing(store, tmp_path, monkeypatch):
 
 
 # ---- Several at once --------------------------------------------------------------------------------------------
-
-
-def in_children(*works):
-    """Do all works at the same time; whether each came to its end without an error."""
-    children = [forked(work) for work in works]
-    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0 for child in children]
 
 
 def test_what_a_deletion_writes_is_not_cleared_away(store, tmp_path, monkeypatch):
