@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import posixpath
 import re
-import shutil
-import tempfile
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from rules_bento import service as services
 from rules_bento.actions.bento_sources import members as source_members
-from rules_bento.archives.archive import assemble, write_part
 from rules_bento.bento import model_refs
 from rules_bento.bento.assemble import AssembledBento, LockedRequirements, assemble_bento, declare, members
 from rules_bento.bento.env.common import ApiDescription, BentoSettings
-from rules_bento.bento.kinds import MODEL
+from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.build_options import bentofile as bentofiles
 from rules_bento.build_options import option_reader, target_options
 from rules_bento.build_options.document import Document
@@ -34,6 +31,7 @@ from rules_bento.models.model_loads import find_model_loads
 from rules_bento.packages.requirement_checks import check_lines
 from rules_bento.packages.requirements import logical_lines, normalize_name, requirement_name
 from rules_bento.sources import snapshot
+from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.store.home import Home
@@ -46,7 +44,8 @@ if TYPE_CHECKING:
     from rules_bento.models.model_store import StoredModel
     from rules_bento.service.import_runner import ImportedMetadata
     from rules_bento.sources.snapshot import DeclaredFile, Selection
-    from rules_bento.tag import Tag
+
+    from bento_cli.store.import_session import Imported
 
 # The defaults of the rules.
 BENTOML_VERSION = "1.4.39"
@@ -68,6 +67,7 @@ class BuildResult:
     sources: tuple[Member, ...]
     models: tuple[StoredModel, ...]
     notes: tuple[str, ...] = ()  # warnings
+    project: str = ""  # the directory, for messages
 
     @property
     def tag(self) -> Tag:
@@ -81,6 +81,10 @@ class BuildResult:
 
     def archive(self, out: str | os.PathLike[str]) -> Path:
         """Write the Bento and its models to a `.bento` archive for `bentoml import`. Returns the archive's path."""
+        import tempfile
+
+        from rules_bento.archives.archive import assemble, write_part
+
         target = Path(out)
         with tempfile.TemporaryDirectory() as directory:
             parts = [Path(directory, "metadata"), Path(directory, "sources")]
@@ -92,6 +96,23 @@ class BuildResult:
                 write_part(parts[-1], models[tag].members())
             assemble(target, parts, latest_versions(models[tag].entry.description for tag in sorted(models)))
         return target
+
+    def add(self, home: Home) -> Imported:
+        """Add the Bento to the store in `home`, which must contain the Bento's models. Keeps an existing Bento.
+
+        Raises BentoError if a model is missing, or if the store contains another Bento with the same tag.
+        """
+        from bento_cli.store.entry_contents import Known
+        from bento_cli.store.import_session import Options, import_session
+
+        models = (Tag.parse(model.entry.description.tag, "models") for model in self.models)
+        known = [Known.find(home, MODEL, tag) for tag in models]
+        files = (*members(self.bento), *self.sources)
+        with import_session(home, Options(), keep_same=True, has_force=False) as session:
+            staged = session.stage_members(BENTO, self.tag, files, self.project)
+            if staged.main.tree.manifest() != self.bento.manifest:
+                raise BentoError("a file changed during the build", place=self.project, remedy="Run the build again.")
+            return session.commit([staged], known)[0]
 
 
 @dataclass(frozen=True)
@@ -230,7 +251,8 @@ def _build_selected(
     if extra.secrets is not None:
         _check_secrets(bento, selection.kept, extra.secrets)
     notes = (*warnings, *bento.notes, *_unused_requirements(info.path, settings, bento))
-    return BuildResult(bento, tuple(source_members(selection.kept, manifest)), tuple(models), notes)
+    sources = tuple(source_members(selection.kept, manifest))
+    return BuildResult(bento, sources, tuple(models), notes, str(directory))
 
 
 def _unused_requirements(service: str, settings: BentoSettings, bento: AssembledBento) -> list[str]:
@@ -337,6 +359,9 @@ def _imported(
     settings: BentoSettings, selection: Selection, service: str, python: Path, store: Path
 ) -> ImportedMetadata:
     """Import the service with the interpreter `python`."""
+    import shutil
+    import tempfile
+
     from rules_bento.service.import_runner import Subject, import_service
 
     options = settings.options

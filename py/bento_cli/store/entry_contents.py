@@ -35,6 +35,11 @@ class Known(NamedTuple):
     tag: Tag
     inode: int
 
+    @staticmethod
+    def find(home: Home, kind: Kind, tag: Tag) -> Known:
+        """Return the stored entry with this tag. Raises NotFoundError for a missing entry."""
+        return Known(kind, tag, EntryStore(home, kind).get(str(tag)).path.stat().st_ino)
+
     def is_current(self, home: Home) -> bool:
         """Return whether the entry has been neither deleted nor replaced since it was compared."""
         with suppress(OSError):

@@ -9,8 +9,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from pathlib import Path
 
-from rules_bento.archives import unpack
+from rules_bento.archives import tarstream, unpack
 from rules_bento.archives.tarstream import check_links
+from rules_bento.archives.unpack import SafeMember
 from rules_bento.bento import descriptors
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass, field
@@ -26,7 +27,8 @@ from bento_cli.store.home import commit_lock, staging_lock, unique
 from bento_cli.store.pool import Pool
 
 if TYPE_CHECKING:
-    from rules_bento.archives.unpack import Advance, Contents, Form, Limits, SafeMember
+    from rules_bento.archives.tarstream import Member
+    from rules_bento.archives.unpack import Advance, Contents, Form, Limits
     from rules_bento.bento.kinds import Kind
 
     from bento_cli.store.entry_contents import Known
@@ -165,6 +167,19 @@ class ImportSession:
         `below` is the entry's path in the archive, such as `a/b/`. Raises BentoError if the tag isn't `tag`, if set.
         """
         return _Reader(self, kind, tag).read(source, form, progress, below)
+
+    def stage_members(self, kind: Kind, tag: Tag, members: Iterable[Member], where: str) -> StagedImport:
+        """Write the members of an entry to the staging directory, unless the store already contains the entry."""
+        tree = HashedTree() if self.keep_same and self.has(kind, tag) else self.tree()
+        descriptor = b""
+        for member in tarstream.checked_members(members):
+            form: Literal["file", "link"] = "file" if member.link is None else "link"
+            item = SafeMember(member.path, form, member.size, bool(member.mode & 0o100), member.link or "")
+            tree.add(item, tarstream.contents(member), private=member.path in _PRIVATE)
+            if member.path == kind.descriptor:
+                descriptor = member.data or b""
+        description = descriptors.parse(kind, descriptor, f"{where}: {kind.descriptor}")
+        return StagedImport(where, _Part(kind, tree, description), (), description.notes)
 
     def commit(self, imports: list[StagedImport], known: Iterable[Known] = ()) -> list[Imported]:
         """Add staged imports to the store in the given order. Adds the models of an import before the main entry.

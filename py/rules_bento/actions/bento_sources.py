@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from rules_bento.actions import secret_scan
-from rules_bento.archives.archive import write_part
 from rules_bento.archives.tarstream import Member
 from rules_bento.arguments import JsonObject, LayerRequest, Pairs, Request, Strings, Triples
 from rules_bento.dataclasses_lite import dataclass
@@ -77,6 +76,8 @@ class _DataPartRequest(SelectionRequest, secret_scan.SecretsRequest):
 
 def data_part(request: _DataPartRequest) -> None:
     """Pack the `data` files as a separate archive part, so that source changes don't repack the data."""
+    from rules_bento.archives.archive import write_part
+
     kept = kept_data(request)
     manifest = selections.digest(kept)
     secret_scan.check_files(request, kept)
@@ -191,6 +192,7 @@ def snapshot(request: _SnapshotRequest) -> None:
     from base64 import b64encode
 
     from rules_bento import service as services
+    from rules_bento.archives.archive import write_part
     from rules_bento.models.model_loads import find_model_loads
 
     declared = declared_files(request)

@@ -351,12 +351,7 @@ def _add_to_store(result: BuildResult, version: str, store: Store) -> tuple[Path
 
     Raises BentoError if the Bento existed and `version` is set.
     """
-    import tempfile
-
-    if store.bentos.entry_store.has(result.tag):
-        if version:
-            raise BentoError(f"{result.tag} is already in the store. Delete the Bento first, or change --version.")
-        return store.bentos.entry_store.path(result.tag), True
-    with tempfile.TemporaryDirectory() as scratch:
-        archive = result.archive(Path(scratch, "built.bento"))
-        return store.bentos.import_archive(archive).entry.path, False
+    if version and store.bentos.entry_store.has(result.tag):
+        raise BentoError(f"{result.tag} is already in the store. Delete the Bento first, or change --version.")
+    added = result.add(store.home)
+    return added.entry.path, not added.new
