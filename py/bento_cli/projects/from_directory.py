@@ -252,7 +252,7 @@ def _build_selected(
         _check_secrets(bento, selection.kept, extra.secrets)
     notes = (*warnings, *bento.notes, *_unused_requirements(info.path, settings, bento))
     sources = tuple(source_members(selection.kept, manifest))
-    return BuildResult(bento, sources, tuple(models), notes, str(directory))
+    return BuildResult(bento, sources, tuple(models), notes, str(directory.absolute()))
 
 
 def _unused_requirements(service: str, settings: BentoSettings, bento: AssembledBento) -> list[str]:
