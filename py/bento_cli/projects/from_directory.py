@@ -31,7 +31,6 @@ from rules_bento.models.model_loads import find_model_loads
 from rules_bento.packages.requirement_checks import check_lines
 from rules_bento.packages.requirements import logical_lines, normalize_name, requirement_name
 from rules_bento.sources import snapshot
-from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.store.home import Home
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from rules_bento.models.model_store import StoredModel
     from rules_bento.service.import_runner import ImportedMetadata
     from rules_bento.sources.snapshot import DeclaredFile, Selection
+    from rules_bento.tag import Tag
 
     from bento_cli.store.import_session import Imported
 
@@ -103,10 +103,11 @@ class BuildResult:
         Raises BentoError if a model is missing, or if the store contains another Bento with the same tag.
         """
         from bento_cli.store.entry_contents import Known
+        from bento_cli.store.entry_store import EntryStore
         from bento_cli.store.import_session import Options, import_session
 
-        models = (Tag.parse(model.entry.description.tag, "models") for model in self.models)
-        known = [Known.find(home, MODEL, tag) for tag in models]
+        models = EntryStore(home, MODEL)
+        known = [Known.of(models.get(model.entry.description.tag)) for model in self.models]
         files = (*members(self.bento), *self.sources)
         with import_session(home, Options(), keep_same=True, has_force=False) as session:
             staged = session.stage_members(BENTO, self.tag, files, self.project)

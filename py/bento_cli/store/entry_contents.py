@@ -29,21 +29,24 @@ _MODE = 0o644
 
 
 class Known(NamedTuple):
-    """An entry that the store already contains. `inode` identifies the directory that was compared."""
+    """An entry that the store already contains. `state` identifies the directory that was compared."""
 
     kind: Kind
     tag: Tag
-    inode: int
+    state: tuple[int, ...]
 
     @staticmethod
-    def find(home: Home, kind: Kind, tag: Tag) -> Known:
-        """Return the stored entry with this tag. Raises NotFoundError for a missing entry."""
-        return Known(kind, tag, EntryStore(home, kind).get(str(tag)).path.stat().st_ino)
+    def of(entry: Entry) -> Known:
+        """Return an entry of the store. Raises OSError if the entry was deleted."""
+        # Nothing changes a descriptor's ctime: descriptors have no other hard links.
+        descriptor = (entry.path / entry.kind.descriptor).stat()
+        state = entry.path.stat().st_ino, descriptor.st_ino, descriptor.st_ctime_ns
+        return Known(entry.kind, entry.tag, state)
 
     def is_current(self, home: Home) -> bool:
         """Return whether the entry has been neither deleted nor replaced since it was compared."""
-        with suppress(OSError):
-            return EntryStore(home, self.kind).path(self.tag).stat().st_ino == self.inode
+        with suppress(BentoError, OSError):
+            return Known.of(EntryStore(home, self.kind).get(str(self.tag))) == self
         return False
 
 
@@ -99,8 +102,8 @@ def find_same(
     if not EntryStore(home, kind).has(tag):
         return None
     with suppress(BentoError, OSError):  # an invalid entry has other contents
-        known = Known(kind, tag, EntryStore(home, kind).path(tag).stat().st_ino)
         entry = EntryStore(home, kind).get(str(tag))
+        known = Known.of(entry)
         if is_same(EntryContents.of_entry(entry, import_manifests.ManifestCache(home))):
             return known
     if conflict:
