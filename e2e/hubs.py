@@ -389,7 +389,11 @@ BAD_LOCKS = (
     ("bad.lock.json", '{"lock": 1, "packages": []}', "Restore the committed file, or empty the file"),
     ("bad.txt", f"-e .\n{LOCKED}", "//:bad.txt:1: unsupported option -e."),
     ("bad.txt", f"-e .\n{LOCKED}", "`uv export --no-emit-workspace` omits the repository's own packages."),
-    ("bad.txt", "acme==1.0\n", "//:bad.txt:1: 'acme==1.0' requires hashes. Lock with"),
+    (
+        "bad.txt",
+        "acme==1.0\n",
+        "//:bad.txt:1: 'acme==1.0' requires hashes, which a list of `pip freeze` doesn't contain. Lock the requirements",
+    ),
     ("bad.txt", "acme==1.0\n", 'Or set lock to the uv.lock in the same directory: lock = "//:uv.lock".'),
     ("poetry.lock", '[[package]]\nname = "acme"\n', "poetry.lock isn't supported. Export it: `poetry export "),
     (
