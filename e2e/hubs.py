@@ -392,7 +392,7 @@ BAD_LOCKS = (
     (
         "bad.txt",
         "acme==1.0\n",
-        "//:bad.txt:1: 'acme==1.0' requires hashes, which a list of `pip freeze` doesn't contain. Lock the requirements",
+        "//:bad.txt:1: 'acme==1.0' requires hashes, which a list of `pip freeze` doesn't contain. Lock the",
     ),
     ("bad.txt", "acme==1.0\n", 'Or set lock to the uv.lock in the same directory: lock = "//:uv.lock".'),
     ("poetry.lock", '[[package]]\nname = "acme"\n', "poetry.lock isn't supported. Export it: `poetry export "),
