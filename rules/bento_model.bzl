@@ -12,7 +12,9 @@ def _check(ctx):
     """Fails if attributes can't be combined."""
     where = label_string(ctx.label)
     if bool(ctx.files.srcs) == bool(ctx.file.archive):
-        fail("{}: expected either archive or srcs. Set exactly one of these attributes.".format(where))
+        if ctx.file.archive:
+            fail("{}: both archive and srcs are set. Remove one of these attributes.".format(where))
+        fail("{}: srcs is empty, and archive isn't set. Set one of these attributes. If srcs is a glob, no file matches: to copy a model of a store, run `bento models export`.".format(where))
     if ctx.file.archive and ctx.attr.tag:
         fail("{}: the archive defines the tag. Remove tag.".format(where))
     for name in _NEW_MODEL:

@@ -273,10 +273,11 @@ def test_import_and_export(bento, home, tmp_path):
     assert bento("export", "hi:v1", "folder", "--format", "zip", "-o", "path") == "folder/hi-v1.zip\n"
     assert bento("export", "hi:v1", "folder/", "-o", "path") == "folder/hi-v1.bento\n"
     bento("export", "hi:v1", "no/folder", code=status.ERROR)
-    assert (
-        bento.err
-        == "bento: no/folder.bento: cannot write the file: No such file or directory. Check the permissions and the free disk space.\n"
-    )
+    assert bento.err == "bento: no/folder.bento: the directory no doesn't exist. Create the directory.\n"
+    bento("get", "hii:v1", code=status.NOT_FOUND)
+    assert "contains no Bento with this tag (did you mean hi?). To list the available tags" in bento.err
+    bento("push", "localhost:5000/hi:v1", code=status.ERROR)
+    assert bento.err.endswith("is missing. Use `bento push BENTO localhost:5000/hi:v1`.\n")
     bento("export", "hi:v1", "folder", "--format", "folder", code=status.ERROR)
     bento("export", "hi:v1", "tree", "--format", "folder")
     assert json.loads(bento("import", "tree", "--home", "fifth", "-o", "json"))["models"] == ["clf:v1"]
@@ -369,8 +370,10 @@ def test_verify_and_gc(bento, home):
     assert json.loads(bento("gc", "-o", "json"))["records"] == 1
     shutil.copytree(home / "bentos/hi/v1", home / "bentos/hi/own", copy_function=shutil.copy)
     (home / "bentos/hi/own/bento.yaml").write_bytes(bento_yaml("hi:own"))
-    assert "unverifiable  hi:own: the store has no digests of its files\n4 entries, " in bento("verify")
-    assert bento("verify", "--strict", code=status.FOUND).endswith(": nothing damaged, 1 unverifiable.\n")
+    assert "not checked  hi:own: the store has no digests of its files, because BentoML saved it\n4 entries, " in bento(
+        "verify"
+    )
+    assert bento("verify", "--strict", code=status.FOUND).endswith(": nothing damaged, 1 not checked.\n")
     (home / "bentos/hi/v1/added").touch()
     assert "changed  Bento hi:v1: added: was added" in bento("verify")
 

@@ -244,10 +244,15 @@ def test_who_builds_without_rules_is_told_what_to_type(tmp_path):
     body = "    m = bentoml.models.HuggingFaceModel('Org/bert')\n"
     moving = refusal(project(tmp_path / "hub", "@bentoml.service", body))
     assert re.search(r"`bento models pin Org/bert --endpoint https://[\w.]+`", moving)
-    body = "    m = bentoml.models.BentoModel('lost')\n"
-    assert "For `bento build`, save the model in the store" in refusal(
-        project(tmp_path / "lost", "@bentoml.service", body)
-    )
+    (tmp_path / "models" / "iris" / "v1").mkdir(parents=True)
+    body = "    m = bentoml.models.BentoModel('{}')\n"
+    for tag, reason in (
+        ("irs:latest", "the store contains no model 'irs' (did you mean 'iris'?). To list the models"),
+        ("iris:v2", "the store contains no matching version. To list the models, run `bento models list`."),
+    ):
+        directory = project(tmp_path / "lost", "@bentoml.service", body.format(tag))
+        lost = refusal(directory, extra=ExtraOptions(store=tmp_path / "models"))
+        assert lost.startswith("service.py:7: Svc requires the model ") and reason in lost
 
 
 MIRRORS = [

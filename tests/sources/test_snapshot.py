@@ -120,6 +120,10 @@ def test_names_that_differ_in_case_are_two_files() -> None:
             r"a/l .* is a link to '\.\./\.\./b', which .* outside the Bento\. Replace",
         ),
         ([declared("l", link="..")], r"which is absolute or outside"),
+        (
+            [declared("bml/bin/python", link="/usr/bin/python3"), declared("bml/pyvenv.cfg")],
+            r"bml is a virtual environment\. .* add the line `bml/` to \.bentoignore",
+        ),
         ([declared("l", link="")], r"which is absolute or outside"),
         ([declared("l", link="gone")], r"l .* is a link to 'gone', but gone is missing\. Add gone .*, or exclude"),
         (

@@ -12,7 +12,7 @@ from contextlib import suppress
 from rules_bento.bento import descriptors
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass, field
-from rules_bento.errors import BentoError
+from rules_bento.errors import BentoError, nearest
 from rules_bento.formats.times import newest, with_zone
 from rules_bento.tag import LATEST, Tag, check_word, read_latest
 from rules_bento.tree_walk import walk
@@ -37,8 +37,8 @@ Messages = list[str]
 class NotFoundError(BentoError):
     """Raised if no entry has the requested name or tag."""
 
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem, code=4)
+    def __init__(self, problem: str, *, place: str = "", remedy: str = "") -> None:
+        super().__init__(problem, place=place, remedy=remedy, code=4)
 
 
 @dataclass(frozen=True)
@@ -216,10 +216,12 @@ class EntryStore:
 
     def _not_found(self, text: str, what: str) -> NotFoundError:
         command = "bento list" if self.kind is BENTO else "bento models list"
-        return NotFoundError(
-            f"{text}: {self.directory} contains no {self.kind.noun} with this {what}. To list the available tags, run "
-            f"`{command}`."
-        )
+        name, _, version = text.lower().partition(":")
+        versions = self._versions(name)
+        near = nearest(version, versions) if versions else nearest(name, _directories(self.directory, []))
+        hint = f" (did you mean {f'{name}:{near}' if versions else near}?)" if near else ""
+        problem = f"{self.directory} contains no {self.kind.noun} with this {what}{hint}"
+        return NotFoundError(problem, place=text, remedy=f"To list the available tags, run `{command}`.")
 
     def _versions(self, name: str, strays: Messages | None = None) -> Sequence[str]:
         """Return the sorted versions of the entry `name`. Adds messages to `strays` as `_directories` does."""

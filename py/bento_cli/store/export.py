@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rules_bento import tree_walk
 from rules_bento.archives import archive, tarstream
-from rules_bento.archives.atomic import atomic_dir, atomic_file, is_unfinished
+from rules_bento.archives.atomic import atomic_dir, atomic_file, is_unfinished, write_error
 from rules_bento.archives.tarstream import Member
 from rules_bento.bento.kinds import BENTO
 from rules_bento.dataclasses_lite import dataclass
@@ -155,10 +155,10 @@ def whole(path: Path) -> Iterator[BinaryIO]:
 
 
 def _failure(path: Path, error: OSError) -> BentoError:
-    reason = error.strerror or error
     if error.filename is None or is_unfinished(os.fsdecode(error.filename), path):
-        return BentoError(f"{path}: cannot write the file: {reason}. Check the permissions and the free disk space.")
-    return BentoError(f"{error.filename}: cannot read the file: {reason}. Check the file's permissions.")
+        return write_error(path, error)
+    problem = f"cannot read the file: {error.strerror or error}"
+    return BentoError(problem, place=str(error.filename), remedy="Check the file's permissions.")
 
 
 def _models(models: list[Entry]) -> Iterator[Member]:

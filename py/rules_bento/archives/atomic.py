@@ -53,9 +53,6 @@ def replace_files(contents: Mapping[Path, bytes]) -> None:
             raise BentoError(
                 f"{path}: the path is a {kind}, which can't be overwritten. Replace the {kind} with a file."
             )
-        if not path.parent.is_dir():
-            problem = f"the directory {path.parent} doesn't exist"
-            raise BentoError(problem, place=str(path), remedy="Create the directory.")
     with ExitStack() as stack:
         for path, data in contents.items():
             file = stack.enter_context(_replacement(path))
@@ -70,9 +67,16 @@ def _replacement(path: Path) -> Iterator[BinaryIO]:
         with atomic_file(path) as file:
             yield file
     except OSError as error:
-        raise BentoError(
-            f"{path}: cannot write the file: {error.strerror or error}. Check the permissions and the free disk space."
-        ) from error
+        raise write_error(path, error) from error
+
+
+def write_error(path: str | os.PathLike[str], error: OSError) -> BentoError:
+    """Return the error for a file that can't be written."""
+    place, directory = os.fspath(path), Path(path).parent
+    if not directory.is_dir():
+        return BentoError(f"the directory {directory} doesn't exist", place=place, remedy="Create the directory.")
+    problem = f"cannot write the file: {error.strerror or error}"
+    return BentoError(problem, place=place, remedy="Check the permissions and the free disk space.")
 
 
 @contextmanager

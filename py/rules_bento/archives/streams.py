@@ -88,7 +88,8 @@ def _check_magic(first: bytes, form: str, where: str) -> None:
         return
     if not guess:
         raise BentoError(
-            f"{where}: the file isn't in {form} format. Correct the file's suffix, or download the file again."
+            f"{where}: the file isn't in {form} format. Specify an archive whose suffix states its format, or download "
+            "the file again."
         )
     raise BentoError(
         f"{where}: the file name implies {form} data, but the file contains {guess} data. Rename the file to end in "
@@ -105,7 +106,7 @@ def _guess(first: bytes) -> str:
 
 def _describe_error(error: Exception, form: str, memory: int) -> str:
     if isinstance(error, EOFError):
-        return "the archive is truncated. Download or copy the archive again."
+        return "the archive is truncated, or contains other data at its end. Download or copy the archive again."
     if "emory" in str(error):
         return (
             f"decompression requires more than {memory >> 20} MiB of memory. Allow more memory, or compress the "

@@ -7,7 +7,7 @@ import re
 import shlex
 
 from rules_bento.dataclasses_lite import replace
-from rules_bento.errors import BentoError
+from rules_bento.errors import BentoError, nearest
 from rules_bento.models.model import newest_model
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
@@ -26,6 +26,12 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _ACCEPT_ANY = ("catboost", "lightgbm", "mlflow", "sklearn", "xgboost")
 
 
+class _MissingModelError(BentoError):
+    """Raised for a model that isn't available. `needed` states who requires the model, whose version can be partial."""
+
+    tag = needed = ""
+
+
 def find_models(info: ServiceInfo, options: BuildOptions, store: Path) -> list[StoredModel]:
     """Return the models in `store` that a service and its options refer to. Raises BentoError for a missing model."""
     from rules_bento.models import model_store
@@ -36,13 +42,27 @@ def find_models(info: ServiceInfo, options: BuildOptions, store: Path) -> list[S
     tags += [choice.tag for choice in options.models or ()]
     names = {tag.lower().partition(":")[0] for tag in tags}
     candidates = [model for name in sorted(names - {""}) for model in model_store.list_versions(store, name)]
-    wanted, bundled = choose(options.models or (), candidates, options.at("models"))
-    for service in info.services:
-        entries = service_models(service, bundled, "")
-        wanted += [entry["tag"] for entry in entries if "registry" not in entry]
-    wanted += [entry["tag"] for entry in legacy_models(info, bundled)[0]]
+    try:
+        wanted, bundled = choose(options.models or (), candidates, options.at("models"))
+        for service in info.services:
+            entries = service_models(service, bundled, "")
+            wanted += [entry["tag"] for entry in entries if "registry" not in entry]
+        wanted += [entry["tag"] for entry in legacy_models(info, bundled)[0]]
+    except _MissingModelError as error:
+        raise _missing_in(store, error) if error.tag else error from None
     aliased = {model.description.tag: model.alias for model in bundled}
     return [replace(model_store.read(store, tag), alias=aliased[tag]) for tag in dict.fromkeys(wanted)]
+
+
+def _missing_in(store: Path, error: _MissingModelError) -> BentoError:
+    """Return the error for a model that isn't in a store."""
+    name = error.tag.lower().partition(":")[0]
+    known = [path.name for path in store.iterdir() if path.is_dir()] if store.is_dir() else []
+    lacks = "no matching version" if name in known else f"no model {name!r}"
+    near = nearest(name, known) if name not in known else ""
+    hint = f" (did you mean {near!r}?)" if near else ""
+    problem = f"{error.needed}, but the store contains {lacks}{hint}"
+    return BentoError(problem, place=error.place, remedy="To list the models, run `bento models list`.")
 
 
 def service_models(service: Service, models: Sequence[BundledModel], creation_time: str) -> list[dict[str, Any]]:
@@ -198,13 +218,14 @@ def _resolve(tag: str, models: Sequence[BundledModel], place: str, needs: str, w
     if not matching:
         bundled_tags = ", ".join(model.description.tag for model in models) or "none"
         alias = next((model.description.tag for model in models if model.alias == tag), None)
-        remedy = "Add the bento_model to the models attribute. For `bento build`, save the model in the store."
+        remedy = "Add the bento_model to the models attribute."
         if alias:
             remedy = f"{tag!r} is an alias of {alias}, but only bentoml.models.get supports aliases. Use the tag."
-        raise BentoError(
-            f"{place}: {needs} the model {wanted or repr(tag)}, which isn't one of the available models "
-            f"({bundled_tags}). {remedy}"
-        )
+        needed = f"{needs} the model {wanted or repr(tag)}"
+        problem = f"{needed}, which isn't one of the available models ({bundled_tags})"
+        error = _MissingModelError(problem, place=place, remedy=remedy)
+        error.tag, error.needed = "" if alias else tag, needed
+        raise error
     found = newest_model(sorted(matching, key=lambda model: model.tag))
     if version and len({model.description.tag for model in matching}) > 1:
         exact = [model for model in matching if model.tag.version == version]

@@ -282,7 +282,8 @@ def translate_errors(host: str) -> Iterator[None]:
                 f"{host}: the certificate isn't trusted: {cause.verify_message}. For a private CA, add its "
                 "certificate to the file in SSL_CERT_FILE, or to /etc/docker/certs.d/HOST:PORT/ca.crt."
             ) from None
-        cut = ConnectionLostError(str(cause).strip() or type(cause).__name__)
+        text = "the host name can't be resolved" if isinstance(cause, socket.gaierror) else str(cause).strip()
+        cut = ConnectionLostError(text or type(cause).__name__)
         cut.timed_out = isinstance(cause, TimeoutError)
         raise cut from error
 

@@ -112,10 +112,11 @@ def _parsed(path: str, data: bytes) -> ast.Module:
             return ast.parse(data, filename=path)
     except SyntaxError as error:
         line = f":{error.lineno}" if error.lineno else ""
+        major, minor = sys.version_info[:2]
         raise BentoError(
-            f"{path}{line}: {error.msg} (Python {sys.version_info.major}.{sys.version_info.minor}). If this syntax "
-            "requires a newer Python version, use a newer interpreter. In Bazel, set version, interpreter, or "
-            f'debian_lock of bento_tools.python in MODULE.bazel, such as version = "3.{sys.version_info.minor + 1}".'
+            f"{path}{line}: syntax error in Python {major}.{minor}: {error.msg}. Correct the code. If it requires a "
+            "newer Python version, use a newer interpreter (in Bazel: version in bento_tools.python, such as "
+            f'"{major}.{minor + 1}").'
         ) from None
     except (ValueError, LookupError) as error:  # a NUL byte, an unknown encoding
         raise BentoError(f"{path}: invalid Python source: {error}.") from None

@@ -18,7 +18,7 @@ from rules_bento.sources.manifest import TreeEntry, TreeManifest, open_source
 from rules_bento.sources.patterns import Patterns, Rule, SourceFilter
 from rules_bento.tree_walk import BUILT_IN, GENERATED
 from rules_bento.tree_walk import walk as walk_tree
-from rules_bento.typing_lite import Iterable, Iterator, Sequence
+from rules_bento.typing_lite import Collection, Iterable, Iterator, Sequence
 
 IGNORE_FILE = ".bentoignore"
 MAIN_REPOSITORY = "_main"
@@ -445,7 +445,7 @@ def _check_links(kept: Iterable[DeclaredFile], files: Sequence[DeclaredFile], ru
         return
     declared = {file.path for file in files}
     for path, file in links.items():
-        target = _target(file)
+        target = _target(file, declared)
         # A target that the patterns drop is allowed, because BentoML keeps such a link.
         if target not in declared and rules.keeps(target, filtered=False):
             raise BentoError(
@@ -457,12 +457,16 @@ def _check_links(kept: Iterable[DeclaredFile], files: Sequence[DeclaredFile], ru
             if target in passed:
                 raise BentoError(f"{file} is a circular link to {file.link!r}. Exclude the link.")
             passed.add(target)
-            target = _target(links[target])
+            target = _target(links[target], declared)
 
 
-def _target(file: DeclaredFile) -> str:
+def _target(file: DeclaredFile, declared: Collection[str] = ()) -> str:
     link = file.link or ""
     target = posixpath.normpath(posixpath.join(posixpath.dirname(file.path), link))
     if not link or link.startswith("/") or target == ".." or target.startswith("../"):
-        raise BentoError(f"{file} is a link to {link!r}, which is absolute or outside the Bento. {_COPY_LINK}")
+        problem = f"{file} is a link to {link!r}, which is absolute or outside the Bento. {_COPY_LINK}"
+        above = posixpath.dirname(posixpath.dirname(file.path))
+        if f"{above}/pyvenv.cfg" in declared:
+            problem = f"{above} is a virtual environment. To exclude it, add the line `{above}/` to .bentoignore."
+        raise BentoError(problem)
     return target

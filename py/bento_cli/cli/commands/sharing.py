@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.errors import BentoError
+from rules_bento.registry.reference import has_registry
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.cli import arguments, show
@@ -80,6 +81,9 @@ def push_command(kind: Kind) -> Command:
         form: str = "",
         **signing: Any,
     ) -> None:
+        if not targets and has_registry(tag):
+            example = f"`bento {'models ' if kind is MODEL else ''}push {kind.noun.upper()} {tag}`"
+            raise BentoError("the tag before the registry reference is missing", place=tag, remedy=f"Use {example}.")
         entry, for_kserve = store.section(kind).get(tag), form == "kserve"
         if targets:
             results = store.section(kind).push(

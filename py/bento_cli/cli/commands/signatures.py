@@ -204,11 +204,11 @@ def _print_verified(verified: Verified) -> None:
     for change in verified.changes:
         show.out(f"{show.changed('changed')}  {show.plain(str(change))}")
     for tag in verified.unknown:
-        show.out(f"{show.faint('unverifiable')}  {tag}: the store has no digests of its files")
+        show.out(f"{show.faint('not checked')}  {tag}: the store has no digests of its files, because BentoML saved it")
     result = show.bad(f"{len(verified.damages)} damaged") if verified.damages else show.good("nothing damaged")
     entries = f"{verified.entries:,} {'entry' if verified.entries == 1 else 'entries'}"
-    unverifiable = f", {len(verified.unknown):,} unverifiable" if verified.unknown else ""
-    show.out(f"{entries}, {show.count(verified.files, 'file')}: {result}{unverifiable}.")
+    unchecked = f", {len(verified.unknown):,} not checked" if verified.unknown else ""
+    show.out(f"{entries}, {show.count(verified.files, 'file')}: {result}{unchecked}.")
 
 
 def _finding(finding: Finding) -> dict[str, str]:

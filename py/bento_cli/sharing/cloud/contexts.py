@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from urllib.parse import SplitResult, urlsplit
 
+from rules_bento.archives.atomic import write_error
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
@@ -163,9 +164,7 @@ class Contexts:
                 os.fsync(file.fileno())
             unfinished.replace(self._path)
         except OSError as error:
-            raise BentoError(
-                f"{self._path}: cannot write the file: {error.strerror}. Check the permissions and the free disk space."
-            ) from error
+            raise write_error(self._path, error) from error
         finally:
             unfinished.unlink(missing_ok=True)
 
