@@ -175,7 +175,7 @@ def test_a_directory_that_the_image_copies_is_installable(project, index):
         call = f".build_include('packages').python_packages({line!r})"
         (project / "service.py").write_text(SERVICE.format(call))
         with pytest.raises(
-            BentoError, match=r"^service\.py: the image .*isn't in the image when packages are installed\."
+            BentoError, match=r"^service\.py:5: the image .*isn't in the image when packages are installed\."
         ):
             build("service:S", build_ctx=project)
 
@@ -238,7 +238,7 @@ def test_an_option_of_an_item_is_named_with_its_place(project, package, message)
         build("service:S", build_ctx=project, python={"packages": [package]})
     (project / "service.py").write_text(SERVICE.format(f".python_packages({package!r})"))
     with pytest.raises(
-        BentoError, match=f"^service\\.py: the image of the service: python_packages: .*{re.escape(message)}$"
+        BentoError, match=f"^service\\.py:5: the image of the service: python_packages: .*{re.escape(message)}$"
     ):
         build("service:S", build_ctx=project)
 
