@@ -10,10 +10,10 @@ import ast
 import re
 
 from rules_bento.service.deferred_code import DeferredCode
-from rules_bento.service.modules import FUNCTIONS, Definition, Module, Names, NotConstantError, is_guard
+from rules_bento.service.modules import FUNCTIONS, Definition, Module, Names, NotConstantError, children, is_guard
 from rules_bento.service.scopes import Scopes, chain
 from rules_bento.service.sdk_names import public_name, words
-from rules_bento.typing_lite import Callable, Iterable, Iterator
+from rules_bento.typing_lite import Callable, Collection, Iterator
 
 # Attributes that lead from any object to names, modules, or classes, or that change them without naming them.
 _ATTRIBUTES = words(
@@ -71,6 +71,7 @@ class ImportCode:
         """Analyze `modules`. Words in `others`, the other modules, are uses of functions and classes with this name."""
         self.names = names
         self._modules = {module.name: module for module in modules}
+        self._packages = {each for name in self._modules for each in _ancestors(name)}
         self.mentions: dict[tuple[str, str], list[tuple[Module, ast.expr]]] = {}
         self.hazard: NotConstantError | None = None
         self._scopes = Scopes(names, self._modules)
@@ -130,7 +131,7 @@ class ImportCode:
         return isinstance(getattr(node, "ctx", None), ast.Store) and not isinstance(self.parent(node), ast.AugAssign)
 
     def _run(self, module: Module, node: ast.AST) -> None:
-        below, around = list(ast.iter_child_nodes(node)), self.parent(node)
+        below, around = list(children(node)), self.parent(node)
         for each in below:
             self._scopes.add(each, node)
         match node:
@@ -283,7 +284,7 @@ class ImportCode:
             for binding in source.imports.get(name, ()) if source else ():
                 if not self.names.files.owns(binding.path):
                     self._outside(module, public_name(".".join([binding.path, *attributes])), node)
-                elif any(_is_below(known, [binding.path]) for known in self._modules):
+                elif binding.path in self._packages:
                     why = f"module `{binding.path}` is used as a value (write `from {binding.path} import ...`)"
                     self._stop(why, module, node, "modules")
                 elif (binding.module, binding.name) not in found:
@@ -322,6 +323,13 @@ def callee(decorator: ast.AST) -> ast.AST:
     return decorator.func if isinstance(decorator, ast.Call) else decorator
 
 
-def _is_below(name: str, roots: Iterable[str]) -> bool:
+def _is_below(name: str, roots: Collection[str]) -> bool:
     """Return whether `name` is in `roots`, or begins with a root and a dot."""
-    return any(f"{name}.".startswith(f"{each}.") for each in roots)
+    return any(each in roots for each in _ancestors(name))
+
+
+def _ancestors(name: str) -> Iterator[str]:
+    """Yield a dotted name, and the names of the packages that contain it."""
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
