@@ -213,9 +213,7 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
             soci = image.soci,
         ),
         BentoImagePackagesInfo(
-            debs = debs if base.deb_index or base.system else [],
             packages = depset(transitive = [requirement.packages for requirement in packages.requirements]),
-            system = base.system,
             wheels = depset(wheels),
         ),
         DefaultInfo(files = depset([image.config, image.digest, image.manifest])),

@@ -13,11 +13,9 @@ BentoHelperPackagesInfo = provider(
 )
 
 BentoImagePackagesInfo = provider(
-    doc = "The locked Python packages and the Debian packages of an image.",
+    doc = "The locked Python packages of an image.",
     fields = {
-        "debs": "list[File] - indexes of the Debian packages, see `BentoBaseInfo.deb_index`.",
         "packages": "depset[File] - JSON: lock entries of the Python packages.",
-        "system": "File | None - JSON: packages of the base if the base is an existing image, see `BentoBaseInfo.system`.",
         "wheels": "depset[BentoWheelInfo] - wheels of the Python packages.",
     },
 )

@@ -45,9 +45,6 @@ EXPECTED = {
     "//examples/iris:iris_policy_test": {
         "executable": True,
         "files": ["iris_policy_test"],
-        "groups": {
-            "sarif": ["iris_policy_test.sarif"],
-        },
     },
     "//examples/iris:iris_service_metadata_test": {
         "executable": True,
@@ -119,9 +116,6 @@ EXPECTED = {
     ":image_policy_test": {
         "executable": True,
         "files": ["image_policy_test"],
-        "groups": {
-            "sarif": ["image_policy_test.sarif"],
-        },
     },
     ":layer_of_others": {
         "providers": ["BentoLayerInfo"],
@@ -147,9 +141,6 @@ EXPECTED = {
     ":policy_test": {
         "executable": True,
         "files": ["policy_test"],
-        "groups": {
-            "sarif": ["policy_test.sarif"],
-        },
     },
     ":push_of_bento": {
         "executable": True,

@@ -42,7 +42,7 @@ OF_BAZEL = [
     "use_repo", "image_manifest_from_oci_layout", "oci_image", "py_library", "py_test",
 ]  # fmt: skip
 PROGRAMS = [
-    "bentoml", "cat", "cd", "cosign", "curl", "docker", "export", "git", "ibazel", "kubectl", "mkdir", "pip",
+    "bentoml", "cat", "cd", "cosign", "curl", "docker", "export", "git", "grype", "ibazel", "kubectl", "mkdir", "pip",
     "podman", "pytest", "uv",
 ]  # fmt: skip
 # Pages elsewhere, each looked at by hand: no test asks the web.
@@ -52,7 +52,6 @@ PAGES = {
     "https://github.com/bazelbuild/bazelisk",
     "https://github.com/awslabs/soci-snapshotter",
     "https://github.com/sigstore/cosign",
-    "https://ossf.github.io/osv-schema/",
     "https://semver.org",
 }
 BAZEL = ["build", "cquery", "coverage", "fetch", "mod", "query", "run", "shutdown", "test", "vendor"]

@@ -180,7 +180,6 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "lists in the metadata": lambda: b'{"__metadata__": [' + b"[]," * 3_000_000 + b"[]]}",
         "a value that doesn't end": lambda: b'{"a": [' + b"[]," * 20_000_000,
     },
-    "advisories": {"a bomb": lambda: readers.advisories({"x.json": b"[" + b" " * (80 << 20) + b"]"})},
     "wheel": {
         "an entry point without a value that goes on": lambda: readers.wheel(
             {f"{_WHEEL}entry_points.txt": b"[gui_scripts]\nx\n y\n"}

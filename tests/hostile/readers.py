@@ -25,14 +25,9 @@ from bento_cli.sharing import bundle
 from bento_cli.store.home import Home
 from bento_cli.store.import_session import Options
 from blake3 import blake3
-from packaging.version import Version
 from rules_bento.actions.wheels import unpack_wheel
 from rules_bento.archives.recipe import Recipe
 from rules_bento.arguments import decode
-from rules_bento.audit import advisories as audit_records
-from rules_bento.audit.inventory import Package
-from rules_bento.audit.versions import parse_debian
-from rules_bento.audit.vex import last_statement, read_vex
 from rules_bento.bento import descriptors
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.debian import apt
@@ -227,28 +222,6 @@ def _indexes() -> list[bytes]:
 
 def _index(path: Path, _out: Path) -> None:
     check_weights({"m.index.json": str(path), "m-1.bin": "", "m-2.bin": ""}, "m:v1")
-
-
-# Databases of advisories
-
-
-def advisories(records: dict[str, bytes] | None = None) -> bytes:
-    """Return a zip of records in the form of osv.dev."""
-    return zip_of(records or {"PYSEC-2024-1.json": seed("advisory.json")})
-
-
-def _audit(path: Path, _out: Path) -> None:
-    for advisory in audit_records.read_database([(path, path.name)], {"PyPI": ["odd"]}).advisories:
-        advisory.match("odd", Version("1.1"))
-        advisory.rating_of("odd")
-    for advisory in audit_records.read_database([(path, path.name)], {"PyPI": [], "Debian:13": ["odd"]}).advisories:
-        advisory.match("odd", parse_debian("1.1"), "Debian:13")
-
-
-def _vex(path: Path, _out: Path) -> None:
-    odd = Package("odd", "1.1", hashed=True)
-    if statement := last_statement(read_vex(path.read_bytes(), path.name), odd, {"CVE-2024-1"}):
-        statement.problem("2024-01-01")
 
 
 # Archives, bundles and descriptors
@@ -589,9 +562,6 @@ POOL = ".rules_bento/"
 
 READERS: dict[str, Reader] = {
     "wheel": Reader("zip", "odd-1.0-py3-none-any.whl", lambda: [wheel()], _wheel),
-    "advisory": Reader("document", "PYSEC-2024-1.json", _seed("advisory.json"), _audit),
-    "vex": Reader("document", "vex.json", _seed("vex.json"), _vex),
-    "advisories": Reader("zip", "all.zip", lambda: [advisories()], _audit),
     "weights": Reader("document", "header.json", _headers_of_tensors, _weights),
     "weights-index": Reader("document", "m.index.json", _indexes, _index),
     "elf": Reader("binary", "lib.so", lambda: [elf()], lambda path, _out: read_elf(path.read_bytes())),

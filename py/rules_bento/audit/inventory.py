@@ -1,4 +1,4 @@
-"""Lists the packages in a lock, a requirements file, a `pylock.toml`, an SBOM, or a Debian system."""
+"""Lists the Python packages in a lock, a requirements file, a `pylock.toml`, or an SBOM."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 from urllib.parse import unquote
 
 from rules_bento.audit.licenses import DeclaredLicense
-from rules_bento.audit.versions import DEBIAN, PYPI
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import schema
@@ -21,8 +20,6 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _FILE = {"hashes?": {...: str}}
 _PYLOCK_FILES = {"wheels?": [_FILE], "sdist?": _FILE, "archive?": _FILE}
 _PYLOCK = {"packages": [{"name": str, "version?": str, "vcs?": {"commit-id": str}, **_PYLOCK_FILES}]}
-_SOURCE = re.compile(r"(\S+)(?:\s+\((\S+)\))?")  # dpkg's field: the version if it isn't the package's own
-_RELEASE = re.compile(r"([0-9]{1,4})(?:\.[0-9]+)*(?:[+~].*)?")  # version of Debian's base-files
 _CYCLONEDX = {"components": [{"name": str, "purl?": str, "hashes?": [{...: str}]}]}
 _SPDX_REFERENCE = {"referenceType": str, "referenceLocator": str}
 _SPDX = {"packages": [{"name": str, "checksums?": [{...: str}], "externalRefs?": [_SPDX_REFERENCE]}]}
@@ -30,23 +27,19 @@ _SBOM_REMEDY = "Provide a CycloneDX or SPDX 2 SBOM in JSON."
 
 
 class Package(NamedTuple):
-    """A package to audit: a PyPI package, or a source package of a Linux distribution."""
+    """A Python package to audit."""
 
     name: str  # normalized
     version: str  # empty if unknown
     hashed: bool  # pinned by a hash or a commit
     required_by: tuple[str, ...] = ()  # names, if known
     license: DeclaredLicense | None = None  # None if the metadata isn't available
-    ecosystem: str = PYPI  # of OSV, or the ID of another distribution
-    binaries: tuple[str, ...] = ()  # `name version` of the installed packages, if this is a source package
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}" if self.version else self.name
 
     def note(self) -> str:
         """Return a suffix for messages: the reason why the package is installed, or "" if the reason is unknown."""
-        if self.binaries:
-            return f" (installed: {', '.join(binary.partition(' ')[0] for binary in self.binaries)})"
         return f" (required by {', '.join(self.required_by)})" if self.required_by else ""
 
 
@@ -116,39 +109,18 @@ def from_sbom(data: bytes, origin: str) -> list[Package]:
     return packages
 
 
-def from_system(distribution: str, installed: Iterable[tuple[str, str, str]]) -> list[Package]:
-    """Return the source packages of installed binary packages. `distribution` is an ID such as `debian`.
-
-    Each item of `installed` contains the name, the version, and the dpkg field `Source` of a binary package.
-    """
-    binaries = sorted(set(installed))
-    release = next((_RELEASE.fullmatch(version) for name, version, _ in binaries if name == "base-files"), None)
-    ecosystem = f"{DEBIAN}:{release[1]}" if distribution == DEBIAN.lower() and release else distribution
-    sources: dict[tuple[str, str], list[str]] = {}
-    for name, version, source in binaries:
-        declared = _SOURCE.fullmatch(source)
-        key = (declared[1], declared[2] or version) if declared else (name, version)
-        sources.setdefault(key, []).append(f"{name} {version}")
-    return [
-        Package(name, version, hashed=True, ecosystem=ecosystem, binaries=tuple(names))
-        for (name, version), names in sources.items()
-    ]
+def dumps(packages: Iterable[Package]) -> str:
+    """Return packages as JSON."""
+    return json.dumps([package._asdict() for package in sorted(packages)], ensure_ascii=False, indent=1) + "\n"
 
 
-def dumps(packages: Iterable[Package], *, system_known: bool = True) -> str:
-    """Return packages as JSON. `system_known` specifies whether the system packages of an image are known."""
-    fields = {"packages": [package._asdict() for package in sorted(packages)], "system_known": system_known}
-    return json.dumps(fields, ensure_ascii=False, indent=1) + "\n"
-
-
-def loads(text: bytes | str) -> tuple[tuple[Package, ...], bool]:
-    """Parse JSON that `dumps` returned. Returns the packages, and whether the system packages are known."""
-    fields = read_json(text, "the packages")
+def loads(text: bytes | str) -> tuple[Package, ...]:
+    """Parse JSON that `dumps` returned."""
     packages = []
-    for entry in fields["packages"]:
-        entry |= {key: tuple(entry[key]) for key in ("required_by", "binaries")}
+    for entry in read_json(text, "the packages"):
+        entry["required_by"] = tuple(entry["required_by"])
         if entry["license"]:
             expression, license_text, classifiers = entry["license"]
             entry["license"] = DeclaredLicense(expression, license_text, tuple(classifiers))
         packages.append(Package(**entry))
-    return tuple(packages), fields["system_known"]
+    return tuple(packages)

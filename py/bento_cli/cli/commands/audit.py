@@ -1,4 +1,4 @@
-"""Implements `bento audit`, which checks packages against advisories and a policy."""
+"""Implements `bento audit`, which checks packages against a policy."""
 
 from __future__ import annotations
 
@@ -17,29 +17,13 @@ if TYPE_CHECKING:
     from bento_cli.library import Store
 
 
-@command("iris:latest --advisories osv.zip")
+@command("iris:latest --wheels wheels --deny-license AGPL-3.0-only")
 @click.argument(
     "tag",
     type=Tag(),
     help="Check this Bento (tag or archive), lock (.json, uv.lock, pylock.toml, or .txt), or SBOM (.json, or - for "
     "standard input)",
 )
-@arguments.repeatable("--advisories", type=File(), help="Read OSV advisories from this file, zip, or directory")
-@click.option(
-    "--max-severity",
-    default="none",
-    metavar="SEVERITY",
-    help="Reject packages with a vulnerability above this severity: none, low, medium, high, or critical "
-    "(default: none)",
-)
-@click.option(
-    "--unknown-severity",
-    default="above",
-    metavar="SEVERITY",
-    help="Set the severity of unrated vulnerabilities: none, low, medium, high, critical, or 'above', which exceeds "
-    "every --max-severity (default: above)",
-)
-@arguments.pairs_option("--allow", "ID=REASON", help="Allow this vulnerability, such as CVE-2024-1234=unreachable")
 @arguments.repeatable("--allow-license", metavar="SPDX", help="Allow only packages with these licenses, such as MIT")
 @arguments.repeatable("--deny-license", metavar="SPDX", help="Reject packages with this license, such as AGPL-3.0-only")
 @arguments.pairs_option("--license", "NAME=SPDX", help="Override the license of a package, such as numpy=MIT")
@@ -49,10 +33,6 @@ if TYPE_CHECKING:
 def audit_command(
     store: Store,
     tag: str,
-    advisories: Sequence[str],
-    max_severity: str,
-    unknown_severity: str,
-    allow: dict[str, str],
     allow_license: Sequence[str],
     deny_license: Sequence[str],
     license: dict[str, str],  # noqa: A002
@@ -60,20 +40,18 @@ def audit_command(
     require_hashes: bool,
     output: str,
 ) -> int:
-    """Check packages offline for known vulnerabilities and for licenses.
+    """Check the licenses and hashes of packages.
 
-    The command makes no network requests, so the result depends on the age of the advisories. The command checks only
-    packages from PyPI. The exit code is 3 if a package is rejected.
+    The command checks only packages from PyPI, and makes no network requests. The exit code is 3 if a package is
+    rejected.
     """
     from rules_bento.audit import licenses, policy
-    from rules_bento.audit.advisories import read_database
-    from rules_bento.audit.versions import PYPI
     from rules_bento.images.wheels.wheel import declared_by
 
     accepted = licenses.read_policy(allow_license, deny_license)
-    rules = policy.Policy(max_severity, unknown_severity, allow, accepted, license, require_hashes)
-    if not (advisories or rules.licenses.is_set or wheels):
-        raise BentoError("No checks are selected. Add --advisories, --allow-license, --deny-license, or --wheels.")
+    rules = policy.Policy(accepted, license, require_hashes)
+    if not (rules.licenses.is_set or wheels or require_hashes):
+        raise BentoError("No checks are selected. Add --allow-license, --deny-license, --wheels, or --require-hashes.")
     policy.check(rules)
     packages = _packages(tag, store)
     if wheels:
@@ -82,9 +60,7 @@ def audit_command(
             raise BentoError(f"--wheels: {wheels} contains no wheels. Specify a directory that contains .whl files.")
         declared = dict(map(declared_by, paths))
         packages = [package._replace(license=declared.get(package.name)) for package in packages]
-    named = [(Path(path), path) for path in advisories]
-    known = read_database(named, {PYPI: {package.name for package in packages}}) if named else None
-    report = policy.evaluate(packages, known, rules)
+    report = policy.evaluate(packages, rules)
     if not show.data(report.data(), output):
         for line in policy.summary_lines(report):
             show.out(show.plain(line))
