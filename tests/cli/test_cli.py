@@ -297,6 +297,29 @@ def test_models(bento):
     bento("import", "m.tar", code=status.ERROR)
 
 
+def test_layouts(bento, home):
+    assert (
+        bento("push", "hi:v1", "hi:v2", "oci:all") == "Pushed Bento hi:v1 to oci:all.\nPushed Bento hi:v2 to oci:all.\n"
+    )
+    [pushed] = json.loads(bento("push", "hi:v1", "oci-archive:one.tar", "-o", "json"))
+    assert (pushed["tag"], pushed["layout"]) == ("hi:v1", "oci-archive:one.tar")
+    imported = "Imported Bento hi:v1 with clf:v1.\nImported Bento hi:v2 with clf:v2 (already present: clf:v1).\n"
+    for source in "oci:all", "all":
+        assert bento("import", source, "--home", f"of {source}") == imported
+    assert bento("pull", "oci:all", "--home", "other") == imported.replace("Imported", "Pulled")
+    assert bento("pull", "oci-archive:one.tar", "--home", "other") == "Bento hi:v1 is already in the store.\n"
+    assert bento("import", "one.tar", "--home", "third", "-o", "path") == f"{Path.cwd()}/third/bentos/hi/v1\n"
+    assert bento("models", "push", "clf:v1", "oci:models") == "Pushed model clf:v1 to oci:models.\n"
+    assert bento("models", "pull", "oci:models", "--home", "fourth") == "Pulled model clf:v1.\n"
+    bento("models", "pull", "oci:all", "--home", "fourth", code=status.ERROR)
+    assert "oci:all: the layout contains no model. To pull Bentos, use `bento pull`." in bento.err
+    bento("push", "hi:v1", "oci:all", "--sign-keyless", code=status.ERROR)
+    assert "--sign-keyless require a registry" in bento.err
+    bento("push", "hi:v1", "hi:v7", "oci:all", code=status.NOT_FOUND)
+    bento("import", "one.tar", "--sha256", "0" * 64, code=status.ERROR)
+    assert "supported only for URLs" in bento.err
+
+
 def test_bundles(bento):
     assert bento("bundle", "all.bentobundle", "hi:v1", "hi:v2") == "Bundled 2 Bentos and 2 models to all.bentobundle.\n"
     assert json.loads(bento("bundle", "one", "hi:v1", "-o", "json"))["format"] == "bentobundle/1"
@@ -685,6 +708,11 @@ def test_standard_streams_are_dashes(bento, home, tmp_path):
     assert piped("diff", "hi:v1", "-", data=archive) == b""
     assert piped("verify", "-", data=archive).endswith(b": nothing damaged.\n")
     assert piped("verify", "-", data=archive[:-9], code=status.FOUND).startswith(b"damaged  archive <stdin>: ")
+    pushed = piped("push", "hi:v1", "-")
+    bento("push", "hi:v1", "oci-archive:one.tar")
+    assert pushed == Path("one.tar").read_bytes()
+    assert piped("import", "-", "--home", "a", data=pushed) == b"Imported Bento hi:v1 with clf:v1.\n"
+    assert piped("pull", "-", "--home", "b", data=pushed) == b"Pulled Bento hi:v1 with clf:v1.\n"
     bundle = piped("bundle", "-", "hi:v1")
     bento("bundle", "all.bundle", "hi:v1")
     assert bundle == Path("all.bundle").read_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+from contextlib import contextmanager
 
 from rules_bento.archives import tarread
 from rules_bento.dataclasses_lite import NamedTuple
@@ -13,7 +14,7 @@ from rules_bento.formats.schema import validate
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.pushable import FileSource, Pushable
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,9 +26,15 @@ _MAX_LINKS = 40
 
 def read(path: Path) -> Pushable:
     """Return the image or index in an archive. Raises BentoError if the archive is invalid or has several images."""
-    with path.open("rb") as file:
-        archive = _Archive(path, file)
+    with opened(path, "`docker save`") as archive:
         return archive.oci() if "index.json" in archive.members else archive.docker()
+
+
+@contextmanager
+def opened(path: Path, tool: str) -> Iterator[ImageArchive]:
+    """Open an archive. `tool` is the program that creates such archives, for messages."""
+    with path.open("rb") as file:
+        yield ImageArchive(path, file, tool)
 
 
 class _ArchiveMember(NamedTuple):
@@ -35,29 +42,31 @@ class _ArchiveMember(NamedTuple):
     offset: int
 
 
-class _Archive:
-    def __init__(self, path: Path, file: BinaryIO) -> None:
+class ImageArchive:
+    """An archive of images. In the OCI format, the archive has the methods of a layout (`layout.Layout`)."""
+
+    def __init__(self, path: Path, file: BinaryIO, tool: str) -> None:
         self._path = path
         self._file = file
+        self._tool = tool
         self.members: dict[str, _ArchiveMember] = {}
-        stream = tarread.SeekableReader(file, f"{path}: not an uncompressed tar archive from `docker save`")
+        stream = tarread.SeekableReader(file, f"{path}: not an uncompressed tar archive from {tool}")
         names = 0
         for member, _ in tarread.members(stream, tarread.SYSTEM):
             names += len(member.name) + len(member.link)
             if names > _MAX_NAMES:
                 raise BentoError(
-                    f"{path}: the file names exceed {_MAX_NAMES} bytes in total. Use an archive from `docker save`."
+                    f"{path}: the file names exceed {_MAX_NAMES} bytes in total. Use an archive from {tool}."
                 )
             self.members[posixpath.normpath(member.name)] = _ArchiveMember(member, stream.position)
 
     def oci(self) -> Pushable:
         """Return the image in an OCI archive (a tar file of an OCI layout)."""
-        root_index = Manifest.read(self._content("index.json"), oci.INDEX, f"{self._path}: index.json")
-        entries = {entry.digest: entry for entry in root_index.children()}
+        entries = {entry.digest: entry for entry in self.index()}
         if len(entries) != 1:
             raise BentoError(f"{self._path}: expected one image, got {len(entries)}. Save each image separately.")
-        root = self._manifest(next(iter(entries.values())))
-        children = oci.collect_manifests(root.children(), self._manifest)
+        root = self._entry(next(iter(entries.values())))
+        children = oci.collect_manifests(root.children(), self._entry)
         blobs = [blob for manifest in (*children, root) for blob in manifest.blobs()]
         present = {blob.digest: _blob_name(blob.digest) for blob in blobs if _blob_name(blob.digest) in self.members}
         return Pushable(root, children, {digest: self._source(name) for digest, name in present.items()})
@@ -92,18 +101,39 @@ class _Archive:
             first = first or piece
         return Descriptor(oci.tar_layer_type(first), f"sha256:{digester.hexdigest()}", size)
 
-    def _manifest(self, entry: Descriptor) -> Manifest:
-        origin = f"{self._path}: {entry.digest}"
-        content = oci.verify(self._content(_blob_name(entry.digest)), entry.digest, origin)
-        return Manifest.read(content, entry.media_type, origin)
+    def index(self) -> list[Descriptor]:
+        """Return the entries of index.json. Raises BentoError if the file is missing or invalid."""
+        return Manifest.read(self._content("index.json"), oci.INDEX, f"{self._path}: index.json").children()
+
+    def manifest(self, digest: str, media_type: str = "") -> Manifest:
+        """Return a manifest, and verify its digest. Raises BentoError for a missing or invalid manifest."""
+        return Manifest.read(self._verified(digest), media_type, f"{self._path}: {digest}")
+
+    def read(self, blob: Descriptor) -> bytes:
+        """Return the verified content of a blob. Raises BentoError if the blob is missing, invalid, or too large."""
+        return self._verified(blob.digest)
+
+    def source(self, blob: Descriptor) -> FileSource:
+        """Return the source of a blob. Raises BentoError if the blob is missing or has another size."""
+        name = _blob_name(blob.digest)
+        if self._member(name).member.size != blob.size:
+            raise BentoError(f"{self._path}: {name} isn't {blob.size} bytes long. {self._remedy}")
+        return self._source(name)
+
+    @property
+    def _remedy(self) -> str:
+        return f"Create the archive again with {self._tool}."
+
+    def _entry(self, entry: Descriptor) -> Manifest:
+        return self.manifest(entry.digest, entry.media_type)
+
+    def _verified(self, digest: str) -> bytes:
+        return oci.verify(self._content(_blob_name(digest)), digest, f"{self._path}: {digest}")
 
     def _content(self, name: str) -> bytes:
         place = self._member(name)
         if place.member.size > _MAX_DOCUMENT:
-            raise BentoError(
-                f"{self._path}: {name} exceeds the limit of {_MAX_DOCUMENT} bytes. Specify an archive from "
-                "`docker save`."
-            )
+            raise BentoError(f"{self._path}: {name} exceeds the limit of {_MAX_DOCUMENT} bytes. {self._remedy}")
         self._file.seek(place.offset)
         return self._file.read(place.member.size)
 
@@ -122,7 +152,7 @@ class _Archive:
             link = place.member.link
             target = link if place.member.kind == "hard link" else posixpath.join(posixpath.dirname(name), link)
             name = posixpath.normpath(target)
-        raise BentoError(f"{self._path}: missing file {name!a}. Save the image again with `docker save`.")
+        raise BentoError(f"{self._path}: missing file {name!a}. {self._remedy}")
 
 
 def _blob_name(digest: str) -> str:

@@ -16,7 +16,7 @@ from rules_bento.net import limits
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.pushable import FileSource, Pushable
-from rules_bento.typing_lite import TYPE_CHECKING, Iterator
+from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ class Layout:
         (directory / "blobs").mkdir(parents=True, exist_ok=True)
         if not (directory / "index.json").exists():
             layout._write_index([])
-            _write(directory / "oci-layout", LAYOUT)
+            _write(directory / "oci-layout", (LAYOUT,))
         return layout
 
     @staticmethod
@@ -74,9 +74,19 @@ class Layout:
             return False
         return stat.S_ISREG(there.st_mode) and there.st_size == blob.size
 
+    def source(self, blob: Descriptor) -> FileSource:
+        """Return the source of a blob. Raises BentoError if the blob is missing or has another size."""
+        if not self.has(blob):
+            raise BentoError(f"{self.directory}: missing blob {blob.digest} ({blob.size} bytes). {COPY_AGAIN}")
+        return FileSource(self.blob(blob.digest))
+
     def add(self, content: bytes) -> None:
         """Write a small blob to the layout."""
-        _write(self.blob(oci.digest_of(content)), content)
+        self.write(oci.digest_of(content), (content,))
+
+    def write(self, digest: str, pieces: Iterable[bytes | memoryview]) -> None:
+        """Write a blob to the layout."""
+        _write(self.blob(digest), pieces)
 
     def manifest(self, digest: str, media_type: str = "") -> Manifest:
         """Return a manifest, and verify its digest. Raises BentoError for a missing or invalid manifest."""
@@ -113,9 +123,7 @@ class Layout:
         manifests = [root, *self._children(root)]
         blobs = {blob.digest: blob for manifest in manifests for blob in manifest.blobs()}
         for blob in blobs.values():
-            if not self.has(blob):
-                raise BentoError(f"{self.directory}: missing blob {blob.digest} ({blob.size} bytes). {COPY_AGAIN}")
-            FileSource(self.blob(blob.digest)).check(blob.digest, blob.size)
+            self.source(blob).check(blob.digest, blob.size)
         return len(manifests) + len(blobs)
 
     def find(self, name: str = "") -> Manifest:
@@ -145,9 +153,7 @@ class Layout:
             if (_name_of(entry) != name if name else entry.digest != manifest.descriptor.digest or _name_of(entry))
         ]
         annotations = {REFERENCE: name} if name else {}
-        described = manifest.descriptor
-        entry = Descriptor(described.media_type, described.digest, described.size, annotations, described.artifact_type)
-        self._write_index([*others, entry])
+        self._write_index([*others, replace(manifest.descriptor, annotations=annotations)])
 
     def attach(self, manifest: Manifest) -> None:
         """Add a manifest that refers to a subject, and annotate the subject as cosign requires."""
@@ -199,9 +205,13 @@ class Layout:
             yield
 
     def _write_index(self, entries: list[Descriptor]) -> None:
-        manifests = [entry.to_json() for entry in entries]
-        document = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": manifests}
-        _write(self.directory / "index.json", oci.to_bytes(document))
+        _write(self.directory / "index.json", (index_content(entries),))
+
+
+def index_content(entries: Sequence[Descriptor]) -> bytes:
+    """Return the content of an index with the given entries."""
+    manifests = [entry.to_json() for entry in entries]
+    return oci.to_bytes({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": manifests})
 
 
 def _name_of(entry: Descriptor) -> str:
@@ -215,10 +225,10 @@ def _read(path: Path) -> bytes:
     return read_file(path)
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     from rules_bento.archives.atomic import atomic_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as file:
         os.fchmod(file.fileno(), 0o644)
-        file.write(content)
+        file.writelines(pieces)

@@ -44,6 +44,16 @@ def limit_pieces(
         raise truncated(size)
 
 
+def verified_pieces(source: BlobSource, digest: str, size: int, problem: str) -> Iterator[bytes | memoryview]:
+    """Yield a blob. After the last piece, raises BentoError with the message `problem` if the digest doesn't match."""
+    digester = oci.new_hash(digest)
+    for piece in source.pieces(0, size):
+        digester.update(piece)
+        yield piece
+    if digester.hexdigest() != digest.partition(":")[2]:
+        raise BentoError(problem)
+
+
 @dataclass(frozen=True)
 class FileSource:
     """A blob that begins at byte `start` of a file. In an archive, `start` is the offset of a member's content."""
@@ -56,14 +66,10 @@ class FileSource:
         for _ in self.verified_pieces(digest, size):
             pass
 
-    def verified_pieces(self, digest: str, size: int) -> Iterator[bytes]:
+    def verified_pieces(self, digest: str, size: int) -> Iterator[bytes | memoryview]:
         """Yield the blob. After the last piece, raises BentoError if the digest doesn't match."""
-        digester = oci.new_hash(digest)
-        for piece in self.pieces(0, size):
-            digester.update(piece)
-            yield piece
-        if digester.hexdigest() != digest.partition(":")[2]:
-            raise BentoError(f"{self.path}: the content doesn't match the digest {digest}. {_REMEDY}")
+        problem = f"{self.path}: the content doesn't match the digest {digest}. {_REMEDY}"
+        return verified_pieces(self, digest, size, problem)
 
     def pieces(self, start: int, end: int) -> Iterator[bytes]:
         """Yield the bytes from `start` to `end`. Raises BentoError if the file is unreadable or too short."""

@@ -34,10 +34,12 @@ def import_command(kind: Kind) -> Command:
     @command(
         "iris.bento",
         "s3://bucket/iris.bento",
-        help=f"Import {what} from archives.\n\n{_SUFFIXES} Without --force, the import fails if the "
+        help=f"Import {what} from archives and OCI layouts.\n\n{_SUFFIXES} Without --force, the import fails if the "
         f"{kind.noun} already exists. {_URLS}",
     )
-    @arguments.many("paths", File(), "PATH", help="Import this archive, directory, or URL (- for standard input)")
+    @arguments.many(
+        "paths", File(), "PATH", help="Import this archive, directory, URL, or OCI layout (- for standard input)"
+    )
     @_format
     @arguments.no_models(kind)
     @click.option("--sha256", metavar="HEX", default="", help="Fail unless the download has this SHA-256 digest")
@@ -49,8 +51,9 @@ def import_command(kind: Kind) -> Command:
             raise BentoError("--sha256 can be used with only one archive. Import the archives one at a time.")
         importing = arguments.imports(**options)
         results = []
-        for path in paths:
-            imported = _import(store.section(kind), path, form, importing, sha256)
+        for imported in (
+            each for path in paths for each in _import(store.section(kind), path, form, importing, sha256)
+        ):
             for note in imported.notes:
                 show.note(note)
             if output in ("text", "path"):
@@ -63,13 +66,22 @@ def import_command(kind: Kind) -> Command:
     return run
 
 
-def _import(section: EntryCollection, path: str, form: Form | None, importing: Options, sha256: str) -> Imported:
+def _import(
+    section: EntryCollection, path: str, form: Form | None, importing: Options, sha256: str
+) -> Sequence[Imported]:
+    from bento_cli.library import find_layout
+
+    if not (sha256 or form) and (layout := find_layout(path)):
+        from bento_cli.sharing.registry import layouts
+
+        with show.progress("Importing") as progress:
+            return layouts.pull(section.home, section.kind, layout, importing, progress)
     if path == "-":
         with show.progress("Importing") as progress:
-            return section.import_archive(sys.stdin.buffer, form, importing, progress)
+            return [section.import_archive(sys.stdin.buffer, form, importing, progress)]
     total = _check_source(path, section.kind)
     with show.transfer("Downloading", path) as counter, show.progress("Importing", total) as progress:
-        return section.import_archive(path, form, importing, progress, sha256=sha256, counter=counter)
+        return [section.import_archive(path, form, importing, progress, sha256=sha256, counter=counter)]
 
 
 def _check_source(text: str, kind: Kind) -> int:

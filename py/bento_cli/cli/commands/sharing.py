@@ -1,4 +1,4 @@
-"""Implements `bento push` and `bento pull`, which use registries, BentoCloud, and Yatai."""
+"""Implements `bento push` and `bento pull`, which use registries, OCI layouts, BentoCloud, and Yatai."""
 
 from __future__ import annotations
 
@@ -20,15 +20,20 @@ if TYPE_CHECKING:
     from bento_cli.store.entry_store import Entry
     from bento_cli.store.import_session import Imported
 
-_PUSH = """Push a {0} to a registry, BentoCloud, or Yatai.
+_PUSH = """Push a {0} to a registry, an OCI layout, BentoCloud, or Yatai.
 
 If REFERENCE has no tag, the command uses the {1}'s version. The command uploads only missing data. Registry credentials
 come from docker's configuration and credential helpers. BentoCloud and Yatai credentials come from the context that
-`bento cloud login` saved."""
-_PULL = """Pull a {0} from a registry, BentoCloud, or Yatai.
+`bento cloud login` saved.
+
+To write several {1}s to one OCI layout, specify their tags, and oci:DIR, oci-archive:FILE, or - for an archive on
+standard output. The layout contains each file of several {1}s once."""
+_PULL = """Pull a {0} from a registry, an OCI layout, BentoCloud, or Yatai.
 
 The command downloads only missing data, and resumes an interrupted pull. It verifies all digests before it adds the {1}
-to the store."""
+to the store.
+
+oci:DIR, oci-archive:FILE, and - (an archive on standard input) pull all {1}s of the OCI layout."""
 
 
 _context = click.option("--context", metavar="NAME", help="Use this BentoCloud or Yatai context instead of the current")
@@ -44,7 +49,7 @@ _form = click.option(
 
 def push_command(kind: Kind) -> Command:
     repository = f"oci://registry.example/{kind.directory}/iris"
-    mounted = (f"llm:latest {repository} --format kserve",) if kind is MODEL else ("iris:latest",)
+    mounted = (f"llm:latest {repository} --format kserve",) if kind is MODEL else ("iris:v1 fraud:v2 oci:DIR",)
 
     @command(f"iris:latest {repository}", *mounted, help=_PUSH.format(_with_models(kind), kind.noun))
     @click.argument("tag", type=Tag(kind), help=f"Push this {kind.noun} ({arguments.TAG})")
@@ -52,7 +57,7 @@ def push_command(kind: Kind) -> Command:
         "targets",
         metavar="[REFERENCE...]",
         nargs=-1,
-        help="Push to this registry reference (HOST/REPOSITORY[:TAG]) instead of BentoCloud or Yatai",
+        help="Push to this registry reference (HOST/REPOSITORY[:TAG]) or OCI layout instead of BentoCloud or Yatai",
     )
     @click.option(
         "-t",
@@ -81,10 +86,19 @@ def push_command(kind: Kind) -> Command:
         form: str = "",
         **signing: Any,
     ) -> None:
+        from bento_cli.library import is_layout
+
         if not targets and has_registry(tag):
             example = f"`bento {'models ' if kind is MODEL else ''}push {kind.noun.upper()} {tag}`"
             raise BentoError("the tag before the registry reference is missing", place=tag, remedy=f"Use {example}.")
-        entry, for_kserve = store.section(kind).get(tag), form == "kserve"
+        for_kserve = form == "kserve"
+        if targets and is_layout(targets[-1]):
+            if for_kserve or signing["sign_key"] or signing["keyless"]:
+                raise BentoError("--format, --sign-key, and --sign-keyless require a registry. Remove these options.")
+            *tags, layout = [tag, *targets]
+            _push_to_layout(store, [store.section(kind).get(each) for each in tags], layout, output, not no_verify)
+            return
+        entry = store.section(kind).get(tag)
         if targets:
             results = store.section(kind).push(
                 str(entry.tag),
@@ -110,6 +124,26 @@ def push_command(kind: Kind) -> Command:
             _show_pushed_to_cloud(entry, str(client), result, output)
 
     return run
+
+
+def _push_to_layout(store: Store, entries: Sequence[Entry], layout: str, output: str, check: bool) -> None:
+    from bento_cli.library import OCI_ARCHIVE
+    from bento_cli.sharing.registry.layouts import push
+
+    if layout == "-":
+        with arguments.output_path("-", output) as path, show.progress("Pushing") as progress:
+            push(store.home, entries, f"{OCI_ARCHIVE}{path}", progress, check=check)
+        return
+    with show.progress("Pushing") as progress:
+        manifests = push(store.home, entries, layout, progress, check=check)
+    fields = [
+        {"tag": str(entry.tag), "layout": layout, "digest": manifest.descriptor.digest}
+        for entry, manifest in zip(entries, manifests, strict=True)
+    ]
+    if not show.data(fields, output):
+        for entry in entries:
+            show.out(f"Pushed {entry.kind.noun} {entry.tag} to {show.plain(layout)}.")
+        show.next_steps(f"pull {layout}")
 
 
 def _with_models(kind: Kind) -> str:
@@ -165,7 +199,8 @@ def pull_command(kind: Kind) -> Command:
     @click.argument(
         "source",
         metavar="REFERENCE",
-        help="Pull this registry reference (HOST/REPOSITORY[:TAG]), or this tag from BentoCloud or Yatai",
+        help="Pull this registry reference (HOST/REPOSITORY[:TAG]), all of an OCI layout, or this tag from BentoCloud "
+        "or Yatai",
     )
     @_context
     @arguments.force(kind, "-f")
@@ -184,8 +219,18 @@ def pull_command(kind: Kind) -> Command:
         with_models: bool = False,
         **options: Any,
     ) -> None:
+        from bento_cli.library import is_layout
+
         importing = arguments.imports(force=force, **options)
         pulled: Imported
+        if is_layout(source):
+            from bento_cli.sharing.registry import layouts
+
+            with show.progress("Pulling") as progress:
+                several = layouts.pull(store.home, kind, source, importing, progress)
+            fields = [_show_pulled(each, source, output) for each in several]
+            show.data(fields, output)
+            return
         if "/" in source:
             from_registry = store.section(kind).pull(
                 source, force=force, options=importing, insecure=insecure, out=show.progress_output()
@@ -197,12 +242,13 @@ def pull_command(kind: Kind) -> Command:
             with arguments.cloud(context, store, f"Pulling {source} from") as (client, progress):
                 pulled = pull(store.home, kind, source, client, progress, importing, force=force)
                 origin = str(client)
-        _show_pulled(pulled, origin, output)
+        show.data(_show_pulled(pulled, origin, output), output)
 
     return run
 
 
-def _show_pulled(pulled: Imported, origin: str, output: str) -> None:
+def _show_pulled(pulled: Imported, origin: str, output: str) -> dict[str, Any]:
+    """Print the result of a pull, and return it as a JSON object."""
     entry, models = pulled.entry, ", ".join(str(model.tag) for model in pulled.models)
     for note in pulled.notes:
         show.note(note)
@@ -216,7 +262,7 @@ def _show_pulled(pulled: Imported, origin: str, output: str) -> None:
                 show.next_steps(f"serve {entry.tag}")
         else:
             show.out(f"{name} is already in the store{models and f'; pulled {models}'}.")
-    fields = {
+    return {
         "tag": str(entry.tag),
         "path": str(entry.path),
         "origin": origin,
@@ -224,4 +270,3 @@ def _show_pulled(pulled: Imported, origin: str, output: str) -> None:
         "models": [str(model.tag) for model in pulled.models],
         "known_models": [str(tag) for tag in pulled.known],
     }
-    show.data(fields, output)

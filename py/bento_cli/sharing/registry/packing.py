@@ -71,19 +71,22 @@ class EntryArtifact:
         return artifact.model_config(self.model)
 
     @contextmanager
-    def packed(self) -> Iterator[Pushable]:
-        """Yield the artifact. Removes the temporary files of the artifact when the `with` block ends."""
+    def packed(self, parts: dict[Path, Part] | None = None) -> Iterator[Pushable]:
+        """Yield the artifact. Removes the temporary files of the artifact when the `with` block ends.
+
+        `parts` contains the parts of models that artifacts have in common, by the directory of the model.
+        """
         import shutil
 
         with staging_lock(self.home):
             directory = unique(self.home.staging)
             directory.mkdir(mode=0o700, parents=True)
             try:
-                yield self._pack(directory)
+                yield self._pack(directory, {} if parts is None else parts)
             finally:
                 shutil.rmtree(directory, ignore_errors=True)
 
-    def _pack(self, directory: Path) -> Pushable:
+    def _pack(self, directory: Path, shared: dict[Path, Part]) -> Pushable:
         if self.entry.kind is not BENTO:
             return artifact.pack_model(self.model, self._model_part(self.entry, directory))
         members = [member for member in self._members(self.entry) if not member.path.startswith(_MODELS)]
@@ -91,7 +94,10 @@ class EntryArtifact:
         own.sort(key=lambda member: member.path != BENTO.descriptor)  # first, so that a reader recognizes the entry
         sources = [member for member in members if member.path.startswith(_SOURCES)]
         parts = [_part(own, directory / "metadata"), _part(sources, directory / "sources")]
-        models = [self._model_part(model, directory) for model in self.models]
+        for model in self.models:
+            if model.path not in shared:
+                shared[model.path] = self._model_part(model, directory)
+        models = [shared[model.path] for model in self.models]
         return artifact.pack_described(self.bento, parts, [*zip(self.bento.models, models, strict=True)])
 
     def _contents(self, entry: Entry) -> EntryContents:

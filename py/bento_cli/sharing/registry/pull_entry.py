@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from functools import partial
+from itertools import chain
 
 from rules_bento.archives import xz
 from rules_bento.archives.tarstream import END
 from rules_bento.artifacts import artifact
 from rules_bento.bento.kinds import BENTO, MODEL
-from rules_bento.dataclasses_lite import dataclass, replace
+from rules_bento.dataclasses_lite import NamedTuple, dataclass, replace
 from rules_bento.net import transfers
 from rules_bento.registry.pulling import download
 from rules_bento.tag import Tag
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterator, Sequence, cast
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Collection, Iterable, Sequence, cast
 
 from bento_cli.store.entry_contents import find_same, other_entry
 from bento_cli.store.entry_store import EntryStore
@@ -27,6 +28,7 @@ from bento_cli.store.import_session import REPLACE_MODEL, Imported, Options, imp
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rules_bento.archives.unpack import Advance
     from rules_bento.bento.kinds import Kind
     from rules_bento.models.model import ModelDescription
     from rules_bento.net.transfers import Progress
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
     from bento_cli.store.entry_contents import EntryContents, Known
     from bento_cli.store.home import Home
+    from bento_cli.store.import_session import ImportSession, StagedImport
+
+    Pieces = Iterable[bytes | memoryview]
 
 _ATTEMPTS = 3  # attempts to open a blob that another process removes after its pull
 
@@ -66,54 +71,85 @@ def pull(
     options = replace(options or Options(), replace=force)
     repository = registries.repository(reference)
     manifest = repository.get_manifest(reference.target)
-    tag, digest, models = _read_config(repository, manifest, kind, str(reference))
+    artifact = PulledArtifact.read(kind, manifest, repository.read_blob(manifest.config), str(reference))
     by_digest = reference.with_digest(manifest.descriptor.digest)
-    known = _known_models(home, models, str(reference), force=force) if options.models else []
-    missing = {model.tag for model in models} - {str(each.tag) for each in known} if options.models else set()
-    conflict = other_entry(str(reference), kind, tag, "To replace it, add --force.")
-    same = None if force else find_same(home, kind, tag, lambda stored: stored.digest(models) == digest, conflict)
-    if same and not missing:
+    stored = artifact.compare(home, options)
+    if stored.main and not stored.missing:
         forget_downloads(home, map(_name, manifest.layers()))
-        entry = EntryStore(home, kind).get(str(tag))
+        entry = EntryStore(home, kind).get(str(artifact.tag))
         return Pulled(entry, (), (), new=False, notes=(), reference=by_digest)
-    layers = [layer for layer in manifest.layers() if _wanted(layer, kind, missing)]
     with staging_lock(home):
         with ExitStack() as stack:
-            blobs = _fetch(repository, layers, home.downloads, counter, stack)
-            done = _import(home, kind, tag, blobs, options, str(reference), known)
+            blobs = _fetch(repository, artifact.layers(stored.missing), home.downloads, counter, stack)
+            with import_session(home, options, keep_same=True) as session:
+                draft = artifact.stage(session, [iter(partial(blob.read, xz.BLOCK), b"") for blob in blobs])
+                [done] = session.commit([draft], stored.models)
         forget_downloads(home, map(_name, manifest.layers()))
-    present = tuple(each.tag for each in known)
+    present = tuple(each.tag for each in stored.models)
     return Pulled(done.entry, done.models, present, new=done.new, notes=done.notes, reference=by_digest)
 
 
-def _read_config(
-    repository: Repository, manifest: Manifest, kind: Kind, origin: str
-) -> tuple[Tag, str, Sequence[ModelDescription]]:
-    """Read an artifact's config. Returns the tag and the digest, and descriptions of a Bento's models."""
-    if kind is BENTO:
-        described = artifact.read_described(manifest, repository.read_blob(manifest.config), origin)
-        return described.tag, described.digest, described.models
-    description = artifact.read_model(manifest, repository.read_blob(manifest.config), origin)
-    return Tag.parse(description.tag, origin), description.blake3, ()
+class StoredParts(NamedTuple):
+    """The parts of an artifact that the store contains, and the tags of the models that it lacks."""
+
+    main: Known | None  # the entry
+    models: list[Known]
+    missing: set[str]
 
 
-def _known_models(home: Home, models: Sequence[ModelDescription], origin: str, *, force: bool) -> list[Known]:
-    """Return the models that the store contains. Unless `force` is true, raises BentoError for models that differ."""
-    known = []
-    for model in models:
-        tag = Tag.parse(model.tag, "models")
-        conflict = None if force else other_entry(origin, MODEL, tag, REPLACE_MODEL)
-        known.append(find_same(home, MODEL, tag, partial(_has_digest, model.blake3), conflict))
-    return [each for each in known if each]
+@dataclass(frozen=True)
+class PulledArtifact:
+    """The artifact of an entry in a registry or a layout."""
+
+    kind: Kind
+    manifest: Manifest
+    origin: str  # for messages
+    tag: Tag
+    digest: str
+    models: Sequence[ModelDescription]  # of a Bento
+
+    @classmethod
+    def read(cls, kind: Kind, manifest: Manifest, config: bytes, origin: str) -> PulledArtifact:
+        """Read the config of an artifact. Raises BentoError if the config or the kind is invalid."""
+        if kind is BENTO:
+            described = artifact.read_described(manifest, config, origin)
+            return cls(kind, manifest, origin, described.tag, described.digest, described.models)
+        model = artifact.read_model(manifest, config, origin)
+        return cls(kind, manifest, origin, Tag.parse(model.tag, origin), model.blake3, ())
+
+    def compare(self, home: Home, options: Options) -> StoredParts:
+        """Compare the artifact with the store. Raises BentoError for another entry, unless the option replaces it."""
+        known = []
+        for model in self.models if options.models else ():
+            tag = Tag.parse(model.tag, "models")
+            conflict = None if options.replace else other_entry(self.origin, MODEL, tag, REPLACE_MODEL)
+            known.append(find_same(home, MODEL, tag, partial(_has_digest, model.blake3), conflict))
+        stored = [each for each in known if each]
+        missing = {model.tag for model in self.models} - {str(each.tag) for each in stored} if options.models else set()
+        main = None
+        if not options.replace:
+            conflict = other_entry(self.origin, self.kind, self.tag, "To replace it, add --force.")
+            main = find_same(home, self.kind, self.tag, lambda each: each.digest(self.models) == self.digest, conflict)
+        return StoredParts(main, stored, missing)
+
+    def layers(self, models: Collection[str]) -> list[Descriptor]:
+        """Return the layers of the entry, and of the models with these tags."""
+
+        def is_wanted(layer: Descriptor) -> bool:
+            model = layer.annotations.get(artifact.MODEL_ANNOTATION)
+            return self.kind is MODEL or model is None or model in models
+
+        return [layer for layer in self.manifest.layers() if is_wanted(layer)]
+
+    def stage(self, session: ImportSession, parts: Sequence[Pieces], progress: Advance | None = None) -> StagedImport:
+        """Stage the entry from the contents of its layers."""
+        below = f"models/{self.tag.name}/{self.tag.version}/" if self.kind is MODEL else ""
+        joined = cast("BinaryIO", _Joined(parts, self.origin))
+        return session.stage(self.kind, joined, "xz", progress, below=below, tag=self.tag)
 
 
 def _has_digest(digest: str, stored: EntryContents) -> bool:
     return stored.digest() == digest
-
-
-def _wanted(layer: Descriptor, kind: Kind, missing: set[str]) -> bool:
-    model = layer.annotations.get(artifact.MODEL_ANNOTATION)
-    return kind is MODEL or model is None or model in missing
 
 
 def _name(layer: Descriptor) -> str:
@@ -146,35 +182,13 @@ def _fetch(
     return [by_digest[layer.digest] for layer in layers]
 
 
-def _import(
-    home: Home,
-    kind: Kind,
-    tag: Tag,
-    blobs: Sequence[BinaryIO],
-    options: Options,
-    origin: str,
-    known: Sequence[Known],
-) -> Imported:
-    with import_session(home, options, keep_same=True) as session:
-        below = f"models/{tag.name}/{tag.version}/" if kind is MODEL else ""
-        draft = session.stage(kind, cast("BinaryIO", _Joined(blobs, origin)), "xz", below=below, tag=tag)
-        return session.commit([draft], known)[0]
-
-
 class _Joined:
     """File-like object with the content of a complete xz archive: the parts of the archive, and a tar end marker."""
 
-    def __init__(self, parts: Sequence[BinaryIO], name: str) -> None:
+    def __init__(self, parts: Sequence[Pieces], name: str) -> None:
         self.name = name
-        self._pieces = self._read(parts)
+        self._pieces = chain(*parts, (b"".join(map(bytes, xz.stream([END], threads=1))),))
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes, or no bytes at the end. Ignores `size`."""
-        return next(self._pieces, b"")
-
-    @staticmethod
-    def _read(parts: Sequence[BinaryIO]) -> Iterator[bytes]:
-        for part in parts:
-            while piece := part.read(xz.BLOCK):
-                yield piece
-        yield b"".join(bytes(piece) for piece in xz.stream([END], threads=1))
+        return bytes(next(self._pieces, b""))
