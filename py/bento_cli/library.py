@@ -55,10 +55,6 @@ if TYPE_CHECKING:
     """An archive: a path, a URL, or an open file (seekable, for a zip)."""
 
 
-OCI_DIRECTORY, OCI_ARCHIVE = "oci:", "oci-archive:"  # prefixes of OCI layouts
-_FIRST = b"./oci-layout\0"  # the first bytes of an OCI archive that `bento push` writes
-
-
 class EntryCollection:
     """The Bentos or models in a store. `get`, `delete`, and `export` raise NotFoundError if no entry matches."""
 
@@ -284,28 +280,6 @@ def is_archive(text: str) -> Path | None:
     """Return `text` as a path if it has a slash or an archive suffix, or is a file. Returns None otherwise."""
     path = Path(text)
     return path if "/" in text or path.suffix in (".bento", ".bentomodel") or path.is_file() else None
-
-
-def is_layout(text: str) -> bool:
-    """Return whether an argument is `oci:DIR`, `oci-archive:FILE`, or `-`."""
-    return text == "-" or (text.startswith((OCI_DIRECTORY, OCI_ARCHIVE)) and not text.startswith("oci://"))
-
-
-def find_layout(text: str) -> str:
-    """Return the name of an OCI layout (see `is_layout`) for an argument of `import`. Returns "" for other contents."""
-    path, first = Path(text), b""
-    if text == "-":
-        first = sys.stdin.buffer.peek(len(_FIRST)) if isinstance(sys.stdin.buffer, io.BufferedReader) else b""
-    elif is_layout(text):
-        return text
-    elif (path / "oci-layout").is_file() and not (path / BENTO.descriptor).exists():
-        return f"{OCI_DIRECTORY}{text}"
-    elif path.is_file():
-        with path.open("rb") as file:
-            first = file.read(len(_FIRST))
-    if not first.startswith(_FIRST):
-        return ""
-    return text if text == "-" else f"{OCI_ARCHIVE}{text}"
 
 
 def local(text: str) -> Path:

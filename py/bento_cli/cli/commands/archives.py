@@ -69,7 +69,7 @@ def import_command(kind: Kind) -> Command:
 def _import(
     section: EntryCollection, path: str, form: Form | None, importing: Options, sha256: str
 ) -> Sequence[Imported]:
-    from bento_cli.library import find_layout
+    from bento_cli.sharing.registry import find_layout
 
     if not (sha256 or form) and (layout := find_layout(path)):
         from bento_cli.sharing.registry import layouts

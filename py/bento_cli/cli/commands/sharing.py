@@ -86,7 +86,7 @@ def push_command(kind: Kind) -> Command:
         form: str = "",
         **signing: Any,
     ) -> None:
-        from bento_cli.library import is_layout
+        from bento_cli.sharing.registry import is_layout
 
         if not targets and has_registry(tag):
             example = f"`bento {'models ' if kind is MODEL else ''}push {kind.noun.upper()} {tag}`"
@@ -127,7 +127,7 @@ def push_command(kind: Kind) -> Command:
 
 
 def _push_to_layout(store: Store, entries: Sequence[Entry], layout: str, output: str, check: bool) -> None:
-    from bento_cli.library import OCI_ARCHIVE
+    from bento_cli.sharing.registry import OCI_ARCHIVE
     from bento_cli.sharing.registry.layouts import push
 
     if layout == "-":
@@ -219,7 +219,7 @@ def pull_command(kind: Kind) -> Command:
         with_models: bool = False,
         **options: Any,
     ) -> None:
-        from bento_cli.library import is_layout
+        from bento_cli.sharing.registry import is_layout
 
         importing = arguments.imports(force=force, **options)
         pulled: Imported

@@ -26,8 +26,7 @@ from rules_bento.registry.pushable import verified_pieces
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Sequence
 
-from bento_cli.library import OCI_ARCHIVE, OCI_DIRECTORY
-from bento_cli.sharing.registry import packing
+from bento_cli.sharing.registry import OCI_ARCHIVE, OCI_DIRECTORY, packing
 from bento_cli.sharing.registry.pull_entry import PulledArtifact
 from bento_cli.store import export, verification
 from bento_cli.store.entry_store import EntryStore, models_of
