@@ -224,7 +224,7 @@ def test_get_resolves_as_bentoml_does(bento):
     assert " contains no Bento with this name. To list" in bento.err
 
 
-# ---- Import, export, bundles ------------------------------------------------------------------------------------
+# ---- Import, export, layouts ------------------------------------------------------------------------------------
 
 
 def test_import_and_export(bento, home, tmp_path):
@@ -318,28 +318,6 @@ def test_layouts(bento, home):
     bento("push", "hi:v1", "hi:v7", "oci:all", code=status.NOT_FOUND)
     bento("import", "one.tar", "--sha256", "0" * 64, code=status.ERROR)
     assert "supported only for URLs" in bento.err
-
-
-def test_bundles(bento):
-    assert bento("bundle", "all.bentobundle", "hi:v1", "hi:v2") == "Bundled 2 Bentos and 2 models to all.bentobundle.\n"
-    assert json.loads(bento("bundle", "one", "hi:v1", "-o", "json"))["format"] == "bentobundle/1"
-    assert bento("bundle", "one", "hi:v1", "-o", "path") == "one\n"
-    out = bento("unbundle", "all.bentobundle", "--home", "other")
-    assert out == "Imported model clf:v1.\nImported model clf:v2.\nImported Bento hi:v1.\nImported Bento hi:v2.\n"
-    assert (
-        bento("unbundle", "one", "--home", "other")
-        == "clf:v1 is already in the store.\nhi:v1 is already in the store.\n"
-    )
-    assert json.loads(bento("unbundle", "one", "--home", "other", "-o", "json")) == {
-        "imported": [],
-        "known": ["clf:v1", "hi:v1"],
-    }
-    assert bento("unbundle", "one", "--to", "parts") == "Extracted 2 archives to parts.\n"
-    assert json.loads(bento("unbundle", "one", "--to", "more", "-o", "json")) == [
-        "more/models/clf/v1.bentomodel",
-        "more/bentos/hi/v1.bento",
-    ]
-    bento("unbundle", "v1.bento", code=status.ERROR)
 
 
 def test_limits_are_options(bento):
@@ -713,10 +691,6 @@ def test_standard_streams_are_dashes(bento, home, tmp_path):
     assert pushed == Path("one.tar").read_bytes()
     assert piped("import", "-", "--home", "a", data=pushed) == b"Imported Bento hi:v1 with clf:v1.\n"
     assert piped("pull", "-", "--home", "b", data=pushed) == b"Pulled Bento hi:v1 with clf:v1.\n"
-    bundle = piped("bundle", "-", "hi:v1")
-    bento("bundle", "all.bundle", "hi:v1")
-    assert bundle == Path("all.bundle").read_bytes()
-    assert piped("unbundle", "-", data=bundle) == bento("unbundle", "all.bundle").encode()
     component = {"type": "library", "name": "a", "purl": "pkg:pypi/a@1"}
     sbom = json.dumps({"bomFormat": "CycloneDX", "specVersion": "1.5", "components": [component]}).encode()
     assert b"unknown licenses: a 1" in piped("audit", "-", "--allow-license", "MIT", data=sbom, code=status.FOUND)
@@ -762,14 +736,6 @@ def test_a_message_names_what_was_typed(bento, words, code, message):
     assert message in bento.err
     assert "host.invalid" not in bento.err
     assert "_size" not in bento.err
-
-
-def test_an_archive_is_not_a_bundle(bento, project, tmp_path):
-    bento("build", project, "--version", "v1")
-    for name in ("x.zip", "x.bento", "x.tar.gz"):
-        bento("export", "svc:v1", tmp_path / name)
-        bento("unbundle", tmp_path / name, code=status.ERROR)
-        assert f"To import an archive, run `bento import {tmp_path / name}`." in bento.err
 
 
 def test_doctor_of_our_own_checkout(tmp_path):

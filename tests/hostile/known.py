@@ -209,10 +209,10 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "a bomb that declares little": lambda: lying(zeros(zipfile.ZIP_DEFLATED, 257)),
         "a path outside": lambda: zip_of({"bento.yaml": descriptor(), "../x": b"y"}),
     },
-    "bundle": {
-        "another shape": lambda: tar_of({"bundle.json": b'{"format": "bentobundle/1", "models": 5, "bentos": [{}]}'}),
-        "no list": lambda: tar_of({"bentos/hi/v1.bento": b"x"}),
-        "zero bytes follow the end of the archive": lambda: readers.READERS["bundle"].seeds()[0] + bytes(65 << 20),
+    "oci-archive": {
+        "another index": lambda: tar_of({"oci-layout": b"{}", "index.json": b'{"manifests": [{"digest": 5}]}'}),
+        "no index": lambda: tar_of({"blobs/sha256/x": b"x"}),
+        "zero bytes follow the end of the archive": lambda: readers.READERS["oci-archive"].seeds()[0] + bytes(65 << 20),
     },
     "layout": {
         "a variable that is a mapping": lambda: image(config={**readers.CONFIG, "config": {"Env": [{"a": "PATH"}]}}),

@@ -21,7 +21,7 @@ import yaml
 import zstandard
 from bento_cli.library import Store
 from bento_cli.projects import from_directory, migrate, starlark
-from bento_cli.sharing import bundle
+from bento_cli.sharing.registry import layouts
 from bento_cli.store.home import Home
 from bento_cli.store.import_session import Options
 from blake3 import blake3
@@ -224,7 +224,7 @@ def _index(path: Path, _out: Path) -> None:
     check_weights({"m.index.json": str(path), "m-1.bin": "", "m-2.bin": ""}, "m:v1")
 
 
-# Archives, bundles and descriptors
+# Archives, layouts and descriptors
 
 
 def bento_document() -> dict[str, Any]:
@@ -282,16 +282,16 @@ def _archives(form: str) -> Callable[[], list[bytes]]:
     return seeds
 
 
-def _bundles() -> list[bytes]:
-    model = lzma.compress(tar_of({"model.yaml": _document(model_document()), "weights": b"w"}), preset=0)
-    bento = lzma.compress(tar_of({k: v for k, v in bento_files().items() if not k.startswith("models/")}), preset=0)
-    models, bentos = "models/clf/v1.bentomodel", "bentos/hi/v1.bento"
-    entries = [
-        {"tag": tag, "file": file, "size": len(data), "blake3": blake3(data).hexdigest()}
-        for tag, file, data in (("clf:v1", models, model), ("hi:v1", bentos, bento))
-    ]
-    index = {"format": "bentobundle/1", "models": entries[:1], "bentos": [entries[1] | {"models": ["clf:v1"]}]}
-    return [tar_of({models: model, bentos: bento, "bundle.json": _document(index)}, tarfile.USTAR_FORMAT)]
+def _oci_archives() -> list[bytes]:
+    with tempfile.TemporaryDirectory() as scratch:
+        store = Store(scratch, durable=False)
+        entry = store.bentos.import_archive(io.BufferedReader(io.BytesIO(tar_of(bento_files()))), "tar").entry  # type: ignore[arg-type]
+        layouts.push(store.home, [entry], f"oci-archive:{scratch}/all.tar")
+        return [Path(scratch, "all.tar").read_bytes()]
+
+
+def _pull(path: Path, out: Path) -> None:
+    layouts.pull(Home(out), BENTO, f"oci-archive:{path}", Options())
 
 
 def _descriptor(kind: str) -> Callable[[Path, Path], None]:
@@ -576,7 +576,7 @@ READERS: dict[str, Reader] = {
         )
         for form in ("tar", "gz", "bz2", "xz", "zst", "zip")
     },
-    "bundle": Reader("tar", "x.bentobundle", _bundles, lambda path, out: bundle.read(Home(out), path, Options()), POOL),
+    "oci-archive": Reader("tar", "x.tar", _oci_archives, _pull, POOL),
     "bento.yaml": Reader("document", "bento.yaml", _seed("bento.json"), _descriptor("bento")),
     "model.yaml": Reader("document", "model.yaml", _seed("model.json"), _descriptor("model")),
     "layout": Reader("blobs", "image.json", lambda: [_document([CONFIG, MANIFEST, INDEX])], _layout, ""),

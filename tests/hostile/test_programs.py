@@ -75,7 +75,7 @@ def test_a_subcommand_ends_with_a_message(error, status, message, monkeypatch, c
 
 @pytest.fixture
 def directory(tmp_path):
-    """A folder with a bundle of a Bento, which is of some size."""
+    """A folder with an archive of a Bento, which is of some size."""
     from tests.helpers.store_support import bento_files, write_archive
 
     write_archive(tmp_path / "x.bento", bento_files("hi:v1", src__large=os.urandom(1 << 20)))
@@ -121,7 +121,8 @@ def test_a_stream_that_is_closed_is_no_error_and_gets_no_file(words, closed, dir
     [
         ["import", "x.bento"],
         ["export", "hi:v1", "out.bento"],
-        ["bundle", "out.bentobundle", "hi:v1"],
+        ["push", "hi:v1", "oci-archive:out.tar"],
+        ["push", "hi:v1", "oci:out"],
         ["models", "import", "x.bento"],
     ],
 )

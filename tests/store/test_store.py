@@ -18,7 +18,7 @@ import pytest
 import yaml
 from bento_cli.cli import main, show, status
 from bento_cli.library import BENTO, MODEL, Limits, NotFoundError, Options, Store
-from bento_cli.sharing import bundle as bundles
+from bento_cli.sharing.registry import layouts
 from bento_cli.store import delete, import_manifests, pool, verification
 from bento_cli.store.home import staging_lock
 from bento_cli.store.import_session import import_session
@@ -1065,8 +1065,8 @@ def test_a_process_killed_at_any_step_leaves_whole_entries(tmp_path, real):
     empty.home.root.mkdir()
     everything = copy_of(base.home.root, tmp_path / "everything")
     everything.bentos.import_archive(archives["hi:v3"])
-    bundle = tmp_path / "all.bentobundle"
-    bundles.write(everything.home, list(VERSIONS), bundle)
+    layout = f"oci-archive:{tmp_path}/all.tar"
+    layouts.push(everything.home, everything.bentos.list(), layout)
     # Name, store before, work, entries after.
     cases = [
         ("import the newest", base, lambda store: store.bentos.import_archive(archives["hi:v3"]), {*VERSIONS}),
@@ -1076,7 +1076,7 @@ def test_a_process_killed_at_any_step_leaves_whole_entries(tmp_path, real):
         ("delete an older one", base, lambda store: store.bentos.delete("hi:v1"), {"hi:v2"}),
         ("delete the last one", one, lambda store: store.bentos.delete("hi:v1"), set()),
         ("collect garbage", garbage, lambda store: store.gc(), {"hi:v1"}),
-        ("unbundle", one, lambda store: bundles.read(store.home, bundle, Options()), {*VERSIONS}),
+        ("pull", one, lambda store: layouts.pull(store.home, BENTO, layout), {*VERSIONS}),
     ]
     points = 0
     homes = []

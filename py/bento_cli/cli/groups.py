@@ -26,8 +26,6 @@ COMMANDS = Group(
         },
         "Store": {
             **_STORE,
-            "bundle": "archives",
-            "unbundle": "archives",
             "gc": "store",
             "models": Group(
                 "models",

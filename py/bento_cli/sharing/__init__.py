@@ -1,1 +1,1 @@
-"""Transfers entries through registries, BentoCloud, Yatai, bundles, and URLs. Also builds images and serves Bentos."""
+"""Transfers entries through registries, layouts, BentoCloud, Yatai, and URLs. Also builds images and serves Bentos."""

@@ -352,7 +352,7 @@ class _Reader:
         description = descriptors.parse(self._kind, self._descriptors[None], place)
         if self._tag not in (None, description.tag):
             problem = f"expected the tag {self._tag}, but the archive contains {description.tag}"
-            raise BentoError(problem, place=where, remedy=f"Push or bundle the {self._kind.noun} again.")
+            raise BentoError(problem, place=where, remedy=f"Push the {self._kind.noun} again.")
         if not self._session.keep_same and self._session.has(self._kind, description.tag):
             raise self._session.conflict(where, self._kind, description.tag, is_main=True)
         return description

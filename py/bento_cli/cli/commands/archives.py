@@ -1,4 +1,4 @@
-"""Implements `bento import`, `export`, `bundle`, and `unbundle`, which read and write archives."""
+"""Implements `bento import` and `bento export`, which read and write archives."""
 
 from __future__ import annotations
 
@@ -197,75 +197,3 @@ def _check_absent(out: str, form: Form | None, entry: Entry) -> None:
     path, _ = destination(entry.kind, entry.tag, out, form)
     if path.exists():
         raise BentoError(f"{path}: the path already exists. Specify another path, or remove --no-clobber.")
-
-
-@command("all.bundle iris:v1 fraud:v2")
-@click.argument(
-    "out", type=File(), metavar="PATH", help="Write this bundle, such as a.bentobundle (- for standard output)"
-)
-@arguments.many("tags", Tag(), "TAG", help="Include this Bento and its models (NAME:VERSION or NAME)")
-@arguments.output("text", "json", "yaml", "path")
-def bundle_command(store: Store, out: str, tags: Sequence[str], output: str) -> None:
-    """Export several Bentos and their models to one file.
-
-    A bundle is a tar file of .bento and .bentomodel archives, with each model only once. You can extract the archives
-    with `tar -x`, and import the archives with BentoML.
-    """
-    from bento_cli.library import local
-    from bento_cli.sharing import bundle
-
-    with arguments.output_path(out, output) as path, show.progress("Bundling") as progress:
-        target = local(str(path))
-        index = bundle.write(store.home, tags, target, progress)
-    if out == "-":
-        return
-    if output == "path":
-        show.out(str(target))
-    elif not show.data(index, output):
-        entries = f"{show.count(len(index['bentos']), 'Bento')} and {show.count(len(index['models']), 'model')}"
-        show.out(f"Bundled {entries} to {show.plain(str(target))}.")
-        show.next_steps(f"unbundle {target}")
-
-
-@command("all.bundle", "all.bundle --to archives")
-@click.argument("path", type=File(), help="Import this bundle (- for standard input)")
-@click.option("--to", type=File(), metavar="DIRECTORY", help="Extract the archives to this new directory instead")
-@arguments.import_options
-@arguments.output("text", "json", "yaml")
-def unbundle_command(store: Store, path: str, to: str | None, output: str, **options: Any) -> None:
-    """Import the Bentos and models of a bundle, or extract its archives.
-
-    The command verifies the complete bundle before it imports anything. Existing entries remain unchanged.
-    """
-    from rules_bento.archives import streams
-
-    from bento_cli.library import local
-    from bento_cli.sharing import bundle
-
-    source = local(arguments.input_path(path))
-    total = 0
-    if source.is_file():
-        total = source.stat().st_size
-        with source.open("rb") as file:
-            form = streams.detect_form(file.read(512))
-        if form != "tar":
-            raise BentoError(
-                f"{source}: not a bundle (detected format: {form}). To import an archive, run `bento import {source}`."
-            )
-    importing = arguments.imports(**options)
-    with show.progress("Unbundling", total) as progress:
-        if to:
-            files = bundle.extract(source, local(to), importing.limits, progress)
-            if not show.data([str(file) for file in files], output):
-                show.out(f"Extracted {show.count(len(files), 'archive')} to {show.plain(to)}.")
-            return
-        unbundled = bundle.read(store.home, source, importing, progress)
-    for imported in unbundled.imported:
-        for note in imported.notes:
-            show.note(note)
-    fields = {"imported": [_fields(imported) for imported in unbundled.imported], "known": list(unbundled.known)}
-    if not show.data(fields, output):
-        for imported in unbundled.imported:
-            show.out(_describe(imported))
-        for tag in unbundled.known:
-            show.out(f"{tag} is already in the store.")
