@@ -858,12 +858,60 @@ REJECTIONS = {
 }
 
 
+IN_ROW = [
+    "image = Image(python_version='3.11')\nimage = image.run('a')\nimage = image.python_packages('b', 'c').run('d')",
+    "image = Image()\nimage.run('a')\nimage.system_packages('b').run('c')",
+    "image: Image = Image().run('a')\nimage: Image = image.run('b')",
+    "base = Image(distro='alpine').run('a')\nbase.run('b')\nimage = base.run('c')\nimage.run('d')",
+    "def unused(image):\n    image.run('x')\nimage = Image()\nimage = image.run('a')",
+]
+NOT_IN_ROW = [
+    "image = Image()\nimage = Image().run('a')",
+    "image = Image()\nif len('a'):\n    image = image.run('a')",
+    "image = Image()\nif len('a'):\n    image.run('a')",
+    "image = Image()\nfor each in 'ab':\n    image = image.run(each)",
+    "image = Image()\nother = image\nimage = image.run('a')\nother.run('b')",
+    "image = Image()\ndef f():\n    image.run('a')\nf()",
+    "image = Image()\n(image := image.run('a'))",
+    "image = Image()\nimage = other = image.run('a')",
+    "image = Image()\nimage.run('a'), image.run('b')",
+    "base = Image()\nimage = base.run('a')\nbase.run('b')",
+    "base = Image()\nimage = base.run('a')\nother = base.run('b')",
+    "base = Image()\nimage = base.run('a')\nbase = Image()",
+    "image = Image().run('a')\nimage = image.run('b') if len('a') else image",
+]
+
+
+def read_image(before):
+    source = (
+        f"import bentoml\nfrom bentoml.images import Image\n{before}\n@bentoml.service(image=image)\nclass Svc: ...\n"
+    )
+    return read_service("service:Svc", {"service.py": source.encode()}, {})
+
+
+@pytest.mark.parametrize("before", IN_ROW)
+def test_calls_in_a_row_make_the_image_of_bentoml(before):
+    images = pytest.importorskip("bentoml.images")
+    namespace = {"Image": images.Image}
+    exec(before, namespace)
+    image = read_image(before).image
+    made = images.Image(**image.arguments)
+    for call in image.calls:
+        getattr(made, call.method)(*call.args)
+    assert made == namespace["image"]
+
+
+@pytest.mark.parametrize("before", NOT_IN_ROW)
+def test_other_changes_of_an_image_are_unknown(before):
+    assert "image" in unknown_fields(read_image(before))
+
+
 @pytest.mark.parametrize(
     ("before", "decorator", "topic", "what"),
     [
-        ("IMAGE = Image()\nIMAGE = IMAGE.run('a')", "image=IMAGE", "images", "`IMAGE` is assigned more than once"),
+        ("IMAGE = Image()\nIMAGE = Image()", "image=IMAGE", "images", "`IMAGE` is assigned more than once (line 5)"),
         ("IMAGE = Image()\nIMAGE.base_image = 'x'", "image=IMAGE", "images", "`IMAGE` is used again on this line"),
-        ("IMAGE = Image()\nIMAGE.run('a')", "image=IMAGE", "images", "`IMAGE` is used again on this line"),
+        ("IMAGE = Image()\nfor a in 'ab':\n    IMAGE.run(a)", "image=IMAGE", "images", "`IMAGE` is used again on this"),
         ("A = ['a']", "image=Image().python_packages(*A)", "unpacking", "`Image().python_packages(*A)` has unpacked"),
         ("A = {}", "image=Image().run(**A)", "unpacking", "`Image().run(**A)` has unpacked arguments"),
         ("A = {}", "image=Image(**A)", "unpacking", "`Image(**A)` has unpacked arguments"),

@@ -345,19 +345,23 @@ class Names:
         name = dotted(module, node)
         return name if name and not self.files.owns(name) else None
 
-    def resolve(self, module: Module, node: ast.expr) -> Definition:
-        """Return the definition of a name. Raises NotConstantError unless the sources have exactly one definition."""
+    def resolve(self, module: Module, node: ast.expr, *, in_row: bool = False) -> Definition:
+        """Return the definition of a name. Raises NotConstantError unless the sources have exactly one definition.
+
+        If `in_row` is true, returns the first of several definitions that are expressions.
+        """
         if outside := self.outside(module, node):
             raise NotConstantError(f"`{outside}` is defined outside the sources", module.path, node)
         if not isinstance(node, ast.Name):
             raise unsupported(module, node)
-        return self.lookup(module, node.id, module.path, node)
+        return self.lookup(module, node.id, module.path, node, in_row=in_row)
 
-    def lookup(self, module: Module, name: str, path: str, node: ast.AST) -> Definition:
+    def lookup(self, module: Module, name: str, path: str, node: ast.AST, *, in_row: bool = False) -> Definition:
         """Return the definition of `name`. Raises NotConstantError (at `node` in `path`) unless it has exactly one."""
         for _ in range(_MAX_HOPS):
             known = module.bindings.get(name, [])
-            if len(known) != 1:
+            is_row = in_row and bool(known) and all(isinstance(each.node, ast.expr) for each in known)
+            if len(known) != 1 and not is_row:
                 why = f"is assigned more than once (line {known[-1].line})" if known else "is unknown"
                 raise NotConstantError(f"`{name}` {why}", path, node, "assignments")
             made, source = known[0].node, known[0].module

@@ -419,25 +419,67 @@ class ServiceReader:
             return None
 
     def _image_of(self, module: Module, node: ast.expr) -> metadata.Image:
-        match node:
+        root, calls = self._image_calls(module, node)
+        match root:
             case ast.Call(func=function) if self.names.outside(module, function) == "bentoml.images.Image":
-                given = arguments_of(module, node, IMAGE, others=True)
-                return metadata.Image({name: self.constants.whole(module, each) for name, each in given.items()})
-            case ast.Call(func=ast.Attribute(value=of, attr=method)) if method in IMAGE_METHODS:
-                image = self._image_of(module, of)
-                nodes = [*node.args, *(each.value if each.arg else node for each in node.keywords)]
-                if any(isinstance(each, ast.Starred) or each is node for each in nodes):
-                    raise unsupported(module, node, "has unpacked arguments", "unpacking")
-                call = metadata.ImageCall(method, tuple(self.constants.text(module, each) for each in nodes))
-                return replace(image, calls=(*image.calls, call))
+                given = arguments_of(module, root, IMAGE, others=True)
+                image = metadata.Image({name: self.constants.whole(module, each) for name, each in given.items()})
             case ast.Name():
-                definition = self.names.resolve(module, node)
-                if isinstance(definition.node, ast.Call):
-                    self.constants.code.require_uses(
-                        definition, lambda by, use: self.constants.keyword_of_service(by, use) == "image"
-                    )
-                    return self._image_of(definition.module, definition.node)
-        raise unsupported(module, node, "isn't a call of `bentoml.images.Image`", "images")
+                image = self._named_image(module, root)
+            case _:
+                raise unsupported(module, root, "isn't a call of `bentoml.images.Image`", "images")
+        return replace(image, calls=(*image.calls, *calls))
+
+    def _named_image(self, module: Module, name: ast.Name) -> metadata.Image:
+        """Return the image with a name, with the calls in statements such as `image = image.run("x")`.
+
+        A call modifies the image, and returns it. Raises NotConstantError if other code might modify the image.
+        """
+        definition = self.names.resolve(module, name, in_row=True)
+        of, first = definition.module, definition.node
+        if not isinstance(first, ast.Call):
+            raise unsupported(module, name, "isn't a call of `bentoml.images.Image`", "images")
+        assigned = [each for each in of.bindings[definition.name] if each.node is not first]
+        own: dict[ast.expr, ast.expr] = {}  # values of statements, by the name in the value
+        for statement in of.tree.body:
+            value = getattr(statement, "value", None)
+            root = image_root(value) if isinstance(value, ast.Call) else None
+            is_own = isinstance(statement, ast.Expr) or value in [each.node for each in assigned]
+            if value and is_own and isinstance(root, ast.Name) and root.id == definition.name:
+                own[root] = value
+        if again := [each for each in assigned if each.node not in own.values()]:
+            why = f"`{definition.name}` is assigned more than once (line {again[0].line})"
+            raise NotConstantError(why, module.path, name, "assignments")
+
+        def is_image(by: Module, use: ast.expr) -> bool:
+            return self.constants.keyword_of_service(by, use) == "image"
+
+        self.constants.code.require_uses(definition, lambda by, use: use in own or use is name or is_image(by, use))
+        if of is module and not is_image(module, name) and any(each.lineno > name.lineno for each in own):
+            why = f"`{definition.name}` is modified after this line"
+            raise NotConstantError(why, module.path, name, "copies")
+        image = self._image_of(of, first)
+        calls = [call for value in own.values() for call in self._image_calls(of, value)[1]]
+        return replace(image, calls=(*image.calls, *calls))
+
+    def _image_calls(self, module: Module, node: ast.expr) -> tuple[ast.expr, list[metadata.ImageCall]]:
+        """Split `x.run("a").run("b")` into the expression `x` and the calls of methods of an image."""
+        root, calls = image_root(node), list[metadata.ImageCall]()
+        while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node is not root:
+            nodes = [*node.args, *(each.value if each.arg else node for each in node.keywords)]
+            if any(isinstance(each, ast.Starred) or each is node for each in nodes):
+                raise unsupported(module, node, "has unpacked arguments", "unpacking")
+            arguments = tuple(self.constants.text(module, each) for each in nodes)
+            calls.insert(0, metadata.ImageCall(node.func.attr, arguments))
+            node = node.func.value
+        return root, calls
+
+
+def image_root(node: ast.expr) -> ast.expr:
+    """Return `x` for calls of methods of an image, such as `x.run("a").run("b")`."""
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in IMAGE_METHODS:
+        node = node.func.value
+    return node
 
 
 def arguments_of(
