@@ -108,18 +108,16 @@ class Local:
         return ""
 """
 BUILD = """\
-load("//rules:defs.bzl", "bento_base", "bento_environment", "bento_image")
+load("//rules:defs.bzl", "bento_base", "bento_image")
 load("//rules:kubernetes.bzl", "bento_deployment")
 load("//rules:defs.bzl", "bento_image_index")
 load("//rules:defs.bzl", "bento_layout_base", "bento_model", "bento_model_image", "bento_package")
 load("//rules:policy.bzl", "bento_policy_test")
-load("//rules:defs.bzl", "bento_wheel", "image_step")
+load("//rules:defs.bzl", "bento_wheel")
 
 bento_wheel(name = "acme", src = "acme-1.0-py3-none-manylinux_2_17_x86_64.whl", deps = ["@own//bentoml"])
 
 bento_model(name = "model", srcs = ["weights.txt"], tag = "weights")
-
-bento_environment(name = "environment", python_version = "3.13", steps = [image_step.run("echo")])
 
 bento_package(
     name = "hello",

@@ -26,7 +26,7 @@ STYLE_GUIDE_SINCE = "d5ae145"
 SUBJECT = re.compile(
     r"(?=.{1,65}$)(build|chore|ci|docs|feat|fix|perf|refactor|revert|style|test)(\([a-z0-9_-]+\))?!?: [a-z].*[^.]"
 )
-OURS = re.compile(r"bento_\w+|image_step")
+OURS = re.compile(r"bento_\w+")
 ELSEWHERE = {"bento_deployment": "kubernetes", "bento_policy_test": "policy", "bento_startup_test": "startup"}
 
 

@@ -3,12 +3,12 @@
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoModelInfo")
-load(":attributes.bzl", "creation_time", "label_string", "split_stamped", "workspace_path")
+load(":attributes.bzl", "creation_time", "label_string", "split_stamped")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
 load(":installed_wheel_aspect.bzl", "check_layouts", "requirement_of")
 load(":providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
 load(":service_config.bzl", "service_configs")
-load(":snapshot.bzl", "add_secrets", "bentofile_arguments", "requested_image")
+load(":snapshot.bzl", "add_secrets", "bentofile_arguments")
 load(":target.bzl", "platform_name")
 
 # Version of bentoml that a Bento requires without a requirement for bentoml.
@@ -82,9 +82,6 @@ def _labels(ctx):
         labels[key] = value
     return labels
 
-def _describe_named(file):
-    return ["--file", workspace_path(file), file.path]
-
 def _add_requirements(ctx, args, pins, lock):
     """Adds the flags for the lock or, without a lock, for pins and requirements files, to the arguments. Returns the list of input Files."""
     if lock:
@@ -150,7 +147,6 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
         manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
         tag = ctx.actions.declare_file(ctx.label.name + ".tag"),
     )
-    environment = requested_image(ctx)
     models = [model[BentoModelInfo] for model in ctx.attr.models]
     args = target_arguments(ctx)
     args.add_all(["--creation-time", creation_time(ctx), "--bentoml-version", BENTOML_VERSION, "--python-version", python_version])
@@ -158,8 +154,6 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
         args.add("--platform", platform_name(ctx))
     args.add_all(ctx.attr.ignore_libraries, before_each = "--ignore-library")
     _add_options(ctx, args, lock)
-    args.add_all(environment.arguments)
-    args.add_all(environment.files, map_each = _describe_named)
     requirements = _add_requirements(ctx, args, dependency_pins(ctx), lock)
     uv = _add_uv(ctx, args, lock)
     for model in models:
@@ -168,8 +162,8 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
     args.add_all(["--bento-yaml", outputs.bento_yaml, "--manifest", outputs.manifest, "--digest", outputs.digest, "--tag", outputs.tag])
     step_inputs = [snapshot.manifest, snapshot.service] + requirements
     inputs = depset(
-        [model.description for model in models] + ctx.files.bentofile + environment.inputs,
-        transitive = [environment.files, uv],
+        [model.description for model in models] + ctx.files.bentofile,
+        transitive = [uv],
     )
     packages = _packages(ctx)
     add_secrets(ctx, args)

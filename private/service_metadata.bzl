@@ -5,7 +5,7 @@ load(":attributes.bzl", "add_pairs", "check_interpreter", "label_string")
 load(":helper.bzl", "NATIVE", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "subcommand", "target_arguments")
 load(":lock_subset.bzl", "requested_packages")
 load(":providers.bzl", "BentoServiceMetadataInfo")
-load(":snapshot.bzl", "bentofile_arguments", "file_options", "requested_image")
+load(":snapshot.bzl", "bentofile_arguments", "file_options")
 load(":transitions.bzl", "import_requirements_cfg")
 
 IMPORT = "import"
@@ -38,13 +38,12 @@ def check_service_metadata(ctx, locked):
 
 def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
     """Describes the import of a service for `import_service`. Before `describe_metadata`, `package_action` is None."""
-    options, environment = file_options(ctx), requested_image(ctx)
+    options = file_options(ctx)
     own, below = requested_packages(ctx)
     if ctx.attr.bento_args:
         options["args"] = ctx.attr.bento_args
     args = arguments(ctx)
     args.add_all(bentofile_arguments(ctx))
-    args.add_all(environment.arguments)
     if options:
         args.add("--options", json.encode(options))
     for model in models:
@@ -60,7 +59,6 @@ def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
         ),
         import_inputs = depset(
             [snapshot.service] + parts + ctx.files.bentofile +
-            environment.inputs +
             [file for model in models for file in (model.description, model.archive_part)],
         ),
         package_arguments = package_action.arguments if package_action else None,

@@ -1,6 +1,5 @@
 """Defines read_sources, which describes the step that selects the sources of a Bento and analyzes its service."""
 
-load("//rules:providers.bzl", "BentoEnvironmentInfo")
 load(":attributes.bzl", "add_strings", "describe_data", "describe_source", "describe_vendored", "directory_path", "label_string")
 load(":helper.bzl", "arguments", "subcommand")
 load(":providers.bzl", "BentoSourcesInfo")
@@ -28,15 +27,6 @@ def bentofile_arguments(ctx):
     """Returns the arguments for the bentofile (flag, File, and short path), or an empty list without a bentofile."""
     file = ctx.file.bentofile
     return ["--bentofile", file, file.short_path] if file else []
-
-def requested_image(ctx):
-    """Returns a struct of `arguments`, `inputs`, and `files` (depset, used by steps) for the attribute `image`; all are empty without it."""
-    info = ctx.attr.image[BentoEnvironmentInfo] if ctx.attr.image else None
-    return struct(
-        arguments = ["--image", info.image, label_string(ctx.attr.image.label)] if info else [],
-        files = info.files if info else depset(),
-        inputs = [info.image] if info else [],
-    )
 
 def file_options(ctx):
     """Returns the options that can refer to files, as a dict with the structure of a bentofile."""
@@ -82,8 +72,6 @@ def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, 
         args.add("--skip-service")
     elif report_packages:
         args.add("--output-packages")
-        args.add_all(requested_image(ctx).arguments)
-        inputs = inputs + requested_image(ctx).inputs
     if ctx.attr.bento_args:
         args.add("--bento-args", json.encode(ctx.attr.bento_args))
     if packed_data:
@@ -92,7 +80,7 @@ def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, 
     libraries = depset(transitive = [dep[BentoSourcesInfo].libraries for dep in ctx.attr.deps])
     args.add_all(libraries, map_each = describe_import_roots)
     args.add_all(["--manifest", manifest, "--service-info", service, "--part", part, "--unused", unused])
-    args.add_all(depset(used, transitive = [requested_image(ctx).files]), before_each = "--used")
+    args.add_all(used, before_each = "--used")
     args.add_all(ctx.files.srcs, map_each = describe_source)
     args.add_all(ctx.files.data, map_each = describe_data)
     args.add_all(libraries, map_each = describe_library)

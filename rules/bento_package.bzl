@@ -19,7 +19,7 @@ load("//private:sources_aspect.bzl", "sources_aspect")
 load("//private:target.bzl", "PLATFORM", "bento_cfg", "platform_name")
 load("//private:transitions.bzl", "metadata_only_cfg", "reset_cfg")
 load("//private:versions.bzl", "PYTHON_VERSION")
-load("//rules:providers.bzl", "BentoEnvironmentInfo", "BentoInfo", "BentoModelInfo")
+load("//rules:providers.bzl", "BentoInfo", "BentoModelInfo")
 
 def _check_bento_env(ctx):
     """Fails if an item of `bento_env` has no "=". This also detects a dict, which Bazel converts to the list of its keys."""
@@ -263,7 +263,6 @@ inputs before actions run, so also set the files that options refer to (`srcs`, 
         ),
         "description": attr.string(doc = "Description: a string, or `file:PATH` in the build context. Default: README.md in the build context."),
         "exclude": attr.string_list(doc = "Patterns of files to exclude, as in `.gitignore`."),
-        "image": attr.label(doc = "A `bento_environment` for `bentoml containerize`, instead of the image in the source.", providers = [BentoEnvironmentInfo]),
         "include": attr.string_list(doc = "Patterns of files to include, as in `.gitignore`. Default: the patterns in the bentofile, otherwise all files."),
         "labels": attr.string_dict(doc = "Labels of the Bento. Labels in the service decorator override them, as in BentoML. " + STAMPED_VALUES + " Only the archive has stamped labels."),
         "models": attr.label_list(cfg = reset_cfg, doc = "Models that the service uses.", providers = [BentoModelInfo]),

@@ -1,12 +1,10 @@
 """Defines the public rules, macros, and functions of rules_bento. Further rules are in kubernetes.bzl, policy.bzl, and startup.bzl, and the public
 providers in providers.bzl."""
 
-load("//private:image_steps.bzl", _image_step = "image_step")
 load("//private:service_config.bzl", _service_config = "service_config")
 load("//rules:bento_api_test.bzl", _bento_api_test = "bento_api_test")
 load("//rules:bento_base.bzl", _bento_base = "bento_base")
 load("//rules:bento_debs.bzl", _bento_debs = "bento_debs")
-load("//rules:bento_environment.bzl", _bento_environment = "bento_environment")
 load("//rules:bento_image.bzl", _bento_image = "bento_image")
 load("//rules:bento_image_index.bzl", _bento_image_index = "bento_image_index")
 load("//rules:bento_layout_base.bzl", _bento_layout_base = "bento_layout_base")
@@ -27,7 +25,6 @@ load("//rules:python_image.bzl", _python_image = "python_image")
 bento_api_test = _bento_api_test
 bento_base = _bento_base
 bento_debs = _bento_debs
-bento_environment = _bento_environment
 bento_image = _bento_image
 bento_image_index = _bento_image_index
 bento_layout_base = _bento_layout_base
@@ -45,5 +42,4 @@ bento_venv = _bento_venv
 bento_wheel = _bento_wheel
 python_image = _python_image
 
-image_step = _image_step
 service_config = _service_config

@@ -53,15 +53,6 @@ BentoInfo = _typed_provider(
     },
 )
 
-BentoEnvironmentInfo = _typed_provider(
-    "BentoEnvironmentInfo",
-    doc = "An image definition for Bentos, from a `bento_environment`. The provider corresponds to `bentoml.images.Image` in a service's source.",
-    fields = {
-        "files": "depset[File] - files that the steps read, such as scripts and wheels. The steps refer to a file by its path relative to the workspace root.",
-        "image": "File - JSON: base image, distribution, Python version, and the list of steps.",
-    },
-)
-
 BentoModelInfo = _typed_provider(
     "BentoModelInfo",
     doc = "A model. Bazel builds a model only once for all Bentos that require the model.",

@@ -15,7 +15,6 @@ _SUBCOMMANDS = {
     "actions.archives": "archive stamp",
     "actions.bases": "base_contents base_images base_layer base_layout unpack_image",
     "actions.debian": "check_debs deb_layer",
-    "actions.environment": "environment",
     "actions.check_images": "check_image check_size check_system",
     "actions.images": "deployment image image_files image_index",
     "actions.layers": "bento_layer environment_layer layer_ztoc tar_layer",

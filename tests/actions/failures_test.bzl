@@ -2,7 +2,7 @@
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
 load("//private:interpreters.bzl", "bento_python")
-load("//rules:defs.bzl", "bento_environment", "bento_package")
+load("//rules:defs.bzl", "bento_package")
 load("//tests/analysis:descriptions.bzl", "refusals_test")
 
 def _failure_impl(ctx):
@@ -37,9 +37,6 @@ _REFUSED = {
         "version": "3.11.2",
     }),
     "no_service": (bento_package, "neither service nor bentofile is set", {}),
-    "step_as_text": (bento_environment, "invalid step \"apt-get install curl\". Use a function of image_step, such as image_step.run(", {
-        "steps": ["apt-get install curl"],
-    }),
     "two_interpreters": (bento_python, "expected either interpreter or interpreter_path", {
         "interpreter": "requirements.txt",
         "interpreter_path": "/usr/bin/python3",

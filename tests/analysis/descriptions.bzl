@@ -4,14 +4,13 @@ Each assertion by itself would be a test target, which takes a second to start.
 """
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//rules:providers.bzl", "BentoBaseInfo", "BentoDebInfo", "BentoEnvironmentInfo", "BentoImageIndexInfo", "BentoImageInfo", "BentoInfo", "BentoLayerInfo", "BentoModelInfo", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
+load("//rules:providers.bzl", "BentoBaseInfo", "BentoDebInfo", "BentoImageIndexInfo", "BentoImageInfo", "BentoInfo", "BentoLayerInfo", "BentoModelInfo", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
 load(":expected.bzl", "EXPECTED")
 
 # Name to provider, of all that targets are asked for.
 PROVIDERS = {
     "BentoBaseInfo": BentoBaseInfo,
     "BentoDebInfo": BentoDebInfo,
-    "BentoEnvironmentInfo": BentoEnvironmentInfo,
     "BentoImageIndexInfo": BentoImageIndexInfo,
     "BentoImageInfo": BentoImageInfo,
     "BentoInfo": BentoInfo,

@@ -109,10 +109,6 @@ EXPECTED = {
         },
         "providers": ["BentoInfo", "RunEnvironmentInfo"],
     },
-    ":environment": {
-        "files": ["environment.image.json"],
-        "providers": ["BentoEnvironmentInfo"],
-    },
     ":image_policy_test": {
         "executable": True,
         "files": ["image_policy_test"],

@@ -1,7 +1,7 @@
 """What bento_package and bento_model declare: providers, outputs, and the inputs of each action."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts", "loadingtest")
-load("//rules:providers.bzl", "BentoEnvironmentInfo", "BentoImageInfo", "BentoInfo", "BentoModelInfo")
+load("//rules:providers.bzl", "BentoImageInfo", "BentoInfo", "BentoModelInfo")
 
 _HELPER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 
@@ -162,7 +162,7 @@ def _bentofile_impl(ctx):
     env = analysistest.begin(ctx)
     asserts.equals(
         env,
-        ["bentofile.yaml", "environment.image.json", "service.py", "setup.sh"],
+        ["bentofile.yaml", "service.py", "setup.sh"],
         _own_inputs(_action(env, "BentoPackage")),
     )
     return analysistest.end(env)
@@ -204,16 +204,6 @@ def _read_impl(ctx):
     return analysistest.end(env)
 
 read_test = analysistest.make(_read_impl)
-
-def _environment_impl(ctx):
-    env = analysistest.begin(ctx)
-    target = analysistest.target_under_test(env)
-    asserts.equals(env, ["environment.image.json"], _names(target[DefaultInfo].files.to_list()))
-    asserts.equals(env, ["setup.sh"], _names(target[BentoEnvironmentInfo].files.to_list()))
-    asserts.equals(env, ["setup.sh"], _own_inputs(_action(env, "BentoEnvironment")))
-    return analysistest.end(env)
-
-environment_test = analysistest.make(_environment_impl)
 
 _STATUS = ["stable-status.txt", "volatile-status.txt"]
 

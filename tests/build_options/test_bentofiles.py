@@ -90,19 +90,6 @@ def test_attributes_and_a_selected_bentofile_say_the_same():
     assert members("options_in_attributes") == members("options")
 
 
-def test_an_environment_is_the_image_of_a_service():
-    def image(bento: str):
-        return nameless(yaml.safe_dump(document(bento)["image"]))
-
-    expected = document("image")["image"]
-    install = "apt-get install -q -y -o Dpkg::Options::=--force-confdef curl libgomp1"
-    assert expected["commands"] == [FIRST_COMMAND, install, "echo before"]
-    assert expected["post_commands"][1:] == ["echo after"]
-    assert image("image_of_plain") == image("image_of_imaged") == image("image")
-    scripts = [content for path, content in members("image_of_plain").items() if "script__" in path]
-    assert scripts == [b"#!/bin/sh\necho set up\n"]
-
-
 def test_attributes_win():
     mixed, options = document("mixed"), document("options")
     assert mixed["name"] == "mixed"
@@ -115,7 +102,7 @@ def test_attributes_win():
 
 def test_the_format_can_be_chosen():
     assert (document("spec_1")["spec"], "image" in document("spec_1")) == (1, False)
-    assert (document("image_of_plain")["spec"], "docker" in document("image_of_plain")) == (2, False)
+    assert (document("spec_2")["spec"], "docker" in document("spec_2")) == (2, False)
 
 
 def test_what_a_bentofile_asks_for_is_locked():

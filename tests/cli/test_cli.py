@@ -700,7 +700,6 @@ def test_standard_streams_are_dashes(bento, home, tmp_path):
     Path("args.yaml").write_text("x: 2\n")
     bento(*words, "--archive", "built.bento", "--arg-file", "args.yaml")
     assert built == Path("built.bento").read_bytes()
-    assert piped(*words, "--archive", "-", "--image", "-", data=b'{"distro": "debian"}')
 
 
 def test_standard_output_gets_the_archive_alone(bento, project):
@@ -768,40 +767,6 @@ def test_help_and_wrong_commands(bento):
     for path, found in commands.items():
         assert f"Usage: bento {path} [OPTIONS]" in bento(*path.split(), "--help")
         assert all(param.help for param in found.params)
-
-
-def test_the_image_of_the_documentation_is_built(bento, project):
-    docs = PACKAGE.parent / "docs/cli.md"
-    if not docs.exists():
-        pytest.skip("the documentation is not here")
-    [example] = re.findall(r"```json\n(.*?)```", docs.read_text("utf-8"), re.DOTALL)
-    (project.parent / "image.json").write_text(example)
-    bento("build", project, "--version", "v1", "--image", project.parent / "image.json")
-    image = yaml.safe_load(bento("get", "svc:v1"))["image"]
-    assert (image["base_image"], image["python_version"]) == ("python:3.12-slim", "3.12")
-    assert [command.split()[-2:] for command in image["commands"][1:]] == [["curl", "git"], ["useradd", "worker"]]
-    assert image["post_commands"] == ["python -m compileall -q ."]
-    assert image["python_requirements"].splitlines()[:2] == ["idna>=3", "packaging"]
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("[{}]", "expected a JSON object"),
-        ('{"python_version": 3.10}', "python_version: expected a string, got the number 3.1"),
-        ('{"base_image": {"a": 1}}', "base_image: expected a string, got a mapping"),
-        ('{"lock_python_packages": "no"}', "lock_python_packages: expected true or false, got the string 'no'"),
-        ('{"distro": "debian", "distro": "alpine"}', "duplicate key 'distro'"),
-        ('{"steps": ["run"]}', "steps: each step must be a list of strings"),
-        ('{"steps": [["run", 1]]}', "steps: each step must be a list of strings"),
-        ('{"step": []}', "Did you mean 'steps'?"),
-    ],
-)
-def test_an_image_of_another_shape_is_rejected(bento, project, text, complaint):
-    (project.parent / "image.json").write_text(text)
-    bento("build", project, "--image", project.parent / "image.json", code=status.ERROR)
-    assert "image.json: " in bento.err
-    assert complaint in bento.err
 
 
 def test_completion(home, capsys):

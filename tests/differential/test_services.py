@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
 from hypothesis import HealthCheck, Phase, event, given, note, settings
-from rules_bento.bento.image_steps import ImageDefinition, Step
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.service import Declared, read_service
@@ -114,13 +113,12 @@ def fields(document: dict) -> dict:
     return {**document, "image": [image["python_version"], packages]}
 
 
-def build(directory: Path, real, declared: Declared, *, image: ImageDefinition | None = None, **more):
+def build(directory: Path, real, declared: Declared, **more):
     beside = ExtraOptions(
         bentoml_version=real.version,
         python_version=real.python_version,
         store=real.home / "models",
         declared=declared,
-        image=image,
     )
     return build_bentofile(build_ctx=directory, version="v1", extra=beside, **more)
 
@@ -140,7 +138,6 @@ def with_way_out(directory: Path, real, document: dict):
     rows = {row["name"]: row for row in document["services"]}
     declared = Declared()
     more: dict = {"labels": {}}
-    image = None
     for unknown in info.unknowns:
         path = unknown.field.split(".")
         row = rows[unknown.service]
@@ -173,10 +170,6 @@ def with_way_out(directory: Path, real, document: dict):
                 declared = replace(declared, service_models={**declared.service_models, f"{read.name}.{path[1]}": tag})
             case "description":
                 more["description"] = (real.home / "bentos").rglob("README.md").__next__().read_text()
-            case "image":
-                asked = "python_packages" in (directory / "service.py").read_text().partition("class Entry")[0]
-                steps = (Step("python_packages", ("idna",)),) if asked else ()
-                image = ImageDefinition(python_version=document["image"]["python_version"], steps=steps)
     event("refused, and then equal: " + ", ".join(sorted({unknown.kind for unknown in info.unknowns})))
     note(str(declared))
-    return build(directory, real, declared, image=image, **more)
+    return build(directory, real, declared, **more)

@@ -442,7 +442,6 @@ OURS = {
     "actions/service.py": "what BentoSnapshot, BentoModel, and BentoApi wrote, and attributes of a rule",
     "actions/wheels.py": "writes byte code",
     "bento/env/python.py": "what the step before wrote",
-    "bento/image_steps.py": "what a rule or an action of ours wrote",
     "formats/json.py": "the reader",
     "formats/toml.py": "the reader",
     "formats/yaml_loader.py": "the reader",

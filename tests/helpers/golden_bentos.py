@@ -29,7 +29,6 @@ REFUSED = {
     "abs_symlink": "is absolute or outside the Bento",
     "cuda_alpine": "bentofile.yaml:3: docker.cuda_version: distro 'alpine' doesn't support CUDA",
     "dangling_symlink": "is a link to 'missing.py', but missing.py is missing",
-    "img_evolve": "`image` is assigned more than once (line 4)",
     "models_key": "bentofile.yaml:3: models: the Bento requires the model 'raw_model:v1'",
     "src_layout_pathed": "service: the sources don't contain src/hi_svc.py, which `src.hi_svc:Hi` requires",
     "unknown_key": "bentofile.yaml:3: labls: unknown option of BentoML 1.4. Did you mean 'labels'?",
@@ -68,6 +67,7 @@ CHANGED = {
             "/usr/local/bin/python3 && ln -sf /usr/bin/pip3.8 /usr/local/bin/pip"
         ]
     ),
+    "img_evolve": _image(commands=[APT, "apt-get install -q -y -o Dpkg::Options::=--force-confdef curl", "echo a"]),
     "img_no_bentofile": _image(commands=[APT, "echo a"]),
     "img_plus_bentofile_nopost": _image(commands=[APT, "apt-get install -q -y -o Dpkg::Options::=--force-confdef vim"]),
     "img_uvlock": _image(commands=[APT], python_requirements="idna==3.20\nbentoml==1.4.40\n"),
@@ -78,7 +78,7 @@ CHANGED = {
 ONLY_OURS = {"distro_amazonlinux", "no_bentofile"}
 
 # Files that BentoML's Bento should have had.
-ADDED = {case: {"env/docker/script__": "0o755"} for case in ("img_svc",)}
+ADDED = {case: {"env/docker/script__": "0o755"} for case in ("img_evolve", "img_svc")}
 BENTOS = HERE / "golden" / "bentos"
 BENTO_PROJECTS = yaml.safe_load((BENTOS / "projects.yaml").read_text("utf-8"))
 

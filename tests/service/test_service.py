@@ -598,12 +598,12 @@ def test_a_declared_name_replaces_the_derived_one():
     assert override(plain, Declared()) == plain
 
 
-def test_an_image_is_answered_by_its_attribute():
+def test_an_image_is_imported_or_omitted():
     source = b"import bentoml, os\n@bentoml.service(image=bentoml.images.Image(os.environ['B']))\nclass Iris: ...\n"
     info = read_service("service:Iris", {"service.py": source})
     assert [unknown.field for unknown in info.unknowns] == ["image"]
-    require_known(override(info, Declared(image=True)))
-    with pytest.raises(BentoError, match=r"declare image \(a bento_environment\)"):
+    require_known(override(info, Declared(in_full=["image"])))
+    with pytest.raises(BentoError, match=r'Set service_metadata = "import", or change the code as described in'):
         require_known(info)
 
 

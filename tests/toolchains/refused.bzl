@@ -1,6 +1,5 @@
 """Tests errors of repository rules and module extensions with simulated contexts, without downloads."""
 
-load("//private:image_steps.bzl", "image_step")
 load("//private:indexes.bzl", "index_problem")
 load("//private:wheel_groups.bzl", "group_wheels")
 load("//private/repositories:apt.bzl", "declare_debs")
@@ -205,7 +204,6 @@ _CASES = {
         lambda: fetch_first(_context(files = "[]"), "uv", "1.0", _WHEEL, _HASH),
         "cannot fetch {}:\nno pip: the lock of bento_tools.python(debian_lock = ...) doesn't contain python3-pip-whl\nSet the package index with UV_DEFAULT_INDEX".format(_WHEEL),
     ),
-    "step_with_a_number": (lambda: image_step.run(1), "image_step.run: expected strings, got int. Write each argument as a string"),
     "wheel_that_uv_does_not_find": (
         lambda: fetch_with_uv(
             _context({"indexes": "", "lock": None, "uv": "uv"}, stderr = "no index has it"),

@@ -11,7 +11,6 @@ import pytest
 # Functions where `.path` or `.dirname` of a file stands, and why that is right.
 _CALLBACK = "given to Args as map_each, where Bazel maps it"
 ALLOWED = {
-    ("rules/bento_environment.bzl", "_describe_source"): _CALLBACK,
     ("private/attributes.bzl", "describe_file"): _CALLBACK,
     ("private/installed_wheel_aspect.bzl", "_describe_installed"): _CALLBACK,
     (

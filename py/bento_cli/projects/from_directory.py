@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     import os
 
     from rules_bento.archives.tarstream import Member
-    from rules_bento.bento.image_steps import ImageDefinition
     from rules_bento.models.model_store import StoredModel
     from rules_bento.service.import_runner import ImportedMetadata
     from rules_bento.sources.snapshot import DeclaredFile, Selection
@@ -120,7 +119,6 @@ class BuildResult:
 class ExtraOptions:
     """Build options that `bentoml.build` doesn't support."""
 
-    image: ImageDefinition | None = None  # replaces the image of the service
     declared: services.Declared = services.Declared()  # service metadata that the user declares
     features: tuple[str, ...] = ()  # extras of bentoml
     spec: int | None = None  # 1 or 2; default: 2 if it supports the options
@@ -216,7 +214,6 @@ def _build_selected(
         readme=files.exact_text(_README, _README) if files.has(_README) else None,
         requirements=tuple(logical_lines(extra.requirements, "requirements")),
         lock=extra.lock,
-        image=extra.image,
         features=extra.features,
         spec=extra.spec,
         export_uv_lock=partial(_export, uv=extra.uv),
@@ -393,7 +390,7 @@ def _required_packages(settings: BentoSettings, info: services.ServiceInfo) -> s
     from rules_bento.bento import image_steps
     from rules_bento.bento.declared_packages import declared_packages
 
-    image = settings.image or image_steps.from_service(info) or image_steps.ImageDefinition()
+    image = image_steps.from_service(info) or image_steps.ImageDefinition()
     declared = declared_packages(settings.options, image, settings.files)
     texts = [
         *(text for packages in declared for text in packages.requirements),

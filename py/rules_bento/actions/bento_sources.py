@@ -173,7 +173,6 @@ _OUTPUT_ROOT = "bazel-out/"
 
 class _SnapshotRequest(SelectionRequest, secret_scan.SecretsRequest):
     bento_args: JsonObject | None = None
-    image: Pairs  # path of the image's JSON, label in messages
     manifest: Path
     packed_data: str = ""  # manifest of the files that `data` packs
     part: Path
@@ -244,9 +243,9 @@ def snapshot(request: _SnapshotRequest) -> None:
         service_info |= {"own_packages": sorted(own)} if own else {}
     if request.output_packages:
         service_info["packages"] = []
-        if plan.options is not None or info.image is not None or request.image:
+        if plan.options is not None or info.image is not None:
             service_info["packages"] = requested_packages(
-                request.image, info, options, _project_files(declared), service_info.get("own_packages", ())
+                info, options, _project_files(declared), service_info.get("own_packages", ())
             )
     write_part(request.part, members(packed, manifest))
     request.manifest.write_text(manifest.to_json(), "utf-8")
@@ -295,20 +294,14 @@ def _named_files(info: ServiceInfo, plan: Plan, declared: Sequence[DeclaredFile]
 
 
 def requested_packages(
-    declared_image: Pairs, info: ServiceInfo, options: BuildOptions, project: ProjectFiles, own: Sequence[str]
+    info: ServiceInfo, options: BuildOptions, project: ProjectFiles, own: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return the packages that the options or the image require, as JSON. Omits the packages in `own`.
-
-    `declared_image` replaces the service's image. The sources contain the packages in `own`.
-    """
+    """Return the packages that the options or the image require, as JSON. Omits `own`, packages of the sources."""
     from rules_bento.bento import image_steps as images
     from rules_bento.bento.declared_packages import declared_packages
     from rules_bento.dataclasses_lite import asdict
 
-    image = None if declared_image else images.from_service(info)
-    for path, label in declared_image:
-        image = images.from_json(Path(path).read_text("utf-8"), label)
-    found = declared_packages(options, image or images.ImageDefinition(), project)
+    found = declared_packages(options, images.from_service(info) or images.ImageDefinition(), project)
     return [asdict(packages.without(own)) for packages in found]
 
 

@@ -11,7 +11,7 @@ from rules_bento import service
 from rules_bento.actions import secret_scan
 from rules_bento.archives.archive import join, write_part
 from rules_bento.arguments import JsonObject, Pairs, Paths, Strings, check_labels
-from rules_bento.bento import assemble, image_steps
+from rules_bento.bento import assemble
 from rules_bento.bento.env.common import ApiDescription, BentoSettings
 from rules_bento.bento.named_files import export_uv_lock
 from rules_bento.build_options import option_checks, target_options
@@ -39,8 +39,6 @@ class _PackageRequest(secret_scan.SecretsRequest):
     contents: Paths  # a part with sources, for the archive
     creation_time: str
     digest: Path
-    file: Pairs  # a file that options can name: path in the build context, path to read
-    image: Pairs  # path of the image's JSON, label in messages
     locked: Path | None = None  # roots, pinned requirements, and the same with hashes
     manifest: Path
     model: Pairs  # description, alias
@@ -121,7 +119,7 @@ def _bento_settings(
         options=target_options.read(
             _read_options(request, attributes), request.bentofile, src_exists=service_info.get("src_exists", False)
         ),
-        files=ProjectFiles(contents | dict(request.file)),
+        files=ProjectFiles(contents),
         version=attributes.get("version", ""),
         readme=service_info["readme"],
         loads=service_info.get("loads", []),
@@ -131,7 +129,6 @@ def _bento_settings(
         pins=request.pin,
         is_python_of_pins=request.python_version_of_pins,
         lock=assemble.LockedRequirements.loads(request.locked.read_text("utf-8")) if request.locked else None,
-        image=_read_image(request),
         api=ApiDescription(**service_info["api"]) if "api" in service_info else None,
         spec=attributes.get("spec"),
         export_uv_lock=partial(export_uv_lock, uv=request.uv, python=request.python) if request.uv else None,
@@ -165,12 +162,6 @@ def _read_requirements(request: _PackageRequest) -> tuple[Line, ...]:
             check_lines(declared := list(logical_lines(text, path)))
         lines += declared
     return tuple(lines)
-
-
-def _read_image(request: _PackageRequest) -> image_steps.ImageDefinition | None:
-    for path, label in request.image:
-        return image_steps.from_json(Path(path).read_text("utf-8"), label)
-    return None
 
 
 def _read_utf8(path: str, attribute: str) -> str:

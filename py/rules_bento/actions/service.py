@@ -28,7 +28,6 @@ class _ImportServiceRequest(Request):
     api: Pairs  # output, openapi.yaml and schema.json, if the imported services are the Bento's services
     bentofile: Pairs  # path, name in messages
     hub: str = "@pypi//"  # start of the labels of packages, for messages
-    image: Pairs  # path of the image's JSON, label in messages
     locked: Strings  # entry of a package in the lock
     model: Triples  # description, archive part, alias
     options: JsonObject | None = None  # JSON in the form of a bentofile: options that name files, and the arguments
@@ -103,7 +102,7 @@ def import_service(request: _ImportServiceRequest) -> None:
             from rules_bento.actions.bento_sources import requested_packages
 
             service_info["packages"] = requested_packages(
-                request.image, imported.info, options, project, service_info.get("own_packages", ())
+                imported.info, options, project, service_info.get("own_packages", ())
             )
     service_info |= {
         "service": to_json(imported.info),

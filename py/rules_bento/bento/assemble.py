@@ -98,7 +98,7 @@ def _missing_modules(info: ServiceInfo, settings: BentoSettings, files: Mapping[
     from rules_bento.bento import missing_modules
 
     requirements = files.get("env/python/requirements.txt", b"").decode()
-    image = settings.image or images.from_service(info) or images.ImageDefinition()
+    image = images.from_service(info) or images.ImageDefinition()
     return missing_modules.notes(settings.survey.missing, requirements, settings, image)
 
 
@@ -113,7 +113,6 @@ def declare(info: ServiceInfo, settings: BentoSettings, declared: Declared, targ
         bento_name=options.name,
         envs={env.name: env.value for env in options.envs},
         labels=options.labels,
-        image=settings.image,
         description=options.description,
     )
     info = service.override(info, declared)
@@ -136,7 +135,7 @@ def _environment(
 ) -> Environment:
     """Return the environment in the format of spec 2, or spec 1 if required. Raises BentoError if settings conflict."""
     reasons = spec1_reasons(settings.options) + (["a legacy service"] if info.kind == "legacy" else [])
-    image = settings.image or images.from_service(info)
+    image = images.from_service(info)
     if settings.spec == 2 and reasons:
         raise BentoError(f"spec: spec 2 doesn't support {' and '.join(reasons)}. Set spec = 1.")
     if image is not None and (reasons or settings.spec == 1):

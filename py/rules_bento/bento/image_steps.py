@@ -1,25 +1,24 @@
-"""Defines the image of a Bento as ordered steps. A `bentoml.images.Image` or a Bazel target declares the steps.
+"""Defines the image of a Bento as ordered steps, which a `bentoml.images.Image` declares.
 
 `freeze` reads the files to which an ImageDefinition refers, and returns the values for bento.yaml and the Dockerfile.
 """
 
 from __future__ import annotations
 
-import json
 import re
 
 from rules_bento.bento.env import python
 from rules_bento.bento.named_files import inline_requirements
 from rules_bento.build_options import distros
-from rules_bento.build_options.document import describe_value, did_you_mean, scalar_string
+from rules_bento.build_options.document import did_you_mean, scalar_string
 from rules_bento.build_options.option_checks import check_package, check_system_package, short_python_version
-from rules_bento.dataclasses_lite import dataclass, field, replace
+from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirement_checks import check_lines
 from rules_bento.packages.requirements import Line, logical_lines, package_lines
 from rules_bento.packages.requirements import local_packages as _local
 from rules_bento.service.sdk_names import IMAGE
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Sequence, cast
+from rules_bento.typing_lite import TYPE_CHECKING, Iterable, cast
 
 if TYPE_CHECKING:
     from rules_bento.build_options.options import BuildOptions
@@ -31,11 +30,8 @@ STEPS = (
     "requirements",  # lines of a requirements file; not in BentoML
     "run_after",  # a command that always runs after the Python packages: post_commands of the constructor
     *("uv_lock", "build_include"),
-    "wheels",  # files, not in BentoML
 )
-_PACKAGE_STEPS = ("python_packages", "requirements_file", "pyproject_toml", "requirements", "wheels")
-_BOOLEAN_FIELDS = ("lock_python_packages", "pack_git_packages")
-_FIELDS = ("base_image", "distro", "python_version", *_BOOLEAN_FIELDS, "steps")
+_PACKAGE_STEPS = ("python_packages", "requirements_file", "pyproject_toml", "requirements")
 
 
 @dataclass(frozen=True)
@@ -58,17 +54,6 @@ class ImageDefinition:
     steps: tuple[Step, ...] = ()
     place: str = field(default="image", compare=False)  # prefix of messages
 
-    def extend(self, other: ImageDefinition) -> ImageDefinition:
-        """Return a copy with the steps of both images. Fields that `other` sets take precedence."""
-        changes = {name: getattr(other, name) for name in _FIELDS[:-1] if getattr(other, name) is not None}
-        return replace(self, **changes, steps=self.steps + other.steps, place=other.place)
-
-    def to_json(self) -> str:
-        """Return the image as JSON that `from_json` accepts."""
-        steps = [[step.kind, *step.values] for step in self.steps]
-        values = {name: getattr(self, name) for name in _FIELDS[:-1] if getattr(self, name) is not None}
-        return json.dumps({**values, "steps": steps}, ensure_ascii=False, indent=1) + "\n"
-
 
 @dataclass(frozen=True)
 class ImageCommand:
@@ -90,42 +75,7 @@ class FrozenImage:
     post_commands: tuple[ImageCommand, ...]
     requirements: tuple[Line, ...]
     build_include: tuple[str, ...]
-    files: dict[str, bytes]  # by path in the Bento: scripts, wheels
-
-
-def from_json(text: str, origin: str) -> ImageDefinition:
-    """Parse JSON from `to_json` or a Bazel rule. Raises BentoError for invalid values. Messages begin with `origin`."""
-    return _from_fields(json.loads(text), origin)
-
-
-def read(text: bytes, origin: str) -> ImageDefinition:
-    """Parse an untrusted image definition. Raises BentoError if it is invalid. Error messages begin with `origin`."""
-    from rules_bento.formats.json import read_object
-
-    data = read_object(text, origin)
-    for name, value in data.items():
-        expected = "true or false" if name in _BOOLEAN_FIELDS else "a string"
-        if name in _FIELDS[:-1] and not (value is None or isinstance(value, bool if name in _BOOLEAN_FIELDS else str)):
-            raise BentoError(f"{origin}: {name}: expected {expected}, got {describe_value(value)}.")
-    steps = data.setdefault("steps", [])
-    for step in steps if isinstance(steps, list) else [steps]:
-        if not (isinstance(step, list) and step and all(isinstance(word, str) for word in step)):
-            raise BentoError(
-                f"{origin}: steps: each step must be a list of strings, got {json.dumps(step)[:80]}. Write a step as "
-                f'["run", "echo hello"].'
-            )
-    return _from_fields(data, origin)
-
-
-def _from_fields(data: dict[str, Any], origin: str) -> ImageDefinition:
-    for name in data:
-        if name not in _FIELDS:
-            near = did_you_mean(name, _FIELDS)
-            raise BentoError(f"{origin}: unknown field {name!r}.{near} Valid fields: {', '.join(_FIELDS)}.")
-    steps = tuple(_step(step[0], step[1:], origin) for step in data.get("steps", []))
-    image = ImageDefinition(**{name: data[name] for name in _FIELDS[:-1] if name in data}, steps=steps, place=origin)
-    check(image)
-    return image
+    files: dict[str, bytes]  # scripts, by path in the Bento
 
 
 def from_service(info: ServiceInfo) -> ImageDefinition | None:
@@ -207,7 +157,7 @@ def _check_step(step: Step, image: ImageDefinition) -> None:
     if step.kind in expected and len(step.values) != expected[step.kind]:
         count = "one argument" if expected[step.kind] else "no arguments"
         raise BentoError(f"{place}: expected {count}, got {len(step.values)}.")
-    if step.kind in ("system_packages", "python_packages", "wheels", "build_include") and not step.values:
+    if step.kind in ("system_packages", "python_packages", "build_include") and not step.values:
         raise BentoError(f"{place}: the step has no arguments. Add arguments, or remove the step.")
     if step.kind == "system_packages":
         if image.distro == "":
@@ -324,8 +274,6 @@ class _ImageBuilder:
                 self.build_include += step.values
             case "uv_lock":
                 pass  # `freeze` gets the requirements
-            case "wheels":
-                self._wheels(step.values, place)
             case _:
                 self._require(step_requirements(step, self._files, place, constraints=self._constraints))
 
@@ -373,14 +321,6 @@ class _ImageBuilder:
         target = f"env/docker/script__{digest[:32]}"
         self.files[target] = content
         return ImageCommand(f"chmod +x ./{target} && ./{target}", script=target)
-
-    def _wheels(self, written: Sequence[str], place: str) -> None:
-        for path in written:
-            name = path.rpartition("/")[2]
-            self.files[f"src/wheels/{name}"] = self._files.read(path, f"{place}: wheels")
-            self._require(package_lines([f"./wheels/{name}"], place))
-        if "wheels" not in self.build_include:
-            self.build_include.append("wheels")
 
 
 def step_requirements(step: Step, files: ProjectFiles, place: str, *, constraints: bool | None = None) -> list[Line]:

@@ -39,7 +39,6 @@ _REMEDIES = {
     "labels": ('all labels with complete_metadata = ["labels"]', "all labels with --label and --complete labels"),
     "envs.": ('bento_env = ["{key}=..."]', "--env {key}=VALUE"),
     "envs": ('all of bento_env with complete_metadata = ["envs"]', "all envs with --env and --complete envs"),
-    "image": ("image (a bento_environment)", "--image FILE, or, if the Bento needs no image, --complete image"),
     "description": (
         'description, or complete_metadata = ["description"], which keeps README.md',
         "--description TEXT, or --complete description, which keeps README.md",
@@ -76,7 +75,6 @@ class Declared:
         envs: names of environment variables, or a dict with values to compare with constants in the source.
         labels: label keys, or a dict with values to compare with constants in the source.
         in_full: the kinds of values that the target declares completely.
-        image: not None if the target declares the image.
         description: not None if the target declares the description.
         words: whether messages refer to attributes or flags.
 
@@ -89,7 +87,6 @@ class Declared:
     envs: Collection[str] = ()
     labels: Collection[str] = ()
     in_full: Collection[str] = ()
-    image: object = None
     description: object = None
     words: Words = "attributes"
 
@@ -136,8 +133,10 @@ def _answered(unknown: Unknown, declared: Declared) -> bool:
             return f"{unknown.service}.{key}" in declared.service_models
         case "labels" | "envs" as kind:
             return kind in declared.in_full or key in getattr(declared, kind)
+        case "description":
+            return "description" in declared.in_full or declared.description is not None
         case kind:
-            return kind in declared.in_full or getattr(declared, kind) is not None
+            return kind in declared.in_full
 
 
 # Configuration

@@ -13,7 +13,6 @@ from bento_cli.cli import arguments, show
 from bento_cli.cli.command import File, Tag, command
 
 if TYPE_CHECKING:
-    from rules_bento.bento.image_steps import ImageDefinition
     from rules_bento.service import Declared
 
     from bento_cli.library import Store
@@ -39,11 +38,6 @@ _runtime_metadata = arguments.combine(
         "--config",
         "SERVICE.KEY=VALUE, such as Hello.workers=4",
         help="Declare the value of a service setting, such as MyService.traffic.timeout=60",
-    ),
-    click.option(
-        "--image",
-        type=File(),
-        help="Read the image definition from this JSON file (- for standard input)",
     ),
     arguments.repeatable(
         "--complete",
@@ -192,7 +186,6 @@ def _build(
     python_version = options["python_version"] or from_directory.PYTHON_VERSION
     extra = from_directory.ExtraOptions(
         creation_time=_creation_time(options["creation_time"]),
-        image=_image(options["image"]),
         declared=declared,
         features=tuple(feature for feature in options["enable_features"].split(",") if feature),
         spec=int(options["spec"]) if options["spec"] else None,
@@ -331,19 +324,6 @@ def _json_or_text(text: str) -> Any:
         return read_json(text, "--config")
     except FormatError:
         return text
-
-
-def _image(path: str | None) -> ImageDefinition | None:
-    if path is None:
-        return None
-    from rules_bento.bento import image_steps
-    from rules_bento.formats import read_file
-
-    try:
-        data = read_file(arguments.input_path(path))
-    except OSError as error:
-        raise BentoError(f"--image: cannot read {path}: {error.strerror}. Specify a readable JSON file.") from None
-    return image_steps.read(data, f"--image: {path}")
 
 
 def _add_to_store(result: BuildResult, version: str, store: Store) -> tuple[Path, bool]:

@@ -14,7 +14,6 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.bento.env.python import LockedRequirements
-    from rules_bento.bento.image_steps import ImageDefinition
     from rules_bento.packages.requirements import Line
     from rules_bento.service.loaded_modules import Survey
 
@@ -94,7 +93,6 @@ class BentoSettings:
     pins: tuple[str, ...] = ()  # `name==version`: packages of libraries from other hubs
     is_python_of_pins: bool = False  # whether `python_version` is the version for which `pins` are installed
     lock: LockedRequirements | None = None  # replaces requirements
-    image: ImageDefinition | None = None  # of the target; replaces the service's own
     api: ApiDescription | None = None  # of an imported service
     features: tuple[str, ...] = ()  # extras of bentoml
     spec: int | None = None  # default: 2 if it supports the options, else 1
