@@ -1,12 +1,31 @@
-"""Defines bento_api_test, which imports a service, and compares the service's API with a committed API."""
+"""Defines bento_api_test, which imports a service, and compares the service with its Bento and with a committed API."""
 
 load("//private:attributes.bzl", "label_string")
-load("//private:helper.bzl", "NATIVE_GROUP", "TOOLCHAIN_TYPE")
+load("//private:helper.bzl", "NATIVE_GROUP", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
 load("//private:providers.bzl", "BentoServiceMetadataInfo")
 load("//private:service_metadata.bzl", "import_service")
 load("//private:transitions.bzl", "metadata_plus_imported_cfg")
 load("//rules:providers.bzl", "BentoInfo")
+
+def _compare(ctx, metadata, imported):
+    """Declares the report of differences between the imported service and the Bento. Returns its File."""
+    report = ctx.actions.declare_file(ctx.label.name + ".report")
+    args = target_arguments(ctx)
+    args.add_all(["--imported", imported, "--report", report])
+    run_helper(
+        ctx,
+        mnemonic = "BentoCompareMetadata",
+        progress_message = "Comparing service metadata of %{label}",
+        subcommand = subcommand(
+            "compare_service_metadata",
+            [metadata.package_arguments, args],
+            inputs = depset([imported], transitive = [metadata.package_inputs]),
+            packages = metadata.package_packages,
+        ),
+        outputs = [report],
+    )
+    return report
 
 def _bento_api_test_impl(ctx):
     api = struct(
@@ -16,23 +35,19 @@ def _bento_api_test_impl(ctx):
     metadata = ctx.split_attr.bento["metadata"][BentoServiceMetadataInfo]
 
     # Only a few dozen packages, so the list is short.
-    import_service(ctx, metadata, ctx.split_attr.bento["packages"][BentoServiceMetadataInfo].import_requirements.to_list(), api = api)
-    golden = ctx.file.golden
-    launcher = helper_launcher(
-        ctx,
-        arguments = [
-            "--target",
+    requirements = ctx.split_attr.bento["packages"][BentoServiceMetadataInfo].import_requirements.to_list()
+    if not requirements:
+        fail("{}: {} has no packages from a package hub, but the test imports the service. Add packages, including bentoml, to the Bento's requirements.".format(
             label_string(ctx.label),
-            "--golden",
-            runfile(ctx, golden),
-            "--golden-path",
-            golden.short_path,
-            "--schema",
-            runfile(ctx, api.schema),
-        ],
-        files = depset([golden, api.schema]),
-        subcommand = "check_api",
-    )
+            label_string(ctx.split_attr.bento["metadata"].label),
+        ))
+    report = _compare(ctx, metadata, import_service(ctx, metadata, requirements, api = api))
+    arguments, files = ["--target", label_string(ctx.label), "--report", runfile(ctx, report)], [report]
+    golden = ctx.file.golden
+    if golden:
+        arguments += ["--golden", runfile(ctx, golden), golden.short_path, "--schema", runfile(ctx, api.schema)]
+        files += [golden, api.schema]
+    launcher = helper_launcher(ctx, arguments = arguments, files = depset(files), subcommand = "check_api")
     return [
         DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
         OutputGroupInfo(openapi = depset([api.openapi]), schema = depset([api.schema])),
@@ -40,19 +55,20 @@ def _bento_api_test_impl(ctx):
 
 bento_api_test = rule(
     implementation = _bento_api_test_impl,
-    doc = """Tests that a service's API matches the committed schema. Reports each change that breaks clients.
+    doc = """Tests that an import of the service produces the same Bento, and that the API matches the committed schema.
 
 ```starlark
 bento_api_test(name = "iris_api_test", bento = ":iris_bento", golden = "iris_api.json")
 ```
 
-`bazel run //:iris_api_test -- --update` writes the schema. For the first run, the file can contain `{}`.
+BentoML imports the service in the sandbox, with the packages in `import_requirements` of the Bento. The test reports the field, both values, and the
+line of each difference from static analysis, except for `schema`. With `golden`, the test also reports each change of the API that breaks clients.
 
-BentoML imports the service in the sandbox, with the packages in `import_requirements` of the Bento. Output
+`bazel run //:iris_api_test -- --update` writes the schema. For the first run, the file can contain `{}`. Output
 groups: `openapi` and `schema`, the files in `apis/` of `bentoml build`.""",
     attrs = {
         "bento": attr.label(cfg = metadata_plus_imported_cfg, doc = "The Bento to test.", mandatory = True, providers = [BentoServiceMetadataInfo, BentoInfo]),
-        "golden": attr.label(allow_single_file = [".json"], doc = "JSON file with the committed schema.", mandatory = True),
+        "golden": attr.label(allow_single_file = [".json"], doc = "JSON file with the committed schema."),
     } | TEST_RUNTIME,
     exec_groups = NATIVE_GROUP,
     test = True,

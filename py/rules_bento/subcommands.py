@@ -24,7 +24,7 @@ _SUBCOMMANDS = {
     "actions.check_policy": "check_policy inventory",
     "actions.program_layer": "program_layer",
     "actions.reports": "build_definition layer_report report sbom summary",
-    "actions.service": "check_api check_service_metadata import_service",
+    "actions.service": "check_api import_service",
     "actions.bento_sources": "data_layer data_part snapshot",
     "actions.wheel_layers": (
         "assemble_layer bytecode_part join_layers wheel_excluded wheel_layer wheel_libraries wheel_part"

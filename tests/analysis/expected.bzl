@@ -46,10 +46,6 @@ EXPECTED = {
         "executable": True,
         "files": ["iris_policy_test"],
     },
-    "//examples/iris:iris_service_metadata_test": {
-        "executable": True,
-        "files": ["iris_service_metadata_test"],
-    },
     "//examples/iris:iris_startup_test": {
         "executable": True,
         "files": ["iris_startup_test"],

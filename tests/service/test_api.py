@@ -208,7 +208,8 @@ def test_a_route_that_an_application_answers_now():
 def _check(tmp_path, golden, schema, *more):
     for name, text in (("golden.json", golden), ("schema.json", schema)):
         (tmp_path / name).write_text(text if isinstance(text, str) else json.dumps(text), "utf-8")
-    arguments = ["--golden", f"{tmp_path}/golden.json", "--golden-path", "golden.json"]
+    (tmp_path / "report").write_text("")
+    arguments = ["--golden", f"{tmp_path}/golden.json", "golden.json", "--report", f"{tmp_path}/report"]
     arguments += ["--schema", f"{tmp_path}/schema.json", "--target", "//svc:api_test"]
     return run(["check_api", *arguments, "--", *more])
 
@@ -228,6 +229,16 @@ def test_another_api_fails_with_the_changes_and_what_to_do(tmp_path, capsys):
     ]
 
 
+def test_another_service_than_the_imported_one_fails(tmp_path, capsys):
+    (tmp_path / "report").write_text("service.py:4: a is 1 in the Bento, and 2 by importing the service.\n")
+    assert run(["check_api", "--report", f"{tmp_path}/report", "--target", "//svc:api_test"]) == 1
+    assert capsys.readouterr().out.startswith("service.py:4: a is 1 in the Bento, and 2 by importing the service.\nUse")
+    (tmp_path / "report").write_text("")
+    assert run(["check_api", "--report", f"{tmp_path}/report", "--target", "//svc:api_test"]) == 0
+    assert run(["check_api", "--report", f"{tmp_path}/report", "--target", "//svc:api_test", "--", "--update"]) == 1
+    assert "//svc:api_test: --update requires golden. Set golden to a JSON file." in capsys.readouterr().err
+
+
 def test_the_committed_file_is_written_on_demand(tmp_path, monkeypatch):
     monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(tmp_path))
     assert _check(tmp_path, "", _SCHEMA, "--update") == 0
@@ -241,7 +252,8 @@ def test_the_committed_file_is_unchanged_or_complete(tmp_path, monkeypatch, caps
         in capsys.readouterr().err
     )
     monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(tmp_path))
-    arguments = ["--golden", "none", "--golden-path", "golden.json", "--schema", f"{tmp_path}/schema.json"]
+    arguments = ["--golden", "none", "golden.json", "--schema", f"{tmp_path}/schema.json"]
+    arguments += ["--report", f"{tmp_path}/report"]
     with full_disk(100):
         assert run(["check_api", *arguments, "--", "--update"]) == 1
     assert "golden.json: cannot write the file: File too large" in capsys.readouterr().err

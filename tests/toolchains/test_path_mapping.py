@@ -18,7 +18,6 @@ ALLOWED = {
         "_modules",
     ): "of a source in a repository of rules_python, which Bazel doesn't map",
     ("private/push_manifest.bzl", "_blob"): "read where the program runs: there it lies as Bazel writes it",
-    ("private/metadata.bzl", "_describe_named"): _CALLBACK,
     ("private/sources_aspect.bzl", "describe_library"): _CALLBACK,
 }
 # Here paths are of the repository phase, which has no outputs.

@@ -182,31 +182,37 @@ Use literals in the source, declare the values in attributes of the Bento, or se
 """
 
 
-class _CheckServiceMetadataRequest(Request):
-    report: Path
-
-
-def check_service_metadata(request: _CheckServiceMetadataRequest) -> int:
-    """Print the differences between an imported service and its Bento. Returns 1 if they differ, otherwise 0."""
-    report = request.report.read_text("utf-8")
-    sys.stdout.write(f"{report}{_REMEDY}" if report else "the imported service matches its Bento\n")
-    return 1 if report else 0
-
-
 class _CheckApiRequest(Request):
-    golden: str
-    golden_path: str  # in the source tree
-    schema: Path
+    golden: Pairs  # committed schema, path in the source tree
+    report: Path  # of `compare_service_metadata`
+    schema: Path | None = None  # with `golden`
 
 
 def check_api(request: _CheckApiRequest) -> int:
-    """Print API changes. Returns 1 for changes, otherwise 0. With `--update`, updates the committed schema instead."""
+    """Print API changes, and differences between an imported service and its Bento. Returns 1 if there are any, or 0.
+
+    With `--update`, updates the committed schema instead.
+    """
+    if "--update" in request.rest and not request.golden:
+        raise BentoError("--update requires golden. Set golden to a JSON file.", place=request.target)
+    report = request.report.read_text("utf-8")
+    found = False
+    for golden, name in request.golden:
+        found = _check_golden(request, golden, name)
+    if "--update" in request.rest:
+        return 0
+    sys.stdout.write(f"{report}{_REMEDY}" if report else "the imported service matches its Bento\n")
+    return 1 if report or found else 0
+
+
+def _check_golden(request: _CheckApiRequest, golden: str, name: str) -> bool:
+    """Print API changes, or update the committed schema. Returns whether the API changed."""
     from rules_bento.archives.atomic import replace_file
     from rules_bento.formats import FormatError, read_file
     from rules_bento.formats.json import read_json
     from rules_bento.testing.api_changes import changes
 
-    name = request.golden_path
+    assert request.schema
     if "--update" in request.rest:
         root = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
         if not root:
@@ -214,14 +220,14 @@ def check_api(request: _CheckApiRequest) -> int:
                 f"--update writes to the source tree, which requires `bazel run`. {_update_command(request)}"
             )
         replace_file(Path(root, name), request.schema.read_bytes())
-        return 0
+        return False
     try:
-        committed = read_json(read_file(request.golden), name)
+        committed = read_json(read_file(golden), name)
     except FormatError as error:
         raise error.at("golden").with_remedy(_update_command(request)) from None
     current = json.loads(request.schema.read_text("utf-8"))
     if not current:
-        raise BentoError("api: legacy services have no API schema. Remove the test.")
+        raise BentoError("api: legacy services have no API schema. Remove golden.")
     try:
         differences = changes(committed, current)
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -230,7 +236,7 @@ def check_api(request: _CheckApiRequest) -> int:
         sys.stderr.write(f"{change}\n")
     if differences:
         sys.stderr.write(f"The API differs from {name}. {_update_command(request)}\n")
-    return 1 if differences else 0
+    return bool(differences)
 
 
 def _update_command(request: _CheckApiRequest) -> str:

@@ -33,7 +33,6 @@ TARGETS = [
     "requirements.update",
     "requirements_test",
     "requiring_package",
-    "service_metadata_test",
     "startup_test",
     "test",
     "venv",
@@ -41,8 +40,8 @@ TARGETS = [
 ]
 
 REACHED = {
-    "bento_api_test.bento": "import_service --part, import_service --service-info",
-    "bento_api_test.golden": "check_api --golden, check_api --golden-path",
+    "bento_api_test.bento": "compare_service_metadata --bento-yaml, compare_service_metadata --digest, compare_service_metadata --locked, compare_service_metadata --manifest, compare_service_metadata --part, compare_service_metadata --service-info, compare_service_metadata --sources, compare_service_metadata --tag, import_service --part, import_service --service-info",
+    "bento_api_test.golden": "check_api --golden",
     "bento_base.base": "BentoBaseInfo.layers, deb_layer --lower",
     "bento_base.certificates": "deb_layer --certificate",
     "bento_base.compression": "deb_layer --compression",
@@ -133,7 +132,7 @@ REACHED = {
     "bento_package.bento_env": "snapshot --attributes",
     "bento_package.bento_name": "snapshot --options",
     "bento_package.bentofile": "data_layer --bentofile, data_part --bentofile, snapshot --bentofile",
-    "bento_package.build_ctx": "BentoInfo.archive, BentoInfo.bento_yaml, BentoInfo.build_definition, BentoInfo.digest, BentoInfo.manifest, BentoInfo.models, BentoInfo.parts, BentoInfo.python_version, BentoInfo.requirements, BentoInfo.tag, archive --model, archive --output, archive --part, bento_cli.programs.serve --archive, bento_cli.programs.serve --model, bento_cli.programs.serve --source-root, bento_cli.programs.serve --target, build_definition --bento-digest, build_definition --locked, build_definition --model, build_definition --output, build_definition --python-version, build_definition --tag, build_definition --target, data_layer --data, data_layer --source, data_layer --target, data_part --data, data_part --source, data_part --target, import_service --locked, import_service --model, import_service --output, import_service --part, import_service --root, import_service --service-info, lock --bento-yaml, lock --bentoml-version, lock --declared-packages, lock --digest, lock --locked, lock --manifest, lock --model, lock --options, lock --output, lock --part, lock --python-version, lock --service-info, lock --sources, lock --tag, report --archive, report --digest, report --manifest, report --model, report --output, report --page, report --part, report --service-info, report --tag, report --target, snapshot --archive, snapshot --bento-yaml, snapshot --bentoml-version, snapshot --contents, snapshot --data, snapshot --dependency, snapshot --digest, snapshot --image, snapshot --manifest, snapshot --part, snapshot --python-version, snapshot --requirements-file, snapshot --service-info, snapshot --source, snapshot --sources, snapshot --tag, snapshot --target, snapshot --unused, snapshot --used, snapshot --vendored, stamp --target, summary --archive, summary --digest, summary --manifest, summary --model, summary --output, summary --tag, summary --target",
+    "bento_package.build_ctx": "BentoInfo.archive, BentoInfo.bento_yaml, BentoInfo.build_definition, BentoInfo.digest, BentoInfo.manifest, BentoInfo.models, BentoInfo.parts, BentoInfo.python_version, BentoInfo.requirements, BentoInfo.tag, archive --model, archive --output, archive --part, bento_cli.programs.serve --archive, bento_cli.programs.serve --model, bento_cli.programs.serve --source-root, bento_cli.programs.serve --target, build_definition --bento-digest, build_definition --locked, build_definition --model, build_definition --output, build_definition --python-version, build_definition --tag, build_definition --target, data_layer --data, data_layer --source, data_layer --target, data_part --data, data_part --source, data_part --target, import_service --locked, import_service --model, import_service --output, import_service --part, import_service --root, import_service --service-info, lock --bento-yaml, lock --bentoml-version, lock --declared-packages, lock --digest, lock --locked, lock --manifest, lock --model, lock --options, lock --output, lock --part, lock --python-version, lock --service-info, lock --sources, lock --tag, report --archive, report --digest, report --manifest, report --model, report --output, report --page, report --part, report --service-info, report --tag, report --target, snapshot --archive, snapshot --bento-yaml, snapshot --bentoml-version, snapshot --contents, snapshot --data, snapshot --dependency, snapshot --digest, snapshot --manifest, snapshot --part, snapshot --python-version, snapshot --requirements-file, snapshot --service-info, snapshot --source, snapshot --sources, snapshot --tag, snapshot --target, snapshot --unused, snapshot --used, snapshot --vendored, stamp --target, summary --archive, summary --digest, summary --manifest, summary --model, summary --output, summary --tag, summary --target",
     "bento_package.bundle_models": "",
     "bento_package.complete_metadata": "snapshot --attributes",
     "bento_package.data": "BentoInfo.models, RunEnvironmentInfo.environment, data_layer --data, data_part --data, snapshot --data",
@@ -204,7 +203,6 @@ REACHED = {
     "bento_requirements_update.resolver": "update_requirements --resolver, update_requirements --uv",
     "bento_requirements_update.srcs": "update_requirements --source",
     "bento_requirements_update.trusted_hosts": "update_requirements --indexes",
-    "bento_service_metadata_test.bento": "compare_service_metadata --bento-yaml, compare_service_metadata --digest, compare_service_metadata --locked, compare_service_metadata --manifest, compare_service_metadata --part, compare_service_metadata --service-info, compare_service_metadata --sources, compare_service_metadata --tag, import_service --part, import_service --service-info",
     "bento_startup_test.forbidden_imports": "startup_test --forbidden-import",
     "bento_startup_test.image": "file",
     "bento_startup_test.max_cpu_seconds": "startup_test --max-cpu-seconds",
