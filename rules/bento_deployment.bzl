@@ -78,6 +78,8 @@ bento_deployment = rule(
     doc = """Writes a Kubernetes manifest, `<name>.yaml`: a Deployment and a Service for each service of the Bento, or an InferenceService for a
 `bento_model_image` with `format = "kserve"`.
 
+Experimental: a minor version can change this rule without an error for the old form.
+
 ```starlark
 bento_deployment(
     name = "deployment",

@@ -74,6 +74,8 @@ bento_policy_test = rule(
     implementation = _bento_policy_test_impl,
     doc = """Tests that the packages of a Bento or an image have only allowed licenses, and hashes in the lock.
 
+Experimental: a minor version can change this rule without an error for the old form.
+
 ```starlark
 bento_policy_test(
     name = "iris_policy_test",

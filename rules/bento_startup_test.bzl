@@ -32,6 +32,8 @@ bento_startup_test = rule(
     implementation = _bento_startup_test_impl,
     doc = """Tests that the startup of an image stays within limits for file reads, CPU time, and imported Python modules.
 
+Experimental: a minor version can change this rule without an error for the old form.
+
 ```starlark
 bento_startup_test(
     name = "iris_startup_test",
