@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "py"), str(ROOT)]
 
 from rules_bento.errors import BentoError  # noqa: E402
+from rules_bento.packages.environments import PythonEnvironment, wheel_environment  # noqa: E402
 from rules_bento.packages.virtualenv import make_environment  # noqa: E402
 from rules_bento.service.import_runner import Subject, import_service  # noqa: E402
 
@@ -81,14 +82,15 @@ class Environments:
 
     def __init__(self, directory: Path, site_packages: Path) -> None:
         self._directory, self._site_packages = directory, site_packages
-        self._made: dict[frozenset[str], tuple[Path, Path]] = {}
+        self._made: dict[frozenset[str], PythonEnvironment] = {}
 
-    def get(self, packages: frozenset[str]) -> tuple[Path, Path]:
-        """Return the interpreter, and the directory of its modules."""
+    def get(self, packages: frozenset[str]) -> PythonEnvironment:
+        """Return the environment with BentoML and `packages`."""
         if packages not in self._made:
             directory = self._directory / str(len(self._made))
             site = link_closure(directory / "site", [self._site_packages], "bentoml", "fastapi", *packages)
-            self._made[packages] = make_environment(directory / "environment", [site]), site
+            python = make_environment(directory / "environment", [site])
+            self._made[packages] = wheel_environment(python, [site, self._site_packages])
         return self._made[packages]
 
     def has(self, package: str) -> bool:
@@ -96,17 +98,17 @@ class Environments:
         return package in closure([self._site_packages], package)
 
 
-def attempt(root: Path, service: str, environments: Environments, site_packages: Path) -> tuple[str, set[str]]:
+def attempt(root: Path, service: str, environments: Environments) -> tuple[str, set[str]]:
     """Import a service with the models and packages that messages name. Return the problem and the packages."""
     models: set[str] = set()
     packages: set[str] = set()
     while True:
-        python, site = environments.get(frozenset(packages))
+        environment = environments.get(frozenset(packages))
         with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
             directory = bento(Path(scratch, "bento"), root, models)
             subject = Subject(service, directory, seconds=60, packages=None, remedy="Import {}")
             try:
-                import_service(subject, python, [site, site_packages], Path(scratch, "imports"))
+                import_service(subject, environment, Path(scratch, "imports"))
             except BentoError as error:
                 model = re.search(
                     r"no Models with (?:name|tag) '([\w.-]+)|Model '([\w.-]+)(?::[\w.-]+)?' (?:is )?not found",
@@ -139,7 +141,7 @@ def main() -> None:
             if options.only not in str(file):
                 continue
             module = ".".join(file.relative_to(root).with_suffix("").parts)
-            problem, packages = attempt(root, f"{module}:{name}", environments, site_packages)
+            problem, packages = attempt(root, f"{module}:{name}", environments)
             result = "failed" if problem else "with import_requirements" if packages else "at once"
             count[result] += 1
             print(result, file.relative_to(corpus), name, *sorted(packages), flush=True)

@@ -30,15 +30,20 @@ REFUSED = (
     "update the lock"
 )
 # genrules require bash, and aren't actions of these rules.
-REMOTE = ("--spawn_strategy=remote", "--strategy=Genrule=linux-sandbox")
+STRATEGIES = ("--spawn_strategy=remote", "--strategy=Genrule=linux-sandbox")
+# The sandbox of these workers doesn't allow namespaces.
+UNPROTECTED = "--@rules_bento//rules:allow_unprotected_import"
+REMOTE = (*STRATEGIES, UNPROTECTED)
 FILES = "--@rules_bento//rules:wheel_layers=files"
+UNISOLATED = "this system can't isolate the import of the service ("
 # The number of inputs of each action of the example's Bento, and the number of files of the helper and its packages,
 # without the interpreter.
 INPUTS = {"BentoArchive": (5, 1), "BentoModel": (2, 5), "BentoPackage": (11, 7)}
 # One target of each test rule, because all targets of a rule run the same program.
+IMPORTING = "//examples/iris:iris_api_test"
 TESTS = (
     "//debian:python_test",
-    "//examples/iris:iris_api_test",
+    IMPORTING,
     "//examples/iris:iris_test",
     "//tools/locks:tools_test",
 )
@@ -85,6 +90,10 @@ def tests_run_on_workers_with_bash(checkout: Checkout, bench: Workbench) -> None
     """Run tests on workers with bash and the programs of Bazel's test-setup.sh, without Python or a network."""
     checkout.bazel("clean").succeeded()  # this server doesn't have the data of the other server
     with ExecutionServer(bench.directory / "test-executor", tests=True) as server:
+        refused = checkout.bazel("build", IMPORTING, server.option, *STRATEGIES)
+        assert refused.code != 0, refused.told()
+        assert UNISOLATED in refused.errors, refused.told()
+        assert f"If you trust this code, build with {UNPROTECTED}" in refused.errors, refused.told()
         tested = checkout.bazel("test", *TESTS, server.option, *REMOTE).succeeded()
     ran = {spawn.target: spawn.runner for spawn in tested.spawns if spawn.mnemonic == "TestRunner"}
     assert ran == dict.fromkeys(TESTS, "remote"), f"did not run on a worker: {ran}"

@@ -1,5 +1,6 @@
 """Declares the action that imports a service to determine its metadata."""
 
+load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "add_pairs", "check_interpreter", "label_string")
 load(":helper.bzl", "NATIVE", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "subcommand", "target_arguments")
@@ -24,6 +25,11 @@ SERVICE_METADATA = {
         providers = [BentoRequirementInfo],
     ),
     "import_env": attr.string_dict(doc = "Environment variables for an import of the service. It has no others."),
+}
+
+# Attributes of rules that call `import_service`.
+IMPORT_PERMISSION = {
+    "_allow_unprotected_import": attr.label(default = "//rules:allow_unprotected_import", providers = [BuildSettingInfo]),
 }
 
 def check_service_metadata(ctx, locked):
@@ -80,7 +86,7 @@ def import_service(ctx, metadata, requirements, *, api = None, report_packages =
     """Declares the action that imports a service. Fails if packages are locked for another Python version than the toolchain's.
 
     Args:
-      ctx: context of a rule with `NATIVE_GROUP` among its execution groups.
+      ctx: context of a rule with `NATIVE_GROUP` among its execution groups, and the attributes `IMPORT_PERMISSION`.
       metadata: BentoServiceMetadataInfo of the Bento.
       requirements: list of BentoRequirementInfo, with the modules of BentoML and of `import_requirements`.
       api: a struct with the output Files `openapi` and `schema` (the files of BentoML's apis/), or None.
@@ -105,6 +111,8 @@ def import_service(ctx, metadata, requirements, *, api = None, report_packages =
         args.add_all(["--api", api.openapi, api.schema])
     if report_packages:
         args.add("--output-packages")
+    if ctx.attr._allow_unprotected_import[BuildSettingInfo].value:
+        args.add("--allow-unprotected")
     run_helper(
         ctx,
         mnemonic = "BentoApi" if api else "BentoImportService",

@@ -4,7 +4,7 @@ load("//private:attributes.bzl", "label_string")
 load("//private:helper.bzl", "NATIVE_GROUP", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
 load("//private:providers.bzl", "BentoServiceMetadataInfo")
-load("//private:service_metadata.bzl", "import_service")
+load("//private:service_metadata.bzl", "IMPORT_PERMISSION", "import_service")
 load("//private:transitions.bzl", "metadata_plus_imported_cfg")
 load("//rules:providers.bzl", "BentoInfo")
 
@@ -69,7 +69,7 @@ groups: `openapi` and `schema`, the files in `apis/` of `bentoml build`.""",
     attrs = {
         "bento": attr.label(cfg = metadata_plus_imported_cfg, doc = "The Bento to test.", mandatory = True, providers = [BentoServiceMetadataInfo, BentoInfo]),
         "golden": attr.label(allow_single_file = [".json"], doc = "JSON file with the committed schema."),
-    } | TEST_RUNTIME,
+    } | IMPORT_PERMISSION | TEST_RUNTIME,
     exec_groups = NATIVE_GROUP,
     test = True,
     toolchains = [TOOLCHAIN_TYPE],

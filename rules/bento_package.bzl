@@ -13,7 +13,7 @@ load("//private:lock_subset.bzl", "RESOLVER", "hub_requirements", "lock_subset",
 load("//private:metadata.bzl", "dependency_pins", "describe_metadata", "installed_python_version", "requirements_files")
 load("//private:providers.bzl", "BentoServiceMetadataInfo", "BentoSourcesInfo")
 load("//private:reports.bzl", "write_bento_report", "write_build_definition", "write_summary")
-load("//private:service_metadata.bzl", "IMPORT", "SERVICE_METADATA", "check_service_metadata", "import_service", "service_metadata_info")
+load("//private:service_metadata.bzl", "IMPORT", "IMPORT_PERMISSION", "SERVICE_METADATA", "check_service_metadata", "import_service", "service_metadata_info")
 load("//private:snapshot.bzl", "OWN_PACKAGE", "SECRETS", "build_ctx", "read_sources")
 load("//private:sources_aspect.bzl", "sources_aspect")
 load("//private:target.bzl", "PLATFORM", "bento_cfg", "platform_name")
@@ -284,7 +284,7 @@ inputs before actions run, so also set the files that options refer to (`srcs`, 
         "ignore_libraries": attr.string_list(doc = "File names that the platform check ignores. The check rejects machine code for other platforms."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of the content."),
         "_labels": attr.label(default = "//rules:labels", providers = [BuildSettingInfo]),
-    } | CREATION_TIME | SERVICE_METADATA | PLATFORM | RESOLVER | RUN_RUNTIME | SECRETS | STAMP,
+    } | CREATION_TIME | IMPORT_PERMISSION | SERVICE_METADATA | PLATFORM | RESOLVER | RUN_RUNTIME | SECRETS | STAMP,
     cfg = bento_cfg,
     executable = True,
     exec_groups = NATIVE_GROUP,

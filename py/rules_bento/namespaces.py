@@ -6,16 +6,18 @@ The functions raise NamespaceError if the system doesn't allow user namespaces, 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import re
 import select
 import shutil
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.errors import BentoError
+from rules_bento.errors import BentoError, problem_of
 from rules_bento.typing_lite import Any, Iterable, Iterator, Sequence
 
 # <sched.h>, <sys/mount.h>, <net/if.h>, <linux/sockios.h>, <sys/prctl.h>, <linux/capability.h>
@@ -26,17 +28,24 @@ NO_SETUID, NO_DEVICES, NO_PROGRAMS = 2, 4, 8
 _SIGNAL_OF_PARENTS_END, _DROP_CAPABILITY, _NO_NEW_PRIVILEGES, _MAX_CAPABILITIES = 1, 24, 38, 64
 _CAPABILITIES_VERSION = 0x20080522
 _GET_FLAGS, _SET_FLAGS, _IS_UP = 0x8913, 0x8914, 1
+_JOIN_SESSION_KEYRING = 1
+# Numbers of the system call keyctl, which the C library has no function for, by machine. Others have the generic one.
+_KEYCTL = {"x86_64": 250, "i386": 288, "i686": 288, "armv7l": 311, "ppc64le": 271, "s390x": 280}
+_GENERIC_KEYCTL = 219
 # Flags that an unprivileged remount must not clear.
 _FLAGS = {"ro": 1, "nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 0x400, "nodiratime": 0x800, "relatime": 0x200000}
 
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
+_HIDDEN = ("keys", "key-users")  # files in /proc that describe the user's keys
 # The programs and libraries of the system.
 _SYSTEM = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store"),
     *("/home/linuxbrew/.linuxbrew", "/etc/alternatives", "/etc/ld.so.cache"),
 )
-_SCRATCH = "mode=755,size=1g"
+_SMALL, _SCRATCH = "mode=755,size=64m", "mode=755,size=1g"
+_MAX_FILES = 2_000_000  # in a visible directory whose links are followed
+_STREAMS = (0, 1, 2)
 _SIGNALED = 128  # the exit status of a process that a signal ended, without the signal's number, as in a shell
 
 
@@ -64,7 +73,8 @@ def is_closed(pipe: int) -> bool:
 def enter(user: tuple[int, int]) -> None:
     """Enter new user, IPC, network, and PID namespaces. The user's IDs become `user`. Enables the loopback interface.
 
-    This process doesn't become a member of the PID namespace, but its next child does.
+    This process doesn't become a member of the PID namespace, but its next child does. Keys of the user's session, such
+    as Kerberos tickets, aren't available in the namespaces.
     """
     import fcntl
     import socket
@@ -74,6 +84,7 @@ def enter(user: tuple[int, int]) -> None:
         raise NamespaceError(f"namespaces require Linux, but this system is {sys.platform}.")
     ids = os.getuid(), os.getgid()
     _check(_libc().unshare(_NEW_USERS | _NEW_IPC | _NEW_NETWORK), "user namespaces")
+    _leave_keyring()
     try:
         Path("/proc/self/setgroups").write_text("deny", "ascii")
         for name, inner, outer in zip(("uid_map", "gid_map"), user, ids, strict=True):
@@ -86,6 +97,13 @@ def enter(user: tuple[int, int]) -> None:
         raise NamespaceError(f"user namespaces: {error.strerror}.") from None
     # After everything that can fail, because this process can't start threads until its next child is the namespace's.
     _check(_libc().unshare(_NEW_PROCESSES), "process namespaces")
+
+
+def _leave_keyring() -> None:
+    """Join a new session keyring. Does nothing if the system allows no process to use keys."""
+    number = _KEYCTL.get(os.uname().machine, _GENERIC_KEYCTL)
+    failed = _libc().syscall(ctypes.c_long(number), ctypes.c_long(_JOIN_SESSION_KEYRING), None) < 0
+    _check(failed and ctypes.get_errno() not in (errno.ENOSYS, errno.EPERM), "a session keyring")
 
 
 def separate_mounts() -> None:
@@ -103,7 +121,10 @@ def mount(source: str, target: Path, form: str, flags: int, options: str = "") -
 def mount_system(processes: Path, devices: Path) -> None:
     """Mount a file system of processes, and one of the usual pseudo-devices."""
     mount("proc", processes, "proc", READ_ONLY | NO_SETUID | NO_DEVICES | NO_PROGRAMS)
-    mount("tmpfs", devices, "tmpfs", 0, "mode=755,size=64m")
+    for name in _HIDDEN:
+        if (processes / name).exists():
+            mount("/dev/null", processes / name, "", BIND)
+    mount("tmpfs", devices, "tmpfs", 0, _SMALL)
     for name in _DEVICES:
         (devices / name).touch()
         mount(f"/dev/{name}", devices / name, "", BIND)
@@ -137,46 +158,74 @@ def drop_capabilities(kept: Iterable[int] = ()) -> None:
 
 
 class View(NamedTuple):
-    """What an isolated process sees, in addition to the system's programs. Only `path` and `home` are writable.
+    """What an isolated process sees, in addition to the system's programs. Only `directory` and /tmp are writable.
 
-    `path` has the contents of `source`. What the process writes is private, in memory, and discarded.
+    `directory` contains only `src` and an empty `home`. What the process writes is private, in memory, and discarded.
     """
 
     visible: Iterable[str]  # files and directories
-    source: Path  # a directory
-    path: Path
-    home: Path  # an empty directory
+    source: Path  # a directory, whose contents `src` has
     models: Path  # a directory, which `home` gets as `models` if it exists
+    directory: Path
     mount_point: Path  # an empty directory
 
 
 def isolate(view: View) -> None:
     """Continue in a new process that sees only `view`, without privileges, in the directory `home`.
 
-    The old process ends with the exit status of the new process, or 128 and the number of the signal that ended it.
-    NamespaceError can be raised in either process. The process can then continue with all of the files.
+    The old process closes its files, and ends with the exit status of the new process, or 128 and the number of the
+    signal that ended it. NamespaceError and OSError can be raised in either process.
     """
-    root = view.mount_point
+    root = Path(os.path.realpath(view.mount_point))
     enter((os.getuid(), os.getgid()))
-    for _ in ("the first process of the namespace, which ignores signals", "the process that continues"):
-        _continue_in_child()
+    _continue_in_child()  # in the first process of the namespace, which ignores signals
     separate_mounts()
-    mount("tmpfs", root, "tmpfs", NO_SETUID | NO_DEVICES, _SCRATCH)
+    mount("tmpfs", root, "tmpfs", NO_SETUID | NO_DEVICES, _SMALL)
     for name in ("dev", "etc", "proc", "tmp"):
         (root / name).mkdir()
     mount_system(root / "proc", root / "dev")
-    entry = f"{os.environ.get('USER', 'user')}:x:{os.getuid()}:{os.getgid()}::{view.home}:/bin/sh\n"
+    home = view.directory / "home"
+    entry = f"{view.directory.name}:x:{os.getuid()}:{os.getgid()}::{home}:/bin/sh\n"
     (root / "etc/passwd").write_text(entry, "utf-8")
     for path in [*filter(os.path.exists, _SYSTEM), *sorted(set(view.visible))]:
         _show(root, os.path.realpath(path), path)
-    writable = _copy(root, view)
-    Path(f"{root}{view.home}").mkdir(parents=True)
+    directory = Path(f"{root}{view.directory}")
+    directory.mkdir(parents=True, exist_ok=True)  # which a visible directory can contain
+    mount("tmpfs", directory, "tmpfs", NO_SETUID | NO_DEVICES, _SCRATCH)
+    (directory / "home").mkdir()
     if view.models.is_dir():
-        _show(root, os.path.realpath(view.models), f"{view.home}/models")
-    _make_read_only(root, except_for=[f"{root}/dev", *writable])
+        _show(root, os.path.realpath(view.models), f"{home}/models")
+    _make_writable(view.source, directory)
+    # `directory` covers `root` in a visible directory that contains it.
+    _make_read_only(root, except_for=[f"{root}/dev", f"{directory}", f"{directory}/src", f"{directory}/root/"])
     change_root(root)
-    os.chdir(view.home)
+    _continue_in_child()  # only the first process keeps its privileges, so that nothing can trace it
+    os.chdir(home)
     drop_capabilities()
+
+
+def probe(directory: Path) -> str:
+    """Return why this system doesn't allow processes to isolate themselves, or an empty string if it allows that.
+
+    Isolates a process without files. `directory` contains the empty directories `home` and `root`.
+    """
+    view = View((), directory / "home", directory / "models", directory, directory / "root")
+    receive, send = os.pipe()
+    process = os.fork()
+    if not process:
+        status = 1
+        try:
+            isolate(view)
+            status = 0
+        except (BentoError, OSError) as error:
+            os.write(send, problem_of(error).encode("utf-8", "replace"))
+        finally:
+            os._exit(status)
+    os.close(send)
+    with os.fdopen(receive, encoding="utf-8", errors="replace") as pipe:
+        reason = pipe.read()
+    status = os.waitpid(process, 0)[1]
+    return reason or (f"a process ended with status {status}" if status else "")
 
 
 def targets(paths: Iterable[str]) -> Iterator[str]:
@@ -194,23 +243,34 @@ def targets(paths: Iterable[str]) -> Iterator[str]:
         yield path
         real = os.path.realpath(path)
         waiting.append(real)
-        for link, relative in _links(real):
+        for link, relative in links(real):
             target = os.path.join(os.path.dirname(link), os.readlink(link))  # noqa: PTH115, PTH118, PTH120 - fast
-            base = os.path.normpath(target.removesuffix(f"/{relative}"))
+            base = os.path.normpath(target.removesuffix(f"/{relative}") or target)
             if not f"{link}/".startswith(f"{base.rstrip('/')}/"):
                 waiting.append(base)
 
 
-def _links(directory: str) -> Iterator[tuple[str, str]]:
-    """Yield each link in a directory: the path, and the path relative to the directory."""
+def links(directory: str) -> Iterator[tuple[str, str]]:
+    """Yield each link in a directory: the path, and the path relative to the directory.
+
+    Ignores directories that this process can't read. Raises BentoError for more than 2 million files.
+    """
     waiting = [directory] if Path(directory).is_dir() and not _is_system(directory) else []
+    count = 0
     while waiting:
-        with os.scandir(waiting.pop()) as entries:
+        with suppress(PermissionError), os.scandir(waiting.pop()) as entries:
             for entry in entries:
+                count += 1
                 if entry.is_symlink():
                     yield entry.path, entry.path[len(directory) + 1 :]
                 elif entry.is_dir(follow_symlinks=False):
                     waiting.append(entry.path)
+                if count > _MAX_FILES:
+                    raise BentoError(
+                        f"an import can't read a directory with more than {_MAX_FILES:,} files",
+                        place=directory,
+                        remedy="Remove the reference to the directory from the Python environment.",
+                    )
 
 
 def _is_system(path: str) -> bool:
@@ -220,7 +280,8 @@ def _is_system(path: str) -> bool:
 def _show(root: Path, source: str, path: str) -> None:
     """Mount the file or directory `source` at `path` in `root`, unless `root` shows something there."""
     target = Path(f"{root}{path}")
-    if target.exists():
+    # A link in a directory that `root` shows could lead to a directory of the machine.
+    if target.exists() or os.path.realpath(target.parent) != str(target.parent):
         return
     if Path(source).is_dir():
         target.mkdir(parents=True)
@@ -230,36 +291,46 @@ def _show(root: Path, source: str, path: str) -> None:
     mount(source, target, "", BIND | RECURSIVE)
 
 
-def _copy(root: Path, view: View) -> list[str]:
-    """Make the source writable. Returns the mount points for it."""
-    target, layers = Path(f"{root}{view.path}"), [root / ".overlay" / name for name in ("upper", "work")]
-    for directory in (target, *layers):
-        directory.mkdir(parents=True)
-    options = f"lowerdir={os.path.realpath(view.source)},upperdir={layers[0]},workdir={layers[1]},userxattr"
+def _make_writable(source: Path, directory: Path) -> None:
+    """Show the contents of `source` at `src` in `directory`, with changes in memory."""
+    layers = [directory / ".layers" / name for name in ("lower", "upper", "work")]
+    for each in (directory / "src", *layers):
+        each.mkdir(parents=True)
+    mount(os.path.realpath(source), layers[0], "", BIND)
+    os.chdir(layers[0].parent)  # because the options can't contain every path
     try:
-        mount("overlay", target, "overlay", 0, options)
-    except NamespaceError:  # the kernel or a file system doesn't support it, or a path has a comma
-        shutil.copytree(view.source, target, symlinks=True, dirs_exist_ok=True)
-        return []
-    return [str(target)]
+        mount("overlay", directory / "src", "overlay", 0, "lowerdir=lower,upperdir=upper,workdir=work,userxattr")
+    except NamespaceError:  # the kernel (before Linux 5.11) or the file system doesn't support it
+        try:
+            shutil.copytree(layers[0], directory / "src", symlinks=True, dirs_exist_ok=True)
+        except OSError as error:  # shutil.Error lists all files
+            raise NamespaceError(f"copy {source} to memory: {error.strerror or error.args[0][0][-1]}.") from None
 
 
 def _make_read_only(root: Path, except_for: Sequence[str]) -> None:
-    """Make all mounts below `root` read-only."""
+    """Make all mounts below `root` read-only, without devices or programs of other users, except for /dev.
+
+    If a path in `except_for` ends with a slash, ignores all mounts below it.
+    """
+    ignored = tuple(path for path in except_for if path.endswith("/"))
     for line in Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines():
         fields = line.split(" ")
         path = re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), fields[4])
-        if path.startswith(f"{root}/") and path not in except_for:
-            flags = sum(_FLAGS.get(option, 0) for option in {*fields[5].split(","), "ro"})
+        if path.startswith(f"{root}/") and path not in except_for and not f"{path}/".startswith(ignored):
+            options = {*fields[5].split(","), "ro", "nosuid", "" if path.startswith(f"{root}/dev/") else "nodev"}
+            flags = sum(_FLAGS.get(option, 0) for option in options)
             mount("none", Path(path), "", BIND | _REMOUNT | flags)
 
 
 def _continue_in_child() -> None:
-    """Fork. The parent process waits for the child process, and exits with its status."""
+    """Fork. The parent process closes its files, waits for the child process, and exits with its status."""
     lifeline, life = os.pipe()
     process = os.fork()
     if process:
-        os.close(lifeline)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's handler would print a traceback
+        for number in {int(file.name) for file in Path("/proc/self/fd").iterdir()}.difference((*_STREAMS, life)):
+            with suppress(OSError):  # of the list itself
+                os.close(number)
         status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         os._exit(status if status >= 0 else _SIGNALED - status)
     os.close(life)

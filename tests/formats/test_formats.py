@@ -458,6 +458,8 @@ OURS = {
     "run/startup.py": "what rules and actions of ours wrote",
     "run/test.py": "what a rule wrote",
     "run/venv.py": "what a rule wrote",
+    "service/import_launcher.py": "the order of the process that has started it",
+    "service/import_runner.py": "problems of the process that it has started, which runs no code of a project",
     "service/import_worker.py": "the order of the process that has started it",
     "sources/manifest.py": "the manifest that an action of ours wrote; a list of all files can be long",
     "worker.py": "what Bazel asks",

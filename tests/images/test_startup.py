@@ -493,6 +493,7 @@ def test_a_container_sees_nothing_of_the_machine(image, tmp_path, capfd, user):
     curious = changed(image, tmp_path / "curious", {"Entrypoint": command, "User": user})
     assert limit(curious) == 1
     told = capfd.readouterr().err
+    assert "keys none" in told
     assert "processes ['1', '2'], others False" in told
     assert "read none, written none" in told
     assert f"may {'00000000000404fb' if user == '0:0' else '0000000000000000'} of 00000000000404fb" in told
@@ -511,6 +512,7 @@ print("others", does(os.kill, 1 << 21, 0) or does(os.kill, -1, 0) and os.getuid(
 with open("/proc/self/status") as status:
     known = dict(line.split(":", 1) for line in status)
 print("may", known["CapEff"].strip(), "of", known["CapBnd"].strip())
+print("keys", open("/proc/keys").read() or "none")
 print("devices", sorted(os.listdir("/dev")))
 written = [path for path in ("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/sys/power/state")
            if does(open, path, "r+")]

@@ -1,8 +1,8 @@
 """Imports services in forked child processes of the tests, so that BentoML is imported only once.
 
-A child process has the same directory, environment, streams, and module paths as the process that a build starts. The
-hash seed, the addresses, and the loaded modules are those that the tests have. Tests that depend on these must start a
-separate process.
+A child process isolates itself, and has the same directory, environment, streams, and module paths as the process that
+a build starts. The hash seed, the addresses, and the loaded modules are those that the tests have. Tests that depend on
+these, or on the start of an interpreter, must start a separate process.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ import subprocess
 import sys
 import time
 import traceback
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+from rules_bento import namespaces
 from rules_bento.service import import_runner
 
 _SHARED = (
@@ -25,6 +28,7 @@ _SHARED = (
     "bentoml._internal.service.loader",
     "bentoml._internal.service.openapi",
     "bentoml._internal.utils.args",
+    "rules_bento.service.import_launcher",
     "rules_bento.service.import_worker",
 )
 
@@ -41,19 +45,23 @@ def fork_imports(monkeypatch, home: Path) -> None:
     for module in _SHARED:
         importlib.import_module(module)
     gc.freeze()  # else the first collection of each child copies all of it
-    names = {name: getattr(subprocess, name) for name in ("DEVNULL", "TimeoutExpired")}
+    names = {name: getattr(subprocess, name) for name in ("PIPE", "TimeoutExpired")}
     monkeypatch.setattr(import_runner, "subprocess", SimpleNamespace(Popen=Child, **names))
 
 
 class Child:
     """Replaces `subprocess.Popen` in `import_service`."""
 
-    def __init__(self, command, *, cwd, env, stdin, stdout, stderr, start_new_session) -> None:
-        assert (stdin, stderr, start_new_session) == (subprocess.DEVNULL, stdout, True)
+    def __init__(self, command, *, cwd, env, stdin, stdout, stderr, pass_fds, start_new_session) -> None:
+        assert (env, stdin, stderr, start_new_session) == ({}, subprocess.PIPE, stdout, True)
         self._status: int | None = None
+        receive, send = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            _become(command, cwd, env, stdout)
+            os.close(send)
+            _become(command, cwd, receive, stdout, pass_fds)
+        os.close(receive)
+        self.stdin = os.fdopen(send, "wb")
 
     def wait(self, timeout=float("inf")) -> int:
         """Return the exit status, which is negative for a signal."""
@@ -69,27 +77,40 @@ class Child:
         return self._status
 
 
-def _become(command, cwd, env, stdout) -> None:
-    """Run the program in this process as the environment's interpreter would. Never returns."""
+def _become(command, cwd, stdin, stdout, pipes) -> None:
+    """Run the program in this process as the interpreter would. Never returns."""
     try:
-        python, _, _, helper, order = command
         os.setsid()
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        for descriptor in (1, 2):
-            os.dup2(stdout.fileno(), descriptor)
+        for number, target in ((stdin, 0), (stdout, 1), (stdout, 2)):
+            os.dup2(number, target)
+        for file in [*Path("/proc/self/fd").iterdir()]:
+            with suppress(OSError):  # of the list itself
+                if int(file.name) not in (0, 1, 2, *pipes) and str(file.readlink()).startswith("pipe:"):
+                    os.close(int(file.name))  # of the other import
         sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, "r" if number == 0 else "w") for number in range(3))
         os.chdir(cwd)
         os.environ.clear()
-        os.environ.update(env)
-        time.tzset()
-        # Without what pytest has there, which looks at each module.
-        sys.meta_path[:] = [finder for finder in sys.meta_path if "pytest" not in type(finder).__module__]
-        [wheels] = Path(python).parent.parent.glob("lib/*/site-packages/wheels.pth")
-        sys.path[:] = [*_LIBRARY, *wheels.read_text("utf-8").splitlines(), helper]
-        from rules_bento.service.import_worker import main
+        os.execve = partial(_execute, pipes[0])
+        isolate = namespaces.isolate
+        namespaces.isolate = lambda view: isolate(view._replace(visible=[*view.visible, *namespaces.targets(_LIBRARY)]))
+        from rules_bento.service.import_launcher import main
 
-        main([order])
+        main(command[command.index("-c") + 3 :])
     except BaseException:
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)
+
+
+def _execute(report, python, command, variables) -> None:
+    """Replaces `os.execve` in the isolated process."""
+    os.close(report)
+    os.environ.update(variables)
+    time.tzset()
+    # Without what pytest has there, which looks at each module.
+    sys.meta_path[:] = [finder for finder in sys.meta_path if "pytest" not in type(finder).__module__]
+    [wheels] = Path(python).parent.parent.glob("lib/*/site-packages/wheels.pth")
+    sys.path[:] = [*_LIBRARY, *wheels.read_text("utf-8").splitlines()]
+    from rules_bento.service.import_worker import main
+
+    main(command[4:])

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from rules_bento import namespaces
 from rules_bento.errors import BentoError
+from rules_bento.packages.environments import wheel_environment
 from rules_bento.packages.virtualenv import make_environment
 from rules_bento.service import import_answer
 from rules_bento.service.import_runner import Subject, import_service
@@ -49,8 +50,9 @@ def imported(place, monkeypatch):
         (source / "service.py").write_text(lines + SERVICE, "utf-8")
         (source / "data.txt").write_text("1", "utf-8")
         roots = locked_wheels()
-        python = make_environment(place / "environment", roots)
-        return import_service(Subject("service:Svc", source.parent, **of), python, roots, place / "imports")
+        environment = wheel_environment(make_environment(place / "environment", roots), roots)
+        subject = Subject("service:Svc", source.parent, is_unprotected=True, **of)
+        return import_service(subject, environment, place / "imports")
 
     return importing
 
@@ -172,8 +174,12 @@ def test_the_import_can_write_next_to_its_modules(imported, place, kind):
     assert found == {} and not harm(place)
 
 
-def test_a_system_without_namespaces_is_reported(imported, place, kind):
-    notes = imported("").notes
+def test_an_import_that_is_not_isolated_is_reported(imported, place, kind):
+    """Whatever the service does, and only with the user's permission."""
+    lines = (
+        "import json\ndump = json.dump\njson.dump = lambda answer, *a, **b: dump(answer | {'isolated': True}, *a, **b)"
+    )
+    notes = imported(lines).notes
     assert ["can read and change your files" in note for note in notes] == ([True] if kind == "not isolated" else [])
 
 
@@ -265,8 +271,7 @@ def test_an_incomplete_answer_is_rejected(answer):
 def test_an_answer_that_the_service_writes_to_an_open_file(imported, place):
     lines = """for n in range(3, 99):
     try:
-        if os.readlink(f'/proc/self/fd/{n}').endswith('/answer'):
-            os.write(n, b'{"metadata": {}, "varied": 5}')
+        os.write(n, b'{"metadata": {}, "varied": 5}')
     except OSError: pass
 os._exit(0)"""
     assert "the result of the import is invalid" in attempt(imported, lines, place)

@@ -25,7 +25,7 @@ made_wheel = rule(
     attrs = {
         "file_name": attr.string(doc = "Its name.", mandatory = True),
         "requires": attr.string(doc = "A requirement. Default: none."),
-        "srcs": attr.label_list(allow_files = [".py", ".toml"], doc = "The files.", mandatory = True),
+        "srcs": attr.label_list(allow_files = [".pth", ".py", ".toml"], doc = "The files.", mandatory = True),
         "_program": attr.label(allow_single_file = True, default = "//tests/wheels:make_wheel.py"),
     },
     toolchains = [TOOLCHAIN_TYPE],

@@ -129,6 +129,7 @@ class ExtraOptions:
     python_version: str = PYTHON_VERSION  # version for the lock, and default for the image
     store: Path | None = None  # model store; default: `models` in $BENTOML_HOME or ~/bentoml
     python: Path | None = None  # an interpreter with BentoML to import the service; default: static analysis
+    allow_unprotected_import: bool = False  # import the service even if the system can't isolate the import
     uv: str | None = None  # path of the program, for images with `uv_lock()`
     secrets: tuple[str, ...] | None = ()  # paths in the Bento that can contain secrets; None: no check
 
@@ -227,7 +228,8 @@ def _build_selected(
     warnings: tuple[str, ...] = ()
     environment = ""
     if extra.python:
-        imported = _imported(settings, selection, service, extra.python, store)
+        is_unprotected = extra.allow_unprotected_import
+        imported = _imported(settings, selection, service, extra.python, store, is_unprotected=is_unprotected)
         info, warnings, environment = imported.info, imported.notes, imported.version
         settings = replace(settings, api=ApiDescription(imported.schema, imported.openapi))
     else:
@@ -354,12 +356,13 @@ def _source_tree(kept: Sequence[DeclaredFile], seen: dict[str, bytes]) -> servic
 
 
 def _imported(
-    settings: BentoSettings, selection: Selection, service: str, python: Path, store: Path
+    settings: BentoSettings, selection: Selection, service: str, python: Path, store: Path, *, is_unprotected: bool
 ) -> ImportedMetadata:
-    """Import the service with the interpreter `python`."""
+    """Import the service with the interpreter `python`, which starts only in the isolated import."""
     import shutil
     import tempfile
 
+    from rules_bento.packages.environments import named_environment
     from rules_bento.service.import_runner import Subject, import_service
 
     options = settings.options
@@ -381,8 +384,11 @@ def _imported(
             packages=None,
             outside=[file.path.partition("/")[0].removesuffix(".py") for file in selection.dropped],
             remedy="Install {} in the environment of --python",
+            is_unprotected=is_unprotected,
+            permission="add --allow-unprotected-import",
         )
-        return import_service(subject, python, [], Path(scratch, "imports"), partial(_required_packages, settings))
+        environment = named_environment(python)
+        return import_service(subject, environment, Path(scratch, "imports"), partial(_required_packages, settings))
 
 
 def _required_packages(settings: BentoSettings, info: services.ServiceInfo) -> set[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.programs import IMPORT_PATH, which
-from rules_bento.typing_lite import TYPE_CHECKING, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Callable, Sequence
 
 from bento_cli.store.entry_store import models_of
 
@@ -43,13 +43,19 @@ def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = 
     return ServerCommand([str(chosen), "-c", _SERVE, "serve", str(entry.path), *options], variables)
 
 
-def interpreter(requested: str = "", packages: str = "the Bento's packages (env/python/requirements.txt)") -> Path:
+def interpreter(
+    requested: str = "",
+    packages: str = "the Bento's packages (env/python/requirements.txt)",
+    has_bentoml: Callable[[Path], bool] | None = None,
+) -> Path:
     """Return the absolute path of an interpreter with BentoML.
 
     `requested` is the path or name of an interpreter, or the directory of a virtual environment. By default, tries the
     environment in VIRTUAL_ENV, then the environment of `bentoml` on PATH, then the running interpreter. Raises
-    BentoError if BentoML isn't installed. `packages` is what errors advise to install.
+    BentoError if BentoML isn't installed. `packages` is what errors advise to install. `has_bentoml` returns whether an
+    interpreter can import BentoML; by default, the interpreter runs.
     """
+    has_bentoml = has_bentoml or _has_bentoml
     if requested:
         path = Path(requested).absolute()  # not resolved: a link is the interpreter of its own environment
         if path.is_dir():
@@ -58,7 +64,7 @@ def interpreter(requested: str = "", packages: str = "the Bento's packages (env/
             path = Path(which(requested) or os.devnull)
         if not path.exists() or path == Path(os.devnull):
             raise BentoError(f"--python: {requested} doesn't exist. Specify an interpreter or a virtual environment.")
-        if not _has_bentoml(path):
+        if not has_bentoml(path):
             raise BentoError(
                 f"--python: {requested} can't import BentoML. Install {packages}, or specify another environment."
             )
@@ -70,7 +76,7 @@ def interpreter(requested: str = "", packages: str = "the Bento's packages (env/
         Path(sys.executable),
     ]
     for candidate in filter(None, candidates):
-        if _has_bentoml(candidate):
+        if has_bentoml(candidate.absolute()):
             return candidate.absolute()
     raise BentoError(
         f"BentoML isn't installed. Activate an environment with {packages}, or specify an environment with --python."

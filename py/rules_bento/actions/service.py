@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _MEMBERS = ("service", "name", "members", "dependencies")
 FIRST_BENTOML, _FIRST_WITH_ARGUMENTS = "1.3.6", "1.4.8"
+_PERMISSION = "build with --@rules_bento//rules:allow_unprotected_import, for example in .bazelrc"
 _NO_PKG_RESOURCES = 82  # the first version of setuptools without it, which the package fs needs
 
 
@@ -36,6 +37,7 @@ class _ImportServiceRequest(Request):
     platform: Strings  # of the wheels, `<os>_<machine>`
     root: Strings  # directory of a wheel's modules
     service_info: Path  # of the snapshot
+    allow_unprotected: bool = False  # import the service even if the system can't isolate the import
     output_packages: bool = False  # output also the requirements of bentofile and image, which a lock must include
     variable: JsonPairs  # name and value of an environment variable
 
@@ -51,6 +53,7 @@ def import_service(request: _ImportServiceRequest) -> None:
     from rules_bento.actions.archives import write_bento
     from rules_bento.bento.named_files import named_files
     from rules_bento.exit_handling import exit_on_signals
+    from rules_bento.packages.environments import wheel_environment
     from rules_bento.packages.virtualenv import OMIT_PLATFORMS, check_platform, make_environment
     from rules_bento.service.import_runner import Subject
     from rules_bento.service.import_runner import import_service as run_import
@@ -77,7 +80,7 @@ def import_service(request: _ImportServiceRequest) -> None:
         directory = Path(scratch, "bento")
         models = [(description, part) for description, part, _ in request.model]
         write_bento(directory, request.part, models, "folder")
-        python = make_environment(Path(scratch, "environment"), roots)
+        environment = wheel_environment(make_environment(Path(scratch, "environment"), roots), roots)
         aliases = {choice.alias: choice.tag for choice in options.models or () if choice.alias}
         for path, _, alias in request.model:
             if alias:
@@ -90,8 +93,10 @@ def import_service(request: _ImportServiceRequest) -> None:
             variables=request.variable,
             packages=_missing_packages(request.locked, installed),
             remedy=f'Add import_requirements = ["{request.hub}{{}}"]',
+            is_unprotected=request.allow_unprotected,
+            permission=_PERMISSION,
         )
-        imported = run_import(subject, python, roots, Path(scratch, "imports"))
+        imported = run_import(subject, environment, Path(scratch, "imports"))
         for openapi, schema in request.api:
             _check_members(service_info["service"], imported.info)
             Path(openapi).write_text(imported.openapi, "utf-8")

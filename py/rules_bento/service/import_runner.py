@@ -7,14 +7,15 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
 
 import rules_bento
+from rules_bento import formats, namespaces
 from rules_bento.dataclasses_lite import asdict, dataclass, field, replace
 from rules_bento.errors import BentoError
-from rules_bento.formats import read_file
 from rules_bento.formats.differences import FieldDifference, differences
 from rules_bento.formats.json import read_object
 from rules_bento.service import import_answer
@@ -22,28 +23,30 @@ from rules_bento.service.stand_ins import find_package
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Mapping, Sequence
 
 if TYPE_CHECKING:
+    from rules_bento.packages.environments import PythonEnvironment
     from rules_bento.service.metadata import ServiceInfo
 
     DeclaredPackages = Callable[[ServiceInfo], Collection[str]]
 
-# rules_bento comes after the wheels on the path; the current directory isn't on it.
+# Nothing of the project affects this interpreter: it ignores variables, and runs no code of site-packages.
 _START = (
-    "import sys; sys.path[0:1] = []; sys.path.append(sys.argv[1]); "
-    "from rules_bento.service.import_worker import main; main(sys.argv[2:])"
+    "import sys; sys.path[:] = [path for path in sys.path if path]; sys.path.append(sys.argv[1]); "
+    "from rules_bento.service.import_launcher import main; main(sys.argv[2:])"
 )
+_TRUSTED = ("-I", "-S", "-B", "-X", "utf8")
 _HERE, _THERE = "here", "there"  # directories and users of the two imports
 _START_SECONDS = 600  # for BentoML, before the service's turn
 _UNCOMPARED: dict[str, Any] = {"varied": [], "optional": []}
 _LOG_BYTES = 4000  # at the end of a log, in errors
+_TRACE_BYTES = 1 << 16
 _LOG_SECONDS = 5  # for the end of the log of an ended process
 _ABSENT = (
     "{0} isn't installed, and the Bento doesn't require it, so importing it raised ImportError. To import it, install "
     "it in the environment of --python."
 )
-_NOT_ISOLATED = (
-    "--import: this system doesn't allow user namespaces, so the code of the project can read and change your files. "
-    "Import only projects that you trust."
-)
+_UNPROTECTED = "the code of the project and its packages can read and change your files"
+_NAMESPACES = "Allow user namespaces (on Ubuntu, run `sysctl kernel.apparmor_restrict_unprivileged_userns=0`). "
+_INTERPRETER = "Check the free memory, and that the environment's interpreter runs."
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class Subject:
 
     `aliases` maps model aliases to tags. Stand-ins replace the modules of `packages`, except for modules in `outside`.
     If `packages` is None, stand-ins replace the modules of all missing packages. `remedy` is the advice in errors about
-    stand-ins. The package name replaces `{}` in `remedy`.
+    stand-ins. The package name replaces `{}` in `remedy`. `permission` is the advice for
+    an import that can't be isolated.
     """
 
     service: str  # `module:Service`
@@ -65,6 +69,8 @@ class Subject:
     outside: Sequence[str] = ()  # modules of the project that aren't among its sources
     absent: Sequence[str] = ()  # modules of missing packages that have no stand-ins
     remedy: str = ""  # what to do to import the package {}
+    is_unprotected: bool = False  # whether the import can run if this system doesn't allow isolation
+    permission: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,23 +85,27 @@ class ImportedMetadata:
 
 
 def import_service(
-    subject: Subject,
-    python: Path,
-    readable: Sequence[Path],
-    scratch: Path,
-    declared: DeclaredPackages | None = None,
+    subject: Subject, environment: PythonEnvironment, scratch: Path, declared: DeclaredPackages | None = None
 ) -> ImportedMetadata:
     """Import a service twice, and return its metadata.
 
-    `python` is an interpreter with BentoML and the service's wheels. The service can read its files and the directories
-    in `readable`. `scratch` is an empty directory. If `declared` returns the names of the Bento's packages, a module of
-    another package can be absent, as for BentoML. Raises BentoError if an import fails, or if the results differ.
+    `environment` has BentoML and the service's packages. `scratch` is an empty directory. If `declared` returns the
+    names of the Bento's packages, a module of another package can be absent, as for BentoML. Raises BentoError if this
+    system doesn't allow isolation, if an import fails, or if the results differ.
     """
     runs: list[_Run] = []
     try:
-        runs.extend(_Run(subject, python, readable, scratch / name) for name in (_HERE, _THERE))
+        runs.extend(_Run(subject, environment, scratch / name) for name in (_HERE, _THERE))
         for run in runs:
-            run.read_log()
+            run.start_readers()
+        # Before any code of the project runs, which could affect this.
+        reason = next(filter(None, [run.isolation_problem() for run in runs]), "")
+        if reason and not subject.is_unprotected:
+            problem = f"this system can't isolate the import of the service ({reason}). Without isolation, "
+            remedy = f"{_NAMESPACES if sys.platform == 'linux' else ''}If you trust this code, {subject.permission}."
+            raise BentoError(f"{problem}{_UNPROTECTED}", remedy=remedy)
+        for run in runs:
+            run.start(is_isolated=not reason)
         here, there = [run.answer() for run in runs]
     finally:
         for run in runs:
@@ -105,82 +115,123 @@ def import_service(
     if changing and declared and not subject.absent:
         packages = declared(result[0])
         if absent := [module for module in there["optional"] if not find_package(module, packages)]:
-            found = import_service(replace(subject, absent=absent), python, readable, scratch / "again")
+            found = import_service(replace(subject, absent=absent), environment, scratch / "again")
             return replace(found, notes=(*found.notes, *(_ABSENT.format(module) for module in absent)))
     if changing:
         raise BentoError(_difference(changing, here["metadata"], there["varied"]).replace(str(scratch.resolve()), ""))
-    notes = () if here.get("isolated") else (_NOT_ISOLATED,)
+    notes = (f"the import wasn't isolated ({reason}): {_UNPROTECTED}",) if reason else ()
     return ImportedMetadata(*result, str(here.get("version")), notes)
+
+
+class _Pipe:
+    """A pipe from a process. Another thread reads it, and keeps a limited number of bytes: the first, or the last."""
+
+    def __init__(self, limit: int, *, keeps_end: bool = False) -> None:
+        self._kept, self._surplus = bytearray(), slice(0, -limit) if keeps_end else slice(limit, None)
+        self._read, self.write = os.pipe()
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+
+    def start(self) -> None:
+        """Start to read. All processes must have been started."""
+        os.close(self.write)
+        self._thread.start()
+
+    def _keep(self) -> None:
+        with os.fdopen(self._read, "rb", buffering=0) as pipe:
+            while piece := pipe.read(1 << 16):
+                self._kept += piece
+                del self._kept[self._surplus]
+
+    def content(self) -> bytes:
+        """Return the bytes from a process that has ended. A process that it started might still write."""
+        self._thread.join(_LOG_SECONDS)
+        return bytes(self._kept)
 
 
 class _Run:
     """An import that runs in its own process and directory."""
 
-    def __init__(self, subject: Subject, python: Path, readable: Sequence[Path], directory: Path) -> None:
+    def __init__(self, subject: Subject, environment: PythonEnvironment, directory: Path) -> None:
         self._directory, self._seconds, self._service = directory.resolve(), subject.seconds, subject.service
-        self._source, home = self._directory / "src", self._directory / "home"
+        self._source, home, python = self._directory / "src", self._directory / "home", environment.python.absolute()
         home.mkdir(parents=True)
         (self._directory / "root").mkdir()
         is_second = directory.name == _THERE
-        order = asdict(subject) | {
-            "parent": os.getpid(),
-            "original": subject.directory.absolute() / "src",
-            "source": self._source,
-            "home": home,
-            "models": subject.directory.absolute() / "models",
-            "mount_point": self._directory / "root",
-            "readable": [path.absolute() for path in readable],
-            "elsewhere": is_second,
-            "answer": self._directory / "answer",
-            "trace": self._directory / "trace",
-        }
-        (self._directory / "order").write_text(json.dumps(order, default=os.fspath), "utf-8")
-        environment = {
+        variables = {
             **dict.fromkeys(("BENTOML_HOME", "HOME", "TMPDIR"), str(home)),
             **dict.fromkeys(("LOGNAME", "USER"), directory.name),
             "BENTOML_DO_NOT_TRACK": "true",
             "CUDA_VISIBLE_DEVICES": "",
             "LC_ALL": "C.UTF-8",
-            "PATH": str(python.parent.absolute()),
+            "PATH": str(python.parent),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONHASHSEED": str(int(is_second)),
             "TZ": "XXX-9" if is_second else "UTC0",
             **subject.variables,
         }
-        ours = Path(rules_bento.__file__).parent.parent.absolute()
-        command = [str(python), "-c", _START, str(ours), str(self._directory / "order")]
-        self._log, self._reader = b"", threading.Thread(target=self._keep_end, daemon=True)
-        self._pipe, write = os.pipe()
-        with os.fdopen(write, "wb") as log:
+        package = Path(rules_bento.__file__).parent.absolute()  # in a directory with other packages, or in a zip
+        program = package.parent if package.parent.is_file() else package
+        self._order = asdict(subject) | {
+            "original": subject.directory.absolute() / "src",
+            "source": self._source,
+            "home": home,
+            "models": subject.directory.absolute() / "models",
+            "python": python,
+            "variables": variables,
+            "helper": package.parent,
+            "visible": [*environment.visible, *namespaces.targets([str(program)])],
+            "elsewhere": is_second,
+        }
+        self._log, self._answer = _Pipe(_LOG_BYTES, keeps_end=True), _Pipe(formats.MAX_BYTES + 1)
+        self._trace, (reports, report) = _Pipe(_TRACE_BYTES), os.pipe()
+        self._reports = os.fdopen(reports, "rb")
+        pipes = [report, self._answer.write, self._trace.write]
+        arguments = [str(package.parent), str(os.getpid()), str(self._directory), *map(str, pipes)]
+        with os.fdopen(report, "wb"):
             self._process = subprocess.Popen(
-                command,
+                [sys.executable, *_TRUSTED, "-c", _START, *arguments],
                 cwd=home,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                env={},
+                stdin=subprocess.PIPE,
+                stdout=self._log.write,
+                stderr=self._log.write,
+                pass_fds=pipes,
                 start_new_session=True,
             )
 
-    def read_log(self) -> None:
-        """Read what the process prints, in another thread. All processes must have been started."""
-        self._reader.start()
+    def start_readers(self) -> None:
+        """Read what the process writes, in other threads. All processes must have been started."""
+        for pipe in (self._log, self._answer, self._trace):
+            pipe.start()
 
-    def _keep_end(self) -> None:
-        with os.fdopen(self._pipe, "rb", buffering=0) as pipe:
-            while piece := pipe.read(1 << 16):
-                self._log = (self._log + piece)[-_LOG_BYTES:]
+    def isolation_problem(self) -> str:
+        """Return why the system doesn't allow isolated processes, or an empty string if it allows them."""
+        line = self._reports.readline()
+        if not line:
+            raise BentoError(self._problem(self._process.wait()))
+        return str(json.loads(line))
+
+    def start(self, *, is_isolated: bool) -> None:
+        """Let the process start the import."""
+        assert self._process.stdin
+        order = self._order | {"is_isolated": is_isolated}
+        with suppress(BrokenPipeError), self._process.stdin as pipe:
+            pipe.write(json.dumps(order, default=os.fspath).encode())
 
     def answer(self) -> dict[str, Any]:
         """Wait for the import, and return its result as JSON. Raises BentoError if the import fails or times out."""
+        # The pipe is closed before the interpreter of the environment starts, which therefore can't write to it.
+        if line := self._reports.read():
+            problem = str(json.loads(line)).replace(f"{self._directory}/root", "").replace(f"{self._directory}/", "")
+            raise BentoError(f"the import of the service can't start: {problem}", remedy=_INTERPRETER)
         try:
             status = self._process.wait(self._seconds + _START_SECONDS)
         except subprocess.TimeoutExpired:  # not even the process itself could end it
             status = self.end()
-        text = read_file(self._directory / "answer") if (self._directory / "answer").exists() else b""
+        text = self._answer.content()
         if not text:
             raise BentoError(self._problem(status))
-        # The service's code might have written anything to this file. Buckets of metrics often end with infinity.
+        # The service's code might have written anything to this pipe. Buckets of metrics often end with infinity.
         answer = read_object(text, "the answer of the import", constants=True)
         import_answer.check(answer, self._service)
         if "problem" in answer:
@@ -195,12 +246,13 @@ class _Run:
         """Kill the process and the processes that it started, and return its exit status."""
         with suppress(ProcessLookupError, PermissionError):  # on macOS, EPERM for a process that has ended
             os.killpg(self._process.pid, signal.SIGKILL)
+        if self._process.stdin:
+            self._process.stdin.close()
         return self._process.wait()
 
     def _problem(self, status: int) -> str:
         """Return the error message for a process that wrote no result, with the stack trace of the service's code."""
-        path = self._directory / "trace"
-        trace = path.read_text("utf-8", "replace") if path.exists() else ""
+        trace = self._trace.content().decode("utf-8", "replace")
         lines = re.findall(f'  File "{re.escape(str(self._source))}/(.*)", line ([0-9]+) in (.*)', trace)
         places = "".join(f"\n  {file}:{number}: in {function}" for file, number, function in reversed(lines))
         if trace.startswith("Timeout"):
@@ -210,8 +262,7 @@ class _Run:
             )
         number = -status if status < 0 else max(status - 128, 0)  # of the signal
         how = f"signal {number}" if number else f"status {status}"
-        self._reader.join(_LOG_SECONDS)
-        log = self._log.decode("utf-8", "replace").strip()
+        log = self._log.content().decode("utf-8", "replace").strip()
         return (
             f"importing the service ended the process with {how}.{places}\n{log}\n"
             "Make the service importable in a build: without a network, a GPU, or undeclared files."

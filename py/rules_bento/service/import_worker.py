@@ -1,7 +1,8 @@
 """Imports a service with BentoML in an environment with the service's wheels, and collects the service metadata.
 
-`main` reads a JSON file from `import_runner`, and writes the result as JSON. The result contains `metadata` (the fields
-of `ServiceInfo`), `schema`, and `openapi`. After an error, the result contains `problem` and `remedy` instead.
+`import_launcher` starts this program, which reads the order of `import_runner`, and writes the result as JSON. The
+result contains `metadata` (the fields of `ServiceInfo`), `schema`, and `openapi`. After an error, the result contains
+`problem` and `remedy` instead.
 """
 
 from __future__ import annotations
@@ -16,19 +17,16 @@ import inspect
 import json
 import os
 import re
-import resource
-import shutil
 import socket
 import sys
 import time
 import traceback
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import unquote
 
-from rules_bento import namespaces
 from rules_bento.service import metadata, stand_ins
 from rules_bento.service.configuration import env_problem
+from rules_bento.service.import_launcher import GIGABYTES
 from rules_bento.service.sdk_names import IMAGE_METHODS
 from rules_bento.typing_lite import Any, NoReturn, Sequence, TextIO
 
@@ -75,76 +73,33 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _DEVICES = "/dev/"
 _HARMLESS = ("/dev/null", "/dev/random", "/dev/urandom", "/etc/apache/", "/etc/httpd/", "/etc/mime.types")
 _IMPORTING = "<frozen importlib._bootstrap>"
-_GIGABYTES = 4
-_LIMITS = {"RLIMIT_CORE": 0, "RLIMIT_DATA": _GIGABYTES << 30, "RLIMIT_FSIZE": 1 << 30}
 
 
 def main(argv: list[str]) -> NoReturn:
-    """Import the service that the JSON file `argv[0]` specifies. Writes the result to the specified path, and exits.
+    """Import the service that the JSON file `argv[0]` specifies, and exit.
 
-    If the system allows it, the import sees only its inputs.
+    Writes the result and the stack trace after a crash to the pipes with the numbers `argv[1]` and `argv[2]`.
     """
     order = json.loads(Path(argv[0]).read_text("utf-8"))
-    namespaces.die_with_parent()
-    if os.getppid() != order["parent"]:  # which has ended already
-        os._exit(1)
-    # Opened here, because an isolated process doesn't see these files.
-    with Path(order["answer"]).open("w", encoding="utf-8") as answer, Path(order["trace"]).open("w") as trace:
-        interpreter = [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix]
-        readable = [*namespaces.targets([*interpreter, *sys.path, *_editable_packages(), *order["readable"]])]
-        is_isolated = _isolate(order, readable)
-        run(order, [*readable, order["models"]], answer, trace, is_isolated=is_isolated)
+    with os.fdopen(int(argv[1]), "w", encoding="utf-8") as answer, os.fdopen(int(argv[2]), "w") as trace:
+        readable = [*order["visible"], order["models"]]
+        run(order, readable, answer, trace, is_isolated=order["is_isolated"])
 
 
 def run(order: dict[str, Any], readable: list[str], file: TextIO, trace: TextIO, *, is_isolated: bool) -> NoReturn:
     """Import the service in this process, write the result to `file`, and exit. `readable` are the service's inputs."""
     end = os._exit  # before the service's code can replace it
-    _limit_resources()
     if order["elsewhere"]:
         _shift_environment()
     settings = {name: order[name] for name in ("packages", "remedy", "outside", "absent") if name in order}
     stand_ins.install(prefix=f"{order['source']}/", is_second=order["elsewhere"], **settings)
     _install_guard(readable, [order["source"], order["home"]], is_isolated=is_isolated)
     faulthandler.enable(trace)
-    answer = _answer(order, trace) | {"isolated": is_isolated}
+    answer = _answer(order, trace)
     faulthandler.cancel_dump_traceback_later()
     json.dump(answer, file, ensure_ascii=False)
     file.flush()
     end(0)
-
-
-def _editable_packages() -> list[str]:
-    """Return the directories of packages that are installed in editable mode (direct_url.json, PEP 610)."""
-    found = []
-    for file in (file for path in sys.path for file in Path(path).glob("*.dist-info/direct_url.json")):
-        origin = json.loads(file.read_text("utf-8"))
-        if origin.get("dir_info", {}).get("editable") and origin["url"].startswith("file://"):
-            found.append(unquote(origin["url"].removeprefix("file://")))
-    return found
-
-
-def _isolate(order: dict[str, Any], readable: list[str]) -> bool:
-    """Continue in a process that sees only its inputs. If the system doesn't allow this, returns False."""
-    source, home = Path(order["source"]), Path(order["home"])
-    models, mount_point = Path(order["models"]), Path(order["mount_point"])
-    view = namespaces.View(readable, Path(order["original"]), source, home, models, mount_point)
-    try:
-        namespaces.isolate(view)
-    except (namespaces.NamespaceError, OSError):
-        shutil.copytree(view.source, source, symlinks=True)
-        if models.is_dir():
-            (home / "models").symlink_to(models)
-        return False
-    return True
-
-
-def _limit_resources() -> None:
-    """Limit this process and its children. If the system needs memory, it ends this process first."""
-    for name, most in _LIMITS.items():
-        of = getattr(resource, name)
-        hard = resource.getrlimit(of)[1]
-        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(of, (limit, limit))
 
 
 def _answer(order: dict[str, Any], trace: TextIO) -> dict[str, Any]:
@@ -321,7 +276,7 @@ def _explain(error: BaseException) -> dict[str, str]:
         if isinstance(reason, TypeError) and str(reason).startswith("Service.__init__()"):
             remedies.append(_LEGACY)
         elif isinstance(reason, MemoryError):
-            remedies.append(f"The import can use {_GIGABYTES} GiB of memory. Load models when the service starts")
+            remedies.append(f"The import can use {GIGABYTES} GiB of memory. Load models when the service starts")
         elif isinstance(reason, ModuleNotFoundError):
             remedies.append(_MISSING_MODULE)
         elif isinstance(reason, FileNotFoundError) and lines:

@@ -27,6 +27,7 @@ _CONFIG = frozenset(
     )
 )
 
+_UNPROTECTED = "--allow-unprotected-import"
 
 _runtime_metadata = arguments.combine(
     arguments.pairs_option(
@@ -94,6 +95,10 @@ _runtime_metadata = arguments.combine(
     type=File(),
     metavar="PATH",
     help="Import the service with this Python environment or interpreter; requires --import",
+)
+@arguments.flag(
+    _UNPROTECTED,
+    help="Import the service even if the system can't isolate its code from your files; requires --import",
 )
 @_runtime_metadata
 @arguments.repeatable("--allow-secret", type=File(), help="Ignore suspected secrets in this file (example: a.pem)")
@@ -191,13 +196,15 @@ def _build(
         spec=int(options["spec"]) if options["spec"] else None,
         store=store.home.entries_dir(MODEL),
         python=_interpreter(python, declared) if is_imported else None,
+        allow_unprotected_import=options["allow_unprotected_import"],
         uv=find_uv(),
         secrets=None if options["no_secrets_check"] else options["allow_secret"],
         bentoml_version=options["bentoml_version"],
         python_version=python_version,
     )
-    if python and not is_imported:
-        raise BentoError("--python requires --import. Add --import, or remove --python.")
+    for option, value in (("--python", python), (_UNPROTECTED, options["allow_unprotected_import"])):
+        if value and not is_imported:
+            raise BentoError(f"{option} requires --import. Add --import, or remove {option}.")
     is_service = ":" in build_ctx or not Path(build_ctx).is_dir()
     if is_service:
         _check_service(build_ctx)
@@ -219,6 +226,7 @@ def _build(
 def _interpreter(requested: str | None, declared: Declared) -> Path:
     """Return the interpreter for `--import`. Raises BentoError for options that declare service metadata."""
     from rules_bento.exit_handling import exit_on_signals
+    from rules_bento.packages.environments import named_environment
 
     from bento_cli.sharing.serving import interpreter
 
@@ -228,7 +236,8 @@ def _interpreter(requested: str | None, declared: Declared) -> Path:
             "import provides all service metadata."
         )
     exit_on_signals()
-    return interpreter(requested or "", packages="BentoML and the packages that importing the service requires")
+    packages = "BentoML and the packages that importing the service requires"
+    return interpreter(requested or "", packages, lambda python: named_environment(python).has_module("bentoml"))
 
 
 def _read_arguments(path: str) -> dict[str, Any]:

@@ -1,0 +1,9 @@
+"""A service that reports what the code of the wheel saw."""
+
+import bentoml
+import looking
+
+
+@bentoml.service(labels={"seen": " ".join(looking.SEEN) or "nothing"})
+class Svc:
+    """Does nothing."""
