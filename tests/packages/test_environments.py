@@ -90,6 +90,20 @@ def test_a_directory_without_an_installation_is_not_visible(tmp_path, home, path
     assert not [each for each in shown(python) if not each.startswith((f"{tmp_path}/env/", f"{tmp_path}/installed/"))]
 
 
+def test_a_directory_with_packages_and_a_link_to_the_interpreter_is_no_installation(tmp_path, home):
+    """`pip install --user` and `uv python install` both write to ~/.local, and `share` there has keys."""
+    python, _ = environment(tmp_path)
+    write(home / ".local", "lib/python3.11/site-packages/a.py", "share/keyrings/login")
+    (home / ".local/bin").mkdir()
+    (home / ".local/bin/python3.11").symlink_to(tmp_path / "installed/bin/python3.11")
+    (tmp_path / "env/pyvenv.cfg").write_text(f"home = {home}/.local/bin\n", "utf-8")
+    python.unlink()
+    python.symlink_to(home / ".local/bin/python3.11")
+    link = str(home / ".local/bin/python3.11")
+    assert {path for path in shown(python) if path.startswith(str(home))} == {link}
+    assert {f"{tmp_path}/installed/bin", f"{tmp_path}/installed/lib"} <= shown(python)
+
+
 def test_an_interpreter_without_an_environment_is_that_of_its_installation(tmp_path, home):
     python, _ = environment(tmp_path)
     write(tmp_path / "installed/lib/python3.11/site-packages", "bentoml/__init__.py", "space/module.py")

@@ -79,7 +79,8 @@ def _prefixes(python: Path) -> list[Path]:
     programs = [Path(os.path.realpath(python)).parent]
     for home in (Path(each.removeprefix("home = ")) for each in settings if each.startswith("home = /")):
         programs[:0] = [home, _real(home)] if "\0" not in str(home) else []
-    installed = [path.parent for path in programs if any(path.parent.glob("lib*/python3*"))]
+    # Only with Python's own modules: ~/.local can also have `bin/python3` and packages.
+    installed = [path.parent for path in programs if any(path.parent.glob("lib*/python3*/os.py"))]
     return [*dict.fromkeys([*([python.parent.parent] if settings else []), *installed])]
 
 
