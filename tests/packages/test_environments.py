@@ -235,6 +235,23 @@ def test_a_reference_to_the_home_directory_is_rejected(tmp_path, home, path, for
     assert "contains your home directory" in str(raised.value)
 
 
+def test_hidden_directories_of_the_user_are_visible_only_with_packages(tmp_path, home):
+    python, site = environment(tmp_path)
+    write(home, ".config/qtile/config.py", ".config/gh/hosts.yml", ".second/own.py", ".dotfiles/own/own.py")
+    cache = write(home / ".cache/uv/a1", "pack/__init__.py", "pack-1.dist-info/RECORD")
+    write(home, "projects/.worktrees/library/setup.py", "projects/library/setup.py")
+    lines = [".config", ".config/qtile", ".dotfiles/own", "projects/.worktrees/library", "projects/library"]
+    (site / "x.pth").write_text("".join(f"{home}/{line}\n" for line in lines), "utf-8")
+    write(site, "x-1.dist-info/RECORD")
+    text = json.dumps({"url": f"file://{home}/.config", "dir_info": {"editable": True}})
+    (site / "x-1.dist-info/direct_url.json").write_text(text, "utf-8")
+    (site / "config").symlink_to(home / ".config")
+    (site / "own.py").symlink_to(home / ".second/own.py")
+    (site / "pack").symlink_to(cache / "pack")
+    expected = {str(cache), str(home / "projects/library"), str(home / ".second/own.py")}
+    assert {path for path in shown(python) if path.startswith(str(home))} == expected
+
+
 @pytest.mark.parametrize(
     "text",
     [

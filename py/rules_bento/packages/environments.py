@@ -23,6 +23,7 @@ _SETTING = re.compile(r"(?m)^\s*(home|include-system-site-packages)\s*=\s*(.*?)\
 _SITE_PACKAGES = ("lib*/python3*/site-packages", "lib*/python3*/dist-packages", "local/lib/python3*/dist-packages")
 # A directory without these has nothing to import.
 _MODULES = ("*.py", "*.so", "*.dist-info", "*/*.py", "*/*.so", "*/*/*.py")
+_PACKAGES = ("*.dist-info",)  # in an unpacked wheel, or site-packages
 _MODULE = re.compile(r".*\.(pyc?|so[.0-9]*)")
 
 
@@ -142,18 +143,22 @@ def _linked(directories: Sequence[Path]) -> Iterator[str]:
 
 
 def _visible(directory: Path, file: Path) -> Iterator[Path]:
-    """Yield `directory`, to which `file` refers, if it has modules. Raises BentoError if it contains all user files."""
+    """Yield `directory`, to which `file` refers, if it has modules. Raises BentoError if it contains all user files.
+
+    A hidden directory of the user, such as ~/.config, must have packages of a wheel, as the cache of uv has.
+    """
     if "\0" in str(directory) or not directory.is_dir():
         return
-    real = _real(directory)
-    if _real(Path(os.path.expanduser("~"))).is_relative_to(real):  # noqa: PTH111 - without an error
+    real, home = _real(directory), _real(os.path.expanduser("~"))  # noqa: PTH111 - without an error
+    if home.is_relative_to(real):
         raise BentoError(
             f"the file refers to {directory}, which contains your home directory, and an import can read the "
             "directories of the environment",
             place=str(file),
             remedy="Remove the reference, or use another environment.",
         )
-    if any(next(real.glob(pattern), None) for pattern in _MODULES):
+    is_hidden = real.is_relative_to(home) and any(part.startswith(".") for part in real.relative_to(home).parts)
+    if any(next(real.glob(pattern), None) for pattern in (_PACKAGES if is_hidden else _MODULES)):
         yield from dict.fromkeys([directory, real])
 
 
