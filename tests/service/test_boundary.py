@@ -19,7 +19,7 @@ from rules_bento import namespaces
 from rules_bento.errors import BentoError
 from rules_bento.packages.environments import named_environment, wheel_environment
 from rules_bento.packages.virtualenv import make_environment
-from rules_bento.service.import_runner import Subject, import_service
+from rules_bento.service.import_runner import Subject, import_service, isolation_problem
 
 from tests.conftest import built, locked_wheels
 from tests.helpers import keyring
@@ -316,14 +316,25 @@ def without_namespaces(place: Path, *options: str) -> subprocess.CompletedProces
     write(place / "project", {"service.py": hides + SERVICE})
     command = ["build", str(place / "project"), "--import", "--python", str(place / "environment"), *options]
     program = f"import sys; from bento_cli.__main__ import main; sys.exit(main({command!r}))"
+    return limited(program, BENTOML_HOME=str(place / "store"))
+
+
+def limited(program: str, **variables: str) -> subprocess.CompletedProcess:
+    """Run a program of Python where nobody can create namespaces."""
     limit = 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"'
     return subprocess.run(
         ["unshare", "-Ur", "sh", "-c", limit, "-", sys.executable, "-c", program],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "BENTOML_HOME": str(place / "store")},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), **variables},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_whether_the_system_can_isolate_an_import_is_known_before():
+    assert isolation_problem() == ""
+    found = limited("from rules_bento.service.import_runner import isolation_problem; print(isolation_problem())")
+    assert (found.stdout, found.stderr) == ("user namespaces: No space left on device\n", "")
 
 
 def test_a_system_without_namespaces_requires_a_decision_of_the_user(place):

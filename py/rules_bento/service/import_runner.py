@@ -123,6 +123,22 @@ def import_service(
     return ImportedMetadata(*result, str(here.get("version")), notes)
 
 
+def isolation_problem() -> str:
+    """Return why this system can't isolate an import, or an empty string. Isolates a process without files."""
+    import tempfile
+
+    from rules_bento.packages.environments import PythonEnvironment
+
+    with tempfile.TemporaryDirectory(prefix="rules_bento-probe-") as scratch:
+        subject, environment = Subject("", Path(scratch)), PythonEnvironment(Path(sys.executable), (), ())
+        run = _Run(subject, environment, Path(scratch, _HERE))
+        try:
+            run.start_readers()
+            return run.isolation_problem()
+        finally:
+            run.end()
+
+
 class _Pipe:
     """A pipe from a process. Another thread reads it, and keeps a limited number of bytes: the first, or the last."""
 
