@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -250,6 +251,41 @@ def test_hidden_directories_of_the_user_are_visible_only_with_packages(tmp_path,
     (site / "pack").symlink_to(cache / "pack")
     expected = {str(cache), str(home / "projects/library"), str(home / ".second/own.py")}
     assert {path for path in shown(python) if path.startswith(str(home))} == expected
+
+
+def test_an_environment_of_uv_run_shows_the_environment_below_it(tmp_path):
+    """`uv run --with` adds the packages and the project's environment by code in a `.pth` file."""
+    with zipfile.ZipFile(tmp_path / "pack-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("pack.py", "")
+        wheel.writestr("pack-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: pack\nVersion: 1\n")
+        wheel.writestr("pack-1.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\nRoot-Is-Purelib: true\n")
+        wheel.writestr("pack-1.dist-info/RECORD", "")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "p"\nversion = "1"\nrequires-python = ">=3.10"\n')
+    uv, offline = os.environ["RULES_BENTO_UV"], ["--offline", "--no-index", "--find-links", str(tmp_path)]
+    variables = {"UV_CACHE_DIR": str(tmp_path / "cache"), "HOME": str(tmp_path / "home"), "PATH": os.defpath}
+    subprocess.run([uv, "venv", "-q", "--python", sys.executable], cwd=tmp_path, env=variables, check=True)
+    write(tmp_path / ".venv/lib" / VERSION / "site-packages", "below/__init__.py", "x.pth").joinpath(
+        "x.pth"
+    ).write_text(f"{write(tmp_path / 'src', 'editable.py')}\n")
+    program = f"""
+import sys; sys.path.extend({sys.path!r})
+from pathlib import Path
+from rules_bento.packages.environments import named_environment
+print(*(path for path in named_environment(Path(sys.executable)).modules), sep="\\n")"""
+    command = [uv, "run", "-q", "--no-sync", *offline, "--with", "pack", "python", "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, env=variables, check=True, capture_output=True, text=True)
+    modules = [Path(line) for line in done.stdout.splitlines()]
+    for name in ("pack.py", "below/__init__.py", "editable.py"):
+        assert [path for path in modules if (path / name).is_file()], name
+
+
+def test_a_chain_of_added_directories_ends(tmp_path, home):
+    python, site = environment(tmp_path)
+    places = [site, *(write(tmp_path / f"chain/{number}", "a.py") for number in range(200))]
+    for place, following in zip(places, [*places[1:], site], strict=True):
+        same = "".join(f'site.addsitedir("{following}/{"./" * number}"); ' for number in range(3))
+        (place / "x.pth").write_text(f"import site; {same}\n", "utf-8")
+    assert set(named_environment(python).modules) == {*places}
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from rules_bento.typing_lite import Iterator, Sequence
 _PARTS = ("bin", "include", "lib", "lib64", "pyvenv.cfg", "share")  # of an environment or installation
 _SETTING = re.compile(r"(?m)^\s*(home|include-system-site-packages)\s*=\s*(.*?)\s*$")
 _SITE_PACKAGES = ("lib*/python3*/site-packages", "lib*/python3*/dist-packages", "local/lib/python3*/dist-packages")
+_ADDED_SITE = re.compile(r'addsitedir\([^/]*"(/[^"\\]*)"\)')
 # A directory without these has nothing to import.
 _MODULES = ("*.py", "*.so", "*.dist-info", "*/*.py", "*/*.so", "*/*/*.py")
 _PACKAGES = ("*.dist-info",)  # in an unpacked wheel, or site-packages
@@ -58,7 +59,14 @@ def named_environment(python: Path) -> PythonEnvironment:
     parts = [part for prefix in prefixes for part in _parts(prefix)]
     own = prefixes[:1] if "include-system-site-packages = false" in _settings(python) else prefixes
     sites = [path for prefix in own for pattern in _SITE_PACKAGES for path in sorted(prefix.glob(pattern))]
-    added = [path for site in sites for path in _added_directories(site)]
+    added: list[Path] = []
+    waiting, seen = [*sites], {*map(_real, sites)}
+    for site in waiting:  # which grows
+        for directory, is_site in _added_directories(site):
+            added.append(directory)
+            if is_site and _real(directory) not in seen:
+                seen.add(_real(directory))
+                waiting.append(directory)
     modules = [*dict.fromkeys([*sites, *added])]
     return PythonEnvironment(
         python, (*map(str, parts), *_links_to(python), *map(str, added), *_linked(modules)), modules
@@ -102,17 +110,24 @@ def _links_to(python: Path) -> Iterator[str]:
         yield os.path.abspath(path)  # noqa: PTH100 - links are not resolved
 
 
-def _added_directories(site: Path) -> Iterator[Path]:
-    """Yield the directories in `.pth` files, and of packages in editable mode (direct_url.json, PEP 610)."""
+def _added_directories(site: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield the directories in `.pth` files, and of packages in editable mode (direct_url.json, PEP 610).
+
+    Also yields whether the directory can have `.pth` files. Doesn't run code in `.pth` files, but reads the calls of
+    `site.addsitedir` that `uv run --with` writes.
+    """
     for file in sorted(filter(Path.is_file, site.glob("*.pth"))):
         for line in read_file(file).decode("utf-8", "surrogateescape").splitlines():
-            if line.strip() and not line.startswith(("#", "import ", "import\t")):
-                yield from _visible(Path(os.path.abspath(site / line.rstrip())), file)  # noqa: PTH100
+            is_code = line.startswith(("import ", "import\t"))
+            if is_code or (line.strip() and not line.startswith("#")):
+                for path in _ADDED_SITE.findall(line) if is_code else [line.rstrip()]:
+                    directory = Path(os.path.abspath(site / path))  # noqa: PTH100 - links are not resolved
+                    yield from ((each, is_code) for each in _visible(directory, file))
     for file in sorted(filter(Path.is_file, site.glob("*.dist-info/direct_url.json"))):
         origin = read_object(read_file(file), str(file))
         info, url = origin.get("dir_info"), str(origin.get("url"))
         if isinstance(info, dict) and info.get("editable") and url.startswith("file:///"):
-            yield from _visible(Path(unquote(url.removeprefix("file://"))), file)
+            yield from ((each, False) for each in _visible(Path(unquote(url.removeprefix("file://"))), file))
 
 
 def _linked(directories: Sequence[Path]) -> Iterator[str]:
