@@ -208,6 +208,24 @@ def test_an_unreadable_directory_has_no_links(tmp_path, home, monkeypatch):
     assert str(tmp_path / "library/pack") in shown(python)
 
 
+def test_references_to_unreadable_directories_are_ignored(tmp_path, home, monkeypatch):
+    python, site = environment(tmp_path)
+    before = shown(python)
+    stat, closed = os.stat, tmp_path / "closed"
+    (site / "a.pth").write_text(f"{closed}/library\nimport site; site.addsitedir('{closed}/x')\n", "utf-8")
+    for name in ("pack", "module.py", "b.pth", "a-1.dist-info/direct_url.json"):
+        (site / name).parent.mkdir(exist_ok=True)
+        (site / name).symlink_to(closed / name)
+
+    def of_the_user(path, *arguments, **options):
+        if os.path.realpath(path).startswith(f"{closed}/"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", of_the_user)
+    assert shown(python) == before
+
+
 def test_a_directory_with_too_many_files_is_rejected(tmp_path, home, monkeypatch):
     python, site = environment(tmp_path)
     write(tmp_path / "data", *(f"{number}.py" for number in range(4)))

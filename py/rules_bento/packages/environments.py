@@ -4,10 +4,14 @@ The files of an environment are data: nothing in a wheel makes another file visi
 names, `.pth` files, packages in editable mode, and links can refer to directories with Python modules.
 """
 
+# `Path.is_dir` and others raise an error for files below a directory that the user can't read.
+# ruff: noqa: PTH100, PTH110, PTH111, PTH112, PTH113, PTH115, PTH118, PTH120
+
 from __future__ import annotations
 
 import os
 import re
+from os.path import exists, isdir, isfile
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -37,7 +41,7 @@ class PythonEnvironment(NamedTuple):
 
     def has_module(self, name: str) -> bool:
         """Return whether the interpreter finds a package that isn't a namespace package."""
-        return any((directory / name / "__init__.py").is_file() for directory in self.modules)
+        return any(isfile(directory / name / "__init__.py") for directory in self.modules)
 
 
 def wheel_environment(python: Path, roots: Sequence[Path]) -> PythonEnvironment:
@@ -76,7 +80,7 @@ def named_environment(python: Path) -> PythonEnvironment:
 def _settings(python: Path) -> list[str]:
     """Return the settings in pyvenv.cfg, as `NAME = VALUE`, or an empty list for an interpreter without this file."""
     for directory in (python.parent, python.parent.parent):
-        if (directory / "pyvenv.cfg").is_file():
+        if isfile(directory / "pyvenv.cfg"):
             text = read_file(directory / "pyvenv.cfg").decode("utf-8", "surrogateescape")
             return [f"{name} = {value}" for name, value in _SETTING.findall(text)] or [""]
     return []
@@ -96,7 +100,7 @@ def _prefixes(python: Path) -> list[Path]:
 def _parts(prefix: Path) -> Iterator[Path]:
     """Yield the parts of an environment or installation that are in its directory."""
     for name in _PARTS:
-        if (prefix / name).exists() and _real(prefix / name).is_relative_to(_real(prefix)):
+        if exists(prefix / name) and _real(prefix / name).is_relative_to(_real(prefix)):
             yield prefix / name
 
 
@@ -106,8 +110,8 @@ def _links_to(python: Path) -> Iterator[str]:
     for _ in range(40):  # as the kernel
         if not Path(path).is_symlink():
             break
-        path = os.path.join(os.path.realpath(os.path.dirname(path)), os.readlink(path))  # noqa: PTH115, PTH118, PTH120
-        yield os.path.abspath(path)  # noqa: PTH100 - links are not resolved
+        path = os.path.join(os.path.realpath(os.path.dirname(path)), os.readlink(path))
+        yield os.path.abspath(path)
 
 
 def _added_directories(site: Path) -> Iterator[tuple[Path, bool]]:
@@ -116,14 +120,14 @@ def _added_directories(site: Path) -> Iterator[tuple[Path, bool]]:
     Also yields whether the directory can have `.pth` files. Doesn't run code in `.pth` files, but reads the calls of
     `site.addsitedir` that `uv run --with` writes.
     """
-    for file in sorted(filter(Path.is_file, site.glob("*.pth"))):
+    for file in sorted(filter(isfile, site.glob("*.pth"))):
         for line in read_file(file).decode("utf-8", "surrogateescape").splitlines():
             is_code = line.startswith(("import ", "import\t"))
             if is_code or (line.strip() and not line.startswith("#")):
                 for path in _ADDED_SITE.findall(line) if is_code else [line.rstrip()]:
-                    directory = Path(os.path.abspath(site / path))  # noqa: PTH100 - links are not resolved
+                    directory = Path(os.path.abspath(site / path))
                     yield from ((each, is_code) for each in _visible(directory, file))
-    for file in sorted(filter(Path.is_file, site.glob("*.dist-info/direct_url.json"))):
+    for file in sorted(filter(isfile, site.glob("*.dist-info/direct_url.json"))):
         origin = read_object(read_file(file), str(file))
         info, url = origin.get("dir_info"), str(origin.get("url"))
         if isinstance(info, dict) and info.get("editable") and url.startswith("file:///"):
@@ -141,13 +145,13 @@ def _linked(directories: Sequence[Path]) -> Iterator[str]:
     while waiting:
         found = {}
         for link, relative in namespaces.links(str(waiting.pop())):
-            target = os.path.abspath(os.path.join(os.path.dirname(link), os.readlink(link)))  # noqa: PTH100, PTH115, PTH118, PTH120
+            target = os.path.abspath(os.path.join(os.path.dirname(link), os.readlink(link)))
             wheel = Path(target.removesuffix(f"/{relative}") or target)
             if target != str(wheel) and (wheel in found or any(wheel.glob("*.dist-info"))):
                 found[wheel] = link
-            elif Path(target).is_dir():
+            elif isdir(target):
                 found[Path(target)] = link
-            elif Path(target).is_file() and all(_MODULE.fullmatch(path.name) for path in (Path(target), _real(link))):
+            elif isfile(target) and all(_MODULE.fullmatch(path.name) for path in (Path(target), _real(link))):
                 yield target
         for path, link in found.items():
             if not any(path.is_relative_to(directory) for directory in seen):
@@ -162,9 +166,9 @@ def _visible(directory: Path, file: Path) -> Iterator[Path]:
 
     A hidden directory of the user, such as ~/.config, must have packages of a wheel, as the cache of uv has.
     """
-    if "\0" in str(directory) or not directory.is_dir():
+    if not isdir(directory):
         return
-    real, home = _real(directory), _real(os.path.expanduser("~"))  # noqa: PTH111 - without an error
+    real, home = _real(directory), _real(os.path.expanduser("~"))
     if home.is_relative_to(real):
         raise BentoError(
             f"the file refers to {directory}, which contains your home directory, and an import can read the "
