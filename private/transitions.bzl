@@ -4,7 +4,7 @@ A Bento only declares packages, but a test requires the modules of the packages,
 the attributes of a configured target, so each use has a separate configuration. Values of the flag:
 
 - `auto`: packages provide modules to targets with the packages in `deps`.
-- `metadata`: a Bento only declares packages. The feature `bento_stated` is set, except for tools of actions.
+- `metadata`: a Bento only declares packages. Tools of actions get modules (see //toolchains/platforms:wheels).
 - `import`: same as `metadata`, but BentoML provides modules.
 - `modules`: packages also provide modules to Bentos.
 - `files`: packages also provide wheels to Bentos."""
@@ -17,27 +17,22 @@ _BYTECODE = "//rules:bytecode"
 _HOST_PLATFORM = "//command_line_option:host_platform"
 _PLATFORMS = "//command_line_option:platforms"
 
-# Tools that generate a library require the files of their packages, even if the library only declares packages.
-_FEATURES = "//command_line_option:features"
-_STATED = "bento_stated"
-
 def _metadata_only_impl(settings, attr):
     mode = settings[_FLAG]
     imported = getattr(attr, "service_metadata", "static") == "import"
     if mode == "auto" or (imported and mode == "metadata"):
         mode = "import" if imported else "metadata"
-    features = [feature for feature in settings[_FEATURES] if feature != _STATED]
-    return {_FEATURES: features + [_STATED], _FLAG: mode}
+    return {_FLAG: mode}
 
 # Transition of attributes whose packages are only declared. BentoML provides modules if the rule's attribute `service_metadata` is `import`.
-metadata_only_cfg = transition(implementation = _metadata_only_impl, inputs = [_FEATURES, _FLAG], outputs = [_FEATURES, _FLAG])
+metadata_only_cfg = transition(implementation = _metadata_only_impl, inputs = [_FLAG], outputs = [_FLAG])
 
 def _import_requirements_impl(settings, attr):
     mode = _metadata_only_impl(settings, attr)
-    return mode | {_FLAG: "modules"} if mode[_FLAG] == "import" else mode
+    return {_FLAG: "modules"} if mode[_FLAG] == "import" else mode
 
 # Transition of the attribute `import_requirements`, whose packages provide modules to the import of a service.
-import_requirements_cfg = transition(implementation = _import_requirements_impl, inputs = [_FEATURES, _FLAG], outputs = [_FEATURES, _FLAG])
+import_requirements_cfg = transition(implementation = _import_requirements_impl, inputs = [_FLAG], outputs = [_FLAG])
 
 def _metadata_plus(mode):
     return transition(
@@ -70,8 +65,8 @@ def _program_impl(settings, attr):
 # For images of programs: as `metadata_plus_files_cfg`, in the configurations that the packages of a Bento have in its image.
 program_cfg = transition(
     implementation = _program_impl,
-    inputs = [_FEATURES, _FLAG, _PYTHON_VERSION],
-    outputs = [_BYTECODE, _FEATURES, _FLAG, _PYTHON_VERSION],
+    inputs = [_FLAG, _PYTHON_VERSION],
+    outputs = [_BYTECODE, _FLAG, _PYTHON_VERSION],
 )
 
 def _metadata_plus_licenses_impl(settings, attr):
@@ -106,18 +101,17 @@ built_wheel_cfg = transition(implementation = lambda _settings, _attr: RESET | {
 def _host_impl(settings, _attr):
     return {
         _BYTECODE: "none",
-        _FEATURES: [feature for feature in settings[_FEATURES] if feature != _STATED],
         _FLAG: "modules",
         _PLATFORMS: str(settings[_HOST_PLATFORM]),
         _PYTHON_VERSION: "",
     }
 
-_OF_HOST = [_BYTECODE, _FEATURES, _FLAG, _PLATFORMS, _PYTHON_VERSION]
+_OF_HOST = [_BYTECODE, _FLAG, _PLATFORMS, _PYTHON_VERSION]
 
 # Transition of programs for `bazel run` to the host platform, in a single configuration.
 host_cfg = transition(
     implementation = lambda settings, attr: RESET | _host_impl(settings, attr),
-    inputs = [_FEATURES, _HOST_PLATFORM],
+    inputs = [_HOST_PLATFORM],
     outputs = [DEFERRED] + _OF_HOST,
 )
 

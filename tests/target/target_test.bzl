@@ -91,6 +91,12 @@ modules_for_rules_python_test = _modules_test(**{_OF_RULES_PYTHON: "3.11.1"})
 modules_for_unset_python_test = _modules_test(**{_OF_RULES_PYTHON: "3.8.10"})
 modules_for_both_test = _modules_test(**{_OF_RULES_PYTHON: "3.11.1", _OWN: "3.12"})
 
+# A package of a tool, which inherits the flags of its users.
+tool = rule(
+    implementation = lambda ctx: [ctx.attr.dep[BentoRequirementInfo]],
+    attrs = {"dep": attr.label(cfg = "exec", providers = [BentoRequirementInfo])},
+)
+
 # Below a Bento, that is so for tools only.
 modules_of_tools_test = _modules_test(**{_OF_RULES_PYTHON: "3.11.1", _OWN: "3.12", str(Label("//rules:wheels")): "metadata"})
 
