@@ -67,7 +67,7 @@ def command_installs_with_pip(bench: Workbench) -> str:
     projects = (f"{checkout.root}/py", f"{checkout.root}/py/bento_cli")
     shell("python3", "-m", "pip", "--python", "venv/bin/python", "install", "-q", *projects, "bentoml")
     shell("venv/bin/python", "-c", MODEL)
-    shell("venv/bin/bento", "build", "svc")
+    shell("venv/bin/bento", "build", "svc", "--no-lock")
     [built] = shell.data("list")
     older = shell.imported_with("bentoml==1.4.15")
     [model] = shell.data("models", "list")
@@ -123,7 +123,7 @@ class Shell:
         documents = []
         for name in ("venv", "older"):
             options = ("--version", name, "--creation-time", "2026-01-01T00:00:00Z", "--import", "--python", name)
-            self("venv/bin/bento", "build", "svc", *options)
+            self("venv/bin/bento", "build", "svc", "--no-lock", *options)
             documents.append(self("venv/bin/bento", "get", f"hello:{name}").replace(f"version: {name}\n", ""))
             self("venv/bin/bento", "delete", f"hello:{name}", "--yes")
         ours, others = documents

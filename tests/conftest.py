@@ -21,6 +21,8 @@ from rules_bento.packages.virtualenv import make_environment
 # Bazel's launcher (run_pytest.py) names the locked wheels and uv. In other runs, the environment of pytest has both.
 os.environ.setdefault("RULES_BENTO_ROOTS", sysconfig.get_path("purelib"))
 os.environ.setdefault("RULES_BENTO_UV", shutil.which("uv") or "uv")
+# Except for tests of locks, builds of the `bento` command don't use the network.
+os.environ.setdefault("BENTO_NO_LOCK", "1")
 # Programs that tests interrupt inherit this. A shell ignores the signal for commands in the background.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -115,7 +115,4 @@ NOT_GIVEN = {
     "registry.example.com/svc": "needs an engine, and a registry that doesn't exist",
     "podman run --rm -p 3000:3000 registry.example.com/iris:v1": "needs an engine, and a registry that doesn't exist",
     "podman run --rm -p 8000:8000 server_image": "needs an engine; server_test starts the image without one",
-    "uv pip compile --universal --python-version 3.11 --generate-hashes svc/requirements.in -o svc/requirements.txt": (
-        "asks a package index"
-    ),
 }

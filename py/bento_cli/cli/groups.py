@@ -19,6 +19,7 @@ COMMANDS = Group(
     sections={
         "Build": {
             "build": "build",
+            "lock": "build",
             "containerize": "run",
             "serve": "run",
             "migrate": "projects",

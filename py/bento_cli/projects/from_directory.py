@@ -1,7 +1,8 @@
 """Builds Bentos from directories without Bazel, for scripts, notebooks, and the command line.
 
 A build has the same tag and bytes as a `bento_package` target with the same inputs, because both use the same
-functions. A build doesn't resolve or download packages, and imports the service only if `ExtraOptions.python` is set.
+functions. A build resolves packages only if `ExtraOptions.locking` is set, and imports the service only if
+`ExtraOptions.python` is set.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from rules_bento.sources.snapshot import DeclaredFile, Selection
     from rules_bento.tag import Tag
 
+    from bento_cli.projects.project_locks import LockOptions, ProjectLock
     from bento_cli.store.import_session import Imported
 
 # The defaults of the rules.
@@ -124,6 +126,7 @@ class ExtraOptions:
     spec: int | None = None  # 1 or 2; default: 2 if it supports the options
     requirements: str = ""  # lines of a requirements file, after the options' packages
     lock: LockedRequirements | None = None  # replaces all packages
+    locking: LockOptions | None = None  # how the project's packages are locked; default: they aren't
     creation_time: str = CREATION_TIME  # ISO 8601
     bentoml_version: str | None = BENTOML_VERSION  # of the package bentoml; None: as the models and the import have it
     python_version: str = PYTHON_VERSION  # version for the lock, and default for the image
@@ -147,7 +150,7 @@ def build(
     Has the parameters of `bentoml.build`, such as `labels`, and `extra`. By default, `service` is the only
     service in `service.py`, and `version` is derived from the content. Raises BentoError for invalid inputs.
     """
-    return _build(_options(service=service, **options), Path(build_ctx), version, extra)
+    return _build(_options(service=service, **options), Path(build_ctx), version, extra, None)
 
 
 def build_bentofile(
@@ -173,7 +176,7 @@ def build_bentofile(
     attributes = _options(**options)
     if attributes.name and extra.declared.words == "flags":
         attributes = replace(attributes, places={**attributes.places, "name": "--name"})
-    return _build(merge(attributes, defaults), directory, version, extra)
+    return _build(merge(attributes, defaults), directory, version, extra, path)
 
 
 def _options(**options: Any) -> BuildOptions:
@@ -184,17 +187,30 @@ def _options(**options: Any) -> BuildOptions:
     )
 
 
-def _build(options: BuildOptions, directory: Path, version: str, extra: ExtraOptions) -> BuildResult:
+def _build(
+    options: BuildOptions, directory: Path, version: str, extra: ExtraOptions, bentofile: Path | None
+) -> BuildResult:
     declared = list(snapshot.walk(str(directory)))
     selection = selected(declared, options)
     notes = tuple(target_options.unmatched_patterns(selection, options, "the project"))
     try:
-        result = _build_selected(options, directory, project_files(declared, directory), selection, version, extra)
+        files = project_files(declared, directory)
+        lock = _project_lock(options, directory, bentofile, extra.locking) if extra.locking else None
+        result = _build_selected(options, directory, files, selection, version, extra, lock)
     except BentoError as error:
         field = "remedy" if error.remedy else "problem"
         setattr(error, field, "\n  ".join([getattr(error, field), *notes]))  # a pattern might be the reason
         raise
     return replace(result, notes=(*result.notes, *notes))
+
+
+def _project_lock(options: BuildOptions, directory: Path, bentofile: Path | None, locking: LockOptions) -> ProjectLock:
+    from bento_cli.projects.project_locks import REQUIREMENTS_LOCK, ProjectLock
+
+    is_project = bentofile is not None and bentofile.suffix == ".toml" and not options.python.requirements_txt
+    is_default = bentofile is None or bentofile.name in bentofiles.NAMES
+    name = REQUIREMENTS_LOCK if is_default or not bentofile else f"{bentofile.stem}.{REQUIREMENTS_LOCK}"
+    return ProjectLock(bentofile.parent if bentofile else directory, locking, options, is_project, name)
 
 
 def _build_selected(
@@ -204,6 +220,7 @@ def _build_selected(
     selection: Selection,
     version: str,
     extra: ExtraOptions,
+    lock: ProjectLock | None,
 ) -> BuildResult:
     settings = BentoSettings(
         creation_time=_normal_time(extra.creation_time),
@@ -215,6 +232,7 @@ def _build_selected(
         readme=files.exact_text(_README, _README) if files.has(_README) else None,
         requirements=tuple(logical_lines(extra.requirements, "requirements")),
         lock=extra.lock,
+        resolve=lock.lock if lock else None,
         features=extra.features,
         spec=extra.spec,
         export_uv_lock=partial(_export, uv=extra.uv),
@@ -241,10 +259,16 @@ def _build_selected(
     models = model_refs.find_models(info, options, store)
     reason = ""
     if not (extra.bentoml_version or extra.lock or "bentoml" in _required_packages(settings, info)):
-        version, reason = _bentoml_version(environment, models)
+        version, reason = _bentoml_version(environment, models, lock.bentoml_version() if lock else "")
         settings = replace(settings, bentoml_version=version)
+    included = [model.bundled() for model in models]
     manifest = snapshot.digest(selection.kept)
-    bento = assemble_bento(info, settings, manifest, [model.bundled() for model in models])
+    bento = assemble_bento(info, settings, manifest, included)
+    if lock and lock.written:  # the new lock can be one of the sources
+        selection = selected(list(snapshot.walk(str(directory))), options)
+        manifest = snapshot.digest(selection.kept)
+        bento = assemble_bento(info, settings, manifest, included)
+    warnings = (*warnings, *(dict.fromkeys(lock.notes) if lock else ()))
     pin = re.compile(rf"^bentoml(\[.*\])?=={re.escape(settings.bentoml_version)}$", re.MULTILINE)
     if reason and pin.search(bento.files["env/python/requirements.txt"].decode()):
         warnings = (*warnings, _CHOSEN.format(settings.bentoml_version, reason))
@@ -282,16 +306,18 @@ def _unused_requirements(service: str, settings: BentoSettings, bento: Assembled
     ]
 
 
-def _bentoml_version(environment: str, models: Sequence[StoredModel]) -> tuple[str, str]:
+def _bentoml_version(environment: str, models: Sequence[StoredModel], locked: str) -> tuple[str, str]:
     """Return the version of BentoML for a Bento whose requirements have none, and the reason.
 
-    `environment` is the version that imported the service, if it was imported.
+    `environment` is the version that imported the service, if it was imported. `locked` is the version in the lock.
     """
     from packaging.version import InvalidVersion, Version
     from rules_bento.formats.yaml import read_mapping
 
     base = (
-        (environment, "the version in the environment of --python") if environment else (BENTOML_VERSION, "the default")
+        (environment, "the version in the environment of --python")
+        if environment
+        else (locked or BENTOML_VERSION, "" if locked else "the default")
     )
     candidates = [base]
     for model in models:

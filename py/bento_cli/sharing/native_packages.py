@@ -21,7 +21,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.toml import read_toml
 from rules_bento.net.transfers import parallel_map
-from rules_bento.packages.indexes import Indexes, uv_variables, without_credentials
+from rules_bento.packages.indexes import Indexes, is_for_uv, uv_variables, without_credentials
 from rules_bento.packages.requirements import (
     INDEX_OPTIONS,
     Requirement,
@@ -54,13 +54,6 @@ _OLDEST_GLIBC = {"aarch64": 17, "x86_64": 5}
 _LEGACY = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
 _JOBS = 4
 _VERSION = re.compile(r"[-+!.\w]+")  # of a pin; uv reads no option and no variable in it
-# The environment variables that uv receives, and the prefixes of further names. Secrets of other programs don't belong
-# to them, because a Bento's package index is a server of the Bento's author.
-_VARIABLES = {
-    *("HOME", "LANG", "LC_ALL", "NETRC", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "SSL_CLIENT_CERT", "TMPDIR"),
-    *("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "DBUS_SESSION_BUS_ADDRESS", "USER"),
-}
-_PREFIXES = ("UV_", "XDG_", "PYTHON_KEYRING_")
 
 
 class LocalWheel(NamedTuple):
@@ -141,7 +134,7 @@ def _is_required(requirement: Requirement, base: BaseImageContents, place: str) 
     if requirement.pin is None or not _VERSION.fullmatch(requirement.pin[1]) or not requirement.hashes:
         raise BentoError(
             f"{place}: the native backend requires a pinned version with hashes for {requirement.text}. Lock the "
-            f"packages with `uv pip compile --generate-hashes`, and build the Bento again. {BUILDER_REMEDY}"
+            f"packages with `bento lock`, and build the Bento again. {BUILDER_REMEDY}"
         )
     return True
 
@@ -192,7 +185,7 @@ def _locate(lines: Sequence[str], base: BaseImageContents, directory: Path, inde
     command += ["--python-version", base.python_version, "-"]
     text = "".join(f"{line}\n" for line in lines)
     addresses = [indexes.default, *indexes.extra, *indexes.find_links]
-    variables = {name: os.environ[name] for name in os.environ if _is_for_uv(name)}
+    variables = {name: os.environ[name] for name in os.environ if is_for_uv(name)}
     problem = ""
     directory.mkdir(parents=True, exist_ok=True)
     for more in (["--offline"], []):  # uv's cache suffices for known releases
@@ -218,10 +211,6 @@ def _locate(lines: Sequence[str], base: BaseImageContents, directory: Path, inde
         f"for another Python version, lock the packages for Python {base.python_version}, and build the Bento again. "
         f"Otherwise, check the settings of the package index.\n{problem}"
     )
-
-
-def _is_for_uv(name: str) -> bool:
-    return name.upper() in _VARIABLES or name.startswith(_PREFIXES)
 
 
 def _choose(requirement: Requirement, urls: Mapping[str, str], base: BaseImageContents, cache: Path) -> LocalWheel:

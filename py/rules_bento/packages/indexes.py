@@ -23,6 +23,13 @@ from rules_bento.typing_lite import Any, Collection, Iterable, Mapping
 _CREDENTIALS = re.compile(r"(https?://)[^/@\s]+@|(://[^/@:\s]+):[^/@\s]+@")
 _SECRET_VARIABLE = re.compile(r"UV_INDEX_\w+_(USERNAME|PASSWORD)")
 _ADDRESS = re.compile(r"://[^\s'\"`<>]*")
+# The environment variables that uv receives, and the prefixes of further names. Secrets of other programs don't belong
+# to them, because a package index is a server of the author of a Bento or a project.
+_VARIABLES = {
+    *("HOME", "LANG", "LC_ALL", "NETRC", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "SSL_CLIENT_CERT", "TMPDIR"),
+    *("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "DBUS_SESSION_BUS_ADDRESS", "USER"),
+}
+_PREFIXES = ("UV_", "XDG_", "PYTHON_KEYRING_")
 # uv applies tool.uv.sources only to direct requirements, so this group lists the explicit packages.
 EXPLICIT_GROUP = "rules-bento-explicit"
 
@@ -189,6 +196,19 @@ def uv_variables(
         return dict(variables)
     kept = {name: value for name, value in variables.items() if not _SECRET_VARIABLE.fullmatch(name)}
     return kept | {"NETRC": os.devnull, "UV_KEYRING_PROVIDER": "disabled"}
+
+
+def is_for_uv(name: str) -> bool:
+    """Return whether uv receives an environment variable, although others choose the package index."""
+    return name.upper() in _VARIABLES or name.startswith(_PREFIXES)
+
+
+def without_shared_credentials(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return variables without credentials that are for a name of an index, or for all hosts, instead of for a host."""
+    kept = {name: value for name, value in variables.items() if not _SECRET_VARIABLE.fullmatch(name)}
+    path = Path(variables.get("NETRC") or Path("~/.netrc").expanduser())
+    has_default = path.is_file() and re.search(r"(^|\s)default(\s|$)", path.read_text("utf-8", errors="replace"))
+    return kept | ({"NETRC": os.devnull} if has_default else {})
 
 
 def _absolute(link: str) -> str:

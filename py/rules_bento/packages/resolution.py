@@ -161,7 +161,7 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
         if previous and "*" not in upgrade:
             (directory / "uv.lock").write_text(_preferences(previous), "utf-8")
             command += [flag for package in upgrade for flag in ("--upgrade-package", package)]
-        errors_of_uv = _run_uv(command, project.indexes)
+        errors_of_uv = run_uv(command, project.indexes.variables(os.environ))
         if errors_of_uv is not None:
             problem, remedy = "failed", ""
             if _IGNORED_SETTINGS in errors_of_uv:
@@ -175,13 +175,12 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
         return lock | {"requires_python": project.requires_python}
 
 
-def _run_uv(command: list[str], indexes: Indexes) -> str | None:
+def run_uv(command: list[str], variables: Mapping[str, str]) -> str | None:
     """Run uv, and return the error output, or None on success. Retries with the system's certificates if necessary.
 
     It isn't a success if uv ignores the project's settings.
     """
     output = ""
-    variables = indexes.variables(os.environ)
     for extra_flags in ([], [_SYSTEM_CERTIFICATES]):
         errors, rest = b"", b""
         with subprocess.Popen([*command, *extra_flags], env=variables, stderr=subprocess.PIPE) as uv:
@@ -320,17 +319,23 @@ def _check_strings(line: requirements.Requirement, place: str) -> None:
 
 def _read_pylock(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Option]]:
     """Return the pins and the hashes in a pylock.toml (PEP 751), and an empty list of options."""
+    packages = read_pylock(text, origin)
+    return [pin for pin, _ in packages], {sha256 for _, hashes in packages for sha256 in hashes}, []
+
+
+def read_pylock(text: str, origin: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Return each package in a pylock.toml (PEP 751) as a requirement and its hashes."""
     document = read_toml(text, origin)
     lock_shapes.check(document, lock_shapes.PYLOCK, origin, _LOCK_AGAIN)
-    pins: list[str] = []
-    hashes: set[str] = set()
+    packages = []
     for package in document["packages"]:
         marker = f" ; {package['marker']}" if "marker" in package else ""
-        pins.append(_pylock_requirement(package, origin) + marker)
-        requirements.check(pins[-1], f"{origin}: {package['name']}")
+        pin = _pylock_requirement(package, origin) + marker
+        requirements.check(pin, f"{origin}: {package['name']}")
         files = [*package.get("wheels", []), *(package[key] for key in ("sdist", "archive") if key in package)]
-        hashes |= {file["hashes"]["sha256"] for file in files if "sha256" in file.get("hashes", {})}
-    return pins, hashes, []
+        hashes = (file["hashes"]["sha256"] for file in files if "sha256" in file.get("hashes", {}))
+        packages.append((pin, tuple(hashes)))
+    return packages
 
 
 def _pylock_requirement(package: dict[str, Any], origin: str) -> str:

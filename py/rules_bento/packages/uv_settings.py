@@ -104,7 +104,7 @@ def copied_settings(uv: Mapping[str, Any], place: str) -> dict[str, str]:
     settings = {}
     for key, value in uv.items():
         if key in COPIED and value not in (False, [], {}):
-            settings[key] = _toml(value, f"{place}: tool.uv.{key}")
+            settings[key] = to_toml(value, f"{place}: tool.uv.{key}")
         elif key in IGNORED or f"{key}?" in READ | REQUIRED_IN_TARGET or key in COPIED:
             continue
         elif key not in UNSUPPORTED or value not in (False, [], {}):
@@ -113,10 +113,10 @@ def copied_settings(uv: Mapping[str, Any], place: str) -> dict[str, str]:
     return settings
 
 
-def _toml(value: Any, place: str) -> str:
+def to_toml(value: Any, place: str) -> str:
     """Return a string, a boolean, a list of strings, or a mapping of names to values as TOML."""
     if isinstance(value, dict):
-        return f"{{ {', '.join(f'{_toml(key, place)} = {_toml(item, place)}' for key, item in value.items())} }}"
+        return f"{{ {', '.join(f'{to_toml(key, place)} = {to_toml(item, place)}' for key, item in value.items())} }}"
     texts = value if isinstance(value, list) else [value] if isinstance(value, str) else []
     is_safe = all(re.fullmatch(r"[ -~]*", text) for text in texts)
     if not is_safe or not isinstance(value, (str, bool, list)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from bento_cli.library import Store
     from bento_cli.projects.from_directory import BuildResult
+    from bento_cli.projects.project_locks import LockOptions
 
 # The top-level keys of a service's configuration in BentoML.
 _CONFIG = frozenset(
@@ -49,15 +51,48 @@ _runtime_metadata = arguments.combine(
 )
 
 
-@command("svc", "svc --archive svc.bento")
-@click.argument(
-    "build_ctx",
-    type=File(),
-    metavar="[PATH]",
-    default=".",
-    help="Build this project directory or this service (MODULE:SERVICE; default: the current directory)",
+# The options that determine the requirements of a Bento.
+_project = arguments.combine(
+    click.argument(
+        "build_ctx",
+        type=File(),
+        metavar="[PATH]",
+        default=".",
+        help="Use this project directory or this service (MODULE:SERVICE; default: the current directory)",
+    ),
+    arguments.bentofile,
+    arguments.repeatable("--model", type=Tag(MODEL), help=f"Include this model from the store ({arguments.TAG})"),
+    arguments.pairs_option("--arg", help="Set a build argument (overrides --arg-file)"),
+    click.option("--arg-file", type=File(), help="Read build arguments from this YAML file (- for standard input)"),
+    click.option("--enable-features", metavar="LIST", default="", help="Require these bentoml extras, such as grpc,io"),
+    click.option(
+        "--bentoml-version",
+        metavar="VERSION",
+        help="Use this BentoML version unless the requirements set one (default: the newest of the versions that saved "
+        "the models and of the environment of --python, otherwise the default of bento_package)",
+    ),
+    click.option("--python-version", metavar="VERSION", help="Use this Python version unless the project sets one"),
+    arguments.flag(
+        "--import",
+        "is_imported",
+        help="Import the service with BentoML instead of analyzing its source; replace missing packages with stand-ins",
+    ),
+    click.option(
+        "--python",
+        type=File(),
+        metavar="PATH",
+        help="Import the service with this Python environment or interpreter; requires --import",
+    ),
+    arguments.flag(
+        _UNPROTECTED,
+        help="Import the service even if the system can't isolate its code from your files; requires --import",
+    ),
+    _runtime_metadata,
 )
-@arguments.bentofile
+
+
+@command("svc", "svc --archive svc.bento")
+@_project
 @click.option("--name", metavar="NAME", help="Set the Bento's name (default: the service's name)")
 @click.option("--version", metavar="VERSION", default="", help="Set the Bento's version (default: a digest)")
 @click.option("--description", metavar="TEXT", help="Set the Bento's description, or read it from a file (file:PATH)")
@@ -67,40 +102,20 @@ _runtime_metadata = arguments.combine(
     metavar="NAME=VALUE[;stage=STAGE]",
     help="Set an environment variable; STAGE is build, runtime, or all (default: all)",
 )
-@arguments.repeatable("--model", type=Tag(MODEL), help=f"Include this model from the store ({arguments.TAG})")
-@arguments.pairs_option("--arg", help="Set a build argument (overrides --arg-file)")
-@click.option("--arg-file", type=File(), help="Read build arguments from this YAML file (- for standard input)")
-@click.option("--enable-features", metavar="LIST", default="", help="Require these bentoml extras, such as grpc,io")
 @click.option("--spec", type=click.Choice(("1", "2")), help="Write bento.yaml in this format (default: 2 if possible)")
-@click.option(
-    "--bentoml-version",
-    metavar="VERSION",
-    help="Use this BentoML version unless the requirements set one (default: the newest of the versions that saved the "
-    "models and of the environment of --python, otherwise the default of bento_package)",
-)
-@click.option("--python-version", metavar="VERSION", help="Use this Python version unless the project sets one")
 @click.option(
     "--creation-time",
     metavar="TIME",
     help="Set the creation time (ISO 8601 with a time zone; default: SOURCE_DATE_EPOCH if set, otherwise the current "
     "time)",
 )
-@arguments.flag(
-    "--import",
-    "is_imported",
-    help="Import the service with BentoML instead of analyzing its source; replace missing packages with stand-ins",
-)
 @click.option(
-    "--python",
-    type=File(),
-    metavar="PATH",
-    help="Import the service with this Python environment or interpreter; requires --import",
+    "--no-lock",
+    is_flag=True,
+    envvar="BENTO_NO_LOCK",
+    help="Neither lock the packages nor use the project's lock (default: BENTO_NO_LOCK)",
 )
-@arguments.flag(
-    _UNPROTECTED,
-    help="Import the service even if the system can't isolate its code from your files; requires --import",
-)
-@_runtime_metadata
+@arguments.flag("--offline", help="Don't lock the packages if the project has no lock (as with UV_OFFLINE=1)")
 @arguments.repeatable("--allow-secret", type=File(), help="Ignore suspected secrets in this file (example: a.pem)")
 @arguments.flag("--no-secrets-check", help="Don't scan the Bento for secrets")
 @click.option(
@@ -113,13 +128,15 @@ _runtime_metadata = arguments.combine(
 def build_command(store: Store, build_ctx: str, version: str, archive: str | None, output: str, **options: Any) -> None:
     """Build a Bento from a project.
 
-    Without --import, the command doesn't execute your code. The command never resolves or downloads packages. The
-    version and the digest depend only on the project, not on the creation time. The bento_package rule produces the
-    same version and digest for the same version of BentoML, unless a package hub locks the packages.
+    Without --import, the command doesn't execute your code. The Bento contains the packages of the project's lock:
+    uv.lock for the dependencies in pyproject.toml, pylock.toml, requirements.lock.txt, or requirements with hashes. If
+    the project has no lock, the command runs `bento lock` without building packages. The version and the digest depend
+    only on the project, not on the creation time. Without a lock, the bento_package rule produces the same version and
+    digest for the same version of BentoML.
     """
     if archive and archive != "-":
         archive = _archive_path(archive)
-    result = _build(store, build_ctx, version, **options)
+    result = _build(store, build_ctx, version, _locking(options, build_ctx), **options)
     for text in result.notes:
         show.note(text)
     if archive:
@@ -144,6 +161,59 @@ def build_command(store: Store, build_ctx: str, version: str, archive: str | Non
             show.next_steps(f"serve {result.tag}", f"containerize {result.tag}", f"push {result.tag}")
 
 
+@command("svc", "svc --upgrade", "-o pylock.toml")
+@_project
+@arguments.flag("--upgrade", help="Choose the newest version of each package")
+@arguments.repeatable("--upgrade-package", metavar="NAME", help="Choose the newest version of this package")
+@click.option(
+    "-o",
+    "--output",
+    "output",
+    type=File(),
+    metavar="NAME",
+    default="",
+    help="Write this file next to the bentofile: pylock.toml or another name that ends in .txt (default: the lock that "
+    "the project has, otherwise uv.lock for the dependencies in pyproject.toml, or requirements.lock.txt)",
+)
+def lock_command(store: Store, build_ctx: str, upgrade: bool, upgrade_package: Sequence[str], **options: Any) -> None:
+    """Lock the packages of a project with uv.
+
+    Keeps the locked versions that satisfy the requirements. uv can build packages, which runs the code of these
+    packages. Commit the lock: `bento build` uses the lock, and reports requirements that the lock doesn't satisfy.
+    """
+    from rules_bento.dataclasses_lite import replace
+
+    output = options.pop("output")
+    if output and (Path(output).name != output or not output.endswith((".txt", ".toml"))):
+        raise BentoError(f"-o: expected pylock.toml or a name that ends in .txt, got {output}.")
+    locking = replace(
+        _locking({"no_lock": False, "offline": False} | options, build_ctx),
+        is_explicit=True,
+        output=output,
+        upgrade=tuple(["*"] if upgrade else upgrade_package),
+    )
+    rest: dict[str, Any] = dict.fromkeys(("name", "spec", "description", "env", "label", "creation_time"), None)
+    rest |= {"no_secrets_check": True, "allow_secret": (), "env": (), "label": {}}
+    result = _build(store, build_ctx, "", locking, **(rest | options))
+    for text in result.notes:
+        show.note(text)
+
+
+def _locking(options: dict[str, Any], build_ctx: str) -> LockOptions:
+    import shlex
+
+    from rules_bento.programs import find_uv
+
+    from bento_cli.projects.project_locks import LockOptions
+
+    words = ["bento", "lock", *([build_ctx] if build_ctx != "." else [])]
+    words += ["-f", options["bentofile"]] if options["bentofile"] else []
+    for name in ("enable_features", "bentoml_version", "python_version"):
+        words += [f"--{name.replace('_', '-')}", options[name]] if options[name] else []
+    is_offline = options.pop("offline") or os.environ.get("UV_OFFLINE", "").lower() in ("1", "true", "yes", "on")
+    return LockOptions(shlex.join(words), is_disabled=options.pop("no_lock"), is_offline=is_offline, uv=find_uv())
+
+
 def _archive_path(text: str) -> str:
     """Return the path for `--archive`. Adds a missing suffix. Raises BentoError for a directory or a wrong suffix."""
     from rules_bento.tag import Tag
@@ -166,6 +236,7 @@ def _build(
     store: Store,
     build_ctx: str,
     version: str,
+    locking: LockOptions,
     *,
     bentofile: str | None,
     name: str | None,
@@ -201,6 +272,7 @@ def _build(
         secrets=None if options["no_secrets_check"] else options["allow_secret"],
         bentoml_version=options["bentoml_version"],
         python_version=python_version,
+        locking=locking,
     )
     for option, value in (("--python", python), (_UNPROTECTED, options["allow_unprotected_import"])):
         if value and not is_imported:

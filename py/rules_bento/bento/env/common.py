@@ -13,7 +13,7 @@ from rules_bento.formats import split_lines
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Sequence
 
 if TYPE_CHECKING:
-    from rules_bento.bento.env.python import LockedRequirements
+    from rules_bento.bento.env.python import LockedRequirements, Resolver
     from rules_bento.packages.requirements import Line
     from rules_bento.service.loaded_modules import Survey
 
@@ -93,6 +93,7 @@ class BentoSettings:
     pins: tuple[str, ...] = ()  # `name==version`: packages of libraries from other hubs
     is_python_of_pins: bool = False  # whether `python_version` is the version for which `pins` are installed
     lock: LockedRequirements | None = None  # replaces requirements
+    resolve: Resolver | None = None  # locks the requirements, unless `lock` is set
     api: ApiDescription | None = None  # of an imported service
     features: tuple[str, ...] = ()  # extras of bentoml
     spec: int | None = None  # default: 2 if it supports the options, else 1

@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 
-from rules_bento.dataclasses_lite import dataclass
+from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.packages.indexes import unique_index
 from rules_bento.packages.requirement_checks import FILE_OPTIONS, check_conflicts, check_lines, local_path
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
     from rules_bento.build_options.options import BuildOptions, Python
     from rules_bento.packages.requirements import Requirement as DeclaredRequirement
+    from rules_bento.typing_lite import Callable, TypeAlias
+
+    # Returns the locked packages for requirements, a Python version, and whether the options allow a lock.
+    Resolver: TypeAlias = "Callable[[str, str, bool], LockedRequirements | None]"
 
 _LINK = re.compile(r"^--find-links .*\n", re.MULTILINE)
 # Options of requirements files that uv also applies.
@@ -223,6 +227,18 @@ def assemble_requirements(
     text = join(line for line in lines if line.flag or line in archives)
     hashed = None if archives else text + lock.pinned_with_hashes
     return Requirements(text + lock.links + lock.roots, text + lock.pinned, hashed, match[1])
+
+
+def resolve_requirements(
+    requirements: Requirements, resolve: Resolver | None, python_version: str, *, is_wanted: bool
+) -> Requirements:
+    """Return the requirements with the packages that `resolve` locks, if it is set."""
+    locked = resolve(requirements.text, python_version, is_wanted) if resolve else None
+    if locked is None:
+        return requirements
+    options = join(line for line in logical_lines(requirements.text) if line.flag)
+    hashed = options + locked.pinned_with_hashes if locked.pinned_with_hashes else None
+    return replace(requirements, text=options + locked.pinned, hashed=hashed)
 
 
 def _with_bentoml(lines: Sequence[Line], version: str, features: Sequence[str]) -> tuple[str, str]:

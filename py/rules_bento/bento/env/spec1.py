@@ -34,11 +34,19 @@ def make(settings: BentoSettings, envs: Sequence[EnvVariable], *, models: bool) 
     options = settings.options
     _check(options, envs)
     requirements = _requirements(settings)
+    if settings.lock is None:
+        python_version = options.docker.python_version or settings.python_version
+        requirements = python.resolve_requirements(
+            requirements, settings.resolve, python_version, is_wanted=options.python.lock_packages is not False
+        )
+    is_resolved = settings.lock is None and requirements.text != requirements.roots
     env = docker_env(options, settings.files)
     variables = merge_envs(env, envs)
     environment = _conda_environment(options.conda, settings.files, options.at("conda.environment_yml"))
     values_of_variables = {one.name: dockerfile.quote_value(one.value) for one in variables}
-    values = with_defaults(options, settings.python_version, values_of_variables, locked=settings.lock is not None)
+    values = with_defaults(
+        options, settings.python_version, values_of_variables, locked=settings.lock is not None or is_resolved
+    )
     files = {
         "env/docker/entrypoint.sh": ENTRYPOINT.encode(),
         "env/python/install.sh": python.install_script(options.python, requirements.bentoml_version).encode(),
@@ -46,8 +54,8 @@ def make(settings: BentoSettings, envs: Sequence[EnvVariable], *, models: bool) 
         "env/python/version.txt": (values["docker"]["python_version"] or settings.python_version).encode(),
         **_named_files(settings),
     }
-    if requirements.hashed is not None:
-        files["env/python/requirements.lock.txt"] = requirements.hashed.encode()
+    if requirements.hashed is not None or is_resolved:
+        files["env/python/requirements.lock.txt"] = (requirements.hashed or requirements.text).encode()
     if environment is not None:
         files["env/conda/environment.yml"] = environment.encode()
     recipe = _recipe(settings, values["docker"], environment, variables, models)

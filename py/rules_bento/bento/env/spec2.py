@@ -63,6 +63,10 @@ def make(
     requirements = python.assemble_requirements(
         lines, lock, settings.pins, settings.bentoml_version, settings.features, place
     )
+    if lock is None and exported is None:
+        requirements = python.resolve_requirements(
+            requirements, settings.resolve, frozen.python_version, is_wanted=locked is not False
+        )
     envs = merge_envs(docker_env(options, settings.files), envs)
     files = {
         **frozen.files,

@@ -1,0 +1,390 @@
+"""Locks the packages of a project through uv, and reads the locks that a project has.
+
+The lock is a file next to the bentofile: a uv.lock for the dependencies in pyproject.toml, a pylock.toml, or a
+requirements.lock.txt, which `bento build` writes if the project has no lock.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from rules_bento.bento.env.python import LockedRequirements
+from rules_bento.dataclasses_lite import dataclass, field
+from rules_bento.errors import BentoError
+from rules_bento.formats import decode_text, read_file
+from rules_bento.packages.requirements import Requirement, logical_lines, normalize_name, parse, requirement_name
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
+
+if TYPE_CHECKING:
+    from rules_bento.build_options.options import BuildOptions
+    from rules_bento.packages.indexes import Indexes
+    from rules_bento.packages.requirements import Line
+
+REQUIREMENTS_LOCK, PYLOCK, UV_LOCK, _PYPROJECT = "requirements.lock.txt", "pylock.toml", "uv.lock", "pyproject.toml"
+_HEADER = "# Locked by `bento lock` for Python {}. To choose newer versions, run `bento lock --upgrade`.\n"
+_ROOT = "# Requires: "
+_PYTHON = re.compile(r"# Locked by `bento lock` for Python ([0-9.]+)\.")
+_PIN = re.compile(r"[-._A-Za-z0-9]+(\[[^]]*\])?==[-+!._A-Za-z0-9]+( *;|$)")
+_EXPORT = ("--no-dev", "--no-emit-project", "--no-header", "--no-annotate", "--offline", "--quiet")
+_COMPILE = ("--universal", "--generate-hashes", "--no-header", "--no-annotate", "--no-strip-extras", "--quiet")
+# Settings of tool.uv that change versions, in addition to `uv_settings.COPIED`.
+_LIMITS = ("constraint-dependencies", "override-dependencies")
+_IN_CI = "CI is set"
+_READ_ONLY = "the directory is read-only"
+_NO_LOCK = "To build without a lock, add --no-lock."
+
+
+@dataclass(frozen=True)
+class LockOptions:
+    """Determines whether a build can lock packages, and how."""
+
+    command: str = "bento lock"  # that locks the project explicitly, for messages
+    is_disabled: bool = False  # no lock is read or written
+    is_offline: bool = False  # no lock is written
+    is_explicit: bool = False  # the lock is always written; uv can build packages, and can use all credentials
+    upgrade: tuple[str, ...] = ()  # with `is_explicit`: names of packages; `*` for all
+    output: str = ""  # with `is_explicit`: the name of the lock
+    uv: str | None = None
+
+    @property
+    def obstacle(self) -> str:
+        """The reason why a build can't write a lock on its own, or an empty string."""
+        if os.environ.get("CI", "").lower() not in ("", "0", "false") and not self.is_explicit:
+            return _IN_CI
+        return ""
+
+
+@dataclass
+class ProjectLock:
+    """The lock of the project whose bentofile is in `directory`."""
+
+    directory: Path
+    options: LockOptions
+    build_options: BuildOptions
+    is_project: bool = False  # whether the requirements are those of the [project] table in pyproject.toml
+    name: str = REQUIREMENTS_LOCK
+    notes: list[str] = field(default_factory=list)
+    written: str = ""  # the path of a new or changed lock
+
+    def lock(self, roots: str, python_version: str, is_wanted: bool) -> LockedRequirements | None:
+        """Return the locked packages for the requirements `roots`, or None if the packages aren't locked.
+
+        Writes a missing lock. Raises BentoError for a lock that doesn't satisfy `roots`, and if uv fails.
+        """
+        lines = [line for line in logical_lines(roots, "requirements") if line.text]
+        reason = "" if is_wanted else "lock_packages is false"
+        reason = "because of --no-lock" if self.options.is_disabled else f"because {reason}" if reason else ""
+        local = next((line.text for line in lines if not line.flag and line.text.startswith((".", "/"))), "")
+        if local and not reason:
+            reason = f"because {local} is a local file"
+        if self.build_options.python.requirements_txt == self.name and not reason:
+            reason = f"because the bentofile uses {self.name} as requirements_txt, without hashes"
+        if "--hash=" in roots:
+            return None
+        if reason:
+            self._unlocked(reason)
+            return None
+        if (self.written or not self.options.is_explicit) and (found := self._find(lines, python_version)):
+            return found
+        if self.options.is_offline:
+            self._unlocked("because the command is offline")
+            return None
+        self._require_writable()
+        target = self.options.output or self._existing(lines)
+        target = target or (UV_LOCK if self._uses_uv_lock(lines) else self.name)
+        if target == UV_LOCK:
+            self._write_uv_lock(python_version)
+        else:
+            self._write_requirements(lines, python_version, target)
+        found = self._find(lines, python_version)
+        count = found.pinned.count("\n") if found else 0
+        self.notes.append(f"Locked {count} packages in {self.written}. Commit this file.")
+        return found
+
+    def bentoml_version(self) -> str:
+        """Return the version of bentoml in requirements.lock.txt, or an empty string, also for an upgrade."""
+        name = self._existing(())
+        if self.options.is_disabled or not name.endswith(".txt") or {"*", "bentoml"} & {*self.options.upgrade}:
+            return ""
+        found = re.search(r"(?m)^bentoml(?:\[[^]]*])?==([0-9.]+)", decode_text(self._read(name), name))
+        return found[1] if found else ""
+
+    def _unlocked(self, reason: str) -> None:
+        if self.options.is_explicit:
+            raise BentoError(f"the packages can't be locked, {reason}. Remove the reason, or build without a lock.")
+        self.notes.append(f"The packages aren't locked, {reason}: each installation can get other versions.")
+
+    def _find(self, lines: Sequence[Line], python_version: str) -> LockedRequirements | None:
+        """Return the packages of the first lock in the project, or None if there is no lock."""
+        name = self._existing(lines)
+        if not name:
+            return None
+        path = self.directory / name
+        if name == UV_LOCK:
+            pins, text = parse(self._export(python_version), name)[0], ""
+        else:
+            text = decode_text(self._read(name), name)
+            pins = _pylock_pins(text, name) if name.endswith(".toml") else _pins(text, name)
+        self._check(lines, pins, text, path, python_version)
+        return _locked(pins)
+
+    def _existing(self, lines: Sequence[Line]) -> str:
+        """Return the name of the project's lock, or an empty string."""
+        names = [self.options.output] if self.options.output else [UV_LOCK, PYLOCK, REQUIREMENTS_LOCK]
+        if self.name != REQUIREMENTS_LOCK and not self.options.output:  # another bentofile in this directory
+            names = [self.name]
+        if not self._uses_uv_lock(lines):
+            names = [name for name in names if name != UV_LOCK]
+        return next((name for name in names if (self.directory / name).is_file()), "")
+
+    def _check(
+        self, lines: Sequence[Line], pins: Sequence[Requirement], text: str, path: Path, python_version: str
+    ) -> None:
+        """Raise BentoError if a lock doesn't satisfy a requirement, or if it is for another Python version."""
+        remedy = f"To update the lock, run `{self.options.command}`."
+        version = _PYTHON.match(text)
+        if version and version[1] != python_version:
+            problem = f"the lock is for Python {version[1]}, but the Bento is for Python {python_version}"
+            raise BentoError(problem, place=str(path), remedy=remedy)
+        known = {line.removeprefix(_ROOT) for line in text.split("\n") if line.startswith(_ROOT)}
+        by_name: dict[str, list[Requirement]] = {}
+        for pin in pins:
+            by_name.setdefault(pin.name, []).append(pin)
+        for line in lines:
+            if line.flag or line.text in known or _is_satisfied(line, by_name, has_extras=version is not None):
+                continue
+            raise BentoError(f"the lock doesn't satisfy {line.text!r}", place=str(path), remedy=remedy)
+
+    def _require_writable(self) -> None:
+        obstacle = self.options.obstacle
+        if not obstacle and not os.access(self.directory, os.W_OK):
+            obstacle = _READ_ONLY
+        if obstacle:
+            problem = f"the project has no lock of its packages, and {obstacle}"
+            remedy = f"Run `{self.options.command}` in a writable checkout, and commit the lock. {_NO_LOCK}"
+            raise BentoError(problem, place=str(self.directory.absolute()), remedy=remedy)
+        if not self.options.uv:
+            remedy = f"Install uv, for example with `pip install uv`. {_NO_LOCK}"
+            raise BentoError("the project has no lock of its packages, and uv isn't installed", remedy=remedy)
+
+    def _uses_uv_lock(self, lines: Sequence[Line]) -> bool:
+        """Return whether uv.lock is the lock: the project declares all requirements, and bentoml is one of them."""
+        if not self.is_project or self.options.output not in ("", UV_LOCK) or self.build_options.local_packages:
+            return False
+        declared = {requirement_name(text) for text in self.build_options.python.packages or ()}
+        required = [line for line in lines if not line.flag]
+        return "bentoml" in declared and declared >= {requirement_name(line.text) for line in required}
+
+    def _write_uv_lock(self, python_version: str) -> None:
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix="bento-lock-") as name:
+            directory = self._copy(Path(name), _PYPROJECT, "uv.toml", UV_LOCK)
+            files = (directory / file for file in (_PYPROJECT, "uv.toml"))
+            document = "\n".join(file.read_text("utf-8", errors="replace") for file in files if file.is_file())
+            self._reject_connection_settings(document)
+            flags = ["lock", "--quiet", "--directory", name, *self._python_flags(directory, python_version)]
+            self._run(flags, directory, document)
+            self._write(UV_LOCK, (directory / UV_LOCK).read_bytes())
+
+    def _write_requirements(self, lines: Sequence[Line], python_version: str, name: str) -> None:
+        import tempfile
+
+        from rules_bento.packages.indexes import Indexes
+        from rules_bento.packages.requirements import reject_option
+
+        options = parse("".join(f"{line.text}\n" for line in lines), "requirements")[1]
+        settings = self._settings()
+        for option in options:
+            if option.flag == "--pre":
+                settings["prerelease"] = '"allow"'
+            elif option.flag != "--no-binary":
+                reject_option(option, "requirements")
+        indexes = Indexes().with_options(options, "requirements")
+        roots = [line.text for line in lines if not line.flag]
+        with tempfile.TemporaryDirectory(prefix="bento-lock-") as temporary:
+            directory = self._copy(Path(temporary), name)
+            (directory / "requirements.in").write_text("".join(f"{root}\n" for root in roots), "utf-8")
+            (directory / "uv.toml").write_text("".join(f"{key} = {text}\n" for key, text in settings.items()), "utf-8")
+            flags = ["pip", "compile", "requirements.in", "-o", name, *_COMPILE, "--python-version", python_version]
+            flags += ["--directory", temporary, "--no-python-downloads", "--python", sys.executable]
+            if (self.directory / UV_LOCK).is_file():
+                limits = self._export(python_version, "--frozen", "--no-hashes")
+                (directory / "limits.txt").write_text(limits, "utf-8")
+                flags += ["-c", "limits.txt"]
+                self.notes.append(f"{UV_LOCK} only limits the versions, because it doesn't lock all requirements.")
+            self._run([*flags, *indexes.pip_flags()], directory, "\n".join([*roots, *settings.values()]), indexes)
+            text = (directory / name).read_text("utf-8")
+        if not name.endswith(".toml"):
+            text = _HEADER.format(python_version) + "".join(f"{_ROOT}{root}\n" for root in roots) + text
+        self._write(name, text.encode())
+
+    def _settings(self) -> dict[str, str]:
+        """Return the settings of the project that change versions, as keys and TOML values."""
+        from rules_bento.formats.toml import read_toml
+        from rules_bento.packages import uv_settings
+
+        name = uv_settings.settings_file(self.directory, _PYPROJECT)
+        if not name:
+            return {}
+        uv: Any = read_toml(read_file(self.directory / name, name), name)
+        uv = uv if name.endswith("uv.toml") else uv["tool"]["uv"]
+        chosen = {key: uv[key] for key in (*uv_settings.COPIED, *_LIMITS) if key in uv}
+        limits = {key: uv_settings.to_toml(chosen[key], f"{name}: {key}") for key in _LIMITS if key in chosen}
+        return uv_settings.copied_settings(chosen, name) | limits
+
+    def _copy(self, directory: Path, *names: str) -> Path:
+        for name in names:
+            if (self.directory / name).is_file():
+                (directory / name).write_bytes(self._read(name))
+        return directory
+
+    def _read(self, name: str) -> bytes:
+        path = self.directory / name
+        if not path.resolve().is_relative_to(self.directory.resolve()):
+            problem = "the file is a link to a file outside of the project"
+            raise BentoError(problem, place=str(path), remedy="Replace the link with a copy of the file.")
+        return read_file(path, str(path))
+
+    def _python_flags(self, directory: Path, python_version: str) -> list[str]:
+        """Return flags with an interpreter of the Bento's version, which uv never searches in the project."""
+        from rules_bento.packages.fake_interpreter import write_fake_interpreter
+
+        python = sys.executable
+        if python_version != ".".join(map(str, sys.version_info[:2])):
+            python = str(directory / "python")
+            write_fake_interpreter(Path(python), sys.executable, python_version)
+        return ["--no-python-downloads", "--python", python]
+
+    def _export(self, python_version: str, *flags: str) -> str:
+        """Return the requirements in uv.lock. Raises BentoError if pyproject.toml requires a change of uv.lock."""
+        import subprocess
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix="bento-lock-") as name:
+            directory = self._copy(Path(name), _PYPROJECT, "uv.toml", UV_LOCK)
+            command = [self.options.uv or "uv", "export", *(flags or ("--locked",)), *_EXPORT, "--directory", name]
+            command += self._python_flags(directory, python_version)
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, check=False, env=self._variables(""))
+            except OSError:
+                problem, remedy = "reading uv.lock requires uv, which isn't installed", "Install uv."
+                raise BentoError(problem, place=str(self.directory / UV_LOCK), remedy=remedy) from None
+        if done.returncode:
+            problem = "the lock doesn't satisfy pyproject.toml"
+            if not re.search(r"needs to be updated|network was disabled", done.stderr):
+                problem = f"uv can't read the lock ({' '.join(done.stderr.replace(name, '.').split()).rstrip('.')})"
+            remedy = f"To update the lock, run `{self.options.command}`."
+            raise BentoError(problem, place=str(self.directory / UV_LOCK), remedy=remedy)
+        return done.stdout
+
+    def _run(self, flags: list[str], directory: Path, text: str, indexes: Indexes | None = None) -> None:
+        """Run uv, which can use the network. Raises BentoError if uv fails."""
+        from rules_bento.packages.resolution import run_uv
+
+        if "${" in text:
+            problem = "the requirements contain '${', so uv would send the value of an environment variable to a server"
+            remedy = "Remove the variable. For credentials, use netrc."
+            raise BentoError(problem, place=str(self.directory.absolute()), remedy=remedy)
+        options = self.options
+        flags += ["--upgrade"] if "*" in options.upgrade else []
+        flags += [word for name in options.upgrade if name != "*" for word in ("--upgrade-package", name)]
+        flags += [] if options.is_explicit else ["--no-build"]
+        variables = self._variables(text)
+        if indexes:
+            variables = indexes.variables(variables)
+        errors = run_uv([options.uv or "uv", *flags], variables)
+        if errors is None:
+            return
+        problem = "uv can't lock the packages (see above)"
+        if not options.is_explicit and "building from source is disabled" in errors:
+            remedy = f"To allow uv to build packages, which runs their code, run `{options.command}`."
+        else:
+            remedy = f"Change the requirements, or check the network and the package index. {_NO_LOCK}"
+        raise BentoError(problem, place=str(self.directory.absolute()), remedy=remedy)
+
+    def _variables(self, text: str) -> dict[str, str]:
+        """Return the environment variables for uv.
+
+        A project can choose the name and the address of an index. Therefore, an implicit lock passes neither the
+        variables for named indexes nor a login for all hosts.
+        """
+        from rules_bento.packages import indexes
+
+        if self.options.is_explicit:
+            return dict(os.environ)
+        variables = {name: value for name, value in os.environ.items() if indexes.is_for_uv(name)}
+        addresses = re.findall(r"https?://[^\s'\",\]]+", text)
+        return indexes.uv_variables(
+            addresses, (), indexes.without_shared_credentials(variables) if addresses else variables
+        )
+
+    def _reject_connection_settings(self, document: str) -> None:
+        """Raise BentoError if a file of the project determines how uv connects, unless the lock is explicit."""
+        found = re.search(
+            r"(?m)^\s*[\"']?(allow-insecure-host|https?-proxy|no-proxy|cache-dir|keyring-provider)\b", document
+        )
+        if found and not self.options.is_explicit:
+            problem = f"the project has no lock, and sets {found[1]}, which determines how uv connects"
+            remedy = f"Check the setting, and run `{self.options.command}`."
+            raise BentoError(problem, place=str(self.directory.absolute()), remedy=remedy)
+
+    def _write(self, name: str, content: bytes) -> None:
+        from rules_bento.archives.atomic import replace_file
+
+        path = self.directory / name
+        try:
+            replace_file(path, content)
+        except OSError as error:
+            raise BentoError(f"cannot write the lock: {error.strerror}", place=str(path), remedy=_NO_LOCK) from None
+        self.written = str(path)
+
+
+def _pins(text: str, origin: str) -> list[Requirement]:
+    """Return the packages of a requirements file with hashes. Raises BentoError for a package without a version."""
+    pins = parse(text, origin)[0]
+    for pin in pins:
+        if not (_PIN.match(pin.text) or pin.pin or pin.is_direct):  # parsing with `packaging` is slow
+            remedy = "Lock the packages again, with `bento lock`."
+            raise BentoError(f"{pin.text!r} has no exact version", place=f"{origin}:{pin.line}", remedy=remedy)
+    return pins
+
+
+def _pylock_pins(text: str, origin: str) -> list[Requirement]:
+    from rules_bento.packages.resolution import read_pylock
+
+    return [Requirement(requirement, hashes, 0) for requirement, hashes in read_pylock(text, origin)]
+
+
+def _locked(pins: Sequence[Requirement]) -> LockedRequirements:
+    """Return the packages of a lock. If a package has no hash, such as one of a Git repository, none has."""
+    pinned = "".join(f"{pin.text}\n" for pin in pins)
+    if not all(pin.hashes for pin in pins):
+        return LockedRequirements("", pinned, "")
+    hashed = "".join(
+        " \\\n".join([pin.text, *(f"    --hash=sha256:{one}" for one in pin.hashes)]) + "\n" for pin in pins
+    )
+    return LockedRequirements("", pinned, hashed)
+
+
+def _is_satisfied(line: Line, pins: dict[str, list[Requirement]], *, has_extras: bool) -> bool:
+    """Return whether the locked packages `pins` satisfy a requirement."""
+    from rules_bento.packages.requirements import parse_requirement
+
+    requirement = line.parse()
+    if requirement is None:
+        return False
+    found = pins.get(normalize_name(requirement.name), [])
+    if not found:
+        return requirement.marker is not None
+    extras = {normalize_name(extra) for extra in requirement.extras}
+    for pin in found:
+        locked = parse_requirement(pin.text)
+        if has_extras and not extras <= {normalize_name(extra) for extra in locked.extras}:
+            return False
+        if pin.pin and not requirement.specifier.contains(pin.pin[1], prereleases=True):
+            return False
+    return True

@@ -1,0 +1,323 @@
+"""Locks of `bento build` and `bento lock`: real uv, and a package index on this machine that records its requests."""
+
+import hashlib
+import os
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from bento_cli.cli import main
+
+from tests.helpers.made_wheels import METADATA, Maker
+
+UV = str(Path(os.environ["RULES_BENTO_UV"]).absolute())
+SERVICE = "import bentoml\n\n@bentoml.service\nclass Svc:\n    @bentoml.api\n    def f(self, x: int) -> int:\n        return x\n"
+
+
+@pytest.fixture
+def index(tmp_path):
+    """A package index with stub wheels. `index.seen` has the value of the header Authorization of each request."""
+    links = tmp_path / "links"
+    links.mkdir()
+    for name, version, more in (
+        ("bentoml", "1.4.39", "Provides-Extra: grpc\nRequires-Dist: idna; extra == 'grpc'\n"),
+        ("idna", "3.9", ""),
+        ("idna", "3.10", ""),
+    ):
+        wheel = Maker(name, version)
+        wheel.files[f"{wheel.dist_info}/METADATA"] = (METADATA.format(name, version) + more).encode()
+        wheel.write(links)
+    sdist = links / "built-1.0.tar.gz"
+    sdist.write_bytes(b"never unpacked")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append(self.headers.get("Authorization"))
+            name = self.path.strip("/").rpartition("/")[2]
+            file = links / name
+            if not file.is_file():
+                files = [path for path in sorted(links.iterdir()) if path.name.startswith(f"{name}-")]
+                body = "".join(
+                    f'<a href="/files/{path.name}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}">{path.name}</a>'
+                    for path in files
+                ).encode()
+                self.send_response(200 if files else 404)
+                self.send_header("Content-Type", "text/html")
+            else:
+                body = file.read_bytes()
+                self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    seen: list[str | None] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.url, server.seen = f"http://127.0.0.1:{server.server_port}/simple", seen
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    directory = tmp_path / "project"
+    directory.mkdir()
+    (directory / "service.py").write_text(SERVICE)
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr("rules_bento.programs.find_uv", lambda: UV)
+    for name in ("BENTO_NO_LOCK", "UV_OFFLINE", "CI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(directory)
+    return directory
+
+
+@pytest.fixture
+def bento(capfd):
+    def run(*words, code=0):
+        found = main([str(word) for word in words])
+        out, run.err = capfd.readouterr()
+        assert found == code, (out, run.err)
+        return out.strip()
+
+    return run
+
+
+def bentofile(project: Path, index, packages: str = "idna", more: str = "") -> None:
+    text = f"service: service:Svc\npython:\n  packages: [bentoml==1.4.39, {packages}]\n  index_url: {index.url}\n{more}"
+    (project / "bentofile.yaml").write_text(text)
+
+
+def pyproject(project: Path, index, dependencies: str = '"bentoml==1.4.39", "idna<3.10"', more: str = "") -> None:
+    text = f'[project]\nname = "proj"\nversion = "1"\nrequires-python = ">=3.9"\ndependencies = [{dependencies}]\n'
+    (project / "pyproject.toml").write_text(
+        f'{text}[[tool.uv.index]]\nname = "corp"\nurl = "{index.url}"\ndefault = true\n{more}'
+    )
+
+
+def test_a_build_without_a_lock_writes_one_and_uses_it(project, index, bento):
+    bentofile(project, index)
+    first = bento("build", "-o", "ref")
+    assert bento.err.startswith("note: Locked 2 packages in requirements.lock.txt. Commit this file.")
+    lock = (project / "requirements.lock.txt").read_text()
+    requests = len(index.seen)
+    assert bento("build", "-o", "ref") == first
+    assert "Locked" not in bento.err
+    assert len(index.seen) == requests
+    entry = Path(bento("get", first, "-o", "path"))
+    wheels = ["bentoml==1.4.39 \\\n    --hash=sha256:", "idna==3.10 \\\n    --hash=sha256:"]
+    for text in (lock, (entry / "env/python/requirements.lock.txt").read_text()):
+        assert all(wheel in text for wheel in wheels)
+    assert (entry / "env/python/requirements.txt").read_text() == (
+        f"--index-url {index.url}\nbentoml==1.4.39\nidna==3.10\n"
+    )
+    assert (entry / "src/requirements.lock.txt").read_text() == lock
+
+
+def test_a_lock_that_does_not_satisfy_the_requirements_is_an_error(project, index, bento):
+    bentofile(project, index)
+    bento("build")
+    bentofile(project, index, "'idna<3.10'")
+    bento("build", code=1)
+    assert (
+        "requirements.lock.txt: the lock doesn't satisfy 'idna<3.10'. To update the lock, run `bento lock`."
+        in bento.err
+    )
+    bento("lock")
+    assert "\nidna==3.9 " in (project / "requirements.lock.txt").read_text()
+    bentofile(project, index)
+    bento("build")
+    bento("lock")
+    assert "\nidna==3.9 " in (project / "requirements.lock.txt").read_text()
+    bento("lock", "--upgrade-package", "idna")
+    assert "\nidna==3.10 " in (project / "requirements.lock.txt").read_text()
+    bento("build", "--python-version", "3.12", code=1)
+    assert (
+        "the lock is for Python 3.11, but the Bento is for Python 3.12. To update the lock, run `bento lock "
+        in bento.err
+    )
+    bento("build", "--enable-features", "grpc", code=1)
+    assert "run `bento lock --enable-features grpc`" in bento.err
+    bento("lock", "--enable-features", "grpc")
+    bento("build", "--enable-features", "grpc")
+    bento("build")
+
+
+@pytest.mark.parametrize(
+    ("words", "more", "reason"),
+    [
+        (["--no-lock"], "", "because of --no-lock"),
+        (["--offline"], "", "because the command is offline"),
+        ([], "  lock_packages: false\n", "because lock_packages is false"),
+    ],
+)
+def test_a_build_without_a_lock_says_that_packages_are_not_locked(project, index, bento, words, more, reason):
+    bentofile(project, index, more=more)
+    bento("build", *words)
+    assert f"note: The packages aren't locked, {reason}: each installation can get other versions." in bento.err
+    assert index.seen == []
+    assert not (project / "requirements.lock.txt").exists()
+
+
+def test_offline_uses_a_lock_and_ci_requires_one(project, index, bento, monkeypatch):
+    bentofile(project, index)
+    monkeypatch.setenv("CI", "true")
+    bento("build", code=1)
+    assert (
+        f"{project}: the project has no lock of its packages, and CI is set. Run `bento lock` in a writable checkout, "
+        "and commit the lock. To build without a lock, add --no-lock.\n"
+    ) in bento.err
+    assert index.seen == []
+    bento("lock")
+    first = bento("build", "-o", "ref")
+    monkeypatch.delenv("CI")
+    assert bento("build", "--offline", "-o", "ref") == first
+    assert "aren't locked" not in bento.err
+
+
+def test_a_build_in_a_read_only_checkout_names_the_command(project, index, bento, monkeypatch):
+    bentofile(project, index)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    bento("build", code=1)
+    assert "and the directory is read-only. Run `bento lock` in a writable checkout" in bento.err
+
+
+def test_the_dependencies_of_a_project_are_locked_in_uv_lock(project, index, bento):
+    pyproject(project, index)
+    first = bento("build", "-o", "ref")
+    assert "note: Locked 2 packages in uv.lock. Commit this file." in bento.err
+    assert bento("build", "-o", "ref") == first
+    subprocess.run([UV, "lock", "--check", "--quiet"], check=True)
+    exported = subprocess.run(
+        [UV, "export", "--quiet", "--no-header", "--no-annotate", "--no-emit-project"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    entry = Path(bento("get", first, "-o", "path"))
+    assert exported.stdout == (entry / "env/python/requirements.lock.txt").read_text()
+    pyproject(project, index, '"bentoml==1.4.39", "idna>3.9"')
+    bento("build", code=1)
+    assert "uv.lock: the lock doesn't satisfy pyproject.toml. To update the lock, run `bento lock`." in bento.err
+    bento("lock")
+    bento("build")
+
+
+def test_a_uv_lock_without_all_requirements_limits_the_versions(project, index, bento):
+    pyproject(project, index, '"idna<3.10"')
+    subprocess.run([UV, "lock", "--quiet"], check=True)
+    bentofile(project, index)
+    bento("build")
+    assert "note: uv.lock only limits the versions, because it doesn't lock all requirements." in bento.err
+    assert "\nidna==3.9 " in (project / "requirements.lock.txt").read_text()
+
+
+def test_a_pylock_is_used(project, index, bento):
+    bentofile(project, index)
+    bento("lock", "-o", "pylock.toml")
+    first = bento("build", "-o", "ref")
+    assert "Locked" not in bento.err
+    entry = Path(bento("get", first, "-o", "path"))
+    assert "idna==3.10 \\\n    --hash=sha256:" in (entry / "env/python/requirements.lock.txt").read_text()
+    bento("lock", "-o", "../pylock.toml", code=1)
+    assert "-o: expected pylock.toml or a name that ends in .txt" in bento.err
+
+
+def test_requirements_with_hashes_need_no_lock(project, index, bento):
+    bentofile(project, index)
+    bento("lock", "-o", "requirements.txt")
+    (project / "bentofile.yaml").write_text("service: service:Svc\npython:\n  requirements_txt: requirements.txt\n")
+    requests = len(index.seen)
+    bento("build")
+    assert "lock" not in bento.err
+    assert len(index.seen) == requests
+
+
+def test_an_implicit_lock_builds_no_package(project, index, bento, tmp_path):
+    bentofile(project, index, "built")
+    bento("build", code=1)
+    assert "To allow uv to build packages, which runs their code, run `bento lock`." in bento.err
+    assert not (project / "requirements.lock.txt").exists()
+
+
+def test_an_implicit_lock_sends_no_credentials_of_other_hosts(project, index, bento, monkeypatch, tmp_path):
+    """The canaries: a password for an index called `corp`, and a login for all hosts."""
+    (tmp_path / "netrc").write_text("default login canary password canary\n")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("UV_INDEX_CORP_USERNAME", "canary")
+    monkeypatch.setenv("UV_INDEX_CORP_PASSWORD", "canary")
+    pyproject(project, index)
+    bento("build")
+    assert index.seen
+    assert set(index.seen) == {None}
+    (project / "uv.lock").unlink()
+    bento("lock")  # explicit, as `uv lock`
+    assert set(index.seen) != {None}
+
+
+@pytest.mark.parametrize("setting", ['allow-insecure-host = ["corp"]', 'https-proxy = "http://x"', 'cache-dir = "x"'])
+def test_an_implicit_lock_uses_no_connection_settings_of_the_project(project, index, bento, setting):
+    pyproject(project, index, more=f"[tool.uv]\n{setting}\n")
+    bento("build", code=1)
+    assert (
+        f"the project has no lock, and sets {setting.split(' ')[0]}, which determines how uv connects. Check"
+        in bento.err
+    )
+    assert index.seen == []
+
+
+def test_a_lock_expands_no_variable(project, index, bento, monkeypatch):
+    monkeypatch.setenv("CANARY", "canary")
+    bentofile(project, index, f"'idna @ {index.url}/${{CANARY}}/idna-3.9-py3-none-any.whl'")
+    for command in ("build", "lock"):
+        bento(command, code=1)
+        assert "the requirements contain '${', so uv would send the value of an environment variable" in bento.err
+    assert index.seen == []
+
+
+def test_a_lock_outside_of_the_project_is_not_read(project, index, bento, tmp_path):
+    (tmp_path / "canary.txt").write_text("canary==1\n")
+    (project / "requirements.lock.txt").symlink_to("../canary.txt")
+    bentofile(project, index)
+    bento("build", code=1)
+    assert "canary==1" not in bento.err
+
+
+def test_settings_of_uv_that_change_versions_are_applied(project, index, bento):
+    bentofile(project, index)
+    (project / "uv.toml").write_text('constraint-dependencies = ["idna<3.10"]\n')
+    bento("build")
+    assert "\nidna==3.9 " in (project / "requirements.lock.txt").read_text()
+
+
+def test_each_bentofile_of_a_directory_has_its_lock(project, index, bento):
+    bentofile(project, index)
+    (project / "bentofile.yaml").rename(project / "other.yaml")
+    bento("build", "-f", "other.yaml")
+    assert (project / "other.requirements.lock.txt").is_file()
+    assert not (project / "requirements.lock.txt").exists()
+
+
+def test_the_lock_decides_the_version_of_bentoml(project, index, bento, monkeypatch):
+    from bento_cli.projects import from_directory
+
+    (project / "bentofile.yaml").write_text(f"service: service:Svc\npython:\n  index_url: {index.url}\n")
+    first = bento("build", "-o", "ref")
+    monkeypatch.setattr(from_directory, "BENTOML_VERSION", "1.4.99")
+    assert bento("build", "-o", "ref") == first
+
+
+def test_without_uv_it_says_how_to_get_it(project, index, bento, monkeypatch):
+    bentofile(project, index)
+    monkeypatch.setattr("rules_bento.programs.find_uv", lambda: None)
+    bento("build", code=1)
+    assert "Install uv, for example with `pip install uv`. To build without a lock, add --no-lock." in bento.err
