@@ -18,14 +18,14 @@ from itertools import groupby
 from pathlib import Path
 
 import rules_bento.images
-from rules_bento import actions, archives, tree_walk
-from rules_bento.actions import images, layers, models
+import rules_bento.models
+from rules_bento import archives, tree_walk
 from rules_bento.archives.atomic import atomic_file
 from rules_bento.artifacts.signatures import sign_in_registries
 from rules_bento.errors import BentoError
-from rules_bento.images import image_checks, image_requirements, oci_image, oci_layout
+from rules_bento.images import image_checks, image_config, image_requirements, oci_image, oci_layout
 from rules_bento.images.engines import LOADERS, find_loader
-from rules_bento.images.layers import description, zstd
+from rules_bento.images.layers import description, members, zstd
 from rules_bento.images.layers.layer import write_files_layer, write_tar_layer, write_wheel_layer
 from rules_bento.images.layers.parts import WheelPart, join_parts, write_wheel_part
 from rules_bento.images.system_packages import PackageRequest
@@ -245,7 +245,7 @@ def _exclude_option(package: str, patterns: list[str]) -> str:
 def _code_digest() -> str:
     """Return a digest of the libzstd version and of the code that builds images, for cache keys."""
     digest = hashlib.sha256(zstd.library_version().encode())
-    for module in (sys.modules[__name__], actions, archives, rules_bento.images):
+    for module in (sys.modules[__name__], archives, rules_bento.images, rules_bento.models):
         archive = getattr(module.__loader__, "archive", "")  # under Bazel, a zip contains the code
         directories = [Path(path) for path in getattr(module, "__path__", ())]
         files = [Path(archive)] if archive else [path for each in directories for path in _modules(each)]
@@ -298,8 +298,8 @@ class _Builder:
         text = description.dumps(write(directory / _BLOB), name, self._compression)
         (directory / _DESCRIPTION).write_text(text, "utf-8")
 
-    def _write_files(self, members: Callable[[], Sequence[Member]], out: Path) -> LayerInfo:
-        return write_files_layer(out, members(), self._compression)
+    def _write_files(self, listed: Callable[[], Sequence[Member]], out: Path) -> LayerInfo:
+        return write_files_layer(out, listed(), self._compression)
 
     def _add(self, directory: Path) -> None:
         self._layers.append(oci_image.Layer.loads((directory / _DESCRIPTION).read_text("utf-8")))
@@ -308,8 +308,8 @@ class _Builder:
     def add_wheels(self, wheels: Sequence[LocalWheel]) -> None:
         """Add the layers of the environment and the packages: a layer per large wheel, then layers of small wheels."""
         environment = (_HOME, _PREFIX, self.base.python, self.base.python_version, USER)
-        members = partial(layers.environment_members, *environment)
-        self._add_layer("environment", environment, partial(self._write_files, members))
+        listed = partial(members.environment_members, *environment)
+        self._add_layer("environment", environment, partial(self._write_files, listed))
         by_name = {wheel.distribution: wheel for wheel in wheels}
         sizes = {name: wheel.path.stat().st_size for name, wheel in by_name.items()}
         groups = group_wheels(sizes)
@@ -405,18 +405,18 @@ class _Builder:
         weights = [] if has_names else sorted(path for path in files if path.endswith(WEIGHTS))
         for group in weights_groups(weights):
             name, chosen = f"weights {', '.join(group)}", [files[path] for path in group]
-            members = partial(models.weights_members, chosen, _BENTO, place, _OWNER)
+            listed = partial(members.weights_members, chosen, _BENTO, place, _OWNER)
             key = [place, {path: states[path] for path in group}]
-            self._add_layer(name, key, partial(self._write_files, members))
-        members = partial(models.model_members, stored, _BENTO, frozenset(weights), place, _OWNER)
-        self._add_layer(f"model {model.tag}", [weights, states], partial(self._write_files, members))
+            self._add_layer(name, key, partial(self._write_files, listed))
+        listed = partial(members.model_members, stored, _BENTO, frozenset(weights), place, _OWNER)
+        self._add_layer(f"model {model.tag}", [weights, states], partial(self._write_files, listed))
         return entry.description
 
     def add_bento(self, described: Sequence[ModelDescription]) -> None:
         """Add the layer of the Bento, which contains the models in `described`."""
         files = (member for member in walk(self._entry.path, "", skip="models") if not member.is_directory)
-        members = sorted(streamed_members(files), key=layers.bento_order)
-        tar = layers.bento_tar(_BENTO, _OWNER, members, [*described])
+        listed = sorted(streamed_members(files), key=members.bento_order)
+        tar = members.bento_tar(_BENTO, _OWNER, listed, [*described])
         self._write_layer("Bento", lambda out: write_tar_layer(out, tar, self._compression), self._scratch)
         self._add(self._scratch)
 
@@ -429,8 +429,8 @@ class _Builder:
         base = self.base.image.config | {"digest": self.base.image.digest, "origin": self.base.origin}
         oci_image.check_layers(self._layers, f"Use a base image with fewer layers. {BUILDER_REMEDY}")
         if self._compression == "gzip":
-            images.require_gzip(self._layers, "--opt compression=gzip", "use --opt compression=zstd")
-        config = images.image_config(
+            image_config.require_gzip(self._layers, "--opt compression=gzip", "use --opt compression=zstd")
+        config = image_config.image_config(
             base,
             document,
             created=created,

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import MappingProxyType
 
 from rules_bento.arguments import JsonPairs, JsonStrings, Pairs, Request, Strings, Triples
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
-from rules_bento.formats.oci import ANNOTATION, digest_of
+from rules_bento.formats.oci import digest_of
 from rules_bento.images import entrypoint as entrypoints
-from rules_bento.images import oci_image
-from rules_bento.models.model import HUB_CACHE, ModelDescription
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
+from rules_bento.images import image_config, oci_image
+from rules_bento.models.model import ModelDescription
+from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rules_bento.kubernetes.workloads import Workload
@@ -56,7 +55,7 @@ def image(request: _ImageRequest) -> None:
     layers = [oci_image.Layer.loads(Path(path).read_text("utf-8")) for path in request.layer]
     oci_image.check_layers(layers)
     if request.compression == "gzip":
-        require_gzip(layers, 'compression = "gzip"', 'set compression = "gzip" on these layers')
+        image_config.require_gzip(layers, 'compression = "gzip"', 'set compression = "gzip" on these layers')
     soci_contents = _soci_contents(request) if request.soci else []
     base = read_object(read_file(request.base_config), "the base's config")
     config = _image_config(request, base, _read_bento_yaml(request))
@@ -69,7 +68,7 @@ def image(request: _ImageRequest) -> None:
     request.manifest.write_bytes(image.manifest)
     digest = image.digest
     if request.soci and soci_contents:
-        platform = _platform(json.loads(image.config))
+        platform = image_config.platform(json.loads(image.config))
         entry = soci.index_entry(soci_contents[0], image.manifest, platform)
         index = oci_image.make_index([(image.manifest, platform)], {}, [entry])
         request.soci.write_text(soci.dumps(soci_contents), "utf-8")
@@ -82,23 +81,6 @@ def _soci_contents(request: _ImageRequest) -> list[bytes]:
     from rules_bento.images import soci
 
     return soci.make_index([json.loads(Path(path).read_text("utf-8")) for path in request.ztoc])
-
-
-def _platform(config: dict[str, Any]) -> dict[str, str]:
-    return {key: config[key] for key in ("architecture", "os", "variant") if key in config}
-
-
-def require_gzip(layers: list[oci_image.Layer], setting: str, remedy: str) -> None:
-    """Raise BentoError if a layer uses zstd, because some runtimes support only gzip.
-
-    `setting` is the setting that requires gzip, and `remedy` is an alternative to converting the base image.
-    """
-    others = [layer.name for layer in layers if layer.media_type.endswith("+zstd")]
-    if others:
-        raise BentoError(
-            f"{setting}: every layer must use gzip, but these layers use zstd: {', '.join(others)}. Convert the base "
-            f"image with `skopeo copy --dest-compress-format gzip`, or {remedy}."
-        )
 
 
 def _read_bento_yaml(request: _ImageRequest) -> dict[str, Any]:
@@ -130,7 +112,7 @@ def _image_config(request: _ImageRequest, base: dict[str, Any], bento: dict[str,
         "registry" in model for service in bento.get("services", ()) for model in service.get("models") or ()
     )
     start = entrypoints.command(request.environment)
-    return image_config(
+    return image_config.image_config(
         base,
         bento,
         has_hub_cache=any(model.hugging_face for model in models) and not downloads,
@@ -147,86 +129,6 @@ def _image_config(request: _ImageRequest, base: dict[str, Any], bento: dict[str,
         working_dir=request.working_dir,
         ports=request.port,
     )
-
-
-def image_config(
-    base: dict[str, Any],
-    bento: dict[str, Any],
-    *,
-    created: str,
-    directory: str,
-    environment: str,
-    home: str,
-    has_hub_cache: bool = False,
-    labels: dict[str, str],
-    env: Mapping[str, str] = MappingProxyType({}),
-    annotations: Mapping[str, str] = MappingProxyType({}),
-    entrypoint: Sequence[str] = (),
-    working_dir: str = "",
-    **fields: Any,
-) -> oci_image.ImageConfig:
-    """Return the config of an image with a Bento in `directory`, and its packages in `environment`.
-
-    `base` is the config of the base image, `bento` has the fields of bento.yaml, and `fields` other fields of it.
-    `has_hub_cache` is whether code can load all models of the Hugging Face Hub from the image.
-    """
-    standard = {
-        "base.digest": base.get("digest", ""),
-        "base.name": base.get("origin", ""),
-        "created": created,
-        "title": bento["name"],
-        "version": bento["version"],
-    }
-    annotations = {f"{ANNOTATION}{key}": value for key, value in standard.items() if value} | dict(annotations)
-    labels = bento["labels"] | labels
-    return oci_image.ImageConfig(
-        architecture=base["architecture"],
-        os=base["os"],
-        created=created,
-        env=_image_env(base, bento, directory, environment, home, has_hub_cache) | dict(env),
-        entrypoint=entrypoint or entrypoints.command(environment),
-        working_dir=working_dir or directory,
-        labels=_oci_annotations(annotations) | labels,
-        annotations=_oci_annotations(labels) | annotations,
-        **fields,
-    )
-
-
-def _oci_annotations(texts: dict[str, str]) -> dict[str, str]:
-    """Return the entries with standard OCI keys. Images contain these entries as labels and as annotations."""
-    return {key: value for key, value in texts.items() if key.startswith(ANNOTATION)}
-
-
-# Packages find their caches by HOME, and torch a name by USER. A container can run as any user, with a read-only root.
-_USER = {"HOME": "/tmp", "USER": "bentoml"}
-
-
-def _image_env(
-    base: dict[str, Any], bento: dict[str, Any], directory: str, environment: str, home: str, has_hub_cache: bool
-) -> dict[str, str]:
-    """Return the environment variables of an image. Later sources override earlier: user, base, defaults, Bento.
-
-    Excludes variables of the Bento if the value is empty or the stage is `build`. Users set variables with empty values
-    at startup. Variables with the stage `build` can be secrets.
-    """
-    inherited = dict(base.get("env", {}))
-    path = inherited.pop("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-    own = {
-        "PATH": f"{environment}/bin:{path}",
-        "LANG": "C.UTF-8",
-        "LC_ALL": "C.UTF-8",
-        "PYTHONIOENCODING": "UTF-8",
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "VIRTUAL_ENV": environment,
-    }
-    if directory:
-        own |= {"BENTO_PATH": directory, "BENTOML_HOME": f"{home}/", "BENTOML_CONTAINERIZED": "true"}
-    if has_hub_cache:
-        own |= {"HF_HUB_CACHE": f"{home}/{HUB_CACHE}", "HF_HUB_OFFLINE": "1"}
-    envs = [env for env in bento["envs"] if env["value"] != "" and env["stage"] != "build"]
-    declared = {env["name"]: str(env["value"]) for env in envs}
-    return _USER | inherited | own | declared
 
 
 class _ImageFilesRequest(Request):
@@ -293,7 +195,7 @@ def image_index(request: _ImageIndexRequest) -> None:
                 "image: an index can't contain a model artifact. Push the artifact separately, or set format = "
                 '"image" on the bento_model_image.'
             )
-        platform = _platform(config)
+        platform = image_config.platform(config)
         name = f"{platform['os']}/{platform['architecture']}"
         if name in images:
             raise BentoError(f"platforms: duplicate platform {name}. Specify each platform only once.")

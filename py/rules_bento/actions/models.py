@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import posixpath
 import re
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +11,12 @@ from rules_bento.arguments import JsonPairs, LayerRequest, Pairs, Request, Strin
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
-from rules_bento.models.model import ModelDescription, ModelEntry, hub_cache, make_entry
+from rules_bento.models.model import ModelDescription, ModelEntry, make_entry
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Mapping
 
 if TYPE_CHECKING:
-    from rules_bento.archives.tarstream import Member
     from rules_bento.models.model_store import StoredModel
     from rules_bento.sources import snapshot
 
@@ -236,6 +234,7 @@ def _model_without_weights(request: _ModelLayerRequest) -> StoredModel:
 def _write_model_layer(request: _ModelLayerRequest, stored: StoredModel, weights: frozenset[str]) -> None:
     from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
+    from rules_bento.images.layers.members import model_members
 
     owner = description.owner(request.user)
     if root := request.root:
@@ -246,26 +245,6 @@ def _write_model_layer(request: _ModelLayerRequest, stored: StoredModel, weights
     description.write_files(request, members, f"model {stored.entry.description.tag}", one_member=bool(root))
 
 
-def model_members(
-    stored: StoredModel, bento: str, weights: frozenset[str], weights_directory: str, owner: dict[str, int]
-) -> list[Member]:
-    """Return the files of a model in the Bento in the directory `bento`, and links to the files in `weights`."""
-    from rules_bento.archives.tarstream import Member
-    from rules_bento.images.layers import description
-
-    bento = bento.strip("/")
-    directory = f"{bento}/models/{stored.entry.description.tag.replace(':', '/')}"
-    members = [description.home_directory(bento, owner)]
-    members += stored.members_in(f"{directory}/", excluded=weights, **owner)
-    for file in stored.entry.manifest.entries:
-        if file.path in weights:
-            path, place = f"{directory}/{file.path}", description.place(weights_directory, file)
-            members.append(Member.symlink(path, posixpath.relpath(place, posixpath.dirname(path)), **owner))
-    for path, link, data in hub_cache(bento, stored.entry.description):
-        members.append(Member.symlink(path, link, **owner) if link else Member.inline(path, data, **owner))
-    return members
-
-
 class _WeightsLayerRequest(_FilesRequest, _LayerRequest):
     pass
 
@@ -273,32 +252,13 @@ class _WeightsLayerRequest(_FilesRequest, _LayerRequest):
 def weights_layer(request: _WeightsLayerRequest) -> None:
     """Write a layer of model weights. If `--root` isn't set, the path of a file depends only on its digest and name."""
     from rules_bento.images.layers import description
+    from rules_bento.images.layers.members import weights_members
 
     owner = description.owner(request.user)
     files = model_files(request, request.source)
     members = weights_members(files, request.directory, request.weights, owner, request.root)
     name = f"weights {', '.join(file.path for file in files)}"
     description.write_files(request, members, name, one_member=bool(request.root))
-
-
-def weights_members(
-    files: list[snapshot.DeclaredFile], bento: str, weights: str, owner: dict[str, int], root: str = ""
-) -> list[Member]:
-    """Return the weights of a Bento in the directory `bento`.
-
-    The weights are in the directory `weights`, where a path depends on digest and name, or in `root` if it is set.
-    """
-    from rules_bento.archives.tarstream import Member
-    from rules_bento.images.layers import description
-    from rules_bento.sources import snapshot
-
-    top = Member.directory(root, **owner) if root else description.home_directory(bento.strip("/"), owner)
-    members = {top.path: top}
-    for file in files:
-        entry = snapshot.digest([file]).entries[0]
-        path = f"{root}/{file.path}" if root else description.place(weights, entry)
-        members[path] = Member.file(path, file.source, mode=entry.mode, size=entry.size, **owner)
-    return [*members.values()]
 
 
 class _ModelFileLayerRequest(_FilesRequest):
