@@ -8,7 +8,6 @@ import yaml
 from bento_cli.projects.from_directory import build
 from rules_bento.errors import BentoError
 from rules_bento.images.image_requirements import (
-    DebLayerHint,
     ImageRequirements,
     ImageSystem,
     cuda_of_wheels,
@@ -18,6 +17,7 @@ from rules_bento.images.image_requirements import (
 )
 from rules_bento.images.layers.contents import read_files
 from rules_bento.images.layers.layer import MEDIA_TYPES
+from rules_bento.images.remedies import Remedies
 from rules_bento.images.system_packages import PackageRequest, SystemFiles, read_apk, read_dpkg
 
 from tests.helpers.projects import write_project
@@ -48,7 +48,7 @@ Architecture: all
 Version: 2025b-4+deb13u1
 """
 DEBIAN = ImageSystem("//base:python", ("debian",), tuple(read_dpkg(STATUS)), True, ())
-PLACE = DebLayerHint("image", "debian", "//base:python")
+PLACE = Remedies("image", "debian", "//base:python")
 
 
 def requests(tmp_path, calls="", **options):
@@ -95,7 +95,7 @@ def test_the_lines_that_add_them():
         '        "@debian//ffmpeg",\n        "@debian//libgl1",\n    ],\n)\n' in one
     )
     assert 'set base = ":image_base"' in one
-    [other] = found("ffmpeg", hint=DebLayerHint("image", "", ""))
+    [other] = found("ffmpeg", hint=Remedies("image", "", ""))
     assert "bento_base(" not in other
     assert "Use a base image with the package ffmpeg," in other
 

@@ -1,9 +1,9 @@
-from rules_bento.images.image_requirements import DebLayerHint
 from rules_bento.images.needs import NEEDS, is_provided, problem
+from rules_bento.images.remedies import Remedies
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel_metadata import normalized
 
-HINT = DebLayerHint("image", "debian", "//base:python")
+HINT = Remedies("image", "debian", "//base:python")
 
 
 def package(name, *requires, machines=()):
@@ -26,7 +26,7 @@ def test_a_missing_program_is_named_with_the_lines_to_add():
 
 
 def test_all_files_of_a_need_are_required_and_alternatives_are_accepted():
-    text = found(package("triton"), present=["clang"], hint=DebLayerHint("image", "", "@pulled"))
+    text = found(package("triton"), present=["clang"], hint=Remedies("image", "", "@pulled"))
     assert "@pulled and the layers lack Python.h, stdio.h." in text
     assert "Use a base image with the packages gcc, libc6-dev and libpython3-dev" in text
     assert found(package("triton"), present=["cc", "Python.h", "stdio.h"]) == ""

@@ -39,7 +39,7 @@ def check_image(request: _CheckImageRequest) -> None:
     """
     from rules_bento.formats.json import read_object
     from rules_bento.images import image_checks, needs
-    from rules_bento.images.image_requirements import DebLayerHint
+    from rules_bento.images.remedies import Remedies
     from rules_bento.images.wheels.libraries import Libraries
     from rules_bento.packages.shared_files import PackageFiles, check_shared_files, exclude_in_hub
 
@@ -65,8 +65,8 @@ def check_image(request: _CheckImageRequest) -> None:
     machines = json.loads(read_text(path)) if (path := request.machines) else {}
     unchecked = request.ignore_library
     result = image_checks.check(base, request.wheel, packages, unchecked, machines)
-    hint = DebLayerHint(request.target.rpartition(":")[2], request.hub, base.name)
-    need = needs.problem(packages, base.libraries, unchecked, hint) if base.libraries is not None else ""
+    remedies = Remedies(request.target.rpartition(":")[2], request.hub, base.name)
+    need = needs.problem(packages, base.libraries, unchecked, remedies) if base.libraries is not None else ""
     if problems := [*result.problems, *([need] if need else [])]:
         raise BentoError("\n".join(problems))
     request.output.write_text("".join(f"{note}\n" for note in result.notes), "utf-8")
@@ -124,10 +124,11 @@ class _CheckSystemRequest(Request):
 def check_system(request: _CheckSystemRequest) -> None:
     """Raise BentoError if an image lacks the distribution, system packages, or CUDA version that its Bento requires."""
     from rules_bento.images import image_requirements
+    from rules_bento.images.remedies import Remedies
 
     requirements = image_requirements.read_requirements(_read_bento_yaml(request.bento_yaml))
-    hint = image_requirements.DebLayerHint(request.image, request.hub, request.lower)
-    problems = list(image_requirements.problems(requirements, _image_system(request), hint, request.provided))
+    remedies = Remedies(request.image, request.hub, request.lower)
+    problems = list(image_requirements.problems(requirements, _image_system(request), remedies, request.provided))
     if problems:
         raise BentoError("\n".join(problems))
     sizes = [(name, int(size)) for name, size in request.wheel]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.images.remedies import Remedies
 from rules_bento.images.wheels.loader import loaded
 from rules_bento.sources.cpu_arch import COMPATIBLE, wrong_architecture
 from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterable, Iterator, Mapping, Sequence
@@ -26,11 +27,7 @@ _CUDA_LIBRARY = re.compile(
 )
 _LIBC = "libc.so.6"
 _MAX_LISTED = 5
-# The remedies for missing libraries, and for files that the service doesn't load.
-_REMEDIES = (
-    "Add the system packages that provide the missing libraries to the base image or to the layers attribute.",
-    "If the service doesn't load these files, or if several copies are intended, set ignore_libraries = [{names}]",
-)
+_RULES = Remedies()
 
 
 class Base(NamedTuple):
@@ -63,18 +60,17 @@ def check(
     libraries: Sequence[Libraries],
     unchecked: Collection[str],
     machines: Mapping[str, str] | None = None,
-    remedies: tuple[str, str] = _REMEDIES,
+    remedies: Remedies = _RULES,
 ) -> CheckResult:
     """Check whether wheels and other files with machine code can run on a base image.
 
     `machines` maps the paths of the other files to their machine types. `unchecked` contains file names to ignore.
-    `remedies` contains the end of the messages: the remedies for missing libraries, and for files that aren't loaded.
     """
     problems = list(_wrong_machine_files(base, machines or {}, unchecked))
     notes: list[str] = []
     newest = base.glibc or base.allowed
     if newest:
-        problems += (_Problem(text) for wheel in wheels for text in _wrong_tag(wheel, base, newest))
+        problems += (_Problem(text) for wheel in wheels for text in _wrong_tag(wheel, base, newest, remedies))
     problems += (problem for package in libraries for problem in _wrong_machine_wheel(package, base, unchecked))
     libraries = [package.of_machine(base.architecture) for package in libraries]
     if newest:
@@ -94,24 +90,24 @@ def check(
     return CheckResult(tuple([problem.text for problem in problems] + last), tuple(notes))
 
 
-def too_large(layers: Iterable[Layer], limit: int) -> Iterator[str]:
+def too_large(layers: Iterable[Layer], limit: int, remedies: Remedies = _RULES) -> Iterator[str]:
     """Yield an error message if the blobs of the layers exceed `limit` bytes in total."""
     sizes = sorted(((layer.size, layer.name) for layer in layers), reverse=True)
     total = sum(size for size, _ in sizes)
     if total > limit:
         largest = ", ".join(f"{name} ({size / 1e6:.1f} MB)" for size, name in sizes[:_MAX_LISTED])
         yield (
-            f"size_limit: the image has {total / 1e6:.1f} MB, but the limit is {limit / 1e6:.1f} MB. The largest "
-            f"layers are {largest}. Remove one of these layers, or raise the limit."
+            f"{remedies.size_limit}: the image has {total / 1e6:.1f} MB, but the limit is {limit / 1e6:.1f} MB. The "
+            f"largest layers are {largest}. Remove one of these layers, or raise the limit."
         )
 
 
-def _wrong_tag(wheel: str, base: Base, glibc: tuple[int, int]) -> Iterator[str]:
+def _wrong_tag(wheel: str, base: Base, glibc: tuple[int, int], remedies: Remedies) -> Iterator[str]:
     platforms = wheel.removesuffix(".whl").rpartition("-")[2].split(".")
     wanted = [_tag(platform) for platform in platforms if "manylinux" in platform]
     if wanted and min(wanted) > glibc:
-        remedy = f'Set glibc = "{_dotted(glibc)}" in bento.pypi, which selects older wheels, or use a newer base.'
-        yield f"{wheel}: requires glibc {_dotted(min(wanted))}, {_glibc_of(base, glibc, remedy)}"
+        of_base = _glibc_of(base, glibc, remedies.older_wheels(_dotted(glibc)))
+        yield f"{wheel}: requires glibc {_dotted(min(wanted))}, {of_base}"
 
 
 def _glibc_of(base: Base, glibc: tuple[int, int], remedy: str) -> str:
@@ -226,9 +222,10 @@ def _duplicates(files: Iterable[File], unchecked: Collection[str]) -> Iterator[_
             yield _Problem(text, tuple(map(_name, paths.values())))
 
 
-def _hint(remedies: tuple[str, str], names: Collection[str], *, are_missing: bool) -> str:
-    listed = ", ".join(f'"{name}"' for name in sorted(names))
-    return " ".join(remedies[not are_missing :]).format(names=listed)
+def _hint(remedies: Remedies, names: Collection[str], *, are_missing: bool) -> str:
+    ignore = remedies.ignore_libraries(names)
+    ignore = f"If the service doesn't load these files, or if several copies are intended, {ignore}"
+    return f"{remedies.missing_libraries} {ignore}" if are_missing else ignore
 
 
 def _dotted(version: tuple[int, int]) -> str:

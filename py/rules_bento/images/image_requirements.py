@@ -10,8 +10,11 @@ from rules_bento.build_options.document import did_you_mean
 from rules_bento.build_options.option_checks import is_system_package
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
+from rules_bento.images.remedies import Remedies, listed
 from rules_bento.images.system_packages import InstalledPackage, PackageRequest
 from rules_bento.typing_lite import Any, Collection, Iterable, Iterator, Mapping, Sequence
+
+_RULES = Remedies()
 
 
 class UnsupportedStep(NamedTuple):
@@ -28,14 +31,15 @@ class Installation(NamedTuple):
     packages: tuple[str, ...]  # requested packages; every image of the distribution has other packages
 
 
-def reject_commands(bento: dict[str, Any], provided: Collection[str] = ()) -> None:
-    """Raise BentoError if a Bento has an unsupported step whose name isn't in `provided`."""
+def reject_commands(
+    bento: dict[str, Any], provided: Collection[str] = (), remedies: Remedies = _RULES, where: str = ""
+) -> None:
+    """Raise BentoError for an unsupported step whose name isn't in `provided`. The message begins with `where`."""
     for step in unsupported_steps(bento):
         if step.name not in provided:
             raise BentoError(
-                f"{step.description}, but bento_image can't run commands. Use `bentoml containerize`. If the "
-                "base image or a layer already contains the results of this step, you can instead set "
-                f"{_provided([step.name])}."
+                f"{where}{step.description}, but {remedies.no_commands} If the base image or a layer already contains "
+                f"the results of this step, you can instead {remedies.ignore_requirements([step.name])}."
             )
 
 
@@ -101,14 +105,6 @@ class ImageSystem(NamedTuple):
     cuda: tuple[str, ...]  # versions in the base and in packages
 
 
-class DebLayerHint(NamedTuple):
-    """Names in the hint to add a layer of missing Debian packages to an image."""
-
-    image: str  # name of the bento_image
-    hub: str  # of Debian packages; empty for a base that isn't built from them
-    lower: str  # label of the top layer or base: `base` of the added layer
-
-
 def read_requirements(bento: dict[str, Any]) -> ImageRequirements:
     """Return the requirements that a bento.yaml specifies for the image."""
     image, docker = (bento.get(key) or {} for key in ("image", "docker"))
@@ -134,7 +130,12 @@ def cuda_of_wheels(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(match[1] for name in names if (match := _CUDA_WHEEL.match(name)))
 
 
-def gpu_note(requirements: ImageRequirements, wheels: Iterable[tuple[str, int]], provided: Collection[str]) -> str:
+def gpu_note(
+    requirements: ImageRequirements,
+    wheels: Iterable[tuple[str, int]],
+    provided: Collection[str],
+    remedies: Remedies = _RULES,
+) -> str:
     """Return a note about large CUDA packages in `wheels`, which contains pairs of file name and size in bytes.
 
     Returns an empty string if there are no such packages, if the Bento requires CUDA or might use a GPU, or if
@@ -145,87 +146,86 @@ def gpu_note(requirements: ImageRequirements, wheels: Iterable[tuple[str, int]],
     if requirements.may_use_gpu or requirements.cuda or CUDA in provided or total < _MIN_GPU_BYTES:
         return ""
     largest = [name.partition("-")[0] for _, name in sorted(of_cuda, reverse=True)]
-    listed = ", ".join([*largest[:_MAX_LISTED], *(["..."] if len(largest) > _MAX_LISTED else [])])
+    packages = ", ".join([*largest[:_MAX_LISTED], *(["..."] if len(largest) > _MAX_LISTED else [])])
     return (
-        f"{total / 1e6:,.0f} MB of the packages are for CUDA ({listed}), "
+        f"{total / 1e6:,.0f} MB of the packages are for CUDA ({packages}), "
         "but no service requests a GPU. Lock packages for CPU (`explicit` and `indexes` of bento_requirements), or set "
-        f'resources = {{"gpu": 1}} on the service. To hide this note, set ignore_system_requirements = ["{CUDA}"].'
+        f'resources = {{"gpu": 1}} on the service. To hide this note, {remedies.ignore_requirements([CUDA])}.'
     )
 
 
 def problems(
-    requirements: ImageRequirements, system: ImageSystem, hint: DebLayerHint, provided: Collection[str]
+    requirements: ImageRequirements, system: ImageSystem, remedies: Remedies, provided: Collection[str]
 ) -> Iterator[str]:
     """Yield an error message for each unmet requirement that isn't in `provided`.
 
     Also yields an error message for each name in `provided` that the Bento doesn't require.
     """
-    yield from _unrequested(requirements, provided)
+    yield from _unrequested(requirements, provided, remedies)
     if DISTRO not in provided:
-        yield from _distro(requirements, system)
-    yield from _packages([name for name in requirements.packages if name not in provided], system, hint)
+        yield from _distro(requirements, system, remedies)
+    yield from _packages([name for name in requirements.packages if name not in provided], system, remedies)
     if requirements.cuda and CUDA not in provided:
-        yield from _cuda(requirements.cuda, system)
+        yield from _cuda(requirements.cuda, system, remedies)
 
 
-def _unrequested(requirements: ImageRequirements, provided: Iterable[str]) -> Iterator[str]:
+def _unrequested(requirements: ImageRequirements, provided: Iterable[str], remedies: Remedies) -> Iterator[str]:
     # CUDA also hides `gpu_note`.
     known = [*requirements.packages, *requirements.unsupported, CUDA, DISTRO]
     for name in provided:
         if name not in known:
             near = did_you_mean(name, known)
-            yield f"ignore_system_requirements: the Bento doesn't require {name!r}.{near} Remove the name."
+            yield f"{remedies.ignored_requirements}: the Bento doesn't require {name!r}.{near} Remove the name."
 
 
-def _distro(requirements: ImageRequirements, system: ImageSystem) -> Iterator[str]:
+def _distro(requirements: ImageRequirements, system: ImageSystem, remedies: Remedies) -> Iterator[str]:
     """Yield an error message if the base doesn't have the distribution that the Bento requires."""
     if not system.ids or not (requirements.packages or requirements.distro not in ("", distros.DEFAULT)):
         return
     if requirements.distro and not _IDS[requirements.distro].intersection(system.ids):
         yield (
             f"the Bento requires the distribution {requirements.distro}, but {system.base} is {system.ids[0]}. Use a "
-            f"base of {requirements.distro}, or change distro of the Bento. If the service supports both, set "
-            f'ignore_system_requirements = ["{DISTRO}"].'
+            f"base of {requirements.distro}, or change distro of the Bento. If the service supports both, "
+            f"{remedies.ignore_requirements([DISTRO])}."
         )
 
 
-def _cuda(requested: str, system: ImageSystem) -> Iterator[str]:
+def _cuda(requested: str, system: ImageSystem, remedies: Remedies) -> Iterator[str]:
     """Yield an error message if the image lacks the requested major and minor version of CUDA."""
     if not any(version.split(".")[:2] == requested.split(".")[:2] for version in system.cuda):
-        has = f"contain {_listed(system.cuda)}" if system.cuda else "contain no known CUDA version"
+        has = f"contain {listed(system.cuda)}" if system.cuda else "contain no known CUDA version"
         yield (
             f"the Bento requires CUDA {requested} (docker.cuda_version), but {system.base} and the packages {has}. Use "
             "a base or packages (nvidia-cuda-runtime) with this version. If the service also runs with this image, "
-            f'set ignore_system_requirements = ["{CUDA}"].'
+            f"{remedies.ignore_requirements([CUDA])}."
         )
 
 
-def _packages(requested: Sequence[str], system: ImageSystem, hint: DebLayerHint) -> Iterator[str]:
+def _packages(requested: Sequence[str], system: ImageSystem, remedies: Remedies) -> Iterator[str]:
     missing: dict[str, PackageRequest] = {}
     for name in requested:
         request = PackageRequest.parse(name)
         if request is None:
             yield (
                 f"the Bento requires the system package {name!r}, a pattern, range, or option of the package manager "
-                f"that cannot be checked. Specify the name of the package, or set {_provided([name])}."
+                f"that cannot be checked. Specify the name of the package, or {remedies.ignore_requirements([name])}."
             )
         elif not request.is_satisfied(system.packages):
             missing[name] = request
     if missing and system.is_known:
-        yield "".join(_missing(missing, system, hint))
+        yield "".join(_missing(missing, system, remedies))
     elif missing:
         yield (
-            f"the Bento requires the system packages {_listed([*missing])}, but the packages of {system.base} are "
-            f"unknown. The base has no package list of dpkg or apk, or the layers aren't fetched. Build with "
-            "--@rules_bento//rules:base_layers=fetched. If the base contains the packages, or the service doesn't "
-            f"need the packages, set {_provided(missing)}."
+            f"the Bento requires the system packages {listed([*missing])}, but the packages of {system.base} are "
+            f"unknown. {remedies.unknown_packages} If the base contains the packages, or the service doesn't need the "
+            f"packages, {remedies.ignore_requirements(missing)}."
         )
 
 
-def _missing(requests: Mapping[str, PackageRequest], system: ImageSystem, hint: DebLayerHint) -> Iterator[str]:
+def _missing(requests: Mapping[str, PackageRequest], system: ImageSystem, remedies: Remedies) -> Iterator[str]:
     names = [*requests]
     kind = "package" if len(names) == 1 else "packages"
-    yield f"the Bento requires the system {kind} {_listed(names)}, but {system.base} and the layers lack the {kind}"
+    yield f"the Bento requires the system {kind} {listed(names)}, but {system.base} and the layers lack the {kind}"
     details = [
         f"{package.name} is {package.version} ({package.architecture})"
         for request in requests.values()
@@ -233,33 +233,5 @@ def _missing(requests: Mapping[str, PackageRequest], system: ImageSystem, hint: 
         if package.name == request.name
     ]
     yield f" ({', '.join(details)})" if details else ""
-    yield f". {packages_to_add(hint, (request.name for request in requests.values()))}"
-    yield f"If the image contains or the service doesn't need the {kind}, set {_provided(names)}."
-
-
-def packages_to_add(hint: DebLayerHint, names: Iterable[str]) -> str:
-    """Return sentences that explain how to add system packages to an image."""
-    unique = sorted(set(names))
-    if not hint.hub:
-        kind = "package" if len(unique) == 1 else "packages"
-        return (
-            f"Use a base image with the {kind} {_listed(unique)}, or an image built from Debian packages (bento_base). "
-        )
-    listed = "".join(f'        "@{hint.hub}//{name}",\n' for name in unique)
-    return (
-        f"Add\n\nbento_base(\n"
-        f'    name = "{hint.image}_base",\n'
-        f'    base = "{hint.lower}",\n'
-        f"    packages = [\n{listed}    ],\n)\n\n"
-        f'and set base = ":{hint.image}_base" on the image. Add packages that the lock of @{hint.hub} '
-        f"doesn't contain to `packages` of the bento_debs target first. "
-    )
-
-
-def _provided(names: Iterable[str]) -> str:
-    quoted = ['"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"' for name in names]
-    return f"ignore_system_requirements = [{', '.join(quoted)}]"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    yield f". {remedies.add_packages(request.name for request in requests.values())}"
+    yield f"If the image contains or the service doesn't need the {kind}, {remedies.ignore_requirements(names)}."

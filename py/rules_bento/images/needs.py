@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.images.image_requirements import DebLayerHint, packages_to_add
 from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterator, Sequence
 
 if TYPE_CHECKING:
+    from rules_bento.images.remedies import Remedies
     from rules_bento.images.wheels.libraries import Libraries
 
 
@@ -57,7 +57,7 @@ def is_provided(path: str, _head: bytes = b"") -> bool:
 
 
 def problem(
-    packages: Sequence[Libraries], present: Collection[str], unchecked: Collection[str], hint: DebLayerHint
+    packages: Sequence[Libraries], present: Collection[str], unchecked: Collection[str], remedies: Remedies
 ) -> str:
     """Return an error message for packages whose needs neither `present` nor a package meets; empty without any.
 
@@ -67,14 +67,14 @@ def problem(
     if not found:
         return ""
     lines = [
-        f"{package}: the package {need.use}, but {hint.lower} and the layers lack {', '.join(files)}."
+        f"{package}: the package {need.use}, but {remedies.base} and the layers lack {', '.join(files)}."
         + (f" Lock {need.instead.replace(' ', ' or ')}, or add the system package." if need.instead else "")
         for package, need, files in found
     ]
     names = sorted({name for _, _, files in found for name in files}.union(unchecked))
-    ignored = ", ".join(f'"{name}"' for name in names)
     debs = sorted({deb for _, need, _ in found for deb in need.debs.split()})
-    remedy = f"{packages_to_add(hint, debs)}If the service doesn't use these files, set ignore_libraries = [{ignored}]."
+    remedy = remedies.add_packages(debs)
+    remedy += f"If the service doesn't use these files, {remedies.ignore_libraries(names)}."
     return "\n".join([*lines, remedy])
 
 
