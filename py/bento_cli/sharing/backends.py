@@ -47,8 +47,8 @@ class Backend:
 class Containerized:
     """The result of building an image. `runner` is the program that can run the image, or "" if no program can.
 
-    Only the native backend sets `digest`, `base` (the base image with its digest), and `sent` (the number of uploaded
-    bytes).
+    Only the native backend sets `digest`, `base` (the base image with its digest), `sent` (the number of uploaded
+    bytes), and `notes` on the image.
     """
 
     entry: Entry
@@ -58,6 +58,7 @@ class Containerized:
     digest: str = ""
     base: str = ""
     sent: int = 0
+    notes: tuple[str, ...] = ()
 
 
 _BUILDKIT = {"DOCKER_BUILDKIT": "1", "DOCKER_SCAN_SUGGEST": "false"}
@@ -80,10 +81,12 @@ BACKENDS = {
 NATIVE = Backend("native", "")
 """The backend without a builder: the actions of `bento_image` (see `native_image`)."""
 
-NATIVE_OPTIONS = frozenset(("base", "exclude", "insecure"))
+NATIVE_OPTIONS = frozenset(("base", "exclude", "hugging-face", "ignore-library", "ignore-requirement", "insecure"))
+NATIVE_OPTIONS |= {"size-limit", "soci"}
 """The options that only the native backend supports."""
 
-BUILDER_REMEDY = f"Use a --backend that runs the Bento's Dockerfile: {', '.join(BACKENDS)}."
+BUILDER = f"a --backend that runs the Bento's Dockerfile: {', '.join(BACKENDS)}"
+BUILDER_REMEDY = f"Use {BUILDER}."
 
 # docker includes buildx as a plugin.
 _ORDER = ("docker", "podman", "buildah", "nerdctl", "buildctl")

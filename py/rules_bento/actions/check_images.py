@@ -38,10 +38,9 @@ def check_image(request: _CheckImageRequest) -> None:
     Otherwise, writes notes on missing optional libraries.
     """
     from rules_bento.formats.json import read_object
-    from rules_bento.images import image_checks, needs
+    from rules_bento.images import checks, image_checks, needs
     from rules_bento.images.remedies import Remedies
     from rules_bento.images.wheels.libraries import Libraries
-    from rules_bento.packages.shared_files import PackageFiles, check_shared_files, exclude_in_hub
 
     indexes = [json.loads(read_text(path)) for path in request.index]
     below = [json.loads(read_text(path)) for path in request.base_libraries]
@@ -61,15 +60,10 @@ def check_image(request: _CheckImageRequest) -> None:
         max((_parse_version(text) for text in request.allowed_glibc), default=None),
     )
     packages = [Libraries.loads(read_text(path)) for path in request.libraries]
-    check_shared_files([PackageFiles(package.distribution, package.files) for package in packages], exclude_in_hub)
     machines = json.loads(read_text(path)) if (path := request.machines) else {}
-    unchecked = request.ignore_library
-    result = image_checks.check(base, request.wheel, packages, unchecked, machines)
     remedies = Remedies(request.target.rpartition(":")[2], request.hub, base.name)
-    need = needs.problem(packages, base.libraries, unchecked, remedies) if base.libraries is not None else ""
-    if problems := [*result.problems, *([need] if need else [])]:
-        raise BentoError("\n".join(problems))
-    request.output.write_text("".join(f"{note}\n" for note in result.notes), "utf-8")
+    notes = checks.check_packages(base, request.wheel, packages, request.ignore_library, remedies, machines)
+    request.output.write_text("".join(f"{note}\n" for note in notes), "utf-8")
 
 
 def _glibc(request: _CheckImageRequest) -> tuple[int, int] | None:
@@ -98,12 +92,12 @@ class _CheckSizeRequest(Request):
 
 def check_size(request: _CheckSizeRequest) -> None:
     """Raise BentoError if the total size of an image's layers exceeds the limit. Otherwise, writes an empty file."""
-    from rules_bento.images.image_checks import too_large
+    from rules_bento.images import checks
     from rules_bento.images.oci_image import Layer
+    from rules_bento.images.remedies import Remedies
 
     layers = [Layer.loads(Path(path).read_text("utf-8")) for path in request.layer]
-    for problem in too_large(layers, request.size_limit):
-        raise BentoError(problem)
+    checks.check_size(layers, request.size_limit, Remedies())
     request.output.write_text("", "utf-8")
 
 
@@ -123,16 +117,13 @@ class _CheckSystemRequest(Request):
 
 def check_system(request: _CheckSystemRequest) -> None:
     """Raise BentoError if an image lacks the distribution, system packages, or CUDA version that its Bento requires."""
-    from rules_bento.images import image_requirements
+    from rules_bento.images import checks
     from rules_bento.images.remedies import Remedies
 
-    requirements = image_requirements.read_requirements(_read_bento_yaml(request.bento_yaml))
     remedies = Remedies(request.image, request.hub, request.lower)
-    problems = list(image_requirements.problems(requirements, _image_system(request), remedies, request.provided))
-    if problems:
-        raise BentoError("\n".join(problems))
     sizes = [(name, int(size)) for name, size in request.wheel]
-    if note := image_requirements.gpu_note(requirements, sizes, request.provided):
+    bento = _read_bento_yaml(request.bento_yaml)
+    if note := checks.check_system(bento, _image_system(request), request.provided, sizes, remedies):
         sys.stderr.write(f"{request.target}: {note}\n")
     request.output.write_text("", "utf-8")
 

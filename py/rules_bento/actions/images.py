@@ -10,8 +10,9 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
 from rules_bento.formats.oci import digest_of
+from rules_bento.images import checks, image_config, oci_image
 from rules_bento.images import entrypoint as entrypoints
-from rules_bento.images import image_config, oci_image
+from rules_bento.images.remedies import Remedies
 from rules_bento.models.model import ModelDescription
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
@@ -53,34 +54,18 @@ class _ImageRequest(Request):
 def image(request: _ImageRequest) -> None:
     """Write the config, manifest, digest, and (with `--soci`) SOCI index of an image from its layer descriptions."""
     layers = [oci_image.Layer.loads(Path(path).read_text("utf-8")) for path in request.layer]
-    oci_image.check_layers(layers)
-    if request.compression == "gzip":
-        image_config.require_gzip(layers, 'compression = "gzip"', 'set compression = "gzip" on these layers')
-    soci_contents = _soci_contents(request) if request.soci else []
+    checks.check_layers(layers, request.compression, Remedies())
+    ztocs = [json.loads(Path(path).read_text("utf-8")) for path in request.ztoc] if request.soci else None
     base = read_object(read_file(request.base_config), "the base's config")
-    config = _image_config(request, base, _read_bento_yaml(request))
-    if soci_contents:
+    written = image_config.documents(layers, _image_config(request, base, _read_bento_yaml(request)), ztocs)
+    request.config.write_bytes(written.image.config)
+    request.manifest.write_bytes(written.image.manifest)
+    if request.soci:
         from rules_bento.images import soci
 
-        config = config._replace(annotations=config.annotations | {soci.INDEX_DIGEST: digest_of(soci_contents[0])})
-    image = oci_image.make_image(layers, config)
-    request.config.write_bytes(image.config)
-    request.manifest.write_bytes(image.manifest)
-    digest = image.digest
-    if request.soci and soci_contents:
-        platform = image_config.platform(json.loads(image.config))
-        entry = soci.index_entry(soci_contents[0], image.manifest, platform)
-        index = oci_image.make_index([(image.manifest, platform)], {}, [entry])
-        request.soci.write_text(soci.dumps(soci_contents), "utf-8")
-        Path(request.index).write_bytes(index)
-        digest = digest_of(index)
-    request.digest.write_text(f"{digest}\n", "utf-8")
-
-
-def _soci_contents(request: _ImageRequest) -> list[bytes]:
-    from rules_bento.images import soci
-
-    return soci.make_index([json.loads(Path(path).read_text("utf-8")) for path in request.ztoc])
+        request.soci.write_text(soci.dumps(written.soci), "utf-8")
+        Path(request.index).write_bytes(written.listing)
+    request.digest.write_text(f"{written.digest}\n", "utf-8")
 
 
 def _read_bento_yaml(request: _ImageRequest) -> dict[str, Any]:
@@ -107,15 +92,11 @@ def _image_config(request: _ImageRequest, base: dict[str, Any], bento: dict[str,
     annotations = request.annotation | substitute_all(request.stamped_annotation, status, "annotations")
     labels = request.label | substitute_all(request.stamped_label, status, "labels")
     models = [ModelDescription.loads(read_file(path).decode()) for path in request.model]
-    # A model that the Bento only references is downloaded to another cache when the service starts.
-    downloads = any(
-        "registry" in model for service in bento.get("services", ()) for model in service.get("models") or ()
-    )
     start = entrypoints.command(request.environment)
     return image_config.image_config(
         base,
         bento,
-        has_hub_cache=any(model.hugging_face for model in models) and not downloads,
+        has_hub_cache=image_config.has_hub_cache(bento, models),
         created=request.created,
         directory=request.bento,
         environment=request.environment,
@@ -195,7 +176,7 @@ def image_index(request: _ImageIndexRequest) -> None:
                 "image: an index can't contain a model artifact. Push the artifact separately, or set format = "
                 '"image" on the bento_model_image.'
             )
-        platform = image_config.platform(config)
+        platform = {key: config[key] for key in ("architecture", "os", "variant") if key in config}
         name = f"{platform['os']}/{platform['architecture']}"
         if name in images:
             raise BentoError(f"platforms: duplicate platform {name}. Specify each platform only once.")

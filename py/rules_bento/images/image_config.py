@@ -1,15 +1,18 @@
-"""Creates the configs of images from the facts of a base and of a Bento or program."""
+"""Creates an image's documents: config, manifest, and SOCI index."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
 
-from rules_bento.errors import BentoError
-from rules_bento.formats.oci import ANNOTATION
+from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.formats.oci import ANNOTATION, digest_of
 from rules_bento.images import entrypoint as entrypoints
 from rules_bento.images import oci_image
 from rules_bento.models.model import HUB_CACHE
-from rules_bento.typing_lite import Any, Mapping, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping, Sequence
+
+if TYPE_CHECKING:
+    from rules_bento.models.model import ModelDescription
 
 # Packages find their caches by HOME, and torch a name by USER. A container can run as any user, with a read-only root.
 _USER = {"HOME": "/tmp", "USER": "bentoml"}
@@ -91,19 +94,39 @@ def _image_env(
     return _USER | inherited | own | declared
 
 
-def platform(config: dict[str, Any]) -> dict[str, str]:
-    """Return the fields of an image's config that identify the platform in an OCI index."""
-    return {key: config[key] for key in ("architecture", "os", "variant") if key in config}
+def has_hub_cache(bento: Mapping[str, Any], models: Iterable[ModelDescription]) -> bool:
+    """Return whether code can load all models of the Hugging Face Hub from the image."""
+    # A model that the Bento only references is downloaded to another cache when the service starts.
+    downloads = any(
+        "registry" in model for service in bento.get("services") or () for model in service.get("models") or ()
+    )
+    return any(model.hugging_face for model in models) and not downloads
 
 
-def require_gzip(layers: list[oci_image.Layer], setting: str, remedy: str) -> None:
-    """Raise BentoError if a layer uses zstd, because some runtimes support only gzip.
+class Documents(NamedTuple):
+    """The documents of an image. With SOCI, `listing` lists the image and the SOCI index, and identifies the image."""
 
-    `setting` is the setting that requires gzip, and `remedy` is an alternative to converting the base image.
-    """
-    others = [layer.name for layer in layers if layer.media_type.endswith("+zstd")]
-    if others:
-        raise BentoError(
-            f"{setting}: every layer must use gzip, but these layers use zstd: {', '.join(others)}. Convert the base "
-            f"image with `skopeo copy --dest-compress-format gzip`, or {remedy}."
-        )
+    image: oci_image.OciImage
+    soci: tuple[bytes, ...] = ()  # the SOCI index and its config
+    listing: bytes = b""  # an OCI index
+
+    @property
+    def digest(self) -> str:
+        """The digest of the image, or of the OCI index with SOCI."""
+        return digest_of(self.listing or self.image.manifest)
+
+
+def documents(
+    layers: Sequence[oci_image.Layer], config: oci_image.ImageConfig, ztocs: Sequence[dict[str, Any]] | None = None
+) -> Documents:
+    """Return the documents of an image. `ztocs` describes the zTOCs of the layers (`soci.describe`), for SOCI."""
+    if ztocs is None:
+        return Documents(oci_image.make_image([*layers], config))
+    from rules_bento.images import soci
+
+    contents = soci.make_index(ztocs)
+    config = config._replace(annotations=config.annotations | {soci.INDEX_DIGEST: digest_of(contents[0])})
+    image = oci_image.make_image([*layers], config)
+    fields = {"architecture": config.architecture, "os": config.os}
+    entry = soci.index_entry(contents[0], image.manifest, fields)
+    return Documents(image, tuple(contents), oci_image.make_index([(image.manifest, fields)], {}, [entry]))

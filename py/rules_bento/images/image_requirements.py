@@ -38,7 +38,8 @@ def reject_commands(
     for step in unsupported_steps(bento):
         if step.name not in provided:
             raise BentoError(
-                f"{where}{step.description}, but {remedies.no_commands} If the base image or a layer already contains "
+                f"{where}{step.description}, but {remedies.front} can't run commands. Use {remedies.builder}. If the "
+                "base image or a layer already contains "
                 f"the results of this step, you can instead {remedies.ignore_requirements([step.name])}."
             )
 

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats.oci import ANNOTATION, CONFIG, INDEX, MANIFEST, digest_of, to_bytes
+from rules_bento.images.remedies import Remedies
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 # Older runtimes reject more layers (overlayfs accepts one page of options for its lower directories).
 MAX_LAYERS = 127
-_FEWER_LAYERS = "Reduce max_wheel_layers of the image or image_layers of the models, or remove targets from layers."
 
 
 class Layer(NamedTuple):
@@ -86,7 +86,7 @@ def data_config(created: str, annotations: dict[str, str], base: Mapping[str, An
     return ImageConfig(architecture, "linux", created, labels=standard, annotations=annotations, env=env)
 
 
-def check_layers(layers: Sequence[Layer], remedy: str = _FEWER_LAYERS) -> None:
+def check_layers(layers: Sequence[Layer], remedy: str = Remedies.fewer_layers) -> None:
     """Raise BentoError if an image has more layers than runtimes support."""
     if len(layers) > MAX_LAYERS:
         raise BentoError(

@@ -8,13 +8,14 @@ from rules_bento.typing_lite import Collection, Iterable, Sequence
 class Remedies:
     """Remedies as attributes of `bento_image` and `python_image`. Other fronts override attributes and methods."""
 
+    builder = "`bentoml containerize`"  # which can run commands
+    front = "bento_image"
     fewer_layers = "Reduce max_wheel_layers of the image or image_layers of the models, or remove targets from layers."
     gzip = ('compression = "gzip"', 'set compression = "gzip" on these layers')  # the setting, and its alternative
     ignored_requirements = "ignore_system_requirements"
     missing_libraries = (
         "Add the system packages that provide the missing libraries to the base image or to the layers attribute."
     )
-    no_commands = "bento_image can't run commands. Use `bentoml containerize`."
     size_limit = "size_limit"
     unknown_packages = (
         "The base has no package list of dpkg or apk, or the layers aren't fetched. Build with "

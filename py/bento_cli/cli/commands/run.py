@@ -116,8 +116,10 @@ def containerize_command(
     environment, use `--secret id=NAME`. Not all builders support all options.
 
     The `native` backend writes the same image as the bento_image rule. It requires packages with hashes, runs no
-    commands, and supports these builder options: --label, --load, --output oci:DIR, --platform, --push, --opt
-    compression=zstd, and --opt exclude=PACKAGE:PATTERN. Only this backend signs images, with --push.
+    commands, and supports these builder options: --label, --load, --output oci:DIR, --platform, --push, and --sbom
+    cyclonedx, spdx, or none. Options of this backend are --opt compression=zstd, --opt exclude=PACKAGE:PATTERN, --opt
+    hugging-face=MODEL=ORGANIZATION/NAME@COMMIT, --opt ignore-library=NAME, --opt ignore-requirement=NAME, --opt
+    size-limit=MEGABYTES, and --opt soci. Only this backend signs images, with --push.
     """
     from rules_bento.build_options.option_checks import check_features
 
@@ -151,6 +153,8 @@ def containerize_command(
         check=not no_verify,
         signing=arguments.signing("sign-", **signing),
     )
+    for note in result.notes:
+        show.note(note)
     fields: dict[str, Any] = {"tag": str(entry.tag), "backend": chosen.name, "images": list(result.names)}
     if result.digest:
         fields |= {"digest": result.digest, "base": result.base, "sent": result.sent}

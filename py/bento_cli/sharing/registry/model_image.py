@@ -8,12 +8,13 @@ from rules_bento.archives.tarstream import Member
 from rules_bento.formats.oci import MANIFEST, digest_of
 from rules_bento.images import oci_image
 from rules_bento.images.layers.layer import MEDIA_TYPES, Sum, stream_files_layer
+from rules_bento.images.plan import USER, WEIGHTS_SUFFIXES, weights_groups
 from rules_bento.registry.descriptor import Manifest
 from rules_bento.registry.pushable import BytesSource, Pushable
 from rules_bento.sources.manifest import mode_of, open_source
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
-from bento_cli.sharing.native_image import USER, WEIGHTS, regular_files, weights_groups
+from bento_cli.sharing.native_image import regular_files
 from bento_cli.sharing.registry.packing import StreamedPart
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def packed(model: Entry) -> Iterator[Pushable]:
     for member in regular_files(model, "models/", "KServe doesn't support. Replace the link with a file."):
         with open_source(str(member.source)) as file:
             files.append(member._replace(mode=mode_of(file.read(4)), uid=uid, gid=uid))
-    weights = sorted((file for file in files if file.path.endswith(WEIGHTS)), key=lambda file: file.path)
+    weights = sorted((file for file in files if file.path.endswith(WEIGHTS_SUFFIXES)), key=lambda file: file.path)
     layers, sources = [], dict[str, "BlobSource"]()
     for group in [*weights_groups(weights), [file for file in files if file not in weights]]:
         source = _StreamedLayer([Member.directory("models", uid=uid, gid=uid), *group])

@@ -1,0 +1,487 @@
+"""Builds and delivers images for the commands, without an image builder.
+
+Caches the layers that contain packages, models, and the environment. Therefore, a change in a source file requires only
+a new layer of source files, a new config, and a new manifest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from functools import cache, cached_property, partial
+from pathlib import Path
+
+import rules_bento.images
+import rules_bento.models
+from rules_bento import archives, tree_walk
+from rules_bento.archives.atomic import atomic_file
+from rules_bento.errors import BentoError
+from rules_bento.formats.oci import INDEX, digest_of
+from rules_bento.images import image_checks, oci_image, oci_layout
+from rules_bento.images.engines import LOADERS, find_loader
+from rules_bento.images.layers import description, zstd
+from rules_bento.images.plan import PlannedWheel
+from rules_bento.images.remedies import Remedies, listed
+from rules_bento.images.wheels.exclude import Exclude, without
+from rules_bento.images.wheels.libraries import Libraries
+from rules_bento.images.wheels.wheel import Locked, Wheel
+from rules_bento.net.transfers import Progress
+from rules_bento.packages.platforms import ARCHITECTURES
+from rules_bento.packages.requirements import normalize_name
+from rules_bento.programs import which
+from rules_bento.registry.client import Registries
+from rules_bento.registry.descriptor import MANIFEST, Manifest
+from rules_bento.registry.layout import Layout
+from rules_bento.registry.pushable import BytesSource, FileSource, Pushable
+from rules_bento.registry.pushing import push, push_all
+from rules_bento.registry.reference import Reference, has_registry
+from rules_bento.registry.uploads import InterruptedUploads
+from rules_bento.run.blob_history import BlobHistory, user_cache_directory
+from rules_bento.run.load import load
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Mapping, Sequence, cast
+
+from bento_cli.sharing import native_cache
+from bento_cli.sharing.native_base import LAYOUT, BaseImageContents, read_base
+from bento_cli.sharing.native_packages import LocalWheel, fetch
+
+if TYPE_CHECKING:
+    from rules_bento.artifacts.signatures import Signing
+    from rules_bento.images.image_config import Documents
+    from rules_bento.images.plan import ImagePlan, PlannedLayer
+    from rules_bento.images.sbom import Format
+    from rules_bento.registry.pushable import BlobSource
+
+    Settings = dict[str, list[str]]
+    """Values of options by name."""
+
+_BLOB, _DESCRIPTION, _LIBRARIES = "blob", "description.json", "libraries.json"  # of a layer or wheel in the cache
+_ZTOC = "ztoc"
+SBOM_TYPES = {"cyclonedx": "application/vnd.cyclonedx+json", "spdx": "application/spdx+json"}
+NO_SBOM = "none"
+# The options of all commands that build images: a pattern of valid values, and the expected value.
+FORMS = {
+    "base": (".+", "an image or oci:DIR"),
+    "compression": ("gzip|zstd", "gzip or zstd"),
+    "exclude": ("[^:]+:.*", "PACKAGE:PATTERN"),
+    "hugging-face": (r"[^=]+=[\w.-]+/[\w.-]+@[0-9a-f]{40}", "MODEL=ORGANIZATION/NAME@COMMIT"),
+    "ignore-library": (".+", "the name of a file"),
+    "ignore-requirement": (".+", "the name of a requirement"),
+    "insecure": (".+", "HOST[:PORT]"),
+    "label": ("[^=]+=.*", "KEY=VALUE"),
+    "load": (".*", ""),
+    "output": (f"{LAYOUT}.+", f"{LAYOUT}DIR, the directory of an OCI layout"),
+    "platform": (".+", "OS/ARCHITECTURE"),
+    "progress": (".*", ""),
+    "push": ("", "no value"),
+    "quiet": ("", "no value"),
+    "sbom": ("|".join((*SBOM_TYPES, NO_SBOM)), " or ".join((*SBOM_TYPES, NO_SBOM))),
+    "size-limit": ("[1-9][0-9]{0,8}", "a number of megabytes"),
+    "soci": ("", "no value"),
+}
+_REPEATABLE = ("exclude", "hugging-face", "ignore-library", "ignore-requirement", "insecure", "label", "platform")
+OWN_OPTIONS = frozenset(("compression", "exclude", "hugging-face", "ignore-library", "ignore-requirement"))
+OWN_OPTIONS |= {"size-limit", "soci"}
+
+
+class CommandRemedies(Remedies):
+    """Remedies as options of a command. `prefix` precedes the names, and `builder` is the remedy of another builder."""
+
+    front = "the native backend"
+    unknown_packages = "The base has no package list of dpkg or apk."
+
+    def __init__(self, base: str, prefix: str = "--", builder: str = "") -> None:
+        super().__init__(base=base)
+        self.prefix = prefix
+        self.builder = builder
+        self._use_builder = f" Use {builder}." if builder else ""
+        self.fewer_layers = f"Use a base image with fewer layers.{self._use_builder}"
+        self.gzip = (f"{prefix}compression=gzip", f"use {prefix}compression=zstd")
+        self.ignored_requirements = f"{prefix}ignore-requirement"
+        self.missing_libraries = "Use a base image that contains the missing libraries."
+        if builder:
+            self.missing_libraries += (
+                " Otherwise, add the packages that provide the libraries to docker.system_packages, and build the "
+                f"Bento again.{self._use_builder}"
+            )
+        self.size_limit = f"{prefix}size-limit"
+
+    def add_packages(self, names: Iterable[str]) -> str:
+        """Return sentences that explain how to add system packages to an image, with a space at the end."""
+        unique = sorted(set(names))
+        kind = "package" if len(unique) == 1 else "packages"
+        return f"Use a base image with the {kind} {listed(unique)}.{self._use_builder} "
+
+    def exclude(self, package: str, patterns: list[str]) -> str:
+        """Return a clause that excludes files of a package."""
+        return self._add("exclude", (f"{package}:{pattern}" for pattern in patterns))
+
+    def ignore_libraries(self, names: Collection[str]) -> str:
+        """Return a clause that makes the checks ignore files with these names."""
+        return self._add("ignore-library", sorted(names))
+
+    def ignore_requirements(self, names: Iterable[str]) -> str:
+        """Return a clause that makes the checks ignore system requirements of the Bento."""
+        return self._add("ignore-requirement", names)
+
+    def older_wheels(self, glibc: str) -> str:
+        """Return a sentence on wheels for an older glibc."""
+        return f"Lock a version with a wheel for glibc {glibc}, or use a newer base."
+
+    def _add(self, option: str, values: Iterable[str]) -> str:
+        words = [self.prefix + shlex.quote(f"{option}={value}") for value in values]
+        return f"add {' '.join(words)}"
+
+
+def read_options(options: Mapping[str, Sequence[str] | bool], names: Sequence[str], prefix: str) -> Settings:
+    """Return the values of each option, including defaults. The value of `load` is the container engine.
+
+    Raises BentoError for an invalid option. Messages begin with the option; own options have `prefix`.
+    """
+    machine = os.uname().machine
+    settings = {"compression": ["gzip"], "platform": [f"linux/{ARCHITECTURES.get(machine, machine)}"]}
+    settings |= {"sbom": [next(iter(SBOM_TYPES))]}
+    settings |= {name: [""] if value is True else [*value] for name, value in options.items() if value}
+    for name, values in settings.items():
+        pattern, form = FORMS[name]
+        option = f"{prefix if name in OWN_OPTIONS else '--'}{name}"
+        for text in values:
+            if not re.fullmatch(pattern, text, re.DOTALL):
+                raise BentoError(f"{option}: expected {form}, got {text!r}.")
+        if len(values) > 1 and name not in _REPEATABLE:
+            raise BentoError(f"{option}: expected one value, got {len(values)}. Specify {option} only once.")
+    for name in names if "push" in settings else ():
+        if not has_registry(name):
+            raise BentoError(f"--push: the image name {name} has no registry. Use -t HOST/REPOSITORY:TAG.")
+    if "load" in settings or not settings.keys() & {"output", "push"}:
+        settings["load"] = [find_loader()]
+    if settings.get("load") == [""]:
+        raise BentoError(
+            f"no running container engine found. Install or start {' or '.join(LOADERS)}, push the image with --push, "
+            f"or write an OCI layout with --output {LAYOUT}DIR."
+        )
+    if "load" in settings and len(settings["platform"]) > 1:
+        raise BentoError("--load: a container engine runs one platform. Specify --platform once, or use --push.")
+    return settings
+
+
+@cache
+def code_digest() -> str:
+    """Return a digest of the libzstd version and of the code that builds images, for cache keys."""
+    digest = hashlib.sha256(zstd.library_version().encode())
+    for module in (sys.modules[__name__], archives, rules_bento.images, rules_bento.models):
+        archive = getattr(module.__loader__, "archive", "")  # under Bazel, a zip contains the code
+        directories = [Path(path) for path in getattr(module, "__path__", ())]
+        files = [Path(archive)] if archive else [path for each in directories for path in _modules(each)]
+        for path in files or [Path(str(module.__file__))]:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _modules(directory: Path) -> list[Path]:
+    return [directory / path for path, _ in tree_walk.walk(directory) if path.endswith(".py")]
+
+
+class BuildWorkspace:
+    """What the steps of one build share: the cache, a temporary directory, the settings, and connections."""
+
+    def __init__(
+        self, scratch: Path, cache: Path, settings: Settings, registries: Registries, progress: Progress
+    ) -> None:
+        self.scratch = scratch
+        self.cache = cache
+        self.settings = settings
+        self.registries = registries
+        self.progress = progress
+
+    def bases(self) -> list[BaseImageContents]:
+        """Return the base image for each platform."""
+        [base] = self.settings["base"]
+        return [
+            read_base(base, platform, self.cache, self.registries, self.progress)
+            for platform in dict.fromkeys(self.settings["platform"])
+        ]
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """Return the values of an option."""
+        return tuple(self.settings.get(name, ()))
+
+    def cached(self, key: object, write: Callable[[Path], None]) -> Path:
+        """Return the cached directory for `key`. If no directory exists, calls `write` to create the files."""
+        text = json.dumps([code_digest(), key])
+        directory = self.cache / "layers" / hashlib.sha256(text.encode()).hexdigest()
+        return native_cache.read_directory(directory, write, large=[_BLOB])
+
+    def plan_wheels(self, wheels: Sequence[LocalWheel], option: str) -> tuple[PlannedWheel, ...]:
+        """Return the wheels without the files that the option `exclude` matches. `option` is its name in messages."""
+        patterns: dict[str, list[str]] = {}
+        for package, _, pattern in (text.partition(":") for text in self.values("exclude")):
+            patterns.setdefault(normalize_name(package), []).append(pattern)
+        if unknown := patterns.keys() - {wheel.distribution for wheel in wheels}:
+            raise BentoError(
+                f"{option}: {min(unknown)} isn't a package of the image. Correct the name, or remove the option."
+            )
+
+        def read(wheel: LocalWheel, own: list[str]) -> Wheel:
+            fetch(wheel, self.progress)
+            complete = Wheel.read(wheel.path, Locked(""))
+            return without(complete, Exclude(own, [], option)) if own else complete
+
+        return tuple(
+            PlannedWheel(
+                wheel.distribution,
+                wheel.version,
+                wheel.path.name,
+                wheel.path.stat().st_size,
+                wheel.sha256,
+                tuple(own := patterns.get(wheel.distribution, [])),
+                partial(read, wheel, own),
+            )
+            for wheel in wheels
+        )
+
+    def plan_fields(self, base: BaseImageContents) -> dict[str, Any]:
+        """Return the fields of a plan that depend on the base and on the options, and not on the front."""
+        config = base.image.config
+        layers = [
+            oci_image.Layer(**fields, name=f"base layer {number}")
+            for number, fields in enumerate(base.image.to_json()["layers"])
+        ]
+        glibc = base.glibc if base.glibc != (0, 0) else None  # without glibc, the libraries lack libc.so.6
+        return {
+            "base": image_checks.Base(base.name, config["architecture"], glibc, base.libraries, base.python_version),
+            "base_config": config | {"digest": base.image.digest, "origin": base.origin},
+            "base_layers": tuple(layers),
+            "system": base.system,
+            "python": base.python,
+            "compression": self.settings["compression"][0],
+            "labels": dict(text.split("=", 1) for text in self.values("label")),
+            "ignore_libraries": self.values("ignore-library"),
+            "ignore_requirements": self.values("ignore-requirement"),
+            "size_limit": int(self.settings.get("size-limit", ["0"])[0]) * 1_000_000,
+        }
+
+
+class BuiltImage:
+    """The image of a plan for one platform, whose layers are in the cache."""
+
+    def __init__(self, workspace: BuildWorkspace, base: BaseImageContents, plan: ImagePlan, remedies: Remedies) -> None:
+        """Check the plan, and write the layers. Raises BentoError for the problems of the image."""
+        self.base = base
+        self.plan = plan
+        self._workspace = workspace
+        self._layers = [*plan.base_layers]
+        self.blobs = {layer.digest: base.layout.blob(layer.digest) for layer in self._layers}
+        keys = [wheel.key for wheel in plan.wheels]
+        names = [wheel.name for wheel in plan.wheels]
+        self.note = plan.check_system(remedies)
+        workspace.cached(
+            ["checked", plan.base, sorted(plan.base.libraries or ()), names, keys, plan.ignore_libraries],
+            lambda _: plan.check_packages([*map(self._libraries, plan.wheels)], remedies),
+        )
+        for layer in plan.layers(workspace.scratch):
+            self._add(layer)
+        plan.check_layers(self._layers, remedies)
+        ztocs = [self._ztoc(layer) for layer in self._layers] if "soci" in workspace.settings else None
+        self.documents: Documents = plan.documents(self._layers, ztocs)
+
+    def _add(self, layer: PlannedLayer) -> None:
+        compression = self.plan.compression
+
+        def write(directory: Path) -> None:
+            text = description.dumps(layer.write(directory / _BLOB), layer.name, compression)
+            (directory / _DESCRIPTION).write_text(text, "utf-8")
+
+        if layer.key is None:
+            directory = Path(tempfile.mkdtemp(dir=self._workspace.scratch))
+            write(directory)
+        else:
+            directory = self._workspace.cached([compression, layer.name, layer.key], write)
+        self._layers.append(oci_image.Layer.loads((directory / _DESCRIPTION).read_text("utf-8")))
+        self.blobs[self._layers[-1].digest] = directory / _BLOB
+
+    def _libraries(self, wheel: PlannedWheel) -> Libraries:
+        def write(directory: Path) -> None:
+            (directory / _LIBRARIES).write_text(Libraries.read(wheel.read()).dumps(), "utf-8")
+
+        directory = self._workspace.cached(["libraries", wheel.name, wheel.key], write)
+        return Libraries.loads((directory / _LIBRARIES).read_text("utf-8"))
+
+    def _ztoc(self, layer: oci_image.Layer) -> dict[str, Any]:
+        """Return the description of a layer's zTOC, which is empty for a small or unsupported layer."""
+        from rules_bento.images import soci
+        from rules_bento.images.layers import ztoc
+
+        def write(directory: Path) -> None:
+            made = b""
+            if layer.size >= soci.MIN_LAYER and layer.media_type.endswith("+gzip"):
+                made = ztoc.make(FileSource(self.blobs[layer.digest]).pieces, layer.size, layer.name)
+            (directory / _ZTOC).write_bytes(made)
+
+        path = self._workspace.cached([_ZTOC, layer.digest], write) / _ZTOC
+        described = soci.describe(layer, path.read_bytes())
+        self.blobs |= {described["digest"]: path} if described["size"] else {}
+        return described
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The parsed manifest of the image."""
+        return Manifest.read(self.documents.image.manifest, MANIFEST, "the image")
+
+
+class Delivery:
+    """Writes, loads, or pushes the images of one build. With several images or SOCI, an index lists the images."""
+
+    def __init__(
+        self, workspace: BuildWorkspace, images: Sequence[BuiltImage], contents_digest: Callable[[], str]
+    ) -> None:
+        """Take the images in the order of their platforms. `contents_digest` returns a digest of the contents."""
+        self._workspace = workspace
+        self.images = images
+        self._contents_digest = contents_digest
+        self.children = [image.manifest for image in images]
+        self.root = self.children[0]
+        small = [image.documents.image.config for image in images]
+        for image in images:
+            small += image.documents.soci[1:]
+            self.children += [Manifest.read(manifest, MANIFEST, "SOCI") for manifest in image.documents.soci[:1]]
+        if len(self.children) == 1:
+            self.children = []
+        elif len(images) == 1:
+            self.root = Manifest.read(images[0].documents.listing, INDEX, "the image")
+        else:
+            self.root = Manifest.read(self._index(), INDEX, "the image")
+        self.sources: dict[str, BlobSource] = {digest_of(content): BytesSource(content) for content in small}
+        for image in images:
+            self.sources |= {digest: FileSource(path) for digest, path in image.blobs.items()}
+
+    def _index(self) -> bytes:
+        from rules_bento.images import soci
+
+        entries, others = [], []
+        for image in self.images:
+            config = image.plan.base_config
+            platform = {key: config[key] for key in ("architecture", "os")}
+            entries.append((image.documents.image.manifest, platform))
+            of_image = image.documents.image.manifest
+            others += [soci.index_entry(manifest, of_image, platform) for manifest in image.documents.soci[:1]]
+        return oci_image.make_index(entries, {}, others)
+
+    def sboms(self) -> list[tuple[BuiltImage, bytes]]:
+        """Return the SBOM of each image, unless the user disabled SBOMs."""
+        [form] = self._workspace.settings["sbom"]
+        if form == NO_SBOM:
+            return []
+        digest = self._contents_digest()
+        return [(image, image.plan.sbom(image.documents.digest, digest, cast("Format", form))) for image in self.images]
+
+    def _referrers(self) -> list[Pushable]:
+        from rules_bento.artifacts import artifact
+        from rules_bento.registry.descriptor import Descriptor
+
+        media_type = SBOM_TYPES.get(self._workspace.settings["sbom"][0], "")
+        return [
+            artifact.refer(image.manifest.descriptor, Descriptor.from_content(sbom, media_type), sbom, {})
+            for image, sbom in self.sboms()
+        ]
+
+    def deliver(self, names: Sequence[str], signing: Signing | None) -> int:
+        """Write, push, and load the images. Returns the number of bytes sent. Raises DamagedError for a bad cache."""
+        settings = self._workspace.settings
+        try:
+            for output in settings.get("output", ()):
+                self._write(Path(output.removeprefix(LAYOUT)), names)
+            sent = self._push(names, signing) if "push" in settings else 0
+            for runner in settings.get("load", ()):
+                self._load(runner, names)
+        except (BentoError, OSError) as error:
+            layers = [layer for image in self.images for layer in image.manifest.layers()]
+            blobs = {digest: path for image in self.images for digest, path in image.blobs.items()}
+            if native_cache.remove_damaged(self._workspace.cache, layers, blobs):
+                raise native_cache.DamagedError(self._workspace.cache) from error
+            raise
+        return sent
+
+    def _push(self, names: Sequence[str], signing: Signing | None) -> int:
+        history, registries = BlobHistory.from_user_cache(), self._workspace.registries
+        references = [Reference.from_url(name) for name in names]
+        targets = [reference if reference.tag else reference.with_tag("latest") for reference in references]
+        origins = dict.fromkeys(image.base.origin for image in self.images if image.base.origin)
+        package = Pushable(self.root, self.children, self.sources, [*origins], history.repositories())
+        if signing:
+            self._sign(targets, signing)
+        pushed = push(package, targets, registries, self._workspace.progress)
+        history.note((entry.reference.name for entry in pushed), self.sources)
+        referrers = [
+            (referrer, [target.with_digest(referrer.root.descriptor.digest) for target in targets])
+            for referrer in self._referrers()
+        ]
+        push_all(referrers, registries, self._workspace.progress)
+        return sum(entry.size for entry in pushed)
+
+    def _sign(self, targets: Sequence[Reference], signing: Signing) -> None:
+        """Sign the images and their SBOMs before tags refer to them."""
+        from rules_bento.artifacts import signatures
+        from rules_bento.signing.cosign import sbom_type
+
+        registries, progress = self._workspace.registries, self._workspace.progress
+        for manifest in [self.root, *(image.manifest for image in self.images if image.manifest != self.root)]:
+            signatures.sign_in_registries(manifest.descriptor, targets, signing, registries, progress)
+        for image, sbom in self.sboms():
+            document = json.loads(sbom)
+            for name in sorted({target.name for target in targets}):
+                place = signatures.InRegistry(Reference.parse(name), registries, progress)
+                kind = sbom_type(document, "the SBOM")
+                signatures.attest(place, name, image.manifest.descriptor, kind, document, signing)
+
+    def _write(self, directory: Path, names: Sequence[str]) -> None:
+        """Add the images and their SBOMs to an OCI layout. Copies only blobs that the layout lacks."""
+        layout = Layout.create(directory)
+        for package in [Pushable(self.root, self.children, self.sources), *self._referrers()]:
+            for blob in package.blobs():
+                source = package.sources[blob.digest]
+                if layout.has(blob):
+                    continue
+                layout.blob(blob.digest).parent.mkdir(parents=True, exist_ok=True)
+                with atomic_file(layout.blob(blob.digest)) as file:
+                    if isinstance(source, FileSource):
+                        file.writelines(source.verified_pieces(blob.digest, blob.size))
+                    else:
+                        file.writelines(source.pieces(0, blob.size))
+            for manifest in package.manifests():
+                layout.add(manifest.content)
+        with layout.lock():
+            for name in names:
+                layout.add_manifest(self.root, name.rpartition("/")[2].partition(":")[2] or "latest")
+
+    def _load(self, tool: str, names: Sequence[str]) -> None:
+        """Load the image into a container engine, and tag the image with all names."""
+        [image] = self.images
+        program = which(tool) or tool
+        layers = {layer.digest: image.blobs[layer.digest] for layer in image.manifest.layers()}
+        status = load(program, oci_layout.docker_archive(image.documents.image, layers, names[0]), stdout=2)
+        for name in names[1:]:
+            status = status or subprocess.run([program, "tag", names[0], name], check=False, stdout=2).returncode
+        if status:
+            raise BentoError(f"{tool}: cannot load the image. Check the output above.")
+
+
+def build(title: str, home: Path, settings: Settings, run: Callable[[BuildWorkspace], Any]) -> Any:
+    """Call `run` with a workspace, and return its result. Calls `run` again after it removed damaged files."""
+    directory = native_cache.open_cache((user_cache_directory() or home) / "native")
+    client = Registries(settings.get("insecure", ()), interrupted=InterruptedUploads(user_cache_directory()))
+    with client as registries, Progress(title) as progress:
+
+        def attempt() -> Any:
+            with tempfile.TemporaryDirectory(prefix="bento-image-") as scratch:
+                return run(BuildWorkspace(Path(scratch), directory, settings, registries, progress))
+
+        try:
+            return attempt()
+        except native_cache.DamagedError:  # build the removed layers again
+            return attempt()

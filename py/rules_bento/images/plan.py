@@ -1,0 +1,213 @@
+"""Describes an image independent of the front that a user calls: its layers, its checks, and its documents.
+
+The commands pass a complete plan. The rules compute the parts of a plan in separate actions with the same functions:
+`layers.members`, `checks`, and `image_config`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import groupby
+
+from rules_bento.dataclasses_lite import NamedTuple, dataclass, field
+from rules_bento.images import checks
+from rules_bento.images.image_config import Documents, documents, has_hub_cache, image_config
+from rules_bento.images.image_requirements import ImageSystem, cuda_of_wheels, reject_commands
+from rules_bento.images.layers import members
+from rules_bento.images.layers.layer import write_files_layer, write_wheel_layer
+from rules_bento.images.layers.parts import WheelPart, join_parts, write_wheel_part
+from rules_bento.images.wheel_groups import ALONE, group_wheels
+from rules_bento.images.wheels.install import InstallLayout
+from rules_bento.sources.snapshot import DeclaredFile
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Sequence, TypeVar
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rules_bento.archives.tarstream import Member
+    from rules_bento.images.image_checks import Base
+    from rules_bento.images.layers.layer import Compression, LayerInfo
+    from rules_bento.images.oci_image import Layer
+    from rules_bento.images.remedies import Remedies
+    from rules_bento.images.sbom import Format
+    from rules_bento.images.system_packages import SystemFiles
+    from rules_bento.images.wheels.libraries import Libraries
+    from rules_bento.images.wheels.wheel import Wheel
+    from rules_bento.models.model_store import StoredModel
+
+_T = TypeVar("_T")
+# Also in private/layers.bzl and private/model_entry.bzl; a test compares them.
+BENTO, ENVIRONMENT, HOME, USER = "/home/bentoml/bento", "/app/.venv", "/home/bentoml", "1034"
+WEIGHTS = f"{HOME}/weights"
+WEIGHTS_SUFFIXES = (".bin", ".ckpt", ".gguf", ".pt", ".pth", ".safetensors")
+LINK_READERS = (".onnx",)  # suffixes of files that refer to other files, whose readers reject links
+MAX_WEIGHTS_LAYERS = 31  # of a model; `image_layers` without the layer of the other files
+OWNER = {"uid": int(USER), "gid": int(USER)}
+
+
+class PlannedWheel(NamedTuple):
+    """A wheel of an image. `read` returns the wheel without the files that match `exclude`."""
+
+    distribution: str
+    version: str
+    name: str  # of the file
+    size: int
+    sha256: str
+    exclude: tuple[str, ...]
+    read: Callable[[], Wheel]
+
+    @property
+    def key(self) -> object:
+        """What the wheel's files in the image depend on."""
+        return [self.sha256, self.exclude]
+
+
+class PlannedModel(NamedTuple):
+    """A model in an image. `states` has what a layer depends on for each file."""
+
+    stored: StoredModel
+    states: Mapping[str, object]
+
+
+class PlannedLayer(NamedTuple):
+    """A layer. Equal keys mean equal files; a layer without a key is always written."""
+
+    name: str
+    key: object
+    write: Callable[[Path], LayerInfo]
+
+
+@dataclass(frozen=True)
+class ImagePlan:
+    """An image. The fields have the meaning of the attributes of `bento_image`."""
+
+    base: Base
+    base_config: dict[str, Any]  # with the digest and the repository of the base
+    base_layers: tuple[Layer, ...]
+    system: SystemFiles  # of the base
+    python: str  # path of the interpreter
+    bento: dict[str, Any]  # bento.yaml, or the same fields of a program
+    directory: str  # of the Bento; empty for a program
+    wheels: tuple[PlannedWheel, ...]
+    contents: tuple[PlannedLayer, ...]  # of the Bento or program, on top of the other layers
+    created: str
+    compression: Compression = "gzip"
+    models: tuple[PlannedModel, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    entrypoint: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[str, ...] = ()
+    working_dir: str = ""
+    ignore_libraries: tuple[str, ...] = ()
+    ignore_requirements: tuple[str, ...] = ()
+    size_limit: int = 0  # bytes
+
+    def layers(self, scratch: Path) -> Iterator[PlannedLayer]:
+        """Yield the layers above the base: environment, large wheels, groups of small wheels, models, contents."""
+        environment = (HOME, ENVIRONMENT, self.python, self.base.python_version, USER)
+        yield self._files("environment", environment, partial(members.environment_members, *environment))
+        yield from self._wheel_layers(scratch)
+        for model in self.models:
+            yield from self._model_layers(model)
+        yield from self.contents
+
+    def _files(self, name: str, key: object, listed: Callable[[], Sequence[Member]]) -> PlannedLayer:
+        return PlannedLayer(name, key, lambda out: write_files_layer(out, listed(), self.compression))
+
+    def _wheel_layers(self, scratch: Path) -> Iterator[PlannedLayer]:
+        layout = InstallLayout.venv(ENVIRONMENT, int(self.base.python_version.split(".")[1]), **OWNER)
+        by_name = {wheel.distribution: wheel for wheel in self.wheels}
+        groups = group_wheels({wheel.distribution: wheel.size for wheel in self.wheels})
+        large = [names for names in groups if len(names) == 1 and by_name[names[0]].size >= ALONE]
+
+        def join(wheels: Sequence[PlannedWheel], out: Path) -> LayerInfo:
+            parts = []
+            for wheel in wheels:
+                path = scratch / f"{wheel.distribution}.part"
+                parts.append(WheelPart(write_wheel_part(path, wheel.read(), layout, self.compression), path))
+            return join_parts(out, parts, layout, self.compression)
+
+        def install(wheel: PlannedWheel, out: Path) -> LayerInfo:
+            return write_wheel_layer(out, wheel.read(), layout, self.compression)
+
+        for names in sorted(groups, key=lambda names: names not in large):
+            group = [by_name[name] for name in names]
+            title = f"{len(names)} small packages" if len(names) > 1 else f"{names[0]} {group[0].version}"
+            write = partial(install, group[0]) if names in large else partial(join, group)
+            yield PlannedLayer(title, [names in large, layout, [wheel.key for wheel in group]], write)
+
+    def _model_layers(self, model: PlannedModel) -> Iterator[PlannedLayer]:
+        stored, tag = model.stored, model.stored.entry.description.tag
+        place = f"{WEIGHTS}/{tag.partition(':')[0]}"
+        has_links = not any(path.endswith(LINK_READERS) for path in stored.sources)
+        weights = sorted(path for path in stored.sources if path.endswith(WEIGHTS_SUFFIXES)) if has_links else []
+        for group in weights_groups(weights):
+            files = [DeclaredFile(path, stored.sources[path], f"model {tag}", filtered=False) for path in group]
+            key = [place, {path: model.states[path] for path in group}]
+            listed = partial(members.weights_members, files, BENTO, place, OWNER)
+            yield self._files(f"weights {', '.join(group)}", key, listed)
+        listed = partial(members.model_members, stored, BENTO, frozenset(weights), place, OWNER)
+        key = [weights, model.states, stored.entry.description.hugging_face]
+        yield self._files(f"model {tag}", key, listed)
+
+    def check_system(self, remedies: Remedies) -> str:
+        """Check what needs no wheels: commands, distribution, system packages, and CUDA. Returns a note, or ""."""
+        reject_commands(
+            self.bento, self.ignore_requirements, remedies, f"{self.bento['name']}:{self.bento['version']}: "
+        )
+        cuda = self.base_config["env"].get("CUDA_VERSION", "")
+        versions = (*([cuda] if cuda else []), *cuda_of_wheels(wheel.name for wheel in self.wheels))
+        packages = self.system.packages
+        system = ImageSystem(self.base.name, self.system.ids, packages or (), packages is not None, versions)
+        sizes = [(wheel.name, wheel.size) for wheel in self.wheels]
+        return checks.check_system(self.bento, system, self.ignore_requirements, sizes, remedies)
+
+    def check_packages(self, packages: Sequence[Libraries], remedies: Remedies) -> None:
+        """Check that the wheels, whose properties are `packages`, can run on the base and have what they need."""
+        names = [wheel.name for wheel in self.wheels]
+        checks.check_packages(self.base, names, packages, self.ignore_libraries, remedies)
+
+    def check_layers(self, layers: Sequence[Layer], remedies: Remedies) -> None:
+        """Check the number, compression, and size of the image's layers."""
+        checks.check_layers(layers, self.compression, remedies)
+        if self.size_limit:
+            checks.check_size(layers, self.size_limit, remedies)
+
+    def documents(self, layers: Sequence[Layer], ztocs: Sequence[dict[str, Any]] | None) -> Documents:
+        """Return the config and manifest, and the SOCI index if `ztocs` isn't None."""
+        described = [model.stored.entry.description for model in self.models]
+        config = image_config(
+            self.base_config,
+            self.bento,
+            created=self.created,
+            directory=self.directory,
+            environment=ENVIRONMENT,
+            home=HOME,
+            has_hub_cache=has_hub_cache(self.bento, described),
+            env=self.env,
+            labels=dict(self.labels),
+            entrypoint=self.entrypoint,
+            user=f"{USER}:{USER}",
+            working_dir=self.working_dir,
+            ports=self.ports,
+        )
+        return documents(layers, config, ztocs)
+
+    def sbom(self, digest: str, contents: str, form: Format) -> bytes:
+        """Return the SBOM of the image with the digest `digest`. `contents` is the digest of the Bento or program."""
+        from rules_bento.images import sbom
+
+        subject = sbom.ImageSubject(self.bento["name"], self.bento["version"], digest, self.created)
+        components = [sbom.sources(subject, contents, "bento" if self.directory else "program")]
+        for wheel in self.wheels:
+            remark = f"The image excludes files of the wheel: {' '.join(wheel.exclude)}." if wheel.exclude else ""
+            components.append(sbom.python_package(wheel.distribution, wheel.version, wheel.sha256, remark))
+        components += [sbom.model(model.stored.entry.description) for model in self.models]
+        return sbom.make_sbom(subject, components, form)
+
+
+def weights_groups(weights: Sequence[_T]) -> list[list[_T]]:
+    """Split weight files, sorted by path, into consecutive groups. As in the model rules, each group is one layer."""
+    count = min(MAX_WEIGHTS_LAYERS, len(weights))
+    groups = groupby(enumerate(weights), lambda numbered: numbered[0] * count // len(weights))
+    return [[file for _, file in group] for _, group in groups]
