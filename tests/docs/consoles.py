@@ -31,6 +31,9 @@ HELD = {
     "bazel run @rules_bento//tools:bento -- doctor": "tests/cli/test_doctor.py",
     "bazel run @rules_bento//tools:bento -- migrate svc --write": "e2e/bentofile.py",
     "bento build svc": "tests/cli/test_cli.py",
+    "bento image . --base registry.example.com/python:3.12-slim -t registry.example.com/api:v1 --push": (
+        "tests/sharing/test_image_command.py"
+    ),
     "bento containerize iris:latest --backend native --base registry.example.com/python:3.11-slim "
     "-t registry.example.com/iris:v1 --push": "tests/sharing/test_native.py",
     "bento export iris:latest iris.bento": "tests/cli/test_cli.py",

@@ -132,6 +132,9 @@ def index(wheels):
             self.end_headers()
             self.wfile.write(body)
 
+        def do_HEAD(self):
+            self.send_error(405)  # uv then reads metadata from the complete wheel
+
         def log_message(self, *_arguments):
             pass
 

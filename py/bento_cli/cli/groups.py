@@ -21,6 +21,7 @@ COMMANDS = Group(
             "build": "build",
             "lock": "build",
             "containerize": "run",
+            "image": "image",
             "serve": "run",
             "migrate": "projects",
             "doctor": "projects",

@@ -108,7 +108,7 @@ def find_wheels(bento: Path, base: BaseImageContents, cache: Path, counter: Prog
     if not all(wheel.path.exists() for wheel in wheels):
         record.unlink()
         wheels = _read_wheels(record, choose)
-    parallel_map(lambda wheel: _download(wheel, counter), wheels, _JOBS)
+    parallel_map(lambda wheel: download(wheel, counter), wheels, _JOBS)
     return [*wheels, *(_own_wheel(bento / "src", one, f"{path}:{one.line}") for one in own)]
 
 
@@ -125,11 +125,7 @@ def _is_required(requirement: Requirement, base: BaseImageContents, place: str) 
         raise BentoError(
             f"{place}: invalid requirement {requirement.text!r}. Correct the requirement, and build the Bento again."
         ) from None
-    # Other variables have the values of this machine, which are those of CPython.
-    environment = dict.fromkeys(("implementation_version", "python_full_version"), f"{base.python_version}.0")
-    environment |= {"platform_machine": base.machine, "platform_system": "Linux", "sys_platform": "linux"}
-    environment |= {"python_version": base.python_version, "os_name": "posix"}
-    if marker is not None and not marker.evaluate(environment):
+    if marker is not None and not marker.evaluate(target_environment(base)):
         return False
     if requirement.pin is None or not _VERSION.fullmatch(requirement.pin[1]) or not requirement.hashes:
         raise BentoError(
@@ -137,6 +133,23 @@ def _is_required(requirement: Requirement, base: BaseImageContents, place: str) 
             f"packages with `bento lock`, and build the Bento again. {BUILDER_REMEDY}"
         )
     return True
+
+
+def target_environment(base: BaseImageContents) -> dict[str, str]:
+    """Return the variables of markers for a base image. The others have the values of this machine's CPython."""
+    environment = dict.fromkeys(("implementation_version", "python_full_version"), f"{base.python_version}.0")
+    environment |= {"platform_machine": base.machine, "platform_system": "Linux", "sys_platform": "linux"}
+    return environment | {"python_version": base.python_version, "os_name": "posix"}
+
+
+def uv_environment() -> dict[str, str]:
+    """Return the variables for uv in a project, without credentials and without the user's settings of environments."""
+    cache = os.environ.get("UV_CACHE_DIR") or str(
+        Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "uv"
+    )
+    kept = {name: os.environ[name] for name in os.environ if name.upper() in _VARIABLES - {"NETRC"}}
+    kept |= {name: os.environ[name] for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL") if name in os.environ}
+    return kept | {"NETRC": os.devnull, "UV_CACHE_DIR": cache, "UV_KEYRING_PROVIDER": "disabled"}
 
 
 def _own_wheel(directory: Path, requirement: Requirement, place: str) -> LocalWheel:
@@ -215,24 +228,34 @@ def _locate(lines: Sequence[str], base: BaseImageContents, directory: Path, inde
 
 def _choose(requirement: Requirement, urls: Mapping[str, str], base: BaseImageContents, cache: Path) -> LocalWheel:
     """Return the best wheel that a requirement's hashes allow. Raises BentoError if no wheel is compatible."""
-    found = [(Path(unquote(urlsplit(urls[sha256]).path)), sha256) for sha256 in requirement.hashes if sha256 in urls]
     name, version = requirement.pin or ("", "")
     glibc = base.glibc or _DEFAULT_GLIBC
-    ranks = _ranks(base.machine, base.python_version, glibc)
-    candidates = []
-    for path, sha256 in sorted(found, key=lambda pair: pair[0].name):
-        with suppress(InvalidWheelFilename):
-            _, _, build, tags = parse_wheel_filename(path.name)
-            candidates += [(ranks[tag], build, path, sha256) for tag in tags if tag in ranks]
-    if candidates:
-        *_, path, sha256 = max(candidates, key=lambda candidate: candidate[:2])
-        place = cache / "wheels" / sha256 / path.name if parse_address(urls[sha256]) else path
-        return LocalWheel(name, version, place, sha256, urls[sha256])
+    known = {sha256: urls[sha256] for sha256 in requirement.hashes if sha256 in urls}
+    if wheel := best_wheel(name, version, known, base, cache):
+        return wheel
     raise BentoError(
         f"{name}=={version}: no wheel for linux/{base.image.config['architecture']}, Python {base.python_version}, and "
         f"glibc {glibc[0]}.{glibc[1]} matches the hashes in the Bento's requirements. Lock another version of {name} "
         f"for Python {base.python_version} and build the Bento again, or use another base image. {BUILDER_REMEDY}"
     )
+
+
+def best_wheel(
+    name: str, version: str, urls: Mapping[str, str], base: BaseImageContents, cache: Path
+) -> LocalWheel | None:
+    """Return the best wheel for a base image, or None. `urls` maps the SHA-256 digests of wheels to URLs or paths."""
+    found = [(Path(unquote(urlsplit(url).path)), sha256) for sha256, url in urls.items()]
+    ranks = _ranks(base.machine, base.python_version, base.glibc or _DEFAULT_GLIBC)
+    candidates = []
+    for path, sha256 in sorted(found, key=lambda pair: pair[0].name):
+        with suppress(InvalidWheelFilename):
+            _, _, build, tags = parse_wheel_filename(path.name)
+            candidates += [(ranks[tag], build, path, sha256) for tag in tags if tag in ranks]
+    if not candidates:
+        return None
+    *_, path, sha256 = max(candidates, key=lambda candidate: candidate[:2])
+    place = cache / "wheels" / sha256 / path.name if parse_address(urls[sha256]) else path
+    return LocalWheel(name, version, place, sha256, urls[sha256])
 
 
 @cached
@@ -262,10 +285,10 @@ def fetch(wheel: LocalWheel, counter: Progress) -> None:
         if parse_address(wheel.url) is None:
             raise
         wheel.path.unlink(missing_ok=True)
-        _download(wheel, counter)
+        download(wheel, counter)
 
 
-def _download(wheel: LocalWheel, counter: Progress) -> None:
+def download(wheel: LocalWheel, counter: Progress) -> None:
     """Download a wheel unless it is local or cached. Raises BentoError if the digest doesn't match."""
     address = parse_address(wheel.url)
     if address is None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules_bento.actions import secret_scan
-from rules_bento.archives.tarstream import Member
 from rules_bento.arguments import LayerRequest, Strings, Triples
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import description
+from rules_bento.images.layers.members import program_members
 from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,18 +49,12 @@ def program_layer(request: _ProgramLayerRequest) -> None:
                 f"{file.path}: the file exceeds the limit of {_MAX_FILE >> 30} GiB. Add the file to a tar file in "
                 "layers."
             )
-    manifest = snapshot.digest(kept)
+    manifest, members = program_members(kept, request.directory)
     if request.scan_secrets:
         contents = snapshot.read_prefixes(kept, MAX_BYTES)
         # No other action has files of the target, so this one rejects unknown allowed paths.
         secret_scan.check_contents(request, ((path.removeprefix("src/"), data) for path, data in contents), ())
     _check_architectures(request, manifest)
-    directory = request.directory.strip("/")
-    sources = {file.path: file.source for file in kept}
-    members = [
-        Member.file(f"{directory}/{entry.path}", sources[entry.path], size=entry.size, mode=entry.mode)
-        for entry in manifest.entries
-    ]
     description.write_files(request, members, "program")
     identity = manifest.identity()
     tag = Tag(similar_word(request.name) or "program", content_version(identity))

@@ -108,10 +108,11 @@ def _scan_batch(files: list[tuple[str, bytes]]) -> Iterator[SecretFinding]:
 
 
 class OptionNames(NamedTuple):
-    """The names of two options, for messages: `allow` permits a file, and `off` disables the search."""
+    """The names of two options, for messages: `allow` permits a file in `subject`, and `off` disables the search."""
 
     allow: str
     off: str
+    subject: str = "the Bento"
 
 
 def check(findings: Iterable[SecretFinding], allowed: Iterable[str], known: Iterable[str], words: OptionNames) -> None:
@@ -123,7 +124,7 @@ def check(findings: Iterable[SecretFinding], allowed: Iterable[str], known: Iter
     shown = [finding for finding in all_findings if finding.path not in names]
     lines = []
     if shown:
-        lines.append("the Bento contains possible secrets:")
+        lines.append(f"{words.subject} contains possible secrets:")
         lines += [f"  {finding.path}:{finding.line}: {finding.kind}" for finding in shown[:_MAX_SHOWN]]
         lines += [f"  and {len(shown) - _MAX_SHOWN} more"] if len(shown) > _MAX_SHOWN else []
         lines.append(
@@ -133,7 +134,7 @@ def check(findings: Iterable[SecretFinding], allowed: Iterable[str], known: Iter
             f"Disable the search with {words.off}."
         )
     for path in sorted(names - {finding.path for finding in all_findings}):
-        lacks = "which contains no secrets" if path in existing else "which isn't a file of the Bento"
+        lacks = "which contains no secrets" if path in existing else f"which isn't a file of {words.subject}"
         lines.append(f"{words.allow} contains {path}, {lacks}. Remove the path.")
     if lines:
         raise BentoError("\n".join(lines))

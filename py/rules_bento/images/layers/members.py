@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rules_bento.models.model import ModelDescription
     from rules_bento.models.model_store import StoredModel
     from rules_bento.sources import snapshot
+    from rules_bento.sources.manifest import TreeManifest
 
 _DIRECTORY_MODE, _FILE_MODE, _LINK_MODE = 0o755, 0o644, 0o777
 # BentoML creates these when it starts; if they exist, it can start on a read-only file system.
@@ -150,6 +151,23 @@ def model_members(
     for path, link, data in hub_cache(bento, stored.entry.description):
         members.append(Member.symlink(path, link, **owner) if link else Member.inline(path, data, **owner))
     return members
+
+
+def program_members(kept: Iterable[snapshot.DeclaredFile], directory: str) -> tuple[TreeManifest, list[Member]]:
+    """Return the manifest of a program's files, and the files below `directory`, which root owns."""
+    from rules_bento.sources import snapshot
+
+    kept = [*kept]
+    manifest = snapshot.digest(kept)
+    sources = {file.path: file.source for file in kept}
+    listed = []
+    for entry in manifest.entries:
+        path = f"{directory.strip('/')}/{entry.path}"
+        if entry.link is not None:
+            listed.append(Member.symlink(path, entry.link))
+        else:
+            listed.append(Member.file(path, sources[entry.path], size=entry.size, mode=entry.mode))
+    return manifest, listed
 
 
 def weights_members(

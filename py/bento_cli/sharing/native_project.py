@@ -1,0 +1,472 @@
+"""Plans the images of uv projects for `bento image`. Neither uv nor this module runs code of a project.
+
+uv sees a copy of the project's pyproject.toml files and lock, because it would run an interpreter in `.venv`.
+"""
+
+from __future__ import annotations
+
+import ast
+import datetime as dt
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from functools import partial
+
+from rules_bento.dataclasses_lite import NamedTuple, dataclass
+from rules_bento.errors import BentoError
+from rules_bento.formats import read_file
+from rules_bento.formats.toml import read_toml
+from rules_bento.images.layers.layer import write_files_layer, write_wheel_layer
+from rules_bento.images.layers.members import program_members
+from rules_bento.images.plan import ENVIRONMENT, OWNER, ImagePlan, PlannedLayer
+from rules_bento.images.wheels.install import InstallLayout
+from rules_bento.images.wheels.wheel import Locked, Wheel
+from rules_bento.net.transfers import parallel_map
+from rules_bento.packages.fake_interpreter import write_fake_interpreter
+from rules_bento.packages.requirements import normalize_name
+from rules_bento.programs import find_uv
+from rules_bento.sources import snapshot
+from rules_bento.sources.manifest import content_version
+from rules_bento.tag import similar_word
+from rules_bento.tree_walk import BUILT_IN, walk
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
+
+from bento_cli.sharing import native_build
+from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, target_environment, uv_environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rules_bento.artifacts.signatures import Signing
+    from rules_bento.sources.snapshot import DeclaredFile
+
+    from bento_cli.sharing.backends import Options
+    from bento_cli.sharing.native_base import BaseImageContents
+    from bento_cli.sharing.native_build import BuildWorkspace
+
+_APP, _MAIN = "/app", "/app/_main"  # as python_image
+_CREATED = "1980-01-01T00:00:00+00:00"  # the default of the rules
+_PYPROJECT, _LOCK = "pyproject.toml", "uv.lock"
+_MAX_PROJECTS, _MAX_SOURCE = 1_000, 1 << 20
+_EXCLUDED = (".*", "/uv.lock")
+_PYTHON_VERSION = re.compile(r"(?:cpython[-@])?(\d+\.\d+)")
+_UV_BUILD = re.compile(r"uv[-_]build\s*(.*)")
+_JOBS = 4
+# Files that can define an application, in the order of the search, and the calls that create one.
+_FILES = tuple(f"{name}.py" for name in ("main", "app", "api", "server", "asgi", "wsgi", "app/main", "app/__init__"))
+_APPS = {"FastAPI": "ASGI", "Litestar": "ASGI", "Quart": "ASGI", "Starlette": "ASGI", "Flask": "WSGI"}
+# Packages, and commands without the application. gunicorn listens on all interfaces if PORT is set.
+_SERVERS: dict[str, dict[str, tuple[str, ...]]] = {
+    "ASGI": {"uvicorn": ("uvicorn", "--host", "0.0.0.0"), "hypercorn": ("hypercorn", "--bind", "0.0.0.0:8000")},
+    "WSGI": {"gunicorn": ("gunicorn",), "waitress": ("waitress-serve", "--listen=*:8000")},
+}
+
+
+@dataclass(frozen=True)
+class ProjectOptions:
+    """What an image of a project contains."""
+
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    package: str = ""  # a member of the workspace
+    entrypoint: str = ""  # a command as for a shell
+    secrets: tuple[str, ...] | None = ()  # paths of files that can contain secrets; None: no check
+
+
+class ProjectImage(NamedTuple):
+    """The result of building an image of a project."""
+
+    names: tuple[str, ...]
+    runner: str
+    digest: str
+    base: str
+    sent: int
+    notes: tuple[str, ...]
+
+
+class UvProject(NamedTuple):
+    """A project: the directory of its lock, its own directory, `[project]`, and whether it is a package."""
+
+    root: Path
+    directory: Path
+    fields: Mapping[str, Any]
+    build_system: Mapping[str, Any]
+    is_package: bool
+
+    @staticmethod
+    def read(directory: Path, package: str) -> UvProject:
+        """Read the project in a directory, or the member `package` of its workspace. Both have a uv.lock."""
+        root = next((path for path in (directory, *directory.parents) if (path / _LOCK).is_file()), None)
+        if root is None:
+            raise BentoError(f"{directory}: no {_LOCK}. Run `uv lock` in the project.")
+        if (root / "uv.toml").exists():
+            raise BentoError(
+                f"{root / 'uv.toml'}: the file isn't supported. Move the settings to [tool.uv] of {_PYPROJECT}."
+            )
+        lock = read_toml(read_file(root / _LOCK).decode(), str(root / _LOCK))
+        sources = {each.get("name"): each.get("source") or {} for each in lock.get("package", ())}
+        kinds = {name: kind for name, source in sources.items() for kind in ("virtual", "editable") if kind in source}
+        if package:
+            name = normalize_name(package)
+            if name not in kinds:
+                listed = ", ".join(sorted(map(str, kinds)))
+                raise BentoError(f"--package: {package} isn't a project of {root / _LOCK}. Specify one of: {listed}.")
+            directory = root / str(sources[name][kinds[name]])
+        if not directory.resolve().is_relative_to(root.resolve()):
+            raise BentoError(f"{directory}: the project is outside of {root}. Move the project into the workspace.")
+        path = directory / _PYPROJECT
+        if not path.is_file():
+            raise BentoError(f"{directory}: no {_PYPROJECT}. Specify the directory of a uv project.")
+        document = read_toml(read_file(path).decode(), str(path))
+        fields = document.get("project")
+        if not isinstance(fields, dict) or not isinstance(fields.get("name"), str):
+            raise BentoError(f"{path}: project.name is missing. Specify the directory of a uv project, or --package.")
+        kind = kinds.get(normalize_name(fields["name"]))
+        if kind is None:
+            raise BentoError(
+                f"{root / _LOCK}: the lock doesn't contain {fields['name']}. Run `uv lock` in the project."
+            )
+        return UvProject(root, directory, fields, document.get("build-system") or {}, kind == "editable")
+
+
+def build_image(
+    directory: Path,
+    names: Sequence[str],
+    options: Options,
+    chosen: ProjectOptions,
+    *,
+    home: Path,
+    signing: Signing | None,
+) -> ProjectImage:
+    """Build the image of a uv project, and write, load, or push it. Raises BentoError if one of these steps fails."""
+    project = UvProject.read(directory.absolute(), chosen.package)
+    names = tuple(names) or (f"{similar_word(project.fields['name'])}:latest",)
+    settings = native_build.read_options(options, names, "--")
+    if "base" not in settings:
+        raise BentoError("an image of a project requires a base image with Python. Add --base IMAGE or --base oci:DIR.")
+    uv = find_uv()
+    if not uv:
+        raise BentoError(
+            "uv, which reads the project's lock, isn't installed. Install uv, such as with `pip install uv`."
+        )
+
+    def run(workspace: BuildWorkspace) -> ProjectImage:
+        kept = _select(project, chosen.secrets)
+        images, contents = [], ""
+        for base in workspace.bases():
+            _check_python(project, base)
+            wheels = _find_wheels(project, chosen, base, workspace, uv)
+            plan, contents = _plan(project, chosen, base, workspace, kept, wheels, uv)
+            remedies = native_build.CommandRemedies(base.name)
+            images.append(native_build.BuiltImage(workspace, base, plan, remedies))
+        delivery = native_build.Delivery(workspace, images, lambda: contents)
+        sent = delivery.deliver(names, signing)
+        [runner] = settings.get("load", [""])
+        notes = tuple(dict.fromkeys(image.note for image in images if image.note))
+        return ProjectImage(names, runner, delivery.root.descriptor.digest, images[0].base.name, sent, notes)
+
+    result: ProjectImage = native_build.build(f"building {names[0]}", home, settings, run)
+    return result
+
+
+def _select(project: UvProject, secrets: tuple[str, ...] | None) -> tuple[DeclaredFile, ...]:
+    """Return the project's own files. Excludes files that .gitignore or .bentoignore match, and dotted files.
+
+    Raises BentoError for a file that might contain a secret.
+    """
+    declared = list(snapshot.walk(str(project.directory)))
+    ignored = project.directory / ".gitignore"
+    lines = read_file(ignored).decode(errors="replace").split("\n") if ignored.is_file() else []
+    patterns = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    kept = snapshot.select(declared, exclude=(*_EXCLUDED, *patterns)).kept
+    for file in kept:
+        snapshot.check_inside(file, str(project.directory))
+    if secrets is not None:
+        from rules_bento.audit import secrets as scanner
+
+        findings = scanner.scan_files(
+            (path.removeprefix("src/"), data) for path, data in snapshot.read_prefixes(kept, scanner.MAX_BYTES)
+        )
+        words = scanner.OptionNames("--allow-secret", "--no-secrets-check", "the project")
+        scanner.check(findings, secrets, [file.path for file in kept], words)
+    return kept
+
+
+def _check_python(project: UvProject, base: BaseImageContents) -> None:
+    """Raise BentoError if the project requires another Python version than the base's."""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    version = base.python_version
+    path = next(
+        (p / ".python-version" for p in (project.directory, project.root) if (p / ".python-version").is_file()), None
+    )
+    match = _PYTHON_VERSION.match(read_file(path).decode(errors="replace").strip()) if path else None
+    if path and match and match[1] != version:
+        raise BentoError(
+            f"--base: {base.name} has Python {version}, but {path} requires {match[1]}. Use a base image with Python "
+            f"{match[1]}."
+        )
+    text = str(project.fields.get("requires-python") or "")
+    try:
+        allowed = SpecifierSet(text)
+    except InvalidSpecifier:
+        raise BentoError(
+            f"{project.directory / _PYPROJECT}: invalid requires-python {text!r}. Correct the value."
+        ) from None
+    if not any(f"{version}.{patch}" in allowed for patch in (0, 99)):
+        raise BentoError(
+            f"--base: {base.name} has Python {version}, but the project requires {text}. Use a base image with such a "
+            "version."
+        )
+
+
+def _find_wheels(
+    project: UvProject, chosen: ProjectOptions, base: BaseImageContents, workspace: BuildWorkspace, uv: str
+) -> list[LocalWheel]:
+    """Return the wheels of the project's lock for a base image. Downloads missing wheels.
+
+    Raises BentoError if the lock doesn't match the project, or for a package without a wheel.
+    """
+    from packaging.markers import Marker
+
+    words = [word for extra in chosen.extras for word in ("--extra", extra)]
+    words += [word for group in chosen.groups for word in ("--group", group)]
+    lock = read_toml(_export(project, words, base.python_version, workspace.scratch / "uv", uv), "pylock.toml")
+    environment = target_environment(base)
+    wheels = []
+    for package in lock.get("packages", ()):
+        name, version = str(package["name"]), str(package.get("version", ""))
+        if "marker" in package and not Marker(package["marker"]).evaluate(environment):
+            continue
+        for form in ("directory", "vcs", "archive"):
+            if form in package:
+                place = package[form].get("path") or package[form].get("url")
+                raise BentoError(
+                    f"{project.root / _LOCK}: {name} is from {place}, and `bento image` builds no packages. Use a "
+                    "wheel of an index, and run `uv lock`."
+                )
+        found = {each["hashes"]["sha256"]: str(each.get("url", "")) for each in package.get("wheels", ())}
+        if local := next((each["path"] for each in package.get("wheels", ()) if "path" in each), ""):
+            raise BentoError(f"{project.root / _LOCK}: {name} is from the file {local}. Lock a wheel of an index.")
+        wheel = best_wheel(name, version, found, base, workspace.cache)
+        if wheel is None:
+            raise BentoError(
+                f"{name}=={version}: the lock has no wheel for linux/{base.image.config['architecture']} and Python "
+                f"{base.python_version} that runs on {base.name}. Lock another version of {name}, or use another base."
+            )
+        wheels.append(wheel)
+    parallel_map(lambda wheel: download(wheel, workspace.progress), wheels, _JOBS)
+    return wheels
+
+
+def _export(project: UvProject, words: Sequence[str], python: str, scratch: Path, uv: str) -> str:
+    """Return the lock as pylock.toml (PEP 751). Raises BentoError in uv's words if the lock isn't current.
+
+    uv gets no credentials, because the project can choose the names and addresses of indexes.
+    """
+    shutil.rmtree(scratch, ignore_errors=True)
+    for path in [*_projects(project.root), _LOCK]:
+        (scratch / path).parent.mkdir(parents=True, exist_ok=True)
+        (scratch / path).write_bytes(read_file(project.root / path))
+    interpreter = scratch.with_name("python")
+    write_fake_interpreter(interpreter, sys.executable, python)
+    command = [
+        uv,
+        "export",
+        "--locked",
+        "--no-dev",
+        "--no-emit-project",
+        "--format=pylock.toml",
+        "--no-header",
+        "--quiet",
+    ]
+    command += ["--no-build", "--color=never", "--no-python-downloads", "--python", str(interpreter)]
+    command += ["--package", project.fields["name"], *words]
+    problem = ""
+    for more in (["--offline"], []):
+        environment = uv_environment()
+        done = subprocess.run(
+            [*command, *more], check=False, capture_output=True, text=True, cwd=scratch, env=environment
+        )
+        if done.returncode == 0:
+            return done.stdout
+        problem = done.stderr.strip()
+    raise BentoError(f"{project.root / _LOCK}: uv can't export the lock. Run `uv lock` in the project.\n{problem}")
+
+
+def _projects(root: Path) -> Iterator[str]:
+    """Yield the paths of the pyproject.toml files in a workspace."""
+    count = 0
+    for path, entry in walk(root, enter=lambda entry: f"{entry.name}/" not in BUILT_IN and entry.name[0] != "."):
+        if entry.name == _PYPROJECT and entry.is_file(follow_symlinks=False):
+            count += 1
+            if count > _MAX_PROJECTS:
+                raise BentoError(f"{root}: more than {_MAX_PROJECTS} {_PYPROJECT} files. Remove unused projects.")
+            yield path
+
+
+def _plan(
+    project: UvProject,
+    chosen: ProjectOptions,
+    base: BaseImageContents,
+    workspace: BuildWorkspace,
+    kept: tuple[DeclaredFile, ...],
+    wheels: Sequence[LocalWheel],
+    uv: str,
+) -> tuple[ImagePlan, str]:
+    """Return the plan of an image, and the digest of the project's files."""
+    fields = workspace.plan_fields(base)
+    name = similar_word(project.fields["name"]) or "program"
+    packages = {wheel.distribution for wheel in wheels}
+    command, env = _command(project, chosen, kept, packages)
+    if project.is_package:
+        own = _build_wheel(project, kept, workspace.scratch, uv)
+        layout = InstallLayout.venv(ENVIRONMENT, int(base.python_version.split(".")[1]), **OWNER)
+        title, digest = f"{own.distribution} {own.version}", f"sha256:{own.sha256}"
+
+        def install(out: Path) -> Any:
+            return write_wheel_layer(out, Wheel.read(own.path, Locked("")), layout, fields["compression"])
+
+        contents = PlannedLayer(title, [layout, own.sha256], install)
+        version, working_dir = own.version, "/"
+    else:
+        declared = [snapshot.DeclaredFile(f"_main/{file.path}", file.source, file.origin, file.link) for file in kept]
+        manifest, listed = program_members(declared, _APP)
+        contents = PlannedLayer("program", None, partial(_write_files, listed, fields["compression"]))
+        version, digest = content_version(manifest.identity()), f"blake3:{manifest.identity().hex()}"
+        env = {"PYTHONPATH": _MAIN, "RUNFILES_DIR": _APP} | env
+        working_dir = _MAIN
+    from rules_bento.images.entrypoint import command as start
+
+    plan = ImagePlan(
+        **fields,
+        bento={"name": name, "version": version, "labels": {}, "envs": []},
+        directory="",
+        wheels=workspace.plan_wheels(wheels, "--exclude"),
+        contents=(contents,),
+        created=_created(),
+        env=env,
+        entrypoint=(*start(ENVIRONMENT), *command),
+        working_dir=working_dir,
+    )
+    return plan, digest
+
+
+def _write_files(listed: Any, compression: Any, out: Path) -> Any:
+    return write_files_layer(out, listed, compression)
+
+
+def _created() -> str:
+    text = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not text:
+        return _CREATED
+    try:
+        return dt.datetime.fromtimestamp(int(text), dt.timezone.utc).isoformat()
+    except (ValueError, OverflowError, OSError):
+        raise BentoError(
+            f"SOURCE_DATE_EPOCH: expected seconds since 1970, got {text!r}. Unset or correct the variable."
+        ) from None
+
+
+def _command(
+    project: UvProject, chosen: ProjectOptions, kept: Sequence[DeclaredFile], packages: set[str]
+) -> tuple[list[str], dict[str, str]]:
+    """Return the command of a container, and its variables. Raises BentoError if the project has no known command."""
+    if chosen.entrypoint:
+        try:
+            return shlex.split(chosen.entrypoint), {}
+        except ValueError as error:
+            raise BentoError(f"--entrypoint: {error}. Quote the command as for a shell.") from None
+    scripts = project.fields.get("scripts") or {}
+    own = project.fields["name"] if project.fields["name"] in scripts else next(iter(scripts), "")
+    if project.is_package and own and (len(scripts) == 1 or own == project.fields["name"]):
+        return [f"{ENVIRONMENT}/bin/{own}"], {}
+    sources = {file.path: file for file in kept if file.link is None}
+    prefix = f"src/{normalize_name(project.fields['name']).replace('-', '_')}/" if project.is_package else ""
+    for path in _FILES:
+        if prefix + path in sources:
+            for variable, kind in _applications(sources[prefix + path]):
+                module = f"{prefix.removeprefix('src/')}{path}".removesuffix(".py").removesuffix("/__init__")
+                for package, command in _SERVERS[kind].items():
+                    if package in packages:
+                        env = {"PORT": "8000"} if package == "gunicorn" else {}
+                        return [command[0], f"{module.replace('/', '.')}:{variable}", *command[1:]], env
+                raise BentoError(
+                    f"{prefix}{path}: {variable} is an application for {kind}, but the packages include no server for "
+                    f"it. Run `uv add {next(iter(_SERVERS[kind]))}`, or set --entrypoint."
+                )
+    if not project.is_package and "main.py" in sources:
+        return [f"{ENVIRONMENT}/bin/python", f"{_MAIN}/main.py"], {}
+    raise BentoError(
+        f"{project.directory}: found neither a script in project.scripts of a package, nor an application "
+        f"({', '.join(_APPS)}) in {', '.join(prefix + path for path in _FILES)}, nor main.py. Set --entrypoint to the "
+        'command, such as --entrypoint "uvicorn server:app --host 0.0.0.0".'
+    )
+
+
+def _applications(file: DeclaredFile) -> Iterator[tuple[str, str]]:
+    """Yield the name and the kind of each application that a module creates at its top level."""
+    data = snapshot.content(file)
+    try:
+        body = ast.parse(data).body if len(data) <= _MAX_SOURCE else []
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    for node in body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=function)):
+                pass
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.Call(func=function)):
+                pass
+            case _:
+                continue
+        called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+        if called in _APPS:
+            yield name, _APPS[called]
+
+
+def _build_wheel(project: UvProject, kept: Sequence[DeclaredFile], scratch: Path, uv: str) -> LocalWheel:
+    """Build the project's wheel with the build back end inside of uv, which runs no code of the project.
+
+    Raises BentoError for other back ends.
+    """
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+    from rules_bento.archives import sha256_of
+
+    system, path = project.build_system, project.directory / _PYPROJECT
+    name = system.get("build-backend", "setuptools")
+    requires = system.get("requires") or []
+    match = _UV_BUILD.fullmatch(requires[0]) if len(requires) == 1 and isinstance(requires[0], str) else None
+    if name != "uv_build" or match is None or "backend-path" in system:
+        raise BentoError(
+            f"{path}: the project is a package, and `bento image` doesn't run its build back end {name}. Use the back "
+            "end uv_build without further requirements, or set package = false in [tool.uv], and run `uv lock`."
+        )
+    version = subprocess.run([uv, "--version"], check=False, capture_output=True, text=True).stdout.split()[1:2]
+    try:
+        is_own = bool(version) and version[0] in SpecifierSet(match[1])
+    except InvalidSpecifier:
+        is_own = False
+    if not is_own:
+        raise BentoError(
+            f"{path}: {requires[0]} doesn't include uv {''.join(version)}. Change the requirement, or install another "
+            "version of uv."
+        )
+    copy, out = scratch / "package", scratch / "wheel"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.rmtree(out, ignore_errors=True)
+    for file in kept:
+        target = copy / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file.source, target)
+        target.chmod(0o644)
+    command = [uv, "build", "--wheel", "--offline", "--no-config", "--no-sources", "--quiet", "--color=never"]
+    command += ["--python", sys.executable, "--no-python-downloads", "--out-dir", str(out), str(copy)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=scratch, env=uv_environment())
+    found = [*out.glob("*.whl")] if out.is_dir() else []
+    if done.returncode or len(found) != 1:
+        raise BentoError(f"{path}: uv can't build the wheel. Correct the project.\n{done.stderr.strip()}")
+    wheel = Wheel.read(found[0], Locked(""))
+    return LocalWheel(wheel.distribution, wheel.metadata.version, found[0], sha256_of(found[0]))

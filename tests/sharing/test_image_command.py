@@ -1,0 +1,227 @@
+"""`bento image`: images of uv projects, from packages of an index and a layout as base. No code of a project runs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bento_cli.cli import status
+from bento_cli.sharing import native_project
+from rules_bento.images import entrypoint, plan
+from rules_bento.registry.layout import Layout
+
+from tests.helpers.made_wheels import Maker
+from tests.sharing.support import bento, store
+from tests.sharing.test_image_fronts import Rules
+from tests.sharing.test_native import index, local, make_base, read, wheels
+
+__all__ = ["bento", "local", "store", "wheels"]
+APP = "from fastapi import FastAPI\n\napp = FastAPI()\n"
+PROJECT = '[project]\nname = "web"\nversion = "1.0"\nrequires-python = ">=3.9"\ndependencies = [{}]\n'
+UV_BUILD = '[build-system]\nrequires = ["uv_build>=0.1"]\nbuild-backend = "uv_build"\n'
+
+
+@pytest.fixture
+def machine(local, wheels, tmp_path, monkeypatch):
+    """An index with more wheels. Returns a function that writes and locks a project."""
+    for name in ("fastapi", "uvicorn", "flask", "gunicorn"):
+        Maker(name).add({f"{name}/__init__.py": b""}).write(wheels)
+    uv = os.environ["RULES_BENTO_UV"]
+    monkeypatch.setattr(native_project, "find_uv", lambda: uv)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with index(wheels) as (address, _):
+        monkeypatch.setenv("UV_DEFAULT_INDEX", address)
+
+        def write(files, *dependencies, lock=True, pyproject=""):
+            directory = tmp_path / "project"
+            listed = ", ".join(f'"{name}"' for name in dependencies)
+            for path, content in ({"pyproject.toml": PROJECT.format(listed) + pyproject} | files).items():
+                (directory / path).parent.mkdir(parents=True, exist_ok=True)
+                (directory / path).write_text(content)
+            if lock:
+                words = [uv, "lock", "-q", "--python", sys.executable]
+                done = subprocess.run(words, cwd=directory, check=False, capture_output=True, text=True)
+                assert done.returncode == 0, done.stderr
+            return directory
+
+        yield write
+
+
+def build(bento, directory, tmp_path, *words, code=0, out="out"):
+    base = tmp_path / "base"
+    if not base.exists():
+        make_base(base)
+    return bento("image", directory, "--base", f"oci:{base}", "--output", f"oci:{tmp_path / out}", *words, code=code)
+
+
+def test_the_digest_is_that_of_python_image(machine, bento, wheels, tmp_path, monkeypatch):
+    files = {"main.py": APP, "data/x.csv": "1\n", ".env": "SECRET=1", ".gitignore": "*.log\n", "a.log": ""}
+    project = machine(files, "fastapi", "uvicorn", "large", "tiny")
+    build(bento, project, tmp_path, "--exclude", "tiny:/tiny/tests/")
+    found = Layout.open(tmp_path / "out").find("latest")
+    rules = Rules(tmp_path / "rules", tmp_path / "base")
+    rules.layer(
+        "environment_layer", "--prefix", plan.ENVIRONMENT, "--python", "/usr/local/bin/python3", "--python-version",
+        "3.11", "--home", plan.HOME, "--user", plan.USER,
+    )  # fmt: skip
+    paths = {name: next(wheels.glob(f"{name}-*")) for name in ("large", "fastapi", "tiny", "uvicorn")}
+    rules.wheels({"large": paths.pop("large")}, {})
+    rules.wheels(paths, {"tiny": ["/tiny/tests/"]})
+    kept = ("main.py", "data/x.csv", "pyproject.toml")
+    words = [word for path in kept for word in ("--dependency", project / path, path, f"//:{path}")]
+    outputs = {name: tmp_path / "rules" / f"program.{name}" for name in ("digest", "tag")}
+    words += [word for name, path in outputs.items() for word in (f"--{name}", path)]
+    rules.layer("program_layer", "--directory", "/app", "--name", "web", "--platform", "linux_amd64", *words)
+    written = {name: tmp_path / "rules" / name for name in ("config", "manifest", "digest")}
+    words = [word for name, path in written.items() for word in (f"--{name}", path)]
+    words += [word for layer in rules.layers for word in ("--layer", layer)]
+    words += [word for each in ("uvicorn", "main:app", "--host", "0.0.0.0") for word in ("--entrypoint", each)]
+    for name, value in {"PYTHONPATH": "/app/_main", "RUNFILES_DIR": "/app"}.items():
+        words += ["--env", json.dumps(name), json.dumps(value)]
+    rules.run(
+        "image", "--tag", outputs["tag"], "--base-config", rules.config, "--environment", plan.ENVIRONMENT, "--home",
+        plan.HOME, "--compression", "gzip", "--created", "1980-01-01T00:00:00+00:00", "--user", "1034:1034",
+        "--working-dir", "/app/_main", *words,
+    )  # fmt: skip
+    assert written["digest"].read_text().strip() == found.descriptor.digest
+    config, _, contents = read(tmp_path / "out", "latest")
+    start = entrypoint.command(plan.ENVIRONMENT)
+    assert config["config"]["Entrypoint"] == [*start, "uvicorn", "main:app", "--host", "0.0.0.0"]
+    assert {path.removeprefix("app/_main/") for path in contents[-1]} == {*kept, "app", "app/_main", "data"}
+    # Another user, time zone, umask, and time of the files.
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    before = os.umask(0o077)
+    try:
+        for path in (project / "main.py", project / "data/x.csv"):
+            path.write_bytes(path.read_bytes())
+            path.chmod(0o600)
+            os.utime(path, (0, 0))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+        build(bento, project, tmp_path, "--exclude", "tiny:/tiny/tests/", out="again")
+    finally:
+        os.umask(before)
+    assert Layout.open(tmp_path / "again").find("latest").content == found.content
+
+
+def test_a_package_of_uv_build_has_a_layer_and_a_script(machine, bento, tmp_path):
+    script = f'[project.scripts]\nweb = "web:main"\n{UV_BUILD}'
+    project = machine({"src/web/__init__.py": "def main(): pass\n"}, "fastapi", pyproject=script)
+    digests = []
+    for out in ("one", "two"):
+        build(bento, project, tmp_path, "-t", "x/web:v1", out=out)
+        config, _, contents = read(tmp_path / out)
+        digests.append(Layout.open(tmp_path / out).find("v1").descriptor.digest)
+    assert digests[0] == digests[1]
+    assert config["config"]["Entrypoint"][4:] == ["/app/.venv/bin/web"]
+    assert config["history"][-1]["created_by"] == "rules_bento: web 1.0"
+    assert "app/.venv/lib/python3.11/site-packages/web/__init__.py" in contents[-1]
+    assert "app/.venv/bin/web" in contents[-1]
+
+
+def test_no_code_of_a_project_runs(machine, bento, tmp_path):
+    """Neither an interpreter of the project, nor its build back end, nor a back end that only has the name of uv's."""
+    canary = tmp_path / "canary"
+    script = f"#!/bin/sh\n/usr/bin/touch {canary}\nexit 1\n"
+    code = f"open({str(canary)!r}, 'w')\n"
+    backend = '[build-system]\nrequires = []\nbuild-backend = "{}"\nbackend-path = ["."]\n'
+    files = {"main.py": code, "back.py": code, "uv_build.py": code, "src/web/__init__.py": code}
+    project = machine(files, "tiny")
+    (project / ".venv/bin").mkdir(parents=True)
+    (project / ".venv/pyvenv.cfg").write_text("home = /usr/bin\n")
+    (project / ".venv/bin/python").write_text(script)
+    (project / ".venv/bin/python").chmod(0o755)
+    build(bento, project, tmp_path)
+    for name, dynamic in (("back", ""), ("uv_build", ""), ("back", 'dynamic = ["optional-dependencies"]\n')):
+        text = PROJECT.format('"tiny"') + dynamic + backend.format(name)
+        (project / "pyproject.toml").write_text(text)
+        lock = (project / "uv.lock").read_text().replace('source = { virtual = "." }', 'source = { editable = "." }')
+        (project / "uv.lock").write_text(lock)
+        told = build(bento, project, tmp_path, "--entrypoint", "x", code=status.ERROR)
+        assert f"doesn't run its build back end {name}. Use the back end uv_build" in told or "uv can't export" in told
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "dependencies", "words", "message"),
+    [
+        ({"main.py": ""}, ["tiny"], ["--package", "other"], "--package: other isn't a project of "),
+        ({"uv.toml": ""}, ["tiny"], [], "uv.toml: the file isn't supported. Move the settings to [tool.uv]"),
+        ({"main.py": APP}, ["fastapi"], [], "app is an application for ASGI, but the packages include no server for it. Run `uv add uvicorn`"),
+        ({"x.py": ""}, ["tiny"], [], "nor an application (FastAPI, Litestar, Quart, Starlette, Flask) in main.py, app.py,"),
+        ({"main.py": "", ".python-version": "3.12\n"}, ["tiny"], [], "has Python 3.11, but "),
+        ({"main.py": "key = 'AKIAIOSFODNN7EXAMPLA'\n"}, ["tiny"], [], "the project contains possible secrets:\n  main.py:1: "),
+        ({"main.py": ""}, ["tiny"], ["--platform", "linux/arm64"], "contains no image for linux/arm64"),
+        ({"main.py": ""}, ["tiny"], ["--entrypoint", "'x"], "--entrypoint: No closing quotation."),
+        ({"main.py": ""}, ["tiny"], ["--sbom", "x"], "--sbom: expected cyclonedx or spdx or none, got 'x'."),
+        ({"main.py": ""}, ["tiny"], ["--exclude", "other:x"], "--exclude: other isn't a package of the image."),
+        ({"main.py": ""}, ["tiny"], ["--extra", "gpu"], "uv can't export the lock."),
+        ({"main.py": ""}, ["large"], ["--size-limit", "1"], "--size-limit: the image has "),
+    ],
+)  # fmt: skip
+def test_problems_are_reported(files, dependencies, words, message, machine, bento, tmp_path):
+    project = machine(files, *dependencies)
+    told = build(bento, project, tmp_path, *words, code=status.ERROR)
+    assert message in told
+    assert "Traceback" not in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_needed_program_is_named(machine, bento, tmp_path, wheels):
+    Maker("triton").add({"triton/__init__.py": ""}).write(wheels)
+    project = machine({"main.py": ""}, "triton")
+    told = build(bento, project, tmp_path, code=status.ERROR)
+    assert "triton: the package compiles C code, but oci:" in told
+    remedy = told.rpartition("If the service doesn't use these files, add ")[2].strip().removesuffix(".")
+    build(bento, project, tmp_path, *remedy.split(" "))
+
+
+def test_a_stale_lock_is_rejected_in_the_words_of_uv(machine, bento, tmp_path):
+    project = machine({"main.py": ""}, "tiny")
+    (project / "pyproject.toml").write_text(PROJECT.format('"tiny", "flask"'))
+    told = build(bento, project, tmp_path, code=status.ERROR)
+    assert "uv.lock: uv can't export the lock. Run `uv lock` in the project.\n" in told
+    assert "needs to be updated, but `--locked` was provided" in told
+    (project / "uv.lock").unlink()
+    assert "project: no uv.lock. Run `uv lock` in the project." in build(bento, project, tmp_path, code=status.ERROR)
+
+
+def test_a_link_out_of_the_project_is_rejected(machine, bento, tmp_path):
+    project = machine({"main.py": ""}, "tiny")
+    (tmp_path / "secret").write_text("x")
+    (project / "link").symlink_to("../secret")
+    told = build(bento, project, tmp_path, code=status.ERROR)
+    assert "link" in told
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "packages", "expected"),
+    [
+        ({"app.py": "import flask\napp: flask.Flask = flask.Flask(__name__)\n"}, ["flask", "gunicorn"], ["gunicorn", "app:app"]),
+        ({"app/main.py": APP, "tests/main.py": ""}, ["fastapi", "uvicorn"], ["uvicorn", "app.main:app", "--host", "0.0.0.0"]),
+        ({"main.py": "print(1)\n"}, ["tiny"], ["/app/.venv/bin/python", "/app/_main/main.py"]),
+    ],
+)  # fmt: skip
+def test_the_command_of_a_container(files, packages, expected, machine, bento, tmp_path):
+    build(bento, machine(files, *packages), tmp_path)
+    config = read(tmp_path / "out", "latest")[0]["config"]
+    assert config["Entrypoint"][4:] == expected
+    assert ("PORT=8000" in config["Env"]) is ("gunicorn" in expected)
+
+
+def test_a_member_of_a_workspace(machine, bento, tmp_path):
+    member = PROJECT.format('"fastapi", "uvicorn"').replace('"web"', '"api"')
+    more = '[tool.uv.workspace]\nmembers = ["services/*"]\n'
+    project = machine(
+        {"services/api/pyproject.toml": member, "services/api/main.py": APP, "main.py": ""}, "flask", pyproject=more
+    )
+    for words in ((project, "--package", "api"), (project / "services/api",)):
+        build(bento, *words[:1], tmp_path, *words[1:], "-t", "api:v1", out=f"out{len(words)}")
+    one, two = (Layout.open(Path(f"{tmp_path}/out{count}")).find("v1") for count in (1, 3))
+    assert one.content == two.content
+    names = {name for layer in read(tmp_path / "out1")[2] for name in layer}
+    assert "app/_main/main.py" in names
+    assert any("fastapi" in name for name in names)
+    assert not any("flask" in name or "services" in name for name in names)
