@@ -21,7 +21,13 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.toml import read_toml
 from rules_bento.net.transfers import parallel_map
-from rules_bento.packages.indexes import Indexes, is_for_uv, uv_variables, without_credentials
+from rules_bento.packages.indexes import (
+    SYSTEM_VARIABLES,
+    Indexes,
+    is_for_uv,
+    uv_variables,
+    without_credentials,
+)
 from rules_bento.packages.requirements import (
     INDEX_OPTIONS,
     Requirement,
@@ -147,7 +153,7 @@ def uv_environment() -> dict[str, str]:
     cache = os.environ.get("UV_CACHE_DIR") or str(
         Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "uv"
     )
-    kept = {name: os.environ[name] for name in os.environ if name.upper() in _VARIABLES - {"NETRC"}}
+    kept = {name: os.environ[name] for name in os.environ if name.upper() in SYSTEM_VARIABLES - {"NETRC"}}
     kept |= {name: os.environ[name] for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL") if name in os.environ}
     return kept | {"NETRC": os.devnull, "UV_CACHE_DIR": cache, "UV_KEYRING_PROVIDER": "disabled"}
 

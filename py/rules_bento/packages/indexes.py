@@ -25,7 +25,7 @@ _SECRET_VARIABLE = re.compile(r"UV_INDEX_\w+_(USERNAME|PASSWORD)")
 _ADDRESS = re.compile(r"://[^\s'\"`<>]*")
 # The environment variables that uv receives, and the prefixes of further names. Secrets of other programs don't belong
 # to them, because a package index is a server of the author of a Bento or a project.
-_VARIABLES = {
+SYSTEM_VARIABLES = {
     *("HOME", "LANG", "LC_ALL", "NETRC", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "SSL_CLIENT_CERT", "TMPDIR"),
     *("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "DBUS_SESSION_BUS_ADDRESS", "USER"),
 }
@@ -200,7 +200,7 @@ def uv_variables(
 
 def is_for_uv(name: str) -> bool:
     """Return whether uv receives an environment variable, although others choose the package index."""
-    return name.upper() in _VARIABLES or name.startswith(_PREFIXES)
+    return name.upper() in SYSTEM_VARIABLES or name.startswith(_PREFIXES)
 
 
 def without_shared_credentials(variables: Mapping[str, str]) -> dict[str, str]:
