@@ -135,7 +135,7 @@ def test_models_of_bentoml_are_used_as_they_are(real, tmp_path):
 
 def test_a_tag_of_another_bento_is_an_error(store, project, capsys):
     """A computed version is the digest of the content."""
-    version = build_bentofile(build_ctx=project, extra=extra(store)).tag.version
+    version = build_bentofile(build_ctx=project, extra=extra(store, bentoml_version=None)).tag.version
     shutil.copytree(project, project.with_name("other"))
     (project.with_name("other") / "more.py").write_text("EVIL = True\n")
     run_command(store, "build", project.with_name("other"), "--version", version)

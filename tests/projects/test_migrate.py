@@ -707,7 +707,7 @@ def test_python_version_of_the_syntax(tmp_path, code, version):
 
 
 def test_syntax_that_requires_a_newer_python(tmp_path):
-    match = r"In Bazel, set version, interpreter, or debian_lock of bento_tools\.python in MODULE\.bazel, such as"
+    match = r"If it requires a newer Python version, .*in Bazel: version in bento_tools\.python, such as"
     with pytest.raises(BentoError, match=match):
         migrate(project(tmp_path, "service: service:Svc\n", f"{SERVICE}\nprint 1\n"))
 

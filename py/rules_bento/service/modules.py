@@ -123,7 +123,7 @@ def _parsed(path: str, data: bytes) -> ast.Module:
         line = f":{error.lineno}" if error.lineno else ""
         major, minor = sys.version_info[:2]
         raise BentoError(
-            f"{path}{line}: syntax error in Python {major}.{minor}: {error.msg}. Correct the code. If it requires a "
+            f"{path}{line}: syntax error in Python {major}.{minor} ({error.msg}). Correct the code. If it requires a "
             "newer Python version, use a newer interpreter (in Bazel: version in bento_tools.python, such as "
             f'"{major}.{minor + 1}").'
         ) from None
