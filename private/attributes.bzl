@@ -85,13 +85,14 @@ def check_interpreter(ctx, python, requirements):
     """Fails if a package (BentoRequirementInfo) is locked for another Python version than the interpreter's (BentoPythonInfo)."""
     for info in requirements:
         if info.python_version and minor_version(info.python_version) != minor_version(python.version):
-            fail("{target}: {package} is locked for Python {theirs}, but the target uses Python {own}. Set {hub}bento_tools.python(version = \"{theirs}\") in MODULE.bazel.".format(
-                # A package of rules_python has no bento.pypi.
-                hub = "" if info.is_installed else "bento.pypi(python_version = \"{}\") or ".format(minor_version(python.version)),
+            theirs = minor_version(info.python_version)
+            remedy = "Set python_version = \"{}\" on the target." if ctx.attr.python_version != theirs else "Add bento_tools.python(version = \"{}\") to MODULE.bazel, and is_default = True to the tag of another version."
+            fail("{target}: {package} is locked for Python {theirs}, but the target uses Python {own}. {remedy}".format(
                 own = minor_version(python.version),
+                remedy = remedy.format(theirs),
                 package = info.distribution,
                 target = label_string(ctx.label),
-                theirs = minor_version(info.python_version),
+                theirs = theirs,
             ))
 
 _BY_FLAG = -1

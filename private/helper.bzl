@@ -3,16 +3,18 @@
 load(":attributes.bzl", "label_string")
 
 TOOLCHAIN_TYPE = Label("//toolchains:toolchain_type")
+_IMPORT_TYPE = Label("//toolchains:import_type")
 
 # Execution groups for dependencies that run in actions: `cfg = config.exec(ACTIONS)`. In the group `NATIVE`, the execution platform is the target
 # platform if a machine of this platform is available, because the actions run third-party code for the target platform.
 ACTIONS = "actions"
 ACTIONS_GROUP = {ACTIONS: exec_group(toolchains = [TOOLCHAIN_TYPE])}
 NATIVE = "native"
-NATIVE_GROUP = {NATIVE: exec_group(toolchains = [
-    TOOLCHAIN_TYPE,
-    config_common.toolchain_type(Label("//toolchains:packing_type"), mandatory = False),
-])}
+_NATIVE_TYPES = [TOOLCHAIN_TYPE, config_common.toolchain_type(Label("//toolchains:packing_type"), mandatory = False)]
+NATIVE_GROUP = {NATIVE: exec_group(toolchains = _NATIVE_TYPES)}
+
+# The same group in rules that import a service, in the Python version of the target.
+IMPORT_GROUP = {NATIVE: exec_group(toolchains = _NATIVE_TYPES + [_IMPORT_TYPE])}
 
 # -I and -S exclude packages and environment variables of the host, and -B excludes bytecode. Text is UTF-8 in every locale.
 INTERPRETER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
@@ -72,6 +74,14 @@ def subcommand(name, args, *, inputs, packages = [], sandboxed = False, unused_i
         unused_inputs_list = unused_inputs_list,
     )
 
+def _native_type(ctx):
+    """Returns the type of the toolchain for third-party code."""
+    return _IMPORT_TYPE if _IMPORT_TYPE in ctx.exec_groups[NATIVE].toolchains else TOOLCHAIN_TYPE
+
+def native_python(ctx):
+    """Returns the BentoPythonInfo of the interpreter that runs third-party code in the execution group `NATIVE`."""
+    return ctx.exec_groups[NATIVE].toolchains[_native_type(ctx)].python
+
 def run_helper(ctx, *, mnemonic, progress_message, subcommand, outputs, cache_limit = None):
     """Runs a subcommand of the helper as an action.
 
@@ -83,7 +93,8 @@ def run_helper(ctx, *, mnemonic, progress_message, subcommand, outputs, cache_li
       outputs: list of Files that the subcommand writes.
       cache_limit: `no-cache` if no cache stores the outputs, `no-remote-cache` if only the disk cache stores the outputs, or None.
     """
-    toolchain = (ctx.exec_groups[NATIVE] if subcommand.sandboxed else ctx).toolchains[TOOLCHAIN_TYPE]
+    toolchain_type = _native_type(ctx) if subcommand.sandboxed else TOOLCHAIN_TYPE
+    toolchain = (ctx.exec_groups[NATIVE] if subcommand.sandboxed else ctx).toolchains[toolchain_type]
     modules = [module for name in subcommand.packages for module in toolchain.packages[name]]
     in_worker = toolchain.persistent_workers and not subcommand.sandboxed
     program = toolchain.complete if subcommand.sandboxed else toolchain
@@ -105,7 +116,7 @@ def run_helper(ctx, *, mnemonic, progress_message, subcommand, outputs, cache_li
         env = {},
         exec_group = NATIVE if subcommand.sandboxed else None,
         execution_requirements = (_WORKER_REQUIREMENTS if in_worker else _REQUIREMENTS) | ({cache_limit: "1"} if cache_limit else {}),
-        toolchain = TOOLCHAIN_TYPE,
+        toolchain = toolchain_type,
     )
 
 def write_output(ctx, output, *, mnemonic, progress_message, subcommand, cache_limit = None):

@@ -18,7 +18,7 @@ def pip_tools_modules(ctx):
     # pip-tools has a few dependencies.
     return [module for target in ctx.attr._pip_tools for module in target[BentoRequirementInfo].modules.to_list()]
 
-# Attributes of rules that select a subset of a lock. pip-tools supports only the target platform. The rules have `NATIVE_GROUP`.
+# Attributes of rules that select a subset of a lock. pip-tools supports only the target platform. The rules have `IMPORT_GROUP`.
 RESOLVER = {
     "resolver": attr.string(
         default = "uv",

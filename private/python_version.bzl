@@ -1,6 +1,49 @@
-"""Defines build settings that depend on whether a target is a tool of an action, and the Python version that selects the packages of package hubs."""
+"""Defines the Python version of a configuration, which selects packages of package hubs and the runtime of tests and imports."""
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
+load(":attributes.bzl", "minor_version")
+load(":versions.bzl", "PYTHON_VERSIONS")
+
+_OWN = "//rules:python_version"
+_RULES_PYTHON = "@rules_python//python/config_settings:python_version"
+_AVAILABLE = "//toolchains/platforms:rules_python_versions"
+
+# Inputs and outputs of transitions that set the Python version.
+PYTHON_INPUTS = [_AVAILABLE, _OWN, _RULES_PYTHON]
+PYTHON_OUTPUTS = [_OWN, _RULES_PYTHON]
+
+def set_python(settings, version):
+    """Returns the values of `PYTHON_OUTPUTS` for a Python version (`X.Y`): of this module, and of rules_python. An empty version changes nothing."""
+    current = settings[_RULES_PYTHON]
+    if not version:
+        return {_OWN: settings[_OWN], _RULES_PYTHON: current}
+
+    # rules_python rejects versions that it doesn't have.
+    is_kept = minor_version(current) == version or version not in settings[_AVAILABLE]
+    return {_OWN: version, _RULES_PYTHON: current if is_kept else version}
+
+def reset_python(settings):
+    """Returns the values of `PYTHON_OUTPUTS` for targets that are the same in all configurations, and that don't use the version of rules_python."""
+    return {_OWN: "", _RULES_PYTHON: (settings[_AVAILABLE] + [settings[_RULES_PYTHON]])[0]}
+
+# Transition of rules that test or use a Bento, with the attribute `OF_BENTO`.
+python_cfg = transition(
+    implementation = lambda settings, attr: set_python(settings, attr.python_version),
+    inputs = PYTHON_INPUTS,
+    outputs = PYTHON_OUTPUTS,
+)
+
+OF_BENTO = {"python_version": attr.string(doc = "Python version (`X.Y`) of the target and the Bento, if the Bento sets `python_version`. Default: the version of rules_python.")}
+
+def rules_python_interpreters(labels):
+    """Returns a dict of version (`X.Y`, 3.10 or later) to the label of an interpreter. `labels` is INTERPRETER_LABELS of rules_python."""
+    interpreters = {}
+    for name, label in labels.items():
+        numbers = name.removeprefix("python_").removesuffix("_host").split("_")
+        version = ".".join(numbers)
+        if len(numbers) == 2 and version in PYTHON_VERSIONS:
+            interpreters[version] = label
+    return interpreters
 
 def _is_tool(ctx):
     """Returns whether the configuration is of tools. Only the name of the output directory shows this, as in other rule sets."""

@@ -3,7 +3,7 @@
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "add_pairs", "check_interpreter", "label_string")
-load(":helper.bzl", "NATIVE", "TOOLCHAIN_TYPE", "add_directories", "arguments", "run_helper", "subcommand", "target_arguments")
+load(":helper.bzl", "add_directories", "arguments", "native_python", "run_helper", "subcommand", "target_arguments")
 load(":lock_subset.bzl", "requested_packages")
 load(":providers.bzl", "BentoServiceMetadataInfo")
 load(":snapshot.bzl", "bentofile_arguments", "file_options")
@@ -83,10 +83,10 @@ def _hub(requirements):
     return "@pypi//"
 
 def import_service(ctx, metadata, requirements, *, api = None, report_packages = False):
-    """Declares the action that imports a service. Fails if packages are locked for another Python version than the toolchain's.
+    """Declares the action that imports a service. Fails if packages are locked for another Python version than the target's.
 
     Args:
-      ctx: context of a rule with `NATIVE_GROUP` among its execution groups, and the attributes `IMPORT_PERMISSION`.
+      ctx: context of a rule with `IMPORT_GROUP` among its execution groups, and the attributes `IMPORT_PERMISSION`.
       metadata: BentoServiceMetadataInfo of the Bento.
       requirements: list of BentoRequirementInfo, with the modules of BentoML and of `import_requirements`.
       api: a struct with the output Files `openapi` and `schema` (the files of BentoML's apis/), or None.
@@ -95,7 +95,7 @@ def import_service(ctx, metadata, requirements, *, api = None, report_packages =
     Returns:
       The output File with the service metadata.
     """
-    check_interpreter(ctx, ctx.exec_groups[NATIVE].toolchains[TOOLCHAIN_TYPE].python, requirements)
+    check_interpreter(ctx, native_python(ctx), requirements)
 
     # Only a few dozen wheels, so the list is short.
     modules = depset(transitive = [info.modules for info in requirements]).to_list()

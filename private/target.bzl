@@ -2,12 +2,12 @@
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@platforms//host:constraints.bzl", "HOST_CONSTRAINTS")
+load(":python_version.bzl", "PYTHON_INPUTS", "PYTHON_OUTPUTS", "set_python")
 load(":versions.bzl", "PLATFORMS", "PLATFORM_CONSTRAINTS")
 
 _DEFAULT = "//rules:platform"
 _HOST_PLATFORM = "//command_line_option:host_platform"
 _PLATFORMS = "//command_line_option:platforms"
-_PYTHON_VERSION = "//rules:python_version"
 _WHEELS = "//rules:wheels"
 
 # Suffixes of the label of the detected host platform. The name of the platform's repository depends on the Bazel version.
@@ -34,17 +34,15 @@ def _platforms(settings, attr):
     return settings[_PLATFORMS] if is_implicit and sorted(HOST_CONSTRAINTS) == PLATFORM_CONSTRAINTS[name] else [Label("//toolchains/platforms:" + name)]
 
 def _bento_cfg_impl(settings, attr):
-    version = attr.python_version or settings[_PYTHON_VERSION]
-
     # A configuration with modules keeps the platform of the machine that runs the modules, because tests run there.
     platforms = settings[_PLATFORMS] if settings[_WHEELS] in ("import", "modules") else _platforms(settings, attr)
-    return {_PLATFORMS: platforms, _PYTHON_VERSION: version}
+    return {_PLATFORMS: platforms} | set_python(settings, attr.python_version)
 
 # Transition of bento_package. Uses the attributes `platform` and `python_version`.
 bento_cfg = transition(
     implementation = _bento_cfg_impl,
-    inputs = [_DEFAULT, _HOST_PLATFORM, _PLATFORMS, _PYTHON_VERSION, _WHEELS],
-    outputs = [_PLATFORMS, _PYTHON_VERSION],
+    inputs = [_DEFAULT, _HOST_PLATFORM, _PLATFORMS, _WHEELS] + PYTHON_INPUTS,
+    outputs = [_PLATFORMS] + PYTHON_OUTPUTS,
 )
 
 # Transition of rules that build from a Bento for the Bento's platform. Uses the attribute `platform`.

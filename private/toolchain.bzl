@@ -5,7 +5,7 @@ load("//private:deferred.bzl", "deferred_target_cfg")
 load("//private:helper.bzl", "ACTIONS", "ACTIONS_GROUP", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")
 load("//private:launcher.bzl", "runfile_path")
 load("//private:providers.bzl", "BentoCompilersInfo", "BentoHelperPackagesInfo", "BentoPythonInfo")
-load("//private:transitions.bzl", "host_cfg", "modules_cfg", "wheels_cfg")
+load("//private:transitions.bzl", "host_cfg", "host_python_cfg", "modules_cfg", "wheels_cfg")
 load("//rules:providers.bzl", "BentoRequirementInfo")
 
 def _bento_toolchain_impl(ctx):
@@ -45,6 +45,9 @@ bento_toolchain = rule(
         "_persistent_workers": attr.label(default = "//rules:persistent_workers", providers = [BuildSettingInfo]),
     },
 )
+
+# Third-party packages that the helper imports.
+HELPER_PACKAGES = ["blake3", "click", "jinja2", "packaging", "pathspec", "pyyaml", "urllib3", "zlib_ng", "zstandard"]
 
 # Third-party packages that the `bento` command imports.
 _COMMAND_PACKAGES = ["blake3", "click", "jinja2", "packaging", "pathspec", "pyyaml", "urllib3", "zstandard"]
@@ -97,6 +100,14 @@ def _bento_host_runtime_impl(ctx):
         uv = runtime.uv,
     )]
 
+# For programs that run in the Python version of a Bento.
+bento_host_python_runtime = rule(
+    implementation = _bento_current_runtime_impl,
+    cfg = host_python_cfg,
+    doc = "Provides the toolchain for `bazel run` (see `bento_runtime`), for the host platform and the Python version of the configuration.",
+    toolchains = [_RUNTIME_TYPE],
+)
+
 bento_host_runtime = rule(
     implementation = _bento_host_runtime_impl,
     attrs = {"transports": attr.label_list(doc = "Packages for additional transports of the `bento` command, from a package hub.", providers = [BentoRequirementInfo])},
@@ -107,8 +118,14 @@ bento_host_runtime = rule(
 
 _INTERPRETER_TYPE = "//toolchains:interpreter_type"
 
+# The interpreter of the helper, whose bytecode and packages are for the interpreter's version.
+_HELPER_PYTHON = {"python": attr.label(cfg = "exec", doc = "The interpreter that runs the helper. Default: the interpreter of actions.", providers = [BentoPythonInfo])}
+
+def _helper_python(ctx):
+    return ctx.attr.python[BentoPythonInfo] if ctx.attr.python else ctx.toolchains[_INTERPRETER_TYPE].python
+
 def _bento_helper_impl(ctx):
-    python = ctx.toolchains[_INTERPRETER_TYPE].python
+    python = _helper_python(ctx)
     program = ctx.actions.declare_file(ctx.label.name + ".zip")
     args = ctx.actions.args()
     args.add_all(COMPILER_FLAGS)
@@ -139,7 +156,7 @@ bento_helper = rule(
         "main": attr.label(allow_single_file = [".py"], default = "//py:main.py", doc = "Main program of the helper (the program that actions run). The first argument is the subcommand."),
         "srcs": attr.label_list(allow_files = [".j2", ".py"], default = ["//py:sources"], doc = "Source files of the helper's modules, and their templates."),
         "_compiler": attr.label(allow_single_file = True, default = "//py:compile.py"),
-    },
+    } | _HELPER_PYTHON,
     toolchains = [_INTERPRETER_TYPE],
 )
 
@@ -153,7 +170,7 @@ def _declare(ctx, args, wheel):
 
 def _pack(ctx, wheels):
     """Declares the action that packs wheels. Returns the packed wheels by distribution name (see BentoHelperPackagesInfo)."""
-    python = ctx.toolchains[_INTERPRETER_TYPE].python
+    python = _helper_python(ctx)
     args = arguments(ctx)
     packed = {wheel.distribution: _declare(ctx, args, wheel) for wheel in wheels}
     start = ctx.actions.args()
@@ -186,7 +203,7 @@ bento_helper_packages = rule(
     attrs = {
         "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper, whose subcommand `pack_packages` packs the packages.", mandatory = True),
         "packages": attr.label_list(doc = "The packages to pack, from a package hub.", mandatory = True, providers = [BentoRequirementInfo]),
-    },
+    } | _HELPER_PYTHON,
     provides = [BentoHelperPackagesInfo],
     toolchains = [_INTERPRETER_TYPE],
 )

@@ -10,6 +10,7 @@ the attributes of a configured target, so each use has a separate configuration.
 - `files`: packages also provide wheels to Bentos."""
 
 load(":deferred.bzl", "DEFERRED", "RESET")
+load(":python_version.bzl", "PYTHON_INPUTS", "PYTHON_OUTPUTS", "reset_python", "set_python")
 
 _FLAG = "//rules:wheels"
 _PYTHON_VERSION = "//rules:python_version"
@@ -59,14 +60,14 @@ metadata_plus_files_cfg = transition(implementation = _metadata_plus_files_impl,
 
 def _program_impl(settings, attr):
     stated = _metadata_only_impl(settings, attr)
-    version = {_PYTHON_VERSION: attr.python_version or settings[_PYTHON_VERSION]}
+    version = set_python(settings, attr.python_version)
     return {name: stated | version | of_package for name, of_package in _metadata_plus_files_impl(stated, attr).items()}
 
 # For images of programs: as `metadata_plus_files_cfg`, in the configurations that the packages of a Bento have in its image.
 program_cfg = transition(
     implementation = _program_impl,
-    inputs = [_FLAG, _PYTHON_VERSION],
-    outputs = [_BYTECODE, _FLAG, _PYTHON_VERSION],
+    inputs = [_FLAG] + PYTHON_INPUTS,
+    outputs = [_BYTECODE, _FLAG] + PYTHON_OUTPUTS,
 )
 
 def _metadata_plus_licenses_impl(settings, attr):
@@ -80,9 +81,9 @@ metadata_plus_licenses_cfg = transition(implementation = _metadata_plus_licenses
 def _always(mode):
     """Returns a transition that sets `//rules:wheels` to `mode`, and resets the flags for bytecode and Python version."""
     return transition(
-        implementation = lambda _settings, _attr: {_BYTECODE: "none", _FLAG: mode, _PYTHON_VERSION: ""},
-        inputs = [],
-        outputs = [_BYTECODE, _FLAG, _PYTHON_VERSION],
+        implementation = lambda settings, _attr: reset_python(settings) | {_BYTECODE: "none", _FLAG: mode},
+        inputs = PYTHON_INPUTS,
+        outputs = [_BYTECODE, _FLAG] + PYTHON_OUTPUTS,
     )
 
 # Transition of the helper and its interpreter.
@@ -91,28 +92,37 @@ modules_cfg = _always("modules")
 # Transition of the helper's third-party packages, which are packed from wheels.
 wheels_cfg = _always("files")
 
-# Transition of generated input files. The generators run with the toolchain's Python version, independent of the Bento's version.
-reset_cfg = _always("auto")
+# Transition of generated input files. The version of rules_python remains, with which their generators run.
+reset_cfg = transition(
+    implementation = lambda _settings, _attr: {_BYTECODE: "none", _FLAG: "auto", _PYTHON_VERSION: ""},
+    inputs = [],
+    outputs = [_BYTECODE, _FLAG, _PYTHON_VERSION],
+)
 
 # Transition of wheels that are built from source. Their build requirements provide modules, also if an image requires only the files of wheels.
 # The other flags remain, because wheel_parts_aspect reads them.
 built_wheel_cfg = transition(implementation = lambda _settings, _attr: RESET | {_FLAG: "auto"}, inputs = [], outputs = [DEFERRED, _FLAG])
 
 def _host_impl(settings, _attr):
-    return {
-        _BYTECODE: "none",
-        _FLAG: "modules",
-        _PLATFORMS: str(settings[_HOST_PLATFORM]),
-        _PYTHON_VERSION: "",
-    }
+    return {_BYTECODE: "none", _FLAG: "modules", _PLATFORMS: str(settings[_HOST_PLATFORM])}
 
-_OF_HOST = [_BYTECODE, _FLAG, _PLATFORMS, _PYTHON_VERSION]
+_OF_HOST = [_BYTECODE, _FLAG, _PLATFORMS]
 
 # Transition of programs for `bazel run` to the host platform, in a single configuration.
 host_cfg = transition(
-    implementation = lambda settings, attr: RESET | _host_impl(settings, attr),
+    implementation = lambda settings, attr: RESET | _host_impl(settings, attr) | reset_python(settings),
+    inputs = [_HOST_PLATFORM] + PYTHON_INPUTS,
+    outputs = [DEFERRED] + _OF_HOST + PYTHON_OUTPUTS,
+)
+
+# As `host_cfg`, for packages of such programs, whose Python version remains.
+host_packages_cfg = transition(implementation = _host_impl, inputs = [_HOST_PLATFORM], outputs = _OF_HOST)
+
+# For the runtime of programs in the Python version of the configuration. The version of rules_python has an effect only with the flag `auto`.
+host_python_cfg = transition(
+    implementation = lambda settings, attr: _host_impl(settings, attr) | {_FLAG: "auto"},
     inputs = [_HOST_PLATFORM],
-    outputs = [DEFERRED] + _OF_HOST,
+    outputs = _OF_HOST,
 )
 
 # As `metadata_plus_modules_cfg`, for programs that run on the host platform.

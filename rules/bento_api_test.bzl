@@ -1,9 +1,10 @@
 """Defines bento_api_test, which imports a service, and compares the service with its Bento and with a committed API."""
 
 load("//private:attributes.bzl", "label_string")
-load("//private:helper.bzl", "NATIVE_GROUP", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
+load("//private:helper.bzl", "IMPORT_GROUP", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
 load("//private:providers.bzl", "BentoServiceMetadataInfo")
+load("//private:python_version.bzl", "OF_BENTO", "python_cfg")
 load("//private:service_metadata.bzl", "IMPORT_PERMISSION", "import_service")
 load("//private:transitions.bzl", "metadata_plus_imported_cfg")
 load("//rules:providers.bzl", "BentoInfo")
@@ -69,8 +70,9 @@ groups: `openapi` and `schema`, the files in `apis/` of `bentoml build`.""",
     attrs = {
         "bento": attr.label(cfg = metadata_plus_imported_cfg, doc = "The Bento to test.", mandatory = True, providers = [BentoServiceMetadataInfo, BentoInfo]),
         "golden": attr.label(allow_single_file = [".json"], doc = "JSON file with the committed schema."),
-    } | IMPORT_PERMISSION | TEST_RUNTIME,
-    exec_groups = NATIVE_GROUP,
+    } | IMPORT_PERMISSION | OF_BENTO | TEST_RUNTIME,
+    cfg = python_cfg,
+    exec_groups = IMPORT_GROUP,
     test = True,
     toolchains = [TOOLCHAIN_TYPE],
 )

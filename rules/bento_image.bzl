@@ -15,7 +15,7 @@ load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoInfo")
 def _check_target(ctx, base, bento):
     """Fails if the Bento's Python version differs from the base's, or its platform from the image's: packages would fail at run time."""
     if bento.python_version != base.python_version:
-        fail("{}: base {} has Python {}, but the Bento is for Python {}. Set python_version = \"{}\" on the bento_package, and add the version to more_python_versions in bento.pypi. For packages of pip.parse, set --@rules_python//python/config_settings:python_version={}.".format(
+        fail("{}: base {} has Python {}, but the Bento is for Python {}. Set python_version = \"{}\" on the bento_package, and add the version to more_python_versions in bento.pypi. For packages of pip.parse, add pip.parse(python_version = \"{}\").".format(
             label_string(ctx.label),
             base.name,
             base.python_version,

@@ -6,7 +6,7 @@ load("//private:archive.bzl", "declare_metadata_archive", "write_archives")
 load("//private:attributes.bzl", "CREATION_TIME", "STAMP", "STAMPED_VALUES", "label_string", "minor_version")
 load("//private:bento_command.bzl", "serve_program")
 load("//private:data_parts.bzl", "pack_data")
-load("//private:helper.bzl", "NATIVE_GROUP", "TOOLCHAIN_TYPE", "run_steps")
+load("//private:helper.bzl", "IMPORT_GROUP", "TOOLCHAIN_TYPE", "run_steps")
 load("//private:installed_wheel_aspect.bzl", "check_one_hub", "has_installed", "installed_wheel_aspect")
 load("//private:launcher.bzl", "ENVIRONMENT_VALUES", "RUN_RUNTIME", "run_environment", "runfiles_of_attributes")
 load("//private:lock_subset.bzl", "RESOLVER", "hub_requirements", "lock_subset", "requested_packages", "resolve_aspect")
@@ -61,8 +61,8 @@ def _python_version(ctx, locked):
         fail("{}: rules_python doesn't report the Python version of {}. Set python_version, for example to \"{}\".".format(label_string(ctx.label), locked[0].distribution, PYTHON_VERSION))
     version = minor_version(versions[0]) if versions else ctx.attr.python_version or installed_python_version(ctx) or PYTHON_VERSION
     if ctx.attr.python_version not in ("", version):
-        where = "--@rules_python//python/config_settings:python_version={}" if has_installed(locked) else "more_python_versions = [\"{}\"] in bento.pypi"
-        fail("{}: python_version is {}, but the packages are locked for Python {}. Set {}.".format(
+        where = "pip.parse(python_version = \"{0}\") and python.toolchain(python_version = \"{0}\") to MODULE.bazel" if has_installed(locked) else "\"{}\" to more_python_versions of bento.pypi"
+        fail("{}: python_version is {}, but the packages are locked for Python {}. Add {}.".format(
             label_string(ctx.label),
             ctx.attr.python_version,
             version,
@@ -266,7 +266,7 @@ inputs before actions run, so also set the files that options refer to (`srcs`, 
         "include": attr.string_list(doc = "Patterns of files to include, as in `.gitignore`. Default: the patterns in the bentofile, otherwise all files."),
         "labels": attr.string_dict(doc = "Labels of the Bento. Labels in the service decorator override them, as in BentoML. " + STAMPED_VALUES + " Only the archive has stamped labels."),
         "models": attr.label_list(cfg = reset_cfg, doc = "Models that the service uses.", providers = [BentoModelInfo]),
-        "python_version": attr.string(doc = "Python version (`X.Y`) of the lock, the image, and the tests, which a package hub must support (`more_python_versions` of `bento.pypi`). Default: the version of the package hub, otherwise {}.".format(PYTHON_VERSION)),
+        "python_version": attr.string(doc = "Python version (`X.Y`) of the lock and the image, if the package hub has several (`more_python_versions` of `bento.pypi`, or several `pip.parse`). Also set it on tests of the Bento. Default: the version of the package hub, otherwise {}.".format(PYTHON_VERSION)),
         "requirement_specifiers": attr.string_list(doc = "Requirements (PEP 508), such as `numpy<3` (`python.packages` in a bentofile). They only limit versions if `requirements` contains packages."),
         "requirements": attr.label_list(
             allow_files = True,
@@ -287,7 +287,7 @@ inputs before actions run, so also set the files that options refer to (`srcs`, 
     } | CREATION_TIME | IMPORT_PERMISSION | SERVICE_METADATA | PLATFORM | RESOLVER | RUN_RUNTIME | SECRETS | STAMP,
     cfg = bento_cfg,
     executable = True,
-    exec_groups = NATIVE_GROUP,
+    exec_groups = IMPORT_GROUP,
     provides = [BentoServiceMetadataInfo, BentoInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

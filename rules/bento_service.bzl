@@ -78,13 +78,13 @@ def bento_service(
     if remote_tags and not repositories:
         fail("bento_service(name = \"{}\"): remote_tags requires a push. Set repositories.".format(name))
     shared = {key: kwargs[key] for key in _SHARED if kwargs.get(key) != None}
-    of_tests |= shared | ({"tags": shared.get("tags", []) + test_tags} if test_tags else {})
+    of_tests |= shared | {"python_version": kwargs.get("python_version")} | ({"tags": shared.get("tags", []) + test_tags} if test_tags else {})
     bento, delivered = [":{}_bento".format(name)] * 2
     bento_package(name = name + "_bento", platform = platform, **kwargs)
     native.alias(name = name, actual = bento, **{key: value for key, value in shared.items() if key not in _NOT_OF_ALIAS})
     if test_srcs:
         bento_test(name = name + "_test", srcs = test_srcs, bento = bento, env = env, requirements = test_requirements, **of_tests)
-        bento_venv(name = name + "_venv", bento = bento, requirements = test_requirements, **shared)
+        bento_venv(name = name + "_venv", bento = bento, python_version = kwargs.get("python_version"), requirements = test_requirements, **shared)
     if golden_api:
         bento_api_test(name = name + "_api_test", bento = bento, golden = golden_api, **of_tests)
     if base:

@@ -5,6 +5,7 @@ load("//private:attributes.bzl", "check_interpreter", "label_string")
 load("//private:installed_wheel_aspect.bzl", "PACKAGE", "check_layouts", "check_one_hub", "has_installed", "installed_wheel_aspect", "package_requirements")
 load("//private:launcher.bzl", "ENVIRONMENT_VALUES", "TEST_RUNTIME", "helper_launcher", "run_environment", "runfile", "runfile_path", "runfiles_of_attributes", "runtime")
 load("//private:providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
+load("//private:python_version.bzl", "OF_BENTO", "python_cfg")
 load("//private:sources_aspect.bzl", "sources_aspect")
 load("//private:transitions.bzl", "metadata_plus_modules_cfg")
 load("//rules:providers.bzl", "BentoInfo")
@@ -93,6 +94,7 @@ the Bento and of `deps` ([more](../docs/testing.md)).""",
         "requirements": attr.label_list(doc = "Packages that the tests import, including pytest, in addition to the Bento's packages.", **PACKAGE),
         "serve_options": attr.string_list(doc = "Options of `bentoml serve`."),
         "srcs": attr.label_list(allow_files = [".py"], doc = "Python files with tests for pytest.", mandatory = True),
-    } | TEST_RUNTIME,
+    } | OF_BENTO | TEST_RUNTIME,
+    cfg = python_cfg,
     test = True,
 )

@@ -1,7 +1,7 @@
 """Defines the module extensions `bento_tools`, which provides programs for actions, and `bento`, which provides inputs for actions."""
 
 load("//private:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes", "index_problem")
-load("//private:versions.bzl", "PLATFORMS", "PYTHON_VERSION")
+load("//private:versions.bzl", "PLATFORMS", "PYTHON_VERSION", "PYTHON_VERSIONS")
 load("//private/repositories:absent.bzl", "absent_repo")
 load("//private/repositories:apt.bzl", "apt_tag", "declare_debs", "host_mirrors_repo")
 load("//private/repositories:base.bzl", "base_tag", "declare_base")
@@ -9,52 +9,62 @@ load("//private/repositories:hub.bzl", "declare_hub", "lock_repo_name", "wheel_s
 load("//private/repositories:hub_settings.bzl", "known_excludes", "known_record_mismatches", "settings_problem")
 load("//private/repositories:locks.bzl", "absence_of_lock", "read_lock", "requires_network", "unread_repo", "unsupported_lock", "watch_retries")
 load("//private/repositories:model.bzl", "MODEL_TAGS", "declare_model")
-load("//private/repositories:python.bzl", "compilers_repo", "declare_python")
+load("//private/repositories:python.bzl", "compilers_repo", "declare_python", "runtimes_repo")
 load("//private/repositories:tools.bzl", "declare_helper_packages", "declare_uv")
 load("//private/repositories:wheel_tags.bzl", "DEFAULT_GLIBC", "DEFAULT_MACOS")
 
 # Names of the repositories to which files of this module refer.
-_OWN = ["bento_compilers", "bento_helper_packages", "bento_host_mirrors", "bento_python", "bento_tools", "bento_transports", "bento_uv"]
+_OWN = ["bento_compilers", "bento_helper_packages", "bento_host_mirrors", "bento_python", "bento_runtimes", "bento_tools", "bento_transports", "bento_uv"]
 _TOOLS_LOCK = Label("//tools/locks:tools.lock.json")
 _TOOLS_HUB = "bento_tools"
+_TOOLS_HUB_OF_PYTHON = _TOOLS_HUB + "__python_{}"
 _TRANSPORTS_LOCK = Label("//tools/locks:transports.lock.json")
 _TRANSPORTS_HUB = "bento_transports"
 
 def _declare_pythons(mctx):
-    """Declares the interpreters in tags of the root module: the default runs actions, and the others compile bytecode if an image needs it."""
+    """Declares the interpreters in tags of the root module, and further interpreters of rules_python. Returns their versions.
+
+    The default runs actions. The others run tests and imports of services in their version. Interpreters of tags also compile bytecode.
+    """
     tags = [tag for module in mctx.modules if module.is_root for tag in module.tags.python]
     defaults = [tag for tag in tags if tag.is_default]
     if len(defaults) > 1 or (len(tags) > 1 and not defaults):
         fail("{} of {} bento_tools.python tags set is_default. Set is_default = True in exactly one tag: its interpreter runs all actions.".format(len(defaults), len(tags)))
-    declare_python(mctx, name = "bento_python", tag = (defaults or tags or [None])[0])
-    names = []
+    available = declare_python(mctx, name = "bento_python", tag = (defaults or tags or [None])[0])
+    names = {}
     for tag in tags if len(tags) > 1 else []:
         if tag.is_default:
             continue
-        name = "bento_python_" + tag.version.replace(".", "_")
-        if not tag.version or name in names:
+        if not tag.version or tag.version in names:
             fail("bento_tools.python(version = \"{}\"): every tag without is_default requires a different version. Correct or remove the tag.".format(tag.version))
-        names.append(name)
-        declare_python(mctx, name = name, tag = tag)
-    compilers_repo(name = "bento_compilers", pythons = ["@{}//:python".format(name) for name in names])
+        names[tag.version] = "bento_python_" + tag.version.replace(".", "_")
+        declare_python(mctx, name = names[tag.version], tag = tag)
+    compilers_repo(name = "bento_compilers", pythons = ["@{}//:python".format(name) for name in names.values()])
+    further = [version for version in available if version not in names]
+    for version in further:
+        declare_python(mctx, name = "bento_python_" + version.replace(".", "_"), tag = struct(debian_lock = None, interpreter = "", version = version))
+    return [version for version in names if version in PYTHON_VERSIONS] + further
 
 def _bento_tools_impl(mctx):
     host_mirrors_repo(name = "bento_host_mirrors")
-    _declare_pythons(mctx)
+    versions = _declare_pythons(mctx)
+    runtimes_repo(name = "bento_runtimes", hub = _TOOLS_HUB_OF_PYTHON, versions = versions)
     lock = read_lock(mctx, _TOOLS_LOCK, None).lock
     uv = [package for package in lock["packages"] if package["name"] == "uv"][0]
     declare_uv("bento_uv", files = uv["files"], version = uv["version"])
     declare_helper_packages("bento_helper_packages", lock, ["packaging", "tomli", "urllib3"])
-    for name, locked in {_TOOLS_HUB: lock, _TRANSPORTS_HUB: read_lock(mctx, _TRANSPORTS_LOCK, None).lock}.items():
+    hubs = {_TOOLS_HUB: "", _TRANSPORTS_HUB: ""} | {_TOOLS_HUB_OF_PYTHON.format(version.replace(".", "_")): version for version in versions}
+    transports = read_lock(mctx, _TRANSPORTS_LOCK, None).lock
+    for name, version in hubs.items():
         declare_hub(
             name = name,
-            lock = locked,
+            lock = transports if name == _TRANSPORTS_HUB else lock,
             platforms = PLATFORMS,
             settings = wheel_settings(
                 # Compiles packages that aren't packed, which actions import.
                 compiler = "@bento_python//:path",
                 newest = struct(glibc = DEFAULT_GLIBC, macos = DEFAULT_MACOS),
-                python_version = "",
+                python_version = version,
             ),
         )
 
@@ -63,7 +73,7 @@ def _bento_tools_impl(mctx):
     return mctx.extension_metadata(reproducible = True, root_module_direct_deps = _OWN if own else [], root_module_direct_dev_deps = [])
 
 _python = tag_class(
-    doc = "Selects the interpreter that runs actions. Further tags, without `is_default`, add interpreters that compile bytecode of images. Only tags of the root module have an effect.",
+    doc = "Selects the interpreter that runs actions. Further tags, without `is_default`, add interpreters that compile bytecode of images, and that run tests and imports of Bentos in their version. The interpreters of rules_python run them without a tag, unless the default has `debian_lock` or `interpreter`. Only tags of the root module have an effect.",
     attrs = {
         "debian_lock": attr.label(doc = "Lock of Debian packages with `python3` and `patchelf`. Machines that run actions then need no Python."),
         "interpreter": attr.string(doc = "Host interpreter: a path, or a program on PATH."),

@@ -1,6 +1,7 @@
 """Declares the interpreters of `bento_tools`, from Debian packages, the host, or, by default, rules_python."""
 
 load("@pythons_hub//:interpreters.bzl", "INTERPRETER_LABELS")
+load("//private:python_version.bzl", "rules_python_interpreters")
 load("//private:versions.bzl", "OLDEST_RULES_PYTHON", "PYTHON_VERSION")
 load(":build_text.bzl", "build_text", "select_text")
 load(":fetch.bzl", "host_platform")
@@ -128,32 +129,26 @@ Add one of these to MODULE.bazel:
     bento_tools.python({more}debian_lock = "{debian_lock}")  # from Debian packages{debian_note}; or
     bento_tools.python({more}interpreter = "python3")  # from PATH; machines share a cache only if path and version are equal"""
 
-def _rules_python_interpreters():
-    """Returns a dict of version (`X.Y`, 3.10 or later) to the label of the rules_python interpreter for this machine."""
-    interpreters = {}
-    for name, label in INTERPRETER_LABELS.items():
-        numbers = name.removeprefix("python_").removesuffix("_host").split("_")
-        if len(numbers) == 2 and numbers[0] == "3" and numbers[1].isdigit() and int(numbers[1]) >= 10:
-            interpreters[".".join(numbers)] = label
-    return interpreters
-
 def declare_python(mctx, *, name, tag):
-    """Declares the repository of an interpreter for a `bento_tools.python` tag, or None."""
+    """Declares the repository of an interpreter for a `bento_tools.python` tag, or None. Returns a list of the other versions in rules_python.
+
+    The list is empty if the tag excludes interpreters of rules_python.
+    """
     required = tag.version if tag else ""
     common = {"name": name, "only_version": required}
     if tag and tag.debian_lock:
         declared = declare_python_debs(mctx, name = name, tag = tag)
         problem = declared.problem + ". Until the lock is complete, remove the tag from MODULE.bazel" if declared.problem else ""
         python_repo(has_pip = declared.has_pip, lock = tag.debian_lock, problem = problem, pythons = declared.pythons, version = declared.version, **common)
-        return
+        return []
     if tag and tag.interpreter:
         python_repo(interpreter = tag.interpreter, **common)
-        return
-    interpreters = _rules_python_interpreters()
+        return []
+    interpreters = rules_python_interpreters(INTERPRETER_LABELS)
     version = required or (PYTHON_VERSION if PYTHON_VERSION in interpreters or not interpreters else _newest(interpreters))
     if version in interpreters:
         python_repo(toolchain = interpreters[version], **common)
-        return
+        return [other for other in interpreters if other != version]
     is_other = required not in ("", _DEBIAN_PYTHON)
     python_repo(
         problem = _NO_INTERPRETER.format(
@@ -169,6 +164,7 @@ def declare_python(mctx, *, name, tag):
         ),
         **common
     )
+    return []
 
 def _newest(versions):
     return "3.{}".format(max([int(version.partition(".")[2]) for version in versions]))
@@ -187,4 +183,32 @@ compilers_repo = repository_rule(
     implementation = lambda rctx: rctx.file("BUILD.bazel", _COMPILERS_BUILD.format(json.encode([str(label) for label in rctx.attr.pythons]))),
     doc = "Declares a target that provides all interpreters for compiling bytecode.",
     attrs = {"pythons": attr.label_list(doc = "Interpreters that compile bytecode, one for each Python version.")},
+)
+
+_RUNTIMES_BUILD = """\
+load("@rules_bento//private:python_toolchains.bzl", "python_toolchains")
+"""
+
+_RUNTIME_BUILD = """
+python_toolchains(
+    name = {name},
+    hub = {hub},
+    python = {python},
+)
+"""
+
+def _runtimes_repo_impl(rctx):
+    texts = [
+        build_text(_RUNTIME_BUILD, name = name, hub = rctx.attr.hub.format(name), python = "@bento_python_{}//:python".format(name))
+        for name in [version.replace(".", "_") for version in rctx.attr.versions]
+    ]
+    rctx.file("BUILD.bazel", _RUNTIMES_BUILD + "".join(texts))
+
+runtimes_repo = repository_rule(
+    implementation = _runtimes_repo_impl,
+    doc = "Declares the toolchains for tests, programs, and imports of services in further Python versions.",
+    attrs = {
+        "hub": attr.string(doc = "Format of the name of the package hub with the helper's packages for a version.", mandatory = True),
+        "versions": attr.string_list(doc = "Python versions (`X.Y`), except for the version that runs actions."),
+    },
 )

@@ -19,7 +19,7 @@ def _interpreters_impl(ctx):
 _interpreters_test = analysistest.make(
     _interpreters_impl,
     attrs = {"mnemonic": attr.string()},
-    config_settings = {"//command_line_option:extra_toolchains": str(Label("//tests/analysis:of_two_interpreters"))},
+    config_settings = {"//command_line_option:extra_toolchains": [str(Label("//tests/analysis:import_of_two_interpreters")), str(Label("//tests/analysis:toolchain_of_two_interpreters"))]},
 )
 
 def interpreters_tests(name, targets):
@@ -32,7 +32,7 @@ def interpreters_tests(name, targets):
     for python, path in {"complete_python": _COMPLETE, "packed_python": _PACKED}.items():
         bento_python(name = python, interpreter_path = path, tags = ["manual"], version = "3.13.1")
     bento_toolchain(
-        name = "toolchain_of_two_interpreters",
+        name = "two_interpreters",
         complete_python = "complete_python",
         helper = "//toolchains:helper",
         packages = "//toolchains:helper_packages",
@@ -41,11 +41,12 @@ def interpreters_tests(name, targets):
         uv = "@bento_uv//:program",
         visibility = ["//visibility:public"],
     )
-    native.toolchain(
-        name = "of_two_interpreters",
-        toolchain = "toolchain_of_two_interpreters",
-        toolchain_type = "//toolchains:toolchain_type",
-        visibility = ["//visibility:public"],
-    )
+    for kind in ("import", "toolchain"):
+        native.toolchain(
+            name = kind + "_of_two_interpreters",
+            toolchain = "two_interpreters",
+            toolchain_type = "//toolchains:{}_type".format(kind),
+            visibility = ["//visibility:public"],
+        )
     for mnemonic, target in targets.items():
         _interpreters_test(name = "{}_{}".format(name, mnemonic), mnemonic = mnemonic, target_under_test = target)
