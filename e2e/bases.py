@@ -32,13 +32,11 @@ bento.base(
     mirrors = ["{mirror}/base/python"],
     package_metadata_bzl = "//tests/toolchains:package_metadata.bzl",
     python = "/usr/bin/python3",
-    python_version = "3.13",
 )
 bento.base(
     name = "saved",
     archive = "//tests/bases:python.tar",
     python = "/usr/bin/python3",
-    python_version = "3.13",
 )
 bento.base(
     name = "bare",
@@ -236,7 +234,9 @@ def write_layout(
     for architecture in architectures:
         platform = {"architecture": architecture, "os": "linux"}
         rootfs = {"type": "layers", "diff_ids": diff_ids}
-        config = document("config.v1+json", {**platform, "config": {"Env": ["FROM=base"]}, "rootfs": rootfs})
+        config = document(
+            "config.v1+json", {**platform, "config": {"Env": ["FROM=base", "PYTHON_VERSION=3.13.1"]}, "rootfs": rootfs}
+        )
         manifest = {"schemaVersion": 2, "config": config, "layers": layers}
         images.append(document("manifest.v1+json", manifest, platform=platform))
     index = document("index.v1+json", {"schemaVersion": 2, "manifests": images})

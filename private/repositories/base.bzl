@@ -14,7 +14,7 @@ _ATTRIBUTES = {
     "mirrors": attr.string_list(doc = "Mirrors (`registry/repository`), tried before `image`."),
     "package_metadata_bzl": attr.label(doc = "As for `bento.pypi`, for each image."),
     "python": attr.string(default = "/usr/local/bin/python3", doc = "Absolute path to the Python interpreter in the image."),
-    "python_version": attr.string(doc = "Version of the interpreter (`X.Y`).", mandatory = True),
+    "python_version": attr.string(doc = "Version of the interpreter (`X.Y`). Default: the version in the image's variable `PYTHON_VERSION`, which images of Docker's library have."),
 }
 
 base_tag = tag_class(
@@ -132,8 +132,14 @@ def _targets(rctx, name, image, blob, origin):
         layers = [":" + layer for layer in layers],
         metadata = [":" + name + _METADATA] if rctx.attr.package_metadata_bzl else [],
         python = rctx.attr.python,
-        python_version = rctx.attr.python_version,
+        python_version = _python_version(rctx, image),
     )
+
+def _python_version(rctx, image):
+    """Returns the Python version (`X.Y`) of an image: the attribute, or the image's variable. Empty if neither is set."""
+    parts = image["config"].get("env", {}).get("PYTHON_VERSION", "").split(".")
+    is_version = len(parts) > 1 and all([part.isdigit() for part in parts[:2]])
+    return rctx.attr.python_version or (".".join(parts[:2]) if is_version else "")
 
 def _purl(rctx, platform, digest, origin):
     """Returns the package URL of an image. `origin` is `registry/repository`, or empty for a local image, which is named for its base."""
@@ -162,6 +168,8 @@ def _write_base(rctx, layout, blob, origin = ""):
     images = json.decode(rctx.read("images.json"))
     cases, purls, text = {}, {}, _LOADS
     for platform, image in images.items():
+        if not _python_version(rctx, image):
+            return "the image for {} doesn't specify its Python in the variable PYTHON_VERSION. Set python_version.".format(platform)
         name = _platform_name(platform)
         purls[name + _METADATA] = _purl(rctx, platform, image["digest"], origin)
         text += _targets(rctx, name, image, blob, origin)
