@@ -177,3 +177,22 @@ def test_creation_times_are_compared_in_one_function():
 def test_a_question_is_answered_in_one_file(pattern):
     texts = {path.relative_to(PY).as_posix(): path.read_text("utf-8") for path in PY.glob("*/**/*.py")}
     assert {path for path, text in texts.items() if re.search(pattern, text)} == ONE_HOME[pattern]
+
+
+FILES_IN_A_TREE = {
+    *("DeclaredFile", "TreeEntry", "Member", "SafeMember"),
+    *("TarMember", "ZipMember", "DebMember", "Installed"),  # what a format says of a file
+}
+OTHER_NAMES = {"InstalledPackage", "Layer", "View", "ZtocEntry"}  # of packages, layers, mounts, and offsets
+
+
+def test_few_classes_describe_a_file_in_a_tree():
+    """A class with a path or name, and a size, mode, or source. Each more is another form of the same thing."""
+    found = set()
+    for path in PY.rglob("*.py"):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                fields = {each.target.id for each in node.body if isinstance(each, ast.AnnAssign)}
+                if {"path", "name"} & fields and {"size", "mode", "source", "executable", "link"} & fields:
+                    found.add(node.name)
+    assert found == FILES_IN_A_TREE | OTHER_NAMES

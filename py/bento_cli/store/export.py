@@ -199,11 +199,11 @@ def _counted(members: Iterable[Member], progress: Advance | None) -> Iterator[Me
             progress(member.size)
 
 
-def streamed_members(members: Iterable[Member]) -> Iterator[archive.StreamedMember]:
+def streamed_members(members: Iterable[Member]) -> Iterator[Member]:
     """Yield the members with their contents. Raises BentoError for a member that an archive can't contain."""
     for member in tarstream.checked_members(members):
-        contents = None if member.is_directory or member.link is not None else tarstream.contents(member)
-        yield archive.StreamedMember(member.path, member.mode, member.size, member.link, contents)
+        is_file = not (member.is_directory or member.link is not None)
+        yield member._replace(contents=tarstream.contents(member) if is_file else None)
 
 
 def write_directory(path: Path, members: Iterable[Member]) -> None:

@@ -16,7 +16,7 @@ from itertools import chain
 
 from rules_bento.archives import tarstream, xz
 from rules_bento.archives.atomic import atomic_dir, atomic_file
-from rules_bento.archives.tarstream import check_links
+from rules_bento.archives.tarstream import Member, check_links
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterable, Iterator, Literal, Mapping, Sequence
@@ -108,7 +108,7 @@ def assemble(out: Path, parts: Sequence[Path], latest: Mapping[str, str], form: 
         pointers.unlink(missing_ok=True)
 
 
-def items(parts: Sequence[Path]) -> Iterator[StreamedMember]:
+def items(parts: Sequence[Path]) -> Iterator[Member]:
     """Yield the members of all parts. The last part can be a complete archive. Raises BentoError for damaged data."""
     from rules_bento.archives import tarread
 
@@ -119,9 +119,8 @@ def items(parts: Sequence[Path]) -> Iterator[StreamedMember]:
         tarstream.check(path, link)
         if link is not None:
             links[path] = link
-        yield StreamedMember(
-            path, member.mode, member.size, link, xz.split(contents) if member.kind == "file" else None
-        )
+        data = xz.split(contents) if member.kind == "file" else None
+        yield Member(path, member.mode, member.size, link=link, contents=data)
     check_links(links, "the parts")
 
 
@@ -180,16 +179,6 @@ def _tar(parts: Sequence[Path]) -> Iterator[bytes]:
 TarForm = Literal["tar", "xz", "gz", "bz2", "zst"]  # the formats of a tar, plain or compressed
 
 
-class StreamedMember(NamedTuple):
-    """A file, symbolic link, or directory to write. Read `contents` before you request the next member."""
-
-    path: str
-    mode: int
-    size: int = 0
-    link: str | None = None
-    contents: Iterator[bytes] | None = None
-
-
 def write_tar(file: BinaryIO, form: TarForm, tar: Iterable[bytes]) -> None:
     """Write a tar to a file in the format `form`. `tar` must include the end-of-archive marker."""
     if form == "tar":
@@ -206,7 +195,7 @@ def write_tar(file: BinaryIO, form: TarForm, tar: Iterable[bytes]) -> None:
         _write_zstd(file, tar)
 
 
-def write_zip(file: BinaryIO, items: Iterable[StreamedMember]) -> None:
+def write_zip(file: BinaryIO, items: Iterable[Member]) -> None:
     """Write members to a zip file. Raises BentoError for a symbolic link, because BentoML rejects links in zips."""
     import stat
     import zipfile
@@ -232,7 +221,7 @@ def write_zip(file: BinaryIO, items: Iterable[StreamedMember]) -> None:
                 target.writelines(item.contents)
 
 
-def write_directory(directory: Path, items: Iterable[StreamedMember]) -> None:
+def write_directory(directory: Path, items: Iterable[Member]) -> None:
     """Write members to an empty directory. Creates links last, so that no file is written through a link."""
     links = []
     for item in items:

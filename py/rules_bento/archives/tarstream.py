@@ -82,9 +82,10 @@ _NOT_RELATIVE = re.compile(r"\A\Z|\A/|\A[A-Za-z]:|[\\\0]")
 class Member(NamedTuple):
     """A file, symbolic link, or directory in a tar. Use the class methods to create members.
 
-    `path` is relative to the root of the archive, without `./`. A file has either `data` or `source`. `source` is the
-    path of a file with exactly `size` bytes, and is read when the tar is written. A symbolic link has the target
-    `link`. A directory has no `data`, `source`, or `link`. Only layers use `uid` and `gid`.
+    `path` is relative to the root of the archive, without `./`. A file has either `data`, `source`, or `contents`.
+    `source` is the path of a file with exactly `size` bytes, and is read when the tar is written. Read `contents`
+    before you request the next member. A symbolic link has the target `link`. A directory has none of these. Only
+    layers use `uid` and `gid`.
     """
 
     path: str
@@ -95,6 +96,7 @@ class Member(NamedTuple):
     link: str | None = None
     uid: int = 0
     gid: int = 0
+    contents: Iterator[bytes] | None = None
 
     @classmethod
     def file(
@@ -121,7 +123,7 @@ class Member(NamedTuple):
     @property
     def is_directory(self) -> bool:
         """Whether the member is a directory."""
-        return self.source is None and self.data is None and self.link is None
+        return self.source is None and self.data is None and self.link is None and self.contents is None
 
 
 def stream(members: Iterable[Member]) -> Iterator[bytes]:

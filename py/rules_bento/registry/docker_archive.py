@@ -7,7 +7,6 @@ import posixpath
 from contextlib import contextmanager
 
 from rules_bento.archives import tarread
-from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_json
 from rules_bento.formats.schema import validate
@@ -37,11 +36,6 @@ def opened(path: Path, tool: str) -> Iterator[ImageArchive]:
         yield ImageArchive(path, file, tool)
 
 
-class _ArchiveMember(NamedTuple):
-    member: tarread.TarMember
-    offset: int
-
-
 class ImageArchive:
     """An archive of images. In the OCI format, the archive has the methods of a layout (`layout.Layout`)."""
 
@@ -49,7 +43,7 @@ class ImageArchive:
         self._path = path
         self._file = file
         self._tool = tool
-        self.members: dict[str, _ArchiveMember] = {}
+        self.members: dict[str, tuple[tarread.TarMember, int]] = {}  # with the offset of the content
         stream = tarread.SeekableReader(file, f"{path}: not an uncompressed tar archive from {tool}")
         names = 0
         for member, _ in tarread.members(stream, tarread.SYSTEM):
@@ -58,7 +52,7 @@ class ImageArchive:
                 raise BentoError(
                     f"{path}: the file names exceed {_MAX_NAMES} bytes in total. Use an archive from {tool}."
                 )
-            self.members[posixpath.normpath(member.name)] = _ArchiveMember(member, stream.position)
+            self.members[posixpath.normpath(member.name)] = member, stream.position
 
     def oci(self) -> Pushable:
         """Return the image in an OCI archive (a tar file of an OCI layout)."""
@@ -93,7 +87,7 @@ class ImageArchive:
         return Pushable(Manifest.read(oci.to_bytes(document), oci.MANIFEST, str(self._path)), (), sources)
 
     def _layer(self, name: str) -> Descriptor:
-        size = self._member(name).member.size
+        size = self._member(name)[0].size
         digester = hashlib.sha256()
         first = b""
         for piece in self._source(name).pieces(0, size):
@@ -116,7 +110,7 @@ class ImageArchive:
     def source(self, blob: Descriptor) -> FileSource:
         """Return the source of a blob. Raises BentoError if the blob is missing or has another size."""
         name = _blob_name(blob.digest)
-        if self._member(name).member.size != blob.size:
+        if self._member(name)[0].size != blob.size:
             raise BentoError(f"{self._path}: {name} isn't {blob.size} bytes long. {self._remedy}")
         return self._source(name)
 
@@ -131,26 +125,26 @@ class ImageArchive:
         return oci.verify(self._content(_blob_name(digest)), digest, f"{self._path}: {digest}")
 
     def _content(self, name: str) -> bytes:
-        place = self._member(name)
-        if place.member.size > _MAX_DOCUMENT:
+        member, offset = self._member(name)
+        if member.size > _MAX_DOCUMENT:
             raise BentoError(f"{self._path}: {name} exceeds the limit of {_MAX_DOCUMENT} bytes. {self._remedy}")
-        self._file.seek(place.offset)
-        return self._file.read(place.member.size)
+        self._file.seek(offset)
+        return self._file.read(member.size)
 
     def _source(self, name: str) -> FileSource:
-        return FileSource(self._path, self._member(name).offset)
+        return FileSource(self._path, self._member(name)[1])
 
-    def _member(self, name: str) -> _ArchiveMember:
+    def _member(self, name: str) -> tuple[tarread.TarMember, int]:
         """Return the file `name`. Follows links, because docker stores duplicate layers as links."""
         name = posixpath.normpath(name)
         for _ in range(_MAX_LINKS):
             place = self.members.get(name)
-            if place is None or place.member.kind not in ("file", "link", "hard link"):
+            if place is None or place[0].kind not in ("file", "link", "hard link"):
                 break
-            if place.member.kind == "file":
+            if place[0].kind == "file":
                 return place
-            link = place.member.link
-            target = link if place.member.kind == "hard link" else posixpath.join(posixpath.dirname(name), link)
+            link = place[0].link
+            target = link if place[0].kind == "hard link" else posixpath.join(posixpath.dirname(name), link)
             name = posixpath.normpath(target)
         raise BentoError(f"{self._path}: missing file {name!a}. {self._remedy}")
 

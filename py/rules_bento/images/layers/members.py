@@ -12,7 +12,6 @@ from rules_bento.images.layers import description, headers
 from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator
 
 if TYPE_CHECKING:
-    from rules_bento.archives.archive import StreamedMember
     from rules_bento.models.model import ModelDescription
     from rules_bento.models.model_store import StoredModel
     from rules_bento.sources import snapshot
@@ -40,7 +39,7 @@ def environment_members(home: str, prefix: str, python: str, version: str, user:
     ]
 
 
-def bento_order(member: StreamedMember) -> tuple[bool, str]:
+def bento_order(member: Member) -> tuple[bool, str]:
     """Return a sort key for archive members: bento.yaml first, then the other members by path."""
     return member.path != "bento.yaml", member.path
 
@@ -48,7 +47,7 @@ def bento_order(member: StreamedMember) -> tuple[bool, str]:
 def bento_tar(
     directory: str,
     owner: dict[str, int],
-    members: Iterable[StreamedMember],
+    members: Iterable[Member],
     models: list[ModelDescription],
     mounted: str = "",
 ) -> Iterator[bytes]:
