@@ -125,7 +125,8 @@ class Actions:
         self, *more: str, srcs: Sequence[Source] = (), options: Mapping[str, object] | None = None, **attributes: object
     ) -> Outcome:
         """Run BentoPackage on the snapshot of one service. `options` has the form of a bentofile."""
-        snapshot = self.snapshot(srcs=srcs)
+        at = more.index("--bentofile") if "--bentofile" in more else len(more)
+        snapshot = self.snapshot(srcs=srcs, more=more[at : at + 3])
         assert snapshot.code == 0, snapshot.errors
         arguments = ["--target", LABEL, "--creation-time", TIME, "--attributes", json.dumps(attributes)]
         arguments += ["--options", json.dumps({"service": "service:Service"} | dict(options or {}))]

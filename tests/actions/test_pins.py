@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from tests.actions.helper import LABEL
+from tests.actions.helper import LABEL, SERVICE
 from tests.actions.test_errors import refused
 
 HASH = "--hash=sha256:" + "0" * 64
@@ -58,11 +58,9 @@ def test_a_file_with_hashes_that_differs_is_rejected(actions, lines, words):
 
 
 def test_a_bentofile_with_requirements_does_not_take_their_place(actions):
-    actions.write("svc/more.txt", "attrs\n")
+    srcs = [actions.write("svc/service.py", SERVICE), actions.write("svc/more.txt", "attrs\n")]
     bentofile = actions.write("bentofile.yaml", "service: service:Service\npython:\n  requirements_txt: more.txt\n")
-    outcome = actions.package(
-        "--bentofile", bentofile, "bentofile.yaml", "--file", "more.txt", "svc/more.txt", *PINS, **PYTHON
-    )
+    outcome = actions.package("--bentofile", bentofile, "bentofile.yaml", *PINS, srcs=srcs, **PYTHON)
     assert set(required(outcome)) == {"attrs", "numpy==2.5.5", "idna==3.10", "bentoml==1.4.39"}
 
 
