@@ -711,7 +711,7 @@ def test_a_statement_that_binds_more_than_one_name_is_unknown(line):
 @pytest.mark.parametrize(
     ("arguments", "body", "fact"),
     [
-        ("labels={'**': 'x'}", "...", "labels"),
+        ("labels={1: 'x'}", "...", "labels"),
         ("**{'**': 1}", "...", "service"),
         ("", "import os", "service"),
         ("", "a = bentoml.models.HuggingFaceModel('a/b', include='c')", "service"),
@@ -722,6 +722,14 @@ def test_rare_arguments_and_statements_are_unknown(arguments, body, fact):
     source = f"import bentoml\n@bentoml.service({arguments})\nclass Svc:\n    {body}\n"
     info = read_service("service:Svc", {"service.py": source.encode()})
     assert [unknown.field for unknown in info.unknowns] == [fact]
+
+
+def test_two_stars_are_a_key_like_others():
+    source = b"import bentoml, x\n@bentoml.service(labels={'**': 'a', **x.MORE}, traffic={'**': 1})\nclass Svc: ...\n"
+    info = read_service("service:Svc", {"service.py": source})
+    assert info.labels == {"**": "a"}
+    assert info.services[0].config["traffic"] == {"**": 1}
+    assert [unknown.field for unknown in info.unknowns] == ["labels"]
 
 
 def test_stored_models_keep_their_spelling():

@@ -1,6 +1,6 @@
 """Evaluates constant expressions: literals, names of constants, and a few operations on constants.
 
-In lists and dicts, a `NotConstantError` represents each unknown value. An unknown `**x` in a dict has the key `REST`.
+In lists and dicts, an `UnknownValue` represents each unknown value. An unknown `**x` in a dict has the key `REST`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 MAX_NODES = 100_000  # of all values that are expanded for one service
 MAX_TEXT = 1 << 16  # characters of a string that an operation makes
 _MAX_BITS = 256  # of a number
-REST = "**"  # the key of the unknown part of a dict; a source that uses this key is rejected
 DEPENDS = ("bentoml.depends", "bentoml.Dependency")
 _STRING_METHODS = {"lower": 0, "replace": 2, "strip": 0, "title": 0, "upper": 0}  # with the number of their arguments
 _TEXT_METHODS = words("format join lower lstrip replace rstrip strip upper")
@@ -33,6 +32,20 @@ _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
 _UNARY_TYPES: dict[type[ast.unaryop], type] = {ast.Invert: int, ast.Not: object}
 # Arguments of `pydantic.Field` that don't affect a value that is given.
 _PLAIN_FIELD = words("default default_factory description examples title")
+
+
+class UnknownValue:
+    """A value that isn't a constant, in a list, a dict, or the arguments of a service."""
+
+    def __init__(self, error: NotConstantError) -> None:
+        self.error = error
+
+
+class _Rest:
+    """The type of `REST`, the key of the unknown part of a dict. No key in a source is equal to it."""
+
+
+REST = _Rest()
 
 
 class Constants:
@@ -172,7 +185,7 @@ class Constants:
                     raise unsupported(module, item)
                 values += more if isinstance(item, ast.Starred) else [more]
             except NotConstantError as error:
-                values.append(error)
+                values.append(UnknownValue(error))
         return values
 
     def _dict(self, module: Module, keys: Sequence[ast.expr | None], items: list[ast.expr]) -> dict[str, Any]:
@@ -182,15 +195,15 @@ class Constants:
             try:
                 if key is not None:
                     known = self.whole(module, key)
-                    if not isinstance(known, str) or known == REST:
-                        raise NotConstantError("a key of the dict isn't a string, or is `**`", module.path, key)
+                    if not isinstance(known, str):
+                        raise NotConstantError("a key of the dict isn't a string", module.path, key)
                     name = known
                 more = self.value(module, item)
                 if key is None and not isinstance(more, dict):
                     raise unsupported(module, item)
                 values |= more if key is None else {name: more}
             except NotConstantError as error:
-                values[name] = error
+                values[name] = UnknownValue(error)
         return values
 
     # Names
@@ -219,7 +232,7 @@ class Constants:
         around, items = self.code.parent(node), value.values() if isinstance(value, dict) else value
         pairs = zip(around.keys, around.values, strict=True) if isinstance(around, ast.Dict) else ()
         is_unpacked = isinstance(around, ast.Starred) or any(key is None and item is node for key, item in pairs)
-        return is_unpacked and not any(isinstance(each, (list, dict, NotConstantError)) for each in items)
+        return is_unpacked and not any(isinstance(each, (list, dict, UnknownValue)) for each in items)
 
     def keyword_of_service(self, module: Module, node: ast.expr) -> str:
         """Return the name of the `@bentoml.service` argument whose value is `node`, or "" if there is none."""
@@ -321,8 +334,8 @@ class Constants:
 
 
 def first_unknown(value: Any) -> NotConstantError | None:
-    """Return the first NotConstantError in `value` or its nested lists and dicts, or None if there is no error."""
+    """Return the error of the first UnknownValue in `value` or its nested lists and dicts, or None."""
     if isinstance(value, (list, dict)):
         items = value.values() if isinstance(value, dict) else value
         return next((error for error in map(first_unknown, items) if error), None)
-    return value if isinstance(value, NotConstantError) else None
+    return value.error if isinstance(value, UnknownValue) else None

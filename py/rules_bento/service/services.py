@@ -9,7 +9,7 @@ from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.service import metadata
 from rules_bento.service.configuration import BOOL, NONE, TEXT, TEXTS, ValueType, env_problem
-from rules_bento.service.constants import DEPENDS, REST, Constants, first_unknown
+from rules_bento.service.constants import DEPENDS, REST, Constants, UnknownValue, first_unknown
 from rules_bento.service.import_code import HANDLERS, ROUTES, callee
 from rules_bento.service.modules import FUNCTIONS, Definition, Module, NotConstantError, own_nodes, unsupported
 from rules_bento.service.overrides import snake_case
@@ -59,8 +59,12 @@ class Declaration:
     mounts: list[tuple[ast.expr, str]]  # application and path
 
     def error(self, value: Any, why: str) -> NotConstantError:
-        """Return the first NotConstantError in `value`, or a new error with the message `why` if there is no error."""
+        """Return the error of the first unknown value in `value`, or a new error with the message `why`."""
         return first_unknown(value) or NotConstantError(why, self.module.path, self.node)
+
+    def unknown(self, value: Any, why: str) -> UnknownValue:
+        """Return an unknown value that replaces `value`, with the error that `error` returns."""
+        return UnknownValue(self.error(value, why))
 
 
 class ServiceReader:
@@ -112,7 +116,7 @@ class ServiceReader:
         return first
 
     def _arguments(self, module: Module, keywords: list[ast.keyword]) -> dict[str, Any]:
-        """Return a mapping from names to values. Unknown values are NotConstantErrors, and `image` is a syntax node."""
+        """Return a mapping from names to values. `image` is a syntax node."""
         values: dict[str, Any] = {}
         for keyword in keywords:
             node = keyword.value
@@ -121,7 +125,7 @@ class ServiceReader:
             try:
                 values[keyword.arg] = node if keyword.arg == "image" else self.constants.value(module, node)
             except NotConstantError as error:
-                values[keyword.arg] = error
+                values[keyword.arg] = UnknownValue(error)
         return values
 
     # The graph
@@ -347,16 +351,16 @@ class ServiceReader:
             given["traffic"] = {**traffic, "external_queue": True, **added}
         if given.get("workers") is None and (has_command or own.get("cmd") is not None):
             why = "for a service with a command, BentoML derives the number of workers from the CPUs of the machine"
-            given["workers"] = declared.error(None, why)
+            given["workers"] = declared.unknown(None, why)
         return self._entries(declared, given, "config")
 
-    def _entries(self, declared: Declaration, values: dict[str, Any], field: str) -> dict[str, metadata.Json]:
+    def _entries(self, declared: Declaration, values: dict[Any, Any], field: str) -> dict[str, metadata.Json]:
         """Return a dict's constant entries. Records the path of each unknown entry. Each path begins with `field`."""
         result: dict[str, metadata.Json] = {}
         for key, value in values.items():
             error = None if isinstance(value, dict) else first_unknown(value)
             if error:
-                self._note(declared, field if key == REST else f"{field}.{key}", error)
+                self._note(declared, field if key is REST else f"{field}.{key}", error)
             else:
                 nested = isinstance(value, dict)
                 result[key] = self._entries(declared, value, f"{field}.{key}") if nested else value
@@ -367,9 +371,9 @@ class ServiceReader:
     def _labels(self, declared: Declaration) -> dict[str, str]:
         labels = declared.arguments.get("labels") or {}
         if not isinstance(labels, dict):
-            labels = {REST: declared.error(labels, "the value isn't a dict")}
+            labels = {REST: declared.unknown(labels, "the value isn't a dict")}
         for key in [key for key, value in labels.items() if isinstance(value, (list, dict))]:
-            labels[key] = declared.error(labels[key], "the value isn't a string")
+            labels[key] = declared.unknown(labels[key], "the value isn't a string")
         return {key: str(value) for key, value in self._entries(declared, labels, "labels").items()}
 
     def _openai(self, declared: Declaration, service: metadata.Service) -> dict[str, str]:
@@ -388,8 +392,8 @@ class ServiceReader:
         """Return a service's envs. If `is_entry`, records the unknown values. Raises BentoError for invalid items."""
         envs = declared.arguments.get("envs") or []
         result = list[metadata.Env]()
-        for env in envs if isinstance(envs, list) else [declared.error(envs, "the value isn't a list")]:
-            fields: dict[str, Any] = _ENV | (env if isinstance(env, dict) else {REST: env})
+        for env in envs if isinstance(envs, list) else [declared.unknown(envs, "the value isn't a list")]:
+            fields: dict[Any, Any] = _ENV | (env if isinstance(env, dict) else {REST: env})
             known = {key: value for key, value in fields.items() if not first_unknown(value)}
             place = f"{declared.module.path}:{declared.node.lineno}"
             if not (known.keys() <= _ENV.keys() and known.get("stage", "all") in _STAGES):
