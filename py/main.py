@@ -10,14 +10,13 @@ import sys
 
 def main() -> int:
     """Run a subcommand. Returns the exit status: 0, 1 for invalid input, or 2 for an invalid command line."""
-    # Imports make no garbage: `run` has it looked for again, in what the subcommand makes.
+    # Imports create no garbage. `run` enables the collector again.
     gc.disable()
     if sys.platform != "win32":
-        # The standard library asks for these six times, and each time all that is on the path would be searched.
+        # The standard library imports these modules six times, and each attempt would search the complete path.
         sys.modules |= dict.fromkeys(("_winapi", "nt"))  # type: ignore[arg-type]
     argv = sys.argv[1:]
-    # No pathlib: what a start imports, each action pays for. A zip is on the path already.
-    # (The standard library's zip is on it too, whether it is there or not.)
+    # Not pathlib, because each action imports this file. If the helper is a zip, the path already contains it.
     directory = __file__.rpartition("/")[0] or "."
     if not directory.endswith(".zip"):
         sys.path.insert(0, directory)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 # The entry point of containers, for any image builder and any POSIX shell.
 ENTRYPOINT = """\
 #!/bin/sh
-# Starts the Bento. Without arguments, or with options alone, it serves; `serve ...` and `start-http-server ...` and the
-# like are told where the Bento is; anything else is run as it stands.
+# Serves the Bento without arguments, or with only options. Adds the path of the Bento to commands such as `serve ...` and
+# `start-http-server ...`. Runs any other command unchanged.
 set -eu
 : "${BENTO_PATH:=/home/bentoml/bento}"
 
@@ -34,7 +34,7 @@ for environment in /app/.venv .venv; do
     fi
 done
 
-# Platforms that choose the port say so in PORT.
+# Platforms that choose the port set PORT.
 if [ -n "${PORT:-}" ]; then
     BENTOML_PORT=$PORT
     export BENTOML_PORT

@@ -299,8 +299,8 @@ def _unconditional_names(lines: Iterable[Line]) -> set[str]:
 
 
 _INSTALL = """\
-# Installs the Bento's Python packages into the environment $VIRTUAL_ENV, or else into that of python3.
-# BentoML's image runs it as `bash -euxo pipefail install.sh`; any POSIX shell will do.
+# Installs the Bento's Python packages into the environment $VIRTUAL_ENV (default: the environment of python3).
+# BentoML's image runs this script as `bash -euxo pipefail install.sh`; any POSIX shell can run it.
 set -eu
 cd -- "$(dirname -- "$0")"
 : "${{BENTOML_VERSION:={version}}}"
@@ -309,7 +309,7 @@ if [ -n "${{VIRTUAL_ENV:-}}" ]; then
     PATH="$VIRTUAL_ENV/bin:$PATH"
     export PATH
     if [ -f ../conda/environment.yml ]; then
-        # The packages of conda lie in the Python below the environment, which would hide them.
+        # Conda installs its packages into the Python of the environment, which must not hide them.
         sed -i 's/^include-system-site-packages = false$/include-system-site-packages = true/' "$VIRTUAL_ENV/pyvenv.cfg"
     fi
 fi
