@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 # The entry point of containers, for any image builder and any POSIX shell.
 ENTRYPOINT = """\
 #!/bin/sh
-# Serves the Bento without arguments, or with only options. Adds the path of the Bento to commands such as `serve ...` and
-# `start-http-server ...`. Runs any other command unchanged.
+# Serves the Bento without arguments, or with only options. Adds the path of the Bento to commands such as `serve` and
+# `start-http-server`. Runs any other command unchanged.
 set -eu
 : "${BENTO_PATH:=/home/bentoml/bento}"
 
