@@ -242,3 +242,53 @@ def test_a_module_of_the_project_that_is_missing(stand_ins):
     service = f"import bentoml\nimport lib.missing\n{SERVICE}"
     found, _ = stand_ins({"service.py": service, "lib/__init__.py": ""})
     assert "No module named 'lib.missing'" in found["problem"]
+
+
+DECORATED = """\
+import bentoml
+import torch
+class Base:
+    @torch.compile
+    def base(self): ...
+@bentoml.service
+class Svc(Base):
+    @torch.no_grad()
+    def _run(self, x: int) -> int: ...
+    @torch.jit.script
+    def _script(self): ...
+    @property
+    @torch.inference_mode()
+    def size(self) -> int: ...
+    @bentoml.api
+    @torch.inference_mode()
+    async def f(self, x: int) -> str: ...
+    @bentoml.task
+    @torch.no_grad()
+    def g(self, x: list[float]) -> str: ...
+"""
+
+
+def test_decorators_of_missing_packages_leave_the_methods_of_a_service(real, stand_ins):
+    """The reference implementation imports the service without the decorators, which don't change the metadata."""
+    found, varied = stand_ins({"service.py": DECORATED})
+    assert "problem" not in found, found
+    assert not varied
+    plain = "\n".join("" if "torch" in line else line for line in DECORATED.split("\n"))
+    truth, _ = real({"service.py": plain})
+    assert [*differences(found, truth)] == []
+
+
+@pytest.mark.parametrize(
+    ("methods", "problem"),
+    [
+        ("@bentoml.api\n    @torch.compile\n    def f(self, x: int) -> int: ...", "the signature of torch.compile(), "),
+        ("@bentoml.api\n    @lib.a\n    @torch.no_grad()\n    def f(self): ...", "the signature of lib.a(), "),
+        ("@bentoml.api\n    @keep\n    @lib.a\n    def f(self): ...", "the signature of lib.a(), "),
+        ("@torch.compile\n    def n(): return 3\n    @bentoml.api(route=f'/{n()}')\n    def f(self): ...", "the value of torch.compile(), "),
+    ],
+)  # fmt: skip
+def test_a_decorator_of_a_missing_package_on_an_api_requires_the_package(stand_ins, methods, problem):
+    keep = "def keep(function):\n    return functools.wraps(function)(lambda *a: function(*a))"
+    imports = "import functools\nimport bentoml\nimport lib\nimport torch"
+    found, _ = stand_ins({"service.py": f"{imports}\n{keep}\n@bentoml.service\nclass Svc:\n    {methods}\n"})
+    assert f"importing the service requires {problem}" in found.get("problem", ""), found

@@ -178,6 +178,9 @@ def _service(service: Any) -> metadata.Service:
     from bentoml._internal.utils.cattr import bentoml_cattr
 
     path, line = _place(service)
+    for api in service.apis.values():
+        if decorator := getattr(api.func, stand_ins.DECORATED, ""):
+            stand_ins.refuse(decorator, "signature")
     schema, keys = service.schema(), ("name", "route", "is_task", "batchable")
     names = (name for name in dir(service.inner) if isinstance(getattr(service.inner, name, None), (Reference, Stored)))
     return metadata.Service(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import builtins
 import dis
+import functools
 import itertools
 import linecache
 import operator
@@ -19,6 +20,7 @@ import os
 import re
 import sys
 from importlib import machinery
+from types import FunctionType
 
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Iterator, NoReturn, Sequence
@@ -75,6 +77,10 @@ _FOR_LIBRARIES: dict[str, Callable[[str], Any]] = {
 _OBSERVERS = ("callable", "getattr", "hasattr", "id", "type", "vars")
 _MOVE = ", or move the line into `__init__` of the service"
 _CHECK = "_rules_bento_check"  # the name of `_check` for the project's code
+_DECORATE = "_rules_bento_decorate"  # the name of `_decorate` for the project's code
+# Decorators whose results have the signature of the function.
+_TRANSPARENT = re.compile(r"torch\.(no_grad|inference_mode|enable_grad)(\(\))+")
+DECORATED = "_rules_bento_decorator"  # attribute of a method that a stand-in decorated: the name of the stand-in
 
 
 class RejectedError(BaseException):
@@ -314,6 +320,7 @@ def install(**settings: Any) -> None:
     if STATE.packages is not None and not STATE.packages:
         return
     setattr(builtins, _CHECK, _check)
+    setattr(builtins, _DECORATE, _decorate)
     operator.is_ = lambda one, other: bool(_check(one, other)) and one is other
     operator.is_not = lambda one, other: bool(_check(one, other)) and one is not other
     _accept_limits()
@@ -370,6 +377,23 @@ def _check(*values: Any) -> tuple[Any, ...]:
     return next((refuse(name, "identity or attributes") for name in map(name_of, values) if name), values)
 
 
+def _decorate(decorator: Any) -> Any:
+    """Return a decorator of a method. If it is a stand-in, it returns a function that can't be called in the import."""
+    if not name_of(decorator):
+        return decorator
+
+    def decorate(function: Any) -> Any:
+        result = decorator(function)
+        name = name_of(result)
+        if not name or type(function) is not FunctionType or _TRANSPARENT.fullmatch(name):
+            return function if name and type(function) is FunctionType else result
+        decorated = functools.wraps(function)(lambda *_args, **_keywords: refuse(name))
+        setattr(decorated, DECORATED, name)
+        return decorated
+
+    return decorate
+
+
 def _get_code(self: machinery.SourceFileLoader, fullname: str) -> CodeType | None:
     """Compile a module. In modules of the project, adds checks around operations that a stand-in can't intercept."""
     path = self.get_filename(fullname)
@@ -379,6 +403,11 @@ def _get_code(self: machinery.SourceFileLoader, fullname: str) -> CodeType | Non
     for node in list[Any](ast.walk(tree)):
         if isinstance(node, ast.Compare) and any(isinstance(operator, (ast.Is, ast.IsNot)) for operator in node.ops):
             node.left, *node.comparators = map(_checked, (node.left, *node.comparators))
+        elif isinstance(node, ast.ClassDef):
+            for method in node.body:
+                if isinstance(method, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                    decorators = method.decorator_list
+                    method.decorator_list = [ast.Call(ast.Name(_DECORATE, ast.Load()), [one], []) for one in decorators]
         elif isinstance(node, ast.Match):
             node.subject = _checked(node.subject)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _OBSERVERS:
