@@ -11,6 +11,7 @@ from bento_cli.__main__ import main
 from bento_cli.projects import from_directory
 from rules_bento.errors import BentoError
 from rules_bento.packages.virtualenv import make_environment
+from rules_bento.service import import_runner
 
 from tests.conftest import locked_wheels
 from tests.service.closures import link_closure
@@ -80,7 +81,9 @@ def test_the_path_of_the_interpreter_can_be_relative(python, project, tmp_path, 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--python", "x"], "--python requires --import."),
+        (["--static", "--import"], "--import and --static contradict."),
+        (["--import", "--import-env", "UNSET_X"], "--import-env: UNSET_X isn't set in this environment. Write NAME="),
+        (["--import", "--import-env", "=x"], "--import-env: expected NAME=value"),
         (
             ["--import", "--config", "Svc.workers=3"],
             "--import can't be combined with --service-model, --config, or --complete.",
@@ -139,3 +142,72 @@ def test_an_optional_package_that_is_required_decides(python, project, service, 
     extra = from_directory.ExtraOptions(python=python)
     with pytest.raises(BentoError, match="Install flash-attn in the environment|on another machine or another day"):
         from_directory.build(build_ctx=project, extra=extra, **options)
+
+
+COMPUTED = """\
+import os
+import bentoml
+NAME = "svc-" + os.getenv("STAGE", "dev")
+@bentoml.service(name=NAME, labels={"b": os.environ.get("OTHER", "x")})
+class Svc:
+    @bentoml.api
+    def predict(self, text: str) -> str: ...
+"""
+
+
+@pytest.fixture
+def computed(tmp_path, monkeypatch):
+    (tmp_path / "computed").mkdir()
+    (tmp_path / "computed/service.py").write_text(COMPUTED, "utf-8")
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
+    for name in ("CONDA_PREFIX", "STAGE", "VIRTUAL_ENV"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(import_runner, "isolation_problem", lambda: "")
+    return tmp_path / "computed"
+
+
+@pytest.mark.parametrize("named", ["--python", "VIRTUAL_ENV", "CONDA_PREFIX"])
+def test_a_build_continues_with_the_environment_that_the_caller_names(python, computed, capsys, monkeypatch, named):
+    if named != "--python":
+        monkeypatch.setenv(named, str(python.parent.parent))
+    words = ["--python", str(python)] if named == "--python" else []
+    assert main(["build", str(computed), *words, "-o", "path"]) == 0
+    out, err = capsys.readouterr()
+    assert (
+        "note: service.py:3: service `Svc`: `os.getenv('STAGE', 'dev')` isn't a supported expression. Therefore, the "
+        f"service was imported in isolation, with {python}. To prevent this, add --static.\n"
+    ) in err
+    assert "note: The imported code read environment variables that it doesn't get: OTHER, STAGE. To pass a " in err
+    document = yaml.safe_load((Path(out.strip()) / "bento.yaml").read_text())
+    assert document["name"] == "svc-dev"
+    assert document["schema"]["routes"]
+    monkeypatch.setenv("STAGE", "prod")
+    assert main(["build", str(computed), *words, "--import-env", "STAGE", "--import-env", "OTHER=y", "-o", "ref"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("svc-prod:")
+    assert "environment variables" not in err
+
+
+def test_without_isolation_or_environment_or_with_static_nothing_runs(python, computed, capsys, monkeypatch, tmp_path):
+    canary = tmp_path / "canary"
+    (computed / "service.py").write_text(f"open({str(canary)!r}, 'w')\n{COMPUTED}", "utf-8")
+    (computed / ".venv").symlink_to(python.parent.parent)  # nothing is discovered in the project
+    monkeypatch.chdir(computed)
+
+    def fails(*words):
+        assert main(["build", ".", *words]) == 1
+        assert "Build with --import --python ENV" in capsys.readouterr().err
+
+    fails()
+    fails("--static", "--python", str(python))
+    fails("--python", str(tmp_path / "none"))
+    fails("--python", str(python), "--complete", "envs")
+    monkeypatch.setenv("BENTO_STATIC", "1")
+    fails("--python", str(python))
+    monkeypatch.delenv("BENTO_STATIC")
+    monkeypatch.setattr(import_runner, "isolation_problem", lambda: "no user namespaces")
+    fails("--python", str(python))
+    assert not canary.exists()
+    (computed / "service.py").write_text("import bentoml\n", "utf-8")  # an import can't help
+    monkeypatch.setattr(import_runner, "isolation_problem", lambda: pytest.fail("unused"))
+    assert main(["build", ".", "--python", str(python)]) == 1

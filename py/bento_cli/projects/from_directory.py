@@ -24,7 +24,7 @@ from rules_bento.build_options import option_reader, target_options
 from rules_bento.build_options.document import Document
 from rules_bento.build_options.options import BuildOptions, merge
 from rules_bento.build_options.project import ProjectFiles
-from rules_bento.dataclasses_lite import dataclass, replace
+from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
 from rules_bento.formats.times import normalize_time
 from rules_bento.models.model import latest_versions
@@ -32,7 +32,7 @@ from rules_bento.models.model_loads import find_model_loads
 from rules_bento.packages.requirement_checks import check_lines
 from rules_bento.packages.requirements import logical_lines, normalize_name, requirement_name
 from rules_bento.sources import snapshot
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Mapping, Sequence, TypeAlias
 
 from bento_cli.store.home import Home
 
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
     from bento_cli.projects.project_locks import LockOptions, ProjectLock
     from bento_cli.store.import_session import Imported
+
+    Fallback: TypeAlias = Callable[[BentoError], "Path | None"]
 
 # The defaults of the rules.
 BENTOML_VERSION = "1.4.39"
@@ -133,6 +135,8 @@ class ExtraOptions:
     store: Path | None = None  # model store; default: `models` in $BENTOML_HOME or ~/bentoml
     python: Path | None = None  # an interpreter with BentoML to import the service; default: static analysis
     allow_unprotected_import: bool = False  # import the service even if the system can't isolate the import
+    fallback: Fallback | None = None  # the interpreter to import the service if static analysis fails with an error
+    variables: Mapping[str, str] = field(default_factory=dict)  # environment of the import
     uv: str | None = None  # path of the program, for images with `uv_lock()`
     secrets: tuple[str, ...] | None = ()  # paths in the Bento that can contain secrets; None: no check
 
@@ -245,16 +249,23 @@ def _build_selected(
     service = target_options.find_service(options, paths)
     warnings: tuple[str, ...] = ()
     environment = ""
-    if extra.python:
-        is_unprotected = extra.allow_unprotected_import
-        imported = _imported(settings, selection, service, extra.python, store, is_unprotected=is_unprotected)
-        info, warnings, environment = imported.info, imported.notes, imported.version
+    python = extra.python
+    if not python:
+        try:
+            info = declare(services.read_service(service, tree, options.args), settings, extra.declared)
+            settings = replace(settings, loads=find_model_loads(seen))
+        except BentoError as error:
+            python = extra.fallback(error) if extra.fallback else None
+            if python is None:
+                raise
+            warnings = (_fallback_note(error, python),)
+    if python:
+        imported = _imported(settings, selection, service, python, store, extra)
+        info, environment = imported.info, imported.version
+        warnings = (*warnings, *imported.notes, *_variables_note(imported.variables))
         settings = replace(settings, api=ApiDescription(imported.schema, imported.openapi))
-    else:
-        info = declare(services.read_service(service, tree, options.args), settings, extra.declared)
-        settings = replace(settings, loads=find_model_loads(seen))
     excluded = [file.path for file in selection.dropped if file.path.endswith(".py")]
-    survey = services.survey(service, tree, directory.resolve().name, excluded, is_imported=bool(extra.python))
+    survey = services.survey(service, tree, directory.resolve().name, excluded, is_imported=bool(python))
     settings = replace(settings, survey=survey)
     models = model_refs.find_models(info, options, store)
     reason = ""
@@ -277,6 +288,22 @@ def _build_selected(
     notes = (*warnings, *bento.notes, *_unused_requirements(info.path, settings, bento))
     sources = tuple(source_members(selection.kept, manifest))
     return BuildResult(bento, sources, tuple(models), notes, str(directory.absolute()))
+
+
+def _fallback_note(error: BentoError, python: Path) -> str:
+    match = re.search(r"\S+:[0-9]+: .*?(?=\. |\.?$)", str(error), re.MULTILINE)
+    reason = match[0] if match else str(error).partition(". ")[0]
+    return f"{reason}. Therefore, the service was imported in isolation, with {python}. To prevent this, add --static."
+
+
+def _variables_note(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return [
+        f"The imported code read environment variables that it doesn't get: {', '.join(names[:10])}{more}. To pass a "
+        "variable, add --import-env NAME."
+    ]
 
 
 def _unused_requirements(service: str, settings: BentoSettings, bento: AssembledBento) -> list[str]:
@@ -382,7 +409,7 @@ def _source_tree(kept: Sequence[DeclaredFile], seen: dict[str, bytes]) -> servic
 
 
 def _imported(
-    settings: BentoSettings, selection: Selection, service: str, python: Path, store: Path, *, is_unprotected: bool
+    settings: BentoSettings, selection: Selection, service: str, python: Path, store: Path, extra: ExtraOptions
 ) -> ImportedMetadata:
     """Import the service with the interpreter `python`, which starts only in the isolated import."""
     import shutil
@@ -407,10 +434,11 @@ def _imported(
             source.parent,
             arguments=options.args or {},
             aliases={choice.alias: choice.tag for choice in options.models or () if choice.alias},
+            variables=extra.variables,
             packages=None,
             outside=[file.path.partition("/")[0].removesuffix(".py") for file in selection.dropped],
             remedy="Install {} in the environment of --python",
-            is_unprotected=is_unprotected,
+            is_unprotected=extra.allow_unprotected_import,
             permission="add --allow-unprotected-import",
         )
         environment = named_environment(python)

@@ -39,8 +39,9 @@ def read(answer: dict[str, Any], service: str) -> tuple[metadata.ServiceInfo, di
 
 def check(answer: dict[str, Any], service: str) -> None:
     """Raise BentoError if the lines and modules in an answer, on which the result depends, are invalid."""
-    varied, optional = answer.get("varied"), answer.get("optional")
-    if not (_is_valid(varied, _PAIRS) and _is_valid(optional, tuple[str, ...]) and {*map(len, varied or ())} <= {2}):
+    varied, optional, variables = answer.get("varied"), answer.get("optional"), answer.get("variables", [])
+    is_list = _is_valid(optional, tuple[str, ...]) and _is_valid(variables, tuple[str, ...])
+    if not (_is_valid(varied, _PAIRS) and is_list and {*map(len, varied or ())} <= {2}):
         raise _invalid(service)
 
 

@@ -36,7 +36,7 @@ _START = (
 _TRUSTED = ("-I", "-S", "-B", "-X", "utf8")
 _HERE, _THERE = "here", "there"  # directories and users of the two imports
 _START_SECONDS = 600  # for BentoML, before the service's turn
-_UNCOMPARED: dict[str, Any] = {"varied": [], "optional": []}
+_UNCOMPARED: dict[str, Any] = {"varied": [], "optional": [], "variables": []}
 _LOG_BYTES = 4000  # at the end of a log, in errors
 _TRACE_BYTES = 1 << 16
 _LOG_SECONDS = 5  # for the end of the log of an ended process
@@ -82,6 +82,7 @@ class ImportedMetadata:
     openapi: str  # the text of apis/openapi.yaml
     version: str  # of BentoML
     notes: tuple[str, ...] = ()  # warnings
+    variables: tuple[str, ...] = ()  # unset environment variables that the service's code read
 
 
 def import_service(
@@ -120,7 +121,8 @@ def import_service(
     if changing:
         raise BentoError(_difference(changing, here["metadata"], there["varied"]).replace(str(scratch.resolve()), ""))
     notes = (f"the import wasn't isolated ({reason}): {_UNPROTECTED}",) if reason else ()
-    return ImportedMetadata(*result, str(here.get("version")), notes)
+    variables = [name for name in here.get("variables", ()) if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name)]
+    return ImportedMetadata(*result, str(here.get("version")), notes, tuple(variables))
 
 
 def isolation_problem() -> str:

@@ -126,6 +126,7 @@ def _answer(order: dict[str, Any], trace: TextIO) -> dict[str, Any]:
     except BaseException as error:  # whatever the user's code raises, an exit too
         answer = _explain(error)
     found = {"varied": list(dict.fromkeys(state.varied)), "optional": sorted(state.optional), "version": __version__}
+    found["variables"] = sorted(state.variables)
     return (state.refusals or [answer])[0] | found
 
 
@@ -287,7 +288,7 @@ def _explain(error: BaseException) -> dict[str, str]:
         elif "StandIn" in str(reason):  # of a function in C
             remedies.append("A stand-in replaces the package of this value. Add the package to import_requirements")
         elif isinstance(reason, KeyError) and "os.environ" in "".join(lines):
-            remedies.append("Set the variable in import_env")
+            remedies.append("Set the variable in import_env (--import-env)")
         elif type(reason).__name__ == "NotFound" and "Model" in str(reason):
             remedies.append("Add the bento_model of the model to models")
         elif found := re.match("(Multiple|No) .*service", str(reason), re.IGNORECASE):

@@ -75,6 +75,7 @@ _FOR_LIBRARIES: dict[str, Callable[[str], Any]] = {
 }
 # Functions of Python that observe a value without one of its methods.
 _OBSERVERS = ("callable", "getattr", "hasattr", "id", "type", "vars")
+_ENVIRONMENT_MODULES = ("os", "collections.abc", "_collections_abc")
 _MOVE = ", or move the line into `__init__` of the service"
 _CHECK = "_rules_bento_check"  # the name of `_check` for the project's code
 _DECORATE = "_rules_bento_decorate"  # the name of `_decorate` for the project's code
@@ -102,6 +103,7 @@ class State:
     absent: Sequence[str] = ()  # modules without stand-ins, which can't be imported
     optional: set[str] = field(default_factory=set)  # modules whose presence the project tests, and that are missing
     guarded: set[tuple[str, int]] = field(default_factory=set)  # files and lines where errors are handled
+    variables: set[str] = field(default_factory=set)  # unset environment variables that the project reads
     deferred: set[tuple[str, int]] = field(default_factory=set)  # files and lines in `with bentoml.importing()`
 
 
@@ -314,9 +316,23 @@ def _vary_all(name: str, *arguments: Any) -> None:
             _vary_all(name, *nested)
 
 
+class _Variables(type(os.environ)):  # type: ignore[misc]
+    """Environment variables that record which unset variables the project reads."""
+
+    def __getitem__(self, name: str) -> str:
+        try:
+            return str(super().__getitem__(name))
+        except KeyError:
+            frame = next(each for each in _frames() if each.f_globals.get("__name__") not in _ENVIRONMENT_MODULES)
+            if relative(frame.f_code.co_filename):
+                STATE.variables.add(name)
+            raise
+
+
 def install(**settings: Any) -> None:
     """Store `settings` in `STATE`, and install the hooks that replace packages with stand-ins."""
     vars(STATE).update(settings)
+    os.environ.__class__ = _Variables
     if STATE.packages is not None and not STATE.packages:
         return
     setattr(builtins, _CHECK, _check)

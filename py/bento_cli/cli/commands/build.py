@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rules_bento.service import Declared
 
     from bento_cli.library import Store
-    from bento_cli.projects.from_directory import BuildResult
+    from bento_cli.projects.from_directory import BuildResult, Fallback
     from bento_cli.projects.project_locks import LockOptions
 
 # The top-level keys of a service's configuration in BentoML.
@@ -78,10 +78,23 @@ _project = arguments.combine(
         help="Import the service with BentoML instead of analyzing its source; replace missing packages with stand-ins",
     ),
     click.option(
+        "--static",
+        "is_static",
+        is_flag=True,
+        envvar="BENTO_STATIC",
+        help="Never import the service, not even if the source doesn't specify its metadata (default: BENTO_STATIC)",
+    ),
+    arguments.repeatable(
+        "--import-env",
+        metavar="NAME[=VALUE]",
+        help="Set this environment variable for the import (default value: that of this environment)",
+    ),
+    click.option(
         "--python",
         type=File(),
         metavar="PATH",
-        help="Import the service with this Python environment or interpreter; requires --import",
+        help="Import the service with this Python environment or interpreter, if the service is imported (default: "
+        "VIRTUAL_ENV, or CONDA_PREFIX)",
     ),
     arguments.flag(
         _UNPROTECTED,
@@ -128,11 +141,13 @@ _project = arguments.combine(
 def build_command(store: Store, build_ctx: str, version: str, archive: str | None, output: str, **options: Any) -> None:
     """Build a Bento from a project.
 
-    Without --import, the command doesn't execute your code. The Bento contains the packages of the project's lock:
-    uv.lock for the dependencies in pyproject.toml, pylock.toml, requirements.lock.txt, or requirements with hashes. If
-    the project has no lock, the command runs `bento lock` without building packages. The version and the digest depend
-    only on the project, not on the creation time. Without a lock, the bento_package rule produces the same version and
-    digest for the same version of BentoML.
+    The command analyzes the source. If the source doesn't specify all metadata, and --python, VIRTUAL_ENV, or
+    CONDA_PREFIX names an environment, the command imports the service in isolation from your files.
+
+    The Bento contains the packages of the project's lock: uv.lock for the dependencies in pyproject.toml, pylock.toml,
+    requirements.lock.txt, or requirements with hashes. If the project has no lock, the command runs `bento lock`
+    without building packages. The version and the digest depend only on the project, not on the creation time. Without
+    a lock, the bento_package rule produces the same version and digest for the same version of BentoML.
     """
     if archive and archive != "-":
         archive = _archive_path(archive)
@@ -245,6 +260,7 @@ def _build(
     arg_file: str | None,
     python: str | None,
     is_imported: bool,
+    is_static: bool,
     **options: Any,
 ) -> BuildResult:
     from rules_bento.programs import find_uv
@@ -252,6 +268,8 @@ def _build(
 
     from bento_cli.projects import from_directory
 
+    if is_imported and is_static:
+        raise BentoError("--import and --static contradict. Remove one of the options (or unset BENTO_STATIC).")
     declared = Declared(
         service_models=options["service_model"],
         config=_config(options["config"]),
@@ -268,15 +286,16 @@ def _build(
         store=store.home.entries_dir(MODEL),
         python=_interpreter(python, declared) if is_imported else None,
         allow_unprotected_import=options["allow_unprotected_import"],
+        fallback=None if is_static else _fallback(python, declared),
+        variables=_variables(options["import_env"]),
         uv=find_uv(),
         secrets=None if options["no_secrets_check"] else options["allow_secret"],
         bentoml_version=options["bentoml_version"],
         python_version=python_version,
         locking=locking,
     )
-    for option, value in (("--python", python), (_UNPROTECTED, options["allow_unprotected_import"])):
-        if value and not is_imported:
-            raise BentoError(f"{option} requires --import. Add --import, or remove {option}.")
+    if options["allow_unprotected_import"] and not is_imported:
+        raise BentoError(f"{_UNPROTECTED} requires --import. Add --import, or remove {_UNPROTECTED}.")
     is_service = ":" in build_ctx or not Path(build_ctx).is_dir()
     if is_service:
         _check_service(build_ctx)
@@ -293,6 +312,41 @@ def _build(
         models=options["model"] or None,
         extra=extra,
     )
+
+
+def _fallback(python: str | None, declared: Declared) -> Fallback | None:
+    """Return a function that selects the interpreter for an import after an error of the static analysis.
+
+    Only the caller selects an environment, and only an isolated import runs. The import must be able to help.
+    """
+    named = python or os.environ.get("VIRTUAL_ENV") or os.environ.get("CONDA_PREFIX")
+    if not named or declared.service_models or declared.config or declared.in_full:
+        return None
+
+    def choose(error: BentoError) -> Path | None:
+        from contextlib import suppress
+
+        from rules_bento.service import import_runner
+
+        if "--import" in str(error) and not import_runner.isolation_problem():
+            with suppress(BentoError):  # the environment has no BentoML
+                return _interpreter(named, declared)
+        return None
+
+    return choose
+
+
+def _variables(texts: Sequence[str]) -> dict[str, str]:
+    """Return the variables of `--import-env`. Raises BentoError for an invalid or unset variable."""
+    from rules_bento.build_options.option_checks import parse_env
+
+    variables = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals and name not in os.environ:
+            raise BentoError(f"--import-env: {name} isn't set in this environment. Write NAME=VALUE.")
+        variables[parse_env(name, "--import-env").name] = value if equals else os.environ[name]
+    return variables
 
 
 def _interpreter(requested: str | None, declared: Declared) -> Path:
