@@ -38,11 +38,13 @@ COMMANDS = Group(
         },
         "Share": {
             **_SHARING,
+            "login": "registries",
+            "logout": "registries",
             "sign": "signatures",
             "cloud": Group("cloud", help="Manage logins to BentoCloud and Yatai.", sections={"Commands": _CLOUD}),
         },
         "Inspect": {"tree": "contents", "diff": "contents", "verify": "signatures", "audit": "audit"},
-        "Shell": {"completion": "shell"},
+        "Shell": {"completion": "shell", "version": "shell"},
     },
 )
 """The `bento` command."""

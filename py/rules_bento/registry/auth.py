@@ -7,6 +7,7 @@ Implements Basic authentication (RFC 7617) and the token authentication that the
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import socket
 import threading
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from rules_bento.registry.reference import Reference
 
 
-_LOG_IN = "Log in again, for example with `docker login`."
+_LOG_IN = "Log in again, for example with `bento login`."
 _HELPER_TIMEOUT = 60  # seconds, because a keyring can prompt its user
 # Schema of docker's config file. The entries in `auths` are checked on use.
 _CONFIG_SHAPE = {"credHelpers?": {...: str}, "credsStore?": str, "auths?": {}}
@@ -52,7 +53,7 @@ class Credentials:
 def find_credentials(reference: Reference) -> Credentials | None:
     """Find credentials in Docker and Podman credential files, then in netrc. Returns None if no entry matches."""
     for file in _files():
-        if file.is_file() and (credentials := _from_file(_read_config(file), file, reference)):
+        if file.is_file() and (credentials := _from_file(read_config(file), file, reference)):
             return credentials
     entry = netrc_login(urlsplit(f"//{reference.api_host}").hostname or "")
     return Credentials(*entry) if entry else None
@@ -63,8 +64,13 @@ def searched_files() -> str:
     return ", ".join(str(file) for file in _files() if file.is_file()) or "no file"
 
 
+def config_file() -> Path:
+    """Return the path of docker's configuration file."""
+    return Path(os.environ.get("DOCKER_CONFIG") or Path("~/.docker").expanduser()) / "config.json"
+
+
 def _files() -> Iterator[Path]:
-    yield Path(os.environ.get("DOCKER_CONFIG") or Path("~/.docker").expanduser()) / "config.json"
+    yield config_file()
     if os.environ.get("REGISTRY_AUTH_FILE"):
         yield Path(os.environ["REGISTRY_AUTH_FILE"])
     if os.environ.get("XDG_RUNTIME_DIR"):
@@ -73,7 +79,8 @@ def _files() -> Iterator[Path]:
     yield Path(configuration, "containers", "auth.json")
 
 
-def _read_config(file: Path) -> dict[str, Any]:
+def read_config(file: Path) -> dict[str, Any]:
+    """Read a Docker or Podman credential file. Raises BentoError if the file is invalid."""
     try:
         document = read_json(read_file(file), str(file))
     except (OSError, FormatError) as error:
@@ -89,17 +96,17 @@ def _read_config(file: Path) -> dict[str, Any]:
 def _from_file(document: dict[str, Any], file: Path, reference: Reference) -> Credentials | None:
     helpers: dict[str, str] = document.get("credHelpers", {})
     for key in _entry_names(reference):
-        helper = next((helper for name, helper in helpers.items() if _normalize(name) == key), "")
+        helper = next((helper for name, helper in helpers.items() if normalize(name) == key), "")
         if helper:
-            return _run_helper(helper, reference.credentials_key, file)
+            return run_helper(helper, reference.credentials_key, file)
     store = document.get("credsStore")
-    credentials = _run_helper(store, reference.credentials_key, file) if store else None
+    credentials = run_helper(store, reference.credentials_key, file) if store else None
     if credentials:
         return credentials
     auths: dict[str, Any] = document.get("auths", {})
     for key in _entry_names(reference):
         for name, entry in auths.items():
-            if _normalize(name) == key and entry:
+            if normalize(name) == key and entry:
                 return _from_entry(entry, file, name)
     return None
 
@@ -110,10 +117,10 @@ def _entry_names(reference: Reference) -> Iterator[str]:
     for count in range(len(parts), 0, -1):
         yield "/".join([reference.registry, *parts[:count]])
     yield reference.registry
-    yield _normalize(reference.credentials_key)
+    yield normalize(reference.credentials_key)
 
 
-def _normalize(name: str) -> str:
+def normalize(name: str) -> str:
     """Return an entry's name without the scheme and path (`/v1/` or `/v2/`) that `docker login` adds."""
     name = name.partition("://")[2] or name
     host, _, path = name.rstrip("/").partition("/")
@@ -134,29 +141,37 @@ def _from_entry(entry: dict[str, Any], file: Path, name: str) -> Credentials | N
     return Credentials(username, password, identity, registry) if username or identity or registry else None
 
 
-def _run_helper(helper: str, key: str, file: Path) -> Credentials | None:
-    """Return the credentials from `docker-credential-<helper> get`, or None if the helper finds none."""
+def run_helper(helper: str, key: str, file: Path, verb: str = "get") -> Credentials | None:
+    """Return the credentials from `docker-credential-<helper> get`, or None if the helper finds none.
+
+    For the verbs `store` and `erase`, returns None. `key` is the input of the helper.
+    """
     import subprocess
 
     from rules_bento.programs import which
 
     program = f"docker-credential-{helper}"
+    host = key if verb != "store" else json.loads(key)["ServerURL"]  # the message must not contain the secret
     path = which(program)
     if not path:
         raise BentoError(
-            f"{file}: the credential helper {program} for {key} isn't on PATH. Install the helper, or "
+            f"{file}: the credential helper {program} for {host} isn't on PATH. Install the helper, or "
             "remove the helper from the file."
         )
     try:
         done = subprocess.run(
-            [path, "get"], input=key.encode(), capture_output=True, check=False, timeout=_HELPER_TIMEOUT
+            [path, verb], input=key.encode(), capture_output=True, check=False, timeout=_HELPER_TIMEOUT
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         problem = "timed out" if isinstance(error, subprocess.TimeoutExpired) else "cannot be run"
         raise BentoError(
-            f"{file}: the credential helper {program} for {key} {problem}. Fix the helper, or remove the helper from "
+            f"{file}: the credential helper {program} for {host} {problem}. Fix the helper, or remove the helper from "
             "the file."
         ) from None
+    if verb != "get":
+        if done.returncode:
+            raise BentoError(f"{program}: the credential helper failed to {verb} the login. Check the helper.")
+        return None
     if done.returncode:
         if b"credentials not found" in done.stdout + done.stderr:
             return None

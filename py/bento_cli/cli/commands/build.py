@@ -87,7 +87,7 @@ _project = arguments.combine(
     arguments.repeatable(
         "--import-env",
         metavar="NAME[=VALUE]",
-        help="Set this environment variable for the import (default value: that of this environment)",
+        help="Set this environment variable for the import (default: its value in this environment)",
     ),
     click.option(
         "--python",

@@ -10,7 +10,7 @@ from click.shell_completion import BashComplete, add_completion_class, get_compl
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 from bento_cli.cli import show
-from bento_cli.cli.command import COMPLETE, command
+from bento_cli.cli.command import COMPLETE, command, print_version
 from bento_cli.cli.groups import COMMANDS
 
 if TYPE_CHECKING:
@@ -51,3 +51,9 @@ def completion_command(store: Store, shell: str) -> None:
     complete = get_completion_class(shell)
     assert complete
     show.out(complete(COMMANDS, {}, "bento", COMPLETE).source().rstrip("\n"))
+
+
+@command()
+def version_command(store: Store) -> None:
+    """Print the version of bento."""
+    print_version(click.get_current_context(), click.Option(["--version"]), True)

@@ -1,0 +1,124 @@
+"""`bento login` and `bento logout`: docker's configuration file, credential helpers, and real registries."""
+
+import io
+import json
+import sys
+
+import pytest
+from bento_cli.cli import main
+from rules_bento.registry import auth
+from rules_bento.registry.reference import Reference
+
+from tests.registry import servers
+
+
+@pytest.fixture(scope="module")
+def registry(registry_binary, tmp_path_factory):
+    with servers.serve(registry_binary, tmp_path_factory.mktemp("htpasswd"), htpasswd=True) as running:
+        yield running
+
+
+@pytest.fixture
+def bento(capsys, monkeypatch):
+    def run(*words, password="", code=0):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(f"{password}\n"))
+        found = main([str(word) for word in words])
+        out, run.err = capsys.readouterr()
+        assert found == code, (out, run.err)
+        return out
+
+    return run
+
+
+def helper(directory, monkeypatch):
+    """A credential helper that keeps logins in files. Its name is `test`."""
+    program = directory / "docker-credential-test"
+    program.write_text(
+        f"#!{sys.executable}\nimport json, pathlib, sys\nfile = pathlib.Path({str(directory / 'kept.json')!r})\n"
+        "kept = json.loads(file.read_text()) if file.exists() else {}\ntext = sys.stdin.read()\n"
+        "if sys.argv[1] == 'get':\n    if text not in kept:\n        sys.exit('credentials not found in native keychain')\n"
+        "    print(json.dumps(kept[text]))\n"
+        "if sys.argv[1] == 'store':\n    login = json.loads(text)\n    kept[login['ServerURL']] = login\n"
+        "if sys.argv[1] == 'erase':\n    kept.pop(text, None)\nfile.write_text(json.dumps(kept))\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{directory}:/usr/bin:/bin")
+    return directory / "kept.json"
+
+
+def test_login_writes_the_file_of_docker_and_logout_removes_the_entry(registry, home, bento):
+    file = home / ".docker/config.json"
+    file.parent.mkdir()
+    other = {"auths": {"other.example": {"auth": "eDp5"}, f"https://{registry.host}/v2/": {}}, "psFormat": "x"}
+    file.write_text(json.dumps(other))
+    out = bento("login", registry.host, "-u", servers.USER, "--password-stdin", password=servers.PASSWORD)
+    assert out == f"Logged in to {registry.host} as {servers.USER}.\n"
+    assert f"note: The password isn't encrypted in {file}." in bento.err
+    assert servers.PASSWORD not in bento.err
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [*home.glob(".docker/*")] == [file]
+    document = json.loads(file.read_text())
+    assert document.keys() == {"auths", "psFormat"}
+    assert document["auths"].keys() == {"other.example", registry.host}
+    found = auth.find_credentials(Reference.parse(f"{registry.host}/team/app"))
+    assert found == auth.Credentials(servers.USER, servers.PASSWORD)
+    assert bento("logout", registry.host) == f"Logged out of {registry.host}.\n"
+    assert json.loads(file.read_text())["auths"].keys() == {"other.example"}
+    assert bento("logout", registry.host) == f"No login is stored for {registry.host}.\n"
+
+
+def test_a_wrong_password_restores_the_login(registry, home, bento):
+    bento("login", registry.host, "-u", servers.USER, "--password-stdin", password=servers.PASSWORD)
+    before = (home / ".docker/config.json").read_text()
+    bento("login", registry.host, "-u", servers.USER, "--password-stdin", password="wr0ng", code=1)
+    assert "returned 401" in bento.err
+    assert "wr0ng" not in bento.err
+    assert json.loads((home / ".docker/config.json").read_text()) == json.loads(before)
+
+
+def test_login_uses_a_credential_helper(registry, home, bento, tmp_path, monkeypatch):
+    kept = helper(tmp_path, monkeypatch)
+    (home / ".docker").mkdir()
+    (home / ".docker/config.json").write_text('{"credsStore": "test"}')
+    bento("login", registry.host, "-u", servers.USER, "--password-stdin", password="wr0ng", code=1)
+    assert json.loads(kept.read_text()) == {}
+    bento("login", registry.host, "-u", servers.USER, "--password-stdin", password=servers.PASSWORD)
+    assert bento.err == ""
+    assert json.loads(kept.read_text())[registry.host]["Secret"] == servers.PASSWORD
+    assert json.loads((home / ".docker/config.json").read_text()) == {"credsStore": "test"}
+    bento("logout", registry.host)
+    assert json.loads(kept.read_text()) == {}
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    bento("login", registry.host, "-u", servers.USER, "--password-stdin", password="s3cr3t", code=1)
+    assert f"the credential helper docker-credential-test for {registry.host} isn't on PATH" in bento.err
+    assert "s3cr3t" not in bento.err
+
+
+def test_a_login_with_tokens(registry_binary, home, bento, tmp_path):
+    if not servers.has_openssl():
+        pytest.skip("no openssl is here, which signs the tokens")
+    tokens = servers.TokenServer(tmp_path / "tokens")
+    with (
+        tokens.serve() as realm,
+        servers.serve(registry_binary, tmp_path / "r", token=tokens.settings(realm)) as running,
+    ):
+        bento("login", running.host, "-u", servers.USER, "--password-stdin", password=servers.PASSWORD)
+        bento("login", running.host, "-u", servers.USER, "--password-stdin", password="wr0ng", code=1)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["localhost:1/x", "-u", "me", "--password-stdin"], "expected the host of a registry"),
+        (["localhost:1", "--password-stdin"], "--password-stdin requires --username. Add --username NAME."),
+        (
+            ["localhost:1", "-u", "me"],
+            "the command can't prompt for a password. Add --password-stdin, and pipe the",
+        ),
+        (["localhost:1", "-u", "a:b", "--password-stdin"], "the user name contains a colon"),
+    ],
+)
+def test_logins_that_are_rejected(home, bento, words, message):
+    bento("login", *words, password="x", code=1)
+    assert message in bento.err
+    assert not (home / ".docker").exists()
