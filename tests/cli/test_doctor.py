@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -463,3 +464,55 @@ def test_a_cache_is_measured(monkeypatch, limit, state, text):
 def test_only_an_http_cache_is_measured(capsys):
     assert main(["doctor", "--cache", "grpcs://cache.example.com"]) == 1
     assert "--cache: expected an http or https URL, got 'grpcs://cache.example.com'" in capsys.readouterr().err
+
+
+def test_without_a_workspace_and_bazel_the_machine_is_ready(tmp_path, capsys, monkeypatch):
+    site = tmp_path / "venv/lib/python3.11/site-packages/bentoml"
+    site.mkdir(parents=True)
+    (site / "__init__.py").touch()
+    for name in ("bin", "venv/bin", "empty"):
+        (tmp_path / name).mkdir()
+    ran = tmp_path / "ran"
+    for path in ("bin/uv", "bin/bento", "venv/bin/python", "venv/bin/bentoml"):
+        program(tmp_path / path, f": > {ran}")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "none/home"))
+    monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / "venv"))
+    monkeypatch.delenv("BUILD_WORKSPACE_DIRECTORY", raising=False)
+    monkeypatch.setattr("sys.executable", str(tmp_path / "empty/python"))
+    assert main(["doctor", str(tmp_path / "empty"), "-o", "json"]) == 0
+    found = {finding["about"]: finding for finding in json.loads(capsys.readouterr().out)}
+    assert {about: finding["state"] for about, finding in found.items()} == {
+        "bazel": WARNING,
+        "bento": WARNING,
+        "bentoml": OK,
+        "containers": WARNING,
+        "disk": OK,
+        "logins": OK,
+        "uv": OK,
+        "workspace": WARNING,
+    }
+    assert found["bento"]["text"] == f"{tmp_path}/bin/bento on PATH might be another program"
+    assert found["bentoml"]["text"] == str(tmp_path / "venv")
+    assert not ran.exists()
+
+
+def test_the_cache_is_measured_and_removed_when_no_command_uses_it(tmp_path, capsys, monkeypatch):
+    from bento_cli.sharing import native_cache
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    cache = tmp_path / "rules_bento"
+    (native_cache.open_cache(cache / "native") / "layers").mkdir()
+    (cache / "native/layers/a").write_bytes(b"x" * 2048)
+    (cache / "pushed.json").write_text("{}")
+    assert main(["cache", "dir"]) == 0
+    assert main(["cache", "size"]) == 0
+    assert capsys.readouterr().out == f"{cache}\n2.00 KiB\n"
+    command = [sys.executable, "-c", "from bento_cli.cli import main; main(['cache', 'clean'])"]
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=variables) as process:
+        assert process.stderr.readline() == "note: Waiting for other commands that use the cache.\n"
+        assert (cache / "native/layers/a").exists()
+        os.close(native_cache._locks.pop(cache / "native"))
+        assert process.wait(60) == 0
+    assert [path.name for path in cache.rglob("*")] == ["native", "lock"]

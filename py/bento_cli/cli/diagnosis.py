@@ -29,6 +29,8 @@ OLDEST_RULES_PYTHON = "0.40.0"
 _DEFAULT_PYTHON = "3.11"  # rules_python registers an interpreter for this version by default
 
 _TIMEOUT = 60  # seconds, for a program
+_SMALL_DISK = 2 << 30  # bytes
+_BENTOML = "lib/python3*/site-packages/bentoml/__init__.py"
 _LABEL = re.compile(r"\"@@?([\w.-]+)//([\w-][\w.-]*)")
 _BAZEL_DEP = 'bazel_dep(name = "rules_bento", version = "...")'
 
@@ -94,6 +96,36 @@ def diagnose(host: HostEnvironment, *, online: bool = False) -> list[Finding]:
     return findings + ([index(host)] if online else [])
 
 
+def command(host: HostEnvironment, store: Path) -> list[Finding]:
+    """Check what the `bento` command uses: its program, uv, an environment with BentoML, logins, and the disk."""
+    import shutil
+
+    from rules_bento.registry.auth import searched_files
+
+    findings = []
+    program = host.which("bento")
+    if program and Path(program).parent.resolve() != Path(sys.executable).parent.resolve():
+        remedy = f"Change the order of PATH, or run `{sys.executable} -m bento_cli`."
+        findings.append(Finding("bento", WARNING, f"{program} on PATH might be another program", remedy))
+    uv = find_uv(host.variables.get("PATH", ""))
+    remedy = "" if uv else "Install uv, for example with `pip install uv`. `bento build` locks packages with uv."
+    findings.append(Finding("uv", OK if uv else WARNING, uv or "uv isn't installed", remedy))
+    bentoml = host.which("bentoml")
+    named = [host.variables.get(name, "") for name in ("VIRTUAL_ENV", "CONDA_PREFIX")]
+    # Doesn't run the interpreter, which might be in the workspace.
+    environments = [*filter(None, named), *([str(Path(bentoml).parent.parent)] if bentoml else []), sys.prefix]
+    found = next((each for each in environments if any(Path(each).glob(_BENTOML))), "")
+    remedy = "" if found else "To serve or import a service, activate an environment with BentoML, or use --python."
+    findings.append(Finding("bentoml", OK if found else WARNING, found or "no environment has BentoML", remedy))
+    findings.append(Finding("logins", OK, searched_files()))
+    parent = next(path for path in (store, *store.absolute().parents) if path.is_dir())
+    free = shutil.disk_usage(parent).free
+    is_small = free < _SMALL_DISK
+    remedy = "Delete Bentos with `bento delete`, or caches with `bento cache clean`." if is_small else ""
+    findings.append(Finding("disk", WARNING if is_small else OK, f"{free >> 30} GiB are free in {parent}", remedy))
+    return findings
+
+
 def _text(path: Path) -> str:
     return read_file(path).decode(errors="replace")
 
@@ -106,7 +138,8 @@ def bazel(host: HostEnvironment) -> Finding:
     program = host.which("bazelisk") or host.which("bazel")
     if not program and not (host.root and (host.root / "tools/bazel").is_file()):
         remedy = "Install bazelisk, which downloads the version in .bazelversion."
-        return Finding("bazel", ERROR, "neither bazelisk nor bazel is on PATH", remedy)
+        state = ERROR if host.root else WARNING  # without a workspace, only the rules require Bazel
+        return Finding("bazel", state, "neither bazelisk nor bazel is on PATH", remedy)
     file = host.root / ".bazelversion" if host.root else None
     version = host.variables.get("USE_BAZEL_VERSION") or (
         (_text(file).split() or [""])[0] if file and file.is_file() else ""

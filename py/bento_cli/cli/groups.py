@@ -44,7 +44,15 @@ COMMANDS = Group(
             "cloud": Group("cloud", help="Manage logins to BentoCloud and Yatai.", sections={"Commands": _CLOUD}),
         },
         "Inspect": {"tree": "contents", "diff": "contents", "verify": "signatures", "audit": "audit"},
-        "Shell": {"completion": "shell", "version": "shell"},
+        "Shell": {
+            "completion": "shell",
+            "version": "shell",
+            "cache": Group(
+                "cache",
+                help="Manage the cache of images and transfers.",
+                sections={"Commands": dict.fromkeys(("dir", "size", "clean"), "shell")},
+            ),
+        },
     },
 )
 """The `bento` command."""

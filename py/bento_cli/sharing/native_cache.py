@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from rules_bento.registry.descriptor import Descriptor
 
 _DIGESTS = "digests"  # the record of a cached directory
+_LOCK = "lock"  # a file in a cache
+_locks: dict[Path, int] = {}  # file descriptors of locks, by cache
 
 
 class DamagedError(BentoError):
@@ -37,12 +40,33 @@ class DamagedError(BentoError):
 
 
 def open_cache(directory: Path) -> Path:
-    """Create the directory of a cache if it doesn't exist. Allows only the current user to access the directory."""
+    """Create the directory of a cache if it doesn't exist. Allows only the current user to access the directory.
+
+    Until this process ends, `clean` of other processes waits.
+    """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = directory.stat()
     if status.st_uid == os.geteuid() and status.st_mode & 0o077:  # from an earlier version
         directory.chmod(0o700)
+    if directory not in _locks:
+        _locks[directory] = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(_locks[directory], fcntl.LOCK_SH)
     return directory
+
+
+def clean(directory: Path, waiting: Callable[[], None]) -> None:
+    """Remove the content of a cache. Calls `waiting` if another process uses the cache, and waits for its end."""
+    if not directory.is_dir():
+        return
+    with (directory / _LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        for path in directory.iterdir():
+            if path.name != _LOCK:
+                _remove(path)
 
 
 def read_record(path: Path, create: Callable[[], Any]) -> Any:

@@ -89,17 +89,20 @@ def migrate_command(
 def doctor_command(store: Store, directory: str, online: bool, cache: str | None, output: str) -> int:
     """Check this machine and a workspace for problems.
 
-    The exit code is 1 if a check reports an error. The command changes nothing, and uses the network only with
+    The exit code is 1 if a check reports an error; without a workspace, Bazel isn't required. To check the store for
+    damage, run `bento verify`. The command changes nothing, and uses the network only with
     --online and --cache.
     """
     from rules_bento.dataclasses_lite import asdict
 
     from bento_cli.cli.diagnosis import ERROR, OK, HostEnvironment, diagnose
+    from bento_cli.cli.diagnosis import command as check_command
     from bento_cli.projects.workspace import find_root
 
     if not Path(directory).is_dir():
         raise BentoError(f"{Path(directory)}: no such directory. Specify the directory of a workspace.")
-    findings = diagnose(HostEnvironment(find_root(Path(directory)), os.environ), online=online)
+    host = HostEnvironment(find_root(Path(directory)), os.environ)
+    findings = [*diagnose(host, online=online), *check_command(host, store.home.root)]
     if cache:
         from bento_cli.cli.cache_check import check
 

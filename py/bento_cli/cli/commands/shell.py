@@ -1,4 +1,4 @@
-"""Implements `bento completion`, which completes command lines in a shell."""
+"""Implements `bento completion`, `bento version`, and `bento cache`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import re
 
 import click
 from click.shell_completion import BashComplete, add_completion_class, get_completion_class, split_arg_string
+from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
-from bento_cli.cli import show
+from bento_cli.cli import arguments, show
 from bento_cli.cli.command import COMPLETE, command, print_version
 from bento_cli.cli.groups import COMMANDS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from click.shell_completion import CompletionItem
 
     from bento_cli.library import Store
@@ -57,3 +60,50 @@ def completion_command(store: Store, shell: str) -> None:
 def version_command(store: Store) -> None:
     """Print the version of bento."""
     print_version(click.get_current_context(), click.Option(["--version"]), True)
+
+
+@command()
+def dir_command(store: Store) -> None:
+    """Print the directory of the cache."""
+    show.out(str(_cache()))
+
+
+@command()
+@arguments.output("text", "json", "yaml")
+def size_command(store: Store, output: str) -> None:
+    """Print the size of the cache: layers of native images, and records of pushed blobs."""
+    size = _size(_cache())
+    if not show.data({"path": str(_cache()), "size_bytes": size}, output):
+        show.out(show.size(size))
+
+
+@command()
+def clean_command(store: Store) -> None:
+    """Remove the cache. Bentos and models are in the store, and remain."""
+    from contextlib import suppress
+
+    from bento_cli.sharing import native_cache
+
+    cache = _cache()
+    size = _size(cache)
+    native_cache.clean(cache / "native", lambda: show.note("Waiting for other commands that use the cache."))
+    for path in cache.iterdir() if cache.is_dir() else ():
+        with suppress(FileNotFoundError):  # another command replaced the record
+            if path.is_file():
+                path.unlink()
+    show.out(f"Removed {show.size(size)} from {_cache()}.")
+
+
+def _cache() -> Path:
+    from rules_bento.run.blob_history import user_cache_directory
+
+    directory = user_cache_directory()
+    if not directory:
+        raise BentoError("the home directory is unknown. Set HOME or XDG_CACHE_HOME.")
+    return directory
+
+
+def _size(cache: Path) -> int:
+    """Return the size of what `clean` removes."""
+    paths = (path for pattern in ("*", "native/**/*") for path in cache.glob(pattern))
+    return sum(path.lstat().st_size for path in paths if not path.is_dir())
