@@ -979,3 +979,18 @@ def test_the_command_of_bazel_finds_its_uv_after_that_of_the_path(home, tmp_path
         assert run_command(decode(run_command, words)) == status.OK
         assert which("uv") == str(tmp_path / found / "uv")
     assert json.loads(capsys.readouterr().out.partition("]\n")[0] + "]")
+
+
+def test_commands_of_bentoml_that_need_another_way(bento, tmp_path):
+    (tmp_path / "service.py").write_text("")
+    for text in (".", "service:Svc", "service.py:Svc", "./x"):
+        bento("serve", text, code=1)
+        assert f"{text} is a project, but the command serves Bentos in the store. Run `bento build {text}`" in bento.err
+    (tmp_path / "hi.py").write_text("")
+    bento("serve", "hi:v3", code=status.NOT_FOUND)  # a Bento with this name is in the store
+    bento("deploy", ".", code=1)
+    assert "bento has no command deploy. For BentoCloud, run `bento push TAG` and `bentoml deploy TAG`." in bento.err
+
+
+def test_version_is_a_command(bento):
+    assert bento("version") == bento("--version")

@@ -599,3 +599,23 @@ def test_an_image_for_kserve_unpacks_to_the_model(tmp_path, store, registries, r
     unpacked = tmp_path / "root/models"
     files = {path.relative_to(entry.path): path.read_bytes() for path in entry.path.rglob("*") if path.is_file()}
     assert {path.relative_to(unpacked): path.read_bytes() for path in unpacked.rglob("*") if path.is_file()} == files
+
+
+def test_the_tags_of_a_repository_are_listed(store, registries, reference, progress, capsys):
+    digests = {}
+    for tag in "hi:v1", "hi:v2":
+        [pushed] = push(store.home, store.bentos.get(tag), [reference], registries, progress)
+        digests[tag] = pushed.reference.digest
+    # A list of referrers isn't a tag of users.
+    repository = registries.repository(reference)
+    repository.put_manifest(repository.get_manifest("v1"), f"sha256-{'0' * 64}")
+    assert main(["list", reference.name, "-o", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["tag"], row["digest"]) for row in rows] == [("v2", digests["hi:v2"]), ("v1", digests["hi:v1"])]
+    assert all(row["created_at"].startswith("20") for row in rows)
+    assert main(["list", f"oci://{reference.name}"]) == 0
+    assert capsys.readouterr().out.split()[:4] == ["Tag", "Creation", "Time", "Digest"]
+    assert main(["list", f"{reference.name}/none"]) == 1
+    assert "404" in capsys.readouterr().err
+    assert main(["list", f"{reference.name}:v1"]) == 1
+    assert "expected REGISTRY/REPOSITORY without a tag" in capsys.readouterr().err

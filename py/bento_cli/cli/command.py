@@ -146,6 +146,11 @@ class Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a command. Returns None if the command doesn't exist."""
         source = self._sources.get(cmd_name)
+        if cmd_name == "deploy" and self.name == "bento":
+            raise BentoError(
+                "bento has no command deploy. For BentoCloud, run `bento push TAG` and `bentoml deploy TAG`. For "
+                "Kubernetes, run `bento containerize TAG --push`, and deploy the image."
+            )
         if not isinstance(source, str):
             return source
         module = import_module(f"bento_cli.cli.commands.{source}")

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
 from rules_bento.net import ConnectionLostError, SourceLostError, limits
 from rules_bento.net.host_settings import is_loopback
@@ -425,6 +426,28 @@ class Repository:
         if reply.status == 404:
             return []
         return Manifest.read(reply.body, oci.INDEX, f"{self}: manifest {target}").children()
+
+    def tags(self) -> list[str]:
+        """Return the sorted tags of the repository. Raises BentoError if the repository doesn't exist."""
+        found: set[str] = set()
+        for reply in self._pages("tags/list", "tags"):
+            if reply.status == 404:
+                raise self.registry.response_error(reply, f"{self}: tags")
+            listed = read_object(reply.body, f"{self}: tags").get("tags") or []
+            if not isinstance(listed, list) or not all(isinstance(tag, str) for tag in listed):
+                raise BentoError(f"{self}: in the response, tags isn't a list of strings. Report the error.")
+            found.update(listed)
+        return sorted(found)
+
+    def created(self, target: str) -> tuple[str, str]:
+        """Return the digest of a manifest, and the creation time (ISO 8601) in its annotations or config, if any."""
+        manifest = self.get_manifest(target)
+        moment = (manifest.document.get("annotations") or {}).get("org.opencontainers.image.created")
+        if not moment and not manifest.is_index and manifest.config.size <= limits.DOCUMENT:
+            with suppress(FormatError):  # the config of another kind of artifact
+                config = read_object(self.read_blob(manifest.config), str(self))
+                moment = config.get("created") or config.get("creation_time")
+        return manifest.descriptor.digest, moment if isinstance(moment, str) else ""
 
     def _get_manifest(self, target: str, types: Collection[str], what: str, expect: Collection[int]) -> Reply:
         options: dict[str, Any] = {"headers": {"Accept": ", ".join(types)}, "max_bytes": limits.MANIFEST}

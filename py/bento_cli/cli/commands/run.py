@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sys
+from pathlib import Path
 
 import click
+from rules_bento.bento.kinds import BENTO
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any, NoReturn, Sequence
 
@@ -214,8 +216,21 @@ def serve_command(store: Store, words: Sequence[str], python: str | None) -> NoR
         at += 1 if "=" in words[at] or words[at] in _SERVE_FLAGS else 2
     if at >= len(words):
         raise click.UsageError("Missing argument 'TAG'.")
+    _reject_project(words[at], store)
     entry = store.bentos.get(words[at])
     command, variables = server(store.home, entry, [*words[:at], *words[at + 1 :]], python or "")
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(command[0], command, variables)
+
+
+def _reject_project(text: str, store: Store) -> None:
+    """Raise BentoError if `text` is a project or a service in the current directory, instead of a tag."""
+    source = text.partition(":")[0]
+    files = (source, f"{source.replace('.', '/')}.py")
+    is_project = "/" in text or Path(source).is_dir() or any(Path(file).is_file() for file in files)
+    if is_project and not (source.strip("./") and (store.home.entries_dir(BENTO) / source).is_dir()):
+        raise BentoError(
+            f"{text} is a project, but the command serves Bentos in the store. Run `bento build {text}`, and serve the "
+            f"tag. For development, run `bentoml serve {text}`."
+        )

@@ -27,10 +27,17 @@ with a time zone."""
 def list_command(kind: Kind) -> Command:
     @command("", "iris -o json", help=_LIST.format(noun=kind.noun))
     @click.argument(
-        "tag", type=Tag(kind), default="", help=f"List only the {kind.noun} with this tag, or all versions of this name"
+        "tag",
+        type=Tag(kind),
+        default="",
+        help=f"List only the {kind.noun} with this tag, all versions of this name, or the tags in REGISTRY/REPOSITORY",
     )
+    @arguments.insecure
     @arguments.output("table", "json", "yaml", "path")
-    def run(store: Store, tag: str, output: str) -> None:
+    def run(store: Store, tag: str, insecure: Sequence[str], output: str) -> None:
+        if "/" in tag:
+            _list_repository(tag, insecure, output)
+            return
         listing = store.section(kind).entry_store.list(tag)
         for problem in (*listing.problems, *listing.strays):
             show.note(problem)
@@ -48,6 +55,31 @@ def list_command(kind: Kind) -> Command:
             show.table((*columns, "Creation Time"), values, right)
 
     return run
+
+
+def _list_repository(name: str, insecure: Sequence[str], output: str) -> None:
+    """Print the tags of a repository in a registry, with their creation times and digests."""
+    import re
+
+    from rules_bento.net.transfers import parallel_map
+    from rules_bento.registry.reference import Reference
+
+    from bento_cli.library import connected
+
+    reference = Reference.from_url(name)
+    if reference.tag or reference.digest or output == "path":
+        raise BentoError(f"{name}: expected REGISTRY/REPOSITORY without a tag, and another output than path.")
+    with connected(insecure, f"Listing {reference.name}", show.progress_output()) as (registries, _):
+        repository = registries.repository(reference)
+        # The other tags are lists of referrers, and signatures.
+        tags = [tag for tag in repository.tags() if not re.fullmatch(r"sha256-[0-9a-f]{64}(\.\w+)?", tag)]
+        found = parallel_map(repository.created, tags)
+    rows = []
+    for tag, (digest, created) in zip(tags, found, strict=True):
+        rows.append({"tag": tag, "created_at": created, "digest": digest})
+    rows.sort(key=lambda row: row["created_at"], reverse=True)
+    if not show.data(rows, output):
+        show.table(("Tag", "Creation Time", "Digest"), [list(row.values()) for row in rows])
 
 
 def _bento_rows(entries: list[Entry], store: Store) -> list[dict[str, str | int]]:
