@@ -517,7 +517,7 @@ def test_interruptions_at_any_byte_are_resumed(direction, store, server, name, p
 def test_a_model_for_kserve_has_the_layers_of_the_rule(tmp_path, store, registries, reference, progress):
     """KServe mounts `/models` of an image. A second version sends only the shard that is another one."""
     entry = store.models.get("clf:v1")
-    shards = {"a.safetensors": b"a" * 5000, "deep/b.safetensors": random.Random(7).randbytes(3 << 20)}
+    shards = {"a.pt": b"a" * 5000, "deep/b.pt": random.Random(7).randbytes(3 << 20)}
     for path, content in shards.items():
         (entry.path / path).parent.mkdir(exist_ok=True)
         (entry.path / path).write_bytes(content)
@@ -540,36 +540,43 @@ def test_a_model_for_kserve_has_the_layers_of_the_rule(tmp_path, store, registri
     }
     assert {name: content for name, (_, content) in found.items()} == files
     digests = {name: digest for name, (digest, _) in found.items()}
-    assert (
-        len({digests["models/a.safetensors"], digests["models/deep/b.safetensors"], digests["models/model.yaml"]}) == 3
-    )
+    assert len({digests["models/a.pt"], digests["models/deep/b.pt"], digests["models/model.yaml"]}) == 3
     write_files_layer(
         tmp_path / "layer",
         [
             Member.directory("models", uid=1034, gid=1034),
-            Member.file("models/a.safetensors", str(entry.path / "a.safetensors"), uid=1034, gid=1034),
+            Member.file("models/a.pt", str(entry.path / "a.pt"), uid=1034, gid=1034),
         ],
         "gzip",
         one_member=True,
     )
-    assert f"sha256:{sha256_of(tmp_path / 'layer')}" == digests["models/a.safetensors"]
-    (entry.path / "a.safetensors").write_bytes(b"b")
+    assert f"sha256:{sha256_of(tmp_path / 'layer')}" == digests["models/a.pt"]
+    (entry.path / "a.pt").write_bytes(b"b")
     [again] = push(store.home, entry, [reference], registries, progress, check=False, for_kserve=True)
     assert (done.sent, again.sent) == (5, 2), "a shard and the config"
     words = ["models", "push", "clf:v1", "--format", "kserve", "--no-verify"]
     assert main(["--home", str(store.home.root), *words, f"oci://{reference}"]) == status.OK
     assert repository.get_manifest("v1").descriptor.digest == again.reference.digest
     assert main(["--home", str(store.home.root), *words]) == status.ERROR
-    (entry.path / "link").symlink_to("a.safetensors")
+    (entry.path / "link").symlink_to("a.pt")
     with pytest.raises(BentoError, match="models/link is a symbolic link, which KServe doesn't support"):
         push(store.home, entry, [reference], registries, progress, check=False, for_kserve=True)
+
+
+def test_an_image_for_kserve_has_no_pointer_of_git_lfs(tmp_path, bento, store, reference):
+    """Nothing can load the weights. No registry is contacted."""
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 9999999\n"
+    files = model_files("lfs:v1", payload=pointer)
+    store.models.import_archive(write_archive(tmp_path / "lfs.bentomodel", files))
+    told = bento("models", "push", "lfs:v1", "oci://127.0.0.1:9/lfs:v1", "--format", "kserve", code=status.ERROR)
+    assert "lfs:v1: weights.bin is a pointer of Git LFS, not the file. Run `git lfs pull`, or remove the file." in told
 
 
 def test_an_image_for_kserve_has_the_modes_of_the_rule(store, registries, reference, progress):
     """Any user can read the files, also of a store that only its owner can read. Contents decide on execution."""
     entry = store.models.get("clf:v1")
     (entry.path / "deep").mkdir(0o700)
-    for path, content, mode in (("a.safetensors", b"a", 0o600), ("run.sh", b"#!/bin/sh\n", 0o600), ("b", b"b", 0o700)):
+    for path, content, mode in (("a.pt", b"a", 0o600), ("run.sh", b"#!/bin/sh\n", 0o600), ("b", b"b", 0o700)):
         (entry.path / "deep" / path).write_bytes(content)
         (entry.path / "deep" / path).chmod(mode)
     push(store.home, entry, [reference], registries, progress, check=False, for_kserve=True)

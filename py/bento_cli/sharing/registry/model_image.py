@@ -9,6 +9,7 @@ from rules_bento.formats.oci import MANIFEST, digest_of
 from rules_bento.images import oci_image
 from rules_bento.images.layers.layer import MEDIA_TYPES, Sum, stream_files_layer
 from rules_bento.images.plan import USER, WEIGHTS_SUFFIXES, weights_groups
+from rules_bento.models.weights import check_weights
 from rules_bento.registry.descriptor import Manifest
 from rules_bento.registry.pushable import BytesSource, Pushable
 from rules_bento.sources.manifest import mode_of, open_source
@@ -37,13 +38,15 @@ class _StreamedLayer(StreamedPart):
 def packed(model: Entry) -> Iterator[Pushable]:
     """Yield the image of a model. Reads the files twice: to compute the digests, and to send the layers.
 
-    Raises BentoError for symbolic links, because KServe mounts only the directory of the model.
+    Raises BentoError for symbolic links, because KServe mounts only the directory of the model, and for weights that
+    can't be loaded.
     """
     uid, name = int(USER), f"model {model.tag}"
     files = []
     for member in regular_files(model, "models/", "KServe doesn't support. Replace the link with a file."):
         with open_source(str(member.source)) as file:
             files.append(member._replace(mode=mode_of(file.read(4)), uid=uid, gid=uid))
+    check_weights({file.path.removeprefix("models/"): str(file.source) for file in files}, str(model.tag))
     weights = sorted((file for file in files if file.path.endswith(WEIGHTS_SUFFIXES)), key=lambda file: file.path)
     layers, sources = [], dict[str, "BlobSource"]()
     for group in [*weights_groups(weights), [file for file in files if file not in weights]]:
