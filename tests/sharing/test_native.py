@@ -478,7 +478,7 @@ def test_an_image_is_signed_before_it_gets_its_tag(
     words += ["--sign-key", str(tmp_path / "k")]
     repository = registries.repository(reference)
     with monkeypatch.context() as patched:
-        patched.setattr(native_build, "push", refuse)
+        patched.setattr("rules_bento.registry.pushing.push", refuse)
         assert "no push" in bento("containerize", "nat", *words, code=status.ERROR)
     [signature] = servers.tags(reference)
     digest = read_facts(bento("containerize", "nat", *words, "-o", "json"))["digest"]

@@ -57,7 +57,9 @@ class BaseImageContents(NamedTuple):
         return (0, 0) if "musl" in versions else None
 
 
-def read_base(text: str, platform: str, cache: Path, registries: Registries, counter: Progress) -> BaseImageContents:
+def read_base(
+    text: str, platform: str, cache: Path, registries: Registries | None, counter: Progress
+) -> BaseImageContents:
     """Read the base image for a platform (`OS/ARCHITECTURE`). `text` is the value of `--base`.
 
     Pulls an image from a registry to `cache`, if necessary. Raises BentoError for an image without Python.
@@ -65,6 +67,7 @@ def read_base(text: str, platform: str, cache: Path, registries: Registries, cou
     if text.startswith(LAYOUT):
         name, origin, layout = text, "", Layout.open(Path(text.removeprefix(LAYOUT)))
     else:
+        assert registries
         reference = Reference.parse(text)
         _, root = find_manifest([reference], registries)
         reference = reference.with_digest(root.descriptor.digest)

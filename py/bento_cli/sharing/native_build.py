@@ -14,6 +14,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from functools import cache, cached_property, partial
 from pathlib import Path
 
@@ -35,15 +36,12 @@ from rules_bento.net.transfers import Progress
 from rules_bento.packages.platforms import ARCHITECTURES
 from rules_bento.packages.requirements import normalize_name
 from rules_bento.programs import which
-from rules_bento.registry.client import Registries
 from rules_bento.registry.descriptor import MANIFEST, Manifest
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.pushable import BytesSource, FileSource, Pushable
-from rules_bento.registry.pushing import push, push_all
 from rules_bento.registry.reference import Reference, has_registry
 from rules_bento.registry.uploads import InterruptedUploads
 from rules_bento.run.blob_history import BlobHistory, user_cache_directory
-from rules_bento.run.load import load
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Mapping, Sequence, cast
 
 from bento_cli.sharing import native_cache
@@ -55,6 +53,7 @@ if TYPE_CHECKING:
     from rules_bento.images.image_config import Documents
     from rules_bento.images.plan import ImagePlan, PlannedLayer
     from rules_bento.images.sbom import Format
+    from rules_bento.registry.client import Registries
     from rules_bento.registry.pushable import BlobSource
 
     Settings = dict[str, list[str]]
@@ -190,20 +189,27 @@ def _modules(directory: Path) -> list[Path]:
 class BuildWorkspace:
     """What the steps of one build share: the cache, a temporary directory, the settings, and connections."""
 
-    def __init__(
-        self, scratch: Path, cache: Path, settings: Settings, registries: Registries, progress: Progress
-    ) -> None:
+    def __init__(self, scratch: Path, cache: Path, settings: Settings, stack: ExitStack, progress: Progress) -> None:
         self.scratch = scratch
         self.cache = cache
         self.settings = settings
-        self.registries = registries
         self.progress = progress
+        self._stack = stack
+
+    @cached_property
+    def registries(self) -> Registries:
+        """A client, which is closed after the build. Builds without a registry don't pay for its imports."""
+        from rules_bento.registry.client import Registries
+
+        interrupted = InterruptedUploads(user_cache_directory())
+        return self._stack.enter_context(Registries(self.values("insecure"), interrupted=interrupted))
 
     def bases(self) -> list[BaseImageContents]:
         """Return the base image for each platform."""
         [base] = self.settings["base"]
+        registries = None if base.startswith(LAYOUT) else self.registries
         return [
-            read_base(base, platform, self.cache, self.registries, self.progress)
+            read_base(base, platform, self.cache, registries, self.progress)
             for platform in dict.fromkeys(self.settings["platform"])
         ]
 
@@ -408,6 +414,8 @@ class Delivery:
         return sent
 
     def _push(self, names: Sequence[str], signing: Signing | None) -> int:
+        from rules_bento.registry.pushing import push, push_all
+
         history, registries = BlobHistory.from_user_cache(), self._workspace.registries
         references = [Reference.from_url(name) for name in names]
         targets = [reference if reference.tag else reference.with_tag("latest") for reference in references]
@@ -461,6 +469,8 @@ class Delivery:
 
     def _load(self, tool: str, names: Sequence[str]) -> None:
         """Load the image into a container engine, and tag the image with all names."""
+        from rules_bento.run.load import load
+
         [image] = self.images
         program = which(tool) or tool
         layers = {layer.digest: image.blobs[layer.digest] for layer in image.manifest.layers()}
@@ -474,12 +484,11 @@ class Delivery:
 def build(title: str, home: Path, settings: Settings, run: Callable[[BuildWorkspace], Any]) -> Any:
     """Call `run` with a workspace, and return its result. Calls `run` again after it removed damaged files."""
     directory = native_cache.open_cache((user_cache_directory() or home) / "native")
-    client = Registries(settings.get("insecure", ()), interrupted=InterruptedUploads(user_cache_directory()))
-    with client as registries, Progress(title) as progress:
+    with ExitStack() as stack, Progress(title) as progress:
 
         def attempt() -> Any:
             with tempfile.TemporaryDirectory(prefix="bento-image-") as scratch:
-                return run(BuildWorkspace(Path(scratch), directory, settings, registries, progress))
+                return run(BuildWorkspace(Path(scratch), directory, settings, stack, progress))
 
         try:
             return attempt()
