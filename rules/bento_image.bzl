@@ -107,7 +107,7 @@ Each large wheel and each model is a layer that images share.
 | `summary` | sizes of the image, for dashboards |
 
 Unless you pass `--norun_validations`, the build fails for wheels that are incompatible with the base (CPU, glibc), missing shared libraries,
-duplicate CUDA libraries, missing system packages, and layers above `size_limit`.""",
+duplicate CUDA libraries, missing system packages, and layers above `size_limit`. Without Bazel, use `bento containerize --backend native`.""",
     attrs = {
         "bento": attr.label(aspects = [installed_wheel_aspect, wheel_parts_aspect], cfg = metadata_plus_files_cfg, doc = "The Bento that the image serves.", mandatory = True, providers = [BentoInfo]),
         "entrypoint": attr.string_list(doc = "Command of a container. Default: the command that serves the Bento."),

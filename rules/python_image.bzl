@@ -151,7 +151,7 @@ python_image(
 
 The packages come from `bento.pypi`, or from `pip.parse` (set `python_version`). Images share the layers of packages. The program's files are in the
 last layer, at their runfiles paths: `/app/_main/PATH`. They belong to root. `PYTHONPATH` contains the `imports` of libraries and the roots of the
-repositories. Output groups and checks: as for `bento_image`, except for system requirements.""",
+repositories. Output groups and checks: as for `bento_image`, except for system requirements. Without Bazel, use `bento image`.""",
     attrs = {
         "binary": attr.label(
             aspects = [_main_aspect, sources_aspect, installed_wheel_aspect, wheel_parts_aspect],

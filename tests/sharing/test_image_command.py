@@ -168,6 +168,38 @@ def test_problems_are_reported(files, dependencies, words, message, machine, ben
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("path", "content", "message"),
+    [
+        ("pyproject.toml", '[project]\nname = "--offline"\n', "invalid project.name '--offline'."),
+        ("pyproject.toml", "[project]\nname = 1\n", "project.name: expected a string, got a number."),
+        ("pyproject.toml", "project = []\n", "project: expected a mapping, got a list."),
+        ("pyproject.toml", '[project]\nname = "web"\nscripts = ["x"]\n', "project.scripts: expected a mapping"),
+        ("pyproject.toml", "\udcff", "pyproject.toml"),
+        ("uv.lock", "package = 1\n", "package: expected a list, got a number."),
+        ("uv.lock", '[[package]]\nname = "web"\nsource = "x"\n', "package[0].source: expected a mapping"),
+        ("uv.lock", "x", "uv.lock"),
+    ],
+)
+def test_invalid_files_are_named(path, content, message, machine, bento, tmp_path):
+    project = machine({"main.py": ""}, "tiny")
+    (project / path).write_text(content, errors="surrogateescape")
+    told = build(bento, project, tmp_path, code=status.ERROR)
+    assert message in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("place", ["../other", "/etc"])
+def test_a_lock_selects_no_directory_outside_of_the_workspace(place, machine, bento, tmp_path):
+    project = machine({"main.py": ""}, "tiny")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/pyproject.toml").write_text(PROJECT.format(""))
+    lock = (project / "uv.lock").read_text()
+    (project / "uv.lock").write_text(lock.replace('virtual = "."', f'virtual = "{place}"'))
+    told = build(bento, project, tmp_path, "--package", "web", code=status.ERROR)
+    assert "the project is outside of" in told
+
+
 def test_a_needed_program_is_named(machine, bento, tmp_path, wheels):
     Maker("triton").add({"triton/__init__.py": ""}).write(wheels)
     project = machine({"main.py": ""}, "triton")

@@ -18,6 +18,7 @@ from functools import partial
 from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
+from rules_bento.formats.schema import validate
 from rules_bento.formats.toml import read_toml
 from rules_bento.images.layers.layer import write_files_layer, write_wheel_layer
 from rules_bento.images.layers.members import program_members
@@ -26,7 +27,7 @@ from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Locked, Wheel
 from rules_bento.net.transfers import parallel_map
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
-from rules_bento.packages.requirements import normalize_name
+from rules_bento.packages.requirements import decode, normalize_name
 from rules_bento.programs import find_uv
 from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import content_version
@@ -52,6 +53,11 @@ _CREATED = "1980-01-01T00:00:00+00:00"  # the default of the rules
 _PYPROJECT, _LOCK = "pyproject.toml", "uv.lock"
 _MAX_PROJECTS, _MAX_SOURCE = 1_000, 1 << 20
 _EXCLUDED = (".*", "/uv.lock")
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_SHAPE = {
+    "build-system?": {"build-backend?": str, "requires?": [str]},
+    "project": {"name": str, "requires-python?": str, "scripts?": {...: str}},
+}
 _PYTHON_VERSION = re.compile(r"(?:cpython[-@])?(\d+\.\d+)")
 _UV_BUILD = re.compile(r"uv[-_]build\s*(.*)")
 _JOBS = 4
@@ -106,30 +112,38 @@ class UvProject(NamedTuple):
             raise BentoError(
                 f"{root / 'uv.toml'}: the file isn't supported. Move the settings to [tool.uv] of {_PYPROJECT}."
             )
-        lock = read_toml(read_file(root / _LOCK).decode(), str(root / _LOCK))
-        sources = {each.get("name"): each.get("source") or {} for each in lock.get("package", ())}
+        lock = _read_toml(root / _LOCK, {"package?": [{"name": str, "source?": {"virtual?": str, "editable?": str}}]})
+        sources = {each["name"]: each.get("source", {}) for each in lock.get("package", ())}
         kinds = {name: kind for name, source in sources.items() for kind in ("virtual", "editable") if kind in source}
         if package:
             name = normalize_name(package)
             if name not in kinds:
-                listed = ", ".join(sorted(map(str, kinds)))
+                listed = ", ".join(sorted(kinds))
                 raise BentoError(f"--package: {package} isn't a project of {root / _LOCK}. Specify one of: {listed}.")
-            directory = root / str(sources[name][kinds[name]])
+            directory = root / sources[name][kinds[name]]
         if not directory.resolve().is_relative_to(root.resolve()):
             raise BentoError(f"{directory}: the project is outside of {root}. Move the project into the workspace.")
         path = directory / _PYPROJECT
         if not path.is_file():
             raise BentoError(f"{directory}: no {_PYPROJECT}. Specify the directory of a uv project.")
-        document = read_toml(read_file(path).decode(), str(path))
-        fields = document.get("project")
-        if not isinstance(fields, dict) or not isinstance(fields.get("name"), str):
-            raise BentoError(f"{path}: project.name is missing. Specify the directory of a uv project, or --package.")
+        document = _read_toml(path, _SHAPE)
+        fields = document["project"]
+        if not _NAME.fullmatch(fields["name"]):
+            raise BentoError(
+                f"{path}: invalid project.name {fields['name']!r}. Use letters, digits, '.', '_', and '-'."
+            )
         kind = kinds.get(normalize_name(fields["name"]))
         if kind is None:
             raise BentoError(
                 f"{root / _LOCK}: the lock doesn't contain {fields['name']}. Run `uv lock` in the project."
             )
         return UvProject(root, directory, fields, document.get("build-system") or {}, kind == "editable")
+
+
+def _read_toml(path: Path, shape: Any) -> dict[str, Any]:
+    document = read_toml(decode(read_file(path), str(path)), str(path))
+    validate(document, shape, str(path), "Correct the file.")
+    return document
 
 
 def build_image(
@@ -209,7 +223,7 @@ def _check_python(project: UvProject, base: BaseImageContents) -> None:
             f"--base: {base.name} has Python {version}, but {path} requires {match[1]}. Use a base image with Python "
             f"{match[1]}."
         )
-    text = str(project.fields.get("requires-python") or "")
+    text = project.fields.get("requires-python", "")
     try:
         allowed = SpecifierSet(text)
     except InvalidSpecifier:
@@ -232,8 +246,7 @@ def _find_wheels(
     """
     from packaging.markers import Marker
 
-    words = [word for extra in chosen.extras for word in ("--extra", extra)]
-    words += [word for group in chosen.groups for word in ("--group", group)]
+    words = [f"--extra={extra}" for extra in chosen.extras] + [f"--group={group}" for group in chosen.groups]
     lock = read_toml(_export(project, words, base.python_version, workspace.scratch / "uv", uv), "pylock.toml")
     environment = target_environment(base)
     wheels = []
@@ -284,7 +297,7 @@ def _export(project: UvProject, words: Sequence[str], python: str, scratch: Path
         "--quiet",
     ]
     command += ["--no-build", "--color=never", "--no-python-downloads", "--python", str(interpreter)]
-    command += ["--package", project.fields["name"], *words]
+    command += [f"--package={project.fields['name']}", *words]
     problem = ""
     for more in (["--offline"], []):
         environment = uv_environment()
@@ -380,7 +393,7 @@ def _command(
             return shlex.split(chosen.entrypoint), {}
         except ValueError as error:
             raise BentoError(f"--entrypoint: {error}. Quote the command as for a shell.") from None
-    scripts = project.fields.get("scripts") or {}
+    scripts = project.fields.get("scripts", {})
     own = project.fields["name"] if project.fields["name"] in scripts else next(iter(scripts), "")
     if project.is_package and own and (len(scripts) == 1 or own == project.fields["name"]):
         return [f"{ENVIRONMENT}/bin/{own}"], {}
@@ -437,8 +450,8 @@ def _build_wheel(project: UvProject, kept: Sequence[DeclaredFile], scratch: Path
 
     system, path = project.build_system, project.directory / _PYPROJECT
     name = system.get("build-backend", "setuptools")
-    requires = system.get("requires") or []
-    match = _UV_BUILD.fullmatch(requires[0]) if len(requires) == 1 and isinstance(requires[0], str) else None
+    requires = system.get("requires", [])
+    match = _UV_BUILD.fullmatch(requires[0]) if len(requires) == 1 else None
     if name != "uv_build" or match is None or "backend-path" in system:
         raise BentoError(
             f"{path}: the project is a package, and `bento image` doesn't run its build back end {name}. Use the back "

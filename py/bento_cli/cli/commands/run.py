@@ -121,7 +121,8 @@ def containerize_command(
     commands, and supports these builder options: --label, --load, --output oci:DIR, --platform, --push, and --sbom
     cyclonedx, spdx, or none. Options of this backend are --opt compression=zstd, --opt exclude=PACKAGE:PATTERN, --opt
     hugging-face=MODEL=ORGANIZATION/NAME@COMMIT, --opt ignore-library=NAME, --opt ignore-requirement=NAME, --opt
-    size-limit=MEGABYTES, and --opt soci. Only this backend signs images, with --push.
+    size-limit=MEGABYTES, and --opt soci. Only this backend signs images, with --push. For a project that isn't a
+    Bento, use `bento image`.
     """
     from rules_bento.build_options.option_checks import check_features
 
