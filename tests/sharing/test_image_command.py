@@ -62,10 +62,7 @@ def test_the_digest_is_that_of_python_image(machine, bento, wheels, tmp_path, mo
     build(bento, project, tmp_path, "--exclude", "tiny:/tiny/tests/")
     found = Layout.open(tmp_path / "out").find("latest")
     rules = Rules(tmp_path / "rules", tmp_path / "base")
-    rules.layer(
-        "environment_layer", "--prefix", plan.ENVIRONMENT, "--python", "/usr/local/bin/python3", "--python-version",
-        "3.11", "--home", plan.HOME, "--user", plan.USER,
-    )  # fmt: skip
+    rules.environment()
     paths = {name: next(wheels.glob(f"{name}-*")) for name in ("large", "fastapi", "tiny", "uvicorn")}
     rules.wheels({"large": paths.pop("large")}, {})
     rules.wheels(paths, {"tiny": ["/tiny/tests/"]})

@@ -123,7 +123,22 @@ class Rules:
         self.layer("model_layer", *place, *words)
         return written["description"]
 
-    def image(self, entry, models, created):
+    def environment(self):
+        self.layer(
+            "environment_layer", "--prefix", plan.ENVIRONMENT, "--python", "/usr/local/bin/python3", "--python-version",
+            "3.11", "--home", plan.HOME, "--user", plan.USER,
+        )  # fmt: skip
+
+    def soci(self):
+        """The arguments for a SOCI index of the layers above the base."""
+        words = ["--soci", self.directory / "soci", "--index", self.directory / "index"]
+        for layer in self.layers[1:]:
+            files = ["--layer", layer, "--layer", layer.removesuffix(".json")]
+            self.run("layer_ztoc", *files, "--output", f"{layer}.ztoc", "--description", f"{layer}.ztoc.json")
+            words += ["--ztoc", f"{layer}.ztoc.json"]
+        return words
+
+    def image(self, entry, models, created, soci=False):
         files = [member for member in walk(entry.path, "", skip="models") if not member.is_directory]
         described = [word for model in models for word in ("--model", model)]
         parts = [word for part in ("metadata", "sources") for word in ("--part", self.directory / part)]
@@ -137,7 +152,7 @@ class Rules:
         self.run(
             "image", "--bento-yaml", entry.path / "bento.yaml", "--base-config", self.config, "--bento", plan.BENTO,
             "--environment", plan.ENVIRONMENT, "--home", plan.HOME, "--compression", "gzip", "--created", created,
-            "--user", f"{plan.USER}:{plan.USER}", "--port", "3000/tcp", *words, *described,
+            "--user", f"{plan.USER}:{plan.USER}", "--port", "3000/tcp", *words, *described, *(self.soci() if soci else []),
         )  # fmt: skip
         return outputs[2].read_text().strip()
 
@@ -153,10 +168,7 @@ def test_the_digest_is_that_of_the_rules(hugging_face, local, wheels, bento, sto
     bento("containerize", "nat", "--backend", "native", *words)
     found = Layout.open(out).find("v1")
     rules = Rules(tmp_path / "rules", base)
-    rules.layer(
-        "environment_layer", "--prefix", plan.ENVIRONMENT, "--python", "/usr/local/bin/python3", "--python-version",
-        "3.11", "--home", plan.HOME, "--user", plan.USER,
-    )  # fmt: skip
+    rules.environment()
     paths = {
         name: next(wheels.glob(f"{name.replace('-', '_')}-*")) for name in ("large", "acme-tools", "bentoml", "tiny")
     }
@@ -366,10 +378,19 @@ def test_soci_is_an_index_of_the_large_layers(local, wheels, bento, store, tmp_p
     old.unlink()
     Maker("large").add({"large/__init__.py": b"", "large/data": os.urandom(11 << 20)}).write(wheels)
     add(store, tmp_path, locked(wheels, options="--no-index"))
-    words = ["--backend", "native", "--base", f"oci:{make_base(tmp_path / 'base')}", "--opt", "soci"]
+    base = make_base(tmp_path / "base")
+    words = ["--backend", "native", "--base", f"oci:{base}", "--opt", "soci"]
     bento("containerize", "nat", *words, "--output", f"oci:{tmp_path / 'out'}")
     layout = Layout.open(tmp_path / "out")
     index = layout.find("v1")
+    rules = Rules(tmp_path / "rules", base)
+    rules.environment()
+    paths = {
+        name: next(wheels.glob(f"{name.replace('-', '_')}-*")) for name in ("large", "acme-tools", "bentoml", "tiny")
+    }
+    rules.wheels({"large": paths.pop("large")}, {})
+    rules.wheels(paths, {})
+    assert rules.image(store.bentos.get("nat"), [], DAY_1, soci=True) == index.descriptor.digest
     image, soci = index.children()
     manifest = layout.manifest(image.digest)
     assert json.loads(manifest.content)["annotations"]["com.amazon.soci.index-digest"] == soci.digest

@@ -293,7 +293,8 @@ class BuiltImage:
         for layer in plan.layers(workspace.scratch):
             self._add(layer)
         plan.check_layers(self._layers, remedies)
-        ztocs = [self._ztoc(layer) for layer in self._layers] if "soci" in workspace.settings else None
+        own = self._layers[len(plan.base_layers) :]  # as for the rules, which don't index layers of pulled bases
+        ztocs = [self._ztoc(layer) for layer in own] if "soci" in workspace.settings else None
         self.documents: Documents = plan.documents(self._layers, ztocs)
 
     def _add(self, layer: PlannedLayer) -> None:
