@@ -216,6 +216,12 @@ def test_a_stale_lock_is_rejected_in_the_words_of_uv(machine, bento, tmp_path):
     assert "project: no uv.lock. Run `uv lock` in the project." in build(bento, project, tmp_path, code=status.ERROR)
 
 
+def test_a_base_with_the_version_of_the_project_is_proposed(machine, bento, tmp_path):
+    project = machine({"main.py": "", ".python-version": "3.12.4\n"}, "tiny")
+    told = bento("image", project, "--output", f"oci:{tmp_path / 'out'}", code=status.ERROR)
+    assert "Add --base IMAGE, such as --base python:3.12-slim, or --base oci:DIR for an OCI layout." in told
+
+
 def test_a_link_out_of_the_project_is_rejected(machine, bento, tmp_path):
     project = machine({"main.py": ""}, "tiny")
     (tmp_path / "secret").write_text("x")

@@ -160,7 +160,11 @@ def build_image(
     names = tuple(names) or (f"{similar_word(project.fields['name'])}:latest",)
     settings = native_build.read_options(options, names, "--")
     if "base" not in settings:
-        raise BentoError("an image of a project requires a base image with Python. Add --base IMAGE or --base oci:DIR.")
+        version = _pinned_python(project)[0] or "X.Y"
+        raise BentoError(
+            f"an image requires a base image with Python. Add --base IMAGE, such as --base python:{version}-slim, or "
+            "--base oci:DIR for an OCI layout."
+        )
     uv = find_uv()
     if not uv:
         raise BentoError(
@@ -209,19 +213,24 @@ def _select(project: UvProject, secrets: tuple[str, ...] | None) -> tuple[Declar
     return kept
 
 
+def _pinned_python(project: UvProject) -> tuple[str, Path]:
+    """Return the Python version (X.Y) in .python-version of the project or its workspace, or "", and the path."""
+    paths = [directory / ".python-version" for directory in (project.directory, project.root)]
+    path = next((path for path in paths if path.is_file()), paths[0])
+    match = _PYTHON_VERSION.match(decode(read_file(path), str(path)).strip()) if path.is_file() else None
+    return match[1] if match else "", path
+
+
 def _check_python(project: UvProject, base: BaseImageContents) -> None:
     """Raise BentoError if the project requires another Python version than the base's."""
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     version = base.python_version
-    path = next(
-        (p / ".python-version" for p in (project.directory, project.root) if (p / ".python-version").is_file()), None
-    )
-    match = _PYTHON_VERSION.match(read_file(path).decode(errors="replace").strip()) if path else None
-    if path and match and match[1] != version:
+    pinned, path = _pinned_python(project)
+    if pinned not in ("", version):
         raise BentoError(
-            f"--base: {base.name} has Python {version}, but {path} requires {match[1]}. Use a base image with Python "
-            f"{match[1]}."
+            f"--base: {base.name} has Python {version}, but {path} requires {pinned}. Use a base image with Python "
+            f"{pinned}."
         )
     text = project.fields.get("requires-python", "")
     try:
