@@ -486,6 +486,11 @@ def test_an_image_is_signed_before_it_gets_its_tag(
     assert repository.get_manifest("v1").descriptor.digest == digest
     place = signatures.InRegistry(reference, registries, progress)
     assert signatures.verify(place, digest, read_private("k", tmp_path).public) == reference.name
+    public = private.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    (tmp_path / "k.pub").write_bytes(public)
+    bento("verify", "--key", tmp_path / "k.pub", "--sbom", f"oci://{reference}")
 
 
 def refuse(*_, **__):
