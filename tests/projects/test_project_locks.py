@@ -1,6 +1,7 @@
 """Locks of `bento build` and `bento lock`: real uv, and a package index on this machine that records its requests."""
 
 import hashlib
+import json
 import os
 import subprocess
 import threading
@@ -60,6 +61,7 @@ def index(tmp_path):
 
     seen: list[str | None] = []
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.links = links
         server.url, server.seen = f"http://127.0.0.1:{server.server_port}/simple", seen
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
@@ -321,3 +323,21 @@ def test_without_uv_it_says_how_to_get_it(project, index, bento, monkeypatch):
     monkeypatch.setattr("rules_bento.programs.find_uv", lambda: None)
     bento("build", code=1)
     assert "Install uv, for example with `pip install uv`. To build without a lock, add --no-lock." in bento.err
+
+
+def test_the_sbom_of_a_bento_lists_the_locked_packages(project, index, bento):
+    bentofile(project, index)
+    tag = bento("build", "-o", "ref")
+    document = json.loads(bento("sbom", tag))
+    assert bento.err == ""
+    assert document["metadata"]["component"]["type"] == "application"
+    assert f"{document['metadata']['component']['name']}:{document['metadata']['component']['version']}" == tag
+    idna = document["components"][1]
+    wheel = hashlib.sha256(next(index.links.glob("idna-3.10-*")).read_bytes()).hexdigest()
+    assert (idna["purl"], idna["hashes"]) == ("pkg:pypi/idna@3.10", [{"alg": "SHA-256", "content": wheel}])
+    packages = json.loads(bento("sbom", tag, "--format", "spdx"))["packages"]
+    assert [package["name"] for package in packages] == [tag.partition(":")[0], "bentoml", "idna"]
+    tag = bento("build", "--no-lock", "-o", "ref")
+    document = json.loads(bento("sbom", tag))
+    assert [each["bom-ref"] for each in document["components"]] == ["pkg:pypi/bentoml@1.4.39", "pkg:pypi/idna"]
+    assert "note: The Bento's packages aren't locked, so the SBOM omits transitive dependencies." in bento.err

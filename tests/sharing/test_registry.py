@@ -10,6 +10,7 @@ import random
 import shutil
 import subprocess
 import tarfile
+import urllib.request
 
 import pytest
 from bento_cli.cli import main, status
@@ -28,6 +29,7 @@ from rules_bento.artifacts import artifact, signatures
 from rules_bento.bento.assemble import members
 from rules_bento.errors import BentoError
 from rules_bento.images.layers.layer import write_files_layer
+from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import Registries
 from rules_bento.registry.pushing import push as push_package
 from rules_bento.registry.reference import Reference
@@ -626,3 +628,54 @@ def test_the_tags_of_a_repository_are_listed(store, registries, reference, progr
     assert "404" in capsys.readouterr().err
     assert main(["list", f"{reference.name}:v1"]) == 1
     assert "expected REGISTRY/REPOSITORY without a tag" in capsys.readouterr().err
+
+
+def upload(reference, data: bytes, media_type: str) -> dict[str, object]:
+    """Upload a blob, and return its descriptor."""
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    start = urllib.request.Request(
+        f"http://{reference.registry}/v2/{reference.repository}/blobs/uploads/", method="POST"
+    )
+    with urllib.request.urlopen(start) as answer:
+        place = answer.headers["Location"]
+    finish = urllib.request.Request(f"{place}&digest={digest}", data=data, method="PUT")
+    finish.add_header("Content-Type", "application/octet-stream")
+    with urllib.request.urlopen(finish):
+        return {"mediaType": media_type, "digest": digest, "size": len(data)}
+
+
+def test_the_sbom_of_an_image_is_the_one_that_was_pushed_with_it(registries, reference, capsysbinary):
+    config = upload(reference, b"{}", "application/vnd.oci.image.config.v1+json")
+    repository = registries.repository(reference)
+
+    def put(target: str, **fields) -> dict[str, object]:
+        document = {"schemaVersion": 2, "mediaType": oci.MANIFEST, "config": config, "layers": []} | fields
+        if "manifests" in fields:
+            del document["config"], document["layers"]
+        data = json.dumps(document).encode()
+        manifest = oci.Manifest.read(data, document["mediaType"], "a test")
+        repository.put_manifest(manifest, target or manifest.descriptor.digest)
+        return {"mediaType": document["mediaType"], "digest": manifest.descriptor.digest, "size": len(data)}
+
+    image = put("v1")
+    put("index", mediaType=oci.INDEX, manifests=[image])
+    assert main(["sbom", str(reference.with_tag("v1"))]) == 1
+    assert b"the registry has no SBOM of this image." in capsysbinary.readouterr().err
+    layers = [upload(reference, b'{"bomFormat": "CycloneDX"}', "application/vnd.cyclonedx+json")]
+    referrer = put("", artifactType="application/vnd.cyclonedx+json", layers=layers, subject=image)
+    digest = str(image["digest"]).replace(":", "-")
+    entry = referrer | {"artifactType": "application/vnd.cyclonedx+json"}
+    put(digest, mediaType=oci.INDEX, manifests=[entry])  # for a registry without the referrers API
+    for tag in ("v1", "index"):
+        assert main(["sbom", str(reference.with_tag(tag))]) == 0
+        assert capsysbinary.readouterr().out == b'{"bomFormat": "CycloneDX"}'
+    assert main(["sbom", str(reference.with_tag("v1")), "--format", "spdx"]) == 1
+
+
+def test_the_sbom_of_a_bento_lists_its_models(store, capsysbinary):
+    path = store.bentos.get("hi:v2").path / "env/python"
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "requirements.txt").write_text("bentoml==1.4.39\n")
+    assert main(["--home", str(store.home.root), "sbom", "hi:v2"]) == 0
+    found = json.loads(capsysbinary.readouterr().out)["components"]
+    assert [each["bom-ref"] for each in found] == ["model:clf:v1", "model:clf:v2", "pkg:pypi/bentoml@1.4.39"]

@@ -43,7 +43,7 @@ COMMANDS = Group(
             "sign": "signatures",
             "cloud": Group("cloud", help="Manage logins to BentoCloud and Yatai.", sections={"Commands": _CLOUD}),
         },
-        "Inspect": {"tree": "contents", "diff": "contents", "verify": "signatures", "audit": "audit"},
+        "Inspect": {"sbom": "sbom", "tree": "contents", "diff": "contents", "verify": "signatures", "audit": "audit"},
         "Shell": {
             "completion": "shell",
             "version": "shell",

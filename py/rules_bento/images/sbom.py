@@ -28,12 +28,13 @@ EXCLUDED_FILES = "bento.pypi excludes files of the wheel: {files} files, {size} 
 
 
 class ImageSubject(NamedTuple):
-    """The image that an SBOM describes."""
+    """The image or Bento that an SBOM describes."""
 
     name: str
     version: str
-    digest: str  # sha256:<hex> of the image's manifest
+    digest: str  # sha256:<hex> of the image's manifest, or of a Bento's bento.yaml
     created: str  # RFC 3339
+    kind: Literal["container", "application"] = "container"
 
 
 class Component(NamedTuple):
@@ -71,9 +72,9 @@ class Component(NamedTuple):
 
 
 def python_package(name: str, version: str, sha256: str, remark: str = "") -> Component:
-    """Return a component for a wheel. `sha256` is the hexadecimal digest of the wheel."""
-    reference = f"pkg:pypi/{quote(name)}@{quote(version)}"
-    return Component("library", reference, name, version, f"sha256:{sha256}", remark)
+    """Return a component for a wheel. `sha256` is the hexadecimal digest of the wheel, or empty if it is unknown."""
+    reference = f"pkg:pypi/{quote(name)}" + (f"@{quote(version)}" if version else "")
+    return Component("library", reference, name, version, f"sha256:{sha256}" if sha256 else "", remark)
 
 
 def debian_packages(versions: Mapping[str, str], architecture: str) -> list[Component]:
@@ -123,7 +124,7 @@ def make_sbom(subject: ImageSubject, components: Iterable[Component], form: Form
 
 
 def _cyclonedx(subject: ImageSubject, components: list[Component]) -> dict[str, Any]:
-    root = {"type": "container", "bom-ref": subject.digest, "name": subject.name, "version": subject.version}
+    root = {"type": subject.kind, "bom-ref": subject.digest, "name": subject.name, "version": subject.version}
     return {
         "bomFormat": "CycloneDX",
         "specVersion": _CYCLONEDX,
@@ -165,7 +166,7 @@ def _spdx(subject: ImageSubject, components: list[Component]) -> dict[str, Any]:
         "versionInfo": subject.version,
         "downloadLocation": _NOASSERTION,
         "filesAnalyzed": False,
-        "primaryPackagePurpose": "CONTAINER",
+        "primaryPackagePurpose": subject.kind.upper(),
         "checksums": [_spdx_checksum(subject.digest)],
     }
     packages = [_spdx_package(component, number) for number, component in enumerate(components)]
