@@ -331,3 +331,11 @@ def test_as_a_function(tales, store):
     assert argv(tales) == "docker build --no-cache --tag a:1 --file C/env/docker/Dockerfile C"
     with pytest.raises(BentoError):
         store.containerize("hi:v1", backend="nothing")
+
+
+def test_a_build_containerizes_what_it_built(tales, bento, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("service.py").write_text("import bentoml\n\n@bentoml.service\nclass Svc: ...\n")
+    out = bento("build", "--version", "v9", "--containerize")
+    assert out.startswith("Built svc:v9.\nBuilt svc:v9 from Bento svc:v9 with docker.\n")
+    assert argv(tales) == "docker build --tag svc:v9 --file C/env/docker/Dockerfile C"

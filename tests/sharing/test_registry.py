@@ -679,3 +679,17 @@ def test_the_sbom_of_a_bento_lists_its_models(store, capsysbinary):
     assert main(["--home", str(store.home.root), "sbom", "hi:v2"]) == 0
     found = json.loads(capsysbinary.readouterr().out)["components"]
     assert [each["bom-ref"] for each in found] == ["model:clf:v1", "model:clf:v2", "pkg:pypi/bentoml@1.4.39"]
+
+
+def test_a_build_pushes_what_it_built(store, other, registries, reference, progress, tmp_path, capsys):
+    directory = tmp_path / "svc"
+    directory.mkdir()
+    (directory / "service.py").write_text("import bentoml\n\n@bentoml.service\nclass Svc: ...\n")
+    words = ["--home", str(store.home.root), "build", str(directory), "--version", "v9"]
+    assert main([*words, "--push", str(reference), "--push", f"{reference}-more", "-o", "json"]) == 1
+    assert "--push and --containerize can't be combined with --archive or -o." in capsys.readouterr().err
+    assert main([*words, "--push", str(reference.with_tag("a")), "--push", str(reference.with_tag("b"))]) == 0
+    assert "Pushed Bento svc:v9 to " in capsys.readouterr().out
+    assert servers.tags(reference) == ["a", "b"]
+    found = pull(other.home, BENTO, reference.with_tag("a"), registries, progress)
+    assert found.entry.tag.version == "v9"

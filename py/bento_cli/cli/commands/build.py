@@ -136,9 +136,20 @@ _project = arguments.combine(
     type=File(),
     help="Write this .bento archive (- for standard output) instead of adding the Bento to the store",
 )
+@arguments.repeatable("--push", metavar="REFERENCE", help="Push the Bento to this registry reference, as `bento push`")
+@arguments.flag("--containerize", help="Build an image of the Bento, as `bento containerize`")
 @arguments.no_sync
 @arguments.output("text", "json", "yaml", "ref", "tag", "path")
-def build_command(store: Store, build_ctx: str, version: str, archive: str | None, output: str, **options: Any) -> None:
+def build_command(
+    store: Store,
+    build_ctx: str,
+    version: str,
+    archive: str | None,
+    push: Sequence[str],
+    containerize: bool,
+    output: str,
+    **options: Any,
+) -> None:
     """Build a Bento from a project.
 
     The command analyzes the source. If the source doesn't specify all metadata, and --python, VIRTUAL_ENV, or
@@ -149,6 +160,8 @@ def build_command(store: Store, build_ctx: str, version: str, archive: str | Non
     without building packages. The version and the digest depend only on the project, not on the creation time. Without
     a lock, the bento_package rule produces the same version and digest for the same version of BentoML.
     """
+    if (push or containerize) and (archive or output != "text"):
+        raise BentoError("--push and --containerize can't be combined with --archive or -o. Remove one of the options.")
     if archive and archive != "-":
         archive = _archive_path(archive)
     result = _build(store, build_ctx, version, _locking(options, build_ctx), **options)
@@ -172,8 +185,23 @@ def build_command(store: Store, build_ctx: str, version: str, archive: str | Non
         show.out(f"Built {result.tag}{where}.")
         if archive:
             show.next_steps(f"import {path}")
+        elif push or containerize:
+            _continue(str(result.tag), push, containerize)
         else:
             show.next_steps(f"serve {result.tag}", f"containerize {result.tag}", f"push {result.tag}")
+
+
+def _continue(tag: str, push: Sequence[str], containerize: bool) -> None:
+    """Run `bento containerize` and `bento push` for the Bento that was built."""
+    from bento_cli.cli.commands.run import containerize_command
+    from bento_cli.cli.commands.sharing import push_command
+
+    parent = click.get_current_context()
+    commands = [(containerize_command, "containerize", [tag])] if containerize else []
+    commands += [(push_command(BENTO), "push", [tag, *push])] if push else []
+    for each, name, words in commands:
+        with each.make_context(name, words, parent=parent) as context:
+            each.invoke(context)
 
 
 @command("svc", "svc --upgrade", "-o pylock.toml")
