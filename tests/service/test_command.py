@@ -211,3 +211,17 @@ def test_without_isolation_or_environment_or_with_static_nothing_runs(python, co
     (computed / "service.py").write_text("import bentoml\n", "utf-8")  # an import can't help
     monkeypatch.setattr(import_runner, "isolation_problem", lambda: pytest.fail("unused"))
     assert main(["build", ".", "--python", str(python)]) == 1
+
+
+def test_get_says_whether_the_apis_are_described(python, computed, capsys, monkeypatch):
+    (computed / "service.py").write_text("import bentoml\n\n@bentoml.service\nclass Svc: ...\n", "utf-8")
+    assert main(["build", str(computed), "--version", "static"]) == 0
+    assert main(["get", "svc:static"]) == 0
+    note = "note: The Bento has no description of its APIs (apis/, schema). To write it, build with --apis."
+    assert note in capsys.readouterr().err
+    assert main(["build", str(computed), "--version", "whole", "--apis", "--python", str(python)]) == 0
+    capsys.readouterr()
+    assert main(["get", "svc:whole"]) == 0
+    out, err = capsys.readouterr()
+    assert note not in err
+    assert "routes:" in out

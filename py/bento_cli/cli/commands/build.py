@@ -74,8 +74,10 @@ _project = arguments.combine(
     click.option("--python-version", metavar="VERSION", help="Use this Python version unless the project sets one"),
     arguments.flag(
         "--import",
+        "--apis",
         "is_imported",
-        help="Import the service with BentoML instead of analyzing its source; replace missing packages with stand-ins",
+        help="Import the service with BentoML instead of analyzing its source, and write apis/ and the schema; replace "
+        "missing packages with stand-ins",
     ),
     click.option(
         "--static",

@@ -142,6 +142,8 @@ def get_command(kind: Kind) -> Command:
             show.out(str(entry.path))
         else:
             show.data(entry.description.document, output)
+            if kind is BENTO and output == "yaml" and not (entry.path / "apis").is_dir():
+                show.note("The Bento has no description of its APIs (apis/, schema). To write it, build with --apis.")
 
     return run
 
