@@ -341,3 +341,22 @@ def test_the_sbom_of_a_bento_lists_the_locked_packages(project, index, bento):
     document = json.loads(bento("sbom", tag))
     assert [each["bom-ref"] for each in document["components"]] == ["pkg:pypi/bentoml@1.4.39", "pkg:pypi/idna"]
     assert "note: The Bento's packages aren't locked, so the SBOM omits transitive dependencies." in bento.err
+
+
+def test_a_lock_with_a_commit_of_git_has_no_hashes(project, index, bento):
+    bentofile(project, index, "'gp @ git+https://git.example/gp'", "  pack_git_packages: false\n")
+    commit = f"gp @ git+https://git.example/gp@{'1' * 40}"
+    (project / "requirements.lock.txt").write_text(f"bentoml==1.4.39 --hash=sha256:{'0' * 64}\n{commit}\n")
+    tag = bento("build", "-o", "ref")
+    assert "requirements.lock.txt: gp has no hash, so installations of the Bento verify no hashes." in bento.err
+    python = Path(bento("get", tag, "-o", "path")) / "env/python"
+    assert f"\nbentoml==1.4.39\n{commit}\n" in (python / "requirements.txt").read_text()
+    assert not (python / "requirements.lock.txt").exists()
+
+
+def test_spec_1_has_the_lock_too(project, index, bento):
+    bentofile(project, index, more="docker:\n  cuda_version: '12'\n")
+    tag = bento("build", "-o", "ref")
+    path = Path(bento("get", tag, "-o", "path"))
+    assert "idna==3.10 \\\n    --hash=sha256:" in (path / "env/python/requirements.lock.txt").read_text()
+    assert "lock_packages: true" in (path / "bento.yaml").read_text()

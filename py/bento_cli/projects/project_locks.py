@@ -129,6 +129,8 @@ class ProjectLock:
             text = decode_text(self._read(name), name)
             pins = _pylock_pins(text, name) if name.endswith(".toml") else _pins(text, name)
         self._check(lines, pins, text, path, python_version)
+        if unhashed := next((pin.name for pin in pins if not pin.hashes), ""):
+            self.notes.append(f"{path}: {unhashed} has no hash, so installations of the Bento verify no hashes.")
         return _locked(pins)
 
     def _existing(self, lines: Sequence[Line]) -> str:

@@ -230,10 +230,13 @@ def assemble_requirements(
 
 
 def resolve_requirements(
-    requirements: Requirements, resolve: Resolver | None, python_version: str, *, is_wanted: bool
+    requirements: Requirements, resolve: Resolver | None, python_version: str, *, is_wanted: bool, options: str = ""
 ) -> Requirements:
-    """Return the requirements with the packages that `resolve` locks, if it is set."""
-    locked = resolve(requirements.text, python_version, is_wanted) if resolve else None
+    """Return the requirements with the packages that `resolve` locks, if it is set.
+
+    `options` are further lines of a requirements file for `resolve`, such as the index.
+    """
+    locked = resolve(options + requirements.text, python_version, is_wanted) if resolve else None
     if locked is None:
         return requirements
     options = join(line for line in logical_lines(requirements.text) if line.flag)

@@ -15,7 +15,7 @@ from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.packages.indexes import unique_index
 from rules_bento.packages.requirement_checks import check_local_paths
-from rules_bento.packages.requirements import package_lines
+from rules_bento.packages.requirements import join, package_lines
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 if TYPE_CHECKING:
@@ -37,7 +37,11 @@ def make(settings: BentoSettings, envs: Sequence[EnvVariable], *, models: bool) 
     if settings.lock is None:
         python_version = options.docker.python_version or settings.python_version
         requirements = python.resolve_requirements(
-            requirements, settings.resolve, python_version, is_wanted=options.python.lock_packages is not False
+            requirements,
+            settings.resolve,
+            python_version,
+            is_wanted=options.python.lock_packages is not False,
+            options=join(python.option_lines(_without_pip_args(options))),
         )
     is_resolved = settings.lock is None and requirements.text != requirements.roots
     env = docker_env(options, settings.files)
@@ -101,10 +105,14 @@ def _requirements(settings: BentoSettings) -> python.Requirements:
     wheels = {f"wheels/{path.rpartition('/')[2]}" for path in options.python.wheels or ()}
     check_local_paths(lines, (wheels | ({"wheels"} if wheels else set())).__contains__, _LOCAL_REMEDY)
     python.check_git(lines, place, packed=options.python.pack_git_packages is not False)
-    unique_index([*python.option_lines(replace(options, python=replace(options.python, pip_args=None))), *lines])
+    unique_index([*python.option_lines(_without_pip_args(options)), *lines])
     return python.assemble_requirements(
         lines, settings.lock, settings.pins, settings.bentoml_version, settings.features, place
     )
+
+
+def _without_pip_args(options: BuildOptions) -> BuildOptions:
+    return replace(options, python=replace(options.python, pip_args=None))
 
 
 def _named_files(settings: BentoSettings) -> dict[str, bytes]:
