@@ -49,7 +49,9 @@ class Part(NamedTuple):
         try:
             return cls(FileSource(path), PartInfo(sha256_of(path), path.stat().st_size))
         except OSError as error:
-            raise BentoError(f"{path}: cannot read the file: {error.strerror}. Build the artifact again.") from None
+            raise BentoError(
+                f"cannot read the file: {error.strerror}", place=str(path), remedy="Build the artifact again."
+            ) from None
 
     def layer(self, media_type: str, title: str, **annotations: str) -> tuple[Descriptor, BlobSource]:
         """Return the part as a layer of an artifact."""
@@ -130,7 +132,9 @@ def read_described(manifest: Manifest, config: bytes, origin: str) -> DescribedB
     """Return the description in a Bento's artifact. Raises BentoError for other artifacts and invalid configs."""
     if manifest.is_index or manifest.config.media_type != BENTO_CONFIG:
         kind = manifest.descriptor.artifact_type or manifest.descriptor.media_type
-        raise BentoError(f"{origin}: expected a Bento, got {kind}. To pull an image, use a container engine.")
+        raise BentoError(
+            f"expected a Bento, got {kind}", place=origin, remedy="To pull an image, use a container engine."
+        )
     try:
         document = read_json(config, "the config", constants=True)  # arguments might contain NaN and Infinity
         models = tuple(ModelDescription.from_fields(item) for item in document["models"])
@@ -147,7 +151,7 @@ def read_described(manifest: Manifest, config: bytes, origin: str) -> DescribedB
 def read_model(manifest: Manifest, config: bytes, origin: str) -> ModelDescription:
     """Return the description in a model's artifact. Raises BentoError for other artifacts and invalid configs."""
     if manifest.is_index or manifest.config.media_type != MODEL_CONFIG or len(manifest.layers()) != 1:
-        raise BentoError(f"{origin}: the artifact isn't a model. Specify a reference to a model.")
+        raise BentoError("the artifact isn't a model", place=origin, remedy="Specify a reference to a model.")
     try:
         description = ModelDescription.loads(config.decode())
         _check_whole(description.tag)

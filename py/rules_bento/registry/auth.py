@@ -85,7 +85,7 @@ def read_config(file: Path) -> dict[str, Any]:
         document = read_json(read_file(file), str(file))
     except (OSError, FormatError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not JSON"
-        raise BentoError(f"{file}: cannot read the credentials: {reason}. {_LOG_IN}") from None
+        raise BentoError(f"cannot read the credentials: {reason}", place=str(file), remedy=_LOG_IN) from None
     settings: dict[str, Any] = document
     if isinstance(document, dict):
         settings = {key: value for key, value in document.items() if value}
@@ -136,7 +136,9 @@ def _from_entry(entry: dict[str, Any], file: Path, name: str) -> Credentials | N
         except ValueError:
             colon = ""
         if not colon:
-            raise BentoError(f"{file}: the entry {name!r} contains no user name and password. {_LOG_IN}") from None
+            raise BentoError(
+                f"the entry {name!r} contains no user name and password", place=str(file), remedy=_LOG_IN
+            ) from None
     identity, registry = str(entry.get("identitytoken") or ""), str(entry.get("registrytoken") or "")
     return Credentials(username, password, identity, registry) if username or identity or registry else None
 
@@ -155,8 +157,9 @@ def run_helper(helper: str, key: str, file: Path, verb: str = "get") -> Credenti
     path = which(program)
     if not path:
         raise BentoError(
-            f"{file}: the credential helper {program} for {host} isn't on PATH. Install the helper, or "
-            "remove the helper from the file."
+            f"the credential helper {program} for {host} isn't on PATH",
+            place=str(file),
+            remedy="Install the helper, or remove the helper from the file.",
         )
     try:
         done = subprocess.run(
@@ -165,8 +168,9 @@ def run_helper(helper: str, key: str, file: Path, verb: str = "get") -> Credenti
     except (OSError, subprocess.TimeoutExpired) as error:
         problem = "timed out" if isinstance(error, subprocess.TimeoutExpired) else "cannot be run"
         raise BentoError(
-            f"{file}: the credential helper {program} for {host} {problem}. Fix the helper, or remove the helper from "
-            "the file."
+            f"the credential helper {program} for {host} {problem}",
+            place=str(file),
+            remedy="Fix the helper, or remove the helper from the file.",
         ) from None
     if verb != "get":
         if done.returncode:
@@ -177,16 +181,18 @@ def run_helper(helper: str, key: str, file: Path, verb: str = "get") -> Credenti
             return None
         # Its output might contain secrets.
         raise BentoError(
-            f"{program}: the credential helper failed for {key} (exit code {done.returncode}). To print the error, "
-            f"run `echo {key} | {program} get`."
+            f"the credential helper failed for {key} (exit code {done.returncode})",
+            place=program,
+            remedy=f"To print the error, run `echo {key} | {program} get`.",
         )
     try:
         answer = read_json(done.stdout, program)
         username, secret = str(answer["Username"]), str(answer["Secret"])
     except (FormatError, KeyError, TypeError):
         raise BentoError(
-            f"{program}: the output for {key} isn't a JSON object with Username and Secret. Update the credential "
-            "helper."
+            f"the output for {key} isn't a JSON object with Username and Secret",
+            place=program,
+            remedy="Update the credential helper.",
         ) from None
     return Credentials(identity_token=secret) if username == _TOKEN_USER else Credentials(username, secret)
 
@@ -280,7 +286,9 @@ class Authorizer:
         token = answer.get("token") or answer.get("access_token")
         if not isinstance(token, str) or not token:
             raise BentoError(
-                f"{self._host}: the token server returned no token. Report the error to the registry operator."
+                "the token server returned no token",
+                place=self._host,
+                remedy="Report the error to the registry operator.",
             )
         declared = answer.get("expires_in")
         life = declared if isinstance(declared, int | float) and declared > _MIN_LIFETIME else _MIN_LIFETIME
@@ -317,24 +325,30 @@ class Authorizer:
         """Return the URL of the token server. Raises BentoError if the URL is missing or unsafe."""
         if not realm:
             raise BentoError(
-                f"{self._host}: the authentication challenge has no realm. Report the error to the registry operator."
+                "the authentication challenge has no realm",
+                place=self._host,
+                remedy="Report the error to the registry operator.",
             )
         url = resolve(str(self._origin), realm)
         target = Origin.from_url(url)
         if target.host == self._origin.host:
             if target.scheme == "http" and self._origin.scheme == "https":
                 raise BentoError(
-                    f"{self._host}: the token server doesn't use HTTPS. Ask the registry operator to enable HTTPS."
+                    "the token server doesn't use HTTPS",
+                    place=self._host,
+                    remedy="Ask the registry operator to enable HTTPS.",
                 )
         elif target.scheme == "http":
             raise BentoError(
-                f"{self._host}: the token server {target} is on another host and doesn't use HTTPS. Ask the registry "
-                "operator to enable HTTPS."
+                f"the token server {target} is on another host and doesn't use HTTPS",
+                place=self._host,
+                remedy="Ask the registry operator to enable HTTPS.",
             )
         elif _is_private_host(target.host) and not _is_private_host(self._origin.host):
             raise BentoError(
-                f"{self._host}: the token server {target} is on a private network, but the registry isn't. Report the "
-                "error to the registry operator."
+                f"the token server {target} is on a private network, but the registry isn't",
+                place=self._host,
+                remedy="Report the error to the registry operator.",
             )
         return url
 

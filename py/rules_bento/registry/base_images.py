@@ -68,15 +68,17 @@ def find_images(
             others.add(f"{platform} (with layers of type {unsupported[0]})")
         elif platform in images:
             raise BentoError(
-                f"{layout.directory}: the layout contains multiple images for {platform}. Keep only one of them."
+                f"the layout contains multiple images for {platform}",
+                place=str(layout.directory),
+                remedy="Keep only one of them.",
             )
         else:
             images[platform] = _image(layout, manifest, config)
     if not images:
         more = f", only for {' and '.join(sorted(others - {''}))}" if others - {""} else ""
         raise BentoError(
-            f"{name or f'{layout.directory}: the layout'} contains no image for {' or '.join(platforms)}{more}. "
-            f"{remedy}"
+            f"{name or f'{layout.directory}: the layout'} contains no image for {' or '.join(platforms)}{more}",
+            remedy=remedy,
         )
     return {platform: images[platform] for platform in platforms if platform in images}
 
@@ -89,7 +91,9 @@ def check_layers(layout: Layout, images: Collection[BaseImage]) -> None:
         with path.open("rb") as file:
             actual = oci.tar_layer_type(file.read(4))
         if layer.media_type != actual:
-            raise BentoError(f"{path}: the media type is {layer.media_type}, but the content is {actual}. {COPY_AGAIN}")
+            raise BentoError(
+                f"the media type is {layer.media_type}, but the content is {actual}", place=str(path), remedy=COPY_AGAIN
+            )
 
 
 def _manifests(layout: Layout) -> Iterator[Manifest]:
@@ -102,8 +106,9 @@ def _manifests(layout: Layout) -> Iterator[Manifest]:
         seen.add(entry.digest)
         if len(seen) > _MAX_MANIFESTS:
             raise BentoError(
-                f"{layout.directory}: the layout contains more than {_MAX_MANIFESTS} manifests. Create a layout that "
-                "contains only the required image."
+                f"the layout contains more than {_MAX_MANIFESTS} manifests",
+                place=str(layout.directory),
+                remedy="Create a layout that contains only the required image.",
             )
         path = _complete_blob(layout, entry)
         manifest = Manifest.read(layout.read(entry), entry.media_type, str(path))
@@ -117,9 +122,9 @@ def _complete_blob(layout: Layout, entry: Descriptor) -> Path:
     """Return the path of a blob. Raises BentoError if the blob is missing or has the wrong size."""
     path = layout.blob(entry.digest)
     if not path.is_file():
-        raise BentoError(f"{layout.directory}: missing blob {entry.digest}. {COPY_AGAIN}")
+        raise BentoError(f"missing blob {entry.digest}", place=str(layout.directory), remedy=COPY_AGAIN)
     if path.stat().st_size != entry.size:
-        raise BentoError(f"{path}: expected {entry.size} bytes, got {path.stat().st_size}. {COPY_AGAIN}")
+        raise BentoError(f"expected {entry.size} bytes, got {path.stat().st_size}", place=str(path), remedy=COPY_AGAIN)
     return path
 
 
@@ -136,15 +141,17 @@ def _image(layout: Layout, manifest: Manifest, config: dict[str, Any]) -> BaseIm
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     layers = manifest.layers()
     if not isinstance(diff_ids, list) or not all(isinstance(of, str) and oci.is_digest(of) for of in diff_ids):
-        raise BentoError(f"{path}: rootfs.diff_ids isn't a list of digests. {COPY_AGAIN}")
+        raise BentoError("rootfs.diff_ids isn't a list of digests", place=str(path), remedy=COPY_AGAIN)
     if len(diff_ids) != len(layers):
-        raise BentoError(f"{path}: rootfs.diff_ids: expected {len(layers)} digests, got {len(diff_ids)}. {COPY_AGAIN}")
+        raise BentoError(
+            f"rootfs.diff_ids: expected {len(layers)} digests, got {len(diff_ids)}", place=str(path), remedy=COPY_AGAIN
+        )
     variables = (settings.get("Env") or []) if isinstance(settings, dict) else None
     if not isinstance(variables, list) or not all(isinstance(of, str) and _VARIABLE.fullmatch(of) for of in variables):
-        raise BentoError(f"{path}: config.Env isn't a list of NAME=value strings. {COPY_AGAIN}")
+        raise BentoError("config.Env isn't a list of NAME=value strings", place=str(path), remedy=COPY_AGAIN)
     kept: dict[str, Any] = {key: config[key] for key in ("architecture", "os", "variant", "history") if key in config}
     if not isinstance(kept.get("variant", ""), str) or not isinstance(kept.get("history") or [], list):
-        raise BentoError(f"{path}: variant must be a string, and history must be a list. {COPY_AGAIN}")
+        raise BentoError("variant must be a string, and history must be a list", place=str(path), remedy=COPY_AGAIN)
     kept["env"] = dict(variable.split("=", 1) for variable in variables)
     renamed = [replace(layer, media_type=_LAYERS[layer.media_type]) for layer in layers]
     return BaseImage(manifest.descriptor.digest, kept, tuple(zip(renamed, diff_ids, strict=True)))

@@ -180,8 +180,9 @@ class Registry:
         location = response.headers.get("Location")
         if not location:
             raise BentoError(
-                f"{self.host}: the {response.status} response has no Location header. Report the error to the registry "
-                "operator."
+                f"the {response.status} response has no Location header",
+                place=self.host,
+                remedy="Report the error to the registry operator.",
             )
         return self._secure_url(resolve(response.url, location))
 
@@ -191,8 +192,9 @@ class Registry:
         if here.scheme == "https" and there.scheme == "http":
             if there.host != here.host:
                 raise BentoError(
-                    f"{self.host}: the registry redirects to {there.host} without HTTPS. Ask the registry operator to "
-                    "enable HTTPS."
+                    f"the registry redirects to {there.host} without HTTPS",
+                    place=self.host,
+                    remedy="Ask the registry operator to enable HTTPS.",
                 )
             # A registry behind a proxy that terminates TLS returns http URLs of its own host.
             return url.replace(str(there), str(here), 1) if str(there) in url else f"https{url[4:]}"
@@ -203,8 +205,10 @@ class Registry:
         url = self._secure_url(resolve(reply.url, link))
         if Origin.from_url(url) != self._connect()[0]:
             raise BentoError(
-                f"{self.host}: the registry's link to the next page of results leads to a page on another server, "
-                f"{Origin.from_url(url)}. Report the error to the registry operator."
+                "the registry's link to the next page of results leads to a page on another server, "
+                f"{Origin.from_url(url)}",
+                place=self.host,
+                remedy="Report the error to the registry operator.",
             )
         return url
 
@@ -326,8 +330,9 @@ class Repository:
         last = _UPLOADED_RANGE.fullmatch(reply.headers.get("Range", ""))
         if last is None:
             raise BentoError(
-                f"{self}: the response to an uploaded chunk has no valid Range header. Report the error to the "
-                "registry operator."
+                "the response to an uploaded chunk has no valid Range header",
+                place=str(self),
+                remedy="Report the error to the registry operator.",
             )
         url = self.registry.location(reply) if "Location" in reply.headers else upload.url
         return Upload(url, int(last[1]) + 1, upload.smallest_chunk)
@@ -360,8 +365,9 @@ class Repository:
         what = f"blob {descriptor.digest}"
         if descriptor.size > limits.DOCUMENT:
             raise BentoError(
-                f"{self}: {what} has {descriptor.size} bytes, but the limit is {limits.DOCUMENT}. Report the error to "
-                "the artifact's publisher."
+                f"{what} has {descriptor.size} bytes, but the limit is {limits.DOCUMENT}",
+                place=str(self),
+                remedy="Report the error to the artifact's publisher.",
             )
         path = f"blobs/{descriptor.digest}"
         reply = self._request("GET", path, what, {200}, self.pull_scope, max_bytes=limits.DOCUMENT)
@@ -395,8 +401,9 @@ class Repository:
         declared = reply.headers.get("Docker-Content-Digest", manifest.descriptor.digest)
         if declared.partition(":")[0] == "sha256" and declared != manifest.descriptor.digest:
             raise BentoError(
-                f"{self}: the registry stored the manifest {manifest.descriptor.digest} as {declared}. Check for a "
-                "proxy that modifies requests."
+                f"the registry stored the manifest {manifest.descriptor.digest} as {declared}",
+                place=str(self),
+                remedy="Check for a proxy that modifies requests.",
             )
         return bool(reply.headers.get("OCI-Subject"))
 
@@ -409,13 +416,16 @@ class Repository:
             listed = read_object(reply.body, f"{self}: referrers").get("manifests") or []
             if not isinstance(listed, list):
                 raise BentoError(
-                    f"{self}: in the response, manifests isn't a list. Report the error to the registry operator."
+                    "in the response, manifests isn't a list",
+                    place=str(self),
+                    remedy="Report the error to the registry operator.",
                 )
             descriptors += [Descriptor.from_json(item, str(self)) for item in listed]
             if len(descriptors) > limits.NAMES:
                 raise BentoError(
-                    f"{self}: the registry lists more than {limits.NAMES} referrers. Report the error to the registry "
-                    "operator."
+                    f"the registry lists more than {limits.NAMES} referrers",
+                    place=str(self),
+                    remedy="Report the error to the registry operator.",
                 )
         return descriptors
 
@@ -474,15 +484,18 @@ class Repository:
         while following is not None:
             if following in seen:
                 raise BentoError(
-                    f"{self}: {what}: the list's pages form a cycle. Report the error to the registry operator."
+                    f"{what}: the list's pages form a cycle",
+                    place=str(self),
+                    remedy="Report the error to the registry operator.",
                 )
             seen.add(following)
             reply = self._request("GET", following, what, {200, 404}, self.pull_scope, max_bytes=limits.DOCUMENT)
             size += len(reply.body)
             if len(seen) > limits.PAGES or size > limits.LISTING:
                 raise BentoError(
-                    f"{self}: {what}: the list exceeds {limits.PAGES} pages or {limits.LISTING} bytes. Report the "
-                    "error to the registry operator."
+                    f"{what}: the list exceeds {limits.PAGES} pages or {limits.LISTING} bytes",
+                    place=str(self),
+                    remedy="Report the error to the registry operator.",
                 )
             yield reply
             link = next_link(reply.headers.get("Link"))

@@ -62,7 +62,9 @@ def verify(content: bytes, digest: str, origin: str) -> bytes:
     digester = new_hash(digest)
     digester.update(content)
     if digester.hexdigest() != digest.partition(":")[2]:
-        raise BentoError(f"{origin}: the content doesn't match the digest {digest}. Fetch or build the artifact again.")
+        raise BentoError(
+            f"the content doesn't match the digest {digest}", place=origin, remedy="Fetch or build the artifact again."
+        )
     return content
 
 
@@ -91,7 +93,7 @@ class Descriptor:
         for fields in (item, item.get("platform", {})):
             _check_names(fields, origin)
         if not is_digest(item["digest"]) or not 0 <= item["size"] <= limits.BODY:
-            raise BentoError(f"{refused}. {_REPORT}")
+            raise BentoError(refused, remedy=_REPORT)
         names = ("annotations", "artifactType", "platform")
         further = [item.get(name, default) for name, default in zip(names, ({}, "", {}), strict=True)]
         return Descriptor(item.get("mediaType", ""), item["digest"], item["size"], *further)
@@ -121,17 +123,25 @@ class Manifest:
         """Parse a manifest or index. Raises BentoError for invalid content or a media type other than `media_type`."""
         document = without_nulls(read_json(content, origin))
         if not isinstance(document, dict) or ("manifests" in document and "layers" in document):
-            raise BentoError(f"{origin}: expected an image manifest or index. Check the image reference or path.")
+            raise BentoError(
+                "expected an image manifest or index", place=origin, remedy="Check the image reference or path."
+            )
         validate(document, _MANIFEST_SHAPE, origin, _REPORT)
         _check_names(document, origin)
         declared = document.get("mediaType", "")
         if declared and media_type and declared != media_type:
-            raise BentoError(f"{origin}: mediaType is {declared}, but the descriptor has {media_type}. {_REPORT}")
+            raise BentoError(
+                f"mediaType is {declared}, but the descriptor has {media_type}", place=origin, remedy=_REPORT
+            )
         kind = declared or media_type or (INDEX if "manifests" in document else MANIFEST)
         if kind not in MANIFESTS:
-            raise BentoError(f"{origin}: unsupported media type {kind!r}. Use an OCI or Docker v2 manifest or index.")
+            raise BentoError(
+                f"unsupported media type {kind!r}", place=origin, remedy="Use an OCI or Docker v2 manifest or index."
+            )
         if ({"layers", "config"} if kind in INDEXES else {"manifests"}) & document.keys():
-            raise BentoError(f"{origin}: the {kind} document has the fields of both a manifest and an index. {_REPORT}")
+            raise BentoError(
+                f"the {kind} document has the fields of both a manifest and an index", place=origin, remedy=_REPORT
+            )
         artifact_type, annotations = document.get("artifactType", ""), document.get("annotations", {})
         own = Descriptor.from_content(content, kind, artifact_type=artifact_type, annotations=annotations)
         manifest = Manifest(content, own, document)
@@ -178,7 +188,7 @@ def _check_names(fields: Iterable[str], origin: str) -> None:
     for name in fields:
         if _FOLDED.get(name.casefold(), name) != name:
             raise BentoError(
-                f"{origin}: invalid field name {name!r:.100}, expected {_FOLDED[name.casefold()]}. {_REPORT}"
+                f"invalid field name {name!r:.100}, expected {_FOLDED[name.casefold()]}", place=origin, remedy=_REPORT
             )
 
 
@@ -191,8 +201,9 @@ def collect_manifests(entries: Iterable[Descriptor], read: Callable[[Descriptor]
             return
         if len(manifests) >= limits.MANIFESTS or depth > limits.NESTING:
             raise BentoError(
-                f"{entry.digest}: the index exceeds {limits.MANIFESTS} manifests or {limits.NESTING} levels of nested "
-                "indexes. Specify the digest of one image."
+                f"the index exceeds {limits.MANIFESTS} manifests or {limits.NESTING} levels of nested indexes",
+                place=entry.digest,
+                remedy="Specify the digest of one image.",
             )
         child = read(entry)
         for below in child.children():

@@ -50,7 +50,9 @@ class ImageArchive:
             names += len(member.name) + len(member.link)
             if names > _MAX_NAMES:
                 raise BentoError(
-                    f"{path}: the file names exceed {_MAX_NAMES} bytes in total. Use an archive from {tool}."
+                    f"the file names exceed {_MAX_NAMES} bytes in total",
+                    place=str(path),
+                    remedy=f"Use an archive from {tool}.",
                 )
             self.members[posixpath.normpath(member.name)] = member, stream.position
 
@@ -58,7 +60,9 @@ class ImageArchive:
         """Return the image in an OCI archive (a tar file of an OCI layout)."""
         entries = {entry.digest: entry for entry in self.index()}
         if len(entries) != 1:
-            raise BentoError(f"{self._path}: expected one image, got {len(entries)}. Save each image separately.")
+            raise BentoError(
+                f"expected one image, got {len(entries)}", place=str(self._path), remedy="Save each image separately."
+            )
         root = self._entry(next(iter(entries.values())))
         children = oci.collect_manifests(root.children(), self._entry)
         blobs = [blob for manifest in (*children, root) for blob in manifest.blobs()]
@@ -70,7 +74,7 @@ class ImageArchive:
         origin = f"{self._path}: manifest.json"
         listed = read_json(self._content("manifest.json"), origin)
         if not isinstance(listed, list) or len(listed) != 1:
-            raise BentoError(f"{origin}: expected exactly one image. Save each image separately.")
+            raise BentoError("expected exactly one image", place=origin, remedy="Save each image separately.")
         validate(
             listed[0], {"Config": str, "Layers": [str]}, f"{origin}: the image", "Save the image with `docker save`."
         )
@@ -111,7 +115,7 @@ class ImageArchive:
         """Return the source of a blob. Raises BentoError if the blob is missing or has another size."""
         name = _blob_name(blob.digest)
         if self._member(name)[0].size != blob.size:
-            raise BentoError(f"{self._path}: {name} isn't {blob.size} bytes long. {self._remedy}")
+            raise BentoError(f"{name} isn't {blob.size} bytes long", place=str(self._path), remedy=self._remedy)
         return self._source(name)
 
     @property
@@ -127,7 +131,9 @@ class ImageArchive:
     def _content(self, name: str) -> bytes:
         member, offset = self._member(name)
         if member.size > _MAX_DOCUMENT:
-            raise BentoError(f"{self._path}: {name} exceeds the limit of {_MAX_DOCUMENT} bytes. {self._remedy}")
+            raise BentoError(
+                f"{name} exceeds the limit of {_MAX_DOCUMENT} bytes", place=str(self._path), remedy=self._remedy
+            )
         self._file.seek(offset)
         return self._file.read(member.size)
 
@@ -146,7 +152,7 @@ class ImageArchive:
             link = place[0].link
             target = link if place[0].kind == "hard link" else posixpath.join(posixpath.dirname(name), link)
             name = posixpath.normpath(target)
-        raise BentoError(f"{self._path}: missing file {name!a}. {self._remedy}")
+        raise BentoError(f"missing file {name!a}", place=str(self._path), remedy=self._remedy)
 
 
 def _blob_name(digest: str) -> str:

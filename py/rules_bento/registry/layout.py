@@ -39,7 +39,9 @@ class Layout:
         """Open or create the layout in a directory. Raises BentoError if the directory has files but no layout."""
         if directory.is_dir() and not (directory / "oci-layout").exists() and any(directory.iterdir()):
             raise BentoError(
-                f"{directory}: the directory contains files, but isn't an OCI layout. Use another directory."
+                "the directory contains files, but isn't an OCI layout",
+                place=str(directory),
+                remedy="Use another directory.",
             )
         layout = Layout(directory)
         (directory / "blobs").mkdir(parents=True, exist_ok=True)
@@ -55,10 +57,12 @@ class Layout:
             version = read_json(_read(directory / "oci-layout"), str(directory))["imageLayoutVersion"]
         except (OSError, FormatError, KeyError, TypeError):
             raise BentoError(
-                f"{directory}: no valid oci-layout file. Specify the directory of an OCI layout."
+                "no valid oci-layout file", place=str(directory), remedy="Specify the directory of an OCI layout."
             ) from None
         if not str(version).startswith("1."):
-            raise BentoError(f"{directory}: unsupported OCI layout version {version}. Use version 1.0.0.")
+            raise BentoError(
+                f"unsupported OCI layout version {version}", place=str(directory), remedy="Use version 1.0.0."
+            )
         return Layout(directory)
 
     def blob(self, digest: str) -> Path:
@@ -77,7 +81,9 @@ class Layout:
     def source(self, blob: Descriptor) -> FileSource:
         """Return the source of a blob. Raises BentoError if the blob is missing or has another size."""
         if not self.has(blob):
-            raise BentoError(f"{self.directory}: missing blob {blob.digest} ({blob.size} bytes). {COPY_AGAIN}")
+            raise BentoError(
+                f"missing blob {blob.digest} ({blob.size} bytes)", place=str(self.directory), remedy=COPY_AGAIN
+            )
         return FileSource(self.blob(blob.digest))
 
     def add(self, content: bytes) -> None:
@@ -98,7 +104,7 @@ class Layout:
         try:
             content = _read(path)
         except OSError:
-            raise BentoError(f"{self.directory}: missing {what} {digest}. {COPY_AGAIN}") from None
+            raise BentoError(f"missing {what} {digest}", place=str(self.directory), remedy=COPY_AGAIN) from None
         return oci.verify(content, digest, str(path))
 
     def index(self) -> list[Descriptor]:
@@ -107,14 +113,15 @@ class Layout:
         try:
             return Manifest.read(_read(path), oci.INDEX, str(path)).children()
         except OSError as error:
-            raise BentoError(f"{path}: cannot read the file: {error.strerror}. {COPY_AGAIN}") from None
+            raise BentoError(f"cannot read the file: {error.strerror}", place=str(path), remedy=COPY_AGAIN) from None
 
     def read(self, blob: Descriptor) -> bytes:
         """Return the verified content of a blob. Raises BentoError if the blob is missing, invalid, or too large."""
         if blob.size > limits.DOCUMENT:
             raise BentoError(
-                f"{self.blob(blob.digest)}: the blob has {blob.size} bytes, but the limit is {limits.DOCUMENT}. Report "
-                "the error to the artifact's publisher."
+                f"the blob has {blob.size} bytes, but the limit is {limits.DOCUMENT}",
+                place=str(self.blob(blob.digest)),
+                remedy="Report the error to the artifact's publisher.",
             )
         return self._verified(blob.digest, "blob")
 
@@ -132,11 +139,12 @@ class Layout:
         entries = {entry.digest: entry for entry in index if name in ("", entry.digest, _name_of(entry))}
         if len(entries) != 1:
             if not index:
-                raise BentoError(f"{self.directory}: the layout contains no image. {COPY_AGAIN}")
+                raise BentoError("the layout contains no image", place=str(self.directory), remedy=COPY_AGAIN)
             listed = ", ".join(sorted(_name_of(entry) or entry.digest for entry in index))
             raise BentoError(
-                f"{self.directory}: expected one image{name and f' named {name!r}'}, got {len(entries)}. Specify one "
-                f"of: {listed}."
+                f"expected one image{name and f' named {name!r}'}, got {len(entries)}",
+                place=str(self.directory),
+                remedy=f"Specify one of: {listed}.",
             )
         [entry] = entries.values()
         return self.manifest(entry.digest, entry.media_type)

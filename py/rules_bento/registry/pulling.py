@@ -117,7 +117,7 @@ def select_platforms(
     lacking = [platform for platform, entries in by_platform.items() if not entries]
     if lacking and not (lenient and len(lacking) < len(by_platform)):
         there = ", ".join(sorted({_name(entry.platform) for entry in entries})) or "none"
-        raise BentoError(f"{origin}: no image for {' or '.join(lacking)}. Valid platforms: {there}.")
+        raise BentoError(f"no image for {' or '.join(lacking)}", place=origin, remedy=f"Valid platforms: {there}.")
     return [entry for entries in by_platform.values() for entry in entries[:1]]
 
 

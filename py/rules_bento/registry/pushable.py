@@ -78,7 +78,7 @@ class FileSource:
             while start < end:
                 piece = file.read(min(end - start, limits.PIECE))
                 if not piece:
-                    raise BentoError(f"{self.path}: the file is smaller than the declared size. {_REMEDY}")
+                    raise BentoError("the file is smaller than the declared size", place=str(self.path), remedy=_REMEDY)
                 yield piece
                 start += len(piece)
 
@@ -86,7 +86,7 @@ class FileSource:
         try:
             return FileIO(self.path)
         except OSError as error:
-            raise BentoError(f"{self.path}: cannot read the file: {error.strerror}. {_REMEDY}") from None
+            raise BentoError(f"cannot read the file: {error.strerror}", place=str(self.path), remedy=_REMEDY) from None
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,8 @@ class Pushable:
         listed = {child.digest for manifest in self.manifests() for child in manifest.children()}
         for digest in sorted((blobs.keys() - self.sources.keys()) | (listed - known)):
             raise BentoError(
-                f"{self.root.descriptor.digest}: the blob or manifest {digest} is missing. "
-                "Build or copy the artifact again."
+                f"the blob or manifest {digest} is missing",
+                place=self.root.descriptor.digest,
+                remedy="Build or copy the artifact again.",
             )
         return sorted(blobs.values(), key=lambda blob: -blob.size)

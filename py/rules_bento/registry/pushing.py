@@ -147,7 +147,7 @@ class _BlobUpload:
     def _after_chunk(self, current: Upload, reply: Reply) -> Upload:
         upload = self._repository.after_chunk(current, reply)
         if not current.offset < upload.offset <= self._size and not self._retry.again():
-            raise BentoError(f"{self._what}: the upload stopped at byte {upload.offset}. Try again later.")
+            raise BentoError(f"the upload stopped at byte {upload.offset}", place=self._what, remedy="Try again later.")
         self._record_progress(upload)
         return upload if upload.offset <= self._size else current
 

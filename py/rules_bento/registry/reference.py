@@ -46,12 +46,16 @@ class Reference:
         registry, repository = _split_registry(name)
         if not _HOST.fullmatch(registry):
             raise BentoError(
-                f"{shown!r}: invalid host name {registry!r}. Write `host:port/repository` without a scheme."
+                f"invalid host name {registry!r}",
+                place=f"{shown!r}",
+                remedy="Write `host:port/repository` without a scheme.",
             )
         if not _NAME.fullmatch(repository) or len(repository) > _MAX_NAME:
             raise BentoError(
-                f"{shown!r}: invalid repository {repository!r}. Use at most {_MAX_NAME} characters: lowercase "
-                "letters and digits, separated by '.', '_', '__', '-', or '/'."
+                f"invalid repository {repository!r}",
+                place=f"{shown!r}",
+                remedy=f"Use at most {_MAX_NAME} characters: lowercase letters and digits, separated by '.', '_', "
+                "'__', '-', or '/'.",
             )
         return Reference(registry, repository, tag, digest)
 
@@ -61,13 +65,15 @@ class Reference:
         rest = text.removeprefix(SCHEME)
         host, slash, name = rest.partition("/")
         if not slash or "://" in rest or (rest == text and not has_registry(text)):
-            raise BentoError(f"{text!r}: invalid reference. Use HOST/REPOSITORY:TAG.")
+            raise BentoError("invalid reference", place=f"{text!r}", remedy="Use HOST/REPOSITORY:TAG.")
         if "@" in host:
             raise _digest_error(text)
         # A dot makes the first part a host for `parse`; the actual host might have none.
         known = Reference.parse(f"host.invalid/{name}", text)
         if not _HOST.fullmatch(host):
-            raise BentoError(f"{text!r}: invalid host name {host!r}. Write `{SCHEME}host:port/repository`.")
+            raise BentoError(
+                f"invalid host name {host!r}", place=f"{text!r}", remedy=f"Write `{SCHEME}host:port/repository`."
+            )
         return replace(known, registry=DEFAULT_REGISTRY if host == _DEFAULT_ALIAS else host)
 
     def __str__(self) -> str:
