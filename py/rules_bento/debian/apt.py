@@ -74,7 +74,7 @@ def loads(text: str, origin: str) -> Lock:
         raise error.with_remedy("Generate the lock with a bento_debs target.") from None
     if not isinstance(lock, dict) or lock.get("deb_lock") != FORMAT:
         remedy = "Generate the lock with a bento_debs target."
-        raise BentoError(f"{origin} isn't a Debian lock in format {FORMAT}. {remedy}")
+        raise BentoError(f"{origin} isn't a Debian lock in format {FORMAT}", remedy=remedy)
     lock_shapes.check(lock, DEB_LOCK, origin, "Restore the committed file, or empty the file and update the lock.")
     return lock
 
@@ -116,7 +116,9 @@ def _find_inconsistencies(lock: Lock, architecture: str, roots: list[str]) -> li
 def host_mirrors() -> dict[str, str]:
     """Map each archive in the host's apt sources to its mirror URL. Raises BentoError if apt isn't installed."""
     if not which("apt-get"):
-        raise BentoError("locking Debian packages requires apt-get. Run the target on Debian or in a Debian container.")
+        raise BentoError(
+            "locking Debian packages requires apt-get", remedy="Run the target on Debian or in a Debian container."
+        )
     mirrors: dict[str, str] = {}
     targets = _run(["apt-get", "indextargets", "--no-release-info", "--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)"])
     for line in split_lines(targets):
@@ -138,9 +140,13 @@ def resolve(request: DebsRequest, mirrors: Mapping[str, str], directory: Path) -
     for name in [*request.package, *request.exclude]:
         if not _NAME.fullmatch(name):
             place = "packages" if name in request.package else "excludes"
-            raise BentoError(f"{place}: invalid name {name!r}. Use a name such as 'libgomp1', without a version.")
+            raise BentoError(
+                f"invalid name {name!r}", place=place, remedy="Use a name such as 'libgomp1', without a version."
+            )
     if MAIN not in mirrors:
-        raise BentoError("this machine's apt sources contain no Debian mirror. Pass a mirror with `-- --mirror URL`.")
+        raise BentoError(
+            "this machine's apt sources contain no Debian mirror", remedy="Pass a mirror with `-- --mirror URL`."
+        )
     requested = request.to_json()
     packages = {}
     for architecture in requested["architectures"]:
@@ -259,5 +265,7 @@ def _run(command: list[str]) -> str:
         errors = [line for line in lines if line.startswith("E: ")] or lines[-1:]
         subcommand = next((word for word in command if word in ("update", "install", "show", "indextargets")), "")
         reason = " ".join(errors).rstrip(".")
-        raise BentoError(f"{command[0]} {subcommand} failed: {reason}. Check the package names and the mirror.")
+        raise BentoError(
+            f"{command[0]} {subcommand} failed: {reason}", remedy="Check the package names and the mirror."
+        )
     return done.stdout

@@ -54,7 +54,7 @@ class Deb:
             if member.kind == "file":
                 files[member.name.removeprefix("./")] = b"".join(contents)
         if "control" not in files:
-            raise BentoError(f"{self.name}: invalid Debian package: the control file is missing. {REMEDY}")
+            raise BentoError("invalid Debian package: the control file is missing", place=self.name, remedy=REMEDY)
         return files
 
     def members(self) -> Iterator[tuple[DebMember, Iterator[bytes]]]:
@@ -79,7 +79,7 @@ class Deb:
             for member, contents in tarread.compressed_members(window, form, where):
                 max_bytes -= member.size
                 if max_bytes < 0:
-                    raise BentoError(f"{where}: the {what} exceed the size limit. {REMEDY}")
+                    raise BentoError(f"the {what} exceed the size limit", place=where, remedy=REMEDY)
                 yield member, contents
 
     @contextmanager
@@ -87,7 +87,7 @@ class Deb:
         try:
             yield
         except ValueError as error:
-            raise BentoError(f"{self.name}: invalid Debian package: {error}. {REMEDY}") from None
+            raise BentoError(f"invalid Debian package: {error}", place=self.name, remedy=REMEDY) from None
 
 
 class _Window:

@@ -52,8 +52,8 @@ class PathFilter(NamedTuple):
         for pattern in [*exclude, *include]:
             if not pattern.startswith("/"):
                 raise BentoError(
-                    f"excludes, includes: invalid pattern {pattern!r}. Use an absolute pattern such as "
-                    "'/usr/share/doc/*'."
+                    f"excludes, includes: invalid pattern {pattern!r}",
+                    remedy="Use an absolute pattern such as '/usr/share/doc/*'.",
                 )
         parents = [pattern.rpartition("/")[0] for pattern in include]
         return PathFilter(_match_any(exclude), _match_any(include), _match_directories(parents))
@@ -126,15 +126,17 @@ class Rootfs:
         name, version = stanza["Package"], stanza["Version"]
         if architecture and stanza["Architecture"] not in (architecture, "all"):
             raise BentoError(
-                f"{deb.name}: {name} is for {stanza['Architecture']}, but the layer is for {architecture}. Use the "
-                f"{architecture} package from the bento_debs lock."
+                f"{name} is for {stanza['Architecture']}, but the layer is for {architecture}",
+                place=deb.name,
+                remedy=f"Use the {architecture} package from the bento_debs lock.",
             )
         if self.packages.get(name) == version:
             return
         if name in self.packages:
             other = self.packages[name]
             raise BentoError(
-                f"{name} {version}: the image already contains version {other}. Use the same lock for all layers."
+                f"{name} {version}: the image already contains version {other}",
+                remedy="Use the same lock for all layers.",
             )
         self.packages[name] = version
         own: dict[str, str] = {}  # path -> MD5, as in dpkg's database
@@ -208,7 +210,9 @@ class Rootfs:
             target = _MERGED_USR.sub(r"usr/\1", member.link)
             if self.files.get(target) != package:
                 raise BentoError(
-                    f"{package}: /{path} is a hard link to /{target}, which is excluded. Include both files."
+                    f"/{path} is a hard link to /{target}, which is excluded",
+                    place=package,
+                    remedy="Include both files.",
                 )
             yield headers.header(path, HARD_LINK, member.mode, member.uid, member.gid, 0, target)
             return
@@ -249,8 +253,9 @@ class Rootfs:
             raise BentoError(self._conflict(path, package))
         if path.rpartition("/")[2].startswith(_WHITEOUT):
             raise BentoError(
-                f"{package}: /{path} is a whiteout, which would remove files from lower layers. Add '/{path}' to "
-                "excludes."
+                f"/{path} is a whiteout, which would remove files from lower layers",
+                place=package,
+                remedy=f"Add '/{path}' to excludes.",
             )
         yield from self._parents(path, package)
         self.files[path] = package
@@ -284,7 +289,7 @@ def _decode(deb: str, name: str, data: bytes) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
-        raise BentoError(f"{deb}: the control file {name} isn't UTF-8. {REMEDY}") from None
+        raise BentoError(f"the control file {name} isn't UTF-8", place=deb, remedy=REMEDY) from None
 
 
 def _stanza(deb: str, data: bytes) -> Stanza:
@@ -292,13 +297,13 @@ def _stanza(deb: str, data: bytes) -> Stanza:
     try:
         stanzas = parse_stanzas(_decode(deb, "control", data))
     except ValueError as error:
-        raise BentoError(f"{deb}: invalid control file: {error}. {REMEDY}") from None
+        raise BentoError(f"invalid control file: {error}", place=deb, remedy=REMEDY) from None
     if len(stanzas) != 1:
-        raise BentoError(f"{deb}: expected 1 paragraph in the control file, got {len(stanzas)}. {REMEDY}")
+        raise BentoError(f"expected 1 paragraph in the control file, got {len(stanzas)}", place=deb, remedy=REMEDY)
     for field, pattern in _FIELDS.items():
         value = stanzas[0].get(field, "")
         if not re.fullmatch(pattern, value):
-            raise BentoError(f"{deb}: the control file has an invalid {field} {value!r}. {REMEDY}")
+            raise BentoError(f"the control file has an invalid {field} {value!r}", place=deb, remedy=REMEDY)
     return stanzas[0]
 
 

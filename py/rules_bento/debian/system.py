@@ -61,7 +61,11 @@ def users(root: Rootfs, ids: Mapping[str, int]) -> Iterator[bytes]:
     group = [f"{name}:x:{gid}:\n" for name, gid in _GROUPS.items()]
     for name, number in sorted(ids.items(), key=lambda item: item[1]):
         if number in taken or not 0 < number <= _MAX_ID:
-            raise BentoError(f"users: {name}: ID {number} is reserved or in use. Use another ID from 1 to {_MAX_ID}.")
+            raise BentoError(
+                f"{name}: ID {number} is reserved or in use",
+                place="users",
+                remedy=f"Use another ID from 1 to {_MAX_ID}.",
+            )
         taken.add(number)
         passwd.append(f"{name}:x:{number}:{number}:{name}:/home/{name}:{_NOLOGIN}\n")
         group.append(f"{name}:x:{number}:\n")
@@ -85,8 +89,9 @@ def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[byt
     """
     if own and root.has(_BUNDLE):
         raise BentoError(
-            "certificates: a lower layer already contains the certificate bundle. Set certificates on that layer "
-            "instead."
+            "a lower layer already contains the certificate bundle",
+            place="certificates",
+            remedy="Set certificates on that layer instead.",
         )
     mozilla = {path: data for path, data in root.captured.items() if path.startswith(CERTIFICATES)}
     bundle = b""
@@ -94,7 +99,9 @@ def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[byt
         path = _LOCAL_CERTIFICATES + name.rpartition("/")[2].rpartition(".")[0] + ".crt"
         if b"-----BEGIN CERTIFICATE-----" not in data:
             raise BentoError(
-                f"certificates: {name} isn't in PEM format. Convert the certificate with `openssl x509 -inform der`."
+                f"{name} isn't in PEM format",
+                place="certificates",
+                remedy="Convert the certificate with `openssl x509 -inform der`.",
             )
         yield from root.file(path, data)
     for data in [*(data for _, data in sorted(mozilla.items())), *(data for _, data in own)]:

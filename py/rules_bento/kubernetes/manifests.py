@@ -55,16 +55,24 @@ class DeploymentOptions(NamedTuple):
 def inference_service(tags: Sequence[str], scheme: str, model_format: str, options: DeploymentOptions) -> str:
     """Return a KServe InferenceService for the models with these tags. Raises BentoError for an invalid option."""
     if len(tags) > 1 and not options.name:
-        raise BentoError(f"app_name: required for an image with {len(tags)} models. Set the InferenceService's name.")
+        raise BentoError(
+            f"required for an image with {len(tags)} models",
+            place="app_name",
+            remedy="Set the InferenceService's name.",
+        )
     name = options.name or re.sub("[._]", "-", tags[0].partition(":")[0])
     metadata = _metadata("app_name", name, {f"{_STANDARD}name": name})
     model = {"modelFormat": {"name": model_format}, "storageUri": f"{scheme}://{options.image}"}
     container = options.pod_spec.get("model", {})
     if not isinstance(container, dict):
-        raise BentoError("pod_spec: model isn't an object. Write its fields, such as resources, on indented lines.")
+        raise BentoError(
+            "model isn't an object", place="pod_spec", remedy="Write its fields, such as resources, on indented lines."
+        )
     if "resources" in options.pod_spec:
         raise BentoError(
-            "pod_spec: resources of a Pod can't request GPUs. Move resources below model, the container that serves."
+            "resources of a Pod can't request GPUs",
+            place="pod_spec",
+            remedy="Move resources below model, the container that serves.",
         )
     _check_pod_spec(container, ("storage", *model), "model")
     document = {
@@ -121,8 +129,10 @@ def _check_pod_spec(spec: Mapping[str, Any], own: Collection[str], where: str) -
     """Raise BentoError if a field in `spec` is in `own`, the fields that the manifest sets of `where`."""
     if fields := [field for field in own if field in spec]:
         raise BentoError(
-            f"pod_spec: the manifest sets {', '.join(fields)} of {where}. Remove the field from the file. If no "
-            "attribute of the target changes its value, patch the manifest with a tool such as kustomize."
+            f"the manifest sets {', '.join(fields)} of {where}",
+            place="pod_spec",
+            remedy="Remove the field from the file. If no attribute of the target changes its value, patch the "
+            "manifest with a tool such as kustomize.",
         )
 
 
@@ -158,8 +168,9 @@ def _metadata(attribute: str, name: str, labels: Mapping[str, str]) -> dict[str,
     """Return the name and labels of an object. Raises BentoError for an invalid name."""
     if not _NAME.fullmatch(name):
         raise BentoError(
-            f"{attribute}: invalid name {name!r}. Set {attribute} to at most 63 characters: a-z, 0-9, and '-', "
-            "starting with a letter."
+            f"invalid name {name!r}",
+            place=attribute,
+            remedy=f"Set {attribute} to at most 63 characters: a-z, 0-9, and '-', starting with a letter.",
         )
     return {"name": name, "labels": dict(labels)}
 
@@ -172,8 +183,8 @@ def _object_names(workload: Workload, app: str) -> dict[str, str]:
     names = {first: app} | {name: f"{app}-{snake_case(name).replace('_', '-')}" for name in others}
     if len(set(names.values())) < len(names):
         raise BentoError(
-            f"some of the services {', '.join(names)} would get Kubernetes objects with the same name. Rename one "
-            "of these services."
+            f"some of the services {', '.join(names)} would get Kubernetes objects with the same name",
+            remedy="Rename one of these services.",
         )
     return names
 
@@ -182,14 +193,18 @@ def _replicas(service: WorkloadService, names: Mapping[str, str], options: Deplo
     """Return the minimum and maximum number of Pods of a service. If the number is fixed, the maximum is 0."""
     if unknown := sorted(set(options.replicas) - set(names)):
         raise BentoError(
-            f"replicas: {unknown[0]!r} isn't a service of this workload. Valid values: {', '.join(names)}."
+            f"{unknown[0]!r} isn't a service of this workload",
+            place="replicas",
+            remedy=f"Valid values: {', '.join(names)}.",
         )
     text = options.replicas.get(service.name, "1")
     match = _REPLICAS.fullmatch(text)
     low, high = (int(match[1]), int(match[2] or 0)) if match else (0, 0)
     if not match or (match[2] and not 0 < low < high):
         raise BentoError(
-            f"replicas: invalid value {text!r} for {service.name!r}. Use a number or a range, such as '2' or '1-4'."
+            f"invalid value {text!r} for {service.name!r}",
+            place="replicas",
+            remedy="Use a number or a range, such as '2' or '1-4'.",
         )
     if high and not (service.concurrency and service.metric):
         change, missing = ("Set", "traffic.concurrency") if service.metric else ("Enable", "metrics")
@@ -213,7 +228,9 @@ def _variables(workload: Workload, app: str, options: DeploymentOptions) -> list
         for name, value in values.items():
             if name in variables or name == "BENTOML_PORT":
                 raise BentoError(
-                    f"{name}: the manifest or another attribute also sets this variable. Remove one of the values."
+                    "the manifest or another attribute also sets this variable",
+                    place=name,
+                    remedy="Remove one of the values.",
                 )
             variables[name] = (
                 {"valueFrom": {kind: _key(attribute, name, value)}} if kind else {"value": _literal(value)}
@@ -223,7 +240,9 @@ def _variables(workload: Workload, app: str, options: DeploymentOptions) -> list
 
 def _key(attribute: str, name: str, value: str) -> dict[str, Any]:
     if not (match := _KEY.fullmatch(value)):
-        raise BentoError(f"{attribute}: invalid value {value!r} for {name}. Use NAME/KEY, such as 'iris-env/TOKEN'.")
+        raise BentoError(
+            f"invalid value {value!r} for {name}", place=attribute, remedy="Use NAME/KEY, such as 'iris-env/TOKEN'."
+        )
     return {"name": match[1], "key": match[2], "optional": False}
 
 
@@ -242,7 +261,11 @@ def _volumes(service: WorkloadService, options: DeploymentOptions) -> tuple[list
     shared_memory = several_gpus or _SHARED_MEMORY in options.writable
     for directory in options.writable:
         if directory != _ROOT and (not directory.startswith("/") or directory.rstrip("/") in ("", _SCRATCH)):
-            raise BentoError(f"writable_dirs: invalid path {directory!r}. Use an absolute path other than {_SCRATCH}.")
+            raise BentoError(
+                f"invalid path {directory!r}",
+                place="writable_dirs",
+                remedy=f"Use an absolute path other than {_SCRATCH}.",
+            )
     directories = [_SCRATCH, *(it for it in options.writable if it != _SHARED_MEMORY)] if options.read_only else []
     # An image with several models has one volume. A model is mounted at the target of its link in the Bento.
     images = {image: f"model-{at}" for at, image in enumerate(dict.fromkeys(options.models.values()))}

@@ -108,13 +108,16 @@ def _reachable(document: dict[str, Any]) -> list[dict[str, Any]]:
     entries = {entry["name"]: entry for entry in document.get("services", [])}
     if not entries:
         raise BentoError(
-            f"{document['service']}: the service uses the legacy API of BentoML 1.1, which doesn't describe "
-            "dependencies. Use @bentoml.service."
+            "the service uses the legacy API of BentoML 1.1, which doesn't describe dependencies",
+            place=document["service"],
+            remedy="Use @bentoml.service.",
         )
     names = [document.get("entry_service", "")]
     for name in names:
         if name not in entries:
-            raise BentoError(f"bento.yaml: the service {name!r} is missing from services. Build the Bento again.")
+            raise BentoError(
+                f"the service {name!r} is missing from services", place="bento.yaml", remedy="Build the Bento again."
+            )
         names += [need for need in _needs(entries[name]) if need not in names]
     return [entries[name] for name in names]
 
@@ -134,13 +137,15 @@ def _service(entry: dict[str, Any], port: int) -> WorkloadService:
     part = {key: config.get(key) or {} for key in ("endpoints", "http", "metrics", "resources", "ssl", "traffic")}
     if part["ssl"].get("enabled"):
         raise BentoError(
-            f"{where}: ssl is enabled, but the Pods have no key files. Remove ssl, and encrypt the traffic with an "
-            "ingress or a service mesh."
+            "ssl is enabled, but the Pods have no key files",
+            place=where,
+            remedy="Remove ssl, and encrypt the traffic with an ingress or a service mesh.",
         )
     if _LOOPBACK.fullmatch(str(part["http"].get("host", ""))):
         raise BentoError(
-            f"{where}: http.host is {part['http']['host']}, which isn't reachable from outside the Pod. Remove "
-            "http.host from the service's configuration."
+            f"http.host is {part['http']['host']}, which isn't reachable from outside the Pod",
+            place=where,
+            remedy="Remove http.host from the service's configuration.",
         )
     counted = part["metrics"].get("enabled", True)
     return WorkloadService(
@@ -159,9 +164,11 @@ def _service(entry: dict[str, Any], port: int) -> WorkloadService:
 def _ports(numbers: list[Any], where: str) -> tuple[int, ...]:
     for number in numbers:
         if type(number) is not int or not 0 < number <= _MAX_PORT:
-            raise BentoError(f"{where}: invalid port {number!r}. Use a number from 1 to {_MAX_PORT}.")
+            raise BentoError(f"invalid port {number!r}", place=where, remedy=f"Use a number from 1 to {_MAX_PORT}.")
     if len(set(numbers)) < len(numbers):
-        raise BentoError(f"{where}: duplicate ports in extra_ports: {numbers}. Specify each port only once.")
+        raise BentoError(
+            f"duplicate ports in extra_ports: {numbers}", place=where, remedy="Specify each port only once."
+        )
     return tuple(numbers)
 
 
@@ -169,8 +176,9 @@ def _image(config: dict[str, Any]) -> StartupConfig:
     user = "0" if config.get("User", "") in ("", "root", "root:root") else config["User"]
     if not (match := _USER.fullmatch(user)):
         raise BentoError(
-            f"user: the image runs as {user!r}, but Kubernetes can verify a non-root user only by numeric ID. Set user "
-            'on the bento_image to numeric IDs, such as "1034:1034".'
+            f"the image runs as {user!r}, but Kubernetes can verify a non-root user only by numeric ID",
+            place="user",
+            remedy='Set user on the bento_image to numeric IDs, such as "1034:1034".',
         )
     variables = {name: value for name, _, value in (env.partition("=") for env in config.get("Env", ()))}
     uid, gid = int(match[1]), int(match[2]) if match[2] else None
@@ -182,16 +190,22 @@ def _check_startup(image: StartupConfig, names: list[str], port: int) -> None:
     serves_bento = entrypoint.serves_bento(image.entrypoint) and _BENTO_PATH in image.variables
     for word in image.cmd if serves_bento else ():
         if word.partition("=")[0] in ("--port", "-p", "--host"):
-            raise BentoError(f"cmd: the image sets {word}, which the manifest also sets. Remove the option from cmd.")
+            raise BentoError(
+                f"the image sets {word}, which the manifest also sets",
+                place="cmd",
+                remedy="Remove the option from cmd.",
+            )
     if not serves_bento and not port:
         raise BentoError(
-            "port: the image has a custom entrypoint, so the server's port is unknown. Set port to the port that the "
-            "server listens on."
+            "the image has a custom entrypoint, so the server's port is unknown",
+            place="port",
+            remedy="Set port to the port that the server listens on.",
         )
     if len(names) > 1 and (image.cmd or not serves_bento):
         raise BentoError(
-            f"image: the services {', '.join(names)} run in separate Pods, which require the default entrypoint and "
-            "cmd. Remove entrypoint and cmd from the bento_image."
+            f"the services {', '.join(names)} run in separate Pods, which require the default entrypoint and cmd",
+            place="image",
+            remedy="Remove entrypoint and cmd from the bento_image.",
         )
 
 
@@ -211,18 +225,19 @@ def quantities(resources: dict[str, Any], where: str) -> dict[str, str]:
     }  # fmt: skip
     if unknown := sorted(set(resources) - {*kinds, "gpu_type"}):
         raise BentoError(
-            f"{where}: resources.{unknown[0]} isn't a standard Kubernetes resource. Remove the resource from the "
-            "service's configuration, and add your cluster's resource name to the manifest with a tool such as "
-            "kustomize."
+            f"resources.{unknown[0]} isn't a standard Kubernetes resource",
+            place=where,
+            remedy="Remove the resource from the service's configuration, and add your cluster's resource name "
+            "to the manifest with a tool such as kustomize.",
         )
     if "gpu_type" in resources and "gpu" not in resources:
-        raise BentoError(f"{where}: resources.gpu_type requires a number of GPUs. Set resources.gpu.")
+        raise BentoError("resources.gpu_type requires a number of GPUs", place=where, remedy="Set resources.gpu.")
     amounts = {}
     for key, (name, pattern, units, expected) in kinds.items():
         if key in resources:
             amounts[name] = _quantity(resources[key], pattern, units)
             if not amounts[name]:
-                raise BentoError(f"{where}: invalid resources.{key} {resources[key]!r}. Use {expected}.")
+                raise BentoError(f"invalid resources.{key} {resources[key]!r}", place=where, remedy=f"Use {expected}.")
     return amounts
 
 

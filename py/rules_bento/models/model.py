@@ -63,7 +63,9 @@ class ModelDescription:
         remedy = "Build the model again."
         schema.validate(document, _FIELDS, "the description of a model", remedy)
         if unknown := document.keys() - {item.name for item in fields(ModelDescription)}:
-            raise BentoError(f"the description of a model has unknown fields: {', '.join(sorted(unknown))}. {remedy}")
+            raise BentoError(
+                f"the description of a model has unknown fields: {', '.join(sorted(unknown))}", remedy=remedy
+            )
         return ModelDescription(**document)
 
 
@@ -152,10 +154,12 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Tree
 
     if any(entry.path == MODEL_YAML for entry in files.entries):
         raise BentoError(
-            f"srcs: bento_model generates {MODEL_YAML}. Exclude the file, and set its values with attributes."
+            f"bento_model generates {MODEL_YAML}",
+            place="srcs",
+            remedy="Exclude the file, and set its values with attributes.",
         )
     if not files.entries:
-        raise BentoError("srcs: a model must contain at least one file. Add a file.")
+        raise BentoError("a model must contain at least one file", place="srcs", remedy="Add a file.")
     identity = content_identity(tag.name, fields, files)
     tag = Tag(tag.name, tag.version or content_version(identity))
     text = dump_yaml({"name": tag.name, "version": tag.version, **fields, "creation_time": creation_time})

@@ -100,7 +100,9 @@ def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | N
 
     descriptor = next((file for file in files if file.path == MODEL_YAML), None)
     if descriptor is None:
-        raise BentoError(f"{origin}: {MODEL_YAML} is missing. Specify a model's directory in the BentoML store.")
+        raise BentoError(
+            f"{MODEL_YAML} is missing", place=origin, remedy="Specify a model's directory in the BentoML store."
+        )
     fields = _model_yaml(Path(descriptor.source))
     tag = tag or Tag.parse(f"{fields['name']}:{fields['version']}", f"{origin}: {MODEL_YAML}")
     others = [file for file in files if file is not descriptor and not is_generated(file.path)]
@@ -130,15 +132,17 @@ def _model_yaml(path: Path) -> dict[str, Any]:
     try:
         fields = read_yaml(read_file(path), str(path), binary=True)  # metadata can contain bytes
     except OSError as error:
-        raise BentoError(f"{path}: cannot read the file: {error.strerror}. Save the model again.") from None
+        raise BentoError(
+            f"cannot read the file: {error.strerror}", place=str(path), remedy="Save the model again."
+        ) from None
     if not isinstance(fields, dict):
-        raise BentoError(f"{path}: expected a mapping. Save the model again.")
+        raise BentoError("expected a mapping", place=str(path), remedy="Save the model again.")
     fields.setdefault("signatures", {})
     missing = [key for key in ("name", "version", *_KEYS, "creation_time") if key not in fields]
     if missing:
-        raise BentoError(f"{path}: missing keys: {', '.join(missing)}. Save the model again.")
+        raise BentoError(f"missing keys: {', '.join(missing)}", place=str(path), remedy="Save the model again.")
     if not isinstance(fields["labels"] or {}, dict):
-        raise BentoError(f"{path}: labels: expected a mapping. Save the model again.")
+        raise BentoError("labels: expected a mapping", place=str(path), remedy="Save the model again.")
     return fields
 
 
@@ -171,7 +175,7 @@ def unpack_model(archive: Path, name: str, directory: Path) -> list[snapshot.Dec
             files[item.path] = _write(directory / item.path, contents, executable=item.executable)
     prefix = _common_prefix(files)
     if not all(path.startswith(prefix) for path in (*files, *links)):
-        raise BentoError(f"{name}: the archive must contain a single model. Export each model separately.")
+        raise BentoError("the archive must contain a single model", place=name, remedy="Export each model separately.")
     declared = [snapshot.DeclaredFile(path.removeprefix(prefix), str(source), name) for path, source in files.items()]
     return declared + [snapshot.DeclaredFile(path.removeprefix(prefix), "", name, link) for path, link in links.items()]
 

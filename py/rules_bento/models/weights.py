@@ -58,7 +58,9 @@ def check_weights(files: Mapping[str, str], where: str) -> dict[str, int]:
             _check_index(path, source, files, weights, name)
     for path, missing in _missing_shards(files):
         raise BentoError(
-            f"{where}: {path} is part of a set, without {_listed(missing)}. Add the missing files, or remove the set."
+            f"{path} is part of a set, without {_listed(missing)}",
+            place=where,
+            remedy="Add the missing files, or remove the set.",
         )
     return sizes
 
@@ -67,7 +69,9 @@ def _check_pointer(source: str, name: str) -> None:
     with Path(source).open("rb") as file:
         pointer = file.read(len(_POINTER)) == _POINTER and file.seek(0, 2) < _MAX_POINTER
     if pointer:
-        raise BentoError(f"{name} is a pointer of Git LFS, not the file. Run `git lfs pull`, or remove the file.")
+        raise BentoError(
+            f"{name} is a pointer of Git LFS, not the file", remedy="Run `git lfs pull`, or remove the file."
+        )
 
 
 def parameters(dtype: str, size: int) -> int | None:
@@ -83,7 +87,7 @@ def _read_safetensors(source: str, name: str) -> list[tuple[str, int]]:
         start = file.read(8)
         length = int.from_bytes(start, "little")
         if len(start) < 8 or length > min(size - 8, _MAX_HEADER):
-            raise BentoError(f"{name} isn't complete: the header of safetensors is longer than the file. {remedy}")
+            raise BentoError(f"{name} isn't complete: the header of safetensors is longer than the file", remedy=remedy)
         header = JsonStream(file, length, f"{name}: header of safetensors")
         places = []
         for key in header.members():
@@ -95,10 +99,10 @@ def _read_safetensors(source: str, name: str) -> list[tuple[str, int]]:
     end = 0
     for begin, stop, _ in places:
         if begin != end:
-            raise BentoError(f"{name}: the tensors overlap, or have a gap at byte {end} of the data. {remedy}")
+            raise BentoError(f"the tensors overlap, or have a gap at byte {end} of the data", place=name, remedy=remedy)
         end = stop
     if end != size - 8 - length:
-        raise BentoError(f"{name} isn't complete: {size - 8 - length} bytes of tensors instead of {end}. {remedy}")
+        raise BentoError(f"{name} isn't complete: {size - 8 - length} bytes of tensors instead of {end}", remedy=remedy)
     return [(dtype, stop - begin) for begin, stop, dtype in places]
 
 
@@ -119,7 +123,7 @@ def _place(tensor: Any, name: str, remedy: str) -> tuple[int, int, str]:
     else:
         valid = False
     if not valid:
-        raise BentoError(f"{name}: data_offsets don't match the type and the shape. {remedy}")
+        raise BentoError("data_offsets don't match the type and the shape", place=name, remedy=remedy)
     return begin, end, dtype if known else _OTHER
 
 
@@ -129,7 +133,7 @@ def _check_gguf(source: str, name: str) -> None:
     version = start[4:]
     known = start[:4] == b"GGUF" and any(struct.pack(order, n) == version for n in (1, 2, 3) for order in ("<I", ">I"))
     if not known:
-        raise BentoError(f"{name} isn't a GGUF file of version 1 to 3. Download the file again.")
+        raise BentoError(f"{name} isn't a GGUF file of version 1 to 3", remedy="Download the file again.")
 
 
 def _check_index(path: str, source: str, files: Collection[str], weights: Collection[str], name: str) -> None:
@@ -153,13 +157,14 @@ def _check_index(path: str, source: str, files: Collection[str], weights: Collec
     missing = sorted(path for path in (posixpath.join(directory, shard) for shard in shards) if path not in files)
     if missing and (len(missing) < len(shards) or directory not in weights):
         raise BentoError(
-            f"{name} names files that the model doesn't contain: {_listed(missing)}. Add them, or remove the index."
+            f"{name} names files that the model doesn't contain: {_listed(missing)}",
+            remedy="Add them, or remove the index.",
         )
 
 
 def _text(shard: Any, name: str) -> str:
     if not isinstance(shard, str):
-        raise BentoError(f"{name}: weight_map must contain file names. Download the file again.")
+        raise BentoError("weight_map must contain file names", place=name, remedy="Download the file again.")
     return shard
 
 

@@ -36,7 +36,9 @@ def read_named(name: str, directory: Path, most: int, remedy: str) -> bytes:
     except KeyError:
         raise BentoError("the variable isn't set", place=name, remedy="Set the variable, or specify a file.") from None
     except ValueError:
-        raise BentoError(f"{name!r}: the path contains a NUL character. Remove the character.") from None
+        raise BentoError(
+            "the path contains a NUL character", place=f"{name!r}", remedy="Remove the character."
+        ) from None
     except OSError as error:
         raise BentoError(
             f"cannot read the file: {error.strerror}", place=name, remedy="Check the path and permissions."

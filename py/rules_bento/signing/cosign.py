@@ -53,7 +53,7 @@ def sbom_type(document: dict[str, Any], origin: str) -> str:
         return CYCLONEDX
     if str(document.get("spdxVersion")).startswith("SPDX-2."):
         return SPDX
-    raise BentoError(f"{origin}: unsupported SBOM format. Use CycloneDX or SPDX 2 in JSON format.")
+    raise BentoError("unsupported SBOM format", place=origin, remedy="Use CycloneDX or SPDX 2 in JSON format.")
 
 
 def sign_statement(statement: bytes, key: PrivateKey) -> dict[str, Any]:
@@ -184,4 +184,6 @@ def _digest(path: Path) -> bytes:
     try:
         return bytes.fromhex(sha256_of(path))
     except OSError as error:
-        raise BentoError(f"{path}: cannot read the file: {error.strerror}. Check the path and permissions.") from None
+        raise BentoError(
+            f"cannot read the file: {error.strerror}", place=str(path), remedy="Check the path and permissions."
+        ) from None

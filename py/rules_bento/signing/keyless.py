@@ -113,7 +113,9 @@ class IdentitySigner:
             raw = _read(token, directory).strip() if token else oidc.detect_credential()
             if raw is None:
                 raise BentoError(
-                    "--identity-token: no OIDC token found in the CI environment. Specify a file that contains a token."
+                    "no OIDC token found in the CI environment",
+                    place="--identity-token",
+                    remedy="Specify a file that contains a token.",
                 )
             self._token = oidc.IdentityToken(raw)
         with _errors(trust_config or "sigstore", "Check the connection, or specify a client trust configuration."):
@@ -205,7 +207,7 @@ def _errors(where: str, remedy: str) -> Iterator[None]:
     except ImportError:
         raise missing_package("A keyless signature", "sigstore") from None
     except Exception as error:
-        raise BentoError(f"{where}: {_reason(error)}. {remedy}") from None
+        raise BentoError(_reason(error), place=where, remedy=remedy) from None
 
 
 def _reason(error: BaseException) -> str:

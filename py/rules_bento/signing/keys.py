@@ -100,11 +100,14 @@ def read_public(name: str, directory: Path, check_entry: Callable[..., None] | N
     """
     kind, content, origin = _read(name, directory)
     if kind in (*_PRIVATE, *_ENCRYPTED):
-        raise BentoError(f"{origin}: expected a public key, got a private key. Use the public key, such as cosign.pub.")
+        raise BentoError(
+            "expected a public key, got a private key", place=origin, remedy="Use the public key, such as cosign.pub."
+        )
     if kind not in _PUBLIC:
         raise BentoError(
-            f"{origin}: expected a public key in PEM format, got {kind!r}. "
-            "Export the public key with `cosign public-key`."
+            f"expected a public key in PEM format, got {kind!r}",
+            place=origin,
+            remedy="Export the public key with `cosign public-key`.",
         )
     return PublicKey(
         _load(lambda serialization: serialization.load_pem_public_key(content), origin), origin, check_entry
@@ -120,8 +123,10 @@ def read_private(name: str, directory: Path, password_file: str = "", trust_conf
     kind, content, origin = _read(name, directory)
     if kind not in (*_PRIVATE, *_ENCRYPTED):
         raise BentoError(
-            f"{origin}: expected a private key in PEM format, got {kind!r}. Use a key from `cosign generate-key-pair` "
-            "or `cosign import-key-pair`, or an unencrypted PKCS #8 key."
+            f"expected a private key in PEM format, got {kind!r}",
+            place=origin,
+            remedy="Use a key from `cosign generate-key-pair` or `cosign import-key-pair`, or an unencrypted "
+            "PKCS #8 key.",
         )
     if kind in _ENCRYPTED:
         opened = _decrypt(content, _password(directory, password_file, origin), origin)
@@ -142,7 +147,9 @@ def _read(name: str, directory: Path) -> tuple[str, bytes, str]:
     # openssl writes the parameters of the curve before the key.
     blocks = [match for match in _BLOCK.finditer(content) if not match[1].endswith(b"PARAMETERS")]
     if len(blocks) != 1:
-        raise BentoError(f"{name}: expected one key in PEM format, got {len(blocks)}. Specify a file with one key.")
+        raise BentoError(
+            f"expected one key in PEM format, got {len(blocks)}", place=name, remedy="Specify a file with one key."
+        )
     return blocks[0][1].decode(), blocks[0][0] + b"\n", name
 
 
@@ -152,8 +159,9 @@ def _password(directory: Path, file: str, origin: str) -> bytes:
     password = os.environ.get(PASSWORD)
     if password is None:
         raise BentoError(
-            f"{origin}: the key is encrypted. Set {PASSWORD} to the key's password (which can be empty), or specify a "
-            "password file."
+            "the key is encrypted",
+            place=origin,
+            remedy=f"Set {PASSWORD} to the key's password (which can be empty), or specify a password file.",
         )
     return password.encode("utf-8", "surrogateescape")
 
@@ -168,21 +176,24 @@ def _decrypt(content: bytes, password: bytes, origin: str) -> bytes:
     kdf, cipher = document.get("kdf"), document.get("cipher")
     if not isinstance(kdf, dict) or not isinstance(cipher, dict):
         raise BentoError(
-            f"{origin}: the key's encryption parameters are missing. Import the key again with `cosign "
-            "import-key-pair`."
+            "the key's encryption parameters are missing",
+            place=origin,
+            remedy="Import the key again with `cosign import-key-pair`.",
         )
     costs = [cost for cost in _SCRYPT_N if kdf.get("params") == {"N": cost, "r": 8, "p": 1}]
     if (kdf.get("name"), cipher.get("name")) != ("scrypt", "nacl/secretbox") or not costs:
         raise BentoError(
-            f"{origin}: unsupported encryption. Expected scrypt (N {_SCRYPT_N[0]} to {_SCRYPT_N[-1]}, r 8, p 1) with "
-            "nacl/secretbox. Import the key again with `cosign import-key-pair`."
+            "unsupported encryption",
+            place=origin,
+            remedy=f"Expected scrypt (N {_SCRYPT_N[0]} to {_SCRYPT_N[-1]}, r 8, p 1) with nacl/secretbox. "
+            "Import the key again with `cosign import-key-pair`.",
         )
     salt, nonce, ciphertext = (
         from_base64(where.get(name), f"{origin}: the {name}", _ORIGINAL)
         for where, name in ((kdf, "salt"), (cipher, "nonce"), (document, "ciphertext"))
     )
     if not _SALT[0] <= len(salt) <= _SALT[1] or len(nonce) != _NONCE:
-        raise BentoError(f"{origin}: the salt or nonce has an invalid length. {_ORIGINAL}")
+        raise BentoError("the salt or nonce has an invalid length", place=origin, remedy=_ORIGINAL)
     try:
         from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
         from nacl.exceptions import CryptoError
@@ -193,7 +204,9 @@ def _decrypt(content: bytes, password: bytes, origin: str) -> bytes:
     try:
         return bytes(SecretBox(key).decrypt(ciphertext, nonce))
     except CryptoError:
-        raise BentoError(f"{origin}: wrong password or damaged key. Check {PASSWORD} or the password file.") from None
+        raise BentoError(
+            "wrong password or damaged key", place=origin, remedy=f"Check {PASSWORD} or the password file."
+        ) from None
 
 
 def _load(load: Callable[[Any], Any], origin: str) -> Any:
@@ -205,7 +218,7 @@ def _load(load: Callable[[Any], Any], origin: str) -> Any:
     try:
         key = load(serialization)
     except Exception as error:  # there is no common base class
-        raise BentoError(f"{origin}: invalid key ({type(error).__name__}). {_ORIGINAL}") from None
+        raise BentoError(f"invalid key ({type(error).__name__})", place=origin, remedy=_ORIGINAL) from None
     return _check_algorithm(key, origin)
 
 
@@ -223,8 +236,10 @@ def _check_algorithm(key: Any, origin: str) -> Any:
     else:
         what = type(key).__name__.strip("_").removesuffix("PrivateKey").removesuffix("PublicKey")
     raise BentoError(
-        f"{origin}: {what} isn't supported. Use an ECDSA P-256 key (`cosign generate-key-pair`), or an RSA key of "
-        f"{' or '.join(map(str, _RSA))} bits."
+        f"{what} isn't supported",
+        place=origin,
+        remedy="Use an ECDSA P-256 key (`cosign generate-key-pair`), or an RSA key of "
+        f"{' or '.join(map(str, _RSA))} bits.",
     )
 
 

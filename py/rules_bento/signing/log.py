@@ -30,7 +30,9 @@ def find_log(trust_config: str, directory: Path) -> str:
     logs = [log for log in config["signingConfig"]["rekorTlogUrls"] if log["majorApiVersion"] == 2]
     valid = [log for log in logs if log["validFor"]["start"] <= now < log["validFor"].get("end", "9")]
     if not valid:
-        raise BentoError(f"{trust_config}: rekorTlogUrls contains no valid log with majorApiVersion 2. {_REMEDY}")
+        raise BentoError(
+            "rekorTlogUrls contains no valid log with majorApiVersion 2", place=trust_config, remedy=_REMEDY
+        )
     return str(max(valid, key=lambda log: log["validFor"]["start"])["url"])
 
 
@@ -43,11 +45,15 @@ def create_entry(url: str, verifier: dict[str, Any], digest: bytes, signature: s
         with transport.exchange("POST", f"{url.rstrip('/')}/api/v2/log/entries", _JSON, request) as response:
             answer, status = response.read(limits.TOKEN), response.status
     except ConnectionLostError as error:
-        raise BentoError(f"{url}: {error}. Check the connection to the transparency log, and sign again.") from None
+        raise BentoError(
+            str(error), place=url, remedy="Check the connection to the transparency log, and sign again."
+        ) from None
     finally:
         transport.close()
     if not 200 <= status < 300:
-        raise BentoError(f"{url}: the transparency log returned {status}. Check --trust-config, and sign again.")
+        raise BentoError(
+            f"the transparency log returned {status}", place=url, remedy="Check --trust-config, and sign again."
+        )
     return read_object(answer, url)
 
 

@@ -49,7 +49,7 @@ def read_policy(path: Path, trusted_root: Path | None) -> list[SignatureRule]:
     document = read_mapping(read_named(str(path), Path(), MAX_BYTES, _REMEDY), str(path))
     validate(document, _SHAPE, str(path), _REMEDY)
     if set(document) != {"require"} or not document["require"]:
-        raise BentoError(f"{path}: expected only the field 'require', with at least one rule. {_REMEDY}")
+        raise BentoError("expected only the field 'require', with at least one rule", place=str(path), remedy=_REMEDY)
     return [_rule(item, path, trusted_root) for item in document["require"]]
 
 
@@ -60,7 +60,7 @@ def _rule(item: dict[str, Any], path: Path, trusted_root: Path | None) -> Signat
     kinds, noun = _TYPES.get(kind, ((kind,), f"attestation of type {kind}"))
     signers = item["any"] if set(item) == {"any"} else [item]
     if not signers:
-        raise BentoError(f"{path}: any: expected at least one signer. {_REMEDY}")
+        raise BentoError("any: expected at least one signer", place=str(path), remedy=_REMEDY)
     return SignatureRule(kinds, noun, tuple(_signer(each, path, trusted_root) for each in signers))
 
 
@@ -71,5 +71,7 @@ def _signer(item: dict[str, Any], path: Path, trusted_root: Path | None) -> Publ
         return Identity(item["identity"], item["issuer"], read_trusted_root(trusted_root))
     keys = ", ".join(map(str, item)) or "none"
     raise BentoError(
-        f"{path}: each rule must contain 'key', 'any', or both 'identity' and 'issuer'; got {keys}. {_REMEDY}"
+        f"each rule must contain 'key', 'any', or both 'identity' and 'issuer'; got {keys}",
+        place=str(path),
+        remedy=_REMEDY,
     )
