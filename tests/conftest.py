@@ -23,6 +23,9 @@ os.environ.setdefault("RULES_BENTO_ROOTS", sysconfig.get_path("purelib"))
 os.environ.setdefault("RULES_BENTO_UV", shutil.which("uv") or "uv")
 # Except for tests of locks, builds of the `bento` command don't use the network.
 os.environ.setdefault("BENTO_NO_LOCK", "1")
+# Without an environment that the caller names, they don't import a service either.
+for variable in ("CONDA_PREFIX", "VIRTUAL_ENV"):
+    os.environ.pop(variable, None)
 # Programs that tests interrupt inherit this. A shell ignores the signal for commands in the background.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
