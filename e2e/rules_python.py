@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -10,15 +11,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workbench import NEWER_RULES_PYTHON, REPOSITORY, SkippedError
+from queries import NOT_OURS
+from workbench import REPOSITORY, SkippedError
 
 if TYPE_CHECKING:
-    from workbench import Workbench
+    from workbench import Checkout, Workbench
 
 # Names a directory with a program `setup`, which writes modules, a registry, interpreters, `judge.bazelrc`, and
 # `python.MODULE.bazel` into another directory.
 JUDGE = "RULES_BENTO_RULES_PYTHON"
-WORKSPACE = "e2e/smoke"
+SMOKE, TEAMS = "e2e/smoke", "e2e/teams"
 LAYOUTS = "tests/sources/layouts"
 # The layouts are tested in a workspace that depends on this module.
 REPLACED = {
@@ -28,29 +30,125 @@ REPLACED = {
 }
 SKYLIB = '\nbazel_dep(name = "bazel_skylib", version = "1.8.2")\n'
 TESTS = ("//:all", "//presubmit:second_python_test", f"//{LAYOUTS}/...")
+# The Python of each team.
+PYTHONS = {"legacy": "3.12", "prices": "3.12", "search": "3.11", "vision": "3.13"}
+# Only a tree of runfiles has them, below an import root that only another library declares. No source imports them.
+ACCIDENTAL = {"nested.inner", "sibling", "sub.deep"}
+IMPORTED = ("company.two", "inner", "python.runfiles", "schemas.iris_pb2", "shop.tax.rates", "words")
+SITE_PACKAGES = "--@rules_python//python/config_settings:venvs_site_packages=yes"
+CASES = """\
+load("@rules_bento//rules:defs.bzl", "bento_service")
+
+# The constraint that the image also has.
+bento_service(
+    name = "constrained",
+    srcs = ["service.py"],
+    base = "@base_3_11",
+    requirements = ["@locked//bentoml"],
+    service = "service:Service",
+    target_compatible_with = ["@platforms//os:linux"],
+)
+"""
 
 
 def current_rules_python_is_supported(bench: Workbench) -> str:
     """Test library layouts, packages of `pip.parse`, and a second Python."""
-    judge = os.environ.get(JUDGE)
-    if not judge:
-        raise SkippedError(f"{JUDGE} isn't set to a directory that provides rules_python")
     checkout = bench.checkout("rules_python")
-    workspace = checkout.root / WORKSPACE
-    provided = checkout.root.parent / "provided"
-    subprocess.run([sys.executable, Path(judge, "setup"), provided], check=True, capture_output=True)
-    shutil.copytree(REPOSITORY / WORKSPACE / "presubmit", workspace / "presubmit")
-    module, newer, rest = (REPOSITORY / WORKSPACE / "MODULE.bazel").read_text("utf-8").partition(NEWER_RULES_PYTHON)
-    rest = re.sub(r"(?s)\npython = use_extension.*?\n(?=pip = )", '\ninclude("//:python.MODULE.bazel")\n\n', rest)
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", module + newer + rest + SKYLIB)
-    shutil.copy(provided / "python.MODULE.bazel", workspace)
-    checkout.write(f"{WORKSPACE}/.bazelrc", f'import "{provided}/judge.bazelrc"\n')
+    workspace = checkout.root / SMOKE
+    shutil.copytree(REPOSITORY / SMOKE / "presubmit", workspace / "presubmit")
+    provide_rules_python(checkout, SMOKE)
+    checkout.write(f"{SMOKE}/MODULE.bazel", checkout.read(f"{SMOKE}/MODULE.bazel") + SKYLIB)
     shutil.copytree(checkout.root / LAYOUTS, workspace / LAYOUTS)
     shutil.copy(checkout.root / LAYOUTS / "../rules.bzl", workspace / LAYOUTS / "..")
-    checkout.write(f"{WORKSPACE}/{LAYOUTS}/../BUILD.bazel", "")
+    checkout.write(f"{SMOKE}/{LAYOUTS}/../BUILD.bazel", "")
     for old, new in REPLACED.items():
-        checkout.edit(f"{WORKSPACE}/{LAYOUTS}/BUILD.bazel", old, new)
-    checkout.build("//presubmit:hello", workspace=WORKSPACE)
-    tested = checkout.bazel("test", *TESTS, workspace=WORKSPACE).succeeded()
+        checkout.edit(f"{SMOKE}/{LAYOUTS}/BUILD.bazel", old, new)
+    checkout.build("//presubmit:hello", workspace=SMOKE)
+    tested = checkout.bazel("test", *TESTS, workspace=SMOKE).succeeded()
     assert {"TestRunner"} <= set(tested.ran), tested.told()
     return f"{tested.ran.count('TestRunner')} tests"
+
+
+def teams_share_a_repository(bench: Workbench) -> str:
+    """Compare the modules of tests, Bentos, servers, and images, in a repository with three Pythons and two hubs."""
+    checkout = bench.checkout("teams")
+    workspace = checkout.root / TEAMS
+    provide_rules_python(checkout, TEAMS)
+    shutil.copy(checkout.root / SMOKE / "requirements.lock.json", workspace)
+    shutil.copytree(checkout.root / SMOKE / "base", workspace / "base")
+    checkout.write(f"{TEAMS}/base/BUILD.bazel", "")
+    shutil.copytree(checkout.root / LAYOUTS / "lib", workspace / LAYOUTS / "lib")
+    shutil.copy(checkout.root / LAYOUTS / "../rules.bzl", workspace / LAYOUTS / "..")
+    checkout.write(f"{TEAMS}/{LAYOUTS}/../BUILD.bazel", "")
+    checkout.edit(f"{TEAMS}/{LAYOUTS}/lib/BUILD.bazel", f"//{LAYOUTS}:__pkg__", "//visibility:public")
+
+    asked = checkout.bazel("query", "--keep_going", "deps(//...)", workspace=TEAMS)
+    errors = [line for line in asked.errors.splitlines() if line.startswith("ERROR")]
+    assert not [line for line in errors if not any(word in line for word in NOT_OURS)], asked.told()
+    assert "//prices:prices_test" in asked.output, asked.told()
+    modules = compared_modules(checkout, "//...", teams=PYTHONS)
+    compared_modules(checkout, SITE_PACKAGES, "//prices:all", teams={"prices": "3.12"})
+    special_cases_are_supported(checkout)
+    return f"{modules} modules of {len(PYTHONS)} teams; {', '.join(sorted(set(PYTHONS.values())))}"
+
+
+def compared_modules(checkout: Checkout, *arguments: str, teams: dict[str, str]) -> int:
+    """Run the tests of teams. Returns the number of modules, which are equal in all programs of a team."""
+    outputs = checkout.root / TEAMS / "bazel-out"
+    for old in outputs.glob("*/testlogs/*/*/test.outputs/*.json"):
+        old.chmod(0o644)
+        old.unlink()
+    flags = ("--build_tests_only", "--nozip_undeclared_test_outputs")
+    checkout.bazel("test", *flags, *arguments, workspace=TEAMS).succeeded()
+    counted = 0
+    for team, version in teams.items():
+        paths = {path.stem: path for path in outputs.glob(f"*/testlogs/{team}/*/test.outputs/*.json")}
+        found = {kind: json.loads(path.read_text("utf-8")) for kind, path in paths.items()}
+        expected = found.pop("py_test")
+        assert sorted(found) == ["bento_test", "image", "stock"], (team, sorted(found))
+        assert expected["sys"] == [version, ""], (team, expected["sys"])
+        assert set(expected) >= ACCIDENTAL.union(IMPORTED), (team, sorted(expected))
+        for kind, modules in found.items():
+            own = expected if kind == "image" else {name: expected[name] for name in set(expected) - ACCIDENTAL}
+            different = {name for name in {*modules, *own} if modules.get(name) != own.get(name)}
+            assert not different, (team, kind, sorted(different))
+        counted += len(expected)
+    return counted
+
+
+def special_cases_are_supported(checkout: Checkout) -> None:
+    """Check constraints of `bento_service`, and that a lock without wheels fails only its own targets."""
+    checkout.write(f"{TEAMS}/cases/BUILD.bazel", CASES)
+    checkout.write(f"{TEAMS}/cases/service.py", "")
+    checkout.build("--nobuild", "//cases:all", workspace=TEAMS)
+    skipped = checkout.bazel("build", "--nobuild", "--define=search=off", "//search:search", workspace=TEAMS)
+    assert "is incompatible" in skipped.errors, skipped.told()
+    assert "crashed" not in skipped.errors, skipped.told()
+    checkout.edit(f"{TEAMS}/MODULE.bazel", "        python_version = version,\n    )\n    for", "    )\n    for")
+    failed = checkout.bazel("build", "--nobuild", "@base_3_11", workspace=TEAMS)
+    assert "in the variable PYTHON_VERSION. Set python_version" in failed.errors, failed.told()
+    failed = checkout.bazel("build", "--nobuild", "@broken//docopt", workspace=TEAMS)
+    assert "docopt==0.6.2 has dynamic dependencies" in failed.errors, failed.told()
+
+
+def provide_rules_python(checkout: Checkout, workspace: str) -> None:
+    """Write MODULE.bazel of a workspace for the rules_python of this machine or, otherwise, of the network.
+
+    Raises SkippedError if neither exists.
+    """
+    module = (REPOSITORY / workspace / "MODULE.bazel").read_text("utf-8")
+    judge = os.environ.get(JUDGE)
+    if judge:
+        provided = checkout.root.parent / "provided"
+        subprocess.run([sys.executable, Path(judge, "setup"), provided], check=True, capture_output=True)
+        include = '\ninclude("//:python.MODULE.bazel")\n\n'
+        module = re.sub(r"(?s)\npython = use_extension.*?\n(?=pip = )", include, module)
+        shutil.copy(provided / "python.MODULE.bazel", checkout.root / workspace)
+        checkout.write(f"{workspace}/.bazelrc", f'import "{provided}/judge.bazelrc"\n')
+    checkout.write(f"{workspace}/MODULE.bazel", module)
+    if judge:
+        return
+    loaded = checkout.bazel("query", "@rules_python//python/config_settings:venvs_site_packages", workspace=workspace)
+    if loaded.code:
+        reason = next((line for line in loaded.errors.splitlines() if line.startswith("ERROR")), "no answer")
+        raise SkippedError(f"{JUDGE} isn't set, and the network provides no current rules_python: {reason[:200]}")

@@ -1,7 +1,8 @@
 """Runs the scenarios: `python3 e2e/run.py [--keep] [SCENARIO]...`.
 
 Each scenario runs `tools/bazel` in separate checkouts in a temporary directory, which is removed at the end. The
-program prints one line for each scenario, also for a skipped one; the last line is `N passed, N failed`.
+program prints one line for each scenario, and `N skipped` if the machine lacks what a scenario requires. The last line
+is `N passed, N failed`.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ from remote_cache import two_machines_share_a_cache
 from remote_execution import actions_run_on_minimal_workers
 from reproducibility import checkouts_build_equal_bytes
 from resolution import modules_resolve_with_a_registry
-from rules_python import current_rules_python_is_supported
+from rules_python import current_rules_python_is_supported, teams_share_a_repository
 from schemas import documents_follow_their_schemas
 from serving import bentos_are_served
 from sources import wheels_are_built_from_locked_sources
@@ -105,6 +106,7 @@ ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
     {"command": command_installs_with_pip},
     {"hubs": hubs_report_missing_locks_and_platforms},
     {"sources": wheels_are_built_from_locked_sources},
+    {"teams": teams_share_a_repository},
     {"rules_python": current_rules_python_is_supported},
     {"next": next_bazel_flags_are_supported},
 )
@@ -152,6 +154,8 @@ def main() -> int:
         with ThreadPoolExecutor(LANES) as threads:
             told = threads.map(lambda row: [passes(name, bench) for name in row if not STOPPED.is_set()], rows)
             passed = [how for row in told for how in row]
+    if None in passed:
+        print(f"{passed.count(None)} skipped")
     print(f"{passed.count(True)} passed, {passed.count(False)} failed", flush=True)
     return 0 if False not in passed and not STOPPED.is_set() else 1
 
