@@ -443,6 +443,7 @@ OURS = {
     "actions/wheels.py": "writes byte code",
     "bento/env/python.py": "what the step before wrote",
     "formats/json.py": "the reader",
+    "sharing/native_build.py": "the SBOM that it makes",
     "formats/toml.py": "the reader",
     "formats/yaml_loader.py": "the reader",
     "images/layers/parts.py": "the listing that an action of ours wrote",

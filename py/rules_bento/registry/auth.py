@@ -7,7 +7,6 @@ Implements Basic authentication (RFC 7617) and the token authentication that the
 from __future__ import annotations
 
 import ipaddress
-import json
 import os
 import socket
 import threading
@@ -143,32 +142,31 @@ def _from_entry(entry: dict[str, Any], file: Path, name: str) -> Credentials | N
     return Credentials(username, password, identity, registry) if username or identity or registry else None
 
 
-def run_helper(helper: str, key: str, file: Path, verb: str = "get") -> Credentials | None:
+def run_helper(helper: str, key: str, file: Path, verb: str = "get", login: str = "") -> Credentials | None:
     """Return the credentials from `docker-credential-<helper> get`, or None if the helper finds none.
 
-    For the verbs `store` and `erase`, returns None. `key` is the input of the helper.
+    For the verbs `store` and `erase`, returns None. The helper's input is `login` (JSON) for `store`, otherwise `key`.
     """
     import subprocess
 
     from rules_bento.programs import which
 
     program = f"docker-credential-{helper}"
-    host = key if verb != "store" else json.loads(key)["ServerURL"]  # the message must not contain the secret
     path = which(program)
     if not path:
         raise BentoError(
-            f"the credential helper {program} for {host} isn't on PATH",
+            f"the credential helper {program} for {key} isn't on PATH",
             place=str(file),
             remedy="Install the helper, or remove the helper from the file.",
         )
     try:
         done = subprocess.run(
-            [path, verb], input=key.encode(), capture_output=True, check=False, timeout=_HELPER_TIMEOUT
+            [path, verb], input=(login or key).encode(), capture_output=True, check=False, timeout=_HELPER_TIMEOUT
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         problem = "timed out" if isinstance(error, subprocess.TimeoutExpired) else "cannot be run"
         raise BentoError(
-            f"the credential helper {program} for {host} {problem}",
+            f"the credential helper {program} for {key} {problem}",
             place=str(file),
             remedy="Fix the helper, or remove the helper from the file.",
         ) from None

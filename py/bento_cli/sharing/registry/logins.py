@@ -87,7 +87,7 @@ def _without(entries: dict[str, Any], reference: Reference) -> dict[str, Any]:
 
 def _store(helper: str, reference: Reference, username: str, password: str, path: Path) -> None:
     login = {"ServerURL": reference.credentials_key, "Username": username, "Secret": password}
-    auth.run_helper(helper, json.dumps(login), path, "store")
+    auth.run_helper(helper, login["ServerURL"], path, "store", json.dumps(login))
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
