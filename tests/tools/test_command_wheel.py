@@ -129,7 +129,7 @@ def bento(wheels, tmp_path_factory):
     directory.joinpath("svc").mkdir()
     directory.joinpath("svc/service.py").write_text(SERVICE)
     directory.joinpath("svc/bentofile.yaml").write_text("service: service:Hello\npython: {packages: [bentoml]}\n")
-    made("build", "svc")
+    made("build", "svc", "--no-lock")
     return made
 
 
