@@ -921,7 +921,9 @@ def test_interruption(home, monkeypatch, capsys):
 def test_a_reader_that_goes_is_not_an_error(home):
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run(command("get", "hi"), stdout=writing, stderr=subprocess.PIPE, check=False, env=environment())
+    done = subprocess.run(
+        command("get", "-q", "hi"), stdout=writing, stderr=subprocess.PIPE, check=False, env=environment()
+    )
     os.close(writing)
     assert (done.returncode, done.stderr) == (status.PIPE, b"")
 
