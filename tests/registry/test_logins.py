@@ -109,7 +109,7 @@ def test_a_login_with_tokens(registry_binary, home, bento, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["localhost:1/x", "-u", "me", "--password-stdin"], "expected the host of a registry"),
+        (["localhost:1/x", "-u", "me", "--password-stdin"], "isn't the host of a registry. Use a host"),
         (["localhost:1", "--password-stdin"], "--password-stdin requires --username. Add --username NAME."),
         (
             ["localhost:1", "-u", "me"],
