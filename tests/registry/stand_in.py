@@ -46,6 +46,7 @@ class Registry:
 class _Handler(http.server.BaseHTTPRequestHandler):
     registry: Registry
     protocol_version = "HTTP/1.1"
+    timeout = 20  # seconds: the request of an interrupted client can stay incomplete, and holds `busy`
 
     def do_GET(self) -> None:
         with self.registry.busy:
