@@ -40,7 +40,7 @@ HELD = {
     "bento list": "tests/cli/test_cli.py",
     "bento push iris oci://registry.example.com/iris:v1": "tests/sharing/test_registry.py",
     "bento completion --help": "tests/cli/test_cli.py",
-    "pip install ./py ./py/bento_cli": "tests/tools/test_command_wheel.py",
+    "pip install uv ./py ./py/bento_cli": "tests/tools/test_command_wheel.py",
     "bazel coverage //examples/studio:studio_test": "e2e/recording.py",
     "bazel run --config=ci $CACHE --remote_download_minimal --@rules_bento//rules:push_from=cache //svc:push -- $CACHE": (
         "e2e/remote_cache.py"
