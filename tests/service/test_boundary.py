@@ -320,7 +320,7 @@ def without_namespaces(place: Path, *options: str) -> subprocess.CompletedProces
 
 
 def limited(program: str, **variables: str) -> subprocess.CompletedProcess:
-    """Run a program of Python where nobody can create namespaces."""
+    """Run a program of Python on a system that doesn't allow namespaces."""
     limit = 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"'
     return subprocess.run(
         ["unshare", "-Ur", "sh", "-c", limit, "-", sys.executable, "-c", program],

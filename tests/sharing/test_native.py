@@ -139,7 +139,7 @@ def index(wheels):
             pass
 
     listening = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    listening.handle_error = lambda *_: None  # a client that ends a request early is no error
+    listening.handle_error = lambda *_: None  # a client can end a request early
     thread = threading.Thread(target=listening.serve_forever)
     thread.start()
     try:

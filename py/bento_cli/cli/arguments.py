@@ -83,6 +83,14 @@ def output(*choices: str) -> Decorator:
     return combine(option, click.option("--json", "output", flag_value="json", help="Print JSON (same as -o json)"))
 
 
+# For commands in which, as in BentoML, --output is an option of the builder.
+shown = click.option(
+    "-o",
+    "shown",
+    type=click.Choice(("text", "json", "yaml")),
+    default="text",
+    help="Set the output format (default: text)",
+)
 bentofile = click.option("-f", "--bentofile", type=File(), help="Use this bentofile.yaml or pyproject.toml")
 insecure = repeatable("--insecure", metavar="HOST[:PORT]", help="Allow HTTP connections to this registry")
 no_verify = flag("--no-verify", help="Don't verify files in the store")

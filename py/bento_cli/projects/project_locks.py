@@ -118,7 +118,7 @@ class ProjectLock:
         self.notes.append(f"The packages aren't locked, {reason}: each installation can get other versions.")
 
     def _find(self, lines: Sequence[Line], python_version: str) -> LockedRequirements | None:
-        """Return the packages of the first lock in the project, or None if there is no lock."""
+        """Return the packages of the first lock in the project, or None if the project has no lock."""
         name = self._existing(lines)
         if not name:
             return None

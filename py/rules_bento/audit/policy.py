@@ -73,7 +73,7 @@ def check(policy: Policy) -> None:
 
 
 def evaluate(packages: Iterable[Package], policy: Policy) -> Report:
-    """Evaluate packages against a policy. Raises BentoError if the policy is invalid or there are no packages."""
+    """Evaluate packages against a policy. Raises BentoError if the policy is invalid, or `packages` is empty."""
     check(policy)
     known = sorted(set(packages))
     if not known:

@@ -57,13 +57,7 @@ _FLAGS = {
 @arguments.signing_options("sign-")
 @arguments.repeatable("--allow-secret", metavar="PATH", help="Allow this file to contain secrets")
 @arguments.flag("--no-secrets-check", help="Don't search the project's files for secrets")
-@click.option(
-    "-o",
-    "shown",
-    type=click.Choice(("text", "json", "yaml")),
-    default="text",
-    help="Set the output format (default: text)",
-)
+@arguments.shown
 def image_command(
     store: Store,
     directory: str,

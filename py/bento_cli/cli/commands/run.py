@@ -91,14 +91,7 @@ def _builder_option(name: str) -> arguments.Decorator:
 @arguments.repeatable("--opt", metavar="NAME[=VALUE]", help="Pass an option to the builder, such as isolation=chroot")
 @arguments.combine(*map(_builder_option, sorted((*_BUILDER_VALUES, *_BUILDER_FLAGS))))
 @click.option("--progress", type=click.Choice(("auto", "tty", "plain")), help="Set the type of progress output")
-# As in BentoML, --output is an option of the builder.
-@click.option(
-    "-o",
-    "shown",
-    type=click.Choice(("text", "json", "yaml")),
-    default="text",
-    help="Set the output format (default: text)",
-)
+@arguments.shown
 def containerize_command(
     store: Store,
     tag: str,
