@@ -31,6 +31,7 @@ from rules_bento.errors import BentoError
 from rules_bento.models import model_store
 from rules_bento.sources import snapshot
 from rules_bento.sources.snapshot import DeclaredFile
+from rules_bento.tree_walk import GENERATED
 
 from tests.helpers.store_support import ask, bento_files, bento_yaml, expected, model_files, real, tar, tree
 
@@ -321,7 +322,7 @@ def test_many_streams_frames_and_padding_are_one():
 
 
 NAME = st.text(st.characters(exclude_characters="/\\\0:", exclude_categories=["Cs"]), min_size=1, max_size=50)
-PATHS = st.lists(NAME.filter(lambda name: name not in (".", "..")), min_size=1, max_size=4).map("/".join)
+PATHS = st.lists(NAME.filter(lambda name: name not in (".", "..", *GENERATED)), min_size=1, max_size=4).map("/".join)
 
 
 @given(st.dictionaries(PATHS, st.binary(max_size=1500), max_size=6), st.sampled_from(["pax", "gnu", "zip"]))
