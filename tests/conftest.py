@@ -18,8 +18,11 @@ from pathlib import Path
 import pytest
 from rules_bento.packages.virtualenv import make_environment
 
-# Bazel's launcher (run_pytest.py) names the locked wheels and uv. In other runs, the environment of pytest has both.
-os.environ.setdefault("RULES_BENTO_ROOTS", sysconfig.get_path("purelib"))
+# Bazel's launcher (run_pytest.py) names the locked wheels and uv. In other runs, the environment of pytest has both, and the
+# other programs, whether or not it was activated.
+if "RULES_BENTO_ROOTS" not in os.environ:
+    os.environ["RULES_BENTO_ROOTS"] = sysconfig.get_path("purelib")
+    os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
 os.environ.setdefault("RULES_BENTO_UV", shutil.which("uv") or "uv")
 # Except for tests of locks, builds of the `bento` command don't use the network.
 os.environ.setdefault("BENTO_NO_LOCK", "1")

@@ -111,8 +111,8 @@ NOT_GIVEN = {
     "bazel run //:load_server": "loads the image into the engine of the machine",
     "bazel run //svc:push_llm": "pushes to a registry that doesn't exist; e2e/distribution.py has one of its own",
     "bazel test //:server_test": "tests an image of its own; //examples/api:server_test is the same",
-    "pip install -e ./py[test] -e ./py/bento_cli": "asks a package index; tests/tools/test_command_wheel.py installs the wheels",
-    "pytest": "runs the tests that Bazel runs",
+    "uv sync": "asks a package index; tests/tools/test_command_wheel.py installs the wheels",
+    "uv run pytest tests/formats": "runs the tests that Bazel runs",
     "podman pull registry.example.com/llm-weights": "pulls from a registry that doesn't exist",
     "podman run -p 3000:3000 --mount type=image,source=registry.example.com/llm-weights,destination=/mnt/models/llm "
     "registry.example.com/svc": "needs an engine, and a registry that doesn't exist",
