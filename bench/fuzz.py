@@ -3,7 +3,7 @@
     python bench/fuzz.py [TARGET]... [--runs N] [--seed S] [--keep DIRECTORY] [--list]
 
 Each input is read in a child process with 1 GB of memory and 10 seconds. Other findings are files outside of the
-directory, incomplete files, and open descriptors that remain, and processes that need more than 600 MB. Without a
+directory, incomplete files, and open descriptors that remain, and processes that need more than 500 MB. Without a
 TARGET, all targets are run. `--keep` saves the inputs of findings by target, seed, and number. The exit code is 1 if
 there is a finding.
 """

@@ -24,8 +24,8 @@ from tests.hostile.readers import Reader
 MEMORY = 1 << 30
 """Bytes of address space beyond what the process has when it starts."""
 
-RESIDENT = 600
-"""Megabytes that an input may take in all."""
+RESIDENT = 500
+"""Megabytes of memory beyond what the process has when it starts, whatever pytest has run before."""
 
 SECONDS = 10
 """Of the processor, for one input."""
@@ -108,6 +108,7 @@ def _work(reader: Reader, inputs: Sequence[bytes], answer: int) -> None:
         os.dup2(null, 1)
         os.dup2(null, 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resident = _resident()
         bound = _address_space() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (bound, resource.RLIM_INFINITY))
         for number, data in enumerate(inputs):
@@ -116,7 +117,7 @@ def _work(reader: Reader, inputs: Sequence[bytes], answer: int) -> None:
             used = resource.getrusage(resource.RUSAGE_SELF)
             spent = int(used.ru_utime + used.ru_stime) + SECONDS + 1
             resource.setrlimit(resource.RLIMIT_CPU, (spent, resource.RLIM_INFINITY))
-            outcome = _one(reader, data, root)
+            outcome = _one(reader, data, root, resident)
             os.write(answer, json.dumps(outcome).encode() + b"\n")
             if outcome.kind == "memory":
                 break
@@ -125,8 +126,8 @@ def _work(reader: Reader, inputs: Sequence[bytes], answer: int) -> None:
         os._exit(0)
 
 
-def _one(reader: Reader, data: bytes, root: Path) -> Outcome:
-    """Return the outcome of one input, including files that it leaves."""
+def _one(reader: Reader, data: bytes, root: Path, resident: int) -> Outcome:
+    """Return the outcome of one input, including files that it leaves. The process had `resident` megabytes."""
     around = root / "around"
     directory = around / "work"
     given = directory / reader.file
@@ -138,7 +139,7 @@ def _one(reader: Reader, data: bytes, root: Path) -> Outcome:
     kind, message = _ending(reader, given, out)
     seconds = time.process_time() - start
     gc.collect()
-    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // _KIBIBYTES >> 10
+    megabytes = _resident() - resident
     if kind in ("read", "BentoError"):
         if megabytes > RESIDENT:
             kind, message = "memory", f"{megabytes} MB"
@@ -196,6 +197,11 @@ def _clear(directory: Path, kept: set[str]) -> None:
 def _opened() -> int:
     """Open descriptors of this process, sockets among them."""
     return len(os.listdir("/dev/fd"))  # noqa: PTH208 - half of the time of Path
+
+
+def _resident() -> int:
+    """Return the most memory that this process has had, in megabytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // _KIBIBYTES >> 10
 
 
 def _address_space() -> int:

@@ -51,6 +51,13 @@ def test_input_that_is_changed_at_random_is_read_or_rejected(reader):
     assert not [(number, outcome) for number, outcome in enumerate(found[len(seeds) :]) if not outcome.is_fine]
 
 
+def test_only_the_memory_of_an_input_counts():
+    before = bytearray(b"x") * (RESIDENT + 100 << 20)
+    [outcome] = run(READERS["archive-tar"], READERS["archive-tar"].seeds()[:1])
+    assert outcome.kind == "read"
+    assert outcome.megabytes < len(before) >> 20
+
+
 def bound():
     resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
     if sys.platform == "linux":
