@@ -148,7 +148,9 @@ def _copy_blocks(part: Path, file: BinaryIO) -> list[xz.Record]:
         try:
             size, records = xz.read_index(source)
         except ValueError as error:
-            raise BentoError(f"{part}: invalid archive part: {error}. Build the Bento again.") from error
+            raise BentoError(
+                f"invalid archive part: {error}", place=str(part), remedy="Build the Bento again."
+            ) from error
         _copy(source, file, size)
     return records
 
@@ -163,7 +165,8 @@ def _copy(source: BinaryIO, file: BinaryIO, size: int) -> None:
     while size:  # all of it, or the rest that the kernel didn't copy
         piece = source.read(min(size, xz.BLOCK))
         if not piece:
-            raise BentoError(f"{source.name}: the file was truncated during the build. Run the build again.")
+            remedy = "Run the build again."
+            raise BentoError("the file was truncated during the build", place=source.name, remedy=remedy)
         size -= file.write(piece)
 
 
@@ -203,9 +206,8 @@ def write_zip(file: BinaryIO, items: Iterable[Member]) -> None:
     with zipfile.ZipFile(file, "w") as archive:
         for item in items:
             if item.link is not None:
-                raise BentoError(
-                    f"{item.path}: `bentoml import` rejects symbolic links in zip archives. Use another archive format."
-                )
+                problem = "`bentoml import` rejects symbolic links in zip archives"
+                raise BentoError(problem, place=item.path, remedy="Use another archive format.")
             # The timestamp is 1980, the earliest that a zip supports.
             entry = zipfile.ZipInfo(item.path + "/" * (item.contents is None))
             entry.create_system = 3  # Unix, on every host: the upper half of the attributes is the mode

@@ -50,9 +50,8 @@ def replace_files(contents: Mapping[Path, bytes]) -> None:
     for path in contents:
         if path.is_symlink() or path.is_dir():
             kind = "symbolic link" if path.is_symlink() else "directory"
-            raise BentoError(
-                f"{path}: the path is a {kind}, which can't be overwritten. Replace the {kind} with a file."
-            )
+            remedy = f"Replace the {kind} with a file."
+            raise BentoError(f"the path is a {kind}, which can't be overwritten", place=str(path), remedy=remedy)
     with ExitStack() as stack:
         for path, data in contents.items():
             file = stack.enter_context(_replacement(path))

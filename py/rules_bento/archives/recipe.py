@@ -100,7 +100,8 @@ class Recipe:
             with path.open("rb") as file:
                 self._read(file, os.fstat(file.fileno()).st_size)
         except OSError as error:
-            raise BentoError(f"{path}: cannot read the file: {error.strerror}. Build the image again.") from None
+            remedy = "Build the image again."
+            raise BentoError(f"cannot read the file: {error.strerror}", place=str(path), remedy=remedy) from None
 
     @property
     def size(self) -> int:
@@ -114,9 +115,9 @@ class Recipe:
             with self._path.open("rb", buffering=0) as recipe, self._source.open("rb", buffering=0) as source:
                 yield from coalesce(self._slices(recipe.fileno(), source.fileno(), start, end))
         except OSError as error:
-            raise BentoError(
-                f"{error.filename or self._source}: cannot read the file: {error.strerror}. Build the image again."
-            ) from None
+            problem = f"cannot read the file: {error.strerror}"
+            remedy = "Build the image again."
+            raise BentoError(problem, place=str(error.filename or self._source), remedy=remedy) from None
 
     def _read(self, file: BinaryIO, size: int) -> None:
         if file.read(len(MAGIC)) != MAGIC:
@@ -149,15 +150,13 @@ class Recipe:
             while low < high:
                 piece = os.pread(recipe if is_literal else source, min(_PIECE, high - low), offset + low)
                 if not piece:
-                    raise BentoError(
-                        f"{self._source}: the wheel ends before a part that {self._path} specifies. Build the image "
-                        "again."
-                    )
+                    problem = f"the wheel ends before a part that {self._path} specifies"
+                    raise BentoError(problem, place=str(self._source), remedy="Build the image again.")
                 yield piece
                 low += len(piece)
 
     def _invalid(self) -> BentoError:
-        return BentoError(f"{self._path}: the file is damaged. Build the image again.")
+        return BentoError("the file is damaged", place=str(self._path), remedy="Build the image again.")
 
 
 def assemble(path: Path, source: Path, digest: str, size: int) -> Iterator[bytes]:
@@ -173,7 +172,5 @@ def assemble(path: Path, source: Path, digest: str, size: int) -> Iterator[bytes
         hasher.update(piece)
         yield piece
     if f"sha256:{hasher.hexdigest()}" != digest:
-        raise BentoError(
-            f"{source}: the layer assembled from the wheel doesn't match the digest {digest}. "
-            "Run `bazel clean --expunge`, and build the image again."
-        )
+        problem = f"the layer assembled from the wheel doesn't match the digest {digest}"
+        raise BentoError(problem, place=str(source), remedy="Run `bazel clean --expunge`, and build the image again.")

@@ -62,7 +62,7 @@ def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator
     raw = iter(raw)
     first = next(raw, b"")
     if not first:
-        raise BentoError(f"{where}: the file is empty. Download the file again.")
+        raise BentoError("the file is empty", place=where, remedy="Download the file again.")
     _check_magic(first, form, where)
     if form == "tar":
         yield from chain([first], raw)
@@ -79,7 +79,7 @@ def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator
             errors = (*errors, zstandard.ZstdError)
         yield from _decode_streams(chain([first], raw), _decoder_factory(form, memory), _ALIGNED.get(form, 0))
     except errors as error:
-        raise BentoError(f"{where}: {_describe_error(error, form, memory)}") from error
+        raise BentoError(_describe_error(error, form, memory), place=where) from error
 
 
 def _check_magic(first: bytes, form: str, where: str) -> None:
@@ -87,13 +87,13 @@ def _check_magic(first: bytes, form: str, where: str) -> None:
     if guess == form or (form == "tar" and not guess) or (form == "zst" and first[1:4] == _SKIPPABLE):
         return
     if not guess:
-        raise BentoError(
-            f"{where}: the file isn't in {form} format. Specify an archive whose suffix states its format, or download "
-            "the file again."
-        )
+        remedy = "Specify an archive whose suffix states its format, or download the file again."
+        raise BentoError(f"the file isn't in {form} format", place=where, remedy=remedy)
     raise BentoError(
-        f"{where}: the file name implies {form} data, but the file contains {guess} data. Rename the file to end in "
-        f"'.{'tar.' if guess not in ('zip', 'tar') else ''}{guess}', or use `bento import --format {guess}`."
+        f"the file name implies {form} data, but the file contains {guess} data",
+        place=where,
+        remedy=f"Rename the file to end in '.{'tar.' if guess not in ('zip', 'tar') else ''}{guess}', or use `bento "
+        f"import --format {guess}`.",
     )
 
 

@@ -81,7 +81,7 @@ class PieceReader:
         while size:
             piece = self.some(size)
             if not piece:
-                raise BentoError(f"{self.where}: the archive is truncated. Download the archive again.")
+                raise BentoError("the archive is truncated", place=self.where, remedy="Download the archive again.")
             size -= len(piece)
             yield piece
 
@@ -137,10 +137,8 @@ def compressed_members(file: BinaryIO, form: str, where: str) -> Members:
         for piece in streams.decode(counted(), form, MAX_MEMORY, where):
             size += len(piece)
             if size > _RATIO_THRESHOLD + _MAX_RATIO * packed:
-                raise BentoError(
-                    f"{where}: the archive expands to more than {_MAX_RATIO} times its compressed size. Use an "
-                    "archive from a trusted source."
-                )
+                problem = f"the archive expands to more than {_MAX_RATIO} times its compressed size"
+                raise BentoError(problem, place=where, remedy="Use an archive from a trusted source.")
             yield piece
 
     return members(PieceReader(bounded(), where), SYSTEM)
@@ -177,26 +175,23 @@ class _GlobalAttributes:
     def add(self, data: bytes, where: str) -> None:
         self._size += len(data)
         if self._size > _MAX_GLOBAL:
-            raise BentoError(
-                f"{where}: the global pax headers exceed the limit of {_MAX_GLOBAL} bytes. Create the archive without "
-                "these headers."
-            )
+            problem = f"the global pax headers exceed the limit of {_MAX_GLOBAL} bytes"
+            raise BentoError(problem, place=where, remedy="Create the archive without these headers.")
         self.values.update(_pax(data, where))
 
 
 def _check_end(stream: PieceReader) -> None:
     if stream.exactly(RECORD) != _ZEROS:
-        raise BentoError(f"{stream.where}: invalid end-of-archive marker. Download the archive again.")
+        raise BentoError("invalid end-of-archive marker", place=stream.where, remedy="Download the archive again.")
     count = 0
     while piece := stream.some(1 << 20):
         count += len(piece)
         if bytes(piece).strip(b"\0"):
-            raise BentoError(f"{stream.where}: unexpected data after the end of the archive. Remove the trailing data.")
+            remedy = "Remove the trailing data."
+            raise BentoError("unexpected data after the end of the archive", place=stream.where, remedy=remedy)
         if count > MAX_PADDING:
-            raise BentoError(
-                f"{stream.where}: more than {MAX_PADDING} zero bytes follow the end of the archive. Remove the "
-                "trailing data."
-            )
+            problem = f"more than {MAX_PADDING} zero bytes follow the end of the archive"
+            raise BentoError(problem, place=stream.where, remedy="Remove the trailing data.")
 
 
 def _read_extensions(stream: PieceReader, block: bytes, common: _GlobalAttributes, extended: dict[str, str]) -> bytes:
@@ -208,10 +203,9 @@ def _read_extensions(stream: PieceReader, block: bytes, common: _GlobalAttribute
         _check_sum(block, stream.where)
         size = _number(block[124:136], "a size", stream.where)
         if size > _MAX_EXTENDED:
-            raise BentoError(
-                f"{stream.where}: an extended header has {size} bytes, but the limit is {_MAX_EXTENDED}. Shorten the "
-                "file names or the extended attributes in the archive."
-            )
+            problem = f"an extended header has {size} bytes, but the limit is {_MAX_EXTENDED}"
+            remedy = "Shorten the file names or the extended attributes in the archive."
+            raise BentoError(problem, place=stream.where, remedy=remedy)
         data = stream.exactly(size)
         stream.skip(-size % RECORD)
         if kind in (b"L", b"K"):
@@ -222,7 +216,7 @@ def _read_extensions(stream: PieceReader, block: bytes, common: _GlobalAttribute
             extended.update(_pax(data, stream.where))
         block = stream.exactly(RECORD)
         if block == _ZEROS:
-            raise BentoError(f"{stream.where}: the last member is missing. Download the archive again.")
+            raise BentoError("the last member is missing", place=stream.where, remedy="Download the archive again.")
     return block
 
 
@@ -239,14 +233,15 @@ def _member(block: bytes, extended: dict[str, str], also: Collection[str], where
         name = extended.get("GNU.sparse.name", name)
     if kind is None or (kind in SYSTEM and kind not in also):
         what = _REFUSED.get(flag, f"a member of unknown type {flag!r}")
-        raise BentoError(f"{where}: {name!r} is {what}. Use only files, directories, and symbolic links.")
+        raise BentoError(f"{name!r} is {what}", place=where, remedy="Use only files, directories, and symbolic links.")
     if flag == b"\0" and name.endswith("/"):
         kind = "folder"  # as in archives from before types existed
     size = _number(block[124:136], f"the size of {name!r}", where)
     if "size" in extended:
         size = _decimal(extended["size"], name, where)
     if size and kind not in ("file", "sparse file"):
-        raise BentoError(f"{where}: the member {name!r} contains data, but isn't a file. Download the archive again.")
+        remedy = "Download the archive again."
+        raise BentoError(f"the member {name!r} contains data, but isn't a file", place=where, remedy=remedy)
     mode = _number(block[100:108], f"the mode of {name!r}", where)
     link = extended.get("linkpath", _text(block[157:257])) if kind in ("link", "hard link") else ""
     uid, gid = _owner(block, extended, name, where) if also else (0, 0)
@@ -271,7 +266,7 @@ def _check_sum(block: bytes, where: str) -> None:
     # Some older programs compute the checksum over signed bytes.
     high = sum(byte > 127 for byte in block[:148]) + sum(byte > 127 for byte in block[156:])
     if declared != actual - 256 * high:
-        raise BentoError(f"{where}: a header has an invalid checksum. Download the archive again.")
+        raise BentoError("a header has an invalid checksum", place=where, remedy="Download the archive again.")
 
 
 def _number(field: bytes, what: str, where: str) -> int:
@@ -280,17 +275,15 @@ def _number(field: bytes, what: str, where: str) -> int:
         return int.from_bytes(field[1:], "big")
     digits = field.split(b"\0", 1)[0].strip()
     if field[0] & 0x80 or not _OCTAL.fullmatch(digits):
-        raise BentoError(
-            f"{where}: expected a nonnegative number for {what}, got {field!r}. Download the archive again."
-        )
+        remedy = "Download the archive again."
+        raise BentoError(f"expected a nonnegative number for {what}, got {field!r}", place=where, remedy=remedy)
     return int(digits or b"0", 8)
 
 
 def _decimal(text: str, name: str, where: str, what: str = "the size") -> int:
     if not re.fullmatch("[0-9]{1,18}", text):
-        raise BentoError(
-            f"{where}: expected a nonnegative number for {what} of {name!r}, got {text!r}. Download the archive again."
-        )
+        problem = f"expected a nonnegative number for {what} of {name!r}, got {text!r}"
+        raise BentoError(problem, place=where, remedy="Download the archive again.")
     return int(text)
 
 
@@ -302,7 +295,8 @@ def _pax(data: bytes, where: str) -> dict[str, str]:
         match = _PAX_RECORD.match(data, at)
         end = at + int(match[1]) if match else 0
         if not match or end <= match.end() - 1 or end > len(data) or data[end - 1] != 0x0A:
-            raise BentoError(f"{where}: an extended header contains an invalid record. Download the archive again.")
+            remedy = "Download the archive again."
+            raise BentoError("an extended header contains an invalid record", place=where, remedy=remedy)
         values[match[2].decode("utf-8", "replace")] = data[match.end() : end - 1].decode("utf-8", "surrogateescape")
         at = end
     return values

@@ -136,16 +136,15 @@ def stream(members: Iterable[Member]) -> Iterator[bytes]:
     seen: dict[str, bool] = {}
     for member in checked_members(members):
         if member.path in seen:
-            raise BentoError(f"{member.path}: duplicate path in the archive. Remove one of the files.")
+            raise BentoError("duplicate path in the archive", place=member.path, remedy="Remove one of the files.")
         seen[member.path] = member.is_directory
         yield header(member)
         yield from contents(member)
         yield bytes(-member.size % RECORD)
     for directory in sorted(directories_above(seen)):
         if not seen.get(directory, True):
-            raise BentoError(
-                f"{directory}: the archive contains a directory and another entry with this path. Remove one of them."
-            )
+            problem = "the archive contains a directory and another entry with this path"
+            raise BentoError(problem, place=directory, remedy="Remove one of them.")
 
 
 def contents(member: Member) -> Iterator[bytes]:
@@ -172,26 +171,22 @@ def checked_members(members: Iterable[Member]) -> Iterator[Member]:
 def check(path: str, link: str | None = None) -> None:
     """Raise BentoError if a path isn't normalized or is too deep, or if a link target is outside of the archive."""
     if _NOT_RELATIVE.search(path) or any(part in ("", ".", "..") for part in path.split("/")):
-        raise BentoError(
-            f"{path!r}: the path must be relative, without empty, '.', or '..' parts (required by `bentoml import`). "
-            "Rename the file."
-        )
+        problem = "the path must be relative, without empty, '.', or '..' parts (required by `bentoml import`)"
+        raise BentoError(problem, place=repr(path), remedy="Rename the file.")
     if path.count("/") > MAX_DEPTH:
-        raise BentoError(f"{path[:60]}...: the path has more than {MAX_DEPTH} nested directories. Reduce the nesting.")
+        problem = f"the path has more than {MAX_DEPTH} nested directories"
+        raise BentoError(problem, place=f"{path[:60]}...", remedy="Reduce the nesting.")
     if link is None:
         return
     if _NOT_RELATIVE.search(link):
-        raise BentoError(
-            f"{path}: the symbolic link target {link!r} isn't relative. Use a relative target with '/' between names, "
-            "or replace the link with a copy."
-        )
+        remedy = "Use a relative target with '/' between names, or replace the link with a copy."
+        raise BentoError(f"the symbolic link target {link!r} isn't relative", place=path, remedy=remedy)
     depth = path.count("/")
     for part in link.split("/"):
         depth += {"": 0, ".": 0, "..": -1}.get(part, 1)
         if depth < 0:
-            raise BentoError(
-                f"{path}: the symbolic link target {link!r} is outside the archive. Replace the link with a copy."
-            )
+            remedy = "Replace the link with a copy."
+            raise BentoError(f"the symbolic link target {link!r} is outside the archive", place=path, remedy=remedy)
 
 
 def header(member: Member) -> bytes:
@@ -239,10 +234,8 @@ def read_source(source: str, size: int) -> Iterator[bytes]:
             yield piece
     if remaining:
         more = "fewer" if remaining > 0 else "more"
-        raise BentoError(
-            f"{source}: expected {size} bytes, but the file has {more}. If the file changed during the build, build "
-            "again."
-        )
+        remedy = "If the file changed during the build, build again."
+        raise BentoError(f"expected {size} bytes, but the file has {more}", place=source, remedy=remedy)
 
 
 _MAX_HOPS = 40  # links on the path to a file, as on Linux
@@ -255,9 +248,8 @@ def check_links(links: Mapping[str, str], where: str) -> None:
     for path, text in links.items():
         here = f"{where}: {path!r}"
         if text.startswith("/"):
-            raise BentoError(
-                f"{here}: the link target {text!r} is absolute. Use a relative target, or replace the link with a copy."
-            )
+            remedy = "Use a relative target, or replace the link with a copy."
+            raise BentoError(f"the link target {text!r} is absolute", place=here, remedy=remedy)
         place: list[str] = []
         pending = path.split("/")[::-1]
         hops = 0
@@ -265,9 +257,8 @@ def check_links(links: Mapping[str, str], where: str) -> None:
             part = pending.pop()
             steps += 1
             if part == ".." and not place:
-                raise BentoError(
-                    f"{here}: the link target {text!r} is outside the archive. Replace the link with a copy."
-                )
+                remedy = "Replace the link with a copy."
+                raise BentoError(f"the link target {text!r} is outside the archive", place=here, remedy=remedy)
             if part == "..":
                 place.pop()
             elif part not in ("", "."):
@@ -278,9 +269,7 @@ def check_links(links: Mapping[str, str], where: str) -> None:
                     pending += link.split("/")[::-1]
                     hops += 1
             if steps > _MAX_STEPS:
-                raise BentoError(
-                    f"{where}: resolving the symbolic links takes more than {_MAX_STEPS} steps. Reduce the number of "
-                    "symbolic links."
-                )
+                problem = f"resolving the symbolic links takes more than {_MAX_STEPS} steps"
+                raise BentoError(problem, place=where, remedy="Reduce the number of symbolic links.")
             if hops > _MAX_HOPS:
-                raise BentoError(f"{here}: the link target {text!r} is part of a cycle. Remove the link.")
+                raise BentoError(f"the link target {text!r} is part of a cycle", place=here, remedy="Remove the link.")

@@ -94,8 +94,8 @@ def read(
             members = _zip(counted, guard) if form == "zip" else _tar(counted, form, guard)
             yield from _checked(guard, members)
     except OSError as error:
-        problem = f"cannot read the file: {error.strerror or error}. Check the path and permissions."
-        raise BentoError(f"{error.filename or where}: {problem}") from error
+        problem, place = f"cannot read the file: {error.strerror or error}", str(error.filename or where)
+        raise BentoError(problem, place=place, remedy="Check the path and permissions.") from error
 
 
 def source_name(source: Path | BinaryIO) -> str:
@@ -146,9 +146,8 @@ def _directory(root: Path) -> Iterator[tuple[SafeMember, Contents]]:
             item = SafeMember(path, "file", status.st_size, bool(status.st_mode & 0o100))
             yield item, read_source(entry.path, status.st_size)
         else:
-            raise BentoError(
-                f"{entry.path} isn't a regular file, directory, or symbolic link. Remove the entry from the directory."
-            )
+            remedy = "Remove the entry from the directory."
+            raise BentoError(f"{entry.path} isn't a regular file, directory, or symbolic link", remedy=remedy)
 
 
 class _CountingFile:
@@ -187,12 +186,11 @@ class _Guard:
             raise self._limit_error(f"the archive has more than {self.limits.members} members")
         self._names += len(item.path) + len(item.link)
         if self._names > _MAX_NAMES:
-            raise self._error(f"the archive has more than {_MAX_NAMES >> 20} MiB of names. Shorten the names.")
+            raise self._error(f"the archive has more than {_MAX_NAMES >> 20} MiB of names", remedy="Shorten the names.")
         if not path:
             if item.kind != "folder":
-                raise self._error(
-                    f"{item.path!r}: the root must be a directory, not a {item.kind}. Archive a directory."
-                )
+                problem = f"the root must be a directory, not a {item.kind}"
+                raise self._error(problem, place=repr(item.path), remedy="Archive a directory.")
             return None
         self._size += item.size
         self._check_size(self._size)
@@ -202,10 +200,8 @@ class _Guard:
         if item.kind == "hard link":
             target = self._normal(item.link)
             if self._kinds.get(target) != "file":
-                raise self._error(
-                    f"{item.path!r}: the hard link target {item.link!r} isn't a file earlier in the archive. Replace "
-                    "the link with a copy."
-                )
+                problem = f"the hard link target {item.link!r} isn't a file earlier in the archive"
+                raise self._error(problem, place=repr(item.path), remedy="Replace the link with a copy.")
             item = item._replace(link=target)
         return item._replace(path=path)
 
@@ -234,28 +230,27 @@ class _Guard:
 
     def _normal(self, path: str) -> str:
         if "\0" in path:
-            raise self._error(f"{path!r}: the name contains a NUL character. Rename the file.")
+            raise self._error("the name contains a NUL character", place=repr(path), remedy="Rename the file.")
         if path.startswith(("/", "\\")) or _DRIVE.match(path):
-            raise self._error(f"{path!r}: the path is absolute. Use a relative path.")
+            raise self._error("the path is absolute", place=repr(path), remedy="Use a relative path.")
         if not path.isascii() and not is_utf8(path):
-            raise self._error(f"{path!r}: the name isn't UTF-8. Rename the file.")
+            raise self._error("the name isn't UTF-8", place=repr(path), remedy="Rename the file.")
         parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".")]
         if ".." in parts:
-            raise self._error(f"{path!r}: the path is outside the archive. Use a path without '..'.")
+            raise self._error("the path is outside the archive", place=repr(path), remedy="Use a path without '..'.")
         if len(parts) > MAX_DEPTH + 1:
-            raise self._error(
-                f"{path[:60]!r}...: the path has more than {MAX_DEPTH} nested directories. Reduce the nesting."
-            )
+            problem = f"the path has more than {MAX_DEPTH} nested directories"
+            raise self._error(problem, place=f"{path[:60]!r}...", remedy="Reduce the nesting.")
         normal = "/".join(parts)
         if _DRIVE.match(normal):
-            raise self._error(f"{path!r}: the path is absolute. Use a relative path.")
+            raise self._error("the path is absolute", place=repr(path), remedy="Use a relative path.")
         return normal
 
     def _take(self, path: str, kind: str) -> None:
         """Record the kind of a path, and record all parents as directories. Raises BentoError for a conflict."""
         known = self._kinds.get(path)
         if known and not known == kind == "folder":
-            raise self._error(f"{path!r}: duplicate path. Remove one of the members.")
+            raise self._error("duplicate path", place=repr(path), remedy="Remove one of the members.")
         if known:
             return
         self._kinds[path] = kind
@@ -266,7 +261,8 @@ class _Guard:
         if not above:
             self._take(parent, "folder")
         elif above != "folder":
-            raise self._error(f"{path!r}: {parent!r} is a {above}, not a directory. Remove one of the members.")
+            remedy = "Remove one of the members."
+            raise self._error(f"{parent!r} is a {above}, not a directory", place=repr(path), remedy=remedy)
 
     def _check_letters(self, path: str) -> None:
         folded = _fold(path)
@@ -275,33 +271,29 @@ class _Guard:
             other = folded if folded in self._kinds else other
             self._folded[folded] = path
         if other and other != path:
-            raise self._error(
-                f"{path!r} and {other!r} are the same name on macOS and Windows. Rename one of the files, or allow "
-                "such names."
-            )
+            remedy = "Rename one of the files, or allow such names."
+            raise self._error(f"{path!r} and {other!r} are the same name on macOS and Windows", remedy=remedy)
 
     def _target(self, path: str, link: str) -> str:
         longest = max(len(part.encode("utf-8", "surrogateescape")) for part in link.split("/"))
         if not link or "\0" in link or len(link) > _MAX_LINK or longest > _MAX_NAME:
-            raise self._error(f"{path!r}: the link target is invalid or too long. Remove the link.")
+            raise self._error("the link target is invalid or too long", place=repr(path), remedy="Remove the link.")
         if link.startswith("/"):
-            raise self._error(
-                f"{path!r}: the link target {link!r} is absolute. Use a relative target, or replace the link with a "
-                "copy."
-            )
+            remedy = "Use a relative target, or replace the link with a copy."
+            raise self._error(f"the link target {link!r} is absolute", place=repr(path), remedy=remedy)
         if "\\" in link or _DRIVE.match(link):
-            raise self._error(
-                f"{path!r}: the link target {link!r} is ambiguous on Windows. Replace the link with a copy."
-            )
+            remedy = "Replace the link with a copy."
+            raise self._error(f"the link target {link!r} is ambiguous on Windows", place=repr(path), remedy=remedy)
         if not link.isascii() and not is_utf8(link):
-            raise self._error(f"{path!r}: the link target {link!r} isn't UTF-8. Replace the link with a copy.")
+            remedy = "Replace the link with a copy."
+            raise self._error(f"the link target {link!r} isn't UTF-8", place=repr(path), remedy=remedy)
         return link
 
     def _limit_error(self, text: str) -> BentoError:
-        return self._error(f"{text}. If you trust the archive, increase the limit.")
+        return self._error(text, remedy="If you trust the archive, increase the limit.")
 
-    def _error(self, text: str) -> BentoError:
-        return BentoError(f"{self.where}: {text}")
+    def _error(self, problem: str, *, place: str = "", remedy: str) -> BentoError:
+        return BentoError(problem, place=f"{self.where}: {place}" if place else self.where, remedy=remedy)
 
 
 def _fold(path: str) -> str:
