@@ -70,10 +70,10 @@ def unpack(archive: Path, directory: Path) -> Path:
         try:
             _write(directory, item, contents)
         except OSError as error:
-            raise BentoError(f"{archive}: cannot extract {item.path[:60]!r}: {error.strerror}.") from None
+            raise BentoError(f"cannot extract {item.path[:60]!r}: {error.strerror}.", place=str(archive)) from None
     entries = [entry for entry in directory.iterdir() if entry.is_dir()]
     if len(entries) != 1:
-        raise BentoError(f"{archive.name}: expected one top-level directory, got {len(entries)}. {_REMEDY}")
+        raise BentoError(f"expected one top-level directory, got {len(entries)}", place=archive.name, remedy=_REMEDY)
     return entries[0]
 
 
@@ -116,20 +116,19 @@ def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> P
         log = "\n".join(printed.strip().splitlines()[-40:])
         raise BentoError(
             "the build failed. Builds can use only the locked build requirements and the programs in /usr/bin, and "
-            "have no network access. Add missing packages to the requirements of build_lock (default: lock) of "
-            f"bento.pypi, update this lock, or lock a version that has a wheel. Build log:\n{log}"
+            "have no network access",
+            remedy="Add missing packages to the requirements of build_lock (default: lock) of bento.pypi, update this "
+            f"lock, or lock a version that has a wheel. Build log:\n{log}",
         )
     result = read_object(read_file(result_file), "the build backend")
     schema.validate(result, {"missing?": [str], "wheel?": str}, "the build backend", _REMEDY)
     if result.get("missing"):
         names = ", ".join(result["missing"])
-        raise BentoError(
-            f"the build backend requires {names}. Add {names} to the requirements of build_lock (default: lock) of "
-            "bento.pypi, and update this lock."
-        )
+        remedy = f"Add {names} to the requirements of build_lock (default: lock) of bento.pypi, and update this lock."
+        raise BentoError(f"the build backend requires {names}", remedy=remedy)
     name: str = result.get("wheel", "")
     if "/" in name or not name.endswith(".whl") or name.count("-") not in (4, 5) or not (output / name).is_file():
-        raise BentoError(f"the build backend reported a wheel that doesn't exist: {name[:200]!r}. {_REMEDY}")
+        raise BentoError(f"the build backend reported a wheel that doesn't exist: {name[:200]!r}", remedy=_REMEDY)
     return output / name
 
 
@@ -138,20 +137,17 @@ def check(wheel: Path, distribution: str, version: str, python_version: str, pla
     name, built = wheel.name.split("-")[:2]
     python, abi, machines = wheel.stem.split("-")[-3:]
     if normalize_name(name) != distribution or not is_same_version(built.replace("_", "-"), version):
-        raise BentoError(
-            f"the built wheel is {name} {built}, but the lock has {distribution} {version}. Update the lock, or lock "
-            "another version of the package."
-        )
+        remedy = "Update the lock, or lock another version of the package."
+        raise BentoError(f"the built wheel is {name} {built}, but the lock has {distribution} {version}", remedy=remedy)
     if not _supports_python(python, abi, python_version):
         raise BentoError(
             f"the built wheel is for {python}-{abi}, not for cp{python_version.replace('.', '')}, because builds use "
-            f"the toolchain's interpreter. Set bento_tools.python(version = {python_version!r})."
+            "the toolchain's interpreter",
+            remedy=f"Set bento_tools.python(version = {python_version!r}).",
         )
     if machines != "any" and not any(_supports_platform(machine, platform) for machine in machines.split(".")):
-        raise BentoError(
-            f"the built wheel is for {machines}, not for {platform}. Build on {platform}, or lock a version that has a "
-            "wheel for this platform."
-        )
+        remedy = f"Build on {platform}, or lock a version that has a wheel for this platform."
+        raise BentoError(f"the built wheel is for {machines}, not for {platform}", remedy=remedy)
 
 
 def _supports_python(python: str, abi: str, version: str) -> bool:
@@ -183,7 +179,7 @@ def repack(wheel: Path, output: Path) -> None:
         entries = {entry.path: entry for entry in built.members() if not entry.is_directory}
         records = [name for name in entries if name.endswith(".dist-info/RECORD") and name.count("/") == 1]
         if len(records) != 1:
-            raise BentoError(f"{wheel.name}: expected one RECORD file, got {len(records)}. {_REMEDY}")
+            raise BentoError(f"expected one RECORD file, got {len(records)}", place=wheel.name, remedy=_REMEDY)
         entries.pop(records[0])
         members = {
             name: WheelFile(entry.size, bool(entry.mode & 0o111), partial(built.contents, entry))
@@ -260,10 +256,9 @@ def pack_installed(files: Mapping[str, Path], output: Path, python_version: str)
 def _check_tags(dist_info: str, text: str, python_version: str) -> None:
     tags = [tag.split("-") for tag in re.findall(r"(?m)^Tag:\s*(\S+-\S+-\S+?)\s*$", text)]
     if tags and not any(_supports_python(python, abi, python_version) for python, abi, _ in tags):
-        raise BentoError(
-            f"{dist_info.removesuffix('.dist-info')}: the installed package is for {'-'.join(tags[0])}, not for Python "
-            f"{python_version}. Set python_version to the version of the package hub."
-        )
+        problem = f"the installed package is for {'-'.join(tags[0])}, not for Python {python_version}"
+        remedy = "Set python_version to the version of the package hub."
+        raise BentoError(problem, place=dist_info.removesuffix(".dist-info"), remedy=remedy)
 
 
 def _chunks(file: Path) -> Iterator[bytes]:
@@ -292,12 +287,14 @@ def _backend(source: Path) -> tuple[str, list[str], list[str]]:
     table = document.get("build-system", {})
     backend = table.get("build-backend", "setuptools.build_meta:__legacy__")
     if not _MODULE.fullmatch(backend):
-        raise BentoError(f"{project.name}: build-backend: {backend[:200]!r} isn't a valid module name. {_REMEDY}")
+        problem = f"build-backend: {backend[:200]!r} isn't a valid module name"
+        raise BentoError(problem, place=project.name, remedy=_REMEDY)
     directories = table.get("backend-path", [])
     for directory in directories:
         if directory.startswith("/") or ".." in directory.split("/") or not (source / directory).is_dir():
             place = f"{project.name}: backend-path"
-            raise BentoError(f"{place}: {directory[:200]!r} isn't a directory in the source archive. {_REMEDY}")
+            remedy = _REMEDY
+            raise BentoError(f"{directory[:200]!r} isn't a directory in the source archive", place=place, remedy=remedy)
     module, _, attribute = backend.partition(":")
     names = [name for name in attribute.split(".") if name]
     return module, names, [str((source / directory).absolute()) for directory in directories]

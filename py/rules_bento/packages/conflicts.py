@@ -72,10 +72,8 @@ class Choice:
         ):
             for name in names or ():
                 if name not in known:
-                    raise BentoError(
-                        f"{origin}: {attribute}: the lock doesn't contain {name!r}. "
-                        f"Valid values: {', '.join(sorted(set(known))) or 'none'}."
-                    )
+                    remedy = f"Valid values: {', '.join(sorted(set(known))) or 'none'}."
+                    raise BentoError(f"{attribute}: the lock doesn't contain {name!r}", place=origin, remedy=remedy)
 
 
 def _declared(member: Document, kind: str, field: str) -> list[str]:
@@ -154,7 +152,8 @@ class _Work:
         """Raise BentoError if the lock requires too many steps."""
         self.left -= steps
         if self.left < 0:
-            raise BentoError(f"{self.origin}: the markers are too complex. Simplify the markers of the requirements.")
+            remedy = "Simplify the markers of the requirements."
+            raise BentoError("the markers are too complex", place=self.origin, remedy=remedy)
 
 
 @dataclass
@@ -257,8 +256,9 @@ def _reject_conflict(items: list[Item], sets: Iterable[Iterable[Item]], chosen: 
     """Raise BentoError if `items`, the active items of a conflict set, contains more than one item."""
     if len(items) > 1:
         raise BentoError(
-            f"{origin}: {_describe_item(items[0])} and {_describe_item(items[1])} conflict (tool.uv.conflicts), but "
-            f"bento.pypi selects both. {_advice(sets, chosen)}"
+            f"{_describe_item(items[0])} and {_describe_item(items[1])} conflict (tool.uv.conflicts), but bento.pypi "
+            f"selects both. {_advice(sets, chosen)}",
+            place=origin,
         )
 
 
@@ -334,7 +334,7 @@ def _parse_marker(marker: str, work: _Work) -> Condition:
     else:
         if len(frames) == 1 and not expects:
             return frames[0][0] | frames[0][1]
-    raise BentoError(f"{work.origin}: unsupported marker {marker[:200]!r}. {_LOCK_AGAIN}")
+    raise BentoError(f"unsupported marker {marker[:200]!r}. {_LOCK_AGAIN}", place=work.origin)
 
 
 def _format_condition(condition: Condition) -> str:

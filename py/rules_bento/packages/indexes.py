@@ -126,10 +126,8 @@ class Indexes:
             reject_credentials(address, origin)
         for package, name in self.explicit.items():
             if name not in names:
-                raise BentoError(
-                    f"{origin}: explicit: unknown index {name!r} for {package}. Named indexes: "
-                    f"{', '.join(sorted(names)) or 'none'}. Add '{name}=<URL>' to indexes."
-                )
+                problem = f"unknown index {name!r} for {package}. Named indexes: {', '.join(sorted(names)) or 'none'}"
+                raise BentoError(problem, place=f"{origin}: explicit", remedy=f"Add '{name}=<URL>' to indexes.")
         return self
 
 
@@ -153,8 +151,10 @@ def unique_index(lines: Iterable[Line]) -> list[Line]:
                 text = text.replace(match[0], "", 1)
             else:
                 raise BentoError(
-                    f"{line.place}: the index {without_credentials(match[1])} differs from "
-                    f"{without_credentials(first[0])} ({first[1]}). Remove one index, or use --extra-index-url."
+                    f"the index {without_credentials(match[1])} differs from {without_credentials(first[0])} "
+                    f"({first[1]})",
+                    place=line.place,
+                    remedy="Remove one index, or use --extra-index-url.",
                 )
         if text.strip() or not matches:
             kept.append(line if text == line.text else line._replace(text=text.strip(), written=text.strip()))
@@ -171,8 +171,10 @@ def reject_credentials(text: str, origin: str) -> None:
     """Raise BentoError if a URL in `text` contains credentials. The message omits the credentials."""
     if _CREDENTIALS.search(text):
         raise BentoError(
-            f"{origin}: {without_credentials(text)} contains credentials. Move the credentials to netrc, to "
-            "UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD, or to the keyring."
+            f"{without_credentials(text)} contains credentials",
+            place=origin,
+            remedy="Move the credentials to netrc, to UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD, or to "
+            "the keyring.",
         )
 
 

@@ -24,8 +24,10 @@ def complete(entries: Iterable[dict[str, Any]], path: Path, name: str) -> list[d
     for option in options:
         if option.flag in _SEVERAL_INDEXES:
             raise BentoError(
-                f"requirements: {name}:{option.line}: {option.flag} isn't supported with packages of rules_python, "
-                "because the lock doesn't contain the index of each package. Use a package hub of bento.pypi."
+                f"{name}:{option.line}: {option.flag} isn't supported with packages of rules_python, because the lock "
+                "doesn't contain the index of each package",
+                place="requirements",
+                remedy="Use a package hub of bento.pypi.",
             )
     by_name: dict[str, list[requirements.Requirement]] = {}
     for line in lines:
@@ -45,9 +47,11 @@ def _complete(entry: dict[str, Any], lines: Sequence[requirements.Requirement], 
     ]
     if not lines:
         raise BentoError(
-            f"requirements: {name} doesn't contain {entry['name']}=={entry['version']} with hashes, but rules_python "
-            "installs this version. Use the file in requirements_lock of pip.parse, and lock with "
-            "`uv pip compile --generate-hashes` or `pip-compile --generate-hashes`."
+            f"{name} doesn't contain {entry['name']}=={entry['version']} with hashes, but rules_python installs this "
+            "version",
+            place="requirements",
+            remedy="Use the file in requirements_lock of pip.parse, and lock with `uv pip compile --generate-hashes` "
+            "or `pip-compile --generate-hashes`.",
         )
     extras = sorted({extra for line in lines for extra in requirements.parse_requirement(line.text).extras})
     edges = entry["dependencies_of_extras"]

@@ -167,7 +167,7 @@ def read_uv_lock(text: bytes | str, origin: str) -> dict[str, Any]:
     """Return the tables of a `uv.lock`. Raises BentoError for an invalid lock."""
     document = read_toml(text, origin)
     if "package" not in document or "requires-python" not in document:
-        raise BentoError(f"{origin} isn't a uv.lock file. Run `uv lock` to create a uv.lock file.")
+        raise BentoError(f"{origin} isn't a uv.lock file", remedy="Run `uv lock` to create a uv.lock file.")
     schema.validate(document, _UV_LOCK, origin, "Run `uv lock` again.")
     return document
 
@@ -191,8 +191,10 @@ def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], ori
         rejected = sorted(package["files"].keys() - files.keys())
         if not files:
             raise BentoError(
-                f"{origin}: the lock's hashes of {package['name']}=={package['version']} match no file on the index: "
-                f"{', '.join(rejected)}. Check whether the release changed, and update the lock."
+                f"the lock's hashes of {package['name']}=={package['version']} match no file on the index: "
+                f"{', '.join(rejected)}",
+                place=origin,
+                remedy="Check whether the release changed, and update the lock.",
             )
         packages.append(package | {"files": files} | ({"rejected_files": rejected} if rejected else {}))
     return lock | {"packages": packages}
@@ -270,7 +272,8 @@ class _EdgeNames:
         if sum(map(len, versions.values())) > 1:
             sources = versions.get(edge.get("version"), [])
             if "version" not in edge or (len(sources) > 1 and edge.get("source") not in sources):
-                raise BentoError(f"{self.origin}: a dependency on {edge['name']} is ambiguous. Run `uv lock` again.")
+                remedy = "Run `uv lock` again."
+                raise BentoError(f"a dependency on {edge['name']} is ambiguous", place=self.origin, remedy=remedy)
             result |= {"version": edge["version"], **self.index(edge)}
         if "extra" in edge:
             result["extras"] = edge["extra"]
@@ -309,10 +312,9 @@ class _Pages:
         reject_credentials(registry, f"{self.origin}: {name}")
         bare = re.split("[?#]", registry)[0]
         if bare != registry:
-            raise BentoError(
-                f"{self.origin}: {name}: the URL of the index {bare} has a query or a fragment. Both might contain "
-                "secrets. Remove the query and the fragment from the index URL, and update the lock."
-            )
+            problem = f"the URL of the index {bare} has a query or a fragment. Both might contain secrets"
+            remedy = "Remove the query and the fragment from the index URL, and update the lock."
+            raise BentoError(problem, place=f"{self.origin}: {name}", remedy=remedy)
         url = _canonical(registry)
         is_flat = url in self.flat or url.endswith((".html", ".htm"))
         return {"page": registry if is_flat else f"{url}/{name}/"}
@@ -327,7 +329,7 @@ def _canonical(url: str) -> str:
 def _package(package: dict[str, Any], names: _EdgeNames, origin: str, project: Path | None) -> dict[str, Any]:
     source = _source(package, origin)
     if "version" not in package:
-        raise BentoError(f"{origin}: {package['name']} has no version. Run `uv lock` again.")
+        raise BentoError(f"{package['name']} has no version", place=origin, remedy="Run `uv lock` again.")
     files = {}
     for file in [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]:
         name = unquote(re.split("[?#]", file.get("url") or file.get("path", ""), maxsplit=1)[0].rpartition("/")[2])
@@ -350,10 +352,8 @@ def _sha256(file: dict[str, str], name: str, package: dict[str, Any], place: str
     index = package["source"].get("registry", "")
     if project and "path" in file and "://" not in index:
         return sha256_of(project / index / file["path"])
-    raise BentoError(
-        f"{place}: the index {without_credentials(index)} has no SHA-256 of {name}. Use an index that has the SHA-256 "
-        "of each file, or put the file into a directory of find_links."
-    )
+    remedy = "Use an index that has the SHA-256 of each file, or put the file into a directory of find_links."
+    raise BentoError(f"the index {without_credentials(index)} has no SHA-256 of {name}", place=place, remedy=remedy)
 
 
 def _source(package: dict[str, Any], origin: str) -> dict[str, str]:

@@ -145,7 +145,7 @@ def require(kind: str, value: str, place: str, remedy: str) -> None:
     """Raise BentoError if `value` doesn't have the syntax of `kind`. The message begins with `place`."""
     if not matches(kind, value):
         description = _GRAMMARS[kind][2] if kind in _GRAMMARS else _KINDS[kind][2]
-        raise BentoError(f"{place}: {_redacted(value)} isn't {description}. {remedy}")
+        raise BentoError(f"{_redacted(value)} isn't {description}", place=place, remedy=remedy)
 
 
 def matches(kind: str, value: str) -> bool:
@@ -232,10 +232,9 @@ def _strings(value: Any, shape: Any, where: str, origin: str) -> Iterator[tuple[
         dot = f"{where}." if where else ""
         if shape is _SOURCE and value.keys() not in _SOURCES:
             keys = ", ".join(map(_redacted, value)) or "none"
-            raise BentoError(
-                f"{origin}: {where}: expected the keys url, or git and commit, got {keys}. Restore the committed lock, "
-                "or update the lock."
-            )
+            problem = f"expected the keys url, or git and commit, got {keys}"
+            remedy = "Restore the committed lock, or update the lock."
+            raise BentoError(problem, place=f"{origin}: {where}", remedy=remedy)
         for key, inner in shape.items():
             name = key.removesuffix("?")
             if name in value:

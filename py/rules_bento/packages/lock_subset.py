@@ -53,7 +53,8 @@ class Target:
         if system == "linux":
             major, _, minor = self.glibc.partition(".")
             if not (major.isdecimal() and minor.isdecimal()):
-                raise BentoError(f"glibc of bento.pypi: invalid version {self.glibc!r}. Use a version such as 2.28.")
+                remedy = "Use a version such as 2.28."
+                raise BentoError(f"glibc of bento.pypi: invalid version {self.glibc!r}", remedy=remedy)
             newer = (number for number in _KNOWN_GLIBC if (2, number) >= (int(major), int(minor)))
             return f"{machine}-manylinux_2_{next(newer, _KNOWN_GLIBC[-1])}"
         return f"{machine.replace('arm64', 'aarch64')}-apple-darwin"
@@ -248,8 +249,8 @@ def _resolve(query: Query, locked: Locked, target: Target, resolver: Resolver) -
     unlocked = sorted(package["name"] for package in locked.values() if "unlocked" in package)
     if unlocked:
         raise BentoError(
-            f"the lock doesn't contain {', '.join(unlocked)} for {target.platform} with Python {target.python_minor}. "
-            "Lock for all platforms with `uv pip compile --universal`."
+            f"the lock doesn't contain {', '.join(unlocked)} for {target.platform} with Python {target.python_minor}",
+            remedy="Lock for all platforms with `uv pip compile --universal`.",
         )
     with tempfile.TemporaryDirectory(prefix="rules_bento-slice-") as scratch:
         links = Path(scratch, "links")
@@ -260,8 +261,8 @@ def _resolve(query: Query, locked: Locked, target: Target, resolver: Resolver) -
             pins = _compile(query, links, target, resolver)
         except _NoSolutionError as error:
             raise BentoError(
-                f"the requirements conflict with the lock for {target.platform} and Python {target.python_version}. "
-                f"Change the requirements, or update the lock.\n{''.join(query.mismatches(locked))}{error}"
+                f"the requirements conflict with the lock for {target.platform} and Python {target.python_version}",
+                remedy=f"Change the requirements, or update the lock.\n{''.join(query.mismatches(locked))}{error}",
             ) from None
     _check_solution(pins, locked, resolver.name)
     return pins
@@ -274,16 +275,12 @@ def matching_pins(pins: Iterable[str], entries: Iterable[dict[str, Any]]) -> lis
     for pin in pins:
         name, _, version = pin.partition("==")
         if name not in versions:
-            raise BentoError(
-                f"deps: {pin} isn't from the package hub in requirements. Add {name} from this package hub to "
-                "requirements."
-            )
+            remedy = f"Add {name} from this package hub to requirements."
+            raise BentoError(f"{pin} isn't from the package hub in requirements", place="deps", remedy=remedy)
         if version and not requirements.is_same_version(version, versions[name]):
             locked = f"{name}=={versions[name]}"
-            raise BentoError(
-                f"deps: {pin} isn't from the package hub in requirements, which has {locked}. Lock the same version in "
-                "both locks."
-            )
+            problem = f"{pin} isn't from the package hub in requirements, which has {locked}"
+            raise BentoError(problem, place="deps", remedy="Lock the same version in both locks.")
         names.append(name)
     return sorted(names)
 
@@ -355,8 +352,8 @@ def _check_solution(pins: list[tuple[str, str]], locked: Mapping[str, Any], reso
     if missing or needless:
         raise BentoError(
             f"the lock's dependency graph doesn't match the packages that {resolver} selects. Selected only by "
-            f"{resolver}: {missing or 'none'}. Only in the graph: {needless or 'none'}. Update the lock. If the error "
-            "persists, report a bug in rules_bento."
+            f"{resolver}: {missing or 'none'}. Only in the graph: {needless or 'none'}",
+            remedy="Update the lock. If the error persists, report a bug in rules_bento.",
         )
 
 

@@ -63,14 +63,14 @@ def check_lines(lines: Iterable[Line]) -> None:
         check_characters(line)
         if line.flag in ("-e", "--editable"):
             raise BentoError(
-                f"{line.place}: can't install {line.text!r}, because the image doesn't contain the project's sources "
-                "when packages are installed. List the project's dependencies instead."
+                f"can't install {line.text!r}, because the image doesn't contain the project's sources when packages "
+                "are installed",
+                place=line.place,
+                remedy="List the project's dependencies instead.",
             )
         if line.reference:
-            raise BentoError(
-                f"{line.place}: a Bento can't refer to the file {line.reference[1]!r}. Run `uv pip compile`, and use "
-                "the result as the requirements file."
-            )
+            remedy = "Run `uv pip compile`, and use the result as the requirements file."
+            raise BentoError(f"a Bento can't refer to the file {line.reference[1]!r}", place=line.place, remedy=remedy)
         if line.flag:
             _check_options(line)
         elif line.text:
@@ -113,20 +113,26 @@ def check_requirement(text: str, place: str) -> None:
     """Raise BentoError unless pip and uv accept `text` in the requirements of a Bento. Ignores comments and hashes."""
     text = without_hashes(re.sub(r"(^|\s)#.*", "", text))
     if option := _OPTION.search(text):
-        raise BentoError(f"{place}: {_inline_option(text, option)}")
+        raise BentoError(_inline_option(text, option), place=place)
     if re.match(_SINGLE_EQUALS, text):
-        raise BentoError(f"{place}: invalid requirement {text!r} (PEP 508). Write '==' instead of conda's '='.")
+        raise BentoError(
+            f"invalid requirement {text!r} (PEP 508)",
+            place=place,
+            remedy="Write '==' instead of conda's '='.",
+        )
     try:
         requirement = parse_requirement(text)
         address, name = requirement.url, requirement.name
     except ValueError:
         if not re.fullmatch(_ADDRESS, text):
             raise BentoError(
-                f"{place}: invalid requirement {text!r} (PEP 508). Use a requirement such as 'torch>=2.0'."
+                f"invalid requirement {text!r} (PEP 508)",
+                place=place,
+                remedy="Use a requirement such as 'torch>=2.0'.",
             ) from None
         address, name = text.partition(";")[0].rstrip(), ""
     if address and _is_outside(address):
-        raise BentoError(f"{place}: can't install {text!r}, {_NOT_IN_BENTO}")
+        raise BentoError(f"can't install {text!r}, {_NOT_IN_BENTO}", place=place)
     if address and (problem := _url_problem(address, name)):
         shown = without_credentials(text)
         raise BentoError(f"can't install {shown!r}, because {problem}", place=place, remedy="Correct the URL.")

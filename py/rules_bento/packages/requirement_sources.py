@@ -136,7 +136,7 @@ def _read_bentofile(source: RequirementSource, files: _RequirementsFiles) -> Non
     document = read_yaml(read_file(source.path, source.name), source.name) or {}
     python = document.get("python") or {} if isinstance(document, dict) else None
     if not isinstance(python, dict):
-        raise BentoError(f"{source.name}: python: expected a mapping.")
+        raise BentoError("expected a mapping.", place=f"{source.name}: python")
     python = {key: value for key, value in python.items() if value is not None}
     schema.validate(python, _BENTOFILE, f"{source.name}: python", "See BentoML's documentation of bentofile.yaml.")
     for package in python.get("packages", []):
@@ -183,10 +183,8 @@ class _RequirementsFiles:
     def _add(self, requirement: requirements.Requirement, source: RequirementSource, kind: Kind) -> None:
         place = f"{source.name}:{requirement.line}"
         if requirement.hashes:
-            raise BentoError(
-                f"{place}: {requirement.text!r} has a hash, but the lock gets its hashes from the index. Remove "
-                "--hash, or use the file as the lock of bento.pypi."
-            )
+            problem = f"{requirement.text!r} has a hash, but the lock gets its hashes from the index"
+            raise BentoError(problem, place=place, remedy="Remove --hash, or use the file as the lock of bento.pypi.")
         self.declared.add(requirement.text, place, kind)
 
     def include(
@@ -194,20 +192,22 @@ class _RequirementsFiles:
     ) -> None:
         """Read an included file. Raises BentoError if the file can't be included. The message begins with `place`."""
         if "://" in value:
-            raise BentoError(f"{place}: the remote file {value!r} can't be included. Include a local copy.")
+            remedy = "Include a local copy."
+            raise BentoError(f"the remote file {value!r} can't be included", place=place, remedy=remedy)
         name = source.included_name(value)
         if name in map(posixpath.normpath, chain):
-            raise BentoError(
-                f"{place}: {name} includes itself through {', '.join(chain)}. Remove the circular include."
-            )
+            remedy = "Remove the circular include."
+            raise BentoError(f"{name} includes itself through {', '.join(chain)}", place=place, remedy=remedy)
         if self.sources is None:
             included = RequirementSource(source.path.parent / value, name)
             if not value or not included.path.is_file():
-                raise BentoError(f"{place}: the file {value!r} doesn't exist. Create the file, or remove the line.")
+                remedy = "Create the file, or remove the line."
+                raise BentoError(f"the file {value!r} doesn't exist", place=place, remedy=remedy)
         elif value and name in self.sources:
             included = self.sources[name]
         else:
-            raise BentoError(f"{place}: {name} isn't declared. Add the file to srcs, constraints, or overrides.")
+            remedy = "Add the file to srcs, constraints, or overrides."
+            raise BentoError(f"{name} isn't declared", place=place, remedy=remedy)
         self.read(included, kind, chain)
 
     def included_names(self, source: RequirementSource) -> Iterable[str]:
@@ -220,9 +220,8 @@ class _RequirementsFiles:
 def _read_pyproject(source: RequirementSource, extras: Names, groups: Names, declared: DeclaredRequirements) -> None:
     document = read_toml(source.read_text(), source.name)
     if "project" not in document:
-        raise BentoError(
-            f"{source.name}: the [project] table is missing. Add the table, or use a requirements file in srcs."
-        )
+        problem = "the [project] table is missing"
+        raise BentoError(problem, place=source.name, remedy="Add the table, or use a requirements file in srcs.")
     schema.validate(document, _PYPROJECT, source.name, _REMEDY)
     project, uv = document["project"], document.get("tool", {}).get("uv", {})
     if dynamic := sorted({"dependencies", "optional-dependencies"} & set(project.get("dynamic", ()))):
@@ -297,10 +296,9 @@ class _PyprojectReader:
                 continue
             included = entry.get("include-group") if isinstance(entry, dict) else None
             if included not in self.groups:
-                raise BentoError(
-                    f"{self.origin}: dependency-groups.{name}: invalid entry {entry}. Use a requirement, or "
-                    f"include-group with an existing group."
-                )
+                problem = f"invalid entry {entry}"
+                remedy = "Use a requirement, or include-group with an existing group."
+                raise BentoError(problem, place=f"{self.origin}: dependency-groups.{name}", remedy=remedy)
             self.add_group(included, declared)
 
     def reject_conflicts(self) -> None:
@@ -325,7 +323,7 @@ def _select(requested: Sequence[str], available: dict[str, Any], origin: str) ->
     missing = sorted(set(requested) - available.keys() - {"*"})
     if missing:
         valid = ", ".join(sorted(available)) or "none"
-        raise BentoError(f"{origin}: unknown values: {', '.join(missing)}. Valid values: {valid}.")
+        raise BentoError(f"unknown values: {', '.join(missing)}", place=origin, remedy=f"Valid values: {valid}.")
     return sorted(available) if "*" in requested else list(requested)
 
 

@@ -149,11 +149,11 @@ def check(text: str, place: str) -> pep508.Requirement:
     address = requirement.url if requirement else text
     is_archive = requirement and not requirement.specifier and requirement.name.endswith(_ARCHIVES)
     if is_archive or (address and _is_local(address)):
-        raise BentoError(f"{place}: {text!r} is a local path. {LOCAL_REMEDY}")
+        raise BentoError(f"{text!r} is a local path", place=place, remedy=LOCAL_REMEDY)
     if requirement is None and "://" in text.partition("@")[0]:
-        raise BentoError(f"{place}: the URL {text!r} requires a package name. Write 'name @ {text}'.")
+        raise BentoError(f"the URL {text!r} requires a package name", place=place, remedy=f"Write 'name @ {text}'.")
     if requirement is None:
-        raise BentoError(f"{place}: invalid requirement {text!r} (PEP 508): {reason}.")
+        raise BentoError(f"invalid requirement {text!r} (PEP 508): {reason}.", place=place)
     return requirement
 
 
@@ -167,7 +167,7 @@ def reject_option(option: Option, origin: str) -> None:
     if option.flag in INDEX_OPTIONS or option.flag in _IGNORED_FLAGS:
         return
     remedy = _REMEDIES.get(option.flag, "A lock doesn't need this option. Remove the line.")
-    raise BentoError(f"{origin}:{option.line}: unsupported option {option.flag}. {remedy}")
+    raise BentoError(f"{origin}:{option.line}: unsupported option {option.flag}", remedy=remedy)
 
 
 def decode(content: bytes, origin: str) -> str:
@@ -178,7 +178,7 @@ def decode(content: bytes, origin: str) -> str:
         return body.decode(encoding)
     except UnicodeDecodeError as error:
         line = body[: error.start].decode(encoding, "replace").count("\n") + 1
-        raise BentoError(f"{origin}:{line}: invalid {encoding}. Save the file as UTF-8.") from None
+        raise BentoError(f"{origin}:{line}: invalid {encoding}", remedy="Save the file as UTF-8.") from None
 
 
 def parse_version(text: str, place: str) -> Version:
@@ -188,7 +188,8 @@ def parse_version(text: str, place: str) -> Version:
     try:
         return Version(text)
     except InvalidVersion:
-        raise BentoError(f"{place}: invalid version {text!r} (PEP 440). Use a version such as '1.4.39'.") from None
+        remedy = "Use a version such as '1.4.39'."
+        raise BentoError(f"invalid version {text!r} (PEP 440)", place=place, remedy=remedy) from None
 
 
 def is_same_version(one: str, other: str) -> bool:
@@ -219,9 +220,8 @@ def _parse(lines: Iterable[Line]) -> tuple[list[Requirement], list[Option]]:
             continue
         requirement = sha256.sub("", line.text).strip()
         if not re.match(r"[A-Za-z0-9.]", requirement) or " --" in requirement:
-            raise BentoError(
-                f"{line.place}: invalid requirement {requirement!r} (PEP 508). Use a requirement such as 'torch>=2.0'."
-            )
+            remedy = "Use a requirement such as 'torch>=2.0'."
+            raise BentoError(f"invalid requirement {requirement!r} (PEP 508)", place=line.place, remedy=remedy)
         requirements.append(Requirement(requirement, tuple(sha256.findall(line.text)), line.number))
     return requirements, options
 
@@ -326,4 +326,5 @@ def without_hashes(text: str) -> str:
 def check_characters(line: Line) -> None:
     """Raise BentoError if a line contains a control character."""
     if re.search(_CONTROL, line.text):
-        raise BentoError(f"{line.place}: {line.text!r} contains a control character. Remove the character.")
+        remedy = "Remove the character."
+        raise BentoError(f"{line.text!r} contains a control character", place=line.place, remedy=remedy)

@@ -86,10 +86,9 @@ class Project:
         """
         for requirement in (*self.requirements, *self.constraints, *self.overrides):
             if "${" in requirement:
-                raise BentoError(
-                    f"{requirements.requirement_name(requirement)}: the URL contains '${{', so uv would send the value "
-                    "of an environment variable to the server. Remove the variable. For credentials, use netrc."
-                )
+                problem = "the URL contains '${', so uv would send the value of an environment variable to the server"
+                remedy = "Remove the variable. For credentials, use netrc."
+                raise BentoError(problem, place=requirements.requirement_name(requirement), remedy=remedy)
         lines = [
             "[project]",
             f'name = "{_PROJECT}"',
@@ -118,7 +117,8 @@ class Project:
         except InvalidSpecifier:
             versions = SpecifierSet()
         if not len(versions):
-            raise BentoError(f"requires_python: invalid range {self.requires_python!r}. Use a range such as '>=3.10'.")
+            remedy = "Use a range such as '>=3.10'."
+            raise BentoError(f"invalid range {self.requires_python!r}", place="requires_python", remedy=remedy)
         return versions
 
     def _environments(self) -> list[str]:
@@ -128,9 +128,8 @@ class Project:
         for platform in self.platforms:
             system, machine = system_and_machine(platform)
             if system not in _SYSTEMS:
-                raise BentoError(
-                    f"platforms: unsupported platform {platform!r}. Use linux_<architecture> or darwin_<architecture>."
-                )
+                remedy = "Use linux_<architecture> or darwin_<architecture>."
+                raise BentoError(f"unsupported platform {platform!r}", place="platforms", remedy=remedy)
             environments.append(f"sys_platform == '{system}' and platform_machine == '{machine}'")
         return [" and ".join([environment, *python]) for environment in environments or _ENVIRONMENTS]
 
@@ -170,7 +169,7 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
                 problem, remedy = "found no solution", " Change the requirements."
             if _ENVIRONMENTS_HINT in errors_of_uv:
                 remedy += _PLATFORMS
-            raise BentoError(f"{origin}: uv {problem} (see above), so the lock is unchanged.{remedy}")
+            raise BentoError(f"uv {problem} (see above), so the lock is unchanged.{remedy}", place=origin)
         lock = locks.from_uv_lock((directory / "uv.lock").read_text("utf-8"), origin, project=directory)
         return lock | {"requires_python": project.requires_python}
 
@@ -226,10 +225,9 @@ def _version(package: dict[str, Any]) -> Version:
     try:
         return Version(package["version"])
     except InvalidVersion:
-        raise BentoError(
-            f"lock: {package['name']}: invalid version {package['version']!r} (PEP 440). Restore the committed lock, "
-            "or empty the file and run the bento_requirements target again."
-        ) from None
+        problem = f"{package['name']}: invalid version {package['version']!r} (PEP 440)"
+        remedy = "Restore the committed lock, or empty the file and run the bento_requirements target again."
+        raise BentoError(problem, place="lock", remedy=remedy) from None
 
 
 def normalize(
@@ -271,10 +269,9 @@ def _only_wheels(package: dict[str, Any], only_binary: set[str], origin: str) ->
         return package
     files = {name: sha256 for name, sha256 in package["files"].items() if name.endswith(".whl")}
     if not files:
-        raise BentoError(
-            f"{origin}: {package['name']} {package['version']} has no wheel, but the lock contains --only-binary. "
-            "Require a version that has a wheel, or remove --only-binary, and update the lock."
-        )
+        problem = f"{package['name']} {package['version']} has no wheel, but the lock contains --only-binary"
+        remedy = "Require a version that has a wheel, or remove --only-binary, and update the lock."
+        raise BentoError(problem, place=origin, remedy=remedy)
     return package | {"files": files}
 
 
@@ -346,10 +343,8 @@ def _pylock_requirement(package: dict[str, Any], origin: str) -> str:
     if "url" in package.get("archive", {}):
         return f"{package['name']} @ {package['archive']['url']}"
     if "version" not in package:
-        raise BentoError(
-            f"{origin}: {package['name']} has no version. Use the package from an index, a URL, or a Git "
-            "repository, and update the lock."
-        )
+        remedy = "Use the package from an index, a URL, or a Git repository, and update the lock."
+        raise BentoError(f"{package['name']} has no version", place=origin, remedy=remedy)
     return f"{package['name']}=={package['version']}"
 
 
@@ -376,11 +371,14 @@ def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
             errors = process.stderr.strip()
     if failure := _BUILD_FAILURE.search(errors):
         raise BentoError(
-            f"{origin}: {without_credentials(failure[1])} has dynamic dependencies, so uv must build the package to "
-            "resolve them. Lock with a bento_requirements target or with `uv lock`."
+            f"{without_credentials(failure[1])} has dynamic dependencies, so uv must build the package to resolve them",
+            place=origin,
+            remedy="Lock with a bento_requirements target or with `uv lock`.",
         )
     raise BentoError(
-        f"{origin}: uv can't resolve the locked packages. Fix the error that uv reports, or change the requirements "
-        f"and update the lock.\n{without_credentials(errors)}",
+        "uv can't resolve the locked packages",
+        place=origin,
+        remedy="Fix the error that uv reports, or change the requirements and update the "
+        f"lock.\n{without_credentials(errors)}",
         code=_UNRESOLVED,
     )

@@ -59,7 +59,7 @@ def check_platform(platforms: Iterable[str], remedy: str) -> None:
     for platform in platforms:
         if platform != this_platform():
             reason = f"the packages are for {platform}, but the service is imported on {this_platform()}"
-            raise BentoError(f"{reason}. {remedy}")
+            raise BentoError(reason, remedy=remedy)
 
 
 def is_interpreter(name: str) -> bool:
@@ -74,8 +74,9 @@ def _write_script(script: Path, text: str) -> None:
             file.write(text)
     except OSError as error:
         raise BentoError(
-            f"cannot write the console script {script.name!r}: {error.strerror}. Check the permissions and the disk "
-            "space, or remove the package with this script from the requirements."
+            f"cannot write the console script {script.name!r}: {error.strerror}",
+            remedy="Check the permissions and the disk space, or remove the package with this script from the "
+            "requirements.",
         ) from None
 
 
@@ -93,7 +94,7 @@ def _console_scripts(roots: Iterable[Path]) -> Iterator[tuple[str, str, str]]:
                 if not _NAME.fullmatch(name) or not match:
                     problem = f"invalid console script {name!r} = {target!r}. Expected MODULE:FUNCTION"
                 if problem or not match:
-                    raise BentoError(f"{file.parent.name}: {problem}. {_REMEDY}")
+                    raise BentoError(problem, place=file.parent.name, remedy=_REMEDY)
                 yield name, match[1], match[2]
 
 
@@ -106,5 +107,5 @@ def _entry_points(file: Path) -> list[tuple[str, str]]:
         parser.read_string(file.read_text("utf-8"))
     except (configparser.Error, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise BentoError(f"{file.parent.name}: invalid entry_points.txt: {reason}. {_REMEDY}") from None
+        raise BentoError(f"invalid entry_points.txt: {reason}", place=file.parent.name, remedy=_REMEDY) from None
     return parser.items("console_scripts") if parser.has_section("console_scripts") else []
