@@ -43,7 +43,8 @@ def _read_text(path: str | FilePath, origin: str) -> str:
     try:
         return decode_text(read_file(path, origin), origin)
     except OSError as error:
-        raise BentoError(f"{origin}: cannot read the file: {error.strerror}. Check the path and permissions.") from None
+        remedy = "Check the path and permissions."
+        raise BentoError(f"cannot read the file: {error.strerror}", place=origin, remedy=remedy) from None
 
 
 def from_yaml(text: str, origin: str) -> BuildOptions:
@@ -58,7 +59,7 @@ def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> Build
     for key in _TABLE:
         section = section.get(key, {})
         if not isinstance(section, dict):
-            raise BentoError(f"{origin}: {'.'.join(_TABLE)} must be a table. Write [{'.'.join(_TABLE)}].")
+            raise BentoError(f"{'.'.join(_TABLE)} must be a table", place=origin, remedy=f"Write [{'.'.join(_TABLE)}].")
     lines = _toml_lines(text)
     section_lines = {path[len(_TABLE) :]: line for path, line in lines.items() if path[: len(_TABLE)] == _TABLE}
     project = read_project(tables, origin)
@@ -78,7 +79,7 @@ def _with_dependencies(options: BuildOptions, project: dict[str, Any], place: st
     dependencies = project.get("dependencies", [])
     place = f"{place}: project.dependencies"
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
-        raise BentoError(f"{place}: expected a list of strings, got {dependencies!r:.80}.")
+        raise BentoError(f"expected a list of strings, got {dependencies!r:.80}.", place=place)
     python = options.python
     if python.requirements_txt:
         return replace(options, unused_packages=tuple(dependencies))
@@ -101,7 +102,7 @@ def yaml_document(text: str, origin: str) -> Document:
     if data is None:
         data = {}
     if not isinstance(data, dict):
-        raise BentoError(f"{origin}:1: expected a mapping. Write options such as 'service: \"service:Svc\"'.")
+        raise BentoError(f"{origin}:1: expected a mapping", remedy="Write options such as 'service: \"service:Svc\"'.")
     return Document(origin, data, lines)
 
 

@@ -74,7 +74,7 @@ class Table:
         if data is None:
             data = {}
         if not isinstance(data, dict):
-            raise BentoError(f"{document.at(path)}: expected a mapping, got {describe_value(data)}.")
+            raise BentoError(f"expected a mapping, got {describe_value(data)}.", place=document.at(path))
         self._data: dict[str, Any] = data
         for key in data:
             if key not in keys:
@@ -108,7 +108,7 @@ class Table:
         """
         value = self._data.get(key)
         if value is not None and not isinstance(value, kind):
-            raise BentoError(f"{self.at(key)}: expected {expected}, got {describe_value(value)}.")
+            raise BentoError(f"expected {expected}, got {describe_value(value)}.", place=self.at(key))
         return value
 
     def strings(self, key: str, *, or_one: bool = False) -> tuple[str, ...] | None:
@@ -123,7 +123,8 @@ class Table:
             string = scalar_string(item)
             if string is None or isinstance(item, bool):
                 place = self.at(key, index)
-                raise BentoError(f"{place}: expected a string, got {describe_value(item)}. Put the value in quotes.")
+                remedy = "Put the value in quotes."
+                raise BentoError(f"expected a string, got {describe_value(item)}", place=place, remedy=remedy)
             strings.append(string)
         return tuple(strings)
 
@@ -137,7 +138,8 @@ class Table:
             string = scalar_string(item)
             if string is None:
                 place = self._document.at((*self._path, key, name))
-                raise BentoError(f"{place}: expected a string, got {describe_value(item)}. Put the value in quotes.")
+                remedy = "Put the value in quotes."
+                raise BentoError(f"expected a string, got {describe_value(item)}", place=place, remedy=remedy)
             strings[str(name)] = string
         return strings
 
@@ -175,7 +177,8 @@ def arguments(document: Document, path: Path) -> dict[str, Any]:
             return value
         for key in value:
             if type(key) is not str and at != path:
-                raise BentoError(f"{document.at((*at, key))}: the key {key} is a number. Put the key in quotes.")
+                remedy = "Put the key in quotes."
+                raise BentoError(f"the key {key} is a number", place=document.at((*at, key)), remedy=remedy)
         return {str(key): plain(item, (*at, key)) for key, item in value.items()}
 
     data: Any = document.data

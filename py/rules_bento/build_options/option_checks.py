@@ -24,14 +24,14 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 def check_env(env: EnvVariable, place: str) -> None:
     """Raise BentoError for an invalid environment variable."""
     if not _NAME.fullmatch(env.name):
-        raise BentoError(
-            f"{place}: invalid variable name {env.name!r}. Use letters, digits, and '_', and don't begin with a digit."
-        )
+        remedy = "Use letters, digits, and '_', and don't begin with a digit."
+        raise BentoError(f"invalid variable name {env.name!r}", place=place, remedy=remedy)
     if env.stage not in STAGES:
         near, valid = did_you_mean(env.stage, STAGES), ", ".join(STAGES)
-        raise BentoError(f"{place}: invalid stage {env.stage!r} for {env.name}.{near} Valid values: {valid}.")
+        raise BentoError(f"invalid stage {env.stage!r} for {env.name}.{near} Valid values: {valid}.", place=place)
     if re.search(r"[\n\r\0]", env.value):
-        raise BentoError(f"{place}: the value of {env.name} contains a line break or NUL. Remove the character.")
+        remedy = "Remove the character."
+        raise BentoError(f"the value of {env.name} contains a line break or NUL", place=place, remedy=remedy)
 
 
 def parse_env(text: str, place: str) -> EnvVariable:
@@ -41,7 +41,7 @@ def parse_env(text: str, place: str) -> EnvVariable:
     if not _NAME.fullmatch(name) or (stage or "all") not in STAGES:
         shown = repr(name) if _NAME.fullmatch(name) else "a variable without a name"  # the value may be a secret
         stages = " or ".join(STAGES)
-        raise BentoError(f"{place}: expected NAME=value or NAME=value;stage=STAGE ({stages}), got {shown}.")
+        raise BentoError(f"expected NAME=value or NAME=value;stage=STAGE ({stages}), got {shown}.", place=place)
     env = EnvVariable(name, value, stage or "all")
     check_env(env, place)
     return env
@@ -51,7 +51,7 @@ def short_python_version(text: str, place: str) -> str:
     """Return a Python version as `X.Y`, without the patch release. Raises BentoError for an invalid version."""
     match = re.fullmatch(r"(\d)\.(\d{1,2})(\.\w+)?", text)
     if not match:
-        raise BentoError(f"{place}: invalid Python version {text!r}. Use a version such as '3.12'.")
+        raise BentoError(f"invalid Python version {text!r}", place=place, remedy="Use a version such as '3.12'.")
     return f"{match[1]}.{match[2]}"
 
 
@@ -63,24 +63,23 @@ def is_system_package(package: str) -> bool:
 def check_system_package(package: str, place: str) -> None:
     """Raise BentoError if `package` isn't the name of a system package."""
     if not is_system_package(package):
-        raise BentoError(
-            f"{place}: invalid system package {package!r}. Specify only package names. Move options and commands to "
-            "a script (setup_script or run_script)."
-        )
+        remedy = "Specify only package names. Move options and commands to a script (setup_script or run_script)."
+        raise BentoError(f"invalid system package {package!r}", place=place, remedy=remedy)
 
 
 def check_package(package: str, place: str) -> None:
     """Raise BentoError if `package` isn't exactly one requirement."""
     # BentoML also accepts a trailing line break.
     if re.search(r"[\n\r]", package.strip()) or not package.strip():
-        raise BentoError(f"{place}: expected a single requirement, got {package!r}. List each requirement separately.")
+        problem = f"expected a single requirement, got {package!r}"
+        raise BentoError(problem, place=place, remedy="List each requirement separately.")
     if package.lstrip().startswith("-"):
         [line] = package_lines([package.strip()], place)
         option = OPTIONS_OF_BENTOFILE.get(line.flag)
         if not option or line.reference:
             check_lines([line])
         remedy = f"Set python.{option} instead." if option else "Move the option to a requirements_txt file."
-        raise BentoError(f"{place}: {package!r} is a pip option, not a package. {remedy}")
+        raise BentoError(f"{package!r} is a pip option, not a package", place=place, remedy=remedy)
     check_requirement(package, place)
 
 
@@ -89,4 +88,4 @@ def check_features(features: Iterable[str], place: str) -> None:
     for feature in features:
         if feature not in FEATURES:
             near = did_you_mean(feature, FEATURES)
-            raise BentoError(f"{place}: unknown feature {feature!r}.{near} Valid values: {', '.join(FEATURES)}.")
+            raise BentoError(f"unknown feature {feature!r}.{near} Valid values: {', '.join(FEATURES)}.", place=place)

@@ -73,7 +73,7 @@ def _labels(top: Table) -> dict[str, str]:
     labels = top.mapping("labels") or {}
     for key in labels:
         if not key.strip():
-            raise BentoError(f"{top.at('labels')}: a key is empty. Specify a key for each label.")
+            raise BentoError("a key is empty", place=top.at("labels"), remedy="Specify a key for each label.")
     return labels
 
 
@@ -85,13 +85,12 @@ def _envs(document: Document, top: Table) -> tuple[EnvVariable, ...]:
     envs = []
     for index, item in enumerate(top.items("envs")):
         if isinstance(item, str):
-            raise BentoError(
-                f"{top.at('envs', index)}: expected a mapping with name, value, and optionally stage, got {item!r}. "
-                f"Write {{name: {item.partition('=')[0]}, value: {item.partition('=')[2]!r}}}."
-            )
+            problem = f"expected a mapping with name, value, and optionally stage, got {item!r}"
+            remedy = f"Write {{name: {item.partition('=')[0]}, value: {item.partition('=')[2]!r}}}."
+            raise BentoError(problem, place=top.at("envs", index), remedy=remedy)
         table = Table(document, ("envs", index), ("name", "value", "stage"))
         if not table.has("name"):
-            raise BentoError(f"{top.at('envs', index)}: the variable has no `name`. Add the key `name`.")
+            raise BentoError("the variable has no `name`", place=top.at("envs", index), remedy="Add the key `name`.")
         env = EnvVariable(table.string("name") or "", table.string("value") or "", table.string("stage") or "all")
         check_env(env, document.at(("envs", index)))
         envs.append(env)
@@ -109,14 +108,16 @@ def _models(document: Document, top: Table) -> tuple[ModelChoice, ...] | None:
         table = Table(document, ("models", index), ("tag", "filter", "alias"))
         tag = table.string("tag")
         if not tag:
-            raise BentoError(f"{top.at('models', index)}: the model has no tag. Add a tag such as 'iris_clf:latest'.")
+            remedy = "Add a tag such as 'iris_clf:latest'."
+            raise BentoError("the model has no tag", place=top.at("models", index), remedy=remedy)
         choice = ModelChoice(tag, table.string("filter"), table.string("alias"))
         if choice.alias == "":
-            raise BentoError(f"{table.at('alias')}: the alias is empty. Specify an alias, or remove the key.")
+            remedy = "Specify an alias, or remove the key."
+            raise BentoError("the alias is empty", place=table.at("alias"), remedy=remedy)
         for condition in (choice.filter or "").split(",") if choice.filter is not None else ():
             if not _FILTER.fullmatch(condition.strip()):
                 place = table.at("filter")
-                raise BentoError(f"{place}: expected label:KEY or label:KEY=VALUE, got {condition.strip()!r}.")
+                raise BentoError(f"expected label:KEY or label:KEY=VALUE, got {condition.strip()!r}.", place=place)
         models.append(choice)
     return tuple(models)
 
@@ -140,7 +141,7 @@ def _choice(table: Table, key: str, choices: tuple[str, ...]) -> str | None:
     value = table.string(key)
     if value is not None and value not in choices:
         near = did_you_mean(value, choices)
-        raise BentoError(f"{table.at(key)}: invalid value {value!r}.{near} Valid values: {', '.join(choices)}.")
+        raise BentoError(f"invalid value {value!r}.{near} Valid values: {', '.join(choices)}.", place=table.at(key))
     return value
 
 
@@ -155,7 +156,8 @@ def _cuda_version(table: Table) -> str | None:
         return None
     if value not in distros.CUDA_VERSIONS:
         known = ", ".join(distros.CUDA_VERSIONS)
-        raise BentoError(f"{table.at('cuda_version')}: unsupported CUDA version {value!r}. Valid values: {known}.")
+        remedy = f"Valid values: {known}."
+        raise BentoError(f"unsupported CUDA version {value!r}", place=table.at("cuda_version"), remedy=remedy)
     return distros.CUDA_VERSIONS[value]
 
 
@@ -173,7 +175,7 @@ def _docker_env(table: Table) -> tuple[dict[str, str] | None, str | None]:
         for number, text in enumerate(table.strings("env") or (), 1):
             name, equals, setting = text.partition("=")
             if not equals:  # the item might be a secret
-                raise BentoError(f"{table.at('env')}: expected NAME=VALUE in item {number}.")
+                raise BentoError(f"expected NAME=VALUE in item {number}.", place=table.at("env"))
             env[name] = setting
     for name, setting in env.items():
         check_env(EnvVariable(name, setting), table.at("env"))
@@ -193,9 +195,8 @@ def _base_image(table: Table) -> str | None:
         return None
     name = " ".join(value.split())
     if not name or " " in name:
-        raise BentoError(
-            f"{table.at('base_image')}: invalid image name {value!r}. Use a name such as 'python:3.12-slim'."
-        )
+        remedy = "Use a name such as 'python:3.12-slim'."
+        raise BentoError(f"invalid image name {value!r}", place=table.at("base_image"), remedy=remedy)
     return name
 
 
@@ -208,10 +209,10 @@ def _python(table: Table) -> Python:
     for key, values in {**urls, "index_url": (index_url,) if index_url else None}.items():
         for value in values or ():
             if not value or re.search(r"\s", value):
-                raise BentoError(f"{table.at(key)}: expected a URL without spaces, got {value!r}.")
+                raise BentoError(f"expected a URL without spaces, got {value!r}.", place=table.at(key))
     pip_args = table.string("pip_args")
     if pip_args and "\n" in pip_args.strip():
-        raise BentoError(f"{table.at('pip_args')}: expected a single line. Join the lines.")
+        raise BentoError("expected a single line", place=table.at("pip_args"), remedy="Join the lines.")
     return Python(
         requirements_txt=table.string("requirements_txt"),
         packages=packages,
@@ -231,14 +232,15 @@ def _wheels(table: Table) -> tuple[str, ...] | None:
     names = [wheel.rpartition("/")[2] for wheel in wheels or ()]
     for wheel, name in zip(wheels or (), names, strict=True):
         if "*" in wheel or "?" in wheel:
-            raise BentoError(f"{table.at('wheels')}: BentoML doesn't expand the pattern {wheel!r}. List the files.")
+            remedy = "List the files."
+            raise BentoError(f"BentoML doesn't expand the pattern {wheel!r}", place=table.at("wheels"), remedy=remedy)
         if not name.endswith((".whl", ".tar.gz", ".zip")):
             place = table.at("wheels")
-            raise BentoError(
-                f"{place}: {wheel!r} isn't a wheel or a source archive. Use a .whl, .tar.gz, or .zip file."
-            )
+            remedy = "Use a .whl, .tar.gz, or .zip file."
+            raise BentoError(f"{wheel!r} isn't a wheel or a source archive", place=place, remedy=remedy)
         if names.count(name) > 1:
-            raise BentoError(f"{table.at('wheels')}: two files are named {name!r}. Remove one of the files.")
+            remedy = "Remove one of the files."
+            raise BentoError(f"two files are named {name!r}", place=table.at("wheels"), remedy=remedy)
     return wheels
 
 
@@ -248,15 +250,13 @@ def _conda(table: Table) -> Conda:
         if isinstance(item, dict):
             pip = item.get("pip")
             if set(item) != {"pip"} or not isinstance(pip, list) or not all(isinstance(one, str) for one in pip):
-                raise BentoError(
-                    f"{table.at('dependencies')}: expected a mapping with only the key 'pip', whose value is a list of "
-                    "strings."
-                )
+                problem = "expected a mapping with only the key 'pip', whose value is a list of strings."
+                raise BentoError(problem, place=table.at("dependencies"))
             dependencies.append({"pip": list(pip)})
         elif isinstance(item, str):
             dependencies.append(item)  # type: ignore[arg-type]
         else:
-            raise BentoError(f"{table.at('dependencies')}: expected a string, got {describe_value(item)}.")
+            raise BentoError(f"expected a string, got {describe_value(item)}.", place=table.at("dependencies"))
     return Conda(
         environment_yml=table.string("environment_yml"),
         channels=table.strings("channels"),

@@ -121,24 +121,23 @@ def check(options: BuildOptions) -> None:
     _check_distro(options)
     if docker.cuda_version and not conda.is_empty:
         raise BentoError(
-            f"{options.at('docker.cuda_version')}: BentoML has no default base image with both CUDA and conda. Remove "
-            "cuda_version. Then either install CUDA with conda, or set base_image to an image that contains CUDA and "
-            "conda."
+            "BentoML has no default base image with both CUDA and conda",
+            place=options.at("docker.cuda_version"),
+            remedy="Remove cuda_version. Then either install CUDA with conda, or set base_image to an image that "
+            "contains CUDA and conda.",
         )
     ignored = [key for key in ("channels", "dependencies", "pip") if getattr(conda, key)]
     if conda.environment_yml and ignored:
         place = options.at(f"conda.{ignored[0]}")
-        raise BentoError(
-            f"{place}: BentoML ignores this option if conda.environment_yml is set. Move the option to the file."
-        )
+        remedy = "Move the option to the file."
+        raise BentoError("BentoML ignores this option if conda.environment_yml is set", place=place, remedy=remedy)
     nested = [item for item in conda.dependencies or () if isinstance(item, dict)]
     if len(nested) > 1 or (nested and conda.pip):
-        raise BentoError(f"{options.at('conda.dependencies')}: 'pip' is set twice. Merge the lists.")
+        raise BentoError("'pip' is set twice", place=options.at("conda.dependencies"), remedy="Merge the lists.")
     if python.requirements_txt and python.packages:
-        raise BentoError(
-            f"{options.at('python.packages')}: BentoML ignores this option if python.requirements_txt is set. Move the "
-            "packages to the requirements file."
-        )
+        problem = "BentoML ignores this option if python.requirements_txt is set"
+        remedy = "Move the packages to the requirements file."
+        raise BentoError(problem, place=options.at("python.packages"), remedy=remedy)
 
 
 def _check_distro(options: BuildOptions) -> None:
@@ -146,26 +145,20 @@ def _check_distro(options: BuildOptions) -> None:
     distro = distros.get(docker.distro or distros.DEFAULT)
     cuda_place = options.at("docker.cuda_version")
     if docker.python_version and not docker.base_image and docker.python_version not in distros.PYTHON_VERSIONS:
-        raise BentoError(
-            f"{options.at('docker.python_version')}: Python {docker.python_version!r} isn't supported. Use "
-            f"{', '.join(distros.PYTHON_VERSIONS)}, or set base_image."
-        )
+        problem = f"Python {docker.python_version!r} isn't supported"
+        remedy = f"Use {', '.join(distros.PYTHON_VERSIONS)}, or set base_image."
+        raise BentoError(problem, place=options.at("docker.python_version"), remedy=remedy)
     if docker.cuda_version and not docker.base_image and not distro.cuda_image(docker.cuda_version):
         supported = " or ".join(name for name in distros.NAMES if distros.get(name).cuda_image(docker.cuda_version))
-        raise BentoError(
-            f"{cuda_place}: distro {distro.name!r} doesn't support CUDA {docker.cuda_version}. Use {supported}, or set "
-            "base_image instead."
-        )
+        problem = f"distro {distro.name!r} doesn't support CUDA {docker.cuda_version}"
+        raise BentoError(problem, place=cuda_place, remedy=f"Use {supported}, or set base_image instead.")
     if docker.cuda_version and docker.base_image:
-        raise BentoError(
-            f"{cuda_place}: BentoML ignores this option if docker.base_image is set. Remove one of the options."
-        )
+        remedy = "Remove one of the options."
+        raise BentoError("BentoML ignores this option if docker.base_image is set", place=cuda_place, remedy=remedy)
     if not options.conda.is_empty and not docker.base_image and not distro.conda_image:
         supported = " or ".join(name for name in distros.NAMES if distros.get(name).conda_image)
-        raise BentoError(
-            f"{options.at('conda')}: distro {distro.name!r} doesn't support conda. Use {supported}, or set base_image "
-            "to an image with conda."
-        )
+        remedy = f"Use {supported}, or set base_image to an image with conda."
+        raise BentoError(f"distro {distro.name!r} doesn't support conda", place=options.at("conda"), remedy=remedy)
 
 
 def spec1_reasons(options: BuildOptions) -> list[str]:
@@ -180,10 +173,9 @@ def merge(attributes: BuildOptions, bentofile: BuildOptions) -> BuildOptions:
     """Merge options, labels, args, and envs. `attributes` takes precedence. Raises BentoError for conflicts."""
     services = [_module(options.service) for options in (attributes, bentofile) if options.service]
     if len(set(services)) > 1:
-        raise BentoError(
-            f"{bentofile.at('service')}: {bentofile.service!r} differs from the target's service "
-            f"{attributes.service!r}. Use the same service in the file and in the target."
-        )
+        problem = f"{bentofile.service!r} differs from the target's service {attributes.service!r}"
+        remedy = "Use the same service in the file and in the target."
+        raise BentoError(problem, place=bentofile.at("service"), remedy=remedy)
     named = {env.name for env in attributes.envs}
     merged = replace(
         _fill_unset(attributes, bentofile),

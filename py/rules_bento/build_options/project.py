@@ -41,9 +41,8 @@ class ProjectFiles:
         """Normalize the path `written` in the option `place`. Raises BentoError for paths outside the build context."""
         path = posixpath.normpath(written)
         if written.startswith(("/", "~")) or "$" in written or path == ".." or path.startswith("../"):
-            raise BentoError(
-                f"{place}: {written!r} is outside the build context. Copy the file into the build context."
-            )
+            remedy = "Copy the file into the build context."
+            raise BentoError(f"{written!r} is outside the build context", place=place, remedy=remedy)
         return path
 
     def read(self, written: str, place: str) -> bytes:
@@ -52,7 +51,7 @@ class ProjectFiles:
         if path not in self._files:
             near = nearest(path, self._files, 0.7)
             hint = f" Did you mean {near!r}?" if near else ""
-            raise BentoError(f"{place}: {written!r} isn't a file in the build context.{hint} {self._remedy}")
+            raise BentoError(f"{written!r} isn't a file in the build context.{hint} {self._remedy}", place=place)
         if self._check:
             try:
                 self._check(path)
@@ -66,7 +65,7 @@ class ProjectFiles:
                 with open_source(file) as source:
                     content = source.read()
         except OSError as error:
-            raise BentoError(f"{place}: cannot read {written!r}: {error.strerror}.") from None
+            raise BentoError(f"cannot read {written!r}: {error.strerror}.", place=place) from None
         self.loaded[path] = content
         return content
 
@@ -75,7 +74,7 @@ class ProjectFiles:
         try:
             return self.read(written, place).decode()
         except UnicodeDecodeError:
-            raise BentoError(f"{place}: {written!r} isn't valid UTF-8. Save the file as UTF-8.") from None
+            raise BentoError(f"{written!r} isn't valid UTF-8", place=place, remedy="Save the file as UTF-8.") from None
 
     def text(self, written: str, place: str) -> str:
         """Return the text from `exact_text` without a byte order mark, and with CRLF converted to LF."""

@@ -40,10 +40,9 @@ def find_service(options: BuildOptions, sources: Container[str]) -> str:
     if options.service is not None:
         return options.service
     if "service.py" not in sources:
-        raise BentoError(
-            "service: required, because the sources don't contain the default service.py. Set service to "
-            "'module:Service', or check that include, exclude, and .bentoignore keep service.py."
-        )
+        problem = "required, because the sources don't contain the default service.py"
+        remedy = "Set service to 'module:Service', or check that include, exclude, and .bentoignore keep service.py."
+        raise BentoError(problem, place="service", remedy=remedy)
     return "service"
 
 

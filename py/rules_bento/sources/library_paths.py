@@ -151,8 +151,8 @@ def check_modules(kept: Iterable[DeclaredFile]) -> None:
         if _module(short_path_of(module.source)) != _module(short_path_of(package.source)):
             raise BentoError(
                 f"{module.path} and {package.path} in the Bento are the same Python module: {module.source} (from "
-                f"{module.origin}) and {package.source} (from {package.origin}). Rename one of them, or change the "
-                "imports of the library that contains it."
+                f"{module.origin}) and {package.source} (from {package.origin})",
+                remedy="Rename one of them, or change the imports of the library that contains it.",
             )
 
 

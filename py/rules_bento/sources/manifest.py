@@ -62,9 +62,8 @@ class TreeEntry:
             finally:
                 os.close(file)
         except OSError as error:
-            raise BentoError(
-                f"{path} (from {origin}) can't be read at {source}: {error.strerror}. Check the file's permissions."
-            ) from None
+            problem = f"{path} (from {origin}) can't be read at {source}: {error.strerror}"
+            raise BentoError(problem, remedy="Check the file's permissions.") from None
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class TreeManifest:
         ordered = sorted(entries, key=attrgetter("path"))
         for one, other in pairwise(ordered):
             if one.path == other.path:
-                raise BentoError(f"two files have the path {one.path}. Remove or exclude one of the files.")
+                raise BentoError(f"two files have the path {one.path}", remedy="Remove or exclude one of the files.")
         return TreeManifest(tuple(ordered))
 
     @staticmethod
@@ -89,7 +88,7 @@ class TreeManifest:
         try:
             return TreeManifest.of(_from_object(item) for item in json.loads(text))
         except (ValueError, TypeError, KeyError) as error:
-            raise BentoError(f"{origin}: invalid manifest ({error}). Build the target again.") from None
+            raise BentoError(f"invalid manifest ({error})", place=origin, remedy="Build the target again.") from None
 
     def to_json(self) -> str:
         """Return a JSON array with one entry per line. Equal manifests have equal JSON."""
@@ -116,7 +115,8 @@ class TreeManifest:
             else:
                 fields += ("x" if entry.mode & 0o100 else "f", entry.path, entry.blake3)
         for path in (text for text in fields if "\0" in text):
-            raise BentoError(f"{path!r}: the path contains a NUL character. Remove the character from the path.")
+            remedy = "Remove the character from the path."
+            raise BentoError("the path contains a NUL character", place=repr(path), remedy=remedy)
         return blake3("\0".join([*fields, ""]).encode()).digest()
 
 
@@ -168,14 +168,14 @@ def _of_open_file(path: str, file: int, origin: str) -> TreeEntry:
     status = os.fstat(file)
     if not stat.S_ISREG(status.st_mode):
         kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a special file"
-        raise BentoError(f"{path} (from {origin}) is {kind}, not a regular file. Replace or exclude {path}.")
+        raise BentoError(f"{path} (from {origin}) is {kind}, not a regular file", remedy=f"Replace or exclude {path}.")
     if status.st_size < _PIECE:
         content = os.read(file, status.st_size + 1)
         size, beginning, digest = len(content), content, blake3(content).hexdigest()
     else:
         size, beginning, digest = _of_pieces(file)
     if size != status.st_size:
-        raise BentoError(f"{path} (from {origin}) changed during the build. Run the build again.")
+        raise BentoError(f"{path} (from {origin}) changed during the build", remedy="Run the build again.")
     return TreeEntry(path, size, mode_of(beginning), digest, None, _machine(beginning))
 
 

@@ -64,9 +64,8 @@ class Patterns:
             try:
                 expression, included = _expression(text)
             except ValueError as error:
-                raise BentoError(
-                    f"{where}: invalid pattern {text!r}: {error}. Correct or remove the pattern."
-                ) from None
+                remedy = "Correct or remove the pattern."
+                raise BentoError(f"invalid pattern {text!r}: {error}", place=where, remedy=remedy) from None
             if expression is not None:  # not an empty line, a comment, or a "[" without its "]", which git ignores
                 self.rules.append(Rule(text, number, where, origin, not included, expression))
         self._last_first = [(rule.expression.search, rule) for rule in reversed(self.rules)]

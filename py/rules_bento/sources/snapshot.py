@@ -95,10 +95,9 @@ def place(short_path: str, *, build_ctx: str, attribute: str, label: str) -> str
     repository, path = split_short_path(short_path, attribute, label)
     if repository == home and is_below(path, context):
         return relative_path(path, context)
-    raise BentoError(
-        f"{label}: {attribute} contains {short_path!r}, which is outside the build context {build_ctx!r}. Set "
-        "build_ctx to a directory that contains the file, or add the library that contains the file to deps."
-    )
+    problem = f"{attribute} contains {short_path!r}, which is outside the build context {build_ctx!r}"
+    remedy = "Set build_ctx to a directory that contains the file, or add the library that contains the file to deps."
+    raise BentoError(problem, place=label, remedy=remedy)
 
 
 def runfiles_path(short_path: str) -> str:
@@ -113,10 +112,8 @@ def split_short_path(short_path: str, attribute: str, label: str) -> tuple[str, 
     """
     repository, path = _split(short_path)
     if not repository or not _is_clean(path):
-        raise BentoError(
-            f"{label}: {attribute} contains {short_path!r}, which is absolute or outside the repository. Use "
-            "a file in the repository, or a target."
-        )
+        problem = f"{attribute} contains {short_path!r}, which is absolute or outside the repository"
+        raise BentoError(problem, place=label, remedy="Use a file in the repository, or a target.")
     return repository, path
 
 
@@ -136,10 +133,8 @@ def context_directory(build_ctx: str) -> tuple[str, str]:
     if context in ("", "."):
         return repository, ""
     if not _is_clean(context):
-        raise BentoError(
-            f"build_ctx: {build_ctx!r} is absolute or outside the repository. Use a path relative to the repository "
-            "root."
-        )
+        remedy = "Use a path relative to the repository root."
+        raise BentoError(f"{build_ctx!r} is absolute or outside the repository", place="build_ctx", remedy=remedy)
     return repository, context
 
 
@@ -174,7 +169,8 @@ def _link(entry: os.DirEntry[str]) -> str | None:
 
 def _unreadable(directory: str, root: str, error: OSError) -> BentoError:
     place = f"{directory}{str(error.filename).removeprefix(root)}"
-    return BentoError(f"{place}: cannot read the directory: {error.strerror}. Check the path and permissions.")
+    remedy = "Check the path and permissions."
+    return BentoError(f"cannot read the directory: {error.strerror}", place=place, remedy=remedy)
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:
@@ -205,8 +201,10 @@ def select(
     for pattern in include:
         if pattern.startswith("../"):
             raise BentoError(
-                f"include: {pattern!r} is outside the build context. Use a parent directory as the build context. In "
-                "Bazel, set build_ctx to this directory, or add a library that contains the files to deps."
+                f"{pattern!r} is outside the build context",
+                place="include",
+                remedy="Use a parent directory as the build context. In Bazel, set build_ctx to this directory, or "
+                "add a library that contains the files to deps.",
             )
     rules = SourceFilter(Patterns(include, "include"), Patterns(exclude, "exclude"), _ignored(files))
     kept: list[DeclaredFile] = []
@@ -235,13 +233,10 @@ def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> De
                 return file
     wanted = " or ".join(paths)
     if dropped := selection.find_dropped(paths):
-        raise BentoError(
-            f"{what} requires {dropped}, but {selection.reason(dropped)}. Change include or exclude to keep the file."
-        )
-    raise BentoError(
-        f"{what} requires {wanted}, which isn't declared. Add the file to srcs, or add to deps the library that "
-        "contains the file."
-    )
+        remedy = "Change include or exclude to keep the file."
+        raise BentoError(f"{what} requires {dropped}, but {selection.reason(dropped)}", remedy=remedy)
+    remedy = "Add the file to srcs, or add to deps the library that contains the file."
+    raise BentoError(f"{what} requires {wanted}, which isn't declared", remedy=remedy)
 
 
 def digest(kept: Iterable[DeclaredFile]) -> TreeManifest:
@@ -260,9 +255,11 @@ def content(file: DeclaredFile) -> bytes:
         with open_source(file.source) as source:
             data = source.read(MAX_BYTES + 1)
     except OSError as error:
-        raise BentoError(f"{file} can't be read: {error.strerror}. Check the file's path and permissions.") from None
+        remedy = "Check the file's path and permissions."
+        raise BentoError(f"{file} can't be read: {error.strerror}", remedy=remedy) from None
     if len(data) > MAX_BYTES:
-        raise BentoError(f"{file.path}: the file exceeds the limit of {MAX_BYTES >> 20} MiB. Exclude the file.")
+        remedy = "Exclude the file."
+        raise BentoError(f"the file exceeds the limit of {MAX_BYTES >> 20} MiB", place=file.path, remedy=remedy)
     return data
 
 
@@ -292,11 +289,11 @@ def check_inside(file: DeclaredFile, directory: str) -> None:
     """
     root, real = os.path.realpath(directory), os.path.realpath(file.source)
     if not real.startswith(f"{root.rstrip('/')}/"):
-        raise BentoError(
-            f"{file.path} is a link to {real!r}, which is outside {directory}. Replace the link with a copy."
-        )
+        remedy = "Replace the link with a copy."
+        raise BentoError(f"{file.path} is a link to {real!r}, which is outside {directory}", remedy=remedy)
     if os.path.exists(real) and not os.path.isfile(real):  # noqa: PTH110, PTH113 - as in walk
-        raise BentoError(f"{file.path} is a pipe, a socket, or a device. Replace the entry with a regular file.")
+        remedy = "Replace the entry with a regular file."
+        raise BentoError(f"{file.path} is a pipe, a socket, or a device", remedy=remedy)
 
 
 _by_path = attrgetter("path")
@@ -339,10 +336,8 @@ def _escaping_target(source: str) -> str | None:
 
 def _check_path(file: DeclaredFile) -> None:
     if not _is_clean(file.path):
-        raise BentoError(
-            f"{file.origin} declares {file.path!r}, which is absolute or outside the Bento. Use a relative path "
-            "without '.' and '..'."
-        )
+        remedy = "Use a relative path without '.' and '..'."
+        raise BentoError(f"{file.origin} declares {file.path!r}, which is absolute or outside the Bento", remedy=remedy)
 
 
 def _ignored(files: Sequence[DeclaredFile]) -> dict[str, Patterns]:
@@ -362,14 +357,16 @@ def _read_ignore_file(file: DeclaredFile, files: Sequence[DeclaredFile]) -> Patt
         target = _target(source)
         source = next((other for other in files if other.path == target), file)
     if source.link is not None:
-        raise BentoError(f"{file} is a link to {file.link!r}, which doesn't exist. Replace the link with a file.")
+        remedy = "Replace the link with a file."
+        raise BentoError(f"{file} is a link to {file.link!r}, which doesn't exist", remedy=remedy)
     check_followed([source])
     # Line breaks as BentoML reads them: only LF, CRLF, and CR.
     lines = io.TextIOWrapper(io.BytesIO(content(replace(source, path=file.path))), encoding="utf-8")
     try:
         return Patterns(lines, file.path, unit="line")
     except UnicodeDecodeError:
-        raise BentoError(f"{file} isn't valid UTF-8. Save the file as UTF-8, or remove the file from srcs.") from None
+        remedy = "Save the file as UTF-8, or remove the file from srcs."
+        raise BentoError(f"{file} isn't valid UTF-8", remedy=remedy) from None
 
 
 def _out_of_src(file: DeclaredFile) -> DeclaredFile:
@@ -381,9 +378,9 @@ def _out_of_src(file: DeclaredFile) -> DeclaredFile:
 def _check_same(one: DeclaredFile, other: DeclaredFile) -> None:
     if (one.source, one.link) != (other.source, other.link) and not _have_equal_content(one, other):
         raise BentoError(
-            f"two files have the path {one.path} in the Bento: {one.source} (from {one.origin}) and "
-            f"{other.source} (from {other.origin}). Remove or exclude one of the files, or change the imports of the "
-            "library that contains the file."
+            f"two files have the path {one.path} in the Bento: {one.source} (from {one.origin}) and {other.source} "
+            f"(from {other.origin})",
+            remedy="Remove or exclude one of the files, or change the imports of the library that contains the file.",
         )
 
 
@@ -420,7 +417,7 @@ def _check_names(kept: Iterable[DeclaredFile]) -> None:
         name = file.path if file.link is None else f"{file.path} -> {file.link}"
         if "\n" in name or name.encode(errors="ignore").decode() != name:
             problem = "contains a line break" if "\n" in name else "isn't valid UTF-8"
-            raise BentoError(f"{file.origin} declares {name!r}, which {problem}. Rename or exclude the file.")
+            raise BentoError(f"{file.origin} declares {name!r}, which {problem}", remedy="Rename or exclude the file.")
 
 
 def _check_directories(kept: Iterable[DeclaredFile]) -> None:
@@ -435,7 +432,8 @@ def _check_directories(kept: Iterable[DeclaredFile]) -> None:
             other = within[file.path]
             raise BentoError(
                 f"{file.path} (from {file.origin}) is a file, but {other.path} (from {other.origin}) requires a "
-                "directory with this path. Rename or exclude one of the files."
+                "directory with this path",
+                remedy="Rename or exclude one of the files.",
             )
 
 
@@ -448,14 +446,12 @@ def _check_links(kept: Iterable[DeclaredFile], files: Sequence[DeclaredFile], ru
         target = _target(file, declared)
         # A target that the patterns drop is allowed, because BentoML keeps such a link.
         if target not in declared and rules.keeps(target, filtered=False):
-            raise BentoError(
-                f"{file} is a link to {file.link!r}, but {target} is missing. Add {target} (in Bazel, to the "
-                "attribute that contains the link), or exclude the link."
-            )
+            remedy = f"Add {target} (in Bazel, to the attribute that contains the link), or exclude the link."
+            raise BentoError(f"{file} is a link to {file.link!r}, but {target} is missing", remedy=remedy)
         passed = {path}
         while target in links:
             if target in passed:
-                raise BentoError(f"{file} is a circular link to {file.link!r}. Exclude the link.")
+                raise BentoError(f"{file} is a circular link to {file.link!r}", remedy="Exclude the link.")
             passed.add(target)
             target = _target(links[target], declared)
 
