@@ -54,7 +54,8 @@ def assemble_bento(
     check_features(settings.features, "enable_features")
     options = settings.options
     if not info.bento_name and not options.name:
-        raise BentoError("bento_name: the source doesn't set the service's name to a constant. Set bento_name.")
+        remedy = "Set bento_name."
+        raise BentoError("the source doesn't set the service's name to a constant", place="bento_name", remedy=remedy)
     # The attribute has another name than the bentofile's key because targets have a `name`.
     place = "bento_name" if options.at("name") == "name" else options.at("name")
     name = check_word(options.name or str(info.bento_name), f"{place}: the name")
@@ -137,13 +138,11 @@ def _environment(
     reasons = spec1_reasons(settings.options) + (["a legacy service"] if info.kind == "legacy" else [])
     image = images.from_service(info)
     if settings.spec == 2 and reasons:
-        raise BentoError(f"spec: spec 2 doesn't support {' and '.join(reasons)}. Set spec = 1.")
+        raise BentoError(f"spec 2 doesn't support {' and '.join(reasons)}", place="spec", remedy="Set spec = 1.")
     if image is not None and (reasons or settings.spec == 1):
         reason = " and ".join(reasons) or "spec = 1"
-        raise BentoError(
-            f"{image.place}: an image definition requires spec 2 of bento.yaml, which conflicts with {reason}. Remove "
-            "the image definition or the conflicting option."
-        )
+        problem = f"an image definition requires spec 2 of bento.yaml, which conflicts with {reason}"
+        raise BentoError(problem, place=image.place, remedy="Remove the image definition or the conflicting option.")
     if settings.lock is not None:
         _check_python(settings, image)
         if settings.options.python.no_index:
@@ -168,11 +167,9 @@ def _check_python(settings: BentoSettings, image: ImageDefinition | None) -> Non
     if python_version is None and image is not None:
         python_version, place = image.python_version, f"{image.place}: python_version"
     if python_version is not None and python_version != settings.python_version:
-        raise BentoError(
-            f"{place}: the lock is for Python {settings.python_version}, but the specified version is "
-            f"{python_version}. Specify {settings.python_version}, or lock the requirements for Python "
-            f"{python_version}."
-        )
+        problem = f"the lock is for Python {settings.python_version}, but the specified version is {python_version}"
+        remedy = f"Specify {settings.python_version}, or lock the requirements for Python {python_version}."
+        raise BentoError(problem, place=place, remedy=remedy)
 
 
 def _check_syntax(settings: BentoSettings, image: ImageDefinition | None, *, is_spec_1: bool) -> None:
@@ -197,10 +194,8 @@ def _check_python_of_pins(settings: BentoSettings, image: ImageDefinition) -> No
         and not (docker.python_version or docker.base_image or docker.dockerfile_template)
         and not (image.python_version or image.base_image)
     ):
-        raise BentoError(
-            f"deps: {locked[0]} is from a rules_python package hub, but the Python version is unknown. Set "
-            "python_version to the hub's version, such as '3.12'."
-        )
+        problem = f"{locked[0]} is from a rules_python package hub, but the Python version is unknown"
+        raise BentoError(problem, place="deps", remedy="Set python_version to the hub's version, such as '3.12'.")
 
 
 def _envs(info: ServiceInfo, options: BuildOptions) -> list[EnvVariable]:

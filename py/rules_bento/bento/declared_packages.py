@@ -48,10 +48,9 @@ class DeclaredPackages:
                 for extra in sorted(wanted - {normalize_name(extra) for extra in locked_extras[normalize_name(name)]})
             ]
         if missing:
-            raise BentoError(
-                f"{self.place}: the target's requirements attribute doesn't contain these packages: "
-                f"{', '.join(missing)}. Add each package to requirements, or the py_library that contains it to deps."
-            )
+            problem = f"the target's requirements attribute doesn't contain these packages: {', '.join(missing)}"
+            remedy = "Add each package to requirements, or the py_library that contains it to deps."
+            raise BentoError(problem, place=self.place, remedy=remedy)
         return notes
 
     def check_hashes(self, locked: Mapping[str, Mapping[str, str]]) -> None:
@@ -62,10 +61,8 @@ class DeclaredPackages:
         for text, hashes in self.hashes.items():
             for file, sha256 in sorted(locked.get(requirement_name(text), {}).items()):
                 if sha256 not in hashes:
-                    raise BentoError(
-                        f"{self.place}: {text}: the locked hash of {file}, sha256:{sha256}, isn't one of the specified "
-                        "hashes. Remove --hash to use the locked hashes."
-                    )
+                    problem = f"{text}: the locked hash of {file}, sha256:{sha256}, isn't one of the specified hashes"
+                    raise BentoError(problem, place=self.place, remedy="Remove --hash to use the locked hashes.")
 
 
 def declared_packages(options: BuildOptions, image: ImageDefinition, files: ProjectFiles) -> list[DeclaredPackages]:

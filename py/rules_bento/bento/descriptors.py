@@ -108,10 +108,8 @@ def read(kind: Kind, place: Path) -> bytes:
             check_size(os.fstat(file.fileno()).st_size, str(place))
             return file.read(MAX_BYTES)
     except OSError as error:
-        raise BentoError(
-            f"{place.parent}: invalid {kind.noun}: cannot read {kind.descriptor} ({error.strerror}). Remove this "
-            "directory from the store."
-        ) from None
+        problem = f"invalid {kind.noun}: cannot read {kind.descriptor} ({error.strerror})"
+        raise BentoError(problem, place=str(place.parent), remedy="Remove this directory from the store.") from None
 
 
 def of_directory(kind: Kind, directory: Path) -> Description:
@@ -123,9 +121,8 @@ def of_directory(kind: Kind, directory: Path) -> Description:
 def check_size(size: int, where: str) -> None:
     """Raise BentoError if `size` (in bytes) is too large for a descriptor. The message begins with `where`."""
     if size > MAX_BYTES:
-        raise BentoError(
-            f"{where}: the file has {size} bytes, but the limit is {MAX_BYTES}. Restore the file that BentoML wrote."
-        )
+        remedy = "Restore the file that BentoML wrote."
+        raise BentoError(f"the file has {size} bytes, but the limit is {MAX_BYTES}", place=where, remedy=remedy)
 
 
 def _load(data: bytes, where: str) -> dict[str, Any]:
@@ -133,7 +130,7 @@ def _load(data: bytes, where: str) -> dict[str, Any]:
 
     document = read_yaml(data, where, binary=True)  # metadata of models may be bytes
     if not isinstance(document, dict):
-        raise BentoError(f"{where}: expected a YAML mapping. Restore the file that BentoML wrote.")
+        raise BentoError("expected a YAML mapping", place=where, remedy="Restore the file that BentoML wrote.")
     return document
 
 
@@ -141,7 +138,7 @@ def _word(document: dict[str, Any], key: str, check: Callable[[str, str], str], 
     value = document.get(key)
     if not isinstance(value, str):
         problem = "is missing" if value is None else f"is {value!r}, not a string"
-        raise BentoError(f"{where}: {key} {problem}. Set {key} to a string in quotes.")
+        raise BentoError(f"{key} {problem}", place=where, remedy=f"Set {key} to a string in quotes.")
     if value != value.lower():
         notes.append(f"{where}: {key} {value!r} is converted to {value.lower()!r}, as BentoML does.")
     return check(value.lower(), f"{where}: the {key}")
@@ -173,7 +170,7 @@ def _dependency(value: Any, where: str) -> dict[str, Any]:
 
 def _stage(value: Any, where: str) -> str:
     if value not in _STAGES:
-        raise BentoError(f"{where}: invalid stage {value!r}. Valid values: {', '.join(_STAGES)}.")
+        raise BentoError(f"invalid stage {value!r}", place=where, remedy=f"Valid values: {', '.join(_STAGES)}.")
     return str(value)
 
 
@@ -262,7 +259,8 @@ def _batch_dimensions(value: Any, where: str) -> list[int]:
         input_dimension, output_dimension = value
         return [int(input_dimension), int(output_dimension)]
     except (TypeError, ValueError):
-        raise BentoError(f"{where}: expected two integers, got {value!r}. Write [INPUT, OUTPUT].") from None
+        remedy = "Write [INPUT, OUTPUT]."
+        raise BentoError(f"expected two integers, got {value!r}", place=where, remedy=remedy) from None
 
 
 def _signature(value: Any, where: str) -> dict[str, Any]:
@@ -278,7 +276,7 @@ def _metadata(value: Any, where: str) -> Any:
     if isinstance(value, list):
         return [_metadata(item, f"{where}[{number}]") for number, item in enumerate(value)]
     if value is None:
-        raise BentoError(f"{where}: BentoML doesn't allow null in metadata. Remove the key.")
+        raise BentoError("BentoML doesn't allow null in metadata", place=where, remedy="Remove the key.")
     return value
 
 

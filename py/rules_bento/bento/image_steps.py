@@ -87,7 +87,8 @@ def from_service(info: ServiceInfo) -> ImageDefinition | None:
     for name in arguments:
         if name not in IMAGE:
             near = did_you_mean(name, IMAGE)
-            raise BentoError(f"{place}: unknown argument `{name}` of Image.{near} Valid arguments: {', '.join(IMAGE)}.")
+            problem = f"unknown argument `{name}` of Image.{near} Valid arguments: {', '.join(IMAGE)}."
+            raise BentoError(problem, place=place)
     steps = [Step("run", (command,)) for command in _string_list(arguments.get("commands"), "commands", place)]
     requirements = arguments.get("python_requirements")
     if requirements:
@@ -121,14 +122,14 @@ def _string_list(value: object, name: str, place: str) -> list[str]:
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise BentoError(f"{place}: {name}: expected a list of strings, got {value!r:.80}.")
+        raise BentoError(f"expected a list of strings, got {value!r:.80}.", place=f"{place}: {name}")
     return value
 
 
 def _step(kind: str, values: Iterable[str], place: str) -> Step:
     if kind not in STEPS:
         valid = ", ".join(STEPS)
-        raise BentoError(f"{place}: unknown image step {kind!r}.{did_you_mean(kind, STEPS)} Valid steps: {valid}.")
+        raise BentoError(f"unknown image step {kind!r}.{did_you_mean(kind, STEPS)} Valid steps: {valid}.", place=place)
     return Step(kind, tuple(values))
 
 
@@ -136,16 +137,16 @@ def check(image: ImageDefinition) -> None:
     """Raise BentoError if an image has an invalid name, version, or step, or if the steps are in the wrong order."""
     if image.distro and image.distro not in distros.NAMES:
         near = did_you_mean(image.distro, distros.NAMES)
-        raise BentoError(
-            f"{image.place}: unknown distro {image.distro!r}.{near} Valid values: {', '.join(distros.NAMES)}."
-        )
+        problem = f"unknown distro {image.distro!r}.{near} Valid values: {', '.join(distros.NAMES)}."
+        raise BentoError(problem, place=image.place)
     if image.distro == "" and not image.base_image:
-        raise BentoError(f"{image.place}: neither distro nor base_image is set. Set distro or base_image.")
+        raise BentoError("neither distro nor base_image is set", place=image.place, remedy="Set distro or base_image.")
     if image.python_version is not None:
         version = short_python_version(image.python_version, f"{image.place}: python_version")
         if not image.base_image and version not in distros.PYTHON_VERSIONS:
             valid = ", ".join(distros.PYTHON_VERSIONS)
-            raise BentoError(f"{image.place}: Python {version} isn't supported. Use {valid}, or set base_image.")
+            remedy = f"Use {valid}, or set base_image."
+            raise BentoError(f"Python {version} isn't supported", place=image.place, remedy=remedy)
     for step in image.steps:
         _check_step(step, image)
     _check_order(image)
@@ -156,22 +157,20 @@ def _check_step(step: Step, image: ImageDefinition) -> None:
     expected = {"uv_lock": 0, "run": 1, "run_after": 1, "run_script": 1, "requirements_file": 1, "requirements": 1}
     if step.kind in expected and len(step.values) != expected[step.kind]:
         count = "one argument" if expected[step.kind] else "no arguments"
-        raise BentoError(f"{place}: expected {count}, got {len(step.values)}.")
+        raise BentoError(f"expected {count}, got {len(step.values)}.", place=place)
     if step.kind in ("system_packages", "python_packages", "build_include") and not step.values:
-        raise BentoError(f"{place}: the step has no arguments. Add arguments, or remove the step.")
+        raise BentoError("the step has no arguments", place=place, remedy="Add arguments, or remove the step.")
     if step.kind == "system_packages":
         if image.distro == "":
-            raise BentoError(f"{place}: system packages require a distro. Set distro.")
+            raise BentoError("system packages require a distro", place=place, remedy="Set distro.")
         for package in step.values:
             check_system_package(package, place)
     if step.kind == "python_packages":
         for package in step.values:
             check_package(package, place)
     if step.kind in ("run", "run_after") and not _is_command(step.values[0]):
-        raise BentoError(
-            f"{place}: a command must be one nonempty line, or lines that end in a backslash except for the last one. "
-            "Join lines with '&&', or use run_script."
-        )
+        problem = "a command must be one nonempty line, or lines that end in a backslash except for the last one"
+        raise BentoError(problem, place=place, remedy="Join lines with '&&', or use run_script.")
 
 
 def _is_command(text: str) -> bool:
@@ -189,10 +188,8 @@ def _check_order(image: ImageDefinition) -> None:
     for step in image.steps:
         if step.kind in _PACKAGE_STEPS:
             if after:
-                raise BentoError(
-                    f"{image.place}: {step.kind} follows a command that runs after the installation of the Python "
-                    f"packages. Move {step.kind} before the command."
-                )
+                problem = f"{step.kind} follows a command that runs after the installation of the Python packages"
+                raise BentoError(problem, place=image.place, remedy=f"Move {step.kind} before the command.")
             packages = True
         elif step.kind == "run_after" or (packages and step.kind in ("run", "run_script")):
             after = True
@@ -360,7 +357,8 @@ def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str
 
     dependencies: list[str] = read_project(read_toml(files.text(path, place), path), path).get("dependencies", [])
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
-        raise BentoError(f"{path}: project.dependencies: expected a list of strings, got {dependencies!r:.80}.")
+        problem = f"expected a list of strings, got {dependencies!r:.80}."
+        raise BentoError(problem, place=f"{path}: project.dependencies")
     for dependency in dependencies:
         check_package(dependency, f"{path}: project.dependencies")
     return dependencies
@@ -371,10 +369,9 @@ def check_script(path: str, content: bytes, place: str) -> None:
     first = content.partition(b"\n")[0]
     if first.startswith(b"#!"):
         if first.endswith(b"\r"):
-            raise BentoError(
-                f"{place}: {path} has CRLF line endings, so the shebang is invalid. Save the file with LF line endings."
-            )
+            remedy = "Save the file with LF line endings."
+            raise BentoError(f"{path} has CRLF line endings, so the shebang is invalid", place=place, remedy=remedy)
         return
     if path.endswith((".py", ".pl", ".rb", ".js")):
         example = "/usr/bin/env python3" if path.endswith(".py") else "/bin/sh"
-        raise BentoError(f"{place}: {path} has no shebang. Add '#!{example}' as the first line.")
+        raise BentoError(f"{path} has no shebang", place=place, remedy=f"Add '#!{example}' as the first line.")

@@ -101,8 +101,10 @@ def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, 
     """
     if not _COMMIT.fullmatch(source.revision):
         raise BentoError(
-            f"{place}: the revision {source.revision!r} of {source.model_id} isn't a commit. Use the commit that "
-            f"`{pin_command(source)}` prints, or bundle the model with bento.hugging_face_model(...)."
+            f"the revision {source.revision!r} of {source.model_id} isn't a commit",
+            place=place,
+            remedy=f"Use the commit that `{pin_command(source)}` prints, or bundle the model with "
+            "bento.hugging_face_model(...).",
         )
     name = source.model_id.lower()
     metadata = {
@@ -160,22 +162,20 @@ def choose(
         alias = choice.alias or aliases[tag]
         if aliases[tag] and aliases[tag] != alias:
             raise BentoError(
-                f"{place}: {tag} has the aliases {aliases[tag]!r} and {alias!r}, but a Bento supports only one alias "
-                "per model. Remove one of the aliases."
+                f"{tag} has the aliases {aliases[tag]!r} and {alias!r}, but a Bento supports only one alias per model",
+                place=place,
+                remedy="Remove one of the aliases.",
             )
         if tag in chosen and not aliases[tag] and alias:
-            raise BentoError(
-                f"{place}: {tag} is listed twice, first without an alias, so BentoML ignores the alias {alias!r}. "
-                f"Remove the item without the alias."
-            )
+            problem = f"{tag} is listed twice, first without an alias, so BentoML ignores the alias {alias!r}"
+            raise BentoError(problem, place=place, remedy="Remove the item without the alias.")
         chosen[tag] = None
         aliases[tag] = alias
     owners: dict[str, str] = {}
     for tag, alias in aliases.items():
         if alias and owners.setdefault(alias, tag) != tag:
-            raise BentoError(
-                f"{place}: {owners[alias]} and {tag} have the same alias {alias!r}. Rename one of the aliases."
-            )
+            remedy = "Rename one of the aliases."
+            raise BentoError(f"{owners[alias]} and {tag} have the same alias {alias!r}", place=place, remedy=remedy)
     return list(chosen), [replace(model, alias=aliases[model.description.tag]) for model in models]
 
 
@@ -189,9 +189,11 @@ def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) 
         accepts_any = function == "get" and framework in _ACCEPT_ANY
         if loaded and not accepts_any and not any(model.description.module for model in loaded):
             raise BentoError(
-                f"{place}: bentoml.{framework}.{function} can't load {loaded[0].description.tag}, because the model "
-                f"has no module. Set module = 'bentoml.{framework}' on the bento_model, or save the model with "
-                f"bentoml.{framework}.save_model."
+                f"bentoml.{framework}.{function} can't load {loaded[0].description.tag}, because the model has no "
+                "module",
+                place=place,
+                remedy=f"Set module = 'bentoml.{framework}' on the bento_model, or save the model with "
+                f"bentoml.{framework}.save_model.",
             )
 
 
@@ -231,8 +233,9 @@ def _resolve(tag: str, models: Sequence[BundledModel], place: str, needs: str, w
         exact = [model for model in matching if model.tag.version == version]
         if not exact:
             raise BentoError(
-                f"{place}: {tag!r} is ambiguous: "
-                f"{', '.join(model.description.tag for model in matching)}. Use the complete version."
+                f"{tag!r} is ambiguous: {', '.join(model.description.tag for model in matching)}",
+                place=place,
+                remedy="Use the complete version.",
             )
         found = exact[0]
     return found or matching[0]

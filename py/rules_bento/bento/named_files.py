@@ -81,10 +81,8 @@ def inline_requirements(
     found = []
     for line, limits in lines:
         if limits and constraints is None:
-            raise BentoError(
-                f"{line.place}: a Bento can't contain the constraint {line.text!r}. Run `uv pip compile`, which "
-                "applies constraints, and use the result as the requirements file."
-            )
+            remedy = "Run `uv pip compile`, which applies constraints, and use the result as the requirements file."
+            raise BentoError(f"a Bento can't contain the constraint {line.text!r}", place=line.place, remedy=remedy)
         found += [line] if constraints in (None, limits) else []
     return found
 
@@ -94,7 +92,8 @@ def _nested_lines(
 ) -> Iterator[tuple[Line, bool]]:
     """Yield each line of a requirements file and of its includes, and whether the line is a constraint."""
     if path in within:
-        raise BentoError(f"{place}: {path} includes itself through {', '.join(within)}. Remove the circular include.")
+        remedy = "Remove the circular include."
+        raise BentoError(f"{path} includes itself through {', '.join(within)}", place=place, remedy=remedy)
     text = files.text(path, place)
     for line in logical_lines(text, path):
         if not line.reference:
@@ -105,7 +104,8 @@ def _nested_lines(
             continue
         flag, name = line.reference
         if "://" in name:
-            raise BentoError(f"{line.place}: the remote file {name!r} can't be included. Include a local copy.")
+            remedy = "Include a local copy."
+            raise BentoError(f"the remote file {name!r} can't be included", place=line.place, remedy=remedy)
         nested = files.path(posixpath.join(posixpath.dirname(path), name), line.place)
         limited = limits or flag in CONSTRAINT_FLAGS
         yield from _nested_lines(nested, files, line.place, within=(*within, path), limits=limited, check=check)
@@ -126,10 +126,9 @@ def export_uv_lock(files: ProjectFiles, uv: str, python: str | None = None) -> s
         try:
             done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
         except OSError as error:
-            raise BentoError(
-                f"uv_lock(): cannot run {uv}: {error.strerror}. Install uv again, for example with `pip install uv`."
-            ) from None
+            remedy = "Install uv again, for example with `pip install uv`."
+            raise BentoError(f"uv_lock(): cannot run {uv}: {error.strerror}", remedy=remedy) from None
     if done.returncode:
         errors = re.sub(r"\s+", " ", done.stderr.replace(directory, ".")).strip()
-        raise BentoError(f"uv.lock: uv rejects the lock: {errors}. Run `uv lock` again.")
+        raise BentoError(f"uv rejects the lock: {errors}", place="uv.lock", remedy="Run `uv lock` again.")
     return done.stdout

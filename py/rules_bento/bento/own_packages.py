@@ -40,9 +40,10 @@ def without_own_packages(lines: Iterable[Line], settings: BentoSettings, local: 
             continue
         if name in local and not settings.lock and " @ " not in line.text:
             raise BentoError(
-                f"{line.place}: {name!r} comes from {local[name]} (tool.uv.sources), but a package index can have "
-                "another package of this name. Add a wheel of the package to python.wheels or, with Bazel, add its "
-                "py_library to deps."
+                f"{name!r} comes from {local[name]} (tool.uv.sources), but a package index can have another package "
+                "of this name",
+                place=line.place,
+                remedy="Add a wheel of the package to python.wheels or, with Bazel, add its py_library to deps.",
             )
         kept.append(line)
     return kept

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def _distro(value: Any, where: str) -> str:
     if value not in distros.NAMES:
-        raise BentoError(f"{where}: invalid distro {value!r}. Valid values: {', '.join(distros.NAMES)}.")
+        raise BentoError(f"invalid distro {value!r}", place=where, remedy=f"Valid values: {', '.join(distros.NAMES)}.")
     return str(value)
 
 
@@ -33,7 +33,8 @@ def _cuda_version(value: Any, where: str) -> str | None:
         return None
     whole = distros.CUDA_VERSIONS.get(str(value)) if isinstance(value, (str, int)) else None
     if whole is None:
-        raise BentoError(f"{where}: invalid CUDA version {value!r}. Valid values: {', '.join(distros.CUDA_VERSIONS)}.")
+        remedy = f"Valid values: {', '.join(distros.CUDA_VERSIONS)}."
+        raise BentoError(f"invalid CUDA version {value!r}", place=where, remedy=remedy)
     return whole
 
 
@@ -44,21 +45,20 @@ def _environment(value: Any, where: str) -> dict[str, str] | None:
         for setting in value:
             if not isinstance(setting, str) or not re.fullmatch(r"\w+=[.\w\-,/]+", setting):
                 remedy = "Write NAME=value; the value can contain only letters, digits, and `_ . - , /`."
-                raise BentoError(f"{where}: invalid variable {setting!r}. {remedy}")
+                raise BentoError(f"invalid variable {setting!r}", place=where, remedy=remedy)
         return dict(setting.split("=", 1) for setting in value)
     if isinstance(value, dict):
         return {str(key): str(item) for key, item in value.items()}
-    raise BentoError(
-        f"{where}: expected a list or mapping of environment variables, got {value!r}. Specify the variables, not a "
-        "file."
-    )
+    problem = f"expected a list or mapping of environment variables, got {value!r}"
+    raise BentoError(problem, place=where, remedy="Specify the variables, not a file.")
 
 
 def _conda_dependencies(value: Any, where: str) -> list[Any]:
     dependencies: list[Any] = items(any_value)(value, where)
     mappings = [item for item in dependencies if isinstance(item, dict)]
     if len(mappings) > 1 or any("pip" not in item for item in mappings):
-        raise BentoError(f"{where}: expected at most one mapping, with the key pip. Remove the other mappings.")
+        remedy = "Remove the other mappings."
+        raise BentoError("expected at most one mapping, with the key pip", place=where, remedy=remedy)
     for item in mappings:
         items(typed(str))(item["pip"], f"{where}.pip")
     return dependencies

@@ -141,7 +141,7 @@ def parse_dotenv(text: str, origin: str) -> dict[str, str]:
         setting = _SETTING.fullmatch(line)
         if not setting:
             # Don't print the line, which might contain a secret.
-            raise BentoError(f"{origin}:{number}: invalid line. Write NAME=value.")
+            raise BentoError(f"{origin}:{number}: invalid line", remedy="Write NAME=value.")
         values[setting[1]] = _value(setting[2], values, f"{origin}:{number}")
     return values
 
@@ -154,7 +154,7 @@ def _value(text: str, variables: dict[str, str], place: str) -> str:
     if quoted:
         return _expand(re.sub(r"\\([^$])", r"\1", quoted[1]), variables, place)
     if text.startswith(("'", '"')):
-        raise BentoError(f"{place}: {text!r} doesn't end with a closing quote. Quote the entire value.")
+        raise BentoError(f"{text!r} doesn't end with a closing quote", place=place, remedy="Quote the entire value.")
     return _expand(re.sub(r"(^|\s)#.*", "", text).strip(), variables, place)
 
 
@@ -164,10 +164,8 @@ def _expand(value: str, variables: dict[str, str], place: str) -> str:
         if match[1]:
             return match[0][1:]
         if name not in variables:
-            raise BentoError(
-                f"{place}: ${name} isn't defined on a previous line. Define the variable, or write \\${name} for a "
-                "literal dollar sign."
-            )
+            remedy = f"Define the variable, or write \\${name} for a literal dollar sign."
+            raise BentoError(f"${name} isn't defined on a previous line", place=place, remedy=remedy)
         return variables[name]
 
     return _VARIABLE.sub(replacement, value)

@@ -63,13 +63,11 @@ def _argument_lines(pip_args: str, place: str) -> list[str]:
     while arguments:
         flag, equals, value = arguments.pop(0).partition("=")
         if flag not in _FILE_OPTIONS:
-            raise BentoError(
-                f"{place}: spec 2 doesn't support {flag!r}, so BentoML would ignore the option. "
-                "Remove the option, or set spec = 1 (--spec 1)."
-            )
+            problem = f"spec 2 doesn't support {flag!r}, so BentoML would ignore the option"
+            raise BentoError(problem, place=place, remedy="Remove the option, or set spec = 1 (--spec 1).")
         if FILE_OPTIONS[flag] and not equals:
             if not arguments:
-                raise BentoError(f"{place}: expected a value after {flag!r}.")
+                raise BentoError(f"expected a value after {flag!r}.", place=place)
             value = arguments.pop(0)
         lines.append(f"{flag} {value}".strip())
     return lines
@@ -90,8 +88,10 @@ def _add_pins(text: str, pins: Sequence[str]) -> str:
     missing = [pin for pin in required if not _satisfies_pin(declared.get(requirement_name(pin), []), pin)]
     if missing and "--hash=" in text:
         raise BentoError(
-            f"deps: the requirements file with hashes doesn't contain {missing[0]}. Add the package to the source "
-            "requirements (for example, requirements.in), and generate the requirements file again."
+            f"the requirements file with hashes doesn't contain {missing[0]}",
+            place="deps",
+            remedy="Add the package to the source requirements (for example, requirements.in), and generate the "
+            "requirements file again.",
         )
     return "".join(f"{pin}\n" for pin in missing)
 
@@ -106,10 +106,9 @@ def _satisfies_pin(declared: Sequence[DeclaredRequirement], pin: str) -> bool:
         return bool(declared)
     same = [each for each in declared if each.pin and is_same_version(each.pin[1], version)]
     if declared and not same and all(each.pin for each in declared):
-        raise BentoError(
-            f"deps: {pin} from a rules_python package hub conflicts with {declared[0].text} in the requirements. "
-            "Lock the same version in the package hub and in the requirements."
-        )
+        problem = f"{pin} from a rules_python package hub conflicts with {declared[0].text} in the requirements"
+        remedy = "Lock the same version in the package hub and in the requirements."
+        raise BentoError(problem, place="deps", remedy=remedy)
     return any(each.hashes for each in declared) or any(";" not in each.text for each in same)
 
 
@@ -118,8 +117,10 @@ def check_git(lines: Iterable[Line], place: str, *, packed: bool) -> None:
     for line in lines if packed else ():
         if re.search(r"(^|\s|@)git\+", line.text):
             raise BentoError(
-                f"{place}: an image build without network access can't clone {line.text!r}. Add a source archive of "
-                "the package to the wheels option, or set python.pack_git_packages to false."
+                f"an image build without network access can't clone {line.text!r}",
+                place=place,
+                remedy="Add a source archive of the package to the wheels option, or set python.pack_git_packages to "
+                "false.",
             )
 
 
@@ -205,23 +206,21 @@ def assemble_requirements(
         return Requirements(text, text, None, version)
     match = re.search(r"^bentoml==([^\s;\\]+)", lock.pinned, re.MULTILINE)
     if not match:
-        raise BentoError("requirements: bentoml is missing. Add bentoml from the package hub.")
+        raise BentoError("bentoml is missing", place="requirements", remedy="Add bentoml from the package hub.")
     declared_names = _unconditional_names(lines)
     locked_names = _unconditional_names(logical_lines(lock.pinned)) | lock.wheels if declared_names else set()
     missing = sorted(declared_names - locked_names)
     if missing:
-        raise BentoError(
-            f"{place}: the target's requirements attribute doesn't contain these packages: {', '.join(missing)}. Add "
-            "each package to requirements, or the py_library that contains it to deps."
-        )
+        problem = f"the target's requirements attribute doesn't contain these packages: {', '.join(missing)}"
+        remedy = "Add each package to requirements, or the py_library that contains it to deps."
+        raise BentoError(problem, place=place, remedy=remedy)
     extras = re.search(r"^bentoml\s*\[([^]]*)]", lock.roots, re.MULTILINE)
     missing_extras = sorted(set(features) - {extra.strip() for extra in (extras[1] if extras else "").split(",")})
     if missing_extras:
         wanted = f"bentoml[{','.join(sorted(features))}]"
-        raise BentoError(
-            f"enable_features: the lock contains bentoml without these extras: {', '.join(missing_extras)}. Add "
-            f"{wanted!r} to the requirement_specifiers attribute."
-        )
+        problem = f"the lock contains bentoml without these extras: {', '.join(missing_extras)}"
+        remedy = f"Add {wanted!r} to the requirement_specifiers attribute."
+        raise BentoError(problem, place="enable_features", remedy=remedy)
     # Lines that aren't packages: options, and archives that the Bento includes.
     archives = [line for line in lines if not line.flag and local_path(line.text)]
     text = join(line for line in lines if line.flag or line in archives)
@@ -260,15 +259,16 @@ def _with_bentoml(lines: Sequence[Line], version: str, features: Sequence[str]) 
             return join(changed if each is line and features else each for each in lines), exact
     if is_address:
         if features:
-            raise BentoError(
-                "enable_features: the option isn't supported if the bentoml requirement contains a URL. Add the extras "
-                "to the requirement, such as bentoml[grpc] @ URL."
-            )
+            problem = "the option isn't supported if the bentoml requirement contains a URL"
+            remedy = "Add the extras to the requirement, such as bentoml[grpc] @ URL."
+            raise BentoError(problem, place="enable_features", remedy=remedy)
         return text, version
     if "--hash=" in text:
         raise BentoError(
-            "requirements: the requirements file with hashes doesn't contain bentoml. Add bentoml to the source "
-            "requirements (for example, requirements.in), and generate the requirements file again."
+            "the requirements file with hashes doesn't contain bentoml",
+            place="requirements",
+            remedy="Add bentoml to the source requirements (for example, requirements.in), and generate the "
+            "requirements file again.",
         )
     _check_bentoml(ranges, version)
     return f"{text}{_bentoml_requirement(features)}=={version}\n", version

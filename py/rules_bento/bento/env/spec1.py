@@ -73,29 +73,26 @@ def _check(options: BuildOptions, envs: Sequence[EnvVariable]) -> None:
     """Raise BentoError for options that spec 1 ignores, and for environment variables with the stage `build`."""
     docker = options.docker
     if docker.distro == "amazonlinux" and not docker.base_image:
-        raise BentoError(
-            f"{options.at('docker.distro')}: BentoML doesn't support amazonlinux with spec 1 of bento.yaml. Set "
-            "base_image, or use another distro."
-        )
+        problem = "BentoML doesn't support amazonlinux with spec 1 of bento.yaml"
+        raise BentoError(problem, place=options.at("docker.distro"), remedy="Set base_image, or use another distro.")
     if docker.base_image and docker.system_packages:
-        raise BentoError(
-            f"{options.at('docker.system_packages')}: with spec 1 of bento.yaml, BentoML ignores this option if "
-            "docker.base_image is set. Install the packages in docker.setup_script."
-        )
+        problem = "with spec 1 of bento.yaml, BentoML ignores this option if docker.base_image is set"
+        remedy = "Install the packages in docker.setup_script."
+        raise BentoError(problem, place=options.at("docker.system_packages"), remedy=remedy)
     for env in envs:
         if env.stage == "build":
             raise BentoError(
-                f"{options.at('envs')}: {env.name} has the stage 'build', but with spec 1 of bento.yaml, the image "
-                "would contain the value. Use the stage 'all', or remove the options that require spec 1."
+                f"{env.name} has the stage 'build', but with spec 1 of bento.yaml, the image would contain the value",
+                place=options.at("envs"),
+                remedy="Use the stage 'all', or remove the options that require spec 1.",
             )
 
 
 def _requirements(settings: BentoSettings) -> python.Requirements:
     if settings.lock and settings.lock.has_wheels:
-        raise BentoError(
-            "requirements: spec 1 of bento.yaml doesn't support wheels in requirements. Set python.wheels in "
-            "the bentofile, or remove the options that require spec 1."
-        )
+        problem = "spec 1 of bento.yaml doesn't support wheels in requirements"
+        remedy = "Set python.wheels in the bentofile, or remove the options that require spec 1."
+        raise BentoError(problem, place="requirements", remedy=remedy)
     options, place = settings.options, packages_place(settings.options)
     lines = package_lines(options.python.packages or (), place)
     if options.python.requirements_txt:

@@ -43,9 +43,8 @@ def make(
     lock, exported = settings.lock, None
     if lock is None and any(step.kind == "uv_lock" for step in image.steps):
         if settings.export_uv_lock is None:
-            raise BentoError(
-                f"{image.place}: uv_lock() requires uv.lock in srcs. Add uv.lock, or use packages from a package hub."
-            )
+            remedy = "Add uv.lock, or use packages from a package hub."
+            raise BentoError("uv_lock() requires uv.lock in srcs", place=image.place, remedy=remedy)
         exported = settings.export_uv_lock(settings.files)
     frozen = freeze(image, options, settings.files, settings.python_version, uv_lock=exported, locked=lock is not None)
     locked = image.lock_python_packages if options.python.lock_packages is None else options.python.lock_packages

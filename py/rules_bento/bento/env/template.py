@@ -34,10 +34,8 @@ def render(text: str, recipe: dockerfile.Recipe, options: dict[str, Any], origin
     """
     dockerfile_text = _render_template(text, recipe, options, origin)
     if not re.search(r"^FROM\s", dockerfile_text, re.MULTILINE | re.IGNORECASE):
-        raise BentoError(
-            f"{origin}: the rendered Dockerfile has no FROM. Start the template with "
-            f"'{{% extends bento_base_template %}}'."
-        )
+        remedy = "Start the template with '{% extends bento_base_template %}'."
+        raise BentoError("the rendered Dockerfile has no FROM", place=origin, remedy=remedy)
     return re.sub(r"\n{3,}", "\n\n", dockerfile_text).rstrip("\n") + "\n"
 
 
@@ -62,18 +60,15 @@ def _render_template(text: str, recipe: dockerfile.Recipe, options: dict[str, An
         dockerfile_text.encode()  # raises UnicodeEncodeError, a ValueError, for a lone surrogate
         return dockerfile_text
     except jinja2.TemplateNotFound as error:
-        raise BentoError(
-            f"{origin}: can't include {error.name!r}, because a Bento contains only the template itself. Move the "
-            "included content into the template."
-        ) from None
+        problem = f"can't include {error.name!r}, because a Bento contains only the template itself"
+        raise BentoError(problem, place=origin, remedy="Move the included content into the template.") from None
     except jinja2.TemplateSyntaxError as error:
         raise BentoError(f"{origin}:{error.lineno}: invalid template: {str(error.message).rstrip('.')}.") from None
     except (MemoryError, RecursionError):
-        raise BentoError(f"{origin}: the template needs too much memory. Simplify the template.") from None
+        raise BentoError("the template needs too much memory", place=origin, remedy="Simplify the template.") from None
     except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise BentoError(
-            f"{origin}: cannot render the template: {str(error).rstrip('.')}. Correct the template."
-        ) from None
+        remedy = "Correct the template."
+        raise BentoError(f"cannot render the template: {str(error).rstrip('.')}", place=origin, remedy=remedy) from None
 
 
 def _base_template(recipe: dockerfile.Recipe) -> str:
