@@ -117,9 +117,8 @@ class EntryCollection:
                 )
             source = local(source)
         if sha256:
-            raise BentoError(
-                f"{source}: a SHA-256 digest is supported only for URLs. Import the file without the digest."
-            )
+            remedy = "Import the file without the digest."
+            raise BentoError("a SHA-256 digest is supported only for URLs", place=str(source), remedy=remedy)
         return import_archive(self.home, self.kind, source, form_of(source, form), options, progress)
 
     def export(
@@ -289,7 +288,7 @@ def local(text: str) -> Path:
         return Path(text)
     if scheme in ("file", "osfs") and rest.startswith("/"):
         return Path(rest)
-    raise BentoError(f"{text}: expected a local path, got a URL. Download the file first.")
+    raise BentoError("expected a local path, got a URL", place=text, remedy="Download the file first.")
 
 
 def archive_of(text: str) -> tuple[Path | BinaryIO, Form] | None:
@@ -308,7 +307,8 @@ def form_of(source: Path | BinaryIO, form: Form | None = None) -> Form:
     first = source.peek(512) if isinstance(source, io.BufferedReader) else b""
     form = form or (cast("Form", detect_form(first)) if first else "xz")
     if form == "zip" and not source.seekable():
-        raise BentoError("standard input: zip archives can't be read from a pipe. Redirect a file instead: `< FILE`")
+        remedy = "Redirect a file instead: `< FILE`"
+        raise BentoError("standard input: zip archives can't be read from a pipe", remedy=remedy)
     return form
 
 

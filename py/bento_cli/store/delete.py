@@ -37,7 +37,8 @@ def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
             users = users_of(home, tag) if kind is MODEL and not force else []
             if users:
                 names = ", ".join(map(str, users))
-                raise BentoError(f"{tag}: the model is in use by {names}. Delete these Bentos first, or add --force.")
+                remedy = "Delete these Bentos first, or add --force."
+                raise BentoError(f"the model is in use by {names}", place=str(tag), remedy=remedy)
             removed = move_to_trash(home, kind, tag)
         discard(home, removed)
 

@@ -84,9 +84,8 @@ def of_archive(source: Path | BinaryIO, form: Form) -> Side:
             files[item.path] = File(item.path, item.size, mode, import_session.digest(contents))
     kind = BENTO if BENTO.descriptor in texts else MODEL
     if kind.descriptor not in texts:
-        raise BentoError(
-            f"{path} contains no {BENTO.descriptor} or {MODEL.descriptor}. Specify an archive of a Bento or model."
-        )
+        remedy = "Specify an archive of a Bento or model."
+        raise BentoError(f"{path} contains no {BENTO.descriptor} or {MODEL.descriptor}", remedy=remedy)
     if kind is BENTO:
         files = {name: file for name, file in files.items() if not name.startswith(_MODELS)}
     description = descriptors.parse(kind, texts[kind.descriptor], f"{path}: {kind.descriptor}")

@@ -139,7 +139,7 @@ class EntryStore:
         versions = [other for other in self._versions(name) if other.startswith(version)]
         if len(versions) > 1:
             found = ", ".join(versions)
-            raise BentoError(f"{text}: multiple versions match: {found}. Specify a longer version prefix.")
+            raise BentoError(f"multiple versions match: {found}", place=text, remedy="Specify a longer version prefix.")
         if not versions:
             raise self._not_found(text, "tag")
         return Tag(name, versions[0])
@@ -155,23 +155,22 @@ class EntryStore:
         tag = description.tag
         target = self.path(tag)
         if self.has(tag):
-            raise BentoError(
-                f"{tag}: the {self.kind.noun} already exists at {target}. Delete the existing {self.kind.noun} first."
-            )
+            remedy = f"Delete the existing {self.kind.noun} first."
+            raise BentoError(f"the {self.kind.noun} already exists at {target}", place=str(tag), remedy=remedy)
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.parent.stat().st_dev != tree.stat().st_dev:
             raise BentoError(
                 f"{self.directory} and {self.home.own} are on different file systems, so files can't be moved "
-                "atomically. Keep all of BENTOML_HOME on one file system."
+                "atomically",
+                remedy="Keep all of BENTOML_HOME on one file system.",
             )
         import_manifests.write(self.home, self.kind, tag, manifest)
         self._point_at(description)
         try:
             tree.rename(target)
         except OSError as error:
-            raise BentoError(
-                f"{tag}: cannot create {target}: {error.strerror}. Check the permissions of the parent directory."
-            ) from error
+            remedy = "Check the permissions of the parent directory."
+            raise BentoError(f"cannot create {target}: {error.strerror}", place=str(tag), remedy=remedy) from error
         durable.flush_directory(self.home, target.parent)
         durable.flush_directory(self.home, self.directory)
         return Entry(self.kind, target, Summary.of(description), description)
@@ -211,7 +210,8 @@ class EntryStore:
         name, colon, version = text.lower().partition(":")
         check_word(name, f"{text!r}: the name")
         if colon and not version:
-            raise BentoError(f"{text!r}: the version is missing. For the latest version, use {name} or {name}:latest.")
+            remedy = f"For the latest version, use {name} or {name}:latest."
+            raise BentoError("the version is missing", place=repr(text), remedy=remedy)
         return name, check_word(version, f"{text!r}: the version") if version else ""
 
     def _not_found(self, text: str, what: str) -> NotFoundError:
@@ -290,9 +290,8 @@ def models_of(home: Home, entry: Entry) -> list[Entry]:
             entries = own if own.directory.is_dir() and _has(own, tag) else EntryStore(home, MODEL)
             models.append(entries.get(tag))
         except NotFoundError:
-            raise NotFoundError(
-                f"{entry.tag}: the required model {tag} isn't in the store. Import or pull the model first."
-            ) from None
+            problem = f"the required model {tag} isn't in the store"
+            raise NotFoundError(problem, place=str(entry.tag), remedy="Import or pull the model first.") from None
     return models
 
 

@@ -189,7 +189,8 @@ def walk(directory: Path, prefix: str, skip: str = "") -> Iterator[Member]:
             status = entry.stat()
             yield Member.file(path, entry.path, size=status.st_size, mode=0o755 if status.st_mode & 0o100 else 0o644)
         else:
-            raise BentoError(f"{entry.path}: sockets, pipes, and devices aren't supported. Remove the file.")
+            remedy = "Remove the file."
+            raise BentoError("sockets, pipes, and devices aren't supported", place=entry.path, remedy=remedy)
 
 
 def _counted(members: Iterable[Member], progress: Advance | None) -> Iterator[Member]:
@@ -209,7 +210,7 @@ def streamed_members(members: Iterable[Member]) -> Iterator[Member]:
 def write_directory(path: Path, members: Iterable[Member]) -> None:
     """Atomically write members to a new or empty directory. Raises BentoError on failure."""
     if path.is_dir() and any(path.iterdir()):
-        raise BentoError(f"{path}: the directory isn't empty. Specify a new or empty directory.")
+        raise BentoError("the directory isn't empty", place=str(path), remedy="Specify a new or empty directory.")
     try:
         with atomic_dir(path) as directory:
             archive.write_directory(directory, streamed_members(members))

@@ -43,10 +43,8 @@ def read(home: Home, kind: Kind, tag: Tag, directory: Path) -> TreeManifest | No
         return None
     except (OSError, ValueError, BentoError) as error:
         reason = getattr(error, "strerror", None) or "invalid format"
-        raise BentoError(
-            f"{place}: cannot read the manifest of {tag}: {reason}. To use the {kind.noun} without verification, "
-            "remove the manifest."
-        ) from None
+        remedy = f"To use the {kind.noun} without verification, remove the manifest."
+        raise BentoError(f"cannot read the manifest of {tag}: {reason}", place=str(place), remedy=remedy) from None
     return manifest if _is_of(manifest, kind, directory) else None
 
 

@@ -314,10 +314,8 @@ class _Reader:
             if not member.path.startswith(below):
                 if member.kind == "folder" and below.startswith(f"{member.path}/"):
                     continue
-                raise BentoError(
-                    f"{where}: the path of the archive member {member.path!r} doesn't begin with {below}. Push the "
-                    f"{self._kind.noun} again."
-                )
+                problem = f"the path of the archive member {member.path!r} doesn't begin with {below}"
+                raise BentoError(problem, place=where, remedy=f"Push the {self._kind.noun} again.")
             item = member._replace(path=member.path.removeprefix(below))
             self._tops.add(item.path.partition("/")[0])
             if self._kind is BENTO and item.path.partition("/")[0] == _MODELS:
@@ -372,10 +370,8 @@ class _Reader:
             return
         if not path:
             if item.kind != "folder" and (not version or version != LATEST):
-                raise BentoError(
-                    f"{where}: unexpected {item.kind} {item.path!r}. In an archive, models must be in "
-                    f"models/NAME/VERSION. Remove the {item.kind}."
-                )
+                remedy = f"In an archive, models must be in models/NAME/VERSION. Remove the {item.kind}."
+                raise BentoError(f"unexpected {item.kind} {item.path!r}", place=where, remedy=remedy)
             if version and item.kind == "folder":
                 self._tree_of(Tag(name, version), where)
             return
@@ -397,13 +393,12 @@ class _Reader:
         # Links that are safe in the archive might not be safe in the store, where the model has another location.
         check_links(self._links.get(tag, {}), place)
         if tag not in self._descriptors:
-            raise BentoError(f"{place}: {MODEL.descriptor} is missing. Add the file, or use --no-models.")
+            raise BentoError(f"{MODEL.descriptor} is missing", place=place, remedy="Add the file, or use --no-models.")
         description = descriptors.parse(MODEL, self._descriptors[tag], f"{place}/{MODEL.descriptor}")
         if description.tag != tag:
             expected = f"{_MODELS}/{str(description.tag).replace(':', '/')}"
-            raise BentoError(
-                f"{place}: the path doesn't match the tag {description.tag}. Rename the directory to {expected}."
-            )
+            remedy = f"Rename the directory to {expected}."
+            raise BentoError(f"the path doesn't match the tag {description.tag}", place=place, remedy=remedy)
         return _Part(MODEL, self._models[tag], description)
 
 
@@ -454,7 +449,8 @@ class Tree(HashedTree):
                 self._entries.append(TreeEntry(item.path, item.size, mode_of(item), digest))
         except OSError as error:
             problem = f"cannot write the file: {error.strerror or error}"
-            raise BentoError(f"{item.path}: {problem}. Check the permissions and the free disk space.") from error
+            remedy = "Check the permissions and the free disk space."
+            raise BentoError(problem, place=item.path, remedy=remedy) from error
 
     def _file(self, item: SafeMember, contents: Contents, target: Path, *, private: bool) -> str:
         new = True

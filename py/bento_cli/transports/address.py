@@ -81,7 +81,7 @@ class Address:
         token = self.user if self.scheme in WEB and len(self.user) >= _SHORTEST_TOKEN else ""
         for secret in filter(None, (self.query, self.password, token)):
             shown = shown.replace(secret, "***")
-        return BentoError(f"{self}: the transfer failed ({shown or type(reason).__name__}). {remedy}")
+        return BentoError(f"the transfer failed ({shown or type(reason).__name__})", place=str(self), remedy=remedy)
 
     def _place(self, user: str) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -95,16 +95,15 @@ def parse(text: str) -> Address | None:
     if not colon or "/" in scheme or scheme in _LOCAL:
         return None
     if not _SCHEME.fullmatch(scheme):
-        raise BentoError("://: invalid or chained URL. Use a local path, or a URL such as s3://BUCKET/PATH.")
+        raise BentoError("://: invalid or chained URL", remedy="Use a local path, or a URL such as s3://BUCKET/PATH.")
     if _CONTROL.search(text):
-        raise BentoError(
-            f"{scheme}://…: the URL contains a newline or another control character. Remove the character."
-        )
+        remedy = "Remove the character."
+        raise BentoError(f"{scheme}://…: the URL contains a newline or another control character", remedy=remedy)
     if scheme in WEB:
         try:
             parts = urlsplit(text)
         except ValueError:  # omit the URL, which might contain a password
-            raise BentoError(f"{scheme}://…: invalid host. Use {scheme}://HOST[:PORT]/PATH.") from None
+            raise BentoError(f"{scheme}://…: invalid host", remedy=f"Use {scheme}://HOST[:PORT]/PATH.") from None
         return replace(_with_server(scheme, parts.netloc, parts.path or "/"), query=parts.query)
     # As in fsspec, everything after the host is the path: keys and names can contain `?`, `#` and `%`.
     host, slash, path = rest.partition("/")
@@ -114,7 +113,7 @@ def parse(text: str) -> Address | None:
         secret = _PASSWORD.match(rest)
         return Address(scheme, "", rest, password=secret[1] if secret else "")
     if not host:
-        raise BentoError(f"{scheme}:///{path}: the bucket is missing. Use {scheme}://BUCKET/PATH.")
+        raise BentoError(f"{scheme}:///{path}: the bucket is missing", remedy=f"Use {scheme}://BUCKET/PATH.")
     return Address(scheme, host, f"/{path}")
 
 
@@ -126,17 +125,13 @@ def _with_server(scheme: str, netloc: str, path: str) -> Address:
         host, port = None, None
     if not host:
         # Omit the rest of the URL, which might contain a password.
-        raise BentoError(
-            f"{scheme}://…{path}: the host is missing, or the port is invalid. Use {scheme}://HOST[:PORT]/PATH."
-        )
+        remedy = f"Use {scheme}://HOST[:PORT]/PATH."
+        raise BentoError(f"{scheme}://…{path}: the host is missing, or the port is invalid", remedy=remedy)
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if _CONTROL.search(user + password):
-        raise BentoError(
-            f"{scheme}://…{path}: the user name or password contains a control character. Remove the character."
-        )
+        remedy = "Remove the character."
+        raise BentoError(f"{scheme}://…{path}: the user name or password contains a control character", remedy=remedy)
     if scheme == "sftp" and (_SHELL.search(host) or "\\" in host or _SHELL.search(user)):
-        raise BentoError(
-            f"{scheme}://…{path}: the host or user name starts with '-' or contains a shell metacharacter. Remove "
-            "the character."
-        )
+        problem = f"{scheme}://…{path}: the host or user name starts with '-' or contains a shell metacharacter"
+        raise BentoError(problem, remedy="Remove the character.")
     return Address(scheme, host, path or "/", port, user, password)

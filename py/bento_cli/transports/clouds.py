@@ -157,10 +157,8 @@ def azure_options(address: Address, host: str = "") -> dict[str, Any]:
         found["account_name"] = host.partition(".")[0]
     options: dict[str, Any] = {option: value for option, value in found.items() if value}
     if "account_name" not in options:
-        raise BentoError(
-            f"{address}: the storage account is missing. Set AZURE_STORAGE_ACCOUNT_NAME or "
-            "AZURE_STORAGE_CONNECTION_STRING."
-        )
+        remedy = "Set AZURE_STORAGE_ACCOUNT_NAME or AZURE_STORAGE_CONNECTION_STRING."
+        raise BentoError("the storage account is missing", place=str(address), remedy=remedy)
     options |= _endpoint(found["endpoint"])
     if options.keys() & {"account_key", "sas_key"}:
         return options

@@ -134,10 +134,8 @@ def opener(address: Address) -> Opener:
     try:
         fsspec.get_filesystem_class(address.scheme)
     except ValueError:
-        raise BentoError(
-            f"{address.scheme}://: unknown URL scheme. Use s3, gs, az, ftp, ftps, sftp, http, https, or another scheme "
-            "that fsspec supports."
-        ) from None
+        remedy = "Use s3, gs, az, ftp, ftps, sftp, http, https, or another scheme that fsspec supports."
+        raise BentoError(f"{address.scheme}://: unknown URL scheme", remedy=remedy) from None
     return _open_dropbox if address.scheme == "dropbox" else _open_other
 
 
@@ -152,10 +150,8 @@ def _open_dropbox(address: Address) -> tuple[Any, str]:
     names = ("access_token", "refresh_token", "app_key", "app_secret")
     access, refresh, key, secret = (os.environ.get(f"DROPBOX_{name.upper()}") or None for name in names)
     if not (access or (refresh and key)):
-        raise BentoError(
-            f"{address}: the credentials are missing. Set DROPBOX_ACCESS_TOKEN, or DROPBOX_REFRESH_TOKEN and "
-            "DROPBOX_APP_KEY."
-        )
+        remedy = "Set DROPBOX_ACCESS_TOKEN, or DROPBOX_REFRESH_TOKEN and DROPBOX_APP_KEY."
+        raise BentoError("the credentials are missing", place=str(address), remedy=remedy)
     certificates = os.environ.get("SSL_CERT_FILE")
     client = dropbox.Dropbox(
         access, oauth2_refresh_token=refresh, app_key=key, app_secret=secret, ca_certs=certificates

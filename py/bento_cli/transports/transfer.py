@@ -36,9 +36,8 @@ def download(address: Address, path: Path, counter: Progress, sha256: str = "") 
     else:
         _filesystems(address).download(address, path, counter)
     if sha256 and (digest := _sha256(path)) != sha256.lower():
-        raise BentoError(
-            f"{address}: the sha256 digest is {digest}, not {sha256.lower()}. Check the archive and the digest."
-        )
+        remedy = "Check the archive and the digest."
+        raise BentoError(f"the sha256 digest is {digest}, not {sha256.lower()}", place=str(address), remedy=remedy)
 
 
 def upload(address: Address, path: Path, counter: Progress) -> None:
@@ -49,9 +48,8 @@ def upload(address: Address, path: Path, counter: Progress) -> None:
 def check(address: Address) -> None:
     """Raise BentoError if uploads to an address aren't supported, or if a package is missing."""
     if address.scheme in WEB:
-        raise BentoError(
-            f"{address}: exports to {address.scheme} URLs aren't supported. Export to a file or an object store."
-        )
+        remedy = "Export to a file or an object store."
+        raise BentoError(f"exports to {address.scheme} URLs aren't supported", place=str(address), remedy=remedy)
     _filesystems(address)
 
 
@@ -63,7 +61,8 @@ def _filesystems(address: Address) -> Any:
         filesystems.opener(address)
     except ImportError as error:
         if address.scheme not in ("ftp", "ftps", *_PACKAGES):
-            raise BentoError(f"{address.scheme}://: a package is missing: {error}. Install the package.") from None
+            remedy = "Install the package."
+            raise BentoError(f"{address.scheme}://: a package is missing: {error}", remedy=remedy) from None
         raise missing_package(f"{address.scheme}://", *_PACKAGES.get(address.scheme, ("fsspec",))) from None
     return filesystems
 
