@@ -56,10 +56,8 @@ def run(request: _LoadRequest) -> int:
     config, manifest = ((directory / contents[key]).read_bytes() for key in ("config", "manifest"))
     image = oci_image.OciImage(config, manifest)
     if "artifactType" in json.loads(image.manifest):
-        raise BentoError(
-            'image: container engines can\'t load OCI artifacts. Push the artifact, or set format = "image" on the '
-            "bento_model_image."
-        )
+        remedy = 'Push the artifact, or set format = "image" on the bento_model_image.'
+        raise BentoError("container engines can't load OCI artifacts", place="image", remedy=remedy)
     with tempfile.TemporaryDirectory(prefix="rules_bento-load-") as scratch:
         blobs = blobs_of(contents["blobs"], directory, Path(scratch))
         return load(tool, oci_layout.docker_archive(image, blobs, request.reference))
@@ -76,7 +74,8 @@ def _chosen(images: list[dict[str, Any]], directory: Path, tool: str, wanted: st
         return by_platform[platform]
     raise BentoError(
         f"{Path(tool).name} runs {platform or 'an unknown platform'}, but the index has images only for "
-        f"{', '.join(sorted(by_platform))}. Select a platform with `-- --platform {min(by_platform)}`."
+        f"{', '.join(sorted(by_platform))}",
+        remedy=f"Select a platform with `-- --platform {min(by_platform)}`.",
     )
 
 
@@ -126,7 +125,5 @@ def load(tool: str, archive: Iterator[bytes], stdout: int | None = None) -> int:
 def _tool(wanted: str) -> str:
     if tool := which(wanted or find_loader()):
         return tool
-    raise BentoError(
-        f"{wanted or ' or '.join(LOADERS)}: not found, or not responding. Install or start the container engine, or "
-        "build the image with --output_groups=docker_archive."
-    )
+    remedy = "Install or start the container engine, or build the image with --output_groups=docker_archive."
+    raise BentoError("not found, or not responding", place=str(wanted or " or ".join(LOADERS)), remedy=remedy)

@@ -92,7 +92,8 @@ def run(request: _PushRequest) -> None:
     each = _pushes(request, options)
     keyed, keyless = push_signing.signers(options, {one.keyless for one in each})
     if not keyed and any(one.signed for one in each):
-        raise BentoError("signed: the push requires a private key. Pass the key with `-- --sign-key FILE`.")
+        problem = "the push requires a private key"
+        raise BentoError(problem, place="signed", remedy="Pass the key with `-- --sign-key FILE`.")
     insecure = [host for one in [*each, options] for host in one.insecure]
     with Registries(insecure, interrupted=InterruptedUploads(user_cache_directory())) as registries:
         history = BlobHistory.from_user_cache()
@@ -139,10 +140,8 @@ def _pushes(request: _PushRequest, options: _UserOptions) -> list[_PushRequest]:
     if not request.pushes:
         return [request]
     if options.repository:
-        raise BentoError(
-            "--repository: can't push multiple images to one repository. Set repository on each bento_push, or run "
-            "each bento_push separately."
-        )
+        remedy = "Set repository on each bento_push, or run each bento_push separately."
+        raise BentoError("can't push multiple images to one repository", place="--repository", remedy=remedy)
     document = read_object((request.directory / request.pushes).read_bytes(), request.pushes)
     return [_PushRequest(["--directory", str(request.directory), *words]) for words in document["pushes"]]
 
@@ -174,7 +173,8 @@ def _targets(request: _PushRequest, options: _UserOptions) -> list[Reference]:
     status = read_status(request.directory / file for file in request.status)
     repositories = options.repository or request.repository
     if not repositories:
-        raise BentoError("repository: required. Set the attribute, or pass `-- --repository REGISTRY/NAME`.")
+        remedy = "Set the attribute, or pass `-- --repository REGISTRY/NAME`."
+        raise BentoError("required", place="repository", remedy=remedy)
     tags = [*request.tag, *options.tag]
     for file in request.tag_file:
         tags += decode_text((request.directory / file).read_bytes(), file).split()
@@ -189,7 +189,7 @@ def _targets(request: _PushRequest, options: _UserOptions) -> list[Reference]:
 def _jobs(text: str) -> int:
     jobs = parse_nonnegative_int(text)
     if not jobs:
-        raise BentoError(f"--jobs: expected a positive integer, got {text!r}.")
+        raise BentoError(f"expected a positive integer, got {text!r}.", place="--jobs")
     return jobs
 
 

@@ -87,10 +87,8 @@ def settings(options: CacheOptions) -> Settings | None:
         return None
     parts = urlsplit(address if "://" in address else f"{_DEFAULT}://{address}")
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise BentoError(
-            "--remote_cache: expected a grpc, grpcs, http, or https URL such as grpcs://HOST:PORT. Use the same value "
-            "as in the build."
-        )
+        problem = "--remote_cache: expected a grpc, grpcs, http, or https URL such as grpcs://HOST:PORT"
+        raise BentoError(problem, remedy="Use the same value as in the build.")
     headers = [_header(text) for text in options.remote_header]
     if parts.username is not None and parts.scheme.startswith("http"):
         headers.append(("authorization", host_settings.basic_authorization(parts)))
@@ -127,10 +125,8 @@ def _from_helper(helpers: Sequence[str], scheme: str, host: str) -> list[tuple[s
         headers: dict[str, list[str]] = read_object(done.stdout or "{}", program).get("headers", {})
         return [(name.lower(), value) for name, values in headers.items() for value in values]
     except (OSError, FormatError, ValueError, AttributeError, subprocess.SubprocessError):
-        raise BentoError(
-            f"--credential_helper: {program} returned no headers for {host}. To print the error, run "
-            f"`echo '{request}' | {program} get`."
-        ) from None
+        remedy = f"To print the error, run `echo '{request}' | {program} get`."
+        raise BentoError(f"--credential_helper: {program} returned no headers for {host}", remedy=remedy) from None
 
 
 @dataclass(frozen=True)
@@ -151,10 +147,9 @@ class BuiltSource:
             yield from here.pieces(start, end)
             return
         if self.cache is None:
-            raise BentoError(
-                f"{self.digest}: the build didn't download the blob, and no remote cache is set. Pass the build's "
-                "--remote_cache after `--`, or run without --@rules_bento//rules:push_from=cache."
-            )
+            problem = "the build didn't download the blob, and no remote cache is set"
+            remedy = "Pass the build's --remote_cache after `--`, or run without --@rules_bento//rules:push_from=cache."
+            raise BentoError(problem, place=self.digest, remedy=remedy)
         yield from self._cached(self.cache, start, end)
 
     def check(self, digest: str, size: int) -> None:
@@ -169,10 +164,8 @@ class BuiltSource:
             except ConnectionLostError:
                 return
             if digester.hexdigest() != digest.partition(":")[2]:
-                raise BentoError(
-                    f"{self.cache}: blob {digest} is corrupt. Remove the blob from the cache, run `bazel clean`, and "
-                    "build again."
-                )
+                remedy = "Remove the blob from the cache, run `bazel clean`, and build again."
+                raise BentoError(f"blob {digest} is corrupt", place=str(self.cache), remedy=remedy)
 
     def _cached(self, cache: Settings, start: int, end: int) -> Iterator[bytes | memoryview]:
         def truncated(missing: int) -> Exception:
@@ -280,13 +273,13 @@ def _check_status(where: Settings, digest: str, status: int | None) -> None:
 
 def _refused(where: Settings, digest: str, reason: str, *, missing: bool) -> BentoError:
     if missing:
-        return BentoError(
-            f"{where}: blob sha256:{digest} isn't in the cache anymore. Run `bazel clean` and build again, or run "
-            "without --@rules_bento//rules:push_from=cache."
-        )
+        remedy = "Run `bazel clean` and build again, or run without --@rules_bento//rules:push_from=cache."
+        return BentoError(f"blob sha256:{digest} isn't in the cache anymore", place=str(where), remedy=remedy)
     return BentoError(
-        f"{where}: cannot read blob sha256:{digest}: {reason}. If the cache requires authentication, pass the build's "
-        "--remote_header, --credential_helper, or --tls_client_certificate after `--`."
+        f"cannot read blob sha256:{digest}: {reason}",
+        place=str(where),
+        remedy="If the cache requires authentication, pass the build's --remote_header, --credential_helper, or "
+        "--tls_client_certificate after `--`.",
     )
 
 
@@ -309,10 +302,9 @@ def _tls(where: Settings) -> ssl.SSLContext:
         if where.certificate:
             context.load_cert_chain(where.certificate, where.key or None)
     except OSError as error:
-        raise BentoError(
-            f"--tls_certificate, --tls_client_certificate, --tls_client_key: cannot load the files: {error}. "
-            "Check that the files exist and are PEM files, and that the key belongs to the certificate."
-        ) from None
+        problem = f"--tls_certificate, --tls_client_certificate, --tls_client_key: cannot load the files: {error}"
+        remedy = "Check that the files exist and are PEM files, and that the key belongs to the certificate."
+        raise BentoError(problem, remedy=remedy) from None
     return context
 
 
@@ -322,8 +314,9 @@ def _retried_errors(where: Settings) -> Iterator[None]:
     try:
         yield
     except ssl.SSLCertVerificationError as error:
+        remedy = "For a private CA, pass --tls_certificate."
         raise BentoError(
-            f"{where}: the certificate isn't trusted: {error.verify_message}. For a private CA, pass --tls_certificate."
+            f"the certificate isn't trusted: {error.verify_message}", place=str(where), remedy=remedy
         ) from None
     except OSError as error:
         raise ConnectionLostError(repr(error)) from error
@@ -347,8 +340,8 @@ def _contents(received: bytearray) -> Iterator[bytes]:
             problem = f"a message of {length} bytes, but the limit is {limits.MESSAGE} bytes"
             raise BentoError(
                 "--remote_cache: the remote cache sent "
-                f"{'an unsupported compressed message' if received[0] else problem}. Run without "
-                "--@rules_bento//rules:push_from=cache."
+                f"{'an unsupported compressed message' if received[0] else problem}",
+                remedy="Run without --@rules_bento//rules:push_from=cache.",
             )
         if len(received) < 5 + length:
             return

@@ -75,11 +75,11 @@ def read(path: Path, directory: Path, registries: Registries, cache: push_cache.
         }
         return PushContents(package, referrers, definitions)
     except OSError as error:
-        raise BentoError(
-            f"{error.filename}: cannot read the file: {error.strerror}. Build the bento_push target again."
-        ) from None
+        remedy = "Build the bento_push target again."
+        raise BentoError(f"cannot read the file: {error.strerror}", place=error.filename, remedy=remedy) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BentoError(f"{path}: the file is invalid ({error!r}). Build the bento_push target again.") from None
+        remedy = "Build the bento_push target again."
+        raise BentoError(f"the file is invalid ({error!r})", place=str(path), remedy=remedy) from None
 
 
 def _package(

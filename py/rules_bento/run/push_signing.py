@@ -87,10 +87,9 @@ class Signer(NamedTuple):
         elif digest in definitions:
             definition = read_object(definitions[digest].read_bytes(), str(definitions[digest]))
         else:
-            raise BentoError(
-                "--builder-id: provenance requires the build inputs, which are unknown. Push with a bento_push that "
-                "sets signed = True, or omit --builder-id."
-            )
+            problem = "provenance requires the build inputs, which are unknown"
+            remedy = "Push with a bento_push that sets signed = True, or omit --builder-id."
+            raise BentoError(problem, place="--builder-id", remedy=remedy)
         yield manifest.descriptor, provenance.PREDICATE, provenance.predicate(definition, self.run)
 
 
@@ -122,16 +121,16 @@ def signers(options: SigningOptions, are_keyless: set[bool]) -> tuple[Signer | N
     values = options.builder_id, options.invocation_id, options.started_on, options.finished_on
     token, trust_config = options.identity_token, options.trust_config
     if are_keyless == {True} and (name or password):
-        raise BentoError(
-            "--sign-key, --sign-password-file: targets with keyless = True don't support these options. Remove the "
-            "options."
-        )
+        problem = "--sign-key, --sign-password-file: targets with keyless = True don't support these options"
+        raise BentoError(problem, remedy="Remove the options.")
     if token and True not in are_keyless:
-        raise BentoError("--identity-token: only targets with keyless = True support this option. Remove the option.")
+        problem = "only targets with keyless = True support this option"
+        raise BentoError(problem, place="--identity-token", remedy="Remove the option.")
     if not name and (password or ((any(values) or trust_config) and True not in are_keyless)):
-        raise BentoError("--sign-key: required by the other signing options. Pass --sign-key FILE.")
+        raise BentoError("required by the other signing options", place="--sign-key", remedy="Pass --sign-key FILE.")
     if any(values) and not values[0]:
-        raise BentoError("--builder-id: required by the other provenance options. Pass --builder-id URI.")
+        remedy = "Pass --builder-id URI."
+        raise BentoError("required by the other provenance options", place="--builder-id", remedy=remedy)
     run = Run(*values).checked() if values[0] else None
     directory = os.environ.get("BUILD_WORKING_DIRECTORY", ".")
     return (

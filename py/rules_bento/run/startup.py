@@ -61,7 +61,7 @@ def start(request: StartupRequest, variables: Mapping[str, str] = MappingProxyTy
     contains the end of the log.
     """
     if sys.platform != "linux":
-        raise BentoError("starting an image requires Linux. Run the target on Linux.")
+        raise BentoError("starting an image requires Linux", remedy="Run the target on Linux.")
     exit_on_signals()
     deadline = time.monotonic() + float(os.environ.get("TEST_TIMEOUT", "inf")) * _SHARE
     with tempfile.TemporaryDirectory(prefix="rules_bento-start-") as scratch:
@@ -95,9 +95,9 @@ def _check_times(directory: Path) -> None:
     os.utime(probe, (0, 0))
     probe.read_bytes()
     if probe.stat().st_atime < _LATER:
+        remedy = "Set TMPDIR to a directory on another file system, such as /dev/shm."
         raise BentoError(
-            f"{directory.parent}: the file system doesn't record access times (noatime). Set TMPDIR to a directory on "
-            "another file system, such as /dev/shm."
+            "the file system doesn't record access times (noatime)", place=str(directory.parent), remedy=remedy
         )
     probe.unlink()
 
@@ -113,10 +113,8 @@ def _unpack(request: StartupRequest, root: Path, scratch: Path) -> tuple[dict[st
     user, _, group = settings["User"].partition(":")
     group = group or user
     if not (user.isdecimal() and group.isdecimal()):
-        raise BentoError(
-            f"user: expected a numeric UID:GID, got {settings['User']!r}. Set user on the bento_image to numeric IDs, "
-            'such as "1034:1034".'
-        )
+        remedy = 'Set user on the bento_image to numeric IDs, such as "1034:1034".'
+        raise BentoError(f"expected a numeric UID:GID, got {settings['User']!r}", place="user", remedy=remedy)
     ids = int(user), int(group)
     rootfs.unpack([(blobs[layer.digest], layer.media_type) for layer in layers], root, ids)
     return settings, ids
@@ -147,20 +145,16 @@ def _use(
         ready = url.replace("http:", "tcp:")
     if problem := loopback.wait(ready, seconds, exit_status):
         if ended := exit_status():
-            raise BentoError(
-                f"the container exited with status {ended.si_status} before it was ready. Check the container's log."
-            )
-        raise BentoError(
-            f"{ready}: not ready within {max(seconds, 0):.0f} s ({problem}). Check readiness_path and port, or "
-            f"increase {attribute}."
-        )
+            remedy = "Check the container's log."
+            raise BentoError(f"the container exited with status {ended.si_status} before it was ready", remedy=remedy)
+        remedy = f"Check readiness_path and port, or increase {attribute}."
+        raise BentoError(f"not ready within {max(seconds, 0):.0f} s ({problem})", place=ready, remedy=remedy)
     for path, body in request.request:
         try:
             loopback.post(url + path, body)
         except loopback.ServerError as error:
-            raise BentoError(
-                f"requests: the server {error}. Check the body of the request to {path}, and the container's log."
-            ) from None
+            remedy = f"Check the body of the request to {path}, and the container's log."
+            raise BentoError(f"the server {error}", place="requests", remedy=remedy) from None
     cpu.write_text(str(_cpu_seconds()))
 
 

@@ -27,7 +27,8 @@ def run(request: _StartupTestRequest) -> int:
     imports = [(name, int(microseconds)) for microseconds, name in _IMPORT.findall(startup.log)]
     forbidden = request.forbidden_import
     if forbidden and not imports:
-        raise BentoError("forbidden_imports: the image's Python reported no imports. Start Python without -E and -I.")
+        remedy = "Start Python without -E and -I."
+        raise BentoError("the image's Python reported no imports", place="forbidden_imports", remedy=remedy)
     size = sum(startup.files.values())
     problems = [
         *(

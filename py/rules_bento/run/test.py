@@ -65,7 +65,7 @@ def _run_pytest(settings: dict[str, Any], python: Path, bento: Path, directory: 
     try:
         import pytest
     except ImportError:
-        raise BentoError("requirements: pytest is missing. Add pytest from the package hub.") from None
+        raise BentoError("pytest is missing", place="requirements", remedy="Add pytest from the package hub.") from None
     from rules_bento.testing import plugin
     from rules_bento.testing.recording import recording
 

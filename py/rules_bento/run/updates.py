@@ -119,10 +119,8 @@ def _import(bentofile: Path, request: SourcesRequest, root: Path) -> None:
     """Add a bentofile's new requirements to the target's first requirements file. The target must have such a file."""
     names = [name for _, name in request.source if name.endswith((".in", ".txt"))]
     if not names:
-        raise BentoError(
-            f"srcs: importing requirements from {bentofile} requires a .in or .txt file. Add a requirements file to "
-            "srcs."
-        )
+        problem = f"importing requirements from {bentofile} requires a .in or .txt file"
+        raise BentoError(problem, place="srcs", remedy="Add a requirements file to srcs.")
     packages = requirement_sources.read_bentofile(bentofile)
     target = root / names[0]
     there = read_sources(request)[0].requirements

@@ -100,7 +100,8 @@ def _files(item: tuple[str, list[Any]]) -> PackageFiles:
     with zipfile.ZipFile(path) as wheel:
         [record] = [each for each in wheel.infolist() if re.fullmatch(r"[^/]+\.dist-info/RECORD", each.filename)]
         if record.file_size > MAX_BYTES:
-            raise BentoError(f"{name}: RECORD exceeds {MAX_BYTES >> 20} MiB. Use another version of the package.")
+            remedy = "Use another version of the package."
+            raise BentoError(f"RECORD exceeds {MAX_BYTES >> 20} MiB", place=name, remedy=remedy)
         return files_of_record(name, wheel.read(record).decode())
 
 
@@ -130,8 +131,10 @@ class _Environment:
         packages = self.directory / "lib" / f"python{self._version}" / "site-packages"
         if not packages.is_dir():
             raise BentoError(
-                f"{wanted['python']}: the packages require Python {self._version}. Pass `-- --python {self._version}` "
-                "to use an installed interpreter, or pass an interpreter's path."
+                f"the packages require Python {self._version}",
+                place=wanted["python"],
+                remedy=f"Pass `-- --python {self._version}` to use an installed interpreter, or pass an interpreter's "
+                "path.",
             )
         before = stamp.get("wheels")
         self._install(wanted["wheels"], before if isinstance(before, dict) else {})
@@ -151,10 +154,8 @@ class _Environment:
                 return {}
         except (FormatError, OSError):
             pass
-        raise BentoError(
-            f"{self.directory} exists, but this target didn't create it. Remove the directory, or specify another one "
-            "with `-- --directory DIR`."
-        )
+        remedy = "Remove the directory, or specify another one with `-- --directory DIR`."
+        raise BentoError(f"{self.directory} exists, but this target didn't create it", remedy=remedy)
 
     def _write_stamp(self, stamp: dict[str, Any]) -> None:
         with atomic_file(self.directory / _STAMP) as file:
@@ -184,4 +185,5 @@ class _Environment:
     def _run(self, *words: str) -> None:
         done = subprocess.run([self._uv, *words, "--quiet", "--no-config"], check=False)
         if done.returncode:
-            raise BentoError(f"{self.directory}: uv couldn't create the environment. Check uv's output above.")
+            remedy = "Check uv's output above."
+            raise BentoError("uv couldn't create the environment", place=str(self.directory), remedy=remedy)
