@@ -62,10 +62,8 @@ class Constants:
         """Add `nodes` to the number of evaluated nodes. Raises BentoError if the number exceeds `MAX_NODES`."""
         self._left -= nodes
         if self._left < 0:
-            raise BentoError(
-                f"the service's constants contain more than {MAX_NODES} values in total. If a constant isn't "
-                "needed when the module is imported, move the constant into a function."
-            )
+            remedy = "If a constant isn't needed when the module is imported, move the constant into a function."
+            raise BentoError(f"the service's constants contain more than {MAX_NODES} values in total", remedy=remedy)
 
     def value(self, module: Module, node: ast.expr) -> Any:
         """Return the value of an expression. Raises NotConstantError if the value is unknown."""

@@ -30,10 +30,8 @@ def read(answer: dict[str, Any], service: str) -> tuple[metadata.ServiceInfo, di
         raise _invalid(service)
     for name, text in _strings(fields, ""):
         if _CONTROL.search(text) and not _TEXTS.fullmatch(name):
-            raise BentoError(
-                f"{place_of(name, fields)}: {name} contains a line break or another control character: "
-                f"{text[:80]!r}. Remove the character."
-            )
+            problem = f"{name} contains a line break or another control character: {text[:80]!r}"
+            raise BentoError(problem, place=place_of(name, fields), remedy="Remove the character.")
     return metadata.from_json(fields), schema, openapi
 
 
@@ -46,10 +44,8 @@ def check(answer: dict[str, Any], service: str) -> None:
 
 
 def _invalid(service: str) -> BentoError:
-    return BentoError(
-        f"{service}: the result of the import is invalid. The service's code might have written it. Remove code that "
-        "writes files during the import."
-    )
+    problem = "the result of the import is invalid. The service's code might have written it"
+    return BentoError(problem, place=service, remedy="Remove code that writes files during the import.")
 
 
 def place_of(name: str, fields: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from rules_bento import namespaces
-from rules_bento.errors import BentoError, problem_of
+from rules_bento.errors import BentoError
 from rules_bento.programs import IMPORT_PATH
 from rules_bento.typing_lite import Any, NoReturn
 
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> NoReturn:
     try:
         _start(json.load(sys.stdin), Path(directory), [answer, trace])
     except (BentoError, OSError, ValueError) as error:  # ValueError: a NUL in a variable
-        _report(int(report), problem_of(error))
+        _report(int(report), str(error).rstrip("."))
     os._exit(1)
 
 

@@ -104,16 +104,18 @@ class PythonFiles:
         binary = self._binary.get(base) or self._binary.get(f"{base}/__init__")
         if binary:
             raise BentoError(
-                f"{binary}: this compiled module shadows {path}, so the source can't be analyzed. Exclude the module, "
-                'or import the service. To import it, set service_metadata = "import" in Bazel, or run '
-                "`bento build --import --python ENV`."
+                f"this compiled module shadows {path}, so the source can't be analyzed",
+                place=binary,
+                remedy='Exclude the module, or import the service. To import it, set service_metadata = "import" in '
+                "Bazel, or run `bento build --import --python ENV`.",
             )
         return _parsed(path, b"" if path.endswith("/") else self.read(path))
 
 
 def _parsed(path: str, data: bytes) -> ast.Module:
     if len(data) > MAX_BYTES:
-        raise BentoError(f"{path}: the file exceeds the limit of {MAX_BYTES} bytes. Move data to a separate file.")
+        remedy = "Move data to a separate file."
+        raise BentoError(f"the file exceeds the limit of {MAX_BYTES} bytes", place=path, remedy=remedy)
     try:
         with warnings.catch_warnings():
             # `"\d"` is a matter between the author and Python, not of this build.
@@ -123,14 +125,15 @@ def _parsed(path: str, data: bytes) -> ast.Module:
         line = f":{error.lineno}" if error.lineno else ""
         major, minor = sys.version_info[:2]
         raise BentoError(
-            f"{path}{line}: syntax error in Python {major}.{minor} ({error.msg}). Correct the code. If it requires a "
-            "newer Python version, use a newer interpreter (in Bazel: version in bento_tools.python, such as "
-            f'"{major}.{minor + 1}").'
+            f"syntax error in Python {major}.{minor} ({error.msg})",
+            place=f"{path}{line}",
+            remedy="Correct the code. If it requires a newer Python version, use a newer interpreter (in Bazel: "
+            f'version in bento_tools.python, such as "{major}.{minor + 1}").',
         ) from None
     except (ValueError, LookupError) as error:  # a NUL byte, an unknown encoding
-        raise BentoError(f"{path}: invalid Python source: {error}.") from None
+        raise BentoError(f"invalid Python source: {error}.", place=path) from None
     except (RecursionError, MemoryError):
-        raise BentoError(f"{path}: an expression is nested too deeply. Simplify the expression.") from None
+        raise BentoError("an expression is nested too deeply", place=path, remedy="Simplify the expression.") from None
 
 
 class Binding(NamedTuple):

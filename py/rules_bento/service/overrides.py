@@ -117,10 +117,8 @@ def _require_agreement(info: ServiceInfo, declared: Declared) -> None:
     for name, known, stated in (("envs", envs, declared.envs), ("labels", {**info.labels}, declared.labels)):
         for key, value in stated.items() if name in unknown and isinstance(stated, dict) else ():
             if (own := known.get(key, value)) != value:
-                raise BentoError(
-                    f"{name}: `{key}` is declared as {value!r}, but the source specifies {own!r}. Remove "
-                    f"`{key}` from the declared {name}."
-                )
+                problem = f"`{key}` is declared as {value!r}, but the source specifies {own!r}"
+                raise BentoError(problem, place=name, remedy=f"Remove `{key}` from the declared {name}.")
 
 
 def _answered(unknown: Unknown, declared: Declared) -> bool:
@@ -147,7 +145,8 @@ def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     for name, stated in declared.config.items():
         attribute = statement("service_config", declared.words)
         if name not in services:
-            raise BentoError(f"{attribute}: no service is named `{name}`. Valid names: {listed(services)}.")
+            remedy = f"Valid names: {listed(services)}."
+            raise BentoError(f"no service is named `{name}`", place=attribute, remedy=remedy)
         place = f"{attribute} of `{name}`"
         unknown = {one.field: one for one in info.unknowns if one.service == name}
         if declared.words == "flags":
@@ -202,14 +201,14 @@ def _merged(
         if isinstance(known, dict) and isinstance(value, dict):
             merged[key] = _merged(known, value, path, unknown, place)
         elif key in merged and known != value:
-            raise BentoError(
-                f"{place}: `{path}` is declared as {value!r}, but the source specifies {known!r}. Remove the "
-                "declaration."
-            )
+            problem = f"`{path}` is declared as {value!r}, but the source specifies {known!r}"
+            raise BentoError(problem, place=place, remedy="Remove the declaration.")
         elif key not in merged and not any(path == one or path.startswith(f"{one}.") for one in unknown):
             raise BentoError(
-                f"{place}: the service's source doesn't set `{path}`. Only values that the source determines at run "
-                "time can be declared. Remove the value."
+                f"the service's source doesn't set `{path}`. Only values that the source determines at run time can "
+                "be declared",
+                place=place,
+                remedy="Remove the value.",
             )
         else:
             merged[key] = value
@@ -232,7 +231,8 @@ def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     foreign = [name for name in declared.service_models if name not in unknown]
     if foreign:
         attribute = statement("service_models", declared.words)
-        raise BentoError(f"{attribute}: unexpected models {listed(foreign)}. Valid models: {listed(unknown)}.")
+        remedy = f"Valid models: {listed(unknown)}."
+        raise BentoError(f"unexpected models {listed(foreign)}", place=attribute, remedy=remedy)
 
     def tagged(service: Service, model: Model) -> Model:
         tag = declared.service_models.get(f"{service.name}.{model.attribute}")
@@ -293,4 +293,4 @@ def check_in_full(names: Collection[str], words: Words) -> None:
     flag = "complete_metadata" if words == "attributes" else "--complete"
     for name in names:
         if name not in IN_FULL:
-            raise BentoError(f"{flag}: invalid value {name!r}. Valid values: {', '.join(IN_FULL)}.")
+            raise BentoError(f"invalid value {name!r}", place=flag, remedy=f"Valid values: {', '.join(IN_FULL)}.")

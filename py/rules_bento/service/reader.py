@@ -32,10 +32,9 @@ def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mappi
     try:
         return _Reading(service, module, path, sources, arguments).read(attribute)
     except RecursionError:
-        raise BentoError(
-            f"{path}: the analysis of `{service[:200]}` exceeds Python's recursion limit. Simplify deeply nested "
-            "expressions, and remove circular imports."
-        ) from None
+        problem = f"the analysis of `{service[:200]}` exceeds Python's recursion limit"
+        remedy = "Simplify deeply nested expressions, and remove circular imports."
+        raise BentoError(problem, place=path, remedy=remedy) from None
 
 
 class _Reading:
@@ -134,7 +133,8 @@ class _Reading:
         if isinstance(made, (ast.Constant, *FUNCTIONS)) or not getattr(made, "decorator_list", True):
             raise BentoError(
                 f"{definition.module.path}:{made.lineno}: `{attribute}` isn't a class decorated with "
-                "`@bentoml.service`. Decorate the class, or set service to another class."
+                "`@bentoml.service`",
+                remedy="Decorate the class, or set service to another class.",
             )
         reader = ServiceReader(self._constants)
         return reader.info(reader.declaration(definition), name, path)
@@ -175,14 +175,10 @@ class _Reading:
         if len(names) == 1:
             return names[0]
         if not names:
-            raise BentoError(
-                f"{self._module.path} defines no service. Decorate a class with `@bentoml.service`, or set service to "
-                "another module."
-            )
-        raise BentoError(
-            f"{self._module.path} defines multiple services: {listed(names)}. "
-            f"Specify one of the services in `service`, such as `{self._module.name}:{names[0]}`."
-        )
+            remedy = "Decorate a class with `@bentoml.service`, or set service to another module."
+            raise BentoError(f"{self._module.path} defines no service", remedy=remedy)
+        remedy = f"Specify one of the services in `service`, such as `{self._module.name}:{names[0]}`."
+        raise BentoError(f"{self._module.path} defines multiple services: {listed(names)}", remedy=remedy)
 
 
 def module_of(service: str) -> str:
@@ -198,10 +194,9 @@ def _parts(service: str) -> tuple[str, str]:
     wrong = [name for name in target.split(".") if not re.fullmatch(r"[\w-]+", name)]
     wrong += [name for name in (attribute.split(".") if colon else ()) if not name.isidentifier()]
     if wrong:
-        raise BentoError(
-            f"service: invalid value `{service}`, because `{wrong[0]}` isn't a name. Use `module:Class`, "
-            "`file.py:Class`, or `module`, relative to the Bento's sources."
-        )
+        problem = f"invalid value `{service}`, because `{wrong[0]}` isn't a name"
+        remedy = "Use `module:Class`, `file.py:Class`, or `module`, relative to the Bento's sources."
+        raise BentoError(problem, place="service", remedy=remedy)
     return target, attribute
 
 
@@ -211,8 +206,9 @@ def _no_module(service: str, module: str, sources: PythonFiles) -> BentoError:
     near = _close(path, modules, 3)
     matches = f" Near matches: {listed(near)}." if near else "" if modules else " The sources contain no Python files."
     return BentoError(
-        f"service: the sources don't contain {path}, which `{service}` requires.{matches} Add the file to the sources "
-        "(in Bazel, to srcs or deps), correct the service's import string, or check include and exclude."
+        f"the sources don't contain {path}, which `{service}` requires.{matches} Add the file to the sources (in "
+        "Bazel, to srcs or deps), correct the service's import string, or check include and exclude.",
+        place="service",
     )
 
 

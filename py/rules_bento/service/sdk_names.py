@@ -39,7 +39,8 @@ def public_name(dotted: str) -> str:
 def old_service(where: str) -> BentoError:
     """Return the error for a call of `bentoml.Service` as in BentoML before 1.4, with runners or without a class."""
     return BentoError(
-        f"{where}: `bentoml.Service(...)` without a class is an API of BentoML before 1.4. Write a class with "
-        "`@bentoml.service`, or write `bentoml.legacy.Service(...)` and import the service "
-        '(service_metadata = "import" in Bazel, or `bento build --import --python ENV`).'
+        "`bentoml.Service(...)` without a class is an API of BentoML before 1.4",
+        place=where,
+        remedy="Write a class with `@bentoml.service`, or write `bentoml.legacy.Service(...)` and import the service "
+        '(service_metadata = "import" in Bazel, or `bento build --import --python ENV`).',
     )

@@ -111,7 +111,8 @@ class ServiceReader:
         if first.node is not made:
             raise BentoError(
                 f"{module.path}:{made.lineno}: the service at {first.module.path}:{first.node.lineno} is also named "
-                f"`{name}`. Set a different name in `@bentoml.service`."
+                f"`{name}`",
+                remedy="Set a different name in `@bentoml.service`.",
             )
         return first
 
@@ -270,10 +271,8 @@ class ServiceReader:
             declared = self.declaration(self.names.resolve(module, on))
             return metadata.Dependency(name, declared.name, **fields)
         if fields.get("deployment") is None and fields.get("url") is None:
-            raise BentoError(
-                f"{module.path}:{call.lineno}: `bentoml.depends` requires a service, `url`, or `deployment`. "
-                "Add one of these arguments."
-            )
+            problem = f"{module.path}:{call.lineno}: `bentoml.depends` requires a service, `url`, or `deployment`"
+            raise BentoError(problem, remedy="Add one of these arguments.")
         return metadata.Dependency(name, **fields)
 
     def _values(
@@ -331,9 +330,9 @@ class ServiceReader:
         route = f"/{node.name}" if values.get("route") is None else values["route"]
         place = f"{module.path}:{decorator.lineno}: API `{node.name}`"
         if node.name.startswith("__"):
-            raise BentoError(f"{place}: invalid name. Use a name that doesn't start with `__`.")
+            raise BentoError("invalid name", place=place, remedy="Use a name that doesn't start with `__`.")
         if not route.startswith("/"):
-            raise BentoError(f"{place}: invalid route {route!r}. Use a route that starts with `/`.")
+            raise BentoError(f"invalid route {route!r}", place=place, remedy="Use a route that starts with `/`.")
         _check_annotations(module, node, place)
         is_stream = any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in own_nodes(*node.body))
         return metadata.Api(node.name, route, kind == "bentoml.task", values.get("batchable", False), is_stream)
@@ -397,14 +396,12 @@ class ServiceReader:
             known = {key: value for key, value in fields.items() if not first_unknown(value)}
             place = f"{declared.module.path}:{declared.node.lineno}"
             if not (known.keys() <= _ENV.keys() and known.get("stage", "all") in _STAGES):
-                raise BentoError(
-                    f"{place}: invalid item in `envs` of `{declared.name}`: {env!r}. Use a dict with a name and, "
-                    f"optionally, a value and a stage ({', '.join(_STAGES)})."
-                )
+                remedy = f"Use a dict with a name and, optionally, a value and a stage ({', '.join(_STAGES)})."
+                raise BentoError(f"invalid item in `envs` of `{declared.name}`: {env!r}", place=place, remedy=remedy)
             error = first_unknown(fields)
             name = "" if REST in fields else known.get("name", "")
             if problem := env_problem("?" if error and not name else name, known.get("value")):
-                raise BentoError(f"{place}: envs of `{declared.name}`: {problem}.")
+                raise BentoError(f"envs of `{declared.name}`: {problem}.", place=place)
             if error and is_entry:
                 self._note(declared, f"envs.{name}".rstrip("."), error)
             if name:
@@ -516,8 +513,10 @@ def _check_annotations(module: Module, node: ast.FunctionDef | ast.AsyncFunction
                     todo.append(ast.parse(each.value, mode="eval"))
             if isinstance(each, ast.Name) and each.id in module.imports and each.id not in module.bindings:
                 raise BentoError(
-                    f"{place}: BentoML can't find `{each.id}`, because the module imports it only for type checkers or "
-                    "in a function. Import the name at the top of the module."
+                    f"BentoML can't find `{each.id}`, because the module imports it only for type checkers or in a "
+                    "function",
+                    place=place,
+                    remedy="Import the name at the top of the module.",
                 )
 
 
