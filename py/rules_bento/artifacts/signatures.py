@@ -181,14 +181,13 @@ def _find(
         except BentoError as error:
             reasons.append(str(error))
     if not reasons:
-        raise SignatureError(
-            f"no {noun} of {digest} was found. Sign the digest (for example, with `bento sign`), or get the {noun} "
-            "from the publisher."
-        )
+        remedy = f"Sign the digest (for example, with `bento sign`), or get the {noun} from the publisher."
+        raise SignatureError(f"no {noun} of {digest} was found", remedy=remedy)
     shown = "; ".join([*dict.fromkeys(reasons)][:_MOST_REASONS]).rstrip(".")
     raise SignatureError(
-        f"no {noun} of {digest} matches {key}. Specify the signer's public key or identity, or sign the digest again. "
-        f"Problems found ({len(reasons)}): {shown}."
+        f"no {noun} of {digest} matches {key}",
+        remedy="Specify the signer's public key or identity, or sign the digest again. Problems found "
+        f"({len(reasons)}): {shown}.",
     )
 
 

@@ -117,7 +117,8 @@ class Download:
         self._count(0)
 
     def _too_large(self) -> BentoError:
-        return BentoError(f"{self._name}: the file exceeds the limit of {limits.BODY} bytes. Use a smaller file.")
+        remedy = "Use a smaller file."
+        return BentoError(f"the file exceeds the limit of {limits.BODY} bytes", place=self._name, remedy=remedy)
 
 
 _APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -55,9 +55,9 @@ def proxy_for(scheme: str, host: str, port: int) -> Proxy | None:
         if parts.scheme == "http" and (not number or not _HOST.fullmatch(proxy)):
             raise ValueError
     except ValueError:  # includes UnicodeError
-        raise BentoError(f"{name}: invalid proxy URL. Use `http://host:port`.") from None
+        raise BentoError("invalid proxy URL", place=name, remedy="Use `http://host:port`.") from None
     if parts.scheme != "http":
-        raise BentoError(f"{name}: unsupported proxy scheme {parts.scheme!r}. Use `http://host:port`.")
+        raise BentoError(f"unsupported proxy scheme {parts.scheme!r}", place=name, remedy="Use `http://host:port`.")
     return Proxy(proxy, number, basic_authorization(parts))
 
 
@@ -140,7 +140,8 @@ def tls_context(host: str) -> ssl.SSLContext:
                 else:
                     context.load_cert_chain(file, file.with_suffix(".key"))
             except OSError as error:  # includes ssl.SSLError
-                raise BentoError(f"{file}: cannot load the certificate: {error}. Replace or remove the file.") from None
+                remedy = "Replace or remove the file."
+                raise BentoError(f"cannot load the certificate: {error}", place=str(file), remedy=remedy) from None
     return context
 
 
@@ -155,9 +156,10 @@ def netrc_login(host: str, user: str = "") -> tuple[str, str] | None:
         entry = netrc.netrc(path).authenticators(host)
     except netrc.NetrcParseError as error:  # the message for the line can contain a password
         remedy = "Write `machine HOST login USER password PASSWORD`."
-        raise BentoError(f"{path}:{error.lineno or 1}: invalid entry. {remedy}") from None
+        raise BentoError(f"{path}:{error.lineno or 1}: invalid entry", remedy=remedy) from None
     except (OSError, UnicodeDecodeError):
-        raise BentoError(f"{path}: cannot read the file as text. Check the file's permissions and encoding.") from None
+        problem = "cannot read the file as text"
+        raise BentoError(problem, place=str(path), remedy="Check the file's permissions and encoding.") from None
     if entry is None or (user and entry[0] != user):
         return None
     return entry[0], entry[2] or ""

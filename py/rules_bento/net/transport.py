@@ -128,7 +128,8 @@ def _in_time(channel: socket.socket, host: str) -> Iterator[None]:
     finally:
         timer.cancel()
         if late.is_set():  # another attempt would be as slow
-            raise BentoError(f"{host}: the response took more than {limits.ANSWER:.0f} s. Try again later.") from None
+            remedy = "Try again later."
+            raise BentoError(f"the response took more than {limits.ANSWER:.0f} s", place=host, remedy=remedy) from None
 
 
 def _shut(channel: socket.socket | None) -> None:
@@ -164,7 +165,8 @@ class Response:
             while len(content) < wanted and (piece := self._response.read1(wanted - len(content))):
                 content += piece
         if len(content) > most and not is_refusal:
-            raise BentoError(f"{display_url(self.url)}: the response exceeds the limit of {most} bytes. Check the URL.")
+            problem = f"the response exceeds the limit of {most} bytes"
+            raise BentoError(problem, place=display_url(self.url), remedy="Check the URL.")
         return bytes(content)
 
     def pieces(self, start: int = 0) -> Iterator[memoryview]:
@@ -218,9 +220,8 @@ class Transport:
         sent = dict(headers)
         for name, value in headers.items():
             if not _HEADER.fullmatch(value):
-                raise BentoError(
-                    f"{origin.netloc}: invalid characters in the header {name}. Check the URL and the credentials."
-                )
+                remedy = "Check the URL and the credentials."
+                raise BentoError(f"invalid characters in the header {name}", place=origin.netloc, remedy=remedy)
         if body is not None and not isinstance(body, bytes):
             sent["Content-Length"] = str(body.size)
         patience = patience or self._patience
@@ -272,15 +273,18 @@ def translate_errors(host: str) -> Iterator[None]:
         yield
     except _LongHeadError:
         raise BentoError(
-            f"{host}: the response headers are too large (limit: {limits.HEADER} bytes each, {limits.HEAD} bytes in "
-            "total). Check the URL, and check for a proxy that modifies responses."
+            f"the response headers are too large (limit: {limits.HEADER} bytes each, {limits.HEAD} bytes in total)",
+            place=host,
+            remedy="Check the URL, and check for a proxy that modifies responses.",
         ) from None
     except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
         cause = _cause(error)
         if isinstance(cause, ssl.SSLCertVerificationError):
             raise BentoError(
-                f"{host}: the certificate isn't trusted: {cause.verify_message}. For a private CA, add its "
-                "certificate to the file in SSL_CERT_FILE, or to /etc/docker/certs.d/HOST:PORT/ca.crt."
+                f"the certificate isn't trusted: {cause.verify_message}",
+                place=host,
+                remedy="For a private CA, add its certificate to the file in SSL_CERT_FILE, or to "
+                "/etc/docker/certs.d/HOST:PORT/ca.crt.",
             ) from None
         text = "the host name can't be resolved" if isinstance(cause, socket.gaierror) else str(cause).strip()
         cut = ConnectionLostError(text or type(cause).__name__)

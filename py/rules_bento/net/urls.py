@@ -73,4 +73,5 @@ def without_secrets(url: str) -> str:
 
 
 def _invalid_url(url: str) -> BentoError:
-    return BentoError(f"{display_url(url)!r}: invalid URL. Use an http:// or https:// URL with a host and a path.")
+    remedy = "Use an http:// or https:// URL with a host and a path."
+    return BentoError("invalid URL", place=f"{display_url(url)!r}", remedy=remedy)

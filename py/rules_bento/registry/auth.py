@@ -172,7 +172,11 @@ def run_helper(helper: str, key: str, file: Path, verb: str = "get", login: str 
         ) from None
     if verb != "get":
         if done.returncode:
-            raise BentoError(f"{program}: the credential helper failed to {verb} the login. Check the helper.")
+            raise BentoError(
+                f"the credential helper failed to {verb} the login",
+                place=program,
+                remedy="Check the helper.",
+            )
         return None
     if done.returncode:
         if b"credentials not found" in done.stdout + done.stderr:

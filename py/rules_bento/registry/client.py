@@ -223,11 +223,9 @@ class Registry:
     def connection_error(self, what: str, cut: ConnectionLostError) -> BentoError:
         """Return the error for `cut`, which ended the last attempt of a request. The message begins with `what`."""
         if isinstance(cut, SourceLostError):
-            return BentoError(f"{what}: all attempts failed: {cut}. Try again later.")
-        return BentoError(
-            f"{what}: all attempts to connect to {self.host} failed ({cut}). Check that the registry is running. If "
-            "this machine requires a proxy, set HTTPS_PROXY."
-        )
+            return BentoError(f"all attempts failed: {cut}", place=what, remedy="Try again later.")
+        remedy = "Check that the registry is running. If this machine requires a proxy, set HTTPS_PROXY."
+        return BentoError(f"all attempts to connect to {self.host} failed ({cut})", place=what, remedy=remedy)
 
     def _connect(self) -> tuple[Origin, Authorizer]:
         """Return the origin of the API, and its authorizer. The first call determines both."""
@@ -445,7 +443,8 @@ class Repository:
                 raise self.registry.response_error(reply, f"{self}: tags")
             listed = read_object(reply.body, f"{self}: tags").get("tags") or []
             if not isinstance(listed, list) or not all(isinstance(tag, str) for tag in listed):
-                raise BentoError(f"{self}: in the response, tags isn't a list of strings. Report the error.")
+                remedy = "Report the error."
+                raise BentoError("in the response, tags isn't a list of strings", place=str(self), remedy=remedy)
             found.update(listed)
         return sorted(found)
 

@@ -42,18 +42,18 @@ class Reference:
         if not colon or "/" in tag:
             name, tag = rest, ""
         elif not _TAG.fullmatch(tag):
-            raise BentoError(f"{shown!r}: {_tag_error(tag)}")
+            raise BentoError(_tag_error(tag), place=repr(shown))
         registry, repository = _split_registry(name)
         if not _HOST.fullmatch(registry):
             raise BentoError(
                 f"invalid host name {registry!r}",
-                place=f"{shown!r}",
+                place=repr(shown),
                 remedy="Write `host:port/repository` without a scheme.",
             )
         if not _NAME.fullmatch(repository) or len(repository) > _MAX_NAME:
             raise BentoError(
                 f"invalid repository {repository!r}",
-                place=f"{shown!r}",
+                place=repr(shown),
                 remedy=f"Use at most {_MAX_NAME} characters: lowercase letters and digits, separated by '.', '_', "
                 "'__', '-', or '/'.",
             )
@@ -65,14 +65,14 @@ class Reference:
         rest = text.removeprefix(SCHEME)
         host, slash, name = rest.partition("/")
         if not slash or "://" in rest or (rest == text and not has_registry(text)):
-            raise BentoError("invalid reference", place=f"{text!r}", remedy="Use HOST/REPOSITORY:TAG.")
+            raise BentoError("invalid reference", place=repr(text), remedy="Use HOST/REPOSITORY:TAG.")
         if "@" in host:
             raise _digest_error(text)
         # A dot makes the first part a host for `parse`; the actual host might have none.
         known = Reference.parse(f"host.invalid/{name}", text)
         if not _HOST.fullmatch(host):
             raise BentoError(
-                f"invalid host name {host!r}", place=f"{text!r}", remedy=f"Write `{SCHEME}host:port/repository`."
+                f"invalid host name {host!r}", place=repr(text), remedy=f"Write `{SCHEME}host:port/repository`."
             )
         return replace(known, registry=DEFAULT_REGISTRY if host == _DEFAULT_ALIAS else host)
 
@@ -102,7 +102,7 @@ class Reference:
     def with_tag(self, tag: str) -> Reference:
         """Return a reference to this repository with `tag`. Raises BentoError for an invalid tag."""
         if not _TAG.fullmatch(tag):
-            raise BentoError(f"{self.name}: {_tag_error(tag)}")
+            raise BentoError(_tag_error(tag), place=self.name)
         return replace(self, tag=tag, digest="")
 
     def with_digest(self, digest: str) -> Reference:
@@ -119,8 +119,9 @@ def has_registry(name: str) -> bool:
 def _digest_error(text: str) -> BentoError:
     """Return the error for an invalid digest. Omits the text before `@`, which might be a password."""
     return BentoError(
-        f"…@{text.rpartition('@')[2]!r}: invalid digest. Write `@sha256:` and 64 hexadecimal digits. If the reference "
-        "contains credentials, remove them, and use `docker login`, `podman login`, or netrc."
+        f"…@{text.rpartition('@')[2]!r}: invalid digest",
+        remedy="Write `@sha256:` and 64 hexadecimal digits. If the reference contains credentials, remove them, and "
+        "use `docker login`, `podman login`, or netrc.",
     )
 
 
