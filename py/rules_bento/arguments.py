@@ -65,16 +65,17 @@ class Arguments:
                 continue
             name = word[2:].replace("-", "_")
             if name not in kinds or not word.startswith("--"):
-                raise BentoError(f"unknown argument {word!r}. Valid arguments: {', '.join(map(_option, kinds))}.")
+                remedy = f"Valid arguments: {', '.join(map(_option, kinds))}."
+                raise BentoError(f"unknown argument {word!r}", remedy=remedy)
             count = _COUNTS.get(kinds[name], 1)
             values = tuple(words[at + 1 : at + 1 + count])
             if len(values) < count:
-                raise BentoError(f"{word}: expected a value.")
+                raise BentoError("expected a value.", place=word)
             given[name].append(values)
             at += 1 + count
         decoded = {name: _decode(kinds[name], uses) for name, uses in given.items() if uses or kinds[name] in _MULTIPLE}
         if missing := [name for name in kinds if name not in decoded and not hasattr(type(self), name)]:
-            raise BentoError(f"a required argument is missing. Add {_option(missing[0])}.")
+            raise BentoError("a required argument is missing", remedy=f"Add {_option(missing[0])}.")
         vars(self).update(decoded, rest=ends["--"], next_subcommand=ends[THEN])
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -108,10 +109,8 @@ class Request(Arguments):
         """Return the root of the workspace. Raises BentoError if the program doesn't run under `bazel run`."""
         if root := os.environ.get("BUILD_WORKSPACE_DIRECTORY"):
             return root
-        raise BentoError(
-            f"{self.target} requires `bazel run`, because it writes into the source tree. Run `bazel run "
-            f"{self.target}`."
-        )
+        remedy = f"Run `bazel run {self.target}`."
+        raise BentoError(f"{self.target} requires `bazel run`, because it writes into the source tree", remedy=remedy)
 
 
 def _option(name: str) -> str:
@@ -160,7 +159,7 @@ class LayerRequest(Request):
 def check_labels(labels: dict[str, str]) -> dict[str, str]:
     """Return `labels`. Raises BentoError if a key is blank."""
     if any(not key.strip() for key in labels):
-        raise BentoError("labels: a key is empty. Specify a key for each label.")
+        raise BentoError("a key is empty", place="labels", remedy="Specify a key for each label.")
     return labels
 
 

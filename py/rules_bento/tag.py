@@ -54,9 +54,9 @@ def check_word(word: str, what: str) -> str:
     """Return `word` if it is a valid name or version. Otherwise, raises BentoError. The message begins with `what`."""
     if not _WORD.fullmatch(word) or len(word) > _MAX_LENGTH:
         raise BentoError(
-            f"{what} is {f'invalid: {word!r}' if word else 'empty'}. Use at most {_MAX_LENGTH} characters: "
-            "lowercase letters, digits, '.', '-', and '_'. Start and end with a letter or digit. Example: "
-            f"{similar_word(word) or 'v1'!r}."
+            f"{what} is {f'invalid: {word!r}' if word else 'empty'}",
+            remedy=f"Use at most {_MAX_LENGTH} characters: lowercase letters, digits, '.', '-', and '_'. Start and "
+            f"end with a letter or digit. Example: {similar_word(word) or 'v1'!r}.",
         )
     return word
 
@@ -72,8 +72,6 @@ def check_version(version: str, what: str) -> str:
     `latest` isn't valid, because BentoML reserves it for the newest version.
     """
     if version == LATEST:
-        raise BentoError(
-            f"{what} is 'latest', which BentoML reserves for the newest version. Specify another version, or omit "
-            "the version."
-        )
+        remedy = "Specify another version, or omit the version."
+        raise BentoError(f"{what} is 'latest', which BentoML reserves for the newest version", remedy=remedy)
     return check_word(version, what)

@@ -32,10 +32,11 @@ def substitute(text: str, status: Mapping[str, str], attribute: str) -> str:
     for key in _KEY.findall(text):
         if not status:
             remedy = "Build with --stamp, or set stamp = 1."
-            raise BentoError(f"{attribute}: {text!r} uses {{{key}}}, but the build isn't stamped. {remedy}")
+            raise BentoError(f"{text!r} uses {{{key}}}, but the build isn't stamped", place=attribute, remedy=remedy)
         if key not in status:
             valid = ", ".join(sorted(status))
-            raise BentoError(f"{attribute}: {text!r} contains the unknown key {{{key}}}. Valid keys: {valid}.")
+            problem = f"{text!r} contains the unknown key {{{key}}}"
+            raise BentoError(problem, place=attribute, remedy=f"Valid keys: {valid}.")
     return _KEY.sub(lambda match: status[match[1]], text)
 
 

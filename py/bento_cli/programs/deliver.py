@@ -35,7 +35,7 @@ def deliver(archive: Path, subcommand: str, words: Sequence[str]) -> int:
     if subcommand == "import":
         return main([subcommand, str(archive), *words])
     if subcommand not in SUBCOMMANDS:
-        raise BentoError(f"unknown command {subcommand!r}. Valid commands: {', '.join(SUBCOMMANDS)}.")
+        raise BentoError(f"unknown command {subcommand!r}", remedy=f"Valid commands: {', '.join(SUBCOMMANDS)}.")
     with tempfile.TemporaryDirectory(prefix="rules_bento-deliver-") as scratch:
         store = Store(scratch, durable=False)
         contexts = Home.find().root / FILE  # the caller's cloud contexts

@@ -64,7 +64,8 @@ def run(request: _ServeRequest) -> int:
     reload = [option for option in options if option in _RELOAD]
     options = [option for option in options if option not in _RELOAD]
     if reload and not _is_notified() and "BUILD_WORKSPACE_DIRECTORY" not in os.environ:
-        raise BentoError(f"{reload[-1]} requires a workspace. Start the server with `bazel run {request.target}`.")
+        remedy = f"Start the server with `bazel run {request.target}`."
+        raise BentoError(f"{reload[-1]} requires a workspace", remedy=remedy)
     for number in _SIGNALS:  # raise an exception, so that the files are removed
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     # Services use sockets in this directory, and a socket's path has at most 103 characters.
@@ -138,10 +139,8 @@ def _install(request: _ServeRequest, bento: Path, environment: Path) -> None:
     ):
         done = subprocess.run(command, check=False, cwd=bento / "src")
         if done.returncode:
-            raise BentoError(
-                "uv can't install the packages (see above). For packages in a private index, set UV_INDEX to "
-                "NAME=https://USER:PASSWORD@HOST/PATH."
-            )
+            remedy = "For packages in a private index, set UV_INDEX to NAME=https://USER:PASSWORD@HOST/PATH."
+            raise BentoError("uv can't install the packages (see above)", remedy=remedy)
 
 
 def _run_until_signal(command: list[str], variables: dict[str, str], home: str, watcher: Watcher | None) -> int:

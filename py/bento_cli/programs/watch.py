@@ -104,7 +104,7 @@ class BuildWatcher(Watcher):
             built = Path(scratch, "bento")
             self._unpack(built)
             if other := _first_difference(self._bento, built):
-                raise BentoError(f"{other}: the file changed. Restart the server to serve the new version.")
+                raise BentoError("the file changed", place=other, remedy="Restart the server to serve the new version.")
             before, after = _files(self._bento / "src"), _files(built / "src")
             changed = [
                 path

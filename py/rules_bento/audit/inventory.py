@@ -100,7 +100,7 @@ def from_sbom(data: bytes, origin: str) -> list[Package]:
             if reference["referenceType"] == "purl"
         ]
     else:
-        raise BentoError(f"{origin}: unsupported SBOM format. {_SBOM_REMEDY}")
+        raise BentoError("unsupported SBOM format", place=origin, remedy=_SBOM_REMEDY)
     packages = []
     for purl, hashed in entries:
         parts = _PURL.fullmatch(purl)

@@ -182,10 +182,12 @@ def _entry(text: str, place: str) -> str:
     elif isinstance(terms := parse_expression(text), str):
         return terms
     elif terms:
-        raise BentoError(f"{place}: expected one license, got {text!r}. List each license separately.")
+        raise BentoError(f"expected one license, got {text!r}", place=place, remedy="List each license separately.")
     raise BentoError(
-        f"{place}: {text!r} isn't an SPDX identifier. Use an identifier (GPL-3.0-only), a pattern (GPL-*), "
-        f"a classifier ({_CLASSIFIER}...), or {TEXT!r} followed by the value of the License field in METADATA."
+        f"{text!r} isn't an SPDX identifier",
+        place=place,
+        remedy=f"Use an identifier (GPL-3.0-only), a pattern (GPL-*), a classifier ({_CLASSIFIER}...), or {TEXT!r} "
+        "followed by the value of the License field in METADATA.",
     )
 
 

@@ -67,9 +67,8 @@ def check(policy: Policy) -> None:
     """Raise BentoError if a value in a policy is invalid."""
     for name, text in policy.package_licenses.items():
         if not licenses.parse_expression(text):
-            raise BentoError(
-                f"package_licenses: {name}: invalid SPDX expression {text!r}. Use an expression such as 'MIT'."
-            )
+            remedy = "Use an expression such as 'MIT'."
+            raise BentoError(f"invalid SPDX expression {text!r}", place=f"package_licenses: {name}", remedy=remedy)
 
 
 def evaluate(packages: Iterable[Package], policy: Policy) -> Report:
@@ -77,9 +76,8 @@ def evaluate(packages: Iterable[Package], policy: Policy) -> Report:
     check(policy)
     known = sorted(set(packages))
     if not known:
-        raise BentoError(
-            "requirements: the Bento lists no packages. Add packages from a package hub, or a requirements file."
-        )
+        remedy = "Add packages from a package hub, or a requirements file."
+        raise BentoError("the Bento lists no packages", place="requirements", remedy=remedy)
     terms = [_package_license(package, policy) for package in known]
     violations = [
         *(f"no version: {package}. Lock the package with a package hub." for package in known if not package.version),

@@ -91,7 +91,8 @@ def deployment(workload: Workload, options: DeploymentOptions) -> str:
     from jinja2 import Environment, StrictUndefined
 
     if options.startup_timeout_seconds <= 0:
-        raise BentoError(f"startup_timeout_seconds: expected at least 1, got {options.startup_timeout_seconds}.")
+        problem = f"expected at least 1, got {options.startup_timeout_seconds}."
+        raise BentoError(problem, place="startup_timeout_seconds")
     _check_pod_spec(options.pod_spec, _POD_FIELDS, "Pods")
     names = _object_names(workload, options.name or workload.name.replace("_", "-"))
     template = pkgutil.get_data(__package__, "deployment.yaml.j2") or b""
@@ -209,8 +210,9 @@ def _replicas(service: WorkloadService, names: Mapping[str, str], options: Deplo
     if high and not (service.concurrency and service.metric):
         change, missing = ("Set", "traffic.concurrency") if service.metric else ("Enable", "metrics")
         raise BentoError(
-            f"replicas: the range {low}-{high} for {service.name!r} requires {missing}. {change} {missing} of the "
-            "service, or set replicas to a single number."
+            f"the range {low}-{high} for {service.name!r} requires {missing}. {change} {missing} of the service, or "
+            "set replicas to a single number.",
+            place="replicas",
         )
     return low, high
 

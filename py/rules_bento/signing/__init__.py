@@ -37,7 +37,7 @@ def read_named(name: str, directory: Path, most: int, remedy: str) -> bytes:
         raise BentoError("the variable isn't set", place=name, remedy="Set the variable, or specify a file.") from None
     except ValueError:
         raise BentoError(
-            "the path contains a NUL character", place=f"{name!r}", remedy="Remove the character."
+            "the path contains a NUL character", place=repr(name), remedy="Remove the character."
         ) from None
     except OSError as error:
         raise BentoError(
@@ -64,7 +64,7 @@ def from_base64(text: Any, what: str, remedy: str = "Sign the artifact again.") 
             raise TypeError
         return base64.b64decode(text, validate=True)
     except (TypeError, ValueError):
-        raise SignatureError(f"{what}: invalid base64. {remedy}") from None
+        raise SignatureError("invalid base64", place=what, remedy=remedy) from None
 
 
 def to_json(document: Mapping[str, Any]) -> bytes:

@@ -133,7 +133,7 @@ def _bundle_part(document: dict[str, Any], name: str) -> tuple[dict[str, Any], A
     """Return the object `name` and the verification material of a bundle. Raises SignatureError for other documents."""
     part = document.get(name)
     if not str(document.get("mediaType")).startswith(BUNDLE_TYPE) or not isinstance(part, dict):
-        raise SignatureError(f"the document isn't a sigstore bundle with a {name}. Sign the artifact again.")
+        raise SignatureError(f"the document isn't a sigstore bundle with a {name}", remedy="Sign the artifact again.")
     return part, document.get("verificationMaterial")
 
 

@@ -174,9 +174,8 @@ def entry_check(trusted_root: Path | None) -> Callable[..., None]:
         except Exception as error:  # as for bundles of identities
             raise SignatureError(f"the transparency log entry is invalid: {_reason(error)}") from None
         if actual != expected:
-            raise SignatureError(
-                "the transparency log entry belongs to a different signature. Sign the artifact again."
-            )
+            remedy = "Sign the artifact again."
+            raise SignatureError("the transparency log entry belongs to a different signature", remedy=remedy)
 
     return check
 

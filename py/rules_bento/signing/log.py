@@ -60,6 +60,5 @@ def create_entry(url: str, verifier: dict[str, Any], digest: bytes, signature: s
 def require_entry(material: Any, *_: object) -> None:
     """Raise SignatureError unless the verification material of a bundle contains log entries."""
     if not (isinstance(material, dict) and material.get("tlogEntries")):
-        raise SignatureError(
-            "the signature has no transparency log entry. Sign the artifact again with --trust-config."
-        )
+        remedy = "Sign the artifact again with --trust-config."
+        raise SignatureError("the signature has no transparency log entry", remedy=remedy)

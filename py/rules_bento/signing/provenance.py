@@ -31,12 +31,11 @@ class Run:
     def checked(self) -> Run:
         """Validate the values, and return this object. Raises BentoError for a value that SLSA doesn't allow."""
         if not _URI.fullmatch(self.builder_id):
-            raise BentoError(
-                f"--builder-id: expected a URI such as https://ci.example.com/builders/1, got {self.builder_id!r}."
-            )
+            problem = f"expected a URI such as https://ci.example.com/builders/1, got {self.builder_id!r}."
+            raise BentoError(problem, place="--builder-id")
         for flag, text in (("--started-on", self.started_on), ("--finished-on", self.finished_on)):
             if text and not _TIME.fullmatch(text):
-                raise BentoError(f"{flag}: expected a time such as 2026-01-31T12:00:00Z, got {text!r}.")
+                raise BentoError(f"expected a time such as 2026-01-31T12:00:00Z, got {text!r}.", place=flag)
         return self
 
     def details(self) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def read_policy(path: Path, trusted_root: Path | None) -> list[SignatureRule]:
 def _rule(item: dict[str, Any], path: Path, trusted_root: Path | None) -> SignatureRule:
     kind = item.pop("type", "signature")
     if kind not in _TYPES and ":" not in kind:
-        raise BentoError(f"{path}: type: expected {', '.join(_TYPES)}, or a predicate URI, got {kind!r}.")
+        raise BentoError(f"expected {', '.join(_TYPES)}, or a predicate URI, got {kind!r}.", place=f"{path}: type")
     kinds, noun = _TYPES.get(kind, ((kind,), f"attestation of type {kind}"))
     signers = item["any"] if set(item) == {"any"} else [item]
     if not signers:

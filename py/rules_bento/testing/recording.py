@@ -86,7 +86,8 @@ def recording(settings: Mapping[str, Any], bento: Path, directory: Path) -> Reco
     try:
         import coverage  # noqa: F401
     except ImportError:
-        raise BentoError("requirements: coverage is missing. Add coverage from the package hub.") from None
+        remedy = "Add coverage from the package hub."
+        raise BentoError("coverage is missing", place="requirements", remedy=remedy) from None
     return Recording(directory, files)
 
 
