@@ -148,9 +148,8 @@ def _copy_blocks(part: Path, file: BinaryIO) -> list[xz.Record]:
         try:
             size, records = xz.read_index(source)
         except ValueError as error:
-            raise BentoError(
-                f"invalid archive part: {error}", place=str(part), remedy="Build the Bento again."
-            ) from error
+            problem = f"invalid archive part: {error}"
+            raise BentoError(problem, place=str(part), remedy="Build the Bento again.") from error
         _copy(source, file, size)
     return records
 

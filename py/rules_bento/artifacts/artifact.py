@@ -49,9 +49,8 @@ class Part(NamedTuple):
         try:
             return cls(FileSource(path), PartInfo(sha256_of(path), path.stat().st_size))
         except OSError as error:
-            raise BentoError(
-                f"cannot read the file: {error.strerror}", place=str(path), remedy="Build the artifact again."
-            ) from None
+            problem = f"cannot read the file: {error.strerror}"
+            raise BentoError(problem, place=str(path), remedy="Build the artifact again.") from None
 
     def layer(self, media_type: str, title: str, **annotations: str) -> tuple[Descriptor, BlobSource]:
         """Return the part as a layer of an artifact."""

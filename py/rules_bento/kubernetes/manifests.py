@@ -55,25 +55,18 @@ class DeploymentOptions(NamedTuple):
 def inference_service(tags: Sequence[str], scheme: str, model_format: str, options: DeploymentOptions) -> str:
     """Return a KServe InferenceService for the models with these tags. Raises BentoError for an invalid option."""
     if len(tags) > 1 and not options.name:
-        raise BentoError(
-            f"required for an image with {len(tags)} models",
-            place="app_name",
-            remedy="Set the InferenceService's name.",
-        )
+        problem = f"required for an image with {len(tags)} models"
+        raise BentoError(problem, place="app_name", remedy="Set the InferenceService's name.")
     name = options.name or re.sub("[._]", "-", tags[0].partition(":")[0])
     metadata = _metadata("app_name", name, {f"{_STANDARD}name": name})
     model = {"modelFormat": {"name": model_format}, "storageUri": f"{scheme}://{options.image}"}
     container = options.pod_spec.get("model", {})
     if not isinstance(container, dict):
-        raise BentoError(
-            "model isn't an object", place="pod_spec", remedy="Write its fields, such as resources, on indented lines."
-        )
+        problem = "model isn't an object"
+        raise BentoError(problem, place="pod_spec", remedy="Write its fields, such as resources, on indented lines.")
     if "resources" in options.pod_spec:
-        raise BentoError(
-            "resources of a Pod can't request GPUs",
-            place="pod_spec",
-            remedy="Move resources below model, the container that serves.",
-        )
+        problem = "resources of a Pod can't request GPUs"
+        raise BentoError(problem, place="pod_spec", remedy="Move resources below model, the container that serves.")
     _check_pod_spec(container, ("storage", *model), "model")
     document = {
         "apiVersion": "serving.kserve.io/v1beta1",
@@ -183,30 +176,22 @@ def _object_names(workload: Workload, app: str) -> dict[str, str]:
     first, *others = (service.name for service in workload.services)
     names = {first: app} | {name: f"{app}-{snake_case(name).replace('_', '-')}" for name in others}
     if len(set(names.values())) < len(names):
-        raise BentoError(
-            f"some of the services {', '.join(names)} would get Kubernetes objects with the same name",
-            remedy="Rename one of these services.",
-        )
+        problem = f"some of the services {', '.join(names)} would get Kubernetes objects with the same name"
+        raise BentoError(problem, remedy="Rename one of these services.")
     return names
 
 
 def _replicas(service: WorkloadService, names: Mapping[str, str], options: DeploymentOptions) -> tuple[int, int]:
     """Return the minimum and maximum number of Pods of a service. If the number is fixed, the maximum is 0."""
     if unknown := sorted(set(options.replicas) - set(names)):
-        raise BentoError(
-            f"{unknown[0]!r} isn't a service of this workload",
-            place="replicas",
-            remedy=f"Valid values: {', '.join(names)}.",
-        )
+        problem = f"{unknown[0]!r} isn't a service of this workload"
+        raise BentoError(problem, place="replicas", remedy=f"Valid values: {', '.join(names)}.")
     text = options.replicas.get(service.name, "1")
     match = _REPLICAS.fullmatch(text)
     low, high = (int(match[1]), int(match[2] or 0)) if match else (0, 0)
     if not match or (match[2] and not 0 < low < high):
-        raise BentoError(
-            f"invalid value {text!r} for {service.name!r}",
-            place="replicas",
-            remedy="Use a number or a range, such as '2' or '1-4'.",
-        )
+        problem = f"invalid value {text!r} for {service.name!r}"
+        raise BentoError(problem, place="replicas", remedy="Use a number or a range, such as '2' or '1-4'.")
     if high and not (service.concurrency and service.metric):
         change, missing = ("Set", "traffic.concurrency") if service.metric else ("Enable", "metrics")
         raise BentoError(
@@ -229,11 +214,8 @@ def _variables(workload: Workload, app: str, options: DeploymentOptions) -> list
     ):
         for name, value in values.items():
             if name in variables or name == "BENTOML_PORT":
-                raise BentoError(
-                    "the manifest or another attribute also sets this variable",
-                    place=name,
-                    remedy="Remove one of the values.",
-                )
+                problem = "the manifest or another attribute also sets this variable"
+                raise BentoError(problem, place=name, remedy="Remove one of the values.")
             variables[name] = (
                 {"valueFrom": {kind: _key(attribute, name, value)}} if kind else {"value": _literal(value)}
             )
@@ -242,9 +224,8 @@ def _variables(workload: Workload, app: str, options: DeploymentOptions) -> list
 
 def _key(attribute: str, name: str, value: str) -> dict[str, Any]:
     if not (match := _KEY.fullmatch(value)):
-        raise BentoError(
-            f"invalid value {value!r} for {name}", place=attribute, remedy="Use NAME/KEY, such as 'iris-env/TOKEN'."
-        )
+        problem = f"invalid value {value!r} for {name}"
+        raise BentoError(problem, place=attribute, remedy="Use NAME/KEY, such as 'iris-env/TOKEN'.")
     return {"name": match[1], "key": match[2], "optional": False}
 
 
@@ -263,11 +244,8 @@ def _volumes(service: WorkloadService, options: DeploymentOptions) -> tuple[list
     shared_memory = several_gpus or _SHARED_MEMORY in options.writable
     for directory in options.writable:
         if directory != _ROOT and (not directory.startswith("/") or directory.rstrip("/") in ("", _SCRATCH)):
-            raise BentoError(
-                f"invalid path {directory!r}",
-                place="writable_dirs",
-                remedy=f"Use an absolute path other than {_SCRATCH}.",
-            )
+            problem = f"invalid path {directory!r}"
+            raise BentoError(problem, place="writable_dirs", remedy=f"Use an absolute path other than {_SCRATCH}.")
     directories = [_SCRATCH, *(it for it in options.writable if it != _SHARED_MEMORY)] if options.read_only else []
     # An image with several models has one volume. A model is mounted at the target of its link in the Bento.
     images = {image: f"model-{at}" for at, image in enumerate(dict.fromkeys(options.models.values()))}

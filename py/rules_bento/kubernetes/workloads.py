@@ -107,17 +107,13 @@ def _reachable(document: dict[str, Any]) -> list[dict[str, Any]]:
     """
     entries = {entry["name"]: entry for entry in document.get("services", [])}
     if not entries:
-        raise BentoError(
-            "the service uses the legacy API of BentoML 1.1, which doesn't describe dependencies",
-            place=document["service"],
-            remedy="Use @bentoml.service.",
-        )
+        problem = "the service uses the legacy API of BentoML 1.1, which doesn't describe dependencies"
+        raise BentoError(problem, place=document["service"], remedy="Use @bentoml.service.")
     names = [document.get("entry_service", "")]
     for name in names:
         if name not in entries:
-            raise BentoError(
-                f"the service {name!r} is missing from services", place="bento.yaml", remedy="Build the Bento again."
-            )
+            problem = f"the service {name!r} is missing from services"
+            raise BentoError(problem, place="bento.yaml", remedy="Build the Bento again.")
         names += [need for need in _needs(entries[name]) if need not in names]
     return [entries[name] for name in names]
 
@@ -142,11 +138,8 @@ def _service(entry: dict[str, Any], port: int) -> WorkloadService:
             remedy="Remove ssl, and encrypt the traffic with an ingress or a service mesh.",
         )
     if _LOOPBACK.fullmatch(str(part["http"].get("host", ""))):
-        raise BentoError(
-            f"http.host is {part['http']['host']}, which isn't reachable from outside the Pod",
-            place=where,
-            remedy="Remove http.host from the service's configuration.",
-        )
+        problem = f"http.host is {part['http']['host']}, which isn't reachable from outside the Pod"
+        raise BentoError(problem, place=where, remedy="Remove http.host from the service's configuration.")
     counted = part["metrics"].get("enabled", True)
     return WorkloadService(
         name=name,
@@ -166,9 +159,8 @@ def _ports(numbers: list[Any], where: str) -> tuple[int, ...]:
         if type(number) is not int or not 0 < number <= _MAX_PORT:
             raise BentoError(f"invalid port {number!r}", place=where, remedy=f"Use a number from 1 to {_MAX_PORT}.")
     if len(set(numbers)) < len(numbers):
-        raise BentoError(
-            f"duplicate ports in extra_ports: {numbers}", place=where, remedy="Specify each port only once."
-        )
+        problem = f"duplicate ports in extra_ports: {numbers}"
+        raise BentoError(problem, place=where, remedy="Specify each port only once.")
     return tuple(numbers)
 
 
@@ -190,23 +182,14 @@ def _check_startup(image: StartupConfig, names: list[str], port: int) -> None:
     serves_bento = entrypoint.serves_bento(image.entrypoint) and _BENTO_PATH in image.variables
     for word in image.cmd if serves_bento else ():
         if word.partition("=")[0] in ("--port", "-p", "--host"):
-            raise BentoError(
-                f"the image sets {word}, which the manifest also sets",
-                place="cmd",
-                remedy="Remove the option from cmd.",
-            )
+            problem = f"the image sets {word}, which the manifest also sets"
+            raise BentoError(problem, place="cmd", remedy="Remove the option from cmd.")
     if not serves_bento and not port:
-        raise BentoError(
-            "the image has a custom entrypoint, so the server's port is unknown",
-            place="port",
-            remedy="Set port to the port that the server listens on.",
-        )
+        problem = "the image has a custom entrypoint, so the server's port is unknown"
+        raise BentoError(problem, place="port", remedy="Set port to the port that the server listens on.")
     if len(names) > 1 and (image.cmd or not serves_bento):
-        raise BentoError(
-            f"the services {', '.join(names)} run in separate Pods, which require the default entrypoint and cmd",
-            place="image",
-            remedy="Remove entrypoint and cmd from the bento_image.",
-        )
+        problem = f"the services {', '.join(names)} run in separate Pods, which require the default entrypoint and cmd"
+        raise BentoError(problem, place="image", remedy="Remove entrypoint and cmd from the bento_image.")
 
 
 def quantities(resources: dict[str, Any], where: str) -> dict[str, str]:

@@ -63,9 +63,8 @@ class ModelDescription:
         remedy = "Build the model again."
         schema.validate(document, _FIELDS, "the description of a model", remedy)
         if unknown := document.keys() - {item.name for item in fields(ModelDescription)}:
-            raise BentoError(
-                f"the description of a model has unknown fields: {', '.join(sorted(unknown))}", remedy=remedy
-            )
+            problem = f"the description of a model has unknown fields: {', '.join(sorted(unknown))}"
+            raise BentoError(problem, remedy=remedy)
         return ModelDescription(**document)
 
 
@@ -153,11 +152,8 @@ def make_entry(tag: Tag, fields: dict[str, Any], creation_time: str, files: Tree
     from rules_bento.formats.yaml_writer import dump_yaml
 
     if any(entry.path == MODEL_YAML for entry in files.entries):
-        raise BentoError(
-            f"bento_model generates {MODEL_YAML}",
-            place="srcs",
-            remedy="Exclude the file, and set its values with attributes.",
-        )
+        problem = f"bento_model generates {MODEL_YAML}"
+        raise BentoError(problem, place="srcs", remedy="Exclude the file, and set its values with attributes.")
     if not files.entries:
         raise BentoError("a model must contain at least one file", place="srcs", remedy="Add a file.")
     identity = content_identity(tag.name, fields, files)

@@ -100,9 +100,8 @@ def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | N
 
     descriptor = next((file for file in files if file.path == MODEL_YAML), None)
     if descriptor is None:
-        raise BentoError(
-            f"{MODEL_YAML} is missing", place=origin, remedy="Specify a model's directory in the BentoML store."
-        )
+        problem = f"{MODEL_YAML} is missing"
+        raise BentoError(problem, place=origin, remedy="Specify a model's directory in the BentoML store.")
     fields = _model_yaml(Path(descriptor.source))
     tag = tag or Tag.parse(f"{fields['name']}:{fields['version']}", f"{origin}: {MODEL_YAML}")
     others = [file for file in files if file is not descriptor and not is_generated(file.path)]
@@ -132,9 +131,8 @@ def _model_yaml(path: Path) -> dict[str, Any]:
     try:
         fields = read_yaml(read_file(path), str(path), binary=True)  # metadata can contain bytes
     except OSError as error:
-        raise BentoError(
-            f"cannot read the file: {error.strerror}", place=str(path), remedy="Save the model again."
-        ) from None
+        problem = f"cannot read the file: {error.strerror}"
+        raise BentoError(problem, place=str(path), remedy="Save the model again.") from None
     if not isinstance(fields, dict):
         raise BentoError("expected a mapping", place=str(path), remedy="Save the model again.")
     fields.setdefault("signatures", {})

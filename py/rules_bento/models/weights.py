@@ -57,11 +57,8 @@ def check_weights(files: Mapping[str, str], where: str) -> dict[str, int]:
         elif path.endswith(".index.json"):
             _check_index(path, source, files, weights, name)
     for path, missing in _missing_shards(files):
-        raise BentoError(
-            f"{path} is part of a set, without {_listed(missing)}",
-            place=where,
-            remedy="Add the missing files, or remove the set.",
-        )
+        problem = f"{path} is part of a set, without {_listed(missing)}"
+        raise BentoError(problem, place=where, remedy="Add the missing files, or remove the set.")
     return sizes
 
 
@@ -69,9 +66,8 @@ def _check_pointer(source: str, name: str) -> None:
     with Path(source).open("rb") as file:
         pointer = file.read(len(_POINTER)) == _POINTER and file.seek(0, 2) < _MAX_POINTER
     if pointer:
-        raise BentoError(
-            f"{name} is a pointer of Git LFS, not the file", remedy="Run `git lfs pull`, or remove the file."
-        )
+        problem = f"{name} is a pointer of Git LFS, not the file"
+        raise BentoError(problem, remedy="Run `git lfs pull`, or remove the file.")
 
 
 def parameters(dtype: str, size: int) -> int | None:
@@ -156,10 +152,8 @@ def _check_index(path: str, source: str, files: Collection[str], weights: Collec
         index.end()
     missing = sorted(path for path in (posixpath.join(directory, shard) for shard in shards) if path not in files)
     if missing and (len(missing) < len(shards) or directory not in weights):
-        raise BentoError(
-            f"{name} names files that the model doesn't contain: {_listed(missing)}",
-            remedy="Add them, or remove the index.",
-        )
+        problem = f"{name} names files that the model doesn't contain: {_listed(missing)}"
+        raise BentoError(problem, remedy="Add them, or remove the index.")
 
 
 def _text(shard: Any, name: str) -> str:

@@ -194,11 +194,8 @@ def check_local_paths(lines: Iterable[Line], is_provided: Callable[[str], bool],
         if line.flag in ("-f", "--find-links") and "://" not in line.value and not line.value.startswith("/"):
             path = posixpath.normpath(line.value)
         if path and not is_provided(path):
-            raise BentoError(
-                f"can't install {line.text!r}, because {path} isn't in the image when packages are installed",
-                place=line.place,
-                remedy=remedy,
-            )
+            problem = f"can't install {line.text!r}, because {path} isn't in the image when packages are installed"
+            raise BentoError(problem, place=line.place, remedy=remedy)
 
 
 def check_conflicts(lines: Iterable[Line]) -> None:
@@ -223,11 +220,8 @@ def _check_versions(declared: Sequence[tuple[Line, Requirement]]) -> None:
         for other, earlier in declared[:at]:
             differs = requirement.url and earlier.url and requirement.url != earlier.url
             if differs or not _is_satisfiable(requirement.specifier & earlier.specifier):
-                raise BentoError(
-                    f"{_shown(line)} conflicts with {_shown(other)} ({other.place})",
-                    place=line.place,
-                    remedy="Remove one of the requirements.",
-                )
+                problem = f"{_shown(line)} conflicts with {_shown(other)} ({other.place})"
+                raise BentoError(problem, place=line.place, remedy="Remove one of the requirements.")
 
 
 def _shown(line: Line) -> str:

@@ -72,11 +72,8 @@ class DeclaredRequirements:
         """Add settings. Raises BentoError if a setting has another value in an earlier file."""
         for key, value in settings.items():
             if self.settings.setdefault(key, value) != value:
-                raise BentoError(
-                    f"tool.uv.{key} is {value}, but another file in srcs has {self.settings[key]}",
-                    place=origin,
-                    remedy="Set equal values, because a lock has only one value.",
-                )
+                problem = f"tool.uv.{key} is {value}, but another file in srcs has {self.settings[key]}"
+                raise BentoError(problem, place=origin, remedy="Set equal values, because a lock has only one value.")
 
     def add(self, text: str, origin: str, kind: Kind = "requirements") -> None:
         """Add a requirement. Ignores duplicates. Raises BentoError for invalid text. Messages begin with `origin`."""
@@ -330,11 +327,8 @@ def _select(requested: Sequence[str], available: dict[str, Any], origin: str) ->
 def _with_source(text: str, source: Any, origin: str) -> str:
     """Return the requirement `text` with the URL of a git source. Raises BentoError for an unsupported source."""
     if not isinstance(source, dict) or not isinstance(source.get("git"), str) or source.keys() - _GIT_KEYS:
-        raise BentoError(
-            f"only `index`, and `git` with {', '.join(sorted(_GIT_KEYS - {'git'}))}, are supported",
-            place=origin,
-            remedy=requirements.LOCAL_REMEDY,
-        )
+        problem = f"only `index`, and `git` with {', '.join(sorted(_GIT_KEYS - {'git'}))}, are supported"
+        raise BentoError(problem, place=origin, remedy=requirements.LOCAL_REMEDY)
     revision = source.get("rev") or source.get("tag") or source.get("branch")
     address = f"git+{source['git']}" + (f"@{revision}" if revision else "")
     directory = f"#subdirectory={source['subdirectory']}" if "subdirectory" in source else ""

@@ -135,9 +135,8 @@ def _from_entry(entry: dict[str, Any], file: Path, name: str) -> Credentials | N
         except ValueError:
             colon = ""
         if not colon:
-            raise BentoError(
-                f"the entry {name!r} contains no user name and password", place=str(file), remedy=_LOG_IN
-            ) from None
+            problem = f"the entry {name!r} contains no user name and password"
+            raise BentoError(problem, place=str(file), remedy=_LOG_IN) from None
     identity, registry = str(entry.get("identitytoken") or ""), str(entry.get("registrytoken") or "")
     return Credentials(username, password, identity, registry) if username or identity or registry else None
 
@@ -287,11 +286,8 @@ class Authorizer:
             answer = self._request("GET", realm, [*query, *(("scope", scope) for scope in requested)], credentials)
         token = answer.get("token") or answer.get("access_token")
         if not isinstance(token, str) or not token:
-            raise BentoError(
-                "the token server returned no token",
-                place=self._host,
-                remedy="Report the error to the registry operator.",
-            )
+            problem = "the token server returned no token"
+            raise BentoError(problem, place=self._host, remedy="Report the error to the registry operator.")
         declared = answer.get("expires_in")
         life = declared if isinstance(declared, int | float) and declared > _MIN_LIFETIME else _MIN_LIFETIME
         with self._lock:
@@ -326,32 +322,20 @@ class Authorizer:
     def _realm(self, realm: str) -> str:
         """Return the URL of the token server. Raises BentoError if the URL is missing or unsafe."""
         if not realm:
-            raise BentoError(
-                "the authentication challenge has no realm",
-                place=self._host,
-                remedy="Report the error to the registry operator.",
-            )
+            problem = "the authentication challenge has no realm"
+            raise BentoError(problem, place=self._host, remedy="Report the error to the registry operator.")
         url = resolve(str(self._origin), realm)
         target = Origin.from_url(url)
         if target.host == self._origin.host:
             if target.scheme == "http" and self._origin.scheme == "https":
-                raise BentoError(
-                    "the token server doesn't use HTTPS",
-                    place=self._host,
-                    remedy="Ask the registry operator to enable HTTPS.",
-                )
+                problem = "the token server doesn't use HTTPS"
+                raise BentoError(problem, place=self._host, remedy="Ask the registry operator to enable HTTPS.")
         elif target.scheme == "http":
-            raise BentoError(
-                f"the token server {target} is on another host and doesn't use HTTPS",
-                place=self._host,
-                remedy="Ask the registry operator to enable HTTPS.",
-            )
+            problem = f"the token server {target} is on another host and doesn't use HTTPS"
+            raise BentoError(problem, place=self._host, remedy="Ask the registry operator to enable HTTPS.")
         elif _is_private_host(target.host) and not _is_private_host(self._origin.host):
-            raise BentoError(
-                f"the token server {target} is on a private network, but the registry isn't",
-                place=self._host,
-                remedy="Report the error to the registry operator.",
-            )
+            problem = f"the token server {target} is on a private network, but the registry isn't"
+            raise BentoError(problem, place=self._host, remedy="Report the error to the registry operator.")
         return url
 
 

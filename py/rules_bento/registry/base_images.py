@@ -67,19 +67,14 @@ def find_images(
         elif unsupported:
             others.add(f"{platform} (with layers of type {unsupported[0]})")
         elif platform in images:
-            raise BentoError(
-                f"the layout contains multiple images for {platform}",
-                place=str(layout.directory),
-                remedy="Keep only one of them.",
-            )
+            problem = f"the layout contains multiple images for {platform}"
+            raise BentoError(problem, place=str(layout.directory), remedy="Keep only one of them.")
         else:
             images[platform] = _image(layout, manifest, config)
     if not images:
         more = f", only for {' and '.join(sorted(others - {''}))}" if others - {""} else ""
-        raise BentoError(
-            f"{name or f'{layout.directory}: the layout'} contains no image for {' or '.join(platforms)}{more}",
-            remedy=remedy,
-        )
+        problem = f"{name or f'{layout.directory}: the layout'} contains no image for {' or '.join(platforms)}{more}"
+        raise BentoError(problem, remedy=remedy)
     return {platform: images[platform] for platform in platforms if platform in images}
 
 
@@ -91,9 +86,8 @@ def check_layers(layout: Layout, images: Collection[BaseImage]) -> None:
         with path.open("rb") as file:
             actual = oci.tar_layer_type(file.read(4))
         if layer.media_type != actual:
-            raise BentoError(
-                f"the media type is {layer.media_type}, but the content is {actual}", place=str(path), remedy=COPY_AGAIN
-            )
+            problem = f"the media type is {layer.media_type}, but the content is {actual}"
+            raise BentoError(problem, place=str(path), remedy=COPY_AGAIN)
 
 
 def _manifests(layout: Layout) -> Iterator[Manifest]:
@@ -143,9 +137,8 @@ def _image(layout: Layout, manifest: Manifest, config: dict[str, Any]) -> BaseIm
     if not isinstance(diff_ids, list) or not all(isinstance(of, str) and oci.is_digest(of) for of in diff_ids):
         raise BentoError("rootfs.diff_ids isn't a list of digests", place=str(path), remedy=COPY_AGAIN)
     if len(diff_ids) != len(layers):
-        raise BentoError(
-            f"rootfs.diff_ids: expected {len(layers)} digests, got {len(diff_ids)}", place=str(path), remedy=COPY_AGAIN
-        )
+        problem = f"rootfs.diff_ids: expected {len(layers)} digests, got {len(diff_ids)}"
+        raise BentoError(problem, place=str(path), remedy=COPY_AGAIN)
     variables = (settings.get("Env") or []) if isinstance(settings, dict) else None
     if not isinstance(variables, list) or not all(isinstance(of, str) and _VARIABLE.fullmatch(of) for of in variables):
         raise BentoError("config.Env isn't a list of NAME=value strings", place=str(path), remedy=COPY_AGAIN)

@@ -179,11 +179,8 @@ class Registry:
         """Return the absolute URL in a `Location` header. Raises BentoError for a missing header or an unsafe URL."""
         location = response.headers.get("Location")
         if not location:
-            raise BentoError(
-                f"the {response.status} response has no Location header",
-                place=self.host,
-                remedy="Report the error to the registry operator.",
-            )
+            problem = f"the {response.status} response has no Location header"
+            raise BentoError(problem, place=self.host, remedy="Report the error to the registry operator.")
         return self._secure_url(resolve(response.url, location))
 
     def _secure_url(self, url: str) -> str:
@@ -191,11 +188,8 @@ class Registry:
         here, there = self._connect()[0], Origin.from_url(url)
         if here.scheme == "https" and there.scheme == "http":
             if there.host != here.host:
-                raise BentoError(
-                    f"the registry redirects to {there.host} without HTTPS",
-                    place=self.host,
-                    remedy="Ask the registry operator to enable HTTPS.",
-                )
+                problem = f"the registry redirects to {there.host} without HTTPS"
+                raise BentoError(problem, place=self.host, remedy="Ask the registry operator to enable HTTPS.")
             # A registry behind a proxy that terminates TLS returns http URLs of its own host.
             return url.replace(str(there), str(here), 1) if str(there) in url else f"https{url[4:]}"
         return url
@@ -327,11 +321,8 @@ class Repository:
         """Return the updated upload after an accepted chunk. Raises BentoError if the reply has no valid `Range`."""
         last = _UPLOADED_RANGE.fullmatch(reply.headers.get("Range", ""))
         if last is None:
-            raise BentoError(
-                "the response to an uploaded chunk has no valid Range header",
-                place=str(self),
-                remedy="Report the error to the registry operator.",
-            )
+            problem = "the response to an uploaded chunk has no valid Range header"
+            raise BentoError(problem, place=str(self), remedy="Report the error to the registry operator.")
         url = self.registry.location(reply) if "Location" in reply.headers else upload.url
         return Upload(url, int(last[1]) + 1, upload.smallest_chunk)
 
@@ -362,11 +353,8 @@ class Repository:
         """Return the verified content of a blob. Raises BentoError if the blob exceeds `limits.DOCUMENT` bytes."""
         what = f"blob {descriptor.digest}"
         if descriptor.size > limits.DOCUMENT:
-            raise BentoError(
-                f"{what} has {descriptor.size} bytes, but the limit is {limits.DOCUMENT}",
-                place=str(self),
-                remedy="Report the error to the artifact's publisher.",
-            )
+            problem = f"{what} has {descriptor.size} bytes, but the limit is {limits.DOCUMENT}"
+            raise BentoError(problem, place=str(self), remedy="Report the error to the artifact's publisher.")
         path = f"blobs/{descriptor.digest}"
         reply = self._request("GET", path, what, {200}, self.pull_scope, max_bytes=limits.DOCUMENT)
         return oci.verify(reply.body, descriptor.digest, str(self))
@@ -398,11 +386,8 @@ class Repository:
             raise _naming_type(error, manifest) from None
         declared = reply.headers.get("Docker-Content-Digest", manifest.descriptor.digest)
         if declared.partition(":")[0] == "sha256" and declared != manifest.descriptor.digest:
-            raise BentoError(
-                f"the registry stored the manifest {manifest.descriptor.digest} as {declared}",
-                place=str(self),
-                remedy="Check for a proxy that modifies requests.",
-            )
+            problem = f"the registry stored the manifest {manifest.descriptor.digest} as {declared}"
+            raise BentoError(problem, place=str(self), remedy="Check for a proxy that modifies requests.")
         return bool(reply.headers.get("OCI-Subject"))
 
     def referrers(self, digest: str) -> list[Descriptor]:
@@ -413,18 +398,12 @@ class Repository:
                 return self.referrers_tag(digest)
             listed = read_object(reply.body, f"{self}: referrers").get("manifests") or []
             if not isinstance(listed, list):
-                raise BentoError(
-                    "in the response, manifests isn't a list",
-                    place=str(self),
-                    remedy="Report the error to the registry operator.",
-                )
+                problem = "in the response, manifests isn't a list"
+                raise BentoError(problem, place=str(self), remedy="Report the error to the registry operator.")
             descriptors += [Descriptor.from_json(item, str(self)) for item in listed]
             if len(descriptors) > limits.NAMES:
-                raise BentoError(
-                    f"the registry lists more than {limits.NAMES} referrers",
-                    place=str(self),
-                    remedy="Report the error to the registry operator.",
-                )
+                problem = f"the registry lists more than {limits.NAMES} referrers"
+                raise BentoError(problem, place=str(self), remedy="Report the error to the registry operator.")
         return descriptors
 
     def referrers_tag(self, digest: str) -> list[Descriptor]:
@@ -482,20 +461,14 @@ class Repository:
         following: str | None = path
         while following is not None:
             if following in seen:
-                raise BentoError(
-                    f"{what}: the list's pages form a cycle",
-                    place=str(self),
-                    remedy="Report the error to the registry operator.",
-                )
+                problem = f"{what}: the list's pages form a cycle"
+                raise BentoError(problem, place=str(self), remedy="Report the error to the registry operator.")
             seen.add(following)
             reply = self._request("GET", following, what, {200, 404}, self.pull_scope, max_bytes=limits.DOCUMENT)
             size += len(reply.body)
             if len(seen) > limits.PAGES or size > limits.LISTING:
-                raise BentoError(
-                    f"{what}: the list exceeds {limits.PAGES} pages or {limits.LISTING} bytes",
-                    place=str(self),
-                    remedy="Report the error to the registry operator.",
-                )
+                problem = f"{what}: the list exceeds {limits.PAGES} pages or {limits.LISTING} bytes"
+                raise BentoError(problem, place=str(self), remedy="Report the error to the registry operator.")
             yield reply
             link = next_link(reply.headers.get("Link"))
             following = None if link is None else self.registry.next_page(reply, link)

@@ -62,9 +62,8 @@ def verify(content: bytes, digest: str, origin: str) -> bytes:
     digester = new_hash(digest)
     digester.update(content)
     if digester.hexdigest() != digest.partition(":")[2]:
-        raise BentoError(
-            f"the content doesn't match the digest {digest}", place=origin, remedy="Fetch or build the artifact again."
-        )
+        problem = f"the content doesn't match the digest {digest}"
+        raise BentoError(problem, place=origin, remedy="Fetch or build the artifact again.")
     return content
 
 
@@ -123,25 +122,21 @@ class Manifest:
         """Parse a manifest or index. Raises BentoError for invalid content or a media type other than `media_type`."""
         document = without_nulls(read_json(content, origin))
         if not isinstance(document, dict) or ("manifests" in document and "layers" in document):
-            raise BentoError(
-                "expected an image manifest or index", place=origin, remedy="Check the image reference or path."
-            )
+            problem = "expected an image manifest or index"
+            raise BentoError(problem, place=origin, remedy="Check the image reference or path.")
         validate(document, _MANIFEST_SHAPE, origin, _REPORT)
         _check_names(document, origin)
         declared = document.get("mediaType", "")
         if declared and media_type and declared != media_type:
-            raise BentoError(
-                f"mediaType is {declared}, but the descriptor has {media_type}", place=origin, remedy=_REPORT
-            )
+            problem = f"mediaType is {declared}, but the descriptor has {media_type}"
+            raise BentoError(problem, place=origin, remedy=_REPORT)
         kind = declared or media_type or (INDEX if "manifests" in document else MANIFEST)
         if kind not in MANIFESTS:
-            raise BentoError(
-                f"unsupported media type {kind!r}", place=origin, remedy="Use an OCI or Docker v2 manifest or index."
-            )
+            problem = f"unsupported media type {kind!r}"
+            raise BentoError(problem, place=origin, remedy="Use an OCI or Docker v2 manifest or index.")
         if ({"layers", "config"} if kind in INDEXES else {"manifests"}) & document.keys():
-            raise BentoError(
-                f"the {kind} document has the fields of both a manifest and an index", place=origin, remedy=_REPORT
-            )
+            problem = f"the {kind} document has the fields of both a manifest and an index"
+            raise BentoError(problem, place=origin, remedy=_REPORT)
         artifact_type, annotations = document.get("artifactType", ""), document.get("annotations", {})
         own = Descriptor.from_content(content, kind, artifact_type=artifact_type, annotations=annotations)
         manifest = Manifest(content, own, document)
@@ -187,9 +182,8 @@ def _check_names(fields: Iterable[str], origin: str) -> None:
     """Raise BentoError if a field differs only in case from a known field, because Go's JSON decoder ignores case."""
     for name in fields:
         if _FOLDED.get(name.casefold(), name) != name:
-            raise BentoError(
-                f"invalid field name {name!r:.100}, expected {_FOLDED[name.casefold()]}", place=origin, remedy=_REPORT
-            )
+            problem = f"invalid field name {name!r:.100}, expected {_FOLDED[name.casefold()]}"
+            raise BentoError(problem, place=origin, remedy=_REPORT)
 
 
 def collect_manifests(entries: Iterable[Descriptor], read: Callable[[Descriptor], Manifest]) -> list[Manifest]:
@@ -200,11 +194,8 @@ def collect_manifests(entries: Iterable[Descriptor], read: Callable[[Descriptor]
         if entry.digest in manifests:
             return
         if len(manifests) >= limits.MANIFESTS or depth > limits.NESTING:
-            raise BentoError(
-                f"the index exceeds {limits.MANIFESTS} manifests or {limits.NESTING} levels of nested indexes",
-                place=entry.digest,
-                remedy="Specify the digest of one image.",
-            )
+            problem = f"the index exceeds {limits.MANIFESTS} manifests or {limits.NESTING} levels of nested indexes"
+            raise BentoError(problem, place=entry.digest, remedy="Specify the digest of one image.")
         child = read(entry)
         for below in child.children():
             visit(below, depth + 1)

@@ -49,20 +49,16 @@ class ImageArchive:
         for member, _ in tarread.members(stream, tarread.SYSTEM):
             names += len(member.name) + len(member.link)
             if names > _MAX_NAMES:
-                raise BentoError(
-                    f"the file names exceed {_MAX_NAMES} bytes in total",
-                    place=str(path),
-                    remedy=f"Use an archive from {tool}.",
-                )
+                problem = f"the file names exceed {_MAX_NAMES} bytes in total"
+                raise BentoError(problem, place=str(path), remedy=f"Use an archive from {tool}.")
             self.members[posixpath.normpath(member.name)] = member, stream.position
 
     def oci(self) -> Pushable:
         """Return the image in an OCI archive (a tar file of an OCI layout)."""
         entries = {entry.digest: entry for entry in self.index()}
         if len(entries) != 1:
-            raise BentoError(
-                f"expected one image, got {len(entries)}", place=str(self._path), remedy="Save each image separately."
-            )
+            problem = f"expected one image, got {len(entries)}"
+            raise BentoError(problem, place=str(self._path), remedy="Save each image separately.")
         root = self._entry(next(iter(entries.values())))
         children = oci.collect_manifests(root.children(), self._entry)
         blobs = [blob for manifest in (*children, root) for blob in manifest.blobs()]
@@ -131,9 +127,8 @@ class ImageArchive:
     def _content(self, name: str) -> bytes:
         member, offset = self._member(name)
         if member.size > _MAX_DOCUMENT:
-            raise BentoError(
-                f"{name} exceeds the limit of {_MAX_DOCUMENT} bytes", place=str(self._path), remedy=self._remedy
-            )
+            problem = f"{name} exceeds the limit of {_MAX_DOCUMENT} bytes"
+            raise BentoError(problem, place=str(self._path), remedy=self._remedy)
         self._file.seek(offset)
         return self._file.read(member.size)
 

@@ -38,11 +38,8 @@ class Layout:
     def create(directory: Path) -> Layout:
         """Open or create the layout in a directory. Raises BentoError if the directory has files but no layout."""
         if directory.is_dir() and not (directory / "oci-layout").exists() and any(directory.iterdir()):
-            raise BentoError(
-                "the directory contains files, but isn't an OCI layout",
-                place=str(directory),
-                remedy="Use another directory.",
-            )
+            problem = "the directory contains files, but isn't an OCI layout"
+            raise BentoError(problem, place=str(directory), remedy="Use another directory.")
         layout = Layout(directory)
         (directory / "blobs").mkdir(parents=True, exist_ok=True)
         if not (directory / "index.json").exists():
@@ -56,13 +53,11 @@ class Layout:
         try:
             version = read_json(_read(directory / "oci-layout"), str(directory))["imageLayoutVersion"]
         except (OSError, FormatError, KeyError, TypeError):
-            raise BentoError(
-                "no valid oci-layout file", place=str(directory), remedy="Specify the directory of an OCI layout."
-            ) from None
+            problem = "no valid oci-layout file"
+            raise BentoError(problem, place=str(directory), remedy="Specify the directory of an OCI layout.") from None
         if not str(version).startswith("1."):
-            raise BentoError(
-                f"unsupported OCI layout version {version}", place=str(directory), remedy="Use version 1.0.0."
-            )
+            problem = f"unsupported OCI layout version {version}"
+            raise BentoError(problem, place=str(directory), remedy="Use version 1.0.0.")
         return Layout(directory)
 
     def blob(self, digest: str) -> Path:
@@ -81,9 +76,8 @@ class Layout:
     def source(self, blob: Descriptor) -> FileSource:
         """Return the source of a blob. Raises BentoError if the blob is missing or has another size."""
         if not self.has(blob):
-            raise BentoError(
-                f"missing blob {blob.digest} ({blob.size} bytes)", place=str(self.directory), remedy=COPY_AGAIN
-            )
+            problem = f"missing blob {blob.digest} ({blob.size} bytes)"
+            raise BentoError(problem, place=str(self.directory), remedy=COPY_AGAIN)
         return FileSource(self.blob(blob.digest))
 
     def add(self, content: bytes) -> None:
@@ -141,11 +135,8 @@ class Layout:
             if not index:
                 raise BentoError("the layout contains no image", place=str(self.directory), remedy=COPY_AGAIN)
             listed = ", ".join(sorted(_name_of(entry) or entry.digest for entry in index))
-            raise BentoError(
-                f"expected one image{name and f' named {name!r}'}, got {len(entries)}",
-                place=str(self.directory),
-                remedy=f"Specify one of: {listed}.",
-            )
+            problem = f"expected one image{name and f' named {name!r}'}, got {len(entries)}"
+            raise BentoError(problem, place=str(self.directory), remedy=f"Specify one of: {listed}.")
         [entry] = entries.values()
         return self.manifest(entry.digest, entry.media_type)
 

@@ -197,9 +197,6 @@ class Pushable:
         known = {manifest.descriptor.digest for manifest in self.manifests()}
         listed = {child.digest for manifest in self.manifests() for child in manifest.children()}
         for digest in sorted((blobs.keys() - self.sources.keys()) | (listed - known)):
-            raise BentoError(
-                f"the blob or manifest {digest} is missing",
-                place=self.root.descriptor.digest,
-                remedy="Build or copy the artifact again.",
-            )
+            problem = f"the blob or manifest {digest} is missing"
+            raise BentoError(problem, place=self.root.descriptor.digest, remedy="Build or copy the artifact again.")
         return sorted(blobs.values(), key=lambda blob: -blob.size)

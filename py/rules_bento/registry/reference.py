@@ -45,11 +45,8 @@ class Reference:
             raise BentoError(_tag_error(tag), place=repr(shown))
         registry, repository = _split_registry(name)
         if not _HOST.fullmatch(registry):
-            raise BentoError(
-                f"invalid host name {registry!r}",
-                place=repr(shown),
-                remedy="Write `host:port/repository` without a scheme.",
-            )
+            problem = f"invalid host name {registry!r}"
+            raise BentoError(problem, place=repr(shown), remedy="Write `host:port/repository` without a scheme.")
         if not _NAME.fullmatch(repository) or len(repository) > _MAX_NAME:
             raise BentoError(
                 f"invalid repository {repository!r}",
@@ -71,9 +68,8 @@ class Reference:
         # A dot makes the first part a host for `parse`; the actual host might have none.
         known = Reference.parse(f"host.invalid/{name}", text)
         if not _HOST.fullmatch(host):
-            raise BentoError(
-                f"invalid host name {host!r}", place=repr(text), remedy=f"Write `{SCHEME}host:port/repository`."
-            )
+            problem = f"invalid host name {host!r}"
+            raise BentoError(problem, place=repr(text), remedy=f"Write `{SCHEME}host:port/repository`.")
         return replace(known, registry=DEFAULT_REGISTRY if host == _DEFAULT_ALIAS else host)
 
     def __str__(self) -> str:

@@ -315,9 +315,8 @@ def _retried_errors(where: Settings) -> Iterator[None]:
         yield
     except ssl.SSLCertVerificationError as error:
         remedy = "For a private CA, pass --tls_certificate."
-        raise BentoError(
-            f"the certificate isn't trusted: {error.verify_message}", place=str(where), remedy=remedy
-        ) from None
+        problem = f"the certificate isn't trusted: {error.verify_message}"
+        raise BentoError(problem, place=str(where), remedy=remedy) from None
     except OSError as error:
         raise ConnectionLostError(repr(error)) from error
 

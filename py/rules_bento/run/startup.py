@@ -96,9 +96,8 @@ def _check_times(directory: Path) -> None:
     probe.read_bytes()
     if probe.stat().st_atime < _LATER:
         remedy = "Set TMPDIR to a directory on another file system, such as /dev/shm."
-        raise BentoError(
-            "the file system doesn't record access times (noatime)", place=str(directory.parent), remedy=remedy
-        )
+        problem = "the file system doesn't record access times (noatime)"
+        raise BentoError(problem, place=str(directory.parent), remedy=remedy)
     probe.unlink()
 
 

@@ -36,13 +36,11 @@ def read_named(name: str, directory: Path, most: int, remedy: str) -> bytes:
     except KeyError:
         raise BentoError("the variable isn't set", place=name, remedy="Set the variable, or specify a file.") from None
     except ValueError:
-        raise BentoError(
-            "the path contains a NUL character", place=repr(name), remedy="Remove the character."
-        ) from None
+        problem = "the path contains a NUL character"
+        raise BentoError(problem, place=repr(name), remedy="Remove the character.") from None
     except OSError as error:
-        raise BentoError(
-            f"cannot read the file: {error.strerror}", place=name, remedy="Check the path and permissions."
-        ) from None
+        problem = f"cannot read the file: {error.strerror}"
+        raise BentoError(problem, place=name, remedy="Check the path and permissions.") from None
     if len(content) > most:
         raise BentoError(f"the content exceeds {most} bytes", place=name, remedy=remedy)
     return content

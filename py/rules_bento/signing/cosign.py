@@ -184,6 +184,5 @@ def _digest(path: Path) -> bytes:
     try:
         return bytes.fromhex(sha256_of(path))
     except OSError as error:
-        raise BentoError(
-            f"cannot read the file: {error.strerror}", place=str(path), remedy="Check the path and permissions."
-        ) from None
+        problem = f"cannot read the file: {error.strerror}"
+        raise BentoError(problem, place=str(path), remedy="Check the path and permissions.") from None

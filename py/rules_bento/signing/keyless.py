@@ -112,11 +112,8 @@ class IdentitySigner:
 
             raw = _read(token, directory).strip() if token else oidc.detect_credential()
             if raw is None:
-                raise BentoError(
-                    "no OIDC token found in the CI environment",
-                    place="--identity-token",
-                    remedy="Specify a file that contains a token.",
-                )
+                problem = "no OIDC token found in the CI environment"
+                raise BentoError(problem, place="--identity-token", remedy="Specify a file that contains a token.")
             self._token = oidc.IdentityToken(raw)
         with _errors(trust_config or "sigstore", "Check the connection, or specify a client trust configuration."):
             config = _trust_config(trust_config, directory)

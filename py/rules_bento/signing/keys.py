@@ -100,15 +100,11 @@ def read_public(name: str, directory: Path, check_entry: Callable[..., None] | N
     """
     kind, content, origin = _read(name, directory)
     if kind in (*_PRIVATE, *_ENCRYPTED):
-        raise BentoError(
-            "expected a public key, got a private key", place=origin, remedy="Use the public key, such as cosign.pub."
-        )
+        problem = "expected a public key, got a private key"
+        raise BentoError(problem, place=origin, remedy="Use the public key, such as cosign.pub.")
     if kind not in _PUBLIC:
-        raise BentoError(
-            f"expected a public key in PEM format, got {kind!r}",
-            place=origin,
-            remedy="Export the public key with `cosign public-key`.",
-        )
+        problem = f"expected a public key in PEM format, got {kind!r}"
+        raise BentoError(problem, place=origin, remedy="Export the public key with `cosign public-key`.")
     return PublicKey(
         _load(lambda serialization: serialization.load_pem_public_key(content), origin), origin, check_entry
     )
@@ -147,9 +143,8 @@ def _read(name: str, directory: Path) -> tuple[str, bytes, str]:
     # openssl writes the parameters of the curve before the key.
     blocks = [match for match in _BLOCK.finditer(content) if not match[1].endswith(b"PARAMETERS")]
     if len(blocks) != 1:
-        raise BentoError(
-            f"expected one key in PEM format, got {len(blocks)}", place=name, remedy="Specify a file with one key."
-        )
+        problem = f"expected one key in PEM format, got {len(blocks)}"
+        raise BentoError(problem, place=name, remedy="Specify a file with one key.")
     return blocks[0][1].decode(), blocks[0][0] + b"\n", name
 
 
@@ -175,11 +170,8 @@ def _decrypt(content: bytes, password: bytes, origin: str) -> bytes:
     document = read_object(body, origin)
     kdf, cipher = document.get("kdf"), document.get("cipher")
     if not isinstance(kdf, dict) or not isinstance(cipher, dict):
-        raise BentoError(
-            "the key's encryption parameters are missing",
-            place=origin,
-            remedy="Import the key again with `cosign import-key-pair`.",
-        )
+        problem = "the key's encryption parameters are missing"
+        raise BentoError(problem, place=origin, remedy="Import the key again with `cosign import-key-pair`.")
     costs = [cost for cost in _SCRYPT_N if kdf.get("params") == {"N": cost, "r": 8, "p": 1}]
     if (kdf.get("name"), cipher.get("name")) != ("scrypt", "nacl/secretbox") or not costs:
         raise BentoError(
@@ -204,9 +196,8 @@ def _decrypt(content: bytes, password: bytes, origin: str) -> bytes:
     try:
         return bytes(SecretBox(key).decrypt(ciphertext, nonce))
     except CryptoError:
-        raise BentoError(
-            "wrong password or damaged key", place=origin, remedy=f"Check {PASSWORD} or the password file."
-        ) from None
+        problem = "wrong password or damaged key"
+        raise BentoError(problem, place=origin, remedy=f"Check {PASSWORD} or the password file.") from None
 
 
 def _load(load: Callable[[Any], Any], origin: str) -> Any:

@@ -30,9 +30,8 @@ def find_log(trust_config: str, directory: Path) -> str:
     logs = [log for log in config["signingConfig"]["rekorTlogUrls"] if log["majorApiVersion"] == 2]
     valid = [log for log in logs if log["validFor"]["start"] <= now < log["validFor"].get("end", "9")]
     if not valid:
-        raise BentoError(
-            "rekorTlogUrls contains no valid log with majorApiVersion 2", place=trust_config, remedy=_REMEDY
-        )
+        problem = "rekorTlogUrls contains no valid log with majorApiVersion 2"
+        raise BentoError(problem, place=trust_config, remedy=_REMEDY)
     return str(max(valid, key=lambda log: log["validFor"]["start"])["url"])
 
 
@@ -51,9 +50,8 @@ def create_entry(url: str, verifier: dict[str, Any], digest: bytes, signature: s
     finally:
         transport.close()
     if not 200 <= status < 300:
-        raise BentoError(
-            f"the transparency log returned {status}", place=url, remedy="Check --trust-config, and sign again."
-        )
+        problem = f"the transparency log returned {status}"
+        raise BentoError(problem, place=url, remedy="Check --trust-config, and sign again.")
     return read_object(answer, url)
 
 

@@ -70,8 +70,5 @@ def _signer(item: dict[str, Any], path: Path, trusted_root: Path | None) -> Publ
     if set(item) == {"identity", "issuer"}:
         return Identity(item["identity"], item["issuer"], read_trusted_root(trusted_root))
     keys = ", ".join(map(str, item)) or "none"
-    raise BentoError(
-        f"each rule must contain 'key', 'any', or both 'identity' and 'issuer'; got {keys}",
-        place=str(path),
-        remedy=_REMEDY,
-    )
+    problem = f"each rule must contain 'key', 'any', or both 'identity' and 'issuer'; got {keys}"
+    raise BentoError(problem, place=str(path), remedy=_REMEDY)
