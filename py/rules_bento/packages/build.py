@@ -35,6 +35,7 @@ _MAX_SOURCE_BYTES = 16 << 30  # size of an unpacked source archive
 _MAX_RATIO, _MIN_RATIO_BYTES = 250, 1 << 30  # maximum ratio of unpacked to packed bytes, for larger wheels
 _REMEDY = "Lock another version of the package, or report the problem to its authors."
 _MODULE = re.compile(r"\w+(\.\w+)*(:\w+(\.\w+)*)?")
+_WHEEL = re.compile(r"(?a:[\w.+!]+(-[\w.+!]+){4,5}\.whl)")
 _BUILD_SYSTEM = {"build-system?": {"build-backend?": str, "backend-path?": [str]}}
 # Runs in the build environment: gets the build requirements from the backend, builds the wheel, and writes the result
 # to a file because backends print arbitrary text to standard output.
@@ -94,21 +95,18 @@ def _write(directory: Path, item: unpacking.SafeMember, contents: unpacking.Cont
 
 def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> Path:
     """Build a wheel with the build requirements in `roots`. Returns the wheel's path. Raises BentoError on failure."""
-    from rules_bento.formats import read_file, schema
-    from rules_bento.formats.json import read_object
+    from rules_bento.formats import read_file
 
     python = make_environment(scratch / "environment", roots).absolute()
     output, result_file = scratch / "wheels", scratch / "result.json"
     output.mkdir()
-    module, attributes, path = _backend(source)
-    files = {"result_file": repr(str(result_file.absolute())), "output": repr(str(output.absolute()))}
-    hook = _HOOK.format(**files, module=repr(module), attributes=attributes, path=path)
+    hook = hook_code(source, source.absolute(), output.absolute(), result_file.absolute())
     process = subprocess.run(
         [str(python), "-B", "-X", "utf8", "-c", hook],
         check=False,
         capture_output=True,
         cwd=source,
-        env=_environment(python, scratch, version),
+        env=build_variables(python, scratch, version),
         stdin=subprocess.DEVNULL,
     )
     if process.returncode or not result_file.is_file():
@@ -120,16 +118,41 @@ def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> P
             remedy="Add missing packages to the requirements of build_lock (default: lock) of bento.pypi, update this "
             f"lock, or lock a version that has a wheel. Build log:\n{log}",
         )
-    result = read_object(read_file(result_file), "the build backend")
-    schema.validate(result, {"missing?": [str], "wheel?": str}, "the build backend", _REMEDY)
-    if result.get("missing"):
-        names = ", ".join(result["missing"])
-        remedy = f"Add {names} to the requirements of build_lock (default: lock) of bento.pypi, and update this lock."
-        raise BentoError(f"the build backend requires {names}", remedy=remedy)
-    name: str = result.get("wheel", "")
-    if "/" in name or not name.endswith(".whl") or name.count("-") not in (4, 5) or not (output / name).is_file():
-        raise BentoError(f"the build backend reported a wheel that doesn't exist: {name[:200]!r}", remedy=_REMEDY)
+    name = wheel_name(read_file(result_file), "of build_lock (default: lock) of bento.pypi, and update this lock.")
+    if not (output / name).is_file():
+        raise _absent(name)
     return output / name
+
+
+def hook_code(source: Path, copy: Path, output: Path, result_file: Path) -> str:
+    """Return Python code that builds the project in `source` at its path `copy`, and describes the wheel in a file."""
+    module, attributes, directories = _backend(source)
+    path = [str(copy / directory) for directory in directories]
+    files = {"result_file": repr(str(result_file)), "output": repr(str(output))}
+    return _HOOK.format(**files, module=repr(module), attributes=attributes, path=path)
+
+
+def wheel_name(result: bytes, requirements: str) -> str:
+    """Return the file name in the result of `hook_code`. Raises BentoError for missing requirements.
+
+    The remedy is to add them to the requirements that `requirements` specifies.
+    """
+    from rules_bento.formats import schema
+    from rules_bento.formats.json import read_object
+
+    values = read_object(result, "the build backend")
+    schema.validate(values, {"missing?": [str], "wheel?": str}, "the build backend", _REMEDY)
+    if values.get("missing"):
+        names = ", ".join(values["missing"])
+        raise BentoError(f"the build backend requires {names}. Add {names} to the requirements {requirements}")
+    name: str = values.get("wheel", "")
+    if not _WHEEL.fullmatch(name):
+        raise _absent(name)
+    return name
+
+
+def _absent(name: str) -> BentoError:
+    return BentoError(f"the build backend reported a wheel that doesn't exist: {name[:200]!r}. {_REMEDY}")
 
 
 def check(wheel: Path, distribution: str, version: str, python_version: str, platform: str) -> None:
@@ -297,10 +320,11 @@ def _backend(source: Path) -> tuple[str, list[str], list[str]]:
             raise BentoError(f"{directory[:200]!r} isn't a directory in the source archive", place=place, remedy=remedy)
     module, _, attribute = backend.partition(":")
     names = [name for name in attribute.split(".") if name]
-    return module, names, [str((source / directory).absolute()) for directory in directories]
+    return module, names, directories
 
 
-def _environment(python: Path, scratch: Path, version: str) -> dict[str, str]:
+def build_variables(python: Path, scratch: Path, version: str) -> dict[str, str]:
+    """Return the environment variables of a build. `version` is of the project."""
     flags = f"-g0 -ffile-prefix-map={scratch}=/build"
     return {
         "CFLAGS": flags,

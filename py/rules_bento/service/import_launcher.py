@@ -64,7 +64,7 @@ def _start(order: dict[str, Any], directory: Path, pipes: list[str]) -> NoReturn
         os.chdir(directory / "home")
     (directory / "order").write_text(json.dumps(order), "utf-8")
     _limit_resources()
-    command = [order["python"], "-c", _START, order["helper"], str(directory / "order"), *pipes]
+    command = [order["python"], "-c", order["code"] or _START, order["helper"], str(directory / "order"), *pipes]
     os.execve(order["python"], command, order["variables"])
 
 

@@ -94,17 +94,15 @@ def import_service(
     names of the Bento's packages, a module of another package can be absent, as for BentoML. Raises BentoError if this
     system doesn't allow isolation, if an import fails, or if the results differ.
     """
-    runs: list[_Run] = []
+    runs: list[IsolatedProcess] = []
     try:
-        runs.extend(_Run(subject, environment, scratch / name) for name in (_HERE, _THERE))
+        runs.extend(IsolatedProcess(subject, environment, scratch / name) for name in (_HERE, _THERE))
         for run in runs:
             run.start_readers()
         # Before any code of the project runs, which could affect this.
         reason = next(filter(None, [run.isolation_problem() for run in runs]), "")
         if reason and not subject.is_unprotected:
-            problem = f"this system can't isolate the import of the service ({reason}). Without isolation, "
-            remedy = f"{_NAMESPACES if sys.platform == 'linux' else ''}If you trust this code, {subject.permission}."
-            raise BentoError(f"{problem}{_UNPROTECTED}", remedy=remedy)
+            raise not_isolated("the import of the service", reason, subject.permission)
         for run in runs:
             run.start(is_isolated=not reason)
         here, there = [run.answer() for run in runs]
@@ -125,6 +123,13 @@ def import_service(
     return ImportedMetadata(*result, str(here.get("version")), notes, tuple(variables))
 
 
+def not_isolated(what: str, reason: str, permission: str) -> BentoError:
+    """Return the error for a system that can't isolate code. `permission` is the advice for trusted code."""
+    problem = f"this system can't isolate {what} ({reason}). Without isolation, {_UNPROTECTED}"
+    remedy = f"{_NAMESPACES if sys.platform == 'linux' else ''}If you trust this code, {permission}."
+    return BentoError(problem, remedy=remedy)
+
+
 def isolation_problem() -> str:
     """Return why this system can't isolate an import, or an empty string. Isolates a process without files."""
     import tempfile
@@ -133,7 +138,7 @@ def isolation_problem() -> str:
 
     with tempfile.TemporaryDirectory(prefix="rules_bento-probe-") as scratch:
         subject, environment = Subject("", Path(scratch)), PythonEnvironment(Path(sys.executable), (), ())
-        run = _Run(subject, environment, Path(scratch, _HERE))
+        run = IsolatedProcess(subject, environment, Path(scratch, _HERE))
         try:
             run.start_readers()
             return run.isolation_problem()
@@ -166,10 +171,23 @@ class _Pipe:
         return bytes(self._kept)
 
 
-class _Run:
-    """An import that runs in its own process and directory."""
+class IsolatedProcess:
+    """An import that runs in its own process and directory.
 
-    def __init__(self, subject: Subject, environment: PythonEnvironment, directory: Path) -> None:
+    If `code` is set, Python runs it instead of the import, with the arguments of the import, and `limit` is the maximum
+    number of bytes of its result.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        environment: PythonEnvironment,
+        directory: Path,
+        code: str = "",
+        limit: int = formats.MAX_BYTES,
+    ) -> None:
+        """Start a process that waits for `start`. `directory` is missing or empty."""
+        self._what = "the build of the project" if code else "the import of the service"
         self._directory, self._seconds, self._service = directory.resolve(), subject.seconds, subject.service
         self._source, home, python = self._directory / "src", self._directory / "home", environment.python.absolute()
         home.mkdir(parents=True)
@@ -199,8 +217,9 @@ class _Run:
             "helper": package.parent,
             "visible": [*environment.visible, *namespaces.targets([str(program)])],
             "elsewhere": is_second,
+            "code": code,
         }
-        self._log, self._answer = _Pipe(_LOG_BYTES, keeps_end=True), _Pipe(formats.MAX_BYTES + 1)
+        self._log, self._answer = _Pipe(_LOG_BYTES, keeps_end=True), _Pipe(limit + 1)
         self._trace, (reports, report) = _Pipe(_TRACE_BYTES), os.pipe()
         self._reports = os.fdopen(reports, "rb")
         pipes = [report, self._answer.write, self._trace.write]
@@ -236,17 +255,25 @@ class _Run:
         with suppress(BrokenPipeError), self._process.stdin as pipe:
             pipe.write(json.dumps(order, default=os.fspath).encode())
 
-    def answer(self) -> dict[str, Any]:
-        """Wait for the import, and return its result as JSON. Raises BentoError if the import fails or times out."""
+    def result(self) -> tuple[int, bytes]:
+        """Wait for the process, and return its exit status and result. Raises BentoError if it can't start."""
         # The pipe is closed before the interpreter of the environment starts, which therefore can't write to it.
         if line := self._reports.read():
             problem = str(json.loads(line)).replace(f"{self._directory}/root", "").replace(f"{self._directory}/", "")
-            raise BentoError(f"the import of the service can't start: {problem}", remedy=_INTERPRETER)
+            raise BentoError(f"{self._what} can't start: {problem}", remedy=_INTERPRETER)
         try:
             status = self._process.wait(self._seconds + _START_SECONDS)
         except subprocess.TimeoutExpired:  # not even the process itself could end it
             status = self.end()
-        text = self._answer.content()
+        return status, self._answer.content()
+
+    def log(self) -> str:
+        """Return the end of what the process printed."""
+        return self._log.content().decode("utf-8", "replace").strip()
+
+    def answer(self) -> dict[str, Any]:
+        """Wait for the import, and return its result as JSON. Raises BentoError if the import fails or times out."""
+        status, text = self.result()
         if not text:
             raise BentoError(self._problem(status))
         # The service's code might have written anything to this pipe. Buckets of metrics often end with infinity.
@@ -280,9 +307,8 @@ class _Run:
             )
         number = -status if status < 0 else max(status - 128, 0)  # of the signal
         how = f"signal {number}" if number else f"status {status}"
-        log = self._log.content().decode("utf-8", "replace").strip()
         return (
-            f"importing the service ended the process with {how}.{places}\n{log}\n"
+            f"importing the service ended the process with {how}.{places}\n{self.log()}\n"
             "Make the service importable in a build: without a network, a GPU, or undeclared files."
         )
 

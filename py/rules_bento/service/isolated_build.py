@@ -1,0 +1,72 @@
+"""Builds the wheel of a project with its build back end, in the isolation of imports."""
+
+from __future__ import annotations
+
+import os
+
+from rules_bento.errors import BentoError
+from rules_bento.packages.build import build_variables, hook_code, repack, wheel_name
+from rules_bento.packages.environments import wheel_environment
+from rules_bento.packages.virtualenv import make_environment
+from rules_bento.service.import_runner import IsolatedProcess, Subject, not_isolated
+from rules_bento.typing_lite import TYPE_CHECKING, Mapping
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LIMIT = 512 << 20  # bytes of a wheel, which is in memory
+_LOG_LINES = 30
+# The result is a line of JSON, and the wheel. The back end can write something else.
+_CODE = """\
+import os, sys
+pipe = os.fdopen(int(sys.argv[3]), "wb")
+del sys.path[0]
+os.chdir({source})
+os.mkdir({output})
+{hook}
+paths = [{result}] + ([os.path.join({output}, os.fspath(wheel))] if wheel else [])
+for number, path in enumerate(paths):
+    with open(path, "rb") as file:
+        pipe.write((b"\\n" if number else b"") + file.read())
+pipe.close()
+"""
+
+
+def build_wheel(directory: Path, packages: Path, scratch: Path, version: str, variables: Mapping[str, str]) -> Path:
+    """Build the wheel of the project in `directory/src`, and return a copy with fixed order and times.
+
+    `packages` has the installed build requirements, and `scratch` is an empty directory. Raises BentoError if the
+    build fails, or if this system doesn't allow isolation.
+    """
+    python = make_environment(scratch / "environment", [packages])
+    run = scratch.resolve() / "build"
+    source, output, result = run / "src", run / "home" / "wheels", run / "home" / "result.json"
+    hook = hook_code(directory / "src", source, output, result)
+    code = _CODE.format(source=repr(str(source)), output=repr(str(output)), result=repr(str(result)), hook=hook)
+    settings = build_variables(python, run / "home", version)
+    settings["PATH"] += f"{os.pathsep}{packages}/bin"  # programs in wheels
+    subject = Subject("", directory, variables={**settings, **variables}, seconds=0)
+    process = IsolatedProcess(subject, wheel_environment(python, [packages]), run, code, _LIMIT)
+    try:
+        process.start_readers()
+        if reason := process.isolation_problem():
+            raise not_isolated("the build of the project", reason, "build the image on another system")
+        process.start(is_isolated=True)
+        status, content = process.result()
+    finally:
+        process.end()
+    line, _, wheel = content.partition(b"\n")
+    if status or not line or len(content) > _LIMIT:
+        how = f"the wheel is larger than {_LIMIT} bytes" if len(content) > _LIMIT else f"status {status}"
+        log = "\n".join(process.log().replace(str(run), "").splitlines()[-_LOG_LINES:])
+        raise BentoError(
+            f"the build failed ({how}). Builds have no network access, and see only the project's files, the "
+            f"requirements of [build-system], and the system's programs. Build log:\n{log}"
+        )
+    built = scratch / "built" / wheel_name(line, "of [build-system], and run `uv lock`.")
+    built.parent.mkdir()
+    built.write_bytes(wheel)
+    packed = scratch / "packed" / built.name
+    packed.parent.mkdir()
+    repack(built, packed)
+    return packed
