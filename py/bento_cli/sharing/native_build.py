@@ -283,12 +283,12 @@ class BuiltImage:
         self._workspace = workspace
         self._layers = [*plan.base_layers]
         self.blobs = {layer.digest: base.layout.blob(layer.digest) for layer in self._layers}
-        keys = [wheel.key for wheel in plan.wheels]
-        names = [wheel.name for wheel in plan.wheels]
+        keys = [wheel.key for wheel in plan.all_wheels]
+        names = [wheel.name for wheel in plan.all_wheels]
         self.note = plan.check_system(remedies)
         workspace.cached(
             ["checked", plan.base, sorted(plan.base.libraries or ()), names, keys, plan.ignore_libraries],
-            lambda _: plan.check_packages([*map(self._libraries, plan.wheels)], remedies),
+            lambda _: plan.check_packages([*map(self._libraries, plan.all_wheels)], remedies),
         )
         for layer in plan.layers(workspace.scratch):
             self._add(layer)

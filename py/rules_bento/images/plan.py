@@ -92,6 +92,7 @@ class ImagePlan:
     contents: tuple[PlannedLayer, ...]  # of the Bento or program, on top of the other layers
     created: str
     compression: Compression = "gzip"
+    projects: tuple[PlannedWheel, ...] = ()  # wheels of the user's sources, each in a layer
     models: tuple[PlannedModel, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     entrypoint: tuple[str, ...] = ()
@@ -106,16 +107,28 @@ class ImagePlan:
         """Yield the layers above the base: environment, large wheels, groups of small wheels, models, contents."""
         environment = (HOME, ENVIRONMENT, self.python, self.base.python_version, USER)
         yield self._files("environment", environment, partial(members.environment_members, *environment))
-        yield from self._wheel_layers(scratch)
+        layout = InstallLayout.venv(ENVIRONMENT, int(self.base.python_version.split(".")[1]), **OWNER)
+        yield from self._wheel_layers(scratch, layout)
         for model in self.models:
             yield from self._model_layers(model)
+        for wheel in self.projects:
+            yield self._wheel_layer(wheel, layout)
         yield from self.contents
+
+    @property
+    def all_wheels(self) -> tuple[PlannedWheel, ...]:
+        """All wheels of the image."""
+        return (*self.wheels, *self.projects)
 
     def _files(self, name: str, key: object, listed: Callable[[], Sequence[Member]]) -> PlannedLayer:
         return PlannedLayer(name, key, lambda out: write_files_layer(out, listed(), self.compression))
 
-    def _wheel_layers(self, scratch: Path) -> Iterator[PlannedLayer]:
-        layout = InstallLayout.venv(ENVIRONMENT, int(self.base.python_version.split(".")[1]), **OWNER)
+    def _wheel_layer(self, wheel: PlannedWheel, layout: InstallLayout) -> PlannedLayer:
+        title = f"{wheel.distribution} {wheel.version}"
+        key = [True, layout, [wheel.key]]
+        return PlannedLayer(title, key, lambda out: write_wheel_layer(out, wheel.read(), layout, self.compression))
+
+    def _wheel_layers(self, scratch: Path, layout: InstallLayout) -> Iterator[PlannedLayer]:
         by_name = {wheel.distribution: wheel for wheel in self.wheels}
         groups = group_wheels({wheel.distribution: wheel.size for wheel in self.wheels})
         large = [names for names in groups if len(names) == 1 and by_name[names[0]].size >= ALONE]
@@ -127,14 +140,12 @@ class ImagePlan:
                 parts.append(WheelPart(write_wheel_part(path, wheel.read(), layout, self.compression), path))
             return join_parts(out, parts, layout, self.compression)
 
-        def install(wheel: PlannedWheel, out: Path) -> LayerInfo:
-            return write_wheel_layer(out, wheel.read(), layout, self.compression)
-
-        for names in sorted(groups, key=lambda names: names not in large):
+        for names in large:
+            yield self._wheel_layer(by_name[names[0]], layout)
+        for names in (names for names in groups if names not in large):
             group = [by_name[name] for name in names]
             title = f"{len(names)} small packages" if len(names) > 1 else f"{names[0]} {group[0].version}"
-            write = partial(install, group[0]) if names in large else partial(join, group)
-            yield PlannedLayer(title, [names in large, layout, [wheel.key for wheel in group]], write)
+            yield PlannedLayer(title, [False, layout, [wheel.key for wheel in group]], partial(join, group))
 
     def _model_layers(self, model: PlannedModel) -> Iterator[PlannedLayer]:
         stored, tag = model.stored, model.stored.entry.description.tag
@@ -156,15 +167,15 @@ class ImagePlan:
             self.bento, self.ignore_requirements, remedies, f"{self.bento['name']}:{self.bento['version']}: "
         )
         cuda = self.base_config["env"].get("CUDA_VERSION", "")
-        versions = (*([cuda] if cuda else []), *cuda_of_wheels(wheel.name for wheel in self.wheels))
+        versions = (*([cuda] if cuda else []), *cuda_of_wheels(wheel.name for wheel in self.all_wheels))
         packages = self.system.packages
         system = ImageSystem(self.base.name, self.system.ids, packages or (), packages is not None, versions)
-        sizes = [(wheel.name, wheel.size) for wheel in self.wheels]
+        sizes = [(wheel.name, wheel.size) for wheel in self.all_wheels]
         return checks.check_system(self.bento, system, self.ignore_requirements, sizes, remedies)
 
     def check_packages(self, packages: Sequence[Libraries], remedies: Remedies) -> None:
         """Check that the wheels, whose properties are `packages`, can run on the base and have what they need."""
-        names = [wheel.name for wheel in self.wheels]
+        names = [wheel.name for wheel in self.all_wheels]
         checks.check_packages(self.base, names, packages, self.ignore_libraries, remedies)
 
     def check_layers(self, layers: Sequence[Layer], remedies: Remedies) -> None:
@@ -199,7 +210,7 @@ class ImagePlan:
 
         subject = sbom.ImageSubject(self.bento["name"], self.bento["version"], digest, self.created)
         components = [sbom.sources(subject, contents, "bento" if self.directory else "program")]
-        for wheel in self.wheels:
+        for wheel in self.all_wheels:
             remark = f"The image excludes files of the wheel: {' '.join(wheel.exclude)}." if wheel.exclude else ""
             components.append(sbom.python_package(wheel.distribution, wheel.version, wheel.sha256, remark))
         components += [sbom.model(model.stored.entry.description) for model in self.models]
