@@ -196,3 +196,22 @@ def test_few_classes_describe_a_file_in_a_tree():
                 if {"path", "name"} & fields and {"size", "mode", "source", "executable", "link"} & fields:
                     found.add(node.name)
     assert found == FILES_IN_A_TREE | OTHER_NAMES
+
+
+# May only decrease: give new errors a place or a remedy.
+MAX_ERRORS_WITHOUT_FIELDS = 282
+
+
+def has_fields(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and bool({"place", "remedy"} & {each.arg for each in node.keywords})
+
+
+def test_errors_have_a_place_or_a_remedy():
+    """Fronts replace remedies, and `--json` prints the fields, so a message isn't one string."""
+    raised = [
+        node.exc
+        for path in PY.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and ast.unparse(node.exc.func) == "BentoError"
+    ]
+    assert len([error for error in raised if not has_fields(error)]) <= MAX_ERRORS_WITHOUT_FIELDS
