@@ -1,8 +1,8 @@
 """Runs the helper as a persistent worker of Bazel: Python starts once for many actions of the same kind.
 
-Requests and responses are lines of JSON. The process that communicates with Bazel imports only the modules of the
-subcommand. Each request runs in a forked process, so changes to environment variables, the working directory, caches,
-and open files end with the request.
+Requests and responses are lines of JSON. A forked process runs a request, so changes to environment variables, the
+working directory, caches, and open files end with the request. After the subcommands in `REUSABLE`, which leave no
+state, the process also runs the next request. It then needs no copies of memory, and no decoded lock twice.
 """
 
 from __future__ import annotations
@@ -12,105 +12,102 @@ import fcntl
 import importlib
 import json
 import os
-import select
 import sys
+import tempfile
 import traceback
 
+from rules_bento.arguments import THEN
 from rules_bento.subcommands import find
-from rules_bento.typing_lite import Any, Callable, NoReturn
+from rules_bento.typing_lite import Any, BinaryIO, Callable, NoReturn
+
+REUSABLE = {"lock", "package", "snapshot"}
 
 _INVALID_REQUEST = "a worker of rules_bento received an invalid request, and stops: "
-_CHUNK = 1 << 16
+_MAX_REQUESTS = 500  # of one process, so that memory of large requests is released
 
 
 def serve(run: Callable[[list[str]], int], words: list[str]) -> int:
     """Process work requests until the input ends. Inserts `words` before the arguments of each request.
 
-    The output of `run` is part of the response, so standard output contains only responses. Returns 1 after an invalid
-    request, because no response is possible. Bazel then starts another worker.
+    The output of `run` is part of the response, so standard output contains only responses. Returns 1 if no response is
+    possible: after an invalid request, or if a request ended its process. Bazel then starts another worker.
     """
-    responses = os.fdopen(os.dup(1), "w", encoding="ascii")
+    requests, responses = os.fdopen(os.dup(0), "rb"), os.dup(1)
     os.dup2(2, 1)
     for subcommand in words[:1]:
         with contextlib.suppress(ImportError):
             find(subcommand)
-    for line in sys.stdin.buffer:
-        try:
-            request = json.loads(line)
-            arguments, number = [str(word) for word in request["arguments"]], int(request.get("requestId", 0))
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            sys.stderr.write(f"{_INVALID_REQUEST}{error!r}\n")
-            return 1
-        status, output, imported = _execute(run, [*words, *arguments])
-        json.dump({"exitCode": status, "output": output, "requestId": number}, responses)
-        print(file=responses, flush=True)
-        # After the answer, so that Bazel doesn't wait: later forks inherit the imports of this request.
-        _import(imported)
-    return 0
+    while True:
+        status, imported = _fork(run, words, requests, responses)
+        if status is not None:
+            return status
+        # Later processes inherit the imports of this one.
+        for name in imported:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
 
 
-def _import(names: list[str]) -> None:
-    for name in names:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
-
-
-def _execute(run: Callable[[list[str]], int], words: list[str]) -> tuple[int, str, list[str]]:
-    """Run a request in a forked process. Returns its exit status, its output, and the names of imported modules."""
-    (output, printing), (answers, answering), (lifeline, life) = (os.pipe() for _ in range(3))
+def _fork(
+    run: Callable[[list[str]], int], words: list[str], requests: BinaryIO, responses: int
+) -> tuple[int | None, list[str]]:
+    """Run requests in a forked process. Returns the status of the worker, or None for another fork, and new modules."""
+    (result, writing), (lifeline, life) = os.pipe(), os.pipe()
     parent = os.getpid()
     process = os.fork()
     if not process:
-        for fd in (output, answers, life):
-            os.close(fd)
-        _die_with(parent, lifeline)
-        _run_request(run, words, printing, answering)
-    for fd in (printing, answering, lifeline):
-        os.close(fd)
-    os.set_blocking(output, False)
-    printed, answer = bytearray(), bytearray()
-    waiting = select.poll()
-    for fd in (output, answers):
-        waiting.register(fd, select.POLLIN)
-    while not answer.endswith(b"\n"):
-        ready = dict(waiting.poll())
-        if output in ready and not _read_available(output, printed):
-            waiting.unregister(output)
-        if answers in ready and not _read_available(answers, answer):
-            break  # the process ended without an answer
-    # All output precedes the answer.
-    while _read_available(output, printed):
-        pass
+        try:
+            os.close(result)
+            os.close(life)
+            _die_with(parent, lifeline)
+            _run_requests(run, words, requests, responses, writing)
+        finally:
+            os._exit(1)
+    os.close(writing)
+    os.close(lifeline)
+    with os.fdopen(result, "rb") as file:
+        line = file.readline()
     code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    for fd in (output, answers, life):
-        os.close(fd)
-    text = printed.decode("utf-8", "replace")
-    if code < 0:
-        return -code, f"{text}the process was ended by signal {-code}\n", []
-    if not answer.endswith(b"\n"):
-        return code or 1, f"{text}the process ended without an answer\n", []
-    result: dict[str, Any] = json.loads(answer)
-    return result["status"], text, result["imported"]
+    os.close(life)
+    if not line.endswith(b"\n"):
+        end = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+        sys.stderr.write(f"a process of a worker of rules_bento {end}\n")
+        return 1, []
+    status, imported = json.loads(line)
+    return status, imported
 
 
-def _read_available(fd: int, into: bytearray) -> bool:
-    """Append the available data of `fd` to `into`. Returns whether data was available."""
-    try:
-        chunk = os.read(fd, _CHUNK)
-    except BlockingIOError:
-        return False
-    into += chunk
-    return bool(chunk)
+def _run_requests(
+    run: Callable[[list[str]], int], words: list[str], requests: BinaryIO, responses: int, result: int
+) -> NoReturn:
+    """Run requests in the forked process until another process must run the next request, and end the process.
 
-
-def _run_request(run: Callable[[list[str]], int], words: list[str], output: int, answers: int) -> NoReturn:
-    """Run a request in the forked process, and end the process."""
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for fd, place in ((nothing, 0), (output, 1), (output, 2)):
-        os.dup2(fd, place)
-    os.close(output)
-    os.close(nothing)
+    Bazel sends a request only after the previous response, so the buffer of `requests` is empty at the end.
+    """
     known = set(sys.modules)
+    status: int | None = 0
+    log, nothing, output = os.dup(2), os.open(os.devnull, os.O_RDWR), tempfile.TemporaryFile()  # noqa: SIM115 - open until the end
+    for fd, place in ((nothing, 0), (output.fileno(), 1), (output.fileno(), 2)):
+        os.dup2(fd, place)
+    for number, line in enumerate(requests, 1):
+        try:
+            request = json.loads(line)
+            arguments, identifier = [str(word) for word in request["arguments"]], int(request.get("requestId", 0))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            os.write(log, f"{_INVALID_REQUEST}{error!r}\n".encode())
+            status = 1
+            break
+        code = _run(run, [*words, *arguments])
+        response = {"exitCode": code, "output": _taken(output), "requestId": identifier}
+        _write(responses, json.dumps(response).encode() + b"\n")
+        if code or number == _MAX_REQUESTS or not _is_reusable([*words, *arguments]):
+            status = None
+            break
+    imported = [name for name in sys.modules if name not in known]
+    _write(result, json.dumps([status, imported]).encode() + b"\n")
+    os._exit(0)
+
+
+def _run(run: Callable[[list[str]], int], words: list[str]) -> int:
     try:
         status = run(words)
     except BaseException:  # every error must reach Bazel
@@ -118,10 +115,26 @@ def _run_request(run: Callable[[list[str]], int], words: list[str], output: int,
         status = 1
     sys.stdout.flush()
     sys.stderr.flush()
-    imported = [name for name in sys.modules if name not in known]
-    with contextlib.suppress(OSError), os.fdopen(answers, "w", encoding="ascii") as file:
-        print(json.dumps({"status": status, "imported": imported}), file=file)
-    os._exit(0)
+    return status
+
+
+def _is_reusable(words: list[str]) -> bool:
+    """Return whether all subcommands of a request are reusable. Treats each argument `--then` as a separator."""
+    return REUSABLE.issuperset(word for at, word in enumerate(words) if not at or words[at - 1] == THEN)
+
+
+def _taken(output: Any) -> str:
+    """Return the text of a file, to which standard output and standard error refer, and empty the file."""
+    output.seek(0)
+    text: bytes = output.read()
+    output.seek(0)
+    output.truncate()
+    return text.decode("utf-8", "replace")
+
+
+def _write(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
 
 
 def _die_with(parent: int, lifeline: int) -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import pytest
+from rules_bento.worker import REUSABLE as SHARING
 
-from tests.actions.helper import FLAGS, HELPER, LABEL, Actions, Outcome, packages
+from tests.actions.helper import FLAGS, HELPER, LABEL, SERVICE, Actions, Outcome, packages
 
 SECONDS = 20
 # Tells of what a process carries along, and then changes all of it.
@@ -43,8 +44,6 @@ import os, subprocess, sys
 def run(words):
     if words == ["raise"]:
         raise ZeroDivisionError("of a verb")
-    if words == ["die"]:
-        os.kill(os.getpid(), 9)
     print("{" * 200_000)
     os.write(1, b"\\xff")
     subprocess.run([sys.executable, "-c", "import os; os.write(1, b'of a child')"], check=True)
@@ -62,12 +61,69 @@ def run(words):
 """
 
 
+# A subcommand that leaves no state, and prints which process runs it.
+REUSABLE = """\
+import os
+from rules_bento import worker
+worker.REUSABLE, worker._MAX_REQUESTS = {"words"}, 4
+def run(words):
+    print(os.getpid())
+    return int(words[1])
+"""
+# Runs requests twice, and prints which state of the process and which variables of modules the second time changed.
+WATCHED = """\
+import functools, json, locale, os, signal, sys, threading, types, warnings
+from rules_bento.subcommands import run
+def described(value, depth=0):
+    if isinstance(value, (str, bytes, int, float, type(None))):
+        return repr(value)
+    if isinstance(value, (dict, list, tuple, set, frozenset)):
+        if depth > 6:
+            return "deep"
+        items = value.items() if isinstance(value, dict) else value
+        return sorted((described(item, depth + 1) for item in items), key=repr)
+    if isinstance(value, (type, types.FunctionType)) and not isinstance(value, functools._lru_cache_wrapper):
+        # The first record of a class compiles its `__init__`.
+        own = {name: item for name, item in vars(value).items() if name not in ("__init__", "__wrapped__", "__dict__")}
+        return [id(value), described([own, getattr(value, "__defaults__", 0), getattr(value, "__kwdefaults__", 0)], depth + 1)]
+    return id(value)
+def state():
+    umask = os.umask(0o077)
+    os.umask(umask)
+    modules = {name: vars(module) for name, module in sys.modules.items() if name.startswith("rules_bento")}
+    return {f"{name}.{key}": described(value) for name, own in modules.items() for key, value in own.items()} | {
+        "process": described([umask, os.getcwd(), dict(os.environ), sys.path, sys.argv, sorted(os.listdir("/dev/fd")),
+            list(map(str, warnings.filters)), threading.active_count(), locale.setlocale(locale.LC_ALL),
+            list(map(str, map(signal.getsignal, signal.valid_signals()))), sys.getrecursionlimit()])}
+first, second = json.load(sys.stdin)
+codes = [run(words) for words in first]
+before = state()
+codes += [run(words) for words in second]
+changed = [name for name, value in state().items() if name in before and before[name] != value]
+caches = [f"{name}.{key}" for name, module in sys.modules.items() if name.startswith("rules_bento")
+          for key, value in vars(module).items()
+          if isinstance(value, functools._lru_cache_wrapper) and value.__module__ == name]
+print(json.dumps([codes, changed, sorted(caches)]))
+"""
+
+# Caches whose keys are values.
+OF_VALUES = {
+    "rules_bento.archives.archive._end_block",
+    "rules_bento.archives.tarstream.owner",
+    "rules_bento.packages.lock_subset._load_resolution",
+    "rules_bento.packages.lock_subset._matches_platform",
+    "rules_bento.packages.lock_subset._with_hashes",
+    "rules_bento.sources.patterns._expression",
+}
+
+
 class Request(NamedTuple):
     """A request that was seen, and what a process of its own made of it."""
 
     words: list[str]
     outcome: Outcome
     paths: dict[str, str]
+    inputs: dict[str, bytes]
 
 
 class Recorded(Actions):
@@ -81,9 +137,10 @@ class Recorded(Actions):
         """Run where no output is, and note down."""
         paths = {flag: f"bazel-out/{verb}.{name}" for flag, name in outputs.items()}
         self.remove(paths)
+        inputs = {str(path.relative_to(self.root)): path.read_bytes() for path in self.root.rglob("*.*")}
         outcome = super().run(verb, arguments, outputs)
         words = (self.root / f"bazel-out/{verb}.params").read_text("utf-8").split("\n")[:-1]
-        self.requests.append(Request([verb, *words], outcome, paths))
+        self.requests.append(Request([verb, *words], outcome, paths, inputs))
         return outcome
 
     def remove(self, paths: dict[str, str]) -> None:
@@ -157,6 +214,9 @@ def helper() -> list[str]:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_worker_writes_the_same_bytes_as_separate_processes(actions: Recorded, helper: list[str], seed: int) -> None:
     """In any order, with refusals and mistakes in between."""
+    for text in ("text: str", "other: list[int]", "x ="):  # of one name, with different content
+        actions.write("svc/service.py", SERVICE.replace("text: str", text))
+        actions.snapshot(srcs=["svc/service.py"])
     actions.package(labels=[["größe", "ж\nδ"]])
     actions.package(options={"service": "another:Service"})
     actions.snapshot(srcs=[actions.write("svc/other.py", "x =")], service="other:Service")
@@ -172,6 +232,8 @@ def test_a_worker_writes_the_same_bytes_as_separate_processes(actions: Recorded,
     with started(helper, actions.root) as worker:
         for request in order:
             actions.remove(request.paths)
+            for path, content in request.inputs.items():
+                actions.write(path, content)
             response = worker.ask(request.words)
             assert (response["exitCode"], response["output"]) == (request.outcome.code, request.outcome.errors)
             files = {flag: actions.root / path for flag, path in request.paths.items()}
@@ -194,13 +256,56 @@ def test_nothing_of_a_request_is_left(tmp_path: Path) -> None:
     assert told[1:] == told[:2]
 
 
-def test_a_process_that_ends_without_an_answer_has_failed(tmp_path: Path) -> None:
-    """Whatever status it ends with."""
-    with started(serving("import os\ndef run(words):\n    os._exit(int(words[0]))"), tmp_path) as worker:
-        for status, code in ((0, 1), (3, 3)):
-            answer = worker.ask([str(status)])
-            assert answer["exitCode"] == code
-            assert "ended without an answer" in answer["output"]
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ("os._exit(0)", "ended with status 0"),
+        ("os._exit(3)", "ended with status 3"),
+        ("os.kill(os.getpid(), 9)", "was ended by signal 9"),
+        ("os.closerange(3, 99)", "ended with status 1"),
+    ],
+)
+def test_a_process_that_ends_without_a_response_ends_the_worker(tmp_path: Path, end: str, told: str) -> None:
+    """With a word for Bazel's log; Bazel fails the action, and starts another worker."""
+    run = f"import os\ndef run(words):\n    {end}\n    return 0"
+    with started(serving(run), tmp_path, code=1, errors=f"a process of a worker of rules_bento {told}") as worker:
+        worker.send('{"arguments": []}')
+        worker.process.wait(SECONDS)
+
+
+def test_only_subcommands_without_state_share_a_process(tmp_path: Path) -> None:
+    """Until one fails, or the process ran its number of requests."""
+    with started(serving(REUSABLE), tmp_path) as worker:
+
+        def process(*words: str) -> str:
+            return str(worker.ask(list(words))["output"])
+
+        assert len({process("words", "0") for _ in range(4)}) == 1
+        first = process("words", "0")
+        assert process("words", "0", "--then", "words") == first == process("words", "1")
+        for words in (["other", "0"], ["words", "0", "--then", "other"]):
+            assert len({process(*words) for _ in range(3)}) == 3
+
+
+def test_shared_processes_keep_no_state(actions: Recorded) -> None:
+    """Only caches, whose keys are values, not paths."""
+    requests: list[list[list[str]]] = []
+    for text, name in (("text: str", "a"), ("other: list[int]", "b")):
+        actions.requests.clear()
+        source = actions.write(f"{name}/service.py", SERVICE.replace("text: str", text))
+        actions.package(labels=[[name, "größe"]], srcs=[(source, "svc/service.py")])
+        lock(actions, name)
+        assert {request.outcome.code for request in actions.requests} == {0}
+        requests.append([request.words for request in actions.requests])
+    assert {words[0] for words in requests[0]} == SHARING
+    roots = [str(HELPER.parent), *map(str, packages("blake3", "packaging", "pathspec", "yaml"))]
+    command = [sys.executable, *FLAGS, "-c", f"import sys; sys.path += {roots!r}\n{WATCHED}"]
+    asked = json.dumps(requests)
+    done = subprocess.run(command, cwd=actions.root, input=asked, env={}, capture_output=True, text=True, check=True)
+    codes, changed, caches = json.loads(done.stdout)
+    assert set(codes) == {0}, done.stderr
+    assert changed == []
+    assert set(caches) <= OF_VALUES
 
 
 def lock(actions: Recorded, name: str) -> Outcome:
@@ -216,14 +321,13 @@ def lock(actions: Recorded, name: str) -> Outcome:
 
 
 def test_responses_hold_what_is_printed(tmp_path: Path) -> None:
-    """Also what is none of Python's, much of it, a mistake of ours, and the end of the process."""
+    """Also what is none of Python's, much of it, and a mistake of ours."""
     with started(serving(LOUD), tmp_path) as worker:
         loud = worker.ask([], 7)
         assert (loud["exitCode"], loud["requestId"]) == (3, 7)
         assert loud["output"].count("{") == 200_000
         assert all(text in loud["output"] for text in ("\ufffd", "of a child", "to a person"))
         assert "ZeroDivisionError: of a verb" in worker.ask(["raise"])["output"]
-        assert worker.ask(["die"]) == {"exitCode": 9, "output": "the process was ended by signal 9\n", "requestId": 0}
         assert worker.ask([])["exitCode"] == 3
 
 
