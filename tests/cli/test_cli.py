@@ -90,7 +90,7 @@ def test_options_of_all_commands(bento):
     assert bento("help", "models") == bento("models", "--help")
     assert bento("help", "list") == bento("list", "--help")
     assert "Examples:\n  bento list\n" in bento("help", "list")
-    assert bento("-V") == bento("--version")
+    assert bento("-V") == bento("--version") == bento("version")
     assert "\x1b[" in bento("--color", "always", "verify")
     assert "\x1b[" not in bento("verify", "--color=never")
     show.note("seen")

@@ -133,6 +133,10 @@ def bento(wheels, tmp_path_factory):
     return made
 
 
+def test_the_version_is_that_of_the_metadata(bento):
+    assert bento("--version") == bento("-V") == bento("version") == f"bento {project('bento_cli')['version']}\n"
+
+
 @pytest.mark.parametrize("package", PROJECTS)
 def test_a_wheel_has_all_modules_the_license_and_nothing_else(wheels, package):
     with zipfile.ZipFile(wheels[package]) as archive:

@@ -41,7 +41,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(exit_handling.crash_message(error), status.ERROR)
 
 
+def version() -> str:
+    """Return the version of the installed command, from the name of its metadata.
+
+    `importlib.metadata` finds the same, but its imports take three times as long as the rest of `bento --version`.
+    """
+    prefix, suffix = "rules_bento_cli-", ".dist-info"
+    for directory in sys.path:
+        try:
+            names = os.listdir(directory or ".")  # noqa: PTH208 - pathlib is one of these imports
+        except OSError:
+            continue
+        for name in names:
+            if name.startswith(prefix) and name.endswith(suffix):
+                return name[len(prefix) : -len(suffix)]
+    return "(from sources)"
+
+
 def _run(words: list[str]) -> int:
+    if words in (["--version"], ["-V"]):
+        sys.stdout.write(f"bento {version()}\n")
+        return status.OK
     from bento_cli.cli.command import COMPLETE
     from bento_cli.cli.groups import COMMANDS
 

@@ -9,7 +9,7 @@ from rules_bento.bento.kinds import BENTO
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping, cast
 
-from bento_cli.cli import show, status
+from bento_cli.cli import show, status, version
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -177,11 +177,5 @@ class Group(click.Group):
 def print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     """Print the version for `--version`, and exit."""
     if value and not ctx.resilient_parsing:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            number = version("rules-bento-cli")
-        except PackageNotFoundError:
-            number = "(from sources)"
-        show.out(f"bento {number}")
+        show.out(f"bento {version()}")
         ctx.exit()
