@@ -142,7 +142,7 @@ ONE_HOME = {
         "bento_cli/store/entry_store.py",  # names of entries, one level deep
     },
     r"content_identity\(|model_store\.describe\(": {
-        "rules_bento/bento/identity.py",
+        "rules_bento/bento/descriptors.py",
         "rules_bento/bento/assemble.py",  # of a new Bento
         "rules_bento/models/model.py",
         "rules_bento/models/model_store.py",

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from huggingface_hub import ModelCard
-from rules_bento.models.model_card import read_license
+from rules_bento.models.model import read_license
 
 from tests.actions.helper import Actions
 

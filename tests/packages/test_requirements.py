@@ -7,9 +7,8 @@ import pytest
 from bento_cli.projects.from_directory import build
 from rules_bento.errors import BentoError
 from rules_bento.packages import requirement_sources, resolution
-from rules_bento.packages.foreign_formats import named_format
 from rules_bento.packages.requirement_checks import check_lines
-from rules_bento.packages.requirements import Option, is_same_version, logical_lines, parse
+from rules_bento.packages.requirements import Option, is_same_version, logical_lines, named_format, parse
 
 _A, _B = "a" * 64, "b" * 64
 

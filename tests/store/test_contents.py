@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from bento_cli.library import MODEL, Options, Store
-from rules_bento.bento.identity import content_identity
+from rules_bento.bento.descriptors import content_identity
 from rules_bento.errors import BentoError
 from rules_bento.models import model_store
 from rules_bento.sources.manifest import TreeManifest

@@ -10,8 +10,7 @@ from rules_bento.images.layers import members
 from rules_bento.images.layers.layer import write_tar_layer
 from rules_bento.images.plan import BENTO, OWNER, ImagePlan, PlannedLayer, PlannedModel
 from rules_bento.models import model_store
-from rules_bento.models.model import ModelDescription, ModelEntry
-from rules_bento.models.model_card import read_license
+from rules_bento.models.model import ModelDescription, ModelEntry, read_license
 from rules_bento.models.weights import check_weights
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.sources.snapshot import DeclaredFile

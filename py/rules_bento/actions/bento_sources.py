@@ -236,7 +236,7 @@ def snapshot(request: _SnapshotRequest) -> None:
     }
     options = plan.effective_options
     if options.python.packages or options.python.requirements_txt:
-        from rules_bento.bento.own_packages import importable_names
+        from rules_bento.bento.declared_packages import importable_names
 
         paths = [file.path for file in selection.kept if file.origin.startswith(f"{selections.DEPENDENCIES} ")]
         own = importable_names(paths).intersection(_option_names(options, declared)) if paths else ()

@@ -57,7 +57,7 @@ class _ModelRequest(_EntryRequest):
 def model(request: _ModelRequest) -> None:
     """Write each requested output of a model: archive part, description, manifest, or model.yaml."""
     from rules_bento.archives.archive import write_part
-    from rules_bento.models.model_card import read_license
+    from rules_bento.models.model import read_license
     from rules_bento.models.weights import check_weights
 
     with read_model(request) as stored:

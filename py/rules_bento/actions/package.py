@@ -18,9 +18,8 @@ from rules_bento.build_options import option_checks, target_options
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.models.model import BundledModel, ModelDescription
-from rules_bento.packages.foreign_formats import named_format
 from rules_bento.packages.requirement_checks import check_lines
-from rules_bento.packages.requirements import logical_lines
+from rules_bento.packages.requirements import logical_lines, named_format
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 

@@ -13,9 +13,9 @@ from rules_bento import service
 from rules_bento.archives.tarstream import Member
 from rules_bento.bento import image_steps as images
 from rules_bento.bento import model_refs
+from rules_bento.bento.descriptors import content_identity
 from rules_bento.bento.env.common import Environment, docker_env, merge_envs
 from rules_bento.bento.env.python import LockedRequirements
-from rules_bento.bento.identity import content_identity
 from rules_bento.build_options.option_checks import check_env, check_features, short_python_version
 from rules_bento.build_options.options import BuildOptions, EnvVariable, spec1_reasons, with_defaults
 from rules_bento.dataclasses_lite import dataclass, replace

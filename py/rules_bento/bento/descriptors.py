@@ -1,4 +1,4 @@
-"""Parses `bento.yaml` and `model.yaml`, with the same results as BentoML 1.4.40.
+"""Parses `bento.yaml` and `model.yaml`, with the same results as BentoML 1.4.40, and computes the identity of a Bento.
 
 `bentoml list` fails for the whole store if BentoML can't load one entry, so the store accepts only entries that BentoML
 can load. The tables in this module describe the fields that BentoML's classes require. Tests compare the tables with
@@ -27,14 +27,15 @@ from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_BYTES
 from rules_bento.formats.times import parse_time
-from rules_bento.sources.manifest import open_source
+from rules_bento.sources.manifest import TreeEntry, TreeManifest, open_source
 from rules_bento.tag import Tag, check_version, check_word
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.bento.coerce import Conversion
+    from rules_bento.models.model import ModelDescription
 
 _STAGES = ("all", "build", "runtime")
 
@@ -316,3 +317,32 @@ def _model(declared: dict[str, Any]) -> Any:
     if isinstance(context, dict) and "pip_dependencies" in context:  # an older form
         declared = declared | {"context": context | {"framework_versions": {}}}
     return _MODEL(declared, "")
+
+
+def content_identity(
+    document: dict[str, Any], entries: Iterable[TreeEntry], models: Iterable[ModelDescription]
+) -> bytes:
+    """Return the BLAKE3 digest of a Bento's files, models, and bento.yaml.
+
+    `document` is the parsed bento.yaml. The digest excludes the Bento's name, version, and creation times. `entries`
+    lists the Bento's files, without bento.yaml and the files of models.
+    """
+    from rules_bento.formats.yaml_writer import dump_yaml
+
+    timeless = {key: value for key, value in document.items() if key not in ("name", "version", "creation_time")}
+    timeless["models"] = [_without_time(entry) for entry in document.get("models") or ()]
+    timeless["services"] = [
+        service | {"models": [_without_time(entry) for entry in service.get("models") or ()]}
+        for service in document.get("services") or ()
+    ]
+    unique = {model.tag: model for model in models}
+    tree = [*entries, TreeEntry.of_bytes("bento.yaml", dump_yaml(timeless))]
+    tree += [
+        TreeEntry("models/" + tag.replace(":", "/"), model.size, 0o644, model.blake3) for tag, model in unique.items()
+    ]
+    return TreeManifest.of(tree).identity()
+
+
+def _without_time(entry: dict[str, Any] | str) -> dict[str, Any] | str:
+    """Return the entry of a model without its time. In an older form of bento.yaml, an entry is only a tag."""
+    return entry if isinstance(entry, str) else {key: value for key, value in entry.items() if key != "creation_time"}

@@ -7,9 +7,8 @@ import re
 from pathlib import Path
 
 from rules_bento.errors import BentoError
-from rules_bento.packages.foreign_formats import named_format
 from rules_bento.packages.requirement_checks import check_lines
-from rules_bento.packages.requirements import CONSTRAINT_FLAGS, Line, logical_lines
+from rules_bento.packages.requirements import CONSTRAINT_FLAGS, Line, logical_lines, named_format
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
 if TYPE_CHECKING:

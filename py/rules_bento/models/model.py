@@ -1,8 +1,13 @@
-"""Creates entries for BentoML's model store: `model.yaml`, and the manifest of a model's files."""
+"""Creates entries for BentoML's model store: `model.yaml`, and the manifest of a model's files.
+
+Model cards come from other people. A card that can't be read has no license, and never fails a build.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 from rules_bento.dataclasses_lite import asdict, dataclass, field, fields
 from rules_bento.errors import BentoError
@@ -10,7 +15,7 @@ from rules_bento.formats import schema
 from rules_bento.formats.times import newest, parse_time
 from rules_bento.sources.manifest import TreeEntry, TreeManifest, content_version
 from rules_bento.tag import Tag
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -182,3 +187,32 @@ def content_identity(name: str, fields: dict[str, Any], files: TreeManifest) -> 
 def read_labels(fields: dict[str, Any]) -> dict[str, str]:
     """Return the labels in the fields of a `model.yaml`, with keys and values as strings."""
     return {str(key): str(value) for key, value in (fields["labels"] or {}).items()}
+
+
+_CARD = "README.md"
+_MAX_CARD = 1 << 17  # bytes to read; the YAML of known cards has less than 64 KiB
+_MAX_LICENSE = 100  # characters of a name
+_METADATA = re.compile(rb"(?:\xef\xbb\xbf)?\s*---[\r\n]+(.*?)[\r\n]+---(?:[\r\n]|$)", re.DOTALL)
+
+
+def read_license(files: Mapping[str, str]) -> str:
+    """Return the license in the model card (the YAML between lines of `---`), such as `apache-2.0`, or "".
+
+    `files` maps paths in the model to paths to read. The Hub's license `other` is replaced by `license_name`.
+    """
+    from rules_bento.formats.yaml import read_mapping
+
+    if not files.get(_CARD):
+        return ""
+    with Path(files[_CARD]).open("rb") as file:
+        match = _METADATA.match(file.read(_MAX_CARD))
+    try:
+        metadata = read_mapping(match[1], _CARD) if match else {}
+    except BentoError:
+        return ""
+    declared = metadata.get("license")
+    if declared == "other":
+        declared = metadata.get("license_name") or declared
+    names = declared if isinstance(declared, list) else [declared]
+    text = ", ".join(" ".join(name.split()) for name in names if isinstance(name, str))
+    return text if text.isprintable() and len(text) <= _MAX_LICENSE else ""

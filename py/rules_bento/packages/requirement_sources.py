@@ -10,9 +10,8 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import read_file, schema
 from rules_bento.formats.toml import read_toml
 from rules_bento.packages import requirements, uv_settings
-from rules_bento.packages.foreign_formats import named_format
 from rules_bento.packages.indexes import reject_credentials
-from rules_bento.packages.requirements import Option
+from rules_bento.packages.requirements import Option, named_format
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Literal, Mapping, Sequence
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from rules_bento.formats.toml import read_toml
 from rules_bento.packages import lock as locks
 from rules_bento.packages import lock_shapes, requirements
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
-from rules_bento.packages.foreign_formats import named_format
 from rules_bento.packages.indexes import Indexes, without_credentials
 from rules_bento.packages.platforms import system_and_machine
 from rules_bento.packages.requirement_checks import local_path
+from rules_bento.packages.requirements import named_format
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping, Sequence, cast
 
 if TYPE_CHECKING:

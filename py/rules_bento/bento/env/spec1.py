@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
+from rules_bento.bento.declared_packages import without_own_packages
 from rules_bento.bento.env import dockerfile, python
 from rules_bento.bento.env.common import ENTRYPOINT, Environment, docker_env, merge_envs
 from rules_bento.bento.image_steps import check_script
 from rules_bento.bento.named_files import inline_requirements
-from rules_bento.bento.own_packages import without_own_packages
 from rules_bento.build_options import distros
 from rules_bento.build_options.options import channels, packages_place, with_defaults
 from rules_bento.dataclasses_lite import replace

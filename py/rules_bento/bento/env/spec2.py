@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import posixpath
 
+from rules_bento.bento.declared_packages import without_own_packages
 from rules_bento.bento.env import dockerfile, python
 from rules_bento.bento.env.common import ENTRYPOINT, Environment, docker_env, merge_envs
 from rules_bento.bento.image_steps import FrozenImage, ImageDefinition, freeze, local_packages
-from rules_bento.bento.own_packages import without_own_packages
 from rules_bento.build_options import distros
 from rules_bento.build_options.options import packages_place
 from rules_bento.dataclasses_lite import replace
