@@ -40,7 +40,7 @@ EXAMPLES = "//examples/..."
 SERVICES = ("examples/iris/service.py", "examples/studio/service.py")
 # Images with the other compression.
 UNPACKED = "//tests/images:image"
-GROUPS = "--output_groups=+bento_yaml,+manifest,+report,+sbom,+layer_report,+summary,+tar,+checked"
+GROUPS = "--output_groups=+bento_yaml,+manifest,+report,+sbom,+summary,+tar,+checked"
 CHANGE = "\n# With secrets around.\n"
 BROKEN = "import bentoml\n\n@bentoml.service(name=computed())\nclass Service:\n    pass\n"
 BUILD = """\

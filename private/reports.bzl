@@ -48,9 +48,9 @@ def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
     return [report, page]
 
 def write_layer_report(ctx, layers, parts):
-    """Declares the report of the layers and wheels (BentoWheelPartInfo) of an image. Returns two Files: JSON and HTML."""
-    report = ctx.actions.declare_file(ctx.label.name + ".layers.json")
-    page = ctx.actions.declare_file(ctx.label.name + ".layers.html")
+    """Declares the report of an image with `layers` and wheels (BentoWheelPartInfo). Returns two Files: JSON and HTML."""
+    report = ctx.actions.declare_file(ctx.label.name + ".report.json")
+    page = ctx.actions.declare_file(ctx.label.name + ".report.html")
     excluded = [part.excluded for part in parts if part.excluded]
     args = target_arguments(ctx)
     args.add_all(["--bento", BENTO])
@@ -70,7 +70,7 @@ def write_layer_report(ctx, layers, parts):
             "layer_report",
             args,
             inputs = depset(excluded + [file for layer in layers for file in (layer.description, layer.blob) if file]),
-            packages = ["jinja2", "zstandard"],
+            packages = ["jinja2", "packaging", "pyyaml", "zstandard"],
         ),
         outputs = [report, page],
     )

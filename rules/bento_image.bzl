@@ -100,8 +100,8 @@ Each large wheel and each model is a layer that images share.
 | (default) | config, manifest, and digest |
 | `oci_layout` | directory with an OCI layout |
 | `docker_archive` | tar archive for `docker load` |
+| `report` | sizes of layers and packages, and checks, in JSON and HTML |
 | `sbom` | SBOM, which `bento_push` attaches to the image |
-| `layer_report` | contents of the layers, in JSON and HTML |
 | `build_definition` | inputs of the image, for SLSA provenance |
 | `checked` | results of the checks, without building the layers |
 | `summary` | sizes of the image, for dashboards |

@@ -1,11 +1,14 @@
 """BentoReport: what is in a Bento."""
 
+import base64
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
 
 import pytest
 from rules_bento.reports import bento_report
+from rules_bento.reports.page import page
 
 from tests.actions.helper import LABEL
 
@@ -56,11 +59,11 @@ def test_the_report_has_the_types_of_weights_and_the_pickles(actions):
         {"dtype": "other", "parameters": None, "size": 1},
     ]
     assert model["pickles"] == ["weights.bin"]
-    page = bento_report.page(report)
-    assert "BF16 1.5 k parameters, 3.0 kB; F32 1 parameter, 0.0 kB; other, 0.0 kB" in page
-    assert "1 file in formats that can run code when they are loaded: weights.bin" in page
+    text = page(report)
+    assert "BF16 1.5 k parameters, 2.93 KiB; F32 1 parameter, 4.00 B; other, 1.00 B" in text
+    assert "1 file (weights:v1: weights.bin) in formats that can run code when they are loaded." in text
     model["weights"] = [{"dtype": "BF16", "parameters": 7_241_732_096, "size": 14_483_464_192}]
-    assert "BF16 7.2 B parameters, 14.48 GB" in bento_report.page(report)
+    assert "BF16 7.2 B parameters, 13.49 GiB" in page(report)
 
 
 @pytest.mark.parametrize(
@@ -83,33 +86,63 @@ def test_packages_of_a_line(line, expected):
 
 
 class Page(HTMLParser):
-    """What a browser would fetch."""
+    """What a browser would fetch or run."""
 
     def __init__(self, text):
         super().__init__()
-        self.addresses, self.tags = [], []
+        self.addresses, self.tags, self.policy, self.texts = [], [], "", {"script": [], "style": []}
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
+        assert not [name for name, _ in attrs if name.startswith("on") or name == "style"]
         self.addresses += [value for name, value in attrs if name in ("src", "href", "srcset", "action")]
+        self.policy = self.policy or dict(attrs).get("content", "")
+
+    def handle_data(self, data):
+        if self.lasttag in self.texts and data.strip():
+            self.texts[self.lasttag].append(data)
 
 
 def test_the_page_is_whole_and_fetches_nothing(actions):
-    report = told(reported(actions))
-    evil = "<img src=x onerror=alert(1)></script>"
-    report["files"].append({"path": f"src/{evil}", "size": 1, "content": evil})
-    report["services"][0]["doc"] = evil
-    report["models"][0]["labels"][evil] = evil
-    text = bento_report.page(report)
-    page = Page(text)
-    assert "<footer>rules_bento 0.1.0 · For an explanation of this report, see docs/ci.md.</footer>" in text
-    assert "<th></th>" not in text
-    assert "2026-01-02" in bento_report.page(report, "2026-01-02T00:00:00+00:00")
-    assert bento_report.page(report, "1980-01-01T00:00:00+00:00") == text
-    assert page.addresses == []
-    assert not {"img", "script"} & set(page.tags)
+    text = page(told(reported(actions)))
+    assert Page(text).addresses == []
     assert not re.search(r"url\(|@import|https?:", text)
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
     assert "color-scheme: light dark" in text
-    assert bento_report.page(report) == text
+    assert "<footer>rules_bento 0.1.0</footer>" in text
+    report = told(reported(actions))
+    assert "2026-01-02" in page(report, date="2026-01-02T00:00:00+00:00")
+    assert page(report, date="1980-01-01T00:00:00+00:00") == page(report) == text
+
+
+def test_the_page_runs_and_shows_no_text_of_a_hostile_bento_as_code(actions):
+    report = told(reported(actions))
+    clean = Page(page(report))
+    evil = "\"'><img src=x onerror=alert(1)></script></style><script>alert(1)</script>{{ 7*7 }}\u202e\0\r" + "x" * 5000
+    file = {"path": f"src/{evil}", "size": 1, "content": evil}
+    report |= {
+        "tag": f"{evil}:{evil}",
+        "target": evil,
+        "digest": evil,
+        "secrets": [evil],
+        "files": [file, *report["files"]],
+    }
+    report["services"] = [
+        {"name": evil, "doc": evil, "apis": [{"name": evil, "route": evil, "what": evil}], "mounts": [evil]}
+    ]
+    [model] = report["models"]
+    model |= {"tag": evil, "module": evil, "labels": {evil: evil}, "pickles": [evil], "files": [file]}
+    report["packages"] = [{"name": evil, "version": evil, "kind": evil, "size": 5, "required_by": [evil]}]
+    text = page(report, {**report, "packages": [], "tag": evil}, evil)
+    read = Page(text)
+    assert read.addresses == []
+    assert set(read.tags) <= {*clean.tags, "h3", "svg", "rect", "code"}
+    assert read.texts == clean.texts, "exactly one script and one style, of the template"
+    assert read.policy == clean.policy
+    for tag, [content] in read.texts.items():
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in read.policy
+    assert read.policy.startswith("default-src 'none'; ")
+    assert not re.search("[\u202e\0\r]", text)
+    assert "{{ 7*7 }}" in text

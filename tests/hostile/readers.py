@@ -36,7 +36,7 @@ from rules_bento.debian.deb_rootfs import PathFilter, Rootfs
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
 from rules_bento.images import rootfs
-from rules_bento.images.layer_report import read_packages
+from rules_bento.images.layer_report import LayerReader
 from rules_bento.images.layers import contents
 from rules_bento.images.layers.layer import write_wheel_layer, write_wheel_recipe
 from rules_bento.images.system_packages import SystemFiles
@@ -468,7 +468,7 @@ def _stanzas(path: Path, _out: Path) -> None:
 def _packed_layer(form: str, ending: str) -> Reader:
     def read(path: Path, _out: Path) -> None:
         _layer_of(path, ending)
-        read_packages(path, f"{_TYPE}layer.v1.tar{ending}", "home/bentoml/bento")
+        LayerReader("home/bentoml/bento").read(path, f"{_TYPE}layer.v1.tar{ending}")
 
     return Reader(form, "layer", lambda: [packed(tar, form) for tar in _layers()], read)
 

@@ -187,5 +187,5 @@ def test_bill_and_report_say_how_much_is_excluded(wheel, tmp_path, form, capsys)
     run(["layer_report", *words, *more])
     assert json.loads(report.read_text())["excluded"] == [told]
     assert json.loads(report.read_text())["record_mismatches"] == ["acme"]
-    assert "Excluded from packages by bento.pypi: 0.8 kB" in html.read_text()
+    assert "Excluded from packages by bento.pypi: 808.00 B" in html.read_text()
     assert "Wheels with an invalid RECORD" in html.read_text()

@@ -1,15 +1,18 @@
 """What the report of an image's layers says: whose each byte is, and what differs."""
 
+import json
 import re
-from html.parser import HTMLParser
 
 import pytest
+from rules_bento.archives import sha256_of
 from rules_bento.archives.tarstream import Member
-from rules_bento.images.layer_report import describe_layer, page, read_packages
+from rules_bento.images.layer_report import LayerReader
 from rules_bento.images.layers.layer import MEDIA_TYPES, write_files_layer, write_wheel_layer
 from rules_bento.images.oci_image import Layer
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
+from rules_bento.reports.changes import compare
+from rules_bento.reports.page import page
 
 from tests.helpers.made_wheels import Maker
 
@@ -19,7 +22,7 @@ COMPRESSIONS = list(MEDIA_TYPES)
 
 def files_layer(out, files, compression="gzip"):
     write_files_layer(out, [Member.inline(path, data) for path, data in files.items()], compression)
-    return Layer(MEDIA_TYPES[compression], "sha256:0", out.stat().st_size, "", "files")
+    return Layer(MEDIA_TYPES[compression], f"sha256:{sha256_of(out)}", out.stat().st_size, "", "files")
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
@@ -29,7 +32,7 @@ def test_files_of_wheels_are_the_wheels(tmp_path, compression):
     write_wheel_layer(
         tmp_path / "out", Wheel.read(wheel.write(tmp_path)), InstallLayout.venv("/app/.venv", 12), compression
     )
-    packages = read_packages(tmp_path / "out", MEDIA_TYPES[compression], BENTO)
+    packages = LayerReader(BENTO).read(tmp_path / "out", MEDIA_TYPES[compression])
     [package] = packages
     assert package.owner == ("wheel", "acme-tools", "2.1")
     told = package.to_json()
@@ -42,9 +45,9 @@ def test_bytecode_belongs_to_its_module_in_a_layer_below(tmp_path):
     write_wheel_layer(tmp_path / "out", Wheel.read(wheel), InstallLayout.venv("/app/.venv", 12), "gzip")
     site = "app/.venv/lib/python3.12/site-packages"
     layer = files_layer(tmp_path / "bytecode", {f"{site}/acme/__pycache__/a.cpython-312.pyc": b"1" * 100})
-    owners = {}
-    read_packages(tmp_path / "out", layer.media_type, BENTO, owners)
-    [package] = read_packages(tmp_path / "bytecode", layer.media_type, BENTO, owners)
+    reader = LayerReader(BENTO)
+    reader.read(tmp_path / "out", layer.media_type)
+    [package] = reader.read(tmp_path / "bytecode", layer.media_type)
     assert (package.owner, package.size) == (("wheel", "acme-tools", "2.1"), 100)
 
 
@@ -58,7 +61,7 @@ def test_files_of_dpkg_models_and_the_bento(tmp_path):
         "opt/tool/data": b"4",
     }
     layer = files_layer(tmp_path / "out", files)
-    packages = {package.owner: package.size for package in read_packages(tmp_path / "out", layer.media_type, BENTO)}
+    packages = {package.owner: package.size for package in LayerReader(BENTO).read(tmp_path / "out", layer.media_type)}
     listing = len(files["var/lib/dpkg/info/libacme1:amd64.list"])
     assert packages == {
         ("deb", "libacme1", ""): 100 + listing,
@@ -71,38 +74,71 @@ def test_files_of_dpkg_models_and_the_bento(tmp_path):
 
 def report(tmp_path, files, name="//a:b"):
     layer = files_layer(tmp_path / "out", files)
-    elsewhere = Layer(MEDIA_TYPES["gzip"], "sha256:1", 5_000_000, "", "base layer 0")
-    layers = [describe_layer(elsewhere, None, BENTO), describe_layer(layer, tmp_path / "out", BENTO)]
-    return {"target": name, "layers": layers}
+    reader = LayerReader(BENTO)
+    reader.add(Layer(MEDIA_TYPES["gzip"], "sha256:1", 5_000_000, "", "base layer 0"), None)
+    reader.add(layer, tmp_path / "out")
+    return {"target": name, **reader.report()}
 
 
-class Page(HTMLParser):
-    """What a browser would fetch or run, and the text in the cells."""
+def test_packages_of_the_image_with_what_requires_them(tmp_path):
+    site, status = (
+        "app/.venv/lib/python3.13/site-packages",
+        "Package: libacme1\nVersion: 1.2-3\nStatus: install ok installed\n",
+    )
+    requires = [
+        "B.c>=1",
+        "old; python_version < '3.11'",
+        "d; extra == 'x'",
+        "e; sys_platform == 'win32'",
+        "not a name!",
+        "f",
+    ]
+    metadata = "Name: a\n" + "".join(f"Requires-Dist: {each}\n" for each in requires) + "\nRequires-Dist: g\n"
+    files = {
+        f"{site}/{name}-1.dist-info/RECORD": f"{name}.py,,\n{name}-1.dist-info/RECORD,,\n"
+        for name in ["a", "b_c", "old", "d", "e", "f", "g"]
+    }
+    files |= {f"{site}/a-1.dist-info/METADATA": metadata, f"{site}/b_c.py": "1" * 50, "var/lib/dpkg/status": status}
+    files |= {"var/lib/dpkg/info/libacme1.list": "/usr/lib/a\n", "usr/lib/a": "1" * 9}
+    schema = {
+        "name": "S",
+        "routes": [{"name": "ask", "route": "/ask", "input": {"properties": {"x": {"type": "string"}}}}, 7],
+    }
+    files["home/bentoml/bento/bento.yaml"] = json.dumps({"schema": schema})
+    told = report(tmp_path, {path: text.encode() for path, text in files.items()})
+    users = {each["name"]: each["required_by"] for each in told["packages"] if each["kind"] == "wheel"}
+    assert users == {"a": [], "b-c": ["a"], "old": [], "d": [], "e": [], "f": ["a"], "g": []}
+    assert [each["version"] for each in told["packages"] if each["kind"] == "deb"] == ["1.2-3"]
+    [service] = told["services"]
+    assert service["apis"] == [{"name": "ask", "route": "/ask", "what": "x: string → any"}]
 
-    def __init__(self, text):
-        super().__init__()
-        self.addresses, self.open, self.cells = [], [], []
-        self.feed(text)
 
-    def handle_starttag(self, tag, attrs):
-        self.addresses += [value for name, value in attrs if name in ("src", "href", "srcset", "action")]
-        self.open.append(tag)
-
-    def handle_data(self, data):
-        if self.open[-1:] == ["td"] and data.strip():
-            self.cells.append(data)
-
-    def handle_endtag(self, tag):
-        self.open.append("")
-
-
-def test_the_page_is_whole_and_fetches_nothing(tmp_path):
-    told = report(tmp_path, {"opt/<script>alert(1)</script>": b"1" * 4000, "opt/b": b"2"}, name="//a:<b>")
+def test_the_page_shows_the_layers_and_lazy_pulling(tmp_path):
+    told = report(tmp_path, {"opt/<script>alert(1)</script>": b"1" * 4096, "opt/b": b"2"}, name="//a:<b>")
     text = page(told)
-    read = Page(text)
-    assert read.addresses == []
-    assert not re.search(r"url\(|@import|https?:|//[a-z]+\.", text)
-    assert "<b>" not in text.replace("&lt;b&gt;", "")
-    assert "<script" not in text
-    assert "4.0 kB" in read.cells
+    assert "4.00 KiB" in text
+    assert "1. base layer 0" in text
+    assert "contents are unknown" in text
+    assert "hardly helps, because the image is small" in text
+    assert "<script>alert" not in text
     assert page(told) == text
+    models = {
+        "home/bentoml/bento/models/m/v/weights": b"1" * 9000,
+        "home/bentoml/bento/models/m/latest": b"v",
+        "opt/b": b"2",
+    }
+    told = report(tmp_path, models)
+    assert [(model["tag"], model["size"]) for model in told["models"]] == [("m:v", 9000)]
+    assert "models are 99 % of the files" in page(told)
+
+
+def test_the_page_shows_what_changed(tmp_path):
+    wheel, _, rest = "var/lib/dpkg/info/a.list", None, {"opt/b": b"2"}
+    before, after = report(tmp_path, rest), report(tmp_path, {wheel: b"/opt/a\n", "opt/a": b"1" * 93, **rest}, "//a:c")
+    told = compare(before, after)
+    assert told["packages"] == [{"change": "added", "name": "a", "before": "", "after": "", "size": 100}]
+    assert re.fullmatch(r"A host with the other image pulls 1 of 2 layers: \d+.00 B of 4.77 MiB.", told["pull"])
+    text = page(after, before)
+    assert "What changed since //a:b" in text
+    assert "+100.00 B" in text
+    assert "Packages, models, APIs, and files are equal." in page(before, before)

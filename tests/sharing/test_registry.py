@@ -17,6 +17,7 @@ from bento_cli.cli import main, status
 from bento_cli.library import BENTO, MODEL, Options, Store
 from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
 from bento_cli.sharing.registry import packing
+from bento_cli.sharing.registry.layouts import write_directory
 from bento_cli.sharing.registry.pull_entry import pull
 from bento_cli.sharing.registry.push_entry import push
 from bento_cli.store import durable
@@ -28,9 +29,12 @@ from rules_bento.archives.tarstream import Member
 from rules_bento.artifacts import artifact, signatures
 from rules_bento.bento.assemble import members
 from rules_bento.errors import BentoError
-from rules_bento.images.layers.layer import write_files_layer
+from rules_bento.images.layers.layer import MEDIA_TYPES, write_files_layer
+from rules_bento.images.oci_image import Layer
+from rules_bento.net.transfers import Progress
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import Registries
+from rules_bento.registry.pushable import BytesSource, FileSource, Pushable
 from rules_bento.registry.pushing import push as push_package
 from rules_bento.registry.reference import Reference
 from rules_bento.registry.registry_error import RegistryError
@@ -693,3 +697,33 @@ def test_a_build_pushes_what_it_built(store, other, registries, reference, progr
     assert servers.tags(reference) == ["a", "b"]
     found = pull(other.home, BENTO, reference.with_tag("a"), registries, progress)
     assert found.entry.tag.version == "v9"
+
+
+def test_reports_on_stored_bentos_archives_and_images(tmp_path, bento, store, registries, reference, server, capsys):
+    assert main(["--home", str(store.home.root), "report", "hi:v1", "hi:v2", "-o", str(tmp_path / "a.json")]) == 0
+    told = json.loads((tmp_path / "a.json").read_text())
+    assert [(model["tag"], bool(model["files"])) for model in told["models"]] == [("clf:v1", True), ("clf:v2", True)]
+    assert {"bento.yaml", "src/new"} <= {each["name"] for each in told["changes"]["files"]}
+    assert [(each["before"], each["after"]) for each in told["changes"]["models"]] == [("v1", "v1, v2")]
+    store.bentos.export("hi:v2", tmp_path / "hi.bento")
+    for page in ("b", "c"):
+        assert main(["report", str(tmp_path / "hi.bento"), "-o", str(tmp_path / page)]) == 0
+    assert (tmp_path / "b").read_bytes() == (tmp_path / "c").read_bytes()
+    info = write_files_layer(tmp_path / "layer", [Member.inline("opt/a", b"1" * 99)], "gzip")
+    layer = Layer(MEDIA_TYPES["gzip"], info.digest, info.size, info.diff_id, "opt")
+    documents = {"architecture": "amd64", "os": "linux", "config": {"User": "0"}}
+    documents["rootfs"] = {"type": "layers", "diff_ids": [layer.diff_id]}
+    config = json.dumps(documents).encode()
+    blobs = {oci.digest_of(config): BytesSource(config), layer.digest: FileSource(tmp_path / "layer")}
+    described = oci.Descriptor.from_content(config, oci.CONFIG).to_json()
+    manifest = {"schemaVersion": 2, "mediaType": oci.MANIFEST, "config": described, "layers": [layer.descriptor]}
+    image = Pushable(oci.Manifest.read(oci.to_bytes(manifest), oci.MANIFEST, ""), (), blobs)
+    push_package(image, [reference.with_tag("v1")], registries, Progress())
+    write_directory(tmp_path / "layout", {"": image}, None)
+    for target in (str(reference.with_tag("v1")), f"oci:{tmp_path / 'layout'}"):
+        words = ["report", target, "-o", str(tmp_path / "image.json"), "--platform", "linux/amd64"]
+        assert main(words) == 0, capsys.readouterr().err
+        told = json.loads((tmp_path / "image.json").read_text())
+        assert (told["target"], told["user"], len(told["layers"])) == (target, "0", 1)
+    assert main(["--home", str(store.home.root), "report", "hi:v1", target, "--platform", "linux/amd64"]) == 1
+    assert "a Bento can't be compared with an image" in capsys.readouterr().err

@@ -39,7 +39,7 @@ def test_what_is_installed_from_sources_is_there_before(files):
 
 
 def test_an_image_contains_the_installed_wheel():
-    report = json.loads(built("tests/wheels/image.layers.json").read_text("utf-8"))
+    report = json.loads(built("tests/wheels/image.report.json").read_text("utf-8"))
     packages = {package["name"]: package for layer in report["layers"] for package in layer["packages"]}
     assert "pathspec" in packages
     installed = [file["path"].rpartition("site-packages/")[2] for file in packages["acme-scaling"]["largest"]]
@@ -51,7 +51,7 @@ def test_an_image_contains_the_installed_wheel():
 
 @pytest.mark.parametrize("image", ["image", "program_image"])
 def test_an_image_has_packages_that_the_build_makes_from_source(image):
-    report = json.loads(built(f"tests/wheels/{image}.layers.json").read_text("utf-8"))
+    report = json.loads(built(f"tests/wheels/{image}.report.json").read_text("utf-8"))
     [package] = [p for layer in report["layers"] for p in layer["packages"] if p["name"] == "from-source"]
     assert "from_source.py" in {file["path"].rpartition("site-packages/")[2] for file in package["largest"]}
 

@@ -43,7 +43,14 @@ COMMANDS = Group(
             "sign": "signatures",
             "cloud": Group("cloud", help="Manage logins to BentoCloud and Yatai.", sections={"Commands": _CLOUD}),
         },
-        "Inspect": {"sbom": "sbom", "tree": "contents", "diff": "contents", "verify": "signatures", "audit": "audit"},
+        "Inspect": {
+            "report": "report",
+            "sbom": "sbom",
+            "tree": "contents",
+            "diff": "contents",
+            "verify": "signatures",
+            "audit": "audit",
+        },
         "Shell": {
             "completion": "shell",
             "version": "shell",

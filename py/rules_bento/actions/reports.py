@@ -9,10 +9,7 @@ from urllib.parse import quote
 from rules_bento.arguments import Pairs, Request, Strings, Triples, read_text
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Literal
-
-if TYPE_CHECKING:
-    from rules_bento.images import layer_report as layer_reports
+from rules_bento.typing_lite import Any, Iterator, Literal
 
 
 class _ReportRequest(Request):
@@ -33,6 +30,7 @@ def report(request: _ReportRequest) -> None:
     from rules_bento.archives.archive import read_requirements
     from rules_bento.models.model import ModelDescription
     from rules_bento.reports import bento_report
+    from rules_bento.reports.page import page
     from rules_bento.sources.manifest import TreeManifest
 
     service_info = json.loads(read_text(request.service_info))
@@ -51,7 +49,7 @@ def report(request: _ReportRequest) -> None:
         "files": bento_report.files(TreeManifest.from_json(read_text(manifest), manifest)),
     }
     request.output.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    request.page.write_text(bento_report.page(document, request.date), "utf-8")
+    request.page.write_text(page(document, date=request.date), "utf-8")
 
 
 class _LayerReportRequest(Request):
@@ -67,24 +65,23 @@ class _LayerReportRequest(Request):
 
 def layer_report(request: _LayerReportRequest) -> None:
     """Write a report about the layers of an image as JSON and as an HTML page."""
-    from rules_bento.images import layer_report as layer_reports
+    from rules_bento.images.layer_report import LayerReader
     from rules_bento.images.oci_image import Layer
+    from rules_bento.reports.page import page
 
     described: list[tuple[str, Path | None]] = [(path, None) for path in request.elsewhere]
     described += [(description, Path(blob)) for description, blob in request.layer]
-    owners: dict[str, layer_reports.Owner] = {}
-    layers = [
-        layer_reports.describe_layer(Layer.loads(read_text(path)), blob, request.bento, owners)
-        for path, blob in described
-    ]
-    report: dict[str, Any] = {"target": request.target, "layers": layers}
+    reader = LayerReader(request.bento)
+    for path, blob in described:
+        reader.add(Layer.loads(read_text(path)), blob)
+    report: dict[str, Any] = {"target": request.target, **reader.report()}
     if wrong := request.allow_record_mismatch:
         report["record_mismatches"] = sorted(wrong)
     excluded = [json.loads(read_text(path)) for path in request.excluded]
     if omitted := sorted((one for one in excluded if one["files"]), key=lambda one: (-one["size"], one["name"])):
         report["excluded"] = omitted
     request.output.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    request.page.write_text(layer_reports.page(report, request.date), "utf-8")
+    request.page.write_text(page(report, date=request.date), "utf-8")
 
 
 class _SummaryRequest(Request):

@@ -6,11 +6,17 @@ of an installed wheel, from dpkg's file lists, or from the directory of a Bento 
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+
 from rules_bento.dataclasses_lite import NamedTuple, dataclass, field
+from rules_bento.errors import BentoError
 from rules_bento.formats import split_lines
+from rules_bento.formats.yaml import read_mapping
 from rules_bento.images.layers.contents import members
-from rules_bento.reports import page as pages
-from rules_bento.reports.page import Section, Table
+from rules_bento.images.system_packages import SystemFiles
+from rules_bento.images.wheels.wheel_metadata import normalized
+from rules_bento.packages.platforms import marker_environment
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Literal
 
 if TYPE_CHECKING:
@@ -24,6 +30,9 @@ Kind = Literal["wheel", "deb", "model", "bento", "other"]
 _DPKG_LISTS = "var/lib/dpkg/info/"
 _MAX_FILES = 12
 _MAX_LIST_SIZE = 32 << 20  # larger than any RECORD or list
+_METADATA = ".dist-info/METADATA"
+_REQUIRED = re.compile(r"^Requires-Dist:[ \t]*(.{1,500})$", re.MULTILINE)
+_MAX_REQUIRED = 2000
 
 
 class Owner(NamedTuple):
@@ -61,33 +70,100 @@ class OwnedFiles:
         return {**self.owner._asdict(), "size": self.size, "files": self.files, "largest": largest}
 
 
-def describe_layer(
-    layer: Layer, blob: Path | None, bento: str, owners: dict[str, Owner] | None = None
-) -> dict[str, Any]:
-    """Return a layer's entry in the report. If `blob` is None, the entry lists no packages.
+class LayerReader:
+    """Groups the files of an image by owner. Read the layers in their order, because lists name files of other layers.
 
-    `bento` is the Bento's directory in the image. `owners` maps paths to owners. The function adds the paths in the
-    layer's package lists to `owners`.
+    `bento` is the Bento's directory in the image.
     """
-    packages = read_packages(blob, layer.media_type, bento, owners) if blob else []
-    listed = [package.to_json() for package in packages]
-    return {"name": layer.name, "digest": layer.digest, "size": layer.size, "packages": listed}
+
+    def __init__(self, bento: str) -> None:
+        self._bento = bento.strip("/")
+        self._owners: dict[str, Owner] = {}
+        self._requires: dict[str, set[str]] = {}  # the packages that require a package
+        self._system: dict[str, bytes] = {}
+        self._services: list[dict[str, Any]] = []
+        self._layers: list[dict[str, Any]] = []
+
+    def add(self, layer: Layer, blob: Path | None) -> None:
+        """Add the next layer. If `blob` is None, the layer's contents are unknown."""
+        owned = self.read(blob, layer.media_type) if blob else []
+        packages = [package.to_json() for package in owned]
+        self._layers.append({"name": layer.name, "digest": layer.digest, "size": layer.size, "packages": packages})
+
+    def read(self, blob: Path, media_type: str) -> list[OwnedFiles]:
+        """Group the files of a layer by owner, largest group first."""
+        files: dict[str, int] = {}
+        for member, contents in members(blob, media_type):
+            if member.kind == "file":
+                files[member.name] = member.size
+                if self._is_read(member.name) and member.size < _MAX_LIST_SIZE:
+                    self._read_file(member.name, b"".join(contents))
+        packages: dict[Owner, OwnedFiles] = {}
+        for path, size in files.items():
+            owner = self._owners.get(path) or self._owners.get(_bytecode_source(path))
+            owner = owner or _owner_by_directory(path, self._bento)
+            packages.setdefault(owner, OwnedFiles(owner)).add(path, size)
+        return sorted(packages.values(), key=lambda package: (-package.size, package.owner))
+
+    def report(self) -> dict[str, Any]:
+        """Return the layers, and the packages, models, and APIs of the whole image."""
+        versions = {each.name: each.version for each in SystemFiles.from_files(self._system).packages or ()}
+        packages: dict[tuple[str, str], dict[str, Any]] = {}
+        models: dict[str, int] = {}
+        for owned in (owned for layer in self._layers for owned in layer["packages"]):
+            name, kind = owned["name"], owned["kind"]
+            if kind == "deb":
+                owned["version"] = versions.get(name, "")
+            if kind in ("wheel", "deb"):
+                entry = {key: owned[key] for key in ("kind", "name", "version")}
+                users = sorted(self._requires.get(name, ())) if kind == "wheel" else []
+                entry = packages.setdefault((kind, name), {**entry, "size": 0, "required_by": users})
+                entry["size"] += owned["size"]
+            elif kind == "model" and not owned["largest"][0]["path"].endswith("/latest"):
+                tag = f"{name}:{owned['version']}".rstrip(":")
+                models[tag] = models.get(tag, 0) + owned["size"]
+        listed = [{"tag": tag, "module": "", "labels": {}, "size": size} for tag, size in sorted(models.items())]
+        return {
+            "layers": self._layers,
+            "packages": sorted(packages.values(), key=lambda each: (-each["size"], each["kind"], each["name"])),
+            "models": [{**each, "weights": [], "pickles": [], "files": []} for each in listed],
+            "services": self._services,
+        }
+
+    def _is_read(self, path: str) -> bool:
+        return _is_file_list(path) or SystemFiles.has(path) or path.endswith(_METADATA) or path == self._descriptor
+
+    @property
+    def _descriptor(self) -> str:
+        return f"{self._bento}/bento.yaml"
+
+    def _read_file(self, path: str, data: bytes) -> None:
+        if _is_file_list(path):
+            self._owners.update(_owners_of_list(path, data.decode("utf-8", "replace")))
+        elif SystemFiles.has(path):
+            self._system[path] = data
+        elif path == self._descriptor:
+            from rules_bento.reports.bento_report import described_services
+
+            with suppress(BentoError):
+                self._services = described_services(read_mapping(data, path))
+        else:
+            owner = _owner_of_metadata(path)
+            for name in _required(data.decode("utf-8", "replace"), path):
+                self._requires.setdefault(name, set()).add(owner.name)
 
 
-def read_packages(blob: Path, media_type: str, bento: str, owners: dict[str, Owner] | None = None) -> list[OwnedFiles]:
-    """Group the files of a layer by owner, largest group first. See `describe_layer` for the parameters."""
-    files: dict[str, int] = {}
-    owners = {} if owners is None else owners
-    for member, contents in members(blob, media_type):
-        if member.kind == "file":
-            files[member.name] = member.size
-            if _is_file_list(member.name) and member.size < _MAX_LIST_SIZE:
-                owners.update(_owners_of_list(member.name, b"".join(contents).decode("utf-8", "replace")))
-    packages: dict[Owner, OwnedFiles] = {}
-    for path, size in files.items():
-        owner = owners.get(path) or owners.get(_bytecode_source(path)) or _owner_by_directory(path, bento.strip("/"))
-        packages.setdefault(owner, OwnedFiles(owner)).add(path, size)
-    return sorted(packages.values(), key=lambda package: (-package.size, package.owner))
+def _required(metadata: str, path: str) -> Iterator[str]:
+    """Yield the packages that a METADATA file requires on Linux, without extras."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    version = next(iter(re.findall(r"/python(3\.\d+)/", path)), "3.13")
+    environment = marker_environment("linux", "x86_64", version)
+    for text in _REQUIRED.findall(metadata.partition("\n\n")[0])[:_MAX_REQUIRED]:
+        with suppress(InvalidRequirement):
+            requirement = Requirement(text)
+            if requirement.marker is None or requirement.marker.evaluate(environment):
+                yield normalized(requirement.name)
 
 
 def _is_file_list(name: str) -> bool:
@@ -103,13 +179,16 @@ def _owners_of_list(path: str, text: str) -> Iterator[tuple[str, Owner]]:
     import csv
     import posixpath
 
-    info = path.rpartition("/")[0]
-    root, _, name = info.rpartition("/")
-    distribution, _, version = name.removesuffix(".dist-info").partition("-")
-    owner = Owner("wheel", distribution.lower().replace("_", "-").replace(".", "-"), version)
+    root, owner = path.rpartition("/")[0].rpartition("/")[0], _owner_of_metadata(path)
     for row in csv.reader(split_lines(text)):
         if row:
             yield posixpath.normpath(f"{root}/{row[0]}"), owner
+
+
+def _owner_of_metadata(path: str) -> Owner:
+    """Return the wheel whose `.dist-info` directory contains a file."""
+    distribution, _, version = path.split("/")[-2].removesuffix(".dist-info").partition("-")
+    return Owner("wheel", normalized(distribution), version)
 
 
 def _bytecode_source(path: str) -> str:
@@ -128,40 +207,3 @@ def _owner_by_directory(path: str, bento: str) -> Owner:
     if path.startswith(f"{bento}/"):
         return Owner("bento", "Bento")
     return Owner("other", "/" + "/".join(path.split("/")[:2]))
-
-
-_KINDS = {
-    "wheel": "Python package",
-    "deb": "Debian package",
-    "model": "model",
-    "bento": "sources",
-    "other": "other files",
-}
-
-
-def page(report: dict[str, Any], date: str | None = None) -> str:
-    """Return a report about layers as an HTML page. `date` is the creation time of the build's outputs."""
-    layers = report["layers"]
-    stored = sum(layer["size"] for layer in layers)
-    unpacked = sum(package["size"] for layer in layers for package in layer["packages"])
-    summary = [f"{len(layers)} layers, {pages.size(stored)} in a registry, {pages.size(unpacked)} unpacked."]
-    return pages.document(report["target"], summary, _sections(report), documentation="docs/images.md", date=date)
-
-
-def _sections(report: dict[str, Any]) -> Iterator[Section]:
-    if wrong := report.get("record_mismatches"):
-        text = f"Accepted by their hashes, as configured in bento.pypi: {', '.join(wrong)}."
-        yield Section("Wheels with an invalid RECORD", [text], "always")
-    if excluded := report.get("excluded"):
-        rows = [(one["name"], one["version"], str(one["files"]), pages.size(one["size"])) for one in excluded]
-        saved = pages.size(sum(one["size"] for one in excluded))
-        table = Table(("Name", "Version", "Files", "Unpacked size"), rows)
-        yield Section(f"Excluded from packages by bento.pypi: {saved}", [table], "always")
-    for number, layer in enumerate(report["layers"], 1):
-        rows = [
-            (_KINDS[package["kind"]], package["name"], package["version"], pages.size(package["size"]))
-            for package in layer["packages"]
-        ]
-        table = Table(("Kind", "Name", "Version", "Unpacked size"), rows)
-        title = f"{number}. {layer['name']}, {pages.size(layer['size'])} in a registry"
-        yield Section(title, [table if rows else "This layer was not fetched."])

@@ -36,13 +36,24 @@ def supported_targets(markers: Iterable[str]) -> set[tuple[str, str]]:
     parsed = [Marker(marker) for marker in markers]
     found = set()
     for platform in PLATFORMS:
-        system, machine = system_and_machine(platform)
-        environment = {"os_name": "posix", "sys_platform": system, "platform_system": system.title()}
-        environment |= {"platform_machine": machine, "platform_python_implementation": "CPython"}
         for version in PYTHON_VERSIONS:
-            values = environment | {"implementation_name": "cpython", "python_version": version}
-            values["python_full_version"] = values["implementation_version"] = f"{version}.0"
-            values["extra"] = ""
+            values = marker_environment(*system_and_machine(platform), version)
             if any(marker.evaluate(values) for marker in parsed):
                 found.add((platform, version))
     return found
+
+
+def marker_environment(system: str, machine: str, version: str) -> dict[str, str]:
+    """Return the values of markers for `sys.platform`, a machine, and a Python version (`X.Y`), without an extra."""
+    return {
+        "os_name": "posix",
+        "sys_platform": system,
+        "platform_system": system.title(),
+        "platform_machine": machine,
+        "platform_python_implementation": "CPython",
+        "implementation_name": "cpython",
+        "python_version": version,
+        "python_full_version": f"{version}.0",
+        "implementation_version": f"{version}.0",
+        "extra": "",
+    }

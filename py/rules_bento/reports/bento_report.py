@@ -6,9 +6,7 @@ import re
 
 from rules_bento.models.weights import parameters
 from rules_bento.packages.requirements import logical_lines
-from rules_bento.reports.page import Section, Table, document
-from rules_bento.reports.page import size as format_size
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping
 
 if TYPE_CHECKING:
     from rules_bento.models.model import ModelDescription
@@ -49,6 +47,35 @@ def services(service_info: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def described_services(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the report entries for the service that the `schema` of a bento.yaml describes, if there is one."""
+    schema = document.get("schema")
+    routes = schema.get("routes") if isinstance(schema, dict) else None
+    if not isinstance(schema, dict) or not isinstance(routes, list):
+        return []
+    apis = []
+    for route in filter(lambda route: isinstance(route, dict), routes):
+        types = [_type(route.get("input")), _type(route.get("output"))]
+        what = [*(["batched"] if route.get("batchable") is True else []), " → ".join(types)]
+        apis.append({"name": str(route.get("name")), "route": str(route.get("route")), "what": ", ".join(what)})
+    return [{"name": str(schema.get("name")), "doc": None, "apis": apis, "mounts": []}]
+
+
+def _type(schema: object) -> str:
+    """Return the type in a JSON schema: the fields of an object with their types, or the name of the type."""
+    if not isinstance(schema, dict):
+        return "any"
+    fields = schema.get("properties")
+    if isinstance(fields, dict) and fields:
+        return ", ".join(f"{name}: {_short_type(field)}" for name, field in fields.items())
+    return _short_type(schema)
+
+
+def _short_type(schema: object) -> str:
+    kind = schema.get("format") or schema.get("type") if isinstance(schema, dict) else None
+    return kind if isinstance(kind, str) else "any"
+
+
 def _api(api: dict[str, Any]) -> dict[str, str]:
     flags = {"is_task": "task", "is_stream": "stream", "batchable": "batched"}
     types = [api[key] for key in ("input_type", "output_type") if api[key]]
@@ -68,9 +95,14 @@ def model(description: ModelDescription, files: TreeManifest) -> dict[str, Any]:
             {"dtype": dtype, "parameters": parameters(dtype, size), "size": size}
             for dtype, size in sorted(description.weights.items(), key=lambda item: -item[1])
         ],
-        "pickles": [file.path for file in files.entries if file.path.endswith(_PICKLES)],
+        "pickles": pickles(file.path for file in files.entries),
         "files": [{"path": file.path, "size": file.size} for file in files.entries],
     }
+
+
+def pickles(paths: Iterable[str]) -> list[str]:
+    """Return the files that can contain pickles."""
+    return [path for path in paths if path.endswith(_PICKLES)]
 
 
 def files(manifest: TreeManifest) -> list[dict[str, Any]]:
@@ -78,60 +110,3 @@ def files(manifest: TreeManifest) -> list[dict[str, Any]]:
     return [
         {"path": file.path, "size": file.size, "content": file.blake3 or f"-> {file.link}"} for file in manifest.entries
     ]
-
-
-def page(report: dict[str, Any], date: str | None = None) -> str:
-    """Return a report as an HTML page. The report must include the fields that the subcommand `report` adds."""
-    files, models = report["files"], report["models"]
-    summary = [
-        report["target"],
-        report["digest"],
-        f"{_count(len(files), 'file')} of {format_size(sum(file['size'] for file in files))}, "
-        f"{_count(len(models), 'model')} of {format_size(sum(model['size'] for model in models))}, "
-        f"{_count(len(report['packages']), 'package')}; {format_size(report['archive_size'])} as an archive.",
-    ]
-    return document(report["tag"], summary, _sections(report), documentation="docs/ci.md", date=date)
-
-
-def _sections(report: dict[str, Any]) -> Iterator[Section]:
-    for service in report["services"]:
-        title = f"Service {service['name']}, {_count(len(service['apis']), 'API')}"
-        rows = [(api["route"], api["name"], api["what"]) for api in service["apis"]]
-        rows += [(path, "", "mounted") for path in service["mounts"]]
-        doc = [service["doc"]] if service["doc"] else []
-        yield Section(title, [*doc, Table(("Route", "Name", "Types"), rows, "text")], "open")
-    for model in report["models"]:
-        details = [model["module"] or "a generic model", *(f"{key}: {value}" for key, value in model["labels"].items())]
-        title = f"Model {model['tag']}, {format_size(model['size'])}"
-        yield Section(title, [", ".join(details), *_weights(model), _files(model["files"])])
-    packages = [(package["name"], package["version"]) for package in report["packages"]]
-    yield Section(_count(len(packages), "package"), [Table(("Name", "Version"), packages, "text")])
-    total = format_size(sum(file["size"] for file in report["files"]))
-    yield Section(f"{_count(len(report['files']), 'file')}, {total}", [_files(report["files"])])
-
-
-def _weights(model: dict[str, Any]) -> Iterator[str]:
-    """Yield the weights by type, and the files whose loading can run code."""
-    counts = [(entry["dtype"], entry["parameters"], format_size(entry["size"])) for entry in model["weights"]]
-    if counts:
-        yield "; ".join(f"{dtype}{_parameters(count)}, {size}" for dtype, count, size in counts)
-    if pickles := model["pickles"]:
-        yield f"{_count(len(pickles), 'file')} in formats that can run code when they are loaded: {', '.join(pickles)}"
-
-
-def _parameters(count: int | None) -> str:
-    """Format a number of parameters, such as ` 7.2 B parameters`."""
-    if count is None:
-        return ""
-    for unit, divisor in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
-        if count >= divisor:
-            return f" {count / divisor:.1f} {unit} parameters"
-    return f" {_count(count, 'parameter')}"
-
-
-def _files(files: list[dict[str, Any]]) -> Table:
-    return Table(("Path", "Size"), [(file["path"], format_size(file["size"])) for file in files])
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -67,11 +67,12 @@ def push(
         if target.startswith(OCI_ARCHIVE):
             _write_archive(Path(target.removeprefix(OCI_ARCHIVE)), packages, progress)
         else:
-            _write_directory(Path(target.removeprefix(OCI_DIRECTORY)), packages, progress)
+            write_directory(Path(target.removeprefix(OCI_DIRECTORY)), packages, progress)
     return [packages[str(entry.tag)].root for entry in entries]
 
 
-def _write_directory(directory: Path, packages: dict[str, Pushable], progress: Advance | None) -> None:
+def write_directory(directory: Path, packages: dict[str, Pushable], progress: Advance | None) -> None:
+    """Write packages to an OCI layout, each by its name."""
     try:
         layout = Layout.create(directory)
         for blob, pieces in _blobs(packages, progress):

@@ -1,0 +1,223 @@
+"""Implements `bento report`, which writes a page about a Bento or an image."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import click
+from rules_bento.errors import BentoError
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
+
+from bento_cli.cli import arguments, show
+from bento_cli.cli.command import File, Tag, command
+
+if TYPE_CHECKING:
+    from rules_bento.archives.unpack import Form
+    from rules_bento.registry.layout import Layout
+    from rules_bento.typing_lite import BinaryIO
+
+    from bento_cli.library import Store
+
+_LOCK, _REQUIREMENTS = "env/python/requirements.lock.txt", "env/python/requirements.txt"
+_MODELS = "models/"
+_MAX_SCANNED = 1 << 20  # bytes of a file that is searched for secrets
+_TARGET = "a tag, an archive of a Bento, REGISTRY/IMAGE, oci:DIR, or oci-archive:FILE"
+
+
+@command("iris:latest", "registry.example.com/iris:v1 -o iris.html", "iris:v1 iris:v2")
+@click.argument("target", type=Tag(), metavar="TAG|IMAGE|FILE", help=f"Report on this Bento or image: {_TARGET}")
+@click.argument("other", type=Tag(), metavar="[OTHER]", default="", help="Report on this one instead, and what changed")
+@click.option(
+    "-o",
+    "--output",
+    type=File(),
+    default="report.html",
+    help="Write this page, or JSON to a file with the suffix .json (default: report.html)",
+)
+@click.option("--platform", metavar="OS/ARCHITECTURE", default="", help="Select this image of an index")
+@arguments.insecure
+def report_command(store: Store, target: str, other: str, output: str, platform: str, insecure: Sequence[str]) -> None:
+    """Write a page about the size and the contents of a Bento or an image.
+
+    The page shows the layers, packages, models, APIs, and files, which packages require a package, and checks. With
+    OTHER, the page also shows what changed from the first to the second. The page is one file, and makes no request.
+    An image in a registry is downloaded completely.
+    """
+    from rules_bento.packages.platforms import ARCHITECTURES
+    from rules_bento.reports.page import page
+
+    machine = os.uname().machine
+    platform = platform or f"linux/{ARCHITECTURES.get(machine, machine)}"
+    reports = [_describe(store, each, platform, insecure) for each in (target, other) if each]
+    if len({"layers" in report for report in reports}) > 1:
+        raise BentoError("a Bento can't be compared with an image", place=other, remedy="Specify two of one kind.")
+    path = Path(output)
+    if path.suffix == ".json":
+        from rules_bento.reports.changes import compare
+
+        changes = {"changes": compare(*reports)} if other else {}
+        text = _json({**reports[-1], **changes})
+    else:
+        text = page(reports[-1], reports[0] if other else None)
+    if not path.parent.is_dir():
+        raise BentoError("the directory doesn't exist", place=str(path.parent), remedy="Create the directory.")
+    path.write_text(text, "utf-8")
+    show.out(f"Wrote {show.plain(output)}.")
+
+
+def _json(report: dict[str, Any]) -> str:
+    import json
+
+    return json.dumps(report, ensure_ascii=False, indent=1) + "\n"
+
+
+def _describe(store: Store, target: str, platform: str, insecure: Sequence[str]) -> dict[str, Any]:
+    from rules_bento.archives import unpack
+
+    from bento_cli.library import NotFoundError, archive_of
+    from bento_cli.sharing.registry import is_layout
+
+    if is_layout(target) and target != "-":
+        with _local_layout(target) as layout:
+            return _of_image(layout, target, platform)
+    if "/" in target and not Path(target).exists() and not target.endswith(".bento"):
+        with _pulled(target, platform, insecure) as layout:
+            return _of_image(layout, target, platform)
+    if archive := archive_of(target):
+        return _of_bento(target, *archive)
+    entry = store.bentos.get(target)
+    report = _of_bento(str(entry.tag), entry.path, "folder")
+    models = [model for model in report["models"] if not model["files"]]
+    for model in models:
+        with suppress(NotFoundError):
+            stored = store.models.get(model["tag"])
+            files = {item.path: item.size for item, _ in unpack.read(stored.path, "folder") if item.kind != "folder"}
+            model |= _model(str(stored.tag), files, stored.description.module)
+    return report
+
+
+@contextmanager
+def _local_layout(target: str) -> Iterator[Layout]:
+    import tempfile
+
+    from rules_bento.registry import docker_archive
+    from rules_bento.registry.layout import Layout
+
+    from bento_cli.sharing.registry import OCI_ARCHIVE, OCI_DIRECTORY
+
+    if not target.startswith(OCI_ARCHIVE):
+        yield Layout.open(Path(target.removeprefix(OCI_DIRECTORY)))
+        return
+    from bento_cli.sharing.registry.layouts import write_directory
+
+    with tempfile.TemporaryDirectory() as scratch:
+        write_directory(Path(scratch), {"": docker_archive.read(Path(target.removeprefix(OCI_ARCHIVE)))}, None)
+        yield Layout(Path(scratch))
+
+
+@contextmanager
+def _pulled(target: str, platform: str, insecure: Sequence[str]) -> Iterator[Layout]:
+    """Yield a temporary layout with the image for a platform."""
+    import tempfile
+
+    from rules_bento.registry.layout import Layout
+    from rules_bento.registry.pulling import pull
+    from rules_bento.registry.reference import Reference
+
+    reference = Reference.from_url(target)
+    with tempfile.TemporaryDirectory() as scratch:
+        layout = Layout.create(Path(scratch))
+        with arguments.connected(insecure, f"Pulling {target}") as (registries, progress):
+            pull([reference], layout, registries, progress, platforms=[platform])
+        yield layout
+
+
+def _of_image(layout: Layout, target: str, platform: str) -> dict[str, Any]:
+    from rules_bento.formats.json import read_object
+    from rules_bento.images.layer_report import LayerReader
+    from rules_bento.images.oci_image import Layer
+    from rules_bento.registry.base_images import check_layers, find_images
+
+    [image] = find_images(layout, [platform], target, "Set --platform.").values()
+    check_layers(layout, [image])
+    config = read_object(layout.read(layout.manifest(image.digest).config), target).get("config")
+    config = config if isinstance(config, dict) else {}
+    reader = LayerReader(image.config["env"].get("BENTO_PATH", "/home/bentoml/bento"))
+    names = _layer_names(image.config.get("history"), len(image.layers))
+    for (layer, diff_id), name in zip(image.layers, names, strict=True):
+        reader.add(Layer(layer.media_type, layer.digest, layer.size, diff_id, name), layout.blob(layer.digest))
+    user = config.get("User")
+    return {"target": target, "digest": image.digest, "user": user if isinstance(user, str) else "", **reader.report()}
+
+
+def _layer_names(history: object, number: int) -> list[str]:
+    """Return how the history of an image describes each layer."""
+    steps = [step for step in history if isinstance(step, dict)] if isinstance(history, list) else []
+    names = [str(step.get("created_by", "")) for step in steps if not step.get("empty_layer")]
+    if len(names) != number:
+        return ["layer"] * number
+    return [name.removeprefix("rules_bento: ")[:200] or "layer" for name in names]
+
+
+def _of_bento(name: str, source: Path | BinaryIO, form: Form) -> dict[str, Any]:
+    """Return the report on a Bento in an archive or a directory."""
+    from rules_bento.archives import unpack
+    from rules_bento.audit import secrets
+    from rules_bento.bento import descriptors
+    from rules_bento.bento.kinds import BENTO
+    from rules_bento.formats import decode_text
+    from rules_bento.reports import bento_report
+
+    from bento_cli.store.import_session import digest
+
+    files: list[dict[str, Any]] = []
+    texts: dict[str, bytes] = {}
+    findings: list[str] = []
+    for item, contents in unpack.read(source, form):
+        content = f"-> {item.link}"
+        if item.kind == "file":
+            if item.size <= _MAX_SCANNED or item.path == BENTO.descriptor:
+                data = b"".join(contents)
+                contents = iter((data,))
+                if item.path in (BENTO.descriptor, _LOCK, _REQUIREMENTS):
+                    texts[item.path] = data
+                elif item.path.startswith("src/"):
+                    findings += (f"{path}:{line}: {kind}" for path, line, kind in secrets.scan(item.path, data))
+            content = digest(contents)
+        if item.kind != "folder":
+            files.append({"path": item.path, "size": item.size, "content": content})
+    if BENTO.descriptor not in texts:
+        raise BentoError(f"no {BENTO.descriptor}", place=name, remedy="Specify an archive of a Bento.")
+    description = descriptors.parse(BENTO, texts[BENTO.descriptor], f"{name}: {BENTO.descriptor}")
+    requirements = texts.get(_LOCK) or texts.get(_REQUIREMENTS, b"")
+    return {
+        "tag": str(description.tag),
+        "services": bento_report.described_services(description.document),
+        "models": [_packed_model(model.tag, files) for model in description.models],
+        "packages": bento_report.packages(decode_text(requirements, f"{name}: requirements")),
+        "files": sorted(
+            (file for file in files if not file["path"].startswith(_MODELS)), key=lambda file: file["path"]
+        ),
+        "locked": _LOCK in texts,
+        "secrets": findings,
+    }
+
+
+def _packed_model(tag: str, files: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the report on a model, whose files can be among the files of a Bento."""
+    below = f"{_MODELS}{tag.replace(':', '/')}/"
+    sizes = {file["path"]: file["size"] for file in files if file["path"].startswith(below)}
+    return _model(tag, {path.removeprefix(below): size for path, size in sizes.items()})
+
+
+def _model(tag: str, files: dict[str, int], module: str = "") -> dict[str, Any]:
+    from rules_bento.reports.bento_report import pickles
+
+    listed = [{"path": path, "size": size} for path, size in sorted(files.items())]
+    size = sum(files.values())
+    return {
+        "tag": tag, "module": module, "labels": {}, "size": size, "weights": [], "pickles": pickles(files),
+        "files": listed,
+    }  # fmt: skip
