@@ -140,6 +140,15 @@ def test_a_zip_that_readers_interpret_differently_is_rejected(what):
         read(data)
 
 
+@pytest.mark.parametrize("name", [NOTES, OTHER])
+def test_members_that_overlap_by_a_byte_are_rejected_unread(name):
+    data = zip_of()
+    longer = changed(data, name, in_central=[(at, "<L", len(CONTENTS) + 1) for at in (20, 24)])
+    assert len(zipread.FileZip(io.BytesIO(data), "x.zip", BOUNDS).members()) == 2
+    with pytest.raises(BentoError, match=f"'{name}': the member overlaps the next member or the central directory"):
+        zipread.FileZip(io.BytesIO(longer), "x.zip", BOUNDS).members()
+
+
 @pytest.mark.parametrize(
     "data",
     [
