@@ -1,9 +1,13 @@
-"""Finds programs on PATH or next to this interpreter, but never in the current directory."""
+"""Finds programs on PATH or next to this interpreter, but never in the current directory, and container engines."""
 
 from __future__ import annotations
 
 import os
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 IMPORT_PATH = "import sys; sys.path[:] = [path for path in sys.path if path]; "
 """The prefix of code for `python -c` that prevents imports from the current directory. Python 3.10 has no `-P`."""
@@ -25,3 +29,37 @@ def which(name: str, path: str | None = None) -> str | None:
 def find_uv(path: str | None = None) -> str | None:
     """Return the path of uv in the environment of this interpreter, otherwise on PATH, or None."""
     return which("uv", sys.executable.rpartition("/")[0]) or which("uv", path)
+
+
+LOADERS = ("docker", "podman", "nerdctl")  # programs that load an archive and run the image, in order of preference
+# Arguments of a docker command that fails without a daemon.
+DOCKER_PROBE = ("version", "--format", "{{json .Server.Version}}")
+_PROBE_SECONDS = 30  # seconds within which a daemon must answer
+
+
+def find_problem(name: str, probes: Sequence[Sequence[str]] = ()) -> str:
+    """Return the reason why the program `name` is unusable, or an empty string if the program is usable.
+
+    Runs the program with each list of arguments in `probes`. Each run must exit with status 0.
+    """
+    import subprocess
+
+    program = which(name)
+    if not program:
+        return f"{name} isn't installed"
+    for probe in probes:
+        command = f"`{' '.join([name, *probe])}`"
+        try:
+            done = subprocess.run(
+                [program, *probe], check=False, capture_output=True, timeout=_PROBE_SECONDS, text=True
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"{command} doesn't respond ({error})"
+        if done.returncode:
+            return f"{command} fails: {' '.join((done.stderr or done.stdout).split())[:200]}"
+    return ""
+
+
+def find_loader() -> str:
+    """Return the first usable program in `LOADERS`, or an empty string if no program is usable."""
+    return next((name for name in LOADERS if not find_problem(name, [DOCKER_PROBE] if name == "docker" else [])), "")

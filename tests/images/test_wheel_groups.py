@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
-from rules_bento.images import wheel_groups
+from rules_bento.images import plan
 
 STARLARK = Path("private/wheel_groups.bzl")
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789-"
@@ -31,8 +31,8 @@ def starlark():
 
 
 def test_the_limits_are_those_of_starlark(starlark):
-    assert (starlark["ALONE"], starlark["TOGETHER"]) == (wheel_groups.ALONE, wheel_groups.TOGETHER)
-    assert f"_MAX_WHEEL_LAYERS = {wheel_groups.MAX_GROUPS}\n" in Path("private/image.bzl").read_text("utf-8")
+    assert (starlark["ALONE"], starlark["TOGETHER"]) == (plan.ALONE, plan.TOGETHER)
+    assert f"_MAX_WHEEL_LAYERS = {plan._MAX_WHEEL_LAYERS}\n" in Path("private/image.bzl").read_text("utf-8")
 
 
 @pytest.mark.parametrize("budget", [0, 1, 2, 5, 40, 100])
@@ -41,4 +41,4 @@ def test_the_groups_are_those_of_starlark(budget, starlark):
     for count in (0, 1, 2, 30, 120, 300):
         names = ["".join(chance.choices(LETTERS, k=chance.randint(1, 20))) for _ in range(count)]
         sizes = {name: int(10 ** chance.uniform(2, 8)) for name in names}
-        assert wheel_groups.group_wheels(sizes, budget) == starlark["group_wheels"](sizes, budget)
+        assert plan.group_wheels(sizes, budget) == starlark["group_wheels"](sizes, budget)

@@ -10,8 +10,7 @@ from pathlib import Path
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError, page
 from rules_bento.formats import read_file, split_lines
-from rules_bento.images.engines import DOCKER_PROBE, LOADERS
-from rules_bento.programs import find_uv, which
+from rules_bento.programs import DOCKER_PROBE, LOADERS, find_uv, which
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping
 
 if TYPE_CHECKING:

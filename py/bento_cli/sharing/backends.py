@@ -6,8 +6,7 @@ import os
 
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.images.engines import DOCKER_PROBE, find_problem
-from rules_bento.programs import which
+from rules_bento.programs import DOCKER_PROBE, find_problem, which
 from rules_bento.registry.reference import DEFAULT_REGISTRY, has_registry
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping, Sequence
 

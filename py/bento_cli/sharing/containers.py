@@ -12,8 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rules_bento.errors import BentoError
-from rules_bento.images.engines import LOADERS, find_loader
-from rules_bento.programs import which
+from rules_bento.programs import LOADERS, find_loader, which
 from rules_bento.tree_walk import walk
 from rules_bento.typing_lite import IO, TYPE_CHECKING, Iterator, Sequence
 

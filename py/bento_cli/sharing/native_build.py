@@ -25,7 +25,6 @@ from rules_bento.archives.atomic import atomic_file
 from rules_bento.errors import BentoError
 from rules_bento.formats.oci import INDEX, digest_of
 from rules_bento.images import image_checks, oci_image, oci_layout
-from rules_bento.images.engines import LOADERS, find_loader
 from rules_bento.images.layers import description, zstd
 from rules_bento.images.plan import PlannedWheel
 from rules_bento.images.remedies import Remedies, listed
@@ -35,7 +34,7 @@ from rules_bento.images.wheels.wheel import Locked, Wheel
 from rules_bento.net.transfers import Progress
 from rules_bento.packages.platforms import ARCHITECTURES
 from rules_bento.packages.requirements import normalize_name
-from rules_bento.programs import which
+from rules_bento.programs import LOADERS, find_loader, which
 from rules_bento.registry.descriptor import MANIFEST, Manifest
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.pushable import BytesSource, FileSource, Pushable

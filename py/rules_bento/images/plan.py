@@ -16,7 +16,6 @@ from rules_bento.images.image_requirements import ImageSystem, cuda_of_wheels, r
 from rules_bento.images.layers import members
 from rules_bento.images.layers.layer import write_files_layer, write_wheel_layer
 from rules_bento.images.layers.parts import WheelPart, join_parts, write_wheel_part
-from rules_bento.images.wheel_groups import ALONE, group_wheels
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.sources.snapshot import DeclaredFile
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Sequence, TypeVar
@@ -222,3 +221,42 @@ def weights_groups(weights: Sequence[_T]) -> list[list[_T]]:
     count = min(MAX_WEIGHTS_LAYERS, len(weights))
     groups = groupby(enumerate(weights), lambda numbered: numbered[0] * count // len(weights))
     return [[file for _, file in group] for _, group in groups]
+
+
+ALONE = 2 << 20  # minimum size in bytes of a wheel with its own layer
+TOGETHER = 4 << 20  # maximum size in bytes of a group
+_MAX_WHEEL_LAYERS = 40  # default of `max_wheel_layers`
+_BITS = 32
+_MASK = (1 << _BITS) - 1
+_MIX = 0x9E3779B1
+
+
+def group_wheels(sizes: Mapping[str, int], budget: int = _MAX_WHEEL_LAYERS) -> list[list[str]]:
+    """Return at most `budget` sorted groups of wheel names, as `private/wheel_groups.bzl` does.
+
+    `sizes` maps names to sizes in bytes.
+    """
+    alone, together = ALONE, TOGETHER
+    while True:
+        groups = [[name] for name, size in sizes.items() if size >= alone]
+        groups += _split_group(sorted(name for name, size in sizes.items() if size < alone), sizes, together, 0)
+        if len(groups) <= max(budget, 1):
+            return sorted(groups)
+        alone, together = 2 * alone, 2 * together
+
+
+def _split_group(names: Sequence[str], sizes: Mapping[str, int], together: int, bit: int) -> list[list[str]]:
+    """Split `names` by the bits of the names' hashes, starting at `bit`. `together` is the maximum size of a group."""
+    if not names:
+        return []
+    if bit == _BITS or sum(sizes[name] for name in names) <= together:
+        return [list(names)]
+    sides = ([name for name in names if _hash_bit(name, bit) == side] for side in (0, 1))
+    return [group for part in sides for group in _split_group(part, sizes, together, bit + 1)]
+
+
+def _hash_bit(name: str, bit: int) -> int:
+    value = 0
+    for letter in name:  # Starlark's `hash`
+        value = value * 31 + ord(letter) & _MASK
+    return (value * _MIX & _MASK) >> (_BITS - 1 - bit) & 1

@@ -16,10 +16,9 @@ from rules_bento.archives.recipe import assemble
 from rules_bento.arguments import Arguments, Request
 from rules_bento.errors import BentoError
 from rules_bento.images import oci_image, oci_layout
-from rules_bento.images.engines import LOADERS, find_loader
 from rules_bento.net.transfers import Progress, parallel_map
 from rules_bento.packages.platforms import ARCHITECTURES
-from rules_bento.programs import which
+from rules_bento.programs import LOADERS, find_loader, which
 from rules_bento.registry.client import Registries
 from rules_bento.registry.descriptor import Descriptor
 from rules_bento.registry.pulling import download
