@@ -7,11 +7,11 @@ import threading
 import pytest
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
+from rules_bento.registry import RegistryError
 from rules_bento.registry.client import Repository
 from rules_bento.registry.pushable import FileSource, Pushable
 from rules_bento.registry.pushing import push
 from rules_bento.registry.reference import Reference
-from rules_bento.registry.registry_error import RegistryError
 
 from tests.registry import servers
 from tests.registry.images import make_image, make_index

@@ -18,12 +18,12 @@ from rules_bento.artifacts import artifact, signatures
 from rules_bento.artifacts.signatures import InLayout, InRegistry
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
+from rules_bento.registry import RegistryError
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.pushable import Pushable
 from rules_bento.registry.reference import Reference
-from rules_bento.registry.registry_error import RegistryError
 from rules_bento.signing import SignatureError, cosign, provenance, to_json
 from rules_bento.signing.keys import PASSWORD, PrivateKey, read_private, read_public, sha256_digest
 

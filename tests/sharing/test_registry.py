@@ -32,12 +32,12 @@ from rules_bento.errors import BentoError
 from rules_bento.images.layers.layer import MEDIA_TYPES, write_files_layer
 from rules_bento.images.oci_image import Layer
 from rules_bento.net.transfers import Progress
+from rules_bento.registry import RegistryError
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import Registries
 from rules_bento.registry.pushable import BytesSource, FileSource, Pushable
 from rules_bento.registry.pushing import push as push_package
 from rules_bento.registry.reference import Reference
-from rules_bento.registry.registry_error import RegistryError
 from rules_bento.signing.keys import read_private
 
 from tests.helpers.golden_bentos import BENTO_PROJECTS, store_of

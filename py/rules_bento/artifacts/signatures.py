@@ -13,12 +13,12 @@ from functools import partial
 from rules_bento.artifacts import artifact
 from rules_bento.errors import BentoError
 from rules_bento.net import limits
+from rules_bento.registry import RegistryError
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.layout import MAX_REFERRER
 from rules_bento.registry.pushable import BytesSource, Pushable
 from rules_bento.registry.pushing import push
-from rules_bento.registry.registry_error import RegistryError
 from rules_bento.signing import SignatureError, cosign
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence
 

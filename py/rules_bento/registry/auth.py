@@ -24,7 +24,7 @@ from rules_bento.net.host_settings import netrc_login
 from rules_bento.net.http_headers import challenges
 from rules_bento.net.transfers import TRANSIENT
 from rules_bento.net.urls import Origin, resolve
-from rules_bento.registry.registry_error import response_error
+from rules_bento.registry import response_error
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Mapping
 
 if TYPE_CHECKING:

@@ -21,10 +21,10 @@ from rules_bento.net.http_headers import next_link, parse_nonnegative_int
 from rules_bento.net.transfers import Retry, pause, retriable, uninterruptible
 from rules_bento.net.transport import Response, Transport
 from rules_bento.net.urls import Origin, resolve
+from rules_bento.registry import RegistryError, response_error
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.auth import Authorizer
 from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.registry_error import RegistryError, response_error
 from rules_bento.registry.uploads import InterruptedUploads, Upload
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterator, Mapping
 

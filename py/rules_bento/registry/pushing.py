@@ -6,11 +6,11 @@ from rules_bento.dataclasses_lite import NamedTuple, dataclass, field, replace
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, transfers
 from rules_bento.net.transfers import TRANSIENT, StoppedError, retry_after
+from rules_bento.registry import RegistryError
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.client import Reply, referrers_tag
 from rules_bento.registry.descriptor import Manifest
 from rules_bento.registry.pushable import BodyPart
-from rules_bento.registry.registry_error import RegistryError
 from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Literal, Sequence
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from rules_bento.formats import decode_text
 from rules_bento.formats.json import read_object
 from rules_bento.net.http_headers import parse_nonnegative_int
 from rules_bento.net.transfers import JOBS, Progress
+from rules_bento.registry import RegistryError
 from rules_bento.registry.client import Registries
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.pushing import push_all
 from rules_bento.registry.reference import Reference
-from rules_bento.registry.registry_error import RegistryError
 from rules_bento.registry.uploads import InterruptedUploads
 from rules_bento.run import push_cache, push_contents, push_signing
 from rules_bento.run.blob_history import BlobHistory, user_cache_directory
@@ -97,7 +97,7 @@ def run(request: _PushRequest) -> None:
     insecure = [host for one in [*each, options] for host in one.insecure]
     with Registries(insecure, interrupted=InterruptedUploads(user_cache_directory())) as registries:
         history = BlobHistory.from_user_cache()
-        pushes = [_read(one, options, registries, cache, history) for one in each]
+        pushes = [_error_codes(one, options, registries, cache, history) for one in each]
         names = sorted({target.name for push in pushes for target in push.targets})
         into = ", ".join(names) if len(names) <= _MAX_NAMES else f"{len(names)} repositories"
         with Progress(f"pushing to {into}") as progress:
@@ -146,7 +146,7 @@ def _pushes(request: _PushRequest, options: _UserOptions) -> list[_PushRequest]:
     return [_PushRequest(["--directory", str(request.directory), *words]) for words in document["pushes"]]
 
 
-def _read(
+def _error_codes(
     request: _PushRequest,
     options: _UserOptions,
     registries: Registries,

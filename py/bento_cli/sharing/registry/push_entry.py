@@ -5,10 +5,10 @@ from __future__ import annotations
 from rules_bento.bento.kinds import BENTO
 from rules_bento.errors import BentoError
 from rules_bento.net.transfers import JOBS
+from rules_bento.registry import RegistryError
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.pushing import PushResult
 from rules_bento.registry.pushing import push as push_package
-from rules_bento.registry.registry_error import RegistryError
 from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
 from bento_cli.sharing.registry import packing
