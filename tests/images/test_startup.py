@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 from rules_bento import subcommands
 from rules_bento.archives.tarstream import Member
+from rules_bento.arguments import decode
 from rules_bento.errors import BentoError
 from rules_bento.images import rootfs as of_image
 from rules_bento.images.layers.layer import write_files_layer
-from rules_bento.run import startup
+from rules_bento.run import startup_test
 
 TAR = "application/vnd.oci.image.layer.v1.tar"
 
@@ -340,7 +341,8 @@ def limit(image, *words):
 def read_files(image, *words):
     """The files that the start of a container reads."""
     words = ["--directory", str(image), *WORDS, "--ready", "/readyz", "--seconds", "60", *words]
-    return set(startup.start(startup.StartupRequest(words)).files)
+    words += ["--max-megabytes", "0", "--max-cpu-seconds", "0"]
+    return set(startup_test.start(decode(startup_test.run, words)).files)
 
 
 def test_the_files_that_a_start_reads(image):

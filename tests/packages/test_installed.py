@@ -6,7 +6,7 @@ import re
 import pytest
 from rules_bento import subcommands
 from rules_bento.errors import BentoError
-from rules_bento.packages import installed
+from rules_bento.packages import lock
 
 LOCK = f"""\
 --index-url https://index.example/simple
@@ -36,9 +36,9 @@ def describe(tmp_path):
     return describe
 
 
-def complete(tmp_path, *entries, lock=LOCK):
-    (tmp_path / "lock.txt").write_text(lock, "utf-8")
-    return installed.complete(entries, tmp_path / "lock.txt", "//:lock.txt")
+def complete(tmp_path, *entries, text=LOCK):
+    (tmp_path / "lock.txt").write_text(text, "utf-8")
+    return lock.complete_installed(entries, tmp_path / "lock.txt", "//:lock.txt")
 
 
 def test_the_lock_adds_hashes_and_extras(describe, tmp_path):
@@ -47,8 +47,8 @@ def test_the_lock_adds_hashes_and_extras(describe, tmp_path):
     assert entry["dependencies"] == [{"name": "click", "specifier": ">=7"}]
     assert [edge["name"] for edge in entry["extras"]["standard"]] == ["uvloop"]
     assert sorted(entry["files"].values()) == ["a" * 64, "b" * 64]
-    assert installed.with_extras(["uvicorn"], [entry]) == ["uvicorn[standard]"]
-    assert installed.with_extras(["numpy"], [entry]) == ["numpy", "uvicorn[standard]"]
+    assert lock.with_installed_extras(["uvicorn"], [entry]) == ["uvicorn[standard]"]
+    assert lock.with_installed_extras(["numpy"], [entry]) == ["numpy", "uvicorn[standard]"]
 
 
 def test_the_version_selects_the_line(describe, tmp_path):
@@ -68,4 +68,4 @@ def test_a_version_without_hashes_is_rejected(describe, tmp_path, name, version)
 def test_an_index_of_unknown_packages_is_rejected(tmp_path, option):
     flag = option.partition(" ")[0]
     with pytest.raises(BentoError, match=rf"requirements: //:lock.txt:1: {flag} isn't supported with packages of"):
-        complete(tmp_path, lock=f"{option}\n{LOCK}")
+        complete(tmp_path, text=f"{option}\n{LOCK}")

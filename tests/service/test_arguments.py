@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError, create_model  # noqa: F401
 from rules_bento.service import read_service
-from rules_bento.service.argument_types import convert
+from rules_bento.service.constants import convert_argument
 
 NAMES = {"Optional": "typing.Optional", "Literal": "typing.Literal"}
 
@@ -118,7 +118,9 @@ def test_any_text_is_converted_like_pydantic(text, kind):
     except ValidationError:
         real = None
     try:
-        found = repr(convert(text, ast.parse(kind, mode="eval").body, lambda node: NAMES.get(node.id, node.id)))
+        found = repr(
+            convert_argument(text, ast.parse(kind, mode="eval").body, lambda node: NAMES.get(node.id, node.id))
+        )
     except ValueError:
         found = None
     assert found == real or (found is None and re.search("[0-9]-", text))

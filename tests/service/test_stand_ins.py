@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from rules_bento.formats.differences import differences
 from rules_bento.packages.virtualenv import make_environment
+from rules_bento.service.metadata import differences
 
 from tests.conftest import locked_wheels
 from tests.service.closures import link_closure

@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from rules_bento.formats.differences import differences as fields
 from rules_bento.packages.virtualenv import make_environment
 from rules_bento.service import from_json
+from rules_bento.service.metadata import differences as fields
 
 from tests.conftest import locked_wheels
 from tests.helpers.service_cases import CASES, SERVICES, differences, header, sources_of

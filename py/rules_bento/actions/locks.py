@@ -37,7 +37,8 @@ class _LockRequest(Request):
 def lock(request: _LockRequest) -> None:
     """Write a service's lock subset as JSON: direct requirements, pinned packages, and pinned packages with hashes."""
     from rules_bento.bento.env.python import LockedRequirements
-    from rules_bento.packages import installed, lock_subset
+    from rules_bento.packages import lock as locks
+    from rules_bento.packages import lock_subset
 
     platforms, versions = set(request.platform), set(request.python_version)
     if len(platforms) > 1 or len(versions) > 1:
@@ -51,7 +52,7 @@ def lock(request: _LockRequest) -> None:
     resolutions = [lock_subset.Resolution.loads(read_text(path)) for path in request.answer]
     entries = lock_subset.read(request.locked, resolutions)
     for path, name in request.hashes:
-        entries = installed.complete(entries, Path(path), name)
+        entries = locks.complete_installed(entries, Path(path), name)
     query = _make_query(request, entries)
     subset = lock_subset.resolve_subset(
         query,
@@ -68,12 +69,13 @@ def lock(request: _LockRequest) -> None:
 def _make_query(request: _LockRequest, entries: list[dict[str, Any]]) -> lock_subset.Query:
     """Return all requirements and constraints, and their origins. Raises BentoError for a conflict with the lock."""
     from rules_bento.bento.declared_packages import DeclaredPackages
-    from rules_bento.packages import installed, lock_subset
+    from rules_bento.packages import lock as locks
+    from rules_bento.packages import lock_subset
 
     origins: dict[str, str] = {}
     limits: dict[str, str] = {}
     for origin, texts in (
-        ("requirements", installed.with_extras(request.requirement, entries)),
+        ("requirements", locks.with_installed_extras(request.requirement, entries)),
         ("requirement_specifiers", request.package),
         ("deps", lock_subset.matching_pins(request.pin, entries)),
     ):

@@ -24,9 +24,9 @@ from rules_bento.sources.manifest import TreeManifest
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
 if TYPE_CHECKING:
-    from rules_bento.formats.differences import FieldDifference
     from rules_bento.packages.requirements import Line
     from rules_bento.service.loaded_modules import Survey
+    from rules_bento.service.metadata import FieldDifference
 
 
 class _PackageRequest(secret_scan.SecretsRequest):
@@ -204,7 +204,7 @@ def _read_json(path: str) -> dict[str, Any]:
 
 def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iterator[FieldDifference]:
     """Yield differences in fields that bento.yaml omits: kinds, APIs, and docstrings. Skips unknown values."""
-    from rules_bento.formats.differences import differences
+    from rules_bento.service.metadata import differences
 
     unknown = {field.partition(".")[0] for field in (unknown["field"] for unknown in read["unknowns"])}
     yield from differences(read["kind"], imported["kind"], "kind")
@@ -220,7 +220,7 @@ def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iter
 def _bento_differences(built: assemble.AssembledBento, other: assemble.AssembledBento) -> Iterator[FieldDifference]:
     import yaml
 
-    from rules_bento.formats.differences import FieldDifference, differences
+    from rules_bento.service.metadata import FieldDifference, differences
 
     documents: list[dict[str, Any]] = [yaml.safe_load(bento.files["bento.yaml"]) for bento in (built, other)]
     ours, theirs = ({key: one for key, one in document.items() if key not in _IGNORED_KEYS} for document in documents)

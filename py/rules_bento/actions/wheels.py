@@ -95,7 +95,7 @@ class _DescribeInstalledRequest(Request):
 
 
 def describe_installed(request: _DescribeInstalledRequest) -> None:
-    """Write the lock entry of a package that rules_python installed. `rules_bento.packages.installed` adds hashes."""
+    """Write the lock entry of a package that rules_python installed. `rules_bento.packages.lock` adds hashes."""
     import json
 
     from rules_bento.images.wheels.wheel_metadata import FileName, Metadata, normalized

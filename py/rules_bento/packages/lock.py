@@ -39,12 +39,12 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file, schema
 from rules_bento.formats.json import read_json
 from rules_bento.formats.toml import read_toml
-from rules_bento.packages import conflicts, lock_shapes
+from rules_bento.packages import conflicts, lock_shapes, requirements
 from rules_bento.packages.conflicts import Choice
 from rules_bento.packages.indexes import EXPLICIT_GROUP, Indexes, reject_credentials, split_index, without_credentials
 from rules_bento.packages.lock_shapes import LOCK
 from rules_bento.packages.requirements import LOCAL_REMEDY, normalize_name
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Iterable, Sequence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -385,3 +385,58 @@ def _is_supported(filename: str) -> bool:
         any(known.fullmatch(tag) for tag in tags_of_kind.split("."))
         for known, tags_of_kind in zip(_SUPPORTED_TAGS, tags, strict=True)
     )
+
+
+_EXTRAS = "extras_in_lock"
+_SEVERAL_INDEXES = ("--extra-index-url", "-f", "--find-links")
+
+
+def complete_installed(entries: Iterable[dict[str, Any]], path: Path, name: str) -> list[dict[str, Any]]:
+    """Return the entries with hashes and extras. Raises BentoError if the lock `path` lacks a package's version."""
+    lines, options = requirements.parse(requirements.decode(read_file(path, name), name), name)
+    for option in options:
+        if option.flag in _SEVERAL_INDEXES:
+            raise BentoError(
+                f"{name}:{option.line}: {option.flag} isn't supported with packages of rules_python, because the lock "
+                "doesn't contain the index of each package",
+                place="requirements",
+                remedy="Use a package hub of bento.pypi.",
+            )
+    by_name: dict[str, list[requirements.Requirement]] = {}
+    for line in lines:
+        by_name.setdefault(line.name, []).append(line)
+    return [
+        _complete(entry, by_name.get(entry["name"], ()), name) if "dependencies_of_extras" in entry else entry
+        for entry in entries
+    ]
+
+
+def _complete(entry: dict[str, Any], lines: Sequence[requirements.Requirement], name: str) -> dict[str, Any]:
+    # A lock can have the same version twice, with different markers.
+    lines = [
+        line
+        for line in lines
+        if line.pin and line.hashes and requirements.is_same_version(line.pin[1], entry["version"])
+    ]
+    if not lines:
+        raise BentoError(
+            f"{name} doesn't contain {entry['name']}=={entry['version']} with hashes, but rules_python installs this "
+            "version",
+            place="requirements",
+            remedy="Use the file in requirements_lock of pip.parse, and lock with `uv pip compile --generate-hashes` "
+            "or `pip-compile --generate-hashes`.",
+        )
+    extras = sorted({extra for line in lines for extra in requirements.parse_requirement(line.text).extras})
+    edges = entry["dependencies_of_extras"]
+    # The names of the files are unknown, so a Bento has the hashes of all files.
+    return {key: value for key, value in entry.items() if key != "dependencies_of_extras"} | {
+        "extras": dict.fromkeys(extras, edges),
+        "files": {sha256: sha256 for line in lines for sha256 in line.hashes},
+        _EXTRAS: extras,
+    }
+
+
+def with_installed_extras(names: Iterable[str], entries: Iterable[dict[str, Any]]) -> list[str]:
+    """Return requirements that include the extras with which rules_python installed packages."""
+    extras = {entry["name"]: f"{entry['name']}[{','.join(entry[_EXTRAS])}]" for entry in entries if entry.get(_EXTRAS)}
+    return list(dict.fromkeys([*(extras.get(name, name) for name in names), *extras.values()]))

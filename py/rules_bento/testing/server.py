@@ -1,17 +1,19 @@
-"""Starts a BentoML server for an unpacked Bento, on a free port of the loopback interface."""
+"""Starts a BentoML server for an unpacked Bento, on a free port of the loopback interface, and sends requests to it."""
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from contextlib import contextmanager
 
 from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.net import loopback
-from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +77,7 @@ def _start(
         url = f"http://{_HOST}:{port}"
         began = time.monotonic()
         try:
-            if not loopback.wait(f"{url}/readyz", deadline - began, lambda: process.poll() is not None):  # noqa: B023
+            if not wait(f"{url}/readyz", deadline - began, lambda: process.poll() is not None):  # noqa: B023
                 return process, url
         except BaseException:
             _stop(process)
@@ -103,3 +105,56 @@ def _free_port() -> int:
         probe.bind((_HOST, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+_TICK = 0.05  # seconds
+_PATIENCE = 60  # seconds for an answer
+_PROBE = 5  # seconds for a response to the readiness check
+_MAX_ANSWER = 1 << 24  # bytes
+_SHOWN = 4000  # bytes of an error response
+_ERRORS = OSError, http.client.HTTPException  # errors from urllib, and errors for an invalid HTTP response
+
+
+class ServerError(Exception):
+    """Raised if the server doesn't respond, or if the status of the response isn't 2xx."""
+
+
+def wait(url: str, seconds: float, has_ended: Callable[[], object]) -> str:
+    """Wait until a request for `url` succeeds, and return "". For `tcp://HOST:PORT`, a connection is sufficient.
+
+    After `seconds`, or after `has_ended` returns a true value, returns a description of the last response.
+    """
+    last = "no response"
+    deadline = time.monotonic() + seconds
+    while not has_ended() and (left := deadline - time.monotonic()) > 0:
+        try:
+            with _probe(url, min(left, _PROBE)):
+                return ""
+        except _ERRORS as error:
+            if isinstance(error, urllib.error.HTTPError):
+                last = f"last response: status {error.code}"
+            time.sleep(_TICK)
+    return last
+
+
+def _probe(url: str, seconds: float) -> Any:
+    if url.startswith("tcp:"):
+        host, _, port = url.removeprefix("tcp://").partition(":")
+        return socket.create_connection((host, int(port)), seconds)
+    return _opener().open(url, timeout=seconds)
+
+
+def post(url: str, body: str) -> None:
+    """Send a POST request with a JSON body. Raises ServerError for an error response or no response."""
+    request = urllib.request.Request(url, body.encode(), {"Content-Type": "application/json"})
+    try:
+        with _opener().open(request, timeout=_PATIENCE) as answer:
+            answer.read(_MAX_ANSWER)
+    except urllib.error.HTTPError as error:
+        raise ServerError(f"responded with {error.code}: {error.read(_SHOWN).decode('utf-8', 'replace')}") from None
+    except _ERRORS as error:
+        raise ServerError(f"didn't respond ({error})") from None
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))
