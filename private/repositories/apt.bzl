@@ -9,6 +9,9 @@ load(":lock_shapes.bzl", "DEB_LOCK", "shape_problem")
 
 _FORMAT = 1
 
+# Default name of a lock, after the name of the bento_debs target.
+_LOCK = ".lock.json"
+
 # Debian's name of an architecture to the platform.
 DEBIAN_PLATFORMS = {name: "linux_" + name for name in ["amd64", "arm64"]}
 
@@ -154,8 +157,8 @@ def _fetch(rctx, filename):
     elif rctx.download(url = urls, output = filename, sha256 = rctx.attr.sha256, allow_fail = True).success:
         return
     fail("""@{}: cannot fetch {} (SHA-256: {}) from {}.
-Mirrors keep only the newest version. Update the lock with `bazel run` of its bento_debs target (for the lock of rules_bento: use a newer rules_bento), or set mirrors = ["https://..."] (a snapshot mirror) of the bento.apt or bento_tools tag.
-{}""".format(rctx.attr.hub, filename, rctx.attr.sha256, without_secrets(" or ".join(mirrors)), "\n".join(problems)))
+Mirrors keep only the newest version. {}, or set mirrors = ["https://..."] (a snapshot mirror) of the bento.apt or bento_tools tag.
+{}""".format(rctx.attr.hub, filename, rctx.attr.sha256, without_secrets(" or ".join(mirrors)), rctx.attr.refresh, "\n".join(problems)))
 
 def _deb_repo_impl(rctx):
     filename = rctx.attr.filename.rpartition("/")[2]
@@ -172,6 +175,7 @@ _deb_repo = repository_rule(
         "filename": attr.string(doc = "Path to the package file, relative to the URL of a mirror.", mandatory = True),
         "hub": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
         "mirrors": attr.string_list(doc = "URLs of mirrors. Same format as `mirrors` of `bento.apt`."),
+        "refresh": attr.string(doc = "Clause for an error message: how to update the lock.", mandatory = True),
         "sha256": attr.string(doc = "SHA-256 digest of the package file, in hexadecimal.", mandatory = True),
     },
 )
@@ -276,6 +280,14 @@ def _read_deb_lock(mctx, lock):
                 return _invalid_deb_lock("{}: {} requires {}, which isn't in the lock. Update the lock with the bento_debs target.".format(lock, package["name"], missing[0]))
     return struct(packages = content["packages"], problem = None)
 
+def refresh_clause(lock):
+    """Returns a clause for an error message that describes how to update a lock."""
+    if str(lock).startswith("@@//") and lock.name.endswith(_LOCK):
+        return "Update the lock: `bazel run {}.update`".format(str(lock).removeprefix("@@").removesuffix(_LOCK))
+    if lock.repo_name == Label("//:MODULE.bazel").repo_name:
+        return "Use a newer rules_bento or a lock of your own (bento_debs)"
+    return "Update the lock with `bazel run` of its bento_debs target"
+
 def _invalid_deb_lock(problem):
     return struct(packages = {}, problem = problem)
 
@@ -298,6 +310,7 @@ def declare_deb_files(mctx, *, hub, lock, mirrors):
                 filename = package["filename"],
                 hub = hub,
                 mirrors = mirrors,
+                refresh = refresh_clause(lock),
                 sha256 = package["sha256"],
             )
     return read

@@ -2,7 +2,7 @@
 
 load("//private:indexes.bzl", "index_problem")
 load("//private:wheel_groups.bzl", "group_wheels")
-load("//private/repositories:apt.bzl", "declare_debs")
+load("//private/repositories:apt.bzl", "declare_debs", "refresh_clause")
 load("//private/repositories:fetch.bzl", "fetch_first", "fetch_with_uv", "host_platform", "run_helper")
 load("//private/repositories:lock_shapes.bzl", "LOCK", "shape_problem")
 load("//private/repositories:locks.bzl", "with_pages")
@@ -199,6 +199,14 @@ _CASES = {
     "explicit_index_without_indexes": (
         lambda: fail(index_problem(struct(explicit = {"acme": "corp"}, indexes = []), "acme")),
         "explicit: the package acme uses the index 'corp', but the indexes attribute has no index with this name",
+    ),
+    "debs_that_left_the_mirrors": (
+        lambda: fail(refresh_clause(Label("//tests/registry:debian.lock.json"))),
+        "Update the lock: `bazel run //tests/registry:debian.update`",
+    ),
+    "debs_that_left_the_mirrors_with_another_name": (
+        lambda: fail(refresh_clause(Label("@bazel_skylib//:debs.json"))),
+        "Update the lock with `bazel run` of its bento_debs target",
     ),
     "no_place_of_uv": (
         lambda: fetch_first(_context(files = "[]"), "uv", "1.0", _WHEEL, _HASH),
