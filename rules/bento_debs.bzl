@@ -24,6 +24,27 @@ def _test_impl(ctx):
     arguments = ["--update", label_string(ctx.label).removesuffix("_test") + ".update", "--lock", runfile(ctx, ctx.file.lock), ctx.file.lock.short_path]
     return [_launcher(ctx, "check_debs", arguments, [ctx.file.lock]), testing.ExecutionInfo({"block-network": "1"})]
 
+# Default: what an interpreter of rules_python and most wheels need. No image runs the scripts that need the excluded packages.
+_PACKAGES = [
+    "base-files",
+    "ca-certificates",
+    "libbz2-1.0",
+    "libc-bin",
+    "libcrypt1",
+    "libffi8",
+    "libgomp1",
+    "liblzma5",
+    "libsqlite3-0",
+    "libssl3t64",
+    "libstdc++6",
+    "libuuid1",
+    "netbase",
+    "tzdata",
+    "zlib1g",
+]
+_EXCLUDES = ["awk", "debconf", "dpkg", "openssl", "openssl-provider-legacy"]
+_SUITES = ["trixie", "trixie-updates", "trixie-security"]
+
 _ATTRIBUTES = {
     "architectures": attr.string_list(),
     "excludes": attr.string_list(),
@@ -45,7 +66,7 @@ bento_debs_test = rule(
     test = True,
 )
 
-def bento_debs(name, *, packages, suites, architectures = ["amd64", "arm64"], excludes = [], lock = None, **kwargs):
+def bento_debs(name, *, packages = None, suites = _SUITES, architectures = ["amd64", "arm64"], excludes = None, lock = None, **kwargs):
     """Resolves Debian packages with `<name>.update`, which writes a lock for `bento.apt`, and tests the lock with `<name>_test`.
 
     ```starlark
@@ -61,13 +82,16 @@ def bento_debs(name, *, packages, suites, architectures = ["amd64", "arm64"], ex
 
     Args:
       name: prefix of the names of the targets.
-      packages: packages to lock, with dependencies, but without recommended packages.
-      suites: Debian suites, such as `trixie`.
+      packages: packages to lock, with dependencies, but without recommended packages. Default: a base for an interpreter of rules_python, without
+        the packages in `excludes` that only scripts need.
+      suites: Debian suites. Default: Debian 13 (`trixie`, `trixie-updates`, and `trixie-security`).
       architectures: Debian architectures.
       excludes: packages, also virtual ones, that apt treats as installed, such as dependencies that a service doesn't need.
       lock: path of the lock, relative to this package. Default: `<name>.lock.json`.
       **kwargs: common attributes of both targets.
     """
+    excludes = excludes or ([] if packages else _EXCLUDES)
+    packages = packages or _PACKAGES
     shared = kwargs | {"architectures": architectures, "excludes": excludes, "lock": lock or name + ".lock.json", "packages": packages, "suites": suites}
     bento_debs_update(name = name + ".update", **shared)
     bento_debs_test(name = name + "_test", **shared)
