@@ -29,6 +29,8 @@ LEFT_OUT = {"BentoCompile", "BentoHelperPackages", "BentoInterpreter"}
 LEFT_OUT |= {"BentoImportService", "BentoCompareMetadata", "BentoApi", "BentoWheel"}
 # The step before an import. The same subcommand is the first step of a BentoPackage.
 LEFT_OUT |= {"BentoSnapshot"}
+# Installs an interpreter that this scenario replaces.
+LEFT_OUT |= {"BentoInterpreterLayer"}
 # Outputs in addition to the default outputs of the targets below.
 # The same newer version as several hundred files, as in rules_python's toolchains.
 UNPACKED = """

@@ -27,7 +27,6 @@ load("@rules_bento//rules:defs.bzl", "bento_base", "bento_push")
 bento_base(
     name = "base",
     packages = ["@debian//:packages"],
-    python_version = "3.13",
 )
 
 bento_push(

@@ -17,6 +17,7 @@ bento_base(
         "@debian//libc-bin",
         "@debian//python3-minimal",
     ],
+    python = "/usr/bin/python3",
     python_version = "3.13",
 )
 
@@ -83,6 +84,7 @@ bento_base(
         "@debian//base-files",
         "@debian//python3-minimal",
     ],
+    python = "/usr/bin/python3",
     python_version = "3.13",
 )
 

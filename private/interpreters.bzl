@@ -2,6 +2,7 @@
 
 load("//private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES")
 load("//private:providers.bzl", "BentoPythonInfo")
+load("//private:python_version.bzl", "python_cfg")
 load("//private:transitions.bzl", "modules_cfg")
 
 def _bento_python_impl(ctx):
@@ -61,6 +62,26 @@ bento_toolchain_python = rule(
     attrs = {"python_version": attr.string(doc = "Python version of the interpreter (`X.Y`).", mandatory = True)},
     provides = [BentoPythonInfo],
     toolchains = [_TYPE],
+)
+
+def _bento_target_python_impl(ctx):
+    toolchain = ctx.toolchains[_TYPE]
+    runtime = toolchain.py3_runtime if toolchain else None
+    actual = getattr(runtime, "interpreter_version_info", None)
+    return [BentoPythonInfo(
+        files = depset(transitive = [runtime.files] if runtime and runtime.files else []),
+        interpreter = runtime.interpreter if runtime else None,
+        interpreter_path = (runtime.interpreter_path if runtime else None) or "",
+        version = "{}.{}".format(actual.major, actual.minor) if getattr(actual, "minor", None) else "",
+    )]
+
+bento_target_python = rule(
+    implementation = _bento_target_python_impl,
+    cfg = python_cfg,
+    doc = "Provides the interpreter of rules_python for the target platform, for `bento_base`, which checks it.",
+    attrs = {"python_version": attr.string(doc = "Python version of the interpreter (`X.Y`).", mandatory = True)},
+    provides = [BentoPythonInfo],
+    toolchains = [config_common.toolchain_type(_TYPE, mandatory = False)],
 )
 
 _PACKING_TYPE = "//toolchains:packing_type"

@@ -3,6 +3,8 @@
 load("//private:attributes.bzl", "add_pairs", "label_string")
 load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//private:layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "write_ztoc")
+load("//private:providers.bzl", "BentoPythonInfo")
+load("//private:versions.bzl", "PYTHON_VERSIONS")
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoDebInfo", "BentoLayerInfo")
 
 _ENV = {"LANG": "C.UTF-8", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -18,6 +20,9 @@ _EXCLUDES = [
 _INCLUDES = ["/usr/share/doc/*/copyright"]
 _OS = "linux"
 _PYTHON = "/usr/bin/python3"
+
+# Path of an interpreter of rules_python. py/rules_bento/debian/interpreter.py installs it.
+_INSTALLED_PYTHON = "/usr/local/bin/python3"
 _USERS = {"bentoml": "1034", "nonroot": "65532"}
 
 # Third-party packages that the helper imports. Some distributions compress .deb files with zstd.
@@ -30,15 +35,19 @@ def _one_of(ctx, what, values):
         fail("{}: the packages and the base layers have different {}: {}. Use packages from one lock.".format(label_string(ctx.label), what, " and ".join(distinct)))
     return (distinct + [""])[0]
 
-def _write(ctx, architecture, files, lower):
-    """Declares the layer, its description, and its package index, and the action that writes them. Returns a BentoLayerInfo and the index's File."""
-    blob = ctx.actions.declare_file("{}.layer.{}".format(ctx.label.name, ctx.attr.compression))
-    description = ctx.actions.declare_file(ctx.label.name + ".layer.json")
-    layer = BentoLayerInfo(
+def _layer(ctx, name):
+    """Declares the files of a layer, without the action that writes them. Returns a BentoLayerInfo."""
+    blob = ctx.actions.declare_file("{}.layer.{}".format(name, ctx.attr.compression))
+    description = ctx.actions.declare_file(name + ".layer.json")
+    return BentoLayerInfo(
         blob = blob,
         description = description,
         ztoc = write_ztoc(ctx, blob.basename, ctx.attr.compression, [description, blob]),
     )
+
+def _write(ctx, architecture, files, lower):
+    """Declares the layer, its description, and its package index, and the action that writes them. Returns a BentoLayerInfo and the index's File."""
+    layer = _layer(ctx, ctx.label.name)
     index = ctx.actions.declare_file(ctx.label.name + ".debs.json")
     below = [info.deb_index for info in lower]
     args = target_arguments(ctx)
@@ -65,6 +74,55 @@ def _write(ctx, architecture, files, lower):
     )
     return layer, index
 
+def _interpreter(ctx, version):
+    """Returns the BentoPythonInfo of rules_python's interpreter for `python_version`, or None. Fails if an image can't contain it.
+
+    Args:
+      ctx: context of the rule.
+      version: version of the Python among the packages and in `base`, or an empty string.
+    """
+    required = ctx.attr.python_version
+    if ctx.attr.python or not required:
+        return None
+    if not ctx.attr._interpreter:
+        fail("{}: unsupported python_version \"{}\". Valid values: {}.".format(label_string(ctx.label), required, ", ".join(PYTHON_VERSIONS)))
+    place = "{}: python_version = \"{}\" installs the interpreter of rules_python".format(label_string(ctx.label), required)
+    if version:
+        fail("{}, but the packages or the base include Python {}. Remove python_version, or the package python3.".format(place, version))
+    python = ctx.attr._interpreter[BentoPythonInfo]
+    if python.version not in ("", required):
+        fail("{}, which has Python {}. Add python.toolchain(python_version = \"{}\") to MODULE.bazel.".format(place, python.version, required))
+    if not python.interpreter or python.interpreter.extension == "sh":
+        fail("{}, but its toolchain for this platform is {}, which isn't a file with a hash. Add python.toolchain(python_version = \"{}\") to MODULE.bazel, or use Debian's package python3 instead of python_version.".format(
+            place,
+            "the Python of this machine" + (" ({})".format(python.interpreter_path) if python.interpreter_path else "") if python.interpreter or python.interpreter_path else "missing",
+            required,
+        ))
+    return python
+
+def _write_interpreter(ctx, python, *, architecture, glibc, index):
+    """Declares the layer with an interpreter of rules_python above the packages in `index`. Returns a BentoLayerInfo and the File of its index."""
+    layer = _layer(ctx, ctx.label.name + ".interpreter")
+    output = ctx.actions.declare_file(ctx.label.name + ".interpreter.index.json")
+    args = target_arguments(ctx)
+    args.add_all(["--architecture", architecture, "--glibc", glibc, "--lower", index, "--python-version", ctx.attr.python_version])
+    args.add("--program", python.interpreter)
+    args.add_all(python.files, before_each = "--file")
+    args.add_all(["--compression", ctx.attr.compression, "--output", layer.blob, "--description", layer.description, "--index", output])
+    run_helper(
+        ctx,
+        mnemonic = "BentoInterpreterLayer",
+        progress_message = "Installing Python into %{label}",
+        subcommand = subcommand(
+            "interpreter_layer",
+            args,
+            inputs = depset([index, python.interpreter], transitive = [python.files]),
+            packages = COMPRESSION_PACKAGES[ctx.attr.compression],
+        ),
+        outputs = [layer.blob, layer.description, output],
+    )
+    return layer, output
+
 def _lower(ctx):
     """Returns the BentoBaseInfo in `base` as a list; empty without `base`. Fails if the packages of the base are unknown."""
     lower = [ctx.attr.base[BentoBaseInfo]] if ctx.attr.base else []
@@ -77,12 +135,18 @@ def _bento_base_impl(ctx):
     debs = [target[BentoDebInfo] for target in ctx.attr.packages]
     lower = _lower(ctx)
     architecture = _one_of(ctx, "architectures", [info.architecture for info in debs + lower])
-    python_version = ctx.attr.python_version or _one_of(ctx, "versions of Python", [info.python_version for info in debs + lower])
-    python = ctx.attr.python or ([info.python for info in lower] + [_PYTHON])[0]
+    python_version = _one_of(ctx, "versions of Python", [info.python_version for info in debs + lower])
+    interpreter = _interpreter(ctx, python_version)
+    python = ctx.attr.python or (_INSTALLED_PYTHON if interpreter else ([info.python for info in lower] + [_PYTHON])[0])
+    python_version = ctx.attr.python_version or python_version
     if not python_version:
-        fail("{}: the packages don't include python3. Add python3 to the packages, or set python_version to the version of {}.".format(label_string(ctx.label), python))
+        fail("{}: the packages don't include python3. Add python3 to the packages, or set python_version, which installs the interpreter of rules_python.".format(label_string(ctx.label)))
+    glibc = _one_of(ctx, "versions of glibc", [info.glibc for info in debs + lower])
     layer, index = _write(ctx, architecture, depset(transitive = [info.files for info in debs]), lower)
-    layers = tuple([each for info in lower for each in info.layers] + [layer])
+    layers = [each for info in lower for each in info.layers] + [layer]
+    if interpreter:
+        layer, index = _write_interpreter(ctx, interpreter, architecture = architecture, glibc = glibc, index = index)
+        layers.append(layer)
     env = ([info.env for info in lower] + [_ENV])[0] | ctx.attr.env
     config = ctx.actions.declare_file(ctx.label.name + ".base.json")
     ctx.actions.write(config, json.encode({"architecture": architecture, "env": env, "os": _OS}))
@@ -92,9 +156,9 @@ def _bento_base_impl(ctx):
             config = config,
             deb_index = index,
             env = env,
-            glibc = _one_of(ctx, "versions of glibc", [info.glibc for info in debs + lower]),
+            glibc = glibc,
             hub = ([info.hub for info in lower + debs] + [""])[0],
-            layers = layers,
+            layers = tuple(layers),
             libraries = None,
             name = label_string(ctx.label),
             python = python,
@@ -104,6 +168,10 @@ def _bento_base_impl(ctx):
         DefaultInfo(files = depset([config] + [each.description for each in layers])),
         OutputGroupInfo(index = depset([index]), layer = depset([layer.blob])),
     ]
+
+def _interpreter_label(python, python_version):
+    """Returns the label of rules_python's interpreter if only `python_version` is set. A base with another Python must not fetch it."""
+    return Label("//toolchains/pythons:" + python_version) if python_version in PYTHON_VERSIONS and not python else None
 
 bento_base = rule(
     implementation = _bento_base_impl,
@@ -116,7 +184,7 @@ bento_base(
 )
 ```
 
-The layer includes dependencies, and dpkg's database for scanners. Maintainer scripts don't run: the rule creates users, certificates, `/tmp`, and
+For the Python of `pip.parse`, install its interpreter with `python_version`, without the package `python3`. The layer includes dependencies, and dpkg's database for scanners. Maintainer scripts don't run: the rule creates users, certificates, `/tmp`, and
 `nsswitch.conf`. Output groups: `layer` (the top layer) and `index` (its files and packages).""",
     attrs = {
         "base": attr.label(doc = "Another `bento_base`, to which this target adds packages.", providers = [BentoBaseInfo]),
@@ -127,9 +195,10 @@ The layer includes dependencies, and dpkg's database for scanners. Maintainer sc
         "env": attr.string_dict(doc = "Environment variables of the container, in addition to `LANG`, `PATH`, and the variables of `base`."),
         "packages": attr.label_list(doc = "Packages of a `bento.apt` hub.", mandatory = True, providers = [BentoDebInfo]),
         "python": attr.string(doc = "Absolute path to the Python interpreter. Default: the path in `base`, otherwise `/usr/bin/python3`."),
-        "python_version": attr.string(doc = "Version of the interpreter (`X.Y`). Default: the version of the package `python3`, or of `base`."),
+        "python_version": attr.string(doc = "Version (`X.Y`) of the interpreter of rules_python to install in `/usr/local`; with `python`, the version of that interpreter. Default: the version of the package `python3`, or of `base`."),
         "symlinks": attr.string_dict(doc = "Additional symbolic links, from path to target: `{\"/usr/bin/python\": \"python3\"}`."),
         "users": attr.string_dict(default = _USERS, doc = "Users to add, from name to ID, each with a group and a home directory. Ignored if `base` is set."),
+        "_interpreter": attr.label(default = _interpreter_label, providers = [BentoPythonInfo]),
     },
     provides = [BentoBaseInfo],
     toolchains = [TOOLCHAIN_TYPE],

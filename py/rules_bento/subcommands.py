@@ -14,7 +14,7 @@ from rules_bento.typing_lite import Sequence
 _SUBCOMMANDS = {
     "actions.archives": "archive stamp",
     "actions.bases": "base_contents base_images base_layer base_layout unpack_image",
-    "actions.debian": "check_debs deb_layer",
+    "actions.debian": "check_debs deb_layer interpreter_layer",
     "actions.check_images": "check_image check_size check_system",
     "actions.images": "deployment image image_files image_index",
     "actions.layers": "bento_layer environment_layer layer_ztoc tar_layer",

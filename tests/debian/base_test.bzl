@@ -52,9 +52,30 @@ def _upper_impl(ctx):
 
 upper_test = _arm64(_upper_impl)
 
+def _installed_impl(ctx):
+    env = analysistest.begin(ctx)
+    info = analysistest.target_under_test(env)[BentoBaseInfo]
+    asserts.equals(env, ("2.41", "3.13", "/usr/local/bin/python3"), (info.glibc, info.python_version, info.python))
+    asserts.equals(env, ["installed.layer.gzip", "installed.interpreter.layer.gzip"], [layer.blob.basename for layer in info.layers])
+    asserts.equals(env, "installed.interpreter.index.json", info.deb_index.basename)
+    return analysistest.end(env)
+
+installed_test = _arm64(_installed_impl)
+
+def _host_python_impl(ctx):
+    env = analysistest.begin(ctx)
+    asserts.expect_failure(env, "installs the interpreter of rules_python, but its toolchain for this platform is the Python of this machine (/usr/bin/python3), which isn't a file with a hash. Add python.toolchain(python_version = \"3.13\")")
+    return analysistest.end(env)
+
+host_python_test = analysistest.make(
+    _host_python_impl,
+    config_settings = {"//command_line_option:extra_toolchains": str(Label(":host_toolchain"))},
+    expect_failure = True,
+)
+
 def _no_python_impl(ctx):
     env = analysistest.begin(ctx)
-    asserts.expect_failure(env, "the packages don't include python3. Add python3 to the packages, or set python_version to the version of /usr/bin/python3")
+    asserts.expect_failure(env, "the packages don't include python3. Add python3 to the packages, or set python_version, which installs the interpreter of rules_python")
     return analysistest.end(env)
 
 no_python_test = _arm64(_no_python_impl, expect_failure = True)

@@ -67,3 +67,19 @@ def test_an_artifact_in_a_registry_depends_on_neither():
     assert artifact.model_config(replace(MODEL, license="mit", origin="https://x.org/a")) == artifact.model_config(
         MODEL
     )
+
+
+@pytest.mark.parametrize("form", ["cyclonedx", "spdx"])
+def test_an_interpreter_and_what_it_includes_are_components(form):
+    program = {"name": "python", "version": "3.12.8", "license": "PSF-2.0", "digest": DIGEST}
+    linked = {"name": "libffi", "version": "", "license": "MIT"}
+    found = json.loads(sbom.make_sbom(SUBJECT, sbom.interpreter_components([program, linked]), form))
+    if form == "cyclonedx":
+        library, python = found["components"]
+        assert (python["purl"], python["hashes"][0]["content"]) == ("pkg:generic/python@3.12.8", "1" * 64)
+        assert (library["purl"], library["licenses"]) == ("pkg:generic/libffi", [{"expression": "MIT"}])
+        assert library["properties"] == [{"name": "rules_bento:remark", "value": sbom.INCLUDED}]
+    else:
+        _, library, python = found["packages"]
+        assert (python["versionInfo"], python["checksums"][0]["checksumValue"]) == ("3.12.8", "1" * 64)
+        assert (library["licenseDeclared"], library["comment"]) == ("MIT", sbom.INCLUDED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rules_bento.arguments import JsonPairs, LayerRequest, Pairs, Strings
+from rules_bento.arguments import JsonPairs, LayerRequest, Pairs, Paths, Strings
 from rules_bento.debian import apt
 from rules_bento.errors import BentoError
 from rules_bento.formats import decode_text
@@ -66,6 +66,31 @@ def deb_layer(request: _DebLayerRequest) -> None:
     added = list(root.packages.keys() - below)
     name = f"Debian package {added[0]}" if len(added) == 1 else f"{len(added)} Debian packages"
     description.describe(request, info, name)
+    request.index.write_text(json.dumps(root.index(), indent=0) + "\n", "utf-8")
+
+
+class _InterpreterLayerRequest(LayerRequest):
+    architecture: str  # Debian's name of it
+    file: Paths  # of the interpreter
+    glibc: str = ""  # of the layers below, X.Y
+    index: Path
+    lower: Path  # index of the layers below
+    program: Path
+    python_version: str  # X.Y
+
+
+def interpreter_layer(request: _InterpreterLayerRequest) -> None:
+    """Install an interpreter of rules_python into a layer, and write the layer's description and index."""
+    from rules_bento.debian.deb_rootfs import PathFilter, Rootfs
+    from rules_bento.debian.interpreter import Host, Interpreter
+    from rules_bento.images.layers.layer import write_tar_layer
+
+    root = Rootfs(json.loads(request.lower.read_text("utf-8")), PathFilter.from_patterns((), ()), lambda _: False)
+    libraries = {path.rpartition("/")[2] for path in (*root.files, *root.links)}
+    host = Host(request.architecture, request.glibc, libraries)
+    interpreter = Interpreter(request.program, request.file, request.python_version, host)
+    info = write_tar_layer(request.output, interpreter.tar(root), request.compression)
+    description.describe(request, info, f"Python {request.python_version}")
     request.index.write_text(json.dumps(root.index(), indent=0) + "\n", "utf-8")
 
 

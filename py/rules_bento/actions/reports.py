@@ -162,7 +162,9 @@ def sbom(request: _SbomRequest) -> None:
         components.append(sboms.python_package(name, version, sha256_of(path), comments.get(name, "")))
     components += [sboms.model(ModelDescription.loads(read_text(path))) for path in request.model]
     for path in request.index:
-        components += sboms.debian_packages(json.loads(read_text(path))["packages"], architecture)
+        index = json.loads(read_text(path))
+        components += sboms.debian_packages(index["packages"], architecture)
+        components += sboms.interpreter_components(index.get("components", ()))
     request.output.write_bytes(sboms.make_sbom(subject, components, request.format))
 
 

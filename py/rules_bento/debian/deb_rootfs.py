@@ -23,7 +23,7 @@ from rules_bento.debian.deb import REMEDY
 from rules_bento.errors import BentoError
 from rules_bento.formats import split_lines
 from rules_bento.images.layers import headers
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Iterator, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.debian.deb import Deb, DebMember
@@ -98,6 +98,7 @@ class Rootfs:
         self.files: dict[str, str] = dict(below.get("files", {}))
         self.links: dict[str, str] = dict(below.get("links", {}))
         self.captured: dict[str, bytes] = {}
+        self.components: list[Mapping[str, Any]] = list(below.get("components", []))  # for SBOMs, without packages
         self._status = "".join(f"{stanza}\n\n" for stanza in below.get("status", "").split("\n\n") if stanza)
         self._paths = paths
         self._is_captured = is_captured
@@ -113,7 +114,7 @@ class Rootfs:
             "folders": dict(sorted(self.directories.items())),
             "files": dict(sorted(self.files.items())),
             "links": dict(sorted(self.links.items())),
-        }
+        } | ({"components": self.components} if self.components else {})
 
     def install(self, deb: Deb, architecture: str = "") -> Iterator[bytes]:
         """Yield the tar members of a package and of its dpkg files, or nothing if the package is already installed.

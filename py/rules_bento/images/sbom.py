@@ -26,6 +26,9 @@ RECORD_MISMATCH = "The wheel has an invalid RECORD; bento.pypi accepts the wheel
 # Comment on a wheel with excluded files.
 EXCLUDED_FILES = "bento.pypi excludes files of the wheel: {files} files, {size} bytes (exclude)."
 
+# Comment on a library that Debian's package database doesn't list.
+INCLUDED = "The Python interpreter includes this library."
+
 
 class ImageSubject(NamedTuple):
     """The image or Bento that an SBOM describes."""
@@ -83,6 +86,19 @@ def debian_packages(versions: Mapping[str, str], architecture: str) -> list[Comp
         Component("library", f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}", name, version)
         for name, version in versions.items()
     ]
+
+
+def interpreter_components(components: Iterable[Mapping[str, str]]) -> list[Component]:
+    """Return components for an interpreter and the libraries that it includes, as in the index of a base."""
+    found = []
+    for each in components:
+        name, version = each["name"], each["version"]
+        reference = f"pkg:generic/{quote(name)}" + (f"@{quote(version)}" if version else "")
+        remark = "" if "digest" in each else INCLUDED
+        found.append(
+            Component("library", reference, name, version, each.get("digest", ""), remark, license=each["license"])
+        )
+    return found
 
 
 def model(description: ModelDescription) -> Component:
