@@ -89,12 +89,6 @@ def subset_command(directory: Path, paths: list[Path], requirements: list[str], 
     return [*HELPER, "lock", f"@{arguments}"]
 
 
-def pins(hashed: str) -> str:
-    """Return the requirements without their hashes."""
-    lines = [line for line in hashed.splitlines() if not line.startswith("    --hash=")]
-    return "".join(line.removesuffix(" \\") + "\n" for line in lines)
-
-
 def compile_command(directory: Path, uv: str) -> list[str]:
     """Return uv's command that resolves over the network, with its cache, and writes hashes as in a lock."""
     command = [uv, "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--strip-extras", "--generate-hashes"]
@@ -131,9 +125,9 @@ def compare(options: argparse.Namespace) -> None:
             # As in a package hub: only the transitive dependencies on this platform.
             paths = [path for path in paths if path.name.removesuffix(".json") in uvs]
             ours = seconds(subset_command(directory, paths, requirements, options.uv), options.runs)
-            ours_text = pins(json.loads((directory / "locked").read_text("utf-8"))["pinned_with_hashes"])
-            if ours_text.split() != uvs:
-                raise SystemExit(f"uv and the helper differ: {sorted(set(uvs) ^ set(ours_text.split()))}")
+            pins = [pin for pin, _ in json.loads((directory / "locked").read_text("utf-8"))["pins"]]
+            if pins != uvs:
+                raise SystemExit(f"uv and the helper differ: {sorted(set(uvs) ^ set(pins))}")
             peers: list[float | None] = [None, None]
             if options.bentoml:
                 peers = [*bentoml_builds(directory, requirements, options.bentoml, options.runs)]

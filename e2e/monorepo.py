@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workbench import Checkout, Workbench
@@ -111,15 +111,14 @@ def lock_subset_matches_uv(checkout: Checkout, service: str) -> None:
          roots],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
-    lines = [line for line in locked["pinned_with_hashes"].splitlines() if not line.startswith("    --hash=")]
-    ours = "".join(line.removesuffix(" \\") + "\n" for line in lines)
+    ours = "".join(f"{pin}\n" for pin, _ in locked["pins"])
     assert ours == done.stdout, f"{service}: ours\n{ours}\nuv's\n{done.stdout}"
 
 
-def locked_of(checkout: Checkout, service: str) -> dict[str, str]:
+def locked_of(checkout: Checkout, service: str) -> dict[str, Any]:
     """Return the locked requirements of a Bento, and its direct requirements."""
     path = checkout.root / WORKSPACE / f"bazel-bin/{service}/{service}.locked.json"
-    locked: dict[str, str] = json.loads(path.read_text("utf-8"))
+    locked: dict[str, Any] = json.loads(path.read_text("utf-8"))
     return locked
 
 
@@ -128,7 +127,9 @@ def real_bentoml_serves(checkout: Checkout, service: str, directory: Path) -> fl
     began = time.monotonic()
     bento = checkout.root / WORKSPACE / f"bazel-bin/{service}/{service}.bento"
     locked = directory.with_name(f"{directory.name}.requirements.lock.txt")
-    locked.write_text(locked_of(checkout, service)["pinned_with_hashes"], "utf-8")
+    pins = locked_of(checkout, service)["pins"]
+    lines = [" ".join([pin, *(f"--hash=sha256:{sha256}" for sha256 in hashes)]) for pin, hashes in pins]
+    locked.write_text("".join(f"{line}\n" for line in lines), "utf-8")
     run([uv(checkout), "venv", "--quiet", "--python", sys.executable, directory])
     install = [uv(checkout), "pip", "install", "--quiet", "--require-hashes", "--requirement", locked]
     run([*install, "--python", directory / "bin/python"])

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 from bento_cli.projects.from_directory import ExtraOptions, build
-from rules_bento.bento.assemble import LockedRequirements
 from rules_bento.bento.env import dockerfile
 from rules_bento.bento.env.common import ENTRYPOINT
 from rules_bento.build_options import distros
 from rules_bento.errors import BentoError
 from rules_bento.images import entrypoint
+from rules_bento.packages.requirements import LockedRequirements
 
 SERVICE = """\
 import bentoml
@@ -26,7 +26,7 @@ import bentoml
 class Svc:
     pass
 """
-LOCK = LockedRequirements("bentoml\n", "bentoml==1.4.40\n", "bentoml==1.4.40 \\\n    --hash=sha256:" + 64 * "0" + "\n")
+LOCK = LockedRequirements("bentoml\n", (("bentoml==1.4.40", (64 * "0",)),))
 
 
 @pytest.fixture

@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 from bento_cli.projects.from_directory import ExtraOptions, build
 from packaging.specifiers import SpecifierSet
-from rules_bento.bento.env.python import LockedRequirements
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirement_checks import check_conflicts
-from rules_bento.packages.requirements import package_lines
+from rules_bento.packages.requirements import LockedRequirements, package_lines
 
 from tests.packages.metadata_index import Index, package, serve
 
@@ -193,7 +192,7 @@ def test_a_wheel_of_the_project_is_installable(project, index):
 def test_a_lock_keeps_each_wheel_of_the_project(project):
     (project / "wheels").mkdir()
     (project / "wheels" / WHEEL).write_bytes(b"")
-    locked = LockedRequirements("bentoml\n", "bentoml==1.4.39\n", "bentoml==1.4.39 \\\n    --hash=sha256:0\n")
+    locked = LockedRequirements("bentoml\n", (("bentoml==1.4.39", ("0",)),))
     for line in (f"./wheels/{WHEEL}", f"wheels/{WHEEL}", f"web @ ./wheels/{WHEEL}"):
         extra = ExtraOptions(lock=locked)
         files = build("service:S", build_ctx=project, python={"packages": [line]}, extra=extra).bento.files

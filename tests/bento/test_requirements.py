@@ -18,14 +18,14 @@ from rules_bento.actions.service import _check_versions
 from rules_bento.arguments import decode
 from rules_bento.bento.declared_packages import declared_packages
 from rules_bento.bento.env.common import parse_dotenv
-from rules_bento.bento.env.python import LockedRequirements, assemble_requirements
+from rules_bento.bento.env.python import assemble_requirements
 from rules_bento.bento.image_steps import ImageDefinition, Step
 from rules_bento.build_options.bentofile import from_pyproject
 from rules_bento.build_options.options import BuildOptions, Python
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirement_checks import check_requirement
-from rules_bento.packages.requirements import join, logical_lines, package_lines
+from rules_bento.packages.requirements import LockedRequirements, join, logical_lines, package_lines
 
 SERVICE = "import bentoml\n\n\n@bentoml.service\nclass S:\n    @bentoml.api\n    def f(self, x: str) -> str:\n        return x\n"
 NOT_LINE_ENDS = ["\f", "\v", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
@@ -238,7 +238,7 @@ def test_requirements_are_those_of_packaging():
 )
 @pytest.mark.parametrize("before", ["bar", "bar>=1", "bar[x]", "bar>=1 "])
 def test_a_requirement_with_a_marker_is_conditional(before, marker):
-    locked = LockedRequirements("bentoml\n", "bentoml==1.4.39\n", "bentoml==1.4.39 \\\n    --hash=sha256:0\n")
+    locked = LockedRequirements("bentoml\n", (("bentoml==1.4.39", ("0",)),))
     for blank in ("", " ", "  "):
         made = assemble_requirements(package_lines([f"{before};{blank}{marker}"], "p"), locked, (), "1.4.39", (), "p")
         assert made.text == "bentoml==1.4.39\n"
@@ -457,8 +457,7 @@ def test_a_library_of_the_target_provides_a_local_package(tmp_path, path, is_pro
         *bentofile,
         *(word for output in ("bento-yaml", "digest", "manifest", "part", "tag") for word in (f"--{output}", "")),
     ]
-    pins = "bentoml==1.4.39\nsix==1.0\n"
-    locked = LockedRequirements("six\n", pins, pins.replace("\n", " \\\n    --hash=sha256:0\n"))
+    locked = LockedRequirements("six\n", (("bentoml==1.4.39", ("0",)), ("six==1.0", ("0",))))
     (tmp_path / "locked").write_text(locked.dumps())
     for more, message in (
         ([], "'shared-lib' comes from"),

@@ -7,11 +7,11 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from rules_bento.bento.env.python import LockedRequirements
 from rules_bento.errors import BentoError
 from rules_bento.packages import lock_subset
 from rules_bento.packages.lock_subset import Query, Resolution, Resolver, Target, matching_pins, resolve_one
 from rules_bento.packages.platforms import system_and_machine
+from rules_bento.packages.requirements import LockedRequirements
 
 LOCKED = json.loads(Path("tests/requirements.lock.json").read_text("utf-8"))
 MINOR = ".".join(str(part) for part in sys.version_info[:2])
@@ -102,7 +102,7 @@ def test_each_resolver_explains_conflicts(tmp_path, resolver):
     assert str(tmp_path) not in shown
     assert "Traceback" not in shown
     made = resolve(asked("b", a="<2", absent="<1"), paths, HERE, resolver)
-    assert made.requirements == "a==1.0\nb==2.0\n"
+    assert made.pinned == "a==1.0\nb==2.0\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the lock's wheels are chosen for the host")
@@ -115,7 +115,7 @@ def test_answers_for_each_package_make_the_slice_of_all_of_them(tmp_path):
     entries, absent = lock_subset.read([], resolutions), Resolver("absent", Path("absent"))
     # numpy is asked for by a library, too.
     joined = resolve(asked(*roots, "numpy"), entries, HERE, absent, resolutions=resolutions)
-    assert joined == resolve(asked(*roots), packages)
+    assert joined.pins == resolve(asked(*roots), packages).pins
 
 
 def test_one_file_contains_all_answers_for_a_bento():
@@ -127,10 +127,9 @@ def test_one_file_contains_all_answers_for_a_bento():
     ]
     resolutions = [Resolution("a", {"a": "a==1.0", "b": "b==2.0", "c": "c==3.0"})]
     made = resolve("a", entries, resolutions=resolutions)
-    assert made.requirements_with_hashes.count("--hash=") == 2 * 2
-    locked = LockedRequirements("a\n", made.requirements, made.requirements_with_hashes)
-    assert LockedRequirements.loads(locked.dumps()) == locked
-    nothing = LockedRequirements("", "", "")
+    assert made.pinned_with_hashes.count("--hash=") == 2 * 2
+    assert LockedRequirements.loads(made.dumps()) == made
+    nothing = LockedRequirements("", ())
     assert LockedRequirements.loads(nothing.dumps()) == nothing
 
 
@@ -156,7 +155,7 @@ def test_the_resolver_is_asked_where_answers_do_not_say_all(tmp_path, monkeypatc
     questions = []
     compiled = lock_subset._compile
     monkeypatch.setattr(lock_subset, "_compile", lambda *question: questions.append(question) or compiled(*question))
-    assert resolve(wanted, paths, resolutions=resolutions).requirements == "a==1.0\nb==2.0\n"
+    assert resolve(wanted, paths, resolutions=resolutions).pinned == "a==1.0\nb==2.0\n"
     assert questions
 
 
@@ -212,7 +211,7 @@ def test_what_closures_satisfy_is_what_uv_finds(tmp_path):
         if joined := lock_subset._combine(wanted, lock_subset._index_by_name(packages), single):
             count += 1
             whole = resolve(wanted, write(directory, packages))
-            assert whole.requirements == "".join(f"{pin}\n" for pin, _ in joined), (wanted, packages)
+            assert whole.pinned == "".join(f"{pin}\n" for pin, _ in joined), (wanted, packages)
     assert count > 30
 
 
@@ -373,7 +372,7 @@ def test_one_file_that_two_targets_have_is_one_package(tmp_path):
     again = own_wheel("a", "1.0", source={"wheel": "a-1.0-py3-none-any.whl", "label": "//other:a"})
     paths = write(tmp_path, [own_wheel("a", "1.0")]) + write(others, [again])
     made = resolve("a", paths)
-    assert made.requirements == "./wheels/a-1.0-py3-none-any.whl\n"
+    assert made.pinned == "./wheels/a-1.0-py3-none-any.whl\n"
 
 
 def test_a_package_without_a_solution_has_no_answer(tmp_path):
@@ -430,7 +429,7 @@ def test_markers_hold_the_same_without_an_interpreter(tmp_path, monkeypatch, pla
     paths = write(tmp_path, [root, *(plain(name, "1") for name in names)])
     target = Target(platform, version, "2.28")
     monkeypatch.setattr(lock_subset, "_check_solution", lambda *_: None)
-    fake, real = by_each(monkeypatch, lambda: resolve("root[more]", paths, target).requirements)
+    fake, real = by_each(monkeypatch, lambda: resolve("root[more]", paths, target).pinned)
     assert fake == real
     held = {names[line.partition("==")[0]] for line in fake.splitlines() if line != "root==1"}
     linux = platform.startswith("linux")
@@ -446,7 +445,7 @@ def test_a_uv_that_wants_another_answer_asks_the_interpreter(tmp_path, monkeypat
 
     monkeypatch.setattr(lock_subset, "write_fake_interpreter", write_other)
     made = resolve("a", write(tmp_path, [plain("a", "1")]))
-    assert made.requirements == "a==1\n"
+    assert made.pinned == "a==1\n"
 
 
 @pytest.mark.parametrize(
@@ -456,7 +455,7 @@ def test_a_platform_is_one_that_uv_knows(tmp_path, glibc, number):
     target = Target("linux_amd64", MINOR, glibc)
     assert target.uv_platform == f"x86_64-manylinux_2_{number}"
     made = resolve("a", write(tmp_path, [plain("a", "1")]), target)
-    assert "a==1" in made.requirements
+    assert "a==1" in made.pinned
 
 
 @pytest.mark.parametrize("glibc", ["2", "2.", "x.y", "2.28.1"])
@@ -514,4 +513,4 @@ def test_a_universal_macos_wheel_is_locked_for_each_architecture(tmp_path):
     for platform, numbers in (("darwin_amd64", "12"), ("darwin_arm64", "23")):
         target = Target(platform, "3.11", "2.28")
         made = resolve("a", write(tmp_path, [plain("a", "1.0", files=files)]), target)
-        assert [line[-64] for line in made.requirements_with_hashes.replace(" \\", "").splitlines()[1:]] == [*numbers]
+        assert [line[-64] for line in made.pinned_with_hashes.replace(" \\", "").splitlines()[1:]] == [*numbers]

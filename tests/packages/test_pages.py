@@ -9,11 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from rules_bento.bento.env.python import LockedRequirements, assemble_requirements
+from rules_bento.bento.env.python import assemble_requirements
 from rules_bento.errors import BentoError
 from rules_bento.packages import lock as locks
 from rules_bento.packages.indexes import Indexes
 from rules_bento.packages.lock_subset import Query, Resolver, Target, resolve_subset
+from rules_bento.packages.requirements import LockedRequirements
 from rules_bento.packages.resolution import normalize
 
 from tests.packages.metadata_index import Index, package, serve
@@ -61,9 +62,7 @@ def indexes():
 def subset(lock):
     query = Query({"bentoml": "requirements", "torch": "requirements"})
     made = resolve_subset(query, lock["packages"], TARGET, Resolver(sys.executable, Path(UV)))
-    roots = "".join(f"{root}\n" for root in query.requirements)
-    locked = LockedRequirements(roots, made.requirements, made.requirements_with_hashes)
-    return assemble_requirements("", LockedRequirements.loads(locked.dumps()), [], "1.4.39", [], "b.yaml")
+    return assemble_requirements("", LockedRequirements.loads(made.dumps()), [], "1.4.39", [], "b.yaml")
 
 
 def uv_lock(directory, main, cpu):

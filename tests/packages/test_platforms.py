@@ -90,8 +90,8 @@ def by_us(lock, platform: str, roots: list[str]) -> list[str] | None:
     except BentoError as error:
         assert f"contains no file of special 1.0 for {platform}" in str(error), error
         return None
-    assert "special" not in subset.requirements or "--hash" in subset.requirements_with_hashes.split("special", 1)[1]
-    return subset.requirements.splitlines()
+    assert "special" not in subset.pinned or "--hash" in subset.pinned_with_hashes.split("special", 1)[1]
+    return subset.pinned.splitlines()
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from bento_cli.projects.from_directory import (
     CREATION_TIME,
     PYTHON_VERSION,
     ExtraOptions,
-    LockedRequirements,
     build,
     build_bentofile,
 )
@@ -29,6 +28,7 @@ from rules_bento.build_options.bentofile import read
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
+from rules_bento.packages.requirements import LockedRequirements
 from rules_bento.service import Declared, read_service
 
 from tests.helpers.golden_bentos import BENTO_PROJECTS, store_of
@@ -486,8 +486,10 @@ def test_an_alias_that_bentoml_drops_is_rejected_by_command_and_rule(tmp_path, v
         by_actions(tmp_path / "work", directory, "--options", json.dumps({"models": choices}), made=made)
 
 
-LOCK = LockedRequirements("bentoml[io]\nidna\n", "bentoml==1.4.39\nidna==3.20\n", "bentoml==1.4.39 --hash=x\n")
-OF_WHEELS = LockedRequirements("acme-tools\n", "bentoml==1.4.39\n./wheels/acme_tools-1.0-py3-none-any.whl\n", "")
+LOCK = LockedRequirements("bentoml[io]\nidna\n", (("bentoml==1.4.39", ("0",)), ("idna==3.20", ())))
+OF_WHEELS = LockedRequirements(
+    "acme-tools\n", (("bentoml==1.4.39", ()), ("./wheels/acme_tools-1.0-py3-none-any.whl", ()))
+)
 
 
 @pytest.mark.parametrize(
@@ -562,7 +564,7 @@ def test_pages_of_packages_precede_the_requirements(tmp_path, spec, no_index):
     """Without indexes, an installer has to find all packages elsewhere, so the pages are omitted."""
     link = "--find-links https://cpu.example/whl/torch/\n"
     pins = "bentoml==1.4.39 \\\n    --hash=sha256:0\ntorch==2.1+cpu \\\n    --hash=sha256:1\n"
-    lock = LockedRequirements("bentoml\ntorch\n", f"{link}bentoml==1.4.39\ntorch==2.1+cpu\n", f"{link}{pins}")
+    lock = LockedRequirements("bentoml\ntorch\n", (("bentoml==1.4.39", ("0",)), ("torch==2.1+cpu", ("1",))), link)
     directory = write_project(tmp_path / "p", {}, "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    pass\n")
     made = build(build_ctx=directory, python={"no_index": no_index}, extra=ExtraOptions(lock=lock, spec=spec))
     options = "--no-index\n" if no_index and spec == 2 else "" if no_index else link

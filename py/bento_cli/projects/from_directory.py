@@ -16,7 +16,7 @@ from pathlib import Path
 from rules_bento import service as services
 from rules_bento.actions.bento_sources import members as source_members
 from rules_bento.bento import model_refs
-from rules_bento.bento.assemble import AssembledBento, LockedRequirements, assemble_bento, declare, members
+from rules_bento.bento.assemble import AssembledBento, assemble_bento, declare, members
 from rules_bento.bento.env.common import ApiDescription, BentoSettings
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.build_options import bentofile as bentofiles
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from rules_bento.archives.tarstream import Member
     from rules_bento.models.model_store import StoredModel
+    from rules_bento.packages.requirements import LockedRequirements
     from rules_bento.service.import_runner import ImportedMetadata
     from rules_bento.sources.snapshot import DeclaredFile, Selection
     from rules_bento.tag import Tag

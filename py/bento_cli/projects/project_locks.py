@@ -11,11 +11,17 @@ import re
 import sys
 from pathlib import Path
 
-from rules_bento.bento.env.python import LockedRequirements
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import decode_text, read_file
-from rules_bento.packages.requirements import Requirement, logical_lines, normalize_name, parse, requirement_name
+from rules_bento.packages.requirements import (
+    LockedRequirements,
+    Requirement,
+    logical_lines,
+    normalize_name,
+    parse,
+    requirement_name,
+)
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 if TYPE_CHECKING:
@@ -100,7 +106,7 @@ class ProjectLock:
         else:
             self._write_requirements(lines, python_version, target)
         found = self._find(lines, python_version)
-        count = found.pinned.count("\n") if found else 0
+        count = len(found.pins) if found else 0
         self.notes.append(f"Locked {count} packages in {self.written}. Commit this file.")
         return found
 
@@ -131,7 +137,7 @@ class ProjectLock:
         self._check(lines, pins, text, path, python_version)
         if unhashed := next((pin.name for pin in pins if not pin.hashes), ""):
             self.notes.append(f"{path}: {unhashed} has no hash, so installations of the Bento verify no hashes.")
-        return _locked(pins)
+        return LockedRequirements("", tuple((pin.text, pin.hashes) for pin in pins))
 
     def _existing(self, lines: Sequence[Line]) -> str:
         """Return the name of the project's lock, or an empty string."""
@@ -359,17 +365,6 @@ def _pylock_pins(text: str, origin: str) -> list[Requirement]:
     from rules_bento.packages.resolution import read_pylock
 
     return [Requirement(requirement, hashes, 0) for requirement, hashes in read_pylock(text, origin)]
-
-
-def _locked(pins: Sequence[Requirement]) -> LockedRequirements:
-    """Return the packages of a lock. If a package has no hash, such as one of a Git repository, none has."""
-    pinned = "".join(f"{pin.text}\n" for pin in pins)
-    if not all(pin.hashes for pin in pins):
-        return LockedRequirements("", pinned, "")
-    hashed = "".join(
-        " \\\n".join([pin.text, *(f"    --hash=sha256:{one}" for one in pin.hashes)]) + "\n" for pin in pins
-    )
-    return LockedRequirements("", pinned, hashed)
 
 
 def _is_satisfied(line: Line, pins: dict[str, list[Requirement]], *, has_extras: bool) -> bool:

@@ -36,7 +36,6 @@ class _LockRequest(Request):
 
 def lock(request: _LockRequest) -> None:
     """Write a service's lock subset as JSON: direct requirements, pinned packages, and pinned packages with hashes."""
-    from rules_bento.bento.env.python import LockedRequirements
     from rules_bento.packages import lock as locks
     from rules_bento.packages import lock_subset
 
@@ -61,9 +60,7 @@ def lock(request: _LockRequest) -> None:
         lock_subset.Resolver(request.python, request.uv, request.pip_tools),
         resolutions=resolutions,
     )
-    roots = "".join(f"{root}\n" for root in query.requirements)
-    locked = LockedRequirements(roots, subset.requirements, subset.requirements_with_hashes)
-    request.output.write_text(locked.dumps(), "utf-8")
+    request.output.write_text(subset.dumps(), "utf-8")
 
 
 def _make_query(request: _LockRequest, entries: list[dict[str, Any]]) -> lock_subset.Query:

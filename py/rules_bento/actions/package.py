@@ -19,7 +19,7 @@ from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.models.model import BundledModel, ModelDescription
 from rules_bento.packages.requirement_checks import check_lines
-from rules_bento.packages.requirements import logical_lines, named_format
+from rules_bento.packages.requirements import LockedRequirements, logical_lines, named_format
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
@@ -127,7 +127,7 @@ def _bento_settings(
         own_packages=tuple(service_info.get("own_packages", ())),
         pins=request.pin,
         is_python_of_pins=request.python_version_of_pins,
-        lock=assemble.LockedRequirements.loads(request.locked.read_text("utf-8")) if request.locked else None,
+        lock=LockedRequirements.loads(request.locked.read_text("utf-8")) if request.locked else None,
         api=ApiDescription(**service_info["api"]) if "api" in service_info else None,
         spec=attributes.get("spec"),
         export_uv_lock=partial(export_uv_lock, uv=request.uv, python=request.python) if request.uv else None,

@@ -230,7 +230,7 @@ def _dependencies(request: _BuildDefinitionRequest) -> Iterator[dict[str, Any]]:
     for name, version, file in request.built_wheel:
         yield dependency(_package_url(name, version), f"sha256:{sha256_of(file)}")
     for path in request.locked:
-        yield from _locked_files(json.loads(read_text(path))["pinned_with_hashes"])
+        yield from _locked_files(json.loads(read_text(path))["pins"])
     for path in request.model:
         model = ModelDescription.loads(read_text(path))
         yield dependency(f"model:{model.tag}", f"blake3:{model.blake3}")
@@ -244,16 +244,14 @@ def _dependencies(request: _BuildDefinitionRequest) -> Iterator[dict[str, Any]]:
             yield from _debian_packages(json.loads(read_text(index))["packages"], config["architecture"])
 
 
-def _locked_files(text: str) -> Iterator[dict[str, Any]]:
-    """Yield a dependency entry for each hash in a requirements file."""
+def _locked_files(pins: Iterable[tuple[str, Sequence[str]]]) -> Iterator[dict[str, Any]]:
+    """Yield a dependency entry for each hash of a lock subset."""
     from rules_bento.signing.provenance import dependency
 
-    package = ""
-    for word in text.split():
-        if word.startswith("--hash="):
-            yield dependency(package, word.removeprefix("--hash="))
-        elif "==" in word:
-            package = _package_url(*word.split("==", 1))
+    for pin, hashes in pins:
+        name, _, url = pin.partition(" @ ")
+        for sha256 in hashes:
+            yield dependency(url or _package_url(*name.split("==", 1)), f"sha256:{sha256}")
 
 
 def _base_image(config: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -15,7 +15,6 @@ from rules_bento.bento import image_steps as images
 from rules_bento.bento import model_refs
 from rules_bento.bento.descriptors import content_identity
 from rules_bento.bento.env.common import Environment, docker_env, merge_envs
-from rules_bento.bento.env.python import LockedRequirements
 from rules_bento.build_options.option_checks import check_env, check_features, short_python_version
 from rules_bento.build_options.options import BuildOptions, EnvVariable, spec1_reasons, with_defaults
 from rules_bento.dataclasses_lite import dataclass, replace
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from rules_bento.models.model import BundledModel
     from rules_bento.service import Declared, Service, ServiceInfo
 
-__all__ = ["AssembledBento", "LockedRequirements", "assemble_bento"]
+__all__ = ["AssembledBento", "assemble_bento"]
 
 BENTOFILE = "bentofile.yaml"
 
@@ -146,7 +145,7 @@ def _environment(
     if settings.lock is not None:
         _check_python(settings, image)
         if settings.options.python.no_index:
-            settings = replace(settings, lock=settings.lock.without_links())
+            settings = replace(settings, lock=replace(settings.lock, links=""))
     elif settings.pins and not settings.is_python_of_pins:
         _check_python_of_pins(settings, image or images.ImageDefinition())
     _check_syntax(settings, image, is_spec_1=bool(reasons or settings.spec == 1))

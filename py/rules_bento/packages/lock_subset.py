@@ -19,7 +19,7 @@ from rules_bento.packages import requirements
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
 from rules_bento.packages.pip_tools import pip_compile, without_traceback
 from rules_bento.packages.platforms import system_and_machine
-from rules_bento.packages.requirements import WHEELS, Locked, parse
+from rules_bento.packages.requirements import WHEELS, Locked, LockedRequirements, parse
 from rules_bento.typing_lite import Any, Iterable, Iterator, Mapping, Sequence
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -58,18 +58,6 @@ class Target:
             newer = (number for number in _KNOWN_GLIBC if (2, number) >= (int(major), int(minor)))
             return f"{machine}-manylinux_2_{next(newer, _KNOWN_GLIBC[-1])}"
         return f"{machine.replace('arm64', 'aarch64')}-apple-darwin"
-
-
-@dataclass(frozen=True)
-class LockSubset:
-    """A lock subset as two requirements files, without and with hashes. Both files are sorted by package name.
-
-    The files begin with `--find-links` for packages that aren't in the default index. `--extra-index-url` isn't
-    sufficient, because uv uses only the first index that contains a package.
-    """
-
-    requirements: str
-    requirements_with_hashes: str
 
 
 @dataclass(frozen=True)
@@ -147,7 +135,7 @@ def resolve_subset(
     resolver: Resolver,
     *,
     resolutions: Sequence[Resolution] = (),
-) -> LockSubset:
+) -> LockedRequirements:
     """Resolve the requirements in `query`. `entries` contains the lock entries of all transitive dependencies.
 
     The hashes are for files of the target platform. The resolver runs only if `resolutions` don't satisfy the query.
@@ -158,11 +146,10 @@ def resolve_subset(
         _check_files(package, target.platform, entries)
     pins = _combine(query, locked, resolutions) or _resolve(query, locked, target, resolver)
     pins = [(_with_source(line, locked[name]), name) for line, name in pins]
-    files = tuple((line, tuple(locked[name]["files"].items())) for line, name in pins)
     pages = sorted({locked[name]["page"] for _, name in pins if "page" in locked[name]})
-    links = "".join(f"--find-links {page}\n" for page in pages)
-    hashed = _with_hashes(files, target.platform)
-    return LockSubset(links + "".join(f"{line}\n" for line, _ in pins), links + hashed)
+    hashed = tuple((line, _hashes(tuple(locked[name]["files"].items()), target.platform)) for line, name in pins)
+    roots = "".join(f"{root}\n" for root in query.requirements)
+    return LockedRequirements(roots, hashed, "".join(f"--find-links {page}\n" for page in pages))
 
 
 def read(paths: Iterable[str], resolutions: Iterable[Resolution] = ()) -> list[dict[str, Any]]:
@@ -411,14 +398,10 @@ def _with_source(line: str, package: dict[str, Any]) -> str:
     return f"{package['name']} @ " + (source.get("url") or f"git+{source['git']}@{source['commit']}{directory}")
 
 
-@lru_cache(maxsize=16)  # many services have the same lock subset
-def _with_hashes(pins: tuple[tuple[str, tuple[tuple[str, str], ...]], ...], platform: str) -> str:
-    """Return requirement lines with SHA-256 hashes, without files for other platforms."""
-    lines = []
-    for line, files in pins:
-        hashes = sorted(sha256 for file, sha256 in files if _is_installable(file, platform))
-        lines += [" \\\n".join([line, *(f"    --hash=sha256:{sha256}" for sha256 in hashes)]), "\n"]
-    return "".join(lines)
+@lru_cache(maxsize=1024)  # many services have the same packages
+def _hashes(files: tuple[tuple[str, str], ...], platform: str) -> tuple[str, ...]:
+    """Return the sorted SHA-256 of the files for a platform."""
+    return tuple(sorted(sha256 for file, sha256 in files if _is_installable(file, platform)))
 
 
 def _is_installable(file: str, platform: str) -> bool:

@@ -6,6 +6,7 @@ Functions import `packaging` only when they parse a requirement, because each ac
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from contextlib import contextmanager
 
@@ -78,6 +79,48 @@ class Requirement:
     def is_commit(self) -> bool:
         """Whether the requirement specifies a git commit. Like a hash, a commit identifies the files."""
         return self.is_direct and re.search(r"git\+[^;\s]*@[0-9a-f]{40}(#|\s|$)", self.text) is not None
+
+
+@dataclass(frozen=True)
+class LockedRequirements:
+    """The packages of a lock subset. `roots` contains the direct requirements, as lines of a requirements file.
+
+    `pins` contains pairs of an exact requirement and the SHA-256 of its files. `links` contains `--find-links` lines
+    for packages that aren't in the default index. `--extra-index-url` isn't sufficient, because uv uses only the first
+    index that contains a package.
+    """
+
+    roots: str
+    pins: tuple[tuple[str, tuple[str, ...]], ...]
+    links: str = ""
+
+    def dumps(self) -> str:
+        """Return the requirements as JSON that `loads` accepts."""
+        return json.dumps(vars(self), ensure_ascii=False, indent=1) + "\n"
+
+    @classmethod
+    def loads(cls, text: str) -> LockedRequirements:
+        """Parse JSON that `dumps` returned."""
+        fields = json.loads(text)
+        return cls(fields["roots"], tuple((pin, tuple(hashes)) for pin, hashes in fields["pins"]), fields["links"])
+
+    @property
+    def pinned(self) -> str:
+        """The text of a requirements file without hashes."""
+        return self.links + "".join(f"{pin}\n" for pin, _ in self.pins)
+
+    @property
+    def pinned_with_hashes(self) -> str:
+        """The text of a requirements file with hashes."""
+        lines = [
+            " \\\n".join([pin, *(f"    --hash=sha256:{sha256}" for sha256 in hashes)]) for pin, hashes in self.pins
+        ]
+        return self.links + "".join(f"{line}\n" for line in lines)
+
+    @property
+    def wheels(self) -> set[str]:
+        """The normalized names of the wheels in the Bento, such as `acme` for `./wheels/acme-1.0-py3-none-any.whl`."""
+        return {normalize_name(pin.rpartition("/")[2].partition("-")[0]) for pin, _ in self.pins if pin[:2] == "./"}
 
 
 @dataclass(frozen=True)

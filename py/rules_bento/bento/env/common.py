@@ -13,8 +13,8 @@ from rules_bento.formats import split_lines
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Sequence
 
 if TYPE_CHECKING:
-    from rules_bento.bento.env.python import LockedRequirements, Resolver
-    from rules_bento.packages.requirements import Line
+    from rules_bento.bento.env.python import Resolver
+    from rules_bento.packages.requirements import Line, LockedRequirements
     from rules_bento.service.loaded_modules import Survey
 
 # The entry point of containers, for any image builder and any POSIX shell.

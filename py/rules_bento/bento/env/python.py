@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 
@@ -28,13 +27,13 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
     from rules_bento.build_options.options import BuildOptions, Python
+    from rules_bento.packages.requirements import LockedRequirements
     from rules_bento.packages.requirements import Requirement as DeclaredRequirement
     from rules_bento.typing_lite import Callable, TypeAlias
 
     # Returns the locked packages for requirements, a Python version, and whether the options allow a lock.
     Resolver: TypeAlias = "Callable[[str, str, bool], LockedRequirements | None]"
 
-_LINK = re.compile(r"^--find-links .*\n", re.MULTILINE)
 # Options of requirements files that uv also applies.
 _FILE_OPTIONS = FILE_OPTIONS.keys() - {"--pre", "--prefer-binary", "--require-hashes", "--use-feature"}
 
@@ -125,51 +124,6 @@ def check_git(lines: Iterable[Line], place: str, *, packed: bool) -> None:
 
 
 @dataclass(frozen=True)
-class LockedRequirements:
-    """The requirements of a lock subset: direct requirements (`roots`), and pinned packages without and with hashes."""
-
-    roots: str
-    pinned: str
-    pinned_with_hashes: str
-
-    def dumps(self) -> str:
-        """Return the requirements as JSON that `loads` accepts."""
-        fields = {"roots": self.roots, "pinned_with_hashes": self.pinned_with_hashes}
-        return json.dumps(fields, ensure_ascii=False, indent=1) + "\n"
-
-    @classmethod
-    def loads(cls, text: str) -> LockedRequirements:
-        """Parse JSON that `dumps` returned."""
-        fields = json.loads(text)
-        lines = fields["pinned_with_hashes"].split("\n")[:-1]
-        pins = [line.removesuffix(" \\") for line in lines if not line.startswith("    --hash=")]
-        return cls(fields["roots"], "".join([f"{pin}\n" for pin in pins]), fields["pinned_with_hashes"])
-
-    @property
-    def links(self) -> str:
-        """The options for packages that aren't in the default index, as lines of a requirements file."""
-        return "".join(re.findall(_LINK, self.pinned))
-
-    def without_links(self) -> LockedRequirements:
-        """Return a copy without `links`."""
-        return LockedRequirements(
-            self.roots, re.sub(_LINK, "", self.pinned), re.sub(_LINK, "", self.pinned_with_hashes)
-        )
-
-    @property
-    def has_wheels(self) -> bool:
-        """Whether a requirement refers to a wheel in the Bento."""
-        return re.search(r"^\./", self.pinned, re.MULTILINE) is not None
-
-    @property
-    def wheels(self) -> set[str]:
-        """The normalized names of the wheels in the Bento, such as `acme` for `./wheels/acme-1.0-py3-none-any.whl`."""
-        return {
-            normalize_name(name) for name in re.findall(r"^\./(?:\S*/)?([^/\s-]+)-\S*\.whl", self.pinned, re.MULTILINE)
-        }
-
-
-@dataclass(frozen=True)
 class Requirements:
     """The requirements in env/python, including bentoml.
 
@@ -239,7 +193,9 @@ def resolve_requirements(
     if locked is None:
         return requirements
     options = join(line for line in logical_lines(requirements.text) if line.flag)
-    hashed = options + locked.pinned_with_hashes if locked.pinned_with_hashes else None
+    # If a package has no hash, such as one of a Git repository, installers can't require hashes.
+    is_hashed = locked.pins and all(hashes for _, hashes in locked.pins)
+    hashed = options + locked.pinned_with_hashes if is_hashed else None
     return replace(requirements, text=options + locked.pinned, hashed=hashed)
 
 

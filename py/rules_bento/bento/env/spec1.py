@@ -89,7 +89,7 @@ def _check(options: BuildOptions, envs: Sequence[EnvVariable]) -> None:
 
 
 def _requirements(settings: BentoSettings) -> python.Requirements:
-    if settings.lock and settings.lock.has_wheels:
+    if settings.lock and settings.lock.wheels:
         problem = "spec 1 of bento.yaml doesn't support wheels in requirements"
         remedy = "Set python.wheels in the bentofile, or remove the options that require spec 1."
         raise BentoError(problem, place="requirements", remedy=remedy)

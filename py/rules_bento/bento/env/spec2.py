@@ -50,7 +50,7 @@ def make(
     locked = image.lock_python_packages if options.python.lock_packages is None else options.python.lock_packages
     wheels = any(path.startswith(f"{WHEELS}/") for path in sources)
     # This is BentoML's condition: project wheels are included only if packages are locked.
-    if (lock and lock.has_wheels) or (wheels and locked is not False):
+    if (lock and lock.wheels) or (wheels and locked is not False):
         # The wheels are in src/; `build_include` copies them before packages are installed.
         frozen = replace(frozen, build_include=tuple(dict.fromkeys([*frozen.build_include, WHEELS])))
     local = {**local_packages(image, settings.files), **options.local_packages}
