@@ -8,7 +8,7 @@ from bento_cli.projects.from_directory import build
 from rules_bento.errors import BentoError
 from rules_bento.packages import requirement_sources, resolution
 from rules_bento.packages.requirement_checks import check_lines
-from rules_bento.packages.requirements import Option, is_same_version, logical_lines, named_format, parse
+from rules_bento.packages.requirements import is_same_version, logical_lines, named_format, parse
 
 _A, _B = "a" * 64, "b" * 64
 
@@ -20,16 +20,16 @@ def test_continued_lines_with_hashes_and_comments_are_one_requirement():
     requirements, options = parse(text, "r.txt")
     assert options == []
     numpy, idna = requirements
-    assert (numpy.name, numpy.pin, numpy.line) == ("numpy", ("numpy", "2.0"), 2)
-    assert (idna.name, idna.pin, idna.line) == ("idna", None, 6)
+    assert (numpy.name, numpy.pin, numpy.place) == ("numpy", ("numpy", "2.0"), "r.txt:2")
+    assert (idna.name, idna.pin, idna.place) == ("idna", None, "r.txt:6")
     assert (numpy.hashes, numpy.text) == ((_A, _B), "NumPy==2.0 ; python_version < '3.12'")
 
 
 def test_options_are_kept_apart():
     requirements, options = parse("--index-url https://example.com/simple\n-r other.txt\n--no-index\nflask\n", "r.txt")
     assert [found.text for found in requirements] == ["flask"]
-    index = Option("--index-url", "https://example.com/simple", 1)
-    assert options == [index, Option("-r", "other.txt", 2), Option("--no-index", "", 3)]
+    expected = [("--index-url", "https://example.com/simple", 1), ("-r", "other.txt", 2), ("--no-index", "", 3)]
+    assert [(option.flag, option.value, option.number) for option in options] == expected
 
 
 @pytest.mark.parametrize("line", ["=1.0", "flask --install-option=x", "@ https://example.com/a.whl"])

@@ -99,7 +99,7 @@ def read(
     """
     image = _image(info, files)
     version = _python_version(options, image, files, max(min_python, int(PYTHON_VERSION[2:])))
-    index_options: list[requirements.Option] = []
+    index_options: list[requirements.Line] = []
     lines: list[str] = []
     limits: list[str] = []
     notes: list[str] = []
@@ -108,7 +108,7 @@ def read(
         for option in own_options:
             if option.flag in requirements.INDEX_OPTIONS and not is_limit:
                 index_options.append(option)
-            elif problem := error_message(requirements.reject_option, option, place):
+            elif problem := error_message(requirements.reject_option, option):
                 notes.append(problem)
         for item in declared:
             problem = error_message(requirements.check, item.text, place)

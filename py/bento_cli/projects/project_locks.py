@@ -210,7 +210,7 @@ class ProjectLock:
             if option.flag == "--pre":
                 settings["prerelease"] = '"allow"'
             elif option.flag != "--no-binary":
-                reject_option(option, "requirements")
+                reject_option(option)
         indexes = Indexes().with_options(options, "requirements")
         roots = [line.text for line in lines if not line.flag]
         with tempfile.TemporaryDirectory(prefix="bento-lock-") as temporary:
@@ -357,14 +357,14 @@ def _pins(text: str, origin: str) -> list[Requirement]:
     for pin in pins:
         if not (_PIN.match(pin.text) or pin.pin or pin.is_direct):  # parsing with `packaging` is slow
             remedy = "Lock the packages again, with `bento lock`."
-            raise BentoError(f"{pin.text!r} has no exact version", place=f"{origin}:{pin.line}", remedy=remedy)
+            raise BentoError(f"{pin.text!r} has no exact version", place=pin.place, remedy=remedy)
     return pins
 
 
 def _pylock_pins(text: str, origin: str) -> list[Requirement]:
     from rules_bento.packages.resolution import read_pylock
 
-    return [Requirement(requirement, hashes, 0) for requirement, hashes in read_pylock(text, origin)]
+    return [Requirement(requirement, hashes, origin) for requirement, hashes in read_pylock(text, origin)]
 
 
 def _is_satisfied(line: Line, pins: dict[str, list[Requirement]], *, has_extras: bool) -> bool:

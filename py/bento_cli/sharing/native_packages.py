@@ -85,20 +85,20 @@ def find_wheels(bento: Path, base: BaseImageContents, cache: Path, counter: Prog
         )
     requirements, options = parse(decode(read_file(bento / path), path), path)
     for option in options:
-        reject_option(option, path)  # such as -e, which would run code of the Bento
+        reject_option(option)  # such as -e, which would run code of the Bento
     own = [requirement for requirement in requirements if requirement.text.startswith("./")]
-    pinned = [one for one in requirements if one not in own and _is_required(one, base, f"{path}:{one.line}")]
+    pinned = [one for one in requirements if one not in own and _is_required(one, base, one.place)]
     lines = []
     for option in (option for option in options if option.flag in INDEX_OPTIONS):
         flag, value = option.flag, option.value
         if "$" in value:
             raise BentoError(
-                f"{path}:{option.line}: {flag}: the value contains '$', which uv could replace with an environment "
+                f"{option.place}: {flag}: the value contains '$', which uv could replace with an environment "
                 "variable of this machine. Replace the variable, and build the Bento again. For credentials, use "
                 "UV_INDEX or netrc."
             )
         if flag in ("-f", "--find-links") and "://" not in value:
-            value = str(_own_path(bento / "src", value, f"{path}:{option.line}: {flag}"))
+            value = str(_own_path(bento / "src", value, f"{option.place}: {flag}"))
         lines.append(f"{flag} {value}".strip())
     lines += ["==".join(requirement.pin or ()) for requirement in pinned]
     indexes = Indexes().with_options(options, path)
@@ -115,7 +115,7 @@ def find_wheels(bento: Path, base: BaseImageContents, cache: Path, counter: Prog
         record.unlink()
         wheels = _read_wheels(record, choose)
     parallel_map(lambda wheel: download(wheel, counter), wheels, _JOBS)
-    return [*wheels, *(_own_wheel(bento / "src", one, f"{path}:{one.line}") for one in own)]
+    return [*wheels, *(_own_wheel(bento / "src", one, one.place) for one in own)]
 
 
 def _read_wheels(record: Path, choose: Callable[[], list[LocalWheel]]) -> list[LocalWheel]:

@@ -17,7 +17,7 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import schema
 from rules_bento.net.host_settings import accepts_secrets
-from rules_bento.packages.requirements import Line, Option, normalize_name
+from rules_bento.packages.requirements import Line, normalize_name
 from rules_bento.typing_lite import Any, Collection, Iterable, Mapping
 
 _CREDENTIALS = re.compile(r"(https?://)[^/@\s]+@|(://[^/@:\s]+):[^/@\s]+@")
@@ -59,7 +59,7 @@ class Indexes:
             values[key] = tuple(values.get(key, ()))
         return cls(**values)._validate(origin)
 
-    def with_options(self, options: Iterable[Option], origin: str) -> Indexes:
+    def with_options(self, options: Iterable[Line], origin: str) -> Indexes:
         """Return a copy with the index options of requirements files. Raises the same errors as `from_json`."""
         values: dict[str, list[str]] = {}
         for option in options:

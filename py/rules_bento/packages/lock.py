@@ -397,7 +397,7 @@ def complete_installed(entries: Iterable[dict[str, Any]], path: Path, name: str)
     for option in options:
         if option.flag in _SEVERAL_INDEXES:
             raise BentoError(
-                f"{name}:{option.line}: {option.flag} isn't supported with packages of rules_python, because the lock "
+                f"{option.place}: {option.flag} isn't supported with packages of rules_python, because the lock "
                 "doesn't contain the index of each package",
                 place="requirements",
                 remedy="Use a package hub of bento.pypi.",

@@ -11,7 +11,7 @@ from rules_bento.formats import read_file, schema
 from rules_bento.formats.toml import read_toml
 from rules_bento.packages import requirements, uv_settings
 from rules_bento.packages.indexes import reject_credentials
-from rules_bento.packages.requirements import Option, named_format
+from rules_bento.packages.requirements import Line, named_format
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Literal, Mapping, Sequence
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class DeclaredRequirements:
     requirements: dict[str, str] = field(default_factory=dict)  # requirement to its place, such as `file:line`
     constraints: dict[str, str] = field(default_factory=dict)
     overrides: dict[str, str] = field(default_factory=dict)
-    options: list[Option] = field(default_factory=list)
+    options: list[Line] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
     target_settings: list[uv_settings.TargetSetting] = field(default_factory=list)
 
@@ -139,12 +139,11 @@ def _read_bentofile(source: RequirementSource, files: _RequirementsFiles) -> Non
         files.declared.add(package, f"{source.name}: python.packages")
     if "requirements_txt" in python:
         files.include(source, python["requirements_txt"], f"{source.name}: python.requirements_txt")
+    options = ["--no-index"] if python.get("no_index") else []
     for key in ("index_url", "extra_index_url", "find_links", "trusted_host"):
         values = python.get(key, [])
-        for value in [values] if isinstance(values, str) else values:
-            files.declared.options.append(Option(f"--{key.replace('_', '-')}", str(value), 0))
-    if python.get("no_index"):
-        files.declared.options.append(Option("--no-index", "", 0))
+        options += [f"--{key.replace('_', '-')} {value}" for value in ([values] if isinstance(values, str) else values)]
+    files.declared.options += [Line(f"{source.name}: python", 0, text, text) for text in options]
 
 
 @dataclass
@@ -154,7 +153,7 @@ class _RequirementsFiles:
     declared: DeclaredRequirements
     sources: dict[str, RequirementSource] | None  # by normalized path; None: any file that exists
     read_names: set[str] = field(default_factory=set)  # normalized paths
-    binary_options: list[Option] = field(default_factory=list)  # `--only-binary`
+    binary_options: list[Line] = field(default_factory=list)  # `--only-binary`
 
     def read(self, source: RequirementSource, kind: Kind = "requirements", chain: Chain = ()) -> None:
         """Add the requirements and options of a file and its included files. Raises BentoError for an invalid file."""
@@ -163,21 +162,20 @@ class _RequirementsFiles:
         with named_format(text, source.name):
             requirements_of_file, options = requirements.parse(text, source.name)
             for requirement in requirements_of_file:
-                self._add(requirement, source, kind)
+                self._add(requirement, kind)
         for option in options:
-            place = f"{source.name}:{option.line}"
             if option.flag in requirements.INCLUDE_FLAGS | requirements.CONSTRAINT_FLAGS:
                 included_kind: Kind = "constraints" if option.flag in requirements.CONSTRAINT_FLAGS else kind
-                self.include(source, option.value, place, included_kind, (*chain, source.name))
+                self.include(source, option.value, option.place, included_kind, (*chain, source.name))
             elif option.flag in requirements.INDEX_OPTIONS:
                 self.declared.options.append(option)
             elif option.flag == "--only-binary":
                 self.binary_options.append(option)
             else:
-                requirements.reject_option(option, source.name)
+                requirements.reject_option(option)
 
-    def _add(self, requirement: requirements.Requirement, source: RequirementSource, kind: Kind) -> None:
-        place = f"{source.name}:{requirement.line}"
+    def _add(self, requirement: requirements.Requirement, kind: Kind) -> None:
+        place = requirement.place
         if requirement.hashes:
             problem = f"{requirement.text!r} has a hash, but the lock gets its hashes from the index"
             raise BentoError(problem, place=place, remedy="Remove --hash, or use the file as the lock of bento.pypi.")

@@ -49,11 +49,11 @@ WHEELS = "wheels"  # the directory of `src/` for the wheels that a Bento include
 
 @dataclass(frozen=True)
 class Requirement:
-    """A requirement in a requirements file. `text` omits options such as `--hash`. `line` is the line number."""
+    """A requirement in a requirements file. `text` omits options such as `--hash`."""
 
     text: str
     hashes: tuple[str, ...]  # SHA-256, hexadecimal
-    line: int
+    place: str  # the location, for the beginning of a message
 
     @property
     def name(self) -> str:
@@ -121,15 +121,6 @@ class LockedRequirements:
     def wheels(self) -> set[str]:
         """The normalized names of the wheels in the Bento, such as `acme` for `./wheels/acme-1.0-py3-none-any.whl`."""
         return {normalize_name(pin.rpartition("/")[2].partition("-")[0]) for pin, _ in self.pins if pin[:2] == "./"}
-
-
-@dataclass(frozen=True)
-class Option:
-    """An option, such as `--index-url URL`. `line` is 0 if the option isn't from a requirements file."""
-
-    flag: str
-    value: str
-    line: int
 
 
 def normalize_name(name: str) -> str:
@@ -205,12 +196,12 @@ def _is_local(address: str) -> bool:
     return address.startswith((".", "/", "~", "file:")) or ("/" in address and "://" not in address)
 
 
-def reject_option(option: Option, origin: str) -> None:
+def reject_option(option: Line) -> None:
     """Raise BentoError for an option that is neither supported nor safe to ignore."""
     if option.flag in INDEX_OPTIONS or option.flag in _IGNORED_FLAGS:
         return
     remedy = _REMEDIES.get(option.flag, "A lock doesn't need this option. Remove the line.")
-    raise BentoError(f"{origin}:{option.line}: unsupported option {option.flag}", remedy=remedy)
+    raise BentoError(f"unsupported option {option.flag}", place=option.place, remedy=remedy)
 
 
 def decode(content: bytes, origin: str) -> str:
@@ -245,13 +236,16 @@ def is_same_version(one: str, other: str) -> bool:
         return False
 
 
-def parse(text: str, origin: str) -> tuple[list[Requirement], list[Option]]:
-    """Parse a requirements file. Raises BentoError for an invalid line. Messages begin with `origin:<line>`."""
+def parse(text: str, origin: str) -> tuple[list[Requirement], list[Line]]:
+    """Return the requirements and the options of a requirements file.
+
+    Raises BentoError for an invalid line. Messages begin with `origin:<line>`.
+    """
     with named_format(text, origin):
         return _parse(logical_lines(text, origin))
 
 
-def _parse(lines: Iterable[Line]) -> tuple[list[Requirement], list[Option]]:
+def _parse(lines: Iterable[Line]) -> tuple[list[Requirement], list[Line]]:
     requirements, options = [], []
     sha256 = re.compile(_HASH)
     for line in lines:
@@ -259,13 +253,13 @@ def _parse(lines: Iterable[Line]) -> tuple[list[Requirement], list[Option]]:
             continue
         check_characters(line)
         if line.flag:
-            options.append(Option(line.flag, line.value, line.number))
+            options.append(line)
             continue
         requirement = sha256.sub("", line.text).strip()
         if not re.match(r"[A-Za-z0-9.]", requirement) or " --" in requirement:
             remedy = "Use a requirement such as 'torch>=2.0'."
             raise BentoError(f"invalid requirement {requirement!r} (PEP 508)", place=line.place, remedy=remedy)
-        requirements.append(Requirement(requirement, tuple(sha256.findall(line.text)), line.number))
+        requirements.append(Requirement(requirement, tuple(sha256.findall(line.text)), line.place))
     return requirements, options
 
 

@@ -275,21 +275,21 @@ def _only_wheels(package: dict[str, Any], only_binary: set[str], origin: str) ->
     return package | {"files": files}
 
 
-def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Option]]:
+def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Line]]:
     requirements_of_file, options = requirements.parse(text, origin)
     for option in options:
-        requirements.reject_option(option, origin)
+        requirements.reject_option(option)
     for requirement in requirements_of_file:
         if local_path(requirement.text):
-            place, remedy = f"{origin}:{requirement.line}", f"{requirements.LOCAL_REMEDY} {requirements.EXPORT_REMEDY}"
-            raise BentoError(f"{requirement.text!r} is a local path", place=place, remedy=remedy)
-        _check_strings(requirement, f"{origin}:{requirement.line}")
+            remedy = f"{requirements.LOCAL_REMEDY} {requirements.EXPORT_REMEDY}"
+            raise BentoError(f"{requirement.text!r} is a local path", place=requirement.place, remedy=remedy)
+        _check_strings(requirement)
         if requirement.is_commit or (requirement.hashes and (requirement.pin or requirement.is_direct)):
             continue
         missing = "hashes" if requirement.pin or requirement.is_direct else "an exact version"
         raise BentoError(
             f"{requirement.text!r} requires {missing}, which a list of `pip freeze` doesn't contain",
-            place=f"{origin}:{requirement.line}",
+            place=requirement.place,
             remedy="Lock the requirements, for example with `uv pip compile --universal --generate-hashes "
             "requirements.in -o requirements.txt` or `pip-compile --generate-hashes`.",
         )
@@ -297,9 +297,9 @@ def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], lis
     return [entry.text for entry in requirements_of_file], hashes, options
 
 
-def _check_strings(line: requirements.Requirement, place: str) -> None:
+def _check_strings(line: requirements.Requirement) -> None:
     """Raise BentoError if a requirement contains a string that isn't safe in a lock."""
-    requirement = requirements.check(line.text, place)
+    requirement = requirements.check(line.text, line.place)
     strings = [("version", line.pin[1])] if line.pin else []
     if requirement.marker:
         strings.append(("marker", line.text.partition(";")[2]))
@@ -311,10 +311,10 @@ def _check_strings(line: requirements.Requirement, place: str) -> None:
     elif requirement.url:
         strings.append(("url", requirement.url))
     for kind, text in strings:
-        lock_shapes.require(kind, text.strip(), f"{place}: {requirement.name}", _LOCK_AGAIN)
+        lock_shapes.require(kind, text.strip(), f"{line.place}: {requirement.name}", _LOCK_AGAIN)
 
 
-def _read_pylock(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Option]]:
+def _read_pylock(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Line]]:
     """Return the pins and the hashes in a pylock.toml (PEP 751), and an empty list of options."""
     packages = read_pylock(text, origin)
     return [pin for pin, _ in packages], {sha256 for _, hashes in packages for sha256 in hashes}, []

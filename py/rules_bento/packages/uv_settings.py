@@ -18,7 +18,7 @@ from rules_bento.formats import read_file, schema
 from rules_bento.formats.toml import read_toml
 from rules_bento.packages.indexes import Indexes, reject_credentials, split_index
 from rules_bento.packages.platforms import PLATFORMS, supported_targets
-from rules_bento.packages.requirements import Option, normalize_name
+from rules_bento.packages.requirements import Line, normalize_name
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping, Sequence
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def to_toml(value: Any, place: str) -> str:
     return json.dumps(value)
 
 
-def binary_settings(options: Iterable[Option]) -> dict[str, str]:
+def binary_settings(options: Iterable[Line]) -> dict[str, str]:
     """Return the values of `--only-binary` in requirements files as settings. As in uv, `:none:` has no effect."""
     names = {name.strip() for option in options for name in option.value.split(",")} - {":none:"}
     if ":all:" in names:

@@ -24,11 +24,10 @@ from rules_bento.packages.requirements import (
 from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Sequence
 
 if TYPE_CHECKING:
-    from packaging.requirements import Requirement
+    from packaging import requirements as pep508
 
     from rules_bento.build_options.options import BuildOptions, Python
-    from rules_bento.packages.requirements import LockedRequirements
-    from rules_bento.packages.requirements import Requirement as DeclaredRequirement
+    from rules_bento.packages.requirements import LockedRequirements, Requirement
     from rules_bento.typing_lite import Callable, TypeAlias
 
     # Returns the locked packages for requirements, a Python version, and whether the options allow a lock.
@@ -79,7 +78,7 @@ def _add_pins(text: str, pins: Sequence[str]) -> str:
     """
     if not pins:
         return ""
-    declared: dict[str, list[DeclaredRequirement]] = {}
+    declared: dict[str, list[Requirement]] = {}
     for requirement in parse(text, "requirements")[0]:
         declared.setdefault(requirement.name, []).append(requirement)
     pinned = {requirement_name(pin) for pin in pins if "==" in pin}
@@ -95,7 +94,7 @@ def _add_pins(text: str, pins: Sequence[str]) -> str:
     return "".join(f"{pin}\n" for pin in missing)
 
 
-def _satisfies_pin(declared: Sequence[DeclaredRequirement], pin: str) -> bool:
+def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
     """Return whether the requirements for a package (`declared`) include `pin` or a requirement with hashes.
 
     If `pin` has no version, returns True for any requirement. Raises BentoError if all requirements contradict `pin`.
@@ -202,7 +201,7 @@ def resolve_requirements(
 def _with_bentoml(lines: Sequence[Line], version: str, features: Sequence[str]) -> tuple[str, str]:
     """Add bentoml with the extras `features` to `lines`. Returns the requirements as text, and bentoml's version."""
     text, is_address = join(lines), False
-    ranges: list[tuple[Line, Requirement]] = []
+    ranges: list[tuple[Line, pep508.Requirement]] = []
     for line in lines:
         requirement = line.parse() if requirement_name(line.text) == "bentoml" else None
         is_address |= bool(requirement.url if requirement else _is_bentoml_address(line))
@@ -234,7 +233,7 @@ def _is_bentoml_address(line: Line) -> bool:
     return "bentoml" in line.text.lower() and not line.flag and address_name(line.text) == "bentoml"
 
 
-def _check_bentoml(ranges: Iterable[tuple[Line, Requirement]], version: str) -> None:
+def _check_bentoml(ranges: Iterable[tuple[Line, pep508.Requirement]], version: str) -> None:
     """Raise BentoError if a requirement for bentoml excludes the `version` that the Bento pins."""
     for line, requirement in ranges:
         if not requirement.specifier.contains(version, prereleases=True):
