@@ -20,11 +20,11 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, mode: int = _MODE) -> Iterator[BinaryIO]:
     """Yield a file that replaces `path` if the `with` block succeeds. Raises OSError if the file can't be written."""
-    nameless = _open_unnamed(path.parent)
+    nameless = _open_unnamed(path.parent, mode)
     name = _sibling(path)
-    descriptor = os.open(name, _NEW, _MODE) if nameless is None else nameless
+    descriptor = os.open(name, _NEW, mode) if nameless is None else nameless
     try:
         with os.fdopen(descriptor, "w+b") as file:
             yield file
@@ -35,6 +35,15 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         name.unlink(missing_ok=True)
         raise
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Atomically write a file that only the current user can read, and flush it to disk. Raises OSError on failure."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with atomic_file(path, 0o600) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -105,12 +114,12 @@ def _sibling(path: Path) -> Path:
     return path.with_name(f".{os.urandom(12).hex()}.part")
 
 
-def _open_unnamed(directory: Path) -> int | None:
+def _open_unnamed(directory: Path, mode: int) -> int | None:
     """Open a file without a name. Returns None if the system can't create such a file, or can't name the file later."""
     if not hasattr(os, "O_TMPFILE"):
         return None
     with suppress(OSError):
-        descriptor = os.open(directory, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, _MODE)
+        descriptor = os.open(directory, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, mode)
         if os.path.lexists(_open_file(descriptor)):
             return descriptor
         os.close(descriptor)

@@ -7,9 +7,9 @@ the registry reports how many bytes it received, and verifies the digest of the 
 from __future__ import annotations
 
 import json
-import os
 from hashlib import sha256
 
+from rules_bento.archives.atomic import write_private
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
@@ -57,12 +57,8 @@ class InterruptedUploads:
         if self._directory is None:
             return False
         content = json.dumps({"url": upload.url, "smallest_chunk": upload.smallest_chunk})
-        temporary = self._directory / f"{name}.{os.getpid()}"
         try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            temporary.touch(0o600)
-            temporary.write_text(content, "utf-8")
-            temporary.replace(self._directory / name)
+            write_private(self._directory / name, content.encode())
             for path in sorted(self._directory.iterdir(), key=lambda path: path.lstat().st_mtime)[:-_MAX_UPLOADS]:
                 path.unlink()
         except OSError:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 
+from rules_bento.archives.atomic import write_private
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
 from rules_bento.typing_lite import Iterable, Mapping
@@ -56,10 +56,7 @@ class BlobHistory:
         known |= dict.fromkeys(names, listed)
         kept = dict(list(known.items())[-_MAX_REPOSITORIES:])
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=self._path.parent, prefix=".pushed", delete=False) as file:
-                json.dump(kept, file, indent=0)
-            Path(file.name).replace(self._path)
+            write_private(self._path, json.dumps(kept, indent=0).encode())
         except OSError:
             return
 

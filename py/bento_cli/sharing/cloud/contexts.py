@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from urllib.parse import SplitResult, urlsplit
 
-from rules_bento.archives.atomic import write_error
+from rules_bento.archives.atomic import write_error, write_private
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
@@ -155,18 +155,10 @@ class Contexts:
         self._document = {**self._document, "contexts": fields, "current_context_name": self.current_name}
         text = yaml.safe_dump(self._document, sort_keys=False, allow_unicode=True)
         self._home.root.mkdir(parents=True, exist_ok=True)
-        unfinished = self._path.with_name(f"{FILE}.{os.urandom(8).hex()}")
         try:
-            # The file contains tokens, so other users must never be able to read it, not even while it is written.
-            with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(self._path)
+            write_private(self._path, text.encode())
         except OSError as error:
             raise write_error(self._path, error) from error
-        finally:
-            unfinished.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from base64 import b64encode
 
+from rules_bento.archives.atomic import write_private
 from rules_bento.errors import BentoError
 from rules_bento.registry import auth
 from rules_bento.registry.client import Registries
@@ -93,17 +93,10 @@ def _store(helper: str, reference: Reference, username: str, password: str, path
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
-    """Replace the file, which only the current user can read. Follows a link, as docker does."""
+    """Replace the file. Follows a link, as docker does."""
     path = path.resolve()
-    unfinished = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(json.dumps(document, indent="\t") + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
+        write_private(path, (json.dumps(document, indent="\t") + "\n").encode())
     except OSError as error:
-        raise BentoError(f"{path}: cannot write the file: {error.strerror}. Check the permissions.") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
+        problem = f"cannot write the file: {error.strerror}"
+        raise BentoError(problem, place=str(path), remedy="Check the permissions.") from None
