@@ -21,12 +21,11 @@ from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
 from bento_cli.programs import deliver, reload_forkserver
-from bento_cli.programs.watch import BuildWatcher, SourceWatcher
+from bento_cli.programs.watch import BuildWatcher, SourceWatcher, Watcher
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from bento_cli.programs.watch import Watcher
 
 # BentoML's commands that serve. The second is for legacy services that require the extra `grpc`.
 _COMMANDS = ("serve", "serve-grpc")

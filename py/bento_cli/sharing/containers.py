@@ -18,14 +18,13 @@ from rules_bento.typing_lite import IO, TYPE_CHECKING, Iterator, Sequence
 
 from bento_cli.sharing.backends import DOCKERFILE, NATIVE, NATIVE_OPTIONS, Containerized, words
 from bento_cli.store import verification
-from bento_cli.store.entry_store import models_of
+from bento_cli.store.entry_store import Entry, models_of
 from bento_cli.store.export import contents, write_directory
 
 if TYPE_CHECKING:
     from rules_bento.artifacts.signatures import Signing
 
     from bento_cli.sharing.backends import Backend, Options
-    from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -11,10 +11,9 @@ from rules_bento.errors import BentoError
 from rules_bento.programs import IMPORT_PATH, which
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Sequence
 
-from bento_cli.store.entry_store import models_of
+from bento_cli.store.entry_store import Entry, models_of
 
 if TYPE_CHECKING:
-    from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 
 

@@ -6,27 +6,23 @@ from contextlib import contextmanager
 from io import BufferedReader, FileIO
 
 from rules_bento.archives.unpack import form_from_name
-from rules_bento.bento.kinds import BENTO
+from rules_bento.bento.kinds import BENTO, Kind
 from rules_bento.errors import BentoError
 from rules_bento.net.transfers import Progress
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
 from bento_cli.store import export
-from bento_cli.store.entry_store import models_of
-from bento_cli.store.home import staging_lock, unique
-from bento_cli.store.import_session import import_archive
+from bento_cli.store.entry_store import Entry, models_of
+from bento_cli.store.home import Home, staging_lock, unique
+from bento_cli.store.import_session import Imported, Options, import_archive
 from bento_cli.transports import transfer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.archives.unpack import Advance, Form
-    from rules_bento.bento.kinds import Kind
 
-    from bento_cli.store.entry_store import Entry
     from bento_cli.store.export import Exported
-    from bento_cli.store.home import Home
-    from bento_cli.store.import_session import Imported, Options
     from bento_cli.transports.address import Address
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 
-from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.bento.kinds import BENTO, MODEL, Kind
 from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.errors import BentoError
 from rules_bento.tree_walk import walk
@@ -13,17 +13,14 @@ from rules_bento.typing_lite import TYPE_CHECKING, Callable
 
 from bento_cli.store import import_manifests
 from bento_cli.store.entry_store import EntryStore
-from bento_cli.store.home import commit_lock, exclusive_lock, staging_lock, unique
+from bento_cli.store.home import Home, commit_lock, exclusive_lock, staging_lock, unique
 from bento_cli.store.pool import Pool
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.bento.kinds import Kind
     from rules_bento.sources.manifest import TreeEntry as File
     from rules_bento.tag import Tag
-
-    from bento_cli.store.home import Home
 
 
 def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:

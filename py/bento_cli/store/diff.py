@@ -6,7 +6,7 @@ import os
 
 from rules_bento.archives import unpack
 from rules_bento.bento import descriptors
-from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.bento.kinds import BENTO, MODEL, Kind
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.sources.manifest import TreeEntry as File
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.archives.unpack import Form
-    from rules_bento.bento.kinds import Kind
 
     from bento_cli.store.entry_store import Entry
 

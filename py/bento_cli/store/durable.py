@@ -9,12 +9,11 @@ import sys
 from rules_bento.tree_walk import walk
 from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
-from bento_cli.store.home import unique
+from bento_cli.store.home import Home, unique
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bento_cli.store.home import Home
 
 _CURRENT_DIRECTORY, _EXCHANGE = -100, 2  # flag of renameat2
 _SWAP = 2  # flag of renamex_np

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from rules_bento.bento.kinds import BENTO
+from rules_bento.bento.kinds import BENTO, Kind
 from rules_bento.dataclasses_lite import NamedTuple, dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.sources.manifest import TreeEntry, TreeManifest
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Sequence
 
 from bento_cli.store import import_manifests
-from bento_cli.store.entry_store import EntryStore
+from bento_cli.store.entry_store import Entry, EntryStore
 
 if TYPE_CHECKING:
-    from rules_bento.bento.kinds import Kind
     from rules_bento.models.model import ModelDescription
     from rules_bento.tag import Tag
 
-    from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 
 _MODE = 0o644

@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 
 from rules_bento.bento import descriptors
-from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.bento.kinds import BENTO, MODEL, Kind
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError, nearest
 from rules_bento.formats.times import newest, with_zone
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import datetime as dt
     from pathlib import Path
 
-    from rules_bento.bento.kinds import Kind
     from rules_bento.sources.manifest import TreeManifest
 
     from bento_cli.store.home import Home

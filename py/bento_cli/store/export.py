@@ -16,22 +16,19 @@ from rules_bento import tree_walk
 from rules_bento.archives import archive, tarstream
 from rules_bento.archives.atomic import atomic_dir, atomic_file, is_unfinished, write_error
 from rules_bento.archives.tarstream import Member
-from rules_bento.bento.kinds import BENTO
+from rules_bento.bento.kinds import BENTO, Kind
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats.times import newest
-from rules_bento.tag import LATEST
+from rules_bento.tag import LATEST, Tag
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterable, Iterator, cast
 
 from bento_cli.store import verification
-from bento_cli.store.entry_store import models_of
+from bento_cli.store.entry_store import Entry, models_of
 
 if TYPE_CHECKING:
     from rules_bento.archives.unpack import Advance, Form
-    from rules_bento.bento.kinds import Kind
-    from rules_bento.tag import Tag
 
-    from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
     from bento_cli.transports.address import Address
 

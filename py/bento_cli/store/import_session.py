@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rules_bento.archives import tarstream, unpack
-from rules_bento.archives.tarstream import check_links
+from rules_bento.archives.tarstream import Member, check_links
 from rules_bento.archives.unpack import SafeMember
 from rules_bento.bento import descriptors
-from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.bento.kinds import BENTO, MODEL, Kind
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.sources.manifest import TreeEntry, TreeManifest
@@ -21,19 +21,14 @@ from rules_bento.tag import LATEST, Tag, check_version, check_word
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterable, Iterator, Literal, Sequence
 
 from bento_cli.store import delete, durable, import_manifests, pool
-from bento_cli.store.entry_contents import EntryContents, find_same, other_entry
-from bento_cli.store.entry_store import EntryStore
-from bento_cli.store.home import commit_lock, staging_lock, unique
+from bento_cli.store.entry_contents import EntryContents, Known, find_same, other_entry
+from bento_cli.store.entry_store import Entry, EntryStore
+from bento_cli.store.home import Home, commit_lock, staging_lock, unique
 from bento_cli.store.pool import Pool
 
 if TYPE_CHECKING:
-    from rules_bento.archives.tarstream import Member
     from rules_bento.archives.unpack import Advance, Contents, Form, Limits
-    from rules_bento.bento.kinds import Kind
 
-    from bento_cli.store.entry_contents import Known
-    from bento_cli.store.entry_store import Entry
-    from bento_cli.store.home import Home
 
 _MODELS = "models"
 REPLACE_MODEL = (

@@ -14,14 +14,13 @@ from rules_bento.tree_walk import GENERATED, walk
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterator
 
 from bento_cli.store import import_manifests
-from bento_cli.store.entry_store import EntryStore
+from bento_cli.store.entry_store import Entry, EntryStore
 from bento_cli.store.pool import digest_time
 
 if TYPE_CHECKING:
     from rules_bento.sources.manifest import TreeEntry as File
     from rules_bento.sources.manifest import TreeManifest
 
-    from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 
 _PIECE = 4 << 20  # bytes per block, which all cores hash; a mapped file would count as used memory

@@ -18,14 +18,12 @@ import os
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from fsspec.callbacks import DEFAULT_CALLBACK
+from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from obstore.fsspec import FsspecStore
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
 if TYPE_CHECKING:
-    from fsspec.callbacks import Callback
-
     from bento_cli.transports.address import Address
 
 CLIENT = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "600s", "user_agent": "rules_bento"}

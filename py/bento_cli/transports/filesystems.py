@@ -16,17 +16,13 @@ import fsspec
 from fsspec.callbacks import Callback
 from rules_bento.errors import BentoError
 from rules_bento.net import limits
-from rules_bento.net.transfers import Retry
+from rules_bento.net.transfers import Progress, Retry
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable
 
-from bento_cli.transports.address import BUCKETS
+from bento_cli.transports.address import BUCKETS, Address
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from rules_bento.net.transfers import Progress
-
-    from bento_cli.transports.address import Address
 
     Opener = Callable[[Address], tuple[Any, str]]
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import ftplib
 from pathlib import Path
 
-from fsspec.callbacks import DEFAULT_CALLBACK
+from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.implementations.ftp import FTPFileSystem
 from rules_bento.net import host_settings, limits
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fsspec.callbacks import Callback
-
     from bento_cli.transports.address import Address
 
 _UNSUPPORTED = ("500", "501", "502", "504")

@@ -11,15 +11,13 @@ from contextlib import contextmanager
 
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.download import Download
-from rules_bento.net.transfers import TRANSIENT, Retry
-from rules_bento.net.transport import Transport
+from rules_bento.net.transfers import TRANSIENT, Progress, Retry
+from rules_bento.net.transport import Response, Transport
 from rules_bento.net.urls import Origin, resolve
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterator, Mapping
 
 if TYPE_CHECKING:
     from rules_bento.errors import BentoError
-    from rules_bento.net.transfers import Progress
-    from rules_bento.net.transport import Response
 
     from bento_cli.transports.address import Address
 

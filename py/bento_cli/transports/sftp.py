@@ -8,14 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import paramiko
-from fsspec.callbacks import DEFAULT_CALLBACK
+from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.implementations.sftp import SFTPFileSystem
 from rules_bento.net import limits
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fsspec.callbacks import Callback
-
     from bento_cli.transports.address import Address
 
 _PIECE = 1 << 15  # bytes of a request, the maximum of servers

@@ -8,14 +8,13 @@ from rules_bento.errors import BentoError, missing_package
 from rules_bento.net import limits
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
-from bento_cli.transports.address import WEB
+from bento_cli.transports.address import WEB, Address
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.net.transfers import Progress
 
-    from bento_cli.transports.address import Address
 
 # As the extras in py/bento_cli/pyproject.toml.
 _PACKAGES = {

@@ -17,14 +17,13 @@ from rules_bento.formats.oci import ANNOTATION
 from rules_bento.models.model import ModelDescription
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.pushable import BytesSource, FileSource, Pushable
+from rules_bento.registry.pushable import BlobSource, BytesSource, FileSource, Pushable
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.registry.pushable import BlobSource
 
 BENTO = "application/vnd.rules-bento.bento.v1"
 BENTO_CONFIG = "application/vnd.rules-bento.bento.config.v1+json"

@@ -16,7 +16,7 @@ from rules_bento.net import limits
 from rules_bento.registry import RegistryError
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.layout import MAX_REFERRER
+from rules_bento.registry.layout import MAX_REFERRER, Layout
 from rules_bento.registry.pushable import BytesSource, Pushable
 from rules_bento.registry.pushing import push
 from rules_bento.signing import SignatureError, cosign
@@ -25,7 +25,6 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iter
 if TYPE_CHECKING:
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
-    from rules_bento.registry.layout import Layout
     from rules_bento.registry.reference import Reference
     from rules_bento.signing.keyless import Identity, IdentitySigner
     from rules_bento.signing.keys import PrivateKey, PublicKey

@@ -14,7 +14,7 @@ from rules_bento.archives.tarstream import Member
 from rules_bento.bento import image_steps as images
 from rules_bento.bento import model_refs
 from rules_bento.bento.descriptors import content_identity
-from rules_bento.bento.env.common import Environment, docker_env, merge_envs
+from rules_bento.bento.env.common import ApiDescription, BentoSettings, Environment, docker_env, merge_envs
 from rules_bento.build_options.option_checks import check_env, check_features, short_python_version
 from rules_bento.build_options.options import BuildOptions, EnvVariable, spec1_reasons, with_defaults
 from rules_bento.dataclasses_lite import dataclass, replace
@@ -25,7 +25,6 @@ from rules_bento.tag import Tag, check_version, check_word
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping, Sequence
 
 if TYPE_CHECKING:
-    from rules_bento.bento.env.common import ApiDescription, BentoSettings
     from rules_bento.bento.image_steps import ImageDefinition
     from rules_bento.models.model import BundledModel
     from rules_bento.service import Declared, Service, ServiceInfo

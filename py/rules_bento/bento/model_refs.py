@@ -8,14 +8,13 @@ import shlex
 
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError, nearest
-from rules_bento.models.model import newest_model
+from rules_bento.models.model import BundledModel, newest_model
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.build_options.options import BuildOptions, ModelChoice
-    from rules_bento.models.model import BundledModel
     from rules_bento.models.model_store import StoredModel
     from rules_bento.service import HuggingFace, Model, Service, ServiceInfo
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, limits
@@ -13,7 +13,6 @@ from rules_bento.net.http_headers import content_range
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterator
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from rules_bento.net.transfers import Progress, Retry

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from fnmatch import fnmatch
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
@@ -19,10 +19,7 @@ from rules_bento.formats.toml import read_toml
 from rules_bento.packages.indexes import Indexes, reject_credentials, split_index
 from rules_bento.packages.platforms import PLATFORMS, supported_targets
 from rules_bento.packages.requirements import Line, normalize_name
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping, Sequence
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from rules_bento.typing_lite import Any, Iterable, Mapping, Sequence
 
 # Copied to the project that uv locks. Values are types.
 COPIED: dict[str, Any] = {

@@ -9,14 +9,13 @@ from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.layout import COPY_AGAIN
+from rules_bento.registry.layout import COPY_AGAIN, Layout
 from rules_bento.registry.pushable import FileSource
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Iterator
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.registry.layout import Layout
 
 _CONFIGS = (oci.CONFIG, "application/vnd.docker.container.image.v1+json")
 # Docker's media types -> OCI media types.

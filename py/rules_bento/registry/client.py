@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from urllib.parse import quote, urlencode
 
 from rules_bento.dataclasses_lite import NamedTuple
@@ -19,7 +19,7 @@ from rules_bento.net import ConnectionLostError, SourceLostError, limits
 from rules_bento.net.host_settings import is_loopback
 from rules_bento.net.http_headers import next_link, parse_nonnegative_int
 from rules_bento.net.transfers import Retry, pause, retriable, uninterruptible
-from rules_bento.net.transport import Response, Transport
+from rules_bento.net.transport import Body, Response, Transport
 from rules_bento.net.urls import Origin, resolve
 from rules_bento.registry import RegistryError, response_error
 from rules_bento.registry import descriptor as oci
@@ -29,9 +29,6 @@ from rules_bento.registry.uploads import InterruptedUploads, Upload
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterator, Mapping
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from rules_bento.net.transport import Body
     from rules_bento.registry.reference import Reference
 
 _REDIRECTS = (301, 302, 303, 307, 308)

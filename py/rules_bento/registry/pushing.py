@@ -5,19 +5,15 @@ from __future__ import annotations
 from rules_bento.dataclasses_lite import NamedTuple, dataclass, field, replace
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, transfers
-from rules_bento.net.transfers import TRANSIENT, StoppedError, retry_after
+from rules_bento.net.transfers import TRANSIENT, Progress, StoppedError, retry_after
 from rules_bento.registry import RegistryError
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.client import Reply, referrers_tag
-from rules_bento.registry.descriptor import Manifest
-from rules_bento.registry.pushable import BodyPart
+from rules_bento.registry.client import Registries, Reply, Repository, referrers_tag
+from rules_bento.registry.descriptor import Descriptor, Manifest
+from rules_bento.registry.pushable import BlobSource, BodyPart, Pushable
 from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Literal, Sequence
 
 if TYPE_CHECKING:
-    from rules_bento.net.transfers import Progress
-    from rules_bento.registry.client import Registries, Repository
-    from rules_bento.registry.descriptor import Descriptor
-    from rules_bento.registry.pushable import BlobSource, Pushable
     from rules_bento.registry.reference import Reference
     from rules_bento.registry.uploads import Upload
 

@@ -30,11 +30,8 @@ from rules_bento.net.http_headers import parse_nonnegative_int
 from rules_bento.net.transport import Transport
 from rules_bento.programs import which
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.pushable import FileSource, limit_pieces
-from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Sequence
-
-if TYPE_CHECKING:
-    from rules_bento.registry.pushable import BlobSource
+from rules_bento.registry.pushable import BlobSource, FileSource, limit_pieces
+from rules_bento.typing_lite import Iterator, Sequence
 
 
 class CacheOptions(Arguments):

@@ -30,7 +30,7 @@ from rules_bento.formats.json import read_object
 from rules_bento.models.model import ModelDescription
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.descriptor import Manifest
-from rules_bento.registry.pushable import BytesSource, FileSource, Pushable, RecipeSource, RemoteSource
+from rules_bento.registry.pushable import BlobSource, BytesSource, FileSource, Pushable, RecipeSource, RemoteSource
 from rules_bento.registry.reference import Reference
 from rules_bento.run import push_cache
 from rules_bento.typing_lite import TYPE_CHECKING, Any
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.registry.client import Registries
-    from rules_bento.registry.pushable import BlobSource
 
 
 class PushContents(NamedTuple):

@@ -11,13 +11,10 @@ import re
 from contextlib import suppress
 
 from rules_bento.errors import BentoError
-from rules_bento.service.import_code import callee
+from rules_bento.service.import_code import ImportCode, callee
 from rules_bento.service.modules import FUNCTIONS, Definition, Module, Names, NotConstantError, unsupported
 from rules_bento.service.sdk_names import words
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Mapping, Sequence
-
-if TYPE_CHECKING:
-    from rules_bento.service.import_code import ImportCode
+from rules_bento.typing_lite import Any, Callable, Mapping, Sequence
 
 MAX_NODES = 100_000  # of all values that are expanded for one service
 MAX_TEXT = 1 << 16  # characters of a string that an operation makes

@@ -18,13 +18,12 @@ from rules_bento.dataclasses_lite import asdict, dataclass, field, replace
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
 from rules_bento.service import import_answer
-from rules_bento.service.metadata import FieldDifference, differences
+from rules_bento.service.metadata import FieldDifference, ServiceInfo, differences
 from rules_bento.service.stand_ins import find_package
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Mapping, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.packages.environments import PythonEnvironment
-    from rules_bento.service.metadata import ServiceInfo
 
     DeclaredPackages = Callable[[ServiceInfo], Collection[str]]
 

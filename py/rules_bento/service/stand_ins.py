@@ -20,13 +20,10 @@ import os
 import re
 import sys
 from importlib import machinery
-from types import FunctionType
+from types import CodeType, FrameType, FunctionType
 
 from rules_bento.dataclasses_lite import dataclass, field
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Iterator, NoReturn, Sequence
-
-if TYPE_CHECKING:
-    from types import CodeType, FrameType
+from rules_bento.typing_lite import Any, Callable, Collection, Iterable, Iterator, NoReturn, Sequence
 
 # Types of the annotations that BentoML describes by their names only. (NumPy is one of BentoML's own dependencies.)
 _IO_TYPES = ("PIL.Image.Image", "pandas.DataFrame", "torch.Tensor")

@@ -14,12 +14,9 @@ from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
 from rules_bento.signing import SignatureError, from_base64, read_named, to_base64, to_json
 from rules_bento.signing.keyless import Identity, IdentitySigner
-from rules_bento.signing.keys import sha256_digest
+from rules_bento.signing.keys import PrivateKey, PublicKey, sha256_digest
 from rules_bento.signing.log import create_entry
-from rules_bento.typing_lite import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from rules_bento.signing.keys import PrivateKey, PublicKey
+from rules_bento.typing_lite import Any
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 _STATEMENTS = (STATEMENT, "https://in-toto.io/Statement/v0.1")

@@ -11,11 +11,8 @@ from rules_bento.formats.schema import validate
 from rules_bento.formats.yaml import read_mapping
 from rules_bento.signing import cosign, provenance, read_named
 from rules_bento.signing.keyless import Identity, entry_check, read_trusted_root
-from rules_bento.signing.keys import read_public
-from rules_bento.typing_lite import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from rules_bento.signing.keys import PublicKey
+from rules_bento.signing.keys import PublicKey, read_public
+from rules_bento.typing_lite import Any
 
 _TYPES = {
     "signature": ((), "signature"),

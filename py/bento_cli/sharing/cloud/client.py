@@ -6,20 +6,18 @@ import json
 from contextlib import contextmanager
 from urllib.parse import quote
 
-from rules_bento.bento.kinds import BENTO
+from rules_bento.bento.kinds import BENTO, Kind
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.transfers import Retry, pause, retriable
-from rules_bento.net.transport import Transport
+from rules_bento.net.transport import Body, Response, Transport
 from rules_bento.net.urls import Origin, display_url
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping
 
 if TYPE_CHECKING:
-    from rules_bento.bento.kinds import Kind
-    from rules_bento.net.transport import Body, Response
     from rules_bento.tag import Tag
 
     from bento_cli.sharing.cloud.contexts import Context

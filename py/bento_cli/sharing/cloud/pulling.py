@@ -10,35 +10,30 @@ import threading
 from contextlib import contextmanager
 
 from rules_bento.archives import streams
-from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.bento.kinds import BENTO, MODEL, Kind
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import schema
 from rules_bento.net import limits, transfers
 from rules_bento.net.download import Download, open_partial
-from rules_bento.net.transfers import retriable
+from rules_bento.net.transfers import Progress, retriable
 from rules_bento.tag import LATEST, Tag, check_word
 from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Iterator, cast
 
 from bento_cli.sharing.cloud import documents
-from bento_cli.sharing.cloud.client import CloudPaths
+from bento_cli.sharing.cloud.client import Cloud, CloudPaths
 from bento_cli.sharing.cloud.pushing import label_in
 from bento_cli.store.entry_contents import Known, find_same
 from bento_cli.store.entry_store import EntryStore, NotFoundError
-from bento_cli.store.home import forget_downloads, staging_lock
-from bento_cli.store.import_session import Imported, Options, StagedImport, import_session
+from bento_cli.store.home import Home, forget_downloads, staging_lock
+from bento_cli.store.import_session import Imported, ImportSession, Options, StagedImport, import_session
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.archives.unpack import Form
-    from rules_bento.bento.kinds import Kind
-    from rules_bento.net.transfers import Progress
     from rules_bento.net.transport import Response
 
-    from bento_cli.sharing.cloud.client import Cloud
-    from bento_cli.store.home import Home
-    from bento_cli.store.import_session import ImportSession
 
 _ENDED = (401, 403)
 _MAX_ADDRESSES = 4

@@ -11,20 +11,17 @@ from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.sharing.cloud import documents
-from bento_cli.sharing.cloud.client import CloudPaths
+from bento_cli.sharing.cloud.client import Cloud, CloudPaths
 from bento_cli.sharing.cloud.uploading import Tarball, upload
 from bento_cli.store import import_manifests, verification
-from bento_cli.store.entry_store import models_of
+from bento_cli.store.entry_store import Entry, models_of
 from bento_cli.store.export import walk
-from bento_cli.store.home import staging_lock
+from bento_cli.store.home import Home, staging_lock
 
 if TYPE_CHECKING:
     from rules_bento.bento.descriptors import Description, ModelReference
     from rules_bento.net.transfers import Progress
 
-    from bento_cli.sharing.cloud.client import Cloud
-    from bento_cli.store.entry_store import Entry
-    from bento_cli.store.home import Home
 
 JOBS = 10
 """The number of parallel transfers, as in BentoML's client."""

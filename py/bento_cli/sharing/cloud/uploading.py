@@ -20,19 +20,16 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.formats.json import read_json
 from rules_bento.net import limits, transfers
-from rules_bento.net.transfers import retriable
-from rules_bento.registry.pushable import BodyPart, BytesSource, FileSource
+from rules_bento.net.transfers import Progress, retriable
+from rules_bento.registry.pushable import BlobSource, BodyPart, BytesSource, FileSource
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator
 
-from bento_cli.sharing.cloud.client import CloudError
+from bento_cli.sharing.cloud.client import Cloud, CloudError, CloudPaths
 from bento_cli.store import durable
 
 if TYPE_CHECKING:
     from rules_bento.archives.tarstream import Member
-    from rules_bento.net.transfers import Progress
-    from rules_bento.registry.pushable import BlobSource
 
-    from bento_cli.sharing.cloud.client import Cloud, CloudPaths
     from bento_cli.store.home import Home
 
 PART = 100 << 20  # bytes, as in BentoML's client

@@ -15,33 +15,29 @@ from rules_bento.archives import tarstream
 from rules_bento.archives.atomic import atomic_file
 from rules_bento.archives.tarstream import Member
 from rules_bento.artifacts import artifact
-from rules_bento.bento.kinds import BENTO
+from rules_bento.bento.kinds import BENTO, Kind
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.formats.oci import LAYOUT, REFERENCE
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry import docker_archive
 from rules_bento.registry.layout import Layout, index_content
-from rules_bento.registry.pushable import verified_pieces
+from rules_bento.registry.pushable import Pushable, verified_pieces
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Sequence
 
 from bento_cli.sharing.registry import OCI_ARCHIVE, OCI_DIRECTORY, packing
 from bento_cli.sharing.registry.pull_entry import PulledArtifact
 from bento_cli.store import export, verification
-from bento_cli.store.entry_store import EntryStore, models_of
-from bento_cli.store.home import staging_lock, unique
+from bento_cli.store.entry_store import Entry, EntryStore, models_of
+from bento_cli.store.home import Home, staging_lock, unique
 from bento_cli.store.import_session import Imported, Options, import_session
 
 if TYPE_CHECKING:
     from rules_bento.archives.unpack import Advance
-    from rules_bento.bento.kinds import Kind
     from rules_bento.registry.descriptor import Descriptor, Manifest
     from rules_bento.registry.docker_archive import ImageArchive
-    from rules_bento.registry.pushable import Pushable
 
-    from bento_cli.store.entry_store import Entry
-    from bento_cli.store.home import Home
 
 _CHANGED = "A file in the store changed during the push. Run the push again."
 

@@ -11,7 +11,7 @@ from rules_bento.images.layers.layer import MEDIA_TYPES, Sum, stream_files_layer
 from rules_bento.images.plan import USER, WEIGHTS_SUFFIXES, weights_groups
 from rules_bento.models.weights import check_weights
 from rules_bento.registry.descriptor import Manifest
-from rules_bento.registry.pushable import BytesSource, Pushable
+from rules_bento.registry.pushable import BlobSource, BytesSource, Pushable
 from rules_bento.sources.manifest import mode_of, open_source
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
@@ -19,8 +19,6 @@ from bento_cli.sharing.native_image import regular_files
 from bento_cli.sharing.registry.packing import StreamedPart
 
 if TYPE_CHECKING:
-    from rules_bento.registry.pushable import BlobSource
-
     from bento_cli.store.entry_store import Entry
 
 

@@ -14,24 +14,21 @@ from pathlib import Path
 from rules_bento.archives import tarstream, xz
 from rules_bento.archives.archive import PartInfo, write_measured_part
 from rules_bento.artifacts import artifact
-from rules_bento.artifacts.artifact import Part
+from rules_bento.artifacts.artifact import DescribedBento, Part
 from rules_bento.bento.kinds import BENTO
 from rules_bento.errors import BentoError
-from rules_bento.registry.pushable import FileSource
+from rules_bento.registry.pushable import FileSource, Pushable
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Sequence
 
 from bento_cli.store import import_manifests
 from bento_cli.store.entry_contents import EntryContents
-from bento_cli.store.home import staging_lock, unique
+from bento_cli.store.home import Home, staging_lock, unique
 
 if TYPE_CHECKING:
     from rules_bento.archives.tarstream import Member
-    from rules_bento.artifacts.artifact import DescribedBento
     from rules_bento.models.model import ModelDescription
-    from rules_bento.registry.pushable import Pushable
 
     from bento_cli.store.entry_store import Entry
-    from bento_cli.store.home import Home
 
 _SOURCES = "src/"
 _MODELS = "models/"

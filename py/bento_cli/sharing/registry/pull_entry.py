@@ -13,32 +13,27 @@ from itertools import chain
 from rules_bento.archives import xz
 from rules_bento.archives.tarstream import END
 from rules_bento.artifacts import artifact
-from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.bento.kinds import BENTO, MODEL, Kind
 from rules_bento.dataclasses_lite import NamedTuple, dataclass, replace
 from rules_bento.net import transfers
 from rules_bento.registry.pulling import download
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Collection, Iterable, Sequence, cast
 
-from bento_cli.store.entry_contents import find_same, other_entry
+from bento_cli.store.entry_contents import EntryContents, Known, find_same, other_entry
 from bento_cli.store.entry_store import EntryStore
-from bento_cli.store.home import forget_downloads, staging_lock
-from bento_cli.store.import_session import REPLACE_MODEL, Imported, Options, import_session
+from bento_cli.store.home import Home, forget_downloads, staging_lock
+from bento_cli.store.import_session import REPLACE_MODEL, Imported, ImportSession, Options, StagedImport, import_session
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.archives.unpack import Advance
-    from rules_bento.bento.kinds import Kind
     from rules_bento.models.model import ModelDescription
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.descriptor import Descriptor, Manifest
     from rules_bento.registry.reference import Reference
-
-    from bento_cli.store.entry_contents import EntryContents, Known
-    from bento_cli.store.home import Home
-    from bento_cli.store.import_session import ImportSession, StagedImport
 
     Pieces = Iterable[bytes | memoryview]
 

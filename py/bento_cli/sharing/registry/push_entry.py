@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rules_bento.bento.kinds import BENTO
 from rules_bento.errors import BentoError
-from rules_bento.net.transfers import JOBS
+from rules_bento.net.transfers import JOBS, Progress
 from rules_bento.registry import RegistryError
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.pushing import PushResult
@@ -13,16 +13,14 @@ from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
 from bento_cli.sharing.registry import packing
 from bento_cli.store import verification
-from bento_cli.store.entry_store import models_of
+from bento_cli.store.entry_store import Entry, models_of
 
 if TYPE_CHECKING:
     from rules_bento.artifacts.signatures import Signing
-    from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries, Repository
     from rules_bento.registry.descriptor import Manifest
     from rules_bento.registry.reference import Reference
 
-    from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 
 

@@ -11,6 +11,8 @@ from rules_bento.packages.indexes import unique_index
 from rules_bento.packages.requirement_checks import FILE_OPTIONS, check_conflicts, check_lines, local_path
 from rules_bento.packages.requirements import (
     Line,
+    LockedRequirements,
+    Requirement,
     address_name,
     exact_version,
     is_same_version,
@@ -21,14 +23,12 @@ from rules_bento.packages.requirements import (
     parse,
     requirement_name,
 )
-from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Sequence, TypeAlias
 
 if TYPE_CHECKING:
     from packaging import requirements as pep508
 
     from rules_bento.build_options.options import BuildOptions, Python
-    from rules_bento.packages.requirements import LockedRequirements, Requirement
-    from rules_bento.typing_lite import Callable, TypeAlias
 
     # Returns the locked packages for requirements, a Python version, and whether the options allow a lock.
     Resolver: TypeAlias = "Callable[[str, str, bool], LockedRequirements | None]"

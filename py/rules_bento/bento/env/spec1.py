@@ -6,11 +6,11 @@ import re
 
 from rules_bento.bento.declared_packages import without_own_packages
 from rules_bento.bento.env import dockerfile, python
-from rules_bento.bento.env.common import ENTRYPOINT, Environment, docker_env, merge_envs
+from rules_bento.bento.env.common import ENTRYPOINT, BentoSettings, Environment, docker_env, merge_envs
 from rules_bento.bento.image_steps import check_script
 from rules_bento.bento.named_files import inline_requirements
 from rules_bento.build_options import distros
-from rules_bento.build_options.options import channels, packages_place, with_defaults
+from rules_bento.build_options.options import BuildOptions, Conda, EnvVariable, channels, packages_place, with_defaults
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.packages.indexes import unique_index
@@ -19,8 +19,6 @@ from rules_bento.packages.requirements import join, package_lines
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 if TYPE_CHECKING:
-    from rules_bento.bento.env.common import BentoSettings
-    from rules_bento.build_options.options import BuildOptions, Conda, EnvVariable
     from rules_bento.build_options.project import ProjectFiles
 
 

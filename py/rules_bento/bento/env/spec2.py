@@ -6,20 +6,15 @@ import posixpath
 
 from rules_bento.bento.declared_packages import without_own_packages
 from rules_bento.bento.env import dockerfile, python
-from rules_bento.bento.env.common import ENTRYPOINT, Environment, docker_env, merge_envs
+from rules_bento.bento.env.common import ENTRYPOINT, BentoSettings, Environment, docker_env, merge_envs
 from rules_bento.bento.image_steps import FrozenImage, ImageDefinition, freeze, local_packages
 from rules_bento.build_options import distros
-from rules_bento.build_options.options import packages_place
+from rules_bento.build_options.options import BuildOptions, EnvVariable, packages_place
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirement_checks import check_local_paths
 from rules_bento.packages.requirements import WHEELS
-from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterable, Sequence
-
-if TYPE_CHECKING:
-    from rules_bento.bento.env.common import BentoSettings
-    from rules_bento.build_options.options import BuildOptions, EnvVariable
-
+from rules_bento.typing_lite import Collection, Iterable, Sequence
 
 _LOCAL_REMEDY = (
     "Add the path to build_include of the image. Or build a wheel, for example with `uv build --wheel DIRECTORY -o "
