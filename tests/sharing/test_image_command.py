@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from bento_cli.cli import status
 from bento_cli.sharing import native_project
 from rules_bento.images import entrypoint, plan
 from rules_bento.registry.layout import Layout
+from rules_bento.service import import_runner
 
 from tests.helpers.made_wheels import Maker
 from tests.sharing.support import bento, store
@@ -117,26 +119,140 @@ def test_a_package_of_uv_build_has_a_layer_and_a_script(machine, bento, tmp_path
     assert "app/.venv/bin/web" in contents[-1]
 
 
-def test_no_code_of_a_project_runs(machine, bento, tmp_path):
-    """Neither an interpreter of the project, nor its build back end, nor a back end that only has the name of uv's."""
+# A back end that reports what it can read and change, as the content of the wheel.
+BACK_END = """
+import os, pathlib, re, socket, zipfile
+def build_wheel(directory, settings=None, metadata=None):
+    found = [f"listed {path}" for path in LISTED if os.path.exists(path)]
+    for path in READ:
+        try: found.append(open(path).read())
+        except OSError: pass
+    for path in WRITTEN:
+        try: open(path, "w").close()
+        except OSError: pass
+    for name in ("HOME", "UV_DEFAULT_INDEX", "SECRET"):
+        if os.environ.get(name, "").startswith(PLACE) or name != "HOME" and name in os.environ: found.append(name)
+    try: socket.create_connection(ADDRESS, 1); found.append("network")
+    except OSError: pass
+    name = re.search('name = "(.*?)"', pathlib.Path("pyproject.toml").read_text())[1].replace("-", "_")
+    files = {path.name: path.read_bytes() for path in sorted(pathlib.Path("src", name).iterdir())}
+    with zipfile.ZipFile(os.path.join(directory, f"{name}-1.0-{TAG}.whl"), "w") as wheel:
+        for path, data in files.items(): wheel.writestr(f"{name}/{path}", data)
+        wheel.writestr(f"{name}/found", chr(10).join(found))
+        info = f"{name}-1.0.dist-info"
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\\nName: {name}\\nVersion: 1.0\\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: {TAG}\\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    return f"{name}-1.0-{TAG}.whl"
+"""
+BACK = '[build-system]\nrequires = [{}]\nbuild-backend = "back"\n'
+
+
+def back_end(directory, address, tag="py3-none-any"):
+    """The code of a back end that looks for files of the user in a directory, which has a secret and a canary."""
+    (directory / "home").mkdir(exist_ok=True)
+    (directory / "home/secret").write_text("TOPSECRET")
+    host, _, port = address.partition("//")[2].partition("/")[0].partition(":")
+    places = [str(directory / "home/secret"), str(directory / "project/.env"), "/proc/1/environ"]
+    written = [str(directory / "canary"), str(directory / "project/canary"), str(directory / "home/canary")]
+    listed = [str(directory / name) for name in ("home", "wheels", "project/.env")]
+    values = (listed, places, written, str(directory), (host, int(port)), tag)
+    return f"LISTED, READ, WRITTEN, PLACE, ADDRESS, TAG = {values!r}\n{BACK_END}"
+
+
+@pytest.mark.parametrize("place", ["index", "project"])
+def test_a_back_end_runs_in_isolation_only(place, machine, bento, tmp_path, wheels, monkeypatch):
+    """A package of the index, or of the project: it finds and changes nothing of the user, and the image is the same."""
+    code = back_end(tmp_path, os.environ["UV_DEFAULT_INDEX"])
+    files = {"src/web/__init__.py": "", ".env": "TOPSECRET"}
+    if place == "index":
+        Maker("back").add({"back.py": code}).write(wheels)
+        more = BACK.format('"back"')
+    else:
+        files["back.py"] = code
+        more = BACK.format("") + 'backend-path = ["."]\n'
+    project = machine(files, "tiny", pyproject=more)
+    monkeypatch.setenv("SECRET", "x")
+    digests = []
+    for out, umask, zone in (("one", 0o022, "UTC"), ("two", 0o077, "Asia/Tokyo")):
+        before = os.umask(umask)
+        try:
+            monkeypatch.setenv("TZ", zone)
+            monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / f"cache-{out}"))
+            told = build(bento, project, tmp_path, "--entrypoint", "x", out=out)
+        finally:
+            os.umask(before)
+        digests.append(Layout.open(tmp_path / out).find("latest").descriptor.digest)
+    assert digests[0] == digests[1]
+    layout = Layout.open(tmp_path / "one")
+    with tarfile.open(layout.blob([*layout.find("latest").layers()][-1].digest)) as layer:
+        site = "app/.venv/lib/python3.11/site-packages/web"
+        assert layer.extractfile(f"{site}/found").read() == b""
+        assert f"{site}/__init__.py" in layer.getnames()
+    assert not list(tmp_path.rglob("canary"))
+    note = 'set build-constraint-dependencies = ["back==1.0"] in [tool.uv].'
+    assert (note in told) is (place == "index")
+    if place == "index":
+        text = (project / "pyproject.toml").read_text() + f"[tool.uv]\n{note[4:].partition(' in ')[0]}\n"
+        (project / "pyproject.toml").write_text(text)
+        words = [os.environ["RULES_BENTO_UV"], "lock", "-q", "--python", sys.executable]
+        subprocess.run(words, cwd=project, check=True)
+        assert "the wheel depends on" not in build(bento, project, tmp_path, "--entrypoint", "x", out="three")
+        assert Layout.open(tmp_path / "three").find("latest").descriptor.digest == digests[0]
+
+
+@pytest.mark.parametrize(
+    ("system", "code", "message"),
+    [
+        ('requires = ["back @ https://h/back-1.0-py3-none-any.whl"]', "", "build-system.requires: unsupported requirement 'back @ "),
+        ('requires = ["-r /etc/passwd"]', "", "build-system.requires: unsupported requirement '-r /etc/passwd'."),
+        ('requires = ["absent"]', "", "uv can't lock the build requirements. Correct build-system.requires."),
+        ('requires = ["source"]', "", "uv can't lock the build requirements. Correct build-system.requires."),
+        ('requires = []\n[[tool.uv.index]]\nurl = "wheels"', "", "tool.uv: unsupported index 'wheels'."),
+        ("requires = []", "import os\nos._exit(3)\n", "the build failed (status 3). Builds have no network access,"),
+        ("requires = []", "def build_wheel(*_): raise ValueError('by the back end')\n", "ValueError: by the back end"),
+        ("requires = []", "def build_wheel(*_): return '../../x-1-py3-none-any.whl'\n", "No such file or directory"),
+        ("requires = []", "import os\nfor number in map(int, os.listdir('/proc/self/fd')):\n  try: os.write(number, b'{\"wheel\": \"../x.whl\"}\\nx')\n  except OSError: pass\nos._exit(0)\n", "reported a wheel that doesn't exist: '../x.whl'."),
+        ("requires = []", "def get_requires_for_build_wheel(_): return ['more>1']\n", "the build backend requires more. Add more to the requirements of [build-system]"),
+        ("requires = []", "BACK", "web-1.0-cp39-cp39-linux_x86_64.whl: the built wheel doesn't run on oci:"),
+    ],
+)  # fmt: skip
+def test_problems_of_builds_are_reported(system, code, message, machine, bento, tmp_path, wheels):
+    (wheels / "source-1.0.tar.gz").write_bytes(b"x")
+    project = machine({"src/web/__init__.py": ""}, "tiny", pyproject="[tool.uv]\npackage = true\n")
+    if code == "BACK":
+        code = back_end(tmp_path, os.environ["UV_DEFAULT_INDEX"], "cp39-cp39-linux_x86_64")
+    (project / "back.py").write_text(code)
+    index = system.partition("[[")
+    text = BACK.format("").replace("requires = []", index[0]) + 'backend-path = ["."]\n' + "".join(index[1:])
+    (project / "pyproject.toml").write_text((project / "pyproject.toml").read_text() + text)
+    told = build(bento, project, tmp_path, "--entrypoint", "x", code=status.ERROR)
+    assert message in told
+    assert "bento: " in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_build_requires_isolation(machine, bento, tmp_path, monkeypatch):
+    code = f"open({str(tmp_path / 'canary')!r}, 'w')\n"
+    more = BACK.format("") + 'backend-path = ["."]\n'
+    project = machine({"src/web/__init__.py": "", "back.py": code}, "tiny", pyproject=more)
+    monkeypatch.setattr(import_runner.IsolatedProcess, "isolation_problem", lambda _: "no user namespaces")
+    told = build(bento, project, tmp_path, "--entrypoint", "x", code=status.ERROR)
+    assert (
+        "this system can't isolate the build of the project (no user namespaces). Without isolation, the code" in told
+    )
+    assert "`sysctl kernel.apparmor_restrict_unprivileged_userns=0`" in told
+    assert not (tmp_path / "canary").exists()
+
+
+def test_an_interpreter_of_a_project_does_not_run(machine, bento, tmp_path):
     canary = tmp_path / "canary"
-    script = f"#!/bin/sh\n/usr/bin/touch {canary}\nexit 1\n"
-    code = f"open({str(canary)!r}, 'w')\n"
-    backend = '[build-system]\nrequires = []\nbuild-backend = "{}"\nbackend-path = ["."]\n'
-    files = {"main.py": code, "back.py": code, "uv_build.py": code, "src/web/__init__.py": code}
-    project = machine(files, "tiny")
+    project = machine({"main.py": f"open({str(canary)!r}, 'w')\n"}, "tiny")
     (project / ".venv/bin").mkdir(parents=True)
     (project / ".venv/pyvenv.cfg").write_text("home = /usr/bin\n")
-    (project / ".venv/bin/python").write_text(script)
+    (project / ".venv/bin/python").write_text(f"#!/bin/sh\n/usr/bin/touch {canary}\nexit 1\n")
     (project / ".venv/bin/python").chmod(0o755)
     build(bento, project, tmp_path)
-    for name, dynamic in (("back", ""), ("uv_build", ""), ("back", 'dynamic = ["optional-dependencies"]\n')):
-        text = PROJECT.format('"tiny"') + dynamic + backend.format(name)
-        (project / "pyproject.toml").write_text(text)
-        lock = (project / "uv.lock").read_text().replace('source = { virtual = "." }', 'source = { editable = "." }')
-        (project / "uv.lock").write_text(lock)
-        told = build(bento, project, tmp_path, "--entrypoint", "x", code=status.ERROR)
-        assert f"doesn't run its build back end {name}. Use the back end uv_build" in told or "uv can't export" in told
     assert not canary.exists()
 
 
@@ -260,6 +376,26 @@ def test_a_member_of_a_workspace(machine, bento, tmp_path):
     assert "app/_main/main.py" in names
     assert any("fastapi" in name for name in names)
     assert not any("flask" in name or "services" in name for name in names)
+
+
+def test_a_member_that_a_project_requires_is_a_layer(machine, bento, tmp_path):
+    more = '[tool.uv.workspace]\nmembers = ["libs/*"]\n[tool.uv.sources]\nlib = { workspace = true }\n'
+    lib = PROJECT.format('"tiny"').replace('"web"', '"lib"') + UV_BUILD
+    files = {"main.py": "", "libs/lib/pyproject.toml": lib, "libs/lib/src/lib/__init__.py": ""}
+    project = machine(files, "lib", pyproject=more)
+    build(bento, project, tmp_path)
+    config, _, contents = read(tmp_path / "out", "latest")
+    assert [each["created_by"].rpartition(": ")[2] for each in config["history"][-3:]] == [
+        "tiny 1.0",
+        "lib 1.0",
+        "program",
+    ]
+    assert "app/.venv/lib/python3.11/site-packages/lib/__init__.py" in contents[-2]
+    [sbom] = Layout.open(tmp_path / "out").referrers(
+        Layout.open(tmp_path / "out").find("latest").descriptor.digest, "application/vnd.cyclonedx+json"
+    )
+    named = json.loads(Layout.open(tmp_path / "out").read(sbom.layers()[0]))["components"]
+    assert {each["name"] for each in named} == {"lib", "tiny", "web"}
 
 
 def test_a_build_without_a_registry_imports_no_client(machine, tmp_path):

@@ -158,6 +158,28 @@ def uv_environment() -> dict[str, str]:
     return kept | {"NETRC": os.devnull, "UV_CACHE_DIR": cache, "UV_KEYRING_PROVIDER": "disabled"}
 
 
+def run_uv(command: Sequence[str], directory: Path, text: str = "") -> str:
+    """Return the output of uv for a project, with the standard input `text`. Uses uv's cache first, and then indexes.
+
+    uv gets no credentials, because the project can choose the names and addresses of indexes. Raises BentoError.
+    """
+    problem = ""
+    for more in (["--offline"], []):
+        done = subprocess.run(
+            [*command, *more],
+            check=False,
+            capture_output=True,
+            text=True,
+            input=text,
+            cwd=directory,
+            env=uv_environment(),
+        )
+        if done.returncode == 0:
+            return done.stdout
+        problem = done.stderr.strip()
+    raise BentoError(problem)
+
+
 def _own_wheel(directory: Path, requirement: Requirement, place: str) -> LocalWheel:
     """Return the wheel in the Bento's sources that `requirement` refers to. Raises BentoError for an invalid path."""
     path = directory / requirement.text

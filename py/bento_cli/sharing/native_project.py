@@ -1,4 +1,4 @@
-"""Plans the images of uv projects for `bento image`. Neither uv nor this module runs code of a project.
+"""Plans the images of uv projects for `bento image`. Code of a project runs only in isolated builds of wheels.
 
 uv sees a copy of the project's pyproject.toml files and lock, because it would run an interpreter in `.venv`.
 """
@@ -11,20 +11,16 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from functools import partial
 
 from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
-from rules_bento.formats.schema import validate
 from rules_bento.formats.toml import read_toml
-from rules_bento.images.layers.layer import write_files_layer, write_wheel_layer
+from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import program_members
-from rules_bento.images.plan import ENVIRONMENT, OWNER, ImagePlan, PlannedLayer
-from rules_bento.images.wheels.install import InstallLayout
-from rules_bento.images.wheels.wheel import Locked, Wheel
+from rules_bento.images.plan import ENVIRONMENT, ImagePlan, PlannedLayer
 from rules_bento.net.transfers import parallel_map
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
 from rules_bento.packages.requirements import decode, normalize_name
@@ -33,10 +29,12 @@ from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import content_version
 from rules_bento.tag import similar_word
 from rules_bento.tree_walk import BUILT_IN, walk
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
 
 from bento_cli.sharing import native_build
-from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, target_environment, uv_environment
+from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, run_uv, target_environment
+from bento_cli.sharing.native_wheel import build_wheel
+from bento_cli.sharing.uv_project import LOCK, PYPROJECT, UvProject
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,16 +48,9 @@ if TYPE_CHECKING:
 
 _APP, _MAIN = "/app", "/app/_main"  # as python_image
 _CREATED = "1980-01-01T00:00:00+00:00"  # the default of the rules
-_PYPROJECT, _LOCK = "pyproject.toml", "uv.lock"
 _MAX_PROJECTS, _MAX_SOURCE = 1_000, 1 << 20
 _EXCLUDED = (".*", "/uv.lock")
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
-_SHAPE = {
-    "build-system?": {"build-backend?": str, "requires?": [str]},
-    "project": {"name": str, "requires-python?": str, "scripts?": {...: str}},
-}
 _PYTHON_VERSION = re.compile(r"(?:cpython[-@])?(\d+\.\d+)")
-_UV_BUILD = re.compile(r"uv[-_]build\s*(.*)")
 _JOBS = 4
 # Files that can define an application, in the order of the search, and the calls that create one.
 _FILES = tuple(f"{name}.py" for name in ("main", "app", "api", "server", "asgi", "wsgi", "app/main", "app/__init__"))
@@ -93,59 +84,6 @@ class ProjectImage(NamedTuple):
     notes: tuple[str, ...]
 
 
-class UvProject(NamedTuple):
-    """A project: the directory of its lock, its own directory, `[project]`, and whether it is a package."""
-
-    root: Path
-    directory: Path
-    fields: Mapping[str, Any]
-    build_system: Mapping[str, Any]
-    is_package: bool
-
-    @staticmethod
-    def read(directory: Path, package: str) -> UvProject:
-        """Read the project in a directory, or the member `package` of its workspace. Both have a uv.lock."""
-        root = next((path for path in (directory, *directory.parents) if (path / _LOCK).is_file()), None)
-        if root is None:
-            raise BentoError(f"{directory}: no {_LOCK}. Run `uv lock` in the project.")
-        if (root / "uv.toml").exists():
-            raise BentoError(
-                f"{root / 'uv.toml'}: the file isn't supported. Move the settings to [tool.uv] of {_PYPROJECT}."
-            )
-        lock = _read_toml(root / _LOCK, {"package?": [{"name": str, "source?": {"virtual?": str, "editable?": str}}]})
-        sources = {each["name"]: each.get("source", {}) for each in lock.get("package", ())}
-        kinds = {name: kind for name, source in sources.items() for kind in ("virtual", "editable") if kind in source}
-        if package:
-            name = normalize_name(package)
-            if name not in kinds:
-                listed = ", ".join(sorted(kinds))
-                raise BentoError(f"--package: {package} isn't a project of {root / _LOCK}. Specify one of: {listed}.")
-            directory = root / sources[name][kinds[name]]
-        if not directory.resolve().is_relative_to(root.resolve()):
-            raise BentoError(f"{directory}: the project is outside of {root}. Move the project into the workspace.")
-        path = directory / _PYPROJECT
-        if not path.is_file():
-            raise BentoError(f"{directory}: no {_PYPROJECT}. Specify the directory of a uv project.")
-        document = _read_toml(path, _SHAPE)
-        fields = document["project"]
-        if not _NAME.fullmatch(fields["name"]):
-            raise BentoError(
-                f"{path}: invalid project.name {fields['name']!r}. Use letters, digits, '.', '_', and '-'."
-            )
-        kind = kinds.get(normalize_name(fields["name"]))
-        if kind is None:
-            raise BentoError(
-                f"{root / _LOCK}: the lock doesn't contain {fields['name']}. Run `uv lock` in the project."
-            )
-        return UvProject(root, directory, fields, document.get("build-system") or {}, kind == "editable")
-
-
-def _read_toml(path: Path, shape: Any) -> dict[str, Any]:
-    document = read_toml(decode(read_file(path), str(path)), str(path))
-    validate(document, shape, str(path), "Correct the file.")
-    return document
-
-
 def build_image(
     directory: Path,
     names: Sequence[str],
@@ -172,18 +110,17 @@ def build_image(
         )
 
     def run(workspace: BuildWorkspace) -> ProjectImage:
-        kept = _select(project, chosen.secrets)
+        builder = _Builder(project, chosen, workspace, uv)
         images, contents = [], ""
         for base in workspace.bases():
             _check_python(project, base)
-            wheels = _find_wheels(project, chosen, base, workspace, uv)
-            plan, contents = _plan(project, chosen, base, workspace, kept, wheels, uv)
+            plan, contents = builder.plan(base)
             remedies = native_build.CommandRemedies(base.name)
             images.append(native_build.BuiltImage(workspace, base, plan, remedies))
         delivery = native_build.Delivery(workspace, images, lambda: contents)
         sent = delivery.deliver(names, signing)
         [runner] = settings.get("load", [""])
-        notes = tuple(dict.fromkeys(image.note for image in images if image.note))
+        notes = tuple(dict.fromkeys(note for note in (*builder.notes, *(image.note for image in images)) if note))
         return ProjectImage(names, runner, delivery.root.descriptor.digest, images[0].base.name, sent, notes)
 
     result: ProjectImage = native_build.build(f"building {names[0]}", home, settings, run)
@@ -237,7 +174,7 @@ def _check_python(project: UvProject, base: BaseImageContents) -> None:
         allowed = SpecifierSet(text)
     except InvalidSpecifier:
         raise BentoError(
-            f"{project.directory / _PYPROJECT}: invalid requires-python {text!r}. Correct the value."
+            f"{project.directory / PYPROJECT}: invalid requires-python {text!r}. Correct the value."
         ) from None
     if not any(f"{version}.{patch}" in allowed for patch in (0, 99)):
         raise BentoError(
@@ -248,31 +185,35 @@ def _check_python(project: UvProject, base: BaseImageContents) -> None:
 
 def _find_wheels(
     project: UvProject, chosen: ProjectOptions, base: BaseImageContents, workspace: BuildWorkspace, uv: str
-) -> list[LocalWheel]:
-    """Return the wheels of the project's lock for a base image. Downloads missing wheels.
+) -> tuple[list[LocalWheel], list[UvProject]]:
+    """Return the wheels of the project's lock for a base image, and the projects of the workspace that it requires.
 
-    Raises BentoError if the lock doesn't match the project, or for a package without a wheel.
+    Downloads missing wheels. Raises BentoError if the lock doesn't match the project, or for a package without a wheel.
     """
     from packaging.markers import Marker
 
     words = [f"--extra={extra}" for extra in chosen.extras] + [f"--group={group}" for group in chosen.groups]
     lock = read_toml(_export(project, words, base.python_version, workspace.scratch / "uv", uv), "pylock.toml")
     environment = target_environment(base)
-    wheels = []
+    wheels: list[LocalWheel] = []
+    members: list[UvProject] = []
     for package in lock.get("packages", ()):
         name, version = str(package["name"]), str(package.get("version", ""))
         if "marker" in package and not Marker(package["marker"]).evaluate(environment):
+            continue
+        if _is_inside(str(package.get("directory", {}).get("path", "..")), project.root):
+            members.append(UvProject.read(project.root, name))
             continue
         for form in ("directory", "vcs", "archive"):
             if form in package:
                 place = package[form].get("path") or package[form].get("url")
                 raise BentoError(
-                    f"{project.root / _LOCK}: {name} is from {place}, and `bento image` builds no packages. Use a "
+                    f"{project.root / LOCK}: {name} is from {place}, and `bento image` builds no packages. Use a "
                     "wheel of an index, and run `uv lock`."
                 )
         found = {each["hashes"]["sha256"]: str(each.get("url", "")) for each in package.get("wheels", ())}
         if local := next((each["path"] for each in package.get("wheels", ()) if "path" in each), ""):
-            raise BentoError(f"{project.root / _LOCK}: {name} is from the file {local}. Lock a wheel of an index.")
+            raise BentoError(f"{project.root / LOCK}: {name} is from the file {local}. Lock a wheel of an index.")
         wheel = best_wheel(name, version, found, base, workspace.cache)
         if wheel is None:
             raise BentoError(
@@ -281,100 +222,108 @@ def _find_wheels(
             )
         wheels.append(wheel)
     parallel_map(lambda wheel: download(wheel, workspace.progress), wheels, _JOBS)
-    return wheels
+    return wheels, members
+
+
+def _is_inside(path: str, root: Path) -> bool:
+    return (root / path).resolve().is_relative_to(root.resolve())
 
 
 def _export(project: UvProject, words: Sequence[str], python: str, scratch: Path, uv: str) -> str:
-    """Return the lock as pylock.toml (PEP 751). Raises BentoError in uv's words if the lock isn't current.
-
-    uv gets no credentials, because the project can choose the names and addresses of indexes.
-    """
+    """Return the lock as pylock.toml (PEP 751). Raises BentoError in uv's words if the lock isn't current."""
     shutil.rmtree(scratch, ignore_errors=True)
-    for path in [*_projects(project.root), _LOCK]:
+    for path in [*_projects(project.root), LOCK]:
         (scratch / path).parent.mkdir(parents=True, exist_ok=True)
         (scratch / path).write_bytes(read_file(project.root / path))
     interpreter = scratch.with_name("python")
     write_fake_interpreter(interpreter, sys.executable, python)
-    command = [
-        uv,
-        "export",
-        "--locked",
-        "--no-dev",
-        "--no-emit-project",
-        "--format=pylock.toml",
-        "--no-header",
-        "--quiet",
-    ]
-    command += ["--no-build", "--color=never", "--no-python-downloads", "--python", str(interpreter)]
+    command = [uv, "export", "--locked", "--no-dev", "--no-emit-project", "--format=pylock.toml", "--no-header"]
+    command += ["--quiet", "--no-build", "--color=never", "--no-python-downloads", "--python", str(interpreter)]
     command += [f"--package={project.fields['name']}", *words]
-    problem = ""
-    for more in (["--offline"], []):
-        environment = uv_environment()
-        done = subprocess.run(
-            [*command, *more], check=False, capture_output=True, text=True, cwd=scratch, env=environment
-        )
-        if done.returncode == 0:
-            return done.stdout
-        problem = done.stderr.strip()
-    raise BentoError(f"{project.root / _LOCK}: uv can't export the lock. Run `uv lock` in the project.\n{problem}")
+    try:
+        return run_uv(command, scratch)
+    except BentoError as error:
+        raise BentoError(
+            f"{project.root / LOCK}: uv can't export the lock. Run `uv lock` in the project.\n{error}"
+        ) from None
 
 
 def _projects(root: Path) -> Iterator[str]:
     """Yield the paths of the pyproject.toml files in a workspace."""
     count = 0
     for path, entry in walk(root, enter=lambda entry: f"{entry.name}/" not in BUILT_IN and entry.name[0] != "."):
-        if entry.name == _PYPROJECT and entry.is_file(follow_symlinks=False):
+        if entry.name == PYPROJECT and entry.is_file(follow_symlinks=False):
             count += 1
             if count > _MAX_PROJECTS:
-                raise BentoError(f"{root}: more than {_MAX_PROJECTS} {_PYPROJECT} files. Remove unused projects.")
+                raise BentoError(f"{root}: more than {_MAX_PROJECTS} {PYPROJECT} files. Remove unused projects.")
             yield path
 
 
-def _plan(
-    project: UvProject,
-    chosen: ProjectOptions,
-    base: BaseImageContents,
-    workspace: BuildWorkspace,
-    kept: tuple[DeclaredFile, ...],
-    wheels: Sequence[LocalWheel],
-    uv: str,
-) -> tuple[ImagePlan, str]:
-    """Return the plan of an image, and the digest of the project's files."""
-    fields = workspace.plan_fields(base)
-    name = similar_word(project.fields["name"]) or "program"
-    packages = {wheel.distribution for wheel in wheels}
-    command, env = _command(project, chosen, kept, packages)
-    if project.is_package:
-        own = _build_wheel(project, kept, workspace.scratch, uv)
-        layout = InstallLayout.venv(ENVIRONMENT, int(base.python_version.split(".")[1]), **OWNER)
-        title, digest = f"{own.distribution} {own.version}", f"sha256:{own.sha256}"
+class _Builder:
+    """Plans the images of one project for several bases."""
 
-        def install(out: Path) -> Any:
-            return write_wheel_layer(out, Wheel.read(own.path, Locked("")), layout, fields["compression"])
+    def __init__(self, project: UvProject, chosen: ProjectOptions, workspace: BuildWorkspace, uv: str) -> None:
+        self._project, self._chosen, self._workspace, self._uv = project, chosen, workspace, uv
+        self._kept = _select(project, chosen.secrets)
+        self._built: dict[Path, LocalWheel] = {}
+        self.notes: list[str] = []
 
-        contents = PlannedLayer(title, [layout, own.sha256], install)
-        version, working_dir = own.version, "/"
-    else:
-        declared = [snapshot.DeclaredFile(f"_main/{file.path}", file.source, file.origin, file.link) for file in kept]
-        manifest, listed = program_members(declared, _APP)
-        contents = PlannedLayer("program", None, partial(_write_files, listed, fields["compression"]))
-        version, digest = content_version(manifest.identity()), f"blake3:{manifest.identity().hex()}"
-        env = {"PYTHONPATH": _MAIN, "RUNFILES_DIR": _APP} | env
-        working_dir = _MAIN
-    from rules_bento.images.entrypoint import command as start
+    def _build(self, project: UvProject) -> LocalWheel:
+        """Return the wheel of a project of the workspace."""
+        if project.directory not in self._built:
+            is_own = project.directory == self._project.directory
+            kept = self._kept if is_own else _select(project, self._chosen.secrets)
+            wheel, note = build_wheel(project, kept, self._workspace, self._uv)
+            self._built[project.directory] = wheel
+            self.notes.append(note)
+        return self._built[project.directory]
 
-    plan = ImagePlan(
-        **fields,
-        bento={"name": name, "version": version, "labels": {}, "envs": []},
-        directory="",
-        wheels=workspace.plan_wheels(wheels, "--exclude"),
-        contents=(contents,),
-        created=_created(),
-        env=env,
-        entrypoint=(*start(ENVIRONMENT), *command),
-        working_dir=working_dir,
-    )
-    return plan, digest
+    def plan(self, base: BaseImageContents) -> tuple[ImagePlan, str]:
+        """Return the plan of an image, and the digest of the project's files."""
+        project, workspace = self._project, self._workspace
+        wheels, members = _find_wheels(project, self._chosen, base, workspace, self._uv)
+        fields = workspace.plan_fields(base)
+        name = similar_word(project.fields["name"]) or "program"
+        command, env = _command(project, self._chosen, self._kept, {wheel.distribution for wheel in wheels})
+        built = [self._build(each) for each in (*members, *([project] if project.is_package else []))]
+        for each in built:
+            if (
+                best_wheel(each.distribution, each.version, {each.sha256: str(each.path)}, base, workspace.cache)
+                is None
+            ):
+                raise BentoError(
+                    f"{each.path.name}: the built wheel doesn't run on {base.name}, which has Python "
+                    f"{base.python_version} on linux/{base.image.config['architecture']}. Use a base with the Python "
+                    "and the platform of this machine."
+                )
+        contents = []
+        if project.is_package:
+            version, digest, working_dir = built[-1].version, f"sha256:{built[-1].sha256}", "/"
+        else:
+            declared = [
+                snapshot.DeclaredFile(f"_main/{file.path}", file.source, file.origin, file.link) for file in self._kept
+            ]
+            manifest, listed = program_members(declared, _APP)
+            contents = [PlannedLayer("program", None, partial(_write_files, listed, fields["compression"]))]
+            version, digest = content_version(manifest.identity()), f"blake3:{manifest.identity().hex()}"
+            env = {"PYTHONPATH": _MAIN, "RUNFILES_DIR": _APP} | env
+            working_dir = _MAIN
+        from rules_bento.images.entrypoint import command as start
+
+        planned = {wheel.distribution: wheel for wheel in workspace.plan_wheels([*wheels, *built], "--exclude")}
+        plan = ImagePlan(
+            **fields,
+            bento={"name": name, "version": version, "labels": {}, "envs": []},
+            directory="",
+            wheels=tuple(planned[wheel.distribution] for wheel in wheels),
+            projects=tuple(planned[wheel.distribution] for wheel in built),
+            contents=tuple(contents),
+            created=_created(),
+            env=env,
+            entrypoint=(*start(ENVIRONMENT), *command),
+            working_dir=working_dir,
+        )
+        return plan, digest
 
 
 def _write_files(listed: Any, compression: Any, out: Path) -> Any:
@@ -447,48 +396,3 @@ def _applications(file: DeclaredFile) -> Iterator[tuple[str, str]]:
         called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
         if called in _APPS:
             yield name, _APPS[called]
-
-
-def _build_wheel(project: UvProject, kept: Sequence[DeclaredFile], scratch: Path, uv: str) -> LocalWheel:
-    """Build the project's wheel with the build back end inside of uv, which runs no code of the project.
-
-    Raises BentoError for other back ends.
-    """
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-    from rules_bento.archives import sha256_of
-
-    system, path = project.build_system, project.directory / _PYPROJECT
-    name = system.get("build-backend", "setuptools")
-    requires = system.get("requires", [])
-    match = _UV_BUILD.fullmatch(requires[0]) if len(requires) == 1 else None
-    if name != "uv_build" or match is None or "backend-path" in system:
-        raise BentoError(
-            f"{path}: the project is a package, and `bento image` doesn't run its build back end {name}. Use the back "
-            "end uv_build without further requirements, or set package = false in [tool.uv], and run `uv lock`."
-        )
-    version = subprocess.run([uv, "--version"], check=False, capture_output=True, text=True).stdout.split()[1:2]
-    try:
-        is_own = bool(version) and version[0] in SpecifierSet(match[1])
-    except InvalidSpecifier:
-        is_own = False
-    if not is_own:
-        raise BentoError(
-            f"{path}: {requires[0]} doesn't include uv {''.join(version)}. Change the requirement, or install another "
-            "version of uv."
-        )
-    copy, out = scratch / "package", scratch / "wheel"
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.rmtree(out, ignore_errors=True)
-    for file in kept:
-        target = copy / file.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file.source, target)
-        target.chmod(0o644)
-    command = [uv, "build", "--wheel", "--offline", "--no-config", "--no-sources", "--quiet", "--color=never"]
-    command += ["--python", sys.executable, "--no-python-downloads", "--out-dir", str(out), str(copy)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=scratch, env=uv_environment())
-    found = [*out.glob("*.whl")] if out.is_dir() else []
-    if done.returncode or len(found) != 1:
-        raise BentoError(f"{path}: uv can't build the wheel. Correct the project.\n{done.stderr.strip()}")
-    wheel = Wheel.read(found[0], Locked(""))
-    return LocalWheel(wheel.distribution, wheel.metadata.version, found[0], sha256_of(found[0]))

@@ -74,9 +74,10 @@ def image_command(
     """Build a container image of a uv project, without a container engine.
 
     The packages come from the project's uv.lock, which must be current. Development groups aren't included. A project
-    that isn't a package is copied to /app/_main, without files that .gitignore or .bentoignore match. A package must
-    use the build back end uv_build. The container runs the project's script, or serves a FastAPI, Flask, Litestar,
-    Quart, or Starlette application with the server among the packages.
+    that isn't a package is copied to /app/_main, without files that .gitignore or .bentoignore match. A package
+    becomes a wheel: its build back end runs in an isolated process, without network access. The container runs the
+    project's script, or serves a FastAPI, Flask, Litestar, Quart, or Starlette application with the server among the
+    packages.
 
     Each large package is a layer. The same lock, files, and base give the same digest on each machine; see also
     `bento containerize` for Bentos, and the rule python_image. The variable SOURCE_DATE_EPOCH sets the creation time.

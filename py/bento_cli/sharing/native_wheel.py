@@ -1,0 +1,160 @@
+"""Builds the wheels of uv projects for `bento image`, inside of uv, or by their build back ends in isolation."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from rules_bento.errors import BentoError
+from rules_bento.formats.toml import read_toml
+from rules_bento.images.wheels.wheel import Locked, Wheel
+from rules_bento.packages.requirements import normalize_name, parse_requirement
+from rules_bento.sources import snapshot
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Sequence
+
+from bento_cli.sharing.native_packages import LocalWheel, run_uv
+
+if TYPE_CHECKING:
+    from rules_bento.sources.snapshot import DeclaredFile
+
+    from bento_cli.sharing.native_build import BuildWorkspace
+    from bento_cli.sharing.uv_project import UvProject
+
+_DEFAULT_REQUIRES = ("setuptools>=40.8.0",)  # PEP 518
+_UV_BUILD = re.compile(r"uv[-_]build\s*(.*)")
+_VERSION_VARIABLE = "SETUPTOOLS_SCM_PRETEND_VERSION"  # for back ends that read the version from git, which is hidden
+_INDEX_KEYS = ("default", "format", "name", "url")
+_FLAGS = ("--quiet", "--color=never", "--no-python-downloads", "--python", sys.executable)
+
+
+def build_wheel(
+    project: UvProject, kept: Sequence[DeclaredFile], workspace: BuildWorkspace, uv: str
+) -> tuple[LocalWheel, str]:
+    """Return the wheel of a project, and a note on build requirements without exact versions, or "".
+
+    Builds a wheel only if the files or the build requirements have changed.
+    """
+    scratch = workspace.scratch / f"project-{normalize_name(project.fields['name'])}"
+    shutil.rmtree(scratch, ignore_errors=True)
+    for file in kept:
+        target = scratch / "src" / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if file.link is not None:
+            target.symlink_to(file.link)
+        else:
+            shutil.copyfile(file.source, target)
+            target.chmod(0o755 if os.access(file.source, os.X_OK) else 0o644)
+    lock, note = ("", "") if _is_built_by(uv, project) else _lock(project, scratch, uv)
+    files = snapshot.digest(kept).identity().hex()
+    pretended = {name: os.environ[name] for name in sorted(os.environ) if name.startswith(_VERSION_VARIABLE)}
+
+    def write(directory: Path) -> None:
+        try:
+            if lock:
+                built = _build_isolated(project, scratch, uv, pretended)
+            else:
+                words = [uv, "build", "--wheel", "--no-config", "--no-sources", *_FLAGS]
+                run_uv([*words, "--out-dir", str(scratch / "out"), str(scratch / "src")], scratch)
+                [built] = (scratch / "out").glob("*.whl")
+            shutil.copyfile(built, directory / built.name)
+        except BentoError as error:
+            raise error.at(str(project.path)) from None
+
+    directory = workspace.cached(["project", files, lock, pretended, sys.version, uv if not lock else ""], write)
+    [path] = directory.glob("*.whl")
+    wheel = Wheel.read(path, Locked(""))
+    if wheel.distribution != normalize_name(project.fields["name"]):
+        raise BentoError(
+            f"{project.path}: the build back end built {wheel.distribution}. Correct the back end's settings."
+        )
+    from rules_bento.archives import sha256_of
+
+    return LocalWheel(wheel.distribution, wheel.metadata.version, path, sha256_of(path)), note
+
+
+def _is_built_by(uv: str, project: UvProject) -> bool:
+    """Return whether uv contains the build back end of a project, and therefore runs no code of the project."""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    system = project.build_system
+    requires = system.get("requires", [])
+    match = _UV_BUILD.fullmatch(requires[0]) if len(requires) == 1 else None
+    if system.get("build-backend") != "uv_build" or match is None or "backend-path" in system:
+        return False
+    version = run_uv([uv, "--version"], Path.cwd()).split()[1:2]
+    try:
+        return bool(version) and version[0] in SpecifierSet(match[1])
+    except InvalidSpecifier:
+        return False
+
+
+def _lock(project: UvProject, scratch: Path, uv: str) -> tuple[str, str]:
+    """Lock the build requirements, and return the lock (PEP 751), and a note on those without exact versions, or ""."""
+    settings = project.settings
+    names = [*_requirements(project, project.build_system.get("requires", _DEFAULT_REQUIRES), "build-system.requires")]
+    key = "build-constraint-dependencies"
+    constraints = [*_requirements(project, settings.get(key, ()), f"tool.uv.{key}")]
+    (scratch / "uv.toml").write_text("".join(_uv_settings(project)), "utf-8")
+    (scratch / "constraints.txt").write_text("".join(f"{each}\n" for each in constraints), "utf-8")
+    words = [uv, "pip", "compile", *_FLAGS, "--config-file=uv.toml", "--no-build", "--format=pylock.toml"]
+    lines = "".join(f"{name}\n" for name in names)
+    try:
+        lock = run_uv([*words, "--no-header", "--constraints=constraints.txt", "-"], scratch, lines)
+    except BentoError as error:
+        remedy = "Correct build-system.requires. Each requirement needs a wheel for this machine."
+        raise error.at(f"{project.path}: uv can't lock the build requirements. {remedy}\n") from None
+    (scratch / "pylock.toml").write_text(lock, "utf-8")
+    packages = read_toml(lock, "pylock.toml").get("packages", [])
+    if not all(file.get("hashes", {}).get("sha256") for package in packages for file in package.get("wheels", [{}])):
+        raise BentoError(f"{project.path}: build-system.requires: the index has no hashes. Use another index.")
+    pins = [f"{package['name']}=={package['version']}" for package in packages]
+    pinned = {normalize_name(text.partition("==")[0]) for text in (*names, *constraints) if re.search("==[^*]*$", text)}
+    if all(normalize_name(pin.partition("==")[0]) in pinned for pin in pins):
+        return lock, ""
+    return lock, (
+        f"{project.path}: the wheel depends on the versions of {', '.join(pins)}. For the same digest on another day, "
+        f"set {key} = {json.dumps(pins)} in [tool.uv]."
+    )
+
+
+def _requirements(project: UvProject, texts: Sequence[str], field: str) -> Iterator[str]:
+    """Yield requirements for uv. Raises BentoError for a requirement that isn't of an index."""
+    for text in texts:
+        try:
+            requirement = parse_requirement(text)
+        except ValueError:
+            requirement = None
+        if requirement is None or requirement.url:
+            raise BentoError(f"{project.path}: {field}: unsupported requirement {text!r}. Use a package of an index.")
+        yield str(requirement)
+
+
+def _uv_settings(project: UvProject) -> Iterator[str]:
+    """Yield lines of a uv.toml file with the project's settings of indexes. Raises BentoError for a local index."""
+    settings = project.settings
+    indexes = [index for index in settings.get("index", ()) if not index.get("explicit")]
+    urls = [*(index["url"] for index in indexes), *settings.get("extra-index-url", ())]
+    for url in (*urls, settings.get("index-url", "https://")):
+        if not url.startswith(("http://", "https://")):
+            raise BentoError(f"{project.path}: tool.uv: unsupported index {url!r}. Use the URL of an index.")
+    for key in ("exclude-newer", "extra-index-url", "index-url"):
+        if key in settings:
+            yield f"{key} = {json.dumps(settings[key])}\n"
+    for index in indexes:
+        yield "[[index]]\n"
+        yield from (f"{key} = {json.dumps(index[key])}\n" for key in _INDEX_KEYS if key in index)
+
+
+def _build_isolated(project: UvProject, scratch: Path, uv: str, variables: dict[str, str]) -> Path:
+    from rules_bento.service import isolated_build
+
+    words = [uv, "pip", "sync", *_FLAGS, "--config-file=uv.toml", "--no-build", "--link-mode=copy"]
+    run_uv([*words, "--target=packages", "pylock.toml"], scratch)
+    (scratch / "packages").mkdir(exist_ok=True)  # without requirements
+    (scratch / "build").mkdir()
+    version = project.fields.get("version", "")
+    return isolated_build.build_wheel(scratch, scratch / "packages", scratch / "build", version, variables)

@@ -1,0 +1,85 @@
+"""Reads uv projects: pyproject.toml, and the members of a workspace in uv.lock."""
+
+from __future__ import annotations
+
+import re
+
+from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.errors import BentoError
+from rules_bento.formats import read_file
+from rules_bento.formats.schema import validate
+from rules_bento.formats.toml import read_toml
+from rules_bento.packages.requirements import decode, normalize_name
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PYPROJECT, LOCK = "pyproject.toml", "uv.lock"
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_SHAPE = {
+    "build-system?": {"build-backend?": str, "requires?": [str]},
+    "project": {"name": str, "requires-python?": str, "scripts?": {...: str}, "version?": str},
+}
+_INDEX = {"url": str, "name?": str, "default?": bool, "explicit?": bool, "format?": str}
+_SETTINGS = {"exclude-newer?": str, "index-url?": str, "extra-index-url?": [str], "index?": [_INDEX]}
+_SETTINGS |= {"build-constraint-dependencies?": [str]}
+
+
+class UvProject(NamedTuple):
+    """A project: the directory of its lock, its own directory, `[project]`, and whether it is a package."""
+
+    root: Path
+    directory: Path
+    fields: Mapping[str, Any]
+    build_system: Mapping[str, Any]
+    is_package: bool
+    settings: Mapping[str, Any]  # [tool.uv] of the workspace
+
+    @property
+    def path(self) -> Path:
+        """The path of pyproject.toml."""
+        return self.directory / PYPROJECT
+
+    @staticmethod
+    def read(directory: Path, package: str) -> UvProject:
+        """Read the project in a directory, or the member `package` of its workspace. Both have a uv.lock."""
+        root = next((path for path in (directory, *directory.parents) if (path / LOCK).is_file()), None)
+        if root is None:
+            raise BentoError(f"{directory}: no {LOCK}. Run `uv lock` in the project.")
+        if (root / "uv.toml").exists():
+            raise BentoError(
+                f"{root / 'uv.toml'}: the file isn't supported. Move the settings to [tool.uv] of {PYPROJECT}."
+            )
+        lock = _read_toml(root / LOCK, {"package?": [{"name": str, "source?": {"virtual?": str, "editable?": str}}]})
+        sources = {each["name"]: each.get("source", {}) for each in lock.get("package", ())}
+        kinds = {name: kind for name, source in sources.items() for kind in ("virtual", "editable") if kind in source}
+        if package:
+            name = normalize_name(package)
+            if name not in kinds:
+                listed = ", ".join(sorted(kinds))
+                raise BentoError(f"--package: {package} isn't a project of {root / LOCK}. Specify one of: {listed}.")
+            directory = root / sources[name][kinds[name]]
+        if not directory.resolve().is_relative_to(root.resolve()):
+            raise BentoError(f"{directory}: the project is outside of {root}. Move the project into the workspace.")
+        path = directory / PYPROJECT
+        if not path.is_file():
+            raise BentoError(f"{directory}: no {PYPROJECT}. Specify the directory of a uv project.")
+        document = _read_toml(path, _SHAPE)
+        fields = document["project"]
+        if not _NAME.fullmatch(fields["name"]):
+            raise BentoError(
+                f"{path}: invalid project.name {fields['name']!r}. Use letters, digits, '.', '_', and '-'."
+            )
+        kind = kinds.get(normalize_name(fields["name"]))
+        if kind is None:
+            raise BentoError(f"{root / LOCK}: the lock doesn't contain {fields['name']}. Run `uv lock` in the project.")
+        tools = _read_toml(root / PYPROJECT, {"tool?": {"uv?": _SETTINGS}}).get("tool", {})
+        system = document.get("build-system") or {}
+        return UvProject(root, directory, fields, system, kind == "editable", tools.get("uv", {}))
+
+
+def _read_toml(path: Path, shape: Any) -> dict[str, Any]:
+    document = read_toml(decode(read_file(path), str(path)), str(path))
+    validate(document, shape, str(path), "Correct the file.")
+    return document
