@@ -539,6 +539,7 @@ MODULES = {
         "archives/zipread.py": "the reader",
         "images/layers/gzip.py": "writes",
         "images/layers/ztoc.py": "samples of blocks of our layers, of limited size",
+        "sources/commit_time.py": "the reader, which bounds what it inflates",
     },
     "zstandard": {
         "archives/archive.py": "writes",

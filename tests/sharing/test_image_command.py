@@ -1,10 +1,12 @@
 """`bento image`: images of uv projects, from packages of an index and a layout as base. No code of a project runs."""
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import tarfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -360,6 +362,27 @@ def test_the_command_of_a_container(files, packages, expected, machine, bento, t
     config = read(tmp_path / "out", "latest")[0]["config"]
     assert config["Entrypoint"][4:] == expected
     assert ("PORT=8000" in config["Env"]) is ("gunicorn" in expected)
+
+
+def test_the_creation_time_is_that_of_the_commit(machine, bento, tmp_path, monkeypatch):
+    """The objects of a commit are written here, because not every machine has Git."""
+    project = machine({"main.py": ""}, "tiny")
+    content = b"tree " + b"0" * 40 + b"\nauthor x <x> 1 +0000\ncommitter x <x> 1700000000 +0100\n\nx\n"
+    data = b"commit %d\0%s" % (len(content), content)
+    name = hashlib.sha1(data).hexdigest()
+    path = project / ".git/objects" / name[:2] / name[2:]
+    path.parent.mkdir(parents=True)
+    path.write_bytes(zlib.compress(data))
+    (project / ".git/HEAD").write_text(f"{name}\n")
+    build(bento, project, tmp_path)
+    assert read(tmp_path / "out", "latest")[0]["created"] == "2023-11-14T22:13:20+00:00"
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    build(bento, project, tmp_path, out="again")
+    assert read(tmp_path / "again", "latest")[0]["created"] == "1970-01-01T00:00:00+00:00"
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "now")
+    assert "SOURCE_DATE_EPOCH: expected seconds since 1970, got 'now'." in build(
+        bento, project, tmp_path, code=status.ERROR
+    )
 
 
 def test_a_member_of_a_workspace(machine, bento, tmp_path):

@@ -318,7 +318,7 @@ class _Builder:
             wheels=tuple(planned[wheel.distribution] for wheel in wheels),
             projects=tuple(planned[wheel.distribution] for wheel in built),
             contents=tuple(contents),
-            created=_created(),
+            created=_created(project),
             env=env,
             entrypoint=(*start(ENVIRONMENT), *command),
             working_dir=working_dir,
@@ -330,12 +330,14 @@ def _write_files(listed: Any, compression: Any, out: Path) -> Any:
     return write_files_layer(out, listed, compression)
 
 
-def _created() -> str:
+def _created(project: UvProject) -> str:
+    """Return the creation time: SOURCE_DATE_EPOCH, or the time of the commit, or a constant."""
+    from rules_bento.sources.commit_time import commit_time
+
     text = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if not text:
-        return _CREATED
     try:
-        return dt.datetime.fromtimestamp(int(text), dt.timezone.utc).isoformat()
+        seconds = int(text) if text else commit_time(project.directory)
+        return _CREATED if seconds is None else dt.datetime.fromtimestamp(seconds, dt.timezone.utc).isoformat()
     except (ValueError, OverflowError, OSError):
         raise BentoError(
             f"SOURCE_DATE_EPOCH: expected seconds since 1970, got {text!r}. Unset or correct the variable."
