@@ -9,7 +9,7 @@ from urllib.parse import quote
 from rules_bento.arguments import Pairs, Request, Strings, Triples, read_text
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
-from rules_bento.typing_lite import Any, Iterator, Literal
+from rules_bento.typing_lite import Any, Iterable, Iterator, Literal, Sequence
 
 
 class _ReportRequest(Request):
