@@ -236,6 +236,15 @@ version = "2"
 source = { registry = "https://host/simple" }
 """
 
+CORE, SOURCE = '{ name = "core", version = "1"', 'source = { registry = "https://%s/simple" }'
+OTHER_CORE = """\
+[[package]]
+name = "core"
+version = "1"
+source = { registry = "https://other/simple" }
+dependencies = [{ name = "p", extra = ["gpu"] }]
+"""
+
 
 @pytest.mark.parametrize(
     ("choice", "message"),
@@ -254,6 +263,15 @@ source = { registry = "https://host/simple" }
 def test_a_choice_that_uv_rejects_is_rejected_with_another(choice, message):
     with pytest.raises(BentoError, match=rf"^uv\.lock: {message}"):
         lock.from_uv_lock(CONFLICTING, "uv.lock", choice)
+
+
+def test_an_edge_goes_to_the_package_of_its_index():
+    """The other index's `core` requires the extra that conflicts, so a wrong edge would be a conflict."""
+    text = CONFLICTING.replace(CORE, f"{CORE}, {SOURCE % 'host'}") + OTHER_CORE
+    lock.from_uv_lock(text, "uv.lock", Choice(None, ["cpu"], []))
+    other = text.replace(SOURCE % "host", SOURCE % "other")
+    with pytest.raises(BentoError, match="the extra 'cpu' of p and the extra 'gpu' of p conflict"):
+        lock.from_uv_lock(other, "uv.lock", Choice(None, ["cpu"], []))
 
 
 def test_without_a_choice_a_lock_has_all_that_conflicts():
