@@ -396,6 +396,18 @@ def test_the_umask_of_an_import_changes_no_file_of_other_entries(store):
     assert store.verify().damages == ()
 
 
+@pytest.mark.usefixtures("linked")
+def test_a_file_that_was_changed_in_place_enters_no_other_entry(store):
+    """Its size is the same, so that only its time says that something else wrote to it."""
+    one = put(store, "hi:v1", src__text=b"hello").entry.path / "src/text"
+    one.chmod(0o644)
+    with one.open("r+b") as file:
+        file.write(b"HELLO")
+    one.chmod(0o444)
+    other = put(store, "hi:v2", src__text=b"hello").entry.path / "src/text"
+    assert (one.read_bytes(), other.read_bytes()) == (b"HELLO", b"hello")
+
+
 def test_executable_and_plain_files_of_one_content_are_apart(store, tmp_path):
     (tmp_path / "hi").mkdir()
     for name, mode in (("a", 0o644), ("b", 0o755)):
