@@ -79,7 +79,9 @@ def test_bentoml_rejects_rejected_configurations():
     """Of each key None and another value, drawn anew in each run, for each takes its time."""
     chance = random.Random()
     refused = [[nested(path, value) for value in VALUES if not is_taken(nested(path, value))] for path in paths()]
-    drawn = [config for first, *rest in filter(None, refused) for config in (first, *chance.sample(rest, min(1, len(rest))))]
+    drawn = [
+        config for first, *rest in filter(None, refused) for config in (first, *chance.sample(rest, min(1, len(rest))))
+    ]
     assert len(drawn) > 150
     assert [config for config in drawn if is_taken_by_bentoml(config)] == []
 
