@@ -28,8 +28,8 @@ from bento_cli.sharing.cloud.contexts import make
 from bento_cli.sharing.registry.pull_entry import pull as pull_entry
 from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.home import Home
+from bento_cli.transports import download
 from bento_cli.transports.address import parse
-from bento_cli.transports.transfer import download
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from rules_bento.archives import tarstream, xz

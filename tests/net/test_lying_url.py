@@ -1,8 +1,8 @@
 """HTTP servers that lie about an archive: the archive is right, or there is a message and nothing else."""
 
 import pytest
+from bento_cli.transports import download
 from bento_cli.transports.address import parse
-from bento_cli.transports.transfer import download
 from rules_bento.errors import BentoError
 from rules_bento.net import transfers
 

@@ -41,10 +41,10 @@ from rules_bento.programs import find_uv
 from rules_bento.registry.pushable import FileSource
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Mapping, Sequence
 
+from bento_cli import transports
 from bento_cli.sharing.backends import BUILDER_REMEDY
 from bento_cli.sharing.native_cache import read_record
 from bento_cli.store.home import unique
-from bento_cli.transports import transfer
 from bento_cli.transports.address import WEB
 from bento_cli.transports.address import parse as parse_address
 
@@ -327,7 +327,7 @@ def download(wheel: LocalWheel, counter: Progress) -> None:
         wheel.path.parent.mkdir(parents=True, exist_ok=True)
         path = unique(wheel.path.parent)
         try:
-            transfer.download(address, path, counter, wheel.sha256)
+            transports.download(address, path, counter, wheel.sha256)
             with path.open("rb") as file:
                 os.fsync(file.fileno())
             path.replace(wheel.path)

@@ -11,11 +11,11 @@ from rules_bento.errors import BentoError
 from rules_bento.net.transfers import Progress
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
+from bento_cli import transports
 from bento_cli.store import export
 from bento_cli.store.entry_store import Entry, models_of
 from bento_cli.store.home import Home, staging_lock, unique
 from bento_cli.store.import_session import Imported, Options, import_archive
-from bento_cli.transports import transfer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +46,7 @@ def receive(
     if form == "folder":
         raise BentoError(f"{address}: directories can't be imported from a URL. Use an archive format, such as xz.")
     with _temporary(home) as path:
-        transfer.download(address, path, counter or Progress(), sha256)
+        transports.download(address, path, counter or Progress(), sha256)
         with FileIO(path) as raw, BufferedReader(raw) as file:
             raw.name = str(address)  # for messages
             return import_archive(home, kind, file, form, options, progress)
@@ -71,7 +71,7 @@ def send(
     """
     if form == "folder":
         raise BentoError(f"{address}: directories can't be exported to a URL. Use an archive format, such as xz.")
-    transfer.check(address)
+    transports.check(address)
     name, form = export.file_name(kind, entry.tag, address.name, form)
     address = address.with_name(name)
     taken = models_of(home, entry) if models and kind is BENTO else []
@@ -79,7 +79,7 @@ def send(
     with _temporary(home) as path:
         with path.open("wb") as file:
             export.write(file, form, members)
-        transfer.upload(address, path, counter or Progress())
+        transports.upload(address, path, counter or Progress())
     return export.exported(entry, address, taken)
 
 
