@@ -7,7 +7,7 @@ import tempfile
 
 import pytest
 from bento_cli.library import Store
-from bento_cli.programs import deliver, serve
+from bento_cli.programs import serve
 from bento_cli.sharing.cloud.contexts import Contexts, make
 from rules_bento.arguments import decode
 from rules_bento.errors import BentoError
@@ -81,4 +81,4 @@ def test_other_commands_are_rejected(archive, monkeypatch):
     with pytest.raises(pytest.fail.Exception):
         run(archive, "serve", "--port", "1")
     with pytest.raises(BentoError, match="unknown command"):
-        deliver.deliver(archive, "delete", [])
+        serve.deliver(archive, "delete", [])

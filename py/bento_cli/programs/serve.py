@@ -20,12 +20,11 @@ from rules_bento.arguments import Pairs, Request, Strings
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
-from bento_cli.programs import deliver, reload_forkserver
+from bento_cli.programs import reload_forkserver
 from bento_cli.programs.watch import BuildWatcher, SourceWatcher, Watcher
 
 if TYPE_CHECKING:
     from types import FrameType
-
 
 # BentoML's commands that serve. The second is for legacy services that require the extra `grpc`.
 _COMMANDS = ("serve", "serve-grpc")
@@ -47,18 +46,18 @@ def run(request: _ServeRequest) -> int:
     """Unpack the Bento, install its packages, and run the server. Returns the server's exit status.
 
     The arguments after `--` are a command (default: `serve`) and options for BentoML. The command can also be `tree` or
-    one of `deliver.SUBCOMMANDS`.
+    one of `SUBCOMMANDS`.
     """
     words = request.rest
     if words[:1] == ["tree"]:
         return _tree(request)
-    if words and words[0] in deliver.SUBCOMMANDS:
+    if words and words[0] in SUBCOMMANDS:
         subcommand, *words = request.rest
         if not request.model:
-            return deliver.deliver(request.archive, subcommand, words)
+            return deliver(request.archive, subcommand, words)
         with tempfile.TemporaryDirectory(prefix="rules_bento-whole-") as directory:
             _unpack(request, Path(directory, "bento"))
-            return deliver.deliver(Path(directory, "bento"), subcommand, words)
+            return deliver(Path(directory, "bento"), subcommand, words)
     command, options = (words[0], words[1:]) if words and words[0] in _COMMANDS else ("serve", words)
     reload = [option for option in options if option in _RELOAD]
     options = [option for option in options if option not in _RELOAD]
@@ -166,3 +165,34 @@ def _run_until_signal(command: list[str], variables: dict[str, str], home: str, 
 
 def _pass_on(server: subprocess.Popen[bytes], number: signal.Signals, _received: int, _frame: FrameType | None) -> None:
     server.send_signal(number)
+
+
+SUBCOMMANDS = ("push", "containerize", "export", "import")
+"""The commands that accept a built Bento."""
+
+
+def deliver(archive: Path, subcommand: str, words: Sequence[str]) -> int:
+    """Run a `bento` command on a Bento in an archive or a directory, and return the exit status.
+
+    The command runs in the directory where Bazel was started. Raises BentoError if the command isn't in `SUBCOMMANDS`.
+    """
+    from bento_cli.cli import main
+    from bento_cli.library import Store
+    from bento_cli.sharing.cloud.contexts import FILE
+    from bento_cli.store.home import Home
+
+    archive = archive.absolute()
+    directory = os.environ.get("BUILD_WORKING_DIRECTORY")
+    if directory:
+        os.chdir(directory)
+    if subcommand == "import":
+        return main([subcommand, str(archive), *words])
+    if subcommand not in SUBCOMMANDS:
+        raise BentoError(f"unknown command {subcommand!r}", remedy=f"Valid commands: {', '.join(SUBCOMMANDS)}.")
+    with tempfile.TemporaryDirectory(prefix="rules_bento-deliver-") as scratch:
+        store = Store(scratch, durable=False)
+        contexts = Home.find().root / FILE  # the caller's cloud contexts
+        if contexts.is_file():
+            (store.home.root / FILE).symlink_to(contexts)
+        entry = store.bentos.import_archive(archive, "folder" if archive.is_dir() else "xz").entry
+        return main(["--home", scratch, subcommand, str(entry.tag), *words])
