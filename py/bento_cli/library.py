@@ -267,8 +267,7 @@ def connected(
     """Yield a registry client, and a progress display on `out` (default: standard error)."""
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
-    from rules_bento.registry.uploads import InterruptedUploads
-    from rules_bento.run.blob_history import user_cache_directory
+    from rules_bento.registry.uploads import InterruptedUploads, user_cache_directory
 
     client = Registries(insecure, interrupted=InterruptedUploads(user_cache_directory()))
     with client as registries, Progress(title, out=out or sys.stderr) as progress:

@@ -39,8 +39,7 @@ from rules_bento.registry.descriptor import MANIFEST, Manifest
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.pushable import BytesSource, FileSource, Pushable
 from rules_bento.registry.reference import Reference, has_registry
-from rules_bento.registry.uploads import InterruptedUploads
-from rules_bento.run.blob_history import BlobHistory, user_cache_directory
+from rules_bento.registry.uploads import BlobHistory, InterruptedUploads, user_cache_directory
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Mapping, Sequence, cast
 
 from bento_cli.sharing import native_cache

@@ -22,9 +22,8 @@ from rules_bento.registry.client import Registries
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.pushing import PushResult, push_all
 from rules_bento.registry.reference import Reference
-from rules_bento.registry.uploads import InterruptedUploads
+from rules_bento.registry.uploads import BlobHistory, InterruptedUploads, user_cache_directory
 from rules_bento.run import push_cache, push_contents, push_signing
-from rules_bento.run.blob_history import BlobHistory, user_cache_directory
 from rules_bento.run.push_contents import PushContents
 from rules_bento.workspace_status import read_status, substitute
 

@@ -95,7 +95,7 @@ def clean_command(store: Store) -> None:
 
 
 def _cache() -> Path:
-    from rules_bento.run.blob_history import user_cache_directory
+    from rules_bento.registry.uploads import user_cache_directory
 
     directory = user_cache_directory()
     if not directory:
