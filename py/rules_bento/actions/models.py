@@ -271,7 +271,7 @@ def model_file_layer(request: _ModelFileLayerRequest) -> None:
     import hashlib
     import shutil
 
-    from rules_bento.images.modelpack import file_layer
+    from rules_bento.images.oci_image import modelpack_layer
 
     [file] = model_files(request, request.source)
     shutil.copyfile(file.source, request.output)
@@ -279,7 +279,7 @@ def model_file_layer(request: _ModelFileLayerRequest) -> None:
     with request.output.open("rb") as opened:
         while piece := opened.read(1 << 20):
             digest.update(piece)
-    layer = file_layer(file.path, f"sha256:{digest.hexdigest()}", request.output.stat().st_size)
+    layer = modelpack_layer(file.path, f"sha256:{digest.hexdigest()}", request.output.stat().st_size)
     text = json.dumps({**layer._asdict(), "uncompressed_size": layer.size}, indent=1)
     request.description.write_text(f"{text}\n", "utf-8")
 
@@ -299,7 +299,7 @@ class _ModelImageRequest(Request):
 def model_image(request: _ModelImageRequest) -> None:
     """Write the config, manifest, and digest of an image that contains models, or of a CNCF ModelPack artifact."""
     from rules_bento.formats.json import read_object
-    from rules_bento.images import modelpack, oci_image
+    from rules_bento.images import oci_image
 
     described = [ModelDescription.loads(read_file(path).decode()) for path in request.model]
     tags = [Tag.parse(model.tag, "tag") for model in described]
@@ -307,7 +307,7 @@ def model_image(request: _ModelImageRequest) -> None:
     annotations = oci_image.standard_annotations(created, tags) | request.annotation
     layers = [oci_image.Layer.loads(read_file(path).decode()) for path in request.layer]
     if request.format == "modelpack":
-        image = modelpack.make_artifact(tags[0], created, layers, annotations)
+        image = oci_image.make_modelpack(tags[0], created, layers, annotations)
     else:
         bases = [read_object(read_file(path), "the base's config") for path in request.base_config]
         oci_image.check_layers(layers)
