@@ -13,15 +13,17 @@ import pytest
 from bento_cli.cli import status
 from bento_cli.sharing import native_project
 from rules_bento.images import entrypoint, plan
+from rules_bento.registry import pushing
 from rules_bento.registry.layout import Layout
+from rules_bento.registry.reference import Reference
 from rules_bento.service import import_runner
 
 from tests.helpers.made_wheels import Maker
-from tests.sharing.support import bento, store
+from tests.sharing.support import bento, progress, registries, registry_binary, server, store
 from tests.sharing.test_image_fronts import Rules
 from tests.sharing.test_native import index, local, make_base, read, wheels
 
-__all__ = ["bento", "local", "store", "wheels"]
+__all__ = ["bento", "local", "progress", "registries", "registry_binary", "server", "store", "wheels"]
 APP = "from fastapi import FastAPI\n\napp = FastAPI()\n"
 PROJECT = '[project]\nname = "web"\nversion = "1.0"\nrequires-python = ">=3.9"\ndependencies = [{}]\n'
 UV_BUILD = '[build-system]\nrequires = ["uv_build>=0.1"]\nbuild-backend = "uv_build"\n'
@@ -334,10 +336,37 @@ def test_a_stale_lock_is_rejected_in_the_words_of_uv(machine, bento, tmp_path):
     assert "project: no uv.lock. Run `uv lock` in the project." in build(bento, project, tmp_path, code=status.ERROR)
 
 
-def test_a_base_with_the_version_of_the_project_is_proposed(machine, bento, tmp_path):
+@pytest.mark.parametrize(
+    ("pinned", "required", "expected"),
+    [("3.11.9\n", ">=3.9", "3.11"), ("", ">=3.11", "3.11"), ("", ">=3.10,!=3.10.*", "3.11"), ("", ">3.10.2,<3.12", "3.10")],
+)  # fmt: skip
+def test_the_default_base_has_the_version_of_the_project(
+    pinned, required, expected, machine, bento, tmp_path, server, registries, progress, monkeypatch
+):
+    """The digest of the tag is printed for a later build, whose image is the same."""
+    project = machine({"main.py": "", ".python-version": pinned} if pinned else {"main.py": ""}, "tiny", lock=False)
+    text = (project / "pyproject.toml").read_text().replace(">=3.9", required)
+    (project / "pyproject.toml").write_text(text)
+    subprocess.run([os.environ["RULES_BENTO_UV"], "lock", "-q", "--python", sys.executable], cwd=project, check=True)
+    default = f"{server.host}/library/python:{{}}-slim"
+    monkeypatch.setattr(native_project, "DEFAULT_BASE", default)
+    root = Layout.open(make_base(tmp_path / "base"))
+    pushing.push(root.pushable(), [Reference.parse(default.format(expected))], registries, progress)
+    words = ["--output", f"oci:{tmp_path / 'out'}"]
+    told = bento("image", project, *words)
+    pin = f"{server.host}/library/python@{root.find().descriptor.digest}"
+    assert f"{default.format(expected)} is the default base. To pin it, add --base {pin}." in told
+    told = bento("image", project, "--base", pin, "--output", f"oci:{tmp_path / 'again'}")
+    assert "default base" not in told
+    digests = {Layout.open(tmp_path / out).find("latest").descriptor.digest for out in ("out", "again")}
+    assert len(digests) == 1
+
+
+def test_without_a_registry_a_copy_of_the_base_is_proposed(machine, bento, tmp_path, monkeypatch):
     project = machine({"main.py": "", ".python-version": "3.12.4\n"}, "tiny")
+    monkeypatch.setattr(native_project, "DEFAULT_BASE", "127.0.0.1:9/library/python:{}-slim")
     told = bento("image", project, "--output", f"oci:{tmp_path / 'out'}", code=status.ERROR)
-    assert "Add --base IMAGE, such as --base python:3.12-slim, or --base oci:DIR for an OCI layout." in told
+    assert "`skopeo copy docker://127.0.0.1:9/library/python:3.12-slim oci:python`, and add --base oci:python." in told
 
 
 def test_a_link_out_of_the_project_is_rejected(machine, bento, tmp_path):

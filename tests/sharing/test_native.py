@@ -844,9 +844,9 @@ def test_the_cache_knows_the_code_in_a_zip(tmp_path):
 
 def test_the_wheel_with_the_highest_build_number_is_taken(tmp_path):
     base = SimpleNamespace(machine="x86_64", python_version="3.11", glibc=(2, 36))
-    builds = {digest_of(build.encode()): f"{tmp_path}/x-1-{build}-py3-none-any.whl" for build in ("2", "10", "9a")}
+    builds = {digest_of(build.encode()): f"{tmp_path}/x-1-{build}-py3-none-any.whl" for build in ("1", "2", "12")}
     builds[digest_of(b"")] = f"{tmp_path}/x-1-py3-none-any.whl"
     found = native_packages.best_wheel("x", "1", builds, base, tmp_path)
-    assert found.path.name == "x-1-10-py3-none-any.whl"
+    assert found.path.name == "x-1-12-py3-none-any.whl"
     exact = {digest_of(b"exact"): f"{tmp_path}/x-1-cp311-cp311-manylinux_2_17_x86_64.whl"}
     assert native_packages.best_wheel("x", "1", builds | exact, base, tmp_path).path.name.startswith("x-1-cp311")

@@ -39,6 +39,7 @@ from bento_cli.sharing.uv_project import LOCK, PYPROJECT, UvProject
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from packaging.specifiers import SpecifierSet
     from rules_bento.artifacts.signatures import Signing
     from rules_bento.sources.snapshot import DeclaredFile
 
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 _APP, _MAIN = "/app", "/app/_main"  # as python_image
 _CREATED = "1980-01-01T00:00:00+00:00"  # the default of the rules
+DEFAULT_BASE = "docker.io/library/python:{}-slim"
+_MINORS = range(10, 100)  # of Python 3
 _MAX_PROJECTS, _MAX_SOURCE = 1_000, 1 << 20
 _EXCLUDED = (".*", "/uv.lock")
 _PYTHON_VERSION = re.compile(r"(?:cpython[-@])?(\d+\.\d+)")
@@ -97,12 +100,8 @@ def build_image(
     project = UvProject.read(directory.absolute(), chosen.package)
     names = tuple(names) or (f"{similar_word(project.fields['name'])}:latest",)
     settings = native_build.read_options(options, names, "--")
-    if "base" not in settings:
-        version = _pinned_python(project)[0] or "X.Y"
-        raise BentoError(
-            f"an image requires a base image with Python. Add --base IMAGE, such as --base python:{version}-slim, or "
-            "--base oci:DIR for an OCI layout."
-        )
+    default = "" if "base" in settings else DEFAULT_BASE.format(_default_python(project))
+    settings.setdefault("base", [default])
     uv = find_uv()
     if not uv:
         raise BentoError(
@@ -112,7 +111,7 @@ def build_image(
     def run(workspace: BuildWorkspace) -> ProjectImage:
         builder = _Builder(project, chosen, workspace, uv)
         images, contents = [], ""
-        for base in workspace.bases():
+        for base in _bases(workspace, default):
             _check_python(project, base)
             plan, contents = builder.plan(base)
             remedies = native_build.CommandRemedies(base.name)
@@ -120,11 +119,35 @@ def build_image(
         delivery = native_build.Delivery(workspace, images, lambda: contents)
         sent = delivery.deliver(names, signing)
         [runner] = settings.get("load", [""])
-        notes = tuple(dict.fromkeys(note for note in (*builder.notes, *(image.note for image in images)) if note))
-        return ProjectImage(names, runner, delivery.root.descriptor.digest, images[0].base.name, sent, notes)
+        notes = [f"{default} is the default base. To pin it, add --base {images[0].base.name}."] if default else []
+        notes += [note for note in (*builder.notes, *(image.note for image in images)) if note]
+        return ProjectImage(
+            names, runner, delivery.root.descriptor.digest, images[0].base.name, sent, tuple(dict.fromkeys(notes))
+        )
 
     result: ProjectImage = native_build.build(f"building {names[0]}", home, settings, run)
     return result
+
+
+def _bases(workspace: BuildWorkspace, default: str) -> list[BaseImageContents]:
+    """Return the base images. `default` is the name of the default base if the user didn't select one."""
+    try:
+        return workspace.bases()
+    except BentoError as error:
+        if not default:
+            raise
+        raise BentoError(
+            f"{error}\nThe project needs a base image with Python, by default {default}. Add --base IMAGE for another "
+            f"registry, or copy the image on a machine with access, such as with `skopeo copy docker://{default} "
+            "oci:python`, and add --base oci:python."
+        ) from None
+
+
+def _default_python(project: UvProject) -> str:
+    """Return the Python version (X.Y) of the default base: the version in .python-version, or the lowest allowed."""
+    pinned, _ = _pinned_python(project)
+    allowed = _allowed_python(project)
+    return pinned or next((f"3.{minor}" for minor in _MINORS if _allows(allowed, f"3.{minor}")), f"3.{_MINORS[0]}")
 
 
 def _select(project: UvProject, secrets: tuple[str, ...] | None) -> tuple[DeclaredFile, ...]:
@@ -160,8 +183,6 @@ def _pinned_python(project: UvProject) -> tuple[str, Path]:
 
 def _check_python(project: UvProject, base: BaseImageContents) -> None:
     """Raise BentoError if the project requires another Python version than the base's."""
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
     version = base.python_version
     pinned, path = _pinned_python(project)
     if pinned not in ("", version):
@@ -169,18 +190,26 @@ def _check_python(project: UvProject, base: BaseImageContents) -> None:
             f"--base: {base.name} has Python {version}, but {path} requires {pinned}. Use a base image with Python "
             f"{pinned}."
         )
-    text = project.fields.get("requires-python", "")
-    try:
-        allowed = SpecifierSet(text)
-    except InvalidSpecifier:
-        raise BentoError(
-            f"{project.directory / PYPROJECT}: invalid requires-python {text!r}. Correct the value."
-        ) from None
-    if not any(f"{version}.{patch}" in allowed for patch in (0, 99)):
+    if not _allows(_allowed_python(project), version):
+        text = project.fields.get("requires-python", project.lock_python)
         raise BentoError(
             f"--base: {base.name} has Python {version}, but the project requires {text}. Use a base image with such a "
             "version."
         )
+
+
+def _allows(allowed: SpecifierSet, version: str) -> bool:
+    return any(f"{version}.{patch}" in allowed for patch in (0, 99))
+
+
+def _allowed_python(project: UvProject) -> SpecifierSet:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    text = project.fields.get("requires-python", project.lock_python)
+    try:
+        return SpecifierSet(text)
+    except InvalidSpecifier:
+        raise BentoError(f"{project.path}: invalid requires-python {text!r}. Correct the value.") from None
 
 
 def _find_wheels(

@@ -21,6 +21,7 @@ _SHAPE = {
     "build-system?": {"build-backend?": str, "requires?": [str]},
     "project": {"name": str, "requires-python?": str, "scripts?": {...: str}, "version?": str},
 }
+_LOCKED = {"name": str, "source?": {"virtual?": str, "editable?": str}}
 _INDEX = {"url": str, "name?": str, "default?": bool, "explicit?": bool, "format?": str}
 _SETTINGS = {"exclude-newer?": str, "index-url?": str, "extra-index-url?": [str], "index?": [_INDEX]}
 _SETTINGS |= {"build-constraint-dependencies?": [str]}
@@ -35,6 +36,7 @@ class UvProject(NamedTuple):
     build_system: Mapping[str, Any]
     is_package: bool
     settings: Mapping[str, Any]  # [tool.uv] of the workspace
+    lock_python: str  # `requires-python` of the lock
 
     @property
     def path(self) -> Path:
@@ -51,7 +53,10 @@ class UvProject(NamedTuple):
             raise BentoError(
                 f"{root / 'uv.toml'}: the file isn't supported. Move the settings to [tool.uv] of {PYPROJECT}."
             )
-        lock = _read_toml(root / LOCK, {"package?": [{"name": str, "source?": {"virtual?": str, "editable?": str}}]})
+        lock = _read_toml(
+            root / LOCK,
+            {"requires-python?": str, "package?": [_LOCKED]},
+        )
         sources = {each["name"]: each.get("source", {}) for each in lock.get("package", ())}
         kinds = {name: kind for name, source in sources.items() for kind in ("virtual", "editable") if kind in source}
         if package:
@@ -76,7 +81,9 @@ class UvProject(NamedTuple):
             raise BentoError(f"{root / LOCK}: the lock doesn't contain {fields['name']}. Run `uv lock` in the project.")
         tools = _read_toml(root / PYPROJECT, {"tool?": {"uv?": _SETTINGS}}).get("tool", {})
         system = document.get("build-system") or {}
-        return UvProject(root, directory, fields, system, kind == "editable", tools.get("uv", {}))
+        return UvProject(
+            root, directory, fields, system, kind == "editable", tools.get("uv", {}), lock.get("requires-python", "")
+        )
 
 
 def _read_toml(path: Path, shape: Any) -> dict[str, Any]:

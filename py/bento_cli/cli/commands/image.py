@@ -40,9 +40,7 @@ _FLAGS = {
     default=".",
     help="Build this uv project (default: the current directory)",
 )
-@click.option(
-    "--base", metavar="IMAGE", help="Use this base image with Python: a reference, or oci:DIR for an OCI layout"
-)
+@click.option("--base", metavar="IMAGE", help="Use this base image, or oci:DIR for a layout (default: python:X.Y-slim)")
 @arguments.repeatable("-t", "--image-tag", metavar="NAME:TAG", help="Set the image name (default: the project's name)")
 @click.option("--entrypoint", metavar="COMMAND", default="", help="Run this command (default: a script or application)")
 @arguments.repeatable("--extra", metavar="NAME", help="Include this extra of the project")
