@@ -1,18 +1,23 @@
 """Creates and verifies signatures and attestations in cosign's formats, and creates SLSA provenance.
 
-Only processes that push or sign receive a private key. Actions import only `provenance`, which requires no key.
+Signatures are recorded in a transparency log through the Rekor v2 API. Only processes that push or sign receive a
+private key. Actions import only `provenance`, which requires no key.
 """
 
 from __future__ import annotations
 
 import os
+import time
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import MAX_BYTES
+from rules_bento.formats.json import read_object
+from rules_bento.formats.schema import validate
+from rules_bento.net import ConnectionLostError, limits
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping
 
 if TYPE_CHECKING:
     from pathlib import Path
-
 
 _VARIABLE = "env://"
 
@@ -70,3 +75,51 @@ def to_json(document: Mapping[str, Any]) -> bytes:
     import json
 
     return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+_LOG_SERVICE = {"url": str, "majorApiVersion": int, "validFor": {"start": str, "end?": str}}
+_LOG_SHAPE = {"signingConfig": {"rekorTlogUrls": [_LOG_SERVICE]}}
+_LOG_REMEDY = "Specify a client trust configuration with a Rekor v2 service."
+_JSON_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
+
+
+def find_log(trust_config: str, directory: Path) -> str:
+    """Return the URL of the newest valid Rekor v2 log in `directory/trust_config`. Raises BentoError if none exists."""
+    config = read_object(read_named(trust_config, directory, MAX_BYTES, _LOG_REMEDY), trust_config)
+    validate(config, _LOG_SHAPE, trust_config, _LOG_REMEDY)
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    logs = [log for log in config["signingConfig"]["rekorTlogUrls"] if log["majorApiVersion"] == 2]
+    valid = [log for log in logs if log["validFor"]["start"] <= now < log["validFor"].get("end", "9")]
+    if not valid:
+        problem = "rekorTlogUrls contains no valid log with majorApiVersion 2"
+        raise BentoError(problem, place=trust_config, remedy=_LOG_REMEDY)
+    return str(max(valid, key=lambda log: log["validFor"]["start"])["url"])
+
+
+def create_entry(url: str, verifier: dict[str, Any], digest: bytes, signature: str) -> dict[str, Any]:
+    """Record a base64 signature and its public key, `verifier`. Returns the log entry. Raises BentoError on failure."""
+    from rules_bento.net.transport import Transport
+
+    content = {"content": signature, "verifier": verifier}
+    request = to_json({"hashedRekordRequestV002": {"digest": to_base64(digest), "signature": content}})
+    transport = Transport()
+    try:
+        with transport.exchange("POST", f"{url.rstrip('/')}/api/v2/log/entries", _JSON_HEADERS, request) as response:
+            answer, status = response.read(limits.TOKEN), response.status
+    except ConnectionLostError as error:
+        raise BentoError(
+            str(error), place=url, remedy="Check the connection to the transparency log, and sign again."
+        ) from None
+    finally:
+        transport.close()
+    if not 200 <= status < 300:
+        problem = f"the transparency log returned {status}"
+        raise BentoError(problem, place=url, remedy="Check --trust-config, and sign again.")
+    return read_object(answer, url)
+
+
+def require_entry(material: Any, *_: object) -> None:
+    """Raise SignatureError unless the verification material of a bundle contains log entries."""
+    if not (isinstance(material, dict) and material.get("tlogEntries")):
+        remedy = "Sign the artifact again with --trust-config."
+        raise SignatureError("the signature has no transparency log entry", remedy=remedy)

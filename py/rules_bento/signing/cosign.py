@@ -12,10 +12,9 @@ from rules_bento.archives import sha256_of
 from rules_bento.errors import BentoError, problem_of
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
-from rules_bento.signing import SignatureError, from_base64, read_named, to_base64, to_json
+from rules_bento.signing import SignatureError, create_entry, from_base64, read_named, to_base64, to_json
 from rules_bento.signing.keyless import Identity, IdentitySigner
 from rules_bento.signing.keys import PrivateKey, PublicKey, sha256_digest
-from rules_bento.signing.log import create_entry
 from rules_bento.typing_lite import Any
 
 STATEMENT = "https://in-toto.io/Statement/v1"

@@ -16,8 +16,7 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError, missing_package
 from rules_bento.formats import MAX_BYTES, decode_text
 from rules_bento.formats.json import read_object
-from rules_bento.signing import SignatureError, read_named, to_base64
-from rules_bento.signing.log import require_entry
+from rules_bento.signing import SignatureError, read_named, require_entry, to_base64
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ import hashlib
 import os
 import re
 
+from rules_bento import signing
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError, missing_package
 from rules_bento.formats.json import read_object
-from rules_bento.signing import from_base64, log, read_named, to_base64
+from rules_bento.signing import from_base64, read_named, to_base64
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class PrivateKey:
     @property
     def public(self) -> PublicKey:
         """The public key that verifies signatures made with this key."""
-        return PublicKey(self._key.public_key(), self.origin, log.require_entry if self.log else None)
+        return PublicKey(self._key.public_key(), self.origin, signing.require_entry if self.log else None)
 
 
 def read_public(name: str, directory: Path, check_entry: Callable[..., None] | None = None) -> PublicKey:
@@ -129,7 +130,7 @@ def read_private(name: str, directory: Path, password_file: str = "", trust_conf
         key = _load(lambda serialization: serialization.load_der_private_key(opened, None), origin)
     else:
         key = _load(lambda serialization: serialization.load_pem_private_key(content, None), origin)
-    return PrivateKey(key, origin, log.find_log(trust_config, directory) if trust_config else "")
+    return PrivateKey(key, origin, signing.find_log(trust_config, directory) if trust_config else "")
 
 
 def sha256_digest(message: bytes) -> bytes:
