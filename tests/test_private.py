@@ -1,8 +1,10 @@
 """The private names of other packages that rules_bento.private uses exist, with the expected parameters."""
 
+import http.client
 import inspect
 
 import pytest
+import urllib3
 from packaging.licenses import canonicalize_license_expression
 from rules_bento import private
 from sigstore._internal.trust import KeyringPurpose
@@ -32,3 +34,14 @@ def test_methods_of_sigstore(function, parameters):
 def test_values_of_sigstore():
     assert KeyringPurpose.VERIFY in KeyringPurpose
     assert "self._inner = inner" in inspect.getsource(TrustedRoot.__init__)
+
+
+def test_readers_of_http_client():
+    """The constructor sets `fp`, and `begin` reads the head from it."""
+    assert 'self.fp = sock.makefile("rb")' in inspect.getsource(http.client.HTTPResponse.__init__)
+    assert "parse_headers(self.fp)" in inspect.getsource(http.client.HTTPResponse.begin)
+
+
+def test_pools_of_urllib3():
+    assert urllib3.PoolManager().pool_classes_by_scheme.keys() == {"http", "https"}
+    assert "self.pool_classes_by_scheme[scheme]" in inspect.getsource(urllib3.PoolManager._new_pool)

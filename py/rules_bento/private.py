@@ -6,10 +6,28 @@ tests/test_private.py fails if a package changes one of the names. The other pri
 
 from __future__ import annotations
 
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import http.client
+    from collections.abc import Callable, Collection
     from datetime import datetime
+    from typing import Any, TypeVar
+
+    import urllib3
+
+    _Reader = TypeVar("_Reader")
+
+
+def replace_reader(response: http.client.HTTPResponse, make: Callable[[Any], _Reader]) -> _Reader:
+    """Replace the reader of a response whose head wasn't read yet, and return it. Read in Python 3.10 to 3.13."""
+    reader: Any = make(response.fp.detach())
+    response.fp = reader
+    return reader  # type: ignore[no-any-return]
+
+
+def set_pools(manager: urllib3.PoolManager, pools: dict[str, type[urllib3.HTTPConnectionPool]]) -> None:
+    """Set the class of the connection pools for each scheme. Read in urllib3 2.8."""
+    manager.pool_classes_by_scheme = pools
 
 
 def spdx_identifiers() -> Collection[str]:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from rules_bento import private
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, host_settings, limits, transfers
 from rules_bento.net.http_headers import parse_nonnegative_int
@@ -69,7 +70,7 @@ class _BoundedResponse(http.client.HTTPResponse):
     """HTTP response with a size limit for the headers. Unlike the base class, rejects truncated headers."""
 
     def begin(self) -> None:
-        self.fp = reader = _HeadReader(self.fp.detach())
+        reader = private.replace_reader(self, _HeadReader)
         super().begin()
         if reader.last not in (b"\r\n", b"\n"):
             raise ConnectionLostError("the response was truncated")
@@ -262,7 +263,7 @@ class Transport:
         else:
             login = {"Proxy-Authorization": through.authorization} if through.authorization else {}
             manager = urllib3.ProxyManager(through.url, proxy_headers=login, **options)
-        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        private.set_pools(manager, {"http": _Pool, "https": _TlsPool})
         return manager
 
 
