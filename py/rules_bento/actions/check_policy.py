@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rules_bento.arguments import Request, Strings
 from rules_bento.audit import inventory as inventories
+from rules_bento.audit import licenses
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
@@ -41,13 +42,13 @@ class _CheckPolicyRequest(Request):
 
 def check_policy(request: _CheckPolicyRequest) -> None:
     """Check an inventory against a policy. Raises BentoError for violations."""
-    from rules_bento.audit import licenses
+    from rules_bento.audit import policy
 
     settings = read_object(request.settings.read_bytes(), "the policy")
     listed = licenses.read_policy(settings.pop("allow_licenses"), settings.pop("deny_licenses"))
     packages = inventories.loads(request.inventory.read_bytes())
-    report = licenses.evaluate(packages, licenses.Policy(listed, **settings))
-    sys.stdout.write("".join(f"{line}\n" for line in licenses.summary_lines(report)))
+    report = policy.evaluate(packages, policy.Policy(listed, **settings))
+    sys.stdout.write("".join(f"{line}\n" for line in policy.summary_lines(report)))
     if report.violations:
         listing = "".join(f"  {violation}\n" for violation in report.violations)
-        raise BentoError(f"the Bento violates the policy:\n{listing}{licenses.REMEDY}")
+        raise BentoError(f"the Bento violates the policy:\n{listing}{policy.REMEDY}")
