@@ -10,7 +10,7 @@ from rules_bento.actions.check_policy import inventory as list_packages
 from rules_bento.archives.archive import write_part
 from rules_bento.archives.tarstream import Member
 from rules_bento.arguments import decode
-from rules_bento.audit import inventory, licenses, policy
+from rules_bento.audit import inventory, licenses
 from rules_bento.audit.inventory import Package
 from rules_bento.audit.licenses import DeclaredLicense
 from rules_bento.errors import BentoError
@@ -20,9 +20,9 @@ from tests.helpers.made_wheels import Maker
 PILLOW = Package("pillow", "1.0", hashed=True)
 
 
-def asked(**fields: Any) -> policy.Policy:
+def asked(**fields: Any) -> inventory.Policy:
     taken = licenses.read_policy(fields.pop("allowed", ()), fields.pop("denied", ()))
-    return policy.Policy(taken, **({"package_licenses": {}, "require_hashes": False} | fields))
+    return inventory.Policy(taken, **({"package_licenses": {}, "require_hashes": False} | fields))
 
 
 def test_a_package_without_a_hash_is_rejected_with_the_package_that_requires_it():
@@ -31,10 +31,10 @@ def test_a_package_without_a_hash_is_rejected_with_the_package_that_requires_it(
         {"name": "pillow", "version": "1.0", "files": {}},
     ]
     packages = inventory.from_lock(lock)
-    assert policy.evaluate(packages, asked(require_hashes=True)).violations == (
+    assert inventory.evaluate(packages, asked(require_hashes=True)).violations == (
         "no hash: pillow 1.0 (required by app)",
     )
-    assert policy.evaluate(packages, asked()).violations == ()
+    assert inventory.evaluate(packages, asked()).violations == ()
 
 
 @pytest.mark.parametrize(
@@ -49,19 +49,19 @@ def test_a_package_without_a_hash_is_rejected_with_the_package_that_requires_it(
 )
 def test_a_policy_that_means_nothing_is_rejected(fields, message):
     with pytest.raises(BentoError) as refused:
-        policy.evaluate([PILLOW], asked(**fields))
+        inventory.evaluate([PILLOW], asked(**fields))
     assert str(refused.value).startswith(message)
 
 
 def test_a_package_without_a_version_is_rejected():
     [package] = inventory.from_requirements("pillow>=9\n", "requirements.txt")
-    [refusal] = policy.evaluate([package], asked(denied=["MIT"])).violations
+    [refusal] = inventory.evaluate([package], asked(denied=["MIT"])).violations
     assert "no version: pillow. Lock the package" in refusal
 
 
 def test_no_packages_at_all_are_rejected():
     with pytest.raises(BentoError, match="the Bento lists no packages"):
-        policy.evaluate([], asked())
+        inventory.evaluate([], asked())
 
 
 OSI, EXCEPTION = "License :: OSI Approved", "WITH Classpath-exception-2.0"
@@ -130,11 +130,11 @@ def test_a_classifier_of_several_licenses_is_taken_where_all_would_be(allowed, d
 
 def test_an_unknown_license_is_said_and_rejected_where_others_are_allowed():
     packages = [Package("ours", "1.0", hashed=True, license=DeclaredLicense())]
-    report = policy.evaluate(packages, asked(denied=["GPL-*"]))
+    report = inventory.evaluate(packages, asked(denied=["GPL-*"]))
     assert (report.violations, report.notes) == ((), ("unknown licenses: ours 1.0",))
-    assert policy.evaluate(packages, asked(allowed=["MIT"])).violations == ("license: ours 1.0: unknown",)
-    assert not policy.evaluate(packages, asked(allowed=["MIT"], package_licenses={"Ours": "MIT"})).violations
-    [refusal] = policy.evaluate(packages, asked(denied=["GPL-*"], package_licenses={"other": "MIT"})).violations
+    assert inventory.evaluate(packages, asked(allowed=["MIT"])).violations == ("license: ours 1.0: unknown",)
+    assert not inventory.evaluate(packages, asked(allowed=["MIT"], package_licenses={"Ours": "MIT"})).violations
+    [refusal] = inventory.evaluate(packages, asked(denied=["GPL-*"], package_licenses={"other": "MIT"})).violations
     assert refusal.startswith("package_licenses: other: the Bento doesn't contain the package")
 
 

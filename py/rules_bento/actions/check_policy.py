@@ -42,13 +42,11 @@ class _CheckPolicyRequest(Request):
 
 def check_policy(request: _CheckPolicyRequest) -> None:
     """Check an inventory against a policy. Raises BentoError for violations."""
-    from rules_bento.audit import policy
-
     settings = read_object(request.settings.read_bytes(), "the policy")
     listed = licenses.read_policy(settings.pop("allow_licenses"), settings.pop("deny_licenses"))
     packages = inventories.loads(request.inventory.read_bytes())
-    report = policy.evaluate(packages, policy.Policy(listed, **settings))
-    sys.stdout.write("".join(f"{line}\n" for line in policy.summary_lines(report)))
+    report = inventories.evaluate(packages, inventories.Policy(listed, **settings))
+    sys.stdout.write("".join(f"{line}\n" for line in inventories.summary_lines(report)))
     if report.violations:
         listing = "".join(f"  {violation}\n" for violation in report.violations)
-        raise BentoError(f"the Bento violates the policy:\n{listing}{policy.REMEDY}")
+        raise BentoError(f"the Bento violates the policy:\n{listing}{inventories.REMEDY}")

@@ -45,14 +45,14 @@ def audit_command(
     The command checks only packages from PyPI, and makes no network requests. The exit code is 3 if a package is
     rejected.
     """
-    from rules_bento.audit import licenses, policy
+    from rules_bento.audit import inventory, licenses
     from rules_bento.images.wheels.wheel import declared_by
 
     accepted = licenses.read_policy(allow_license, deny_license)
-    rules = policy.Policy(accepted, license, require_hashes)
+    rules = inventory.Policy(accepted, license, require_hashes)
     if not (rules.licenses.is_set or wheels or require_hashes):
         raise BentoError("No checks are selected. Add --allow-license, --deny-license, --wheels, or --require-hashes.")
-    policy.check(rules)
+    inventory.check_policy_values(rules)
     packages = _packages(tag, store)
     if wheels:
         paths = sorted(Path(wheels).glob("*.whl"))
@@ -60,9 +60,9 @@ def audit_command(
             raise BentoError(f"--wheels: {wheels} contains no wheels. Specify a directory that contains .whl files.")
         declared = dict(map(declared_by, paths))
         packages = [package._replace(license=declared.get(package.name)) for package in packages]
-    report = policy.evaluate(packages, rules)
+    report = inventory.evaluate(packages, rules)
     if not show.data(report.data(), output):
-        for line in policy.summary_lines(report):
+        for line in inventory.summary_lines(report):
             show.out(show.plain(line))
         for violation in report.violations:
             show.out(f"{show.bad('rejected')}  {show.plain(violation)}")
