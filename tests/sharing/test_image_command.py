@@ -19,6 +19,7 @@ from rules_bento.registry.reference import Reference
 from rules_bento.service import import_runner
 
 from tests.helpers.made_wheels import Maker
+from tests.registry import servers
 from tests.sharing.support import bento, progress, registries, registry_binary, server, store
 from tests.sharing.test_image_fronts import Rules
 from tests.sharing.test_native import index, local, make_base, read, wheels
@@ -448,6 +449,44 @@ def test_a_member_that_a_project_requires_is_a_layer(machine, bento, tmp_path):
     )
     named = json.loads(Layout.open(tmp_path / "out").read(sbom.layers()[0]))["components"]
     assert {each["name"] for each in named} == {"lib", "tiny", "web"}
+
+
+def test_what_a_server_pulls_is_explained(machine, bento, tmp_path, server, wheels):
+    """Without an image, then with the same image, then with another version of a package and another line."""
+    project = machine({"main.py": "print(1)\n"}, "tiny", "acme-tools", "large")
+    name = f"{server.host}/x/web:v1"
+    base = ["--base", f"oci:{make_base(tmp_path / 'base')}", "-t", name]
+
+    def explain(*words):
+        told = bento("image", project, *base, "--explain", "-o", "json", *words)
+        return json.JSONDecoder().raw_decode(told)[0]["changes"][0]
+
+    first = explain()
+    assert (first["before"], first["has_packages"]) == ("", False)
+    assert {layer["status"] for layer in first["layers"]} == {"new"}
+    assert first["pulled"] == sum(layer["size"] for layer in first["layers"])
+    assert "no image with this tag" in bento("image", project, *base, "--explain")
+    assert servers.tags(Reference.parse(name)) == []
+    bento("image", project, *base, "--push", "--sbom", "spdx")
+    same = explain("--push")
+    assert ({layer["status"] for layer in same["layers"]}, same["pulled"]) == ({"same"}, 0)
+    (project / "main.py").write_text("print(2)\n")
+    Maker("tiny", "2.0").add({"tiny/__init__.py": b""}).write(wheels)
+    (project / "pyproject.toml").write_text(PROJECT.format('"tiny", "large"'))
+    subprocess.run([os.environ["RULES_BENTO_UV"], "lock", "-qU", "--python", sys.executable], cwd=project, check=True)
+    changes = explain()
+    new = {layer["name"]: layer["packages"] for layer in changes["layers"] if layer["status"] == "new"}
+    assert new == {"tiny 2.0": ["tiny 1.0 -> 2.0"], "program": []}
+    removed = {layer["name"] for layer in changes["layers"] if layer["status"] == "removed"}
+    assert removed == {"2 small packages", "program"}
+    assert changes["removed"] == ["acme-tools 1.0"]
+    assert changes["pulled"] == sum(layer["size"] for layer in changes["layers"] if layer["status"] == "new")
+    told = bento("image", project, *base, "--explain")
+    assert "Removed packages: acme-tools 1.0\n" in told
+    assert "                      tiny 1.0 -> 2.0\n" in told
+    assert "--explain: the image name web:latest has no registry." in bento(
+        "image", project, "--explain", code=status.ERROR
+    )
 
 
 def test_a_build_without_a_registry_imports_no_client(machine, tmp_path):

@@ -23,7 +23,7 @@ import rules_bento.models
 from rules_bento import archives, tree_walk
 from rules_bento.archives.atomic import atomic_file
 from rules_bento.errors import BentoError
-from rules_bento.formats.oci import INDEX, digest_of
+from rules_bento.formats.oci import INDEX, SBOM_TYPES, digest_of
 from rules_bento.images import image_checks, oci_image, oci_layout
 from rules_bento.images.layers import description, zstd
 from rules_bento.images.plan import PlannedWheel
@@ -59,7 +59,6 @@ if TYPE_CHECKING:
 
 _BLOB, _DESCRIPTION, _LIBRARIES = "blob", "description.json", "libraries.json"  # of a layer or wheel in the cache
 _ZTOC = "ztoc"
-SBOM_TYPES = {"cyclonedx": "application/vnd.cyclonedx+json", "spdx": "application/spdx+json"}
 NO_SBOM = "none"
 # The options of all commands that build images: a pattern of valid values, and the expected value.
 FORMS = {
@@ -135,9 +134,12 @@ class CommandRemedies(Remedies):
         return f"add {' '.join(words)}"
 
 
-def read_options(options: Mapping[str, Sequence[str] | bool], names: Sequence[str], prefix: str) -> Settings:
+def read_options(
+    options: Mapping[str, Sequence[str] | bool], names: Sequence[str], prefix: str, *, delivers: bool = True
+) -> Settings:
     """Return the values of each option, including defaults. The value of `load` is the container engine.
 
+    Without another destination, loads the image if `delivers` is true.
     Raises BentoError for an invalid option. Messages begin with the option; own options have `prefix`.
     """
     machine = os.uname().machine
@@ -155,7 +157,7 @@ def read_options(options: Mapping[str, Sequence[str] | bool], names: Sequence[st
     for name in names if "push" in settings else ():
         if not has_registry(name):
             raise BentoError(f"--push: the image name {name} has no registry. Use -t HOST/REPOSITORY:TAG.")
-    if "load" in settings or not settings.keys() & {"output", "push"}:
+    if "load" in settings or (delivers and not settings.keys() & {"output", "push"}):
         settings["load"] = [find_loader()]
     if settings.get("load") == [""]:
         raise BentoError(
@@ -280,6 +282,7 @@ class BuiltImage:
         self.plan = plan
         self._workspace = workspace
         self._layers = [*plan.base_layers]
+        self._wheels: dict[str, tuple[PlannedWheel, ...]] = {}  # by digest of the layer
         self.blobs = {layer.digest: base.layout.blob(layer.digest) for layer in self._layers}
         keys = [wheel.key for wheel in plan.all_wheels]
         names = [wheel.name for wheel in plan.all_wheels]
@@ -309,6 +312,12 @@ class BuiltImage:
             directory = self._workspace.cached([compression, layer.name, layer.key], write)
         self._layers.append(oci_image.Layer.loads((directory / _DESCRIPTION).read_text("utf-8")))
         self.blobs[self._layers[-1].digest] = directory / _BLOB
+        self._wheels[self._layers[-1].digest] = layer.wheels
+
+    @property
+    def contents(self) -> list[tuple[oci_image.Layer, tuple[PlannedWheel, ...]]]:
+        """All layers, with the wheels that they contain."""
+        return [(layer, self._wheels.get(layer.digest, ())) for layer in self._layers]
 
     def _libraries(self, wheel: PlannedWheel) -> Libraries:
         def write(directory: Path) -> None:

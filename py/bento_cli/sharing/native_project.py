@@ -25,6 +25,7 @@ from rules_bento.net.transfers import parallel_map
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
 from rules_bento.packages.requirements import decode, normalize_name
 from rules_bento.programs import find_uv
+from rules_bento.registry.reference import has_registry
 from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import content_version
 from rules_bento.tag import similar_word
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from rules_bento.sources.snapshot import DeclaredFile
 
     from bento_cli.sharing.backends import Options
+    from bento_cli.sharing.image_changes import ImageChanges
     from bento_cli.sharing.native_base import BaseImageContents
     from bento_cli.sharing.native_build import BuildWorkspace
 
@@ -74,6 +76,7 @@ class ProjectOptions:
     package: str = ""  # a member of the workspace
     entrypoint: str = ""  # a command as for a shell
     secrets: tuple[str, ...] | None = ()  # paths of files that can contain secrets; None: no check
+    explains: bool = False  # whether to compare the image with the image of its first name in a registry
 
 
 class ProjectImage(NamedTuple):
@@ -85,6 +88,7 @@ class ProjectImage(NamedTuple):
     base: str
     sent: int
     notes: tuple[str, ...]
+    changes: tuple[ImageChanges, ...]  # for each platform
 
 
 def build_image(
@@ -99,7 +103,9 @@ def build_image(
     """Build the image of a uv project, and write, load, or push it. Raises BentoError if one of these steps fails."""
     project = UvProject.read(directory.absolute(), chosen.package)
     names = tuple(names) or (f"{similar_word(project.fields['name'])}:latest",)
-    settings = native_build.read_options(options, names, "--")
+    settings = native_build.read_options(options, names, "--", delivers=not chosen.explains)
+    if chosen.explains and not has_registry(names[0]):
+        raise BentoError(f"--explain: the image name {names[0]} has no registry. Use -t HOST/REPOSITORY:TAG.")
     default = "" if "base" in settings else DEFAULT_BASE.format(_default_python(project))
     settings.setdefault("base", [default])
     uv = find_uv()
@@ -116,14 +122,18 @@ def build_image(
             plan, contents = builder.plan(base)
             remedies = native_build.CommandRemedies(base.name)
             images.append(native_build.BuiltImage(workspace, base, plan, remedies))
+        changes: tuple[ImageChanges, ...] = ()
+        if chosen.explains:
+            from bento_cli.sharing.image_changes import compare
+
+            changes = tuple(compare(image, names[0], workspace.registries) for image in images)
         delivery = native_build.Delivery(workspace, images, lambda: contents)
         sent = delivery.deliver(names, signing)
         [runner] = settings.get("load", [""])
         notes = [f"{default} is the default base. To pin it, add --base {images[0].base.name}."] if default else []
         notes += [note for note in (*builder.notes, *(image.note for image in images)) if note]
-        return ProjectImage(
-            names, runner, delivery.root.descriptor.digest, images[0].base.name, sent, tuple(dict.fromkeys(notes))
-        )
+        digest = delivery.root.descriptor.digest
+        return ProjectImage(names, runner, digest, images[0].base.name, sent, tuple(dict.fromkeys(notes)), changes)
 
     result: ProjectImage = native_build.build(f"building {names[0]}", home, settings, run)
     return result

@@ -11,6 +11,7 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 TAR_LAYER = "application/vnd.oci.image.layer.v1.tar"
+SBOM_TYPES = {"cyclonedx": "application/vnd.cyclonedx+json", "spdx": "application/spdx+json"}
 
 ANNOTATION = "org.opencontainers.image."  # prefix of the specification's annotations
 REFERENCE = f"{ANNOTATION}ref.name"  # the annotation that names an image in the index of a layout

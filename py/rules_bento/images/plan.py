@@ -74,6 +74,7 @@ class PlannedLayer(NamedTuple):
     name: str
     key: object
     write: Callable[[Path], LayerInfo]
+    wheels: tuple[PlannedWheel, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,11 @@ class ImagePlan:
     def _wheel_layer(self, wheel: PlannedWheel, layout: InstallLayout) -> PlannedLayer:
         title = f"{wheel.distribution} {wheel.version}"
         key = [True, layout, [wheel.key]]
-        return PlannedLayer(title, key, lambda out: write_wheel_layer(out, wheel.read(), layout, self.compression))
+
+        def write(out: Path) -> LayerInfo:
+            return write_wheel_layer(out, wheel.read(), layout, self.compression)
+
+        return PlannedLayer(title, key, write, (wheel,))
 
     def _wheel_layers(self, scratch: Path, layout: InstallLayout) -> Iterator[PlannedLayer]:
         by_name = {wheel.distribution: wheel for wheel in self.wheels}
@@ -144,7 +149,8 @@ class ImagePlan:
         for names in (names for names in groups if names not in large):
             group = [by_name[name] for name in names]
             title = f"{len(names)} small packages" if len(names) > 1 else f"{names[0]} {group[0].version}"
-            yield PlannedLayer(title, [False, layout, [wheel.key for wheel in group]], partial(join, group))
+            key = [False, layout, [wheel.key for wheel in group]]
+            yield PlannedLayer(title, key, partial(join, group), tuple(group))
 
     def _model_layers(self, model: PlannedModel) -> Iterator[PlannedLayer]:
         stored, tag = model.stored, model.stored.entry.description.tag

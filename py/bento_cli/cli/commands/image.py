@@ -12,6 +12,7 @@ from bento_cli.cli.command import File, command
 
 if TYPE_CHECKING:
     from bento_cli.library import Store
+    from bento_cli.sharing.image_changes import ImageChanges
 
 _VALUES = {
     "compression": ("FORMAT", "Compress layers with gzip or zstd (default: gzip)"),
@@ -26,6 +27,7 @@ _LISTS = {
     "platform": ("OS/ARCHITECTURE", "Build for this platform, such as linux/arm64 (default: this machine's)"),
 }
 _FLAGS = {
+    "explain": "Compare the image with the image that its tag has in the registry, and deliver only on request",
     "load": "Load the image into docker, podman, or nerdctl (default)",
     "push": "Push the image to the registry in its name",
     "soci": "Add a SOCI index for lazy pulling",
@@ -66,6 +68,7 @@ def image_command(
     package: str,
     allow_secret: Sequence[str],
     no_secrets_check: bool,
+    explain: bool,
     shown: str,
     **options: Any,
 ) -> None:
@@ -91,17 +94,33 @@ def image_command(
         for name, value in options.items()
         if value
     }
-    chosen = ProjectOptions(
-        tuple(extra), tuple(group), package, entrypoint, None if no_secrets_check else tuple(allow_secret)
-    )
+    secrets = None if no_secrets_check else tuple(allow_secret)
+    chosen = ProjectOptions(tuple(extra), tuple(group), package, entrypoint, secrets, explain)
     result = build_image(Path(directory), image_tag, settings, chosen, home=store.home.own, signing=signing)
     for note in result.notes:
         show.note(note)
     fields = {"images": list(result.names), "digest": result.digest, "base": result.base, "sent": result.sent}
+    if explain:
+        fields["changes"] = [change.to_json() for change in result.changes]
     if not show.data(fields, shown):
         show.out(f"Built {', '.join(map(show.plain, result.names))}.")
         show.out(f"Digest: {result.digest} (base {result.base}).")
+        for change in result.changes:
+            _show_changes(change)
         if options["push"]:
             show.out(f"Pushed {show.size(result.sent)}.")
         if result.runner:
             show.out(f"To run the image: {result.runner} run --rm -p 8000:8000 {show.plain(result.names[0])}")
+
+
+def _show_changes(changes: ImageChanges) -> None:
+    show.out(f"Before: {changes.before}" if changes.before else "The registry has no image with this tag and platform.")
+    for layer in changes.layers:
+        show.out(f"  {layer.status:8}{show.size(layer.size):>10}  {show.plain(layer.name)}")
+        for package in layer.packages:
+            show.out(f"{'':22}{show.plain(package)}")
+    if changes.removed:
+        show.out(f"Removed packages: {show.plain(', '.join(changes.removed))}")
+    if changes.before and not changes.has_packages:
+        show.out("The registry has no SBOM of the image, so packages can't be compared.")
+    show.out(f"A server with the image of the registry pulls {show.size(changes.pulled)}.")

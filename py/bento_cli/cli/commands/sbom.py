@@ -6,6 +6,7 @@ import sys
 
 import click
 from rules_bento.errors import BentoError
+from rules_bento.formats.oci import SBOM_TYPES
 from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
 from bento_cli.cli import arguments, show
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from bento_cli.library import Store
     from bento_cli.store.entry_store import Entry
 
-_MEDIA_TYPES = {"cyclonedx": "application/vnd.cyclonedx+json", "spdx": "application/spdx+json"}
 _REQUIREMENTS = ("env/python/requirements.lock.txt", "env/python/requirements.txt")  # the first that exists
 
 
@@ -31,7 +31,7 @@ _REQUIREMENTS = ("env/python/requirements.lock.txt", "env/python/requirements.tx
 @click.option(
     "--format",
     "form",
-    type=click.Choice(tuple(_MEDIA_TYPES)),
+    type=click.Choice(tuple(SBOM_TYPES)),
     help="Print this format (default: cyclonedx, or the format that the image has)",
 )
 @arguments.insecure
@@ -92,20 +92,16 @@ def _of_image(target: str, form: str | None, insecure: Sequence[str]) -> bytes:
     from rules_bento.registry.reference import Reference
 
     from bento_cli.library import connected
+    from bento_cli.sharing.image_changes import find_sbom
 
     reference = Reference.from_url(target)
-    wanted = [_MEDIA_TYPES[form]] if form else list(_MEDIA_TYPES.values())
+    wanted = [SBOM_TYPES[form]] if form else list(SBOM_TYPES.values())
     with connected(insecure, f"Reading {target}", show.progress_output()) as (registries, _):
         repository = registries.repository(reference)
         manifest = repository.get_manifest(reference.target)
         digests = [manifest.descriptor.digest]
         digests += [child.digest for child in manifest.children()] if manifest.is_index else []
-        for digest in digests:
-            for referrer in repository.referrers(digest):
-                if referrer.artifact_type in wanted:
-                    layers = repository.get_manifest(referrer.digest).blobs()
-                    blob = next((layer for layer in layers if layer.media_type == referrer.artifact_type), None)
-                    if blob:
-                        return repository.read_blob(blob)
+        if (found := find_sbom(repository, digests, wanted)) is not None:
+            return found
     kind = f"{form} SBOM" if form else "SBOM"
     raise BentoError(f"{target}: the registry has no {kind} of this image. Push the image with bento_push.")
