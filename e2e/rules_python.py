@@ -49,6 +49,23 @@ bento_service(
     target_compatible_with = ["@platforms//os:linux"],
 )
 """
+UNTAGGED = """
+new_local_repository = use_repo_rule("@bazel_tools//tools/build_defs/repo:local.bzl", "new_local_repository")
+new_local_repository(
+    name = "untagged",
+    build_file_content = '''
+load("@rules_python//python:py_library.bzl", "py_library")
+
+py_library(
+    name = "words",
+    srcs = ["site-packages/words.py"],
+    imports = ["site-packages"],
+    visibility = ["//visibility:public"],
+)
+''',
+    path = "untagged",
+)
+"""
 
 
 def current_rules_python_is_supported(bench: Workbench) -> str:
@@ -129,6 +146,22 @@ def special_cases_are_supported(checkout: Checkout) -> None:
     assert "in the variable PYTHON_VERSION. Set python_version" in failed.errors, failed.told()
     failed = checkout.bazel("build", "--nobuild", "@broken//docopt", workspace=TEAMS)
     assert "docopt==0.6.2 has no wheel for linux_" in failed.errors, failed.told()
+    unknown_layouts_fail(checkout)
+
+
+def unknown_layouts_fail(checkout: Checkout) -> None:
+    """Check that the modules of a package without the tags of rules_python are an error, not sources of the Bento."""
+    checkout.write(f"{TEAMS}/MODULE.bazel", checkout.read(f"{TEAMS}/MODULE.bazel") + UNTAGGED)
+    checkout.write(f"{TEAMS}/untagged/site-packages/words.py", "")
+    checkout.write(f"{TEAMS}/untagged/REPO.bazel", "")
+    checkout.edit(
+        f"{TEAMS}/cases/BUILD.bazel", "    requirements", '    deps = ["@untagged//:words"],\n    requirements'
+    )
+    failed = checkout.bazel("build", "--nobuild", "//cases:constrained_bento", workspace=TEAMS)
+    assert "untagged/site-packages belongs to an installed package, but the rule py_library" in failed.errors, (
+        failed.told()
+    )
+    assert "as rules_python 0.40.0 to " in failed.errors, failed.told()
 
 
 def provide_rules_python(checkout: Checkout, workspace: str) -> None:

@@ -40,8 +40,6 @@ def _pack(ctx, pin, files, metadata):
     wheel = write_output(
         ctx,
         ctx.actions.declare_file(wheel_file_name(name, version, platform = platform, python_version = python_version)),
-        # The wheel isn't compressed, and packing it is as fast as a download.
-        cache_limit = "no-cache",
         mnemonic = "BentoWheel",
         progress_message = "Packing installed package {}".format(pin),
         subcommand = subcommand("pack_installed", args, inputs = depset(files), packages = ["packaging"]),
@@ -146,7 +144,7 @@ def check_layouts(ctx, targets):
     # The list is empty, or short: the direct and transitive packages of a target.
     unknown = depset(transitive = [target[BentoInstalledWheelInfo].unknown for target in targets if BentoInstalledWheelInfo in target]).to_list()
     if unknown:
-        fail(("{}: {} has the tags pypi_name and pypi_version of a package of rules_python, but not the files of the package in a known layout. Use rules_python {} to {}. " +
+        fail(("{}: {} has the tags pypi_name and pypi_version of a package of rules_python, but neither srcs nor data has a file in site-packages/*.dist-info/METADATA. Use rules_python {} to {}. " +
               "`bazel mod explain rules_python` prints your version.").format(label_string(ctx.label), label_string(unknown[0]), OLDEST_RULES_PYTHON, NEWEST_RULES_PYTHON))
 
 def has_installed(requirements):

@@ -6,6 +6,7 @@ load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "label_string")
 load(":launcher.bzl", "runfile_path")
 load(":providers.bzl", "BentoSourcesInfo")
+load(":versions.bzl", "NEWEST_RULES_PYTHON", "OLDEST_RULES_PYTHON")
 
 # Attributes that can contain Python libraries.
 SOURCE_EDGES = ["data", "deps", "py_deps", "runtime_deps", "srcs"]
@@ -96,6 +97,16 @@ def _runfiles_of(ctx, target):
               "Change the rule to set files instead of symlinks and root_symlinks of ctx.runfiles.").format(label_string(ctx.label), label_string(target.label)))
     return runfiles.files
 
+def _fail_for_unknown_package(ctx, path):
+    fail(("{}: {} belongs to an installed package, but the rule {} doesn't specify which package in the tag pypi_name, as rules_python {} to {} do. " +
+          "Use such a version, or lock the package with bento.pypi, and add the package to the deps of each library that imports the package.").format(
+        label_string(ctx.label),
+        path,
+        ctx.rule.kind,
+        OLDEST_RULES_PYTHON,
+        NEWEST_RULES_PYTHON,
+    ))
+
 def _own_files(ctx, target, package_roots):
     """Returns a struct of a target's first-party `files`, and of `runtimes`, packages that replace other files. Fails for installed packages."""
 
@@ -112,8 +123,7 @@ def _own_files(ctx, target, package_roots):
             runtimes[_RUNTIMES[_repository(path)]] = True
             continue
         if "/site-packages/" in path and not path.startswith("_main/"):
-            fail(("{}: {} belongs to an installed package, but the rule {} doesn't specify which package. Lock the package with " +
-                  "bento.pypi, and add the package to the deps of each library that imports the package.").format(label_string(ctx.label), path, ctx.rule.kind))
+            _fail_for_unknown_package(ctx, path)
         own.append(file)
     return struct(files = own, runtimes = list(runtimes))
 
@@ -161,6 +171,9 @@ def _sources_aspect_impl(target, ctx):
     package_roots = depset(transitive = [info.package_roots for info in below])
     import_roots = _import_roots(ctx, target, package_roots)
     if ctx.rule.kind in _BY_ATTRIBUTES:
+        for root in import_roots:
+            if root.endswith("/site-packages") and not root.startswith("_main/"):
+                _fail_for_unknown_package(ctx, root)
         direct = [edge for edge in edges_in(ctx, ["data", "srcs"]) if PyInfo not in edge]
         files = depset(transitive = [edge[DefaultInfo].files for edge in direct] + [_runfiles_of(ctx, edge) for edge in direct])
         library = struct(files = files, import_roots = tuple(import_roots), label = ctx.label)
