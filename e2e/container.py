@@ -9,11 +9,12 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from workbench import Workbench
 
@@ -43,32 +44,59 @@ def a_container_serves_a_prediction(bench: Workbench) -> str:
     assert inspected["Digest"] == bench.plain.read("bazel-bin/tests/images/gzip_image.digest").strip()
     with tempfile.TemporaryDirectory(prefix="rules_bento-container-") as scratch:
         bundle = Path(scratch, "bundle")
-        call("umoci", "unpack", "--image", f"{layout}:latest", str(bundle))
-        unpacked = json.loads((bundle / "config.json").read_text("utf-8"))
-        assert unpacked["process"]["user"]["uid"] == 1034
-        unpacked["process"]["env"] = inspected["Env"]  # umoci replaces HOME
+        unpacked(layout, bundle)
+        config = (bundle / "config.json").read_text("utf-8")
+        assert json.loads(config)["process"]["user"]["uid"] == 1034
         for uid, gid in ((1002700000, 0), (1034, 1034)):
-            (bundle / "config.json").write_text(json.dumps(unpacked), "utf-8")
+            (bundle / "config.json").write_text(config, "utf-8")
             seconds, taken = run(bundle, uid, gid)
     return f"{len(inspected['Layers'])} layers, ready after {seconds:.1f} s, {taken} modules from byte code"
 
 
 def run(bundle: Path, uid: int, gid: int) -> tuple[float, int]:
     """Run the container until it predicts. Returns the seconds of its start, and the modules from bytecode."""
+    with running(bundle, uid, gid) as container:
+        assert post(f"{container.address}/classify") == [0, 2]
+        assert call("runc", "exec", container.name, PYTHON, "-c", ANSWERS) == "bentoml 1:00:00\n"
+        return container.seconds, byte_code(container.name)
+
+
+class Container(NamedTuple):
+    """A container that answers requests."""
+
+    name: str
+    address: str
+    seconds: float  # until it was ready
+
+
+@contextmanager
+def running(bundle: Path, uid: int, gid: int) -> Iterator[Container]:
+    """Run a container with a read-only root as a user, and wait until it is ready."""
     port = configure(bundle, uid, gid)
     name = f"{bundle.parent.name}-{uid}"
     log = bundle.parent / "log"
     with log.open("wb") as output:
         container = subprocess.Popen(["runc", "run", name], cwd=bundle, stdout=output, stderr=output)
     try:
-        seconds = wait(f"http://127.0.0.1:{port}/readyz", lambda: container.poll() is None, log.read_text)
-        assert post(f"http://127.0.0.1:{port}/classify") == [0, 2], log.read_text()
+        address = f"http://127.0.0.1:{port}"
+        seconds = wait(f"{address}/readyz", lambda: container.poll() is None, log.read_text)
         assert user_of(name) == str(uid)
-        assert call("runc", "exec", name, PYTHON, "-c", ANSWERS) == "bentoml 1:00:00\n"
-        return seconds, byte_code(name)
+        yield Container(name, address, seconds)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{log.read_text()}") from None
     finally:
         subprocess.run(["runc", "kill", name, "TERM"], check=False, capture_output=True)
         container.wait(60)
+
+
+def unpacked(layout: Path, bundle: Path) -> None:
+    """Unpack an image in an OCI layout, as a bundle of runc."""
+    call("umoci", "unpack", "--image", f"{layout}:latest", str(bundle))
+    config = json.loads((bundle / "config.json").read_text("utf-8"))
+    config["process"]["env"] = json.loads(call("skopeo", "inspect", f"oci:{layout}:latest"))[
+        "Env"
+    ]  # umoci replaces HOME
+    (bundle / "config.json").write_text(json.dumps(config), "utf-8")
 
 
 def configure(bundle: Path, uid: int, gid: int) -> int:

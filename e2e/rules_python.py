@@ -35,6 +35,8 @@ PYTHONS = {"legacy": "3.12", "prices": "3.12", "search": "3.11", "vision": "3.13
 # Only a tree of runfiles has them, below an import root that only another library declares. No source imports them.
 ACCIDENTAL = {"nested.inner", "sibling", "sub.deep"}
 IMPORTED = ("company.two", "inner", "python.runfiles", "schemas.iris_pb2", "shop.tax.rates", "words")
+# The toolchain of a module on a page.
+OF_TOOLCHAIN = re.compile(r"^python = .*\npython\.toolchain\(.*\n", re.MULTILINE)
 SITE_PACKAGES = "--@rules_python//python/config_settings:venvs_site_packages=yes"
 CASES = """\
 load("@rules_bento//rules:defs.bzl", "bento_service")
@@ -170,17 +172,32 @@ def provide_rules_python(checkout: Checkout, workspace: str) -> None:
     Raises SkippedError if neither exists.
     """
     module = (REPOSITORY / workspace / "MODULE.bazel").read_text("utf-8")
-    judge = os.environ.get(JUDGE)
-    if judge:
-        provided = checkout.root.parent / "provided"
-        subprocess.run([sys.executable, Path(judge, "setup"), provided], check=True, capture_output=True)
+    is_provided = provide_modules(checkout, workspace)
+    if is_provided:
         include = '\ninclude("//:python.MODULE.bazel")\n\n'
         module = re.sub(r"(?s)\npython = use_extension.*?\n(?=pip = )", include, module)
-        shutil.copy(provided / "python.MODULE.bazel", checkout.root / workspace)
-        checkout.write(f"{workspace}/.bazelrc", f'import "{provided}/judge.bazelrc"\n')
     checkout.write(f"{workspace}/MODULE.bazel", module)
-    if judge:
-        return
+    if not is_provided:
+        require_rules_python(checkout, workspace)
+
+
+def provide_modules(checkout: Checkout, workspace: str, default: str = "3.11") -> bool:
+    """Write `.bazelrc` and `python.MODULE.bazel` for the rules_python of this machine. Returns whether it exists."""
+    judge = os.environ.get(JUDGE)
+    if not judge:
+        return False
+    provided = checkout.root.parent / "provided"
+    if not provided.exists():
+        subprocess.run([sys.executable, Path(judge, "setup"), provided], check=True, capture_output=True)
+    module = (provided / "python.MODULE.bazel").read_text("utf-8")
+    module = module.replace('defaults(python_version = "3.11")', f'defaults(python_version = "{default}")')
+    checkout.write(f"{workspace}/python.MODULE.bazel", module)
+    checkout.write(f"{workspace}/.bazelrc", f'import "{provided}/judge.bazelrc"\n')
+    return True
+
+
+def require_rules_python(checkout: Checkout, workspace: str) -> None:
+    """Raise SkippedError if the network doesn't provide a current rules_python."""
     loaded = checkout.bazel("query", "@rules_python//python/config_settings:venvs_site_packages", workspace=workspace)
     if loaded.code:
         reason = next((line for line in loaded.errors.splitlines() if line.startswith("ERROR")), "no answer")
