@@ -190,7 +190,7 @@ RARE_DOCKER = some(
 )
 PYTHON = some(
     {
-        "packages": lists("idna==3.10", "attrs>=20", "packaging ; python_version > '3'", "bentoml"),
+        "packages": lists("idna==3.10", "attrs>=20", "packaging ; python_version > '3'", "bentoml", "--pre"),
         "requirements_txt": st.sampled_from(["req.txt", "nested.txt"]),
         "index_url": st.just("https://i.example/simple"),
         "no_index": st.booleans(),
@@ -231,6 +231,7 @@ IMAGE_CALLS = st.lists(
             ("run", "echo two && true"),
             ("run_script", "s.sh"),
             ("python_packages", "attrs", "idna<4"),
+            ("python_packages", "--extra-index-url https://x.example.com/simple", "six"),
             ("requirements_file", "req.txt"),
             ("build_include", "data/", "pkg"),
         ]

@@ -189,7 +189,7 @@ def test_an_argument_that_image_does_not_take():
         ({"steps": [["run", "a\nb"]]}, "a command must be one nonempty line"),
         ({"steps": [["uv_lock", "x"]]}, "uv_lock: expected no arguments, got 1"),
         ({"steps": [["python_packages"]]}, "python_packages: the step has no arguments"),
-        ({"steps": [["python_packages", "--pre"]]}, "is a pip option"),
+        ({"steps": [["python_packages", "--force"]]}, "uv doesn't support '--force' in a requirements file"),
         ({"steps": [["system_packages", "a b"]]}, "invalid system package 'a b'"),
         ({"base_image": "b", "distro": "", "steps": [["system_packages", "a"]]}, "system packages require a distro"),
         (

@@ -7,7 +7,7 @@ import re
 from rules_bento.build_options.document import did_you_mean
 from rules_bento.build_options.options import EnvVariable
 from rules_bento.errors import BentoError
-from rules_bento.packages.requirement_checks import OPTIONS_OF_BENTOFILE, check_lines, check_requirement
+from rules_bento.packages.requirement_checks import check_lines, check_requirement
 from rules_bento.packages.requirements import package_lines
 from rules_bento.typing_lite import Iterable
 
@@ -68,18 +68,14 @@ def check_system_package(package: str, place: str) -> None:
 
 
 def check_package(package: str, place: str) -> None:
-    """Raise BentoError if `package` isn't exactly one requirement."""
+    """Raise BentoError if `package` isn't exactly one requirement, or one line with options of pip."""
     # BentoML also accepts a trailing line break.
     if re.search(r"[\n\r]", package.strip()) or not package.strip():
         problem = f"expected a single requirement, got {package!r}"
         raise BentoError(problem, place=place, remedy="List each requirement separately.")
     if package.lstrip().startswith("-"):
-        [line] = package_lines([package.strip()], place)
-        option = OPTIONS_OF_BENTOFILE.get(line.flag)
-        if not option or line.reference:
-            check_lines([line])
-        remedy = f"Set python.{option} instead." if option else "Move the option to a requirements_txt file."
-        raise BentoError(f"{package!r} is a pip option, not a package", place=place, remedy=remedy)
+        check_lines(package_lines([package.strip()], place))
+        return
     check_requirement(package, place)
 
 
