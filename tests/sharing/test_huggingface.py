@@ -8,6 +8,7 @@ import json
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from bento_cli.cli import main
@@ -249,3 +250,40 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(BentoError, match=" -m pip install huggingface-hub`. With Bazel, set"):
         pin("Acme/Tiny-BERT")
+
+
+def test_a_build_pins_models_once(hub, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
+    project = tmp_path / "project"
+    project.mkdir()
+    model = f"HuggingFaceModel('Acme/Tiny-BERT', endpoint='{hub.address}')"
+    (project / "service.py").write_text(
+        f"import bentoml\nfrom bentoml.models import HuggingFaceModel\n@bentoml.service\nclass Svc:\n    model = {model}\n"
+    )
+    hub.answers["/hub/api/models/Acme/Tiny-BERT/revision/main"] = answer(COMMIT, SIBLINGS)
+    words = ["build", str(project), "--no-lock"]
+    assert main([*words, "-o", "path"]) == 1
+    advice = f"bento build {project} --pin"
+    problem = capsys.readouterr().err.rstrip()
+    assert problem.endswith(
+        f"service.py:4: Svc.model: the revision 'main' of Acme/Tiny-BERT isn't a commit. To request the commit, and to "
+        f"write it to huggingface.lock.json, run `{advice}`."
+    )
+    assert not hub.asked
+    assert main([*advice.split()[1:], "--no-lock", "-o", "path"]) == 0
+    pinned = json.loads((project / "huggingface.lock.json").read_text())
+    assert pinned == {f"{hub.address}/Acme/Tiny-BERT@main": COMMIT}
+    assert len(hub.asked) == 1
+    first, errors = capsys.readouterr()
+    assert "Pinned Hugging Face models in" in errors
+    assert main([*words, "--pin", "-o", "path"]) == 0
+    assert capsys.readouterr().out == first, "the same version: the file was written before the snapshot"
+    assert len(hub.asked) == 1
+    assert f"revision: {COMMIT}" in Path(first.strip(), "bento.yaml").read_text()
+    (project / "huggingface.lock.json").write_text('{"a": "main"}')
+    assert main(words) == 1
+    assert "expected an object that maps models to commits. Remove the file, and run `bento" in capsys.readouterr().err
+    (project / "huggingface.lock.json").unlink()
+    (project / "huggingface.lock.json").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").write_text(json.dumps(pinned))
+    assert main(words) == 1

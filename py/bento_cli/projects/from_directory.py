@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from rules_bento.sources.snapshot import DeclaredFile, Selection
     from rules_bento.tag import Tag
 
+    from bento_cli.projects.model_pins import ModelPins
     from bento_cli.projects.project_locks import LockOptions, ProjectLock
     from bento_cli.store.import_session import Imported
 
@@ -130,6 +131,8 @@ class ExtraOptions:
     requirements: str = ""  # lines of a requirements file, after the options' packages
     lock: LockedRequirements | None = None  # replaces all packages
     locking: LockOptions | None = None  # how the project's packages are locked; default: they aren't
+    pin_command: str = ""  # pins Hugging Face models in the project, for messages; default: the project has no pins
+    is_pinned: bool = False  # request missing commits of Hugging Face models
     creation_time: str = CREATION_TIME  # ISO 8601
     bentoml_version: str | None = BENTOML_VERSION  # of the package bentoml; None: as the models and the import have it
     python_version: str = PYTHON_VERSION  # version for the lock, and default for the image
@@ -201,7 +204,8 @@ def _build(
     try:
         files = project_files(declared, directory)
         lock = _project_lock(options, directory, bentofile, extra.locking) if extra.locking else None
-        result = _build_selected(options, directory, files, selection, version, extra, lock)
+        pins = _model_pins(directory, bentofile, extra) if extra.pin_command else None
+        result = _build_selected(options, directory, files, selection, version, extra, lock, pins)
     except BentoError as error:
         field = "remedy" if error.remedy else "problem"
         setattr(error, field, "\n  ".join([getattr(error, field), *notes]))  # a pattern might be the reason
@@ -218,6 +222,12 @@ def _project_lock(options: BuildOptions, directory: Path, bentofile: Path | None
     return ProjectLock(bentofile.parent if bentofile else directory, locking, options, is_project, name)
 
 
+def _model_pins(directory: Path, bentofile: Path | None, extra: ExtraOptions) -> ModelPins:
+    from bento_cli.projects.model_pins import ModelPins
+
+    return ModelPins(bentofile.parent if bentofile else directory, extra.pin_command, is_requested=extra.is_pinned)
+
+
 def _build_selected(
     options: BuildOptions,
     directory: Path,
@@ -226,6 +236,7 @@ def _build_selected(
     version: str,
     extra: ExtraOptions,
     lock: ProjectLock | None,
+    pins: ModelPins | None,
 ) -> BuildResult:
     settings = BentoSettings(
         creation_time=_normal_time(extra.creation_time),
@@ -265,6 +276,9 @@ def _build_selected(
         info, environment = imported.info, imported.version
         warnings = (*warnings, *imported.notes, *_variables_note(imported.variables))
         settings = replace(settings, api=ApiDescription(imported.schema, imported.openapi))
+    if pins:
+        info = pins.apply(info)
+        warnings += (f"Pinned Hugging Face models in {pins.written}. Commit this file.",) if pins.written else ()
     excluded = [file.path for file in selection.dropped if file.path.endswith(".py")]
     survey = services.survey(service, tree, directory.resolve().name, excluded, is_imported=bool(python))
     settings = replace(settings, survey=survey)
@@ -276,7 +290,7 @@ def _build_selected(
     included = [model.bundled() for model in models]
     manifest = snapshot.digest(selection.kept)
     bento = assemble_bento(info, settings, manifest, included)
-    if lock and lock.written:  # the new lock can be one of the sources
+    if (lock and lock.written) or (pins and pins.written):  # the new file can be one of the sources
         selection = selected(list(snapshot.walk(str(directory))), options)
         manifest = snapshot.digest(selection.kept)
         bento = assemble_bento(info, settings, manifest, included)

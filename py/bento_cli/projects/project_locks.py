@@ -251,11 +251,7 @@ class ProjectLock:
         return directory
 
     def _read(self, name: str) -> bytes:
-        path = self.directory / name
-        if not path.resolve().is_relative_to(self.directory.resolve()):
-            problem = "the file is a link to a file outside of the project"
-            raise BentoError(problem, place=str(path), remedy="Replace the link with a copy of the file.")
-        return read_file(path, str(path))
+        return read_inside(self.directory / name)
 
     def _python_flags(self, directory: Path, python_version: str) -> list[str]:
         """Return flags with an interpreter of the Bento's version, which uv never searches in the project."""
@@ -349,6 +345,14 @@ class ProjectLock:
         except OSError as error:
             raise BentoError(f"cannot write the lock: {error.strerror}", place=str(path), remedy=_NO_LOCK) from None
         self.written = str(path)
+
+
+def read_inside(path: Path) -> bytes:
+    """Read a file of a project. Raises BentoError for a link to a file outside of the file's directory."""
+    if not path.resolve().is_relative_to(path.parent.resolve()):
+        problem = "the file is a link to a file outside of the project"
+        raise BentoError(problem, place=str(path), remedy="Replace the link with a copy of the file.")
+    return read_file(path, str(path))
 
 
 def _pins(text: str, origin: str) -> list[Requirement]:

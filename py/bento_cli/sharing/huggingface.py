@@ -46,8 +46,11 @@ def pin(
     endpoint: str = "",
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    has_files: bool = True,
 ) -> Snapshot:
     """Resolve a revision to a commit, and return the commit's files that match the patterns.
+
+    If `has_files` is false, makes a single request, and the result has no files.
 
     By default, `endpoint` is the value of HF_ENDPOINT. Only this server and the Hub get the user's token, because a
     project can select another endpoint. Raises BentoError for an invalid argument or response, or if no file matches.
@@ -71,7 +74,7 @@ def pin(
             "HF_TOKEN and HUGGING_FACE_HUB_TOKEN, and remove the token file (HF_TOKEN_PATH, or `token` in HF_HOME)."
         )
     try:
-        return _pin(model_id, revision, endpoint, token or False, include, exclude)
+        return _pin(model_id, revision, endpoint, token or False, include, exclude if has_files else None)
     except BentoError:
         raise
     except HFValidationError:
@@ -108,9 +111,12 @@ def _pin(
     endpoint: str,
     token: str | Literal[False],
     include: Sequence[str],
-    exclude: Sequence[str],
+    exclude: Sequence[str] | None,
 ) -> Snapshot:
-    """Request the commit and its files. Raises an exception of huggingface_hub for a failed request."""
+    """Request the commit, and its files unless `exclude` is None.
+
+    Raises an exception of huggingface_hub for a failed request.
+    """
     from huggingface_hub import HfApi, get_session, hf_hub_url
     from huggingface_hub.utils import build_hf_headers, filter_repo_objects, hf_raise_for_status
 
@@ -118,13 +124,15 @@ def _pin(
     session = get_session()
     session.event_hooks = {**session.event_hooks, "response": [lambda response: _read_document(response, where)]}
     api = HfApi(endpoint=endpoint, token=token, headers=_UNCOMPRESSED)
-    info = api.model_info(model_id, revision=revision, files_metadata=True, timeout=_TIMEOUT)
+    info = api.model_info(model_id, revision=revision, files_metadata=exclude is not None, timeout=_TIMEOUT)
     commit = info.sha or ""
     if not _COMMIT.fullmatch(commit):
         raise BentoError(
             f"{where}: the server resolved {model_id}@{revision} to {commit[:_MAX_SHOWN]!r}, which isn't a commit. "
             "Check --endpoint."
         )
+    if exclude is None:
+        return Snapshot(model_id, commit, {})
     files = {}
     siblings = {file.rfilename: file for file in info.siblings or ()}
     for path in filter_repo_objects(siblings, allow_patterns=list(include) or None, ignore_patterns=list(exclude)):

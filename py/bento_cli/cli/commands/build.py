@@ -130,6 +130,11 @@ _project = arguments.combine(
     envvar="BENTO_NO_LOCK",
     help="Neither lock the packages nor use the project's lock (default: BENTO_NO_LOCK)",
 )
+@arguments.flag(
+    "--pin",
+    "is_pinned",
+    help="Request the commits of Hugging Face models whose revision isn't a commit, and write huggingface.lock.json",
+)
 @arguments.flag("--offline", help="Don't lock the packages if the project has no lock (as with UV_OFFLINE=1)")
 @arguments.repeatable("--allow-secret", type=File(), help="Ignore suspected secrets in this file (example: a.pem)")
 @arguments.flag("--no-secrets-check", help="Don't scan the Bento for secrets")
@@ -238,7 +243,7 @@ def lock_command(store: Store, build_ctx: str, upgrade: bool, upgrade_package: S
         upgrade=tuple(["*"] if upgrade else upgrade_package),
     )
     rest: dict[str, Any] = dict.fromkeys(("name", "spec", "description", "env", "label", "creation_time"), None)
-    rest |= {"no_secrets_check": True, "allow_secret": (), "env": (), "label": {}}
+    rest |= {"is_pinned": False, "no_secrets_check": True, "allow_secret": (), "env": (), "label": {}}
     result = _build(store, build_ctx, "", locking, **(rest | options))
     for text in result.notes:
         show.note(text)
@@ -323,6 +328,8 @@ def _build(
         bentoml_version=options["bentoml_version"],
         python_version=python_version,
         locking=locking,
+        pin_command=locking.command.replace("bento lock", "bento build", 1) + " --pin",
+        is_pinned=options["is_pinned"],
     )
     if options["allow_unprotected_import"] and not is_imported:
         raise BentoError(f"{_UNPROTECTED} requires --import. Add --import, or remove {_UNPROTECTED}.")
