@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from rules_bento.sources.snapshot import DeclaredFile, Selection
     from rules_bento.tag import Tag
 
-    from bento_cli.projects.model_pins import ModelPins
+    from bento_cli.projects.model_pins import ModelPins, Request
     from bento_cli.projects.project_locks import LockOptions, ProjectLock
     from bento_cli.store.import_session import Imported
 
@@ -132,7 +132,7 @@ class ExtraOptions:
     lock: LockedRequirements | None = None  # replaces all packages
     locking: LockOptions | None = None  # how the project's packages are locked; default: they aren't
     pin_command: str = ""  # pins Hugging Face models in the project, for messages; default: the project has no pins
-    is_pinned: bool = False  # request missing commits of Hugging Face models
+    request_commit: Request | None = None  # requests missing commits of Hugging Face models
     creation_time: str = CREATION_TIME  # ISO 8601
     bentoml_version: str | None = BENTOML_VERSION  # of the package bentoml; None: as the models and the import have it
     python_version: str = PYTHON_VERSION  # version for the lock, and default for the image
@@ -225,7 +225,7 @@ def _project_lock(options: BuildOptions, directory: Path, bentofile: Path | None
 def _model_pins(directory: Path, bentofile: Path | None, extra: ExtraOptions) -> ModelPins:
     from bento_cli.projects.model_pins import ModelPins
 
-    return ModelPins(bentofile.parent if bentofile else directory, extra.pin_command, is_requested=extra.is_pinned)
+    return ModelPins(bentofile.parent if bentofile else directory, extra.pin_command, extra.request_commit)
 
 
 def _build_selected(

@@ -9,7 +9,7 @@ from rules_bento.bento.model_refs import HUB
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_json
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.typing_lite import TYPE_CHECKING, Callable, TypeAlias
 
 from bento_cli.projects.project_locks import read_inside
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rules_bento.service import ServiceInfo
     from rules_bento.service.metadata import HuggingFace, Model, Service
 
+Request: TypeAlias = "Callable[[str, str, str], str]"
 FILE = "huggingface.lock.json"
 _COMMIT = re.compile("[0-9a-f]{40}")
 
@@ -26,19 +27,19 @@ _COMMIT = re.compile("[0-9a-f]{40}")
 class ModelPins:
     """The commits of Hugging Face models in the project whose bentofile is in `directory`.
 
-    `command` is the command that pins the models, for messages. If `is_requested`, requests each missing commit from
-    the Hugging Face Hub.
+    `command` is the command that pins the models, for messages. `request` returns the missing commit for a model ID, a
+    revision, and an endpoint. By default, a missing commit is an error.
     """
 
-    def __init__(self, directory: Path, command: str, *, is_requested: bool) -> None:
+    def __init__(self, directory: Path, command: str, request: Request | None = None) -> None:
         self.written = ""  # the path of a new or changed file
-        self._path, self._command, self._is_requested = directory / FILE, command, is_requested
+        self._path, self._command, self._request = directory / FILE, command, request
         self._commits: dict[str, str] | None = None
 
     def apply(self, info: ServiceInfo) -> ServiceInfo:
         """Return `info` with commits as the revisions of Hugging Face models. Raises BentoError for a missing commit.
 
-        If pins are requested, writes new commits to the file.
+        Writes new commits to the file.
         """
         services = tuple(replace(service, models=self._pinned(service)) for service in info.services)
         if self.written:
@@ -68,12 +69,9 @@ class ModelPins:
             self._commits = self._read() if self._path.is_file() else {}
         endpoint = source.endpoint or HUB
         key = f"{endpoint}/{source.model_id}@{source.revision}"
-        if key not in self._commits and self._is_requested:
-            from bento_cli.sharing.huggingface import pin
-
+        if key not in self._commits and self._request:
+            self._commits[key] = self._request(source.model_id, source.revision, endpoint)
             self.written = str(self._path)
-            found = pin(source.model_id, source.revision, endpoint=endpoint, has_files=False)
-            self._commits[key] = found.revision
         if key not in self._commits:
             raise BentoError(
                 f"the revision {source.revision!r} of {source.model_id} isn't a commit",

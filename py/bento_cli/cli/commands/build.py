@@ -329,7 +329,7 @@ def _build(
         python_version=python_version,
         locking=locking,
         pin_command=locking.command.replace("bento lock", "bento build", 1) + " --pin",
-        is_pinned=options["is_pinned"],
+        request_commit=_request_commit if options["is_pinned"] else None,
     )
     if options["allow_unprotected_import"] and not is_imported:
         raise BentoError(f"{_UNPROTECTED} requires --import. Add --import, or remove {_UNPROTECTED}.")
@@ -349,6 +349,12 @@ def _build(
         models=options["model"] or None,
         extra=extra,
     )
+
+
+def _request_commit(model_id: str, revision: str, endpoint: str) -> str:
+    from bento_cli.sharing.huggingface import pin
+
+    return pin(model_id, revision, endpoint=endpoint, has_files=False).revision
 
 
 def _fallback(python: str | None, declared: Declared) -> Fallback | None:
