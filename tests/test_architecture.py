@@ -148,6 +148,12 @@ ONE_HOME = {
         "rules_bento/models/model_store.py",
         "bento_cli/store/entry_contents.py",
     },
+    r"Version\(.+\) [=!]= |[=!]= Version\(": {"rules_bento/packages/requirements.py"},
+    r"'Basic |\"Basic ": {"rules_bento/net/host_settings.py"},
+    r'"aarch64"': {
+        "rules_bento/packages/platforms.py",
+        "bento_cli/sharing/native_packages.py",  # the oldest glibc
+    },
     r"__pycache__|DS_Store": {
         "rules_bento/tree_walk.py",
         "rules_bento/images/wheels/bytecode.py",  # writes bytecode into layers

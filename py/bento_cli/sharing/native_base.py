@@ -11,6 +11,7 @@ from rules_bento.errors import BentoError
 from rules_bento.images.layers.contents import read_files
 from rules_bento.images.needs import is_provided
 from rules_bento.images.system_packages import SystemFiles
+from rules_bento.packages.platforms import system_and_machine
 from rules_bento.registry.base_images import BaseImage, check_layers, find_images
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.pulling import find_manifest, pull
@@ -46,7 +47,7 @@ class BaseImageContents(NamedTuple):
     def machine(self) -> str:
         """The name of the architecture in wheel tags, such as `x86_64`."""
         architecture: str = self.image.config["architecture"]
-        return {"amd64": "x86_64", "arm64": "aarch64"}.get(architecture, architecture)
+        return system_and_machine(f"linux_{architecture}")[1]
 
     @property
     def glibc(self) -> tuple[int, int] | None:

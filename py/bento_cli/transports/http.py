@@ -6,11 +6,11 @@ in the URL, not to other servers after a redirect.
 
 from __future__ import annotations
 
-from base64 import b64encode
 from contextlib import contextmanager
 
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.download import Download
+from rules_bento.net.host_settings import basic_authorization
 from rules_bento.net.transfers import TRANSIENT, Progress, Retry
 from rules_bento.net.transport import Response, Transport
 from rules_bento.net.urls import Origin, resolve
@@ -33,8 +33,7 @@ class Http:
     def __init__(self, address: Address) -> None:
         self._address = address
         user, password = address.login()
-        login = b64encode(f"{user}:{password}".encode()).decode()
-        self._login = {"Authorization": f"Basic {login}"} if user else {}
+        self._login = {"Authorization": basic_authorization(user, password)} if user else {}
         self._transport = Transport()
 
     def __enter__(self) -> Http:

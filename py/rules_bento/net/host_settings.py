@@ -58,15 +58,18 @@ def proxy_for(scheme: str, host: str, port: int) -> Proxy | None:
         raise BentoError("invalid proxy URL", place=name, remedy="Use `http://host:port`.") from None
     if parts.scheme != "http":
         raise BentoError(f"unsupported proxy scheme {parts.scheme!r}", place=name, remedy="Use `http://host:port`.")
-    return Proxy(proxy, number, basic_authorization(parts))
+    return Proxy(proxy, number, url_authorization(parts))
 
 
-def basic_authorization(parts: SplitResult) -> str:
+def basic_authorization(user: str, password: str) -> str:
+    """Return the `Authorization` header for a user and a password."""
+    return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
+
+
+def url_authorization(parts: SplitResult) -> str:
     """Return the `Authorization` header for the user and password in a URL, or "" if the URL contains no user."""
-    if parts.username is None:
-        return ""
-    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return "Basic " + b64encode(pair.encode()).decode()
+    user, password = parts.username, parts.password
+    return "" if user is None else basic_authorization(unquote(user), unquote(password or ""))
 
 
 def is_loopback(host: str) -> bool:

@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 import time
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -20,7 +20,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file, schema
 from rules_bento.formats.json import read_json, read_object
 from rules_bento.net import ConnectionLostError, limits
-from rules_bento.net.host_settings import netrc_login
+from rules_bento.net.host_settings import basic_authorization, netrc_login
 from rules_bento.net.http_headers import challenges
 from rules_bento.net.transfers import TRANSIENT
 from rules_bento.net.urls import Origin, resolve
@@ -243,7 +243,8 @@ class Authorizer:
             if challenge is None:
                 return ""
             if challenge.scheme == "basic":
-                return _basic(self._credentials) if self._credentials else ""
+                login = self._credentials
+                return basic_authorization(login.username, login.password) if login else ""
             fetching = self._token_locks.setdefault(scopes, threading.Lock())
         with fetching:
             with self._lock:
@@ -306,7 +307,7 @@ class Authorizer:
         else:
             url = realm + ("&" if urlsplit(realm).query else "?") + urlencode(fields)
         if login and login.username:
-            headers["Authorization"] = _basic(login)
+            headers["Authorization"] = basic_authorization(login.username, login.password)
         with self._transport.exchange(method, url, headers, body) as response:
             content = response.read(limits.TOKEN)
             if response.status in TRANSIENT:
@@ -359,7 +360,3 @@ def _is_covered(scope: str, scopes: frozenset[str]) -> bool:
         resource == other.rpartition(":")[0] and set(actions.split(",")) <= set(other.rpartition(":")[2].split(","))
         for other in scopes
     )
-
-
-def _basic(login: Credentials) -> str:
-    return "Basic " + b64encode(f"{login.username}:{login.password}".encode()).decode()

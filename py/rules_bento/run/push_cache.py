@@ -88,7 +88,7 @@ def settings(options: CacheOptions) -> Settings | None:
         raise BentoError(problem, remedy="Use the same value as in the build.")
     headers = [_header(text) for text in options.remote_header]
     if parts.username is not None and parts.scheme.startswith("http"):
-        headers.append(("authorization", host_settings.basic_authorization(parts)))
+        headers.append(("authorization", host_settings.url_authorization(parts)))
     headers += _from_helper(options.credential_helper, parts.scheme, parts.hostname)
     port, path = parts.port or _PORTS[parts.scheme], parts.path.rstrip("/")
     tls = options.tls_certificate, options.tls_client_certificate, options.tls_client_key
