@@ -91,10 +91,8 @@ class Cloud:
         """Return the presigned URL `address` unchanged. Raises BentoError for an http URL if the server uses https."""
         origin = Origin.from_url(address)
         if origin.scheme == "http" and Origin.from_url(self._context.endpoint).scheme == "https":
-            raise BentoError(
-                f"{what}: {self} returned the unencrypted URL {display_url(address)}. Report the error to the server's "
-                "operator."
-            )
+            remedy = "Report the error to the server's operator."
+            raise BentoError(f"{self} returned the unencrypted URL {display_url(address)}", place=what, remedy=remedy)
         return address
 
     @contextmanager
@@ -121,10 +119,8 @@ class Cloud:
 
     def unreachable(self, what: str, cut: ConnectionLostError) -> BentoError:
         """Return the exception for a server that doesn't respond. The message begins with `what`."""
-        return BentoError(
-            f"{what}: requests to {self} failed repeatedly: {cut}. Check the endpoint. If this machine requires a "
-            "proxy, set HTTPS_PROXY."
-        )
+        remedy = "Check the endpoint. If this machine requires a proxy, set HTTPS_PROXY."
+        return BentoError(f"requests to {self} failed repeatedly: {cut}", place=what, remedy=remedy)
 
     def _ask(self, method: str, path: str, document: object, what: str) -> dict[str, Any] | None:
         body = None if document is None else json.dumps(document, ensure_ascii=False).encode()
@@ -148,10 +144,8 @@ class Cloud:
         except FormatError:
             parsed = None
         if not isinstance(parsed, dict):
-            raise BentoError(
-                f"{what}: the response from {self} isn't valid JSON. Check the endpoint with `bento cloud "
-                "current-context`."
-            )
+            remedy = "Check the endpoint with `bento cloud current-context`."
+            raise BentoError(f"the response from {self} isn't valid JSON", place=what, remedy=remedy)
         return parsed
 
     def _words(self, body: bytes) -> str:

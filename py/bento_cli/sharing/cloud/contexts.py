@@ -69,10 +69,11 @@ def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> 
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
         # Omit an invalid address, which might be a token in the wrong place.
         shown = f" {display_url(endpoint)!r}" if parts.hostname else ""
-        raise BentoError(f"invalid endpoint{shown}. Use https://HOST, without a user name or a query string.")
+        raise BentoError(f"invalid endpoint{shown}", remedy="Use https://HOST, without a user name or a query string.")
     api_token = api_token.strip()
     if not api_token or not api_token.isascii() or not api_token.isprintable():
-        raise BentoError("The API token is empty or contains invalid characters. Copy the complete token again.")
+        remedy = "Copy the complete token again."
+        raise BentoError("The API token is empty or contains invalid characters", remedy=remedy)
     return Context(name, endpoint, api_token, email)
 
 
@@ -107,12 +108,13 @@ class Contexts:
             if context.name == name:
                 if not {"?", "#"}.isdisjoint(context.endpoint):  # the paths of the API would become a part of the query
                     problem = f"the endpoint of {name!r} contains a query or a fragment"
-                    raise BentoError(f"{self._path}: {problem}. Log in again with another --endpoint.")
+                    raise BentoError(problem, place=str(self._path), remedy="Log in again with another --endpoint.")
                 return context
         known = ", ".join(context.name for context in self.contexts)
         if not known:
-            raise BentoError("You aren't logged in to BentoCloud or Yatai. Run `bento cloud login`.")
-        raise BentoError(f"unknown context {name!r}. Valid contexts: {known}. To add one, run `bento cloud login`.")
+            raise BentoError("You aren't logged in to BentoCloud or Yatai", remedy="Run `bento cloud login`.")
+        remedy = f"Valid contexts: {known}. To add one, run `bento cloud login`."
+        raise BentoError(f"unknown context {name!r}", remedy=remedy)
 
     def save(self, context: Context) -> bool:
         """Save a context under its name. Returns whether an existing context was replaced.
@@ -169,7 +171,8 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise BentoError(f"{path}: cannot read the file: {error.strerror}. Check the file's permissions.") from None
+        remedy = "Check the file's permissions."
+        raise BentoError(f"cannot read the file: {error.strerror}", place=str(path), remedy=remedy) from None
     except FormatError:
         # The parser's error would quote the file, which contains tokens.
         raise _broken(path, "the file isn't valid YAML") from None
@@ -189,4 +192,4 @@ def _context(item: dict[str, Any], path: Path) -> Context:
 
 
 def _broken(path: Path, problem: str) -> BentoError:
-    return BentoError(f"{path}: {problem}. Delete the file, and run `bento cloud login`.")
+    return BentoError(problem, place=str(path), remedy="Delete the file, and run `bento cloud login`.")

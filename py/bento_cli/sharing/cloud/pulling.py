@@ -94,7 +94,7 @@ def _tag(kind: Kind, text: str, cloud: Cloud) -> Tag:
     what = f"{kind.noun} {name}"
     versions = _shaped(cloud.find(f"{place.versions}?start=0&count=1", what=what) or {}, _VERSIONS, cloud, what)
     if not versions.get("items"):
-        raise NotFoundError(f"{name}: not found in {cloud}. Check the name and the context.")
+        raise NotFoundError(f"not found in {cloud}", place=name, remedy="Check the name and the context.")
     return Tag(name, check_word(versions["items"][0]["version"], f"{what}: the version"))
 
 
@@ -102,7 +102,7 @@ def _found(cloud: Cloud, place: CloudPaths) -> dict[str, Any]:
     """Return the server's document for an entry. Raises NotFoundError if the server doesn't have the entry."""
     document = cloud.find(place.version, what=f"{place}")
     if document is None:
-        raise NotFoundError(f"{place.tag}: not found in {cloud}. Check the tag and the context.")
+        raise NotFoundError(f"not found in {cloud}", place=str(place.tag), remedy="Check the tag and the context.")
     return _shaped(document, _ENTRY, cloud, f"{place}")
 
 
@@ -125,9 +125,8 @@ def _whole(cloud: Cloud, place: CloudPaths, remote: dict[str, Any]) -> dict[str,
     """Return the entry's document `remote` unchanged. Raises BentoError if the entry's upload is incomplete."""
     status = remote.get("upload_status", "")
     if status not in _UPLOADED:
-        raise BentoError(
-            f"{place}: the upload to {cloud} is incomplete (status: {status}). Push the {place.kind.noun} again."
-        )
+        remedy = f"Push the {place.kind.noun} again."
+        raise BentoError(f"the upload to {cloud} is incomplete (status: {status})", place=str(place), remedy=remedy)
     return remote
 
 
@@ -254,4 +253,4 @@ class _Receiving:
             return self._cloud.check_signed(address, f"{self._place}")
         if self._strategy is None:
             return proxied
-        raise BentoError(f"{self._place}: {self._cloud} returned no download URL. Try again later.")
+        raise BentoError(f"{self._cloud} returned no download URL", place=str(self._place), remedy="Try again later.")

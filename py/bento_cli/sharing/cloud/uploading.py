@@ -99,7 +99,7 @@ def _addresses(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, A
     while True:
         address = _presign(cloud, place, verb, document)
         if not address:
-            raise BentoError(f"{place}: {cloud} returned no upload URL. Try again later.")
+            raise BentoError(f"{cloud} returned no upload URL", place=str(place), remedy="Try again later.")
         yield address
 
 
@@ -169,10 +169,8 @@ class _Parts:
         body = self._tarball.part(start, start + self._size(number), counter)
         etag = _send(self._cloud, self._place, body, addresses)
         if not etag:
-            raise BentoError(
-                f"{self._place}: the object store of {self._cloud} returned no ETag for an uploaded part. Try again "
-                "later."
-            )
+            problem = f"the object store of {self._cloud} returned no ETag for an uploaded part"
+            raise BentoError(problem, place=str(self._place), remedy="Try again later.")
         self._etags[number] = etag
         self._write()
 
@@ -186,7 +184,8 @@ class _Parts:
         self._etags = {}
         self._upload_id = str(self._ask("start_multipart_upload").get("upload_id") or "")
         if not self._upload_id:
-            raise BentoError(f"{self._place}: {self._cloud} didn't start a multipart upload. Try again later.")
+            remedy = "Try again later."
+            raise BentoError(f"{self._cloud} didn't start a multipart upload", place=str(self._place), remedy=remedy)
         self._write()
 
     def _resume(self) -> bool:

@@ -66,9 +66,8 @@ def log_out(host: str) -> bool:
 def _reference(host: str) -> Reference:
     host = host.removeprefix("https://").removeprefix("oci://").rstrip("/")
     if "/" in host or "@" in host:
-        raise BentoError(
-            f"{host!r} isn't the host of a registry", remedy="Use a host such as registry.example.com:5000."
-        )
+        problem = f"{host!r} isn't the host of a registry"
+        raise BentoError(problem, remedy="Use a host such as registry.example.com:5000.")
     return Reference.from_url(f"oci://{host}/login")
 
 

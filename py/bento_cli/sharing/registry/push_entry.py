@@ -47,7 +47,7 @@ def push(
         from rules_bento.artifacts.signatures import sign_in_registries
     for target in targets:
         if target.digest:
-            raise BentoError(f"{target}: expected a tag, got a digest. Use HOST/REPOSITORY[:TAG].")
+            raise BentoError("expected a tag, got a digest", place=str(target), remedy="Use HOST/REPOSITORY[:TAG].")
     targets = [target if target.tag else target.with_tag(entry.tag.version) for target in targets]
     models = models_of(home, entry) if entry.kind is BENTO else []
     described = packing.EntryArtifact(home, entry, models)
