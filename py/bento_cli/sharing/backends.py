@@ -102,10 +102,12 @@ def choose(requested: str = "") -> Backend:
     if requested in ("", NATIVE.name):
         return NATIVE if requested else next(usable(), NATIVE)
     if requested not in BACKENDS:
-        raise BentoError(f"{source}: invalid value {requested!r}. Valid values: {', '.join((*BACKENDS, NATIVE.name))}.")
+        remedy = f"Valid values: {', '.join((*BACKENDS, NATIVE.name))}."
+        raise BentoError(f"invalid value {requested!r}", place=source, remedy=remedy)
     if problem := BACKENDS[requested].problem():
         others = ", ".join([*(backend.name for backend in usable() if backend.name != requested), NATIVE.name])
-        raise BentoError(f"{source}: can't use {requested}: {problem}. Select an available backend: {others}.")
+        remedy = f"Select an available backend: {others}."
+        raise BentoError(f"can't use {requested}: {problem}", place=source, remedy=remedy)
     return BACKENDS[requested]
 
 
@@ -177,7 +179,8 @@ def _buildctl(context: Path, names: Sequence[str], options: dict[str, Sequence[s
         words += _option(name, options.pop(name))
     for name, value in options.items():
         if isinstance(value, bool):
-            raise BentoError(f"--{name} isn't supported by buildctl. Remove --{name}, or use another --backend.")
+            remedy = f"Remove --{name}, or use another --backend."
+            raise BentoError(f"--{name} isn't supported by buildctl", remedy=remedy)
         for one in value:
             words += ["--opt", f"{name}:{one}" if name in _KEYED else f"{name}={one}"]
     return words

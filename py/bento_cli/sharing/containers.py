@@ -52,14 +52,14 @@ def containerize(
     names = tuple(names) or (str(entry.tag),)
     settings = dict(options or {})
     if settings.get("load") and settings.get("push"):
-        raise BentoError("--load and --push can't be combined. Remove one of the two options.")
+        raise BentoError("--load and --push can't be combined", remedy="Remove one of the two options.")
     if backend is NATIVE:
         from bento_cli.sharing.native_image import containerize as build
 
         settings |= {"enable-features": features, "run-as-root": as_root}  # which the backend rejects, if set
         return build(home, entry, names, settings, check=check, signing=signing)
     for name in sorted(settings.keys() & NATIVE_OPTIONS):
-        raise BentoError(f"--{name} requires --backend native. Add --backend native, or remove --{name}.")
+        raise BentoError(f"--{name} requires --backend native", remedy=f"Add --backend native, or remove --{name}.")
     variables = {**backend.variables, **os.environ}
     secret_options = settings.pop("secret", None)
     with (
@@ -68,9 +68,8 @@ def containerize(
     ):
         without_buildkit = variables.get("DOCKER_BUILDKIT") == "0" and backend.buildkit
         if without_buildkit and "--mount=" in (directory / DOCKERFILE).read_text("utf-8"):
-            raise BentoError(
-                f"DOCKER_BUILDKIT=0: the Dockerfile of {entry.tag} requires BuildKit. Unset DOCKER_BUILDKIT."
-            )
+            remedy = "Unset DOCKER_BUILDKIT."
+            raise BentoError(f"DOCKER_BUILDKIT=0: the Dockerfile of {entry.tag} requires BuildKit", remedy=remedy)
         if secrets:
             settings["secret"] = secrets
         if not backend.buildkit:
@@ -105,10 +104,8 @@ def _secrets(entry: Entry, requested: Sequence[str]) -> Iterator[list[str]]:
             value = os.environ.get(name, "") if of_ours else value
             if not value:
                 remedy = f"To use the value in your environment, add --secret id={name}."
-                raise BentoError(
-                    f"{name}: the variable is empty, but building the image of {entry.tag} requires a value. "
-                    f"{'Set the variable.' if of_ours else remedy}"
-                )
+                problem = f"the variable is empty, but building the image of {entry.tag} requires a value"
+                raise BentoError(problem, place=name, remedy="Set the variable." if of_ours else remedy)
             path = Path(directory, str(number))
             with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
                 file.write(value)
@@ -120,10 +117,8 @@ def _build_variables(entry: Entry) -> dict[str, str]:
     variables = {env["name"]: env["value"] for env in entry.description.document["envs"] if env["stage"] == "build"}
     for name in variables:
         if not _VARIABLE.fullmatch(name):
-            raise BentoError(
-                f"{entry.tag}: invalid variable name {name!r} in envs. Use letters, digits, and '_', and "
-                "don't begin with a digit. Then build the Bento again."
-            )
+            remedy = "Use letters, digits, and '_', and don't begin with a digit. Then build the Bento again."
+            raise BentoError(f"invalid variable name {name!r} in envs", place=str(entry.tag), remedy=remedy)
     return variables
 
 
@@ -137,8 +132,9 @@ def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
     runner = find_loader()
     if not runner:
         raise BentoError(
-            f"--backend buildctl: no running container engine found. Install or start {' or '.join(LOADERS)}, or write "
-            "the image to a file with `--opt output=type=oci,dest=image.tar`."
+            "--backend buildctl: no running container engine found",
+            remedy=f"Install or start {' or '.join(LOADERS)}, or write the image to a file with `--opt "
+            "output=type=oci,dest=image.tar`.",
         )
     with (
         _started(command, variables, subprocess.PIPE) as process,
@@ -162,11 +158,13 @@ def _started(
     to_people = _STANDARD_ERROR if stdout is None else stdout
     program = which(command[0])
     if not program:
-        raise BentoError(f"{command[0]}: not found on PATH. Install {command[0]}, or use another --backend.")
+        remedy = f"Install {command[0]}, or use another --backend."
+        raise BentoError("not found on PATH", place=command[0], remedy=remedy)
     try:
         process = subprocess.Popen(command, executable=program, env=variables, stdout=to_people, stdin=stdin)
     except OSError as error:
-        raise BentoError(f"{program}: cannot start the program: {error.strerror}. Reinstall {command[0]}.") from None
+        remedy = f"Reinstall {command[0]}."
+        raise BentoError(f"cannot start the program: {error.strerror}", place=program, remedy=remedy) from None
     is_main = threading.current_thread() is threading.main_thread()
     before = {number: signal.signal(number, _interrupt) for number in _STOPPING} if is_main else {}
     try:
@@ -188,7 +186,7 @@ def _interrupt(number: int, _frame: object) -> None:
 
 def _check_status(command: list[str], status: int) -> None:
     if status:
-        raise BentoError(f"`{' '.join(command[:2])}` failed with status {status}. Check the output above.")
+        raise BentoError(f"`{' '.join(command[:2])}` failed with status {status}", remedy="Check the output above.")
 
 
 def _runner(backend: Backend) -> str:
@@ -215,14 +213,12 @@ def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bo
         write_directory(directory, contents(entry, models))
         for name in _DIRECTORIES:
             if not (directory / name).is_dir() and os.path.lexists(directory / name):
-                raise BentoError(
-                    f"{entry.tag}: the Dockerfile requires a directory {name}, but the Bento has a file with this "
-                    "name. Rename the file, and build the Bento again."
-                )
+                problem = f"the Dockerfile requires a directory {name}, but the Bento has a file with this name"
+                raise BentoError(problem, place=str(entry.tag), remedy="Rename the file, and build the Bento again.")
             (directory / name).mkdir(exist_ok=True)
         dockerfile = directory / DOCKERFILE
         if not dockerfile.is_file():
-            raise BentoError(f"{entry.tag}: the Bento has no {DOCKERFILE}. Build the Bento again.")
+            raise BentoError(f"the Bento has no {DOCKERFILE}", place=str(entry.tag), remedy="Build the Bento again.")
         if features:
             _add_features(dockerfile, features, str(entry.description.document["bentoml_version"]))
         _even_out(directory)
@@ -235,9 +231,8 @@ def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> No
     last = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() in ("USER", "ENTRYPOINT")]
     stages = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() == "FROM"]
     if not stages:
-        raise BentoError(
-            f"{DOCKERFILE}: the FROM instruction is missing. Fix the template in docker.dockerfile_template."
-        )
+        remedy = "Fix the template in docker.dockerfile_template."
+        raise BentoError("the FROM instruction is missing", place=DOCKERFILE, remedy=remedy)
     after = [number for number in last if number > stages[-1] and not lines[number].startswith("USER 0")]
     at = after[-2] if len(after) > 1 and lines[after[-2]].upper().startswith("USER") else (after or [len(lines)])[-1]
     pinned = f"=={version}" if version else ""

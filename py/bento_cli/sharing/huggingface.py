@@ -67,11 +67,16 @@ def pin(
     try:
         token = huggingface_hub.get_token() if is_trusted else None
     except (OSError, ValueError) as error:
-        raise BentoError(f"cannot read the Hugging Face token: {error}. Log in again with `hf auth login`.") from None
+        raise BentoError(
+            f"cannot read the Hugging Face token: {error}",
+            remedy="Log in again with `hf auth login`.",
+        ) from None
     if token and not accepts_secrets(origin.scheme, origin.host):
         raise BentoError(
-            f"{where}: the token would be sent without encryption. Use an https URL. To send no token, unset "
-            "HF_TOKEN and HUGGING_FACE_HUB_TOKEN, and remove the token file (HF_TOKEN_PATH, or `token` in HF_HOME)."
+            "the token would be sent without encryption",
+            place=where,
+            remedy="Use an https URL. To send no token, unset HF_TOKEN and HUGGING_FACE_HUB_TOKEN, and remove the "
+            "token file (HF_TOKEN_PATH, or `token` in HF_HOME).",
         )
     try:
         return _pin(model_id, revision, endpoint, token or False, include, exclude if has_files else None)
@@ -79,8 +84,8 @@ def pin(
         raise
     except HFValidationError:
         raise BentoError(
-            f"invalid model ID {model_id!r}. Use ORGANIZATION/NAME, with letters, digits, '_', '.', and '-', but "
-            "without '..'."
+            f"invalid model ID {model_id!r}",
+            remedy="Use ORGANIZATION/NAME, with letters, digits, '_', '.', and '-', but without '..'.",
         ) from None
     except HfHubHTTPError as error:
         status = error.response.status_code
@@ -91,17 +96,16 @@ def pin(
         raise BentoError(problem, place=where, remedy=remedy) from None
     except Exception as error:  # the library doesn't validate responses
         reason = f"{type(error).__name__}: {error}"[:_MAX_SHOWN]
-        raise BentoError(f"{where}: invalid response ({reason}). Check --endpoint.") from None
+        raise BentoError(f"invalid response ({reason})", place=where, remedy="Check --endpoint.") from None
 
 
 def _checked_endpoint(endpoint: str) -> str:
     if not endpoint:
-        raise BentoError("--endpoint: the URL of the Hugging Face Hub is missing. Set --endpoint or HF_ENDPOINT.")
+        remedy = "Set --endpoint or HF_ENDPOINT."
+        raise BentoError("the URL of the Hugging Face Hub is missing", place="--endpoint", remedy=remedy)
     if not re.fullmatch("https?://[^?#]+", endpoint):
-        raise BentoError(
-            "--endpoint: expected a URL that begins with https:// or http://, without a query or a fragment. Correct "
-            "--endpoint or HF_ENDPOINT."
-        )
+        problem = "expected a URL that begins with https:// or http://, without a query or a fragment"
+        raise BentoError(problem, place="--endpoint", remedy="Correct --endpoint or HF_ENDPOINT.")
     return endpoint.rstrip("/")
 
 
@@ -127,10 +131,8 @@ def _pin(
     info = api.model_info(model_id, revision=revision, files_metadata=exclude is not None, timeout=_TIMEOUT)
     commit = info.sha or ""
     if not _COMMIT.fullmatch(commit):
-        raise BentoError(
-            f"{where}: the server resolved {model_id}@{revision} to {commit[:_MAX_SHOWN]!r}, which isn't a commit. "
-            "Check --endpoint."
-        )
+        problem = f"the server resolved {model_id}@{revision} to {commit[:_MAX_SHOWN]!r}, which isn't a commit"
+        raise BentoError(problem, place=where, remedy="Check --endpoint.")
     if exclude is None:
         return Snapshot(model_id, commit, {})
     files = {}
@@ -138,8 +140,9 @@ def _pin(
     for path in filter_repo_objects(siblings, allow_patterns=list(include) or None, ignore_patterns=list(exclude)):
         if not {".", "..", ""}.isdisjoint(path.split("/")) or not path.isprintable() or "\\" in path:
             raise BentoError(
-                f"{model_id}: the path {path[:_MAX_SHOWN]!r} isn't normalized, or contains a backslash or an "
-                "unprintable character. Exclude it with --exclude."
+                f"the path {path[:_MAX_SHOWN]!r} isn't normalized, or contains a backslash or an unprintable character",
+                place=model_id,
+                remedy="Exclude it with --exclude.",
             )
         lfs = siblings[path].lfs
         if lfs and _SHA256.fullmatch(lfs.sha256):
@@ -157,7 +160,8 @@ def _pin(
                 digest.update(chunk)
         files[path] = digest.hexdigest()
     if not files:
-        raise BentoError(f"{model_id}: no file in commit {commit} matches the patterns. Change --include or --exclude.")
+        remedy = "Change --include or --exclude."
+        raise BentoError(f"no file in commit {commit} matches the patterns", place=model_id, remedy=remedy)
     return Snapshot(model_id, commit, dict(sorted(files.items())))
 
 
@@ -169,7 +173,7 @@ def _read_document(response: Any, where: str) -> None:
             read_json(response.read(), where)
         except FormatError as error:
             problem = error.problem.rstrip(".")
-            raise BentoError(f"{where}: invalid response ({problem}). Check --endpoint.") from None
+            raise BentoError(f"invalid response ({problem})", place=where, remedy="Check --endpoint.") from None
 
 
 def _limit(response: Any, most: int, where: str) -> None:
@@ -185,12 +189,14 @@ def _limit(response: Any, most: int, where: str) -> None:
             for piece in source:
                 size += len(piece)
                 if size > limit:
-                    raise BentoError(f"{where}: a response exceeds the limit of {limit} bytes. Check --endpoint.")
+                    remedy = "Check --endpoint."
+                    raise BentoError(f"a response exceeds the limit of {limit} bytes", place=where, remedy=remedy)
                 yield piece
 
         def close(self) -> None:
             source.close()
 
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise BentoError(f"{where}: the server compresses a response, which wasn't requested. Check --endpoint.")
+        remedy = "Check --endpoint."
+        raise BentoError("the server compresses a response, which wasn't requested", place=where, remedy=remedy)
     response.stream = Limited()

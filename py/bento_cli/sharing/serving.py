@@ -62,11 +62,11 @@ def interpreter(
         elif "/" not in requested:  # the name of a program on PATH, not a file in the current directory
             path = Path(which(requested) or os.devnull)
         if not path.exists() or path == Path(os.devnull):
-            raise BentoError(f"--python: {requested} doesn't exist. Specify an interpreter or a virtual environment.")
+            remedy = "Specify an interpreter or a virtual environment."
+            raise BentoError(f"{requested} doesn't exist", place="--python", remedy=remedy)
         if not has_bentoml(path):
-            raise BentoError(
-                f"--python: {requested} can't import BentoML. Install {packages}, or specify another environment."
-            )
+            remedy = f"Install {packages}, or specify another environment."
+            raise BentoError(f"{requested} can't import BentoML", place="--python", remedy=remedy)
         return path
     command = which("bentoml")
     candidates = [
@@ -77,9 +77,8 @@ def interpreter(
     for candidate in filter(None, candidates):
         if has_bentoml(candidate.absolute()):
             return candidate.absolute()
-    raise BentoError(
-        f"BentoML isn't installed. Activate an environment with {packages}, or specify an environment with --python."
-    )
+    remedy = f"Activate an environment with {packages}, or specify an environment with --python."
+    raise BentoError("BentoML isn't installed", remedy=remedy)
 
 
 def _has_bentoml(python: Path) -> bool:

@@ -44,7 +44,8 @@ def receive(
     """
     form = form or form_from_name(address.name)
     if form == "folder":
-        raise BentoError(f"{address}: directories can't be imported from a URL. Use an archive format, such as xz.")
+        remedy = "Use an archive format, such as xz."
+        raise BentoError("directories can't be imported from a URL", place=str(address), remedy=remedy)
     with _temporary(home) as path:
         transports.download(address, path, counter or Progress(), sha256)
         with FileIO(path) as raw, BufferedReader(raw) as file:
@@ -70,7 +71,8 @@ def send(
     BentoError if the format is `folder`, the entry is damaged, or the upload fails.
     """
     if form == "folder":
-        raise BentoError(f"{address}: directories can't be exported to a URL. Use an archive format, such as xz.")
+        remedy = "Use an archive format, such as xz."
+        raise BentoError("directories can't be exported to a URL", place=str(address), remedy=remedy)
     transports.check(address)
     name, form = export.file_name(kind, entry.tag, address.name, form)
     address = address.with_name(name)
