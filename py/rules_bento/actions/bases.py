@@ -121,8 +121,10 @@ def base_layout(request: _BaseLayoutRequest) -> None:
     [image] = find_images(layout, [request.platform]).values()
     if len(image.layers) != len(descriptions):
         raise BentoError(
-            f"layer_count: got {len(descriptions)}, but the {request.platform} image in {layout.directory} has "
-            f"{len(image.layers)} layers. Set layer_count = {len(image.layers)}."
+            f"got {len(descriptions)}, but the {request.platform} image in {layout.directory} has {len(image.layers)} "
+            "layers",
+            place="layer_count",
+            remedy=f"Set layer_count = {len(image.layers)}.",
         )
     check_layers(layout, [image])
     described = image.to_json()

@@ -201,7 +201,8 @@ def snapshot(request: _SnapshotRequest) -> None:
     if plan.service is not None:
         _require_module(plan.service, selection)
     if not selection.kept:
-        raise BentoError("include, exclude: the patterns select no file in srcs, data, or deps. Change the patterns.")
+        remedy = "Change the patterns."
+        raise BentoError("include, exclude: the patterns select no file in srcs, data, or deps", remedy=remedy)
     selections.check_followed(selection.kept)
     if request.dependency:
         declared, selection = _with_imported(request, declared, plan, selection)
@@ -320,10 +321,8 @@ def _readme_text(file: DeclaredFile) -> str:
     try:
         return selections.content(file).decode()  # with unchanged line ends, as BentoML copies it
     except UnicodeDecodeError:
-        raise BentoError(
-            f"{file.path} (from {file.origin}) isn't valid UTF-8, so it can't be the Bento's description. Save the "
-            "file as UTF-8, or set description."
-        ) from None
+        problem = f"{file.path} (from {file.origin}) isn't valid UTF-8, so it can't be the Bento's description"
+        raise BentoError(problem, remedy="Save the file as UTF-8, or set description.") from None
 
 
 def _require_module(service: str, selection: Selection) -> None:

@@ -75,16 +75,13 @@ def tar_layer(request: _TarLayerRequest) -> None:
     with Path(path).open("rb") as file:
         form = streams.detect_form(file.read(streams.PIECE))
     if form not in _COMPRESSIONS:
-        raise BentoError(
-            f"{where}: unsupported format {form}. Use an uncompressed tar file, or a tar file compressed with gzip or "
-            "zstd."
-        )
+        remedy = "Use an uncompressed tar file, or a tar file compressed with gzip or zstd."
+        raise BentoError(f"unsupported format {form}", place=where, remedy=remedy)
     with Path(path).open("rb") as file:
         for member, _ in tarread.compressed_members(file, form, where):
             if ".." in member.name.split("/"):
-                raise BentoError(
-                    f"{where}: the path {member.name!r} contains '..'. Remove the member from the tar file."
-                )
+                remedy = "Remove the member from the tar file."
+                raise BentoError(f"the path {member.name!r} contains '..'", place=where, remedy=remedy)
     if form == "tar":
         compression = request.compression
         with Path(path).open("rb") as file:

@@ -42,11 +42,13 @@ def lock(request: _LockRequest) -> None:
     platforms, versions = set(request.platform), set(request.python_version)
     if len(platforms) > 1 or len(versions) > 1:
         raise BentoError(
-            "requirements: the packages target different platforms or Python versions: "
-            f"{', '.join(sorted(platforms | versions))}. Use packages from a single package hub."
+            f"the packages target different platforms or Python versions: {', '.join(sorted(platforms | versions))}",
+            place="requirements",
+            remedy="Use packages from a single package hub.",
         )
     if not platforms:
-        raise BentoError("requirements: at least one package from a package hub is required. Add bentoml from the hub.")
+        remedy = "Add bentoml from the hub."
+        raise BentoError("at least one package from a package hub is required", place="requirements", remedy=remedy)
     target = lock_subset.Target(platforms.pop(), versions.pop(), request.glibc)
     resolutions = [lock_subset.Resolution.loads(read_text(path)) for path in request.answer]
     entries = lock_subset.read(request.locked, resolutions)

@@ -106,10 +106,8 @@ def _new_model(request: _EntryRequest) -> StoredModel:
     tag = Tag.parse(request.tag or "", "tag")
     selection = snapshot.select(model_files(request, request.source))
     for file in selection.dropped:
-        raise BentoError(
-            f"{file.path} (from {file.origin}) can't be in a model: {selection.reason(file)}. Remove the file from "
-            "srcs."
-        )
+        problem = f"{file.path} (from {file.origin}) can't be in a model: {selection.reason(file)}"
+        raise BentoError(problem, remedy="Remove the file from srcs.")
     snapshot.check_followed(selection.kept)
     fields = _model_fields(request)
     origins = {name: fields.pop(name) for name in _ORIGINS}
@@ -167,15 +165,16 @@ def _read_fields_file(path: str, name: str, known: Mapping[str, Any], remedy: st
     fields = read_object(read_file(path), name)
     for field, value in fields.items():
         if field not in known:
-            raise BentoError(f"{name}: unknown field {field!r}. Valid fields: {', '.join(sorted(known))}. {remedy}.")
+            problem = f"unknown field {field!r}"
+            raise BentoError(problem, place=name, remedy=f"Valid fields: {', '.join(sorted(known))}. {remedy}.")
         if type(value) is not type(known[field]):
             expected = "a string" if isinstance(known[field], str) else "a JSON object"
-            raise BentoError(f"{name}: {field}: expected {expected}, got {json.dumps(value)[:80]}.")
+            raise BentoError(f"expected {expected}, got {json.dumps(value)[:80]}.", place=f"{name}: {field}")
         if field in _ORIGINS:
             fields[field] = without_secrets(value)
             pattern, expected = _ORIGINS[field]
             if not pattern.fullmatch(fields[field]):
-                raise BentoError(f"{name}: {field}: expected {expected}, got {fields[field]!r}.")
+                raise BentoError(f"expected {expected}, got {fields[field]!r}.", place=f"{name}: {field}")
     return fields
 
 

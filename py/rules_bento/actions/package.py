@@ -167,7 +167,7 @@ def _read_utf8(path: str, attribute: str) -> str:
     try:
         text = Path(path).read_bytes().decode()
     except UnicodeDecodeError:
-        raise BentoError(f"{attribute}: {path} isn't valid UTF-8. Save the file as UTF-8.") from None
+        raise BentoError(f"{path} isn't valid UTF-8", place=attribute, remedy="Save the file as UTF-8.") from None
     return text
 
 

@@ -45,10 +45,8 @@ def program_layer(request: _ProgramLayerRequest) -> None:
     snapshot.check_followed(kept)
     for file in kept:
         if Path(file.source).stat().st_size > _MAX_FILE:
-            raise BentoError(
-                f"{file.path}: the file exceeds the limit of {_MAX_FILE >> 30} GiB. Add the file to a tar file in "
-                "layers."
-            )
+            remedy = "Add the file to a tar file in layers."
+            raise BentoError(f"the file exceeds the limit of {_MAX_FILE >> 30} GiB", place=file.path, remedy=remedy)
     manifest, members = program_members(kept, request.directory)
     if request.scan_secrets:
         contents = snapshot.read_prefixes(kept, MAX_BYTES)

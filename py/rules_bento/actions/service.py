@@ -68,7 +68,8 @@ def import_service(request: _ImportServiceRequest) -> None:
     )
     roots = [Path(root) for root in dict.fromkeys(request.root)]
     if not any((root / "bentoml").is_dir() for root in roots):
-        raise BentoError("requirements: importing the service requires bentoml. Add bentoml from the package hub.")
+        problem = "importing the service requires bentoml"
+        raise BentoError(problem, place="requirements", remedy="Add bentoml from the package hub.")
     installed = _installed_versions(roots)
     _check_versions(installed, FIRST_BENTOML)
     service_info = json.loads(request.service_info.read_text("utf-8"))
@@ -131,14 +132,14 @@ def _check_versions(installed: Mapping[str, str], first: str) -> None:
         for name, default in (("bentoml", first), ("setuptools", "0"))
     )
     if version < parse_version(first, place):
-        raise BentoError(
-            f"requirements: importing the service requires BentoML {first} or later, but the lock contains "
-            f"BentoML {version}. Change the requirement to bentoml>={first}, and update the lock."
-        )
+        problem = f"importing the service requires BentoML {first} or later, but the lock contains BentoML {version}"
+        remedy = f"Change the requirement to bentoml>={first}, and update the lock."
+        raise BentoError(problem, place="requirements", remedy=remedy)
     if "fs" in installed and setuptools.major >= _NO_PKG_RESOURCES:
         raise BentoError(
-            f"requirements: BentoML {version} can't be imported with setuptools {setuptools}, which doesn't contain "
-            f"pkg_resources. Add `setuptools<{_NO_PKG_RESOURCES}` to the requirements file, and update the lock."
+            f"BentoML {version} can't be imported with setuptools {setuptools}, which doesn't contain pkg_resources",
+            place="requirements",
+            remedy=f"Add `setuptools<{_NO_PKG_RESOURCES}` to the requirements file, and update the lock.",
         )
 
 
@@ -161,7 +162,8 @@ def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
     if declared != found:
         raise BentoError(
             f"bento.yaml lists the services {json.dumps(declared)}, but importing the service found "
-            f'{json.dumps(found)}. Set service_metadata = "import" on the Bento.'
+            f"{json.dumps(found)}",
+            remedy='Set service_metadata = "import" on the Bento.',
         )
 
 
@@ -232,11 +234,11 @@ def _check_golden(request: _CheckApiRequest, golden: str, name: str) -> bool:
         raise error.at("golden").with_remedy(_update_command(request)) from None
     current = json.loads(request.schema.read_text("utf-8"))
     if not current:
-        raise BentoError("api: legacy services have no API schema. Remove golden.")
+        raise BentoError("legacy services have no API schema", place="api", remedy="Remove golden.")
     try:
         differences = changes(committed, current)
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise BentoError(f"golden: {name} isn't a BentoML API schema. {_update_command(request)}") from None
+        raise BentoError(f"{name} isn't a BentoML API schema. {_update_command(request)}", place="golden") from None
     for change in differences:
         sys.stderr.write(f"{change}\n")
     if differences:

@@ -104,7 +104,8 @@ def describe_installed(request: _DescribeInstalledRequest) -> None:
     directory = path.parent.name
     file = FileName.of(f"{directory.removesuffix('.dist-info')}-py3-none-any.whl")
     if file is None:
-        raise BentoError(f"{directory}: expected a directory NAME-VERSION.dist-info. Report a bug to rules_python.")
+        remedy = "Report a bug to rules_python."
+        raise BentoError("expected a directory NAME-VERSION.dist-info", place=directory, remedy=remedy)
     metadata = Metadata.read(path.read_text("utf-8", "surrogateescape"), file)
     dependencies, of_extras = _edges(metadata, directory)
     entry = {
@@ -129,9 +130,8 @@ def _parse_requirement(text: str, name: str) -> dict[str, Any]:
 
     match = re.fullmatch(_REQUIREMENT, text)
     if not match or "@" in text.partition(";")[0]:
-        raise BentoError(
-            f"{name}: unsupported dependency {text!r}. Use a wheel whose dependencies all come from a package index."
-        )
+        remedy = "Use a wheel whose dependencies all come from a package index."
+        raise BentoError(f"unsupported dependency {text!r}", place=name, remedy=remedy)
     distribution, extras, specifier, marker = match.groups()
     edge: dict[str, Any] = {"name": normalize_name(distribution)}
     if extras:
@@ -164,10 +164,9 @@ def unpack_wheel(request: _UnpackWheelRequest) -> None:
                 with target.open("wb") as file:
                     file.writelines(chunk.data for chunk in chunks)
             except OSError as error:
-                raise BentoError(
-                    f"{wheel.name}: cannot extract {path!r}: {error.strerror}. Check the free disk space, or require "
-                    "another version of the package."
-                ) from None
+                problem = f"cannot extract {path!r}: {error.strerror}"
+                remedy = "Check the free disk space, or require another version of the package."
+                raise BentoError(problem, place=wheel.name, remedy=remedy) from None
 
 
 _UNCHECKED_PYC = (1).to_bytes(4, "little") + bytes(8)  # header of bytecode that isn't compared with its source
@@ -198,7 +197,8 @@ def pack_packages(request: _PackPackagesRequest) -> None:
     for wheel, packed, machine_code in request.packed:
         members = _packed_members(wheel, machine_code)
         if not members:
-            raise BentoError(f"{wheel}: the wheel contains no Python modules. Lock another version of the package.")
+            remedy = "Lock another version of the package."
+            raise BentoError("the wheel contains no Python modules", place=wheel, remedy=remedy)
         with zipfile.ZipFile(packed, "w") as archive:
             for name in sorted(members):
                 archive.writestr(zipfile.ZipInfo(name, _EPOCH), members[name])
@@ -218,13 +218,11 @@ def _packed_members(wheel: str, machine_code: str) -> dict[str, bytes]:
                 modules[f"{name}c"] = _compile(b"".join(archive.contents(member)), name)
             elif name.endswith(".so"):
                 if not machine_code:
-                    raise BentoError(
-                        f"{wheel}: unexpected extension module {name}. Lock a version that contains only Python code."
-                    )
+                    remedy = "Lock a version that contains only Python code."
+                    raise BentoError(f"unexpected extension module {name}", place=wheel, remedy=remedy)
                 if ".." in name.split("/") or name.startswith("/"):
-                    raise BentoError(
-                        f"{wheel}: the path {name} is outside the wheel. Lock another version of the package."
-                    )
+                    remedy = "Lock another version of the package."
+                    raise BentoError(f"the path {name} is outside the wheel", place=wheel, remedy=remedy)
                 copy = Path(machine_code, name)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_bytes(b"".join(archive.contents(member)))
