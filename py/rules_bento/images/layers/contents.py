@@ -25,10 +25,8 @@ def members(blob: Path, media_type: str) -> tarread.Members:
     with blob.open("rb") as file:
         for member, contents in tarread.compressed_members(file, form, where):
             if member.size > _MAX_SIZE:
-                raise BentoError(
-                    f"{where}: {member.name!r} has {member.size} bytes, but the limit is {_MAX_SIZE}. Use an image "
-                    "without this file."
-                )
+                problem = f"{member.name!r} has {member.size} bytes, but the limit is {_MAX_SIZE}"
+                raise BentoError(problem, place=where, remedy="Use an image without this file.")
             yield member, contents
 
 
@@ -66,10 +64,8 @@ def read_files(
                 continue
             names, size = names + len(path), size + len(data or b"")
             if names > _MAX_NAMES or size > _MAX_KEPT:
-                raise BentoError(
-                    f"{blob.name}: the layer's system files, such as the package database, exceed the size limit. "
-                    "Use another base image."
-                )
+                problem = "the layer's system files, such as the package database, exceed the size limit"
+                raise BentoError(problem, place=blob.name, remedy="Use another base image.")
         files = {path: data for path, data in files.items() if not _is_hidden(path, hidden)} | here
     return files
 
@@ -89,10 +85,8 @@ def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator
         path = member.name.removeprefix("./").lstrip("/")
         wanted = member.kind in ("file", "sparse file") and kept(path)
         if wanted and (member.size > _MAX_KEPT_FILE or member.kind == "sparse file"):
-            raise BentoError(
-                f"{blob.name}: {path} is a sparse file, or has more than {_MAX_KEPT_FILE} bytes. Use another base "
-                "image."
-            )
+            problem = f"{path} is a sparse file, or has more than {_MAX_KEPT_FILE} bytes"
+            raise BentoError(problem, place=blob.name, remedy="Use another base image.")
         if member.kind != "file":
             yield path, None
         else:

@@ -287,15 +287,17 @@ def _with_directories(entries: Iterable[Member]) -> list[Member]:
     for entry in entries:
         for text in (entry.path, entry.link or ""):
             if not is_utf8(text):
-                raise BentoError(f"{text!r}: the name isn't UTF-8. Rename the file.")
+                raise BentoError("the name isn't UTF-8", place=repr(text), remedy="Rename the file.")
         for part in entry.path.split("/"):
             if part in ("", ".", "..") or "\0" in part or part.startswith(_WHITEOUT):
                 raise BentoError(
-                    f"{entry.path!r}: invalid path in a layer. Use a normalized relative path. Names of files and "
-                    f"directories must not start with {_WHITEOUT!r}."
+                    "invalid path in a layer",
+                    place=repr(entry.path),
+                    remedy="Use a normalized relative path. Names of files and directories must not start with "
+                    f"{_WHITEOUT!r}.",
                 )
         if entry.path in by_path:
-            raise BentoError(f"{entry.path}: the layer contains this path twice. Remove one of the files.")
+            raise BentoError("the layer contains this path twice", place=entry.path, remedy="Remove one of the files.")
         by_path[entry.path] = entry
     for path in sorted(by_path):
         above: Member | None = None
@@ -303,10 +305,8 @@ def _with_directories(entries: Iterable[Member]) -> list[Member]:
             uid, gid = (above.uid, above.gid) if above else (0, 0)
             above = by_path.setdefault(directory, Member.directory(directory, uid=uid, gid=gid))
             if not above.is_directory:
-                raise BentoError(
-                    f"{path}: the parent directory {directory} is also a file or a link. Move or rename one of the "
-                    "files."
-                )
+                problem = f"the parent directory {directory} is also a file or a link"
+                raise BentoError(problem, place=path, remedy="Move or rename one of the files.")
     return [by_path[path] for path in sorted(by_path)]
 
 

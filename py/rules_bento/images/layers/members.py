@@ -86,10 +86,8 @@ def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDesc
     tags = sorted(model.tag for model in models)
     for one, other in pairwise(tags):
         if one.partition(":")[0] == other.partition(":")[0]:
-            raise BentoError(
-                f'models: "image" mounts each model by name, but the models {one} and {other} have the same name. '
-                'Rename one of the models, or set models = "layers".'
-            )
+            problem = f'"image" mounts each model by name, but the models {one} and {other} have the same name'
+            raise BentoError(problem, place="models", remedy='Rename one of the models, or set models = "layers".')
     for tag in tags:
         name, _, version = tag.partition(":")
         entry = f"{mounted}/{name}/{bento}/models/{name}/{version}"

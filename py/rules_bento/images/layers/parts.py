@@ -143,10 +143,8 @@ def _repeated_files(listings: Sequence[PartListing], layout: InstallLayout) -> l
         repeated.append(listing.files.keys() & taken.keys())
         taken.update(dict.fromkeys(listing.files.keys() - repeated[-1], listing.wheel))
     for path in sorted(directories.keys() & taken.keys()):
-        raise BentoError(
-            f"{taken[path]}: {path} is a file in this package, but a directory in {directories[path]}. Remove one of "
-            "the packages."
-        )
+        problem = f"{path} is a file in this package, but a directory in {directories[path]}"
+        raise BentoError(problem, place=taken[path], remedy="Remove one of the packages.")
     return repeated[::-1]
 
 

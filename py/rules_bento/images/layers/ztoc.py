@@ -145,7 +145,8 @@ class _Scan:
                 if member.eof:
                     member = None
         if member or waiting:
-            raise BentoError(f"{self._where}: the gzip data is truncated or damaged. Build the layer again.")
+            remedy = "Build the layer again."
+            raise BentoError("the gzip data is truncated or damaged", place=self._where, remedy=remedy)
 
     def _add(self, checkpoint: Checkpoint) -> None:
         self.checkpoints.append(checkpoint)
@@ -171,7 +172,8 @@ class _Scan:
         try:
             output: bytes = member.decompress(data, most)
         except fast_zlib().error as error:
-            raise BentoError(f"{self._where}: damaged gzip data ({error}). Build the layer again.") from None
+            remedy = "Build the layer again."
+            raise BentoError(f"damaged gzip data ({error})", place=self._where, remedy=remedy) from None
         return output
 
     def _count(self, output: bytes) -> None:

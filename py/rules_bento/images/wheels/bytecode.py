@@ -78,7 +78,8 @@ class Compiler:
 
     def _broken(self, path: str) -> BentoError:
         errors = _open(self._process.stderr).read().decode(errors="replace").strip()
-        return BentoError(f'{path}: cannot compile the module: {errors}. Set bytecode = "none" on the image.')
+        remedy = 'Set bytecode = "none" on the image.'
+        return BentoError(f"cannot compile the module: {errors}", place=path, remedy=remedy)
 
 
 def write_bytecode_part(
@@ -89,10 +90,9 @@ def write_bytecode_part(
     Raises BentoError if the compiler's Python version isn't the version in the image.
     """
     if compiler.cache_tag != f"cpython-3{layout.python_minor}":
-        raise BentoError(
-            f"bytecode: the image uses CPython 3.{layout.python_minor}, but the bytecode compiler uses "
-            f"{compiler.cache_tag}. Set a matching interpreter with bento_tools.python(interpreter = ...)."
-        )
+        problem = f"the image uses CPython 3.{layout.python_minor}, but the bytecode compiler uses {compiler.cache_tag}"
+        remedy = "Set a matching interpreter with bento_tools.python(interpreter = ...)."
+        raise BentoError(problem, place="bytecode", remedy=remedy)
     root = layout.site_packages[1:] + "/"
     modules = [
         file

@@ -44,14 +44,14 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
 
     excluded = {name: line for name, path in paths.items() if (line := rule(path))}
     if exclude.own and not excluded:
-        raise BentoError(f"{wheel.name}: {_origin(wheel, exclude)} excludes no files. Correct or remove the patterns.")
+        remedy = "Correct or remove the patterns."
+        raise BentoError(f"{_origin(wheel, exclude)} excludes no files", place=wheel.name, remedy=remedy)
     kept = {path for name, path in paths.items() if name not in excluded}
     for name, line in excluded.items():
         if name.startswith(f"{wheel.dist_info}/"):
-            raise BentoError(
-                f"{wheel.name}: {line} excludes {name}, but the image requires the wheel's metadata. Use a more "
-                "specific pattern, or add '!*.dist-info/' after the pattern."
-            )
+            problem = f"{line} excludes {name}, but the image requires the wheel's metadata"
+            remedy = "Use a more specific pattern, or add '!*.dist-info/' after the pattern."
+            raise BentoError(problem, place=wheel.name, remedy=remedy)
     origin = exclude.option or "the exclude attribute of bento.pypi"
     _check_modules(wheel, {paths[name]: line for name, line in excluded.items()}, kept, origin)
     emptied = directories_above(paths) - directories_above(name for name in paths if name not in excluded)
@@ -81,14 +81,11 @@ def _own(wheel: Wheel, exclude: Exclude, paths: Iterable[str]) -> Patterns:
         near = _nearest(rule.text, paths)
         hint = f"Did you mean {near!r}? " if near else ""
         key = f' If the files exist only on one platform, use the key "{wheel.distribution}@<platform>".'
-        raise BentoError(
-            f"{wheel.name}: {rule} matches no file. {hint}Correct or remove the pattern.{'' if exclude.option else key}"
-        )
+        problem = f"{rule} matches no file. {hint}Correct or remove the pattern.{'' if exclude.option else key}"
+        raise BentoError(problem, place=wheel.name)
     if len(patterns.rules) < len(exclude.own):
-        raise BentoError(
-            f"{_origin(wheel, exclude)}: a pattern is empty, is a comment, or has an unclosed `[`. Correct or remove "
-            "the pattern."
-        )
+        problem = "a pattern is empty, is a comment, or has an unclosed `[`"
+        raise BentoError(problem, place=_origin(wheel, exclude), remedy="Correct or remove the pattern.")
     return patterns
 
 
@@ -113,19 +110,19 @@ def _check_modules(wheel: Wheel, excluded: Mapping[str, Rule], kept: set[str], o
     for path, rule in excluded.items():
         directory, _, name = path.rpartition("/")
         if name == "__init__.py" and directory in packages:
-            raise BentoError(
-                f"{wheel.name}: {rule} excludes {path}, but keeps other modules of the package. Exclude "
-                f"'{directory}/', or add '!/{path}' after the pattern."
-            )
+            problem = f"{rule} excludes {path}, but keeps other modules of the package"
+            remedy = f"Exclude '{directory}/', or add '!/{path}' after the pattern."
+            raise BentoError(problem, place=wheel.name, remedy=remedy)
         if (module := _module(path)) in entry_modules:
-            raise BentoError(
-                f"{wheel.name}: {rule} excludes {path}, but an entry point requires {module}. Use a more specific "
-                f"pattern, or add '!/{path}' after the pattern."
-            )
+            problem = f"{rule} excludes {path}, but an entry point requires {module}"
+            remedy = f"Use a more specific pattern, or add '!/{path}' after the pattern."
+            raise BentoError(problem, place=wheel.name, remedy=remedy)
     if not imported and lines:
         raise BentoError(
-            f"{wheel.name}: {origin} excludes all of the package's modules. Exclude fewer files, or remove the "
-            "package. If another package has the same modules, begin the patterns with a slash."
+            f"{origin} excludes all of the package's modules",
+            place=wheel.name,
+            remedy="Exclude fewer files, or remove the package. If another package has the same modules, begin the "
+            "patterns with a slash.",
         )
 
 

@@ -91,10 +91,8 @@ def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
         if file.path in files:
             raise BentoError(duplicate_message(wheel, file.path))
         if f"/{file.path}" in (layout.interpreter, f"{layout.prefix}/pyvenv.cfg"):
-            raise BentoError(
-                f"{wheel.name}: the wheel would overwrite {file.path} in the virtual environment. Remove the package "
-                "from the requirements."
-            )
+            problem = f"the wheel would overwrite {file.path} in the virtual environment"
+            raise BentoError(problem, place=wheel.name, remedy="Remove the package from the requirements.")
         files[file.path] = file
     check_parents(wheel, files)
     root = _inside(layout.site_packages)
@@ -139,7 +137,8 @@ def installed_directories(wheel: Wheel, layout: InstallLayout) -> list[str]:
 
 def _inside(path: str) -> str:
     if not path.startswith("/") or path[1:2] in ("", "/") or posixpath.normpath(path) != path:
-        raise BentoError(f"prefix: {path!r} isn't a normalized absolute path. Use a path such as /app/.venv.")
+        remedy = "Use a path such as /app/.venv."
+        raise BentoError(f"{path!r} isn't a normalized absolute path", place="prefix", remedy=remedy)
     return path[1:]
 
 
@@ -162,10 +161,8 @@ def _spread(wheel: Wheel, layout: InstallLayout, launchers: Iterable[str]) -> It
         if member.path.startswith(data_directory):
             scheme, _, path = member.path.removeprefix(data_directory).partition("/")
             if not path or scheme not in schemes or (scheme == "scripts" and "/" in path):
-                raise BentoError(
-                    f"{wheel.name}: cannot install {member.path!r}: unknown scheme or invalid path in the .data "
-                    "directory. Lock another version of the package."
-                )
+                problem = f"cannot install {member.path!r}: unknown scheme or invalid path in the .data directory"
+                raise BentoError(problem, place=wheel.name, remedy="Lock another version of the package.")
             if scheme != "scripts":
                 yield Installed(f"{schemes[scheme]}/{path}", member.executable, member)
             elif _command(path) not in launchers:
@@ -215,10 +212,8 @@ def _made(wheel: Wheel, layout: InstallLayout, launchers: Iterable[EntryPoint]) 
         yield Installed(f"{directory}/REQUESTED", executable=False, member=None)
     for point in launchers:
         if is_interpreter(point.name):
-            raise BentoError(
-                f"{wheel.name}: the entry point {point.name!r} would overwrite the interpreter. Remove the package "
-                "from the requirements."
-            )
+            problem = f"the entry point {point.name!r} would overwrite the interpreter"
+            raise BentoError(problem, place=wheel.name, remedy="Remove the package from the requirements.")
         interpreter, first = _first_line(layout.interpreter), point.function.partition(".")[0]
         data = _LAUNCHER.format(interpreter=interpreter, module=point.module, first=first, function=point.function)
         yield Installed(f"{_inside(layout.scripts)}/{point.name}", executable=True, member=None, data=data.encode())
@@ -287,4 +282,5 @@ def duplicate_message(wheel: Wheel, path: str) -> str:
 def check_parents(wheel: Wheel, paths: Collection[str]) -> None:
     """Raise BentoError if the path of a file is also a parent directory of another file."""
     for parent in sorted(directories_above(paths) & set(paths)):
-        raise BentoError(f"{wheel.name}: {parent} is both a file and a directory. Lock another version of the package.")
+        remedy = "Lock another version of the package."
+        raise BentoError(f"{parent} is both a file and a directory", place=wheel.name, remedy=remedy)

@@ -161,7 +161,7 @@ class _Zip(Zip):
             self._open = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             problem = f"cannot read the file: {error.strerror}"
-            raise BentoError(f"{self.path}: {problem}. Check the path and permissions.") from None
+            raise BentoError(problem, place=str(self.path), remedy="Check the path and permissions.") from None
         return self
 
     def __exit__(self, *_: object) -> None:
