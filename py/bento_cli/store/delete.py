@@ -60,13 +60,13 @@ def discard(home: Home, removed: Removed) -> None:
     """Delete the files of a removed entry. Also deletes pool files to which only this entry had a hard link."""
     trash, entries = removed
     pool = Pool(home.pool, home.trash)
-    places = [pool.place(file.blake3, executable=file.mode & 0o100 != 0) for file in entries if file.blake3 is not None]
-    shared = [place for place in places if _names(place) > 1]
+    paths = [pool.path(file.blake3, executable=file.mode & 0o100 != 0) for file in entries if file.blake3 is not None]
+    shared = [path for path in paths if _names(path) > 1]
     shutil.rmtree(trash, ignore_errors=True)
-    for place in shared:
+    for path in shared:
         # If the pool shares blocks instead of links, `gc` finds unused files.
-        if _names(place) == 1:
-            place.unlink(missing_ok=True)
+        if _names(path) == 1:
+            path.unlink(missing_ok=True)
 
 
 def users_of(home: Home, model: Tag) -> list[Tag]:
@@ -83,9 +83,9 @@ def recorded(home: Home, kind: Kind, tag: Tag) -> tuple[File, ...]:
     return ()
 
 
-def _names(place: Path) -> int:
+def _names(path: Path) -> int:
     try:
-        return place.stat().st_nlink
+        return path.stat().st_nlink
     except OSError:
         return 0
 
@@ -112,13 +112,13 @@ def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | 
         files = size = 0
         for path, entry in walk(home.pool) if home.pool.is_dir() else ():
             status = entry.stat(follow_symlinks=False)
-            place = home.pool / path
-            if entry.is_dir(follow_symlinks=False) or status.st_nlink > 1 or place in used:
+            file = home.pool / path
+            if entry.is_dir(follow_symlinks=False) or status.st_nlink > 1 or file in used:
                 continue
             files += 1
             size += status.st_size
             if not dry_run:
-                place.unlink()
+                file.unlink()
         for directory in (home.downloads, home.uploads):
             for _, entry in walk(directory) if directory.is_dir() else ():
                 if not entry.is_dir(follow_symlinks=False):
@@ -149,5 +149,5 @@ def _used(home: Home) -> tuple[set[Path], list[tuple[Kind, Tag]]]:
                 continue
             for entry in record.entries:
                 if entry.blake3 is not None:
-                    used.add(pool.place(entry.blake3, executable=entry.mode & 0o100 != 0))
+                    used.add(pool.path(entry.blake3, executable=entry.mode & 0o100 != 0))
     return used, orphans

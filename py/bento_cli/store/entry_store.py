@@ -235,11 +235,11 @@ class EntryStore:
                 )
             return []
 
-    def _list(self, places: Sequence[tuple[str, str]], strays: Sequence[str] = ()) -> Listing:
+    def _list(self, tags: Sequence[tuple[str, str]], strays: Sequence[str] = ()) -> Listing:
         known = Summaries(self.home, self.kind)
         entries: list[Entry] = []
         problems: list[str] = []
-        for name, version in places:
+        for name, version in tags:
             path = self.directory / name / version
             try:
                 entries.append(Entry(self.kind, path, known.of(path)))

@@ -29,22 +29,22 @@ if TYPE_CHECKING:
 
 def write(home: Home, kind: Kind, tag: Tag, manifest: TreeManifest) -> None:
     """Write the manifest of an entry."""
-    place = _place(home, kind, tag)
-    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    durable.write(home, place, manifest.to_json().encode())
+    path = _path(home, kind, tag)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    durable.write(home, path, manifest.to_json().encode())
 
 
 def read(home: Home, kind: Kind, tag: Tag, directory: Path) -> TreeManifest | None:
     """Return an entry's manifest, or None if the entry has none. Raises BentoError for an invalid manifest."""
-    place = _place(home, kind, tag)
+    path = _path(home, kind, tag)
     try:
-        manifest = TreeManifest.from_json(place.read_text("utf-8"), str(place))
+        manifest = TreeManifest.from_json(path.read_text("utf-8"), str(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, BentoError) as error:
         reason = getattr(error, "strerror", None) or "invalid format"
         remedy = f"To use the {kind.noun} without verification, remove the manifest."
-        raise BentoError(f"cannot read the manifest of {tag}: {reason}", place=str(place), remedy=remedy) from None
+        raise BentoError(f"cannot read the manifest of {tag}: {reason}", place=str(path), remedy=remedy) from None
     return manifest if _is_of(manifest, kind, directory) else None
 
 
@@ -82,19 +82,19 @@ def _is_of(manifest: TreeManifest, kind: Kind, directory: Path) -> bool:
 
 def remove(home: Home, kind: Kind, tag: Tag) -> None:
     """Remove the manifest of an entry."""
-    place = _place(home, kind, tag)
-    place.unlink(missing_ok=True)
+    path = _path(home, kind, tag)
+    path.unlink(missing_ok=True)
     try:
-        place.parent.rmdir()
+        path.parent.rmdir()
     except OSError:
         return  # the directory contains manifests of other versions
 
 
 def tags(home: Home, kind: Kind) -> Iterator[Tag]:
     """Yield the tags of all manifests, including manifests of deleted entries."""
-    for place in home.records(kind).glob("*/*"):
-        yield Tag(place.parent.name, place.name)
+    for path in home.records(kind).glob("*/*"):
+        yield Tag(path.parent.name, path.name)
 
 
-def _place(home: Home, kind: Kind, tag: Tag) -> Path:
+def _path(home: Home, kind: Kind, tag: Tag) -> Path:
     return home.records(kind) / tag.name / tag.version

@@ -55,7 +55,7 @@ class Pool:
             self._given = self._probe()
         return self._given
 
-    def place(self, digest: str, *, executable: bool) -> Path:
+    def path(self, digest: str, *, executable: bool) -> Path:
         """Return the path in the pool for a digest. The file might not exist."""
         return Path(f"{self.directory}/{digest[:2]}/{digest[2:]}{'-x' if executable else ''}")
 
@@ -84,58 +84,58 @@ class Pool:
 
     def _share(self, digest: str, size: int, target: Path, *, executable: bool) -> bool:
         """Create `target` as a hard link or reflink of the pool file. Returns False if the file can't be shared."""
-        place = self.place(digest, executable=executable)
-        if not self._intact(place, digest, size, executable=executable):
+        path = self.path(digest, executable=executable)
+        if not self._intact(path, digest, size, executable=executable):
             return False
         try:
             if self.way == "link":
-                os.link(place, target)
+                os.link(path, target)
             else:
-                _clone(place, target, digest, executable=executable)
+                _clone(path, target, digest, executable=executable)
         except FileNotFoundError:
             return False
         except OSError as error:
             if error.errno != errno.EMLINK:
                 raise
             # The file has the maximum number of links (65,000 on ext4). A new file replaces it in the pool.
-            place.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             return False
         return True
 
-    def _intact(self, place: Path, digest: str, size: int, *, executable: bool) -> bool:
+    def _intact(self, path: Path, digest: str, size: int, *, executable: bool) -> bool:
         """Return whether the pool contains an unmodified copy of the content. Removes a modified copy."""
         if self.way == "copy":
             return False
         try:
-            status = place.stat()
+            status = path.stat()
         except FileNotFoundError:
             return False
         mode = stat.S_IMODE(status.st_mode)
         is_intact = status.st_size == size and status.st_mtime_ns == digest_time(digest)
         if is_intact and (self.way == "reflink" or mode == _linked_mode(executable=executable)):
             return True
-        place.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         return False
 
     def _keep(self, target: Path, digest: str, *, executable: bool) -> None:
         """Add the new file `target` to the pool. Does nothing if entries don't share files."""
         if self.way == "copy":
             return
-        place = self.place(digest, executable=executable)
+        path = self.path(digest, executable=executable)
         try:
-            self._keep_at(place, target, digest, executable=executable)
+            self._keep_at(path, target, digest, executable=executable)
         except FileNotFoundError:
-            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._keep_at(place, target, digest, executable=executable)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._keep_at(path, target, digest, executable=executable)
 
-    def _keep_at(self, place: Path, target: Path, digest: str, *, executable: bool) -> None:
+    def _keep_at(self, path: Path, target: Path, digest: str, *, executable: bool) -> None:
         if self.way == "link":
             with suppress(FileExistsError):  # another process has added the file
-                os.link(target, place)
+                os.link(target, path)
             return
         copy = unique(self._scratch)
         _clone(target, copy, digest, executable=executable)
-        copy.replace(place)
+        copy.replace(path)
 
     def _probe(self) -> SharingMethod:
         one, other = unique(self._scratch), unique(self._scratch)

@@ -71,12 +71,12 @@ def verify(
     changes: list[Finding] = []
     unknown: list[str] = []
     for entry in entries:
-        place = Tag(entry.path.parent.name, entry.path.name)
+        tag = Tag(entry.path.parent.name, entry.path.name)
         try:
-            record, found = _compare_twice(home, entry, place, noted, digests)
+            record, found = _compare_twice(home, entry, tag, noted, digests)
         except BentoError as error:
             if entry.path.exists():
-                damages.append(Finding(entry.kind.noun, str(place), "", str(error)))
+                damages.append(Finding(entry.kind.noun, str(tag), "", str(error)))
             continue
         if not entry.path.exists():
             continue
@@ -85,7 +85,7 @@ def verify(
             continue
         files += len(record.entries)
         for damaging, path, problem in found:
-            (damages if damaging else changes).append(Finding(entry.kind.noun, str(place), path, problem))
+            (damages if damaging else changes).append(Finding(entry.kind.noun, str(tag), path, problem))
     return Verified(len(entries), files, tuple(damages), tuple(changes), tuple(unknown))
 
 
@@ -140,16 +140,16 @@ def digest_of(path: Path, size: int) -> str:
 
 
 def _compare_twice(
-    home: Home, entry: Entry, place: Tag, noted: import_manifests.ManifestCache, digests: _Digests
+    home: Home, entry: Entry, tag: Tag, noted: import_manifests.ManifestCache, digests: _Digests
 ) -> tuple[TreeManifest | None, list[tuple[bool, str, str]]]:
     """Return an entry's manifest and the differences. If the entry is damaged, reads both again.
 
     Otherwise, an entry that another process replaces in the meantime could be reported as damaged.
     """
-    record = noted.of(entry.kind, place, entry.path)
+    record = noted.of(entry.kind, tag, entry.path)
     found = _differences(entry.path, record, digests)
     if any(damaging for damaging, _, _ in found):
-        record = import_manifests.read(home, entry.kind, place, entry.path)
+        record = import_manifests.read(home, entry.kind, tag, entry.path)
         found = _differences(entry.path, record, _Digests(None))
     return record, found
 

@@ -102,21 +102,21 @@ def parse(kind: Kind, data: bytes, where: str) -> Description:
     return Description(Tag(name, version), created, ordered, declared, tuple(notes))
 
 
-def read(kind: Kind, place: Path) -> bytes:
+def read(kind: Kind, path: Path) -> bytes:
     """Return the content of a descriptor. Raises BentoError if the file doesn't exist or is too large."""
     try:
-        with open_source(str(place)) as file:
-            check_size(os.fstat(file.fileno()).st_size, str(place))
+        with open_source(str(path)) as file:
+            check_size(os.fstat(file.fileno()).st_size, str(path))
             return file.read(MAX_BYTES)
     except OSError as error:
         problem = f"invalid {kind.noun}: cannot read {kind.descriptor} ({error.strerror})"
-        raise BentoError(problem, place=str(place.parent), remedy="Remove this directory from the store.") from None
+        raise BentoError(problem, place=str(path.parent), remedy="Remove this directory from the store.") from None
 
 
 def of_directory(kind: Kind, directory: Path) -> Description:
     """Parse the descriptor of the entry in `directory`. Raises BentoError if BentoML can't load the descriptor."""
-    place = directory / kind.descriptor
-    return parse(kind, read(kind, place), str(place))
+    path = directory / kind.descriptor
+    return parse(kind, read(kind, path), str(path))
 
 
 def check_size(size: int, where: str) -> None:

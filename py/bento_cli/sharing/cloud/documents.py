@@ -127,10 +127,10 @@ def _text(value: Any) -> str:
 
 
 def _readme(entry: Entry) -> str:
-    place = entry.path / _README
-    if not place.is_file() or place.stat().st_size > _MOST_README:
+    path = entry.path / _README
+    if not path.is_file() or path.stat().st_size > _MOST_README:
         return ""
-    return place.read_text("utf-8", "replace")
+    return path.read_text("utf-8", "replace")
 
 
 def _labels(labels: dict[str, str], digest: str) -> list[dict[str, str]]:

@@ -63,20 +63,20 @@ def pull(
     """
     options = replace(options or Options(), replace=force)
     tag = _tag(kind, text, cloud)
-    place = CloudPaths(kind, tag)
-    remote = _whole(cloud, place, _found(cloud, place))
+    paths = CloudPaths(kind, tag)
+    remote = _whole(cloud, paths, _found(cloud, paths))
     needed = dict.fromkeys(remote.get("manifest", {}).get("models", ())) if kind is BENTO and options.models else ()
     models = [CloudPaths(MODEL, Tag.parse(model, "models")) for model in needed]
     with staging_lock(home), import_session(home, options, keep_same=True) as session:
         fetching = _Fetching(home, cloud, session)
-        same = None if force else fetching.find_same(place, remote)
+        same = None if force else fetching.find_same(paths, remote)
         found = transfers.parallel_map(lambda model: fetching.model(model, counter), models)
         drafts = [each for each in found if isinstance(each, StagedImport)]
         if same is None:
-            drafts.append(fetching.entry(place, remote, counter))
+            drafts.append(fetching.entry(paths, remote, counter))
         known = [each for each in (*found, same) if isinstance(each, Known)]
         done = session.commit(drafts, known)
-        forget_downloads(home, map(_name, (place, *models)))
+        forget_downloads(home, map(_name, (paths, *models)))
     main = done.pop() if same is None else Imported(EntryStore(home, kind).get(str(tag)), (), (), (), new=False)
     added = tuple(imported.entry for imported in done if imported.new)
     present = [each.tag for each in known if each is not same]
@@ -90,20 +90,20 @@ def _tag(kind: Kind, text: str, cloud: Cloud) -> Tag:
     check_word(name, f"{text!r}: the name")
     if version and version != LATEST:
         return Tag(name, check_word(version, f"{text!r}: the version"))
-    place = CloudPaths(kind, Tag(name, LATEST))
+    paths = CloudPaths(kind, Tag(name, LATEST))
     what = f"{kind.noun} {name}"
-    versions = _shaped(cloud.find(f"{place.versions}?start=0&count=1", what=what) or {}, _VERSIONS, cloud, what)
+    versions = _shaped(cloud.find(f"{paths.versions}?start=0&count=1", what=what) or {}, _VERSIONS, cloud, what)
     if not versions.get("items"):
         raise NotFoundError(f"not found in {cloud}", place=name, remedy="Check the name and the context.")
     return Tag(name, check_word(versions["items"][0]["version"], f"{what}: the version"))
 
 
-def _found(cloud: Cloud, place: CloudPaths) -> dict[str, Any]:
+def _found(cloud: Cloud, paths: CloudPaths) -> dict[str, Any]:
     """Return the server's document for an entry. Raises NotFoundError if the server doesn't have the entry."""
-    document = cloud.find(place.version, what=f"{place}")
+    document = cloud.find(paths.version, what=f"{paths}")
     if document is None:
-        raise NotFoundError(f"not found in {cloud}", place=str(place.tag), remedy="Check the tag and the context.")
-    return _shaped(document, _ENTRY, cloud, f"{place}")
+        raise NotFoundError(f"not found in {cloud}", place=str(paths.tag), remedy="Check the tag and the context.")
+    return _shaped(document, _ENTRY, cloud, f"{paths}")
 
 
 def _shaped(answer: dict[str, Any], shape: Any, cloud: Cloud, what: str) -> dict[str, Any]:
@@ -121,18 +121,18 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(of) for of in value if of is not None] if isinstance(value, list) else value
 
 
-def _whole(cloud: Cloud, place: CloudPaths, remote: dict[str, Any]) -> dict[str, Any]:
+def _whole(cloud: Cloud, paths: CloudPaths, remote: dict[str, Any]) -> dict[str, Any]:
     """Return the entry's document `remote` unchanged. Raises BentoError if the entry's upload is incomplete."""
     status = remote.get("upload_status", "")
     if status not in _UPLOADED:
-        remedy = f"Push the {place.kind.noun} again."
-        raise BentoError(f"the upload to {cloud} is incomplete (status: {status})", place=str(place), remedy=remedy)
+        remedy = f"Push the {paths.kind.noun} again."
+        raise BentoError(f"the upload to {cloud} is incomplete (status: {status})", place=str(paths), remedy=remedy)
     return remote
 
 
-def _name(place: CloudPaths) -> str:
+def _name(paths: CloudPaths) -> str:
     """Return the file name prefix for an entry's downloaded files."""
-    return f"cloud-{_digest(place.version)}"
+    return f"cloud-{_digest(paths.version)}"
 
 
 def _digest(*values: object) -> str:
@@ -148,50 +148,50 @@ class _Fetching:
         self._session = session
         self._lock = threading.Lock()  # downloads run in parallel, but only one import is staged at a time
 
-    def model(self, place: CloudPaths, counter: Progress) -> StagedImport | Known | None:
+    def model(self, paths: CloudPaths, counter: Progress) -> StagedImport | Known | None:
         """Download and stage a model, or return the stored model if it has the same digest.
 
         Returns None for a Hugging Face model, because BentoML downloads such models.
         """
-        remote = _found(self._cloud, place)
+        remote = _found(self._cloud, paths)
         metadata = remote.get("manifest", {}).get("metadata", {})
         if metadata.get("registry") == "huggingface":
             return None
-        remote = _whole(self._cloud, place, remote)
-        return self.find_same(place, remote) or self.entry(place, remote, counter)
+        remote = _whole(self._cloud, paths, remote)
+        return self.find_same(paths, remote) or self.entry(paths, remote, counter)
 
-    def find_same(self, place: CloudPaths, remote: dict[str, Any]) -> Known | None:
+    def find_same(self, paths: CloudPaths, remote: dict[str, Any]) -> Known | None:
         """Return the stored entry if it has the digest in the labels of the entry on the server, otherwise None."""
         expected = label_in(remote)
         return find_same(
-            self._home, place.kind, place.tag, lambda stored: documents.label_of(stored.manifest) == expected
+            self._home, paths.kind, paths.tag, lambda stored: documents.label_of(stored.manifest) == expected
         )
 
-    def entry(self, place: CloudPaths, remote: dict[str, Any], counter: Progress) -> StagedImport:
+    def entry(self, paths: CloudPaths, remote: dict[str, Any], counter: Progress) -> StagedImport:
         """Download and stage an entry. Verifies the files if the entry's labels contain a digest."""
         expected = label_in(remote)
         # If an entry is pushed again, the path changes.
         state = _digest(remote.get("uid"), remote.get("updated_at"), expected)
-        path = self._home.downloads / f"{_name(place)}-{state}"
+        path = self._home.downloads / f"{_name(paths)}-{state}"
         for attempt in range(1, _MAX_WRONG + 1):
-            _Receiving(self._cloud, place, remote, path, counter).run()
+            _Receiving(self._cloud, paths, remote, path, counter).run()
             try:
-                return self._draft(place, path, expected)
+                return self._draft(paths, path, expected)
             except BentoError:
                 path.unlink(missing_ok=True)
                 if attempt == _MAX_WRONG:
                     raise
         raise AssertionError
 
-    def _draft(self, place: CloudPaths, path: Path, expected: str) -> StagedImport:
+    def _draft(self, paths: CloudPaths, path: Path, expected: str) -> StagedImport:
         with path.open("rb") as file, self._lock:
             form = streams.detect_form(file.read(512))
             file.seek(0)
-            named = cast("BinaryIO", _Named(file, f"{place} of {self._cloud}"))
-            draft = self._session.stage(place.kind, named, cast("Form", form), tag=place.tag)
+            named = cast("BinaryIO", _Named(file, f"{paths} of {self._cloud}"))
+            draft = self._session.stage(paths.kind, named, cast("Form", form), tag=paths.tag)
         if expected and documents.label_of(draft.main.tree.manifest()) != expected:
-            problem = f"the files from {self._cloud} don't match the {place.kind.noun}'s digest"
-            raise BentoError(problem, place=str(place), remedy=f"Push the {place.kind.noun} again.")
+            problem = f"the files from {self._cloud} don't match the {paths.kind.noun}'s digest"
+            raise BentoError(problem, place=str(paths), remedy=f"Push the {paths.kind.noun} again.")
         return draft
 
 
@@ -210,9 +210,9 @@ class _Named:
 class _Receiving:
     """Downloads one file. After an interruption, resumes the download, unless several attempts make no progress."""
 
-    def __init__(self, cloud: Cloud, place: CloudPaths, remote: dict[str, Any], path: Path, counter: Progress) -> None:
+    def __init__(self, cloud: Cloud, paths: CloudPaths, remote: dict[str, Any], path: Path, counter: Progress) -> None:
         self._cloud = cloud
-        self._place = place
+        self._paths = paths
         self._strategy = remote.get("transmission_strategy")
         self._path = path
         self._counter = counter
@@ -221,12 +221,12 @@ class _Receiving:
     def run(self) -> None:
         """Download the file, unless it is complete. Raises BentoError if several attempts make no progress."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        name = f"{self._place} of {self._cloud}"
+        name = f"{self._paths} of {self._cloud}"
         with open_partial(self._path) as file:
             if file:
                 self._address = self._next_address()
                 downloading = Download(name, self._request, file, self._counter, self._cloud.retry())
-                downloading.run(lambda cut: self._cloud.unreachable(f"{self._place}", cut))
+                downloading.run(lambda cut: self._cloud.unreachable(f"{self._paths}", cut))
 
     @contextmanager
     def _request(self, at: int) -> Iterator[Response]:
@@ -238,19 +238,19 @@ class _Receiving:
                     return
                 status, content = response.status, response.read(limits.REFUSAL)
             if status not in _ENDED or self._address.startswith("/") or self._given == _MAX_ADDRESSES:
-                raise retriable(self._cloud.refusal(status, content, f"{self._place}"), status, response.headers)
+                raise retriable(self._cloud.refusal(status, content, f"{self._paths}"), status, response.headers)
             self._address = self._next_address()
 
     def _next_address(self) -> str:
         """Return the address of the download: a path on the server, or a presigned URL."""
         self._given += 1
-        proxied = f"{self._place.version}/download"
+        proxied = f"{self._paths.version}/download"
         if self._strategy == "proxy":
             return proxied
-        answer = self._cloud.ask("PATCH", f"{self._place.version}/presign_download_url", what=f"{self._place}")
+        answer = self._cloud.ask("PATCH", f"{self._paths.version}/presign_download_url", what=f"{self._paths}")
         address = str(answer.get("presigned_download_url") or "")
         if address:
-            return self._cloud.check_signed(address, f"{self._place}")
+            return self._cloud.check_signed(address, f"{self._paths}")
         if self._strategy is None:
             return proxied
-        raise BentoError(f"{self._cloud} returned no download URL", place=str(self._place), remedy="Try again later.")
+        raise BentoError(f"{self._cloud} returned no download URL", place=str(self._paths), remedy="Try again later.")

@@ -95,10 +95,10 @@ class _Pushing:
 
     def entry(self, entry: Entry, counter: Progress, models: Sequence[Entry] = ()) -> Sent:
         """Push an entry. `models` are the models of a Bento. All these models must already be on the server."""
-        place = CloudPaths(entry.kind, entry.tag)
+        paths = CloudPaths(entry.kind, entry.tag)
         digest = documents.digest_of(self.noted, entry)
-        self._have_repository(place)
-        remote = self._cloud.find(place.version, what=f"{place}")
+        self._have_repository(paths)
+        remote = self._cloud.find(paths.version, what=f"{paths}")
         if not self._force and remote is not None and remote.get("upload_status") == _DONE:
             return self._known(entry, remote, digest)
         if entry.kind is BENTO:
@@ -106,28 +106,28 @@ class _Pushing:
         else:
             document = documents.model(entry, digest)
         if remote is None:
-            remote = self._create(place, document)
+            remote = self._create(paths, document)
         elif entry.kind is BENTO:
-            remote = self._cloud.ask("PATCH", place.version, document, what=f"{place}")
+            remote = self._cloud.ask("PATCH", paths.version, document, what=f"{paths}")
         tarball = Tarball(walk(entry.path, "", skip="models" if entry.kind is BENTO else ""))
-        upload(self._cloud, self._home, place, tarball, remote, digest, counter, self._jobs)
+        upload(self._cloud, self._home, paths, tarball, remote, digest, counter, self._jobs)
         return Sent(entry.tag, sent=True, size=tarball.size)
 
     def hub_model(self, reference: ModelReference, declared: dict[str, Any]) -> None:
         """Register a model from Hugging Face Hub on the server if necessary. Doesn't upload model files."""
-        place = CloudPaths(MODEL, Tag.parse(reference.tag, "models"))
-        self._have_repository(place)
-        if self._cloud.find(place.version, what=f"{place}") is None:
-            self._create(place, documents.huggingface(reference, declared))
+        paths = CloudPaths(MODEL, Tag.parse(reference.tag, "models"))
+        self._have_repository(paths)
+        if self._cloud.find(paths.version, what=f"{paths}") is None:
+            self._create(paths, documents.huggingface(reference, declared))
 
-    def _have_repository(self, place: CloudPaths) -> None:
+    def _have_repository(self, paths: CloudPaths) -> None:
         with self._lock:
-            if self._cloud.find(place.repository, what=f"{place}") is None:
-                document = {"name": place.tag.name, "description": ""}
-                self._cloud.create(place.repositories, place.repository, document, what=f"{place}")
+            if self._cloud.find(paths.repository, what=f"{paths}") is None:
+                document = {"name": paths.tag.name, "description": ""}
+                self._cloud.create(paths.repositories, paths.repository, document, what=f"{paths}")
 
-    def _create(self, place: CloudPaths, document: dict[str, Any]) -> dict[str, Any]:
-        return self._cloud.create(place.versions, place.version, document, what=f"{place}")
+    def _create(self, paths: CloudPaths, document: dict[str, Any]) -> dict[str, Any]:
+        return self._cloud.create(paths.versions, paths.version, document, what=f"{paths}")
 
     def _known(self, entry: Entry, remote: dict[str, Any], digest: str) -> Sent:
         note = f"{entry.tag}: {self._cloud} has different contents for this tag. To replace the contents, use --force."

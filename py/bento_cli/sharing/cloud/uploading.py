@@ -42,7 +42,7 @@ _MAX_ADDRESSES = 4
 def upload(
     cloud: Cloud,
     home: Home,
-    place: CloudPaths,
+    paths: CloudPaths,
     tarball: Tarball,
     remote: dict[str, Any],
     digest: str,
@@ -52,29 +52,29 @@ def upload(
     """Upload a tarball. The server's record `remote` can select the strategy. Raises BentoError if the upload fails."""
     strategy, address = remote.get("transmission_strategy"), ""
     if strategy is None:
-        address = _presign(cloud, place, "upload", {})
+        address = _presign(cloud, paths, "upload", {})
         strategy = "presigned_url" if address else "proxy"
-    cloud.ask("PATCH", f"{place.version}/start_upload", what=f"{place}")
+    cloud.ask("PATCH", f"{paths.version}/start_upload", what=f"{paths}")
     counter.expect(tarball.size)
     whole = tarball.part(0, tarball.size, counter)
     if strategy == "proxy":
-        _send(cloud, place, whole, repeat(f"{place.version}/upload"))
+        _send(cloud, paths, whole, repeat(f"{paths.version}/upload"))
         return
     try:
         if address:
-            _send(cloud, place, whole, _addresses(cloud, place, "upload", {}, address))
+            _send(cloud, paths, whole, _addresses(cloud, paths, "upload", {}, address))
         else:
-            _Parts(cloud, home, place, tarball, digest).run(counter, jobs)
+            _Parts(cloud, home, paths, tarball, digest).run(counter, jobs)
     except BentoError as error:
         # Records the reason for users of the web interface; if this fails, the first error is reported.
         with suppress(BentoError):
-            _finish(cloud, place, "failed", _reason(error))
+            _finish(cloud, paths, "failed", _reason(error))
         raise
-    _finish(cloud, place, "success", "")
+    _finish(cloud, paths, "success", "")
 
 
-def _finish(cloud: Cloud, place: CloudPaths, status: str, reason: str) -> None:
-    cloud.ask("PATCH", f"{place.version}/finish_upload", {"status": status, "reason": reason}, what=f"{place}")
+def _finish(cloud: Cloud, paths: CloudPaths, status: str, reason: str) -> None:
+    cloud.ask("PATCH", f"{paths.version}/finish_upload", {"status": status, "reason": reason}, what=f"{paths}")
 
 
 def _reason(error: BentoError) -> str:
@@ -86,26 +86,26 @@ def _reason(error: BentoError) -> str:
     )
 
 
-def _presign(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, Any]) -> str:
-    answer = cloud.ask("PATCH", f"{place.version}/presign_{verb}_url", document or None, what=f"{place}")
+def _presign(cloud: Cloud, paths: CloudPaths, verb: str, document: dict[str, Any]) -> str:
+    answer = cloud.ask("PATCH", f"{paths.version}/presign_{verb}_url", document or None, what=f"{paths}")
     address = str(answer.get("presigned_upload_url") or "")
-    return cloud.check_signed(address, f"{place}") if address else ""
+    return cloud.check_signed(address, f"{paths}") if address else ""
 
 
-def _addresses(cloud: Cloud, place: CloudPaths, verb: str, document: dict[str, Any], first: str = "") -> Iterator[str]:
+def _addresses(cloud: Cloud, paths: CloudPaths, verb: str, document: dict[str, Any], first: str = "") -> Iterator[str]:
     """Yield presigned URLs for one upload. If `first` isn't empty, yields `first` before new URLs from the server."""
     if first:
         yield first
     while True:
-        address = _presign(cloud, place, verb, document)
+        address = _presign(cloud, paths, verb, document)
         if not address:
-            raise BentoError(f"{cloud} returned no upload URL", place=str(place), remedy="Try again later.")
+            raise BentoError(f"{cloud} returned no upload URL", place=str(paths), remedy="Try again later.")
         yield address
 
 
-def _send(cloud: Cloud, place: CloudPaths, body: BodyPart, addresses: Iterator[str]) -> str:
+def _send(cloud: Cloud, paths: CloudPaths, body: BodyPart, addresses: Iterator[str]) -> str:
     """Send a range of a tarball with retries. Returns the ETag of the response, or "" if the response has no ETag."""
-    what = f"{place}: the upload"
+    what = f"{paths}: the upload"
     where, left = next(addresses), _MAX_ADDRESSES - 1
 
     def once() -> str:
@@ -127,13 +127,13 @@ def _send(cloud: Cloud, place: CloudPaths, body: BodyPart, addresses: Iterator[s
 class _Parts:
     """Uploads a tarball in parts. Another run can resume the upload."""
 
-    def __init__(self, cloud: Cloud, home: Home, place: CloudPaths, tarball: Tarball, digest: str) -> None:
+    def __init__(self, cloud: Cloud, home: Home, paths: CloudPaths, tarball: Tarball, digest: str) -> None:
         self._cloud = cloud
         self._home = home
-        self._place = place
+        self._paths = paths
         self._tarball = tarball
         self._digest = digest
-        self._note = home.uploads / hashlib.sha256(f"{cloud}\0{place.version}".encode()).hexdigest()
+        self._note = home.uploads / hashlib.sha256(f"{cloud}\0{paths.version}".encode()).hexdigest()
         self._upload_id = ""
         self._etags: dict[int, str] = {}
 
@@ -164,13 +164,13 @@ class _Parts:
 
     def _send(self, number: int, counter: Progress) -> None:
         fields = {"upload_id": self._upload_id, "part_number": number}
-        addresses = _addresses(self._cloud, self._place, "multipart_upload", fields)
+        addresses = _addresses(self._cloud, self._paths, "multipart_upload", fields)
         start = (number - 1) * PART
         body = self._tarball.part(start, start + self._size(number), counter)
-        etag = _send(self._cloud, self._place, body, addresses)
+        etag = _send(self._cloud, self._paths, body, addresses)
         if not etag:
             problem = f"the object store of {self._cloud} returned no ETag for an uploaded part"
-            raise BentoError(problem, place=str(self._place), remedy="Try again later.")
+            raise BentoError(problem, place=str(self._paths), remedy="Try again later.")
         self._etags[number] = etag
         self._write()
 
@@ -178,14 +178,14 @@ class _Parts:
         return min(PART, self._tarball.size - (number - 1) * PART)
 
     def _ask(self, verb: str, document: dict[str, Any] | None = None) -> dict[str, Any]:
-        return self._cloud.ask("PATCH", f"{self._place.version}/{verb}", document, what=f"{self._place}")
+        return self._cloud.ask("PATCH", f"{self._paths.version}/{verb}", document, what=f"{self._paths}")
 
     def _begin(self) -> None:
         self._etags = {}
         self._upload_id = str(self._ask("start_multipart_upload").get("upload_id") or "")
         if not self._upload_id:
             remedy = "Try again later."
-            raise BentoError(f"{self._cloud} didn't start a multipart upload", place=str(self._place), remedy=remedy)
+            raise BentoError(f"{self._cloud} didn't start a multipart upload", place=str(self._paths), remedy=remedy)
         self._write()
 
     def _resume(self) -> bool:
