@@ -434,8 +434,10 @@ def test_what_keeps_the_readme_is_offered(tmp_path):
     directory = write_project(tmp_path / "p", {}, service)
     (directory / "README.md").write_text("mine\n")
     with pytest.raises(BentoError, match="--complete description, which keeps README.md"):
-        build(build_ctx=directory, extra=ExtraOptions(declared=Declared(words="flags")))
-    made = build(build_ctx=directory, extra=ExtraOptions(declared=Declared(words="flags", in_full=["description"])))
+        build(build_ctx=directory, extra=ExtraOptions(declared=Declared(option_kind="flags")))
+    made = build(
+        build_ctx=directory, extra=ExtraOptions(declared=Declared(option_kind="flags", in_full=["description"]))
+    )
     assert made.bento.files["README.md"] == b"mine\n"
 
 

@@ -44,7 +44,7 @@ CONDITIONAL = "if os.environ.get('CLOUD'):\n    from cloud import service\nelse:
 
 def test_a_conditional_decorator_is_rejected_with_the_import_first(tmp_path):
     directory = project(tmp_path, "@service(name='s')", head=CONDITIONAL)
-    message = refusal(directory, extra=ExtraOptions(declared=Declared(words="flags")))
+    message = refusal(directory, extra=ExtraOptions(declared=Declared(option_kind="flags")))
     assert re.search(
         r"constants. Fix each value as described:\n  Build with --import --python ENV.*, or:\n  service.py:\d+: service `Svc`:",
         message,
@@ -70,7 +70,9 @@ def test_a_service_is_named_by_its_name_in_statements(tmp_path):
     body = "    m = bentoml.models.BentoModel(os.environ['M'])\n"
     directory = project(tmp_path, COMPUTED, body)
     store = store_of(tmp_path / "models")
-    message = refusal(directory, extra=ExtraOptions(store=store, declared=Declared(words="flags")), models=["iris_clf"])
+    message = refusal(
+        directory, extra=ExtraOptions(store=store, declared=Declared(option_kind="flags")), models=["iris_clf"]
+    )
     assert "--config llama3.1-8b.resources.gpu=VALUE" in message
     config = {"llama3.1-8b": {"resources": {"gpu": 1}, "workers": 2}}
     extra = ExtraOptions(store=store, declared=Declared(config=config, service_models={"llama3.1-8b.m": "iris_clf"}))
@@ -82,7 +84,9 @@ def test_a_service_is_named_by_its_name_in_statements(tmp_path):
 
 def test_a_service_without_a_constant_name_needs_the_import(tmp_path):
     directory = project(tmp_path, "@bentoml.service(name=os.environ['N'], workers=os.cpu_count())")
-    message = refusal(directory, extra=ExtraOptions(declared=Declared(config={"Svc": {"workers": 2}}, words="flags")))
+    message = refusal(
+        directory, extra=ExtraOptions(declared=Declared(config={"Svc": {"workers": 2}}, option_kind="flags"))
+    )
     assert "service `Svc`: `os.environ['N']`" in message
     assert "config.workers" not in message
 
@@ -162,7 +166,7 @@ def test_a_path_that_may_make_the_label_of_an_openai_endpoint_is_requested(tmp_p
     head = "from fastapi import FastAPI\napp = FastAPI()\n@app.get(os.environ['R'])\ndef chat(): ...\n"
     directory = project(tmp_path, "@bentoml.asgi_app(app)\n@bentoml.service", head=head)
     assert 'labels = {"openai_endpoint": "<the path without /chat/completions>"}' in refusal(directory)
-    message = refusal(directory, extra=ExtraOptions(declared=Declared(words="flags")))
+    message = refusal(directory, extra=ExtraOptions(declared=Declared(option_kind="flags")))
     assert "such as /v1), or, if BentoML finds no such path, all labels with --complete labels" in message
     assert build(build_ctx=directory, labels={"openai_endpoint": "/v1"})
     assert build(build_ctx=directory, extra=declared(in_full=["labels"]))
@@ -282,7 +286,7 @@ def test_a_source_that_may_set_the_hub_has_to_name_it_for_each_model(tmp_path, m
 )
 def test_what_nothing_states_is_to_be_declared_in_the_source(tmp_path, member):
     directory = project(tmp_path, "@bentoml.service", f"    m = {member}\n")
-    flags = ExtraOptions(declared=Declared(words="flags"))
+    flags = ExtraOptions(declared=Declared(option_kind="flags"))
     for message, way in (
         (refusal(directory), 'Set service_metadata = "import"'),
         (refusal(directory, extra=flags), "Build with --import --python ENV"),

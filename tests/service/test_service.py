@@ -587,7 +587,7 @@ def test_require_known_names_what_where_and_how():
     assert 'labels = {"sha": ...}' in message
     assert 'bento_env = ["E=..."]' in message
     with pytest.raises(BentoError) as raised:
-        require_known(dynamic(), words="flags")
+        require_known(dynamic(), option_kind="flags")
     for flag in ("--import --python", "--service-model Iris.ref=TAG", "--label sha=VALUE", "--env E=VALUE"):
         assert flag in str(raised.value)
 
@@ -1053,7 +1053,7 @@ def test_a_declared_number_has_the_type_of_the_source(value, declared):
     source += f"@bentoml.service(resources={{'cpu': {value}}}, workers={value})\nclass Svc: ...\n"
     info = read_service("service:Svc", {"service.py": source.encode()})
     stated = {"Svc": {"resources": {"cpu": 2}, "workers": 2}}
-    flags = Declared(config=stated, bare=["Svc.resources.cpu", "Svc.workers"], words="flags")
+    flags = Declared(config=stated, bare=["Svc.resources.cpu", "Svc.workers"], option_kind="flags")
     if declared is None:
         message = (
             "service.py:7: the source doesn't show whether the value of `resources.cpu` is a number or a string. For a "

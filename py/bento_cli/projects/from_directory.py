@@ -182,7 +182,7 @@ def build_bentofile(
     if path is not None:
         defaults = bentofiles.read(path, str(path), src_exists=(path.parent / "src").is_dir())
     attributes = _options(**options)
-    if attributes.name and extra.declared.words == "flags":
+    if attributes.name and extra.declared.option_kind == "flags":
         attributes = replace(attributes, places={**attributes.places, "name": "--name"})
     return _build(merge(attributes, defaults), directory, version, extra, path)
 

@@ -115,7 +115,7 @@ def declare(info: ServiceInfo, settings: BentoSettings, declared: Declared, targ
         description=options.description,
     )
     info = service.override(info, declared)
-    service.require_known(info, target, declared.words)
+    service.require_known(info, target, declared.option_kind)
     return info
 
 

@@ -15,7 +15,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterable, Literal
 if TYPE_CHECKING:
     from rules_bento.service.metadata import Json, Model, Service, ServiceInfo, Unknown
 
-    Words: TypeAlias = Literal["attributes", "flags"]
+    OptionKind: TypeAlias = Literal["attributes", "flags"]
 
 _CAPITALS = re.compile(r"([A-Z]+)(?=[a-z0-9])")
 
@@ -76,7 +76,7 @@ class Declared:
         labels: label keys, or a dict with values to compare with constants in the source.
         in_full: the kinds of values that the target declares completely.
         description: not None if the target declares the description.
-        words: whether messages refer to attributes or flags.
+        option_kind: whether messages refer to attributes or flags.
 
     """
 
@@ -88,7 +88,7 @@ class Declared:
     labels: Collection[str] = ()
     in_full: Collection[str] = ()
     description: object = None
-    words: Words = "attributes"
+    option_kind: OptionKind = "attributes"
 
 
 def override(info: ServiceInfo, declared: Declared) -> ServiceInfo:
@@ -97,7 +97,7 @@ def override(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     If static analysis doesn't support the service, returns `info` unchanged. Raises BentoError if a declaration is
     invalid, contradicts the source, or refers to a missing service or model.
     """
-    check_in_full(declared.in_full, declared.words)
+    check_in_full(declared.in_full, declared.option_kind)
     if any(unknown.kind == "service" for unknown in info.unknowns):
         return info  # no statement answers that
     _require_agreement(info, declared)
@@ -143,13 +143,13 @@ def _answered(unknown: Unknown, declared: Declared) -> bool:
 def _with_config(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     services = {service.name: service for service in info.services}
     for name, stated in declared.config.items():
-        attribute = statement("service_config", declared.words)
+        attribute = statement("service_config", declared.option_kind)
         if name not in services:
             remedy = f"Valid names: {listed(services)}."
             raise BentoError(f"no service is named `{name}`", place=attribute, remedy=remedy)
         place = f"{attribute} of `{name}`"
         unknown = {one.field: one for one in info.unknowns if one.service == name}
-        if declared.words == "flags":
+        if declared.option_kind == "flags":
             prefix = f"{name}."
             ambiguous = {f"config.{path.removeprefix(prefix)}" for path in declared.bare if path.startswith(prefix)}
             stated = _with_texts(stated, "config", unknown, ambiguous)
@@ -230,7 +230,7 @@ def _with_models(info: ServiceInfo, declared: Declared) -> ServiceInfo:
     unknown = [f"{one.service}.{one.field.partition('.')[2]}" for one in info.unknowns if one.kind == "models"]
     foreign = [name for name in declared.service_models if name not in unknown]
     if foreign:
-        attribute = statement("service_models", declared.words)
+        attribute = statement("service_models", declared.option_kind)
         remedy = f"Valid models: {listed(unknown)}."
         raise BentoError(f"unexpected models {listed(foreign)}", place=attribute, remedy=remedy)
 
@@ -250,28 +250,28 @@ def listed(names: Iterable[str | None]) -> str:
 # Values that remain unknown
 
 
-def way(unknown: Unknown, words: Words) -> str:
+def way(unknown: Unknown, option_kind: OptionKind) -> str:
     """Return how to declare an unknown value with attributes or flags, or "" if the value can't be declared."""
     _, dot, key = unknown.field.partition(".")
     names = (unknown.field, unknown.kind + dot, unknown.kind)
     remedy = next((_REMEDIES[name] for name in names if name in _REMEDIES), ("", ""))
-    return remedy[words == "flags"].format(key=key, service=unknown.service, top=key.partition(".")[0])
+    return remedy[option_kind == "flags"].format(key=key, service=unknown.service, top=key.partition(".")[0])
 
 
-def statement(attribute: str, words: Words) -> str:
-    """Return the name of an attribute in backticks. If `words` is `flags`, returns the corresponding flag."""
-    return f"`{attribute if words == 'attributes' else _FLAGS[attribute]}`"
+def statement(attribute: str, option_kind: OptionKind) -> str:
+    """Return the name of an attribute in backticks. If `option_kind` is `flags`, returns the corresponding flag."""
+    return f"`{attribute if option_kind == 'attributes' else _FLAGS[attribute]}`"
 
 
-def require_known(info: ServiceInfo, target: str = "", words: Words = "attributes") -> None:
-    """Raise BentoError if `info` has unknown values. The message begins with `target`, and refers to `words`."""
+def require_known(info: ServiceInfo, target: str = "", option_kind: OptionKind = "attributes") -> None:
+    """Raise BentoError if `info` has unknown values. The message begins with `target`, and refers to `option_kind`."""
     missing = info.unknowns
     if not missing:
         return
-    lines = [f"{unknown.path}:{unknown.line}: {unknown.what}.{_remedy(unknown, words)}" for unknown in missing]
-    instead = IMPORT if words == "attributes" else _IMPORT_BY_FLAG
-    first = len(missing) >= _MANY or any(not way(unknown, words) for unknown in missing)
-    if target or words == "flags":  # a function does not import
+    lines = [f"{unknown.path}:{unknown.line}: {unknown.what}.{_remedy(unknown, option_kind)}" for unknown in missing]
+    instead = IMPORT if option_kind == "attributes" else _IMPORT_BY_FLAG
+    first = len(missing) >= _MANY or any(not way(unknown, option_kind) for unknown in missing)
+    if target or option_kind == "flags":  # a function does not import
         lines = [f"{instead[0].upper()}{instead[1:]}, or:", *lines] if first else [*lines, f"Or {instead}."]
     raise BentoError(
         "the source doesn't specify all service metadata as constants. Fix each value as described:\n  "
@@ -280,17 +280,17 @@ def require_known(info: ServiceInfo, target: str = "", words: Words = "attribute
     )
 
 
-def _remedy(unknown: Unknown, words: Words) -> str:
-    remedy = way(unknown, words)
+def _remedy(unknown: Unknown, option_kind: OptionKind) -> str:
+    remedy = way(unknown, option_kind)
     where = page(f"service-metadata.md#{unknown.topic}")
     hint = f" Specify a constant in the source (see {where}), or declare {remedy}."
-    instead = 'Set service_metadata = "import"' if words == "attributes" else "Build with --import --python ENV"
+    instead = 'Set service_metadata = "import"' if option_kind == "attributes" else "Build with --import --python ENV"
     return hint if remedy else f" {instead}, or change the code as described in {where}."
 
 
-def check_in_full(names: Collection[str], words: Words) -> None:
+def check_in_full(names: Collection[str], option_kind: OptionKind) -> None:
     """Raise BentoError unless all `names` refer to metadata that can be declared completely, such as `labels`."""
-    flag = "complete_metadata" if words == "attributes" else "--complete"
+    flag = "complete_metadata" if option_kind == "attributes" else "--complete"
     for name in names:
         if name not in IN_FULL:
             raise BentoError(f"invalid value {name!r}", place=flag, remedy=f"Valid values: {', '.join(IN_FULL)}.")

@@ -310,7 +310,7 @@ def _build(
         config=_config(options["config"]),
         bare=[path for path, text in options["config"].items() if isinstance(_json_or_text(text), (int, float))],
         in_full=options["complete"],
-        words="flags",
+        option_kind="flags",
     )
     python_version = options["python_version"] or from_directory.PYTHON_VERSION
     extra = from_directory.ExtraOptions(
