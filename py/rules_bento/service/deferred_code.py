@@ -32,7 +32,7 @@ _APPLICATIONS = words("fastapi.FastAPI fastapi.applications.FastAPI starlette.ap
 _SCHEMAS = "pydantic_core.core_schema."
 # Functions that make a method of a function.
 _WRAPPERS = words("classmethod functools.cached_property functools.partialmethod property staticmethod")
-_DISPLAYS = (ast.Dict, ast.List, ast.Set, ast.Tuple)
+_COLLECTIONS = (ast.Dict, ast.List, ast.Set, ast.Tuple)
 _KNOWN = HOOKS["check"] | HOOKS["schema"]  # that a library doesn't call to create a class
 _ENUMERATION = re.compile(r"enum\..*|.*(Choices|Enum|Flag)")
 
@@ -294,7 +294,7 @@ class DeferredCode:
     def _assigned(self, module: Module, node: ast.AST) -> tuple[list[str], bool]:
         """Return the names whose value is a function, or contains it, and whether it is an item of a dict."""
         around, is_item = self._scopes.parent(node), False
-        while around and (isinstance(around, (*_DISPLAYS, ast.keyword)) or self._is_wrapper(module, around, node)):
+        while around and (isinstance(around, (*_COLLECTIONS, ast.keyword)) or self._is_wrapper(module, around, node)):
             is_item |= isinstance(around, ast.Dict)
             node, around = around, self._scopes.parent(around)
         targets = around.targets if isinstance(around, ast.Assign) else [getattr(around, "target", None)]
