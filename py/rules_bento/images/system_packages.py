@@ -30,7 +30,6 @@ class InstalledPackage(NamedTuple):
     version: str
     architecture: str  # `all` for any architecture
     provides: tuple[tuple[str, str], ...] = ()  # name and version of virtual packages; a version can be empty
-    source: str = ""  # dpkg's `Source`; empty if it has the package's name and version
 
 
 class PackageRequest(NamedTuple):
@@ -89,8 +88,8 @@ class SystemFiles(NamedTuple):
         if fields["packages"] is None:
             return SystemFiles(tuple(fields["ids"]), None)
         packages = (
-            InstalledPackage(name, version, architecture, tuple((virtual, of) for virtual, of in provides), source)
-            for name, version, architecture, provides, source in fields["packages"]
+            InstalledPackage(name, version, architecture, tuple((virtual, of) for virtual, of in provides))
+            for name, version, architecture, provides, *_ in fields["packages"]
         )
         return SystemFiles(tuple(fields["ids"]), tuple(packages))
 
@@ -106,8 +105,9 @@ def read_dpkg(text: str) -> Iterator[InstalledPackage]:
         # Distroless images omit the status.
         if "Package" in fields and fields.get("Status", _INSTALLED) == _INSTALLED:
             provides = _provided(fields.get("Provides", "").split(","))
-            version, architecture = fields.get("Version", ""), fields.get("Architecture", "")
-            yield InstalledPackage(fields["Package"], version, architecture, provides, fields.get("Source", ""))
+            yield InstalledPackage(
+                fields["Package"], fields.get("Version", ""), fields.get("Architecture", ""), provides
+            )
 
 
 def read_apk(text: str) -> Iterator[InstalledPackage]:
