@@ -99,20 +99,7 @@ def read(
     """
     image = _image(info, files)
     version = _python_version(options, image, files, max(min_python, int(PYTHON_VERSION[2:])))
-    index_options: list[requirements.Line] = []
-    lines: list[str] = []
-    limits: list[str] = []
-    notes: list[str] = []
-    for place, text, is_limit in _texts(options, info.path, image, files):
-        declared, own_options = requirements.parse(text, place)
-        for option in own_options:
-            if option.flag in requirements.INDEX_OPTIONS and not is_limit:
-                index_options.append(option)
-            elif problem := error_message(requirements.reject_option, option):
-                notes.append(problem)
-        for item in declared:
-            problem = error_message(requirements.check, item.text, place)
-            (notes if problem else limits if is_limit else lines).append(problem or item.text)
+    index_options, lines, limits, notes = _parse(_texts(options, info.path, image, files))
     if version in [f"3.{minor}" for minor in range(min_python)]:
         notes.append(f"the service has syntax of Python 3.{min_python}, but the project specifies Python {version}.")
     if not any(requirements.requirement_name(line) == "bentoml" for line in lines):
@@ -169,6 +156,25 @@ def read(
         selection,
         [f"Packages: {note}" for note in dict.fromkeys(notes)],
     )
+
+
+def _parse(texts: Iterable[tuple[str, str, bool]]) -> tuple[list[requirements.Line], list[str], list[str], list[str]]:
+    """Return the index options, the requirements, the constraints, and notes on invalid lines."""
+    index_options: list[requirements.Line] = []
+    lines: list[str] = []
+    limits: list[str] = []
+    notes: list[str] = []
+    for place, text, is_limit in texts:
+        declared, own_options = requirements.parse(text, place)
+        for option in own_options:
+            if option.flag in requirements.INDEX_OPTIONS and not is_limit:
+                index_options.append(option)
+            elif problem := error_message(requirements.reject_option, option):
+                notes.append(problem)
+        for item in declared:
+            problem = error_message(requirements.check, item.text, place)
+            (notes if problem else limits if is_limit else lines).append(problem or item.text)
+    return index_options, lines, limits, notes
 
 
 def error_message(check: Callable[..., object], *arguments: Any, **options: Any) -> str:
