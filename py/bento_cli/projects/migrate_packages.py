@@ -20,7 +20,7 @@ from rules_bento.packages.indexes import Indexes
 from rules_bento.packages.lock import read_uv_lock
 from rules_bento.packages.requirements import join
 from rules_bento.service.metadata import Image, ImageCall
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence
 
 from bento_cli.projects import local_projects
 from bento_cli.projects.from_directory import BENTOML_VERSION, PYTHON_VERSION
