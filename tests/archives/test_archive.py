@@ -1,6 +1,8 @@
 """Archives: parts, joining, the other forms; read back by tarfile, GNU tar, xz and real BentoML."""
 
+import doctest
 import hashlib
+import importlib
 import io
 import lzma
 import os
@@ -464,3 +466,9 @@ def test_the_order_of_models_changes_no_byte(tmp_path):
         assert run(arguments) == 0
         made.append((tmp_path / order[0].replace(":", "_")).read_bytes())
     assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("name", ["tarread", "tarstream", "xz"])
+def test_the_examples_of_classes_are_right(name):
+    tested = doctest.testmod(importlib.import_module(f"rules_bento.archives.{name}"))
+    assert tested.attempted and not tested.failed

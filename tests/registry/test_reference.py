@@ -1,5 +1,8 @@
 """Names of images, as docker reads them."""
 
+import doctest
+import importlib
+
 import pytest
 from rules_bento.errors import BentoError
 from rules_bento.registry.reference import Reference
@@ -60,3 +63,9 @@ def test_the_default_registry_has_its_own_addresses():
     reference = Reference.parse("alpine")
     assert (reference.api_host, reference.credentials_key) == ("registry-1.docker.io", "https://index.docker.io/v1/")
     assert reference.target == "latest"
+
+
+@pytest.mark.parametrize("name", ["auth", "descriptor", "pushable", "reference"])
+def test_the_examples_of_classes_are_right(name):
+    tested = doctest.testmod(importlib.import_module(f"rules_bento.registry.{name}"))
+    assert tested.attempted and not tested.failed

@@ -57,7 +57,11 @@ class TarMember(NamedTuple):
 
 
 class PieceReader:
-    """Reads a stream that arrives in pieces. `position` is the number of bytes read so far."""
+    """Reads a stream that arrives in pieces. `position` is the number of bytes read so far.
+
+    >>> PieceReader([b"ab", b"cd"], "a.tar").exactly(3)
+    b'abc'
+    """
 
     def __init__(self, pieces: Iterable[bytes], where: str) -> None:
         self._pieces = iter(pieces)

@@ -86,6 +86,9 @@ class Member(NamedTuple):
     `source` is the path of a file with exactly `size` bytes, and is read when the tar is written. Read `contents`
     before you request the next member. A symbolic link has the target `link`. A directory has none of these. Only
     layers use `uid` and `gid`.
+
+    >>> b"".join(contents(Member.inline("apis/README.md", b"# Iris")))
+    b'# Iris'
     """
 
     path: str

@@ -129,7 +129,12 @@ def split(data: Iterable[bytes | memoryview], size: int = BLOCK) -> Iterator[byt
 
 
 class Splitter:
-    """Splits data that arrives in pieces into blocks of `size` bytes."""
+    """Splits data that arrives in pieces into blocks of `size` bytes.
+
+    >>> splitter = Splitter(2)
+    >>> [*splitter.add(b"abcde"), *splitter.finish()]
+    [b'ab', b'cd', b'e']
+    """
 
     def __init__(self, size: int) -> None:
         self._size = self._missing = size
@@ -167,7 +172,12 @@ def ordered_map(
 
 
 class OrderedPool:
-    """Applies a function to items in threads. The results have the order of the items."""
+    """Applies a function to items in threads. The results have the order of the items.
+
+    >>> pool = OrderedPool(len)
+    >>> [*pool.add("a"), *pool.add("bcd"), *pool.finish()]
+    [1, 3]
+    """
 
     def __init__(self, function: Callable[[Any], Any], threads: int | None = None) -> None:
         self._function = function

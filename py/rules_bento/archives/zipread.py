@@ -422,7 +422,11 @@ class Zip:
 
 
 class FileZip(Zip):
-    """Reads an open, seekable zip file."""
+    """Reads an open, seekable zip file.
+
+    >>> with open("iris-1.0-py3-none-any.whl", "rb") as file:  # doctest: +SKIP
+    ...     members = FileZip(file, file.name, Bounds(250, 1 << 28)).members()
+    """
 
     def __init__(self, file: BinaryIO, where: str, bounds: Bounds) -> None:
         super().__init__(where, "Download or create the archive again", bounds, (STORED, DEFLATED, BZIP2))

@@ -205,7 +205,11 @@ _CLIENT_ID = "rules_bento"
 
 
 class Challenge(NamedTuple):
-    """A challenge in a `WWW-Authenticate` header (RFC 9110, section 11.6.1). The scheme is lowercase."""
+    """A challenge in a `WWW-Authenticate` header (RFC 9110, section 11.6.1). The scheme is lowercase.
+
+    >>> Challenge.parse(['Bearer realm="https://auth.example/token",service="r"']).parameters["service"]
+    'r'
+    """
 
     scheme: str
     parameters: Mapping[str, str]

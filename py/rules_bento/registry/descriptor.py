@@ -69,7 +69,11 @@ def verify(content: bytes, digest: str, origin: str) -> bytes:
 
 @dataclass(frozen=True)
 class Descriptor:
-    """The media type, digest, and size in bytes of a blob or manifest, with optional fields."""
+    """The media type, digest, and size in bytes of a blob or manifest, with optional fields.
+
+    >>> Descriptor.from_content(b"{}", CONFIG).size
+    2
+    """
 
     media_type: str
     digest: str
@@ -111,7 +115,11 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A validated image manifest, artifact manifest, or index."""
+    """A validated image manifest, artifact manifest, or index.
+
+    >>> Manifest.read(b'{"schemaVersion": 2, "manifests": []}', "", "index.json").is_index
+    True
+    """
 
     content: bytes
     descriptor: Descriptor

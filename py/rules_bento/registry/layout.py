@@ -29,7 +29,11 @@ MAX_REFERRER = 64 << 10  # bytes of a referrer's manifest
 
 
 class Layout:
-    """An OCI image layout on disk. Blobs can be missing, but existing blobs are complete."""
+    """An OCI image layout on disk. Blobs can be missing, but existing blobs are complete.
+
+    >>> Layout.open(Path("image")).pushable().root.config.digest  # doctest: +SKIP
+    'sha256:…'
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

@@ -140,7 +140,11 @@ class RecipeSource:
 
 @dataclass(frozen=True)
 class BytesSource:
-    """A small blob in memory."""
+    """A small blob in memory.
+
+    >>> [*BytesSource(b"abcd").pieces(1, 3)]
+    [b'bc']
+    """
 
     content: bytes
 
@@ -155,7 +159,13 @@ class BytesSource:
 
 @dataclass(frozen=True)
 class BodyPart:
-    """Request body with the bytes of a source from `start` to `end`. Calls `count` with each position in the source."""
+    """Request body with the bytes of a source from `start` to `end`. Calls `count` with each position in the source.
+
+    >>> [*BodyPart(BytesSource(b"abcd"), 1, 4, print)]
+    1
+    4
+    [b'bcd']
+    """
 
     source: BlobSource
     start: int

@@ -24,7 +24,11 @@ _MAX_NAME = 255
 
 @dataclass(frozen=True)
 class Reference:
-    """A reference to a repository or to an image in the repository. Use `parse` or `from_url` to create a reference."""
+    """A reference to a repository or to an image in the repository. Use `parse` or `from_url` to create a reference.
+
+    >>> Reference.parse("ghcr.io/acme/iris:v1").repository
+    'acme/iris'
+    """
 
     registry: str  # host, or host:port
     repository: str
