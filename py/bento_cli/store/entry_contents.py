@@ -115,10 +115,10 @@ def other_entry(where: str, kind: Kind, tag: Tag, remedy: str) -> BentoError:
 
 
 def _read(entry: Entry) -> TreeManifest:
-    from bento_cli.store.export import walk
+    from bento_cli.store.export import own_members
 
     files = []
-    for member in walk(entry.path, "", skip="models" if entry.kind is BENTO else ""):
+    for member in own_members(entry):
         if member.link is not None:
             files.append(TreeEntry.of_link(member.path, member.link))
         elif member.source is not None:

@@ -124,7 +124,7 @@ def contents(entry: Entry, models: Iterable[Entry]) -> Iterator[Member]:
     """Yield the members of an entry and its models, sorted by path. Raises BentoError for an unsupported file."""
     models = sorted(models, key=lambda model: model.tag)
     bundled = False
-    for member in walk(entry.path, "", skip="models" if entry.kind is BENTO else ""):
+    for member in own_members(entry):
         if models and not bundled and member.path > "models":
             bundled = True
             yield from _models(models)
@@ -169,6 +169,11 @@ def _models(models: list[Entry]) -> Iterator[Member]:
             top = f"models/{name}/{model.tag.version}"
             yield Member.directory(top)
             yield from walk(model.path, f"{top}/")
+
+
+def own_members(entry: Entry) -> Iterator[Member]:
+    """Yield the members of an entry, sorted by path, without a Bento's models. Raises the same errors as `walk`."""
+    return walk(entry.path, "", skip="models" if entry.kind is BENTO else "")
 
 
 def walk(directory: Path, prefix: str, skip: str = "") -> Iterator[Member]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 
-from rules_bento.bento.kinds import BENTO
 from rules_bento.formats.times import parse_time
 from rules_bento.sources.manifest import TreeEntry as File
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
-from bento_cli.store.export import walk
+from bento_cli.store.export import own_members
 
 if TYPE_CHECKING:
     from rules_bento.bento.descriptors import Description, ModelReference
@@ -100,7 +99,7 @@ def digest_of(noted: ManifestCache, entry: Entry) -> str:
     record = noted.of(entry.kind, entry.tag, entry.path)
     known = {file.path: file.blake3 for file in record.entries} if record else {}
     files = []
-    for member in walk(entry.path, "", skip="models" if entry.kind is BENTO else ""):
+    for member in own_members(entry):
         if member.link is not None:
             files.append(File.of_link(member.path, member.link))
         elif member.source is not None:

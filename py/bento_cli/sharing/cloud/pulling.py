@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from contextlib import contextmanager
+from io import BufferedReader, FileIO
 
 from rules_bento.archives import streams
 from rules_bento.bento.kinds import BENTO, MODEL, Kind
@@ -18,7 +19,7 @@ from rules_bento.net import limits, transfers
 from rules_bento.net.download import Download, open_partial
 from rules_bento.net.transfers import Progress, retriable
 from rules_bento.tag import LATEST, Tag, check_word
-from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Iterator, cast
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, cast
 
 from bento_cli.sharing.cloud import documents
 from bento_cli.sharing.cloud.client import Cloud, CloudPaths
@@ -184,27 +185,14 @@ class _Fetching:
         raise AssertionError
 
     def _draft(self, paths: CloudPaths, path: Path, expected: str) -> StagedImport:
-        with path.open("rb") as file, self._lock:
-            form = streams.detect_form(file.read(512))
-            file.seek(0)
-            named = cast("BinaryIO", _Named(file, f"{paths} of {self._cloud}"))
-            draft = self._session.stage(paths.kind, named, cast("Form", form), tag=paths.tag)
+        with FileIO(path) as raw, BufferedReader(raw) as file, self._lock:
+            raw.name = f"{paths} of {self._cloud}"  # for messages
+            form = streams.detect_form(file.peek(512))
+            draft = self._session.stage(paths.kind, file, cast("Form", form), tag=paths.tag)
         if expected and documents.label_of(draft.main.tree.manifest()) != expected:
             problem = f"the files from {self._cloud} don't match the {paths.kind.noun}'s digest"
             raise BentoError(problem, place=str(paths), remedy=f"Push the {paths.kind.noun} again.")
         return draft
-
-
-class _Named:
-    """File-like wrapper that gives an open file another name in error messages."""
-
-    def __init__(self, file: BinaryIO, name: str) -> None:
-        self._file = file
-        self.name = name
-
-    def read(self, size: int = -1) -> bytes:
-        """Return up to `size` bytes from the file."""
-        return self._file.read(size)
 
 
 class _Receiving:

@@ -15,7 +15,7 @@ from bento_cli.sharing.cloud.client import Cloud, CloudPaths
 from bento_cli.sharing.cloud.uploading import Tarball, upload
 from bento_cli.store import import_manifests, verification
 from bento_cli.store.entry_store import Entry, models_of
-from bento_cli.store.export import walk
+from bento_cli.store.export import own_members
 from bento_cli.store.home import Home, staging_lock
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class _Pushing:
             remote = self._create(paths, document)
         elif entry.kind is BENTO:
             remote = self._cloud.ask("PATCH", paths.version, document, what=f"{paths}")
-        tarball = Tarball(walk(entry.path, "", skip="models" if entry.kind is BENTO else ""))
+        tarball = Tarball(own_members(entry))
         upload(self._cloud, self._home, paths, tarball, remote, digest, counter, self._jobs)
         return Sent(entry.tag, sent=True, size=tarball.size)
 
