@@ -72,10 +72,8 @@ def _glibc(request: _CheckImageRequest) -> tuple[int, int] | None:
     if not text:
         return None
     if not re.fullmatch(r"[0-9]{1,4}\.[0-9]{1,4}", text):
-        raise BentoError(
-            f"{request.base}: invalid glibc version {text!r}. Set glibc to a version such as 2.36, "
-            "or remove the attribute."
-        )
+        remedy = "Set glibc to a version such as 2.36, or remove the attribute."
+        raise BentoError(f"invalid glibc version {text!r}", place=request.base, remedy=remedy)
     return _parse_version(text)
 
 

@@ -131,8 +131,10 @@ def image_files(request: _ImageFilesRequest) -> None:
     for description, origin in request.elsewhere:
         layer = oci_image.Layer.loads(Path(description).read_text("utf-8"))
         raise BentoError(
-            f"{layer.name}: the output must contain this base layer ({layer.size / 1e6:.1f} MB), but the build doesn't "
-            f"fetch layers from {origin}. Build with --@rules_bento//rules:base_layers=fetched."
+            f"the output must contain this base layer ({layer.size / 1e6:.1f} MB), but the build doesn't fetch layers "
+            f"from {origin}",
+            place=layer.name,
+            remedy="Build with --@rules_bento//rules:base_layers=fetched.",
         )
     image = oci_image.OciImage(request.config.read_bytes(), request.manifest.read_bytes())
     blobs = {
@@ -172,14 +174,12 @@ def image_index(request: _ImageIndexRequest) -> None:
     for config_path, manifest_path in request.image:
         config = json.loads(Path(config_path).read_text("utf-8"))
         if "os" not in config:
-            raise BentoError(
-                "image: an index can't contain a model artifact. Push the artifact separately, or set format = "
-                '"image" on the bento_model_image.'
-            )
+            remedy = 'Push the artifact separately, or set format = "image" on the bento_model_image.'
+            raise BentoError("an index can't contain a model artifact", place="image", remedy=remedy)
         platform = {key: config[key] for key in ("architecture", "os", "variant") if key in config}
         name = f"{platform['os']}/{platform['architecture']}"
         if name in images:
-            raise BentoError(f"platforms: duplicate platform {name}. Specify each platform only once.")
+            raise BentoError(f"duplicate platform {name}", place="platforms", remedy="Specify each platform only once.")
         images[name] = (Path(manifest_path).read_bytes(), platform)
         if manifest_path in soci_files:
             from rules_bento.images import soci
@@ -240,9 +240,8 @@ def deployment(request: _DeploymentRequest) -> None:
         scheme, model_format = kserve[0]
         if repository != request.repository:
             if scheme == "oci":
-                raise BentoError(
-                    f"repository: {_FETCH} doesn't read layers of a base. Remove base from the bento_model_image."
-                )
+                remedy = "Remove base from the bento_model_image."
+                raise BentoError(f"{_FETCH} doesn't read layers of a base", place="repository", remedy=remedy)
             scheme = _FETCH.removesuffix("://")
         text = manifests.inference_service(_model_tags(request), scheme, model_format, options)
     else:
@@ -264,9 +263,8 @@ def _reference(attribute: str, name: str, digest: str) -> str:
 
     repository = Reference.parse(name)
     if repository.tag or repository.digest:
-        raise BentoError(
-            f"{attribute}: expected a repository without a tag or digest, got {repository}. Remove the tag or digest."
-        )
+        problem = f"expected a repository without a tag or digest, got {repository}"
+        raise BentoError(problem, place=attribute, remedy="Remove the tag or digest.")
     return str(repository.with_digest(Path(digest).read_text("utf-8").strip()))
 
 
@@ -278,11 +276,11 @@ def _model_images(request: _DeploymentRequest) -> dict[str, str]:
         for path, digest, repository in request.model_image
     }
     if missing := [tag for tag in required if tag not in images]:
-        raise BentoError(
-            f"models: no bento_model_image contains {', '.join(missing)}. Add a bento_model_image for each model."
-        )
+        remedy = "Add a bento_model_image for each model."
+        raise BentoError(f"no bento_model_image contains {', '.join(missing)}", place="models", remedy=remedy)
     if unknown := [tag for tag in images if tag not in required]:
-        raise BentoError(f"models: the Bento doesn't use {', '.join(unknown)}. Remove each unused bento_model_image.")
+        remedy = "Remove each unused bento_model_image."
+        raise BentoError(f"the Bento doesn't use {', '.join(unknown)}", place="models", remedy=remedy)
     return images
 
 
@@ -306,8 +304,6 @@ def _common_workload(request: _DeploymentRequest) -> Workload:
     first, *others = workloads
     for other in others:
         if (other.services, other.required, other.image) != (first.services, first.required, first.image):
-            raise BentoError(
-                "image: the images in the index differ in services, required variables, or startup options. Create a "
-                "bento_deployment for each image."
-            )
+            problem = "the images in the index differ in services, required variables, or startup options"
+            raise BentoError(problem, place="image", remedy="Create a bento_deployment for each image.")
     return first

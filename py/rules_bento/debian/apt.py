@@ -116,9 +116,8 @@ def _find_inconsistencies(lock: Lock, architecture: str, roots: list[str]) -> li
 def host_mirrors() -> dict[str, str]:
     """Map each archive in the host's apt sources to its mirror URL. Raises BentoError if apt isn't installed."""
     if not which("apt-get"):
-        raise BentoError(
-            "locking Debian packages requires apt-get", remedy="Run the target on Debian or in a Debian container."
-        )
+        problem = "locking Debian packages requires apt-get"
+        raise BentoError(problem, remedy="Run the target on Debian or in a Debian container.")
     mirrors: dict[str, str] = {}
     targets = _run(["apt-get", "indextargets", "--no-release-info", "--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)"])
     for line in split_lines(targets):
@@ -140,13 +139,11 @@ def resolve(request: DebsRequest, mirrors: Mapping[str, str], directory: Path) -
     for name in [*request.package, *request.exclude]:
         if not _NAME.fullmatch(name):
             place = "packages" if name in request.package else "excludes"
-            raise BentoError(
-                f"invalid name {name!r}", place=place, remedy="Use a name such as 'libgomp1', without a version."
-            )
+            problem = f"invalid name {name!r}"
+            raise BentoError(problem, place=place, remedy="Use a name such as 'libgomp1', without a version.")
     if MAIN not in mirrors:
-        raise BentoError(
-            "this machine's apt sources contain no Debian mirror", remedy="Pass a mirror with `-- --mirror URL`."
-        )
+        problem = "this machine's apt sources contain no Debian mirror"
+        raise BentoError(problem, remedy="Pass a mirror with `-- --mirror URL`.")
     requested = request.to_json()
     packages = {}
     for architecture in requested["architectures"]:
@@ -265,7 +262,6 @@ def _run(command: list[str]) -> str:
         errors = [line for line in lines if line.startswith("E: ")] or lines[-1:]
         subcommand = next((word for word in command if word in ("update", "install", "show", "indextargets")), "")
         reason = " ".join(errors).rstrip(".")
-        raise BentoError(
-            f"{command[0]} {subcommand} failed: {reason}", remedy="Check the package names and the mirror."
-        )
+        problem = f"{command[0]} {subcommand} failed: {reason}"
+        raise BentoError(problem, remedy="Check the package names and the mirror.")
     return done.stdout

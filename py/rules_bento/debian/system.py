@@ -61,11 +61,8 @@ def users(root: Rootfs, ids: Mapping[str, int]) -> Iterator[bytes]:
     group = [f"{name}:x:{gid}:\n" for name, gid in _GROUPS.items()]
     for name, number in sorted(ids.items(), key=lambda item: item[1]):
         if number in taken or not 0 < number <= _MAX_ID:
-            raise BentoError(
-                f"{name}: ID {number} is reserved or in use",
-                place="users",
-                remedy=f"Use another ID from 1 to {_MAX_ID}.",
-            )
+            problem = f"{name}: ID {number} is reserved or in use"
+            raise BentoError(problem, place="users", remedy=f"Use another ID from 1 to {_MAX_ID}.")
         taken.add(number)
         passwd.append(f"{name}:x:{number}:{number}:{name}:/home/{name}:{_NOLOGIN}\n")
         group.append(f"{name}:x:{number}:\n")
@@ -88,11 +85,8 @@ def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[byt
     must be empty.
     """
     if own and root.has(_BUNDLE):
-        raise BentoError(
-            "a lower layer already contains the certificate bundle",
-            place="certificates",
-            remedy="Set certificates on that layer instead.",
-        )
+        problem = "a lower layer already contains the certificate bundle"
+        raise BentoError(problem, place="certificates", remedy="Set certificates on that layer instead.")
     mozilla = {path: data for path, data in root.captured.items() if path.startswith(CERTIFICATES)}
     bundle = b""
     for name, data in own:
