@@ -145,7 +145,6 @@ def _find_python(files: Collection[str], env: dict[str, str], name: str) -> tupl
             versions = found - {None, ""}
             if variable in versions or len(versions) == 1:
                 return f"/{path}", variable if variable in versions else min(versions)
-        raise BentoError(
-            f"--base: cannot determine the version of /{path} in {name}. Use a base image that sets PYTHON_VERSION."
-        )
-    raise BentoError(f"--base: {name} has no python3 on PATH. Use a base image with python3 on PATH.")
+        remedy = "Use a base image that sets PYTHON_VERSION."
+        raise BentoError(f"cannot determine the version of /{path} in {name}", place="--base", remedy=remedy)
+    raise BentoError(f"{name} has no python3 on PATH", place="--base", remedy="Use a base image with python3 on PATH.")

@@ -84,12 +84,12 @@ def _read_options(entry: Entry, names: Sequence[str], options: Options) -> Setti
     """Return the values of each option, including defaults. Raises BentoError for an unsupported option."""
     for name in sorted(name for name, value in options.items() if value):
         if name not in native_build.FORMS:
-            raise BentoError(f"--{name} isn't supported by the native backend. {BUILDER_REMEDY}")
+            raise BentoError(f"--{name} isn't supported by the native backend", remedy=BUILDER_REMEDY)
     declared = (entry.description.declared.get(key) or {} for key in ("image", "docker"))
     bases = [str(image["base_image"]) for image in declared if image.get("base_image")][:1]
     settings = native_build.read_options({"base": bases, **options}, names, _PREFIX)
     if "base" not in settings:
-        raise BentoError(f"{entry.tag}: the Bento doesn't specify a base image. Add --base IMAGE.")
+        raise BentoError("the Bento doesn't specify a base image", place=str(entry.tag), remedy="Add --base IMAGE.")
     return settings
 
 
@@ -101,7 +101,8 @@ def _origins(settings: Settings, models: Sequence[Entry]) -> dict[str, str]:
         tags = [str(model.tag) for model in models if name in (str(model.tag), model.tag.name)]
         if not tags:
             listed = ", ".join(str(model.tag) for model in models) or "no models"
-            raise BentoError(f"{_PREFIX}hugging-face: {name} isn't a model of the Bento. Specify one of: {listed}.")
+            remedy = f"Specify one of: {listed}."
+            raise BentoError(f"{name} isn't a model of the Bento", place=f"{_PREFIX}hugging-face", remedy=remedy)
         origins |= dict.fromkeys(tags, origin)
     return origins
 
@@ -110,7 +111,7 @@ def regular_files(model: Entry, prefix: str, problem: str) -> Iterator[Member]:
     """Yield the files of a model with paths that begin with `prefix`. Raises BentoError for a symbolic link."""
     for member in walk(model.path, prefix):
         if member.link is not None:
-            raise BentoError(f"{model.tag}: {member.path} is a symbolic link, which {problem}")
+            raise BentoError(f"{member.path} is a symbolic link, which {problem}", place=str(model.tag))
         if not member.is_directory:
             yield member
 
@@ -126,15 +127,13 @@ def _plan(
     image, docker = (document.get(key) or {} for key in ("image", "docker"))
     wanted = ".".join(str(image.get("python_version") or docker.get("python_version") or "").split(".")[:2])
     if wanted and wanted != base.python_version:
-        raise BentoError(
-            f"--base: {base.name} has Python {base.python_version}, but {entry.tag} requires Python {wanted}. Use a "
-            f"base image with Python {wanted}."
-        )
+        problem = f"{base.name} has Python {base.python_version}, but {entry.tag} requires Python {wanted}"
+        raise BentoError(problem, place="--base", remedy=f"Use a base image with Python {wanted}.")
     wheels = find_wheels(entry.path, base, workspace.cache, workspace.progress)
     if not any(wheel.distribution == "bentoml" for wheel in wheels):
+        problem = "the requirements don't include bentoml, which serves the Bento"
         raise BentoError(
-            f"{entry.tag}: the requirements don't include bentoml, which serves the Bento. Add bentoml to the "
-            "requirements, and build the Bento again."
+            problem, place=str(entry.tag), remedy="Add bentoml to the requirements, and build the Bento again."
         )
     created = str(document["creation_time"]) if entry.creation_time.tzinfo else entry.moment.isoformat()
     fields = workspace.plan_fields(base)
