@@ -41,7 +41,10 @@ class _Blob:
 def check(url: str) -> Finding:
     """Upload blobs of 1 to 256 MiB to an HTTP cache until it rejects one, and return the flags that it needs."""
     if not url.startswith(("http://", "https://")):
-        raise BentoError(f"--cache: expected an http or https URL, got {url!r}. Caches with gRPC aren't measured.")
+        raise BentoError(
+            f"expected an http or https URL, got {url!r}. Caches with gRPC aren't measured.",
+            place="--cache",
+        )
     transport, accepted, seconds, problem = Transport(_PATIENCE), 0, 0.0, ""
     try:
         while accepted < _LARGEST and not problem:

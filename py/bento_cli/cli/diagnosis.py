@@ -422,7 +422,8 @@ def index(host: HostEnvironment) -> Finding:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             reason = error.strerror if isinstance(error, OSError) else f"no result after {_TIMEOUT} seconds"
-            raise BentoError(f"--online: {command[0]} failed: {reason}. Check {command[0]} and the network.") from None
+            problem = f"{command[0]} failed: {reason}"
+            raise BentoError(problem, place="--online", remedy=f"Check {command[0]} and the network.") from None
     if done.returncode == 0:
         return Finding("index", OK, "the package index responds")
     from rules_bento.packages.indexes import without_credentials

@@ -107,7 +107,8 @@ def top_level_calls(text: str, origin: str, remedy: str = "") -> list[tuple[str,
         line, reason = getattr(error, "lineno", None) or 1, getattr(error, "msg", error)
         raise BentoError(f"{origin}:{line}: cannot parse the file: {reason}.{remedy}") from None
     except (RecursionError, MemoryError):
-        raise BentoError(f"{origin}: an expression is nested too deeply. Simplify the expression.") from None
+        problem = "an expression is nested too deeply"
+        raise BentoError(problem, place=origin, remedy="Simplify the expression.") from None
     return calls
 
 
@@ -134,8 +135,9 @@ def _load_edits(
         for rule in sorted(rules & set(loaded)):
             if file != RULES or loaded[rule] != rule:
                 raise BentoError(
-                    f"{origin}:{node.lineno}: another symbol is loaded as {rule!r}, but the new targets need the "
-                    f"rule {rule!r} in {RULES}. Load the other symbol under another name."
+                    f"{origin}:{node.lineno}: another symbol is loaded as {rule!r}, but the new targets need the rule "
+                    f"{rule!r} in {RULES}",
+                    remedy="Load the other symbol under another name.",
                 )
         missing -= set(loaded)
     if not missing:

@@ -64,10 +64,9 @@ def check_layers(layers: Sequence[Layer], compression: str, remedies: Remedies) 
     others = [layer.name for layer in layers if layer.media_type.endswith("+zstd")]
     if compression == "gzip" and others:
         setting, alternative = remedies.gzip
-        raise BentoError(
-            f"{setting}: every layer must use gzip, but these layers use zstd: {', '.join(others)}. Convert the base "
-            f"image with `skopeo copy --dest-compress-format gzip`, or {alternative}."
-        )
+        problem = f"every layer must use gzip, but these layers use zstd: {', '.join(others)}"
+        remedy = f"Convert the base image with `skopeo copy --dest-compress-format gzip`, or {alternative}."
+        raise BentoError(problem, place=setting, remedy=remedy)
 
 
 def check_size(layers: Sequence[Layer], limit: int, remedies: Remedies) -> None:

@@ -38,9 +38,9 @@ def reject_commands(
     for step in unsupported_steps(bento):
         if step.name not in provided:
             raise BentoError(
-                f"{where}{step.description}, but {remedies.front} can't run commands. Use {remedies.builder}. If the "
-                "base image or a layer already contains "
-                f"the results of this step, you can instead {remedies.ignore_requirements([step.name])}."
+                f"{where}{step.description}, but {remedies.front} can't run commands",
+                remedy=f"Use {remedies.builder}. If the base image or a layer already contains the results of this "
+                f"step, you can instead {remedies.ignore_requirements([step.name])}.",
             )
 
 

@@ -89,9 +89,8 @@ def data_config(created: str, annotations: dict[str, str], base: Mapping[str, An
 def check_layers(layers: Sequence[Layer], remedy: str = Remedies.fewer_layers) -> None:
     """Raise BentoError if an image has more layers than runtimes support."""
     if len(layers) > MAX_LAYERS:
-        raise BentoError(
-            f"the image has {len(layers)} layers, but container runtimes support at most {MAX_LAYERS}. {remedy}"
-        )
+        problem = f"the image has {len(layers)} layers, but container runtimes support at most {MAX_LAYERS}"
+        raise BentoError(problem, remedy=remedy)
 
 
 def make_image(layers: list[Layer], settings: ImageConfig) -> OciImage:

@@ -43,9 +43,8 @@ def unpack(layers: Iterable[tuple[Path, str]], root: Path, user: tuple[int, int]
                 image.apply(member, data)
             except (OSError, ValueError) as error:  # ValueError: a NUL in a name
                 reason = (isinstance(error, OSError) and error.strerror) or error
-                raise BentoError(
-                    f"{blob.name}: {member.name!r} cannot be unpacked ({reason}). Use another base image."
-                ) from None
+                problem = f"{member.name!r} cannot be unpacked ({reason})"
+                raise BentoError(problem, place=blob.name, remedy="Use another base image.") from None
     if user[0]:
         image.restrict(*user)
 
@@ -85,15 +84,14 @@ def _resolve(root: Path, name: str) -> tuple[Path, int]:
             target = str(path.readlink())
             links += 1
             if links > _MAX_LINKS:
-                raise BentoError(f"{name[:80]}: the symbolic links form a loop. Use another base image.")
+                raise BentoError("the symbolic links form a loop", place=name[:80], remedy="Use another base image.")
             at = root if target.startswith("/") else at
             waiting += target.split("/")[::-1]
             continue
         if not path.is_dir():
             if len(at.parts) - len(root.parts) >= _MAX_DEPTH:
-                raise BentoError(
-                    f"{name[:80]}: the path has more than {_MAX_DEPTH} nested directories. Use another base image."
-                )
+                problem = f"the path has more than {_MAX_DEPTH} nested directories"
+                raise BentoError(problem, place=name[:80], remedy="Use another base image.")
             remove(path)
             path.mkdir()
         at = path

@@ -59,9 +59,8 @@ def make_index(ztocs: Sequence[dict[str, Any]]) -> list[bytes]:
     """
     listed = [entry for entry in ztocs if entry["size"]]
     if not listed:
-        raise BentoError(
-            f"soci: no layer in a supported format has a size of at least {MIN_LAYER >> 20} MiB. Remove soci."
-        )
+        problem = f"no layer in a supported format has a size of at least {MIN_LAYER >> 20} MiB"
+        raise BentoError(problem, place="soci", remedy="Remove soci.")
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,

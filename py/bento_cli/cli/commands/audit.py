@@ -51,13 +51,15 @@ def audit_command(
     accepted = licenses.read_policy(allow_license, deny_license)
     rules = inventory.Policy(accepted, license, require_hashes)
     if not (rules.licenses.is_set or wheels or require_hashes):
-        raise BentoError("No checks are selected. Add --allow-license, --deny-license, --wheels, or --require-hashes.")
+        remedy = "Add --allow-license, --deny-license, --wheels, or --require-hashes."
+        raise BentoError("No checks are selected", remedy=remedy)
     inventory.check_policy_values(rules)
     packages = _packages(tag, store)
     if wheels:
         paths = sorted(Path(wheels).glob("*.whl"))
         if not paths:
-            raise BentoError(f"--wheels: {wheels} contains no wheels. Specify a directory that contains .whl files.")
+            remedy = "Specify a directory that contains .whl files."
+            raise BentoError(f"{wheels} contains no wheels", place="--wheels", remedy=remedy)
         declared = dict(map(declared_by, paths))
         packages = [package._replace(license=declared.get(package.name)) for package in packages]
     report = inventory.evaluate(packages, rules)
@@ -111,10 +113,12 @@ def _of_bento(path: Path, name: str) -> list[Package]:
     for item, contents in unpack.read(path, form_of(path)):
         if item.path.removeprefix("./") in REQUIREMENTS:
             if item.size > MAX_BYTES:
-                raise BentoError(f"{name}: {item.path} exceeds {MAX_BYTES} bytes. Specify a lock or an SBOM instead.")
+                remedy = "Specify a lock or an SBOM instead."
+                raise BentoError(f"{item.path} exceeds {MAX_BYTES} bytes", place=name, remedy=remedy)
             texts[item.path] = b"".join(contents)
     for inner in REQUIREMENTS:
         if texts.get(inner):
             origin = f"{name}/{inner}"
             return inventory.from_requirements(requirements.decode(texts[inner], origin), origin)
-    raise BentoError(f"{name}: {REQUIREMENTS[1]} is missing. Specify a lock or an SBOM instead of the Bento.")
+    remedy = "Specify a lock or an SBOM instead of the Bento."
+    raise BentoError(f"{REQUIREMENTS[1]} is missing", place=name, remedy=remedy)

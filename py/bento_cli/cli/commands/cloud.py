@@ -69,7 +69,8 @@ def _token(option: str | None) -> str:
     if token:
         return token
     if not sys.stdin.isatty():
-        raise BentoError(f"--api-token: the API token is missing. Set {_KEY}, or pipe the token to `--api-token -`.")
+        remedy = f"Set {_KEY}, or pipe the token to `--api-token -`."
+        raise BentoError("the API token is missing", place="--api-token", remedy=remedy)
     from getpass import getpass
 
     return getpass("API token: ")
@@ -78,7 +79,8 @@ def _token(option: str | None) -> str:
 def _get_document(client: Cloud, path: str, what: str) -> dict[str, Any]:
     document = client.find(path, what=f"the {what}")
     if not document or "name" not in document:
-        raise BentoError(f"{client}: the server returned no {what} for this token. Check --api-token and --endpoint.")
+        remedy = "Check --api-token and --endpoint."
+        raise BentoError(f"the server returned no {what} for this token", place=str(client), remedy=remedy)
     return document
 
 

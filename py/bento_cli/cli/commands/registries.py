@@ -31,9 +31,10 @@ def login_command(
     from bento_cli.sharing.registry.logins import log_in
 
     if password_stdin and not username:
-        raise BentoError("--password-stdin requires --username. Add --username NAME.")
+        raise BentoError("--password-stdin requires --username", remedy="Add --username NAME.")
     if not password_stdin and not sys.stdin.isatty():
-        raise BentoError("the command can't prompt for a password. Add --password-stdin, and pipe the password.")
+        remedy = "Add --password-stdin, and pipe the password."
+        raise BentoError("the command can't prompt for a password", remedy=remedy)
     username = username or click.prompt("Username", err=True)
     if password_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
@@ -42,7 +43,7 @@ def login_command(
 
         password = getpass("Password: ")
     if not password or ":" in username:
-        raise BentoError("the password is empty, or the user name contains a colon. Correct the login.")
+        raise BentoError("the password is empty, or the user name contains a colon", remedy="Correct the login.")
     helper = log_in(registry, username, password, insecure)
     if not helper:
         from rules_bento.registry.auth import config_file
