@@ -7,7 +7,7 @@ from functools import partial
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import members
-from rules_bento.images.layers.layer import write_tar_layer
+from rules_bento.images.layers.layer import LayerInfo, write_tar_layer
 from rules_bento.images.plan import BENTO, OWNER, ImagePlan, PlannedLayer, PlannedModel
 from rules_bento.models import model_store
 from rules_bento.models.model import ModelDescription, ModelEntry, read_license
@@ -21,7 +21,7 @@ from bento_cli.sharing.backends import BUILDER, BUILDER_REMEDY, NATIVE, Containe
 from bento_cli.sharing.native_packages import find_wheels
 from bento_cli.store import verification
 from bento_cli.store.entry_contents import EntryContents
-from bento_cli.store.entry_store import models_of
+from bento_cli.store.entry_store import Entry, models_of
 from bento_cli.store.export import streamed_members, walk
 from bento_cli.store.import_manifests import ManifestCache
 
@@ -30,12 +30,10 @@ if TYPE_CHECKING:
 
     from rules_bento.archives.tarstream import Member
     from rules_bento.artifacts.signatures import Signing
-    from rules_bento.images.layers.layer import LayerInfo
 
     from bento_cli.sharing.backends import Options
     from bento_cli.sharing.native_base import BaseImageContents
     from bento_cli.sharing.native_build import BuildWorkspace, Settings
-    from bento_cli.store.entry_store import Entry
     from bento_cli.store.home import Home
 
 _PREFIX = "--opt "  # before options that only this backend has

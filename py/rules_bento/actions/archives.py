@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules_bento.archives.archive import items, write_part
+from rules_bento.archives.archive import Form, items, write_part
 from rules_bento.archives.tarstream import Member
 from rules_bento.arguments import JsonPairs, Pairs, Request, Strings
-from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
-
-if TYPE_CHECKING:
-    from rules_bento.archives.archive import Form
+from rules_bento.typing_lite import Iterable, Iterator, Sequence
 
 
 class _ArchiveRequest(Request):

@@ -10,12 +10,8 @@ from rules_bento.archives.atomic import atomic_file
 from rules_bento.arguments import LayerRequest, Pairs, Paths, Request, Strings
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import description, layer, members
-from rules_bento.images.layers.layer import write_tar_layer
-from rules_bento.typing_lite import TYPE_CHECKING, Iterator
-
-if TYPE_CHECKING:
-    from rules_bento.images.layers.layer import Compression
-
+from rules_bento.images.layers.layer import Compression, write_tar_layer
+from rules_bento.typing_lite import Iterator
 
 _DIRECTORY_MODE, _FILE_MODE, _LINK_MODE = 0o755, 0o644, 0o777
 

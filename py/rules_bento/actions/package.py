@@ -19,12 +19,11 @@ from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.models.model import BundledModel, ModelDescription
 from rules_bento.packages.requirement_checks import check_lines
-from rules_bento.packages.requirements import LockedRequirements, logical_lines, named_format
+from rules_bento.packages.requirements import Line, LockedRequirements, logical_lines, named_format
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
 if TYPE_CHECKING:
-    from rules_bento.packages.requirements import Line
     from rules_bento.service.loaded_modules import Survey
     from rules_bento.service.metadata import FieldDifference
 

@@ -6,14 +6,13 @@ import re
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.images.remedies import Remedies
-from rules_bento.images.wheels.loader import loaded
+from rules_bento.images.wheels.loader import File, loaded
 from rules_bento.sources.cpu_arch import COMPATIBLE, wrong_architecture
 from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterable, Iterator, Mapping, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.images.oci_image import Layer
     from rules_bento.images.wheels.libraries import Libraries
-    from rules_bento.images.wheels.loader import File
 
 _MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_")
 _LEGACY_TAGS = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}

@@ -7,13 +7,12 @@ import shutil
 
 from rules_bento.archives import tarstream
 from rules_bento.formats.oci import INDEX, LAYOUT, MANIFEST, REFERENCE, digest_of
-from rules_bento.images.oci_image import descriptor
+from rules_bento.images.oci_image import OciImage, descriptor
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.images.oci_image import OciImage
 
 # The annotation from which containerd's store gets the name of a loaded image.
 _CONTAINERD_NAME = "io.containerd.image.name"

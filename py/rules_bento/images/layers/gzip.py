@@ -15,11 +15,8 @@ import zlib
 from rules_bento.archives import xz
 from rules_bento.archives.zipread import DEFLATE_END, fast_zlib
 from rules_bento.images.layers import deflate
-from rules_bento.images.layers.forms import Blocks, LayerForm
-from rules_bento.typing_lite import TYPE_CHECKING, Iterator
-
-if TYPE_CHECKING:
-    from rules_bento.images.layers.forms import TarFile
+from rules_bento.images.layers.forms import Blocks, LayerForm, TarFile
+from rules_bento.typing_lite import Iterator
 
 _HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # deflate, no flags, no time, unknown system
 _LEVEL = 6

@@ -21,9 +21,9 @@ from rules_bento.archives.tarstream import END, directories_above
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import headers, layer
-from rules_bento.images.layers.forms import TarFile, encode
+from rules_bento.images.layers.forms import LayerForm, TarFile, encode
 from rules_bento.images.layers.layer import WheelPlan, new_form, wheel_form
-from rules_bento.images.wheels.install import relative
+from rules_bento.images.wheels.install import InstallLayout, relative
 from rules_bento.images.wheels.wheel_metadata import normalized
 from rules_bento.packages.shared_files import PackageFiles, check_shared_files, exclude_in_hub
 from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
@@ -31,9 +31,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.images.layers.forms import LayerForm
     from rules_bento.images.layers.layer import Compression, LayerInfo, Watch
-    from rules_bento.images.wheels.install import InstallLayout
     from rules_bento.images.wheels.wheel import Wheel
 
 

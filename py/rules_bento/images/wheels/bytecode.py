@@ -11,16 +11,14 @@ import struct
 import subprocess
 
 from rules_bento.errors import BentoError
-from rules_bento.images.layers.parts import write_files_part
-from rules_bento.images.wheels.install import installed_files
+from rules_bento.images.layers.parts import PartListing, write_files_part
+from rules_bento.images.wheels.install import Installed, InstallLayout, installed_files
 from rules_bento.typing_lite import IO, TYPE_CHECKING, Iterator
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.images.layers.layer import Compression
-    from rules_bento.images.layers.parts import PartListing
-    from rules_bento.images.wheels.install import Installed, InstallLayout
     from rules_bento.images.wheels.wheel import Wheel
 
 _LENGTHS = struct.Struct(">2L")

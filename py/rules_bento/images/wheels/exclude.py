@@ -10,12 +10,11 @@ from __future__ import annotations
 from rules_bento.archives.tarstream import directories_above
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError, nearest
-from rules_bento.sources.patterns import Patterns
+from rules_bento.sources.patterns import Patterns, Rule
 from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Mapping, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.images.wheels.wheel import Wheel
-    from rules_bento.sources.patterns import Rule
 
 _IMPORTED = (".py", ".so")
 

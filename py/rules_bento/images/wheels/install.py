@@ -13,12 +13,11 @@ import posixpath
 from rules_bento.archives.tarstream import directories_above
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.images.wheels.wheel import SIGNATURES
+from rules_bento.images.wheels.wheel import SIGNATURES, EntryPoint, Wheel
 from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterable, Iterator
 
 if TYPE_CHECKING:
     from rules_bento.archives.zipread import ZipMember
-    from rules_bento.images.wheels.wheel import EntryPoint, Wheel
 
 
 _PLACEHOLDER = b"#!python"
