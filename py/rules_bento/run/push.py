@@ -92,7 +92,7 @@ def run(request: _PushRequest) -> None:
     insecure = [host for one in [*each, options] for host in one.insecure]
     with Registries(insecure, interrupted=InterruptedUploads(user_cache_directory())) as registries:
         history = BlobHistory.from_user_cache()
-        pushes = [_error_codes(one, options, registries, cache, history) for one in each]
+        pushes = [_read(one, options, registries, cache, history) for one in each]
         names = sorted({target.name for push in pushes for target in push.targets})
         into = ", ".join(names) if len(names) <= _MAX_NAMES else f"{len(names)} repositories"
         with Progress(f"pushing to {into}") as progress:
@@ -141,7 +141,7 @@ def _pushes(request: _PushRequest, options: _UserOptions) -> list[_PushRequest]:
     return [_PushRequest(["--directory", str(request.directory), *words]) for words in document["pushes"]]
 
 
-def _error_codes(
+def _read(
     request: _PushRequest,
     options: _UserOptions,
     registries: Registries,
