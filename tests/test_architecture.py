@@ -150,6 +150,16 @@ ONE_HOME = {
     },
     r"Version\(.+\) [=!]= |[=!]= Version\(": {"rules_bento/packages/requirements.py"},
     r"'Basic |\"Basic ": {"rules_bento/net/host_settings.py"},
+    r'"Authorization"': {  # each compares the server's origin with the one that the login is for
+        "rules_bento/registry/auth.py",
+        "rules_bento/registry/client.py",
+        "bento_cli/transports/http.py",
+    },
+    r"/home/bentoml\b": {
+        "rules_bento/bento/env/common.py",  # the entry point, a shell script
+        "rules_bento/bento/env/dockerfile.py",
+        "rules_bento/images/plan.py",
+    },
     r'"aarch64"': {
         "rules_bento/packages/platforms.py",
         "bento_cli/sharing/native_packages.py",  # the oldest glibc
