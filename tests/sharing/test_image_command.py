@@ -21,7 +21,7 @@ from rules_bento.service import import_runner
 from tests.helpers.made_wheels import Maker
 from tests.registry import servers
 from tests.sharing.support import bento, progress, registries, registry_binary, server, store
-from tests.sharing.test_image_fronts import Rules
+from tests.sharing.test_image_fronts import CASES, Rules
 from tests.sharing.test_native import index, local, make_base, read, wheels
 
 __all__ = ["bento", "local", "progress", "registries", "registry_binary", "server", "store", "wheels"]
@@ -318,13 +318,25 @@ def test_a_lock_selects_no_directory_outside_of_the_workspace(place, machine, be
     assert "the project is outside of" in told
 
 
-def test_a_needed_program_is_named(machine, bento, tmp_path, wheels):
-    Maker("triton").add({"triton/__init__.py": ""}).write(wheels)
-    project = machine({"main.py": ""}, "triton")
-    told = build(bento, project, tmp_path, code=status.ERROR)
-    assert "triton: the package compiles C code, but oci:" in told
-    remedy = told.rpartition("If the service doesn't use these files, add ")[2].strip().removesuffix(".")
-    build(bento, project, tmp_path, *remedy.split(" "))
+@pytest.mark.parametrize("name", ["needs", "library", "glibc", "shared files", "size"])
+def test_each_check_of_packages_is_one_of_the_other_fronts(name, machine, bento, tmp_path, wheels):
+    """In the same words, with options of this command. A project has no models, and no requirements of a Bento."""
+    case = CASES[name]
+    for package, files in case.wheels:
+        Maker(package).add(files).write(wheels)
+    project = machine({"main.py": ""}, "large", *(package.replace("_", "-") for package, _ in case.wheels))
+    base = make_base(tmp_path / "base", case.base)
+
+    def options(texts):
+        return [word for text in texts for word in (f"--{text.partition('=')[0]}", text.partition("=")[2])]
+
+    told = build(bento, project, tmp_path, *options(case.opt), code=status.ERROR).removeprefix("bento: ")
+    assert told.replace(f"oci:{base}", "BASE").replace("--size-limit:", "size_limit:").startswith(case.problem)
+    assert case.remedies[1].replace("--opt ", "--") in told
+    assert "--opt" not in told
+    assert not (tmp_path / "out").exists()
+    if case.ignore:
+        build(bento, project, tmp_path, *options(case.ignore.split(" ")))
 
 
 def test_a_stale_lock_is_rejected_in_the_words_of_uv(machine, bento, tmp_path):
