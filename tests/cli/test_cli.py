@@ -23,6 +23,7 @@ from bento_cli.programs.bento_command import run as run_command
 from bento_cli.projects.from_directory import CREATION_TIME, build_bentofile
 from click.shell_completion import get_completion_class
 from rules_bento.arguments import decode
+from rules_bento.net.transfers import Progress
 from rules_bento.programs import which
 
 from tests.helpers.projects import write_project
@@ -777,6 +778,8 @@ def test_completion(home, capsys):
     assert ask("ex") == ["export"]
     assert "models" in ask("")
     assert ask("models", "ex") == ["export"]
+    assert ask("containerize", "hi", "--backend", "p") == ["podman"]
+    assert ask("verify", "--key", "k") == ask("push", "hi", "--sign-key", "k") == ["k"]  # files
     assert ask("get", "hi:") == ["hi:v1", "hi:v2"]
     assert ask("models", "get", "") == ["clf:v1", "clf:v2"]
     assert ask("--home", "none", "get", "") == []
@@ -861,7 +864,41 @@ def test_color_is_for_terminals(bento, home):
     assert "\x1b[" in on_terminal("list")
     assert "\x1b[" not in on_terminal("list", NO_COLOR="1")
     assert "\x1b[" not in on_terminal("list", TERM="dumb")
+    assert "\x1b[2m:v1\x1b[0m" in on_terminal("list")
     assert "\x1b[" not in bento("list")
+
+
+def test_terminals_show_ages_shares_and_folded_texts(bento, home):
+    assert re.search(r"\d+ \w+ ago|now", on_terminal("list"))
+    assert "ago" not in bento("list")
+    tree = on_terminal("tree", "hi:v1", NO_COLOR="1")
+    ends = {len(line.partition("iB ")[0]) for line in tree.splitlines()[1:] if "iB " in line}
+    assert len(ends) <= 1
+    assert re.search(r"bento.yaml +\d+\.\d\d B +\d+\.\d %", tree), tree
+    assert "%" not in bento("tree", "hi:v1")
+    assert re.search(
+        r"\u2713.* Wrote\s+\S+x.html.\s+\S+\d\.\d s", on_terminal("report", "hi:v1", "-o", str(home / "x.html"))
+    )
+    assert bento("report", "hi:v1", "-o", str(home / "x.html")).startswith("Wrote ")
+    path = home / "bentos/hi/v1/bento.yaml"
+    path.write_text(path.read_text() + "labels:\n  a: " + json.dumps("first\n" * 40) + "\n")
+    assert "first … and 39 more lines (to print all, add -o yaml)" in on_terminal("get", "hi:v1")
+    assert on_terminal("get", "hi:v1", "-o", "yaml").count("first") == bento("get", "hi:v1").count("first") == 40
+
+
+def test_errors_have_a_hint_in_a_terminal_and_fields_in_json(bento, home):
+    shown = on_terminal("get", "hx:v1", NO_COLOR="1")
+    assert re.search(r"^hint: ", shown, re.MULTILINE)
+    lines = on_terminal("get", "h" * 60 + ":v1", NO_COLOR="1").splitlines()
+    assert all(len(line) < 80 for line in lines)
+    words = " ".join(lines).replace("hint: ", "").split()
+    bento("get", "h" * 60 + ":v1", code=status.NOT_FOUND)
+    assert words == bento.err.split(), "no word is broken"
+    bento("get", "hx:v1", "--json", code=status.NOT_FOUND)
+    error = json.loads(bento.err)["error"]
+    assert error["message"] == f"{error['place']}: {error['problem']}. {error['remedy']}"
+    bento("get", "hx:v1", code=status.NOT_FOUND)
+    assert bento.err == f"bento: {error['message']}\n"
 
 
 def test_homes_that_are_absent_and_empty(bento):
@@ -879,10 +916,17 @@ def test_progress_is_for_terminals(monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(sys.stderr, "write", written.append)
     monkeypatch.setattr(time, "monotonic", iter(range(100)).__next__)
-    for total, line in ((4_000_000, "1 of 4 MB, 25 %, 1 MB/s"), (0, "1 MB, 1 MB/s")):
+    for total, end in ((4 << 20, "  25 %  1.0/4.0 MiB  1.0 MiB/s  0:03"), (0, "  1.0 MiB  1.0 MiB/s")):
         with show.progress("Importing", total) as advance:
-            advance(1_000_000)
-        assert written[-2:] == [f"\rImporting: {line}\x1b[K", "\r\x1b[K"]
+            advance(1 << 20)
+        assert written[-1] == "\r\x1b[K"
+        assert written[-2].startswith("\rImporting  ")
+        assert written[-2].endswith(f"{end}\x1b[K")
+    show.configure(no_progress=True)
+    with show.progress("Importing") as advance:
+        assert advance is None
+    assert not Progress("Importing")._is_drawn
+    show.configure()
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
     with show.progress("Importing") as advance:
         assert advance is None

@@ -1,15 +1,15 @@
 """Several transfers: the first error is shown at once, whatever the others wait for."""
 
-import os
-import pty
-import random
+import io
+import re
 import threading
 import time
+from unicodedata import east_asian_width
 
 import pytest
 from rules_bento.errors import BentoError
-from rules_bento.net import ConnectionLostError
-from rules_bento.net.transfers import Progress, Retry, fit, parallel_map, pause
+from rules_bento.net import ConnectionLostError, terminal
+from rules_bento.net.transfers import Progress, Retry, parallel_map, pause
 from rules_bento.net.transport import Transport
 
 from tests.net.liar import liar, reply
@@ -112,56 +112,83 @@ def test_a_server_that_never_answers_is_asked_three_times():
         over.set()
 
 
+class Terminal(io.StringIO):
+    """A terminal with a width."""
+
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
+
+
 @pytest.mark.parametrize("width", [1, 2, 10, 40, 60, 80, 120])
-@pytest.mark.parametrize("length", [1, 5, 15, 32, 60])
-def test_a_line_is_shorter_than_the_terminal(width, length):
-    title = f"Pushing {'n' * length}:{'v' * 32} to localhost:5055/team/{'n' * length}"
-    line = fit(title, "208 of 336 MB, 62 %, 36 MB/s", width)
-    assert len(line) < max(width, 2)
-    if width >= 60:
-        assert line.endswith(": 208 of 336 MB, 62 %, 36 MB/s")
-        assert line.startswith("Pushing n"[: width // 6])
-
-
-@pytest.mark.parametrize("columns", [60, 80])
-def test_progress_uses_one_line_of_a_terminal(columns):
-    ours, theirs = pty.openpty()
-    with open(theirs, "w", encoding="utf-8") as out:  # noqa: PTH123
-        import fcntl
-        import struct
-        import termios
-
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        with Progress("Pushing " + "iris_classifier" * 6, out=out) as progress:
-            progress.expect_all(1000)
-            for _ in range(5):
-                progress._shown = 0
-                progress.advance(random.randrange(100))
-        shown = ""
-        while not shown.endswith("\x1b[K\r\x1b[K"):  # the end of the block
-            shown += os.read(ours, 1 << 16).decode()
-    lines = [line.removesuffix("\x1b[K") for line in shown.split("\r") if line.strip()]
-    assert len(lines) > 5
-    assert all(len(line) < columns for line in lines), lines
-    assert "\n" not in shown
+@pytest.mark.parametrize("name", ["n", "nnnnn", "n" * 60, "\u6f22" * 40, "a\tb\r\n\x1b[31m"])
+@pytest.mark.parametrize("total", [0, 1, 5, 336 << 20, 9 << 40])
+def test_a_line_is_shorter_than_the_terminal(monkeypatch, width, name, total):
+    monkeypatch.setattr(terminal, "columns", lambda _: width)
+    monkeypatch.setattr(terminal.state, "color", "never")
+    for done in {0, total // 3, total, total + 7}:
+        title = f"Pushing {name}:{'v' * 32} to localhost:5055/team/{name}"
+        line = terminal.progress_line(title, done, total, 3.0, Terminal())
+        assert sum(2 if east_asian_width(char) in "WF" else 1 for char in line) < max(width, 2)
+        assert line.isprintable()
+    if width >= 80 and total == 336 << 20:
+        assert line.startswith("Pushing ")
+        line = terminal.progress_line("Pushing x", 208 << 20, total, 6.0, Terminal())
+        assert re.fullmatch("Pushing x  \u2501+\u2500+  61 %  208.0/336.0 MiB  34.7 MiB/s  0:03", line)
+        assert len(line) == width - 1
+        line = terminal.progress_line("Pushing x", 208 << 20, total, 60 * 208, Terminal())
+        assert line.endswith("17.1 KiB/s  2:08:00")
 
 
 def test_a_share_is_shown_only_of_a_known_total():
-    states = []
-    unknown = Progress("x")
+    unknown, known, single = Progress("x"), Progress("x"), Progress("x", is_single=True)
+
+    def state(progress):
+        return terminal.amounts(progress._done, progress._total, 1)
+
     for size in (4, 20, 53):  # of files, of which each is known only when its download begins
         unknown.expect(size << 20)
         unknown.advance(size << 20)
-        states.append(unknown._state(unknown._start + 1))
-    assert not [state for state in states if "%" in state]
-    known = Progress("x")
+        assert "%" not in "".join(state(unknown))
     known.expect_all(200 << 20)
     known.advance(50 << 20)
-    assert "52 of 210 MB, 25 %" in known._state(known._start + 1)
+    assert state(known) == ["25 %", "50.0/200.0 MiB", "50.0 MiB/s", "0:03"]
     known.expect_all(-(100 << 20))  # a blob is mounted
-    assert "52 of 105 MB, 50 %" in known._state(known._start + 1)
+    assert state(known)[:2] == ["50 %", "50.0/100.0 MiB"]
     known.advance(100 << 20)
-    assert "%" not in known._state(known._start + 1)
-    single = Progress("x", is_single=True)
+    assert "%" not in "".join(state(known))
     single.expect(100 << 20)
-    assert "0 of 105 MB, 0 %" in single._state(single._start + 1)
+    assert state(single)[:2] == ["0 %", "0.0/100.0 MiB"]
+
+
+def test_a_log_gets_a_line_now_and_then(monkeypatch):
+    out = io.StringIO()
+    with Progress("Pushing x", 1000, out) as progress:
+        progress.advance(10)
+        assert out.getvalue() == ""
+        progress._start, progress._shown = progress._start - 30, progress._shown - 30
+        progress.advance(90)
+        progress.advance(90)
+    assert out.getvalue() == "Pushing x: 10 %, 100/1000 B, 3 B/s, 4:30\n"
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_terminal", "expected"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"NO_COLOR": "1"}, True, False),
+        ({"NO_COLOR": ""}, True, True),
+        ({"FORCE_COLOR": "1"}, False, True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, True, False),
+        ({"TERM": "dumb"}, True, False),
+    ],
+)
+def test_the_environment_selects_colors(monkeypatch, variables, is_terminal, expected):
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"TERM": "xterm", **variables}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(terminal.state, "color", "auto")
+    assert terminal.is_colored(Terminal() if is_terminal else io.StringIO()) is expected

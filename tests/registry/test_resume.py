@@ -149,7 +149,7 @@ def test_the_push_after_an_interruption_sends_the_rest(progress, tmp_path):
     registry, uploads = Registry(), tmp_path / "cache/uploads"
     with registry.serve() as port:
         message = interrupted_push(registry, port, image, uploads, progress, 300_000)
-        assert message == "interrupted. The registry keeps 0.3 MB, and the next push sends the rest."
+        assert message == "interrupted. The registry keeps 292.97 KiB, and the next push sends the rest."
         [kept] = uploads.iterdir()
         assert (kept.stat().st_mode & 0o777, uploads.stat().st_mode & 0o777) == (0o600, 0o700)
         with Registries(interrupted=InterruptedUploads(uploads.parent)) as registries:

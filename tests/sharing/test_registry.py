@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import hashlib
 import io
 import json
+import os
+import pty
 import random
+import re
 import shutil
+import struct
 import subprocess
 import tarfile
+import termios
 import urllib.request
 
 import pytest
 from bento_cli.cli import main, status
 from bento_cli.library import BENTO, MODEL, Options, Store
 from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
-from bento_cli.sharing.registry import packing
+from bento_cli.sharing.registry import packing, pull_entry
 from bento_cli.sharing.registry.layouts import write_directory
 from bento_cli.sharing.registry.pull_entry import pull
 from bento_cli.sharing.registry.push_entry import push
@@ -31,6 +37,7 @@ from rules_bento.bento.assemble import members
 from rules_bento.errors import BentoError
 from rules_bento.images.layers.layer import MEDIA_TYPES, write_files_layer
 from rules_bento.images.oci_image import Layer
+from rules_bento.net import terminal
 from rules_bento.net.transfers import Progress
 from rules_bento.registry import RegistryError
 from rules_bento.registry import descriptor as oci
@@ -435,7 +442,7 @@ def test_a_push_imports_few_modules(store, reference):
     process = started("--home", store.home.root, "-q", "push", "hi:v1", f"oci://{reference}", program=program)
     out, modules = process.communicate()
     assert "blobs uploaded" in out
-    assert len(modules.split()) <= 77, modules
+    assert len(modules.split()) <= 78, modules
 
 
 def test_the_command_pushes_and_pulls(bento, other, store, reference):
@@ -727,3 +734,62 @@ def test_reports_on_stored_bentos_archives_and_images(tmp_path, bento, store, re
         assert (told["target"], told["user"], len(told["layers"])) == (target, "0", 1)
     assert main(["--home", str(store.home.root), "report", "hi:v1", target, "--platform", "linux/amd64"]) == 1
     assert "a Bento can't be compared with an image" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_a_transfer_is_one_line_of_a_terminal(tmp_path, server, monkeypatch, columns):
+    """A slow server, and 40 names of 5 to 60 letters."""
+    store = Store(tmp_path / "names", durable=False)
+    names = [f"n{number:02}{'x' * (number * 55 // 39 + 2)}" for number in range(40)]
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    monkeypatch.setattr("rules_bento.net.transfers._INTERVAL", 0)
+    monkeypatch.setattr(terminal.state, "color", "never")
+    chance = random.Random(2)
+    with relay.Relay(server.port, rate=4_000_000) as way, os.fdopen(theirs, "w", encoding="utf-8") as out:
+        for name in names:
+            files = bento_files(f"{name}:v1", DAY_1, src__weights=chance.randbytes(200_000))
+            store.bentos.import_archive(write_archive(tmp_path / "archive.bento", files))
+            store.bentos.push(f"{name}:v1", f"127.0.0.1:{way.port}/lines-{columns}/{name}", out=out)
+            out.write("|\n")
+            out.flush()
+            shown = b""
+            while not shown.endswith(b"|\r\n"):
+                shown += os.read(ours, 1 << 16)
+            *bars, end = [line for line in shown.decode().removesuffix("|\r\n").split("\r") if line]
+            assert end == "\x1b[K"
+            assert bars
+            for bar in bars:
+                line = bar.removesuffix("\x1b[K")
+                assert line.startswith("Pushing ")
+                assert len(line) < columns
+                assert "\n" not in line
+            assert any("/" in bar and " %  " in bar for bar in bars)
+    os.close(ours)
+
+
+def test_an_interrupted_pull_reports_what_is_kept(bento, other, reference, monkeypatch):
+    bento("push", "hi:v1", str(reference.with_tag("v1")))
+    fetched = pull_entry.download
+
+    def stop(repository, blob, path, counter):
+        if blob.size > 100_000:
+            path.with_name(f".{path.name}.part").write_bytes(b"1" * 2048)
+            raise KeyboardInterrupt
+        fetched(repository, blob, path, counter)
+
+    monkeypatch.setattr(pull_entry, "download", stop)
+    shown = bento("pull", str(reference.with_tag("v1")), home=other, code=status.INTERRUPTED)
+    assert re.search(r"interrupted. \d+\.\d\d KiB of \d+\.\d\d KiB are kept, and the next pull resumes.\n", shown)
+
+
+def test_a_push_ends_with_the_digest_and_prints_requests_without_secrets(bento, store, reference):
+    target = str(reference.with_tag("v1"))
+    digest = bento("push", "hi:v1", target).splitlines()[-1]
+    assert re.fullmatch("Digest: sha256:[0-9a-f]{64}", digest)
+    assert bento("push", "hi:v1", target).splitlines()[-1] == digest
+    requests = bento("-vv", "push", "hi:v2", str(reference.with_tag("v2")))
+    assert re.search(r"debug: PUT http://127.0.0.1:\d+/v2/.*: 201", requests)
+    assert re.search(r"step: .*: sent blob sha256:[0-9a-f]{64} \([\d.]+ (KiB|B)\)", requests)
+    assert "_state" not in requests
+    assert "?" not in requests

@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         return _fail(str(error) or "interrupted", status.INTERRUPTED)
     except BentoError as error:
-        return _fail(str(error), error.code)
+        return _fail(error, error.code)
     except OSError as error:
         return _fail(exit_handling.os_error_message(error), status.ERROR)
     except Exception as error:
@@ -64,7 +64,9 @@ def _run(words: list[str]) -> int:
         return status.OK
     from bento_cli.cli.command import COMPLETE
     from bento_cli.cli.groups import COMMANDS
+    from bento_cli.cli.show import configure
 
+    configure()  # for errors before the command's options are known
     if instruction := os.environ.get(COMPLETE):
         from click.shell_completion import shell_complete
 
@@ -97,9 +99,9 @@ def invoke(command: click.Command, name: str, words: list[str]) -> int:
     return status.USAGE
 
 
-def _fail(text: str, code: int) -> int:
+def _fail(error: str | BentoError, code: int) -> int:
     from bento_cli.cli.show import err
 
     exit_handling.drop_output()
-    err(text)
+    err(error)
     return code

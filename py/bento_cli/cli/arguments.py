@@ -144,7 +144,7 @@ def signing_options(prefix: str = "") -> Decorator:
     password = "Read the key's password from this file (default: the COSIGN_PASSWORD environment variable)"
     token = "Read the OIDC token from this file or environment variable (env://NAME; default: the CI job's token)"
     return combine(
-        click.option(f"--{prefix}key", "sign_key", metavar="KEY", help=key),
+        click.option(f"--{prefix}key", "sign_key", metavar="KEY", type=File(), help=key),
         click.option(f"--{prefix}keyless", "keyless", is_flag=True, help=keyless),
         click.option("--identity-token", metavar="TOKEN", default="", help=token),
         click.option("--trust-config", type=File(), default="", help=services),

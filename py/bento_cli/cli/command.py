@@ -32,6 +32,21 @@ class File(click.ParamType[str]):
         return [CompletionItem(incomplete, type="file")]
 
 
+class Names(click.ParamType[str]):
+    """The type of options for which a shell completes one of `names`. The command checks the value."""
+
+    name = "name"
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the names that begin with `incomplete`."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(name) for name in self._names if name.startswith(incomplete)]
+
+
 class Tag(click.ParamType[str]):
     """The type of options and arguments for which a shell completes tags in the store."""
 
@@ -82,7 +97,13 @@ class Command(click.Command):
         from bento_cli.library import Store
 
         meta = ctx.meta
-        show.configure(color=meta.get("color", "auto"), quiet="no_notes" in meta, verbose="verbose" in meta)
+        show.configure(
+            color=meta.get("color", "auto"),
+            quiet="no_notes" in meta,
+            no_progress="no_progress" in meta,
+            verbosity=meta.get("verbose", 0),
+            json="json" in (ctx.params.get("output"), ctx.params.get("shown")),
+        )
         home = meta.get("home")
         store = Store(home, durable=not ctx.params.pop("no_sync", False))
         try:
@@ -108,7 +129,8 @@ def global_options() -> list[click.Option]:
     return [
         option("--home", metavar="DIRECTORY", help=home, type=File()),
         option("-q", "--quiet", "no_notes", is_flag=True, help="Don't print notes or progress"),
-        option("-v", "--verbose", is_flag=True, help="Print tracebacks for internal errors"),
+        option("--no-progress", is_flag=True, help="Don't print progress"),
+        option("-v", "--verbose", count=True, help="Print steps, and tracebacks for internal errors (-vv: requests)"),
         option("--color", metavar="WHEN", type=colors, help="Color the output: auto, always, or never (default: auto)"),
     ]
 

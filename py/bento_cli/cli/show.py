@@ -5,12 +5,19 @@ from __future__ import annotations
 import io
 import os
 import sys
+import time
 from contextlib import contextmanager
 from functools import partial
 
 from rules_bento import exit_handling
+from rules_bento.display import format_size as size
+from rules_bento.display import printable as plain
+from rules_bento.errors import BentoError
 from rules_bento.formats.times import to_local
+from rules_bento.net import terminal
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Sequence, TextIO
+
+__all__ = ["plain", "size"]
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -19,20 +26,25 @@ if TYPE_CHECKING:
     from rules_bento.net.transfers import Progress
     from rules_bento.tag import Tag
 
-_BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
-_settings = {"color": "auto", "quiet": ""}
+_BOLD, _DIM, _RED, _GREEN, _YELLOW, _CYAN = "1", terminal.DIM, "31", "32", "33", terminal.CYAN
+_settings = {"quiet": "", "json": ""}
+_start = time.monotonic()  # of the program
 
 
-def configure(*, color: str, quiet: bool, verbose: bool) -> None:
+def configure(
+    *, color: Any = "auto", quiet: bool = False, no_progress: bool = False, verbosity: int = 0, json: bool = False
+) -> None:
     """Apply the global options for output."""
-    _settings.update(color=color, quiet="yes" if quiet else "")
-    if verbose:
+    _settings.update(quiet="yes" * quiet, json="yes" * json)
+    terminal.state.color, terminal.state.verbosity = color, verbosity
+    terminal.state.shows_progress = not (quiet or no_progress)
+    if verbosity:
         os.environ[exit_handling.TRACEBACK] = "1"
 
 
 def progress_output() -> TextIO:
-    """Return the stream for progress: standard error or, with `--quiet`, a buffer that is discarded."""
-    return io.StringIO() if _settings["quiet"] else sys.stderr
+    """Return the stream for progress: standard error or, without progress, a buffer that is discarded."""
+    return sys.stderr if terminal.state.shows_progress else io.StringIO()
 
 
 def out(text: str = "") -> None:
@@ -40,51 +52,73 @@ def out(text: str = "") -> None:
     sys.stdout.write(f"{text}\n")
 
 
-def err(text: str, where: str = "bento") -> None:
-    """Print an error to standard error."""
-    sys.stderr.write(f"{paint(f'{where}:', _RED, sys.stderr)} {plain(text)}\n")
+def done(text: str) -> None:
+    """Print the result of a command. A terminal also shows a check mark, and the time that the command needed."""
+    if not sys.stdout.isatty():
+        out(text)
+        return
+    seconds = f"{time.monotonic() - _start:.1f}\0s"  # no line ends at a null character
+    lines = _wrapped(f"✓ {text}\0\0{seconds}", sys.stdout)
+    end = seconds.replace("\0", " ")
+    out(f"{good('✓')}{lines[1:].removesuffix(end)}{faint(end)}")
+
+
+def err(error: str | BentoError, where: str = "bento") -> None:
+    """Print an error to standard error: as JSON if the output is JSON, and on a terminal with the remedy on a line."""
+    terminal.erase(sys.stderr)
+    if _settings["json"]:
+        fields = {key: getattr(error, key, "") for key in ("place", "problem", "remedy")}
+        sys.stderr.write(_dumps({"error": {"message": str(error), **fields}}) + "\n")
+        return
+    text, remedy = str(error), error.remedy if isinstance(error, BentoError) else ""
+    hint = ""
+    if remedy and sys.stderr.isatty() and text.endswith(remedy):
+        text = text.removesuffix(remedy).rstrip()
+        hint = _titled(remedy, "hint:", _CYAN)
+    sys.stderr.write(_titled(text, f"{where}:", _RED) + hint)
 
 
 def note(text: str) -> None:
     """Print a note to standard error, unless `--quiet` is set."""
     if _settings["quiet"]:
         return
-    sys.stderr.write(f"{paint('note:', _YELLOW, sys.stderr)} {plain(text)}\n")
+    terminal.erase(sys.stderr)
+    sys.stderr.write(_titled(text, "note:", _YELLOW))
+
+
+def _titled(text: str, title: str, style: str) -> str:
+    """Return lines for standard error that begin with a colored title."""
+    return f"{paint(title, style, sys.stderr)}{_wrapped(f'{title} {plain(text)}', sys.stderr).removeprefix(title)}\n"
+
+
+def _wrapped(text: str, file: TextIO) -> str:
+    """Break lines between words, and not in a command, if `file` is a terminal."""
+    if not file.isatty():
+        return text
+    import re
+    import textwrap
+
+    kept = re.sub(r"`[^`\n]*`", lambda match: match[0].replace(" ", "\0"), text).replace("  ", "\0\0")
+    settings: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+    lines = [textwrap.fill(line, max(terminal.columns(file) - 1, 20), **settings) for line in kept.split("\n")]
+    return "\n".join(lines).replace("\0", " ")
 
 
 def next_steps(*commands: str) -> None:
     """Print the next commands to try, unless `--quiet` is set or standard error isn't a terminal."""
-    if progress_output().isatty():
+    if not _settings["quiet"] and sys.stderr.isatty():
         sys.stderr.write(plain("\nNext steps:\n" + "".join(f"  bento {command}\n" for command in commands)))
 
 
 def paint(text: str, code: str, file: TextIO | None = None) -> str:
     """Return text in the ANSI style `code` if colors are enabled for `file` (default: standard output)."""
-    file = file or sys.stdout
-    automatic = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and file.isatty()
-    is_painted = automatic if _settings["color"] == "auto" else _settings["color"] == "always"
-    return f"\x1b[{code}m{text}\x1b[0m" if is_painted else text
+    return terminal.paint(text, code, file or sys.stdout)
 
 
 good = partial(paint, code=_GREEN)  # succeeded, or was added
 bad = partial(paint, code=_RED)  # failed, or was removed
 changed = partial(paint, code=_YELLOW)
 faint = partial(paint, code=_DIM)
-
-
-def plain(text: str) -> str:
-    """Escape control characters, except for line breaks, in text that might come from an untrusted archive."""
-    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
-
-
-def size(count: float) -> str:
-    """Format a number of bytes, such as `17.00 KiB`, as BentoML does."""
-    unit = "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
-        if count < 1024 or unit == "PiB":
-            break
-        count /= 1024
-    return f"{count:.2f} {unit}"
 
 
 def count(number: int, noun: str) -> str:
@@ -96,6 +130,21 @@ def already_present(tags: Iterable[Tag]) -> str:
     """Return a message suffix that lists `tags`, the existing entries. Returns "" if `tags` is empty."""
     names = ", ".join(map(str, tags))
     return f" (already present: {names})" if names else ""
+
+
+def age(moment: dt.datetime) -> str:
+    """Format how long ago a time was, such as `3 min ago`."""
+    seconds = int(time.time() - to_local(moment).timestamp())
+    for unit, length in (("y", 31_557_600), ("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit} ago"
+    return "now" if seconds >= 0 else "in the future"
+
+
+def dimmed_version(tag: str) -> str:
+    """Return a tag with a dim version."""
+    name, colon, version = tag.partition(":")
+    return name + faint(colon + version)
 
 
 def local_time(moment: dt.datetime) -> str:
@@ -114,16 +163,22 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         line = "  ".join(padded).rstrip()
+        if number and header[0] == "Tag":
+            line = dimmed_version(row[0]) + line[len(row[0]) :]
         out(line if number else paint(line, _BOLD))
 
 
 def json(value: Any) -> None:
     """Print a value as JSON, with control characters escaped."""
+    out(_dumps(value))
+
+
+def _dumps(value: Any) -> str:
     from json import dumps
 
     text = dumps(value, indent=2, ensure_ascii=False, default=_simple)
     # Only strings can contain these characters, so JSON's escapes are valid for them.
-    out("".join(char if char.isprintable() or char == "\n" else dumps(char)[1:-1] for char in text))
+    return "".join(char if char.isprintable() or char == "\n" else dumps(char)[1:-1] for char in text)
 
 
 def yaml(value: Any) -> None:
@@ -151,7 +206,7 @@ def _simple(value: Any) -> str:
 
 @contextmanager
 def progress(verb: str, total: int = 0) -> Iterator[Advance | None]:
-    """Yield a function that advances a progress display, or None if `--quiet` is set or the output isn't a terminal."""
+    """Yield a function that advances a progress display, or None if there is no terminal or no progress."""
     if not progress_output().isatty():
         yield None
         return

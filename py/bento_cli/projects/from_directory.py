@@ -29,6 +29,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats.times import normalize_time
 from rules_bento.models.model import latest_versions
 from rules_bento.models.model_loads import find_model_loads
+from rules_bento.net import terminal
 from rules_bento.packages.requirement_checks import check_lines
 from rules_bento.packages.requirements import logical_lines, normalize_name, requirement_name
 from rules_bento.sources import snapshot
@@ -261,6 +262,7 @@ def _build_selected(
     service = target_options.find_service(options, paths)
     warnings: tuple[str, ...] = ()
     environment = ""
+    terminal.step(f"analyzing {service}, number of files: {len(paths)}")
     python = extra.python
     if not python:
         try:

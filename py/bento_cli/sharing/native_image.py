@@ -74,7 +74,7 @@ def containerize(
         digest = delivery.root.descriptor.digest
         return Containerized(entry, NATIVE, tuple(names), runner, digest, images[0].base.name, sent, notes)
 
-    result: Containerized = native_build.build(f"building {names[0]}", home.own, settings, run)
+    result: Containerized = native_build.build(f"Building {names[0]}", home.own, settings, run)
     return result
 
 

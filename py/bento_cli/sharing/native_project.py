@@ -135,7 +135,7 @@ def build_image(
         digest = delivery.root.descriptor.digest
         return ProjectImage(names, runner, digest, images[0].base.name, sent, tuple(dict.fromkeys(notes)), changes)
 
-    result: ProjectImage = native_build.build(f"building {names[0]}", home, settings, run)
+    result: ProjectImage = native_build.build(f"Building {names[0]}", home, settings, run)
     return result
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 
 from rules_bento.errors import BentoError, missing_package
-from rules_bento.net import limits
+from rules_bento.net import limits, terminal
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 from bento_cli.transports.address import WEB, Address
@@ -32,6 +32,7 @@ _PACKAGES = {
 
 def download(address: Address, path: Path, counter: Progress, sha256: str = "") -> None:
     """Copy the archive at an address to a new local file, and verify its digest if `sha256` is set."""
+    terminal.step(f"downloading {address}")
     if address.scheme in WEB:
         from bento_cli.transports.http import Http
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sys
 import threading
@@ -11,7 +10,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 
 from rules_bento.errors import BentoError
-from rules_bento.net import ConnectionLostError, limits
+from rules_bento.net import ConnectionLostError, limits, terminal
 from rules_bento.typing_lite import Callable, Iterable, Iterator, Mapping, TextIO, TypeVar
 
 JOBS = 6  # parallel transfers: three are enough on one machine (bench/push.py), and six hide the latency of a network
@@ -21,39 +20,37 @@ _FIRST_WAIT = 0.25  # seconds; doubled for each attempt, about 8 in total
 _MAX_WAIT = 60.0
 # Bytes after the last failure that count as progress, so a server that sends single bytes doesn't.
 MIN_PROGRESS = 1 << 16
-_INTERVAL = 0.1  # seconds between two updates of the line
-_COLUMNS = 80  # of a terminal with an unknown width
-_MB = 1_000_000
+_INTERVAL = 0.1  # seconds between two updates of the line on a terminal
+_LOG_INTERVAL = 10.0  # seconds between two lines in a log
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
 class Progress:
-    """Thread-safe counter of bytes. If `out` is a terminal, shows the progress on one line during a `with` block.
+    """Thread-safe counter of bytes. On a terminal, shows a bar on one line of `out` during a `with` block.
 
-    Without the title `what`, shows nothing. Shows a share only of a known total: `total`, the size of the only file if
-    `is_single` is true, or the sum that `expect_all` sets. If another transfer of `parallel_map` failed, methods raise
-    StoppedError.
+    Otherwise, writes a line every 10 seconds. Without the title `what`, shows nothing. Shows a share only of a known
+    total: `total`, the size of the only file if `is_single` is true, or the sum that `expect_all` sets. If another
+    transfer of `parallel_map` failed, methods raise StoppedError.
     """
 
     def __init__(self, what: str = "", total: int = 0, out: TextIO | None = None, *, is_single: bool = False) -> None:
-        self._what = what
+        self._what = what if terminal.state.shows_progress else ""
         self._out = out or sys.stderr
         self._total = total
         self._is_single = is_single
         self._done = 0
         self._start = self._shown = time.monotonic()
         self._lock = threading.Lock()
-        self._visible = bool(what) and self._out.isatty()
+        self._is_drawn = bool(self._what) and self._out.isatty()
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._visible:
-            self._out.write("\r\x1b[K")
-            self._out.flush()
+        if self._is_drawn:
+            terminal.erase(self._out)
 
     def expect(self, size: int) -> None:
         """Add the size of a file. Other files might follow, so only the size of a single file is the total."""
@@ -73,10 +70,9 @@ class Progress:
         with self._lock:
             self._done += size
             now = time.monotonic()
-            if self._visible and now - self._shown >= _INTERVAL:
+            if self._what and now - self._shown >= (_INTERVAL if self._is_drawn else _LOG_INTERVAL):
                 self._shown = now
-                self._out.write(f"\r{fit(self._what, self._state(now), _width(self._out))}\x1b[K")
-                self._out.flush()
+                self._show(now - self._start)
 
     def tally(self) -> Callable[[int], None]:
         """Return a function that sets the number of bytes of one transfer, which can restart at an earlier position."""
@@ -89,27 +85,13 @@ class Progress:
 
         return move_to
 
-    def _state(self, now: float) -> str:
-        total = " MB"
-        if self._done <= self._total:
-            total = f" of {self._total / _MB:.0f} MB, {100 * self._done // max(self._total, 1)} %"
-        rate = self._done / _MB / max(now - self._start, 0.001)
-        return f"{self._done / _MB:.0f}{total}, {rate:.0f} MB/s"
-
-
-def fit(title: str, state: str, width: int) -> str:
-    """Return a line with a title and a state that is shorter than `width`. Omits the middle of a long title."""
-    most = max(width - len(state) - len(": ") - 1, 1)
-    if len(title) > most:
-        title = f"{title[: most // 2]}…{title[len(title) - (most - 1) // 2 :]}" if most > 2 else "…"
-    return f"{title}: {state}"[: max(width - 1, 1)]
-
-
-def _width(out: TextIO) -> int:
-    try:
-        return os.get_terminal_size(out.fileno()).columns or _COLUMNS
-    except OSError:
-        return _COLUMNS
+    def _show(self, seconds: float) -> None:
+        if self._is_drawn:
+            line = terminal.progress_line(self._what, self._done, self._total, seconds, self._out)
+            terminal.draw(line, self._out)
+        else:
+            self._out.write(f"{self._what}: {', '.join(terminal.amounts(self._done, self._total, seconds))}\n")
+            self._out.flush()
 
 
 class StoppedError(BentoError):

@@ -20,7 +20,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from rules_bento import private
 from rules_bento.errors import BentoError
-from rules_bento.net import ConnectionLostError, host_settings, limits, transfers
+from rules_bento.net import ConnectionLostError, host_settings, limits, terminal, transfers
 from rules_bento.net.http_headers import parse_nonnegative_int
 from rules_bento.net.urls import Origin, display_url
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Protocol
@@ -241,6 +241,8 @@ class Transport:
                 preload_content=False,
                 decode_content=False,
             )
+        # Neither the query, which can contain a signature, nor headers are printed.
+        terminal.step(f"{method} {origin}{parts.path or '/'}: {response.status}", 2)
         try:
             with transfers.interruptible(partial(_shut, response.channel)):  # type: ignore[attr-defined]
                 yield Response(response, url)  # type: ignore[arg-type]

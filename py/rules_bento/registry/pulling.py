@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from rules_bento.display import format_size
 from rules_bento.errors import BentoError
-from rules_bento.net import transfers
+from rules_bento.net import terminal, transfers
 from rules_bento.net.download import Download, open_partial
 from rules_bento.registry import descriptor as oci
 from rules_bento.typing_lite import (
@@ -134,6 +135,7 @@ def _name(platform: Mapping[str, Any]) -> str:
 def download(repository: Repository, blob: Descriptor, path: Path, counter: Progress) -> None:
     """Download a blob to `path`. Raises the same errors as `Registry.request`, and BentoError for invalid content."""
     name = f"{repository}: blob {blob.digest}"
+    terminal.step(f"downloading {name} ({format_size(blob.size)})")
     with open_partial(path) as file:
         if file:
             request, retry = partial(repository.open_blob, blob.digest), repository.registry.retry()

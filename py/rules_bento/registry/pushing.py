@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from rules_bento.dataclasses_lite import NamedTuple, dataclass, field, replace
+from rules_bento.display import format_size
 from rules_bento.errors import BentoError
-from rules_bento.net import ConnectionLostError, transfers
+from rules_bento.net import ConnectionLostError, terminal, transfers
 from rules_bento.net.transfers import TRANSIENT, Progress, StoppedError, retry_after
 from rules_bento.registry import RegistryError
 from rules_bento.registry import descriptor as oci
@@ -320,6 +321,7 @@ class _RepositoryPush:
         source = self.package.sources[blob.digest]
         outcome = upload(self.repository, blob.digest, blob.size, source, self.counter, mount_from=repositories)
         self.outcomes[blob.digest] = outcome
+        terminal.step(f"{self.repository}: {outcome} blob {blob.digest} ({format_size(blob.size)})")
         if outcome == "mounted" and not mount_from:  # otherwise, the total doesn't include the blob
             self.counter.expect_all(-blob.size)
 

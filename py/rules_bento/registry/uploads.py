@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rules_bento.archives.atomic import write_private
 from rules_bento.dataclasses_lite import dataclass
+from rules_bento.display import format_size
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json, read_object
 from rules_bento.typing_lite import Iterable, Mapping
@@ -85,7 +86,7 @@ class InterruptedUploads:
     def message(self) -> str:
         """Return a message for an interrupted push: what the next push sends."""
         if self._kept:
-            return f"interrupted. The registry keeps {self._kept / 1_000_000:.1f} MB, and the next push sends the rest."
+            return f"interrupted. The registry keeps {format_size(self._kept)}, and the next push sends the rest."
         if self._discarded:
             return "interrupted. The registry keeps no unfinished files. The next push sends them from the beginning."
         return "interrupted"

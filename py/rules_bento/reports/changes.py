@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rules_bento.formats.sizes import format_size
+from rules_bento.display import format_size
 from rules_bento.typing_lite import Any, Iterable
 
 _Row = tuple[str, "int | None", str]  # the version to show, the size if it is known, and the content

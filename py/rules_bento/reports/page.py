@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rules_bento.formats.sizes import format_size, printable
+from rules_bento.display import format_size, printable
 from rules_bento.reports.changes import compare
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 

@@ -57,7 +57,7 @@ def import_command(kind: Kind) -> Command:
             for note in imported.notes:
                 show.note(note)
             if output in ("text", "path"):
-                show.out(str(imported.entry.path) if output == "path" else _describe(imported))
+                show.out(str(imported.entry.path)) if output == "path" else show.done(_describe(imported))
             if output == "text" and kind is BENTO:
                 show.next_steps(f"serve {imported.entry.tag}")
             results.append(_fields(imported))
@@ -182,7 +182,7 @@ def _show_exported(exported: Exported, output: str) -> None:
         show.out(str(path))
     elif output == "text":
         with_models = f" with {', '.join(models)}" if models else ""
-        show.out(f"Exported {entry.kind.noun} {entry.tag}{with_models} to {show.plain(str(path))}.")
+        show.done(f"Exported {entry.kind.noun} {entry.tag}{with_models} to {show.plain(str(path))}.")
     absolute = path.absolute() if isinstance(path, Path) else path
     show.data({"tag": str(entry.tag), "path": str(absolute), "models": models}, output)
 

@@ -189,7 +189,7 @@ def build_command(
         show.out(str(path))
     elif not show.data({"tag": str(result.tag), "digest": result.digest, "path": str(path)}, output):
         where = f" at {show.plain(str(path))}" if archive else " (already in the store)" if is_known else ""
-        show.out(f"Built {result.tag}{where}.")
+        show.done(f"Built {result.tag}{where}.")
         if archive:
             show.next_steps(f"import {path}")
         elif push or containerize:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 from rules_bento.archives.tarstream import MAX_DEPTH
 from rules_bento.dataclasses_lite import dataclass, field
@@ -77,9 +79,19 @@ def of_built(target: str, archive: Path, models: Sequence[ModelDescription], wor
 
 def _show(name: str, root: _Node, output: str) -> None:
     if not show.data(root.data(name), output):
-        show.out(f"{show.plain(name)}  {show.faint(show.size(root.size))}")
-        for line in _lines(root, ""):
-            show.out(line)
+        lines = list(_lines(root, ""))
+        first = show.dimmed_version(show.plain(name))
+        if not sys.stdout.isatty():
+            for branch, node in [(first, root), *lines]:
+                details = show.faint("  ".join(filter(None, (show.size(node.size), show.plain(node.note)))))
+                show.out(f"{branch}  {details}")
+            return
+        width = max(len(show.plain(name)), *(len(branch) for branch, _ in lines)) if lines else len(show.plain(name))
+        show.out(f"{first}{' ' * (width - len(show.plain(name)))}  {show.size(root.size):>11}")
+        for branch, node in lines:
+            share = f"{100 * node.size / (root.size or 1):5.1f} %"
+            details = show.faint(f"{show.size(node.size):>11}  {share}  {show.plain(node.note)}".rstrip())
+            show.out(f"{branch:{width}}  {details}")
 
 
 def _of_entry(entry: Entry) -> _Node:
@@ -132,13 +144,13 @@ def _add(root: _Node, path: str, size: int, note: str) -> None:
     node.note = note
 
 
-def _lines(node: _Node, indent: str) -> Iterator[str]:
+def _lines(node: _Node, indent: str) -> Iterator[tuple[str, _Node]]:
+    """Yield the branch and the name of each node below a node."""
     last = len(node.children) - 1
     for number, (name, child) in enumerate(node.children.items()):
         branch, below = ("└── ", "    ") if number == last else ("├── ", "│   ")
         slash = "/" if child.children else ""
-        details = show.faint("  ".join(filter(None, (show.size(child.size), show.plain(child.note)))))
-        yield f"{indent}{branch}{show.plain(name)}{slash}  {details}"
+        yield f"{indent}{branch}{show.plain(name)}{slash}", child
         yield from _lines(child, indent + below)
 
 

@@ -103,7 +103,7 @@ def image_command(
     if explain:
         fields["changes"] = [change.to_json() for change in result.changes]
     if not show.data(fields, shown):
-        show.out(f"Built {', '.join(map(show.plain, result.names))}.")
+        show.done(f"Built {', '.join(map(show.plain, result.names))}.")
         show.out(f"Digest: {result.digest} (base {result.base}).")
         for change in result.changes:
             _show_changes(change)

@@ -64,7 +64,7 @@ def report_command(store: Store, target: str, other: str, output: str, platform:
     if not path.parent.is_dir():
         raise BentoError("the directory doesn't exist", place=str(path.parent), remedy="Create the directory.")
     path.write_text(text, "utf-8")
-    show.out(f"Wrote {show.plain(output)}.")
+    show.done(f"Wrote {show.plain(output)}.")
 
 
 def _json(report: dict[str, Any]) -> str:

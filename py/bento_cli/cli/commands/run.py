@@ -13,7 +13,7 @@ from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any, NoReturn, Sequence
 
 from bento_cli.cli import arguments, show
-from bento_cli.cli.command import File, Tag, command
+from bento_cli.cli.command import File, Names, Tag, command
 from bento_cli.sharing.backends import BACKENDS, NATIVE, VARIABLE, choose
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def _builder_option(name: str) -> arguments.Decorator:
 @click.option(
     "--backend",
     metavar="NAME",
+    type=Names(*BACKENDS, NATIVE.name),
     help=f"Use this backend: {', '.join(BACKENDS)}, or {NATIVE.name}, which needs no builder (default: {VARIABLE} "
     f"if set, otherwise the first available builder, otherwise {NATIVE.name})",
 )
@@ -155,7 +156,7 @@ def containerize_command(
     if result.digest:
         fields |= {"digest": result.digest, "base": result.base, "sent": result.sent}
     if not show.data(fields, shown):
-        show.out(f"Built {', '.join(map(show.plain, result.names))} from Bento {entry.tag} with {chosen.name}.")
+        show.done(f"Built {', '.join(map(show.plain, result.names))} from Bento {entry.tag} with {chosen.name}.")
         if result.digest:
             show.out(f"Digest: {result.digest} (base {result.base}).")
         if result.digest and options["push"]:

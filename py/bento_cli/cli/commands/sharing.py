@@ -142,7 +142,7 @@ def _push_to_layout(store: Store, entries: Sequence[Entry], layout: str, output:
     ]
     if not show.data(fields, output):
         for entry in entries:
-            show.out(f"Pushed {entry.kind.noun} {entry.tag} to {show.plain(layout)}.")
+            show.done(f"Pushed {entry.kind.noun} {entry.tag} to {show.plain(layout)}.")
         show.next_steps(f"pull {layout}")
 
 
@@ -159,11 +159,12 @@ def _show_pushed(entry: Entry, results: Sequence[PushResult], output: str) -> No
         return
     for pushed in results:
         present = pushed.blobs - pushed.sent - pushed.mounted
-        show.out(
+        show.done(
             f"Pushed {entry.kind.noun} {entry.tag} to {pushed.reference.name} as {', '.join(pushed.tags)}: "
             f"{pushed.sent} of {show.count(pushed.blobs, 'blob')} uploaded ({show.size(pushed.size)}), "
             f"{pushed.mounted} mounted, {present} already present."
         )
+        show.out(f"Digest: {pushed.reference.digest}")
 
 
 def _show_pushed_to_cloud(entry: Entry, endpoint: str, result: CloudPushed, output: str) -> None:
@@ -184,9 +185,9 @@ def _show_pushed_to_cloud(entry: Entry, endpoint: str, result: CloudPushed, outp
     models = ", ".join(str(model.tag) for model in result.models if model.sent)
     present = show.already_present(model.tag for model in result.models if not model.sent)
     if result.main.sent:
-        show.out(f"Pushed {name}{models and f' with {models}'}{present} to {endpoint}: {show.size(size)}.")
+        show.done(f"Pushed {name}{models and f' with {models}'}{present} to {endpoint}: {show.size(size)}.")
     else:
-        show.out(f"{name} is already in {endpoint}{models and f'; pushed {models}'}{present}.")
+        show.done(f"{name} is already in {endpoint}{models and f'; pushed {models}'}{present}.")
 
 
 def pull_command(kind: Kind) -> Command:
@@ -257,11 +258,11 @@ def _show_pulled(pulled: Imported, origin: str, output: str) -> dict[str, Any]:
     elif output == "text":
         name = f"{entry.kind.noun} {entry.tag}"
         if pulled.new:
-            show.out(f"Pulled {name}{models and f' with {models}'}{show.already_present(pulled.known)}.")
+            show.done(f"Pulled {name}{models and f' with {models}'}{show.already_present(pulled.known)}.")
             if entry.kind is BENTO:
                 show.next_steps(f"serve {entry.tag}")
         else:
-            show.out(f"{name} is already in the store{models and f'; pulled {models}'}.")
+            show.done(f"{name} is already in the store{models and f'; pulled {models}'}.")
     return {
         "tag": str(entry.tag),
         "path": str(entry.path),

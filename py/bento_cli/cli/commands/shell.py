@@ -91,7 +91,7 @@ def clean_command(store: Store) -> None:
         with suppress(FileNotFoundError):  # another command replaced the record
             if path.is_file():
                 path.unlink()
-    show.out(f"Removed {show.size(size)} from {_cache()}.")
+    show.done(f"Removed {show.size(size)} from {_cache()}.")
 
 
 def _cache() -> Path:

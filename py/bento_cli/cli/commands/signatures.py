@@ -50,7 +50,7 @@ def sign_command(
     done = [{"target": target, "signature": _sign(target, signer, sboms, insecure)} for target in targets]
     if not show.data(done, output):
         for item in done:
-            show.out(f"Signed {item['target']}: {item['signature']}")
+            show.done(f"Signed {item['target']}: {item['signature']}")
 
 
 def _read_sbom(name: str) -> tuple[str, dict[str, Any]]:
@@ -121,7 +121,9 @@ def _is_reference(target: str) -> bool:
     help="Verify this tag, archive (- for standard input), OCI layout, or registry reference (default: all Bentos and "
     "models in the store)",
 )
-@click.option("--key", metavar="KEY", help="Verify signatures with the public key in this file or env://NAME")
+@click.option(
+    "--key", metavar="KEY", type=File(), help="Verify signatures with the public key in this file or env://NAME"
+)
 @click.option("--certificate-identity", metavar="EMAIL|URI", help="Require a keyless signature from this identity")
 @click.option("--certificate-oidc-issuer", metavar="URL", help="Require an identity from this OIDC issuer")
 @click.option(

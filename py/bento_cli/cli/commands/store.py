@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 
 import click
+from click.core import ParameterSource
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.cli import arguments, show
 from bento_cli.cli.command import Command, Tag, command
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from bento_cli.library import Store
     from bento_cli.store.entry_store import Entry
 
+_MAX_LINES, _MAX_LINE = 4, 60  # of strings that `get` prints to a terminal
 _LIST = """List the {noun}s in the store, newest first.
 
 The columns and fields are the same as in BentoML. The JSON and YAML output also contains the sizes in bytes, and times
@@ -49,10 +51,15 @@ def list_command(kind: Kind) -> Command:
             return
         rows = _bento_rows(entries, store) if kind is BENTO else _model_rows(entries)
         if not show.data(rows, output):
-            columns = ("Tag", "Size", "Model Size") if kind is BENTO else ("Tag", "Module", "Size")
+            columns: tuple[str, ...] = ("Tag", "Size", "Model Size") if kind is BENTO else ("Tag", "Module", "Size")
             right = (1, 2) if kind is BENTO else (2,)
             values = [[str(value) for value in list(row.values())[:4]] for row in rows]
-            show.table((*columns, "Creation Time"), values, right)
+            if sys.stdout.isatty():
+                values = [[*row, show.age(entry.creation_time)] for row, entry in zip(values, entries, strict=True)]
+                columns = (*columns, "Creation Time", "Age")
+            else:
+                columns = (*columns, "Creation Time")
+            show.table(columns, values, right)
 
     return run
 
@@ -141,7 +148,10 @@ def get_command(kind: Kind) -> Command:
         if output == "path":
             show.out(str(entry.path))
         else:
-            show.data(entry.description.document, output)
+            document = entry.description.document
+            chosen = click.get_current_context().get_parameter_source("output")
+            is_folded = sys.stdout.isatty() and chosen is ParameterSource.DEFAULT
+            show.data(_folded(document) if is_folded else document, output)
             if kind is BENTO and output == "yaml" and not (entry.path / "apis").is_dir():
                 show.note("The Bento has no description of its APIs (apis/, schema). To write it, build with --apis.")
 
@@ -173,10 +183,22 @@ def delete_command(kind: Kind) -> Command:
             section.delete(tag, force=force)
             deleted.append(tag)
             if output == "text":
-                show.out(f"Deleted {kind.noun} {tag}.")
+                show.done(f"Deleted {kind.noun} {tag}.")
         show.data(deleted, output)
 
     return run
+
+
+def _folded(value: Any) -> Any:
+    """Return a document in which the numbers of lines replace long strings."""
+    if isinstance(value, dict):
+        return {key: _folded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_folded(item) for item in value]
+    if isinstance(value, str) and value.count("\n") > _MAX_LINES:
+        first, *others = value.rstrip("\n").split("\n")
+        return f"{first[:_MAX_LINE]} … and {show.count(len(others), 'more line')} (to print all, add -o yaml)"
+    return value
 
 
 def _confirmed(question: str) -> bool:
@@ -202,4 +224,4 @@ def gc_command(store: Store, dry_run: bool, output: str) -> None:
     if not show.data({"files": removed.files, "size": removed.size, "records": removed.records}, output):
         verb = "Would remove" if dry_run else "Removed"
         files = f"{show.count(removed.files, 'file')} ({show.size(removed.size)})"
-        show.out(f"{verb} {files} and {show.count(removed.records, 'record')}.")
+        show.done(f"{verb} {files} and {show.count(removed.records, 'record')}.")

@@ -15,6 +15,7 @@ from rules_bento.archives.tarstream import END
 from rules_bento.artifacts import artifact
 from rules_bento.bento.kinds import BENTO, MODEL, Kind
 from rules_bento.dataclasses_lite import NamedTuple, dataclass, replace
+from rules_bento.display import format_size
 from rules_bento.net import transfers
 from rules_bento.registry.pulling import download
 from rules_bento.tag import Tag
@@ -170,8 +171,16 @@ def _fetch(
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         raise AssertionError
 
-    files = transfers.parallel_map(one, {layer.digest: layer for layer in layers}.values())
-    by_digest = dict(zip({layer.digest: layer for layer in layers}, files, strict=True))
+    distinct = {layer.digest: layer for layer in layers}
+    total = sum(layer.size for layer in distinct.values())
+    counter.expect_all(sum(layer.size for layer in distinct.values() if not (directory / _name(layer)).exists()))
+    try:
+        files = transfers.parallel_map(one, distinct.values())
+    except KeyboardInterrupt:
+        kept = sum(path.stat().st_size for layer in distinct.values() for path in directory.glob(f"*{_name(layer)}*"))
+        message = f"interrupted. {format_size(kept)} of {format_size(total)} are kept, and the next pull resumes."
+        raise KeyboardInterrupt(message) from None
+    by_digest = dict(zip(distinct, files, strict=True))
     for file in files:
         stack.enter_context(file)
     return [by_digest[layer.digest] for layer in layers]

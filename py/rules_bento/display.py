@@ -1,4 +1,4 @@
-"""Formats numbers of bytes."""
+"""Formats sizes and untrusted text for display."""
 
 from __future__ import annotations
 
