@@ -91,6 +91,9 @@ def test_packages_of_the_image_with_what_requires_them(tmp_path):
         "d; extra == 'x'",
         "e; sys_platform == 'win32'",
         "not a name!",
+        f"g; {'(' * 120}python_version < '3'{')' * 120}",
+        "g; python_version == 'x' and os_name < '1'",
+        "g; nothing == '1'",
         "f",
     ]
     metadata = "Name: a\n" + "".join(f"Requires-Dist: {each}\n" for each in requires) + "\nRequires-Dist: g\n"

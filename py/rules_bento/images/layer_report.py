@@ -31,7 +31,7 @@ _DPKG_LISTS = "var/lib/dpkg/info/"
 _MAX_FILES = 12
 _MAX_LIST_SIZE = 32 << 20  # larger than any RECORD or list
 _METADATA = ".dist-info/METADATA"
-_REQUIRED = re.compile(r"^Requires-Dist:[ \t]*(.{1,500})$", re.MULTILINE)
+_REQUIRED = re.compile(r"^Requires-Dist:[ \t]*(.{1,300})$", re.MULTILINE)
 _MAX_REQUIRED = 2000
 
 
@@ -155,12 +155,12 @@ class LayerReader:
 
 def _required(metadata: str, path: str) -> Iterator[str]:
     """Yield the packages that a METADATA file requires on Linux, without extras."""
-    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.requirements import Requirement
 
     version = next(iter(re.findall(r"/python(3\.\d+)/", path)), "3.13")
     environment = marker_environment("linux", "x86_64", version)
     for text in _REQUIRED.findall(metadata.partition("\n\n")[0])[:_MAX_REQUIRED]:
-        with suppress(InvalidRequirement):
+        with suppress(ValueError, RecursionError):  # also for invalid markers
             requirement = Requirement(text)
             if requirement.marker is None or requirement.marker.evaluate(environment):
                 yield normalized(requirement.name)

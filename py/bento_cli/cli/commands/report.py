@@ -45,6 +45,7 @@ def report_command(store: Store, target: str, other: str, output: str, platform:
     OTHER, the page also shows what changed from the first to the second. The page is one file, and makes no request.
     An image in a registry is downloaded completely.
     """
+    from rules_bento.archives.atomic import atomic_file
     from rules_bento.packages.platforms import ARCHITECTURES
     from rules_bento.reports.page import page
 
@@ -63,7 +64,8 @@ def report_command(store: Store, target: str, other: str, output: str, platform:
         text = page(reports[-1], reports[0] if other else None)
     if not path.parent.is_dir():
         raise BentoError("the directory doesn't exist", place=str(path.parent), remedy="Create the directory.")
-    path.write_text(text, "utf-8")
+    with atomic_file(path) as file:
+        file.write(text.encode("utf-8", "backslashreplace"))  # JSON also escapes unpaired surrogates this way
     show.done(f"Wrote {show.plain(output)}.")
 
 
