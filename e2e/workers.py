@@ -149,9 +149,12 @@ def workers(checkout: Checkout, verb: bytes = b"--persistent_worker") -> set[int
 
 
 def is_asked(pid: int) -> bool:
-    """Return whether a request is waiting for a worker."""
-    with Path(f"/proc/{pid}/fd/0").open("rb", buffering=0) as stdin:
-        return any(ioctl(stdin, FIONREAD, bytes(4)))  # how many bytes
+    """Return whether a request is waiting for a worker. The standard input of a process that a worker forked is empty."""
+    stdin = Path(f"/proc/{pid}/fd/0")
+    if not stdin.is_fifo():
+        return False
+    with stdin.open("rb", buffering=0) as file:
+        return any(ioctl(file, FIONREAD, bytes(4)))  # how many bytes
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
