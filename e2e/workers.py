@@ -149,7 +149,7 @@ def workers(checkout: Checkout, verb: bytes = b"--persistent_worker") -> set[int
 
 
 def is_asked(pid: int) -> bool:
-    """Return whether a request is waiting for a worker. The standard input of a process that a worker forked is empty."""
+    """Return whether a request is waiting for a worker. Forks of a worker have another standard input."""
     stdin = Path(f"/proc/{pid}/fd/0")
     if not stdin.is_fifo():
         return False
