@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -25,6 +24,8 @@ from bento_cli.cli.diagnosis import (
 )
 from rules_bento.dataclasses_lite import replace
 from rules_bento.programs import which
+
+from tests.helpers.loopback import running
 
 MODULE = """\
 bazel_dep(name = "rules_bento", version = "0.1.0")
@@ -451,10 +452,8 @@ def test_a_cache_is_measured(monkeypatch, limit, state, text):
             pass
 
     monkeypatch.setattr(cache_check, "_LARGEST", 8)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Cache)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    found = cache_check.check(f"http://127.0.0.1:{server.server_port}/prefix/")
-    server.shutdown()
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), Cache)) as host:
+        found = cache_check.check(f"http://{host}/prefix/")
     assert found.state == state
     assert text in found.text
     assert ("--remote_timeout=" in found.remedy) == (state != ERROR)

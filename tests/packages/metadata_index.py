@@ -7,10 +7,11 @@ import http.server
 import io
 import json
 import tarfile
-import threading
 import zipfile
 from contextlib import contextmanager
 from urllib.parse import unquote
+
+from tests.helpers.loopback import running
 
 _TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -126,15 +127,8 @@ def serve(index):
         def log_message(self, *_arguments):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/simple"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with running(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as host:
+        yield f"http://{host}/simple"
 
 
 def _metadata(entry):

@@ -4,13 +4,13 @@ import hashlib
 import json
 import os
 import subprocess
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from bento_cli.cli import main
 
+from tests.helpers.loopback import running
 from tests.helpers.made_wheels import METADATA, Maker
 
 UV = str(Path(os.environ["RULES_BENTO_UV"]).absolute())
@@ -60,12 +60,10 @@ def index(tmp_path):
             pass
 
     seen: list[str | None] = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.links = links
-        server.url, server.seen = f"http://127.0.0.1:{server.server_port}/simple", seen
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.links, server.url, server.seen = links, f"http://127.0.0.1:{server.server_port}/simple", seen
+    with running(server):
         yield server
-        server.shutdown()
 
 
 @pytest.fixture

@@ -12,11 +12,12 @@ import shutil
 import socket
 import subprocess
 import tarfile
-import threading
 import time
 import urllib.parse
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.helpers.loopback import running
 
 USER, PASSWORD = "tester", "s3cret-p4ss"
 _HTPASSWD = f"{USER}:$2b$04$g0bKJTtlYIon.OjWEX6Z7uq3hCHeJHLzRkzS23v3u.gJ9Knxt/15m\n"  # bcrypt of PASSWORD
@@ -192,13 +193,8 @@ class TokenServer:
             def log_message(self, *_: object) -> None:
                 pass
 
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/token"
-        finally:
-            server.shutdown()
-            server.server_close()
+        with running(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as host:
+            yield f"http://{host}/token"
 
     def _answer(self, request: http.server.BaseHTTPRequestHandler, fields: dict[str, list[str]]) -> None:
         shown = request.headers.get("Authorization", "")

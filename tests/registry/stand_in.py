@@ -13,6 +13,8 @@ import threading
 import urllib.parse
 from contextlib import contextmanager
 
+from tests.helpers.loopback import running
+
 
 class Registry:
     """Holds the stored data and the enforced limits. `received` counts the bytes of all upload bodies."""
@@ -35,12 +37,8 @@ class Registry:
         """Yield the port. The server runs until the block ends."""
         handler = type("Handler", (_Handler,), {"registry": self})
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
+        with running(server):
             yield server.server_port
-        finally:
-            server.shutdown()
-            server.server_close()
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

@@ -5,7 +5,6 @@ import http.server
 import json
 import socket
 import threading
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from rules_bento.registry.pulling import pull
 from rules_bento.registry.pushing import push
 from rules_bento.registry.reference import Reference
 
+from tests.helpers.loopback import running
 from tests.net.liar import liar, reply
 from tests.registry import servers
 from tests.registry.images import make_image
@@ -134,23 +134,15 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
         pass
 
 
-@contextmanager
-def running(handler: type[http.server.BaseHTTPRequestHandler]):
-    made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=made.serve_forever, daemon=True).start()
-    try:
-        yield f"127.0.0.1:{made.server_port}"
-    finally:
-        made.shutdown()
-        made.server_close()
-
-
 def test_a_proxy_is_used_for_plain_connections(server, progress, tmp_path, monkeypatch):
     monkeypatch.setattr(Proxy, "seen", [])
     monkeypatch.setattr(Proxy, "resolve", {"registry.invalid": "127.0.0.1"})
     image = make_image(tmp_path / "image")
     host = f"registry.invalid:{server.port}"
-    with running(Proxy) as proxy, Registries([host], sleep=lambda _: None) as registries:
+    with (
+        running(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)) as proxy,
+        Registries([host], sleep=lambda _: None) as registries,
+    ):
         monkeypatch.setenv("HTTP_PROXY", f"http://proxy:p%25x@{proxy}")
         # The registry names itself as it is asked for, so that all goes through the proxy.
         reference = Reference.parse(f"{host}/proxied/app:v1")
@@ -166,7 +158,10 @@ def test_a_proxy_is_used_for_encrypted_connections(encrypted, tls, progress, tmp
     monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority))
     image = make_image(tmp_path / "image")
     reference = Reference.parse(f"{encrypted.host}/proxied/app:v1")
-    with running(Proxy) as proxy, Registries(sleep=lambda _: None) as registries:
+    with (
+        running(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)) as proxy,
+        Registries(sleep=lambda _: None) as registries,
+    ):
         monkeypatch.setenv("https_proxy", f"http://proxy:p%25x@{proxy}")
         push(image, [reference], registries, progress)
     assert set(Proxy.seen) == {("CONNECT", encrypted.host)}

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.helpers.loopback import running
+
 TOKEN = "s3cret-token-of-tests"
 _TIME = "2026-01-01T00:00:00Z"
 _PLACE = re.compile(r"/api/v1/(bento|model)_repositories(?:/([^/?]+)(?:/(?:bentos|models)(?:/([^/?]+)(?:/(\w+))?)?)?)?")
@@ -62,14 +64,9 @@ class Cloud:
             pass
 
         Handler.cloud = cloud
-        server = _Server(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.address = f"http://127.0.0.1:{server.server_port}"
-        try:
+        with running(_Server(("127.0.0.1", 0), Handler)) as host:
+            self.address = f"http://{host}"
             yield self
-        finally:
-            server.shutdown()
-            server.server_close()
 
     @property
     def port(self) -> int:

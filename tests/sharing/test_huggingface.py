@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import sys
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -14,6 +13,8 @@ import pytest
 from bento_cli.cli import main
 from bento_cli.sharing.huggingface import pin
 from rules_bento.errors import BentoError
+
+from tests.helpers.loopback import running
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONFIG = b'{"model_type": "tiny"}'
@@ -54,10 +55,8 @@ def hub(monkeypatch):
     }
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     monkeypatch.setenv("HF_ENDPOINT", server.address)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with running(server):
+        yield server
 
 
 def answer(commit, siblings):
@@ -157,12 +156,10 @@ def endless(monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.status, server.form, server.sent, server.answers = 200, ("Transfer-Encoding", "chunked"), 0, {}
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("HF_TOKEN", "")
-    yield server
-    server.shutdown()
-    server.server_close()
+    with running(server):
+        yield server
 
 
 @pytest.mark.parametrize("form", [("Transfer-Encoding", "chunked"), ("X-No", "length"), ("Content-Length", "9" * 12)])

@@ -12,7 +12,6 @@ import struct
 import subprocess
 import sys
 import tarfile
-import threading
 import time
 import zipfile
 from contextlib import contextmanager
@@ -37,6 +36,7 @@ from rules_bento.registry.layout import Layout
 from rules_bento.registry.reference import Reference
 from rules_bento.signing.keys import read_private
 
+from tests.helpers.loopback import running
 from tests.helpers.made_wheels import Maker
 from tests.helpers.store_support import DAY_1, PACKAGE, bento_files, bento_yaml, model_files, write_archive
 from tests.registry import servers
@@ -140,14 +140,8 @@ def index(wheels):
 
     listening = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     listening.handle_error = lambda *_: None  # a client can end a request early
-    thread = threading.Thread(target=listening.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listening.server_port}/simple", requests
-    finally:
-        listening.shutdown()
-        thread.join()
-        listening.server_close()
+    with running(listening) as host:
+        yield f"http://{host}/simple", requests
 
 
 def sha(path):
