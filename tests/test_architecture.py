@@ -199,7 +199,7 @@ FILES_IN_A_TREE = {
     *("DeclaredFile", "TreeEntry", "Member", "SafeMember"),
     *("TarMember", "ZipMember", "DebMember", "Installed"),  # what a format says of a file
 }
-OTHER_NAMES = {"Layer", "PlannedWheel", "ZtocEntry"}  # of layers, wheels, and offsets
+OTHER_NAMES = {"Layer", "LayerChange", "PlannedWheel", "ZtocEntry"}  # of layers, wheels, and offsets
 
 
 def test_few_classes_describe_a_file_in_a_tree():

@@ -8,8 +8,8 @@ from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
 from rules_bento.formats.oci import SBOM_TYPES
+from rules_bento.registry import RegistryError
 from rules_bento.registry.reference import Reference
-from rules_bento.registry.registry_error import RegistryError
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Iterator, Sequence
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def compare(image: BuiltImage, name: str, registries: Registries) -> ImageChange
     found = {layer.digest: layer for layer in before.layers()} if before else {}
     changes = []
     for layer, wheels in image.contents:
-        changed = ()
+        changed: tuple[str, ...] = ()
         if layer.digest not in found and packages is not None:
             changed = tuple(
                 f"{wheel.distribution} {f'{old} -> ' if old else ''}{wheel.version}"

@@ -138,6 +138,7 @@ def _pulled(target: str, platform: str, insecure: Sequence[str]) -> Iterator[Lay
 
 def _of_image(layout: Layout, target: str, platform: str) -> dict[str, Any]:
     from rules_bento.formats.json import read_object
+    from rules_bento.images import plan
     from rules_bento.images.layer_report import LayerReader
     from rules_bento.images.oci_image import Layer
     from rules_bento.registry.base_images import check_layers, find_images
@@ -146,7 +147,7 @@ def _of_image(layout: Layout, target: str, platform: str) -> dict[str, Any]:
     check_layers(layout, [image])
     config = read_object(layout.read(layout.manifest(image.digest).config), target).get("config")
     config = config if isinstance(config, dict) else {}
-    reader = LayerReader(image.config["env"].get("BENTO_PATH", "/home/bentoml/bento"))
+    reader = LayerReader(image.config["env"].get("BENTO_PATH", plan.BENTO))
     names = _layer_names(image.config.get("history"), len(image.layers))
     for (layer, diff_id), name in zip(image.layers, names, strict=True):
         reader.add(Layer(layer.media_type, layer.digest, layer.size, diff_id, name), layout.blob(layer.digest))
