@@ -46,28 +46,26 @@ else:
 
         name = ""
 
-        def __init__(self, default, make, flags):
-            self.default, self.make = default, make
-            self.init, self.repr, self.compare = flags
+        def __init__(self, default, make, shown, compare):
+            self.default, self.make, self.repr, self.compare = default, make, shown, compare
 
-    def field(*, default=_MISSING, default_factory=None, init=True, repr=True, compare=True):  # noqa: A002
+    def field(*, default=_MISSING, default_factory=None, repr=True, compare=True):  # noqa: A002
         """Return a field specification, like `dataclasses.field`."""
-        return _Field(default, default_factory, (init, repr, compare))
+        return _Field(default, default_factory, repr, compare)
 
-    def dataclass(cls=None, /, *, frozen=False, eq=True):
+    def dataclass(cls=None, /, *, frozen=False):
         """Convert a class to a data class, like `dataclasses.dataclass`. Inherits the fields of base classes."""
         if cls is None:
-            return lambda cls: dataclass(cls, frozen=frozen, eq=eq)
+            return lambda cls: dataclass(cls, frozen=frozen)
         declared = dict(getattr(cls, _FIELDS, ()))
         for name in cls.__annotations__:
             declared[name] = _declared(cls, name)
         setattr(cls, _FIELDS, declared)
-        cls.__match_args__ = tuple(name for name, spec in declared.items() if spec.init)
+        cls.__match_args__ = tuple(declared)
         cls.__init__ = _compile_lazily(cls, frozen)
         if "__repr__" not in cls.__dict__:
             cls.__repr__ = _repr
-        if eq:
-            _compare(cls, frozen)
+        _compare(cls, frozen)
         if frozen:
             cls.__setattr__ = cls.__delattr__ = _reject_assignment
         return cls
@@ -96,14 +94,10 @@ else:
             known[f"_default_{name}"] = _MISSING if spec.make else spec.default
             known[f"_make_{name}"] = spec.make
             if spec.make:
-                value = f"_make_{name}() if {name} is _missing else {name}" if spec.init else f"_make_{name}()"
-            if spec.init:
-                optional = spec.make or spec.default is not _MISSING
-                parameters.append(f"{name}=_default_{name}" if optional else name)
-            if spec.init or spec.make:
-                lines.append(f"_put(self, {name!r}, {value})" if frozen else f"self.{name} = {value}")
-        if hasattr(cls, "__post_init__"):
-            lines.append("self.__post_init__()")
+                value = f"_make_{name}() if {name} is _missing else {name}"
+            optional = spec.make or spec.default is not _MISSING
+            parameters.append(f"{name}=_default_{name}" if optional else name)
+            lines.append(f"_put(self, {name!r}, {value})" if frozen else f"self.{name} = {value}")
         text = f"def __init__({', '.join(['self', *parameters])}):\n {'; '.join(lines) or 'pass'}\n"
         exec(text, known)  # only names of fields of rules_bento's classes
         return known["__init__"]
