@@ -30,6 +30,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Callable, Coll
 from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.entry_store import NotFoundError as NotFoundError
 from bento_cli.store.home import Home as Home
+from bento_cli.store.home import staged_file
 
 if TYPE_CHECKING:
     import subprocess
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from bento_cli.store.import_session import Imported
     from bento_cli.store.import_session import Options as Options
     from bento_cli.store.verification import Verified
+    from bento_cli.transports.address import Address
 
     Source = str | Path | BinaryIO
     """An archive: a path, a URL, or an open file (seekable, for a zip)."""
@@ -107,19 +109,37 @@ class EntryCollection:
         from bento_cli.store.import_session import import_archive
         from bento_cli.transports.address import parse
 
-        if isinstance(source, str):
-            address = parse(source)
-            if address:
-                from bento_cli.sharing.urls import receive
-
-                return receive(
-                    self.home, self.kind, address, form, options, sha256=sha256, counter=counter, progress=progress
-                )
-            source = local(source)
+        address = parse(source) if isinstance(source, str) else None
+        if address:
+            return self._import_url(address, form or form_from_name(address.name), options, progress, sha256, counter)
+        source = local(source) if isinstance(source, str) else source
         if sha256:
             remedy = "Import the file without the digest."
             raise BentoError("a SHA-256 digest is supported only for URLs", place=str(source), remedy=remedy)
         return import_archive(self.home, self.kind, source, form_of(source, form), options, progress)
+
+    def _import_url(
+        self,
+        address: Address,
+        form: Form,
+        options: Options | None,
+        progress: Advance | None,
+        sha256: str,
+        counter: Progress | None,
+    ) -> Imported:
+        from rules_bento.net.transfers import Progress
+
+        from bento_cli import transports
+        from bento_cli.store.import_session import import_archive
+
+        if form == "folder":
+            remedy = "Use an archive format, such as xz."
+            raise BentoError("directories can't be imported from a URL", place=str(address), remedy=remedy)
+        with staged_file(self.home) as path:
+            transports.download(address, path, counter or Progress(), sha256)
+            with io.FileIO(path) as raw, io.BufferedReader(raw) as file:
+                raw.name = str(address)  # for messages
+                return import_archive(self.home, self.kind, file, form, options, progress)
 
     def export(
         self,
@@ -135,20 +155,36 @@ class EntryCollection:
         """Export an entry to a file, directory, or URL. See `store.export.destination` for the path of the output.
 
         If `models` is false, excludes a Bento's models. If `check` is true, verifies all files first. Calls `progress`
-        with the number of bytes packed. `counter` counts the bytes sent to a URL. Raises BentoError if the entry is
-        damaged, or if the destination can't be written.
+        with the number of bytes packed. `counter` counts the bytes sent to a URL. If the path of a URL is empty or ends
+        with a slash, adds the file name `NAME-VERSION` with a suffix. Raises BentoError if the entry is damaged, or if
+        the destination can't be written.
         """
-        from bento_cli.store.export import export
+        from bento_cli.store import export
         from bento_cli.transports.address import parse
 
-        entry = self.home, self.kind, self.get(tag)
+        entry = self.get(tag)
         address = parse(out) if isinstance(out, str) else None
-        if address:
-            from bento_cli.sharing.urls import send
+        if address is None:
+            out = str(local(out)) + "/" * out.endswith("/") if isinstance(out, str) and out else str(out)
+            return export.export(self.home, self.kind, entry, out, form, models=models, check=check, progress=progress)
+        from rules_bento.net.transfers import Progress
 
-            return send(*entry, address, form, models=models, check=check, counter=counter, progress=progress)
-        out = str(local(out)) + "/" * out.endswith("/") if isinstance(out, str) and out else str(out)
-        return export(*entry, out, form, models=models, check=check, progress=progress)
+        from bento_cli import transports
+        from bento_cli.store.entry_store import models_of
+
+        if form == "folder":
+            remedy = "Use an archive format, such as xz."
+            raise BentoError("directories can't be exported to a URL", place=str(address), remedy=remedy)
+        transports.check(address)
+        name, form = export.file_name(self.kind, entry.tag, address.name, form)
+        address = address.with_name(name)
+        taken = models_of(self.home, entry) if models and self.kind is BENTO else []
+        members = export.checked_members(self.home, entry, taken, progress, check=check)
+        with staged_file(self.home) as path:
+            with path.open("wb") as file:
+                export.write(file, form, members)
+            transports.upload(address, path, counter or Progress())
+        return export.exported(entry, address, taken)
 
     def push(
         self,

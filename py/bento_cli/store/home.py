@@ -95,6 +95,18 @@ def exclusive_lock(home: Home, waiting: Callable[[], None] | None = None) -> Ite
         yield
 
 
+@contextmanager
+def staged_file(home: Home) -> Iterator[Path]:
+    """Yield a new path in the staging directory, and remove the file after the `with` block."""
+    with staging_lock(home):  # if this process is killed, a later one removes the file
+        home.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = unique(home.staging)
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+
 def _clear(home: Home) -> None:
     """Remove leftover files from the staging and trash directories."""
     import shutil
