@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rules_bento.archives import tarstream
-from rules_bento.archives.atomic import atomic_file
 from rules_bento.archives.tarstream import Member
 from rules_bento.artifacts import artifact
 from rules_bento.bento.kinds import BENTO, Kind
@@ -30,7 +29,7 @@ from bento_cli.sharing.registry import OCI_ARCHIVE, OCI_DIRECTORY, packing
 from bento_cli.sharing.registry.pull_entry import PulledArtifact
 from bento_cli.store import export, verification
 from bento_cli.store.entry_store import Entry, EntryStore, models_of
-from bento_cli.store.home import Home, staging_lock, unique
+from bento_cli.store.home import Home, staged_file
 from bento_cli.store.import_session import Imported, Options, import_session
 
 if TYPE_CHECKING:
@@ -163,13 +162,8 @@ def _opened(home: Home, source: str) -> Iterator[Layout | ImageArchive]:
         with docker_archive.opened(Path(source.removeprefix(OCI_ARCHIVE)), "`bento push`") as archive:
             yield archive
     else:
-        with staging_lock(home):
-            copy = unique(home.staging)
-            copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            try:
-                with atomic_file(copy) as file:
-                    shutil.copyfileobj(sys.stdin.buffer, file)
-                with docker_archive.opened(copy, "`bento push`") as archive:
-                    yield archive
-            finally:
-                copy.unlink(missing_ok=True)
+        with staged_file(home) as copy:
+            with copy.open("wb") as file:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+            with docker_archive.opened(copy, "`bento push`") as archive:
+                yield archive
