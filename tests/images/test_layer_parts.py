@@ -118,6 +118,20 @@ def test_equal_files_of_two_wheels_pass(tmp_path):
     assert check(tmp_path, *wheels) == ""
 
 
+@pytest.mark.parametrize(("one", "two"), [("fastapi", "fastapi_cli"), ("fastapi_cli", "fastapi")])
+def test_a_package_and_its_addition_can_install_a_script(tmp_path, one, two):
+    """As fastapi[standard] does: its two scripts start the same program. Of other packages, one script would be lost."""
+    wheels = [made(tmp_path, name, {f"{name}/__init__.py": name}, f"fastapi = {name}:main") for name in (one, two)]
+    assert check(tmp_path, *wheels) == ""
+    with tarfile.open(tmp_path / "layer") as layer:
+        names = [name for name in layer.getnames() if name.endswith("bin/fastapi")]
+        assert len(names) == 1, names
+    other = made(tmp_path, "slow_api", {"slow.py": ""}, "fastapi = slow:main")
+    assert "both packages install ../../../bin/fastapi, with different contents. Remove one" in check(
+        tmp_path, wheels[0], other
+    )
+
+
 @pytest.mark.parametrize(
     ("one", "two", "expected"),
     [

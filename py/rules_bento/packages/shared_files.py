@@ -14,6 +14,7 @@ from rules_bento.typing_lite import Callable, Iterable, Mapping
 
 _MAX_PATTERNS = 3  # patterns for single files in a message
 _DATA = re.compile(r"^[^/]+\.data/(?:purelib|platlib)/")
+_SCRIPT = re.compile(r"(?:\.\./)+bin/[^/]+")
 _METADATA = re.compile(r"[^/]+\.(?:dist-info|data)/")
 
 
@@ -27,6 +28,7 @@ class PackageFiles(NamedTuple):
 def check_shared_files(packages: Iterable[PackageFiles], remedy: Callable[[str, list[str]], str]) -> None:
     """Raise BentoError if two packages install different contents at one path.
 
+    Ignores scripts that a package and its addition both install, such as `fastapi` of fastapi and fastapi-cli.
     `remedy` describes a setting that omits files, given a package and the patterns of the files.
     """
     owners: dict[str, tuple[str, str]] = {}
@@ -34,7 +36,7 @@ def check_shared_files(packages: Iterable[PackageFiles], remedy: Callable[[str, 
     for package, files in packages:
         for path, digest in files.items():
             owner, known = owners.setdefault(path, (package, digest))
-            if known != digest:
+            if known != digest and not (_SCRIPT.fullmatch(path) and _general(owner, package)):
                 different.setdefault((owner, package), []).append(path)
     if different:
         raise BentoError("\n".join(_message(*pair, sorted(paths), remedy) for pair, paths in different.items()))
