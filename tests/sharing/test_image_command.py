@@ -397,10 +397,15 @@ def test_a_link_out_of_the_project_is_rejected(machine, bento, tmp_path):
         ({"app.py": "import flask\napp: flask.Flask = flask.Flask(__name__)\n"}, ["flask", "gunicorn"], ["gunicorn", "app:app"]),
         ({"app/main.py": APP, "tests/main.py": ""}, ["fastapi", "uvicorn"], ["uvicorn", "app.main:app", "--host", "0.0.0.0"]),
         ({"main.py": "print(1)\n"}, ["tiny"], ["/app/.venv/bin/python", "/app/_main/main.py"]),
+        ({"src/app.py": APP}, ["fastapi", "uvicorn"], ["uvicorn", "src.app:app", "--host", "0.0.0.0"]),
+        ({"src/web/__init__.py": "", "src/web/api.py": APP}, ["fastapi", "uvicorn"], ["uvicorn", "web.api:app", "--host", "0.0.0.0"]),
+        ({"src/web/app/__init__.py": APP}, ["fastapi", "uvicorn"], ["uvicorn", "web.app:app", "--host", "0.0.0.0"]),
     ],
 )  # fmt: skip
 def test_the_command_of_a_container(files, packages, expected, machine, bento, tmp_path):
-    build(bento, machine(files, *packages), tmp_path)
+    is_package = any(path.startswith("src/web/") for path in files)
+    files = files | ({"src/web/__init__.py": ""} if is_package else {})
+    build(bento, machine(files, *packages, pyproject=UV_BUILD if is_package else ""), tmp_path)
     config = read(tmp_path / "out", "latest")[0]["config"]
     assert config["Entrypoint"][4:] == expected
     assert ("PORT=8000" in config["Env"]) is ("gunicorn" in expected)

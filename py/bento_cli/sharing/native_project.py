@@ -21,6 +21,7 @@ from rules_bento.formats.toml import read_toml
 from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import program_members
 from rules_bento.images.plan import ENVIRONMENT, ImagePlan, PlannedLayer
+from rules_bento.images.wheels.wheel import Locked, Wheel
 from rules_bento.net.transfers import parallel_map
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
 from rules_bento.packages.requirements import decode, normalize_name
@@ -30,7 +31,7 @@ from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import content_version
 from rules_bento.tag import similar_word
 from rules_bento.tree_walk import BUILT_IN, walk
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 
 from bento_cli.sharing import native_build
 from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, run_uv, target_environment
@@ -323,7 +324,6 @@ class _Builder:
         wheels, members = _find_wheels(project, self._chosen, base, workspace, self._uv)
         fields = workspace.plan_fields(base)
         name = similar_word(project.fields["name"]) or "program"
-        command, env = _command(project, self._chosen, self._kept, {wheel.distribution for wheel in wheels})
         built = [self._build(each) for each in (*members, *([project] if project.is_package else []))]
         for each in built:
             if (
@@ -335,9 +335,11 @@ class _Builder:
                     f"{base.python_version} on linux/{base.image.config['architecture']}. Use a base with the Python "
                     "and the platform of this machine."
                 )
-        contents = []
-        if project.is_package:
-            version, digest, working_dir = built[-1].version, f"sha256:{built[-1].sha256}", "/"
+        own, contents = built[-1] if project.is_package else None, []
+        packages = {wheel.distribution for wheel in wheels}
+        command, env = _command(project, self._chosen, self._kept, own, packages)
+        if own:
+            version, digest, working_dir = own.version, f"sha256:{own.sha256}", "/"
         else:
             declared = [
                 snapshot.DeclaredFile(f"_main/{file.path}", file.source, file.origin, file.link) for file in self._kept
@@ -384,9 +386,16 @@ def _created(project: UvProject) -> str:
 
 
 def _command(
-    project: UvProject, chosen: ProjectOptions, kept: Sequence[DeclaredFile], packages: set[str]
+    project: UvProject,
+    chosen: ProjectOptions,
+    kept: Sequence[DeclaredFile],
+    wheel: LocalWheel | None,
+    packages: set[str],
 ) -> tuple[list[str], dict[str, str]]:
-    """Return the command of a container, and its variables. Raises BentoError if the project has no known command."""
+    """Return the command of a container, and its variables, for a project's files or wheel.
+
+    Raises BentoError if the project has no known command.
+    """
     if chosen.entrypoint:
         try:
             return shlex.split(chosen.entrypoint), {}
@@ -396,32 +405,37 @@ def _command(
     own = project.fields["name"] if project.fields["name"] in scripts else next(iter(scripts), "")
     if project.is_package and own and (len(scripts) == 1 or own == project.fields["name"]):
         return [f"{ENVIRONMENT}/bin/{own}"], {}
-    sources = {file.path: file for file in kept if file.link is None}
-    prefix = f"src/{normalize_name(project.fields['name']).replace('-', '_')}/" if project.is_package else ""
-    for path in _FILES:
-        if prefix + path in sources:
-            for variable, kind in _applications(sources[prefix + path]):
-                module = f"{prefix.removeprefix('src/')}{path}".removesuffix(".py").removesuffix("/__init__")
-                for package, command in _SERVERS[kind].items():
-                    if package in packages:
-                        env = {"PORT": "8000"} if package == "gunicorn" else {}
-                        return [command[0], f"{module.replace('/', '.')}:{variable}", *command[1:]], env
-                raise BentoError(
-                    f"{prefix}{path}: {variable} is an application for {kind}, but the packages include no server for "
-                    f"it. Run `uv add {next(iter(_SERVERS[kind]))}`, or set --entrypoint."
-                )
-    if not project.is_package and "main.py" in sources:
+    sources: dict[str, Callable[[], bytes]]
+    if wheel:
+        contents = Wheel.read(wheel.path, Locked(""))
+        sources = {member.path: partial(contents.contents, member) for member in contents.members}
+    else:
+        sources = {file.path: partial(snapshot.content, file) for file in kept if file.link is None}
+    name = normalize_name(project.fields["name"]).replace("-", "_")
+    candidates = [f"{prefix}{path}" for prefix in ((f"{name}/", "") if wheel else ("", "src/")) for path in _FILES]
+    for path in (path for path in candidates if path in sources):
+        for variable, kind in _applications(sources[path]):
+            module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+            for package, command in _SERVERS[kind].items():
+                if package in packages:
+                    env = {"PORT": "8000"} if package == "gunicorn" else {}
+                    return [command[0], f"{module}:{variable}", *command[1:]], env
+            raise BentoError(
+                f"{path}: {variable} is an application for {kind}, but the packages include no server for it. Run `uv "
+                f"add {next(iter(_SERVERS[kind]))}`, or set --entrypoint."
+            )
+    if not wheel and "main.py" in sources:
         return [f"{ENVIRONMENT}/bin/python", f"{_MAIN}/main.py"], {}
     raise BentoError(
         f"{project.directory}: found neither a script in project.scripts of a package, nor an application "
-        f"({', '.join(_APPS)}) in {', '.join(prefix + path for path in _FILES)}, nor main.py. Set --entrypoint to the "
+        f"({', '.join(_APPS)}) in {', '.join(candidates)}{'' if wheel else ', nor main.py'}. Set --entrypoint to the "
         'command, such as --entrypoint "uvicorn server:app --host 0.0.0.0".'
     )
 
 
-def _applications(file: DeclaredFile) -> Iterator[tuple[str, str]]:
+def _applications(read: Callable[[], bytes]) -> Iterator[tuple[str, str]]:
     """Yield the name and the kind of each application that a module creates at its top level."""
-    data = snapshot.content(file)
+    data = read()
     try:
         body = ast.parse(data).body if len(data) <= _MAX_SOURCE else []
     except (SyntaxError, ValueError, RecursionError, MemoryError):
