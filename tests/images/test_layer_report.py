@@ -93,7 +93,9 @@ def test_packages_of_the_image_with_what_requires_them(tmp_path):
         "not a name!",
         f"g; {'(' * 120}python_version < '3'{')' * 120}",
         "g; python_version == 'x' and os_name < '1'",
-        "g; nothing == '1'",
+        "g; 'x' in extras",
+        "g; os_name ~= 'x'",
+        "g; platform_release > '1'",
         "f",
     ]
     metadata = "Name: a\n" + "".join(f"Requires-Dist: {each}\n" for each in requires) + "\nRequires-Dist: g\n"

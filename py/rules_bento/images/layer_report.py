@@ -155,12 +155,13 @@ class LayerReader:
 
 def _required(metadata: str, path: str) -> Iterator[str]:
     """Yield the packages that a METADATA file requires on Linux, without extras."""
+    from packaging.markers import UndefinedEnvironmentName
     from packaging.requirements import Requirement
 
     version = next(iter(re.findall(r"/python(3\.\d+)/", path)), "3.13")
     environment = marker_environment("linux", "x86_64", version)
     for text in _REQUIRED.findall(metadata.partition("\n\n")[0])[:_MAX_REQUIRED]:
-        with suppress(ValueError, RecursionError):  # also for invalid markers
+        with suppress(ValueError, UndefinedEnvironmentName):  # of an invalid requirement or marker
             requirement = Requirement(text)
             if requirement.marker is None or requirement.marker.evaluate(environment):
                 yield normalized(requirement.name)

@@ -56,4 +56,6 @@ def marker_environment(system: str, machine: str, version: str) -> dict[str, str
         "python_full_version": f"{version}.0",
         "implementation_version": f"{version}.0",
         "extra": "",
+        "platform_release": "",  # of no machine
+        "platform_version": "",
     }
