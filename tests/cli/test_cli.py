@@ -1040,3 +1040,11 @@ def test_commands_of_bentoml_that_need_another_way(bento, tmp_path):
 
 def test_version_is_a_command(bento):
     assert bento("version") == bento("--version")
+
+
+def test_a_build_shows_its_progress(project):
+    (project / "weights.bin").write_bytes(b"w" * 3_000_000)
+    counted = []
+    result = build_bentofile(build_ctx=str(project))
+    result.add(Store(project.parent / "built", durable=False).home, counted.append)
+    assert sum(counted) == result.size

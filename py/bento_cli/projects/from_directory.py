@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import os
 
     from rules_bento.archives.tarstream import Member
+    from rules_bento.archives.unpack import Advance
     from rules_bento.models.model_store import StoredModel
     from rules_bento.packages.requirements import LockedRequirements
     from rules_bento.service.import_runner import ImportedMetadata
@@ -103,9 +104,15 @@ class BuildResult:
             assemble(target, parts, latest_versions(models[tag].entry.description for tag in sorted(models)))
         return target
 
-    def add(self, home: Home) -> Imported:
+    @property
+    def size(self) -> int:
+        """The size of the files in bytes, without models."""
+        return sum(member.size for member in (*members(self.bento), *self.sources))
+
+    def add(self, home: Home, progress: Advance | None = None) -> Imported:
         """Add the Bento to the store in `home`, which must contain the Bento's models. Keeps an existing Bento.
 
+        Calls `progress` with the number of bytes read.
         Raises BentoError if a model is missing, or if the store contains another Bento with the same tag.
         """
         from bento_cli.store.entry_contents import Known
@@ -116,7 +123,7 @@ class BuildResult:
         known = [Known.of(models.get(model.entry.description.tag)) for model in self.models]
         files = (*members(self.bento), *self.sources)
         with import_session(home, Options(), keep_same=True, has_force=False) as session:
-            staged = session.stage_members(BENTO, self.tag, files, self.project)
+            staged = session.stage_members(BENTO, self.tag, files, self.project, progress)
             if staged.main.tree.manifest() != self.bento.manifest:
                 raise BentoError("a file changed during the build", place=self.project, remedy="Run the build again.")
             return session.commit([staged], known)[0]

@@ -163,14 +163,20 @@ class ImportSession:
         """
         return _Reader(self, kind, tag).read(source, form, progress, below)
 
-    def stage_members(self, kind: Kind, tag: Tag, members: Iterable[Member], where: str) -> StagedImport:
-        """Write the members of an entry to the staging directory, unless the store already contains the entry."""
+    def stage_members(
+        self, kind: Kind, tag: Tag, members: Iterable[Member], where: str, progress: Advance | None = None
+    ) -> StagedImport:
+        """Write the members of an entry to the staging directory, unless the store already contains the entry.
+
+        Calls `progress` with the number of bytes read.
+        """
         tree = HashedTree() if self.keep_same and self.has(kind, tag) else self.tree()
         descriptor = b""
         for member in tarstream.checked_members(members):
             form: Literal["file", "link"] = "file" if member.link is None else "link"
             item = SafeMember(member.path, form, member.size, bool(member.mode & 0o100), member.link or "")
-            tree.add(item, tarstream.contents(member), private=member.path in _PRIVATE)
+            contents = tarstream.contents(member)
+            tree.add(item, _counted(contents, progress) if progress else contents, private=member.path in _PRIVATE)
             if member.path == kind.descriptor:
                 descriptor = member.data or b""
         description = descriptors.parse(kind, descriptor, f"{where}: {kind.descriptor}")
@@ -470,6 +476,12 @@ class Tree(HashedTree):
 def mode_of(item: SafeMember) -> int:
     """Return the mode of a file in a manifest."""
     return 0o755 if item.executable else 0o644
+
+
+def _counted(contents: Contents, progress: Advance) -> Contents:
+    for piece in contents:
+        yield piece
+        progress(len(piece))
 
 
 def digest(contents: Iterable[bytes | memoryview]) -> str:

@@ -511,5 +511,6 @@ def _add_to_store(result: BuildResult, version: str, store: Store) -> tuple[Path
     """
     if version and store.bentos.entry_store.has(result.tag):
         raise BentoError(f"{result.tag} is already in the store. Delete the Bento first, or change --version.")
-    added = result.add(store.home)
+    with show.progress(f"Building {result.tag}", result.size) as progress:
+        added = result.add(store.home, progress)
     return added.entry.path, not added.new
