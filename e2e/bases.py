@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from workbench import Checkout, Workbench
 
 MODULE = """
-bento.base(
+bento_files = use_extension("@rules_bento//toolchains:extensions.bzl", "bento_files")
+bento_files.base(
     name = "pulled",
     digest = "{digest}",
     image = "{host}/base/python",
@@ -33,28 +34,28 @@ bento.base(
     package_metadata_bzl = "//tests/toolchains:package_metadata.bzl",
     python = "/usr/bin/python3",
 )
-bento.base(
+bento_files.base(
     name = "saved",
     archive = "//tests/bases:python.tar",
     python = "/usr/bin/python3",
 )
-bento.base(
+bento_files.base(
     name = "bare",
     archive = "//tests/bases:bare.tar",
     python_version = "3.13",
 )
-bento.base(
+bento_files.base(
     name = "partial",
     layout = "//tests/bases:partial/index.json",
     python_version = "3.13",
 )
-bento.base(
+bento_files.base(
     name = "nowhere",
     digest = "{digest}",
     image = "{host}/base/other",
     python_version = "3.13",
 )
-use_repo(bento, "bare", "nowhere", "partial", "pulled", "saved")
+use_repo(bento_files, "bare", "nowhere", "partial", "pulled", "saved")
 """
 BUILD = """\
 load("//rules:defs.bzl", "bento_image", "bento_push")
@@ -122,7 +123,7 @@ def images_build_on_pulled_bases(bench: Workbench) -> str:
 def pulled_as_needed(checkout: Checkout, relay: Relay, layers: list[bytes], shown: dict[str, str]) -> str:
     refused = checkout.bazel("build", "//tests/bases:pulled")
     assert refused.code != 0, "the registry requires no password"
-    assert 'bento.base(name = "pulled")' in refused.errors, refused.told()
+    assert 'bento_files.base(name = "pulled")' in refused.errors, refused.told()
     assert relay.host in refused.errors, refused.told()
     checkout.build("//tests/bases:pulled", **shown)
     hexadecimal = hashlib.sha256(layers[1]).hexdigest()
@@ -190,7 +191,7 @@ def misfits(checkout: Checkout, relay: Relay, shown: dict[str, str]) -> None:
     ):
         refused = checkout.bazel("build", target, **shown)
         assert refused.code != 0, target
-        place = f'bento.base(name = "{target[1:]}")' if target.startswith("@") else target
+        place = f'bento_files.base(name = "{target[1:]}")' if target.startswith("@") else target
         for text in (place, *texts):
             assert text in refused.errors, refused.told()
 

@@ -406,18 +406,20 @@ BAD_LOCKS = (
 )
 # Tags that are invalid in other ways. Each has the label of a target.
 BAD_TAGS = """
-bento.apt(name = "no_debs", lock = "//:missing.debs.json")
-bento.base(name = "no_base", digest = "sha256:…", image = "registry.example.com/python", python_version = "3.12")
-bento.base(name = "no_layout", layout = "//:index.json", python_version = "3.12")
-bento.hugging_face_model(
+bento_files = use_extension("@rules_bento//toolchains:extensions.bzl", "bento_files")
+bento_files.apt(name = "no_debs", lock = "//:missing.debs.json")
+bento_files.base(name = "no_base", digest = "sha256:…", image = "registry.example.com/python", python_version = "3.12")
+bento_files.base(name = "no_layout", layout = "//:index.json", python_version = "3.12")
+bento_files.hugging_face_model(
     name = "no_model",
     endpoint = "https://hub.example.com",
     files = {"a": "0"},
     repository = "a/b",
     revision = "main",
 )
+use_repo(bento_files, "no_base", "no_debs", "no_layout", "no_model")
 bento.pypi(name = "no_platform", lock = "//:requirements.lock.json", platforms = ["windows"])
-use_repo(bento, "no_base", "no_debs", "no_layout", "no_model", "no_platform")
+use_repo(bento, "no_platform")
 """
 LATE = """
 bento.pypi(name = "late", find_links = ["{page}"], lock = "//:late.txt", no_index = True, python_version = "3.13")

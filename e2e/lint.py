@@ -27,6 +27,7 @@ SUBJECT = re.compile(
     r"(?=.{1,65}$)(build|chore|ci|docs|feat|fix|perf|refactor|revert|style|test)(\([a-z0-9_-]+\))?!?: [a-z].*[^.]"
 )
 OURS = re.compile(r"bento_\w+")
+EXTENSIONS = ("bento", "bento_files")
 ELSEWHERE = {"bento_deployment": "kubernetes", "bento_policy_test": "policy", "bento_startup_test": "startup"}
 
 
@@ -88,22 +89,25 @@ def documented_targets_load(checkout: Checkout) -> int:
 
 
 def documented_modules_load(checkout: Checkout) -> int:
-    """Evaluate the `bento` tags of the documented MODULE.bazel blocks, each with another name, without fetching."""
-    names, tags = [], []
+    """Evaluate the tags of the documented MODULE.bazel blocks, each with another name, without fetching."""
+    names = []
+    loads = "documented_{0} = use_extension('//toolchains:extensions.bzl', '{0}', dev_dependency = True)"
+    tags = [loads.format(each) for each in EXTENSIONS]
     for number, block in enumerate(block for path in documents(REPOSITORY) for block in blocks(path)):
         text = block.text.replace("…", "0" * 64).replace("@package_metadata//:", "//tests/toolchains:")
         for tag in declarations(text) if block.language == "starlark" else []:
             [name] = [word for word in tag.keywords if word.arg == "name"]
             names.append(f"documented_{number}_{ast.literal_eval(name.value)}")
             name.value = ast.Constant(names[-1])
-            tags.append(f"documented.{tag.func.attr}({', '.join(map(ast.unparse, tag.keywords))})")
+            tags.append(f"documented_{ast.unparse(tag.func)}({', '.join(map(ast.unparse, tag.keywords))})")
     # The lock before the first resolution is empty.
     checkout.write("base/BUILD.bazel", "")
     checkout.write("base/debian.lock.json", "")
     module = checkout.read("MODULE.bazel")
-    extension = 'documented = use_extension("//toolchains:extensions.bzl", "bento", dev_dependency = True)'
-    checkout.write("MODULE.bazel", "\n".join([module, extension, *tags, ""]))
-    asked = checkout.bazel("mod", "show_extension", "<root>//toolchains:extensions.bzl%bento")
+    checkout.write("MODULE.bazel", "\n".join([module, *tags, ""]))
+    asked = checkout.bazel(
+        "mod", "show_extension", *(f"<root>//toolchains:extensions.bzl%{each}" for each in EXTENSIONS)
+    )
     checkout.write("MODULE.bazel", module)
     assert asked.code == 0, asked.told()
     lost = [name for name in names if not re.search(rf"\b{name}\b", asked.output)]
@@ -123,14 +127,14 @@ def documented_commands_run(checkout: Checkout, home: Path) -> None:
 
 
 def declarations(text: str) -> list[ast.Call]:
-    """Return the tags of `bento` in a block."""
+    """Return the tags of `EXTENSIONS` in a block."""
     calls = [statement.value for statement in ast.parse(text).body if isinstance(statement, ast.Expr)]
     return [
         call
         for call in calls
         if isinstance(call, ast.Call)
         and isinstance(call.func, ast.Attribute)
-        and ast.unparse(call.func.value) == "bento"
+        and ast.unparse(call.func.value) in EXTENSIONS
     ]
 
 

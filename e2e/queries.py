@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 SMOKE, MONOREPO = "e2e/smoke", "e2e/monorepo"
 # Of all repositories of `bento_tools`, a user's build needs at most these.
 MOST_TOOLS = 40
-USE = 'use_repo(bento, "base", "pypi")'
+USE = 'use_repo(bento_files, "base")'
 APT = """\
-bento.apt(
+bento_files.apt(
     name = "debian",
     lock = "@rules_bento//debian:python.lock.json",
 )
-use_repo(bento, "base", "debian", "pypi")
+use_repo(bento_files, "base", "debian")
 """
 BUILD = """\
 load("@rules_bento//rules:defs.bzl", "bento_base", "bento_push")

@@ -143,6 +143,12 @@ def special_cases_are_supported(checkout: Checkout) -> None:
     skipped = checkout.bazel("build", "--nobuild", "--define=search=off", "//search:search", workspace=TEAMS)
     assert "is incompatible" in skipped.errors, skipped.told()
     assert "crashed" not in skipped.errors, skipped.told()
+    module = checkout.read(f"{TEAMS}/MODULE.bazel")
+    checkout.write(f"{TEAMS}/MODULE.bazel", module + 'bento.pypi(name = "locked", lock = "//:docopt.txt")\n')
+    checkout.build("--nobuild", "@base_3_11", workspace=TEAMS)  # without the extension of hubs, which fails
+    failed = checkout.bazel("build", "--nobuild", "@locked//numpy", workspace=TEAMS)
+    assert "is defined twice in the module teams" in failed.errors, failed.told()
+    checkout.write(f"{TEAMS}/MODULE.bazel", module)
     checkout.edit(f"{TEAMS}/MODULE.bazel", "        python_version = version,\n    )\n    for", "    )\n    for")
     failed = checkout.bazel("build", "--nobuild", "@base_3_11", workspace=TEAMS)
     assert "in the variable PYTHON_VERSION. Set python_version" in failed.errors, failed.told()

@@ -1,4 +1,4 @@
-"""Defines scan_layers, and the rules in repositories of `bento.base`, which provide an existing image as an image base."""
+"""Defines scan_layers, and the rules in repositories of `bento_files.base`, which provide an existing image as an image base."""
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
 load(":deferred.bzl", "deferred")

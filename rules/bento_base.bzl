@@ -193,7 +193,7 @@ For the Python of `pip.parse`, install its interpreter with `python_version`, wi
         "excludes": attr.string_list(default = _EXCLUDES, doc = "Paths to exclude, as in dpkg's `path-exclude`: absolute patterns in which `*` also matches slashes."),
         "includes": attr.string_list(default = _INCLUDES, doc = "Paths to include even if `excludes` matches them."),
         "env": attr.string_dict(doc = "Environment variables of the container, in addition to `LANG`, `PATH`, and the variables of `base`."),
-        "packages": attr.label_list(doc = "Packages of a `bento.apt` hub.", mandatory = True, providers = [BentoDebInfo]),
+        "packages": attr.label_list(doc = "Packages of a `bento_files.apt` hub.", mandatory = True, providers = [BentoDebInfo]),
         "python": attr.string(doc = "Absolute path to the Python interpreter. Default: the path in `base`, otherwise `/usr/bin/python3`."),
         "python_version": attr.string(doc = "Version (`X.Y`) of the interpreter of rules_python to install in `/usr/local`; with `python`, the version of that interpreter. Default: the version of the package `python3`, or of `base`."),
         "symlinks": attr.string_dict(doc = "Additional symbolic links, from path to target: `{\"/usr/bin/python\": \"python3\"}`."),

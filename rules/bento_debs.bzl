@@ -67,7 +67,7 @@ bento_debs_test = rule(
 )
 
 def bento_debs(name, *, packages = None, suites = _SUITES, architectures = ["amd64", "arm64"], excludes = None, lock = None, **kwargs):
-    """Resolves Debian packages with `<name>.update`, which writes a lock for `bento.apt`, and tests the lock with `<name>_test`.
+    """Resolves Debian packages with `<name>.update`, which writes a lock for `bento_files.apt`, and tests the lock with `<name>_test`.
 
     ```starlark
     bento_debs(

@@ -28,7 +28,7 @@ def _layout_directory(ctx):
             _GROUP,
         ))
     if outputs[0].is_source:
-        fail("{}: the layout attribute refers to {} in the source tree, but Bazel doesn't detect all changes in source directories. Use bento.base(layout = ...) in MODULE.bazel.".format(label_string(ctx.label), outputs[0].short_path))
+        fail("{}: the layout attribute refers to {} in the source tree, but Bazel doesn't detect all changes in source directories. Use bento_files.base(layout = ...) in MODULE.bazel.".format(label_string(ctx.label), outputs[0].short_path))
     if not outputs[0].is_directory:
         fail("{}: layout must be a directory, but {} is a file. Set layout to the target or output group that writes the directory.".format(label_string(ctx.label), outputs[0].short_path))
     return outputs[0]

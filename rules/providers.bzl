@@ -120,7 +120,7 @@ BentoDebInfo = _typed_provider(
         "architecture": "str - CPU architecture: `amd64` or `arm64`.",
         "files": "depset[File] - Debian packages (.deb files) of the package and its transitive dependencies.",
         "glibc": "str - version of glibc among the packages (`X.Y`); empty if the packages don't include glibc.",
-        "hub": "str - name of the package hub that `bento.apt` declares.",
+        "hub": "str - name of the package hub that `bento_files.apt` declares.",
         "python_version": "str - version of Python among the packages (`X.Y`); empty if the packages don't include Python.",
     },
 )
@@ -149,7 +149,7 @@ BentoBaseInfo = _typed_provider(
         "deb_index": "File - JSON: installed Debian packages, dpkg status, and paths, which a `bento_base` above reads; None if the packages are unknown.",
         "env": "dict[str, str] - environment variables that a `bento_base` above inherits; empty if the packages are unknown.",
         "glibc": "str - version of glibc (`X.Y`); empty if unknown.",
-        "hub": "str - name of the package hub (`bento.apt`) that provides the packages of the lowest layer; empty if the packages are unknown.",
+        "hub": "str - name of the package hub (`bento_files.apt`) that provides the packages of the lowest layer; empty if the packages are unknown.",
         "layers": "tuple[BentoLayerInfo] - layers from the lowest up.",
         "libraries": "File - JSON: file names of the shared libraries; None if `deb_index` lists the libraries, or if the libraries are unknown.",
         "name": "str - label of the base, which error messages show.",

@@ -1,4 +1,4 @@
-"""Defines the module extensions `bento_tools`, which provides programs for actions, and `bento`, which provides inputs for actions."""
+"""Defines the module extensions `bento_tools`, which provides programs for actions, and `bento` and `bento_files`, which provide inputs for actions."""
 
 load("//private:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes", "index_problem")
 load("//private:versions.bzl", "PLATFORMS", "PYTHON_VERSION", "PYTHON_VERSIONS")
@@ -79,7 +79,7 @@ _python = tag_class(
         "debian_lock": attr.label(doc = "Lock of Debian packages with `python3` and `patchelf`. Machines that run actions then need no Python."),
         "interpreter": attr.string(doc = "Host interpreter: a path, or a program on PATH."),
         "is_default": attr.bool(doc = "Whether the interpreter runs actions. Required in one of several tags."),
-        "mirrors": attr.string_list(doc = "Mirrors for `debian_lock`, as in `bento.apt`."),
+        "mirrors": attr.string_list(doc = "Mirrors for `debian_lock`, as in `bento_files.apt`."),
         "version": attr.string(doc = "Python version (`X.Y`). Alone, it selects a toolchain of rules_python. Default: " + PYTHON_VERSION + " if rules_python provides it, otherwise its newest version. Required without `is_default` in one of several tags."),
     },
 )
@@ -119,6 +119,10 @@ def _tag_attributes(tag):
     """Returns the attributes of a tag as a dict of strings, for comparison."""
     return {name: str(getattr(tag, name)) for name in dir(tag)}
 
+def _where(kind, tag):
+    """Returns how messages refer to a tag."""
+    return "{}.{}(name = \"{}\")".format(_EXTENSIONS[kind], kind, tag.name)
+
 def _is_new(claims, kind, tag, module):
     """Records the repository names of a tag. Fails if another tag declares the same names differently.
 
@@ -142,18 +146,18 @@ def _is_new(claims, kind, tag, module):
         if name not in claims:
             continue
         first = claims[name]
-        where = "bento.{}(name = \"{}\")".format(kind, tag.name)
-        rename = "For example, in MODULE.bazel of the module {two}, set name = \"{name}_{new}\" in the tag, and write use_repo(bento, {name} = \"{name}_{new}\"). The module's BUILD files then need no change.".format(name = tag.name, new = module.name or "mine", two = module_name)
+        where = _where(kind, tag)
+        rename = "For example, in MODULE.bazel of the module {two}, set name = \"{name}_{new}\" in the tag, and write use_repo({extension}, {name} = \"{name}_{new}\"). The module's BUILD files then need no change.".format(extension = _EXTENSIONS[kind], name = tag.name, new = module.name or "mine", two = module_name)
         if first.name != tag.name:
             # A hub has further repositories, whose names no MODULE.bazel contains.
-            other = "bento.{}(name = \"{}\")".format(first.kind, first.name)
+            other = _where(first.kind, first)
             if first.module == module_name:
                 fail("{} and {} in the module {} both declare the repository {}. Rename one of the tags.".format(other, where, module_name, name))
             fail("{} in the module {} and {} in the module {} both declare the repository {}. Rename one of the tags. {}".format(other, first.module, where, module_name, name, rename))
         if first.kind == kind and first.attributes == _tag_attributes(tag):
             return False
         differences = [key for key, value in _tag_attributes(tag).items() if first.attributes.get(key) != value]
-        problem = "{} differ".format(", ".join(differences)) if first.kind == kind else "one is a bento.{}".format(first.kind)
+        problem = "{} differ".format(", ".join(differences)) if first.kind == kind else "one is a {}.{}".format(_EXTENSIONS[first.kind], first.kind)
         if first.module == module_name:
             fail("{} is defined twice in the module {} ({}). Remove or rename one of the tags.".format(where, module_name, problem))
         fail("{} is defined in the modules {} and {} ({}). Rename one of the tags. {}".format(where, first.module, module_name, problem, rename))
@@ -244,17 +248,18 @@ def _declare(mctx, kind, tag):
         absent_repo(
             name = tag.name,
             lock = tag.lock if kind == "apt" else None,
-            problem = "bento.{}(name = \"{}\"): {}".format(kind, tag.name, problem),
+            problem = "{}: {}".format(_where(kind, tag), problem),
             targets = ["packages" if kind == "apt" else tag.name],
         )
     return None
 
-def _bento_impl(mctx):
+def _declare_tags(mctx, kinds):
+    """Declares the repositories of all tags of an extension."""
     hubs = []
     claims = {name: struct(kind = "pypi", module = "rules_bento", name = name, attributes = {}) for name in (_TOOLS_HUB, _TRANSPORTS_HUB)}
     direct, direct_dev = {}, {}
     for module in mctx.modules:
-        for kind in _TAGS:
+        for kind in kinds:
             for tag in getattr(module.tags, kind):
                 if _is_new(claims, kind, tag, module):
                     hubs.append(_declare(mctx, kind, tag))
@@ -300,10 +305,19 @@ _pypi = tag_class(
     } | INDEX_ATTRIBUTES,
 )
 
-_TAGS = {"pypi": _pypi, "apt": apt_tag, "base": base_tag} | MODEL_TAGS
+_HUBS = {"pypi": _pypi}
+_FILES = {"apt": apt_tag, "base": base_tag} | MODEL_TAGS
+_EXTENSIONS = {kind: "bento" for kind in _HUBS} | {kind: "bento_files" for kind in _FILES}
 
+# An extension of its own, because a lock can require uv and a network.
 bento = module_extension(
-    implementation = _bento_impl,
-    doc = "Provides base images, models, and package hubs for Python and Debian packages.",
-    tag_classes = _TAGS,
+    implementation = lambda mctx: _declare_tags(mctx, _HUBS),
+    doc = "Provides package hubs for Python packages.",
+    tag_classes = _HUBS,
+)
+
+bento_files = module_extension(
+    implementation = lambda mctx: _declare_tags(mctx, _FILES),
+    doc = "Provides Debian packages, base images, and models.",
+    tag_classes = _FILES,
 )

@@ -144,7 +144,7 @@ def _fetch(rctx, filename):
     mirrors = configured or json.decode(rctx.read(Label("@bento_host_mirrors//:mirrors.json"), watch = "no"))[rctx.attr.archive]
     urls = ["{}/{}".format(mirror, rctx.attr.filename) for mirror in mirrors]
     if not urls:
-        fail("@{}: cannot fetch {}: no Debian mirror is configured on this machine. Set mirrors = [\"https://...\"] in the tag that sets the lock (bento.apt or bento_tools).".format(rctx.attr.hub, filename))
+        fail("@{}: cannot fetch {}: no Debian mirror is configured on this machine. Set mirrors = [\"https://...\"] in the tag that sets the lock (bento_files.apt or bento_tools).".format(rctx.attr.hub, filename))
     rctx.report_progress("fetching {}".format(filename))
     problems = []
     if not configured and rctx.path(_APT_HELPER).exists:
@@ -157,7 +157,7 @@ def _fetch(rctx, filename):
     elif rctx.download(url = urls, output = filename, sha256 = rctx.attr.sha256, allow_fail = True).success:
         return
     fail("""@{}: cannot fetch {} (SHA-256: {}) from {}.
-Mirrors keep only the newest version. {}, or set mirrors = ["https://..."] (a snapshot mirror) of the bento.apt or bento_tools tag.
+Mirrors keep only the newest version. {}, or set mirrors = ["https://..."] (a snapshot mirror) of the bento_files.apt or bento_tools tag.
 {}""".format(rctx.attr.hub, filename, rctx.attr.sha256, without_secrets(" or ".join(mirrors)), rctx.attr.refresh, "\n".join(problems)))
 
 def _deb_repo_impl(rctx):
@@ -174,7 +174,7 @@ _deb_repo = repository_rule(
         "archive": attr.string(doc = "Debian archive that provides the package: `debian` or `debian-security`.", mandatory = True),
         "filename": attr.string(doc = "Path to the package file, relative to the URL of a mirror.", mandatory = True),
         "hub": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
-        "mirrors": attr.string_list(doc = "URLs of mirrors. Same format as `mirrors` of `bento.apt`."),
+        "mirrors": attr.string_list(doc = "URLs of mirrors. Same format as `mirrors` of `bento_files.apt`."),
         "refresh": attr.string(doc = "Clause for an error message: how to update the lock.", mandatory = True),
         "sha256": attr.string(doc = "SHA-256 digest of the package file, in hexadecimal.", mandatory = True),
     },
@@ -324,7 +324,7 @@ def deb_files(hub, packages, architecture, names):
     }
 
 def declare_debs(mctx, tag):
-    """Declares the repositories of a `bento.apt` tag. Returns an error, or None."""
+    """Declares the repositories of a `bento_files.apt` tag. Returns an error, or None."""
     declared = declare_deb_files(mctx, hub = tag.name, lock = tag.lock, mirrors = tag.mirrors)
     if not declared.problem:
         _deb_hub_repo(name = tag.name, hub = tag.name, lock = json.encode(declared.packages))

@@ -1,10 +1,10 @@
-"""Declares the base images of `bento.base`, from a registry, an OCI layout, or an archive that `docker save` wrote."""
+"""Declares the base images of `bento_files.base`, from a registry, an OCI layout, or an archive that `docker save` wrote."""
 
 load(":build_text.bzl", "build_text", "failing_text", "metadata_text", "select_text")
 load(":fetch.bzl", "helper_packages", "helper_problem", "probe_cache", "run_helper")
 load(":lock_shapes.bzl", "matches")
 
-# Attributes of `bento.base`, and of the repository rule with the targets of a base image.
+# Attributes of `bento_files.base`, and of the repository rule with the targets of a base image.
 _ATTRIBUTES = {
     "archive": attr.label(doc = "Uncompressed archive of `docker save` with one image."),
     "digest": attr.string(doc = "Digest of `image` (`sha256:<hex>`); for several platforms, of an index."),
@@ -24,10 +24,10 @@ base_tag = tag_class(
 
 def _where(name):
     """Returns the beginning of an error message about a tag."""
-    return "bento.base(name = \"{}\")".format(name)
+    return "bento_files.base(name = \"{}\")".format(name)
 
 def _tag_problem(tag):
-    """Returns an error if an attribute of a `bento.base` tag is invalid, or None."""
+    """Returns an error if an attribute of a `bento_files.base` tag is invalid, or None."""
     sources = [attribute for attribute in ("archive", "image", "layout") if getattr(tag, attribute)]
     if len(sources) != 1:
         return "expected one of archive, image, or layout, got {}. Set exactly one of these attributes.".format(" and ".join(sources) or "none")
@@ -45,7 +45,7 @@ def _tag_problem(tag):
     return None
 
 def declare_base(tag):
-    """Declares the repositories of a `bento.base` tag, without fetching them. Returns an error, or None."""
+    """Declares the repositories of a `bento_files.base` tag, without fetching them. Returns an error, or None."""
     problem = _tag_problem(tag)
     if problem:
         return problem
@@ -239,7 +239,7 @@ def _base_repo_impl(rctx):
 _base_repo = repository_rule(
     implementation = _base_repo_impl,
     doc = "Declares a base image. For an image in a registry, fetches only the manifest and the config. A build fetches the layers only if an action on this machine needs the layers.",
-    attrs = _ATTRIBUTES | {"base": attr.string(doc = "Name of the base image: the attribute `name` of `bento.base`.", mandatory = True)},
+    attrs = _ATTRIBUTES | {"base": attr.string(doc = "Name of the base image: the attribute `name` of `bento_files.base`.", mandatory = True)},
 )
 
 def _layers_repo_impl(rctx):
@@ -262,10 +262,10 @@ _layers_repo = repository_rule(
     implementation = _layers_repo_impl,
     doc = "Fetches the layers of a base image for one platform from a registry.",
     attrs = {
-        "base": attr.string(doc = "Name of the base image: the attribute `name` of `bento.base`.", mandatory = True),
+        "base": attr.string(doc = "Name of the base image: the attribute `name` of `bento_files.base`.", mandatory = True),
         "image": attr.string(doc = "Image repository (`registry/repository`).", mandatory = True),
         "images": attr.label(doc = "File `images.json` in the base image's repository. The file lists the layers for each platform.", mandatory = True),
-        "mirrors": attr.string_list(doc = "Mirrors of the image (`registry/repository`). Same format as `mirrors` of `bento.base`."),
+        "mirrors": attr.string_list(doc = "Mirrors of the image (`registry/repository`). Same format as `mirrors` of `bento_files.base`."),
         "platform": attr.string(doc = "Platform of the layers (`os/architecture`).", mandatory = True),
     },
 )

@@ -42,7 +42,7 @@ _ARCHIVES = [".bentomodel", ".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".zip"]
 _NAME_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz0123456789"
 
 def _where(rctx):
-    return "bento.{}(name = \"{}\")".format(rctx.attr.kind, rctx.attr.model)
+    return "bento_files.{}(name = \"{}\")".format(rctx.attr.kind, rctx.attr.model)
 
 def _expand_path(path, environ):
     """Replaces `~`, `$NAME`, and `${NAME}` in a path, as `expanduser` and `expandvars` of Python do. Leaves references to unset variables unchanged."""

@@ -1,4 +1,4 @@
-"""Tests bento.base with a layout for two platforms and an attestation."""
+"""Tests bento_files.base with a layout for two platforms and an attestation."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
 load("//rules:providers.bzl", "BentoBaseInfo")

@@ -1,4 +1,4 @@
-"""The files that bento.base and bento_layout_base write for a layout, against the layout itself."""
+"""The files that bento_files.base and bento_layout_base write for a layout, against the layout itself."""
 
 import gzip
 import hashlib

@@ -91,12 +91,12 @@ def test_what_is_printed_is_a_tag(hub, capsys):
         f"# To download the model at startup, in the service:\n"
         f'#     HuggingFaceModel("Acme/Tiny-BERT", revision="{COMMIT}")\n'
         f"# To include the model in the Bento, in MODULE.bazel:\n"
-        f"bento.hugging_face_model(\n"
+        f"bento_files.hugging_face_model(\n"
         f'    name = "tiny_bert",\n'
         f'    files = {{"weights.safetensors": "{LARGE}"}},\n'
         f'    repository = "Acme/Tiny-BERT",\n'
         f'    revision = "{COMMIT}",\n'
-        f')\nuse_repo(bento, "tiny_bert")\n'
+        f')\nuse_repo(bento_files, "tiny_bert")\n'
     )
     assert "hf_secret" not in shown
 

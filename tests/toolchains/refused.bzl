@@ -65,10 +65,10 @@ def _debs(text, mirrors = []):
 
 _HASH = 64 * "0"
 _COMMIT = 40 * "a"
-_OF_ARCHIVE = "bento.model_archive(name = \"clf\"): "
-_OF_FILES = "bento.http_model(name = \"clf\"): "
-_OF_HUB = "bento.hugging_face_model(name = \"clf\"): "
-_OF_OCI = "bento.oci_model(name = \"clf\"): "
+_OF_ARCHIVE = "bento_files.model_archive(name = \"clf\"): "
+_OF_FILES = "bento_files.http_model(name = \"clf\"): "
+_OF_HUB = "bento_files.hugging_face_model(name = \"clf\"): "
+_OF_OCI = "bento_files.oci_model(name = \"clf\"): "
 _NOT_A_LOCK = "//:debs.json isn't a Debian lock in format 1. Generate the lock with a bento_debs target."
 
 _FLAG = {"files": {}, "name": "acme", "source": {"commit": _COMMIT, "git": "--upload-pack=id"}, "version": "1!2.0"}
@@ -107,8 +107,8 @@ _CASES = {
         "BentoDebInfo: missing field architecture. Set the field: str - CPU architecture",
     ),
     "helper_that_fails": (
-        lambda: run_helper(_context(stderr = "no route to the host\n"), "bento.base(name = \"python\")", "pull", []),
-        "bento.base(name = \"python\"): no route to the host",
+        lambda: run_helper(_context(stderr = "no route to the host\n"), "bento_files.base(name = \"python\")", "pull", []),
+        "bento_files.base(name = \"python\"): no route to the host",
     ),
     "host_of_another_kind": (lambda: host_platform(_context()), "rules_bento doesn't support windows 11. Build on Linux or macOS."),
     "index_with_a_password": (_index("https://alice:secret@corp.example/simple"), _OF_INDEX),

@@ -328,7 +328,7 @@ def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
     return (
         f"Models: {service.path}:{line}: {service.class_name}.{model.attribute} uses {source.revision!r} of "
         f"{source.model_id}, which isn't a commit. Run `{pin_command(source)}`, which prints the commit for "
-        "`revision`, and a bento.hugging_face_model tag that bundles the files."
+        "`revision`, and a bento_files.hugging_face_model tag that bundles the files."
     )
 
 

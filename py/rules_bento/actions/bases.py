@@ -71,7 +71,7 @@ class _BaseImagesRequest(Request):
 def base_images(request: _BaseImagesRequest) -> None:
     """Find the images for `--platform` in an OCI layout, and write their configs and layer descriptions as JSON.
 
-    With `--layers`, also verifies the layers. The repository rules of `bento.base` run this subcommand.
+    With `--layers`, also verifies the layers. The repository rules of `bento_files.base` run this subcommand.
     """
     from rules_bento.registry.base_images import check_layers, find_images
     from rules_bento.registry.layout import Layout

@@ -103,7 +103,7 @@ def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, 
             f"the revision {source.revision!r} of {source.model_id} isn't a commit",
             place=place,
             remedy=f"Use the commit that `{pin_command(source)}` prints, or bundle the model with "
-            "bento.hugging_face_model(...).",
+            "bento_files.hugging_face_model(...).",
         )
     name = source.model_id.lower()
     metadata = {

@@ -159,5 +159,5 @@ def _pin_lines(snapshot: Snapshot, revision: str) -> str:
         f"# To download the model at startup, in the service:\n"
         f"#     HuggingFaceModel({literal(snapshot.model_id)}, revision={literal(snapshot.revision)})\n"
         f"# To include the model in the Bento, in MODULE.bazel:\n"
-        f"{call('bento.hugging_face_model', tag)}\nuse_repo(bento, {literal(name)})"
+        f"{call('bento_files.hugging_face_model', tag)}\nuse_repo(bento_files, {literal(name)})"
     )
