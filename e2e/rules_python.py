@@ -143,6 +143,9 @@ def special_cases_are_supported(checkout: Checkout) -> None:
     skipped = checkout.bazel("build", "--nobuild", "--define=search=off", "//search:search", workspace=TEAMS)
     assert "is incompatible" in skipped.errors, skipped.told()
     assert "crashed" not in skipped.errors, skipped.told()
+    packed = checkout.bazel("aquery", 'mnemonic("BentoWheel", deps(//prices:image))', workspace=TEAMS).succeeded()
+    assert "Mnemonic: BentoWheel" in packed.output, packed.told()
+    assert "no-cache" not in packed.output  # nothing of the machine enters the wheels
     module = checkout.read(f"{TEAMS}/MODULE.bazel")
     checkout.write(f"{TEAMS}/MODULE.bazel", module + 'bento.pypi(name = "locked", lock = "//:docopt.txt")\n')
     checkout.build("--nobuild", "@base_3_11", workspace=TEAMS)  # without the extension of hubs, which fails
