@@ -105,6 +105,8 @@ class Relay:
         except OSError:
             client.close()
             return
+        for end in (client, server):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or pieces wait 40 ms for acknowledgments
         # One thread for both directions: a socket that another thread reads from cannot be reset.
         with suppress(OSError):
             while not self._over and self._step(client, server):
