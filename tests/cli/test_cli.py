@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 import os
 import pty
@@ -11,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -239,13 +241,21 @@ def test_import_and_export(bento, home, tmp_path):
     assert found == {
         "tag": "hi:v1",
         "path": f"{tmp_path}/third/bentos/hi/v1",
+        "new": True,
         "models": [],
         "known_models": [],
         "notes": [],
     }
     assert Path("third/bentos/hi/v1/README.md").stat().st_nlink == 1
-    bento("import", "v1.bento", code=status.ERROR)
-    assert "hi:v1 is already in the store. To replace the existing version, add --force." in bento.err
+    assert bento("import", "v1.bento") == "Bento hi:v1 is already in the store.\n"
+    assert bento("import", "v1.bento", "-o", "path") == f"{tmp_path}/home/bentos/hi/v1\n"
+    with tarfile.open("other.tar", "w") as archive:  # the same tag, and one more file
+        with tarfile.open("v1.bento") as original:
+            for member in original:
+                archive.addfile(member, original.extractfile(member) if member.isfile() else None)
+        archive.addfile(tarfile.TarInfo("src/more.py"), io.BytesIO())
+    bento("import", "other.tar", code=status.ERROR)
+    assert bento.err == "bento: other.tar: the store contains another Bento hi:v1. To replace it, add --force.\n"
     assert bento("import", "v1.bento", "--force").startswith("Imported Bento hi:v1")
     assert bento("export", "hi:v1") == "Exported Bento hi:v1 with clf:v1 to hi-v1.bento.\n"
     assert bento("export", "hi", "out.tar", "--no-models", "-o", "path") == "out.tar\n"

@@ -125,8 +125,8 @@ def test_the_command(serve, store, other, capsys, monkeypatch):
     monkeypatch.setenv("BENTOML_HOME", str(other.home.root))
     assert main(["import", server.url("d/hi-v1.bento")]) == 0
     assert capsys.readouterr().out == f"Imported Bento {TAG} with clf:v1.\n"
-    assert main(["import", server.url("d/hi-v1.bento")]) == 1
-    assert "is already in the store" in capsys.readouterr().err
+    assert main(["import", server.url("d/hi-v1.bento")]) == 0
+    assert capsys.readouterr().out == f"Bento {TAG} is already in the store.\n"
     assert main(["models", "export", "clf:v1", server.url("m/"), "-o", "path"]) == 0
     assert capsys.readouterr().out == server.url("m/clf-v1.bentomodel") + "\n"
     assert main(["import", "--sha256", "0" * 64, "a.bento", "b.bento"]) == 1

@@ -62,13 +62,11 @@ class Imported:
 
 
 @contextmanager
-def import_session(
-    home: Home, options: Options, *, keep_same: bool = False, has_force: bool = True
-) -> Iterator[ImportSession]:
+def import_session(home: Home, options: Options, *, has_force: bool = True) -> Iterator[ImportSession]:
     """Yield a session that imports archives. After the `with` block, removes staged entries that weren't committed.
 
-    If `keep_same` is true, a main entry can exist in the store if it has the same contents. Otherwise, an existing main
-    entry is an error. If `has_force` is false, errors don't refer to `--force`.
+    An entry can exist in the store if it has the same contents. Another entry with the same tag is an error, unless
+    `options.replace` is set. If `has_force` is false, errors don't refer to `--force`.
     """
     import shutil
 
@@ -76,7 +74,7 @@ def import_session(
         directory = unique(home.staging)
         directory.mkdir(mode=0o700, parents=True)
         try:
-            yield ImportSession(home, directory, options, keep_same=keep_same, has_force=has_force)
+            yield ImportSession(home, directory, options, has_force=has_force)
         finally:
             shutil.rmtree(directory, ignore_errors=True)
 
@@ -89,10 +87,10 @@ def import_archive(
     options: Options | None = None,
     progress: Advance | None = None,
 ) -> Imported:
-    """Import an archive. Skips models that the store already contains.
+    """Import an archive. Skips entries that the store already contains.
 
-    Raises BentoError if the archive is invalid, if BentoML can't load an entry, or if the store already contains the
-    main entry and `options.replace` isn't set.
+    Raises BentoError if the archive is invalid, if BentoML can't load an entry, or if the store contains another entry
+    with the same tag and `options.replace` isn't set.
     """
     with import_session(home, options or Options()) as session:
         staged = session.stage(kind, source, form, progress)
@@ -136,9 +134,8 @@ class StagedImport:
 class ImportSession:
     """Session in which `stage` reads entries from archives, and `commit` adds them to the store."""
 
-    def __init__(self, home: Home, directory: Path, options: Options, *, keep_same: bool, has_force: bool) -> None:
+    def __init__(self, home: Home, directory: Path, options: Options, *, has_force: bool) -> None:
         self.options = options
-        self.keep_same = keep_same
         self._has_force = has_force
         self._home = home
         self._directory = directory
@@ -170,7 +167,7 @@ class ImportSession:
 
         Calls `progress` with the number of bytes read.
         """
-        tree = HashedTree() if self.keep_same and self.has(kind, tag) else self.tree()
+        tree = HashedTree() if self.has(kind, tag) else self.tree()
         descriptor = b""
         for member in tarstream.checked_members(members):
             form: Literal["file", "link"] = "file" if member.link is None else "link"
@@ -225,10 +222,7 @@ class ImportSession:
             return other_entry(where, kind, tag, f"To replace the {kind.noun}, delete it first with `{command}`.")
         if not is_main:
             return other_entry(where, kind, tag, REPLACE_MODEL)
-        if self.keep_same:
-            return other_entry(where, kind, tag, "To replace it, add --force.")
-        problem = f"{tag} is already in the store"
-        return BentoError(problem, place=where, remedy="To replace the existing version, add --force.")
+        return other_entry(where, kind, tag, "To replace it, add --force.")
 
     def _action(self, part: _Part, staged: StagedImport) -> Action:
         """Return what to do with a part. Raises BentoError for a conflict with the store or with an earlier part."""
@@ -242,11 +236,10 @@ class ImportSession:
             return "add"
         if is_main and self.options.replace:
             return "replace"
-        if self.keep_same or not is_main:
-            if earlier is None and find_same(self._home, part.kind, part.tag, contents.is_same):
-                return "keep"
-            if earlier is not None and earlier.is_same(contents):
-                return "keep"
+        if earlier is None and find_same(self._home, part.kind, part.tag, contents.is_same):
+            return "keep"
+        if earlier is not None and earlier.is_same(contents):
+            return "keep"
         if self.options.replace:
             return "replace"
         raise self.conflict(staged.where, part.kind, part.tag, is_main=is_main)
@@ -300,7 +293,7 @@ class _Reader:
         self._session = session
         self._kind = kind
         self._tag = tag
-        is_known = tag is not None and session.keep_same and session.has(kind, tag)
+        is_known = tag is not None and session.has(kind, tag)
         self._main = HashedTree() if is_known else session.tree()
         self._descriptors: dict[Tag | None, bytes] = {}
         self._description: descriptors.Description | None = None
@@ -352,8 +345,6 @@ class _Reader:
         if self._tag not in (None, description.tag):
             problem = f"expected the tag {self._tag}, but the archive contains {description.tag}"
             raise BentoError(problem, place=where, remedy=f"Push the {self._kind.noun} again.")
-        if not self._session.keep_same and self._session.has(self._kind, description.tag):
-            raise self._session.conflict(where, self._kind, description.tag, is_main=True)
         return description
 
     def _missing(self, where: str) -> str:

@@ -35,7 +35,7 @@ def import_command(kind: Kind) -> Command:
         "iris.bento",
         "s3://bucket/iris.bento",
         help=f"Import {what} from archives and OCI layouts.\n\n{_SUFFIXES} Without --force, the import fails if the "
-        f"{kind.noun} already exists. {_URLS}",
+        f"store contains another {kind.noun} with the same tag. {_URLS}",
     )
     @arguments.many(
         "paths", File(), "PATH", help="Import this archive, directory, URL, or OCI layout (- for standard input)"
@@ -50,17 +50,8 @@ def import_command(kind: Kind) -> Command:
         if sha256 and len(paths) > 1:
             raise BentoError("--sha256 can be used with only one archive. Import the archives one at a time.")
         importing = arguments.imports(**options)
-        results = []
-        for imported in (
-            each for path in paths for each in _import(store.section(kind), path, form, importing, sha256)
-        ):
-            for note in imported.notes:
-                show.note(note)
-            if output in ("text", "path"):
-                show.out(str(imported.entry.path)) if output == "path" else show.done(_describe(imported))
-            if output == "text" and kind is BENTO:
-                show.next_steps(f"serve {imported.entry.tag}")
-            results.append(_fields(imported))
+        imports = (each for path in paths for each in _import(store.section(kind), path, form, importing, sha256))
+        results = [show_imported("Imported", imported, output) for imported in imports]
         show.data(results if len(results) > 1 else results[0], output)
 
     return run
@@ -100,16 +91,25 @@ def _check_source(text: str, kind: Kind) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def _describe(imported: Imported) -> str:
-    models = ", ".join(str(model.tag) for model in imported.models)
-    name = f"{imported.entry.kind.noun} {imported.entry.tag}"
-    return f"Imported {name}{models and f' with {models}'}{show.already_present(imported.known)}."
-
-
-def _fields(imported: Imported) -> dict[str, Any]:
+def show_imported(verb: str, imported: Imported, output: str) -> dict[str, Any]:
+    """Print the result of an import or a pull, and return it as a JSON object."""
+    entry, models = imported.entry, ", ".join(str(model.tag) for model in imported.models)
+    for note in imported.notes:
+        show.note(note)
+    if output == "path":
+        show.out(str(entry.path))
+    elif output == "text":
+        name = f"{entry.kind.noun} {entry.tag}"
+        if imported.new:
+            show.done(f"{verb} {name}{models and f' with {models}'}{show.already_present(imported.known)}.")
+            if entry.kind is BENTO:
+                show.next_steps(f"serve {entry.tag}")
+        else:
+            show.done(f"{name} is already in the store{models and f'; {verb.lower()} {models}'}.")
     return {
-        "tag": str(imported.entry.tag),
-        "path": str(imported.entry.path),
+        "tag": str(entry.tag),
+        "path": str(entry.path),
+        "new": imported.new,
         "models": [str(model.tag) for model in imported.models],
         "known_models": [str(tag) for tag in imported.known],
         "notes": list(imported.notes),

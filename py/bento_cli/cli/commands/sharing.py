@@ -10,6 +10,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.cli import arguments, show
 from bento_cli.cli.command import Command, Tag, command
+from bento_cli.cli.commands.archives import show_imported
 
 if TYPE_CHECKING:
     from rules_bento.bento.kinds import Kind
@@ -229,7 +230,7 @@ def pull_command(kind: Kind) -> Command:
 
             with show.progress("Pulling") as progress:
                 several = layouts.pull(store.home, kind, source, importing, progress)
-            fields = [_show_pulled(each, source, output) for each in several]
+            fields = [show_imported("Pulled", each, output) | {"origin": source} for each in several]
             show.data(fields, output)
             return
         if "/" in source:
@@ -243,31 +244,6 @@ def pull_command(kind: Kind) -> Command:
             with arguments.cloud(context, store, f"Pulling {source} from") as (client, progress):
                 pulled = pull(store.home, kind, source, client, progress, importing, force=force)
                 origin = str(client)
-        show.data(_show_pulled(pulled, origin, output), output)
+        show.data(show_imported("Pulled", pulled, output) | {"origin": origin}, output)
 
     return run
-
-
-def _show_pulled(pulled: Imported, origin: str, output: str) -> dict[str, Any]:
-    """Print the result of a pull, and return it as a JSON object."""
-    entry, models = pulled.entry, ", ".join(str(model.tag) for model in pulled.models)
-    for note in pulled.notes:
-        show.note(note)
-    if output == "path":
-        show.out(str(entry.path))
-    elif output == "text":
-        name = f"{entry.kind.noun} {entry.tag}"
-        if pulled.new:
-            show.done(f"Pulled {name}{models and f' with {models}'}{show.already_present(pulled.known)}.")
-            if entry.kind is BENTO:
-                show.next_steps(f"serve {entry.tag}")
-        else:
-            show.done(f"{name} is already in the store{models and f'; pulled {models}'}.")
-    return {
-        "tag": str(entry.tag),
-        "path": str(entry.path),
-        "origin": origin,
-        "new": pulled.new,
-        "models": [str(model.tag) for model in pulled.models],
-        "known_models": [str(tag) for tag in pulled.known],
-    }

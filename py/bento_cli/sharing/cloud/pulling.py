@@ -68,7 +68,7 @@ def pull(
     remote = _whole(cloud, paths, _found(cloud, paths))
     needed = dict.fromkeys(remote.get("manifest", {}).get("models", ())) if kind is BENTO and options.models else ()
     models = [CloudPaths(MODEL, Tag.parse(model, "models")) for model in needed]
-    with staging_lock(home), import_session(home, options, keep_same=True) as session:
+    with staging_lock(home), import_session(home, options) as session:
         fetching = _Fetching(home, cloud, session)
         same = None if force else fetching.find_same(paths, remote)
         found = transfers.parallel_map(lambda model: fetching.model(model, counter), models)

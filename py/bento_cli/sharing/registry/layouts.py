@@ -122,7 +122,7 @@ def pull(
     options = options or Options()
     found, known, staged = [], [], []
     digests: dict[str, str] = {}  # of staged models
-    with _opened(home, source) as layout, import_session(home, options, keep_same=True) as session:
+    with _opened(home, source) as layout, import_session(home, options) as session:
         for each in _artifacts(layout, kind, source):
             stored = each.compare(home, options)
             known += [*stored.models, *filter(None, [stored.main])]

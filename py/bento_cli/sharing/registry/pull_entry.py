@@ -77,7 +77,7 @@ def pull(
     with staging_lock(home):
         with ExitStack() as stack:
             blobs = _fetch(repository, artifact.layers(stored.missing), home.downloads, counter, stack)
-            with import_session(home, options, keep_same=True) as session:
+            with import_session(home, options) as session:
                 draft = artifact.stage(session, [iter(partial(blob.read, xz.BLOCK), b"") for blob in blobs])
                 [done] = session.commit([draft], stored.models)
         forget_downloads(home, map(_name, manifest.layers()))
