@@ -195,7 +195,7 @@ class EntryCollection:
         check: bool = True,
         jobs: int = 0,
         signing: Signing | None = None,
-        for_kserve: bool = False,
+        form: str = "artifact",
     ) -> Sequence[PushResult]:
         """Push an entry and a Bento's models to registry references such as `oci://registry/repository:tag`.
 
@@ -207,7 +207,7 @@ class EntryCollection:
         from bento_cli.sharing.registry.push_entry import push
 
         entry, references = self.get(tag), [Reference.from_url(target) for target in targets]
-        options: dict[str, Any] = {"check": check, "jobs": jobs or JOBS, "signing": signing, "for_kserve": for_kserve}
+        options: dict[str, Any] = {"check": check, "jobs": jobs or JOBS, "signing": signing, "form": form}
         with connected(insecure, f"Pushing {entry.tag}", out) as connection:
             return push(self.home, entry, references, *connection, **options)
 

@@ -527,6 +527,9 @@ def test_interruptions_at_any_byte_are_resumed(direction, store, server, name, p
     assert happened > POINTS // 2
 
 
+FORMS = ("artifact", "kserve", "modelpack")
+
+
 def test_a_model_for_kserve_has_the_layers_of_the_rule(tmp_path, store, registries, reference, progress):
     """KServe mounts `/models` of an image. A second version sends only the shard that is another one."""
     entry = store.models.get("clf:v1")
@@ -534,7 +537,7 @@ def test_a_model_for_kserve_has_the_layers_of_the_rule(tmp_path, store, registri
     for path, content in shards.items():
         (entry.path / path).parent.mkdir(exist_ok=True)
         (entry.path / path).write_bytes(content)
-    [done] = push(store.home, entry, [reference], registries, progress, check=False, for_kserve=True)
+    [done] = push(store.home, entry, [reference], registries, progress, check=False, form="kserve")
     repository = registries.repository(reference)
     manifest = repository.get_manifest("v1")
     config = json.loads(repository.read_blob(manifest.config))
@@ -565,7 +568,7 @@ def test_a_model_for_kserve_has_the_layers_of_the_rule(tmp_path, store, registri
     )
     assert f"sha256:{sha256_of(tmp_path / 'layer')}" == digests["models/a.pt"]
     (entry.path / "a.pt").write_bytes(b"b")
-    [again] = push(store.home, entry, [reference], registries, progress, check=False, for_kserve=True)
+    [again] = push(store.home, entry, [reference], registries, progress, check=False, form="kserve")
     assert (done.sent, again.sent) == (5, 2), "a shard and the config"
     words = ["models", "push", "clf:v1", "--format", "kserve", "--no-verify"]
     assert main(["--home", str(store.home.root), *words, f"oci://{reference}"]) == status.OK
@@ -573,16 +576,47 @@ def test_a_model_for_kserve_has_the_layers_of_the_rule(tmp_path, store, registri
     assert main(["--home", str(store.home.root), *words]) == status.ERROR
     (entry.path / "link").symlink_to("a.pt")
     with pytest.raises(BentoError, match="models/link is a symbolic link, which KServe doesn't support"):
-        push(store.home, entry, [reference], registries, progress, check=False, for_kserve=True)
+        push(store.home, entry, [reference], registries, progress, check=False, form="kserve")
 
 
-def test_an_image_for_kserve_has_no_pointer_of_git_lfs(tmp_path, bento, store, reference):
-    """Nothing can load the weights. No registry is contacted."""
+def test_no_pointer_of_git_lfs_is_built_or_pushed(tmp_path, bento, store, reference):
+    """Nothing can load the weights."""
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 9999999\n"
     files = model_files("lfs:v1", payload=pointer)
     store.models.import_archive(write_archive(tmp_path / "lfs.bentomodel", files))
-    told = bento("models", "push", "lfs:v1", "oci://127.0.0.1:9/lfs:v1", "--format", "kserve", code=status.ERROR)
-    assert "lfs:v1: weights.bin is a pointer of Git LFS, not the file. Run `git lfs pull`, or remove the file." in told
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "service.py").write_text(
+        "import bentoml\n@bentoml.service\nclass Svc:\n    model = bentoml.models.BentoModel('lfs:v1')\n"
+    )
+    push_words = [["models", "push", "lfs:v1", f"oci://{reference}", "--format", form] for form in FORMS]
+    for words in (*push_words, ["models", "push", "lfs:v1", f"oci:{tmp_path}/dir"], ["build", project, "--no-lock"]):
+        told = bento(*words, code=status.ERROR)
+        message = "lfs:v1: weights.bin is a pointer of Git LFS, not the file. Run `git lfs pull`, or remove the file."
+        assert message in told, words
+
+
+def test_a_modelpack_artifact_has_a_layer_for_each_file(bento, store, registries, reference, progress):
+    entry = store.models.get("clf:v1")
+    (entry.path / "README.md").write_text("text")
+    bento("models", "push", "clf:v1", f"oci://{reference}", "--format", "modelpack", "--no-verify")
+    repository = registries.repository(reference)
+    manifest = repository.get_manifest("v1")
+    assert manifest.document["artifactType"] == "application/vnd.cncf.model.manifest.v1+json"
+    found, kinds = {}, {}
+    for layer in manifest.document["layers"]:
+        path = layer["annotations"]["org.cncf.model.filepath"]
+        kinds[path] = layer["mediaType"].removeprefix("application/vnd.cncf.model.")
+        with repository.open_blob(layer["digest"]) as response:
+            found[path] = b"".join(map(bytes, response.pieces()))
+    files = {str(path.relative_to(entry.path)): path for path in entry.path.rglob("*") if path.is_file()}
+    assert found == {path: file.read_bytes() for path, file in files.items()}
+    assert kinds["README.md"] == "doc.v1.raw"
+    assert kinds["weights.bin"] == "weight.v1.raw"
+    [again] = push(store.home, entry, [reference], registries, progress, check=False, form="modelpack")
+    assert again.sent == 0
+    told = bento("models", "push", "clf:v1", "--format", "modelpack", code=status.ERROR)
+    assert "--format modelpack requires a registry target. Specify HOST/REPOSITORY[:TAG]." in told
 
 
 def test_an_image_for_kserve_has_the_modes_of_the_rule(store, registries, reference, progress):
@@ -592,7 +626,7 @@ def test_an_image_for_kserve_has_the_modes_of_the_rule(store, registries, refere
     for path, content, mode in (("a.pt", b"a", 0o600), ("run.sh", b"#!/bin/sh\n", 0o600), ("b", b"b", 0o700)):
         (entry.path / "deep" / path).write_bytes(content)
         (entry.path / "deep" / path).chmod(mode)
-    push(store.home, entry, [reference], registries, progress, check=False, for_kserve=True)
+    push(store.home, entry, [reference], registries, progress, check=False, form="kserve")
     repository, modes = registries.repository(reference), dict[str, str]()
     for layer in repository.get_manifest("v1").document["layers"]:
         with repository.open_blob(layer["digest"]) as response:
@@ -609,7 +643,7 @@ def test_an_image_for_kserve_unpacks_to_the_model(tmp_path, store, registries, r
     if not (shutil.which("skopeo") and shutil.which("umoci")):
         pytest.skip("skopeo or umoci is not here")
     entry = store.models.get("clf:v1")
-    push(store.home, entry, [reference], registries, progress, for_kserve=True)
+    push(store.home, entry, [reference], registries, progress, form="kserve")
     for command in (
         f"skopeo copy --src-tls-verify=false docker://{reference.name}:v1 oci:{tmp_path}/layout:v1",
         f"umoci raw unpack --rootless --image {tmp_path}/layout:v1 {tmp_path}/root",

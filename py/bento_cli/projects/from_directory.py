@@ -29,6 +29,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats.times import normalize_time
 from rules_bento.models.model import latest_versions
 from rules_bento.models.model_loads import find_model_loads
+from rules_bento.models.weights import check_weights
 from rules_bento.net import terminal
 from rules_bento.packages.requirement_checks import check_lines
 from rules_bento.packages.requirements import logical_lines, normalize_name, requirement_name
@@ -292,6 +293,8 @@ def _build_selected(
     survey = services.survey(service, tree, directory.resolve().name, excluded, is_imported=bool(python))
     settings = replace(settings, survey=survey)
     models = model_refs.find_models(info, options, store)
+    for model in models:
+        check_weights(model.sources, model.entry.description.tag)
     reason = ""
     if not (extra.bentoml_version or extra.lock or "bentoml" in _required_packages(settings, info)):
         version, reason = _bentoml_version(environment, models, lock.bentoml_version() if lock else "")

@@ -41,10 +41,10 @@ _context = click.option("--context", metavar="NAME", help="Use this BentoCloud o
 _form = click.option(
     "--format",
     "form",
-    type=click.Choice(("artifact", "kserve")),
+    type=click.Choice(("artifact", "kserve", "modelpack")),
     default="artifact",
-    help="Set the registry format: artifact for `bento models pull`, or kserve for an image that KServe and Kubernetes "
-    "can mount (default: artifact)",
+    help="Set the registry format: artifact for `bento models pull`, kserve for an image that KServe and Kubernetes "
+    "can mount, or modelpack for CNCF ModelPack tools (default: artifact)",
 )
 
 
@@ -84,7 +84,7 @@ def push_command(kind: Kind) -> Command:
         context: str | None,
         insecure: Sequence[str],
         output: str,
-        form: str = "",
+        form: str = "artifact",
         **signing: Any,
     ) -> None:
         from bento_cli.sharing.registry import is_layout
@@ -92,9 +92,9 @@ def push_command(kind: Kind) -> Command:
         if not targets and has_registry(tag):
             example = f"`bento {'models ' if kind is MODEL else ''}push {kind.noun.upper()} {tag}`"
             raise BentoError("the tag before the registry reference is missing", place=tag, remedy=f"Use {example}.")
-        for_kserve = form == "kserve"
+        is_artifact = form == "artifact"
         if targets and is_layout(targets[-1]):
-            if for_kserve or signing["sign_key"] or signing["keyless"]:
+            if not is_artifact or signing["sign_key"] or signing["keyless"]:
                 raise BentoError("--format, --sign-key, and --sign-keyless require a registry. Remove these options.")
             *tags, layout = [tag, *targets]
             _push_to_layout(store, [store.section(kind).get(each) for each in tags], layout, output, not no_verify)
@@ -109,11 +109,11 @@ def push_command(kind: Kind) -> Command:
                 check=not no_verify,
                 jobs=threads or 0,
                 signing=arguments.signing("sign-", **signing),
-                for_kserve=for_kserve,
+                form=form,
             )
             _show_pushed(entry, results, output)
-        elif for_kserve:
-            raise BentoError("--format kserve requires a registry target. Specify HOST/REPOSITORY[:TAG].")
+        elif not is_artifact:
+            raise BentoError(f"--format {form} requires a registry target. Specify HOST/REPOSITORY[:TAG].")
         elif signing["sign_key"] or signing["keyless"]:
             raise BentoError("--sign-key and --sign-keyless require a registry target. Specify HOST/REPOSITORY[:TAG].")
         else:

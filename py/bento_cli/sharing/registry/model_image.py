@@ -1,9 +1,11 @@
-"""Packs models from the store into images for KServe, with the same gzip layers as `bento_model_image`."""
+"""Packs models from the store into images for KServe and CNCF ModelPack artifacts, as `bento_model_image` does."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 
+from rules_bento.archives import sha256_of
 from rules_bento.archives.tarstream import Member
 from rules_bento.formats.oci import MANIFEST, digest_of
 from rules_bento.images import oci_image
@@ -11,7 +13,7 @@ from rules_bento.images.layers.layer import MEDIA_TYPES, Sum, stream_files_layer
 from rules_bento.images.plan import USER, WEIGHTS_SUFFIXES, weights_groups
 from rules_bento.models.weights import check_weights
 from rules_bento.registry.descriptor import Manifest
-from rules_bento.registry.pushable import BlobSource, BytesSource, Pushable
+from rules_bento.registry.pushable import BlobSource, BytesSource, FileSource, Pushable
 from rules_bento.sources.manifest import mode_of, open_source
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
@@ -33,12 +35,19 @@ class _StreamedLayer(StreamedPart):
 
 
 @contextmanager
-def packed(model: Entry) -> Iterator[Pushable]:
-    """Yield the image of a model. Reads the files twice: to compute the digests, and to send the layers.
+def packed(model: Entry, form: str) -> Iterator[Pushable]:
+    """Yield the image (`form` is `kserve`) or the artifact (`modelpack`) of a model.
 
-    Raises BentoError for symbolic links, because KServe mounts only the directory of the model, and for weights that
-    can't be loaded.
+    Reads the files twice: to compute the digests, and to send the layers. Raises BentoError for symbolic links, because
+    the layers contain only files, and for weights that can't be loaded.
     """
+    create = _kserve if form == "kserve" else _modelpack
+    image, sources = create(model)
+    sources[digest_of(image.config)] = BytesSource(image.config)
+    yield Pushable(Manifest.read(image.manifest, MANIFEST, str(model.tag)), (), sources)
+
+
+def _kserve(model: Entry) -> tuple[oci_image.OciImage, dict[str, BlobSource]]:
     uid, name = int(USER), f"model {model.tag}"
     files = []
     for member in regular_files(model, "models/", "KServe doesn't support. Replace the link with a file."):
@@ -54,6 +63,19 @@ def packed(model: Entry) -> Iterator[Pushable]:
         sources[layers[-1].digest] = source
     created = model.moment.isoformat()
     annotations = oci_image.standard_annotations(created, [model.tag])
-    image = oci_image.make_image(layers, oci_image.data_config(created, annotations, {}))
-    sources[digest_of(image.config)] = BytesSource(image.config)
-    yield Pushable(Manifest.read(image.manifest, MANIFEST, str(model.tag)), (), sources)
+    return oci_image.make_image(layers, oci_image.data_config(created, annotations, {})), sources
+
+
+def _modelpack(model: Entry) -> tuple[oci_image.OciImage, dict[str, BlobSource]]:
+    from rules_bento.images.modelpack import file_layer, make_artifact
+
+    members = regular_files(model, "", "ModelPack doesn't support. Replace the link with a file.")
+    files = {member.path: str(member.source) for member in members}
+    check_weights(files, str(model.tag))
+    layers, sources = [], dict[str, "BlobSource"]()
+    for path, source in sorted(files.items()):
+        layer = file_layer(path, f"sha256:{sha256_of(source)}", Path(source).stat().st_size)
+        layers.append(layer)
+        sources[layer.digest] = FileSource(Path(source))
+    created = model.moment.isoformat()
+    return make_artifact(model.tag, created, layers, oci_image.standard_annotations(created, [model.tag])), sources

@@ -17,6 +17,7 @@ from rules_bento.artifacts import artifact
 from rules_bento.artifacts.artifact import DescribedBento, Part
 from rules_bento.bento.kinds import BENTO
 from rules_bento.errors import BentoError
+from rules_bento.models.weights import check_weights
 from rules_bento.registry.pushable import FileSource, Pushable
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Sequence
 
@@ -113,7 +114,10 @@ class EntryArtifact:
         return sorted(kept, key=lambda member: member.path)
 
     def _model_part(self, model: Entry, directory: Path) -> Part:
-        members = self._members(model, f"{_MODELS}{model.tag.name}/{model.tag.version}/")
+        prefix = f"{_MODELS}{model.tag.name}/{model.tag.version}/"
+        members = self._members(model, prefix)
+        files = {member.path.removeprefix(prefix): str(member.source or "") for member in members}
+        check_weights(files, str(model.tag))
         return _part(members, directory / f"{model.tag.name}-{model.tag.version}.model")
 
 

@@ -34,14 +34,13 @@ def push(
     check: bool = True,
     jobs: int = JOBS,
     signing: Signing | None = None,
-    for_kserve: bool = False,
+    form: str = "artifact",
 ) -> list[PushResult]:
     """Push an entry to each target. If the entry is a Bento, also pushes its models.
 
     The default tag is the entry's version. If all targets already have the artifact, doesn't push it again. If `check`
-    is true, verifies all files before a push. If `signing` is set, signs the entry before tagging it. If `for_kserve`
-    is true, pushes an image for KServe instead of an artifact. Raises BentoError if a model is missing or the push
-    fails.
+    is true, verifies all files before a push. If `signing` is set, signs the entry before tagging it. `form` is
+    `artifact`, or `kserve` or `modelpack` for a model. Raises BentoError if a model is missing or the push fails.
     """
     if signing:
         from rules_bento.artifacts.signatures import sign_in_registries
@@ -51,8 +50,9 @@ def push(
     targets = [target if target.tag else target.with_tag(entry.tag.version) for target in targets]
     models = models_of(home, entry) if entry.kind is BENTO else []
     described = packing.EntryArtifact(home, entry, models)
+    is_artifact = form == "artifact"
     manifests = [
-        None if for_kserve else _already_pushed(described, registries.repository(target), target) for target in targets
+        _already_pushed(described, registries.repository(target), target) if is_artifact else None for target in targets
     ]
     existing = [(manifest, target) for manifest, target in zip(manifests, targets, strict=True) if manifest]
     if len(existing) == len(targets):
@@ -62,10 +62,10 @@ def push(
         return [_unchanged(manifest, target) for manifest, target in existing]
     if check:
         verification.require_intact(home, [entry, *models], described.noted)
-    if for_kserve:
+    if not is_artifact:
         from bento_cli.sharing.registry import model_image
 
-    with model_image.packed(entry) if for_kserve else described.packed() as package:
+    with described.packed() if is_artifact else model_image.packed(entry, form) as package:
         if signing:
             sign_in_registries(package.root.descriptor, targets, signing, registries, counter)
         return push_package(package, targets, registries, counter, jobs=jobs)
