@@ -9,7 +9,7 @@ from rules_bento.registry.reference import has_registry
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.cli import arguments, show
-from bento_cli.cli.command import Command, Tag, command
+from bento_cli.cli.command import Command, File, Tag, command
 from bento_cli.cli.commands.archives import show_imported
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from bento_cli.library import Store
     from bento_cli.sharing.cloud.pushing import Pushed as CloudPushed
     from bento_cli.store.entry_store import Entry
-    from bento_cli.store.import_session import Imported
 
 _PUSH = """Push a {0} to a registry, an OCI layout, BentoCloud, or Yatai.
 
@@ -194,6 +193,9 @@ def _show_pushed_to_cloud(entry: Entry, endpoint: str, result: CloudPushed, outp
 def pull_command(kind: Kind) -> Command:
     # An option of BentoML, which excludes models by default.
     with_models = arguments.flag("--with-models", help="Pull models that aren't in the store (default)")
+    from_bentofile = click.option(
+        "-F", "--bentofile", type=File(), help="Pull the models of this bentofile.yaml or pyproject.toml"
+    )
 
     @command(
         f"oci://registry.example/{kind.directory}/iris:v1", "iris:v1", help=_PULL.format(_with_models(kind), kind.noun)
@@ -201,13 +203,15 @@ def pull_command(kind: Kind) -> Command:
     @click.argument(
         "source",
         metavar="REFERENCE",
+        required=kind is BENTO,
+        default="",
         help="Pull this registry reference (HOST/REPOSITORY[:TAG]), all of an OCI layout, or this tag from BentoCloud "
         "or Yatai",
     )
     @_context
     @arguments.force(kind, "-f")
     @arguments.no_models(kind)
-    @(with_models if kind is BENTO else arguments.combine())
+    @(with_models if kind is BENTO else from_bentofile)
     @arguments.import_options
     @arguments.insecure
     @arguments.output("text", "json", "yaml", "path")
@@ -219,12 +223,14 @@ def pull_command(kind: Kind) -> Command:
         insecure: Sequence[str],
         output: str,
         with_models: bool = False,
+        bentofile: str | None = None,
         **options: Any,
     ) -> None:
         from bento_cli.sharing.registry import is_layout
 
+        if kind is MODEL and bool(source) == bool(bentofile):
+            raise click.UsageError("Specify either REFERENCE or --bentofile.")
         importing = arguments.imports(force=force, **options)
-        pulled: Imported
         if is_layout(source):
             from bento_cli.sharing.registry import layouts
 
@@ -237,13 +243,26 @@ def pull_command(kind: Kind) -> Command:
             from_registry = store.section(kind).pull(
                 source, force=force, options=importing, insecure=insecure, out=show.progress_output()
             )
-            pulled, origin = from_registry, f"oci://{from_registry.reference}"
+            shown: Any = show_imported("Pulled", from_registry, output) | {"origin": f"oci://{from_registry.reference}"}
         else:
             from bento_cli.sharing.cloud.pulling import pull
 
-            with arguments.cloud(context, store, f"Pulling {source} from") as (client, progress):
-                pulled = pull(store.home, kind, source, client, progress, importing, force=force)
-                origin = str(client)
-        show.data(show_imported("Pulled", pulled, output) | {"origin": origin}, output)
+            results = []
+            with arguments.cloud(context, store, f"Pulling {source or bentofile} from") as (client, progress):
+                for tag in _model_tags(bentofile) if bentofile else [source]:
+                    pulled = pull(store.home, kind, tag, client, progress, importing, force=force)
+                    results.append(show_imported("Pulled", pulled, output) | {"origin": str(client)})
+            shown = results if bentofile else results[0]
+        show.data(shown, output)
 
     return run
+
+
+def _model_tags(bentofile: str) -> list[str]:
+    """Return the tags of the models in a bentofile. Raises BentoError if the bentofile has no models."""
+    from rules_bento.build_options import bentofile as bentofiles
+
+    models = bentofiles.read(bentofile, bentofile).models
+    if not models:
+        raise BentoError("the file lists no models", place=bentofile, remedy="Add the models to `models`.")
+    return [model.tag.removesuffix(":latest") for model in models]
