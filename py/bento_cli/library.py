@@ -30,7 +30,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Callable, Coll
 from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.entry_store import NotFoundError as NotFoundError
 from bento_cli.store.home import Home as Home
-from bento_cli.store.home import staged_file
+from bento_cli.store.home import staged_directory
 
 if TYPE_CHECKING:
     import subprocess
@@ -135,7 +135,8 @@ class EntryCollection:
         if form == "folder":
             remedy = "Use an archive format, such as xz."
             raise BentoError("directories can't be imported from a URL", place=str(address), remedy=remedy)
-        with staged_file(self.home) as path:
+        with staged_directory(self.home) as directory:
+            path = directory / "archive"
             transports.download(address, path, counter or Progress(), sha256)
             with io.FileIO(path) as raw, io.BufferedReader(raw) as file:
                 raw.name = str(address)  # for messages
@@ -180,7 +181,8 @@ class EntryCollection:
         address = address.with_name(name)
         taken = models_of(self.home, entry) if models and self.kind is BENTO else []
         members = export.checked_members(self.home, entry, taken, progress, check=check)
-        with staged_file(self.home) as path:
+        with staged_directory(self.home) as directory:
+            path = directory / "archive"
             with path.open("wb") as file:
                 export.write(file, form, members)
             transports.upload(address, path, counter or Progress())

@@ -96,15 +96,17 @@ def exclusive_lock(home: Home, waiting: Callable[[], None] | None = None) -> Ite
 
 
 @contextmanager
-def staged_file(home: Home) -> Iterator[Path]:
-    """Yield a new path in the staging directory, and remove the file after the `with` block."""
-    with staging_lock(home):  # if this process is killed, a later one removes the file
-        home.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = unique(home.staging)
+def staged_directory(home: Home) -> Iterator[Path]:
+    """Yield a new directory in the staging directory, and remove it after the `with` block."""
+    import shutil
+
+    with staging_lock(home):  # if this process is killed, a later one removes the directory
+        directory = unique(home.staging)
+        directory.mkdir(mode=0o700, parents=True)
         try:
-            yield path
+            yield directory
         finally:
-            path.unlink(missing_ok=True)
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _clear(home: Home) -> None:

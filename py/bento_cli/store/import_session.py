@@ -23,7 +23,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterable, Iterator,
 from bento_cli.store import delete, durable, import_manifests, pool
 from bento_cli.store.entry_contents import EntryContents, Known, find_same, other_entry
 from bento_cli.store.entry_store import Entry, EntryStore
-from bento_cli.store.home import Home, commit_lock, staging_lock, unique
+from bento_cli.store.home import Home, commit_lock, staged_directory
 from bento_cli.store.pool import Pool
 
 if TYPE_CHECKING:
@@ -68,15 +68,8 @@ def import_session(home: Home, options: Options, *, has_force: bool = True) -> I
     An entry can exist in the store if it has the same contents. Another entry with the same tag is an error, unless
     `options.replace` is set. If `has_force` is false, errors don't refer to `--force`.
     """
-    import shutil
-
-    with staging_lock(home):
-        directory = unique(home.staging)
-        directory.mkdir(mode=0o700, parents=True)
-        try:
-            yield ImportSession(home, directory, options, has_force=has_force)
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
+    with staged_directory(home) as directory:
+        yield ImportSession(home, directory, options, has_force=has_force)
 
 
 def import_archive(

@@ -29,7 +29,7 @@ from bento_cli.sharing.registry import OCI_ARCHIVE, OCI_DIRECTORY, packing
 from bento_cli.sharing.registry.pull_entry import PulledArtifact
 from bento_cli.store import export, verification
 from bento_cli.store.entry_store import Entry, EntryStore, models_of
-from bento_cli.store.home import Home, staged_file
+from bento_cli.store.home import Home, staged_directory
 from bento_cli.store.import_session import Imported, Options, import_session
 
 if TYPE_CHECKING:
@@ -162,7 +162,8 @@ def _opened(home: Home, source: str) -> Iterator[Layout | ImageArchive]:
         with docker_archive.opened(Path(source.removeprefix(OCI_ARCHIVE)), "`bento push`") as archive:
             yield archive
     else:
-        with staged_file(home) as copy:
+        with staged_directory(home) as directory:
+            copy = directory / "archive"
             with copy.open("wb") as file:
                 shutil.copyfileobj(sys.stdin.buffer, file)
             with docker_archive.opened(copy, "`bento push`") as archive:

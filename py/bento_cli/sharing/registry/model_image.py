@@ -67,15 +67,14 @@ def _kserve(model: Entry) -> tuple[oci_image.OciImage, dict[str, BlobSource]]:
 
 
 def _modelpack(model: Entry) -> tuple[oci_image.OciImage, dict[str, BlobSource]]:
-    from rules_bento.images.modelpack import file_layer, make_artifact
-
     members = regular_files(model, "", "ModelPack doesn't support. Replace the link with a file.")
     files = {member.path: str(member.source) for member in members}
     check_weights(files, str(model.tag))
     layers, sources = [], dict[str, "BlobSource"]()
     for path, source in sorted(files.items()):
-        layer = file_layer(path, f"sha256:{sha256_of(source)}", Path(source).stat().st_size)
+        layer = oci_image.modelpack_layer(path, f"sha256:{sha256_of(source)}", Path(source).stat().st_size)
         layers.append(layer)
         sources[layer.digest] = FileSource(Path(source))
     created = model.moment.isoformat()
-    return make_artifact(model.tag, created, layers, oci_image.standard_annotations(created, [model.tag])), sources
+    annotations = oci_image.standard_annotations(created, [model.tag])
+    return oci_image.make_modelpack(model.tag, created, layers, annotations), sources

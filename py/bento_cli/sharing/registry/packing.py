@@ -23,7 +23,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Sequence
 
 from bento_cli.store import import_manifests
 from bento_cli.store.entry_contents import EntryContents
-from bento_cli.store.home import Home, staging_lock, unique
+from bento_cli.store.home import Home, staged_directory
 
 if TYPE_CHECKING:
     from rules_bento.archives.tarstream import Member
@@ -74,15 +74,8 @@ class EntryArtifact:
 
         `parts` contains the parts of models that artifacts have in common, by the directory of the model.
         """
-        import shutil
-
-        with staging_lock(self.home):
-            directory = unique(self.home.staging)
-            directory.mkdir(mode=0o700, parents=True)
-            try:
-                yield self._pack(directory, {} if parts is None else parts)
-            finally:
-                shutil.rmtree(directory, ignore_errors=True)
+        with staged_directory(self.home) as directory:
+            yield self._pack(directory, {} if parts is None else parts)
 
     def _pack(self, directory: Path, shared: dict[Path, Part]) -> Pushable:
         if self.entry.kind is not BENTO:
