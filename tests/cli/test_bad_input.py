@@ -25,7 +25,12 @@ def bad_inputs():
         if any(param.required for param in positional):
             yield name
         for param in command.params:
-            if isinstance(param, click.Option) and not param.is_flag and param.name not in OF_ALL and path != "serve":
+            if (
+                isinstance(param, click.Option)
+                and not (param.is_flag or param.count)
+                and param.name not in OF_ALL
+                and path != "serve"
+            ):
                 yield (*name, param.opts[-1])
                 if isinstance(param.type, (click.Choice, click.types.FuncParamType)):
                     yield (*name, *("x" for _ in positional), *more, f"{param.opts[-1]}=\udc80")

@@ -909,6 +909,8 @@ def test_errors_have_a_hint_in_a_terminal_and_fields_in_json(bento, home):
     assert error["message"] == f"{error['place']}: {error['problem']}. {error['remedy']}"
     bento("get", "hx:v1", code=status.NOT_FOUND)
     assert bento.err == f"bento: {error['message']}\n"
+    bento("list", "--json", "--nope", code=status.USAGE)
+    assert json.loads(bento.err)["error"]["message"].startswith("no such option '--nope'.")
 
 
 def test_homes_that_are_absent_and_empty(bento):

@@ -66,7 +66,7 @@ def _run(words: list[str]) -> int:
     from bento_cli.cli.groups import COMMANDS
     from bento_cli.cli.show import configure
 
-    configure()  # for errors before the command's options are known
+    configure(json="--json" in words)  # for errors before the command's options are known
     if instruction := os.environ.get(COMPLETE):
         from click.shell_completion import shell_complete
 

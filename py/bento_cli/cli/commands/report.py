@@ -51,7 +51,7 @@ def report_command(store: Store, target: str, other: str, output: str, platform:
 
     machine = os.uname().machine
     platform = platform or f"linux/{ARCHITECTURES.get(machine, machine)}"
-    reports = [_describe(store, each, platform, insecure) for each in (target, other) if each]
+    reports = [_describe(store, each, platform, insecure) for each in (target, *filter(None, [other]))]
     if len({"layers" in report for report in reports}) > 1:
         raise BentoError("a Bento can't be compared with an image", place=other, remedy="Specify two of one kind.")
     path = Path(output)
