@@ -198,7 +198,7 @@ def test_the_build_definition_has_the_very_wheels_the_model_and_the_base():
 
 
 def test_the_report_says_whose_the_files_are():
-    layers = document("image", "layers")["layers"]
+    layers = document("image", "report")["layers"]
     packages = [package for layer in layers for package in layer["packages"]]
     kinds = {package["kind"] for package in packages}
     assert kinds == {"bento", "deb", "model", "other", "wheel"}
@@ -219,7 +219,7 @@ def test_what_the_hub_excludes_is_in_no_layer_and_not_in_record(image):
 
 
 def test_what_is_excluded_is_reported():
-    [told] = document("image", "layers")["excluded"]
+    [told] = document("image", "report")["excluded"]
     assert (told["name"], told["files"] > 10, told["size"] > 100_000) == ("joblib", True, True)
     remarks = {
         component["name"]: component["properties"][0]["value"]
