@@ -58,7 +58,7 @@ def login_command(store: Store, endpoint: str | None, api_token: str | None, con
     fields = {"name": login.name, "endpoint": login.endpoint, "email": email, "organization": organization["name"]}
     if not show.data(fields, output):
         account = f"{email or user.get('name')} of {organization['name']}"
-        show.out(f"Logged in to {login.endpoint} as {show.plain(account)} (context {show.plain(login.name)}).")
+        show.done(f"Logged in to {login.endpoint} as {show.plain(account)} (context {show.plain(login.name)}).")
         show.next_steps("push TAG", "pull TAG")
 
 

@@ -49,7 +49,7 @@ def login_command(
         from rules_bento.registry.auth import config_file
 
         show.note(f"The password isn't encrypted in {config_file()}. To encrypt passwords, set up a credential helper.")
-    show.out(f"Logged in to {show.plain(registry)} as {show.plain(username)}.")
+    show.done(f"Logged in to {show.plain(registry)} as {show.plain(username)}.")
 
 
 @command("registry.example.com")
@@ -59,4 +59,4 @@ def logout_command(store: Store, registry: str) -> None:
     from bento_cli.sharing.registry.logins import log_out
 
     existed = log_out(registry)
-    show.out(f"{'Logged out of' if existed else 'No login is stored for'} {show.plain(registry)}.")
+    show.done(f"{'Logged out of' if existed else 'No login is stored for'} {show.plain(registry)}.")

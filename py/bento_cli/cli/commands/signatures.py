@@ -210,7 +210,8 @@ def _print_verified(verified: Verified) -> None:
     result = show.bad(f"{len(verified.damages)} damaged") if verified.damages else show.good("nothing damaged")
     entries = f"{verified.entries:,} {'entry' if verified.entries == 1 else 'entries'}"
     unchecked = f", {len(verified.unknown):,} not checked" if verified.unknown else ""
-    show.out(f"{entries}, {show.count(verified.files, 'file')}: {result}{unchecked}.")
+    end = show.out if verified.damages else show.done
+    end(f"{entries}, {show.count(verified.files, 'file')}: {result}{unchecked}.")
 
 
 def _finding(finding: Finding) -> dict[str, str]:
