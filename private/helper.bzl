@@ -26,7 +26,7 @@ COMPILER_VARIABLES = {"PYTHONHASHSEED": "0"}
 
 _REQUIREMENTS = {"block-network": "1", "supports-path-mapping": "1"}
 
-# Workers are singleplex, because --worker_sandboxing has no effect on multiplex workers. A worker forks for each request.
+# Workers are singleplex, because --worker_sandboxing has no effect on multiplex workers. Forks of a worker run the requests.
 _WORKER_REQUIREMENTS = _REQUIREMENTS | {"requires-worker-protocol": "json", "supports-workers": "1"}
 
 # Subcommands that compress or hash gigabytes of data. They use one thread for each core, but at most eight (py/rules_bento/archives/xz.py).
