@@ -18,7 +18,7 @@ from rules_bento.net.download import open_partial
 def making(request, monkeypatch):
     """Both ways to make a file."""
     if request.param == "named":
-        monkeypatch.setattr(atomic, "_open_unnamed", lambda directory: None)
+        monkeypatch.setattr(atomic, "_open_unnamed", lambda *_: None)
     elif sys.platform != "linux":
         pytest.skip("only Linux has files without a name")
     return request.param
