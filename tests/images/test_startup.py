@@ -176,7 +176,9 @@ socketserver.TCPServer(("127.0.0.1", 3000), Handler).serve_forever()
 def of_this_python():
     """What the service needs: the files that Python has open or has imported when it has the same modules."""
     code = "import http.server, sys; print(sys.base_prefix); print(*sorted(m.__file__ for m in sys.modules.values() "
-    code += "if getattr(m, '__file__', None)), sep='\\n'); print(open('/proc/self/maps').read())"
+    code += "if getattr(m, '__file__', None)), sep='\\n'); print(open('/proc/self/maps').read())\n"
+    # In Python 3.13, this file puts another module in its place.
+    code += "import collections; print(collections.__path__[0] + '/abc.py')"
     told = subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True, capture_output=True, text=True).stdout
     prefix, *lines = told.splitlines()
     paths = {line.split()[-1] for line in lines if line}
