@@ -43,6 +43,7 @@ from models import models_are_fetched
 from monorepo import a_monorepo_builds_without_a_wheel, changes_update_only_dependents
 from next import next_bazel_flags_are_supported
 from offline import a_second_checkout_downloads_nothing
+from readme import readme_works
 from recording import coverage_reaches_into_servers
 from remote_cache import two_machines_share_a_cache
 from remote_execution import actions_run_on_minimal_workers
@@ -108,6 +109,7 @@ ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
     {"sources": wheels_are_built_from_locked_sources},
     {"teams": teams_share_a_repository},
     {"rules_python": current_rules_python_is_supported},
+    {"readme": readme_works},
     {"next": next_bazel_flags_are_supported},
 )
 SCENARIOS = {name: scenario for row in ROWS for name, scenario in row.items()}

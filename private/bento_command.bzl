@@ -1,6 +1,6 @@
 """Defines the `bento` command, and the program that `bazel run` starts for a Bento."""
 
-load(":attributes.bzl", "label_string")
+load(":attributes.bzl", "label_string", "minor_version")
 load(":launcher.bzl", "PYTHON", "RUN_RUNTIME", "helper_launcher", "runfile", "runtime")
 
 def _bento_command_impl(ctx):
@@ -36,15 +36,30 @@ def _source_roots(ctx, build_ctx, import_roots):
     roots = [root.removeprefix(own) for root in import_roots.to_list() if root.startswith(own)]
     return ["."] if build_ctx.startswith("../") else [build_ctx or "."] + roots + ["."]
 
-def serve_program(ctx, archive, *, build_ctx, import_roots, models = []):
+# Attribute of rules with `serve_program`: a runtime in the Python version of the configuration.
+SERVING_RUNTIME = {"_serving_runtime": attr.label(default = "//toolchains:host_python_runtime", providers = [platform_common.ToolchainInfo])}
+
+def _serving_python(ctx, version):
+    """Returns a struct of an interpreter in the Python version (`X.Y`) of a Bento: `word` (argument of the launcher) and `files`.
+
+    If no runtime has the version, this is the interpreter of the launcher, and uv reports the problem.
+    """
+    own = runtime(ctx).python
+    other = ctx.attr._serving_runtime[platform_common.ToolchainInfo].python
+    if minor_version(own.version) == version or minor_version(other.version) != version or not other.interpreter:
+        return struct(files = depset(), word = PYTHON)
+    return struct(files = other.files, word = runfile(ctx, other.interpreter))
+
+def serve_program(ctx, archive, *, build_ctx, import_roots, python_version, models = []):
     """Declares a program that serves a Bento with its own BentoML version. `models` lists the models that `archive` excludes."""
     uv = runtime(ctx).uv
+    python = _serving_python(ctx, python_version)
     return helper_launcher(
         ctx,
-        arguments = ["--target", label_string(ctx.label), "--archive", runfile(ctx, archive), "--uv", runfile(ctx, uv), "--python", PYTHON] +
+        arguments = ["--target", label_string(ctx.label), "--archive", runfile(ctx, archive), "--uv", runfile(ctx, uv), "--python", python.word] +
                     [word for root in _source_roots(ctx, build_ctx, import_roots) for word in ("--source-root", root)] +
                     [word for model in models for word in ("--model", runfile(ctx, model.description), runfile(ctx, model.archive_part))],
-        files = depset([archive, uv] + [file for model in models for file in (model.description, model.archive_part)]),
+        files = depset([archive, uv] + [file for model in models for file in (model.description, model.archive_part)], transitive = [python.files]),
         modules = runtime(ctx).command_packages,
         subcommand = "bento_cli.programs.serve",
     )

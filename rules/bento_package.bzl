@@ -4,7 +4,7 @@ load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//private:archive.bzl", "declare_metadata_archive", "write_archives")
 load("//private:attributes.bzl", "CREATION_TIME", "STAMP", "STAMPED_VALUES", "label_string", "minor_version")
-load("//private:bento_command.bzl", "serve_program")
+load("//private:bento_command.bzl", "SERVING_RUNTIME", "serve_program")
 load("//private:data_parts.bzl", "pack_data")
 load("//private:helper.bzl", "IMPORT_GROUP", "TOOLCHAIN_TYPE", "run_steps")
 load("//private:installed_wheel_aspect.bzl", "check_one_hub", "has_installed", "installed_wheel_aspect")
@@ -102,7 +102,7 @@ def _lock(ctx, locked, service):
         service = service,
     ) if locked else None
 
-def _launcher(ctx, archive, models):
+def _launcher(ctx, archive, models, python_version):
     """Declares the program that `bazel run` starts for the Bento. Returns a struct of `executable` and `runfiles`."""
     return serve_program(
         ctx,
@@ -110,6 +110,7 @@ def _launcher(ctx, archive, models):
         build_ctx = build_ctx(ctx),
         import_roots = depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]),
         models = [] if ctx.attr.bundle_models else models,
+        python_version = python_version,
     )
 
 def _bento_info(ctx, *, described, outputs, python_version):
@@ -167,7 +168,7 @@ def _bento_package_impl(ctx):
         metadata = metadata_part,
         models = models,
     )
-    launcher = _launcher(ctx, archives.bento, models)
+    launcher = _launcher(ctx, archives.bento, models, python_version)
     build_definition = write_build_definition(
         ctx,
         bento = described,
@@ -284,7 +285,7 @@ inputs before actions run, so also set the files that options refer to (`srcs`, 
         "ignore_libraries": attr.string_list(doc = "File names that the platform check ignores. The check rejects machine code for other platforms."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of the content."),
         "_labels": attr.label(default = "//rules:labels", providers = [BuildSettingInfo]),
-    } | CREATION_TIME | IMPORT_PERMISSION | SERVICE_METADATA | PLATFORM | RESOLVER | RUN_RUNTIME | SECRETS | STAMP,
+    } | CREATION_TIME | IMPORT_PERMISSION | SERVICE_METADATA | PLATFORM | RESOLVER | RUN_RUNTIME | SECRETS | SERVING_RUNTIME | STAMP,
     cfg = bento_cfg,
     executable = True,
     exec_groups = IMPORT_GROUP,

@@ -43,7 +43,7 @@ OF_BAZEL = [
 ]  # fmt: skip
 PROGRAMS = [
     "bentoml", "cat", "cd", "cosign", "curl", "docker", "export", "git", "grype", "ibazel", "kubectl", "mkdir", "pip",
-    "podman", "pytest", "uv",
+    "podman", "pytest", "touch", "uv",
 ]  # fmt: skip
 # Pages elsewhere, each looked at by hand: no test asks the web.
 PAGES = {
