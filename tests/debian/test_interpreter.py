@@ -13,6 +13,7 @@ import pytest
 from rules_bento.subcommands import run
 
 from tests.conftest import built
+from tests.debian.made_debs import make_deb, member
 
 HOST = {"files": {"usr/lib/x/libc.so.6": "libc6", "usr/lib/x/libssl.so.3": "libssl3t64"}, "links": {}, "packages": {}}
 LIBRARY = "lib/python3.12"
@@ -120,6 +121,18 @@ def test_the_index_lists_the_interpreter_and_what_it_includes(layer):
     # A module that needs the library of a Debian package includes no copy.
     _, index = layer({"lib/libpython3.12.so.1.0": elf("libssl.so.3", names=MODULES, data=b"\x003.12.8\0" + STATIC)})
     assert "openssl" not in {each["name"] for each in index["components"]}
+
+
+def test_packages_above_an_interpreter_keep_its_components(layer, tmp_path):
+    _, index = layer()
+    deb = make_deb(tmp_path, "acme", [member("usr/bin/acme", data=b"x", mode=0o755)])
+    outputs = [word for flag in ("output", "description") for word in (f"--{flag}", str(tmp_path / flag))]
+    lower, above = tmp_path / "index", tmp_path / "above"
+    argv = ["--lower", str(lower), "--index", str(above), "--deb", str(deb), "--compression", "none", *outputs]
+    assert not run(["deb_layer", "--target", "//x:y", *argv])
+    upper = json.loads(above.read_text())
+    assert upper["components"] == index["components"]
+    assert {"usr/bin/acme", "usr/local/bin/python3"} <= upper["files"].keys()
 
 
 @pytest.mark.parametrize(
