@@ -373,10 +373,10 @@ def test_the_models_of_a_bentofile_are_pulled(one_cloud, bento, store, other, tm
     monkeypatch.setenv("BENTO_CLOUD_API_ENDPOINT", one_cloud.address)
     bento("push", "hi:v2")
     path = tmp_path / "bentofile.yaml"
-    path.write_text("service: service:Svc\nmodels:\n- tag: clf:v1\n  alias: old\n- clf:latest\n")
+    path.write_text("service: service:Svc\nmodels:\n- tag: clf:v1\n  alias: old\n- clf:v2\n")
     words = ("models", "pull", "-F", path)
     assert bento(*words, home=other) == "Pulled model clf:v1.\nPulled model clf:v2.\n"
     assert [each["new"] for each in json.loads(bento(*words, "--json", home=other))] == [False, False]
     path.write_text("service: service:Svc\n")
     assert "the file lists no models. Add the models to `models`." in bento(*words, home=other, code=status.ERROR)
-    assert "Specify either REFERENCE or --bentofile." in bento("models", "pull", home=other, code=2)
+    assert "specify either REFERENCE or --bentofile." in bento("models", "pull", home=other, code=2)
