@@ -29,7 +29,6 @@ from rules_bento.errors import BentoError
 from rules_bento.formats.times import normalize_time
 from rules_bento.models.model import latest_versions
 from rules_bento.models.model_loads import find_model_loads
-from rules_bento.models.weights import check_weights
 from rules_bento.net import terminal
 from rules_bento.packages.requirement_checks import check_lines
 from rules_bento.packages.requirements import logical_lines, normalize_name, requirement_name
@@ -294,6 +293,8 @@ def _build_selected(
     settings = replace(settings, survey=survey)
     models = model_refs.find_models(info, options, store)
     for model in models:
+        from rules_bento.models.weights import check_weights
+
         check_weights(model.sources, model.entry.description.tag)
     reason = ""
     if not (extra.bentoml_version or extra.lock or "bentoml" in _required_packages(settings, info)):
