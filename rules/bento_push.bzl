@@ -71,7 +71,7 @@ bento_push(
 
 Bentos and models become OCI artifacts. The push uploads only missing blobs, resumes interrupted uploads, and verifies digests. Credentials come from
 docker's configuration and credential helpers. After `--`, `--repository` replaces `repositories`, and `--tag` adds a tag. See
-[Signing](../docs/distribution.md#signing), [Keyless signatures](../docs/distribution.md#keyless-signatures), and
+[Signing](../docs/signing.md), [Keyless signatures](../docs/signing.md#keyless-signatures), and
 [Push without downloading](../docs/ci.md#push-without-downloading).""",
     attrs = {
         "keyless": attr.bool(doc = "Whether to sign with an OIDC identity, of the CI job or from `-- --identity-token FILE`."),

@@ -32,12 +32,13 @@ HELD = {
     "bazel run //:hello -- --port 3000": "e2e/readme.py",
     "bazel run @rules_bento//tools:bento -- doctor": "tests/cli/test_doctor.py",
     "bazel run @rules_bento//tools:bento -- migrate svc --write": "e2e/bentofile.py",
+    "bento build": "tests/cli/test_cli.py",
     "bento build svc": "tests/cli/test_cli.py",
     "bento image . --base registry.example.com/python:3.12-slim -t registry.example.com/api:v1 --push": (
         "tests/sharing/test_image_command.py"
     ),
-    "bento containerize iris:latest --backend native --base registry.example.com/python:3.11-slim "
-    "-t registry.example.com/iris:v1 --push": "tests/sharing/test_native.py",
+    "bento containerize hello --backend native --base registry.example.com/python:3.11-slim "
+    "-t registry.example.com/hello:v1 --push": "tests/sharing/test_native.py",
     "bento export iris:latest iris.bento": "tests/cli/test_cli.py",
     "bento list": "tests/cli/test_cli.py",
     "bento push iris oci://registry.example.com/iris:v1": "tests/sharing/test_registry.py",
@@ -118,6 +119,6 @@ NOT_GIVEN = {
     "podman pull registry.example.com/llm-weights": "pulls from a registry that doesn't exist",
     "podman run -p 3000:3000 --mount type=image,source=registry.example.com/llm-weights,destination=/mnt/models/llm "
     "registry.example.com/svc": "needs an engine, and a registry that doesn't exist",
-    "podman run --rm -p 3000:3000 registry.example.com/iris:v1": "needs an engine, and a registry that doesn't exist",
+    "podman run --rm -p 3000:3000 registry.example.com/hello:v1": "needs an engine, and a registry that doesn't exist",
     "podman run --rm -p 8000:8000 server_image": "needs an engine; server_test starts the image without one",
 }

@@ -62,7 +62,7 @@ def expected_archive(directory, parts, models):
 
 
 def pulled_archive(repository, target: str, directory):
-    """The `.bento` that docs/distribution.md has joined from the layers of an artifact."""
+    """The `.bento` that docs/registries.md has joined from the layers of an artifact."""
     parts = []
     for number, layer in enumerate(repository.get_manifest(target).layers()):
         parts.append(directory / f"pulled-{number}")

@@ -111,7 +111,7 @@ def test_builders_are_called_as_bentoml_calls_them(given, tales, bento):
 
 
 def test_what_differs_from_bentoml(tales, bento, tmp_path):
-    """Each of these is in docs/distribution.md."""
+    """Each of these is in docs/images-without-bazel.md."""
     words = ("--opt", "output=type=docker,name=a,dest=x.tar", "--no-cache", "--build-arg", "A=B", "--opt", "target=t")
     bento("containerize", "hi", "--backend", "buildctl", *words)
     assert argv(tales).endswith(

@@ -1,4 +1,4 @@
-"""Builds and parses OCI artifacts of Bentos and models, in the format that docs/distribution.md defines.
+"""Builds and parses OCI artifacts of Bentos and models, in the format that docs/registries.md defines.
 
 The blobs of a Bento are the parts of its `.bento` archive, including the parts of its models. Because a registry keeps
 existing blobs, a push of a new version sends only changed parts. The artifact's config contains bento.yaml.

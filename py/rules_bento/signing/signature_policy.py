@@ -21,7 +21,7 @@ _TYPES = {
 }
 _SIGNER = {"key?": str, "identity?": str, "issuer?": str, "log?": bool}
 _SHAPE = {"require": [_SIGNER | {"type?": str, "any?": [_SIGNER]}]}
-_REMEDY = f"For the format, see {page('distribution.md')}."
+_REMEDY = f"For the format, see {page('signing.md')}."
 
 
 class SignatureRule(NamedTuple):

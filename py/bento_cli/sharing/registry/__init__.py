@@ -1,4 +1,4 @@
-"""Transfers entries to and from OCI registries. docs/distribution.md defines the format of the artifacts."""
+"""Transfers entries to and from OCI registries. docs/registries.md defines the format of the artifacts."""
 
 from __future__ import annotations
 
