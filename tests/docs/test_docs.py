@@ -21,6 +21,7 @@ from tests.helpers.documents import Block, anchors, blocks, commands, documents,
 ROOT = Path()  # of the runfiles
 sys.path += ["bench", "tools"]
 
+import bentofile_schema  # noqa: E402
 import plots  # noqa: E402
 import reference  # noqa: E402
 from declarations import (  # noqa: E402
@@ -291,6 +292,22 @@ def test_links_lead_somewhere(path: Path):
 
 def test_links_of_the_web_were_looked_at():
     assert {link for path in documents(ROOT) for link in web_links(path)} == PAGES
+
+
+def test_the_schema_of_bentofiles_is_what_the_reader_has():
+    written = json.read_json((ROOT / "docs/bentofile.schema.json").read_text("utf-8"), "schema")
+    assert written == bentofile_schema.schema(), "the schema is stale: run `python3 tools/bentofile_schema.py`"
+    validator = pytest.importorskip("jsonschema").Draft7Validator(written)  # a dependency of no target
+    for path in sorted(ROOT.glob("examples/**/bentofile.yaml")) + sorted(ROOT.glob("tests/**/bentofile.yaml")):
+        assert not list(validator.iter_errors(yaml.read_yaml(path.read_text("utf-8"), str(path)))), path
+    for text in (
+        "pyton: {}",
+        "docker: {distro: debain}",
+        "python: {packages: six}",
+        "models: [{alias: a}]",
+        "envs: [{}]",
+    ):
+        assert list(validator.iter_errors(yaml.read_yaml(text, "bentofile"))), text
 
 
 def test_the_reference_is_what_the_sources_say():
