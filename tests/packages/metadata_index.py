@@ -174,7 +174,8 @@ def uv_that_distrusts(directory, uv):
     program.write_text(f"""\
 #!/bin/sh
 case " $* " in *" --system-certs "*|*" --offline "*) exec "{uv}" "$@" ;; esac
-echo "  cause: invalid peer certificate: UnknownIssuer" >&2
+echo "error: Failed to fetch: \\`$UV_DEFAULT_INDEX\\`" >&2
+echo "  Caused by: invalid peer certificate: UnknownIssuer" >&2
 exit 2
 """)
     program.chmod(0o755)

@@ -181,21 +181,23 @@ def run_uv(command: list[str], variables: Mapping[str, str]) -> str | None:
     """
     output = ""
     for extra_flags in ([], [_SYSTEM_CERTIFICATES]):
-        errors, rest = b"", b""
+        errors, rest, held = b"", b"", b""
         with subprocess.Popen([*command, *extra_flags], env=variables, stderr=subprocess.PIPE) as uv:
             stream = cast("io.BufferedReader", uv.stderr)
             while chunk := stream.read1(1 << 16):
                 # An address might contain a secret, so only complete lines are redacted and printed.
                 shown, end, rest = (rest + chunk).rpartition(b"\n")
-                _print(shown + end)
+                held += shown + end
+                if not re.search(rb"(?m)^(error:|  \xc3\x97)", held):  # an error can be one that the retry solves
+                    _print(held)
+                    held = b""
                 errors = (errors + chunk)[-(1 << 16) :]
-            _print(rest)
         output = errors.decode(errors="replace")
-        if not uv.returncode:
-            return output if _IGNORED_SETTINGS in output else None
-        if _UNTRUSTED_CERTIFICATE not in output:
-            break
-    return output
+        if not extra_flags and uv.returncode and _UNTRUSTED_CERTIFICATE in output:
+            continue
+        _print(held + rest)
+        return output if uv.returncode or _IGNORED_SETTINGS in output else None
+    raise AssertionError  # the second attempt returns
 
 
 def _print(text: bytes) -> None:
