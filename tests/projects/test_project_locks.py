@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -209,6 +210,10 @@ def test_the_dependencies_of_a_project_are_locked_in_uv_lock(project, index, ben
     assert "uv.lock: the lock doesn't satisfy pyproject.toml. To update the lock, run `bento lock`." in bento.err
     bento("lock")
     bento("build")
+    text = re.sub("(?m)^requires-python.*", 'requires-python = "==3.13.*"', (project / "pyproject.toml").read_text())
+    (project / "pyproject.toml").write_text(text)
+    bento("build", ".", "--python-version", "3.11", code=1)
+    assert "uv.lock: the project requires Python ==3.13.*, but the Bento is for Python 3.11. Set" in bento.err
 
 
 def test_a_uv_lock_without_all_requirements_limits_the_versions(project, index, bento):

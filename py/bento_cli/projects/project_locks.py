@@ -278,10 +278,15 @@ class ProjectLock:
                 problem, remedy = "reading uv.lock requires uv, which isn't installed", "Install uv."
                 raise BentoError(problem, place=str(self.directory / UV_LOCK), remedy=remedy) from None
         if done.returncode:
-            problem = "the lock doesn't satisfy pyproject.toml"
-            if not re.search(r"needs to be updated|network was disabled", done.stderr):
+            problem, remedy = (
+                "the lock doesn't satisfy pyproject.toml",
+                f"To update the lock, run `{self.options.command}`.",
+            )
+            if found := re.search(r"Python requirement: `([^`]*)`", done.stderr):
+                problem = f"the project requires Python {found[1]}, but the Bento is for Python {python_version}"
+                remedy = "Set docker.python_version in the bentofile, or --python-version."
+            elif not re.search(r"needs to be updated|network was disabled", done.stderr):
                 problem = f"uv can't read the lock ({' '.join(done.stderr.replace(name, '.').split()).rstrip('.')})"
-            remedy = f"To update the lock, run `{self.options.command}`."
             raise BentoError(problem, place=str(self.directory / UV_LOCK), remedy=remedy)
         return done.stdout
 
