@@ -14,7 +14,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, NoReturn, Sequence
 
 from bento_cli.cli import arguments, show
 from bento_cli.cli.command import File, Names, Tag, command
-from bento_cli.sharing.backends import BACKENDS, NATIVE, VARIABLE, choose
+from bento_cli.sharing.backends import BACKENDS, BUILDER_REMEDY, NATIVE, VARIABLE, choose
 
 if TYPE_CHECKING:
     from bento_cli.library import Store
@@ -130,6 +130,12 @@ def containerize_command(
         show.note(f"Building with {chosen.name}. To select another builder, set --backend or {VARIABLE}.")
     signing = {name: options.pop(name) for name in arguments.SIGNING}
     settings = _builder_options(options, opt)
+    if chosen is NATIVE:
+        from bento_cli.sharing.native_build import FORMS
+
+        for name in (re.split("[=:]", text)[0] for text in opt):
+            if name not in FORMS:
+                raise BentoError(f"--opt {name} isn't supported by the native backend. {BUILDER_REMEDY}")
     if (signing["sign_key"] or signing["keyless"]) and not (chosen is NATIVE and "push" in settings):
         raise BentoError(
             "Signing requires --backend native and --push. Add the missing option, or run `bento sign` later."
