@@ -63,6 +63,39 @@ def build(bento, directory, tmp_path, *words, code=0, out="out"):
     return bento("image", directory, "--base", f"oci:{base}", "--output", f"oci:{tmp_path / out}", *words, code=code)
 
 
+def program_digest(rules, tag, command, working_dir, env):
+    """The digest of the image that the action of `python_image` writes."""
+    (rules.directory / "tag").write_text(tag)
+    written = {name: rules.directory / name for name in ("config", "manifest", "digest")}
+    words = [word for name, path in written.items() for word in (f"--{name}", path)]
+    words += [word for layer in rules.layers for word in ("--layer", layer)]
+    words += [word for each in command for word in ("--entrypoint", each)]
+    for name, value in env.items():
+        words += ["--env", json.dumps(name), json.dumps(value)]
+    rules.run(
+        "image", "--tag", rules.directory / "tag", "--base-config", rules.config, "--environment", plan.ENVIRONMENT,
+        "--home", plan.HOME, "--compression", "gzip", "--created", "1980-01-01T00:00:00+00:00", "--user", "1034:1034",
+        "--working-dir", working_dir, *words,
+    )  # fmt: skip
+    return written["digest"].read_text().strip()
+
+
+def test_the_digest_of_a_package_is_that_of_the_rules(machine, bento, wheels, tmp_path, monkeypatch):
+    """With the same wheel in a layer above the other packages."""
+    script = f'[project.scripts]\nweb = "web:main"\n{UV_BUILD}'
+    project = machine({"src/web/__init__.py": "def main(): pass\n"}, "fastapi", "large", "tiny", pyproject=script)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    build(bento, project, tmp_path)
+    [own] = (tmp_path / "cache").glob("rules_bento/native/layers/*/web-1.0-*.whl")
+    rules = Rules(tmp_path / "rules", tmp_path / "base")
+    rules.environment()
+    rules.wheels({"large": next(wheels.glob("large-*"))}, {})
+    rules.wheels({name: next(wheels.glob(f"{name}-*")) for name in ("fastapi", "tiny")}, {})
+    rules.wheels({"web": own}, {})
+    expected = program_digest(rules, "web:1.0", ["/app/.venv/bin/web"], "/", {})
+    assert Layout.open(tmp_path / "out").find("latest").descriptor.digest == expected
+
+
 def test_the_digest_is_that_of_python_image(machine, bento, wheels, tmp_path, monkeypatch):
     files = {"main.py": APP, "data/x.csv": "1\n", ".env": "SECRET=1", ".gitignore": "*.log\n", "a.log": ""}
     project = machine(files, "fastapi", "uvicorn", "large", "tiny")
@@ -78,18 +111,10 @@ def test_the_digest_is_that_of_python_image(machine, bento, wheels, tmp_path, mo
     outputs = {name: tmp_path / "rules" / f"program.{name}" for name in ("digest", "tag")}
     words += [word for name, path in outputs.items() for word in (f"--{name}", path)]
     rules.layer("program_layer", "--directory", "/app", "--name", "web", "--platform", "linux_amd64", *words)
-    written = {name: tmp_path / "rules" / name for name in ("config", "manifest", "digest")}
-    words = [word for name, path in written.items() for word in (f"--{name}", path)]
-    words += [word for layer in rules.layers for word in ("--layer", layer)]
-    words += [word for each in ("uvicorn", "main:app", "--host", "0.0.0.0") for word in ("--entrypoint", each)]
-    for name, value in {"PYTHONPATH": "/app/_main", "RUNFILES_DIR": "/app"}.items():
-        words += ["--env", json.dumps(name), json.dumps(value)]
-    rules.run(
-        "image", "--tag", outputs["tag"], "--base-config", rules.config, "--environment", plan.ENVIRONMENT, "--home",
-        plan.HOME, "--compression", "gzip", "--created", "1980-01-01T00:00:00+00:00", "--user", "1034:1034",
-        "--working-dir", "/app/_main", *words,
-    )  # fmt: skip
-    assert written["digest"].read_text().strip() == found.descriptor.digest
+    env = {"PYTHONPATH": "/app/_main", "RUNFILES_DIR": "/app"}
+    command = ["uvicorn", "main:app", "--host", "0.0.0.0"]
+    expected = program_digest(rules, outputs["tag"].read_text(), command, "/app/_main", env)
+    assert expected == found.descriptor.digest
     config, _, contents = read(tmp_path / "out", "latest")
     start = entrypoint.command(plan.ENVIRONMENT)
     assert config["config"]["Entrypoint"] == [*start, "uvicorn", "main:app", "--host", "0.0.0.0"]
