@@ -262,6 +262,21 @@ def test_problems_of_builds_are_reported(system, code, message, machine, bento, 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("field", ['readme = "{}"', 'license = {{ file = "{}" }}'])
+@pytest.mark.parametrize("path", ["{}/home/secret", "../home/secret"])
+def test_the_back_end_of_uv_reads_no_file_of_the_user(field, path, machine, bento, tmp_path):
+    """Such a file would be in the metadata of the package, and thus in the image."""
+    (tmp_path / "home").mkdir(exist_ok=True)
+    (tmp_path / "home/secret").write_text("TOPSECRET")
+    line = field.format(path.format(tmp_path))
+    project = machine({"src/web/__init__.py": ""}, "tiny", pyproject=f"{line}\n{UV_BUILD}")
+    told = build(bento, project, tmp_path, "--entrypoint", "x", code=status.ERROR)
+    assert "the build failed" in told
+    assert "secret" in told
+    assert "TOPSECRET" not in told
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_build_requires_isolation(machine, bento, tmp_path, monkeypatch):
     code = f"open({str(tmp_path / 'canary')!r}, 'w')\n"
     more = BACK.format("") + 'backend-path = ["."]\n'

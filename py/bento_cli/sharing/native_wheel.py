@@ -1,4 +1,4 @@
-"""Builds the wheels of uv projects for `bento image`, inside of uv, or by their build back ends in isolation."""
+"""Builds the wheels of uv projects for `bento image`, by their build back ends in isolation."""
 
 from __future__ import annotations
 
@@ -54,12 +54,7 @@ def build_wheel(
 
     def write(directory: Path) -> None:
         try:
-            if lock:
-                built = _build_isolated(project, scratch, uv, pretended)
-            else:
-                words = [uv, "build", "--wheel", "--no-config", "--no-sources", *_FLAGS]
-                run_uv([*words, "--out-dir", str(scratch / "out"), str(scratch / "src")], scratch)
-                [built] = (scratch / "out").glob("*.whl")
+            built = _build(project, scratch, uv, pretended, has_requirements=bool(lock))
             shutil.copyfile(built, directory / built.name)
         except BentoError as error:
             raise error.at(str(project.path)) from None
@@ -77,7 +72,7 @@ def build_wheel(
 
 
 def _is_built_by(uv: str, project: UvProject) -> bool:
-    """Return whether uv contains the build back end of a project, and therefore runs no code of the project."""
+    """Return whether uv contains the build back end of a project, which then needs no requirements."""
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     system = project.build_system
@@ -149,12 +144,13 @@ def _uv_settings(project: UvProject) -> Iterator[str]:
         yield from (f"{key} = {json.dumps(index[key])}\n" for key in _INDEX_KEYS if key in index)
 
 
-def _build_isolated(project: UvProject, scratch: Path, uv: str, variables: dict[str, str]) -> Path:
+def _build(project: UvProject, scratch: Path, uv: str, variables: dict[str, str], *, has_requirements: bool) -> Path:
     from rules_bento.service import isolated_build
 
-    words = [uv, "pip", "sync", *_FLAGS, "--config-file=uv.toml", "--no-build", "--link-mode=copy"]
-    run_uv([*words, "--target=packages", "pylock.toml"], scratch)
-    (scratch / "packages").mkdir(exist_ok=True)  # without requirements
+    (scratch / "packages").mkdir()
     (scratch / "build").mkdir()
-    version = project.fields.get("version", "")
-    return isolated_build.build_wheel(scratch, scratch / "packages", scratch / "build", version, variables)
+    if has_requirements:
+        words = [uv, "pip", "sync", *_FLAGS, "--config-file=uv.toml", "--no-build", "--link-mode=copy"]
+        run_uv([*words, "--target=packages", "pylock.toml"], scratch)
+    version, program = project.fields.get("version", ""), "" if has_requirements else uv
+    return isolated_build.build_wheel(scratch, scratch / "packages", scratch / "build", version, variables, program)

@@ -30,23 +30,40 @@ for number, path in enumerate(paths):
         pipe.write((b"\\n" if number else b"") + file.read())
 pipe.close()
 """
+# The back end in uv also reads files outside of the project, such as `readme`.
+_UV_CODE = """\
+import json, subprocess
+words = ["--wheel", "--offline", "--no-config", "--no-sources", "--quiet", "--color=never", "--no-python-downloads"]
+subprocess.run([{uv}, "build", *words, "--python", {python}, "--out-dir", {output}, "."], check=True)
+[wheel] = [name for name in os.listdir({output}) if name.endswith(".whl")]
+with open({result}, "w") as file:
+    json.dump({{"wheel": wheel}}, file)
+"""
 
 
-def build_wheel(directory: Path, packages: Path, scratch: Path, version: str, variables: Mapping[str, str]) -> Path:
+def build_wheel(
+    directory: Path, packages: Path, scratch: Path, version: str, variables: Mapping[str, str], uv: str = ""
+) -> Path:
     """Build the wheel of the project in `directory/src`, and return a copy with fixed order and times.
 
-    `packages` has the installed build requirements, and `scratch` is an empty directory. Raises BentoError if the
-    build fails, or if this system doesn't allow isolation.
+    `packages` has the installed build requirements, and `scratch` is an empty directory. If `uv` is set, the back end
+    is in this program. Raises BentoError if the build fails, or if this system doesn't allow isolation.
     """
     python = make_environment(scratch / "environment", [packages])
     run = scratch.resolve() / "build"
     source, output, result = run / "src", run / "home" / "wheels", run / "home" / "result.json"
-    hook = hook_code(directory / "src", source, output, result)
-    code = _CODE.format(source=repr(str(source)), output=repr(str(output)), result=repr(str(result)), hook=hook)
+    uv = os.path.realpath(uv) if uv else ""
+    paths = {"source": source, "output": output, "result": result, "python": python.resolve(), "uv": uv}
+    fields = {name: repr(str(path)) for name, path in paths.items()}
+    hook = _UV_CODE.format(**fields) if uv else hook_code(directory / "src", source, output, result)
+    code = _CODE.format(**fields, hook=hook)
+    environment = wheel_environment(python, [packages])
+    if uv:
+        environment = environment._replace(visible=(*environment.visible, uv))
     settings = build_variables(python, run / "home", version)
     settings["PATH"] += f"{os.pathsep}{packages}/bin"  # programs in wheels
     subject = Subject("", directory, variables={**settings, **variables}, seconds=0)
-    process = IsolatedProcess(subject, wheel_environment(python, [packages]), run, code, _LIMIT)
+    process = IsolatedProcess(subject, environment, run, code, _LIMIT)
     try:
         process.start_readers()
         if reason := process.isolation_problem():
