@@ -243,6 +243,7 @@ def test_a_back_end_runs_in_isolation_only(place, machine, bento, tmp_path, whee
         ("requires = []", "def build_wheel(*_): raise ValueError('by the back end')\n", "ValueError: by the back end"),
         ("requires = []", "def build_wheel(*_): return '../../x-1-py3-none-any.whl'\n", "No such file or directory"),
         ("requires = []", "import os\nfor number in map(int, os.listdir('/proc/self/fd')):\n  try: os.write(number, b'{\"wheel\": \"../x.whl\"}\\nx')\n  except OSError: pass\nos._exit(0)\n", "reported a wheel that doesn't exist: '../x.whl'."),
+        ("requires = []", "raise SystemExit('\\x1b]0;x\\x07' + '\\x1b[2J')\n", "]0;x"),
         ("requires = []", "def get_requires_for_build_wheel(_): return ['more>1']\n", "the build backend requires more. Add more to the requirements of [build-system]"),
         ("requires = []", "BACK", "web-1.0-cp39-cp39-linux_x86_64.whl: the built wheel doesn't run on oci:"),
     ],
@@ -259,6 +260,7 @@ def test_problems_of_builds_are_reported(system, code, message, machine, bento, 
     told = build(bento, project, tmp_path, "--entrypoint", "x", code=status.ERROR)
     assert message in told
     assert "bento: " in told
+    assert "\x1b" not in told
     assert not (tmp_path / "out").exists()
 
 
