@@ -146,21 +146,20 @@ def sbom(request: _SbomRequest) -> None:
     tag = Tag.parse(read_text(request.tag).strip(), "tag")
     subject = sboms.ImageSubject(tag.name, tag.version, read_text(request.digest).strip(), request.created)
     architecture = read_object(read_file(request.base_config), "the base's config")["architecture"]
-    components = [sboms.sources(subject, read_text(request.bento_digest).strip(), _subject(request))]
     comments = dict.fromkeys(request.allow_record_mismatch, sboms.RECORD_MISMATCH)
     for path in request.excluded:
         excluded = json.loads(read_text(path))
         if excluded["files"]:
             comment = sboms.EXCLUDED_FILES.format_map(excluded)
             comments[excluded["name"]] = f"{comments.get(excluded['name'], '')} {comment}".lstrip()
-    components += [
-        sboms.python_package(name, version, sha256, comments.get(name, "")) for name, version, sha256 in request.wheel
-    ]
+    wheels = [*request.wheel]
     for name, version, path in request.built_wheel:
         from rules_bento.archives import sha256_of
 
-        components.append(sboms.python_package(name, version, sha256_of(path), comments.get(name, "")))
-    components += [sboms.model(ModelDescription.loads(read_text(path))) for path in request.model]
+        wheels.append((name, version, sha256_of(path)))
+    models = [ModelDescription.loads(read_text(path)) for path in request.model]
+    contents = read_text(request.bento_digest).strip()
+    components = sboms.image_components(subject, contents, _subject(request), wheels, comments, models)
     for path in request.index:
         index = json.loads(read_text(path))
         components += sboms.debian_packages(index["packages"], architecture)

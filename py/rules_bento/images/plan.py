@@ -214,11 +214,15 @@ class ImagePlan:
         from rules_bento.images import sbom
 
         subject = sbom.ImageSubject(self.bento["name"], self.bento["version"], digest, self.created)
-        components = [sbom.sources(subject, contents, "bento" if self.directory else "program")]
-        for wheel in self.all_wheels:
-            remark = f"The image excludes files of the wheel: {' '.join(wheel.exclude)}." if wheel.exclude else ""
-            components.append(sbom.python_package(wheel.distribution, wheel.version, wheel.sha256, remark))
-        components += [sbom.model(model.stored.entry.description) for model in self.models]
+        wheels = [(wheel.distribution, wheel.version, wheel.sha256) for wheel in self.all_wheels]
+        remarks = {
+            wheel.distribution: f"The image excludes files of the wheel: {' '.join(wheel.exclude)}."
+            for wheel in self.all_wheels
+            if wheel.exclude
+        }
+        models = [model.stored.entry.description for model in self.models]
+        kind = "bento" if self.directory else "program"
+        components = sbom.image_components(subject, contents, kind, wheels, remarks, models)
         return sbom.make_sbom(subject, components, form)
 
 

@@ -132,6 +132,22 @@ def sources(subject: ImageSubject, digest: str, kind: str = "bento") -> Componen
     return Component("application", f"{kind}:{subject.name}:{subject.version}", subject.name, subject.version, digest)
 
 
+def image_components(
+    subject: ImageSubject,
+    contents: str,
+    kind: str,
+    wheels: Iterable[tuple[str, str, str]],
+    remarks: Mapping[str, str],
+    models: Iterable[ModelDescription],
+) -> list[Component]:
+    """Return the components of an image of any front, except for system packages.
+
+    `contents` is the digest of the Bento or program (`kind`). `wheels` contains names, versions, and SHA-256 digests.
+    """
+    packages = [python_package(*wheel, remark=remarks.get(wheel[0], "")) for wheel in wheels]
+    return [sources(subject, contents, kind), *packages, *map(model, models)]
+
+
 def make_sbom(subject: ImageSubject, components: Iterable[Component], form: Format) -> bytes:
     """Return the SBOM as JSON, in the format CycloneDX 1.6 or SPDX 2.3."""
     ordered = sorted(set(components), key=lambda component: component.reference)
