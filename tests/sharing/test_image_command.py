@@ -381,6 +381,19 @@ def test_each_check_of_packages_is_one_of_the_other_fronts(name, machine, bento,
         build(bento, project, tmp_path, *options(case.ignore.split(" ")))
 
 
+def test_a_package_without_wheels_is_rejected(machine, bento, tmp_path, wheels):
+    with tarfile.open(wheels / "plain-1.0.tar.gz", "w:gz") as archive:
+        for name, text in (
+            ("PKG-INFO", "Metadata-Version: 2.2\nName: plain\nVersion: 1.0\n"),
+            ("pyproject.toml", PROJECT),
+        ):
+            (tmp_path / name).write_text(text.replace('"web"', '"plain"').format(""))
+            archive.add(tmp_path / name, f"plain-1.0/{name}")
+    project = machine({"main.py": ""}, "plain")
+    told = build(bento, project, tmp_path, code=status.ERROR)
+    assert "plain==1.0: the lock has only a source distribution, and `bento image` builds only packages of the" in told
+
+
 def test_a_stale_lock_is_rejected_in_the_words_of_uv(machine, bento, tmp_path):
     project = machine({"main.py": ""}, "tiny")
     (project / "pyproject.toml").write_text(PROJECT.format('"tiny", "flask"'))

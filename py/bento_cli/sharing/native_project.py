@@ -255,6 +255,11 @@ def _find_wheels(
         if local := next((each["path"] for each in package.get("wheels", ()) if "path" in each), ""):
             raise BentoError(f"{project.root / LOCK}: {name} is from the file {local}. Lock a wheel of an index.")
         wheel = best_wheel(name, version, found, base, workspace.cache)
+        if not found:
+            raise BentoError(
+                f"{name}=={version}: the lock has only a source distribution, and `bento image` builds only packages "
+                f"of the workspace. Lock a version with a wheel, or use an index that has a wheel of {name}."
+            )
         if wheel is None:
             raise BentoError(
                 f"{name}=={version}: the lock has no wheel for linux/{base.image.config['architecture']} and Python "
