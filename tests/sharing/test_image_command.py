@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -139,12 +140,16 @@ def test_a_package_of_uv_build_has_a_layer_and_a_script(machine, bento, tmp_path
     project = machine({"src/web/__init__.py": "def main(): pass\n"}, "fastapi", pyproject=script)
     digests = []
     for out in ("one", "two"):
-        build(bento, project, tmp_path, "-t", "x/web:v1", out=out)
+        told = build(bento, project, tmp_path, "-t", "x/web:v1", out=out)
         config, _, contents = read(tmp_path / out)
         digests.append(Layout.open(tmp_path / out).find("v1").descriptor.digest)
     assert digests[0] == digests[1]
     assert config["config"]["Entrypoint"][4:] == ["/app/.venv/bin/web"]
     assert config["history"][-1]["created_by"] == "rules_bento: web 1.0"
+    pin = re.search(r'with another version, set (requires = \["uv_build==[0-9.]+"\]) in \[build-system\]', told)[1]
+    text = (project / "pyproject.toml").read_text().replace('requires = ["uv_build>=0.1"]', pin)
+    (project / "pyproject.toml").write_text(text)
+    assert "the wheel depends on" not in build(bento, project, tmp_path, "-t", "x/web:v1", out="three")
     assert "app/.venv/lib/python3.11/site-packages/web/__init__.py" in contents[-1]
     assert "app/.venv/bin/web" in contents[-1]
 

@@ -48,7 +48,8 @@ def build_wheel(
         else:
             shutil.copyfile(file.source, target)
             target.chmod(0o755 if os.access(file.source, os.X_OK) else 0o644)
-    lock, note = ("", "") if _is_built_by(uv, project) else _lock(project, scratch, uv)
+    version = _version_of_back_end(uv, project)
+    lock, note = ("", _note_of_uv(project, version)) if version else _lock(project, scratch, uv)
     files = snapshot.digest(kept).identity().hex()
     pretended = {name: os.environ[name] for name in sorted(os.environ) if name.startswith(_VERSION_VARIABLE)}
 
@@ -59,7 +60,7 @@ def build_wheel(
         except BentoError as error:
             raise error.at(str(project.path)) from None
 
-    directory = workspace.cached(["project", files, lock, pretended, sys.version, uv if not lock else ""], write)
+    directory = workspace.cached(["project", files, lock, pretended, sys.version, version], write)
     [path] = directory.glob("*.whl")
     wheel = Wheel.read(path, Locked(""))
     if wheel.distribution != normalize_name(project.fields["name"]):
@@ -71,20 +72,30 @@ def build_wheel(
     return LocalWheel(wheel.distribution, wheel.metadata.version, path, sha256_of(path)), note
 
 
-def _is_built_by(uv: str, project: UvProject) -> bool:
-    """Return whether uv contains the build back end of a project, which then needs no requirements."""
+def _version_of_back_end(uv: str, project: UvProject) -> str:
+    """Return the version of uv if it contains the build back end of a project, which then needs no requirements."""
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     system = project.build_system
     requires = system.get("requires", [])
     match = _UV_BUILD.fullmatch(requires[0]) if len(requires) == 1 else None
     if system.get("build-backend") != "uv_build" or match is None or "backend-path" in system:
-        return False
-    version = run_uv([uv, "--version"], Path.cwd()).split()[1:2]
+        return ""
+    version = run_uv([uv, "--version"], Path.cwd()).split()[1]
     try:
-        return bool(version) and version[0] in SpecifierSet(match[1])
+        return version if version in SpecifierSet(match[1]) else ""
     except InvalidSpecifier:
-        return False
+        return ""
+
+
+def _note_of_uv(project: UvProject, version: str) -> str:
+    pin = f"uv_build=={version}"
+    if project.build_system["requires"] == [pin]:
+        return ""
+    return (
+        f"{project.path}: the wheel depends on the version of uv, {version}. For the same digest with another version, "
+        f'set requires = ["{pin}"] in [build-system].'
+    )
 
 
 def _lock(project: UvProject, scratch: Path, uv: str) -> tuple[str, str]:
