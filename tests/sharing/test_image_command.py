@@ -297,6 +297,28 @@ def test_a_build_requires_isolation(machine, bento, tmp_path, monkeypatch):
     assert not (tmp_path / "canary").exists()
 
 
+def test_settings_of_uv_write_and_run_nothing(machine, bento, tmp_path, wheels, local):
+    """Neither for the export of the lock, nor for the build requirements. uv reads a configuration, and has a keyring."""
+    canary = tmp_path / "canary"
+    Maker("back").add({"back.py": back_end(tmp_path, os.environ["UV_DEFAULT_INDEX"])}).write(wheels)
+    keyring = local / "keyring"
+    keyring.write_text(f"#!/bin/sh\n/usr/bin/touch {canary}\n")
+    keyring.chmod(0o755)
+    index = os.environ["UV_DEFAULT_INDEX"].replace("://", "://user@")
+    settings = (
+        f'[tool.uv]\nkeyring-provider = "subprocess"\ncache-dir = "{canary}"\nindex-url = "{index}"\n'
+        f'[tool.uv.pip]\noutput-file = "{canary}"\npython = "{keyring}"\ntarget = "{canary}"\n'
+    )
+    project = machine({"src/web/__init__.py": ""}, "tiny", pyproject=BACK.format('"back"'))
+    (project / "pyproject.toml").write_text((project / "pyproject.toml").read_text() + settings)
+    (project / "uv.toml").write_text(f'cache-dir = "{canary}"\n')
+    assert "uv.toml: the file isn't supported." in build(bento, project, tmp_path, code=status.ERROR)
+    (project / "uv.toml").unlink()
+    told = build(bento, project, tmp_path, "--entrypoint", "x")
+    assert not canary.exists()
+    assert "Traceback" not in told
+
+
 def test_an_interpreter_of_a_project_does_not_run(machine, bento, tmp_path):
     canary = tmp_path / "canary"
     project = machine({"main.py": f"open({str(canary)!r}, 'w')\n"}, "tiny")
