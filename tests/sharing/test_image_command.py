@@ -535,7 +535,11 @@ def test_a_member_that_a_project_requires_is_a_layer(machine, bento, tmp_path):
     lib = PROJECT.format('"tiny"').replace('"web"', '"lib"') + UV_BUILD
     files = {"main.py": "", "libs/lib/pyproject.toml": lib, "libs/lib/src/lib/__init__.py": ""}
     project = machine(files, "lib", pyproject=more)
-    build(bento, project, tmp_path)
+    (project / "libs/lib/src/lib/key.py").write_text("key = 'AKIAIOSFODNN7EXAMPLA'\n")
+    (project / ".gitignore").write_text("libs/\n")  # so that only the member has the file
+    told = build(bento, project, tmp_path, code=status.ERROR)
+    path = re.search("possible secrets:\n  (libs/lib/src/lib/key.py):1: ", told)[1]
+    build(bento, project, tmp_path, "--allow-secret", path)
     config, _, contents = read(tmp_path / "out", "latest")
     assert [each["created_by"].rpartition(": ")[2] for each in config["history"][-3:]] == [
         "tiny 1.0",

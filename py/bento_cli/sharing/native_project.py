@@ -161,10 +161,11 @@ def _default_python(project: UvProject) -> str:
     return pinned or next((f"3.{minor}" for minor in _MINORS if _allows(allowed, f"3.{minor}")), f"3.{_MINORS[0]}")
 
 
-def _select(project: UvProject, secrets: tuple[str, ...] | None) -> tuple[DeclaredFile, ...]:
+def _select(project: UvProject, secrets: tuple[str, ...] | None, place: str = "") -> tuple[DeclaredFile, ...]:
     """Return the project's own files. Excludes files that .gitignore or .bentoignore match, and dotted files.
 
-    Raises BentoError for a file that might contain a secret.
+    For a member that the project requires, `place` is its path in the workspace, with a slash at the end. Raises
+    BentoError for a file that might contain a secret, unless `secrets` contains its path.
     """
     declared = list(snapshot.walk(str(project.directory)))
     ignored = project.directory / ".gitignore"
@@ -177,10 +178,13 @@ def _select(project: UvProject, secrets: tuple[str, ...] | None) -> tuple[Declar
         from rules_bento.audit import secrets as scanner
 
         findings = scanner.scan_files(
-            (path.removeprefix("src/"), data) for path, data in snapshot.read_prefixes(kept, scanner.MAX_BYTES)
+            (place + path.removeprefix("src/"), data) for path, data in snapshot.read_prefixes(kept, scanner.MAX_BYTES)
         )
         words = scanner.OptionNames("--allow-secret", "--no-secrets-check", "the project")
-        scanner.check(findings, secrets, [file.path for file in kept], words)
+        known = [place + file.path for file in kept]
+        # Other paths in the workspace are for the members that the project requires.
+        allowed = [path for path in secrets if path in known or not (place or (project.root / path).is_file())]
+        scanner.check(findings, allowed, known, words)
     return kept
 
 
@@ -317,7 +321,8 @@ class _Builder:
         """Return the wheel of a project of the workspace."""
         if project.directory not in self._built:
             is_own = project.directory == self._project.directory
-            kept = self._kept if is_own else _select(project, self._chosen.secrets)
+            place = f"{os.path.relpath(project.directory, project.root)}/"
+            kept = self._kept if is_own else _select(project, self._chosen.secrets, place)
             wheel, note = build_wheel(project, kept, self._workspace, self._uv)
             self._built[project.directory] = wheel
             self.notes.append(note)

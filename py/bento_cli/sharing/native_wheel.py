@@ -40,6 +40,7 @@ def build_wheel(
     """
     scratch = workspace.scratch / f"project-{normalize_name(project.fields['name'])}"
     shutil.rmtree(scratch, ignore_errors=True)
+    (scratch / "src").mkdir(parents=True)
     for file in kept:
         target = scratch / "src" / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
