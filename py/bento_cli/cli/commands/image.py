@@ -81,8 +81,8 @@ def image_command(
     packages.
 
     Each large package is a layer. The same lock, files, and base give the same digest on each machine; see also
-    `bento containerize` for Bentos, and the rule python_image. The creation time is the time of the commit, unless the
-    variable SOURCE_DATE_EPOCH is set.
+    `bento containerize` for Bentos, and the rule python_image. The creation time is the commit's, unless the variable
+    SOURCE_DATE_EPOCH is set.
     """
     from bento_cli.sharing.native_project import ProjectOptions, build_image
 
