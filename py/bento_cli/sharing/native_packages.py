@@ -39,7 +39,7 @@ from rules_bento.packages.requirements import (
 )
 from rules_bento.programs import find_uv
 from rules_bento.registry.pushable import FileSource
-from rules_bento.typing_lite import TYPE_CHECKING, Callable, Mapping, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
 from bento_cli import transports
 from bento_cli.sharing.backends import BUILDER_REMEDY
@@ -158,22 +158,21 @@ def uv_environment() -> dict[str, str]:
     return kept | {"NETRC": os.devnull, "UV_CACHE_DIR": cache, "UV_KEYRING_PROVIDER": "disabled"}
 
 
-def run_uv(command: Sequence[str], directory: Path, text: str = "") -> str:
-    """Return the output of uv for a project, with the standard input `text`. Uses uv's cache first, and then indexes.
+def run_uv(command: Sequence[str], directory: Path, text: str = "", environment: dict[str, str] | None = None) -> str:
+    """Return the output of uv with the standard input `text`. Uses uv's cache first, and then indexes.
 
-    uv gets no credentials, because the project can choose the names and addresses of indexes. Raises BentoError.
+    By default, uv gets no credentials, because a project can choose the names and addresses of indexes. Raises
+    BentoError with the output of uv.
     """
+    settings: dict[str, Any] = {
+        "cwd": directory,
+        "env": uv_environment() if environment is None else environment,
+        "input": text,
+    }
     problem = ""
     for more in (["--offline"], []):
-        done = subprocess.run(
-            [*command, *more],
-            check=False,
-            capture_output=True,
-            text=True,
-            input=text,
-            cwd=directory,
-            env=uv_environment(),
-        )
+        words = [*command, *more]
+        done: subprocess.CompletedProcess[str] = subprocess.run(words, capture_output=True, text=True, **settings)
         if done.returncode == 0:
             return done.stdout
         problem = done.stderr.strip()
@@ -227,31 +226,21 @@ def _locate(lines: Sequence[str], base: BaseImageContents, directory: Path, inde
     text = "".join(f"{line}\n" for line in lines)
     addresses = [indexes.default, *indexes.extra, *indexes.find_links]
     variables = {name: os.environ[name] for name in os.environ if is_for_uv(name)}
-    problem = ""
     directory.mkdir(parents=True, exist_ok=True)
-    for more in (["--offline"], []):  # uv's cache suffices for known releases
-        done = subprocess.run(
-            [*command, *more],
-            check=False,
-            capture_output=True,
-            text=True,
-            input=text,
-            cwd=directory,
-            env=uv_variables(addresses, indexes.trusted_hosts, variables),
-        )
-        if done.returncode == 0:
-            return {  # the wheels in pylock.toml (PEP 751)
-                wheel["hashes"]["sha256"]: wheel.get("url") or wheel.get("path", "")
-                for package in read_toml(done.stdout, "pylock.toml").get("packages", [])
-                for wheel in package.get("wheels", [])
-                if "sha256" in wheel.get("hashes", {})
-            }
-        problem = without_credentials(done.stderr.strip())
-    raise BentoError(
-        f"uv: cannot find wheels of the Bento's packages for Python {base.python_version}. If the packages are locked "
-        f"for another Python version, lock the packages for Python {base.python_version}, and build the Bento again. "
-        f"Otherwise, check the settings of the package index.\n{problem}"
-    )
+    try:
+        lock = run_uv(command, directory, text, uv_variables(addresses, indexes.trusted_hosts, variables))
+    except BentoError as error:
+        raise BentoError(
+            f"uv: cannot find wheels of the Bento's packages for Python {base.python_version}. If the packages are "
+            f"locked for another Python version, lock the packages for Python {base.python_version}, and build the "
+            f"Bento again. Otherwise, check the settings of the package index.\n{without_credentials(str(error))}"
+        ) from None
+    return {  # the wheels in pylock.toml (PEP 751)
+        wheel["hashes"]["sha256"]: wheel.get("url") or wheel.get("path", "")
+        for package in read_toml(lock, "pylock.toml").get("packages", [])
+        for wheel in package.get("wheels", [])
+        if "sha256" in wheel.get("hashes", {})
+    }
 
 
 def _choose(requirement: Requirement, urls: Mapping[str, str], base: BaseImageContents, cache: Path) -> LocalWheel:
