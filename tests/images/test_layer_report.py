@@ -48,6 +48,9 @@ def test_bytecode_belongs_to_its_module_in_a_layer_below(tmp_path):
     reader = LayerReader(BENTO)
     reader.read(tmp_path / "out", layer.media_type)
     [package] = reader.read(tmp_path / "bytecode", layer.media_type)
+    assert reader.report()["replaced"] == {"files": 0, "size": 0}
+    reader.read(tmp_path / "bytecode", layer.media_type)
+    assert reader.report()["replaced"] == {"files": 1, "size": 100}
     assert (package.owner, package.size) == (("wheel", "acme-tools", "2.1"), 100)
 
 

@@ -83,6 +83,8 @@ class LayerReader:
         self._system: dict[str, bytes] = {}
         self._services: list[dict[str, Any]] = []
         self._layers: list[dict[str, Any]] = []
+        self._sizes: dict[str, int] = {}  # of the files in the layers below
+        self._replaced = {"files": 0, "size": 0}  # files that a later layer replaces
 
     def add(self, layer: Layer, blob: Path | None) -> None:
         """Add the next layer. If `blob` is None, the layer's contents are unknown."""
@@ -100,6 +102,10 @@ class LayerReader:
                     self._read_file(member.name, b"".join(contents))
         packages: dict[Owner, OwnedFiles] = {}
         for path, size in files.items():
+            if path in self._sizes:
+                self._replaced["files"] += 1
+                self._replaced["size"] += self._sizes[path]
+            self._sizes[path] = size
             owner = self._owners.get(path) or self._owners.get(_bytecode_source(path))
             owner = owner or _owner_by_directory(path, self._bento)
             packages.setdefault(owner, OwnedFiles(owner)).add(path, size)
@@ -128,6 +134,7 @@ class LayerReader:
             "packages": sorted(packages.values(), key=lambda each: (-each["size"], each["kind"], each["name"])),
             "models": [{**each, "weights": [], "pickles": [], "files": []} for each in listed],
             "services": self._services,
+            "replaced": self._replaced,
         }
 
     def _is_read(self, path: str) -> bool:

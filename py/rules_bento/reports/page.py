@@ -166,6 +166,11 @@ def _image_checks(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if user := report.get("user"):
         is_root = user.partition(":")[0] in ("0", "root")
         yield "warn" if is_root else "ok", f"The container runs as user {user}{', which is root' * is_root}."
+    if (replaced := report["replaced"])["size"]:
+        size = format_size(replaced["size"])
+        yield "info", f"Later layers replace files of {size} (number of files: {replaced['files']})."
+    else:
+        yield "ok", "No layer replaces a file of another layer."
     if wrong := report.get("record_mismatches"):
         text = "accepted by their hashes, as configured in bento.pypi"
         yield "warn", f"Wheels with an invalid RECORD, {text}: {', '.join(wrong)}."
