@@ -889,10 +889,11 @@ def test_terminals_show_ages_shares_and_folded_texts(bento, home):
     assert re.search(
         r"\u2713.* Wrote\s+\S+x.html.\s+\S+\d\.\d s", on_terminal("report", "hi:v1", "-o", str(home / "x.html"))
     )
+    assert "* " in on_terminal("report", "hi:v1", "-o", str(home / "x.html"), PYTHONIOENCODING="latin-1", NO_COLOR="1")
     assert bento("report", "hi:v1", "-o", str(home / "x.html")).startswith("Wrote ")
     path = home / "bentos/hi/v1/bento.yaml"
     path.write_text(path.read_text() + "labels:\n  a: " + json.dumps("first\n" * 40) + "\n")
-    assert "first … and 39 more lines (to print all, add -o yaml)" in on_terminal("get", "hi:v1")
+    assert "first (and 39 more lines; to print all, add -o yaml)" in on_terminal("get", "hi:v1")
     assert on_terminal("get", "hi:v1", "-o", "yaml").count("first") == bento("get", "hi:v1").count("first") == 40
 
 

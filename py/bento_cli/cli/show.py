@@ -58,9 +58,10 @@ def done(text: str) -> None:
         out(text)
         return
     seconds = f"{time.monotonic() - _start:.1f}\0s"  # no line ends at a null character
-    lines = _wrapped(f"✓ {text}\0\0{seconds}", sys.stdout)
+    mark = "✓" if terminal.has_unicode(sys.stdout) else "*"
+    lines = _wrapped(f"{mark} {text}\0\0{seconds}", sys.stdout)
     end = seconds.replace("\0", " ")
-    out(f"{good('✓')}{lines[1:].removesuffix(end)}{faint(end)}")
+    out(f"{good(mark)}{lines[1:].removesuffix(end)}{faint(end)}")
 
 
 def err(error: str | BentoError, where: str = "bento") -> None:

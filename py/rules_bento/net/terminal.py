@@ -102,7 +102,7 @@ def progress_line(title: str, done: int, total: int, seconds: float, file: TextI
     if bar < _MIN_BAR or len(parts) < 3:
         title = shorten(title, space, file)
         return f"{title}{' ' * max(space - _columns_of(title), 0)}  {text}"[:width]
-    full, rest = ("━", "─") if _has_unicode(file) else ("#", "-")
+    full, rest = ("━", "─") if has_unicode(file) else ("#", "-")
     filled = bar * done // total
     return f"{short}  {paint(full * filled, CYAN, file)}{paint(rest * (bar - filled), DIM, file)}  {text}"
 
@@ -113,7 +113,7 @@ def shorten(text: str, width: int, file: TextIO) -> str:
     if _columns_of(text) <= width:
         return text
     text = "".join(char if _columns_of(char) == 1 else "?" for char in text)
-    mark = "…" if _has_unicode(file) else "~"
+    mark = "…" if has_unicode(file) else "~"
     return f"{text[: width // 2]}{mark}{text[len(text) - (width - 1) // 2 :]}" if width > 2 else mark[:width]
 
 
@@ -125,5 +125,6 @@ def _columns_of(text: str) -> int:
     return sum(2 if east_asian_width(char) in "WF" else 1 for char in text)
 
 
-def _has_unicode(file: TextIO) -> bool:
+def has_unicode(file: TextIO) -> bool:
+    """Return whether a file accepts all characters."""
     return "utf" in (getattr(file, "encoding", "") or "").lower()

@@ -197,7 +197,7 @@ def _folded(value: Any) -> Any:
         return [_folded(item) for item in value]
     if isinstance(value, str) and value.count("\n") > _MAX_LINES:
         first, *others = value.rstrip("\n").split("\n")
-        return f"{first[:_MAX_LINE]} … and {show.count(len(others), 'more line')} (to print all, add -o yaml)"
+        return f"{first[:_MAX_LINE]} (and {show.count(len(others), 'more line')}; to print all, add -o yaml)"
     return value
 
 
