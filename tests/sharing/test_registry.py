@@ -795,7 +795,7 @@ def test_a_transfer_is_one_line_of_a_terminal(tmp_path, server, monkeypatch, col
             assert bars
             for bar in bars:
                 line = bar.removesuffix("\x1b[K")
-                assert line.startswith("Pushing ")
+                assert line.startswith("Pushing n")
                 assert len(line) < columns
                 assert "\n" not in line
             assert any("/" in bar and " %  " in bar for bar in bars)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 CYAN, DIM = "36", "2"
 _COLUMNS = 80  # of a terminal with an unknown width
 _UNITS = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1))
-_MIN_BAR, _MAX_BAR = 6, 50  # columns
+_MIN_BAR, _MAX_BAR, _MIN_TITLE = 6, 50, 24  # columns
 _WIDE = 70  # columns of a terminal whose lines have the speed
 
 
@@ -97,7 +97,7 @@ def progress_line(title: str, done: int, total: int, seconds: float, file: TextI
         del parts[2]
     text = "  ".join(parts)
     space = max(width - len(text) - 2, 0)
-    short = shorten(title, max(space // 2, space - _MAX_BAR), file)
+    short = shorten(title, max(space // 2, space - _MAX_BAR, min(_MIN_TITLE, space - _MIN_BAR - 2)), file)
     bar = space - _columns_of(short) - 2
     if bar < _MIN_BAR or len(parts) < 3:
         title = shorten(title, space, file)
