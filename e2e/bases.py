@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from workbench import Checkout, Workbench
 
 MODULE = """
-bento_files = use_extension("@rules_bento//toolchains:extensions.bzl", "bento_files")
 bento_files.base(
     name = "pulled",
     digest = "{digest}",
