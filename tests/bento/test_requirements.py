@@ -177,19 +177,7 @@ def test_a_backslash_at_the_end_joins_nothing(project, text):
 def test_lines_are_those_of_pip():
     draw = random.Random(4)
     pieces = [
-        "six",
-        " ",
-        "#",
-        " # c",
-        "\\ \n",
-        "\n",
-        "\r\n",
-        "\t",
-        "-r x",
-        "a==1",
-        ";x",
-        "\\\n",
-        "\n\n",
+        *("six", " ", "#", " # c", "\\ \n", "\n", "\r\n", "\t", "-r x", "a==1", ";x", "\\\n", "\n\n"),
         "--hash=sha256:0",
     ]
     for _ in range(20000):

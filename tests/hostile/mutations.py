@@ -207,13 +207,7 @@ def _tar_header(data: bytes, random: Random) -> bytes:
     start, length = random.choice(_FIELDS)
     value = random.choice(
         (
-            b"7" * length,
-            b"-1",
-            b"\x80" + b"\xff" * (length - 1),
-            b"\xff" * length,
-            b"9",
-            b"",
-            b"\0" * length,
+            *(b"7" * length, b"-1", b"\x80" + b"\xff" * (length - 1), b"\xff" * length, b"9", b"", b"\0" * length),
             random.choice(TOKENS),
         )
     )

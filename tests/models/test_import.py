@@ -256,15 +256,7 @@ def test_a_file_of_a_model_is_a_layer_of_the_artifact(tmp_path):
     for name in ("deep/model-1.safetensors", "config.json", "README.md", "LICENSE.txt", "modeling.py", "a.Q4.GGUF"):
         path = actions.write(f"svc/llm/{name}", name)
         words = [
-            "--target",
-            "//svc:pack",
-            "--package",
-            "svc",
-            "--strip-prefix",
-            "llm",
-            "--source",
-            path,
-            path,
+            *("--target", "//svc:pack", "--package", "svc", "--strip-prefix", "llm", "--source", path, path),
             "//svc:m",
         ]
         made = actions.run("model_file_layer", words, {"--output": "out", "--description": "out.json"})
@@ -277,12 +269,7 @@ def test_a_file_of_a_model_is_a_layer_of_the_artifact(tmp_path):
         kinds[name] = layer["media_type"].removeprefix("application/vnd.cncf.model.")
         actions.write("svc/out.json", made.outputs["--description"])
     assert [*kinds.values()] == [
-        "weight.v1.raw",
-        "weight.config.v1.raw",
-        "doc.v1.raw",
-        "doc.v1.raw",
-        "code.v1.raw",
-        "weight.v1.raw",
+        *("weight.v1.raw", "weight.config.v1.raw", "doc.v1.raw", "doc.v1.raw", "code.v1.raw", "weight.v1.raw"),
     ]
     words = ["--target", "//svc:pack", "--format", "modelpack", "--created", "1980-01-01T00:00:00+00:00"]
     words += ["--model", described_model(actions, "m:v1"), "--layer", "svc/out.json"]
@@ -401,13 +388,7 @@ def test_the_library_of_the_hub_finds_the_model(tmp_path, mounted):
             tar.extractall(place, filter="fully_trusted")
     if mounted:
         words = [
-            "--model",
-            "m.json",
-            "--directory",
-            "/home/bentoml/bento",
-            "--user",
-            "1034:1034",
-            "--compression",
+            *("--model", "m.json", "--directory", "/home/bentoml/bento", "--user", "1034:1034", "--compression"),
             "none",
         ]
         words += ["--mounted", str(tmp_path / "mnt/models")]
@@ -452,13 +433,7 @@ def test_the_variables_of_an_image_let_packages_find_caches(tmp_path, origin, re
         "services": [{"models": [{"tag": "m:v1"} | registry]}],
     }
     words = [
-        "--target",
-        "//:image",
-        "--created",
-        "1980-01-01T00:00:00Z",
-        "--user",
-        "1034",
-        "--environment",
+        *("--target", "//:image", "--created", "1980-01-01T00:00:00Z", "--user", "1034", "--environment"),
         "/app/.venv",
     ]
     words += ["--home", "/home/bentoml", "--bento", "/home/bentoml/bento"]

@@ -250,17 +250,8 @@ def test_a_source_tree_is_requested_before_anything_is_installed(monkeypatch, ca
     assert (
         subcommands.run(
             [
-                "bento_cli.programs.serve",
-                "--target",
-                "//svc:hi",
-                "--archive",
-                "none.bento",
-                "--python",
-                "x",
-                "--uv",
-                "x",
-                "--",
-                "--reload",
+                *("bento_cli.programs.serve", "--target", "//svc:hi", "--archive", "none.bento", "--python", "x"),
+                *("--uv", "x", "--", "--reload"),
             ]
         )
         == 1

@@ -194,11 +194,7 @@ def test_an_environment_shows_only_directories_with_modules(place, build):
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(sock))
         lines = [
-            f"{place}/home/.ssh",
-            str(sock),
-            str(sock.parent),
-            "/dev/null",
-            f"{place}/other",
+            *(f"{place}/home/.ssh", str(sock), str(sock.parent), "/dev/null", f"{place}/other"),
             f"{site}/../../nothing",
         ]
         editable = [f"{place}/library", f"{place}/home/.ssh", str(sock)]

@@ -135,11 +135,7 @@ class Build:
 
     def package(self, service_info: str, builder, *more: str) -> dict:
         words = [
-            "--target",
-            "//svc:bento",
-            "--creation-time",
-            "1980-01-01T00:00:00+00:00",
-            "--attributes",
+            *("--target", "//svc:bento", "--creation-time", "1980-01-01T00:00:00+00:00", "--attributes"),
             '{"version": "v1"}',
         ]
         words += ["--bentoml-version", builder.version, "--python-version", builder.python_version, *more]
