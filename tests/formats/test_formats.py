@@ -454,6 +454,7 @@ OURS = {
     "images/wheels/libraries.py": "what an action of ours wrote",
     "packages/indexes.py": "attributes of a rule",
     "packages/lock_subset.py": "what a repository rule wrote of a lock that it has read",
+    "packages/requirements.py": "the subset of a lock that an action of ours wrote",
     "run/load.py": "what a rule wrote",
     "run/push_contents.py": "what rules and actions of ours wrote",
     "run/startup_test.py": "what rules and actions of ours wrote",
