@@ -94,6 +94,7 @@ def test_options_of_all_commands(bento):
     assert bento("help", "list") == bento("list", "--help")
     assert "Examples:\n  bento list\n" in bento("help", "list")
     assert bento("-V") == bento("--version") == bento("version")
+    assert bento("version").startswith("bento ")
     assert "\x1b[" in bento("--color", "always", "verify")
     assert "\x1b[" not in bento("verify", "--color=never")
     show.note("seen")
@@ -774,7 +775,6 @@ def test_help_and_wrong_commands(bento):
     assert "Did you mean 'list'?" in bento.err
     bento("list", "--nothing", code=status.USAGE)
     bento("import", code=status.USAGE)
-    assert bento("--version").startswith("bento ")
     for path, found in commands.items():
         assert f"Usage: bento {path} [OPTIONS]" in bento(*path.split(), "--help")
         assert all(param.help for param in found.params)
@@ -1049,10 +1049,6 @@ def test_commands_of_bentoml_that_need_another_way(bento, tmp_path):
     bento("serve", "hi:v3", code=status.NOT_FOUND)  # a Bento with this name is in the store
     bento("deploy", ".", code=1)
     assert "bento has no command deploy. For BentoCloud, run `bento push TAG` and `bentoml deploy TAG`." in bento.err
-
-
-def test_version_is_a_command(bento):
-    assert bento("version") == bento("--version")
 
 
 def test_a_build_shows_its_progress(project):
