@@ -124,23 +124,11 @@ def test_notes_of_the_rule(tmp_path, capfd):
     snapshot(decode(snapshot, words))
     words = ["--target", "//svc:b", "--creation-time", "1980-01-01T00:00:00+00:00", "--bentoml-version", "1.4.39"]
     words += [
-        "--python-version",
-        "3.11",
-        "--sources",
-        out["manifest"],
-        "--service-info",
-        out["info"],
-        "--part",
+        *("--python-version", "3.11", "--sources", out["manifest"], "--service-info", out["info"], "--part"),
         out["meta"],
     ]
     words += [
-        "--bento-yaml",
-        out["yaml"],
-        "--manifest",
-        str(tmp_path / "m"),
-        "--digest",
-        out["digest"],
-        "--tag",
+        *("--bento-yaml", out["yaml"], "--manifest", str(tmp_path / "m"), "--digest", out["digest"], "--tag"),
         out["tag"],
     ]
     package(decode(package, words))

@@ -482,12 +482,7 @@ def test_memory_does_not_grow_with_the_wheel(out, tmp_path):
 def made_layer(verb, directory, *words):
     """The tar and the description that a verb makes, with the folder's layer as its output."""
     words = [
-        "--target",
-        "//:layer",
-        "--output",
-        str(directory / "layer"),
-        "--description",
-        str(directory / "json"),
+        *("--target", "//:layer", "--output", str(directory / "layer"), "--description", str(directory / "json")),
         *words,
     ]
     verb(decode(verb, words))

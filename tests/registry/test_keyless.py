@@ -309,11 +309,7 @@ def services(directory, monkeypatch):
 
 SIGN = ["--identity-token", "token", "--trust-config", "config.json"]
 ME = [
-    "--certificate-identity",
-    "me@example.com",
-    "--certificate-oidc-issuer",
-    ISSUER,
-    "--trusted-root",
+    *("--certificate-identity", "me@example.com", "--certificate-oidc-issuer", ISSUER, "--trusted-root"),
     "services.json",
 ]
 

@@ -89,13 +89,7 @@ def test_an_image_of_a_rule_is_pushed(server, reference, home, image):
     (directory / "status").write_text("STABLE_COMMIT abc123\nBUILD_USER me\n")
     (directory / "tags").write_text("from-file\n")
     flags = [
-        "--directory",
-        directory,
-        "--contents",
-        "contents.json",
-        "--target",
-        "//:push",
-        "--tag",
+        *("--directory", directory, "--contents", "contents.json", "--target", "//:push", "--tag"),
         "v1-{STABLE_COMMIT}",
     ]
     flags += ["--tag-file", "tags", "--status", "status", "--repository", reference.name]

@@ -18,14 +18,8 @@ import tempfile
 from pathlib import Path
 
 SHARED = (
-    "_bentoml_sdk",
-    "bentoml._internal.service.loader",
-    "bentoml.bentos",
-    "fastapi",
-    "pandas",
-    "PIL.Image",
-    "rules_bento.service.import_worker",
-    "sklearn.linear_model",
+    *("_bentoml_sdk", "bentoml._internal.service.loader", "bentoml.bentos", "fastapi", "pandas", "PIL.Image"),
+    *("rules_bento.service.import_worker", "sklearn.linear_model"),
 )
 
 
