@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "py"))
@@ -29,7 +30,7 @@ _KINDS = {
 _ONE_OR_MANY = ("trusted_host", "find_links", "extra_index_url")
 
 
-def schema() -> dict[str, object]:
+def schema() -> dict[str, Any]:
     """Return the schema. Unset values can be null."""
     top = _table(options.BuildOptions, options.TOP)
     models = {"anyOf": [{"type": "string"}, _table(options.ModelChoice, required=("tag",))]}
@@ -46,20 +47,20 @@ def schema() -> dict[str, object]:
     return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "bentofile.yaml of BentoML 1.4", **top}
 
 
-def _table(of: type, names: tuple[str, ...] = (), required: tuple[str, ...] = ()) -> dict[str, object]:
+def _table(of: type, names: tuple[str, ...] = (), required: tuple[str, ...] = ()) -> dict[str, Any]:
     kinds = {name: str(kind) for name, kind in of.__annotations__.items()}
     properties = {name: _optional(_kind(name, kinds[name])) for name in names or kinds}
     found = {"type": "object", "properties": properties, "additionalProperties": False}
     return found | ({"required": list(required)} if required else {})
 
 
-def _kind(name: str, kind: str) -> dict[str, object]:
+def _kind(name: str, kind: str) -> dict[str, Any]:
     if name in _ONE_OR_MANY:
         return {"anyOf": [_ITEMS, {"type": "string"}]}
     return _KINDS.get(kind, {})  # `schema` describes the others
 
 
-def _optional(kind: dict[str, object]) -> dict[str, object]:
+def _optional(kind: dict[str, Any]) -> dict[str, Any]:
     return {"anyOf": [*(kind["anyOf"] if set(kind) == {"anyOf"} else [kind]), {"type": "null"}]}
 
 
