@@ -14,10 +14,10 @@ sys.path.insert(0, str(ROOT / "py"))
 from rules_bento.build_options import distros, options  # noqa: E402
 
 OUTPUT = ROOT / "docs" / "bentofile.schema.json"
-_SCALAR = {"type": ["string", "number", "boolean"]}
-_ITEMS = {"type": "array", "items": {"type": "string"}}
-_MAPPING = {"type": "object", "additionalProperties": _SCALAR}
-_KINDS = {
+_SCALAR: dict[str, Any] = {"type": ["string", "number", "boolean"]}
+_ITEMS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
+_MAPPING: dict[str, Any] = {"type": "object", "additionalProperties": _SCALAR}
+_KINDS: dict[str, dict[str, Any]] = {
     "str | None": _SCALAR,
     "bool | None": {"type": "boolean"},
     "tuple[str, ...] | None": _ITEMS,
