@@ -6,10 +6,10 @@ import os
 import sys
 
 from rules_bento.display import printable
-from rules_bento.typing_lite import TYPE_CHECKING, Literal
+from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rules_bento.typing_lite import TextIO
+    from rules_bento.typing_lite import Literal, TextIO
 
 CYAN, DIM = "36", "2"
 _COLUMNS = 80  # of a terminal with an unknown width

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import click
@@ -511,6 +512,7 @@ def _add_to_store(result: BuildResult, version: str, store: Store) -> tuple[Path
     """
     if version and store.bentos.entry_store.has(result.tag):
         raise BentoError(f"{result.tag} is already in the store. Delete the Bento first, or change --version.")
-    with show.progress(f"Building {result.tag}", result.size) as progress:
+    total = result.size if sys.stderr.isatty() else 0
+    with show.progress(f"Building {result.tag}", total) as progress:
         added = result.add(store.home, progress)
     return added.entry.path, not added.new
