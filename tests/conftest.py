@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 from rules_bento.packages.virtualenv import make_environment
 
+HELPER = Path(__file__).parents[1] / "py"
+
 # Bazel's launcher (run_pytest.py) names the locked wheels and uv. In other runs, the environment of pytest has both, and the
 # other programs, whether or not it was activated.
 if "RULES_BENTO_ROOTS" not in os.environ:
@@ -50,6 +52,40 @@ def repository_root(request: pytest.FixtureRequest) -> None:
 def locked_wheels() -> list[Path]:
     """Return the directories of the unpacked wheels that a test requires, including BentoML."""
     return [Path(root) for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)]
+
+
+class Answering:
+    """A program in an environment with BentoML, which answers each line of JSON with a line."""
+
+    def __init__(self, directory: Path, *command: object, roots: tuple[Path, ...] = (), helper: Path = HELPER) -> None:
+        python = make_environment(directory / "environment", [*roots] or locked_wheels())
+        variables = {"BENTOML_DO_NOT_TRACK": "true", "HOME": str(directory), "LC_ALL": "C.UTF-8"}
+        variables |= {
+            "PATH": f"{python.parent}:/usr/bin:/bin",
+            "PYTHONPATH": str(helper),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        self._log = directory / "log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [str(python), *map(str, command)],
+                env=variables,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+
+    def ask(self, question: object) -> str:
+        """Return the answer. The program must give one."""
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        assert answer, self._log.read_text("utf-8")
+        return answer
+
+    def close(self) -> None:
+        self._process.communicate()
 
 
 class Commands:

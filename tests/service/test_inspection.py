@@ -6,7 +6,6 @@ which tests/service holds all else; RULES_BENTO_EXAMPLES=all takes all.
 
 import json
 import os
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -16,10 +15,9 @@ from rules_bento.actions import service as fields
 from rules_bento.arguments import decode
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
-from rules_bento.packages.virtualenv import make_environment
 from rules_bento.service.metadata import Dependency, Service, ServiceInfo, to_json
 
-from tests.conftest import locked_wheels
+from tests.conftest import Answering
 from tests.helpers.projects import HERE, write_project
 from tests.helpers.service_cases import header
 
@@ -37,37 +35,15 @@ class Comparison:
     """Real BentoML beside the inspection, many times over one import of it."""
 
     def __init__(self, directory: Path, *models: Path) -> None:
-        python = make_environment(directory / "environment", locked_wheels())
-        self._log = (directory / "log").open("w", encoding="utf-8")
-        variables = {
-            "BENTOML_DO_NOT_TRACK": "true",
-            "HOME": str(directory),
-            "LC_ALL": "C.UTF-8",
-            "PATH": f"{python.parent}:/usr/bin:/bin",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": str(HERE.parent / "py"),
-        }
-        command = [
-            str(python),
-            str(Path(__file__).with_name("comparing.py")),
-            str(SERVICES / "record.py"),
-            *map(str, models),
-        ]
-        self._process = subprocess.Popen(
-            command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
-        )
+        program = Path(__file__).with_name("comparing.py")
+        self._program = Answering(directory, program, SERVICES / "record.py", *models)
 
     def __call__(self, directory: Path, service: str, scratch: Path) -> dict:
         order = {"folder": str(directory), "service": service, "scratch": str(scratch)}
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        assert answer, Path(self._log.name).read_text("utf-8")
-        return json.loads(answer)
+        return json.loads(self._program.ask(order))
 
     def close(self) -> None:
-        self._process.communicate()
-        self._log.close()
+        self._program.close()
 
 
 @pytest.fixture

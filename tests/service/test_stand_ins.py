@@ -10,10 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from rules_bento.packages.virtualenv import make_environment
 from rules_bento.service.metadata import differences
 
-from tests.conftest import locked_wheels
+from tests.conftest import Answering, locked_wheels
 from tests.service.closures import link_closure
 
 PY = Path(__file__).parents[2] / "py"
@@ -25,26 +24,9 @@ class Imports:
 
     def __init__(self, directory: Path, roots: list[Path], packages: list[str], helper: Path = PY) -> None:
         self._packages, self._directory, self._count = packages, directory, itertools.count()
-        python = make_environment(directory / "environment", roots)
-        here = Path(__file__).parent
-        variables = {
-            "BENTOML_DO_NOT_TRACK": "true",
-            "HOME": str(directory),
-            "LC_ALL": "C.UTF-8",
-            "PATH": f"{python.parent}:/usr/bin:/bin",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": str(helper),
-        }
-        self._readable = [str(root) for root in (*roots, *locked_wheels())]
-        with (directory / "log").open("w", encoding="utf-8") as log:
-            self._process = subprocess.Popen(
-                [str(python), str(here / "importing_all.py")],
-                env=variables,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
+        self._program = Answering(
+            directory, Path(__file__).with_name("importing_all.py"), roots=tuple(roots), helper=helper
+        )
 
     def __call__(self, files: dict[str, str]) -> tuple[dict, list[dict]]:
         """The answer of the first import, and the differences of the second one."""
@@ -67,9 +49,7 @@ class Imports:
                 "answer": str(answer),
                 "trace": str(directory / "trace"),
             }
-            self._process.stdin.write(json.dumps({"order": order, "variables": {"PATH": os.defpath}}) + "\n")
-            self._process.stdin.flush()
-            assert self._process.stdout.readline() == "0\n", (self._directory / "log").read_text("utf-8")
+            assert self._program.ask({"order": order, "variables": {"PATH": os.defpath}}) == "0\n"
             answers.append(json.loads(answer.read_text("utf-8")))
         varied = [answer.pop("varied") for answer in answers][-1]
         for answer in answers:
@@ -78,7 +58,7 @@ class Imports:
         return answers[0], [(one.field, *varied) for one in found]
 
     def close(self) -> None:
-        self._process.communicate()
+        self._program.close()
 
 
 @pytest.fixture(scope="module")

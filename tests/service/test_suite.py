@@ -6,16 +6,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
-from rules_bento.packages.virtualenv import make_environment
 from rules_bento.service import from_json
 from rules_bento.service.metadata import differences as fields
 
-from tests.conftest import locked_wheels
+from tests.conftest import Answering
 from tests.helpers.service_cases import CASES, SERVICES, differences, header, sources_of
 
 # Its image is changed by hand, which isn't supported.
@@ -26,22 +24,9 @@ OF_THE_MACHINE = ("config_command", "config_command_workers")
 
 @pytest.fixture(scope="module")
 def imports(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("bentoml")
-    python = make_environment(directory / "environment", locked_wheels())
-    here = Path(__file__).parent
-    variables = {
-        "BENTOML_DO_NOT_TRACK": "true",
-        "HOME": str(directory),
-        "LC_ALL": "C.UTF-8",
-        "PATH": f"{python.parent}:/usr/bin:/bin",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": str(here.parent.parent / "py"),
-    }
-    command = [str(python), str(here / "importing_all.py"), str(SERVICES / "record.py")]
-    with (directory / "log").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
-        )
+    program = Answering(
+        tmp_path_factory.mktemp("bentoml"), Path(__file__).with_name("importing_all.py"), SERVICES / "record.py"
+    )
 
     def importing(case: Path, source: Path, variables: dict[str, str], *, elsewhere: bool) -> dict:
         answer = source.with_name("there.json" if elsewhere else "here.json")
@@ -57,13 +42,11 @@ def imports(tmp_path_factory):
             "answer": str(answer),
             "trace": str(source.with_name("trace")),
         }
-        process.stdin.write(json.dumps({"order": order, "variables": variables}) + "\n")
-        process.stdin.flush()
-        assert process.stdout.readline() == "0\n", (directory / "log").read_text("utf-8")
+        assert program.ask({"order": order, "variables": variables}) == "0\n"
         return json.loads(answer.read_text("utf-8"))
 
     yield importing
-    process.communicate()
+    program.close()
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
