@@ -120,9 +120,9 @@ host_packages_cfg = transition(implementation = _host_impl, inputs = [_HOST_PLAT
 
 # For the runtime of programs in the Python version of the configuration. The version of rules_python has an effect only with the flag `auto`.
 host_python_cfg = transition(
-    implementation = lambda settings, attr: _host_impl(settings, attr) | {_FLAG: "auto"},
+    implementation = lambda settings, attr: RESET | _host_impl(settings, attr) | {_FLAG: "auto"},
     inputs = [_HOST_PLATFORM],
-    outputs = _OF_HOST,
+    outputs = [DEFERRED] + _OF_HOST,
 )
 
 # As `metadata_plus_modules_cfg`, for programs that run on the host platform.
