@@ -17,7 +17,6 @@ from rules_bento.artifacts import artifact
 from rules_bento.artifacts.artifact import DescribedBento, Part
 from rules_bento.bento.kinds import BENTO
 from rules_bento.errors import BentoError
-from rules_bento.models.weights import check_weights
 from rules_bento.registry.pushable import FileSource, Pushable
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Sequence
 
@@ -107,6 +106,8 @@ class EntryArtifact:
         return sorted(kept, key=lambda member: member.path)
 
     def _model_part(self, model: Entry, directory: Path) -> Part:
+        from rules_bento.models.weights import check_weights
+
         prefix = f"{_MODELS}{model.tag.name}/{model.tag.version}/"
         members = self._members(model, prefix)
         files = {member.path.removeprefix(prefix): str(member.source or "") for member in members}
