@@ -216,6 +216,16 @@ def test_the_dependencies_of_a_project_are_locked_in_uv_lock(project, index, ben
     assert "uv.lock: the project requires Python ==3.13.*, but the Bento is for Python 3.11. Set" in bento.err
 
 
+def test_a_project_without_a_version_has_no_uv_lock(project, index, bento, monkeypatch):
+    """uv requires the version, and BentoML doesn't."""
+    monkeypatch.setenv("UV_DEFAULT_INDEX", index.url)
+    pyproject(project, index)
+    text = (project / "pyproject.toml").read_text()
+    (project / "pyproject.toml").write_text(text.replace('version = "1"\n', ""))
+    bento("build", "-o", "ref")
+    assert "note: Locked 2 packages in requirements.lock.txt. Commit this file." in bento.err
+
+
 def test_a_uv_lock_without_all_requirements_limits_the_versions(project, index, bento):
     pyproject(project, index, '"idna<3.10"')
     subprocess.run([UV, "lock", "--quiet"], check=True)

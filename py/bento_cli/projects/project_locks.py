@@ -184,7 +184,15 @@ class ProjectLock:
             return False
         declared = {requirement_name(text) for text in self.build_options.python.packages or ()}
         required = [line for line in lines if not line.flag]
-        return "bentoml" in declared and declared >= {requirement_name(line.text) for line in required}
+        is_complete = "bentoml" in declared and declared >= {requirement_name(line.text) for line in required}
+        return is_complete and self._has_version()
+
+    def _has_version(self) -> bool:
+        """Return whether the [project] table has a version, without which uv writes no uv.lock."""
+        from rules_bento.formats.toml import read_toml
+
+        project: Any = read_toml(self._read(_PYPROJECT), _PYPROJECT).get("project")
+        return isinstance(project, dict) and ("version" in project or "version" in (project.get("dynamic") or ()))
 
     def _write_uv_lock(self, python_version: str) -> None:
         import tempfile
