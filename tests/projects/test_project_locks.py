@@ -216,10 +216,9 @@ def test_the_dependencies_of_a_project_are_locked_in_uv_lock(project, index, ben
     assert "uv.lock: the project requires Python ==3.13.*, but the Bento is for Python 3.11. Set" in bento.err
 
 
-def test_a_project_without_a_version_has_no_uv_lock(project, index, bento, monkeypatch):
+def test_a_project_without_a_version_has_no_uv_lock(project, index, bento):
     """uv requires the version, and BentoML doesn't."""
-    monkeypatch.setenv("UV_DEFAULT_INDEX", index.url)
-    pyproject(project, index)
+    pyproject(project, index)  # with an index, which also applies
     text = (project / "pyproject.toml").read_text()
     (project / "pyproject.toml").write_text(text.replace('version = "1"\n', ""))
     bento("build", "-o", "ref")

@@ -37,7 +37,7 @@ _PIN = re.compile(r"[-._A-Za-z0-9]+(\[[^]]*\])?==[-+!._A-Za-z0-9]+( *;|$)")
 _EXPORT = ("--no-dev", "--no-emit-project", "--no-header", "--no-annotate", "--offline", "--quiet")
 _COMPILE = ("--universal", "--generate-hashes", "--no-header", "--no-annotate", "--no-strip-extras", "--quiet")
 # Settings of tool.uv that change versions, in addition to `uv_settings.COPIED`.
-_LIMITS = ("constraint-dependencies", "override-dependencies")
+_LIMITS = ("constraint-dependencies", "override-dependencies", "index", "index-url", "extra-index-url")
 _IN_CI = "CI is set"
 _READ_ONLY = "the directory is read-only"
 _NO_LOCK = "To build without a lock, add --no-lock."

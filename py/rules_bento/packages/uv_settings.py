@@ -111,7 +111,9 @@ def copied_settings(uv: Mapping[str, Any], place: str) -> dict[str, str]:
 
 
 def to_toml(value: Any, place: str) -> str:
-    """Return a string, a boolean, a list of strings, or a mapping of names to values as TOML."""
+    """Return a string, a boolean, a list of strings or mappings, or a mapping of names to values as TOML."""
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        return f"[{', '.join(to_toml(item, place) for item in value)}]"
     if isinstance(value, dict):
         return f"{{ {', '.join(f'{to_toml(key, place)} = {to_toml(item, place)}' for key, item in value.items())} }}"
     texts = value if isinstance(value, list) else [value] if isinstance(value, str) else []
