@@ -381,7 +381,7 @@ def test_an_import_has_no_files_but_pipes_for_its_results(place):
 def test_a_result_that_is_too_large(forked):
     lines = """
 import os
-for n in range(3, 64):
+for n in range(3, 4096):
     try:
         if os.readlink(f"/proc/self/fd/{n}").startswith("pipe:"):
             for _ in range(20): os.write(n, b" " * (1 << 20))
