@@ -1,5 +1,6 @@
 """Uploads that go on where they were cut, or in the chunks that a server insists on."""
 
+import re
 import signal
 import threading
 from typing import NamedTuple
@@ -149,7 +150,10 @@ def test_the_push_after_an_interruption_sends_the_rest(progress, tmp_path):
     registry, uploads = Registry(), tmp_path / "cache/uploads"
     with registry.serve() as port:
         message = interrupted_push(registry, port, image, uploads, progress, 300_000)
-        assert message == "interrupted. The registry keeps 292.97 KiB, and the next push sends the rest."
+        # The other blob can also be on its way.
+        assert re.fullmatch(
+            r"interrupted\. The registry keeps 29[23]\.\d\d KiB, and the next push sends the rest\.", message
+        )
         [kept] = uploads.iterdir()
         assert (kept.stat().st_mode & 0o777, uploads.stat().st_mode & 0o777) == (0o600, 0o700)
         with Registries(interrupted=InterruptedUploads(uploads.parent)) as registries:
