@@ -334,7 +334,7 @@ WORDS = ("--contents", "contents.json", "--target", "//:x")
 
 
 def limit(image, *words):
-    defaults = {"--ready": "/readyz", "--seconds": "60", "--max-megabytes": "0", "--max-cpu-seconds": "0"}
+    defaults = {"--ready": "/readyz", "--seconds": "60", "--max-megabytes": "0"}
     defaults = {flag: value for flag, value in defaults.items() if flag not in words}
     words = [*(word for pair in defaults.items() for word in pair), *words]
     return subcommands.run(["startup_test", "--directory", str(image), *WORDS, *words])
@@ -356,7 +356,7 @@ def test_the_files_that_a_start_reads(image):
 
 
 def test_a_startup_within_its_limits_passes_with_a_report(image, capfd):
-    assert limit(image, "--max-megabytes", "1000", "--max-cpu-seconds", "100", "--forbidden-import", "torch") == 0
+    assert limit(image, "--max-megabytes", "1000", "--forbidden-import", "torch") == 0
     report = capfd.readouterr().out
     read, size = re.match(r"files read: (\d+), ([\d.]+) MB\nCPU: \d+\.\d\d s\n", report).groups()
     assert 10 < int(read) < 1_000
@@ -457,7 +457,7 @@ def test_a_recording_that_is_ended_leaves_no_process_and_no_file(image, tmp_path
     python = os.path.realpath(sys.executable)
     starts = f"import os; os.fork() or os.setsid(); {STAYS}"
     silent = changed(image, tmp_path / "silent", {"Entrypoint": [python, "-S", "-c", starts]})
-    words = ["--directory", str(silent), *WORDS, "--max-megabytes", "0", "--max-cpu-seconds", "0"]
+    words = ["--directory", str(silent), *WORDS, "--max-megabytes", "0"]
     code = "import sys; from rules_bento import subcommands; from rules_bento.run import container; "
     code += f"container._STOPPING_SECONDS = 0.5; sys.exit(subcommands.run({['startup_test', *words, *NEVER]!r}))"
     scratch = tmp_path / "scratch"

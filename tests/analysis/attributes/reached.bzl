@@ -206,7 +206,6 @@ REACHED = {
     "bento_requirements_update.trusted_hosts": "update_requirements --indexes",
     "bento_startup_test.forbidden_imports": "startup_test --forbidden-import",
     "bento_startup_test.image": "file",
-    "bento_startup_test.max_cpu_seconds": "startup_test --max-cpu-seconds",
     "bento_startup_test.max_megabytes": "startup_test --max-megabytes",
     "bento_startup_test.port": "startup_test --port",
     "bento_startup_test.readiness_path": "startup_test --ready",
