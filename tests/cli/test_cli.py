@@ -986,14 +986,14 @@ def test_a_reader_that_goes_is_not_an_error(home):
 
 
 def test_a_command_that_is_interrupted_leaves_nothing(home, tmp_path):
-    write_archive(tmp_path / "big.bento", bento_files("hi:v3", src__big=os.urandom(30 << 20)))
+    write_archive(tmp_path / "big.bento", bento_files("hi:v3", src__big=os.urandom(6 << 20)))
     reading, writing = os.pipe()
     child = subprocess.Popen(
         command("import", "-", "--home", home), stdin=reading, stderr=subprocess.PIPE, env=environment()
     )
     os.close(reading)
     with os.fdopen(writing, "wb") as pipe:
-        pipe.write(Path("big.bento").read_bytes()[: 20 << 20])
+        pipe.write(Path("big.bento").read_bytes()[: 4 << 20])
         pipe.flush()
         child.send_signal(signal.SIGINT)
         assert child.wait(60) == status.INTERRUPTED
