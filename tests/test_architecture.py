@@ -215,7 +215,7 @@ def test_few_classes_describe_a_file_in_a_tree():
 
 
 # May only decrease: give new errors a place or a remedy.
-MAX_ERRORS_WITHOUT_FIELDS = 210
+MAX_ERRORS_WITHOUT_FIELDS = 153
 
 
 def has_fields(node: ast.AST) -> bool:

@@ -180,7 +180,8 @@ class ImportSession:
         """
         parts = [(part, staged) for staged in imports for part in staged.parts]
         known = [*known, *(self._require_same(*each) for each in parts if not isinstance(each[0].tree, Tree))]
-        durable.flush_trees(self._home, self._directory, [path for part, _ in parts for path in part.tree.written])
+        if written := [path for part, _ in parts for path in part.tree.written]:
+            durable.flush_trees(self._home, self._directory, written)
         with commit_lock(self._home):
             for entry in known:
                 if not entry.is_current(self._home):
