@@ -38,8 +38,9 @@ def test_values_of_sigstore():
 
 def test_readers_of_http_client():
     """The constructor sets `fp`, and `begin` reads the head from it."""
-    assert 'self.fp = sock.makefile("rb")' in inspect.getsource(http.client.HTTPResponse.__init__)
-    assert "parse_headers(self.fp)" in inspect.getsource(http.client.HTTPResponse.begin)
+    # The interpreter of actions has no sources of the standard library.
+    assert {"fp", "makefile"} <= set(http.client.HTTPResponse.__init__.__code__.co_names)
+    assert {"fp", "parse_headers"} <= set(http.client.HTTPResponse.begin.__code__.co_names)
 
 
 def test_pools_of_urllib3():

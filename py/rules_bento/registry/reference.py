@@ -26,7 +26,7 @@ _MAX_NAME = 255
 class Reference:
     """A reference to a repository or to an image in the repository. Use `parse` or `from_url` to create a reference.
 
-    >>> Reference.parse("ghcr.io/acme/iris:v1").repository
+    >>> Reference.parse("registry.example.com/acme/iris:v1").repository
     'acme/iris'
     """
 
