@@ -56,7 +56,7 @@ class Registries:
     """Cache of registries, connections, and tokens. Registries in `insecure` (`host:port`) can use plain HTTP.
 
     >>> with Registries() as registries:  # doctest: +SKIP
-    ...     manifest = registries.repository(Reference.parse("ghcr.io/acme/iris:v1")).get_manifest("v1")
+    ...     manifest = registries.repository(Reference.parse("registry.example.com/acme/iris:v1")).get_manifest("v1")
     """
 
     def __init__(
