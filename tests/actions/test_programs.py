@@ -138,3 +138,20 @@ def test_documents_name_the_kind_of_the_image(tmp_path, flags, subject):
     assert document["externalParameters"][subject] == "server:v1"
     digests = {item["uri"]: item["digest"]["blake3"] for item in document["resolvedDependencies"]}
     assert digests == {f"{subject}:server:v1": "1" * 64, "model:clf:v1": "2" * 64}
+
+
+def test_each_locked_file_is_a_dependency_under_its_own_name(tmp_path):
+    pins = [["acme==1.0", ["a" * 64, "b" * 64]], ["tool @ https://host.test/tool.zip", ["c" * 64]]]
+    pins.append(["./wheels/Own_Name-2.0+x-py3-none-any.whl", ["d" * 64]])
+    for name, text in {"tag": "s:v1\n", "content": f"blake3:{'1' * 64}\n", "lock": json.dumps({"pins": pins})}.items():
+        (tmp_path / name).write_text(text)
+    shared = ["--tag", str(tmp_path / "tag"), "--bento-digest", str(tmp_path / "content"), "--target", "//svc:s"]
+    words = [*shared, "--kind", "bento", "--locked", str(tmp_path / "lock"), "--output", str(tmp_path / "out")]
+    assert not run(["build_definition", *words])
+    found = json.loads((tmp_path / "out").read_text())["resolvedDependencies"]
+    assert {item["digest"]["sha256"][0]: item["uri"] for item in found if "sha256" in item["digest"]} == {
+        "a": "pkg:pypi/acme@1.0",
+        "b": "pkg:pypi/acme@1.0",
+        "c": "https://host.test/tool.zip",
+        "d": "pkg:pypi/own-name@2.0%2Bx",
+    }

@@ -245,12 +245,18 @@ def _dependencies(request: _BuildDefinitionRequest) -> Iterator[dict[str, Any]]:
 
 def _locked_files(pins: Iterable[tuple[str, Sequence[str]]]) -> Iterator[dict[str, Any]]:
     """Yield a dependency entry for each hash of a lock subset."""
+    from rules_bento.packages.requirements import normalize_name
     from rules_bento.signing.provenance import dependency
 
     for pin, hashes in pins:
-        name, _, url = pin.partition(" @ ")
+        if pin.startswith("./"):  # a wheel in the Bento
+            name, version = pin.rpartition("/")[2].split("-")[:2]
+            address = _package_url(normalize_name(name), version)
+        else:
+            name, _, url = pin.partition(" @ ")
+            address = url or _package_url(*name.split("==", 1))
         for sha256 in hashes:
-            yield dependency(url or _package_url(*name.split("==", 1)), f"sha256:{sha256}")
+            yield dependency(address, f"sha256:{sha256}")
 
 
 def _base_image(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
