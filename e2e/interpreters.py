@@ -74,7 +74,7 @@ PACKED_FILES = 60
 LARGE = 11 << 20
 """Bytes that give a wheel a layer of its own, with a zTOC."""
 GROUPS = (
-    "archives bento_yaml build_definition checked docker_archive folder layer layer_report oci_layout report "
+    "archives bento_yaml build_definition checked docker_archive folder layer oci_layout report "
     "sbom summary tar tar_gz zip"
 )
 HUB = """
