@@ -519,11 +519,15 @@ MODULES = {
     },
     "ftplib": {"transports/filesystems.py": "an error", "transports/ftp.py": "the client"},
     "paramiko": {"transports/sftp.py": "the client"},
-    "http.client": {"net/transport.py": "the client", "testing/server.py": "an error"},
+    "http.client": {
+        "net/transport.py": "the client",
+        "private.py": "the reader of a response",
+        "testing/server.py": "an error",
+    },
     "lzma": {"archives/streams.py": "the reader", "archives/xz.py": "writes"},
     "marshal": {"actions/wheels.py": "writes"},
     "netrc": {"net/host_settings.py": "the reader"},
-    "urllib3": {"net/transfers.py": "the Retry-After header", "net/transport.py": "the client"},
+    "urllib3": {"net/transfers.py": "the Retry-After header", "net/transport.py": "the client", "private.py": "pools"},
     "urllib.request": {"testing/server.py": "asks a server that we have started whether it is up"},
     "zipfile": {
         "actions/wheels.py": "writes",

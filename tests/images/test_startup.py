@@ -343,7 +343,7 @@ def limit(image, *words):
 def read_files(image, *words):
     """The files that the start of a container reads."""
     words = ["--directory", str(image), *WORDS, "--ready", "/readyz", "--seconds", "60", *words]
-    words += ["--max-megabytes", "0", "--max-cpu-seconds", "0"]
+    words += ["--max-megabytes", "0"]
     return set(startup_test.start(decode(startup_test.run, words)).files)
 
 

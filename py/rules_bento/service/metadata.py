@@ -6,8 +6,6 @@ service, `runners` and `apis`.
 
 from __future__ import annotations
 
-import json
-
 from rules_bento.dataclasses_lite import NamedTuple, asdict, dataclass, field
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterator, Literal, TypeAlias
 
@@ -266,5 +264,7 @@ def differences(first: Any, second: Any, field: str = "") -> Iterator[FieldDiffe
 def _text(value: Any) -> str:
     if value is _MISSING:
         return "nothing"
+    import json
+
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
