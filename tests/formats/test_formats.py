@@ -214,6 +214,7 @@ def test_a_mapping_is_requested():
 
 def test_readers_without_libyaml_reject_the_same(monkeypatch):
     monkeypatch.delattr(yaml, "CSafeLoader")
+    monkeypatch.delitem(sys.modules, "rules_bento.formats.yaml_loader", raising=False)  # which has read the attribute
     for text in ('a: "\\ud800"', '- "\\ud83d\\ude00"', "[" * 5000, "{a: " * 2000, LAUGHS, "a: [", "a: 1:30"):
         bounded(read_yaml, text, "o")
     assert read_yaml("a: [1, 2.5, 2026-01-01]", "o") == yaml.safe_load("a: [1, 2.5, 2026-01-01]")

@@ -18,6 +18,8 @@ _SCALARS = ("str", "null", "bool", "int", "float", "timestamp")
 _LONG = 128  # characters of a string that count as one more value
 _DECIMAL = re.compile(r"[-+]?\d+\.\d+")
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# The loader of libyaml composes nodes in C. PyYAML's own loader is a Composer.
+_Bases: tuple[Any, ...] = (_Base,) if issubclass(_Base, Composer) else (Composer, _Base)
 Lines = tuple[int, dict[Any, Any]]  # the line of a value, and the lines of contained values
 
 
@@ -25,7 +27,7 @@ class NumericKey(str):
     """A key as written, which YAML reads as a number."""
 
 
-class Loader(Composer, _Base):  # type: ignore[misc]
+class Loader(*_Bases):  # type: ignore[misc]
     """Loads one document. If `parse_float` is set, keys are strings as written, and it converts decimal fractions."""
 
     def __init__(self, text: str, origin: str, tags: tuple[str, ...], parse_float: Callable[[str], Any] | None) -> None:
