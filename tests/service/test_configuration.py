@@ -64,7 +64,7 @@ def test_bentoml_accepts_accepted_configurations():
 
 
 def test_bentoml_rejects_rejected_configurations():
-    """Of each key None and another value, drawn anew in each run, for each takes its time."""
+    """Of each key None and another value, drawn again in each run, because each takes time."""
     chance = random.Random()
     refused = [[nested(path, value) for value in VALUES if not is_taken(nested(path, value))] for path in paths()]
     drawn = [

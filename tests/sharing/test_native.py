@@ -233,7 +233,8 @@ def test_an_image_is_written_without_a_builder(local, wheels, bento, store, tmp_
         assert len({path for path in requests if "/files/" in path and path.endswith(".whl")}) == 4
     assert "Building with native." in told
     config, manifest, contents = read(out)
-    assert f"Digest: {digest_of(Layout.open(out).find('v1').content)} (base oci:{base})." in told
+    digest = digest_of(Layout.open(out).find("v1").content)
+    assert f"Base: oci:{base}\nDigest: {digest}\n" in told
     history = [entry["created_by"].removeprefix("rules_bento: ") for entry in config["history"]]
     assert history == [
         "base layer 0", "environment", "large 1.0", "3 small packages", "weights weights.bin", "model bert:v1", "Bento"
@@ -450,8 +451,10 @@ def test_an_image_is_pushed_from_a_base_of_a_registry(
     words = ["--base", str(below), "--push", "-t", f"{server.host}/x/nat:v1"]
     told = bento("containerize", "nat", *words)
     digest = layout.find().descriptor.digest
-    assert f"(base {below.name}@{digest})" in told
     root = registries.repository(Reference.parse(f"{server.host}/x/nat:v1")).get_manifest("v1")
+    before, *_, pushed, last = told.partition("note: ")[0].splitlines()[1:]
+    assert (before, last) == (f"Base: {below.name}@{digest}", f"Digest: {digest_of(root.content)}")
+    assert pushed.startswith("Pushed ")
     annotations = json.loads(root.content)["annotations"]
     assert annotations["org.opencontainers.image.base.name"] == below.name
     assert annotations["org.opencontainers.image.base.digest"] == digest

@@ -8,7 +8,7 @@ import zlib
 import pytest
 from rules_bento.sources.commit_time import commit_time
 
-pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is missing")
 VARIABLES = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "PATH": os.environ.get("PATH", os.defpath)}
 VARIABLES |= {f"GIT_{who}_{what}": "x@example.invalid" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 

@@ -207,7 +207,7 @@ def _simple(value: Any) -> str:
 
 @contextmanager
 def progress(verb: str, total: int = 0) -> Iterator[Advance | None]:
-    """Yield a function that advances a progress display, or None if there is no terminal or no progress."""
+    """Yield a function that advances a progress display, or None if progress isn't displayed."""
     if not progress_output().isatty():
         yield None
         return

@@ -156,7 +156,7 @@ class Report(NamedTuple):
     """The result of an audit. `violations` contains a message for each rejected item."""
 
     packages: int
-    licenses: tuple[PackageLicense, ...]  # empty if there is no metadata and no license policy
+    licenses: tuple[PackageLicense, ...]  # empty without metadata, or without a license policy
     violations: tuple[str, ...]
     notes: tuple[str, ...]
 

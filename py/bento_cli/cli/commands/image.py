@@ -104,13 +104,11 @@ def image_command(
         fields["changes"] = [change.to_json() for change in result.changes]
     if not show.data(fields, shown):
         show.done(f"Built {', '.join(map(show.plain, result.names))}.")
-        show.out(f"Digest: {result.digest} (base {result.base}).")
         for change in result.changes:
             _show_changes(change)
-        if options["push"]:
-            show.out(f"Pushed {show.size(result.sent)}.")
-        if result.runner:
-            show.out(f"To run the image: {result.runner} run --rm -p 8000:8000 {show.plain(result.names[0])}")
+        from bento_cli.cli.commands.run import show_image
+
+        show_image(result, port=8000, is_pushed=bool(options["push"]))
 
 
 def _show_changes(changes: ImageChanges) -> None:

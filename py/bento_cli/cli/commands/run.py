@@ -18,6 +18,8 @@ from bento_cli.sharing.backends import BACKENDS, BUILDER_REMEDY, NATIVE, VARIABL
 
 if TYPE_CHECKING:
     from bento_cli.library import Store
+    from bento_cli.sharing.backends import Containerized
+    from bento_cli.sharing.native_project import ProjectImage
 
 
 # BentoML has an option for each of these builder options. `--opt` passes any other builder option.
@@ -163,12 +165,18 @@ def containerize_command(
         fields |= {"digest": result.digest, "base": result.base, "sent": result.sent}
     if not show.data(fields, shown):
         show.done(f"Built {', '.join(map(show.plain, result.names))} from Bento {entry.tag} with {chosen.name}.")
-        if result.digest:
-            show.out(f"Digest: {result.digest} (base {result.base}).")
-        if result.digest and options["push"]:
+        show_image(result, port=3000, is_pushed=bool(options["push"]))
+
+
+def show_image(result: Containerized | ProjectImage, *, port: int, is_pushed: bool) -> None:
+    """Print how to run an image, and its base and digest, if they are known. The digest is the last line."""
+    if result.runner:
+        show.out(f"To run the image: {result.runner} run --rm -p {port}:{port} {show.plain(result.names[0])}")
+    if result.digest:
+        show.out(f"Base: {result.base}")
+        if is_pushed:
             show.out(f"Pushed {show.size(result.sent)}.")
-        if result.runner:
-            show.out(f"To run the image: {result.runner} run --rm -p 3000:3000 {show.plain(result.names[0])}")
+        show.out(f"Digest: {result.digest}")
 
 
 def _builder_options(options: dict[str, Any], others: Sequence[str]) -> dict[str, Sequence[str] | bool]:
