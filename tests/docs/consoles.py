@@ -120,5 +120,8 @@ NOT_GIVEN = {
     "podman run -p 3000:3000 --mount type=image,source=registry.example.com/llm-weights,destination=/mnt/models/llm "
     "registry.example.com/svc": "needs an engine, and a registry that doesn't exist",
     "podman run --rm -p 3000:3000 registry.example.com/hello:v1": "needs an engine, and a registry that doesn't exist",
+    "podman run --rm -p 8000:8000 registry.example.com/api:v1": "needs an engine, and a registry that doesn't exist",
+    "uv init --no-package --python 3.12 .": "writes pyproject.toml and main.py, as in tests/sharing/test_image_command.py",
+    "uv add fastapi uvicorn": "asks a package index; tests/sharing/test_image_command.py locks a project",
     "podman run --rm -p 8000:8000 server_image": "needs an engine; server_test starts the image without one",
 }
