@@ -9,7 +9,7 @@ from unicodedata import east_asian_width
 import pytest
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, terminal
-from rules_bento.net.transfers import Progress, Retry, parallel_map, pause
+from rules_bento.net.transfers import Progress, Retry, StoppedError, parallel_map, pause
 from rules_bento.net.transport import Transport
 
 from tests.net.liar import liar, reply
@@ -79,6 +79,26 @@ def test_an_error_ends_the_pauses_of_others():
     with pytest.raises(BentoError, match="wrong"):
         parallel_map(one, [True, False])
     assert time.monotonic() - begin < 5
+
+
+def test_an_interruption_before_the_last_transfer_starts_stops_the_others():
+    waits, stopped = threading.Event(), []
+
+    def one(_):
+        waits.set()
+        try:
+            pause(60)
+        except StoppedError as error:
+            stopped.append(error.interrupted)
+
+    def items():
+        yield 1
+        waits.wait(60)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        parallel_map(one, items())
+    assert stopped == [True]
 
 
 def test_connections_are_left_alone_where_nothing_fails():

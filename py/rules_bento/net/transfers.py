@@ -6,7 +6,7 @@ import random
 import sys
 import threading
 import time
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 
 from rules_bento.errors import BentoError
@@ -195,8 +195,9 @@ def parallel_map(function: Callable[[_Item], _Result], items: Iterable[_Item], j
         return function(item)
 
     pool = ThreadPoolExecutor(jobs)
-    futures = [pool.submit(one, item) for item in items]
+    futures: list[Future[_Result]] = []
     try:
+        futures += (pool.submit(one, item) for item in items)  # an interruption here must stop the first transfers too
         with interruptible(group.stop):  # this can itself be a transfer of another `parallel_map`
             wait(futures, return_when=FIRST_EXCEPTION)
         errors = [future.exception() for future in futures if future.done()]
