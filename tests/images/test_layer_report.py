@@ -1,5 +1,7 @@
 """What the report of an image's layers says: whose each byte is, and what differs."""
 
+import doctest
+import importlib
 import json
 import re
 
@@ -150,3 +152,21 @@ def test_the_page_shows_what_changed(tmp_path):
     assert "What changed since //a:b" in text
     assert "+100.00 B" in text
     assert "Packages, models, APIs, and files are equal." in page(before, before)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "layer_report",
+        "layers.forms",
+        "layers.layer",
+        "oci_image",
+        "sbom",
+        "system_packages",
+        "wheels.install",
+        "wheels.wheel_metadata",
+    ],
+)
+def test_the_examples_of_classes_are_right(name):
+    tested = doctest.testmod(importlib.import_module(f"rules_bento.images.{name}"))
+    assert tested.attempted and not tested.failed

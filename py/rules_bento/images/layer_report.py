@@ -45,7 +45,13 @@ class Owner(NamedTuple):
 
 @dataclass
 class OwnedFiles:
-    """The number and total size of an owner's files in a layer, and the largest of these files."""
+    """The number and total size of an owner's files in a layer, and the largest of these files.
+
+    >>> files = OwnedFiles(Owner("package", "numpy", "2.4.2"))
+    >>> files.add("numpy/version.py", 300)
+    >>> files.size, files.files
+    (300, 1)
+    """
 
     owner: Owner
     size: int = 0  # bytes of all files

@@ -23,7 +23,11 @@ MAX_LAYERS = 127
 
 
 class Layer(NamedTuple):
-    """A layer of an image."""
+    """A layer of an image.
+
+    >>> Layer("application/vnd.oci.image.layer.v1.tar", "sha256:0a", 10, "sha256:0a", "numpy 2.4.2").descriptor["size"]
+    10
+    """
 
     media_type: str
     digest: str  # sha256:<hex> of the blob

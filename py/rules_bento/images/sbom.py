@@ -41,7 +41,11 @@ class ImageSubject(NamedTuple):
 
 
 class Component(NamedTuple):
-    """A component of an image. `reference` is its ID in the SBOM: the package URL, if available."""
+    """A component of an image. `reference` is its ID in the SBOM: the package URL, if available.
+
+    >>> Component("library", "pkg:pypi/numpy@2.4.2", "numpy", "2.4.2").purl
+    'pkg:pypi/numpy@2.4.2'
+    """
 
     kind: Literal["library", "machine-learning-model", "application"]
     reference: str

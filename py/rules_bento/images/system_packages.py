@@ -33,7 +33,11 @@ class InstalledPackage(NamedTuple):
 
 
 class PackageRequest(NamedTuple):
-    """A package that a Bento requests, optionally with an architecture and version."""
+    """A package that a Bento requests, optionally with an architecture and version.
+
+    >>> PackageRequest.parse("libgomp1=14.2*")
+    PackageRequest(name='libgomp1', architecture='', version='14.2*')
+    """
 
     name: str
     architecture: str  # empty for any
@@ -58,7 +62,11 @@ class PackageRequest(NamedTuple):
 
 
 class SystemFiles(NamedTuple):
-    """The distribution and the installed packages of an image, as recorded in the image's system files."""
+    """The distribution and the installed packages of an image, as recorded in the image's system files.
+
+    >>> SystemFiles.from_files({"etc/os-release": b"ID=debian"})
+    SystemFiles(ids=('debian',), packages=None)
+    """
 
     ids: tuple[str, ...]  # ID and ID_LIKE of os-release; empty if there is none
     packages: tuple[InstalledPackage, ...] | None  # installed packages; None if neither dpkg nor apk has a database

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 class TarFile(NamedTuple):
-    """A file in a tar, and the records before it."""
+    """A file in a tar, and the records before it.
+
+    >>> [*TarFile(b"header", text=b"contents").pieces()]
+    [b'header', b'contents']
+    """
 
     records: bytes  # padding of the previous file, and headers
     chunks: Iterable[Chunk] = ()  # contents, with their deflate streams if they are from a wheel
@@ -47,7 +51,11 @@ class LayerForm:
 
 
 class Uncompressed(LayerForm):
-    """Encodes a layer as a tar."""
+    """Encodes a layer as a tar.
+
+    >>> [*Uncompressed().add(TarFile(b"header", text=b"contents"))]
+    [b'header', b'contents']
+    """
 
     def add(self, file: TarFile) -> Iterator[bytes]:
         """Yield the bytes of the tar."""

@@ -148,7 +148,13 @@ def write_tar_layer(
 
 
 class Sum:
-    """Computes the SHA-256 digest and the size of a stream of bytes."""
+    """Computes the SHA-256 digest and the size of a stream of bytes.
+
+    >>> total = Sum()
+    >>> total.add(b"abc")
+    >>> total.size, total.digest[:11]
+    (3, 'sha256:ba78')
+    """
 
     def __init__(self) -> None:
         import hashlib

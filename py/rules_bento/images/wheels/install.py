@@ -38,7 +38,11 @@ if __name__ == "__main__":
 
 
 class InstallLayout(NamedTuple):
-    """Settings for installing wheels: paths in the image, the owner of the files, and values for metadata files."""
+    """Settings for installing wheels: paths in the image, the owner of the files, and values for metadata files.
+
+    >>> InstallLayout.venv("/app/.venv", 12).site_packages
+    '/app/.venv/lib/python3.12/site-packages'
+    """
 
     prefix: str  # the directory for the data scheme; the owner owns it and everything in it
     site_packages: str

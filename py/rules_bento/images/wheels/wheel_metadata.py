@@ -24,7 +24,11 @@ _LONGEST_VERSION = 1000  # characters; Python's int() rejects more than 4,300 di
 
 
 class FileName(NamedTuple):
-    """The name and version in the file name of a wheel."""
+    """The name and version in the file name of a wheel.
+
+    >>> FileName.of("numpy-2.4.2-cp312-cp312-manylinux_2_28_x86_64.whl")
+    FileName(name='numpy', version='2.4.2')
+    """
 
     name: str
     version: str
