@@ -3,7 +3,7 @@
 load("//private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES")
 load("//private:providers.bzl", "BentoPythonInfo")
 load("//private:python_version.bzl", "python_cfg")
-load("//private:transitions.bzl", "modules_cfg")
+load("//private:transitions.bzl", "tools_cfg")
 
 def _bento_python_impl(ctx):
     if bool(ctx.attr.interpreter_path) == bool(ctx.file.interpreter):
@@ -27,7 +27,6 @@ bento_python = rule(
 )
 
 _TYPE = "@rules_python//python:toolchain_type"
-_VERSION = "@rules_python//python/config_settings:python_version"
 
 def _bento_toolchain_python_impl(ctx):
     version = ctx.attr.python_version
@@ -57,7 +56,7 @@ def _bento_toolchain_python_impl(ctx):
 
 bento_toolchain_python = rule(
     implementation = _bento_toolchain_python_impl,
-    cfg = transition(implementation = lambda _settings, attr: {_VERSION: attr.python_version}, inputs = [], outputs = [_VERSION]),
+    cfg = tools_cfg,
     doc = "Provides the CPython interpreter of a rules_python toolchain for the target platform.",
     attrs = {"python_version": attr.string(doc = "Python version of the interpreter (`X.Y`).", mandatory = True)},
     provides = [BentoPythonInfo],
@@ -128,7 +127,7 @@ bento_packed_python = rule(
     implementation = _bento_packed_python_impl,
 
     # All targets use a single configuration. Otherwise, Bazel would pack the interpreter again for each set of flags.
-    cfg = modules_cfg,
+    cfg = tools_cfg,
     doc = """Packs a CPython interpreter into a few files. Excludes modules that are needed only for interactive use or development.
 
 The rule doesn't change an interpreter whose target sets `interpreter_path`, whose directory layout isn't supported, or that is already packed.""",

@@ -5,7 +5,7 @@ load("//private:deferred.bzl", "deferred_target_cfg")
 load("//private:helper.bzl", "ACTIONS", "ACTIONS_GROUP", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")
 load("//private:launcher.bzl", "runfile_path")
 load("//private:providers.bzl", "BentoCompilersInfo", "BentoHelperPackagesInfo", "BentoPythonInfo")
-load("//private:transitions.bzl", "host_cfg", "host_python_cfg", "modules_cfg", "wheels_cfg")
+load("//private:transitions.bzl", "host_packages_cfg", "host_runtime_cfg", "tools_cfg")
 load("//rules:providers.bzl", "BentoRequirementInfo")
 
 def _bento_toolchain_impl(ctx):
@@ -100,19 +100,14 @@ def _bento_host_runtime_impl(ctx):
         uv = runtime.uv,
     )]
 
-# For programs that run in the Python version of a Bento.
-bento_host_python_runtime = rule(
-    implementation = _bento_current_runtime_impl,
-    cfg = host_python_cfg,
-    doc = "Provides the toolchain for `bazel run` (see `bento_runtime`), for the host platform and the Python version of the configuration.",
-    toolchains = [_RUNTIME_TYPE],
-)
-
 bento_host_runtime = rule(
     implementation = _bento_host_runtime_impl,
-    attrs = {"transports": attr.label_list(doc = "Packages for additional transports of the `bento` command, from a package hub.", providers = [BentoRequirementInfo])},
-    cfg = host_cfg,
-    doc = "Provides the toolchain for `bazel run` and `bazel test` (see `bento_runtime`), for the host platform.",
+    attrs = {
+        "keeps_python": attr.bool(doc = "Whether the runtime has the Python version of the configuration. Default: the runtime of actions."),
+        "transports": attr.label_list(cfg = host_packages_cfg, doc = "Packages for additional transports of the `bento` command, from a package hub.", providers = [BentoRequirementInfo]),
+    },
+    cfg = host_runtime_cfg,
+    doc = "Provides the toolchain for `bazel run` (see `bento_runtime`), for the host platform.",
     toolchains = [_RUNTIME_TYPE],
 )
 
@@ -150,7 +145,7 @@ bento_helper = rule(
     implementation = _bento_helper_impl,
 
     # All targets use a single configuration. Otherwise, Bazel would compile the helper again for each set of flags.
-    cfg = modules_cfg,
+    cfg = tools_cfg,
     doc = "Compiles the helper (the program that actions of rules_bento run) to a single bytecode file. The helper then starts without compilation, and is only one input of an action.",
     attrs = {
         "main": attr.label(allow_single_file = [".py"], default = "//py:main.py", doc = "Main program of the helper (the program that actions run). The first argument is the subcommand."),
@@ -198,7 +193,7 @@ def _bento_helper_packages_impl(ctx):
 
 bento_helper_packages = rule(
     implementation = _bento_helper_packages_impl,
-    cfg = wheels_cfg,
+    cfg = tools_cfg,
     doc = "Packs the third-party packages that the helper (the program that actions of rules_bento run) imports, for one platform.",
     attrs = {
         "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper, whose subcommand `pack_packages` packs the packages.", mandatory = True),

@@ -10,7 +10,7 @@ the attributes of a configured target, so each use has a separate configuration.
 - `files`: packages also provide wheels to Bentos."""
 
 load(":deferred.bzl", "DEFERRED", "RESET")
-load(":python_version.bzl", "PYTHON_INPUTS", "PYTHON_OUTPUTS", "reset_python", "set_python")
+load(":python_version.bzl", "PYTHON_INPUTS", "PYTHON_OUTPUTS", "RUNTIME_INPUTS", "reset_python", "set_python", "set_runtime")
 
 _FLAG = "//rules:wheels"
 _PYTHON_VERSION = "//rules:python_version"
@@ -78,19 +78,13 @@ def _metadata_plus_licenses_impl(settings, attr):
 # because only then the test requires wheels.
 metadata_plus_licenses_cfg = transition(implementation = _metadata_plus_licenses_impl, inputs = [_FLAG], outputs = [_FLAG])
 
-def _always(mode):
-    """Returns a transition that sets `//rules:wheels` to `mode`, and resets the flags for bytecode and Python version."""
-    return transition(
-        implementation = lambda settings, _attr: reset_python(settings) | {_BYTECODE: "none", _FLAG: mode},
-        inputs = PYTHON_INPUTS,
-        outputs = [_BYTECODE, _FLAG] + PYTHON_OUTPUTS,
-    )
+def _tools_impl(settings, attr):
+    # Interpreters of rules_python have the attribute `python_version`.
+    return reset_python(settings, getattr(attr, "python_version", "")) | {_BYTECODE: "none", _FLAG: "files"}
 
-# Transition of the helper and its interpreter.
-modules_cfg = _always("modules")
-
-# Transition of the helper's third-party packages, which are packed from wheels.
-wheels_cfg = _always("files")
+# Transition of the helper, its interpreter, and its third-party packages, which are packed from wheels. They share a single configuration, because
+# Bazel configures all registered toolchains again for each configuration.
+tools_cfg = transition(implementation = _tools_impl, inputs = PYTHON_INPUTS, outputs = [_BYTECODE, _FLAG] + PYTHON_OUTPUTS)
 
 # Transition of generated input files. The version of rules_python remains, with which their generators run.
 reset_cfg = transition(
@@ -108,7 +102,7 @@ def _host_impl(settings, _attr):
 
 _OF_HOST = [_BYTECODE, _FLAG, _PLATFORMS]
 
-# Transition of programs for `bazel run` to the host platform, in a single configuration.
+# Transition of packages of programs for `bazel run` to the host platform, in a single configuration.
 host_cfg = transition(
     implementation = lambda settings, attr: RESET | _host_impl(settings, attr) | reset_python(settings),
     inputs = [_HOST_PLATFORM] + PYTHON_INPUTS,
@@ -118,11 +112,16 @@ host_cfg = transition(
 # As `host_cfg`, for packages of such programs, whose Python version remains.
 host_packages_cfg = transition(implementation = _host_impl, inputs = [_HOST_PLATFORM], outputs = _OF_HOST)
 
-# For the runtime of programs in the Python version of the configuration. The version of rules_python has an effect only with the flag `auto`.
-host_python_cfg = transition(
-    implementation = lambda settings, attr: RESET | _host_impl(settings, attr) | {_FLAG: "auto"},
-    inputs = [_HOST_PLATFORM],
-    outputs = [DEFERRED] + _OF_HOST,
+def _host_runtime_impl(settings, attr):
+    own = set_runtime(settings) if attr.keeps_python else {}
+    return RESET | _host_impl(settings, attr) | _tools_impl(settings, attr) | own
+
+# Transition of runtimes to the host platform, in the configuration of their packages. With `keeps_python`, a Python version that has a runtime
+# remains.
+host_runtime_cfg = transition(
+    implementation = _host_runtime_impl,
+    inputs = [_HOST_PLATFORM] + RUNTIME_INPUTS,
+    outputs = [DEFERRED] + _OF_HOST + PYTHON_OUTPUTS,
 )
 
 # As `metadata_plus_modules_cfg`, for programs that run on the host platform.

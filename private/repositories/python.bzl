@@ -145,7 +145,7 @@ def declare_python(mctx, *, name, tag):
         python_repo(interpreter = tag.interpreter, **common)
         return []
     interpreters = rules_python_interpreters(INTERPRETER_LABELS)
-    version = required or (PYTHON_VERSION if PYTHON_VERSION in interpreters or not interpreters else _newest(interpreters))
+    version = required or (interpreters.keys() + [PYTHON_VERSION])[0]
     if version in interpreters:
         python_repo(toolchain = interpreters[version], **common)
         return [other for other in interpreters if other != version]
@@ -166,9 +166,6 @@ def declare_python(mctx, *, name, tag):
     )
     return []
 
-def _newest(versions):
-    return "3.{}".format(max([int(version.partition(".")[2]) for version in versions]))
-
 _COMPILERS_BUILD = """\
 load("@rules_bento//private:toolchain.bzl", "bento_compilers")
 
@@ -186,7 +183,15 @@ compilers_repo = repository_rule(
 )
 
 _RUNTIMES_BUILD = """\
+load("@bazel_skylib//rules:common_settings.bzl", "string_list_setting")
 load("@rules_bento//private:python_toolchains.bzl", "python_toolchains")
+
+# Transitions read it. Never set.
+string_list_setting(
+    name = "versions",
+    build_setting_default = {versions},
+    visibility = ["//visibility:public"],
+)
 """
 
 _RUNTIME_BUILD = """
@@ -202,7 +207,7 @@ def _runtimes_repo_impl(rctx):
         build_text(_RUNTIME_BUILD, name = name, hub = rctx.attr.hub.format(name), python = "@bento_python_{}//:python".format(name))
         for name in [version.replace(".", "_") for version in rctx.attr.versions]
     ]
-    rctx.file("BUILD.bazel", _RUNTIMES_BUILD + "".join(texts))
+    rctx.file("BUILD.bazel", build_text(_RUNTIMES_BUILD, versions = rctx.attr.versions) + "".join(texts))
 
 runtimes_repo = repository_rule(
     implementation = _runtimes_repo_impl,
