@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import grpc
 import pytest
 from bento_cli.cli import cache_check, main
 from bento_cli.cli.diagnosis import (
+    _EXTRAS,
     ERROR,
     OK,
     OLDEST_BAZEL,
@@ -460,9 +464,123 @@ def test_a_cache_is_measured(monkeypatch, limit, state, text):
     assert ("Raise the limit" in found.remedy) == (state == WARNING)
 
 
-def test_only_an_http_cache_is_measured(capsys):
+@pytest.mark.parametrize(
+    ("limit", "state", "text"),
+    [
+        (99, OK, "accepts blobs of 8 MiB"),
+        (3, WARNING, "but not of 4 MiB (gRPC status 8: at most 3 MiB: Überlänge)"),
+        (0, ERROR, "doesn't accept uploads (gRPC status 8: at most 0 MiB: Überlänge)"),
+    ],
+)
+def test_a_cache_with_grpc_is_measured(monkeypatch, limit, state, text):
+    blobs = {}
+
+    def write(requests, context):
+        name, data = "", bytearray()
+        for request in requests:
+            fields = dict(protobuf(request))
+            name = fields.get(1, b"").decode() or name
+            assert fields[2] == len(data)
+            data += fields[10]
+            if len(data) > limit << 20:
+                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"at most {limit} MiB: Überlänge")
+        assert fields[3]
+        blobs[name] = bytes(data)
+        return b""
+
+    handler = grpc.method_handlers_generic_handler(
+        "google.bytestream.ByteStream", {"Write": grpc.stream_unary_rpc_method_handler(write)}
+    )
+    server = grpc.server(ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers([handler])
+    host = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    monkeypatch.setattr(cache_check, "_LARGEST", 8)
+    server.start()
+    try:
+        found = cache_check.check(f"grpc://{host}/main/instance")
+        assert cache_check.check(f"grpc://{host}").state == state
+    finally:
+        server.stop(None).wait()
+    assert (found.state, text in found.text) == (state, True), found
+    for name, data in blobs.items():
+        *instance, uploads, _, kind, digest, size = name.split("/")
+        assert (instance, uploads, kind) in ((["main", "instance"], "uploads", "blobs"), ([], "uploads", "blobs"))
+        assert (digest, int(size)) == (hashlib.sha256(data).hexdigest(), len(data))
+    assert len(blobs) == 2 * {OK: 4, WARNING: 2, ERROR: 0}[state]
+
+
+def protobuf(message: bytes):
+    """The fields of a message: numbers, and bytes."""
+    at = 0
+
+    def number() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = message[at]
+            at, value, shift = at + 1, value | (byte & 0x7F) << shift, shift + 7
+            if byte < 0x80:
+                return value
+
+    while at < len(message):
+        key = number()
+        value = number()
+        if key & 7 == 2:
+            at, value = at + value, message[at : at + value]
+        yield key >> 3, value
+
+
+def test_a_server_without_grpc_accepts_no_uploads():
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)) as host:
+        found = cache_check.check(f"grpc://{host}")
+    assert found.state == ERROR
+    assert "closed the connection" in found.text or "Connection reset" in found.text
+
+
+def test_a_cache_needs_a_url_and_grpc_a_package(capsys, monkeypatch):
+    assert main(["doctor", "--cache", "cache.example.com"]) == 1
+    text = "--cache: expected a URL with grpc, grpcs, http, or https, got 'cache.example.com'"
+    assert text in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "h2", None)
     assert main(["doctor", "--cache", "grpcs://cache.example.com"]) == 1
-    assert "--cache: expected an http or https URL, got 'grpcs://cache.example.com'" in capsys.readouterr().err
+    assert "measuring a cache with gRPC requires h2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("damage", "text"),
+    [
+        (lambda entry: (entry / "src/service.py").unlink(), "src/service.py: is missing"),
+        (lambda entry: (entry / "src/service.py").write_text("x"), "src/service.py: has 1 bytes, not "),
+        (lambda entry: (entry / "bento.yaml").write_text("{"), "bento.yaml"),
+    ],
+)
+def test_a_damaged_store_is_an_error(tmp_path, capsys, monkeypatch, damage, text):
+    (tmp_path / "project").mkdir()
+    service = "import bentoml\n@bentoml.service\nclass Svc:\n    @bentoml.api\n    def f(self) -> str: return ''\n"
+    (tmp_path / "project/service.py").write_text(service)
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
+    assert main(["build", str(tmp_path / "project"), "--version", "v1", "--no-lock"]) == 0
+    capsys.readouterr()
+
+    def store() -> dict[str, str]:
+        status = main(["doctor", str(tmp_path), "-o", "json"])
+        [finding] = [each for each in json.loads(capsys.readouterr().out) if each["about"] == "store"]
+        assert status == (finding["state"] == ERROR)
+        return finding
+
+    assert (store()["state"], store()["text"]) == (OK, f"0 damaged in {tmp_path}/home")
+    damage(tmp_path / "home/bentos/svc/v1")
+    assert store()["state"] == ERROR
+    assert store()["text"].startswith(f"1 damaged in {tmp_path}/home, such as Bento ")
+    assert text in store()["text"]
+    assert main(["verify"]) == 3
+    assert text in capsys.readouterr().out
+
+
+def test_extras_are_those_of_the_distribution():
+    text = Path("py/bento_cli/pyproject.toml").read_text("utf-8")
+    for name in ", ".join(_EXTRAS).split(", "):
+        assert f"\n{name} = [" in text
 
 
 def test_without_a_workspace_and_bazel_the_machine_is_ready(tmp_path, capsys, monkeypatch):
@@ -487,13 +605,16 @@ def test_without_a_workspace_and_bazel_the_machine_is_ready(tmp_path, capsys, mo
         "bentoml": OK,
         "containers": WARNING,
         "disk": OK,
+        "extras": OK,
         "logins": OK,
+        "store": OK,
         "uv": OK,
         "workspace": WARNING,
     }
     assert found["bento"]["text"] == f"{tmp_path}/bin/bento on PATH might be another program"
     assert found["bentoml"]["text"] == str(tmp_path / "venv")
     assert not ran.exists()
+    assert not (tmp_path / "none").exists()
 
 
 def test_the_cache_is_measured_and_removed_when_no_command_uses_it(tmp_path, capsys, monkeypatch):

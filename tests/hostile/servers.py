@@ -351,14 +351,14 @@ def _download(address: str) -> Callable[[Path], None]:
 def _read_cache(address: str, connect: Callable[[], socket.socket], *starts: int) -> None:
     found = push_cache.settings(push_cache.CacheOptions(["--remote_cache", address]))
     assert found
-    kept, push_cache._connect = push_cache._connect, lambda *_: connect()
+    kept, push_cache.connect = push_cache.connect, lambda *_: connect()
     try:
         with given_up():
             for start in starts:
                 for _ in push_cache.BuiltSource(Path("/nonexistent"), f"sha256:{SHA}", 7, found).pieces(start, 7):
                     pass
     finally:
-        push_cache._connect = kept
+        push_cache.connect = kept
 
 
 def _http_cache(path: Path, out: Path) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from contextlib import closing
 
-from rules_bento.errors import BentoError
+from rules_bento.dataclasses_lite import replace
+from rules_bento.errors import BentoError, missing_package
+from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.transport import Transport
-from rules_bento.typing_lite import Iterator
+from rules_bento.run import push_cache
+from rules_bento.typing_lite import Callable, Iterator
 
 from bento_cli.cli.diagnosis import ERROR, OK, WARNING, Finding
 
@@ -16,6 +20,7 @@ _PIECE = 1 << 20  # bytes
 _LARGEST = 256  # pieces
 _PATIENCE = 600  # seconds
 _LARGE_BLOB = 2000  # MB, such as a file of weights
+_WRITE = "/google.bytestream.ByteStream/Write"
 
 
 class _Blob:
@@ -39,21 +44,19 @@ class _Blob:
 
 
 def check(url: str) -> Finding:
-    """Upload blobs of 1 to 256 MiB to an HTTP cache until it rejects one, and return the flags that it needs."""
-    if not url.startswith(("http://", "https://")):
-        raise BentoError(
-            f"expected an http or https URL, got {url!r}. Caches with gRPC aren't measured.",
-            place="--cache",
-        )
+    """Upload blobs of 1 to 256 MiB to a cache until it rejects one, and return the flags that it needs."""
+    scheme = url.partition("://")[0]
+    if scheme not in ("http", "https", "grpc", "grpcs"):
+        raise BentoError(f"expected a URL with grpc, grpcs, http, or https, got {url!r}.", place="--cache")
     transport, accepted, seconds, problem = Transport(_PATIENCE), 0, 0.0, ""
+    upload = _grpc(url) if scheme.startswith("grpc") else _http(url, transport)
     try:
         while accepted < _LARGEST and not problem:
             blob = _Blob(accepted * 2 or 1)
             began = time.monotonic()
             try:
-                with transport.exchange("PUT", f"{url.rstrip('/')}/cas/{blob.digest}", {}, blob) as response:
-                    problem = "" if response.status < 300 else f"status {response.status}"
-            except BentoError as error:
+                problem = upload(blob)
+            except (BentoError, ConnectionLostError) as error:
                 problem = str(error)
             if not problem:
                 accepted, seconds = blob.count, max(time.monotonic() - began, 0.001)
@@ -68,3 +71,93 @@ def check(url: str) -> Finding:
         return Finding("cache", OK, text, remedy)
     remedy += ". Raise the limit of the cache and of proxies."
     return Finding("cache", WARNING, f"{text}, but not of {accepted * 2} MiB ({problem})", remedy)
+
+
+def _http(url: str, transport: Transport) -> Callable[[_Blob], str]:
+    """Return a function that uploads a blob, and returns the problem, or an empty string."""
+
+    def upload(blob: _Blob) -> str:
+        with transport.exchange("PUT", f"{url.rstrip('/')}/cas/{blob.digest}", {}, blob) as response:
+            return "" if response.status < 300 else f"status {response.status}"
+
+    return upload
+
+
+def _grpc(url: str) -> Callable[[_Blob], str]:
+    """Return the same function for a cache with gRPC. The path of the URL is the name of the instance."""
+    try:
+        import h2  # noqa: F401
+    except ImportError:
+        raise missing_package("--cache: measuring a cache with gRPC", "h2") from None
+    where = push_cache.settings(push_cache.CacheOptions.from_user([f"--remote_cache={url}"]))
+    assert where
+    where = replace(where, instance=where.path.strip("/"))
+    return lambda blob: _write(where, blob)
+
+
+def _write(where: push_cache.Settings, blob: _Blob) -> str:
+    from h2.config import H2Configuration
+    from h2.connection import H2Connection
+    from h2.events import RemoteSettingsChanged, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
+    from h2.exceptions import ProtocolError
+
+    messages, waiting = _messages(where, blob), memoryview(b"")
+    answer: dict[bytes, bytes] = {}
+    with push_cache.retried_errors(where), closing(push_cache.connect(where)) as channel:
+        http2 = H2Connection(config=H2Configuration())
+        http2.initiate_connection()
+        stream = http2.get_next_available_stream_id()
+        http2.send_headers(stream, push_cache.request_headers(where, _WRITE))
+        channel.sendall(http2.data_to_send())
+        is_ready = is_sent = False
+        while True:
+            while is_ready and not is_sent:
+                if not waiting:
+                    waiting = memoryview(next(messages, b""))
+                room = min(http2.local_flow_control_window(stream), http2.max_outbound_frame_size)
+                if waiting and not room:
+                    break
+                is_sent = not waiting
+                http2.send_data(stream, waiting[:room].tobytes(), end_stream=is_sent)
+                waiting = waiting[room:]
+                channel.sendall(http2.data_to_send())
+            if not (data := channel.recv(limits.PIECE)):
+                return "the cache closed the connection"
+            try:
+                events = http2.receive_data(data)
+            except ProtocolError as error:
+                return f"invalid HTTP/2 data: {error}"
+            for event in events:
+                is_ready = is_ready or isinstance(event, RemoteSettingsChanged)
+                if isinstance(event, (ResponseReceived, TrailersReceived)):
+                    answer |= dict(event.headers)
+                elif isinstance(event, (StreamEnded, StreamReset)):
+                    return _problem(answer)
+            channel.sendall(http2.data_to_send())
+
+
+def _problem(answer: dict[bytes, bytes]) -> str:
+    from urllib.parse import unquote_to_bytes
+
+    status = answer.get(b"grpc-status", b"").decode("latin-1")
+    if not status:
+        return f"status {answer.get(b':status', b'missing').decode('latin-1')}, without gRPC"
+    message = unquote_to_bytes(answer.get(b"grpc-message", b"")).decode(errors="replace")[:200]
+    return "" if status == "0" else f"gRPC status {status}{message and ': '}{message}"
+
+
+def _messages(where: push_cache.Settings, blob: _Blob) -> Iterator[bytes]:
+    """Yield a `google.bytestream.WriteRequest` for each piece, as gRPC messages.
+
+    Fields: resource_name 1 (only in the first request), write_offset 2, finish_write 3, and data 10.
+    """
+    from uuid import uuid4
+
+    parts = (where.instance, "uploads", str(uuid4()), "blobs", blob.digest, str(blob.size))
+    name = "/".join(filter(None, parts)).encode()
+    for number, piece in enumerate(blob):
+        message = b"" if number else b"\x0a" + push_cache.varint(len(name)) + name
+        message += b"\x10" + push_cache.varint(number * len(piece))
+        message += b"\x18\x01" if number == blob.count - 1 else b""
+        message += b"\x52" + push_cache.varint(len(piece)) + piece
+        yield b"\0" + len(message).to_bytes(4, "big") + message

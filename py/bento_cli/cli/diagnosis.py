@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import os
 
     from bento_cli.projects.workspace import Workspace
+    from bento_cli.store.home import Home
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 
@@ -29,6 +30,15 @@ _DEFAULT_PYTHON = "3.11"  # rules_python registers an interpreter for this versi
 
 _TIMEOUT = 60  # seconds, for a program
 _SMALL_DISK = 2 << 30  # bytes
+# A module of each extra of rules-bento-cli.
+_EXTRAS = {
+    "dropbox": "dropboxdrivefs",
+    "huggingface": "huggingface_hub",
+    "keyless": "sigstore",
+    "s3, azure, gs": "obstore",
+    "sftp": "paramiko",
+    "signing": "cryptography",
+}
 _BENTOML = "lib/python3*/site-packages/bentoml/__init__.py"
 _LABEL = re.compile(r"\"@@?([\w.-]+)//([\w-][\w.-]*)")
 _BAZEL_DEP = 'bazel_dep(name = "rules_bento", version = "...")'
@@ -95,9 +105,10 @@ def diagnose(host: HostEnvironment, *, online: bool = False) -> list[Finding]:
     return findings + ([index(host)] if online else [])
 
 
-def command(host: HostEnvironment, store: Path) -> list[Finding]:
-    """Check what the `bento` command uses: its program, uv, an environment with BentoML, logins, and the disk."""
+def command(host: HostEnvironment, home: Home) -> list[Finding]:
+    """Check what the `bento` command uses: its program, uv, BentoML, extras, logins, the store, and the disk."""
     import shutil
+    from importlib.util import find_spec
 
     from rules_bento.registry.auth import searched_files
 
@@ -116,13 +127,26 @@ def command(host: HostEnvironment, store: Path) -> list[Finding]:
     found = next((each for each in environments if any(Path(each).glob(_BENTOML))), "")
     remedy = "" if found else "To serve or import a service, activate an environment with BentoML, or use --python."
     findings.append(Finding("bentoml", OK if found else WARNING, found or "no environment has BentoML", remedy))
-    findings.append(Finding("logins", OK, searched_files()))
-    parent = next(path for path in (store, *store.absolute().parents) if path.is_dir())
+    extras = ", ".join(name for name, module in _EXTRAS.items() if find_spec(module)) or "none is installed"
+    findings += [Finding("extras", OK, extras), Finding("logins", OK, searched_files()), _store(home)]
+    parent = next(path for path in (home.root, *home.root.absolute().parents) if path.is_dir())
     free = shutil.disk_usage(parent).free
     is_small = free < _SMALL_DISK
     remedy = "Delete Bentos with `bento delete`, or caches with `bento cache clean`." if is_small else ""
     findings.append(Finding("disk", WARNING if is_small else OK, f"{free >> 30} GiB are free in {parent}", remedy))
     return findings
+
+
+def _store(home: Home) -> Finding:
+    """Check the names and sizes of the files in a store. The contents might be large."""
+    from bento_cli.store.verification import verify_all
+
+    verified = verify_all(home, by_size=True)
+    text = f"{len(verified.damages)} damaged in {home.root}"
+    if not verified.damages:
+        return Finding("store", OK, text)
+    remedy = "To list all damage, run `bento verify`. Then build, import, or pull the entries again."
+    return Finding("store", ERROR, f"{text}, such as {verified.damages[0]}", remedy)
 
 
 def _text(path: Path) -> str:

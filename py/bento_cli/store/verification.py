@@ -59,13 +59,15 @@ def verify(
     entries: list[Entry],
     progress: Callable[[int], None] | None = None,
     noted: import_manifests.ManifestCache | None = None,
+    *,
+    by_size: bool = False,
 ) -> Verified:
     """Compare entries with their manifests. Reads each hard-linked file only once. `noted` is a cache of manifests.
 
-    Skips entries that another process deletes.
+    Skips entries that another process deletes. If `by_size` is true, compares the sizes of files, not the contents.
     """
     noted = noted or import_manifests.ManifestCache(home)
-    digests = _Digests(progress)
+    digests = _Digests(progress, by_size=by_size)
     files = 0
     damages: list[Finding] = []
     changes: list[Finding] = []
@@ -89,16 +91,20 @@ def verify(
     return Verified(len(entries), files, tuple(damages), tuple(changes), tuple(unknown))
 
 
-def verify_all(home: Home, progress: Callable[[int], None] | None = None) -> Verified:
-    """Verify all entries in the store and all files in the pool. The result lists invalid entries as damaged."""
+def verify_all(home: Home, progress: Callable[[int], None] | None = None, *, by_size: bool = False) -> Verified:
+    """Verify all entries in the store, and all files in the pool unless `by_size` is true.
+
+    The result lists invalid entries as damaged.
+    """
     listings = [EntryStore(home, kind).list() for kind in (BENTO, MODEL)]
-    verified = verify(home, [entry for listing in listings for entry in listing.entries], progress)
+    entries = [entry for listing in listings for entry in listing.entries]
+    verified = verify(home, entries, progress, by_size=by_size)
     damages = list(verified.damages)
     for kind, listing in zip((BENTO, MODEL), listings, strict=True):
         # Listed again, because another process might have been deleting or replacing the entry.
         again = EntryStore(home, kind).list().problems if listing.problems else ()
         damages += [Finding(kind.noun, "", "", problem) for problem in listing.problems if problem in again]
-    damages += _verify_pool(home, progress)
+    damages += [] if by_size else _verify_pool(home, progress)
     return Verified(verified.entries, verified.files, tuple(damages), verified.changes, verified.unknown)
 
 
@@ -112,9 +118,10 @@ def require_intact(home: Home, entries: list[Entry], noted: import_manifests.Man
 class _Digests:
     """Caches file digests, and reads each hard-linked file only once."""
 
-    def __init__(self, progress: Callable[[int], None] | None) -> None:
+    def __init__(self, progress: Callable[[int], None] | None = None, *, by_size: bool = False) -> None:
         self._known: dict[tuple[int, int], str] = {}
         self._progress = progress
+        self.by_size = by_size
 
     def of(self, path: Path, status: os.stat_result) -> str:
         key = (status.st_dev, status.st_ino)
@@ -150,7 +157,7 @@ def _compare_twice(
     found = _differences(entry.path, record, digests)
     if any(damaging for damaging, _, _ in found):
         record = import_manifests.read(home, entry.kind, tag, entry.path)
-        found = _differences(entry.path, record, _Digests(None))
+        found = _differences(entry.path, record, _Digests(by_size=digests.by_size))
     return record, found
 
 
@@ -187,7 +194,8 @@ def _damage(path: Path, file: File, digests: _Digests) -> str:
             return "is no longer a file"
         if status.st_size != file.size:
             return f"has {status.st_size} bytes, not {file.size}"
-        return "" if digests.of(path, status) == file.blake3 else "the contents changed"
+        is_equal = digests.by_size or digests.of(path, status) == file.blake3
+        return "" if is_equal else "the contents changed"
     except FileNotFoundError:
         return "is missing"
     except OSError as error:

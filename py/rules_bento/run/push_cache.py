@@ -48,7 +48,7 @@ class CacheOptions(Arguments):
 
 _PORTS = {"http": 80, "https": 443, "grpc": 80, "grpcs": 443}
 _DEFAULT = "grpcs"  # Bazel's default for an address without a scheme
-_PATH = "/google.bytestream.ByteStream/Read"
+_READ = "/google.bytestream.ByteStream/Read"
 _WINDOW = 16 << 20  # bytes that a server can send before we read
 _HELPER_TIME = 60  # seconds
 _OK, _NOT_FOUND, _DENIED = 0, 5, {7: "PERMISSION_DENIED", 16: "UNAUTHENTICATED"}
@@ -205,13 +205,13 @@ def _read_grpc(where: Settings, digest: str, size: int, start: int) -> Iterator[
     from h2.exceptions import ProtocolError
     from h2.settings import SettingCodes
 
-    with _retried_errors(where), closing(_connect(where)) as channel:
+    with retried_errors(where), closing(connect(where)) as channel:
         http2 = H2Connection(config=H2Configuration())
         http2.initiate_connection()
         http2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW})
         http2.increment_flow_control_window(_WINDOW)
         stream = http2.get_next_available_stream_id()
-        http2.send_headers(stream, _request_headers(where))
+        http2.send_headers(stream, request_headers(where, _READ))
         resource = "/".join(filter(None, (where.instance, "blobs", digest, str(size))))
         http2.send_data(stream, _read_request(resource, start), end_stream=True)
         channel.sendall(http2.data_to_send())
@@ -246,11 +246,12 @@ def _read_grpc(where: Settings, digest: str, size: int, start: int) -> Iterator[
         _check_status(where, digest, parse_nonnegative_int(status.decode("latin-1")))
 
 
-def _request_headers(where: Settings) -> list[tuple[str, str]]:
+def request_headers(where: Settings, path: str) -> list[tuple[str, str]]:
+    """Return the HTTP/2 headers of a gRPC request."""
     return [
         (":method", "POST"),
         (":scheme", "https" if where.scheme == "grpcs" else "http"),
-        (":path", _PATH),
+        (":path", path),
         (":authority", f"{where.host}:{where.port}"),
         ("te", "trailers"),
         ("content-type", "application/grpc"),
@@ -280,7 +281,8 @@ def _refused(where: Settings, digest: str, reason: str, *, missing: bool) -> Ben
     )
 
 
-def _connect(where: Settings) -> socket.socket:
+def connect(where: Settings) -> socket.socket:
+    """Connect to a gRPC server."""
     channel = socket.create_connection((where.host, where.port), timeout=limits.PATIENCE)
     channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if where.scheme != "grpcs":
@@ -306,7 +308,7 @@ def _tls(where: Settings) -> ssl.SSLContext:
 
 
 @contextmanager
-def _retried_errors(where: Settings) -> Iterator[None]:
+def retried_errors(where: Settings) -> Iterator[None]:
     """Convert certificate errors to BentoError, and other connection errors to ConnectionLostError."""
     try:
         yield
@@ -321,7 +323,7 @@ def _retried_errors(where: Settings) -> Iterator[None]:
 def _read_request(resource: str, start: int) -> bytes:
     """Encode a `google.bytestream.ReadRequest` (resource_name: field 1, read_offset: field 2) as a gRPC message."""
     name = resource.encode()
-    message = b"\x0a" + _varint(len(name)) + name + (b"\x10" + _varint(start) if start else b"")
+    message = b"\x0a" + varint(len(name)) + name + (b"\x10" + varint(start) if start else b"")
     return b"\0" + len(message).to_bytes(4, "big") + message  # the frame: uncompressed, and the size
 
 
@@ -354,7 +356,8 @@ def _contents(received: bytearray) -> Iterator[bytes]:
             at += size
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """Encode a number as in protocol buffers."""
     groups = bytearray()
     while value > 0x7F:
         groups.append(value & 0x7F | 0x80)

@@ -84,14 +84,18 @@ def migrate_command(
     help="Check the workspace in this directory (default: the current directory)",
 )
 @arguments.flag("--online", help="Also check whether the package index responds")
-@click.option("--cache", metavar="URL", help="Also measure the remote HTTP cache at this URL with blobs up to 256 MiB")
+@click.option(
+    "--cache",
+    metavar="URL",
+    help="Also measure the remote cache at this URL (grpc, grpcs, http, or https) with blobs up to 256 MiB",
+)
 @arguments.output("text", "json", "yaml")
 def doctor_command(store: Store, directory: str, online: bool, cache: str | None, output: str) -> int:
     """Check this machine and a workspace for problems.
 
-    The exit code is 1 if a check reports an error; without a workspace, Bazel isn't required. To check the store for
-    damage, run `bento verify`. The command changes nothing, and uses the network only with
-    --online and --cache.
+    The exit code is 1 if a check reports an error; without a workspace, Bazel isn't required. The command compares the
+    names and sizes of the files in the store with their manifests. To compare their contents, run `bento verify`. The
+    command changes nothing, and uses the network only with --online and --cache.
     """
     from rules_bento.dataclasses_lite import asdict
 
@@ -102,7 +106,7 @@ def doctor_command(store: Store, directory: str, online: bool, cache: str | None
     if not Path(directory).is_dir():
         raise BentoError(f"{Path(directory)}: no such directory. Specify the directory of a workspace.")
     host = HostEnvironment(find_root(Path(directory)), os.environ)
-    findings = [*diagnose(host, online=online), *check_command(host, store.home.root)]
+    findings = [*diagnose(host, online=online), *check_command(host, store.home)]
     if cache:
         from bento_cli.cli.cache_check import check
 
