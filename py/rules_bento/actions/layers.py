@@ -1,4 +1,4 @@
-"""Subcommands that write layers and zTOCs. A layer contains a Bento, a virtual environment, files, or tar members."""
+"""Subcommands that write zTOCs, and layers with a Bento, a program, a virtual environment, or tar members."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import json
 from heapq import merge
 from pathlib import Path
 
+from rules_bento.actions import secret_scan
 from rules_bento.archives.atomic import atomic_file
-from rules_bento.arguments import LayerRequest, Pairs, Paths, Request, Strings
+from rules_bento.arguments import LayerRequest, Pairs, Paths, Request, Strings, Triples
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import description, layer, members
 from rules_bento.images.layers.layer import Compression, write_tar_layer
-from rules_bento.typing_lite import Iterator
+from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
-_DIRECTORY_MODE, _FILE_MODE, _LINK_MODE = 0o755, 0o644, 0o777
+if TYPE_CHECKING:
+    from rules_bento.sources.manifest import TreeManifest
+
+_MAX_FILE = 16 << 30  # of a program
 
 
 class _BentoLayerRequest(LayerRequest):
@@ -52,6 +56,61 @@ def environment_layer(request: _EnvironmentLayerRequest) -> None:
         request.home, request.prefix, request.python, request.python_version, request.user
     )
     description.write_files(request, listed, "environment")
+
+
+class _ProgramLayerRequest(LayerRequest, secret_scan.SecretsRequest):
+    dependency: Triples  # path to read, Bazel short path, label
+    digest: Path  # output
+    directory: str  # of the program, in the image
+    ignore_library: Strings  # file name of a library
+    name: str
+    platform: str = ""
+    tag: Path  # output
+
+
+def program_layer(request: _ProgramLayerRequest) -> None:
+    """Write the layer of a program's own files, the digest of the files, and the program's tag.
+
+    The tag's version is derived from the digest. As in runfiles, paths begin with a repository's name, or with `_main`.
+    """
+    from rules_bento.audit.secrets import MAX_BYTES
+    from rules_bento.sources import snapshot
+    from rules_bento.sources.manifest import content_version
+    from rules_bento.tag import Tag, similar_word
+
+    declared = [
+        snapshot.DeclaredFile(snapshot.runfiles_path(short_path), source, f"binary {label}", filtered=False)
+        for source, short_path, label in request.dependency
+    ]
+    kept = snapshot.select(declared).kept
+    snapshot.check_followed(kept)
+    for file in kept:
+        if Path(file.source).stat().st_size > _MAX_FILE:
+            remedy = "Add the file to a tar file in layers."
+            raise BentoError(f"the file exceeds the limit of {_MAX_FILE >> 30} GiB", place=file.path, remedy=remedy)
+    manifest, listed = members.program_members(kept, request.directory)
+    if request.scan_secrets:
+        contents = snapshot.read_prefixes(kept, MAX_BYTES)
+        # No other action has files of the target, so this one rejects unknown allowed paths.
+        secret_scan.check_contents(request, ((path.removeprefix("src/"), data) for path, data in contents), ())
+    _check_architectures(request, manifest)
+    description.write_files(request, listed, "program")
+    identity = manifest.identity()
+    tag = Tag(similar_word(request.name) or "program", content_version(identity))
+    request.digest.write_text(f"blake3:{identity.hex()}\n", "utf-8")
+    request.tag.write_text(f"{tag}\n", "utf-8")
+
+
+def _check_architectures(request: _ProgramLayerRequest, manifest: TreeManifest) -> None:
+    """Raise BentoError for machine code that isn't for the image's platform."""
+    files = {entry.path: entry.machine for entry in manifest.entries if entry.machine}
+    if files:
+        from rules_bento.sources.cpu_arch import reject_wrong_architecture
+
+        # The wheels of the image can have the other libraries.
+        names = {path.rpartition("/")[2] for path in files}
+        unchecked = [name for name in request.ignore_library if name in names]
+        reject_wrong_architecture(files, request.platform, unchecked)
 
 
 # The forms of `streams` that OCI supports.
