@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from bento_cli.cli import main
-from rules_bento.actions.check_policy import check_policy
-from rules_bento.actions.check_policy import inventory as list_packages
+from rules_bento.actions.reports import check_policy
+from rules_bento.actions.reports import inventory as list_packages
 from rules_bento.archives.archive import write_part
 from rules_bento.archives.tarstream import Member
 from rules_bento.arguments import decode
