@@ -8,6 +8,7 @@ index, and explains conflicts.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -19,8 +20,19 @@ from rules_bento.packages import requirements
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
 from rules_bento.packages.pip_tools import pip_compile, without_traceback
 from rules_bento.packages.platforms import system_and_machine
-from rules_bento.packages.requirements import WHEELS, Locked, LockedRequirements, parse
-from rules_bento.typing_lite import Any, Iterable, Iterator, Mapping, Sequence
+from rules_bento.packages.requirements import (
+    WHEELS,
+    Locked,
+    LockedRequirements,
+    normalize_name,
+    parse,
+    parse_requirement,
+)
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence
+
+if TYPE_CHECKING:
+    from packaging import requirements as pep508
+    from packaging.specifiers import SpecifierSet
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 # From each machine to the suffixes of the platform tags that it supports.
@@ -71,7 +83,7 @@ class Query:
         """Yield a message for each violated requirement or constraint. Raises BentoError for an invalid requirement."""
         for text, place in (*self.requirements.items(), *self.constraints.items()):
             wanted = requirements.check(text, place)
-            package = locked.get(requirements.normalize_name(wanted.name))
+            package = locked.get(normalize_name(wanted.name))
             if package is None and text in self.requirements and wanted.marker is None:
                 yield f"  {place}: {text}: the target's lock subset doesn't contain {wanted.name}\n"
             elif package and not wanted.specifier.contains(package["version"], prereleases=True):
@@ -221,8 +233,6 @@ def _combine(query: Query, locked: Locked, resolutions: Sequence[Resolution]) ->
     resolved = {resolution.requirement for resolution in resolutions if resolution.pins} | pins.keys()
     others = query.requirements.keys() - resolved
     if others or query.constraints:
-        from rules_bento.packages.satisfaction import may_exclude, satisfies
-
         satisfied = all(satisfies(locked, text) for text in others)
         if not satisfied or any(may_exclude(locked, text) for text in query.constraints):
             return []
@@ -418,3 +428,63 @@ def _matches_platform(tags: str, platform: str) -> bool:
         or (system == "darwin" and tag.startswith("macosx") and tag.endswith(_MACOS_MACHINES[machine]))
         for tag in tags.split(".")
     )
+
+
+# `satisfies` and `may_exclude` decide only cases that `packaging` and uv interpret in the same way: numeric versions,
+# common operators, no marker, and no URL. In all other cases, the resolver must run.
+_RELEASE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})*")
+_SERIES = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})*\.\*")  # for `==` and `!=`
+_COMPARES = frozenset({">=", "<=", ">", "<", "==", "!=", "~="})
+
+
+def satisfies(locked: Locked, requirement: str) -> bool:
+    """Return whether locked packages satisfy a requirement (PEP 508). Returns False if this can't be determined."""
+    try:
+        requested = parse_requirement(requirement)
+    except ValueError:
+        return False  # the resolver reports it
+    if requested.marker is not None or requested.url is not None:
+        return False
+    return _is_satisfied(locked, requested, set())
+
+
+def may_exclude(locked: Locked, constraint: str) -> bool:
+    """Return whether a constraint (PEP 508) might exclude a locked package."""
+    try:
+        limit = parse_requirement(constraint)
+    except ValueError:
+        return True
+    if limit.marker is not None or limit.url is not None or limit.extras:
+        return True
+    package = locked.get(normalize_name(limit.name))
+    return package is not None and not _allows(limit.specifier, package["version"])
+
+
+def _is_satisfied(locked: Locked, requested: pep508.Requirement, seen: set[tuple[str, str]]) -> bool:
+    package = locked.get(normalize_name(requested.name))
+    if package is None or not _allows(requested.specifier, package["version"]):
+        return False
+    known = {normalize_name(extra): edges for extra, edges in package.get("extras", {}).items()}
+    for extra in map(normalize_name, requested.extras):
+        if extra not in known:
+            return False
+        if (package["name"], extra) in seen:
+            continue
+        seen.add((package["name"], extra))
+        # Edges with a false marker need not be satisfied, but checking them is safe.
+        edges = [parse_requirement(_requires_dist(edge, "").partition(" ; ")[0]) for edge in known[extra]]
+        if not all(_is_satisfied(locked, edge, seen) for edge in edges):
+            return False
+    return True
+
+
+def _allows(specifier: SpecifierSet, version: str) -> bool:
+    """Return whether a version certainly matches a specifier. Every version matches an empty specifier."""
+    if not _RELEASE.fullmatch(version):
+        return not specifier
+    return all(_is_plain(clause.operator, clause.version) for clause in specifier) and specifier.contains(version)
+
+
+def _is_plain(operator: str, version: str) -> bool:
+    series = operator in ("==", "!=") and _SERIES.fullmatch(version)
+    return bool(series) or (operator in _COMPARES and _RELEASE.fullmatch(version) is not None)
