@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-
 from rules_bento.archives import unpack
 from rules_bento.bento import descriptors
 from rules_bento.bento.kinds import BENTO, MODEL, Kind
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.sources.manifest import TreeEntry as File
-from rules_bento.tree_walk import GENERATED, walk
 from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Mapping
 
 from bento_cli.store import import_session
-from bento_cli.store.verification import digest_of
+from bento_cli.store.entry_contents import own_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,17 +50,7 @@ class Difference:
 
 def of_entry(entry: Entry) -> Side:
     """Return an entry in the store as one side of a comparison."""
-    files = {}
-    for path, file in walk(entry.path, without=GENERATED):
-        if entry.kind is BENTO and path.startswith(_MODELS):
-            continue
-        if file.is_symlink():
-            files[path] = File.of_link(path, os.readlink(file.path))  # noqa: PTH115
-        elif file.is_file():
-            status = file.stat()
-            mode = 0o755 if status.st_mode & 0o100 else 0o644
-            files[path] = File(path, status.st_size, mode, digest_of(entry.path / path, status.st_size))
-    return Side(str(entry.tag), entry.kind, files, entry.description)
+    return Side(str(entry.tag), entry.kind, {file.path: file for file in own_files(entry, {})}, entry.description)
 
 
 def of_archive(source: Path | BinaryIO, form: Form) -> Side:

@@ -12,7 +12,7 @@ from rules_bento.bento.kinds import BENTO, Kind
 from rules_bento.dataclasses_lite import NamedTuple, dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.sources.manifest import TreeEntry, TreeManifest
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Sequence
 
 from bento_cli.store import import_manifests
 from bento_cli.store.entry_store import Entry, EntryStore
@@ -114,7 +114,21 @@ def other_entry(where: str, kind: Kind, tag: Tag, remedy: str) -> BentoError:
     return BentoError(f"the store contains another {kind.noun} {tag}", place=where, remedy=remedy)
 
 
+def own_files(entry: Entry, known: Mapping[str, str]) -> Iterator[TreeEntry]:
+    """Yield the files of an entry without a Bento's models. `known` contains digests, so these files aren't read."""
+    from bento_cli.store.export import own_members
+    from bento_cli.store.verification import digest_of
+
+    for member in own_members(entry):
+        if member.link is not None:
+            yield TreeEntry.of_link(member.path, member.link)
+        elif member.source is not None:
+            digest = known.get(member.path) or digest_of(entry.path / member.path, member.size)
+            yield TreeEntry(member.path, member.size, member.mode, digest)
+
+
 def _read(entry: Entry) -> TreeManifest:
+    """Return the manifest of an entry without modes of the file system, because BentoML doesn't preserve them."""
     from bento_cli.store.export import own_members
 
     files = []

@@ -95,17 +95,14 @@ def _show(name: str, root: _Node, output: str) -> None:
 
 
 def _of_entry(entry: Entry) -> _Node:
-    import os
-
-    from rules_bento.tree_walk import GENERATED, walk
+    from bento_cli.store.export import walk
 
     root = _Node()
-    for path, file in walk(entry.path, without=GENERATED):
-        if file.is_symlink():
-            _add(root, path, 0, f"-> {os.readlink(file.path)}")  # noqa: PTH115
-        elif not file.is_dir():
-            state = file.stat()
-            _add(root, path, state.st_size, "executable" if state.st_mode & 0o100 else "")
+    for member in walk(entry.path, ""):
+        if member.link is not None:
+            _add(root, member.path, 0, f"-> {member.link}")
+        elif not member.is_directory:
+            _add(root, member.path, member.size, "executable" if member.mode & 0o100 else "")
     return root
 
 

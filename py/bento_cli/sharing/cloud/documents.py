@@ -5,11 +5,10 @@ from __future__ import annotations
 import datetime as dt
 
 from rules_bento.formats.times import parse_time
-from rules_bento.sources.manifest import TreeEntry as File
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
-from bento_cli.store.export import own_members
+from bento_cli.store.entry_contents import own_files
 
 if TYPE_CHECKING:
     from rules_bento.bento.descriptors import Description, ModelReference
@@ -96,16 +95,7 @@ def huggingface(reference: ModelReference, entry: dict[str, Any]) -> dict[str, A
 
 def digest_of(noted: ManifestCache, entry: Entry) -> str:
     """Return the digest of an entry's files as a label value: 52 lowercase letters and digits."""
-    record = noted.of(entry.kind, entry.tag, entry.path)
-    known = {file.path: file.blake3 for file in record.entries} if record else {}
-    files = []
-    for member in own_members(entry):
-        if member.link is not None:
-            files.append(File.of_link(member.path, member.link))
-        elif member.source is not None:
-            digest = known.get(member.path) or File.of_file(member.path, member.source, member.path).blake3
-            files.append(File(member.path, member.size, member.mode, digest))
-    return label_of(TreeManifest.of(files))
+    return label_of(TreeManifest.of(own_files(entry, noted.digests(entry.kind, entry.path))))
 
 
 def label_of(manifest: TreeManifest) -> str:
