@@ -43,14 +43,13 @@ class ModelPins:
         """
         services = tuple(replace(service, models=self._pinned(service)) for service in info.services)
         if self.written:
-            from rules_bento.archives.atomic import replace_file
+            from rules_bento.archives.atomic import replace_file, write_error
 
             text = json.dumps(self._commits, indent=2, sort_keys=True) + "\n"
             try:
                 replace_file(self._path, text.encode())
             except OSError as error:
-                problem, remedy = f"cannot write the file: {error.strerror}", "Check the permissions of the directory."
-                raise BentoError(problem, place=self.written, remedy=remedy) from None
+                raise write_error(self._path, error) from None
         return replace(info, services=services)
 
     def _pinned(self, service: Service) -> tuple[Model, ...]:

@@ -7,10 +7,9 @@ and fsspec.
 
 from __future__ import annotations
 
-import hashlib
-
+from rules_bento.archives import sha256_of
 from rules_bento.errors import BentoError, missing_package
-from rules_bento.net import limits, terminal
+from rules_bento.net import terminal
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 from bento_cli.transports.address import WEB, Address
@@ -34,13 +33,13 @@ def download(address: Address, path: Path, counter: Progress, sha256: str = "") 
     """Copy the archive at an address to a new local file, and verify its digest if `sha256` is set."""
     terminal.step(f"downloading {address}")
     if address.scheme in WEB:
-        from bento_cli.transports.http import Http
+        from bento_cli.transports import http
 
-        with Http(address) as client, path.open("w+b") as file:
-            client.download(file, counter)
+        with path.open("w+b") as file:
+            http.download(address, file, counter)
     else:
         _filesystems(address).download(address, path, counter)
-    if sha256 and (digest := _sha256(path)) != sha256.lower():
+    if sha256 and (digest := sha256_of(path)) != sha256.lower():
         remedy = "Check the archive and the digest."
         raise BentoError(f"the sha256 digest is {digest}, not {sha256.lower()}", place=str(address), remedy=remedy)
 
@@ -70,11 +69,3 @@ def _filesystems(address: Address) -> Any:
             raise BentoError(f"{address.scheme}://: a package is missing: {error}", remedy=remedy) from None
         raise missing_package(f"{address.scheme}://", *_PACKAGES.get(address.scheme, ("fsspec",))) from None
     return filesystems
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(limits.PIECE):
-            digest.update(piece)
-    return digest.hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 
-from rules_bento.archives.atomic import write_private
+from rules_bento.archives.atomic import write_error, write_private
 from rules_bento.errors import BentoError
 from rules_bento.registry import auth
 from rules_bento.registry.client import Registries
@@ -97,5 +97,4 @@ def _write(path: Path, document: dict[str, Any]) -> None:
     try:
         write_private(path, (json.dumps(document, indent="\t") + "\n").encode())
     except OSError as error:
-        problem = f"cannot write the file: {error.strerror}"
-        raise BentoError(problem, place=str(path), remedy="Check the permissions.") from None
+        raise write_error(path, error) from None
