@@ -21,7 +21,7 @@ COMMANDS = Group(
             "build": "build",
             "lock": "build",
             "containerize": "run",
-            "image": "image",
+            "image": "run",
             "serve": "run",
             "migrate": "projects",
             "doctor": "projects",
