@@ -90,6 +90,7 @@ def _become(command, cwd, stdin, stdout, pipes) -> None:
         sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, "r" if number == 0 else "w") for number in range(3))
         os.chdir(cwd)
         os.environ.clear()
+        sys.dont_write_bytecode = True
         os.execve = partial(_execute, pipes[0])
         isolate = namespaces.isolate
         namespaces.isolate = lambda view: isolate(view._replace(visible=[*view.visible, *namespaces.targets(_LIBRARY)]))
