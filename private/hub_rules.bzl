@@ -117,10 +117,11 @@ requirement = rule(
 )
 
 def _other_python_impl(ctx):
-    fail("@{0} is for Python {1}, but a target that requires its packages is for Python {2}. Add \"{2}\" to more_python_versions of bento.pypi(name = \"{0}\"), or change python_version of the target.".format(
+    fail("@{0} is for Python {1}, but a target that requires its packages is for Python {2}. Set python_version = \"{3}\" on the target, or add \"{2}\" to more_python_versions of bento.pypi(name = \"{0}\").".format(
         ctx.attr.hub,
         ", ".join(ctx.attr.python_versions),
         ctx.attr._python_version[config_common.FeatureFlagInfo].value,
+        ctx.attr.python_versions[0],
     ))
 
 other_python = rule(
