@@ -115,12 +115,23 @@ NAME = "flash" if importlib.util.find_spec("flash_attn") else "sdpa"
 class Svc: ...
 """
 
+# The import with a stand-in fails, because a name can't be one.
+NEEDED = """\
+import bentoml
+try:
+    from flash_attn import NAME
+except ImportError:
+    NAME = "sdpa"
+@bentoml.service(name=f"svc-{NAME}")
+class Svc: ...
+"""
+
 
 def optional(image="", more="", argument="") -> str:
     return OPTIONAL.format(image=image, more=more, argument=argument)
 
 
-@pytest.mark.parametrize("service", [optional(), SEARCHED])
+@pytest.mark.parametrize("service", [optional(), SEARCHED, NEEDED])
 def test_an_optional_package_that_is_not_required_is_absent_as_for_bentoml(python, project, service):
     (project / "service.py").write_text(service, "utf-8")
     extra = from_directory.ExtraOptions(python=python)
@@ -133,6 +144,7 @@ def test_an_optional_package_that_is_not_required_is_absent_as_for_bentoml(pytho
     ("service", "options"),
     [
         (optional(), {"python": {"packages": ["torch", "Flash.Attn>=2"]}}),
+        (NEEDED, {"python": {"packages": ["torch", "Flash.Attn>=2"]}}),
         (optional("image = bentoml.images.Image().python_packages('flash-attn')", argument=", image=image"), {}),
         (optional(more="import datetime\nNAME += str(datetime.date.today())"), {}),
     ],

@@ -104,18 +104,24 @@ def import_service(
             raise not_isolated("the import of the service", reason, subject.permission)
         for run in runs:
             run.start(is_isolated=not reason)
-        here, there = [run.answer() for run in runs]
+        here, there, problem = runs[0].answer(), None, None
+        try:
+            there = runs[1].answer()
+        except BentoError as error:  # maybe because of a stand-in for a module that the first import didn't find
+            problem = error
     finally:
         for run in runs:
             run.end()
     result = import_answer.read(here, subject.service)
-    changing = next(differences(here | _UNCOMPARED, there | _UNCOMPARED), None)
-    if changing and declared and not subject.absent:
+    changing = next(differences(here | _UNCOMPARED, there | _UNCOMPARED), None) if there else None
+    if (changing or problem) and declared and not subject.absent:
         packages = declared(result[0])
-        if absent := [module for module in there["optional"] if not find_package(module, packages)]:
+        if absent := [module for module in (there or here)["optional"] if not find_package(module, packages)]:
             found = import_service(replace(subject, absent=absent), environment, scratch / "again")
             return replace(found, notes=(*found.notes, *(_ABSENT.format(module) for module in absent)))
-    if changing:
+    if problem:
+        raise problem
+    if changing and there:
         raise BentoError(_difference(changing, here["metadata"], there["varied"]).replace(str(scratch.resolve()), ""))
     notes = (f"the import wasn't isolated ({reason}): {_UNPROTECTED}",) if reason else ()
     variables = [name for name in here.get("variables", ()) if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name)]
