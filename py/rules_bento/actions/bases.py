@@ -7,10 +7,9 @@ from pathlib import Path
 
 from rules_bento.arguments import Pairs, Request, Strings
 from rules_bento.errors import BentoError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from rules_bento.images.oci_image import Layer
+from rules_bento.images.oci_image import Layer
+from rules_bento.registry.base_images import check_layers, find_images
+from rules_bento.registry.layout import Layout
 
 
 class _BaseContentsRequest(Request):
@@ -39,13 +38,9 @@ def base_contents(request: _BaseContentsRequest) -> None:
 
 
 def _read_layer(description: str, place: Path) -> tuple[Layer, Path]:
-    from rules_bento.images.oci_image import Layer
-
     layer = Layer.loads(Path(description).read_text("utf-8"))
     if not place.is_dir():
         return layer, place
-    from rules_bento.registry.layout import Layout
-
     return layer, Layout(place).blob(layer.digest)
 
 
@@ -73,9 +68,6 @@ def base_images(request: _BaseImagesRequest) -> None:
 
     With `--layers`, also verifies the layers. The repository rules of `bento_files.base` run this subcommand.
     """
-    from rules_bento.registry.base_images import check_layers, find_images
-    from rules_bento.registry.layout import Layout
-
     layout = Layout.open(request.layout)
     images = find_images(layout, request.platform)
     if request.layers:
@@ -94,9 +86,6 @@ def base_layer(request: _BaseLayerRequest) -> None:
     """Copy a layer from an OCI layout. The subcommand `base_layout` has already verified the layer."""
     import shutil
 
-    from rules_bento.images.oci_image import Layer
-    from rules_bento.registry.layout import Layout
-
     layer = Layer.loads(request.description.read_text("utf-8"))
     shutil.copyfile(Layout(request.layout).blob(layer.digest), request.output)
 
@@ -113,9 +102,6 @@ def base_layout(request: _BaseLayoutRequest) -> None:
 
     Raises BentoError if the layout is invalid, or if the image doesn't have one layer for each `--description`.
     """
-    from rules_bento.registry.base_images import check_layers, find_images
-    from rules_bento.registry.layout import Layout
-
     descriptions = request.description
     layout = Layout.open(request.layout)
     [image] = find_images(layout, [request.platform]).values()
@@ -148,7 +134,6 @@ class _UnpackImageRequest(Request):
 def unpack_image(request: _UnpackImageRequest) -> None:
     """Convert an OCI archive or an archive from `docker save` to an OCI layout. Verifies the digest of each blob."""
     from rules_bento.registry import docker_archive
-    from rules_bento.registry.layout import Layout
     from rules_bento.registry.pushable import FileSource
 
     package = docker_archive.read(request.archive)

@@ -10,10 +10,9 @@ from pathlib import Path
 from rules_bento.arguments import JsonStrings, Pairs, Request, Strings, read_text
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
-from rules_bento.typing_lite import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from rules_bento.images import image_requirements
+from rules_bento.images import checks, image_requirements
+from rules_bento.images.remedies import Remedies
+from rules_bento.typing_lite import Any
 
 
 class _CheckImageRequest(Request):
@@ -38,8 +37,7 @@ def check_image(request: _CheckImageRequest) -> None:
     Otherwise, writes notes on missing optional libraries.
     """
     from rules_bento.formats.json import read_object
-    from rules_bento.images import checks, image_checks, needs
-    from rules_bento.images.remedies import Remedies
+    from rules_bento.images import image_checks, needs
     from rules_bento.images.wheels.libraries import Libraries
 
     indexes = [json.loads(read_text(path)) for path in request.index]
@@ -90,9 +88,7 @@ class _CheckSizeRequest(Request):
 
 def check_size(request: _CheckSizeRequest) -> None:
     """Raise BentoError if the total size of an image's layers exceeds the limit. Otherwise, writes an empty file."""
-    from rules_bento.images import checks
     from rules_bento.images.oci_image import Layer
-    from rules_bento.images.remedies import Remedies
 
     layers = [Layer.loads(Path(path).read_text("utf-8")) for path in request.layer]
     checks.check_size(layers, request.size_limit, Remedies())
@@ -115,9 +111,6 @@ class _CheckSystemRequest(Request):
 
 def check_system(request: _CheckSystemRequest) -> None:
     """Raise BentoError if an image lacks the distribution, system packages, or CUDA version that its Bento requires."""
-    from rules_bento.images import checks
-    from rules_bento.images.remedies import Remedies
-
     remedies = Remedies(request.image, request.hub, request.lower)
     sizes = [(name, int(size)) for name, size in request.wheel]
     bento = _read_bento_yaml(request.bento_yaml)
@@ -134,7 +127,6 @@ def _read_bento_yaml(path: str) -> dict[str, Any]:
 
 def _image_system(request: _CheckSystemRequest) -> image_requirements.ImageSystem:
     """Return the distribution and system packages of an image, and the CUDA versions of its base and wheels."""
-    from rules_bento.images import image_requirements
     from rules_bento.images.system_packages import SystemFiles, read_dpkg
 
     indexes = [json.loads(Path(path).read_text("utf-8")) for path in request.index]

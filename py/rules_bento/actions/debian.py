@@ -6,14 +6,13 @@ import json
 from pathlib import Path
 
 from rules_bento.arguments import JsonPairs, LayerRequest, Pairs, Paths, Strings
-from rules_bento.debian import apt
+from rules_bento.debian import apt, system
+from rules_bento.debian.deb_rootfs import PathFilter, Rootfs
 from rules_bento.errors import BentoError
 from rules_bento.formats import decode_text
 from rules_bento.images.layers import description
-from rules_bento.typing_lite import TYPE_CHECKING, Iterator
-
-if TYPE_CHECKING:
-    from rules_bento.debian.deb_rootfs import Rootfs
+from rules_bento.images.layers.layer import write_tar_layer
+from rules_bento.typing_lite import Iterator
 
 
 class _CheckDebsRequest(apt.DebsRequest):
@@ -50,10 +49,6 @@ class _DebLayerRequest(LayerRequest):
 
 def deb_layer(request: _DebLayerRequest) -> None:
     """Install Debian packages into a layer, and write the layer's description and index. Runs no maintainer scripts."""
-    from rules_bento.debian import system
-    from rules_bento.debian.deb_rootfs import PathFilter, Rootfs
-    from rules_bento.images.layers.layer import write_tar_layer
-
     lower = request.lower
     root = Rootfs(
         json.loads(Path(lower).read_text("utf-8")) if lower else None,
@@ -81,9 +76,7 @@ class _InterpreterLayerRequest(LayerRequest):
 
 def interpreter_layer(request: _InterpreterLayerRequest) -> None:
     """Install an interpreter of rules_python into a layer, and write the layer's description and index."""
-    from rules_bento.debian.deb_rootfs import PathFilter, Rootfs
     from rules_bento.debian.interpreter import Host, Interpreter
-    from rules_bento.images.layers.layer import write_tar_layer
 
     root = Rootfs(json.loads(request.lower.read_text("utf-8")), PathFilter.from_patterns((), ()), lambda _: False)
     libraries = {path.rpartition("/")[2] for path in (*root.files, *root.links)}
@@ -95,7 +88,6 @@ def interpreter_layer(request: _InterpreterLayerRequest) -> None:
 
 
 def _deb_tar(request: _DebLayerRequest, root: Rootfs, *, is_lowest: bool) -> Iterator[bytes]:
-    from rules_bento.debian import system
     from rules_bento.debian.deb import Deb
 
     debs = [Path(path) for path in dict.fromkeys(request.deb)]

@@ -10,11 +10,13 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
 from rules_bento.formats.oci import digest_of
+from rules_bento.formats.yaml import read_mapping
 from rules_bento.images import checks, image_config, oci_image
 from rules_bento.images import entrypoint as entrypoints
 from rules_bento.images.remedies import Remedies
 from rules_bento.models.model import ModelDescription
 from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.workspace_status import read_status, substitute_all
 
 if TYPE_CHECKING:
     from rules_bento.kubernetes.workloads import Workload
@@ -73,7 +75,6 @@ def _read_bento_yaml(request: _ImageRequest) -> dict[str, Any]:
 
     Raises BentoError for a build step that `bento_image` doesn't support, unless `--provided` lists the step.
     """
-    from rules_bento.formats.yaml import read_mapping
     from rules_bento.images.image_requirements import reject_commands
 
     path = request.bento_yaml
@@ -86,8 +87,6 @@ def _read_bento_yaml(request: _ImageRequest) -> dict[str, Any]:
 
 
 def _image_config(request: _ImageRequest, base: dict[str, Any], bento: dict[str, Any]) -> oci_image.ImageConfig:
-    from rules_bento.workspace_status import read_status, substitute_all
-
     status = read_status(Path(path) for path in request.status)
     annotations = request.annotation | substitute_all(request.stamped_annotation, status, "annotations")
     labels = request.label | substitute_all(request.stamped_label, status, "labels")
@@ -166,8 +165,6 @@ class _ImageIndexRequest(Request):
 
 def image_index(request: _ImageIndexRequest) -> None:
     """Write an image index and its digest. Raises BentoError for a duplicate platform or a model artifact."""
-    from rules_bento.workspace_status import read_status, substitute_all
-
     soci_files = dict(request.soci)
     images: dict[str, tuple[bytes, dict[str, str]]] = {}
     others: dict[str, dict[str, Any]] = {}
@@ -250,8 +247,6 @@ def deployment(request: _DeploymentRequest) -> None:
 
 
 def _pod_spec(request: _DeploymentRequest) -> dict[str, Any]:
-    from rules_bento.formats.yaml import read_mapping
-
     return {
         field: value for path, name in request.pod_spec for field, value in read_mapping(read_file(path), name).items()
     }
@@ -290,7 +285,6 @@ def _model_tags(request: _DeploymentRequest) -> list[str]:
 
 def _common_workload(request: _DeploymentRequest) -> Workload:
     """Return the workload that all images of an index share. Raises BentoError if the workloads differ."""
-    from rules_bento.formats.yaml import read_mapping
     from rules_bento.kubernetes.workloads import read_workload
 
     workloads = [

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from rules_bento.arguments import Pairs, Request, Strings, read_text
 from rules_bento.errors import BentoError
+from rules_bento.packages import lock_subset
 from rules_bento.packages.requirements import normalize_name
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection
 
 if TYPE_CHECKING:
-    from rules_bento.packages import lock_subset, requirement_sources
+    from rules_bento.packages import requirement_sources
     from rules_bento.packages.indexes import Indexes
     from rules_bento.packages.lock import Lock
 
@@ -37,7 +38,6 @@ class _LockRequest(Request):
 def lock(request: _LockRequest) -> None:
     """Write a service's lock subset as JSON: direct requirements, pinned packages, and pinned packages with hashes."""
     from rules_bento.packages import lock as locks
-    from rules_bento.packages import lock_subset
 
     platforms, versions = set(request.platform), set(request.python_version)
     if len(platforms) > 1 or len(versions) > 1:
@@ -69,7 +69,6 @@ def _make_query(request: _LockRequest, entries: list[dict[str, Any]]) -> lock_su
     """Return all requirements and constraints, and their origins. Raises BentoError for a conflict with the lock."""
     from rules_bento.bento.declared_packages import DeclaredPackages
     from rules_bento.packages import lock as locks
-    from rules_bento.packages import lock_subset
 
     origins: dict[str, str] = {}
     limits: dict[str, str] = {}
@@ -106,8 +105,6 @@ class _ResolveRequest(Request):
 
 def resolve(request: _ResolveRequest) -> None:
     """Resolve a requirement against a lock with uv, and write the result. If uv fails, the result has no pins."""
-    from rules_bento.packages import lock_subset
-
     target = lock_subset.Target(request.platform, request.python_version, request.glibc)
     resolution = lock_subset.resolve_one(
         request.requirement,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,15 +12,14 @@ from rules_bento.arguments import JsonPairs, LayerRequest, Pairs, Request, Strin
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
+from rules_bento.formats.json import read_object
+from rules_bento.models import model_store
 from rules_bento.models.model import ModelDescription, ModelEntry, make_entry
+from rules_bento.models.model_store import StoredModel
+from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.tag import Tag
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Mapping
-
-if TYPE_CHECKING:
-    from rules_bento.models.model_store import StoredModel
-    from rules_bento.sources import snapshot
-
+from rules_bento.typing_lite import Any, Iterator, Mapping
 
 # Fields of a fields file that aren't in model.yaml.
 _ORIGINS = {
@@ -80,10 +80,6 @@ def read_model(request: _EntryRequest) -> Iterator[StoredModel]:
 
     Raises BentoError for files that a model can't contain.
     """
-    import shutil
-
-    from rules_bento.models import model_store
-
     if request.tag is not None:
         yield _new_model(request)
         return
@@ -100,9 +96,6 @@ def read_model(request: _EntryRequest) -> Iterator[StoredModel]:
 
 
 def _new_model(request: _EntryRequest) -> StoredModel:
-    from rules_bento.models.model_store import StoredModel
-    from rules_bento.sources import snapshot
-
     tag = Tag.parse(request.tag or "", "tag")
     selection = snapshot.select(model_files(request, request.source))
     for file in selection.dropped:
@@ -132,8 +125,6 @@ def _with_origin(stored: StoredModel, request: _EntryRequest) -> StoredModel:
 
 def model_files(request: _FilesRequest, sources: Triples) -> list[snapshot.DeclaredFile]:
     """Return the files in `sources`, with their paths in the model."""
-    from rules_bento.sources import snapshot
-
     directory = "/".join(part for part in (request.package, request.strip_prefix.strip("/")) if part)
     files = []
     for source, short_path, label in sources:
@@ -159,7 +150,6 @@ def _model_fields(request: _EntryRequest) -> dict[str, Any]:
 
 
 def _read_fields_file(path: str, name: str, known: Mapping[str, Any], remedy: str) -> dict[str, Any]:
-    from rules_bento.formats.json import read_object
     from rules_bento.net.urls import without_secrets
 
     fields = read_object(read_file(path), name)
@@ -219,8 +209,6 @@ def model_layer(request: _ModelLayerRequest) -> None:
 
 
 def _model_without_weights(request: _ModelLayerRequest) -> StoredModel:
-    from rules_bento.models.model_store import StoredModel
-
     origin = request.written_manifest
     entry = ModelEntry(
         ModelDescription.loads(read_file(request.written_description).decode()),
@@ -268,7 +256,6 @@ class _ModelFileLayerRequest(_FilesRequest):
 def model_file_layer(request: _ModelFileLayerRequest) -> None:
     """Copy a file of a model, which is a layer of a CNCF ModelPack artifact, and write the layer's description."""
     import hashlib
-    import shutil
 
     from rules_bento.images.oci_image import modelpack_layer
 
@@ -297,7 +284,6 @@ class _ModelImageRequest(Request):
 
 def model_image(request: _ModelImageRequest) -> None:
     """Write the config, manifest, and digest of an image that contains models, or of a CNCF ModelPack artifact."""
-    from rules_bento.formats.json import read_object
     from rules_bento.images import oci_image
 
     described = [ModelDescription.loads(read_file(path).decode()) for path in request.model]

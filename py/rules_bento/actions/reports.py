@@ -10,6 +10,7 @@ from urllib.parse import quote
 from rules_bento.arguments import Pairs, Request, Strings, Triples, read_text
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
+from rules_bento.models.model import ModelDescription
 from rules_bento.typing_lite import Any, Iterable, Iterator, Literal, Sequence
 
 
@@ -29,7 +30,6 @@ class _ReportRequest(Request):
 def report(request: _ReportRequest) -> None:
     """Write a report about a Bento as JSON and as an HTML page."""
     from rules_bento.archives.archive import read_requirements
-    from rules_bento.models.model import ModelDescription
     from rules_bento.reports import bento_report
     from rules_bento.reports.page import page
     from rules_bento.sources.manifest import TreeManifest
@@ -104,8 +104,6 @@ def summary(request: _SummaryRequest) -> None:
 
 
 def _bento_figures(request: _SummaryRequest) -> dict[str, Any]:
-    from rules_bento.models.model import ModelDescription
-
     files = json.loads(read_text(request.manifest))
     models = [ModelDescription.loads(read_text(path)) for path in request.model]
     return {
@@ -141,7 +139,6 @@ class _SbomRequest(Request):
 def sbom(request: _SbomRequest) -> None:
     """Write the SBOM of an image in the format that `--format` specifies."""
     from rules_bento.images import sbom as sboms
-    from rules_bento.models.model import ModelDescription
     from rules_bento.tag import Tag
 
     tag = Tag.parse(read_text(request.tag).strip(), "tag")
@@ -222,7 +219,6 @@ def build_definition(request: _BuildDefinitionRequest) -> None:
 
 def _dependencies(request: _BuildDefinitionRequest) -> Iterator[dict[str, Any]]:
     from rules_bento.archives import sha256_of
-    from rules_bento.models.model import ModelDescription
     from rules_bento.signing.provenance import dependency
 
     for name, version, sha256 in request.wheel:

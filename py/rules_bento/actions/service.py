@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 
 from rules_bento.arguments import JsonObject, JsonPairs, Pairs, Request, Strings, Triples
+from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import parse_version
+from rules_bento.service.metadata import to_json
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.build_options.options import BuildOptions
-    from rules_bento.build_options.project import ProjectFiles
     from rules_bento.service.metadata import ServiceInfo
 
 
@@ -57,7 +58,6 @@ def import_service(request: _ImportServiceRequest) -> None:
     from rules_bento.packages.virtualenv import OMIT_PLATFORMS, check_platform, make_environment
     from rules_bento.service.import_runner import Subject
     from rules_bento.service.import_runner import import_service as run_import
-    from rules_bento.service.metadata import to_json
 
     check_platform(
         request.platform,
@@ -151,8 +151,6 @@ def _missing_packages(locked: Sequence[str], installed: Mapping[str, str]) -> li
 
 def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
     """Raise BentoError if static analysis and the import determined different services or dependencies."""
-    from rules_bento.service.metadata import to_json
-
     if any(unknown["field"].partition(".")[0] in _MEMBERS for unknown in analyzed["unknowns"]):
         return
     declared, found = (
@@ -177,7 +175,6 @@ def _project_files(source: Path, service_info: dict[str, Any]) -> ProjectFiles:
     """Return the files to which an image can refer: files in `source`, and files that the metadata contains."""
     from base64 import b64decode
 
-    from rules_bento.build_options.project import ProjectFiles
     from rules_bento.tree_walk import walk
 
     own: dict[str, Any] = {path: entry.path for path, entry in walk(source, strict=False) if entry.is_file()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import marshal
 import re
 from pathlib import Path
@@ -64,8 +65,6 @@ class _DescribeWheelRequest(Request):
 
 def describe_wheel(request: _DescribeWheelRequest) -> None:
     """Write the lock entry of a wheel, based on the wheel's metadata."""
-    import json
-
     package = lock_entry(request.wheel, request.target)
     request.output.write_text(json.dumps(package, indent=1) + "\n", "utf-8")
 
@@ -96,8 +95,6 @@ class _DescribeInstalledRequest(Request):
 
 def describe_installed(request: _DescribeInstalledRequest) -> None:
     """Write the lock entry of a package that rules_python installed. `rules_bento.packages.lock` adds hashes."""
-    import json
-
     from rules_bento.images.wheels.wheel_metadata import FileName, Metadata, normalized
 
     path = request.metadata

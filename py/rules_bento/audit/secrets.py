@@ -7,12 +7,11 @@ entropy.
 
 from __future__ import annotations
 
+import re
+
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
-
-if TYPE_CHECKING:
-    import re
+from rules_bento.typing_lite import Callable, Iterable, Iterator
 
 MAX_BYTES = 4 << 20  # of a file; the rest isn't scanned
 PRAGMA = "bento: allow-secret"
@@ -95,8 +94,6 @@ def scan_files(files: Iterable[tuple[str, bytes]]) -> Iterator[SecretFinding]:
 
 def _kinds_of(path: str) -> tuple[_Kind, ...]:
     """Return the kinds of secrets that only some files can contain, if `path` is such a file."""
-    import re
-
     return tuple(kind for kind in _KINDS if kind.files and re.search(kind.files, path))
 
 
@@ -154,8 +151,6 @@ def _starts(kind: _Kind, text: bytes) -> Iterator[int]:
         at = text.find(word)
         if at < 0:
             continue
-        import re
-
         pattern = re.compile(kind.pattern)
         while at >= 0:
             match = pattern.match(text, max(0, at - kind.before))
@@ -176,15 +171,11 @@ def _is_plausible(secret: bytes) -> bool:
 
 
 def _has_letters_and_digits(match: re.Match[bytes]) -> bool:
-    import re
-
     return _is_plausible(match[1]) and bool(re.search(rb"[0-9].*[0-9]", match[1]) and re.search(rb"[a-z]", match[1]))
 
 
 def _is_private_key(match: re.Match[bytes]) -> bool:
     """Return whether a key follows the header. The lines of the key can have indentation, quotes, or escapes."""
-    import re
-
     body = match.string[match.end() : match.end() + _MAX_KEY].partition(b"----")[0]
     body = re.sub(rb"(?m)^[\s\"'#*>|]{0,40}[A-Za-z-]{3,30}: [^\n]{0,200}$", b"", body)
     runs = re.findall(rb"[A-Za-z0-9+/]{16,}", re.sub(rb"\\[nrt]", b" ", body))
@@ -193,8 +184,6 @@ def _is_private_key(match: re.Match[bytes]) -> bool:
 
 def _is_encoded_key(match: re.Match[bytes]) -> bool:
     """Return whether a base64 string, as in a Kubernetes Secret, contains a private key."""
-    import re
-
     return re.match(rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY", _decode_base64(match[1][:80])) is not None
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
-from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping
-
-if TYPE_CHECKING:
-    import ast
+from rules_bento.typing_lite import Iterator, Mapping
 
 _LOADER = re.compile(r"bentoml\.(?!models\.)(\w+)\.(load_model|get)")
 
@@ -26,8 +24,6 @@ def find_calls(content: bytes, function: re.Pattern[str] = _LOADER) -> Iterator[
 
     A function matches if its full dotted name matches `function`.
     """
-    import ast
-
     try:
         nodes = list(ast.walk(ast.parse(content)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # the static analysis of the service rejects it
@@ -49,8 +45,6 @@ def find_calls(content: bytes, function: re.Pattern[str] = _LOADER) -> Iterator[
 
 def _imported_names(node: ast.AST) -> Iterator[tuple[str, str]]:
     """Yield pairs of an imported name and its full dotted name."""
-    import ast
-
     if isinstance(node, ast.Import):
         for alias in node.names:
             top = alias.name.partition(".")[0]
@@ -61,8 +55,6 @@ def _imported_names(node: ast.AST) -> Iterator[tuple[str, str]]:
 
 def _dotted_name(node: ast.expr, names: Mapping[str, str]) -> str:
     """Return the full name for `a` or `a.b`, or "" for other expressions. `names` maps imported names to full names."""
-    import ast
-
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)

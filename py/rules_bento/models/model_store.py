@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rules_bento.archives import unpack
 from rules_bento.archives.tarstream import Member, check_links
 from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
@@ -18,14 +19,11 @@ from rules_bento.models.model import (
     newest_model,
     read_labels,
 )
+from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.tag import Tag, read_latest
 from rules_bento.tree_walk import is_generated
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping, Sequence
-
-if TYPE_CHECKING:
-    from rules_bento.archives import unpack
-    from rules_bento.sources import snapshot
+from rules_bento.typing_lite import Any, Collection, Mapping, Sequence
 
 _KEYS = ("module", "labels", "options", "metadata", "context", "signatures", "api_version")
 
@@ -88,16 +86,12 @@ def list_versions(store: Path, name: str) -> list[BundledModel]:
 
 def read(store: Path, tag: str) -> StoredModel:
     """Read the model with the tag `name:version` from the store. Raises BentoError for invalid files."""
-    from rules_bento.sources import snapshot
-
     directory = store / tag.replace(":", "/")
     return from_files(list(snapshot.walk_entry(str(directory))), str(directory), Tag.parse(tag, "models"))
 
 
 def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | None = None) -> StoredModel:
     """Read a model from `files`. `tag` replaces the tag in model.yaml. Raises BentoError for invalid files."""
-    from rules_bento.sources import snapshot
-
     descriptor = next((file for file in files if file.path == MODEL_YAML), None)
     if descriptor is None:
         problem = f"{MODEL_YAML} is missing"
@@ -155,9 +149,7 @@ def unpack_model(archive: Path, name: str, directory: Path) -> list[snapshot.Dec
     Removes the prefix `models/NAME/VERSION` from the returned paths. Also accepts `.part` files from a registry, which
     have no end marker. Raises BentoError for an invalid archive or an archive with several models.
     """
-    from rules_bento.archives import unpack
     from rules_bento.archives.archive import join
-    from rules_bento.sources import snapshot
 
     if name.endswith(".part"):
         directory.mkdir(parents=True)

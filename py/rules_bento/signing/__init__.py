@@ -6,6 +6,7 @@ private key. Actions import only `provenance`, which requires no key.
 
 from __future__ import annotations
 
+import base64
 import os
 import time
 
@@ -53,15 +54,11 @@ def read_named(name: str, directory: Path, most: int, remedy: str) -> bytes:
 
 def to_base64(content: bytes) -> str:
     """Encode bytes as base64, in the standard alphabet with padding."""
-    import base64
-
     return base64.b64encode(content).decode("ascii")
 
 
 def from_base64(text: Any, what: str, remedy: str = "Sign the artifact again.") -> bytes:
     """Decode a base64 string. Raises SignatureError for any other value. `what` describes the value."""
-    import base64
-
     try:
         if not isinstance(text, str):
             raise TypeError
