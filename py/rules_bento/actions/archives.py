@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules_bento.archives.archive import Form, items, write_part
+from rules_bento.archives.archive import Form, assemble, items, write_part
 from rules_bento.archives.tarstream import Member
 from rules_bento.arguments import JsonPairs, Pairs, Request, Strings
 from rules_bento.typing_lite import Iterable, Iterator, Sequence
@@ -27,8 +27,6 @@ def write_bento(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]]
 
     If `form` is None, writes a `.bento` file. Raises BentoError for an invalid part, and OSError if writing fails.
     """
-    from rules_bento.archives.archive import assemble
-
     parts_of_models, newest = _sorted_parts(models) if models else ([], {})
     assemble(out, [Path(part) for part in parts] + parts_of_models, newest, form)
 

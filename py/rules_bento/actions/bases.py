@@ -10,6 +10,7 @@ from rules_bento.errors import BentoError
 from rules_bento.images.oci_image import Layer
 from rules_bento.registry.base_images import check_layers, find_images
 from rules_bento.registry.layout import Layout
+from rules_bento.registry.pushable import FileSource
 
 
 class _BaseContentsRequest(Request):
@@ -134,7 +135,6 @@ class _UnpackImageRequest(Request):
 def unpack_image(request: _UnpackImageRequest) -> None:
     """Convert an OCI archive or an archive from `docker save` to an OCI layout. Verifies the digest of each blob."""
     from rules_bento.registry import docker_archive
-    from rules_bento.registry.pushable import FileSource
 
     package = docker_archive.read(request.archive)
     layout = Layout.create(request.layout)

@@ -9,9 +9,9 @@ from pathlib import Path
 from rules_bento.actions import secret_scan
 from rules_bento.archives.tarstream import Member
 from rules_bento.arguments import JsonObject, LayerRequest, Pairs, Request, Strings, Triples
-from rules_bento.dataclasses_lite import dataclass
+from rules_bento.dataclasses_lite import asdict, dataclass
 from rules_bento.errors import BentoError
-from rules_bento.packages.requirements import WHEELS
+from rules_bento.packages.requirements import WHEELS, requirement_name
 from rules_bento.sources import snapshot as selections
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Sequence
@@ -300,7 +300,6 @@ def requested_packages(
     """Return the packages that the options or the image require, as JSON. Omits `own`, packages of the sources."""
     from rules_bento.bento import image_steps as images
     from rules_bento.bento.declared_packages import declared_packages
-    from rules_bento.dataclasses_lite import asdict
 
     found = declared_packages(options, images.from_service(info) or images.ImageDefinition(), project)
     return [asdict(packages.without(own)) for packages in found]
@@ -310,7 +309,6 @@ def _option_names(options: BuildOptions, declared: Sequence[DeclaredFile]) -> se
     """Return the names of the packages that the options require."""
     from rules_bento.bento.declared_packages import declared_packages
     from rules_bento.bento.image_steps import ImageDefinition
-    from rules_bento.packages.requirements import requirement_name
 
     found = declared_packages(options, ImageDefinition(), _project_files(declared))
     return {requirement_name(text) for packages in found for text in packages.requirements}

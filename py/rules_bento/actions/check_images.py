@@ -12,6 +12,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.images import checks, image_requirements
 from rules_bento.images.remedies import Remedies
+from rules_bento.images.system_packages import SystemFiles, read_dpkg
 from rules_bento.typing_lite import Any
 
 
@@ -127,8 +128,6 @@ def _read_bento_yaml(path: str) -> dict[str, Any]:
 
 def _image_system(request: _CheckSystemRequest) -> image_requirements.ImageSystem:
     """Return the distribution and system packages of an image, and the CUDA versions of its base and wheels."""
-    from rules_bento.images.system_packages import SystemFiles, read_dpkg
-
     indexes = [json.loads(Path(path).read_text("utf-8")) for path in request.index]
     config = json.loads(Path(request.base_config).read_text("utf-8"))
     below = request.base_system

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rules_bento.arguments import JsonPairs, LayerRequest, Pairs, Paths, Strings
 from rules_bento.debian import apt, system
+from rules_bento.debian.deb import Deb
 from rules_bento.debian.deb_rootfs import PathFilter, Rootfs
 from rules_bento.errors import BentoError
 from rules_bento.formats import decode_text
@@ -88,8 +89,6 @@ def interpreter_layer(request: _InterpreterLayerRequest) -> None:
 
 
 def _deb_tar(request: _DebLayerRequest, root: Rootfs, *, is_lowest: bool) -> Iterator[bytes]:
-    from rules_bento.debian.deb import Deb
-
     debs = [Path(path) for path in dict.fromkeys(request.deb)]
     for path in sorted(debs, key=lambda path: (not path.name.startswith(_FIRST_PACKAGE), path.name)):
         yield from root.install(Deb(path), request.architecture)

@@ -7,10 +7,12 @@ from heapq import merge
 from pathlib import Path
 
 from rules_bento.actions import secret_scan
+from rules_bento.archives import streams, tarread
 from rules_bento.archives.atomic import atomic_file
+from rules_bento.archives.recipe import Recipe
 from rules_bento.arguments import LayerRequest, Pairs, Paths, Request, Strings, Triples
 from rules_bento.errors import BentoError
-from rules_bento.images.layers import description, layer, members
+from rules_bento.images.layers import description, forms, layer, members
 from rules_bento.images.layers.layer import Compression, write_tar_layer
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
@@ -123,9 +125,6 @@ class _TarLayerRequest(LayerRequest):
 
 def tar_layer(request: _TarLayerRequest) -> None:
     """Check another rule's tar, and write it as a layer. Compresses the tar unless it is already compressed."""
-    from rules_bento.archives import streams, tarread
-    from rules_bento.images.layers import forms
-
     [(path, where)] = request.tar
     with Path(path).open("rb") as file:
         form = streams.detect_form(file.read(streams.PIECE))
@@ -150,8 +149,6 @@ def tar_layer(request: _TarLayerRequest) -> None:
 
 def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
     """Copy a compressed tar. Returns the digests and sizes of the tar and of the compressed file."""
-    from rules_bento.archives import streams, tarread
-
     blob, tar = layer.Sum(), layer.Sum()
 
     def copied() -> Iterator[bytes]:
@@ -173,7 +170,6 @@ class _LayerZtocRequest(Request):
 
 def layer_ztoc(request: _LayerZtocRequest) -> None:
     """Write the zTOC of a layer, and a description of the zTOC. For a small or unsupported layer, the zTOC is empty."""
-    from rules_bento.archives.recipe import Recipe
     from rules_bento.images import soci
     from rules_bento.images.layers import ztoc
     from rules_bento.images.oci_image import Layer

@@ -9,12 +9,12 @@ from pathlib import Path
 from rules_bento.arguments import Pairs, Request, Strings, read_text
 from rules_bento.errors import BentoError
 from rules_bento.packages import lock_subset
+from rules_bento.packages.indexes import Indexes
 from rules_bento.packages.requirements import normalize_name
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection
 
 if TYPE_CHECKING:
     from rules_bento.packages import requirement_sources
-    from rules_bento.packages.indexes import Indexes
     from rules_bento.packages.lock import Lock
 
 
@@ -130,7 +130,6 @@ def normalize_lock(request: _NormalizeLockRequest) -> None:
     """Convert a lock in any supported format to the format of package hubs. Module extensions run this subcommand."""
     from rules_bento.packages import lock as locks
     from rules_bento.packages.conflicts import Choice
-    from rules_bento.packages.indexes import Indexes
     from rules_bento.packages.resolution import normalize
 
     members, extras, groups = map(_selected_names, (request.member, request.extra, request.group))
@@ -194,7 +193,6 @@ def read_sources(request: SourcesRequest) -> tuple[requirement_sources.DeclaredR
     Raises BentoError if the target lacks a setting of a pyproject.toml.
     """
     from rules_bento.packages import requirement_sources, uv_settings
-    from rules_bento.packages.indexes import Indexes
 
     sources, constraints, overrides = (
         [requirement_sources.RequirementSource(Path(path), name) for path, name in files]

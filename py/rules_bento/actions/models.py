@@ -8,13 +8,14 @@ import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
+from rules_bento.archives.tarstream import Member
 from rules_bento.arguments import JsonPairs, LayerRequest, Pairs, Request, Strings, Triples, check_labels
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
 from rules_bento.models import model_store
-from rules_bento.models.model import ModelDescription, ModelEntry, make_entry
+from rules_bento.models.model import ModelDescription, ModelEntry, make_entry, read_license
 from rules_bento.models.model_store import StoredModel
 from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import TreeManifest
@@ -57,7 +58,6 @@ class _ModelRequest(_EntryRequest):
 def model(request: _ModelRequest) -> None:
     """Write each requested output of a model: archive part, description, manifest, or model.yaml."""
     from rules_bento.archives.archive import write_part
-    from rules_bento.models.model import read_license
     from rules_bento.models.weights import check_weights
 
     with read_model(request) as stored:
@@ -219,7 +219,6 @@ def _model_without_weights(request: _ModelLayerRequest) -> StoredModel:
 
 
 def _write_model_layer(request: _ModelLayerRequest, stored: StoredModel, weights: frozenset[str]) -> None:
-    from rules_bento.archives.tarstream import Member
     from rules_bento.images.layers import description
     from rules_bento.images.layers.members import model_members
 

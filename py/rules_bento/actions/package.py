@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from base64 import b64decode
 from functools import partial
 from pathlib import Path
 
@@ -20,12 +21,12 @@ from rules_bento.errors import BentoError
 from rules_bento.models.model import BundledModel, ModelDescription
 from rules_bento.packages.requirement_checks import check_lines
 from rules_bento.packages.requirements import Line, LockedRequirements, logical_lines, named_format
+from rules_bento.service.metadata import FieldDifference, differences
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
 if TYPE_CHECKING:
     from rules_bento.service.loaded_modules import Survey
-    from rules_bento.service.metadata import FieldDifference
 
 
 class _PackageRequest(secret_scan.SecretsRequest):
@@ -104,8 +105,6 @@ def _check_architectures(request: _PackageRequest, sources: TreeManifest) -> Non
 def _bento_settings(
     request: _PackageRequest, attributes: dict[str, Any], service_info: dict[str, Any]
 ) -> BentoSettings:
-    from base64 import b64decode
-
     # The files that the snapshot found for options.
     contents: dict[str, str | bytes] = {
         path: b64decode(content) for path, content in service_info.get("files", {}).items()
@@ -203,8 +202,6 @@ def _read_json(path: str) -> dict[str, Any]:
 
 def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iterator[FieldDifference]:
     """Yield differences in fields that bento.yaml omits: kinds, APIs, and docstrings. Skips unknown values."""
-    from rules_bento.service.metadata import differences
-
     unknown = {field.partition(".")[0] for field in (unknown["field"] for unknown in read["unknowns"])}
     yield from differences(read["kind"], imported["kind"], "kind")
     if unknown & {"service", "name", "members", "dependencies"} or len(read["services"]) != len(imported["services"]):
@@ -218,8 +215,6 @@ def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iter
 
 def _bento_differences(built: assemble.AssembledBento, other: assemble.AssembledBento) -> Iterator[FieldDifference]:
     import yaml
-
-    from rules_bento.service.metadata import FieldDifference, differences
 
     documents: list[dict[str, Any]] = [yaml.safe_load(bento.files["bento.yaml"]) for bento in (built, other)]
     ours, theirs = ({key: one for key, one in document.items() if key not in _IGNORED_KEYS} for document in documents)

@@ -8,9 +8,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from rules_bento.arguments import Pairs, Request, Strings, Triples, read_text
+from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
 from rules_bento.models.model import ModelDescription
+from rules_bento.sources.manifest import TreeManifest
+from rules_bento.tag import Tag
 from rules_bento.typing_lite import Any, Iterable, Iterator, Literal, Sequence
 
 
@@ -32,7 +35,6 @@ def report(request: _ReportRequest) -> None:
     from rules_bento.archives.archive import read_requirements
     from rules_bento.reports import bento_report
     from rules_bento.reports.page import page
-    from rules_bento.sources.manifest import TreeManifest
 
     service_info = json.loads(read_text(request.service_info))
     manifest = request.manifest
@@ -139,7 +141,6 @@ class _SbomRequest(Request):
 def sbom(request: _SbomRequest) -> None:
     """Write the SBOM of an image in the format that `--format` specifies."""
     from rules_bento.images import sbom as sboms
-    from rules_bento.tag import Tag
 
     tag = Tag.parse(read_text(request.tag).strip(), "tag")
     subject = sboms.ImageSubject(tag.name, tag.version, read_text(request.digest).strip(), request.created)
@@ -309,7 +310,6 @@ def check_policy(request: _CheckPolicyRequest) -> None:
     """Check an inventory against a policy. Raises BentoError for violations."""
     from rules_bento.audit import inventory as inventories
     from rules_bento.audit import licenses
-    from rules_bento.errors import BentoError
 
     settings = read_object(request.settings.read_bytes(), "the policy")
     listed = licenses.read_policy(settings.pop("allow_licenses"), settings.pop("deny_licenses"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from rules_bento.arguments import JsonObject, JsonPairs, Pairs, Request, Strings, Triples
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
+from rules_bento.formats import FormatError, read_file
 from rules_bento.packages.requirements import parse_version
 from rules_bento.service.metadata import to_json
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
@@ -212,7 +213,6 @@ def check_api(request: _CheckApiRequest) -> int:
 def _check_golden(request: _CheckApiRequest, golden: str, name: str) -> bool:
     """Print API changes, or update the committed schema. Returns whether the API changed."""
     from rules_bento.archives.atomic import replace_file
-    from rules_bento.formats import FormatError, read_file
     from rules_bento.formats.json import read_json
     from rules_bento.testing.api_changes import changes
 

@@ -18,6 +18,7 @@ from functools import partial
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
+from rules_bento.formats import read_file
 from rules_bento.packages.platforms import system_and_machine
 from rules_bento.packages.requirements import is_same_version, normalize_name
 from rules_bento.packages.virtualenv import make_environment
@@ -95,8 +96,6 @@ def _write(directory: Path, item: unpacking.SafeMember, contents: unpacking.Cont
 
 def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> Path:
     """Build a wheel with the build requirements in `roots`. Returns the wheel's path. Raises BentoError on failure."""
-    from rules_bento.formats import read_file
-
     python = make_environment(scratch / "environment", roots).absolute()
     output, result_file = scratch / "wheels", scratch / "result.json"
     output.mkdir()
@@ -301,7 +300,7 @@ def _entry(name: str, mode: int) -> zipfile.ZipInfo:
 
 def _backend(source: Path) -> tuple[str, list[str], list[str]]:
     """Return a build backend's module, attribute names, and import paths. Raises BentoError for invalid settings."""
-    from rules_bento.formats import read_file, schema
+    from rules_bento.formats import schema
     from rules_bento.formats.toml import read_toml
 
     project = source / "pyproject.toml"
