@@ -20,9 +20,9 @@ from bento_cli.cli import main, show, status
 from bento_cli.library import BENTO, MODEL, Limits, NotFoundError, Options, Store
 from bento_cli.sharing.registry import layouts
 from bento_cli.store import delete, import_manifests, pool, verification
+from bento_cli.store.entry_store import Summary
 from bento_cli.store.home import staging_lock
 from bento_cli.store.import_session import import_session
-from bento_cli.store.summaries import Summary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rules_bento.bento import descriptors
