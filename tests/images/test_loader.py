@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from rules_bento.images.image_checks import loaded
 from rules_bento.images.wheels.elf import Elf, read_elf
 from rules_bento.images.wheels.libraries import Libraries, Linked
-from rules_bento.images.wheels.loader import loaded
 from rules_bento.images.wheels.optional_libraries import optional_libraries
 from rules_bento.images.wheels.wheel import Wheel
 
