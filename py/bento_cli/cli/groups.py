@@ -45,11 +45,11 @@ COMMANDS = Group(
         },
         "Inspect": {
             "report": "report",
-            "sbom": "sbom",
+            "sbom": "packages",
             "tree": "contents",
             "diff": "contents",
             "verify": "signatures",
-            "audit": "audit",
+            "audit": "packages",
         },
         "Shell": {
             "completion": "shell",

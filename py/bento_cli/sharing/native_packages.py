@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from rules_bento.archives import sha256_of
+from rules_bento.archives.archive import REQUIREMENTS
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
 
     from bento_cli.sharing.native_base import BaseImageContents
 
-_FILES = ("env/python/requirements.lock.txt", "env/python/requirements.txt")  # the first that exists is installed
 _DEFAULT_GLIBC = (2, 28)  # of package hubs: DEFAULT_GLIBC in wheel_tags.bzl
 _OLDEST_GLIBC = {"aarch64": 17, "x86_64": 5}
 _LEGACY = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
@@ -77,10 +77,10 @@ def find_wheels(bento: Path, base: BaseImageContents, cache: Path, counter: Prog
 
     Raises BentoError for a package without hashes or without a compatible wheel.
     """
-    path = next((name for name in _FILES if (bento / name).is_file()), "")
+    path = next((name for name in REQUIREMENTS if (bento / name).is_file()), "")
     if not path:
         raise BentoError(
-            f"{_FILES[-1]}: the Bento doesn't contain this file, so the required packages can't be determined. "
+            f"{REQUIREMENTS[-1]}: the Bento doesn't contain this file, so the required packages can't be determined. "
             f"{BUILDER_REMEDY}"
         )
     requirements, options = parse(decode(read_file(bento / path), path), path)

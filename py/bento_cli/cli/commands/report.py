@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from bento_cli.library import Store
 
-_LOCK, _REQUIREMENTS = "env/python/requirements.lock.txt", "env/python/requirements.txt"
 _MODELS = "models/"
 _MAX_SCANNED = 1 << 20  # bytes of a file that is searched for secrets
 _TARGET = "a tag, an archive of a Bento, REGISTRY/IMAGE, oci:DIR, or oci-archive:FILE"
@@ -167,6 +166,7 @@ def _layer_names(history: object, number: int) -> list[str]:
 def _of_bento(name: str, source: Path | BinaryIO, form: Form) -> dict[str, Any]:
     """Return the report on a Bento in an archive or a directory."""
     from rules_bento.archives import unpack
+    from rules_bento.archives.archive import REQUIREMENTS
     from rules_bento.audit import secrets
     from rules_bento.bento import descriptors
     from rules_bento.bento.kinds import BENTO
@@ -184,7 +184,7 @@ def _of_bento(name: str, source: Path | BinaryIO, form: Form) -> dict[str, Any]:
             if item.size <= _MAX_SCANNED or item.path == BENTO.descriptor:
                 data = b"".join(contents)
                 contents = iter((data,))
-                if item.path in (BENTO.descriptor, _LOCK, _REQUIREMENTS):
+                if item.path in (BENTO.descriptor, *REQUIREMENTS):
                     texts[item.path] = data
                 elif item.path.startswith("src/"):
                     findings += (f"{path}:{line}: {kind}" for path, line, kind in secrets.scan(item.path, data))
@@ -194,7 +194,7 @@ def _of_bento(name: str, source: Path | BinaryIO, form: Form) -> dict[str, Any]:
     if BENTO.descriptor not in texts:
         raise BentoError(f"no {BENTO.descriptor}", place=name, remedy="Specify an archive of a Bento.")
     description = descriptors.parse(BENTO, texts[BENTO.descriptor], f"{name}: {BENTO.descriptor}")
-    requirements = texts.get(_LOCK) or texts.get(_REQUIREMENTS, b"")
+    requirements = texts.get(REQUIREMENTS[0]) or texts.get(REQUIREMENTS[1], b"")
     return {
         "tag": str(description.tag),
         "services": bento_report.described_services(description.document),
@@ -203,7 +203,7 @@ def _of_bento(name: str, source: Path | BinaryIO, form: Form) -> dict[str, Any]:
         "files": sorted(
             (file for file in files if not file["path"].startswith(_MODELS)), key=lambda file: file["path"]
         ),
-        "locked": _LOCK in texts,
+        "locked": REQUIREMENTS[0] in texts,
         "secrets": findings,
     }
 

@@ -71,12 +71,10 @@ def _list_repository(name: str, insecure: Sequence[str], output: str) -> None:
     from rules_bento.net.transfers import parallel_map
     from rules_bento.registry.reference import Reference
 
-    from bento_cli.library import connected
-
     reference = Reference.from_url(name)
     if reference.tag or reference.digest or output == "path":
         raise BentoError(f"{name}: expected REGISTRY/REPOSITORY without a tag, and another output than path.")
-    with connected(insecure, f"Listing {reference.name}", show.progress_output()) as (registries, _):
+    with arguments.connected(insecure, f"Listing {reference.name}") as (registries, _):
         repository = registries.repository(reference)
         # The other tags are lists of referrers, and signatures.
         tags = [tag for tag in repository.tags() if not re.fullmatch(r"sha256-[0-9a-f]{64}(\.\w+)?", tag)]
