@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import grpc
@@ -29,7 +28,7 @@ from bento_cli.cli.diagnosis import (
 from rules_bento.dataclasses_lite import replace
 from rules_bento.programs import which
 
-from tests.helpers.loopback import running
+from tests.helpers.loopback import Handler, running
 
 MODULE = """\
 bazel_dep(name = "rules_bento", version = "0.1.0")
@@ -443,21 +442,16 @@ def test_an_index_is_asked_when_one_wants_it(here, answer, state):
     ],
 )
 def test_a_cache_is_measured(monkeypatch, limit, state, text):
-    class Cache(BaseHTTPRequestHandler):
+    class Cache(Handler):
         def do_PUT(self):
             size = int(self.headers["Content-Length"])
-            assert len(self.rfile.read(size)) == size
+            assert len(self.body()) == size
             assert len(self.path) == len("/prefix/cas/") + 64
-            self.send_response(200 if size <= limit << 20 else 413)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
+            self.send(200 if size <= limit << 20 else 413)
 
     monkeypatch.setattr(cache_check, "_LARGEST", 8)
-    with running(ThreadingHTTPServer(("127.0.0.1", 0), Cache)) as host:
-        found = cache_check.check(f"http://{host}/prefix/")
+    with running(Cache) as server:
+        found = cache_check.check(f"http://{server.host}/prefix/")
     assert found.state == state
     assert text in found.text
     assert ("--remote_timeout=" in found.remedy) == (state != ERROR)
@@ -531,8 +525,8 @@ def protobuf(message: bytes):
 
 
 def test_a_server_without_grpc_accepts_no_uploads():
-    with running(ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)) as host:
-        found = cache_check.check(f"grpc://{host}")
+    with running(Handler) as server:
+        found = cache_check.check(f"grpc://{server.host}")
     assert found.state == ERROR
     assert "closed the connection" in found.text or "Connection reset" in found.text
 

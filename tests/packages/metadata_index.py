@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import html
-import http.server
 import io
 import json
 import tarfile
@@ -11,7 +10,7 @@ import zipfile
 from contextlib import contextmanager
 from urllib.parse import unquote
 
-from tests.helpers.loopback import running
+from tests.helpers.loopback import Handler, running
 
 _TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -102,33 +101,23 @@ class Index:
 def serve(index):
     """Yield the address of the index's simple API. The server runs until the block ends."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Pages(Handler):
         def do_GET(self):
             index.requests.append(self.path)
             expected = f"Basic {base64.b64encode(index.credentials.encode()).decode()}"
             if index.credentials and self.headers.get("Authorization") != expected:
-                self.send_response(401)
-                self.send_header("WWW-Authenticate", 'Basic realm="index"')
-                self.end_headers()
+                self.send(401, headers={"WWW-Authenticate": 'Basic realm="index"'})
                 return
-            body = index.answer(self.path)
-            self.send_response(200 if body is not None else 404)
-            page = "application/vnd.pypi.simple.v1+json" if index.uploaded else "text/html"
-            self.send_header("Content-Type", page if "/simple/" in self.path else "application/octet-stream")
-            self.end_headers()
-            self.wfile.write(body or b"")
+            self.do_HEAD()
 
         def do_HEAD(self):  # uv asks for the size of a wheel at a URL
             body = index.answer(self.path)
-            self.send_response(200 if body is not None else 404)
-            self.send_header("Content-Length", str(len(body or b"")))
-            self.end_headers()
+            page = "application/vnd.pypi.simple.v1+json" if index.uploaded else "text/html"
+            form = page if "/simple/" in self.path else "application/octet-stream"
+            self.send(200 if body is not None else 404, body or b"", {"Content-Type": form})
 
-        def log_message(self, *_arguments):
-            pass
-
-    with running(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as host:
-        yield f"http://{host}/simple"
+    with running(Pages) as server:
+        yield f"http://{server.host}/simple"
 
 
 def _metadata(entry):

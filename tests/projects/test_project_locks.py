@@ -5,13 +5,12 @@ import json
 import os
 import re
 import subprocess
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from bento_cli.cli import main
 
-from tests.helpers.loopback import running
+from tests.helpers.loopback import Handler, running
 from tests.helpers.made_wheels import METADATA, Maker
 
 UV = str(Path(os.environ["RULES_BENTO_UV"]).absolute())
@@ -34,36 +33,25 @@ def index(tmp_path):
     sdist = links / "built-1.0.tar.gz"
     sdist.write_bytes(b"never unpacked")
 
-    class Handler(BaseHTTPRequestHandler):
+    class Pages(Handler):
         def do_GET(self):
-            seen.append(self.headers.get("Authorization"))
+            self.server.seen.append(self.headers.get("Authorization"))
             name = self.path.strip("/").rpartition("/")[2]
             file = links / name
-            if not file.is_file():
-                files = [path for path in sorted(links.iterdir()) if path.name.startswith(f"{name}-")]
-                body = "".join(
-                    f'<a href="/files/{path.name}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}">{path.name}</a>'
-                    for path in files
-                ).encode()
-                self.send_response(200 if files else 404)
-                self.send_header("Content-Type", "text/html")
-            else:
-                body = file.read_bytes()
-                self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
+            if file.is_file():
+                self.send(200, file.read_bytes())
+                return
+            files = [path for path in sorted(links.iterdir()) if path.name.startswith(f"{name}-")]
+            body = "".join(
+                f'<a href="/files/{path.name}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}">{path.name}</a>'
+                for path in files
+            )
+            self.send(200 if files else 404, body.encode(), {"Content-Type": "text/html"})
 
         do_HEAD = do_GET
 
-        def log_message(self, *_):
-            pass
-
-    seen: list[str | None] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.links, server.url, server.seen = links, f"http://127.0.0.1:{server.server_port}/simple", seen
-    with running(server):
+    with running(Pages, links=links, seen=[]) as server:
+        server.url = f"http://{server.host}/simple"
         yield server
 
 

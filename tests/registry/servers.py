@@ -17,7 +17,7 @@ import urllib.parse
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.helpers.loopback import running
+from tests.helpers.loopback import Handler, running
 
 USER, PASSWORD = "tester", "s3cret-p4ss"
 _HTPASSWD = f"{USER}:$2b$04$g0bKJTtlYIon.OjWEX6Z7uq3hCHeJHLzRkzS23v3u.gJ9Knxt/15m\n"  # bcrypt of PASSWORD
@@ -182,21 +182,17 @@ class TokenServer:
         """Yield the URL of the realm. The server runs until the block ends."""
         outer = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Realm(Handler):
             def do_GET(self) -> None:
                 outer._answer(self, urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query))
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                outer._answer(self, urllib.parse.parse_qs(body))
+                outer._answer(self, urllib.parse.parse_qs(self.body().decode()))
 
-            def log_message(self, *_: object) -> None:
-                pass
+        with running(Realm) as server:
+            yield f"http://{server.host}/token"
 
-        with running(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as host:
-            yield f"http://{host}/token"
-
-    def _answer(self, request: http.server.BaseHTTPRequestHandler, fields: dict[str, list[str]]) -> None:
+    def _answer(self, request: Handler, fields: dict[str, list[str]]) -> None:
         shown = request.headers.get("Authorization", "")
         self.asked.append((request.command, fields, bool(shown)))
         pair = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -210,10 +206,7 @@ class TokenServer:
             scopes = [scope for value in fields.get("scope", []) for scope in value.split()]
             name = "access_token" if request.command == "POST" else "token"
             body = json.dumps({name: self._token(scopes, known), "expires_in": self.lifetime}).encode()
-            request.send_response(200)
-            request.send_header("Content-Length", str(len(body)))
-            request.end_headers()
-            request.wfile.write(body)
+            request.send(200, body)
 
     def _token(self, scopes: list[str], known: bool) -> str:
         """Return a JSON web token (RS256) with the signing certificate in its header."""

@@ -6,10 +6,8 @@ The logic of certificates and of logs is written after RFC 6962 and sigstore's c
 from __future__ import annotations
 
 import hashlib
-import http.server
 import json
 import struct
-import threading
 import time
 from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime, timedelta, timezone
@@ -17,6 +15,8 @@ from datetime import datetime, timedelta, timezone
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.helpers.loopback import Handler, Server
 
 ISSUER = "https://issuer.example.com"
 _SCTS = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
@@ -62,31 +62,20 @@ class Services:
         )
         services = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def log_message(self, *_: object) -> None: ...
-
+        class Answers(Handler):
             def do_POST(self) -> None:
                 services.requests.append(self.path)
-                document = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                document = json.loads(self.body())
                 if self.path == "/api/v2/signingCert":
                     made = services._issue(document, self.headers["Authorization"].split()[1])
                 elif self.path == "/api/v2/log/entries":
                     made = services._enter_record(document)
                 else:
                     made = services._enter(document)
-                content = json.dumps(made).encode()
-                self.send_response(services.status)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+                self.send(services.status, json.dumps(made).encode())
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        server = Server(Answers).start()
+        self.url, self.close = f"http://{server.host}", server.close
 
     def trusted_root(self) -> dict:
         def log(key: ec.EllipticCurvePrivateKey) -> dict:

@@ -5,7 +5,6 @@ bytes.
 """
 
 import hashlib
-import http.server
 import itertools
 import json
 import re
@@ -13,7 +12,7 @@ import threading
 import urllib.parse
 from contextlib import contextmanager
 
-from tests.helpers.loopback import running
+from tests.helpers.loopback import Handler, running
 
 
 class Registry:
@@ -35,15 +34,12 @@ class Registry:
     @contextmanager
     def serve(self):
         """Yield the port. The server runs until the block ends."""
-        handler = type("Handler", (_Handler,), {"registry": self})
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        with running(server):
+        with running(type("Handler", (_Handler,), {"registry": self})) as server:
             yield server.server_port
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(Handler):
     registry: Registry
-    protocol_version = "HTTP/1.1"
     timeout = 20  # seconds: the request of an interrupted client can stay incomplete, and holds `busy`
 
     def do_GET(self) -> None:
@@ -158,6 +154,3 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if status != 204:
             self.send_header("Content-Length", str(length))
         self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass

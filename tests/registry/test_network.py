@@ -1,7 +1,6 @@
 """Ways to a registry: encrypted, through a proxy, over redirects; and what is never sent along."""
 
 import base64
-import http.server
 import json
 import socket
 import threading
@@ -17,7 +16,7 @@ from rules_bento.registry.pulling import pull
 from rules_bento.registry.pushing import push
 from rules_bento.registry.reference import Reference
 
-from tests.helpers.loopback import running
+from tests.helpers.loopback import Handler, running
 from tests.net.liar import liar, reply
 from tests.registry import servers
 from tests.registry.images import make_image
@@ -72,11 +71,10 @@ def test_other_hosts_need_encryption_unless_they_are_named(server, progress, tmp
         push(image, [reference], lax, progress)
 
 
-class Proxy(http.server.BaseHTTPRequestHandler):
+class Proxy(Handler):
     """A proxy for both kinds of connections, that wants a password."""
 
     seen: list[tuple[str, str]] = []
-    protocol_version = "HTTP/1.1"
 
     def do_CONNECT(self) -> None:
         self.seen.append(("CONNECT", self.path))
@@ -99,9 +97,8 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         host, _, path = self.path.removeprefix("http://").partition("/")
         name, _, port = host.rpartition(":")
         connection = servers.http.client.HTTPConnection(Proxy.resolve.get(name, name), int(port))
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {key: value for key, value in self.headers.items() if not key.startswith("Proxy-")}
-        connection.request(self.command, f"/{path}", body, headers)
+        connection.request(self.command, f"/{path}", self.body(), headers)
         response = connection.getresponse()
         self.send_response(response.status)
         content = response.read()
@@ -121,9 +118,6 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         self.send_error(407)
         return False
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:
     try:
@@ -140,10 +134,10 @@ def test_a_proxy_is_used_for_plain_connections(server, progress, tmp_path, monke
     image = make_image(tmp_path / "image")
     host = f"registry.invalid:{server.port}"
     with (
-        running(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)) as proxy,
+        running(Proxy) as proxy,
         Registries([host], sleep=lambda _: None) as registries,
     ):
-        monkeypatch.setenv("HTTP_PROXY", f"http://proxy:p%25x@{proxy}")
+        monkeypatch.setenv("HTTP_PROXY", f"http://proxy:p%25x@{proxy.host}")
         # The registry names itself as it is asked for, so that all goes through the proxy.
         reference = Reference.parse(f"{host}/proxied/app:v1")
         push(image, [reference], registries, progress)
@@ -159,10 +153,10 @@ def test_a_proxy_is_used_for_encrypted_connections(encrypted, tls, progress, tmp
     image = make_image(tmp_path / "image")
     reference = Reference.parse(f"{encrypted.host}/proxied/app:v1")
     with (
-        running(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)) as proxy,
+        running(Proxy) as proxy,
         Registries(sleep=lambda _: None) as registries,
     ):
-        monkeypatch.setenv("https_proxy", f"http://proxy:p%25x@{proxy}")
+        monkeypatch.setenv("https_proxy", f"http://proxy:p%25x@{proxy.host}")
         push(image, [reference], registries, progress)
     assert set(Proxy.seen) == {("CONNECT", encrypted.host)}
 

@@ -7,7 +7,6 @@ in requests that must not have a token.
 from __future__ import annotations
 
 import hashlib
-import http.server
 import json
 import re
 import threading
@@ -17,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.helpers.loopback import running
+from tests.helpers.loopback import Handler, running
 
 TOKEN = "s3cret-token-of-tests"
 _TIME = "2026-01-01T00:00:00Z"
@@ -58,14 +57,8 @@ class Cloud:
     @contextmanager
     def serve(self):
         """Yield this object. The server runs at `address` until the block ends."""
-        cloud = self
-
-        class Handler(_Handler):
-            pass
-
-        Handler.cloud = cloud
-        with running(_Server(("127.0.0.1", 0), Handler)) as host:
-            self.address = f"http://{host}"
+        with running(type("Handler", (_Handler,), {"cloud": self})) as server:
+            self.address = f"http://{server.host}"
             yield self
 
     @property
@@ -202,24 +195,13 @@ class Cloud:
         }
 
 
-class _Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_: object) -> None:
-        """Ignore errors, because tests kill clients."""
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(Handler):
     cloud: Cloud
-    protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         self._serve()
 
     do_POST = do_PATCH = do_PUT = do_GET
-
-    def log_message(self, *_: object) -> None:
-        pass
 
     def _serve(self) -> None:
         line = f"{self.command} {self.path}"
@@ -236,11 +218,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         fields = dict(urllib.parse.parse_qsl(query))
         if fault and fault.status:
-            self._reply(fault.status, fault.body.encode())
+            self.send(fault.status, fault.body.encode())
         elif path.startswith("/blob/"):
             self._blob(path.removeprefix("/blob/"), fields, body, fault)
         elif self.headers.get("X-YATAI-API-TOKEN") != TOKEN:
-            self._reply(401, b'{"error": "unauthorized"}')
+            self.send(401, b'{"error": "unauthorized"}')
         elif path.endswith(("/upload", "/download")):
             self._proxy(path, body, fault)
         else:
@@ -248,7 +230,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             with self.cloud.lock:
                 self.cloud.requests.append((self.command, self.path, document))
             status, found = self.cloud.answer(self.command, self.path, document)
-            self._reply(status, json.dumps(found).encode())
+            self.send(status, json.dumps(found).encode())
 
     def _fault(self, line: str) -> Fault | None:
         with self.cloud.lock:
@@ -264,17 +246,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         with self.cloud.lock:
             self.cloud.requests.append((self.command, f"/blob/{place}", None))
         if fields.get("signature", "") in {"", *self.cloud.ended}:
-            self._reply(403, b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>")
+            self.send(403, b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>")
         elif self.command == "GET":
             self._give(self.cloud.blobs.get(place), fault)
         elif "uploadId" in fields:
             self.cloud.parts[fields["uploadId"]][int(fields["partNumber"])] = body
             self.cloud.taken["up"] += len(body)
-            self._reply(200, b"", {"ETag": _etag(body)})
+            self.send(200, b"", {"ETag": _etag(body)})
         else:
             self.cloud.blobs[place] = body
             self.cloud.taken["up"] += len(body)
-            self._reply(200, b"", {"ETag": _etag(body)})
+            self.send(200, b"", {"ETag": _etag(body)})
 
     def _proxy(self, path: str, body: bytes, fault: Fault | None) -> None:
         found = _PLACE.fullmatch(path)
@@ -283,25 +265,25 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         with self.cloud.lock:
             self.cloud.requests.append((self.command, self.path, None))
         if version is None:
-            self._reply(404, b"{}")
+            self.send(404, b"{}")
         elif self.command == "GET":
             self._give(self.cloud.blobs.get("/".join(key)), fault)
         elif version["upload_status"] != "uploading":
-            self._reply(400, b'{"error": "this upload was not started"}')
+            self.send(400, b'{"error": "this upload was not started"}')
         else:
             self.cloud.blobs["/".join(key)] = body
             self.cloud.taken["up"] += len(body)
             version["upload_status"] = "success"  # nobody else says it
-            self._reply(200, b"{}")
+            self.send(200, b"{}")
 
     def _give(self, content: bytes | None, fault: Fault | None) -> None:
         if content is None:
-            self._reply(404, b"nothing")
+            self.send(404, b"nothing")
             return
         first = re.match(r"bytes=(\d+)-", self.headers.get("Range", "")) if self.cloud.ranges else None
         at = int(first[1]) if first else 0
         if at >= len(content) and first:
-            self._reply(416, b"")
+            self.send(416, b"")
             return
         self.send_response(206 if first else 200)
         if first:
@@ -334,14 +316,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         except OSError:
             return None
         return found if len(found) == size else None
-
-    def _reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
 
 
 def _etag(body: bytes) -> str:

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from bento_cli.cli import main
 from bento_cli.sharing.huggingface import pin
 from rules_bento.errors import BentoError
 
-from tests.helpers.loopback import running
+from tests.helpers.loopback import Handler, running
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONFIG = b'{"model_type": "tiny"}'
@@ -34,28 +33,21 @@ SIBLINGS = [
 def hub(monkeypatch):
     """A hub that lets in who has a token; `answers` are by path, `asked` is what came."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Answers(Handler):
         def do_GET(self):
             server.asked.append((self.path, self.headers.get("Authorization")))
             answer = server.answers.get(self.path)
             status = 401 if self.headers.get("Authorization") != "Bearer hf_secret" else 200 if answer else 404
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(answer or b"")) if status == 200 else "0")
-            self.end_headers()
-            self.wfile.write(answer if status == 200 else b"")
+            self.send(status, answer if status == 200 else b"")
 
-        def log_message(self, *arguments):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.asked, server.address = [], f"http://127.0.0.1:{server.server_port}/hub"
-    server.answers = {
+    answers = {
         "/hub/api/models/Acme/Tiny-BERT/revision/main?blobs=true": answer(COMMIT, SIBLINGS),
         f"/hub/Acme/Tiny-BERT/resolve/{COMMIT}/deep/con%20fig.json": CONFIG,
     }
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    monkeypatch.setenv("HF_ENDPOINT", server.address)
-    with running(server):
+    with running(Answers, asked=[], answers=answers) as server:
+        server.address = f"http://{server.host}/hub"
+        monkeypatch.setenv("HF_ENDPOINT", server.address)
         yield server
 
 
@@ -129,16 +121,11 @@ def test_answers_that_are_none_are_rejected(hub, content, message):
 def endless(monkeypatch):
     """A hub whose answers don't end. `form` is its header, `first` what comes first, `sent` how many bytes came."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Answers(Handler):
         def do_GET(self):
             document = server.answers.get(self.path)
             if document:
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(document)))
-                self.end_headers()
-                self.wfile.write(document)
+                self.send(200, document)
                 return
             self.send_response(server.status)
             self.send_header(*server.form)
@@ -150,15 +137,10 @@ def endless(monkeypatch):
                     self.wfile.write(b"100000\r\n" + piece + b"\r\n" if is_chunked else piece)
                     server.sent += len(piece)
 
-        def log_message(self, *arguments):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.status, server.form, server.sent, server.answers = 200, ("Transfer-Encoding", "chunked"), 0, {}
-    server.daemon_threads = True
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("HF_TOKEN", "")
-    with running(server):
+    attributes = {"status": 200, "form": ("Transfer-Encoding", "chunked"), "sent": 0, "answers": {}}
+    with running(Answers, **attributes) as server:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://{server.host}")
+        monkeypatch.setenv("HF_TOKEN", "")
         yield server
 
 

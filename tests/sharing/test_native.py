@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import io
 import json
 import os
@@ -36,7 +35,7 @@ from rules_bento.registry.layout import Layout
 from rules_bento.registry.reference import Reference
 from rules_bento.signing.keys import read_private
 
-from tests.helpers.loopback import running
+from tests.helpers.loopback import Handler, running
 from tests.helpers.made_wheels import Maker
 from tests.helpers.store_support import DAY_1, PACKAGE, bento_files, bento_yaml, model_files, write_archive
 from tests.registry import servers
@@ -114,7 +113,7 @@ def index(wheels):
     os.environ.pop("UV_FIND_LINKS", None)
     requests = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Pages(Handler):
         def do_GET(self):
             requests.append(self.path)
             place, name = self.path.strip("/").split("/")[-2:]
@@ -126,22 +125,14 @@ def index(wheels):
                 links = (f'<a href="/files/{path.name}#sha256={sha(path)}" {python}>{path.name}</a>' for path in files)
                 body = "".join(links)
                 body = f"<!DOCTYPE html><html><body>{body}</body></html>".encode()
-            self.send_response(200 if place == "files" or files else 404)
-            self.send_header("Content-Type", "application/octet-stream" if place == "files" else "text/html")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            form = "application/octet-stream" if place == "files" else "text/html"
+            self.send(200 if place == "files" or files else 404, body, {"Content-Type": form})
 
         def do_HEAD(self):
             self.send_error(405)  # uv then reads metadata from the complete wheel
 
-        def log_message(self, *_arguments):
-            pass
-
-    listening = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    listening.handle_error = lambda *_: None  # a client can end a request early
-    with running(listening) as host:
-        yield f"http://{host}/simple", requests
+    with running(Pages) as server:
+        yield f"http://{server.host}/simple", requests
 
 
 def sha(path):

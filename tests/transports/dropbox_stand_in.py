@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import ssl
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
+from tests.helpers import loopback
 from tests.transports.servers import Server, certificate
 
 TOKEN, REFRESH = "sl.s3cr3t-t0ken", "s3cr3t-refresh"
@@ -23,12 +22,6 @@ def content_hash(data: bytes) -> str:
 class Dropbox(Server):
     """Stores files by path, and upload sessions by number."""
 
-    class _Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request, client_address):
-            pass
-
     def __init__(self, directory) -> None:
         from dropbox import dropbox_client
 
@@ -37,16 +30,15 @@ class Dropbox(Server):
         self.asked: list[tuple[str, dict]] = []
         self.truncates = False  # answers to requests for files
         self.certificate = certificate(directory)
-        self._server = self._Server(("127.0.0.1", 0), _Handler)
+        server = loopback.Server(_Handler)
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(directory / "both.pem")
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self._server.owner = self
-        self.port = self._server.server_address[1]
-        host = f"127.0.0.1:{self.port}"  # the client reads its host from the environment only once
-        dropbox_client.API_HOST = dropbox_client.API_CONTENT_HOST = host
-        dropbox_client._DropboxTransport.refresh_access_token.__defaults__ = (host, None)
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.owner, self.port, self.close = self, server.server_port, server.close
+        # The client reads its host from the environment only once.
+        dropbox_client.API_HOST = dropbox_client.API_CONTENT_HOST = server.host
+        dropbox_client._DropboxTransport.refresh_access_token.__defaults__ = (server.host, None)
+        server.start()
 
     def url(self, name, port=0):
         return f"dropbox://{name}"
@@ -66,10 +58,6 @@ class Dropbox(Server):
 
     def clear(self):
         self.files.clear()
-
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
 
     @staticmethod
     def revision(data):
@@ -92,9 +80,7 @@ class Dropbox(Server):
         }
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class _Handler(loopback.Handler):
     def do_GET(self):
         """Answer a request for a temporary link."""
         data = self.server.owner.files[self.path]
@@ -102,11 +88,11 @@ class _Handler(BaseHTTPRequestHandler):
         part = data[int(start) : int(last) + 1]
         if self.server.owner.truncates:
             part = b""
-        self._send(206, part, {"Content-Range": f"bytes {start}-{int(start) + len(part) - 1}/{len(data)}"})
+        self.send(206, part, {"Content-Range": f"bytes {start}-{int(start) + len(part) - 1}/{len(data)}"})
 
     def do_POST(self):
         owner = self.server.owner
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.body()
         if self.path == "/oauth2/token":
             form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
             good = form == {"grant_type": "refresh_token", "refresh_token": REFRESH, "client_id": "key"}
@@ -171,14 +157,4 @@ class _Handler(BaseHTTPRequestHandler):
         self._json(409, {"error_summary": error[".tag"], "error": error})
 
     def _json(self, status, value):
-        self._send(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
-
-    def _send(self, status, body, headers):
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+        self.send(status, json.dumps(value).encode(), {"Content-Type": "application/json"})

@@ -7,8 +7,9 @@ import logging
 import threading
 from collections.abc import Callable
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from tests.helpers import loopback
 
 USER, PASSWORD = "ann", "s3cr3t-w0rd"
 
@@ -272,11 +273,8 @@ class Sftp(Directory):
         self._loop.call_soon_threadsafe(self._loop.stop)
 
 
-class _Files(BaseHTTPRequestHandler):
+class _Files(loopback.Handler):
     """Serves files with ranges and entity tags (RFC 9110)."""
-
-    protocol_version = "HTTP/1.1"
-    server: Http._Server
 
     def do_GET(self):
         owner = self.server.owner
@@ -285,34 +283,23 @@ class _Files(BaseHTTPRequestHandler):
             return
         data = owner.get(self.path.partition("?")[0].lstrip("/"))
         if data is None:
-            self._send(404, b"not here")
+            self.send(404, b"not here")
             return
         headers = {"ETag": owner.tag or f'"{hash(data) & 0xFFFFFFFF:x}"', **owner.more(data)}
         asked = self.headers.get("Range", "")
         current = self.headers.get("If-Range") in (None, headers["ETag"])
         if not asked or not current or not owner.ranges:
-            self._send(200, data, headers)
+            self.send(200, data, headers)
             return
         start, _, last = asked.removeprefix("bytes=").partition("-")
         if int(start) >= len(data):
-            self._send(416, b"", {"Content-Range": f"bytes */{len(data)}"})
+            self.send(416, b"", {"Content-Range": f"bytes */{len(data)}"})
             return
         part = data[int(start) : int(last or len(data)) + 1]
         where = f"bytes {start}-{int(start) + len(part) - 1}/{len(data)}"
-        self._send(206, part, {**headers, "Content-Range": where})
+        self.send(206, part, {**headers, "Content-Range": where})
 
     do_POST = do_GET
-
-    def _send(self, status, body, headers=None):
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
-            if value:
-                self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
 
 
 class Http(Directory):
@@ -321,12 +308,6 @@ class Http(Directory):
     writable = False
     scheme = "http"
 
-    class _Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request, client_address):
-            pass
-
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         self.asked: list[tuple[str, dict[str, str]]] = []
@@ -334,20 +315,15 @@ class Http(Directory):
         self.tag = ""
         self.ranges = True
         self.more: Callable[[bytes], dict[str, str]] = lambda data: {}
-        self._server = self._Server(("127.0.0.1", 0), _Files)
-        self._server.owner = self
-        self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        server = loopback.Server(_Files)
+        server.owner, self.port, self.close = self, server.server_port, server.close
+        server.start()
 
     def url(self, name, port=0):
         return f"{self.scheme}://127.0.0.1:{port or self.port}/{name}"
 
     def environment(self, port=0):
         return {"NETRC": "/nowhere"}
-
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
 
 
 def certificate(directory: Path) -> Path:
