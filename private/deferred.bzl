@@ -17,11 +17,7 @@ RESET = {_SETTING: Label("//toolchains/platforms:no_target")}
 # Transition of rules that need no other transition.
 deferred_target_cfg = transition(implementation = lambda _settings, _attr: RESET, inputs = [], outputs = [DEFERRED])
 
-_deferred_cfg = transition(
-    implementation = lambda _settings, attr: {_SETTING: Label(attr.label)},
-    inputs = [],
-    outputs = [_SETTING],
-)
+_deferred_cfg = transition(implementation = lambda _settings, attr: {_SETTING: Label(attr.label)}, inputs = [], outputs = [_SETTING])
 
 _PROVIDERS = [BentoCompilersInfo, BentoWheelInfo, BentoWheelModulesInfo, PyInfo, platform_common.ToolchainInfo]
 

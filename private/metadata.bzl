@@ -18,12 +18,7 @@ _UV_LOCK = "uv.lock"
 
 def requirements_files(ctx):
     """Returns the requirements files in the attribute `requirements`."""
-    return [
-        file
-        for target in ctx.attr.requirements
-        if not requirement_of(target)
-        for file in _checked_requirements(ctx, target)
-    ]
+    return [file for target in ctx.attr.requirements if not requirement_of(target) for file in _checked_requirements(ctx, target)]
 
 def _checked_requirements(ctx, target):
     """Returns the requirements files of a target. Fails if the target is a Python library or contains other files."""
@@ -161,10 +156,7 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
     args.add_all(["--sources", snapshot.manifest, "--service-info", snapshot.service, "--part", into.part])
     args.add_all(["--bento-yaml", outputs.bento_yaml, "--manifest", outputs.manifest, "--digest", outputs.digest, "--tag", outputs.tag])
     step_inputs = [snapshot.manifest, snapshot.service] + requirements
-    inputs = depset(
-        [model.description for model in models] + ctx.files.bentofile,
-        transitive = [uv],
-    )
+    inputs = depset([model.description for model in models] + ctx.files.bentofile, transitive = [uv])
     packages = _packages(ctx)
     add_secrets(ctx, args)
     if into.archive:

@@ -31,10 +31,7 @@ def _image(ctx, image, leave_built, attested, below = ""):
         "blobs": [_blob(ctx, layer, is_built, below) for layer, is_built in zip(image.layers, built)],
         "config": _path(ctx, image.config, below),
         "manifest": _path(ctx, image.manifest, below),
-        "referrers": [
-            {"media_type": referrer.media_type, "path": _path(ctx, referrer.file, below)}
-            for referrer in image.referrers
-        ],
+        "referrers": [{"media_type": referrer.media_type, "path": _path(ctx, referrer.file, below)} for referrer in image.referrers],
     }
     soci_files = []
     if image.soci:

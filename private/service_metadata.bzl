@@ -28,9 +28,7 @@ SERVICE_METADATA = {
 }
 
 # Attributes of rules that call `import_service`.
-IMPORT_PERMISSION = {
-    "_allow_unprotected_import": attr.label(default = "//rules:allow_unprotected_import", providers = [BuildSettingInfo]),
-}
+IMPORT_PERMISSION = {"_allow_unprotected_import": attr.label(default = "//rules:allow_unprotected_import", providers = [BuildSettingInfo])}
 
 def check_service_metadata(ctx, locked):
     """Fails if a Bento that imports its service has no packages of a package hub, or attributes for static analysis."""
@@ -59,10 +57,7 @@ def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
     add_pairs(args, "--variable", ctx.attr.import_env)
     return BentoServiceMetadataInfo(
         import_arguments = args,
-        import_requirements = depset(
-            own + [target[BentoRequirementInfo] for target in ctx.attr.import_requirements],
-            transitive = below,
-        ),
+        import_requirements = depset(own + [target[BentoRequirementInfo] for target in ctx.attr.import_requirements], transitive = below),
         import_inputs = depset(
             [snapshot.service] + parts + ctx.files.bentofile +
             [file for model in models for file in (model.description, model.archive_part)],

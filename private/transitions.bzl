@@ -64,11 +64,7 @@ def _program_impl(settings, attr):
     return {name: stated | version | of_package for name, of_package in _metadata_plus_files_impl(stated, attr).items()}
 
 # For images of programs: as `metadata_plus_files_cfg`, in the configurations that the packages of a Bento have in its image.
-program_cfg = transition(
-    implementation = _program_impl,
-    inputs = [_FLAG] + PYTHON_INPUTS,
-    outputs = [_BYTECODE, _FLAG] + PYTHON_OUTPUTS,
-)
+program_cfg = transition(implementation = _program_impl, inputs = [_FLAG] + PYTHON_INPUTS, outputs = [_BYTECODE, _FLAG] + PYTHON_OUTPUTS)
 
 def _metadata_plus_licenses_impl(settings, attr):
     has_license_rules = attr.allow_licenses or attr.deny_licenses

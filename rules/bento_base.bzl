@@ -39,11 +39,7 @@ def _layer(ctx, name):
     """Declares the files of a layer, without the action that writes them. Returns a BentoLayerInfo."""
     blob = ctx.actions.declare_file("{}.layer.{}".format(name, ctx.attr.compression))
     description = ctx.actions.declare_file(name + ".layer.json")
-    return BentoLayerInfo(
-        blob = blob,
-        description = description,
-        ztoc = write_ztoc(ctx, blob.basename, ctx.attr.compression, [description, blob]),
-    )
+    return BentoLayerInfo(blob = blob, description = description, ztoc = write_ztoc(ctx, blob.basename, ctx.attr.compression, [description, blob]))
 
 def _write(ctx, architecture, files, lower):
     """Declares the layer, its description, and its package index, and the action that writes them. Returns a BentoLayerInfo and the index's File."""

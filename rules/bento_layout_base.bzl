@@ -52,10 +52,7 @@ def _platform(ctx):
 def _describe(ctx, layout):
     """Declares the action that verifies the layout, and writes the config and the layer descriptions. Returns a File and a list of Files."""
     config = ctx.actions.declare_file(ctx.label.name + ".base.json")
-    descriptions = [
-        ctx.actions.declare_file("{}.{}.layer.json".format(ctx.label.name, number))
-        for number in range(ctx.attr.layer_count)
-    ]
+    descriptions = [ctx.actions.declare_file("{}.{}.layer.json".format(ctx.label.name, number)) for number in range(ctx.attr.layer_count)]
     args = target_arguments(ctx)
     args.add_all(["--layout", layout.directory], expand_directories = False)
     args.add_all(["--platform", _platform(ctx), "--config", config])

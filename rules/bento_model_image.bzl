@@ -69,11 +69,7 @@ def _bento_model_image_impl(ctx):
     _check(ctx, targets)
     base = ctx.attr.base[BentoBaseInfo] if ctx.attr.base else None
     models = [target[BentoModelInfo] for target in targets]
-    layers = (base.layers if base else ()) + tuple([
-        layer
-        for number, target in enumerate(targets)
-        for layer in _layers(ctx, target, number)
-    ])
+    layers = (base.layers if base else ()) + tuple([layer for number, target in enumerate(targets) for layer in _layers(ctx, target, number)])
     image = _assemble(ctx, base, models, layers)
     groups = ["oci_layout"] + (["docker_archive"] if ctx.attr.format != "modelpack" else [])
     return [

@@ -160,14 +160,7 @@ def _bento_package_impl(ctx):
         progress_message = "Building Bento %{label}",
         steps = snapshot.steps + ([lock.step] if lock else []) + [described.step],
     )
-    archives = write_archives(
-        ctx,
-        archive = archive,
-        bundle = ctx.attr.bundle_models,
-        contents = contents,
-        metadata = metadata_part,
-        models = models,
-    )
+    archives = write_archives(ctx, archive = archive, bundle = ctx.attr.bundle_models, contents = contents, metadata = metadata_part, models = models)
     launcher = _launcher(ctx, archives.bento, models, python_version)
     build_definition = write_build_definition(
         ctx,

@@ -65,10 +65,7 @@ def _bento_policy_test_impl(ctx):
         modules = runtime_modules(ctx, ["packaging"]),
         subcommand = "check_policy",
     )
-    return [
-        DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
-        testing.ExecutionInfo({"block-network": "1"}),
-    ]
+    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles), testing.ExecutionInfo({"block-network": "1"})]
 
 bento_policy_test = rule(
     implementation = _bento_policy_test_impl,

@@ -21,10 +21,7 @@ _MAIN_REPOSITORY = "_main"
 
 _MainInfo = provider(
     doc = "The file or module that an executable rule starts.",
-    fields = {
-        "file": "File | None - main file.",
-        "module": "str - main module; empty if there is a file.",
-    },
+    fields = {"file": "File | None - main file.", "module": "str - main module; empty if there is a file."},
 )
 
 def _main_aspect_impl(target, ctx):

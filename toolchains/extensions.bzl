@@ -298,9 +298,7 @@ _pypi = tag_class(
         ),
         "name": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
         "package_metadata_bzl": attr.label(doc = "File with the macro `package_metadata`, such as `@package_metadata//:defs.bzl`, that declares the package URL of each wheel."),
-        "platforms": attr.string_list(
-            doc = "Platforms of the wheels: `linux_amd64`, `linux_arm64`, `darwin_arm64`, `darwin_amd64`. Default: all.",
-        ),
+        "platforms": attr.string_list(doc = "Platforms of the wheels: `linux_amd64`, `linux_arm64`, `darwin_arm64`, `darwin_amd64`. Default: all."),
         "python_version": attr.string(default = PYTHON_VERSION, doc = "Default Python version of the packages."),
     } | INDEX_ATTRIBUTES,
 )

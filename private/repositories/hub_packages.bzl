@@ -179,10 +179,7 @@ def _requirement(lock, package, extra):
     """Returns the text of the target for a package, or for one of its extras. `package` maps platforms to entries."""
     modules, locked, wheels = {}, {}, {}
     for platform, entry in package.items():
-        closure = [
-            p
-            for _, p in sorted(_closure(lock, [(entry, [extra] if extra else [])], platform).items())
-        ]
+        closure = [p for _, p in sorted(_closure(lock, [(entry, [extra] if extra else [])], platform).items())]
         locked[platform] = [_package_label(lock, p, "_locked") for p in closure]
         modules[platform] = [_package_label(lock, p, "_modules") for p in closure]
         wheels[platform + "_files"] = [_package_label(lock, p, "whl") for p in closure]
@@ -253,14 +250,8 @@ def _lock_repo_impl(rctx):
         problems = [mismatch] if mismatch else [],
         python_version = version,
     )
-    active = {
-        platform: _closure(lock, _active(lock, content["roots"], platform), platform)
-        for platform in lock.environments
-    } if not mismatch else {}
-    packages = {
-        name: {platform: packages[name] for platform, packages in active.items() if name in packages}
-        for name in sorted(lock.packages)
-    }
+    active = {platform: _closure(lock, _active(lock, content["roots"], platform), platform) for platform in lock.environments} if not mismatch else {}
+    packages = {name: {platform: packages[name] for platform, packages in active.items() if name in packages} for name in sorted(lock.packages)}
     builds = {name: _build_file(lock, package) for name, package in packages.items() if package}
     problem = lock.problems[0] if lock.problems else None
     hub = {"active": packages.keys() if problem else builds.keys(), "packages": {}}

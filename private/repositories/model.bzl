@@ -111,13 +111,7 @@ def _download_files(rctx, base_url, credentials, origin):
     for number, (path, sha256) in enumerate(rctx.attr.files.items()):
         url = "{}/{}".format(base_url.removesuffix("/"), path.replace("%", "%25").replace(" ", "%20").replace("#", "%23").replace("?", "%3F"))
         rctx.report_progress("fetching {} ({} of {})".format(path, number + 1, len(rctx.attr.files)))
-        pending.append(rctx.download(
-            url = url,
-            output = "files/" + path,
-            sha256 = sha256,
-            auth = credentials(rctx, url),
-            block = False,
-        ))
+        pending.append(rctx.download(url = url, output = "files/" + path, sha256 = sha256, auth = credentials(rctx, url), block = False))
     for download in pending:
         download.wait()
     rctx.file("origin.json", json.encode(origin))
@@ -198,9 +192,7 @@ _FILES = _COMMON | {
     "tag": attr.string(doc = "`name` or `name:version`. Default: the attribute `name`, and the digest of the content."),
 }
 
-_HTTP_MODEL = _FILES | {
-    "url": attr.string(doc = "Base URL of `files`.", mandatory = True),
-}
+_HTTP_MODEL = _FILES | {"url": attr.string(doc = "Base URL of `files`.", mandatory = True)}
 
 _HUGGING_FACE_MODEL = _FILES | {
     "endpoint": attr.string(doc = "URL of the Hugging Face Hub. Default: the environment variable `HF_ENDPOINT`."),

@@ -223,11 +223,7 @@ def _wheel_modules_repo_impl(rctx):
     roots = ["site-packages"]
     for entry in rctx.path("site-packages").readdir():
         if entry.basename.endswith(".data"):
-            roots += [
-                "site-packages/{}/{}".format(entry.basename, part)
-                for part in ("purelib", "platlib")
-                if entry.get_child(part).exists
-            ]
+            roots += ["site-packages/{}/{}".format(entry.basename, part) for part in ("purelib", "platlib") if entry.get_child(part).exists]
     rctx.file("BUILD.bazel", build_text(
         _MODULES_BUILD,
         distribution = rctx.attr.distribution,
