@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-GENERATED = ("__pycache__", ".DS_Store")
+GENERATED = frozenset(("__pycache__", ".DS_Store"))
 """Names of files that Python and macOS add to directories that they read. Entries of a store never contain them.
 
 An imported `__pycache__` could contain other code than the sources, whose digests are compared.
@@ -40,7 +40,7 @@ def walk(
 
 def is_generated(path: str) -> bool:
     """Return whether `GENERATED` contains a part of a path."""
-    return any(f"/{name}/" in f"/{path}/" for name in GENERATED)
+    return not GENERATED.isdisjoint(path.split("/"))
 
 
 def _entries(

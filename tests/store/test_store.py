@@ -9,8 +9,10 @@ import os
 import random
 import re
 import shutil
+import sys
 import time
 import tracemalloc
+from collections import Counter
 from itertools import count
 from pathlib import Path
 
@@ -448,7 +450,35 @@ def test_where_nothing_can_be_shared_files_are_copied(store, monkeypatch):
 
 def clone(source, target, digest, *, executable):
     """What stands for a copy that shares blocks, where the file system has none."""
-    pool.write(target, [source.read_bytes()], executable=executable)
+    pool.write(target, [Path(source).read_bytes()], executable=executable)
+
+
+@pytest.mark.usefixtures("linked")
+def test_each_file_costs_few_calls(store):
+    """An entry can have 10,000 files, so their paths are strings, and each content is hashed once."""
+    for number in range(256):
+        (store.home.pool / f"{number:02x}").mkdir(parents=True, exist_ok=True)
+    calls = {10: Counter(), 110: Counter()}
+    for files, counts in calls.items():
+        path = write_archive(
+            store.home.root.parent / f"{files}.bento",
+            bento_files(f"hi:v{files}", DAY_1, **{f"src__{n}.txt": b"%d\n" % n * files for n in range(files)}),
+        )
+
+        def count_call(frame, event, argument, counts=counts):
+            if event == "c_call" and (argument.__module__ == "posix" or argument.__name__ == "hexdigest"):
+                counts[argument.__name__] += 1
+            elif event == "call" and "pathlib" in frame.f_code.co_filename:
+                counts["pathlib"] += 1
+
+        sys.setprofile(count_call)
+        try:
+            store.bentos.import_archive(path)
+        finally:
+            sys.setprofile(None)
+    per_file = {name: round((calls[110][name] - calls[10][name]) / 100) for name in calls[110]}
+    writing = dict.fromkeys(("hexdigest", "stat", "open", "fchmod", "write", "utime", "close", "link"), 1)
+    assert {name: number for name, number in per_file.items() if number > 0} == writing
 
 
 def test_blocks_are_shared_where_the_file_system_can(store, monkeypatch):
@@ -629,7 +659,9 @@ def test_other_commands_damage_nothing_that_is_verified(store, monkeypatch, acti
     if action == "partly delete":  # as BentoML deletes, file by file
         (store.bentos.get("hi:v1").path / "bento.yaml").unlink()
     if action == "delete from the pool":
-        pool.Pool(store.home.pool, store.home.staging, "link").put(b"unused", store.home.root / "x", executable=False)
+        pool.Pool(store.home.pool, store.home.staging, "link").put(
+            b"unused", str(store.home.root / "x"), executable=False
+        )
         (store.home.root / "x").unlink()
     done = []
 

@@ -21,7 +21,7 @@ _CANNOT = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EXDEV)
 _FEW = 64  # up to this number, flushing single files is faster than flushing the whole file system
 
 
-def flush_trees(home: Home, directory: Path, files: Sequence[Path]) -> None:
+def flush_trees(home: Home, directory: Path, files: Sequence[str]) -> None:
     """If `home.durable` is set, flush `files` and all directories in the tree `directory` to disk."""
     if not home.durable or (len(files) > _FEW and _flush_file_system(directory)):
         return

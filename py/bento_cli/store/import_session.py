@@ -304,7 +304,7 @@ class _Reader:
                     continue
                 problem = f"the path of the archive member {member.path!r} doesn't begin with {below}"
                 raise BentoError(problem, place=where, remedy=f"Push the {self._kind.noun} again.")
-            item = member._replace(path=member.path.removeprefix(below))
+            item = member._replace(path=member.path.removeprefix(below)) if below else member
             self._tops.add(item.path.partition("/")[0])
             if self._kind is BENTO and item.path.partition("/")[0] == _MODELS:
                 self._take_of_model(item, contents, where)
@@ -396,7 +396,7 @@ class HashedTree:
 
     def __init__(self) -> None:
         self.directory = Path()
-        self.written: list[Path] = []  # new files that must be flushed to disk
+        self.written: list[str] = []  # new files that must be flushed to disk
         self._entries: list[TreeEntry] = []
 
     def add(self, item: SafeMember, contents: Contents, *, private: bool = False) -> None:
@@ -418,17 +418,18 @@ class Tree(HashedTree):
         """Create `directory` and its parents. `directory` must not exist."""
         super().__init__()
         self.directory = directory
+        self._root = str(directory)
         self._pool = shared
         directory.mkdir(mode=0o700, parents=True)  # the mode of BentoML's directories
         self._directories = {""}
 
     def add(self, item: SafeMember, contents: Contents, *, private: bool = False) -> None:
         """Write a member. A `private` file isn't shared through the pool. Raises BentoError if writing fails."""
-        target = self.directory / item.path
+        target = f"{self._root}/{item.path}"  # not a path object, because an entry can have many files
         try:
             self._make_directory(item.path if item.kind == "folder" else item.path.rpartition("/")[0])
             if item.kind == "link":
-                target.symlink_to(item.link)
+                Path(target).symlink_to(item.link)
                 self._entries.append(TreeEntry.of_link(item.path, item.link))
             elif item.kind == "file":
                 digest = self._file(item, contents, target, private=private)
@@ -438,7 +439,7 @@ class Tree(HashedTree):
             remedy = "Check the permissions and the free disk space."
             raise BentoError(problem, place=item.path, remedy=remedy) from error
 
-    def _file(self, item: SafeMember, contents: Contents, target: Path, *, private: bool) -> str:
+    def _file(self, item: SafeMember, contents: Contents, target: str, *, private: bool) -> str:
         new = True
         if private:
             digest = pool.write(target, contents, executable=item.executable)

@@ -44,7 +44,7 @@ class Pool:
 
     def __init__(self, directory: Path, scratch: Path, way: SharingMethod | None = None) -> None:
         """Use `directory` as the pool. `way` is the sharing method, by default the best supported method."""
-        self.directory = directory
+        self._root = os.fspath(directory)
         self._scratch = scratch
         self._given = way
 
@@ -57,34 +57,37 @@ class Pool:
 
     def path(self, digest: str, *, executable: bool) -> Path:
         """Return the path in the pool for a digest. The file might not exist."""
-        return Path(f"{self.directory}/{digest[:2]}/{digest[2:]}{'-x' if executable else ''}")
+        return Path(self._file(digest, executable=executable))
 
-    def put(self, data: bytes, target: Path, *, executable: bool) -> tuple[str, bool]:
+    def _file(self, digest: str, *, executable: bool) -> str:
+        return f"{self._root}/{digest[:2]}/{digest[2:]}{'-x' if executable else ''}"
+
+    def put(self, data: bytes, target: str, *, executable: bool) -> tuple[str, bool]:
         """Create the file `target` from `data`. Returns the digest, and whether the content is new in the pool."""
-        from blake3 import blake3
+        import blake3
 
         if not data:
             return write(target, [], executable=executable), True
-        digest = blake3(data).hexdigest()
+        digest = blake3.blake3(data).hexdigest()
         if self._share(digest, len(data), target, executable=executable):
             return digest, False
-        write(target, [data], executable=executable, linked=self.way == "link")
+        write(target, [data], executable=executable, linked=self.way == "link", digest=digest)
         self._keep(target, digest, executable=executable)
         return digest, True
 
-    def add(self, contents: Contents, size: int, target: Path, *, executable: bool) -> tuple[str, bool]:
+    def add(self, contents: Contents, size: int, target: str, *, executable: bool) -> tuple[str, bool]:
         """Create the file `target` from `contents`. Returns the digest, and whether the content is new in the pool."""
         digest = write(target, contents, executable=executable, linked=self.way == "link")
         shared = unique(self._scratch)
-        if self._share(digest, size, shared, executable=executable):
+        if self._share(digest, size, str(shared), executable=executable):
             shared.replace(target)
             return digest, False
         self._keep(target, digest, executable=executable)
         return digest, True
 
-    def _share(self, digest: str, size: int, target: Path, *, executable: bool) -> bool:
+    def _share(self, digest: str, size: int, target: str, *, executable: bool) -> bool:
         """Create `target` as a hard link or reflink of the pool file. Returns False if the file can't be shared."""
-        path = self.path(digest, executable=executable)
+        path = self._file(digest, executable=executable)
         if not self._intact(path, digest, size, executable=executable):
             return False
         try:
@@ -98,51 +101,51 @@ class Pool:
             if error.errno != errno.EMLINK:
                 raise
             # The file has the maximum number of links (65,000 on ext4). A new file replaces it in the pool.
-            path.unlink(missing_ok=True)
+            Path(path).unlink(missing_ok=True)
             return False
         return True
 
-    def _intact(self, path: Path, digest: str, size: int, *, executable: bool) -> bool:
+    def _intact(self, path: str, digest: str, size: int, *, executable: bool) -> bool:
         """Return whether the pool contains an unmodified copy of the content. Removes a modified copy."""
         if self.way == "copy":
             return False
         try:
-            status = path.stat()
+            status = os.stat(path)  # noqa: PTH116 - faster, and an entry can have many files
         except FileNotFoundError:
             return False
         mode = stat.S_IMODE(status.st_mode)
         is_intact = status.st_size == size and status.st_mtime_ns == digest_time(digest)
         if is_intact and (self.way == "reflink" or mode == _linked_mode(executable=executable)):
             return True
-        path.unlink(missing_ok=True)
+        Path(path).unlink(missing_ok=True)
         return False
 
-    def _keep(self, target: Path, digest: str, *, executable: bool) -> None:
+    def _keep(self, target: str, digest: str, *, executable: bool) -> None:
         """Add the new file `target` to the pool. Does nothing if entries don't share files."""
         if self.way == "copy":
             return
-        path = self.path(digest, executable=executable)
+        path = self._file(digest, executable=executable)
         try:
             self._keep_at(path, target, digest, executable=executable)
         except FileNotFoundError:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._keep_at(path, target, digest, executable=executable)
 
-    def _keep_at(self, path: Path, target: Path, digest: str, *, executable: bool) -> None:
+    def _keep_at(self, path: str, target: str, digest: str, *, executable: bool) -> None:
         if self.way == "link":
             with suppress(FileExistsError):  # another process has added the file
                 os.link(target, path)
             return
         copy = unique(self._scratch)
-        _clone(target, copy, digest, executable=executable)
+        _clone(target, str(copy), digest, executable=executable)
         copy.replace(path)
 
     def _probe(self) -> SharingMethod:
         one, other = unique(self._scratch), unique(self._scratch)
         try:
-            digest = write(one, [bytes(4096)])
+            digest = write(str(one), [bytes(4096)])
             with suppress(OSError):
-                _clone(one, other, digest, executable=False)
+                _clone(str(one), str(other), digest, executable=False)
                 return "reflink"
             with suppress(OSError, NotImplementedError):
                 os.link(one, other)
@@ -153,22 +156,27 @@ class Pool:
             other.unlink(missing_ok=True)
 
 
-def write(target: Path, contents: Contents, *, executable: bool = False, linked: bool = False) -> str:
-    """Write a file with modification time `digest_time(digest)`. Returns the digest. `linked` files are read-only."""
-    from blake3 import blake3
+def write(target: str, contents: Contents, *, executable: bool = False, linked: bool = False, digest: str = "") -> str:
+    """Write a file with modification time `digest_time(digest)`. Returns the digest. `linked` files are read-only.
 
-    hasher = blake3()
+    Computes the digest if it isn't given.
+    """
+    import blake3
+
+    hasher = None if digest else blake3.blake3()
     mode = _linked_mode(executable=executable)
     file = os.open(target, _NEW, mode if linked else mode | 0o200)
     try:
         if linked:
             os.fchmod(file, mode)  # other entries share the file, so the mode must not depend on the umask
         for piece in contents:
-            hasher.update(piece)
-            view = memoryview(piece)
-            while view:
-                view = view[os.write(file, view) :]
-        digest = hasher.hexdigest()
+            if hasher:
+                hasher.update(piece)
+            written = os.write(file, piece)
+            while written < len(piece):
+                written += os.write(file, memoryview(piece)[written:])
+        if hasher:
+            digest = hasher.hexdigest()
         os.utime(file, ns=(digest_time(digest),) * 2)
     finally:
         os.close(file)
@@ -179,17 +187,17 @@ def _linked_mode(*, executable: bool) -> int:
     return 0o555 if executable else 0o444
 
 
-def _clone(source: Path, target: Path, digest: str, *, executable: bool) -> None:
+def _clone(source: str, target: str, digest: str, *, executable: bool) -> None:
     """Create a copy that shares blocks with `source`. Raises OSError if the file system doesn't support reflinks."""
     import fcntl
 
     out = os.open(target, _NEW, 0o755 if executable else 0o644)
     try:
-        with source.open("rb", buffering=0) as file:
+        with Path(source).open("rb", buffering=0) as file:
             fcntl.ioctl(out, _FICLONE, file.fileno())
         os.utime(out, ns=(digest_time(digest),) * 2)
     except BaseException:
-        target.unlink()
+        Path(target).unlink()
         raise
     finally:
         os.close(out)

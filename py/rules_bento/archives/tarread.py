@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from types import MappingProxyType
+from zlib import adler32
 
 from rules_bento.archives.streams import MAX_PADDING
 from rules_bento.archives.tarstream import RECORD as RECORD
@@ -91,10 +92,13 @@ class PieceReader:
 
     def exactly(self, size: int) -> bytes:
         """Return exactly `size` bytes. Raises BentoError if the stream ends earlier."""
-        return b"".join(self.run(size))
+        return bytes(self.some(size)) if 0 < size <= len(self._rest) else b"".join(self.run(size))
 
     def skip(self, size: int) -> None:
         """Skip `size` bytes. Raises BentoError if the stream ends earlier."""
+        if 0 < size <= len(self._rest):
+            self.some(size)
+            return
         for _ in self.run(size):
             pass
 
@@ -232,7 +236,7 @@ def _member(block: bytes, extended: dict[str, str], also: Collection[str], where
     name = extended.get("path", name)
     flag = block[156:157]
     kind = _KINDS.get(flag) or _SYSTEM.get(flag)
-    if any(key.startswith("GNU.sparse") for key in extended):
+    if extended and any(key.startswith("GNU.sparse") for key in extended):
         kind, flag = "sparse file", b"S"
         name = extended.get("GNU.sparse.name", name)
     if kind is None or (kind in SYSTEM and kind not in also):
@@ -240,13 +244,13 @@ def _member(block: bytes, extended: dict[str, str], also: Collection[str], where
         raise BentoError(f"{name!r} is {what}", place=where, remedy="Use only files, directories, and symbolic links.")
     if flag == b"\0" and name.endswith("/"):
         kind = "folder"  # as in archives from before types existed
-    size = _number(block[124:136], f"the size of {name!r}", where)
+    size = _number(block[124:136], "the size", where, name)
     if "size" in extended:
         size = _decimal(extended["size"], name, where)
     if size and kind not in ("file", "sparse file"):
         remedy = "Download the archive again."
         raise BentoError(f"the member {name!r} contains data, but isn't a file", place=where, remedy=remedy)
-    mode = _number(block[100:108], f"the mode of {name!r}", where)
+    mode = _number(block[100:108], "the mode", where, name)
     link = extended.get("linkpath", _text(block[157:257])) if kind in ("link", "hard link") else ""
     uid, gid = _owner(block, extended, name, where) if also else (0, 0)
     return TarMember(name, kind, size, mode, link, uid, gid, block, extended)
@@ -256,7 +260,7 @@ def _owner(block: bytes, extended: dict[str, str], name: str, where: str) -> tup
     uid, gid = (
         _decimal(extended[key], name, where, f"the {key}")
         if key in extended
-        else _number(block[start : start + 8], f"the {key} of {name!r}", where)
+        else _number(block[start : start + 8], f"the {key}", where, name)
         for key, start in (("uid", 108), ("gid", 116))
     )
     return uid, gid
@@ -264,7 +268,9 @@ def _owner(block: bytes, extended: dict[str, str], name: str, where: str) -> tup
 
 def _check_sum(block: bytes, where: str) -> None:
     declared = _number(block[148:156], "a checksum", where)
-    actual = sum(block) - sum(block[148:156]) + 8 * 0x20  # the checksum itself counts as spaces
+    # Adler-32's low half is 1 plus the sum of the bytes, modulo 65,521, which 256 bytes don't exceed.
+    actual = (adler32(block[:256]) & 0xFFFF) + (adler32(block[256:]) & 0xFFFF) - 2
+    actual += 8 * 0x20 - sum(block[148:156])  # the checksum itself counts as spaces
     if declared == actual:
         return
     # Some older programs compute the checksum over signed bytes.
@@ -273,14 +279,15 @@ def _check_sum(block: bytes, where: str) -> None:
         raise BentoError("a header has an invalid checksum", place=where, remedy="Download the archive again.")
 
 
-def _number(field: bytes, what: str, where: str) -> int:
+def _number(field: bytes, what: str, where: str, name: str | None = None) -> int:
     """Parse a number in octal digits or GNU's binary format. Raises BentoError for a negative or invalid number."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.split(b"\0", 1)[0].strip()
     if field[0] & 0x80 or not _OCTAL.fullmatch(digits):
+        of = "" if name is None else f" of {name!r}"
         remedy = "Download the archive again."
-        raise BentoError(f"expected a nonnegative number for {what}, got {field!r}", place=where, remedy=remedy)
+        raise BentoError(f"expected a nonnegative number for {what}{of}, got {field!r}", place=where, remedy=remedy)
     return int(digits or b"0", 8)
 
 

@@ -197,13 +197,13 @@ class _Guard:
         self._take(path, item.kind)
         if item.kind == "link":
             self._links[path] = self._target(path, item.link)
+        link = item.link
         if item.kind == "hard link":
-            target = self._normal(item.link)
-            if self._kinds.get(target) != "file":
+            link = self._normal(item.link)
+            if self._kinds.get(link) != "file":
                 problem = f"the hard link target {item.link!r} isn't a file earlier in the archive"
                 raise self._error(problem, place=repr(item.path), remedy="Replace the link with a copy.")
-            item = item._replace(link=target)
-        return item._replace(path=path)
+        return SafeMember(path, item.kind, item.size, item.executable, link)
 
     def bounded(self, pieces: Iterator[bytes], source: _CountingFile) -> Iterator[bytes]:
         """Yield the pieces unchanged. Raises BentoError if the size or the decompression ratio exceeds the limits."""
