@@ -159,7 +159,8 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
       packages: struct of lists: `parts` and `bytecode` (BentoWheelPartInfo of wheels and their bytecode), `requirements` (BentoRequirementInfo).
       contents: struct of `models` and `upper` (lists of BentoModelInfo and BentoLayerInfo below and above the attribute `layers`),
         `model_source`, and `mounted` (values for the fields `models` and `model_descriptions` of BentoImageInfo).
-      process: struct of `entrypoint`, `env`, `ignore_system_requirements`, and `working_dir`, with the types of the attributes of `bento_image`.
+      process: struct of `entrypoint`, `env`, `ignore_system_requirements`, and `working_dir`, with the types of the attributes of `bento_image`;
+        and of `files` (depset of Files in the image's `directory`, or None for unknown files).
       system_checks: list of output Files of additional validation actions, which don't wait for layers.
 
     Returns:
@@ -184,7 +185,7 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
     image = _assemble(ctx, base, subject, process, stacked, [model.description for model in models] + list(contents.mounted))
     added = scan_added_layers(ctx, own_layers)
     libraries_checked, libraries_checked_early = [
-        check_libraries(ctx, base, struct(libraries = libraries, parts = parts, requirements = packages.requirements), added, early = early)
+        check_libraries(ctx, base, struct(libraries = libraries, parts = parts, requirements = packages.requirements), added, process, early = early)
         for libraries, early in ((_libraries(parts, groups), False), ([part.libraries for part in parts], True))
     ]
     wheels = [part.wheel for part in parts]

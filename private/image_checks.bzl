@@ -3,6 +3,7 @@
 load(":attributes.bzl", "add_strings")
 load(":helper.bzl", "subcommand", "target_arguments", "write_output")
 load(":image_base.bzl", "scan_layers")
+load(":layers.bzl", "ENVIRONMENT")
 
 def scan_added_layers(ctx, layers):
     """Returns whether all layers of the attribute `layers` are local, and the result of `scan_layers` for local layers, or None."""
@@ -14,7 +15,24 @@ def _arguments(ctx, base):
     args.add_all(["--base", base.name, "--base-config", base.config])
     return args
 
-def check_libraries(ctx, base, packages, added, *, early):
+def _file_in_program(file):
+    """Returns the path of a file in the directory of a program, and a slash for a directory."""
+    path = file.short_path
+    return (path.removeprefix("../") if path.startswith("../") else "_main/" + path) + ("/" if file.is_directory else "")
+
+def _command(ctx, args, process):
+    """Adds the flags for the command of a container, unless other variables determine what the command runs."""
+    if not process.entrypoint or "PATH" in ctx.attr.env or "PYTHONPATH" in ctx.attr.env:
+        return
+    args.add_all(process.entrypoint + ctx.attr.cmd, before_each = "--command")
+    args.add_all(["--environment", ENVIRONMENT])
+    if process.working_dir:
+        args.add_all(["--working-dir", process.working_dir])
+    if process.files and not ctx.attr.layers:
+        args.add_all(["--directory", process.directory])
+        args.add_all(process.files, before_each = "--file", expand_directories = False, map_each = _file_in_program)
+
+def check_libraries(ctx, base, packages, added, process, *, early):
     """Declares the check that packages are compatible with the base and with each other, and have what they need to run.
 
     Args:
@@ -23,6 +41,7 @@ def check_libraries(ctx, base, packages, added, *, early):
       packages: struct of the lists `requirements` (BentoRequirementInfo), `parts` (BentoWheelPartInfo), and `libraries` (Files that list the
         shared libraries of the wheels).
       added: result of `scan_added_layers`.
+      process: argument of `build_image`.
       early: whether to declare the early variant of the check, which doesn't wait for the layers of packages.
 
     Returns:
@@ -48,6 +67,7 @@ def check_libraries(ctx, base, packages, added, *, early):
     args.add_all(machines, before_each = "--machines")
     args.add_all([part.wheel.file.basename for part in packages.parts], before_each = "--wheel")
     args.add_all(ctx.attr.ignore_libraries, before_each = "--ignore-library")
+    _command(ctx, args, process)
     return write_output(
         ctx,
         ctx.actions.declare_file(ctx.label.name + (".early" if early else "") + ".libraries.txt"),

@@ -76,7 +76,13 @@ def _bento_image_impl(ctx):
             upper = data_layers + [_bento_layer(ctx, bento)],
         ),
         packages = packages,
-        process = ctx.attr,
+        process = struct(
+            entrypoint = ctx.attr.entrypoint,
+            env = ctx.attr.env,
+            files = None,
+            ignore_system_requirements = ctx.attr.ignore_system_requirements,
+            working_dir = ctx.attr.working_dir,
+        ),
         subject = bento,
         system_checks = [check_system(ctx, base, bento, packages.parts)],
     )

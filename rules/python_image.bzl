@@ -125,8 +125,10 @@ def _python_image_impl(ctx):
         contents = struct(model_source = "", models = [], mounted = (), upper = [layer]),
         packages = packages,
         process = struct(
+            directory = _APP,
             entrypoint = _entrypoint(ctx, program),
             env = {"PYTHONPATH": _import_path(ctx, program, files), "RUNFILES_DIR": _APP} | ctx.attr.env,
+            files = files if ctx.attr.entrypoint or program[_MainInfo].module else None,  # otherwise, the main file is one of the files
             ignore_system_requirements = [],
             working_dir = ctx.attr.working_dir,
         ),

@@ -22,7 +22,7 @@ from rules_bento.service import import_runner
 from tests.helpers.made_wheels import Maker
 from tests.registry import servers
 from tests.sharing.support import bento, progress, registries, registry_binary, server, store
-from tests.sharing.test_image_fronts import CASES, Rules
+from tests.sharing.test_image_fronts import CASES, Rules, rules_told
 from tests.sharing.test_native import index, local, make_base, read, wheels
 
 __all__ = ["bento", "local", "progress", "registries", "registry_binary", "server", "store", "wheels"]
@@ -35,7 +35,8 @@ UV_BUILD = '[build-system]\nrequires = ["uv_build>=0.1"]\nbuild-backend = "uv_bu
 def machine(local, wheels, tmp_path, monkeypatch):
     """An index with more wheels. Returns a function that writes and locks a project."""
     for name in ("fastapi", "uvicorn", "flask", "gunicorn"):
-        Maker(name).add({f"{name}/__init__.py": b""}).write(wheels)
+        script = f"[console_scripts]\n{name} = {name}:main\n"
+        Maker(name).add({f"{name}/__init__.py": b""}).entry_points(script).write(wheels)
     uv = os.environ["RULES_BENTO_UV"]
     monkeypatch.setattr(native_project, "find_uv", lambda: uv)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -214,7 +215,7 @@ def test_a_back_end_runs_in_isolation_only(place, machine, bento, tmp_path, whee
         try:
             monkeypatch.setenv("TZ", zone)
             monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / f"cache-{out}"))
-            told = build(bento, project, tmp_path, "--entrypoint", "x", out=out)
+            told = build(bento, project, tmp_path, "--entrypoint", "python", out=out)
         finally:
             os.umask(before)
         digests.append(Layout.open(tmp_path / out).find("latest").descriptor.digest)
@@ -232,7 +233,7 @@ def test_a_back_end_runs_in_isolation_only(place, machine, bento, tmp_path, whee
         (project / "pyproject.toml").write_text(text)
         words = [os.environ["RULES_BENTO_UV"], "lock", "-q", "--python", sys.executable]
         subprocess.run(words, cwd=project, check=True)
-        assert "the wheel depends on" not in build(bento, project, tmp_path, "--entrypoint", "x", out="three")
+        assert "the wheel depends on" not in build(bento, project, tmp_path, "--entrypoint", "python", out="three")
         assert Layout.open(tmp_path / "three").find("latest").descriptor.digest == digests[0]
 
 
@@ -262,7 +263,7 @@ def test_problems_of_builds_are_reported(system, code, message, machine, bento, 
     index = system.partition("[[")
     text = BACK.format("").replace("requires = []", index[0]) + 'backend-path = ["."]\n' + "".join(index[1:])
     (project / "pyproject.toml").write_text((project / "pyproject.toml").read_text() + text)
-    told = build(bento, project, tmp_path, "--entrypoint", "x", code=status.ERROR)
+    told = build(bento, project, tmp_path, "--entrypoint", "python", code=status.ERROR)
     assert message in told
     assert "bento: " in told
     assert "\x1b" not in told
@@ -277,7 +278,7 @@ def test_the_back_end_of_uv_reads_no_file_of_the_user(field, path, machine, bent
     (tmp_path / "home/secret").write_text("TOPSECRET")
     line = field.format(path.format(tmp_path))
     project = machine({"src/web/__init__.py": ""}, "tiny", pyproject=f"{line}\n{UV_BUILD}")
-    told = build(bento, project, tmp_path, "--entrypoint", "x", code=status.ERROR)
+    told = build(bento, project, tmp_path, "--entrypoint", "python", code=status.ERROR)
     assert "the build failed" in told
     assert "secret" in told
     assert "TOPSECRET" not in told
@@ -289,7 +290,7 @@ def test_a_build_requires_isolation(machine, bento, tmp_path, monkeypatch):
     more = BACK.format("") + 'backend-path = ["."]\n'
     project = machine({"src/web/__init__.py": "", "back.py": code}, "tiny", pyproject=more)
     monkeypatch.setattr(import_runner.IsolatedProcess, "isolation_problem", lambda _: "no user namespaces")
-    told = build(bento, project, tmp_path, "--entrypoint", "x", code=status.ERROR)
+    told = build(bento, project, tmp_path, "--entrypoint", "python", code=status.ERROR)
     assert (
         "this system can't isolate the build of the project (no user namespaces). Without isolation, the code" in told
     )
@@ -314,7 +315,7 @@ def test_settings_of_uv_write_and_run_nothing(machine, bento, tmp_path, wheels, 
     (project / "uv.toml").write_text(f'cache-dir = "{canary}"\n')
     assert "uv.toml: the file isn't supported." in build(bento, project, tmp_path, code=status.ERROR)
     (project / "uv.toml").unlink()
-    told = build(bento, project, tmp_path, "--entrypoint", "x")
+    told = build(bento, project, tmp_path, "--entrypoint", "python")
     assert not canary.exists()
     assert "Traceback" not in told
 
@@ -387,8 +388,8 @@ def test_a_lock_selects_no_directory_outside_of_the_workspace(place, machine, be
     assert "the project is outside of" in told
 
 
-@pytest.mark.parametrize("name", ["needs", "library", "glibc", "shared files", "size"])
-def test_each_check_of_packages_is_one_of_the_other_fronts(name, machine, bento, tmp_path, wheels):
+@pytest.mark.parametrize("name", ["entry point", "needs", "library", "glibc", "shared files", "size"])
+def test_each_check_of_packages_is_one_of_the_other_fronts(name, machine, bento, tmp_path, wheels, capsys):
     """In the same words, with options of this command. A project has no models, and no requirements of a Bento."""
     case = CASES[name]
     for package, files in case.wheels:
@@ -404,8 +405,17 @@ def test_each_check_of_packages_is_one_of_the_other_fronts(name, machine, bento,
     assert case.remedies[1].replace("--opt ", "--") in told
     assert "--opt" not in told
     assert not (tmp_path / "out").exists()
+    if name == "entry point":
+        files = {"config": {"architecture": "amd64", "os": "linux"}, "libraries": ["libc.so.6"]}
+        for file, content in files.items():
+            (tmp_path / file).write_text(json.dumps(content))
+        words = ["--base", "BASE", "--base-config", tmp_path / "config", "--base-libraries", tmp_path / "libraries"]
+        words += [word for each in ("serve", "--port", "80") for word in ("--command", each)]
+        words += ["--python-version", "3.11", "--environment", plan.ENVIRONMENT, "--output", tmp_path / "checked"]
+        assert rules_told(capsys, "check_image", *words).strip() == f"{case.problem} {case.remedies[0]}"
     if case.ignore:
-        build(bento, project, tmp_path, *options(case.ignore.split(" ")))
+        kept = case.opt if name == "entry point" else []
+        build(bento, project, tmp_path, *options([*kept, *case.ignore.split(" ")]))
 
 
 def test_a_package_without_wheels_is_rejected(machine, bento, tmp_path, wheels):

@@ -113,6 +113,10 @@ class CommandRemedies(Remedies):
         kind = "package" if len(unique) == 1 else "packages"
         return f"Use a base image with the {kind} {listed(unique)}.{self._use_builder} "
 
+    def correct_command(self, name: str) -> str:
+        """Return a sentence that explains how an image gets a program, file, or module that its command runs."""
+        return f"Correct --entrypoint, which needs no `uv run`, or run `uv add` for a package that contains {name}."
+
     def exclude(self, package: str, patterns: list[str]) -> str:
         """Return a clause that excludes files of a package."""
         return self._add("exclude", (f"{package}:{pattern}" for pattern in patterns))
@@ -287,8 +291,9 @@ class BuiltImage:
         keys = [wheel.key for wheel in plan.all_wheels]
         names = [wheel.name for wheel in plan.all_wheels]
         self.note = plan.check_system(remedies)
+        checked = ["checked", plan.base, sorted(plan.base.libraries or ()), names, keys, plan.ignore_libraries]
         workspace.cached(
-            ["checked", plan.base, sorted(plan.base.libraries or ()), names, keys, plan.ignore_libraries],
+            [*checked, plan.command, plan.files],
             lambda _: plan.check_packages([*map(self._libraries, plan.all_wheels)], remedies),
         )
         for layer in plan.layers(workspace.scratch):

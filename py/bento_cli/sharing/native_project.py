@@ -20,7 +20,7 @@ from rules_bento.formats import read_file
 from rules_bento.formats.toml import read_toml
 from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import program_members
-from rules_bento.images.plan import ENVIRONMENT, ImagePlan, PlannedLayer
+from rules_bento.images.plan import APP, ENVIRONMENT, ImagePlan, PlannedLayer
 from rules_bento.images.wheels.wheel import Locked, Wheel
 from rules_bento.net.transfers import parallel_map
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from bento_cli.sharing.native_base import BaseImageContents
     from bento_cli.sharing.native_build import BuildWorkspace
 
-_APP, _MAIN = "/app", "/app/_main"  # as python_image
+_MAIN = f"{APP}/_main"  # as python_image
 _CREATED = "1980-01-01T00:00:00+00:00"  # the default of the rules
 DEFAULT_BASE = "docker.io/library/python:{}-slim"
 _MINORS = range(10, 100)  # of Python 3
@@ -345,7 +345,7 @@ class _Builder:
                     f"{base.python_version} on linux/{base.image.config['architecture']}. Use a base with the Python "
                     "and the platform of this machine."
                 )
-        own, contents = built[-1] if project.is_package else None, []
+        own, contents, declared = built[-1] if project.is_package else None, [], []
         packages = {wheel.distribution for wheel in wheels}
         command, env = _command(project, self._chosen, self._kept, own, packages)
         if own:
@@ -354,13 +354,11 @@ class _Builder:
             declared = [
                 snapshot.DeclaredFile(f"_main/{file.path}", file.source, file.origin, file.link) for file in self._kept
             ]
-            manifest, listed = program_members(declared, _APP)
+            manifest, listed = program_members(declared, APP)
             contents = [PlannedLayer("program", None, partial(_write_files, listed, fields["compression"]))]
             version, digest = content_version(manifest.identity()), f"blake3:{manifest.identity().hex()}"
-            env = {"PYTHONPATH": _MAIN, "RUNFILES_DIR": _APP} | env
+            env = {"PYTHONPATH": _MAIN, "RUNFILES_DIR": APP} | env
             working_dir = _MAIN
-        from rules_bento.images.entrypoint import command as start
-
         planned = {wheel.distribution: wheel for wheel in workspace.plan_wheels([*wheels, *built], "--exclude")}
         plan = ImagePlan(
             **fields,
@@ -371,7 +369,8 @@ class _Builder:
             contents=tuple(contents),
             created=_created(project),
             env=env,
-            entrypoint=(*start(ENVIRONMENT), *command),
+            command=tuple(command),
+            files=tuple(file.path for file in declared) if self._chosen.entrypoint else None,
             working_dir=working_dir,
         )
         return plan, digest

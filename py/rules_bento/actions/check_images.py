@@ -20,7 +20,11 @@ class _CheckImageRequest(Request):
     allowed_glibc: Strings  # X.Y, largest glibc that package hubs allow, if the base's is unknown
     base: str  # label
     base_config: str
+    command: Strings  # of a container, without the environment's own program
+    directory: str = ""  # of a program's files
+    environment: str = ""  # directory of the virtual environment in the image
     base_libraries: Strings  # output of base_contents, for a base that isn't built from Debian packages
+    file: Strings  # in `directory`; a directory ends with a slash
     glibc: str = ""  # of the base, X.Y
     hub: str = ""  # of Debian packages, for a base that is built from them
     index: Strings  # of Debian packages in the base or in a layer
@@ -30,15 +34,17 @@ class _CheckImageRequest(Request):
     python_version: str  # of the base, X.Y
     ignore_library: Strings  # file name of a library
     wheel: Strings  # file name
+    working_dir: str = ""
 
 
 def check_image(request: _CheckImageRequest) -> None:
-    """Raise BentoError if wheels can't run on a base image, contradict each other, or lack what they need to run.
+    """Raise BentoError if wheels can't run on a base image, contradict each other, or lack what they or `command` run.
 
     Otherwise, writes notes on missing optional libraries.
     """
     from rules_bento.formats.json import read_object
     from rules_bento.images import image_checks, needs
+    from rules_bento.images.entrypoint import Command
     from rules_bento.images.wheels.libraries import Libraries
 
     indexes = [json.loads(read_text(path)) for path in request.index]
@@ -49,10 +55,10 @@ def check_image(request: _CheckImageRequest) -> None:
         for path in (*index["files"], *index["links"])
         if needs.is_provided(path)
     }
-    architecture = read_object(read_file(request.base_config), "the base's config")["architecture"]
+    config = read_object(read_file(request.base_config), "the base's config")
     base = image_checks.Base(
         request.base,
-        architecture,
+        config["architecture"],
         _glibc(request),
         libraries if indexes or below else None,  # unknown without any of them
         request.python_version,
@@ -61,7 +67,10 @@ def check_image(request: _CheckImageRequest) -> None:
     packages = [Libraries.loads(read_text(path)) for path in request.libraries]
     machines = json.loads(read_text(path)) if (path := request.machines) else {}
     remedies = Remedies(request.target.rpartition(":")[2], request.hub, base.name)
-    notes = checks.check_packages(base, request.wheel, packages, request.ignore_library, remedies, machines)
+    files = request.file if request.directory else None
+    env = config.get("env", {})
+    command = Command(request.command, request.environment, env, request.working_dir, request.directory, files)
+    notes = checks.check_packages(base, request.wheel, packages, request.ignore_library, remedies, machines, command)
     request.output.write_text("".join(f"{note}\n" for note in notes), "utf-8")
 
 

@@ -6,6 +6,7 @@ from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping, Sequence
 
 if TYPE_CHECKING:
+    from rules_bento.images.entrypoint import Command
     from rules_bento.images.image_checks import Base
     from rules_bento.images.image_requirements import ImageSystem
     from rules_bento.images.oci_image import Layer
@@ -20,19 +21,21 @@ def check_packages(
     ignored: Collection[str],
     remedies: Remedies,
     machines: Mapping[str, str] | None = None,
+    command: Command | None = None,
 ) -> tuple[str, ...]:
-    """Raise BentoError if wheels can't run on a base, contradict each other, or lack what they need to run.
+    """Raise BentoError if wheels can't run on a base, contradict each other, or lack what they or `command` run.
 
     `wheels` contains file names, `ignored` names of files that the checks ignore, and `machines` the machine types of
     other files by path. Returns notes on missing optional libraries.
     """
-    from rules_bento.images import image_checks, needs
+    from rules_bento.images import entrypoint, image_checks, needs
     from rules_bento.packages.shared_files import PackageFiles, check_shared_files
 
     check_shared_files([PackageFiles(package.distribution, package.files) for package in packages], remedies.exclude)
     result = image_checks.check(base, wheels, packages, ignored, machines, remedies)
     need = needs.problem(packages, base.libraries, ignored, remedies) if base.libraries is not None else ""
-    if problems := [*result.problems, *filter(None, [need])]:
+    missing = entrypoint.problem(command, base, packages, ignored, remedies) if command else ""
+    if problems := [*result.problems, *filter(None, [need, missing])]:
         raise BentoError("\n".join(problems))
     return result.notes
 

@@ -1,4 +1,4 @@
-"""Defines the program that starts containers of images, which need no shell.
+"""Defines the program that starts containers of images, which need no shell, and checks the command that it runs.
 
 The program accepts the variables and arguments of BentoML's images, so that an image of rules_bento can replace one of
 them. `ENTRYPOINT` in rules_bento/bento/env/common.py is the same program for a shell.
@@ -6,7 +6,20 @@ them. `ENTRYPOINT` in rules_bento/bento/env/common.py is the same program for a 
 
 from __future__ import annotations
 
-from rules_bento.typing_lite import Sequence
+import posixpath
+import re
+
+from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterator, Mapping, Sequence
+
+if TYPE_CHECKING:
+    from rules_bento.images.image_checks import Base
+    from rules_bento.images.remedies import Remedies
+    from rules_bento.images.wheels.libraries import Libraries
+
+_PYTHON = re.compile(r"python(?:3(?:\.\d+)?)?")
+_MODULE_OPTION, _FLAGS = re.compile(r"-[bBdEiIOPqsSuvx]*m(.*)"), re.compile(r"-[bBdEiIOPqsSuvx]+")
+_SCRIPTS = re.compile(r"(?:\.\./)+bin/([^/]+)")  # in a wheel's files, relative to site-packages
 
 PROGRAM = '''\
 """Starts the Bento in BENTO_PATH. Without a Bento, or if the arguments don't select a server, runs the arguments."""
@@ -54,3 +67,90 @@ def serves_bento(entrypoint: Sequence[str]) -> bool:
     """Return whether the entry point of an image with a Bento can serve the Bento."""
     environment = entrypoint[0].removesuffix("/bin/python") if entrypoint else ""
     return list(entrypoint) == command(environment)
+
+
+class Command(NamedTuple):
+    """The command of a container, and what an image contains of the user's files."""
+
+    words: tuple[str, ...]
+    environment: str  # directory of the virtual environment
+    env: Mapping[str, str]  # of the base
+    working_dir: str = ""
+    directory: str = ""  # of the user's files
+    files: Collection[str] | None = None  # in `directory`, or None if unknown; a directory ends with a slash
+
+
+def problem(
+    command: Command, base: Base, packages: Sequence[Libraries], ignored: Collection[str], remedies: Remedies
+) -> str:
+    """Return an error message if an image lacks the program, file, or module that its command runs, or "".
+
+    Files of unknown layers count as present. `ignored` contains names of files.
+    """
+    for kind, word in _missing(command, base, packages):
+        name = word.rpartition("/")[2]
+        if name not in ignored:
+            return (
+                f"{word}: the entry point runs this {kind}, but neither {base.name}, the packages, nor the files of "
+                f"the image contain the {kind}. {remedies.correct_command(name)} If a volume contains {name}, "
+                f"{remedies.ignore_libraries({name, *ignored})}."
+            )
+    return ""
+
+
+def _missing(command: Command, base: Base, packages: Sequence[Libraries]) -> Iterator[tuple[str, str]]:
+    """Yield the kind and the name of what the command runs and the image lacks."""
+    if not command.words:
+        return
+    program, *rest = command.words
+    directory, _, name = posixpath.join(command.working_dir, program).rpartition("/")
+    own = f"{command.environment}/bin"
+    scripts = {match[1] for package in packages for file in package.files if (match := _SCRIPTS.fullmatch(file))}
+    scripts |= {"python", "python3", f"python{base.python_version}", path(own).rpartition("/")[2]}
+    places = [directory] if "/" in program else command.env.get("PATH", "/bin").split(":")
+    is_known = base.libraries is not None and all(place.rpartition("/")[2] in ("bin", "sbin") for place in places)
+    is_listed = (is_known or places == [own]) and name not in scripts.union(base.libraries or ())
+    if is_listed or ("/" in program and _is_absent(command, program)):
+        yield "program", program
+    kind, word = _target(rest) if _PYTHON.fullmatch(name) else ("", "")
+    if kind == "file" and _is_absent(command, word):
+        yield kind, word
+    # Another interpreter also has the packages of the base.
+    if kind == "module" and ("/" not in program or places == [own]) and _is_unknown_module(command, packages, word):
+        yield kind, word
+
+
+def _target(arguments: Sequence[str]) -> tuple[str, str]:
+    """Return the file or module that an interpreter with these arguments runs, as (kind, name), or empty strings."""
+    for position, word in enumerate(arguments):
+        if match := _MODULE_OPTION.fullmatch(word):
+            return "module", match[1] or "".join(arguments[position + 1 : position + 2])
+        if not _FLAGS.fullmatch(word):
+            return ("", "") if word.startswith("-") else ("file", word)
+    return "", ""
+
+
+def _is_absent(command: Command, name: str) -> bool:
+    """Return whether a path must be one of the user's files, and isn't."""
+    place = posixpath.normpath(posixpath.join(command.working_dir, name))
+    # A relative path in the root directory would be a user's file, but the image has no directory of these files.
+    is_own = place.startswith(f"{command.directory}/") or not (name.startswith("/") or command.working_dir != "/")
+    if command.files is None or not is_own or place.startswith(f"{command.environment}/"):
+        return False
+    files = (f"{command.directory}/{file}" for file in command.files)
+    return not any(
+        file == place or file.startswith(f"{place}/") or (file.endswith("/") and place.startswith(file))
+        for file in files
+    )
+
+
+def _is_unknown_module(command: Command, packages: Sequence[Libraries], module: str) -> bool:
+    """Return whether no package and no file of the user can contain a module."""
+    import sys
+
+    top = module.partition(".")[0]
+    if command.files is None or "PYTHONPATH" in command.env or not _is_absent(command, f"{top}.py"):
+        return False
+    names = {file.partition("/")[0] for package in packages for file in package.files}
+    names.update(part for file in command.files for part in file.split("/"))
+    return top not in sys.stdlib_module_names and top not in {name.partition(".")[0] for name in names}

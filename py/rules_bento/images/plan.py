@@ -10,7 +10,7 @@ from functools import partial
 from itertools import groupby
 
 from rules_bento.dataclasses_lite import NamedTuple, dataclass, field
-from rules_bento.images import checks
+from rules_bento.images import checks, entrypoint
 from rules_bento.images.image_config import Documents, documents, has_hub_cache, image_config
 from rules_bento.images.image_requirements import ImageSystem, cuda_of_wheels, reject_commands
 from rules_bento.images.layers import members
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 # Also in private/layers.bzl and private/model_entry.bzl; a test compares them.
 BENTO, ENVIRONMENT, HOME, USER = "/home/bentoml/bento", "/app/.venv", "/home/bentoml", "1034"
+APP = "/app"  # the directory of a program; also in rules/python_image.bzl
 WEIGHTS = f"{HOME}/weights"
 WEIGHTS_SUFFIXES = (".bin", ".ckpt", ".gguf", ".pt", ".pth", ".safetensors")
 LINK_READERS = (".onnx",)  # suffixes of files that refer to other files, whose readers reject links
@@ -95,10 +96,11 @@ class ImagePlan:
     projects: tuple[PlannedWheel, ...] = ()  # wheels of the user's sources, each in a layer
     models: tuple[PlannedModel, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
-    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()  # of a program; the default serves the Bento
     labels: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[str, ...] = ()
     working_dir: str = ""
+    files: tuple[str, ...] | None = None  # of a program in `APP`; None: not checked
     ignore_libraries: tuple[str, ...] = ()
     ignore_requirements: tuple[str, ...] = ()
     size_limit: int = 0  # bytes
@@ -181,7 +183,9 @@ class ImagePlan:
     def check_packages(self, packages: Sequence[Libraries], remedies: Remedies) -> None:
         """Check that the wheels, whose properties are `packages`, can run on the base and have what they need."""
         names = [wheel.name for wheel in self.all_wheels]
-        checks.check_packages(self.base, names, packages, self.ignore_libraries, remedies)
+        env = self.base_config["env"]
+        command = entrypoint.Command(self.command, ENVIRONMENT, env, self.working_dir, APP, self.files)
+        checks.check_packages(self.base, names, packages, self.ignore_libraries, remedies, command=command)
 
     def check_layers(self, layers: Sequence[Layer], remedies: Remedies) -> None:
         """Check the number, compression, and size of the image's layers."""
@@ -202,7 +206,7 @@ class ImagePlan:
             has_hub_cache=has_hub_cache(self.bento, described),
             env=self.env,
             labels=dict(self.labels),
-            entrypoint=self.entrypoint,
+            entrypoint=[*entrypoint.command(ENVIRONMENT), *self.command],
             user=f"{USER}:{USER}",
             working_dir=self.working_dir,
             ports=self.ports,

@@ -47,6 +47,10 @@ class Remedies:
             f"doesn't contain to `packages` of the bento_debs target first. "
         )
 
+    def correct_command(self, name: str) -> str:
+        """Return a sentence that explains how an image gets a program, file, or module that its command runs."""
+        return f"Correct entrypoint, or add a package or layer that contains {name}."
+
     def exclude(self, package: str, patterns: list[str]) -> str:
         """Return a clause that excludes files of a package."""
         from rules_bento.packages.shared_files import exclude_in_hub

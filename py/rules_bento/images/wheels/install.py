@@ -114,9 +114,9 @@ def shared_files(wheel: Wheel) -> dict[str, str]:
     layout = InstallLayout.venv("/e", 0)
     root = _inside(layout.site_packages)
     files = {
-        relative(file.path, root): f"{file.member.algorithm}:{file.member.digest.hex()}"
+        relative(file.path, root): f"{file.digest[0]}:{file.digest[1].hex()}"
         for file in _spread(wheel, layout, [point.name for point in wheel.entry_points])
-        if file.member and not file.path.startswith(f"{root}/{wheel.dist_info}/")
+        if not file.path.startswith(f"{root}/{wheel.dist_info}/")
     }
     scripts = f"{relative(_inside(layout.scripts), root)}/"
     return files | {f"{scripts}{point.name}": f"{point.module}:{point.function}" for point in wheel.entry_points}
