@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from rules_bento.images import entrypoint
-from rules_bento.images.entrypoint import Command, problem
+from rules_bento.images.entrypoint import ContainerCommand, problem
 from rules_bento.images.image_checks import Base
 from rules_bento.images.remedies import Remedies
 from rules_bento.images.wheels.libraries import Libraries
@@ -27,7 +27,7 @@ def packages(tmp_path_factory):
 
 
 def found(words, packages, *, base=BASE, env=PATH, working_dir="/app/_main", files=FILES, ignored=()):
-    command = Command(tuple(words.split()), "/app/.venv", env, working_dir, "/app", files)
+    command = ContainerCommand(tuple(words.split()), "/app/.venv", env, working_dir, "/app", files)
     return problem(command, base, packages, ignored, Remedies("image"))
 
 

@@ -44,7 +44,7 @@ def check_image(request: _CheckImageRequest) -> None:
     """
     from rules_bento.formats.json import read_object
     from rules_bento.images import image_checks, needs
-    from rules_bento.images.entrypoint import Command
+    from rules_bento.images.entrypoint import ContainerCommand
     from rules_bento.images.wheels.libraries import Libraries
 
     indexes = [json.loads(read_text(path)) for path in request.index]
@@ -69,7 +69,7 @@ def check_image(request: _CheckImageRequest) -> None:
     remedies = Remedies(request.target.rpartition(":")[2], request.hub, base.name)
     files = request.file if request.directory else None
     env = config.get("env", {})
-    command = Command(request.command, request.environment, env, request.working_dir, request.directory, files)
+    command = ContainerCommand(request.command, request.environment, env, request.working_dir, request.directory, files)
     notes = checks.check_packages(base, request.wheel, packages, request.ignore_library, remedies, machines, command)
     request.output.write_text("".join(f"{note}\n" for note in notes), "utf-8")
 

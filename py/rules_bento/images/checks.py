@@ -6,7 +6,7 @@ from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping, Sequence
 
 if TYPE_CHECKING:
-    from rules_bento.images.entrypoint import Command
+    from rules_bento.images.entrypoint import ContainerCommand
     from rules_bento.images.image_checks import Base
     from rules_bento.images.image_requirements import ImageSystem
     from rules_bento.images.oci_image import Layer
@@ -21,7 +21,7 @@ def check_packages(
     ignored: Collection[str],
     remedies: Remedies,
     machines: Mapping[str, str] | None = None,
-    command: Command | None = None,
+    command: ContainerCommand | None = None,
 ) -> tuple[str, ...]:
     """Raise BentoError if wheels can't run on a base, contradict each other, or lack what they or `command` run.
 

@@ -69,7 +69,7 @@ def serves_bento(entrypoint: Sequence[str]) -> bool:
     return list(entrypoint) == command(environment)
 
 
-class Command(NamedTuple):
+class ContainerCommand(NamedTuple):
     """The command of a container, and what an image contains of the user's files."""
 
     words: tuple[str, ...]
@@ -81,7 +81,7 @@ class Command(NamedTuple):
 
 
 def problem(
-    command: Command, base: Base, packages: Sequence[Libraries], ignored: Collection[str], remedies: Remedies
+    command: ContainerCommand, base: Base, packages: Sequence[Libraries], ignored: Collection[str], remedies: Remedies
 ) -> str:
     """Return an error message if an image lacks the program, file, or module that its command runs, or "".
 
@@ -98,7 +98,7 @@ def problem(
     return ""
 
 
-def _missing(command: Command, base: Base, packages: Sequence[Libraries]) -> Iterator[tuple[str, str]]:
+def _missing(command: ContainerCommand, base: Base, packages: Sequence[Libraries]) -> Iterator[tuple[str, str]]:
     """Yield the kind and the name of what the command runs and the image lacks."""
     if not command.words:
         return
@@ -130,7 +130,7 @@ def _target(arguments: Sequence[str]) -> tuple[str, str]:
     return "", ""
 
 
-def _is_absent(command: Command, name: str) -> bool:
+def _is_absent(command: ContainerCommand, name: str) -> bool:
     """Return whether a path must be one of the user's files, and isn't."""
     place = posixpath.normpath(posixpath.join(command.working_dir, name))
     # A relative path in the root directory would be a user's file, but the image has no directory of these files.
@@ -144,7 +144,7 @@ def _is_absent(command: Command, name: str) -> bool:
     )
 
 
-def _is_unknown_module(command: Command, packages: Sequence[Libraries], module: str) -> bool:
+def _is_unknown_module(command: ContainerCommand, packages: Sequence[Libraries], module: str) -> bool:
     """Return whether no package and no file of the user can contain a module."""
     import sys
 

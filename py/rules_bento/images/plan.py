@@ -184,7 +184,7 @@ class ImagePlan:
         """Check that the wheels, whose properties are `packages`, can run on the base and have what they need."""
         names = [wheel.name for wheel in self.all_wheels]
         env = self.base_config["env"]
-        command = entrypoint.Command(self.command, ENVIRONMENT, env, self.working_dir, APP, self.files)
+        command = entrypoint.ContainerCommand(self.command, ENVIRONMENT, env, self.working_dir, APP, self.files)
         checks.check_packages(self.base, names, packages, self.ignore_libraries, remedies, command=command)
 
     def check_layers(self, layers: Sequence[Layer], remedies: Remedies) -> None:
