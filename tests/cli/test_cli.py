@@ -975,6 +975,56 @@ def test_interruption(home, monkeypatch, capsys):
     assert capsys.readouterr().err == "bento: interrupted\n"
 
 
+REMOVE = "To remove partial data, run `bento gc`."
+CACHED = "Finished layers remain in the cache, and the next build reuses them."
+
+
+@pytest.mark.parametrize(
+    ("words", "function", "text"),
+    [
+        ("build project", "bento_cli.projects.from_directory.build_bentofile", "No Bento was built."),
+        ("build project", "bento_cli.projects.from_directory.BuildResult.add", f"No Bento was built. {REMOVE}"),
+        ("build project --archive x.bento", "bento_cli.projects.from_directory.BuildResult.archive", "No Bento was built."),
+        ("build project --containerize", "bento_cli.sharing.containers.containerize", CACHED),
+        ("lock project", "bento_cli.projects.from_directory.build_bentofile", "The lock is unchanged."),
+        ("import v1.bento", "bento_cli.store.import_session.import_archive", f"Complete Bentos remain in the store. {REMOVE}"),
+        ("models import m.bentomodel", "bento_cli.store.import_session.import_archive", f"Complete models remain in the store. {REMOVE}"),
+        ("pull oci:layout", "bento_cli.sharing.registry.layouts.pull", f"Complete Bentos remain in the store. {REMOVE}"),
+        ("pull localhost:1/a", "bento_cli.sharing.registry.pull_entry.pull", "Downloads remain, and the next pull resumes."),
+        ("models pull localhost:1/a", "bento_cli.sharing.registry.pull_entry.pull", "Downloads remain, and the next pull resumes."),
+        ("push hi localhost:1/a", "bento_cli.sharing.registry.push_entry.push", "Finished uploads remain, and the next push sends only the rest."),
+        ("push hi -", "bento_cli.sharing.registry.layouts.push", "The archive is incomplete."),
+        ("export hi x.bento", "bento_cli.store.export.export", "No archive was written."),
+        ("export hi -", "bento_cli.store.export.export", "The archive is incomplete."),
+        ("export hi x --format folder", "bento_cli.store.export.export", "The directory is incomplete."),
+        ("containerize hi", "bento_cli.sharing.containers.containerize", CACHED),
+        ("image", "bento_cli.sharing.native_project.build_image", CACHED),
+    ],
+)  # fmt: skip
+def test_an_interrupted_command_says_what_remains(project, monkeypatch, capsys, words, function, text):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    for name in ("v1.bento", "m.bentomodel"):
+        Path(name).touch()
+    monkeypatch.setattr(function, interrupted)
+    assert main(words.split()) == status.INTERRUPTED
+    assert f"bento: interrupted. {text}" in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_interruption_after_the_last_step_says_that_the_bento_is_there(project, monkeypatch, capsys):
+    from bento_cli.projects.from_directory import BuildResult
+
+    def add(*arguments, real=BuildResult.add):
+        real(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(BuildResult, "add", add)
+    assert main(["build", "project", "--version", "v1"]) == status.INTERRUPTED
+    assert "bento: interrupted. svc:v1 is in the store.\n" in capsys.readouterr().err
+    assert Store().bentos.get("svc:v1")
+
+
 def test_a_reader_that_goes_is_not_an_error(home):
     reading, writing = os.pipe()
     os.close(reading)
@@ -997,6 +1047,8 @@ def test_a_command_that_is_interrupted_leaves_nothing(home, tmp_path):
         pipe.flush()
         child.send_signal(signal.SIGINT)
         assert child.wait(60) == status.INTERRUPTED
+    text = "interrupted. Complete Bentos remain in the store. To remove partial data, run `bento gc`."
+    assert child.stderr.read().decode().split() == f"bento: {text}".split()
     child.stderr.close()
     assert not list((home / ".rules_bento/staging").iterdir())
     assert len(Store(home).bentos.list()) == 2

@@ -32,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return status.PIPE
     except KeyboardInterrupt as error:
+        if sys.stderr.isatty():
+            sys.stderr.write("\r\x1b[K")  # the terminal shows ^C
         return _fail(str(error) or "interrupted", status.INTERRUPTED)
     except BentoError as error:
         return _fail(error, error.code)

@@ -69,9 +69,10 @@ class Tag(click.ParamType[str]):
 class Command(click.Command):
     """A command that runs with the store as its first argument. Each command also accepts the global options."""
 
-    def __init__(self, *args: Any, examples: tuple[str, ...] = (), **kwargs: Any) -> None:
+    def __init__(self, *args: Any, examples: tuple[str, ...] = (), kept: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
+        self.kept = kept
         own = {name for param in self.params for name in param.opts}
         options = global_options()[:1] if self.context_settings else global_options()  # BentoML has options of its own
         for option in options:
@@ -107,14 +108,18 @@ class Command(click.Command):
         home = meta.get("home")
         store = Store(home, durable=not ctx.params.pop("no_sync", False))
         try:
-            return ctx.invoke(cast("Callable[..., int | None]", self.callback), store, **ctx.params) or status.OK
+            with show.on_interrupt(self.kept):
+                return ctx.invoke(cast("Callable[..., int | None]", self.callback), store, **ctx.params) or status.OK
         finally:
             if home and not store.home.root.is_dir():
                 show.note(f"--home: {home} doesn't exist, so the store is empty.")
 
 
 def command(*examples: str, **settings: Any) -> Callable[[Callable[..., int | None]], Command]:
-    """Return a decorator that makes a command of a function. `examples` are arguments in the examples of the help."""
+    """Return a decorator that makes a command of a function.
+
+    `examples` are arguments in the examples of the help. `kept` is a sentence on what remains after an interruption.
+    """
     return click.command(cls=Command, examples=examples, **settings)
 
 

@@ -15,7 +15,7 @@ from rules_bento.display import printable as plain
 from rules_bento.errors import BentoError
 from rules_bento.formats.times import to_local
 from rules_bento.net import terminal
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Sequence, TextIO
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence, TextIO
 
 __all__ = ["plain", "size"]
 
@@ -203,6 +203,16 @@ def data(value: Any, output: str) -> bool:
 
 def _simple(value: Any) -> str:
     return str(value.isoformat() if hasattr(value, "isoformat") else value)
+
+
+@contextmanager
+def on_interrupt(kept: str | Callable[[], str]) -> Iterator[None]:
+    """Add what remains to the message of an interruption, unless an inner block has added it."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        text = kept if isinstance(kept, str) else kept()
+        raise KeyboardInterrupt(str(error) or (f"interrupted. {text}" if text else "")) from None
 
 
 @contextmanager

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _SUFFIXES = "The suffix determines the format: .gz, .bz2, .zst, .tar, or .zip, otherwise xz."
 _URLS = "URLs can have the schemes s3, gs, az, ftp, ftps, sftp, and others of fsspec."
+IMPORTED = "Complete {}s remain in the store. To remove partial data, run `bento gc`."
+"""What remains after an interrupted import."""
+
 _format = click.option("--format", "form", type=click.Choice(FORMS), help="Set the archive format (default: by suffix)")
 
 
@@ -34,6 +37,7 @@ def import_command(kind: Kind) -> Command:
     @command(
         "iris.bento",
         "s3://bucket/iris.bento",
+        kept=IMPORTED.format(kind.noun),
         help=f"Import {what} from archives and OCI layouts.\n\n{_SUFFIXES} Without --force, the import fails if the "
         f"store contains another {kind.noun} with the same tag. {_URLS}",
     )
@@ -161,12 +165,21 @@ def export_command(kind: Kind) -> Command:
                     "--format `folder`: a directory can't be written to standard output. Specify an output directory, "
                     "or use an archive format."
                 )
-            with arguments.output_path(out, output) as path, show.progress("Exporting") as progress:
+            with (
+                show.on_interrupt("The archive is incomplete."),
+                arguments.output_path(out, output) as path,
+                show.progress("Exporting") as progress,
+            ):
                 section.export(tag, path, form or "xz", progress=progress, **settings)
             return
         if no_clobber:
             _check_absent(out, form, section.get(tag))
-        with show.transfer("Uploading", out) as counter, show.progress("Exporting") as progress:
+        kept = "The directory is incomplete." if form == "folder" else "No archive was written."
+        with (
+            show.on_interrupt(kept),
+            show.transfer("Uploading", out) as counter,
+            show.progress("Exporting") as progress,
+        ):
             exported = section.export(tag, out, form, progress=progress, counter=counter, **settings)
         _show_exported(exported, output)
 

@@ -30,6 +30,7 @@ _CONFIG = frozenset(
     )
 )
 
+_NOTHING = "No Bento was built."
 _UNPROTECTED = "--allow-unprotected-import"
 
 _runtime_metadata = arguments.combine(
@@ -172,11 +173,12 @@ def build_command(
         raise BentoError("--push and --containerize can't be combined with --archive or -o. Remove one of the options.")
     if archive and archive != "-":
         archive = _archive_path(archive)
-    result = _build(store, build_ctx, version, _locking(options, build_ctx), **options)
+    with show.on_interrupt(_NOTHING):
+        result = _build(store, build_ctx, version, _locking(options, build_ctx), **options)
     for text in result.notes:
         show.note(text)
     if archive:
-        with arguments.output_path(archive, output) as out:
+        with arguments.output_path(archive, output) as out, show.on_interrupt(_NOTHING):
             path, is_known = result.archive(out), False
         if archive == "-":
             return
@@ -212,7 +214,7 @@ def _continue(tag: str, push: Sequence[str], containerize: bool) -> None:
             each.invoke(context)
 
 
-@command("svc", "svc --upgrade", "-o pylock.toml")
+@command("svc", "svc --upgrade", "-o pylock.toml", kept="The lock is unchanged.")
 @_project
 @arguments.flag("--upgrade", help="Choose the newest version of each package")
 @arguments.repeatable("--upgrade-package", metavar="NAME", help="Choose the newest version of this package")
@@ -513,6 +515,11 @@ def _add_to_store(result: BuildResult, version: str, store: Store) -> tuple[Path
     if version and store.bentos.entry_store.has(result.tag):
         raise BentoError(f"{result.tag} is already in the store. Delete the Bento first, or change --version.")
     total = result.size if sys.stderr.isatty() else 0
-    with show.progress(f"Building {result.tag}", total) as progress:
+
+    def kept() -> str:
+        is_built = store.bentos.entry_store.has(result.tag)
+        return f"{result.tag} is in the store." if is_built else f"{_NOTHING} To remove partial data, run `bento gc`."
+
+    with show.progress(f"Building {result.tag}", total) as progress, show.on_interrupt(kept):
         added = result.add(store.home, progress)
     return added.entry.path, not added.new

@@ -58,13 +58,17 @@ _BUILDER_FLAGS = {
 }
 
 
+_FINISHED = "Finished layers remain in the cache, and the next build reuses them."
+"""What remains after an interrupted build of an image."""
+
+
 def _builder_option(name: str) -> arguments.Decorator:
     if name in _BUILDER_FLAGS:
         return arguments.flag(f"--{name}", help=_BUILDER_FLAGS[name])
     return click.option(f"--{name}", metavar="VALUE", multiple=True, help=_BUILDER_VALUES[name])
 
 
-@command("iris:latest", "iris:latest -t registry.example/iris:v1")
+@command("iris:latest", "iris:latest -t registry.example/iris:v1", kept=_FINISHED)
 @arguments.tag(help=f"Containerize this Bento ({arguments.TAG})")
 @arguments.repeatable(
     "-t",
@@ -266,7 +270,7 @@ _FLAGS = {
 }
 
 
-@command(". --base oci:python", ". --base python:3.12-slim -t registry.example/api:v1 --push")
+@command(". --base oci:python", ". --base python:3.12-slim -t registry.example/api:v1 --push", kept=_FINISHED)
 @click.argument(
     "directory",
     type=File(),

@@ -10,7 +10,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.cli import arguments, show
 from bento_cli.cli.command import Command, File, Tag, command
-from bento_cli.cli.commands.archives import show_imported
+from bento_cli.cli.commands.archives import IMPORTED, show_imported
 
 if TYPE_CHECKING:
     from rules_bento.bento.kinds import Kind
@@ -51,7 +51,12 @@ def push_command(kind: Kind) -> Command:
     repository = f"oci://registry.example/{kind.directory}/iris"
     mounted = (f"llm:latest {repository} --format kserve",) if kind is MODEL else ("iris:v1 fraud:v2 oci:DIR",)
 
-    @command(f"iris:latest {repository}", *mounted, help=_PUSH.format(_with_models(kind), kind.noun))
+    @command(
+        f"iris:latest {repository}",
+        *mounted,
+        kept="Finished uploads remain, and the next push sends only the rest.",
+        help=_PUSH.format(_with_models(kind), kind.noun),
+    )
     @click.argument("tag", type=Tag(kind), help=f"Push this {kind.noun} ({arguments.TAG})")
     @click.argument(
         "targets",
@@ -131,7 +136,12 @@ def _push_to_layout(store: Store, entries: Sequence[Entry], layout: str, output:
     from bento_cli.sharing.registry.layouts import push
 
     if layout == "-":
-        with arguments.output_path("-", output) as path, show.progress("Pushing") as progress:
+        kept = "The archive is incomplete."
+        with (
+            show.on_interrupt(kept),
+            arguments.output_path("-", output) as path,
+            show.progress("Pushing") as progress,
+        ):
             push(store.home, entries, f"{OCI_ARCHIVE}{path}", progress, check=check)
         return
     with show.progress("Pushing") as progress:
@@ -198,7 +208,10 @@ def pull_command(kind: Kind) -> Command:
     )
 
     @command(
-        f"oci://registry.example/{kind.directory}/iris:v1", "iris:v1", help=_PULL.format(_with_models(kind), kind.noun)
+        f"oci://registry.example/{kind.directory}/iris:v1",
+        "iris:v1",
+        kept="Downloads remain, and the next pull resumes.",
+        help=_PULL.format(_with_models(kind), kind.noun),
     )
     @click.argument(
         "source",
@@ -234,7 +247,7 @@ def pull_command(kind: Kind) -> Command:
         if is_layout(source):
             from bento_cli.sharing.registry import layouts
 
-            with show.progress("Pulling") as progress:
+            with show.progress("Pulling") as progress, show.on_interrupt(IMPORTED.format(kind.noun)):
                 several = layouts.pull(store.home, kind, source, importing, progress)
             fields = [show_imported("Pulled", each, output) | {"origin": source} for each in several]
             show.data(fields, output)
