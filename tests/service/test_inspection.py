@@ -183,5 +183,5 @@ def test_other_services_than_the_bento_states():
         fields._check_members(to_json(declared), replace(declared, services=(outer, inner)))
     assert str(raised.value) == (
         'bento.yaml lists the services {"Svc": []}, but importing the service found {"Svc": ["Inner"], "Inner": []}. '
-        'Set service_metadata = "import" on the Bento.'
+        'Add to the Bento:\n    service_metadata = "import",'
     )

@@ -288,7 +288,7 @@ def test_what_nothing_states_is_to_be_declared_in_the_source(tmp_path, member):
     directory = project(tmp_path, "@bentoml.service", f"    m = {member}\n")
     flags = ExtraOptions(declared=Declared(option_kind="flags"))
     for message, way in (
-        (refusal(directory), 'Set service_metadata = "import"'),
+        (refusal(directory), "Import the service"),
         (refusal(directory, extra=flags), "Build with --import --python ENV"),
     ):
         end = rf"{way}, or change the code as described in service-metadata\.md#[a-z-]+ in .*\.$"
@@ -298,7 +298,7 @@ def test_what_nothing_states_is_to_be_declared_in_the_source(tmp_path, member):
 def test_a_rule_is_told_that_importing_tells_what_is_computed():
     unknown = Unknown("`models.m`: `f()` is known only when the code runs", "service.py", 4, "models.m", "Svc")
     info = ServiceInfo("service:Svc", "service.py", "new", None, None, unknowns=(unknown,))
-    for target, way in (("//svc:iris", '\n  Or set service_metadata = "import", '), ("", "service_models")):
+    for target, way in (("//svc:iris", 'Add to the target:\n    service_metadata = "import",'), ("", "service_models")):
         with pytest.raises(BentoError) as raised:
             require_known(info, target, "attributes")
         assert way in str(raised.value)

@@ -245,8 +245,8 @@ def test_a_legacy_service_needs_the_import():
     source = "import bentoml\nSvc = bentoml.legacy.Service('s')\n\n\n@Svc.api(input=1, output=2)\ndef f(x): ...\n"
     with pytest.raises(BentoError) as caught:
         require_known(read_service("service:Svc", {"service.py": source.encode()}), "//:bento")
-    assert "service.py:2: service `Svc`: `Svc` isn't a class with `@bentoml.service`. Set" in str(caught.value)
-    assert 'Set service_metadata = "import"' in str(caught.value)
+    assert "service.py:2: service `Svc`: `Svc` isn't a class with `@bentoml.service`. Import" in str(caught.value)
+    assert '\n    service_metadata = "import",\n' in str(caught.value)
 
 
 def test_survives_json(case):
@@ -559,7 +559,9 @@ def test_require_known_names_what_where_and_how():
     assert message.startswith("//iris:bento: ")
     assert "service.py:14: `description` of service `Iris`: `os.environ['TEXT']`" in message
     assert "service.py:17: `models.ref` of service `Iris`: `os.environ['MODEL']`" in message
-    assert 'Set service_metadata = "import"' in message
+    assert (
+        '\n  Import the service with BentoML. Add to the target:\n    service_metadata = "import",\n  Or:\n' in message
+    )
     assert 'service_models = {"Iris.ref": "<tag>"}' in message
     assert "service.py:14: `labels.sha` of service `Iris`" in message
     assert 'labels = {"sha": ...}' in message
@@ -581,7 +583,7 @@ def test_an_image_is_imported_or_omitted():
     info = read_service("service:Iris", {"service.py": source})
     assert [unknown.field for unknown in info.unknowns] == ["image"]
     require_known(override(info, Declared(in_full=["image"])))
-    with pytest.raises(BentoError, match=r'Set service_metadata = "import", or change the code as described in'):
+    with pytest.raises(BentoError, match=r"Import the service, or change the code as described in"):
         require_known(info)
 
 

@@ -14,6 +14,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.packages.requirements import parse_version
 from rules_bento.service.metadata import to_json
+from rules_bento.service.sdk_names import IMPORT_LINE
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
         raise BentoError(
             f"bento.yaml lists the services {json.dumps(declared)}, but importing the service found "
             f"{json.dumps(found)}",
-            remedy='Set service_metadata = "import" on the Bento.',
+            remedy=f"Add to the Bento:{IMPORT_LINE}",
         )
 
 
@@ -183,7 +184,8 @@ def _project_files(source: Path, service_info: dict[str, Any]) -> ProjectFiles:
 
 
 _REMEDY = """\
-Use literals in the source, declare the values in attributes of the Bento, or set service_metadata = "import".
+Use literals in the source, declare the values in attributes of the Bento, or add to the Bento:
+    service_metadata = "import",
 """
 
 

@@ -15,7 +15,7 @@ from itertools import islice
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.service.metadata import SourceTree
-from rules_bento.service.sdk_names import public_name
+from rules_bento.service.sdk_names import IMPORT_WAYS, public_name
 from rules_bento.typing_lite import Iterable, Iterator, Mapping, Sequence
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -106,8 +106,7 @@ class PythonFiles:
             raise BentoError(
                 f"this compiled module shadows {path}, so the source can't be analyzed",
                 place=binary,
-                remedy='Exclude the module, or import the service. To import it, set service_metadata = "import" in '
-                "Bazel, or run `bento build --import --python ENV`.",
+                remedy=f"Exclude the module, or import the service: {IMPORT_WAYS}",
             )
         return _parsed(path, b"" if path.endswith("/") else self.read(path))
 

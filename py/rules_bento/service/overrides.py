@@ -10,6 +10,7 @@ import re
 from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError, page
 from rules_bento.service import configuration
+from rules_bento.service.sdk_names import IMPORT_LINE
 from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterable, Literal, Mapping, TypeAlias
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ _REMEDIES = {
     ),
 }
 _FLAGS = {"service_config": "--config", "service_models": "--service-model"}
-IMPORT = 'set service_metadata = "import", which imports the service with BentoML'
-"""What a rule may do instead of all of them."""
+_IMPORT = f"import the service with BentoML. Add to the target:{IMPORT_LINE}"
 _IMPORT_BY_FLAG = "build with --import --python ENV, which imports the service"
 _MANY = 3  # unknown values from which on the import is offered first
 IN_FULL = ("labels", "envs", "image", "description")
@@ -269,10 +269,12 @@ def require_known(info: ServiceInfo, target: str = "", option_kind: OptionKind =
     if not missing:
         return
     lines = [f"{unknown.path}:{unknown.line}: {unknown.what}.{_remedy(unknown, option_kind)}" for unknown in missing]
-    instead = IMPORT if option_kind == "attributes" else _IMPORT_BY_FLAG
     first = len(missing) >= _MANY or any(not way(unknown, option_kind) for unknown in missing)
     if target or option_kind == "flags":  # a function does not import
-        lines = [f"{instead[0].upper()}{instead[1:]}, or:", *lines] if first else [*lines, f"Or {instead}."]
+        instead, end, joint = (
+            (_IMPORT, "", "\n  Or:") if option_kind == "attributes" else (_IMPORT_BY_FLAG, ".", ", or:")
+        )
+        lines = [f"{instead[0].upper()}{instead[1:]}{joint}", *lines] if first else [*lines, f"Or {instead}{end}"]
     raise BentoError(
         "the source doesn't specify all service metadata as constants. Fix each value as described:\n  "
         + "\n  ".join(dict.fromkeys(lines)),
@@ -284,7 +286,7 @@ def _remedy(unknown: Unknown, option_kind: OptionKind) -> str:
     remedy = way(unknown, option_kind)
     where = page(f"service-metadata.md#{unknown.topic}")
     hint = f" Specify a constant in the source (see {where}), or declare {remedy}."
-    instead = 'Set service_metadata = "import"' if option_kind == "attributes" else "Build with --import --python ENV"
+    instead = "Import the service" if option_kind == "attributes" else "Build with --import --python ENV"
     return hint if remedy else f" {instead}, or change the code as described in {where}."
 
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from rules_bento.errors import BentoError
 
+IMPORT_LINE = '\n    service_metadata = "import",'
+"""The attribute of a rule that imports the service, as a line to paste."""
+IMPORT_WAYS = f"run `bento build --import --python ENV`, or in Bazel, add to the target:{IMPORT_LINE}"
+"""How to import a service, for messages of rules and commands."""
+
 
 def words(text: str) -> frozenset[str]:
     """Return the set of words in a string."""
@@ -41,6 +46,6 @@ def old_service(where: str) -> BentoError:
     return BentoError(
         "`bentoml.Service(...)` without a class is an API of BentoML before 1.4",
         place=where,
-        remedy="Write a class with `@bentoml.service`, or write `bentoml.legacy.Service(...)` and import the service "
-        '(service_metadata = "import" in Bazel, or `bento build --import --python ENV`).',
+        remedy="Write a class with `@bentoml.service`, or write `bentoml.legacy.Service(...)` and import the service: "
+        f"{IMPORT_WAYS}",
     )
