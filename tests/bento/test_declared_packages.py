@@ -4,17 +4,22 @@ import json
 
 import pytest
 from rules_bento.bento.declared_packages import DeclaredPackages, declared_packages
-from rules_bento.bento.image_steps import ImageDefinition, Step
+from rules_bento.bento.image_steps import ImageDefinition
 from rules_bento.bento.named_files import inline_requirements
 from rules_bento.build_options.options import BuildOptions, Python
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.dataclasses_lite import asdict
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import join
+from rules_bento.service import ImageCall
 
 FILES = ProjectFiles({"r.txt": b"--index-url https://i.example\n-r more.txt\nidna>=3 # x\n", "more.txt": b"attrs\n"})
 IMAGE = ImageDefinition(
-    steps=(Step("run", ("echo",)), Step("python_packages", ("numpy<2",)), Step("requirements_file", ("r.txt",)))
+    steps=(
+        ImageCall("run", ("echo",)),
+        ImageCall("python_packages", ("numpy<2",)),
+        ImageCall("requirements_file", ("r.txt",)),
+    )
 )
 
 
@@ -31,7 +36,9 @@ def test_each_origin_has_its_place():
 def test_constraints_stay_constraints():
     files = ProjectFiles({"r.txt": b"-c limits.txt\nidna\n", "limits.txt": b"-r more.txt\n", "more.txt": b"six<2\n"})
     options = BuildOptions(python=Python(requirements_txt="r.txt"))
-    image = ImageDefinition(steps=(Step("requirements_file", ("r.txt",)), Step("python_packages", ("attrs",))))
+    image = ImageDefinition(
+        steps=(ImageCall("requirements_file", ("r.txt",)), ImageCall("python_packages", ("attrs",)))
+    )
     of_image, of_options = declared_packages(options, image, files)
     assert of_image == DeclaredPackages("image", ["idna", "attrs"], ["six<2"])
     assert (of_options.requirements, of_options.constraints) == (["idna"], ["six<2"])
@@ -39,7 +46,7 @@ def test_constraints_stay_constraints():
 
 
 def test_nothing_is_requested():
-    assert declared_packages(BuildOptions(), ImageDefinition(steps=(Step("run", ("echo",)),)), FILES) == []
+    assert declared_packages(BuildOptions(), ImageDefinition(steps=(ImageCall("run", ("echo",)),)), FILES) == []
 
 
 @pytest.mark.parametrize(

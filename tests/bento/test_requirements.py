@@ -19,13 +19,14 @@ from rules_bento.arguments import decode
 from rules_bento.bento.declared_packages import declared_packages
 from rules_bento.bento.env.common import parse_dotenv
 from rules_bento.bento.env.python import assemble_requirements
-from rules_bento.bento.image_steps import ImageDefinition, Step
+from rules_bento.bento.image_steps import ImageDefinition
 from rules_bento.build_options.bentofile import from_pyproject
 from rules_bento.build_options.options import BuildOptions, Python
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirement_checks import check_requirement
 from rules_bento.packages.requirements import LockedRequirements, join, logical_lines, package_lines
+from rules_bento.service import ImageCall
 
 SERVICE = "import bentoml\n\n\n@bentoml.service\nclass S:\n    @bentoml.api\n    def f(self, x: str) -> str:\n        return x\n"
 NOT_LINE_ENDS = ["\f", "\v", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
@@ -297,7 +298,7 @@ def test_a_file_outside_of_the_bento_is_an_error(project, text):
         written(project, {"packages": [text]})
     with pytest.raises(BentoError, match=r"^here: requirements:1: can't install"):
         declared_packages(
-            BuildOptions(), ImageDefinition(steps=(Step("requirements", (text,)),), place="here"), ProjectFiles({})
+            BuildOptions(), ImageDefinition(steps=(ImageCall("requirements", (text,)),), place="here"), ProjectFiles({})
         )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 from rules_bento.bento import image_steps as images
-from rules_bento.bento.image_steps import ImageDefinition, Step
+from rules_bento.bento.image_steps import ImageDefinition
 from rules_bento.build_options.options import BuildOptions, Docker, Python
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
@@ -26,7 +26,7 @@ APT += "ca-certificates gnupg2 bash build-essential git"
 
 
 def frozen(*steps, options=None, **fields):
-    image = ImageDefinition(**fields, steps=tuple(Step(kind, tuple(values)) for kind, *values in steps))
+    image = ImageDefinition(**fields, steps=tuple(ImageCall(kind, tuple(values)) for kind, *values in steps))
     images.check(image)
     return images.freeze(image, options or BuildOptions(), FILES, "3.11")
 
@@ -82,7 +82,7 @@ def test_requirements_of_all_kinds():
 
 def test_constraints_require_a_lock():
     files = ProjectFiles({"r.txt": b"-c limits.txt\nidna\n", "limits.txt": b"six<2\n"})
-    image = ImageDefinition(steps=(Step("requirements_file", ("r.txt",)),))
+    image = ImageDefinition(steps=(ImageCall("requirements_file", ("r.txt",)),))
     options = BuildOptions(python=Python(requirements_txt="r.txt"))
     assert lines_of(images.freeze(image, options, files, "3.11", locked=True)) == ["idna", "idna"]
     with pytest.raises(BentoError, match=r"^limits.txt:1: a Bento can't contain the constraint 'six<2'"):
@@ -123,7 +123,7 @@ def test_base_images(fields, steps, commands):
 
 
 def check(steps=(), **fields):
-    steps = tuple(Step(kind, tuple(values)) for kind, *values in steps)
+    steps = tuple(ImageCall(kind, tuple(values)) for kind, *values in steps)
     images.check(ImageDefinition(**fields, steps=steps, place="//x:env"))
 
 

@@ -84,7 +84,7 @@ def declared_packages(options: BuildOptions, image: ImageDefinition, files: Proj
         join(
             line
             for step in image.steps
-            if step.kind == "requirements_file" or not constraints
+            if step.method == "requirements_file" or not constraints
             for line in step_requirements(step, files, image.place, constraints=constraints)
         )
         for constraints in (False, True)

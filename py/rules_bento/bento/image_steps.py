@@ -17,6 +17,7 @@ from rules_bento.errors import BentoError
 from rules_bento.packages.requirement_checks import check_lines
 from rules_bento.packages.requirements import Line, logical_lines, package_lines
 from rules_bento.packages.requirements import local_packages as _local
+from rules_bento.service.metadata import ImageCall
 from rules_bento.service.sdk_names import IMAGE
 from rules_bento.typing_lite import TYPE_CHECKING, Iterable, cast
 
@@ -31,15 +32,14 @@ STEPS = (
     "run_after",  # a command that always runs after the Python packages: post_commands of the constructor
     *("uv_lock", "build_include"),
 )
+# Arguments of the constructor, in the order of their steps.
+_LISTS = {
+    "commands": "run",
+    "python_requirements": "requirements",
+    "post_commands": "run_after",
+    "build_include_paths": "build_include",
+}
 _PACKAGE_STEPS = ("python_packages", "requirements_file", "pyproject_toml", "requirements")
-
-
-@dataclass(frozen=True)
-class Step:
-    """A step of an image build, such as a call to `Image.python_packages`."""
-
-    kind: str  # one of STEPS
-    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ImageDefinition:
     python_version: str | None = None
     lock_python_packages: bool | None = None
     pack_git_packages: bool | None = None
-    steps: tuple[Step, ...] = ()
+    steps: tuple[ImageCall, ...] = ()  # methods in STEPS
     place: str = field(default="image", compare=False)  # prefix of messages
 
 
@@ -89,25 +89,19 @@ def from_service(info: ServiceInfo) -> ImageDefinition | None:
             near = did_you_mean(name, IMAGE)
             problem = f"unknown argument `{name}` of Image.{near} Valid arguments: {', '.join(IMAGE)}."
             raise BentoError(problem, place=place)
-    steps = [Step("run", (command,)) for command in _string_list(arguments.get("commands"), "commands", place)]
-    requirements = arguments.get("python_requirements")
-    if requirements:
-        steps.append(Step("requirements", (str(requirements),)))
-    steps += [
-        Step("run_after", (text,)) for text in _string_list(arguments.get("post_commands"), "post_commands", place)
-    ]
-    steps += [
-        Step("build_include", (path,))
-        for path in _string_list(arguments.get("build_include_paths"), "build_include_paths", place)
-    ]
-    steps += [_step(call.method, call.args, place) for call in info.image.calls]
+    steps: list[ImageCall] = []
+    for name, method in _LISTS.items():
+        value = arguments.get(name)
+        if method == "requirements":
+            value = [str(value)] if value else None
+        steps += [ImageCall(method, (text,)) for text in _string_list(value, name, place)]
     image = ImageDefinition(
         base_image=_optional_string(arguments.get("base_image")) or None,
         distro=_optional_string(arguments.get("distro")),
         python_version=_optional_string(arguments.get("python_version")),
         lock_python_packages=cast("bool | None", arguments.get("lock_python_packages")),
         pack_git_packages=cast("bool | None", arguments.get("pack_git_packages")),
-        steps=tuple(steps),
+        steps=(*steps, *info.image.calls),
         place=place,
     )
     check(image)
@@ -124,13 +118,6 @@ def _string_list(value: object, name: str, place: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise BentoError(f"expected a list of strings, got {value!r:.80}.", place=f"{place}: {name}")
     return value
-
-
-def _step(kind: str, values: Iterable[str], place: str) -> Step:
-    if kind not in STEPS:
-        valid = ", ".join(STEPS)
-        raise BentoError(f"unknown image step {kind!r}.{did_you_mean(kind, STEPS)} Valid steps: {valid}.", place=place)
-    return Step(kind, tuple(values))
 
 
 def check(image: ImageDefinition) -> None:
@@ -152,23 +139,27 @@ def check(image: ImageDefinition) -> None:
     _check_order(image)
 
 
-def _check_step(step: Step, image: ImageDefinition) -> None:
-    place = f"{image.place}: {step.kind}"
+def _check_step(step: ImageCall, image: ImageDefinition) -> None:
+    kind = step.method
+    if kind not in STEPS:
+        near, valid = did_you_mean(kind, STEPS), ", ".join(STEPS)
+        raise BentoError(f"unknown image step {kind!r}.{near} Valid steps: {valid}.", place=image.place)
+    place = f"{image.place}: {kind}"
     expected = {"uv_lock": 0, "run": 1, "run_after": 1, "run_script": 1, "requirements_file": 1, "requirements": 1}
-    if step.kind in expected and len(step.values) != expected[step.kind]:
-        count = "one argument" if expected[step.kind] else "no arguments"
-        raise BentoError(f"expected {count}, got {len(step.values)}.", place=place)
-    if step.kind in ("system_packages", "python_packages", "build_include") and not step.values:
+    if kind in expected and len(step.args) != expected[kind]:
+        count = "one argument" if expected[kind] else "no arguments"
+        raise BentoError(f"expected {count}, got {len(step.args)}.", place=place)
+    if kind in ("system_packages", "python_packages", "build_include") and not step.args:
         raise BentoError("the step has no arguments", place=place, remedy="Add arguments, or remove the step.")
-    if step.kind == "system_packages":
+    if kind == "system_packages":
         if image.distro == "":
             raise BentoError("system packages require a distro", place=place, remedy="Set distro.")
-        for package in step.values:
+        for package in step.args:
             check_system_package(package, place)
-    if step.kind == "python_packages":
-        for package in step.values:
+    if kind == "python_packages":
+        for package in step.args:
             check_package(package, place)
-    if step.kind in ("run", "run_after") and not _is_command(step.values[0]):
+    if kind in ("run", "run_after") and not _is_command(step.args[0]):
         problem = "a command must be one nonempty line, or lines that end in a backslash except for the last one"
         raise BentoError(problem, place=place, remedy="Join lines with '&&', or use run_script.")
 
@@ -186,12 +177,12 @@ def _check_order(image: ImageDefinition) -> None:
     """
     packages = after = False
     for step in image.steps:
-        if step.kind in _PACKAGE_STEPS:
+        if step.method in _PACKAGE_STEPS:
             if after:
-                problem = f"{step.kind} follows a command that runs after the installation of the Python packages"
-                raise BentoError(problem, place=image.place, remedy=f"Move {step.kind} before the command.")
+                problem = f"{step.method} follows a command that runs after the installation of the Python packages"
+                raise BentoError(problem, place=image.place, remedy=f"Move {step.method} before the command.")
             packages = True
-        elif step.kind == "run_after" or (packages and step.kind in ("run", "run_script")):
+        elif step.method == "run_after" or (packages and step.method in ("run", "run_script")):
             after = True
 
 
@@ -254,21 +245,21 @@ class _ImageBuilder:
         """Whether a step installs system packages."""
         return any(isinstance(command, tuple) for command in self.commands)
 
-    def add(self, step: Step, place: str) -> None:
+    def add(self, step: ImageCall, place: str) -> None:
         """Add the commands, requirements, or files of `step`."""
-        match step.kind:
+        match step.method:
             case "system_packages":
-                self.commands.append(step.values)
+                self.commands.append(step.args)
             case "run":
-                self._run(ImageCommand(step.values[0].strip()))
+                self._run(ImageCommand(step.args[0].strip()))
             case "run_after":
-                self.post_commands.append(ImageCommand(step.values[0].strip()))
+                self.post_commands.append(ImageCommand(step.args[0].strip()))
             case "run_script":
-                self._run(self._script(step.values[0], place))
+                self._run(self._script(step.args[0], place))
             case "build_include":
-                for path in step.values:
+                for path in step.args:
                     self._files.path(path, f"{place}: build_include")
-                self.build_include += step.values
+                self.build_include += step.args
             case "uv_lock":
                 pass  # `freeze` gets the requirements
             case _:
@@ -320,25 +311,27 @@ class _ImageBuilder:
         return ImageCommand(f"chmod +x ./{target} && ./{target}", script=target)
 
 
-def step_requirements(step: Step, files: ProjectFiles, place: str, *, constraints: bool | None = None) -> list[Line]:
+def step_requirements(
+    step: ImageCall, files: ProjectFiles, place: str, *, constraints: bool | None = None
+) -> list[Line]:
     """Return the requirement lines that a step adds.
 
     If `constraints` is True, a requirements file adds only constraints. If `constraints` is False, the file adds no
     constraints. By default, raises BentoError for constraints, and for an undeclared or invalid file.
     """
-    at = f"{place}: {step.kind}"
+    at = f"{place}: {step.method}"
     packages: tuple[str, ...] | list[str] = ()
-    match step.kind:
+    match step.method:
         case "requirements":
-            lines = list(logical_lines(step.values[0].rstrip("\n") + "\n", at))
+            lines = list(logical_lines(step.args[0].rstrip("\n") + "\n", at))
             check_lines(lines)
             return lines
         case "requirements_file":
-            return inline_requirements(step.values[0], files, at, constraints=constraints)
+            return inline_requirements(step.args[0], files, at, constraints=constraints)
         case "pyproject_toml":
-            packages = project_dependencies(step.values[0] if step.values else "pyproject.toml", files, at)
+            packages = project_dependencies(step.args[0] if step.args else "pyproject.toml", files, at)
         case "python_packages":
-            packages = step.values
+            packages = step.args
     return package_lines(packages, at)
 
 
@@ -346,8 +339,8 @@ def local_packages(image: ImageDefinition, files: ProjectFiles) -> dict[str, str
     """Return the packages that don't come from an index, of the pyproject.toml files that `image` uses."""
     from rules_bento.formats.toml import read_toml
 
-    steps = [step for step in image.steps if step.kind == "pyproject_toml"]
-    paths = [step.values[0] if step.values else "pyproject.toml" for step in steps]
+    steps = [step for step in image.steps if step.method == "pyproject_toml"]
+    paths = [step.args[0] if step.args else "pyproject.toml" for step in steps]
     return {name: text for path in paths for name, text in _local(read_toml(files.text(path, path), path)).items()}
 
 

@@ -67,7 +67,7 @@ def _has_only_bentoml(settings: BentoSettings, image: ImageDefinition, required:
     """Return whether a Bento's environment has only bentoml and the packages that bentoml requires."""
     docker, python, conda = settings.options.docker, settings.options.python, settings.options.conda
     others = (docker.base_image, docker.setup_script, docker.dockerfile_template, python.wheels, image.base_image)
-    steps = {step.kind for step in image.steps} - {"build_include", "system_packages"}
+    steps = {step.method for step in image.steps} - {"build_include", "system_packages"}
     return not (any(others) or steps or not conda.is_empty) and all(
         text.partition("=")[0].strip() == "bentoml" for text in required
     )

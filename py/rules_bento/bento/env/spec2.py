@@ -36,7 +36,7 @@ def make(
     """
     options = settings.options
     lock, exported = settings.lock, None
-    if lock is None and any(step.kind == "uv_lock" for step in image.steps):
+    if lock is None and any(step.method == "uv_lock" for step in image.steps):
         if settings.export_uv_lock is None:
             remedy = "Add uv.lock, or use packages from a package hub."
             raise BentoError("uv_lock() requires uv.lock in srcs", place=image.place, remedy=remedy)
