@@ -197,7 +197,7 @@ def test_a_question_is_answered_in_one_file(pattern):
 
 FILES_IN_A_TREE = {
     *("DeclaredFile", "TreeEntry", "Member", "SafeMember"),
-    *("TarMember", "ZipMember", "DebMember", "Installed"),  # what a format says of a file
+    *("TarMember", "ZipMember", "Installed"),  # what a format says of a file
 }
 OTHER_NAMES = {"Layer", "LayerChange", "PlannedWheel", "ZtocEntry"}  # of layers, wheels, and offsets
 

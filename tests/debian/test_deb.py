@@ -23,8 +23,8 @@ def test_every_compression_is_read(tmp_path, compression):
     path = make_deb(tmp_path, "hello", members, compression=compression)
     assert b"Package: hello" in Deb(path).control()["control"]
     root, directory, (file, data) = members_of(path)
-    assert (root[0].path, directory[0].path, directory[0].kind) == ("", "usr", "folder")
-    assert (file.path, file.kind, file.size, data == CONTENT) == ("usr/big", "file", len(CONTENT), True)
+    assert (root[0].name, directory[0].name, directory[0].kind) == ("", "usr", "folder")
+    assert (file.name, file.kind, file.size, data == CONTENT) == ("usr/big", "file", len(CONTENT), True)
 
 
 def test_links_owners_and_modes(tmp_path):

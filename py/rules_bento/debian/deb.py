@@ -10,7 +10,6 @@ from contextlib import contextmanager
 
 from rules_bento.archives import tarread
 from rules_bento.archives.tarstream import MAX_DEPTH
-from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import IO, TYPE_CHECKING, BinaryIO, Iterator
 
@@ -24,18 +23,6 @@ _MAX_CONTROL = 64 << 20  # bytes of all control files; md5sums has dozens of byt
 _MAX_DATA = 32 << 30  # bytes of all other files; the largest packages have several GB
 _COMPRESSIONS = {"": "tar", ".gz": "gz", ".xz": "xz", ".zst": "zst", ".bz2": "bz2"}
 REMEDY = "Lock another version of the package."
-
-
-class DebMember(NamedTuple):
-    """A file, directory, or link in a Debian package."""
-
-    path: str  # relative, without `./`; empty for the root
-    kind: str  # "file", "folder", "link", "hard link"
-    mode: int
-    uid: int
-    gid: int
-    size: int
-    link: str  # target of a link, unchanged; of a hard link, a path like `path`
 
 
 class Deb:
@@ -57,8 +44,11 @@ class Deb:
             raise BentoError("invalid Debian package: the control file is missing", place=self.name, remedy=REMEDY)
         return files
 
-    def members(self) -> Iterator[tuple[DebMember, Iterator[bytes]]]:
-        """Yield each installed member with its contents. Read the contents before you request the next member."""
+    def members(self) -> Iterator[tuple[tarread.TarMember, Iterator[bytes]]]:
+        """Yield each installed member with its contents. Read the contents before you request the next member.
+
+        Names are relative, without `./`, and empty for the root, as the targets of hard links.
+        """
         for member, contents in self._tar("data.tar", _MAX_DATA, "files"):
             with self._errors():
                 part = _member(member)
@@ -124,12 +114,11 @@ def _read_ar(file: IO[bytes], total: int) -> dict[str, tuple[int, int]]:
     return places
 
 
-def _member(member: tarread.TarMember) -> DebMember:
+def _member(member: tarread.TarMember) -> tarread.TarMember:
     if member.kind in ("device", "pipe", "sparse file"):
         raise ValueError(f"{member.name} is a {member.kind}, which isn't supported")
     link = _check_path(member.link) if member.kind == "hard link" else _check_name(member.link)
-    path, mode = _check_path(member.name), member.mode & 0o7777
-    return DebMember(path, member.kind, mode, member.uid, member.gid, member.size, link)
+    return member._replace(name=_check_path(member.name), mode=member.mode & 0o7777, link=link)
 
 
 def _check_name(name: str) -> str:

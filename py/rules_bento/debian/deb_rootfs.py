@@ -26,7 +26,8 @@ from rules_bento.images.layers import headers
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 if TYPE_CHECKING:
-    from rules_bento.debian.deb import Deb, DebMember
+    from rules_bento.archives.tarread import TarMember
+    from rules_bento.debian.deb import Deb
 
 Index = dict[str, Any]
 Owner = tuple[int, int, int]  # mode, user, and group
@@ -145,13 +146,13 @@ class Rootfs:
         lines = split_lines(_decode(deb.name, "conffiles", control.get("conffiles", b"")))
         conffiles = {line.rstrip() for line in lines if line.startswith("/")}  # other lines are for earlier versions
         for member, data in deb.members():
-            path = _MERGED_USR.sub(r"usr/\1", member.path) if not _is_merged_link(member) else member.path
+            path = _MERGED_USR.sub(r"usr/\1", member.name) if not _is_merged_link(member) else member.name
             if self._is_excluded(path, member.kind):
                 if member.kind == "folder":
                     self._pending.setdefault(path, (member.mode, member.uid, member.gid))
                 continue
-            paths.append(f"/{member.path}")
-            yield from self._member(member._replace(path=path), data, name, own, conffiles)
+            paths.append(f"/{member.name}")
+            yield from self._member(member._replace(name=path), data, name, own, conffiles)
         self._pending.clear()
         yield from self._dpkg_files(stanza, control, own, paths)
 
@@ -193,9 +194,9 @@ class Rootfs:
         return self._paths.excludes(path, is_link=kind == "link")
 
     def _member(
-        self, member: DebMember, data: Iterable[bytes], package: str, own: dict[str, str], conffiles: Collection[str]
+        self, member: TarMember, data: Iterable[bytes], package: str, own: dict[str, str], conffiles: Collection[str]
     ) -> Iterator[bytes]:
-        path = member.path
+        path = member.name
         if member.kind == "folder":
             if path not in self.links:  # another package's link to a directory
                 yield from self._directory(path, (member.mode, member.uid, member.gid), package)
@@ -308,6 +309,6 @@ def _stanza(deb: str, data: bytes) -> Stanza:
     return stanzas[0]
 
 
-def _is_merged_link(member: DebMember) -> bool:
+def _is_merged_link(member: TarMember) -> bool:
     """Return whether a member is a top-level link of the merged /usr layout, such as /bin."""
-    return member.kind == "link" and _MERGED_USR.fullmatch(member.path) is not None
+    return member.kind == "link" and _MERGED_USR.fullmatch(member.name) is not None
