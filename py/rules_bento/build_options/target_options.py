@@ -54,8 +54,8 @@ def unmatched_patterns(selection: Selection, options: BuildOptions, among: str) 
     """
     notes, others = [], dict[str, list[str]]()
     for index, rule in enumerate(selection.idle):
-        hint = selection.suggestion(rule) if index < _MAX_REPORTED else ""
-        if hint or (selection.is_including(rule) and index < _MAX_REPORTED):
+        hint = selection.rules.suggestion(rule) if index < _MAX_REPORTED else ""
+        if hint or (selection.rules.is_including(rule) and index < _MAX_REPORTED):
             text = f"{_place(rule, options)}: {rule.text!r} matches no file in {among}."
             notes.append(f"{text} Did you mean {hint!r}?" if hint else text)
         elif rule.origin == "include" or not (rule.negated or _is_in_template(rule)):

@@ -62,7 +62,7 @@ class Selection:
     kept: tuple[DeclaredFile, ...]
     dropped: tuple[DeclaredFile, ...]
     idle: Sequence[Rule]  # patterns of include, exclude, and ignore files that match no declared file
-    _filter: SourceFilter = field(repr=False, compare=False)
+    rules: SourceFilter = field(repr=False, compare=False)  # of the patterns
     _src_layout: bool = False
 
     def find_dropped(self, paths: Sequence[str]) -> DeclaredFile | None:
@@ -72,15 +72,7 @@ class Selection:
 
     def reason(self, file: DeclaredFile) -> str | None:
         """Return the reason why ``file`` was dropped, for example a pattern. Returns None if the file was kept."""
-        return self._filter.reason(file.context_path or file.path, filtered=file.filtered)
-
-    def is_including(self, rule: Rule) -> bool:
-        """Return whether a pattern includes the files that it matches."""
-        return self._filter.is_including(rule)
-
-    def suggestion(self, rule: Rule) -> str:
-        """Return what to write instead of a pattern in `idle`, or "" if there is nothing similar."""
-        return self._filter.suggestion(rule)
+        return self.rules.reason(file.context_path or file.path, filtered=file.filtered)
 
 
 def place(short_path: str, *, build_ctx: str, attribute: str, label: str) -> str:
