@@ -77,10 +77,7 @@ def service_models(service: Service, models: Sequence[BundledModel], creation_ti
                 _snapshot(reference.huggingface, f"{place}: {service.class_name}.{reference.attribute}", creation_time)
             )
         else:
-            model = _find_by_alias(reference, models) or _resolve(
-                reference.tag, models, place, f"{service.class_name} requires"
-            )
-            entries.append(model.entry())
+            entries.append(_find(reference, models, place, service.class_name).entry())
     return entries
 
 
@@ -126,9 +123,10 @@ def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, 
     }
 
 
-def _find_by_alias(reference: Model, models: Sequence[BundledModel]) -> BundledModel | None:
-    """Return the model whose alias equals the tag of `reference`, or None if no alias matches."""
-    return next((model for model in models if reference.alias and model.alias == reference.tag), None)
+def _find(reference: Model, models: Sequence[BundledModel], place: str, user: str) -> BundledModel:
+    """Return the model to which `user` refers, by its alias or its tag. Raises BentoError for a missing model."""
+    aliased = next((model for model in models if reference.alias and model.alias == reference.tag), None)
+    return aliased or _resolve(reference.tag, models, place, f"{user} requires")
 
 
 def legacy_models(info: ServiceInfo, models: Sequence[BundledModel]) -> tuple[list[dict[str, Any]], dict[str, str]]:
@@ -136,13 +134,9 @@ def legacy_models(info: ServiceInfo, models: Sequence[BundledModel]) -> tuple[li
 
     Raises BentoError for a missing model.
     """
-    described = {model.tag: _legacy_model(model, models, info) for model in info.models}
+    described = {model.tag: _find(model, models, info.path, info.service) for model in info.models}
     entries = {model.description.tag: model.entry() for model in described.values()}
     return list(entries.values()), {tag: model.description.tag for tag, model in described.items()}
-
-
-def _legacy_model(reference: Model, models: Sequence[BundledModel], info: ServiceInfo) -> BundledModel:
-    return _find_by_alias(reference, models) or _resolve(reference.tag, models, info.path, f"{info.service} requires")
 
 
 def choose(
