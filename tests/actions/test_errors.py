@@ -325,7 +325,7 @@ def test_malformed_python_version(actions):
 def test_a_requirements_file_that_is_not_utf8(actions):
     path = actions.write("svc/text", b"caf\xe9\n")
     outcome = actions.package("--requirements-file", path)
-    refused(outcome, LABEL, "requirements: svc/text isn't valid UTF-8", "Save the file as UTF-8")
+    refused(outcome, LABEL, "svc/text:1: invalid UTF-8", "Save the file as UTF-8")
 
 
 # Models

@@ -17,10 +17,9 @@ from rules_bento.bento.env.common import ApiDescription, BentoSettings
 from rules_bento.bento.named_files import export_uv_lock
 from rules_bento.build_options import option_checks, target_options
 from rules_bento.build_options.project import ProjectFiles
-from rules_bento.errors import BentoError
 from rules_bento.models.model import BundledModel, ModelDescription
 from rules_bento.packages.requirement_checks import check_lines
-from rules_bento.packages.requirements import Line, LockedRequirements, logical_lines, named_format
+from rules_bento.packages.requirements import Line, LockedRequirements, decode, logical_lines, named_format
 from rules_bento.service.metadata import FieldDifference, differences
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
@@ -154,19 +153,11 @@ def _read_survey(service_info: dict[str, Any]) -> Survey | None:
 def _read_requirements(request: _PackageRequest) -> tuple[Line, ...]:
     lines: list[Line] = []
     for path in request.requirements_file:
-        text = _read_utf8(path, "requirements").removeprefix("\N{BYTE ORDER MARK}")
+        text = decode(Path(path).read_bytes(), path)
         with named_format(text, path):
             check_lines(declared := list(logical_lines(text, path)))
         lines += declared
     return tuple(lines)
-
-
-def _read_utf8(path: str, attribute: str) -> str:
-    try:
-        text = Path(path).read_bytes().decode()
-    except UnicodeDecodeError:
-        raise BentoError(f"{path} isn't valid UTF-8", place=attribute, remedy="Save the file as UTF-8.") from None
-    return text
 
 
 # Keys that depend on the digest, and keys that static analysis can't determine.
