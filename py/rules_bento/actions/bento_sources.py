@@ -215,7 +215,8 @@ def snapshot(request: _SnapshotRequest) -> None:
         )
     else:
         tree = services.SourceTree(sources, lambda path: seen.setdefault(path, selections.content(sources[path])))
-        info = services.read_service(_service_name(plan, sources), tree, _bento_arguments(request, plan))
+        arguments = (plan.options.args if plan.options else {}) | (request.bento_args or {})
+        info = services.read_service(_service_name(plan, sources), tree, arguments)
         excluded = [file.path for file in selection.dropped if file.path.endswith(".py")]
         survey = services.survey(info.service, tree, request.build_ctx.rpartition("/")[2], excluded)
     path = request.packed_data
@@ -263,11 +264,6 @@ def _report_unmatched_patterns(target: str, selection: Selection, plan: Plan) ->
 
         for note in unmatched_patterns(selection, plan.effective_options, "srcs, data, or deps"):
             sys.stderr.write(f"{target}: {note}\n")
-
-
-def _bento_arguments(request: _SnapshotRequest, plan: Plan) -> dict[str, Any]:
-    """Return the values for `bentoml.use_arguments()`. Precedence: `--bento-args`, then the options."""
-    return (plan.options.args if plan.options else {}) | (request.bento_args or {})
 
 
 def _service_name(plan: Plan, sources: dict[str, DeclaredFile]) -> str:

@@ -10,10 +10,10 @@ from pathlib import Path
 from rules_bento.arguments import JsonStrings, Pairs, Request, Strings, read_text
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
+from rules_bento.formats.yaml import read_mapping
 from rules_bento.images import checks, image_requirements
 from rules_bento.images.remedies import Remedies
 from rules_bento.images.system_packages import SystemFiles, read_dpkg
-from rules_bento.typing_lite import Any
 
 
 class _CheckImageRequest(Request):
@@ -123,16 +123,10 @@ def check_system(request: _CheckSystemRequest) -> None:
     """Raise BentoError if an image lacks the distribution, system packages, or CUDA version that its Bento requires."""
     remedies = Remedies(request.image, request.hub, request.lower)
     sizes = [(name, int(size)) for name, size in request.wheel]
-    bento = _read_bento_yaml(request.bento_yaml)
+    bento = read_mapping(read_file(request.bento_yaml), request.bento_yaml)
     if note := checks.check_system(bento, _image_system(request), request.provided, sizes, remedies):
         sys.stderr.write(f"{request.target}: {note}\n")
     request.output.write_text("", "utf-8")
-
-
-def _read_bento_yaml(path: str) -> dict[str, Any]:
-    from rules_bento.formats.yaml import read_mapping
-
-    return read_mapping(read_file(path), path)
 
 
 def _image_system(request: _CheckSystemRequest) -> image_requirements.ImageSystem:

@@ -148,19 +148,8 @@ def _others(additional: Any) -> str:
     return "any others" if additional else "no others"
 
 
-_STRUCTURE = frozenset(
-    (
-        "type",
-        "anyOf",
-        "oneOf",
-        "properties",
-        "required",
-        "items",
-        "prefixItems",
-        "additionalProperties",
-        "discriminator",
-    )
-)
+_STRUCTURE = frozenset(("type", "anyOf", "oneOf", "properties", "required", "items", "prefixItems", "discriminator"))
+_STRUCTURE |= {"additionalProperties"}
 _WORDS = frozenset(("title", "description", "examples", "default"))
 _MOST = frozenset(("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"))
 _LEAST = frozenset(("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"))
