@@ -139,7 +139,7 @@ REFUSED = [
     ("image: {}", "Declare the image in the service"),
     ("additional_models: []", "Write 'models'."),
     ("envs:\n- name: A\n  stge: all", "b.yaml:3: envs[0].stge: unknown option of BentoML 1.4. Did you mean 'stage'?"),
-    ("envs:\n- name: A\n  stage: built", "b.yaml:2: envs[0]: invalid stage 'built' for A. Did you mean 'build'?"),
+    ("envs:\n- name: A\n  stage: built", "b.yaml:2: envs[0]: stage of A: invalid value 'built'. Did you mean 'build'?"),
     (
         "envs:\n- A=b",
         "b.yaml:2: envs[0]: expected a mapping with name, value, and optionally stage, got 'A=b'",
@@ -172,7 +172,7 @@ REFUSED = [
     ("docker:\n  distro: debain", "b.yaml:2: docker.distro: invalid value 'debain'. Did you mean 'debian'?"),
     ("docker:\n  python_version: three", "b.yaml:2: docker.python_version: invalid Python version 'three'"),
     ("docker:\n  python_version: 2.7", "b.yaml:2: docker.python_version: Python '2.7' isn't supported"),
-    ("docker:\n  cuda_version: 10", "b.yaml:2: docker.cuda_version: unsupported CUDA version '10'"),
+    ("docker:\n  cuda_version: 10", "b.yaml:2: docker.cuda_version: invalid value '10'"),
     ("docker:\n  cuda_version: 12\n  distro: alpine", "b.yaml:2: docker.cuda_version: distro 'alpine' doesn't support"),
     (
         "docker:\n  cuda_version: 12\n  base_image: a",

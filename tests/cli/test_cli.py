@@ -521,7 +521,7 @@ def test_build_rejects_an_invalid_source_date_epoch(bento, project, monkeypatch,
         (["--archive", "svc.zip"], "--archive: expected the suffix .bento, got svc.zip. For other"),
         (["--arg-file", "project/service.py"], "project/service.py:"),
         (["--bentofile", "nothing.yaml"], "nothing.yaml: cannot read the file"),
-        (["--enable-features", "grcp"], "unknown feature 'grcp'"),
+        (["--enable-features", "grcp"], "invalid value 'grcp'"),
         (["--creation-time", "yesterday"], "--creation-time: expected a time with a time zone, such as "),
         (["--creation-time", "2026-03-01T12:00:00"], "got '2026-03-01T12:00:00'."),
         (["--creation-time", "20260301T120000+00:00"], "got '20260301T120000+00:00'."),  # not in Python 3.10

@@ -173,7 +173,7 @@ def test_from_a_source():
 def test_an_argument_that_image_does_not_take():
     with pytest.raises(
         BentoError,
-        match=r"^lib\.py:4: the image of the service: unknown argument `command` of Image\. Did you mean 'commands'\? Valid arguments: base_",
+        match=r"^lib\.py:4: the image of the service: argument of Image: invalid value 'command'\. Did you mean 'commands'\? Valid values: base_",
     ):
         images.from_service(service(Declared({"command": ["echo 0"]}, ())))
 
@@ -181,7 +181,7 @@ def test_an_argument_that_image_does_not_take():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"distro": "debain"}, "unknown distro 'debain'. Did you mean 'debian'?"),
+        ({"distro": "debain"}, "distro: invalid value 'debain'. Did you mean 'debian'?"),
         ({"distro": ""}, "neither distro nor base_image is set"),
         ({"python_version": "2.7"}, "Python 2.7 isn't supported"),
         ({"python_version": "x"}, "python_version: invalid Python version 'x'"),
@@ -222,5 +222,5 @@ def test_files_rejected(step, message):
 
 
 def test_a_call_that_bentoml_does_not_know():
-    with pytest.raises(BentoError, match="unknown image step 'env'"):
+    with pytest.raises(BentoError, match="method of Image: invalid value 'env'"):
         images.from_service(service(Declared({}, (ImageCall("env", ()),))))

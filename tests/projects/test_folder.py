@@ -526,7 +526,7 @@ OF_WHEELS = LockedRequirements(
             ExtraOptions(lock=LOCK, features=("grpc",)),
             "the lock contains bentoml without these extras: grpc. Add 'bentoml[grpc]'",
         ),
-        ({}, ExtraOptions(features=("grcp",)), "unknown feature 'grcp'. Did you mean 'grpc'?"),
+        ({}, ExtraOptions(features=("grcp",)), "invalid value 'grcp'. Did you mean 'grpc'?"),
         (
             {},
             ExtraOptions(requirements="idna==3 --hash=sha256:0\n"),

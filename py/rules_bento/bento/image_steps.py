@@ -10,8 +10,13 @@ import re
 from rules_bento.bento.env import python
 from rules_bento.bento.named_files import inline_requirements
 from rules_bento.build_options import distros
-from rules_bento.build_options.document import did_you_mean, scalar_string
-from rules_bento.build_options.option_checks import check_package, check_system_package, short_python_version
+from rules_bento.build_options.document import scalar_string
+from rules_bento.build_options.option_checks import (
+    check_choice,
+    check_package,
+    check_system_package,
+    short_python_version,
+)
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirement_checks import check_lines
@@ -85,10 +90,7 @@ def from_service(info: ServiceInfo) -> ImageDefinition | None:
     place = f"{info.services[0].path}:{info.services[0].line}" if info.services else info.path
     arguments, place = info.image.arguments, f"{place}: the image of the service"
     for name in arguments:
-        if name not in IMAGE:
-            near = did_you_mean(name, IMAGE)
-            problem = f"unknown argument `{name}` of Image.{near} Valid arguments: {', '.join(IMAGE)}."
-            raise BentoError(problem, place=place)
+        check_choice(name, IMAGE, f"{place}: argument of Image")
     steps: list[ImageCall] = []
     for name, method in _LISTS.items():
         value = arguments.get(name)
@@ -122,10 +124,8 @@ def _string_list(value: object, name: str, place: str) -> list[str]:
 
 def check(image: ImageDefinition) -> None:
     """Raise BentoError if an image has an invalid name, version, or step, or if the steps are in the wrong order."""
-    if image.distro and image.distro not in distros.NAMES:
-        near = did_you_mean(image.distro, distros.NAMES)
-        problem = f"unknown distro {image.distro!r}.{near} Valid values: {', '.join(distros.NAMES)}."
-        raise BentoError(problem, place=image.place)
+    if image.distro:
+        check_choice(image.distro, distros.NAMES, f"{image.place}: distro")
     if image.distro == "" and not image.base_image:
         raise BentoError("neither distro nor base_image is set", place=image.place, remedy="Set distro or base_image.")
     if image.python_version is not None:
@@ -140,10 +140,7 @@ def check(image: ImageDefinition) -> None:
 
 
 def _check_step(step: ImageCall, image: ImageDefinition) -> None:
-    kind = step.method
-    if kind not in STEPS:
-        near, valid = did_you_mean(kind, STEPS), ", ".join(STEPS)
-        raise BentoError(f"unknown image step {kind!r}.{near} Valid steps: {valid}.", place=image.place)
+    kind = check_choice(step.method, STEPS, f"{image.place}: method of Image")
     place = f"{image.place}: {kind}"
     expected = {"uv_lock": 0, "run": 1, "run_after": 1, "run_script": 1, "requirements_file": 1, "requirements": 1}
     if kind in expected and len(step.args) != expected[kind]:

@@ -10,7 +10,7 @@ import sys
 
 from rules_bento.bento.coerce import any_value, items, optional, record, to_str, typed
 from rules_bento.build_options import distros
-from rules_bento.build_options.option_checks import short_python_version
+from rules_bento.build_options.option_checks import check_choice, full_cuda_version, short_python_version
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 
 def _distro(value: Any, where: str) -> str:
-    if value not in distros.NAMES:
-        raise BentoError(f"invalid distro {value!r}", place=where, remedy=f"Valid values: {', '.join(distros.NAMES)}.")
-    return str(value)
+    return check_choice(str(value), distros.NAMES, where)
 
 
 def _python_version(value: Any, where: str) -> str:
@@ -29,13 +27,7 @@ def _python_version(value: Any, where: str) -> str:
 
 
 def _cuda_version(value: Any, where: str) -> str | None:
-    if value in ("", "None"):
-        return None
-    whole = distros.CUDA_VERSIONS.get(str(value)) if isinstance(value, (str, int)) else None
-    if whole is None:
-        remedy = f"Valid values: {', '.join(distros.CUDA_VERSIONS)}."
-        raise BentoError(f"invalid CUDA version {value!r}", place=where, remedy=remedy)
-    return whole
+    return full_cuda_version(str(value), where)
 
 
 def _environment(value: Any, where: str) -> dict[str, str] | None:

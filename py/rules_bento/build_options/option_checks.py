@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
+from rules_bento.build_options import distros
 from rules_bento.build_options.document import did_you_mean
 from rules_bento.build_options.options import EnvVariable
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirement_checks import check_lines, check_requirement
 from rules_bento.packages.requirements import package_lines
-from rules_bento.typing_lite import Iterable
+from rules_bento.typing_lite import Collection, Iterable
 
 STAGES = ("all", "build", "runtime")
 
@@ -21,14 +22,27 @@ FEATURES = (
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+def check_choice(value: str, known: Collection[str], place: str) -> str:
+    """Return `value`. Raises BentoError if `value` isn't one of the `known` values."""
+    if value not in known:
+        near = did_you_mean(value, known)
+        raise BentoError(f"invalid value {value!r}.{near} Valid values: {', '.join(known)}.", place=place)
+    return value
+
+
+def full_cuda_version(value: str, place: str) -> str | None:
+    """Return the complete CUDA version, or None if `value` is empty. Raises BentoError for an unsupported version."""
+    if value in ("", "None"):
+        return None
+    return distros.CUDA_VERSIONS[check_choice(value, distros.CUDA_VERSIONS, place)]
+
+
 def check_env(env: EnvVariable, place: str) -> None:
     """Raise BentoError for an invalid environment variable."""
     if not _NAME.fullmatch(env.name):
         remedy = "Use letters, digits, and '_', and don't begin with a digit."
         raise BentoError(f"invalid variable name {env.name!r}", place=place, remedy=remedy)
-    if env.stage not in STAGES:
-        near, valid = did_you_mean(env.stage, STAGES), ", ".join(STAGES)
-        raise BentoError(f"invalid stage {env.stage!r} for {env.name}.{near} Valid values: {valid}.", place=place)
+    check_choice(env.stage, STAGES, f"{place}: stage of {env.name}")
     if re.search(r"[\n\r\0]", env.value):
         remedy = "Remove the character."
         raise BentoError(f"the value of {env.name} contains a line break or NUL", place=place, remedy=remedy)
@@ -82,6 +96,4 @@ def check_package(package: str, place: str) -> None:
 def check_features(features: Iterable[str], place: str) -> None:
     """Raise BentoError for an unknown extra of bentoml."""
     for feature in features:
-        if feature not in FEATURES:
-            near = did_you_mean(feature, FEATURES)
-            raise BentoError(f"unknown feature {feature!r}.{near} Valid values: {', '.join(FEATURES)}.", place=place)
+        check_choice(feature, FEATURES, place)

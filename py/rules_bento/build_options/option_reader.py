@@ -5,8 +5,15 @@ from __future__ import annotations
 import re
 
 from rules_bento.build_options import distros
-from rules_bento.build_options.document import Document, Table, arguments, describe_value, did_you_mean
-from rules_bento.build_options.option_checks import check_env, check_package, check_system_package, short_python_version
+from rules_bento.build_options.document import Document, Table, arguments, describe_value
+from rules_bento.build_options.option_checks import (
+    check_choice,
+    check_env,
+    check_package,
+    check_system_package,
+    full_cuda_version,
+    short_python_version,
+)
 from rules_bento.build_options.options import (
     CONDA,
     DOCKER,
@@ -124,10 +131,11 @@ def _models(document: Document, top: Table) -> tuple[ModelChoice, ...] | None:
 
 def _docker(table: Table) -> Docker:
     env, env_file = _docker_env(table)
+    distro, version = table.string("distro"), table.string("python_version")
     return Docker(
-        distro=_choice(table, "distro", distros.NAMES),
-        python_version=_python_version(table),
-        cuda_version=_cuda_version(table),
+        distro=None if distro is None else check_choice(distro, distros.NAMES, table.at("distro")),
+        python_version=None if version is None else short_python_version(version, table.at("python_version")),
+        cuda_version=full_cuda_version(table.string("cuda_version") or "", table.at("cuda_version")),
         env=env,
         env_file=env_file,
         system_packages=_system_packages(table),
@@ -135,30 +143,6 @@ def _docker(table: Table) -> Docker:
         base_image=_base_image(table),
         dockerfile_template=table.string("dockerfile_template"),
     )
-
-
-def _choice(table: Table, key: str, choices: tuple[str, ...]) -> str | None:
-    value = table.string(key)
-    if value is not None and value not in choices:
-        near = did_you_mean(value, choices)
-        raise BentoError(f"invalid value {value!r}.{near} Valid values: {', '.join(choices)}.", place=table.at(key))
-    return value
-
-
-def _python_version(table: Table) -> str | None:
-    value = table.string("python_version")
-    return None if value is None else short_python_version(value, table.at("python_version"))
-
-
-def _cuda_version(table: Table) -> str | None:
-    value = table.string("cuda_version")
-    if value in (None, "", "None"):
-        return None
-    if value not in distros.CUDA_VERSIONS:
-        known = ", ".join(distros.CUDA_VERSIONS)
-        remedy = f"Valid values: {known}."
-        raise BentoError(f"unsupported CUDA version {value!r}", place=table.at("cuda_version"), remedy=remedy)
-    return distros.CUDA_VERSIONS[value]
 
 
 def _docker_env(table: Table) -> tuple[dict[str, str] | None, str | None]:
