@@ -2,8 +2,8 @@
 
 The body of a class runs like the code of a module, so a function in the body runs if the body mentions it. A method
 runs only if its class is used: if the class is called, passed on, or gets another name. An annotation, a base class,
-or an import alone doesn't use a class, but might run methods that `class_hooks` lists. If creating a class runs code
-of a base class or metaclass, the class is used, because this code can do anything with the class.
+or an import alone doesn't use a class, but might run methods in `_HOOKS`. If creating a class runs code of a base class
+or metaclass, the class is used, because this code can do anything with the class.
 """
 
 from __future__ import annotations
@@ -12,15 +12,73 @@ import ast
 import re
 from functools import partial
 
-from rules_bento.service import class_hooks
-from rules_bento.service.class_hooks import HOOKS, INHERITED, MENTIONS, OF_METACLASS, RECORDS, is_special
 from rules_bento.service.modules import FUNCTIONS, Module
 from rules_bento.service.scopes import Scopes, chain
 from rules_bento.service.sdk_names import words
 from rules_bento.typing_lite import Callable, Mapping
 
+# The methods in these tables run although no code mentions them. Sources: "Data model" and the modules `abc`, `enum`,
+# `functools`, and `typing` in the documentation of Python; "Models", "Custom types", and "Configuration" in the
+# documentation of pydantic; `attrs.define` in the documentation of attrs.
+
+# Names in the body of a class, by the event that runs the methods. Subclasses inherit the events.
+_HOOKS = {
+    # A subclass is created. `__pydantic_on_complete__` also runs for the class itself.
+    "subclass": words("__attrs_init_subclass__ __init_subclass__ __pydantic_init_subclass__ __pydantic_on_complete__"),
+    # A class of this metaclass is created, assigned in the body of another class, or deleted.
+    "metaclass": words("__del__ __init__ __new__ __prepare__ __set_name__ mro"),
+    # A class is created, and this is the metaclass of its metaclass.
+    "call": words("__call__"),
+    # A class of this metaclass is in an annotation, or a library creates or decorates the class.
+    "lookup": words(
+        "__bool__ __delattr__ __eq__ __ge__ __getattr__ __getattribute__ __gt__ __hash__ __le__ __len__ __lt__ __ne__ "
+        "__repr__ __setattr__ __str__"
+    ),
+    # A class of this metaclass is an operand in an annotation, or in the expression of a base class.
+    "operator": words(
+        "__add__ __and__ __divmod__ __floordiv__ __getitem__ __lshift__ __matmul__ __missing__ __mod__ __mul__ __or__ "
+        "__pow__ __radd__ __rand__ __rdivmod__ __rfloordiv__ __rlshift__ __rmatmul__ __rmod__ __rmul__ __ror__ "
+        "__rpow__ __rrshift__ __rshift__ __rsub__ __rtruediv__ __rxor__ __sub__ __truediv__ __xor__"
+    ),
+    # `isinstance` or `issubclass` checks a base class, which asks the subclasses.
+    "check": words("__instancecheck__ __subclasscheck__ __subclasshook__"),
+    # The class is in an annotation, or pydantic completes it.
+    "schema": words(
+        "__annotate__ __class_getitem__ __get_pydantic_core_schema__ __get_pydantic_json_schema__ __get_validators__ "
+        "__modify_schema__ model_parametrized_name"
+    ),
+}
+# Ways to mention a class without using it, and the methods of the metaclass that run.
+_MENTIONS = {"annotated": "lookup", "operand": "operator", "checked": "check"}
+# The events of a metaclass that are events of its classes.
+_OF_METACLASS = {"call": "metaclass", "enum": "enum", "foreign": "foreign"}
+_OF_METACLASS |= {name: f"typed {name}" for name in _MENTIONS.values()}
+_INHERITED = (*_HOOKS, *_OF_METACLASS.values(), "escaped", "managed", "modeled")
+
+# Class decorators of libraries that make objects from data, if a field has the class as its type.
+_RECORDS = words(
+    "attr.attrs attr.dataclass attr.define attr.frozen attr.mutable attr.s attrs.define attrs.frozen attrs.mutable "
+    "dataclasses.dataclass pydantic.dataclasses.dataclass"
+)
+# Packages whose classes aren't made from data.
+_NOT_MODELS = words(
+    "abc asyncio collections contextlib enum fastapi keras lightning logging pytorch_lightning sklearn starlette "
+    "tensorflow threading torch transformers typing typing_extensions"
+)
+# Decorators of methods that a library calls for an object, and of functions that make objects from data.
+_VALIDATORS = words("computed_field field_validator model_validator root_validator validator")
+# Decorators of methods that a library calls if it serializes an object, and attributes that do so.
+_SERIALIZERS = words("field_serializer model_serializer")
+_DUMPS = words("dict json model_dump model_dump_json")
+_VALIDATED = words("pydantic.validate_arguments pydantic.validate_call")
+# Names that lead from a class or function to the classes in its annotations.
+_REFLECTION = words("__annotations__ get_annotations get_type_hints")
+_FIELDS_OF = words("attr.fields attr.fields_dict attrs.fields attrs.fields_dict dataclasses.fields")
+# Packages that make objects of the classes in annotations.
+_CONTAINERS = words("dependency_injector dishka fast_depends injector kink lagom punq svcs wireup")
+_NOT_SPECIAL = words("__doc__ __module__ __slots__")
 # Class decorators that don't make objects.
-_PASSIVE = RECORDS | words(
+_PASSIVE = _RECORDS | words(
     "enum.unique functools.total_ordering typing.final typing.runtime_checkable typing_extensions.final "
     "typing_extensions.runtime_checkable"
 )
@@ -33,7 +91,7 @@ _SCHEMAS = "pydantic_core.core_schema."
 # Functions that make a method of a function.
 _WRAPPERS = words("classmethod functools.cached_property functools.partialmethod property staticmethod")
 _COLLECTIONS = (ast.Dict, ast.List, ast.Set, ast.Tuple)
-_KNOWN = HOOKS["check"] | HOOKS["schema"]  # that a library doesn't call to create a class
+_KNOWN = _HOOKS["check"] | _HOOKS["schema"]  # that a library doesn't call to create a class
 _ENUMERATION = re.compile(r"enum\..*|.*(Choices|Enum|Flag)")
 
 
@@ -43,8 +101,8 @@ class DeferredCode:
     An event is the name of a function or class that is used, or one of the following:
 
     - `body K f`: the body of class K mentions `f`. `.f`: code mentions the attribute `f`.
-    - A key of `HOOKS` and K: K has such a method. `typed`: the metaclass of K has such a method.
-    - A key of `MENTIONS` and K: code or a library mentions K in this way.
+    - A key of `_HOOKS` and K: K has such a method. `typed`: the metaclass of K has such a method.
+    - A key of `_MENTIONS` and K: code or a library mentions K in this way.
     - `enum K`: K is an enumeration. `foreign K`: a library creates K. `managed K`: it might call items of dicts in K.
     - `modeled K`: libraries make objects of K.
     - `field K`: K is the type of a field of an object that exists. `live K`: a library might have made an object of K.
@@ -69,11 +127,11 @@ class DeferredCode:
         self._started: set[ast.AST] = set()
         self._waiting: dict[str, list[Callable[[], None]]] = {}
         self._links: dict[str, set[str]] = {}
-        for name in class_hooks.REFLECTION:
+        for name in _REFLECTION:
             self.link(f".{name}", name)
             self.link(name, "each annotation")
             self._check_others(name)
-        for name in class_hooks.DUMPS:
+        for name in _DUMPS:
             self.link(f".{name}", "dump")
         self.link("each annotation", "each field")
         self.link(".model_fields", "each field")
@@ -107,9 +165,9 @@ class DeferredCode:
         """Register another name of a function or class of the sources."""
         self.link(alias, name)
         self._check_others(name, f"assigned {alias}")
-        for kind in (*MENTIONS, "bare", "field", "given"):
+        for kind in (*_MENTIONS, "bare", "field", "given"):
             self.link(f"{kind} {alias}", f"{kind} {name}")
-        for kind in INHERITED:
+        for kind in _INHERITED:
             self.link(f"{kind} {name}", f"{kind} {alias}")
 
     def _when(self, event: str, action: Callable[[], None]) -> None:
@@ -156,14 +214,14 @@ class DeferredCode:
             self.use(name)
         if kinds:
             self.use(f"foreign {name}")
-        if not RECORDS.isdisjoint(kinds):
+        if not _RECORDS.isdisjoint(kinds):
             self.use(f"modeled {name}")
         if "pydantic.dataclasses.dataclass" in kinds:
             self.use(f"managed {name}")
 
     def _add_events(self, name: str, bound: Mapping[str, object]) -> None:
         """Register the events of a class whose body binds the names `bound`."""
-        for kind, names in HOOKS.items():
+        for kind, names in _HOOKS.items():
             if not names.isdisjoint(bound):
                 self.use(f"{kind} {name}")
         self.link(name, f"given {name}", f"dumped {name}")
@@ -172,10 +230,10 @@ class DeferredCode:
         self.link(f"enum {name}", f"live {name}")
         self.link(f"schema {name}", f"escaped {name}", f"modeled {name}")
         self.link(f"foreign {name}", f"annotated {name}")
-        if any(map(is_special, bound)):
+        if any(map(_is_special, bound)):
             self.link(f"live {name}", f"escaped {name}")
         self._when(f"modeled {name}", partial(self.link, f"field {name}", f"live {name}"))
-        for mention, kind in MENTIONS.items():
+        for mention, kind in _MENTIONS.items():
             self._when(f"typed {kind} {name}", partial(self.link, f"{mention} {name}", name))
         self._when(f"subclass {name}", partial(self.link, f"operand {name}", name))  # `K[int]` can create a subclass
         self._when(f"check {name}", partial(self.link, f"checked {name}", name))
@@ -184,7 +242,7 @@ class DeferredCode:
         name, known = node.name, self._add_creator(module, node, base)
         self.link(name, known)
         self.link(f"subclass {known}", known, name)
-        for kind in INHERITED:
+        for kind in _INHERITED:
             self.link(f"{kind} {known}", f"{kind} {name}")
         for kind in ("dumped", "escaped", "given", "live"):
             self.link(f"{kind} {name}", f"{kind} {known}")
@@ -192,7 +250,7 @@ class DeferredCode:
             self.link(event, f"checked {name}")
         for path in self._scopes.sources_of(module, base):
             package, _, last = path.partition(".")
-            is_model = package not in class_hooks.NOT_MODELS or last in ("NamedTuple", "TypedDict")
+            is_model = package not in _NOT_MODELS or last in ("NamedTuple", "TypedDict")
             self.use(f"foreign {name}", *[f"managed {name}", f"modeled {name}"] if is_model else [])
             self.use(*[] if package in ("abc", "typing", "typing_extensions") else [f"checked {name}"])
         for owner in self._settings_of(node):
@@ -202,7 +260,7 @@ class DeferredCode:
         name, known = node.name, self._add_creator(module, node, metaclass)
         self.link(f"given {name}", known)
         self.link(f"metaclass {known}", known, name, f"subclass {name}")
-        for kind, own in OF_METACLASS.items():
+        for kind, own in _OF_METACLASS.items():
             self.link(f"{kind} {known}", f"{own} {name}")
         if self._scopes.sources_of(module, metaclass):
             self.use(f"foreign {name}")
@@ -235,15 +293,15 @@ class DeferredCode:
 
     def add_decorators(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         """Register the effects of decorators on the classes in the annotations of a function."""
-        if not class_hooks.VALIDATED.isdisjoint(self._scopes.decorators(module, node)):
+        if not _VALIDATED.isdisjoint(self._scopes.decorators(module, node)):
             self.link(node.name, f"validated {node.name}")
         if any(getattr(each, "attr", "") == "register" for each in node.decorator_list):  # of `singledispatch`
             self.use(f"registered {node.name}")
 
     def add_function(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef, kinds: list[str]) -> None:
         """Register a function whose decorators `kinds` don't call it."""
-        is_kept = any(each.rpartition(".")[2] in class_hooks.VALIDATORS for each in kinds)
-        is_serializer = any(each.rpartition(".")[2] in class_hooks.SERIALIZERS for each in kinds)
+        is_kept = any(each.rpartition(".")[2] in _VALIDATORS for each in kinds)
+        is_serializer = any(each.rpartition(".")[2] in _SERIALIZERS for each in kinds)
         owner = self._scopes.owner(node)
         if owner and is_kept:
             self.link(f"live {owner.name}", f"escaped {owner.name}")
@@ -255,7 +313,7 @@ class DeferredCode:
             self._when(f"modeled {owner.name}", partial(self.use, owner.name))  # as `__pydantic_on_complete__`
         if owner and is_serializer:
             return self._when(f"dumped {owner.name}", partial(self._start, module, node))
-        return self._add(module, node, node.name, is_special=is_kept or is_special(node.name))
+        return self._add(module, node, node.name, is_special=is_kept or _is_special(node.name))
 
     def add_lambda(self, module: Module, node: ast.Lambda) -> None:
         """Register a lambda. Runs it unless it is the value of a name, or of a field that has a factory."""
@@ -263,7 +321,7 @@ class DeferredCode:
         maker, owner = self._maker(module, node), self._scopes.owner(node)
         if len(names) == 1 or (names and owner):
             for name in names:
-                self._add(module, node, name, is_special=is_special(name), is_item=is_item)
+                self._add(module, node, name, is_special=_is_special(name), is_item=is_item)
         elif maker:
             self._when(f"live {maker.name}", partial(self._start, module, node))
         else:
@@ -272,7 +330,11 @@ class DeferredCode:
     def _add(self, module: Module, node: ast.AST, name: str, *, is_special: bool, is_item: bool = False) -> None:
         """Register a function or lambda that has a name in a module, class, or function."""
         owner, start = self._scopes.owner(node), partial(self._start, module, node)
-        if owner is None or self._is_service(module, owner) or name not in self._scopes.bindings(owner):
+        if (
+            owner is None
+            or "bentoml.service" in self._scopes.decorators(module, owner)
+            or name not in self._scopes.bindings(owner)
+        ):
             self._check_others(name)
             self._when(name, start)
         else:
@@ -283,7 +345,7 @@ class DeferredCode:
         self, owner: ast.ClassDef, name: str, start: Callable[[], None], *, is_special: bool, is_item: bool
     ) -> None:
         """Call `start` if code calls the attribute `name` of a class that isn't used, or items of the attribute."""
-        if name in HOOKS["schema"]:
+        if name in _HOOKS["schema"]:
             start()
         for each in [owner.name] if is_item else self._settings_of(owner):
             self._when(f"managed {each}", start)
@@ -318,9 +380,6 @@ class DeferredCode:
         self.link("hasattr", f".{name}")
         self._when(f".{name}", start)
 
-    def _is_service(self, module: Module, node: ast.ClassDef) -> bool:
-        return "bentoml.service" in self._scopes.decorators(module, node)
-
     # Uses
 
     def mention(self, module: Module, node: ast.expr, root: str, attributes: list[str]) -> None:
@@ -331,9 +390,9 @@ class DeferredCode:
         body = [f"body {owner.name} {root}"] if owner and root and (is_load or attributes) else []
         body = [] if owner and body and self._is_alias(module, owner, node) else body
         for path in self._scopes.sources_of(module, node):
-            if path in class_hooks.FIELDS_OF:
+            if path in _FIELDS_OF:
                 self.use("fields of")
-            if path.partition(".")[0] in class_hooks.CONTAINERS:
+            if path.partition(".")[0] in _CONTAINERS:
                 self.use("each annotation")
         if not is_load:
             self._assign(module, node, names.pop())  # this doesn't call the function that has the name
@@ -366,7 +425,7 @@ class DeferredCode:
             return False
         for name in names:
             start = partial(self.use, f"body {owner.name} {node.id}")
-            self._bind(owner, name, start, is_special=is_special(name), is_item=is_item)
+            self._bind(owner, name, start, is_special=_is_special(name), is_item=is_item)
         return True
 
     def annotate(self, module: Module, node: ast.expr, names: list[str]) -> None:
@@ -431,3 +490,8 @@ class DeferredCode:
         if isinstance(around, ast.keyword):
             keyword, around = around.arg or "", self._scopes.parent(around)
         return keyword, around if isinstance(around, ast.Call) and around.func is not node else None
+
+
+def _is_special(name: str) -> bool:
+    """Return whether Python or a library calls a method by its name, as it calls `__init__` or `_missing_`."""
+    return name == "model_post_init" or (name.startswith("_") and name.endswith("_") and name not in _NOT_SPECIAL)
