@@ -33,27 +33,10 @@ bento_files.base(
     package_metadata_bzl = "//tests/toolchains:package_metadata.bzl",
     python = "/usr/bin/python3",
 )
-bento_files.base(
-    name = "saved",
-    archive = "//tests/bases:python.tar",
-    python = "/usr/bin/python3",
-)
-bento_files.base(
-    name = "bare",
-    archive = "//tests/bases:bare.tar",
-    python_version = "3.13",
-)
-bento_files.base(
-    name = "partial",
-    layout = "//tests/bases:partial/index.json",
-    python_version = "3.13",
-)
-bento_files.base(
-    name = "nowhere",
-    digest = "{digest}",
-    image = "{host}/base/other",
-    python_version = "3.13",
-)
+bento_files.base(name = "saved", archive = "//tests/bases:python.tar", python = "/usr/bin/python3")
+bento_files.base(name = "bare", archive = "//tests/bases:bare.tar", python_version = "3.13")
+bento_files.base(name = "partial", layout = "//tests/bases:partial/index.json", python_version = "3.13")
+bento_files.base(name = "nowhere", digest = "{digest}", image = "{host}/base/other", python_version = "3.13")
 use_repo(bento_files, "bare", "nowhere", "partial", "pulled", "saved")
 """
 BUILD = """\
@@ -62,20 +45,11 @@ load("//rules:defs.bzl", "bento_image", "bento_push")
 exports_files(glob(["**"]))
 
 [
-    bento_image(
-        name = base,
-        base = "@" + base,
-        bento = "//examples/iris:iris_bento",
-        compression = "gzip",
-    )
+    bento_image(name = base, base = "@" + base, bento = "//examples/iris:iris_bento", compression = "gzip")
     for base in ["bare", "pulled", "saved"]
 ]
 
-bento_push(
-    name = "push",
-    src = ":pulled",
-    repositories = ["{host}/team/app"],
-)
+bento_push(name = "push", src = ":pulled", repositories = ["{host}/team/app"])
 """
 LAYER = "tests/images/gzip_base.layer.gzip"
 ARCHITECTURES = ("amd64", "arm64", "s390x")
@@ -120,10 +94,7 @@ def images_build_on_pulled_bases(bench: Workbench) -> str:
 
 
 def pulled_as_needed(checkout: Checkout, relay: Relay, layers: list[bytes], shown: dict[str, str]) -> str:
-    refused = checkout.bazel("build", "//tests/bases:pulled")
-    assert refused.code != 0, "the registry requires no password"
-    assert 'bento_files.base(name = "pulled")' in refused.errors, refused.told()
-    assert relay.host in refused.errors, refused.told()
+    checkout.bazel("build", "//tests/bases:pulled").failed('bento_files.base(name = "pulled")', relay.host)
     checkout.build("//tests/bases:pulled", **shown)
     hexadecimal = hashlib.sha256(layers[1]).hexdigest()
     assert not [line for line in relay.requests if hexadecimal in line], relay.requests
@@ -140,9 +111,7 @@ def pulled_as_needed(checkout: Checkout, relay: Relay, layers: list[bytes], show
     assert "2 mounted" in pushed.errors, pushed.told()
     assert not [line for line in relay.requests if line.startswith("GET") and hexadecimal in line], relay.requests
 
-    refused = checkout.bazel("build", "//tests/bases:pulled", "--output_groups=oci_layout", **shown)
-    assert refused.code != 0, "a layout with a missing layer was accepted"
-    assert "base_layers=fetched" in refused.errors, refused.told()
+    checkout.bazel("build", "//tests/bases:pulled", "--output_groups=oci_layout", **shown).failed("base_layers=fetched")
     for _ in range(2):
         checkout.build("//tests/bases:pulled", "--output_groups=oci_layout", FETCHED, **shown)
         checkout.bazel("clean").succeeded()

@@ -50,11 +50,7 @@ class Service:
 MODEL = """\
 load("@rules_bento//rules:defs.bzl", "bento_model", "bento_package")
 
-bento_model(
-    name = "weights",
-    srcs = ["weights.bin"],
-    tag = "weights",
-)
+bento_model(name = "weights", srcs = ["weights.bin"], tag = "weights")
 
 bento_package(
     name = "model",
@@ -69,19 +65,9 @@ bento_package(
 IMAGE = """\
 load("//rules:defs.bzl", "bento_image", "bento_package")
 
-bento_package(
-    name = "bento",
-    srcs = ["service.py"],
-    requirements = [{requirements}],
-    service = "service:Service",
-)
+bento_package(name = "bento", srcs = ["service.py"], requirements = [{requirements}], service = "service:Service")
 
-bento_image(
-    name = "image",
-    base = "//tests/images:gzip_base",
-    bento = ":bento",
-    compression = "gzip",
-)
+bento_image(name = "image", base = "//tests/images:gzip_base", bento = ":bento", compression = "gzip")
 """
 # They write tools, which all services share.
 TOOLS = {"BentoCompile", "BentoHelperPackages", "BentoInterpreter"}

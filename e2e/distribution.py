@@ -43,17 +43,9 @@ bento_push(
     remote_tags = ["v1-{{STABLE_TEAM}}"],
 )
 
-bento_push(
-    name = "push_iris",
-    src = "//tests/images:gzip_image",
-    repositories = ["{plain}/all/iris"],
-)
+bento_push(name = "push_iris", src = "//tests/images:gzip_image", repositories = ["{plain}/all/iris"])
 
-bento_push(
-    name = "push_reader",
-    src = ":reader_image",
-    repositories = ["{plain}/all/reader"],
-)
+bento_push(name = "push_reader", src = ":reader_image", repositories = ["{plain}/all/reader"])
 
 bento_push_all(
     name = "push_all",
@@ -63,23 +55,11 @@ bento_push_all(
     ],
 )
 
-bento_load(
-    name = "load",
-    src = "//tests/images:gzip_image",
-    reference = "iris:loaded",
-)
+bento_load(name = "load", src = "//tests/images:gzip_image", reference = "iris:loaded")
 
-bento_model(
-    name = "shards",
-    srcs = ["names.json", "one.pt", "two.pt"],
-    tag = "shards",
-)
+bento_model(name = "shards", srcs = ["names.json", "one.pt", "two.pt"], tag = "shards")
 
-bento_model_image(
-    name = "shards_image",
-    compression = "gzip",
-    model = ":shards",
-)
+bento_model_image(name = "shards_image", compression = "gzip", model = ":shards")
 
 bento_model_image(
     name = "shards_for_kserve",
@@ -144,9 +124,7 @@ def images_are_pushed_and_pulled(bench: Workbench) -> str:
     ):
         write_package(checkout, plain.host, secured.host)
         shown = {"DOCKER_CONFIG": str(docker_config(bench.directory / "docker", secured.host))}
-        refused = run(checkout)
-        assert refused.code != 0, "the registry requires no password"
-        assert secured.host in refused.errors, refused.told()
+        refused = run(checkout).failed(secured.host)
         assert "Traceback" not in refused.errors, refused.told()
         pushed = run(checkout, "--", "--tag", "mine", **shown).succeeded()
         digest = checkout.read(f"bazel-bin/{IMAGE}.digest").strip()

@@ -6,11 +6,12 @@ import hashlib
 import json
 import re
 import sys
-import zipfile
 from typing import TYPE_CHECKING
 
 from sources import git
 from workbench import with_python_here
+
+from tests.helpers.made_wheels import Maker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,7 +93,7 @@ PLATFORMS = 'platforms = ["linux_amd64", "linux_arm64"]'
 
 def hubs_report_missing_locks_and_platforms(bench: Workbench) -> str:
     """Create a missing lock. Check that unsupported platforms and names are rejected with the valid values."""
-    checkout = bench.checkout("hubs")
+    checkout = bench.checkout("hubs", workspace=WORKSPACE)
     lock = write_workspace(checkout)
     missing_lock_can_be_created(checkout, lock)
     packages_of_pip_parse_are_locked(checkout)
@@ -113,54 +114,52 @@ def hubs_report_missing_locks_and_platforms(bench: Workbench) -> str:
 
 def missing_lock_can_be_created(checkout: Checkout, lock: str) -> None:
     """Build the target that writes a missing lock. A Bento of the same package fails until the lock exists."""
-    build = checkout.read(f"{WORKSPACE}/BUILD.bazel")
-    checkout.write(f"{WORKSPACE}/BUILD.bazel", build + EXTRA)
-    built = checkout.build("//:requirements.update", "//:all_of_them", workspace=WORKSPACE)
+    build = checkout.read("BUILD.bazel")
+    checkout.write("BUILD.bazel", build + EXTRA)
+    built = checkout.build("//:requirements.update", "//:all_of_them")
     message = (
         'bento.pypi(name = "pypi"): the lock //:requirements.lock.json doesn\'t exist. '
         "`bazel run` the bento_requirements target"
     )
     assert message in built.errors, built.told()
     for target in ("//:bento", "@mine//acme:whl", "//:extra"):  # the server prints the message only once
-        failed = checkout.bazel("build", target, workspace=WORKSPACE)
-        assert message in failed.errors, failed.told()
+        failed = checkout.bazel("build", target).failed(message)
         assert "BUILD file not found" not in failed.errors, failed.told()
-    checkout.write(f"{WORKSPACE}/BUILD.bazel", build)
-    checkout.write(f"{WORKSPACE}/requirements.lock.json", "")  # the lock is still empty
-    checkout.build("//:requirements.update", workspace=WORKSPACE)
-    checkout.write(f"{WORKSPACE}/requirements.lock.json", lock)
-    checkout.build("//:bento", workspace=WORKSPACE)
+    checkout.write("BUILD.bazel", build)
+    checkout.write("requirements.lock.json", "")  # the lock is still empty
+    checkout.build("//:requirements.update")
+    checkout.write("requirements.lock.json", lock)
+    checkout.build("//:bento")
 
 
 def packages_of_pip_parse_are_locked(checkout: Checkout) -> None:
     """Build a Bento with packages of Debian's rules_python. Its lock subset equals the one of the same wheels."""
     if sys.version_info >= (3, 12):
         return  # the setuptools of rules_python 0.22.1 doesn't run on it
-    module, build = (checkout.read(f"{WORKSPACE}/{name}") for name in ("MODULE.bazel", "BUILD.bazel"))
-    wheels = sorted((checkout.root / WORKSPACE / "wheels").glob("*.whl"))
+    module, build = map(checkout.read, ("MODULE.bazel", "BUILD.bazel"))
+    wheels = sorted((checkout.directory / "wheels").glob("*.whl"))
     pins = {wheel.name.partition("-")[0]: hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels}
     lines = "".join(f"{name}==1.0 --hash=sha256:{digest}\n" for name, digest in pins.items())
-    checkout.write(f"{WORKSPACE}/pip.txt", lines)
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", module + PIP.format(python=sys.executable, wheels=wheels[0].parent))
-    checkout.write(f"{WORKSPACE}/BUILD.bazel", build + PIP_BENTO)
-    checkout.build("//:bento", "//:pip_bento", workspace=WORKSPACE)
-    outputs = checkout.root / WORKSPACE / "bazel-out"
+    checkout.write("pip.txt", lines)
+    checkout.write("MODULE.bazel", module + PIP.format(python=sys.executable, wheels=wheels[0].parent))
+    checkout.write("BUILD.bazel", build + PIP_BENTO)
+    checkout.build("//:bento", "//:pip_bento")
+    outputs = checkout.directory / "bazel-out"
     [own], [theirs] = (
         [path.read_text("utf-8") for path in outputs.glob(f"*/bin/{name}.locked.json")]
         for name in ("bento", "pip_bento")
     )
     assert own == theirs, f"{own}\n{theirs}"
-    checkout.write(f"{WORKSPACE}/pip.txt", lines.replace(pins["bentoml"], "").replace(" --hash=sha256:\n", "\n"))
-    failed = checkout.bazel("build", "//:pip_bento", workspace=WORKSPACE)
-    assert "requirements: pip.txt doesn't contain bentoml==1.0 with hashes" in failed.errors, failed.told()
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
-    checkout.write(f"{WORKSPACE}/BUILD.bazel", build)
+    checkout.write("pip.txt", lines.replace(pins["bentoml"], "").replace(" --hash=sha256:\n", "\n"))
+    checkout.bazel("build", "//:pip_bento").failed("requirements: pip.txt doesn't contain bentoml==1.0 with hashes")
+    checkout.write("MODULE.bazel", module)
+    checkout.write("BUILD.bazel", build)
 
 
 def wheels_with_build_files_are_complete(checkout: Checkout) -> None:
     """Check that modules below BUILD files are included, with the hub's local name and with canonical labels."""
-    checkout.build("@mine//acme", "//:all_of_them", workspace=WORKSPACE)
-    listed = checkout.bazel("cquery", "@mine//acme", "--output=files", workspace=WORKSPACE).succeeded().output.split()
+    checkout.build("@mine//acme", "//:all_of_them")
+    listed = checkout.bazel("cquery", "@mine//acme", "--output=files").succeeded().output.split()
     found = {path.partition("/site-packages/")[2] for path in listed}
     wanted = {f"acme/{name}/data.txt" for name in BUILD_FILES} | {"acme/__init__.py"}
     assert wanted <= found, f"the modules lack {sorted(wanted - found)}"
@@ -174,44 +173,41 @@ def duplicate_hub_names_are_rejected(checkout: Checkout) -> None:
     """
     tag = 'bento.pypi(name = "pypi", lock = "//:requirements.lock.json")\n'
     use = "use_repo(bento, mine"
-    module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
+    module = checkout.read("MODULE.bazel")
     nameless = module.replace('module(name = "hubs")\n', "")
     assert nameless != module
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", nameless.replace(use, tag + use))
-    failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
-    assert 'bento.pypi(name = "pypi") is defined twice in the module <root> (' in failed.errors, failed.told()
+    checkout.write("MODULE.bazel", nameless.replace(use, tag + use))
+    checkout.bazel("build", "//:bento").failed('bento.pypi(name = "pypi") is defined twice in the module <root> (')
     for name in ("pypi__build", "pypi__lock", "pypi__build__lock"):
         second = tag.replace('"pypi"', f'"{name}"')
-        checkout.write(f"{WORKSPACE}/MODULE.bazel", module.replace(use, second + use))
-        failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
+        checkout.write("MODULE.bazel", module.replace(use, second + use))
         # The tags as they are in MODULE.bazel, in their order.
         first, last = (f'bento.pypi(name = "{each}")' for each in ("pypi", name))
         said = f"{first} and {last} in the module hubs both declare the repository {name}. Rename one"
-        assert said in failed.errors, failed.told()
+        checkout.bazel("build", "//:bento").failed(said)
     other = 'bazel_dep(name = "other")\nlocal_path_override(module_name = "other", path = "other")\n'
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", module.replace(use, other + use))
+    checkout.write("MODULE.bazel", module.replace(use, other + use))
     extension = [line for line in MODULE.splitlines() if line.startswith(("bazel_dep", "bento = "))]
-    checkout.write(f"{WORKSPACE}/other/MODULE.bazel", "\n".join(['module(name = "other")', *extension, tag]))
-    checkout.write(f"{WORKSPACE}/other/BUILD.bazel", "")
-    failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
-    assert "is defined in the modules hubs and other (" in failed.errors, failed.told()
-    assert 'write use_repo(bento, pypi = "pypi_other").' in failed.errors, failed.told()
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", module.replace(use, other + use))
-    checkout.edit(f"{WORKSPACE}/MODULE.bazel", other, "")
+    checkout.write("other/MODULE.bazel", "\n".join(['module(name = "other")', *extension, tag]))
+    checkout.write("other/BUILD.bazel", "")
+    checkout.bazel("build", "//:bento").failed(
+        "is defined in the modules hubs and other (", 'write use_repo(bento, pypi = "pypi_other").'
+    )
+    checkout.write("MODULE.bazel", module.replace(use, other + use))
+    checkout.edit("MODULE.bazel", other, "")
 
 
 def missing_packages_are_reported(checkout: Checkout) -> None:
     """Check the errors for a missing package: from Bazel (quoted in docs/locks.md), and from `requirement`."""
-    failed = checkout.bazel("build", "@mine//flask", workspace=WORKSPACE)
+    failed = checkout.bazel("build", "@mine//flask")
     assert re.search(r"no such package '@@\S*pypi//flask': BUILD file not found", failed.errors), failed.told()
     load = 'load("@mine//:requirements.bzl", "requirement")\n\nfilegroup(name = "x", srcs = [requirement("{}")])\n'
-    checkout.write(f"{WORKSPACE}/asking/BUILD.bazel", load.format("Flask"))
-    failed = checkout.bazel("query", "//asking:x", workspace=WORKSPACE)
-    assert "the lock of @pypi doesn't contain Flask. Add the package to the requirements" in failed.errors, (
-        failed.told()
+    checkout.write("asking/BUILD.bazel", load.format("Flask"))
+    checkout.bazel("query", "//asking:x").failed(
+        "the lock of @pypi doesn't contain Flask. Add the package to the requirements"
     )
-    checkout.write(f"{WORKSPACE}/asking/BUILD.bazel", load.format("Acme"))
-    checkout.bazel("query", "//asking:x", workspace=WORKSPACE).succeeded()
+    checkout.write("asking/BUILD.bazel", load.format("Acme"))
+    checkout.bazel("query", "//asking:x").succeeded()
 
 
 def excluded_packages_are_reported(checkout: Checkout) -> None:
@@ -222,52 +218,46 @@ def excluded_packages_are_reported(checkout: Checkout) -> None:
     ):
         platforms = f"--platforms=@rules_bento//toolchains/platforms:{platform}"
         for target in ("", ":whl"):
-            failed = checkout.bazel("build", platforms, f"@mine//{package}{target}", workspace=WORKSPACE)
             told = f"{where} of linux_amd64, linux_arm64, because of markers in the lock. Exclude"
-            assert told in failed.errors, failed.told()
+            checkout.bazel("build", platforms, f"@mine//{package}{target}").failed(told)
 
 
 def modules_with_equal_settings_share_a_hub(checkout: Checkout, lock: str) -> None:
     """Check that modules share a package hub if their settings are equal. Otherwise the error lists the differences."""
-    module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", module + DEPENDENCY)
-    checkout.write(f"{WORKSPACE}/other/MODULE.bazel", OTHER)
-    checkout.write(f"{WORKSPACE}/other/BUILD.bazel", "")
-    checkout.write(f"{WORKSPACE}/other/requirements.lock.json", lock)
+    module = checkout.read("MODULE.bazel")
+    checkout.write("MODULE.bazel", module + DEPENDENCY)
+    checkout.write("other/MODULE.bazel", OTHER)
+    checkout.write("other/BUILD.bazel", "")
+    checkout.write("other/requirements.lock.json", lock)
     query = ("query", "@shared//acme")
-    checkout.bazel(*query, workspace=WORKSPACE).succeeded()
-    checkout.edit(f"{WORKSPACE}/other/MODULE.bazel", 'name = "shared"', 'name = "shared", glibc = "2.17"')
-    failed = checkout.bazel(*query, workspace=WORKSPACE)
+    checkout.bazel(*query).succeeded()
+    checkout.edit("other/MODULE.bazel", 'name = "shared"', 'name = "shared", glibc = "2.17"')
     told = 'bento.pypi(name = "shared") is defined in the modules hubs and other (glibc differ). Rename one'
-    assert told in failed.errors, failed.told()
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
+    checkout.bazel(*query).failed(told)
+    checkout.write("MODULE.bazel", module)
 
 
 def unsupported_platforms_are_reported(checkout: Checkout) -> None:
     """Check the errors for a hub without the platform or the Python version, and for an invalid platform name."""
     build = ("build", "--platforms=@rules_bento//toolchains/platforms:linux_arm64", "@mine//acme")
-    module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", re.sub(r'python_version = "[\d.]+"', 'python_version = "3.9"', module))
-    failed = checkout.bazel(*build, workspace=WORKSPACE)
+    module = checkout.read("MODULE.bazel")
+    checkout.write("MODULE.bazel", re.sub(r'python_version = "[\d.]+"', 'python_version = "3.9"', module))
+    failed = checkout.bazel(*build)
     assert failed.errors.count("@pypi is for Python 3.9, but the lock is for >=3.10. Set") == 1, failed.told()
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
-    checkout.edit(f"{WORKSPACE}/MODULE.bazel", PLATFORMS, 'platforms = ["linux_amd64"]')
-    failed = checkout.bazel(*build, workspace=WORKSPACE)
-    assert "@pypi is for linux_amd64, but the build is for another platform" in failed.errors, failed.told()
-    checkout.edit(f"{WORKSPACE}/MODULE.bazel", 'platforms = ["linux_amd64"]', 'platforms = ["linux_x86_64"]')
-    failed = checkout.bazel(*build, workspace=WORKSPACE)
-    assert 'platforms contains the unknown value "linux_x86_64". Valid values: darwin_amd64' in failed.errors, (
-        failed.told()
-    )
+    checkout.write("MODULE.bazel", module)
+    checkout.edit("MODULE.bazel", PLATFORMS, 'platforms = ["linux_amd64"]')
+    checkout.bazel(*build).failed("@pypi is for linux_amd64, but the build is for another platform")
+    checkout.edit("MODULE.bazel", 'platforms = ["linux_amd64"]', 'platforms = ["linux_x86_64"]')
+    checkout.bazel(*build).failed('platforms contains the unknown value "linux_x86_64". Valid values: darwin_amd64')
 
 
 def invalid_interpreters_are_reported(checkout: Checkout) -> None:
     """Check the errors for two interpreters, for a file that isn't a Python interpreter, and for an old interpreter."""
-    module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
+    module = checkout.read("MODULE.bazel")
     one = 'bento_tools.python(interpreter = "python3")'
     absent = one.replace("python3", "python3.99")
-    checkout.write(f"{WORKSPACE}/python3.9", "#!/bin/sh\necho 3.9.18\n")
-    old = checkout.root / WORKSPACE / "python3.9"
+    checkout.write("python3.9", "#!/bin/sh\necho 3.9.18\n")
+    old = checkout.directory / "python3.9"
     old.chmod(0o755)
     for tag, said in (
         (f"{one}\n{one}", "0 of 2 bento_tools.python tags set is_default. Set is_default = True in exactly one tag"),
@@ -278,34 +268,33 @@ def invalid_interpreters_are_reported(checkout: Checkout) -> None:
             f"{old} is Python 3.9.18, but rules_bento requires Python 3.10 or later. Set",
         ),
     ):
-        checkout.edit(f"{WORKSPACE}/MODULE.bazel", one, tag)
-        failed = checkout.bazel("build", "//:bento", workspace=WORKSPACE)
-        assert failed.code != 0, failed.told()
-        assert said in failed.errors, failed.told()
-        checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
+        checkout.edit("MODULE.bazel", one, tag)
+        checkout.bazel("build", "//:bento").failed(said)
+        checkout.write("MODULE.bazel", module)
 
 
 def changed_interpreters_are_detected(checkout: Checkout) -> None:
     """Check that another version at the path of the interpreter is detected, also behind a link."""
-    module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
-    directory = checkout.root / WORKSPACE
+    module = checkout.read("MODULE.bazel")
+    directory = checkout.directory
     for name in ("new", "old"):
         run = 'exec python3 "$@"' if name == "new" else "echo 3.9.18"
-        checkout.write(f"{WORKSPACE}/{name}.sh", f"#!/bin/sh\n{run}\n")
+        checkout.write(f"{name}.sh", f"#!/bin/sh\n{run}\n")
         (directory / f"{name}.sh").chmod(0o755)
     link = directory / "linked"
     link.symlink_to("new.sh")
     for program in (link, directory / "new.sh"):
-        checkout.edit(f"{WORKSPACE}/MODULE.bazel", '(interpreter = "python3")', f'(interpreter = "{program}")')
-        checkout.bazel("build", "--nobuild", "//:bento", workspace=WORKSPACE).succeeded()
+        checkout.edit("MODULE.bazel", '(interpreter = "python3")', f'(interpreter = "{program}")')
+        checkout.bazel("build", "--nobuild", "//:bento").succeeded()
         if program == link:
             link.unlink()
             link.symlink_to("old.sh")
         else:
-            checkout.write(f"{WORKSPACE}/new.sh", "#!/bin/sh\necho 3.9.18\n")
-        failed = checkout.bazel("build", "--nobuild", "//:bento", workspace=WORKSPACE)
-        assert f"{program} is Python 3.9.18, but rules_bento requires Python 3.10" in failed.errors, failed.told()
-        checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
+            checkout.write("new.sh", "#!/bin/sh\necho 3.9.18\n")
+        checkout.bazel("build", "--nobuild", "//:bento").failed(
+            f"{program} is Python 3.9.18, but rules_bento requires Python 3.10"
+        )
+        checkout.write("MODULE.bazel", module)
 
 
 def inconsistent_locks_are_rejected(checkout: Checkout, lock: str) -> None:
@@ -313,24 +302,23 @@ def inconsistent_locks_are_rejected(checkout: Checkout, lock: str) -> None:
     content = json.loads(lock)
     [acme] = [package for package in content["packages"] if package["name"] == "acme"]
     acme["extras"] = {"acme": [{"name": "bentoml"}]}
-    checkout.write(f"{WORKSPACE}/requirements.lock.json", json.dumps(content))
-    checkout.bazel("query", "@mine//acme:extra_acme", workspace=WORKSPACE).succeeded()
+    checkout.write("requirements.lock.json", json.dumps(content))
+    checkout.bazel("query", "@mine//acme:extra_acme").succeeded()
     for edge, said in (
         ({"name": "lost"}, "the lock requires lost, but doesn't include the package. Update the lock"),
         ({"name": "bentoml", "version": "2.0"}, "the lock requires bentoml 2.0, but doesn't include the package"),
     ):
         acme["extras"] = {"acme": [edge]}
-        checkout.write(f"{WORKSPACE}/requirements.lock.json", json.dumps(content))
-        failed = checkout.bazel("build", "@mine//acme", workspace=WORKSPACE)
-        assert said in failed.errors, failed.told()
-    checkout.write(f"{WORKSPACE}/requirements.lock.json", lock)
+        checkout.write("requirements.lock.json", json.dumps(content))
+        checkout.bazel("build", "@mine//acme").failed(said)
+    checkout.write("requirements.lock.json", lock)
 
 
 def hostile_locks_run_nothing(checkout: Checkout, lock: str, directory: Path) -> None:
     """Check that strings of a lock reach no command line or BUILD file, and that reading a lock runs no build."""
     mark = directory / "ran"
     address, commit = hostile_source(directory / "evil", mark)
-    module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
+    module = checkout.read("MODULE.bazel")
     package = {"name": "acme", "version": "1.0", "files": {}, "source": {"git": address, "commit": commit}}
     uv_lock = f"""\
 version = 1
@@ -358,13 +346,11 @@ source = {{ git = "--upload-pack=touch {mark};#." }}
             if isinstance(content, str)
             else json.dumps(json.loads(lock) | {"packages": [package | content], "roots": []})
         )
-        checkout.write(f"{WORKSPACE}/{name}", text)
-        checkout.edit(f"{WORKSPACE}/MODULE.bazel", '"//:requirements.lock.json"', f'"//:{name}"')
-        failed = checkout.bazel("build", "@mine//acme", workspace=WORKSPACE)
-        assert failed.code != 0, failed.told()
-        assert said in failed.errors, failed.told()
+        checkout.write(f"{name}", text)
+        checkout.edit("MODULE.bazel", '"//:requirements.lock.json"', f'"//:{name}"')
+        checkout.bazel("build", "@mine//acme").failed(said)
         assert not mark.exists(), f"{name}: {mark.read_text('utf-8')}"
-        checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
+        checkout.write("MODULE.bazel", module)
 
 
 CONFLICTS = """\
@@ -436,29 +422,29 @@ TAGS = {
 
 def invalid_locks_fail_only_their_own_targets(checkout: Checkout) -> None:
     """Check that invalid hubs and other invalid tags fail only the targets that use them, in the analysis."""
-    module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
+    module = checkout.read("MODULE.bazel")
     use = "use_repo(bento, mine"
     tag = f'bento.pypi(name = "bad", lock = "//:{{}}")\nuse_repo(bento, "bad")\n{use}'
-    checkout.write(f"{WORKSPACE}/bad/BUILD.bazel", 'filegroup(name = "x", srcs = ["@bad//acme"])\n')
+    checkout.write("bad/BUILD.bazel", 'filegroup(name = "x", srcs = ["@bad//acme"])\n')
     for name, text, said in BAD_LOCKS:
-        checkout.write(f"{WORKSPACE}/{name}", text)
-        checkout.write(f"{WORKSPACE}/MODULE.bazel", module.replace(use, tag.format(name)))
-        checkout.build("//:bento", workspace=WORKSPACE)
+        checkout.write(f"{name}", text)
+        checkout.write("MODULE.bazel", module.replace(use, tag.format(name)))
+        checkout.build("//:bento")
         fails_in_analysis(checkout, "//bad:x", 'bento.pypi(name = "bad"): ', said)
-    (checkout.root / WORKSPACE / "uv.lock").unlink()
-    checkout.write(f"{WORKSPACE}/bad/BUILD.bazel", "")
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", module + BAD_TAGS)
-    checkout.build("//:bento", workspace=WORKSPACE)
+    (checkout.directory / "uv.lock").unlink()
+    checkout.write("bad/BUILD.bazel", "")
+    checkout.write("MODULE.bazel", module + BAD_TAGS)
+    checkout.build("//:bento")
     for target, said in TAGS.items():
         fails_in_analysis(checkout, target, f'(name = "{target.partition("//")[0][1:]}"): ', said)
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
+    checkout.write("MODULE.bazel", module)
 
 
 def fails_in_analysis(checkout: Checkout, target: str, *messages: str) -> None:
     """Check that a target exists, and that its analysis fails without a traceback, also the second time."""
-    checkout.bazel("query", target, workspace=WORKSPACE).succeeded()
+    checkout.bazel("query", target).succeeded()
     for _ in range(2):
-        failed = checkout.bazel("build", "--nobuild", target, workspace=WORKSPACE)
+        failed = checkout.bazel("build", "--nobuild", target)
         assert failed.code != 0, failed.told()
         errors = failed.errors.partition("ERROR: ")[2]
         assert not [message for message in messages if message not in errors], failed.told()
@@ -467,23 +453,21 @@ def fails_in_analysis(checkout: Checkout, target: str, *messages: str) -> None:
 
 def unresolved_locks_are_read_again(checkout: Checkout) -> None:
     """Check that a lock that uv can't resolve fails only its own targets, and is read again."""
-    module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
-    wheel = next((checkout.root / WORKSPACE / "wheels").glob("acme-*.whl"))
+    module = checkout.read("MODULE.bazel")
+    wheel = next((checkout.directory / "wheels").glob("acme-*.whl"))
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    page = checkout.root / WORKSPACE / "late.html"
-    checkout.write(f"{WORKSPACE}/late.txt", f"acme==1.0 --hash=sha256:{digest}\n")
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", module + LATE.format(page=page.as_uri()))
-    checkout.build("//:bento", workspace=WORKSPACE)
-    checkout.bazel("query", "deps(@late//acme)", workspace=WORKSPACE).succeeded()
+    page = checkout.directory / "late.html"
+    checkout.write("late.txt", f"acme==1.0 --hash=sha256:{digest}\n")
+    checkout.write("MODULE.bazel", module + LATE.format(page=page.as_uri()))
+    checkout.build("//:bento")
+    checkout.bazel("query", "deps(@late//acme)").succeeded()
     build = ("build", "--nobuild", "@late//acme")
     message = 'bento.pypi(name = "late"): //:late.txt: uv can\'t resolve the locked packages.'
-    failed = checkout.bazel(*build, workspace=WORKSPACE)
-    assert message in failed.errors, failed.told()
+    checkout.bazel(*build).failed(message)
     page.write_text(f'<a href="wheels/{wheel.name}#sha256={digest}">{wheel.name}</a>', "utf-8")
-    failed = checkout.bazel(*build, workspace=WORKSPACE)
-    assert "uv can resolve the lock now. Run the command again." in failed.errors, failed.told()
-    checkout.bazel(*build, workspace=WORKSPACE).succeeded()
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
+    checkout.bazel(*build).failed("uv can resolve the lock now. Run the command again.")
+    checkout.bazel(*build).succeeded()
+    checkout.write("MODULE.bazel", module)
 
 
 def hostile_source(directory: Path, mark: Path) -> tuple[str, str]:
@@ -501,7 +485,7 @@ def hostile_source(directory: Path, mark: Path) -> tuple[str, str]:
 
 def write_workspace(checkout: Checkout) -> str:
     """Write the workspace except the lock, and return the content of the lock."""
-    wheels = checkout.root / WORKSPACE / "wheels"
+    wheels = checkout.directory / "wheels"
     wheels.mkdir(parents=True)
     shipped = {f"acme/{name}/{file}": "" for name in BUILD_FILES for file in (name, "data.txt")}
     files = {
@@ -514,19 +498,12 @@ def write_workspace(checkout: Checkout) -> str:
     packages = [{"name": name, "version": "1.0", "files": found} for name, found in files.items()]
     texts = {"MODULE.bazel": MODULE, "BUILD.bazel": BUILD, "requirements.in": "acme\nbentoml\n", "service.py": SERVICE}
     for name, text in texts.items():
-        checkout.write(f"{WORKSPACE}/{name}", with_python_here(text) if name == "MODULE.bazel" else text)
+        checkout.write(f"{name}", with_python_here(text) if name == "MODULE.bazel" else text)
     roots = [{"name": name, "marker": markers.get(name, "")} for name in files]
     return json.dumps({"lock": 1, "requires_python": ">=3.10", "roots": roots, "packages": packages})
 
 
 def write_wheel(directory: Path, name: str, files: dict[str, str]) -> dict[str, str]:
     """Write a wheel, and return its name and SHA-256 digest."""
-    path = directory / f"{name}-1.0-py3-none-any.whl"
-    info = f"{name}-1.0.dist-info"
-    with zipfile.ZipFile(path, "w") as wheel:
-        for file, text in files.items():
-            wheel.writestr(file, text)
-        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{info}/RECORD", "")
+    path = Maker(name).add(files).write(directory)
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}

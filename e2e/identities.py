@@ -25,22 +25,11 @@ bento_image(
     sbom_format = "cyclonedx",
 )
 
-bento_push(
-    name = "push",
-    src = ":image",
-)
+bento_push(name = "push", src = ":image")
 
-bento_push(
-    name = "push_keyless",
-    src = ":image",
-    keyless = True,
-)
+bento_push(name = "push_keyless", src = ":image", keyless = True)
 
-bento_push(
-    name = "push_signed",
-    src = ":image",
-    signed = True,
-)
+bento_push(name = "push_signed", src = ":image", signed = True)
 """
 POLICY = """\
 require:

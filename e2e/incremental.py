@@ -13,22 +13,12 @@ TAG = "bazel-bin/examples/iris/iris_bento.tag"
 NOTES = """\
 load("//rules:defs.bzl", "bento_package")
 
-bento_package(
-    name = "bento",
-    srcs = glob(["**"]),
-    exclude = ["notes/", "BUILD.bazel"],
-    service = "service:Service",
-)
+bento_package(name = "bento", srcs = glob(["**"]), exclude = ["notes/", "BUILD.bazel"], service = "service:Service")
 """
 DATA = """\
 load("//rules:defs.bzl", "bento_package")
 
-bento_package(
-    name = "bento",
-    srcs = ["service.py"],
-    data = ["table.csv"],
-    service = "service:Service",
-)
+bento_package(name = "bento", srcs = ["service.py"], data = ["table.csv"], service = "service:Service")
 """
 SERVICE = "import bentoml\n\n@bentoml.service\nclass Service:\n    pass\n"
 

@@ -6,17 +6,14 @@ import base64
 import hashlib
 import os
 import secrets
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-import zipfile
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from server import Server
 from workbench import with_python_here
+
+from tests.helpers.made_wheels import Maker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,19 +61,19 @@ EXPLICIT = {"acme-iris": "corp", CONFUSED: "corp"}
 
 def private_index_keeps_its_password(bench: Workbench) -> str:
     """Lock with credentials of the environment, fetch with netrc, and fail with wrong credentials. Search outputs."""
-    checkout = bench.checkout("private")
-    with index(bench.directory / "index") as address:
-        write_workspace(checkout, address)
+    checkout = bench.checkout("private", workspace=WORKSPACE)
+    with IndexServer(bench.directory / "index") as server:
+        write_workspace(checkout, f"http://127.0.0.1:{server.port}/simple/")
         by_environment = {"UV_INDEX_CORP_USERNAME": "alice", "UV_INDEX_CORP_PASSWORD": PASSWORD}
-        shown = [checkout.bazel("run", "//:requirements.update", workspace=WORKSPACE, **by_environment).succeeded()]
-        lock = checkout.read(f"{WORKSPACE}/requirements.lock.json")
+        shown = [checkout.bazel("run", "//:requirements.update", **by_environment).succeeded()]
+        lock = checkout.read("requirements.lock.json")
         assert '"sampleproject"' in lock
         assert '"0.0.1"' in lock, f"the public {CONFUSED} was locked:\n{lock}"
         assert not any(word in lock for word in ("127.0.0.1", "alice", "http")), lock
 
-        checkout.write(f"{WORKSPACE}/BUILD.bazel", checkout.read(f"{WORKSPACE}/BUILD.bazel") + TEST)
+        checkout.write("BUILD.bazel", checkout.read("BUILD.bazel") + TEST)
         wrong = {"UV_INDEX_CORP_USERNAME": "alice", "UV_INDEX_CORP_PASSWORD": f"no-{PASSWORD}", "UV_NO_CACHE": "1"}
-        failed = checkout.bazel("test", "//...", workspace=WORKSPACE, **wrong)
+        failed = checkout.bazel("test", "//...", **wrong)
         assert failed.code != 0, "the index requires no password"
         assert "acme-iris==1.0" in failed.errors or "sampleproject==0.0.1" in failed.errors, failed.told()
         shown.append(failed)
@@ -85,7 +82,7 @@ def private_index_keeps_its_password(bench: Workbench) -> str:
         netrc = bench.directory / "netrc"
         netrc.write_text(f"machine 127.0.0.1 login alice password {PASSWORD}\n", "utf-8")
         netrc.chmod(0o600)
-        tested = checkout.bazel("test", "//...", workspace=WORKSPACE, NETRC=str(netrc), UV_NO_CACHE="1").succeeded()
+        tested = checkout.bazel("test", "//...", NETRC=str(netrc), UV_NO_CACHE="1").succeeded()
         shown.append(tested)
     leaks = [result.command for result in shown if PASSWORD in result.output + result.errors]
     assert not leaks, f"the password is shown by {leaks}"
@@ -97,11 +94,11 @@ def private_index_keeps_its_password(bench: Workbench) -> str:
 def write_workspace(checkout: Checkout, address: str) -> None:
     explicit = str(EXPLICIT).replace("'", '"')
     module = MODULE.format(address=address, explicit=explicit)
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", with_python_here(module))
-    checkout.write(f"{WORKSPACE}/BUILD.bazel", BUILD.format(address=address, explicit=explicit))
-    checkout.write(f"{WORKSPACE}/requirements.in", "acme-iris\n")
-    checkout.write(f"{WORKSPACE}/requirements.lock.json", "")
-    checkout.write(f"{WORKSPACE}/ours_test.py", f"import {CONFUSED}\n\nassert {CONFUSED}.OURS\n")
+    checkout.write("MODULE.bazel", with_python_here(module))
+    checkout.write("BUILD.bazel", BUILD.format(address=address, explicit=explicit))
+    checkout.write("requirements.in", "acme-iris\n")
+    checkout.write("requirements.lock.json", "")
+    checkout.write("ours_test.py", f"import {CONFUSED}\n\nassert {CONFUSED}.OURS\n")
 
 
 def files_with(text: bytes, directory: Path) -> list[Path]:
@@ -120,54 +117,23 @@ def files_with(text: bytes, directory: Path) -> list[Path]:
     return found
 
 
-@contextmanager
-def index(directory: Path):
-    """Run pypiserver with a required password. Yields its address."""
-    packages = directory / "packages"
-    packages.mkdir(parents=True)
-    write_wheel(packages, CONFUSED, "0.0.1", "OURS = True\n")
-    write_wheel(packages, "acme_iris", "1.0", "", CONFUSED)
-    subprocess.run([sys.executable, "-m", "venv", directory / "venv"], check=True)
-    python = directory / "venv/bin/python"
-    install = [python, "-m", "pip", "install", "--quiet", "pypiserver==2.4.2", "passlib==1.7.4"]
-    subprocess.run([*map(str, install)], check=True, stdin=subprocess.DEVNULL)
-    digest = base64.b64encode(hashlib.sha1(PASSWORD.encode()).digest()).decode()
-    (directory / "htpasswd").write_text(f"alice:{{SHA}}{digest}\n", "utf-8")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [directory / "venv/bin/pypi-server", "run", "--interface", "127.0.0.1", "--port", str(port)]
-    command += ["--passwords", directory / "htpasswd", "--authenticate", "update,download,list", "--disable-fallback"]
-    with (directory / "log").open("wb") as log:
-        server = subprocess.Popen([*map(str, command), str(packages)], stdout=log, stderr=log)
-    try:
-        wait_until_it_answers(f"http://127.0.0.1:{port}/simple/", server)
-        yield f"http://127.0.0.1:{port}/simple/"
-    finally:
-        server.terminate()
-        server.wait(30)
+class IndexServer(Server):
+    """Runs pypiserver, which requires a password."""
 
-
-def wait_until_it_answers(address: str, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(150):
-        assert server.poll() is None, "pypiserver ended"
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-        except urllib.error.HTTPError as error:
-            assert error.code == 401, error
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError("pypiserver lets anyone in, or does not answer")
-
-
-def write_wheel(directory: Path, name: str, version: str, code: str, requirement: str = "") -> None:
-    requires = f"Requires-Dist: {requirement}\n" if requirement else ""
-    with zipfile.ZipFile(directory / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
-        info = f"{name}-{version}.dist-info"
-        wheel.writestr(f"{name}.py", code)
-        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}")
-        wheel.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: e2e\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        wheel.writestr(f"{info}/RECORD", "")
+    def command(self) -> list[str]:
+        """Write the packages, and install the server."""
+        packages, python = self.directory / "packages", self.directory / "venv/bin/python"
+        packages.mkdir()
+        Maker(CONFUSED, "0.0.1").add({f"{CONFUSED}.py": "OURS = True\n"}).write(packages)
+        iris = Maker("acme_iris").add({"acme_iris.py": ""})
+        iris.files[f"{iris.dist_info}/METADATA"] += f"Requires-Dist: {CONFUSED}\n".encode()
+        iris.write(packages)
+        subprocess.run([sys.executable, "-m", "venv", self.directory / "venv"], check=True)
+        install = [python, "-m", "pip", "install", "--quiet", "pypiserver==2.4.2", "passlib==1.7.4"]
+        subprocess.run([*map(str, install)], check=True, stdin=subprocess.DEVNULL)
+        passwords = self.directory / "htpasswd"
+        digest = base64.b64encode(hashlib.sha1(PASSWORD.encode()).digest()).decode()
+        passwords.write_text(f"alice:{{SHA}}{digest}\n", "utf-8")
+        command = [str(python.with_name("pypi-server")), "run", "--interface", "127.0.0.1", "--port", str(self.port)]
+        command += ["--passwords", str(passwords), "--authenticate", "update,download,list", "--disable-fallback"]
+        return [*command, str(packages)]

@@ -167,18 +167,9 @@ bento_layout_base(
     python_version = "3.12",
 )
 
-bento_image(
-    name = "local_image",
-    base = "@layout_base",
-    bento = ":local",
-    platform = "linux_amd64",
-)
+bento_image(name = "local_image", base = "@layout_base", bento = ":local", platform = "linux_amd64")
 
-bento_base(
-    name = "lazy_base",
-    compression = "gzip",
-    packages = ["@debian//python3"],
-)
+bento_base(name = "lazy_base", compression = "gzip", packages = ["@debian//python3"])
 
 bento_image(
     name = "lazy_image",

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import io
 import json
 import tarfile
-import threading
 import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -16,6 +14,8 @@ from urllib.parse import unquote
 from indexes import files_with
 from registry_server import RegistryServer
 from workbench import with_python_here
+
+from tests.helpers.loopback import Handler, running
 
 if TYPE_CHECKING:
     from workbench import Checkout, Workbench
@@ -53,11 +53,7 @@ use_repo(bento_files, "branch", "changed", "exported", "hub", "plain", "pushed")
 BUILD = """\
 load("@rules_bento//rules:defs.bzl", "bento_package", "bento_push")
 
-bento_push(
-    name = "push",
-    src = "@plain",
-    remote_tags = ["v1"],
-)
+bento_push(name = "push", src = "@plain", remote_tags = ["v1"])
 
 [
     bento_package(
@@ -81,26 +77,26 @@ SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Service:\n    pass\n"
 
 def models_are_fetched(bench: Workbench) -> str:
     """Fetch models only for targets that require them, and verify their hashes. The token is sent but never stored."""
-    checkout = bench.checkout("models", cache=bench.directory / "models-cache")
+    checkout = bench.checkout("models", cache=bench.directory / "models-cache", workspace=WORKSPACE)
     archive = exported()
     with server(archive) as (address, asked):
         write_workspace(checkout, address, archive)
-        checkout.build("//:without", workspace=WORKSPACE)
+        checkout.build("//:without")
         assert not asked, f"downloaded, but not required: {asked}"
         # In a separate build, because a public model would store the same contents in the repository cache.
-        without = checkout.bazel("build", "@hub", workspace=WORKSPACE, HF_ENDPOINT=address, HF_TOKEN=TOKEN)
+        without = checkout.bazel("build", "@hub", HF_ENDPOINT=address, HF_TOKEN=TOKEN)
         assert without.code != 0, "the token of the Hub was sent to another server"
         home = bench.directory / "models-home"
         home.mkdir()
         (home / ".netrc").write_text(f"machine 127.0.0.1 login user password {TOKEN}\n", "utf-8")
-        built = checkout.build("//:all", workspace=WORKSPACE, HF_ENDPOINT=address, HOME=str(home))
+        built = checkout.build("//:all", HF_ENDPOINT=address, HOME=str(home))
         models_are_in(checkout)
         assert origin(checkout, "hub") == (f"acme/tiny@{REVISION}", "")
         assert origin(checkout, "plain") == ("", f"{address}/plain")
         assert origin(checkout, "exported") == ("", f"{address}/exported.bentomodel")
-        wrong = checkout.bazel("build", "//:wrong", workspace=WORKSPACE)
+        wrong = checkout.bazel("build", "//:wrong")
         assert "Checksum was" in wrong.errors, wrong.told()
-        moving = checkout.bazel("build", "//:moving", workspace=WORKSPACE, HF_ENDPOINT=address)
+        moving = checkout.bazel("build", "//:moving", HF_ENDPOINT=address)
         assert "Use a commit hash (40 hexadecimal digits)" in moving.errors, moving.told()
         a_pushed_model_is_pulled(checkout, bench, address, archive)
     shown = [result.command for result in (without, built) if TOKEN in result.output + result.errors]
@@ -115,14 +111,14 @@ def a_pushed_model_is_pulled(checkout: Checkout, bench: Workbench, address: str,
     with RegistryServer(bench.directory / "models-registry") as registry:
         host = f"127.0.0.1:{registry.port}"
         behind = ("--", "--insecure", host, "--repository", f"{host}/plain")
-        checkout.bazel("run", "//:push", *behind, workspace=WORKSPACE).succeeded()
+        checkout.bazel("run", "//:push", *behind).succeeded()
         request = urllib.request.Request(f"http://{host}/v2/plain/manifests/v1", headers={"Accept": MANIFEST})
         with urllib.request.urlopen(request, timeout=30) as response:
             digest = response.headers["Docker-Content-Digest"]
         write_workspace(checkout, address, archive, registry.port, digest)
-        checkout.build("//:from_registry", workspace=WORKSPACE)
+        checkout.build("//:from_registry")
         assert origin(checkout, "pushed") == ("", f"oci://{host}/plain@{digest}")
-    with tarfile.open(checkout.root / WORKSPACE / "bazel-bin/from_registry.bento", "r:xz") as bento:
+    with tarfile.open(checkout.directory / "bazel-bin/from_registry.bento", "r:xz") as bento:
         names = {name.removeprefix("./"): name for name in bento.getnames()}
         for path, content in FILES.items():
             assert bento.extractfile(names[f"models/plain/v1/{path}"]).read() == content, path
@@ -130,13 +126,13 @@ def a_pushed_model_is_pulled(checkout: Checkout, bench: Workbench, address: str,
 
 def origin(checkout: Checkout, name: str) -> tuple[str, str]:
     """Return the origin in the description of a model, which SBOMs contain."""
-    [path] = (checkout.root / WORKSPACE / "bazel-bin/external").glob(f"*{name}/{name}.model.json")
+    [path] = (checkout.directory / "bazel-bin/external").glob(f"*{name}/{name}.model.json")
     description = json.loads(path.read_text())
     return description["hugging_face"], description["origin"]
 
 
 def models_are_in(checkout: Checkout) -> None:
-    with tarfile.open(checkout.root / WORKSPACE / "bazel-bin/all.bento", "r:xz") as bento:
+    with tarfile.open(checkout.directory / "bazel-bin/all.bento", "r:xz") as bento:
         names = {name.removeprefix("./"): name for name in bento.getnames()}
         latest = bento.extractfile(names["models/hub/latest"]).read().decode()
         for directory in (f"models/hub/{latest}", "models/plain/v1"):
@@ -165,9 +161,9 @@ def write_workspace(
     digest = hashlib.sha256(archive).hexdigest()
     values = {"address": address, "archive": digest, "files": files, "revision": REVISION, "wrong": "0" * 64}
     values |= {"port": str(port), "digest": pushed}
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", with_python_here(MODULE.format(**values)))
-    checkout.write(f"{WORKSPACE}/BUILD.bazel", BUILD)
-    checkout.write(f"{WORKSPACE}/service.py", SERVICE)
+    checkout.write("MODULE.bazel", with_python_here(MODULE.format(**values)))
+    checkout.write("BUILD.bazel", BUILD)
+    checkout.write("service.py", SERVICE)
 
 
 @contextmanager
@@ -176,38 +172,21 @@ def server(archive: bytes):
     asked: list[str] = []
     snapshot = f"/acme/tiny/resolve/{REVISION}/"
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Files(Handler):
         def do_GET(self) -> None:
             path = unquote(self.path)
             asked.append(path)
             if path.startswith(snapshot):
                 if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-                    self.answer(401)
+                    self.send(401)
                 elif path.endswith(".pt"):
-                    self.send_response(302)
-                    self.send_header("Location", f"/cdn/{self.path.removeprefix(snapshot)}")
-                    self.send_header("Content-Length", "0")
-                    self.end_headers()
+                    self.send(302, headers={"Location": f"/cdn/{self.path.removeprefix(snapshot)}"})
                 else:
-                    self.answer(200, FILES[path.removeprefix(snapshot)])
+                    self.send(200, FILES[path.removeprefix(snapshot)])
                 return
             found = {f"/{place}/{name}": content for place in ("cdn", "plain") for name, content in FILES.items()}
             found["/exported.bentomodel"] = archive
-            self.answer(200 if path in found else 404, found.get(path, b""))
+            self.send(200 if path in found else 404, found.get(path, b""))
 
-        def answer(self, status: int, content: bytes = b"") -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{running.server_port}", asked
-    finally:
-        running.shutdown()
-        running.server_close()
+    with running(Files) as served:
+        yield f"http://{served.host}", asked

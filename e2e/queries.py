@@ -15,25 +15,15 @@ SMOKE, MONOREPO = "e2e/smoke", "e2e/monorepo"
 MOST_TOOLS = 40
 USE = 'use_repo(bento_files, "base")'
 APT = """\
-bento_files.apt(
-    name = "debian",
-    lock = "@rules_bento//debian:python.lock.json",
-)
+bento_files.apt(name = "debian", lock = "@rules_bento//debian:python.lock.json")
 use_repo(bento_files, "base", "debian")
 """
 BUILD = """\
 load("@rules_bento//rules:defs.bzl", "bento_base", "bento_push")
 
-bento_base(
-    name = "base",
-    packages = ["@debian//:packages"],
-)
+bento_base(name = "base", packages = ["@debian//:packages"])
 
-bento_push(
-    name = "push",
-    src = "//:image",
-    repositories = ["registry.example.com/hello"],
-)
+bento_push(name = "push", src = "//:image", repositories = ["registry.example.com/hello"])
 """
 # Expressions, and labels in their answers.
 SERVICES = {"//classify:classify", "//render:render", "//report:report"}

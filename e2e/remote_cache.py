@@ -47,28 +47,13 @@ bento_image(
     compression = "gzip",
 )
 
-bento_load(
-    name = "loaded",
-    src = "//examples/iris:iris_image",
-)
+bento_load(name = "loaded", src = "//examples/iris:iris_image")
 
-bento_push(
-    name = "pushed",
-    src = "//examples/iris:iris_bento",
-    remote_tags = ["latest"],
-)
+bento_push(name = "pushed", src = "//examples/iris:iris_bento", remote_tags = ["latest"])
 
-bento_push(
-    name = "pushed_gzip_image",
-    src = ":gzip_image",
-    remote_tags = ["latest"],
-)
+bento_push(name = "pushed_gzip_image", src = ":gzip_image", remote_tags = ["latest"])
 
-bento_push(
-    name = "pushed_image",
-    src = "//examples/iris:iris_image",
-    remote_tags = ["latest"],
-)
+bento_push(name = "pushed_image", src = "//examples/iris:iris_image", remote_tags = ["latest"])
 """
 FROM_CACHE = "--@rules_bento//rules:push_from=cache"
 GZIP_IMAGE, PUSHED_GZIP_IMAGE = "//tests/pushed:gzip_image", "//tests/pushed:pushed_gzip_image"

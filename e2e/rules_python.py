@@ -149,14 +149,17 @@ def special_cases_are_supported(checkout: Checkout) -> None:
     module = checkout.read(f"{TEAMS}/MODULE.bazel")
     checkout.write(f"{TEAMS}/MODULE.bazel", module + 'bento.pypi(name = "locked", lock = "//:docopt.txt")\n')
     checkout.build("--nobuild", "@base_3_11", workspace=TEAMS)  # without the extension of hubs, which fails
-    failed = checkout.bazel("build", "--nobuild", "@locked//numpy", workspace=TEAMS)
-    assert "is defined twice in the module teams" in failed.errors, failed.told()
+    checkout.bazel("build", "--nobuild", "@locked//numpy", workspace=TEAMS).failed(
+        "is defined twice in the module teams"
+    )
     checkout.write(f"{TEAMS}/MODULE.bazel", module)
     checkout.edit(f"{TEAMS}/MODULE.bazel", "        python_version = version,\n    )\n    for", "    )\n    for")
-    failed = checkout.bazel("build", "--nobuild", "@base_3_11", workspace=TEAMS)
-    assert "in the variable PYTHON_VERSION. Set python_version" in failed.errors, failed.told()
-    failed = checkout.bazel("build", "--nobuild", "@broken//docopt", workspace=TEAMS)
-    assert "docopt==0.6.2 has no wheel for linux_" in failed.errors, failed.told()
+    checkout.bazel("build", "--nobuild", "@base_3_11", workspace=TEAMS).failed(
+        "in the variable PYTHON_VERSION. Set python_version"
+    )
+    checkout.bazel("build", "--nobuild", "@broken//docopt", workspace=TEAMS).failed(
+        "docopt==0.6.2 has no wheel for linux_"
+    )
     unknown_layouts_fail(checkout)
 
 
@@ -168,11 +171,9 @@ def unknown_layouts_fail(checkout: Checkout) -> None:
     checkout.edit(
         f"{TEAMS}/cases/BUILD.bazel", "    requirements", '    deps = ["@untagged//:words"],\n    requirements'
     )
-    failed = checkout.bazel("build", "--nobuild", "//cases:constrained_bento", workspace=TEAMS)
-    assert "untagged/site-packages belongs to an installed package, but the rule py_library" in failed.errors, (
-        failed.told()
+    checkout.bazel("build", "--nobuild", "//cases:constrained_bento", workspace=TEAMS).failed(
+        "untagged/site-packages belongs to an installed package, but the rule py_library", "as rules_python 0.40.0 to "
     )
-    assert "as rules_python 0.40.0 to " in failed.errors, failed.told()
 
 
 def provide_rules_python(checkout: Checkout, workspace: str) -> None:

@@ -35,23 +35,12 @@ load("//rules:defs.bzl", "bento_image", "bento_image_index", "bento_model", "ben
     for form in ["cyclonedx", "spdx"]
 ]
 
-bento_image_index(
-    name = "index",
-    image = ":spdx",
-    platforms = ["//toolchains/platforms:linux_amd64"],
-)
+bento_image_index(name = "index", image = ":spdx", platforms = ["//toolchains/platforms:linux_amd64"])
 
-bento_push(
-    name = "push",
-    src = ":spdx",
-)
+bento_push(name = "push", src = ":spdx")
 
 [
-    bento_push(
-        name = "push_signed_" + form,
-        src = form,
-        signed = True,
-    )
+    bento_push(name = "push_signed_" + form, src = form, signed = True)
     for form in ["cyclonedx", "index"]
 ]
 
@@ -66,11 +55,7 @@ bento_push(
     for name, license in {"hub": "apache-2.0", "site": "llama3", "registry": "mit or apache-2.0"}.items()
 ]
 
-bento_model(
-    name = "weights",
-    srcs = ["one.pt", "sub/names.json"],
-    tag = "weights:v1",
-)
+bento_model(name = "weights", srcs = ["one.pt", "sub/names.json"], tag = "weights:v1")
 
 bento_model_image(
     name = "modelpack",
@@ -79,10 +64,7 @@ bento_model_image(
     model = ":weights",
 )
 
-bento_push(
-    name = "push_model",
-    src = ":modelpack",
-)
+bento_push(name = "push_model", src = ":modelpack")
 """
 ORIGINS = {
     "hub": {"hugging_face": "acme/tiny@" + "0" * 40},

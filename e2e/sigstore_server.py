@@ -7,12 +7,10 @@ programs from the module proxy. `python3 e2e/sigstore_server.py` only fills Go's
 from __future__ import annotations
 
 import base64
-import http.server
 import json
 import os
 import subprocess
 import tempfile
-import threading
 import time
 import urllib.request
 from contextlib import ExitStack, contextmanager
@@ -20,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from server import Server, free_port
+
+from tests.helpers import loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,9 +95,7 @@ class Issuer:
         key["n"] = base64url(bytes.fromhex(modulus.decode()))
         issuer = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def log_message(self, *_: object) -> None: ...
-
+        class Answers(loopback.Handler):
             def do_GET(self) -> None:
                 answer: dict[str, Any] = {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/keys"}
                 answer["id_token_signing_alg_values_supported"] = ["RS256"]
@@ -106,23 +104,17 @@ class Issuer:
                 elif self.path.startswith("/job?"):
                     is_job = self.path == "/job?audience=sigstore" and self.headers["Authorization"] == "bearer job"
                     answer = {"value": issuer.token(JOB)} if is_job else {}
-                content = json.dumps(answer).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+                self.send(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = loopback.Server(Answers)
+        self.url = f"http://{self._server.host}"
 
     def __enter__(self) -> Issuer:
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        self._server.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
     def job(self) -> dict[str, str]:
         """Return the variables of a job on GitHub, which requests the token of JOB with them."""
@@ -172,40 +164,24 @@ def serve(programs: Path, cosign: Path, directory: Path) -> Iterator[Sigstore]:
         certificates = f"http://127.0.0.1:{free_port()}"
         fulcio = run(
             "fulcio",
-            "serve",
-            "--host=127.0.0.1",
-            "--port={port}",
-            "--grpc-host=127.0.0.1",
-            "--grpc-port={free}",
-            "--metrics-port={free}",
-            "--legacy-unix-domain-socket=@fulcio-{port}",
-            "--ca=fileca",
-            f"--fileca-cert={directory}/fulcio.crt",
-            f"--fileca-key={directory}/fulcio.pem",
+            *("serve", "--host=127.0.0.1", "--port={port}", "--grpc-host=127.0.0.1", "--grpc-port={free}"),
+            *("--metrics-port={free}", "--legacy-unix-domain-socket=@fulcio-{port}", "--ca=fileca"),
+            *(f"--fileca-cert={directory}/fulcio.crt", f"--fileca-key={directory}/fulcio.pem"),
             "--fileca-key-passwd=secret",
-            f"--config-path={directory}/fulcio.json",
-            f"--ct-log-url={certificates}",
+            *(f"--config-path={directory}/fulcio.json", f"--ct-log-url={certificates}"),
             f"--ct-log-public-key-path={directory}/tesseract.pub",
         )
         run(
             "tesseract",
-            "--http_endpoint=127.0.0.1:{port}",
-            "--origin=127.0.0.1",
-            "--ext_key_usages=CodeSigning",
-            f"--private_key={directory}/tesseract.sec1",
-            f"--roots_pem_file={directory}/fulcio.crt",
+            *["--http_endpoint=127.0.0.1:{port}", "--origin=127.0.0.1", "--ext_key_usages=CodeSigning"],
+            *(f"--private_key={directory}/tesseract.sec1", f"--roots_pem_file={directory}/fulcio.crt"),
             f"--storage_dir={directory}/certificates",
             port=int(certificates.rpartition(":")[2]),
         )
         rekor = run(
             "rekor",
-            "serve",
-            "--http-port={port}",
-            "--grpc-port={free}",
-            "--http-metrics-port={free}",
-            "--hostname=127.0.0.1",
-            "--checkpoint-interval=1s",
-            f"--signer-filepath={directory}/rekor.pem",
+            *("serve", "--http-port={port}", "--grpc-port={free}", "--http-metrics-port={free}"),
+            *("--hostname=127.0.0.1", "--checkpoint-interval=1s", f"--signer-filepath={directory}/rekor.pem"),
             f"--storage-dir={directory}/entries",
         )
         stamps = run("timestamps", "serve", "--host=127.0.0.1", "--port={port}", "--disable-ntp-monitoring")

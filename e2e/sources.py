@@ -57,26 +57,26 @@ py-modules = ["acme_git"]
 
 def wheels_are_built_from_locked_sources(bench: Workbench) -> str:
     """Build the same bytes in two environments, without a network. Errors name missing packages."""
-    checkout = bench.checkout("built")
+    checkout = bench.checkout("built", workspace=WORKSPACE)
     address, commit = repository(bench.directory / "git")
     write_workspace(checkout, f"acme-git @ git+{address}@{commit}\nantlr4-python3-runtime==4.9.3\n")
     for target in ("//:requirements.update", "//:build.update"):
-        checkout.bazel("run", target, workspace=WORKSPACE).succeeded()
-    lock = checkout.read(f"{WORKSPACE}/requirements.lock.json")
+        checkout.bazel("run", target).succeeded()
+    lock = checkout.read("requirements.lock.json")
     assert f'"commit": "{commit}"' in lock, lock
-    checkout.write(f"{WORKSPACE}/BUILD.bazel", BUILD + TEST)
-    checkout.bazel("test", "//...", workspace=WORKSPACE).succeeded()
+    checkout.write("BUILD.bazel", BUILD + TEST)
+    checkout.bazel("test", "//...").succeeded()
     first = built(checkout)
 
     later = Surroundings({"LC_ALL": "tr_TR.UTF-8", "TZ": "Pacific/Kiritimati"}, umask=0o077)
-    second = bench.checkout("built-elsewhere/deeper", surroundings=later)
-    write_workspace(second, checkout.read(f"{WORKSPACE}/requirements.in"))
+    second = bench.checkout("built-elsewhere/deeper", surroundings=later, workspace=WORKSPACE)
+    write_workspace(second, checkout.read("requirements.in"))
     for name in ("BUILD.bazel", "requirements.lock.json", "build.lock.json"):
-        second.write(f"{WORKSPACE}/{name}", checkout.read(f"{WORKSPACE}/{name}"))
+        second.write(f"{name}", checkout.read(f"{name}"))
     assert built(second) == first, "two places build different wheels"
 
-    checkout.write(f"{WORKSPACE}/build.lock.json", checkout.read("e2e/smoke/requirements.lock.json"))
-    failed = checkout.bazel("build", WHEELS[1], workspace=WORKSPACE)
+    checkout.write("build.lock.json", checkout.read("../smoke/requirements.lock.json"))
+    failed = checkout.bazel("build", WHEELS[1])
     expected = "To build from source, add setuptools to the requirements of "
     assert failed.code != 0 and expected in failed.errors, failed.told()
     return f"a commit and a source archive, {len(first)} wheels of the same bytes in two places"
@@ -84,20 +84,20 @@ def wheels_are_built_from_locked_sources(bench: Workbench) -> str:
 
 def built(checkout: Checkout) -> list[str]:
     """Build the wheels, and return their digests."""
-    checkout.build(*WHEELS, workspace=WORKSPACE)
-    listed = checkout.bazel("cquery", f"set({' '.join(WHEELS)})", "--output=files", workspace=WORKSPACE).succeeded()
-    root = checkout.bazel("info", "execution_root", workspace=WORKSPACE).succeeded().output.strip()
+    checkout.build(*WHEELS)
+    listed = checkout.bazel("cquery", f"set({' '.join(WHEELS)})", "--output=files").succeeded()
+    root = checkout.bazel("info", "execution_root").succeeded().output.strip()
     files = [checkout.root.__class__(root, line) for line in listed.output.split()]
     assert len(files) == len(WHEELS), listed.told()
     return sorted(sha256(file.read_bytes()).hexdigest() for file in files)
 
 
 def write_workspace(checkout: Checkout, requirements: str) -> None:
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", with_python_here(MODULE))
-    checkout.write(f"{WORKSPACE}/BUILD.bazel", BUILD)
-    checkout.write(f"{WORKSPACE}/requirements.in", requirements)
-    checkout.write(f"{WORKSPACE}/build.in", "setuptools\nwheel\n")
-    checkout.write(f"{WORKSPACE}/imports_test.py", "import acme_git\nimport antlr4\n\nassert acme_git.X == 7\n")
+    checkout.write("MODULE.bazel", with_python_here(MODULE))
+    checkout.write("BUILD.bazel", BUILD)
+    checkout.write("requirements.in", requirements)
+    checkout.write("build.in", "setuptools\nwheel\n")
+    checkout.write("imports_test.py", "import acme_git\nimport antlr4\n\nassert acme_git.X == 7\n")
 
 
 def repository(directory: Path) -> tuple[str, str]:

@@ -12,12 +12,7 @@ BUILD = """\
 load("//rules:defs.bzl", "bento_package")
 
 [
-    bento_package(
-        name = name,
-        srcs = ["service.py"],
-        service = "service:Service",
-        labels = labels,
-    )
+    bento_package(name = name, srcs = ["service.py"], service = "service:Service", labels = labels)
     for name, labels in {
         "plain": {},
         "stable": {"commit": "{STABLE_COMMIT}"},

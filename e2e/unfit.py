@@ -21,12 +21,7 @@ bento_base(
     python_version = "3.13",
 )
 
-bento_image(
-    name = "large",
-    base = "//examples/base:python",
-    bento = "//examples/iris:iris_bento",
-    size_limit = 50,
-)
+bento_image(name = "large", base = "//examples/base:python", bento = "//examples/iris:iris_bento", size_limit = 50)
 
 # Their names are all that the check knows of libraries.
 [
@@ -56,12 +51,7 @@ bento_image(
     ]
 ]
 
-bento_package(
-    name = "asking",
-    python_version = "3.13",
-    srcs = ["service.py"],
-    service = "service:Asking",
-)
+bento_package(name = "asking", python_version = "3.13", srcs = ["service.py"], service = "service:Asking")
 
 [
     bento_image(

@@ -124,6 +124,13 @@ class Result:
         assert self.code == 0, f"exit code {self.code}\n{self.told()}"
         return self
 
+    def failed(self, *messages: str) -> Result:
+        """Return this result. Raises AssertionError if the command succeeded, or if its errors lack a message."""
+        assert self.code != 0, self.told()
+        missing = [message for message in messages if message not in self.errors]
+        assert not missing, f"no {missing}\n{self.told()}"
+        return self
+
     def told(self) -> str:
         """Return the command and the end of its output."""
         return f"$ {' '.join(self.command)}\n{self.output[-2000:]}{self.errors[-6000:]}"
@@ -139,9 +146,14 @@ class Checkout:
         surroundings: Surroundings,
         source: Path = REPOSITORY,
         startup: Sequence[str] = (),
+        workspace: str = ".",
     ) -> None:
-        """Copy `source`. `cache` is Bazel's download cache, and `startup` contains options of its servers."""
+        """Copy `source`. `cache` is Bazel's download cache, and `startup` contains options of its servers.
+
+        Paths are relative to `workspace`, the default workspace of commands.
+        """
         self.root = directory / "rules_bento"
+        self.directory = self.root / workspace
         self._scratch = directory / "scratch"
         self._scratch.mkdir(parents=True)
         self._cache = cache
@@ -162,25 +174,25 @@ class Checkout:
 
     def write(self, path: str, text: str) -> None:
         """Create or replace a file."""
-        (self.root / path).parent.mkdir(parents=True, exist_ok=True)
-        (self.root / path).write_text(text, "utf-8")
+        (self.directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.directory / path).write_text(text, "utf-8")
 
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace a string that must occur in a file."""
-        text = (self.root / path).read_text("utf-8")
+        text = self.read(path)
         assert old in text, f"{path} has no {old!r} any more"
         self.write(path, text.replace(old, new))
 
     def read(self, path: str) -> str:
         """Return the content of a file."""
-        return (self.root / path).read_text("utf-8")
+        return (self.directory / path).read_text("utf-8")
 
     def digest(self, path: str) -> str:
         """Return the SHA-256 digest of a file."""
-        return sha256((self.root / path).read_bytes()).hexdigest()
+        return sha256((self.directory / path).read_bytes()).hexdigest()
 
     def bazel(
-        self, command: str, *arguments: str, workspace: str = ".", startup: Sequence[str] = (), **variables: str
+        self, command: str, *arguments: str, workspace: str = "", startup: Sequence[str] = (), **variables: str
     ) -> Result:
         """Run a Bazel command in a workspace of the checkout."""
         log = self._scratch / "spawns.json"
@@ -193,7 +205,7 @@ class Checkout:
         program = [str(self.root / "tools/bazel"), *self._startup, *startup]
         done = subprocess.run(
             self._surroundings.enter([*program, command, *options, *arguments], self._scratch / "clock"),
-            cwd=self.root / workspace,
+            cwd=self.root / workspace if workspace else self.directory,
             env=self._variables | variables,
             umask=self._surroundings.umask,
             stdin=subprocess.DEVNULL,
@@ -223,7 +235,7 @@ class Checkout:
                 stderr=output,
             )
 
-    def build(self, *arguments: str, workspace: str = ".", **variables: str) -> Result:
+    def build(self, *arguments: str, workspace: str = "", **variables: str) -> Result:
         """Build, and check that the build succeeds."""
         return self.bazel("build", *arguments, workspace=workspace, startup=(), **variables).succeeded()
 
@@ -269,10 +281,11 @@ class Workbench:
         cache: Path | None = None,
         surroundings: Surroundings | None = None,
         source: Path = REPOSITORY,
+        workspace: str = ".",
     ) -> Checkout:
         """Copy the repository, or another `source`, to `name` in the directory."""
-        place = self.directory / name
-        made = Checkout(place, cache or self.downloads, surroundings or Surroundings(), source, self._startup)
+        place, cache = self.directory / name, cache or self.downloads
+        made = Checkout(place, cache, surroundings or Surroundings(), source, self._startup, workspace)
         self._checkouts.append(made)
         return made
 
