@@ -96,7 +96,7 @@ def test_a_command_is_rejected_unless_the_target_provides_what_it_makes(assemble
 def test_the_layer_of_a_bento_does_not_depend_on_its_parts(tmp_path):
     """Of a Bento in the store, nobody knows whether src/bentofile.yaml was a source."""
     paths = [
-        *("bento.yaml", "README.md", "env/python/requirements.txt", "src/README.md", "src/bentofile.yaml", "src/x.py"),
+        *("bento.yaml", "README.md", "env/python/requirements.txt", "src/README.md", "src/bentofile.yaml", "src/x.py")
     ]
     members = [Member.inline(path, path.encode()) for path in paths]
 

@@ -45,11 +45,7 @@ def test_no_label_changes_nothing(actions):
 
 def test_a_status_that_is_missing(actions):
     _, outcome = stamp(actions, ("commit", "{STABLE_COMIT}"))
-    refused(
-        outcome,
-        LABEL,
-        "labels: '{STABLE_COMIT}' contains the unknown key {STABLE_COMIT}. Valid keys:",
-    )
+    refused(outcome, LABEL, "labels: '{STABLE_COMIT}' contains the unknown key {STABLE_COMIT}. Valid keys:")
 
 
 def test_an_empty_status_is_a_build_without_a_stamp(actions):

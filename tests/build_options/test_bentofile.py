@@ -140,10 +140,7 @@ REFUSED = [
     ("additional_models: []", "Write 'models'."),
     ("envs:\n- name: A\n  stge: all", "b.yaml:3: envs[0].stge: unknown option of BentoML 1.4. Did you mean 'stage'?"),
     ("envs:\n- name: A\n  stage: built", "b.yaml:2: envs[0]: stage of A: invalid value 'built'. Did you mean 'build'?"),
-    (
-        "envs:\n- A=b",
-        "b.yaml:2: envs[0]: expected a mapping with name, value, and optionally stage, got 'A=b'",
-    ),
+    ("envs:\n- A=b", "b.yaml:2: envs[0]: expected a mapping with name, value, and optionally stage, got 'A=b'"),
     ("envs:\n- value: b", "b.yaml:2: envs[0]: the variable has no `name`. Add the key `name`."),
     ("envs:\n- name: A-B", "b.yaml:2: envs[0]: invalid variable name 'A-B'"),
     ('envs:\n- {name: A, value: "x\\ny"}', "b.yaml:2: envs[0]: the value of A contains a line break"),

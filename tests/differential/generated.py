@@ -494,9 +494,7 @@ def _mend_image(image: dict, project: Project, python: str) -> None:
     image["python_version"] = version
     image["base_image"] = base or distro.image(version)
     own = [other.first_command for other in map(distros.get, distros.NAMES)]
-    own += [
-        "yum update && yum install -y ca-certificates gcc gcc-c++ make bash shadow-utils git",
-    ]
+    own += ["yum update && yum install -y ca-certificates gcc gcc-c++ make bash shadow-utils git"]
     first = [distro.first_command] if declared or packages or not base else []
     calls = [command for command in image["commands"] if command not in own]
     image["commands"] = first + [installed_by(distro, command) for command in calls]

@@ -41,9 +41,4 @@ def analyzed(files: dict[str, str]) -> tuple[dict | None, str]:
         return None, f"{info.unknowns[0].path}:{info.unknowns[0].line}: {info.unknowns[0].what}"
     [service] = info.services
     apis = [each.name for each in service.apis]
-    return {
-        "name": info.entry_service,
-        "labels": info.labels,
-        "workers": service.config["workers"],
-        "apis": apis,
-    }, ""
+    return {"name": info.entry_service, "labels": info.labels, "workers": service.config["workers"], "apis": apis}, ""

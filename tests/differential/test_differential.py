@@ -156,9 +156,7 @@ RECORDED = {
         "r.txt": "idna\n",
     },
     "a src layout": {"pyproject.toml": f"{PROJECT}service = 'service:Svc'\n", "src/lib.py": ""},
-    "spellings": {
-        "bentofile.yaml": f"service: service.py:Svc\nname: MyName\nexclude: [bentofile.yaml]\n{NOT_LOCKED}",
-    },
+    "spellings": {"bentofile.yaml": f"service: service.py:Svc\nname: MyName\nexclude: [bentofile.yaml]\n{NOT_LOCKED}"},
     "many": {
         "bentofile.yaml": "exclude: [bentofile.yaml]\nargs: {x: 1, y: [1, null]}\ndescription: 'file: D.md'\n"
         "docker: {python_version: '3.12', system_packages: [git]}\nenvs: [{name: F, value: 5}]\n"

@@ -115,10 +115,7 @@ def fields(document: dict) -> dict:
 
 def build(directory: Path, real, declared: Declared, **more):
     beside = ExtraOptions(
-        bentoml_version=real.version,
-        python_version=real.python_version,
-        store=real.home / "models",
-        declared=declared,
+        bentoml_version=real.version, python_version=real.python_version, store=real.home / "models", declared=declared
     )
     return build_bentofile(build_ctx=directory, version="v1", extra=beside, **more)
 

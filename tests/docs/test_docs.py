@@ -24,16 +24,7 @@ sys.path += ["bench", "tools"]
 import bentofile_schema  # noqa: E402
 import plots  # noqa: E402
 import reference  # noqa: E402
-from declarations import (  # noqa: E402
-    Attributes,
-    DeclarationError,
-    Extension,
-    Provider,
-    Repository,
-    Rule,
-    Unknown,
-    bazel_names,
-)
+from declarations import Attributes, DeclarationError, Extension, Provider, Repository, Rule, Unknown, bazel_names  # noqa: E402
 
 REPOSITORY = Repository(ROOT)
 BLOCKS = [block for path in documents(ROOT) for block in blocks(path)]

@@ -274,10 +274,7 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "a size that is negative": lambda: readers.seed("ftp").replace(b"213 7", b"213 -7"),
         "more bytes than the size": lambda: readers.seed("ftp") + b"x",
     },
-    "sftp": {
-        "a size of 1 TiB": lambda: sftp_size(1 << 40),
-        "a size of 16 EiB": lambda: sftp_size((1 << 64) - 1),
-    },
+    "sftp": {"a size of 1 TiB": lambda: sftp_size(1 << 40), "a size of 16 EiB": lambda: sftp_size((1 << 64) - 1)},
     "wheel-unpacked": {"a file that is damaged, after others": wheel_with_a_wrong_sum},
     "cloud-pull": {
         "versions that are a mapping": lambda: answer("count=1", {"items": {"a": 1}}),

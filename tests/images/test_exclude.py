@@ -118,10 +118,7 @@ def test_a_library_that_is_needed_and_excluded_is_missed(tmp_path):
         (["acme/__init__.py"], "excludes acme/__init__.py, but keeps other modules of the package. Exclude 'acme/'"),
         (["acme/tests/__init__.py"], "Exclude 'acme/tests/', or add '!/acme/tests/__init__.py'"),
         (["acme/core.py"], "excludes acme/core.py, but an entry point requires acme.core"),
-        (
-            ["acme/plugins/"],
-            "excludes acme/plugins/fast.py, but an entry point requires acme.plugins.fast",
-        ),
+        (["acme/plugins/"], "excludes acme/plugins/fast.py, but an entry point requires acme.plugins.fast"),
     ],
 )
 def test_patterns_without_a_valid_meaning_are_rejected(wheel, own, words):

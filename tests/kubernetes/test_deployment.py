@@ -315,12 +315,7 @@ def test_pods_for_openshift_leave_the_ids_to_it(rule):
 
 @pytest.mark.parametrize(
     ("gpus", "words", "expected"),
-    [
-        (1, [], False),
-        (2, [], True),
-        (0, ["--writable", "/dev/shm"], True),
-        (4, ["--writable", "/dev/shm"], True),
-    ],
+    [(1, [], False), (2, [], True), (0, ["--writable", "/dev/shm"], True), (4, ["--writable", "/dev/shm"], True)],
 )
 @pytest.mark.parametrize("root", [[], ["--writable", "/"]])
 def test_services_with_several_gpus_share_memory(rule, gpus, words, expected, root):

@@ -71,20 +71,8 @@ class Rule:
         return str(path)
 
     def run(self, words):
-        words = [
-            *words,
-            "--port",
-            "0",
-            "--openshift",
-            "0",
-            "--startup-timeout-seconds",
-            "60",
-        ]
-        words += [
-            *([] if "--app-name" in words else ["--app-name", ""]),
-            "--digest",
-            str(self.directory / "digest"),
-        ]
+        words = [*words, "--port", "0", "--openshift", "0", "--startup-timeout-seconds", "60"]
+        words += [*([] if "--app-name" in words else ["--app-name", ""]), "--digest", str(self.directory / "digest")]
         if "--repository" not in words:
             words += ["--repository", "registry.example.com/chat"]
         words += ["--output", str(self.directory / "out.yaml")]

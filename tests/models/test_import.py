@@ -269,7 +269,7 @@ def test_a_file_of_a_model_is_a_layer_of_the_artifact(tmp_path):
         kinds[name] = layer["media_type"].removeprefix("application/vnd.cncf.model.")
         actions.write("svc/out.json", made.outputs["--description"])
     assert [*kinds.values()] == [
-        *("weight.v1.raw", "weight.config.v1.raw", "doc.v1.raw", "doc.v1.raw", "code.v1.raw", "weight.v1.raw"),
+        *("weight.v1.raw", "weight.config.v1.raw", "doc.v1.raw", "doc.v1.raw", "code.v1.raw", "weight.v1.raw")
     ]
     words = ["--target", "//svc:pack", "--format", "modelpack", "--created", "1980-01-01T00:00:00+00:00"]
     words += ["--model", described_model(actions, "m:v1"), "--layer", "svc/out.json"]

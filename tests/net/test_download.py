@@ -42,11 +42,7 @@ def interrupted(status, headers, body):
 
 @pytest.mark.parametrize(
     ("status", "part", "body"),
-    [
-        (200, "", CONTENT),
-        (206, "bytes 300-699/700", CONTENT[300:]),
-        (206, "bytes 300-699/*", CONTENT[300:]),
-    ],
+    [(200, "", CONTENT), (206, "bytes 300-699/700", CONTENT[300:]), (206, "bytes 300-699/*", CONTENT[300:])],
 )
 def test_the_rest_is_added_to_the_beginning(tmp_path, status, part, body):
     with liar(interrupted(status, {"Content-Range": part}, body)) as server:
@@ -57,8 +53,7 @@ def test_the_rest_is_added_to_the_beginning(tmp_path, status, part, body):
 
 @pytest.mark.parametrize("status", [416, 204, 206])
 @pytest.mark.parametrize(
-    "part",
-    ["bytes 100-699/700", "bytes 300-500/700", "bytes 0-699/700", "bytes 0-6/7", "bytes 0-9/\u00b2", "x", ""],
+    "part", ["bytes 100-699/700", "bytes 300-500/700", "bytes 0-699/700", "bytes 0-6/7", "bytes 0-9/\u00b2", "x", ""]
 )
 def test_another_range_than_the_rest_is_an_error(tmp_path, status, part):
     answer = interrupted(status, {"Content-Range": part}, CONTENT[:201])

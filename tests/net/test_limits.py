@@ -51,10 +51,7 @@ def lines(line: bytes, count: int):
     ids=["a long header", "many headers", "folded ones", "no end of interim answers", "a long status"],
 )
 def test_a_head_is_bounded(answer):
-    with (
-        liar(answer) as server,
-        pytest.raises(BentoError, match="127.0.0.1:.*response headers are too large"),
-    ):
+    with liar(answer) as server, pytest.raises(BentoError, match="127.0.0.1:.*response headers are too large"):
         ask(server.url)
     assert len(server.requests) == 1
 

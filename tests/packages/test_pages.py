@@ -82,12 +82,12 @@ def installed(tmp_path, tool, main, text):
     file.write_text(text, "utf-8")
     shutil.rmtree(target, ignore_errors=True)
     arguments = [
-        *("install", "--quiet", "--require-hashes", "--index-url", main, "--target", str(target), "-r", str(file)),
+        *("install", "--quiet", "--require-hashes", "--index-url", main, "--target", str(target), "-r", str(file))
     ]
     command = [UV, "pip", *arguments, "--no-cache"]
     if tool == "pip":
         command = [
-            *(sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check", *arguments, "--no-cache-dir"),
+            *(sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check", *arguments, "--no-cache-dir")
         ]
     roots = os.environ["RULES_BENTO_ROOTS"]
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": roots, "no_proxy": "127.0.0.1"}

@@ -50,7 +50,7 @@ def test_platforms_and_versions_are_those_of_package_hubs():
 def by_uv(directory, platform: str) -> list[str] | None:
     """Return the packages that uv would install from the lock, or None if uv fails."""
     command = [
-        *(UV, "sync", "--frozen", "--dry-run", "--python", sys.executable, "--python-platform", NAMES_IN_UV[platform]),
+        *(UV, "sync", "--frozen", "--dry-run", "--python", sys.executable, "--python-platform", NAMES_IN_UV[platform])
     ]
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -183,7 +183,7 @@ def check(directory, lock: dict | None, *flags: str) -> int:
     (directory / "lock.json").write_text(locks.dumps(lock) if lock else "", "utf-8")
     arguments = ["check_requirements", "--target", "//:test", "--update", "//:update", "--requires-python", ">=3.10"]
     arguments += [
-        *("--lock", str(directory / "lock.json"), "lock.json", "--source", str(directory / "r.in"), "r.in", *flags),
+        *("--lock", str(directory / "lock.json"), "lock.json", "--source", str(directory / "r.in"), "r.in", *flags)
     ]
     return run(arguments)
 

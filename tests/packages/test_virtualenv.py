@@ -50,7 +50,7 @@ def test_nothing_is_written_through_what_exists(tmp_path, monkeypatch):
 
 
 SCRIPTS = [
-    *("../../x = x:A", ".. = x:A.main", "a/b = x:A.main", "run = x; import os", "run = x", "run = x:A\n  import os"),
+    *("../../x = x:A", ".. = x:A.main", "a/b = x:A.main", "run = x; import os", "run = x", "run = x:A\n  import os")
 ]
 
 

@@ -504,11 +504,7 @@ OF_WHEELS = LockedRequirements(
         ({"description": "file: N.md"}, ExtraOptions(), "description: 'N.md' isn't a file in the build context"),
         ({"description": "file: ../N.md"}, ExtraOptions(), "description: '../N.md' is outside the build context"),
         ({"docker": {"setup_script": "servce.py"}}, ExtraOptions(), "Did you mean 'service.py'?"),
-        (
-            {"python": {"requirements_txt": "/etc/r.txt"}},
-            ExtraOptions(),
-            "'/etc/r.txt' is outside the build context",
-        ),
+        ({"python": {"requirements_txt": "/etc/r.txt"}}, ExtraOptions(), "'/etc/r.txt' is outside the build context"),
         (
             {"python": {"packages": ["x @ git+https://g.example/x"]}},
             ExtraOptions(),

@@ -202,10 +202,7 @@ def test_a_cache_that_is_away_is_not_taken_for_the_registry():
 
 @pytest.mark.parametrize("cache", [lambda: http_cache(CONTENT), lambda: grpc_cache(status=5)])
 def test_a_blob_that_the_cache_has_lost(cache):
-    with (
-        cache() as url,
-        pytest.raises(BentoError, match=r"isn't in the cache anymore\. Run `bazel clean`"),
-    ):
+    with cache() as url, pytest.raises(BentoError, match=r"isn't in the cache anymore\. Run `bazel clean`"):
         pushed(settings(url.replace("/kept", "/other"), "--remote_instance_name=main"))
 
 

@@ -111,10 +111,7 @@ def test_a_login_with_tokens(registry_binary, home, bento, tmp_path):
     [
         (["localhost:1/x", "-u", "me", "--password-stdin"], "isn't the host of a registry. Use a host"),
         (["localhost:1", "--password-stdin"], "--password-stdin requires --username. Add --username NAME."),
-        (
-            ["localhost:1", "-u", "me"],
-            "the command can't prompt for a password. Add --password-stdin, and pipe the",
-        ),
+        (["localhost:1", "-u", "me"], "the command can't prompt for a password. Add --password-stdin, and pipe the"),
         (["localhost:1", "-u", "a:b", "--password-stdin"], "the user name contains a colon"),
     ],
 )

@@ -100,10 +100,7 @@ def test_the_same_schema_has_no_changes():
         ),
         (lambda r: r["input"].update(title="Other"), []),
         (lambda r: r.update(batchable=True), []),
-        (
-            lambda r: r.update(name="tell"),
-            ["breaking: /classify: BentoML clients must call tell instead of classify"],
-        ),
+        (lambda r: r.update(name="tell"), ["breaking: /classify: BentoML clients must call tell instead of classify"]),
         (
             lambda r: r["input"]["properties"]["top"].update(minimum=0),
             ["breaking: /classify input.top: minimum nothing became 0"],

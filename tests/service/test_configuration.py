@@ -12,7 +12,7 @@ from rules_bento.service.metadata import Service, ServiceInfo
 
 VALUES: list[Any] = [None, True, False, 0, 1, -1, 64, 65, 0.0, 0.5, 1.0, 1.5, -0.5, "", "1", "500m", "cpu_count"]
 VALUES += [
-    *("127.0.0.1", "::1", "localhost", "(", "a+", "grpc", "GRPC", "http", "zipkin", "Jaeger", "none", "None", "gzip"),
+    *("127.0.0.1", "::1", "localhost", "(", "a+", "grpc", "GRPC", "http", "zipkin", "Jaeger", "none", "None", "gzip")
 ]
 VALUES += [[], ["a"], [1], [1.5], [True], [None], ["a", 1], {}, {"a": 1}, {"enabled": "yes"}]
 

@@ -115,10 +115,7 @@ def test_names_that_differ_in_case_are_two_files() -> None:
         ([declared("a\nb.py")], r"declares 'a\\nb\.py', which contains a line break"),
         ([declared("l", link="a\udce9")], r"declares 'l -> a\\udce9', which isn't valid UTF-8"),
         ([declared("l", link="/etc/passwd")], r"l \(from //svc:bento\) is a link to '/etc/passwd', .* absolute"),
-        (
-            [declared("a/l", link="../../b")],
-            r"a/l .* is a link to '\.\./\.\./b', which .* outside the Bento\. Replace",
-        ),
+        ([declared("a/l", link="../../b")], r"a/l .* is a link to '\.\./\.\./b', which .* outside the Bento\. Replace"),
         ([declared("l", link="..")], r"which is absolute or outside"),
         (
             [declared("bml/bin/python", link="/usr/bin/python3"), declared("bml/pyvenv.cfg")],
@@ -126,10 +123,7 @@ def test_names_that_differ_in_case_are_two_files() -> None:
         ),
         ([declared("l", link="")], r"which is absolute or outside"),
         ([declared("l", link="gone")], r"l .* is a link to 'gone', but gone is missing\. Add gone .*, or exclude"),
-        (
-            [declared("l", link="m"), declared("m", link="l")],
-            r"is a circular link to '.'\. Exclude",
-        ),
+        ([declared("l", link="m"), declared("m", link="l")], r"is a circular link to '.'\. Exclude"),
         ([declared("l", link="l")], r"circular"),
         ([declared(".bentoignore"), declared(".bentoignore", "//b", source="b")], r"two files have .*bentoignore"),
         ([declared(".bentoignore", link="/etc/passwd")], r"\.bentoignore .* is a link to '/etc/passwd', .* absolute"),
@@ -339,12 +333,7 @@ def test_place(short_path: str, build_ctx: str, expected: str) -> None:
         ("a.py", "/svc", "srcs", r"^build_ctx: '/svc' is absolute or outside the repository\. Use a"),
         ("a.py", "svc/..", "srcs", r"^build_ctx: 'svc/\.\.' is"),
         ("a.py", "../foo+/..", "srcs", r"^build_ctx: '\.\./foo\+/\.\.' is"),
-        (
-            "svc/a.py",
-            "../foo+/svc",
-            "srcs",
-            r"srcs contains 'svc/a\.py', which is outside the build context '\.\./foo",
-        ),
+        ("svc/a.py", "../foo+/svc", "srcs", r"srcs contains 'svc/a\.py', which is outside the build context '\.\./foo"),
     ],
 )
 def test_rejected_places(short_path: str, build_ctx: str, attribute: str, message: str) -> None:

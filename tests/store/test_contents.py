@@ -13,16 +13,7 @@ from rules_bento.errors import BentoError
 from rules_bento.models import model_store
 from rules_bento.sources.manifest import TreeManifest
 
-from tests.helpers.store_support import (
-    DAY_3,
-    bento_files,
-    expected,
-    model_files,
-    model_yaml,
-    real,
-    tree,
-    write_archive,
-)
+from tests.helpers.store_support import DAY_3, bento_files, expected, model_files, model_yaml, real, tree, write_archive
 
 __all__ = ["real"]
 

@@ -85,10 +85,7 @@ def test_the_metadata_tells_what_a_wheel_needs(tmp_path):
     ("metadata", "message"),
     [
         ("Name: y\nVersion: 1\n", "METADATA specifies y 1, but the file name specifies x 1"),
-        (
-            "Name: x\nVersion: 1\nRequires-Dist: z @ https://h.example/z.whl\n",
-            "unsupported dependency 'z @ https",
-        ),
+        ("Name: x\nVersion: 1\nRequires-Dist: z @ https://h.example/z.whl\n", "unsupported dependency 'z @ https"),
     ],
 )
 def test_a_wheel_that_is_not_what_it_says_is_rejected(tmp_path, metadata, message):
