@@ -28,10 +28,6 @@ def path_in_package(ctx, attribute):
         fail("{}: {} must be a path relative to this package, got \"{}\". To write a file in another package, declare the target there.".format(label_string(ctx.label), attribute, path))
     return "/".join([part for part in [ctx.label.package, path] if part])
 
-def workspace_path(file):
-    """Returns the path of a source or output relative to the workspace root. The path doesn't contain `..`."""
-    return "external/" + file.short_path.removeprefix("../") if file.short_path.startswith("../") else file.short_path
-
 def describe_file(file):
     """Returns the arguments that describe a File: its path, its short path, and the label of its owner."""
     return [file.path, file.short_path, label_string(file.owner)]

@@ -3,7 +3,7 @@
 Bazel reports only a missing BUILD file for a label of a package that doesn't exist. Therefore, the repository has a package for each name in the lock
 and in files next to it, and prints the error for other names."""
 
-load(":build_text.bzl", "build_text", "failing_text")
+load(":build_text.bzl", "PUBLIC", "failing_text", "load_text", "target_text")
 
 _NO_REQUIREMENTS = '''\
 """This package hub has no valid lock."""
@@ -55,24 +55,13 @@ def _texts(rctx):
     near = [file for file in lock.dirname.readdir() if file.basename in _FILES or [suffix for suffix in _SUFFIXES if file.basename.endswith(suffix)]]
     return "\n".join([rctx.read(file) for file in [lock] + near if file.exists and not file.is_dir])
 
-_RETRY_LOAD = """\
-load("@rules_bento//private:hub_rules.bzl", "deferred")
-"""
-
-_RETRY = """
-deferred(
-    name = {name},
-    labels = {labels},
-    tags = ["manual"],
-    visibility = ["//visibility:public"],
-)
-"""
-
 def _build_file(rctx, names):
     """Returns the text of a BUILD file whose targets fail."""
     if not rctx.attr.retry:
         return failing_text(names, rctx.attr.problem)
-    return _RETRY_LOAD + "".join([build_text(_RETRY, labels = {"//conditions:default": str(rctx.attr.retry)}, name = name) for name in names])
+    labels = {"//conditions:default": str(rctx.attr.retry)}
+    targets = [target_text("deferred", labels = labels, name = name, tags = ["manual"], visibility = PUBLIC) for name in names]
+    return load_text("private:hub_rules.bzl", "deferred") + "".join(targets)
 
 def _absent_repo_impl(rctx):
     # buildifier: disable=print

@@ -3,7 +3,7 @@
 Bazel fetches a file only if a build needs the file. A lock contains no server names. A file comes from Bazel's repository cache, from the mirrors
 of the tag, or from the mirrors in the host's apt configuration. The hash in the lock verifies the file."""
 
-load(":build_text.bzl", "build_text", "platform_cases", "select_text", "url_problem", "without_secrets")
+load(":build_text.bzl", "PUBLIC", "load_text", "platform_cases", "select_text", "target_text", "url_problem", "without_secrets")
 load(":fetch.bzl", "mark_reproducible", "probe_cache")
 load(":lock_shapes.bzl", "DEB_LOCK", "shape_problem")
 
@@ -23,40 +23,8 @@ _APT_DIRECTORY = "/etc/apt/sources.list.d"
 _SUITES = ["oldoldstable", "oldstable", "stable", "testing", "unstable", "bullseye", "bookworm", "trixie", "forky", "sid"]
 _SECURITY = "-security"
 
-_DEB_BUILD = """\
-exports_files([{file}], visibility = ["//visibility:public"])
-
-alias(
-    name = "deb",
-    actual = {file},
-    visibility = ["//visibility:public"],
-)
-"""
-
-_PACKAGE = """\
-load("@rules_bento//private:hub_rules.bzl", "deb_package", "deferred")
-
-deb_package(
-    name = {name},
-    architecture = {architecture},
-    files = {files},
-    glibc = {glibc},
-    hub = {hub},
-    python_version = {python_version},
-    visibility = ["//visibility:public"],
-)
-"""
-
 # The file of a package, without its dependencies.
 _FILE = "file"
-
-_DEFERRED = """
-deferred(
-    name = {name},
-    labels = {labels},
-    visibility = ["//:__subpackages__"],
-)
-"""
 
 def _split(text):
     return [word for word in text.replace("\t", " ").split(" ") if word]
@@ -164,7 +132,8 @@ def _deb_repo_impl(rctx):
     filename = rctx.attr.filename.rpartition("/")[2]
     if not probe_cache(rctx, filename, rctx.attr.sha256):
         _fetch(rctx, filename)
-    rctx.file("BUILD.bazel", build_text(_DEB_BUILD, file = filename))
+    alias = target_text("alias", actual = filename, name = "deb", visibility = PUBLIC)
+    rctx.file("BUILD.bazel", target_text("exports_files", srcs = [filename], visibility = PUBLIC) + alias)
     return mark_reproducible(rctx)
 
 _deb_repo = repository_rule(
@@ -219,8 +188,8 @@ def _package(hub, name, by_architecture, roots):
         debs[architecture] = ["//{}:{}".format(each, _FILE) for each in closure]
         glibc[architecture] = _upstream(by_name["libc6"]["version"]) if "libc6" in closure else ""
         python[architecture] = _upstream(by_name["python3"]["version"]) if "python3" in closure else ""
-    return build_text(
-        _PACKAGE,
+    return load_text("private:hub_rules.bzl", "deb_package", "deferred") + target_text(
+        "deb_package",
         {
             "architecture": _select({architecture: architecture for architecture in roots}),
             "files": _select(debs),
@@ -229,6 +198,7 @@ def _package(hub, name, by_architecture, roots):
         },
         hub = hub,
         name = name,
+        visibility = PUBLIC,
     )
 
 def _deb_hub_repo_impl(rctx):
@@ -242,7 +212,7 @@ def _deb_hub_repo_impl(rctx):
     for name in sorted({name: True for names in everything.values() for name in names}):
         roots = {architecture: [name] for architecture, names in everything.items() if name in names}
         labels = {DEBIAN_PLATFORMS[architecture]: "@{}//:deb".format(_repo_name(hub, by_architecture[architecture][name], architecture)) for architecture in roots}
-        file = build_text(_DEFERRED, labels = platform_cases(labels), name = _FILE)
+        file = target_text("deferred", labels = platform_cases(labels), name = _FILE, visibility = ["//:__subpackages__"])
         rctx.file("{}/BUILD.bazel".format(name), _package(hub, name, by_architecture, roots) + file)
     return mark_reproducible(rctx)
 

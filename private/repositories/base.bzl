@@ -1,6 +1,6 @@
 """Declares the base images of `bento_files.base`, from a registry, an OCI layout, or an archive that `docker save` wrote."""
 
-load(":build_text.bzl", "build_text", "failing_text", "metadata_text", "select_text")
+load(":build_text.bzl", "PUBLIC", "build_text", "failing_text", "load_text", "metadata_text", "select_text", "target_text")
 load(":fetch.bzl", "helper_packages", "helper_problem", "probe_cache", "run_helper")
 load(":lock_shapes.bzl", "matches")
 
@@ -66,41 +66,6 @@ _PLATFORMS = ["linux/amd64", "linux/arm64"]
 # Flags that select the images of these platforms.
 _PLATFORM_FLAGS = [word for platform in _PLATFORMS for word in ("--platform", platform)]
 
-_LOADS = """\
-load("@rules_bento//private:image_base.bzl", "fetched_blob", "image_base", "image_layer")
-"""
-
-_LAYER = """
-image_layer(
-    name = {name},
-    blob = {blob},
-    description = {description},
-    origin = {origin},
-)
-"""
-
-_BASE = """
-image_base(
-    name = {name},
-    base = {base},
-    config = {config},
-    glibc = {glibc},
-    layers = {layers},
-    applicable_licenses = {metadata},
-    python = {python},
-    python_version = {python_version},
-    visibility = ["//visibility:public"],
-)
-"""
-
-_ALIAS = """
-alias(
-    name = {name},
-    actual = {actual},
-    visibility = ["//visibility:public"],
-)
-"""
-
 # Suffix of the name of the target with an image's package metadata.
 _METADATA = ".metadata"
 
@@ -121,18 +86,19 @@ def _targets(rctx, name, image, blob, origin):
             "uncompressed_size": None,
             "name": "base layer {}".format(number),
         }))
-        text += build_text(_LAYER, {"blob": blob(layers[-1], layer["digest"])}, description = layers[-1] + ".json", name = layers[-1], origin = origin)
+        text += target_text("image_layer", {"blob": blob(layers[-1], layer["digest"])}, description = layers[-1] + ".json", name = layers[-1], origin = origin)
     rctx.file(name + ".json", json.encode_indent(image["config"] | {"digest": image["digest"], "origin": origin}))
-    return text + build_text(
-        _BASE,
+    return text + target_text(
+        "image_base",
+        applicable_licenses = [":" + name + _METADATA] if rctx.attr.package_metadata_bzl else [],
         base = "@" + rctx.attr.base,
         config = name + ".json",
         name = name,
         glibc = rctx.attr.glibc,
         layers = [":" + layer for layer in layers],
-        metadata = [":" + name + _METADATA] if rctx.attr.package_metadata_bzl else [],
         python = rctx.attr.python,
         python_version = _python_version(rctx, image),
+        visibility = PUBLIC,
     )
 
 def _python_version(rctx, image):
@@ -166,7 +132,7 @@ def _write_base(rctx, layout, blob, origin = ""):
 
     # A dict of platform (`os/architecture`) to a dict with `digest`, `config`, and `layers`.
     images = json.decode(rctx.read("images.json"))
-    cases, purls, text = {}, {}, _LOADS
+    cases, purls, text = {}, {}, load_text("private:image_base.bzl", "fetched_blob", "image_base", "image_layer")
     for platform, image in images.items():
         if not _python_version(rctx, image):
             return "the image for {} doesn't specify its Python in the variable PYTHON_VERSION. Set python_version.".format(platform)
@@ -174,7 +140,7 @@ def _write_base(rctx, layout, blob, origin = ""):
         purls[name + _METADATA] = _purl(rctx, platform, image["digest"], origin)
         text += _targets(rctx, name, image, blob, origin)
         cases[platform.replace("/", "_")] = ":" + name
-    text += build_text(_ALIAS, {"actual": select_text(cases, _NO_MATCH.format(" and ".join(images)))}, name = rctx.attr.base)
+    text += target_text("alias", {"actual": select_text(cases, _NO_MATCH.format(" and ".join(images)))}, name = rctx.attr.base, visibility = PUBLIC)
     rctx.file("BUILD.bazel", metadata_text(rctx, purls) + text)
     return None
 

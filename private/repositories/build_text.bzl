@@ -9,23 +9,24 @@ def build_text(template, text = {}, **values):
     # Only this function inserts external strings into BUILD files. It quotes the strings, so a template has no quotation marks around placeholders.
     return template.format(**({name: repr(value) for name, value in values.items()} | text))
 
-_METADATA_LOAD = """\
-load({macro}, "package_metadata")
-"""
+# Visibility of targets that other repositories use.
+PUBLIC = ["//visibility:public"]
 
-_METADATA = """
-package_metadata(
-    name = {name},
-    purl = {purl},
-)
-"""
+def target_text(kind, text = {}, **values):
+    """Returns the text of a target for a BUILD file: a call of the rule or function `kind`. For `values` and `text`, see `build_text`."""
+    names = values.keys() + text.keys()
+    return build_text("\n{}(\n{})\n".format(kind, "".join(["    {0} = {{{0}}},\n".format(name) for name in names])), text, **values)
+
+def load_text(file, *names):
+    """Returns the text that loads `names` from `file`, such as `private:hub_rules.bzl`, in a BUILD file."""
+    return "load({})\n".format(", ".join([repr(word) for word in ["@rules_bento//" + file] + list(names)]))
 
 def metadata_text(rctx, purls):
     """Returns the first lines of a BUILD file, which declare package URLs by target name. Empty without `package_metadata_bzl`."""
     if not rctx.attr.package_metadata_bzl:
         return ""
-    targets = [build_text(_METADATA, name = name, purl = purl) for name, purl in purls.items()]
-    return build_text(_METADATA_LOAD, macro = str(rctx.attr.package_metadata_bzl)) + "".join(targets)
+    targets = [target_text("package_metadata", name = name, purl = purl) for name, purl in purls.items()]
+    return build_text("load({macro}, \"package_metadata\")\n", macro = str(rctx.attr.package_metadata_bzl)) + "".join(targets)
 
 def platform_cases(values):
     """Returns a dict of the settings in //toolchains/platforms to `values`, whose keys are platforms."""
@@ -35,19 +36,10 @@ def select_text(values, no_match):
     """Returns the text of a `select` over the settings in //toolchains/platforms. `no_match` is the error message for other platforms."""
     return "select({}, no_match_error = {})".format(repr(platform_cases(values)), repr(no_match))
 
-_FAILING = """
-alias(
-    name = {name},
-    actual = {actual},
-    tags = ["manual"],
-    visibility = ["//visibility:public"],
-)
-"""
-
 def failing_text(names, problem):
     """Returns the text of a BUILD file whose targets fail in the analysis with an error. A failing repository rule would also break `bazel query`."""
     actual = select_text({"none": ":BUILD.bazel"}, problem)
-    return "".join([build_text(_FAILING, {"actual": actual}, name = name) for name in names])
+    return "".join([target_text("alias", {"actual": actual}, name = name, tags = ["manual"], visibility = PUBLIC) for name in names])
 
 def url_problem(attribute, url):
     """Returns an error if a URL in a tag doesn't have the scheme http or https, or contains a line break or outer spaces, or None."""

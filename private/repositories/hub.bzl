@@ -6,7 +6,7 @@ package or its transitive dependencies."""
 
 load("//private:indexes.bzl", "indexes_of_package")
 load("//private:versions.bzl", "PYTHON_VERSIONS")
-load(":build_text.bzl", "build_text")
+load(":build_text.bzl", "PUBLIC", "build_text", "load_text", "target_text")
 load(":fetch.bzl", "mark_reproducible")
 load(":hub_packages.bzl", "alias_text", "by_name", "extra_name", "lock_repo", "lock_repo_name", "package_repo", "package_repo_name", "target_name", "wheel_repo_name")
 load(":source.bzl", "source_file", "source_repo")
@@ -14,19 +14,6 @@ load(":wheel.bzl", "python_version", "wheel_modules_repo", "wheel_repo")
 
 _PYTHON = "@bento_python//:version"
 _INTERPRETER = "@bento_python//:path"
-
-_ROOT_BUILD = """\
-load("@rules_bento//private:hub_rules.bzl", "other_python")
-
-exports_files(["requirements.bzl"])
-
-other_python(
-    name = {name},
-    hub = {hub},
-    python_versions = {python_versions},
-    visibility = ["//:__subpackages__"],
-)
-"""
 
 # Fails for Python versions that the hub lacks. No package has this name.
 _OTHER_PYTHON = "_other_python"
@@ -53,10 +40,6 @@ def requirement(name):
         fail("the lock of @{{}} doesn't contain {{}}. Add the package to the requirements, and update the lock.".format({hub}, name))
     return Label("//" + target)
 '''
-
-_PACKAGE_HEAD = """\
-package(default_visibility = ["//visibility:public"])
-"""
 
 def _declare_wheel(wheel, package, platform, settings, build):
     source = package.get("source", {})
@@ -194,14 +177,21 @@ def _hub_repo_impl(rctx):
         tags = [] if distribution in content["active"] else ["manual"]
         names = [target_name(distribution), "whl"] + [extra_name(extra, distribution) for extra in extras]
         targets = [_alias(rctx, distribution, name, tags) for name in names]
-        rctx.file(target_name(distribution) + "/BUILD.bazel", _PACKAGE_HEAD + "".join(targets))
+        rctx.file(target_name(distribution) + "/BUILD.bazel", target_text("package", default_visibility = PUBLIC) + "".join(targets))
     rctx.file("requirements.bzl", build_text(
         _REQUIREMENTS,
         active = [target_name(name) for name in content["active"]],
         hub = rctx.attr.hub,
         locked = [target_name(name) for name in content["packages"]],
     ))
-    rctx.file("BUILD.bazel", build_text(_ROOT_BUILD, hub = rctx.attr.hub, name = _OTHER_PYTHON, python_versions = rctx.attr.versions.keys()))
+    head = load_text("private:hub_rules.bzl", "other_python") + target_text("exports_files", srcs = ["requirements.bzl"])
+    rctx.file("BUILD.bazel", head + target_text(
+        "other_python",
+        hub = rctx.attr.hub,
+        name = _OTHER_PYTHON,
+        python_versions = rctx.attr.versions.keys(),
+        visibility = ["//:__subpackages__"],
+    ))
     return mark_reproducible(rctx)
 
 _hub_repo = repository_rule(

@@ -1,36 +1,10 @@
 """Declares the tags of `bento` that fetch models: files from a server or Hugging Face Hub, archives, or artifacts in a registry, all by hash."""
 
-load(":build_text.bzl", "build_text", "failing_text", "url_problem", "without_secrets")
+load(":build_text.bzl", "PUBLIC", "failing_text", "load_text", "target_text", "url_problem", "without_secrets")
 load(":fetch.bzl", "helper_packages", "netrc_token", "run_helper")
 load(":lock_shapes.bzl", "matches")
 
-_MODEL = """\
-load("@rules_bento//rules:bento_model.bzl", "bento_model")
-
-bento_model(
-    name = {name},
-    srcs = {srcs},
-    alias = {alias},
-    fields_file = "origin.json",
-    labels = {labels},
-    module = {module},
-    strip_prefix = "files",
-    tag = {tag},
-    visibility = ["//visibility:public"],
-)
-"""
-
-_MODEL_IMPORT = """\
-load("@rules_bento//rules:bento_model.bzl", "bento_model")
-
-bento_model(
-    name = {name},
-    alias = {alias},
-    archive = {archive},
-    fields_file = "origin.json",
-    visibility = ["//visibility:public"],
-)
-"""
+_LOAD = load_text("rules:bento_model.bzl", "bento_model")
 
 # As `HUB` in py/rules_bento/bento/model_refs.py.
 _HUB = "https://huggingface.co"
@@ -115,19 +89,23 @@ def _download_files(rctx, base_url, credentials, origin):
     for download in pending:
         download.wait()
     rctx.file("origin.json", json.encode(origin))
-    rctx.file("BUILD.bazel", build_text(
-        _MODEL,
+    rctx.file("BUILD.bazel", _LOAD + target_text(
+        "bento_model",
         alias = rctx.attr.alias,
+        fields_file = "origin.json",
         labels = rctx.attr.labels,
         module = rctx.attr.module,
         name = rctx.attr.model,
         srcs = ["files/" + path for path in rctx.attr.files],
+        strip_prefix = "files",
         tag = rctx.attr.tag or rctx.attr.model,
+        visibility = PUBLIC,
     ))
 
 def _write_model_import(rctx, archive, origin):
     rctx.file("origin.json", json.encode({"origin": origin}))
-    rctx.file("BUILD.bazel", build_text(_MODEL_IMPORT, alias = rctx.attr.alias, archive = archive, name = rctx.attr.model))
+    target = target_text("bento_model", alias = rctx.attr.alias, archive = archive, fields_file = "origin.json", name = rctx.attr.model, visibility = PUBLIC)
+    rctx.file("BUILD.bazel", _LOAD + target)
 
 def http_model_impl(rctx):
     """Fetches the files of a model from a server."""

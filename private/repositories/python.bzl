@@ -1,48 +1,14 @@
 """Declares the interpreters of `bento_tools`, from Debian packages, the host, or, by default, rules_python."""
 
 load("@pythons_hub//:interpreters.bzl", "INTERPRETER_LABELS")
+load("//private:attributes.bzl", "minor_version")
 load("//private:python_version.bzl", "rules_python_interpreters")
 load("//private:versions.bzl", "OLDEST_RULES_PYTHON", "PYTHON_VERSION")
-load(":build_text.bzl", "build_text", "select_text")
+load(":build_text.bzl", "PUBLIC", "load_text", "select_text", "target_text")
 load(":fetch.bzl", "host_platform")
 load(":python_debs.bzl", "declare_python_debs")
 
 _MIN_VERSION = [3, 10]
-
-_HOST_BUILD = """\
-load("@rules_bento//private:interpreters.bzl", "bento_python")
-
-bento_python(
-    name = "python",
-    interpreter_path = {path},
-    version = {version},
-    visibility = ["//visibility:public"],
-)
-"""
-
-_DEBS_BUILD = """\
-package(default_visibility = ["//visibility:public"])
-
-alias(
-    name = "python",
-    actual = {python},
-)
-
-alias(
-    name = "interpreter",
-    actual = {interpreter},
-)
-"""
-
-_TOOLCHAIN_BUILD = """\
-load("@rules_bento//private:interpreters.bzl", "bento_toolchain_python")
-
-bento_toolchain_python(
-    name = "python",
-    python_version = {version},
-    visibility = ["//visibility:public"],
-)
-"""
 
 def _python_version(rctx, python):
     done = rctx.execute([python, "-I", "-S", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"])
@@ -70,7 +36,8 @@ def _deb_interpreters(rctx):
     labels = {platform: str(label) for platform, label in by_platform.items()}
     pythons = {platform: label.partition("//")[0] + "//:python" for platform, label in labels.items()}
     no_match = "{} has no Python for this platform, because bento_tools.python(debian_lock = ...) is for {}. Add the architecture to the lock's bento_debs target.".format(rctx.attr.lock, " and ".join(sorted(labels)))
-    build = build_text(_DEBS_BUILD, {"interpreter": select_text(labels, no_match), "python": select_text(pythons, no_match)})
+    aliases = {"interpreter": labels, "python": pythons}
+    build = "".join([target_text("alias", {"actual": select_text(cases, no_match)}, name = name, visibility = PUBLIC) for name, cases in aliases.items()])
     host = host_platform(rctx)
     if host not in by_platform:
         fail("bento_tools.python(debian_lock = \"{}\") has interpreters for {}, but the platform of this machine is {}. Set interpreter instead of debian_lock. To use the interpreter from rules_python, remove debian_lock.".format(
@@ -89,11 +56,13 @@ def _python_repo_impl(rctx):
         resolved = _deb_interpreters(rctx)
     else:
         python = rctx.path(rctx.attr.toolchain) if rctx.attr.toolchain else _host_interpreter(rctx)
-        resolved = struct(build = _TOOLCHAIN_BUILD if rctx.attr.toolchain else _HOST_BUILD, pip = ["-m", "pip"], python = python, version = _python_version(rctx, python))
+        resolved = struct(build = None, pip = ["-m", "pip"], python = python, version = _python_version(rctx, python))
     if rctx.attr.only_version and not (resolved.version + ".").startswith(rctx.attr.only_version + "."):
         fail("bento_tools.python(version = \"{}\"): the interpreter {} is Python {}. Set version to the interpreter's version.".format(rctx.attr.only_version, rctx.attr.lock or resolved.python, resolved.version))
-    version = ".".join(resolved.version.split(".")[:2]) if rctx.attr.toolchain else resolved.version
-    rctx.file("BUILD.bazel", resolved.build if rctx.attr.pythons else build_text(resolved.build, path = str(resolved.python), version = version))
+    kind = "bento_toolchain_python" if rctx.attr.toolchain else "bento_python"
+    values = {"python_version": minor_version(resolved.version)} if rctx.attr.toolchain else {"interpreter_path": str(resolved.python), "version": resolved.version}
+    own = load_text("private:interpreters.bzl", kind) + target_text(kind, name = "python", visibility = PUBLIC, **values)
+    rctx.file("BUILD.bazel", resolved.build or own)
     rctx.file("path", str(resolved.python))
     rctx.file("pip", json.encode([str(resolved.python), "-I"] + [str(word) for word in resolved.pip] if resolved.pip else []))
     rctx.file("version", resolved.version)
@@ -166,48 +135,23 @@ def declare_python(mctx, *, name, tag):
     )
     return []
 
-_COMPILERS_BUILD = """\
-load("@rules_bento//private:toolchain.bzl", "bento_compilers")
-
-bento_compilers(
-    name = "compilers",
-    pythons = {},
-    visibility = ["//visibility:public"],
-)
-"""
+def _compilers_repo_impl(rctx):
+    target = target_text("bento_compilers", name = "compilers", pythons = [str(label) for label in rctx.attr.pythons], visibility = PUBLIC)
+    rctx.file("BUILD.bazel", load_text("private:toolchain.bzl", "bento_compilers") + target)
 
 compilers_repo = repository_rule(
-    implementation = lambda rctx: rctx.file("BUILD.bazel", _COMPILERS_BUILD.format(json.encode([str(label) for label in rctx.attr.pythons]))),
+    implementation = _compilers_repo_impl,
     doc = "Declares a target that provides all interpreters for compiling bytecode.",
     attrs = {"pythons": attr.label_list(doc = "Interpreters that compile bytecode, one for each Python version.")},
 )
 
-_RUNTIMES_BUILD = """\
-load("@bazel_skylib//rules:common_settings.bzl", "string_list_setting")
-load("@rules_bento//private:python_toolchains.bzl", "python_toolchains")
-
-# Transitions read it. Never set.
-string_list_setting(
-    name = "versions",
-    build_setting_default = {versions},
-    visibility = ["//visibility:public"],
-)
-"""
-
-_RUNTIME_BUILD = """
-python_toolchains(
-    name = {name},
-    hub = {hub},
-    python = {python},
-)
-"""
-
 def _runtimes_repo_impl(rctx):
-    texts = [
-        build_text(_RUNTIME_BUILD, name = name, hub = rctx.attr.hub.format(name), python = "@bento_python_{}//:python".format(name))
-        for name in [version.replace(".", "_") for version in rctx.attr.versions]
-    ]
-    rctx.file("BUILD.bazel", build_text(_RUNTIMES_BUILD, versions = rctx.attr.versions) + "".join(texts))
+    # Transitions read the setting. Never set.
+    text = "load(\"@bazel_skylib//rules:common_settings.bzl\", \"string_list_setting\")\n" + load_text("private:python_toolchains.bzl", "python_toolchains")
+    text += target_text("string_list_setting", build_setting_default = rctx.attr.versions, name = "versions", visibility = PUBLIC)
+    for name in [version.replace(".", "_") for version in rctx.attr.versions]:
+        text += target_text("python_toolchains", hub = rctx.attr.hub.format(name), name = name, python = "@bento_python_{}//:python".format(name))
+    rctx.file("BUILD.bazel", text)
 
 runtimes_repo = repository_rule(
     implementation = _runtimes_repo_impl,

@@ -1,7 +1,7 @@
 """Declares interpreters that are built from Debian packages, one for each architecture in a lock."""
 
 load(":apt.bzl", "DEBIAN_PLATFORMS", "deb_files", "declare_deb_files")
-load(":build_text.bzl", "build_text")
+load(":build_text.bzl", "PUBLIC", "load_text", "target_text")
 load(":fetch.bzl", "host_platform")
 
 # Libraries that are excluded from the library path during packing. The C library must match the dynamic loader of the machine.
@@ -9,23 +9,6 @@ _C_LIBRARY = "libc6"
 
 # Debian package with the wheel of pip. Repository rules run pip if only pip's configuration contains the index.
 _PIP = "python3-pip-whl"
-
-_BUILD = """\
-load("@rules_bento//private:interpreters.bzl", "bento_python")
-
-exports_files(
-    ["cpython/bin/python3"],
-    visibility = ["//visibility:public"],
-)
-
-bento_python(
-    name = "python",
-    files = glob(["cpython/lib/**"]),
-    interpreter = "cpython/bin/python3",
-    version = {version},
-    visibility = ["//visibility:public"],
-)
-"""
 
 def _paths(rctx, platform):
     return [rctx.path(deb) for deb, its_platform in rctx.attr.debs.items() if its_platform == platform]
@@ -85,7 +68,15 @@ def _deb_python_repo_impl(rctx):
     _unpack_pip(rctx, prefix)
     rctx.delete("debian")
     rctx.delete("host")
-    rctx.file("BUILD.bazel", build_text(_BUILD, version = rctx.attr.version))
+    head = load_text("private:interpreters.bzl", "bento_python") + target_text("exports_files", srcs = ["cpython/bin/python3"], visibility = PUBLIC)
+    rctx.file("BUILD.bazel", head + target_text(
+        "bento_python",
+        {"files": "glob([\"cpython/lib/**\"])"},
+        interpreter = "cpython/bin/python3",
+        name = "python",
+        version = rctx.attr.version,
+        visibility = PUBLIC,
+    ))
 
 _deb_python_repo = repository_rule(
     implementation = _deb_python_repo_impl,

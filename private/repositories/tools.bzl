@@ -1,25 +1,12 @@
 """Declares uv for each platform, and the packages that the helper imports in module extensions."""
 
 load("//private:versions.bzl", "PLATFORMS")
-load(":build_text.bzl", "build_text", "select_text")
+load(":build_text.bzl", "PUBLIC", "select_text", "target_text")
 load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_first", "fetch_with_uv", "host_platform", "mark_reproducible", "probe_cache")
 load(":wheel_tags.bzl", "best_wheel")
 
-_BUILD = """\
-exports_files(["uv"], visibility = ["//visibility:public"])
-"""
-
 # Repository rules run the file `uv`. Actions and programs run the target `program` for their platform.
-_SELECT_BUILD = """\
-package(default_visibility = ["//visibility:public"])
-
-exports_files(["uv"])
-
-alias(
-    name = "program",
-    actual = {actual},
-)
-"""
+_BUILD = target_text("exports_files", srcs = ["uv"], visibility = PUBLIC)
 
 def _uv_platform_repo_impl(rctx):
     # The wheel contains a program, not a module, so it is compatible with every Python version.
@@ -52,7 +39,7 @@ def _uv_repo_impl(rctx):
     rctx.symlink(rctx.path(by_platform[host]), "uv")
     cases = {platform: str(label) for platform, label in by_platform.items()}
     no_match = "rules_bento has uv only for {}. Build for one of these platforms.".format(", ".join(by_platform))
-    rctx.file("BUILD.bazel", build_text(_SELECT_BUILD, {"actual": select_text(cases, no_match)}))
+    rctx.file("BUILD.bazel", _BUILD + target_text("alias", {"actual": select_text(cases, no_match)}, name = "program", visibility = PUBLIC))
 
 _uv_repo = repository_rule(
     implementation = _uv_repo_impl,

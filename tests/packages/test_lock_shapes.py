@@ -177,8 +177,8 @@ def test_an_absent_hub_has_labels():
 def test_text_of_build_files_is_quoted():
     names = starlark_files.load("private/repositories/build_text.bzl")
     hostile = '3.10", tags = ["no-sandbox"], x = "\n{version}'
-    text = names["build_text"](
-        "rule(version = {version}, more = {more}, chosen = {chosen})",
+    text = names["target_text"](
+        "rule",
         {"chosen": names["select_text"]({"a": hostile}, hostile)},
         version=hostile,
         more=[hostile],
