@@ -14,7 +14,7 @@ PUBLIC = ["//visibility:public"]
 
 def target_text(kind, text = {}, **values):
     """Returns the text of a target for a BUILD file: a call of the rule or function `kind`. For `values` and `text`, see `build_text`."""
-    names = values.keys() + text.keys()
+    names = list(values) + list(text)
     return build_text("\n{}(\n{})\n".format(kind, "".join(["    {0} = {{{0}}},\n".format(name) for name in names])), text, **values)
 
 def load_text(file, *names):
