@@ -118,7 +118,7 @@ def second_build_runs_nothing(first: Checkout, second: Checkout, cache: CacheSer
     found = ours(second.build(*targets, *OTHERWISE, "--remote_download_minimal", workspace=workspace))
     received = sum(downloads(cache).values())
     assert received < SMALL, f"{received} bytes were downloaded, but outputs must stay in the cache"
-    missed = sorted({f"{spawn.mnemonic} of {spawn.target}" for spawn in found if spawn.runner != HIT})
+    missed = sorted({f"{spawn.mnemonic} of {spawn.target}" for spawn in run_here(found)})
     assert not missed, f"not found in the cache: {missed}"
     kinds = [{spawn.mnemonic for spawn in spawns} for spawns in (built, found)]
     assert kinds[0] == kinds[1], f"only one has {kinds[0] ^ kinds[1]}"
@@ -148,7 +148,7 @@ def pushes_cached_layers(first: Checkout, second: Checkout, cache: CacheServer, 
         pushed = second.bazel("run", "//tests/pushed", *OTHERWISE, "--remote_download_minimal", *behind).succeeded()
         stored = registry.blobs()
         layers_go_from_cache_to_registry(second, cache, behind)
-    built = [spawn.mnemonic for spawn in pushed.spawns if spawn.runner != HIT]
+    built = [spawn.mnemonic for spawn in run_here(pushed.spawns)]
     assert not built, f"the push ran actions: {built}"
     missing = [part for part in PARTS[:2] if first.digest(part) not in stored]
     assert not missing, f"the registry lacks {missing}; it has {stored}"
@@ -164,7 +164,7 @@ def loads_cached_layers(checkout: Checkout, bench: Workbench) -> None:
     path = f"--run_under=env PATH={program.parent}:/usr/bin:/bin"
     flags = (path, *OTHERWISE, "--remote_download_minimal")
     loaded = checkout.bazel("run", *flags, "//tests/pushed:loaded", "--", "--backend", "docker").succeeded()
-    built = [spawn.mnemonic for spawn in loaded.spawns if spawn.runner != HIT]
+    built = [spawn.mnemonic for spawn in run_here(loaded.spawns)]
     assert not built, f"the load ran actions: {built}"
     with tarfile.open(given) as archive:
         files = {member.name.removeprefix("./"): archive.extractfile(member) for member in archive}
@@ -211,7 +211,7 @@ def recovers_from_a_wrong_content(first: Checkout, second: Checkout, cache: Cach
     cache.content(digest).write_bytes(bytes(len(right)))
     second.bazel("clean").succeeded()
     built = second.build(BENTO, *OTHERWISE)
-    assert {spawn.mnemonic for spawn in built.spawns if spawn.runner != HIT} == {"BentoArchive"}, built.told()
+    assert {spawn.mnemonic for spawn in run_here(built.spawns)} == {"BentoArchive"}, built.told()
     assert second.digest(ARCHIVE) == digest
     assert cache.content(digest).read_bytes() == right, "the cache still contains the wrong bytes"
 
@@ -241,7 +241,7 @@ def recipes_replace_layers(first: Checkout, second: Checkout, cache: CacheServer
     layers_are_assembled_for_a_push(second, sizes, bench)
     first.build(GZIP_IMAGE, CI, LAYOUT)
     found = ours(second.build(GZIP_IMAGE, CI, LAYOUT))
-    ran = {spawn.mnemonic for spawn in found if spawn.runner != HIT}
+    ran = {spawn.mnemonic for spawn in run_here(found)}
     assert ran == {ASSEMBLE}, f"all but assembled layers are to come from the cache, but these ran: {ran}"
     recipes_are_lost(second, cache, recipe_files(first))
     return sum(path.stat().st_size for path in recipe_files(first)) / sum(sizes.values())
@@ -250,7 +250,7 @@ def recipes_replace_layers(first: Checkout, second: Checkout, cache: CacheServer
 def layers_are_assembled_for_a_push(checkout: Checkout, sizes: dict[str, int], bench: Workbench) -> None:
     """Push with recipes that are only in the cache: first with a wrong wheel, and then with the right one."""
     found = ours(checkout.build(GZIP_IMAGE, CI, "--remote_download_minimal"))
-    missed = [spawn.mnemonic for spawn in found if spawn.runner != HIT]
+    missed = [spawn.mnemonic for spawn in run_here(found)]
     assert not missed, f"not found in the cache: {missed}"
     [wheel] = checkout.root.glob(WHEEL)  # Bazel needs its digest, even if no action runs
     program = bench.directory / "with-a-wrong-wheel"
@@ -258,7 +258,7 @@ def layers_are_assembled_for_a_push(checkout: Checkout, sizes: dict[str, int], b
     program.chmod(0o755)
     with RegistryServer(bench.directory / "recipe-registry") as registry:
         failed = push_recipes(checkout, registry, f"--run_under={program} {wheel}")
-        ran = [spawn.mnemonic for spawn in failed.spawns if spawn.runner != HIT]
+        ran = [spawn.mnemonic for spawn in run_here(failed.spawns)]
         assert not ran, f"to push, these ran: {ran}"
         assert failed.code, "a wrong wheel is pushed"
         assert "the layer assembled from the wheel doesn't match the digest" in failed.errors, failed.told()
@@ -320,6 +320,11 @@ def downloads(cache: CacheServer) -> dict[str, int]:
 def ours(result: Result) -> list[Spawn]:
     """Return the actions of the rules."""
     return [spawn for spawn in result.spawns if spawn.mnemonic.startswith("Bento")]
+
+
+def run_here(spawns: Sequence[Spawn]) -> list[Spawn]:
+    """Return the actions that weren't in the cache, except for unpacking wheels for tools, which no cache has."""
+    return [spawn for spawn in spawns if spawn.runner != HIT and spawn.mnemonic != "BentoWheelModules"]
 
 
 def preset(cache: CacheServer) -> str:

@@ -62,6 +62,11 @@ def _is_tool(ctx):
     """Returns whether the configuration is of tools. Only the name of the output directory shows this, as in other rule sets."""
     return "-exec" in ctx.bin_dir.path.split("/")[1]
 
+bento_of_tools = rule(
+    implementation = lambda ctx: config_common.FeatureFlagInfo(value = "true" if _is_tool(ctx) else "false"),
+    doc = "Provides whether a configuration is of tools of actions (`true` or `false`), for `config_setting`.",
+)
+
 def _declares_only(ctx):
     return ctx.attr.wheels[BuildSettingInfo].value in ("import", "metadata")
 

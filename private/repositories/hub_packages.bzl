@@ -158,11 +158,11 @@ def _is_built(lock, package, platform):
     return bool(source_file(package["files"])) and not best_wheel(package["files"], platform, lock.python_version, lock.glibc, lock.macos)
 
 def _labels(lock, package, platform):
-    """Returns a struct with the labels of a package's `wheel` and `modules`."""
+    """Returns a struct with the labels of a package's `wheel`, its `modules`, and its `tool_modules`, which tools of actions get."""
     repository = "@" + wheel_repo_name(lock.hub, package, platform, lock.packages)
     if _is_built(lock, package, platform):
-        return struct(modules = repository + "_source//:modules", wheel = repository + "_source//:wheel")
-    return struct(modules = repository + "_modules//:modules", wheel = repository + "//:wheel")
+        return struct(modules = repository + "_source//:modules", tool_modules = repository + "_source//:modules", wheel = repository + "_source//:wheel")
+    return struct(modules = repository + "_modules//:modules", tool_modules = repository + "//:modules", wheel = repository + "//:wheel")
 
 def _package_label(lock, package, name):
     """Returns the label of a target in the repository of a package."""
@@ -215,7 +215,7 @@ def _build_file(lock, package):
     build = build_text(_LOCKED_PACKAGE, {"description": select_text(descriptions, no_match)})
     labels = {platform: _labels(lock, entry, platform) for platform, entry in package.items()}
     for name, by_platform in {
-        "_modules": {platform: label.modules for platform, label in labels.items()},
+        "_modules": {platform: label.modules for platform, label in labels.items()} | {platform + "_tool": label.tool_modules for platform, label in labels.items()},
         "whl": {platform: label.wheel for platform, label in labels.items()},
     }.items():
         build += build_text(_DEFERRED, labels = platform_cases(by_platform), name = name, no_match_error = no_match)

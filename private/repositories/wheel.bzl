@@ -25,6 +25,7 @@ RELEASE_ATTRIBUTES = _PACKAGE_ATTRIBUTES | FETCH_ATTRIBUTES | {
 }
 
 _WHEEL_BUILD = """\
+load("@rules_bento//private:built_wheel.bzl", "unpacked_modules")
 load("@rules_bento//private:hub_rules.bzl", "locked_wheel")
 
 locked_wheel(
@@ -39,6 +40,12 @@ locked_wheel(
     sha256 = {sha256},
     size = {size},
     version = {version},
+    visibility = ["//visibility:public"],
+)
+
+unpacked_modules(
+    name = "modules",
+    wheel = ":wheel",
     visibility = ["//visibility:public"],
 )
 """
@@ -165,7 +172,7 @@ def _wheel_repo_impl(rctx):
     if problem:
         rctx.file("name")
         rctx.file(_PROBLEM, problem)
-        rctx.file("BUILD.bazel", failing_text(["wheel"], problem))
+        rctx.file("BUILD.bazel", failing_text(["modules", "wheel"], problem))
     return mark_reproducible(rctx)
 
 wheel_repo = repository_rule(

@@ -106,6 +106,17 @@ def _reference_impl(ctx):
 
 reference_test = analysistest.make(_reference_impl)
 
+def _tool_impl(ctx):
+    env = analysistest.begin(ctx)
+    files = analysistest.target_under_test(env)[DefaultInfo].files.to_list()
+    asserts.true(env, "pattern.py" in _names(files), "the files of a package are targets")
+    [directory] = ctx.attr._tool[DefaultInfo].default_runfiles.files.to_list()
+    asserts.equals(env, "site-packages", directory.basename)
+    asserts.true(env, directory.is_directory, "tools of actions get one directory for each wheel")
+    return analysistest.end(env)
+
+tool_test = analysistest.make(_tool_impl, attrs = {"_tool": attr.label(cfg = "exec", default = "@pypi//pathspec")})
+
 def _hermetic_impl(ctx):
     env = analysistest.begin(ctx)
     for action in analysistest.target_actions(env):
