@@ -2,6 +2,7 @@
 
 load(":attributes.bzl", "label_string", "minor_version")
 load(":launcher.bzl", "PYTHON", "RUN_RUNTIME", "helper_launcher", "runfile", "runtime")
+load(":providers.bzl", "BentoPythonInfo")
 
 def _bento_command_impl(ctx):
     uv = runtime(ctx).uv
@@ -36,16 +37,16 @@ def _source_roots(ctx, build_ctx, import_roots):
     roots = [root.removeprefix(own) for root in import_roots.to_list() if root.startswith(own)]
     return ["."] if build_ctx.startswith("../") else [build_ctx or "."] + roots + ["."]
 
-# Attribute of rules with `serve_program`: a runtime in the Python version of the configuration.
-SERVING_RUNTIME = {"_serving_runtime": attr.label(default = "//toolchains:host_python_runtime", providers = [platform_common.ToolchainInfo])}
+# Attribute of rules with `serve_program`: the interpreter in the Python version of the configuration.
+SERVING_PYTHON = {"_serving_python": attr.label(default = "//toolchains:host_python", providers = [BentoPythonInfo])}
 
 def _serving_python(ctx, version):
     """Returns a struct of an interpreter in the Python version (`X.Y`) of a Bento: `word` (argument of the launcher) and `files`.
 
-    If no runtime has the version, this is the interpreter of the launcher, and uv reports the problem.
+    If no toolchain has the version, this is the interpreter of the launcher, and uv reports the problem.
     """
     own = runtime(ctx).python
-    other = ctx.attr._serving_runtime[platform_common.ToolchainInfo].python
+    other = ctx.attr._serving_python[BentoPythonInfo]
     if minor_version(own.version) == version or minor_version(other.version) != version or not other.interpreter:
         return struct(files = depset(), word = PYTHON)
     return struct(files = other.files, word = runfile(ctx, other.interpreter))

@@ -5,7 +5,7 @@ load("//private:deferred.bzl", "deferred_target_cfg")
 load("//private:helper.bzl", "ACTIONS", "ACTIONS_GROUP", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")
 load("//private:launcher.bzl", "runfile_path")
 load("//private:providers.bzl", "BentoCompilersInfo", "BentoHelperPackagesInfo", "BentoPythonInfo")
-load("//private:transitions.bzl", "host_packages_cfg", "host_runtime_cfg", "tools_cfg")
+load("//private:transitions.bzl", "host_packages_cfg", "host_python_cfg", "host_runtime_cfg", "tools_cfg")
 load("//rules:providers.bzl", "BentoRequirementInfo")
 
 def _bento_toolchain_impl(ctx):
@@ -52,30 +52,38 @@ HELPER_PACKAGES = ["blake3", "click", "jinja2", "packaging", "pathspec", "pyyaml
 # Third-party packages that the `bento` command imports.
 _COMMAND_PACKAGES = ["blake3", "click", "jinja2", "packaging", "pathspec", "pyyaml", "urllib3", "zstandard"]
 
-def _bento_runtime_impl(ctx):
+def _bento_runtime_impl(ctx, more_packages = []):
     command = struct(files = depset([ctx.file.command]), imports = (runfile_path(ctx, ctx.file.command),))
     packages = ctx.attr.packages[BentoHelperPackagesInfo].packages
     return [platform_common.ToolchainInfo(
-        command_packages = [command] + [module for name in _COMMAND_PACKAGES for module in packages[name]],
+        command_packages = [command] + [module for name in _COMMAND_PACKAGES for module in packages[name]] + more_packages,
         helper = ctx.file.helper,
         packages = packages,
         python = ctx.attr.python[BentoPythonInfo],
         uv = ctx.file.uv,
     )]
 
+def _runtime_attributes(packages_cfg):
+    return {
+        "command": attr.label(allow_single_file = True, cfg = "exec", doc = "The modules of the `bento` command, compiled to bytecode that runs on all platforms.", mandatory = True),
+        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper (the program that the targets start), compiled to bytecode that runs on all platforms.", mandatory = True),
+        "packages": attr.label(cfg = packages_cfg, doc = "Third-party packages that the helper (the program that the targets start) imports.", mandatory = True, providers = [BentoHelperPackagesInfo]),
+        "python": attr.label(doc = "The interpreter for programs that `bazel run` and `bazel test` start, such as tests, servers, and pushes.", mandatory = True, providers = [BentoPythonInfo]),
+        "uv": attr.label(allow_single_file = True, doc = "Executable of uv, the resolver.", mandatory = True),
+    }
+
 bento_runtime = rule(
     implementation = _bento_runtime_impl,
     doc = "Defines the toolchain for `bazel run` and `bazel test`: the helper (the program that the targets start), the interpreter, uv, and the `bento` command.",
-    attrs = {
-        "command": attr.label(allow_single_file = True, cfg = "exec", doc = "The modules of the `bento` command, compiled to bytecode that runs on all platforms.", mandatory = True),
-        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper (the program that the targets start), compiled to bytecode that runs on all platforms.", mandatory = True),
-        "packages": attr.label(doc = "Third-party packages that the helper (the program that the targets start) imports.", mandatory = True, providers = [BentoHelperPackagesInfo]),
-        "python": attr.label(doc = "The interpreter for programs that `bazel run` and `bazel test` start, such as tests, servers, and pushes.", mandatory = True, providers = [BentoPythonInfo]),
-        "uv": attr.label(allow_single_file = True, doc = "Executable of uv, the resolver.", mandatory = True),
-    },
+    attrs = _runtime_attributes("target"),
 )
 
 _RUNTIME_TYPE = "//toolchains:runtime_type"
+
+# Group of rules whose target platform is the host platform. The execution platform is the same because of `packing_type`.
+_HOST = "host"
+_IMPORT_TYPE = Label("//toolchains:import_type")
+_PACKING_TYPE = Label("//toolchains:packing_type")
 
 def _bento_current_runtime_impl(ctx):
     return [ctx.toolchains[_RUNTIME_TYPE]]
@@ -88,27 +96,35 @@ bento_current_runtime = rule(
 )
 
 def _bento_host_runtime_impl(ctx):
-    runtime = ctx.toolchains[_RUNTIME_TYPE]
-
     # The list is short. Only one target has `transports`.
-    transports = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.transports]).to_list()
-    return [platform_common.ToolchainInfo(
-        command_packages = runtime.command_packages + transports,
-        helper = runtime.helper,
-        packages = runtime.packages,
-        python = runtime.python,
-        uv = runtime.uv,
-    )]
+    return _bento_runtime_impl(ctx, depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.transports]).to_list())
+
+# For programs that run in the Python version of a Bento.
+bento_host_python_runtime = rule(
+    implementation = _bento_current_runtime_impl,
+    cfg = host_python_cfg,
+    doc = "Provides the toolchain for `bazel run` (see `bento_runtime`), for the host platform and the Python version of the configuration.",
+    toolchains = [_RUNTIME_TYPE],
+)
 
 bento_host_runtime = rule(
     implementation = _bento_host_runtime_impl,
-    attrs = {
-        "keeps_python": attr.bool(doc = "Whether the runtime has the Python version of the configuration. Default: the runtime of actions."),
+    # The packages are the packages of actions, so that Bazel packs them once.
+    attrs = _runtime_attributes(config.exec(_HOST)) | {
         "transports": attr.label_list(cfg = host_packages_cfg, doc = "Packages for additional transports of the `bento` command, from a package hub.", providers = [BentoRequirementInfo]),
     },
     cfg = host_runtime_cfg,
-    doc = "Provides the toolchain for `bazel run` (see `bento_runtime`), for the host platform.",
-    toolchains = [_RUNTIME_TYPE],
+    doc = "Provides the tools of `bazel run` (see `bento_runtime`) for the host platform.",
+    exec_groups = {_HOST: exec_group(toolchains = [_PACKING_TYPE])},
+)
+
+# Without the other tools of a runtime, which Bazel would analyze in one more configuration.
+bento_host_python = rule(
+    implementation = lambda ctx: [ctx.exec_groups[_HOST].toolchains[_IMPORT_TYPE].complete.python],
+    cfg = host_python_cfg,
+    doc = "Provides the interpreter for the host platform in the Python version of the configuration.",
+    exec_groups = {_HOST: exec_group(toolchains = [_IMPORT_TYPE, _PACKING_TYPE])},
+    provides = [BentoPythonInfo],
 )
 
 _INTERPRETER_TYPE = "//toolchains:interpreter_type"

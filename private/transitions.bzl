@@ -109,13 +109,18 @@ host_cfg = transition(
 host_packages_cfg = transition(implementation = _host_impl, inputs = [_HOST_PLATFORM], outputs = _OF_HOST)
 
 def _host_runtime_impl(settings, attr):
-    own = set_runtime(settings) if attr.keeps_python else {}
-    return RESET | _host_impl(settings, attr) | _tools_impl(settings, attr) | own
+    return RESET | _host_impl(settings, attr) | _tools_impl(settings, attr)
 
-# Transition of runtimes to the host platform, in the configuration of their packages. With `keeps_python`, a Python version that has a runtime
-# remains.
+# Transition of runtimes to the host platform, in the configuration of their packages.
 host_runtime_cfg = transition(
     implementation = _host_runtime_impl,
+    inputs = [_HOST_PLATFORM] + PYTHON_INPUTS,
+    outputs = [DEFERRED] + _OF_HOST + PYTHON_OUTPUTS,
+)
+
+# As `host_runtime_cfg`, but a Python version that has a runtime remains.
+host_python_cfg = transition(
+    implementation = lambda settings, attr: _host_runtime_impl(settings, attr) | set_runtime(settings),
     inputs = [_HOST_PLATFORM] + RUNTIME_INPUTS,
     outputs = [DEFERRED] + _OF_HOST + PYTHON_OUTPUTS,
 )

@@ -4,7 +4,7 @@ load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//private:archive.bzl", "declare_metadata_archive", "write_archives")
 load("//private:attributes.bzl", "CREATION_TIME", "STAMP", "STAMPED_VALUES", "label_string", "minor_version")
-load("//private:bento_command.bzl", "SERVING_RUNTIME", "serve_program")
+load("//private:bento_command.bzl", "SERVING_PYTHON", "serve_program")
 load("//private:data_parts.bzl", "pack_data")
 load("//private:helper.bzl", "IMPORT_GROUP", "TOOLCHAIN_TYPE", "run_steps")
 load("//private:installed_wheel_aspect.bzl", "check_one_hub", "has_installed", "installed_wheel_aspect")
@@ -278,7 +278,7 @@ inputs before actions run, so also set the files that options refer to (`srcs`, 
         "ignore_libraries": attr.string_list(doc = "File names that the platform check ignores. The check rejects machine code for other platforms."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of the content."),
         "_labels": attr.label(default = "//rules:labels", providers = [BuildSettingInfo]),
-    } | CREATION_TIME | IMPORT_PERMISSION | SERVICE_METADATA | PLATFORM | RESOLVER | RUN_RUNTIME | SECRETS | SERVING_RUNTIME | STAMP,
+    } | CREATION_TIME | IMPORT_PERMISSION | SERVICE_METADATA | PLATFORM | RESOLVER | RUN_RUNTIME | SECRETS | SERVING_PYTHON | STAMP,
     cfg = bento_cfg,
     executable = True,
     exec_groups = IMPORT_GROUP,
