@@ -1,4 +1,4 @@
-"""Counts the cost of changes in a workspace of many services: processes, inputs, bytes, targets, and repositories."""
+"""Counts the cost of a first build, and of changes in a workspace of many services: processes, bytes, and targets."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections import Counter
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from monorepo import external_directory
 from queries import repositories_of_queries
 from workbench import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from workbench import Checkout, Spawn, Workbench
+    from workbench import Checkout, Result, Spawn, Workbench
 
 COMMITTED = REPOSITORY / "bench/gate.json"
 MONOREPO = "e2e/monorepo"
@@ -23,8 +24,9 @@ NUMBER = 6
 LIBRARY = "lib/scaling.py"
 LOCK = "requirements.lock.json"
 PACKAGE = "threadpoolctl"  # a requirement of scikit-learn
-# The targets whose dependencies are counted: many services, and a first build that trains a model.
+# The targets whose dependencies are counted, and README's first command, which trains a model.
 MANY, FIRST = "all services", "//examples/iris:iris_bento"
+OWN_REPOSITORY = re.compile(r"(_main)?[~+]bento.*")
 BUILD = """\
 load("@rules_bento//rules:defs.bzl", "bento_package")
 
@@ -99,9 +101,7 @@ def count(bench: Workbench) -> dict[str, Any]:
     def build(change: str) -> None:
         built = checkout.build(SERVICES, workspace=MONOREPO)
         changes[change] = costs(built.spawns, kept)
-        found = re.search(r"(\d+) targets configured", built.errors)
-        assert found, built.told()
-        analysed[change] = int(found[1])
+        analysed[change] = analyzed(built)
 
     build("from nothing")
     build("nothing")
@@ -114,14 +114,35 @@ def count(bench: Workbench) -> dict[str, Any]:
     add_line(checkout, f"{MONOREPO}/services/model/weights.bin")
     build("a byte of a model")
     del analysed["from nothing"]  # the server still has some results of earlier builds
-    targets = {MANY: configured(checkout, SERVICES, MONOREPO), FIRST: configured(bench.spare, FIRST, ".")}
     return {
-        "targets": targets,
+        "targets": {MANY: configured(checkout, SERVICES, MONOREPO)},
+        "first build": first_build(bench.spare),
         "analysed again": analysed,
         "cached": cached(bench.spare),
         "queried": repositories_of_queries(bench),
         "changes": changes,
     }
+
+
+def first_build(checkout: Checkout) -> dict[str, int]:
+    """Return the costs of README's first command in an empty output base: targets, processes, and own repositories."""
+    checkout.bazel("clean", "--expunge").succeeded()
+    built = checkout.build(FIRST)
+    made = [path for path in external_directory(checkout, ".").iterdir() if OWN_REPOSITORY.fullmatch(path.name)]
+    packed = [spawn for spawn in built.spawns if spawn.mnemonic == "BentoHelperPackages"]
+    return {
+        "targets configured": analyzed(built),
+        "processes": len(built.spawns),
+        "repositories": len(made),
+        "BentoHelperPackages": len(packed),
+    }
+
+
+def analyzed(built: Result) -> int:
+    """Return the number of targets that Bazel configured in a build."""
+    found = re.search(r"(\d+) targets configured", built.errors)
+    assert found, built.told()
+    return int(found[1])
 
 
 def cached(checkout: Checkout) -> dict[str, int]:
@@ -221,6 +242,7 @@ def compared(committed: dict[str, Any], counted: dict[str, Any]) -> list[str]:
 def figures(counted: dict[str, Any]) -> dict[str, int]:
     """Return all figures by name."""
     found = {f"targets of {target}": number for target, number in counted["targets"].items()}
+    found |= {f"first build of {FIRST}, {unit}": number for unit, number in counted["first build"].items()}
     found |= {f"targets analysed again after {change}": number for change, number in counted["analysed again"].items()}
     found |= {f"bytes that {change} adds to a cache": number for change, number in counted["cached"].items()}
     found |= {f"repositories that a query of {place} fetches": number for place, number in counted["queried"].items()}
@@ -237,7 +259,7 @@ def dumped(counted: dict[str, Any]) -> str:
         lines = ",\n".join(f"   {json.dumps(kind)}: {json.dumps(cost)}" for kind, cost in kinds.items())
         changes.append(f"  {json.dumps(change)}: {{" + (f"\n{lines}\n  }}" if lines else "}"))
     parts = []
-    for key in ("targets", "analysed again", "cached", "queried"):
+    for key in ("targets", "first build", "analysed again", "cached", "queried"):
         numbers = ",\n".join(f"  {json.dumps(of)}: {number}" for of, number in counted[key].items())
         parts.append(f" {json.dumps(key)}: {{\n{numbers}\n }},\n")
     return "{\n" + "".join(parts) + ' "changes": {\n' + ",\n".join(changes) + "\n }\n}\n"

@@ -64,36 +64,26 @@ built_wheel = rule(
     toolchains = [TOOLCHAIN_TYPE],
 )
 
-def _unpacked_modules_impl(ctx):
+def _built_wheel_modules_impl(ctx):
     modules = unpacked_wheel(ctx, ctx.attr.wheel[BentoWheelInfo], "site-packages")
     return [modules, DefaultInfo(files = modules.files)]
 
-unpacked_modules = rule(
-    implementation = _unpacked_modules_impl,
+built_wheel_modules = rule(
+    implementation = _built_wheel_modules_impl,
     cfg = deferred_target_cfg,
-    doc = "Unpacks the modules of a wheel in an action: of a wheel that an action built, or for tools of actions (see `bento_wheels`).",
+    doc = "Unpacks the modules of a wheel that an action built.",
     attrs = {"wheel": attr.label(doc = "Wheel file.", mandatory = True, providers = [BentoWheelInfo])},
     provides = [BentoWheelModulesInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )
 
-def add_wheel(args, wheel):
-    """Adds the flags for a BentoWheelInfo, which images/layers/description.py reads, to the arguments."""
-    args.add_all(["--wheel", wheel.file])
-    if wheel.sha256:
-        args.add_all(["--locked", wheel.sha256])
-    if wheel.allow_record_mismatch:
-        args.add("--allow-record-mismatch")
-
 def unpacked_wheel(ctx, wheel, directory_name):
     """Declares the action that unpacks a wheel (BentoWheelInfo) into a directory. Returns a BentoWheelModulesInfo."""
     args = arguments(ctx)
-    add_wheel(args, wheel)
+    args.add_all(["--wheel", wheel.file])
     directory = write_output(
         ctx,
         ctx.actions.declare_directory(directory_name),
-        # A machine with another compilation mode would download the files, because it runs tools with them again.
-        cache_limit = "no-remote-cache-upload",
         mnemonic = "BentoWheelModules",
         progress_message = "Unpacking wheel of {}".format(wheel.distribution),
         subcommand = subcommand("unpack_wheel", args, inputs = depset([wheel.file])),

@@ -91,8 +91,7 @@ def run_helper(ctx, *, mnemonic, progress_message, subcommand, outputs, cache_li
       progress_message: message that Bazel shows during the action.
       subcommand: result of `subcommand`.
       outputs: list of Files that the subcommand writes.
-      cache_limit: `no-cache` if no cache stores the outputs, `no-remote-cache` if only the disk cache stores the outputs,
-        `no-remote-cache-upload` if also remote execution stores the outputs, or None.
+      cache_limit: `no-cache` if no cache stores the outputs, `no-remote-cache` if only the disk cache stores the outputs, or None.
     """
     toolchain_type = _native_type(ctx) if subcommand.sandboxed else TOOLCHAIN_TYPE
     toolchain = (ctx.exec_groups[NATIVE] if subcommand.sandboxed else ctx).toolchains[toolchain_type]

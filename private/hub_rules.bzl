@@ -3,6 +3,8 @@
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoDebInfo", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
 load(":deferred.bzl", "deferred_target_cfg", _deferred = "deferred")
+load(":helper.bzl", "INTERPRETER_FLAGS")
+load(":launcher.bzl", "runfile_path")
 
 # Repositories load it from this file, as the rules.
 deferred = _deferred
@@ -76,6 +78,53 @@ wheel_modules = rule(
         "wheel": attr.label(allow_single_file = [".whl"], doc = "Wheel file.", mandatory = True),
     },
     provides = [BentoWheelModulesInfo],
+)
+
+_INTERPRETER_TYPE = "//toolchains:interpreter_type"
+
+def _tool_modules_impl(ctx):
+    wheel = ctx.attr.wheel[BentoWheelInfo]
+    python = ctx.toolchains[_INTERPRETER_TYPE].python
+    directory = ctx.actions.declare_directory("site-packages")
+    args = ctx.actions.args()
+    args.add_all(INTERPRETER_FLAGS)
+    args.add_all([ctx.file._program, wheel.file, directory], expand_directories = False)
+    ctx.actions.run(
+        mnemonic = "BentoWheelModules",
+        progress_message = "Unpacking wheel of {}".format(wheel.distribution),
+        executable = python.interpreter or python.interpreter_path,
+        arguments = [args],
+        inputs = [wheel.file],
+        outputs = [directory],
+        tools = depset([ctx.file._program], transitive = [python.files]),
+        env = {},
+        # A cache would send the files to each machine that runs the tool, for example in another compilation mode.
+        execution_requirements = {"block-network": "1", "no-remote-cache-upload": "1", "supports-path-mapping": "1"},
+        toolchain = _INTERPRETER_TYPE,
+    )
+    files = depset([directory])
+    return [
+        BentoWheelModulesInfo(
+            distribution = wheel.distribution,
+            files = files,
+            import_roots = (directory,),
+            imports = (runfile_path(ctx, directory),),
+            version = wheel.version,
+            wheel = wheel.file,
+        ),
+        DefaultInfo(files = files),
+    ]
+
+tool_modules = rule(
+    implementation = _tool_modules_impl,
+    cfg = deferred_target_cfg,
+    doc = "Provides the modules of a wheel to tools of actions, in one directory that an action unpacks.",
+    attrs = {
+        "wheel": attr.label(doc = "The wheel.", mandatory = True, providers = [BentoWheelInfo]),
+        "_program": attr.label(allow_single_file = True, default = "//toolchains/programs:unpack_wheel.py"),
+    },
+    provides = [BentoWheelModulesInfo],
+    toolchains = [_INTERPRETER_TYPE],
 )
 
 def _requirement_impl(ctx):

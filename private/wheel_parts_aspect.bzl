@@ -3,7 +3,6 @@
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("//rules:providers.bzl", "BentoWheelInfo")
 load(":attributes.bzl", "add_strings", "label_string")
-load(":built_wheel.bzl", "add_wheel")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand", "write_output")
 load(":layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "INFLATE", "wheel_arguments", "wheel_name", "write_layer")
 load(":providers.bzl", "BentoCompilersInfo", "BentoInstalledWheelInfo", "BentoWheelPartInfo", "BentoWheelPartsInfo")
@@ -17,8 +16,12 @@ def _wheel_packages(wheel):
     return INFLATE + (["pathspec"] if wheel.exclude or wheel.exclude_preset else [])
 
 def _add_wheel(args, wheel):
-    """Adds the flags for a BentoWheelInfo and for its excluded files to the arguments."""
-    add_wheel(args, wheel)
+    """Adds the flags for a BentoWheelInfo, which images/layers/description.py reads, to the arguments."""
+    args.add_all(["--wheel", wheel.file])
+    if wheel.sha256:
+        args.add_all(["--locked", wheel.sha256])
+    if wheel.allow_record_mismatch:
+        args.add("--allow-record-mismatch")
     add_strings(args, "--exclude", wheel.exclude)
     add_strings(args, "--exclude-preset", wheel.exclude_preset)
 

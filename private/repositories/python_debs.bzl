@@ -4,7 +4,7 @@ load(":apt.bzl", "DEBIAN_PLATFORMS", "deb_files", "declare_deb_files")
 load(":build_text.bzl", "PUBLIC", "load_text", "target_text")
 load(":fetch.bzl", "host_platform")
 
-# Libraries that are excluded from the library path during packing. The C library must match the dynamic loader of the machine.
+# Package whose libraries are excluded from the library path during packing. The C library must match the dynamic loader of the machine.
 _C_LIBRARY = "libc6"
 
 # Debian package with the wheel of pip. Repository rules run pip if only pip's configuration contains the index.
@@ -132,8 +132,11 @@ def declare_python_debs(mctx, *, name, tag):
                 DEBIAN_PLATFORMS[architecture],
             ), version = "")
         versions[DEBIAN_PLATFORMS[architecture]] = _upstream(selected.version)
+
+        # Certificates and tables, for example. The interpreter consists of machine code and the standard library.
+        only_data = [package["name"] for package in packages if package["architecture"] == "all" and package["name"] != _PIP]
         for package, label in deb_files(hub, packages, architecture, selected.names).items():
-            if package != _C_LIBRARY:
+            if package != _C_LIBRARY and package not in only_data:
                 debs[label] = DEBIAN_PLATFORMS[architecture]
     if len({version: True for version in versions.values()}) != 1:
         problem = "the lock has Python {}".format(" and ".join(["{} for {}".format(*reversed(item)) for item in versions.items()])) if versions else "the lock has no packages"

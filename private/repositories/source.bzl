@@ -5,7 +5,7 @@ load(":fetch.bzl", "fetch_with_uv")
 load(":wheel.bzl", "RELEASE_ATTRIBUTES", "newer_system_hint", "python_version", "requirement_of", "wheel_build_text")
 
 _BUILD = """\
-load("@rules_bento//private:built_wheel.bzl", "built_wheel", "unpacked_modules")
+load("@rules_bento//private:built_wheel.bzl", "built_wheel", "built_wheel_modules")
 
 built_wheel(
     name = "wheel",
@@ -23,7 +23,7 @@ built_wheel(
     visibility = ["//visibility:public"],
 )
 
-unpacked_modules(
+built_wheel_modules(
     name = "modules",
     wheel = ":wheel",
     visibility = ["//visibility:public"],

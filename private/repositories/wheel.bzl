@@ -25,8 +25,7 @@ RELEASE_ATTRIBUTES = _PACKAGE_ATTRIBUTES | FETCH_ATTRIBUTES | {
 }
 
 _WHEEL_BUILD = """\
-load("@rules_bento//private:built_wheel.bzl", "unpacked_modules")
-load("@rules_bento//private:hub_rules.bzl", "locked_wheel")
+load("@rules_bento//private:hub_rules.bzl", "locked_wheel", "tool_modules")
 
 locked_wheel(
     name = "wheel",
@@ -43,7 +42,7 @@ locked_wheel(
     visibility = ["//visibility:public"],
 )
 
-unpacked_modules(
+tool_modules(
     name = "modules",
     wheel = ":wheel",
     visibility = ["//visibility:public"],

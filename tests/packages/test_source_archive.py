@@ -22,6 +22,7 @@ KNOWN = {
     "pack_python.py": {"zipfile"},  # writes
     "source_archive.py": {"lzma", "tarfile", "tomllib", "zipfile", "zlib"},
     "inspect_wheel.py": {"zlib"},
+    "unpack_wheel.py": {"zipfile", "zlib"},
 }
 ASKS = b'[build-system]\nrequires = ["Setup_Tools>=40", "wheel"]\n'
 

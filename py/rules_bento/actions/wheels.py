@@ -9,7 +9,6 @@ from pathlib import Path
 
 from rules_bento.arguments import Pairs, Paths, Request, Triples
 from rules_bento.errors import BentoError
-from rules_bento.images.layers import description
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -141,16 +140,18 @@ def _parse_requirement(text: str, name: str) -> dict[str, Any]:
     return edge
 
 
-class _UnpackWheelRequest(description.WheelRequest):
+class _UnpackWheelRequest(Request):
     output: Path
+    wheel: Path
 
 
 def unpack_wheel(request: _UnpackWheelRequest) -> None:
     """Unpack the importable files and the metadata of a wheel, but not its scripts, headers, or data."""
     from rules_bento.archives.atomic import atomic_dir
     from rules_bento.images.wheels.install import imported_files
+    from rules_bento.images.wheels.wheel import Wheel
 
-    wheel = description.read_unfiltered(request)
+    wheel = Wheel.read(request.wheel)
     with atomic_dir(request.output) as directory:
         files = imported_files(wheel)
         for path, chunks in zip(files, wheel.chunks(files.values()), strict=True):
