@@ -2,10 +2,10 @@
 
     python bench/layer.py DIRECTORY [--runs N] [--uv COMMAND] [--img COMMAND]
 
-All methods run on one core. DIRECTORY contains wheels for the Python that runs this program. "cpu" is the user and
-system time in seconds of a method with all its processes (median of the runs); MB/s are unpacked bytes per CPU second,
-which other work on the machine hardly affects; "wall" is the elapsed time. "size" is relative to `gzip -6` or `zstd
--3`, and "peak" the largest resident size of one process.
+All methods run on one core, except for the rows "2 cores". DIRECTORY contains wheels for the Python that runs this
+program. "cpu" is the user and system time in seconds of a method with all its processes (median of the runs); MB/s are
+unpacked bytes per CPU second, which other work on the machine hardly affects; "wall" is the elapsed time. "size" is
+relative to `gzip -6` or `zstd -3`, and "peak" the largest resident size of one process.
 
 The methods with uv neither verify RECORD nor compute digests, and start with an empty cache. `img` is the tool of
 rules_img, which creates a layer with digests from the packages that uv installed. Each method writes to an empty
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).resolve().parents[1] / "py"
 
 ALONE = 2 << 20  # as in private/wheel_groups.bzl
+_TWO_CORES = "2 cores"
 
 
 class Used(NamedTuple):
@@ -58,7 +59,7 @@ def write_layer(kind: str, wheels: Sequence[Path], out: Path) -> None:
     for wheel in wheels:
         path = out.with_name(wheel.name)
         if wheel.stat().st_size >= ALONE:
-            large += write_wheel_layer(path, Wheel.read(wheel), layout, kind, threads=1).size  # type: ignore[arg-type]
+            large += write_wheel_layer(path, Wheel.read(wheel), layout, kind).size  # type: ignore[arg-type]
         else:
             parts.append(WheelPart(write_wheel_part(path, Wheel.read(wheel), layout, kind), path))  # type: ignore[arg-type]
     join_parts(out, parts, layout, kind)  # type: ignore[arg-type]
@@ -112,19 +113,19 @@ def limit(kind: str, wheels: Sequence[Path]) -> None:
                 digest.update(compress(bytes(waiting)))
 
 
-def one_core() -> None:
-    """Restrict this process and its children to the last available core."""
+def restrict(cores: int) -> None:
+    """Restrict this process and its children to the last available cores."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-cores:])
 
 
-def run(command: Sequence[str | Path], out: Path) -> Used:
-    """Run a method on one core in an empty directory. Exits if the method fails."""
+def run(command: Sequence[str | Path], out: Path, cores: int = 1) -> Used:
+    """Run a method in an empty directory. Exits if the method fails."""
     shutil.rmtree(out.parent, ignore_errors=True)
     out.parent.mkdir()
     before = os.times()
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=one_core)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=lambda: restrict(cores))
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -144,7 +145,7 @@ def ways(
     ours: list[str | Path] = [sys.executable, *options, Path(__file__), "--out", out, *wheels]
     found: dict[str, list[str | Path]] = {}
     for kind in ("gzip", "zstd", "none"):
-        found[f"ours, {kind}"] = [*ours, "--write", kind]
+        found[f"ours, {kind}"] = found[f"ours, {kind}, {_TWO_CORES}"] = [*ours, "--write", kind]
     for kind in ("gzip", "gzip+record", "zstd", "zstd+record"):
         found[f"limit, {kind.replace('+record', ', RECORD')}"] = [*ours, "--limit", kind]
     if not uv:
@@ -214,7 +215,7 @@ def compare(wheels: Sequence[Path], options: argparse.Namespace) -> None:
         used: dict[str, list[Used]] = {way: [] for way in commands}
         for _ in range(options.runs):
             for way, command in commands.items():
-                used[way].append(run(command, out))
+                used[way].append(run(command, out, 2 if way.endswith(_TWO_CORES) else 1))
     show({way: median(figures) for way, figures in used.items()}, size)
 
 

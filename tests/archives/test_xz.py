@@ -5,6 +5,7 @@ import random
 import shutil
 import struct
 import subprocess
+import threading
 import zlib
 
 import pytest
@@ -119,6 +120,27 @@ def test_in_order_keeps_the_order_and_gives_the_error(threads):
     results = xz.ordered_map(lambda number: 1 // (number - 5), range(50), threads)
     with pytest.raises(ZeroDivisionError):
         list(results)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_reading_ahead_keeps_the_order_and_gives_the_error(threads):
+    taken = []
+
+    def items():
+        for number in range(100):
+            taken.append(threading.get_ident())
+            yield number, 1 // (90 - number)
+
+    found = xz.read_ahead(items(), threads)
+    assert [next(found)[0] for _ in range(3)] == [0, 1, 2]
+    assert len(taken) <= 3 + 16
+    assert (set(taken) == {threading.get_ident()}) is (threads == 1)
+    with pytest.raises(ZeroDivisionError):
+        list(found)
+    assert len(taken) == 91
+    rest = xz.read_ahead(iter(range(100)), threads)
+    assert next(rest) == 0
+    rest.close()
 
 
 def test_in_order_does_not_run_ahead():

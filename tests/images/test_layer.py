@@ -24,6 +24,7 @@ from rules_bento.errors import BentoError
 from rules_bento.images.layers import deflate, headers, layer, zstd
 from rules_bento.images.layers.description import DIGEST_ATTRIBUTE
 from rules_bento.images.layers.layer import write_files_layer, write_wheel_layer
+from rules_bento.images.wheels import wheel as wheels
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.subcommands import run
@@ -137,6 +138,7 @@ def test_streams_are_carried_over(wheel, out):
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_the_same_bytes_again(wheel, tmp_path, compression, monkeypatch):
     """Whatever the order of the zip, its times, the threads, or who inflates."""
+    monkeypatch.setattr(wheels, "_LARGE", 1 << 20)
     one = write_wheel_layer(tmp_path / "one", Wheel.read(wheel), LAYOUT, compression, threads=1)
     assert write_wheel_layer(tmp_path / "two", Wheel.read(wheel), LAYOUT, compression, threads=4) == one
     monkeypatch.setattr(zipread, "_zlib_module", zlib)
@@ -212,7 +214,9 @@ def test_prefixes_that_are_no_paths(wheel, out):
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_nothing_is_left_of_a_wheel_that_turns_out_bad(out, tmp_path, compression):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_nothing_is_left_of_a_wheel_that_turns_out_bad(out, tmp_path, compression, threads, monkeypatch):
+    monkeypatch.setattr(wheels, "_LARGE", 1 << 20)
     maker = Maker().add({"a.bin": LARGE})
     maker.record = (
         "\n".join(maker.lines()).replace(record_line("a.bin", LARGE), record_line("a.bin", LARGE[::-1])).encode()
@@ -220,7 +224,7 @@ def test_nothing_is_left_of_a_wheel_that_turns_out_bad(out, tmp_path, compressio
     wheel = maker.write(tmp_path)
     before = set(tmp_path.iterdir())
     with pytest.raises(BentoError, match=r"odd-1.0-.*a\.bin"):
-        write_wheel_layer(out, Wheel.read(wheel), LAYOUT, compression)
+        write_wheel_layer(out, Wheel.read(wheel), LAYOUT, compression, threads=threads)
     assert set(tmp_path.iterdir()) == before
 
 

@@ -38,6 +38,7 @@ _WORTH = 0.75  # text and code are below 0.6, weights at least 0.8
 _GLANCE = 1024  # bytes of each sample
 _HOPELESS = 0.95  # compressed, encrypted, and random data doesn't get smaller
 _CHUNK = 1 << 16
+_AHEAD = 16  # items of `read_ahead` in memory
 _FLAGS = b"\x00\x01"  # the check is CRC32
 _FOOTER, _FOOTER_MAGIC = 12, b"YZ"
 _LZMA2 = 0x21
@@ -217,6 +218,24 @@ class OrderedPool:
 
             self._executor = ThreadPoolExecutor(self._threads)
         return self._executor.submit(self._function, item)
+
+
+def read_ahead(items: Iterable[_Item], threads: int | None = None) -> Iterator[_Item]:
+    """Yield the items, which another thread computes ahead unless `threads` is 1. Keeps only a few items in memory."""
+    if (threads or _usable_cores()) == 1:
+        yield from items
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    source = iter(items)
+    executor = ThreadPoolExecutor(1)
+    try:
+        pending = deque(executor.submit(list, islice(source, 1)) for _ in range(_AHEAD))
+        while found := pending.popleft().result():
+            pending.append(executor.submit(list, islice(source, 1)))
+            yield from found
+    finally:
+        executor.shutdown(cancel_futures=True)
 
 
 def compressible(block: bytes) -> bool:

@@ -97,7 +97,7 @@ def write_wheel_layer(
 ) -> LayerInfo:
     """Atomically write a layer that contains an installed wheel. Uses less than 200 MB of memory."""
     form = wheel_form(compression, threads)
-    return write_layer(out, WheelPlan.of(wheel, layout).tar_files(set(), form, watch, END), form)
+    return write_layer(out, WheelPlan.of(wheel, layout).tar_files(set(), form, watch, END, threads), form)
 
 
 def write_wheel_recipe(out: Path, wheel: Wheel, layout: InstallLayout, *, watch: Watch | None = None) -> LayerInfo:
@@ -110,7 +110,7 @@ def write_wheel_recipe(out: Path, wheel: Wheel, layout: InstallLayout, *, watch:
             recipe.begin(member)
             return watch(member, chunks) if watch else chunks
 
-        files = WheelPlan.of(wheel, layout).tar_files(set(), form, begin, END)
+        files = WheelPlan.of(wheel, layout).tar_files(set(), form, begin, END, None)
         for piece in blob.hashing(encode(form, _counted(files, tar))):
             recipe.add(piece)
         recipe.close()
@@ -234,14 +234,17 @@ class WheelPlan(NamedTuple):
             _new_directories(path, known)
         return known
 
-    def tar_files(self, known: set[str], form: LayerForm, watch: Watch | None, end: bytes = b"") -> Iterator[TarFile]:
+    def tar_files(
+        self, known: set[str], form: LayerForm, watch: Watch | None, end: bytes = b"", threads: int | None = 1
+    ) -> Iterator[TarFile]:
         """Yield the files and their directories, except for the directories in `known`, and then the records `end`.
 
-        If `watch` is set, passes the chunks of each file to `watch`, which must yield the chunks unchanged.
+        If `watch` is set, passes the chunks of each file to `watch`, which must yield the chunks unchanged. Unless
+        `threads` is 1, another thread inflates large files.
         """
         layout = self.layout
         stored = (file.member for file in self.files if file.member and file.size)
-        members = self.wheel.chunks(stored, join=form.reuses_streams)
+        members = self.wheel.chunks(stored, join=form.reuses_streams, threads=threads)
         records = b""
 
         def add_directories(path: str) -> None:

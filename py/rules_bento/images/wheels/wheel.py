@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from rules_bento.archives.tarstream import directories_above
+from rules_bento.archives.xz import read_ahead
 from rules_bento.archives.zipread import (
     DEFLATE_END,
     DEFLATED,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 BOUNDS = Bounds(ratio=100, unpacked=64 << 20)  # for a complete wheel; real wheels unpack to 2 to 20 times their size
 _MOST_METADATA = 64 << 20  # bytes of a metadata file; RECORD has about 100 for each file of the wheel
+_LARGE = 32 << 20  # bytes of a file that another thread inflates; for a smaller one, starting the thread costs too much
 _REMEDY = "Lock another version of the package, or build the wheel again"
 _LONGEST_NAME = 255  # bytes of the name of a file or directory, on Linux and macOS
 
@@ -119,13 +121,16 @@ class Wheel(NamedTuple):
         """Return the member at `path`, which must exist."""
         return next(member for member in self.members if member.path == path)
 
-    def chunks(self, members: Iterable[ZipMember], *, join: bool = False) -> Iterator[Iterator[Chunk]]:
+    def chunks(
+        self, members: Iterable[ZipMember], *, join: bool = False, threads: int | None = 1
+    ) -> Iterator[Iterator[Chunk]]:
         """For each member, yield an iterator over its chunks.
 
         If `join` is true, `zipread.joinable` converts the deflate streams of small members. Iterating over the chunks
-        verifies the size and the checksums, and raises BentoError for a mismatch.
+        verifies the size and the checksums, and raises BentoError for a mismatch. Unless `threads` is 1, another thread
+        inflates large members.
         """
-        with _Zip(self.file, self.locked) as zip_file:
+        with _Zip(self.file, self.locked, threads) as zip_file:
             for member in members:
                 yield zip_file.chunks(member, join=join)
 
@@ -150,10 +155,11 @@ class Wheel(NamedTuple):
 class _Zip(Zip):
     """Reads a wheel's zip with `pread`. Doesn't map the file or cache its contents."""
 
-    def __init__(self, file: Path, locked: Locked) -> None:
+    def __init__(self, file: Path, locked: Locked, threads: int | None = 1) -> None:
         super().__init__(file.name, _REMEDY, BOUNDS, (STORED, DEFLATED))
         self.path = file
         self.locked = locked
+        self._threads = threads
         self._open = -1
 
     def __enter__(self) -> _Zip:
@@ -188,7 +194,8 @@ class _Zip(Zip):
         end = begin + member.packed_size
         if end <= len(local) and member.size <= PIECE:
             return iter((self._small(member, local[begin:end], join=join),))
-        return self._large(member, self.unpacked(member, member.offset + begin))
+        chunks = self.unpacked(member, member.offset + begin)
+        return self._large(member, read_ahead(chunks, self._threads) if member.size >= _LARGE else chunks)
 
     def _small(self, member: ZipMember, packed: bytes, *, join: bool) -> Chunk:
         chunk = Chunk(packed, None)
