@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -86,6 +90,54 @@ def bento(store, capsys):
         return out + err
 
     return run
+
+
+_LATER = (
+    "import sys, time; now = time.time; time.time = lambda: now() + 4e8; from bento_cli.cli import main; "
+    "sys.exit(main())"
+)
+_OTHER_USER = 65534
+
+
+@contextmanager
+def other_machine(*inputs):
+    """Another user with copies of the inputs, another umask, time zone, locale, clock, and cache.
+
+    Yields a function that runs a command with the inputs by name, and returns the digest of the image.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="other-machine-"))  # the user can't enter pytest's directory
+    variables = {name: value for name, value in os.environ.items() if name.startswith(("RULES_BENTO_", "UV_DEFAULT"))}
+    variables |= {"HOME": f"{directory}/home", "LC_ALL": "C", "TZ": "Asia/Tokyo", "UV_CACHE_DIR": f"{directory}/uv"}
+    if "UV_FIND_LINKS" in os.environ:
+        variables["UV_FIND_LINKS"] = f"{directory}/wheels"  # one of the inputs
+    paths = ["py", *filter(None, sys.path)]
+    variables |= {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, paths)), "PATH": f"{directory}/bin"}
+    options = {"cwd": directory, "env": variables, "umask": 0o077, "capture_output": True, "text": True}
+    try:
+        for path in inputs:
+            shutil.copytree(path, directory / path.name, symlinks=True)
+        for name in ("bin", "home", "uv"):
+            (directory / name).mkdir()
+        (directory / "bin/uv").symlink_to(Path(os.environ["RULES_BENTO_UV"]).resolve())
+        if os.getuid() == 0:
+            probe = [sys.executable, "-c", "import rules_bento, os; os.stat('bin/uv')"]
+            options["user"] = _OTHER_USER
+            for path in (directory, *directory.rglob("*")):
+                os.chown(path, _OTHER_USER, _OTHER_USER, follow_symlinks=False)
+            try:
+                subprocess.run(probe, check=True, **options)
+            except (OSError, subprocess.CalledProcessError):  # only root can read Python or the code
+                del options["user"]
+
+        def run(*words):
+            command = [sys.executable, "-c", _LATER, *words, "--output", "oci:out"]
+            done = subprocess.run(command, check=False, **options)
+            assert done.returncode == 0, done.stderr
+            return re.search("Digest: (sha256:[0-9a-f]{64})", done.stdout + done.stderr)[1]
+
+        yield run
+    finally:
+        shutil.rmtree(directory)
 
 
 def same(one, other, *tags):

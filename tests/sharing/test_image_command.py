@@ -21,7 +21,7 @@ from rules_bento.service import import_runner
 
 from tests.helpers.made_wheels import Maker
 from tests.registry import servers
-from tests.sharing.support import bento, progress, registries, registry_binary, server, store
+from tests.sharing.support import bento, other_machine, progress, registries, registry_binary, server, store
 from tests.sharing.test_image_fronts import CASES, Rules, rules_told
 from tests.sharing.test_native import index, local, make_base, read, wheels
 
@@ -96,6 +96,8 @@ def test_the_digest_of_a_package_is_that_of_the_rules(machine, bento, wheels, tm
     rules.wheels({"web": own}, {})
     expected = program_digest(rules, "web:1.0", ["/app/.venv/bin/web"], "/", {})
     assert Layout.open(tmp_path / "out").find("latest").descriptor.digest == expected
+    with other_machine(project, tmp_path / "base") as build_again:
+        assert build_again("image", "project", "--base", "oci:base") == expected
 
 
 def test_the_digest_is_that_of_python_image(machine, bento, wheels, tmp_path, monkeypatch):
@@ -117,6 +119,9 @@ def test_the_digest_is_that_of_python_image(machine, bento, wheels, tmp_path, mo
     command = ["uvicorn", "main:app", "--host", "0.0.0.0"]
     expected = program_digest(rules, outputs["tag"].read_text(), command, "/app/_main", env)
     assert expected == found.descriptor.digest
+    with other_machine(project, tmp_path / "base") as build_again:
+        words = ["--base", "oci:base", "--exclude", "tiny:/tiny/tests/"]
+        assert build_again("image", "project", *words) == expected
     config, _, contents = read(tmp_path / "out", "latest")
     start = entrypoint.command(plan.ENVIRONMENT)
     assert config["config"]["Entrypoint"] == [*start, "uvicorn", "main:app", "--host", "0.0.0.0"]

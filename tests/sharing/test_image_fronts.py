@@ -20,7 +20,7 @@ from rules_bento.subcommands import run
 
 from tests.helpers.made_wheels import Maker
 from tests.helpers.store_support import DAY_1, model_files
-from tests.sharing.support import bento, nobody, progress, registries, registry_binary, server, store
+from tests.sharing.support import bento, nobody, other_machine, progress, registries, registry_binary, server, store
 from tests.sharing.test_native import DEBIAN, STATUS, add, local, locked, make_base, module, read, sha, wheels
 
 __all__ = ["bento", "local", "nobody", "progress", "registries", "registry_binary", "server", "store", "wheels"]
@@ -163,9 +163,9 @@ def test_the_digest_is_that_of_the_rules(hugging_face, local, wheels, bento, sto
     base, out = make_base(tmp_path / "base"), tmp_path / "out"
     models = {"bert:v1": model_files("bert:v1"), "gen:v1": model_files("gen:v1", payload=b"more")}
     add(store, tmp_path, locked(wheels, options="--no-index"), models=models)
-    words = ["--base", f"oci:{base}", "--output", f"oci:{out}", "--opt", "exclude=tiny:/tiny/tests/"]
+    backend, words = ["--backend", "native"], ["--opt", "exclude=tiny:/tiny/tests/"]
     words += ["--opt", f"hugging-face=bert={HUB}"] if hugging_face else []
-    bento("containerize", "nat", "--backend", "native", *words)
+    bento("containerize", "nat", *backend, "--base", f"oci:{base}", "--output", f"oci:{out}", *words)
     found = Layout.open(out).find("v1")
     rules = Rules(tmp_path / "rules", base)
     rules.environment()
@@ -183,6 +183,9 @@ def test_the_digest_is_that_of_the_rules(hugging_face, local, wheels, bento, sto
         layer.digest for layer in found.layers()
     ]
     assert digest == found.descriptor.digest
+    with other_machine(base, wheels, store.home.root) as build_again:
+        home = ["--home", store.home.root.name]
+        assert build_again(*home, "containerize", "nat", *backend, "--base", f"oci:{base.name}", *words) == digest
     env = read(out)[0]["config"]["Env"]
     assert ("HF_HUB_OFFLINE=1" in env) is bool(hugging_face)
     assert any("huggingface/hub/models--org--bert" in name for name in read(out)[2][5]) is bool(hugging_face)
