@@ -107,7 +107,13 @@ def other_machine(*inputs):
     """
     directory = Path(tempfile.mkdtemp(prefix="other-machine-"))  # the user can't enter pytest's directory
     variables = {name: value for name, value in os.environ.items() if name.startswith(("RULES_BENTO_", "UV_DEFAULT"))}
-    variables |= {"HOME": f"{directory}/home", "LC_ALL": "C", "TZ": "Asia/Tokyo", "UV_CACHE_DIR": f"{directory}/uv"}
+    variables |= {
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HOME": f"{directory}/home",
+        "LC_ALL": "C",
+        "TZ": "Asia/Tokyo",
+        "UV_CACHE_DIR": f"{directory}/uv",
+    }
     if "UV_FIND_LINKS" in os.environ:
         variables["UV_FIND_LINKS"] = f"{directory}/wheels"  # one of the inputs
     paths = ["py", *filter(None, sys.path)]
