@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+from types import SimpleNamespace
 
 import pytest
 from bento_cli.library import Store
 from bento_cli.programs import serve
 from bento_cli.sharing.cloud.contexts import Contexts, make
+from bento_cli.sharing.native_packages import run_uv
 from rules_bento.arguments import decode
 from rules_bento.errors import BentoError
 
@@ -77,8 +79,30 @@ def test_a_containerization_has_the_context(archive, tmp_path, monkeypatch):
 
 
 def test_other_commands_are_rejected(archive, monkeypatch):
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("this serves"))
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("this serves"))
     with pytest.raises(pytest.fail.Exception):
         run(archive, "serve", "--port", "1")
     with pytest.raises(BentoError, match="unknown command"):
         serve.deliver(archive, "delete", [])
+
+
+def test_uv_uses_the_certificates_of_the_system_if_it_knows_no_other(tmp_path, capfd):
+    """With a company's proxy. The real uv does so in `tests/packages/test_update.py`."""
+    uv = tmp_path / "uv"
+    failure = "echo 'error: Failed to fetch' >&2\necho '  Caused by: invalid peer certificate: {}' >&2\nexit 2\n"
+    accept = 'case " $* " in *" --system-certs "*) echo "$@"; exit 0 ;; esac\n'
+    (tmp_path / "bento/src").mkdir(parents=True)
+    request = SimpleNamespace(uv=str(uv), target="//:t", python="p")
+    uv.write_text(f"#!/bin/sh\n{accept}{failure.format('UnknownIssuer')}")
+    uv.chmod(0o755)
+    serve._install(request, tmp_path / "bento", tmp_path / "environment")
+    captured = capfd.readouterr()
+    assert [line.split()[0] for line in captured.out.splitlines()] == ["venv", "pip"]
+    assert captured.err == "Installing the packages of //:t\n"
+    assert run_uv([str(uv), "pip", "compile"], tmp_path) == "pip compile --system-certs\n"
+    uv.write_text(f"#!/bin/sh\n{accept}{failure.format('Expired')}")
+    with pytest.raises(BentoError, match=r"uv can't install the packages \(see above\)"):
+        serve._install(request, tmp_path / "bento", tmp_path / "environment")
+    assert "Expired" in capfd.readouterr().err
+    with pytest.raises(BentoError, match="Expired"):
+        run_uv([str(uv), "pip", "compile"], tmp_path)

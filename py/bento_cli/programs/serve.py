@@ -126,6 +126,8 @@ def _unpack(request: _ServeRequest, directory: Path) -> None:
 
 
 def _install(request: _ServeRequest, bento: Path, environment: Path) -> None:
+    from rules_bento.packages.resolution import run_uv
+
     uv = request.uv
     directory = bento / "env" / "python"
     locked = directory / "requirements.lock.txt"
@@ -135,8 +137,8 @@ def _install(request: _ServeRequest, bento: Path, environment: Path) -> None:
         [uv, "venv", "--quiet", "--no-config", "--python", request.python, str(environment)],
         [uv, "pip", "install", "--quiet", "--python", str(environment), "--requirement", str(requirements)],
     ):
-        done = subprocess.run(command, check=False, cwd=bento / "src")
-        if done.returncode:
+        status, _ = run_uv(command, os.environ, bento / "src")
+        if status:
             remedy = "For packages in a private index, set UV_INDEX to NAME=https://USER:PASSWORD@HOST/PATH."
             raise BentoError("uv can't install the packages (see above)", remedy=remedy)
 

@@ -300,7 +300,7 @@ class ProjectLock:
 
     def _run(self, flags: list[str], directory: Path, text: str, indexes: Indexes | None = None) -> None:
         """Run uv, which can use the network. Raises BentoError if uv fails."""
-        from rules_bento.packages.resolution import run_uv
+        from rules_bento.packages.resolution import ignores_settings, run_uv
 
         if "${" in text:
             problem = "the requirements contain '${', so uv would send the value of an environment variable to a server"
@@ -313,8 +313,8 @@ class ProjectLock:
         variables = self._variables(text)
         if indexes:
             variables = indexes.variables(variables)
-        errors = run_uv([options.uv or "uv", *flags], variables)
-        if errors is None:
+        status, errors = run_uv([options.uv or "uv", *flags], variables)
+        if not status and not ignores_settings(errors):
             return
         problem = "uv can't lock the packages (see above)"
         if not options.is_explicit and "building from source is disabled" in errors:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 import sys
 from contextlib import suppress
 from functools import cache as cached
@@ -40,7 +39,7 @@ from rules_bento.packages.requirements import (
 )
 from rules_bento.programs import find_uv
 from rules_bento.registry.pushable import FileSource
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Mapping, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Callable, Mapping, Sequence
 
 from bento_cli import transports
 from bento_cli.sharing.backends import BUILDER_REMEDY
@@ -164,19 +163,13 @@ def run_uv(command: Sequence[str], directory: Path, text: str = "", environment:
     By default, uv gets no credentials, because a project can choose the names and addresses of indexes. Raises
     BentoError with the output of uv.
     """
-    settings: dict[str, Any] = {
-        "cwd": directory,
-        "env": uv_environment() if environment is None else environment,
-        "input": text,
-    }
-    problem = ""
-    for more in (["--offline"], []):
-        words = [*command, *more]
-        done: subprocess.CompletedProcess[str] = subprocess.run(words, capture_output=True, text=True, **settings)
-        if done.returncode == 0:
-            return done.stdout
-        problem = done.stderr.strip()
-    raise BentoError(problem)
+    from rules_bento.packages.resolution import query_uv
+
+    variables = uv_environment() if environment is None else environment
+    done = query_uv(command, cwd=directory, env=variables, input=text)
+    if done.returncode:
+        raise BentoError(done.stderr.strip())
+    return done.stdout
 
 
 def _own_wheel(directory: Path, requirement: Requirement, place: str) -> LocalWheel:

@@ -160,10 +160,10 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
         if previous and "*" not in upgrade:
             (directory / "uv.lock").write_text(_preferences(previous), "utf-8")
             command += [flag for package in upgrade for flag in ("--upgrade-package", package)]
-        errors_of_uv = run_uv(command, project.indexes.variables(os.environ))
-        if errors_of_uv is not None:
+        status, errors_of_uv = run_uv(command, project.indexes.variables(os.environ))
+        if status or ignores_settings(errors_of_uv):
             problem, remedy = "failed", ""
-            if _IGNORED_SETTINGS in errors_of_uv:
+            if ignores_settings(errors_of_uv):
                 problem, remedy = "can't read the settings of the project", " Correct tool.uv in pyproject.toml."
             elif _NO_SOLUTION in errors_of_uv:
                 problem, remedy = "found no solution", " Change the requirements."
@@ -174,15 +174,15 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
         return lock | {"requires_python": project.requires_python}
 
 
-def run_uv(command: list[str], variables: Mapping[str, str]) -> str | None:
-    """Run uv, and return the error output, or None on success. Retries with the system's certificates if necessary.
+def run_uv(command: list[str], variables: Mapping[str, str], directory: Path | None = None) -> tuple[int, str]:
+    """Run uv in `directory`, and return the exit status and the error output, which is also printed.
 
-    It isn't a success if uv ignores the project's settings.
+    Retries with the system's certificates if necessary.
     """
     output = ""
     for extra_flags in ([], [_SYSTEM_CERTIFICATES]):
         errors, rest, held = b"", b"", b""
-        with subprocess.Popen([*command, *extra_flags], env=variables, stderr=subprocess.PIPE) as uv:
+        with subprocess.Popen([*command, *extra_flags], cwd=directory, env=variables, stderr=subprocess.PIPE) as uv:
             stream = cast("io.BufferedReader", uv.stderr)
             while chunk := stream.read1(1 << 16):
                 # An address might contain a secret, so only complete lines are redacted and printed.
@@ -196,8 +196,27 @@ def run_uv(command: list[str], variables: Mapping[str, str]) -> str | None:
         if not extra_flags and uv.returncode and _UNTRUSTED_CERTIFICATE in output:
             continue
         _print(held + rest)
-        return output if uv.returncode or _IGNORED_SETTINGS in output else None
+        return uv.returncode, output
     raise AssertionError  # the second attempt returns
+
+
+def query_uv(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run uv with its cache, then with the indexes, and then with the system's certificates, until uv succeeds.
+
+    It isn't a success if uv ignores the project's settings.
+    """
+    for flag in ("--offline", "", _SYSTEM_CERTIFICATES):
+        words = [*command, *filter(None, [flag])]
+        done = subprocess.run(words, check=False, capture_output=True, text=True, **options)
+        is_done = done.returncode == 0 and not ignores_settings(done.stderr)
+        if is_done or (not flag and _UNTRUSTED_CERTIFICATE not in done.stderr):
+            break
+    return done
+
+
+def ignores_settings(errors: str) -> bool:
+    """Return whether uv ignored the settings of a project, because one of them is invalid."""
+    return _IGNORED_SETTINGS in errors
 
 
 def _print(text: bytes) -> None:
@@ -361,16 +380,10 @@ def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
         write_fake_interpreter(python, sys.executable, ".".join(map(str, sys.version_info[:3])))
         command = [str(uv), "lock", "--no-progress", "--project", directory]
         command += ["--no-python-downloads", "--python", str(python)]
-        errors = ""
-        options: dict[str, Any] = {"check": False, "stderr": subprocess.PIPE, "text": True}
-        options["env"] = project.indexes.variables(os.environ)
-        for extra_flags in (["--offline"], [], [_SYSTEM_CERTIFICATES]):
-            if extra_flags == [_SYSTEM_CERTIFICATES] and _UNTRUSTED_CERTIFICATE not in errors:
-                break
-            process = subprocess.run([*command, *extra_flags], **options)
-            if process.returncode == 0 and _IGNORED_SETTINGS not in process.stderr:
-                return Path(directory, "uv.lock").read_text("utf-8")
-            errors = process.stderr.strip()
+        done = query_uv(command, env=project.indexes.variables(os.environ))
+        errors = done.stderr.strip()
+        if done.returncode == 0 and not ignores_settings(errors):
+            return Path(directory, "uv.lock").read_text("utf-8")
     if failure := _BUILD_FAILURE.search(errors):
         raise BentoError(
             f"{without_credentials(failure[1])} has dynamic dependencies, so uv must build the package to resolve them",
