@@ -1,7 +1,8 @@
 """Validates the types of values in documents that other tools write.
 
 A shape is a type (`str`), a list of one shape (`[str]`), or a mapping. `{"name": str, "marker?": str}` has a required
-and an optional key. `{...: str}` specifies the shape of all values. Keys without a shape can have any value.
+and an optional key. `{...: str}` specifies the shape of all values. Keys without a shape can have any value. A string
+such as `"version"` is a kind of strings, and `("name", shape)` a mapping from names: `lock_shapes` checks the syntax.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ def without_nulls(value: Any) -> Any:
 
 def _problems(value: Any, shape: Any, where: str) -> Iterator[str]:
     """Yield a message for each value with the wrong type and for each missing key."""
-    kind: Any = type(shape) if isinstance(shape, (dict, list)) else shape
+    if isinstance(shape, tuple):
+        shape = {...: shape[1]}
+    kind: Any = type(shape) if isinstance(shape, (dict, list, str)) else shape
     dot = f"{where}." if where else ""
     # In Python, a bool is an int.
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):

@@ -64,7 +64,6 @@ _KINDS = {
     )
 }
 
-# A tuple is a mapping from keys of the first kind to values of the second.
 _EDGE = {"name": "name", "version?": "version", "index?": "index", "extras?": ["extra"], "marker?": "marker"}
 _SOURCE = {"git?": "git", "commit?": "commit", "subdirectory?": "path", "url?": "url"}
 # The lock format of rules_bento (see lock.py).
@@ -136,7 +135,7 @@ DEB_LOCK = {
 
 def check(lock: Any, shape: Any, origin: str, remedy: str) -> None:
     """Raise BentoError for the first value that doesn't match `shape`. The message names the package and the field."""
-    schema.validate(lock, _types(shape), origin, remedy)
+    schema.validate(lock, shape, origin, remedy)
     for place, kind, value in _strings(lock, shape, "", origin):
         require(kind, value, place, remedy)
 
@@ -200,17 +199,6 @@ _GRAMMARS = {
     "range": (1024, _is_range, "a range of Python versions"),
     "marker": (MAX_MARKER, _is_marker, "an environment marker (PEP 508)"),
 }
-
-
-def _types(shape: Any) -> Any:
-    """Convert a shape for `formats.schema`. Replaces each kind of string, such as `version`, with the type `str`."""
-    if isinstance(shape, list):
-        return [_types(shape[0])]
-    if isinstance(shape, dict):
-        return {key: _types(inner) for key, inner in shape.items()}
-    if isinstance(shape, tuple):
-        return {...: _types(shape[1])}
-    return str if isinstance(shape, str) else shape
 
 
 def _strings(value: Any, shape: Any, where: str, origin: str) -> Iterator[tuple[str, str, str]]:
