@@ -111,7 +111,7 @@ OF_VALUES = {
     "rules_bento.archives.archive._end_block",
     "rules_bento.archives.tarstream.owner",
     "rules_bento.packages.lock_subset._load_resolution",
-    "rules_bento.packages.lock_subset._matches_platform",
+    "rules_bento.packages.platforms.matches_platform",
     "rules_bento.packages.lock_subset._hashes",
     "rules_bento.sources.patterns._expression",
 }

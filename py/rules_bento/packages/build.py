@@ -19,7 +19,7 @@ from functools import partial
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
-from rules_bento.packages.platforms import system_and_machine
+from rules_bento.packages.platforms import matches_platform
 from rules_bento.packages.requirements import is_same_version, normalize_name
 from rules_bento.packages.virtualenv import make_environment
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator, Mapping, Sequence
@@ -167,7 +167,7 @@ def check(wheel: Path, distribution: str, version: str, python_version: str, pla
             "the toolchain's interpreter",
             remedy=f"Set bento_tools.python(version = {python_version!r}).",
         )
-    if machines != "any" and not any(_supports_platform(machine, platform) for machine in machines.split(".")):
+    if "musllinux" in machines or not matches_platform(machines, platform):
         remedy = f"Build on {platform}, or lock a version that has a wheel for this platform."
         raise BentoError(f"the built wheel is for {machines}, not for {platform}", remedy=remedy)
 
@@ -181,14 +181,6 @@ def _supports_python(python: str, abi: str, version: str) -> bool:
     supported = {*cpython_tags((major, minor), [interpreter], ["it"])}
     supported |= {*compatible_tags((major, minor), interpreter, ["it"])}
     return not supported.isdisjoint(parse_tag(f"{python}-{abi}-it"))
-
-
-def _supports_platform(tag: str, platform: str) -> bool:
-    """Return whether `platform` supports wheels with the platform tag `tag`."""
-    system, machine = system_and_machine(platform)
-    if system == "darwin":
-        return tag.startswith("macosx_") and tag.endswith((f"_{machine}", "_universal2"))
-    return tag.startswith(("linux_", "manylinux")) and tag.endswith(f"_{machine}")
 
 
 def repack(wheel: Path, output: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from rules_bento.packages.platforms import marker_environment
 from rules_bento.typing_lite import Any
 
 
@@ -29,19 +30,9 @@ def _interpreter_info(executable: str, version: str) -> dict[str, Any]:
     scheme = dict.fromkeys(("platlib", "purelib", "include", "scripts", "data"), "")
     prefixes = dict.fromkeys(("sys_base_prefix", "sys_base_exec_prefix", "sys_prefix"), "/")
     full_version = version if version.count(".") > 1 else f"{version}.0"
-    markers = {
-        "implementation_name": "cpython",
-        "implementation_version": full_version,
-        "os_name": "posix",
-        "platform_machine": "x86_64",
-        "platform_python_implementation": "CPython",
-        "platform_release": "",
-        "platform_system": "Linux",
-        "platform_version": "",
-        "python_full_version": full_version,
-        "python_version": ".".join(version.split(".")[:2]),
-        "sys_platform": "linux",
-    }
+    markers = marker_environment("linux", "x86_64", ".".join(version.split(".")[:2]))
+    markers |= {"implementation_version": full_version, "python_full_version": full_version}
+    del markers["extra"]
     return prefixes | {
         "result": "success",
         "markers": markers,

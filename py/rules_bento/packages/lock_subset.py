@@ -19,7 +19,7 @@ from rules_bento.errors import BentoError
 from rules_bento.packages import requirements
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
 from rules_bento.packages.pip_tools import pip_compile, without_traceback
-from rules_bento.packages.platforms import system_and_machine
+from rules_bento.packages.platforms import matches_platform, system_and_machine
 from rules_bento.packages.requirements import (
     WHEELS,
     Locked,
@@ -35,11 +35,6 @@ if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-# From each machine to the suffixes of the platform tags that it supports.
-_MACOS_MACHINES = {
-    "arm64": ("_arm64", "_universal2"),
-    "x86_64": ("_x86_64", "_intel", "_fat32", "_fat64", "_universal", "_universal2"),
-}
 _WHEEL = "Wheel-Version: 1.0\nGenerator: rules_bento\nRoot-Is-Purelib: true\n"
 # Minor versions of glibc 2 that uv has platforms for; others are rounded up. The package hub selects the wheels.
 _KNOWN_GLIBC = (17, 28, *range(31, 41))
@@ -416,18 +411,7 @@ def _hashes(files: tuple[tuple[str, str], ...], platform: str) -> tuple[str, ...
 
 def _is_installable(file: str, platform: str) -> bool:
     """Return whether an installer on `platform` might select `file`."""
-    return not file.endswith(".whl") or _matches_platform(file.removesuffix(".whl").rpartition("-")[2], platform)
-
-
-@lru_cache(maxsize=1024)  # thousands of wheels have few different tags
-def _matches_platform(tags: str, platform: str) -> bool:
-    system, machine = system_and_machine(platform)
-    return any(
-        tag == "any"
-        or (system == "linux" and "linux" in tag and tag.endswith(f"_{machine}"))
-        or (system == "darwin" and tag.startswith("macosx") and tag.endswith(_MACOS_MACHINES[machine]))
-        for tag in tags.split(".")
-    )
+    return not file.endswith(".whl") or matches_platform(file.removesuffix(".whl").rpartition("-")[2], platform)
 
 
 # `satisfies` and `may_exclude` decide only cases that `packaging` and uv interpret in the same way: numeric versions,

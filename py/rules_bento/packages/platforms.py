@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import lru_cache
 
 from rules_bento.typing_lite import Iterable
 
@@ -11,6 +12,11 @@ from rules_bento.typing_lite import Iterable
 ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64"}
 PLATFORMS = ("darwin_amd64", "darwin_arm64", "linux_amd64", "linux_arm64")  # of package hubs
 PYTHON_VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")  # of package hubs
+# From each machine to the suffixes of the platform tags that it supports.
+_MACOS_MACHINES = {
+    "arm64": ("_arm64", "_universal2"),
+    "x86_64": ("_x86_64", "_intel", "_fat32", "_fat64", "_universal", "_universal2"),
+}
 _MACHINES = {"darwin_amd64": "x86_64", "linux_amd64": "x86_64", "linux_arm64": "aarch64"}
 
 
@@ -59,3 +65,15 @@ def marker_environment(system: str, machine: str, version: str) -> dict[str, str
         "platform_release": "",  # of no machine
         "platform_version": "",
     }
+
+
+@lru_cache(maxsize=1024)  # thousands of wheels have few different tags
+def matches_platform(tags: str, platform: str) -> bool:
+    """Return whether `platform` supports wheels with the platform tags `tags`, such as `manylinux_2_28_x86_64`."""
+    system, machine = system_and_machine(platform)
+    return any(
+        tag == "any"
+        or (system == "linux" and "linux" in tag and tag.endswith(f"_{machine}"))
+        or (system == "darwin" and tag.startswith("macosx") and tag.endswith(_MACOS_MACHINES[machine]))
+        for tag in tags.split(".")
+    )
