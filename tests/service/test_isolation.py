@@ -18,7 +18,7 @@ from rules_bento import namespaces
 from rules_bento.errors import BentoError
 from rules_bento.packages.environments import wheel_environment
 from rules_bento.packages.virtualenv import make_environment
-from rules_bento.service import import_answer
+from rules_bento.service import import_runner
 from rules_bento.service.import_runner import Subject, import_service
 
 from tests.conftest import locked_wheels
@@ -242,7 +242,7 @@ FORGED = [
 
 
 def test_a_complete_answer_is_read():
-    info, schema, openapi = import_answer.read({"metadata": INFO, "schema": {}, "openapi": ""}, "service:Svc")
+    info, schema, openapi = import_runner.read_answer({"metadata": INFO, "schema": {}, "openapi": ""}, "service:Svc")
     assert (info.envs[0].name, info.services[0].apis[0].route, schema, openapi) == ("A", "/f", {}, "")
 
 
@@ -257,7 +257,7 @@ def test_a_forged_answer_is_rejected(field, value):
     with pytest.raises(
         BentoError, match=r"^service(\.py:3: .* contains a line break|:Svc: the result of the import is invalid)"
     ):
-        import_answer.read({"metadata": info, "schema": {}, "openapi": ""}, "service:Svc")
+        import_runner.read_answer({"metadata": info, "schema": {}, "openapi": ""}, "service:Svc")
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_a_forged_answer_is_rejected(field, value):
 )
 def test_an_incomplete_answer_is_rejected(answer):
     with pytest.raises(BentoError, match="the result of the import is invalid"):
-        import_answer.read(answer, "service:Svc")
+        import_runner.read_answer(answer, "service:Svc")
 
 
 def test_an_answer_that_the_service_writes_to_an_open_file(imported, place):

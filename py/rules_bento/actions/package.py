@@ -172,7 +172,7 @@ class _CompareServiceMetadataRequest(_PackageRequest):
 
 def compare_service_metadata(request: _CompareServiceMetadataRequest) -> None:
     """Write a report with one line for each difference between the Bento and the imported service."""
-    from rules_bento.service.import_answer import place_of
+    from rules_bento.service.import_runner import place_of
 
     read = _read_json(request.service_info)
     imported = _read_json(request.imported)

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
+import types
+import typing
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,10 +19,10 @@ from rules_bento import formats, namespaces
 from rules_bento.dataclasses_lite import asdict, dataclass, field, replace
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
-from rules_bento.service import import_answer
+from rules_bento.service import metadata
 from rules_bento.service.metadata import FieldDifference, ServiceInfo, differences
 from rules_bento.service.stand_ins import find_package
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Mapping, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterator, Mapping, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.packages.environments import PythonEnvironment
@@ -46,6 +48,15 @@ _ABSENT = (
 _UNPROTECTED = "the code of the project and its packages can read and change your files"
 _NAMESPACES = "Allow user namespaces (on Ubuntu, run `sysctl kernel.apparmor_restrict_unprivileged_userns=0`). "
 _INTERPRETER = "Check the free memory, and that the environment's interpreter runs."
+
+
+# Fields that can have line breaks: documentation, labels, and fields that other modules check or quote.
+_TEXTS = re.compile(
+    r"(description|labels\..*|envs\.\d+\.value|services\.\d+\.(doc|config\..*)"
+    r"|image\.(calls\..*|arguments\.(commands|post_commands|python_requirements)\b.*))",
+    re.DOTALL,
+)
+_CONTROL = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True)
@@ -112,7 +123,7 @@ def import_service(
     finally:
         for run in runs:
             run.end()
-    result = import_answer.read(here, subject.service)
+    result = read_answer(here, subject.service)
     changing = next(differences(here | _UNCOMPARED, there | _UNCOMPARED), None) if there else None
     if (changing or problem) and declared and not subject.absent:
         packages = declared(result[0])
@@ -283,7 +294,7 @@ class IsolatedProcess:
             raise BentoError(self._problem(status))
         # The service's code might have written anything to this pipe. Buckets of metrics often end with infinity.
         answer = read_object(text, "the answer of the import", constants=True)
-        import_answer.check(answer, self._service)
+        _check_answer(answer, self._service)
         if "problem" in answer:
             problem = str(answer["problem"]).replace(f"{self._directory}/", "")
             if self._directory.name == _THERE and answer.get("varied"):  # the other import has succeeded
@@ -320,10 +331,73 @@ class IsolatedProcess:
 
 def _difference(changing: FieldDifference, fields: dict[str, Any], varied: Sequence[Sequence[str]]) -> str:
     name = changing.field.removeprefix("metadata.")
-    found = f"{import_answer.place_of(name, fields)}: {name} is {changing.first}"
+    found = f"{place_of(name, fields)}: {name} is {changing.first}"
     if varied:
         places = "".join(f"\n  {place}" for place, _ in varied)
         cause = f"because these lines depend on a package that isn't imported:{places}\n{varied[0][1]}."
         return f"{found} or {changing.second}, {cause}"
     cause = "on another machine or another day. Write a value that depends only on the sources."
     return f"{found}, but {changing.second} {cause}"
+
+
+def read_answer(answer: dict[str, Any], service: str) -> tuple[ServiceInfo, dict[str, Any], str]:
+    """Return the metadata, the schema, and the OpenAPI document of an answer. Raises BentoError if it is invalid."""
+    fields: dict[str, Any] = answer.get("metadata") or {}
+    schema, openapi = answer.get("schema"), answer.get("openapi")
+    if not (_is_valid(fields, ServiceInfo) and isinstance(schema, dict) and isinstance(openapi, str)):
+        raise _invalid(service)
+    for name, text in _strings(fields, ""):
+        if _CONTROL.search(text) and not _TEXTS.fullmatch(name):
+            problem = f"{name} contains a line break or another control character: {text[:80]!r}"
+            raise BentoError(problem, place=place_of(name, fields), remedy="Remove the character.")
+    return metadata.from_json(fields), schema, openapi
+
+
+def _check_answer(answer: dict[str, Any], service: str) -> None:
+    """Raise BentoError if the lines and modules in an answer, on which the result depends, are invalid."""
+    varied, optional, variables = answer.get("varied"), answer.get("optional"), answer.get("variables", [])
+    is_list = _is_valid(optional, tuple[str, ...]) and _is_valid(variables, tuple[str, ...])
+    if not (_is_valid(varied, tuple[tuple[str, ...], ...]) and is_list and {*map(len, varied or ())} <= {2}):
+        raise _invalid(service)
+
+
+def _invalid(service: str) -> BentoError:
+    problem = "the result of the import is invalid. The service's code might have written it"
+    return BentoError(problem, place=service, remedy="Remove code that writes files during the import.")
+
+
+def place_of(name: str, fields: dict[str, Any]) -> str:
+    """Return the `file:line` of the service with the metadata field `name`. For a legacy service, returns the file."""
+    index = re.match(r"services\.([0-9]+)", name)
+    services = fields["services"][int(index[1]) if index else 0 :]
+    return f"{services[0]['path']}:{services[0]['line']}" if services else str(fields["path"])
+
+
+def _is_valid(value: Any, form: Any) -> bool:
+    """Return whether a JSON value has the type `form`: a class of `metadata`, or an annotation."""
+    origin, args = typing.get_origin(form), typing.get_args(form)
+    if form is object:
+        return True
+    if origin in (typing.Union, types.UnionType):
+        return any(_is_valid(value, each) for each in args)
+    if origin is typing.Literal:
+        return value in args
+    if origin is tuple:
+        return isinstance(value, list) and all(_is_valid(each, args[0]) for each in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(_is_valid(each, args[1]) for each in value.values())
+    if form.__module__ != metadata.__name__:
+        return type(value) is form
+    hints = typing.get_type_hints(form, localns={"Json": object, "Literal": typing.Literal})
+    return isinstance(value, dict) and {*value} == {*hints} and all(_is_valid(value[key], hints[key]) for key in hints)
+
+
+def _strings(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    """Yield the name and value of each string, and of each key."""
+    if isinstance(value, str):
+        yield name, value
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        if isinstance(key, str):
+            yield name, key
+        yield from _strings(item, f"{name}.{key}".lstrip("."))
