@@ -20,7 +20,7 @@ from rules_bento.bento.assemble import AssembledBento, assemble_bento, declare, 
 from rules_bento.bento.env.common import ApiDescription, BentoSettings
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.build_options import bentofile as bentofiles
-from rules_bento.build_options import option_reader, target_options
+from rules_bento.build_options import option_reader
 from rules_bento.build_options.document import Document
 from rules_bento.build_options.options import BuildOptions, merge
 from rules_bento.build_options.project import ProjectFiles
@@ -208,7 +208,7 @@ def _build(
 ) -> BuildResult:
     declared = list(snapshot.walk(str(directory)))
     selection = selected(declared, options)
-    notes = tuple(target_options.unmatched_patterns(selection, options, "the project"))
+    notes = tuple(option_reader.unmatched_patterns(selection, options, "the project"))
     try:
         files = project_files(declared, directory)
         lock = _project_lock(options, directory, bentofile, extra.locking) if extra.locking else None
@@ -266,7 +266,7 @@ def _build_selected(
     seen: dict[str, bytes] = {}  # content of read files, by path
     tree = _source_tree(selection.kept, seen)
     paths = [file.path for file in selection.kept] if extra.python else tree.paths
-    service = target_options.find_service(options, paths)
+    service = option_reader.find_service(options, paths)
     warnings: tuple[str, ...] = ()
     environment = ""
     terminal.step(f"analyzing {service}, number of files: {len(paths)}")

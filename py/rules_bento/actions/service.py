@@ -168,9 +168,9 @@ def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
 
 
 def _read_options(request: _ImportServiceRequest, service_info: dict[str, Any]) -> BuildOptions:
-    from rules_bento.build_options.target_options import read
+    from rules_bento.build_options.option_reader import read_target
 
-    return read(request.options or {}, request.bentofile, src_exists=service_info.get("src_exists", False))
+    return read_target(request.options or {}, request.bentofile, src_exists=service_info.get("src_exists", False))
 
 
 def _project_files(source: Path, service_info: dict[str, Any]) -> ProjectFiles:
