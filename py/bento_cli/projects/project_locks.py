@@ -15,8 +15,8 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import decode_text, read_file
 from rules_bento.packages.requirements import (
+    Line,
     LockedRequirements,
-    Requirement,
     logical_lines,
     normalize_name,
     parse,
@@ -27,7 +27,6 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 if TYPE_CHECKING:
     from rules_bento.build_options.options import BuildOptions
     from rules_bento.packages.indexes import Indexes
-    from rules_bento.packages.requirements import Line
 
 REQUIREMENTS_LOCK, PYLOCK, UV_LOCK, _PYPROJECT = "requirements.lock.txt", "pylock.toml", "uv.lock", "pyproject.toml"
 _HEADER = "# Locked by `bento lock` for Python {}. To choose newer versions, run `bento lock --upgrade`.\n"
@@ -148,9 +147,7 @@ class ProjectLock:
             names = [name for name in names if name != UV_LOCK]
         return next((name for name in names if (self.directory / name).is_file()), "")
 
-    def _check(
-        self, lines: Sequence[Line], pins: Sequence[Requirement], text: str, path: Path, python_version: str
-    ) -> None:
+    def _check(self, lines: Sequence[Line], pins: Sequence[Line], text: str, path: Path, python_version: str) -> None:
         """Raise BentoError if a lock doesn't satisfy a requirement, or if it is for another Python version."""
         remedy = f"To update the lock, run `{self.options.command}`."
         version = _PYTHON.match(text)
@@ -158,7 +155,7 @@ class ProjectLock:
             problem = f"the lock is for Python {version[1]}, but the Bento is for Python {python_version}"
             raise BentoError(problem, place=str(path), remedy=remedy)
         known = {line.removeprefix(_ROOT) for line in text.split("\n") if line.startswith(_ROOT)}
-        by_name: dict[str, list[Requirement]] = {}
+        by_name: dict[str, list[Line]] = {}
         for pin in pins:
             by_name.setdefault(pin.name, []).append(pin)
         for line in lines:
@@ -368,7 +365,7 @@ def read_inside(path: Path) -> bytes:
     return read_file(path, str(path))
 
 
-def _pins(text: str, origin: str) -> list[Requirement]:
+def _pins(text: str, origin: str) -> list[Line]:
     """Return the packages of a requirements file with hashes. Raises BentoError for a package without a version."""
     pins = parse(text, origin)[0]
     for pin in pins:
@@ -378,13 +375,13 @@ def _pins(text: str, origin: str) -> list[Requirement]:
     return pins
 
 
-def _pylock_pins(text: str, origin: str) -> list[Requirement]:
+def _pylock_pins(text: str, origin: str) -> list[Line]:
     from rules_bento.packages.resolution import read_pylock
 
-    return [Requirement(requirement, hashes, origin) for requirement, hashes in read_pylock(text, origin)]
+    return [Line(origin, 0, requirement, requirement, hashes) for requirement, hashes in read_pylock(text, origin)]
 
 
-def _is_satisfied(line: Line, pins: dict[str, list[Requirement]], *, has_extras: bool) -> bool:
+def _is_satisfied(line: Line, pins: dict[str, list[Line]], *, has_extras: bool) -> bool:
     """Return whether the locked packages `pins` satisfy a requirement."""
     from rules_bento.packages.requirements import parse_requirement
 

@@ -30,7 +30,7 @@ from rules_bento.packages.indexes import (
 )
 from rules_bento.packages.requirements import (
     INDEX_OPTIONS,
-    Requirement,
+    Line,
     decode,
     normalize_name,
     parse,
@@ -122,7 +122,7 @@ def _read_wheels(record: Path, choose: Callable[[], list[LocalWheel]]) -> list[L
     return [LocalWheel(name, version, Path(place), *source) for name, version, place, *source in known]
 
 
-def _is_required(requirement: Requirement, base: BaseImageContents, place: str) -> bool:
+def _is_required(requirement: Line, base: BaseImageContents, place: str) -> bool:
     """Return whether a requirement applies to a base image. Raises BentoError if the version or hashes are missing."""
     try:
         marker = parse_requirement(requirement.text).marker
@@ -172,7 +172,7 @@ def run_uv(command: Sequence[str], directory: Path, text: str = "", environment:
     return done.stdout
 
 
-def _own_wheel(directory: Path, requirement: Requirement, place: str) -> LocalWheel:
+def _own_wheel(directory: Path, requirement: Line, place: str) -> LocalWheel:
     """Return the wheel in the Bento's sources that `requirement` refers to. Raises BentoError for an invalid path."""
     path = directory / requirement.text
     try:
@@ -236,7 +236,7 @@ def _locate(lines: Sequence[str], base: BaseImageContents, directory: Path, inde
     }
 
 
-def _choose(requirement: Requirement, urls: Mapping[str, str], base: BaseImageContents, cache: Path) -> LocalWheel:
+def _choose(requirement: Line, urls: Mapping[str, str], base: BaseImageContents, cache: Path) -> LocalWheel:
     """Return the best wheel that a requirement's hashes allow. Raises BentoError if no wheel is compatible."""
     name, version = requirement.pin or ("", "")
     glibc = base.glibc or _DEFAULT_GLIBC

@@ -402,7 +402,7 @@ def complete_installed(entries: Iterable[dict[str, Any]], path: Path, name: str)
                 place="requirements",
                 remedy="Use a package hub of bento.pypi.",
             )
-    by_name: dict[str, list[requirements.Requirement]] = {}
+    by_name: dict[str, list[requirements.Line]] = {}
     for line in lines:
         by_name.setdefault(line.name, []).append(line)
     return [
@@ -411,7 +411,7 @@ def complete_installed(entries: Iterable[dict[str, Any]], path: Path, name: str)
     ]
 
 
-def _complete(entry: dict[str, Any], lines: Sequence[requirements.Requirement], name: str) -> dict[str, Any]:
+def _complete(entry: dict[str, Any], lines: Sequence[requirements.Line], name: str) -> dict[str, Any]:
     # A lock can have the same version twice, with different markers.
     lines = [
         line

@@ -174,7 +174,7 @@ class _RequirementsFiles:
             else:
                 requirements.reject_option(option)
 
-    def _add(self, requirement: requirements.Requirement, kind: Kind) -> None:
+    def _add(self, requirement: Line, kind: Kind) -> None:
         place = requirement.place
         if requirement.hashes:
             problem = f"{requirement.text!r} has a hash, but the lock gets its hashes from the index"

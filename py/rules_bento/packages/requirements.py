@@ -48,40 +48,6 @@ WHEELS = "wheels"  # the directory of `src/` for the wheels that a Bento include
 
 
 @dataclass(frozen=True)
-class Requirement:
-    """A requirement in a requirements file. `text` omits options such as `--hash`."""
-
-    text: str
-    hashes: tuple[str, ...]  # SHA-256, hexadecimal
-    place: str  # the location, for the beginning of a message
-
-    @property
-    def name(self) -> str:
-        """The normalized name of the package (PEP 503)."""
-        return requirement_name(self.text)
-
-    @property
-    def pin(self) -> tuple[str, str] | None:
-        """The normalized name and the exact version, or None if the requirement is invalid or isn't exact."""
-        try:
-            requirement = parse_requirement(self.text)
-        except ValueError:
-            return None  # the resolver reports it
-        exact = exact_version(requirement)
-        return (self.name, exact) if exact and len(requirement.specifier) == 1 else None
-
-    @property
-    def is_direct(self) -> bool:
-        """Whether the requirement specifies a URL, as in `name @ URL` (PEP 508)."""
-        return re.match(r"[-._A-Za-z0-9]+\s*(\[[^]]*])?\s*@", self.text) is not None
-
-    @property
-    def is_commit(self) -> bool:
-        """Whether the requirement specifies a git commit. Like a hash, a commit identifies the files."""
-        return self.is_direct and re.search(r"git\+[^;\s]*@[0-9a-f]{40}(#|\s|$)", self.text) is not None
-
-
-@dataclass(frozen=True)
 class LockedRequirements:
     """The packages of a lock subset. `roots` contains the direct requirements, as lines of a requirements file.
 
@@ -236,8 +202,8 @@ def is_same_version(one: str, other: str) -> bool:
         return False
 
 
-def parse(text: str, origin: str) -> tuple[list[Requirement], list[Line]]:
-    """Return the requirements and the options of a requirements file.
+def parse(text: str, origin: str) -> tuple[list[Line], list[Line]]:
+    """Return the requirements and the options of a requirements file. Only `hashes` has the hashes of a requirement.
 
     Raises BentoError for an invalid line. Messages begin with `origin:<line>`.
     """
@@ -245,7 +211,7 @@ def parse(text: str, origin: str) -> tuple[list[Requirement], list[Line]]:
         return _parse(logical_lines(text, origin))
 
 
-def _parse(lines: Iterable[Line]) -> tuple[list[Requirement], list[Line]]:
+def _parse(lines: Iterable[Line]) -> tuple[list[Line], list[Line]]:
     requirements, options = [], []
     sha256 = re.compile(_HASH)
     for line in lines:
@@ -259,7 +225,7 @@ def _parse(lines: Iterable[Line]) -> tuple[list[Requirement], list[Line]]:
         if not re.match(r"[A-Za-z0-9.]", requirement) or " --" in requirement:
             remedy = "Use a requirement such as 'torch>=2.0'."
             raise BentoError(f"invalid requirement {requirement!r} (PEP 508)", place=line.place, remedy=remedy)
-        requirements.append(Requirement(requirement, tuple(sha256.findall(line.text)), line.place))
+        requirements.append(line._replace(text=requirement, hashes=tuple(sha256.findall(line.text))))
     return requirements, options
 
 
@@ -273,6 +239,7 @@ class Line(NamedTuple):
     number: int  # of the first physical line; 0 if the line isn't from a file
     text: str
     written: str
+    hashes: tuple[str, ...] = ()  # SHA-256, hexadecimal; if `parse` returned the line
 
     @property
     def place(self) -> str:
@@ -294,6 +261,31 @@ class Line(NamedTuple):
         """The flag and the path in a line that includes another file, or None."""
         match = re.fullmatch(_REFERENCE, self.text) if self.text[:1] == "-" else None
         return (match[1] or match[2], match[3]) if match else None
+
+    @property
+    def name(self) -> str:
+        """The normalized name of the package (PEP 503)."""
+        return requirement_name(self.text)
+
+    @property
+    def pin(self) -> tuple[str, str] | None:
+        """The normalized name and the exact version, or None if the requirement is invalid or isn't exact."""
+        try:
+            requirement = parse_requirement(self.text)
+        except ValueError:
+            return None  # the resolver reports it
+        exact = exact_version(requirement)
+        return (self.name, exact) if exact and len(requirement.specifier) == 1 else None
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether the requirement specifies a URL, as in `name @ URL` (PEP 508)."""
+        return re.match(r"[-._A-Za-z0-9]+\s*(\[[^]]*])?\s*@", self.text) is not None
+
+    @property
+    def is_commit(self) -> bool:
+        """Whether the requirement specifies a git commit. Like a hash, a commit identifies the files."""
+        return self.is_direct and re.search(r"git\+[^;\s]*@[0-9a-f]{40}(#|\s|$)", self.text) is not None
 
     def parse(self) -> pep508.Requirement | None:
         """Return the requirement without hashes, or None for other lines, and for addresses without a name."""

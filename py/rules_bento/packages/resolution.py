@@ -318,7 +318,7 @@ def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], lis
     return [entry.text for entry in requirements_of_file], hashes, options
 
 
-def _check_strings(line: requirements.Requirement) -> None:
+def _check_strings(line: requirements.Line) -> None:
     """Raise BentoError if a requirement contains a string that isn't safe in a lock."""
     requirement = requirements.check(line.text, line.place)
     strings = [("version", line.pin[1])] if line.pin else []

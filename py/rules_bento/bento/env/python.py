@@ -12,7 +12,6 @@ from rules_bento.packages.requirement_checks import FILE_OPTIONS, check_conflict
 from rules_bento.packages.requirements import (
     Line,
     LockedRequirements,
-    Requirement,
     address_name,
     exact_version,
     is_same_version,
@@ -78,7 +77,7 @@ def _add_pins(text: str, pins: Sequence[str]) -> str:
     """
     if not pins:
         return ""
-    declared: dict[str, list[Requirement]] = {}
+    declared: dict[str, list[Line]] = {}
     for requirement in parse(text, "requirements")[0]:
         declared.setdefault(requirement.name, []).append(requirement)
     pinned = {requirement_name(pin) for pin in pins if "==" in pin}
@@ -94,7 +93,7 @@ def _add_pins(text: str, pins: Sequence[str]) -> str:
     return "".join(f"{pin}\n" for pin in missing)
 
 
-def _satisfies_pin(declared: Sequence[Requirement], pin: str) -> bool:
+def _satisfies_pin(declared: Sequence[Line], pin: str) -> bool:
     """Return whether the requirements for a package (`declared`) include `pin` or a requirement with hashes.
 
     If `pin` has no version, returns True for any requirement. Raises BentoError if all requirements contradict `pin`.
