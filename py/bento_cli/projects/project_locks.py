@@ -378,7 +378,7 @@ def _pins(text: str, origin: str) -> list[Line]:
 def _pylock_pins(text: str, origin: str) -> list[Line]:
     from rules_bento.packages.resolution import read_pylock
 
-    return [Line(origin, 0, requirement, requirement, hashes) for requirement, hashes in read_pylock(text, origin)]
+    return read_pylock(text, origin)
 
 
 def _is_satisfied(line: Line, pins: dict[str, list[Line]], *, has_extras: bool) -> bool:

@@ -266,15 +266,18 @@ def normalize(
     if path.name == "uv.lock":
         return locks.from_uv_lock(text, str(path), choice, indexes or Indexes())
     if path.name.startswith("pylock") and path.name.endswith(".toml"):
-        pins, hashes, options = _read_pylock(text, str(path))
+        lines, options = read_pylock(text, str(path)), list[requirements.Line]()
     else:
         with named_format(text, str(path)):
-            pins, hashes, options = _read_requirements(text, str(path))
+            lines, options = _read_requirements(text, str(path))
     all_indexes = (indexes or Indexes()).with_options(options, str(path))
-    resolved = _lock_with_uv(Project(pins, requires_python, indexes=all_indexes), uv, str(path))
+    resolved = _lock_with_uv(
+        Project([line.text for line in lines], requires_python, indexes=all_indexes), uv, str(path)
+    )
     lock = locks.from_uv_lock(resolved, str(path), indexes=all_indexes, only_declared=True)
     lock |= {"requires_python": requires_python}
-    lock = locks.keep_locked(lock, {requirements.requirement_name(pin) for pin in pins}, hashes, str(path))
+    hashes = {sha256 for line in lines for sha256 in line.hashes}
+    lock = locks.keep_locked(lock, {line.name for line in lines}, hashes, str(path))
     only_binary = {
         name.strip() if name.strip().startswith(":") else requirements.normalize_name(name.strip())
         for option in options
@@ -296,7 +299,7 @@ def _only_wheels(package: dict[str, Any], only_binary: set[str], origin: str) ->
     return package | {"files": files}
 
 
-def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Line]]:
+def _read_requirements(text: str, origin: str) -> tuple[list[requirements.Line], list[requirements.Line]]:
     requirements_of_file, options = requirements.parse(text, origin)
     for option in options:
         requirements.reject_option(option)
@@ -314,8 +317,7 @@ def _read_requirements(text: str, origin: str) -> tuple[list[str], set[str], lis
             remedy="Lock the requirements, for example with `uv pip compile --universal --generate-hashes "
             "requirements.in -o requirements.txt` or `pip-compile --generate-hashes`.",
         )
-    hashes = {sha256 for entry in requirements_of_file for sha256 in entry.hashes}
-    return [entry.text for entry in requirements_of_file], hashes, options
+    return requirements_of_file, options
 
 
 def _check_strings(line: requirements.Line) -> None:
@@ -335,14 +337,8 @@ def _check_strings(line: requirements.Line) -> None:
         lock_shapes.require(kind, text.strip(), f"{line.place}: {requirement.name}", _LOCK_AGAIN)
 
 
-def _read_pylock(text: str, origin: str) -> tuple[list[str], set[str], list[requirements.Line]]:
-    """Return the pins and the hashes in a pylock.toml (PEP 751), and an empty list of options."""
-    packages = read_pylock(text, origin)
-    return [pin for pin, _ in packages], {sha256 for _, hashes in packages for sha256 in hashes}, []
-
-
-def read_pylock(text: str, origin: str) -> list[tuple[str, tuple[str, ...]]]:
-    """Return each package in a pylock.toml (PEP 751) as a requirement and its hashes."""
+def read_pylock(text: str, origin: str) -> list[requirements.Line]:
+    """Return the packages in a pylock.toml (PEP 751) as requirements with hashes."""
     document = read_toml(text, origin)
     lock_shapes.check(document, lock_shapes.PYLOCK, origin, _LOCK_AGAIN)
     packages = []
@@ -352,7 +348,7 @@ def read_pylock(text: str, origin: str) -> list[tuple[str, tuple[str, ...]]]:
         requirements.check(pin, f"{origin}: {package['name']}")
         files = [*package.get("wheels", []), *(package[key] for key in ("sdist", "archive") if key in package)]
         hashes = (file["hashes"]["sha256"] for file in files if "sha256" in file.get("hashes", {}))
-        packages.append((pin, tuple(hashes)))
+        packages.append(requirements.Line(origin, 0, pin, pin, tuple(hashes)))
     return packages
 
 
