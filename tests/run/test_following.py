@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from bento_cli.programs import reload_forkserver
-from bento_cli.programs.watch import BuildWatcher, SourceWatcher
+from bento_cli.programs.serve import BuildWatcher, SourceWatcher
 from rules_bento import subcommands
 from rules_bento.errors import BentoError
 
