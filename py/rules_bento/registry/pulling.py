@@ -86,12 +86,7 @@ def pull(
 
 
 def fetch_blobs(
-    blobs: Iterable[Descriptor],
-    repositories: Sequence[Repository],
-    layout: Layout,
-    counter: Progress,
-    *,
-    jobs: int = transfers.JOBS,
+    blobs: Iterable[Descriptor], repositories: Sequence[Repository], layout: Layout, counter: Progress
 ) -> None:
     """Download each missing blob from the first repository that contains it. Raises the same errors as `pull`."""
 
@@ -99,7 +94,7 @@ def fetch_blobs(
         _first(lambda repository: download(repository, blob, layout.blob(blob.digest), counter), repositories)
 
     missing = {blob.digest: blob for blob in blobs if not layout.has(blob)}
-    transfers.parallel_map(one, sorted(missing.values(), key=lambda blob: -blob.size), jobs)
+    transfers.parallel_map(one, sorted(missing.values(), key=lambda blob: -blob.size))
 
 
 def select_platforms(
