@@ -15,10 +15,11 @@ from pathlib import Path
 
 from rules_bento import service as services
 from rules_bento.actions.bento_sources import members as source_members
-from rules_bento.bento import model_refs
+from rules_bento.bento import image_steps, model_refs
 from rules_bento.bento.assemble import AssembledBento, assemble_bento, declare, members
 from rules_bento.bento.env.common import ApiDescription, BentoSettings
 from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.bento.named_files import export_uv_lock
 from rules_bento.build_options import bentofile as bentofiles
 from rules_bento.build_options import option_reader
 from rules_bento.build_options.document import Document
@@ -33,7 +34,7 @@ from rules_bento.net import terminal
 from rules_bento.packages.requirement_checks import check_lines
 from rules_bento.packages.requirements import logical_lines, normalize_name, requirement_name
 from rules_bento.sources import snapshot
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Mapping, Sequence, TypeAlias
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence, TypeAlias
 
 from bento_cli.store.home import Home
 
@@ -48,8 +49,7 @@ if TYPE_CHECKING:
     from rules_bento.sources.snapshot import DeclaredFile, Selection
     from rules_bento.tag import Tag
 
-    from bento_cli.projects.model_pins import ModelPins, Request
-    from bento_cli.projects.project_locks import LockOptions, ProjectLock
+    from bento_cli.projects.project_locks import LockOptions, ModelPins, ProjectLock, Request
     from bento_cli.store.import_session import Imported
 
     Fallback: TypeAlias = Callable[[BentoError], "Path | None"]
@@ -231,7 +231,7 @@ def _project_lock(options: BuildOptions, directory: Path, bentofile: Path | None
 
 
 def _model_pins(directory: Path, bentofile: Path | None, extra: ExtraOptions) -> ModelPins:
-    from bento_cli.projects.model_pins import ModelPins
+    from bento_cli.projects.project_locks import ModelPins
 
     return ModelPins(bentofile.parent if bentofile else directory, extra.pin_command, extra.request_commit)
 
@@ -264,7 +264,7 @@ def _build_selected(
     check_lines(settings.requirements)
     store = extra.store or Home.find().entries_dir(MODEL)
     seen: dict[str, bytes] = {}  # content of read files, by path
-    tree = _source_tree(selection.kept, seen)
+    tree = source_tree(selection.kept, seen)
     paths = [file.path for file in selection.kept] if extra.python else tree.paths
     service = option_reader.find_service(options, paths)
     warnings: tuple[str, ...] = ()
@@ -430,7 +430,7 @@ def project_files(declared: Sequence[DeclaredFile], directory: Path) -> ProjectF
     )
 
 
-def _source_tree(kept: Sequence[DeclaredFile], seen: dict[str, bytes]) -> services.SourceTree:
+def source_tree(kept: Iterable[DeclaredFile], seen: dict[str, bytes]) -> services.SourceTree:
     """Return the files without links. Reading a file adds its content to `seen`."""
     sources = {file.path: file for file in kept if file.link is None}
     return services.SourceTree(sources, lambda path: seen.setdefault(path, snapshot.content(sources[path])))
@@ -475,7 +475,6 @@ def _imported(
 
 def _required_packages(settings: BentoSettings, info: services.ServiceInfo) -> set[str]:
     """Return the names of the packages that the Bento requires."""
-    from rules_bento.bento import image_steps
     from rules_bento.bento.declared_packages import declared_packages
 
     image = image_steps.from_service(info) or image_steps.ImageDefinition()
@@ -488,8 +487,6 @@ def _required_packages(settings: BentoSettings, info: services.ServiceInfo) -> s
 
 
 def _export(files: ProjectFiles, *, uv: str | None) -> str:
-    from rules_bento.bento.named_files import export_uv_lock
-
     if not uv:
         raise BentoError("uv_lock() requires uv, which isn't installed. Install uv, for example with `pip install uv`.")
     return export_uv_lock(files, uv)

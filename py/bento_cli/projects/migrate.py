@@ -28,7 +28,14 @@ from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.projects import import_packages, migrate_packages
-from bento_cli.projects.from_directory import PYTHON_VERSION, ExtraOptions, build_bentofile, project_files, selected
+from bento_cli.projects.from_directory import (
+    PYTHON_VERSION,
+    ExtraOptions,
+    build_bentofile,
+    project_files,
+    selected,
+    source_tree,
+)
 from bento_cli.projects.migrate_packages import REQUIREMENTS
 from bento_cli.projects.starlark import KEPT, StarlarkCode, call, glob, literal, load, merge_build_files
 from bento_cli.projects.workspace import EXTENSION, Workspace
@@ -220,7 +227,7 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
             f"relative to this directory, add --bentofile {below[0]}. Otherwise, run `bento migrate {inner}`."
         )
     seen: dict[str, bytes] = {}  # content of read files, by path
-    tree = services.SourceTree(sources, lambda name: seen.setdefault(name, snapshot.content(sources[name])))
+    tree = source_tree(sources.values(), seen)
     info = services.read_service(options.service or "service", tree, options.args)
     build_files = sorted(file.path for file in declared if PurePosixPath(file.path).name in _BUILD_FILES)
     build_name = "BUILD" if "BUILD" in build_files and "BUILD.bazel" not in build_files else "BUILD.bazel"

@@ -1,32 +1,41 @@
 """Locks the packages of a project through uv, and reads the locks that a project has.
 
 The lock is a file next to the bentofile: a uv.lock for the dependencies in pyproject.toml, a pylock.toml, or a
-requirements.lock.txt, which `bento build` writes if the project has no lock.
+requirements.lock.txt, which `bento build` writes if the project has no lock. `ModelPins` pins Hugging Face models
+to commits, in another file.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
 from pathlib import Path
 
-from rules_bento.dataclasses_lite import dataclass, field
+from rules_bento.bento.model_refs import HUB
+from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import decode_text, read_file
+from rules_bento.formats.json import read_json
 from rules_bento.packages.requirements import (
     Line,
     LockedRequirements,
     logical_lines,
     normalize_name,
     parse,
+    parse_requirement,
+    reject_option,
     requirement_name,
 )
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Sequence, TypeAlias
 
 if TYPE_CHECKING:
     from rules_bento.build_options.options import BuildOptions
     from rules_bento.packages.indexes import Indexes
+    from rules_bento.service import ServiceInfo
+    from rules_bento.service.metadata import HuggingFace, Model, Service
+
 
 REQUIREMENTS_LOCK, PYLOCK, UV_LOCK, _PYPROJECT = "requirements.lock.txt", "pylock.toml", "uv.lock", "pyproject.toml"
 _HEADER = "# Locked by `bento lock` for Python {}. To choose newer versions, run `bento lock --upgrade`.\n"
@@ -132,7 +141,7 @@ class ProjectLock:
             pins, text = parse(self._export(python_version), name)[0], ""
         else:
             text = decode_text(self._read(name), name)
-            pins = _pylock_pins(text, name) if name.endswith(".toml") else _pins(text, name)
+            pins = _pins(text, name)
         self._check(lines, pins, text, path, python_version)
         if unhashed := next((pin.name for pin in pins if not pin.hashes), ""):
             self.notes.append(f"{path}: {unhashed} has no hash, so installations of the Bento verify no hashes.")
@@ -207,7 +216,6 @@ class ProjectLock:
         import tempfile
 
         from rules_bento.packages.indexes import Indexes
-        from rules_bento.packages.requirements import reject_option
 
         options = parse("".join(f"{line.text}\n" for line in lines), "requirements")[1]
         settings = self._settings()
@@ -366,7 +374,11 @@ def read_inside(path: Path) -> bytes:
 
 
 def _pins(text: str, origin: str) -> list[Line]:
-    """Return the packages of a requirements file with hashes. Raises BentoError for a package without a version."""
+    """Return the packages of a lock with hashes. Raises BentoError for a package without a version."""
+    if origin.endswith(".toml"):
+        from rules_bento.packages.resolution import read_pylock
+
+        return read_pylock(text, origin)
     pins = parse(text, origin)[0]
     for pin in pins:
         if not (_PIN.match(pin.text) or pin.pin or pin.is_direct):  # parsing with `packaging` is slow
@@ -375,16 +387,8 @@ def _pins(text: str, origin: str) -> list[Line]:
     return pins
 
 
-def _pylock_pins(text: str, origin: str) -> list[Line]:
-    from rules_bento.packages.resolution import read_pylock
-
-    return read_pylock(text, origin)
-
-
 def _is_satisfied(line: Line, pins: dict[str, list[Line]], *, has_extras: bool) -> bool:
     """Return whether the locked packages `pins` satisfy a requirement."""
-    from rules_bento.packages.requirements import parse_requirement
-
     requirement = line.parse()
     if requirement is None:
         return False
@@ -399,3 +403,70 @@ def _is_satisfied(line: Line, pins: dict[str, list[Line]], *, has_extras: bool) 
         if pin.pin and not requirement.specifier.contains(pin.pin[1], prereleases=True):
             return False
     return True
+
+
+Request: TypeAlias = "Callable[[str, str, str], str]"
+_PINS = "huggingface.lock.json"
+_COMMIT = re.compile("[0-9a-f]{40}")
+
+
+class ModelPins:
+    """The commits of Hugging Face models in the project whose bentofile is in `directory`.
+
+    `command` is the command that pins the models, for messages. `request` returns the missing commit for a model ID, a
+    revision, and an endpoint. By default, a missing commit is an error.
+    """
+
+    def __init__(self, directory: Path, command: str, request: Request | None = None) -> None:
+        self.written = ""  # the path of a new or changed file
+        self._path, self._command, self._request = directory / _PINS, command, request
+        self._commits: dict[str, str] | None = None
+
+    def apply(self, info: ServiceInfo) -> ServiceInfo:
+        """Return `info` with commits as the revisions of Hugging Face models. Raises BentoError for a missing commit.
+
+        Writes new commits to the file.
+        """
+        services = tuple(replace(service, models=self._pinned(service)) for service in info.services)
+        if self.written:
+            from rules_bento.archives.atomic import replace_file, write_error
+
+            text = json.dumps(self._commits, indent=2, sort_keys=True) + "\n"
+            try:
+                replace_file(self._path, text.encode())
+            except OSError as error:
+                raise write_error(self._path, error) from None
+        return replace(info, services=services)
+
+    def _pinned(self, service: Service) -> tuple[Model, ...]:
+        models = []
+        for model in service.models:
+            source = model.huggingface
+            if source and not _COMMIT.fullmatch(source.revision):
+                place = f"{service.path}:{service.line}: {service.class_name}.{model.attribute}"
+                source = replace(source, revision=self._commit(source, place))
+                model = replace(model, huggingface=source)
+            models.append(model)
+        return tuple(models)
+
+    def _commit(self, source: HuggingFace, place: str) -> str:
+        if self._commits is None:
+            self._commits = self._read() if self._path.is_file() else {}
+        endpoint = source.endpoint or HUB
+        key = f"{endpoint}/{source.model_id}@{source.revision}"
+        if key not in self._commits and self._request:
+            self._commits[key] = self._request(source.model_id, source.revision, endpoint)
+            self.written = str(self._path)
+        if key not in self._commits:
+            problem = f"the revision {source.revision!r} of {source.model_id} isn't a commit"
+            remedy = f"To request the commit, and to write it to {_PINS}, run `{self._command}`."
+            raise BentoError(problem, place=place, remedy=remedy)
+        return self._commits[key]
+
+    def _read(self) -> dict[str, str]:
+        commits = read_json(read_inside(self._path), str(self._path))
+        if not isinstance(commits, dict) or not all(_COMMIT.fullmatch(str(each)) for each in commits.values()):
+            problem = "expected an object that maps models to commits"
+            remedy = f"Remove the file, and run `{self._command}`."
+            raise BentoError(problem, place=str(self._path), remedy=remedy)
+        return commits
