@@ -141,7 +141,8 @@ def image_files(request: _ImageFilesRequest) -> None:
         for description, blob in request.layer
     }
     if request.form == "docker-archive":
-        oci_layout.write_docker_archive(request.output, image, blobs, request.reference)
+        with request.output.open("wb") as file:
+            file.writelines(oci_layout.docker_archive(image, blobs, request.reference))
         return
     index, contents = b"", []
     for index_path, soci_path in request.soci:

@@ -23,6 +23,11 @@ def digest_of(content: bytes) -> str:
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
+def blob_path(digest: str) -> str:
+    """Return the path of a blob in a layout."""
+    return "blobs/" + digest.replace(":", "/", 1)
+
+
 def to_bytes(document: Mapping[str, Any]) -> bytes:
     """Serialize `document` as UTF-8 JSON without whitespace. Preserves the order of keys."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

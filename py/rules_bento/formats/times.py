@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import re
 
+from rules_bento.errors import BentoError
+
 _HOUR = r"(?:[01]\d|2[0-3]):[0-5]\d"
 _NORMAL = re.compile(rf"\d{{4}}-\d\d-\d\dT{_HOUR}:[0-5]\d(?:\.\d{{3}}|\.\d{{6}})?[+-]{_HOUR}", re.ASCII)
 
@@ -32,6 +34,17 @@ def normalize_time(text: str) -> str:
     if not _NORMAL.fullmatch(normal) or dt.datetime.fromisoformat(normal).year in (dt.MINYEAR, dt.MAXYEAR):
         raise ValueError(text)
     return normal
+
+
+def time_of_epoch(text: str) -> str:
+    """Return the time in the variable SOURCE_DATE_EPOCH. Raises BentoError for an invalid time."""
+    try:
+        if not (text.isascii() and text.isdecimal()):
+            raise ValueError
+        return normalize_time(dt.datetime.fromtimestamp(int(text), dt.timezone.utc).isoformat())
+    except (ValueError, OverflowError, OSError):
+        problem = f"expected seconds since 1970, got {text!r}"
+        raise BentoError(problem, place="SOURCE_DATE_EPOCH", remedy="Unset or correct the variable.") from None
 
 
 def to_local(time: dt.datetime) -> dt.datetime:

@@ -17,52 +17,41 @@ from rules_bento.typing_lite import Any, Collection, Iterable, Iterator, Mapping
 _RULES = Remedies()
 
 
-class UnsupportedStep(NamedTuple):
-    """A step of a Bento's image build that only a container builder can run."""
-
-    name: str  # the name for `ignore_system_requirements`
-    description: str  # a clause for messages
-
-
-class Installation(NamedTuple):
-    """A command in bento.yaml that only installs system packages."""
-
-    distro: str
-    packages: tuple[str, ...]  # requested packages; every image of the distribution has other packages
-
-
 def reject_commands(
     bento: dict[str, Any], provided: Collection[str] = (), remedies: Remedies = _RULES, where: str = ""
 ) -> None:
     """Raise BentoError for an unsupported step whose name isn't in `provided`. The message begins with `where`."""
-    for step in unsupported_steps(bento):
-        if step.name not in provided:
+    for name, step in unsupported_steps(bento):
+        if name not in provided:
             raise BentoError(
-                f"{where}{step.description}, but {remedies.front} can't run commands",
+                f"{where}{step}, but {remedies.front} can't run commands",
                 remedy=f"Use {remedies.builder}. If the base image or a layer already contains the results of this "
-                f"step, you can instead {remedies.ignore_requirements([step.name])}.",
+                f"step, you can instead {remedies.ignore_requirements([name])}.",
             )
 
 
-def unsupported_steps(bento: dict[str, Any]) -> Iterator[UnsupportedStep]:
-    """Yield the steps in bento.yaml that only a container builder can run."""
+def unsupported_steps(bento: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each step in bento.yaml that only a container builder can run: its name, and a clause for messages."""
     image, docker, conda = (bento.get(key) or {} for key in ("image", "docker", "conda"))
     for command in [*image.get("commands", ()), *image.get("post_commands", ())]:
         if installation(command) is None:
             what = f"runs {command!r} (setup_script, run or run_script)"
-            yield UnsupportedStep(command, f"the image of the Bento {what}")
+            yield command, f"the image of the Bento {what}"
     for option in ("setup_script", "dockerfile_template"):
         if docker.get(option):
-            yield UnsupportedStep(option, f"the Bento has docker.{option} ({docker[option]})")
+            yield option, f"the Bento has docker.{option} ({docker[option]})"
     if any(conda.get(key) for key in ("environment_yml", "dependencies", "pip")):
-        yield UnsupportedStep("conda", "the Bento has conda packages")
+        yield "conda", "the Bento has conda packages"
 
 
-def installation(command: str) -> Installation | None:
-    """Parse a command of bento.yaml that installs system packages. Returns None for other commands."""
+def installation(command: str) -> tuple[str, tuple[str, ...]] | None:
+    """Parse a command of bento.yaml that only installs system packages. Returns the distribution and the packages.
+
+    Returns None for other commands.
+    """
     for distro in map(distros.get, distros.NAMES):
         if command == distro.first_command:
-            return Installation(distro.name, ())
+            return distro.name, ()
     for distro in map(distros.get, distros.NAMES):
         more = command.removeprefix(distro.further_command.partition("{")[0])
         try:
@@ -70,7 +59,7 @@ def installation(command: str) -> Installation | None:
         except ValueError:  # an unclosed quotation mark
             packages = ()
         if packages and all(map(is_system_package, packages)):
-            return Installation(distro.name, packages)
+            return distro.name, packages
     return None
 
 
@@ -110,12 +99,12 @@ def read_requirements(bento: dict[str, Any]) -> ImageRequirements:
     """Return the requirements that a bento.yaml specifies for the image."""
     image, docker = (bento.get(key) or {} for key in ("image", "docker"))
     installs = [install for command in image.get("commands", ()) if (install := installation(command))]
-    packages = [*(docker.get("system_packages") or ()), *(name for install in installs for name in install.packages)]
+    packages = [*(docker.get("system_packages") or ()), *(name for _, names in installs for name in names)]
     return ImageRequirements(
-        str(docker.get("distro") or (installs[0].distro if installs else "")),
+        str(docker.get("distro") or (installs[0][0] if installs else "")),
         tuple(dict.fromkeys(packages)),
         str(docker.get("cuda_version") or ""),
-        tuple(step.name for step in unsupported_steps(bento)),
+        tuple(name for name, _ in unsupported_steps(bento)),
         _may_use_gpu(bento),
     )
 

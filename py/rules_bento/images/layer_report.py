@@ -6,6 +6,7 @@ of an installed wheel, from dpkg's file lists, or from the directory of a Bento 
 
 from __future__ import annotations
 
+import posixpath
 import re
 from contextlib import suppress
 
@@ -191,7 +192,6 @@ def _owners_of_list(path: str, text: str) -> Iterator[tuple[str, Owner]]:
         yield from ((line.lstrip("/"), owner) for line in split_lines(text))
         return
     import csv
-    import posixpath
 
     root, owner = path.rpartition("/")[0].rpartition("/")[0], _owner_of_metadata(path)
     for row in csv.reader(split_lines(text)):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # Older runtimes reject more layers (overlayfs accepts one page of options for its lower directories).
 MAX_LAYERS = 127
+_HISTORY = "rules_bento: "  # before the name of a layer
 
 
 class Layer(NamedTuple):
@@ -117,7 +118,7 @@ def make_image(layers: list[Layer], settings: ImageConfig) -> OciImage:
                 }
             ),
             "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
-            "history": [{"created": settings.created, "created_by": f"rules_bento: {layer.name}"} for layer in layers],
+            "history": [{"created": settings.created, "created_by": f"{_HISTORY}{layer.name}"} for layer in layers],
         }
     )
     manifest = {
@@ -127,6 +128,15 @@ def make_image(layers: list[Layer], settings: ImageConfig) -> OciImage:
         "layers": [layer.descriptor for layer in layers],
     }
     return OciImage(config, to_bytes(_without_empty(manifest | {"annotations": settings.annotations})))
+
+
+def layer_names(history: object, number: int) -> list[str]:
+    """Return how the history in the config of an image describes each of `number` layers."""
+    steps = [step for step in history if isinstance(step, dict)] if isinstance(history, list) else []
+    names = [str(step.get("created_by", "")) for step in steps if not step.get("empty_layer")]
+    if len(names) != number:
+        return ["layer"] * number
+    return [name.removeprefix(_HISTORY)[:200] or "layer" for name in names]
 
 
 def make_index(

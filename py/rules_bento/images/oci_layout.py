@@ -6,7 +6,7 @@ import json
 import shutil
 
 from rules_bento.archives import tarstream
-from rules_bento.formats.oci import INDEX, LAYOUT, MANIFEST, REFERENCE, digest_of
+from rules_bento.formats.oci import INDEX, LAYOUT, MANIFEST, REFERENCE, blob_path, digest_of
 from rules_bento.images.oci_image import OciImage, descriptor
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
 
@@ -31,33 +31,26 @@ def write_layout(
     If `index` isn't empty, the layout lists this OCI index instead of the image. The index must refer to the image.
     `contents` contains additional blobs.
     """
-    sha256 = directory / "blobs" / "sha256"
-    sha256.mkdir(parents=True)
+    (directory / "blobs" / "sha256").mkdir(parents=True)
     for content in (image.config, image.manifest, *filter(None, (index, *contents))):
-        (sha256 / _hex(digest_of(content))).write_bytes(content)
+        (directory / blob_path(digest_of(content))).write_bytes(content)
     for digest, path in blobs.items():
-        shutil.copyfile(path, sha256 / _hex(digest))
+        shutil.copyfile(path, directory / blob_path(digest))
     (directory / "oci-layout").write_bytes(LAYOUT)
     (directory / "index.json").write_bytes(_index(image, reference, index))
 
 
-def write_docker_archive(out: Path, image: OciImage, blobs: dict[str, Path], reference: str) -> None:
-    """Write a tar that `docker load` and `podman load` accept, and that is also an OCI archive."""
-    with out.open("wb") as file:
-        file.writelines(docker_archive(image, blobs, reference))
-
-
 def docker_archive(image: OciImage, blobs: dict[str, Path], reference: str) -> Iterator[bytes]:
-    """Yield the bytes of the archive that `write_docker_archive` writes."""
+    """Yield the bytes of a tar that `docker load` and `podman load` accept, and that is also an OCI archive."""
     layers = [layer["digest"] for layer in json.loads(image.manifest)["layers"]]
-    names = [_blob(digest) for digest in layers]
-    manifest = [{"Config": _blob(digest_of(image.config)), "RepoTags": [reference], "Layers": names}]
+    names = [blob_path(digest) for digest in layers]
+    manifest = [{"Config": blob_path(digest_of(image.config)), "RepoTags": [reference], "Layers": names}]
     members = [
         tarstream.Member.inline("oci-layout", LAYOUT),
         tarstream.Member.inline("index.json", _index(image, reference)),
         tarstream.Member.inline("manifest.json", json.dumps(manifest, separators=(",", ":")).encode()),
-        *(tarstream.Member.inline(_blob(digest_of(content)), content) for content in (image.config, image.manifest)),
-        *(tarstream.Member.file(_blob(digest), str(path)) for digest, path in sorted(blobs.items())),
+        *(tarstream.Member.inline(blob_path(digest_of(each)), each) for each in (image.config, image.manifest)),
+        *(tarstream.Member.file(blob_path(digest), str(path)) for digest, path in sorted(blobs.items())),
     ]
     yield from tarstream.stream(members)
     yield tarstream.END
@@ -74,11 +67,3 @@ def _index(image: OciImage, reference: str, index: bytes = b"") -> bytes:
         entry["platform"] = {"architecture": config["architecture"], "os": config["os"]}
     entry["annotations"] = {REFERENCE: reference.rpartition(":")[2], _CONTAINERD_NAME: reference}
     return json.dumps({"schemaVersion": 2, "manifests": [entry]}, separators=(",", ":")).encode()
-
-
-def _blob(digest: str) -> str:
-    return f"blobs/sha256/{_hex(digest)}"
-
-
-def _hex(digest: str) -> str:
-    return digest.removeprefix("sha256:")

@@ -153,48 +153,34 @@ def run_helper(helper: str, key: str, file: Path, verb: str = "get", login: str 
     program = f"docker-credential-{helper}"
     path = which(program)
     if not path:
-        raise BentoError(
-            f"the credential helper {program} for {key} isn't on PATH",
-            place=str(file),
-            remedy="Install the helper, or remove the helper from the file.",
-        )
+        remedy = "Install the helper, or remove the helper from the file."
+        raise BentoError(f"the credential helper {program} for {key} isn't on PATH", place=str(file), remedy=remedy)
     try:
         done = subprocess.run(
             [path, verb], input=(login or key).encode(), capture_output=True, check=False, timeout=_HELPER_TIMEOUT
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         problem = "timed out" if isinstance(error, subprocess.TimeoutExpired) else "cannot be run"
-        raise BentoError(
-            f"the credential helper {program} for {key} {problem}",
-            place=str(file),
-            remedy="Fix the helper, or remove the helper from the file.",
-        ) from None
+        problem = f"the credential helper {program} for {key} {problem}"
+        remedy = "Fix the helper, or remove the helper from the file."
+        raise BentoError(problem, place=str(file), remedy=remedy) from None
     if verb != "get":
         if done.returncode:
-            raise BentoError(
-                f"the credential helper failed to {verb} the login",
-                place=program,
-                remedy="Check the helper.",
-            )
+            remedy = "Check the helper."
+            raise BentoError(f"the credential helper failed to {verb} the login", place=program, remedy=remedy)
         return None
     if done.returncode:
         if b"credentials not found" in done.stdout + done.stderr:
             return None
         # Its output might contain secrets.
-        raise BentoError(
-            f"the credential helper failed for {key} (exit code {done.returncode})",
-            place=program,
-            remedy=f"To print the error, run `echo {key} | {program} get`.",
-        )
+        problem = f"the credential helper failed for {key} (exit code {done.returncode})"
+        raise BentoError(problem, place=program, remedy=f"To print the error, run `echo {key} | {program} get`.")
     try:
         answer = read_json(done.stdout, program)
         username, secret = str(answer["Username"]), str(answer["Secret"])
     except (FormatError, KeyError, TypeError):
-        raise BentoError(
-            f"the output for {key} isn't a JSON object with Username and Secret",
-            place=program,
-            remedy="Update the credential helper.",
-        ) from None
+        problem = f"the output for {key} isn't a JSON object with Username and Secret"
+        raise BentoError(problem, place=program, remedy="Update the credential helper.") from None
     return Credentials(identity_token=secret) if username == _TOKEN_USER else Credentials(username, secret)
 
 

@@ -98,11 +98,9 @@ def _manifests(layout: Layout) -> Iterator[Manifest]:
             continue
         seen.add(entry.digest)
         if len(seen) > _MAX_MANIFESTS:
-            raise BentoError(
-                f"the layout contains more than {_MAX_MANIFESTS} manifests",
-                place=str(layout.directory),
-                remedy="Create a layout that contains only the required image.",
-            )
+            problem = f"the layout contains more than {_MAX_MANIFESTS} manifests"
+            remedy = "Create a layout that contains only the required image."
+            raise BentoError(problem, place=str(layout.directory), remedy=remedy)
         path = _complete_blob(layout, entry)
         manifest = Manifest.read(layout.read(entry), entry.media_type, str(path))
         if manifest.is_index:

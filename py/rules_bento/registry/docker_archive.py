@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from rules_bento.archives import tarread
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_json
+from rules_bento.formats.oci import blob_path
 from rules_bento.formats.schema import validate
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.descriptor import Descriptor, Manifest
@@ -62,7 +63,7 @@ class ImageArchive:
         root = self._entry(next(iter(entries.values())))
         children = oci.collect_manifests(root.children(), self._entry)
         blobs = [blob for manifest in (*children, root) for blob in manifest.blobs()]
-        present = {blob.digest: _blob_name(blob.digest) for blob in blobs if _blob_name(blob.digest) in self.members}
+        present = {blob.digest: blob_path(blob.digest) for blob in blobs if blob_path(blob.digest) in self.members}
         return Pushable(root, children, {digest: self._source(name) for digest, name in present.items()})
 
     def docker(self) -> Pushable:
@@ -109,7 +110,7 @@ class ImageArchive:
 
     def source(self, blob: Descriptor) -> FileSource:
         """Return the source of a blob. Raises BentoError if the blob is missing or has another size."""
-        name = _blob_name(blob.digest)
+        name = blob_path(blob.digest)
         if self._member(name)[0].size != blob.size:
             raise BentoError(f"{name} isn't {blob.size} bytes long", place=str(self._path), remedy=self._remedy)
         return self._source(name)
@@ -122,7 +123,7 @@ class ImageArchive:
         return self.manifest(entry.digest, entry.media_type)
 
     def _verified(self, digest: str) -> bytes:
-        return oci.verify(self._content(_blob_name(digest)), digest, f"{self._path}: {digest}")
+        return oci.verify(self._content(blob_path(digest)), digest, f"{self._path}: {digest}")
 
     def _content(self, name: str) -> bytes:
         member, offset = self._member(name)
@@ -148,7 +149,3 @@ class ImageArchive:
             target = link if place[0].kind == "hard link" else posixpath.join(posixpath.dirname(name), link)
             name = posixpath.normpath(target)
         raise BentoError(f"missing file {name!a}", place=str(self._path), remedy=self._remedy)
-
-
-def _blob_name(digest: str) -> str:
-    return "blobs/" + digest.replace(":", "/", 1)

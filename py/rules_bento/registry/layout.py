@@ -116,11 +116,9 @@ class Layout:
     def read(self, blob: Descriptor) -> bytes:
         """Return the verified content of a blob. Raises BentoError if the blob is missing, invalid, or too large."""
         if blob.size > limits.DOCUMENT:
-            raise BentoError(
-                f"the blob has {blob.size} bytes, but the limit is {limits.DOCUMENT}",
-                place=str(self.blob(blob.digest)),
-                remedy="Report the error to the artifact's publisher.",
-            )
+            problem = f"the blob has {blob.size} bytes, but the limit is {limits.DOCUMENT}"
+            remedy = "Report the error to the artifact's publisher."
+            raise BentoError(problem, place=str(self.blob(blob.digest)), remedy=remedy)
         return self._verified(blob.digest, "blob")
 
     def check(self, root: Manifest) -> int:

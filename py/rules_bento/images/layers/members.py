@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from itertools import pairwise
+from urllib.parse import quote
 
 from rules_bento.archives.tarstream import Member
 from rules_bento.errors import BentoError
@@ -79,8 +80,6 @@ def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDesc
     If an image isn't mounted, BentoML reports an error that contains the placeholder. If the placeholder didn't exist,
     BentoML would search BentoCloud. Raises BentoError for two versions of a model.
     """
-    from urllib.parse import quote
-
     from rules_bento.models.model import MODEL_YAML, hub_cache
 
     tags = sorted(model.tag for model in models)

@@ -7,7 +7,7 @@ import re
 from itertools import chain
 
 from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.images.wheels.elf import MAGIC, Elf, read_elf
+from rules_bento.images.wheels.elf import MAGIC, Elf, SparseFile, read_elf
 from rules_bento.images.wheels.install import shared_files
 from rules_bento.images.wheels.wheel_metadata import normalized
 from rules_bento.sources.cpu_arch import HEAD, machine_of
@@ -144,8 +144,6 @@ class Watched:
             return
         import tempfile
 
-        from rules_bento.images.wheels.elf import SparseFile
-
         openers = self._wheel.unverified([member])
         with tempfile.TemporaryFile() as file, SparseFile(file, member.size, next(openers)) as spread:
             yield from spread.tee(chain(begin, chunks), read_elf)
@@ -178,8 +176,6 @@ def words(source: bytes) -> Iterator[bytes]:
 def code(size: int, read: Callable[[], Iterator[Chunk]]) -> tuple[str, Elf | None]:
     """Return a file's machine type ("" if unknown), and its linking information (None if `read_elf` finds none)."""
     import tempfile
-
-    from rules_bento.images.wheels.elf import SparseFile
 
     chunks = read()
     head = b""
