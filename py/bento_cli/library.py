@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from bento_cli.store.import_session import Imported
     from bento_cli.store.import_session import Options as Options
     from bento_cli.store.verification import Verified
-    from bento_cli.transports.address import Address
 
     Source = str | Path | BinaryIO
     """An archive: a path, a URL, or an open file (seekable, for a zip)."""
@@ -110,28 +109,17 @@ class EntryCollection:
         from bento_cli.transports.address import parse
 
         address = parse(source) if isinstance(source, str) else None
-        if address:
-            return self._import_url(address, form or form_from_name(address.name), options, progress, sha256, counter)
-        source = local(source) if isinstance(source, str) else source
-        if sha256:
-            remedy = "Import the file without the digest."
-            raise BentoError("a SHA-256 digest is supported only for URLs", place=str(source), remedy=remedy)
-        return import_archive(self.home, self.kind, source, form_of(source, form), options, progress)
-
-    def _import_url(
-        self,
-        address: Address,
-        form: Form,
-        options: Options | None,
-        progress: Advance | None,
-        sha256: str,
-        counter: Progress | None,
-    ) -> Imported:
+        if address is None:
+            source = local(source) if isinstance(source, str) else source
+            if sha256:
+                remedy = "Import the file without the digest."
+                raise BentoError("a SHA-256 digest is supported only for URLs", place=str(source), remedy=remedy)
+            return import_archive(self.home, self.kind, source, form_of(source, form), options, progress)
         from rules_bento.net.transfers import Progress
 
         from bento_cli import transports
-        from bento_cli.store.import_session import import_archive
 
+        form = form or form_from_name(address.name)
         if form == "folder":
             remedy = "Use an archive format, such as xz."
             raise BentoError("directories can't be imported from a URL", place=str(address), remedy=remedy)
@@ -160,33 +148,43 @@ class EntryCollection:
         with a slash, adds the file name `NAME-VERSION` with a suffix. Raises BentoError if the entry is damaged, or if
         the destination can't be written.
         """
-        from bento_cli.store import export
+        from bento_cli import transports
+        from bento_cli.store import export, verification
+        from bento_cli.store.entry_store import models_of
         from bento_cli.transports.address import parse
 
         entry = self.get(tag)
         address = parse(out) if isinstance(out, str) else None
         if address is None:
             out = str(local(out)) + "/" * out.endswith("/") if isinstance(out, str) and out else str(out)
-            return export.export(self.home, self.kind, entry, out, form, models=models, check=check, progress=progress)
-        from rules_bento.net.transfers import Progress
-
-        from bento_cli import transports
-        from bento_cli.store.entry_store import models_of
-
-        if form == "folder":
+            path, form = export.destination(self.kind, entry.tag, out, form)
+        elif form == "folder":
             remedy = "Use an archive format, such as xz."
             raise BentoError("directories can't be exported to a URL", place=str(address), remedy=remedy)
-        transports.check(address)
-        name, form = export.file_name(self.kind, entry.tag, address.name, form)
-        address = address.with_name(name)
+        else:
+            transports.check(address)
+            name, form = export.file_name(self.kind, entry.tag, address.name, form)
+            address = address.with_name(name)
         taken = models_of(self.home, entry) if models and self.kind is BENTO else []
-        members = export.checked_members(self.home, entry, taken, progress, check=check)
-        with staged_directory(self.home) as directory:
-            path = directory / "archive"
-            with path.open("wb") as file:
+        if check:
+            verification.require_intact(self.home, [entry, *taken])
+        members = export.counted(export.contents(entry, taken), progress)
+        if address:
+            from rules_bento.net.transfers import Progress
+
+            with staged_directory(self.home) as directory:
+                copy = directory / "archive"
+                with copy.open("wb") as file:
+                    export.write(file, form, members)
+                transports.upload(address, copy, counter or Progress())
+        elif form == "folder":
+            export.write_directory(path, members)
+        else:
+            with export.whole(path) as file:
                 export.write(file, form, members)
-            transports.upload(address, path, counter or Progress())
-        return export.exported(entry, address, taken)
+        references = entry.description.models if self.kind is BENTO else ()
+        excluded = tuple(model.tag for model in references if model.registry == "huggingface")
+        return export.Exported(entry, address or path, tuple(model.tag for model in taken), excluded)
 
     def push(
         self,

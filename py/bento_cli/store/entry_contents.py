@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from rules_bento.bento.descriptors import content_identity
 from rules_bento.bento.kinds import BENTO, Kind
 from rules_bento.dataclasses_lite import NamedTuple, dataclass, replace
 from rules_bento.errors import BentoError
@@ -76,8 +77,6 @@ class EntryContents:
         """Return the digest in the description of a model, or the digest of a Bento with the given models."""
         if self.kind is not BENTO:
             return self.describe().blake3
-        from rules_bento.bento.descriptors import content_identity
-
         files = [file for file in self.manifest.entries if file.path != BENTO.descriptor]
         return f"blake3:{content_identity(self.declared, files, models).hex()}"
 

@@ -23,13 +23,10 @@ from rules_bento.formats.times import newest
 from rules_bento.tag import LATEST, Tag
 from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterable, Iterator, cast
 
-from bento_cli.store import verification
-from bento_cli.store.entry_store import Entry, models_of
-
 if TYPE_CHECKING:
     from rules_bento.archives.unpack import Advance, Form
 
-    from bento_cli.store.home import Home
+    from bento_cli.store.entry_store import Entry
     from bento_cli.transports.address import Address
 
 _KNOWN: dict[str, Form] = {".gz": "gz", ".xz": "xz", ".bz2": "bz2", ".tar": "tar", ".zip": "zip", ".zst": "zst"}
@@ -44,53 +41,6 @@ class Exported:
     path: Path | Address
     models: tuple[Tag, ...]  # models in the archive
     excluded: tuple[str, ...]  # models on the Hugging Face Hub, which are downloaded when the Bento is served
-
-
-def export(
-    home: Home,
-    kind: Kind,
-    entry: Entry,
-    out: str,
-    form: Form | None = None,
-    *,
-    models: bool = True,
-    check: bool = True,
-    progress: Advance | None = None,
-) -> Exported:
-    """Write an entry to `out`. By default, the suffix of `out` determines the format (see `destination`).
-
-    If `models` is true, the archive contains a Bento's models. If `check` is true, first verifies all files.
-    Raises BentoError if the entry is damaged, a model is missing, or the format doesn't support a file.
-    """
-    path, form = destination(kind, entry.tag, out, form)
-    taken = models_of(home, entry) if models and kind is BENTO else []
-    members = checked_members(home, entry, taken, progress, check=check)
-    if form == "folder":
-        write_directory(path, members)
-    else:
-        with whole(path) as file:
-            write(file, form, members)
-    return exported(entry, path, taken)
-
-
-def checked_members(
-    home: Home, entry: Entry, models: list[Entry], progress: Advance | None, *, check: bool
-) -> Iterator[Member]:
-    """Return the members of an entry and its models.
-
-    If `check` is true, first verifies all files, and raises BentoError if a file is damaged.
-    """
-    if check:
-        verification.require_intact(home, [entry, *models])
-    return _counted(contents(entry, models), progress)
-
-
-def exported(entry: Entry, path: Path | Address, models: list[Entry]) -> Exported:
-    """Describe a finished export of `entry`, with `models`, to `path`."""
-    excluded: tuple[str, ...] = ()
-    if entry.kind is BENTO:
-        excluded = tuple(model.tag for model in entry.description.models if model.registry == "huggingface")
-    return Exported(entry, path, tuple(model.tag for model in models), excluded)
 
 
 def destination(kind: Kind, tag: Tag, out: str, form: Form | None) -> tuple[Path, Form]:
@@ -195,7 +145,8 @@ def walk(directory: Path, prefix: str, skip: str = "") -> Iterator[Member]:
             raise BentoError("sockets, pipes, and devices aren't supported", place=entry.path, remedy=remedy)
 
 
-def _counted(members: Iterable[Member], progress: Advance | None) -> Iterator[Member]:
+def counted(members: Iterable[Member], progress: Advance | None) -> Iterator[Member]:
+    """Yield the members unchanged. Calls `progress` with the size of each member that was written."""
     for member in members:
         yield member
         if progress:

@@ -16,6 +16,7 @@ Executable files are stored separately, because all hard links to a file have th
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from contextlib import suppress
@@ -189,8 +190,6 @@ def _linked_mode(*, executable: bool) -> int:
 
 def _clone(source: str, target: str, digest: str, *, executable: bool) -> None:
     """Create a copy that shares blocks with `source`. Raises OSError if the file system doesn't support reflinks."""
-    import fcntl
-
     out = os.open(target, _NEW, 0o755 if executable else 0o644)
     try:
         with Path(source).open("rb", buffering=0) as file:
