@@ -132,12 +132,9 @@ def opener(address: Address) -> Opener:
     except ValueError:
         remedy = "Use s3, gs, az, ftp, ftps, sftp, http, https, or another scheme that fsspec supports."
         raise BentoError(f"{address.scheme}://: unknown URL scheme", remedy=remedy) from None
-    return _open_dropbox if address.scheme == "dropbox" else _open_other
-
-
-def _open_other(address: Address) -> tuple[Any, str]:
-    fs, path = fsspec.core.url_to_fs(address.url, skip_instance_cache=True)
-    return fs, path
+    if address.scheme == "dropbox":
+        return _open_dropbox
+    return lambda address: fsspec.core.url_to_fs(address.url, skip_instance_cache=True)
 
 
 def _open_dropbox(address: Address) -> tuple[Any, str]:
