@@ -13,8 +13,7 @@ from rules_bento.images.layers.layer import MEDIA_TYPES, write_files_layer, writ
 from rules_bento.images.oci_image import Layer
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
-from rules_bento.reports.changes import compare
-from rules_bento.reports.page import page
+from rules_bento.reports.page import compare, page
 
 from tests.helpers.made_wheels import Maker
 

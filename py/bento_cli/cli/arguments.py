@@ -42,9 +42,22 @@ def combine(*decorators: Decorator) -> Decorator:
     return decorate
 
 
-def repeatable(*names: str, help: str, **settings: Any) -> Decorator:  # noqa: A002
-    """Return an option that can be repeated. Its value is a tuple."""
-    return click.option(*names, multiple=True, help=f"{help} (repeatable)", **settings)
+def option(spec: str, help: str, *, name: str = "", **settings: Any) -> Decorator:  # noqa: A002
+    """Return an option. `spec` has its names and the placeholder of its value, such as `-o, --output FILE`.
+
+    Without a placeholder and a type, the option is a flag. `name` is the parameter, by default the longest name.
+    """
+    words = spec.replace(",", "").split()
+    names = [word for word in words if word.startswith("-")]
+    metavar = " ".join(words[len(names) :]) or None
+    if not (metavar or "type" in settings):
+        settings["is_flag"] = True
+    return click.option(*names, *filter(None, [name]), metavar=metavar, help=help, **settings)
+
+
+def repeatable(spec: str, help: str, **settings: Any) -> Decorator:  # noqa: A002
+    """Return an option that can be repeated (see `option`). Its value is a tuple."""
+    return option(spec, f"{help} (repeatable)", multiple=True, **settings)
 
 
 def tag(kind: Kind = BENTO, *, help: str) -> Decorator:  # noqa: A002
@@ -52,14 +65,15 @@ def tag(kind: Kind = BENTO, *, help: str) -> Decorator:  # noqa: A002
     return click.argument("tag", type=Tag(kind), help=help)
 
 
+def directory(name: str, form: str = "[PATH]", *, help: str) -> Decorator:  # noqa: A002
+    """Return an argument for a directory, by default the current directory."""
+    text = f"{help} (default: the current directory)"
+    return click.argument(name, type=File(), metavar=form, default=".", help=text)
+
+
 def many(name: str, kind: click.ParamType[str], form: str, *, help: str) -> Decorator:  # noqa: A002
     """Return a required argument that can be repeated. Its value is a tuple."""
     return click.argument(name, type=kind, metavar=f"{form}...", nargs=-1, required=True, help=help)
-
-
-def flag(*names: str, help: str) -> Decorator:  # noqa: A002
-    """Return an option without a value."""
-    return click.option(*names, is_flag=True, help=help)
 
 
 def pairs_option(name: str, form: str = "KEY=VALUE", *, help: str) -> Decorator:  # noqa: A002
@@ -68,47 +82,41 @@ def pairs_option(name: str, form: str = "KEY=VALUE", *, help: str) -> Decorator:
     def parse(_ctx: click.Context, _param: click.Parameter, texts: Sequence[str]) -> dict[str, str]:
         return pairs(texts, name, form)
 
-    return repeatable(name, metavar=form.partition(",")[0], callback=parse, help=help)
+    return repeatable(f"{name} {form.partition(',')[0]}", help, callback=parse)
 
 
 def output(*choices: str) -> Decorator:
     """Return the option `--output`, whose default is the first of `choices`, and `--json`."""
-    option = click.option(
-        "-o",
-        "--output",
-        type=click.Choice(choices),
-        default=choices[0],
-        help=f"Set the output format (default: {choices[0]})",
-    )
-    return combine(option, click.option("--json", "output", flag_value="json", help="Print JSON (same as -o json)"))
+    text = f"Set the output format (default: {choices[0]})"
+    choice = option("-o, --output", text, type=click.Choice(choices), default=choices[0])
+    return combine(choice, click.option("--json", "output", flag_value="json", help="Print JSON (same as -o json)"))
 
 
 # For commands in which, as in BentoML, --output is an option of the builder.
-shown = click.option(
+shown = option(
     "-o",
-    "shown",
+    "Set the output format (default: text)",
+    name="shown",
     type=click.Choice(("text", "json", "yaml")),
     default="text",
-    help="Set the output format (default: text)",
 )
-bentofile = click.option("-f", "--bentofile", type=File(), help="Use this bentofile.yaml or pyproject.toml")
-insecure = repeatable("--insecure", metavar="HOST[:PORT]", help="Allow HTTP connections to this registry")
-no_verify = flag("--no-verify", help="Don't verify files in the store")
-no_sync = flag(
-    "--no-sync",
-    help="Don't flush files to disk (faster, but a power failure can damage the stored Bento or model)",
+bentofile = option("-f, --bentofile", "Use this bentofile.yaml or pyproject.toml", type=File())
+insecure = repeatable("--insecure HOST[:PORT]", "Allow HTTP connections to this registry")
+no_verify = option("--no-verify", "Don't verify files in the store")
+no_sync = option(
+    "--no-sync", "Don't flush files to disk (faster, but a power failure can damage the stored Bento or model)"
 )
 
 
 def no_models(kind: Kind) -> Decorator:
     """Return the option that excludes models, or no option for models."""
-    return flag("--no-models", help="Exclude the Bento's models") if kind is BENTO else combine()
+    return option("--no-models", "Exclude the Bento's models") if kind is BENTO else combine()
 
 
 def force(kind: Kind, *names: str) -> Decorator:
     """Return the option that replaces entries of the store."""
     also = ", and models of the Bento that differ from the store's" if kind is BENTO else ""
-    return flag(*names, "--force", help=f"Replace the {kind.noun} if it is already in the store{also}")
+    return option(", ".join((*names, "--force")), f"Replace the {kind.noun} if it is already in the store{also}")
 
 
 def connected(insecure: Sequence[str], what: str) -> AbstractContextManager[tuple[Registries, Progress]]:
@@ -144,11 +152,11 @@ def signing_options(prefix: str = "") -> Decorator:
     password = "Read the key's password from this file (default: the COSIGN_PASSWORD environment variable)"
     token = "Read the OIDC token from this file or environment variable (env://NAME; default: the CI job's token)"
     return combine(
-        click.option(f"--{prefix}key", "sign_key", metavar="KEY", type=File(), help=key),
-        click.option(f"--{prefix}keyless", "keyless", is_flag=True, help=keyless),
-        click.option("--identity-token", metavar="TOKEN", default="", help=token),
-        click.option("--trust-config", type=File(), default="", help=services),
-        click.option("--sign-password-file", type=File(), default="", help=password),
+        option(f"--{prefix}key KEY", key, name="sign_key", type=File()),
+        option(f"--{prefix}keyless", keyless, name="keyless"),
+        option("--identity-token TOKEN", token, default=""),
+        option("--trust-config", services, type=File(), default=""),
+        option("--sign-password-file", password, type=File(), default=""),
     )
 
 
@@ -161,9 +169,8 @@ def signing(
     if identity_token and not keyless:
         raise BentoError(f"--identity-token requires {flag}. Use {flag} without a key, or remove --identity-token.")
     if trust_config and not (keyless or sign_key):
-        raise BentoError(
-            f"--trust-config requires --{prefix}key or {flag}. Add one of these, or remove --trust-config."
-        )
+        remedy = "Add one of these, or remove --trust-config."
+        raise BentoError(f"--trust-config requires --{prefix}key or {flag}", remedy=remedy)
     if keyless:
         from rules_bento.signing.keyless import IdentitySigner
 
@@ -216,20 +223,20 @@ def import_options(function: Callable[..., Any]) -> Callable[..., Any]:
     from rules_bento.archives.unpack import Limits
 
     limits = Limits()
+    size = "Reject archives with more data than SIZE, such as 512M (default: 256G)"
+    memory = "Reject archives that need more memory than SIZE (default: 128M)"
     files = f"Reject archives with more than N files (default: {limits.members})"
     ratio = f"Reject archives that expand more than N times (default: {limits.ratio})"
     letters = "Allow file names that differ only in case, which collide on macOS and Windows"
-    for option in (
+    return combine(
+        option("--max-size SIZE", size, name="size", type=_parse_size),
+        option("--max-files N", files, name="members", type=positive),
+        option("--max-ratio N", ratio, name="ratio", type=positive),
+        option("--max-memory SIZE", memory, name="memory", type=_parse_size),
+        option("--same-letters", letters),
+        option("--copy", "Copy every file instead of sharing identical files between store entries"),
         no_sync,
-        flag("--copy", help="Copy every file instead of sharing identical files between store entries"),
-        flag("--same-letters", help=letters),
-        _size("--max-memory", "memory", help="Reject archives that need more memory than SIZE (default: 128M)"),
-        click.option("--max-ratio", "ratio", type=positive, metavar="N", help=ratio),
-        click.option("--max-files", "members", type=positive, metavar="N", help=files),
-        _size("--max-size", "size", help="Reject archives with more data than SIZE, such as 512M (default: 256G)"),
-    ):
-        function = option(function)
-    return function
+    )(function)
 
 
 def imports(*, copy: bool, no_models: bool = False, force: bool = False, **limits: Any) -> Options:
@@ -247,10 +254,6 @@ def positive(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text)):
         raise click.BadParameter(f"expected a positive integer, got {text!r}.")
     return int(text)
-
-
-def _size(*names: str, help: str) -> Decorator:  # noqa: A002
-    return click.option(*names, type=_parse_size, metavar="SIZE", help=help)
 
 
 def _parse_size(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from rules_bento.dataclasses_lite import dataclass
@@ -14,7 +15,6 @@ from rules_bento.programs import DOCKER_PROBE, LOADERS, find_uv, which
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping
 
 if TYPE_CHECKING:
-    import ast
     import os
 
     from bento_cli.projects.workspace import Workspace
@@ -376,36 +376,20 @@ def _labels(root: Path) -> Iterator[tuple[str, str, str]]:
 
 def _target(lock: Path) -> tuple[str, list[str]] | None:
     """Return the target that writes a lock, and its sources, or None if no bento_requirements declares the target."""
-    for name in ("BUILD.bazel", "BUILD"):
-        for call in _lock_calls(lock.with_name(name)):
-            keywords = {each.arg: each.value for each in call.keywords}
-            [target, *_] = _strings(keywords.get("name")) or [""]
-            [written, *_] = _strings(keywords.get("lock")) or [f"{target}.lock.json"]
-            srcs = _strings(keywords.get("srcs"))
-            if target and srcs and written == lock.name:
+    from bento_cli.projects.starlark import keyword_string, string, top_level_calls
+
+    for build in (lock.with_name(name) for name in ("BUILD.bazel", "BUILD")):
+        calls = []
+        with suppress(BentoError):  # an invalid file
+            calls = top_level_calls(_text(build), str(build)) if build.is_file() else []
+        for call in (call for function, call, _ in calls if function == "bento_requirements"):
+            target = keyword_string(call, "name")
+            listed = next((keyword.value for keyword in call.keywords if keyword.arg == "srcs"), None)
+            srcs = [string(each) for each in getattr(listed, "elts", ())]
+            written = keyword_string(call, "lock") or f"{target}.lock.json"
+            if target and srcs and all(srcs) and written == lock.name:
                 return f"{target}.update", srcs
     return None
-
-
-def _lock_calls(build: Path) -> list[ast.Call]:
-    """Return the calls to bento_requirements in a BUILD file, or an empty list for a missing or invalid file."""
-    import ast
-
-    try:
-        statements = ast.parse(_text(build)).body if build.is_file() else []
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
-    calls = [each.value for each in statements if isinstance(each, ast.Expr) and isinstance(each.value, ast.Call)]
-    return [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "bento_requirements"]
-
-
-def _strings(value: ast.expr | None) -> list[str]:
-    """Return the strings in a string literal or a list of string literals, or an empty list for other expressions."""
-    import ast
-
-    values = value.elts if isinstance(value, ast.List) else [value]
-    strings = [each.value for each in values if isinstance(each, ast.Constant) and isinstance(each.value, str)]
-    return strings if len(strings) == len(values) else []
 
 
 def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None, update: str) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import time
 from contextlib import contextmanager
@@ -96,7 +97,6 @@ def _wrapped(text: str, file: TextIO) -> str:
     """Break lines between words, and not in a command, if `file` is a terminal."""
     if not file.isatty():
         return text
-    import re
     import textwrap
 
     kept = re.sub(r"`[^`\n]*`", lambda match: match[0].replace(" ", "\0"), text).replace("  ", "\0\0")
@@ -169,11 +169,6 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[
         out(line if number else paint(line, _BOLD))
 
 
-def json(value: Any) -> None:
-    """Print a value as JSON, with control characters escaped."""
-    out(_dumps(value))
-
-
 def _dumps(value: Any) -> str:
     from json import dumps
 
@@ -182,22 +177,17 @@ def _dumps(value: Any) -> str:
     return "".join(char if char.isprintable() or char == "\n" else dumps(char)[1:-1] for char in text)
 
 
-def yaml(value: Any) -> None:
-    """Print a value as YAML, with control characters escaped."""
-    from yaml import safe_dump
-
-    text = safe_dump(value, sort_keys=False, allow_unicode=True)
-    if not text.replace("\n", "").isprintable():
-        text = safe_dump(value, sort_keys=False)
-    sys.stdout.write(text)
-
-
 def data(value: Any, output: str) -> bool:
-    """Print a value if `output` is "json" or "yaml". Returns whether the value was printed."""
+    """Print a value if `output` is "json" or "yaml", and return whether it was printed. Escapes control characters."""
     if output == "json":
-        json(value)
+        out(_dumps(value))
     elif output == "yaml":
-        yaml(value)
+        from yaml import safe_dump
+
+        text = safe_dump(value, sort_keys=False, allow_unicode=True)
+        if not text.replace("\n", "").isprintable():
+            text = safe_dump(value, sort_keys=False)
+        sys.stdout.write(text)
     return output in ("json", "yaml")
 
 

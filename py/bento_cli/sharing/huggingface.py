@@ -67,10 +67,8 @@ def pin(
     try:
         token = huggingface_hub.get_token() if is_trusted else None
     except (OSError, ValueError) as error:
-        raise BentoError(
-            f"cannot read the Hugging Face token: {error}",
-            remedy="Log in again with `hf auth login`.",
-        ) from None
+        remedy = "Log in again with `hf auth login`."
+        raise BentoError(f"cannot read the Hugging Face token: {error}", remedy=remedy) from None
     if token and not accepts_secrets(origin.scheme, origin.host):
         raise BentoError(
             "the token would be sent without encryption",
@@ -83,10 +81,8 @@ def pin(
     except BentoError:
         raise
     except HFValidationError:
-        raise BentoError(
-            f"invalid model ID {model_id!r}",
-            remedy="Use ORGANIZATION/NAME, with letters, digits, '_', '.', and '-', but without '..'.",
-        ) from None
+        remedy = "Use ORGANIZATION/NAME, with letters, digits, '_', '.', and '-', but without '..'."
+        raise BentoError(f"invalid model ID {model_id!r}", remedy=remedy) from None
     except HfHubHTTPError as error:
         status = error.response.status_code
         remedy = "Check the model ID, the revision, and the token."

@@ -8,6 +8,7 @@ from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
 from rules_bento.formats.oci import SBOM_TYPES
+from rules_bento.images.oci_image import layer_names
 from rules_bento.registry import RegistryError
 from rules_bento.registry.reference import Reference
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Iterator, Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from bento_cli.sharing.native_build import BuiltImage
 
 _PYPI = "pkg:pypi/"
-_HISTORY = "rules_bento: "
 
 
 class LayerChange(NamedTuple):
@@ -74,9 +74,7 @@ def compare(image: BuiltImage, name: str, registries: Registries) -> ImageChange
     sizes = {layer.digest: layer.size for layer, _ in image.contents}
     names = _layer_names(repository, before) if found.keys() - sizes.keys() and before else {}
     changes += [
-        LayerChange(names.get(digest, "layer"), layer.size, "removed")
-        for digest, layer in found.items()
-        if digest not in sizes
+        LayerChange(names[digest], layer.size, "removed") for digest, layer in found.items() if digest not in sizes
     ]
     versions = {wheel.distribution for _, wheels in image.contents for wheel in wheels}
     removed = tuple(f"{name} {version}" for name, version in sorted((packages or {}).items()) if name not in versions)
@@ -108,14 +106,11 @@ def _image_in_registry(image: BuiltImage, name: str, registries: Registries) -> 
 
 
 def _layer_names(repository: Repository, manifest: Manifest) -> dict[str, str]:
-    """Map the digests of an image's layers to the names in the history of the config, if each layer has one."""
+    """Map the digests of an image's layers to the names in the history of the config."""
     config = read_object(repository.read_blob(manifest.config), str(repository))
-    history = [entry for entry in _objects(config.get("history")) if not entry.get("empty_layer")]
     layers = manifest.layers()
-    if len(history) != len(layers):
-        return {}
-    texts = [str(entry.get("created_by", "layer")).removeprefix(_HISTORY)[:80] for entry in history]
-    return {layer.digest: text for layer, text in zip(layers, texts, strict=True)}
+    names = layer_names(config.get("history"), len(layers))
+    return {layer.digest: name for layer, name in zip(layers, names, strict=True)}
 
 
 def _packages(repository: Repository, manifest: Manifest) -> dict[str, str] | None:

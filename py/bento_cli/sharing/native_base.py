@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import shutil
 from pathlib import Path
@@ -87,8 +88,6 @@ def read_base(
 
 def _pull(reference: Reference, platform: str, directory: Path, registries: Registries, counter: Progress) -> Layout:
     """Return the cached layout of a base image. Pulls an image that is missing, incomplete, or damaged."""
-    import fcntl
-
     directory.parent.mkdir(parents=True, exist_ok=True)
     with directory.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -21,7 +21,7 @@ from pathlib import Path
 import rules_bento.images
 import rules_bento.models
 from rules_bento import archives, tree_walk
-from rules_bento.archives.atomic import atomic_file
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats.oci import INDEX, SBOM_TYPES, digest_of
 from rules_bento.images import image_checks, oci_image, oci_layout
@@ -35,12 +35,12 @@ from rules_bento.net.transfers import Progress
 from rules_bento.packages.platforms import ARCHITECTURES
 from rules_bento.packages.requirements import normalize_name
 from rules_bento.programs import LOADERS, find_loader, which
-from rules_bento.registry.descriptor import MANIFEST, Manifest
+from rules_bento.registry.descriptor import MANIFEST, Descriptor, Manifest
 from rules_bento.registry.layout import Layout
-from rules_bento.registry.pushable import BytesSource, FileSource, Pushable
+from rules_bento.registry.pushable import BytesSource, FileSource, Pushable, verified_pieces
 from rules_bento.registry.reference import Reference, has_registry
 from rules_bento.registry.uploads import BlobHistory, InterruptedUploads, user_cache_directory
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Mapping, Sequence, cast
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Mapping, Sequence, TypeVar, cast
 
 from bento_cli.sharing import native_cache
 from bento_cli.sharing.native_base import LAYOUT, BaseImageContents, read_base
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
 _BLOB, _DESCRIPTION, _LIBRARIES = "blob", "description.json", "libraries.json"  # of a layer or wheel in the cache
 _ZTOC = "ztoc"
+_Result = TypeVar("_Result")
 NO_SBOM = "none"
 # The options of all commands that build images: a pattern of valid values, and the expected value.
 FORMS = {
@@ -233,9 +234,8 @@ class BuildWorkspace:
         for package, _, pattern in (text.partition(":") for text in self.values("exclude")):
             patterns.setdefault(normalize_name(package), []).append(pattern)
         if unknown := patterns.keys() - {wheel.distribution for wheel in wheels}:
-            raise BentoError(
-                f"{option}: {min(unknown)} isn't a package of the image. Correct the name, or remove the option."
-            )
+            remedy = "Correct the name, or remove the option."
+            raise BentoError(f"{min(unknown)} isn't a package of the image", place=option, remedy=remedy)
 
         def read(wheel: LocalWheel, own: list[str]) -> Wheel:
             fetch(wheel, self.progress)
@@ -353,6 +353,17 @@ class BuiltImage:
         return Manifest.read(self.documents.image.manifest, MANIFEST, "the image")
 
 
+class NativeImage(NamedTuple):
+    """The result of building an image. `runner` is the container engine that loaded the image, or ""."""
+
+    names: tuple[str, ...]
+    runner: str
+    digest: str
+    base: str  # the base image with its digest
+    sent: int  # bytes
+    notes: tuple[str, ...]
+
+
 class Delivery:
     """Writes, loads, or pushes the images of one build. With several images or SOCI, an index lists the images."""
 
@@ -401,7 +412,6 @@ class Delivery:
 
     def _referrers(self) -> list[Pushable]:
         from rules_bento.artifacts import artifact
-        from rules_bento.registry.descriptor import Descriptor
 
         media_type = SBOM_TYPES.get(self._workspace.settings["sbom"][0], "")
         return [
@@ -409,8 +419,8 @@ class Delivery:
             for image, sbom in self.sboms()
         ]
 
-    def deliver(self, names: Sequence[str], signing: Signing | None) -> int:
-        """Write, push, and load the images. Returns the number of bytes sent. Raises DamagedError for a bad cache."""
+    def deliver(self, names: Sequence[str], signing: Signing | None) -> NativeImage:
+        """Write, push, and load the images. Raises DamagedError for a damaged cache."""
         settings = self._workspace.settings
         try:
             for output in settings.get("output", ()):
@@ -422,9 +432,14 @@ class Delivery:
             layers = [layer for image in self.images for layer in image.manifest.layers()]
             blobs = {digest: path for image in self.images for digest, path in image.blobs.items()}
             if native_cache.remove_damaged(self._workspace.cache, layers, blobs):
-                raise native_cache.DamagedError(self._workspace.cache) from error
+                problem = "cached files were damaged again after they had been replaced"
+                remedy = "Check the disk, or set XDG_CACHE_HOME to a directory on another disk."
+                place = str(self._workspace.cache)
+                raise native_cache.DamagedError(problem, place=place, remedy=remedy) from error
             raise
-        return sent
+        notes = tuple(dict.fromkeys(image.note for image in self.images if image.note))
+        [runner] = settings.get("load", [""])
+        return NativeImage(tuple(names), runner, self.root.descriptor.digest, self.images[0].base.name, sent, notes)
 
     def _push(self, names: Sequence[str], signing: Signing | None) -> int:
         from rules_bento.registry.pushing import push, push_all
@@ -464,16 +479,10 @@ class Delivery:
         """Add the images and their SBOMs to an OCI layout. Copies only blobs that the layout lacks."""
         layout = Layout.create(directory)
         for package in [Pushable(self.root, self.children, self.sources), *self._referrers()]:
-            for blob in package.blobs():
-                source = package.sources[blob.digest]
-                if layout.has(blob):
-                    continue
-                layout.blob(blob.digest).parent.mkdir(parents=True, exist_ok=True)
-                with atomic_file(layout.blob(blob.digest)) as file:
-                    if isinstance(source, FileSource):
-                        file.writelines(source.verified_pieces(blob.digest, blob.size))
-                    else:
-                        file.writelines(source.pieces(0, blob.size))
+            for blob in (blob for blob in package.blobs() if not layout.has(blob)):
+                problem = f"{blob.digest}: the cached content doesn't match the digest. Build the image again."
+                pieces = verified_pieces(package.sources[blob.digest], blob.digest, blob.size, problem)
+                layout.write(blob.digest, pieces)
             for manifest in package.manifests():
                 layout.add(manifest.content)
         with layout.lock():
@@ -494,12 +503,12 @@ class Delivery:
             raise BentoError(f"{tool}: cannot load the image. Check the output above.")
 
 
-def build(title: str, home: Path, settings: Settings, run: Callable[[BuildWorkspace], Any]) -> Any:
+def build(title: str, home: Path, settings: Settings, run: Callable[[BuildWorkspace], _Result]) -> _Result:
     """Call `run` with a workspace, and return its result. Calls `run` again after it removed damaged files."""
     directory = native_cache.open_cache((user_cache_directory() or home) / "native")
     with ExitStack() as stack, Progress(title) as progress:
 
-        def attempt() -> Any:
+        def attempt() -> _Result:
             with tempfile.TemporaryDirectory(prefix="bento-image-") as scratch:
                 return run(BuildWorkspace(Path(scratch), directory, settings, stack, progress))
 

@@ -32,12 +32,6 @@ _locks: dict[Path, int] = {}  # file descriptors of locks, by cache
 class DamagedError(BentoError):
     """Raised after damaged files have been removed from the cache."""
 
-    def __init__(self, cache: Path) -> None:
-        super().__init__(
-            f"{cache}: cached files were damaged again after they had been replaced. Check the disk, or set "
-            "XDG_CACHE_HOME to a directory on another disk."
-        )
-
 
 def open_cache(directory: Path) -> Path:
     """Create the directory of a cache if it doesn't exist. Allows only the current user to access the directory.

@@ -68,14 +68,9 @@ def containerize(
         delivery = native_build.Delivery(
             workspace, images, lambda: EntryContents.of_entry(entry, noted).digest(described)
         )
-        sent = delivery.deliver(names, signing)
-        [runner] = settings.get("load", [""])
-        notes = tuple(dict.fromkeys(image.note for image in images if image.note))
-        digest = delivery.root.descriptor.digest
-        return Containerized(entry, NATIVE, tuple(names), runner, digest, images[0].base.name, sent, notes)
+        return Containerized(entry, NATIVE, *delivery.deliver(names, signing))
 
-    result: Containerized = native_build.build(f"Building {names[0]}", home.own, settings, run)
-    return result
+    return native_build.build(f"Building {names[0]}", home.own, settings, run)
 
 
 def _read_options(entry: Entry, names: Sequence[str], options: Options) -> Settings:

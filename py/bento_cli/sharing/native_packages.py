@@ -78,10 +78,8 @@ def find_wheels(bento: Path, base: BaseImageContents, cache: Path, counter: Prog
     """
     path = next((name for name in REQUIREMENTS if (bento / name).is_file()), "")
     if not path:
-        raise BentoError(
-            f"{REQUIREMENTS[-1]}: the Bento doesn't contain this file, so the required packages can't be determined. "
-            f"{BUILDER_REMEDY}"
-        )
+        problem = "the Bento doesn't contain this file, so the required packages can't be determined"
+        raise BentoError(problem, place=REQUIREMENTS[-1], remedy=BUILDER_REMEDY)
     requirements, options = parse(decode(read_file(bento / path), path), path)
     for option in options:
         reject_option(option)  # such as -e, which would run code of the Bento
@@ -127,16 +125,14 @@ def _is_required(requirement: Line, base: BaseImageContents, place: str) -> bool
     try:
         marker = parse_requirement(requirement.text).marker
     except ValueError:
-        raise BentoError(
-            f"{place}: invalid requirement {requirement.text!r}. Correct the requirement, and build the Bento again."
-        ) from None
+        remedy = "Correct the requirement, and build the Bento again."
+        raise BentoError(f"invalid requirement {requirement.text!r}", place=place, remedy=remedy) from None
     if marker is not None and not marker.evaluate(target_environment(base)):
         return False
     if requirement.pin is None or not _VERSION.fullmatch(requirement.pin[1]) or not requirement.hashes:
-        raise BentoError(
-            f"{place}: the native backend requires a pinned version with hashes for {requirement.text}. Lock the "
-            f"packages with `bento lock`, and build the Bento again. {BUILDER_REMEDY}"
-        )
+        problem = f"the native backend requires a pinned version with hashes for {requirement.text}"
+        remedy = f"Lock the packages with `bento lock`, and build the Bento again. {BUILDER_REMEDY}"
+        raise BentoError(problem, place=place, remedy=remedy)
     return True
 
 
@@ -178,10 +174,8 @@ def _own_wheel(directory: Path, requirement: Line, place: str) -> LocalWheel:
     try:
         name, version, _, _ = parse_wheel_filename(path.name)
     except InvalidWheelFilename:
-        raise BentoError(
-            f"{place}: {requirement.text} isn't a wheel, but the native backend installs only wheels. Replace the file "
-            f"with a wheel. {BUILDER_REMEDY}"
-        ) from None
+        problem = f"{requirement.text} isn't a wheel, but the native backend installs only wheels"
+        raise BentoError(problem, place=place, remedy=f"Replace the file with a wheel. {BUILDER_REMEDY}") from None
     if not _own_path(directory, requirement.text, place).is_file():
         raise _missing(requirement.text, place)
     return LocalWheel(normalize_name(name), str(version), path, sha256_of(path))
@@ -209,10 +203,8 @@ def _locate(lines: Sequence[str], base: BaseImageContents, directory: Path, inde
     """
     uv = find_uv()
     if not uv:
-        raise BentoError(
-            "uv, which finds the URLs of the Bento's packages, isn't installed. Install uv, for example with `pip "
-            "install uv`."
-        )
+        remedy = "Install uv, for example with `pip install uv`."
+        raise BentoError("uv, which finds the URLs of the Bento's packages, isn't installed", remedy=remedy)
     command = [uv, "pip", "compile", "--quiet", "--no-deps", "--universal", "--no-header", "--no-annotate"]
     command += ["--format=pylock.toml", "--color=never", "--only-binary=:all:", "--python", sys.executable]
     command += ["--python-version", base.python_version, "-"]

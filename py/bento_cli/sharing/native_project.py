@@ -6,7 +6,6 @@ uv sees a copy of the project's pyproject.toml files and lock, because it would 
 from __future__ import annotations
 
 import ast
-import datetime as dt
 import os
 import re
 import shlex
@@ -14,9 +13,10 @@ import shutil
 import sys
 from functools import partial
 
-from rules_bento.dataclasses_lite import NamedTuple, dataclass
+from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
+from rules_bento.formats.times import time_of_epoch
 from rules_bento.formats.toml import read_toml
 from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import program_members
@@ -31,7 +31,7 @@ from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import content_version
 from rules_bento.tag import similar_word
 from rules_bento.tree_walk import BUILT_IN, walk
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterator, Sequence
 
 from bento_cli.sharing import native_build
 from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, run_uv, target_environment
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from bento_cli.sharing.backends import Options
     from bento_cli.sharing.image_changes import ImageChanges
     from bento_cli.sharing.native_base import BaseImageContents
-    from bento_cli.sharing.native_build import BuildWorkspace
+    from bento_cli.sharing.native_build import BuildWorkspace, NativeImage
 
 _MAIN = f"{APP}/_main"  # as python_image
 _CREATED = "1980-01-01T00:00:00+00:00"  # the default of the rules
@@ -80,18 +80,6 @@ class ProjectOptions:
     explains: bool = False  # whether to compare the image with the image of its first name in a registry
 
 
-class ProjectImage(NamedTuple):
-    """The result of building an image of a project."""
-
-    names: tuple[str, ...]
-    runner: str
-    digest: str
-    base: str
-    sent: int
-    notes: tuple[str, ...]
-    changes: tuple[ImageChanges, ...]  # for each platform
-
-
 def build_image(
     directory: Path,
     names: Sequence[str],
@@ -100,8 +88,11 @@ def build_image(
     *,
     home: Path,
     signing: Signing | None,
-) -> ProjectImage:
-    """Build the image of a uv project, and write, load, or push it. Raises BentoError if one of these steps fails."""
+) -> tuple[NativeImage, tuple[ImageChanges, ...]]:
+    """Build the image of a uv project, and write, load, or push it. Raises BentoError if one of these steps fails.
+
+    Also returns the changes for each platform if the options request an explanation.
+    """
     project = UvProject.read(directory.absolute(), chosen.package)
     names = tuple(names) or (f"{similar_word(project.fields['name'])}:latest",)
     settings = native_build.read_options(options, names, "--", delivers=not chosen.explains)
@@ -111,11 +102,10 @@ def build_image(
     settings.setdefault("base", [default])
     uv = find_uv()
     if not uv:
-        raise BentoError(
-            "uv, which reads the project's lock, isn't installed. Install uv, such as with `pip install uv`."
-        )
+        remedy = "Install uv, such as with `pip install uv`."
+        raise BentoError("uv, which reads the project's lock, isn't installed", remedy=remedy)
 
-    def run(workspace: BuildWorkspace) -> ProjectImage:
+    def run(workspace: BuildWorkspace) -> tuple[NativeImage, tuple[ImageChanges, ...]]:
         builder = _Builder(project, chosen, workspace, uv)
         images, contents = [], ""
         for base in _bases(workspace, default):
@@ -129,15 +119,12 @@ def build_image(
 
             changes = tuple(compare(image, names[0], workspace.registries) for image in images)
         delivery = native_build.Delivery(workspace, images, lambda: contents)
-        sent = delivery.deliver(names, signing)
-        [runner] = settings.get("load", [""])
+        built = delivery.deliver(names, signing)
         notes = [f"{default} is the default base. To pin it, add --base {images[0].base.name}."] if default else []
-        notes += [note for note in (*builder.notes, *(image.note for image in images)) if note]
-        digest = delivery.root.descriptor.digest
-        return ProjectImage(names, runner, digest, images[0].base.name, sent, tuple(dict.fromkeys(notes)), changes)
+        notes += [note for note in (*builder.notes, *built.notes) if note]
+        return built._replace(notes=tuple(dict.fromkeys(notes))), changes
 
-    result: ProjectImage = native_build.build(f"Building {names[0]}", home, settings, run)
-    return result
+    return native_build.build(f"Building {names[0]}", home, settings, run)
 
 
 def _bases(workspace: BuildWorkspace, default: str) -> list[BaseImageContents]:
@@ -201,16 +188,12 @@ def _check_python(project: UvProject, base: BaseImageContents) -> None:
     version = base.python_version
     pinned, path = _pinned_python(project)
     if pinned not in ("", version):
-        raise BentoError(
-            f"--base: {base.name} has Python {version}, but {path} requires {pinned}. Use a base image with Python "
-            f"{pinned}."
-        )
+        problem = f"{base.name} has Python {version}, but {path} requires {pinned}"
+        raise BentoError(problem, place="--base", remedy=f"Use a base image with Python {pinned}.")
     if not _allows(_allowed_python(project), version):
         text = project.fields.get("requires-python", project.lock_python)
-        raise BentoError(
-            f"--base: {base.name} has Python {version}, but the project requires {text}. Use a base image with such a "
-            "version."
-        )
+        problem = f"{base.name} has Python {version}, but the project requires {text}"
+        raise BentoError(problem, place="--base", remedy="Use a base image with such a version.")
 
 
 def _allows(allowed: SpecifierSet, version: str) -> bool:
@@ -245,25 +228,24 @@ def _find_wheels(
         name, version = str(package["name"]), str(package.get("version", ""))
         if "marker" in package and not Marker(package["marker"]).evaluate(environment):
             continue
-        if _is_inside(str(package.get("directory", {}).get("path", "..")), project.root):
+        directory = project.root / str(package.get("directory", {}).get("path", ".."))
+        if directory.resolve().is_relative_to(project.root.resolve()):
             members.append(UvProject.read(project.root, name))
             continue
         for form in ("directory", "vcs", "archive"):
             if form in package:
                 place = package[form].get("path") or package[form].get("url")
-                raise BentoError(
-                    f"{project.root / LOCK}: {name} is from {place}, and `bento image` builds no packages. Use a "
-                    "wheel of an index, and run `uv lock`."
-                )
+                problem = f"{name} is from {place}, and `bento image` builds no packages"
+                remedy = "Use a wheel of an index, and run `uv lock`."
+                raise BentoError(problem, place=str(project.root / LOCK), remedy=remedy)
         found = {each["hashes"]["sha256"]: str(each.get("url", "")) for each in package.get("wheels", ())}
         if local := next((each["path"] for each in package.get("wheels", ()) if "path" in each), ""):
             raise BentoError(f"{project.root / LOCK}: {name} is from the file {local}. Lock a wheel of an index.")
         wheel = best_wheel(name, version, found, base, workspace.cache)
         if not found:
-            raise BentoError(
-                f"{name}=={version}: the lock has only a source distribution, and `bento image` builds only packages "
-                f"of the workspace. Lock a version with a wheel, or use an index that has a wheel of {name}."
-            )
+            problem = "the lock has only a source distribution, and `bento image` builds only packages of the workspace"
+            remedy = f"Lock a version with a wheel, or use an index that has a wheel of {name}."
+            raise BentoError(problem, place=f"{name}=={version}", remedy=remedy)
         if wheel is None:
             raise BentoError(
                 f"{name}=={version}: the lock has no wheel for linux/{base.image.config['architecture']} and Python "
@@ -272,10 +254,6 @@ def _find_wheels(
         wheels.append(wheel)
     parallel_map(lambda wheel: download(wheel, workspace.progress), wheels, _JOBS)
     return wheels, members
-
-
-def _is_inside(path: str, root: Path) -> bool:
-    return (root / path).resolve().is_relative_to(root.resolve())
 
 
 def _export(project: UvProject, words: Sequence[str], python: str, scratch: Path, uv: str) -> str:
@@ -292,9 +270,8 @@ def _export(project: UvProject, words: Sequence[str], python: str, scratch: Path
     try:
         return run_uv(command, scratch)
     except BentoError as error:
-        raise BentoError(
-            f"{project.root / LOCK}: uv can't export the lock. Run `uv lock` in the project.\n{error}"
-        ) from None
+        remedy = f"Run `uv lock` in the project.\n{error}"
+        raise BentoError("uv can't export the lock", place=str(project.root / LOCK), remedy=remedy) from None
 
 
 def _projects(root: Path) -> Iterator[str]:
@@ -355,7 +332,8 @@ class _Builder:
                 snapshot.DeclaredFile(f"_main/{file.path}", file.source, file.origin, file.link) for file in self._kept
             ]
             manifest, listed = program_members(declared, APP)
-            contents = [PlannedLayer("program", None, partial(_write_files, listed, fields["compression"]))]
+            write = partial(write_files_layer, entries=listed, compression=fields["compression"])
+            contents = [PlannedLayer("program", None, write)]
             version, digest = content_version(manifest.identity()), f"blake3:{manifest.identity().hex()}"
             env = {"PYTHONPATH": _MAIN, "RUNFILES_DIR": APP} | env
             working_dir = _MAIN
@@ -376,22 +354,12 @@ class _Builder:
         return plan, digest
 
 
-def _write_files(listed: Any, compression: Any, out: Path) -> Any:
-    return write_files_layer(out, listed, compression)
-
-
 def _created(project: UvProject) -> str:
     """Return the creation time: SOURCE_DATE_EPOCH, or the time of the commit, or a constant."""
     from rules_bento.sources.commit_time import commit_time
 
-    text = os.environ.get("SOURCE_DATE_EPOCH", "")
-    try:
-        seconds = int(text) if text else commit_time(project.directory)
-        return _CREATED if seconds is None else dt.datetime.fromtimestamp(seconds, dt.timezone.utc).isoformat()
-    except (ValueError, OverflowError, OSError):
-        raise BentoError(
-            f"SOURCE_DATE_EPOCH: expected seconds since 1970, got {text!r}. Unset or correct the variable."
-        ) from None
+    seconds = os.environ.get("SOURCE_DATE_EPOCH") or commit_time(project.directory)
+    return _CREATED if seconds is None else time_of_epoch(str(seconds))
 
 
 def _command(
@@ -429,10 +397,9 @@ def _command(
                 if package in packages:
                     env = {"PORT": "8000"} if package == "gunicorn" else {}
                     return [command[0], f"{module}:{variable}", *command[1:]], env
-            raise BentoError(
-                f"{path}: {variable} is an application for {kind}, but the packages include no server for it. Run `uv "
-                f"add {next(iter(_SERVERS[kind]))}`, or set --entrypoint."
-            )
+            problem = f"{variable} is an application for {kind}, but the packages include no server for it"
+            remedy = f"Run `uv add {next(iter(_SERVERS[kind]))}`, or set --entrypoint."
+            raise BentoError(problem, place=path, remedy=remedy)
     if not wheel and "main.py" in sources:
         return [f"{ENVIRONMENT}/bin/python", f"{_MAIN}/main.py"], {}
     raise BentoError(

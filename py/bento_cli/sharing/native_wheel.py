@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from rules_bento.archives import sha256_of
 from rules_bento.errors import BentoError
 from rules_bento.formats.toml import read_toml
 from rules_bento.images.wheels.wheel import Locked, Wheel
@@ -65,11 +66,8 @@ def build_wheel(
     [path] = directory.glob("*.whl")
     wheel = Wheel.read(path, Locked(""))
     if wheel.distribution != normalize_name(project.fields["name"]):
-        raise BentoError(
-            f"{project.path}: the build back end built {wheel.distribution}. Correct the back end's settings."
-        )
-    from rules_bento.archives import sha256_of
-
+        remedy = "Correct the back end's settings."
+        raise BentoError(f"the build back end built {wheel.distribution}", place=str(project.path), remedy=remedy)
     return LocalWheel(wheel.distribution, wheel.metadata.version, path, sha256_of(path)), note
 
 

@@ -6,7 +6,6 @@ import os
 import sys
 from pathlib import Path
 
-from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.programs import IMPORT_PATH, which
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Sequence
@@ -21,15 +20,10 @@ if TYPE_CHECKING:
 _SERVE = IMPORT_PATH + "import runpy; runpy.run_module('bentoml', run_name='__main__', alter_sys=True)"
 
 
-class ServerCommand(NamedTuple):
-    """The arguments and environment variables of a program that serves a Bento."""
+def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = "") -> tuple[list[str], dict[str, str]]:
+    """Return a command that serves a Bento, and its environment variables.
 
-    command: list[str]
-    variables: dict[str, str]
-
-
-def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = "") -> ServerCommand:
-    """Return a command that serves a Bento. `options` are for `bentoml serve`, and `python` selects the interpreter.
+    `options` are for `bentoml serve`, and `python` selects the interpreter.
 
     The command contains the Bento's directory instead of the Bento's tag. For a tag, BentoML first searches the current
     directory for a module with the same name. Raises BentoError if a model or BentoML is missing.
@@ -39,7 +33,7 @@ def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = 
     variables = {**os.environ, "BENTOML_HOME": str(home.root)}
     # Services find programs of their environment on PATH.
     variables["PATH"] = os.pathsep.join([str(chosen.parent), os.environ.get("PATH", os.defpath)])
-    return ServerCommand([str(chosen), "-c", _SERVE, "serve", str(entry.path), *options], variables)
+    return [str(chosen), "-c", _SERVE, "serve", str(entry.path), *options], variables
 
 
 def interpreter(

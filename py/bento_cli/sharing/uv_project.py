@@ -50,9 +50,8 @@ class UvProject(NamedTuple):
         if root is None:
             raise BentoError(f"{directory}: no {LOCK}. Run `uv lock` in the project.")
         if (root / "uv.toml").exists():
-            raise BentoError(
-                f"{root / 'uv.toml'}: the file isn't supported. Move the settings to [tool.uv] of {PYPROJECT}."
-            )
+            remedy = f"Move the settings to [tool.uv] of {PYPROJECT}."
+            raise BentoError("the file isn't supported", place=str(root / "uv.toml"), remedy=remedy)
         lock = _read_toml(
             root / LOCK,
             {"requires-python?": str, "package?": [_LOCKED]},
@@ -73,9 +72,8 @@ class UvProject(NamedTuple):
         document = _read_toml(path, _SHAPE)
         fields = document["project"]
         if not _NAME.fullmatch(fields["name"]):
-            raise BentoError(
-                f"{path}: invalid project.name {fields['name']!r}. Use letters, digits, '.', '_', and '-'."
-            )
+            remedy = "Use letters, digits, '.', '_', and '-'."
+            raise BentoError(f"invalid project.name {fields['name']!r}", place=str(path), remedy=remedy)
         kind = kinds.get(normalize_name(fields["name"]))
         if kind is None:
             raise BentoError(f"{root / LOCK}: the lock doesn't contain {fields['name']}. Run `uv lock` in the project.")

@@ -28,7 +28,9 @@ _URLS = "URLs can have the schemes s3, gs, az, ftp, ftps, sftp, and others of fs
 IMPORTED = "Complete {}s remain in the store. To remove partial data, run `bento gc`."
 """What remains after an interrupted import."""
 
-_format = click.option("--format", "form", type=click.Choice(FORMS), help="Set the archive format (default: by suffix)")
+_format = arguments.option(
+    "--format", "Set the archive format (default: by suffix)", name="form", type=click.Choice(FORMS)
+)
 
 
 def import_command(kind: Kind) -> Command:
@@ -46,7 +48,7 @@ def import_command(kind: Kind) -> Command:
     )
     @_format
     @arguments.no_models(kind)
-    @click.option("--sha256", metavar="HEX", default="", help="Fail unless the download has this SHA-256 digest")
+    @arguments.option("--sha256 HEX", "Fail unless the download has this SHA-256 digest", default="")
     @arguments.force(kind)
     @arguments.import_options
     @arguments.output("text", "json", "yaml", "path")
@@ -141,7 +143,7 @@ def export_command(kind: Kind) -> Command:
     @_format
     @arguments.no_models(kind)
     @arguments.no_verify
-    @arguments.flag("--no-clobber", help="Fail if the file exists (default: overwrite the file)")
+    @arguments.option("--no-clobber", "Fail if the file exists (default: overwrite the file)")
     @arguments.output("text", "json", "yaml", "path")
     def run(
         store: Store,
@@ -155,16 +157,14 @@ def export_command(kind: Kind) -> Command:
     ) -> None:
         section = store.section(kind)
         if out.lower().startswith("memory://"):
-            raise BentoError(
-                f"{out}: the archive would exist only until this command ends. Export to a file or server."
-            )
+            remedy = "Export to a file or server."
+            raise BentoError("the archive would exist only until this command ends", place=out, remedy=remedy)
         settings: dict[str, Any] = {"models": not no_models, "check": not no_verify}
         if out == "-":
             if form == "folder":
-                raise BentoError(
-                    "--format `folder`: a directory can't be written to standard output. Specify an output directory, "
-                    "or use an archive format."
-                )
+                problem = "a directory can't be written to standard output"
+                remedy = "Specify an output directory, or use an archive format."
+                raise BentoError(problem, place="--format `folder`", remedy=remedy)
             with (
                 show.on_interrupt("The archive is incomplete."),
                 arguments.output_path(out, output) as path,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
 from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
+from rules_bento.exit_handling import exit_on_signals
+from rules_bento.formats import FormatError
+from rules_bento.formats.times import normalize_time, time_of_epoch
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.cli import arguments, show
@@ -45,9 +51,8 @@ _runtime_metadata = arguments.combine(
         help="Declare the value of a service setting, such as MyService.traffic.timeout=60",
     ),
     arguments.repeatable(
-        "--complete",
-        metavar="KIND",
-        help="Assume that the options declare all values of this kind (labels, envs, image, or description), even if "
+        "--complete KIND",
+        "Assume that the options declare all values of this kind (labels, envs, image, or description), even if "
         "the source determines values at run time",
     ),
 )
@@ -63,46 +68,40 @@ _project = arguments.combine(
         help="Use this project directory or this service (MODULE:SERVICE; default: the current directory)",
     ),
     arguments.bentofile,
-    arguments.repeatable("--model", type=Tag(MODEL), help=f"Include this model from the store ({arguments.TAG})"),
+    arguments.repeatable("--model", f"Include this model from the store ({arguments.TAG})", type=Tag(MODEL)),
     arguments.pairs_option("--arg", help="Set a build argument (overrides --arg-file)"),
-    click.option("--arg-file", type=File(), help="Read build arguments from this YAML file (- for standard input)"),
-    click.option("--enable-features", metavar="LIST", default="", help="Require these bentoml extras, such as grpc,io"),
-    click.option(
-        "--bentoml-version",
-        metavar="VERSION",
-        help="Use this BentoML version unless the requirements set one (default: the newest of the versions that saved "
+    arguments.option("--arg-file", "Read build arguments from this YAML file (- for standard input)", type=File()),
+    arguments.option("--enable-features LIST", "Require these bentoml extras, such as grpc,io", default=""),
+    arguments.option(
+        "--bentoml-version VERSION",
+        "Use this BentoML version unless the requirements set one (default: the newest of the versions that saved "
         "the models and of the environment of --python, otherwise the default of bento_package)",
     ),
-    click.option("--python-version", metavar="VERSION", help="Use this Python version unless the project sets one"),
-    arguments.flag(
-        "--import",
-        "--apis",
-        "is_imported",
-        help="Import the service with BentoML instead of analyzing its source, and write apis/ and the schema; replace "
+    arguments.option("--python-version VERSION", "Use this Python version unless the project sets one"),
+    arguments.option(
+        "--import, --apis",
+        "Import the service with BentoML instead of analyzing its source, and write apis/ and the schema; replace "
         "missing packages with stand-ins",
+        name="is_imported",
     ),
-    click.option(
+    arguments.option(
         "--static",
-        "is_static",
-        is_flag=True,
+        "Never import the service, not even if the source doesn't specify its metadata (default: BENTO_STATIC)",
+        name="is_static",
         envvar="BENTO_STATIC",
-        help="Never import the service, not even if the source doesn't specify its metadata (default: BENTO_STATIC)",
     ),
     arguments.repeatable(
-        "--import-env",
-        metavar="NAME[=VALUE]",
-        help="Set this environment variable for the import (default: its value in this environment)",
+        "--import-env NAME[=VALUE]",
+        "Set this environment variable for the import (default: its value in this environment)",
     ),
-    click.option(
-        "--python",
-        type=File(),
-        metavar="PATH",
-        help="Import the service with this Python environment or interpreter, if the service is imported (default: "
+    arguments.option(
+        "--python PATH",
+        "Import the service with this Python environment or interpreter, if the service is imported (default: "
         "VIRTUAL_ENV, or CONDA_PREFIX)",
+        type=File(),
     ),
-    arguments.flag(
-        _UNPROTECTED,
-        help="Import the service even if the system can't isolate its code from your files; requires --import",
+    arguments.option(
+        _UNPROTECTED, "Import the service even if the system can't isolate its code from your files; requires --import"
     ),
     _runtime_metadata,
 )
@@ -110,43 +109,36 @@ _project = arguments.combine(
 
 @command("svc", "svc --archive svc.bento")
 @_project
-@click.option("--name", metavar="NAME", help="Set the Bento's name (default: the service's name)")
-@click.option("--version", metavar="VERSION", default="", help="Set the Bento's version (default: a digest)")
-@click.option("--description", metavar="TEXT", help="Set the Bento's description, or read it from a file (file:PATH)")
+@arguments.option("--name NAME", "Set the Bento's name (default: the service's name)")
+@arguments.option("--version VERSION", "Set the Bento's version (default: a digest)", default="")
+@arguments.option("--description TEXT", "Set the Bento's description, or read it from a file (file:PATH)")
 @arguments.pairs_option("--label", help="Add a label to the Bento")
 @arguments.repeatable(
-    "--env",
-    metavar="NAME=VALUE[;stage=STAGE]",
-    help="Set an environment variable; STAGE is build, runtime, or all (default: all)",
+    "--env NAME=VALUE[;stage=STAGE]", "Set an environment variable; STAGE is build, runtime, or all (default: all)"
 )
-@click.option("--spec", type=click.Choice(("1", "2")), help="Write bento.yaml in this format (default: 2 if possible)")
-@click.option(
-    "--creation-time",
-    metavar="TIME",
-    help="Set the creation time (ISO 8601 with a time zone; default: SOURCE_DATE_EPOCH if set, otherwise the current "
-    "time)",
+@arguments.option("--spec", "Write bento.yaml in this format (default: 2 if possible)", type=click.Choice(("1", "2")))
+@arguments.option(
+    "--creation-time TIME",
+    "Set the creation time (ISO 8601 with a time zone; default: SOURCE_DATE_EPOCH if set, otherwise the current time)",
 )
-@click.option(
-    "--no-lock",
-    is_flag=True,
-    envvar="BENTO_NO_LOCK",
-    help="Neither lock the packages nor use the project's lock (default: BENTO_NO_LOCK)",
+@arguments.option(
+    "--no-lock", "Neither lock the packages nor use the project's lock (default: BENTO_NO_LOCK)", envvar="BENTO_NO_LOCK"
 )
-@arguments.flag(
+@arguments.option(
     "--pin",
-    "is_pinned",
-    help="Request the commits of Hugging Face models whose revision isn't a commit, and write huggingface.lock.json",
+    "Request the commits of Hugging Face models whose revision isn't a commit, and write huggingface.lock.json",
+    name="is_pinned",
 )
-@arguments.flag("--offline", help="Don't lock the packages if the project has no lock (as with UV_OFFLINE=1)")
-@arguments.repeatable("--allow-secret", type=File(), help="Ignore suspected secrets in this file (example: a.pem)")
-@arguments.flag("--no-secrets-check", help="Don't scan the Bento for secrets")
-@click.option(
+@arguments.option("--offline", "Don't lock the packages if the project has no lock (as with UV_OFFLINE=1)")
+@arguments.repeatable("--allow-secret", "Ignore suspected secrets in this file (example: a.pem)", type=File())
+@arguments.option("--no-secrets-check", "Don't scan the Bento for secrets")
+@arguments.option(
     "--archive",
+    "Write this .bento archive (- for standard output) instead of adding the Bento to the store",
     type=File(),
-    help="Write this .bento archive (- for standard output) instead of adding the Bento to the store",
 )
-@arguments.repeatable("--push", metavar="REFERENCE", help="Push the Bento to this registry reference, as `bento push`")
-@arguments.flag("--containerize", help="Build an image of the Bento, as `bento containerize`")
+@arguments.repeatable("--push REFERENCE", "Push the Bento to this registry reference, as `bento push`")
+@arguments.option("--containerize", "Build an image of the Bento, as `bento containerize`")
 @arguments.no_sync
 @arguments.output("text", "json", "yaml", "ref", "tag", "path")
 def build_command(
@@ -216,17 +208,15 @@ def _continue(tag: str, push: Sequence[str], containerize: bool) -> None:
 
 @command("svc", "svc --upgrade", "-o pylock.toml", kept="The lock is unchanged.")
 @_project
-@arguments.flag("--upgrade", help="Choose the newest version of each package")
-@arguments.repeatable("--upgrade-package", metavar="NAME", help="Choose the newest version of this package")
-@click.option(
-    "-o",
-    "--output",
-    "output",
-    type=File(),
-    metavar="NAME",
-    default="",
-    help="Write this file next to the bentofile: pylock.toml or another name that ends in .txt (default: the lock that "
+@arguments.option("--upgrade", "Choose the newest version of each package")
+@arguments.repeatable("--upgrade-package NAME", "Choose the newest version of this package")
+@arguments.option(
+    "-o, --output NAME",
+    "Write this file next to the bentofile: pylock.toml or another name that ends in .txt (default: the lock that "
     "the project has, otherwise uv.lock for the dependencies in pyproject.toml, or requirements.lock.txt)",
+    name="output",
+    type=File(),
+    default="",
 )
 def lock_command(store: Store, build_ctx: str, upgrade: bool, upgrade_package: Sequence[str], **options: Any) -> None:
     """Lock the packages of a project with uv.
@@ -234,8 +224,6 @@ def lock_command(store: Store, build_ctx: str, upgrade: bool, upgrade_package: S
     Keeps the locked versions that satisfy the requirements. uv can build packages, which runs the code of these
     packages. Commit the lock: `bento build` uses the lock, and reports requirements that the lock doesn't satisfy.
     """
-    from rules_bento.dataclasses_lite import replace
-
     output = options.pop("output")
     if output and (Path(output).name != output or not output.endswith((".txt", ".toml"))):
         raise BentoError(f"-o: expected pylock.toml or a name that ends in .txt, got {output}.")
@@ -301,6 +289,7 @@ def _build(
     is_static: bool,
     **options: Any,
 ) -> BuildResult:
+    from rules_bento.build_options.bentofile import read_arguments
     from rules_bento.programs import find_uv
     from rules_bento.service import Declared
 
@@ -346,7 +335,7 @@ def _build(
         version=version,
         labels=label,
         build_ctx="." if is_service else build_ctx,
-        args=(_read_arguments(arg_file) if arg_file else {}) | arg,
+        args=(read_arguments(arguments.input_path(arg_file), arg_file) if arg_file else {}) | arg,
         description=options["description"],
         envs=_envs(options["env"]),
         models=options["model"] or None,
@@ -370,8 +359,6 @@ def _fallback(python: str | None, declared: Declared) -> Fallback | None:
         return None
 
     def choose(error: BentoError) -> Path | None:
-        from contextlib import suppress
-
         from rules_bento.service import import_runner
 
         if "--import" in str(error) and not import_runner.isolation_problem():
@@ -397,25 +384,16 @@ def _variables(texts: Sequence[str]) -> dict[str, str]:
 
 def _interpreter(requested: str | None, declared: Declared) -> Path:
     """Return the interpreter for `--import`. Raises BentoError for options that declare service metadata."""
-    from rules_bento.exit_handling import exit_on_signals
     from rules_bento.packages.environments import named_environment
 
     from bento_cli.sharing.serving import interpreter
 
     if declared.service_models or declared.config or declared.in_full:
-        raise BentoError(
-            "--import can't be combined with --service-model, --config, or --complete. Remove these options: the "
-            "import provides all service metadata."
-        )
+        remedy = "Remove these options: the import provides all service metadata."
+        raise BentoError("--import can't be combined with --service-model, --config, or --complete", remedy=remedy)
     exit_on_signals()
     packages = "BentoML and the packages that importing the service requires"
     return interpreter(requested or "", packages, lambda python: named_environment(python).has_module("bentoml"))
-
-
-def _read_arguments(path: str) -> dict[str, Any]:
-    from rules_bento.build_options.bentofile import read_arguments
-
-    return read_arguments(arguments.input_path(path), path)
 
 
 def _check_service(text: str) -> None:
@@ -428,11 +406,6 @@ def _check_service(text: str) -> None:
 
 def _creation_time(text: str | None) -> str:
     """Return the time in `text` or SOURCE_DATE_EPOCH, or the current time. Raises BentoError for an invalid time."""
-    import datetime as dt
-    import os
-
-    from rules_bento.formats.times import normalize_time
-
     if text is not None:
         try:
             return normalize_time(text)
@@ -441,16 +414,7 @@ def _creation_time(text: str | None) -> str:
                 f"--creation-time: expected a time with a time zone, such as 2026-03-01T12:00:00+00:00, got {text!r}."
             ) from None
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    if epoch is None:
-        return dt.datetime.now(dt.timezone.utc).isoformat()
-    try:
-        if not (epoch.isascii() and epoch.isdecimal()):
-            raise ValueError
-        return normalize_time(dt.datetime.fromtimestamp(int(epoch), dt.timezone.utc).isoformat())
-    except (ValueError, OverflowError, OSError):
-        raise BentoError(
-            f"SOURCE_DATE_EPOCH: expected seconds since 1970, got {epoch!r}. Unset or correct the variable."
-        ) from None
+    return dt.datetime.now(dt.timezone.utc).isoformat() if epoch is None else time_of_epoch(epoch)
 
 
 def _envs(texts: Sequence[str]) -> list[dict[str, Any]] | None:
@@ -498,7 +462,6 @@ def _service_and_keys(path: str, text: str) -> tuple[str, list[str]]:
 
 
 def _json_or_text(text: str) -> Any:
-    from rules_bento.formats import FormatError
     from rules_bento.formats.json import read_json
 
     try:

@@ -11,27 +11,22 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 from bento_cli.cli import arguments, show
 from bento_cli.cli.command import command
-from bento_cli.sharing.cloud.contexts import DEFAULT_ENDPOINT
+from bento_cli.sharing.cloud.contexts import DEFAULT_ENDPOINT, ENDPOINT, KEY, Contexts, make, of_environment
 
 if TYPE_CHECKING:
     from bento_cli.library import Store
     from bento_cli.sharing.cloud.client import Cloud
 
-_KEY, _ENDPOINT = "BENTO_CLOUD_API_KEY", "BENTO_CLOUD_API_ENDPOINT"
-
 
 @command("--endpoint https://cloud.example")
-@click.option(
-    "--endpoint",
-    metavar="URL",
-    help=f"Log in to BentoCloud or Yatai at this URL (default: {_ENDPOINT} if set, otherwise {DEFAULT_ENDPOINT})",
+@arguments.option(
+    "--endpoint URL",
+    f"Log in to BentoCloud or Yatai at this URL (default: {ENDPOINT} if set, otherwise {DEFAULT_ENDPOINT})",
 )
-@click.option(
-    "--api-token",
-    metavar="TOKEN",
-    help=f"Use this API token (- for standard input; default: {_KEY} if set, otherwise a prompt)",
+@arguments.option(
+    "--api-token TOKEN", f"Use this API token (- for standard input; default: {KEY} if set, otherwise a prompt)"
 )
-@click.option("--context", metavar="NAME", help="Save the login under this context name (default: the current context)")
+@arguments.option("--context NAME", "Save the login under this context name (default: the current context)")
 @arguments.output("text", "json", "yaml")
 def login_command(store: Store, endpoint: str | None, api_token: str | None, context: str | None, output: str) -> None:
     """Log in to BentoCloud or Yatai.
@@ -41,10 +36,9 @@ def login_command(store: Store, endpoint: str | None, api_token: str | None, con
     BentoML home directory. Only you can read the file.
     """
     from bento_cli.sharing.cloud.client import Cloud
-    from bento_cli.sharing.cloud.contexts import Contexts, make
 
     contexts = Contexts(store.home)
-    endpoint = endpoint or os.environ.get(_ENDPOINT) or DEFAULT_ENDPOINT
+    endpoint = endpoint or os.environ.get(ENDPOINT) or DEFAULT_ENDPOINT
     login = make(context or contexts.current_name, endpoint, _token(api_token))
     if login.is_open:
         show.note(f"{login.endpoint}: the connection isn't encrypted, so others can read the token. Use an https URL.")
@@ -65,11 +59,11 @@ def login_command(store: Store, endpoint: str | None, api_token: str | None, con
 def _token(option: str | None) -> str:
     if option == "-":
         return sys.stdin.readline()
-    token = option or os.environ.get(_KEY)
+    token = option or os.environ.get(KEY)
     if token:
         return token
     if not sys.stdin.isatty():
-        remedy = f"Set {_KEY}, or pipe the token to `--api-token -`."
+        remedy = f"Set {KEY}, or pipe the token to `--api-token -`."
         raise BentoError("the API token is missing", place="--api-token", remedy=remedy)
     from getpass import getpass
 
@@ -91,8 +85,6 @@ def current_context_command(store: Store, output: str) -> None:
 
     Unlike in BentoML, the output doesn't contain the API token.
     """
-    from bento_cli.sharing.cloud.contexts import Contexts, of_environment
-
     context = of_environment() or Contexts(store.home).get()
     show.data({"name": context.name, "endpoint": context.address, "email": context.email}, output)
 
@@ -101,8 +93,6 @@ def current_context_command(store: Store, output: str) -> None:
 @arguments.output("json", "yaml")
 def list_context_command(store: Store, output: str) -> None:
     """List the contexts."""
-    from bento_cli.sharing.cloud.contexts import Contexts
-
     show.data([context.name for context in Contexts(store.home).contexts], output)
 
 
@@ -110,7 +100,5 @@ def list_context_command(store: Store, output: str) -> None:
 @click.argument("name", help="Make this context the default for push and pull")
 def update_current_context_command(store: Store, name: str) -> None:
     """Select the current context."""
-    from bento_cli.sharing.cloud.contexts import Contexts
-
     context = Contexts(store.home).set_current(name)
     show.out(f"The current context is {show.plain(context.name)} ({context.address}).")

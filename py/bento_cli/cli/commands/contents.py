@@ -10,7 +10,7 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Iterator, Sequence
 
-from bento_cli.cli import arguments, show, status
+from bento_cli.cli import arguments, invoke, show, status
 from bento_cli.cli.command import Tag, command
 
 if TYPE_CHECKING:
@@ -64,7 +64,6 @@ def of_built(target: str, archive: Path, models: Sequence[ModelDescription], wor
 
     `words` contains the arguments after `tree`. Raises BentoError if directories are nested too deeply.
     """
-    from bento_cli.cli import invoke
 
     @click.command(help="Show the files and models of the Bento.")
     @arguments.output("text", "json")

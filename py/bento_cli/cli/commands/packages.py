@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 from rules_bento.errors import BentoError
+from rules_bento.formats import MAX_BYTES, decode_text, read_file
 from rules_bento.formats.oci import SBOM_TYPES
-from rules_bento.typing_lite import TYPE_CHECKING, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Sequence, cast
 
 from bento_cli.cli import arguments, show, status
 from bento_cli.cli.command import File, Tag, command
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
     help="Check this Bento (tag or archive), lock (.json, uv.lock, pylock.toml, or .txt), or SBOM (.json, or - for "
     "standard input)",
 )
-@arguments.repeatable("--allow-license", metavar="SPDX", help="Allow only packages with these licenses, such as MIT")
-@arguments.repeatable("--deny-license", metavar="SPDX", help="Reject packages with this license, such as AGPL-3.0-only")
+@arguments.repeatable("--allow-license SPDX", "Allow only packages with these licenses, such as MIT")
+@arguments.repeatable("--deny-license SPDX", "Reject packages with this license, such as AGPL-3.0-only")
 @arguments.pairs_option("--license", "NAME=SPDX", help="Override the license of a package, such as numpy=MIT")
-@click.option("--wheels", type=File(), metavar="DIRECTORY", help="Read the packages' licenses from these wheels")
-@arguments.flag("--require-hashes", help="Reject packages that aren't pinned with a hash")
+@arguments.option("--wheels DIRECTORY", "Read the packages' licenses from these wheels", type=File())
+@arguments.option("--require-hashes", "Reject packages that aren't pinned with a hash")
 @arguments.output("text", "json", "yaml")
 def audit_command(
     store: Store,
@@ -78,7 +79,6 @@ def audit_command(
 def _packages(text: str, store: Store) -> list[Package]:
     """Return the packages in a Bento, a lock, or an SBOM. Raises BentoError if the packages can't be determined."""
     from rules_bento.audit import inventory
-    from rules_bento.formats import read_file
     from rules_bento.packages import lock, requirements
 
     from bento_cli.library import is_archive
@@ -108,7 +108,6 @@ def _of_bento(path: Path, name: str) -> list[Package]:
     from rules_bento.archives import unpack
     from rules_bento.archives.archive import REQUIREMENTS
     from rules_bento.audit import inventory
-    from rules_bento.formats import MAX_BYTES
     from rules_bento.packages import requirements
 
     from bento_cli.library import form_of
@@ -135,11 +134,11 @@ def _of_bento(path: Path, name: str) -> list[Package]:
     metavar="TAG|IMAGE",
     help=f"Print the SBOM of this Bento ({arguments.TAG}), or of this image in a registry",
 )
-@click.option(
+@arguments.option(
     "--format",
-    "form",
+    "Print this format (default: cyclonedx, or the format that the image has)",
+    name="form",
     type=click.Choice(tuple(SBOM_TYPES)),
-    help="Print this format (default: cyclonedx, or the format that the image has)",
 )
 @arguments.insecure
 def sbom_command(store: Store, target: str, form: str | None, insecure: Sequence[str]) -> None:
@@ -156,7 +155,6 @@ def sbom_command(store: Store, target: str, form: str | None, insecure: Sequence
 def _bento_sbom(store: Store, tag: str, form: str) -> bytes:
     from rules_bento.archives import sha256_of
     from rules_bento.images import sbom
-    from rules_bento.typing_lite import cast
 
     entry = store.bentos.get(tag)
     models = []
@@ -171,7 +169,6 @@ def _bento_sbom(store: Store, tag: str, form: str) -> bytes:
 
 def _components(entry: Entry) -> list[Component]:
     from rules_bento.archives.archive import REQUIREMENTS
-    from rules_bento.formats import decode_text, read_file
     from rules_bento.images.sbom import python_package
     from rules_bento.packages.requirements import parse
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import click
+from rules_bento.bento.kinds import MODEL
+from rules_bento.dataclasses_lite import asdict
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
 from bento_cli.cli import arguments, show, status
-from bento_cli.cli.command import File, command
+from bento_cli.cli.command import command
 
 if TYPE_CHECKING:
     from bento_cli.library import Store
@@ -18,19 +21,16 @@ if TYPE_CHECKING:
 
 
 @command("svc")
-@click.argument(
-    "project", type=File(), metavar="[PATH]", default=".", help="Migrate this project (default: the current directory)"
-)
+@arguments.directory("project", help="Migrate this project")
 @arguments.bentofile
-@click.option(
-    "--hub",
-    metavar="NAME",
-    help="Set the package hub's name (default: the existing package hub for the project's lock, otherwise an unused "
+@arguments.option(
+    "--hub NAME",
+    "Set the package hub's name (default: the existing package hub for the project's lock, otherwise an unused "
     "name such as pypi)",
 )
-@click.option("--package", metavar="PATH", help="Generate targets for this Bazel package (default: the project's)")
-@arguments.flag("--write", help="Add the generated lines to MODULE.bazel and BUILD.bazel, and write requirements files")
-@arguments.flag("--force", help="Replace existing targets and requirements files; requires --write")
+@arguments.option("--package PATH", "Generate targets for this Bazel package (default: the project's)")
+@arguments.option("--write", "Add the generated lines to MODULE.bazel and BUILD.bazel, and write requirements files")
+@arguments.option("--force", "Replace existing targets and requirements files; requires --write")
 @arguments.output("text", "json", "yaml")
 def migrate_command(
     store: Store,
@@ -47,9 +47,6 @@ def migrate_command(
     Without --write, the command writes no files. The command doesn't execute your code. The notes list everything that
     you must migrate manually.
     """
-    from rules_bento.bento.kinds import MODEL
-    from rules_bento.dataclasses_lite import asdict
-
     from bento_cli.projects import migrate
     from bento_cli.projects.workspace import Workspace, find_root, read_root
 
@@ -76,18 +73,10 @@ def migrate_command(
 
 
 @command("", "--online", "--cache https://cache.example.com")
-@click.argument(
-    "directory",
-    type=File(),
-    metavar="[PATH]",
-    default=".",
-    help="Check the workspace in this directory (default: the current directory)",
-)
-@arguments.flag("--online", help="Also check whether the package index responds")
-@click.option(
-    "--cache",
-    metavar="URL",
-    help="Also measure the remote cache at this URL (grpc, grpcs, http, or https) with blobs up to 256 MiB",
+@arguments.directory("directory", help="Check the workspace in this directory")
+@arguments.option("--online", "Also check whether the package index responds")
+@arguments.option(
+    "--cache URL", "Also measure the remote cache at this URL (grpc, grpcs, http, or https) with blobs up to 256 MiB"
 )
 @arguments.output("text", "json", "yaml")
 def doctor_command(store: Store, directory: str, online: bool, cache: str | None, output: str) -> int:
@@ -97,8 +86,6 @@ def doctor_command(store: Store, directory: str, online: bool, cache: str | None
     names and sizes of the files in the store with their manifests. To compare their contents, run `bento verify`. The
     command changes nothing, and uses the network only with --online and --cache.
     """
-    from rules_bento.dataclasses_lite import asdict
-
     from bento_cli.cli.diagnosis import ERROR, OK, HostEnvironment, diagnose
     from bento_cli.cli.diagnosis import command as check_command
     from bento_cli.projects.workspace import find_root
@@ -127,9 +114,9 @@ def doctor_command(store: Store, directory: str, online: bool, cache: str | None
     metavar="ORGANIZATION/NAME[@REVISION]",
     help="Pin this Hugging Face model to a commit; REVISION is a branch, tag, or commit ID (default: main)",
 )
-@click.option("--endpoint", metavar="URL", help="Use the Hugging Face Hub at this URL (default: HF_ENDPOINT)")
-@arguments.repeatable("--include", metavar="PATTERN", help="Include only files that match this pattern, such as *.json")
-@arguments.repeatable("--exclude", metavar="PATTERN", help="Exclude files that match this pattern, such as *.bin")
+@arguments.option("--endpoint URL", "Use the Hugging Face Hub at this URL (default: HF_ENDPOINT)")
+@arguments.repeatable("--include PATTERN", "Include only files that match this pattern, such as *.json")
+@arguments.repeatable("--exclude PATTERN", "Exclude files that match this pattern, such as *.bin")
 @arguments.output("text", "json", "yaml")
 def pin_command(
     store: Store, model: str, endpoint: str | None, include: Sequence[str], exclude: Sequence[str], output: str
@@ -140,8 +127,6 @@ def pin_command(
     HUGGING_FACE_HUB_TOKEN, or the token file. HF_TOKEN_PATH, HF_HOME, or XDG_CACHE_HOME specifies the location of the
     file.
     """
-    from rules_bento.dataclasses_lite import asdict
-
     from bento_cli.sharing.huggingface import pin
 
     name, _, revision = model.partition("@")
@@ -152,8 +137,6 @@ def pin_command(
 
 
 def _pin_lines(snapshot: Snapshot, revision: str) -> str:
-    import re
-
     from bento_cli.projects.starlark import call, literal
 
     name = re.sub(r"[^a-z0-9]+", "_", snapshot.model_id.rpartition("/")[2].lower()).strip("_")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @command("registry.example.com -u me")
 @click.argument("registry", metavar="REGISTRY", help="Log in to this registry (HOST or HOST:PORT)")
-@click.option("-u", "--username", metavar="NAME", help="Log in as this user (default: a prompt)")
-@arguments.flag("--password-stdin", help="Read the password from standard input (default: a prompt)")
+@arguments.option("-u, --username NAME", "Log in as this user (default: a prompt)")
+@arguments.option("--password-stdin", "Read the password from standard input (default: a prompt)")
 @arguments.insecure
 def login_command(
     store: Store, registry: str, username: str | None, password_stdin: bool, insecure: Sequence[str]

@@ -7,7 +7,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
+from rules_bento.bento.kinds import BENTO
 from rules_bento.errors import BentoError
+from rules_bento.formats import decode_text
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
 
 from bento_cli.cli import arguments, show
@@ -28,14 +30,13 @@ _TARGET = "a tag, an archive of a Bento, REGISTRY/IMAGE, oci:DIR, or oci-archive
 @command("iris:latest", "registry.example.com/iris:v1 -o iris.html", "iris:v1 iris:v2")
 @click.argument("target", type=Tag(), metavar="TAG|IMAGE|FILE", help=f"Report on this Bento or image: {_TARGET}")
 @click.argument("other", type=Tag(), metavar="[OTHER]", default="", help="Report on this one instead, and what changed")
-@click.option(
-    "-o",
-    "--output",
+@arguments.option(
+    "-o, --output",
+    "Write this page, or JSON to a file with the suffix .json (default: report.html)",
     type=File(),
     default="report.html",
-    help="Write this page, or JSON to a file with the suffix .json (default: report.html)",
 )
-@click.option("--platform", metavar="OS/ARCHITECTURE", default="", help="Select this image of an index")
+@arguments.option("--platform OS/ARCHITECTURE", "Select this image of an index", default="")
 @arguments.insecure
 def report_command(store: Store, target: str, other: str, output: str, platform: str, insecure: Sequence[str]) -> None:
     """Write a page about the size and the contents of a Bento or an image.
@@ -46,7 +47,7 @@ def report_command(store: Store, target: str, other: str, output: str, platform:
     """
     from rules_bento.archives.atomic import atomic_file
     from rules_bento.packages.platforms import ARCHITECTURES
-    from rules_bento.reports.page import page
+    from rules_bento.reports.page import compare, page
 
     machine = os.uname().machine
     platform = platform or f"linux/{ARCHITECTURES.get(machine, machine)}"
@@ -55,8 +56,6 @@ def report_command(store: Store, target: str, other: str, output: str, platform:
         raise BentoError("a Bento can't be compared with an image", place=other, remedy="Specify two of one kind.")
     path = Path(output)
     if path.suffix == ".json":
-        from rules_bento.reports.changes import compare
-
         changes = {"changes": compare(*reports)} if other else {}
         text = _json({**reports[-1], **changes})
     else:
@@ -139,7 +138,7 @@ def _of_image(layout: Layout, target: str, platform: str) -> dict[str, Any]:
     from rules_bento.formats.json import read_object
     from rules_bento.images import plan
     from rules_bento.images.layer_report import LayerReader
-    from rules_bento.images.oci_image import Layer
+    from rules_bento.images.oci_image import Layer, layer_names
     from rules_bento.registry.base_images import check_layers, find_images
 
     [image] = find_images(layout, [platform], target, "Set --platform.").values()
@@ -147,20 +146,11 @@ def _of_image(layout: Layout, target: str, platform: str) -> dict[str, Any]:
     config = read_object(layout.read(layout.manifest(image.digest).config), target).get("config")
     config = config if isinstance(config, dict) else {}
     reader = LayerReader(image.config["env"].get("BENTO_PATH", plan.BENTO))
-    names = _layer_names(image.config.get("history"), len(image.layers))
+    names = layer_names(image.config.get("history"), len(image.layers))
     for (layer, diff_id), name in zip(image.layers, names, strict=True):
         reader.add(Layer(layer.media_type, layer.digest, layer.size, diff_id, name), layout.blob(layer.digest))
     user = config.get("User")
     return {"target": target, "digest": image.digest, "user": user if isinstance(user, str) else "", **reader.report()}
-
-
-def _layer_names(history: object, number: int) -> list[str]:
-    """Return how the history of an image describes each layer."""
-    steps = [step for step in history if isinstance(step, dict)] if isinstance(history, list) else []
-    names = [str(step.get("created_by", "")) for step in steps if not step.get("empty_layer")]
-    if len(names) != number:
-        return ["layer"] * number
-    return [name.removeprefix("rules_bento: ")[:200] or "layer" for name in names]
 
 
 def _of_bento(name: str, source: Path | BinaryIO, form: Form) -> dict[str, Any]:
@@ -169,8 +159,6 @@ def _of_bento(name: str, source: Path | BinaryIO, form: Form) -> dict[str, Any]:
     from rules_bento.archives.archive import REQUIREMENTS
     from rules_bento.audit import secrets
     from rules_bento.bento import descriptors
-    from rules_bento.bento.kinds import BENTO
-    from rules_bento.formats import decode_text
     from rules_bento.reports import bento_report
 
     from bento_cli.store.import_session import digest

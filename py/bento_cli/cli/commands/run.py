@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bento_cli.library import Store
     from bento_cli.sharing.backends import Containerized
     from bento_cli.sharing.image_changes import ImageChanges
-    from bento_cli.sharing.native_project import ProjectImage
+    from bento_cli.sharing.native_build import NativeImage
 
 
 # BentoML has an option for each of these builder options. `--opt` passes any other builder option.
@@ -64,41 +64,33 @@ _FINISHED = "Finished layers remain in the cache, and the next build reuses them
 
 def _builder_option(name: str) -> arguments.Decorator:
     if name in _BUILDER_FLAGS:
-        return arguments.flag(f"--{name}", help=_BUILDER_FLAGS[name])
-    return click.option(f"--{name}", metavar="VALUE", multiple=True, help=_BUILDER_VALUES[name])
+        return arguments.option(f"--{name}", _BUILDER_FLAGS[name])
+    return arguments.option(f"--{name} VALUE", _BUILDER_VALUES[name], multiple=True)
 
 
 @command("iris:latest", "iris:latest -t registry.example/iris:v1", kept=_FINISHED)
 @arguments.tag(help=f"Containerize this Bento ({arguments.TAG})")
-@arguments.repeatable(
-    "-t",
-    "--image-tag",
-    "--docker-image-tag",
-    metavar="NAME:TAG",
-    help="Set the image name (default: the Bento's tag)",
-)
-@click.option(
-    "--backend",
-    metavar="NAME",
-    type=Names(*BACKENDS, NATIVE.name),
-    help=f"Use this backend: {', '.join(BACKENDS)}, or {NATIVE.name}, which needs no builder (default: {VARIABLE} "
+@arguments.repeatable("-t, --image-tag, --docker-image-tag NAME:TAG", "Set the image name (default: the Bento's tag)")
+@arguments.option(
+    "--backend NAME",
+    f"Use this backend: {', '.join(BACKENDS)}, or {NATIVE.name}, which needs no builder (default: {VARIABLE} "
     f"if set, otherwise the first available builder, otherwise {NATIVE.name})",
+    type=Names(*BACKENDS, NATIVE.name),
 )
-@click.option(
-    "--base",
-    metavar="IMAGE",
-    multiple=True,
-    help="Use this base image: a registry reference, or oci:DIR for an OCI layout (default: the Bento's base image); "
+@arguments.option(
+    "--base IMAGE",
+    "Use this base image: a registry reference, or oci:DIR for an OCI layout (default: the Bento's base image); "
     f"requires --backend {NATIVE.name}",
+    multiple=True,
 )
 @arguments.insecure
 @arguments.signing_options("sign-")
-@arguments.repeatable("--enable-features", metavar="LIST", help="Install these bentoml extras, such as grpc,tracing")
-@arguments.flag("--run-as-root", help="Run the builder with sudo")
+@arguments.repeatable("--enable-features LIST", "Install these bentoml extras, such as grpc,tracing")
+@arguments.option("--run-as-root", "Run the builder with sudo")
 @arguments.no_verify
-@arguments.repeatable("--opt", metavar="NAME[=VALUE]", help="Pass an option to the builder, such as isolation=chroot")
+@arguments.repeatable("--opt NAME[=VALUE]", "Pass an option to the builder, such as isolation=chroot")
 @arguments.combine(*map(_builder_option, sorted((*_BUILDER_VALUES, *_BUILDER_FLAGS))))
-@click.option("--progress", type=click.Choice(("auto", "tty", "plain")), help="Set the type of progress output")
+@arguments.option("--progress", "Set the type of progress output", type=click.Choice(("auto", "tty", "plain")))
 @arguments.shown
 def containerize_command(
     store: Store,
@@ -144,9 +136,8 @@ def containerize_command(
             if name not in FORMS:
                 raise BentoError(f"--opt {name} isn't supported by the native backend. {BUILDER_REMEDY}")
     if (signing["sign_key"] or signing["keyless"]) and not (chosen is NATIVE and "push" in settings):
-        raise BentoError(
-            "Signing requires --backend native and --push. Add the missing option, or run `bento sign` later."
-        )
+        remedy = "Add the missing option, or run `bento sign` later."
+        raise BentoError("Signing requires --backend native and --push", remedy=remedy)
     for model in entry.description.models:
         if model.registry == "huggingface":
             show.note(
@@ -173,7 +164,7 @@ def containerize_command(
         _show_image(result, port=3000, is_pushed=bool(options["push"]))
 
 
-def _show_image(result: Containerized | ProjectImage, *, port: int, is_pushed: bool) -> None:
+def _show_image(result: Containerized | NativeImage, *, port: int, is_pushed: bool) -> None:
     """Print how to run an image, and its base and digest, if they are known. The digest is the last line."""
     if result.runner:
         show.out(f"To run the image: {result.runner} run --rm -p {port}:{port} {show.plain(result.names[0])}")
@@ -210,12 +201,11 @@ _SERVE_FLAGS = ("--debug", "--development", "--do-not-track", "--production", "-
     required=True,
     help=f"Serve this Bento ({arguments.TAG})",
 )
-@click.option(
-    "--python",
-    type=File(),
-    metavar="PATH",
-    help="Run BentoML from this Python environment or interpreter (default: the first that contains BentoML: "
+@arguments.option(
+    "--python PATH",
+    "Run BentoML from this Python environment or interpreter (default: the first that contains BentoML: "
     "VIRTUAL_ENV, the environment of the `bentoml` command on PATH, or the interpreter of `bento`)",
+    type=File(),
 )
 def serve_command(store: Store, words: Sequence[str], python: str | None) -> NoReturn:
     """Serve a Bento with BentoML.
@@ -244,10 +234,8 @@ def _reject_project(text: str, store: Store) -> None:
     files = (source, f"{source.replace('.', '/')}.py")
     is_project = "/" in text or Path(source).is_dir() or any(Path(file).is_file() for file in files)
     if is_project and not (source.strip("./") and (store.home.entries_dir(BENTO) / source).is_dir()):
-        raise BentoError(
-            f"{text} is a project, but the command serves Bentos in the store. Run `bento build {text}`, and serve the "
-            f"tag. For development, run `bentoml serve {text}`."
-        )
+        remedy = f"Run `bento build {text}`, and serve the tag. For development, run `bentoml serve {text}`."
+        raise BentoError(f"{text} is a project, but the command serves Bentos in the store", remedy=remedy)
 
 
 _VALUES = {
@@ -271,28 +259,20 @@ _FLAGS = {
 
 
 @command(". --base oci:python", ". --base python:3.12-slim -t registry.example/api:v1 --push", kept=_FINISHED)
-@click.argument(
-    "directory",
-    type=File(),
-    metavar="[DIRECTORY]",
-    default=".",
-    help="Build this uv project (default: the current directory)",
-)
-@click.option("--base", metavar="IMAGE", help="Use this base image, or oci:DIR for a layout (default: python:X.Y-slim)")
-@arguments.repeatable("-t", "--image-tag", metavar="NAME:TAG", help="Set the image name (default: the project's name)")
-@click.option("--entrypoint", metavar="COMMAND", default="", help="Run this command (default: a script or application)")
-@arguments.repeatable("--extra", metavar="NAME", help="Include this extra of the project")
-@arguments.repeatable("--group", metavar="NAME", help="Include this dependency group")
-@click.option("--package", metavar="NAME", default="", help="Build this member of the workspace")
-@arguments.combine(*(click.option(f"--{name}", metavar=form, help=text) for name, (form, text) in _VALUES.items()))
-@arguments.combine(
-    *(arguments.repeatable(f"--{name}", metavar=form, help=text) for name, (form, text) in _LISTS.items())
-)
-@arguments.combine(*(arguments.flag(f"--{name}", help=text) for name, text in _FLAGS.items()))
+@arguments.directory("directory", "[DIRECTORY]", help="Build this uv project")
+@arguments.option("--base IMAGE", "Use this base image, or oci:DIR for a layout (default: python:X.Y-slim)")
+@arguments.repeatable("-t, --image-tag NAME:TAG", "Set the image name (default: the project's name)")
+@arguments.option("--entrypoint COMMAND", "Run this command (default: a script or application)", default="")
+@arguments.repeatable("--extra NAME", "Include this extra of the project")
+@arguments.repeatable("--group NAME", "Include this dependency group")
+@arguments.option("--package NAME", "Build this member of the workspace", default="")
+@arguments.combine(*(arguments.option(f"--{name} {form}", text) for name, (form, text) in _VALUES.items()))
+@arguments.combine(*(arguments.repeatable(f"--{name} {form}", text) for name, (form, text) in _LISTS.items()))
+@arguments.combine(*(arguments.option(f"--{name}", text) for name, text in _FLAGS.items()))
 @arguments.insecure
 @arguments.signing_options("sign-")
-@arguments.repeatable("--allow-secret", metavar="PATH", help="Allow this file to contain secrets")
-@arguments.flag("--no-secrets-check", help="Don't search the project's files for secrets")
+@arguments.repeatable("--allow-secret PATH", "Allow this file to contain secrets")
+@arguments.option("--no-secrets-check", "Don't search the project's files for secrets")
 @arguments.shown
 def image_command(
     store: Store,
@@ -328,15 +308,15 @@ def image_command(
     settings = _builder_options(options, ())
     secrets = None if no_secrets_check else tuple(allow_secret)
     chosen = ProjectOptions(tuple(extra), tuple(group), package, entrypoint, secrets, explain)
-    result = build_image(Path(directory), image_tag, settings, chosen, home=store.home.own, signing=signing)
+    result, changes = build_image(Path(directory), image_tag, settings, chosen, home=store.home.own, signing=signing)
     for note in result.notes:
         show.note(note)
     fields = {"images": list(result.names), "digest": result.digest, "base": result.base, "sent": result.sent}
     if explain:
-        fields["changes"] = [change.to_json() for change in result.changes]
+        fields["changes"] = [change.to_json() for change in changes]
     if not show.data(fields, shown):
         show.done(f"Built {', '.join(map(show.plain, result.names))}.")
-        for change in result.changes:
+        for change in changes:
             _show_changes(change)
         _show_image(result, port=8000, is_pushed=bool(options["push"]))
 

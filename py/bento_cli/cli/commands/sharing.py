@@ -36,14 +36,14 @@ to the store.
 oci:DIR, oci-archive:FILE, and - (an archive on standard input) pull all {1}s of the OCI layout."""
 
 
-_context = click.option("--context", metavar="NAME", help="Use this BentoCloud or Yatai context instead of the current")
-_form = click.option(
+_context = arguments.option("--context NAME", "Use this BentoCloud or Yatai context instead of the current")
+_form = arguments.option(
     "--format",
-    "form",
+    "Set the registry format: artifact for `bento models pull`, kserve for an image that KServe and Kubernetes "
+    "can mount, or modelpack for CNCF ModelPack tools (default: artifact)",
+    name="form",
     type=click.Choice(("artifact", "kserve", "modelpack")),
     default="artifact",
-    help="Set the registry format: artifact for `bento models pull`, kserve for an image that KServe and Kubernetes "
-    "can mount, or modelpack for CNCF ModelPack tools (default: artifact)",
 )
 
 
@@ -64,14 +64,12 @@ def push_command(kind: Kind) -> Command:
         nargs=-1,
         help="Push to this registry reference (HOST/REPOSITORY[:TAG]) or OCI layout instead of BentoCloud or Yatai",
     )
-    @click.option(
-        "-t",
-        "--threads",
+    @arguments.option(
+        "-t, --threads N",
+        "Run N transfers in parallel (default: 6, or 10 for BentoCloud and Yatai)",
         type=arguments.positive,
-        metavar="N",
-        help="Run N transfers in parallel (default: 6, or 10 for BentoCloud and Yatai)",
     )
-    @arguments.flag("-f", "--force", help=f"Replace the {kind.noun} if BentoCloud or Yatai already has it")
+    @arguments.option("-f, --force", f"Replace the {kind.noun} if BentoCloud or Yatai already has it")
     @(_form if kind is MODEL else arguments.combine())
     @arguments.no_verify
     @_context
@@ -202,9 +200,9 @@ def _show_pushed_to_cloud(entry: Entry, endpoint: str, result: CloudPushed, outp
 
 def pull_command(kind: Kind) -> Command:
     # An option of BentoML, which excludes models by default.
-    with_models = arguments.flag("--with-models", help="Pull models that aren't in the store (default)")
-    from_bentofile = click.option(
-        "-F", "--bentofile", type=File(), help="Pull the models of this bentofile.yaml or pyproject.toml"
+    with_models = arguments.option("--with-models", "Pull models that aren't in the store (default)")
+    from_bentofile = arguments.option(
+        "-F, --bentofile", "Pull the models of this bentofile.yaml or pyproject.toml", type=File()
     )
 
     @command(

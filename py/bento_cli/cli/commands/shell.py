@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 
 import click
 from click.shell_completion import BashComplete, add_completion_class, get_completion_class, split_arg_string
@@ -80,8 +81,6 @@ def size_command(store: Store, output: str) -> None:
 @command()
 def clean_command(store: Store) -> None:
     """Remove the cache. Bentos and models are in the store, and remain."""
-    from contextlib import suppress
-
     from bento_cli.sharing import native_cache
 
     cache = _cache()

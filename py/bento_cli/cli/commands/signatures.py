@@ -6,11 +6,14 @@ from pathlib import Path
 
 import click
 from rules_bento.errors import BentoError
+from rules_bento.formats import read_file
+from rules_bento.formats.json import read_object
 from rules_bento.signing import SignatureError
 from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Callable, Sequence, TypeVar
 
 from bento_cli.cli import arguments, show, status
 from bento_cli.cli.command import File, Tag, command
+from bento_cli.store.entry_store import models_of
 from bento_cli.store.verification import Finding, Verified
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ _Details = TypeVar("_Details")
 
 @command("--key cosign.key iris.bento")
 @arguments.many("targets", File(), "PATH", help="Sign this archive, OCI layout, or artifact (HOST/REPOSITORY[:TAG])")
-@arguments.repeatable("--sbom", type=File(), help="Attach this SBOM as a signed attestation (CycloneDX or SPDX 2 JSON)")
+@arguments.repeatable("--sbom", "Attach this SBOM as a signed attestation (CycloneDX or SPDX 2 JSON)", type=File())
 @arguments.signing_options()
 @arguments.insecure
 @arguments.output("text", "json", "yaml")
@@ -55,8 +58,6 @@ def sign_command(
 
 def _read_sbom(name: str) -> tuple[str, dict[str, Any]]:
     """Read an SBOM. Returns the predicate type, and the document. Raises BentoError for an invalid SBOM."""
-    from rules_bento.formats import read_file
-    from rules_bento.formats.json import read_object
     from rules_bento.signing.cosign import sbom_type
 
     try:
@@ -121,22 +122,20 @@ def _is_reference(target: str) -> bool:
     help="Verify this tag, archive (- for standard input), OCI layout, or registry reference (default: all Bentos and "
     "models in the store)",
 )
-@click.option(
-    "--key", metavar="KEY", type=File(), help="Verify signatures with the public key in this file or env://NAME"
-)
-@click.option("--certificate-identity", metavar="EMAIL|URI", help="Require a keyless signature from this identity")
-@click.option("--certificate-oidc-issuer", metavar="URL", help="Require an identity from this OIDC issuer")
-@click.option(
+@arguments.option("--key KEY", "Verify signatures with the public key in this file or env://NAME", type=File())
+@arguments.option("--certificate-identity EMAIL|URI", "Require a keyless signature from this identity")
+@arguments.option("--certificate-oidc-issuer URL", "Require an identity from this OIDC issuer")
+@arguments.option(
     "--trusted-root",
-    type=File(),
-    help="Verify keyless signatures with this trusted root (default: sigstore's public root); with --key, also require "
+    "Verify keyless signatures with this trusted root (default: sigstore's public root); with --key, also require "
     "a transparency log entry",
+    type=File(),
 )
-@click.option("--policy", type=File(), help="Require the signatures and attestations that this policy file lists")
-@click.option("--signature", type=File(), help="Read the bundle from this file (default: ARCHIVE.sigstore.json)")
-@arguments.flag("--provenance", help="Also require signed provenance")
-@arguments.flag("--sbom", help="Also require a signed SBOM for each image")
-@arguments.flag("--strict", help="Also fail if the store has no digests for a Bento's or model's files")
+@arguments.option("--policy", "Require the signatures and attestations that this policy file lists", type=File())
+@arguments.option("--signature", "Read the bundle from this file (default: ARCHIVE.sigstore.json)", type=File())
+@arguments.option("--provenance", "Also require signed provenance")
+@arguments.option("--sbom", "Also require a signed SBOM for each image")
+@arguments.option("--strict", "Also fail if the store has no digests for a Bento's or model's files")
 @arguments.insecure
 @arguments.output("text", "json", "yaml")
 def verify_command(
@@ -180,8 +179,6 @@ def verify_command(
 
 
 def _with_models(tag: str, store: Store) -> list[Entry]:
-    from bento_cli.store.entry_store import models_of
-
     entry = store.bentos.get(tag)
     return [entry, *models_of(store.home, entry)]
 
@@ -233,15 +230,12 @@ def _signature_rules(
     arguments.exclude({"--key": key, "--certificate-identity": certificate_identity, "--policy": policy})
     is_identity = bool(certificate_identity)
     if is_identity != bool(certificate_oidc_issuer):
-        raise BentoError(
-            "--certificate-identity and --certificate-oidc-issuer must be used together. Add the missing option."
-        )
+        remedy = "Add the missing option."
+        raise BentoError("--certificate-identity and --certificate-oidc-issuer must be used together", remedy=remedy)
     if not (key or is_identity or policy):
         if signature or provenance or sbom or trusted_root:
-            raise BentoError(
-                "--signature, --provenance, --sbom, and --trusted-root require a signer. Add --key, "
-                "--certificate-identity, or --policy."
-            )
+            remedy = "Add --key, --certificate-identity, or --policy."
+            raise BentoError("--signature, --provenance, --sbom, and --trusted-root require a signer", remedy=remedy)
         return []
     from rules_bento.signing import keyless, keys
     from rules_bento.signing import signature_policy as policies
@@ -249,10 +243,8 @@ def _signature_rules(
     root = Path(trusted_root) if trusted_root else None
     if policy:
         if provenance or sbom:
-            raise BentoError(
-                "--provenance and --sbom can't be combined with --policy. Remove these options, and add rules of type "
-                "provenance or sbom to the policy."
-            )
+            remedy = "Remove these options, and add rules of type provenance or sbom to the policy."
+            raise BentoError("--provenance and --sbom can't be combined with --policy", remedy=remedy)
         return policies.read_policy(Path(policy), root)
     signer: PublicKey | Identity
     if is_identity:
@@ -310,10 +302,9 @@ def _signature(
             raise SignatureError(str(error)) from None
         return details
     if not path.is_file():
-        raise BentoError(
-            f"{target}: expected an archive, an OCI layout, or a registry reference. Bentos and models in the store "
-            "have no signatures, so verify an archive before you import it."
-        )
+        problem = "expected an archive, an OCI layout, or a registry reference"
+        remedy = "Bentos and models in the store have no signatures, so verify an archive before you import it."
+        raise BentoError(problem, place=target, remedy=remedy)
     signed = Path(signature) if signature else cosign.bundle_path(path)
     for rule in rules:
         if rule.kinds:

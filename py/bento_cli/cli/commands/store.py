@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import click
@@ -66,8 +67,6 @@ def list_command(kind: Kind) -> Command:
 
 def _list_repository(name: str, insecure: Sequence[str], output: str) -> None:
     """Print the tags of a repository in a registry, with their creation times and digests."""
-    import re
-
     from rules_bento.net.transfers import parallel_map
     from rules_bento.registry.reference import Reference
 
@@ -158,11 +157,11 @@ def get_command(kind: Kind) -> Command:
 
 def delete_command(kind: Kind) -> Command:
     tags = f"Delete this {kind.noun} (NAME:VERSION), or all versions of NAME; separate several tags with commas"
-    force = arguments.flag("--force", help="Delete the model even if a Bento uses it")
+    force = arguments.option("--force", "Delete the model even if a Bento uses it")
 
     @command("iris:v1", "iris --yes", help=f"Delete {kind.noun}s from the store.")
     @arguments.many("tags", Tag(kind), "TAG", help=tags)
-    @arguments.flag("-y", "--yes", "--assume-yes", help="Don't prompt for confirmation")
+    @arguments.option("-y, --yes, --assume-yes", "Don't prompt for confirmation")
     @(force if kind is MODEL else arguments.combine())
     @arguments.output("text", "json", "yaml")
     def run(store: Store, tags: Sequence[str], yes: bool, output: str, force: bool = False) -> None:
@@ -201,16 +200,15 @@ def _folded(value: Any) -> Any:
 
 def _confirmed(question: str) -> bool:
     if not sys.stdin.isatty():
-        raise BentoError(
-            "Can't prompt for confirmation, because standard input isn't a terminal. Add --yes to skip the prompt."
-        )
+        remedy = "Add --yes to skip the prompt."
+        raise BentoError("Can't prompt for confirmation, because standard input isn't a terminal", remedy=remedy)
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 @command("--dry-run")
-@arguments.flag("-n", "--dry-run", help="Report what would be removed, without removing anything")
+@arguments.option("-n, --dry-run", "Report what would be removed, without removing anything")
 @arguments.output("text", "json", "yaml")
 def gc_command(store: Store, dry_run: bool, output: str) -> None:
     """Remove unused files from the store.

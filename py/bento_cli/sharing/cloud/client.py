@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # The version of BentoML's client, which servers check.
 _BENTOML_VERSION = "1.4.40"
 _AGENT = "rules_bento"
+ENDED = (401, 403)  # error codes of object stores for an expired address
+MAX_ADDRESSES = 4  # of one transfer
 _REMEDIES = {
     401: "Log in again with `bento cloud login`.",
     403: "Request access, or log in as another user.",

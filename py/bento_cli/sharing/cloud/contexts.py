@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FILE = ".yatai.yaml"
 DEFAULT_ENDPOINT = "https://cloud.bentoml.com"
 DEFAULT_NAME = "default"
-_KEY, _ENDPOINT = "BENTO_CLOUD_API_KEY", "BENTO_CLOUD_API_ENDPOINT"
+KEY, ENDPOINT = "BENTO_CLOUD_API_KEY", "BENTO_CLOUD_API_ENDPOINT"
 _OF_ENVIRONMENT = "__env__"
 
 
@@ -82,9 +82,9 @@ def of_environment() -> Context | None:
 
     As in BentoML, this context overrides the context file. Raises BentoError for an invalid endpoint or token.
     """
-    if _KEY not in os.environ:
+    if KEY not in os.environ:
         return None
-    return make(_OF_ENVIRONMENT, os.environ.get(_ENDPOINT) or DEFAULT_ENDPOINT, os.environ[_KEY])
+    return make(_OF_ENVIRONMENT, os.environ.get(ENDPOINT) or DEFAULT_ENDPOINT, os.environ[KEY])
 
 
 class Contexts:

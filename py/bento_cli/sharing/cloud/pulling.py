@@ -22,7 +22,7 @@ from rules_bento.tag import LATEST, Tag, check_word
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, cast
 
 from bento_cli.sharing.cloud import documents
-from bento_cli.sharing.cloud.client import Cloud, CloudPaths
+from bento_cli.sharing.cloud.client import ENDED, MAX_ADDRESSES, Cloud, CloudPaths
 from bento_cli.sharing.cloud.pushing import label_in
 from bento_cli.store.entry_contents import Known, find_same
 from bento_cli.store.entry_store import EntryStore, NotFoundError
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from rules_bento.net.transport import Response
 
 
-_ENDED = (401, 403)
-_MAX_ADDRESSES = 4
 _MAX_WRONG = 2  # attempts if the downloaded bytes differ from the pushed bytes
 _UPLOADED = ("success", "")
 # Fields of responses that are read. A missing field can also be null.
@@ -225,7 +223,7 @@ class _Receiving:
                     yield response
                     return
                 status, content = response.status, response.read(limits.REFUSAL)
-            if status not in _ENDED or self._address.startswith("/") or self._given == _MAX_ADDRESSES:
+            if status not in ENDED or self._address.startswith("/") or self._given == MAX_ADDRESSES:
                 raise retriable(self._cloud.refusal(status, content, f"{self._paths}"), status, response.headers)
             self._address = self._next_address()
 

@@ -24,7 +24,7 @@ from rules_bento.net.transfers import Progress, retriable
 from rules_bento.registry.pushable import BlobSource, BodyPart, BytesSource, FileSource
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator
 
-from bento_cli.sharing.cloud.client import Cloud, CloudError, CloudPaths
+from bento_cli.sharing.cloud.client import ENDED, MAX_ADDRESSES, Cloud, CloudError, CloudPaths
 from bento_cli.store import durable
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 PART = 100 << 20  # bytes, as in BentoML's client
 
 _OCTETS = {"Content-Type": "application/octet-stream"}
-_ENDED = (401, 403)  # error codes of object stores for an expired address
-_MAX_ADDRESSES = 4
 
 
 def upload(
@@ -106,7 +104,7 @@ def _addresses(cloud: Cloud, paths: CloudPaths, verb: str, document: dict[str, A
 def _send(cloud: Cloud, paths: CloudPaths, body: BodyPart, addresses: Iterator[str]) -> str:
     """Send a range of a tarball with retries. Returns the ETag of the response, or "" if the response has no ETag."""
     what = f"{paths}: the upload"
-    where, left = next(addresses), _MAX_ADDRESSES - 1
+    where, left = next(addresses), MAX_ADDRESSES - 1
 
     def once() -> str:
         nonlocal where, left
@@ -117,7 +115,7 @@ def _send(cloud: Cloud, paths: CloudPaths, body: BodyPart, addresses: Iterator[s
             if status == 200:
                 body.count(body.end)
                 return answered.get("ETag", "")
-            if status not in _ENDED or where.startswith("/") or not left:
+            if status not in ENDED or where.startswith("/") or not left:
                 raise retriable(cloud.refusal(status, content, what), status, answered)
             where, left = next(addresses), left - 1
 

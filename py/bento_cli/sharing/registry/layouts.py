@@ -17,7 +17,7 @@ from rules_bento.artifacts import artifact
 from rules_bento.bento.kinds import BENTO, Kind
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
-from rules_bento.formats.oci import LAYOUT, REFERENCE
+from rules_bento.formats.oci import LAYOUT, REFERENCE, blob_path
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry import docker_archive
 from rules_bento.registry.layout import Layout, index_content
@@ -83,12 +83,13 @@ def write_directory(directory: Path, packages: dict[str, Pushable], progress: Ad
 
 def _write_archive(path: Path, packages: dict[str, Pushable], progress: Advance | None) -> None:
     index = [replace(package.root.descriptor, annotations={REFERENCE: name}) for name, package in packages.items()]
-    manifests = {_name(entry.digest): packages[name].root.content for name, entry in zip(packages, index, strict=True)}
+    roots = [package.root for package in packages.values()]
+    manifests = {blob_path(root.descriptor.digest): root.content for root in roots}
     with export.whole(path) as file:
         documents = {"oci-layout": LAYOUT, "index.json": index_content(index), **manifests}
         file.writelines(tarstream.stream([Member.inline(name, content) for name, content in documents.items()]))
         for blob, pieces in _blobs(packages, progress):
-            file.write(tarstream.header(Member.file(_name(blob.digest), "", size=blob.size)))
+            file.write(tarstream.header(Member.file(blob_path(blob.digest), "", size=blob.size)))
             file.writelines(pieces)
             file.write(bytes(-blob.size % tarstream.RECORD))
         file.write(tarstream.END)
@@ -105,10 +106,6 @@ def _blobs(
         yield blob, verified_pieces(source, digest, blob.size, _CHANGED)
         if progress:
             progress(blob.size)
-
-
-def _name(digest: str) -> str:
-    return "blobs/" + digest.replace(":", "/", 1)
 
 
 def pull(
