@@ -27,7 +27,7 @@ from rules_bento.sources import snapshot
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
-from bento_cli.projects import import_packages, migrate_packages
+from bento_cli.projects import migrate_packages
 from bento_cli.projects.from_directory import (
     PYTHON_VERSION,
     ExtraOptions,
@@ -249,7 +249,7 @@ def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> 
         store,
         find_model_loads(seen),
         python_syntax.min_minor(python.values()),
-        import_packages.find(info.service.partition(":")[0], python),
+        migrate_packages.find_imported(info.service.partition(":")[0], python),
     )
 
 
@@ -279,7 +279,7 @@ def _models(project: _Project) -> tuple[dict[str, str], list[str]]:
 
 def _import_tags(text: bytes) -> list[tuple[str, int]]:
     """Return the constant model tags that a module uses at import time, and their lines, ordered by line."""
-    nodes = import_packages.executed(Module("", "", ast.parse(text), is_package=False), set())
+    nodes = migrate_packages.executed(Module("", "", ast.parse(text), is_package=False), set())
     lines = {node.lineno for node in nodes if isinstance(node, ast.Call)}
     calls = sorted(find_calls(text, _MODEL_REFERENCE), key=lambda call: call[3])
     return [(tag, line) for tag, _, _, line in calls if line in lines]
