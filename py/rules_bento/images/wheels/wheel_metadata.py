@@ -12,7 +12,14 @@ from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 
 _FILE_NAME = re.compile(r"([^-]+)-([^-]+)(?:-\d[^-]*)?-([^-]+)-([^-]+)-([^-]+)\.whl")
+# PEP 440, appendix B.
+_VERSION = r"""v?(?:([0-9]+)!)?([0-9]+(?:\.[0-9]+)*)
+    (?:[-_.]?(alpha|a|beta|b|preview|pre|c|rc)[-_.]?([0-9]*))?
+    (?:-([0-9]+)|[-_.]?(post|rev|r)[-_.]?([0-9]*))?
+    (?:[-_.]?(dev)[-_.]?([0-9]*))?
+    (?:\+([a-z0-9]+(?:[-_.][a-z0-9]+)*))?"""
 _RELEASE = re.compile(r"[0-9]+(\.[0-9]+)*")  # the form of most versions
+_PRE = {"alpha": "a", "beta": "b", "c": "rc", "pre": "rc", "preview": "rc"}
 _LONGEST_VERSION = 1000  # characters; Python's int() rejects more than 4,300 digits
 
 
@@ -74,15 +81,31 @@ def canonical_version(text: str) -> str:
     text = text.strip().lower()
     if len(text) > _LONGEST_VERSION:
         return ""
-    if _RELEASE.fullmatch(text):  # importing `packaging` takes ten milliseconds
-        return re.sub(r"(\.0)+$", "", ".".join(str(int(number)) for number in text.split(".")))
-    from packaging.utils import canonicalize_version
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        return canonicalize_version(Version(text))
-    except InvalidVersion:
+    if _RELEASE.fullmatch(text):
+        return _canonical_release(text)
+    parts = re.fullmatch(_VERSION, text, re.VERBOSE)  # compiled on first use, which takes a millisecond
+    if not parts:
         return ""
+    epoch, release, pre, pre_number, implicit, post, post_number, dev, dev_number, local = parts.groups()
+    canonical = f"{int(epoch)}!" if epoch and int(epoch) else ""
+    canonical += _canonical_release(release)
+    if pre:
+        canonical += f"{_PRE.get(pre, pre)}{int(pre_number or 0)}"
+    if implicit or post:
+        canonical += f".post{int(implicit or post_number or 0)}"
+    if dev:
+        canonical += f".dev{int(dev_number or 0)}"
+    if local:
+        segments = re.split(r"[-_.]", local)
+        canonical += "+" + ".".join(str(int(segment)) if segment.isdigit() else segment for segment in segments)
+    return canonical
+
+
+def _canonical_release(text: str) -> str:
+    numbers = [int(number) for number in text.split(".")]
+    while len(numbers) > 1 and not numbers[-1]:
+        numbers.pop()
+    return ".".join(map(str, numbers))
 
 
 def _is_version(declared: str, in_file_name: str) -> bool:
