@@ -81,7 +81,7 @@ def test_http_tells_only_whom_the_url_names(serve, running, other, tmp_path):
     one = serve("http")
     two = type(one)(tmp_path / "two")
     try:
-        one.answer = lambda handler: handler._send(302, b"", {"Location": two.url("y.bento?sig=s3cr3t")}) or True
+        one.answer = lambda handler: handler.send(302, b"", {"Location": two.url("y.bento?sig=s3cr3t")}) or True
         one.asked.clear()
         with pytest.raises(BentoError, match="not found"):
             other.bentos.import_archive(f"http://{USER}:{PASSWORD}@127.0.0.1:{one.port}/x.bento")
@@ -96,7 +96,7 @@ def test_http_tells_only_whom_the_url_names(serve, running, other, tmp_path):
 @pytest.mark.parametrize("status", [401, 403])
 def test_signed_addresses_are_not_shown(status, serve, other):
     server = serve("http")
-    server.answer = lambda handler: handler._send(status, b"no") or True
+    server.answer = lambda handler: handler.send(status, b"no") or True
     try:
         with pytest.raises(BentoError, match=f"the server responded with {status}") as error:
             other.bentos.import_archive(server.url("x.bento?X-Amz-Signature=s3cr3t"))
