@@ -8,6 +8,7 @@ import tarfile
 import pytest
 import zstandard
 from rules_bento.errors import BentoError
+from rules_bento.images.layers import contents
 from rules_bento.images.layers.contents import read_files
 from rules_bento.images.layers.layer import MEDIA_TYPES
 from rules_bento.sources.cpu_arch import machine_of
@@ -54,11 +55,11 @@ def test_a_layer_above_removes_files_and_directories_but_none_of_its_own(tmp_pat
     assert library_names([above, below]) > {"libone.so.1", "libs.so"}
 
 
-def programs(directory, contents):
+def programs(directory, files):
     """A layer of files."""
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as members:
-        for name, data in contents.items():
+        for name, data in files.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)
             members.addfile(info, io.BytesIO(data))
@@ -75,6 +76,16 @@ def test_files_by_their_first_bytes(tmp_path):
     assert found == {"opt/c.so": program[:20]}
     assert set(read_files([below], lambda _path, head: bool(machine_of(head)))) == {"bin/a", "bin/b"}
     assert read_files([below], lambda _path, _head: False, lambda path: path == "bin/b") == {"bin/b": program}
+
+
+@pytest.mark.parametrize(("name", "limit"), [("_MAX_NAMES", 10), ("_MAX_KEPT", 8)])
+def test_the_names_and_the_contents_of_a_layer_are_bounded_together(tmp_path, monkeypatch, name, limit):
+    layers = [programs(tmp_path, {"bin/a": b"12345", "bin/b": b"678"})]
+    monkeypatch.setattr(contents, name, limit)
+    assert len(read_files(layers, lambda *_: False, lambda _path: True)) == 2
+    monkeypatch.setattr(contents, name, limit - 1)
+    with pytest.raises(BentoError, match="exceed the size limit"):
+        read_files(layers, lambda *_: False, lambda _path: True)
 
 
 @pytest.mark.parametrize("compression", PACK)

@@ -118,6 +118,8 @@ def test_packages_of_the_image_with_what_requires_them(tmp_path):
     users = {each["name"]: each["required_by"] for each in told["packages"] if each["kind"] == "wheel"}
     assert users == {"a": [], "b-c": ["a"], "old": [], "d": [], "e": [], "f": ["a"], "g": []}
     assert [each["version"] for each in told["packages"] if each["kind"] == "deb"] == ["1.2-3"]
+    order = [(-each["size"], each["kind"], each["name"]) for each in told["packages"]]
+    assert order == sorted(order), "the largest first"
     [service] = told["services"]
     assert service["apis"] == [{"name": "ask", "route": "/ask", "what": "x: string → any"}]
 

@@ -409,6 +409,14 @@ def test_uv_says_the_same_without_an_interpreter(tmp_path, monkeypatch, platform
     assert fake == real
 
 
+@pytest.mark.parametrize(("python", "abi"), [("3.11", "cp311d"), ("3.13", "cp313d"), ("3.13", "cp313t")])
+def test_a_wheel_for_another_build_of_python_fits_no_target(tmp_path, python, abi):
+    """Neither a debug build nor a free-threaded one is what a target has."""
+    files = {f"a-1.0-{abi[:5]}-{abi}-manylinux_2_17_x86_64.whl": "1" * 64}
+    with pytest.raises(BentoError, match="conflict with the lock for linux_amd64"):
+        resolve("a", write(tmp_path, [plain("a", "1.0", files=files)]), Target("linux_amd64", python, "2.28"))
+
+
 MARKERS = (
     "implementation_name == 'cpython'", "os_name == 'posix'", "platform_machine == 'aarch64'",
     "platform_machine == 'x86_64'", "platform_python_implementation == 'CPython'",
