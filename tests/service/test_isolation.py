@@ -269,7 +269,7 @@ def test_an_incomplete_answer_is_rejected(answer):
 
 
 def test_an_answer_that_the_service_writes_to_an_open_file(imported, place):
-    lines = """for n in range(3, 99):
+    lines = """for n in range(3, 4096):
     try:
         os.write(n, b'{"metadata": {}, "varied": 5}')
     except OSError: pass

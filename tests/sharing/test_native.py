@@ -21,7 +21,7 @@ import pytest
 import zstandard
 from bento_cli.cli import status
 from bento_cli.library import Store
-from bento_cli.sharing import containers, native_build, native_packages
+from bento_cli.sharing import containers, native_build, native_cache, native_packages
 from bento_cli.sharing.backends import NATIVE
 from bento_cli.sharing.native_base import _find_python, read_base
 from bento_cli.store import import_manifests, pool
@@ -153,7 +153,8 @@ def wheels(tmp_path, monkeypatch):
 
 @pytest.fixture
 def local(tmp_path, monkeypatch):
-    """A machine with uv and without builders; its platform is linux/amd64."""
+    """A machine with uv and without builders; its platform is linux/amd64. Commands keep their caches until the end."""
+    monkeypatch.setattr(native_cache, "_locks", locks := {})
     programs = tmp_path / "programs"
     programs.mkdir()
     uv = os.environ.get("RULES_BENTO_UV")
@@ -167,7 +168,9 @@ def local(tmp_path, monkeypatch):
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
     monkeypatch.setenv("UV_NO_CONFIG", "1")
     monkeypatch.setattr(os, "uname", lambda: os.uname_result(("Linux", "host", "6", "1", "x86_64")))
-    return programs
+    yield programs
+    for lock in locks.values():
+        os.close(lock)
 
 
 def locked(wheels, names=("bentoml", "acme-tools", "tiny", "large"), options=""):

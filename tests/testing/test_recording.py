@@ -1,6 +1,7 @@
 """Lines are recorded in this process and in those that it starts, under the paths that Bazel knows."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,10 @@ def bento(tmp_path):
     for path in ("src/service.py", "src/shop/prices.py", "src/never.py"):
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         (directory / path).write_text(SOURCE, "utf-8")
-    return directory
+    handler = signal.getsignal(signal.SIGTERM)
+    yield directory
+    signal.signal(signal.SIGTERM, handler)  # coverage.py keeps its own
+    sys.modules.pop("service", None)
 
 
 def record(monkeypatch, tmp_path, bento, names):
