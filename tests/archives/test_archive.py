@@ -354,6 +354,23 @@ def test_a_path_may_come_once_and_not_below_a_file_or_a_link(tmp_path):
             archive.write_part(tmp_path / "out", members)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other limits")
+@pytest.mark.parametrize("count", [39, 40, 41])
+def test_a_chain_of_links_may_be_as_long_as_on_linux(tmp_path, count):
+    links = {f"link{number}": f"link{number + 1}" for number in range(count)}
+    for path, target in links.items():
+        (tmp_path / path).symlink_to(target)
+    (tmp_path / f"link{count}").touch()
+    is_cycle = []
+    for follow in (lambda: check_links(links, ""), lambda: (tmp_path / "link0").stat()):
+        try:
+            follow()
+            is_cycle.append(False)
+        except (BentoError, OSError):
+            is_cycle.append(True)
+    assert is_cycle == [count > 40] * 2
+
+
 GOOD = b"".join(xz.stream([RANDOM[:1000]]))
 
 
