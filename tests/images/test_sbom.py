@@ -80,6 +80,7 @@ def test_an_interpreter_and_what_it_includes_are_components(form):
         assert (library["purl"], library["licenses"]) == ("pkg:generic/libffi", [{"expression": "MIT"}])
         assert library["properties"] == [{"name": "rules_bento:remark", "value": sbom.INCLUDED}]
     else:
+        assert not [each for each in found["packages"] if each["filesAnalyzed"]], "no list of files is in it (SPDX 7.8)"
         _, library, python = found["packages"]
         assert (python["versionInfo"], python["checksums"][0]["checksumValue"]) == ("3.12.8", "1" * 64)
         assert (library["licenseDeclared"], library["comment"]) == ("MIT", sbom.INCLUDED)

@@ -61,12 +61,14 @@ def test_everything_on_the_path_of_a_real_interpreter_is_visible(tmp_path, home,
     write(tmp_path / "library", "src/library.py", "other/package/__init__.py")
     (site / "a.pth").write_text("../../../../library/src\n# no\nimport os\n\nnowhere\n", "utf-8")
     (site / "b.pth").write_text(f"{tmp_path}/library/other\n", "utf-8")
+    write(site, "# no/module.py")  # a comment, though there is such a directory
     program = "import json, os, sys; print(json.dumps([*sys.path[1:], os.__file__, sys.executable]))"
     command = [str(python), "-c", program]
     paths = json.loads(subprocess.run(command, env={}, check=True, capture_output=True, text=True).stdout)
     found = named_environment(python)
     assert tmp_path / "library/src" in found.modules
     assert tmp_path / "library/other" in found.modules
+    assert site / "# no" not in found.modules
     for path in filter(os.path.exists, paths):
         assert any(Path(path).is_relative_to(each) for each in (*found.visible, *SYSTEM)), path
     link = str(tmp_path / "bin/python3")
