@@ -3,7 +3,7 @@
 load("//private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES")
 load("//private:providers.bzl", "BentoPythonInfo")
 load("//private:python_version.bzl", "python_cfg")
-load("//private:transitions.bzl", "tools_cfg")
+load("//private:transitions.bzl", "helper_cfg")
 
 def _bento_python_impl(ctx):
     if bool(ctx.attr.interpreter_path) == bool(ctx.file.interpreter):
@@ -27,6 +27,10 @@ bento_python = rule(
 )
 
 _TYPE = "@rules_python//python:toolchain_type"
+_VERSION = "@rules_python//python/config_settings:python_version"
+
+# The configuration of the helper and its packages. A further configuration would configure all registered toolchains again.
+_OF_TOOLS = {"//rules:bytecode": "none", "//rules:python_version": "", "//rules:wheels": "files"}
 
 def _bento_toolchain_python_impl(ctx):
     version = ctx.attr.python_version
@@ -56,7 +60,11 @@ def _bento_toolchain_python_impl(ctx):
 
 bento_toolchain_python = rule(
     implementation = _bento_toolchain_python_impl,
-    cfg = tools_cfg,
+    cfg = transition(
+        implementation = lambda _settings, attr: _OF_TOOLS | {_VERSION: attr.python_version},
+        inputs = [],
+        outputs = _OF_TOOLS.keys() + [_VERSION],
+    ),
     doc = "Provides the CPython interpreter of a rules_python toolchain for the target platform.",
     attrs = {"python_version": attr.string(doc = "Python version of the interpreter (`X.Y`).", mandatory = True)},
     provides = [BentoPythonInfo],
@@ -127,7 +135,7 @@ bento_packed_python = rule(
     implementation = _bento_packed_python_impl,
 
     # All targets use a single configuration. Otherwise, Bazel would pack the interpreter again for each set of flags.
-    cfg = tools_cfg,
+    cfg = helper_cfg,
     doc = """Packs a CPython interpreter into a few files. Excludes modules that are needed only for interactive use or development.
 
 The rule doesn't change an interpreter whose target sets `interpreter_path`, whose directory layout isn't supported, or that is already packed.""",

@@ -8,13 +8,9 @@ _OWN = "//rules:python_version"
 _RULES_PYTHON = "@rules_python//python/config_settings:python_version"
 _AVAILABLE = "//toolchains/platforms:rules_python_versions"
 
-# Versions of the runtimes in addition to the runtime of actions.
-_RUNTIMES = "@bento_runtimes//:versions"
-
 # Inputs and outputs of transitions that set the Python version.
 PYTHON_INPUTS = [_AVAILABLE, _OWN, _RULES_PYTHON]
 PYTHON_OUTPUTS = [_OWN, _RULES_PYTHON]
-RUNTIME_INPUTS = PYTHON_INPUTS + [_RUNTIMES]
 
 def set_python(settings, version):
     """Returns the values of `PYTHON_OUTPUTS` for a Python version (`X.Y`): of this module, and of rules_python. An empty version changes nothing."""
@@ -26,14 +22,9 @@ def set_python(settings, version):
     is_kept = minor_version(current) == version or version not in settings[_AVAILABLE]
     return {_OWN: version, _RULES_PYTHON: current if is_kept else version}
 
-def reset_python(settings, version = ""):
-    """Returns the values of `PYTHON_OUTPUTS` for targets that are the same in all configurations. `version` is their version in rules_python, if any."""
-    return {_OWN: "", _RULES_PYTHON: version or (settings[_AVAILABLE] + [settings[_RULES_PYTHON]])[0]}
-
-def set_runtime(settings):
-    """Returns the settings that select the runtime for the Python version of a configuration. Empty if only the runtime of actions is available."""
-    version = settings[_OWN] or minor_version(settings[_RULES_PYTHON])
-    return {_OWN: version} if version in settings[_RUNTIMES] else {}
+def reset_python(settings):
+    """Returns the values of `PYTHON_OUTPUTS` for targets that are the same in all configurations, and that don't use the version of rules_python."""
+    return {_OWN: "", _RULES_PYTHON: (settings[_AVAILABLE] + [settings[_RULES_PYTHON]])[0]}
 
 # Transition of rules that test or use a Bento, with the attribute `OF_BENTO`.
 python_cfg = transition(
@@ -45,11 +36,7 @@ python_cfg = transition(
 OF_BENTO = {"python_version": attr.string(doc = "Python version (`X.Y`) of the target and the Bento, if the Bento sets `python_version`. Default: the version of rules_python.")}
 
 def rules_python_interpreters(labels):
-    """Returns a dict of version (`X.Y`, 3.10 or later) to the label of an interpreter. The first version is the default for actions.
-
-    Args:
-      labels: INTERPRETER_LABELS of rules_python.
-    """
+    """Returns a dict of version (`X.Y`, 3.10 or later) to interpreter, the default version first. `labels` is INTERPRETER_LABELS of rules_python."""
     interpreters = {}
     for name, label in labels.items():
         numbers = name.removeprefix("python_").removesuffix("_host").split("_")

@@ -5,7 +5,7 @@ load("//private:deferred.bzl", "deferred_target_cfg")
 load("//private:helper.bzl", "ACTIONS", "ACTIONS_GROUP", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")
 load("//private:launcher.bzl", "runfile_path")
 load("//private:providers.bzl", "BentoCompilersInfo", "BentoHelperPackagesInfo", "BentoPythonInfo")
-load("//private:transitions.bzl", "host_packages_cfg", "host_python_cfg", "host_runtime_cfg", "tools_cfg")
+load("//private:transitions.bzl", "helper_cfg", "host_cfg", "host_python_cfg")
 load("//rules:providers.bzl", "BentoRequirementInfo")
 
 def _bento_toolchain_impl(ctx):
@@ -111,9 +111,9 @@ bento_host_runtime = rule(
     implementation = _bento_host_runtime_impl,
     # The packages are the packages of actions, so that Bazel packs them once.
     attrs = _runtime_attributes(config.exec(_HOST)) | {
-        "transports": attr.label_list(cfg = host_packages_cfg, doc = "Packages for additional transports of the `bento` command, from a package hub.", providers = [BentoRequirementInfo]),
+        "transports": attr.label_list(doc = "Packages for additional transports of the `bento` command, from a package hub.", providers = [BentoRequirementInfo]),
     },
-    cfg = host_runtime_cfg,
+    cfg = host_cfg,
     doc = "Provides the tools of `bazel run` (see `bento_runtime`) for the host platform.",
     exec_groups = {_HOST: exec_group(toolchains = [_PACKING_TYPE])},
 )
@@ -161,7 +161,7 @@ bento_helper = rule(
     implementation = _bento_helper_impl,
 
     # All targets use a single configuration. Otherwise, Bazel would compile the helper again for each set of flags.
-    cfg = tools_cfg,
+    cfg = helper_cfg,
     doc = "Compiles the helper (the program that actions of rules_bento run) to a single bytecode file. The helper then starts without compilation, and is only one input of an action.",
     attrs = {
         "main": attr.label(allow_single_file = [".py"], default = "//py:main.py", doc = "Main program of the helper (the program that actions run). The first argument is the subcommand."),
@@ -209,7 +209,7 @@ def _bento_helper_packages_impl(ctx):
 
 bento_helper_packages = rule(
     implementation = _bento_helper_packages_impl,
-    cfg = tools_cfg,
+    cfg = helper_cfg,
     doc = "Packs the third-party packages that the helper (the program that actions of rules_bento run) imports, for one platform.",
     attrs = {
         "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper, whose subcommand `pack_packages` packs the packages.", mandatory = True),

@@ -10,7 +10,7 @@ the attributes of a configured target, so each use has a separate configuration.
 - `files`: packages also provide wheels to Bentos."""
 
 load(":deferred.bzl", "DEFERRED", "RESET")
-load(":python_version.bzl", "PYTHON_INPUTS", "PYTHON_OUTPUTS", "RUNTIME_INPUTS", "reset_python", "set_python", "set_runtime")
+load(":python_version.bzl", "PYTHON_INPUTS", "PYTHON_OUTPUTS", "reset_python", "set_python")
 
 _FLAG = "//rules:wheels"
 _PYTHON_VERSION = "//rules:python_version"
@@ -64,7 +64,11 @@ def _program_impl(settings, attr):
     return {name: stated | version | of_package for name, of_package in _metadata_plus_files_impl(stated, attr).items()}
 
 # For images of programs: as `metadata_plus_files_cfg`, in the configurations that the packages of a Bento have in its image.
-program_cfg = transition(implementation = _program_impl, inputs = [_FLAG] + PYTHON_INPUTS, outputs = [_BYTECODE, _FLAG] + PYTHON_OUTPUTS)
+program_cfg = transition(
+    implementation = _program_impl,
+    inputs = [_FLAG] + PYTHON_INPUTS,
+    outputs = [_BYTECODE, _FLAG] + PYTHON_OUTPUTS,
+)
 
 def _metadata_plus_licenses_impl(settings, attr):
     has_license_rules = attr.allow_licenses or attr.deny_licenses
@@ -74,13 +78,13 @@ def _metadata_plus_licenses_impl(settings, attr):
 # because only then the test requires wheels.
 metadata_plus_licenses_cfg = transition(implementation = _metadata_plus_licenses_impl, inputs = [_FLAG], outputs = [_FLAG])
 
-def _tools_impl(settings, attr):
-    # Interpreters of rules_python have the attribute `python_version`.
-    return reset_python(settings, getattr(attr, "python_version", "")) | {_BYTECODE: "none", _FLAG: "files"}
-
-# Transition of the helper, its interpreter, and its third-party packages, which are packed from wheels. They share a single configuration, because
-# Bazel configures all registered toolchains again for each configuration.
-tools_cfg = transition(implementation = _tools_impl, inputs = PYTHON_INPUTS, outputs = [_BYTECODE, _FLAG] + PYTHON_OUTPUTS)
+# Transition of the helper, its interpreter, and its third-party packages, which are packed from wheels. One configuration for all of them saves
+# the analysis of registered toolchains in another one.
+helper_cfg = transition(
+    implementation = lambda settings, _attr: reset_python(settings) | {_BYTECODE: "none", _FLAG: "files"},
+    inputs = PYTHON_INPUTS,
+    outputs = [_BYTECODE, _FLAG] + PYTHON_OUTPUTS,
+)
 
 # Transition of generated input files. The version of rules_python remains, with which their generators run.
 reset_cfg = transition(
@@ -98,9 +102,14 @@ def _host_impl(settings, _attr):
 
 _OF_HOST = [_BYTECODE, _FLAG, _PLATFORMS]
 
-# Transition of packages of programs for `bazel run` to the host platform, in a single configuration.
+def _host_program_impl(settings, attr):
+    python = reset_python(settings) if settings[_PYTHON_VERSION] else set_python(settings, "")
+    return RESET | _host_impl(settings, attr) | {_FLAG: "auto"} | python
+
+# Transition of programs for `bazel run` to the host platform: to the configuration of the command line if it is for this platform, because Bazel
+# configures all registered toolchains again in another one.
 host_cfg = transition(
-    implementation = lambda settings, attr: RESET | _host_impl(settings, attr) | reset_python(settings),
+    implementation = _host_program_impl,
     inputs = [_HOST_PLATFORM] + PYTHON_INPUTS,
     outputs = [DEFERRED] + _OF_HOST + PYTHON_OUTPUTS,
 )
@@ -108,21 +117,11 @@ host_cfg = transition(
 # As `host_cfg`, for packages of such programs, whose Python version remains.
 host_packages_cfg = transition(implementation = _host_impl, inputs = [_HOST_PLATFORM], outputs = _OF_HOST)
 
-def _host_runtime_impl(settings, attr):
-    return RESET | _host_impl(settings, attr) | _tools_impl(settings, attr)
-
-# Transition of runtimes to the host platform, in the configuration of their packages.
-host_runtime_cfg = transition(
-    implementation = _host_runtime_impl,
-    inputs = [_HOST_PLATFORM] + PYTHON_INPUTS,
-    outputs = [DEFERRED] + _OF_HOST + PYTHON_OUTPUTS,
-)
-
-# As `host_runtime_cfg`, but a Python version that has a runtime remains.
+# For the runtime of programs in the Python version of the configuration. The version of rules_python has an effect only with the flag `auto`.
 host_python_cfg = transition(
-    implementation = lambda settings, attr: _host_runtime_impl(settings, attr) | set_runtime(settings),
-    inputs = [_HOST_PLATFORM] + RUNTIME_INPUTS,
-    outputs = [DEFERRED] + _OF_HOST + PYTHON_OUTPUTS,
+    implementation = lambda settings, attr: RESET | _host_impl(settings, attr) | {_FLAG: "auto"},
+    inputs = [_HOST_PLATFORM],
+    outputs = [DEFERRED] + _OF_HOST,
 )
 
 # As `metadata_plus_modules_cfg`, for programs that run on the host platform.

@@ -146,9 +146,7 @@ compilers_repo = repository_rule(
 )
 
 def _runtimes_repo_impl(rctx):
-    # Transitions read the setting. Never set.
-    text = "load(\"@bazel_skylib//rules:common_settings.bzl\", \"string_list_setting\")\n" + load_text("private:python_toolchains.bzl", "python_toolchains")
-    text += target_text("string_list_setting", build_setting_default = rctx.attr.versions, name = "versions", visibility = PUBLIC)
+    text = load_text("private:python_toolchains.bzl", "python_toolchains")
     for name in [version.replace(".", "_") for version in rctx.attr.versions]:
         text += target_text("python_toolchains", hub = rctx.attr.hub.format(name), name = name, python = "@bento_python_{}//:python".format(name))
     rctx.file("BUILD.bazel", text)
