@@ -108,6 +108,14 @@ def _active(lock, edges, platform):
                 lock.problems.append("@{}: the lock requires {}, but doesn't include the package. Update the lock, for example with the bento_requirements target or `uv lock`.".format(lock.hub, release))
     return active
 
+def _next(lock, package, extra, platform):
+    """Returns (package, extras) pairs that a package, or one of its extras, requires on a platform. Evaluates the markers only once."""
+    key = (platform, package["name"], _release(package), extra)
+    if key not in lock.required:
+        edges = package.get("extras", {}).get(extra, []) if extra else package.get("dependencies", [])
+        lock.required[key] = _active(lock, edges, platform)
+    return lock.required[key]
+
 def _closure(lock, start, platform):
     """Returns a dict of name to package: `start`, a list of (package, extras) pairs, and transitive dependencies. Adds errors to `lock.problems`."""
     queue = list(start)
@@ -130,8 +138,7 @@ def _closure(lock, start, platform):
         for extra in [""] + extras:
             if (package["name"], extra) not in seen:
                 seen[(package["name"], extra)] = True
-                edges = package.get("extras", {}).get(extra, []) if extra else package.get("dependencies", [])
-                queue += _active(lock, edges, platform)
+                queue += _next(lock, package, extra, platform)
     lock.problems.append("@{}: the lock's dependency graph has more than 1,000,000 dependencies. Remove requirements, and update the lock.".format(lock.hub))
     return closure
 
@@ -249,6 +256,7 @@ def _lock_repo_impl(rctx):
         packages = by_name(content["packages"]),
         problems = [mismatch] if mismatch else [],
         python_version = version,
+        required = {},
     )
     active = {platform: _closure(lock, _active(lock, content["roots"], platform), platform) for platform in lock.environments} if not mismatch else {}
     packages = {name: {platform: packages[name] for platform, packages in active.items() if name in packages} for name in sorted(lock.packages)}
