@@ -5,7 +5,7 @@ load("//private:deferred.bzl", "deferred_target_cfg")
 load("//private:helper.bzl", "ACTIONS", "ACTIONS_GROUP", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")
 load("//private:launcher.bzl", "runfile_path")
 load("//private:providers.bzl", "BentoCompilersInfo", "BentoHelperPackagesInfo", "BentoPythonInfo")
-load("//private:transitions.bzl", "helper_cfg", "host_cfg", "host_python_cfg")
+load("//private:transitions.bzl", "helper_cfg", "host_cfg", "host_python_cfg", "wheels_cfg")
 load("//rules:providers.bzl", "BentoRequirementInfo")
 
 def _bento_toolchain_impl(ctx):
@@ -213,7 +213,7 @@ bento_helper_packages = rule(
     doc = "Packs the third-party packages that the helper (the program that actions of rules_bento run) imports, for one platform.",
     attrs = {
         "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper, whose subcommand `pack_packages` packs the packages.", mandatory = True),
-        "packages": attr.label_list(doc = "The packages to pack, from a package hub.", mandatory = True, providers = [BentoRequirementInfo]),
+        "packages": attr.label_list(cfg = wheels_cfg, doc = "The packages to pack, from a package hub.", mandatory = True, providers = [BentoRequirementInfo]),
     } | _HELPER_PYTHON,
     provides = [BentoHelperPackagesInfo],
     toolchains = [_INTERPRETER_TYPE],

@@ -78,13 +78,16 @@ def _metadata_plus_licenses_impl(settings, attr):
 # because only then the test requires wheels.
 metadata_plus_licenses_cfg = transition(implementation = _metadata_plus_licenses_impl, inputs = [_FLAG], outputs = [_FLAG])
 
-# Transition of the helper, its interpreter, and its third-party packages, which are packed from wheels. One configuration for all of them saves
-# the analysis of registered toolchains in another one.
+# Transition of the helper, its interpreter, and its third-party packages to the configuration without other values of these flags. Each further
+# configuration with toolchains has more than 200 targets, because Bazel analyzes all registered toolchains in it.
 helper_cfg = transition(
-    implementation = lambda settings, _attr: reset_python(settings) | {_BYTECODE: "none", _FLAG: "files"},
+    implementation = lambda settings, _attr: reset_python(settings) | {_BYTECODE: "none", _FLAG: "auto"},
     inputs = PYTHON_INPUTS,
     outputs = [_BYTECODE, _FLAG] + PYTHON_OUTPUTS,
 )
+
+# Transition of the packages of the helper, which are packed from wheels.
+wheels_cfg = transition(implementation = lambda _settings, _attr: {_FLAG: "files"}, inputs = [], outputs = [_FLAG])
 
 # Transition of generated input files. The version of rules_python remains, with which their generators run.
 reset_cfg = transition(
