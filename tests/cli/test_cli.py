@@ -1065,6 +1065,21 @@ def test_commands_import_little(home):
     assert not heavy & set(done.stderr.split())
 
 
+def test_a_build_with_a_lock_parses_no_requirement(home, tmp_path):
+    """Importing `packaging` and parsing the lines of a lock took a quarter of the time."""
+    (tmp_path / "service.py").write_text("import bentoml\n@bentoml.service\nclass Hi:\n    pass\n")
+    locked = "".join(f"{pin} \\\n    --hash=sha256:{'0' * 64}\n" for pin in ("bentoml==1.4.39", "idna==3.10"))
+    (tmp_path / "requirements.txt").write_text(locked)
+    (tmp_path / "bentofile.yaml").write_text(
+        "service: service:Hi\ninclude: [service.py]\npython: {requirements_txt: requirements.txt}\n"
+    )
+    script = "import sys; from bento_cli.cli import main; main(['build']); print(*sys.modules, file=sys.stderr)"
+    words = [sys.executable, "-c", script]
+    done = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True)
+    assert "Built hi:" in done.stdout
+    assert not {"packaging", "logging", "urllib3"} & set(done.stderr.split())
+
+
 @pytest.mark.parametrize("form", ["json", "yaml"])
 def test_output_for_programs_has_no_character_that_a_terminal_obeys(capsys, form):
     """Programs read what was there; a terminal shows escapes."""

@@ -5,10 +5,21 @@ from pathlib import Path
 
 import pytest
 from bento_cli.projects.from_directory import build
+from hypothesis import example, given
+from hypothesis import strategies as st
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from rules_bento.errors import BentoError
 from rules_bento.packages import requirement_sources, resolution
 from rules_bento.packages.requirement_checks import check_lines
-from rules_bento.packages.requirements import is_same_version, logical_lines, named_format, parse
+from rules_bento.packages.requirements import (
+    is_same_version,
+    logical_lines,
+    named_format,
+    parse,
+    plain_pin,
+    without_hashes,
+)
 
 _A, _B = "a" * 64, "b" * 64
 
@@ -52,6 +63,35 @@ def test_a_line_that_is_no_requirement_is_named(line):
 )
 def test_versions_are_equal_as_pep_440_says(one, other, same):
     assert is_same_version(one, other) is is_same_version(other, one) is same
+
+
+@given(st.text("abz-._=!<~;+@*09rc #dev.post", max_size=25).map(lambda text: text.replace("=", "==", 1)))
+@example("torch==2.5.1+cu121")
+@example("idna==3.10")
+@example("idna==\u0663.10")
+@example("Zope.Interface==1.0rc1.post2.dev3")
+@example(f"idna==1 --hash=sha256:{'0' * 64}")
+def test_what_counts_as_a_pin_of_a_lock_is_one_for_packaging(text):
+    if found := plain_pin(text):
+        requirement = Requirement(without_hashes(text))
+        [clause] = requirement.specifier
+        assert found == (canonicalize_name(requirement.name), clause.version)
+        assert (clause.operator, requirement.url, requirement.marker, requirement.extras) == ("==", None, None, set())
+
+
+@pytest.mark.parametrize(
+    ("text", "pin"),
+    [
+        (f"Zope_Interface==1.0.post1 --hash=sha256:{'0' * 64}", ("zope-interface", "1.0.post1")),
+        ("torch==2.5.1+cu121", ("torch", "2.5.1+cu121")),
+        *(
+            (text, None)
+            for text in ("idna", "idna==3.*", "idna>=3", "idna[all]==3", "idna==3; os_name=='nt'", "-e idna")
+        ),
+    ],
+)
+def test_pins_of_locks(text, pin):
+    assert plain_pin(text) == pin
 
 
 POETRY = '[[package]]\nname = "idna"\nversion = "3.10"\n\n[metadata]\nlock-version = "2.1"\n'

@@ -17,6 +17,8 @@ from rules_bento.packages.requirements import (
     check_characters,
     normalize_name,
     parse_requirement,
+    plain_pin,
+    requirement_name,
     without_hashes,
 )
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Sequence
@@ -112,6 +114,8 @@ def _value_problem(flag: str, kind: str, value: str) -> str:
 def check_requirement(text: str, place: str) -> None:
     """Raise BentoError unless pip and uv accept `text` in the requirements of a Bento. Ignores comments and hashes."""
     text = without_hashes(re.sub(r"(^|\s)#.*", "", text))
+    if plain_pin(text):
+        return
     if option := _OPTION.search(text):
         raise BentoError(_inline_option(text, option), place=place)
     if re.match(_SINGLE_EQUALS, text):
@@ -176,6 +180,8 @@ def _is_outside(address: str) -> bool:
 def local_path(text: str) -> str:
     """Return the normalized path of a local file or directory in a requirement, or "" for other requirements."""
     text = without_hashes(re.sub(r"(^|\s)#.*", "", text))
+    if not text or plain_pin(text):
+        return ""
     try:
         requirement = parse_requirement(text)
         is_archive = not requirement.specifier and _ARCHIVE.search(requirement.name)
@@ -203,12 +209,14 @@ def check_conflicts(lines: Iterable[Line]) -> None:
 
     Ignores requirements that some target doesn't need, because of their markers.
     """
-    by_name: dict[str, list[tuple[Line, Requirement]]] = {}
+    by_name: dict[str, list[Line]] = {}
     for line in lines:
-        requirement = line.parse() if line.text and not line.flag else None
-        if requirement:
-            by_name.setdefault(normalize_name(requirement.name), []).append((line, requirement))
-    for declared in by_name.values():
+        if line.text and not line.flag:
+            by_name.setdefault(requirement_name(line.text), []).append(line)
+    for named in by_name.values():
+        if len(named) == 1 and plain_pin(named[0].text):
+            continue
+        declared = [(line, requirement) for line in named if (requirement := line.parse())]
         if sum(len(requirement.specifier) + bool(requirement.url) for _, requirement in declared) > 1:
             _check_versions([each for each in declared if _is_always_required(each[1])])
 

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 _HASH = r"\s+--hash[= ]sha256:([0-9a-f]{64})"
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "UTF-8"), (codecs.BOM_UTF16_LE, "UTF-16-LE"), (codecs.BOM_UTF16_BE, "UTF-16-BE"))
 # pip ends a line at some of these characters, uv at none.
+_NUMBER = "[0-9]{1,18}"
+_PLAIN_PIN = (
+    r"([A-Za-z0-9](?:[-._A-Za-z0-9]*[A-Za-z0-9])?)=="
+    rf"({_NUMBER}(?:\.{_NUMBER})*(?:(?:a|b|rc){_NUMBER})?(?:\.post{_NUMBER})?(?:\.dev{_NUMBER})?(?:\+[a-z0-9]+)?)"
+)
 _CONTROL = r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]"
 _REFERENCE = r"(?:(-[rc])\s*[=\s]?\s*|(--requirement|--constraint)[=\s]\s*)(\S+)\s*"
 LOCAL_REMEDY = "Add the repository's code to deps, and declare the repository's wheels with bento_wheel."
@@ -97,6 +102,15 @@ def normalize_name(name: str) -> str:
 def requirement_name(requirement: str) -> str:
     """Return the normalized package name in a requirement (PEP 508)."""
     return normalize_name(re.split(r"[^-._A-Za-z0-9]", requirement, maxsplit=1)[0])
+
+
+def plain_pin(text: str) -> tuple[str, str] | None:
+    """Return the normalized name and the version in a line of a lock, such as `idna==3.10`, with or without hashes.
+
+    Returns None for lines in other forms. Unlike `parse_requirement`, doesn't import `packaging`.
+    """
+    match = re.fullmatch(_PLAIN_PIN, without_hashes(text))
+    return (normalize_name(match[1]), match[2]) if match else None
 
 
 def parse_requirement(text: str) -> pep508.Requirement:

@@ -20,6 +20,7 @@ from rules_bento.packages.requirements import (
     lowest_version,
     normalize_name,
     parse,
+    plain_pin,
     requirement_name,
 )
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Sequence, TypeAlias
@@ -200,6 +201,9 @@ def resolve_requirements(
 def _with_bentoml(lines: Sequence[Line], version: str, features: Sequence[str]) -> tuple[str, str]:
     """Add bentoml with the extras `features` to `lines`. Returns the requirements as text, and bentoml's version."""
     text, is_address = join(lines), False
+    own = [line.text for line in lines if requirement_name(line.text) == "bentoml"]
+    if len(own) == 1 and not features and (pin := plain_pin(own[0])):
+        return text, pin[1]
     ranges: list[tuple[Line, pep508.Requirement]] = []
     for line in lines:
         requirement = line.parse() if requirement_name(line.text) == "bentoml" else None
@@ -251,8 +255,10 @@ def _bentoml_requirement(features: Iterable[str], extras: Iterable[str] = ()) ->
 
 def _unconditional_names(lines: Iterable[Line]) -> set[str]:
     """Return the normalized names of the requirements that have no marker. Ignores files and directories."""
-    requirements = [line.parse() for line in lines if line.text and not line.flag and not local_path(line.text)]
-    return {normalize_name(each.name) for each in requirements if each and each.marker is None}
+    packages = [line for line in lines if line.text and not line.flag and not local_path(line.text)]
+    pins = {pin[0] for line in packages if (pin := plain_pin(line.text))}
+    others = [line.parse() for line in packages if not plain_pin(line.text)]
+    return pins | {normalize_name(each.name) for each in others if each and each.marker is None}
 
 
 _INSTALL = """\
