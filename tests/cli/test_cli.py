@@ -1065,6 +1065,14 @@ def test_commands_import_little(home):
     assert not heavy & set(done.stderr.split())
 
 
+def test_the_native_backend_imports_little():
+    """With layers and wheels in the cache, it neither chooses nor downloads any."""
+    script = "import sys, bento_cli.sharing.native_image; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], env=environment(), capture_output=True, text=True, check=True)
+    heavy = {"packaging", "urllib3", "rules_bento.signing", "concurrent.futures", "logging"}
+    assert not heavy & set(done.stdout.split())
+
+
 def test_a_build_with_a_lock_parses_no_requirement(home, tmp_path):
     """Importing `packaging` and parsing the lines of a lock took a quarter of the time."""
     (tmp_path / "service.py").write_text("import bentoml\n@bentoml.service\nclass Hi:\n    pass\n")

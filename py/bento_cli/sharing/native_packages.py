@@ -12,8 +12,6 @@ from functools import cache as cached
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from packaging.tags import compatible_tags, cpython_tags
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from rules_bento.archives import sha256_of
 from rules_bento.archives.archive import REQUIREMENTS
 from rules_bento.dataclasses_lite import NamedTuple
@@ -35,6 +33,7 @@ from rules_bento.packages.requirements import (
     normalize_name,
     parse,
     parse_requirement,
+    plain_pin,
     reject_option,
 )
 from rules_bento.programs import find_uv
@@ -123,7 +122,7 @@ def _read_wheels(record: Path, choose: Callable[[], list[LocalWheel]]) -> list[L
 def _is_required(requirement: Line, base: BaseImageContents, place: str) -> bool:
     """Return whether a requirement applies to a base image. Raises BentoError if the version or hashes are missing."""
     try:
-        marker = parse_requirement(requirement.text).marker
+        marker = None if plain_pin(requirement.text) else parse_requirement(requirement.text).marker
     except ValueError:
         remedy = "Correct the requirement, and build the Bento again."
         raise BentoError(f"invalid requirement {requirement.text!r}", place=place, remedy=remedy) from None
@@ -170,6 +169,8 @@ def run_uv(command: Sequence[str], directory: Path, text: str = "", environment:
 
 def _own_wheel(directory: Path, requirement: Line, place: str) -> LocalWheel:
     """Return the wheel in the Bento's sources that `requirement` refers to. Raises BentoError for an invalid path."""
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
     path = directory / requirement.text
     try:
         name, version, _, _ = parse_wheel_filename(path.name)
@@ -246,6 +247,8 @@ def best_wheel(
     name: str, version: str, urls: Mapping[str, str], base: BaseImageContents, cache: Path
 ) -> LocalWheel | None:
     """Return the best wheel for a base image, or None. `urls` maps the SHA-256 digests of wheels to URLs or paths."""
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
     found = [(Path(unquote(urlsplit(url).path)), sha256) for sha256, url in urls.items()]
     ranks = _ranks(base.machine, base.python_version, base.glibc or _DEFAULT_GLIBC)
     candidates = []
@@ -266,6 +269,8 @@ def _ranks(machine: str, python_version: str, newest: tuple[int, int]) -> dict[T
 
     As in package hubs, a wheel for the default version of glibc is better than a wheel for a newer version.
     """
+    from packaging.tags import compatible_tags, cpython_tags
+
     version = tuple(map(int, python_version.split(".")))
     native = f"cp{''.join(map(str, version))}"
     tags: list[Tag] = []

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import random
 import sys
 import threading
 import time
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 
 from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, limits, terminal
-from rules_bento.typing_lite import Callable, Iterable, Iterator, Mapping, TextIO, TypeVar
+from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator, Mapping, TextIO, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 JOBS = 6  # parallel transfers: three are enough on one machine (bench/push.py), and six hide the latency of a network
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})  # the statuses of transient errors
@@ -188,6 +189,8 @@ def parallel_map(function: Callable[[_Item], _Result], items: Iterable[_Item], j
 
     If a call fails, stops all transfers, and raises the error of the failed call.
     """
+    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
     group = _Group()
 
     def one(item: _Item) -> _Result:
@@ -237,6 +240,8 @@ class Retry:
         self._moved = 0
         if self._failed >= _ATTEMPTS or time.monotonic() > self._end:
             return False
+        import random
+
         wait = _FIRST_WAIT * 2 ** (self._failed - 1) * random.uniform(0.5, 1)  # distributes the clients
         self._sleep(wait if asked is None else min(max(asked, wait), _MAX_WAIT))
         return True

@@ -284,6 +284,8 @@ class Line(NamedTuple):
     @property
     def pin(self) -> tuple[str, str] | None:
         """The normalized name and the exact version, or None if the requirement is invalid or isn't exact."""
+        if pin := plain_pin(self.text):
+            return pin
         try:
             requirement = parse_requirement(self.text)
         except ValueError:
