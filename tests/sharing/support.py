@@ -20,6 +20,7 @@ from bento_cli.cli import main
 from bento_cli.library import Store
 from bento_cli.store.home import staging_lock
 from rules_bento.formats import yaml
+from rules_bento.net.transfers import Progress
 from rules_bento.sources.manifest import TreeManifest
 
 from tests.helpers.store_support import DAY_2, PACKAGE, bento_files, model_files, tree, write_archive
@@ -200,3 +201,16 @@ def killed(chance, way, *words, **variables):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     return process.returncode != 0
+
+
+class Totals(Progress):
+    """Records the total at each transferred piece."""
+
+    def __init__(self):
+        super().__init__()
+        self.totals = []
+
+    def advance(self, size):
+        if size:
+            self.totals.append(self._total)
+        super().advance(size)

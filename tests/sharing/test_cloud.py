@@ -19,7 +19,7 @@ from rules_bento.errors import BentoError
 from tests.helpers.store_support import bento_files, model_files, real, tree, write_archive
 from tests.sharing.cloud_server import TOKEN, Cloud
 from tests.sharing.cloud_support import STRATEGIES, client, cloud, login, one_cloud, pull_from, push_to
-from tests.sharing.support import bento, documents_read, nobody, other, progress, same, store
+from tests.sharing.support import Totals, bento, documents_read, nobody, other, progress, same, store
 
 __all__ = ["bento", "cloud", "documents_read", "nobody", "one_cloud", "other", "progress", "real", "store"]
 
@@ -55,6 +55,22 @@ def test_what_bentoml_pushes_we_pull(cloud, store, real, other, progress, tmp_pa
     for model in "clf:v1", "clf:v2":
         assert tree(other.models.get(model).path) == tree(theirs.models.get(model).path)
     assert other.verify().damages == ()
+
+
+def test_totals_are_known_before_a_transfer(cloud, store, other):
+    """A pull begins with the sizes in the documents, and corrects them by the sizes of the archives."""
+    pushed, again, pulled, known = Totals(), Totals(), Totals(), Totals()
+    push_to(cloud, store, "clf:v1", again, "models")
+    push_to(cloud, store, "hi:v2", pushed)
+    assert pushed.totals
+    assert pushed.totals == [pushed._done] * len(pushed.totals)
+    pull_from(cloud, other, "clf:v1", known, MODEL)
+    pull_from(cloud, other, "hi:v2", pulled)
+    assert min(pulled.totals) > 0
+    assert pulled.totals[-1] == pulled._total == pulled._done
+    assert known.totals == [known._done] * len(known.totals)
+    push_to(cloud, store, "hi:v2", again)
+    assert again._total == again._done
 
 
 def test_we_ask_what_bentoml_asks(cloud, store, real, progress, tmp_path):

@@ -40,6 +40,7 @@ from tests.helpers.made_wheels import Maker
 from tests.helpers.store_support import DAY_1, PACKAGE, bento_files, bento_yaml, model_files, write_archive
 from tests.registry import servers
 from tests.sharing.support import (
+    Totals,
     bento,
     nobody,
     progress,
@@ -599,6 +600,44 @@ def test_a_lock_for_another_python_is_rejected(local, wheels, bento, store, tmp_
         told = bento("containerize", "nat", *words, code=status.ERROR)
     assert "If the packages are locked for another Python version, lock the packages for Python 3.11, and build" in told
     assert "Python>=3.12" in told, "the output of uv"
+
+
+@pytest.mark.parametrize("has_sizes", [True, False])
+def test_the_total_of_downloads_is_known_if_the_server_reports_sizes(tmp_path, has_sizes):
+    contents = {f"/p{number}-1-py3-none-any.whl": os.urandom(5000 * number) for number in range(1, 7)}
+    requests = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            requests.append(self.command)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(contents[self.path])))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(contents[self.path])
+
+        def do_HEAD(self):
+            if has_sizes or "p3" not in self.path:
+                self.do_GET()
+            else:
+                self.send_error(405)
+
+        def log_message(self, *_arguments):
+            pass
+
+    with running(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as host:
+        missing = [
+            native_packages.LocalWheel(path[1:3], "1", tmp_path / path[1:], hashlib.sha256(data).hexdigest(), f"http://{host}{path}")
+            for path, data in contents.items()
+        ]  # fmt: skip
+        counter = Totals()
+        native_packages.download(missing, counter)
+        assert {*counter.totals} == {sum(map(len, contents.values())) if has_sizes else 0}
+        assert counter._done == sum(map(len, contents.values()))
+        assert requests[: 5 + has_sizes] == ["HEAD"] * (5 + has_sizes)
+        requests.clear()
+        native_packages.download(missing, counter)
+        assert not requests
 
 
 def test_known_packages_need_neither_uv_nor_an_index(local, wheels, store, tmp_path, monkeypatch):

@@ -110,7 +110,7 @@ def find_wheels(bento: Path, base: BaseImageContents, cache: Path, counter: Prog
     if not all(wheel.path.exists() for wheel in wheels):
         record.unlink()
         wheels = _read_wheels(record, choose)
-    parallel_map(lambda wheel: download(wheel, counter), wheels, _JOBS)
+    download(wheels, counter)
     return [*wheels, *(_own_wheel(bento / "src", one, one.place) for one in own)]
 
 
@@ -292,10 +292,32 @@ def fetch(wheel: LocalWheel, counter: Progress) -> None:
         if parse_address(wheel.url) is None:
             raise
         wheel.path.unlink(missing_ok=True)
-        download(wheel, counter)
+        _download(wheel, counter)
 
 
-def download(wheel: LocalWheel, counter: Progress) -> None:
+def download(wheels: Sequence[LocalWheel], counter: Progress) -> None:
+    """Download wheels unless they are local or cached. First requests their sizes, so that the total is known."""
+    missing = [wheel for wheel in wheels if _is_on_web(wheel) and not wheel.path.exists()]
+    sizes = parallel_map(_size, missing, _JOBS)
+    if all(sizes):
+        counter.expect_all(sum(sizes))
+    parallel_map(lambda wheel: _download(wheel, counter), wheels, _JOBS)
+
+
+def _is_on_web(wheel: LocalWheel) -> bool:
+    address = parse_address(wheel.url)
+    return address is not None and address.scheme in WEB
+
+
+def _size(wheel: LocalWheel) -> int:
+    from bento_cli.transports.http import size
+
+    address = parse_address(wheel.url)
+    assert address
+    return size(address)
+
+
+def _download(wheel: LocalWheel, counter: Progress) -> None:
     """Download a wheel unless it is local or cached. Raises BentoError if the digest doesn't match."""
     address = parse_address(wheel.url)
     if address is None:

@@ -22,7 +22,6 @@ from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import program_members
 from rules_bento.images.plan import APP, ENVIRONMENT, ImagePlan, PlannedLayer
 from rules_bento.images.wheels.wheel import Locked, Wheel
-from rules_bento.net.transfers import parallel_map
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
 from rules_bento.packages.requirements import decode, normalize_name
 from rules_bento.programs import find_uv
@@ -252,7 +251,7 @@ def _find_wheels(
                 f"{base.python_version} that runs on {base.name}. Lock another version of {name}, or use another base."
             )
         wheels.append(wheel)
-    parallel_map(lambda wheel: download(wheel, workspace.progress), wheels, _JOBS)
+    download(wheels, workspace.progress)
     return wheels, members
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
+from rules_bento.errors import BentoError
 from rules_bento.net import ConnectionLostError, limits
 from rules_bento.net.download import Download
 from rules_bento.net.host_settings import basic_authorization
+from rules_bento.net.http_headers import parse_nonnegative_int
 from rules_bento.net.transfers import TRANSIENT, Progress, Retry
 from rules_bento.net.transport import Response, Transport
 from rules_bento.net.urls import Origin, resolve
@@ -27,15 +29,13 @@ _REMEDIES = {
 
 def download(address: Address, file: BinaryIO, counter: Progress) -> None:
     """Write the file at a URL to `file`. After an interruption, requests only the rest, if the server supports this."""
-    user, password = address.login()
-    login = {"Authorization": basic_authorization(user, password)} if user else {}
     transport, tag = Transport(), ""
 
     @contextmanager
     def request(at: int) -> Iterator[Response]:
         nonlocal tag
         headers = {"Range": f"bytes={at}-", "If-Range": tag} if at and tag else {}
-        with _get(address, transport, headers, login) as response:
+        with _get(address, transport, headers) as response:
             found = response.headers.get("ETag", "").strip()
             tag = found if found.startswith('"') else ""  # a weak tag doesn't identify bytes
             yield response
@@ -47,19 +47,31 @@ def download(address: Address, file: BinaryIO, counter: Progress) -> None:
         transport.close()
 
 
+def size(address: Address) -> int:
+    """Return the size of the file at a URL, or 0 if the server doesn't report the size. Doesn't download the file."""
+    transport = Transport()
+    try:
+        with _get(address, transport, {}, "HEAD") as response:
+            return parse_nonnegative_int(response.headers.get("Content-Length")) or 0
+    except (BentoError, ConnectionLostError):  # a download describes the problem
+        return 0
+    finally:
+        transport.close()
+
+
 @contextmanager
-def _get(
-    address: Address, transport: Transport, headers: Mapping[str, str], login: Mapping[str, str]
-) -> Iterator[Response]:
-    """Send a GET request, follow redirects, and yield the response. Sends `login` only to the server in the URL.
+def _get(address: Address, transport: Transport, headers: Mapping[str, str], method: str = "GET") -> Iterator[Response]:
+    """Send a request, follow redirects, and yield the response. Sends credentials only to the server in the URL.
 
     Raises ConnectionLostError for a temporary error, and BentoError for a permanent error.
     """
+    user, password = address.login()
+    login = {"Authorization": basic_authorization(user, password)} if user else {}
     url = address.url
     first = Origin.from_url(url)
     for _ in range(limits.REDIRECTS):
         sent = {"User-Agent": "rules_bento", **headers, **(login if Origin.from_url(url) == first else {})}
-        with transport.exchange("GET", url, sent) as response:
+        with transport.exchange(method, url, sent) as response:
             location = response.headers.get("Location", "")
             if response.status in (301, 302, 303, 307, 308) and location:
                 url = resolve(url, location).partition("#")[0]

@@ -40,7 +40,8 @@ _MAX_WRONG = 2  # attempts if the downloaded bytes differ from the pushed bytes
 _UPLOADED = ("success", "")
 # Fields of responses that are read. A missing field can also be null.
 _VERSIONS = {"items?": [{"version": str}]}
-_ENTRY = {"upload_status?": str, "transmission_strategy?": str, "manifest?": {"models?": [str], "metadata?": {}}}
+_MANIFEST = {"models?": [str], "metadata?": {}, "size_bytes?": int}
+_ENTRY = {"upload_status?": str, "transmission_strategy?": str, "manifest?": _MANIFEST}
 
 
 def pull(
@@ -69,10 +70,16 @@ def pull(
     with staging_lock(home), import_session(home, options) as session:
         fetching = _Fetching(home, cloud, session)
         same = None if force else fetching.find_same(paths, remote)
-        found = transfers.parallel_map(lambda model: fetching.model(model, counter), models)
-        drafts = [each for each in found if isinstance(each, StagedImport)]
+        found = transfers.parallel_map(fetching.model, models)
+        missing = [(model, each) for model, each in zip(models, found, strict=True) if isinstance(each, dict)]
+        sizes = [_size(each) for _, each in missing]
+        own = max(0, _size(remote) - sum(sizes)) if same is None else 0
+        counter.expect_all(sum(sizes) + own)  # corrected when a download begins
+        drafts = transfers.parallel_map(
+            lambda item: fetching.entry(*item[0], counter, item[1]), list(zip(missing, sizes, strict=True))
+        )
         if same is None:
-            drafts.append(fetching.entry(paths, remote, counter))
+            drafts.append(fetching.entry(paths, remote, counter, own))
         known = [each for each in (*found, same) if isinstance(each, Known)]
         done = session.commit(drafts, known)
         forget_downloads(home, map(_name, (paths, *models)))
@@ -129,6 +136,12 @@ def _whole(cloud: Cloud, paths: CloudPaths, remote: dict[str, Any]) -> dict[str,
     return remote
 
 
+def _size(remote: dict[str, Any]) -> int:
+    """Return the size in bytes that a document contains, or 0. The size of an archive differs a little."""
+    size: int = remote.get("manifest", {}).get("size_bytes", 0)
+    return min(max(0, size), limits.BODY)
+
+
 def _name(paths: CloudPaths) -> str:
     """Return the file name prefix for an entry's downloaded files."""
     return f"cloud-{_digest(paths.version)}"
@@ -147,8 +160,8 @@ class _Fetching:
         self._session = session
         self._lock = threading.Lock()  # downloads run in parallel, but only one import is staged at a time
 
-    def model(self, paths: CloudPaths, counter: Progress) -> StagedImport | Known | None:
-        """Download and stage a model, or return the stored model if it has the same digest.
+    def model(self, paths: CloudPaths) -> dict[str, Any] | Known | None:
+        """Return the document of a model to download, or the stored model if it has the same digest.
 
         Returns None for a Hugging Face model, because BentoML downloads such models.
         """
@@ -157,7 +170,7 @@ class _Fetching:
         if metadata.get("registry") == "huggingface":
             return None
         remote = _whole(self._cloud, paths, remote)
-        return self.find_same(paths, remote) or self.entry(paths, remote, counter)
+        return self.find_same(paths, remote) or remote
 
     def find_same(self, paths: CloudPaths, remote: dict[str, Any]) -> Known | None:
         """Return the stored entry if it has the digest in the labels of the entry on the server, otherwise None."""
@@ -166,18 +179,22 @@ class _Fetching:
             self._home, paths.kind, paths.tag, lambda stored: documents.label_of(stored.manifest) == expected
         )
 
-    def entry(self, paths: CloudPaths, remote: dict[str, Any], counter: Progress) -> StagedImport:
-        """Download and stage an entry. Verifies the files if the entry's labels contain a digest."""
+    def entry(self, paths: CloudPaths, remote: dict[str, Any], counter: Progress, expected_size: int) -> StagedImport:
+        """Download and stage an entry. Verifies the files if the entry's labels contain a digest.
+
+        The total of `counter` contains `expected_size`.
+        """
         expected = label_in(remote)
         # If an entry is pushed again, the path changes.
         state = _digest(remote.get("uid"), remote.get("updated_at"), expected)
         path = self._home.downloads / f"{_name(paths)}-{state}"
         for attempt in range(1, _MAX_WRONG + 1):
-            _Receiving(self._cloud, paths, remote, path, counter).run()
+            _Receiving(self._cloud, paths, remote, path, counter, expected_size).run()
             try:
                 return self._draft(paths, path, expected)
             except BentoError:
                 path.unlink(missing_ok=True)
+                expected_size = 0  # the total contains the bytes of the first attempt
                 if attempt == _MAX_WRONG:
                     raise
         raise AssertionError
@@ -196,12 +213,15 @@ class _Fetching:
 class _Receiving:
     """Downloads one file. After an interruption, resumes the download, unless several attempts make no progress."""
 
-    def __init__(self, cloud: Cloud, paths: CloudPaths, remote: dict[str, Any], path: Path, counter: Progress) -> None:
+    def __init__(
+        self, cloud: Cloud, paths: CloudPaths, remote: dict[str, Any], path: Path, counter: Progress, expected: int
+    ) -> None:
         self._cloud = cloud
         self._paths = paths
         self._strategy = remote.get("transmission_strategy")
         self._path = path
         self._counter = counter
+        self._expected = expected  # bytes that the total contains
         self._given = 0
 
     def run(self) -> None:
@@ -213,6 +233,8 @@ class _Receiving:
                 self._address = self._next_address()
                 downloading = Download(name, self._request, file, self._counter, self._cloud.retry())
                 downloading.run(lambda cut: self._cloud.unreachable(f"{self._paths}", cut))
+            else:
+                self._expect(0)
 
     @contextmanager
     def _request(self, at: int) -> Iterator[Response]:
@@ -220,12 +242,20 @@ class _Receiving:
         while True:
             with self._cloud.open("GET", self._address, headers) as response:
                 if response.status in (200, 206, 416):
+                    if response.status != 416 and response.length:
+                        self._expect(response.length + (at if response.status == 206 else 0))
                     yield response
                     return
                 status, content = response.status, response.read(limits.REFUSAL)
             if status not in ENDED or self._address.startswith("/") or self._given == MAX_ADDRESSES:
                 raise retriable(self._cloud.refusal(status, content, f"{self._paths}"), status, response.headers)
             self._address = self._next_address()
+
+    def _expect(self, size: int) -> None:
+        """Replace the estimated size of the file."""
+        if size != self._expected:
+            self._counter.expect_all(size - self._expected)
+            self._expected = size
 
     def _next_address(self) -> str:
         """Return the address of the download: a path on the server, or a presigned URL."""

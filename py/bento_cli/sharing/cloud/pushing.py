@@ -8,7 +8,7 @@ from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.net import transfers
 from rules_bento.tag import Tag
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
 from bento_cli.sharing.cloud import documents
 from bento_cli.sharing.cloud.client import Cloud, CloudPaths
@@ -19,6 +19,8 @@ from bento_cli.store.export import own_members
 from bento_cli.store.home import Home, staging_lock
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rules_bento.bento.descriptors import Description, ModelReference
     from rules_bento.net.transfers import Progress
 
@@ -62,9 +64,12 @@ def push(
     Raises BentoError if `check` is true and a file differs from the manifest. Raises CloudError for an error response.
     """
     models = models_of(home, entry) if entry.kind is BENTO else []
-    pushing = _Pushing(home, cloud, force=force, jobs=jobs)
+    noted = import_manifests.ManifestCache(home)
     if check:
-        verification.require_intact(home, [entry, *models], pushing.noted)
+        verification.require_intact(home, [entry, *models], noted)
+    tarballs = {each.path: Tarball(own_members(each)) for each in (entry, *models)}
+    counter.expect_all(sum(tarball.size for tarball in tarballs.values()))
+    pushing = _Pushing(home, cloud, tarballs, noted, force=force, jobs=jobs)
     with staging_lock(home):  # so that `bento gc` doesn't remove the records of uploads
         sent = transfers.parallel_map(lambda model: pushing.entry(model, counter), models, min(jobs, transfers.JOBS))
         for reference, entry_of_model in _of_hubs(entry.description) if entry.kind is BENTO else ():
@@ -85,21 +90,33 @@ def _of_hubs(description: Description) -> list[tuple[ModelReference, dict[str, A
 class _Pushing:
     """Client that pushes entries to one server."""
 
-    def __init__(self, home: Home, cloud: Cloud, *, force: bool, jobs: int) -> None:
+    def __init__(
+        self,
+        home: Home,
+        cloud: Cloud,
+        tarballs: Mapping[Path, Tarball],
+        noted: import_manifests.ManifestCache,
+        *,
+        force: bool,
+        jobs: int,
+    ) -> None:
         self._home = home
         self._cloud = cloud
         self._force = force
         self._jobs = jobs
-        self.noted = import_manifests.ManifestCache(home)
+        self._tarballs = tarballs
+        self._noted = noted
         self._lock = threading.Lock()  # two versions of one model would create its repository twice
 
     def entry(self, entry: Entry, counter: Progress, models: Sequence[Entry] = ()) -> Sent:
         """Push an entry. `models` are the models of a Bento. All these models must already be on the server."""
         paths = CloudPaths(entry.kind, entry.tag)
-        digest = documents.digest_of(self.noted, entry)
+        digest = documents.digest_of(self._noted, entry)
         self._have_repository(paths)
         remote = self._cloud.find(paths.version, what=f"{paths}")
+        tarball = self._tarballs[entry.path]
         if not self._force and remote is not None and remote.get("upload_status") == _DONE:
+            counter.expect_all(-tarball.size)
             return self._known(entry, remote, digest)
         if entry.kind is BENTO:
             document = documents.bento(entry, entry.description, models, digest, new=remote is None)
@@ -109,7 +126,6 @@ class _Pushing:
             remote = self._create(paths, document)
         elif entry.kind is BENTO:
             remote = self._cloud.ask("PATCH", paths.version, document, what=f"{paths}")
-        tarball = Tarball(own_members(entry))
         upload(self._cloud, self._home, paths, tarball, remote, digest, counter, self._jobs)
         return Sent(entry.tag, sent=True, size=tarball.size)
 

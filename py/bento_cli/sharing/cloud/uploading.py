@@ -53,7 +53,6 @@ def upload(
         address = _presign(cloud, paths, "upload", {})
         strategy = "presigned_url" if address else "proxy"
     cloud.ask("PATCH", f"{paths.version}/start_upload", what=f"{paths}")
-    counter.expect(tarball.size)
     whole = tarball.part(0, tarball.size, counter)
     if strategy == "proxy":
         _send(cloud, paths, whole, repeat(f"{paths.version}/upload"))
