@@ -328,6 +328,14 @@ def test_a_requirements_file_that_is_not_utf8(actions):
     refused(outcome, LABEL, "svc/text:1: invalid UTF-8", "Save the file as UTF-8")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_requirements_file_in_an_encoding_of_uv_is_read(actions, encoding):
+    path = actions.write("svc/text", "bentoml==1.4.39\nidna\n".encode(encoding))
+    outcome = actions.package("--requirements-file", path)
+    assert (outcome.code, outcome.errors) == (0, "")
+    assert b"'bentoml==1.4.39\n\n    idna\n" in outcome.outputs["--bento-yaml"]
+
+
 # Models
 
 
