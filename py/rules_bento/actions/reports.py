@@ -211,29 +211,29 @@ def build_definition(request: _BuildDefinitionRequest) -> None:
         {name: value for name, value in parameters.items() if value},
         [
             dependency(f"{subject}:{tag}", read_text(request.bento_digest).strip()),
-            *_dependencies(request),
+            *(dependency(*each) for each in _dependencies(request)),
         ],
     )
     text = json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True)
     request.output.write_text(f"{text}\n", "utf-8")
 
 
-def _dependencies(request: _BuildDefinitionRequest) -> Iterator[dict[str, Any]]:
+def _dependencies(request: _BuildDefinitionRequest) -> Iterator[tuple[str, str]]:
+    """Yield the URI and the digest of each dependency. The digest is empty if it isn't known."""
     from rules_bento.archives import sha256_of
-    from rules_bento.signing.provenance import dependency
 
     for name, version, sha256 in request.wheel:
-        yield dependency(_package_url(name, version), f"sha256:{sha256}")
+        yield _package_url(name, version), f"sha256:{sha256}"
     for name, version, file in request.built_wheel:
-        yield dependency(_package_url(name, version), f"sha256:{sha256_of(file)}")
+        yield _package_url(name, version), f"sha256:{sha256_of(file)}"
     for path in request.locked:
         yield from _locked_files(json.loads(read_text(path))["pins"])
     for path in request.model:
         model = ModelDescription.loads(read_text(path))
-        yield dependency(f"model:{model.tag}", f"blake3:{model.blake3}")
+        yield f"model:{model.tag}", f"blake3:{model.blake3}"
     for path in request.layer:
         digest = json.loads(read_text(path))["digest"]
-        yield dependency(f"layer:{digest}", digest)
+        yield f"layer:{digest}", digest
     for path in request.base_config:
         config = read_object(read_file(path), "the base's config")
         yield from _base_image(config)
@@ -241,10 +241,9 @@ def _dependencies(request: _BuildDefinitionRequest) -> Iterator[dict[str, Any]]:
             yield from _debian_packages(json.loads(read_text(index))["packages"], config["architecture"])
 
 
-def _locked_files(pins: Iterable[tuple[str, Sequence[str]]]) -> Iterator[dict[str, Any]]:
-    """Yield a dependency entry for each hash of a lock subset."""
+def _locked_files(pins: Iterable[tuple[str, Sequence[str]]]) -> Iterator[tuple[str, str]]:
+    """Yield a dependency for each hash of a lock subset."""
     from rules_bento.packages.requirements import normalize_name
-    from rules_bento.signing.provenance import dependency
 
     for pin, hashes in pins:
         if pin.startswith("./"):  # a wheel in the Bento
@@ -254,24 +253,22 @@ def _locked_files(pins: Iterable[tuple[str, Sequence[str]]]) -> Iterator[dict[st
             name, _, url = pin.partition(" @ ")
             address = url or _package_url(*name.split("==", 1))
         for sha256 in hashes:
-            yield dependency(address, f"sha256:{sha256}")
+            yield address, f"sha256:{sha256}"
 
 
-def _base_image(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the dependency entry of the base image, if its digest is known."""
-    from rules_bento.signing.provenance import dependency
-
+def _base_image(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the base image, if its digest is known."""
     digest, origin = config.get("digest"), config.get("origin")
     if digest:
         name = str(origin).rpartition("/")[2]
         where = f"?repository_url={quote(str(origin), safe='/:')}" if origin else ""
-        yield dependency(f"pkg:oci/{quote(name or 'base')}@{quote(digest)}{where}", digest)
+        yield f"pkg:oci/{quote(name or 'base')}@{quote(digest)}{where}", digest
 
 
-def _debian_packages(versions: dict[str, str], architecture: str) -> Iterator[dict[str, Any]]:
-    """Yield a dependency entry for each Debian package. Omits digests, because layer digests cover the packages."""
+def _debian_packages(versions: dict[str, str], architecture: str) -> Iterator[tuple[str, str]]:
+    """Yield each Debian package. Omits digests, because layer digests cover the packages."""
     for name, version in versions.items():
-        yield {"uri": f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}"}
+        yield f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}", ""
 
 
 def _package_url(name: str, version: str) -> str:

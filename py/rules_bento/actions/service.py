@@ -18,7 +18,6 @@ from rules_bento.service.sdk_names import IMPORT_LINE
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
 if TYPE_CHECKING:
-    from rules_bento.build_options.options import BuildOptions
     from rules_bento.service.metadata import ServiceInfo
 
 
@@ -55,6 +54,7 @@ def import_service(request: _ImportServiceRequest) -> None:
 
     from rules_bento.actions.archives import write_bento
     from rules_bento.bento.named_files import named_files
+    from rules_bento.build_options.option_reader import read_target
     from rules_bento.exit_handling import exit_on_signals
     from rules_bento.packages.environments import wheel_environment
     from rules_bento.packages.virtualenv import OMIT_PLATFORMS, check_platform, make_environment
@@ -75,7 +75,8 @@ def import_service(request: _ImportServiceRequest) -> None:
     installed = _installed_versions(roots)
     _check_versions(installed, FIRST_BENTOML)
     service_info = json.loads(request.service_info.read_text("utf-8"))
-    options = _read_options(request, service_info)
+    src_exists = service_info.get("src_exists", False)
+    options = read_target(request.options or {}, request.bentofile, src_exists=src_exists)
     if options.args:
         _check_versions(installed, _FIRST_WITH_ARGUMENTS)
     exit_on_signals()
@@ -165,12 +166,6 @@ def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
             f"{json.dumps(found)}",
             remedy=f"Add to the Bento:{IMPORT_LINE}",
         )
-
-
-def _read_options(request: _ImportServiceRequest, service_info: dict[str, Any]) -> BuildOptions:
-    from rules_bento.build_options.option_reader import read_target
-
-    return read_target(request.options or {}, request.bentofile, src_exists=service_info.get("src_exists", False))
 
 
 def _project_files(source: Path, service_info: dict[str, Any]) -> ProjectFiles:

@@ -52,9 +52,9 @@ def definition(kind: str, parameters: dict[str, Any], dependencies: list[dict[st
 
 
 def dependency(uri: str, digest: str) -> dict[str, Any]:
-    """Return the SLSA resource descriptor for a dependency. `digest` has the form `<algorithm>:<hex>`."""
+    """Return the SLSA resource descriptor for a dependency. `digest` is empty, or has the form `<algorithm>:<hex>`."""
     algorithm, _, value = digest.partition(":")
-    return {"uri": uri, "digest": {algorithm: value}}
+    return {"uri": uri, "digest": {algorithm: value}} if digest else {"uri": uri}
 
 
 def predicate(build: dict[str, Any], run: Run) -> dict[str, Any]:
