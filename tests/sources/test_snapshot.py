@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rules_bento.build_options.option_reader import unmatched_patterns
+from rules_bento.build_options.bentofile import unmatched_patterns
 from rules_bento.build_options.options import BuildOptions
 from rules_bento.errors import BentoError
 from rules_bento.sources.snapshot import DeclaredFile, digest, place, require_kept, select, walk

@@ -208,7 +208,7 @@ def _build(
 ) -> BuildResult:
     declared = list(snapshot.walk(str(directory)))
     selection = selected(declared, options)
-    notes = tuple(option_reader.unmatched_patterns(selection, options, "the project"))
+    notes = tuple(bentofiles.unmatched_patterns(selection, options, "the project"))
     try:
         files = project_files(declared, directory)
         lock = _project_lock(options, directory, bentofile, extra.locking) if extra.locking else None
@@ -266,7 +266,7 @@ def _build_selected(
     seen: dict[str, bytes] = {}  # content of read files, by path
     tree = source_tree(selection.kept, seen)
     paths = [file.path for file in selection.kept] if extra.python else tree.paths
-    service = option_reader.find_service(options, paths)
+    service = bentofiles.find_service(options, paths)
     warnings: tuple[str, ...] = ()
     environment = ""
     terminal.step(f"analyzing {service}, number of files: {len(paths)}")

@@ -141,7 +141,7 @@ def read_plan(request: SelectionRequest, declared: Sequence[DeclaredFile]) -> Pl
     service, include, exclude = request.service, request.include, request.exclude
     if request.options is None and not request.bentofile:
         return Plan(service, include or ("*",), exclude)
-    from rules_bento.build_options.option_reader import read_target
+    from rules_bento.build_options.bentofile import read_target
 
     own = {"service": service, "include": list(include) or None, "exclude": list(exclude) or None}
     attributes = (request.options or {}) | {key: value for key, value in own.items() if value is not None}
@@ -260,7 +260,7 @@ def snapshot(request: _SnapshotRequest) -> None:
 def _report_unmatched_patterns(target: str, selection: Selection, plan: Plan) -> None:
     """Warn about patterns that match no declared file."""
     if selection.idle:
-        from rules_bento.build_options.option_reader import unmatched_patterns
+        from rules_bento.build_options.bentofile import unmatched_patterns
 
         for note in unmatched_patterns(selection, plan.effective_options, "srcs, data, or deps"):
             sys.stderr.write(f"{target}: {note}\n")
@@ -270,7 +270,7 @@ def _service_name(plan: Plan, sources: dict[str, DeclaredFile]) -> str:
     """Return the import string of the service from the target, otherwise from the bentofile, otherwise `service`."""
     if plan.service is not None:
         return plan.service
-    from rules_bento.build_options.option_reader import find_service
+    from rules_bento.build_options.bentofile import find_service
 
     return find_service(plan.effective_options, sources)
 

@@ -15,7 +15,7 @@ from rules_bento.arguments import JsonObject, Pairs, Paths, Strings, check_label
 from rules_bento.bento import assemble
 from rules_bento.bento.env.common import ApiDescription, BentoSettings
 from rules_bento.bento.named_files import export_uv_lock
-from rules_bento.build_options import option_checks, option_reader
+from rules_bento.build_options import bentofile, option_checks
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.models.model import BundledModel, ModelDescription
 from rules_bento.packages.requirement_checks import check_lines
@@ -112,7 +112,7 @@ def _bento_settings(
         creation_time=request.creation_time,
         bentoml_version=request.bentoml_version,
         python_version=option_checks.short_python_version(request.python_version, "python_version"),
-        options=option_reader.read_target(
+        options=bentofile.read_target(
             _read_options(request, attributes), request.bentofile, src_exists=service_info.get("src_exists", False)
         ),
         files=ProjectFiles(contents),

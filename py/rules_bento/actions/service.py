@@ -54,7 +54,7 @@ def import_service(request: _ImportServiceRequest) -> None:
 
     from rules_bento.actions.archives import write_bento
     from rules_bento.bento.named_files import named_files
-    from rules_bento.build_options.option_reader import read_target
+    from rules_bento.build_options.bentofile import read_target
     from rules_bento.exit_handling import exit_on_signals
     from rules_bento.packages.environments import wheel_environment
     from rules_bento.packages.virtualenv import OMIT_PLATFORMS, check_platform, make_environment

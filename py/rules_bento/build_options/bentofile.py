@@ -1,4 +1,4 @@
-"""Parses `bentofile.yaml`, and `[tool.bentoml.build]` in `pyproject.toml`. Errors include line numbers."""
+"""Reads the options of a target, of `bentofile.yaml`, and of `[tool.bentoml.build]` in `pyproject.toml`."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from pathlib import Path as FilePath
 from rules_bento.build_options import option_reader
 from rules_bento.build_options.document import Document, LiteralFloat, Path, arguments
 from rules_bento.build_options.option_checks import check_package
+from rules_bento.build_options.options import BuildOptions, merge
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import decode_text, read_file, split_lines
 from rules_bento.formats.toml import read_project, read_toml
 from rules_bento.packages.requirements import local_packages
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Container, Sequence
 
 if TYPE_CHECKING:
-    from rules_bento.build_options.options import BuildOptions
+    from rules_bento.sources.patterns import Rule
+    from rules_bento.sources.snapshot import Selection
 
 NAMES = ("bentofile.yaml", "pyproject.toml")  # the files that BentoML reads options from, by priority
 _TABLE = ("tool", "bentoml", "build")
+_MAX_REPORTED = 20  # unmatched patterns with a warning of their own
+_MAX_LISTED = 5
+_LISTS = ("include", "exclude")  # of patterns for this project
+_IN_TEMPLATES = re.compile(r"^/?[._]|[*?[$]")
 
 
 def read(path: str | FilePath, origin: str, *, src_exists: bool = False) -> BuildOptions:
@@ -140,3 +146,60 @@ def _keys(dotted: str) -> tuple[str, ...]:
 def find(directory: FilePath, names: Sequence[str] = NAMES) -> FilePath | None:
     """Return the first file in `names` that exists in `directory`, or None if no file exists."""
     return next((directory / name for name in names if (directory / name).is_file()), None)
+
+
+def read_target(attributes: dict[str, Any], bentofiles: Sequence[tuple[str, ...]], *, src_exists: bool) -> BuildOptions:
+    """Return the options of a target, merged with an optional bentofile.
+
+    `attributes` has the format of a bentofile. `bentofiles` is empty, or contains one pair: the path of a bentofile,
+    and its name in messages. `src_exists` specifies whether the build context contains a directory `src`. Raises
+    BentoError for invalid options.
+    """
+    options = option_reader.parse(Document("", attributes))
+    for path, name in bentofiles:
+        options = merge(options, read(path, name, src_exists=src_exists))
+    return options
+
+
+def find_service(options: BuildOptions, sources: Container[str]) -> str:
+    """Return the configured service, or the default `service` if service.py exists. Otherwise, raises BentoError."""
+    if options.service is not None:
+        return options.service
+    if "service.py" not in sources:
+        problem = "required, because the sources don't contain the default service.py"
+        remedy = "Set service to 'module:Service', or check that include, exclude, and .bentoignore keep service.py."
+        raise BentoError(problem, place="service", remedy=remedy)
+    return "service"
+
+
+def unmatched_patterns(selection: Selection, options: BuildOptions, among: str) -> list[str]:
+    """Return warnings about patterns that match no file. `among` describes the searched files in messages.
+
+    One warning per list covers the patterns that were meant to exclude files, if no similar pattern matches a file. It
+    omits patterns of an ignore file that is probably a template: names of tools, wildcards, and many patterns.
+    """
+    notes, others = [], dict[str, list[str]]()
+    for index, rule in enumerate(selection.idle):
+        hint = selection.rules.suggestion(rule) if index < _MAX_REPORTED else ""
+        if hint or (selection.rules.is_including(rule) and index < _MAX_REPORTED):
+            text = f"{_place(rule, options)}: {rule.text!r} matches no file in {among}."
+            notes.append(f"{text} Did you mean {hint!r}?" if hint else text)
+        elif rule.origin == "include" or not (rule.negated or _is_in_template(rule)):
+            others.setdefault(rule.origin, []).append(repr(rule.text))
+    for origin, texts in others.items():
+        place, more = options.at(origin), len(texts) - _MAX_LISTED
+        if more > 0 and origin not in _LISTS:
+            continue
+        listed = ", ".join(texts[:_MAX_LISTED]) + (f", or {more} more patterns" if more > 0 else "")
+        notes.append(f"{place}: no file in {among} matches {listed}.")
+    return notes
+
+
+def _is_in_template(rule: Rule) -> bool:
+    return rule.origin not in _LISTS and bool(_IN_TEMPLATES.search(rule.text))
+
+
+def _place(rule: Rule, options: BuildOptions) -> str:
+    if rule.origin in _LISTS:
+        return options.at(f"{rule.origin}[{rule.number - 1}]")
+    return f"{rule.origin}:{rule.number}"
