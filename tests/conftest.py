@@ -2,12 +2,14 @@
 
 import http.client
 import json
+import locale
 import os
 import resource
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import sysconfig
 import tempfile
 import time
@@ -44,9 +46,27 @@ def built(path: str) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def repository_root(request: pytest.FixtureRequest) -> None:
-    """Run each test in the root of the repository, wherever pytest was started and the last test went."""
+def unchanged_process(request: pytest.FixtureRequest):
+    """Run each test in the root of the repository. Fail if the test changes the process for the tests after it.
+
+    Programs that tests run in this process may set handlers of signals.
+    """
     os.chdir(request.config.rootpath)
+    before = process_state()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    assert process_state() == before
+
+
+def process_state() -> dict[str, object]:
+    umask = os.umask(0o022)
+    os.umask(umask)
+    variables = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    found = {"variables": variables, "umask": umask, "path": [*sys.path]}
+    found |= {"locale": locale.setlocale(locale.LC_ALL), "bytecode": (sys.dont_write_bytecode, sys.pycache_prefix)}
+    return found | {"directory": tempfile.tempdir, "limits": resource.getrlimit(resource.RLIMIT_FSIZE)}
 
 
 def locked_wheels() -> list[Path]:

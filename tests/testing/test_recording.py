@@ -1,7 +1,6 @@
 """Lines are recorded in this process and in those that it starts, under the paths that Bazel knows."""
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,9 +19,7 @@ def bento(tmp_path):
     for path in ("src/service.py", "src/shop/prices.py", "src/never.py"):
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         (directory / path).write_text(SOURCE, "utf-8")
-    handler = signal.getsignal(signal.SIGTERM)
     yield directory
-    signal.signal(signal.SIGTERM, handler)  # coverage.py keeps its own
     sys.modules.pop("service", None)
 
 
