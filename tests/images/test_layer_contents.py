@@ -3,6 +3,7 @@
 import gzip
 import io
 import struct
+import subprocess
 import tarfile
 
 import pytest
@@ -86,6 +87,20 @@ def test_the_names_and_the_contents_of_a_layer_are_bounded_together(tmp_path, mo
     monkeypatch.setattr(contents, name, limit - 1)
     with pytest.raises(BentoError, match="exceed the size limit"):
         read_files(layers, lambda *_: False, lambda _path: True)
+
+
+def test_what_follows_a_sparse_file_is_read(tmp_path):
+    """With more pieces than the header of GNU's format lists, so that further records list them."""
+    with (tmp_path / "holes").open("wb") as file:
+        for number in range(60):
+            file.seek(number << 20)
+            file.write(b"x")
+    (tmp_path / "last.so").write_bytes(b"y")
+    blob = tmp_path / "0.blob"
+    command = ["tar", "--format=gnu", "--sparse", "-C", tmp_path, "-cf", blob, "holes", "last.so"]
+    subprocess.run(command, check=True)
+    assert blob.stat().st_size < 1 << 20
+    assert read_files([(blob, MEDIA_TYPES["none"])], lambda path, _head: path == "last.so") == {"last.so": b"y"}
 
 
 @pytest.mark.parametrize("compression", PACK)
