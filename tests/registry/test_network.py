@@ -252,3 +252,34 @@ def test_no_module_here_names_a_public_registry_but_the_one_of_the_format():
         for name in ("quay.io", "gcr.io", "ghcr.io", "amazonaws"):
             assert name not in path.read_text(), path
         assert ("docker.io" in path.read_text()) == (path.name == "reference.py"), path
+
+
+class Lying(Handler):
+    """A registry with one manifest, whatever the requested digest is. Requires a token that it gives last."""
+
+    def do_GET(self) -> None:
+        server = self.server
+        if self.path.startswith("/token"):
+            server.tokens += 1
+            self.send(200, json.dumps({"token": f"t{server.tokens}"}).encode())
+        elif self.headers["Authorization"] == f"Bearer t{server.last}":
+            digest = oci.digest_of(server.content)
+            self.send(200, server.content, {"Content-Type": oci.MANIFEST, "Docker-Content-Digest": digest})
+        else:
+            self.send(401, headers={"WWW-Authenticate": f'Bearer realm="http://{server.host}/token",service="x"'})
+
+
+@pytest.mark.parametrize(("last", "is_accepted"), [(1, True), (2, True), (3, False)])
+def test_a_token_that_expired_early_is_replaced_once(registries, last, is_accepted):
+    config = {"mediaType": oci.CONFIG, "digest": f"sha256:{'2' * 64}", "size": 2}
+    manifest = json.dumps({"schemaVersion": 2, "mediaType": oci.MANIFEST, "config": config, "layers": []}).encode()
+    with running(Lying, content=manifest, tokens=0, last=last) as server:
+        repository = registries.repository(Reference.parse(f"{server.host}/team/app"))
+        if is_accepted:
+            assert repository.get_manifest("v1").content == manifest
+            with pytest.raises(BentoError, match="the content doesn't match the digest sha256:1111"):
+                repository.get_manifest(f"sha256:{'1' * 64}")
+        else:
+            with pytest.raises(BentoError, match="401"):
+                repository.get_manifest("v1")
+    assert server.tokens == min(last, 2)
