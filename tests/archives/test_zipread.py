@@ -62,13 +62,13 @@ def with_descriptor(descriptor):
     return changed(data, NOTES, in_central=[(8, "<H", 8)], in_local=[(6, "<H", 8), *zeros])
 
 
-def with_end_64(data, *, record=(), locator=(0, 0, 1), end=()):
+def with_end_64(data, *, record=(), locator=(0, 0, 1), end=(), gap=b""):
     """Return the zip with a zip64 end record, which CPython reads whatever the old record contains."""
     count, size, start = struct.unpack_from("<H2L", data, len(data) - 12)
     record = record or (44, 45, 45, 0, 0, count, count, size, start)
     first, shift, disks = locator
     made = struct.pack("<4sQ2H2L4Q", b"PK\6\6", *record)
-    made += struct.pack("<4sLQL", b"PK\6\7", first, len(data) - 22 + shift, disks)
+    made += gap + struct.pack("<4sLQL", b"PK\6\7", first, len(data) - 22 + shift, disks)
     return data[:-22] + made + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *(end or (count, count, size, start)), 0)
 
 
@@ -126,6 +126,7 @@ AMBIGUOUS = {
     "two ends": (two_ends(), "has two ends"),
     "a zip64 end with another count": (with_end_64(zip_of(), end=(1, 1, 112, 104)), "contradicts the end record"),
     "a zip64 end elsewhere": (with_end_64(zip_of(), locator=(0, 1, 1)), "isn't before its locator"),
+    "bytes after a zip64 end": (with_end_64(zip_of(), gap=b"gap"), "isn't before its locator"),
     "a zip64 end on another disk": (with_end_64(zip_of(), locator=(1, 0, 1)), "isn't before its locator"),
     "a longer zip64 end": (with_end_64(zip_of(), record=(45, 45, 45, 0, 0, 2, 2, 112, 104)), "has unsupported fields"),
     "data before an empty zip": (b"#!/bin/sh\n" + bytes(90) + struct.pack("<4s4H2LH", b"PK\5\6", *[0] * 5, 100, 0), "before the first"),
