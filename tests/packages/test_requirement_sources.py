@@ -133,9 +133,9 @@ def test_a_bentofile_brings_its_packages(tmp_path):
     bentofile = write(tmp_path, "bentofile.yaml", text + "  extra_index_url: https://host/simple\n")
     declared = read([bentofile, requirements])
     assert list(declared.requirements) == ["scikit-learn", "numpy<3", "pandas"]
-    assert [(option.flag, option.value) for option in declared.options] == [
-        ("--extra-index-url", "https://host/simple")
-    ]
+    [option] = declared.options
+    assert (option.flag, option.value) == ("--extra-index-url", "https://host/simple")
+    assert option.place.endswith("bentofile.yaml: python"), "without a line"
 
 
 @pytest.mark.parametrize(
