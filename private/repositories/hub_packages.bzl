@@ -1,53 +1,12 @@
 """Declares the repositories of packages in a hub, and of the file that describes each package."""
 
 load("//private:versions.bzl", "PYTHON_VERSIONS")
-load(":build_text.bzl", "build_text", "failing_text", "platform_cases", "select_text")
+load(":build_text.bzl", "PUBLIC", "failing_text", "load_text", "platform_cases", "select_text", "target_text")
 load(":fetch.bzl", "mark_reproducible")
 load(":markers.bzl", "evaluate_marker", "is_python_in", "marker_environment")
 load(":source.bzl", "source_file")
 load(":wheel.bzl", "python_version")
 load(":wheel_tags.bzl", "best_wheel")
-
-_ALIAS = """
-alias(
-    name = {name},
-    actual = {actual},
-    tags = {tags},
-)
-"""
-
-_LOCKED_PACKAGE = """\
-load("@rules_bento//private:hub_rules.bzl", "deferred", "locked_package", "requirement")
-
-package(default_visibility = ["//visibility:public"])
-
-locked_package(
-    name = "_locked",
-    description = {description},
-)
-"""
-
-_DEFERRED = """
-deferred(
-    name = {name},
-    labels = {labels},
-    no_match_error = {no_match_error},
-)
-"""
-
-_REQUIREMENT = """
-requirement(
-    name = {name},
-    distribution = {distribution},
-    extra = {extra},
-    glibc = {glibc},
-    modules = {modules},
-    packages = {packages},
-    platform = {platform},
-    python_version = {python_version},
-    wheels = {wheels},
-)
-"""
 
 def target_name(name):
     """Returns the name of the target for a package."""
@@ -66,7 +25,7 @@ def by_name(packages):
 
 def alias_text(name, actual, tags):
     """Returns the text of an alias for a BUILD file. `actual` is an expression."""
-    return build_text(_ALIAS, {"actual": actual}, name = name, tags = tags)
+    return target_text("alias", {"actual": actual}, name = name, tags = tags)
 
 def package_repo_name(hub, name):
     """Returns the name of the repository for a package."""
@@ -200,8 +159,8 @@ def _requirement(lock, package, extra):
         wheels[platform] = []
     distribution = package.values()[0]["name"]
     no_match = _no_match(lock, distribution, package.keys())
-    return build_text(
-        _REQUIREMENT,
+    return target_text(
+        "requirement",
         {
             "modules": select_text(modules, no_match),
             "packages": select_text(locked, no_match),
@@ -219,13 +178,14 @@ def _build_file(lock, package):
     """Returns the text of the BUILD file for a package. `package` maps platforms to entries."""
     no_match = _no_match(lock, package.values()[0]["name"], package.keys())
     descriptions = {platform: "locked-{}.json".format(_release(entry)) for platform, entry in package.items()}
-    build = build_text(_LOCKED_PACKAGE, {"description": select_text(descriptions, no_match)})
+    build = load_text("private:hub_rules.bzl", "deferred", "locked_package", "requirement") + target_text("package", default_visibility = PUBLIC)
+    build += target_text("locked_package", {"description": select_text(descriptions, no_match)}, name = "_locked")
     labels = {platform: _labels(lock, entry, platform) for platform, entry in package.items()}
     for name, by_platform in {
         "_modules": {platform: label.modules for platform, label in labels.items()} | {platform + "_tool": label.tool_modules for platform, label in labels.items()},
         "whl": {platform: label.wheel for platform, label in labels.items()},
     }.items():
-        build += build_text(_DEFERRED, labels = platform_cases(by_platform), name = name, no_match_error = no_match)
+        build += target_text("deferred", labels = platform_cases(by_platform), name = name, no_match_error = no_match)
     for extra in [""] + _extras(package):
         build += _requirement(lock, package, extra)
     return build
