@@ -29,7 +29,7 @@ bento_python = rule(
 _TYPE = "@rules_python//python:toolchain_type"
 _VERSION = "@rules_python//python/config_settings:python_version"
 
-# The configuration of the helper and its packages. A further configuration would configure all registered toolchains again.
+# The default configuration of tools. A further configuration would configure all registered toolchains again.
 _OF_TOOLS = {"//rules:bytecode": "none", "//rules:python_version": "", "//rules:wheels": "auto"}
 
 def _bento_toolchain_python_impl(ctx):

@@ -105,14 +105,9 @@ def _host_impl(settings, _attr):
 
 _OF_HOST = [_BYTECODE, _FLAG, _PLATFORMS]
 
-def _host_program_impl(settings, attr):
-    python = reset_python(settings) if settings[_PYTHON_VERSION] else set_python(settings, "")
-    return RESET | _host_impl(settings, attr) | {_FLAG: "auto"} | python
-
-# Transition of programs for `bazel run` to the host platform: to the configuration of the command line if it is for this platform, because Bazel
-# configures all registered toolchains again in another one.
+# Transition of programs for `bazel run` to the host platform, in a single configuration. With the flag `auto`, this is usually the default one.
 host_cfg = transition(
-    implementation = _host_program_impl,
+    implementation = lambda settings, attr: RESET | _host_impl(settings, attr) | {_FLAG: "auto"} | reset_python(settings),
     inputs = [_HOST_PLATFORM] + PYTHON_INPUTS,
     outputs = [DEFERRED] + _OF_HOST + PYTHON_OUTPUTS,
 )
