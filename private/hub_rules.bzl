@@ -98,8 +98,8 @@ def _tool_modules_impl(ctx):
         outputs = [directory],
         tools = depset([ctx.file._program], transitive = [python.files]),
         env = {},
-        # A cache would send the files to each machine that runs the tool, for example in another compilation mode.
-        execution_requirements = {"block-network": "1", "no-remote-cache-upload": "1", "supports-path-mapping": "1"},
+        # A cache would store each file of the wheel, and send the files to each machine that runs the tool.
+        execution_requirements = {"block-network": "1", "no-cache": "1", "supports-path-mapping": "1"},
         toolchain = _INTERPRETER_TYPE,
     )
     files = depset([directory])
