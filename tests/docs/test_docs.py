@@ -39,6 +39,7 @@ PROGRAMS = [
 ]  # fmt: skip
 # Pages elsewhere, each looked at by hand: no test asks the web.
 PAGES = {
+    "https://docs.astral.sh/uv/guides/integration/docker/",
     "https://bentoml.com",
     "https://github.com/bazel-contrib/supply-chain",
     "https://github.com/bazelbuild/bazelisk",

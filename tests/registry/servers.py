@@ -136,11 +136,11 @@ class Tls:
         self.authority = directory / "ca.pem"
         self.certificate, self.key = directory / "server.pem", directory / "server.key"
         names = directory / "names"
-        names.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+        # Python 3.13 requires both identifiers of keys, and the use of the authority's key.
+        names.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\nauthorityKeyIdentifier=keyid\n")
         new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-        _openssl(
-            "req", "-x509", *new, "-keyout", directory / "ca.key", "-out", self.authority, "-subj", "/CN=test authority"
-        )
+        authority = ["-subj", "/CN=test authority", "-addext", "keyUsage=critical,keyCertSign"]
+        _openssl("req", "-x509", *new, "-keyout", directory / "ca.key", "-out", self.authority, *authority)
         _openssl("req", *new, "-keyout", self.key, "-out", directory / "request", "-subj", "/CN=127.0.0.1")
         signing = ["-CA", self.authority, "-CAkey", directory / "ca.key", "-CAcreateserial", "-extfile", names]
         _openssl("x509", "-req", "-in", directory / "request", *signing, "-out", self.certificate, "-days", "2")

@@ -1,0 +1,120 @@
+"""Compares `bento image` with the Dockerfile of uv's guide (buildah), pyoci, and hatch-oci.
+
+    python bench/images.py [VENV]
+
+Builds and pushes a FastAPI project on one base: first without any cache, then with another line in main.py (median of
+three), and with another version of a small package. Prints user and system seconds, bytes to the registry, whether a
+copy of the project without caches has the same digest, and the layers above the base. VENV, with Python 3.13, has the
+last two tools: `uv pip install pyoci hatch-oci`. Requires buildah, docker-registry, mmdebstrap, and openssl.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+from native import ROOT, measure
+
+sys.path[:0] = [str(ROOT / "e2e"), str(ROOT)]
+
+from dockerfile import BASE, Engine  # noqa: E402
+
+from tests.registry import servers  # noqa: E402
+from tests.registry.relay import Relay  # noqa: E402
+
+OTHERS = ("pyoci", "hatch-oci")
+DOCKERFILE = f"""FROM {BASE}
+ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=0
+WORKDIR /app
+RUN --mount=type=cache,target=/root/.cache/uv --mount=type=bind,source=uv.lock,target=/app/uv.lock \\
+  --mount=type=bind,source=pyproject.toml,target=/app/pyproject.toml uv sync --locked --no-install-project --no-dev
+COPY . /app
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --locked --no-dev
+ENV PATH="/app/.venv/bin:$PATH"
+CMD ["uvicorn", "main:app", "--host", "0.0.0.0"]
+"""
+PROJECT = """[project]
+name = "api"
+version = "1"
+requires-python = ">=3.11"
+dependencies = ["fastapi", "uvicorn", "pandas", "idna=={idna}"]
+[tool.hatch.build]
+targets.wheel.only-include = ["main.py"]
+hooks.pyoci = {{ push = true, image-name = "{image}", base-image = "{base}" }}
+"""
+
+
+def build(name: str, project: Path, names: dict[str, str], engine: Engine, caches: str = "caches") -> None:
+    """Build and push the image of a project with a tool, with the caches of this name."""
+    python, base = f"{sys.argv[-1]}/bin/python", ["--base", f"oci:{project.parents[1]}/base"]
+    command = [python, "-m", "hatchling", "build", "-t", "wheel"]
+    if name in OTHERS:
+        call(project, caches, "uv", "sync", "-q", "--locked", "--no-install-project", "--python", python)
+    if name == "pyoci":
+        command[2:] = ["pyoci.cli", "build", "--include-deps", "--push", "--tag", names["image"]]
+        command += ["--base-image", names["base"]]
+    elif name == "uv-guide":
+        more = "--layers" if caches == "caches" else "--no-cache"
+        call(project, caches, *engine.build_command("bench", project, project.parents[1] / "guide", more))
+        command = engine.push_command("bench", names["image"])
+    elif name == "bento-image":
+        command = [sys.executable, "-m", "bento_cli", "image", "--push", "-t", names["image"], *base]
+    call(project, caches, *command)
+
+
+def call(project: Path, caches: str, *command: str) -> None:
+    """Run a command in the project, with the caches of this name."""
+    variables = {**os.environ, "PYTHONPATH": str(ROOT / "py"), "PYTHONDONTWRITEBYTECODE": ""}
+    variables |= {"PYTHONPYCACHEPREFIX": "/tmp/bench-images", "SSL_CERT_FILE": str(project.parents[1] / "trusted")}
+    for variable in ("HOME", "TMPDIR", "UV_CACHE_DIR", "XDG_CACHE_HOME"):
+        variables[variable] = str(project.with_name(caches) / variable)
+        Path(variables[variable]).mkdir(parents=True, exist_ok=True)
+    subprocess.run(command, cwd=project, env=variables, check=True, stdout=subprocess.DEVNULL)
+
+
+def compare(name: str, directory: Path, relay: Relay, storage: Path, engine: Engine) -> str:
+    """Return the row of a tool."""
+    names, results = {"image": f"{relay.host}/{name}:v1", "base": f"{relay.host}/base:v1"}, []
+    (project := directory / name / "project").mkdir(parents=True)
+    for line, idna in [(0, "3.10"), (1, "3.10"), (2, "3.10"), (3, "3.10"), (3, "3.11")]:
+        (project / "main.py").write_text(f"import fastapi\n\napp = fastapi.FastAPI(title='{line}')\n", "utf-8")
+        (project / "pyproject.toml").write_text(PROJECT.format(idna=idna, **names), "utf-8")
+        call(project, "caches", "uv", "lock", "-q", "--python", sys.executable)
+        results.append(measure(lambda: build(name, project, names, engine), relay)[1:])
+    results[1:4] = [(statistics.median(cpu for cpu, _ in results[1:4]), max(sent for _, sent in results[1:4]))]
+    cells = [f"{cpu:.1f} s, {sent / 1e6:,.1f} MB" for cpu, sent in results]
+    link = storage / f"repositories/{name}/_manifests/tags/v1/current/link"
+    before, copied = link.read_text().rpartition(":")[2], shutil.ignore_patterns(".venv", "dist")
+    shutil.copytree(project.rename(project.with_name("x")), project, ignore=copied, copy_function=shutil.copy)
+    build(name, project, names, engine, "other-caches")
+    layers = len(json.loads((storage / "blobs/sha256" / before[:2] / before / "data").read_text())["layers"]) - 1
+    return f"| {name} | {' | '.join(cells)} | {'yes' if before in link.read_text() else 'no'} | {layers} |"
+
+
+def run(directory: Path, engine: Engine) -> None:
+    """Print the rows of all tools."""
+    tls = servers.Tls(directory / "tls")
+    system = Path(os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")).read_bytes()
+    (directory / "trusted").write_bytes(system + tls.authority.read_bytes())
+    for path, text in {"guide": DOCKERFILE, "Dockerfile": f"FROM {BASE}\nRUN pip install --quiet uv\n"}.items():
+        (directory / path).write_text(text, "utf-8")
+    with servers.serve("docker-registry", directory / "registry", tls=tls) as registry, Relay(registry.port) as relay:
+        for place in (f"oci:{directory}/base", f"docker://{relay.host}/base:v1"):
+            subprocess.run(engine.push_command(BASE, place, transport=""), check=True)
+        engine.build(BASE, directory, directory / "Dockerfile")
+        print("| | first build | changed line | changed package | same digest | layers |\n|---|---|---|---|---|---|")
+        for name in ("bento-image", "uv-guide", *OTHERS[: 2 * len(sys.argv[1:])]):
+            print(compare(name, directory, relay, registry.storage / "docker/registry/v2", engine), flush=True)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as temporary, closing(Engine(Path(temporary))) as shared:
+        shared.make_base()
+        run(Path(temporary), shared)
