@@ -39,7 +39,9 @@ PROGRAMS = [
 ]  # fmt: skip
 # Pages elsewhere, each looked at by hand: no test asks the web.
 PAGES = {
+    "https://blog.vertexcover.io/container-coldstart",
     "https://docs.astral.sh/uv/guides/integration/docker/",
+    "https://techcommunity.microsoft.com/blog/linuxandopensourceblog/dissecting-llm-container-cold-start-where-the-time-actually-goes/4508831",
     "https://bentoml.com",
     "https://github.com/bazel-contrib/supply-chain",
     "https://github.com/bazelbuild/bazelisk",
