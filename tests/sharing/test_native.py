@@ -607,14 +607,10 @@ def test_the_total_of_downloads_is_known_if_the_server_reports_sizes(tmp_path, h
     contents = {f"/p{number}-1-py3-none-any.whl": os.urandom(5000 * number) for number in range(1, 7)}
     requests = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Index(Handler):
         def do_GET(self):
             requests.append(self.command)
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(contents[self.path])))
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(contents[self.path])
+            self.send(200, contents[self.path])
 
         def do_HEAD(self):
             if has_sizes or "p3" not in self.path:
@@ -622,12 +618,9 @@ def test_the_total_of_downloads_is_known_if_the_server_reports_sizes(tmp_path, h
             else:
                 self.send_error(405)
 
-        def log_message(self, *_arguments):
-            pass
-
-    with running(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as host:
+    with running(Index) as server:
         missing = [
-            native_packages.LocalWheel(path[1:3], "1", tmp_path / path[1:], hashlib.sha256(data).hexdigest(), f"http://{host}{path}")
+            native_packages.LocalWheel(path[1:3], "1", tmp_path / path[1:], hashlib.sha256(data).hexdigest(), f"http://{server.host}{path}")
             for path, data in contents.items()
         ]  # fmt: skip
         counter = Totals()
