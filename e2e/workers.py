@@ -28,8 +28,8 @@ MAPPED = "--experimental_output_paths=strip"
 ISOLATED = ("--worker_sandboxing", MAPPED)
 # For workspaces that are not below /tmp.
 HARDENED = "--experimental_worker_sandbox_hardening"
-# These actions build the programs of workers.
-NEVER = {"BentoCompile", "BentoHelperPackages", "BentoInterpreter"}
+# These actions build the programs of workers, or run before the programs exist.
+NEVER = {"BentoCompile", "BentoHelperPackages", "BentoInterpreter", "BentoToolModules"}
 MISTAKE = "\ndef (\n"
 REFUSED = "//examples/iris:iris_bento: service.py:"
 DIED = "Worker process did not return a WorkResponse"

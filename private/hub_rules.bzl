@@ -90,7 +90,7 @@ def _tool_modules_impl(ctx):
     args.add_all(INTERPRETER_FLAGS)
     args.add_all([ctx.file._program, wheel.file, directory], expand_directories = False)
     ctx.actions.run(
-        mnemonic = "BentoWheelModules",
+        mnemonic = "BentoToolModules",
         progress_message = "Unpacking wheel of {}".format(wheel.distribution),
         executable = python.interpreter or python.interpreter_path,
         arguments = [args],
