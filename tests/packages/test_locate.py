@@ -199,6 +199,7 @@ def test_a_trusted_host_is_downloaded_from(tmp_path, private):
 def test_a_name_that_leads_out_of_the_directory_is_rejected(tmp_path, monkeypatch, capsys, name):
     module = locate_module()
     indexes = json.dumps({"find_links": [str(tmp_path)], "trusted_hosts": ["127.0.0.1"]})
+    monkeypatch.setenv("PATH", os.environ["PATH"])  # the program omits relative directories
     monkeypatch.setattr(sys, "argv", ["locate.py", "uv", "odd==1.0", name, "0" * 64, indexes, ""])
     monkeypatch.setattr(module, "_locate", None)
     assert module.main() == 1
