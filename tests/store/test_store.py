@@ -686,7 +686,9 @@ def test_other_commands_damage_nothing_that_is_verified(store, monkeypatch, acti
     monkeypatch.setattr(verification, "walk", walk)
     monkeypatch.setattr(verification._Digests, "of", lambda *arguments: (act(), real_of(*arguments))[1])
     if action == "partly delete":
-        monkeypatch.setattr(verification, "verify", lambda *arguments: (act(), real_verify(*arguments))[1])
+        monkeypatch.setattr(
+            verification, "verify", lambda *arguments, **settings: (act(), real_verify(*arguments, **settings))[1]
+        )
     assert store.verify().damages == ()
     assert done
 
