@@ -817,7 +817,8 @@ def test_an_interrupted_pull_reports_what_is_kept(bento, other, reference, monke
     assert re.search(r"interrupted. \d+\.\d\d KiB of \d+\.\d\d KiB are kept, and the next pull resumes.\n", shown)
 
 
-def test_a_push_ends_with_the_digest_and_prints_requests_without_secrets(bento, store, reference):
+def test_a_push_ends_with_the_digest_and_prints_requests_without_secrets(bento, store, reference, monkeypatch):
+    monkeypatch.setenv("BENTO_TRACEBACK", "")  # -vv sets it
     target = str(reference.with_tag("v1"))
     digest = bento("push", "hi:v1", target).splitlines()[-1]
     assert re.fullmatch("Digest: sha256:[0-9a-f]{64}", digest)
