@@ -80,7 +80,7 @@ wheel_modules = rule(
     provides = [BentoWheelModulesInfo],
 )
 
-_INTERPRETER_TYPE = "//toolchains:interpreter_type"
+_INTERPRETER_TYPE = Label("//toolchains:interpreter_type")
 
 def _tool_modules_impl(ctx):
     wheel = ctx.attr.wheel[BentoWheelInfo]
