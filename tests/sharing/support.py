@@ -129,11 +129,11 @@ def other_machine(*inputs):
         if os.getuid() == 0:
             probe = [sys.executable, "-c", "import rules_bento, os; os.stat('bin/uv')"]
             options["user"] = _OTHER_USER
-            for path in (directory, *directory.rglob("*")):
-                os.chown(path, _OTHER_USER, _OTHER_USER, follow_symlinks=False)
             try:
+                for path in (directory, *directory.rglob("*")):
+                    os.chown(path, _OTHER_USER, _OTHER_USER, follow_symlinks=False)
                 subprocess.run(probe, check=True, **options)
-            except (OSError, subprocess.CalledProcessError):  # only root can read Python or the code
+            except (OSError, subprocess.CalledProcessError):  # a sandbox has one user, or only root can read Python
                 del options["user"]
 
         def run(*words):
