@@ -35,6 +35,7 @@ _EXTRAS = {
     "dropbox": "dropboxdrivefs",
     "huggingface": "huggingface_hub",
     "keyless": "sigstore",
+    "remote-cache": "h2",
     "s3, azure, gs": "obstore",
     "sftp": "paramiko",
     "signing": "cryptography",
