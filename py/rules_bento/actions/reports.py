@@ -278,7 +278,7 @@ def _package_url(name: str, version: str) -> str:
 class _InventoryRequest(Request):
     locked: Strings  # entry of a package in the lock
     output: Path
-    part: Strings  # of the archive, with the environment, if there is no lock
+    part: Strings  # of the archive, with the environment; only without a lock
     wheel: Strings
 
 
