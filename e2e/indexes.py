@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 WORKSPACE = "e2e/private"
 PASSWORD = secrets.token_hex(12)
+# Bazel's download cache finds a file by its hash, so the wheels of each run differ.
+RUN = secrets.token_hex(12)
 # PyPI has higher versions of this name, so a request to PyPI would lock code of another author.
 CONFUSED = "sampleproject"
 MODULE = """\
@@ -124,8 +126,8 @@ class IndexServer(Server):
         """Write the packages, and install the server."""
         packages, python = self.directory / "packages", self.directory / "venv/bin/python"
         packages.mkdir()
-        Maker(CONFUSED, "0.0.1").add({f"{CONFUSED}.py": "OURS = True\n"}).write(packages)
-        iris = Maker("acme_iris").add({"acme_iris.py": ""})
+        Maker(CONFUSED, "0.0.1").add({f"{CONFUSED}.py": f'OURS = True\nRUN = "{RUN}"\n'}).write(packages)
+        iris = Maker("acme_iris").add({"acme_iris.py": f'RUN = "{RUN}"\n'})
         iris.files[f"{iris.dist_info}/METADATA"] += f"Requires-Dist: {CONFUSED}\n".encode()
         iris.write(packages)
         subprocess.run([sys.executable, "-m", "venv", self.directory / "venv"], check=True)
