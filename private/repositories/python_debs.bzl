@@ -7,6 +7,9 @@ load(":fetch.bzl", "host_platform")
 # Package whose libraries are excluded from the library path during packing. The C library must match the dynamic loader of the machine.
 _C_LIBRARY = "libc6"
 
+# Starts of the names of packages on which packages of the interpreter depend, but no file of a packed interpreter (`_NO_EXTENSIONS` of pack_python.py).
+_UNUSED = ("gcc-", "libdb", "libgdbm", "libncurses", "libreadline", "libtinfo")
+
 # Debian package with the wheel of pip. Repository rules run pip if only pip's configuration contains the index.
 _PIP = "python3-pip-whl"
 
@@ -136,7 +139,7 @@ def declare_python_debs(mctx, *, name, tag):
         # Certificates and tables, for example. The interpreter consists of machine code and the standard library.
         only_data = [package["name"] for package in packages if package["architecture"] == "all" and package["name"] != _PIP]
         for package, label in deb_files(hub, packages, architecture, selected.names).items():
-            if package != _C_LIBRARY and package not in only_data:
+            if package != _C_LIBRARY and package not in only_data and not package.startswith(_UNUSED):
                 debs[label] = DEBIAN_PLATFORMS[architecture]
     if len({version: True for version in versions.values()}) != 1:
         problem = "the lock has Python {}".format(" and ".join(["{} for {}".format(*reversed(item)) for item in versions.items()])) if versions else "the lock has no packages"

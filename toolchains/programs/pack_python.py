@@ -89,12 +89,39 @@ def _pack_modules(library: Path, archive: Path) -> None:
         for path in library.rglob("*.py")
         if _NO_MODULES.isdisjoint(path.relative_to(library).parts) and path.is_file()
     ]
+    modules.sort()
     with zipfile.ZipFile(archive, "w") as packed:
-        for path in sorted(modules):
-            name = path.relative_to(library).as_posix()
-            with contextlib.suppress(SyntaxError, ValueError):  # a template or damaged: never imported
-                code = compile(path.read_bytes(), name, "exec", dont_inherit=True, optimize=0)
-                packed.writestr(zipfile.ZipInfo(f"{name}c"), MAGIC_NUMBER + _UNCHECKED + marshal.dumps(code))
+        for path, bytecode in zip(modules, _compile_all(modules, library), strict=True):
+            if bytecode:
+                packed.writestr(zipfile.ZipInfo(path.relative_to(library).as_posix() + "c"), bytecode)
+
+
+def _compile_all(modules: list[Path], library: Path) -> list[bytes]:
+    """Return the bytecode of modules. A second process compiles half of them, because the first build waits for it."""
+    half = len(modules) // 2
+    reading, writing = os.pipe()
+    if not (child := os.fork()):
+        try:
+            with os.fdopen(writing, "wb") as pipe:
+                marshal.dump([_compile(path, library) for path in modules[half:]], pipe)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    compiled = [_compile(path, library) for path in modules[:half]]
+    with os.fdopen(reading, "rb") as pipe:
+        compiled += marshal.load(pipe)
+    os.waitpid(child, 0)
+    return compiled
+
+
+def _compile(path: Path, library: Path) -> bytes:
+    """Return the bytecode of a module, or no bytes for a template or a damaged file, which is never imported."""
+    name = path.relative_to(library).as_posix()
+    try:
+        code = compile(path.read_bytes(), name, "exec", dont_inherit=True, optimize=0)
+    except (SyntaxError, ValueError):
+        return b""
+    return MAGIC_NUMBER + _UNCHECKED + marshal.dumps(code)
 
 
 def _copy_libraries(directories: list[Path], output: Path) -> None:
