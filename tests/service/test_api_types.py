@@ -51,6 +51,8 @@ class Open(pydantic.BaseModel):
 class Both(Plain, Model): ...
 class Old(typing.TypedDict):
     a: int
+class Partial(typing.TypedDict, total=False):
+    a: int
 class New(typing_extensions.TypedDict):
     a: int
 class Named(NamedTuple):
@@ -239,6 +241,7 @@ def test_types_of_libraries(tmp_path, library, text, is_valid):
     [
         ("Old", 12, r"`Old`, a `typing.TypedDict`, requires Python 3.12; use `typing_extensions.TypedDict`"),
         ("list[Old]", 12, "`Old`, a `typing.TypedDict`"),
+        ("Partial", 12, "`Partial`, a `typing.TypedDict`"),
         (
             "np.ndarray | None",
             14,

@@ -250,7 +250,8 @@ class _Api:
         }
         bases = {self._name(module, each.value if isinstance(each, ast.Subscript) else each) for each in node.bases}
         made = {self._names.outside(module, callee(each)) or "?" for each in node.decorator_list}
-        if members & _HOOKS or node.keywords or bool(getattr(node, "type_params", None)):
+        is_open = any(each.arg != "total" for each in node.keywords)
+        if members & _HOOKS or is_open or bool(getattr(node, "type_params", None)):
             return
         if bases <= _PLAIN_BASES and made <= _ATTRS:
             problem = f"pydantic doesn't support the class `{node.name}`. Use a pydantic model or a dataclass"
