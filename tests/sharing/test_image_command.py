@@ -361,6 +361,21 @@ def test_problems_are_reported(files, dependencies, words, message, machine, ben
     assert not (tmp_path / "out").exists()
 
 
+def test_a_project_without_a_command_names_the_others_of_its_workspace(machine, bento, tmp_path):
+    project = machine({"x.py": ""}, "tiny")
+    lock = project / "uv.lock"
+    lock.write_text(lock.read_text() + '\n[[package]]\nname = "api"\nversion = "1"\nsource = { virtual = "api" }\n')
+    assert 'server:app --host 0.0.0.0".' in (told := build(bento, project, tmp_path, code=status.ERROR))
+    assert told.endswith("For another project of the workspace, set --package: api.\n")
+
+
+def test_a_directory_as_the_base_is_a_layout_with_a_prefix(machine, bento, tmp_path):
+    base = make_base(tmp_path / "base")
+    project = machine({"main.py": ""}, "tiny")
+    told = bento("image", project, "--base", base, "--output", f"oci:{tmp_path / 'out'}", code=status.ERROR)
+    assert f"--base {base}: not an image reference. For an OCI layout, write oci:{base}." in told
+
+
 @pytest.mark.parametrize(
     ("path", "content", "message"),
     [

@@ -68,6 +68,10 @@ def read_base(
     """
     if text.startswith(LAYOUT):
         name, origin, layout = text, "", Layout.open(Path(text.removeprefix(LAYOUT)))
+    elif text.startswith(("/", ".")):
+        raise BentoError(
+            "not an image reference", place=f"--base {text}", remedy=f"For an OCI layout, write {LAYOUT}{text}."
+        )
     else:
         assert registries
         reference = Reference.parse(text)

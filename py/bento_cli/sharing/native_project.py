@@ -401,10 +401,13 @@ def _command(
             raise BentoError(problem, place=path, remedy=remedy)
     if not wheel and "main.py" in sources:
         return [f"{ENVIRONMENT}/bin/python", f"{_MAIN}/main.py"], {}
+    other = (
+        f" For another project of the workspace, set --package: {', '.join(project.others)}." if project.others else ""
+    )
     raise BentoError(
         f"{project.directory}: found neither a script in project.scripts of a package, nor an application "
         f"({', '.join(_APPS)}) in {', '.join(candidates)}{'' if wheel else ', nor main.py'}. Set --entrypoint to the "
-        'command, such as --entrypoint "uvicorn server:app --host 0.0.0.0".'
+        f'command, such as --entrypoint "uvicorn server:app --host 0.0.0.0".{other}'
     )
 
 

@@ -10,7 +10,7 @@ from rules_bento.formats import read_file
 from rules_bento.formats.schema import validate
 from rules_bento.formats.toml import read_toml
 from rules_bento.packages.requirements import decode, normalize_name
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +37,7 @@ class UvProject(NamedTuple):
     is_package: bool
     settings: Mapping[str, Any]  # [tool.uv] of the workspace
     lock_python: str  # `requires-python` of the lock
+    others: Sequence[str]  # names of the other projects of the workspace
 
     @property
     def path(self) -> Path:
@@ -74,14 +75,14 @@ class UvProject(NamedTuple):
         if not _NAME.fullmatch(fields["name"]):
             remedy = "Use letters, digits, '.', '_', and '-'."
             raise BentoError(f"invalid project.name {fields['name']!r}", place=str(path), remedy=remedy)
-        kind = kinds.get(normalize_name(fields["name"]))
+        kind = kinds.pop(normalize_name(fields["name"]), None)
         if kind is None:
             raise BentoError(f"{root / LOCK}: the lock doesn't contain {fields['name']}. Run `uv lock` in the project.")
         tools = _read_toml(root / PYPROJECT, {"tool?": {"uv?": _SETTINGS}}).get("tool", {})
         system = document.get("build-system") or {}
-        return UvProject(
-            root, directory, fields, system, kind == "editable", tools.get("uv", {}), lock.get("requires-python", "")
-        )
+        settings, is_package = tools.get("uv", {}), kind == "editable"
+        python = lock.get("requires-python", "")
+        return UvProject(root, directory, fields, system, is_package, settings, python, sorted(kinds))
 
 
 def _read_toml(path: Path, shape: Any) -> dict[str, Any]:
