@@ -28,6 +28,7 @@ from tests.sharing.test_native import index, local, make_base, read, wheels
 __all__ = ["bento", "local", "progress", "registries", "registry_binary", "server", "store", "wheels"]
 APP = "from fastapi import FastAPI\n\napp = FastAPI()\n"
 PROJECT = '[project]\nname = "web"\nversion = "1.0"\nrequires-python = ">=3.9"\ndependencies = [{}]\n'
+LOCKED = '[[package]]\nname = "api"\nversion = "1"\nsource = { virtual = "api" }\n'
 UV_BUILD = '[build-system]\nrequires = ["uv_build>=0.1"]\nbuild-backend = "uv_build"\n'
 
 
@@ -364,9 +365,26 @@ def test_problems_are_reported(files, dependencies, words, message, machine, ben
 def test_a_project_without_a_command_names_the_others_of_its_workspace(machine, bento, tmp_path):
     project = machine({"x.py": ""}, "tiny")
     lock = project / "uv.lock"
-    lock.write_text(lock.read_text() + '\n[[package]]\nname = "api"\nversion = "1"\nsource = { virtual = "api" }\n')
+    lock.write_text(f"{lock.read_text()}\n{LOCKED}")
     assert 'server:app --host 0.0.0.0".' in (told := build(bento, project, tmp_path, code=status.ERROR))
     assert told.endswith("For another project of the workspace, set --package: api.\n")
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"app.py": ""}, "no pyproject.toml. Specify the directory of a uv project, or run `uv init --bare` and `uv add PACKAGE` in"),
+        ({"requirements.txt": ""}, "or run `uv init --bare` and `uv add -r requirements.txt` in this one."),
+        ({"pyproject.toml": "[tool.poetry]\n"}, "no uv.lock. Write [project] of pyproject.toml, and run `uv lock`."),
+        ({"pyproject.toml": PROJECT.format("")}, "no uv.lock. Run `uv lock` in the project."),
+        ({"pyproject.toml": "", "uv.lock": LOCKED}, "pyproject.toml: no [project]. Set --package to a project of the workspace: api."),
+    ],
+)  # fmt: skip
+def test_a_directory_without_a_project_of_uv_gets_the_commands(files, message, bento, tmp_path):
+    for path, content in files.items():
+        (tmp_path / path).write_text(content)
+    told = bento("image", tmp_path, "--base", "oci:base", "--output", "oci:out", code=status.ERROR)
+    assert message in told
 
 
 def test_a_directory_as_the_base_is_a_layout_with_a_prefix(machine, bento, tmp_path):

@@ -47,9 +47,21 @@ class UvProject(NamedTuple):
     @staticmethod
     def read(directory: Path, package: str) -> UvProject:
         """Read the project in a directory, or the member `package` of its workspace. Both have a uv.lock."""
+        if not (directory / PYPROJECT).is_file():
+            packages = (
+                "`uv add -r requirements.txt`" if (directory / "requirements.txt").is_file() else "`uv add PACKAGE`"
+            )
+            remedy = f"Specify the directory of a uv project, or run `uv init --bare` and {packages} in this one."
+            raise BentoError(f"no {PYPROJECT}", place=str(directory), remedy=remedy)
+        has_project = "project" in _read_toml(directory / PYPROJECT, {})
         root = next((path for path in (directory, *directory.parents) if (path / LOCK).is_file()), None)
         if root is None:
-            raise BentoError(f"{directory}: no {LOCK}. Run `uv lock` in the project.")
+            remedy = (
+                "Run `uv lock` in the project."
+                if has_project
+                else f"Write [project] of {PYPROJECT}, and run `uv lock`."
+            )
+            raise BentoError(f"no {LOCK}", place=str(directory), remedy=remedy)
         if (root / "uv.toml").exists():
             remedy = f"Move the settings to [tool.uv] of {PYPROJECT}."
             raise BentoError("the file isn't supported", place=str(root / "uv.toml"), remedy=remedy)
@@ -59,17 +71,18 @@ class UvProject(NamedTuple):
         )
         sources = {each["name"]: each.get("source", {}) for each in lock.get("package", ())}
         kinds = {name: kind for name, source in sources.items() for kind in ("virtual", "editable") if kind in source}
+        listed = ", ".join(sorted(kinds))
         if package:
             name = normalize_name(package)
             if name not in kinds:
-                listed = ", ".join(sorted(kinds))
                 raise BentoError(f"--package: {package} isn't a project of {root / LOCK}. Specify one of: {listed}.")
             directory = root / sources[name][kinds[name]]
+        elif not has_project:
+            remedy = f"Set --package to a project of the workspace: {listed}."
+            raise BentoError("no [project]", place=str(directory / PYPROJECT), remedy=remedy)
         if not directory.resolve().is_relative_to(root.resolve()):
             raise BentoError(f"{directory}: the project is outside of {root}. Move the project into the workspace.")
         path = directory / PYPROJECT
-        if not path.is_file():
-            raise BentoError(f"{directory}: no {PYPROJECT}. Specify the directory of a uv project.")
         document = _read_toml(path, _SHAPE)
         fields = document["project"]
         if not _NAME.fullmatch(fields["name"]):
