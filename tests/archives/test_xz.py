@@ -126,21 +126,27 @@ def test_in_order_keeps_the_order_and_gives_the_error(threads):
 def test_reading_ahead_keeps_the_order_and_gives_the_error(threads):
     taken = []
 
-    def items():
+    def items(name, zero):
         for number in range(100):
-            taken.append(threading.get_ident())
-            yield number, 1 // (90 - number)
+            taken.append((name, threading.get_ident()))
+            yield number, 1 // (zero - number)
 
-    found = xz.read_ahead(items(), threads)
-    assert [next(found)[0] for _ in range(3)] == [0, 1, 2]
-    assert len(taken) <= 3 + 16
-    assert (set(taken) == {threading.get_ident()}) is (threads == 1)
+    found = xz.read_ahead((items(*each) for each in (("a", 100), ("b", 90), ("c", 100))), threads)
+    first = next(found)
+    assert [next(first)[0] for _ in range(3)] == [0, 1, 2]
+    assert len(taken) <= 3 + 2 * 9
+    assert ({thread for _, thread in taken} == {threading.get_ident()}) is (threads == 1)
+    assert [number for number, _ in first] == list(range(3, 100))
+    second = next(found)
     with pytest.raises(ZeroDivisionError):
-        list(found)
-    assert len(taken) == 91
-    rest = xz.read_ahead(iter(range(100)), threads)
-    assert next(rest) == 0
+        list(second)
+    assert len([name for name, _ in taken if name == "b"]) == 91
+    found.close()
+    assert threading.active_count() == 1
+    rest = xz.read_ahead([range(100), iter("abc")], threads)
+    assert next(next(rest)) == 0
     rest.close()
+    assert threading.active_count() == 1
 
 
 def test_in_order_does_not_run_ahead():

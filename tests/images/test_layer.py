@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -217,11 +218,16 @@ def test_prefixes_that_are_no_paths(wheel, out):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_nothing_is_left_of_a_wheel_that_turns_out_bad(out, tmp_path, compression, threads, monkeypatch):
     monkeypatch.setattr(wheels, "_LARGE", 1 << 20)
-    maker = Maker().add({"a.bin": LARGE})
+    maker = Maker().add({"a.bin": LARGE, "b.bin": LARGE})
     maker.record = (
         "\n".join(maker.lines()).replace(record_line("a.bin", LARGE), record_line("a.bin", LARGE[::-1])).encode()
     )
     wheel = maker.write(tmp_path)
+    with zipfile.ZipFile(wheel) as archive:  # a later error, which another thread may find first
+        header = archive.getinfo("b.bin").header_offset
+    with wheel.open("r+b") as file:
+        file.seek(header)
+        file.write(b"no")
     before = set(tmp_path.iterdir())
     with pytest.raises(BentoError, match=r"odd-1.0-.*a\.bin"):
         write_wheel_layer(out, Wheel.read(wheel), LAYOUT, compression, threads=threads)

@@ -41,7 +41,7 @@ def contents(wheel):
     found = {}
     for member, chunks in zip(wheel.members, wheel.chunks(wheel.members), strict=True):
         pieces = list(chunks)
-        assert all(len(piece.data) <= reader.PIECE for piece in pieces)
+        assert all(len(piece.data) <= reader._MAX_INFLATED for piece in pieces)
         packed = [piece.packed for piece in pieces]
         data = b"".join(piece.data for piece in pieces)
         found[member.path] = (data, None if packed[0] is None else b"".join(packed))

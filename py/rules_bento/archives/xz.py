@@ -27,6 +27,7 @@ from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Callable, Iterable, Iterator, Sequence, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from concurrent.futures import Future, ThreadPoolExecutor
 
 # Bytes of input in a block, measured with bench/archive.py. Larger blocks compress a few percent better, but need more
@@ -38,7 +39,7 @@ _WORTH = 0.75  # text and code are below 0.6, weights at least 0.8
 _GLANCE = 1024  # bytes of each sample
 _HOPELESS = 0.95  # compressed, encrypted, and random data doesn't get smaller
 _CHUNK = 1 << 16
-_AHEAD = 16  # items of `read_ahead` in memory
+_AHEAD = 8  # items that each thread of `read_ahead` keeps in memory
 _FLAGS = b"\x00\x01"  # the check is CRC32
 _FOOTER, _FOOTER_MAGIC = 12, b"YZ"
 _LZMA2 = 0x21
@@ -220,22 +221,71 @@ class OrderedPool:
         return self._executor.submit(self._function, item)
 
 
-def read_ahead(items: Iterable[_Item], threads: int | None = None) -> Iterator[_Item]:
-    """Yield the items, which another thread computes ahead unless `threads` is 1. Keeps only a few items in memory."""
-    if (threads or _usable_cores()) == 1:
-        yield from items
-        return
-    from concurrent.futures import ThreadPoolExecutor
+def read_ahead(sources: Iterable[Iterable[_Item]], threads: int | None = None) -> Generator[Iterator[_Item]]:
+    """For each source, yield an iterator over its items. Exhaust each iterator before the next iteration.
 
-    source = iter(items)
-    executor = ThreadPoolExecutor(1)
+    Unless `threads` is 1, a thread for the current source and a thread for the next source compute items ahead. Each
+    thread keeps only a few items in memory.
+    """
+    if (threads or _usable_cores()) == 1:
+        yield from map(iter, sources)
+        return
+    running: deque[_ReadAhead] = deque()
     try:
-        pending = deque(executor.submit(list, islice(source, 1)) for _ in range(_AHEAD))
-        while found := pending.popleft().result():
-            pending.append(executor.submit(list, islice(source, 1)))
-            yield from found
+        for source in sources:
+            running.append(_ReadAhead(source))
+            if len(running) > 1:
+                yield running[0].items()
+                running.popleft().close()
+        while running:
+            yield running[0].items()
+            running.popleft().close()
     finally:
-        executor.shutdown(cancel_futures=True)
+        for reader in running:
+            reader.close()
+
+
+class _ReadAhead:
+    """Computes the items of a source in a thread. Queues are faster than a future for each item."""
+
+    def __init__(self, source: Iterable[Any]) -> None:
+        from queue import SimpleQueue
+        from threading import Thread
+
+        self._source = source
+        self._permits: SimpleQueue[bool] = SimpleQueue()
+        self._results: SimpleQueue[tuple[bool, Any]] = SimpleQueue()  # an item, or the error or None
+        self._is_closed = False
+        for _ in range(_AHEAD - 1):
+            self._permits.put(True)
+        self._thread = Thread(target=self._compute, daemon=True)
+        self._thread.start()
+
+    def items(self) -> Iterator[Any]:
+        """Yield the items. Raises the error of the source."""
+        while (result := self._results.get())[0]:
+            self._permits.put(True)
+            yield result[1]
+        if result[1]:
+            raise result[1]
+
+    def close(self) -> None:
+        """End the thread."""
+        self._is_closed = True
+        self._permits.put(True)
+        self._thread.join()
+
+    def _compute(self) -> None:
+        end = None
+        try:
+            for item in self._source:
+                self._results.put((True, item))
+                self._permits.get()
+                if self._is_closed:
+                    return
+        except BaseException as error:
+            end = error
+        self._results.put((False, end))
 
 
 def compressible(block: bytes) -> bool:

@@ -18,7 +18,7 @@ from rules_bento.typing_lite import Any, BinaryIO, Collection, Iterable, Iterato
 PIECE = 1 << 18  # bytes of a read, and of a piece of contents; measured: it fits the L2 cache
 STORED, DEFLATED, BZIP2 = 0, 8, 12
 
-_MAX_INFLATED = PIECE  # of contents at once; deflate can expand input a thousand times
+_MAX_INFLATED = 2 * PIECE  # of contents at once; deflate can expand input a thousand times
 _METHODS = {
     0: "stored",
     1: "shrunk",

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import closing
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from rules_bento.archives.tarstream import directories_above
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
 BOUNDS = Bounds(ratio=100, unpacked=64 << 20)  # for a complete wheel; real wheels unpack to 2 to 20 times their size
 _MOST_METADATA = 64 << 20  # bytes of a metadata file; RECORD has about 100 for each file of the wheel
-_LARGE = 32 << 20  # bytes of a file that another thread inflates; for a smaller one, starting the thread costs too much
+_LARGE = 4 << 20  # bytes of a file that another thread inflates; for a smaller one, starting the thread costs too much
 _REMEDY = "Lock another version of the package, or build the wheel again"
 _LONGEST_NAME = 255  # bytes of the name of a file or directory, on Linux and macOS
 
@@ -128,11 +130,20 @@ class Wheel(NamedTuple):
 
         If `join` is true, `zipread.joinable` converts the deflate streams of small members. Iterating over the chunks
         verifies the size and the checksums, and raises BentoError for a mismatch. Unless `threads` is 1, another thread
-        inflates large members.
+        inflates large members ahead. In this case, each iterator must be exhausted.
         """
-        with _Zip(self.file, self.locked, threads) as zip_file:
-            for member in members:
-                yield zip_file.chunks(member, join=join)
+        chosen = tuple(members)
+        with _Zip(self.file, self.locked) as zip_file:
+            # The threads also read the local headers, so errors keep their order.
+            large = (chain.from_iterable(map(zip_file.unverified, [m])) for m in chosen if m.size >= _LARGE)
+            with closing(read_ahead(large, threads)) as ahead:
+                upcoming = next(ahead, None)
+                for member in chosen:
+                    if member.size >= _LARGE and upcoming:
+                        yield zip_file.verified(member, upcoming)
+                        upcoming = next(ahead, None)
+                    else:
+                        yield zip_file.chunks(member, join=join)
 
     def unverified(self, members: Iterable[ZipMember]) -> Generator[Callable[[], Iterator[Chunk]]]:
         """For each member, yield a function to read unverified chunks. Call the function before the next iteration."""
@@ -155,11 +166,10 @@ class Wheel(NamedTuple):
 class _Zip(Zip):
     """Reads a wheel's zip with `pread`. Doesn't map the file or cache its contents."""
 
-    def __init__(self, file: Path, locked: Locked, threads: int | None = 1) -> None:
+    def __init__(self, file: Path, locked: Locked) -> None:
         super().__init__(file.name, _REMEDY, BOUNDS, (STORED, DEFLATED))
         self.path = file
         self.locked = locked
-        self._threads = threads
         self._open = -1
 
     def __enter__(self) -> _Zip:
@@ -194,8 +204,7 @@ class _Zip(Zip):
         end = begin + member.packed_size
         if end <= len(local) and member.size <= PIECE:
             return iter((self._small(member, local[begin:end], join=join),))
-        chunks = self.unpacked(member, member.offset + begin)
-        return self._large(member, read_ahead(chunks, self._threads) if member.size >= _LARGE else chunks)
+        return self.verified(member, self.unpacked(member, member.offset + begin))
 
     def _small(self, member: ZipMember, packed: bytes, *, join: bool) -> Chunk:
         chunk = Chunk(packed, None)
@@ -224,7 +233,8 @@ class _Zip(Zip):
                 return Chunk(data, guess, joined=True)
         return None
 
-    def _large(self, member: ZipMember, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    def verified(self, member: ZipMember, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+        """Yield the chunks of a member. After the last chunk, raises BentoError if the contents fail verification."""
         import hashlib
 
         crc32 = fast_zlib().crc32
