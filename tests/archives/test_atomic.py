@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from rules_bento.archives import atomic
-from rules_bento.archives.atomic import atomic_dir, atomic_file, is_unfinished, replace_file
+from rules_bento.archives.atomic import atomic_dir, atomic_file, is_unfinished, replace_file, write_pieces
 from rules_bento.errors import BentoError
 from rules_bento.net.download import open_partial
 
@@ -145,3 +145,14 @@ with atomic_file(Path(sys.argv[1])) as file:
         process.send_signal(number)
     assert process.returncode == -number
     assert not names_in(tmp_path)
+
+
+def test_pieces_are_written_completely(tmp_path, monkeypatch):
+    """Even if the system writes only a part of them, as a pipe or a full disk does."""
+    writev = os.writev
+    monkeypatch.setattr(os, "writev", lambda file, pieces: writev(file, [b"".join(pieces)[:5]]))
+    with atomic_file(tmp_path / "a") as file:
+        file.write(b"before,")
+        write_pieces(file, [b"", b"one", memoryview(b"two, three"), b"", b"end"])
+        file.write(b", after")
+    assert (tmp_path / "a").read_bytes() == b"before,onetwo, threeend, after"

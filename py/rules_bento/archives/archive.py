@@ -15,7 +15,7 @@ from functools import cache
 from itertools import chain
 
 from rules_bento.archives import tarstream, xz
-from rules_bento.archives.atomic import atomic_dir, atomic_file
+from rules_bento.archives.atomic import atomic_dir, atomic_file, write_pieces
 from rules_bento.archives.tarstream import Member, check_links
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
@@ -42,7 +42,7 @@ class PartInfo(NamedTuple):
 def write_part(out: Path, members: Iterable[tarstream.Member], *, threads: int | None = None) -> None:
     """Write an archive part atomically, using less than 100 MB of memory. The output doesn't depend on `threads`."""
     with atomic_file(out) as file:
-        file.writelines(xz.stream(tarstream.stream(members), threads))
+        _write_xz(file, tarstream.stream(members), threads)
 
 
 def write_measured_part(out: Path, members: Iterable[tarstream.Member]) -> PartInfo:
@@ -52,10 +52,11 @@ def write_measured_part(out: Path, members: Iterable[tarstream.Member]) -> PartI
     digest = hashlib.sha256()
     size = 0
     with atomic_file(out) as file:
-        for piece in xz.stream(tarstream.stream(members)):
-            file.write(piece)
-            digest.update(piece)
-            size += len(piece)
+        for pieces in xz.buffers(tarstream.stream(members)):
+            write_pieces(file, pieces)
+            for piece in pieces:
+                digest.update(piece)
+                size += len(piece)
     return PartInfo(digest.hexdigest(), size)
 
 
@@ -73,7 +74,7 @@ def join(out: Path, parts: Sequence[Path]) -> None:
         for part in parts:
             records += _copy_blocks(part, file)
         end, record = _end_block()
-        file.write(end + xz.tail([*records, record]))
+        file.writelines([*end, xz.tail([*records, record])])
 
 
 def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
@@ -138,7 +139,7 @@ def read_requirements(part: Path) -> tuple[str, str]:
 
 
 @cache
-def _end_block() -> tuple[bytes, xz.Record]:
+def _end_block() -> tuple[list[bytes | memoryview], xz.Record]:
     """Return the last block of every archive, and the index record of the block."""
     return xz.block(tarstream.END)
 
@@ -170,12 +171,34 @@ def _copy(source: BinaryIO, file: BinaryIO, size: int) -> None:
 
 
 def _tar(parts: Sequence[Path]) -> Iterator[bytes]:
-    from rules_bento.archives import streams
-
     for part in parts:
         with part.open("rb", buffering=0) as file:
-            yield from streams.decode(streams.pieces(file), "xz", _MAX_MEMORY, str(part))
+            yield from _decoded(file, str(part))
     yield tarstream.END
+
+
+def _decoded(file: BinaryIO, where: str) -> Iterator[bytes]:
+    """Yield the contents of an xz file. Stored blocks, such as blocks of weights, don't need liblzma."""
+    from rules_bento.archives import streams
+
+    try:
+        _, records = xz.read_index(file)
+    except ValueError:
+        records = []
+    if not records or max(max(record) for record in records) > 2 * xz.BLOCK:
+        file.seek(0)
+        yield from streams.decode(streams.pieces(file), "xz", _MAX_MEMORY, where)
+        return
+
+    def decode(record: xz.Record) -> bytes:
+        encoded = file.read(record.unpadded_size + -record.unpadded_size % 4)
+        stored = xz.stored_data(encoded, record)
+        if stored is not None:
+            return stored
+        return b"".join(streams.decode([xz.HEAD, encoded, xz.tail([record])], "xz", _MAX_MEMORY, where))
+
+    file.seek(len(xz.HEAD))
+    yield from map(decode, records)
 
 
 TarForm = Literal["tar", "xz", "gz", "bz2", "zst"]  # the formats of a tar, plain or compressed
@@ -186,7 +209,7 @@ def write_tar(file: BinaryIO, form: TarForm, tar: Iterable[bytes]) -> None:
     if form == "tar":
         file.writelines(xz.split(tar))  # whole pages at a time
     elif form == "xz":
-        file.writelines(xz.stream(tar))
+        _write_xz(file, tar)
     elif form == "gz":
         file.writelines(xz.ordered_map(_gzip_member, xz.split(tar)))
     elif form == "bz2":
@@ -195,6 +218,11 @@ def write_tar(file: BinaryIO, form: TarForm, tar: Iterable[bytes]) -> None:
         file.writelines(xz.ordered_map(bz2.compress, xz.split(tar)))
     else:
         _write_zstd(file, tar)
+
+
+def _write_xz(file: BinaryIO, data: Iterable[bytes], threads: int | None = None) -> None:
+    for pieces in xz.buffers(data, threads):
+        write_pieces(file, pieces)
 
 
 def write_zip(file: BinaryIO, items: Iterable[Member]) -> None:

@@ -73,7 +73,7 @@ def is_utf8(text: str) -> bool:
 
 END = bytes(2 * RECORD)  # the end of an archive
 MAX_DEPTH = 100  # the maximum directories above a member, because BentoML's and other readers recurse for each
-_READ = 1 << 20
+_READ = 1 << 20  # bytes of a read, as in a block of xz
 
 # Empty, absolute on Unix or Windows, or with a backslash or NUL.
 _NOT_RELATIVE = re.compile(r"\A\Z|\A/|\A[A-Za-z]:|[\\\0]")
@@ -137,27 +137,34 @@ def stream(members: Iterable[Member]) -> Iterator[bytes]:
     raises BentoError for a source that doesn't have the declared size.
     """
     seen: dict[str, bool] = {}
+    at = 0
     for member in checked_members(members):
         if member.path in seen:
             raise BentoError("duplicate path in the archive", place=member.path, remedy="Remove one of the files.")
         seen[member.path] = member.is_directory
-        yield header(member)
-        yield from contents(member)
-        yield bytes(-member.size % RECORD)
+        start = header(member)
+        yield start
+        at += len(start)
+        yield from contents(member, _READ - at % _READ)
+        yield padding(member.size)
+        at += member.size + -member.size % RECORD
     for directory in sorted(directories_above(seen)):
         if not seen.get(directory, True):
             problem = "the archive contains a directory and another entry with this path"
             raise BentoError(problem, place=directory, remedy="Remove one of them.")
 
 
-def contents(member: Member) -> Iterator[bytes]:
-    """Yield the contents of `member`. Raises BentoError if `member.source` doesn't have `member.size` bytes."""
+def contents(member: Member, first: int = _READ) -> Iterator[bytes]:
+    """Yield the contents of `member`. Raises BentoError if `member.source` doesn't have `member.size` bytes.
+
+    The first piece of a source has at most `first` bytes.
+    """
     if member.data is not None:
         if len(member.data) != member.size:
             raise ValueError(f"{member.path}: expected {member.size} bytes, got {len(member.data)}")
         yield member.data
     elif member.source is not None:
-        yield from read_source(member.source, member.size)
+        yield from read_source(member.source, member.size, first)
 
 
 def checked_members(members: Iterable[Member]) -> Iterator[Member]:
@@ -226,11 +233,15 @@ def _ascii(text: str) -> bytes:
     return text.encode("ascii", "replace")[:MAX_NAME]
 
 
-def read_source(source: str, size: int) -> Iterator[bytes]:
-    """Yield the contents of a file in pieces. Raises BentoError if the file doesn't have `size` bytes."""
-    remaining = size
+def read_source(source: str, size: int, first: int = _READ) -> Iterator[bytes]:
+    """Yield the contents of a file in pieces. Raises BentoError if the file doesn't have `size` bytes.
+
+    The first piece has at most `first` bytes, so that the other pieces can be aligned blocks of an archive.
+    """
+    remaining, limit = size, first
     with Path(source).open("rb", buffering=0) as file:
-        while piece := file.read(min(_READ, remaining + 1)):
+        while piece := file.read(min(limit, remaining + 1)):
+            limit = _READ
             remaining -= len(piece)
             if remaining < 0:
                 break

@@ -66,18 +66,22 @@ class Record(NamedTuple):
 
 def stream(data: Iterable[bytes], threads: int | None = None) -> Iterator[bytes]:
     """Yield `data` as an xz stream in pieces. By default, `threads` is the number of usable cores, at most eight."""
+    return map(b"".join, buffers(data, threads))
+
+
+def buffers(data: Iterable[bytes], threads: int | None = None) -> Iterator[Sequence[bytes | memoryview]]:
+    """Yield the pieces of `stream` as lists of buffers, which refer to stored data without copying the data."""
     records = []
-    yield HEAD
+    yield [HEAD]
     for encoded, record in ordered_map(block, split(data), threads):
         records.append(record)
         yield encoded
-    yield tail(records)
+    yield [tail(records)]
 
 
-def block(data: bytes) -> tuple[bytes, Record]:
-    """Encode 1 to `BLOCK` bytes as a block. Returns the block and its index record."""
-    # The header has one byte for the size of the dictionary, which can express the powers of two from 4 KiB on.
-    dictionary = max(12, (len(data) - 1).bit_length())
+def block(data: bytes) -> tuple[list[bytes | memoryview], Record]:
+    """Encode 1 to `BLOCK` bytes as a block. Returns the buffers of the block and its index record."""
+    dictionary = _dictionary(len(data))
     chunks = _store(data)
     size = sum(map(len, chunks))
     if compressible(data):
@@ -87,7 +91,24 @@ def block(data: bytes) -> tuple[bytes, Record]:
     header = _block_header(size, len(data), dictionary)
     check = _crc32(data)
     record = Record(len(header) + size + len(check), len(data))
-    return b"".join((header, *chunks, bytes(-size % 4), check)), record
+    return [header, *chunks, bytes(-size % 4), check], record
+
+
+def stored_data(encoded: bytes, record: Record) -> bytes | None:
+    """Return the contents of a block that `block` stored without compression. Returns None for any other bytes."""
+    header = _block_header(record.size + 3 * -(-record.size // _CHUNK) + 1, record.size, _dictionary(record.size))
+    view = memoryview(encoded)
+    at = len(header)
+    chunks = []
+    for start in range(0, record.size, _CHUNK):
+        end = at + 3 + min(_CHUNK, record.size - start)
+        if view[at : at + 3] != _chunk_header(start, end - at - 3):
+            return None
+        chunks.append(view[at + 3 : end])
+        at = end
+    data = b"".join(chunks)
+    rest = b"\0" + bytes((len(header) - at - 1) % 4) + _crc32(data)
+    return data if encoded.startswith(header) and view[at:] == rest else None
 
 
 def tail(records: Sequence[Record]) -> bytes:
@@ -144,6 +165,9 @@ class Splitter:
 
     def add(self, piece: bytes | memoryview) -> Iterator[bytes]:
         """Add a piece, and yield the blocks that are now complete."""
+        if len(piece) == self._missing == self._size and isinstance(piece, bytes):
+            yield piece  # without a copy
+            return
         rest = memoryview(piece)
         while len(rest) >= self._missing:
             yield b"".join((*self._waiting, rest[: self._missing]))
@@ -314,6 +338,16 @@ def _records(index: bytes) -> list[Record]:
     return list(islice(map(Record, numbers, numbers), count))
 
 
+def _dictionary(size: int) -> int:
+    """Return the exponent of the dictionary's size. The header has one byte for it: the powers of two from 4 KiB on."""
+    return max(12, (size - 1).bit_length())
+
+
+def _chunk_header(start: int, size: int) -> bytes:
+    """Return the header of an uncompressed LZMA2 chunk: a control byte (1 for the first, otherwise 2), and size - 1."""
+    return struct.pack(">BH", 2 if start else 1, size - 1)
+
+
 def _block_header(size: int, uncompressed_size: int, dictionary: int) -> bytes:
     """Return the header of an LZMA2 block. The dictionary has `2**dictionary` bytes."""
     fields = bytes((_BOTH_SIZES,)) + _integer(size) + _integer(uncompressed_size)
@@ -333,15 +367,12 @@ def _compress(block: bytes, dictionary: int) -> bytes:
 
 
 def _store(block: bytes) -> list[bytes | memoryview]:
-    """Return `block` as uncompressed LZMA2 chunks and an end marker.
-
-    Each chunk contains a control byte (1 for the first chunk, otherwise 2), the size minus 1, and the bytes.
-    """
+    """Return `block` as uncompressed LZMA2 chunks and an end marker."""
     view = memoryview(block)
     chunks: list[bytes | memoryview] = []
     for start in range(0, len(block), _CHUNK):
         chunk = view[start : start + _CHUNK]
-        chunks += [struct.pack(">BH", 2 if start else 1, len(chunk) - 1), chunk]
+        chunks += [_chunk_header(start, len(chunk)), chunk]
     return [*chunks, b"\0"]
 
 
