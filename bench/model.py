@@ -70,28 +70,9 @@ class Bench:
     def actions(self) -> None:
         """Measure BentoModel, BentoArchive, and BentoExport in each format. Keeps the `.bento`."""
         at = self.directory
-        words = [
-            "--target",
-            "//svc:model",
-            "--tag",
-            "weights:v1",
-            "--module",
-            "",
-            "--api-version",
-            "v1",
-            "--package",
-            "",
-        ]
-        words += [
-            "--strip-prefix",
-            "",
-            "--creation-time",
-            TIME,
-            "--source",
-            str(at / "weights.bin"),
-            "weights.bin",
-            "//x",
-        ]
+        words = ["--target", "//svc:model", "--tag", "weights:v1", "--module", "", "--package", ""]
+        words += ["--strip-prefix", "", "--creation-time", TIME]
+        words += ["--source", str(at / "weights.bin"), "weights.bin", "//x"]
         outputs = {name: at / f"model.{name}" for name in ("part", "description", "manifest")}
         self.ours("`BentoModel`", "model", [*words, *(w for n, path in outputs.items() for w in (f"--{n}", str(path)))])
         self._metadata(at / "metadata.part", json.loads(outputs["description"].read_text()))
