@@ -85,12 +85,12 @@ def read(url: str, body: str = "") -> bytes:
 
 
 @contextmanager
-def started(command: list[str], log: Path) -> Iterator[None]:
+def started(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until the block ends."""
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file)
         try:
-            yield
+            yield process
         finally:
             process.terminate()
             process.wait()
