@@ -22,6 +22,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import packaging
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY / "py"), str(REPOSITORY / "e2e")]
 
@@ -35,7 +37,8 @@ LOCKS = {
         "statsmodels", "sqlalchemy[asyncio]", "nltk", "black", "poetry", "ansible-core", "kubernetes", "twine",
     ],
 }  # fmt: skip
-HELPER = [sys.executable, "-I", "-S", "-B", "-X", "utf8", str(REPOSITORY / "py/main.py")]
+PACKAGES = ["--packages", str(Path(packaging.__file__).parents[1])]
+HELPER = [sys.executable, "-I", "-S", "-B", "-X", "utf8", str(REPOSITORY / "py/main.py"), *PACKAGES]
 MINOR = ".".join(str(part) for part in sys.version_info[:2])
 VERSION = ".".join(str(part) for part in sys.version_info[:3])
 PLATFORM = f"linux_{os.uname().machine}"

@@ -10,8 +10,8 @@ parallel mode of soci-snapshotter. "unpack" is the time with 1 unpacker and fetc
 from the time of each layer, for as many free cores.
 
 Requires Linux, root, docker-registry, containerd and ctr 2.2 or later, and for `--soci` soci-snapshotter-grpc on PATH.
-The directory must have space for three copies of the files: the form, fetched layers, and unpacked layers. All data is
-removed.
+DIRECTORY needs space for the fetched and the unpacked layers, and the parent directory of LAYOUT for a form. All data
+is removed.
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ def scheduled(layers: list[float], unpackers: int) -> float:
 
 def measure(form: str, options: argparse.Namespace) -> None:
     """Measure pulls of a form of the image, and print a row."""
-    with tempfile.TemporaryDirectory(dir=options.directory) as held:
+    with tempfile.TemporaryDirectory(prefix="pull-", dir=options.layout.parent) as held:
         directory, layout = Path(held), Layout.open(options.layout)
         if form != "layers":
             layout = one_layer(layout, directory, form)
