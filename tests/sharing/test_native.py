@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from rules_bento.artifacts import signatures
 from rules_bento.errors import BentoError
 from rules_bento.formats.oci import digest_of
+from rules_bento.net.transfers import Progress
 from rules_bento.programs import which
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.reference import Reference
@@ -631,6 +632,9 @@ def test_the_total_of_downloads_is_known_if_the_server_reports_sizes(tmp_path, h
         requests.clear()
         native_packages.download(missing, counter)
         assert not requests
+        missing[0].path.unlink()
+        native_packages.download(missing, Progress())
+        assert requests == ["GET"], "no total is shown"
 
 
 def test_known_packages_need_neither_uv_nor_an_index(local, wheels, store, tmp_path, monkeypatch):
@@ -864,6 +868,18 @@ def test_the_cache_knows_the_code_in_a_zip(tmp_path):
         assert done.returncode == 0, done.stderr
         digests.append(done.stdout)
     assert digests[0] != digests[1]
+
+
+def test_the_digest_of_the_code_reads_no_bytecode(tmp_path, monkeypatch):
+    """Its directory can belong to another user, who doesn't let others read it."""
+    code = tmp_path / "code"
+    for path in ("__pycache__/a.py", "a.py", "b/c.py"):
+        (code / path).parent.mkdir(parents=True, exist_ok=True)
+        (code / path).touch()
+    scandir, read = os.scandir, []
+    monkeypatch.setattr(os, "scandir", lambda path: (read.append(Path(path)), scandir(path))[1])
+    assert native_build._modules(code) == [code / "a.py", code / "b/c.py"]
+    assert read == [code, code / "b"]
 
 
 def test_the_wheel_with_the_highest_build_number_is_taken(tmp_path):

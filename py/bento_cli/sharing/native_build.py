@@ -188,7 +188,9 @@ def code_digest() -> str:
 
 
 def _modules(directory: Path) -> list[Path]:
-    return [directory / path for path, _ in tree_walk.walk(directory) if path.endswith(".py")]
+    return [
+        directory / path for path, _ in tree_walk.walk(directory, without=tree_walk.GENERATED) if path.endswith(".py")
+    ]
 
 
 class BuildWorkspace:
