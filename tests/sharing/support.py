@@ -206,6 +206,8 @@ def killed(chance, way, *words, **variables):
 class Totals(Progress):
     """Records the total at each transferred piece."""
 
+    is_shown = True
+
     def __init__(self):
         super().__init__()
         self.totals = []

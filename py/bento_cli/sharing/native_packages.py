@@ -296,11 +296,12 @@ def fetch(wheel: LocalWheel, counter: Progress) -> None:
 
 
 def download(wheels: Sequence[LocalWheel], counter: Progress) -> None:
-    """Download wheels unless they are local or cached. First requests their sizes, so that the total is known."""
-    missing = [wheel for wheel in wheels if _is_on_web(wheel) and not wheel.path.exists()]
-    sizes = parallel_map(_size, missing, _JOBS)
-    if all(sizes):
-        counter.expect_all(sum(sizes))
+    """Download wheels unless they are local or cached. If `counter` shows a total, first requests their sizes."""
+    if counter.is_shown:
+        missing = [wheel for wheel in wheels if _is_on_web(wheel) and not wheel.path.exists()]
+        sizes = parallel_map(_size, missing, _JOBS)
+        if all(sizes):
+            counter.expect_all(sum(sizes))
     parallel_map(lambda wheel: _download(wheel, counter), wheels, _JOBS)
 
 

@@ -53,6 +53,11 @@ class Progress:
         if self._is_drawn:
             terminal.erase(self._out)
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether anything is shown."""
+        return bool(self._what)
+
     def expect(self, size: int) -> None:
         """Add the size of a file. Other files might follow, so only the size of a single file is the total."""
         check_stopped()
