@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from contextlib import closing
 
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError, missing_package
-from rules_bento.net import ConnectionLostError, limits
+from rules_bento.net import ConnectionLostError
 from rules_bento.net.transport import Transport
 from rules_bento.run import push_cache
 from rules_bento.typing_lite import Callable, Iterator
@@ -96,44 +95,12 @@ def _grpc(url: str) -> Callable[[_Blob], str]:
 
 
 def _write(where: push_cache.Settings, blob: _Blob) -> str:
-    from h2.config import H2Configuration
-    from h2.connection import H2Connection
-    from h2.events import RemoteSettingsChanged, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
-    from h2.exceptions import ProtocolError
-
-    messages, waiting = _messages(where, blob), memoryview(b"")
-    answer: dict[bytes, bytes] = {}
-    with push_cache.retried_errors(where), closing(push_cache.connect(where)) as channel:
-        http2 = H2Connection(config=H2Configuration())
-        http2.initiate_connection()
-        stream = http2.get_next_available_stream_id()
-        http2.send_headers(stream, push_cache.request_headers(where, _WRITE))
-        channel.sendall(http2.data_to_send())
-        is_ready = is_sent = False
-        while True:
-            while is_ready and not is_sent:
-                if not waiting:
-                    waiting = memoryview(next(messages, b""))
-                room = min(http2.local_flow_control_window(stream), http2.max_outbound_frame_size)
-                if waiting and not room:
-                    break
-                is_sent = not waiting
-                http2.send_data(stream, waiting[:room].tobytes(), end_stream=is_sent)
-                waiting = waiting[room:]
-                channel.sendall(http2.data_to_send())
-            if not (data := channel.recv(limits.PIECE)):
-                return "the cache closed the connection"
-            try:
-                events = http2.receive_data(data)
-            except ProtocolError as error:
-                return f"invalid HTTP/2 data: {error}"
-            for event in events:
-                is_ready = is_ready or isinstance(event, RemoteSettingsChanged)
-                if isinstance(event, (ResponseReceived, TrailersReceived)):
-                    answer |= dict(event.headers)
-                elif isinstance(event, (StreamEnded, StreamReset)):
-                    return _problem(answer)
-            channel.sendall(http2.data_to_send())
+    response = push_cache.call(where, _WRITE, _messages(where, blob))
+    while True:
+        try:
+            next(response)
+        except StopIteration as end:
+            return _problem(end.value)
 
 
 def _problem(answer: dict[bytes, bytes]) -> str:

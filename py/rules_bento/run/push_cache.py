@@ -31,7 +31,7 @@ from rules_bento.net.transport import Transport
 from rules_bento.programs import which
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.pushable import BlobSource, FileSource, limit_pieces
-from rules_bento.typing_lite import Iterator, Sequence
+from rules_bento.typing_lite import Generator, Iterable, Iterator, Sequence
 
 
 class CacheOptions(Arguments):
@@ -52,6 +52,7 @@ _READ = "/google.bytestream.ByteStream/Read"
 _WINDOW = 16 << 20  # bytes that a server can send before we read
 _HELPER_TIME = 60  # seconds
 _OK, _NOT_FOUND, _DENIED = 0, 5, {7: "PERMISSION_DENIED", 16: "UNAUTHENTICATED"}
+_CLOSED = "the remote cache closed the connection"
 _RETRIED = {4, 8, 10, 13, 14}  # gRPC: deadline exceeded, exhausted, aborted, internal, unavailable
 
 
@@ -199,39 +200,62 @@ def _read_http(where: Settings, digest: str, _size: int, start: int) -> Iterator
 
 
 def _read_grpc(where: Settings, digest: str, size: int, start: int) -> Iterator[bytes]:
+    resource = "/".join(filter(None, (where.instance, "blobs", digest, str(size))))
+    response = call(where, _READ, [_read_request(resource, start)])
+    received = bytearray()
+    try:
+        while True:
+            received += next(response)
+            yield from _contents(received)
+    except StopIteration as end:
+        status = end.value.get(b"grpc-status", b"0")
+    _check_status(where, digest, parse_nonnegative_int(status.decode("latin-1")))
+
+
+def call(where: Settings, path: str, messages: Iterable[bytes]) -> Generator[bytes, None, dict[bytes, bytes]]:
+    """Send the messages of a gRPC request, and yield the data of the response. Returns its headers and trailers.
+
+    Raises ConnectionLostError if the connection fails, or BentoError if the server's certificate isn't trusted.
+    """
     from h2.config import H2Configuration
     from h2.connection import H2Connection
     from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
     from h2.exceptions import ProtocolError
     from h2.settings import SettingCodes
 
-    with retried_errors(where), closing(connect(where)) as channel:
+    remaining, waiting = iter(messages), memoryview(b"")
+    headers: dict[bytes, bytes] = {}
+    is_sent = ended = False
+    with _retried_errors(where), closing(connect(where)) as channel:
         http2 = H2Connection(config=H2Configuration())
         http2.initiate_connection()
         http2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW})
         http2.increment_flow_control_window(_WINDOW)
         stream = http2.get_next_available_stream_id()
-        http2.send_headers(stream, request_headers(where, _READ))
-        resource = "/".join(filter(None, (where.instance, "blobs", digest, str(size))))
-        http2.send_data(stream, _read_request(resource, start), end_stream=True)
-        channel.sendall(http2.data_to_send())
-        received = bytearray()
-        status = b"0"
-        ended = False
+        http2.send_headers(stream, _request_headers(where, path))
         end = time.monotonic() + limits.PATIENCE
         while not ended:
+            while not is_sent and (room := http2.local_flow_control_window(stream)) > 0:
+                waiting = waiting or memoryview(next(remaining, b""))
+                is_sent = not waiting
+                room = min(room, http2.max_outbound_frame_size)
+                http2.send_data(stream, waiting[:room].tobytes(), end_stream=is_sent)
+                waiting = waiting[room:]
+                channel.sendall(http2.data_to_send())
+                end = time.monotonic() + limits.PATIENCE
+            channel.sendall(http2.data_to_send())
             if time.monotonic() > end:
                 raise ConnectionLostError("the remote cache stopped sending the blob")
-            data = channel.recv(limits.PIECE)
-            if not data:
-                raise ConnectionLostError("the remote cache closed the connection")
+            if not (data := channel.recv(limits.PIECE)):
+                raise ConnectionLostError(_CLOSED)
             try:
                 events = http2.receive_data(data)
             except ProtocolError as error:
                 raise ConnectionLostError(f"the remote cache sent invalid HTTP/2 data: {error}") from None
+            received = b""
             for event in events:
                 if isinstance(event, (ResponseReceived, TrailersReceived)):
-                    status = dict(event.headers).get(b"grpc-status", status)
+                    headers |= dict(event.headers)
                 elif isinstance(event, DataReceived):
                     received += event.data
                     end = time.monotonic() + limits.PATIENCE if event.data else end
@@ -241,12 +265,12 @@ def _read_grpc(where: Settings, digest: str, size: int, start: int) -> Iterator[
                 ended = ended or isinstance(event, StreamEnded)
             channel.sendall(http2.data_to_send())
             since = time.monotonic()
-            yield from _contents(received)
+            yield received
             end += time.monotonic() - since  # the registry might read slowly
-        _check_status(where, digest, parse_nonnegative_int(status.decode("latin-1")))
+    return headers
 
 
-def request_headers(where: Settings, path: str) -> list[tuple[str, str]]:
+def _request_headers(where: Settings, path: str) -> list[tuple[str, str]]:
     """Return the HTTP/2 headers of a gRPC request."""
     return [
         (":method", "POST"),
@@ -308,7 +332,7 @@ def _tls(where: Settings) -> ssl.SSLContext:
 
 
 @contextmanager
-def retried_errors(where: Settings) -> Iterator[None]:
+def _retried_errors(where: Settings) -> Iterator[None]:
     """Convert certificate errors to BentoError, and other connection errors to ConnectionLostError."""
     try:
         yield
@@ -316,6 +340,8 @@ def retried_errors(where: Settings) -> Iterator[None]:
         remedy = "For a private CA, pass --tls_certificate."
         problem = f"the certificate isn't trusted: {error.verify_message}"
         raise BentoError(problem, place=str(where), remedy=remedy) from None
+    except (BrokenPipeError, ConnectionResetError) as error:
+        raise ConnectionLostError(_CLOSED) from error
     except OSError as error:
         raise ConnectionLostError(repr(error)) from error
 
