@@ -231,10 +231,12 @@ def measure(form: str, options: argparse.Namespace) -> None:
             soci = [pull(2, options, with_soci=True) for _ in range(options.runs * options.soci)]
             layers = pull(1, options, fetched=True).layers
     cells = [statistics.median(each.cpu for each in one)]
-    cells += [statistics.median([each.seconds for each in pulls] or [0]) for pulls in (one, two, soci)]
+    cells += [statistics.median(each.seconds for each in pulls) for pulls in (one, two, soci) if pulls]
     cells += [scheduled(layers, count) for count in (1, 4, 8)]
-    values = " | ".join(f"{each:.1f}" for each in cells)
-    print(f"| {form} | {len(layers)} | {sum(sizes):.0f} | {max(sizes):.0f} | {values} |", flush=True)
+    values = [f"{each:.1f}" for each in cells]
+    if not soci:
+        values.insert(3, "")
+    print(f"| {form} | {len(layers)} | {sum(sizes):.0f} | {max(sizes):.0f} | {' | '.join(values)} |", flush=True)
 
 
 def main() -> None:
