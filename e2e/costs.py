@@ -71,6 +71,8 @@ bento_package(name = "bento", srcs = ["service.py"], requirements = [{requiremen
 
 bento_image(name = "image", base = "//tests/images:gzip_base", bento = ":bento", compression = "gzip")
 """
+# Writes a stub wheel for each file in the closure of a requirement, once for all services.
+RESOLVE = "BentoResolve"
 # They write tools, which all services share.
 TOOLS = {"BentoCompile", "BentoHelperPackages", "BentoInterpreter"}
 OF_MODEL = '    weights = bentoml.models.BentoModel("weights:latest")\n\n'
@@ -207,7 +209,7 @@ def costs(spawns: Iterable[Spawn], kept: set[str]) -> dict[str, dict[str, int]]:
     kinds: dict[str, list[Spawn]] = {}
     sent: Counter[str] = Counter()
     for spawn in spawns:
-        if "//services/" in spawn.target:
+        if "//services/" in spawn.target or spawn.mnemonic == RESOLVE:
             kinds.setdefault(spawn.mnemonic, []).append(spawn)
             new = {digest: size for digest, size in spawn.sizes.items() if digest not in kept}
             sent[spawn.mnemonic] += sum(new.values())
