@@ -3,7 +3,7 @@
 load("//private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES")
 load("//private:providers.bzl", "BentoPythonInfo")
 load("//private:python_version.bzl", "python_cfg")
-load("//private:transitions.bzl", "helper_cfg")
+load("//private:transitions.bzl", "helper_cfg", "interpreter_cfg")
 
 def _bento_python_impl(ctx):
     if bool(ctx.attr.interpreter_path) == bool(ctx.file.interpreter):
@@ -27,10 +27,6 @@ bento_python = rule(
 )
 
 _TYPE = "@rules_python//python:toolchain_type"
-_VERSION = "@rules_python//python/config_settings:python_version"
-
-# The default configuration of tools. A further configuration would configure all registered toolchains again.
-_OF_TOOLS = {"//rules:bytecode": "none", "//rules:python_version": "", "//rules:wheels": "auto"}
 
 def _bento_toolchain_python_impl(ctx):
     version = ctx.attr.python_version
@@ -60,11 +56,7 @@ def _bento_toolchain_python_impl(ctx):
 
 bento_toolchain_python = rule(
     implementation = _bento_toolchain_python_impl,
-    cfg = transition(
-        implementation = lambda _settings, attr: _OF_TOOLS | {_VERSION: attr.python_version},
-        inputs = [],
-        outputs = _OF_TOOLS.keys() + [_VERSION],
-    ),
+    cfg = interpreter_cfg,
     doc = "Provides the CPython interpreter of a rules_python toolchain for the target platform.",
     attrs = {"python_version": attr.string(doc = "Python version of the interpreter (`X.Y`).", mandatory = True)},
     provides = [BentoPythonInfo],

@@ -10,7 +10,7 @@ the attributes of a configured target, so each use has a separate configuration.
 - `files`: packages also provide wheels to Bentos."""
 
 load(":deferred.bzl", "DEFERRED", "RESET")
-load(":python_version.bzl", "PYTHON_INPUTS", "PYTHON_OUTPUTS", "reset_python", "set_python")
+load(":python_version.bzl", "PYTHON_INPUTS", "PYTHON_OUTPUTS", "RULES_PYTHON", "reset_python", "set_python")
 
 _FLAG = "//rules:wheels"
 _PYTHON_VERSION = "//rules:python_version"
@@ -78,23 +78,29 @@ def _metadata_plus_licenses_impl(settings, attr):
 # because only then the test requires wheels.
 metadata_plus_licenses_cfg = transition(implementation = _metadata_plus_licenses_impl, inputs = [_FLAG], outputs = [_FLAG])
 
-# Transition of the helper, its interpreter, and its third-party packages to the configuration without other values of these flags. Each further
-# configuration with toolchains has more than 200 targets, because Bazel analyzes all registered toolchains in it.
+# The defaults of these flags, with which tools share a configuration. Each further configuration with toolchains has more than 200 targets, because
+# Bazel analyzes all registered toolchains in it.
+_DEFAULTS = {_BYTECODE: "none", _FLAG: "auto", _PYTHON_VERSION: ""}
+
+# Transition of the helper, its interpreter, and its third-party packages.
 helper_cfg = transition(
-    implementation = lambda settings, _attr: reset_python(settings) | {_BYTECODE: "none", _FLAG: "auto"},
+    implementation = lambda settings, _attr: _DEFAULTS | reset_python(settings),
     inputs = PYTHON_INPUTS,
     outputs = [_BYTECODE, _FLAG] + PYTHON_OUTPUTS,
+)
+
+# As `helper_cfg`, for an interpreter of rules_python, in the version of the attribute.
+interpreter_cfg = transition(
+    implementation = lambda _settings, attr: _DEFAULTS | {RULES_PYTHON: attr.python_version},
+    inputs = [],
+    outputs = list(_DEFAULTS) + [RULES_PYTHON],
 )
 
 # Transition of the packages of the helper, which are packed from wheels.
 wheels_cfg = transition(implementation = lambda _settings, _attr: {_FLAG: "files"}, inputs = [], outputs = [_FLAG])
 
 # Transition of generated input files. The version of rules_python remains, with which their generators run.
-reset_cfg = transition(
-    implementation = lambda _settings, _attr: {_BYTECODE: "none", _FLAG: "auto", _PYTHON_VERSION: ""},
-    inputs = [],
-    outputs = [_BYTECODE, _FLAG, _PYTHON_VERSION],
-)
+reset_cfg = transition(implementation = lambda _settings, _attr: _DEFAULTS, inputs = [], outputs = list(_DEFAULTS))
 
 # Transition of wheels that are built from source. Their build requirements provide modules, also if an image requires only the files of wheels.
 # The other flags remain, because wheel_parts_aspect reads them.
