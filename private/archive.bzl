@@ -24,24 +24,25 @@ def _stamped(ctx, part):
         subcommand = subcommand("stamp", args, inputs = depset([part] + status), packages = ["pyyaml"]),
     )
 
-def _join(ctx, output, *, parts, models, form = ""):
-    """Declares the action that joins parts and models into `output`, an archive or directory in the format `form` (default: `.bento`)."""
+def _bundle(parts, models):
+    """Returns a struct of parts, models, and a depset of their Files, which the actions for all formats share."""
+    files = [model.description for model in models] + [model.archive_part for model in models]
+    return struct(inputs = depset(parts + files), models = models, parts = parts)
+
+def _join(ctx, output, bundle, form = ""):
+    """Declares the action that joins a result of `_bundle` into `output`, an archive or directory in the format `form` (default: `.bento`)."""
     args = arguments(ctx)
     args.add_all(["--output", output], expand_directories = False)
     if form:
         args.add("--form", form)
-    args.add_all(parts, before_each = "--part")
-    for model in models:
+    args.add_all(bundle.parts, before_each = "--part")
+    for model in bundle.models:
         args.add_all(["--model", model.description, model.archive_part])
     run_helper(
         ctx,
         mnemonic = "BentoExport" if form else "BentoArchive",
         progress_message = "Writing %{output}" if form else "Archiving %{label}",
-        subcommand = subcommand(
-            "archive",
-            args,
-            inputs = depset(parts + [model.description for model in models] + [model.archive_part for model in models]),
-        ),
+        subcommand = subcommand("archive", args, inputs = bundle.inputs),
         outputs = [output],
     )
 
@@ -59,15 +60,16 @@ def write_archives(ctx, *, archive, metadata, contents, models, bundle):
     name = ctx.label.name
     bento = archive or ctx.actions.declare_file(name + ".bento")
     whole = bento
+    bundled = _bundle(parts, models)
     if models and not bundle:
         whole = ctx.actions.declare_file(name + ".whole.bento")
-        _join(ctx, whole, models = models, parts = parts)
-        models = []
+        _join(ctx, whole, bundled)
+        bundled = _bundle(parts, [])
     if not archive:
-        _join(ctx, bento, models = models, parts = parts)
+        _join(ctx, bento, bundled)
     other_formats = {}
     for group, (form, suffix) in _OTHERS.items():
         declare = ctx.actions.declare_directory if form == "folder" else ctx.actions.declare_file
         other_formats[group] = declare(name + suffix)
-        _join(ctx, other_formats[group], form = form, models = models, parts = parts)
+        _join(ctx, other_formats[group], bundled, form)
     return struct(bento = bento, other_formats = other_formats, whole = whole)

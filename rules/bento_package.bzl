@@ -170,6 +170,7 @@ def _bento_package_impl(ctx):
         python_version = python_version,
     )
     figures = {"--archive": archives.bento, "--manifest": described.manifest}
+    files = depset([archives.bento])
     return [
         _bento_info(
             ctx,
@@ -184,10 +185,10 @@ def _bento_package_impl(ctx):
         ),
         service_metadata_info(ctx, package_action = described.package_action, models = models, parts = contents, snapshot = snapshot),
         coverage_common.instrumented_files_info(ctx, dependency_attributes = ["deps"], extensions = ["py"], source_attributes = ["srcs"]),
-        DefaultInfo(files = depset([archives.bento]), executable = launcher.executable, runfiles = launcher.runfiles.merge(runfiles_of_attributes(ctx))),
+        DefaultInfo(files = files, executable = launcher.executable, runfiles = launcher.runfiles.merge(runfiles_of_attributes(ctx))),
         run_environment(ctx, "run_env"),
         OutputGroupInfo(
-            archive = depset([archives.bento]),
+            archive = files,
             bento_yaml = depset([described.bento_yaml]),
             build_definition = depset([build_definition]),
             digest = depset([described.digest]),
