@@ -1,12 +1,13 @@
-"""Measures a repository of many services: `python bench/scale.py [--workers] [--against COMMIT] [N]...`.
+"""Measures a repository of many services: `python bench/scale.py [--workers] [--flag FLAG] [--against COMMIT] [N]...`.
 
 N services share one lock (of e2e/monorepo) and one library; every tenth service also requires scikit-learn. Bazel loads
 and analyzes the services in a new server (repositories are already fetched), builds all services, and builds again
 without a change, after a change of one service, after a change of the library, and with another version of a locked
 package that scikit-learn requires. The table contains the number of processes, the bytes that they wrote, and Bazel's
 elapsed time; `heap` is the server's memory after the analysis. With `--workers`, actions run in sandboxed persistent
-workers, two for each core. With `--against`, each step also builds the services of another commit of this repository,
-so that the state of the machine is the same for both. Requires a package index for the first run.
+workers, two for each core. `--flag` adds an option of Bazel. With `--against`, each step also builds the services of
+another commit of this repository, so that the state of the machine is the same for both. Requires a package index for
+the first run.
 """
 
 from __future__ import annotations
@@ -141,10 +142,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", action="store_true")
     parser.add_argument("--against", metavar="COMMIT", help="Also measure this commit, in turn at each step")
+    parser.add_argument("--flag", action="append", default=[], help="Build with this option of Bazel (repeatable)")
     parser.add_argument("numbers", type=int, nargs="*", default=[10, 100, 500], metavar="N")
     options = parser.parse_args()
     workbench.TIME_LIMIT = HOURS
-    given = (*WORKERS, *ISOLATED, *OVERLAPPING) if options.workers else ()
+    given = (*((*WORKERS, *ISOLATED, *OVERLAPPING) if options.workers else ()), *options.flag)
     with workbench.Workbench() as bench:
         sources = {"now": REPOSITORY}
         if options.against:
