@@ -368,6 +368,7 @@ def gunzip(data: bytes) -> bytes:
 
 
 def remove(directory: Path) -> None:
-    """Remove a directory tree. Bazel's outputs are read-only."""
-    for command in (["chmod", "-R", "u+w"], ["rm", "-rf"]):
-        subprocess.run([*command, str(directory)], check=True)
+    """Start to remove a directory tree, which takes minutes on a busy disk. Bazel's outputs are read-only."""
+    command = ["sh", "-c", 'chmod -R u+w "$0"; exec rm -rf "$0"', str(directory)]
+    null = subprocess.DEVNULL  # a pipe of the caller ends with the caller
+    subprocess.Popen(command, stdin=null, stdout=null, stderr=null, start_new_session=True)
