@@ -104,6 +104,8 @@ def _compile_all(modules: list[Path], library: Path) -> list[bytes]:
         try:
             with os.fdopen(writing, "wb") as pipe:
                 marshal.dump([_compile(path, library) for path in modules[half:]], pipe)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
         finally:
             os._exit(0)
     os.close(writing)
