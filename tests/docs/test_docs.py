@@ -45,6 +45,7 @@ PAGES = {
     "https://bentoml.com",
     "https://github.com/bazel-contrib/supply-chain",
     "https://github.com/bazelbuild/bazelisk",
+    "https://github.com/awslabs/data-on-eks/pull/1120",
     "https://github.com/awslabs/soci-snapshotter",
     "https://github.com/sigstore/cosign",
     "https://semver.org",
