@@ -32,9 +32,11 @@ def bento(capsys, monkeypatch):
 
 def helper(directory, monkeypatch):
     """A credential helper that keeps logins in files. Its name is `test`."""
-    program = directory / "docker-credential-test"
-    program.write_text(
-        f"#!{sys.executable}\nimport json, pathlib, sys\nfile = pathlib.Path({str(directory / 'kept.json')!r})\n"
+    program, code = directory / "docker-credential-test", directory / "helper.py"
+    # A shell starts Python, because Linux limits the first line of a script to 255 characters.
+    program.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{code}' \"$@\"\n")
+    code.write_text(
+        f"import json, pathlib, sys\nfile = pathlib.Path({str(directory / 'kept.json')!r})\n"
         "kept = json.loads(file.read_text()) if file.exists() else {}\ntext = sys.stdin.read()\n"
         "if sys.argv[1] == 'get':\n    if text not in kept:\n        sys.exit('credentials not found in native keychain')\n"
         "    print(json.dumps(kept[text]))\n"
