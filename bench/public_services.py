@@ -1,9 +1,14 @@
 """Counts the services of projects that can be analyzed statically, and compares the results with real imports.
 
-    python bench/public_services.py DIRECTORY [--import PYTHON] [--verbose]
+    python bench/public_services.py DIRECTORY [--import PYTHON] [--verbose] [--list FILE [--write COMMITS]]
 
 Each subdirectory of DIRECTORY is a project. PYTHON is an interpreter that has BentoML. Services that require packages
-that PYTHON doesn't have aren't compared. The program only prints a table.
+that PYTHON doesn't have aren't compared.
+
+`--list bench/public_services.json` compares the results with a list, and prints each service with another result. For
+the list, a subdirectory `OWNER+NAME` is the commit of this repository that the list names. Python code blocks of
+`docs/source` of BentoML's repository are services, too. `--write COMMITS` writes the list; COMMITS is a JSON object
+with the commit of each repository.
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ import json
 import re
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -26,6 +32,7 @@ _NAMES = (
     re.compile(r"@bentoml\.service\b(?:.|\n)*?^class (\w+)", re.MULTILINE),
     re.compile(r"^(\w+) ?= ?bentoml\.service\(", re.MULTILINE),
 )
+_BLOCK = re.compile(r"^( *)\.\. code-block:: python\n(?:\1 +:.*\n)*((?:\1 +\S.*\n|\s*\n)+)", re.MULTILINE)
 _MARKERS = ("bentofile.yaml", "bentofile.yml", "pyproject.toml")
 _IMPORT = """
 import importlib, json, os, sys
@@ -63,6 +70,18 @@ def services_of(directory: Path) -> list[tuple[Path, str, str]]:
         module = file.relative_to(root).as_posix()[:-3].replace("/", ".")
         names = [name for pattern in _NAMES for name in pattern.findall(text)]
         found += [(root, module, name) for name in dict.fromkeys(names)]
+    return found
+
+
+def blocks_of(directory: Path) -> list[tuple[str, str, str]]:
+    """Return the services in code blocks of reStructuredText files: an address, the code, and the name of each."""
+    found = []
+    for file in sorted(directory.rglob("*.rst")):
+        for number, block in enumerate(_BLOCK.finditer(file.read_text(errors="replace"))):
+            code = textwrap.dedent(block[2])
+            names = [name for pattern in _NAMES for name in pattern.findall(code)]
+            address = f"{file.relative_to(directory).as_posix()}#{number}"
+            found += [(address, code, name) for name in dict.fromkeys(names)]
     return found
 
 
@@ -111,22 +130,69 @@ def differing(ours: dict[str, object], theirs: dict[str, object]) -> list[str]:
     return [f"{key}: {ours[key]!r} is not {theirs[key]!r}" for key in ours if ours[key] != theirs[key]]
 
 
+def results_of(directory: Path) -> dict[str, dict[str, str]]:
+    """Map each repository to its services, and each service to `static` or `rejected`."""
+    results: dict[str, dict[str, str]] = {}
+    for project in sorted(directory.iterdir()):
+        rows = results.setdefault(project.name.replace("+", "/"), {})
+        for root, module, name in services_of(project):
+            rows[f"{(root / module).relative_to(project).as_posix()}:{name}"] = result_of(tree_of(root), module, name)
+        for address, code, name in blocks_of(project / "docs/source") if project.name == "bentoml+BentoML" else ():
+            files = {"service.py": code.encode()}
+            rows[f"{address}:{name}"] = result_of(SourceTree(files.keys(), files.__getitem__), "service", name)
+    return {repository: rows for repository, rows in results.items() if rows}
+
+
+def tree_of(root: Path) -> SourceTree:
+    """Return the files of a project."""
+    paths = (path for path in root.rglob("*") if path.is_file() and ".git" not in path.parts)
+    files = {path.relative_to(root).as_posix(): path for path in paths}
+    return SourceTree(files.keys(), lambda path: files[path].read_bytes())
+
+
+def result_of(tree: SourceTree, module: str, name: str) -> str:
+    """Return whether a service is analyzed statically, as `static` or `rejected`."""
+    try:
+        return "rejected" if read_service(f"{module}:{name}", tree).unknowns else "static"
+    except BentoError:
+        return "rejected"
+
+
+def compare(directory: Path, path: Path, commits: Path | None) -> None:
+    """Print the services whose result isn't that of the list. If `commits` is given, write the list instead."""
+    results = results_of(directory)
+    if commits:
+        named = json.loads(commits.read_text())
+        rows = [{"repository": name, "commit": named[name], "services": each} for name, each in results.items()]
+        path.write_text(json.dumps(rows, indent=1) + "\n")
+    counts = dict.fromkeys(("services", "static", "still static"), 0)
+    for row in json.loads(path.read_text()):
+        for service, recorded in row["services"].items():
+            result = results.get(row["repository"], {}).get(service, "missing")
+            counts["services"] += 1
+            counts["static"] += recorded == "static"
+            counts["still static"] += recorded == result == "static"
+            if result != recorded:
+                print(f"{row['repository']}: {service}: {result}, {recorded} in the list")
+    print(counts)
+
+
 def main() -> None:
     """Count the services, and print the rejected services."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directories", type=Path, nargs="+")
     parser.add_argument("--import", dest="python", help="Compare with imports by this interpreter")
     parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--list", type=Path, help="Compare with the results in this file")
+    parser.add_argument("--write", type=Path, metavar="COMMITS", help="Write the file of --list")
     options = parser.parse_args()
+    if options.list:
+        compare(options.directories[0], options.list, options.write)
+        return
     counts = dict.fromkeys(["static", "rejected", "compared", "different"], 0)
     spent = 0.0
     for root, module, name in [each for directory in options.directories for each in services_of(directory)]:
-        files = {
-            path.relative_to(root).as_posix(): path
-            for path in root.rglob("*")
-            if path.is_file() and ".git" not in path.parts
-        }
-        tree = SourceTree(files.keys(), lambda path, files=files: files[path].read_bytes())  # type: ignore[misc]
+        tree = tree_of(root)
         start = time.process_time()
         try:
             info = read_service(f"{module}:{name}", tree)
