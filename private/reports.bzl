@@ -20,12 +20,13 @@ def write_summary(ctx, *, tag, digest, files, models = []):
         subcommand = subcommand("summary", args, inputs = depset([tag, digest] + files.values() + [model.description for model in models])),
     )
 
-def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
+def write_bento_report(ctx, *, archive, described, metadata, models, python_version, snapshot):
     """Declares the report of a Bento. `metadata` is the archive part with bento.yaml. Returns two Files: JSON and HTML."""
     report = ctx.actions.declare_file(ctx.label.name + ".report.json")
     page = ctx.actions.declare_file(ctx.label.name + ".report.html")
     args = target_arguments(ctx)
     args.add_all(["--archive", archive, "--digest", described.digest, "--manifest", described.manifest, "--part", metadata])
+    args.add("--python-version", python_version)
     args.add_all(["--service-info", snapshot.service, "--tag", described.tag])
     for model in models:
         args.add_all(["--model", model.description, model.manifest])
@@ -41,7 +42,7 @@ def write_bento_report(ctx, *, archive, described, metadata, models, snapshot):
                 [archive, described.digest, described.manifest, described.tag, metadata, snapshot.service] +
                 [file for model in models for file in (model.description, model.manifest)],
             ),
-            packages = ["jinja2"],
+            packages = ["jinja2", "packaging"],
         ),
         outputs = [report, page],
     )

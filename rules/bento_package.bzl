@@ -199,6 +199,7 @@ def _bento_package_impl(ctx):
                 described = described,
                 metadata = metadata_part,
                 models = models,
+                python_version = python_version,
                 snapshot = snapshot,
             )),
             summary = depset([write_summary(ctx, tag = described.tag, digest = described.digest, files = figures, models = models)]),

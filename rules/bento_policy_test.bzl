@@ -20,13 +20,14 @@ def _contents(ctx):
     """
     if ctx.attr.image:
         installed = ctx.attr.image[BentoImagePackagesInfo]
-        return struct(packages = installed.packages, part = None, wheels = installed.wheels)
+        return struct(packages = installed.packages, part = None, python_version = "", wheels = installed.wheels)
     by_mode = ctx.split_attr.bento
     stated = by_mode["metadata"][BentoInfo]
     requirements = by_mode.get("packages", by_mode["metadata"])[BentoInfo].requirements.to_list()  # only the direct requirements, so the list is short
     return struct(
         packages = depset(transitive = [requirement.packages for requirement in requirements]),
         part = None if requirements else stated.parts[0],
+        python_version = stated.python_version,
         wheels = depset(transitive = [requirement.wheels for requirement in requirements]),
     )
 
@@ -38,6 +39,7 @@ def _write_inventory(ctx):
     args = target_arguments(ctx)
     args.add_all(contents.packages, before_each = "--locked")
     args.add_all(parts, before_each = "--part")
+    args.add("--python-version", contents.python_version)
     args.add_all(wheels, before_each = "--wheel")
     return write_output(
         ctx,

@@ -43,6 +43,10 @@ def test_the_report_lists_the_contents(actions):
     assert (model["tag"], [file["path"] for file in model["files"]]) == ("weights:v1", ["model.yaml", "weights.bin"])
     assert model["size"] == sum(file["size"] for file in model["files"])
     assert {"name": "numpy", "version": "2.1"} in report["packages"]
+    others = ["--python-version", "3.12"], ["--python-version", "3.11"]
+    markers = "numpy==2.1 ; python_version >= '3.12'"
+    packages = [told(reported(actions, *version, requirements=markers))["packages"] for version in others]
+    assert [[one["version"] for one in each if one["name"] == "numpy"] for each in packages] == [["2.1"], []]
     assert {"src/service.py", "bento.yaml"} <= {file["path"] for file in report["files"]}
 
 
@@ -70,11 +74,13 @@ def test_the_report_has_the_types_of_weights_and_the_pickles(actions):
     ("line", "expected"),
     [
         ("a==1.0", ("a", "1.0")),
-        ("A.b[x,y] == 1.0 ; python_version < '4'", ("A.b", "1.0")),
+        ("A.b[x,y] == 1.0 ; python_version < '4'", ("a-b", "1.0")),
         ("a==1.0 \\", ("a", "1.0")),
         ("a>=1,<2", ("a", ">=1,<2")),
         ("a @ https://host/a.whl", ("a", "@ https://host/a.whl")),
         ("a  # a remark", ("a", "")),
+        ("./wheels/a_b-1.0-py3-none-any.whl --hash=sha256:00", ("a-b", "1.0")),
+        ("https://host/a-1.0.tar.gz ; python_version < '4'", ("a", "1.0")),
         ("    --hash=sha256:00", None),
         ("--index-url x", None),
         ("# a remark", None),

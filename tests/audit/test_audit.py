@@ -59,6 +59,30 @@ def test_a_package_without_a_version_is_rejected():
     assert "no version: pillow. Lock the package" in refusal
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (f"./wheels/acme_x-1.0+b.1-py3-none-any.whl --hash=sha256:{'0' * 64}", ("acme-x", "1.0+b.1", True)),
+        ("https://host/a.b-2.0.tar.gz", ("a-b", "2.0", False)),
+        (f"git+https://host/other.git@{'0' * 40}", ("other", "", False)),
+        ("a[x] @ https://host/a-1!2.0-py3-none-any.whl ; python_version > '3'", ("a", "1!2.0", False)),
+        (f"a @ git+https://host/other.git@{'0' * 40}", ("a", "", True)),
+        ("a @ https://host/archive/main.zip", ("a", "", False)),
+    ],
+)
+def test_a_path_or_address_is_listed_by_the_name_of_its_package(line, expected):
+    assert inventory.from_requirements(line, "requirements.txt", "3.12") == [Package(*expected)]
+
+
+@pytest.mark.parametrize(("version", "names"), [("", ["a", "b"]), ("3.11", ["a"]), ("3.12", ["b"])])
+def test_only_packages_for_the_python_of_the_bento_are_listed(tmp_path, version, names):
+    text = "a==1 ; python_version < '3.12'\nb==1 ; python_version >= '3.12'\n"
+    write_part(tmp_path / "part", [Member.inline("env/python/requirements.txt", text.encode())])
+    words = ["--part", str(tmp_path / "part"), "--python-version", version, "--output", str(tmp_path / "out")]
+    list_packages(decode(list_packages, ["--target", "//:t", *words]))
+    assert [package.name for package in inventory.loads((tmp_path / "out").read_bytes())] == names
+
+
 def test_no_packages_at_all_are_rejected():
     with pytest.raises(BentoError, match="the Bento lists no packages"):
         inventory.evaluate([], asked())

@@ -343,6 +343,35 @@ def test_the_sbom_of_a_bento_lists_the_locked_packages(project, index, bento):
     assert "note: The Bento's packages aren't locked, so the SBOM omits transitive dependencies." in bento.err
 
 
+@pytest.mark.parametrize("version", ["3.10", "3.11", "3.13"])
+def test_an_inventory_of_a_bento_has_what_uv_installs_for_its_python(project, index, bento, version, tmp_path):
+    markers = {
+        "old": "python_version < '3.11'", "new": "python_full_version >= '3.12'", "win": "sys_platform == 'win32'",
+        "pypy": "implementation_name == 'pypy'", "amd": "platform_machine == 'x86_64'", "extra": "extra == 'x'",
+    }  # fmt: skip
+    for name in markers:
+        Maker(name, "1.0").write(index.links)
+    packages = [*(f"{name}==1.0 ; {marker}" for name, marker in markers.items())]
+    packages += ["idna==3.9 ; python_version < '3.13'", "idna==3.10 ; python_version >= '3.13'"]
+    bentofile(project, index, json.dumps(packages)[1:-1], f"docker:\n  python_version: '{version}'\n")
+    tag = bento("build", "-o", "ref")
+    bento("export", tag, project / "svc.bento")
+    tree = Path(os.environ["BENTOML_HOME"], "bentos", *tag.split(":"))
+    command = [UV, "pip", "compile", "--no-index", "--find-links", index.links, "--python-version", version]
+    command += ["--python-platform", "x86_64-unknown-linux-gnu", "--no-annotate", "--no-header", "--quiet"]
+    lock = subprocess.run([*command, tree / "env/python/requirements.txt"], capture_output=True, text=True, check=True)
+    expected = [line.split("==") for line in lock.stdout.splitlines() if "==" in line]
+    assert {"bentoml", "amd", "idna"} <= {name for name, _ in expected}
+    document = json.loads(bento("sbom", tag))
+    assert [[each["name"], each["version"]] for each in document["components"]] == expected
+    for target in (tag, project / "svc.bento"):
+        bento("report", target, "-o", tmp_path / "report.json")
+        report = json.loads((tmp_path / "report.json").read_text())
+        assert [[each["name"], each["version"]] for each in report["packages"]] == expected
+        audit = json.loads(bento("audit", target, "--license", "idna=MIT", "--deny-license", "GPL-*", "-o", "json"))
+        assert [[each["package"], each["version"]] for each in audit["licenses"]] == expected
+
+
 def test_a_lock_with_a_commit_of_git_has_no_hashes(project, index, bento):
     bentofile(project, index, "'gp @ git+https://git.example/gp'", "  pack_git_packages: false\n")
     commit = f"gp @ git+https://git.example/gp@{'1' * 40}"

@@ -26,6 +26,7 @@ from rules_bento.packages.indexes import (
     uv_variables,
     without_credentials,
 )
+from rules_bento.packages.platforms import marker_environment
 from rules_bento.packages.requirements import (
     INDEX_OPTIONS,
     Line,
@@ -136,10 +137,8 @@ def _is_required(requirement: Line, base: BaseImageContents, place: str) -> bool
 
 
 def target_environment(base: BaseImageContents) -> dict[str, str]:
-    """Return the variables of markers for a base image. The others have the values of this machine's CPython."""
-    environment = dict.fromkeys(("implementation_version", "python_full_version"), f"{base.python_version}.0")
-    environment |= {"platform_machine": base.machine, "platform_system": "Linux", "sys_platform": "linux"}
-    return environment | {"python_version": base.python_version, "os_name": "posix"}
+    """Return the variables of markers for a base image."""
+    return marker_environment("linux", base.machine, base.python_version)
 
 
 def uv_environment() -> dict[str, str]:

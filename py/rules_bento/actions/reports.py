@@ -26,6 +26,7 @@ class _ReportRequest(Request):
     output: Path
     page: Path
     part: Path  # the part with the environment
+    python_version: str = ""
     service_info: str
     tag: str  # file
 
@@ -48,7 +49,7 @@ def report(request: _ReportRequest) -> None:
             bento_report.model(ModelDescription.loads(read_text(path)), TreeManifest.from_json(read_text(files), files))
             for path, files in request.model
         ],
-        "packages": bento_report.packages(read_requirements(request.part)[0]),
+        "packages": bento_report.packages(read_requirements(request.part)[0], request.python_version),
         "files": bento_report.files(TreeManifest.from_json(read_text(manifest), manifest)),
     }
     request.output.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", "utf-8")
@@ -279,6 +280,7 @@ class _InventoryRequest(Request):
     locked: Strings  # entry of a package in the lock
     output: Path
     part: Strings  # of the archive, with the environment; only without a lock
+    python_version: str = ""
     wheel: Strings
 
 
@@ -289,7 +291,7 @@ def inventory(request: _InventoryRequest) -> None:
 
     packages = inventories.from_lock(read_object(read_file(path), path) for path in request.locked)
     for path in request.part:
-        packages += inventories.from_requirements(*read_requirements(Path(path)))
+        packages += inventories.from_requirements(*read_requirements(Path(path)), request.python_version)
     if wheels := request.wheel:
         from rules_bento.images.wheels.wheel import declared_by
 

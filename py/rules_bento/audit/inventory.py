@@ -65,10 +65,13 @@ def from_lock(packages: Iterable[Mapping[str, Any]]) -> list[Package]:
     ]
 
 
-def from_requirements(text: str, origin: str) -> list[Package]:
-    """Return the packages in a requirements file. Raises BentoError for an invalid file."""
-    parsed, _ = requirements.parse(text, origin)
-    return [Package(one.name, (one.pin or ("", ""))[1], bool(one.hashes) or one.is_commit) for one in parsed]
+def from_requirements(text: str, origin: str, python_version: str = "") -> list[Package]:
+    """Return the packages in a requirements file. Raises BentoError for an invalid file.
+
+    With `python_version`, returns only the packages that a Bento for this version installs.
+    """
+    lines = requirements.installed(text, origin, python_version)
+    return [Package(*line.package, bool(line.hashes) or line.is_commit) for line in lines]
 
 
 def from_pylock(data: bytes, origin: str) -> list[Package]:

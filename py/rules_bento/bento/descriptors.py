@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 
 from rules_bento.bento.coerce import (
     REQUIRED,
@@ -63,6 +64,13 @@ class Description:
     def module(self) -> str:
         """The module of a model's framework, such as `bentoml.sklearn`, or "" if the descriptor contains no module."""
         return str(self.document.get("module", ""))
+
+    @property
+    def python_version(self) -> str:
+        """The version of Python (`X.Y`) for which a Bento installs packages, or "" if it isn't specified."""
+        image = self.document.get("image" if self.document.get("spec") == 2 else "docker", {})
+        match = re.match(r"3\.[0-9]{1,3}(?![0-9])", str(image.get("python_version")))
+        return match[0] if match else ""
 
     @property
     def models(self) -> tuple[ModelReference, ...]:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats import split_lines
+from rules_bento.packages.platforms import PLATFORMS, marker_environment, system_and_machine
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping
 
 if TYPE_CHECKING:
@@ -138,19 +139,25 @@ def lowest_version(requirement: pep508.Requirement) -> str:
 
 def address_name(address: str) -> str:
     """Return the normalized package name in a path or URL of a wheel or source archive, or an empty string."""
+    return address_pin(address)[0]
+
+
+def address_pin(address: str) -> tuple[str, str]:
+    """Return the normalized package name and the version in a path or URL. Values that it doesn't contain are empty."""
     from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
 
     path, _, fragment = address.partition("#")
     file = path.partition("?")[0].rpartition("/")[2].replace("%2B", "+")
     egg = re.search(r"(?:^|&)egg=([-._A-Za-z0-9]+)", fragment)
     if egg or path.startswith("git+"):
-        return normalize_name(egg[1] if egg else re.sub(r"(\.git)?(@.*)?$", "", file))
+        return normalize_name(egg[1] if egg else re.sub(r"(\.git)?(@.*)?$", "", file)), ""
     for parser in (parse_wheel_filename, parse_sdist_filename):
         try:
-            return parser(file)[0]
+            name, version = parser(file)[:2]
         except (InvalidSdistFilename, InvalidWheelFilename):
             continue
-    return ""
+        return name, str(version)
+    return "", ""
 
 
 def check(text: str, place: str) -> pep508.Requirement:
@@ -225,6 +232,11 @@ def parse(text: str, origin: str) -> tuple[list[Line], list[Line]]:
         return _parse(logical_lines(text, origin))
 
 
+def installed(text: str, origin: str, python_version: str) -> list[Line]:
+    """Return the requirements in a file of a Bento for a Python (`X.Y`) that are installed. See `parse`."""
+    return [line for line in parse(text, origin)[0] if line.is_installed(python_version)]
+
+
 def _parse(lines: Iterable[Line]) -> tuple[list[Line], list[Line]]:
     requirements, options = [], []
     sha256 = re.compile(_HASH)
@@ -292,6 +304,26 @@ class Line(NamedTuple):
             return None  # the resolver reports it
         exact = exact_version(requirement)
         return (self.name, exact) if exact and len(requirement.specifier) == 1 else None
+
+    @property
+    def package(self) -> tuple[str, str]:
+        """The normalized name, and the exact version if the requirement specifies one, also of a path or URL."""
+        if pin := self.pin:
+            return pin
+        address = re.sub(r"^[-._A-Za-z0-9]+\s*(\[[^]]*])?\s*@\s*", "", without_hashes(self.text)).partition(" ;")[0]
+        name, version = address_pin(address) if "/" in address else ("", "")
+        return self.name if self.is_direct else name or self.name, version
+
+    def is_installed(self, python_version: str) -> bool:
+        """Return whether Linux, on amd64 or arm64, installs the requirement for a Python (`X.Y`; any if empty)."""
+        requirement = None if plain_pin(self.text) or not python_version else self.parse()
+        if requirement is None or requirement.marker is None:
+            return True
+        targets = [system_and_machine(platform) for platform in PLATFORMS if platform.startswith("linux")]
+        try:
+            return any(requirement.marker.evaluate(marker_environment(*target, python_version)) for target in targets)
+        except (KeyError, ValueError):  # a comparison without a meaning
+            return True
 
     @property
     def is_direct(self) -> bool:

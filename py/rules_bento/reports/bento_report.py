@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rules_bento.models.weights import parameters
-from rules_bento.packages.requirements import logical_lines
+from rules_bento.packages.requirements import logical_lines, without_hashes
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping
 
 if TYPE_CHECKING:
@@ -14,19 +14,20 @@ if TYPE_CHECKING:
 
 # Suffixes of files that can contain pickles, which run code when they are loaded.
 _PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
-_PINNED = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(?:\[[^]]*])?\s*==\s*([^\s;,\\]+)")
-_NAMED = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(.*)")
 
 
-def packages(requirements: str) -> list[dict[str, str]]:
-    """Return the name, and the version or version specifier, of each package in a requirements file."""
+def packages(requirements: str, python_version: str = "") -> list[dict[str, str]]:
+    """Return the name, and the version or version specifier, of each package in a requirements file.
+
+    With `python_version`, returns only the packages that a Bento for this version installs.
+    """
     rows = []
     for line in logical_lines(requirements):
-        text = line.text.partition(" --hash")[0].partition(";")[0].rstrip()
-        match = _PINNED.match(text) or _NAMED.match(text)
-        if match:  # otherwise an option, a comment, or the hashes of the previous line
-            rows.append({"name": match[1], "version": match[2]})
-    return sorted(rows, key=lambda package: package["name"].lower())
+        if line.text and not line.flag and line.is_installed(python_version):
+            name, version = line.package
+            specifier = re.sub(r"^[-.\w]+\s*(\[[^]]*])?\s*", "", without_hashes(line.text).partition(";")[0]).rstrip()
+            rows.append({"name": name, "version": version or specifier})
+    return sorted(rows, key=lambda package: package["name"])
 
 
 def services(service_info: dict[str, Any]) -> list[dict[str, Any]]:

@@ -108,21 +108,25 @@ def _of_bento(path: Path, name: str) -> list[Package]:
     from rules_bento.archives import unpack
     from rules_bento.archives.archive import REQUIREMENTS
     from rules_bento.audit import inventory
+    from rules_bento.bento import descriptors
+    from rules_bento.bento.kinds import BENTO
     from rules_bento.packages import requirements
 
     from bento_cli.library import form_of
 
     texts: dict[str, bytes] = {}
     for item, contents in unpack.read(path, form_of(path)):
-        if item.path.removeprefix("./") in REQUIREMENTS:
+        if item.path.removeprefix("./") in (BENTO.descriptor, *REQUIREMENTS):
             if item.size > MAX_BYTES:
                 remedy = "Specify a lock or an SBOM instead."
                 raise BentoError(f"{item.path} exceeds {MAX_BYTES} bytes", place=name, remedy=remedy)
-            texts[item.path] = b"".join(contents)
+            texts[item.path.removeprefix("./")] = b"".join(contents)
     for inner in REQUIREMENTS:
         if texts.get(inner):
             origin = f"{name}/{inner}"
-            return inventory.from_requirements(requirements.decode(texts[inner], origin), origin)
+            document = texts.get(BENTO.descriptor)
+            version = descriptors.parse(BENTO, document, name).python_version if document else ""
+            return inventory.from_requirements(requirements.decode(texts[inner], origin), origin, version)
     remedy = "Specify a lock or an SBOM instead of the Bento."
     raise BentoError(f"{REQUIREMENTS[1]} is missing", place=name, remedy=remedy)
 
@@ -170,19 +174,20 @@ def _bento_sbom(store: Store, tag: str, form: str) -> bytes:
 def _components(entry: Entry) -> list[Component]:
     from rules_bento.archives.archive import REQUIREMENTS
     from rules_bento.images.sbom import python_package
-    from rules_bento.packages.requirements import parse
+    from rules_bento.packages.requirements import installed
 
     name = next((name for name in REQUIREMENTS if (entry.path / name).is_file()), "")
     if not name:
         raise BentoError(f"{entry.tag}: the Bento contains no {REQUIREMENTS[-1]}. Build the Bento again.")
     place = f"{entry.tag}: {name}"
     components, unlocked = {}, []
-    for requirement in parse(decode_text(read_file(entry.path / name, place), place), place)[0]:
-        version = (requirement.pin or ("", ""))[1]
-        unlocked += [] if version else [requirement.name]
+    python_version = entry.description.python_version
+    for requirement in installed(decode_text(read_file(entry.path / name, place), place), place, python_version):
+        package, version = requirement.package
+        unlocked += [] if version else [package]
         # A universal lock has the hashes of several wheels, of which an image contains one.
         sha256 = requirement.hashes[0] if len(requirement.hashes) == 1 else ""
-        component = python_package(requirement.name, version, sha256)
+        component = python_package(package, version, sha256)
         components[component.reference] = component
     if unlocked or not name.endswith(".lock.txt"):
         show.note(

@@ -187,7 +187,9 @@ def _of_bento(name: str, source: Path | BinaryIO, form: Form) -> dict[str, Any]:
         "tag": str(description.tag),
         "services": bento_report.described_services(description.document),
         "models": [_packed_model(model.tag, files) for model in description.models],
-        "packages": bento_report.packages(decode_text(requirements, f"{name}: requirements")),
+        "packages": bento_report.packages(
+            decode_text(requirements, f"{name}: requirements"), description.python_version
+        ),
         "files": sorted(
             (file for file in files if not file["path"].startswith(_MODELS)), key=lambda file: file["path"]
         ),
