@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from rules_bento import exit_handling
+from rules_bento import exit_handling, utf8_mode
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if None in (sys.stdin, sys.stdout, sys.stderr):
         exit_handling.open_streams()
     try:
+        utf8_mode.restart() if argv is None else utf8_mode.require()
         result = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
         return result

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from rules_bento.archives.tarstream import is_utf8
 from rules_bento.bento.kinds import BENTO
 from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Sequence
@@ -272,6 +273,8 @@ def pairs(texts: Sequence[str], option: str, form: str = "KEY=VALUE") -> dict[st
         if not equals or not key:  # omit the value, which might be a secret
             problem = "no key" if equals else "no `=`"
             raise BentoError(f"{option}: expected {form}, but value number {number} has {problem}.")
+        if not is_utf8(text):
+            raise BentoError(f"{option}: value number {number} isn't UTF-8. Use a terminal with UTF-8.")
         if key in values:
             raise BentoError(f"{option}: the key {key!r} is set twice. Remove one of the values.")
         values[key] = value

@@ -43,9 +43,9 @@ def check_env(env: EnvVariable, place: str) -> None:
         remedy = "Use letters, digits, and '_', and don't begin with a digit."
         raise BentoError(f"invalid variable name {env.name!r}", place=place, remedy=remedy)
     check_choice(env.stage, STAGES, f"{place}: stage of {env.name}")
-    if re.search(r"[\n\r\0]", env.value):
-        remedy = "Remove the character."
-        raise BentoError(f"the value of {env.name} contains a line break or NUL", place=place, remedy=remedy)
+    if re.search(r"[\n\r\0\ud800-\udfff]", env.value):
+        problem = f"the value of {env.name} contains a line break or NUL, or isn't UTF-8"
+        raise BentoError(problem, place=place, remedy="Remove the character.")
 
 
 def parse_env(text: str, place: str) -> EnvVariable:
