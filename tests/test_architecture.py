@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from rules_bento.formats.toml import read_toml
-from rules_bento.programs import find_uv
+from rules_bento.packages.uv import find_uv
 
 PY = Path("py")
 DISTRIBUTIONS = ("rules_bento", "bento_cli")
@@ -231,3 +231,59 @@ def test_errors_have_a_place_or_a_remedy():
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and ast.unparse(node.exc.func) == "BentoError"
     ]
     assert len([error for error in raised if not has_fields(error)]) <= MAX_ERRORS_WITHOUT_FIELDS
+
+
+# The programs that files start, besides those of an import: only packages/uv.py starts uv.
+STARTS = {
+    "bento_cli/cli/commands/run.py": "programs of commands",
+    "bento_cli/programs/reload_forkserver.py": "bentoml",
+    "bento_cli/cli/diagnosis.py": "bazel, docker, pip",
+    "bento_cli/library.py": "bento",
+    "bento_cli/programs/serve.py": "bentoml",
+    "bento_cli/sharing/containers.py": "docker, podman, nerdctl",
+    "bento_cli/sharing/native_build.py": "docker, podman, nerdctl",
+    "bento_cli/sharing/serving.py": "python",
+    "rules_bento/debian/apt.py": "apt",
+    "rules_bento/images/wheels/bytecode.py": "python",
+    "rules_bento/packages/build.py": "python",
+    "rules_bento/packages/pip_tools.py": "pip-compile",
+    "rules_bento/packages/uv.py": "uv",
+    "rules_bento/programs.py": "docker, podman, nerdctl",
+    "rules_bento/registry/auth.py": "credential helpers",
+    "rules_bento/run/container.py": "podman",
+    "rules_bento/run/load.py": "docker, podman, nerdctl",
+    "rules_bento/run/push_cache.py": "credential helpers",
+    "rules_bento/service/import_launcher.py": "python",
+    "rules_bento/service/import_runner.py": "python",
+    "rules_bento/testing/server.py": "bentoml",
+    "rules_bento/utf8_mode.py": "python",
+}
+
+
+def starts_of(path: Path) -> list[ast.Call]:
+    """The calls in a file that can start a program, by the names of their functions."""
+    started = re.compile(
+        r"(subprocess\.(run|Popen|call|check_\w+|getoutput|getstatusoutput)|os\.(exec|spawn|posix_spawn|popen|system).*)"
+    )
+    aliases = {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module in ("os", "subprocess")
+        for alias in node.names
+    }
+    calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    names = [ast.unparse(call.func) for call in calls]
+    return [call for call, name in zip(calls, names, strict=True) if started.fullmatch(aliases.get(name, name))]
+
+
+def mentions_uv(call: ast.Call) -> bool:
+    words = {word for node in ast.walk(call) for word in (getattr(node, "id", ""), getattr(node, "attr", ""))}
+    words |= {node.value for node in ast.walk(call) if isinstance(node, ast.Constant)}
+    return bool({"uv", "_uv"} & words)
+
+
+def test_one_file_starts_uv():
+    files = {str(path.relative_to(PY)): starts_of(path) for path in PY.rglob("*.py")}
+    assert {path for path, calls in files.items() if calls} == set(STARTS)
+    wrong = [path for path, calls in files.items() if STARTS.get(path) != "uv" and any(map(mentions_uv, calls))]
+    assert not wrong

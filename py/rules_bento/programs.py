@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,11 +23,6 @@ def which(name: str, path: str | None = None) -> str | None:
         return None
     entries = (os.environ.get("PATH", os.defpath) if path is None else path).split(os.pathsep)
     return shutil.which(name, path=os.pathsep.join(entry for entry in entries if entry.startswith("/")))
-
-
-def find_uv(path: str | None = None) -> str | None:
-    """Return the path of uv in the environment of this interpreter, otherwise on PATH, or None."""
-    return which("uv", sys.executable.rpartition("/")[0]) or which("uv", path)
 
 
 LOADERS = ("docker", "podman", "nerdctl")  # programs that load an archive and run the image, in order of preference

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from rules_bento.net import host_settings, limits
-from rules_bento.packages.indexes import uv_variables, without_credentials
+from rules_bento.packages.indexes import without_credentials
+from rules_bento.packages.uv import variables_for_addresses
 
 from tests.net.liar import liar, reply
 from tests.packages.metadata_index import Index, package, serve, uv_that_distrusts
@@ -105,7 +106,7 @@ def test_each_door_sends_secrets_to_the_same_servers(address, accepted):
     assert host_settings.accepts_secrets(parts.scheme, parts.hostname) == accepted
     given = {"UV_INDEX_CORP_PASSWORD": "s3cret", "PATH": "/bin"}
     kept = {"PATH": "/bin", "NETRC": os.devnull, "UV_KEYRING_PROVIDER": "disabled"}
-    assert uv_variables([f"corp={address}"], [], given) == (given if accepted else kept)
+    assert variables_for_addresses([f"corp={address}"], [], given) == (given if accepted else kept)
     host = parts.hostname
     assert locate_module().accepts_secrets(address, {"trusted_hosts": [host]}) == host_settings.is_loopback(host)
 

@@ -10,9 +10,9 @@ import pytest
 from bento_cli.library import Store
 from bento_cli.programs import serve
 from bento_cli.sharing.cloud.contexts import Contexts, make
-from bento_cli.sharing.native_packages import run_uv
 from rules_bento.arguments import decode
 from rules_bento.errors import BentoError
+from rules_bento.packages.uv import output
 
 from tests.helpers.store_support import bento_files, tree, write_archive
 from tests.sharing.cloud_server import TOKEN, Cloud
@@ -99,10 +99,10 @@ def test_uv_uses_the_certificates_of_the_system_if_it_knows_no_other(tmp_path, c
     captured = capfd.readouterr()
     assert [line.split()[0] for line in captured.out.splitlines()] == ["venv", "pip"]
     assert captured.err == "Installing the packages of //:t\n"
-    assert run_uv([str(uv), "pip", "compile"], tmp_path) == "pip compile --system-certs\n"
+    assert output([str(uv), "pip", "compile"], tmp_path) == "pip compile --system-certs\n"
     uv.write_text(f"#!/bin/sh\n{accept}{failure.format('Expired')}")
     with pytest.raises(BentoError, match=r"uv can't install the packages \(see above\)"):
         serve._install(request, tmp_path / "bento", tmp_path / "environment")
     assert "Expired" in capfd.readouterr().err
     with pytest.raises(BentoError, match="Expired"):
-        run_uv([str(uv), "pip", "compile"], tmp_path)
+        output([str(uv), "pip", "compile"], tmp_path)

@@ -39,7 +39,7 @@ def machine(local, wheels, tmp_path, monkeypatch):
         script = f"[console_scripts]\n{name} = {name}:main\n"
         Maker(name).add({f"{name}/__init__.py": b""}).entry_points(script).write(wheels)
     uv = os.environ["RULES_BENTO_UV"]
-    monkeypatch.setattr(native_project, "find_uv", lambda: uv)
+    monkeypatch.setattr("rules_bento.packages.uv.find_uv", lambda: uv)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     with index(wheels) as (address, _):
         monkeypatch.setenv("UV_DEFAULT_INDEX", address)

@@ -164,7 +164,7 @@ def local(tmp_path, monkeypatch):
         pytest.skip("no uv is here: it comes with Bazel")
     (programs / "uv").symlink_to(Path(uv).absolute())
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin/none")
-    monkeypatch.setattr("bento_cli.sharing.native_packages.find_uv", lambda: which("uv"))
+    monkeypatch.setattr("rules_bento.packages.uv.find_uv", lambda: which("uv"))
     for name in ("BENTOML_CONTAINERIZE_BACKEND", "XDG_CACHE_HOME", "UV_INDEX", "UV_DEFAULT_INDEX"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))

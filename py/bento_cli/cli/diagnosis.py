@@ -11,7 +11,8 @@ from pathlib import Path
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError, page
 from rules_bento.formats import read_file, split_lines
-from rules_bento.programs import DOCKER_PROBE, LOADERS, find_uv, which
+from rules_bento.packages.uv import find_uv, start
+from rules_bento.programs import DOCKER_PROBE, LOADERS, which
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping
 
 if TYPE_CHECKING:
@@ -409,6 +410,17 @@ def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None,
     return fresh
 
 
+def _download_with_pip(python: str, scratch: str) -> subprocess.CompletedProcess[str]:
+    command = [python, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch, "packaging"]
+    try:
+        # In an empty directory: `-m` would run a pip.py of the current directory.
+        return subprocess.run(command, check=False, capture_output=True, cwd=scratch, text=True, timeout=_TIMEOUT)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"no result after {_TIMEOUT} seconds"
+        problem = f"{python} failed: {reason}"
+        raise BentoError(problem, place="--online", remedy=f"Check {python} and the network.") from None
+
+
 def index(host: HostEnvironment) -> Finding:
     """Check with uv whether the package index responds. If uv isn't installed, uses pip.
 
@@ -419,20 +431,15 @@ def index(host: HostEnvironment) -> Finding:
     found = (find_uv(host.variables.get("PATH", "")), host.which("python3"))
     uv, python = (path if path and host.is_outside(path) else None for path in found)
     with tempfile.TemporaryDirectory(prefix="rules_bento-doctor-") as scratch:
-        command = [python or sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch]
-        command.append("packaging")
         if uv:
-            command = [uv, "pip", "compile", "--quiet", "--no-cache", "--no-deps", "--system-certs"]
-            command += ["--python", sys.executable, "-"]  # by default, uv would start the interpreter of a .venv
-        try:
-            # In an empty directory: `-m` would run a pip.py of the current directory.
-            done = subprocess.run(
-                command, input="packaging\n", check=False, capture_output=True, cwd=scratch, text=True, timeout=_TIMEOUT
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            reason = error.strerror if isinstance(error, OSError) else f"no result after {_TIMEOUT} seconds"
-            problem = f"{command[0]} failed: {reason}"
-            raise BentoError(problem, place="--online", remedy=f"Check {command[0]} and the network.") from None
+            words = [uv, "pip", "compile", "--quiet", "--no-cache", "--no-deps", "--system-certs"]
+            words += ["--python", sys.executable, "-"]  # by default, uv would start the interpreter of a .venv
+            try:
+                done = start(words, None, scratch, "packaging\n", _TIMEOUT)
+            except BentoError as error:
+                raise error.at("--online") from None
+        else:
+            done = _download_with_pip(python or sys.executable, scratch)
     if done.returncode == 0:
         return Finding("index", OK, "the package index responds")
     from rules_bento.packages.indexes import without_credentials

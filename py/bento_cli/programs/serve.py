@@ -130,7 +130,7 @@ def _unpack(request: _ServeRequest, directory: Path) -> None:
 
 
 def _install(request: _ServeRequest, bento: Path, environment: Path) -> None:
-    from rules_bento.packages.resolution import run_uv
+    from rules_bento.packages.uv import run
 
     uv = request.uv
     directory = bento / "env" / "python"
@@ -141,7 +141,7 @@ def _install(request: _ServeRequest, bento: Path, environment: Path) -> None:
         [uv, "venv", "--quiet", "--no-config", "--python", request.python, str(environment)],
         [uv, "pip", "install", "--quiet", "--python", str(environment), "--requirement", str(requirements)],
     ):
-        status, _ = run_uv(command, os.environ, bento / "src")
+        status, _ = run(command, os.environ, bento / "src")
         if status:
             remedy = "For packages in a private index, set UV_INDEX to NAME=https://USER:PASSWORD@HOST/PATH."
             raise BentoError("uv can't install the packages (see above)", remedy=remedy)

@@ -278,18 +278,16 @@ class ProjectLock:
 
     def _export(self, python_version: str, *flags: str) -> str:
         """Return the requirements in uv.lock. Raises BentoError if pyproject.toml requires a change of uv.lock."""
-        import subprocess
         import tempfile
+
+        from rules_bento.packages import uv
 
         with tempfile.TemporaryDirectory(prefix="bento-lock-") as name:
             directory = self._copy(Path(name), _PYPROJECT, "uv.toml", UV_LOCK)
-            command = [self.options.uv or "uv", "export", *(flags or ("--locked",)), *_EXPORT, "--directory", name]
+            program = self.options.uv or uv.require_uv("reads uv.lock")
+            command = [program, "export", *(flags or ("--locked",)), *_EXPORT, "--directory", name]
             command += self._python_flags(directory, python_version)
-            try:
-                done = subprocess.run(command, capture_output=True, text=True, check=False, env=self._variables(""))
-            except OSError:
-                problem, remedy = "reading uv.lock requires uv, which isn't installed", "Install uv."
-                raise BentoError(problem, place=str(self.directory / UV_LOCK), remedy=remedy) from None
+            done = uv.start(command, self._variables(""))
         if done.returncode:
             problem, remedy = (
                 "the lock doesn't satisfy pyproject.toml",
@@ -305,7 +303,7 @@ class ProjectLock:
 
     def _run(self, flags: list[str], directory: Path, text: str, indexes: Indexes | None = None) -> None:
         """Run uv, which can use the network. Raises BentoError if uv fails."""
-        from rules_bento.packages.resolution import ignores_settings, run_uv
+        from rules_bento.packages import uv
 
         if "${" in text:
             problem = "the requirements contain '${', so uv would send the value of an environment variable to a server"
@@ -317,9 +315,9 @@ class ProjectLock:
         flags += [] if options.is_explicit else ["--no-build"]
         variables = self._variables(text)
         if indexes:
-            variables = indexes.variables(variables)
-        status, errors = run_uv([options.uv or "uv", *flags], variables)
-        if not status and not ignores_settings(errors):
+            variables = uv.variables_for(indexes, variables)
+        status, errors = uv.run([options.uv or "uv", *flags], variables)
+        if not status and not uv.ignores_settings(errors):
             return
         problem = "uv can't lock the packages (see above)"
         if not options.is_explicit and "building from source is disabled" in errors:
@@ -334,14 +332,14 @@ class ProjectLock:
         A project can choose the name and the address of an index. Therefore, an implicit lock passes neither the
         variables for named indexes nor a login for all hosts.
         """
-        from rules_bento.packages import indexes
+        from rules_bento.packages import uv
 
         if self.options.is_explicit:
             return dict(os.environ)
-        variables = {name: value for name, value in os.environ.items() if indexes.is_for_uv(name)}
+        variables = uv.variables_of_user()
         addresses = re.findall(r"https?://[^\s'\",\]]+", text)
-        return indexes.uv_variables(
-            addresses, (), indexes.without_shared_credentials(variables) if addresses else variables
+        return uv.variables_for_addresses(
+            addresses, (), uv.without_shared_credentials(variables) if addresses else variables
         )
 
     def _reject_connection_settings(self, document: str) -> None:

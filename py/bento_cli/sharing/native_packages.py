@@ -19,13 +19,8 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.toml import read_toml
 from rules_bento.net.transfers import parallel_map
-from rules_bento.packages.indexes import (
-    SYSTEM_VARIABLES,
-    Indexes,
-    is_for_uv,
-    uv_variables,
-    without_credentials,
-)
+from rules_bento.packages import uv
+from rules_bento.packages.indexes import Indexes, without_credentials
 from rules_bento.packages.platforms import marker_environment
 from rules_bento.packages.requirements import (
     INDEX_OPTIONS,
@@ -37,7 +32,6 @@ from rules_bento.packages.requirements import (
     plain_pin,
     reject_option,
 )
-from rules_bento.programs import find_uv
 from rules_bento.registry.pushable import FileSource
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Mapping, Sequence
 
@@ -141,31 +135,6 @@ def target_environment(base: BaseImageContents) -> dict[str, str]:
     return marker_environment("linux", base.machine, base.python_version)
 
 
-def uv_environment() -> dict[str, str]:
-    """Return the variables for uv in a project, without credentials and without the user's settings of environments."""
-    cache = os.environ.get("UV_CACHE_DIR") or str(
-        Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "uv"
-    )
-    kept = {name: os.environ[name] for name in os.environ if name.upper() in SYSTEM_VARIABLES - {"NETRC"}}
-    kept |= {name: os.environ[name] for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL") if name in os.environ}
-    return kept | {"NETRC": os.devnull, "UV_CACHE_DIR": cache, "UV_KEYRING_PROVIDER": "disabled"}
-
-
-def run_uv(command: Sequence[str], directory: Path, text: str = "", environment: dict[str, str] | None = None) -> str:
-    """Return the output of uv with the standard input `text`. Uses uv's cache first, and then indexes.
-
-    By default, uv gets no credentials, because a project can choose the names and addresses of indexes. Raises
-    BentoError with the output of uv.
-    """
-    from rules_bento.packages.resolution import query_uv
-
-    variables = uv_environment() if environment is None else environment
-    done = query_uv(command, cwd=directory, env=variables, input=text)
-    if done.returncode:
-        raise BentoError(done.stderr.strip())
-    return done.stdout
-
-
 def _own_wheel(directory: Path, requirement: Line, place: str) -> LocalWheel:
     """Return the wheel in the Bento's sources that `requirement` refers to. Raises BentoError for an invalid path."""
     from packaging.utils import InvalidWheelFilename, parse_wheel_filename
@@ -201,19 +170,14 @@ def _locate(lines: Sequence[str], base: BaseImageContents, directory: Path, inde
 
     uv runs in `directory`, so that uv ignores the untrusted configuration in the Bento's sources.
     """
-    uv = find_uv()
-    if not uv:
-        remedy = "Install uv, for example with `pip install uv`."
-        raise BentoError("uv, which finds the URLs of the Bento's packages, isn't installed", remedy=remedy)
-    command = [uv, "pip", "compile", "--quiet", "--no-deps", "--universal", "--no-header", "--no-annotate"]
+    program = uv.require_uv("finds the URLs of the Bento's packages")
+    command = [program, "pip", "compile", "--quiet", "--no-deps", "--universal", "--no-header", "--no-annotate"]
     command += ["--format=pylock.toml", "--color=never", "--only-binary=:all:", "--python", sys.executable]
     command += ["--python-version", base.python_version, "-"]
     text = "".join(f"{line}\n" for line in lines)
-    addresses = [indexes.default, *indexes.extra, *indexes.find_links]
-    variables = {name: os.environ[name] for name in os.environ if is_for_uv(name)}
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        lock = run_uv(command, directory, text, uv_variables(addresses, indexes.trusted_hosts, variables))
+        lock = uv.output(command, directory, text, uv.variables_for(indexes, uv.variables_of_user()))
     except BentoError as error:
         raise BentoError(
             f"uv: cannot find wheels of the Bento's packages for Python {base.python_version}. If the packages are "

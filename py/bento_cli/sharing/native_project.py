@@ -24,7 +24,7 @@ from rules_bento.images.plan import APP, ENVIRONMENT, ImagePlan, PlannedLayer
 from rules_bento.images.wheels.wheel import Locked, Wheel
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
 from rules_bento.packages.requirements import decode, normalize_name
-from rules_bento.programs import find_uv
+from rules_bento.packages.uv import output, require_uv
 from rules_bento.registry.reference import has_registry
 from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import content_version
@@ -33,7 +33,7 @@ from rules_bento.tree_walk import BUILT_IN, walk
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterator, Sequence
 
 from bento_cli.sharing import native_build
-from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, run_uv, target_environment
+from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, target_environment
 from bento_cli.sharing.native_wheel import build_wheel
 from bento_cli.sharing.uv_project import LOCK, PYPROJECT, UvProject
 
@@ -99,10 +99,7 @@ def build_image(
         raise BentoError(f"--explain: the image name {names[0]} has no registry. Use -t HOST/REPOSITORY:TAG.")
     default = "" if "base" in settings else DEFAULT_BASE.format(_default_python(project))
     settings.setdefault("base", [default])
-    uv = find_uv()
-    if not uv:
-        remedy = "Install uv, such as with `pip install uv`."
-        raise BentoError("uv, which reads the project's lock, isn't installed", remedy=remedy)
+    uv = require_uv("reads the project's lock")
 
     def run(workspace: BuildWorkspace) -> tuple[NativeImage, tuple[ImageChanges, ...]]:
         builder = _Builder(project, chosen, workspace, uv)
@@ -267,7 +264,7 @@ def _export(project: UvProject, words: Sequence[str], python: str, scratch: Path
     command += ["--quiet", "--no-build", "--color=never", "--no-python-downloads", "--python", str(interpreter)]
     command += [f"--package={project.fields['name']}", *words]
     try:
-        return run_uv(command, scratch)
+        return output(command, scratch)
     except BentoError as error:
         remedy = f"Run `uv lock` in the project.\n{error}"
         raise BentoError("uv can't export the lock", place=str(project.root / LOCK), remedy=remedy) from None

@@ -14,10 +14,11 @@ from rules_bento.errors import BentoError
 from rules_bento.formats.toml import read_toml
 from rules_bento.images.wheels.wheel import Locked, Wheel
 from rules_bento.packages.requirements import normalize_name, parse_requirement
+from rules_bento.packages.uv import output
 from rules_bento.sources import snapshot
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Sequence
 
-from bento_cli.sharing.native_packages import LocalWheel, run_uv
+from bento_cli.sharing.native_packages import LocalWheel
 
 if TYPE_CHECKING:
     from rules_bento.sources.snapshot import DeclaredFile
@@ -80,7 +81,7 @@ def _version_of_back_end(uv: str, project: UvProject) -> str:
     match = _UV_BUILD.fullmatch(requires[0]) if len(requires) == 1 else None
     if system.get("build-backend") != "uv_build" or match is None or "backend-path" in system:
         return ""
-    version = run_uv([uv, "--version"], Path.cwd()).split()[1]
+    version = output([uv, "--version"], Path.cwd()).split()[1]
     try:
         return version if version in SpecifierSet(match[1]) else ""
     except InvalidSpecifier:
@@ -108,7 +109,7 @@ def _lock(project: UvProject, scratch: Path, uv: str) -> tuple[str, str]:
     words = [uv, "pip", "compile", *_FLAGS, "--config-file=uv.toml", "--no-build", "--format=pylock.toml"]
     lines = "".join(f"{name}\n" for name in names)
     try:
-        lock = run_uv([*words, "--no-header", "--constraints=constraints.txt", "-"], scratch, lines)
+        lock = output([*words, "--no-header", "--constraints=constraints.txt", "-"], scratch, lines)
     except BentoError as error:
         remedy = "Correct build-system.requires. Each requirement needs a wheel for this machine."
         raise error.at(f"{project.path}: uv can't lock the build requirements. {remedy}\n") from None
@@ -161,6 +162,6 @@ def _build(project: UvProject, scratch: Path, uv: str, variables: dict[str, str]
     (scratch / "build").mkdir()
     if has_requirements:
         words = [uv, "pip", "sync", *_FLAGS, "--config-file=uv.toml", "--no-build", "--link-mode=copy"]
-        run_uv([*words, "--target=packages", "pylock.toml"], scratch)
+        output([*words, "--target=packages", "pylock.toml"], scratch)
     version, program = project.fields.get("version", ""), "" if has_requirements else uv
     return isolated_build.build_wheel(scratch, scratch / "packages", scratch / "build", version, variables, program)

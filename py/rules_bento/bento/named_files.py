@@ -115,18 +115,18 @@ def export_uv_lock(files: ProjectFiles, uv: str, python: str | None = None) -> s
 
     `python` is the interpreter for uv. By default, uv finds an interpreter. Raises BentoError if uv fails.
     """
-    import subprocess
     import tempfile
+
+    from rules_bento.packages.uv import start
 
     with tempfile.TemporaryDirectory() as directory:
         for name in ("pyproject.toml", "uv.lock"):
             Path(directory, name).write_bytes(files.read(name, "uv_lock()"))
         command = [str(Path(uv).absolute()), "export", *_UV_EXPORT_FLAGS, *(["--python", python] if python else [])]
         try:
-            done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
-        except OSError as error:
-            remedy = "Install uv again, for example with `pip install uv`."
-            raise BentoError(f"uv_lock(): cannot run {uv}: {error.strerror}", remedy=remedy) from None
+            done = start(command, directory=directory)
+        except BentoError as error:
+            raise error.at("uv_lock()") from None
     if done.returncode:
         errors = re.sub(r"\s+", " ", done.stderr.replace(directory, ".")).strip()
         raise BentoError(f"uv rejects the lock: {errors}", place="uv.lock", remedy="Run `uv lock` again.")

@@ -8,28 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import schema
-from rules_bento.net.host_settings import accepts_secrets
 from rules_bento.packages.requirements import Line, normalize_name
-from rules_bento.typing_lite import Any, Collection, Iterable, Mapping
+from rules_bento.typing_lite import Any, Iterable, Mapping
 
 _CREDENTIALS = re.compile(r"(https?://)[^/@\s]+@|(://[^/@:\s]+):[^/@\s]+@")
-_SECRET_VARIABLE = re.compile(r"UV_INDEX_\w+_(USERNAME|PASSWORD)")
 _ADDRESS = re.compile(r"://[^\s'\"`<>]*")
-# The environment variables that uv receives, and the prefixes of further names. Secrets of other programs don't belong
-# to them, because a package index is a server of the author of a Bento or a project.
-SYSTEM_VARIABLES = {
-    *("HOME", "LANG", "LC_ALL", "NETRC", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "SSL_CLIENT_CERT", "TMPDIR"),
-    *("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "DBUS_SESSION_BUS_ADDRESS", "USER"),
-}
-_PREFIXES = ("UV_", "XDG_", "PYTHON_KEYRING_")
 # uv applies tool.uv.sources only to direct requirements, so this group lists the explicit packages.
 EXPLICIT_GROUP = "rules-bento-explicit"
 
@@ -72,10 +61,6 @@ class Indexes:
             no_index=self.no_index or "--no-index" in values,
             trusted_hosts=(*self.trusted_hosts, *values.get("--trusted-host", [])),
         )._validate(origin)
-
-    def variables(self, variables: Mapping[str, str]) -> dict[str, str]:
-        """Return the environment variables for programs that use the indexes (see `uv_variables`)."""
-        return uv_variables((self.default, *self.extra, *self.find_links), self.trusted_hosts, variables)
 
     def pip_flags(self) -> list[str]:
         """Return the settings as options of pip. pip has no counterpart of `explicit`."""
@@ -183,34 +168,6 @@ def without_credentials(text: str) -> str:
     shown = _CREDENTIALS.sub(lambda match: match[1] or f"{match[2].rpartition('//')[0]}//", text)
     # A URL in parentheses ends before `)`, but a path can contain `)`.
     return _ADDRESS.sub(lambda match: ")".join(part.partition("?")[0] for part in match[0].split(")")), shown)
-
-
-def uv_variables(
-    addresses: Iterable[str], trusted_hosts: Collection[str], variables: Mapping[str, str]
-) -> dict[str, str]:
-    """Return the environment variables for uv and indexes of a project.
-
-    If an index doesn't accept secrets, uv must find no credentials, because uv would send them to each index.
-    """
-    hosts = {host.partition(":")[0] for host in trusted_hosts}
-    parts = [urlsplit(split_index(address)[1]) for address in addresses if "://" in address]
-    if all(accepts_secrets(it.scheme, it.hostname or "", is_verified=it.hostname not in hosts) for it in parts):
-        return dict(variables)
-    kept = {name: value for name, value in variables.items() if not _SECRET_VARIABLE.fullmatch(name)}
-    return kept | {"NETRC": os.devnull, "UV_KEYRING_PROVIDER": "disabled"}
-
-
-def is_for_uv(name: str) -> bool:
-    """Return whether uv receives an environment variable, although others choose the package index."""
-    return name.upper() in SYSTEM_VARIABLES or name.startswith(_PREFIXES)
-
-
-def without_shared_credentials(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return variables without credentials that are for a name of an index, or for all hosts, instead of for a host."""
-    kept = {name: value for name, value in variables.items() if not _SECRET_VARIABLE.fullmatch(name)}
-    path = Path(variables.get("NETRC") or Path("~/.netrc").expanduser())
-    has_default = path.is_file() and re.search(r"(^|\s)default(\s|$)", path.read_text("utf-8", errors="replace"))
-    return kept | ({"NETRC": os.devnull} if has_default else {})
 
 
 def _absolute(link: str) -> str:

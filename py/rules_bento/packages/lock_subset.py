@@ -18,7 +18,7 @@ from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.packages import requirements
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
-from rules_bento.packages.pip_tools import pip_compile, without_traceback
+from rules_bento.packages.pip_tools import pip_compile, run_pip_compile, without_traceback
 from rules_bento.packages.platforms import matches_platform, system_and_machine
 from rules_bento.packages.requirements import (
     WHEELS,
@@ -28,6 +28,7 @@ from rules_bento.packages.requirements import (
     parse,
     parse_requirement,
 )
+from rules_bento.packages.uv import start
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence
 
 if TYPE_CHECKING:
@@ -283,8 +284,6 @@ class _NoSolutionError(Exception):
 
 def _compile(query: Query, links: Path, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
     """Return pairs of a pinned requirement and a package name. Raises _NoSolutionError if the resolver fails."""
-    import subprocess
-
     source = links.with_name("requirements.in")
     source.write_text("".join(f"{root}\n" for root in query.requirements), "utf-8")
     limits = links.with_name("constraints.txt")
@@ -296,7 +295,7 @@ def _compile(query: Query, links: Path, target: Target, resolver: Resolver) -> l
     environment["TMPDIR"] = str(links.parent)
     for command in _commands(links.parent, target, resolver):
         arguments = [*command, *options, str(source)]
-        done = subprocess.run(arguments, check=False, capture_output=True, text=True, env=environment)
+        done = (run_pip_compile if resolver.pip_tools else start)(arguments, environment)
         if not done.returncode:
             break
     if done.returncode:

@@ -12,7 +12,8 @@ from pathlib import Path
 from rules_bento.errors import BentoError
 from rules_bento.packages.indexes import without_credentials
 from rules_bento.packages.requirements import parse
-from rules_bento.typing_lite import TYPE_CHECKING, Collection, Sequence
+from rules_bento.packages.uv import variables_for
+from rules_bento.typing_lite import TYPE_CHECKING, Collection, Mapping, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.packages.lock import Lock
@@ -30,6 +31,11 @@ def pip_compile(python: str, roots: Sequence[str]) -> list[str]:
     program = f"import sys; sys.path[:0] = {paths!r}; {_PROGRAM}"
     command = [python, "-I", "-S", "-B", "-X", "utf8", "-c", program, "--no-config", "--allow-unsafe"]
     return [*command, "--no-emit-index-url", "--no-emit-find-links"]
+
+
+def run_pip_compile(command: Sequence[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command of `pip_compile`, and return its result."""
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=variables)
 
 
 def without_traceback(text: str) -> str:
@@ -57,7 +63,7 @@ def select(project: Project, previous: Lock | None, *, origin: str, upgrade: Col
         command = [*pip_compile(sys.executable, sys.path), "--quiet", "--no-header", "--no-annotate", "--strip-extras"]
         command += ["--constraint", str(limits), "--output-file", str(output), *project.indexes.pip_flags()]
         command += [word for package in upgrade if package != "*" for word in ("--upgrade-package", package)]
-        variables = project.indexes.variables(os.environ)
+        variables = variables_for(project.indexes, os.environ)
         pip = [*command, str(source)]
         done = subprocess.run(pip, check=False, cwd=name, env=variables, stderr=subprocess.PIPE, text=True)
         if done.returncode:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -15,16 +14,15 @@ from rules_bento.errors import BentoError
 from rules_bento.formats.toml import read_toml
 from rules_bento.packages import lock as locks
 from rules_bento.packages import lock_shapes, requirements
+from rules_bento.packages import uv as uv_program
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
 from rules_bento.packages.indexes import Indexes, without_credentials
 from rules_bento.packages.platforms import system_and_machine
 from rules_bento.packages.requirement_checks import local_path
 from rules_bento.packages.requirements import named_format
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping, Sequence, cast
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping, Sequence
 
 if TYPE_CHECKING:
-    import io
-
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
@@ -41,12 +39,8 @@ _ANY_PYTHON = ">=3.8"
 # uv prefers the versions of a uv.lock even if its index doesn't exist.
 _PLACEHOLDER_INDEX = "https://locked.invalid/simple"
 _PYTHON_FLAGS = ("--no-python-downloads", "--python", sys.executable)
-# uv's message for an unknown certificate authority, and its flag to trust the system's certificates, as pip does.
-_UNTRUSTED_CERTIFICATE, _SYSTEM_CERTIFICATES = "UnknownIssuer", "--system-certs"
 # uv's message if the requirements conflict. Otherwise, for example, an index isn't available.
 _NO_SOLUTION = "No solution found"
-# uv's warning if it ignores all settings of a project, because one of them is invalid.
-_IGNORED_SETTINGS = "during settings discovery"
 # From a setting to its name in a uv.lock.
 _MODES = {
     "fork-strategy": "fork-strategy",
@@ -160,10 +154,10 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
         if previous and "*" not in upgrade:
             (directory / "uv.lock").write_text(_preferences(previous), "utf-8")
             command += [flag for package in upgrade for flag in ("--upgrade-package", package)]
-        status, errors_of_uv = run_uv(command, project.indexes.variables(os.environ))
-        if status or ignores_settings(errors_of_uv):
+        status, errors_of_uv = uv_program.run(command, uv_program.variables_for(project.indexes, os.environ))
+        if status or uv_program.ignores_settings(errors_of_uv):
             problem, remedy = "failed", ""
-            if ignores_settings(errors_of_uv):
+            if uv_program.ignores_settings(errors_of_uv):
                 problem, remedy = "can't read the settings of the project", " Correct tool.uv in pyproject.toml."
             elif _NO_SOLUTION in errors_of_uv:
                 problem, remedy = "found no solution", " Change the requirements."
@@ -172,56 +166,6 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
             raise BentoError(f"uv {problem} (see above), so the lock is unchanged.{remedy}", place=origin)
         lock = locks.from_uv_lock((directory / "uv.lock").read_text("utf-8"), origin, project=directory)
         return lock | {"requires_python": project.requires_python}
-
-
-def run_uv(command: list[str], variables: Mapping[str, str], directory: Path | None = None) -> tuple[int, str]:
-    """Run uv in `directory`, and return the exit status and the error output, which is also printed.
-
-    Retries with the system's certificates if necessary.
-    """
-    output = ""
-    for extra_flags in ([], [_SYSTEM_CERTIFICATES]):
-        errors, rest, held = b"", b"", b""
-        with subprocess.Popen([*command, *extra_flags], cwd=directory, env=variables, stderr=subprocess.PIPE) as uv:
-            stream = cast("io.BufferedReader", uv.stderr)
-            while chunk := stream.read1(1 << 16):
-                # An address might contain a secret, so only complete lines are redacted and printed.
-                shown, end, rest = (rest + chunk).rpartition(b"\n")
-                held += shown + end
-                if not re.search(rb"(?m)^(error:|  \xc3\x97)", held):  # an error can be one that the retry solves
-                    _print(held)
-                    held = b""
-                errors = (errors + chunk)[-(1 << 16) :]
-        output = errors.decode(errors="replace")
-        if not extra_flags and uv.returncode and _UNTRUSTED_CERTIFICATE in output:
-            continue
-        _print(held + rest)
-        return uv.returncode, output
-    raise AssertionError  # the second attempt returns
-
-
-def query_uv(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run uv with its cache, then with the indexes, and then with the system's certificates, until uv succeeds.
-
-    It isn't a success if uv ignores the project's settings.
-    """
-    for flag in ("--offline", "", _SYSTEM_CERTIFICATES):
-        words = [*command, *filter(None, [flag])]
-        done = subprocess.run(words, check=False, capture_output=True, text=True, **options)
-        is_done = done.returncode == 0 and not ignores_settings(done.stderr)
-        if is_done or (not flag and _UNTRUSTED_CERTIFICATE not in done.stderr):
-            break
-    return done
-
-
-def ignores_settings(errors: str) -> bool:
-    """Return whether uv ignored the settings of a project, because one of them is invalid."""
-    return _IGNORED_SETTINGS in errors
-
-
-def _print(text: bytes) -> None:
-    sys.stderr.write(without_credentials(text.decode(errors="replace")))
-    sys.stderr.flush()
 
 
 def _preferences(lock: Lock) -> str:
@@ -376,9 +320,9 @@ def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
         write_fake_interpreter(python, sys.executable, ".".join(map(str, sys.version_info[:3])))
         command = [str(uv), "lock", "--no-progress", "--project", directory]
         command += ["--no-python-downloads", "--python", str(python)]
-        done = query_uv(command, env=project.indexes.variables(os.environ))
+        done = uv_program.query(command, uv_program.variables_for(project.indexes, os.environ))
         errors = done.stderr.strip()
-        if done.returncode == 0 and not ignores_settings(errors):
+        if done.returncode == 0 and not uv_program.ignores_settings(errors):
             return Path(directory, "uv.lock").read_text("utf-8")
     if failure := _BUILD_FAILURE.search(errors):
         raise BentoError(

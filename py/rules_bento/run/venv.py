@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -20,6 +19,7 @@ from rules_bento.arguments import Arguments, Request
 from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_BYTES, FormatError, read_file
 from rules_bento.formats.json import read_object
+from rules_bento.packages import uv
 from rules_bento.packages.shared_files import PackageFiles, check_shared_files, files_of_record, override_in_hub
 from rules_bento.packages.virtualenv import OMIT_PLATFORMS, check_platform
 from rules_bento.typing_lite import Any
@@ -183,7 +183,7 @@ class _Environment:
             )
 
     def _run(self, *words: str) -> None:
-        done = subprocess.run([self._uv, *words, "--quiet", "--no-config"], check=False)
-        if done.returncode:
+        status, _ = uv.run([self._uv, *words, "--quiet", "--no-config"], os.environ)
+        if status:
             remedy = "Check uv's output above."
             raise BentoError("uv couldn't create the environment", place=str(self.directory), remedy=remedy)

@@ -243,7 +243,7 @@ def lock_command(store: Store, build_ctx: str, upgrade: bool, upgrade_package: S
 def _locking(options: dict[str, Any], build_ctx: str) -> LockOptions:
     import shlex
 
-    from rules_bento.programs import find_uv
+    from rules_bento.packages.uv import find_uv
 
     from bento_cli.projects.project_locks import LockOptions
 
@@ -290,7 +290,7 @@ def _build(
     **options: Any,
 ) -> BuildResult:
     from rules_bento.build_options.bentofile import read_arguments
-    from rules_bento.programs import find_uv
+    from rules_bento.packages.uv import find_uv
     from rules_bento.service import Declared
 
     from bento_cli.projects import from_directory

@@ -1,0 +1,185 @@
+"""Starts uv. Only this module determines uv's program, environment, settings, cache, and errors.
+
+A test finds any other start of uv in py/. Exceptions are a program in the isolation of builds, and repository
+rules, which have no packages.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rules_bento.errors import BentoError
+from rules_bento.net.host_settings import accepts_secrets
+from rules_bento.packages.indexes import Indexes, split_index, without_credentials
+from rules_bento.programs import which
+from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterable, Mapping, Sequence, cast
+
+if TYPE_CHECKING:
+    import io
+
+# The environment variables that uv receives, and the prefixes of further names. Secrets of other programs don't belong
+# to them, because a package index is a server of the author of a Bento or a project.
+_SYSTEM_VARIABLES = {
+    *("HOME", "LANG", "LC_ALL", "NETRC", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "SSL_CLIENT_CERT", "TMPDIR"),
+    *("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "DBUS_SESSION_BUS_ADDRESS", "USER"),
+}
+_PREFIXES = ("UV_", "XDG_", "PYTHON_KEYRING_")
+_SECRET_VARIABLE = re.compile(r"UV_INDEX_\w+_(USERNAME|PASSWORD)")
+# uv's message for an unknown certificate authority, and its flag to trust the system's certificates, as pip does.
+_UNTRUSTED_CERTIFICATE, _SYSTEM_CERTIFICATES = "UnknownIssuer", "--system-certs"
+# uv's warning if it ignores all settings of a project, because one of them is invalid.
+_IGNORED_SETTINGS = "during settings discovery"
+
+
+def find_uv(path: str | None = None) -> str | None:
+    """Return the path of uv in the environment of this interpreter, otherwise on PATH, or None."""
+    return which("uv", sys.executable.rpartition("/")[0]) or which("uv", path)
+
+
+def require_uv(purpose: str) -> str:
+    """Return the path of uv. Raises BentoError, with the purpose such as `reads the lock`, if uv isn't installed."""
+    if uv := find_uv():
+        return uv
+    raise BentoError(f"uv, which {purpose}, isn't installed", remedy="Install uv, for example with `pip install uv`.")
+
+
+def run(command: Sequence[str], variables: Mapping[str, str], directory: Path | None = None) -> tuple[int, str]:
+    """Run uv in `directory`, and return the exit status and the error output, which is also printed.
+
+    Retries with the system's certificates if necessary.
+    """
+    output = ""
+    for extra_flags in ([], [_SYSTEM_CERTIFICATES]):
+        errors, rest, held = b"", b"", b""
+        with subprocess.Popen([*command, *extra_flags], cwd=directory, env=variables, stderr=subprocess.PIPE) as uv:
+            stream = cast("io.BufferedReader", uv.stderr)
+            while chunk := stream.read1(1 << 16):
+                # An address might contain a secret, so only complete lines are redacted and printed.
+                shown, end, rest = (rest + chunk).rpartition(b"\n")
+                held += shown + end
+                if not re.search(rb"(?m)^(error:|  \xc3\x97)", held):  # an error can be one that the retry solves
+                    _print(held)
+                    held = b""
+                errors = (errors + chunk)[-(1 << 16) :]
+        output = errors.decode(errors="replace")
+        if not extra_flags and uv.returncode and _UNTRUSTED_CERTIFICATE in output:
+            continue
+        _print(held + rest)
+        return uv.returncode, output
+    raise AssertionError  # the second attempt returns
+
+
+def query(
+    command: Sequence[str], variables: Mapping[str, str], directory: Path | None = None, text: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run uv with its cache, then with the indexes, and then with the system's certificates, until uv succeeds.
+
+    It isn't a success if uv ignores the project's settings.
+    """
+    for flag in ("--offline", "", _SYSTEM_CERTIFICATES):
+        done = start([*command, *filter(None, [flag])], variables, directory, text)
+        is_done = done.returncode == 0 and not ignores_settings(done.stderr)
+        if is_done or (not flag and _UNTRUSTED_CERTIFICATE not in done.stderr):
+            break
+    return done
+
+
+def start(
+    command: Sequence[str],
+    variables: Mapping[str, str] | None = None,
+    directory: Path | str | None = None,
+    text: str | None = None,
+    seconds: float | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run uv once, without a retry, and return its result. `text` is the standard input.
+
+    Raises BentoError if uv can't be run, or doesn't end within `seconds`.
+    """
+    try:
+        return subprocess.run(
+            command,
+            check=False,
+            capture_output=True,
+            cwd=directory,
+            env=variables,
+            input=text,
+            text=True,
+            timeout=seconds,
+        )
+    except subprocess.TimeoutExpired:
+        raise BentoError(f"{command[0]} failed: no result after {seconds:g} seconds. Check the network.") from None
+    except OSError as error:
+        remedy = "Install uv again, for example with `pip install uv`."
+        raise BentoError(f"cannot run {command[0]}: {error.strerror}", remedy=remedy) from None
+
+
+def output(command: Sequence[str], directory: Path, text: str = "", variables: Mapping[str, str] | None = None) -> str:
+    """Return the output of uv with the standard input `text`. Uses uv's cache first, and then indexes.
+
+    By default, uv gets no credentials, because a project can choose the names and addresses of indexes. Raises
+    BentoError with the output of uv.
+    """
+    done = query(command, variables_without_credentials() if variables is None else variables, directory, text)
+    if done.returncode:
+        raise BentoError(done.stderr.strip())
+    return done.stdout
+
+
+def ignores_settings(errors: str) -> bool:
+    """Return whether uv ignored the settings of a project, because one of them is invalid."""
+    return _IGNORED_SETTINGS in errors
+
+
+def _print(text: bytes) -> None:
+    sys.stderr.write(without_credentials(text.decode(errors="replace")))
+    sys.stderr.flush()
+
+
+def variables_of_user() -> dict[str, str]:
+    """Return the environment variables that uv receives, although others choose the package index."""
+    names = (name for name in os.environ if name.upper() in _SYSTEM_VARIABLES or name.startswith(_PREFIXES))
+    return {name: os.environ[name] for name in names}
+
+
+def variables_for(indexes: Indexes, variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment variables for programs that use the indexes (see `variables_for_addresses`)."""
+    addresses = (indexes.default, *indexes.extra, *indexes.find_links)
+    return variables_for_addresses(addresses, indexes.trusted_hosts, variables)
+
+
+def variables_for_addresses(
+    addresses: Iterable[str], trusted_hosts: Collection[str], variables: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the environment variables for uv and indexes of a project.
+
+    If an index doesn't accept secrets, uv must find no credentials, because uv would send them to each index.
+    """
+    hosts = {host.partition(":")[0] for host in trusted_hosts}
+    parts = [urlsplit(split_index(address)[1]) for address in addresses if "://" in address]
+    if all(accepts_secrets(it.scheme, it.hostname or "", is_verified=it.hostname not in hosts) for it in parts):
+        return dict(variables)
+    kept = {name: value for name, value in variables.items() if not _SECRET_VARIABLE.fullmatch(name)}
+    return kept | {"NETRC": os.devnull, "UV_KEYRING_PROVIDER": "disabled"}
+
+
+def variables_without_credentials() -> dict[str, str]:
+    """Return the variables for uv in a project, without credentials and without the user's settings of environments."""
+    cache = os.environ.get("UV_CACHE_DIR") or str(
+        Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "uv"
+    )
+    kept = {name: os.environ[name] for name in os.environ if name.upper() in _SYSTEM_VARIABLES - {"NETRC"}}
+    kept |= {name: os.environ[name] for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL") if name in os.environ}
+    return kept | {"NETRC": os.devnull, "UV_CACHE_DIR": cache, "UV_KEYRING_PROVIDER": "disabled"}
+
+
+def without_shared_credentials(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return variables without credentials that are for a name of an index, or for all hosts, instead of for a host."""
+    kept = {name: value for name, value in variables.items() if not _SECRET_VARIABLE.fullmatch(name)}
+    path = Path(variables.get("NETRC") or Path("~/.netrc").expanduser())
+    has_default = path.is_file() and re.search(r"(^|\s)default(\s|$)", path.read_text("utf-8", errors="replace"))
+    return kept | ({"NETRC": os.devnull} if has_default else {})
