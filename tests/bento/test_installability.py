@@ -260,15 +260,3 @@ def test_no_message_shows_a_password(project, line):
     with pytest.raises(BentoError) as error:
         build("service:S", build_ctx=project, python={"requirements_txt": "requirements.txt"})
     assert "s3cret" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "example"),
-    [("bentoml<1.4", "X.Y.Z"), ("bentoml>1.4.39", "X.Y.Z"), ("bentoml>=1.4.40", "1.4.40"), ("bentoml~=1.3.2", "1.3.2")],
-)
-def test_the_example_of_a_message_satisfies_the_requirement(project, text, example):
-    message = f"^python\\.packages: '{text}' excludes BentoML 1\\.4\\.39, .* Specify the exact version, such as bentoml=={example}\\.$"
-    with pytest.raises(BentoError, match=message):
-        build("service:S", build_ctx=project, python={"packages": [text]})
-    if example != "X.Y.Z":
-        build("service:S", build_ctx=project, python={"packages": [f"bentoml=={example}"]})

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from bento_cli.projects.from_directory import ExtraOptions, build, build_bentofile
 from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
-from packaging.version import Version
 from pip_requirements_parser import preprocess
 from rules_bento.actions.bento_sources import snapshot
 from rules_bento.actions.package import make_bento, package
@@ -60,33 +58,31 @@ def written(project: Path, python: dict[str, object] | None = None, **files: str
         "bentoml==1.4.*",
     ],
 )
-def test_a_range_with_the_default_version_gets_a_pin(project, text):
-    lines = written(project, {"packages": [text]}).splitlines()
-    assert lines == [text, "bentoml==1.4.39"]
-    assert Version("1.4.39") in SpecifierSet(",".join(str(Requirement(line).specifier) for line in lines))
+def test_a_range_gets_no_pin(project, text):
+    """Installers and locks choose the version, as with BentoML."""
+    assert written(project, {"packages": [text]}).splitlines() == [text]
 
 
 @pytest.mark.parametrize(
-    ("text", "example"),
+    ("text", "version"),
     [
+        ("bentoml", "1.4.39"),
+        ("bentoml>=1.4", "1.4.39"),
         ("bentoml>=1.4.40", "1.4.40"),
         ("bentoml!=1.4.39", "1.4.39"),
-        ("bentoml>1.4.39", "1.4.39"),
         ("bentoml==1.3.*", "1.4.39"),
         ("BentoML[io] (>=1.5)", "1.5"),
     ],
 )
-def test_a_range_without_the_default_version_is_an_error(project, text, example):
-    with pytest.raises(
-        BentoError, match=r"^python\.packages: '.*' excludes BentoML 1\.4\.39, which the Bento requires"
-    ):
-        written(project, {"packages": [text]})
-    with pytest.raises(BentoError, match=r"^requirements\.txt:2: .*excludes BentoML"):
-        written(project, requirements=f"six\n{text}\n")
-    version = "1.5.3" if example in ("1.4.40", "1.5") else "1.3.0"
-    extra = ExtraOptions(bentoml_version=version)
-    if Version(version) in Requirement(text).specifier:
-        assert build("service:S", python={"packages": [text]}, build_ctx=project, extra=extra).bento
+def test_a_range_decides_the_version_even_without_the_default(project, text, version):
+    made = assemble_requirements(package_lines([text], "p"), None, (), "1.4.39", (), "p")
+    assert (made.text, made.bentoml_version) == (f"{text}\n", version)
+    assert written(project, requirements=f"six\n{text}\n").splitlines() == ["six", text]
+    extra = ExtraOptions(bentoml_version="1.4.1")
+    assert build("service:S", python={"packages": [text]}, build_ctx=project, extra=extra).bento
+    made = assemble_requirements(package_lines([text], "p"), None, (), "1.4.39", ("grpc",), "p")
+    assert Requirement(made.text.strip()).extras >= {"grpc"}
+    assert Requirement(made.text.strip()).specifier == Requirement(text).specifier
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ import pytest
 import yaml
 from bento_cli.projects import migrate
 from bento_cli.projects.from_directory import (
-    BENTOML_VERSION,
     CREATION_TIME,
     PYTHON_VERSION,
     ExtraOptions,
@@ -23,6 +22,7 @@ from rules_bento.actions.archives import archive
 from rules_bento.actions.bento_sources import snapshot
 from rules_bento.actions.package import package
 from rules_bento.arguments import decode
+from rules_bento.bento.kinds import BENTOML_VERSION
 from rules_bento.bento.named_files import named_files
 from rules_bento.build_options.bentofile import read
 from rules_bento.build_options.project import ProjectFiles
@@ -543,7 +543,7 @@ def test_invalid_input_is_rejected(tmp_path, options, beside, message):
         ([], ExtraOptions(features=("grpc", "io")), "bentoml[grpc,io]==1.4.39\n"),
         (["bentoml[tracing]==1.4.38"], ExtraOptions(features=("io",)), "bentoml[io,tracing]==1.4.38\n"),
         (["idna"], ExtraOptions(requirements="attrs\n"), "idna\nattrs\nbentoml==1.4.39\n"),
-        (["bentoml==1.4.*"], ExtraOptions(), "bentoml==1.4.*\nbentoml==1.4.39\n"),
+        (["bentoml==1.4.*"], ExtraOptions(), "bentoml==1.4.*\n"),
         (["bentoml @ https://h.example/bentoml-1.zip"], ExtraOptions(), "bentoml @ https://h.example/bentoml-1.zip\n"),
         (["idna"], ExtraOptions(lock=LOCK, features=("io",)), "bentoml==1.4.39\nidna==3.20\n"),
         (["acme.tools==1.0"], ExtraOptions(lock=OF_WHEELS), OF_WHEELS.pinned),

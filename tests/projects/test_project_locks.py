@@ -318,6 +318,47 @@ def test_the_lock_decides_the_version_of_bentoml(project, index, bento, monkeypa
     assert bento("build", "-o", "ref") == first
 
 
+BENTOFILE = "service: service:Svc\npython:\n  index_url: {}\n{}"
+
+
+@pytest.mark.parametrize(
+    ("dependencies", "packages", "lock", "version"),
+    [
+        ('"bentoml"', None, "", "1.4.77"),
+        ('"bentoml>=1.4"', None, "", "1.4.77"),
+        ('"bentoml>=1.4.40"', None, "", "1.4.77"),
+        ('"bentoml>=1.4"', None, "uv lock", "1.4.77"),
+        ('"bentoml<1.4.77"', None, "uv lock", "1.4.39"),
+        ('"bentoml"', "idna", "uv lock", "1.4.77"),  # uv.lock only limits the versions
+        ('"bentoml<1.4.77"', "bentoml", "uv lock", "1.4.39"),
+        ("", "bentoml", "", "1.4.77"),
+        ("", "'bentoml>1.4.39'", "", "1.4.77"),
+        ("", "idna", "", "1.4.39"),  # nothing names bentoml
+        ("", "idna", "pylock.toml", "1.4.77"),
+        ("", "bentoml", "requirements.lock.txt", "1.4.77"),
+    ],
+)
+def test_the_version_of_bentoml_is_the_users(project, index, bento, dependencies, packages, lock, version):
+    """The index has a newer BentoML than our default, which limits no lock."""
+    Maker("bentoml", "1.4.77").write(index.links)
+    if dependencies:
+        pyproject(project, index, dependencies, "" if packages else "[tool.bentoml.build]\nservice = 'service:Svc'\n")
+    if lock == "uv lock":
+        subprocess.run([UV, "lock", "--quiet"], check=True)
+    elif lock:
+        (project / "bentofile.yaml").write_text(BENTOFILE.format(index.url, "  packages: [bentoml, idna]\n"))
+        bento("lock", "-o", lock)
+    if packages:
+        (project / "bentofile.yaml").write_text(BENTOFILE.format(index.url, f"  packages: [{packages}]\n"))
+    tag = bento("build", "-o", "ref")
+    assert bento("build", "-o", "ref") == tag
+    path = Path(bento("get", tag, "-o", "path"))
+    assert f"bentoml_version: {version}\n" in (path / "bento.yaml").read_text()
+    assert f"bentoml=={version} " in (path / "env/python/requirements.lock.txt").read_text()
+    bento("lock")
+    assert bento("build", "-o", "ref") != ""
+
+
 def test_without_uv_it_says_how_to_get_it(project, index, bento, monkeypatch):
     bentofile(project, index)
     monkeypatch.setattr("rules_bento.packages.uv.find_uv", lambda: None)

@@ -18,7 +18,7 @@ from rules_bento.actions.bento_sources import members as source_members
 from rules_bento.bento import image_steps, model_refs
 from rules_bento.bento.assemble import AssembledBento, assemble_bento, declare, members
 from rules_bento.bento.env.common import ApiDescription, BentoSettings
-from rules_bento.bento.kinds import BENTO, MODEL
+from rules_bento.bento.kinds import BENTO, BENTOML_VERSION, MODEL
 from rules_bento.bento.named_files import export_uv_lock
 from rules_bento.build_options import bentofile as bentofiles
 from rules_bento.build_options import option_reader
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     Fallback: TypeAlias = Callable[[BentoError], "Path | None"]
 
 # The defaults of the rules.
-BENTOML_VERSION = "1.4.39"
 PYTHON_VERSION = "3.11"
 CREATION_TIME = "1980-01-01T00:00:00+00:00"
 
@@ -142,7 +141,7 @@ class ExtraOptions:
     pin_command: str = ""  # pins Hugging Face models in the project, for messages; default: the project has no pins
     request_commit: Request | None = None  # requests missing commits of Hugging Face models
     creation_time: str = CREATION_TIME  # ISO 8601
-    bentoml_version: str | None = BENTOML_VERSION  # of the package bentoml; None: as the models and the import have it
+    bentoml_version: str | None = BENTOML_VERSION  # if nothing names bentoml; None: as models and imports have it
     python_version: str = PYTHON_VERSION  # version for the lock, and default for the image
     store: Path | None = None  # model store; default: `models` in $BENTOML_HOME or ~/bentoml
     python: Path | None = None  # an interpreter with BentoML to import the service; default: static analysis

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from rules_bento.actions.service import FIRST_BENTOML
 from rules_bento.bento.image_steps import project_dependencies
+from rules_bento.bento.kinds import BENTOML_VERSION
 from rules_bento.bento.named_files import inline_requirements
 from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
@@ -27,7 +28,7 @@ from rules_bento.service.services import MOUNTS
 from rules_bento.service.stand_ins import DISTRIBUTIONS, WITH_EFFECTS
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence
 
-from bento_cli.projects.from_directory import BENTOML_VERSION, PYTHON_VERSION
+from bento_cli.projects.from_directory import PYTHON_VERSION
 from bento_cli.projects.starlark import keyword_string, string, top_level_calls
 
 if TYPE_CHECKING:

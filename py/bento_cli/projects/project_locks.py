@@ -119,12 +119,23 @@ class ProjectLock:
         return found
 
     def bentoml_version(self) -> str:
-        """Return the version of bentoml in requirements.lock.txt, or an empty string, also for an upgrade."""
-        name = self._existing(())
-        if self.options.is_disabled or not name.endswith(".txt") or {"*", "bentoml"} & {*self.options.upgrade}:
+        """Return the version of bentoml in the lock or in uv.lock, which limits versions, or an empty string."""
+        if self.options.is_disabled:
             return ""
-        found = re.search(r"(?m)^bentoml(?:\[[^]]*])?==([0-9.]+)", decode_text(self._read(name), name))
-        return found[1] if found else ""
+        is_upgrade = bool({"*", "bentoml"} & {*self.options.upgrade})
+        names = [UV_LOCK, *([] if is_upgrade else [self._existing(())])]
+        pins = [pin for name in names if name and (self.directory / name).is_file() for pin in self._versions(name)]
+        return next((version for name, version in pins if name == "bentoml"), "")
+
+    def _versions(self, name: str) -> list[tuple[str, str]]:
+        """Return the names and versions of the packages in a lock."""
+        from rules_bento.formats.toml import read_toml
+
+        if name.endswith(".txt"):
+            return [pin.pin for pin in _pins(decode_text(self._read(name), name), name) if pin.pin]
+        tables: Any = read_toml(self._read(name), name)
+        listed = tables.get("package", []) if name == UV_LOCK else tables.get("packages", [])
+        return [(normalize_name(str(each.get("name"))), str(each.get("version", ""))) for each in listed]
 
     def _unlocked(self, reason: str) -> None:
         if self.options.is_explicit:

@@ -15,5 +15,7 @@ class Kind:
     extension: str  # the suffix of an archive in the default format, without a dot
 
 
+# The version of bentoml that a Bento requires if nothing names bentoml. Also in private/metadata.bzl.
+BENTOML_VERSION = "1.4.39"
 BENTO = Kind("Bento", "bentos", "bento.yaml", "bento")
 MODEL = Kind("model", "models", "model.yaml", "bentomodel")

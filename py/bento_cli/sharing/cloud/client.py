@@ -6,7 +6,7 @@ import json
 from contextlib import contextmanager
 from urllib.parse import quote
 
-from rules_bento.bento.kinds import BENTO, Kind
+from rules_bento.bento.kinds import BENTO, BENTOML_VERSION, Kind
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from bento_cli.sharing.cloud.contexts import Context
 
-# The version of BentoML's client, which servers check.
-_BENTOML_VERSION = "1.4.40"
 _AGENT = "rules_bento"
 ENDED = (401, 403)  # error codes of object stores for an expired address
 MAX_ADDRESSES = 4  # of one transfer
@@ -108,7 +106,7 @@ class Cloud:
         url, sent = path, {"User-Agent": _AGENT, **(headers or {})}
         if path.startswith("/"):
             url = f"{self._context.endpoint}{path}"
-            sent |= {"X-YATAI-API-TOKEN": self._context.api_token, "X-Bentoml-Version": _BENTOML_VERSION}
+            sent |= {"X-YATAI-API-TOKEN": self._context.api_token, "X-Bentoml-Version": BENTOML_VERSION}
         with self._transport.exchange(method, url, sent, body) as response:
             yield response
 

@@ -147,8 +147,8 @@ def assemble_requirements(
     """Return the requirements, including bentoml with the extras `features`.
 
     `lines` contains the requirements that are declared at `place`. If `lock` is set, `pins` are ignored, and the lock
-    must contain bentoml, `features`, and all packages in `lines`. Otherwise, `pins` and `bentoml_version` must not
-    contradict `lines`, and `lines` with hashes must contain all packages. Raises BentoError if a condition isn't met.
+    must contain bentoml, `features`, and all packages in `lines`. Otherwise, `pins` must not contradict
+    `lines`, and `lines` with hashes must contain all packages. Raises BentoError if a condition isn't met.
     """
     lines = unique_index(lines)
     if lock is None:
@@ -193,13 +193,18 @@ def resolve_requirements(
         return requirements
     options = join(line for line in logical_lines(requirements.text) if line.flag)
     # If a package has no hash, such as one of a Git repository, installers can't require hashes.
+    found = re.search(r"^bentoml(?:\[[^]]*])?==([^\s;\\]+)", locked.pinned, re.MULTILINE)
+    version = found[1] if found else requirements.bentoml_version
     is_hashed = locked.pins and all(hashes for _, hashes in locked.pins)
     hashed = options + locked.pinned_with_hashes if is_hashed else None
-    return replace(requirements, text=options + locked.pinned, hashed=hashed)
+    return replace(requirements, text=options + locked.pinned, hashed=hashed, bentoml_version=version)
 
 
 def _with_bentoml(lines: Sequence[Line], version: str, features: Sequence[str]) -> tuple[str, str]:
-    """Add bentoml with the extras `features` to `lines`. Returns the requirements as text, and bentoml's version."""
+    """Add bentoml with the extras `features` to `lines`. Returns the requirements as text, and bentoml's version.
+
+    `version` is the version if no line names bentoml, and otherwise only informs: it never limits a requirement.
+    """
     text, is_address = join(lines), False
     own = [line.text for line in lines if requirement_name(line.text) == "bentoml"]
     if len(own) == 1 and not features and (pin := plain_pin(own[0])):
@@ -209,12 +214,15 @@ def _with_bentoml(lines: Sequence[Line], version: str, features: Sequence[str]) 
         requirement = line.parse() if requirement_name(line.text) == "bentoml" else None
         is_address |= bool(requirement.url if requirement else _is_bentoml_address(line))
         ranges += [(line, requirement)] if requirement and not requirement.url else []
-    for line, requirement in ranges:
+    if ranges:
+        line, requirement = next((each for each in ranges if exact_version(each[1])), ranges[0])
         if exact := exact_version(requirement):
             _check_bentoml(ranges, exact)
-            named = _bentoml_requirement(features, requirement.extras)
-            changed = line._replace(written=re.sub(r"\w+(\s*\[[^]]*])?", named, line.written, count=1))
-            return join(changed if each is line and features else each for each in lines), exact
+        elif not all(each.specifier.contains(version, prereleases=True) for _, each in ranges):
+            version = lowest_version(requirement) or version
+        named = _bentoml_requirement(features, requirement.extras)
+        changed = line._replace(written=re.sub(r"\w+(\s*\[[^]]*])?", named, line.written, count=1))
+        return join(changed if each is line and features else each for each in lines), exact or version
     if is_address:
         if features:
             problem = "the option isn't supported if the bentoml requirement contains a URL"
@@ -228,7 +236,6 @@ def _with_bentoml(lines: Sequence[Line], version: str, features: Sequence[str]) 
             remedy="Add bentoml to the source requirements (for example, requirements.in), and generate the "
             "requirements file again.",
         )
-    _check_bentoml(ranges, version)
     return f"{text}{_bentoml_requirement(features)}=={version}\n", version
 
 
@@ -237,13 +244,13 @@ def _is_bentoml_address(line: Line) -> bool:
 
 
 def _check_bentoml(ranges: Iterable[tuple[Line, pep508.Requirement]], version: str) -> None:
-    """Raise BentoError if a requirement for bentoml excludes the `version` that the Bento pins."""
+    """Raise BentoError if a requirement for bentoml excludes the `version` that another requirement pins."""
     for line, requirement in ranges:
         if not requirement.specifier.contains(version, prereleases=True):
             raise BentoError(
-                f"{line.text!r} excludes BentoML {version}, which the Bento requires",
+                f"{line.text!r} excludes BentoML {version}, which another line requires",
                 place=line.place,
-                remedy=f"Specify the exact version, such as bentoml=={lowest_version(requirement) or 'X.Y.Z'}.",
+                remedy="Remove one of the requirements.",
             )
 
 
