@@ -20,6 +20,9 @@ def _file_in_program(file):
     path = file.short_path
     return (path.removeprefix("../") if path.startswith("../") else "_main/" + path) + ("/" if file.is_directory else "")
 
+def _basename(file):
+    return file.basename
+
 def _command(ctx, args, process):
     """Adds the flags for the command of a container, unless other variables determine what the command runs."""
     if not process.entrypoint or "PATH" in ctx.attr.env or "PYTHONPATH" in ctx.attr.env:
@@ -66,6 +69,7 @@ def check_libraries(ctx, base, packages, added, process, *, early):
     args.add_all(packages.libraries, before_each = "--libraries")
     args.add_all(machines, before_each = "--machines")
     args.add_all([part.wheel.file.basename for part in packages.parts], before_each = "--wheel")
+    args.add_all(depset(transitive = [info.vendored for info in packages.requirements]), before_each = "--own", map_each = _basename)
     args.add_all(ctx.attr.ignore_libraries, before_each = "--ignore-library")
     _command(ctx, args, process)
     return write_output(

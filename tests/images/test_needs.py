@@ -10,8 +10,8 @@ def package(name, *requires, machines=()):
     return Libraries(f"{name}-1.0-py3-none-any.whl", name, (), machines=machines, requires=frozenset(requires))
 
 
-def found(*packages, present=(), unchecked=(), hint=HINT):
-    return problem(packages, present, unchecked, hint)
+def found(*packages, own=(), present=(), unchecked=(), hint=HINT):
+    return problem(packages, [f"{name}-1.0-py3-none-any.whl" for name in own], present, unchecked, hint)
 
 
 def test_a_missing_program_is_named_with_the_lines_to_add():
@@ -36,6 +36,18 @@ def test_a_package_that_another_one_requires_may_be_optional():
     assert found(package("torch", "triton"), package("triton")) == ""
     assert found(package("mlflow", "gitpython"), package("gitpython")) == ""
     assert "vllm: the package compiles C code" in found(package("server", "vllm"), package("vllm"))
+
+
+def test_what_the_sources_of_the_user_require_is_required_directly():
+    app, lib = package("app", "lib", "pytesseract"), package("lib", "gitpython")
+    packages = [app, lib, package("pytesseract"), package("gitpython")]
+    assert found(*packages) == ""
+    assert found(*packages, own=["app"]).startswith("pytesseract: the package runs tesseract")
+    assert [line.partition(":")[0] for line in found(*packages, own=["app", "lib"]).split("\n")[:2]] == [
+        "gitpython",
+        "pytesseract",
+    ]
+    assert found(*packages, package("mlflow", "gitpython"), own=["lib"]) == ""
 
 
 def test_a_package_can_replace_the_files():

@@ -602,6 +602,38 @@ def test_a_member_that_a_project_requires_is_a_layer(machine, bento, tmp_path):
     assert {each["name"] for each in named} == {"lib", "tiny", "web"}
 
 
+NEEDS = "gitpython: the package runs git at its import, but oci:"
+
+
+@pytest.mark.parametrize("place", ["package", "member", "member of a package", "extra"])
+def test_a_package_that_only_own_sources_require_has_its_needs(place, machine, bento, tmp_path, wheels):
+    for name in ("gitpython", "other"):
+        Maker(name).write(wheels)
+    script = '[project.scripts]\nweb = "web:main"\n' + UV_BUILD
+    sources = {"src/web/__init__.py": "def main(): pass\n"}
+    member = {"libs/lib/pyproject.toml": PROJECT.format('"gitpython"').replace('"web"', '"lib"') + UV_BUILD}
+    member |= {"libs/lib/src/lib/__init__.py": ""}
+    workspace = '[tool.uv.workspace]\nmembers = ["libs/*"]\n[tool.uv.sources]\nlib = { workspace = true }\n'
+    files, dependencies, pyproject, words = {
+        "package": (sources, ["gitpython"], script, []),
+        "member": ({"main.py": ""} | member, ["lib"], workspace, []),
+        "member of a package": (sources | member, ["lib"], script + workspace, []),
+        "extra": (sources, [], '[project.optional-dependencies]\ngit = ["gitpython"]\n' + script, ["--extra", "git"]),
+    }[place]
+    project = machine(files, *dependencies, pyproject=pyproject)
+    assert NEEDS in build(bento, project, tmp_path, *words, code=status.ERROR)
+    build(bento, project, tmp_path, *words, "--ignore-library", "git")
+
+
+def test_a_package_that_another_requires_has_no_needs(machine, bento, tmp_path, wheels):
+    Maker("gitpython").write(wheels)
+    other = Maker("other")
+    other.files[f"{other.dist_info}/METADATA"] += b"Requires-Dist: gitpython\n"
+    other.write(wheels)
+    script = '[project.scripts]\nweb = "web:main"\n' + UV_BUILD
+    build(bento, machine({"src/web/__init__.py": ""}, "other", pyproject=script), tmp_path)
+
+
 def test_what_a_server_pulls_is_explained(machine, bento, tmp_path, server, wheels):
     """Without an image, then with the same image, then with another version of a package and another line."""
     project = machine({"main.py": "print(1)\n"}, "tiny", "acme-tools", "large")

@@ -275,6 +275,25 @@ CASES = {
 }  # fmt: skip
 
 
+def test_a_wheel_that_a_bento_includes_requires_its_packages_directly(local, wheels, bento, store, tmp_path, capsys):
+    maker = Maker("acme")
+    maker.files[f"{maker.dist_info}/METADATA"] += b"Requires-Dist: gitpython\n"
+    acme, git = maker.write(wheels), Maker("gitpython").write(wheels)
+    text = locked(wheels, ["bentoml", "gitpython"], "--no-index") + f"./wheels/{acme.name}\n".encode()
+    add(store, tmp_path, text, files={f"src__wheels/{acme.name}": acme.read_bytes()})
+    base = make_base(tmp_path / "base", DEBIAN)
+    words = ["--backend", "native", "--base", f"oci:{base}", "--output", f"oci:{tmp_path / 'out'}"]
+    told = bento("containerize", "nat", *words, code=status.ERROR)
+    assert "gitpython: the package runs git at its import" in told
+    for file, content in ("base.json", {"architecture": "amd64", "os": "linux", "env": {}}), ("libraries.json", ["x"]):
+        (tmp_path / file).write_text(json.dumps(content))
+    words = ["--base", "BASE", "--base-config", tmp_path / "base.json", "--base-libraries", tmp_path / "libraries.json"]
+    words += ["--python-version", "3.11", "--output", tmp_path / "checked"]
+    words += [word for path in (acme, git) for word in ("--wheel", path.name, "--libraries", libraries(tmp_path, path))]
+    assert run(["check_image", "--target", "//:image", *map(str, words)]) == 0
+    assert rules_told(capsys, "check_image", *words, "--own", acme.name).startswith("gitpython: the package runs git")
+
+
 @pytest.mark.parametrize("name", sorted(CASES.keys() - {"entry point"}))
 def test_each_check_of_the_rules_is_one_of_the_commands(name, local, wheels, bento, store, tmp_path, capsys):
     """The same problem in the same words, with a remedy that works."""

@@ -295,7 +295,7 @@ class BuiltImage:
         self.note = plan.check_system(remedies)
         checked = ["checked", plan.base, sorted(plan.base.libraries or ()), names, keys, plan.ignore_libraries]
         workspace.cached(
-            [*checked, plan.command, plan.files],
+            [*checked, plan.command, plan.files, plan.included, len(plan.projects)],
             lambda _: plan.check_packages([*map(self._libraries, plan.all_wheels)], remedies),
         )
         for layer in plan.layers(workspace.scratch):

@@ -136,6 +136,7 @@ def _plan(
         directory=BENTO,
         wheels=workspace.plan_wheels(wheels, f"{_PREFIX}exclude"),
         models=tuple(models),
+        included=tuple(wheel.path.name for wheel in wheels if wheel.path.is_relative_to(entry.path)),
         contents=(PlannedLayer("Bento", None, partial(_write_bento, entry, models, fields["compression"])),),
         created=created,
         ports=("3000/tcp",),

@@ -30,6 +30,7 @@ class _CheckImageRequest(Request):
     index: Strings  # of Debian packages in the base or in a layer
     libraries: Strings  # of a wheel
     machines: str = ""  # output of base_contents for further layers
+    own: Strings  # file name of a wheel that the build writes, or that the repository contains
     output: Path  # libraries that optional parts need and that are missing
     python_version: str  # of the base, X.Y
     ignore_library: Strings  # file name of a library
@@ -70,7 +71,9 @@ def check_image(request: _CheckImageRequest) -> None:
     files = request.file if request.directory else None
     env = config.get("env", {})
     command = ContainerCommand(request.command, request.environment, env, request.working_dir, request.directory, files)
-    notes = checks.check_packages(base, request.wheel, packages, request.ignore_library, remedies, machines, command)
+    notes = checks.check_packages(
+        base, request.wheel, packages, request.ignore_library, remedies, machines, command, request.own
+    )
     request.output.write_text("".join(f"{note}\n" for note in notes), "utf-8")
 
 

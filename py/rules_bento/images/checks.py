@@ -22,18 +22,20 @@ def check_packages(
     remedies: Remedies,
     machines: Mapping[str, str] | None = None,
     command: ContainerCommand | None = None,
+    own: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Raise BentoError if wheels can't run on a base, contradict each other, or lack what they or `command` run.
 
     `wheels` contains file names, `ignored` names of files that the checks ignore, and `machines` the machine types of
-    other files by path. Returns notes on missing optional libraries.
+    other files by path. `own` contains the file names of wheels of the user's sources. Returns notes on missing
+    optional libraries.
     """
     from rules_bento.images import entrypoint, image_checks, needs
     from rules_bento.packages.shared_files import PackageFiles, check_shared_files
 
     check_shared_files([PackageFiles(package.distribution, package.files) for package in packages], remedies.exclude)
     result = image_checks.check(base, wheels, packages, ignored, machines, remedies)
-    need = needs.problem(packages, base.libraries, ignored, remedies) if base.libraries is not None else ""
+    need = needs.problem(packages, own, base.libraries, ignored, remedies) if base.libraries is not None else ""
     missing = entrypoint.problem(command, base, packages, ignored, remedies) if command else ""
     if problems := [*result.problems, *filter(None, [need, missing])]:
         raise BentoError("\n".join(problems))

@@ -57,13 +57,18 @@ def is_provided(path: str, _head: bytes = b"") -> bool:
 
 
 def problem(
-    packages: Sequence[Libraries], present: Collection[str], unchecked: Collection[str], remedies: Remedies
+    packages: Sequence[Libraries],
+    own: Collection[str],
+    present: Collection[str],
+    unchecked: Collection[str],
+    remedies: Remedies,
 ) -> str:
     """Return an error message for packages whose needs neither `present` nor a package meets; empty without any.
 
-    `present` and `unchecked` contain names of files in the image without packages, and names to ignore.
+    `own` contains the file names of wheels of the user's sources. `present` and `unchecked` contain names of files in
+    the image without packages, and names to ignore.
     """
-    found = list(_missing(packages, {*present, *unchecked}))
+    found = list(_missing(packages, own, {*present, *unchecked}))
     if not found:
         return ""
     lines = [
@@ -78,14 +83,17 @@ def problem(
     return "\n".join([*lines, remedy])
 
 
-def _missing(packages: Sequence[Libraries], present: set[str]) -> Iterator[tuple[str, Need, list[str]]]:
+def _missing(
+    packages: Sequence[Libraries], own: Collection[str], present: set[str]
+) -> Iterator[tuple[str, Need, list[str]]]:
     """Yield each package with a need, and the missing files.
 
     A package that others require might be used only by an optional part of these, so it has no needs, except with
-    `Need.always`.
+    `Need.always`. What the user's sources require counts as a direct requirement.
     """
     wheels = {package.distribution for package in packages}
-    required = {name for package in packages for name in package.requires - {package.distribution}}
+    others = [package for package in packages if package.wheel not in own]
+    required = {name for package in others for name in package.requires - {package.distribution}}
     provided = present | {path.rpartition("/")[2] for package in packages for path, _ in package.machines}
     for need in NEEDS:
         used = wheels.intersection(need.packages.split()) - (set() if need.always else required)

@@ -101,6 +101,7 @@ class ImagePlan:
     ports: tuple[str, ...] = ()
     working_dir: str = ""
     files: tuple[str, ...] | None = None  # of a program in `APP`; None: not checked
+    included: tuple[str, ...] = ()  # file names of wheels that the sources of a Bento include
     ignore_libraries: tuple[str, ...] = ()
     ignore_requirements: tuple[str, ...] = ()
     size_limit: int = 0  # bytes
@@ -185,7 +186,8 @@ class ImagePlan:
         names = [wheel.name for wheel in self.all_wheels]
         env = self.base_config["env"]
         command = entrypoint.ContainerCommand(self.command, ENVIRONMENT, env, self.working_dir, APP, self.files)
-        checks.check_packages(self.base, names, packages, self.ignore_libraries, remedies, command=command)
+        own = {*self.included, *(wheel.name for wheel in self.projects)}
+        checks.check_packages(self.base, names, packages, self.ignore_libraries, remedies, command=command, own=own)
 
     def check_layers(self, layers: Sequence[Layer], remedies: Remedies) -> None:
         """Check the number, compression, and size of the image's layers."""
