@@ -3,6 +3,7 @@
 Real wheels are those that Bazel lays beside the test, or by hand those in the folder RULES_BENTO_WHEELS.
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -19,7 +20,7 @@ from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
 
 from tests.helpers.made_layers import check_record, members, odd_wheel, required
-from tests.helpers.made_wheels import METADATA, Maker
+from tests.helpers.made_wheels import METADATA, Maker, record_line
 
 
 def real_wheels():
@@ -29,6 +30,7 @@ def real_wheels():
 
 
 WHEELS = real_wheels()
+LAYOUT = InstallLayout.venv("/app/.venv", 11)
 NOT_OF_THE_WHEEL = ("uv_cache.json", "direct_url.json")  # what uv notes about its own source
 
 
@@ -129,6 +131,28 @@ def test_an_odd_wheel_as_uv_installs_it(uv, out, tmp_path):
     ):
         del maker.files[path]
     compare(maker.write(tmp_path), uv, out)
+
+
+@pytest.mark.parametrize("case", [str.lower, str.upper])
+@pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])
+def test_digits_as_digests_are_accepted_as_by_uv(algorithm, case, uv, tmp_path):
+    files = {"odd/__init__.py": b"x = 1\n", "odd/data.bin": b"data"}
+    plain, hexadecimal = (Maker().add(files) for _ in range(2))
+    rows = [(path, hashlib.new(algorithm, data), len(data)) for path, data in hexadecimal.files.items()]
+    lines = [f"{path},{algorithm}={case(digest.hexdigest())},{size}" for path, digest, size in rows]
+    hexadecimal.record = "\n".join([*lines, f"{hexadecimal.dist_info}/RECORD,,", ""]).encode()
+    own = f"{plain.dist_info}/RECORD,,"
+    plain.record = "\n".join([*(record_line(*file, algorithm) for file in plain.files.items()), own, ""]).encode()
+    layers = []
+    for name, maker in (("plain", plain), ("hexadecimal", hexadecimal)):
+        (tmp_path / name).mkdir()
+        wheel = maker.write(tmp_path / name)
+        assert uv.takes(wheel, tmp_path / name / "target")
+        layers.append(write_wheel_layer(tmp_path / name / "layer", Wheel.read(wheel), LAYOUT, "gzip"))
+    assert layers[0] == layers[1]
+    hexadecimal.files["odd/data.bin"] = b"Data"
+    with pytest.raises(BentoError, match=f"the {algorithm} doesn't match RECORD"):
+        write_wheel_layer(tmp_path / "layer", Wheel.read(hexadecimal.write(tmp_path)), LAYOUT, "gzip")
 
 
 @pytest.mark.skipif("TEST_SRCDIR" not in os.environ, reason="Bazel brings the wheels")

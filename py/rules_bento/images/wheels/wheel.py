@@ -362,7 +362,10 @@ def _with_digest(zip_file: _Zip, member: ZipMember, row: tuple[str, str] | None)
         message = f"the algorithm of the digest in RECORD is {algorithm or 'missing'}, not {known}"
         raise zip_file.record_error(message, member.path)
     try:
-        digest = binascii.a2b_base64(encoded.encode("ascii").translate(_URL_SAFE) + b"=" * (-len(encoded) % 4))
+        # Some tools write hexadecimal digits, which installers accept.
+        is_hex = len(encoded) == 2 * length
+        padded = encoded.encode("ascii").translate(_URL_SAFE) + b"=" * (-len(encoded) % 4)
+        digest = bytes.fromhex(encoded) if is_hex else binascii.a2b_base64(padded)
     except ValueError:
         digest = b""
     if len(digest) != length:
