@@ -191,6 +191,27 @@ def test_files_that_options_name_travel_with_the_metadata(tmp_path):
     assert len([path for path in made.bento.files if "script__" in path]) == 2
 
 
+@pytest.mark.parametrize(
+    "content",
+    ["# é\r\n".encode("utf-16"), b"\xfe\xff\0#", "caf\xe9\r\n".encode("latin-1"), b"\0\xff", b"\xef\xbb\xbf# x\n", b""],
+)
+@pytest.mark.parametrize("path", ["README.md", "docs/D.md"])
+def test_a_readme_is_copied_in_any_encoding(tmp_path, path, content):
+    """As by BentoML, which copies the file."""
+    files = {name: NAMING[name] for name in ("service.py", "t.sh")}
+    described = "" if path == "README.md" else f'description: "file:{path}"\n'
+    files["bentofile.yaml"] = f"service: service:Svc\ninclude: ['*.py']\n{described}"
+    directory = write_project(tmp_path / "svc", {"files": files}, "")
+    (directory / path).parent.mkdir(exist_ok=True)
+    (directory / path).write_bytes(content)
+    made = build_bentofile(build_ctx=directory)
+    assert made.bento.files["README.md"] == content
+    theirs = by_actions(
+        tmp_path / "work", directory, "--bentofile", str(directory / "bentofile.yaml"), "bentofile.yaml"
+    )
+    assert made.archive(tmp_path / "ours.bento").read_bytes() == theirs.read_bytes()
+
+
 NAMED_BY_OPTIONS = {
     "description": 'description: "file: notes"\n',
     "script": "docker: {setup_script: notes}\n",

@@ -252,7 +252,7 @@ def _build_selected(
         options=options,
         files=files,
         version=version.lower(),  # as BentoML does
-        readme=files.exact_text(_README, _README) if files.has(_README) else None,
+        readme=files.read(_README, _README) if files.has(_README) else None,
         requirements=tuple(logical_lines(extra.requirements, "requirements")),
         lock=extra.lock,
         resolve=lock.lock if lock else None,

@@ -226,10 +226,11 @@ def snapshot(request: _SnapshotRequest) -> None:
     manifest = TreeManifest.of([*selections.digest(packed).entries, *apart.values()])
     secret_scan.check_files(request, packed)
     readme = next((file for file in declared if file.path == _README and file.in_context), None)
+    selections.check_followed([readme] if readme else [])
     named = _named_files(info, plan, declared)
     selections.check_followed(file for file in declared if file.path in named)  # patterns can have dropped them
     service_info: dict[str, Any] = {
-        "readme": _readme_text(readme) if readme else None,
+        "readme": b64encode(selections.content(readme)).decode() if readme else None,
         "service": services.to_json(info),
         **({"files": {path: b64encode(content).decode() for path, content in named.items()}} if named else {}),
         **({"loads": found} if (found := find_model_loads(seen)) else {}),
@@ -308,15 +309,6 @@ def _option_names(options: BuildOptions, declared: Sequence[DeclaredFile]) -> se
 
     found = declared_packages(options, ImageDefinition(), _project_files(declared))
     return {requirement_name(text) for packages in found for text in packages.requirements}
-
-
-def _readme_text(file: DeclaredFile) -> str:
-    selections.check_followed([file])
-    try:
-        return selections.content(file).decode()  # with unchanged line ends, as BentoML copies it
-    except UnicodeDecodeError:
-        problem = f"{file.path} (from {file.origin}) isn't valid UTF-8, so it can't be the Bento's description"
-        raise BentoError(problem, remedy="Save the file as UTF-8, or set description.") from None
 
 
 def _require_module(service: str, selection: Selection) -> None:

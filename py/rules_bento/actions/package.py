@@ -117,7 +117,7 @@ def _bento_settings(
         ),
         files=ProjectFiles(contents),
         version=attributes.get("version", ""),
-        readme=service_info["readme"],
+        readme=None if (readme := service_info["readme"]) is None else b64decode(readme),
         loads=service_info.get("loads", []),
         survey=_read_survey(service_info),
         requirements=_read_requirements(request),

@@ -63,7 +63,7 @@ def assemble_bento(
     paths = [entry.path for entry in sources.entries]
     environment = _environment(info, settings, _envs(info, options), models=bool(models), sources=paths)
     labels = options.labels | info.labels
-    files = {"README.md": _readme(info, settings).encode(), **environment.files, **_api_files(settings.api)}
+    files = {"README.md": _readme(info, settings), **environment.files, **_api_files(settings.api)}
     if not any(entry.path == BENTOFILE for entry in sources.entries):
         files[f"src/{BENTOFILE}"] = _bentofile(info, settings, environment, labels)
     document = {
@@ -264,21 +264,22 @@ def _legacy(info: ServiceInfo, entries: _ModelEntries) -> dict[str, Any]:
     return {"runners": runners, "apis": apis}
 
 
-def _readme(info: ServiceInfo, settings: BentoSettings) -> str:
-    """Return the first README that is set: in the options, in the service, or in README.md. The default is a title."""
+def _readme(info: ServiceInfo, settings: BentoSettings) -> bytes:
+    """Return the first README that is set: in the options, in the service, or in README.md. The default is a title.
+
+    Like BentoML, returns the content of a file unchanged, in any encoding.
+    """
     for text, place in (
         (settings.options.description, settings.options.at("description")),
         (info.description, f"{info.path}: description"),
     ):
         if text is not None:
             if text.startswith("file:") and "\n" not in text.strip():
-                return settings.files.exact_text(
-                    text.removeprefix("file:").strip(), place
-                )  # BentoML copies it unchanged
-            return text
+                return settings.files.read(text.removeprefix("file:").strip(), place)
+            return text.encode()
     if settings.readme is not None:
         return settings.readme
-    return f"# {info.entry_service}:{settings.version or 'dev'}\n"
+    return f"# {info.entry_service}:{settings.version or 'dev'}\n".encode()
 
 
 def _bentofile(info: ServiceInfo, settings: BentoSettings, environment: Environment, labels: dict[str, str]) -> bytes:

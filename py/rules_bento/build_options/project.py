@@ -69,13 +69,13 @@ class ProjectFiles:
         self.loaded[path] = content
         return content
 
-    def exact_text(self, written: str, place: str) -> str:
-        """Return the unchanged text of the file `written`. Raises BentoError if it is unreadable or isn't UTF-8."""
+    def text(self, written: str, place: str) -> str:
+        """Return the text of the file `written` without a byte order mark, and with CRLF converted to LF.
+
+        Raises BentoError if the file is unreadable or isn't UTF-8.
+        """
         try:
-            return self.read(written, place).decode()
+            text = self.read(written, place).decode()
         except UnicodeDecodeError:
             raise BentoError(f"{written!r} isn't valid UTF-8", place=place, remedy="Save the file as UTF-8.") from None
-
-    def text(self, written: str, place: str) -> str:
-        """Return the text from `exact_text` without a byte order mark, and with CRLF converted to LF."""
-        return self.exact_text(written, place).removeprefix("\N{BYTE ORDER MARK}").replace("\r\n", "\n")
+        return text.removeprefix("\N{BYTE ORDER MARK}").replace("\r\n", "\n")

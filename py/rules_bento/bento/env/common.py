@@ -83,7 +83,7 @@ class BentoSettings:
     options: BuildOptions = field(default_factory=BuildOptions)
     files: ProjectFiles = field(default_factory=lambda: ProjectFiles({}))  # that options refer to
     version: str = ""  # default: from the content
-    readme: str | None = None  # of the project
+    readme: bytes | None = None  # of the project
     loads: list[list[str]] = field(
         default_factory=list
     )  # calls of framework functions that load models, from `model_loads`
