@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from bento_cli.projects.from_directory import ExtraOptions, build, build_bentofile
 from packaging.requirements import Requirement
+from packaging.version import Version
 from pip_requirements_parser import preprocess
 from rules_bento.actions.bento_sources import snapshot
 from rules_bento.actions.package import make_bento, package
@@ -78,8 +79,13 @@ def test_a_range_decides_the_version_even_without_the_default(project, text, ver
     made = assemble_requirements(package_lines([text], "p"), None, (), "1.4.39", (), "p")
     assert (made.text, made.bentoml_version) == (f"{text}\n", version)
     assert written(project, requirements=f"six\n{text}\n").splitlines() == ["six", text]
-    extra = ExtraOptions(bentoml_version="1.4.1")
-    assert build("service:S", python={"packages": [text]}, build_ctx=project, extra=extra).bento
+    extra = ExtraOptions(bentoml_version=version)
+    if Version(version) in Requirement(text).specifier:
+        made = build("service:S", python={"packages": [text]}, build_ctx=project, extra=extra).bento
+        assert made.files["env/python/requirements.txt"].decode().splitlines() == [text, f"bentoml=={version}"]
+    else:
+        with pytest.raises(BentoError, match=f"excludes BentoML {version}, which the Bento requires"):
+            build("service:S", python={"packages": [text]}, build_ctx=project, extra=extra)
     made = assemble_requirements(package_lines([text], "p"), None, (), "1.4.39", ("grpc",), "p")
     assert Requirement(made.text.strip()).extras >= {"grpc"}
     assert Requirement(made.text.strip()).specifier == Requirement(text).specifier

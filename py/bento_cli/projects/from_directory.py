@@ -141,7 +141,9 @@ class ExtraOptions:
     pin_command: str = ""  # pins Hugging Face models in the project, for messages; default: the project has no pins
     request_commit: Request | None = None  # requests missing commits of Hugging Face models
     creation_time: str = CREATION_TIME  # ISO 8601
-    bentoml_version: str | None = BENTOML_VERSION  # if nothing names bentoml; None: as models and imports have it
+    # The version of bentoml, which also limits requirements for bentoml. "": the default, if no requirement names
+    # bentoml; None: the same, or as models and imports have it.
+    bentoml_version: str | None = ""
     python_version: str = PYTHON_VERSION  # version for the lock, and default for the image
     store: Path | None = None  # model store; default: `models` in $BENTOML_HOME or ~/bentoml
     python: Path | None = None  # an interpreter with BentoML to import the service; default: static analysis
@@ -248,6 +250,7 @@ def _build_selected(
     settings = BentoSettings(
         creation_time=_normal_time(extra.creation_time),
         bentoml_version=extra.bentoml_version or BENTOML_VERSION,
+        is_bentoml_chosen=bool(extra.bentoml_version),
         python_version=extra.python_version,
         options=options,
         files=files,
@@ -296,7 +299,7 @@ def _build_selected(
 
         check_weights(model.sources, model.entry.description.tag)
     reason = ""
-    if not (extra.bentoml_version or extra.lock or "bentoml" in _required_packages(settings, info)):
+    if extra.bentoml_version is None and not (extra.lock or "bentoml" in _required_packages(settings, info)):
         version, reason = _bentoml_version(environment, models, lock.bentoml_version() if lock else "")
         settings = replace(settings, bentoml_version=version)
     included = [model.bundled() for model in models]

@@ -78,7 +78,7 @@ class BentoSettings:
     """The settings of a Bento that aren't service metadata."""
 
     creation_time: str  # ISO 8601
-    bentoml_version: str
+    bentoml_version: str  # if no requirement names bentoml
     python_version: str  # X.Y: of the lock, of the packages in `pins`, or the default of images
     options: BuildOptions = field(default_factory=BuildOptions)
     files: ProjectFiles = field(default_factory=lambda: ProjectFiles({}))  # that options refer to
@@ -96,6 +96,7 @@ class BentoSettings:
     resolve: Resolver | None = None  # locks the requirements, unless `lock` is set
     api: ApiDescription | None = None  # of an imported service
     features: tuple[str, ...] = ()  # extras of bentoml
+    is_bentoml_chosen: bool = False  # whether `bentoml_version` also limits requirements for bentoml
     spec: int | None = None  # default: 2 if it supports the options, else 1
     export_uv_lock: Callable[[ProjectFiles], str] | None = None  # returns the requirements of the project's uv.lock
 

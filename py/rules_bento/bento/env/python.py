@@ -143,6 +143,8 @@ def assemble_requirements(
     bentoml_version: str,
     features: Sequence[str],
     place: str,
+    *,
+    is_chosen: bool = False,
 ) -> Requirements:
     """Return the requirements, including bentoml with the extras `features`.
 
@@ -154,7 +156,7 @@ def assemble_requirements(
     if lock is None:
         added = _add_pins(join(lines), pins)
         lines = [*lines, *logical_lines(added, "deps")]
-        text, version = _with_bentoml(lines, bentoml_version, features)
+        text, version = _with_bentoml(lines, bentoml_version, features, is_chosen=is_chosen)
         check_conflicts(lines)
         return Requirements(text, text, None, version)
     match = re.search(r"^bentoml==([^\s;\\]+)", lock.pinned, re.MULTILINE)
@@ -200,10 +202,10 @@ def resolve_requirements(
     return replace(requirements, text=options + locked.pinned, hashed=hashed, bentoml_version=version)
 
 
-def _with_bentoml(lines: Sequence[Line], version: str, features: Sequence[str]) -> tuple[str, str]:
+def _with_bentoml(lines: Sequence[Line], version: str, features: Sequence[str], *, is_chosen: bool) -> tuple[str, str]:
     """Add bentoml with the extras `features` to `lines`. Returns the requirements as text, and bentoml's version.
 
-    `version` is the version if no line names bentoml, and otherwise only informs: it never limits a requirement.
+    `version` applies if no line names bentoml. It limits the lines that do only if `is_chosen` is true.
     """
     text, is_address = join(lines), False
     own = [line.text for line in lines if requirement_name(line.text) == "bentoml"]
@@ -214,7 +216,7 @@ def _with_bentoml(lines: Sequence[Line], version: str, features: Sequence[str]) 
         requirement = line.parse() if requirement_name(line.text) == "bentoml" else None
         is_address |= bool(requirement.url if requirement else _is_bentoml_address(line))
         ranges += [(line, requirement)] if requirement and not requirement.url else []
-    if ranges:
+    if ranges and (not is_chosen or any(exact_version(each) for _, each in ranges)):
         line, requirement = next((each for each in ranges if exact_version(each[1])), ranges[0])
         if exact := exact_version(requirement):
             _check_bentoml(ranges, exact)
@@ -236,6 +238,7 @@ def _with_bentoml(lines: Sequence[Line], version: str, features: Sequence[str]) 
             remedy="Add bentoml to the source requirements (for example, requirements.in), and generate the "
             "requirements file again.",
         )
+    _check_bentoml(ranges, version)
     return f"{text}{_bentoml_requirement(features)}=={version}\n", version
 
 
@@ -244,13 +247,13 @@ def _is_bentoml_address(line: Line) -> bool:
 
 
 def _check_bentoml(ranges: Iterable[tuple[Line, pep508.Requirement]], version: str) -> None:
-    """Raise BentoError if a requirement for bentoml excludes the `version` that another requirement pins."""
+    """Raise BentoError if a requirement for bentoml excludes the `version` that the Bento pins."""
     for line, requirement in ranges:
         if not requirement.specifier.contains(version, prereleases=True):
             raise BentoError(
-                f"{line.text!r} excludes BentoML {version}, which another line requires",
+                f"{line.text!r} excludes BentoML {version}, which the Bento requires",
                 place=line.place,
-                remedy="Remove one of the requirements.",
+                remedy=f"Specify the exact version, such as bentoml=={lowest_version(requirement) or 'X.Y.Z'}.",
             )
 
 

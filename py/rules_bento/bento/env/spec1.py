@@ -102,7 +102,13 @@ def _requirements(settings: BentoSettings) -> python.Requirements:
     python.check_git(lines, place, packed=options.python.pack_git_packages is not False)
     unique_index([*python.option_lines(_without_pip_args(options)), *lines])
     return python.assemble_requirements(
-        lines, settings.lock, settings.pins, settings.bentoml_version, settings.features, place
+        lines,
+        settings.lock,
+        settings.pins,
+        settings.bentoml_version,
+        settings.features,
+        place,
+        is_chosen=settings.is_bentoml_chosen,
     )
 
 

@@ -55,7 +55,13 @@ def make(
     place, packed = packages_place(options), options.python.pack_git_packages
     python.check_git(lines, place, packed=image.pack_git_packages is not False if packed is None else packed)
     requirements = python.assemble_requirements(
-        lines, lock, settings.pins, settings.bentoml_version, settings.features, place
+        lines,
+        lock,
+        settings.pins,
+        settings.bentoml_version,
+        settings.features,
+        place,
+        is_chosen=settings.is_bentoml_chosen,
     )
     if lock is None and exported is None:
         requirements = python.resolve_requirements(
