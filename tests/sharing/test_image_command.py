@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -13,7 +14,10 @@ from pathlib import Path
 import pytest
 from bento_cli.cli import status
 from bento_cli.sharing import native_project
+from bento_cli.sharing.uv_project import PackageSelection, UvProject
 from rules_bento.images import entrypoint, plan
+from rules_bento.packages import conflicts
+from rules_bento.packages.platforms import marker_environment
 from rules_bento.registry import pushing
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.reference import Reference
@@ -350,7 +354,9 @@ def test_an_interpreter_of_a_project_does_not_run(machine, bento, tmp_path):
         ({"main.py": ""}, ["tiny"], ["--entrypoint", "'x"], "--entrypoint: No closing quotation."),
         ({"main.py": ""}, ["tiny"], ["--sbom", "x"], "--sbom: expected cyclonedx or spdx or none, got 'x'."),
         ({"main.py": ""}, ["tiny"], ["--exclude", "other:x"], "--exclude: other isn't a package of the image."),
-        ({"main.py": ""}, ["tiny"], ["--extra", "gpu"], "uv can't export the lock."),
+        ({"main.py": ""}, ["tiny"], ["--extra", "gpu"], "--extra: web has no 'gpu'. Valid values: none."),
+        ({"main.py": ""}, ["tiny"], ["--group", "gpu"], "--group: web has no 'gpu'. Valid values: none."),
+        ({"main.py": ""}, ["tiny"], ["--only-group", "x", "--all-extras"], "--only-group: not supported with --group, --extra, or "),
         ({"main.py": ""}, ["large"], ["--size-limit", "1"], "--size-limit: the image has "),
     ],
 )  # fmt: skip
@@ -377,7 +383,7 @@ def test_a_project_without_a_command_names_the_others_of_its_workspace(machine, 
         ({"requirements.txt": ""}, "or run `uv init --bare` and `uv add -r requirements.txt` in this one."),
         ({"pyproject.toml": "[tool.poetry]\n"}, "no uv.lock. Write [project] of pyproject.toml, and run `uv lock`."),
         ({"pyproject.toml": PROJECT.format("")}, "no uv.lock. Run `uv lock` in the project."),
-        ({"pyproject.toml": "", "uv.lock": LOCKED}, "pyproject.toml: no [project]. Set --package to a project of the workspace: api."),
+        ({"pyproject.toml": "", "uv.lock": f'requires-python = ""\n{LOCKED}'}, "pyproject.toml: no [project]. Set --package to a project of the workspace: api."),
     ],
 )  # fmt: skip
 def test_a_directory_without_a_project_of_uv_gets_the_commands(files, message, bento, tmp_path):
@@ -402,8 +408,12 @@ def test_a_directory_as_the_base_is_a_layout_with_a_prefix(machine, bento, tmp_p
         ("pyproject.toml", "project = []\n", "project: expected a mapping, got a list."),
         ("pyproject.toml", '[project]\nname = "web"\nscripts = ["x"]\n', "project.scripts: expected a mapping"),
         ("pyproject.toml", "\udcff", "pyproject.toml"),
-        ("uv.lock", "package = 1\n", "package: expected a list, got a number."),
-        ("uv.lock", '[[package]]\nname = "web"\nsource = "x"\n', "package[0].source: expected a mapping"),
+        ("uv.lock", "requires-python = ''\npackage = 1\n", "package: expected a list, got a number."),
+        (
+            "uv.lock",
+            'requires-python = ""\n[[package]]\nname = "web"\nsource = "x"\n',
+            "package[0].source: expected a mapping",
+        ),
         ("uv.lock", "x", "uv.lock"),
     ],
 )
@@ -469,12 +479,11 @@ def test_a_package_without_wheels_is_rejected(machine, bento, tmp_path, wheels):
     assert "plain==1.0: the lock has only a source distribution, and `bento image` builds only packages of the" in told
 
 
-def test_a_stale_lock_is_rejected_in_the_words_of_uv(machine, bento, tmp_path):
+def test_a_stale_lock_is_rejected(machine, bento, tmp_path):
     project = machine({"main.py": ""}, "tiny")
     (project / "pyproject.toml").write_text(PROJECT.format('"tiny", "flask"'))
     told = build(bento, project, tmp_path, code=status.ERROR)
-    assert "uv.lock: uv can't export the lock. Run `uv lock` in the project.\n" in told
-    assert "needs to be updated, but `--locked` was provided" in told
+    assert "uv.lock: web: the lock has no flask, but pyproject.toml has flask. Run `uv lock` in the project.\n" in told
     (project / "uv.lock").unlink()
     assert "project: no uv.lock. Run `uv lock` in the project." in build(bento, project, tmp_path, code=status.ERROR)
 
@@ -632,6 +641,103 @@ def test_a_package_that_another_requires_has_no_needs(machine, bento, tmp_path, 
     other.write(wheels)
     script = '[project.scripts]\nweb = "web:main"\n' + UV_BUILD
     build(bento, machine({"src/web/__init__.py": ""}, "other", pyproject=script), tmp_path)
+
+
+SELECTED = """\
+[project.optional-dependencies]
+all = ["web[server]", "large"]
+Server_X = ["uvicorn"]
+server = ["gunicorn; sys_platform == 'linux'", "acme-tools; sys_platform == 'win32'"]
+[dependency-groups]
+dev = ["flask"]
+docs = [{ include-group = "dev" }, "acme-tools; python_version < '3.9'"]
+tools = ["large", "web[server]"]
+[tool.uv.workspace]
+members = ["members/*"]
+"""
+MEMBER = PROJECT.format('"fastapi"').replace('"web"', '"api"') + '[dependency-groups]\ntools = ["large"]\n'
+WORDS = [
+    *(
+        "",
+        "--group dev",
+        "--group docs",
+        "--group Tools --extra server",
+        "--all-extras",
+        "--extra server-x --group dev",
+    ),
+    *("--only-group docs", "--only-group dev --only-group tools", "--group tools --no-group tools", "--no-group docs"),
+    *("--package api", "--package api --group tools", "--package web --extra all", "--package api --only-group tools"),
+    "--only-group tools --no-group dev",
+]
+
+
+@pytest.mark.parametrize(
+    "defaults", ["", 'default-groups = ["docs"]', 'default-groups = ["dev", "tools"]', 'default-groups = "all"']
+)
+def test_options_select_the_packages_of_uv_sync(defaults, machine, monkeypatch):
+    """With `--no-dev`, unless an option names `dev`."""
+    more = f"[tool.uv]\n{defaults}\n{SELECTED}"
+    project = machine({"members/api/pyproject.toml": MEMBER}, "fastapi", "tiny", pyproject=more)
+    for words in map(str.split, WORDS):
+        pairs = list(zip(words, [*words, ""][1:], strict=True))
+        package = dict(pairs).get("--package", "")
+        names = {option: tuple(name for each, name in pairs if each == option) for option, _ in pairs}
+        fields = ("--extra", "--group", "--no-group", "--only-group")
+        selection = PackageSelection(*(names.get(each, ()) for each in fields), all_extras="--all-extras" in words)
+        found = UvProject.read(project, package)
+        environment = marker_environment("linux", "x86_64", "3.11")
+        packages = conflicts.installed(found.lock, selection.choice(found), "uv.lock", environment)
+        ours = {each["name"] for each, _ in packages if "registry" in each["source"]}
+        no_dev = [] if "dev" in words else ["--no-dev"]
+        command = [
+            os.environ["RULES_BENTO_UV"],
+            "sync",
+            "--locked",
+            "--dry-run",
+            *no_dev,
+            *words,
+            "--python",
+            sys.executable,
+        ]
+        done = subprocess.run(command, cwd=project, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        theirs = {name for name in re.findall(r"(?m)^ \+ (\S+)==", done.stderr) if name not in ("web", "api")}
+        assert ours == theirs, words
+
+
+def test_a_named_group_of_developers_is_in_the_image(machine, bento, tmp_path):
+    """The name `dev`, which uv selects by default, too."""
+    project = machine({"main.py": ""}, "tiny", pyproject='[dependency-groups]\ndev = ["flask"]\n')
+    build(bento, project, tmp_path, "--group", "dev")
+    assert any(path.endswith("flask/__init__.py") for layer in read(tmp_path / "out", "latest")[2] for path in layer)
+
+
+def test_a_hash_other_than_sha256_is_an_error(machine, bento, tmp_path):
+    project = machine({"main.py": ""}, "tiny")
+    text = re.sub(r'hash = "sha256:\w+"', f'hash = "sha512:{"0" * 128}"', (project / "uv.lock").read_text())
+    (project / "uv.lock").write_text(text)
+    told = build(bento, project, tmp_path, code=status.ERROR)
+    assert re.search(
+        r"uv.lock: tiny 1.0: the index http://\S+ has no SHA-256 of tiny-1.0-py3-none-any.whl. Use an", told
+    )
+
+
+def test_wheels_at_paths_and_urls_are_in_the_image(machine, bento, tmp_path, wheels, monkeypatch):
+    """Also in a directory with an index, of whose files the lock has no hash."""
+    monkeypatch.delenv("UV_NO_CONFIG")
+    address = os.environ["UV_DEFAULT_INDEX"].replace("simple", "files")
+    sources = '[[tool.uv.index]]\nurl = "./links"\nformat = "flat"\n[tool.uv.sources]\ntiny = { path = "x/tiny-1.0-py3-none-any.whl" }\n'
+    sources += f'flask = {{ url = "{address}/flask-1.0-py3-none-any.whl" }}\n'
+    project = machine({"main.py": ""}, "tiny", "flask", "linked", pyproject=sources, lock=False)
+    (project / "x").mkdir()
+    (project / "links").mkdir()
+    shutil.copy(wheels / "tiny-1.0-py3-none-any.whl", project / "x")
+    Maker("linked").add({"linked/__init__.py": b""}).write(project / "links")
+    subprocess.run([os.environ["RULES_BENTO_UV"], "lock", "-q", "--python", sys.executable], cwd=project, check=True)
+    build(bento, project, tmp_path)
+    paths = {path for layer in read(tmp_path / "out", "latest")[2] for path in layer}
+    for name in ("tiny", "flask", "linked"):
+        assert any(path.endswith(f"site-packages/{name}/__init__.py") for path in paths)
 
 
 def test_what_a_server_pulls_is_explained(machine, bento, tmp_path, server, wheels):

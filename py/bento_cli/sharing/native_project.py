@@ -1,7 +1,4 @@
-"""Plans the images of uv projects for `bento image`. Code of a project runs only in isolated builds of wheels.
-
-uv sees a copy of the project's pyproject.toml files and lock, because it would run an interpreter in `.venv`.
-"""
+"""Plans the images of uv projects for `bento image`. Code of a project runs only in isolated builds of wheels."""
 
 from __future__ import annotations
 
@@ -9,39 +6,38 @@ import ast
 import os
 import re
 import shlex
-import shutil
-import sys
 from functools import partial
 
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.times import time_of_epoch
-from rules_bento.formats.toml import read_toml
 from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import program_members
 from rules_bento.images.plan import APP, ENVIRONMENT, ImagePlan, PlannedLayer
 from rules_bento.images.wheels.wheel import Locked, Wheel
-from rules_bento.packages.fake_interpreter import write_fake_interpreter
+from rules_bento.packages import conflicts, lock_changes
+from rules_bento.packages.indexes import without_credentials
+from rules_bento.packages.lock import wheel_files
 from rules_bento.packages.requirements import decode, normalize_name
-from rules_bento.packages.uv import output, require_uv
+from rules_bento.packages.uv import require_uv
 from rules_bento.registry.reference import has_registry
 from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import content_version
 from rules_bento.tag import similar_word
-from rules_bento.tree_walk import BUILT_IN, walk
-from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterator, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 
 from bento_cli.sharing import native_build
 from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, target_environment
 from bento_cli.sharing.native_wheel import build_wheel
-from bento_cli.sharing.uv_project import LOCK, PYPROJECT, UvProject
+from bento_cli.sharing.uv_project import LOCK, PackageSelection, UvProject
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from packaging.specifiers import SpecifierSet
     from rules_bento.artifacts.signatures import Signing
+    from rules_bento.packages.conflicts import Choice
     from rules_bento.sources.snapshot import DeclaredFile
 
     from bento_cli.sharing.backends import Options
@@ -53,7 +49,7 @@ _MAIN = f"{APP}/_main"  # as python_image
 _CREATED = "1980-01-01T00:00:00+00:00"  # the default of the rules
 DEFAULT_BASE = "docker.io/library/python:{}-slim"
 _MINORS = range(10, 100)  # of Python 3
-_MAX_PROJECTS, _MAX_SOURCE = 1_000, 1 << 20
+_MAX_SOURCE = 1 << 20
 _EXCLUDED = (".*", "/uv.lock")
 _PYTHON_VERSION = re.compile(r"(?:cpython[-@])?(\d+\.\d+)")
 _JOBS = 4
@@ -71,8 +67,7 @@ _SERVERS: dict[str, dict[str, tuple[str, ...]]] = {
 class ProjectOptions:
     """What an image of a project contains."""
 
-    extras: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
+    selection: PackageSelection = PackageSelection()
     package: str = ""  # a member of the workspace
     entrypoint: str = ""  # a command as for a shell
     secrets: tuple[str, ...] | None = ()  # paths of files that can contain secrets; None: no check
@@ -97,12 +92,12 @@ def build_image(
     settings = native_build.read_options(options, names, "--", delivers=not chosen.explains)
     if chosen.explains and not has_registry(names[0]):
         raise BentoError(f"--explain: the image name {names[0]} has no registry. Use -t HOST/REPOSITORY:TAG.")
+    stale = lock_changes.check(project.root, project.lock)
     default = "" if "base" in settings else DEFAULT_BASE.format(_default_python(project))
     settings.setdefault("base", [default])
-    uv = require_uv("reads the project's lock")
 
     def run(workspace: BuildWorkspace) -> tuple[NativeImage, tuple[ImageChanges, ...]]:
-        builder = _Builder(project, chosen, workspace, uv)
+        builder = _Builder(project, chosen, workspace)
         images, contents = [], ""
         for base in _bases(workspace, default):
             _check_python(project, base)
@@ -117,7 +112,7 @@ def build_image(
         delivery = native_build.Delivery(workspace, images, lambda: contents)
         built = delivery.deliver(names, signing)
         notes = [f"{default} is the default base. To pin it, add --base {images[0].base.name}."] if default else []
-        notes += [note for note in (*builder.notes, *built.notes) if note]
+        notes += [note for note in (*stale, *builder.notes, *built.notes) if note]
         return built._replace(notes=tuple(dict.fromkeys(notes))), changes
 
     return native_build.build(f"Building {names[0]}", home, settings, run)
@@ -187,7 +182,7 @@ def _check_python(project: UvProject, base: BaseImageContents) -> None:
         problem = f"{base.name} has Python {version}, but {path} requires {pinned}"
         raise BentoError(problem, place="--base", remedy=f"Use a base image with Python {pinned}.")
     if not _allows(_allowed_python(project), version):
-        text = project.fields.get("requires-python", project.lock_python)
+        text = project.fields.get("requires-python", project.lock["requires-python"])
         problem = f"{base.name} has Python {version}, but the project requires {text}"
         raise BentoError(problem, place="--base", remedy="Use a base image with such a version.")
 
@@ -199,93 +194,66 @@ def _allows(allowed: SpecifierSet, version: str) -> bool:
 def _allowed_python(project: UvProject) -> SpecifierSet:
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-    text = project.fields.get("requires-python", project.lock_python)
+    text = project.fields.get("requires-python", project.lock["requires-python"])
     try:
         return SpecifierSet(text)
     except InvalidSpecifier:
         raise BentoError(f"{project.path}: invalid requires-python {text!r}. Correct the value.") from None
 
 
-def _find_wheels(
-    project: UvProject, chosen: ProjectOptions, base: BaseImageContents, workspace: BuildWorkspace, uv: str
+def _find_packages(
+    project: UvProject, choice: Choice, base: BaseImageContents, workspace: BuildWorkspace
 ) -> tuple[list[LocalWheel], list[UvProject]]:
-    """Return the wheels of the project's lock for a base image, and the projects of the workspace that it requires.
+    """Return the wheels of the project's lock for a base image, and the directories of the lock that are packages.
 
-    Downloads missing wheels. Raises BentoError if the lock doesn't match the project, or for a package without a wheel.
+    Downloads missing wheels. Raises BentoError for a package without a wheel.
     """
-    from packaging.markers import Marker
-
-    words = [f"--extra={extra}" for extra in chosen.extras] + [f"--group={group}" for group in chosen.groups]
-    lock = read_toml(_export(project, words, base.python_version, workspace.scratch / "uv", uv), "pylock.toml")
-    environment = target_environment(base)
+    origin = str(project.root / LOCK)
+    found = conflicts.installed(project.lock, choice, origin, target_environment(base))
     wheels: list[LocalWheel] = []
     members: list[UvProject] = []
-    for package in lock.get("packages", ()):
-        name, version = str(package["name"]), str(package.get("version", ""))
-        if "marker" in package and not Marker(package["marker"]).evaluate(environment):
-            continue
-        directory = project.root / str(package.get("directory", {}).get("path", ".."))
-        if directory.resolve().is_relative_to(project.root.resolve()):
+    for package, _ in found:
+        name, version, source = package["name"], str(package.get("version", "")), package["source"]
+        if "editable" in source or "directory" in source:
             members.append(UvProject.read(project.root, name))
-            continue
-        for form in ("directory", "vcs", "archive"):
-            if form in package:
-                place = package[form].get("path") or package[form].get("url")
-                problem = f"{name} is from {place}, and `bento image` builds no packages"
+        elif "virtual" not in source:
+            if "git" in source:
+                problem = f"{name} is from {without_credentials(source['git'])}, and `bento image` builds no packages"
                 remedy = "Use a wheel of an index, and run `uv lock`."
-                raise BentoError(problem, place=str(project.root / LOCK), remedy=remedy)
-        found = {each["hashes"]["sha256"]: str(each.get("url", "")) for each in package.get("wheels", ())}
-        if local := next((each["path"] for each in package.get("wheels", ()) if "path" in each), ""):
-            raise BentoError(f"{project.root / LOCK}: {name} is from the file {local}. Lock a wheel of an index.")
-        wheel = best_wheel(name, version, found, base, workspace.cache)
-        if not found:
-            problem = "the lock has only a source distribution, and `bento image` builds only packages of the workspace"
-            remedy = f"Lock a version with a wheel, or use an index that has a wheel of {name}."
-            raise BentoError(problem, place=f"{name}=={version}", remedy=remedy)
-        if wheel is None:
-            raise BentoError(
-                f"{name}=={version}: the lock has no wheel for linux/{base.image.config['architecture']} and Python "
-                f"{base.python_version} that runs on {base.name}. Lock another version of {name}, or use another base."
-            )
-        wheels.append(wheel)
+                raise BentoError(problem, place=origin, remedy=remedy)
+            wheels.append(_find_wheel(project, package, name, version, base, workspace))
     download(wheels, workspace.progress)
     return wheels, members
 
 
-def _export(project: UvProject, words: Sequence[str], python: str, scratch: Path, uv: str) -> str:
-    """Return the lock as pylock.toml (PEP 751). Raises BentoError in uv's words if the lock isn't current."""
-    shutil.rmtree(scratch, ignore_errors=True)
-    for path in [*_projects(project.root), LOCK]:
-        (scratch / path).parent.mkdir(parents=True, exist_ok=True)
-        (scratch / path).write_bytes(read_file(project.root / path))
-    interpreter = scratch.with_name("python")
-    write_fake_interpreter(interpreter, sys.executable, python)
-    command = [uv, "export", "--locked", "--no-dev", "--no-emit-project", "--format=pylock.toml", "--no-header"]
-    command += ["--quiet", "--no-build", "--color=never", "--no-python-downloads", "--python", str(interpreter)]
-    command += [f"--package={project.fields['name']}", *words]
-    try:
-        return output(command, scratch)
-    except BentoError as error:
-        remedy = f"Run `uv lock` in the project.\n{error}"
-        raise BentoError("uv can't export the lock", place=str(project.root / LOCK), remedy=remedy) from None
-
-
-def _projects(root: Path) -> Iterator[str]:
-    """Yield the paths of the pyproject.toml files in a workspace."""
-    count = 0
-    for path, entry in walk(root, enter=lambda entry: f"{entry.name}/" not in BUILT_IN and entry.name[0] != "."):
-        if entry.name == PYPROJECT and entry.is_file(follow_symlinks=False):
-            count += 1
-            if count > _MAX_PROJECTS:
-                raise BentoError(f"{root}: more than {_MAX_PROJECTS} {PYPROJECT} files. Remove unused projects.")
-            yield path
+def _find_wheel(
+    project: UvProject,
+    package: dict[str, Any],
+    name: str,
+    version: str,
+    base: BaseImageContents,
+    workspace: BuildWorkspace,
+) -> LocalWheel:
+    """Return the wheel of a package in the lock for a base image. Raises BentoError for a package without a wheel."""
+    files = wheel_files(package, str(project.root / LOCK), project.root)
+    if wheel := best_wheel(name, version, files, base, workspace.cache):
+        return wheel
+    if not files:
+        problem = "the lock has only a source distribution, and `bento image` builds only packages of the workspace"
+        remedy = f"Lock a version with a wheel, or use an index that has a wheel of {name}."
+        raise BentoError(problem, place=f"{name}=={version}", remedy=remedy)
+    raise BentoError(
+        f"{name}=={version}: the lock has no wheel for linux/{base.image.config['architecture']} and Python "
+        f"{base.python_version} that runs on {base.name}. Lock another version of {name}, or use another base."
+    )
 
 
 class _Builder:
     """Plans the images of one project for several bases."""
 
-    def __init__(self, project: UvProject, chosen: ProjectOptions, workspace: BuildWorkspace, uv: str) -> None:
-        self._project, self._chosen, self._workspace, self._uv = project, chosen, workspace, uv
+    def __init__(self, project: UvProject, chosen: ProjectOptions, workspace: BuildWorkspace) -> None:
+        self._project, self._chosen, self._workspace = project, chosen, workspace
+        self._choice = chosen.selection.choice(project)
         self._kept = _select(project, chosen.secrets)
         self._built: dict[Path, LocalWheel] = {}
         self.notes: list[str] = []
@@ -296,7 +264,8 @@ class _Builder:
             is_own = project.directory == self._project.directory
             place = f"{os.path.relpath(project.directory, project.root)}/"
             kept = self._kept if is_own else _select(project, self._chosen.secrets, place)
-            wheel, note = build_wheel(project, kept, self._workspace, self._uv)
+            uv = require_uv("installs build requirements")
+            wheel, note = build_wheel(project, kept, self._workspace, uv)
             self._built[project.directory] = wheel
             self.notes.append(note)
         return self._built[project.directory]
@@ -304,10 +273,12 @@ class _Builder:
     def plan(self, base: BaseImageContents) -> tuple[ImagePlan, str]:
         """Return the plan of an image, and the digest of the project's files."""
         project, workspace = self._project, self._workspace
-        wheels, members = _find_wheels(project, self._chosen, base, workspace, self._uv)
+        wheels, members = _find_packages(project, self._choice, base, workspace)
+        members.sort(key=lambda each: each.directory == project.directory)
+        is_package = any(each.directory == project.directory for each in members)
         fields = workspace.plan_fields(base)
         name = similar_word(project.fields["name"]) or "program"
-        built = [self._build(each) for each in (*members, *([project] if project.is_package else []))]
+        built = [self._build(each) for each in members]
         for each in built:
             if (
                 best_wheel(each.distribution, each.version, {each.sha256: str(each.path)}, base, workspace.cache)
@@ -318,7 +289,7 @@ class _Builder:
                     f"{base.python_version} on linux/{base.image.config['architecture']}. Use a base with the Python "
                     "and the platform of this machine."
                 )
-        own, contents, declared = built[-1] if project.is_package else None, [], []
+        own, contents, declared = built[-1] if is_package else None, [], []
         packages = {wheel.distribution for wheel in wheels}
         command, env = _command(project, self._chosen, self._kept, own, packages)
         if own:
@@ -376,7 +347,7 @@ def _command(
             raise BentoError(f"--entrypoint: {error}. Quote the command as for a shell.") from None
     scripts = project.fields.get("scripts", {})
     own = project.fields["name"] if project.fields["name"] in scripts else next(iter(scripts), "")
-    if project.is_package and own and (len(scripts) == 1 or own == project.fields["name"]):
+    if wheel and own and (len(scripts) == 1 or own == project.fields["name"]):
         return [f"{ENVIRONMENT}/bin/{own}"], {}
     sources: dict[str, Callable[[], bytes]]
     if wheel:

@@ -9,6 +9,9 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.schema import validate
 from rules_bento.formats.toml import read_toml
+from rules_bento.packages import conflicts
+from rules_bento.packages.conflicts import Choice
+from rules_bento.packages.lock import read_uv_lock
 from rules_bento.packages.requirements import decode, normalize_name
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
@@ -21,10 +24,59 @@ _SHAPE = {
     "build-system?": {"build-backend?": str, "requires?": [str]},
     "project": {"name": str, "requires-python?": str, "scripts?": {...: str}, "version?": str},
 }
-_LOCKED = {"name": str, "source?": {"virtual?": str, "editable?": str}}
 _INDEX = {"url": str, "name?": str, "default?": bool, "explicit?": bool, "format?": str}
 _SETTINGS = {"exclude-newer?": str, "index-url?": str, "extra-index-url?": [str], "index?": [_INDEX]}
 _SETTINGS |= {"build-constraint-dependencies?": [str]}
+_KINDS = ("virtual", "editable", "directory")  # sources of packages that are directories
+
+
+class PackageSelection(NamedTuple):
+    """The extras and groups of a project, as the options of `uv sync`."""
+
+    extras: Sequence[str] = ()
+    groups: Sequence[str] = ()
+    no_groups: Sequence[str] = ()
+    only_groups: Sequence[str] = ()
+    all_extras: bool = False
+
+    def choice(self, project: UvProject) -> Choice:
+        """Return what is selected in the project's lock. The group `dev` is selected only if an option names it.
+
+        Raises BentoError for an unknown name, and for options that exclude each other.
+        """
+        if self.only_groups and (self.groups or self.extras or self.all_extras):
+            remedy = "Remove one of the options."
+            raise BentoError(
+                "not supported with --group, --extra, or --all-extras", place="--only-group", remedy=remedy
+            )
+        if self.extras and self.all_extras:
+            raise BentoError("not supported with --all-extras", place="--extra", remedy="Remove one of the options.")
+        member = next(
+            each for each in project.lock["package"] if each["name"] == normalize_name(project.fields["name"])
+        )
+        extras = conflicts.declared(member, "extra")
+        groups = [*conflicts.declared(member, "group"), *project.lock.get("manifest", {}).get("dependency-groups", ())]
+        for option, names, known in (
+            ("--extra", self.extras, extras),
+            ("--group", self.groups, groups),
+            ("--no-group", self.no_groups, groups),
+            ("--only-group", self.only_groups, groups),
+        ):
+            for name in names:
+                if normalize_name(name) not in known:
+                    remedy = f"Valid values: {', '.join(sorted({*known})) or 'none'}."
+                    raise BentoError(f"{project.fields['name']} has no {name!r}", place=option, remedy=remedy)
+        defaults = project.default_groups
+        chosen = self.only_groups or [*self.groups, *([*groups] if defaults == "all" else defaults)]
+        named = {normalize_name(name) for name in (*self.only_groups, *self.groups)}
+        excluded = {normalize_name(name) for name in self.no_groups} | ({"dev"} - named)
+        return Choice(
+            members=[member["name"]],
+            extras={normalize_name(name) for name in (extras if self.all_extras else self.extras)},
+            groups={normalize_name(name) for name in chosen} - excluded,
+            only_groups=bool(self.only_groups),
+            selector="the options",
+        )
 
 
 class UvProject(NamedTuple):
@@ -36,7 +88,8 @@ class UvProject(NamedTuple):
     build_system: Mapping[str, Any]
     is_package: bool
     settings: Mapping[str, Any]  # [tool.uv] of the workspace
-    lock_python: str  # `requires-python` of the lock
+    lock: dict[str, Any]
+    default_groups: Sequence[str]  # can be "all"
     others: Sequence[str]  # names of the other projects of the workspace
 
     @property
@@ -65,13 +118,10 @@ class UvProject(NamedTuple):
         if (root / "uv.toml").exists():
             remedy = f"Move the settings to [tool.uv] of {PYPROJECT}."
             raise BentoError("the file isn't supported", place=str(root / "uv.toml"), remedy=remedy)
-        lock = _read_toml(
-            root / LOCK,
-            {"requires-python?": str, "package?": [_LOCKED]},
-        )
-        sources = {each["name"]: each.get("source", {}) for each in lock.get("package", ())}
-        kinds = {name: kind for name, source in sources.items() for kind in ("virtual", "editable") if kind in source}
-        listed = ", ".join(sorted(kinds))
+        lock = read_uv_lock(decode(read_file(root / LOCK), str(root / LOCK)), str(root / LOCK))
+        sources = {each["name"]: each["source"] for each in lock["package"]}
+        kinds = {name: kind for name, source in sources.items() for kind in _KINDS if kind in source}
+        listed = ", ".join(sorted(name for name, kind in kinds.items() if kind != "directory"))
         if package:
             name = normalize_name(package)
             if name not in kinds:
@@ -84,7 +134,7 @@ class UvProject(NamedTuple):
             raise BentoError(f"{directory}: the project is outside of {root}. Move the project into the workspace.")
         path = directory / PYPROJECT
         document = _read_toml(path, _SHAPE)
-        fields = document["project"]
+        fields, defaults = document["project"], document.get("tool", {}).get("uv", {}).get("default-groups", ["dev"])
         if not _NAME.fullmatch(fields["name"]):
             remedy = "Use letters, digits, '.', '_', and '-'."
             raise BentoError(f"invalid project.name {fields['name']!r}", place=str(path), remedy=remedy)
@@ -93,9 +143,8 @@ class UvProject(NamedTuple):
             raise BentoError(f"{root / LOCK}: the lock doesn't contain {fields['name']}. Run `uv lock` in the project.")
         tools = _read_toml(root / PYPROJECT, {"tool?": {"uv?": _SETTINGS}}).get("tool", {})
         system = document.get("build-system") or {}
-        settings, is_package = tools.get("uv", {}), kind == "editable"
-        python = lock.get("requires-python", "")
-        return UvProject(root, directory, fields, system, is_package, settings, python, sorted(kinds))
+        settings, is_package = tools.get("uv", {}), kind != "virtual"
+        return UvProject(root, directory, fields, system, is_package, settings, lock, defaults, sorted(kinds))
 
 
 def _read_toml(path: Path, shape: Any) -> dict[str, Any]:

@@ -44,6 +44,8 @@ class Choice:
     members: Collection[str] | None = None
     extras: Collection[str] | None = None
     groups: Collection[str] | None = None
+    only_groups: bool = False  # omits the members and their dependencies
+    selector: str = "bento.pypi"  # what selects, for messages
 
     def items(self, document: Document) -> list[Item]:
         """Return the selected members, extras, and groups in the lock `document`."""
@@ -51,7 +53,7 @@ class Choice:
         for package in filter(is_member, document["package"]):
             name = package["name"]
             if self.members is None or name in self.members:
-                items.append(("project", name, ""))
+                items += [] if self.only_groups else [("project", name, "")]
                 for kind, names in (("extra", self.extras), ("group", self.groups)):
                     table = package.get(_TABLES[kind], {})
                     items += [(kind, name, each) for each in table if names is None or each in names]
@@ -67,8 +69,8 @@ class Choice:
         members = list(filter(is_member, document["package"]))
         for attribute, names, known in (
             ("members", self.members, [member["name"] for member in members]),
-            ("extras", self.extras, [name for each in members for name in _declared(each, "extra", "provides-extras")]),
-            ("groups", self.groups, [name for each in members for name in _declared(each, "group", "requires-dev")]),
+            ("extras", self.extras, [name for each in members for name in declared(each, "extra")]),
+            ("groups", self.groups, [name for each in members for name in declared(each, "group")]),
         ):
             for name in names or ():
                 if name not in known:
@@ -76,8 +78,9 @@ class Choice:
                     raise BentoError(f"{attribute}: the lock doesn't contain {name!r}", place=origin, remedy=remedy)
 
 
-def _declared(member: Document, kind: str, field: str) -> list[str]:
+def declared(member: Document, kind: str) -> list[str]:
     """Return the extras or groups that a member declares, including empty extras and groups."""
+    field = {"extra": "provides-extras", "group": "requires-dev"}[kind]
     return [*member.get(_TABLES[kind], {}), *member.get("metadata", {}).get(field, ())]
 
 
@@ -103,21 +106,66 @@ def resolve(document: Document, choice: Choice, origin: str) -> Document:
     choice.check(document, origin)
     if not document.get("conflicts"):
         return document
+    active = _activate(document, choice, choice.items(document), _Work(origin))
+    return document | {"package": [_map_edges(package, active.resolve_edges) for package in document["package"]]}
+
+
+def installed(
+    document: Document, choice: Choice, origin: str, environment: Mapping[str, str] | None = None
+) -> list[tuple[Document, Condition]]:
+    """Return the packages that `choice` installs, as `uv sync` does, each with the condition of the installation.
+
+    The members are among the packages. In `environment`, the variables of markers, each condition is true. Raises
+    BentoError for conflicting items.
+    """
+    root = {"name": "", "source": {"virtual": ""}, "dev-dependencies": _root_groups(document)}
+    document = document | {"package": [*document["package"], root]}
+    chosen = choice.items(document)
+    chosen += [item for name in choice.groups or () if (item := ("group", "", name))[2] in root["dev-dependencies"]]
+    active = _activate(document, choice, chosen, _Work(origin, environment))
+    reached = active.walk(document, chosen)
+    found = [(package, reached.get((id(package), ("project", package["name"], "")))) for package in document["package"]]
+    return [(package, condition) for package, condition in found if condition]
+
+
+def _root_groups(document: Document) -> dict[str, list[Document]]:
+    """Return the edges of the groups in a root of a workspace that isn't a project."""
+    groups: dict[str, list[Document]] = {}
+    for name, requirements in document.get("manifest", {}).get("dependency-groups", {}).items():
+        edges = groups.setdefault(name, [])
+        for one in requirements:
+            for package in document["package"]:
+                if package["name"] == one["name"]:
+                    forks = " or ".join(f"({marker})" for marker in package.get("resolution-markers", ()))
+                    marker = " and ".join(f"({each})" for each in (one.get("marker"), forks) if each)
+                    edge = {key: package[key] for key in ("name", "version", "source") if key in package}
+                    edges.append(edge | {"marker": marker, "extra": one.get("extras", [])})
+    return groups
+
+
+def _activate(document: Document, choice: Choice, chosen: Collection[Item], work: _Work) -> _Active:
+    """Return the active items for the items `chosen`. Raises BentoError if the items conflict."""
+    active = _Active(dict.fromkeys(chosen, TRUE), work)
+    if not document.get("conflicts"):
+        return active
+    sets = _conflict_sets(document)
+    members = _required_members(_by_name(document), chosen)
+    for together in sets:
+        found = [item for item in together if item[1] in members and choice.has(item)]
+        _reject_conflict(found, sets, chosen, choice.selector, work.origin)
+    items = {item for together in sets for item in together}
+    if any(("extra", edge["name"], extra) in items for edge in _all_edges(document) for extra in edge.get("extra", ())):
+        active.add_required(document, chosen)
+        for together in sets:
+            _reject_conflict(active.active_conflict(together), sets, chosen, choice.selector, work.origin)
+    return active
+
+
+def _by_name(document: Document) -> dict[str, list[Document]]:
     by_name: dict[str, list[Document]] = {}
     for package in document["package"]:
         by_name.setdefault(package["name"], []).append(package)
-    chosen = choice.items(document)
-    sets = _conflict_sets(document)
-    members = _required_members(by_name, chosen)
-    for together in sets:
-        _reject_conflict([item for item in together if item[1] in members and choice.has(item)], sets, chosen, origin)
-    active = _Active(dict.fromkeys(chosen, TRUE), _Work(origin))
-    items = {item for together in sets for item in together}
-    if any(("extra", edge["name"], extra) in items for edge in _all_edges(document) for extra in edge.get("extra", ())):
-        active.add_required(by_name, chosen)
-        for together in sets:
-            _reject_conflict(active.active_conflict(together), sets, chosen, origin)
-    return document | {"package": [_map_edges(package, active.resolve_edges) for package in document["package"]]}
+    return by_name
 
 
 def _marker_name(kind: str, package: str, name: str) -> str:
@@ -142,11 +190,26 @@ def _map_edges(package: Document, change: Any) -> Document:
 
 
 class _Work:
-    """Counts the steps for one lock before they run, because markers can have exponentially many clauses."""
+    """Counts the steps for one lock before they run, because markers can have exponentially many clauses.
 
-    def __init__(self, origin: str) -> None:
+    If `environment` is set, markers are evaluated for these variables.
+    """
+
+    def __init__(self, origin: str, environment: Mapping[str, str] | None = None) -> None:
         self.origin = origin
         self.left = _MAX_STEPS
+        self._environment = environment
+        self._conditions: dict[Atom, Condition] = {}
+
+    def condition(self, atom: Atom) -> Condition:
+        """Return the condition of an atom that isn't an extra."""
+        if self._environment is None:
+            return frozenset([frozenset([atom])])
+        if atom not in self._conditions:
+            from packaging.markers import Marker
+
+            self._conditions[atom] = TRUE if Marker(" ".join(atom)).evaluate({**self._environment}) else FALSE
+        return self._conditions[atom]
 
     def spend(self, steps: int) -> None:
         """Raise BentoError if the lock requires too many steps."""
@@ -169,14 +232,16 @@ class _Active:
         pairs = ([one, other] for at, other in enumerate(found) for one in found[:at])
         return next((pair for pair in pairs if _and(self.items[pair[0]], self.items[pair[1]], self.work)), [])
 
-    def add_required(self, by_name: Mapping[str, list[Document]], chosen: Iterable[Item]) -> None:
+    def add_required(self, document: Document, chosen: Iterable[Item]) -> None:
         """Add the extras that selected items require, directly or indirectly."""
         before: dict[Item, Condition] = {}
         while before != self.items:
             before = dict(self.items)
-            self._walk(by_name, chosen)
+            self.walk(document, chosen)
 
-    def _walk(self, by_name: Mapping[str, list[Document]], roots: Iterable[Item]) -> None:
+    def walk(self, document: Document, roots: Iterable[Item]) -> dict[tuple[int, Item], Condition]:
+        """Return the conditions of the reached items, by the `id` of the package and the item. Adds required extras."""
+        by_name = _by_name(document)
         reached: dict[tuple[int, Item], Condition] = {}
         queue: list[tuple[Document, Item, Condition]] = [(by_name[item[1]][0], item, TRUE) for item in roots]
         while queue:
@@ -196,6 +261,7 @@ class _Active:
                     for target in by_name.get(edge["name"], []):
                         if is_target(edge, target):
                             queue += [(target, one, condition) for one in (("project", target["name"], ""), *extras)]
+        return reached
 
     def resolve_edges(self, package: Document, edges: list[Document]) -> list[Document]:
         """Resolve extras in the markers of `edges`. Omits inactive edges."""
@@ -205,7 +271,7 @@ class _Active:
                 result.append(edge)
             elif condition := self._edge_condition(package, edge):
                 plain = {key: value for key, value in edge.items() if key != "marker"}
-                result.append(plain | ({} if condition == TRUE else {"marker": _format_condition(condition)}))
+                result.append(plain | ({} if condition == TRUE else {"marker": format_condition(condition)}))
         return result
 
     def _edge_condition(self, package: Document, edge: Document, extras: Collection[Item] = ()) -> Condition:
@@ -218,7 +284,7 @@ class _Active:
             for atom in clause:
                 left, operator, right = atom
                 if left != "extra":
-                    condition = _and(condition, frozenset([frozenset([atom])]), self.work)
+                    condition = _and(condition, self.work.condition(atom), self.work)
                     continue
                 name = right.strip("'\"")
                 # Any other extra belongs to the package.
@@ -252,12 +318,15 @@ def _required_members(by_name: Mapping[str, list[Document]], chosen: Iterable[It
     return {name for _, name, _ in seen if any(map(is_member, by_name.get(name, [])))}
 
 
-def _reject_conflict(items: list[Item], sets: Iterable[Iterable[Item]], chosen: Iterable[Item], origin: str) -> None:
+def _reject_conflict(
+    items: list[Item], sets: Iterable[Iterable[Item]], chosen: Iterable[Item], selector: str, origin: str
+) -> None:
     """Raise BentoError if `items`, the active items of a conflict set, contains more than one item."""
     if len(items) > 1:
+        is_hub = selector == Choice.selector
         raise BentoError(
-            f"{_describe_item(items[0])} and {_describe_item(items[1])} conflict (tool.uv.conflicts), but bento.pypi "
-            f"selects both. {_advice(sets, chosen)}",
+            f"{_describe_item(items[0])} and {_describe_item(items[1])} conflict (tool.uv.conflicts), but {selector} "
+            f"select{'s' * is_hub} both. {_advice(sets, chosen) if is_hub else 'Select only one.'}",
             place=origin,
         )
 
@@ -337,7 +406,23 @@ def _parse_marker(marker: str, work: _Work) -> Condition:
     raise BentoError(f"unsupported marker {marker[:200]!r}. {_LOCK_AGAIN}", place=work.origin)
 
 
-def _format_condition(condition: Condition) -> str:
+def parse_marker(marker: str, origin: str) -> Condition:
+    """Parse a marker as a condition. Raises BentoError for an invalid marker."""
+    return _parse_marker(marker, _Work(origin))
+
+
+def conjunction(one: Condition, other: Condition) -> Condition:
+    """Return the condition that is true if both conditions are true."""
+    return _and(one, other, _Work(""))
+
+
+def negation(condition: Condition) -> Condition:
+    """Return the opposite of a condition."""
+    return _not(condition, _Work(""))
+
+
+def format_condition(condition: Condition) -> str:
+    """Return a condition as a marker."""
     clauses = sorted(" and ".join(sorted(" ".join(atom) for atom in clause)) for clause in condition)
     return clauses[0] if len(clauses) == 1 else " or ".join(f"({clause})" for clause in clauses)
 

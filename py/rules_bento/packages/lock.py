@@ -31,6 +31,7 @@ are `unlocked`: they have no files and no dependencies. Requiring an `unlocked` 
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from urllib.parse import unquote
 
@@ -65,16 +66,27 @@ _SUPPORTED_TAGS = tuple(
 Lock = dict[str, Any]
 
 _UV_EDGE = {"name": str, "version?": str, "source?": dict, "extra?": [str], "marker?": str}
-_UV_FILE = {"url?": str, "path?": str, "hash?": str}
+_UV_FILE = {"url?": str, "path?": str, "filename?": str, "hash?": str}
+_UV_REQUIREMENT = {"name": str, "specifier?": str, "marker?": str, "extras?": [str]}
 _UV_LOCK = {
     "requires-python": str,
     "supported-markers?": [str],
+    "manifest?": {"members?": [str], "dependency-groups?": {...: [_UV_REQUIREMENT]}},
     "conflicts?": [[{"package": str, "extra?": str, "group?": str}]],
     "package": [
         {
             "name": str,
             "version?": str,
-            "source": {"git?": str, "registry?": str, "url?": str},
+            "source": {
+                "git?": str,
+                "registry?": str,
+                "url?": str,
+                "path?": str,
+                "directory?": str,
+                "editable?": str,
+                "virtual?": str,
+            },
+            "resolution-markers?": [str],
             "dependencies?": [_UV_EDGE],
             "optional-dependencies?": {...: [_UV_EDGE]},
             "dev-dependencies?": {...: [_UV_EDGE]},
@@ -170,6 +182,21 @@ def read_uv_lock(text: bytes | str, origin: str) -> dict[str, Any]:
         raise BentoError(f"{origin} isn't a uv.lock file", remedy="Run `uv lock` to create a uv.lock file.")
     schema.validate(document, _UV_LOCK, origin, "Run `uv lock` again.")
     return document
+
+
+def wheel_files(package: dict[str, Any], origin: str, project: Path) -> dict[str, str]:
+    """Return the URLs or paths of a package's wheels in a `uv.lock` of the directory `project`, by SHA-256.
+
+    Raises BentoError for a wheel without a SHA-256.
+    """
+    source = package["source"]
+    place = f"{origin}: {package['name']} {package.get('version', '')}".rstrip()
+    files = {}
+    for file in package.get("wheels", ()):
+        path = source.get("path") or posixpath.join(source.get("registry", ""), file.get("path", ""))
+        url = file.get("url") or str(project / path)
+        files[_sha256(file, url.rpartition("/")[2], package, place, project)] = url
+    return files
 
 
 def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], origin: str) -> Lock:
@@ -349,7 +376,7 @@ def _sha256(file: dict[str, str], name: str, package: dict[str, Any], place: str
     algorithm, _, digest = file.get("hash", "").partition(":")
     if algorithm == "sha256":
         return digest
-    index = package["source"].get("registry", "")
+    index = package["source"].get("registry") or package["source"].get("url", "")
     if project and "path" in file and "://" not in index:
         return sha256_of(project / index / file["path"])
     remedy = "Use an index that has the SHA-256 of each file, or put the file into a directory of find_links."

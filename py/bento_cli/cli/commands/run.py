@@ -264,7 +264,10 @@ _FLAGS = {
 @arguments.repeatable("-t, --image-tag NAME:TAG", "Set the image name (default: the project's name)")
 @arguments.option("--entrypoint COMMAND", "Run this command (default: a script or application)", default="")
 @arguments.repeatable("--extra NAME", "Include this extra of the project")
+@arguments.option("--all-extras", "Include all extras of the project")
 @arguments.repeatable("--group NAME", "Include this dependency group")
+@arguments.repeatable("--no-group NAME", "Exclude this dependency group")
+@arguments.repeatable("--only-group NAME", "Include only this dependency group, without the project's dependencies")
 @arguments.option("--package NAME", "Build this member of the workspace", default="")
 @arguments.combine(*(arguments.option(f"--{name} {form}", text) for name, (form, text) in _VALUES.items()))
 @arguments.combine(*(arguments.repeatable(f"--{name} {form}", text) for name, (form, text) in _LISTS.items()))
@@ -280,7 +283,10 @@ def image_command(
     image_tag: Sequence[str],
     entrypoint: str,
     extra: Sequence[str],
+    all_extras: bool,
     group: Sequence[str],
+    no_group: Sequence[str],
+    only_group: Sequence[str],
     package: str,
     allow_secret: Sequence[str],
     no_secrets_check: bool,
@@ -290,24 +296,26 @@ def image_command(
 ) -> None:
     """Build a container image of a uv project, without a container engine.
 
-    The packages come from the project's uv.lock, which must be current. Development groups aren't included. A project
-    that isn't a package is copied to /app/_main, without files that .gitignore or .bentoignore match. A package
-    becomes a wheel: its build back end runs in an isolated process, without network access. The container runs the
-    project's script, or serves a FastAPI, Flask, Litestar, Quart, or Starlette application with the server among the
-    packages.
+    The packages come from the project's uv.lock, which must be current. Extras and groups are selected as in `uv sync`,
+    but the group dev is included only by name. A project that isn't a package is copied to /app/_main, without files
+    that .gitignore or .bentoignore match. A package becomes a wheel: its build back end runs in an isolated process,
+    without network access. The container runs the project's script, or serves a FastAPI, Flask, Litestar, Quart, or
+    Starlette application with the server among the packages.
 
     Each large package is a layer. The same lock, files, and base give the same digest on each machine; see also
     `bento containerize` for Bentos, and the rule python_image. The creation time is the commit's, unless the variable
     SOURCE_DATE_EPOCH is set.
     """
     from bento_cli.sharing.native_project import ProjectOptions, build_image
+    from bento_cli.sharing.uv_project import PackageSelection
 
     signing = arguments.signing("sign-", **{name: options.pop(name) for name in arguments.SIGNING})
     if signing and not options["push"]:
         raise click.UsageError("Signing requires --push.")
     settings = _builder_options(options, ())
     secrets = None if no_secrets_check else tuple(allow_secret)
-    chosen = ProjectOptions(tuple(extra), tuple(group), package, entrypoint, secrets, explain)
+    selection = PackageSelection(extra, group, no_group, only_group, all_extras)
+    chosen = ProjectOptions(selection, package, entrypoint, secrets, explain)
     result, changes = build_image(Path(directory), image_tag, settings, chosen, home=store.home.own, signing=signing)
     for note in result.notes:
         show.note(note)

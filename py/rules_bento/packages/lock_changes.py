@@ -1,0 +1,583 @@
+"""Compares a `uv.lock` with the pyproject.toml files of its workspace, as `uv lock --check` does.
+
+A lock records requirements, groups, sources, and settings. Only static fields can be compared: for dynamic fields,
+there is a note. Settings of indexes aren't compared, because a user can replace an index.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from itertools import product
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from rules_bento.dataclasses_lite import dataclass, field
+from rules_bento.errors import BentoError
+from rules_bento.formats import decode_text, read_file
+from rules_bento.formats.toml import read_toml
+from rules_bento.packages import conflicts
+from rules_bento.packages.requirements import normalize_name, parse_requirement
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Iterable, Iterator, Mapping
+
+if TYPE_CHECKING:
+    from packaging import requirements as pep508
+
+    from rules_bento.packages.conflicts import Condition
+
+PYPROJECT = "pyproject.toml"
+_OPTIONS = {  # keys of [tool.uv] and of the lock, and defaults
+    "resolution": ("resolution-mode", "highest"),
+    "prerelease": ("prerelease-mode", "if-necessary"),
+    "fork-strategy": ("fork-strategy", "requires-python"),
+}
+_OR_EXPLICIT = "-or-explicit"  # uv 0.13 replaces `if-necessary-or-explicit` by `if-necessary`
+_LISTS = {  # keys of [tool.uv] and of the lock
+    "constraint-dependencies": "constraints",
+    "override-dependencies": "overrides",
+    "build-constraint-dependencies": "build-constraints",
+}
+_SYSTEMS = {"Windows": "win32", "Darwin": "darwin", "Linux": "linux", "AIX": "aix"}
+_SYSTEMS |= {"Emscripten": "emscripten", "Android": "android"}
+_MAX_ENVIRONMENTS = 20_000
+_DIRECTORIES = ("editable", "directory", "virtual")
+_OTHER = "other"  # a value that no marker names
+_DYNAMIC = (
+    "{}: the lock can't be compared with the dynamic {} in {}. If they changed, run `uv lock`, which runs the code of "
+    "the project."
+)
+Table = Mapping[str, Any]
+
+
+@dataclass
+class _Comparison:
+    """The comparison of a lock with the files of its workspace in the directory `root`."""
+
+    root: Path
+    lock: Table
+    notes: list[str] = field(default_factory=list)
+    documents: dict[Path, Table] = field(default_factory=dict)
+
+    def table(self, directory: Path, *keys: str) -> Any:
+        """Return a table in the pyproject.toml of a directory, or {} if it doesn't exist."""
+        path = Path(os.path.normpath(directory / PYPROJECT))
+        if path not in self.documents:
+            text = decode_text(read_file(path), str(path)) if path.is_file() else ""
+            self.documents[path] = read_toml(text, str(path))
+        value: Any = self.documents[path]
+        for key in keys:
+            value = value.get(key, {}) if isinstance(value, dict) else {}
+        return value
+
+    def members(self) -> dict[str, Path]:
+        """Return the names and the directories of the projects in the workspace."""
+        directories = [self.root, *(self.root / path for path in _member_paths(self.root, self._uv("workspace")))]
+        found = [each for each in directories if self.table(each, "project", "name")]
+        return {normalize_name(self.table(each, "project", "name")): each for each in found}
+
+    def _uv(self, *keys: str, directory: Path | None = None) -> Any:
+        return self.table(directory or self.root, "tool", "uv", *keys)
+
+    def differences(self) -> Iterator[str]:
+        """Yield the differences between the lock and the files."""
+        members = self.members()
+        yield from self._settings(members)
+        locked = {each["name"]: each for each in self.lock["package"] if each["source"].keys() & {*_DIRECTORIES}}
+        recorded = {*self.lock.get("manifest", {}).get("members", ())} or ({*members} if len(members) == 1 else set())
+        if recorded != {*members} or not recorded <= locked.keys():
+            yield _differ("the members", sorted(recorded), sorted(members), "the workspace")
+            return
+        required = self._required(members)
+        for name, directory in members.items():
+            is_package = self._uv("package", directory=directory)
+            if not isinstance(is_package, bool):
+                is_package = name in required or "build-system" in self.table(directory)
+            kind = "virtual" if not is_package else "directory" if required.get(name) is False else "editable"
+            if kind not in locked[name]["source"]:
+                yield _differ(f"the source of {name}", next(iter(locked[name]["source"])), kind, PYPROJECT)
+        for package in locked.values():
+            path = next(path for kind, path in package["source"].items() if kind in _DIRECTORIES)
+            if self.table(self.root / path, "project"):
+                yield from self._package(package, Path(os.path.normpath(self.root / path)), members)
+
+    def _required(self, members: Table) -> dict[str, bool | None]:
+        """Return the members that other members require, and the values of `editable`."""
+        found: dict[str, bool | None] = {}
+        for directory in {self.root, *members.values()}:
+            for name, sources in self._uv("sources", directory=directory).items():
+                for source in sources if isinstance(sources, list) else [sources]:
+                    if source.get("workspace"):
+                        found[normalize_name(name)] = source.get("editable", found.get(normalize_name(name)))
+        return found
+
+    def _settings(self, members: Table) -> Iterator[str]:
+        lock, settings, manifest = self.lock, self._uv(), self.lock.get("manifest", {})
+        ranges = [self.table(each, "project").get("requires-python", "") for each in members.values()]
+        if any(ranges) and _bounds(lock["requires-python"]) != _bounds(",".join(filter(None, ranges))):
+            yield _differ("requires-python", lock["requires-python"], ", ".join(filter(None, ranges)), PYPROJECT)
+        options = lock.get("options", {})
+        for key, (recorded, default) in _OPTIONS.items():
+            old, new = options.get(recorded, default), settings.get(key, default)
+            if old.removesuffix(_OR_EXPLICIT) != new.removesuffix(_OR_EXPLICIT):
+                yield _differ(key, old, new, PYPROJECT)
+        yield from self._exclude_newer(options, settings)
+        for key, recorded in _LISTS.items():
+            texts = [each for each in settings.get(key, ()) if isinstance(each, str)]
+            wanted = [one for text in texts for one in self._lower(text, self.root, members, key)]
+            if key == "constraint-dependencies":  # without a range and a source, they limit nothing
+                wanted = [one for one in wanted if one[0][2] or one[0][3][0]]
+            yield from self._compare(manifest.get(recorded, ()), wanted, key)
+        tables = (
+            ("conflicts", _conflicts(lock, members), _conflicts(settings, members)),
+            ("dependency-metadata", *(each.get("dependency-metadata", []) for each in (manifest, settings))),
+        )
+        for key, old, new in tables:
+            if _sorted(old) != _sorted(new):
+                yield _differ(key, old, new, PYPROJECT)
+        names = [each for each in settings.get("exclude-dependencies", ()) if isinstance(each, str)]
+        if not {*manifest.get("excludes", ())} <= {*map(normalize_name, names)}:
+            yield _differ("exclude-dependencies", manifest["excludes"], names, PYPROJECT)
+        for key, recorded in (("environments", "supported-markers"), ("required-environments", "required-markers")):
+            markers = settings.get(key, [])
+            new = [markers] if isinstance(markers, str) else markers
+            old = lock.get(recorded, [])
+            if len(old) != len(new) or not all(map(self._is_same, map(_read, old), map(_read, new))):
+                yield _differ(key, old, new, PYPROJECT)
+        groups = {} if self.table(self.root, "project") else self._groups(self.root, members)
+        yield from self._compare_tables(manifest.get("dependency-groups", {}), groups, "the group {} of the workspace")
+
+    def _exclude_newer(self, options: Table, settings: Table) -> Iterator[str]:
+        """Compare `exclude-newer`. A date ends in the time zone of the machine that locked."""
+        from datetime import datetime, timedelta
+
+        if not isinstance(settings.get("exclude-newer", ""), str) or "exclude-newer-span" in options:
+            return
+        old, new = options.get("exclude-newer", ""), settings.get("exclude-newer", "")
+        try:
+            times = [datetime.fromisoformat(text.replace("Z", "+00:00")) for text in (old, new)]
+        except ValueError:
+            is_same = bool(old) == bool(new)  # a duration
+        else:
+            is_date = times[1].tzinfo is None
+            end = times[1].replace(tzinfo=times[0].tzinfo) + timedelta(days=1) if is_date else times[1]
+            is_same = abs(times[0] - end) < timedelta(hours=14 if is_date else 0, seconds=1)
+        if not is_same:
+            yield _differ("exclude-newer", old or "nothing", new or "nothing", PYPROJECT)
+
+    def _package(self, package: Table, directory: Path, members: Table) -> Iterator[str]:
+        """Compare the metadata of a project."""
+        name, project = package["name"], self.table(directory, "project")
+        recorded, dynamic = package.get("metadata", {}), project.get("dynamic", ())
+        unknown = [key for key in ("dependencies", "optional-dependencies") if key in dynamic]
+        if unknown:
+            self.notes.append(_DYNAMIC.format(self.root / "uv.lock", " and ".join(unknown), directory / PYPROJECT))
+        before, after = (table.get("version", "a dynamic version") for table in (package, project))
+        if _canonical_version(before) != _canonical_version(after):
+            yield _differ(f"the version of {name}", before, after, PYPROJECT)
+        wanted = [
+            one
+            for text in project.get("dependencies", ())
+            for one in self._lower(text, directory, members, "dependencies")
+        ]
+        optional = {normalize_name(extra): texts for extra, texts in project.get("optional-dependencies", {}).items()}
+        for extra, texts in optional.items():
+            condition = _read(f"extra == '{extra}'")
+            for text in texts:
+                for key, marker in self._lower(text, directory, members, "optional-dependencies", extra=extra):
+                    wanted.append((key, conflicts.conjunction(marker, condition)))
+        if not unknown:
+            yield from self._compare(recorded.get("requires-dist", ()), wanted, name)
+            if {*recorded.get("provides-extras", ())} != {*optional}:
+                yield _differ(f"the extras of {name}", recorded.get("provides-extras", []), [*optional], PYPROJECT)
+        groups = self._groups(directory, members)
+        yield from self._compare_tables(recorded.get("requires-dev", {}), groups, f"the group {{}} of {name}")
+
+    def _groups(self, directory: Path, members: Table) -> dict[str, list[tuple[Any, Condition]]]:
+        """Return the requirements of each group and of the groups that it includes."""
+        tables = self.table(directory, "dependency-groups")
+        declared = {normalize_name(name): list(entries) for name, entries in tables.items()}
+        if old := self._uv("dev-dependencies", directory=directory):
+            declared["dev"] = [*declared.get("dev", ()), *old]
+        limits = self._uv("dependency-groups", directory=directory)
+        limits = {normalize_name(name): each.get("requires-python", "") for name, each in limits.items()}
+
+        def entries(name: str, within: tuple[str, ...]) -> Iterator[tuple[Any, Condition]]:
+            limit = _read(
+                " and ".join(f"python_full_version {_quoted(each)}" for each in _clauses(limits.get(name, "")))
+            )
+            for entry in declared.get(name, ()) if name not in within else ():
+                if isinstance(entry, str):
+                    found = self._lower(entry, directory, members, "dependency-groups", group=name)
+                else:
+                    found = entries(normalize_name(str(entry.get("include-group"))), (*within, name))
+                yield from ((key, conflicts.conjunction(marker, limit)) for key, marker in found)
+
+        return {name: list(entries(name, ())) for name in declared}
+
+    def _compare_tables(self, old: Table, new: Table, where: str) -> Iterator[str]:
+        for name in sorted({*old, *new}):
+            if bool(old.get(name)) or bool(new.get(name)) or (name in old) != (name in new):
+                yield from self._compare(old.get(name, ()), new.get(name, ()), where.format(name))
+            if (name in old) != (name in new) and not new.get(name) and not old.get(name):
+                yield _differ(where.format(name), name in old, name in new, PYPROJECT)
+
+    def _compare(self, old: Iterable[Table], new: Iterable[tuple[Any, Condition]], where: str) -> Iterator[str]:
+        """Compare requirements of the lock with requirements of a file."""
+        recorded: dict[Any, list[Condition]] = {}
+        wanted: dict[Any, list[Condition]] = {}
+        for one in old:
+            key = (one["name"], frozenset(one.get("extras", ())), _specifiers(one.get("specifier", "")), _source(one))
+            recorded.setdefault(key, []).append(_read(one.get("marker", "")))
+        for key, marker in new:
+            wanted.setdefault(key, []).append(marker)
+        for key in sorted({*recorded, *wanted}, key=str):
+            before, after = recorded.get(key, []), wanted.get(key, [])
+            pairs = [(one, some) for ones, some in ((before, after), (after, before)) for one in ones]
+            if not all(any(self._is_same(one, other) for other in some) for one, some in pairs):
+                shown = []
+                for each in (recorded, wanted):
+                    found = [_written(one, marker) for one in each if one[0] == key[0] for marker in each[one]]
+                    shown.append(" and ".join(sorted(found)) or f"no {key[0]}")
+                yield _differ(where, shown[0], shown[1], PYPROJECT)
+                return
+
+    def _lower(
+        self, text: str, directory: Path, members: Table, place: str, *, extra: str = "", group: str = ""
+    ) -> Iterator[tuple[Any, Condition]]:
+        """Yield the keys and markers of a requirement for each of its sources."""
+        try:
+            requirement = parse_requirement(text)
+        except ValueError:
+            remedy = "Correct the requirement."
+            raise BentoError(
+                f"invalid requirement {text!r}", place=f"{directory / PYPROJECT}: {place}", remedy=remedy
+            ) from None
+        name = normalize_name(requirement.name)
+        marker = _read(str(requirement.marker or ""))
+        fields = (name, frozenset(map(normalize_name, requirement.extras)), _specifiers(str(requirement.specifier)))
+        rest = marker
+        for source, owner in self._sources(name, directory, members):
+            if source.get("extra", extra) not in ("", extra) or source.get("group", group) not in ("", group):
+                continue
+            condition = _read(source.get("marker", ""))
+            both = conflicts.conjunction(marker, condition)
+            rest = conflicts.conjunction(rest, conflicts.negation(condition))
+            if both:
+                resolved = self._resolve(source, name, owner, members)
+                yield (*fields[:2], fields[2] if resolved[0] == "index" else frozenset(), resolved), both
+        if rest:
+            yield (*fields, _url_source(requirement, directory, self.root)), rest
+
+    def _sources(self, name: str, directory: Path, members: Table) -> list[tuple[Table, Path]]:
+        """Return the sources of a package in [tool.uv.sources], and the directories of the files that declare them."""
+        owners = [directory, *([self.root] if directory in members.values() else [])]
+        for owner in owners:
+            for each, sources in self._uv("sources", directory=owner).items():
+                if normalize_name(each) == name:
+                    return [(one, owner) for one in (sources if isinstance(sources, list) else [sources])]
+        return []
+
+    def _resolve(self, source: Any, name: str, owner: Path, members: Table) -> tuple[Any, ...]:
+        """Return a source of [tool.uv.sources] as in a lock."""
+        if source.get("workspace"):
+            source = {
+                "path": os.path.relpath(members.get(name, owner), owner),
+                "editable": source.get("editable", True),
+            }
+        if "path" in source:
+            path = Path(os.path.normpath(owner / source["path"]))
+            place = _relative(path, self.root)
+            if not path.is_dir():
+                return ("path", place)
+            is_package = source.get("package", self._uv("package", directory=path))
+            return ("virtual" if is_package is False else "editable" if source.get("editable") else "directory", place)
+        if "index" in source:
+            indexes = [*self._uv("index", directory=owner), *self._uv("index")]
+            return ("index", next((each["url"] for each in indexes if each.get("name") == source["index"]), ""))
+        if "git" in source:
+            reference = {key: source[key] for key in ("rev", "tag", "branch", "subdirectory") if key in source}
+            return ("git", source["git"], *sorted(reference.items()))
+        return ("url", source.get("url", ""), source.get("subdirectory", ""))
+
+    def _is_same(self, one: Condition, other: Condition) -> bool:
+        """Return whether two conditions are equal for all Python versions of the lock."""
+        if one == other:
+            return True
+        variables: dict[str, set[str]] = {}
+        for left, _, right in (atom for condition in (one, other) for clause in condition for atom in clause):
+            variables.setdefault(left if left.isidentifier() else right, set()).add(
+                (right if left.isidentifier() else left).strip("'\"")
+            )
+        lower, upper = _bounds(self.lock["requires-python"])
+        values = {name: [*found, _OTHER] for name, found in variables.items()}
+        versions = {each for text in variables.get("python_full_version", ()) for each in _near(text)}
+        values["python_full_version"] = sorted(each for each in versions if _is_within(each, lower, upper))
+        values["python_full_version"] = values["python_full_version"] or [
+            f"{lower[0]}.{lower[1]}.0" if lower else "3.99.0"
+        ]
+        count = 1
+        for each in values.values():
+            count *= len(each)
+        if count > _MAX_ENVIRONMENTS:
+            return False
+        work: dict[tuple[Any, ...], bool] = {}
+        environments = (dict(zip(values, each, strict=True)) for each in product(*values.values()))
+        return all(_holds(one, each, work) == _holds(other, each, work) for each in environments)
+
+
+def check(root: Path, lock: Table) -> list[str]:
+    """Raise BentoError for the first difference between a `uv.lock` and the pyproject.toml files of its workspace.
+
+    Returns notes on dynamic fields.
+    """
+    comparison = _Comparison(root, lock)
+    for difference in comparison.differences():
+        raise BentoError(difference, place=str(root / "uv.lock"), remedy="Run `uv lock` in the project.")
+    return comparison.notes
+
+
+def find_root(directory: Path) -> Path:
+    """Return the root of the workspace that contains a project, as uv finds it, or the directory itself.
+
+    The search ends at the root of the repository, and at a directory of another user.
+    """
+    if _tool(directory, "workspace") is not None:
+        return directory
+    owner, current = directory.stat().st_uid, directory
+    while not (current / ".git").exists() and current != current.parent:
+        current = current.parent
+        if current.stat().st_uid != owner:
+            break
+        if (current / PYPROJECT).is_file():
+            workspace = _tool(current, "workspace")
+            is_member = workspace is not None and os.path.relpath(directory, current) in _member_paths(
+                current, workspace
+            )
+            return current if is_member else directory
+    return directory
+
+
+def _tool(directory: Path, key: str) -> Any:
+    """Return a value of [tool.uv] in a directory, or None."""
+    path = directory / PYPROJECT
+    if not path.is_file():
+        return None
+    tool = read_toml(decode_text(read_file(path), str(path)), str(path)).get("tool", {})
+    return tool.get("uv", {}).get(key) if isinstance(tool, dict) else None
+
+
+def _member_paths(root: Path, workspace: Table) -> list[str]:
+    """Return the paths of the directories that a workspace includes, relative to its root."""
+    included, excluded = (
+        [os.path.normpath(each) for each in workspace.get(key, ()) if not each.startswith("/")]
+        for key in ("members", "exclude")
+    )
+    found = {
+        os.path.relpath(path, root)
+        for pattern in included
+        for path in ([root / pattern] if "*" not in pattern else root.glob(pattern))
+        if (path / PYPROJECT).is_file() and _tool(path, "managed") is not False
+    }
+    matchers = [re.compile(_glob_pattern(each)) for each in excluded]
+    return sorted(path for path in found - {"."} if not any(each.fullmatch(path) for each in matchers))
+
+
+def _glob_pattern(pattern: str) -> str:
+    """Return a regular expression for a pattern of `exclude`, in which `*` also matches slashes."""
+    return "".join({"*": ".*", "?": "."}.get(each, re.escape(each)) for each in re.sub(r"\*+", "*", pattern))
+
+
+def _differ(where: str, old: Any, new: Any, file: str) -> str:
+    return f"{where}: the lock has {_shown(old)}, but {file} has {_shown(new)}"
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def _written(key: tuple[Any, ...], marker: Condition) -> str:
+    name, extras, specifiers, source = key
+    shown = f"{name}[{','.join(sorted(extras))}]" if extras else name
+    shown += ",".join(sorted(f"{operator}{version}" for operator, version in specifiers))
+    shown += f" from {' '.join(map(str, source[1:]))}" if source and source[0] else ""
+    return shown if marker == conflicts.TRUE else f"{shown} ; {conflicts.format_condition(marker)}"
+
+
+def _read(marker: str) -> Condition:
+    """Return a marker as a condition on the variables that uv writes."""
+    condition = conflicts.FALSE
+    for clause in conflicts.parse_marker(marker, PYPROJECT):
+        together = conflicts.TRUE
+        for atom in clause:
+            together = conflicts.conjunction(together, _canonical(*atom))
+        condition |= together
+    return condition
+
+
+def _canonical(left: str, operator: str, right: str) -> Condition:
+    if not left.isidentifier() and right.isidentifier() and operator not in ("in", "not in"):
+        left, operator, right = right, {"<": ">", ">": "<", "<=": ">=", ">=": "<="}.get(operator, operator), left
+    text = right.strip("'\"")
+    if left == "python_version":
+        left = "python_full_version"
+        if operator in ("in", "not in"):
+            parts = [_canonical("python_version", "==", f"'{each}'") for each in re.split(r"[\s,]+", text.strip())]
+            union = frozenset().union(*parts)
+            return union if operator == "in" else conflicts.negation(union)
+        if operator in ("==", "!=") and not text.endswith("*"):
+            text = f"{text}.*" if text.count(".") < 2 else text
+        elif operator in (">", "<=") and text.count(".") == 1:
+            major, minor = text.split(".")
+            operator, text = {">": ">=", "<=": "<"}[operator], f"{major}.{int(minor) + 1}"
+    elif left == "platform_system" and text in _SYSTEMS and operator in ("==", "!="):
+        left, text = "sys_platform", _SYSTEMS[text]
+    elif left == "extra":
+        text = normalize_name(text)
+    if left.isidentifier():
+        right = f"'{text}'"
+    return frozenset([frozenset([(left, operator, right)])])
+
+
+def _holds(condition: Condition, values: Mapping[str, str], work: dict[tuple[Any, ...], bool]) -> bool:
+    return any(all(_atom_holds(atom, values, work) for atom in clause) for clause in condition)
+
+
+def _atom_holds(atom: conflicts.Atom, values: Mapping[str, str], work: dict[tuple[Any, ...], bool]) -> bool:
+    left, operator, right = atom
+    name = left if left.isidentifier() else right
+    key = (atom, values[name])
+    if key not in work:
+        text = (right if left.isidentifier() else left).strip("'\"")
+        if name == "extra":
+            work[key] = (values[name] == text) == (operator == "==")
+        else:
+            from packaging.markers import Marker, default_environment
+
+            environment = {**default_environment(), name: values[name]}
+            work[key] = Marker(" ".join(atom)).evaluate({each: str(value) for each, value in environment.items()})
+    return work[key]
+
+
+def _near(text: str) -> Iterator[str]:
+    """Yield Python versions at the bounds that a version in a marker can set."""
+    parts = [int(each) for each in re.findall(r"\d+", text)[:3]]
+    if len(parts) >= 2:
+        major, minor, patch = (*parts, 0)[:3]
+        for each in (
+            (minor - 1, 99),
+            (minor, 0),
+            (minor, patch - 1),
+            (minor, patch),
+            (minor, patch + 1),
+            (minor + 1, 0),
+        ):
+            if min(each) >= 0:
+                yield f"{major}.{each[0]}.{each[1]}"
+
+
+def _clauses(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
+
+
+def _quoted(clause: str) -> str:
+    match = re.match(r"([<>=!~]+)\s*(.*)", clause)
+    return f"{match[1]} '{match[2]}'" if match else "== ''"
+
+
+def _bounds(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the lower and the upper bound of a range of Python versions, each empty if it doesn't exist."""
+    lowers: list[tuple[int, ...]] = []
+    uppers: list[tuple[int, ...]] = []
+    for clause in _clauses(text):
+        operator = clause.rstrip("0123456789.*abrcdevpost ")
+        numbers = tuple(int(each) for each in re.findall(r"\d+", clause))
+        if operator in (">=", ">", "==", "~=", "==="):
+            is_range = clause.endswith("*")
+            lowers.append((*_trimmed(numbers), *((0, 0, 0, 1) if operator == ">" else ())))
+            if operator in ("~=", "==", "===") and numbers:
+                kept = numbers[:-1] if operator == "~=" else numbers
+                uppers.append((*kept[:-1], kept[-1] + 1) if operator == "~=" or is_range else (*numbers, 0, 0, 1))
+        elif operator in ("<", "<="):
+            uppers.append((*_trimmed(numbers), *((0, 0, 1) if operator == "<=" else ())))
+    return max(lowers, default=()), min(uppers, default=())
+
+
+def _trimmed(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    while numbers and not numbers[-1]:
+        numbers = numbers[:-1]
+    return numbers
+
+
+def _is_within(version: str, lower: tuple[int, ...], upper: tuple[int, ...]) -> bool:
+    numbers = tuple(map(int, version.split(".")))
+    return numbers >= lower and (not upper or numbers < upper)
+
+
+def _specifiers(text: str) -> frozenset[tuple[str, str]]:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        return frozenset((each.operator, _canonical_version(each.version)) for each in SpecifierSet(text))
+    except InvalidSpecifier:
+        return frozenset([("", text)])
+
+
+def _canonical_version(text: str) -> str:
+    """Return a version without zeros at the end, or other text, such as `1.*`, unchanged."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return re.sub(r"^(\d+(?:\.\d+)*?)(?:\.0)+(?=$|\+)", r"\1", str(Version(text)))
+    except InvalidVersion:
+        return text
+
+
+def _source(requirement: Table) -> tuple[Any, ...]:
+    """Return the source of a requirement in a lock."""
+    for kind in (*_DIRECTORIES, "path"):
+        if kind in requirement:
+            return (kind, requirement[kind])
+    if "git" in requirement:
+        address, _, query = requirement["git"].partition("?")
+        return ("git", address, *sorted((key, values[-1]) for key, values in parse_qs(query).items()))
+    if "url" in requirement:
+        return ("url", requirement["url"], requirement.get("subdirectory", ""))
+    return ("index", requirement["index"]) if "index" in requirement else ("", "")
+
+
+def _url_source(requirement: pep508.Requirement, directory: Path, root: Path) -> tuple[Any, ...]:
+    """Return the source of a requirement with a URL (`name @ url`) as in a lock."""
+    url = requirement.url or ""
+    if url.startswith("git+"):
+        address, _, fragment = url.removeprefix("git+").partition("#")
+        prefix, at, revision = address.rpartition("@")
+        has_revision = bool(at) and "/" not in revision
+        pairs = {"rev": revision} if has_revision else {}
+        pairs |= {key: values[-1] for key, values in parse_qs(fragment).items() if key == "subdirectory"}
+        return ("git", prefix if has_revision else address, *sorted(pairs.items()))
+    if url.startswith("file://"):
+        path = Path(url.removeprefix("file://"))
+        return ("directory" if path.is_dir() else "path", _relative(path, root))
+    if url and "://" not in url:
+        path = directory / url
+        return ("directory" if path.is_dir() else "path", _relative(path, root))
+    return ("url", url.partition("#")[0], "") if url else ("", "")
+
+
+def _relative(path: Path, root: Path) -> str:
+    return os.path.relpath(path, root)
+
+
+def _conflicts(table: Table, members: Collection[str]) -> list[Any]:
+    """Return the sets of conflicting items, with the names of their packages."""
+    found = []
+    for items in table.get("conflicts", ()):
+        named = [{"package": next(iter(members), ""), **item} for item in items]
+        found.append(_sorted([{key: normalize_name(value) for key, value in item.items()} for item in named]))
+    return found
+
+
+def _sorted(values: Iterable[Any]) -> list[Any]:
+    return sorted(values, key=lambda each: json.dumps(each, sort_keys=True, default=str))

@@ -1,0 +1,73 @@
+"""A lock is stale for us if `uv lock --check` reports that it is: edits of each recorded field."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from rules_bento.errors import BentoError
+from rules_bento.formats.toml import read_toml
+from rules_bento.packages import lock_changes
+
+from tests.packages import lock_edits
+from tests.packages.metadata_index import Index, serve
+
+UV = os.environ["RULES_BENTO_UV"]
+START, STEP = (int(number) for number in os.environ.get("LOCK_EDITS", "3:12").split(":"))  # 0:1 runs all
+
+
+def write(directory, files):
+    for path, text in files.items():
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_text(text)
+
+
+def uv(directory, *words):
+    command = [UV, "lock", "-q", "--python", sys.executable, *words]
+    return subprocess.run(command, cwd=directory, check=False, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory):
+    """The lock of the workspace without an edit."""
+    with pytest.MonkeyPatch.context() as patch, serve(Index(lock_edits.offered())) as address:
+        patch.setenv("UV_DEFAULT_INDEX", address)
+        patch.setenv("UV_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        directory = tmp_path_factory.mktemp("workspace")
+        write(directory, lock_edits.FILES)
+        done = uv(directory)
+        assert done.returncode == 0, done.stderr
+        yield (directory / "uv.lock").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "files"), [pytest.param(*each, id=each[0]) for each in [*lock_edits.edits()][START::STEP]]
+)
+def test_an_edit_has_the_verdict_of_uv(name, files, locked, tmp_path):
+    write(tmp_path, {**files, "uv.lock": locked})
+    done = uv(tmp_path, "--check")
+    try:
+        lock_changes.check(tmp_path, read_toml(locked, "uv.lock"))
+    except BentoError as error:
+        assert done.returncode, error
+        assert "Run `uv lock`" in str(error) or "Correct the" in str(error)
+    else:
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_difference_is_named(locked, tmp_path):
+    root = lock_edits.ROOT.replace("alpha>=1.0", "alpha>=2")
+    write(tmp_path, {**lock_edits.FILES, "pyproject.toml": root, "uv.lock": locked})
+    with pytest.raises(BentoError) as caught:
+        lock_changes.check(tmp_path, read_toml(locked, "uv.lock"))
+    assert str(caught.value) == (
+        f"{tmp_path}/uv.lock: web: the lock has alpha!=1.5,>=1, but pyproject.toml has alpha!=1.5,>=2. Run `uv lock` in "
+        "the project."
+    )
+
+
+def test_a_dynamic_field_has_a_note(locked, tmp_path):
+    root = lock_edits.ROOT.replace("dependencies = [", 'dynamic = ["dependencies"]\nother = [', 1)
+    write(tmp_path, {**lock_edits.FILES, "pyproject.toml": root, "uv.lock": locked})
+    [note] = lock_changes.check(tmp_path, read_toml(locked, "uv.lock"))
+    assert "can't be compared with the dynamic dependencies in" in note
