@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
-import shlex
 from functools import partial
 
 from rules_bento.dataclasses_lite import dataclass
@@ -14,22 +12,22 @@ from rules_bento.formats import read_file
 from rules_bento.formats.times import time_of_epoch
 from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import program_members
-from rules_bento.images.plan import APP, ENVIRONMENT, ImagePlan, PlannedLayer
-from rules_bento.images.wheels.wheel import Locked, Wheel
+from rules_bento.images.plan import APP, ImagePlan, PlannedLayer
 from rules_bento.packages import conflicts, lock_changes
 from rules_bento.packages.indexes import without_credentials
 from rules_bento.packages.lock import wheel_files
-from rules_bento.packages.requirements import decode, normalize_name
+from rules_bento.packages.requirements import decode
 from rules_bento.packages.uv import require_uv
 from rules_bento.registry.reference import has_registry
 from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import content_version
 from rules_bento.tag import similar_word
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.sharing import native_build
 from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, target_environment
 from bento_cli.sharing.native_wheel import build_wheel
+from bento_cli.sharing.project_command import MAIN, find_command
 from bento_cli.sharing.uv_project import LOCK, PackageSelection, UvProject
 
 if TYPE_CHECKING:
@@ -45,22 +43,12 @@ if TYPE_CHECKING:
     from bento_cli.sharing.native_base import BaseImageContents
     from bento_cli.sharing.native_build import BuildWorkspace, NativeImage
 
-_MAIN = f"{APP}/_main"  # as python_image
 _CREATED = "1980-01-01T00:00:00+00:00"  # the default of the rules
 DEFAULT_BASE = "docker.io/library/python:{}-slim"
 _MINORS = range(10, 100)  # of Python 3
-_MAX_SOURCE = 1 << 20
 _EXCLUDED = (".*", "/uv.lock")
 _PYTHON_VERSION = re.compile(r"(?:cpython[-@])?(\d+\.\d+)")
 _JOBS = 4
-# Files that can define an application, in the order of the search, and the calls that create one.
-_FILES = tuple(f"{name}.py" for name in ("main", "app", "api", "server", "asgi", "wsgi", "app/main", "app/__init__"))
-_APPS = {"FastAPI": "ASGI", "Litestar": "ASGI", "Quart": "ASGI", "Starlette": "ASGI", "Flask": "WSGI"}
-# Packages, and commands without the application. gunicorn listens on all interfaces if PORT is set.
-_SERVERS: dict[str, dict[str, tuple[str, ...]]] = {
-    "ASGI": {"uvicorn": ("uvicorn", "--host", "0.0.0.0"), "hypercorn": ("hypercorn", "--bind", "0.0.0.0:8000")},
-    "WSGI": {"gunicorn": ("gunicorn",), "waitress": ("waitress-serve", "--listen=*:8000")},
-}
 
 
 @dataclass(frozen=True)
@@ -291,7 +279,7 @@ class _Builder:
                 )
         own, contents, declared = built[-1] if is_package else None, [], []
         packages = {wheel.distribution for wheel in wheels}
-        command, env = _command(project, self._chosen, self._kept, own, packages)
+        command, env = find_command(project, self._chosen.entrypoint, self._kept, own, packages)
         if own:
             version, digest, working_dir = own.version, f"sha256:{own.sha256}", "/"
         else:
@@ -302,8 +290,8 @@ class _Builder:
             write = partial(write_files_layer, entries=listed, compression=fields["compression"])
             contents = [PlannedLayer("program", None, write)]
             version, digest = content_version(manifest.identity()), f"blake3:{manifest.identity().hex()}"
-            env = {"PYTHONPATH": _MAIN, "RUNFILES_DIR": APP} | env
-            working_dir = _MAIN
+            env = {"PYTHONPATH": MAIN, "RUNFILES_DIR": APP} | env
+            working_dir = MAIN
         planned = {wheel.distribution: wheel for wheel in workspace.plan_wheels([*wheels, *built], "--exclude")}
         plan = ImagePlan(
             **fields,
@@ -327,73 +315,3 @@ def _created(project: UvProject) -> str:
 
     seconds = os.environ.get("SOURCE_DATE_EPOCH") or commit_time(project.directory)
     return _CREATED if seconds is None else time_of_epoch(str(seconds))
-
-
-def _command(
-    project: UvProject,
-    chosen: ProjectOptions,
-    kept: Sequence[DeclaredFile],
-    wheel: LocalWheel | None,
-    packages: set[str],
-) -> tuple[list[str], dict[str, str]]:
-    """Return the command of a container, and its variables, for a project's files or wheel.
-
-    Raises BentoError if the project has no known command.
-    """
-    if chosen.entrypoint:
-        try:
-            return shlex.split(chosen.entrypoint), {}
-        except ValueError as error:
-            raise BentoError(f"--entrypoint: {error}. Quote the command as for a shell.") from None
-    scripts = project.fields.get("scripts", {})
-    own = project.fields["name"] if project.fields["name"] in scripts else next(iter(scripts), "")
-    if wheel and own and (len(scripts) == 1 or own == project.fields["name"]):
-        return [f"{ENVIRONMENT}/bin/{own}"], {}
-    sources: dict[str, Callable[[], bytes]]
-    if wheel:
-        contents = Wheel.read(wheel.path, Locked(""))
-        sources = {member.path: partial(contents.contents, member) for member in contents.members}
-    else:
-        sources = {file.path: partial(snapshot.content, file) for file in kept if file.link is None}
-    name = normalize_name(project.fields["name"]).replace("-", "_")
-    candidates = [f"{prefix}{path}" for prefix in ((f"{name}/", "") if wheel else ("", "src/")) for path in _FILES]
-    for path in (path for path in candidates if path in sources):
-        for variable, kind in _applications(sources[path]):
-            module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-            for package, command in _SERVERS[kind].items():
-                if package in packages:
-                    env = {"PORT": "8000"} if package == "gunicorn" else {}
-                    return [command[0], f"{module}:{variable}", *command[1:]], env
-            problem = f"{variable} is an application for {kind}, but the packages include no server for it"
-            remedy = f"Run `uv add {next(iter(_SERVERS[kind]))}`, or set --entrypoint."
-            raise BentoError(problem, place=path, remedy=remedy)
-    if not wheel and "main.py" in sources:
-        return [f"{ENVIRONMENT}/bin/python", f"{_MAIN}/main.py"], {}
-    other = (
-        f" For another project of the workspace, set --package: {', '.join(project.others)}." if project.others else ""
-    )
-    raise BentoError(
-        f"{project.directory}: found neither a script in project.scripts of a package, nor an application "
-        f"({', '.join(_APPS)}) in {', '.join(candidates)}{'' if wheel else ', nor main.py'}. Set --entrypoint to the "
-        f'command, such as --entrypoint "uvicorn server:app --host 0.0.0.0".{other}'
-    )
-
-
-def _applications(read: Callable[[], bytes]) -> Iterator[tuple[str, str]]:
-    """Yield the name and the kind of each application that a module creates at its top level."""
-    data = read()
-    try:
-        body = ast.parse(data).body if len(data) <= _MAX_SOURCE else []
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
-    for node in body:
-        match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=function)):
-                pass
-            case ast.AnnAssign(target=ast.Name(id=name), value=ast.Call(func=function)):
-                pass
-            case _:
-                continue
-        called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-        if called in _APPS:
-            yield name, _APPS[called]
