@@ -52,7 +52,7 @@ pytest_test = rule(
         "requirements": attr.label_list(doc = "Packages that the tests import.", providers = [BentoRequirementInfo]),
         "srcs": attr.label_list(allow_files = [".py"], doc = "The test files.", mandatory = True),
         "_helper": attr.label_list(allow_files = True, default = ["//py:main.py", "//py:sources", "//py/bento_cli:sources"]),
-        "_conftest": attr.label_list(allow_files = True, default = ["//tests:__init__.py", "//tests/helpers:bentoml_commands.py", "//tests/helpers:loopback.py", "//tests:conftest.py"]),
+        "_conftest": attr.label_list(allow_files = True, default = ["//tests:__init__.py", "//tests/helpers:bentoml_commands.py", "//tests/helpers:loopback.py", "//tests/helpers:tar_files.py", "//tests:conftest.py"]),
         "_runner": attr.label(allow_single_file = True, default = "//tests:run_pytest.py"),
     } | TEST_RUNTIME,
     test = True,

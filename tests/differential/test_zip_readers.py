@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def newest_python():
 
 @pytest.fixture(scope="module")
 def zipfile():
-    judge = Zipfile(os.environ.get("RULES_BENTO_ZIP_PYTHON") or newest_python())
+    judge = Zipfile(*(shlex.split(os.environ.get("RULES_BENTO_ZIP_PYTHON", "")) or [newest_python()]))
     yield judge
     judge.close()
 

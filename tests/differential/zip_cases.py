@@ -39,9 +39,10 @@ for line in sys.stdin:
 class Zipfile:
     """Reads zips with the `zipfile` of a Python."""
 
-    def __init__(self, python: str) -> None:
-        command = [*python.split(), "-c", _JUDGE]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, *python: str) -> None:
+        self._process = subprocess.Popen(
+            [*python, "-c", _JUDGE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def read(self, path: Path) -> list[tuple[str, int, str]] | None:
         """Return the name, the size, and the SHA-256 of each file, or None if zipfile rejects the zip."""

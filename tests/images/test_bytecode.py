@@ -19,6 +19,7 @@ from rules_bento.images.wheels.wheel import Wheel
 
 from tests.helpers.made_layers import COMPRESSIONS, members, unpacked
 from tests.helpers.made_wheels import Maker
+from tests.helpers.tar_files import extract_all
 
 PROGRAM = Path(__file__).parents[2] / "py/bytecode.py"
 MINOR = sys.version_info.minor
@@ -50,7 +51,7 @@ def installed(directory, part, compression="none"):
     """What an image with the wheel and its byte code has, below `folder`."""
     join_parts(directory / "layer", [part], LAYOUT, compression)
     with tarfile.open(fileobj=io.BytesIO(unpacked(directory / "layer", compression))) as layer:
-        layer.extractall(directory, filter="data") if hasattr(tarfile, "data_filter") else layer.extractall(directory)
+        extract_all(layer, directory, "data")
     for path, content in MODULES.items():
         target = directory / SITE / path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -240,7 +240,8 @@ def system_libraries():
 @pytest.mark.skipif(not shutil.which("readelf"), reason="binutils' readelf is the judge")
 @pytest.mark.parametrize("path", system_libraries(), ids=lambda path: path.name)
 def test_as_readelf_says(path):
-    lines = subprocess.run(["readelf", "-dVW", path], check=True, capture_output=True, text=True).stdout.splitlines()
+    command = ["env", "LC_ALL=C", "readelf", "-dVW", path]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
     def bracketed(tag):
         return tuple(line.rpartition("[")[2].rstrip("]") for line in lines if f"({tag})" in line)

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.helpers.loopback import Handler, running
+from tests.helpers.tar_files import extract_all
 
 USER, PASSWORD = "tester", "s3cret-p4ss"
 _HTPASSWD = f"{USER}:$2b$04$g0bKJTtlYIon.OjWEX6Z7uq3hCHeJHLzRkzS23v3u.gJ9Knxt/15m\n"  # bcrypt of PASSWORD
@@ -47,7 +48,7 @@ def unpack_all(deb: Path, directory: Path) -> None:
             data = directory / name
             data.write_bytes(content[at + 60 : at + 60 + size])
             with tarfile.open(data) as tar:
-                tar.extractall(directory, filter="data")
+                extract_all(tar, directory, "data")
             return
         at += 60 + size + size % 2
     raise AssertionError(f"{deb} has no files")
