@@ -10,7 +10,7 @@ import json
 import re
 import threading
 import urllib.parse
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from tests.helpers.loopback import Handler, running
 
@@ -26,7 +26,7 @@ class Registry:
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[str, bytes] = {}
         self.uploads: dict[str, bytearray] = {}
-        self.busy = threading.Lock()  # one request at a time: a status waits until what came before has ended
+        self.busy: dict[str, threading.Lock] = {}  # of an upload: a status waits until the request before has ended
         self.names = itertools.count()
         self.chunks: list[int] = []
         self.received = 0
@@ -43,16 +43,19 @@ class _Handler(Handler):
     timeout = 20  # seconds: the request of an interrupted client can stay incomplete, and holds `busy`
 
     def do_GET(self) -> None:
-        with self.registry.busy:
+        with self._busy():
             self._get()
 
     def do_PATCH(self) -> None:
-        with self.registry.busy:
+        with self._busy():
             self._patch()
 
     def do_PUT(self) -> None:
-        with self.registry.busy:
+        with self._busy():
             self._put()
+
+    def _busy(self) -> AbstractContextManager:
+        return self.registry.busy.get(self._upload(), nullcontext())
 
     def do_DELETE(self) -> None:
         self._answer(204 if self.registry.uploads.pop(self._upload(), None) is not None else 404)
@@ -70,7 +73,7 @@ class _Handler(Handler):
 
     def do_POST(self) -> None:
         name = f"u{next(self.registry.names)}"
-        self.registry.uploads[name] = bytearray()
+        self.registry.uploads[name], self.registry.busy[name] = bytearray(), threading.Lock()
         self._progress(202, name)
 
     def _patch(self) -> None:
