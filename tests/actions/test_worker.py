@@ -17,7 +17,7 @@ from rules_bento.worker import REUSABLE as SHARING
 
 from tests.actions.helper import FLAGS, HELPER, LABEL, SERVICE, Actions, Outcome, packages
 
-SECONDS = 20
+SECONDS = 120  # less than a request of `SLOW` takes
 # Tells of what a process carries along, and then changes all of it.
 SPOIL = """\
 import locale, os, random, signal, sys, threading, time, warnings
@@ -56,7 +56,7 @@ def run(words):
     held = open("held.new", "w")
     fcntl.flock(held, fcntl.LOCK_EX)
     os.rename("held.new", "held")
-    time.sleep(60)
+    time.sleep(600)
     return 0
 """
 

@@ -90,20 +90,22 @@ def test_of_an_answer_that_says_no_the_beginning_is_read():
 def test_an_answer_that_drips_is_rejected_and_not_asked_for_again(monkeypatch):
     monkeypatch.setattr(limits, "ANSWER", 0.5)
 
+    completed = []
+
     def drip(beginning):
         yield beginning
-        for _ in range(200):
+        for _ in range(1200):
             time.sleep(0.05)
             yield b"a"
+        completed.append(beginning)
 
-    for beginning in (b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"):
-        begin = time.monotonic()
+    for beginning in (b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 1500\r\n\r\n"):
         with (
             liar(lambda _, sent=beginning: drip(sent)) as server,
             pytest.raises(BentoError, match="took more than 0 s"),
         ):
             ask(server.url, patience=limits.PATIENCE)
-        assert time.monotonic() - begin < 5
+    assert not completed
 
 
 def test_addresses_of_users_may_have_blanks_and_letters():

@@ -243,10 +243,10 @@ def test_tokens_for_several_scopes_are_fetched_at_once():
 
 def test_a_challenge_of_a_hostile_registry_takes_no_time(registries):
     headers = {"WWW-Authenticate": "Bearer " + "a" * 8_000}
-    begin = time.monotonic()
+    begin = time.process_time()
     with liar(lambda _: reply(401, headers)) as server, pytest.raises(BentoError, match=r"has no realm|401"):
         of(server, registries).referrers(DIGEST)
-    assert time.monotonic() - begin < 5
+    assert time.process_time() - begin < 5
 
 
 @pytest.mark.parametrize("location", ["http://[", "ftp://x/", "http://a b/", "\u00fc://", "http://x:y/"])

@@ -3,7 +3,6 @@
 import io
 import re
 import threading
-import time
 from unicodedata import east_asian_width
 
 import pytest
@@ -19,11 +18,12 @@ from tests.net.liar import liar, reply
 def test_an_error_is_shown_before_others_have_waited_for_their_servers(first):
     waiting = threading.Event()
     over = threading.Event()
+    waited = []
 
     def answer(_):
         yield first
         waiting.set()
-        over.wait(60)
+        waited.append(over.wait(60))
 
     def one(url):
         if not url:
@@ -38,20 +38,19 @@ def test_an_error_is_shown_before_others_have_waited_for_their_servers(first):
                 assert retry.again()
 
     transport = Transport()
-    begin = time.monotonic()
     with liar(answer) as server, pytest.raises(BentoError, match="wrong"):
         parallel_map(one, [server.url, ""])
+    assert not waited, "the error came before the end of the other transfer"
     over.set()
-    assert time.monotonic() - begin < 5
     assert len(server.requests) == 1
 
 
 def test_an_error_stops_transfers_of_transfers():
-    waits = threading.Event()
+    waits, waited = threading.Event(), []
 
     def inner(_):
         waits.set()
-        pause(60)
+        waited.append(pause(60))
 
     def one(number):
         if number:
@@ -59,26 +58,24 @@ def test_an_error_stops_transfers_of_transfers():
         waits.wait(60)
         raise BentoError("wrong")
 
-    begin = time.monotonic()
     with pytest.raises(BentoError, match="wrong"):
         parallel_map(one, [1, 0])
-    assert time.monotonic() - begin < 5
+    assert not waited
 
 
 def test_an_error_ends_the_pauses_of_others():
-    waits = threading.Event()
+    waits, waited = threading.Event(), []
 
     def one(waiting):
         if not waiting:
             waits.wait(60)
             raise BentoError("wrong")
         waits.set()
-        pause(60)
+        waited.append(pause(60))
 
-    begin = time.monotonic()
     with pytest.raises(BentoError, match="wrong"):
         parallel_map(one, [True, False])
-    assert time.monotonic() - begin < 5
+    assert not waited
 
 
 def test_an_interruption_before_the_last_transfer_starts_stops_the_others():

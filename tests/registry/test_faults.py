@@ -75,7 +75,7 @@ def test_a_pull_that_is_interrupted_anywhere_is_completed(server, registries, pr
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_bytes_that_change_on_their_way_are_never_accepted(server, hasty, progress, tmp_path, seed):
+def test_bytes_that_change_on_their_way_are_never_accepted(server, hasty, registries, progress, tmp_path, seed):
     chance = random.Random(2000 + seed)
     repository = f"flip/{seed}"
     try:
@@ -83,23 +83,23 @@ def test_bytes_that_change_on_their_way_are_never_accepted(server, hasty, progre
     except BentoError:
         # A changed header can be an honest refusal. Nothing wrong may be there, and the next push repairs.
         server.assert_sound()
-        push_through(server, (), hasty, progress, tmp_path, repository)
+        push_through(server, (), registries, progress, tmp_path, repository)
     try:
         faults = [Flip(DOWN, chance.randrange(sum(SIZES)))]
         pull_through(server, faults, hasty, progress, tmp_path / "pulled", repository)
     except BentoError:
-        pull_through(server, (), hasty, progress, tmp_path / "pulled", repository)
+        pull_through(server, (), registries, progress, tmp_path / "pulled", repository)
 
 
 @pytest.mark.parametrize("change", [-1000, -1, 1, 1000])
 @pytest.mark.parametrize("number", [1, 2, 4, 6])
-def test_a_wrong_length_is_noticed(server, hasty, progress, tmp_path, change, number):
+def test_a_wrong_length_is_noticed(server, hasty, registries, progress, tmp_path, change, number):
     repository = f"length/{number}/{'less' if change < 0 else 'more'}{abs(change)}"
-    push_through(server, (), hasty, progress, tmp_path, repository)
+    push_through(server, (), registries, progress, tmp_path, repository)
     try:
         pull_through(server, [Length(number, change)], hasty, progress, tmp_path, repository)
     except BentoError:
-        pull_through(server, (), hasty, progress, tmp_path, repository)
+        pull_through(server, (), registries, progress, tmp_path, repository)
 
 
 # Each status, and each place: whether it is tried again is decided by the status alone.

@@ -49,6 +49,7 @@ class Cloud:
     ended: set[str] = field(default_factory=set)  # signatures whose time is over
     problems: list[str] = field(default_factory=list)
     taken: Counter = field(default_factory=Counter)  # bytes of uploads and downloads
+    stored: Counter = field(default_factory=Counter)  # how often each part, by its number, was uploaded
     lock: threading.RLock = field(default_factory=threading.RLock)
     address: str = ""
     signatures: int = 0
@@ -250,7 +251,9 @@ class _Handler(Handler):
         elif self.command == "GET":
             self._give(self.cloud.blobs.get(place), fault)
         elif "uploadId" in fields:
-            self.cloud.parts[fields["uploadId"]][int(fields["partNumber"])] = body
+            number = int(fields["partNumber"])
+            self.cloud.parts[fields["uploadId"]][number] = body
+            self.cloud.stored[number] += 1
             self.cloud.taken["up"] += len(body)
             self.send(200, b"", {"ETag": _etag(body)})
         else:

@@ -34,7 +34,7 @@ def test_parts_go_side_by_side_and_are_resumed(store, other, progress, monkeypat
         assert {*sent} - {5} == {1, 2, 3}, "the next part might start before the error is known"
         push_to(cloud, store, "clf:v1", progress, "models", jobs=3)
         assert [request for request in cloud.requests if request[1].endswith("start_multipart_upload")][1:] == []
-        assert cloud.taken["up"] == len(cloud.blobs["model/clf/v1"]), "no part twice"
+        assert [cloud.stored[number] for number in range(1, 5)] == [1, 1, 1, 1], "no part twice"
         assert list(store.home.uploads.glob("*")) == []
         # One that the cloud has forgotten is begun anew.
         cloud.faults = [Fault(r"PUT .*partNumber=2&", status=400)]

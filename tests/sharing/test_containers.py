@@ -47,7 +47,7 @@ echo "$last" > "$TALES/place"
 for word in "$@"; do
     case "$word" in id=*,src=*) cp "${word#*src=}" "$TALES/secret"; ls -ln "${word#*src=}" > "$TALES/mode" ;; esac
 done
-[ "$FAKE" = slow ] && { touch "$TALES/waiting"; exec sleep 60; }
+[ "$FAKE" = slow ] && { touch "$TALES/waiting"; exec sleep 600; }
 [ "$FAKE" = bad ] && { echo "no such base" >&2; exit 7; }
 [ "$FAKE" = full ] && { while true; do echo an image; done; }
 echo an image
@@ -308,12 +308,12 @@ def test_a_failure_is_reported_and_leaves_nothing(tales, bento, monkeypatch):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interruption_ends_the_builder_and_leaves_nothing(number, tales, store):
     process = started("--home", store.home.root, "containerize", "hi", "--backend", "docker", FAKE="slow")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while not (tales / "waiting").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(number)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=300)
     assert (process.returncode, "interrupted" in err) == (status.INTERRUPTED, True)
     assert not Path((tales / "place").read_text().strip()).exists()
 
