@@ -422,7 +422,7 @@ def _manifests() -> list[bytes]:
 
 
 def _layer_of(path: Path, ending: str) -> None:
-    layers = [(path, f"{_TYPE}layer.v1.tar{ending}")]
+    layers = [(path, f"{_TYPE}layer.v1.tar{ending}", "")]
     contents.read_files(layers, lambda path, _head: ".so" in path)
     contents.read_files(layers + layers, lambda _path, _head: True, lambda path: path.startswith("etc/"))
 
@@ -489,7 +489,7 @@ def _models() -> list[bytes]:
 
 def _root(path: Path, out: Path) -> None:
     out.mkdir()
-    rootfs.unpack([(path, f"{_TYPE}layer.v1.tar")] * 2, out)
+    rootfs.unpack([(path, f"{_TYPE}layer.v1.tar", "")] * 2, out)
 
 
 def _roots() -> list[bytes]:

@@ -167,7 +167,7 @@ def layer(tmp_path, number, files):
             info.size = len(data)
             members.addfile(info, io.BytesIO(data.encode()))
     (tmp_path / str(number)).write_bytes(tar.getvalue())
-    return tmp_path / str(number), MEDIA_TYPES["none"]
+    return tmp_path / str(number), MEDIA_TYPES["none"], ""
 
 
 def system(*layers):
@@ -196,11 +196,11 @@ def test_a_list_of_packages_without_end_is_rejected(tmp_path):
     info.size = 1 << 30
     (tmp_path / "blob").write_bytes(info.tobuf())
     with pytest.raises(BentoError, match=r"var/lib/dpkg/status is a sparse file, or has more than"):
-        system((tmp_path / "blob", MEDIA_TYPES["none"]))
+        system((tmp_path / "blob", MEDIA_TYPES["none"], ""))
     info.size = 1 << 20
     (tmp_path / "blob").write_bytes(info.tobuf() + b"Package: cut\n")
     with pytest.raises(BentoError, match="the layer cannot be read"):
-        system((tmp_path / "blob", MEDIA_TYPES["none"]))
+        system((tmp_path / "blob", MEDIA_TYPES["none"], ""))
 
 
 CUDA_WHEELS = [

@@ -1,19 +1,27 @@
 """What layers of others hold: the libraries of a base, with what a layer above removes."""
 
 import gzip
+import hashlib
 import io
 import struct
 import subprocess
 import tarfile
+import tempfile
+from pathlib import Path
 
 import pytest
 import zstandard
+from rules_bento.archives import streams
 from rules_bento.errors import BentoError
+from rules_bento.images.layer_report import LayerReader
 from rules_bento.images.layers import contents
 from rules_bento.images.layers.contents import read_files
 from rules_bento.images.layers.layer import MEDIA_TYPES
+from rules_bento.images.rootfs import unpack
+from rules_bento.registry.descriptor import digest_of
 from rules_bento.sources.cpu_arch import machine_of
 
+FORMS = {"none": "tar", "gzip": "gz", "zstd": "zst"}
 PACK = {"none": bytes, "gzip": gzip.compress, "zstd": zstandard.compress}
 
 
@@ -30,7 +38,7 @@ def layer(directory, *paths, compression="gzip"):
             members.addfile(info)
     blob = directory / f"{len(list(directory.iterdir()))}.blob"
     blob.write_bytes(PACK[compression](tar.getvalue()))
-    return blob, MEDIA_TYPES[compression]
+    return blob, MEDIA_TYPES[compression], digest_of(tar.getvalue())
 
 
 def library_names(layers):
@@ -66,7 +74,7 @@ def programs(directory, files):
             members.addfile(info, io.BytesIO(data))
     blob = directory / f"{len(list(directory.iterdir()))}.blob"
     blob.write_bytes(tar.getvalue())
-    return blob, MEDIA_TYPES["none"]
+    return blob, MEDIA_TYPES["none"], digest_of(tar.getvalue())
 
 
 def test_files_by_their_first_bytes(tmp_path):
@@ -100,7 +108,7 @@ def test_what_follows_a_sparse_file_is_read(tmp_path):
     command = ["tar", "--format=gnu", "--sparse", "-C", tmp_path, "-cf", blob, "holes", "last.so"]
     subprocess.run(command, check=True)
     assert blob.stat().st_size < 1 << 20
-    assert read_files([(blob, MEDIA_TYPES["none"])], lambda path, _head: path == "last.so") == {"last.so": b"y"}
+    assert read_files([(blob, MEDIA_TYPES["none"], "")], lambda path, _head: path == "last.so") == {"last.so": b"y"}
 
 
 @pytest.mark.parametrize("compression", PACK)
@@ -112,12 +120,36 @@ def test_a_layer_that_declares_an_enormous_file_is_rejected_at_once(tmp_path, co
     with pytest.raises(
         BentoError, match=r"0\.blob: the layer cannot be read: 'big' has [0-9]+ bytes, but the limit is"
     ):
-        library_names([(blob, MEDIA_TYPES[compression])])
+        library_names([(blob, MEDIA_TYPES[compression], "")])
+
+
+def new_directory(parent):
+    return Path(tempfile.mkdtemp(dir=parent))
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+@pytest.mark.parametrize("compression", PACK)
+def test_a_layer_with_another_diff_id_is_rejected(tmp_path, compression, algorithm):
+    """As by umoci and containerd; skopeo copies such an image."""
+    blob, media_type, right = layer(tmp_path, "lib/libone.so.1", "last", compression=compression)
+    if algorithm == "sha512":
+        right = f"sha512:{hashlib.sha512(b''.join(streams.decode([blob.read_bytes()], FORMS[compression], 1 << 27, ''))).hexdigest()}"
+    readers = (
+        library_names,
+        lambda layers: unpack(layers, new_directory(tmp_path)),
+        lambda layers: [LayerReader("/bento").read(*layer) for layer in layers],
+    )
+    for reader in readers:
+        reader([(blob, media_type, right)])
+        with pytest.raises(
+            BentoError, match=rf"^{blob.name}: the image config contains the diff ID {algorithm}:0+, but"
+        ):
+            reader([(blob, media_type, f"{algorithm}:{'0' * (len(right) - 7)}")])
 
 
 @pytest.mark.parametrize("compression", PACK)
 def test_a_damaged_layer_is_an_error_with_a_name(tmp_path, compression):
-    blob, media_type = layer(tmp_path, *(f"lib/lib{number}.so" for number in range(100)), compression=compression)
+    blob, *more = layer(tmp_path, *(f"lib/lib{number}.so" for number in range(100)), compression=compression)
     blob.write_bytes(blob.read_bytes()[:300])
     with pytest.raises(BentoError, match=r"0\.blob: the layer cannot be read: the archive is truncated"):
-        library_names([(blob, media_type)])
+        library_names([(blob, *more)])

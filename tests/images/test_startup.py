@@ -20,6 +20,8 @@ from rules_bento.arguments import decode
 from rules_bento.errors import BentoError
 from rules_bento.images import rootfs as of_image
 from rules_bento.images.layers.layer import write_files_layer
+from rules_bento.images.oci_image import Layer
+from rules_bento.registry.descriptor import digest_of
 from rules_bento.run import startup_test
 
 TAR = "application/vnd.oci.image.layer.v1.tar"
@@ -34,7 +36,7 @@ def unpacked(directory, *layers):
             for member, data in members:
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
-        blobs.append((path, TAR))
+        blobs.append((path, TAR, ""))
     root = directory / "root"
     root.mkdir()
     of_image.unpack(blobs, root)
@@ -243,9 +245,9 @@ def changed(image, directory, config=(), layer=None):
             for info, data in layer:
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
-        size = (directory / "above").stat().st_size
-        about = {"media_type": TAR, "digest": "sha256:" + "1" * 64, "size": size, "diff_id": "sha256:" + "1" * 64}
-        (directory / "above.json").write_text(json.dumps(about | {"name": "above"}), "utf-8")
+        digest = digest_of((directory / "above").read_bytes())
+        about = Layer(TAR, digest, (directory / "above").stat().st_size, digest, "above")
+        (directory / "above.json").write_text(json.dumps(about._asdict()), "utf-8")
         contents["image"]["blobs"].append({"description": "above.json", "path": "above", "from": ""})
     (directory / "config.json").write_text(json.dumps({"config": described}), "utf-8")
     (directory / "contents.json").write_text(json.dumps(contents), "utf-8")

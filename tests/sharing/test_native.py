@@ -68,7 +68,9 @@ DEBIAN = {
 }
 
 
-def make_base(directory, files=DEBIAN, env=("PATH=/usr/local/bin:/usr/bin",), architecture="amd64", compress=None):
+def make_base(
+    directory, files=DEBIAN, env=("PATH=/usr/local/bin:/usr/bin",), architecture="amd64", compress=None, diff_id=""
+):
     """An OCI layout with an image of one layer; strings are links."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
@@ -84,7 +86,7 @@ def make_base(directory, files=DEBIAN, env=("PATH=/usr/local/bin:/usr/bin",), ar
         "architecture": architecture,
         "os": "linux",
         "config": {"Env": list(env)},
-        "rootfs": {"type": "layers", "diff_ids": [digest_of(layer)]},
+        "rootfs": {"type": "layers", "diff_ids": [diff_id or digest_of(layer)]},
     }
     manifest = {
         "schemaVersion": 2,
@@ -248,6 +250,16 @@ def test_an_image_is_written_without_a_builder(local, wheels, bento, store, tmp_
     fields = read_facts(bento("containerize", "nat", "--backend", "native", *words, "-o", "json"))
     assert fields["base"] == f"oci:{base}"
     assert (fields["digest"], fields["sent"]) == (digest_of(Layout.open(out).find("v1").content), 0)
+
+
+@pytest.mark.parametrize(
+    "words", [["containerize", "nat", "--backend", "native", "--output", "oci:out", "--base"], ["report"]]
+)
+def test_a_base_with_other_diff_ids_is_rejected(local, wheels, bento, store, tmp_path, words):
+    add(store, tmp_path, locked(wheels))
+    base = make_base(tmp_path / "base", diff_id=f"sha256:{'1' * 64}")
+    told = bento(*words, f"oci:{base}", code=status.ERROR)
+    assert f"the image config contains the diff ID sha256:{'1' * 64}, but the layer has" in told
 
 
 def test_a_package_comes_from_the_page_that_the_bento_records(local, wheels, store, tmp_path, monkeypatch):

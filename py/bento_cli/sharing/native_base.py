@@ -121,7 +121,7 @@ def _find_image(layout: Layout, platform: str, name: str) -> BaseImage:
 
 def _inspect(layout: Layout, image: BaseImage, name: str) -> dict[str, Any]:
     """Return a base image's interpreter, its version, the shared libraries, and the system packages as JSON."""
-    layers = ((layout.blob(layer.digest), layer.media_type) for layer, _ in image.layers)
+    layers = ((layout.blob(layer.digest), layer.media_type, diff_id) for layer, diff_id in image.layers)
     files = read_files(layers, lambda path, _: bool(is_provided(path) or _PYTHON.fullmatch(path)), SystemFiles.has)
     system = SystemFiles.from_files({path: data for path, data in files.items() if SystemFiles.has(path)})
     python, version = _find_python(files, image.config["env"], name)

@@ -28,7 +28,7 @@ def base_contents(request: _BaseContentsRequest) -> None:
 
     layers = [_read_layer(description, Path(place)) for description, place in request.layer]
     is_wanted = _is_code if request.machines else _is_provided
-    files = read_files(((blob, layer.media_type) for layer, blob in layers), is_wanted, SystemFiles.has)
+    files = read_files(((blob, layer.media_type, layer.diff_id) for layer, blob in layers), is_wanted, SystemFiles.has)
     names = {path.rpartition("/")[2] for path in files if _is_provided(path)}
     request.libraries.write_text(json.dumps(sorted(names), indent=0) + "\n", "utf-8")
     kept = {path: data for path, data in files.items() if SystemFiles.has(path)}

@@ -17,7 +17,7 @@ from rules_bento.archives.streams import MAX_PADDING
 from rules_bento.archives.tarstream import RECORD as RECORD
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Collection, Iterable, Iterator, Mapping
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Collection, Iterable, Iterator, Mapping
 
 if TYPE_CHECKING:
     Members = Iterator[tuple["TarMember", Iterator[bytes | memoryview]]]
@@ -128,8 +128,11 @@ class SeekableReader(PieceReader):
         super().skip(size)
 
 
-def compressed_members(file: BinaryIO, form: str, where: str) -> Members:
-    """Yield all members of a tar, even kinds in `SYSTEM`. Raises BentoError for invalid tars or decompression bombs."""
+def compressed_members(file: BinaryIO, form: str, where: str, count: Callable[[bytes], object] = bool) -> Members:
+    """Yield all members of a tar, even kinds in `SYSTEM`. Raises BentoError for invalid tars or decompression bombs.
+
+    Calls `count` with each decoded piece.
+    """
     from rules_bento.archives import streams
 
     packed = 0
@@ -147,6 +150,7 @@ def compressed_members(file: BinaryIO, form: str, where: str) -> Members:
             if size > _RATIO_THRESHOLD + _MAX_RATIO * packed:
                 problem = f"the archive expands to more than {_MAX_RATIO} times its compressed size"
                 raise BentoError(problem, place=where, remedy="Use an archive from a trusted source.")
+            count(piece)
             yield piece
 
     return members(PieceReader(bounded(), where), SYSTEM)

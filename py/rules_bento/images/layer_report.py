@@ -95,14 +95,14 @@ class LayerReader:
 
     def add(self, layer: Layer, blob: Path | None) -> None:
         """Add the next layer. If `blob` is None, the layer's contents are unknown."""
-        owned = self.read(blob, layer.media_type) if blob else []
+        owned = self.read(blob, layer.media_type, layer.diff_id) if blob else []
         packages = [package.to_json() for package in owned]
         self._layers.append({"name": layer.name, "digest": layer.digest, "size": layer.size, "packages": packages})
 
-    def read(self, blob: Path, media_type: str) -> list[OwnedFiles]:
+    def read(self, blob: Path, media_type: str, diff_id: str = "") -> list[OwnedFiles]:
         """Group the files of a layer by owner, largest group first."""
         files: dict[str, int] = {}
-        for member, contents in members(blob, media_type):
+        for member, contents in members(blob, media_type, diff_id):
             if member.kind == "file":
                 files[member.name] = member.size
                 if self._is_read(member.name) and member.size < _MAX_LIST_SIZE:

@@ -28,15 +28,15 @@ _SPECIAL_NAMES = ("", ".", "..")
 _EPOCH = 0, 0  # times of access and modification, nanoseconds
 
 
-def unpack(layers: Iterable[tuple[Path, str]], root: Path, user: tuple[int, int] = (0, 0)) -> None:
+def unpack(layers: Iterable[tuple[Path, str, str]], root: Path, user: tuple[int, int] = (0, 0)) -> None:
     """Unpack layers into an empty directory for `user` (UID and GID). Sets the times of files to 1970.
 
-    `layers` contains pairs of blob and media type, lowest first. Raises BentoError for a layer that can't be unpacked.
+    `layers` contains blobs, media types, and diff IDs, lowest first. Raises BentoError for an invalid layer.
     """
     image = _RootfsWriter(root)
-    for blob, media_type in layers:
+    for blob, media_type, diff_id in layers:
         image.begin_layer()
-        for member, data in contents.members(blob, media_type):
+        for member, data in contents.members(blob, media_type, diff_id):
             if member.name.rstrip("/") in ("", "."):
                 continue
             try:

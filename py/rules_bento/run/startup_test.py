@@ -154,7 +154,7 @@ def _unpack(request: _StartupTestRequest, root: Path, scratch: Path) -> tuple[di
         remedy = 'Set user on the bento_image to numeric IDs, such as "1034:1034".'
         raise BentoError(f"expected a numeric UID:GID, got {settings['User']!r}", place="user", remedy=remedy)
     ids = int(user), int(group)
-    rootfs.unpack([(blobs[layer.digest], layer.media_type) for layer in layers], root, ids)
+    rootfs.unpack([(blobs[layer.digest], layer.media_type, layer.diff_id) for layer in layers], root, ids)
     return settings, ids
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rules_bento.archives import tarread
 from rules_bento.errors import BentoError
+from rules_bento.registry.descriptor import new_hash
 from rules_bento.sources.cpu_arch import HEAD
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
 
@@ -18,34 +19,41 @@ _MAX_KEPT_FILE = 1 << 26
 _MAX_KEPT = 1 << 28
 
 
-def members(blob: Path, media_type: str) -> tarread.Members:
-    """Yield each member with its contents. Raises BentoError for an unreadable layer or a decompression bomb."""
+def members(blob: Path, media_type: str, diff_id: str = "") -> tarread.Members:
+    """Yield each member with its contents. Raises BentoError for an unreadable layer or a decompression bomb.
+
+    If `diff_id` is set, raises BentoError for another diff ID after the last member, as runtimes do.
+    """
     form = next((form for ending, form in (("+zstd", "zst"), ("+gzip", "gz")) if media_type.endswith(ending)), "tar")
     where = f"{blob.name}: the layer cannot be read"
+    hashed = new_hash(diff_id or "sha256")
     with blob.open("rb") as file:
-        for member, contents in tarread.compressed_members(file, form, where):
+        for member, contents in tarread.compressed_members(file, form, where, hashed.update):
             if member.size > _MAX_SIZE:
                 problem = f"{member.name!r} has {member.size} bytes, but the limit is {_MAX_SIZE}"
                 raise BentoError(problem, place=where, remedy="Use an image without this file.")
             yield member, contents
+    if diff_id and diff_id.partition(":")[2] != hashed.hexdigest():
+        problem = f"the image config contains the diff ID {diff_id}, but the layer has {hashed.hexdigest()}"
+        raise BentoError(problem, place=blob.name, remedy="Build or pull the image again.")
 
 
 def read_files(
-    layers: Iterable[tuple[Path, str]],
+    layers: Iterable[tuple[Path, str, str]],
     found: Callable[[str, bytes], bool],
     kept: Callable[[str], bool] = lambda _path: False,
 ) -> dict[str, bytes]:
-    """Return the contents of selected files in an image, by path.
+    """Return the contents of selected files in an image, by path. A layer has a blob, a media type, and a diff ID.
 
     If `kept(path)` is true, the result includes the complete file. For other files, calls `found` with the path and the
     first `HEAD` bytes. If `found` returns true, the result includes these bytes.
     """
     files: dict[str, bytes] = {}
-    for blob, media_type in layers:
+    for blob, media_type, diff_id in layers:
         here: dict[str, bytes] = {}
         hidden: set[str] = set()  # paths of the layers below
         names = size = 0
-        for path, data in _files(blob, media_type, kept):
+        for path, data in _files(members(blob, media_type, diff_id), kept, blob.name):
             directory, _, name = path.rpartition("/")
             if name == OPAQUE_WHITEOUT:
                 hidden.add(f"{directory}/" if directory else "")
@@ -77,16 +85,16 @@ def _is_hidden(path: str, hidden: set[str]) -> bool:
     return path in hidden or "" in hidden or any(place in hidden for place in places)
 
 
-def _files(blob: Path, media_type: str, kept: Callable[[str], bool]) -> Iterator[tuple[str, bytes | None]]:
+def _files(members: tarread.Members, kept: Callable[[str], bool], where: str) -> Iterator[tuple[str, bytes | None]]:
     """Yield paths and contents (None for links and devices). Shortens contents to `HEAD` bytes unless `kept(path)`."""
-    for member, contents in members(blob, media_type):
+    for member, contents in members:
         if member.kind == "folder":
             continue
         path = member.name.removeprefix("./").lstrip("/")
         wanted = member.kind in ("file", "sparse file") and kept(path)
         if wanted and (member.size > _MAX_KEPT_FILE or member.kind == "sparse file"):
             problem = f"{path} is a sparse file, or has more than {_MAX_KEPT_FILE} bytes"
-            raise BentoError(problem, place=blob.name, remedy="Use another base image.")
+            raise BentoError(problem, place=where, remedy="Use another base image.")
         if member.kind != "file":
             yield path, None
         else:
