@@ -75,19 +75,19 @@ class EntryCollection:
         """Return an entry. `tag` is `NAME:VERSION`, `NAME:` and a prefix of a version, or `NAME` (latest version)."""
         return self.entry_store.get(tag)
 
-    def delete(self, tag: str, *, force: bool = False) -> tuple[Entry, ...]:
-        """Delete the entry that `tag` identifies, or all versions if `tag` is a name. Returns the deleted entries.
+    def delete(self, *tags: str, force: bool = False) -> tuple[Entry, ...]:
+        """Delete the entry that each tag identifies, or all versions if a tag is a name. Returns the deleted entries.
 
-        See `get` for the syntax of `tag`. Unless `force` is true, raises BentoError for a model that a Bento requires.
+        See `get` for the syntax. Unless `force` is true, raises BentoError, and deletes nothing, if a Bento requires a
+        model.
         """
         from rules_bento.tag import Tag
 
         from bento_cli.store.delete import delete
 
-        entries = (self.get(tag),) if ":" in tag else self.list(tag)
-        for entry in entries:
-            delete(self.home, self.kind, Tag(entry.path.parent.name, entry.path.name), force=force)
-        return entries
+        entries = {entry.path: entry for tag in tags for entry in self.list(tag) or [self.get(tag)]}
+        delete(self.home, self.kind, [Tag(path.parent.name, path.name) for path in entries], force=force)
+        return tuple(entries.values())
 
     def import_archive(
         self,

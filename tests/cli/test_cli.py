@@ -280,7 +280,7 @@ def test_import_and_export(bento, home, tmp_path):
     )
     assert tree(tmp_path / "fourth/bentos") == {
         path: data for path, data in tree(home / "bentos").items() if not path.startswith("hi/v1/")
-    }
+    } | {"hi/latest": (b"v2", False)}
     Path("folder").mkdir()
     assert bento("export", "hi:v1", "folder", "--format", "zip", "-o", "path") == "folder/hi-v1.zip\n"
     assert bento("export", "hi:v1", "folder/", "-o", "path") == "folder/hi-v1.bento\n"

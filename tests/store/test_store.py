@@ -21,9 +21,9 @@ import yaml
 from bento_cli.cli import main, show, status
 from bento_cli.library import BENTO, MODEL, Limits, NotFoundError, Options, Store
 from bento_cli.sharing.registry import layouts
-from bento_cli.store import delete, import_manifests, pool, verification
+from bento_cli.store import delete, entry_store, import_manifests, pool, verification
 from bento_cli.store.entry_store import Summary
-from bento_cli.store.home import staging_lock
+from bento_cli.store.home import commit_lock, staging_lock
 from bento_cli.store.import_session import import_session
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -339,6 +339,71 @@ def test_deleting(store):
         store.bentos.delete("hi:v1")
     assert [str(entry.tag) for entry in store.bentos.list()] == ["ho:v1"]
     assert not list(store.home.trash.iterdir())
+
+
+def test_a_deletion_is_complete_or_not_at_all(store):
+    put(store, "hi:v1", DAY_1, BOTH)
+    for tag in "hi:v2", "hi:v3", "ho:v1":
+        put(store, tag, DAY_2)
+    with pytest.raises(NotFoundError):
+        store.bentos.delete("ho", "hi:v2", "hi:v9")
+    store.models.get("clf:v2")
+    with pytest.raises(BentoError, match="clf:v1: the model is in use by hi:v1"):
+        store.models.delete("clf:v2", "clf:v1")
+    assert (len(store.bentos.list()), len(store.models.list())) == (4, 2)
+    assert [str(entry.tag) for entry in store.bentos.delete("ho", "hi:v1", "hi:v2", "hi:v1")] == [
+        "ho:v1",
+        "hi:v1",
+        "hi:v2",
+    ]
+    assert [str(entry.tag) for entry in store.bentos.list()] == ["hi:v3"]
+
+
+def test_a_name_without_a_valid_version_is_an_error(store, capsys):
+    (store.home.root / "bentos/hi/v1").mkdir(parents=True)
+    run_command(store, "delete", "hi", "--yes", code=4)
+    assert "contains no Bento with this name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "delete --yes hi",
+        "delete --yes hi ho",
+        "delete --yes hi:v1 hi:v2 ho:v1",
+        "models delete --yes --force clf",
+        "models delete --yes --force clf:v0 clf:v3 clf:v5",
+        "import {archives}",
+        "import --force {archives}",
+        "import oci:{layout}",
+        "pull --force oci:{layout}",
+        "list hi",
+        "gc",
+        "verify",
+    ],
+)
+def test_the_summaries_are_read_once_for_each_kind(store, words, tmp_path, monkeypatch, capsys):
+    """However many entries a command uses. A store of 10,000 has summaries of 2 MB."""
+    archives = []
+    for number in range(1, 6):
+        models = (
+            {f"clf:v{number}": model_files(f"clf:v{number}"), "clf:v0": model_files("clf:v0", DAY_3)}
+            if number > 2
+            else {}
+        )
+        for name in "hi", "ho":
+            path = write_archive(tmp_path / f"{name}-{number}.bento", bento_files(f"{name}:v{number}", DAY_1, models))
+            archives.append(path)
+            store.bentos.import_archive(path)
+    layouts.push(store.home, store.bentos.list(), f"oci:{tmp_path}/layout")
+    store.bentos.list(), store.models.list()
+    if words.startswith("import {"):
+        store.bentos.delete("hi", "ho:v1")
+    read, calls = entry_store.read_object, []
+    monkeypatch.setattr(entry_store, "read_object", lambda data, name: calls.append(name) or read(data, name))
+    run_command(store, *words.format(archives=" ".join(map(str, archives)), layout=tmp_path / "layout").split())
+    for kind in "bentos", "models":
+        assert sum(f"/{kind}.json" in name for name in calls) <= (2 if "delete" in words else 1), calls
 
 
 def test_paths_and_addresses(store, tmp_path, monkeypatch):
@@ -724,11 +789,12 @@ def test_a_damaged_record_is_reported_and_can_be_deleted(store):
 )
 def test_damaged_summaries_are_replaced(store, damage):
     put(store)
+    put(store, "hi:v2")
     store.bentos.list()
     place = store.home.summaries(BENTO)
     whole = place.read_bytes()
     place.write_bytes(damage(whole))
-    assert [str(entry.tag) for entry in store.bentos.list()] == ["hi:v1"]
+    assert [str(entry.tag) for entry in Store(store.home.root).bentos.list()] == ["hi:v1", "hi:v2"]
     assert place.read_bytes() == whole
 
 
@@ -1270,7 +1336,7 @@ def test_a_model_that_is_deleted_during_an_import_is_an_error(store, tmp_path, m
     put(store, "hi:v1", models=CLF)
     store.bentos.delete("hi:v1")
     path = write_archive(tmp_path / "a.bento", bento_files("hi:v2", models=CLF))
-    deletes = lambda *_: delete.delete(store.home, MODEL, Tag("clf", "v1"))  # noqa: E731
+    deletes = lambda *_: delete.delete(store.home, MODEL, [Tag("clf", "v1")])  # noqa: E731
     monkeypatch.setattr("bento_cli.store.durable.flush_trees", deletes)
     with pytest.raises(BentoError, match="clf:v1: the model was deleted or replaced meanwhile. Run the command again"):
         store.bentos.import_archive(path)
@@ -1381,3 +1447,33 @@ def test_models_are_those_of_all_services():
     description = descriptors.parse(BENTO, text, "here")
     assert [model.tag for model in description.models] == ["a:1", "b:2", "h:3"]
     assert Summary.of(description).models == ("a:1", "b:2")
+
+
+def test_a_reader_leaves_the_pointer_to_a_process_that_writes_it(store):
+    put(store)
+    pointer = store.home.root / "bentos/hi/latest"
+    pointer.write_text("v2")  # another process is about to add v2
+    with commit_lock(store.home):
+        assert str(store.bentos.get("hi").tag) == "hi:v1"
+        assert pointer.read_text() == "v2"
+    assert str(store.bentos.get("hi").tag) == "hi:v1"
+    assert pointer.read_text() == "v1"
+
+
+def test_builds_and_deletions_at_the_same_time_leave_a_valid_pointer(store, real, tmp_path):
+    works = []
+    for number in range(8):
+        project = tmp_path / f"p{number}"
+        (project / "lib").mkdir(parents=True)
+        (project / "service.py").write_text("import bentoml\n\n\n@bentoml.service\nclass Hi:\n    pass\n")
+        (project / "lib/number.py").write_text(f"NUMBER = {number}\n")
+        words = ["--home", str(store.home.root), "build", str(project)]
+        works.append(lambda words=words: main(words) and pytest.fail("no Bento"))
+    put(store, "hi:old")
+    works += [lambda: [store.bentos.list("hi:latest") for _ in range(20)], lambda: store.bentos.delete("hi:old")]
+    assert all(in_children(*works))
+    latest = (store.home.root / "bentos/hi/latest").read_text()
+    assert latest in {entry.tag.version for entry in store.bentos.list()}
+    assert len(store.bentos.list()) == 8
+    real.variables["BENTOML_HOME"] = str(store.home.root)
+    assert real.json("get", "hi")["version"] == latest

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from bento_cli.library import Store
     from bento_cli.sharing.cloud.client import Cloud
-    from bento_cli.store.import_session import Options
+    from bento_cli.store.import_session import Act, Options
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 SIGNING = ("sign_key", "keyless", "identity_token", "trust_config", "sign_password_file")
@@ -240,14 +240,14 @@ def import_options(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
-def imports(*, copy: bool, no_models: bool = False, force: bool = False, **limits: Any) -> Options:
-    """Return the settings of an import from the values of `import_options`."""
+def imports(act: Act, *, copy: bool, no_models: bool = False, force: bool = False, **limits: Any) -> Options:
+    """Return the settings of an import from the values of `import_options`. See `Options` for `act`."""
     from rules_bento.archives.unpack import Limits
 
     from bento_cli.store.import_session import Options
 
     settings = Limits(**{name: value for name, value in limits.items() if value is not None})
-    return Options(limits=settings, models=not no_models, share=not copy, replace=force)
+    return Options(limits=settings, models=not no_models, share=not copy, replace=force, act=act)
 
 
 def positive(text: str) -> int:

@@ -121,7 +121,7 @@ class BuildResult:
         models = EntryStore(home, MODEL)
         known = [Known.of(models.get(model.entry.description.tag)) for model in self.models]
         files = (*members(self.bento), *self.sources)
-        with import_session(home, Options(), has_force=False) as session:
+        with import_session(home, Options(act="build"), has_force=False) as session:
             staged = session.stage_members(BENTO, self.tag, files, self.project, progress)
             if staged.main.tree.manifest() != self.bento.manifest:
                 raise BentoError("a file changed during the build", place=self.project, remedy="Run the build again.")

@@ -9,11 +9,11 @@ from rules_bento.bento.kinds import BENTO, MODEL, Kind
 from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.errors import BentoError
 from rules_bento.tree_walk import walk
-from rules_bento.typing_lite import TYPE_CHECKING, Callable
+from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Sequence
 
 from bento_cli.store import import_manifests
 from bento_cli.store.entry_store import EntryStore
-from bento_cli.store.home import Home, commit_lock, exclusive_lock, staging_lock, unique
+from bento_cli.store.home import Home, commit_lock, exclusive_lock, staging_lock
 from bento_cli.store.pool import Pool
 
 if TYPE_CHECKING:
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from rules_bento.tag import Tag
 
 
-def delete(home: Home, kind: Kind, tag: Tag, *, force: bool = False) -> None:
-    """Delete an entry. Raises NotFoundError for a missing entry.
+def delete(home: Home, kind: Kind, tags: Sequence[Tag], *, force: bool = False) -> None:
+    """Delete entries. Raises NotFoundError, and deletes nothing, if an entry is missing.
 
-    Unless `force` is true, raises BentoError for a model that a Bento uses.
+    Unless `force` is true, raises BentoError, and deletes nothing, if a Bento uses one of the models.
     """
     # The lock prevents other processes from removing the trash while this process needs it.
     with staging_lock(home):
         with commit_lock(home):
-            users = users_of(home, tag) if kind is MODEL and not force else []
-            if users:
+            for model, users in users_of(home, tags).items() if kind is MODEL and not force else ():
                 names = ", ".join(map(str, users))
                 remedy = "Delete these Bentos first, or add --force."
-                raise BentoError(f"the model is in use by {names}", place=str(tag), remedy=remedy)
-            removed = move_to_trash(home, kind, tag)
-        discard(home, removed)
+                raise BentoError(f"the model is in use by {names}", place=model, remedy=remedy)
+            removed = move_to_trash(home, kind, tags)
+        for each in removed:
+            discard(home, each)
 
 
 class Removed(NamedTuple):
@@ -47,13 +47,11 @@ class Removed(NamedTuple):
     entries: tuple[File, ...]
 
 
-def move_to_trash(home: Home, kind: Kind, tag: Tag) -> Removed:
-    """Move an entry to the trash. The caller must hold `commit_lock`. Raises NotFoundError for a missing entry."""
-    entries = recorded(home, kind, tag)
+def move_to_trash(home: Home, kind: Kind, tags: Sequence[Tag]) -> list[Removed]:
+    """Move entries to the trash. The caller must hold `commit_lock`. Raises NotFoundError for a missing entry."""
+    entries = [recorded(home, kind, tag) for tag in tags]
     home.trash.mkdir(mode=0o700, parents=True, exist_ok=True)
-    trash = unique(home.trash)
-    EntryStore(home, kind).remove(tag, trash)
-    return Removed(trash, entries)
+    return [*map(Removed, EntryStore(home, kind).remove(tags, home.trash), entries)]
 
 
 def discard(home: Home, removed: Removed) -> None:
@@ -69,10 +67,18 @@ def discard(home: Home, removed: Removed) -> None:
             path.unlink(missing_ok=True)
 
 
-def users_of(home: Home, model: Tag) -> list[Tag]:
-    """Return the tags of the Bentos that require `model` from the store. Ignores Bentos that contain their models."""
-    entries = [entry for entry in EntryStore(home, BENTO).list().entries if str(model) in entry.models]
-    return [entry.tag for entry in entries if not (entry.path / "models").is_dir()]
+def users_of(home: Home, models: Iterable[Tag]) -> dict[str, list[Tag]]:
+    """Return the tags of the Bentos that require each model from the store. Omits models that no Bento requires.
+
+    Ignores Bentos that contain their models.
+    """
+    wanted = {*map(str, models)}
+    users: dict[str, list[Tag]] = {}
+    for entry in EntryStore(home, BENTO).list().entries:
+        used = wanted.intersection(entry.models)
+        for model in sorted(used) if used and not (entry.path / "models").is_dir() else ():
+            users.setdefault(model, []).append(entry.tag)
+    return users
 
 
 def recorded(home: Home, kind: Kind, tag: Tag) -> tuple[File, ...]:

@@ -2,6 +2,7 @@
 
 BentoML can change the store at any time, and uses no locks. Therefore, a single rename adds or removes an entry, and
 the pointer is written before the entry is added. All readers, including BentoML, repair a pointer to a missing entry.
+`EntryStore.point_at` decides whether a version becomes the latest.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from rules_bento.tree_walk import walk
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.store import durable, import_manifests
+from bento_cli.store.home import commit_lock, unique
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -88,6 +90,7 @@ class Summaries:
         if self._changed:
             root = self._home.entries_dir(self._kind)
             kept = {key: value for key, value in self._cached.items() if (root / key).exists()}
+            self._changed = False
             with suppress(OSError, ValueError):
                 self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 durable.write(self._home, self._path, json.dumps(kept, separators=(",", ":")).encode())
@@ -163,6 +166,7 @@ class EntryStore:
         self.home = home
         self.kind = kind
         self.directory = directory or home.entries_dir(kind)
+        self._summaries: Summaries | None = None
 
     def path(self, tag: Tag) -> Path:
         """Return the directory of the entry with this tag. The directory might not exist."""
@@ -212,8 +216,13 @@ class EntryStore:
         description = descriptors.of_directory(self.kind, path)
         return Entry(self.kind, path, Summary.of(description), description)
 
-    def commit(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry:
-        """Move the directory `tree` into the store as a new entry. Raises BentoError if the entry exists."""
+    def commit(
+        self, tree: Path, description: descriptors.Description, manifest: TreeManifest, *, is_named: bool
+    ) -> Entry:
+        """Move the directory `tree` into the store as a new entry. Raises BentoError if the entry exists.
+
+        See `point_at` for `is_named`.
+        """
         tag = description.tag
         target = self.path(tag)
         if self.has(tag):
@@ -227,7 +236,7 @@ class EntryStore:
                 remedy="Keep all of BENTOML_HOME on one file system.",
             )
         import_manifests.write(self.home, self.kind, tag, manifest)
-        self._point_at(description)
+        self.point_at(description, is_named=is_named)
         try:
             tree.rename(target)
         except OSError as error:
@@ -237,35 +246,59 @@ class EntryStore:
         durable.flush_directory(self.home, self.directory)
         return Entry(self.kind, target, Summary.of(description), description)
 
-    def replace(self, tree: Path, description: descriptors.Description, manifest: TreeManifest) -> Entry | None:
+    def replace(
+        self, tree: Path, description: descriptors.Description, manifest: TreeManifest, *, is_named: bool
+    ) -> Entry | None:
         """Swap an entry's directory with `tree`. Returns the new entry, or None if swapping isn't supported."""
         tag = description.tag
         target = self.path(tag)
         if not durable.exchange(tree, target):
             return None
         import_manifests.write(self.home, self.kind, tag, manifest)
-        latest = self._newest(tag.name)
-        if latest:
-            durable.write(self.home, target.parent / LATEST, latest.path.name.encode())
+        self.point_at(description, is_named=is_named)
         durable.flush_directory(self.home, target.parent)
         return Entry(self.kind, target, Summary.of(description), description)
 
-    def remove(self, tag: Tag, trash: Path) -> None:
-        """Move an entry to `trash`. The parent of `trash` must exist. Raises NotFoundError if the entry is missing."""
-        path = self.path(tag)
-        try:
-            path.rename(trash)
-        except FileNotFoundError:
-            raise self._not_found(str(tag), "tag") from None
-        import_manifests.remove(self.home, self.kind, tag)
-        latest = self._newest(tag.name, last=True)  # only here, BentoML prefers the last of equal times
-        if latest is None:
-            (path.parent / LATEST).unlink(missing_ok=True)
+    def point_at(self, description: descriptors.Description, *, is_named: bool) -> None:
+        """Make the description's version the latest. The entry can be missing until the caller adds it.
+
+        If `is_named` is false, the user's last act doesn't decide: as in BentoML, a newer latest version remains.
+        """
+        name, version = description.tag
+        pointer = self.directory / name / LATEST
+        latest = read_latest(pointer.parent)
+        if not is_named and pointer.exists():
+            others = [latest] if latest not in ("", version) else [*self._versions(name)]
+            entries = self._list([(name, other) for other in others if other != version]).entries
+            times = {entry.path.name: entry.creation_time for entry in entries} | {version: description.creation_time}
+            version = newest(times, times.__getitem__) or version
+        if version != latest:
+            durable.write(self.home, pointer, version.encode())
+
+    def remove(self, tags: Sequence[Tag], trash: Path) -> Sequence[Path]:
+        """Move entries to new directories in the directory `trash`, and return these directories.
+
+        If the latest version is removed, the newest becomes the latest. Raises NotFoundError if an entry is missing.
+        """
+        for tag in tags:
+            if not self.has(tag):
+                raise self._not_found(str(tag), "tag")
+        removed = []
+        for tag in tags:
+            removed.append(self.path(tag).rename(unique(trash)))
+            import_manifests.remove(self.home, self.kind, tag)
+        for name in dict.fromkeys(tag.name for tag in tags):
+            directory = self.directory / name
+            if read_latest(directory):
+                continue
+            if latest := self._newest(name, last=True):  # only here, BentoML prefers the last of equal times
+                durable.write(self.home, directory / LATEST, latest.path.name.encode())
+                continue
+            (directory / LATEST).unlink(missing_ok=True)
             with suppress(OSError):  # the directory contains files that BentoML didn't write
-                path.parent.rmdir()
-        else:
-            durable.write(self.home, path.parent / LATEST, latest.path.name.encode())
+                directory.rmdir()
         durable.flush_directory(self.home, self.directory)
+        return removed
 
     def _query(self, text: str) -> tuple[str, str]:
         """Parse a tag. Returns the lowercase name and version. The version can be "". Raises BentoError if invalid."""
@@ -299,17 +332,21 @@ class EntryStore:
             return []
 
     def _list(self, tags: Sequence[tuple[str, str]], strays: Sequence[str] = ()) -> Listing:
-        known = Summaries(self.home, self.kind)
+        if len(tags) > 1:  # one descriptor is smaller than the file with the summaries of all entries
+            self._summaries = self._summaries or Summaries(self.home, self.kind)
+        known = self._summaries
         entries: list[Entry] = []
         problems: list[str] = []
         for name, version in tags:
             path = self.directory / name / version
             try:
-                entries.append(Entry(self.kind, path, known.of(path)))
+                summary = known.of(path) if known else Summary.of(descriptors.of_directory(self.kind, path))
+                entries.append(Entry(self.kind, path, summary))
             except BentoError as error:
                 if path.exists():  # otherwise, another process has deleted the entry
                     problems.append(str(error))
-        known.save()
+        if known:
+            known.save()
         return Listing(tuple(entries), tuple(problems), tuple(strays))
 
     def _latest(self, name: str) -> str:
@@ -318,8 +355,10 @@ class EntryStore:
         latest = self._newest(name)
         if latest is None:
             raise self._not_found(name, "name")
-        with suppress(OSError):  # the store is read-only, or its disk is full
-            durable.write(self.home, self.directory / name / LATEST, latest.path.name.encode())
+        # The store can be read-only, or its disk full. A process that holds the lock might be writing another version.
+        with suppress(OSError), commit_lock(self.home, wait=False) as is_locked:
+            if is_locked and not read_latest(self.directory / name):
+                durable.write(self.home, self.directory / name / LATEST, latest.path.name.encode())
         return latest.path.name
 
     def _newest(self, name: str, *, last: bool = False) -> Entry | None:
@@ -329,18 +368,6 @@ class EntryStore:
         """
         entries = self._list([(name, version) for version in self._versions(name)]).entries
         return newest(entries if last else reversed(entries), lambda entry: entry.creation_time)
-
-    def _point_at(self, description: descriptors.Description) -> None:
-        """Set the `latest` pointer to the description's version, unless a newer version exists."""
-        name = description.tag.name
-        try:
-            latest: Entry | None = self.get(name)
-        except BentoError:  # no version exists, or the latest version is invalid
-            latest = self._newest(name)
-        created = description.creation_time
-        if latest and newest([latest.creation_time, created], lambda time: time) is not created:
-            return
-        durable.write(self.home, self.directory / name / LATEST, description.tag.version.encode())
 
 
 def models_of(home: Home, entry: Entry) -> list[Entry]:

@@ -68,11 +68,13 @@ class Home:
 
 
 @contextmanager
-def commit_lock(home: Home) -> Iterator[None]:
-    """Hold the lock that is required to add or remove entries. Keep the `with` block short."""
+def commit_lock(home: Home, *, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock that is required to add or remove entries. Keep the `with` block short.
+
+    If `wait` is false, yields False if the lock isn't free.
+    """
     with _open(home, "commit.lock") as file:
-        _flock(file, exclusive=True)
-        yield
+        yield _flock(file, exclusive=True, wait=wait)
 
 
 @contextmanager

@@ -36,6 +36,7 @@ REPLACE_MODEL = (
     "BENTOML_HOME."
 )
 Action = Literal["add", "keep", "replace"]
+Act = Literal["build", "import", "pull"]
 # Never shared: BentoML overwrites the Dockerfile in a copy of the tree, and each version has its own descriptor.
 _PRIVATE = {"env/docker/Dockerfile", BENTO.descriptor, MODEL.descriptor}
 
@@ -48,6 +49,7 @@ class Options:
     models: bool = True  # also import the models of a Bento
     replace: bool = False  # replace an entry with the same tag; otherwise an existing entry is an error
     share: bool = True  # share equal files with other entries; otherwise write each file as a writable copy
+    act: Act = "import"  # decides whether a version becomes the latest
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ class ImportSession:
         self._has_force = has_force
         self._home = home
         self._directory = directory
+        self._entries = {kind.directory: EntryStore(home, kind) for kind in (BENTO, MODEL)}
         self._pool = Pool(home.pool, directory, None if options.share else "copy")
         self._count = 0
         self._planned: dict[tuple[str, Tag], EntryContents] = {}
@@ -194,7 +197,7 @@ class ImportSession:
 
     def has(self, kind: Kind, tag: Tag) -> bool:
         """Return whether the store contains an entry with this tag that the session doesn't replace."""
-        return not self.options.replace and EntryStore(self._home, kind).has(tag)
+        return not self.options.replace and self._entries[kind.directory].has(tag)
 
     def tree(self) -> Tree:
         """Return a new tree in the staging directory."""
@@ -226,7 +229,7 @@ class ImportSession:
         key, contents = (part.kind.directory, part.tag), part.contents
         earlier = self._planned.get(key)
         self._planned[key] = contents
-        if earlier is None and not EntryStore(self._home, part.kind).has(part.tag):
+        if earlier is None and not self._entries[part.kind.directory].has(part.tag):
             return "add"
         if is_main and self.options.replace:
             return "replace"
@@ -245,31 +248,31 @@ class ImportSession:
             if action == "keep":
                 known.append(part.tag)
                 continue
-            models.append(self._place(part) if action == "add" else self._replace(part))
+            models.append(self._place(part, action, is_named=False))
             if action == "replace":
                 notes.append(f"The model {part.tag} in the store was replaced.")
         main, action = staged.main, actions[-1]
-        if action == "keep":
-            entry = EntryStore(self._home, main.kind).get(str(main.tag))
-        else:
-            entry = self._place(main) if action == "add" else self._replace(main)
+        # BentoML's last build is the latest, and BentoML can't import a known tag. Otherwise, BentoML compares times.
+        is_named = self.options.act == "build" or (self.options.act == "import" and action != "add")
+        entries = self._entries[main.kind.directory]
+        entry = entries.get(str(main.tag)) if action == "keep" else self._place(main, action, is_named=is_named)
+        if action == "keep" and is_named:
+            entries.point_at(entry.description, is_named=True)
         return Imported(entry, tuple(models), tuple(known), tuple(notes), new=action != "keep")
 
-    def _replace(self, part: _Part) -> Entry:
-        """Replace an entry. The replacement is atomic if the system supports it."""
+    def _place(self, part: _Part, action: Action, *, is_named: bool) -> Entry:
+        """Add or replace an entry. The replacement is atomic if the system supports it."""
         kind, tag, directory = part.kind, part.tag, part.tree.directory
-        before = delete.recorded(self._home, kind, tag)
-        import_manifests.remove(self._home, kind, tag)  # a manifest must never describe another entry
-        entry = EntryStore(self._home, kind).replace(directory, part.description, part.tree.manifest())
-        if entry:
-            self._replaced.append(delete.Removed(directory, before))
-            return entry
-        self._replaced.append(delete.move_to_trash(self._home, kind, tag)._replace(entries=before))
-        return self._place(part)
-
-    def _place(self, part: _Part) -> Entry:
-        entries = EntryStore(self._home, part.kind)
-        return entries.commit(part.tree.directory, part.description, part.tree.manifest())
+        entries, manifest = self._entries[kind.directory], part.tree.manifest()
+        if action == "replace":
+            before = delete.recorded(self._home, kind, tag)
+            import_manifests.remove(self._home, kind, tag)  # a manifest must never describe another entry
+            if entry := entries.replace(directory, part.description, manifest, is_named=is_named):
+                self._replaced.append(delete.Removed(directory, before))
+                return entry
+            [removed] = delete.move_to_trash(self._home, kind, [tag])
+            self._replaced.append(removed._replace(entries=before))
+        return entries.commit(directory, part.description, manifest, is_named=is_named)
 
 
 def _changed(kind: Kind, tag: Tag) -> BentoError:

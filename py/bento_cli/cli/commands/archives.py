@@ -9,6 +9,7 @@ import click
 from rules_bento.archives.unpack import FORMS
 from rules_bento.bento.kinds import BENTO
 from rules_bento.errors import BentoError
+from rules_bento.tag import LATEST, read_latest
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.cli import arguments, show
@@ -27,6 +28,9 @@ _SUFFIXES = "The suffix determines the format: .gz, .bz2, .zst, .tar, or .zip, o
 _URLS = "URLs can have the schemes s3, gs, az, ftp, ftps, sftp, and others of fsspec."
 IMPORTED = "Complete {}s remain in the store. To remove partial data, run `bento gc`."
 """What remains after an interrupted import."""
+
+BUILT = "--built"
+"""The option with which `bazel run` imports what it built."""
 
 _format = arguments.option(
     "--format", "Set the archive format (default: by suffix)", name="form", type=click.Choice(FORMS)
@@ -52,10 +56,13 @@ def import_command(kind: Kind) -> Command:
     @arguments.force(kind)
     @arguments.import_options
     @arguments.output("text", "json", "yaml", "path")
-    def run(store: Store, paths: Sequence[str], form: Form | None, sha256: str, output: str, **options: Any) -> None:
+    @arguments.option(BUILT, "Make the Bento the latest (for `bazel run`, whose archive is new)", hidden=True)
+    def run(
+        store: Store, paths: Sequence[str], form: Form | None, sha256: str, output: str, built: bool, **options: Any
+    ) -> None:
         if sha256 and len(paths) > 1:
             raise BentoError("--sha256 can be used with only one archive. Import the archives one at a time.")
-        importing = arguments.imports(**options)
+        importing = arguments.imports("build" if built else "import", **options)
         imports = (each for path in paths for each in _import(store.section(kind), path, form, importing, sha256))
         results = [show_imported("Imported", imported, output) for imported in imports]
         show.data(results if len(results) > 1 else results[0], output)
@@ -112,6 +119,8 @@ def show_imported(verb: str, imported: Imported, output: str) -> dict[str, Any]:
                 show.next_steps(f"serve {entry.tag}")
         else:
             show.done(f"{name} is already in the store{models and f'; {verb.lower()} {models}'}.")
+        if (latest := read_latest(entry.path.parent)) not in ("", entry.path.name):
+            show.note(f"{entry.tag.name}:{LATEST} is still {entry.tag.name}:{latest}.")
     return {
         "tag": str(entry.tag),
         "path": str(entry.path),

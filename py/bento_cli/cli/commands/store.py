@@ -168,20 +168,17 @@ def delete_command(kind: Kind) -> Command:
         section = store.section(kind)
         groups: list[tuple[str, list[str]]] = []  # a question, and the tags to delete
         for text in ",".join(tags).replace(",", " ").split():
-            selected = [section.get(text)] if ":" in text else section.list(text)
+            selected = section.list(text) or [section.get(text)]
             found = [f"{entry.path.parent.name}:{entry.path.name}" for entry in selected]
             what = f"all {len(found)} versions of {kind.noun} {text}" if len(found) > 1 else f"{kind.noun} {found[0]}"
             groups.append((f"Delete {what}?", found))
         if not groups:
             raise BentoError("TAG: the argument is empty. Specify a tag or a name.")
-        confirmed = [tag for question, found in groups if yes or _confirmed(question) for tag in found]
-        deleted = []
-        for tag in dict.fromkeys(confirmed):
-            section.delete(tag, force=force)
-            deleted.append(tag)
-            if output == "text":
-                show.done(f"Deleted {kind.noun} {tag}.")
-        show.data(deleted, output)
+        confirmed = dict.fromkeys(tag for question, found in groups if yes or _confirmed(question) for tag in found)
+        section.delete(*confirmed, force=force)
+        for tag in confirmed if output == "text" else ():
+            show.done(f"Deleted {kind.noun} {tag}.")
+        show.data([*confirmed], output)
 
     return run
 

@@ -61,7 +61,7 @@ def pull(
     after all downloads. Raises NotFoundError if an entry isn't on the server, and CloudError or BentoError for other
     problems.
     """
-    options = replace(options or Options(), replace=force)
+    options = replace(options or Options(), replace=force, act="pull")
     tag = _tag(kind, text, cloud)
     paths = CloudPaths(kind, tag)
     remote = _whole(cloud, paths, _found(cloud, paths))

@@ -64,7 +64,7 @@ def pull(
     other content, after all downloads. Raises RegistryError if the registry returns an error, and BentoError if the
     content is invalid or differs from an existing entry.
     """
-    options = replace(options or Options(), replace=force)
+    options = replace(options or Options(), replace=force, act="pull")
     repository = registries.repository(reference)
     manifest = repository.get_manifest(reference.target)
     artifact = PulledArtifact.read(kind, manifest, repository.read_blob(manifest.config), str(reference))
