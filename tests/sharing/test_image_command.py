@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -347,7 +348,7 @@ def test_an_interpreter_of_a_project_does_not_run(machine, bento, tmp_path):
         ({"main.py": ""}, ["tiny"], ["--package", "other"], "--package: other isn't a project of "),
         ({"uv.toml": ""}, ["tiny"], [], "uv.toml: the file isn't supported. Move the settings to [tool.uv]"),
         ({"main.py": APP}, ["fastapi"], [], "app is an application for ASGI, but the packages include no server for it. Run `uv add uvicorn`"),
-        ({"x.py": ""}, ["tiny"], [], "nor an application (FastAPI, Litestar, Quart, Starlette, Flask) in main.py, app.py,"),
+        ({"x.py": ""}, ["tiny"], [], "no application (FastAPI, Litestar, Quart, Starlette, Flask) in a file such as main.py or app.py. Set --entrypoint to"),
         ({"main.py": "", ".python-version": "3.12\n"}, ["tiny"], [], "has Python 3.11, but "),
         ({"main.py": "key = 'AKIAIOSFODNN7EXAMPLA'\n"}, ["tiny"], [], "the project contains possible secrets:\n  main.py:1: "),
         ({"main.py": ""}, ["tiny"], ["--platform", "linux/arm64"], "contains no image for linux/arm64"),
@@ -372,7 +373,7 @@ def test_a_project_without_a_command_names_the_others_of_its_workspace(machine, 
     project = machine({"x.py": ""}, "tiny")
     lock = project / "uv.lock"
     lock.write_text(f"{lock.read_text()}\n{LOCKED}")
-    assert 'server:app --host 0.0.0.0".' in (told := build(bento, project, tmp_path, code=status.ERROR))
+    told = build(bento, project, tmp_path, code=status.ERROR)
     assert told.endswith("For another project of the workspace, set --package: api.\n")
 
 
@@ -530,6 +531,34 @@ def test_a_link_out_of_the_project_is_rejected(machine, bento, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+WSGI = "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n"
+SCRIPTS = '[project.scripts]\nserve = "web:serve"\nmigrate = "web:migrate"\n'
+
+
+@pytest.mark.parametrize(
+    ("files", "pyproject", "found", "entrypoint"),
+    [
+        ({"src/web/__init__.py": ""}, SCRIPTS + UV_BUILD, "project.scripts defines migrate, serve.", "migrate"),
+        ({"x.py": ""}, SCRIPTS, "project.scripts defines migrate, serve, which only a package with [build-system] installs.", None),
+        ({"src/web/__init__.py": ""}, '[project.gui-scripts]\nview = "web:view"\n' + UV_BUILD, "project.gui-scripts defines view.", "view"),
+        ({"src/web/__init__.py": "", "src/web/__main__.py": "from web import main; main()\n"}, UV_BUILD, "web/__main__.py is a program.", "python -m web"),
+        ({"tool.py": "if __name__ == '__main__':\n    pass\n", "x/y/z/deep.py": "import streamlit\n"}, "", "tool.py is a program.", "python -m tool"),
+        ({"manage.py": "", "site/wsgi.py": WSGI}, "", "site/wsgi.py creates Django's application.", "gunicorn site.wsgi:application --bind 0.0.0.0:8000"),
+        ({"app.py": "def create_app(): pass\n"}, "", "app.py defines create_app.", "uvicorn --factory app:create_app --host 0.0.0.0"),
+        ({"backend/app.py": APP}, "", "backend/app.py creates app.", "uvicorn backend.app:app --host 0.0.0.0"),
+        ({"main.py": "import streamlit as st\n"}, "", "main.py imports streamlit.", "streamlit run main.py --server.address 0.0.0.0"),
+        ({"bad.py": "(", "a.py": "def make_app(): pass\n", "b.py": "import os, streamlit\n"}, "", "a.py defines make_app; b.py imports streamlit.", "uvicorn --factory a:make_app --host 0.0.0.0"),
+    ],
+)  # fmt: skip
+def test_what_could_be_the_command_is_named(files, pyproject, found, entrypoint, machine, bento, tmp_path):
+    project = machine(files, "tiny", pyproject=pyproject)
+    told = build(bento, project, tmp_path, code=status.ERROR)
+    assert f"{project}: the container's command is unknown: {found} Set --entrypoint" in told
+    if entrypoint:
+        assert f'--entrypoint "{entrypoint}".' in told
+        build(bento, project, tmp_path, "--entrypoint", entrypoint, "--ignore-library", entrypoint.split()[0])
+
+
 @pytest.mark.parametrize(
     ("files", "packages", "expected"),
     [
@@ -539,14 +568,16 @@ def test_a_link_out_of_the_project_is_rejected(machine, bento, tmp_path):
         ({"src/app.py": APP}, ["fastapi", "uvicorn"], ["uvicorn", "src.app:app", "--host", "0.0.0.0"]),
         ({"src/web/__init__.py": "", "src/web/api.py": APP}, ["fastapi", "uvicorn"], ["uvicorn", "web.api:app", "--host", "0.0.0.0"]),
         ({"src/web/app/__init__.py": APP}, ["fastapi", "uvicorn"], ["uvicorn", "web.app:app", "--host", "0.0.0.0"]),
+        ({"src/web/__init__.py": APP}, ["fastapi", "uvicorn"], ["uvicorn", "web:app", "--host", "0.0.0.0"]),
     ],
 )  # fmt: skip
 def test_the_command_of_a_container(files, packages, expected, machine, bento, tmp_path):
     is_package = any(path.startswith("src/web/") for path in files)
-    files = files | ({"src/web/__init__.py": ""} if is_package else {})
-    build(bento, machine(files, *packages, pyproject=UV_BUILD if is_package else ""), tmp_path)
+    files = ({"src/web/__init__.py": ""} if is_package else {}) | files
+    told = build(bento, machine(files, *packages, pyproject=UV_BUILD if is_package else ""), tmp_path)
     config = read(tmp_path / "out", "latest")[0]["config"]
     assert config["Entrypoint"][4:] == expected
+    assert f"note: The container runs `{shlex.join(expected)}`. To change the command, add --entrypoint.\n" in told
     assert ("PORT=8000" in config["Env"]) is ("gunicorn" in expected)
 
 

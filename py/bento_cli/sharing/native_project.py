@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from functools import partial
 
 from rules_bento.dataclasses_lite import dataclass
@@ -280,6 +281,8 @@ class _Builder:
         own, contents, declared = built[-1] if is_package else None, [], []
         packages = {wheel.distribution for wheel in wheels}
         command, env = find_command(project, self._chosen.entrypoint, self._kept, own, packages)
+        if not self._chosen.entrypoint:
+            self.notes.append(f"The container runs `{shlex.join(command)}`. To change the command, add --entrypoint.")
         if own:
             version, digest, working_dir = own.version, f"sha256:{own.sha256}", "/"
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shlex
 from functools import partial
 
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     from bento_cli.sharing.native_packages import LocalWheel
     from bento_cli.sharing.uv_project import UvProject
 
+    Sources = dict[str, Callable[[], bytes]]
+    """Functions that read the files of a project, by path."""
+
 MAIN = f"{APP}/_main"  # the directory of a project's files, as for python_image
-_MAX_SOURCE = 1 << 20
+_MAX_SOURCE, _MAX_DEPTH, _MAX_MODULES, _MAX_LISTED = 1 << 20, 2, 200, 5
 # Files that can define an application, in the order of the search, and the calls that create one.
 _FILES = tuple(f"{name}.py" for name in ("main", "app", "api", "server", "asgi", "wsgi", "app/main", "app/__init__"))
 _APPS = {"FastAPI": "ASGI", "Litestar": "ASGI", "Quart": "ASGI", "Starlette": "ASGI", "Flask": "WSGI"}
@@ -28,6 +32,15 @@ _APPS = {"FastAPI": "ASGI", "Litestar": "ASGI", "Quart": "ASGI", "Starlette": "A
 _SERVERS: dict[str, dict[str, tuple[str, ...]]] = {
     "ASGI": {"uvicorn": ("uvicorn", "--host", "0.0.0.0"), "hypercorn": ("hypercorn", "--bind", "0.0.0.0:8000")},
     "WSGI": {"gunicorn": ("gunicorn",), "waitress": ("waitress-serve", "--listen=*:8000")},
+}
+# Clauses that describe what a module defines, and commands for --entrypoint.
+_SUGGESTIONS = {
+    "ASGI": ("creates", "uvicorn {module}:{name} --host 0.0.0.0"),
+    "Django": ("creates Django's", "gunicorn {module}:{name} --bind 0.0.0.0:8000"),
+    "WSGI": ("creates", "gunicorn {module}:{name} --bind 0.0.0.0:8000"),
+    "factory": ("defines", "uvicorn --factory {module}:{name} --host 0.0.0.0"),
+    "import": ("imports", "streamlit run {path} --server.address 0.0.0.0"),
+    "program": ("is a", "python -m {module}"),
 }
 
 
@@ -51,7 +64,7 @@ def find_command(
     own = project.fields["name"] if project.fields["name"] in scripts else next(iter(scripts), "")
     if wheel and own and (len(scripts) == 1 or own == project.fields["name"]):
         return [f"{ENVIRONMENT}/bin/{own}"], {}
-    sources: dict[str, Callable[[], bytes]]
+    sources: Sources
     if wheel:
         contents = Wheel.read(wheel.path, Locked(""))
         sources = {member.path: partial(contents.contents, member) for member in contents.members}
@@ -59,30 +72,56 @@ def find_command(
         sources = {file.path: partial(snapshot.content, file) for file in kept if file.link is None}
     name = normalize_name(project.fields["name"]).replace("-", "_")
     candidates = [f"{prefix}{path}" for prefix in ((f"{name}/", "") if wheel else ("", "src/")) for path in _FILES]
+    candidates += [f"{name}/__init__.py"] if wheel else []
     for path in (path for path in candidates if path in sources):
-        for variable, kind in _applications(sources[path]):
-            module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for kind, variable in _definitions(sources[path]):
+            if kind not in _SERVERS:
+                continue
             for package, command in _SERVERS[kind].items():
                 if package in packages:
                     env = {"PORT": "8000"} if package == "gunicorn" else {}
-                    return [command[0], f"{module}:{variable}", *command[1:]], env
+                    return [command[0], f"{_module(path)}:{variable}", *command[1:]], env
             problem = f"{variable} is an application for {kind}, but the packages include no server for it"
             remedy = f"Run `uv add {next(iter(_SERVERS[kind]))}`, or set --entrypoint."
             raise BentoError(problem, place=path, remedy=remedy)
-    if not wheel and "main.py" in sources:
+    if not wheel and "main.py" in sources and ("import", "streamlit") not in _definitions(sources["main.py"]):
         return [f"{ENVIRONMENT}/bin/python", f"{MAIN}/main.py"], {}
-    other = (
-        f" For another project of the workspace, set --package: {', '.join(project.others)}." if project.others else ""
-    )
-    raise BentoError(
-        f"{project.directory}: found neither a script in project.scripts of a package, nor an application "
-        f"({', '.join(_APPS)}) in {', '.join(candidates)}{'' if wheel else ', nor main.py'}. Set --entrypoint to the "
-        f'command, such as --entrypoint "uvicorn server:app --host 0.0.0.0".{other}'
-    )
+    raise _unknown_command(project, sources, is_package=wheel is not None)
 
 
-def _applications(read: Callable[[], bytes]) -> Iterator[tuple[str, str]]:
-    """Yield the name and the kind of each application that a module creates at its top level."""
+def _unknown_command(project: UvProject, sources: Sources, *, is_package: bool) -> BentoError:
+    """Return the error for a project whose command can't be determined, which names what could be the command."""
+    needs_package = "" if is_package else ", which only a package with [build-system] installs"
+    found = [
+        (f"project.{table} defines {', '.join(names)}{needs_package}", names[0])
+        for table in ("scripts", "gui-scripts")
+        if (names := sorted(project.fields.get(table, {})))
+    ]
+    modules = [path for path in sources if path.endswith(".py") and path.count("/") <= _MAX_DEPTH]
+    place = f"{ENVIRONMENT}/lib/pythonX.Y/site-packages/" if is_package else ""
+    for path in sorted(modules, key=lambda path: (path.count("/"), path))[:_MAX_MODULES]:
+        is_program = path.endswith("/__main__.py")
+        for kind, name in [("program", "program")] if is_program else _definitions(sources[path]):
+            clause, command = _SUGGESTIONS[kind]
+            found.append(
+                (f"{path} {clause} {name}", command.format(module=_module(path), name=name, path=place + path))
+            )
+    problem = "; ".join(dict.fromkeys(what for what, _ in found[:_MAX_LISTED])) or (
+        f"found no script in project.scripts of a package, and no application ({', '.join(_APPS)}) in a file such as "
+        "main.py or app.py"
+    )
+    remedy = f'Set --entrypoint to the command, such as --entrypoint "{found[0][1] if found else "python -m MODULE"}".'
+    if project.others:
+        remedy += f" For another project of the workspace, set --package: {', '.join(project.others)}."
+    return BentoError(f"the container's command is unknown: {problem}", place=str(project.directory), remedy=remedy)
+
+
+def _module(path: str) -> str:
+    return re.sub(r"(/__init__|/__main__)?\.py$", "", path).replace("/", ".")
+
+
+def _definitions(read: Callable[[], bytes]) -> Iterator[tuple[str, str]]:
+    """Yield the kind and the name of what a module defines at its top level and a container could run."""
     data = read()
     try:
         body = ast.parse(data).body if len(data) <= _MAX_SOURCE else []
@@ -90,12 +129,16 @@ def _applications(read: Callable[[], bytes]) -> Iterator[tuple[str, str]]:
         return
     for node in body:
         match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=function)):
-                pass
-            case ast.AnnAssign(target=ast.Name(id=name), value=ast.Call(func=function)):
-                pass
-            case _:
-                continue
-        called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-        if called in _APPS:
-            yield name, _APPS[called]
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=function))
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.Call(func=function))
+            ):
+                called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+                if kind := "Django" if called == "get_wsgi_application" else _APPS.get(called):
+                    yield kind, name
+            case ast.FunctionDef(name="create_app" | "make_app" as name):
+                yield "factory", name
+            case ast.Import(names=names) if any(each.name == "streamlit" for each in names):
+                yield "import", "streamlit"
+            case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
+                yield "program", "program"

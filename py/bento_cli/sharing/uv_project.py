@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 PYPROJECT, LOCK = "pyproject.toml", "uv.lock"
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_SCRIPTS = {"scripts?": {...: str}, "gui-scripts?": {...: str}}
 _SHAPE = {
     "build-system?": {"build-backend?": str, "requires?": [str]},
-    "project": {"name": str, "requires-python?": str, "scripts?": {...: str}, "version?": str},
+    "project": {"name": str, "requires-python?": str, **_SCRIPTS, "version?": str},
 }
 _INDEX = {"url": str, "name?": str, "default?": bool, "explicit?": bool, "format?": str}
 _SETTINGS = {"exclude-newer?": str, "index-url?": str, "extra-index-url?": [str], "index?": [_INDEX]}
