@@ -195,13 +195,40 @@ def test_the_dependencies_of_a_project_are_locked_in_uv_lock(project, index, ben
     assert exported.stdout == (entry / "env/python/requirements.lock.txt").read_text()
     pyproject(project, index, '"bentoml==1.4.39", "idna>3.9"')
     bento("build", code=1)
-    assert "uv.lock: the lock doesn't satisfy pyproject.toml. To update the lock, run `bento lock`." in bento.err
+    assert (
+        "uv.lock: proj: the lock has idna<3.10, but pyproject.toml has idna>3.9. To update the lock, run `be"
+        in bento.err
+    )
     bento("lock")
     bento("build")
     text = re.sub("(?m)^requires-python.*", 'requires-python = "==3.13.*"', (project / "pyproject.toml").read_text())
     (project / "pyproject.toml").write_text(text)
     bento("build", ".", "--python-version", "3.11", code=1)
     assert "uv.lock: the project requires Python ==3.13.*, but the Bento is for Python 3.11. Set" in bento.err
+
+
+def test_the_lock_of_a_workspace_is_the_lock_of_its_members(project, index, bento):
+    """Nothing is written into a member."""
+    pyproject(project, index)
+    member = project / "services/svc"
+    member.mkdir(parents=True)
+    for name in ("pyproject.toml", "service.py"):
+        (project / name).rename(member / name)
+    root = '[tool.uv]\nconstraint-dependencies = ["idna<3.10"]\n[tool.uv.workspace]\nmembers = ["services/*"]\n'
+    root += f'[[tool.uv.index]]\nurl = "{index.url}"\ndefault = true\n'
+    (project / "pyproject.toml").write_text(root)
+    text = (member / "pyproject.toml").read_text().replace("idna<3.10", "idna")
+    (member / "pyproject.toml").write_text(re.sub(r"(?s)\[\[tool.uv.index.*?(?=\n\[|$)", "", text))
+    bento("build", member, code=1)
+    assert "the workspace has no uv.lock, of which " in bento.err
+    subprocess.run([UV, "lock", "--quiet"], check=True)
+    tag = bento("build", member, "-o", "ref")
+    locked = Path(bento("get", tag, "-o", "path"), "env/python/requirements.lock.txt").read_text()
+    assert "idna==3.9" in locked
+    assert [path.name for path in member.iterdir() if "lock" in path.name] == []
+    (project / "pyproject.toml").write_text(root.replace("<3.10", "<3.9"))
+    bento("build", member, code=1)
+    assert "uv.lock: constraint-dependencies: the lock has idna<3.10, but pyproject.toml has idna<3.9. To" in bento.err
 
 
 def test_a_project_without_a_version_has_no_uv_lock(project, index, bento):

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 from bento_cli.cli import status
 from bento_cli.sharing import native_project
-from bento_cli.sharing.uv_project import PackageSelection, UvProject
+from bento_cli.sharing.uv_project import UvProject
 from rules_bento.images import entrypoint, plan
 from rules_bento.packages import conflicts
+from rules_bento.packages.conflicts import PackageSelection
 from rules_bento.packages.platforms import marker_environment
 from rules_bento.registry import pushing
 from rules_bento.registry.layout import Layout
@@ -717,7 +718,9 @@ def test_options_select_the_packages_of_uv_sync(defaults, machine, monkeypatch):
         selection = PackageSelection(*(names.get(each, ()) for each in fields), all_extras="--all-extras" in words)
         found = UvProject.read(project, package)
         environment = marker_environment("linux", "x86_64", "3.11")
-        packages = conflicts.installed(found.lock, selection.choice(found), "uv.lock", environment)
+        packages = conflicts.installed(
+            found.lock, selection.choice(found.lock, found.name, found.default_groups), "uv.lock", environment
+        )
         ours = {each["name"] for each, _ in packages if "registry" in each["source"]}
         no_dev = [] if "dev" in words else ["--no-dev"]
         command = [

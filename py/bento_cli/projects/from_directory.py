@@ -223,12 +223,16 @@ def _build(
 
 
 def _project_lock(options: BuildOptions, directory: Path, bentofile: Path | None, locking: LockOptions) -> ProjectLock:
+    from rules_bento.packages.lock_changes import find_root
+
     from bento_cli.projects.project_locks import REQUIREMENTS_LOCK, ProjectLock
 
     is_project = bentofile is not None and bentofile.suffix == ".toml" and not options.python.requirements_txt
     is_default = bentofile is None or bentofile.name in bentofiles.NAMES
     name = REQUIREMENTS_LOCK if is_default or not bentofile else f"{bentofile.stem}.{REQUIREMENTS_LOCK}"
-    return ProjectLock(bentofile.parent if bentofile else directory, locking, options, is_project, name)
+    place = bentofile.parent if bentofile else directory
+    root = find_root(place.absolute()) if is_project else place
+    return ProjectLock(place, place if root == place.absolute() else root, locking, options, is_project, name)
 
 
 def _model_pins(directory: Path, bentofile: Path | None, extra: ExtraOptions) -> ModelPins:

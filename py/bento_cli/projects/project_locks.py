@@ -42,7 +42,6 @@ _HEADER = "# Locked by `bento lock` for Python {}. To choose newer versions, run
 _ROOT = "# Requires: "
 _PYTHON = re.compile(r"# Locked by `bento lock` for Python ([0-9.]+)\.")
 _PIN = re.compile(r"[-._A-Za-z0-9]+(\[[^]]*\])?==[-+!._A-Za-z0-9]+( *;|$)")
-_EXPORT = ("--no-dev", "--no-emit-project", "--no-header", "--no-annotate", "--offline", "--quiet")
 _COMPILE = ("--universal", "--generate-hashes", "--no-header", "--no-annotate", "--no-strip-extras", "--quiet")
 # Settings of tool.uv that change versions, in addition to `uv_settings.COPIED`.
 _LIMITS = ("constraint-dependencies", "override-dependencies", "index", "index-url", "extra-index-url")
@@ -73,9 +72,10 @@ class LockOptions:
 
 @dataclass
 class ProjectLock:
-    """The lock of the project whose bentofile is in `directory`."""
+    """The lock of the project whose bentofile is in `directory`. `root` is the root of its workspace."""
 
     directory: Path
+    root: Path
     options: LockOptions
     build_options: BuildOptions
     is_project: bool = False  # whether the requirements are those of the [project] table in pyproject.toml
@@ -110,6 +110,9 @@ class ProjectLock:
         target = self.options.output or self._existing(lines)
         target = target or (UV_LOCK if self._uses_uv_lock(lines) else self.name)
         if target == UV_LOCK:
+            if self.root != self.directory:
+                problem = f"the workspace has no {UV_LOCK}, of which {self.directory.absolute()} is a member"
+                raise BentoError(problem, place=str(self.root), remedy="Run `uv lock` in the workspace.")
             self._write_uv_lock(python_version)
         else:
             self._write_requirements(lines, python_version, target)
@@ -124,7 +127,7 @@ class ProjectLock:
             return ""
         is_upgrade = bool({"*", "bentoml"} & {*self.options.upgrade})
         names = [UV_LOCK, *([] if is_upgrade else [self._existing(())])]
-        pins = [pin for name in names if name and (self.directory / name).is_file() for pin in self._versions(name)]
+        pins = [pin for name in names if name and self._path(name).is_file() for pin in self._versions(name)]
         return next((version for name, version in pins if name == "bentoml"), "")
 
     def _versions(self, name: str) -> list[tuple[str, str]]:
@@ -147,9 +150,9 @@ class ProjectLock:
         name = self._existing(lines)
         if not name:
             return None
-        path = self.directory / name
+        path = self._path(name)
         if name == UV_LOCK:
-            pins, text = parse(self._export(python_version), name)[0], ""
+            pins, text = parse(self._read_uv_lock(python_version), name)[0], ""
         else:
             text = decode_text(self._read(name), name)
             pins = _pins(text, name)
@@ -165,7 +168,11 @@ class ProjectLock:
             names = [self.name]
         if not self._uses_uv_lock(lines):
             names = [name for name in names if name != UV_LOCK]
-        return next((name for name in names if (self.directory / name).is_file()), "")
+        return next((name for name in names if self._path(name).is_file()), "")
+
+    def _path(self, name: str) -> Path:
+        """Return the path of a lock. A uv.lock is in the root of the project's workspace."""
+        return (self.root if name == UV_LOCK else self.directory) / name
 
     def _check(self, lines: Sequence[Line], pins: Sequence[Line], text: str, path: Path, python_version: str) -> None:
         """Raise BentoError if a lock doesn't satisfy a requirement, or if it is for another Python version."""
@@ -243,9 +250,9 @@ class ProjectLock:
             (directory / "uv.toml").write_text("".join(f"{key} = {text}\n" for key, text in settings.items()), "utf-8")
             flags = ["pip", "compile", "requirements.in", "-o", name, *_COMPILE, "--python-version", python_version]
             flags += ["--directory", temporary, "--no-python-downloads", "--python", sys.executable]
-            if (self.directory / UV_LOCK).is_file():
-                limits = self._export(python_version, "--frozen", "--no-hashes")
-                (directory / "limits.txt").write_text(limits, "utf-8")
+            if self._path(UV_LOCK).is_file():
+                limits = parse(self._read_uv_lock(""), UV_LOCK)[0]
+                (directory / "limits.txt").write_text("".join(f"{line.text}\n" for line in limits), "utf-8")
                 flags += ["-c", "limits.txt"]
                 self.notes.append(f"{UV_LOCK} only limits the versions, because it doesn't lock all requirements.")
             self._run([*flags, *indexes.pip_flags()], directory, "\n".join([*roots, *settings.values()]), indexes)
@@ -275,7 +282,7 @@ class ProjectLock:
         return directory
 
     def _read(self, name: str) -> bytes:
-        return read_inside(self.directory / name)
+        return read_inside(self._path(name))
 
     def _python_flags(self, directory: Path, python_version: str) -> list[str]:
         """Return flags with an interpreter of the Bento's version, which uv never searches in the project."""
@@ -287,30 +294,27 @@ class ProjectLock:
             write_fake_interpreter(Path(python), sys.executable, python_version)
         return ["--no-python-downloads", "--python", python]
 
-    def _export(self, python_version: str, *flags: str) -> str:
-        """Return the requirements in uv.lock. Raises BentoError if pyproject.toml requires a change of uv.lock."""
-        import tempfile
+    def _read_uv_lock(self, python_version: str) -> str:
+        """Return the requirements in uv.lock, with hashes. An empty Python version allows a stale lock.
 
-        from rules_bento.packages import uv
+        Raises BentoError if pyproject.toml requires a change of the lock, or another Python version.
+        """
+        from rules_bento.formats.toml import read_toml
+        from rules_bento.packages import lock, lock_changes
+        from rules_bento.packages.conflicts import PackageSelection
 
-        with tempfile.TemporaryDirectory(prefix="bento-lock-") as name:
-            directory = self._copy(Path(name), _PYPROJECT, "uv.toml", UV_LOCK)
-            program = self.options.uv or uv.require_uv("reads uv.lock")
-            command = [program, "export", *(flags or ("--locked",)), *_EXPORT, "--directory", name]
-            command += self._python_flags(directory, python_version)
-            done = uv.start(command, self._variables(""))
-        if done.returncode:
-            problem, remedy = (
-                "the lock doesn't satisfy pyproject.toml",
-                f"To update the lock, run `{self.options.command}`.",
-            )
-            if found := re.search(r"Python requirement: `([^`]*)`", done.stderr):
-                problem = f"the project requires Python {found[1]}, but the Bento is for Python {python_version}"
+        origin = str(self.root / UV_LOCK)
+        document = lock.read_uv_lock(decode_text(self._read(UV_LOCK), origin), origin)
+        table: Any = read_toml(self._read(_PYPROJECT), _PYPROJECT)
+        name, limit = normalize_name(table["project"]["name"]), table["project"].get("requires-python", "")
+        if python_version:
+            if not lock_changes.allows(limit, python_version):
+                problem = f"the project requires Python {limit}, but the Bento is for Python {python_version}"
                 remedy = "Set docker.python_version in the bentofile, or --python-version."
-            elif not re.search(r"needs to be updated|network was disabled", done.stderr):
-                problem = f"uv can't read the lock ({' '.join(done.stderr.replace(name, '.').split()).rstrip('.')})"
-            raise BentoError(problem, place=str(self.directory / UV_LOCK), remedy=remedy)
-        return done.stdout
+                raise BentoError(problem, place=origin, remedy=remedy)
+            self.notes += lock_changes.check(self.root, document, f"To update the lock, run `{self.options.command}`.")
+        defaults = table.get("tool", {}).get("uv", {}).get("default-groups", ())
+        return lock.export(document, PackageSelection().choice(document, name, defaults), origin)
 
     def _run(self, flags: list[str], directory: Path, text: str, indexes: Indexes | None = None) -> None:
         """Run uv, which can use the network. Raises BentoError if uv fails."""

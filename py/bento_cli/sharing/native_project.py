@@ -15,6 +15,7 @@ from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import program_members
 from rules_bento.images.plan import APP, ImagePlan, PlannedLayer
 from rules_bento.packages import conflicts, lock_changes
+from rules_bento.packages.conflicts import PackageSelection
 from rules_bento.packages.indexes import without_credentials
 from rules_bento.packages.lock import wheel_files
 from rules_bento.packages.requirements import decode
@@ -29,12 +30,11 @@ from bento_cli.sharing import native_build
 from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, target_environment
 from bento_cli.sharing.native_wheel import build_wheel
 from bento_cli.sharing.project_command import MAIN, find_command
-from bento_cli.sharing.uv_project import LOCK, PackageSelection, UvProject
+from bento_cli.sharing.uv_project import LOCK, UvProject
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from packaging.specifiers import SpecifierSet
     from rules_bento.artifacts.signatures import Signing
     from rules_bento.packages.conflicts import Choice
     from rules_bento.sources.snapshot import DeclaredFile
@@ -124,8 +124,7 @@ def _bases(workspace: BuildWorkspace, default: str) -> list[BaseImageContents]:
 def _default_python(project: UvProject) -> str:
     """Return the Python version (X.Y) of the default base: the version in .python-version, or the lowest allowed."""
     pinned, _ = _pinned_python(project)
-    allowed = _allowed_python(project)
-    return pinned or next((f"3.{minor}" for minor in _MINORS if _allows(allowed, f"3.{minor}")), f"3.{_MINORS[0]}")
+    return pinned or next((f"3.{minor}" for minor in _MINORS if _allows(project, f"3.{minor}")), f"3.{_MINORS[0]}")
 
 
 def _select(project: UvProject, secrets: tuple[str, ...] | None, place: str = "") -> tuple[DeclaredFile, ...]:
@@ -170,22 +169,18 @@ def _check_python(project: UvProject, base: BaseImageContents) -> None:
     if pinned not in ("", version):
         problem = f"{base.name} has Python {version}, but {path} requires {pinned}"
         raise BentoError(problem, place="--base", remedy=f"Use a base image with Python {pinned}.")
-    if not _allows(_allowed_python(project), version):
+    if not _allows(project, version):
         text = project.fields.get("requires-python", project.lock["requires-python"])
         problem = f"{base.name} has Python {version}, but the project requires {text}"
         raise BentoError(problem, place="--base", remedy="Use a base image with such a version.")
 
 
-def _allows(allowed: SpecifierSet, version: str) -> bool:
-    return any(f"{version}.{patch}" in allowed for patch in (0, 99))
-
-
-def _allowed_python(project: UvProject) -> SpecifierSet:
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+def _allows(project: UvProject, version: str) -> bool:
+    from packaging.specifiers import InvalidSpecifier
 
     text = project.fields.get("requires-python", project.lock["requires-python"])
     try:
-        return SpecifierSet(text)
+        return lock_changes.allows(text, version)
     except InvalidSpecifier:
         raise BentoError(f"{project.path}: invalid requires-python {text!r}. Correct the value.") from None
 
@@ -242,7 +237,7 @@ class _Builder:
 
     def __init__(self, project: UvProject, chosen: ProjectOptions, workspace: BuildWorkspace) -> None:
         self._project, self._chosen, self._workspace = project, chosen, workspace
-        self._choice = chosen.selection.choice(project)
+        self._choice = chosen.selection.choice(project.lock, project.name, project.default_groups)
         self._kept = _select(project, chosen.secrets)
         self._built: dict[Path, LocalWheel] = {}
         self.notes: list[str] = []

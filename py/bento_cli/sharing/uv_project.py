@@ -9,8 +9,6 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.schema import validate
 from rules_bento.formats.toml import read_toml
-from rules_bento.packages import conflicts
-from rules_bento.packages.conflicts import Choice
 from rules_bento.packages.lock import read_uv_lock
 from rules_bento.packages.requirements import decode, normalize_name
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
@@ -31,55 +29,6 @@ _SETTINGS |= {"build-constraint-dependencies?": [str]}
 _KINDS = ("virtual", "editable", "directory")  # sources of packages that are directories
 
 
-class PackageSelection(NamedTuple):
-    """The extras and groups of a project, as the options of `uv sync`."""
-
-    extras: Sequence[str] = ()
-    groups: Sequence[str] = ()
-    no_groups: Sequence[str] = ()
-    only_groups: Sequence[str] = ()
-    all_extras: bool = False
-
-    def choice(self, project: UvProject) -> Choice:
-        """Return what is selected in the project's lock. The group `dev` is selected only if an option names it.
-
-        Raises BentoError for an unknown name, and for options that exclude each other.
-        """
-        if self.only_groups and (self.groups or self.extras or self.all_extras):
-            remedy = "Remove one of the options."
-            raise BentoError(
-                "not supported with --group, --extra, or --all-extras", place="--only-group", remedy=remedy
-            )
-        if self.extras and self.all_extras:
-            raise BentoError("not supported with --all-extras", place="--extra", remedy="Remove one of the options.")
-        member = next(
-            each for each in project.lock["package"] if each["name"] == normalize_name(project.fields["name"])
-        )
-        extras = conflicts.declared(member, "extra")
-        groups = [*conflicts.declared(member, "group"), *project.lock.get("manifest", {}).get("dependency-groups", ())]
-        for option, names, known in (
-            ("--extra", self.extras, extras),
-            ("--group", self.groups, groups),
-            ("--no-group", self.no_groups, groups),
-            ("--only-group", self.only_groups, groups),
-        ):
-            for name in names:
-                if normalize_name(name) not in known:
-                    remedy = f"Valid values: {', '.join(sorted({*known})) or 'none'}."
-                    raise BentoError(f"{project.fields['name']} has no {name!r}", place=option, remedy=remedy)
-        defaults = project.default_groups
-        chosen = self.only_groups or [*self.groups, *([*groups] if defaults == "all" else defaults)]
-        named = {normalize_name(name) for name in (*self.only_groups, *self.groups)}
-        excluded = {normalize_name(name) for name in self.no_groups} | ({"dev"} - named)
-        return Choice(
-            members=[member["name"]],
-            extras={normalize_name(name) for name in (extras if self.all_extras else self.extras)},
-            groups={normalize_name(name) for name in chosen} - excluded,
-            only_groups=bool(self.only_groups),
-            selector="the options",
-        )
-
-
 class UvProject(NamedTuple):
     """A project: the directory of its lock, its own directory, `[project]`, and whether it is a package."""
 
@@ -92,6 +41,11 @@ class UvProject(NamedTuple):
     lock: dict[str, Any]
     default_groups: Sequence[str]  # can be "all"
     others: Sequence[str]  # names of the other projects of the workspace
+
+    @property
+    def name(self) -> str:
+        """The normalized name."""
+        return normalize_name(self.fields["name"])
 
     @property
     def path(self) -> Path:

@@ -14,10 +14,12 @@ from __future__ import annotations
 import json
 import re
 
-from rules_bento.dataclasses_lite import dataclass
+from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.errors import BentoError
 from rules_bento.packages.lock_shapes import MAX_MARKER
-from rules_bento.typing_lite import Any, Collection, Iterable, Iterator, Mapping
+from rules_bento.packages.marker_text import format_condition
+from rules_bento.packages.requirements import normalize_name
+from rules_bento.typing_lite import Any, Collection, Iterable, Iterator, Mapping, Sequence
 
 Document = dict[str, Any]  # a uv.lock, or a table of it
 Item = tuple[str, str, str]  # kind (`project`, `extra`, or `group`), package, and name of the extra or group
@@ -78,6 +80,52 @@ class Choice:
                     raise BentoError(f"{attribute}: the lock doesn't contain {name!r}", place=origin, remedy=remedy)
 
 
+class PackageSelection(NamedTuple):
+    """The extras and groups of a project, as the options of `uv sync`."""
+
+    extras: Sequence[str] = ()
+    groups: Sequence[str] = ()
+    no_groups: Sequence[str] = ()
+    only_groups: Sequence[str] = ()
+    all_extras: bool = False
+
+    def choice(self, document: Document, project: str, defaults: Sequence[str]) -> Choice:
+        """Return what is selected for a project of the lock `document`, whose `default-groups` are `defaults`.
+
+        The group `dev` is selected only if an option names it. Raises BentoError for an unknown name, and for options
+        that exclude each other.
+        """
+        remedy = "Remove one of the options."
+        if self.only_groups and (self.groups or self.extras or self.all_extras):
+            problem = "not supported with --group, --extra, or --all-extras"
+            raise BentoError(problem, place="--only-group", remedy=remedy)
+        if self.extras and self.all_extras:
+            raise BentoError("not supported with --all-extras", place="--extra", remedy=remedy)
+        member = next(each for each in document["package"] if each["name"] == project)
+        extras = declared(member, "extra")
+        groups = [*declared(member, "group"), *document.get("manifest", {}).get("dependency-groups", ())]
+        for option, names, known in (
+            ("--extra", self.extras, extras),
+            ("--group", self.groups, groups),
+            ("--no-group", self.no_groups, groups),
+            ("--only-group", self.only_groups, groups),
+        ):
+            for name in names:
+                if normalize_name(name) not in known:
+                    remedy = f"Valid values: {', '.join(sorted({*known})) or 'none'}."
+                    raise BentoError(f"{project} has no {name!r}", place=option, remedy=remedy)
+        chosen = self.only_groups or [*self.groups, *(groups if defaults == "all" else defaults)]
+        named = {normalize_name(name) for name in (*self.only_groups, *self.groups)}
+        excluded = {normalize_name(name) for name in self.no_groups} | ({"dev"} - named)
+        return Choice(
+            members=[project],
+            extras={normalize_name(name) for name in (extras if self.all_extras else self.extras)},
+            groups={normalize_name(name) for name in chosen} - excluded,
+            only_groups=bool(self.only_groups),
+            selector="the options",
+        )
+
+
 def declared(member: Document, kind: str) -> list[str]:
     """Return the extras or groups that a member declares, including empty extras and groups."""
     field = {"extra": "provides-extras", "group": "requires-dev"}[kind]
@@ -122,10 +170,27 @@ def installed(
     document = document | {"package": [*document["package"], root]}
     chosen = choice.items(document)
     chosen += [item for name in choice.groups or () if (item := ("group", "", name))[2] in root["dev-dependencies"]]
-    active = _activate(document, choice, chosen, _Work(origin, environment))
-    reached = active.walk(document, chosen)
+    work = _Work(origin, environment)
+    limit = TRUE if not document.get("supported-markers") else FALSE
+    for marker in document.get("supported-markers", ()):
+        limit |= _evaluate(_parse_marker(marker, work), work)
+    if not limit:
+        remedy = "Change tool.uv.environments, and run `uv lock`."
+        raise BentoError("the lock doesn't support the platform and Python version", place=origin, remedy=remedy)
+    reached = _activate(document, choice, chosen, work).walk(document, chosen, limit)
     found = [(package, reached.get((id(package), ("project", package["name"], "")))) for package in document["package"]]
     return [(package, condition) for package, condition in found if condition]
+
+
+def _evaluate(condition: Condition, work: _Work) -> Condition:
+    """Return a condition of a marker without extras, for the environment of `work`."""
+    result = FALSE
+    for clause in condition:
+        together = TRUE
+        for atom in clause:
+            together = _and(together, work.condition(atom), work)
+        result |= together
+    return result
 
 
 def _root_groups(document: Document) -> dict[str, list[Document]]:
@@ -239,11 +304,16 @@ class _Active:
             before = dict(self.items)
             self.walk(document, chosen)
 
-    def walk(self, document: Document, roots: Iterable[Item]) -> dict[tuple[int, Item], Condition]:
-        """Return the conditions of the reached items, by the `id` of the package and the item. Adds required extras."""
+    def walk(
+        self, document: Document, roots: Iterable[Item], limit: Condition = TRUE
+    ) -> dict[tuple[int, Item], Condition]:
+        """Return the conditions of the reached items, by the `id` of the package and the item. Adds required extras.
+
+        `limit` is the condition of the roots.
+        """
         by_name = _by_name(document)
         reached: dict[tuple[int, Item], Condition] = {}
-        queue: list[tuple[Document, Item, Condition]] = [(by_name[item[1]][0], item, TRUE) for item in roots]
+        queue: list[tuple[Document, Item, Condition]] = [(by_name[item[1]][0], item, limit) for item in roots]
         while queue:
             package, item, reach = queue.pop()
             key = (id(package), item)
@@ -419,12 +489,6 @@ def conjunction(one: Condition, other: Condition) -> Condition:
 def negation(condition: Condition) -> Condition:
     """Return the opposite of a condition."""
     return _not(condition, _Work(""))
-
-
-def format_condition(condition: Condition) -> str:
-    """Return a condition as a marker."""
-    clauses = sorted(" and ".join(sorted(" ".join(atom) for atom in clause)) for clause in condition)
-    return clauses[0] if len(clauses) == 1 else " or ".join(f"({clause})" for clause in clauses)
 
 
 def _and(one: Condition, other: Condition, work: _Work) -> Condition:

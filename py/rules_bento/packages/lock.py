@@ -44,6 +44,7 @@ from rules_bento.packages import conflicts, lock_shapes, requirements
 from rules_bento.packages.conflicts import Choice
 from rules_bento.packages.indexes import EXPLICIT_GROUP, Indexes, reject_credentials, split_index, without_credentials
 from rules_bento.packages.lock_shapes import LOCK
+from rules_bento.packages.marker_text import format_condition
 from rules_bento.packages.requirements import LOCAL_REMEDY, normalize_name
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Iterable, Sequence
 
@@ -84,6 +85,7 @@ _UV_LOCK = {
                 "path?": str,
                 "directory?": str,
                 "editable?": str,
+                "subdirectory?": str,
                 "virtual?": str,
             },
             "resolution-markers?": [str],
@@ -197,6 +199,36 @@ def wheel_files(package: dict[str, Any], origin: str, project: Path) -> dict[str
         url = file.get("url") or str(project / path)
         files[_sha256(file, url.rpartition("/")[2], package, place, project)] = url
     return files
+
+
+def export(document: dict[str, Any], choice: Choice, origin: str) -> str:
+    """Return the packages that `choice` installs as a requirements file with hashes, as `uv export` does.
+
+    Raises BentoError for a package at a local path.
+    """
+    lines = []
+    for package, condition in conflicts.installed(document, choice, origin):
+        source, name = package["source"], package["name"]
+        if conflicts.is_member(package) and name in (choice.members or ()):
+            continue
+        if source.keys() & {"directory", "editable", "path", "virtual"}:
+            problem = f"a Bento can't contain {name}, which the lock has as a local path"
+            remedy = "Build a wheel, replace the requirement with python.wheels of the bentofile, and lock again."
+            raise BentoError(problem, place=origin, remedy=remedy)
+        found = _source(package, origin)
+        text = f"{name}=={package.get('version', '')}"
+        if "git" in found:
+            directory = f"#subdirectory={found['subdirectory']}" if "subdirectory" in found else ""
+            text = f"{name} @ git+{found['git']}@{found['commit']}{directory}"
+        elif found:
+            directory = f"#subdirectory={source['subdirectory']}" if "subdirectory" in source else ""
+            text = f"{name} @ {found['url']}{directory}"
+        marker = format_condition(condition)
+        files = [*package.get("wheels", ()), *([package["sdist"]] if "sdist" in package else [])]
+        hashes = sorted({file["hash"] for file in files if "hash" in file})
+        hashed = "".join(f" \\\n    --hash={each}" for each in hashes)
+        lines.append(f"{text}{f' ; {marker}' if marker else ''}{hashed}\n")
+    return "".join(lines)
 
 
 def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], origin: str) -> Lock:

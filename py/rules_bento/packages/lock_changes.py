@@ -18,6 +18,7 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import decode_text, read_file
 from rules_bento.formats.toml import read_toml
 from rules_bento.packages import conflicts
+from rules_bento.packages.marker_text import canonical_atom, format_condition
 from rules_bento.packages.requirements import normalize_name, parse_requirement
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Iterable, Iterator, Mapping
 
@@ -38,8 +39,6 @@ _LISTS = {  # keys of [tool.uv] and of the lock
     "override-dependencies": "overrides",
     "build-constraint-dependencies": "build-constraints",
 }
-_SYSTEMS = {"Windows": "win32", "Darwin": "darwin", "Linux": "linux", "AIX": "aix"}
-_SYSTEMS |= {"Emscripten": "emscripten", "Android": "android"}
 _MAX_ENVIRONMENTS = 20_000
 _DIRECTORIES = ("editable", "directory", "virtual")
 _OTHER = "other"  # a value that no marker names
@@ -84,7 +83,8 @@ class _Comparison:
         members = self.members()
         yield from self._settings(members)
         locked = {each["name"]: each for each in self.lock["package"] if each["source"].keys() & {*_DIRECTORIES}}
-        recorded = {*self.lock.get("manifest", {}).get("members", ())} or ({*members} if len(members) == 1 else set())
+        roots = {name for name, each in locked.items() if "." in each["source"].values()}
+        recorded = {*self.lock.get("manifest", {}).get("members", roots)}
         if recorded != {*members} or not recorded <= locked.keys():
             yield _differ("the members", sorted(recorded), sorted(members), "the workspace")
             return
@@ -113,6 +113,9 @@ class _Comparison:
 
     def _settings(self, members: Table) -> Iterator[str]:
         lock, settings, manifest = self.lock, self._uv(), self.lock.get("manifest", {})
+        if (self.root / "uv.toml").is_file():  # replaces the table, but for settings of the project
+            text = decode_text(read_file(self.root / "uv.toml"), "uv.toml")
+            settings = {"conflicts": settings.get("conflicts", []), **read_toml(text, "uv.toml")}
         ranges = [self.table(each, "project").get("requires-python", "") for each in members.values()]
         if any(ranges) and _bounds(lock["requires-python"]) != _bounds(",".join(filter(None, ranges))):
             yield _differ("requires-python", lock["requires-python"], ", ".join(filter(None, ranges)), PYPROJECT)
@@ -326,15 +329,22 @@ class _Comparison:
         return all(_holds(one, each, work) == _holds(other, each, work) for each in environments)
 
 
-def check(root: Path, lock: Table) -> list[str]:
+def check(root: Path, lock: Table, remedy: str = "Run `uv lock` in the project.") -> list[str]:
     """Raise BentoError for the first difference between a `uv.lock` and the pyproject.toml files of its workspace.
 
     Returns notes on dynamic fields.
     """
     comparison = _Comparison(root, lock)
     for difference in comparison.differences():
-        raise BentoError(difference, place=str(root / "uv.lock"), remedy="Run `uv lock` in the project.")
+        raise BentoError(difference, place=str(root / "uv.lock"), remedy=remedy)
     return comparison.notes
+
+
+def allows(text: str, version: str) -> bool:
+    """Return whether a range of Python versions contains a version X.Y. Raises InvalidSpecifier for another text."""
+    from packaging.specifiers import SpecifierSet
+
+    return any(f"{version}.{patch}" in SpecifierSet(text) for patch in (0, 99))
 
 
 def find_root(directory: Path) -> Path:
@@ -402,7 +412,7 @@ def _written(key: tuple[Any, ...], marker: Condition) -> str:
     shown = f"{name}[{','.join(sorted(extras))}]" if extras else name
     shown += ",".join(sorted(f"{operator}{version}" for operator, version in specifiers))
     shown += f" from {' '.join(map(str, source[1:]))}" if source and source[0] else ""
-    return shown if marker == conflicts.TRUE else f"{shown} ; {conflicts.format_condition(marker)}"
+    return shown if marker == conflicts.TRUE else f"{shown} ; {format_condition(marker)}"
 
 
 def _read(marker: str) -> Condition:
@@ -411,33 +421,22 @@ def _read(marker: str) -> Condition:
     for clause in conflicts.parse_marker(marker, PYPROJECT):
         together = conflicts.TRUE
         for atom in clause:
-            together = conflicts.conjunction(together, _canonical(*atom))
+            together = conflicts.conjunction(together, _canonical(atom))
         condition |= together
     return condition
 
 
-def _canonical(left: str, operator: str, right: str) -> Condition:
-    if not left.isidentifier() and right.isidentifier() and operator not in ("in", "not in"):
-        left, operator, right = right, {"<": ">", ">": "<", "<=": ">=", ">=": "<="}.get(operator, operator), left
-    text = right.strip("'\"")
-    if left == "python_version":
-        left = "python_full_version"
-        if operator in ("in", "not in"):
-            parts = [_canonical("python_version", "==", f"'{each}'") for each in re.split(r"[\s,]+", text.strip())]
-            union = frozenset().union(*parts)
-            return union if operator == "in" else conflicts.negation(union)
-        if operator in ("==", "!=") and not text.endswith("*"):
-            text = f"{text}.*" if text.count(".") < 2 else text
-        elif operator in (">", "<=") and text.count(".") == 1:
-            major, minor = text.split(".")
-            operator, text = {">": ">=", "<=": "<"}[operator], f"{major}.{int(minor) + 1}"
-    elif left == "platform_system" and text in _SYSTEMS and operator in ("==", "!="):
-        left, text = "sys_platform", _SYSTEMS[text]
-    elif left == "extra":
-        text = normalize_name(text)
-    if left.isidentifier():
-        right = f"'{text}'"
-    return frozenset([frozenset([(left, operator, right)])])
+def _canonical(atom: conflicts.Atom) -> Condition:
+    left, operator, right = atom
+    if left == "python_version" and operator in ("in", "not in"):
+        versions = re.split(r"[\s,]+", right.strip("'\" "))
+        union = conflicts.FALSE
+        for each in versions:
+            union |= _canonical((left, "==", f"'{each}'"))
+        return union if operator == "in" else conflicts.negation(union)
+    if left == "extra":
+        right = repr(normalize_name(right.strip("'\"")))
+    return frozenset([frozenset([canonical_atom((left, operator, right))])])
 
 
 def _holds(condition: Condition, values: Mapping[str, str], work: dict[tuple[Any, ...], bool]) -> bool:

@@ -306,8 +306,9 @@ def image_command(
     `bento containerize` for Bentos, and the rule python_image. The creation time is the commit's, unless the variable
     SOURCE_DATE_EPOCH is set.
     """
+    from rules_bento.packages.conflicts import PackageSelection
+
     from bento_cli.sharing.native_project import ProjectOptions, build_image
-    from bento_cli.sharing.uv_project import PackageSelection
 
     signing = arguments.signing("sign-", **{name: options.pop(name) for name in arguments.SIGNING})
     if signing and not options["push"]:
