@@ -293,23 +293,12 @@ def test_an_implicit_lock_sends_no_credentials_of_other_hosts(project, index, be
     assert set(index.seen) != {None}
 
 
-@pytest.mark.parametrize("setting", ['allow-insecure-host = ["corp"]', 'https-proxy = "http://x"', 'cache-dir = "x"'])
-def test_an_implicit_lock_uses_no_connection_settings_of_the_project(project, index, bento, setting):
-    pyproject(project, index, more=f"[tool.uv]\n{setting}\n")
-    bento("build", code=1)
-    assert (
-        f"the project has no lock, and sets {setting.split(' ')[0]}, which determines how uv connects. Check"
-        in bento.err
-    )
-    assert index.seen == []
-
-
 def test_a_lock_expands_no_variable(project, index, bento, monkeypatch):
     monkeypatch.setenv("CANARY", "canary")
     bentofile(project, index, f"'idna @ {index.url}/${{CANARY}}/idna-3.9-py3-none-any.whl'")
     for command in ("build", "lock"):
         bento(command, code=1)
-        assert "the requirements contain '${', so uv would send the value of an environment variable" in bento.err
+    assert "the requirements contain '${', so uv would send the value of an environment variable" in bento.err
     assert index.seen == []
 
 
@@ -384,6 +373,83 @@ def test_the_version_of_bentoml_is_the_users(project, index, bento, dependencies
     assert f"bentoml=={version} " in (path / "env/python/requirements.lock.txt").read_text()
     bento("lock")
     assert bento("build", "-o", "ref") != ""
+
+
+BACK_END = '[build-system]\nrequires = []\nbuild-backend = "back"\nbackend-path = ["."]\n'
+BACK = """\
+from pathlib import Path
+
+
+def prepare_metadata_for_build_editable(directory, settings=None):
+    lines = ["Requires-Dist: bentoml", "Requires-Dist: idna"]
+    path = Path(directory, "proj-7.dist-info/METADATA")
+    path.parent.mkdir()
+    path.write_text("\\n".join(["Metadata-Version: 2.1", "Name: proj", "Version: 7", "Requires-Python: >=3.9", *lines, ""]))
+    return path.parent.name
+"""
+GROUPS = '[dependency-groups]\ndev = ["idna>=3", {include-group = "more"}]\nmore = ["idna"]\n'
+
+
+@pytest.mark.parametrize(
+    ("project_lines", "more"),
+    [
+        ('version = "1"\n', ""),
+        ('version = "1"\n', BACK_END),
+        ('dynamic = ["version"]\n', BACK_END),
+        ('version = "1"\n', GROUPS + "[tool.uv]\ndefault-groups = ['more']\n"),
+        ('version = "1"\noptional-dependencies = {x = ["idna <3.10, >=3 ; python_version>\'3\'"]}\n', ""),
+        ('version = "1"\n', '[tool.uv]\nconstraint-dependencies = ["idna<3.10"]\noverride-dependencies = ["idna>3"]\n'),
+        (
+            'version = "1"\n',
+            "[tool.uv]\ndev-dependencies = ['idna']\nhttps-proxy = 'http://127.0.0.1:9'\nno-cache = true\n",
+        ),
+        ('version = "1"\n', '[tool.uv.sources]\nidna = { index = "corp" }\n'),
+        ('version = "1"\n', GROUPS + "[tool.uv]\ndefault-groups = 'all'\n"),
+        ('version = "1"\n', GROUPS + "[tool.uv.dependency-groups]\ndev = {requires-python = '>=3.12'}\n"),
+        ('version = "1"\n', "[tool.uv]\nbuild-constraint-dependencies = ['idna<4']\n"),
+        ('version = "1"\n', "[tool.uv]\nexclude-dependencies = ['attrs']\nresolution = 'lowest'\n"),
+        ('version = "1"\n', "[[tool.uv.dependency-metadata]]\nname = 'idna'\nrequires-dist = ['bentoml']\n"),
+        ('version = "1"\n', "[tool.uv]\nfind-links = ['wheels']\nenvironments = [\"sys_platform == 'linux'\"]\n"),
+        (
+            'version = "1"\noptional-dependencies = {x = ["idna==3.9"], y = ["idna==3.10"]}\n',
+            '[tool.uv]\nconflicts = [[{ extra = "x" }, { extra = "y" }]]\n',
+        ),
+    ],
+)
+def test_an_implicit_lock_is_the_lock_of_uv(project, index, bento, project_lines, more):
+    """uv accepts the lock in the project, and would write the same."""
+    (project / "wheels").mkdir()
+    Maker("idna", "3.9").write(project / "wheels")
+    pyproject(project, index, '"idna", "bentoml"', more + "[tool.bentoml.build]\nservice = 'service:Svc'\n")
+    text = (project / "pyproject.toml").read_text().replace('version = "1"\n', project_lines)
+    (project / "pyproject.toml").write_text(text)
+    (project / "back.py").write_text(BACK)
+    main(["build"])
+    subprocess.run([UV, "lock", "--check"], check=True)
+    ours = (project / "uv.lock").read_text()
+    (project / "uv.lock").unlink()
+    subprocess.run([UV, "lock", "--quiet"], check=True)
+    assert body(ours) == (project / "uv.lock").read_text()
+
+
+def body(lock: str) -> str:
+    """The text that uv writes, without the first line of a lock of `bento build`."""
+    return lock.partition("\n")[2] if lock.startswith("#") else lock
+
+
+def test_dynamic_extras_are_left_to_an_explicit_lock(project, index, bento):
+    pyproject(project, index)
+    text = (project / "pyproject.toml").read_text()
+    text = text.replace('version = "1"', 'version = "1"\ndynamic = ["optional-dependencies"]') + BACK_END
+    (project / "pyproject.toml").write_text(f"{text}[tool.bentoml.build]\nservice = 'service:Svc'\n")
+    (project / "back.py").write_text(BACK)
+    bento("build", ".", code=1)
+    assert (
+        "optional-dependencies, which only the build back end has. To lock with all settings of the project, "
+        in bento.err
+    )
+    main(["lock", "."])  # as `uv lock`, which runs the back end
+    assert (project / "uv.lock").is_file()
 
 
 def test_without_uv_it_says_how_to_get_it(project, index, bento, monkeypatch):

@@ -28,11 +28,11 @@ from rules_bento.packages.requirements import (
     reject_option,
     requirement_name,
 )
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Sequence, TypeAlias
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Sequence, TypeAlias
 
 if TYPE_CHECKING:
     from rules_bento.build_options.options import BuildOptions
-    from rules_bento.packages.indexes import Indexes
+    from rules_bento.packages.lock_inputs import LockInputs
     from rules_bento.service import ServiceInfo
     from rules_bento.service.metadata import HuggingFace, Model, Service
 
@@ -43,8 +43,6 @@ _ROOT = "# Requires: "
 _PYTHON = re.compile(r"# Locked by `bento lock` for Python ([0-9.]+)\.")
 _PIN = re.compile(r"[-._A-Za-z0-9]+(\[[^]]*\])?==[-+!._A-Za-z0-9]+( *;|$)")
 _COMPILE = ("--universal", "--generate-hashes", "--no-header", "--no-annotate", "--no-strip-extras", "--quiet")
-# Settings of tool.uv that change versions, in addition to `uv_settings.COPIED`.
-_LIMITS = ("constraint-dependencies", "override-dependencies", "index", "index-url", "extra-index-url")
 _IN_CI = "CI is set"
 _READ_ONLY = "the directory is read-only"
 _NO_LOCK = "To build without a lock, add --no-lock."
@@ -110,7 +108,7 @@ class ProjectLock:
         target = self.options.output or self._existing(lines)
         target = target or (UV_LOCK if self._uses_uv_lock(lines) else self.name)
         if target == UV_LOCK:
-            if self.root != self.directory:
+            if self.root != self.directory and not self.options.is_explicit:
                 problem = f"the workspace has no {UV_LOCK}, of which {self.directory.absolute()} is a member"
                 raise BentoError(problem, place=str(self.root), remedy="Run `uv lock` in the workspace.")
             self._write_uv_lock(python_version)
@@ -221,59 +219,99 @@ class ProjectLock:
     def _write_uv_lock(self, python_version: str) -> None:
         import tempfile
 
+        from rules_bento.formats.toml import read_toml
+        from rules_bento.packages import uv
+        from rules_bento.packages.lock_inputs import texts
+
+        document: Any = read_toml(self._read(_PYPROJECT), _PYPROJECT)
+        if self.options.is_explicit:  # as `uv lock`
+            project, settings = document["project"], document.get("tool", {}).get("uv")
+            tables = [project.get("dependencies"), project.get("optional-dependencies")]
+            self._reject_variables(texts([*tables, document.get("dependency-groups"), settings]))
+            self._run(["lock"], self.directory, dict(os.environ))
+            self.written = str(self._path(UV_LOCK))
+            return
+        inputs = self._inputs()
         with tempfile.TemporaryDirectory(prefix="bento-lock-") as name:
-            directory = self._copy(Path(name), _PYPROJECT, "uv.toml", UV_LOCK)
-            files = (directory / file for file in (_PYPROJECT, "uv.toml"))
-            document = "\n".join(file.read_text("utf-8", errors="replace") for file in files if file.is_file())
-            self._reject_connection_settings(document)
-            flags = ["lock", "--quiet", "--directory", name, *self._python_flags(directory, python_version)]
-            self._run(flags, directory, document)
-            self._write(UV_LOCK, (directory / UV_LOCK).read_bytes())
+            directory = self._copy(Path(name), UV_LOCK)
+            (directory / _PYPROJECT).write_text(inputs.pyproject(document, _PYPROJECT), "utf-8")
+            if (self.directory / "uv.toml").is_file():
+                lines = inputs.settings(read_toml(self._read("uv.toml"), "uv.toml"), "uv.toml")
+                (directory / "uv.toml").write_text("\n".join(lines), "utf-8")
+            inputs.link(directory)
+            flags = ["lock", "--quiet", *self._python_flags(directory, python_version)]
+            self._run(flags, directory, uv.variables_of_user(inputs.indexes), inputs.indexes)
+            text = (directory / UV_LOCK).read_text("utf-8")
+        if "version" not in document["project"]:  # uv locks none if it is dynamic
+            text = re.sub(r'\nversion = "0"(?=\nsource = \{ (editable|virtual) = "\." \})', "", text)
+        self._write(UV_LOCK, text.encode())
 
     def _write_requirements(self, lines: Sequence[Line], python_version: str, name: str) -> None:
         import tempfile
 
+        from rules_bento.packages import uv
         from rules_bento.packages.indexes import Indexes
 
         options = parse("".join(f"{line.text}\n" for line in lines), "requirements")[1]
-        settings = self._settings()
         for option in options:
-            if option.flag == "--pre":
-                settings["prerelease"] = '"allow"'
-            elif option.flag != "--no-binary":
+            if option.flag not in ("--pre", "--no-binary"):
                 reject_option(option)
         indexes = Indexes().with_options(options, "requirements")
         roots = [line.text for line in lines if not line.flag]
+        inputs = self._inputs()
+        settings = self._settings(inputs)
+        if any(option.flag == "--pre" for option in options):
+            settings = [line for line in settings if not line.startswith('"prerelease" ')] + ['prerelease = "allow"']
+        if self.options.is_explicit:
+            self._reject_variables([*roots, *settings])
+            variables = uv.variables_for(indexes, os.environ)
+        else:
+            addresses = (indexes.default, *indexes.extra, *indexes.find_links)
+            inputs.indexes += [("", inputs.address(address, "requirements")) for address in filter(None, addresses)]
+            inputs.trust_hosts(indexes.trusted_hosts)
+            variables = uv.variables_of_user(inputs.indexes)
+        requirements = inputs.requirements(roots, "requirements")
         with tempfile.TemporaryDirectory(prefix="bento-lock-") as temporary:
             directory = self._copy(Path(temporary), name)
-            (directory / "requirements.in").write_text("".join(f"{root}\n" for root in roots), "utf-8")
-            (directory / "uv.toml").write_text("".join(f"{key} = {text}\n" for key, text in settings.items()), "utf-8")
+            (directory / "requirements.in").write_text("".join(f"{each}\n" for each in requirements), "utf-8")
+            (directory / "uv.toml").write_text("".join(f"{line}\n" for line in settings), "utf-8")
+            inputs.link(directory)
             flags = ["pip", "compile", "requirements.in", "-o", name, *_COMPILE, "--python-version", python_version]
-            flags += ["--directory", temporary, "--no-python-downloads", "--python", sys.executable]
+            flags += ["--no-python-downloads", "--python", sys.executable]
             if self._path(UV_LOCK).is_file():
-                limits = parse(self._read_uv_lock(""), UV_LOCK)[0]
-                (directory / "limits.txt").write_text("".join(f"{line.text}\n" for line in limits), "utf-8")
+                limits = inputs.requirements([pin.text for pin in parse(self._read_uv_lock(""), UV_LOCK)[0]], UV_LOCK)
+                (directory / "limits.txt").write_text("".join(f"{limit}\n" for limit in limits), "utf-8")
                 flags += ["-c", "limits.txt"]
                 self.notes.append(f"{UV_LOCK} only limits the versions, because it doesn't lock all requirements.")
-            self._run([*flags, *indexes.pip_flags()], directory, "\n".join([*roots, *settings.values()]), indexes)
+            self._run([*flags, *indexes.pip_flags()], directory, variables, inputs.indexes)
             text = (directory / name).read_text("utf-8")
         if not name.endswith(".toml"):
             text = _HEADER.format(python_version) + "".join(f"{_ROOT}{root}\n" for root in roots) + text
         self._write(name, text.encode())
 
-    def _settings(self) -> dict[str, str]:
-        """Return the settings of the project that change versions, as keys and TOML values."""
+    def _inputs(self) -> LockInputs:
+        from rules_bento.packages.lock_inputs import LockInputs
+
+        remedy = f"To lock with all settings of the project, which can run its code, run `{self.options.command}`."
+        return LockInputs(self.directory, remedy, self.options.is_explicit)
+
+    def _settings(self, inputs: LockInputs) -> list[str]:
+        """Return the settings of the project that change versions, as lines of uv.toml."""
         from rules_bento.formats.toml import read_toml
         from rules_bento.packages import uv_settings
 
         name = uv_settings.settings_file(self.directory, _PYPROJECT)
         if not name:
-            return {}
+            return []
         uv: Any = read_toml(read_file(self.directory / name, name), name)
-        uv = uv if name.endswith("uv.toml") else uv["tool"]["uv"]
-        chosen = {key: uv[key] for key in (*uv_settings.COPIED, *_LIMITS) if key in uv}
-        limits = {key: uv_settings.to_toml(chosen[key], f"{name}: {key}") for key in _LIMITS if key in chosen}
-        return uv_settings.copied_settings(chosen, name) | limits
+        return inputs.settings(uv if name.endswith("uv.toml") else uv["tool"]["uv"], name)
+
+    def _reject_variables(self, values: Iterable[str]) -> None:
+        """Raise BentoError if uv would send the value of an environment variable to a server of the project."""
+        if any("${" in value for value in values):
+            problem = "the requirements contain '${', so uv would send the value of an environment variable to a server"
+            remedy = "Remove the variable. For credentials, use netrc."
+            raise BentoError(problem, place=str(self.directory.absolute()), remedy=remedy)
 
     def _copy(self, directory: Path, *names: str) -> Path:
         for name in names:
@@ -285,14 +323,11 @@ class ProjectLock:
         return read_inside(self._path(name))
 
     def _python_flags(self, directory: Path, python_version: str) -> list[str]:
-        """Return flags with an interpreter of the Bento's version, which uv never searches in the project."""
+        """Return flags with a stand-in for an interpreter of the Bento's version, with which uv can build nothing."""
         from rules_bento.packages.fake_interpreter import write_fake_interpreter
 
-        python = sys.executable
-        if python_version != ".".join(map(str, sys.version_info[:2])):
-            python = str(directory / "python")
-            write_fake_interpreter(Path(python), sys.executable, python_version)
-        return ["--no-python-downloads", "--python", python]
+        write_fake_interpreter(directory / "python", sys.executable, f"{python_version}.99")
+        return ["--no-python-downloads", "--python", str(directory / "python")]
 
     def _read_uv_lock(self, python_version: str) -> str:
         """Return the requirements in uv.lock, with hashes. An empty Python version allows a stale lock.
@@ -316,56 +351,27 @@ class ProjectLock:
         defaults = table.get("tool", {}).get("uv", {}).get("default-groups", ())
         return lock.export(document, PackageSelection().choice(document, name, defaults), origin)
 
-    def _run(self, flags: list[str], directory: Path, text: str, indexes: Indexes | None = None) -> None:
+    def _run(
+        self, flags: list[str], directory: Path, variables: dict[str, str], indexes: Sequence[tuple[str, str]] = ()
+    ) -> None:
         """Run uv, which can use the network. Raises BentoError if uv fails."""
         from rules_bento.packages import uv
 
-        if "${" in text:
-            problem = "the requirements contain '${', so uv would send the value of an environment variable to a server"
-            remedy = "Remove the variable. For credentials, use netrc."
-            raise BentoError(problem, place=str(self.directory.absolute()), remedy=remedy)
         options = self.options
         flags += ["--upgrade"] if "*" in options.upgrade else []
         flags += [word for name in options.upgrade if name != "*" for word in ("--upgrade-package", name)]
         flags += [] if options.is_explicit else ["--no-build"]
-        variables = self._variables(text)
-        if indexes:
-            variables = uv.variables_for(indexes, variables)
-        status, errors = uv.run([options.uv or "uv", *flags], variables)
+        status, errors = uv.run([options.uv or "uv", *flags], variables, directory)
         if not status and not uv.ignores_settings(errors):
             return
         problem = "uv can't lock the packages (see above)"
         if not options.is_explicit and "building from source is disabled" in errors:
             remedy = f"To allow uv to build packages, which runs their code, run `{options.command}`."
+        elif not options.is_explicit and re.search(r"\b40[13]\b", errors):
+            remedy = uv.login_remedy(indexes)
         else:
             remedy = f"Change the requirements, or check the network and the package index. {_NO_LOCK}"
         raise BentoError(problem, place=str(self.directory.absolute()), remedy=remedy)
-
-    def _variables(self, text: str) -> dict[str, str]:
-        """Return the environment variables for uv.
-
-        A project can choose the name and the address of an index. Therefore, an implicit lock passes neither the
-        variables for named indexes nor a login for all hosts.
-        """
-        from rules_bento.packages import uv
-
-        if self.options.is_explicit:
-            return dict(os.environ)
-        variables = uv.variables_of_user()
-        addresses = re.findall(r"https?://[^\s'\",\]]+", text)
-        return uv.variables_for_addresses(
-            addresses, (), uv.without_shared_credentials(variables) if addresses else variables
-        )
-
-    def _reject_connection_settings(self, document: str) -> None:
-        """Raise BentoError if a file of the project determines how uv connects, unless the lock is explicit."""
-        found = re.search(
-            r"(?m)^\s*[\"']?(allow-insecure-host|https?-proxy|no-proxy|cache-dir|keyring-provider)\b", document
-        )
-        if found and not self.options.is_explicit:
-            problem = f"the project has no lock, and sets {found[1]}, which determines how uv connects"
-            remedy = f"Check the setting, and run `{self.options.command}`."
-            raise BentoError(problem, place=str(self.directory.absolute()), remedy=remedy)
 
     def _write(self, name: str, content: bytes) -> None:
         from rules_bento.archives.atomic import replace_file

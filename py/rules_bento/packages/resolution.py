@@ -91,6 +91,7 @@ class Project:
             f"dependencies = {json.dumps(list(self.requirements))}",
             "[tool.uv]",
             "package = false",
+            "workspace = {}",  # uv searches no parent directory
             f"constraint-dependencies = {json.dumps(list(self.constraints))}",
             *([f"override-dependencies = {json.dumps(list(self.overrides))}"] if self.overrides else []),
             f"environments = {json.dumps(self._environments())}",

@@ -14,10 +14,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rules_bento.errors import BentoError
+from rules_bento.formats import read_file
+from rules_bento.formats.toml import read_toml
 from rules_bento.net.host_settings import accepts_secrets
 from rules_bento.packages.indexes import Indexes, split_index, without_credentials
 from rules_bento.programs import which
-from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterable, Mapping, Sequence, cast
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Iterable, Iterator, Mapping, Sequence, cast
 
 if TYPE_CHECKING:
     import io
@@ -28,8 +30,14 @@ _SYSTEM_VARIABLES = {
     *("HOME", "LANG", "LC_ALL", "NETRC", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "SSL_CLIENT_CERT", "TMPDIR"),
     *("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "DBUS_SESSION_BUS_ADDRESS", "USER"),
 }
-_PREFIXES = ("UV_", "XDG_", "PYTHON_KEYRING_")
-_SECRET_VARIABLE = re.compile(r"UV_INDEX_\w+_(USERNAME|PASSWORD)")
+_PREFIXES = ("XDG_", "PYTHON_KEYRING_", "UV_INDEX_", "UV_HTTP_", "UV_CONCURRENT_")
+_SETTINGS = {
+    *("UV_CACHE_DIR", "UV_CONFIG_FILE", "UV_CREDENTIALS_DIR", "UV_DEFAULT_INDEX", "UV_EXCLUDE_NEWER", "UV_NATIVE_TLS"),
+    *("UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_FORK_STRATEGY", "UV_INDEX", "UV_INSECURE_HOST", "UV_PRERELEASE"),
+    *("UV_KEYRING_PROVIDER", "UV_LINK_MODE", "UV_NO_CACHE", "UV_NO_CONFIG", "UV_NO_INDEX", "UV_NO_PROGRESS"),
+    *("UV_OFFLINE", "UV_REQUEST_TIMEOUT", "UV_RESOLUTION", "UV_SYSTEM_CERTS", "UV_TORCH_BACKEND"),
+}
+_SECRET_VARIABLE = re.compile(r"UV_INDEX_(\w+)_(USERNAME|PASSWORD)")
 # uv's message for an unknown certificate authority, and its flag to trust the system's certificates, as pip does.
 _UNTRUSTED_CERTIFICATE, _SYSTEM_CERTIFICATES = "UnknownIssuer", "--system-certs"
 # uv's warning if it ignores all settings of a project, because one of them is invalid.
@@ -121,10 +129,9 @@ def start(
 def output(command: Sequence[str], directory: Path, text: str = "", variables: Mapping[str, str] | None = None) -> str:
     """Return the output of uv with the standard input `text`. Uses uv's cache first, and then indexes.
 
-    By default, uv gets no credentials, because a project can choose the names and addresses of indexes. Raises
-    BentoError with the output of uv.
+    By default, uv gets no credentials. Raises BentoError with the output of uv.
     """
-    done = query(command, variables_without_credentials() if variables is None else variables, directory, text)
+    done = query(command, without_secrets(variables_of_user()) if variables is None else variables, directory, text)
     if done.returncode:
         raise BentoError(done.stderr.strip())
     return done.stdout
@@ -140,10 +147,55 @@ def _print(text: bytes) -> None:
     sys.stderr.flush()
 
 
-def variables_of_user() -> dict[str, str]:
-    """Return the environment variables that uv receives, although others choose the package index."""
-    names = (name for name in os.environ if name.upper() in _SYSTEM_VARIABLES or name.startswith(_PREFIXES))
-    return {name: os.environ[name] for name in names}
+def variables_of_user(indexes: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
+    """Return the environment variables for uv if a project chooses `indexes`, which are names and addresses.
+
+    The variables are the user's settings. A password for a name is included only if the user also gives the address of
+    the name, in the environment or in a uv.toml file outside of projects, and `indexes` give it no other. netrc logins
+    are for hosts, except for the entry `default`.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name.upper() in _SYSTEM_VARIABLES or name.startswith(_PREFIXES) or name in _SETTINGS
+    }
+    chosen = [(_variable_name(name), address.rstrip("/")) for name, address in indexes]
+    known = [(_variable_name(name), address.rstrip("/")) for name, address in _indexes_of_user()] if chosen else []
+    for name in [*kept]:
+        secret = _SECRET_VARIABLE.fullmatch(name)
+        if secret and any(index[0] == secret[1] and index not in known for index in chosen):
+            del kept[name]
+    path = Path(kept.get("NETRC") or Path("~/.netrc").expanduser())
+    if chosen and path.is_file() and re.search(r"(^|\s)default(\s|$)", path.read_text("utf-8", errors="replace")):
+        kept["NETRC"] = os.devnull
+    return kept
+
+
+def login_remedy(indexes: Iterable[tuple[str, str]]) -> str:
+    """Return the advice for an index that requires a login, given the indexes that a project chooses."""
+    remedy = "Add the login for the host of the index to ~/.netrc."
+    for name, address in indexes:
+        if name:
+            variable = f"UV_INDEX_{_variable_name(name)}"
+            remedy += f" Or set UV_INDEX={name}={address}, {variable}_USERNAME, and {variable}_PASSWORD."
+    return remedy
+
+
+def _variable_name(index: str) -> str:
+    return re.sub("[^A-Z0-9]", "_", index.upper())
+
+
+def _indexes_of_user() -> Iterator[tuple[str, str]]:
+    """Yield the names and addresses of indexes that the user declares outside of projects. Omits logins."""
+    for variable in ("UV_INDEX", "UV_DEFAULT_INDEX"):
+        for entry in os.environ.get(variable, "").split():
+            name, address = split_index(entry)
+            yield name, re.sub("//[^/@]*@", "//", address)
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser())
+    for path in (Path(os.environ.get("UV_CONFIG_FILE") or home / "uv/uv.toml"), Path("/etc/uv/uv.toml")):
+        document: Any = read_toml(read_file(path), str(path)) if path.is_file() else {}
+        for index in document.get("index", ()):
+            yield str(index.get("name", "")), str(index.get("url", ""))
 
 
 def variables_for(indexes: Indexes, variables: Mapping[str, str]) -> dict[str, str]:
@@ -163,23 +215,10 @@ def variables_for_addresses(
     parts = [urlsplit(split_index(address)[1]) for address in addresses if "://" in address]
     if all(accepts_secrets(it.scheme, it.hostname or "", is_verified=it.hostname not in hosts) for it in parts):
         return dict(variables)
+    return without_secrets(variables)
+
+
+def without_secrets(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return variables with which uv finds no credentials but those in addresses of the user's indexes."""
     kept = {name: value for name, value in variables.items() if not _SECRET_VARIABLE.fullmatch(name)}
     return kept | {"NETRC": os.devnull, "UV_KEYRING_PROVIDER": "disabled"}
-
-
-def variables_without_credentials() -> dict[str, str]:
-    """Return the variables for uv in a project, without credentials and without the user's settings of environments."""
-    cache = os.environ.get("UV_CACHE_DIR") or str(
-        Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "uv"
-    )
-    kept = {name: os.environ[name] for name in os.environ if name.upper() in _SYSTEM_VARIABLES - {"NETRC"}}
-    kept |= {name: os.environ[name] for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL") if name in os.environ}
-    return kept | {"NETRC": os.devnull, "UV_CACHE_DIR": cache, "UV_KEYRING_PROVIDER": "disabled"}
-
-
-def without_shared_credentials(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return variables without credentials that are for a name of an index, or for all hosts, instead of for a host."""
-    kept = {name: value for name, value in variables.items() if not _SECRET_VARIABLE.fullmatch(name)}
-    path = Path(variables.get("NETRC") or Path("~/.netrc").expanduser())
-    has_default = path.is_file() and re.search(r"(^|\s)default(\s|$)", path.read_text("utf-8", errors="replace"))
-    return kept | ({"NETRC": os.devnull} if has_default else {})

@@ -111,14 +111,12 @@ def copied_settings(uv: Mapping[str, Any], place: str) -> dict[str, str]:
 
 
 def to_toml(value: Any, place: str) -> str:
-    """Return a string, a boolean, a list of strings or mappings, or a mapping of names to values as TOML."""
-    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+    """Return a string, a boolean, a list of values, or a mapping of names to values as TOML."""
+    if isinstance(value, list):
         return f"[{', '.join(to_toml(item, place) for item in value)}]"
     if isinstance(value, dict):
         return f"{{ {', '.join(f'{to_toml(key, place)} = {to_toml(item, place)}' for key, item in value.items())} }}"
-    texts = value if isinstance(value, list) else [value] if isinstance(value, str) else []
-    is_safe = all(re.fullmatch(r"[ -~]*", text) for text in texts)
-    if not is_safe or not isinstance(value, (str, bool, list)):
+    if not isinstance(value, bool) and not (isinstance(value, str) and re.fullmatch(r"[ -~]*", value)):
         raise BentoError(f"unsupported value {value!r}", place=place, remedy="Use strings of ASCII characters.")
     return json.dumps(value)
 
