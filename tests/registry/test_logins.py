@@ -2,13 +2,20 @@
 
 import io
 import json
+import os
 import sys
+import threading
+from base64 import b64decode, b64encode
+from contextlib import ExitStack
 
 import pytest
 from bento_cli.cli import main
+from bento_cli.sharing.registry.logins import log_out
 from rules_bento.registry import auth
 from rules_bento.registry.reference import Reference
 
+from tests.helpers.loopback import Handler, running
+from tests.helpers.store_support import forked, in_children
 from tests.registry import servers
 
 
@@ -73,8 +80,8 @@ def test_a_wrong_password_restores_the_login(registry, home, bento):
     bento("login", registry.host, "-u", servers.USER, "--password-stdin", password=servers.PASSWORD)
     before = (home / ".docker/config.json").read_text()
     bento("login", registry.host, "-u", servers.USER, "--password-stdin", password="wr0ng", code=1)
-    assert "returned 401" in bento.err
-    assert "wr0ng" not in bento.err
+    problem = "incorrect user name or password. Correct both, or use an access token."
+    assert bento.err == f"bento: {registry.host}: {problem}\n"
     assert json.loads((home / ".docker/config.json").read_text()) == json.loads(before)
 
 
@@ -83,7 +90,7 @@ def test_login_uses_a_credential_helper(registry, home, bento, tmp_path, monkeyp
     (home / ".docker").mkdir()
     (home / ".docker/config.json").write_text('{"credsStore": "test"}')
     bento("login", registry.host, "-u", servers.USER, "--password-stdin", password="wr0ng", code=1)
-    assert json.loads(kept.read_text()) == {}
+    assert not kept.exists()
     bento("login", registry.host, "-u", servers.USER, "--password-stdin", password=servers.PASSWORD)
     assert bento.err == ""
     assert json.loads(kept.read_text())[registry.host]["Secret"] == servers.PASSWORD
@@ -91,9 +98,9 @@ def test_login_uses_a_credential_helper(registry, home, bento, tmp_path, monkeyp
     bento("logout", registry.host)
     assert json.loads(kept.read_text()) == {}
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    bento("login", registry.host, "-u", servers.USER, "--password-stdin", password="s3cr3t", code=1)
+    bento("login", registry.host, "-u", servers.USER, "--password-stdin", password=servers.PASSWORD, code=1)
     assert f"the credential helper docker-credential-test for {registry.host} isn't on PATH" in bento.err
-    assert "s3cr3t" not in bento.err
+    assert servers.PASSWORD not in bento.err
 
 
 def test_a_login_with_tokens(registry_binary, home, bento, tmp_path):
@@ -106,6 +113,76 @@ def test_a_login_with_tokens(registry_binary, home, bento, tmp_path):
     ):
         bento("login", running.host, "-u", servers.USER, "--password-stdin", password=servers.PASSWORD)
         bento("login", running.host, "-u", servers.USER, "--password-stdin", password="wr0ng", code=1)
+        assert bento.err.startswith(f"bento: {running.host}: incorrect user name or password.")
+
+
+class _Basic(Handler):
+    """A registry whose password is `right`. An answer to the user `slow` waits for an event."""
+
+    free = threading.Event()
+
+    def do_GET(self):
+        login = b64decode(self.headers.get("Authorization", "").partition(" ")[2]).decode()
+        if login.startswith("slow:"):
+            self.free.wait(60)
+        if login.startswith("down:"):
+            self.send(403, b'{"errors": [{"message": "no access"}]}')
+        else:
+            status = 200 if login.endswith(":right") else 401
+            self.send(status, b"", {"WWW-Authenticate": 'Basic realm="x"'})
+
+
+def login(host, user="me", password="right"):
+    def work():
+        sys.stdin = io.StringIO(f"{password}\n")
+        assert main(["login", host, "-u", user, "--password-stdin"]) == 0
+
+    return work
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_logins_at_the_same_time_are_all_kept(home, is_link):
+    file = home / ".docker/config.json"
+    if is_link:
+        file.parent.mkdir()
+        file.symlink_to("../elsewhere/docker.json")
+    with ExitStack() as stack:
+        hosts = [stack.enter_context(running(_Basic)).host for _ in range(12)]
+        assert all(in_children(*map(login, hosts)))
+        assert json.loads(file.read_text())["auths"].keys() == {*hosts}
+        assert all(in_children(*[lambda host=host: log_out(host) or os._exit(1) for host in hosts[:11]]))
+    assert json.loads(file.read_text())["auths"].keys() == {hosts[11]}
+    assert file.is_symlink() == is_link
+
+
+def test_a_failed_login_changes_nothing(home, bento):
+    file = home / ".docker/config.json"
+    with running(_Basic) as slow, running(_Basic) as other:
+        child = forked(login(slow.host, "slow", "wrong"))
+        login(other.host)()
+        before = file.read_bytes()
+        _Basic.free.set()
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+        assert file.read_bytes() == before
+        bento("login", other.host, "-u", "me", "--password-stdin", password="wrong", code=1)
+        assert file.read_bytes() == before
+        bento("login", other.host, "-u", "down", "--password-stdin", password="x", code=1)
+        assert bento.err.startswith(f"bento: {other.host}: the registry returned 403 (no access).")
+    assert json.loads(before)["auths"].keys() == {other.host}
+
+
+def test_a_login_asks_the_registry_and_not_the_stored_login(home, bento):
+    """A stored login, or one of netrc, isn't what the user typed."""
+    (home / ".docker").mkdir()
+    with running(_Basic) as server:
+        entry = {"auth": b64encode(b"me:right").decode()}
+        (home / ".docker/config.json").write_text(json.dumps({"auths": {server.host: entry}}))
+        bento("login", server.host, "-u", "me", "--password-stdin", password="wrong", code=1)
+        bento("login", server.host, "-u", "you", "--password-stdin", password="right")
+    assert (
+        "you:right"
+        in b64decode(json.loads((home / ".docker/config.json").read_text())["auths"][server.host]["auth"]).decode()
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import stat
+import time
 
 import pytest
 import yaml
@@ -16,7 +17,7 @@ from bento_cli.sharing.cloud.pushing import push
 from bento_cli.store import durable
 from rules_bento.errors import BentoError
 
-from tests.helpers.store_support import bento_files, model_files, real, tree, write_archive
+from tests.helpers.store_support import bento_files, in_children, model_files, real, tree, write_archive
 from tests.sharing.cloud_server import TOKEN, Cloud
 from tests.sharing.cloud_support import STRATEGIES, client, cloud, login, one_cloud, pull_from, push_to
 from tests.sharing.support import Totals, bento, documents_read, nobody, other, progress, same, store
@@ -315,6 +316,20 @@ def test_contexts_are_those_of_bentoml(one_cloud, bento, real, monkeypatch):
     assert json.loads(real.run("cloud", "current-context"))["name"] == "default"
     assert TOKEN not in out + shown
     assert stat.S_IMODE((real.home / ".yatai.yaml").stat().st_mode) == 0o600
+
+
+def test_contexts_that_are_saved_at_the_same_time_are_all_kept(ours):
+    def save(number):
+        contexts = Contexts(ours.home)
+        time.sleep(0.2)  # as long as a server needs
+        contexts.save(make(f"c{number}", "https://cloud.example", "token"))
+
+    assert all(in_children(*[lambda number=number: save(number) for number in range(8)]))
+    assert sorted(context.name for context in Contexts(ours.home).contexts) == [f"c{number}" for number in range(8)]
+    before = Contexts(ours.home)
+    Contexts(ours.home).set_current("c3")
+    before.save(make("c8", "https://cloud.example", "token"))
+    assert Contexts(ours.home).current_name == "c3"
 
 
 def test_the_file_keeps_what_else_it_has(ours):

@@ -58,6 +58,21 @@ def write_private(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
+@contextmanager
+def locked_directory(directory: Path) -> Iterator[None]:
+    """Create a directory if it is missing, and hold the lock that is required to read, change, and write its files."""
+    import fcntl
+
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)  # releases the lock
+
+
 def replace_file(path: Path, data: bytes) -> None:
     """Write `data` to a file atomically. Raises BentoError as `replace_files` does."""
     replace_files({path: data})

@@ -213,17 +213,18 @@ class Challenge(NamedTuple):
 class Authorizer:
     """Thread-safe provider of `Authorization` headers for requests to one registry."""
 
-    def __init__(self, reference: Reference, origin: Origin, transport: Transport) -> None:
+    def __init__(self, reference: Reference, origin: Origin, transport: Transport, login: Credentials | None) -> None:
+        """Authorize with `login`, or with the credentials of `find_credentials`."""
         self._reference = reference
         self._host = reference.registry
         self._origin = origin
         self._transport = transport
         self._lock = threading.Lock()
         self._challenge: Challenge | None = None
-        self._credentials: Credentials | None = None
+        self._credentials = login
         self._tokens: dict[frozenset[str], tuple[str, float]] = {}
         self._token_locks: dict[frozenset[str], threading.Lock] = {}  # one request at a time for each token
-        self._searched = False
+        self._searched = login is not None
         self._extra_scopes: dict[frozenset[str], set[str]] = {}  # of challenges, by the requested scopes
 
     def header(self, scopes: frozenset[str]) -> str:

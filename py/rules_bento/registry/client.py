@@ -23,7 +23,7 @@ from rules_bento.net.transport import Body, Response, Transport
 from rules_bento.net.urls import Origin, resolve
 from rules_bento.registry import RegistryError, response_error
 from rules_bento.registry import descriptor as oci
-from rules_bento.registry.auth import Authorizer
+from rules_bento.registry.auth import Authorizer, Credentials
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.uploads import InterruptedUploads, Upload
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterator, Mapping
@@ -105,6 +105,7 @@ class Registry:
         sleep: Callable[[float], object],
     ) -> None:
         self.host = reference.registry
+        self.login: Credentials | None = None  # replaces stored credentials
         self.interrupted = interrupted
         self._reference = reference
         self._transport = transport
@@ -227,7 +228,7 @@ class Registry:
         with self._lock:
             if self._origin is None or self._authorizer is None:
                 self._origin = self._find_origin()
-                self._authorizer = Authorizer(self._reference, self._origin, self._transport)
+                self._authorizer = Authorizer(self._reference, self._origin, self._transport, self.login)
             return self._origin, self._authorizer
 
     def _find_origin(self) -> Origin:

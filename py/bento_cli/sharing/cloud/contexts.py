@@ -9,15 +9,16 @@ The context file contains YAML:
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from urllib.parse import SplitResult, urlsplit
 
-from rules_bento.archives.atomic import write_error, write_private
+from rules_bento.archives.atomic import locked_directory, write_error, write_private
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
 from rules_bento.net.host_settings import is_loopback
 from rules_bento.net.urls import display_url
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,6 +95,9 @@ class Contexts:
         """Read BentoML's context file, if the file exists. Raises BentoError for an unreadable or invalid file."""
         self._home = home
         self._path = home.root / FILE
+        self._read()
+
+    def _read(self) -> None:
         self._document = _read(self._path)
         contexts = self._document.get("contexts") or []
         if not isinstance(contexts, list) or not all(isinstance(item, dict) for item in contexts):
@@ -121,13 +125,13 @@ class Contexts:
 
         Raises BentoError if the file can't be written.
         """
-        known = [other.name for other in self.contexts]
-        replaced = context.name in known
-        if replaced:
-            self.contexts[known.index(context.name)] = context
-        else:
-            self.contexts.append(context)
-        self._write()
+        with self._changing():
+            known = [other.name for other in self.contexts]
+            replaced = context.name in known
+            if replaced:
+                self.contexts[known.index(context.name)] = context
+            else:
+                self.contexts.append(context)
         return replaced
 
     def set_current(self, name: str) -> Context:
@@ -135,10 +139,22 @@ class Contexts:
 
         Raises BentoError for an unknown or invalid context, or if the file can't be written.
         """
-        context = self.get(name)
-        self.current_name = name
-        self._write()
+        with self._changing():
+            context = self.get(name)
+            self.current_name = name
         return context
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Read the file again, and write it after the `with` block. No other `bento` process changes it meanwhile."""
+        try:
+            self._home.root.mkdir(parents=True, exist_ok=True)
+            with locked_directory(self._home.root):
+                self._read()
+                yield
+                self._write()
+        except OSError as error:
+            raise write_error(self._path, error) from error
 
     def _write(self) -> None:
         import yaml
@@ -155,12 +171,7 @@ class Contexts:
             for context in self.contexts
         ]
         self._document = {**self._document, "contexts": fields, "current_context_name": self.current_name}
-        text = yaml.safe_dump(self._document, sort_keys=False, allow_unicode=True)
-        self._home.root.mkdir(parents=True, exist_ok=True)
-        try:
-            write_private(self._path, text.encode())
-        except OSError as error:
-            raise write_error(self._path, error) from error
+        write_private(self._path, yaml.safe_dump(self._document, sort_keys=False, allow_unicode=True).encode())
 
 
 def _read(path: Path) -> dict[str, Any]:
