@@ -1,7 +1,7 @@
 """Declares the actions that join the parts of a Bento into archives, and that add labels in stamped builds."""
 
 load(":attributes.bzl", "add_pairs", "is_stamped", "split_stamped", "status_files")
-load(":helper.bzl", "arguments", "run_helper", "subcommand", "target_arguments", "write_output")
+load(":helper.bzl", "DEFLATE", "arguments", "run_helper", "subcommand", "target_arguments", "write_output")
 
 # Output group to the format of the archive and the file suffix. BentoML detects formats by the suffix.
 _OTHERS = {"folder": ("folder", ".folder"), "tar": ("tar", ".tar"), "tar_gz": ("gz", ".tar.gz"), "zip": ("zip", ".zip")}
@@ -21,7 +21,7 @@ def _stamped(ctx, part):
         ctx.actions.declare_file(ctx.label.name + ".stamped.part"),
         mnemonic = "BentoStamp",
         progress_message = "Stamping labels of %{label}",
-        subcommand = subcommand("stamp", args, inputs = depset([part] + status), packages = ["pyyaml"]),
+        subcommand = subcommand("stamp", args, inputs = depset([part] + status), packages = ["pyyaml"] + DEFLATE),
     )
 
 def _bundle(parts, models):
@@ -42,7 +42,7 @@ def _join(ctx, output, bundle, form = ""):
         ctx,
         mnemonic = "BentoExport" if form else "BentoArchive",
         progress_message = "Writing %{output}" if form else "Archiving %{label}",
-        subcommand = subcommand("archive", args, inputs = bundle.inputs),
+        subcommand = subcommand("archive", args, inputs = bundle.inputs, packages = DEFLATE),
         outputs = [output],
     )
 

@@ -1,7 +1,7 @@
 """Declares the actions that pack the `data` of a Bento separately, so that a changed source doesn't pack the data again."""
 
 load(":attributes.bzl", "describe_data", "describe_source")
-load(":helper.bzl", "arguments", "run_helper", "subcommand")
+load(":helper.bzl", "DEFLATE", "arguments", "run_helper", "subcommand")
 load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "write_layer")
 load(":snapshot.bzl", "add_secrets", "add_selection", "file_options")
 
@@ -35,7 +35,7 @@ def pack_data(ctx):
         ctx,
         mnemonic = "BentoData",
         progress_message = "Packing data of %{label}",
-        subcommand = subcommand("data_part", args, inputs = inputs, packages = packages),
+        subcommand = subcommand("data_part", args, inputs = inputs, packages = packages + DEFLATE),
         outputs = [part, manifest],
     )
     layers = {}

@@ -24,6 +24,9 @@ INTERPRETER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 COMPILER_FLAGS = ["-s", "-S", "-B", "-X", "utf8"]
 COMPILER_VARIABLES = {"PYTHONHASHSEED": "0"}
 
+# Third-party packages that the helper needs to read wheels, and to write layers and archives.
+DEFLATE = ["zlib_ng"]
+
 _REQUIREMENTS = {"block-network": "1", "supports-path-mapping": "1"}
 
 # Workers are singleplex, because --worker_sandboxing has no effect on multiplex workers. Forks of a worker run the requests.

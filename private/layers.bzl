@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoLayerInfo", "BentoModelInfo")
 load(":attributes.bzl", "label_string")
-load(":helper.bzl", "arguments", "run_helper", "subcommand", "target_arguments")
+load(":helper.bzl", "DEFLATE", "arguments", "run_helper", "subcommand", "target_arguments")
 
 # Paths and user ID in an image, the same as in BentoML's images.
 BENTO = "/home/bentoml/bento"
@@ -22,10 +22,7 @@ COMPRESSIONS = ["gzip", "zstd"]
 BYTECODES = ["none", "checked-hash", "unchecked-hash"]
 
 # Compression to the third-party packages that the helper needs to compress.
-COMPRESSION_PACKAGES = {"gzip": [], "zstd": ["zstandard"]}
-
-# Third-party packages that the helper needs to read wheels, or layers of wheels.
-INFLATE = ["zlib_ng"]
+COMPRESSION_PACKAGES = {"gzip": DEFLATE, "zstd": DEFLATE + ["zstandard"]}
 
 # Suffixes of tar files in the attribute `layers` of images.
 _TARS = (".tar", ".tar.gz", ".tar.zst", ".tgz", ".tzst")
@@ -76,7 +73,7 @@ def write_ztoc(ctx, name, compression, layer):
         ctx,
         mnemonic = "BentoLayerZtoc",
         progress_message = "Indexing " + name,
-        subcommand = subcommand("layer_ztoc", args, inputs = depset(layer), packages = INFLATE),
+        subcommand = subcommand("layer_ztoc", args, inputs = depset(layer), packages = DEFLATE),
         outputs = [file, description],
     )
     return struct(description = description, file = file)
@@ -124,7 +121,6 @@ def write_joined_layer(ctx, *, name, parts, compression, what = ""):
             "join_layers",
             args,
             inputs = depset([file for part in parts for file in (part.listing, part.part)]),
-            packages = INFLATE,
         ),
     )
 

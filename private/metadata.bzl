@@ -4,7 +4,7 @@ load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoModelInfo")
 load(":attributes.bzl", "creation_time", "label_string", "split_stamped")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
+load(":helper.bzl", "DEFLATE", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
 load(":installed_wheel_aspect.bzl", "check_layouts", "requirement_of")
 load(":providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
 load(":service_config.bzl", "service_configs")
@@ -108,7 +108,7 @@ def _packages(ctx):
     """Returns the names of the third-party packages that the subcommand `package` imports."""
 
     # jinja2 renders docker.dockerfile_template, which the bentofile can set.
-    return ["blake3", "packaging", "pyyaml"] + (["jinja2"] if ctx.file.bentofile else [])
+    return ["blake3", "packaging", "pyyaml"] + DEFLATE + (["jinja2"] if ctx.file.bentofile else [])
 
 def installed_python_version(ctx):
     """Returns the Python version (`X.Y`) of the packages of rules_python in `deps`, or an empty string if it is unknown or there are none."""

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoLayerInfo", "BentoModelInfo")
 load(":attributes.bzl", "describe_source", "label_string")
-load(":helper.bzl", "run_helper", "subcommand", "target_arguments")
+load(":helper.bzl", "DEFLATE", "run_helper", "subcommand", "target_arguments")
 load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "WEIGHTS", "write_layer")
 
 _PACKAGES = ["blake3", "pyyaml"]
@@ -29,7 +29,7 @@ def _write(ctx, source, *, mnemonic, progress_message, name, suffixes):
         ctx,
         mnemonic = mnemonic,
         progress_message = progress_message,
-        subcommand = subcommand(name, args, inputs = source.inputs, packages = _PACKAGES + source.packages),
+        subcommand = subcommand(name, args, inputs = source.inputs, packages = _PACKAGES + DEFLATE + source.packages),
         outputs = outputs,
     )
     return outputs

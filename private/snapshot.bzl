@@ -1,7 +1,7 @@
 """Defines read_sources, which describes the step that selects the sources of a Bento and analyzes its service."""
 
 load(":attributes.bzl", "add_strings", "describe_data", "describe_source", "describe_vendored", "directory_path", "label_string")
-load(":helper.bzl", "arguments", "subcommand")
+load(":helper.bzl", "DEFLATE", "arguments", "subcommand")
 load(":providers.bzl", "BentoSourcesInfo")
 load(":sources_aspect.bzl", "describe_import_roots", "describe_library")
 
@@ -92,7 +92,7 @@ def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, 
             "snapshot",
             args,
             inputs = depset(inputs, transitive = [dependencies, vendored]),
-            packages = ["blake3", "packaging", "pathspec"] + (["pyyaml"] if ctx.file.bentofile else []),
+            packages = ["blake3", "packaging", "pathspec"] + DEFLATE + (["pyyaml"] if ctx.file.bentofile else []),
             unused_inputs_list = unused,
         ),
     )

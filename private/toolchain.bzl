@@ -46,17 +46,14 @@ bento_toolchain = rule(
     },
 )
 
-# Third-party packages that the helper imports.
+# Third-party packages that the helper and the `bento` command import.
 HELPER_PACKAGES = ["blake3", "click", "jinja2", "packaging", "pathspec", "pyyaml", "urllib3", "zlib_ng", "zstandard"]
-
-# Third-party packages that the `bento` command imports.
-_COMMAND_PACKAGES = ["blake3", "click", "jinja2", "packaging", "pathspec", "pyyaml", "urllib3", "zstandard"]
 
 def _bento_runtime_impl(ctx, more_packages = []):
     command = struct(files = depset([ctx.file.command]), imports = (runfile_path(ctx, ctx.file.command),))
     packages = ctx.attr.packages[BentoHelperPackagesInfo].packages
     return [platform_common.ToolchainInfo(
-        command_packages = [command] + [module for name in _COMMAND_PACKAGES for module in packages[name]] + more_packages,
+        command_packages = [command] + [module for name in HELPER_PACKAGES for module in packages[name]] + more_packages,
         helper = ctx.file.helper,
         packages = packages,
         python = ctx.attr.python[BentoPythonInfo],

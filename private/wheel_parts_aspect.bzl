@@ -3,8 +3,8 @@
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("//rules:providers.bzl", "BentoWheelInfo")
 load(":attributes.bzl", "add_strings", "label_string")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand", "write_output")
-load(":layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "INFLATE", "wheel_arguments", "wheel_name", "write_layer")
+load(":helper.bzl", "DEFLATE", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand", "write_output")
+load(":layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "wheel_arguments", "wheel_name", "write_layer")
 load(":providers.bzl", "BentoCompilersInfo", "BentoInstalledWheelInfo", "BentoWheelPartInfo", "BentoWheelPartsInfo")
 load(":sources_aspect.bzl", "SOURCE_EDGES", "edges_in")
 load(":wheel_groups.bzl", "ALONE")
@@ -12,8 +12,8 @@ load(":wheel_groups.bzl", "ALONE")
 _EDGES = SOURCE_EDGES + ["requirements", "wheels"]
 
 def _wheel_packages(wheel):
-    """Returns the third-party packages that the helper imports to read a wheel."""
-    return INFLATE + (["pathspec"] if wheel.exclude or wheel.exclude_preset else [])
+    """Returns the third-party packages that the helper imports to select files of a wheel."""
+    return ["pathspec"] if wheel.exclude or wheel.exclude_preset else []
 
 def _add_wheel(args, wheel):
     """Adds the flags for a BentoWheelInfo, which images/layers/description.py reads, to the arguments."""
@@ -81,7 +81,7 @@ def _write_list(ctx, wheel, subcommand_name, *, suffix, mnemonic, verb):
         ctx.actions.declare_file("{}.{}.json".format(wheel.distribution, suffix)),
         mnemonic = mnemonic,
         progress_message = "{} of {}".format(verb, wheel_name(wheel)),
-        subcommand = subcommand(subcommand_name, args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel)),
+        subcommand = subcommand(subcommand_name, args, inputs = depset([wheel.file]), packages = DEFLATE + _wheel_packages(wheel)),
     )
 
 def _compiler(ctx, wheel):

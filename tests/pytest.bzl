@@ -13,7 +13,7 @@ exec "{python}" {flags} tests/run_pytest.py {settings} "$@"
 def _pytest_test_impl(ctx):
     toolchain = runtime(ctx)
     python = toolchain.python
-    modules = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.requirements]).to_list()
+    modules = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.requirements + ctx.attr._compressors]).to_list()
     settings = ctx.actions.declare_file(ctx.label.name + ".json")
     ctx.actions.write(settings, json.encode({
         "files": [file.short_path for file in ctx.files.srcs],
@@ -51,6 +51,7 @@ pytest_test = rule(
         "programs": attr.label_list(doc = "Targets that the tests start."),
         "requirements": attr.label_list(doc = "Packages that the tests import.", providers = [BentoRequirementInfo]),
         "srcs": attr.label_list(allow_files = [".py"], doc = "The test files.", mandatory = True),
+        "_compressors": attr.label_list(default = ["@bento_tools//zlib_ng"], providers = [BentoRequirementInfo]),
         "_helper": attr.label_list(allow_files = True, default = ["//py:main.py", "//py:sources", "//py/bento_cli:sources"]),
         "_conftest": attr.label_list(allow_files = True, default = ["//tests:__init__.py", "//tests/helpers:bentoml_commands.py", "//tests/helpers:loopback.py", "//tests/helpers:tar_files.py", "//tests:conftest.py"]),
         "_runner": attr.label(allow_single_file = True, default = "//tests:run_pytest.py"),

@@ -12,7 +12,6 @@ SUPPORT = [
 ]
 
 REQUIREMENTS = [
-    "@bento_tools//zlib_ng",
     "@pypi//bentoml",
     "@pypi//blake3",
     "@pypi//click",

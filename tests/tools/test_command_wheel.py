@@ -71,7 +71,7 @@ def test_the_extra_for_tests_requires_what_bazel_gives_them():
     lines = (ROOT / "tests/requirements.in").read_text("utf-8").splitlines()
     given = {line for line in lines if line and not line.startswith("#")}
     extra = set(project("rules_bento")["optional-dependencies"]["test"])
-    assert extra - given == {"pip-tools", "rules-bento[keyless,remote-cache,signing,speed]", "tomli", "uv"}
+    assert extra - given == {"pip-tools", "rules-bento[keyless,remote-cache,signing]", "tomli", "uv"}
     assert given <= extra
 
 

@@ -25,7 +25,7 @@ from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats.oci import INDEX, SBOM_TYPES, digest_of
 from rules_bento.images import image_checks, oci_image, oci_layout
-from rules_bento.images.layers import description, zstd
+from rules_bento.images.layers import description
 from rules_bento.images.plan import PlannedWheel
 from rules_bento.images.remedies import Remedies, listed
 from rules_bento.images.wheels.exclude import Exclude, without
@@ -176,8 +176,8 @@ def read_options(
 
 @cache
 def code_digest() -> str:
-    """Return a digest of the libzstd version and of the code that builds images, for cache keys."""
-    digest = hashlib.sha256(zstd.library_version().encode())
+    """Return a digest of the code that builds images, for cache keys."""
+    digest = hashlib.sha256()
     for module in (sys.modules[__name__], archives, rules_bento.images, rules_bento.models):
         archive = getattr(module.__loader__, "archive", "")  # under Bazel, a zip contains the code
         directories = [Path(path) for path in getattr(module, "__path__", ())]

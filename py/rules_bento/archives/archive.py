@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import cache
 from itertools import chain
 
-from rules_bento.archives import tarstream, xz
+from rules_bento.archives import compressors, tarstream, xz
 from rules_bento.archives.atomic import atomic_dir, atomic_file, write_pieces
 from rules_bento.archives.tarstream import Member, check_links
 from rules_bento.dataclasses_lite import NamedTuple
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Form = Literal["tar", "gz", "zip", "folder"]
 # The paths of a Bento's requirements; the first one that exists is used.
 REQUIREMENTS = ("env/python/requirements.lock.txt", "env/python/requirements.txt")
+_LEVEL = 6  # of zlib-ng
 _MAX_MEMORY = 32 << 20  # bytes for decoding a part; its dictionaries are at most as large as a block
 
 
@@ -244,8 +245,12 @@ def write_zip(file: BinaryIO, items: Iterable[Member]) -> None:
                 archive.writestr(entry, b"")
                 continue
             first = next(item.contents, b"")
-            entry.compress_type = zipfile.ZIP_DEFLATED if xz.compressible(first) else zipfile.ZIP_STORED
+            is_compressed = xz.compressible(first)
+            entry.compress_type = zipfile.ZIP_DEFLATED if is_compressed else zipfile.ZIP_STORED
             with archive.open(entry, "w") as target:
+                if is_compressed:  # instead of Python's zlib
+                    raw = compressors.zlib_ng().compressobj(_LEVEL, compressors.DEFLATED, compressors.RAW)
+                    target._compressor = raw  # type: ignore[attr-defined]
                 target.write(first)
                 target.writelines(item.contents)
 
@@ -271,15 +276,14 @@ def write_directory(directory: Path, items: Iterable[Member]) -> None:
 
 def _gzip_member(block: bytes) -> bytes:
     """Return `block` as a gzip member without a timestamp or a file name. Concatenated members form a gzip file."""
-    import zlib
-
-    compressor = zlib.compressobj(6 if xz.compressible(block) else 0, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
-    return compressor.compress(block) + compressor.flush()
+    level = _LEVEL if xz.compressible(block) else 0
+    compressor = compressors.zlib_ng().compressobj(level, compressors.DEFLATED, compressors.GZIP)
+    packed: bytes = compressor.compress(block) + compressor.flush()
+    return packed
 
 
 def _write_zstd(file: BinaryIO, tar: Iterable[bytes]) -> None:
-    import zstandard
-
+    zstandard = compressors.zstd()
     # zstandard writes the same bytes for each number of threads, except for 0, which means the current thread.
     compressor = zstandard.ZstdCompressor(level=3, threads=max(1, min(8, os.cpu_count() or 1)), write_checksum=True)
     with compressor.stream_writer(file, closefd=False) as writer:

@@ -10,9 +10,8 @@ on the number of threads nor on the block's position. Therefore, a program can j
 
 The format is "The .xz File Format", version 1.2.0. liblzma's `lzma2_decoder.c` describes the chunks of LZMA2. Every
 block header contains both sizes of the block, so a multithreaded `xz` decodes on all cores. The check is CRC32. The
-bytes of a compressed block depend on the version of liblzma. The choice between storing and compressing can depend on
-the version of zlib. For the same input, an interpreter always writes the same bytes. A Bento's identity is a digest of
-uncompressed content, and doesn't depend on these versions.
+bytes of a compressed block depend on the version of liblzma, which Python's `lzma` loads. A Bento's identity is a
+digest of uncompressed content, and doesn't depend on this version.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ import zlib
 from collections import deque
 from itertools import islice
 
+from rules_bento.archives import compressors
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Callable, Iterable, Iterator, Sequence, TypeVar
 
@@ -37,6 +37,7 @@ _PRESET = 1  # for sources and pickled trees, 6 needs 5 to 10 times as long, and
 _SAMPLES, _SAMPLE = 4, 4096
 _WORTH = 0.75  # text and code are below 0.6, weights at least 0.8
 _GLANCE = 1024  # bytes of each sample
+_FAST = 2  # the fastest level of zlib-ng with Huffman codes for the data
 _HOPELESS = 0.95  # compressed, encrypted, and random data doesn't get smaller
 _CHUNK = 1 << 16
 _AHEAD = 8  # items that each thread of `read_ahead` keeps in memory
@@ -325,7 +326,7 @@ def compressible(block: bytes) -> bool:
     def share(size: int) -> float:
         """Return the ratio of compressed size to original size for the first `size` bytes of each sampled piece."""
         sample = b"".join([block[start : start + size] for start in range(0, _SAMPLES * step, step)])
-        return len(zlib.compress(sample, 1)) / len(sample)
+        return len(compressors.zlib_ng().compress(sample, _FAST)) / len(sample)
 
     return share(_GLANCE) <= _HOPELESS and share(_SAMPLE) <= _WORTH
 

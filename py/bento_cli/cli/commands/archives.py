@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 _SUFFIXES = "The suffix determines the format: .gz, .bz2, .zst, .tar, or .zip, otherwise xz."
+_BYTES = "The bytes of .xz and .bz2 depend on the versions of liblzma and libbz2, but the tag doesn't."
 _URLS = "URLs can have the schemes s3, gs, az, ftp, ftps, sftp, and others of fsspec."
 IMPORTED = "Complete {}s remain in the store. To remove partial data, run `bento gc`."
 """What remains after an interrupted import."""
@@ -139,7 +140,7 @@ def export_command(kind: Kind) -> Command:
         "iris:latest iris.tar.gz",
         help=f"Export a {what} to an archive.\n\nIf PATH is a directory, the file name is "
         f"NAME-VERSION.{kind.extension}. {_SUFFIXES} If the name has another suffix than .xz, the command appends "
-        f".{kind.extension}. BentoML can import all formats except .zst. {_URLS}",
+        f".{kind.extension}. BentoML can import all formats except .zst. {_BYTES} {_URLS}",
     )
     @click.argument("tag", type=Tag(kind), help=f"Export this {kind.noun} ({arguments.TAG})")
     @click.argument(

@@ -10,9 +10,9 @@ Readers of streams, such as `tarfile` of Python, read only the first member of a
 from __future__ import annotations
 
 import struct
-import zlib
 
 from rules_bento.archives import xz
+from rules_bento.archives.compressors import DEFLATED, RAW, zlib_ng
 from rules_bento.archives.zipread import DEFLATE_END, fast_zlib
 from rules_bento.images.layers import deflate
 from rules_bento.images.layers.forms import Blocks, LayerForm, TarFile
@@ -24,7 +24,7 @@ _BLOCK = 0xFFFF  # maximum bytes of a stored block
 
 
 def compress(data: bytes) -> bytes:
-    """Return `data` as a gzip member. Stores incompressible data, and compresses other data with zlib."""
+    """Return `data` as a gzip member. Stores incompressible data, and compresses other data with zlib-ng."""
     trailer = struct.pack("<2L", fast_zlib().crc32(data), len(data))
     return b"".join((_HEAD, *_deflated(data, is_last=True), trailer))
 
@@ -36,9 +36,7 @@ def _blocks(data: bytes) -> bytes:
 
 def _deflated(data: bytes, *, is_last: bool) -> Iterator[bytes | memoryview]:
     if xz.compressible(data):
-        compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-        yield compressor.compress(data)
-        yield compressor.flush(zlib.Z_FINISH if is_last else zlib.Z_FULL_FLUSH)
+        yield _compress(data, is_last=is_last)
         return
     # Stored blocks (RFC 1951, 3.2.4), each preceded by a header with its size.
     view = memoryview(data)
@@ -47,6 +45,13 @@ def _deflated(data: bytes, *, is_last: bool) -> Iterator[bytes | memoryview]:
         size = len(block)
         yield struct.pack("<BHH", is_last and start + size == len(data), size, size ^ _BLOCK)
         yield block
+
+
+def _compress(data: bytes, *, is_last: bool) -> bytes:
+    module = zlib_ng()
+    compressor = module.compressobj(_LEVEL, DEFLATED, RAW)
+    packed: bytes = compressor.compress(data) + compressor.flush(module.Z_FINISH if is_last else module.Z_FULL_FLUSH)
+    return packed
 
 
 class OneMember(Blocks):
@@ -71,7 +76,7 @@ class OneMember(Blocks):
 
 
 class ReusingGzip(LayerForm):
-    """Encodes a layer with the files of a wheel. Compresses only contents without a deflate stream, with zlib."""
+    """Encodes a layer with the files of a wheel. Compresses only contents without a deflate stream."""
 
     reuses_streams = True
 
@@ -97,8 +102,7 @@ class ReusingGzip(LayerForm):
                 yield self._end()
                 yield compress(data)
         if file.text:
-            compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-            yield self._blocks(file.text, compressor.compress(file.text) + compressor.flush(zlib.Z_FULL_FLUSH))
+            yield self._blocks(file.text, _compress(file.text, is_last=False))
 
     def finish(self) -> Iterator[bytes]:
         """Yield the end of the last member."""

@@ -12,8 +12,8 @@ The forms of layers (module `forms`) are:
   and files, incompressible data is stored without compression, as in `gzip` layers.
 - `none`: uncompressed tars.
 
-The bytes of a layer depend only on the inputs, and on the versions of libzstd (pinned) and of the interpreter's zlib
-(for RECORD, and for data that wheels don't compress). The bytes don't depend on the number of cores or on the host.
+The bytes of a layer depend only on the inputs, and on pinned compressors (module `compressors`), but neither on the
+number of cores nor on the host.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import struct
 
-from rules_bento.archives import xz
-from rules_bento.typing_lite import Callable
+from rules_bento.archives import compressors, xz
+from rules_bento.typing_lite import Any, Callable
 
 _LEVEL = 3
 _MAGIC = 0xFD2FB528
@@ -34,13 +34,12 @@ def frames(*, storing: bool) -> Callable[[bytes], bytes]:
 
     If `storing` is true, the function returns `stored(data)` for incompressible data.
     """
-    import zstandard
-
+    zstandard = compressors.zstd()
     parameters = zstandard.ZstdCompressionParameters(
         compression_level=_LEVEL, write_checksum=False, write_content_size=True
     )
     # Only one thread can use a compressor at a time, and creating one costs as much as a small frame.
-    idle: list[zstandard.ZstdCompressor] = []
+    idle: list[Any] = []
 
     def frame(data: bytes) -> bytes:
         if storing and not xz.compressible(data):
@@ -49,15 +48,8 @@ def frames(*, storing: bool) -> Callable[[bytes], bytes]:
             compressor = idle.pop()
         except IndexError:
             compressor = zstandard.ZstdCompressor(compression_params=parameters)
-        packed = compressor.compress(data)
+        packed: bytes = compressor.compress(data)
         idle.append(compressor)
         return packed
 
     return frame
-
-
-def library_version() -> str:
-    """Return the versions of zstandard and libzstd, on which the bytes of layers depend."""
-    import zstandard
-
-    return f"{zstandard.__version__} {zstandard.ZSTD_VERSION}"
