@@ -204,6 +204,29 @@ def test_ssh_config_is_read(serve, store, monkeypatch, tmp_path):
     assert server.names() == ["x.bento"]
 
 
+@pytest.mark.parametrize(("user", "config"), [("", ""), ("", "Host 127.0.0.1\n User someone\n"), (f"{USER}@", "")])
+def test_a_user_without_an_entry_sets_user(user, config, serve, store, monkeypatch):
+    """An arbitrary user of a container platform. paramiko requests the name although the configuration has one."""
+    server = serve("sftp")
+    file = Path(server.environment()["HOME"], ".ssh/config")
+    if config:
+        file.write_text(config)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # raises KeyError, as for an unknown user
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    url = f"sftp://{user}127.0.0.1:{server.port}/x.bento"
+    if user:
+        store.bentos.export(TAG, url)
+        assert server.names() == ["x.bento"]
+        return
+    with pytest.raises(BentoError, match=r"name of this user is unknown\). Set the environment variable USER"):
+        store.bentos.export(TAG, url)
+    monkeypatch.setenv("USER", USER)
+    file.unlink(missing_ok=True)
+    store.bentos.export(TAG, url)
+    assert server.names() == ["x.bento"]
+
+
 @pytest.mark.parametrize("kind", ["ftps", "sftp"])
 def test_an_unverified_server_gets_no_password(kind, serve, other, monkeypatch, tmp_path):
     server = serve(kind)

@@ -5,6 +5,7 @@ paramiko finds keys in `~/.ssh` and in the agent.
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 
 import paramiko
@@ -60,12 +61,17 @@ def open_sftp(address: Address) -> tuple[Sftp, str]:
     """Return the filesystem and the path of an address. Settings in the URL override `~/.ssh/config`."""
     user, password = address.login()
     file = Path("~/.ssh/config").expanduser()
-    configured = paramiko.SSHConfig.from_path(str(file)).lookup(address.host) if file.is_file() else {}
+    config = paramiko.SSHConfig.from_path(str(file)) if file.is_file() else None
+    try:
+        configured = config.lookup(address.host) if config else {}
+        user = user or configured.get("user") or getpass.getuser()
+    except (KeyError, OSError):  # the error depends on Python's version
+        raise address.failed("the name of this user is unknown", "Set the environment variable USER.") from None
     proxy = configured.get("proxycommand")
     fs = Sftp(
         configured.get("hostname", address.host),
         port=address.port or int(configured.get("port", 22)),
-        username=user or configured.get("user"),
+        username=user,
         password=password or None,
         key_filename=configured.get("identityfile"),
         sock=paramiko.ProxyCommand(proxy) if proxy else None,
