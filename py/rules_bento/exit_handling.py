@@ -1,4 +1,4 @@
-"""Handles unexpected errors, interrupts, and closed standard streams."""
+"""Handles unexpected errors, interrupts, and missing parts of the environment: standard streams and HOME."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ def open_streams() -> None:
             if opened != number:
                 os.close(opened)
             setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8"))  # noqa: PTH123, SIM115
+
+
+def set_home() -> None:
+    """Set HOME to `/`, as container engines do, if it isn't set and this user has no entry in the user database."""
+    if "HOME" not in os.environ and not os.path.isabs(os.path.expanduser("~")):  # noqa: PTH111, PTH117 - without pathlib
+        os.environ["HOME"] = "/"
 
 
 def exit_on_signals() -> None:

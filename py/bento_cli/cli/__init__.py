@@ -23,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line, and return its exit code."""
     if None in (sys.stdin, sys.stdout, sys.stderr):
         exit_handling.open_streams()
+    exit_handling.set_home()
     try:
         utf8_mode.restart() if argv is None else utf8_mode.require()
         result = _run(list(sys.argv[1:] if argv is None else argv))
