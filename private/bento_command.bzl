@@ -29,13 +29,13 @@ bento_command_with_transports = rule(
     executable = True,
 )
 
-def _source_roots(ctx, build_ctx, import_roots):
+def _source_roots(ctx, bento):
     """Returns the directories in the workspace that can contain files of the Bento's `src/`."""
     own = ctx.workspace_name + "/"
 
     # The number of import roots is small, and doesn't depend on the number of files.
-    roots = [root.removeprefix(own) for root in import_roots.to_list() if root.startswith(own)]
-    return ["."] if build_ctx.startswith("../") else [build_ctx or "."] + roots + ["."]
+    roots = [root.removeprefix(own) for root in bento.import_roots.to_list() if root.startswith(own)]
+    return ["."] if bento.build_ctx.startswith("../") else [bento.build_ctx or "."] + roots + ["."]
 
 # Attribute of rules with `serve_program`: the interpreter in the Python version of the configuration.
 SERVING_PYTHON = {"_serving_python": attr.label(default = "//toolchains:host_python", providers = [BentoPythonInfo])}
@@ -51,14 +51,14 @@ def _serving_python(ctx, version):
         return struct(files = depset(), word = PYTHON)
     return struct(files = other.files, word = runfile(ctx, other.interpreter))
 
-def serve_program(ctx, archive, *, build_ctx, import_roots, python_version, models = []):
-    """Declares a program that serves a Bento with its own BentoML version. `models` lists the models that `archive` excludes."""
+def serve_program(ctx, archive, bento, models):
+    """Declares a program that serves a Bento (BentoInfo) with its own BentoML version. `models` lists the models that `archive` excludes."""
     uv = runtime(ctx).uv
-    python = _serving_python(ctx, python_version)
+    python = _serving_python(ctx, bento.python_version)
     return helper_launcher(
         ctx,
         arguments = ["--target", label_string(ctx.label), "--archive", runfile(ctx, archive), "--uv", runfile(ctx, uv), "--python", python.word] +
-                    [word for root in _source_roots(ctx, build_ctx, import_roots) for word in ("--source-root", root)] +
+                    [word for root in _source_roots(ctx, bento) for word in ("--source-root", root)] +
                     [word for model in models for word in ("--model", runfile(ctx, model.description), runfile(ctx, model.archive_part))],
         files = depset([archive, uv] + [file for model in models for file in (model.description, model.archive_part)], transitive = [python.files]),
         modules = runtime(ctx).command_packages,

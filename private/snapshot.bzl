@@ -1,9 +1,10 @@
 """Defines read_sources, which describes the step that selects the sources of a Bento and analyzes its service."""
 
+load("@rules_python//python:py_info.bzl", "PyInfo")
 load(":attributes.bzl", "add_strings", "describe_data", "describe_source", "describe_vendored", "directory_path", "label_string")
 load(":helper.bzl", "DEFLATE", "arguments", "subcommand")
 load(":providers.bzl", "BentoSourcesInfo")
-load(":sources_aspect.bzl", "describe_import_roots", "describe_library")
+load(":sources_aspect.bzl", "describe_import", "describe_import_roots", "describe_library")
 
 SECRETS = {
     "allowed_secrets": attr.string_list(doc = "Files in which suspected private keys and tokens are allowed ([detected types](../docs/security.md#secrets-in-bentos)), or `*` for no search. Paths are relative to the Bento (`src/fixtures/key.json`), or to `/app` in a `python_image` (`_main/fixtures/key.json`). Alternatively, write the comment `# bento: allow-secret` on the line of the secret or above it."),
@@ -79,6 +80,7 @@ def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, 
         inputs = inputs + [packed_data.manifest]
     libraries = depset(transitive = [dep[BentoSourcesInfo].libraries for dep in ctx.attr.deps])
     args.add_all(libraries, map_each = describe_import_roots)
+    args.add_all(depset(transitive = [dep[PyInfo].imports for dep in ctx.attr.deps if PyInfo in dep]), map_each = describe_import)
     args.add_all(["--manifest", manifest, "--service-info", service, "--part", part, "--unused", unused])
     args.add_all(used, before_each = "--used")
     args.add_all(ctx.files.srcs, map_each = describe_source)

@@ -29,7 +29,6 @@ def _package(target, requirements = [], pins = None):
     """Returns a BentoSourcesInfo without first-party files, for a locked package or a target without Python sources."""
     return BentoSourcesInfo(
         files = depset(),
-        import_roots = depset(),
         libraries = depset(),
         package_roots = target[PyInfo].imports if PyInfo in target else depset(),
         pins = pins or depset(),
@@ -41,6 +40,20 @@ def edges_in(ctx, names):
     values = [getattr(ctx.rule.attr, name, None) for name in names]
     return [edge for value in values for edge in (value if type(value) == "list" else [value]) if type(edge) == "Target"]
 
+def _without_packages(imports, package_roots):
+    """Returns the items of a depset of `PyInfo.imports` that aren't in `package_roots`, normalized."""
+
+    # The number of directories is small, and doesn't depend on the number of files.
+    packages = {root: True for root in package_roots.to_list()}
+    return [paths.normalize(root) for root in imports.to_list() if root not in packages]
+
+def first_party_imports(targets):
+    """Returns the import roots of libraries as a list, in the order of rules_python. Excludes the roots of packages."""
+    return _without_packages(
+        depset(transitive = [target[PyInfo].imports for target in targets if PyInfo in target]),
+        depset(transitive = [target[BentoSourcesInfo].package_roots for target in targets]),
+    )
+
 def _import_roots(ctx, target, package_roots):
     """Returns the import roots that a library declares, each as `<repository>/<directory>`. Unknown rules also have the roots of dependencies."""
     declared = getattr(ctx.rule.attr, "imports", [])
@@ -48,9 +61,7 @@ def _import_roots(ctx, target, package_roots):
         base = (ctx.label.workspace_root.removeprefix("external/") or "_main") + "/" + ctx.label.package
         return [paths.normalize(base + "/" + root) for root in declared if not root.startswith("/")]
 
-    # The number of directories is small, and doesn't depend on the number of files.
-    packages = {root: True for root in package_roots.to_list()}
-    return [paths.normalize(root) for root in target[PyInfo].imports.to_list() if root not in packages]
+    return _without_packages(target[PyInfo].imports, package_roots)
 
 def _library(ctx, own, import_roots, below):
     """Returns the struct in `libraries` of BentoSourcesInfo for a rule whose `own` files and import roots include the ones of dependencies (`below`)."""
@@ -59,7 +70,7 @@ def _library(ctx, own, import_roots, below):
     others = {file: True for info in below for file in info.files.to_list()}
     files = [file for file in own if file not in others]
     places = [runfile_path(ctx, file) for file in files]
-    roots = [root for root in import_roots if [path for path in places if path.startswith(root + "/")]]
+    roots = [root for root in import_roots if [path for path in places if (path + "/").startswith(root + "/")]]
     return struct(files = depset(files), import_roots = tuple(roots), label = ctx.label)
 
 def describe_library(library, expander):
@@ -71,9 +82,13 @@ def describe_library(library, expander):
     return [word for file in files for word in ("--dependency", file.path, file.short_path, label)]
 
 def describe_import_roots(library):
-    """Returns the arguments that describe the import roots of a library in BentoSourcesInfo."""
+    """Returns the arguments that describe the import roots of a library in BentoSourcesInfo. They limit copies to files for which a root is meant."""
     label = label_string(library.label)
     return [word for root in library.import_roots for word in ("--import-root", label, root)]
+
+def describe_import(root):
+    """Returns the arguments that describe an item of `PyInfo.imports`. If no library above has the root, the root is for the files of all libraries."""
+    return ["--import-root", "", root]
 
 # Repositories that generated code imports (such as the code of py_proto_library), to the package of the lock that replaces the repository.
 # The Bento excludes the files of these repositories. Otherwise it would contain two versions of the package.
@@ -117,7 +132,7 @@ def _own_files(ctx, target, package_roots):
     own, runtimes = [], {}
     for file in files:
         path = runfile_path(ctx, file)
-        if path.startswith(packages):
+        if (path + "/").startswith(packages):  # a file, or a directory that is an import root
             continue
         if _repository(path) in _RUNTIMES:
             runtimes[_RUNTIMES[_repository(path)]] = True
@@ -170,10 +185,10 @@ def _sources_aspect_impl(target, ctx):
         return [_package(target, pins = depset([pin], transitive = pins))]
     package_roots = depset(transitive = [info.package_roots for info in below])
     import_roots = _import_roots(ctx, target, package_roots)
+    for root in import_roots:
+        if root.endswith("/site-packages") and not root.startswith("_main/"):
+            _fail_for_unknown_package(ctx, root)
     if ctx.rule.kind in _BY_ATTRIBUTES:
-        for root in import_roots:
-            if root.endswith("/site-packages") and not root.startswith("_main/"):
-                _fail_for_unknown_package(ctx, root)
         direct = [edge for edge in edges_in(ctx, ["data", "srcs"]) if PyInfo not in edge]
         files = depset(transitive = [edge[DefaultInfo].files for edge in direct] + [_runfiles_of(ctx, edge) for edge in direct])
         library = struct(files = files, import_roots = tuple(import_roots), label = ctx.label)
@@ -185,7 +200,6 @@ def _sources_aspect_impl(target, ctx):
         library = _library(ctx, own.files, import_roots, below)
     return [BentoSourcesInfo(
         files = depset(transitive = [files] + [info.files for info in below]),
-        import_roots = depset(import_roots, transitive = [info.import_roots for info in below]),
         libraries = depset([library], transitive = [info.libraries for info in below]),
         package_roots = package_roots,
         pins = depset(runtimes, transitive = pins),

@@ -11,11 +11,11 @@ load("//private:installed_wheel_aspect.bzl", "check_one_hub", "has_installed", "
 load("//private:launcher.bzl", "ENVIRONMENT_VALUES", "RUN_RUNTIME", "run_environment", "runfiles_of_attributes")
 load("//private:lock_subset.bzl", "RESOLVER", "hub_requirements", "lock_subset", "requested_packages", "resolve_aspect")
 load("//private:metadata.bzl", "dependency_pins", "describe_metadata", "installed_python_version", "requirements_files")
-load("//private:providers.bzl", "BentoServiceMetadataInfo", "BentoSourcesInfo")
+load("//private:providers.bzl", "BentoServiceMetadataInfo")
 load("//private:reports.bzl", "write_bento_report", "write_build_definition", "write_summary")
 load("//private:service_metadata.bzl", "IMPORT", "IMPORT_PERMISSION", "SERVICE_METADATA", "check_service_metadata", "import_service", "service_metadata_info")
 load("//private:snapshot.bzl", "OWN_PACKAGE", "SECRETS", "build_ctx", "read_sources")
-load("//private:sources_aspect.bzl", "sources_aspect")
+load("//private:sources_aspect.bzl", "first_party_imports", "sources_aspect")
 load("//private:target.bzl", "PLATFORM", "bento_cfg", "platform_name")
 load("//private:transitions.bzl", "metadata_only_cfg", "reset_cfg")
 load("//private:versions.bzl", "PYTHON_VERSION")
@@ -102,17 +102,6 @@ def _lock(ctx, locked, service):
         service = service,
     ) if locked else None
 
-def _launcher(ctx, archive, models, python_version):
-    """Declares the program that `bazel run` starts for the Bento. Returns a struct of `executable` and `runfiles`."""
-    return serve_program(
-        ctx,
-        archive,
-        build_ctx = build_ctx(ctx),
-        import_roots = depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]),
-        models = [] if ctx.attr.bundle_models else models,
-        python_version = python_version,
-    )
-
 def _bento_info(ctx, *, described, outputs, python_version):
     """Returns the BentoInfo of the target."""
     own, below = requested_packages(ctx)
@@ -123,7 +112,7 @@ def _bento_info(ctx, *, described, outputs, python_version):
         build_definition = outputs.build_definition,
         data_layers = outputs.data_layers,
         digest = described.digest,
-        import_roots = depset(transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps]),
+        import_roots = depset(first_party_imports(ctx.attr.deps)),
         manifest = described.manifest,
         models = depset([model[BentoModelInfo] for model in ctx.attr.models]),
         requested_platform = ctx.attr.platform,
@@ -161,7 +150,6 @@ def _bento_package_impl(ctx):
         steps = snapshot.steps + ([lock.step] if lock else []) + [described.step],
     )
     archives = write_archives(ctx, archive = archive, bundle = ctx.attr.bundle_models, contents = contents, metadata = metadata_part, models = models)
-    launcher = _launcher(ctx, archives.bento, models, python_version)
     build_definition = write_build_definition(
         ctx,
         bento = described,
@@ -169,20 +157,22 @@ def _bento_package_impl(ctx):
         models = models,
         python_version = python_version,
     )
+    bento = _bento_info(
+        ctx,
+        described = described,
+        outputs = struct(
+            archive = archives.whole,
+            build_definition = build_definition,
+            data_layers = data.layers if data else {},
+            parts = [metadata_part] + contents,
+        ),
+        python_version = python_version,
+    )
+    launcher = serve_program(ctx, archives.bento, bento, [] if ctx.attr.bundle_models else models)
     figures = {"--archive": archives.bento, "--manifest": described.manifest}
     files = depset([archives.bento])
     return [
-        _bento_info(
-            ctx,
-            described = described,
-            outputs = struct(
-                archive = archives.whole,
-                build_definition = build_definition,
-                data_layers = data.layers if data else {},
-                parts = [metadata_part] + contents,
-            ),
-            python_version = python_version,
-        ),
+        bento,
         service_metadata_info(ctx, package_action = described.package_action, models = models, parts = contents, snapshot = snapshot),
         coverage_common.instrumented_files_info(ctx, dependency_attributes = ["deps"], extensions = ["py"], source_attributes = ["srcs"]),
         DefaultInfo(files = files, executable = launcher.executable, runfiles = launcher.runfiles.merge(runfiles_of_attributes(ctx))),

@@ -6,7 +6,7 @@ load("//private:installed_wheel_aspect.bzl", "PACKAGE", "check_layouts", "check_
 load("//private:launcher.bzl", "ENVIRONMENT_VALUES", "TEST_RUNTIME", "helper_launcher", "run_environment", "runfile", "runfile_path", "runfiles_of_attributes", "runtime")
 load("//private:providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
 load("//private:python_version.bzl", "OF_BENTO", "python_cfg")
-load("//private:sources_aspect.bzl", "sources_aspect")
+load("//private:sources_aspect.bzl", "first_party_imports", "sources_aspect")
 load("//private:transitions.bzl", "metadata_plus_modules_cfg")
 load("//rules:providers.bzl", "BentoInfo")
 
@@ -33,18 +33,14 @@ def _bento_test_impl(ctx):
     packages = ctx.split_attr.bento["packages"][BentoInfo]
     modules = _modules(ctx, packages)
     bento = _tested(ctx.split_attr.bento["metadata"][BentoInfo], packages)
-    import_roots = depset([ctx.workspace_name], transitive = [dep[BentoSourcesInfo].import_roots for dep in ctx.attr.deps])
     settings = ctx.actions.declare_file(ctx.label.name + ".json")
-
-    # The number of import roots is small, and doesn't depend on the number of files.
-    bento_roots, own_roots = bento.import_roots.to_list(), import_roots.to_list()
 
     # Tests read the archive parts, so that they don't wait for an archive with all models.
     models = [(model.description, model.archive_part) for model in bento.models.to_list()]
     ctx.actions.write(settings, json.encode({
         "build_ctx": bento.build_ctx,
-        "import_roots": bento_roots,
-        "imports": own_roots,
+        "import_roots": bento.import_roots.to_list(),
+        "imports": [ctx.workspace_name] + first_party_imports(ctx.attr.deps),
         "models": [[runfile_path(ctx, file) for file in model] for model in models],
         "parts": [runfile_path(ctx, part) for part in bento.parts],
         "roots": [root for module in modules for root in module.imports],

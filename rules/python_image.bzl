@@ -9,7 +9,7 @@ load("//private:launcher.bzl", "runfile_path")
 load("//private:layers.bzl", "ENVIRONMENT", "write_layer")
 load("//private:providers.bzl", "BentoImagePackagesInfo", "BentoInstalledWheelInfo", "BentoSourcesInfo")
 load("//private:snapshot.bzl", "SECRETS", "add_secrets")
-load("//private:sources_aspect.bzl", "sources_aspect")
+load("//private:sources_aspect.bzl", "first_party_imports", "sources_aspect")
 load("//private:target.bzl", "image_cfg", "platform_name")
 load("//private:transitions.bzl", "program_cfg")
 load("//private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
@@ -52,7 +52,7 @@ def _import_path(ctx, program, files):
 
     # The program's own files, without packages.
     repositories = [runfile_path(ctx, file).partition("/")[0] for file in files.to_list()]
-    roots = program[BentoSourcesInfo].import_roots.to_list() + [_MAIN_REPOSITORY] + sorted(repositories)
+    roots = first_party_imports([program]) + [_MAIN_REPOSITORY] + sorted(repositories)
     return ":".join({"{}/{}".format(_APP, root): True for root in roots})
 
 def _check_packages(ctx, program, packages):

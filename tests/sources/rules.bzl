@@ -1,5 +1,6 @@
 """Rules as others write them, which provide Python libraries."""
 
+load("@bazel_skylib//lib:paths.bzl", "paths")
 load("@rules_python//python:py_info.bzl", "PyInfo")
 
 _SCHEMA_SUFFIX = ".schema"
@@ -34,6 +35,49 @@ schema_library = rule(
         "libs": attr.label_list(doc = "Libraries, in an attribute of a name of its own.", providers = [PyInfo]),
         "linked": attr.label_list(allow_files = True, doc = "Files that runfiles have in another place."),
         "schemas": attr.label_list(allow_files = [_SCHEMA_SUFFIX], doc = "The schemas."),
+    },
+    provides = [PyInfo],
+)
+
+def _python(ctx, files, roots):
+    """Returns the providers of a library: DefaultInfo and PyInfo, with the same values as of a py_library."""
+    package = ctx.workspace_name + "/" + ctx.label.package
+    below = [dep[PyInfo] for dep in ctx.attr.deps]
+    data = ctx.runfiles(ctx.files.data).merge_all([target[DefaultInfo].default_runfiles for target in ctx.attr.data + ctx.attr.deps])
+    return [
+        DefaultInfo(files = depset(files), runfiles = ctx.runfiles(files).merge(data)),
+        PyInfo(
+            imports = depset([paths.normalize(package + "/" + root) for root in roots], transitive = [info.imports for info in below]),
+            transitive_sources = depset(files, transitive = [info.transitive_sources for info in below]),
+        ),
+    ]
+
+_LIBRARY = {
+    "data": attr.label_list(allow_files = True, doc = "Files, and targets with runfiles."),
+    "deps": attr.label_list(doc = "Libraries.", providers = [PyInfo]),
+    "imports": attr.string_list(doc = "Import roots, relative to the package."),
+}
+
+foreign_library = rule(
+    implementation = lambda ctx: _python(ctx, ctx.files.srcs, ctx.attr.imports),
+    doc = "A library with the providers of a py_library. Without `srcs`, it declares import roots for the files of `deps`.",
+    attrs = _LIBRARY | {"srcs": attr.label_list(allow_files = True, doc = "The modules.")},
+    provides = [PyInfo],
+)
+
+def _client_impl(ctx):
+    directory = ctx.actions.declare_directory(ctx.label.name)
+    source = "/".join([directory.path] + ctx.attr.below + [ctx.attr.package, "__init__.py"])
+    command = "mkdir -p $(dirname $1) && echo \"PATH = '$2'\" > $1"
+    ctx.actions.run_shell(outputs = [directory], command = command, arguments = [source, ctx.attr.package])
+    return _python(ctx, [directory], ["/".join([ctx.label.name] + ctx.attr.below)])
+
+client = rule(
+    implementation = _client_impl,
+    doc = "A package in an output directory, as generators of API clients write it. The directory, or a directory in it, is the import root.",
+    attrs = _LIBRARY | {
+        "below": attr.string_list(doc = "Parts of the path of the import root, relative to the output directory."),
+        "package": attr.string(doc = "Name of the package."),
     },
     provides = [PyInfo],
 )

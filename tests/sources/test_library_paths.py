@@ -82,6 +82,20 @@ def test_the_import_root_of_a_library_without_files_is_for_all_libraries() -> No
     assert paths(files | {"else.py": "//lib/text"}, TEXT) == expected | {"else.py": ["else.py"]}
 
 
+def test_an_import_root_that_no_library_declares_is_for_all_libraries() -> None:
+    files = {"lib/text/words.py": "//lib/text:words", "lib/text/pkg/a.py": "//lib/text:pkg", "lib/x.py": "//lib"}
+    everywhere = {
+        "lib/text/words.py": ["lib/text/words.py", "words.py"],
+        "lib/text/pkg/a.py": ["lib/text/pkg/a.py", "pkg/a.py"],
+        "lib/x.py": ["lib/x.py"],
+    }
+    of_imports = [("", "_main/lib/text"), ("", "pip+numpy/site-packages"), ("", "_main")]
+    assert paths(files, *of_imports) == everywhere
+    assert paths(files, *of_imports, ("//lib", "_main/lib/text")) == everywhere
+    declared = ("//lib/text:words", "_main/lib/text")
+    assert paths(files, *of_imports, declared) == everywhere | {"lib/text/pkg/a.py": ["lib/text/pkg/a.py"]}
+
+
 def test_modules_in_import_roots_of_other_libraries_are_found_if_sources_import_them(tmp_path: Path) -> None:
     service = tmp_path / "service.py"
     service.write_text("import logging\nimport shared\nfrom x import y\nfrom a import (\n    b,\n)\n")

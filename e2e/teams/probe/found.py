@@ -10,6 +10,8 @@ from pathlib import Path, PurePath
 HERE = "tests/sources/layouts/lib/"
 FILES = (
     "all.py",
+    "api_client/orders_api/__init__.py",
+    "inner_client/gen/python/stock_api/__init__.py",
     "one/company/one.py",
     "plain/__init__.py",
     "plain/simple.py",
@@ -24,6 +26,7 @@ FILES = (
     "text/sub/deep.py",
     "text/words.py",
     "two/company/two.py",
+    "unrooted/base/parts.py",
     "upper.py",
 )
 OTHERS = {"probe.found", "python.runfiles", "service"}

@@ -38,13 +38,14 @@ def declare_libraries(
     """Yield a file for each path in the Bento of each library file. The origin is the label of the library.
 
     Items of ``files`` are the path to read, Bazel's short path, and the label of the library. Items of ``import_roots``
-    are a label and an entry of the library's ``PyInfo.imports`` (``_main/lib/src``, ``repo+``). A file has these paths:
+    are a label and an import root that this library declares (``_main/lib/src``, ``repo+``), or an empty string and an
+    item of ``PyInfo.imports``, which any rule can declare. A file has these paths:
 
     - the path in its repository, or the path relative to the build context for a file that is in the build context, and
       in no import root,
     - the path relative to each import root that its own library declares,
     - the path relative to an import root of another library, if a library that declares the root has files in the same
-      top-level directory there (otherwise, the package would be incomplete), or has no files there,
+      top-level directory there (otherwise, the package would be incomplete), or none has files there,
     - the path relative to the build context, unless its own import root below the build context contains the file.
 
     Patterns apply to files with a path relative to the build context, and to their other paths. Raises BentoError if a
@@ -146,9 +147,8 @@ def check_modules(kept: Iterable[DeclaredFile]) -> None:
     modules = {file.path.removesuffix(".py"): file for file in kept if file.path.endswith(".py")}
     for name, package in modules.items():
         module = modules.get(name.removesuffix("/__init__"), package)
-        if module is package or not (module.origin + package.origin).count(_ORIGIN):
-            continue
-        if _module(short_path_of(module.source)) != _module(short_path_of(package.source)):
+        is_same = module is package or _module(short_path_of(module.source)) == _module(short_path_of(package.source))
+        if not is_same and (module.origin + package.origin).count(_ORIGIN):
             raise BentoError(
                 f"{module.path} and {package.path} in the Bento are the same Python module: {module.source} (from "
                 f"{module.origin}) and {package.source} (from {package.origin})",
@@ -189,7 +189,7 @@ class _ImportRoots:
                 if (label, root) in self._declared:
                     used.add((label, root))
                     self._names[root].add(_top(relative))
-        self._shared = {root for _, root in self._declared - used}
+        self._shared = {root for label, root in self._declared - used if label or not self._names[root]}
 
     def below(self, repository: str, path: str, label: str) -> Iterator[tuple[str, bool]]:
         """Yield each import root that applies to a file, as directory, and whether the file's library declares it."""
