@@ -9,12 +9,23 @@ load("//rules:bento_test.bzl", "bento_test")
 load("//rules:bento_venv.bzl", "bento_venv")
 
 # Attributes of bento_package that apply to all targets. An alias has the compatibility of its target.
-_SHARED = ["deprecation", "exec_compatible_with", "features", "tags", "target_compatible_with", "testonly", "visibility"]
+_OF_ALIAS = ["compatible_with", "deprecation", "restricted_to", "tags", "testonly", "visibility"]
+_SHARED = _OF_ALIAS + ["exec_compatible_with", "exec_properties", "features", "target_compatible_with"]
 
-_NOT_OF_ALIAS = ["exec_compatible_with", "features", "target_compatible_with"]
+# Prefix of the keys of exec_properties for the action of a test.
+_OF_TEST_ACTION = "test."
 
 # Builds for macOS skip images, and targets that use images. An alias of the constraint, which users can also set.
 _LINUX = Label("//toolchains/platforms:linux")
+
+def _common_attributes(attributes):
+    """Returns the attributes of all targets, of all tests, and of the Bento. Only tests have `exec_properties` of the action of a test."""
+    shared = {key: attributes[key] for key in _SHARED if attributes.get(key) != None}
+    properties = shared.get("exec_properties")
+    if type(properties) != "dict":
+        return shared, shared, attributes
+    others = {"exec_properties": {key: value for key, value in properties.items() if not key.startswith(_OF_TEST_ACTION)}}
+    return shared | others, shared, attributes | others
 
 def bento_service(
         name,
@@ -66,7 +77,7 @@ def bento_service(
       test_srcs: files of the tests. Declares `<name>_test`, and `<name>_venv` with the packages of service and tests.
       test_tags: tags of the tests, in addition to `tags`.
       timeout: timeout of the tests, such as `long`.
-      **kwargs: attributes of `<name>_bento`. Common attributes, such as `tags`, apply to all targets.
+      **kwargs: attributes of `<name>_bento`. Common attributes, such as `tags` and `exec_properties`, apply to all targets.
     """
     if platforms and not base:
         fail("bento_service(name = \"{}\"): platforms requires an image. Set base.".format(name))
@@ -77,11 +88,11 @@ def bento_service(
         fail("bento_service(name = \"{}\"): {} requires tests. Set test_srcs.".format(name, (list(of_tests) + ["test_tags"])[0]))
     if remote_tags and not repositories:
         fail("bento_service(name = \"{}\"): remote_tags requires a push. Set repositories.".format(name))
-    shared = {key: kwargs[key] for key in _SHARED if kwargs.get(key) != None}
-    of_tests |= shared | {"python_version": kwargs.get("python_version")} | ({"tags": shared.get("tags", []) + test_tags} if test_tags else {})
+    shared, shared_by_tests, kwargs = _common_attributes(kwargs)
+    of_tests |= shared_by_tests | {"python_version": kwargs.get("python_version")} | ({"tags": shared.get("tags", []) + test_tags} if test_tags else {})
     bento, delivered = [":{}_bento".format(name)] * 2
     bento_package(name = name + "_bento", platform = platform, **kwargs)
-    native.alias(name = name, actual = bento, **{key: value for key, value in shared.items() if key not in _NOT_OF_ALIAS})
+    native.alias(name = name, actual = bento, **{key: value for key, value in shared.items() if key in _OF_ALIAS})
     if test_srcs:
         bento_test(name = name + "_test", srcs = test_srcs, bento = bento, env = env, requirements = test_requirements, **of_tests)
         bento_venv(name = name + "_venv", bento = bento, python_version = kwargs.get("python_version"), requirements = test_requirements, **shared)

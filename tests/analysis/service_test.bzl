@@ -10,14 +10,18 @@ _PARTS = ["bento", "test", "venv", "api_test", "image", "images", "push"]
 # Attributes of all targets, by the name of a service.
 _SHARED = {
     "of_lists": {
+        "compatible_with": ["//tests/analysis:production"],
         "deprecation": "Use another service.",
         "exec_compatible_with": [_LINUX],
+        "exec_properties": {"Pool": "large", "test.Pool": "small"},
         "features": ["-layering_check"],
         "target_compatible_with": [_LINUX],
         "visibility": ["//visibility:private"],
     },
     "of_selects": {
+        "exec_properties": select({"//conditions:default": {"Pool": "large"}}),
         "features": select({"//conditions:default": ["-layering_check"]}),
+        "restricted_to": ["//tests/analysis:production"],
         "target_compatible_with": select({
             _LINUX: [_LINUX],
             "//conditions:default": ["@platforms//:incompatible"],
@@ -27,6 +31,9 @@ _SHARED = {
         "target_compatible_with": ["@platforms//cpu:x86_64"] + select({"//conditions:default": [_LINUX]}),
     },
 }
+
+# Attributes that the alias of a Bento doesn't have: it has the compatibility of its target, and no actions.
+_NOT_OF_ALIAS = ["exec_compatible_with", "exec_properties", "features", "target_compatible_with"]
 
 # Attributes of some targets.
 _OF_PARTS = {
@@ -53,6 +60,14 @@ _analyzed_test = rule(
     ])},
     test = True,
 )
+
+def _value(rule, key):
+    """Returns the value of an attribute of a target with labels as in the arguments of `service_tests`."""
+    value = rule.get(key)
+    if type(value) != "tuple" and type(value) != "list":
+        return value
+    values = [each.replace(":", "//tests/analysis:", 1) if each.startswith(":") else each.replace("@@", "@") for each in value]
+    return sorted(values) if key == "tags" else values
 
 def service_tests(name):
     """Declares services with each common attribute, and the tests.
@@ -83,8 +98,16 @@ def service_tests(name):
             **shared
         )
     tests = loadingtest.make(name)
-    for part in _PARTS:
-        rule = native.existing_rule("service_of_lists_" + part)
-        expected = _OF_PARTS[part] | {"testonly": True, "deprecation": "Use another service."}
-        loadingtest.equals(tests, part, expected, {key: sorted(rule[key]) if key == "tags" else rule[key] for key in expected})
+    shared = _SHARED["of_lists"]
+    for part in [""] + _PARTS:
+        rule = native.existing_rule("service_of_lists" + ("_" + part if part else ""))
+        expected = {"tags": ["manual"], "testonly": True} | _OF_PARTS.get(part, {})
+        expected |= {key: value for key, value in shared.items() if part or key not in _NOT_OF_ALIAS}
+        if not part.endswith("test") and "exec_properties" in expected:
+            expected["exec_properties"] = {"Pool": "large"}  # "test." is the prefix of properties of tests
+        if part == "image":
+            expected["target_compatible_with"] = expected["target_compatible_with"] + ["//toolchains/platforms:linux"]
+        restricted = native.existing_rule("service_of_selects" + ("_" + part if part else ""))
+        loadingtest.equals(tests, (part or "alias") + "_restricted_to", _SHARED["of_selects"]["restricted_to"], _value(restricted, "restricted_to"))
+        loadingtest.equals(tests, part or "alias", expected, {key: _value(rule, key) for key in expected})
     _analyzed_test(name = name + "_analyzed", testonly = True)
