@@ -165,6 +165,12 @@ requirement = rule(
     provides = [BentoRequirementInfo, PyInfo],
 )
 
+failing_target = rule(
+    implementation = lambda ctx: fail(ctx.attr.problem),
+    doc = "Fails with an error of a repository.",
+    attrs = {"problem": attr.string(doc = "The error message.", mandatory = True)},
+)
+
 def _other_python_impl(ctx):
     fail("@{0} is for Python {1}, but a target that requires its packages is for Python {2}. Set python_version = \"{3}\" on the target, or add \"{2}\" to more_python_versions of bento.pypi(name = \"{0}\").".format(
         ctx.attr.hub,

@@ -45,12 +45,14 @@ def rules_python_interpreters(labels):
             interpreters[version] = label
     return {version: interpreters[version] for version in [PYTHON_VERSION] + reversed(PYTHON_VERSIONS) if version in interpreters}
 
-def _is_tool(ctx):
+def is_tool(ctx):
     """Returns whether the configuration is of tools. Only the name of the output directory shows this, as in other rule sets."""
-    return "-exec" in ctx.bin_dir.path.split("/")[1]
+
+    # The name begins with the platform, whose name can contain "-exec".
+    return "-{}-exec".format(ctx.var["COMPILATION_MODE"]) in ctx.bin_dir.path.split("/")[1]
 
 bento_of_tools = rule(
-    implementation = lambda ctx: config_common.FeatureFlagInfo(value = "true" if _is_tool(ctx) else "false"),
+    implementation = lambda ctx: config_common.FeatureFlagInfo(value = "true" if is_tool(ctx) else "false"),
     doc = "Provides whether a configuration is of tools of actions (`true` or `false`), for `config_setting`.",
 )
 
@@ -59,7 +61,7 @@ def _declares_only(ctx):
 
 def _bento_wheels_impl(ctx):
     # Tools that generate a library require the files of their packages, even if the library only declares packages.
-    return config_common.FeatureFlagInfo(value = "auto" if _is_tool(ctx) and _declares_only(ctx) else ctx.attr.wheels[BuildSettingInfo].value)
+    return config_common.FeatureFlagInfo(value = "auto" if is_tool(ctx) and _declares_only(ctx) else ctx.attr.wheels[BuildSettingInfo].value)
 
 bento_wheels = rule(
     implementation = _bento_wheels_impl,
@@ -73,7 +75,7 @@ def _bento_python_version_impl(ctx):
 
     # rules_python has a default version, so its flag doesn't show whether a target or the command line set the version. Bentos and images don't use
     # its flag, because their Python is the package hub's.
-    of_tool = _is_tool(ctx) and _declares_only(ctx)
+    of_tool = is_tool(ctx) and _declares_only(ctx)
     version = ctx.attr.rules_python[BuildSettingInfo].value if of_tool or (mode == "auto" and not own) else own
     return config_common.FeatureFlagInfo(value = ".".join(version.split(".")[:2]))
 

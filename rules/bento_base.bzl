@@ -70,12 +70,13 @@ def _write(ctx, architecture, files, lower):
     )
     return layer, index
 
-def _interpreter(ctx, version):
+def _interpreter(ctx, version, platform):
     """Returns the BentoPythonInfo of rules_python's interpreter for `python_version`, or None. Fails if an image can't contain it.
 
     Args:
       ctx: context of the rule.
       version: version of the Python among the packages and in `base`, or an empty string.
+      platform: operating system and architecture of the image.
     """
     required = ctx.attr.python_version
     if ctx.attr.python or not required:
@@ -89,9 +90,11 @@ def _interpreter(ctx, version):
     if python.version not in ("", required):
         fail("{}, which has Python {}. Add python.toolchain(python_version = \"{}\") to MODULE.bazel.".format(place, python.version, required))
     if not python.interpreter or python.interpreter.extension == "sh":
-        fail("{}, but its toolchain for this platform is {}, which isn't a file with a hash. Add python.toolchain(python_version = \"{}\") to MODULE.bazel, or use Debian's package python3 instead of python_version.".format(
+        host = "its toolchain for {} is the Python of this machine{}, which isn't a file with a hash"
+        reason = host if python.interpreter or python.interpreter_path else "it has no toolchain for {}{}"
+        fail("{}, but {}. Add python.toolchain(python_version = \"{}\") to MODULE.bazel, or use Debian's package python3 instead of python_version.".format(
             place,
-            "the Python of this machine" + (" ({})".format(python.interpreter_path) if python.interpreter_path else "") if python.interpreter or python.interpreter_path else "missing",
+            reason.format(platform, " ({})".format(python.interpreter_path) if python.interpreter_path else ""),
             required,
         ))
     return python
@@ -132,7 +135,7 @@ def _bento_base_impl(ctx):
     lower = _lower(ctx)
     architecture = _one_of(ctx, "architectures", [info.architecture for info in debs + lower])
     python_version = _one_of(ctx, "versions of Python", [info.python_version for info in debs + lower])
-    interpreter = _interpreter(ctx, python_version)
+    interpreter = _interpreter(ctx, python_version, "{} {}".format(_OS, architecture))
     python = ctx.attr.python or (_INSTALLED_PYTHON if interpreter else ([info.python for info in lower] + [_PYTHON])[0])
     python_version = ctx.attr.python_version or python_version
     if not python_version:

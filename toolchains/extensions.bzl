@@ -294,7 +294,7 @@ _pypi = tag_class(
         "macos": attr.string(default = DEFAULT_MACOS, doc = "Newest macOS version that wheels can require: the oldest on which they must run."),
         "members": attr.string_list(default = ["*"], doc = "Workspace members of a `uv.lock` to include, as for `extras`."),
         "more_python_versions": attr.string_list(
-            doc = "Further Python versions of the packages. `python_version` of `bento_package` selects one; other rules get their version in rules_python.",
+            doc = "Further Python versions of the packages. `python_version` of `bento_package` selects one; other rules get their version in rules_python. `lock` must be a `uv.lock` or JSON file: other locks are read for one Python.",
         ),
         "name": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
         "package_metadata_bzl": attr.label(doc = "File with the macro `package_metadata`, such as `@package_metadata//:defs.bzl`, that declares the package URL of each wheel."),

@@ -38,8 +38,8 @@ def select_text(values, no_match):
 
 def failing_text(names, problem):
     """Returns the text of a BUILD file whose targets fail in the analysis with an error. A failing repository rule would also break `bazel query`."""
-    actual = select_text({"none": ":BUILD.bazel"}, problem)
-    return "".join([target_text("alias", {"actual": actual}, name = name, tags = ["manual"], visibility = PUBLIC) for name in names])
+    targets = [target_text("failing_target", name = name, problem = problem, tags = ["manual"], visibility = PUBLIC) for name in names]
+    return load_text("private:hub_rules.bzl", "failing_target") + "".join(targets)
 
 def url_problem(attribute, url):
     """Returns an error if a URL in a tag doesn't have the scheme http or https, or contains a line break or outer spaces, or None."""

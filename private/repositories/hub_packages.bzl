@@ -194,12 +194,14 @@ def _failing_build_file(distribution, extras, problem):
     """Returns the text of a BUILD file whose targets fail with the error `problem`, because builds can't use the package."""
     return failing_text([target_name(distribution), "whl"] + [extra_name(extra, distribution) for extra in extras], problem)
 
-def _python_mismatch(hub, requires_python, version):
+def python_mismatch(hub, requires_python, version):
     """Returns the error for a Python version that the lock doesn't support, or None for a supported version."""
     if is_python_in(requires_python, version):
         return None
     compatible = [known for known in PYTHON_VERSIONS if is_python_in(requires_python, known)]
     remedy = "Set python_version = \"{}\" in bento.pypi, or update the lock.".format(compatible[0]) if compatible else "Update the lock."
+    if "__python_" in hub:  # of more_python_versions
+        remedy = "A requirements file is read for one Python: use a uv.lock whose requires-python includes {}, or a second bento.pypi tag.".format(version)
     return "@{} is for Python {}, but the lock is for {}. {}".format(hub, version, requires_python, remedy)
 
 def _lock_repo_impl(rctx):
@@ -207,7 +209,7 @@ def _lock_repo_impl(rctx):
     version = python_version(rctx)
 
     # The targets fail with the error, not the repository rule, which would also break `bazel query`.
-    mismatch = _python_mismatch(rctx.attr.hub, content["requires_python"], version)
+    mismatch = python_mismatch(rctx.attr.hub, content["requires_python"], version)
     lock = struct(
         environments = {platform: marker_environment(platform, version) for platform in rctx.attr.platforms},
         glibc = rctx.attr.glibc,

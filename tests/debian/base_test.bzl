@@ -64,12 +64,15 @@ installed_test = _arm64(_installed_impl)
 
 def _host_python_impl(ctx):
     env = analysistest.begin(ctx)
-    asserts.expect_failure(env, "installs the interpreter of rules_python, but its toolchain for this platform is the Python of this machine (/usr/bin/python3), which isn't a file with a hash. Add python.toolchain(python_version = \"3.13\")")
+    asserts.expect_failure(env, "installs the interpreter of rules_python, but its toolchain for linux arm64 is the Python of this machine (/usr/bin/python3), which isn't a file with a hash. Add python.toolchain(python_version = \"3.13\")")
     return analysistest.end(env)
 
 host_python_test = analysistest.make(
     _host_python_impl,
-    config_settings = {"//command_line_option:extra_toolchains": str(Label(":host_toolchain"))},
+    config_settings = {
+        "//command_line_option:extra_toolchains": str(Label(":host_toolchain")),
+        "//command_line_option:platforms": str(Label("//toolchains/platforms:linux_arm64")),
+    },
     expect_failure = True,
 )
 

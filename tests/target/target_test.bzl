@@ -4,6 +4,7 @@ load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts", "unittest")
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@platforms//host:constraints.bzl", "HOST_CONSTRAINTS")
 load("@rules_python//python:py_info.bzl", "PyInfo")
+load("//private:python_version.bzl", "is_tool")
 load("//rules:providers.bzl", "BentoImageInfo", "BentoInfo", "BentoRequirementInfo", "BentoWheelInfo")
 
 _ATTRIBUTES = {
@@ -99,6 +100,23 @@ tool = rule(
 
 # Below a Bento, that is so for tools only.
 modules_of_tools_test = _modules_test(**{_OF_RULES_PYTHON: "3.11.1", _OWN: "3.12", str(Label("//rules:wheels")): "metadata"})
+
+def _of_tools_impl(ctx):
+    env = unittest.begin(ctx)
+    for name, mode, expected in [
+        ("k8-opt-exec", "opt", True),
+        ("k8-opt-exec-2B5CBBC6", "opt", True),
+        ("linux-exec-opt-exec-ST-0f8c", "opt", True),
+        ("k8-fastbuild", "fastbuild", False),
+        ("linux-exec-fastbuild", "fastbuild", False),
+        ("linux-exec-opt-ST-0f8c", "opt", False),
+    ]:
+        found = is_tool(struct(bin_dir = struct(path = "bazel-out/{}/bin".format(name)), var = {"COMPILATION_MODE": mode}))
+        asserts.equals(env, expected, found, name)
+    return unittest.end(env)
+
+# The name of an output directory contains a platform's name.
+of_tools_test = unittest.make(_of_tools_impl)
 
 for_rules_python_test = analysistest.make(
     _for_impl,

@@ -15,7 +15,7 @@ _WHEEL = "uv-1.0-py3-none-manylinux_2_17_x86_64.whl"
 
 def _fail_with(text):
     """Fails with the error of a BUILD file whose target fails."""
-    fail(json.decode(text.partition("no_match_error = ")[2].partition("),\n")[0]))
+    fail(json.decode(text.partition("problem = ")[2].partition(",\n")[0]))
 
 def _context(attributes = {}, files = "", stderr = "", has_files = False):
     """The context of a repository in which every program fails, every file reads the same and no address answers."""

@@ -17,7 +17,7 @@ ALLOWED = {
         "private/installed_wheel_aspect.bzl",
         "_modules",
     ): "of a source in a repository of rules_python, which Bazel doesn't map",
-    ("private/python_version.bzl", "_is_tool"): "of a configuration, for the analysis only",
+    ("private/python_version.bzl", "is_tool"): "of a configuration, for the analysis only",
     ("private/push_manifest.bzl", "_blob"): "read where the program runs: there it lies as Bazel writes it",
     ("private/sources_aspect.bzl", "describe_library"): _CALLBACK,
 }
