@@ -81,6 +81,7 @@ bazel_dep(name = "rules_bento", version = "0.1.0")
 bento = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")
 bento.pypi(name = "shared", lock = "//:requirements.lock.json")
 """
+USE_PYPI = 'use_repo(bento, "pypi")'
 DEPENDENCY = """
 bazel_dep(name = "other")
 local_path_override(module_name = "other", path = "other")
@@ -166,7 +167,7 @@ def wheels_with_build_files_are_complete(checkout: Checkout) -> None:
 
 
 def duplicate_hub_names_are_rejected(checkout: Checkout) -> None:
-    """Check that two package hubs with the same name are rejected with an error that names the modules.
+    """Check that two package hubs with the same name in a module are an error, and in two modules belong to the first.
 
     This includes hubs whose additional repositories, for build systems or metadata of a lock, have the same name. A
     root module can lack a name.
@@ -188,11 +189,17 @@ def duplicate_hub_names_are_rejected(checkout: Checkout) -> None:
     other = 'bazel_dep(name = "other")\nlocal_path_override(module_name = "other", path = "other")\n'
     checkout.write("MODULE.bazel", module.replace(use, other + use))
     extension = [line for line in MODULE.splitlines() if line.startswith(("bazel_dep", "bento = "))]
-    checkout.write("other/MODULE.bazel", "\n".join(['module(name = "other")', *extension, tag]))
-    checkout.write("other/BUILD.bazel", "")
-    checkout.bazel("build", "//:bento").failed(
-        "is defined in the modules hubs and other (", 'write use_repo(bento, pypi = "pypi_other").'
-    )
+    checkout.write("other/MODULE.bazel", "\n".join(['module(name = "other")', *extension, tag, USE_PYPI]))
+    checkout.write("other/BUILD.bazel", 'filegroup(name = "acme", srcs = ["@pypi//acme"])\n')
+    built = checkout.bazel("build", "//:bento").succeeded()
+    for told in ("is defined in the modules hubs and other (", 'write use_repo(bento, pypi = "pypi_other").'):
+        assert told in built.errors, built.told()
+    checkout.bazel("build", "--nobuild", "@other//:acme").failed("pypi//acme", "is not visible from target")
+    checkout.edit("other/MODULE.bazel", USE_PYPI, USE_PYPI.replace('"pypi"', 'pypi = "pypi_other"'))
+    checkout.edit("other/MODULE.bazel", '(name = "pypi"', '(name = "pypi_other"')
+    checkout.write("other/requirements.lock.json", checkout.read("requirements.lock.json"))
+    built = checkout.bazel("build", "--nobuild", "@other//:acme", "//:bento").succeeded()
+    assert "Rename" not in built.errors, built.told()
     checkout.write("MODULE.bazel", module.replace(use, other + use))
     checkout.edit("MODULE.bazel", other, "")
 
@@ -223,7 +230,7 @@ def excluded_packages_are_reported(checkout: Checkout) -> None:
 
 
 def modules_with_equal_settings_share_a_hub(checkout: Checkout, lock: str) -> None:
-    """Check that modules share a package hub if their settings are equal. Otherwise the error lists the differences."""
+    """Check that modules share a package hub if their settings are equal. Otherwise, a message lists differences."""
     module = checkout.read("MODULE.bazel")
     checkout.write("MODULE.bazel", module + DEPENDENCY)
     checkout.write("other/MODULE.bazel", OTHER)
@@ -233,7 +240,8 @@ def modules_with_equal_settings_share_a_hub(checkout: Checkout, lock: str) -> No
     checkout.bazel(*query).succeeded()
     checkout.edit("other/MODULE.bazel", 'name = "shared"', 'name = "shared", glibc = "2.17"')
     told = 'bento.pypi(name = "shared") is defined in the modules hubs and other (glibc differ). Rename one'
-    checkout.bazel(*query).failed(told)
+    asked = checkout.bazel(*query).succeeded()
+    assert told in asked.errors, asked.told()
     checkout.write("MODULE.bazel", module)
 
 

@@ -5,6 +5,7 @@ load("//private:versions.bzl", "PLATFORMS", "PYTHON_VERSION", "PYTHON_VERSIONS")
 load("//private/repositories:absent.bzl", "absent_repo")
 load("//private/repositories:apt.bzl", "apt_tag", "declare_debs", "host_mirrors_repo")
 load("//private/repositories:base.bzl", "base_tag", "declare_base")
+load("//private/repositories:build_text.bzl", "PUBLIC")
 load("//private/repositories:hub.bzl", "declare_hub", "wheel_settings")
 load("//private/repositories:hub_packages.bzl", "lock_repo_name")
 load("//private/repositories:hub_settings.bzl", "known_excludes", "known_record_mismatches", "settings_problem")
@@ -123,8 +124,17 @@ def _where(kind, tag):
     """Returns how messages refer to a tag."""
     return "{}.{}(name = \"{}\")".format(_EXTENSIONS[kind], kind, tag.name)
 
-def _is_new(claims, kind, tag, module):
-    """Records the repository names of a tag. Fails if another tag declares the same names differently.
+def _users(module):
+    """Returns the visibility of targets that only a module uses."""
+    if module.is_root:
+        return ["@@//:__subpackages__"]
+
+    # Canonical names have a version if the graph contains several versions of the module. The separator depends on the version of Bazel.
+    separator = Label("@rules_python//:python").repo_name[len("rules_python")]
+    return ["@@{}{}{}//:__subpackages__".format(module.name, separator, version) for version in ["", module.version]]
+
+def _claim(claims, kind, tag, module):
+    """Records the repository names of a tag. If another module declares a name differently, it stays the other module's, and is visible only to it.
 
     Args:
       claims: dict of repository name to a struct that describes the tag that declares the repository; changed by the function.
@@ -133,7 +143,7 @@ def _is_new(claims, kind, tag, module):
       module: the module that contains the tag.
 
     Returns:
-      Whether to declare the repositories of the tag. False for a tag that equals an earlier tag.
+      The struct of the tag if the tag declares repositories, or None.
     """
     names = [tag.name]
     if kind == "pypi":
@@ -155,15 +165,25 @@ def _is_new(claims, kind, tag, module):
                 fail("{} and {} in the module {} both declare the repository {}. Rename one of the tags.".format(other, where, module_name, name))
             fail("{} in the module {} and {} in the module {} both declare the repository {}. Rename one of the tags. {}".format(other, first.module, where, module_name, name, rename))
         if first.kind == kind and first.attributes == _tag_attributes(tag):
-            return False
+            first.users.extend(_users(module))
+            return None
         differences = [key for key, value in _tag_attributes(tag).items() if first.attributes.get(key) != value]
         problem = "{} differ".format(", ".join(differences)) if first.kind == kind else "one is a {}.{}".format(_EXTENSIONS[first.kind], first.kind)
         if first.module == module_name:
             fail("{} is defined twice in the module {} ({}). Remove or rename one of the tags.".format(where, module_name, problem))
-        fail("{} is defined in the modules {} and {} ({}). Rename one of the tags. {}".format(where, first.module, module_name, problem, rename))
+
+        message = "{} is defined in the modules {} and {} ({}). Rename one of the tags. {}".format(where, first.module, module_name, problem, rename)
+        if not first.users:
+            fail(message)
+
+        # buildifier: disable=print
+        print("\n{} Until then, only {} can use the targets.".format(message, first.module))
+        first.others.append(module_name)
+        return None
+    claim = struct(attributes = _tag_attributes(tag), kind = kind, module = module_name, name = tag.name, others = [], tag = tag, users = _users(module))
     for name in names:
-        claims[name] = struct(kind = kind, module = module_name, name = tag.name, attributes = _tag_attributes(tag))
-    return True
+        claims[name] = claim
+    return claim
 
 def _read_locks(mctx, tag):
     """Reads the locks of a `bento.pypi` tag.
@@ -204,7 +224,7 @@ def _declare_absent_hub(mctx, tag, problem, unread = None):
         watch_retries(mctx)
     absent_repo(name = tag.name, is_python = True, lock = tag.lock, problem = "{}: {}".format(where, problem), retry = "@{}//:lock".format(retry) if retry else None)
 
-def _declare_hubs(mctx, tag):
+def _declare_hubs(mctx, tag, users):
     """Declares the package hubs of a tag, one for each Python version. For an invalid tag or lock, declares one package hub that reports the problem.
 
     Returns:
@@ -229,21 +249,24 @@ def _declare_hubs(mctx, tag):
                 python_version = version,
                 special = read.special,
             ),
+            users = users,
             versions = {".".join(version.split(".")[:2]): tag.name} | others if name == tag.name else {},
         )
     return struct(is_transient = False, uses_network = bool([lock for lock in (tag.lock, tag.build_lock) if lock and requires_network(lock)]))
 
-def _declare(mctx, kind, tag):
-    """Declares the repositories of a tag. Returns the result of `_declare_hubs`, or None for other tags."""
+def _declare(mctx, claim):
+    """Declares the repositories of a tag (a result of `_claim`). Returns the result of `_declare_hubs`, or None for other tags."""
+    kind, tag = claim.kind, claim.tag
+    users = claim.users if claim.others else PUBLIC
     if kind == "pypi":
-        return _declare_hubs(mctx, tag)
+        return _declare_hubs(mctx, tag, users)
     problem = None
     if kind == "apt":
-        problem = declare_debs(mctx, tag)
+        problem = declare_debs(mctx, tag, users)
     elif kind == "base":
-        problem = declare_base(tag)
+        problem = declare_base(tag, users)
     else:
-        declare_model(kind, tag)
+        declare_model(kind, tag, users)
     if problem:
         absent_repo(
             name = tag.name,
@@ -255,19 +278,19 @@ def _declare(mctx, kind, tag):
 
 def _declare_tags(mctx, kinds):
     """Declares the repositories of all tags of an extension."""
-    hubs = []
-    claims = {name: struct(kind = "pypi", module = "rules_bento", name = name, attributes = {}) for name in (_TOOLS_HUB, _TRANSPORTS_HUB)}
+    found = []
+    claims = {name: struct(attributes = {}, kind = "pypi", module = "rules_bento", name = name, others = [], users = []) for name in (_TOOLS_HUB, _TRANSPORTS_HUB)}
     direct, direct_dev = {}, {}
     for module in mctx.modules:
         for kind in kinds:
             for tag in getattr(module.tags, kind):
-                if _is_new(claims, kind, tag, module):
-                    hubs.append(_declare(mctx, kind, tag))
+                found.append(_claim(claims, kind, tag, module))
                 if module.is_root:
                     (direct_dev if mctx.is_dev_dependency(tag) else direct)[tag.name] = True
 
     # Usually, the result depends only on the tags and on locks, so Bazel's lock file doesn't need to store the result. For a uv lock, the result
     # would add megabytes to the file. A result without a network that the tags require must not be stored.
+    hubs = [_declare(mctx, claim) for claim in found if claim]
     hubs = [hub for hub in hubs if hub]
     return mctx.extension_metadata(
         reproducible = bool([hub for hub in hubs if hub.is_transient]) or not [hub for hub in hubs if hub.uses_network],

@@ -3,7 +3,7 @@
 Bazel fetches a file only if a build needs the file. A lock contains no server names. A file comes from Bazel's repository cache, from the mirrors
 of the tag, or from the mirrors in the host's apt configuration. The hash in the lock verifies the file."""
 
-load(":build_text.bzl", "PUBLIC", "load_text", "platform_cases", "select_text", "target_text", "url_problem", "without_secrets")
+load(":build_text.bzl", "PUBLIC", "USERS", "load_text", "platform_cases", "select_text", "target_text", "url_problem", "without_secrets")
 load(":fetch.bzl", "mark_reproducible", "probe_cache")
 load(":lock_shapes.bzl", "DEB_LOCK", "shape_problem")
 
@@ -179,7 +179,7 @@ def _select(values):
     """Returns the text of a `select` over architectures for a BUILD file."""
     return select_text({DEBIAN_PLATFORMS[key]: value for key, value in values.items()}, _NO_MATCH.format(", ".join(values)))
 
-def _package(hub, name, by_architecture, roots):
+def _package(rctx, name, by_architecture, roots):
     """Returns the text of a target with the packages in `roots`, a dict of architecture to names, and their transitive dependencies."""
     debs, glibc, python = {}, {}, {}
     for architecture, names in roots.items():
@@ -196,9 +196,9 @@ def _package(hub, name, by_architecture, roots):
             "glibc": _select(glibc),
             "python_version": _select(python),
         },
-        hub = hub,
+        hub = rctx.attr.hub,
         name = name,
-        visibility = PUBLIC,
+        visibility = rctx.attr.users,
     )
 
 def _deb_hub_repo_impl(rctx):
@@ -208,18 +208,18 @@ def _deb_hub_repo_impl(rctx):
         for architecture, packages in json.decode(rctx.attr.lock).items()
     }
     everything = {architecture: by_name.keys() for architecture, by_name in by_architecture.items()}
-    rctx.file("BUILD.bazel", _package(hub, "packages", by_architecture, everything) if everything else "")
+    rctx.file("BUILD.bazel", _package(rctx, "packages", by_architecture, everything) if everything else "")
     for name in sorted({name: True for names in everything.values() for name in names}):
         roots = {architecture: [name] for architecture, names in everything.items() if name in names}
         labels = {DEBIAN_PLATFORMS[architecture]: "@{}//:deb".format(_repo_name(hub, by_architecture[architecture][name], architecture)) for architecture in roots}
         file = target_text("deferred", labels = platform_cases(labels), name = _FILE, visibility = ["//:__subpackages__"])
-        rctx.file("{}/BUILD.bazel".format(name), _package(hub, name, by_architecture, roots) + file)
+        rctx.file("{}/BUILD.bazel".format(name), _package(rctx, name, by_architecture, roots) + file)
     return mark_reproducible(rctx)
 
 _deb_hub_repo = repository_rule(
     implementation = _deb_hub_repo_impl,
     doc = "Declares a target for each Debian package of a lock, `@<hub>//<package>`, and a target for all packages, `@<hub>//:packages`.",
-    attrs = {
+    attrs = USERS | {
         "hub": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
         "lock": attr.string(doc = "JSON object with the locked packages for each architecture.", mandatory = True),
     },
@@ -293,11 +293,11 @@ def deb_files(hub, packages, architecture, names):
         for name in _closure(names, by_name)
     }
 
-def declare_debs(mctx, tag):
+def declare_debs(mctx, tag, users):
     """Declares the repositories of a `bento_files.apt` tag. Returns an error, or None."""
     declared = declare_deb_files(mctx, hub = tag.name, lock = tag.lock, mirrors = tag.mirrors)
     if not declared.problem:
-        _deb_hub_repo(name = tag.name, hub = tag.name, lock = json.encode(declared.packages))
+        _deb_hub_repo(name = tag.name, hub = tag.name, users = users, lock = json.encode(declared.packages))
     return declared.problem
 
 apt_tag = tag_class(

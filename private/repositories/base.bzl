@@ -1,6 +1,6 @@
 """Declares the base images of `bento_files.base`, from a registry, an OCI layout, or an archive that `docker save` wrote."""
 
-load(":build_text.bzl", "PUBLIC", "build_text", "failing_text", "load_text", "metadata_text", "select_text", "target_text")
+load(":build_text.bzl", "USERS", "build_text", "failing_text", "load_text", "metadata_text", "select_text", "target_text")
 load(":fetch.bzl", "helper_packages", "helper_problem", "probe_cache", "run_helper")
 load(":lock_shapes.bzl", "matches")
 
@@ -44,12 +44,12 @@ def _tag_problem(tag):
         return "mirrors is supported only with image. Set image, or remove mirrors."
     return None
 
-def declare_base(tag):
+def declare_base(tag, users):
     """Declares the repositories of a `bento_files.base` tag, without fetching them. Returns an error, or None."""
     problem = _tag_problem(tag)
     if problem:
         return problem
-    _base_repo(name = tag.name, base = tag.name, **{name: getattr(tag, name) for name in _ATTRIBUTES})
+    _base_repo(name = tag.name, base = tag.name, users = users, **{name: getattr(tag, name) for name in _ATTRIBUTES})
     for platform in _PLATFORMS if tag.image else []:
         _layers_repo(
             name = _layers_repo_name(tag.name, _platform_name(platform)),
@@ -98,7 +98,7 @@ def _targets(rctx, name, image, blob, origin):
         layers = [":" + layer for layer in layers],
         python = rctx.attr.python,
         python_version = _python_version(rctx, image),
-        visibility = PUBLIC,
+        visibility = rctx.attr.users,
     )
 
 def _python_version(rctx, image):
@@ -140,7 +140,7 @@ def _write_base(rctx, layout, blob, origin = ""):
         purls[name + _METADATA] = _purl(rctx, platform, image["digest"], origin)
         text += _targets(rctx, name, image, blob, origin)
         cases[platform.replace("/", "_")] = ":" + name
-    text += target_text("alias", {"actual": select_text(cases, _NO_MATCH.format(" and ".join(images)))}, name = rctx.attr.base, visibility = PUBLIC)
+    text += target_text("alias", {"actual": select_text(cases, _NO_MATCH.format(" and ".join(images)))}, name = rctx.attr.base, visibility = rctx.attr.users)
     rctx.file("BUILD.bazel", metadata_text(rctx, purls) + text)
     return None
 
@@ -205,7 +205,7 @@ def _base_repo_impl(rctx):
 _base_repo = repository_rule(
     implementation = _base_repo_impl,
     doc = "Declares a base image. For an image in a registry, fetches only the manifest and the config. A build fetches the layers only if an action on this machine needs the layers.",
-    attrs = _ATTRIBUTES | {"base": attr.string(doc = "Name of the base image: the attribute `name` of `bento_files.base`.", mandatory = True)},
+    attrs = _ATTRIBUTES | USERS | {"base": attr.string(doc = "Name of the base image: the attribute `name` of `bento_files.base`.", mandatory = True)},
 )
 
 def _layers_repo_impl(rctx):

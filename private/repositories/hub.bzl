@@ -6,7 +6,7 @@ package or its transitive dependencies."""
 
 load("//private:indexes.bzl", "indexes_of_package")
 load("//private:versions.bzl", "PYTHON_VERSIONS")
-load(":build_text.bzl", "PUBLIC", "build_text", "load_text", "target_text")
+load(":build_text.bzl", "USERS", "build_text", "load_text", "target_text")
 load(":fetch.bzl", "mark_reproducible")
 load(":hub_packages.bzl", "alias_text", "by_name", "extra_name", "lock_repo", "lock_repo_name", "package_repo", "package_repo_name", "target_name", "wheel_repo_name")
 load(":source.bzl", "source_file", "source_repo")
@@ -115,7 +115,7 @@ def wheel_settings(*, newest, python_version, indexes = "", relative_to = None, 
         special = special,
     )
 
-def declare_hub(*, name, lock, platforms, settings, build = None, versions = {}):
+def declare_hub(*, name, lock, platforms, settings, build = None, **aliases):
     """Declares the repositories of a lock, without fetching them.
 
     Args:
@@ -125,8 +125,7 @@ def declare_hub(*, name, lock, platforms, settings, build = None, versions = {})
       settings: result of `wheel_settings`.
       build: struct that describes the build requirements: `hub`, `lock` (a label, shown in error messages), and `packages` (names). If None,
         the packages of this package hub are the build requirements.
-      versions: dict of Python versions, in the form `X.Y`, to the names of package hubs with the same lock, including this one. Other versions
-        are errors. If empty, the package hub provides the same packages for each version.
+      **aliases: attributes of the repository `name`: `users` and `versions`.
     """
     packages = by_name(lock["packages"])
     own = struct(
@@ -152,7 +151,7 @@ def declare_hub(*, name, lock, platforms, settings, build = None, versions = {})
             name = package_repo_name(name, distribution),
             content = "@{}//:packages/{}.json".format(lock_repo_name(name), target_name(distribution)),
         )
-    _hub_repo(name = name, content = "@{}//:hub.json".format(lock_repo_name(name)), hub = name, versions = versions)
+    _hub_repo(name = name, content = "@{}//:hub.json".format(lock_repo_name(name)), hub = name, **aliases)
 
 def _alias(rctx, distribution, name, tags):
     """Returns the text of an alias in the package hub. With `versions`, it selects a package hub by the configuration's Python version."""
@@ -177,7 +176,7 @@ def _hub_repo_impl(rctx):
         tags = [] if distribution in content["active"] else ["manual"]
         names = [target_name(distribution), "whl"] + [extra_name(extra, distribution) for extra in extras]
         targets = [_alias(rctx, distribution, name, tags) for name in names]
-        rctx.file(target_name(distribution) + "/BUILD.bazel", target_text("package", default_visibility = PUBLIC) + "".join(targets))
+        rctx.file(target_name(distribution) + "/BUILD.bazel", target_text("package", default_visibility = rctx.attr.users) + "".join(targets))
     rctx.file("requirements.bzl", build_text(
         _REQUIREMENTS,
         active = [target_name(name) for name in content["active"]],
@@ -197,9 +196,9 @@ def _hub_repo_impl(rctx):
 _hub_repo = repository_rule(
     implementation = _hub_repo_impl,
     doc = "Declares an alias for each package of a lock. The actual targets are in separate repositories, so a new version of a package doesn't change this repository.",
-    attrs = {
+    attrs = USERS | {
         "content": attr.label(doc = "File in the lock's repository that lists the names of packages and extras.", mandatory = True),
         "hub": attr.string(doc = "Name of the package hub.", mandatory = True),
-        "versions": attr.string_dict(doc = "Package hubs of all Python versions. Keys are versions (`X.Y`); values are names of package hubs. Empty for a hub that provides the same packages for each version."),
+        "versions": attr.string_dict(doc = "Package hubs of all Python versions. Keys are versions (`X.Y`); values are names of package hubs with the same lock, including this one. Other versions are errors. Empty for a hub that provides the same packages for each version."),
     },
 )

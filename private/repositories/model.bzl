@@ -1,6 +1,6 @@
 """Declares the tags of `bento` that fetch models: files from a server or Hugging Face Hub, archives, or artifacts in a registry, all by hash."""
 
-load(":build_text.bzl", "PUBLIC", "failing_text", "load_text", "target_text", "url_problem", "without_secrets")
+load(":build_text.bzl", "USERS", "failing_text", "load_text", "target_text", "url_problem", "without_secrets")
 load(":fetch.bzl", "helper_packages", "netrc_token", "run_helper")
 load(":lock_shapes.bzl", "matches")
 
@@ -99,12 +99,12 @@ def _download_files(rctx, base_url, credentials, origin):
         srcs = ["files/" + path for path in rctx.attr.files],
         strip_prefix = "files",
         tag = rctx.attr.tag or rctx.attr.model,
-        visibility = PUBLIC,
+        visibility = rctx.attr.users,
     ))
 
 def _write_model_import(rctx, archive, origin):
     rctx.file("origin.json", json.encode({"origin": origin}))
-    target = target_text("bento_model", alias = rctx.attr.alias, archive = archive, fields_file = "origin.json", name = rctx.attr.model, visibility = PUBLIC)
+    target = target_text("bento_model", alias = rctx.attr.alias, archive = archive, fields_file = "origin.json", name = rctx.attr.model, visibility = rctx.attr.users)
     rctx.file("BUILD.bazel", _LOAD + target)
 
 def http_model_impl(rctx):
@@ -189,7 +189,7 @@ _OCI_MODEL = _COMMON | {
 }
 
 def _repo(implementation, attrs):
-    own = {
+    own = USERS | {
         "kind": attr.string(doc = "Name of the tag class, shown in error messages.", mandatory = True),
         "model": attr.string(doc = "Name of the target that provides the model.", mandatory = True),
     }
@@ -220,6 +220,6 @@ MODEL_TAGS = {
     "oci_model": _tag("an OCI registry, where `bento_push` pushed it", _OCI_MODEL),
 }
 
-def declare_model(kind, tag):
+def declare_model(kind, tag, users):
     """Declares the repository of a tag. `kind` is a key of `MODEL_TAGS`."""
-    _REPOS[kind](kind = kind, model = tag.name, **{name: getattr(tag, name) for name in dir(tag)})
+    _REPOS[kind](kind = kind, model = tag.name, users = users, **{name: getattr(tag, name) for name in dir(tag)})
