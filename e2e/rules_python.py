@@ -173,7 +173,7 @@ def special_cases_are_supported(checkout: Checkout) -> None:
     assert "Mnemonic: BentoWheel" in packed.output, packed.told()
     assert "no-cache" not in packed.output  # nothing of the machine enters the wheels
     module = checkout.read(f"{TEAMS}/MODULE.bazel")
-    checkout.write(f"{TEAMS}/MODULE.bazel", module + 'bento.pypi(name = "locked", lock = "//:docopt.txt")\n')
+    checkout.write(f"{TEAMS}/MODULE.bazel", module + 'bento.pypi(name = "locked", lock = "//:docopt.lock.json")\n')
     checkout.build("--nobuild", "@base_3_11", workspace=TEAMS)  # without the extension of hubs, which fails
     checkout.bazel("build", "--nobuild", "@locked//numpy", workspace=TEAMS).failed(
         "is defined twice in the module teams"
