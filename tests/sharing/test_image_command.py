@@ -1,6 +1,7 @@
 """`bento image`: images of uv projects, from packages of an index and a layout as base. No code of a project runs."""
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -468,17 +469,111 @@ def test_each_check_of_packages_is_one_of_the_other_fronts(name, machine, bento,
         build(bento, project, tmp_path, *options([*kept, *case.ignore.split(" ")]))
 
 
-def test_a_package_without_wheels_is_rejected(machine, bento, tmp_path, wheels):
-    with tarfile.open(wheels / "plain-1.0.tar.gz", "w:gz") as archive:
-        for name, text in (
-            ("PKG-INFO", "Metadata-Version: 2.2\nName: plain\nVersion: 1.0\n"),
-            ("pyproject.toml", PROJECT),
-        ):
-            (tmp_path / name).write_text(text.replace('"web"', '"plain"').format(""))
-            archive.add(tmp_path / name, f"plain-1.0/{name}")
+def write_sdist(path, name, system, files):
+    """Write a source archive with a [project] table and the table [build-system]."""
+    text = PROJECT.replace('"web"', f'"{name}"').format("") + system
+    contents = {"PKG-INFO": f"Metadata-Version: 2.2\nName: {name}\nVersion: 1.0\n", "pyproject.toml": text, **files}
+    with tarfile.open(path / f"{name}-1.0.tar.gz", "w:gz") as archive:
+        for member, content in contents.items():
+            info = tarfile.TarInfo(f"{name}-1.0/{member}")
+            info.size = len(content.encode())
+            archive.addfile(info, io.BytesIO(content.encode()))
+
+
+@pytest.mark.parametrize("place", ["index", "path", "url", "directory"])
+def test_a_source_distribution_is_built(place, machine, bento, tmp_path, wheels):
+    files = {"src/plain/__init__.py": ""}
+    write_sdist(wheels, "plain", UV_BUILD, files)
+    address = os.environ["UV_DEFAULT_INDEX"].replace("simple", "files")
+    source = {"path": 'path = "x/plain-1.0.tar.gz"', "url": f'url = "{address}/plain-1.0.tar.gz"'}.get(
+        place, 'path = "x/plain"'
+    )
+    more = "" if place == "index" else f"[tool.uv.sources]\nplain = {{ {source} }}\n"
+    project = machine({"main.py": ""}, "plain", "tiny", pyproject=more, lock=False)
+    (project / "x").mkdir()
+    write_sdist(project / "x", "plain", UV_BUILD, files)
+    if place == "directory":
+        with tarfile.open(wheels / "plain-1.0.tar.gz") as archive:
+            archive.extractall(project / "x")
+        (project / "x/plain-1.0").rename(project / "x/plain")
+    subprocess.run([os.environ["RULES_BENTO_UV"], "lock", "-q", "--python", sys.executable], cwd=project, check=True)
+    digests = set()
+    for out in ("out", "again"):
+        told = build(bento, project, tmp_path, out=out)
+        digests.add(Layout.open(tmp_path / out).find("latest").descriptor.digest)
+    assert len(digests) == 1
+    assert "the wheel depends on the version of uv, " in told
+    paths = {path for layer in read(tmp_path / "out", "latest")[2] for path in layer}
+    assert "app/.venv/lib/python3.11/site-packages/plain/__init__.py" in paths
+
+
+def test_a_source_distribution_with_machine_code_is_rejected(machine, bento, tmp_path, wheels):
+    code = back_end(tmp_path, os.environ["UV_DEFAULT_INDEX"], "cp311-cp311-linux_x86_64")
+    system = BACK.format("") + 'backend-path = ["."]\n'
+    write_sdist(wheels, "plain", system, {"src/plain/__init__.py": "", "back.py": code})
+    told = build(bento, machine({"main.py": ""}, "plain"), tmp_path, code=status.ERROR)
+    assert "plain==1.0: the source distribution builds plain-1.0-cp311-cp311-linux_x86_64.whl, which contains" in told
+    assert 'add plain = { path = "wheels/NAME.whl" } to [tool.uv.sources], and run `uv lock`.' in told
+
+
+def test_a_source_distribution_that_does_not_build_is_named(machine, bento, tmp_path, wheels):
+    write_sdist(wheels, "plain", UV_BUILD, {})
     project = machine({"main.py": ""}, "plain")
+    assert "plain==1.0: the build failed" in build(bento, project, tmp_path, code=status.ERROR)
+
+
+def test_a_package_of_git_is_rejected_with_a_command(machine, bento, tmp_path):
+    project = machine({"main.py": ""}, "tiny")
+    text = (project / "uv.lock").read_text()
+    git = f'source = {{ git = "https://user:key@h/x?rev=1#{"a" * 40}" }}'
+    (project / "uv.lock").write_text(re.sub(r"source = \{ registry = [^}]*\}", git, text))
     told = build(bento, project, tmp_path, code=status.ERROR)
-    assert "plain==1.0: the lock has only a source distribution, and `bento image` builds only packages of the" in told
+    assert f"Run `pip wheel --no-deps -w wheels 'tiny @ git+https://h/x@{'a' * 40}'`, and then add tiny = " in told
+
+
+SCM = """
+import os, zipfile
+def build_wheel(directory, settings=None, metadata=None):
+    versions = {os.environ.get(name) for name in NAMES}
+    if versions != {"3.2"}: raise ValueError("no version in git")
+    with zipfile.ZipFile(os.path.join(directory, "web-3.2-py3-none-any.whl"), "w") as wheel:
+        wheel.writestr("web-3.2.dist-info/METADATA", "Metadata-Version: 2.1\\nName: web\\nVersion: 3.2\\n")
+        wheel.writestr("web-3.2.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("web-3.2.dist-info/RECORD", "")
+    return "web-3.2-py3-none-any.whl"
+"""
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "SETUPTOOLS_SCM_PRETEND_VERSION",
+        "VCS_VERSIONING_PRETEND_VERSION",
+        "PDM_BUILD_SCM_VERSION",
+        "UV_DYNAMIC_VERSIONING_BYPASS",
+    ],
+)
+def test_the_version_of_git_is_an_option_or_a_variable(variable, machine, bento, tmp_path, monkeypatch):
+    code = f"NAMES = [{variable!r}]\n{SCM}"
+    project = machine({"back.py": code}, "tiny", pyproject="[tool.uv]\npackage = true\n")
+    for path, old, new in (
+        ("pyproject.toml", 'version = "1.0"', 'dynamic = ["version"]'),
+        ("uv.lock", '(?<=name = "web"\n)version = "1.0"\n', ""),
+    ):
+        text = (project / path).read_text()
+        (project / path).write_text(re.sub(old, new, text, count=1))
+    system = BACK.format("") + 'backend-path = ["."]\n'
+    (project / "pyproject.toml").write_text((project / "pyproject.toml").read_text() + system)
+    words = ["--entrypoint", "python"]
+    told = build(bento, project, tmp_path, *words, code=status.ERROR)
+    assert "pyproject.toml: the build failed" in told
+    assert "If the build reads the version from Git, which builds don't use, add --project-version." in told
+    assert "no version in git" in told
+    build(bento, project, tmp_path, *words, "--project-version", "3.2")
+    monkeypatch.setenv(variable, "3.2")
+    build(bento, project, tmp_path, *words, out="again")
+    one, two = (Layout.open(tmp_path / name).find("latest").descriptor.digest for name in ("out", "again"))
+    assert one == two
 
 
 def test_a_stale_lock_is_rejected(machine, bento, tmp_path):

@@ -6,6 +6,8 @@ import os
 import re
 import shlex
 from functools import partial
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
@@ -17,9 +19,8 @@ from rules_bento.images.plan import APP, ImagePlan, PlannedLayer
 from rules_bento.packages import conflicts, lock_changes
 from rules_bento.packages.conflicts import PackageSelection
 from rules_bento.packages.indexes import without_credentials
-from rules_bento.packages.lock import wheel_files
+from rules_bento.packages.lock import source_archive, wheel_files
 from rules_bento.packages.requirements import decode
-from rules_bento.packages.uv import require_uv
 from rules_bento.registry.reference import has_registry
 from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import content_version
@@ -28,15 +29,13 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.sharing import native_build
 from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, target_environment
-from bento_cli.sharing.native_wheel import build_wheel
+from bento_cli.sharing.native_wheel import build_archive, build_wheel, path_advice
 from bento_cli.sharing.project_command import MAIN, find_command
-from bento_cli.sharing.uv_project import LOCK, UvProject
+from bento_cli.sharing.uv_project import DIRECTORIES, LOCK, UvProject
+from bento_cli.transports.address import parse as parse_address
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rules_bento.artifacts.signatures import Signing
-    from rules_bento.packages.conflicts import Choice
     from rules_bento.sources.snapshot import DeclaredFile
 
     from bento_cli.sharing.backends import Options
@@ -58,6 +57,7 @@ class ProjectOptions:
 
     selection: PackageSelection = PackageSelection()
     package: str = ""  # a member of the workspace
+    version: str = ""  # of projects whose build back end reads the version from git
     entrypoint: str = ""  # a command as for a shell
     secrets: tuple[str, ...] | None = ()  # paths of files that can contain secrets; None: no check
     explains: bool = False  # whether to compare the image with the image of its first name in a registry
@@ -185,53 +185,6 @@ def _allows(project: UvProject, version: str) -> bool:
         raise BentoError(f"{project.path}: invalid requires-python {text!r}. Correct the value.") from None
 
 
-def _find_packages(
-    project: UvProject, choice: Choice, base: BaseImageContents, workspace: BuildWorkspace
-) -> tuple[list[LocalWheel], list[UvProject]]:
-    """Return the wheels of the project's lock for a base image, and the directories of the lock that are packages.
-
-    Downloads missing wheels. Raises BentoError for a package without a wheel.
-    """
-    origin = str(project.root / LOCK)
-    found = conflicts.installed(project.lock, choice, origin, target_environment(base))
-    wheels: list[LocalWheel] = []
-    members: list[UvProject] = []
-    for package, _ in found:
-        name, version, source = package["name"], str(package.get("version", "")), package["source"]
-        if "editable" in source or "directory" in source:
-            members.append(UvProject.read(project.root, name))
-        elif "virtual" not in source:
-            if "git" in source:
-                problem = f"{name} is from {without_credentials(source['git'])}, and `bento image` builds no packages"
-                remedy = "Use a wheel of an index, and run `uv lock`."
-                raise BentoError(problem, place=origin, remedy=remedy)
-            wheels.append(_find_wheel(project, package, name, version, base, workspace))
-    download(wheels, workspace.progress)
-    return wheels, members
-
-
-def _find_wheel(
-    project: UvProject,
-    package: dict[str, Any],
-    name: str,
-    version: str,
-    base: BaseImageContents,
-    workspace: BuildWorkspace,
-) -> LocalWheel:
-    """Return the wheel of a package in the lock for a base image. Raises BentoError for a package without a wheel."""
-    files = wheel_files(package, str(project.root / LOCK), project.root)
-    if wheel := best_wheel(name, version, files, base, workspace.cache):
-        return wheel
-    if not files:
-        problem = "the lock has only a source distribution, and `bento image` builds only packages of the workspace"
-        remedy = f"Lock a version with a wheel, or use an index that has a wheel of {name}."
-        raise BentoError(problem, place=f"{name}=={version}", remedy=remedy)
-    raise BentoError(
-        f"{name}=={version}: the lock has no wheel for linux/{base.image.config['architecture']} and Python "
-        f"{base.python_version} that runs on {base.name}. Lock another version of {name}, or use another base."
-    )
-
-
 class _Builder:
     """Plans the images of one project for several bases."""
 
@@ -248,16 +201,60 @@ class _Builder:
             is_own = project.directory == self._project.directory
             place = f"{os.path.relpath(project.directory, project.root)}/"
             kept = self._kept if is_own else _select(project, self._chosen.secrets, place)
-            uv = require_uv("installs build requirements")
-            wheel, note = build_wheel(project, kept, self._workspace, uv)
+            wheel, note = build_wheel(project, kept, self._workspace, self._chosen.version)
             self._built[project.directory] = wheel
             self.notes.append(note)
         return self._built[project.directory]
 
+    def _find_packages(self, base: BaseImageContents) -> tuple[list[LocalWheel], list[UvProject]]:
+        """Return the wheels of the project's lock for a base image, and the directories of the lock that are packages.
+
+        Downloads missing files, and builds source archives. Raises BentoError for a package without a wheel.
+        """
+        project = self._project
+        found = conflicts.installed(project.lock, self._choice, str(project.root / LOCK), target_environment(base))
+        packages = [package for package, _ in found]
+        members = [
+            project.member(each["name"]) for each in packages if each["source"].keys() & {"editable", "directory"}
+        ]
+        files = [self._find_file(each, base) for each in packages if not each["source"].keys() & {*DIRECTORIES}]
+        download(files, self._workspace.progress)
+        return [self._build_archive(each) if each.path.suffix != ".whl" else each for each in files], members
+
+    def _find_file(self, package: dict[str, Any], base: BaseImageContents) -> LocalWheel:
+        """Return the best wheel of a package for a base image, or a source archive."""
+        project, origin, name = self._project, str(self._project.root / LOCK), package["name"]
+        version, source = str(package.get("version", "")), package["source"]
+        if "git" in source:
+            address, _, commit = source["git"].partition("#")
+            requirement = f"{name} @ git+{without_credentials(address.partition('?')[0])}@{commit}"
+            command = f"pip wheel --no-deps -w wheels '{requirement}'"
+            problem = f"{name} is from Git, which builds of images don't use"
+            raise BentoError(problem, place=origin, remedy=f"Run `{command}`, and then {path_advice(name)}")
+        wheels = wheel_files(package, origin, project.root)
+        if wheel := best_wheel(name, version, wheels, base, self._workspace.cache):
+            return wheel
+        url, sha256 = source_archive(package, origin, project.root)
+        if url and not wheels:
+            path = Path(unquote(urlsplit(url).path))
+            is_remote = parse_address(url) is not None
+            place = self._workspace.cache / "sdists" / sha256 / path.name if is_remote else path
+            return LocalWheel(name, version, place, sha256, url if is_remote else "")
+        raise BentoError(
+            f"{name}=={version}: the lock has no wheel for linux/{base.image.config['architecture']} and Python "
+            f"{base.python_version} that runs on {base.name}. Lock another version of {name}, or use another base."
+        )
+
+    def _build_archive(self, archive: LocalWheel) -> LocalWheel:
+        if archive.path not in self._built:
+            self._built[archive.path], note = build_archive(archive, self._project, self._workspace)
+            self.notes.append(note)
+        return self._built[archive.path]
+
     def plan(self, base: BaseImageContents) -> tuple[ImagePlan, str]:
         """Return the plan of an image, and the digest of the project's files."""
         project, workspace = self._project, self._workspace
-        wheels, members = _find_packages(project, self._choice, base, workspace)
+        wheels, members = self._find_packages(base)
         members.sort(key=lambda each: each.directory == project.directory)
         is_package = any(each.directory == project.directory for each in members)
         fields = workspace.plan_fields(base)

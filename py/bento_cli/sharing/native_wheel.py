@@ -11,10 +11,12 @@ from pathlib import Path
 
 from rules_bento.archives import sha256_of
 from rules_bento.errors import BentoError
+from rules_bento.formats import decode_text, read_file
+from rules_bento.formats.schema import validate
 from rules_bento.formats.toml import read_toml
 from rules_bento.images.wheels.wheel import Locked, Wheel
 from rules_bento.packages.requirements import normalize_name, parse_requirement
-from rules_bento.packages.uv import output
+from rules_bento.packages.uv import output, require_uv
 from rules_bento.sources import snapshot
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Sequence
 
@@ -28,18 +30,59 @@ if TYPE_CHECKING:
 
 _DEFAULT_REQUIRES = ("setuptools>=40.8.0",)  # PEP 518
 _UV_BUILD = re.compile(r"uv[-_]build\s*(.*)")
-_VERSION_VARIABLE = "SETUPTOOLS_SCM_PRETEND_VERSION"  # for back ends that read the version from git, which is hidden
+# The variables of back ends that read the version from git, which is hidden: setuptools-scm and hatch-vcs, pdm-backend,
+# uv-dynamic-versioning, and poetry-dynamic-versioning. Some have a suffix for each project.
+_VERSION_VARIABLES = (
+    *("SETUPTOOLS_SCM_PRETEND_VERSION", "VCS_VERSIONING_PRETEND_VERSION", "PDM_BUILD_SCM_VERSION"),
+    *("UV_DYNAMIC_VERSIONING_BYPASS", "POETRY_DYNAMIC_VERSIONING_BYPASS"),
+)
 _INDEX_KEYS = ("default", "format", "name", "url")
 _FLAGS = ("--quiet", "--color=never", "--no-python-downloads", "--python", sys.executable)
 
 
+def build_archive(package: LocalWheel, project: UvProject, workspace: BuildWorkspace) -> tuple[LocalWheel, str]:
+    """Return the wheel of a downloaded source archive for a project, and a note as `build_wheel`.
+
+    Raises BentoError for a wheel with machine code, which depends on the compiler of this machine.
+    """
+    from rules_bento.packages.build import unpack
+
+    label = f"{package.distribution}=={package.version}"
+    directory = workspace.scratch / f"sdist-{package.distribution}"
+    shutil.rmtree(directory, ignore_errors=True)
+    try:
+        source = unpack(package.path, directory)
+        path = source / "pyproject.toml"
+        shape = {"build-system?": {"build-backend?": str, "requires?": [str], "backend-path?": [str]}}
+        document = read_toml(decode_text(read_file(path), label), label) if path.is_file() else {}
+        validate(document, shape, label, "Lock another version of the package.")
+    except BentoError as error:
+        raise error.at(f"{label}: {package.path.name}: ") from None
+    fields = {"name": package.distribution, "version": package.version}
+    system = document.get("build-system", {})
+    own = project._replace(directory=source, fields=fields, build_system=system, label=label)
+    wheel, note = build_wheel(own, [*snapshot.walk(str(source))], workspace)
+    if not wheel.path.name.endswith("-none-any.whl"):
+        problem = f"the source distribution builds {wheel.path.name}, which contains machine code of this machine"
+        remedy = f"Lock a version with a wheel, or build a wheel, and {path_advice(package.distribution)}"
+        raise BentoError(problem, place=label, remedy=remedy)
+    return wheel, note
+
+
+def path_advice(name: str) -> str:
+    """Return how a project uses a wheel of its own for a package."""
+    return f'add {name} = {{ path = "wheels/NAME.whl" }} to [tool.uv.sources], and run `uv lock`.'
+
+
 def build_wheel(
-    project: UvProject, kept: Sequence[DeclaredFile], workspace: BuildWorkspace, uv: str
+    project: UvProject, kept: Sequence[DeclaredFile], workspace: BuildWorkspace, version: str = ""
 ) -> tuple[LocalWheel, str]:
     """Return the wheel of a project, and a note on build requirements without exact versions, or "".
 
-    Builds a wheel only if the files or the build requirements have changed.
+    `version` is the version for back ends that read it from git. Builds a wheel only if the files or the build
+    requirements have changed.
     """
+    uv = require_uv("installs build requirements")
     scratch = workspace.scratch / f"project-{normalize_name(project.fields['name'])}"
     shutil.rmtree(scratch, ignore_errors=True)
     (scratch / "src").mkdir(parents=True)
@@ -51,24 +94,29 @@ def build_wheel(
         else:
             shutil.copyfile(file.source, target)
             target.chmod(0o755 if os.access(file.source, os.X_OK) else 0o644)
-    version = _version_of_back_end(uv, project)
-    lock, note = ("", _note_of_uv(project, version)) if version else _lock(project, scratch, uv)
+    back_end = _version_of_back_end(uv, project)
+    lock, note = ("", _note_of_uv(project, back_end)) if back_end else _lock(project, scratch, uv)
     files = snapshot.digest(kept).identity().hex()
-    pretended = {name: os.environ[name] for name in sorted(os.environ) if name.startswith(_VERSION_VARIABLE)}
+    pretended = {name: os.environ[name] for name in sorted(os.environ) if name.startswith(_VERSION_VARIABLES)}
+    if version and project.is_version_dynamic:
+        pretended |= dict.fromkeys(_VERSION_VARIABLES, version)
 
     def write(directory: Path) -> None:
         try:
             built = _build(project, scratch, uv, pretended, has_requirements=bool(lock))
             shutil.copyfile(built, directory / built.name)
         except BentoError as error:
-            raise error.at(str(project.path)) from None
+            if project.is_version_dynamic and not pretended:
+                advice = "If the build reads the version from Git, which builds don't use, add --project-version."
+                raise BentoError(f"{error}\n{advice}", place=project.path) from None
+            raise error.at(project.path) from None
 
-    directory = workspace.cached(["project", files, lock, pretended, sys.version, version], write)
+    directory = workspace.cached(["project", files, lock, pretended, sys.version, back_end], write)
     [path] = directory.glob("*.whl")
     wheel = Wheel.read(path, Locked(""))
     if wheel.distribution != normalize_name(project.fields["name"]):
         remedy = "Correct the back end's settings."
-        raise BentoError(f"the build back end built {wheel.distribution}", place=str(project.path), remedy=remedy)
+        raise BentoError(f"the build back end built {wheel.distribution}", place=project.path, remedy=remedy)
     return LocalWheel(wheel.distribution, wheel.metadata.version, path, sha256_of(path)), note
 
 

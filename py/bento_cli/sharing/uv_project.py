@@ -10,6 +10,7 @@ from rules_bento.formats import read_file
 from rules_bento.formats.schema import validate
 from rules_bento.formats.toml import read_toml
 from rules_bento.packages.lock import read_uv_lock
+from rules_bento.packages.lock_changes import find_root
 from rules_bento.packages.requirements import decode, normalize_name
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
@@ -26,7 +27,7 @@ _SHAPE = {
 _INDEX = {"url": str, "name?": str, "default?": bool, "explicit?": bool, "format?": str}
 _SETTINGS = {"exclude-newer?": str, "index-url?": str, "extra-index-url?": [str], "index?": [_INDEX]}
 _SETTINGS |= {"build-constraint-dependencies?": [str]}
-_KINDS = ("virtual", "editable", "directory")  # sources of packages that are directories
+DIRECTORIES = ("virtual", "editable", "directory")  # sources of packages that are directories
 
 
 class UvProject(NamedTuple):
@@ -41,6 +42,7 @@ class UvProject(NamedTuple):
     lock: dict[str, Any]
     default_groups: Sequence[str]  # can be "all"
     others: Sequence[str]  # names of the other projects of the workspace
+    label: str = ""  # for messages, of a source distribution
 
     @property
     def name(self) -> str:
@@ -48,9 +50,14 @@ class UvProject(NamedTuple):
         return normalize_name(self.fields["name"])
 
     @property
-    def path(self) -> Path:
-        """The path of pyproject.toml."""
-        return self.directory / PYPROJECT
+    def path(self) -> str:
+        """The path of pyproject.toml, or the name and version of a source distribution."""
+        return self.label or str(self.directory / PYPROJECT)
+
+    @property
+    def is_version_dynamic(self) -> bool:
+        """Whether the build back end determines the version."""
+        return "version" not in self.fields
 
     @staticmethod
     def read(directory: Path, package: str) -> UvProject:
@@ -62,20 +69,20 @@ class UvProject(NamedTuple):
             remedy = f"Specify the directory of a uv project, or run `uv init --bare` and {packages} in this one."
             raise BentoError(f"no {PYPROJECT}", place=str(directory), remedy=remedy)
         has_project = "project" in _read_toml(directory / PYPROJECT, {})
-        root = next((path for path in (directory, *directory.parents) if (path / LOCK).is_file()), None)
-        if root is None:
+        root = find_root(directory)
+        if not (root / LOCK).is_file():
             remedy = (
                 "Run `uv lock` in the project."
                 if has_project
                 else f"Write [project] of {PYPROJECT}, and run `uv lock`."
             )
-            raise BentoError(f"no {LOCK}", place=str(directory), remedy=remedy)
+            raise BentoError(f"no {LOCK}", place=str(root), remedy=remedy)
         if (root / "uv.toml").exists():
             remedy = f"Move the settings to [tool.uv] of {PYPROJECT}."
             raise BentoError("the file isn't supported", place=str(root / "uv.toml"), remedy=remedy)
         lock = read_uv_lock(decode(read_file(root / LOCK), str(root / LOCK)), str(root / LOCK))
         sources = {each["name"]: each["source"] for each in lock["package"]}
-        kinds = {name: kind for name, source in sources.items() for kind in _KINDS if kind in source}
+        kinds = _kinds(lock)
         listed = ", ".join(sorted(name for name, kind in kinds.items() if kind != "directory"))
         if package:
             name = normalize_name(package)
@@ -85,21 +92,44 @@ class UvProject(NamedTuple):
         elif not has_project:
             remedy = f"Set --package to a project of the workspace: {listed}."
             raise BentoError("no [project]", place=str(directory / PYPROJECT), remedy=remedy)
-        if not directory.resolve().is_relative_to(root.resolve()):
-            raise BentoError(f"{directory}: the project is outside of {root}. Move the project into the workspace.")
-        path = directory / PYPROJECT
-        document = _read_toml(path, _SHAPE)
-        fields, defaults = document["project"], document.get("tool", {}).get("uv", {}).get("default-groups", ["dev"])
-        if not _NAME.fullmatch(fields["name"]):
-            remedy = "Use letters, digits, '.', '_', and '-'."
-            raise BentoError(f"invalid project.name {fields['name']!r}", place=str(path), remedy=remedy)
-        kind = kinds.pop(normalize_name(fields["name"]), None)
-        if kind is None:
-            raise BentoError(f"{root / LOCK}: the lock doesn't contain {fields['name']}. Run `uv lock` in the project.")
-        tools = _read_toml(root / PYPROJECT, {"tool?": {"uv?": _SETTINGS}}).get("tool", {})
-        system = document.get("build-system") or {}
-        settings, is_package = tools.get("uv", {}), kind != "virtual"
-        return UvProject(root, directory, fields, system, is_package, settings, lock, defaults, sorted(kinds))
+        return _read_project(root, directory, lock, kinds)
+
+    def member(self, name: str) -> UvProject:
+        """Read another directory of the lock, by the normalized name of the package."""
+        kinds = _kinds(self.lock)
+        source = next(each["source"] for each in self.lock["package"] if each["name"] == name)
+        return _read_project(self.root, self.root / source[kinds[name]], self.lock, kinds)
+
+
+def _kinds(lock: Mapping[str, Any]) -> dict[str, str]:
+    """Return the kinds of sources of the packages that are directories, by name."""
+    return {each["name"]: kind for each in lock["package"] for kind in DIRECTORIES if kind in each["source"]}
+
+
+def _read_project(root: Path, directory: Path, lock: dict[str, Any], kinds: Mapping[str, str]) -> UvProject:
+    if not directory.resolve().is_relative_to(root.resolve()):
+        raise BentoError(f"{directory}: the project is outside of {root}. Move the project into the workspace.")
+    path = directory / PYPROJECT
+    document = _read_toml(path, _SHAPE)
+    fields, tool = document["project"], document.get("tool", {}).get("uv", {})
+    if not _NAME.fullmatch(fields["name"]):
+        remedy = "Use letters, digits, '.', '_', and '-'."
+        raise BentoError(f"invalid project.name {fields['name']!r}", place=str(path), remedy=remedy)
+    name = normalize_name(fields["name"])
+    if name not in kinds:
+        raise BentoError(f"{root / LOCK}: the lock doesn't contain {fields['name']}. Run `uv lock` in the project.")
+    settings = _read_toml(root / PYPROJECT, {"tool?": {"uv?": _SETTINGS}}).get("tool", {}).get("uv", {})
+    return UvProject(
+        root,
+        directory,
+        fields,
+        document.get("build-system") or {},
+        kinds[name] != "virtual",
+        settings,
+        lock,
+        tool.get("default-groups", ["dev"]),
+        sorted(kinds.keys() - {name}),
+    )
 
 
 def _read_toml(path: Path, shape: Any) -> dict[str, Any]:

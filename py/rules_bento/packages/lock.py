@@ -201,6 +201,17 @@ def wheel_files(package: dict[str, Any], origin: str, project: Path) -> dict[str
     return files
 
 
+def source_archive(package: dict[str, Any], origin: str, project: Path) -> tuple[str, str]:
+    """Return the URL or path of a package's source archive in a `uv.lock`, and the SHA-256, or empty strings."""
+    source, file = package["source"], package.get("sdist")
+    if file is None:
+        return "", ""
+    path = source.get("path") or posixpath.join(source.get("registry", ""), file.get("path", ""))
+    url = file.get("url") or source.get("url") or str(project / path)
+    place = f"{origin}: {package['name']} {package.get('version', '')}".rstrip()
+    return url, _sha256(file, url.rpartition("/")[2], package, place, project)
+
+
 def export(document: dict[str, Any], choice: Choice, origin: str) -> str:
     """Return the packages that `choice` installs as a requirements file with hashes, as `uv export` does.
 

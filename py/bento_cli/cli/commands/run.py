@@ -269,6 +269,7 @@ _FLAGS = {
 @arguments.repeatable("--no-group NAME", "Exclude this dependency group")
 @arguments.repeatable("--only-group NAME", "Include only this dependency group, without the project's dependencies")
 @arguments.option("--package NAME", "Build this member of the workspace", default="")
+@arguments.option("--project-version VERSION", "Use this version if builds read the version from Git", default="")
 @arguments.combine(*(arguments.option(f"--{name} {form}", text) for name, (form, text) in _VALUES.items()))
 @arguments.combine(*(arguments.repeatable(f"--{name} {form}", text) for name, (form, text) in _LISTS.items()))
 @arguments.combine(*(arguments.option(f"--{name}", text) for name, text in _FLAGS.items()))
@@ -288,6 +289,7 @@ def image_command(
     no_group: Sequence[str],
     only_group: Sequence[str],
     package: str,
+    project_version: str,
     allow_secret: Sequence[str],
     no_secrets_check: bool,
     explain: bool,
@@ -316,7 +318,7 @@ def image_command(
     settings = _builder_options(options, ())
     secrets = None if no_secrets_check else tuple(allow_secret)
     selection = PackageSelection(extra, group, no_group, only_group, all_extras)
-    chosen = ProjectOptions(selection, package, entrypoint, secrets, explain)
+    chosen = ProjectOptions(selection, package, project_version, entrypoint, secrets, explain)
     result, changes = build_image(Path(directory), image_tag, settings, chosen, home=store.home.own, signing=signing)
     for note in result.notes:
         show.note(note)
