@@ -59,6 +59,7 @@ def fetch_first(rctx, name, version, filename, sha256):
         fail("cannot fetch {}:\n  {}\n  {}\nSet the package index with UV_DEFAULT_INDEX, PIP_INDEX_URL, or index-url in pip.conf. Alternatively, set bento_tools.python(interpreter = ...) to an interpreter that includes pip.".format(filename, problem, pip_problem))
 
 def _locate(rctx, requirement, filename, sha256, python_version):
+    rctx.watch(rctx.path(Label("//py:rules_bento/net/secret_hosts.py")))  # locate.py loads it
     done = rctx.execute([
         interpreter(rctx),
         "-I",

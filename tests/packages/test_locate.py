@@ -10,9 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from rules_bento.net import host_settings, limits
+from rules_bento.net import limits, secret_hosts
 from rules_bento.packages.indexes import without_credentials
-from rules_bento.packages.uv import variables_for_addresses
 
 from tests.net.liar import liar, reply
 from tests.packages.metadata_index import Index, package, serve, uv_that_distrusts
@@ -103,15 +102,26 @@ def test_each_door_sends_secrets_to_the_same_servers(address, accepted):
     parts = urlsplit(address)
     assert starlark["accepts_secrets"](address) == accepted
     assert locate_module().accepts_secrets(address, {}) == accepted
-    assert host_settings.accepts_secrets(parts.scheme, parts.hostname) == accepted
+    assert secret_hosts.accepts_secrets(parts.scheme, parts.hostname) == accepted
     given = {"UV_INDEX_CORP_PASSWORD": "s3cret", "PATH": "/bin"}
     kept = {"PATH": "/bin", "NETRC": os.devnull, "UV_KEYRING_PROVIDER": "disabled"}
-    assert variables_for_addresses([f"corp={address}"], [], given) == (given if accepted else kept)
+    assert secret_hosts.variables_for_addresses([f"corp={address}"], [], given) == (given if accepted else kept)
+    for odd in (
+        address.replace("//", "/"),
+        address.replace("//", ""),
+        address.replace("//", "\\\\"),
+        f"{address}/${{X}}",
+    ):
+        assert secret_hosts.variables_for_addresses([odd], [], given) == kept  # uv can read it as the address
+        assert not locate_module().accepts_secrets(odd, {})
     host = parts.hostname
-    assert locate_module().accepts_secrets(address, {"trusted_hosts": [host]}) == host_settings.is_loopback(host)
+    assert locate_module().accepts_secrets(address, {"trusted_hosts": [host]}) == secret_hosts.is_loopback(host)
 
 
-@pytest.mark.parametrize("where", ["http://index.example", "https://index.example"])
+@pytest.mark.parametrize(
+    "where",
+    ["http://index.example", "https://index.example", "http:/index.example", "http:index.example", "HTTP:/index.example"],
+)
 def test_no_secret_is_sent_without_encryption_or_to_a_trusted_host(tmp_path, where):
     """uv doesn't find the login, either."""
     pylock = f'url = "{where}/{FILE}", hashes = {{ sha256 = "{"0" * 64}" }}'

@@ -13,10 +13,9 @@ run it.
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import http.client
-import ipaddress
+import importlib.util
 import json
 import netrc
 import os
@@ -43,6 +42,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
+
+
+def _load(path: Path) -> Any:
+    """Load a module of the library, which repository rules can't import, from its file in this repository."""
+    spec = importlib.util.spec_from_file_location(path.stem, str(path))
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_SECRETS = _load(Path(__file__).absolute().parents[2] / "py/rules_bento/net/secret_hosts.py")
 
 
 def main() -> int:
@@ -100,22 +111,14 @@ def _locate(
 
 def accepts_secrets(url: str, indexes: dict[str, Any]) -> bool:
     """Return whether secrets of the user can be sent to a server: over https to a verified host, or to this machine."""
-    host = urlsplit(url).hostname or ""
-    is_here = host == "localhost" or host.endswith(".localhost")
-    with contextlib.suppress(ValueError):  # a name
-        is_here = is_here or ipaddress.ip_address(host).is_loopback
-    return is_here or (urlsplit(url).scheme == "https" and host not in _hosts(indexes))
+    return bool(_SECRETS.is_safe(url, indexes.get("trusted_hosts", [])))
 
 
 def _environment(indexes: dict[str, Any]) -> dict[str, str]:
     """Return the variables for uv. If an index doesn't accept secrets, uv finds none for any of the indexes."""
     addresses = [*indexes.get("extra", []), indexes.get("default", ""), *indexes.get("find_links", [])]
-    urls = [re.sub(r"^[\w.-]+=(?=\w+:)", "", address) for address in addresses]
-    if all(accepts_secrets(url, indexes) for url in urls if "://" in url):
-        return dict(os.environ)
-    secret = re.compile(r"UV_INDEX_\w+_(USERNAME|PASSWORD)")
-    kept = {name: value for name, value in os.environ.items() if not secret.fullmatch(name)}
-    return kept | {"NETRC": os.devnull, "UV_KEYRING_PROVIDER": "disabled"}
+    kept: dict[str, str] = _SECRETS.variables_for_addresses(addresses, indexes.get("trusted_hosts", []), os.environ)
+    return kept
 
 
 def _flags(indexes: dict[str, Any]) -> list[str]:

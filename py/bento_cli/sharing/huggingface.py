@@ -16,7 +16,7 @@ from rules_bento.errors import BentoError, missing_package
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_json
 from rules_bento.net import limits
-from rules_bento.net.host_settings import accepts_secrets
+from rules_bento.net.secret_hosts import accepts_secrets
 from rules_bento.net.urls import Origin, display_url
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
 

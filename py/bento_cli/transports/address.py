@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
-from rules_bento.net import host_settings
+from rules_bento.net import host_settings, secret_hosts
 
 WEB = ("http", "https")
 SERVERS = ("ftp", "ftps", "sftp", *WEB)
@@ -68,7 +68,7 @@ class Address:
         """
         if self.password:
             return self.user, self.password
-        is_sendable = self.scheme != "http" or host_settings.accepts_secrets(self.scheme, self.host)
+        is_sendable = self.scheme != "http" or secret_hosts.accepts_secrets(self.scheme, self.host)
         return (is_sendable and host_settings.netrc_login(self.host, self.user)) or (self.user, "")
 
     def missing(self) -> MissingError:

@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.net.http_headers import parse_nonnegative_int
+from rules_bento.net.secret_hosts import is_loopback
 from rules_bento.typing_lite import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -70,20 +71,6 @@ def url_authorization(parts: SplitResult) -> str:
     """Return the `Authorization` header for the user and password in a URL, or "" if the URL contains no user."""
     user, password = parts.username, parts.password
     return "" if user is None else basic_authorization(unquote(user), unquote(password or ""))
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host name or address (without a port) refers to this machine."""
-    address = _address(host)
-    return host == "localhost" or host.endswith(".localhost") or bool(address and address.is_loopback)
-
-
-def accepts_secrets(scheme: str, host: str, *, is_verified: bool = True) -> bool:
-    """Return whether secrets of the user can be sent to a server: over https to a verified host, or to this machine.
-
-    private/repositories/fetch.bzl and toolchains/programs/locate.py have the same function.
-    """
-    return is_loopback(host) or (scheme == "https" and is_verified)
 
 
 def _variable(name: str) -> str:

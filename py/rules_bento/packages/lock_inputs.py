@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import schema
-from rules_bento.net.host_settings import accepts_secrets, is_loopback
+from rules_bento.net.secret_hosts import is_loopback, is_safe
 from rules_bento.packages.indexes import without_credentials
 from rules_bento.packages.requirements import parse_requirement
 from rules_bento.packages.uv_settings import COPIED, to_toml
@@ -131,16 +131,10 @@ class LockInputs:
 
     def address(self, text: str, place: str) -> str:
         """Return a URL. Raises BentoError unless the URL means only itself, and secrets can be sent to its server."""
-        try:
-            parts = urlsplit(text)
-            host = parts.hostname or ""
-        except ValueError:
-            parts, host = urlsplit(""), ""
-        scheme = parts.scheme.removeprefix("git+")
-        is_plain = re.fullmatch(r"(git\+)?https?://[!-~]+", text) and not set(text) & {"$", "\\"}
+        plain = text.removeprefix("git+")
         if self.is_trusted:
             return text
-        if not is_plain or not host or "@" in parts.netloc or not accepts_secrets(scheme, host):
+        if not plain.startswith(("http://", "https://")) or not is_safe(plain) or "@" in urlsplit(plain).netloc:
             shown = without_credentials(text)
             problem = f"{shown!r} isn't an https:// URL of a host, without a user and without variables"
             raise self._error(problem, place)

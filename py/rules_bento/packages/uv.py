@@ -11,15 +11,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.toml import read_toml
-from rules_bento.net.host_settings import accepts_secrets
+from rules_bento.net.secret_hosts import SECRET_VARIABLE, variables_for_addresses, without_secrets
 from rules_bento.packages.indexes import Indexes, split_index, without_credentials
 from rules_bento.programs import which
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Iterable, Iterator, Mapping, Sequence, cast
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence, cast
 
 if TYPE_CHECKING:
     import io
@@ -37,7 +36,6 @@ _SETTINGS = {
     *("UV_KEYRING_PROVIDER", "UV_LINK_MODE", "UV_NO_CACHE", "UV_NO_CONFIG", "UV_NO_INDEX", "UV_NO_PROGRESS"),
     *("UV_OFFLINE", "UV_REQUEST_TIMEOUT", "UV_RESOLUTION", "UV_SYSTEM_CERTS", "UV_TORCH_BACKEND"),
 }
-_SECRET_VARIABLE = re.compile(r"UV_INDEX_(\w+)_(USERNAME|PASSWORD)")
 # uv's message for an unknown certificate authority, and its flag to trust the system's certificates, as pip does.
 _UNTRUSTED_CERTIFICATE, _SYSTEM_CERTIFICATES = "UnknownIssuer", "--system-certs"
 # uv's warning if it ignores all settings of a project, because one of them is invalid.
@@ -162,7 +160,7 @@ def variables_of_user(indexes: Iterable[tuple[str, str]] = ()) -> dict[str, str]
     chosen = [(_variable_name(name), address.rstrip("/")) for name, address in indexes]
     known = [(_variable_name(name), address.rstrip("/")) for name, address in _indexes_of_user()] if chosen else []
     for name in [*kept]:
-        secret = _SECRET_VARIABLE.fullmatch(name)
+        secret = SECRET_VARIABLE.fullmatch(name)
         if secret and any(index[0] == secret[1] and index not in known for index in chosen):
             del kept[name]
     path = Path(kept.get("NETRC") or Path("~/.netrc").expanduser())
@@ -202,23 +200,3 @@ def variables_for(indexes: Indexes, variables: Mapping[str, str]) -> dict[str, s
     """Return the environment variables for programs that use the indexes (see `variables_for_addresses`)."""
     addresses = (indexes.default, *indexes.extra, *indexes.find_links)
     return variables_for_addresses(addresses, indexes.trusted_hosts, variables)
-
-
-def variables_for_addresses(
-    addresses: Iterable[str], trusted_hosts: Collection[str], variables: Mapping[str, str]
-) -> dict[str, str]:
-    """Return the environment variables for uv and indexes of a project.
-
-    If an index doesn't accept secrets, uv must find no credentials, because uv would send them to each index.
-    """
-    hosts = {host.partition(":")[0] for host in trusted_hosts}
-    parts = [urlsplit(split_index(address)[1]) for address in addresses if "://" in address]
-    if all(accepts_secrets(it.scheme, it.hostname or "", is_verified=it.hostname not in hosts) for it in parts):
-        return dict(variables)
-    return without_secrets(variables)
-
-
-def without_secrets(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return variables with which uv finds no credentials but those in addresses of the user's indexes."""
-    kept = {name: value for name, value in variables.items() if not _SECRET_VARIABLE.fullmatch(name)}
-    return kept | {"NETRC": os.devnull, "UV_KEYRING_PROVIDER": "disabled"}

@@ -16,8 +16,8 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError
 from rules_bento.formats.json import read_object
 from rules_bento.net import ConnectionLostError, SourceLostError, limits
-from rules_bento.net.host_settings import is_loopback
 from rules_bento.net.http_headers import next_link, parse_nonnegative_int
+from rules_bento.net.secret_hosts import is_loopback
 from rules_bento.net.transfers import Retry, pause, retriable, uninterruptible
 from rules_bento.net.transport import Body, Response, Transport
 from rules_bento.net.urls import Origin, resolve

@@ -16,7 +16,7 @@ from rules_bento.archives.atomic import locked_directory, write_error, write_pri
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
-from rules_bento.net.host_settings import is_loopback
+from rules_bento.net.secret_hosts import is_loopback
 from rules_bento.net.urls import display_url
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
