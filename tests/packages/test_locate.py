@@ -120,7 +120,13 @@ def test_each_door_sends_secrets_to_the_same_servers(address, accepted):
 
 @pytest.mark.parametrize(
     "where",
-    ["http://index.example", "https://index.example", "http:/index.example", "http:index.example", "HTTP:/index.example"],
+    [
+        "http://index.example",
+        "https://index.example",
+        "http:/index.example",
+        "http:index.example",
+        "HTTP:/index.example",
+    ],
 )
 def test_no_secret_is_sent_without_encryption_or_to_a_trusted_host(tmp_path, where):
     """uv doesn't find the login, either."""

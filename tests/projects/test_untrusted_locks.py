@@ -119,6 +119,24 @@ def test_a_password_for_a_name_is_sent_to_the_address_that_the_user_gives(projec
     assert "me:SECRET" in {login for _, _, login in sink.seen}
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        '[[tool.uv.index]]\nurl = "{}"\n',
+        "[tool.uv]\nindex-url = '{}'\n",
+        "[tool.uv]\nextra-index-url = ['{}']\n",
+        "[tool.uv]\nfind-links = ['{}']\n",
+        "[dependency-groups]\ndev = ['evil @ {}/evil-1.0-py3-none-any.whl']\n",
+    ],
+)
+def test_a_login_for_all_hosts_is_not_sent_to_a_host_of_the_project(project, sink, more, tmp_path):
+    (tmp_path / "netrc").write_text("default login me password NETRCSECRET\n")
+    (project / "pyproject.toml").write_text(PROJECT + BENTO + more.format(f"http://{sink.host}/simple"))
+    main(["build", "."])
+    assert sink.seen
+    assert not [request for request in sink.seen if "SECRET" in "".join(request)]
+
+
 VARIABLE = {
     "dependency": 'dependencies = ["bentoml==1.4.39", "evil @ {}"]\n',
     "extra": 'optional-dependencies.x = ["evil @ {}"]\ndependencies = ["bentoml==1.4.39"]\n',

@@ -262,15 +262,17 @@ class ProjectLock:
         settings = self._settings(inputs)
         if any(option.flag == "--pre" for option in options):
             settings = [line for line in settings if not line.startswith('"prerelease" ')] + ['prerelease = "allow"']
+        variables: dict[str, str] = {}
         if self.options.is_explicit:
             self._reject_variables([*roots, *settings])
             variables = uv.variables_for(indexes, os.environ)
         else:
             addresses = (indexes.default, *indexes.extra, *indexes.find_links)
-            inputs.indexes += [("", inputs.address(address, "requirements")) for address in filter(None, addresses)]
+            for address in filter(None, addresses):
+                inputs.address(address, "requirements")
             inputs.trust_hosts(indexes.trusted_hosts)
-            variables = uv.variables_of_user(inputs.indexes)
         requirements = inputs.requirements(roots, "requirements")
+        variables = variables or uv.variables_of_user(inputs.indexes)
         with tempfile.TemporaryDirectory(prefix="bento-lock-") as temporary:
             directory = self._copy(Path(temporary), name)
             (directory / "requirements.in").write_text("".join(f"{each}\n" for each in requirements), "utf-8")
@@ -367,10 +369,9 @@ class ProjectLock:
         problem = "uv can't lock the packages (see above)"
         if not options.is_explicit and "building from source is disabled" in errors:
             remedy = f"To allow uv to build packages, which runs their code, run `{options.command}`."
-        elif not options.is_explicit and re.search(r"\b40[13]\b", errors):
-            remedy = uv.login_remedy(indexes)
         else:
-            remedy = f"Change the requirements, or check the network and the package index. {_NO_LOCK}"
+            remedy = "" if options.is_explicit else uv.login_remedy(errors, indexes)
+            remedy = remedy or f"Change the requirements, or check the network and the package index. {_NO_LOCK}"
         raise BentoError(problem, place=str(self.directory.absolute()), remedy=remedy)
 
     def _write(self, name: str, content: bytes) -> None:

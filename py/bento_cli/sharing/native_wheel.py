@@ -15,8 +15,10 @@ from rules_bento.formats import decode_text, read_file
 from rules_bento.formats.schema import validate
 from rules_bento.formats.toml import read_toml
 from rules_bento.images.wheels.wheel import Locked, Wheel
+from rules_bento.net.secret_hosts import variables_for_addresses
+from rules_bento.packages.lock_inputs import LockInputs
 from rules_bento.packages.requirements import normalize_name, parse_requirement
-from rules_bento.packages.uv import output, require_uv
+from rules_bento.packages.uv import login_remedy, output, require_uv, variables_of_user
 from rules_bento.sources import snapshot
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Sequence
 
@@ -36,7 +38,6 @@ _VERSION_VARIABLES = (
     *("SETUPTOOLS_SCM_PRETEND_VERSION", "VCS_VERSIONING_PRETEND_VERSION", "PDM_BUILD_SCM_VERSION"),
     *("UV_DYNAMIC_VERSIONING_BYPASS", "POETRY_DYNAMIC_VERSIONING_BYPASS"),
 )
-_INDEX_KEYS = ("default", "format", "name", "url")
 _FLAGS = ("--quiet", "--color=never", "--no-python-downloads", "--python", sys.executable)
 
 
@@ -152,14 +153,17 @@ def _lock(project: UvProject, scratch: Path, uv: str) -> tuple[str, str]:
     names = [*_requirements(project, project.build_system.get("requires", _DEFAULT_REQUIRES), "build-system.requires")]
     key = "build-constraint-dependencies"
     constraints = [*_requirements(project, settings.get(key, ()), f"tool.uv.{key}")]
-    (scratch / "uv.toml").write_text("".join(_uv_settings(project)), "utf-8")
+    indexes = _settings(project, scratch).indexes
     (scratch / "constraints.txt").write_text("".join(f"{each}\n" for each in constraints), "utf-8")
     words = [uv, "pip", "compile", *_FLAGS, "--config-file=uv.toml", "--no-build", "--format=pylock.toml"]
     lines = "".join(f"{name}\n" for name in names)
     try:
-        lock = output([*words, "--no-header", "--constraints=constraints.txt", "-"], scratch, lines)
+        lock = output(
+            [*words, "--no-header", "--constraints=constraints.txt", "-"], scratch, lines, _variables(indexes)
+        )
     except BentoError as error:
         remedy = "Correct build-system.requires. Each requirement needs a wheel for this machine."
+        remedy = login_remedy(str(error), indexes) or remedy
         raise error.at(f"{project.path}: uv can't lock the build requirements. {remedy}\n") from None
     (scratch / "pylock.toml").write_text(lock, "utf-8")
     packages = read_toml(lock, "pylock.toml").get("packages", [])
@@ -187,20 +191,20 @@ def _requirements(project: UvProject, texts: Sequence[str], field: str) -> Itera
         yield str(requirement)
 
 
-def _uv_settings(project: UvProject) -> Iterator[str]:
-    """Yield lines of a uv.toml file with the project's settings of indexes. Raises BentoError for a local index."""
+def _settings(project: UvProject, scratch: Path) -> LockInputs:
+    """Write uv.toml with the project's settings of indexes, and return them. Raises BentoError for an unsafe value."""
     settings = project.settings
-    indexes = [index for index in settings.get("index", ()) if not index.get("explicit")]
-    urls = [*(index["url"] for index in indexes), *settings.get("extra-index-url", ())]
-    for url in (*urls, settings.get("index-url", "https://")):
-        if not url.startswith(("http://", "https://")):
-            raise BentoError(f"{project.path}: tool.uv: unsupported index {url!r}. Use the URL of an index.")
-    for key in ("exclude-newer", "extra-index-url", "index-url"):
-        if key in settings:
-            yield f"{key} = {json.dumps(settings[key])}\n"
-    for index in indexes:
-        yield "[[index]]\n"
-        yield from (f"{key} = {json.dumps(index[key])}\n" for key in _INDEX_KEYS if key in index)
+    chosen = {key: settings[key] for key in ("exclude-newer", "extra-index-url", "index-url") if key in settings}
+    chosen["index"] = [index for index in settings.get("index", ()) if not index.get("explicit")]
+    inputs = LockInputs(project.root, "Use the URL of an index, or a directory in the project.", allows_http=True)
+    lines = inputs.settings(chosen, f"{project.path}: tool.uv")
+    (scratch / "uv.toml").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    inputs.link(scratch)
+    return inputs
+
+
+def _variables(indexes: Sequence[tuple[str, str]]) -> dict[str, str]:
+    return variables_for_addresses([address for _, address in indexes], (), variables_of_user(indexes))
 
 
 def _build(project: UvProject, scratch: Path, uv: str, variables: dict[str, str], *, has_requirements: bool) -> Path:
@@ -210,6 +214,7 @@ def _build(project: UvProject, scratch: Path, uv: str, variables: dict[str, str]
     (scratch / "build").mkdir()
     if has_requirements:
         words = [uv, "pip", "sync", *_FLAGS, "--config-file=uv.toml", "--no-build", "--link-mode=copy"]
-        output([*words, "--target=packages", "pylock.toml"], scratch)
+        indexes = _settings(project, scratch).indexes
+        output([*words, "--target=packages", "pylock.toml"], scratch, variables=_variables(indexes))
     version, program = project.fields.get("version", ""), "" if has_requirements else uv
     return isolated_build.build_wheel(scratch, scratch / "packages", scratch / "build", version, variables, program)

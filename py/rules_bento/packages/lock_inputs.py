@@ -58,6 +58,7 @@ class LockInputs:
     directory: Path
     remedy: str
     is_trusted: bool = False  # whether the user chose to lock with uv's own rules
+    allows_http: bool = False  # without encryption, and without secrets
     indexes: list[tuple[str, str]] = field(default_factory=list)  # names and addresses that the project chooses
     links: list[str] = field(default_factory=list)  # paths in the project that uv reads
 
@@ -131,10 +132,12 @@ class LockInputs:
 
     def address(self, text: str, place: str) -> str:
         """Return a URL. Raises BentoError unless the URL means only itself, and secrets can be sent to its server."""
+        self.indexes.append(("", text))
         plain = text.removeprefix("git+")
         if self.is_trusted:
             return text
-        if not plain.startswith(("http://", "https://")) or not is_safe(plain) or "@" in urlsplit(plain).netloc:
+        encrypted = re.sub("^http:", "https:", plain) if self.allows_http else plain
+        if not plain.startswith(("http://", "https://")) or not is_safe(encrypted) or "@" in urlsplit(plain).netloc:
             shown = without_credentials(text)
             problem = f"{shown!r} isn't an https:// URL of a host, without a user and without variables"
             raise self._error(problem, place)
@@ -150,7 +153,7 @@ class LockInputs:
         """Add links to the paths in the project to the directory in which uv runs."""
         for text in dict.fromkeys(self.links):
             path = directory / text
-            if not path.exists():
+            if not path.is_symlink() and not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.symlink_to((self.directory / text).absolute())
 

@@ -169,8 +169,10 @@ def variables_of_user(indexes: Iterable[tuple[str, str]] = ()) -> dict[str, str]
     return kept
 
 
-def login_remedy(indexes: Iterable[tuple[str, str]]) -> str:
-    """Return the advice for an index that requires a login, given the indexes that a project chooses."""
+def login_remedy(errors: str, indexes: Iterable[tuple[str, str]]) -> str:
+    """Return the advice if an index that a project chooses requires a login, or an empty string."""
+    if not re.search(r"\b40[13]\b", errors):
+        return ""
     remedy = "Add the login for the host of the index to ~/.netrc."
     for name, address in indexes:
         if name:

@@ -1,0 +1,72 @@
+"""Build requirements of `bento image` come from a private index, with the logins that the user gives. Real uv."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from bento_cli.sharing.native_wheel import _lock
+from bento_cli.sharing.uv_project import UvProject
+from rules_bento.errors import BentoError
+
+from tests.packages.metadata_index import Index, package, serve
+
+UV = os.environ["RULES_BENTO_UV"]
+PROJECT = """\
+[project]
+name = "p"
+version = "1"
+requires-python = ">=3.9"
+[build-system]
+requires = ["back"]
+build-backend = "back"
+[[tool.uv.index]]
+name = "corp"
+url = "{}"
+default = true
+"""
+LOCK = 'version = 1\nrequires-python = ">=3.9"\n[[package]]\nname = "p"\nversion = "1"\nsource = { editable = "." }\n'
+
+
+@pytest.fixture
+def lock(tmp_path, monkeypatch):
+    """Return a function that locks the build requirements of a project, whose index requires a login."""
+    for name in [name for name in os.environ if name.startswith("UV_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("NETRC", raising=False)
+    index = Index([package("back", "1.0")])
+    index.credentials = "alice:s3cret"
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p/uv.lock").write_text(LOCK)
+    with serve(index) as address:
+        (tmp_path / "p/pyproject.toml").write_text(PROJECT.format(address))
+
+        def run():
+            project = UvProject.read(tmp_path / "p", "")
+            (tmp_path / "scratch").mkdir(exist_ok=True)
+            return _lock(project, tmp_path / "scratch", str(Path(UV).absolute()))[0]
+
+        run.address = address
+        yield run
+
+
+def test_a_login_of_netrc_is_for_build_requirements_too(lock, tmp_path):
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login alice password s3cret\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    assert 'name = "back"' in lock()
+    (tmp_path / ".netrc").write_text("default login alice password s3cret\n")
+    (tmp_path / "cache").rename(tmp_path / "before")
+    with pytest.raises(BentoError):  # not for a host that the project chooses
+        lock()
+
+
+def test_the_variables_in_the_message_work(lock, monkeypatch):
+    for name, value in (("USERNAME", "alice"), ("PASSWORD", "s3cret")):
+        monkeypatch.setenv(f"UV_INDEX_CORP_{name}", value)
+    with pytest.raises(BentoError) as error:  # the project alone gives the name an address
+        lock()
+    name, value = re.search(r"set (\w+)=(corp=\S+), UV_INDEX_CORP_USERNAME", str(error.value)).groups()
+    monkeypatch.setenv(name, value)
+    assert 'name = "back"' in lock()
