@@ -641,6 +641,7 @@ SCRIPTS = '[project.scripts]\nserve = "web:serve"\nmigrate = "web:migrate"\n'
         ({"tool.py": "if __name__ == '__main__':\n    pass\n", "x/y/z/deep.py": "import streamlit\n"}, "", "tool.py is a program.", "python -m tool"),
         ({"manage.py": "", "site/wsgi.py": WSGI}, "", "site/wsgi.py creates Django's application.", "gunicorn site.wsgi:application --bind 0.0.0.0:8000"),
         ({"app.py": "def create_app(): pass\n"}, "", "app.py defines create_app.", "uvicorn --factory app:create_app --host 0.0.0.0"),
+        ({"app.py": "def create_app(): return Flask(__name__)\n"}, "", "app.py defines create_app.", "gunicorn 'app:create_app()' --bind 0.0.0.0:8000"),
         ({"backend/app.py": APP}, "", "backend/app.py creates app.", "uvicorn backend.app:app --host 0.0.0.0"),
         ({"main.py": "import streamlit as st\n"}, "", "main.py imports streamlit.", "streamlit run main.py --server.address 0.0.0.0"),
         ({"bad.py": "(", "a.py": "def make_app(): pass\n", "b.py": "import os, streamlit\n"}, "", "a.py defines make_app; b.py imports streamlit.", "uvicorn --factory a:make_app --host 0.0.0.0"),

@@ -37,6 +37,7 @@ _SERVERS: dict[str, dict[str, tuple[str, ...]]] = {
 _SUGGESTIONS = {
     "ASGI": ("creates", "uvicorn {module}:{name} --host 0.0.0.0"),
     "Django": ("creates Django's", "gunicorn {module}:{name} --bind 0.0.0.0:8000"),
+    "Flask factory": ("defines", "gunicorn '{module}:{name}()' --bind 0.0.0.0:8000"),
     "WSGI": ("creates", "gunicorn {module}:{name} --bind 0.0.0.0:8000"),
     "factory": ("defines", "uvicorn --factory {module}:{name} --host 0.0.0.0"),
     "import": ("imports", "streamlit run {path} --server.address 0.0.0.0"),
@@ -137,7 +138,8 @@ def _definitions(read: Callable[[], bytes]) -> Iterator[tuple[str, str]]:
                 if kind := "Django" if called == "get_wsgi_application" else _APPS.get(called):
                     yield kind, name
             case ast.FunctionDef(name="create_app" | "make_app" as name):
-                yield "factory", name
+                is_flask = any(getattr(each, "id", "") == "Flask" for each in ast.walk(node))
+                yield ("Flask factory" if is_flask else "factory"), name
             case ast.Import(names=names) if any(each.name == "streamlit" for each in names):
                 yield "import", "streamlit"
             case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
