@@ -301,8 +301,12 @@ def test_what_a_file_really_is_is_reported(tmp_path):
         match=r"the file name implies xz data, but the file contains gz data\. Rename the file to end in '\.tar\.gz'",
     ):
         files_of(gzip.compress(tar(FILES)), "xz")
-    with pytest.raises(BentoError, match="isn't in xz format"):
+    with pytest.raises(BentoError, match="isn't in xz format. Specify an archive whose suffix states its format"):
         files_of(b"hello", "xz")
+    for name in ("service.py", "bentofile.yaml", "pyproject.toml"):
+        (tmp_path / name).write_bytes(b"hello")
+        with pytest.raises(BentoError, match=f"{name}: .* isn't in xz format. To build a project, run `bento build`"):
+            contents(tmp_path / name, "xz")
     with pytest.raises(BentoError, match="is empty"):
         files_of(b"", "xz")
     with pytest.raises(BentoError, match="cannot read the file: No such file"):

@@ -23,6 +23,7 @@ from rules_bento.registry import descriptor as oci
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.pushable import Pushable
+from rules_bento.registry.pushing import push
 from rules_bento.registry.reference import Reference
 from rules_bento.signing import SignatureError, cosign, provenance, to_json
 from rules_bento.signing.keys import PASSWORD, PrivateKey, read_private, read_public, sha256_digest
@@ -616,6 +617,34 @@ def test_a_push_attests_the_sbom(reference, registries, keys, tmp_path, capsys, 
     assert {tag: repository.get_manifest(tag) for tag in before} == before, "it was attested already"
     kinds = sorted(entry.artifact_type for entry in repository.referrers(made.root.descriptor.digest))
     assert kinds == sorted([cosign.BUNDLE, cosign.BUNDLE, media_type])
+
+
+@pytest.mark.parametrize("kind", SBOMS)
+@pytest.mark.parametrize("place", ["registry", "layout"])
+def test_an_sbom_without_a_signature_is_distinguished_from_none(
+    place, kind, reference, layout, registries, progress, keys, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    media_type, document = SBOMS[kind]
+    target, subject, where = str(layout.directory), layout.find().descriptor, InLayout(layout)
+    if place == "registry":
+        made = make_image(tmp_path / "image")
+        push(made, [reference.with_tag("v1")], registries, progress)
+        target, subject = f"oci://{reference.with_tag('v1')}", made.root.descriptor
+        where = InRegistry(reference, registries, progress)
+    content = json.dumps(document).encode()
+    where.put(artifact.refer(subject, Descriptor.from_content(content, media_type), content, {}))
+    assert main(["sign", "--key", str(keys / "k.key"), target]) == status.OK
+    verify = ["verify", "--key", str(keys / "k.pub"), "--sbom", target]
+    capsys.readouterr()
+    assert main(verify) == status.FOUND
+    told = capsys.readouterr().out
+    assert (
+        f"the SBOM of {subject.digest} isn't signed. Run `bento sbom IMAGE > sbom.json`, and `bento sign --sbom" in told
+    )
+    Path("sbom.json").write_text(json.dumps(document))
+    assert main(["sign", "--key", str(keys / "k.key"), "--sbom", "sbom.json", target]) == status.OK
+    assert main(verify) == status.OK
 
 
 def test_sboms_are_attested_by_sign(layout, keys, tmp_path, monkeypatch, capsys):

@@ -616,6 +616,34 @@ def test_without_a_registry_a_copy_of_the_base_is_proposed(machine, bento, tmp_p
     monkeypatch.setattr(native_project, "DEFAULT_BASE", "127.0.0.1:9/library/python:{}-slim")
     told = bento("image", project, "--output", f"oci:{tmp_path / 'out'}", code=status.ERROR)
     assert "`skopeo copy docker://127.0.0.1:9/library/python:3.12-slim oci:python`, and add --base oci:python." in told
+    selected = ["--base", "127.0.0.1:9/x"]
+    assert "skopeo" not in bento("image", project, *selected, "--output", f"oci:{tmp_path / 'out'}", code=status.ERROR)
+
+
+def test_dotted_directories_are_noted(machine, bento, tmp_path):
+    hidden = {".streamlit/config.toml": "", ".web/a/b": "", ".old/x": "", ".kept/x": "", ".github/x.yml": ""}
+    project = machine(
+        {"main.py": "", ".gitignore": ".old/\n!.kept/\n", ".env": "", ".ruff_cache/x": ""} | hidden, "tiny"
+    )
+    told = build(bento, project, tmp_path)
+    assert re.findall(r"note: (\S+) isn't in the image", told) == [".streamlit", ".web"]
+    assert "note: .web isn't in the image. To include it, add the line !.web/ to .gitignore.\n" in told
+    (project / ".gitignore").write_text("!.web/\n!.kept/\n.old\n.streamlit/\n")
+    assert "isn't in the image" not in build(bento, project, tmp_path)
+    names = [name for name in read(tmp_path / "out", "latest")[2][-1] if "/_main/." in name]
+    assert names == ["app/_main/.kept", "app/_main/.kept/x", "app/_main/.web", "app/_main/.web/a", "app/_main/.web/a/b"]
+
+
+@pytest.mark.parametrize("output", ["project/out", "project/a/b", "link/out"])
+def test_an_image_in_the_project_is_not_in_the_next_image(output, machine, bento, tmp_path):
+    project = machine({"main.py": "", "outer.py": "", "a/x.py": ""}, "tiny")
+    (tmp_path / "link").symlink_to(project)
+    digests = set()
+    for _ in range(2):
+        told = build(bento, project, tmp_path, out=output)
+        digests.add(re.search("sha256:[0-9a-f]{64}", told)[0])
+        assert {"app/_main/outer.py", "app/_main/a/x.py"} <= set(read(tmp_path / output, "latest")[2][-1])
+    assert len(digests) == 1
 
 
 def test_a_link_out_of_the_project_is_rejected(machine, bento, tmp_path):
@@ -903,6 +931,11 @@ def test_what_a_server_pulls_is_explained(machine, bento, tmp_path, server, whee
     told = bento("image", project, *base, "--explain")
     assert "Removed packages: acme-tools 1.0\n" in told
     assert "                      tiny 1.0 -> 2.0\n" in told
+    bento("image", project, *base, "--push")
+    Maker("other", "3.0").add({"other/__init__.py": b""}).write(wheels)
+    (project / "pyproject.toml").write_text(PROJECT.format('"other", "large"'))
+    subprocess.run([os.environ["RULES_BENTO_UV"], "lock", "-qU", "--python", sys.executable], cwd=project, check=True)
+    assert bento("image", project, *base, "--explain").count("other 3.0\n") == 1
     assert "--explain: the image name web:latest has no registry." in bento(
         "image", project, "--explain", code=status.ERROR
     )

@@ -845,7 +845,11 @@ def test_the_python_of_a_base(files, env, expected, tmp_path, registries, progre
 def test_the_base_of_the_bento_is_the_default(local, wheels, tmp_path, bento, store):
     add(store, tmp_path, locked(wheels), image={"base_image": "127.0.0.1:1/python:3.11"})
     words = ["--output", f"oci:{tmp_path / 'out'}"]
-    assert "127.0.0.1:1/python" in bento("containerize", "nat", *words, code=status.ERROR)
+    told = bento("containerize", "nat", *words, code=status.ERROR)
+    assert "`skopeo copy docker://127.0.0.1:1/python:3.11 oci:python`, and add --base oci:python." in told
+    words += ["--base", "127.0.0.1:1/x"]
+    assert "skopeo" not in bento("containerize", "nat", *words, code=status.ERROR)
+    del words[2:]
     add(store, tmp_path, locked(wheels), "nat:v2", image={})
     told = bento("containerize", "nat:v2", *words, code=status.ERROR)
     assert "nat:v2: the Bento doesn't specify a base image. Add --base IMAGE." in told

@@ -16,7 +16,7 @@ from bento_cli.sharing.serving import interpreter, server
 from rules_bento.errors import BentoError
 
 from tests.conftest import free_port, post, wait_until_ready
-from tests.helpers.store_support import PACKAGE, model_files, real, write_archive
+from tests.helpers.store_support import DAY_1, PACKAGE, bento_files, bento_yaml, model_files, real, write_archive
 from tests.sharing.support import bento, nobody, other, store
 
 __all__ = ["bento", "nobody", "other", "real", "store"]
@@ -97,6 +97,21 @@ def test_words_go_where_they_belong(store, bento, monkeypatch):
         ("hi", "more", "-q", "--verbose", "--port"): "hi ['more', '-q', '--verbose', '--port'] ",
     }.items():
         assert passed in bento("serve", *words, code=status.ERROR)
+
+
+@pytest.mark.parametrize(("version", "option"), [("3.12", " --python 3.12"), ("", "")])
+def test_without_bentoml_the_commands_that_make_an_environment_are_printed(
+    version, option, bento, other, tmp_path, monkeypatch
+):
+    files = bento_files("hi:v1", DAY_1, {})
+    files["bento.yaml"] = bento_yaml("hi:v1", DAY_1, {}, image={"python_version": version} if version else {})
+    other.bentos.import_archive(write_archive(tmp_path / "hi.bento", files))
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    told = bento("serve", "hi", code=status.ERROR, home=other)
+    requirements = other.bentos.get("hi:v1").path / "env/python/requirements.txt"
+    assert f"(run `uv venv{option}`, `uv pip install -r {requirements}`), or specify" in told
 
 
 def test_what_is_wrong_is_said_before_anything_starts(store, bento, tmp_path, monkeypatch):

@@ -211,14 +211,21 @@ class BuildWorkspace:
         interrupted = InterruptedUploads(user_cache_directory())
         return self._stack.enter_context(Registries(self.values("insecure"), interrupted=interrupted))
 
-    def bases(self) -> list[BaseImageContents]:
-        """Return the base image for each platform."""
+    def bases(self, default: str) -> list[BaseImageContents]:
+        """Return the base image for each platform. `default` is its name if the user didn't select one."""
         [base] = self.settings["base"]
         registries = None if base.startswith(LAYOUT) else self.registries
-        return [
-            read_base(base, platform, self.cache, registries, self.progress)
-            for platform in dict.fromkeys(self.settings["platform"])
-        ]
+        platforms = dict.fromkeys(self.settings["platform"])
+        try:
+            return [read_base(base, platform, self.cache, registries, self.progress) for platform in platforms]
+        except BentoError as error:
+            if not default:
+                raise
+            raise BentoError(
+                f"{error}\nThe image needs a base image with Python, by default {default}. Add --base IMAGE for "
+                "another registry, or copy the image on a machine with access, such as with `skopeo copy "
+                f"docker://{default} oci:python`, and add --base oci:python."
+            ) from None
 
     def values(self, name: str) -> tuple[str, ...]:
         """Return the values of an option."""

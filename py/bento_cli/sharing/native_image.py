@@ -60,7 +60,7 @@ def containerize(
             _plan_model(workspace, model, digests[model.path], origins.get(str(model.tag), "")) for model in models
         ]
         images = []
-        for base in workspace.bases():
+        for base in workspace.bases("" if options.get("base") else settings["base"][0]):
             remedies = native_build.CommandRemedies(base.name, _PREFIX, BUILDER)
             plan = _plan(workspace, entry, base, planned)
             images.append(native_build.BuiltImage(workspace, base, plan, remedies))

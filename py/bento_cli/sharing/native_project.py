@@ -28,6 +28,7 @@ from rules_bento.tag import similar_word
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.sharing import native_build
+from bento_cli.sharing.native_base import LAYOUT
 from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, target_environment
 from bento_cli.sharing.native_wheel import build_archive, build_wheel, path_advice
 from bento_cli.sharing.project_command import MAIN, find_command
@@ -47,6 +48,11 @@ _CREATED = "1980-01-01T00:00:00+00:00"  # the default of the rules
 DEFAULT_BASE = "docker.io/library/python:{}-slim"
 _MINORS = range(10, 100)  # of Python 3
 _EXCLUDED = (".*", "/uv.lock")
+# Directories of tools, which programs don't read.
+_TOOLS = re.compile(
+    r"\.(cache|circleci|claude|cursor|devcontainer|dvc|eggs|git|github|gitlab|husky|hypothesis|idea|ipynb_checkpoints|"
+    r"\w+_cache|nox|pixi|terraform|tox|uv|venv|vscode|zed)/"
+)
 _PYTHON_VERSION = re.compile(r"(?:cpython[-@])?(\d+\.\d+)")
 _JOBS = 4
 
@@ -88,7 +94,7 @@ def build_image(
     def run(workspace: BuildWorkspace) -> tuple[NativeImage, tuple[ImageChanges, ...]]:
         builder = _Builder(project, chosen, workspace)
         images, contents = [], ""
-        for base in _bases(workspace, default):
+        for base in workspace.bases(default):
             _check_python(project, base)
             plan, contents = builder.plan(base)
             remedies = native_build.CommandRemedies(base.name)
@@ -107,37 +113,33 @@ def build_image(
     return native_build.build(f"Building {names[0]}", home, settings, run)
 
 
-def _bases(workspace: BuildWorkspace, default: str) -> list[BaseImageContents]:
-    """Return the base images. `default` is the name of the default base if the user didn't select one."""
-    try:
-        return workspace.bases()
-    except BentoError as error:
-        if not default:
-            raise
-        raise BentoError(
-            f"{error}\nThe project needs a base image with Python, by default {default}. Add --base IMAGE for another "
-            f"registry, or copy the image on a machine with access, such as with `skopeo copy docker://{default} "
-            "oci:python`, and add --base oci:python."
-        ) from None
-
-
 def _default_python(project: UvProject) -> str:
     """Return the Python version (X.Y) of the default base: the version in .python-version, or the lowest allowed."""
     pinned, _ = _pinned_python(project)
     return pinned or next((f"3.{minor}" for minor in _MINORS if _allows(project, f"3.{minor}")), f"3.{_MINORS[0]}")
 
 
-def _select(project: UvProject, secrets: tuple[str, ...] | None, place: str = "") -> tuple[DeclaredFile, ...]:
+def _select(
+    project: UvProject, secrets: tuple[str, ...] | None, outputs: Sequence[str], notes: list[str], place: str = ""
+) -> tuple[DeclaredFile, ...]:
     """Return the project's own files. Excludes files that .gitignore or .bentoignore match, and dotted files.
 
-    For a member that the project requires, `place` is its path in the workspace, with a slash at the end. Raises
-    BentoError for a file that might contain a secret, unless `secrets` contains its path.
+    Also excludes the directories `outputs`. For a member that the project requires, `place` is its path in the
+    workspace, with a slash at the end. Adds a note about dotted directories. Raises BentoError for a file that might
+    contain a secret, unless `secrets` contains its path.
     """
-    declared = list(snapshot.walk(str(project.directory)))
+    own = os.path.realpath(project.directory)
+    written = tuple(f"{os.path.relpath(os.path.realpath(path), own)}/" for path in outputs)
+    declared = [file for file in snapshot.walk(str(project.directory)) if not file.path.startswith(written)]
     ignored = project.directory / ".gitignore"
     lines = read_file(ignored).decode(errors="replace").split("\n") if ignored.is_file() else []
     patterns = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     kept = snapshot.select(declared, exclude=(*_EXCLUDED, *patterns)).kept
+    hidden = [file for file in declared if re.match(r"\.[^/]+/", file.path) and not _TOOLS.match(file.path)]
+    if hidden := [file for file in hidden if file not in kept]:
+        dotted = {file.path.partition("/")[0] for file in snapshot.select(hidden, exclude=patterns).kept}
+        remedy = "isn't in the image. To include it, add the line"
+        notes += [f"{place}{name} {remedy} !{name}/ to .gitignore." for name in sorted(dotted)]
     for file in kept:
         snapshot.check_inside(file, str(project.directory))
     if secrets is not None:
@@ -191,16 +193,17 @@ class _Builder:
     def __init__(self, project: UvProject, chosen: ProjectOptions, workspace: BuildWorkspace) -> None:
         self._project, self._chosen, self._workspace = project, chosen, workspace
         self._choice = chosen.selection.choice(project.lock, project.name, project.default_groups)
-        self._kept = _select(project, chosen.secrets)
-        self._built: dict[Path, LocalWheel] = {}
+        self._outputs = [path.removeprefix(LAYOUT) for path in workspace.values("output")]
         self.notes: list[str] = []
+        self._kept = _select(project, chosen.secrets, self._outputs, self.notes)
+        self._built: dict[Path, LocalWheel] = {}
 
     def _build(self, project: UvProject) -> LocalWheel:
         """Return the wheel of a project of the workspace."""
         if project.directory not in self._built:
             is_own = project.directory == self._project.directory
             place = f"{os.path.relpath(project.directory, project.root)}/"
-            kept = self._kept if is_own else _select(project, self._chosen.secrets, place)
+            kept = self._kept if is_own else _select(project, self._chosen.secrets, self._outputs, self.notes, place)
             wheel, note = build_wheel(project, kept, self._workspace, self._chosen.version)
             self._built[project.directory] = wheel
             self.notes.append(note)
@@ -265,10 +268,10 @@ class _Builder:
                 best_wheel(each.distribution, each.version, {each.sha256: str(each.path)}, base, workspace.cache)
                 is None
             ):
+                target = f"Python {base.python_version} on linux/{base.image.config['architecture']}"
                 raise BentoError(
-                    f"{each.path.name}: the built wheel doesn't run on {base.name}, which has Python "
-                    f"{base.python_version} on linux/{base.image.config['architecture']}. Use a base with the Python "
-                    "and the platform of this machine."
+                    f"{each.path.name}: the built wheel doesn't run on {base.name}, which has {target}. Install the "
+                    f"command in {target}, or use a base with the Python and the platform of this command."
                 )
         own, contents, declared = built[-1] if is_package else None, [], []
         packages = {wheel.distribution for wheel in wheels}

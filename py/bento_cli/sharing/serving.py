@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from rules_bento.archives.archive import REQUIREMENTS
 from rules_bento.errors import BentoError
 from rules_bento.programs import IMPORT_PATH, which
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Sequence
@@ -29,7 +30,9 @@ def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = 
     directory for a module with the same name. Raises BentoError if a model or BentoML is missing.
     """
     models_of(home, entry)
-    chosen = interpreter(python)
+    version = entry.description.python_version
+    commands = f"`uv venv{version and f' --python {version}'}`, `uv pip install -r {entry.path / REQUIREMENTS[1]}`"
+    chosen = interpreter(python, f"the Bento's packages (run {commands})")
     variables = {**os.environ, "BENTOML_HOME": str(home.root)}
     # Services find programs of their environment on PATH.
     variables["PATH"] = os.pathsep.join([str(chosen.parent), os.environ.get("PATH", os.defpath)])
@@ -38,7 +41,7 @@ def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = 
 
 def interpreter(
     requested: str = "",
-    packages: str = "the Bento's packages (env/python/requirements.txt)",
+    packages: str = "the Bento's packages",
     has_bentoml: Callable[[Path], bool] | None = None,
 ) -> Path:
     """Return the absolute path of an interpreter with BentoML.

@@ -88,6 +88,8 @@ def _check_magic(first: bytes, form: str, where: str) -> None:
         return
     if not guess:
         remedy = "Specify an archive whose suffix states its format, or download the file again."
+        if where.endswith((".py", ".toml", ".yaml", ".yml")):
+            remedy = "To build a project, run `bento build`."
         raise BentoError(f"the file isn't in {form} format", place=where, remedy=remedy)
     raise BentoError(
         f"the file name implies {form} data, but the file contains {guess} data",

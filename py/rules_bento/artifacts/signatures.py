@@ -12,6 +12,7 @@ from functools import partial
 
 from rules_bento.artifacts import artifact
 from rules_bento.errors import BentoError
+from rules_bento.formats.oci import SBOM_TYPES
 from rules_bento.net import limits
 from rules_bento.registry import RegistryError
 from rules_bento.registry import descriptor as oci
@@ -20,7 +21,7 @@ from rules_bento.registry.layout import MAX_REFERRER, Layout
 from rules_bento.registry.pushable import BytesSource, Pushable
 from rules_bento.registry.pushing import push
 from rules_bento.signing import SignatureError, cosign
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Iterator, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.net.transfers import Progress
@@ -63,6 +64,10 @@ class InRegistry:
             if entry.size <= MAX_REFERRER:
                 yield partial(self._repository.get_manifest, entry.digest)
 
+    def has(self, digest: str, types: Collection[str]) -> bool:
+        """Return whether an artifact of one of the types refers to `digest`."""
+        return any(entry.artifact_type in types for entry in self._repository.referrers(digest))
+
     def read(self, blob: Descriptor) -> bytes:
         """Return the content of a small blob after verifying its digest."""
         return self._repository.read_blob(blob)
@@ -83,6 +88,10 @@ class InLayout:
         """For each bundle that refers to `digest`, yield a function that returns the bundle's manifest."""
         for manifest in self._layout.referrers(digest, cosign.BUNDLE_TYPE):
             yield lambda manifest=manifest: manifest  # type: ignore[misc]
+
+    def has(self, digest: str, types: Collection[str]) -> bool:
+        """Return whether an artifact of one of the types refers to `digest`."""
+        return any(any(self._layout.referrers(digest, kind)) for kind in types)
 
     def read(self, blob: Descriptor) -> bytes:
         """Return the content of a small blob after verifying its digest."""
@@ -179,6 +188,9 @@ def _find(
             reasons.append(f"expected {noun}, got a statement of type {kind[:100]}")
         except BentoError as error:
             reasons.append(str(error))
+    if not reasons and noun == "SBOM" and place.has(digest, SBOM_TYPES.values()):
+        remedy = "Run `bento sbom IMAGE > sbom.json`, and `bento sign --sbom sbom.json IMAGE`."
+        raise SignatureError(f"the SBOM of {digest} isn't signed", remedy=remedy)
     if not reasons:
         remedy = f"Sign the digest (for example, with `bento sign`), or get the {noun} from the publisher."
         raise SignatureError(f"no {noun} of {digest} was found", remedy=remedy)

@@ -336,7 +336,7 @@ def _show_changes(changes: ImageChanges) -> None:
     show.out(f"Before: {changes.before}" if changes.before else "The registry has no image with this tag and platform.")
     for layer in changes.layers:
         show.out(f"  {layer.status:8}{show.size(layer.size):>10}  {show.plain(layer.name)}")
-        for package in layer.packages:
+        for package in (each for each in layer.packages if each != layer.name):
             show.out(f"{'':22}{show.plain(package)}")
     if changes.removed:
         show.out(f"Removed packages: {show.plain(', '.join(changes.removed))}")
