@@ -225,6 +225,30 @@ def test_without_isolation_or_environment_or_with_static_nothing_runs(python, co
     assert main(["build", ".", "--python", str(python)]) == 1
 
 
+@pytest.mark.parametrize(
+    ("environment", "isolation", "reason"),
+    [
+        ("nowhere", "", "nowhere doesn't exist"),
+        ("empty", "", "empty contains no bin/python"),
+        ("none", "", "none can't import BentoML"),
+        ("empty", "no user namespaces", "this system can't isolate the import (no user namespaces)"),
+    ],
+)
+@pytest.mark.parametrize("named", ["--python", "VIRTUAL_ENV", "CONDA_PREFIX"])
+def test_an_error_says_why_nothing_was_imported(
+    computed, capsys, monkeypatch, tmp_path, named, environment, isolation, reason
+):
+    (tmp_path / "empty").mkdir()
+    make_environment(tmp_path / "none", [])
+    monkeypatch.setattr(import_runner, "isolation_problem", lambda: isolation)
+    path = str(tmp_path / environment)
+    if named != "--python":
+        monkeypatch.setenv(named, path)
+    assert main(["build", str(computed), *(["--python", path] if named == "--python" else [])]) == 1
+    error = capsys.readouterr().err
+    assert f"wasn't imported automatically, because {'' if isolation else f'{tmp_path}/'}{reason} ({named})." in error
+
+
 def test_get_says_whether_the_apis_are_described(python, computed, capsys, monkeypatch):
     (computed / "service.py").write_text("import bentoml\n\n@bentoml.service\nclass Svc: ...\n", "utf-8")
     assert main(["build", str(computed), "--version", "static"]) == 0

@@ -60,7 +60,8 @@ def interpreter(
             path = Path(which(requested) or os.devnull)
         if not path.exists() or path == Path(os.devnull):
             remedy = "Specify an interpreter or a virtual environment."
-            raise BentoError(f"{requested} doesn't exist", place="--python", remedy=remedy)
+            what = "contains no bin/python" if Path(requested).is_dir() else "doesn't exist"
+            raise BentoError(f"{requested} {what}", place="--python", remedy=remedy)
         if not has_bentoml(path):
             remedy = f"Install {packages}, or specify another environment."
             raise BentoError(f"{requested} can't import BentoML", place="--python", remedy=remedy)

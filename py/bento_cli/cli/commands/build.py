@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -354,16 +353,24 @@ def _fallback(python: str | None, declared: Declared) -> Fallback | None:
 
     Only the caller selects an environment, and only an isolated import runs. The import must be able to help.
     """
-    named = python or os.environ.get("VIRTUAL_ENV") or os.environ.get("CONDA_PREFIX")
+    origin = "--python" if python else next(filter(os.environ.get, ("VIRTUAL_ENV", "CONDA_PREFIX")), "")
+    named = python or os.environ.get(origin)
     if not named or declared.service_models or declared.config or declared.in_full:
         return None
 
     def choose(error: BentoError) -> Path | None:
         from rules_bento.service import import_runner
 
-        if "--import" in str(error) and not import_runner.isolation_problem():
-            with suppress(BentoError):  # the environment has no BentoML
-                return _interpreter(named, declared)
+        if "--import" not in str(error):
+            return None
+        try:
+            if problem := import_runner.isolation_problem():
+                raise BentoError(f"this system can't isolate the import ({problem})")
+            return _interpreter(named, declared)
+        except BentoError as reason:
+            field = "remedy" if error.remedy else "problem"
+            text = f"The service wasn't imported automatically, because {reason.problem} ({origin})."
+            setattr(error, field, f"{getattr(error, field)}\n  {text}")
         return None
 
     return choose
