@@ -8,7 +8,7 @@ from bento_cli.projects.from_directory import ExtraOptions, build
 from rules_bento.actions.bento_sources import snapshot
 from rules_bento.actions.package import package
 from rules_bento.arguments import decode
-from rules_bento.bento import missing_modules
+from rules_bento.service import loaded_names
 
 SERVICE = """\
 {imports}
@@ -163,4 +163,4 @@ def test_modules_of_bentoml():
             }
         seen.add(name)
     known = {module for module in modules if re.fullmatch("[a-z]\\w*", module)} - {"bentoml", "example", "tests"}
-    assert known <= missing_modules._BENTOML
+    assert known <= loaded_names.LOADED | loaded_names.PROVIDED

@@ -120,7 +120,7 @@ class Build:
 
     def snapshot(self, *more: str) -> str:
         words = ["--target", "//svc:bento", "--build-ctx", "svc", "--service", "service:Svc", *more]
-        for path in self.project.rglob("*"):
+        for path in filter(Path.is_file, self.project.rglob("*")):
             words += ["--source", str(path), f"svc/{path.relative_to(self.project)}", f"//svc:{path.name}"]
         words += ["--manifest", self.path("manifest"), "--part", self.path("part"), "--unused", self.path("unused")]
         self.run(snapshot, [*words, "--service-info", self.path("snapshot")])

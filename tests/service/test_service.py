@@ -792,7 +792,7 @@ def test_an_api_with_a_dunder_name_is_rejected():
 @pytest.mark.parametrize(
     "files",
     [
-        {"service.py": "from types import L\n", "types.py": "L = {'a': 'b'}\n"},
+        {"service.py": "from statistics import L\n", "statistics.py": "L = {'a': 'b'}\n"},
         {"service.py": "from vals import L\nload('routes:app')\n", "vals.py": "L = {'a': 'b'}\n"},
         {"service.py": "from vals import L\nload({'class': 'routes.Handler'})\n", "vals.py": "L = {'a': 'b'}\n"},
         {"service.py": "from .vals import L\n", "vals.py": "L = {'a': 'b'}\n"},

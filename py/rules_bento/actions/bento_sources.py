@@ -193,6 +193,7 @@ def snapshot(request: _SnapshotRequest) -> None:
     from rules_bento import service as services
     from rules_bento.archives.archive import write_part
     from rules_bento.models.model_loads import find_model_loads
+    from rules_bento.service import shadowed_modules
 
     declared = declared_files(request)
     plan = read_plan(request, declared)
@@ -213,6 +214,8 @@ def snapshot(request: _SnapshotRequest) -> None:
         info = services.ServiceInfo(
             _service_name(plan, sources), path="", kind="new", bento_name=None, entry_service=None
         )
+        tree = services.SourceTree(sources, lambda path: selections.content(sources[path]))
+        shadowed_modules.check(info.service, tree)
     else:
         tree = services.SourceTree(sources, lambda path: seen.setdefault(path, selections.content(sources[path])))
         arguments = (plan.options.args if plan.options else {}) | (request.bento_args or {})

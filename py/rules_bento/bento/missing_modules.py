@@ -7,7 +7,7 @@ if the Bento requires other packages than bentoml.
 from __future__ import annotations
 
 from rules_bento.packages.requirements import normalize_name, parse
-from rules_bento.service.sdk_names import words
+from rules_bento.service.loaded_names import LOADED, PROVIDED
 from rules_bento.service.stand_ins import find_package
 from rules_bento.typing_lite import TYPE_CHECKING, Sequence
 
@@ -15,19 +15,6 @@ if TYPE_CHECKING:
     from rules_bento.bento.env.common import BentoSettings
     from rules_bento.bento.image_steps import ImageDefinition
     from rules_bento.service.loaded_modules import MissingModule
-
-# The modules of bentoml and of the packages that it requires, in any version since 1.3.
-_BENTOML = words(
-    "_yaml a2wsgi aiohappyeyeballs aiohttp aiohttp_asgi_connector aiosignal aiosqlite annotated_types anyio "
-    "asgiref attr attrs bentoml_cli bentoml_io cattr cattrs certifi circus click click_option_group cloudpickle "
-    "dateutil deepmerge deprecated dotenv exceptiongroup filetype frozenlist fs fsspec google h11 httpcore "
-    "httpx httpx_ws idna importlib_metadata inflection inquirerpy jinja2 kantoku markdown_it markupsafe mdurl "
-    "multidict multipart numpy opentelemetry packaging packaging_legacy_version pathspec "
-    "pip_requirements_parser pkg_resources prometheus_client propcache psutil pydantic pydantic_core "
-    "pydantic_settings pygments pynvml pyparsing python_multipart pythonjsonlogger questionary rich "
-    "rich_toolkit schema setuptools simple_di six sniffio starlette tomli tomli_w tornado typing_extensions "
-    "typing_inspection uv uvicorn watchfiles wcwidth wrapt wsproto yaml yarl zipp zmq"
-)
 
 
 def notes(
@@ -43,6 +30,11 @@ def notes(
         top = module.partition(".")[0]
         if reason == "submodule":
             found.append(f"{place}: the sources don't contain the module `{module}`. Add its file to the sources.")
+        elif reason == "loaded":
+            found.append(
+                f"{place}: BentoML might load another module `{module}` before the service, and the Bento might not "
+                "start. Rename the module in the sources."
+            )
         elif find_package(top, packages):
             continue
         elif reason == "directory":
@@ -52,7 +44,7 @@ def notes(
             )
         elif reason:
             found.append(f"{place}: the import of `{module}` requires {reason}, which is excluded. Check the patterns.")
-        elif top not in _BENTOML and _has_only_bentoml(settings, image, [item.text for item in required]):
+        elif top not in LOADED | PROVIDED and _has_only_bentoml(settings, image, [item.text for item in required]):
             unprovided.setdefault(top, place)
     if unprovided:
         listed = ", ".join(f"`{top}` (package {find_package(top, None)})" for top in unprovided)

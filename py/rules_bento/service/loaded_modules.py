@@ -27,6 +27,7 @@ _STDLIB = words(
     "formatter imghdr imp lib2to3 mailcap msilib nis nntplib ossaudiodev parser pipes smtpd sndhdr spwd sunau "
     "symbol telnetlib tomllib uu xdrlib"
 )
+_EXITS = ("exit", "os._exit", "quit", "sys.exit")
 # Code that might change where Python finds modules.
 _OTHER_PATHS = re.compile(
     rb"\bsys\.(?:meta_path|modules|path)\b|\baddsitedir\b|\b__path__\b|\bimport_module\b|from sys import"
@@ -37,7 +38,8 @@ class MissingModule(NamedTuple):
     """A module that a line imports (`place`: `path:line`), and that neither Python nor the sources provide.
 
     `reason` shows that probably no package provides the module: `directory` for the name of the project's directory,
-    `submodule` for a part of a package of the sources, or the path of an excluded file. Otherwise, it is empty.
+    `submodule` for a part of a package of the sources, or the path of an excluded file. `loaded` means that
+    the sources have the module, but that BentoML might load another one first. Otherwise, `reason` is empty.
     """
 
     module: str
@@ -63,6 +65,7 @@ def survey(
     """
     names = Names(PythonFiles(sources))
     found, missing, has_other_paths = list[tuple[str, NewSyntax]](), list[MissingModule](), False
+    main = names.files.find(module_of(service))
     for name, path, tree in loaded_modules(service, names):
         if isinstance(tree, SyntaxError):
             found.append((path, NewSyntax(sys.version_info.minor + 1, tree.msg, tree.lineno or 1)))
@@ -75,11 +78,44 @@ def survey(
                 found.append((each.path, NewSyntax(each.minor, each.problem, each.line)))
             elif not is_imported:
                 raise BentoError(f"{each.path}:{each.line}: {each.problem}.")
+        for statement in tree.body:
+            minor = _required_minor(statement)
+            text = f"`{ast.unparse(statement).splitlines()[0][:80]}`" if minor else ""
+            if minor >= api_types.NEVER and not is_imported and (path == main or "ImportError" not in text):
+                problem = f"{path}:{statement.lineno}: importing the service always fails with {text}"
+                raise BentoError(problem, remedy="Remove the line, or move it to the startup of the service.")
+            found += [(path, NewSyntax(minor, text, statement.lineno))] if 0 < minor < api_types.NEVER else []
         for statement in import_statements(tree):
-            for modules in imported(statement, _package(name, path)):
+            for modules in imported(statement, package_of(name, path)):
                 row = _missing(names.files, modules, f"{path}:{statement.lineno}", directory, excluded)
                 missing += [row] if row else []
     return Survey(max(found, key=lambda one: one[1].minor, default=None), [] if has_other_paths else missing)
+
+
+def _required_minor(statement: ast.stmt) -> int:
+    """Return the minor version of Python 3 that a statement at the top of a module requires, 0, or NEVER."""
+    match statement:
+        case ast.Raise():
+            return api_types.NEVER
+        case ast.Expr(value=ast.Call(func=function)) if ast.unparse(function) in _EXITS:
+            return api_types.NEVER
+        case ast.Assert(test=ast.Constant(value=value)):
+            return 0 if value else api_types.NEVER
+        case ast.Assert(test=ast.Compare(ops=[ast.GtE()]) as test):
+            return _compared_minor(test)
+        case ast.If(test=ast.Compare(ops=[ast.Lt()]) as test, body=body):
+            return _compared_minor(test) if api_types.NEVER in map(_required_minor, body) else 0
+        case ast.If(test=ast.Constant(value=value), body=body, orelse=other):
+            return max(map(_required_minor, body if value else other), default=0)
+    return 0
+
+
+def _compared_minor(test: ast.Compare) -> int:
+    """Return the minor version of Python 3 that a test compares with `sys.version_info`, or 0."""
+    match test.comparators:
+        case [ast.Tuple(elts=[ast.Constant(value=3), ast.Constant(value=int(minor)), *_])]:
+            return minor if ast.unparse(test.left) == "sys.version_info" else 0
+    return 0
 
 
 def _missing(
@@ -126,11 +162,12 @@ def loaded_modules(service: str, names: Names) -> Iterator[tuple[str, str, ast.M
                 yield name, path, error.__context__
             continue
         yield name, path, tree
-        found = (each for statement in import_statements(tree) for each in imported(statement, _package(name, path)))
+        found = (each for statement in import_statements(tree) for each in imported(statement, package_of(name, path)))
         waiting += [module for modules in found for module in modules]
 
 
-def _package(module: str, path: str) -> str:
+def package_of(module: str, path: str) -> str:
+    """Return the package of a module in the file `path`, for relative imports."""
     return module if path.endswith("/__init__.py") else module.rpartition(".")[0]
 
 

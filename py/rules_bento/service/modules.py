@@ -14,6 +14,7 @@ from itertools import islice
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
+from rules_bento.service.loaded_names import LOADED
 from rules_bento.service.metadata import SourceTree
 from rules_bento.service.sdk_names import IMPORT_WAYS, public_name
 from rules_bento.typing_lite import Iterable, Iterator, Mapping, Sequence
@@ -31,7 +32,7 @@ _MAX_HOPS = 100
 MAX_BYTES = 8 << 20
 _NAMES = re.compile(rb"\w+")
 # Whatever src/ holds, these are loaded before src/ is on sys.path.
-ALWAYS_OUTSIDE = frozenset({"bentoml", "_bentoml_sdk", "_bentoml_impl", "builtins"})
+ALWAYS_OUTSIDE = LOADED | {"bentoml", "_bentoml_sdk", "_bentoml_impl", "builtins"}
 
 
 class NotConstantError(Exception):

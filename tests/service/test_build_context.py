@@ -1,0 +1,196 @@
+"""Modules with the names of BentoML's, and files that an import writes or looks for: as the real `bentoml build`.
+
+Each project is built in four ways: by the command statically (s), by the command that imports if it must (a), and by
+the rules' actions statically (r) and with the import (i). A way either gives what BentoML gives, or is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
+from rules_bento.errors import BentoError
+from rules_bento.service import Declared
+
+from tests.helpers.projects import real_builder, tree_of_directory, write_project
+from tests.service.forked import fork_imports
+from tests.service.test_imported_bento import Build
+
+SERVICE = """\
+from pathlib import Path
+
+import bentoml
+{code}
+@bentoml.service(labels={{"value": VALUE}})
+class Svc:
+    @bentoml.api
+    def ask(self, text: str) -> str:
+        {body}
+        return text
+"""
+FLAGS = Declared(option_kind="flags")
+CLASS = 'from pydantic import BaseModel\n\nVALUE = "own"\n\n\nclass Question(BaseModel):\n    text: str\n'
+
+
+class Project(NamedTuple):
+    """A project: lines above the service, other files, and what builds it: BentoML (b), and the ways s, a, r, i."""
+
+    code: str
+    files: dict[str, str] = {}
+    builds: str = "bsari"
+    problem: str = ""  # in each error of a way that doesn't build
+    note: str = ""  # in a note of the way a
+    options: dict[str, object] = {}
+    body: str = "pass"
+    service: str = "service:Svc"
+    value: str = ""  # of ways with an import, where a file is hidden
+
+
+V = 'VALUE = "constant"'
+LOADED = "BentoML loads another module"
+NAMES = {
+    "class": Project(f"from schema import Question\n{V}", {"schema.py": CLASS}, "", LOADED, body="Question"),
+    "value": Project("from yaml import VALUE", {"yaml.py": CLASS}, "", LOADED),
+    "other-value": Project(
+        "from packaging import __version__ as VALUE", {"packaging/__init__.py": "__version__ = 'mine'"}, "b", LOADED
+    ),
+    "package": Project("from click.own import VALUE", {"click/__init__.py": "", "click/own.py": CLASS}, "", LOADED),
+    "directory": Project("from v1.routes import VALUE", {"v1/routes.py": CLASS}, "", LOADED),
+    "attribute": Project(f"import rich as r\n{V}\nX = r.VALUE", {"rich.py": CLASS}, "", LOADED),
+    "standard": Project("from queue import VALUE", {"queue.py": CLASS}, "", LOADED),
+    "importing": Project(
+        f"with bentoml.importing():\n    from httpx import Question\n{V}", {"httpx.py": CLASS}, "b", LOADED
+    ),
+    "of-the-command": Project("from click_option_group import VALUE", {"click_option_group.py": CLASS}, "", LOADED),
+    "loaded-later": Project(
+        "from pip_requirements_parser import VALUE", {"pip_requirements_parser.py": CLASS}, "", LOADED
+    ),
+    "service": Project("", {"attr.py": SERVICE.format(code=V, body="pass")}, "", LOADED, service="attr:Svc"),
+    "nested-import": Project(
+        "from lib import VALUE", {"lib.py": "from jinja2 import VALUE", "jinja2.py": CLASS}, "", LOADED
+    ),
+    "theirs": Project(f"from yaml import safe_load\n{V}", {"yaml.py": CLASS}),
+    "their-module": Project(f"import logging\nlogging.getLogger('x')\n{V}", {"logging.py": CLASS}),
+    "unused": Project(V, {"schema.py": CLASS, "json.py": CLASS, "rich/__init__.py": ""}),
+    "below": Project("from app.schema import VALUE", {"app/__init__.py": "", "app/schema.py": CLASS}),
+    "not-loaded": Project("from fs import VALUE", {"fs.py": CLASS}, note="module `fs`"),
+    "of-an-extra": Project("from multipart import VALUE", {"multipart.py": CLASS}, note="module `multipart`"),
+    "foreign": Project("from filelock import VALUE", {"filelock.py": CLASS}),
+    "server": Project("from uvicorn import VALUE", {"uvicorn.py": CLASS}, note="module `uvicorn`"),
+}
+ENDS = {
+    "raise": Project(f'{V}\nraise RuntimeError("no")', {}, "", "always fails|cannot be imported"),
+    "assert": Project(f"{V}\nassert False", {}, "", "always fails|cannot be imported"),
+    "version": Project(f"import sys\n{V}\nassert sys.version_info >= (3, 99)", {}, "", "always fails|imported"),
+    "condition": Project(
+        f"import sys\n{V}\nif sys.version_info < (3, 99):\n    raise ValueError(1)", {}, "", "always fails|imported"
+    ),
+    "exit": Project(f"import sys\n{V}\nsys.exit(1)", {}, "", "always fails|cannot be imported"),
+    "true": Project(f"import sys\n{V}\nassert True\nif sys.version_info < (3, 0):\n    raise ValueError(1)"),
+}
+PROJECTS = {
+    f"{group}-{name}": project
+    for group, projects in (("names", NAMES), ("ends", ENDS))
+    for name, project in projects.items()
+}
+
+
+@pytest.fixture(scope="module")
+def real():
+    # Not where Bazel keeps what tests write: BentoML refuses files below a directory whose name begins with a dot.
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="rules_bento-") as temporary:
+        builder = real_builder(Path(temporary))
+        yield builder
+        builder.close()
+
+
+def written(directory: Path, project: Project) -> dict:
+    code = SERVICE.format(code=project.code, body=project.body)
+    options = {"service": project.service, "python": {"lock_packages": False}, **project.options}
+    if "requirements.txt" in project.files:
+        options["python"] |= {"requirements_txt": "requirements.txt"}
+    return {"files": {"service.py": code, **project.files, "bentofile.yaml": yaml.safe_dump(options)}}
+
+
+@pytest.mark.parametrize("name", PROJECTS)
+def test_a_build_is_that_of_bentoml_or_an_error(name, real, monkeypatch):
+    project = PROJECTS[name]
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="rules_bento-") as temporary:
+        directory = Path(temporary)
+        files = {"files": files_of(project)}
+        theirs = real.build(write_project(directory / "theirs", files, ""), ["--version", "v1"])
+        assert bool(theirs["folder"]) == ("b" in project.builds), theirs["log"]
+        expected = theirs["folder"] and {
+            "value": yaml.safe_load((theirs["folder"] / "bento.yaml").read_text("utf-8"))["labels"]["value"],
+            "files": {path for path in tree_of_directory(theirs["folder"] / "src") if path != "bentofile.yaml"},
+        }
+        fork_imports(monkeypatch, directory / "home")
+        for way, make in {"s": static, "a": automatic, "r": static_actions, "i": importing_actions}.items():
+            if way in project.builds:
+                hidden = {"value": project.value} if project.value else {}
+                assert make(project, files, directory / way, real) == expected | hidden
+            else:
+                with pytest.raises(BentoError, match=project.problem) as raised:
+                    make(project, files, directory / way, real)
+                assert way in "ai" or ".py:" in str(raised.value) or project.service != "service:Svc"
+
+
+def files_of(project: Project) -> dict[str, str]:
+    options: dict = {"service": project.service, "python": {"lock_packages": False}} | project.options
+    if "requirements.txt" in project.files:
+        options["python"]["requirements_txt"] = "requirements.txt"
+    code = SERVICE.format(code=project.code, body=project.body)
+    return {"service.py": code, **project.files, "bentofile.yaml": yaml.safe_dump(options)}
+
+
+def static(project: Project, files: dict, directory: Path, _real) -> dict:
+    return command(project, files, directory, ExtraOptions(declared=FLAGS))
+
+
+def automatic(project: Project, files: dict, directory: Path, real) -> dict:
+    return command(
+        project,
+        files,
+        directory,
+        ExtraOptions(declared=FLAGS, fallback=lambda error: real.python if "--import" in str(error) else None),
+    )
+
+
+def command(project: Project, files: dict, directory: Path, extra: ExtraOptions) -> dict:
+    made = build_bentofile(build_ctx=write_project(directory, files, ""), version="v1", extra=extra)
+    assert project.note in " ".join(made.notes)
+    document = yaml.safe_load(made.bento.files["bento.yaml"])
+    return {
+        "value": document["labels"]["value"],
+        "files": {member.path.removeprefix("src/") for member in made.sources} - {"bentofile.yaml"},
+    }
+
+
+def static_actions(project: Project, files: dict, directory: Path, real) -> dict:
+    directory.mkdir()
+    build, bentofile = Build(directory, files), ["--bentofile", str(directory / "svc/bentofile.yaml"), "bentofile.yaml"]
+    return packaged(build, build.snapshot("--service", project.service, *bentofile), real, bentofile)
+
+
+def importing_actions(project: Project, files: dict, directory: Path, real) -> dict:
+    directory.mkdir()
+    build, bentofile = Build(directory, files), ["--bentofile", str(directory / "svc/bentofile.yaml"), "bentofile.yaml"]
+    build.snapshot("--service", project.service, "--skip-service", *bentofile)
+    return packaged(build, build.imported(*bentofile), real, bentofile)
+
+
+def packaged(build: Build, service_info: str, real, bentofile: list[str]) -> dict:
+    document = build.package(service_info, real, *bentofile)
+    entries = json.loads(Path(build.path("manifest")).read_text("utf-8"))
+    return {"value": document["labels"]["value"], "files": {entry["path"] for entry in entries} - {"bentofile.yaml"}}
+
+
+def test_at_most_10_projects_that_bentoml_builds_are_errors():
+    built = [project for project in PROJECTS.values() if "b" in project.builds]
+    for way in "ai":
+        assert sum(way not in project.builds for project in built) <= 10
