@@ -53,6 +53,7 @@ class Project(NamedTuple):
 
 V = 'VALUE = "constant"'
 LOADED = "BentoML loads another module"
+WRITES = "might change a file|changes a file"
 NAMES = {
     "class": Project(f"from schema import Question\n{V}", {"schema.py": CLASS}, "", LOADED, body="Question"),
     "value": Project("from yaml import VALUE", {"yaml.py": CLASS}, "", LOADED),
@@ -83,6 +84,45 @@ NAMES = {
     "foreign": Project("from filelock import VALUE", {"filelock.py": CLASS}),
     "server": Project("from uvicorn import VALUE", {"uvicorn.py": CLASS}, note="module `uvicorn`"),
 }
+FILES = {
+    "requirements": Project(
+        f'Path("requirements.txt").write_text("idna==3.10\\n")\n{V}', {"requirements.txt": "idna==3.4\n"}, "b", WRITES
+    ),
+    "new": Project(f'with open("build_info.json", "w") as file:\n    file.write("1")\n{V}', {}, "b", WRITES),
+    "module": Project(
+        f'Path("generated.py").write_text("VALUE = \'new\'")\n{V}', {"generated.py": "VALUE = 'old'"}, "b", WRITES
+    ),
+    "renamed": Project(f'import os\nos.rename("a.txt", "b.txt")\n{V}', {"a.txt": "a"}, "b", WRITES),
+    "deleted": Project(f'Path("a.txt").unlink()\n{V}', {"a.txt": "a"}, "b", WRITES),
+    "in-library": Project(
+        f"from lib.gen import save\nsave()\n{V}",
+        {"lib/gen.py": "import shutil\ndef save():\n    shutil.copy('lib/gen.py', 'copy.py')"},
+        "b",
+        WRITES,
+    ),
+    "log": Project(f'import logging\nlogging.FileHandler("app.log")\n{V}', {}, "b", WRITES),
+    "same": Project(f'Path("a.txt").write_text("a")\n{V}', {"a.txt": "a"}, "b", WRITES),
+    "directory": Project(f'import os\nos.makedirs("logs/day", exist_ok=True)\n{V}'),
+    "elsewhere": Project(f'(Path.home() / "a").write_text("a")\n{V}'),
+    "uncalled": Project(f'def save():\n    Path("a.txt").write_text("a")\n{V}'),
+    "in-method": Project(V, body='Path("a.txt").write_text("a")'),
+}
+HIDDEN = {"exclude": ["local.yaml", "conf/b.yaml"]}
+CONF = {"local.yaml": "a: 1", "conf/a.yaml": "a: 1", "conf/b.yaml": "b: 2"}
+SOUGHT = {
+    "exists": Project(
+        f'if Path(__file__).with_name("local.yaml").exists():\n    print("local")\n{V}', CONF, options=HIDDEN
+    ),
+    "value": Project(
+        'VALUE = "a" if Path("local.yaml").is_file() else "b"', CONF, "bai", "isn't", "Bento: local.yaml", HIDDEN, value="b"
+    ),
+    "git": Project('import os\nVALUE = "a" if os.path.exists(".git/HEAD") else "b"',
+        {".git/HEAD": "x"}, "bai", "isn't", "Bento: .git/HEAD", value="b"),
+    "glob": Project('VALUE = str(len([*Path("conf").glob("*.yaml")]))', CONF, "bai", "isn't", "Bento: conf/b.yaml", HIDDEN, value="1"),
+    "open": Project('try:\n    VALUE = open("local.yaml").read()\nexcept OSError:\n    VALUE = "none"',
+        CONF, "bai", "assigned", "Bento: local.yaml", HIDDEN, value="none"),
+    "found": Project('VALUE = "a" if Path("conf/a.yaml").exists() else "b"', CONF, "bai", "isn't", options=HIDDEN),
+}  # fmt: skip
 ENDS = {
     "raise": Project(f'{V}\nraise RuntimeError("no")', {}, "", "always fails|cannot be imported"),
     "assert": Project(f"{V}\nassert False", {}, "", "always fails|cannot be imported"),
@@ -95,7 +135,7 @@ ENDS = {
 }
 PROJECTS = {
     f"{group}-{name}": project
-    for group, projects in (("names", NAMES), ("ends", ENDS))
+    for group, projects in (("names", NAMES), ("files", FILES), ("sought", SOUGHT), ("ends", ENDS))
     for name, project in projects.items()
 }
 
@@ -192,5 +232,6 @@ def packaged(build: Build, service_info: str, real, bentofile: list[str]) -> dic
 
 def test_at_most_10_projects_that_bentoml_builds_are_errors():
     built = [project for project in PROJECTS.values() if "b" in project.builds]
+    assert len(PROJECTS) >= 40
     for way in "ai":
         assert sum(way not in project.builds for project in built) <= 10

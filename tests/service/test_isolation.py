@@ -167,11 +167,35 @@ def test_a_long_log_is_not_kept(imported, place):
     assert "status 3" in found and len(found) < 6000
 
 
-def test_the_import_can_write_next_to_its_modules(imported, place, kind):
-    found = attempt(
-        imported, "os.makedirs('logs')\nopen('logs/a', 'w').write('1')\nopen('data.txt', 'a').write('2')", place
-    )
-    assert found == {} and not harm(place)
+def test_the_import_can_write_outside_of_the_project(imported, place, kind):
+    lines = "os.makedirs('logs')\nopen(os.path.expanduser('~/a'), 'w').write('1')\nos.rmdir('logs')"
+    assert attempt(imported, lines, place) == {} and not harm(place)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "open('data.txt', 'a')",
+        "open('data.txt', 'r+')",
+        "os.open('new', os.O_CREAT)",
+        "os.makedirs('logs'), open('logs/a', 'x')",
+        "os.rename('data.txt', 'b')",
+        "os.replace(os.path.expanduser('~/a'), 'data.txt')",
+        "os.remove('data.txt')",
+        "os.symlink('data.txt', 'link')",
+        "os.link('data.txt', 'link')",
+        "os.truncate('data.txt', 0)",
+        "os.chmod('data.txt', 0o755)",
+        "__import__('pathlib').Path('new').touch()",
+        "__import__('shutil').copy('data.txt', 'copy')",
+        "__import__('sqlite3').connect('new.db')",
+        "__import__('logging').FileHandler('app.log')",
+        'exec(\'try: open("new", "w")\\nexcept BaseException: pass\')',
+    ],
+)
+def test_the_import_changes_no_file_of_the_project(imported, place, kind, line):
+    found = attempt(imported, line, place)
+    assert "importing the service changes a file (src/" in found and "service.py:" in found
 
 
 def test_an_import_that_is_not_isolated_is_reported(imported, place, kind):

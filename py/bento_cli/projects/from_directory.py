@@ -11,7 +11,8 @@ import posixpath
 import re
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
+from os.path import lexists
+from pathlib import Path, PurePosixPath
 
 from rules_bento import service as services
 from rules_bento.actions.bento_sources import members as source_members
@@ -290,6 +291,7 @@ def _build_selected(
         imported = _imported(settings, selection, service, python, store, extra)
         info, environment = imported.info, imported.version
         warnings = (*warnings, *imported.notes, *_variables_note(imported.variables))
+        warnings += (*_hidden_note(imported.sought, directory, selection),)
         settings = replace(settings, api=ApiDescription(imported.schema, imported.openapi))
     if pins:
         info = pins.apply(info)
@@ -331,13 +333,27 @@ def _fallback_note(error: BentoError, python: Path) -> str:
 
 
 def _variables_note(names: Sequence[str]) -> list[str]:
-    if not names:
-        return []
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return [
-        f"The imported code read environment variables that it doesn't get: {', '.join(names[:10])}{more}. To pass a "
-        "variable, add --import-env NAME."
-    ]
+    text = f"The imported code read environment variables that it doesn't get: {_some(names)}."
+    return [f"{text} To pass a variable, add --import-env NAME."] if names else []
+
+
+def _hidden_note(names: Sequence[str], directory: Path, selection: Selection) -> list[str]:
+    """Return a note if the import looked for existing files that aren't in the Bento. See `ImportedMetadata.sought`."""
+    kept = {part for file in selection.kept for part in (file.path, *map(str, PurePosixPath(file.path).parents))}
+    found = {name for name in names if not name.endswith("/") and name not in kept and lexists(directory / name)}
+    for name in names:
+        start = name.removeprefix("./")
+        found.update(
+            [file.path for file in selection.dropped if name.endswith("/") and file.path.startswith(start)][:1]
+        )
+    text = (
+        f"The imported code looked for files that aren't in the Bento: {_some(sorted(found))}. If a value depends on a"
+    )
+    return [f"{text} file, add the file to the Bento (check include and exclude)."] if found else []
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:10])}{f' and {len(names) - 10} more' if len(names) > 10 else ''}"
 
 
 def _unused_requirements(service: str, settings: BentoSettings, bento: AssembledBento) -> list[str]:

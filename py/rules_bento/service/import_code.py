@@ -54,6 +54,19 @@ _NAMED_ELSEWHERE = words(
     "__base__ __bases__ __dict__ __globals__ __mro__ __subclasses__ attrgetter builtins ctypes gc inspect "
     "methodcaller mock modules pickle pkgutil pydoc runpy sys"
 )
+# Functions and methods that change files. `bentoml build` reads and copies the project's files after the import.
+_FILE_CHANGES = words(
+    "joblib.dump logging.FileHandler numpy.save numpy.savetxt numpy.savez os.chmod os.link os.remove os.rename "
+    "os.renames os.replace os.symlink os.truncate os.unlink shutil.copy shutil.copy2 shutil.copyfile shutil.copytree "
+    "shutil.move shutil.rmtree shutil.unpack_archive sqlite3.connect torch.save urllib.request.urlretrieve"
+)
+_CHANGING_METHODS = words("extractall hardlink_to symlink_to to_csv touch unlink write_bytes write_text")
+_OPENERS = words("ZipFile fdopen open")
+_WRITING_MODE = re.compile(r"[rbt]*[awx+][awxbt+]*(:\w*)?")
+CHANGES = re.compile(
+    rb"\b(?:%s|shutil|filename|FileHandler|RotatingFileHandler|open\([^\n]*['\"][rbt]*[awx+][awxbt+]*['\"])"
+    % "|".join([*_CHANGING_METHODS, *(each.rpartition(".")[2] for each in _FILE_CHANGES)]).encode()
+)
 _GENERICS = words("dict frozenset list set tuple type")
 _PATH = re.compile(r"([\w.]+)[.:](\w+)")
 _WORD = re.compile(r"\w+")
@@ -147,6 +160,9 @@ class ImportCode:
                 below = list(node.orelse)
             case ast.Import() | ast.ImportFrom():
                 self._import(module, node)
+            case ast.Call() if self._changes_file(module, node):
+                text = ast.unparse(node.func)[:80]
+                self._stop(f"`{text}` might change a file, which BentoML reads after the import", module, node)
             case ast.Attribute() | ast.Name() if not (isinstance(around, ast.Attribute) and around.value is node):
                 self._chain(module, node)
             case ast.Constant(value=str(text)) if self.in_annotation(node):
@@ -211,6 +227,42 @@ class ImportCode:
             is_library = any(each == "property" or (each and not self.names.files.owns(each)) for each in kinds)
             self._properties[scope, name] = is_library and all(isinstance(each, FUNCTIONS) for each in made)
         return self._properties[scope, name]
+
+    def _changes_file(self, module: Module, node: ast.Call) -> bool:
+        """Return whether a call changes a file, other than a file at an absolute path or in a temporary directory."""
+        function, name = node.func, self._scopes.known(module, node.func, node)
+        receiver = [function.value] if isinstance(function, ast.Attribute) and not name else []
+        last = function.attr if isinstance(function, ast.Attribute) else name.rpartition(".")[2]
+        named = {each.arg: each.value for each in node.keywords}
+        paths = [*receiver, *node.args, *(named[key] for key in ("filename", "file") if key in named)]
+        if last in _OPENERS:
+            mode = named.get("mode", [*paths, None, None][1])
+            is_change = isinstance(mode, ast.Constant) and bool(_WRITING_MODE.fullmatch(str(mode.value)))
+        else:
+            is_change = name in _FILE_CHANGES or last in _CHANGING_METHODS or last.endswith("RotatingFileHandler")
+            is_change |= name == "logging.basicConfig" and "filename" in named
+        count = 2 if name.startswith("os.re") or last == "move" else 1
+        paths = paths[1:2] if "copy" in last else paths[:count]
+        return bool(is_change and paths) and not all(self._is_elsewhere(module, each) for each in paths)
+
+    def _is_elsewhere(self, module: Module, node: ast.AST) -> bool:
+        """Return whether a path is certainly absolute, or below a temporary or the user's directory."""
+        for _ in range(20):
+            match node:
+                case ast.Constant(value=value):
+                    return str(value).startswith(("/", "~", ":memory:"))
+                case ast.BinOp(left=first) | ast.Attribute(value=first) | ast.JoinedStr(values=[first, *_]):
+                    node = first
+                case ast.Call(func=function, args=arguments):
+                    name = self._scopes.known(module, function, node)
+                    if name.startswith("tempfile.") or name == "pathlib.Path.home":
+                        return True
+                    node = arguments[0] if name and arguments else function
+                case ast.Name(id=name) if len(module.bindings.get(name, ())) == 1:
+                    node = module.bindings[name][0].node
+                case _:
+                    return False
+        return False
 
     # Names
 

@@ -37,7 +37,7 @@ _START = (
 _TRUSTED = ("-I", "-S", "-B", "-X", "utf8")
 _HERE, _THERE = "here", "there"  # directories and users of the two imports
 _START_SECONDS = 600  # for BentoML, before the service's turn
-_UNCOMPARED: dict[str, Any] = {"varied": [], "optional": [], "variables": []}
+_UNCOMPARED: dict[str, Any] = {"varied": [], "optional": [], "variables": [], "sought": []}
 _LOG_BYTES = 4000  # at the end of a log, in errors
 _TRACE_BYTES = 1 << 16
 _LOG_SECONDS = 5  # for the end of the log of an ended process
@@ -93,6 +93,9 @@ class ImportedMetadata:
     version: str  # of BentoML
     notes: tuple[str, ...] = ()  # warnings
     variables: tuple[str, ...] = ()  # unset environment variables that the service's code read
+    sought: tuple[
+        str, ...
+    ] = ()  # missing files that it looked for, and with `/` at the end, directories that it listed
 
 
 def import_service(
@@ -136,7 +139,7 @@ def import_service(
         raise BentoError(_difference(changing, here["metadata"], there["varied"]).replace(str(scratch.resolve()), ""))
     notes = (f"the import wasn't isolated ({reason}): {_UNPROTECTED}",) if reason else ()
     variables = [name for name in here.get("variables", ()) if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name)]
-    return ImportedMetadata(*result, str(here.get("version")), notes, tuple(variables))
+    return ImportedMetadata(*result, str(here.get("version")), notes, tuple(variables), tuple(here.get("sought", ())))
 
 
 def not_isolated(what: str, reason: str, permission: str) -> BentoError:
@@ -355,8 +358,8 @@ def read_answer(answer: dict[str, Any], service: str) -> tuple[ServiceInfo, dict
 
 def _check_answer(answer: dict[str, Any], service: str) -> None:
     """Raise BentoError if the lines and modules in an answer, on which the result depends, are invalid."""
-    varied, optional, variables = answer.get("varied"), answer.get("optional"), answer.get("variables", [])
-    is_list = _is_valid(optional, tuple[str, ...]) and _is_valid(variables, tuple[str, ...])
+    varied, lists = answer.get("varied"), [answer.get(key, []) for key in ("optional", "variables", "sought")]
+    is_list = all(_is_valid(each, tuple[str, ...]) for each in lists)
     if not (_is_valid(varied, tuple[tuple[str, ...], ...]) and is_list and {*map(len, varied or ())} <= {2}):
         raise _invalid(service)
 

@@ -53,8 +53,8 @@ _REJECTED = {
     _FILE: ("open os.listdir os.scandir", _MISSING_FILE),
     _CHANGE: (
         "os.chmod os.chown os.link os.mkdir os.remove os.removexattr os.rename os.rmdir os.setxattr os.symlink "
-        "os.truncate os.utime",
-        "Write files when the service starts, or next to the modules of the service",
+        "os.truncate os.utime sqlite3.connect",
+        "BentoML reads and copies files after the import. Write the file before the build, or when the service starts",
     ),
     _NETWORK: (
         "socket.connect socket.getaddrinfo socket.gethostbyaddr socket.gethostbyname socket.sendmsg socket.sendto",
@@ -72,6 +72,8 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 # The same on every machine, or without influence: mimetypes always reads its tables.
 _DEVICES = "/dev/"
 _HARMLESS = ("/dev/null", "/dev/random", "/dev/urandom", "/etc/apache/", "/etc/httpd/", "/etc/mime.types")
+# They change no file that a Bento includes.
+_DIRECTORY_CHANGES = ("os.mkdir", "os.rmdir", "os.utime")
 _IMPORTING = "<frozen importlib._bootstrap>"
 
 
@@ -93,6 +95,7 @@ def run(order: dict[str, Any], readable: list[str], file: TextIO, trace: TextIO,
         _shift_environment()
     settings = {name: order[name] for name in ("packages", "remedy", "outside", "absent") if name in order}
     stand_ins.install(prefix=f"{order['source']}/", is_second=order["elsewhere"], **settings)
+    stand_ins.watch_files(_IMPORTING)
     _install_guard(readable, [order["source"], order["home"]], is_isolated=is_isolated)
     faulthandler.enable(trace)
     answer = _answer(order, trace)
@@ -126,7 +129,7 @@ def _answer(order: dict[str, Any], trace: TextIO) -> dict[str, Any]:
     except BaseException as error:  # whatever the user's code raises, an exit too
         answer = _explain(error)
     found = {"varied": list(dict.fromkeys(state.varied)), "optional": sorted(state.optional), "version": __version__}
-    found["variables"] = sorted(state.variables)
+    found |= {"variables": sorted(state.variables), "sought": sorted(state.sought)}
     return (state.refusals or [answer])[0] | found
 
 
@@ -385,6 +388,7 @@ def _install_guard(readable: Sequence[str], writable: Sequence[str], *, is_isola
     operation, the import of the service fails, even if the service catches the error.
     """
     inside_writable = tuple(f"{form}/" for path in writable for form in (path, os.path.realpath(path)))
+    inside_home = inside_writable[2:]
     inside = (
         *inside_writable,
         *(f"{form}/" for path in readable for form in (path, os.path.realpath(path))),
@@ -405,6 +409,10 @@ def _install_guard(readable: Sequence[str], writable: Sequence[str], *, is_isola
             if not is_project and (is_isolated or kind == _FILE):
                 return
             allowed = (*inside_writable, _DEVICES) if kind == _CHANGE else inside
+            if is_project and kind == _CHANGE and event not in _DIRECTORY_CHANGES:
+                allowed = (*inside_home, _DEVICES)
+            for path in _paths(event, args) if is_project and kind == _FILE else ():
+                stand_ins.seek(path, _IMPORTING, "" if event == "open" else "/")
             names = [path for path in _paths(event, args) if not f"{path}/".startswith(allowed)]
             if not names:
                 return

@@ -11,7 +11,7 @@ import re
 
 from rules_bento.errors import BentoError
 from rules_bento.service.constants import DEPENDS, Constants
-from rules_bento.service.import_code import WORDS, ImportCode, callee
+from rules_bento.service.import_code import CHANGES, WORDS, ImportCode, callee
 from rules_bento.service.metadata import ServiceInfo, SourceTree, Unknown
 from rules_bento.service.modules import FUNCTIONS, Module, Names, NotConstantError, PythonFiles
 from rules_bento.service.overrides import listed
@@ -100,7 +100,12 @@ class _Reading:
             path = self._files.find(name)
             found_words = self._files.words(path) if path else frozenset()
             if path and (
-                name in users or words & found_words or (suspects & found_words and self._is_valid(name, path))
+                name in users
+                or words & found_words
+                or (
+                    (suspects & found_words or CHANGES.search(b"" if path[-1] == "/" else self._files.read(path)))
+                    and self._is_valid(name, path)
+                )
             ):
                 found.append(self._names.parsed(name, path))
                 waiting += sorted(found[-1].paths)

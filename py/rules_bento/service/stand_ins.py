@@ -17,6 +17,7 @@ import itertools
 import linecache
 import operator
 import os
+import pathlib
 import re
 import sys
 from importlib import machinery
@@ -101,6 +102,7 @@ class State:
     optional: set[str] = field(default_factory=set)  # modules whose presence the project tests, and that are missing
     guarded: set[tuple[str, int]] = field(default_factory=set)  # files and lines where errors are handled
     variables: set[str] = field(default_factory=set)  # unset environment variables that the project reads
+    sought: set[str] = field(default_factory=set)  # missing files, and with `/` at the end, listed directories
     deferred: set[tuple[str, int]] = field(default_factory=set)  # files and lines in `with bentoml.importing()`
 
 
@@ -324,6 +326,34 @@ class _Variables(type(os.environ)):  # type: ignore[misc]
             if relative(frame.f_code.co_filename):
                 STATE.variables.add(name)
             raise
+
+
+def seek(path: Any, until: str, end: str = "") -> None:
+    """Record a path in the project, or in its parent directory, that the project's code looks for."""
+    if isinstance(path, (str, bytes, os.PathLike)) and is_in_project(until):
+        name = os.path.relpath(os.fsdecode(path), STATE.prefix)
+        STATE.sought.update([] if name.startswith("../..") else [name + end])
+
+
+def watch_files(until: str) -> None:
+    """Patch the functions of `os` that have no audit events to record missing files. See `seek`."""
+
+    def watched(real: Callable[..., Any], path: Any, *args: Any, **kwargs: Any) -> Any:
+        found = False
+        try:
+            found = real(path, *args, **kwargs)
+        finally:  # also after an error
+            if found is False:
+                seek(path, until)
+        return found
+
+    for name in ("access", "lstat", "readlink", "stat"):
+        real = getattr(os, name)
+        setattr(os, name, functools.partial(watched, real))
+        for functions in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
+            functions.update([getattr(os, name)] if real in functions else [])
+    if accessor := getattr(pathlib, "_NormalAccessor", None):  # Python 3.10
+        accessor.stat = os.stat
 
 
 def install(**settings: Any) -> None:
