@@ -323,7 +323,7 @@ def local(text: str) -> Path:
         return Path(text)
     if scheme in ("file", "osfs") and rest.startswith("/"):
         return Path(rest)
-    raise BentoError("expected a local path, got a URL", place=text, remedy="Download the file first.")
+    raise BentoError("expected a local path, got a URL", place=text, remedy="Specify a local path.")
 
 
 def archive_of(text: str) -> tuple[Path | BinaryIO, Form] | None:

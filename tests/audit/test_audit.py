@@ -231,7 +231,7 @@ def test_the_audit_command_reads_archives_and_wheels(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "No checks are selected."),
+        ([], "no checks are selected."),
         (["--deny-license", "MIT", "--license", "A"], "--license: expected NAME=SPDX, but value number 1 has no `=`."),
     ],
 )

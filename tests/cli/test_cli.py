@@ -413,6 +413,38 @@ def test_diff(bento):
     bento("diff", "hi:v1", "./nothing", code=status.ERROR)
 
 
+LOCKS = {
+    "old": "bentoml==1.4.39\nnumpy==2.4.6 ; python_full_version >= '3.11'\nnumpy==2.5.5 ; python_full_version < '3.11'\nsix==1.0\n",
+    "new": "bentoml==1.4.39\nnumpy==2.5.5\nscikit-learn==1.9.1 \\\n    --hash=sha256:00\n",
+}
+
+
+@pytest.mark.parametrize("is_archive", [False, True])
+def test_diff_lists_packages(bento, tmp_path, is_archive):
+    """A line for each package that the Bento installs, instead of the lock in bento.yaml."""
+    for version, lock in LOCKS.items():
+        image = {"base_image": "", "python_version": "3.11", "python_requirements": lock}
+        files = bento_files(f"p:{version}") | {"env/python/requirements.txt": lock.encode()}
+        write_archive(tmp_path / f"{version}.bento", files | {"bento.yaml": bento_yaml(f"p:{version}", image=image)})
+        bento("import", f"{version}.bento")
+    names = ["old.bento", "new.bento"] if is_archive else ["p:old", "p:new"]
+    out = bento("diff", *names, code=status.FOUND)
+    lines = "~ numpy 2.4.6 -> 2.5.5\n+ scikit-learn 1.9.1\n- six 1.0\n"
+    assert lines in out
+    assert "python_requirements" not in out
+    found = json.loads(bento("diff", *names, "--json", code=status.FOUND))
+    assert [each["name"] for each in found["packages"]] == ["numpy", "scikit-learn", "six"]
+    assert "image.python_requirements" in {each["field"] for each in found["fields"]}
+
+
+def test_diff_shows_where_long_values_differ(bento, tmp_path):
+    for version in "v1", "v2":
+        text = bento_yaml(f"p:{version}", labels={"note": "same " * 40 + version})
+        write_archive(tmp_path / f"{version}.bento", bento_files(f"p:{version}") | {"bento.yaml": text})
+    out = bento("diff", "v1.bento", "v2.bento", code=status.FOUND)
+    assert "~ labels.note = ...ame same same same v1' -> ...ame same same same v2'\n" in out
+
+
 # ---- Building ---------------------------------------------------------------------------------------------------
 
 BENTOFILE = 'service: "service:Svc"\nlabels: {owner: file}\nargs: {x: 1}\n'
@@ -773,6 +805,13 @@ def test_help_and_wrong_commands(bento):
     assert "Did you mean 'list'?" in bento.err
     bento("models", "lst", code=status.USAGE)
     assert "Did you mean 'list'?" in bento.err
+    for words, near in {"rm": "delete", "inspect": "get", "models rm": "delete", "load": "import"}.items():
+        bento(*words.split(), code=status.USAGE)
+        assert f"Did you mean '{near}'?" in bento.err
+    bento("cloud", "rm", code=status.USAGE)
+    assert "Did you mean" not in bento.err
+    bento("secret", code=status.ERROR)
+    assert bento.err == "bento: bento has no command secret. Install BentoML, and use the `bentoml` command.\n"
     bento("list", "--nothing", code=status.USAGE)
     bento("import", code=status.USAGE)
     for path, found in commands.items():

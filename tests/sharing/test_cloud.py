@@ -377,7 +377,15 @@ def test_a_wrong_login_is_not_kept(one_cloud, bento, ours, monkeypatch):
     assert f"{one_cloud.address} responded" in bento(
         "cloud", "login", "--api-token", "wrong", home=ours, code=status.ERROR
     )
-    assert "You aren't logged in to BentoCloud or Yatai" in bento("pull", "hi:v1", home=ours, code=status.ERROR)
+    missing = "bento: the registry is missing, and no login to BentoCloud or Yatai exists. For a registry, run `bento "
+    for words, example in {
+        "pull hi:v1": "pull registry.example.com/hi:v1",
+        "push hi:v1": "push hi:v1 registry.example.com/hi",
+        "models pull clf": "models pull registry.example.com/clf",
+        "models push clf": "models push clf registry.example.com/clf",
+    }.items():
+        err = bento(*words.split(), home=store if "push" in words else ours, code=status.ERROR)
+        assert err == f"{missing}{example}`. For BentoCloud or Yatai, run `bento cloud login`.\n"
 
 
 def test_the_command_pushes_and_pulls(one_cloud, bento, store, other, monkeypatch):

@@ -508,7 +508,7 @@ def test_only_a_push_of_native_signs(words, local, bento, store, tmp_path):
     (local / "docker").write_text("#!/bin/sh\nexit 0\n")
     (local / "docker").chmod(0o755)
     told = bento("containerize", "hi", *words, "--sign-keyless", code=status.ERROR)
-    assert "Signing requires --backend native and --push." in told
+    assert "signing requires --backend native and --push." in told
 
 
 def test_an_image_is_loaded(local, wheels, bento, store, tmp_path):

@@ -139,7 +139,14 @@ def cloud(context_name: str | None, store: Store, what: str) -> Iterator[tuple[C
     from bento_cli.sharing.cloud.client import Cloud
     from bento_cli.sharing.cloud.contexts import Contexts, of_environment
 
-    context = of_environment() or Contexts(store.home).get(context_name or "")
+    contexts, environment = Contexts(store.home), of_environment()
+    if not (environment or contexts.contexts):
+        here = click.get_current_context()
+        tag, host = here.params.get("tag"), "registry.example.com"
+        words = f"{tag} {host}/{tag.partition(':')[0]}" if tag else f"{host}/{here.params['source'] or 'NAME:TAG'}"
+        remedy = f"For a registry, run `{here.command_path} {words}`. For BentoCloud or Yatai, run `bento cloud login`."
+        raise BentoError("the registry is missing, and no login to BentoCloud or Yatai exists", remedy=remedy)
+    context = environment or contexts.get(context_name or "")
     with Cloud(context) as client, Progress(f"{what} {context.address}", out=show.progress_output()) as progress:
         yield client, progress
 
@@ -240,7 +247,7 @@ def import_options(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
-def imports(act: Act, *, copy: bool, no_models: bool = False, force: bool = False, **limits: Any) -> Options:
+def imports(*, act: Act, copy: bool, no_models: bool = False, force: bool = False, **limits: Any) -> Options:
     """Return the settings of an import from the values of `import_options`. See `Options` for `act`."""
     from rules_bento.archives.unpack import Limits
 

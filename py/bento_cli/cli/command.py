@@ -147,6 +147,14 @@ def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
         ctx.meta[param.name] = value
 
 
+_OTHER_NAMES = {"rm": "delete", "remove": "delete", "inspect": "get", "show": "get", "load": "import", "save": "export"}
+_OF_BENTOML = {
+    **dict.fromkeys(("env", "code", "deployment", "secret"), "Install BentoML, and use the `bentoml` command."),
+    "deploy": "For BentoCloud, run `bento push TAG` and `bentoml deploy TAG`. For Kubernetes, run `bento containerize "
+    "TAG --push`, and deploy the image.",
+}
+
+
 class Group(click.Group):
     """A group that imports the module of a command when the command is used.
 
@@ -173,11 +181,10 @@ class Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a command. Returns None if the command doesn't exist."""
         source = self._sources.get(cmd_name)
-        if cmd_name == "deploy" and self.name == "bento":
-            raise BentoError(
-                "bento has no command deploy. For BentoCloud, run `bento push TAG` and `bentoml deploy TAG`. For "
-                "Kubernetes, run `bento containerize TAG --push`, and deploy the image."
-            )
+        if (other := _OTHER_NAMES.get(cmd_name)) in self._sources:
+            raise click.UsageError(f"No such command '{cmd_name}'. Did you mean '{other}'?", ctx)
+        if cmd_name in _OF_BENTOML and self.name == "bento":
+            raise BentoError(f"bento has no command {cmd_name}. {_OF_BENTOML[cmd_name]}")
         if not isinstance(source, str):
             return source
         module = import_module(f"bento_cli.cli.commands.{source}")

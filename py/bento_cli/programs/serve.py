@@ -183,7 +183,6 @@ def deliver(archive: Path, subcommand: str, words: Sequence[str]) -> int:
     The command runs in the directory where Bazel was started. Raises BentoError if the command isn't in `SUBCOMMANDS`.
     """
     from bento_cli.cli import main
-    from bento_cli.cli.commands.archives import BUILT
     from bento_cli.library import Store
     from bento_cli.sharing.cloud.contexts import FILE
     from bento_cli.store.home import Home
@@ -193,7 +192,7 @@ def deliver(archive: Path, subcommand: str, words: Sequence[str]) -> int:
     if directory:
         os.chdir(directory)
     if subcommand == "import":
-        return main([subcommand, BUILT, str(archive), *words])
+        return main([subcommand, "--built", str(archive), *words])
     if subcommand not in SUBCOMMANDS:
         raise BentoError(f"unknown command {subcommand!r}", remedy=f"Valid commands: {', '.join(SUBCOMMANDS)}.")
     with tempfile.TemporaryDirectory(prefix="rules_bento-deliver-") as scratch:

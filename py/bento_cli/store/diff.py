@@ -7,6 +7,8 @@ from rules_bento.bento import descriptors
 from rules_bento.bento.kinds import BENTO, MODEL, Kind
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
+from rules_bento.reports import bento_report
+from rules_bento.reports.page import changed_packages
 from rules_bento.sources.manifest import TreeEntry as File
 from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Mapping
 
@@ -35,7 +37,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Difference:
-    """The differences between two entries: files, descriptor fields (by dotted name), and models (by tag)."""
+    """The differences: files, descriptor fields (by dotted name), models (by tag), and packages (as in reports)."""
 
     added: tuple[File, ...] = ()
     removed: tuple[File, ...] = ()
@@ -43,6 +45,7 @@ class Difference:
     fields: tuple[tuple[str, Any, Any], ...] = field(default=())  # None on a side without the field
     models_added: tuple[str, ...] = ()
     models_removed: tuple[str, ...] = ()
+    packages: tuple[dict[str, Any], ...] = ()  # that `image.python_requirements` lists
 
     def __bool__(self) -> bool:
         return any((self.added, self.removed, self.changed, self.fields, self.models_added, self.models_removed))
@@ -92,7 +95,13 @@ def compare(one: Side, other: Side) -> Difference:
         fields=tuple(value for value in values if value[1] != value[2]),
         models_added=tuple(tag for tag in models[1] if tag not in models[0]),
         models_removed=tuple(tag for tag in models[0] if tag not in models[1]),
+        packages=tuple(changed_packages(_packages(one), _packages(other))),
     )
+
+
+def _packages(side: Side) -> list[dict[str, str]]:
+    text = (side.description.document.get("image") or {}).get("python_requirements") or ""
+    return bento_report.packages(str(text), side.description.python_version)
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

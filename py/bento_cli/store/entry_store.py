@@ -216,13 +216,8 @@ class EntryStore:
         description = descriptors.of_directory(self.kind, path)
         return Entry(self.kind, path, Summary.of(description), description)
 
-    def commit(
-        self, tree: Path, description: descriptors.Description, manifest: TreeManifest, *, is_named: bool
-    ) -> Entry:
-        """Move the directory `tree` into the store as a new entry. Raises BentoError if the entry exists.
-
-        See `point_at` for `is_named`.
-        """
+    def commit(self, tree: Path, description: descriptors.Description, manifest: TreeManifest, *, named: bool) -> Entry:
+        """Move the directory `tree` into the store as a new entry. Raises BentoError if the entry exists."""
         tag = description.tag
         target = self.path(tag)
         if self.has(tag):
@@ -236,7 +231,7 @@ class EntryStore:
                 remedy="Keep all of BENTOML_HOME on one file system.",
             )
         import_manifests.write(self.home, self.kind, tag, manifest)
-        self.point_at(description, is_named=is_named)
+        self.point_at(description, named=named)
         try:
             tree.rename(target)
         except OSError as error:
@@ -247,7 +242,7 @@ class EntryStore:
         return Entry(self.kind, target, Summary.of(description), description)
 
     def replace(
-        self, tree: Path, description: descriptors.Description, manifest: TreeManifest, *, is_named: bool
+        self, tree: Path, description: descriptors.Description, manifest: TreeManifest, *, named: bool
     ) -> Entry | None:
         """Swap an entry's directory with `tree`. Returns the new entry, or None if swapping isn't supported."""
         tag = description.tag
@@ -255,19 +250,19 @@ class EntryStore:
         if not durable.exchange(tree, target):
             return None
         import_manifests.write(self.home, self.kind, tag, manifest)
-        self.point_at(description, is_named=is_named)
+        self.point_at(description, named=named)
         durable.flush_directory(self.home, target.parent)
         return Entry(self.kind, target, Summary.of(description), description)
 
-    def point_at(self, description: descriptors.Description, *, is_named: bool) -> None:
+    def point_at(self, description: descriptors.Description, *, named: bool) -> None:
         """Make the description's version the latest. The entry can be missing until the caller adds it.
 
-        If `is_named` is false, the user's last act doesn't decide: as in BentoML, a newer latest version remains.
+        If `named` is false, the user's last act doesn't decide: as in BentoML, a newer latest version remains.
         """
         name, version = description.tag
         pointer = self.directory / name / LATEST
         latest = read_latest(pointer.parent)
-        if not is_named and pointer.exists():
+        if not named and pointer.exists():
             others = [latest] if latest not in ("", version) else [*self._versions(name)]
             entries = self._list([(name, other) for other in others if other != version]).entries
             times = {entry.path.name: entry.creation_time for entry in entries} | {version: description.creation_time}

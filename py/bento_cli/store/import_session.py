@@ -248,31 +248,31 @@ class ImportSession:
             if action == "keep":
                 known.append(part.tag)
                 continue
-            models.append(self._place(part, action, is_named=False))
+            models.append(self._place(part, action, named=False))
             if action == "replace":
                 notes.append(f"The model {part.tag} in the store was replaced.")
         main, action = staged.main, actions[-1]
         # BentoML's last build is the latest, and BentoML can't import a known tag. Otherwise, BentoML compares times.
-        is_named = self.options.act == "build" or (self.options.act == "import" and action != "add")
+        named = self.options.act == "build" or (self.options.act == "import" and action != "add")
         entries = self._entries[main.kind.directory]
-        entry = entries.get(str(main.tag)) if action == "keep" else self._place(main, action, is_named=is_named)
-        if action == "keep" and is_named:
-            entries.point_at(entry.description, is_named=True)
+        entry = entries.get(str(main.tag)) if action == "keep" else self._place(main, action, named=named)
+        if action == "keep" and named:
+            entries.point_at(entry.description, named=True)
         return Imported(entry, tuple(models), tuple(known), tuple(notes), new=action != "keep")
 
-    def _place(self, part: _Part, action: Action, *, is_named: bool) -> Entry:
+    def _place(self, part: _Part, action: Action, *, named: bool) -> Entry:
         """Add or replace an entry. The replacement is atomic if the system supports it."""
         kind, tag, directory = part.kind, part.tag, part.tree.directory
         entries, manifest = self._entries[kind.directory], part.tree.manifest()
         if action == "replace":
             before = delete.recorded(self._home, kind, tag)
             import_manifests.remove(self._home, kind, tag)  # a manifest must never describe another entry
-            if entry := entries.replace(directory, part.description, manifest, is_named=is_named):
+            if entry := entries.replace(directory, part.description, manifest, named=named):
                 self._replaced.append(delete.Removed(directory, before))
                 return entry
             [removed] = delete.move_to_trash(self._home, kind, [tag])
             self._replaced.append(removed._replace(entries=before))
-        return entries.commit(directory, part.description, manifest, is_named=is_named)
+        return entries.commit(directory, part.description, manifest, named=named)
 
 
 def _changed(kind: Kind, tag: Tag) -> BentoError:

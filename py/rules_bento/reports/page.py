@@ -216,11 +216,16 @@ def compare(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     return {
         "since": before.get("tag") or before["target"],
         "pull": _pull(before["layers"], after["layers"]) if "layers" in before and "layers" in after else "",
-        "packages": _changes(*(_packages(report["packages"]) for report in (before, after))),
+        "packages": changed_packages(before["packages"], after["packages"]),
         "models": _changes(*(_models(report["models"]) for report in (before, after))),
         "apis": _changes(*(_apis(report["services"]) for report in (before, after))),
         "files": _changes(*(_files(report.get("files", ())) for report in (before, after))),
     }
+
+
+def changed_packages(before: Iterable[dict[str, Any]], after: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the packages that were added, removed, or changed from one report's packages to another's."""
+    return _changes(_packages(before), _packages(after))
 
 
 def _changes(before: dict[str, _Row], after: dict[str, _Row]) -> list[dict[str, Any]]:

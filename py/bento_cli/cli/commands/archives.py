@@ -30,9 +30,6 @@ _URLS = "URLs can have the schemes s3, gs, az, ftp, ftps, sftp, and others of fs
 IMPORTED = "Complete {}s remain in the store. To remove partial data, run `bento gc`."
 """What remains after an interrupted import."""
 
-BUILT = "--built"
-"""The option with which `bazel run` imports what it built."""
-
 _format = arguments.option(
     "--format", "Set the archive format (default: by suffix)", name="form", type=click.Choice(FORMS)
 )
@@ -57,13 +54,11 @@ def import_command(kind: Kind) -> Command:
     @arguments.force(kind)
     @arguments.import_options
     @arguments.output("text", "json", "yaml", "path")
-    @arguments.option(BUILT, "Make the Bento the latest (for `bazel run`, whose archive is new)", hidden=True)
-    def run(
-        store: Store, paths: Sequence[str], form: Form | None, sha256: str, output: str, built: bool, **options: Any
-    ) -> None:
+    @click.option("--built", "act", help="For `bazel run`", flag_value="build", default="import", hidden=True)
+    def run(store: Store, paths: Sequence[str], form: Form | None, sha256: str, output: str, **options: Any) -> None:
         if sha256 and len(paths) > 1:
             raise BentoError("--sha256 can be used with only one archive. Import the archives one at a time.")
-        importing = arguments.imports("build" if built else "import", **options)
+        importing = arguments.imports(**options)
         imports = (each for path in paths for each in _import(store.section(kind), path, form, importing, sha256))
         results = [show_imported("Imported", imported, output) for imported in imports]
         show.data(results if len(results) > 1 else results[0], output)

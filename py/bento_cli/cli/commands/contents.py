@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from os.path import commonprefix
 
 import click
 from rules_bento.archives.tarstream import MAX_DEPTH
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from bento_cli.library import Store
     from bento_cli.store.diff import Difference
     from bento_cli.store.entry_store import Entry
+
+
+_WIDTH = 80  # characters of a value in a difference
 
 
 @dataclass
@@ -167,12 +171,23 @@ def diff_command(store: Store, one: str, other: str, output: str) -> int:
 
 def _print(difference: Difference) -> None:
     for key, before, after in difference.fields:
+        if key == "image.python_requirements" and difference.packages:
+            continue
         if before is None:
-            show.out(show.good(show.plain(f"+ {key} = {_short(after)}")))
+            show.out(show.good(show.plain(f"+ {key} = {_short(repr(after))}")))
         elif after is None:
-            show.out(show.bad(show.plain(f"- {key} = {_short(before)}")))
+            show.out(show.bad(show.plain(f"- {key} = {_short(repr(before))}")))
         else:
-            show.out(show.changed(show.plain(f"~ {key} = {_short(before)} -> {_short(after)}")))
+            # Long values begin shortly before the first difference.
+            both = repr(before), repr(after)
+            common = len(commonprefix(both))  # noqa: RUF071 - not paths
+            start = max(0, common - 20) if max(map(len, both)) > _WIDTH else 0
+            values = [f"{'...' if start else ''}{_short(text[start:])}" for text in both]
+            show.out(show.changed(show.plain(f"~ {key} = {' -> '.join(values)}")))
+    for each in sorted(difference.packages, key=lambda each: str(each["name"])):
+        sign, style = {"added": ("+", show.good), "removed": ("-", show.bad)}.get(each["change"], ("~", show.changed))
+        versions = " -> ".join(filter(None, (each["before"], each["after"])))
+        show.out(style(show.plain(f"{sign} {each['name']} {versions}".rstrip())))
     for tag in difference.models_removed:
         show.out(show.bad(f"- model {tag}"))
     for tag in difference.models_added:
@@ -185,9 +200,8 @@ def _print(difference: Difference) -> None:
         show.out(show.changed(f"~ {show.plain(before.path)}  {_change(before, after)}"))
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def _short(text: str) -> str:
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
 
 
 def _file(file: File) -> str:
@@ -205,6 +219,7 @@ def _change(before: File, after: File) -> str:
 
 def _data(difference: Difference) -> dict[str, Any]:
     return {
+        "packages": [{key: each[key] for key in ("change", "name", "before", "after")} for each in difference.packages],
         "fields": [{"field": key, "before": before, "after": after} for key, before, after in difference.fields],
         "models": {"added": list(difference.models_added), "removed": list(difference.models_removed)},
         "files": {

@@ -57,7 +57,7 @@ def audit_command(
     rules = inventory.Policy(accepted, license, require_hashes)
     if not (rules.licenses.is_set or wheels or require_hashes):
         remedy = "Add --allow-license, --deny-license, --wheels, or --require-hashes."
-        raise BentoError("No checks are selected", remedy=remedy)
+        raise BentoError("no checks are selected", remedy=remedy)
     inventory.check_policy_values(rules)
     packages = _packages(tag, store)
     if wheels:

@@ -137,7 +137,7 @@ def containerize_command(
                 raise BentoError(f"--opt {name} isn't supported by the native backend. {BUILDER_REMEDY}")
     if (signing["sign_key"] or signing["keyless"]) and not (chosen is NATIVE and "push" in settings):
         remedy = "Add the missing option, or run `bento sign` later."
-        raise BentoError("Signing requires --backend native and --push", remedy=remedy)
+        raise BentoError("signing requires --backend native and --push", remedy=remedy)
     for model in entry.description.models:
         if model.registry == "huggingface":
             show.note(

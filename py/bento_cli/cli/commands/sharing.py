@@ -241,7 +241,7 @@ def pull_command(kind: Kind) -> Command:
 
         if kind is MODEL and bool(source) == bool(bentofile):
             raise click.UsageError("Specify either REFERENCE or --bentofile.")
-        importing = arguments.imports("pull", force=force, **options)
+        importing = arguments.imports(act="pull", force=force, **options)
         if is_layout(source):
             from bento_cli.sharing.registry import layouts
 

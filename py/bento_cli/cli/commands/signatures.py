@@ -259,7 +259,7 @@ def _verify_signatures(
     targets: Sequence[str], rules: list[SignatureRule], signature: str | None, insecure: Sequence[str], output: str
 ) -> int:
     if not targets:
-        raise BentoError("No artifact is specified. Specify an archive, an OCI layout, or HOST/REPOSITORY[:TAG].")
+        raise BentoError("no artifact is specified. Specify an archive, an OCI layout, or HOST/REPOSITORY[:TAG].")
     if signature and len(targets) != 1:
         raise BentoError("--signature can be used with only one archive. Verify the archives one at a time.")
     items: list[dict[str, Any]] = []

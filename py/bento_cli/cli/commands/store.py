@@ -198,7 +198,7 @@ def _folded(value: Any) -> Any:
 def _confirmed(question: str) -> bool:
     if not sys.stdin.isatty():
         remedy = "Add --yes to skip the prompt."
-        raise BentoError("Can't prompt for confirmation, because standard input isn't a terminal", remedy=remedy)
+        raise BentoError("can't prompt for confirmation, because standard input isn't a terminal", remedy=remedy)
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -74,7 +74,7 @@ def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> 
     api_token = api_token.strip()
     if not api_token or not api_token.isascii() or not api_token.isprintable():
         remedy = "Copy the complete token again."
-        raise BentoError("The API token is empty or contains invalid characters", remedy=remedy)
+        raise BentoError("the API token is empty or contains invalid characters", remedy=remedy)
     return Context(name, endpoint, api_token, email)
 
 
@@ -116,7 +116,7 @@ class Contexts:
                 return context
         known = ", ".join(context.name for context in self.contexts)
         if not known:
-            raise BentoError("You aren't logged in to BentoCloud or Yatai", remedy="Run `bento cloud login`.")
+            raise BentoError("no login to BentoCloud or Yatai exists", remedy="Run `bento cloud login`.")
         remedy = f"Valid contexts: {known}. To add one, run `bento cloud login`."
         raise BentoError(f"unknown context {name!r}", remedy=remedy)
 
@@ -152,11 +152,11 @@ class Contexts:
             with locked_directory(self._home.root):
                 self._read()
                 yield
-                self._write()
+                write_private(self._path, self._text())
         except OSError as error:
             raise write_error(self._path, error) from error
 
-    def _write(self) -> None:
+    def _text(self) -> bytes:
         import yaml
 
         known = {item["name"]: item for item in self._document.get("contexts") or []}
@@ -170,8 +170,8 @@ class Contexts:
             }
             for context in self.contexts
         ]
-        self._document = {**self._document, "contexts": fields, "current_context_name": self.current_name}
-        write_private(self._path, yaml.safe_dump(self._document, sort_keys=False, allow_unicode=True).encode())
+        document = {**self._document, "contexts": fields, "current_context_name": self.current_name}
+        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode()
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -119,26 +119,21 @@ def pull(
     options = options or Options()
     found, known, staged = [], [], []
     digests: dict[str, str] = {}  # of staged models
-    with _opened(home, source) as layout:
+    with _opened(home, source) as layout, import_session(home, options) as session:
         artifacts = [*_artifacts(layout, kind, source)]
         if len(artifacts) > 1:  # the user names none of them
-            options = replace(options, act="pull")
-        with import_session(home, options) as session:
-            for each in artifacts:
-                stored = each.compare(home, options)
-                known += [*stored.models, *filter(None, [stored.main])]
-                new = {model.tag: model.blake3 for model in each.models if model.tag in stored.missing}
-                new = {tag: digest for tag, digest in new.items() if digests.get(tag) != digest}
-                digests |= new
-                found.append(
-                    (each.tag, {*map(str, (one.tag for one in stored.models)), *(stored.missing - new.keys())})
-                )
-                if stored.main is None or stored.missing or options.act == "import":
-                    layers = (
-                        layout.source(layer).verified_pieces(layer.digest, layer.size) for layer in each.layers(new)
-                    )
-                    staged.append(each.stage(session, [*layers], progress))
-            done = {each.entry.tag: each for each in session.commit(staged, known)}
+            session.options = replace(options, act="pull")
+        for each in artifacts:
+            stored = each.compare(home, options)
+            known += [*stored.models, *filter(None, [stored.main])]
+            new = {model.tag: model.blake3 for model in each.models if model.tag in stored.missing}
+            new = {tag: digest for tag, digest in new.items() if digests.get(tag) != digest}
+            digests |= new
+            found.append((each.tag, {*map(str, (one.tag for one in stored.models)), *(stored.missing - new.keys())}))
+            if stored.main is None or stored.missing or session.options.act == "import":
+                layers = (layout.source(layer).verified_pieces(layer.digest, layer.size) for layer in each.layers(new))
+                staged.append(each.stage(session, [*layers], progress))
+        done = {each.entry.tag: each for each in session.commit(staged, known)}
     results = []
     for tag, models in found:
         one = done.get(tag) or Imported(EntryStore(home, kind).get(str(tag)), (), (), (), new=False)
