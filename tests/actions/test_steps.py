@@ -41,7 +41,11 @@ def words(verb: str, directory: str) -> list[str]:
 
 def run(actions: Actions, *command: str) -> subprocess.CompletedProcess[str]:
     """The helper, as actions run it."""
-    given = [word for root in packages("blake3", "packaging", "pathspec", "yaml") for word in ("--packages", str(root))]
+    given = [
+        word
+        for root in packages("blake3", "packaging", "pathspec", "yaml", "zlib_ng")
+        for word in ("--packages", str(root))
+    ]
     whole = [sys.executable, *FLAGS, str(HELPER), *given, *command]
     return subprocess.run(whole, cwd=actions.root, env={}, capture_output=True, text=True, check=False)
 
