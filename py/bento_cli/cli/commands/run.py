@@ -304,9 +304,9 @@ def image_command(
     without network access. The container runs the project's script, or serves a FastAPI, Flask, Litestar, Quart, or
     Starlette application with the server among the packages.
 
-    Each large package is a layer. The same lock, files, and base give the same digest on each machine; see also
-    `bento containerize` for Bentos, and the rule python_image. The creation time is the commit's, unless the variable
-    SOURCE_DATE_EPOCH is set.
+    Each large package is a layer. With one version of the command, the same lock, files, and base give the same digest
+    on each machine; see also `bento containerize` for Bentos, and the rule python_image. The creation time is the
+    commit's, unless the variable SOURCE_DATE_EPOCH is set.
     """
     from rules_bento.packages.conflicts import PackageSelection
 
