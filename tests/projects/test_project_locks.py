@@ -113,7 +113,7 @@ def test_a_build_without_a_lock_writes_one_and_uses_it(project, index, bento):
 
 def test_a_lock_that_does_not_satisfy_the_requirements_is_an_error(project, index, bento):
     bentofile(project, index)
-    bento("build")
+    bento("lock")
     bentofile(project, index, "'idna<3.10'")
     bento("build", code=1)
     assert (
@@ -194,6 +194,7 @@ def test_the_dependencies_of_a_project_are_locked_in_uv_lock(project, index, ben
     entry = Path(bento("get", first, "-o", "path"))
     assert exported.stdout == (entry / "env/python/requirements.lock.txt").read_text()
     pyproject(project, index, '"bentoml==1.4.39", "idna>3.9"')
+    (project / "uv.lock").write_text(body((project / "uv.lock").read_text()))  # of the user
     bento("build", code=1)
     assert (
         "uv.lock: proj: the lock has idna<3.10, but pyproject.toml has idna>3.9. To update the lock, run `be"
@@ -450,6 +451,51 @@ def test_dynamic_extras_are_left_to_an_explicit_lock(project, index, bento):
     )
     main(["lock", "."])  # as `uv lock`, which runs the back end
     assert (project / "uv.lock").is_file()
+
+
+KINDS = {
+    "requirements.lock.txt": lambda project, index, *names: bentofile(
+        project, index, ", ".join(f"'{name}'" for name in names)
+    ),
+    "uv.lock": lambda project, index, *names: pyproject(
+        project, index, ", ".join(f'"{name}"' for name in ("bentoml==1.4.39", *names))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_lock_of_a_build_follows_the_requirements(project, index, bento, name, monkeypatch):
+    """As `uv run` does: only what must change changes, and a lock of the user stays."""
+    for version in ("1", "2"):
+        Maker("attrs", version).write(index.links)
+    lock, write = project / name, KINDS[name]
+    write(project, index, "idna<3.10", "attrs<2")
+    bento("build")
+    text = lock.read_text()
+    bento("build")
+    assert "Updated" not in bento.err
+    assert lock.read_text() == text
+    write(project, index, "idna", "attrs>1")
+    monkeypatch.setenv("CI", "1")
+    bento("build", code=1)
+    assert lock.read_text() == text
+    monkeypatch.delenv("CI")
+    bento("build")
+    assert f"note: Updated the 3 packages in {name}, because the requirements changed. Commit this file." in bento.err
+    assert versions(lock) >= {("bentoml", "1.4.39"), ("idna", "3.9"), ("attrs", "2")}
+    write(project, index, "idna")
+    bento("build")
+    assert {name for name, _ in versions(lock)} - {"proj"} == {"bentoml", "idna"}
+    for edited in (lock.read_text().replace("3.9", "3.8"), lock.read_text().partition("\n")[2]):
+        lock.write_text(edited)
+        write(project, index, "idna", "attrs")
+        bento("build", code=1)
+        assert lock.read_text() == edited
+        assert "run `bento lock`" in bento.err
+
+
+def versions(lock: Path) -> set[tuple[str, str]]:
+    return set(re.findall(r'(?m)^(?:name = ")?([a-z]+)(?:==|"\nversion = ")([0-9.]+)', lock.read_text()))
 
 
 def test_without_uv_it_says_how_to_get_it(project, index, bento, monkeypatch):

@@ -40,7 +40,12 @@ if TYPE_CHECKING:
 REQUIREMENTS_LOCK, PYLOCK, UV_LOCK, _PYPROJECT = "requirements.lock.txt", "pylock.toml", "uv.lock", "pyproject.toml"
 _HEADER = "# Locked by `bento lock` for Python {}. To choose newer versions, run `bento lock --upgrade`.\n"
 _ROOT = "# Requires: "
-_PYTHON = re.compile(r"# Locked by `bento lock` for Python ([0-9.]+)\.")
+# The first line of a lock that a build wrote, with digests of the requirements and of the other lines.
+_OWN_HEADER = (
+    "# Locked by `bento build` for Python {}, requirements {}, lock {}. Builds update the lock unless you edit it.\n"
+)
+_OWN = re.compile(r"# Locked by `bento build` for Python [0-9.]+, requirements (\w+), lock (\w+)\..*\n")
+_PYTHON = re.compile(r"# Locked by `bento (?:lock|build)` for Python (\d+\.\d+)")
 _PIN = re.compile(r"[-._A-Za-z0-9]+(\[[^]]*\])?==[-+!._A-Za-z0-9]+( *;|$)")
 _COMPILE = ("--universal", "--generate-hashes", "--no-header", "--no-annotate", "--no-strip-extras", "--quiet")
 _IN_CI = "CI is set"
@@ -99,7 +104,9 @@ class ProjectLock:
         if reason:
             self._unlocked(reason)
             return None
-        if (self.written or not self.options.is_explicit) and (found := self._find(lines, python_version)):
+        is_stale = not self.written and self._is_own_and_stale(lines, python_version)
+        is_read = not is_stale and (self.written or not self.options.is_explicit)
+        if is_read and (found := self._find(lines, python_version)):
             return found
         if self.options.is_offline:
             self._unlocked("because the command is offline")
@@ -116,8 +123,37 @@ class ProjectLock:
             self._write_requirements(lines, python_version, target)
         found = self._find(lines, python_version)
         count = len(found.pins) if found else 0
-        self.notes.append(f"Locked {count} packages in {self.written}. Commit this file.")
+        verb, reason = ("Updated the", ", because the requirements changed") if is_stale else ("Locked", "")
+        self.notes.append(f"{verb} {count} packages in {self.written}{reason}. Commit this file.")
         return found
+
+    def _is_own_and_stale(self, lines: Sequence[Line], python_version: str) -> bool:
+        """Return whether the lock is a build's, for other requirements, without edits, and can be written."""
+        name, options = self._existing(lines), self.options
+        found = _OWN.match(decode_text(self._read(name), name)) if name else None
+        if not found or options.is_explicit or options.is_offline or options.obstacle or not options.uv:
+            return False
+        is_unedited = found[2] == _digest(decode_text(self._read(name), name)[found.end() :])
+        is_stale = found[1] != self._requirements_digest(name, lines, python_version)
+        return is_unedited and is_stale and os.access(self.directory, os.W_OK)
+
+    def _requirements_digest(self, name: str, lines: Sequence[Line], python_version: str) -> str:
+        """Return the digest of all that determines the lock with a name, except for the index."""
+        if name == UV_LOCK:
+            return _digest("\n".join(self._project_files(self._inputs()).values()))
+        limits = decode_text(self._read(UV_LOCK), UV_LOCK) if self._path(UV_LOCK).is_file() else ""
+        return _digest(
+            "\n".join([python_version, *(line.text for line in lines), *self._settings(self._inputs()), limits])
+        )
+
+    def _project_files(self, inputs: LockInputs) -> dict[str, str]:
+        """Return the files from which uv writes an implicit uv.lock, by name."""
+        from rules_bento.formats.toml import read_toml
+
+        files = {_PYPROJECT: inputs.pyproject(read_toml(self._read(_PYPROJECT), _PYPROJECT), _PYPROJECT)}
+        if (self.directory / "uv.toml").is_file():
+            files["uv.toml"] = "\n".join(inputs.settings(read_toml(self._read("uv.toml"), "uv.toml"), "uv.toml"))
+        return files
 
     def bentoml_version(self) -> str:
         """Return the version of bentoml in the lock or in uv.lock, which limits versions, or an empty string."""
@@ -222,6 +258,7 @@ class ProjectLock:
         from rules_bento.formats.toml import read_toml
         from rules_bento.packages import uv
         from rules_bento.packages.lock_inputs import texts
+        from rules_bento.packages.resolution import preferences
 
         document: Any = read_toml(self._read(_PYPROJECT), _PYPROJECT)
         if self.options.is_explicit:  # as `uv lock`
@@ -233,18 +270,26 @@ class ProjectLock:
             return
         inputs = self._inputs()
         with tempfile.TemporaryDirectory(prefix="bento-lock-") as name:
-            directory = self._copy(Path(name), UV_LOCK)
-            (directory / _PYPROJECT).write_text(inputs.pyproject(document, _PYPROJECT), "utf-8")
-            if (self.directory / "uv.toml").is_file():
-                lines = inputs.settings(read_toml(self._read("uv.toml"), "uv.toml"), "uv.toml")
-                (directory / "uv.toml").write_text("\n".join(lines), "utf-8")
+            directory = Path(name)
+            for file, text in self._project_files(inputs).items():
+                (directory / file).write_text(text, "utf-8")
+            if self._path(UV_LOCK).is_file():
+                python = read_toml(self._read(UV_LOCK), UV_LOCK)["requires-python"]
+                uv_settings = inputs.settings(document.get("tool", {}).get("uv", {}), _PYPROJECT)
+                known = {
+                    "requires_python": python,
+                    "packages": [{"name": each, "version": version} for each, version in self._versions(UV_LOCK)],
+                    "inputs": {"settings": [line.replace('"', "", 2) for line in uv_settings]},
+                }
+                (directory / UV_LOCK).write_text(preferences(known), "utf-8")
             inputs.link(directory)
             flags = ["lock", "--quiet", *self._python_flags(directory, python_version)]
             self._run(flags, directory, uv.variables_of_user(inputs.indexes), inputs.indexes)
             text = (directory / UV_LOCK).read_text("utf-8")
         if "version" not in document["project"]:  # uv locks none if it is dynamic
             text = re.sub(r'\nversion = "0"(?=\nsource = \{ (editable|virtual) = "\." \})', "", text)
-        self._write(UV_LOCK, text.encode())
+        digest = self._requirements_digest(UV_LOCK, (), "")
+        self._write(UV_LOCK, (_OWN_HEADER.format(python_version, digest, _digest(text)) + text).encode())
 
     def _write_requirements(self, lines: Sequence[Line], python_version: str, name: str) -> None:
         import tempfile
@@ -274,7 +319,13 @@ class ProjectLock:
         requirements = inputs.requirements(roots, "requirements")
         variables = variables or uv.variables_of_user(inputs.indexes)
         with tempfile.TemporaryDirectory(prefix="bento-lock-") as temporary:
-            directory = self._copy(Path(temporary), name)
+            directory = Path(temporary)
+            if self.options.is_explicit:
+                self._copy(directory, name)
+            elif self._path(name).is_file():
+                pins = _pins(decode_text(self._read(name), name), name)
+                known = inputs.requirements([pin.text for pin in pins if pin.pin], name)
+                (directory / name).write_text("".join(f"{each}\n" for each in known), "utf-8")
             (directory / "requirements.in").write_text("".join(f"{each}\n" for each in requirements), "utf-8")
             (directory / "uv.toml").write_text("".join(f"{line}\n" for line in settings), "utf-8")
             inputs.link(directory)
@@ -288,7 +339,10 @@ class ProjectLock:
             self._run([*flags, *indexes.pip_flags()], directory, variables, inputs.indexes)
             text = (directory / name).read_text("utf-8")
         if not name.endswith(".toml"):
-            text = _HEADER.format(python_version) + "".join(f"{_ROOT}{root}\n" for root in roots) + text
+            text = "".join(f"{_ROOT}{root}\n" for root in roots) + text
+            digest = self._requirements_digest(name, lines, python_version)
+            own = _OWN_HEADER.format(python_version, digest, _digest(text))
+            text = (_HEADER.format(python_version) if self.options.is_explicit else own) + text
         self._write(name, text.encode())
 
     def _inputs(self) -> LockInputs:
@@ -383,6 +437,12 @@ class ProjectLock:
         except OSError as error:
             raise BentoError(f"cannot write the lock: {error.strerror}", place=str(path), remedy=_NO_LOCK) from None
         self.written = str(path)
+
+
+def _digest(text: str) -> str:
+    import hashlib
+
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def read_inside(path: Path) -> bytes:

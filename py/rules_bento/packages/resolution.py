@@ -153,7 +153,7 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
         (directory / "pyproject.toml").write_text(project.pyproject(), "utf-8")
         command = [str(uv), "lock", "--project", name, *_PYTHON_FLAGS]
         if previous and "*" not in upgrade:
-            (directory / "uv.lock").write_text(_preferences(previous), "utf-8")
+            (directory / "uv.lock").write_text(preferences(previous), "utf-8")
             command += [flag for package in upgrade for flag in ("--upgrade-package", package)]
         status, errors_of_uv = uv_program.run(command, uv_program.variables_for(project.indexes, os.environ))
         if status or uv_program.ignores_settings(errors_of_uv):
@@ -169,7 +169,7 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
         return lock | {"requires_python": project.requires_python}
 
 
-def _preferences(lock: Lock) -> str:
+def preferences(lock: Lock) -> str:
     """Return a minimal `uv.lock`, so that uv prefers the locked versions."""
     lines = ["version = 1", f"requires-python = {json.dumps(lock['requires_python'])}", "[options]"]
     # uv ignores the locked versions if a mode differs.

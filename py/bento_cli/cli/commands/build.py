@@ -220,8 +220,8 @@ def _continue(tag: str, push: Sequence[str], containerize: bool) -> None:
 def lock_command(store: Store, build_ctx: str, upgrade: bool, upgrade_package: Sequence[str], **options: Any) -> None:
     """Lock the packages of a project with uv.
 
-    Keeps the locked versions that satisfy the requirements. uv can build packages, which runs the code of these
-    packages. Commit the lock: `bento build` uses the lock, and reports requirements that the lock doesn't satisfy.
+    Keeps the locked versions that satisfy the requirements. uv can build the project and packages, which runs their
+    code. Commit the lock: `bento build` uses the lock, and reports requirements that the lock doesn't satisfy.
     """
     output = options.pop("output")
     if output and (Path(output).name != output or not output.endswith((".txt", ".toml"))):
