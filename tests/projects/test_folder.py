@@ -684,3 +684,28 @@ def test_the_defaults_are_the_rules():
     assert f'BENTOML_VERSION = "{BENTOML_VERSION}"' in constants
     assert f'PYTHON_VERSION = "{PYTHON_VERSION}"' in constants
     assert f'build_setting_default = "{CREATION_TIME}"' in Path("rules/BUILD.bazel").read_text("utf-8")
+
+
+OF_A_MODEL = "import bentoml\n\n\n@bentoml.service{image}\nclass Svc:\n    model = bentoml.sklearn.get('iris_clf')\n"
+NEEDED = "the Bento doesn't require scikit-learn, which saved the model iris_clf:vxeawmxewcsowax4. Add the package."
+
+
+@pytest.mark.parametrize(
+    ("options", "lock", "image", "expected"),
+    [
+        ({}, None, "", [NEEDED]),
+        ({"packages": ["bentoml"]}, None, "", [NEEDED]),
+        ({}, LOCK, "", [NEEDED]),
+        ({"packages": ["Scikit_Learn>=1"]}, None, "", []),
+        ({"packages": ["sentence-transformers"]}, None, "", []),  # which requires it
+        ({}, None, "(image=bentoml.images.Image(base_image='registry.example/sklearn'))", []),
+        ({}, None, "(image=bentoml.images.Image().run('pip install scikit-learn'))", []),
+    ],
+)
+def test_a_note_names_the_framework_of_a_model(tmp_path, store, options, lock, image, expected):
+    for path in store.iterdir():
+        (path / "latest").write_text(next(path.iterdir()).name, "utf-8")
+    project = write_project(tmp_path / "p", {}, OF_A_MODEL.format(image=image))
+    extra = ExtraOptions(store=store, lock=lock)
+    made = build(build_ctx=project, python={"lock_packages": False} | options, extra=extra)
+    assert [note for note in made.notes if "which saved" in note] == expected

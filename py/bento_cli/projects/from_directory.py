@@ -321,7 +321,12 @@ def _build_selected(
         warnings = (*warnings, _CHOSEN.format(settings.bentoml_version, reason))
     if extra.secrets is not None:
         _check_secrets(bento, selection.kept, extra.secrets)
-    notes = (*warnings, *bento.notes, *_unused_requirements(info.path, settings, bento))
+    notes = (
+        *warnings,
+        *bento.notes,
+        *_framework_notes(info, settings, models, bento),
+        *_unused_requirements(info.path, settings, bento),
+    )
     sources = tuple(source_members(selection.kept, manifest))
     return BuildResult(bento, sources, tuple(models), notes, str(directory.absolute()))
 
@@ -366,11 +371,7 @@ def _unused_requirements(service: str, settings: BentoSettings, bento: Assembled
         text = files.read(path, path).decode(errors="replace")
     except BentoError:
         return []
-    declared, required = (
-        {normalize_name(each.name) for line in logical_lines(some) if not line.flag and (each := line.parse())}
-        for some in (text, bento.files["env/python/requirements.txt"].decode())
-    )
-    names = declared - required
+    names = _names_in(text) - _names_in(bento.files["env/python/requirements.txt"].decode())
     if not names:
         return []
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -381,6 +382,36 @@ def _unused_requirements(service: str, settings: BentoSettings, bento: Assembled
         f"{path}: no option refers to this file, so the Bento doesn't require {', '.join(sorted(names)[:3])}{more}. To "
         f"require the packages, {remedy}."
     ]
+
+
+def _names_in(text: str) -> set[str]:
+    """Return the normalized names of the packages in a requirements file."""
+    return {normalize_name(each.name) for line in logical_lines(text) if not line.flag and (each := line.parse())}
+
+
+def _framework_notes(
+    info: services.ServiceInfo, settings: BentoSettings, models: Sequence[StoredModel], bento: AssembledBento
+) -> list[str]:
+    """Return notes on frameworks of models that a Bento certainly doesn't install."""
+    from rules_bento.bento.missing_modules import has_only_bentoml
+    from rules_bento.formats.yaml import read_mapping
+
+    image = image_steps.from_service(info) or image_steps.ImageDefinition()
+    required = _names_in(bento.files["env/python/requirements.txt"].decode())
+    is_locked = "env/python/requirements.lock.txt" in bento.files  # with the transitive dependencies
+    if not has_only_bentoml(settings, image, ["bentoml"] if is_locked else [*required]):
+        return []
+    notes = []
+    for model in models:
+        tag = model.entry.description.tag
+        document = read_mapping(model.entry.model_yaml, tag)
+        versions = (document.get("context") or {}).get("framework_versions") or {}
+        names = {str(name) for name in versions if str(document.get("module")).startswith("bentoml.")}
+        missing = ", ".join(sorted(name for name in names if normalize_name(name) not in required))
+        notes += (
+            [f"the Bento doesn't require {missing}, which saved the model {tag}. Add the package."] if missing else []
+        )
+    return notes
 
 
 def _bentoml_version(environment: str, models: Sequence[StoredModel], locked: str) -> tuple[str, str]:

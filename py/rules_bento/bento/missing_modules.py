@@ -44,7 +44,7 @@ def notes(
             )
         elif reason:
             found.append(f"{place}: the import of `{module}` requires {reason}, which is excluded. Check the patterns.")
-        elif top not in LOADED | PROVIDED and _has_only_bentoml(settings, image, [item.text for item in required]):
+        elif top not in LOADED | PROVIDED and has_only_bentoml(settings, image, [item.text for item in required]):
             unprovided.setdefault(top, place)
     if unprovided:
         listed = ", ".join(f"`{top}` (package {find_package(top, None)})" for top in unprovided)
@@ -55,7 +55,7 @@ def notes(
     return found
 
 
-def _has_only_bentoml(settings: BentoSettings, image: ImageDefinition, required: Sequence[str]) -> bool:
+def has_only_bentoml(settings: BentoSettings, image: ImageDefinition, required: Sequence[str]) -> bool:
     """Return whether a Bento's environment has only bentoml and the packages that bentoml requires."""
     docker, python, conda = settings.options.docker, settings.options.python, settings.options.conda
     others = (docker.base_image, docker.setup_script, docker.dockerfile_template, python.wheels, image.base_image)
