@@ -709,3 +709,21 @@ def test_a_note_names_the_framework_of_a_model(tmp_path, store, options, lock, i
     extra = ExtraOptions(store=store, lock=lock)
     made = build(build_ctx=project, python={"lock_packages": False} | options, extra=extra)
     assert [note for note in made.notes if "which saved" in note] == expected
+
+
+@pytest.mark.parametrize(
+    ("dynamic", "requirements", "expected"),
+    [
+        ('["version", "dependencies"]', "", True),
+        ('["dependencies"]', 'python.requirements_txt = "reqs.txt"', False),
+        ('["version", "optional-dependencies"]', "", False),
+    ],
+)
+def test_a_note_names_dynamic_dependencies(tmp_path, dynamic, requirements, expected):
+    text = (
+        f'[project]\nname = "svc"\ndynamic = {dynamic}\n[tool.bentoml.build]\nservice = "service:Svc"\n{requirements}\n'
+    )
+    service = "import bentoml\n\n\n@bentoml.service\nclass Svc: ...\n"
+    files = {"files": {"pyproject.toml": text, "reqs.txt": "idna==3.10\n"}}
+    notes = " ".join(build_bentofile(build_ctx=write_project(tmp_path / "p", files, service)).notes)
+    assert ("pyproject.toml:3: project.dynamic: the Bento doesn't require dependencies" in notes) == expected

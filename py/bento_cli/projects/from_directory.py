@@ -321,6 +321,9 @@ def _build_selected(
         warnings = (*warnings, _CHOSEN.format(settings.bentoml_version, reason))
     if extra.secrets is not None:
         _check_secrets(bento, selection.kept, extra.secrets)
+    if place := options.places.get("project.dynamic"):
+        note = "the Bento doesn't require dependencies that a build determines. Add them to python.packages."
+        warnings = (*warnings, f"{place}: {note}")
     notes = (
         *warnings,
         *bento.notes,

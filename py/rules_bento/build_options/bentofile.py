@@ -75,6 +75,10 @@ def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> Build
         options = replace(options, name=project["name"], places=places)
     options = replace(options, local_packages=local_packages(tables))
     options = _with_dependencies(options, project, f"{origin}:{lines.get(('project', 'dependencies'), 1)}")
+    dynamic = project.get("dynamic")
+    if isinstance(dynamic, list) and "dependencies" in dynamic and not options.python.requirements_txt:
+        line = lines.get(("project", "dynamic"), 1)
+        options = replace(options, places={**options.places, "project.dynamic": f"{origin}:{line}: project.dynamic"})
     if options.python.is_src_layout is None and src_exists:
         options = replace(options, python=replace(options.python, is_src_layout=True))
     return _with_lowercase_name(options)
