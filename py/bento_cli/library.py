@@ -125,7 +125,9 @@ class EntryCollection:
             raise BentoError("directories can't be imported from a URL", place=str(address), remedy=remedy)
         with staged_directory(self.home) as directory:
             path = directory / "archive"
-            transports.download(address, path, counter or Progress(), sha256)
+            # A tar can have as many bytes of headers and padding as of files.
+            most = 2 * (options.limits if options else Limits()).size
+            transports.download(address, path, counter or Progress(), sha256, form=form, most=most)
             with io.FileIO(path) as raw, io.BufferedReader(raw) as file:
                 raw.name = str(address)  # for messages
                 return import_archive(self.home, self.kind, file, form, options, progress)

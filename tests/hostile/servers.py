@@ -341,7 +341,7 @@ def _download(address: str) -> Callable[[Path], None]:
         staged = out / "transfers"
         staged.mkdir(parents=True)
         try:
-            download(parse(address), staged / "x", Progress())
+            download(parse(address), staged / "x", Progress(), form="xz")
         finally:
             (staged / "x").unlink(missing_ok=True)
 

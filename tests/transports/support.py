@@ -56,9 +56,9 @@ def serve(running, monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Use short waits and short timeouts."""
+    """Use short waits, and timeouts that also a slow machine meets."""
     monkeypatch.setattr(transfers, "_FIRST_WAIT", 0.001)
-    monkeypatch.setattr(transport.Transport.__init__, "__defaults__", (1.0,))
+    monkeypatch.setattr(transport.Transport.__init__, "__defaults__", (5.0,))
 
 
 def noise(size, seed=1):

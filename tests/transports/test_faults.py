@@ -5,7 +5,10 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
+from bento_cli.store.import_session import Options
+from rules_bento.archives.unpack import Limits
 from rules_bento.errors import BentoError
+from rules_bento.net.transfers import Progress
 
 from tests.transports.relay import Fault, Relay
 from tests.transports.support import (
@@ -116,6 +119,26 @@ def test_a_damaged_archive_leaves_nothing(kind, serve, other, packed):
     assert empty(other)
 
 
+def test_a_file_that_is_no_archive_is_recognized_by_its_beginning(serve, other):
+    server, counter = serve("http"), Progress()
+    server.put("hi.bento", b"<html>" * 4_000_000)
+    with pytest.raises(BentoError, match=r"hi\.bento: the file isn't in xz format"):
+        other.bentos.import_archive(server.url("hi.bento"), counter=counter)
+    assert counter._done < 12_000_000
+    assert empty(other)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_archive_that_is_too_large_is_not_downloaded(kind, serve, other, packed):
+    server = serve(kind)
+    server.put("hi.bento", packed)
+    with pytest.raises(
+        BentoError, match=r"hi\.bento: .*the (file exceeds the limit of 200000|size of the file is [0-9]+) bytes"
+    ):
+        other.bentos.import_archive(server.url("hi.bento"), options=Options(limits=Limits(size=100_000)))
+    assert empty(other)
+
+
 @pytest.mark.parametrize("kind", ["ftp", "sftp"])
 def test_a_server_that_replaces_no_file(kind, serve, store, packed, monkeypatch):
     server = serve(kind)
@@ -161,7 +184,7 @@ def test_an_http_server_without_ranges_is_given_up(serve, other, packed, monkeyp
 
 def test_an_http_file_that_changes_is_downloaded_from_the_start(serve, store, other, packed):
     server = serve("http")
-    server.put("hi.bento", b"x" * 500_000 + packed)
+    server.put("hi.bento", packed[:500_000] + packed)
 
     def change(handler):
         if "Range" in handler.headers:

@@ -292,7 +292,7 @@ def _download(wheel: LocalWheel, counter: Progress) -> None:
         wheel.path.parent.mkdir(parents=True, exist_ok=True)
         path = unique(wheel.path.parent)
         try:
-            transports.download(address, path, counter, wheel.sha256)
+            transports.download(address, path, counter, wheel.sha256, form="zip")
             with path.open("rb") as file:
                 os.fsync(file.fileno())
             path.replace(wheel.path)

@@ -8,8 +8,10 @@ and fsspec.
 from __future__ import annotations
 
 from rules_bento.archives import sha256_of
+from rules_bento.archives.streams import check_beginning
+from rules_bento.archives.tarread import check_sum
 from rules_bento.errors import BentoError, missing_package
-from rules_bento.net import terminal
+from rules_bento.net import limits, terminal
 from rules_bento.typing_lite import TYPE_CHECKING, Any
 
 from bento_cli.transports.address import WEB, Address
@@ -17,6 +19,7 @@ from bento_cli.transports.address import WEB, Address
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rules_bento.archives.unpack import Form
     from rules_bento.net.transfers import Progress
 
 
@@ -29,16 +32,27 @@ _PACKAGES = {
 }
 
 
-def download(address: Address, path: Path, counter: Progress, sha256: str = "") -> None:
-    """Copy the archive at an address to a new local file, and verify its digest if `sha256` is set."""
+def download(
+    address: Address, path: Path, counter: Progress, sha256: str = "", *, form: Form, most: int = limits.BODY
+) -> None:
+    """Copy the archive at an address to a new local file, and verify its digest if `sha256` is set.
+
+    Stops after the first bytes of a file in another format than `form`, or after `most` bytes.
+    """
     terminal.step(f"downloading {address}")
+
+    def accept(first: bytes) -> None:
+        check_beginning(first, form, str(address))
+        if form == "tar":
+            check_sum(first, str(address))
+
     if address.scheme in WEB:
         from bento_cli.transports import http
 
         with path.open("w+b") as file:
-            http.download(address, file, counter)
+            http.download(address, file, counter, accept, min(most, limits.BODY))
     else:
-        _filesystems(address).download(address, path, counter)
+        _filesystems(address).download(address, path, counter, min(most, limits.BODY))
     if sha256 and (digest := sha256_of(path)) != sha256.lower():
         remedy = "Check the archive and the digest."
         raise BentoError(f"the sha256 digest is {digest}, not {sha256.lower()}", place=str(address), remedy=remedy)

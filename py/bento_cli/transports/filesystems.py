@@ -31,7 +31,7 @@ _NAME_BYTES = 200  # of the archive's name in the temporary name
 _FTP_CLOSED = ("421", "425", "426")  # a connection is closed (RFC 959)
 
 
-def download(address: Address, path: Path, counter: Progress) -> None:
+def download(address: Address, path: Path, counter: Progress, most: int) -> None:
     """Copy the file at an address to a local file. Starts again after interruptions."""
 
     def copy(fs: Any, source: str, callback: Callback) -> None:
@@ -39,7 +39,7 @@ def download(address: Address, path: Path, counter: Progress) -> None:
         if callback.size not in (None, size := path.stat().st_size):
             raise ConnectionResetError(f"received {size} of {callback.size} bytes")
 
-    _attempt(address, counter, copy)
+    _attempt(address, _Counting(address, counter, most), copy)
 
 
 def upload(address: Address, path: Path, counter: Progress) -> None:
@@ -66,7 +66,7 @@ def upload(address: Address, path: Path, counter: Progress) -> None:
                 fs.rm_file(temporary)
             raise
 
-    _attempt(address, counter, copy)
+    _attempt(address, _Counting(address, counter, limits.BODY), copy)
 
 
 def _rename(fs: Any, path: str, target: str) -> None:
@@ -79,10 +79,9 @@ def _rename(fs: Any, path: str, target: str) -> None:
         fs.mv(path, target)
 
 
-def _attempt(address: Address, counter: Progress, step: Callable[[Any, str, Callback], object]) -> None:
+def _attempt(address: Address, counting: _Counting, step: Callable[[Any, str, Callback], object]) -> None:
     """Call `step` with the filesystem and path of an address, and a callback. Starts again after interruptions."""
     retry = Retry()
-    counting = _Counting(address, counter)
     while True:
         fs = None
         try:
@@ -156,19 +155,20 @@ def _open_dropbox(address: Address) -> tuple[Any, str]:
 class _Counting(Callback):  # type: ignore[misc]
     """Passes the progress of a transfer to `counter`. Rejects a file that is too large."""
 
-    def __init__(self, address: Address, counter: Progress) -> None:
+    def __init__(self, address: Address, counter: Progress, most: int) -> None:
         self._address = address
         self._counter = counter
+        self._most = most
         self._expected = self._counted = 0
         super().__init__()
 
     def call(self, *_: Any, **__: Any) -> None:
         """Count the difference to the previous call."""
         size = self.size or 0
-        if not 0 <= size <= limits.BODY:
+        if not 0 <= size <= self._most:
             raise self._address.failed(f"the size of the file is {size} bytes", "Use a smaller file.")
-        if self.value > (limits.BODY if self.size is None else size):
-            raise self._address.failed(f"the file has more than {size or limits.BODY} bytes", "Try again.")
+        if self.value > (self._most if self.size is None else size):
+            raise self._address.failed(f"the file has more than {size or self._most} bytes", "Try again.")
         self._counter.expect(size - self._expected)
         self._counter.advance(self.value - self._counted)
         self._expected, self._counted = size, self.value

@@ -16,7 +16,7 @@ from rules_bento.net.http_headers import parse_nonnegative_int
 from rules_bento.net.transfers import TRANSIENT, Progress, Retry
 from rules_bento.net.transport import Response, Transport
 from rules_bento.net.urls import Origin, resolve
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterator, Mapping
+from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterator, Mapping
 
 if TYPE_CHECKING:
     from bento_cli.transports.address import Address
@@ -27,7 +27,9 @@ _REMEDIES = {
 }
 
 
-def download(address: Address, file: BinaryIO, counter: Progress) -> None:
+def download(
+    address: Address, file: BinaryIO, counter: Progress, accept: Callable[[bytes], object] = bool, most: int = 0
+) -> None:
     """Write the file at a URL to `file`. After an interruption, requests only the rest, if the server supports this."""
     transport, tag = Transport(), ""
 
@@ -41,7 +43,7 @@ def download(address: Address, file: BinaryIO, counter: Progress) -> None:
             yield response
 
     try:
-        loading = Download(str(address), request, file, counter, Retry())
+        loading = Download(str(address), request, file, counter, Retry(), accept=accept, most=most)
         loading.run(lambda cut: address.failed(cut, "All attempts failed. Try again later."))
     finally:
         transport.close()

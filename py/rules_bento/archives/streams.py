@@ -63,7 +63,7 @@ def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator
     first = next(raw, b"")
     if not first:
         raise BentoError("the file is empty", place=where, remedy="Download the file again.")
-    _check_magic(first, form, where)
+    check_beginning(first, form, where)
     if form == "tar":
         yield from chain([first], raw)
         return
@@ -82,7 +82,8 @@ def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator
         raise BentoError(_describe_error(error, form, memory), place=where) from error
 
 
-def _check_magic(first: bytes, form: str, where: str) -> None:
+def check_beginning(first: bytes, form: str, where: str) -> None:
+    """Raise BentoError if a file that begins with `first` isn't in the format `form`. Verifies no header of a tar."""
     guess = _guess(first)
     if guess == form or (form == "tar" and not guess) or (form == "zst" and first[1:4] == _SKIPPABLE):
         return

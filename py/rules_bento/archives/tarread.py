@@ -212,7 +212,7 @@ def _read_extensions(stream: PieceReader, block: bytes, common: _GlobalAttribute
     Adds global attributes to `common`, and the member's attributes to `extended`.
     """
     while (kind := block[156:157]) in (b"L", b"K", b"x", b"X", b"g"):
-        _check_sum(block, stream.where)
+        check_sum(block, stream.where)
         size = _number(block[124:136], "a size", stream.where)
         if size > _MAX_EXTENDED:
             problem = f"an extended header has {size} bytes, but the limit is {_MAX_EXTENDED}"
@@ -233,7 +233,7 @@ def _read_extensions(stream: PieceReader, block: bytes, common: _GlobalAttribute
 
 
 def _member(block: bytes, extended: dict[str, str], also: Collection[str], where: str) -> TarMember:
-    _check_sum(block, where)
+    check_sum(block, where)
     name = _text(block[:100])
     if block[257:263] == b"ustar\0" and block[345]:
         name = f"{_text(block[345:500])}/{name}"
@@ -270,7 +270,8 @@ def _owner(block: bytes, extended: dict[str, str], name: str, where: str) -> tup
     return uid, gid
 
 
-def _check_sum(block: bytes, where: str) -> None:
+def check_sum(block: bytes, where: str) -> None:
+    """Raise BentoError if a header has an invalid checksum."""
     declared = _number(block[148:156], "a checksum", where)
     # Adler-32's low half is 1 plus the sum of the bytes, modulo 65,521, which 256 bytes don't exceed.
     actual = (adler32(block[:256]) & 0xFFFF) + (adler32(block[256:]) & 0xFFFF) - 2

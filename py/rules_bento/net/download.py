@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from rules_bento.net.transfers import Progress, Retry
     from rules_bento.net.transport import Response
 
+_BEGINNING = 512  # bytes, the first header of a tar
+
 
 class Download:
     """A download of the content `name` to an open file. Continues a partial file.
 
     `request(offset)` yields a response with the status 200, 206, or 416 to a request for the bytes from `offset`. If
-    `digest` (`algorithm:hex`) is set, verifies the content.
+    `digest` (`algorithm:hex`) is set, verifies the content. The content can have `most` bytes (default: `limits.BODY`).
+    `accept` is called with the first 512 bytes, and can raise BentoError.
     """
 
     def __init__(
@@ -36,6 +39,8 @@ class Download:
         *,
         size: int | None = None,
         digest: str = "",
+        accept: Callable[[bytes], object] = bool,
+        most: int | None = None,
     ) -> None:
         self._name = name
         self._request = request
@@ -46,6 +51,8 @@ class Download:
         self._size = size
         self._total: int | None = size
         self._digest = digest
+        self._accept = accept
+        self._most = most or limits.BODY
         self._hash = hashlib.new(digest.partition(":")[0] or "sha256")
         self._at = self._furthest = 0
         self._expected = False
@@ -80,7 +87,7 @@ class Download:
             self._restart()
             raise ConnectionLostError("the response doesn't start at the requested byte")
         self._total = total if self._size is None else self._size
-        if (self._total or 0) > limits.BODY:
+        if (self._total or 0) > self._most:
             raise self._too_large()
         if not self._expected:
             self._expected = True
@@ -97,10 +104,14 @@ class Download:
             total = self._total
             self._restart()
             raise ConnectionLostError(f"the response has more than {total} bytes")
-        if end > limits.BODY:
+        if end > self._most:
             raise self._too_large()
         self._file.write(piece)
         self._hash.update(piece)
+        if self._at < _BEGINNING <= end:
+            self._file.seek(0)
+            self._accept(self._file.read(_BEGINNING))
+            self._file.seek(end)
         self._at = end
         self._count(end)
         if end > self._furthest:
@@ -116,8 +127,8 @@ class Download:
         self._count(0)
 
     def _too_large(self) -> BentoError:
-        remedy = "Use a smaller file."
-        return BentoError(f"the file exceeds the limit of {limits.BODY} bytes", place=self._name, remedy=remedy)
+        remedy = "Use a smaller file." if self._most >= limits.BODY else "If you trust the file, increase the limit."
+        return BentoError(f"the file exceeds the limit of {self._most} bytes", place=self._name, remedy=remedy)
 
 
 _APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
