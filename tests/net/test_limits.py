@@ -47,8 +47,9 @@ def lines(line: bytes, count: int):
         lambda _: lines(b"X: a\r\n" + b" b" * 3_000 + b"\r\n", 50),
         lambda _: itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n", 1_000_000),
         lambda _: b"HTTP/1.1 200 " + b"a" * 9_000 + b"\r\n\r\n",
+        lambda _: lines(b"X: a\r\n", 150),
     ],
-    ids=["a long header", "many headers", "folded ones", "no end of interim answers", "a long status"],
+    ids=["a long header", "many bytes", "folded ones", "no end of interim answers", "a long status", "many headers"],
 )
 def test_a_head_is_bounded(answer):
     with liar(answer) as server, pytest.raises(BentoError, match="127.0.0.1:.*response headers are too large"):
@@ -106,6 +107,45 @@ def test_an_answer_that_drips_is_rejected_and_not_asked_for_again(monkeypatch):
         ):
             ask(server.url, patience=limits.PATIENCE)
     assert not completed
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_a_head_that_drips_is_rejected_and_not_asked_for_again(monkeypatch, method):
+    """Each line comes soon, and there are few of them."""
+    monkeypatch.setattr(limits, "PATIENCE", 0.5)
+
+    def drip(_):
+        yield b"HTTP/1.1 200 OK\r\n"
+        for _ in range(90):
+            time.sleep(0.1)
+            yield b"X: a\r\n"
+        yield b"Content-Length: 0\r\n\r\n"
+
+    transport = Transport(5)
+    with (
+        liar(drip) as server,
+        pytest.raises(BentoError, match=r"127.0.0.1:.* too slow \(.*65536 bytes and 0 s in total"),
+        transport.exchange(method, server.url, {}, b"x" if method == "PUT" else None) as response,
+    ):
+        response.read(1000)
+    transport.close()
+    assert len(server.requests) == 1
+
+
+def test_a_body_whose_chunks_drip_is_read(monkeypatch):
+    monkeypatch.setattr(limits, "PATIENCE", 1)
+
+    def drip(_):
+        yield b"HTTP/1.1 100 Continue\r\n\r\n"
+        time.sleep(1.2)
+        yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        for _ in range(12):
+            time.sleep(0.1)
+            yield b"1\r\nx\r\n"
+        yield b"0\r\n\r\n"
+
+    with liar(drip) as server:
+        assert ask(server.url)[2] == b"x" * 12
 
 
 def test_addresses_of_users_may_have_blanks_and_letters():

@@ -11,6 +11,7 @@ import re
 import socket
 import ssl
 import threading
+import time
 from contextlib import contextmanager, suppress
 from functools import partial
 from urllib.parse import urlsplit
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from urllib3.response import HTTPResponse
 
 _HEADER = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_HEAD_ENDS = (b"\r\n", b"\n")
 _WRITES = ("PATCH", "POST", "PUT")
 _MAX_IDLE = 100  # connections to one server that wait for another request
 
@@ -44,25 +46,28 @@ class Body(Protocol):
         """Yield the bytes in pieces."""
 
 
-class _LongHeadError(Exception):
-    """Raised for headers that exceed the limits. `translate_errors` converts this error to BentoError."""
+class _HeadError(Exception):
+    """Raised for headers that exceed the limits, in bytes or seconds. `translate_errors` converts the error."""
 
 
 class _HeadReader(io.BufferedReader):
-    """Reader that limits the size of each header line and of all lines together. `last` is the latest line."""
+    """Reader that limits the size of each header line, and size and time of all lines. `last` is the latest line."""
 
     last = b"\n"
     _lines = 0
+    _deadline = 0.0  # of the lines until the next empty line
 
     def readline(self, limit: int | None = -1, /) -> bytes:
         self.last = super().readline(limits.HEADER + 1)
         self._lines += len(self.last)
-        if len(self.last) > limits.HEADER or self._lines > limits.HEAD:
-            raise _LongHeadError
+        now = time.monotonic()
+        if len(self.last) > limits.HEADER or self._lines > limits.HEAD or 0 < self._deadline < now:
+            raise _HeadError
+        self._deadline = 0.0 if self.last in _HEAD_ENDS else self._deadline or now + limits.PATIENCE
         return self.last
 
     def read1(self, size: int = -1, /) -> bytes:
-        self._lines = 0  # the sizes of chunks don't count together
+        self._lines, self._deadline = 0, 0.0  # the sizes of chunks don't count together
         return super().read1(size)
 
 
@@ -72,7 +77,7 @@ class _BoundedResponse(http.client.HTTPResponse):
     def begin(self) -> None:
         reader = private.replace_reader(self, _HeadReader)
         super().begin()
-        if reader.last not in (b"\r\n", b"\n"):
+        if reader.last not in _HEAD_ENDS:
             raise ConnectionLostError("the response was truncated")
 
 
@@ -274,14 +279,15 @@ def translate_errors(host: str) -> Iterator[None]:
     """Convert connection errors to ConnectionLostError, or to BentoError if a retry can't help."""
     try:
         yield
-    except _LongHeadError:
-        raise BentoError(
-            f"the response headers are too large (limit: {limits.HEADER} bytes each, {limits.HEAD} bytes in total)",
-            place=host,
-            remedy="Check the URL, and check for a proxy that modifies responses.",
-        ) from None
-    except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
+    except (_HeadError, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
         cause = _cause(error)
+        if type(cause) in (_HeadError, http.client.HTTPException):  # http.client raises the latter for over 100 headers
+            raise BentoError(
+                f"the response headers are too large or too slow (limit: {limits.HEADER} bytes each, "
+                f"{limits.HEAD} bytes and {limits.PATIENCE:.0f} s in total)",
+                place=host,
+                remedy="Check the URL, and check for a proxy that modifies responses.",
+            ) from None
         if isinstance(cause, ssl.SSLCertVerificationError):
             raise BentoError(
                 f"the certificate isn't trusted: {cause.verify_message}",
