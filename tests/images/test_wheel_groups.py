@@ -42,3 +42,17 @@ def test_the_groups_are_those_of_starlark(budget, starlark):
         names = ["".join(chance.choices(LETTERS, k=chance.randint(1, 20))) for _ in range(count)]
         sizes = {name: int(10 ** chance.uniform(2, 8)) for name in names}
         assert plan.group_wheels(sizes, budget) == starlark["group_wheels"](sizes, budget)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "groups"),
+    [
+        ({"a": plan.ALONE - 1, "b": plan.ALONE, "c": plan.ALONE + 1, "d": 0}, [["a", "d"], ["b"], ["c"]]),
+        (dict.fromkeys("abcd", plan.TOGETHER // 4), [["a", "b", "c", "d"]]),
+        (dict.fromkeys("abcd", plan.TOGETHER // 4) | {"d": plan.TOGETHER // 4 + 1}, None),
+    ],
+)
+def test_the_limits_of_sizes_belong_to_the_larger_group(sizes, groups, starlark):
+    found = plan.group_wheels(sizes, 40)
+    assert found == starlark["group_wheels"](sizes, 40)
+    assert found == groups or (groups is None and len(found) > 1)

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 
 import pytest
 from packaging.markers import Marker
@@ -321,6 +322,29 @@ def test_a_marker_that_is_too_long_is_rejected():
     marker = "extra == 'extra-1-p-cpu'" + " or extra == 'extra-1-p-cpu'" * 1000
     text = CONFLICTING.replace("extra == 'extra-1-p-cpu' or extra != 'extra-1-p-gpu'", marker)
     with pytest.raises(BentoError, match=r"^uv\.lock: unsupported marker"):
+        lock.from_uv_lock(text, "uv.lock", Choice(None, ["gpu"], []))
+
+
+@pytest.mark.parametrize(
+    ("marker", "is_conflict"),
+    [
+        ("sys_platform == 'win32'", False),
+        ("sys_platform != 'linux'", False),
+        ("sys_platform == 'linux'", True),
+        ("os_name == 'posix'", True),
+    ],
+)
+def test_extras_conflict_only_if_both_can_be_active(marker, is_conflict):
+    text = CONFLICTING.replace("extra-1-p", "extra-1-q").replace('package = "p"', 'package = "q"')
+    edges = [
+        f'{{ name = "q", extra = ["{extra}"], marker = "{of}" }}'
+        for extra, of in (("gpu", "sys_platform == 'linux'"), ("cpu", marker))
+    ]
+    text = text.replace('gpu = [{ name = "core", version = "2" }]', f"gpu = [{', '.join(edges)}]")
+    text += '[[package]]\nname = "q"\nversion = "1"\nsource = { registry = "https://host/simple" }\n'
+    text += "[package.optional-dependencies]\ngpu = []\ncpu = []\n"
+    conflict = pytest.raises(BentoError, match="the extra '[cg]pu' of q and the extra '[cg]pu' of q conflict")
+    with conflict if is_conflict else nullcontext():
         lock.from_uv_lock(text, "uv.lock", Choice(None, ["gpu"], []))
 
 
