@@ -97,6 +97,43 @@ def read(data):
     return {member.path: b"".join(archive.contents(member)) for member in archive.members()}
 
 
+def with_empty(*, deflated=b"", **changes):
+    """Return a zip with an empty file, which no reader of the contents opens."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr(zipfile.ZipInfo(NOTES), b"")
+        archive.writestr(zipfile.ZipInfo(OTHER), CONTENTS)
+    data = made.getvalue()
+    if deflated:
+        data = inserted(data, OTHER, deflated)
+        method = [(8, "<H", 8), (18, "<L", len(deflated))]
+        data = changed(data, NOTES, in_local=method, in_central=[(at + 2, form, value) for at, form, value in method])
+    return changed(data, NOTES, **changes)
+
+
+EMPTY = {
+    "another name": (with_empty(in_local=[(30, "<B", 0x62)]), "contradicts the central"),
+    "another CRC": (with_empty(in_local=[(14, "<L", 7)], in_central=[(16, "<L", 7)]), "the CRC doesn't match"),
+    "no header": (with_empty(in_local=[(0, "<L", 0)]), "the header is missing"),
+    "a damaged stream": (with_empty(deflated=b"\7\0"), "the deflate stream is damaged"),
+    "a version that is needed": (with_empty(in_central=[(6, "<H", 64)]), r"requires version 6\.4 of the zip format"),
+}
+
+
+@pytest.mark.parametrize("what", EMPTY)
+def test_an_empty_file_that_zipfile_rejects_is_rejected_unread(what):
+    data, message = EMPTY[what]
+    with pytest.raises(BentoError, match=message):
+        zipread.FileZip(io.BytesIO(data), "x.zip", BOUNDS).members()
+    with pytest.raises((zipfile.BadZipFile, zlib.error, NotImplementedError)):
+        zipfile.ZipFile(io.BytesIO(data)).read(NOTES)
+
+
+def test_empty_files_are_read():
+    for data in (with_empty(), with_empty(deflated=b"\3\0"), with_empty(in_central=[(6, "<H", 63)])):
+        assert read(data)[NOTES] == b""
+
+
 SIZES = zlib.crc32(CONTENTS), len(CONTENTS), len(CONTENTS)
 AMBIGUOUS = {
     "a Unicode path": (zip_of(extra=unicode_path(NOTES, OTHER)), "has a Unicode path or comment"),

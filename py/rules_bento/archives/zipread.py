@@ -37,6 +37,7 @@ _EXTRA_64, _OTHER_NAMES = 1, (0x7075, 0x6375)  # kinds of extra fields; the othe
 _UNIX, _KIND, _REGULAR, _DIRECTORY, _LINK = 3, 0o170000, 0o100000, 0o040000, 0o120000
 _IN_64, _IN_64_SHORT = 0xFFFFFFFF, 0xFFFF
 _MAX_DESCRIPTOR = 24
+_MAX_VERSION = 63  # of APPNOTE, and of zipfile
 _DESCRIPTORS = (("<3L", b""), ("<3L", b"PK\7\x08"), ("<L2Q", b""), ("<L2Q", b"PK\7\x08"))
 
 _END = struct.Struct("<4s4H2LH")
@@ -166,8 +167,8 @@ class Zip:
             if path in paths:
                 raise self.error("the path is repeated", path)
             paths.add(path)
-            if member.is_directory:
-                self.contents_at(member, self.read(member.offset, min(member.room, PIECE)))
+            if not member.size:  # callers need not read it
+                b"".join(self.contents(member))
         return members
 
     def contents(self, member: ZipMember) -> Iterator[bytes]:
@@ -293,7 +294,7 @@ class Zip:
         if not directory.startswith(b"PK\1\2", at) or at + _CENTRAL.size > len(directory):
             raise self.error("the central directory is damaged")
         fields = _CENTRAL.unpack_from(directory, at)
-        _, _, system, _, flags, method, _, _, crc, packed_size, size = fields[:11]
+        _, _, system, version, flags, method, _, _, crc, packed_size, size = fields[:11]
         name_length, extra_length, comment_length, disk, _, attributes, offset = fields[11:]
         name_at = at + _CENTRAL.size
         extra_at = name_at + name_length
@@ -304,6 +305,8 @@ class Zip:
         if extra_length or _IN_64 in (size, packed_size, offset):
             extra = directory[extra_at : extra_at + extra_length]
             size, packed_size, offset = self._resolve(name, extra, [size, packed_size, offset])
+        if version & 0xFF > _MAX_VERSION:
+            raise self.error(f"the member requires version {(version & 0xFF) / 10} of the zip format", name)
         mode = attributes >> 16 if system == _UNIX else 0
         member = ZipMember(name, size, packed_size, crc, offset, 0, method, mode, flags)
         self._check_member(member)
