@@ -184,6 +184,7 @@ def isolate(view: View) -> None:
     for name in ("dev", "etc", "proc", "tmp"):
         (root / name).mkdir()
     mount_system(root / "proc", root / "dev")
+    mount("tmpfs", root / "tmp", "tmpfs", NO_SETUID | NO_DEVICES, _SMALL)
     home = view.directory / "home"
     entry = f"{view.directory.name}:x:{os.getuid()}:{os.getgid()}::{home}:/bin/sh\n"
     (root / "etc/passwd").write_text(entry, "utf-8")
@@ -197,7 +198,9 @@ def isolate(view: View) -> None:
         _show(root, os.path.realpath(view.models), f"{home}/models")
     _make_writable(view.source, directory)
     # `directory` covers `root` in a visible directory that contains it.
-    _make_read_only(root, except_for=[f"{root}/dev", f"{directory}", f"{directory}/src", f"{directory}/root/"])
+    _make_read_only(
+        root, except_for=[f"{root}/dev", f"{root}/tmp", f"{directory}", f"{directory}/src", f"{directory}/root/"]
+    )
     change_root(root)
     _continue_in_child()  # only the first process keeps its privileges, so that nothing can trace it
     os.chdir(home)
@@ -308,7 +311,7 @@ def _make_writable(source: Path, directory: Path) -> None:
 
 
 def _make_read_only(root: Path, except_for: Sequence[str]) -> None:
-    """Make all mounts below `root` read-only, without devices or programs of other users, except for /dev.
+    """Make `root`, and all mounts below it, read-only, without devices or programs of other users, except for /dev.
 
     If a path in `except_for` ends with a slash, ignores all mounts below it.
     """
@@ -316,7 +319,7 @@ def _make_read_only(root: Path, except_for: Sequence[str]) -> None:
     for line in Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines():
         fields = line.split(" ")
         path = re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), fields[4])
-        if path.startswith(f"{root}/") and path not in except_for and not f"{path}/".startswith(ignored):
+        if f"{path}/".startswith(f"{root}/") and path not in except_for and not f"{path}/".startswith(ignored):
             options = {*fields[5].split(","), "ro", "nosuid", "" if path.startswith(f"{root}/dev/") else "nodev"}
             flags = sum(_FLAGS.get(option, 0) for option in options)
             mount("none", Path(path), "", BIND | _REMOUNT | flags)

@@ -611,6 +611,27 @@ def test_without_a_workspace_and_bazel_the_machine_is_ready(tmp_path, capsys, mo
     assert not (tmp_path / "none").exists()
 
 
+def test_what_a_killed_command_left_in_the_cache_is_removed_when_no_command_uses_it(tmp_path, monkeypatch):
+    from bento_cli.sharing import native_cache
+
+    monkeypatch.setattr(native_cache, "_locks", locks := {})
+    cache, other = native_cache.open_cache(tmp_path / "native"), tmp_path / "native/bases/a/.b.part"
+    other.parent.mkdir(parents=True)
+    other.write_text("a partial download, which the next one continues")
+    killed = "import os, pathlib, sys; from rules_bento.archives.atomic import atomic_dir\n"
+    killed += "with atomic_dir(pathlib.Path(sys.argv[1])) as directory: (directory / 'layer').touch(); os._exit(9)"
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", killed, str(cache / "layers/a")], env=variables, check=False)
+    assert (done.returncode, len([*cache.glob("layers/.*.part/layer")])) == (9, 1)
+    first = locks.pop(cache)
+    os.close(locks.pop(native_cache.open_cache(cache)))
+    assert [*cache.glob("layers/*/layer")], "another command can be writing it"
+    os.close(first)
+    os.close(locks.pop(native_cache.open_cache(cache)))
+    assert not [*cache.glob("layers/*")]
+    assert other.exists()
+
+
 def test_the_cache_is_measured_and_removed_when_no_command_uses_it(tmp_path, capsys, monkeypatch):
     from bento_cli.sharing import native_cache
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -370,6 +371,19 @@ def test_the_first_process_prints_nothing_for_a_signal(place):
             "import ctypes, os, time\nfor n in range(1, 65): ctypes.CDLL(None).kill(1, n)\ntime.sleep(0.5)\nos._exit(5)",
         )
     assert str(raised.value).startswith("importing the service ended the process with status 5.\n\nMake the service")
+
+
+def test_an_import_writes_only_to_its_own_directories(place):
+    """Not to the root of the view, in whose memory what it wrote would be for the rest of the import."""
+    lines = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+problem = lambda path: ctypes.get_errno() if libc.mkdir(path.encode(), 0o700) else 0
+PATHS = {"root": "/new", "settings": "/etc/new", "scratch": "/tmp/new", "system": "/usr/new", "home": f"{os.environ['HOME']}/new"}
+LABELS = {name: problem(path) for name, path in PATHS.items()}
+"""
+    read_only = dict.fromkeys(("root", "settings", "system"), str(errno.EROFS))
+    assert imported(place, {}, lines).info.labels == {**read_only, "scratch": "0", "home": "0"}
 
 
 def test_an_import_has_no_files_but_pipes_for_its_results(place):

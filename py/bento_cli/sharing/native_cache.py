@@ -36,7 +36,7 @@ class DamagedError(BentoError):
 def open_cache(directory: Path) -> Path:
     """Create the directory of a cache if it doesn't exist. Allows only the current user to access the directory.
 
-    Until this process ends, `clean` of other processes waits.
+    Until this process ends, `clean` of other processes waits. Removes what killed processes have left.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = directory.stat()
@@ -44,6 +44,10 @@ def open_cache(directory: Path) -> Path:
         directory.chmod(0o700)
     if directory not in _locks:
         _locks[directory] = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with suppress(BlockingIOError):
+            fcntl.flock(_locks[directory], fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for path in directory.glob("*/.*.part"):
+                _remove(path)
         fcntl.flock(_locks[directory], fcntl.LOCK_SH)
     return directory
 
