@@ -10,6 +10,7 @@ last two tools: `uv pip install pyoci hatch-oci`. Requires buildah, docker-regis
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from native import ROOT, measure
 
@@ -28,6 +30,9 @@ from dockerfile import BASE, Engine  # noqa: E402
 
 from tests.registry import servers  # noqa: E402
 from tests.registry.relay import Relay  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 OTHERS = ("pyoci", "hatch-oci")
 DOCKERFILE = f"""FROM {BASE}
@@ -53,7 +58,7 @@ hooks.pyoci = {{ push = true, image-name = "{image}", base-image = "{base}" }}
 
 def build(name: str, project: Path, names: dict[str, str], engine: Engine, caches: str = "caches") -> None:
     """Build and push the image of a project with a tool, with the caches of this name."""
-    python, base = f"{sys.argv[-1]}/bin/python", ["--base", f"oci:{project.parents[1]}/base"]
+    python, base = f"{project.parents[1]}/venv/bin/python", ["--base", f"oci:{project.parents[1]}/base"]
     command = [python, "-m", "hatchling", "build", "-t", "wheel"]
     if name in OTHERS:
         call(project, caches, "uv", "sync", "-q", "--locked", "--no-install-project", "--python", python)
@@ -98,8 +103,8 @@ def compare(name: str, directory: Path, relay: Relay, storage: Path, engine: Eng
     return f"| {name} | {' | '.join(cells)} | {'yes' if before in link.read_text() else 'no'} | {layers} |"
 
 
-def run(directory: Path, engine: Engine) -> None:
-    """Print the rows of all tools."""
+def run(directory: Path, engine: Engine, tools: Sequence[str]) -> None:
+    """Print the rows of the tools."""
     tls = servers.Tls(directory / "tls")
     system = Path(os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")).read_bytes()
     (directory / "trusted").write_bytes(system + tls.authority.read_bytes())
@@ -110,11 +115,21 @@ def run(directory: Path, engine: Engine) -> None:
             subprocess.run(engine.push_command(BASE, place, transport=""), check=True)
         engine.build(BASE, directory, directory / "Dockerfile")
         print("| | first build | changed line | changed package | same digest | layers |\n|---|---|---|---|---|---|")
-        for name in ("bento-image", "uv-guide", *OTHERS[: 2 * len(sys.argv[1:])]):
+        for name in tools:
             print(compare(name, directory, relay, registry.storage / "docker/registry/v2", engine), flush=True)
 
 
+def main() -> None:
+    """Compare the tools."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("venv", type=Path, nargs="?", metavar="VENV", help="Compare with the tools in this environment")
+    venv = parser.parse_args().venv
+    with tempfile.TemporaryDirectory() as name, closing(Engine(Path(name))) as engine:
+        if venv:
+            Path(name, "venv").symlink_to(venv.absolute())
+        engine.make_base()
+        run(Path(name), engine, ("bento-image", "uv-guide", *(OTHERS if venv else ())))
+
+
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as temporary, closing(Engine(Path(temporary))) as shared:
-        shared.make_base()
-        run(Path(temporary), shared)
+    main()

@@ -7,7 +7,8 @@ program. "cpu" is the user and system time in seconds of a method with all its p
 unpacked bytes per CPU second, which other work on the machine hardly affects; "wall" is the elapsed time. "size" is
 relative to `gzip -6` or `zstd -3`, and "peak" the largest resident size of one process.
 
-The methods with uv neither verify RECORD nor compute digests, and start with an empty cache. `img` is the tool of
+The methods with uv neither verify RECORD nor compute digests, and start with an empty cache. "uv" links files from its
+cache, as by default, and "uv copy" copies files with `--link-mode copy`. `img` is the tool of
 rules_img, which creates a layer with digests from the packages that uv installed. Each method writes to an empty
 directory, whose removal isn't measured. The modules of rules_bento are compiled before the measurement, and use zlib-ng
 if it is installed, as in actions; the first line reports this. The limits decompress all files in memory, compress them
@@ -152,16 +153,17 @@ def ways(
         return found
     install = f"{uv} pip install -q --no-deps --no-compile --offline --no-index --no-config --python {sys.executable}"
     target = out.with_name("target")
-    prepare = f'set -e; {install} --cache-dir {target}/cache --target {target}/site "$@"'
+    prepare = f"set -e; {install} --cache-dir {target}/cache --target {target}/site"
     tar = f"tar -C {target} --sort=name --mtime=@0 --owner=0 --group=0 -c site"
     for compressor in ("gzip -6", "pigz -6", "zstd -3"):
         if shutil.which(compressor.split()[0]):
-            script = f"{prepare}; {tar} | {compressor} > {out}"
-            found[f"uv, tar, {compressor}"] = ["sh", "-c", script, "sh", *wheels]
+            for way, mode in (("uv", ""), ("uv copy", "--link-mode copy")):
+                script = f'{prepare} {mode} "$@"; {tar} | {compressor} > {out}'
+                found[f"{way}, tar, {compressor}"] = ["sh", "-c", script, "sh", *wheels]
     for kind in ("gzip", "zstd") if img else ():
         listed = f"(cd {target}; find site -type f -printf '%p\\0f{target}/%p\\n') > {target}/files"
         layer = f"GOMAXPROCS=1 {img} layer --format {kind} --compressor-jobs 1 --add-from-file {target}/files {out}"
-        found[f"uv, img, {kind}"] = ["sh", "-c", f"{prepare}; {listed}; {layer}", "sh", *wheels]
+        found[f"uv, img, {kind}"] = ["sh", "-c", f'{prepare} "$@"; {listed}; {layer}', "sh", *wheels]
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -96,6 +97,7 @@ def drawn(root: Path) -> dict[str, str]:
 
 def main() -> None:
     """Write the files."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for path, text in drawn(ROOT).items():
         (ROOT / path).write_text(text, "utf-8")
 

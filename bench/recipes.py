@@ -10,6 +10,7 @@ in addition, or what the machine fetches from the cache. "CPU" is the user and s
 
 from __future__ import annotations
 
+import argparse
 import resource
 import sys
 from pathlib import Path
@@ -117,6 +118,7 @@ def measure(form: str, bench: Workbench, checkouts: list[Checkout]) -> dict[str,
 
 def main() -> None:
     """Print the table. The CPU time of recipes is relative to files."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     with Workbench() as bench:
         checkouts = [bench.checkout(name) for name in ("one", "two")]
         for checkout in checkouts:

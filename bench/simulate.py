@@ -9,6 +9,7 @@ result is the same on every machine.
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 from collections import Counter
@@ -356,4 +357,5 @@ def tables(world: World, gate: Gate) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print(tables(World(), Gate(json.loads(GATE.read_text("utf-8")))))

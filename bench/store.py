@@ -25,11 +25,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import BinaryIO
 
 PACKAGE = Path(__file__).resolve().parents[1] / "py"
 OURS = [sys.executable, "-c", "import sys; from bento_cli.cli import main; sys.exit(main())"]
+
+
+_ONE = "service7:v57"
 
 
 class Used(NamedTuple):
@@ -67,7 +70,7 @@ def show(row: Row, runs: int) -> None:
     """Measure a row and print it."""
     used = [run(row.command, row.home()) for _ in range(runs)]
     middle = Used(*(statistics.median(values) for values in zip(*used, strict=True)))
-    print(f"{row.operation:36} {row.tool:16} {middle.wall:8.2f} {middle.cpu:8.2f} {middle.peak:6.0f}", flush=True)
+    print(f"{row.operation:36} {row.tool:26} {middle.wall:8.2f} {middle.cpu:8.2f} {middle.peak:6.0f}", flush=True)
 
 
 def descriptor(tag: str, day: int) -> bytes:
@@ -95,18 +98,18 @@ def descriptor(tag: str, day: int) -> bytes:
     return text.encode()
 
 
-def fill(home: Path, entries: int) -> None:
-    """Fill a store as `bentoml build` does: ten files for each Bento."""
+def fill(home: Path, numbers: Iterable[int]) -> None:
+    """Add Bentos to a store as `bentoml build` does: ten files for each Bento."""
     files = ["README.md", "apis/openapi.yaml", "apis/schema.json", "env/docker/Dockerfile", "env/docker/entrypoint.sh"]
     files += ["env/python/requirements.in", "env/python/requirements.txt", "src/bentofile.yaml", "src/service.py"]
-    for number in range(entries):
+    for number in numbers:
         tag = f"service{number % 50}:v{number}"
         directory = home / "bentos" / tag.replace(":", "/")
         for path in files:
             (directory / path).parent.mkdir(parents=True, exist_ok=True)
             (directory / path).write_text(f"{path} {number}\n" * 20)
         (directory / "bento.yaml").write_bytes(descriptor(tag, number))
-    (home / "models").mkdir()
+    (home / "models").mkdir(exist_ok=True)
 
 
 def pack(path: Path, tag: str, files: Iterator[tuple[str, int, BinaryIO]]) -> None:
@@ -155,7 +158,7 @@ def main() -> None:
     parser.add_argument("--slow", action="store_true")
     options = parser.parse_args()
     sys.path.insert(0, str(PACKAGE))
-    print(f"{'operation':36} {'tool':16} {'wall s':>8} {'cpu s':>8} {'MB':>6}")
+    print(f"{'operation':36} {'tool':26} {'wall s':>8} {'cpu s':>8} {'MB':>6}")
     for entries in options.entries:
         with tempfile.TemporaryDirectory() as name:
             listing(Path(name), entries, options)
@@ -168,19 +171,31 @@ def main() -> None:
 
 
 def listing(directory: Path, entries: int, options: argparse.Namespace) -> None:
-    """Measure `list` of many Bentos, and `get` of one Bento."""
-    fill(directory, entries)
+    """Measure `--help`, `list` of many Bentos, and commands for one Bento."""
+    fill(directory, range(entries))
 
     def anew() -> Path:
         shutil.rmtree(directory / ".rules_bento", ignore_errors=True)
         return directory
 
+    def complete() -> Path:
+        fill(directory, [57])
+        return directory
+
+    one, commands = f"one of {entries}", {"bento": OURS, "bentoml": [options.bentoml]}
+    of_one = {"list NAME": ["list", "service7"], "get": ["get", _ONE], "delete": ["delete", "-y", _ONE]}
+    ours = {"tree": ["tree", _ONE], "verify": ["verify", _ONE]}
     rows = [
         Row(f"list {entries}, the first time", "bento", [*OURS, "list"], anew),
         Row(f"list {entries}", "bento", [*OURS, "list"], lambda: directory),
         Row(f"list {entries}", "bentoml", [options.bentoml, "list"], lambda: directory),
-        Row(f"get, one of {entries}", "bento", [*OURS, "get", "service7:v57"], lambda: directory),
-        Row(f"get, one of {entries}", "bentoml", [options.bentoml, "get", "service7:v57"], lambda: directory),
+        *(Row("--help", tool, [*command, "--help"], lambda: directory) for tool, command in commands.items()),
+        *(
+            Row(f"{operation}, {one}", tool, [*command, *words], complete)
+            for operation, words in of_one.items()
+            for tool, command in commands.items()
+        ),
+        *(Row(f"{operation}, {one}", "bento", [*OURS, *words], complete) for operation, words in ours.items()),
     ]
     for row in rows:
         if row.command[0]:
@@ -227,6 +242,8 @@ def moving(
             Row(f"import {title}, next version", "bentoml", [options.bentoml, "import", str(second)], with_first),
         ]
     rows.append(Row(f"export {title}", "bento", [*OURS, "export", "hi:v1", str(out)], lambda: full))
+    for more in (["--no-verify"], ["--no-verify", "--format", "tar"]):
+        rows.append(Row(f"export {title}", " ".join(more), [*OURS, "export", "hi:v1", str(out), *more], lambda: full))
     copied = ["sh", "-c", 'cp -r "$1" "$BENTOML_HOME"', "sh", str(full / "bentos/hi/v1")]
     rows.append(Row(f"export {title}", "cp", copied, empty))
     if options.slow or many:
