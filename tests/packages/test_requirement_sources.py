@@ -242,3 +242,13 @@ def test_a_lock_from_a_careless_merge_is_reported(tmp_path, locked, capsys):
     shown = capsys.readouterr().err
     assert "web needs core, which is not in the lock" in shown
     assert "left-over 1 is in the lock, but not needed" in shown
+
+
+@pytest.mark.parametrize(
+    "values", [{"default": "{}"}, {"extra": ["corp={}"]}, {"extra": ["{}"]}, {"find_links": ["{}"]}]
+)
+def test_an_address_of_an_index_has_no_variable(values):
+    """uv would replace it, and send the value to the server."""
+    text = json.dumps(values).replace("{}", "https://host/$" + "{TOKEN}/simple")
+    with pytest.raises(BentoError, match=r"^//:t: an address of an index contains '\$'"):
+        Indexes.from_json(text, "//:t")

@@ -109,6 +109,9 @@ class Indexes:
         names = {split_index(entry)[0] for entry in self.extra} - {""}
         for address in (self.default, *self.extra, *self.find_links):
             reject_credentials(address, origin)
+            if "$" in address:
+                problem = "an address of an index contains '$', so uv could send the value of a variable to its server"
+                raise BentoError(problem, place=origin, remedy="Remove the variable. For credentials, use netrc.")
         for package, name in self.explicit.items():
             if name not in names:
                 problem = f"unknown index {name!r} for {package}. Named indexes: {', '.join(sorted(names)) or 'none'}"
