@@ -16,8 +16,8 @@ from rules_bento.images.layers import gzip, zstd
 from rules_bento.programs import which
 
 RECORDED = {
-    "gzip": "59fe3b3778434c126ec265448bf6007e63ea84b85dba42728b1e383019197936",
-    "joined": "8673389d718bebecc1e5955ed3298be507f3c0480848018ac49c327ae878a3b6",
+    "gzip": "388e80809b8712f390bc2ee5f46a2aba0493fb815b1f4fc5fdc3006bf9f2a5ef",
+    "joined": "9718b5b6c2a3f4256a09ab60870d22fd95338e5e47ea7e423af18bc024fb3d8b",
     "zstd": "117a40f4c897b461fb138b2c214ca44f857f2211ccb7f7a31f3d8f4e6118a3e2",
     "samples": "bc75856efe4b252c5e47c5a3c4b2b213ffe54af443110cf8fb01c0437f823bb3",
 }

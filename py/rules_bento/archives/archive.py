@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Form = Literal["tar", "gz", "zip", "folder"]
 # The paths of a Bento's requirements; the first one that exists is used.
 REQUIREMENTS = ("env/python/requirements.lock.txt", "env/python/requirements.txt")
-_LEVEL = 6  # of zlib-ng
+_LEVEL = 7  # of zlib-ng
 _MAX_MEMORY = 32 << 20  # bytes for decoding a part; its dictionaries are at most as large as a block
 
 

@@ -19,7 +19,7 @@ from rules_bento.images.layers.forms import Blocks, LayerForm, TarFile
 from rules_bento.typing_lite import Iterator
 
 _HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # deflate, no flags, no time, unknown system
-_LEVEL = 6
+_LEVEL = 7  # the level of zlib-ng whose size is closest to level 6 of zlib
 _BLOCK = 0xFFFF  # maximum bytes of a stored block
 
 
