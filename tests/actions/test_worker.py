@@ -109,6 +109,8 @@ print(json.dumps([codes, changed, sorted(caches)]))
 # Caches whose keys are values.
 OF_VALUES = {
     "rules_bento.archives.archive._end_block",
+    "rules_bento.archives.compressors.zlib_ng",
+    "rules_bento.archives.compressors.zstd",
     "rules_bento.archives.tarstream.owner",
     "rules_bento.packages.lock_subset._load_resolution",
     "rules_bento.packages.platforms.matches_platform",
