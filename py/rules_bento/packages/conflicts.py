@@ -17,7 +17,7 @@ import re
 from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.errors import BentoError
 from rules_bento.packages.lock_shapes import MAX_MARKER
-from rules_bento.packages.marker_text import format_condition
+from rules_bento.packages.marker_text import contains, format_condition, is_range
 from rules_bento.packages.requirements import normalize_name
 from rules_bento.typing_lite import Any, Collection, Iterable, Iterator, Mapping, Sequence
 
@@ -271,9 +271,16 @@ class _Work:
         if self._environment is None:
             return frozenset([frozenset([atom])])
         if atom not in self._conditions:
-            from packaging.markers import Marker
+            left, operator, right = atom
+            if left in self._environment and operator in ("==", "!=") and "version" not in left:
+                is_true = (self._environment[left] == right[1:-1]) == (operator == "==")
+            elif is_range(atom):
+                is_true = contains(atom, self._environment[left])
+            else:
+                from packaging.markers import Marker
 
-            self._conditions[atom] = TRUE if Marker(" ".join(atom)).evaluate({**self._environment}) else FALSE
+                is_true = Marker(" ".join(atom)).evaluate({**self._environment})
+            self._conditions[atom] = TRUE if is_true else FALSE
         return self._conditions[atom]
 
     def spend(self, steps: int) -> None:

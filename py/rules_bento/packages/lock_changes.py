@@ -13,14 +13,14 @@ from itertools import product
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from rules_bento.dataclasses_lite import dataclass, field
+from rules_bento.dataclasses_lite import NamedTuple, dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import decode_text, read_file
 from rules_bento.formats.toml import read_toml
 from rules_bento.packages import conflicts
 from rules_bento.packages.marker_text import canonical_atom, format_condition
 from rules_bento.packages.requirements import normalize_name, parse_requirement
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Iterable, Iterator, Mapping
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Iterable, Iterator, Mapping, Sequence
 
 if TYPE_CHECKING:
     from packaging import requirements as pep508
@@ -40,6 +40,7 @@ _LISTS = {  # keys of [tool.uv] and of the lock
     "build-constraint-dependencies": "build-constraints",
 }
 _MAX_ENVIRONMENTS = 20_000
+_PLAIN = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(?:\[([\w\s,.-]*)\])?\s*([<>=!~][^;@()]*)?", re.ASCII)
 _DIRECTORIES = ("editable", "directory", "virtual")
 _OTHER = "other"  # a value that no marker names
 _DYNAMIC = (
@@ -250,7 +251,7 @@ class _Comparison:
     ) -> Iterator[tuple[Any, Condition]]:
         """Yield the keys and markers of a requirement for each of its sources."""
         try:
-            requirement = parse_requirement(text)
+            requirement = _parse(text)
         except ValueError:
             remedy = "Correct the requirement."
             raise BentoError(
@@ -476,6 +477,24 @@ def _near(text: str) -> Iterator[str]:
                 yield f"{major}.{each[0]}.{each[1]}"
 
 
+class _Requirement(NamedTuple):
+    """A requirement without a marker and a URL."""
+
+    name: str
+    extras: Sequence[str]
+    specifier: str
+    marker: None = None
+    url: None = None
+
+
+def _parse(text: str) -> _Requirement | pep508.Requirement:
+    """Parse a requirement. Importing `packaging.requirements` takes longer than a comparison."""
+    match = _PLAIN.fullmatch(text)
+    if match is None:
+        return parse_requirement(text)
+    return _Requirement(match[1], re.findall(r"[\w.-]+", match[2] or ""), match[3] or "")
+
+
 def _clauses(text: str) -> list[str]:
     return [each.strip() for each in text.split(",") if each.strip()]
 
@@ -515,6 +534,8 @@ def _is_within(version: str, lower: tuple[int, ...], upper: tuple[int, ...]) -> 
 
 
 def _specifiers(text: str) -> frozenset[tuple[str, str]]:
+    if not text:
+        return frozenset()
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     try:
@@ -546,7 +567,7 @@ def _source(requirement: Table) -> tuple[Any, ...]:
     return ("index", requirement["index"]) if "index" in requirement else ("", "")
 
 
-def _url_source(requirement: pep508.Requirement, directory: Path, root: Path) -> tuple[Any, ...]:
+def _url_source(requirement: _Requirement | pep508.Requirement, directory: Path, root: Path) -> tuple[Any, ...]:
     """Return the source of a requirement with a URL (`name @ url`) as in a lock."""
     url = requirement.url or ""
     if url.startswith("git+"):

@@ -30,7 +30,7 @@ def format_condition(condition: Iterable[Iterable[Atom]]) -> str:
     clauses: dict[frozenset[Atom], tuple[Span, ...]] = {}
     atoms = {canonical_atom(atom) for clause in condition for atom in clause}
     for clause in (frozenset(map(canonical_atom, clause)) for clause in condition):
-        key, spans = frozenset(atom for atom in clause if not _is_range(atom)), _ALWAYS
+        key, spans = frozenset(atom for atom in clause if not is_range(atom)), _ALWAYS
         if any(_excludes(one, other) for one in key for other in key):
             continue
         for atom in clause - key:
@@ -67,8 +67,8 @@ def canonical_atom(atom: Atom) -> Atom:
     if not left.isidentifier() and operator not in ("in", "not in"):
         left, operator, right = right, {"<": ">", ">": "<", "<=": ">=", ">=": "<="}.get(operator, operator), left
     text = right.strip("'\"")
-    if left == "python_version" and re.fullmatch(r"[0-9]+\.[0-9]+(\.\*)?", text):
-        left, (major, minor) = _PYTHON, text.split(".")[:2]
+    if left == "python_version" and re.fullmatch(r"[0-9]+(\.[0-9]+)?(\.\*)?", text):
+        left, (major, minor) = _PYTHON, (*text.removesuffix(".*").split("."), "0")[:2]
         if operator in ("==", "!="):
             text = f"{major}.{minor}.*"
         elif operator in (">", "<="):
@@ -106,7 +106,14 @@ def _is_covered(
     return _intersection(covered, spans) == spans
 
 
-def _is_range(atom: Atom) -> bool:
+def contains(atom: Atom, version: str) -> bool:
+    """Return whether a range of Python versions contains a version such as `3.12.0`."""
+    cut = (_numbers(version), 0)
+    return any(start <= cut < end for start, end in _spans(atom))
+
+
+def is_range(atom: Atom) -> bool:
+    """Return whether an atom is a range of full Python versions."""
     return (
         atom[0] == _PYTHON
         and re.fullmatch(r"'[0-9.]+(\.\*)?'", atom[2]) is not None
