@@ -196,6 +196,15 @@ LINES = {
 }  # fmt: skip
 
 
+_SPELLINGS = (
+    *(("alpha", "Alpha"), ("delta", "DELTA"), ("gamma", "Gamma"), ("small", "Small"), (">=1", ">= 1.0"), ("<3", " < 3.0.0")),
+    *(("'3.12'", "'3.13'"), ("python_version", "python_full_version"), ("sys_platform == 'linux'", "platform_system == 'Linux'")),
+    *(("beta", "Beta"), ("fast", "FAST"), ("1.5", "1.5.0"), ("x86_64", "aarch64"), ("linux", "win32"), ("two", "TWO")),
+    *(("platform_system == 'Windows'", "sys_platform == 'win32'"), ("setuptools", "SetupTools"), ("big", "Big")),
+    *(("delta", "zeta"), (">=1", ">=2"), ("<3", "<=3"), (" or ", " and "), ("dev", "Dev")),
+)  # fmt: skip
+
+
 def offered():
     """Return the packages of the index."""
     names = ("alpha", "delta", "zeta", "unused", "libx")
@@ -215,6 +224,11 @@ def edits():
     for old in (old for old in LINES if "\n" not in old):
         path = next(path for path, text in FILES.items() if old in text)
         yield f"{old[:30]} comment", {**FILES, path: FILES[path].replace(old, f"# {old[:3]!r}\n{old}  # x", 1)}
+    for old, new in _SPELLINGS:  # at one place each
+        parts = ROOT.split(old)
+        for at in range(1, len(parts)):
+            root = old.join(parts[:at]) + new + old.join(parts[at:])
+            yield f"{old} is {new} {at}", {**FILES, "pyproject.toml": root}
     for path, text in FILES.items():
         tables = re.split(r"(?m)^(?=\[)", text)
         yield f"{path} reversed", {**FILES, path: "\n".join(tables[::-1])}

@@ -12,7 +12,7 @@ import pytest
 from packaging.markers import Marker
 from rules_bento.errors import BentoError
 from rules_bento.packages import lock
-from rules_bento.packages.conflicts import Choice
+from rules_bento.packages.conflicts import Choice, PackageSelection
 
 from tests.packages.conflicting_projects import choices, draw, offered
 from tests.packages.metadata_index import Index, package, serve
@@ -55,6 +55,29 @@ def exported(directory, members, extras, groups):
         sorted(pin for pin, _, marker in lines if not marker or Marker(marker).evaluate(environment))
         for environment in ENVIRONMENTS
     ]
+
+
+@pytest.mark.parametrize("seed", range(SEED, SEED + COUNT, 3))
+def test_exported_requirements_are_those_of_uv(seed, tmp_path):
+    """With hashes and markers, for members, extras, and groups of one member."""
+    drawn = draw(random.Random(seed))
+    with serve(Index(offered())) as address:
+        if locked(tmp_path, address, drawn).returncode:
+            return
+    document = lock.read_uv_lock((tmp_path / "uv.lock").read_text("utf-8"), "uv.lock")
+    some = [each for each in choices(drawn) if len(each[0]) == 1]
+    for (member,), extras, groups in random.Random(seed).sample(some, min(6, len(some))):
+        words = [f"--package={member}", "--no-default-groups", *(f"--extra={name}" for name in extras)]
+        words += [f"--group={name}" for name in groups]
+        words += ["--frozen", "--no-header", "--no-annotate", "--no-emit-workspace", "--python", sys.executable]
+        theirs = uv("export", "--quiet", *words, directory=tmp_path)
+        try:
+            selection = PackageSelection(extras, groups).choice(document, member, [])
+            ours = lock.export(document, selection, "uv.lock")
+        except BentoError as error:
+            assert theirs.returncode or "as a local path" in str(error), words
+        else:
+            assert ours == theirs.stdout, words
 
 
 def closures(document):

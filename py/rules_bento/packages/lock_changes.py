@@ -132,13 +132,13 @@ class _Comparison:
             if key == "constraint-dependencies":  # without a range and a source, they limit nothing
                 wanted = [one for one in wanted if one[0][2] or one[0][3][0]]
             yield from self._compare(manifest.get(recorded, ()), wanted, key)
-        tables = (
+        tables: tuple[tuple[str, list[Any], list[Any]], ...] = (
             ("conflicts", _conflicts(lock, members), _conflicts(settings, members)),
-            ("dependency-metadata", *(each.get("dependency-metadata", []) for each in (manifest, settings))),
+            ("dependency-metadata", _metadata(manifest), _metadata(settings)),
         )
-        for key, old, new in tables:
-            if _sorted(old) != _sorted(new):
-                yield _differ(key, old, new, PYPROJECT)
+        for key, recorded_items, items in tables:
+            if _sorted(recorded_items) != _sorted(items):
+                yield _differ(key, recorded_items, items, PYPROJECT)
         names = [each for each in settings.get("exclude-dependencies", ()) if isinstance(each, str)]
         if not {*manifest.get("excludes", ())} <= {*map(normalize_name, names)}:
             yield _differ("exclude-dependencies", manifest["excludes"], names, PYPROJECT)
@@ -588,6 +588,19 @@ def _url_source(requirement: _Requirement | pep508.Requirement, directory: Path,
 
 def _relative(path: Path, root: Path) -> str:
     return os.path.relpath(path, root)
+
+
+def _metadata(table: Table) -> list[Any]:
+    """Return the tables `dependency-metadata` with normalized requirements."""
+    found = []
+    for entry in table.get("dependency-metadata", ()):
+        requirements = [_parse(text) for text in entry.get("requires-dist", ())]
+        keys = [
+            (normalize_name(one.name), sorted(one.extras), sorted(_specifiers(str(one.specifier))), str(one.marker))
+            for one in requirements
+        ]
+        found.append({**entry, "name": normalize_name(entry.get("name", "")), "requires-dist": keys})
+    return found
 
 
 def _conflicts(table: Table, members: Collection[str]) -> list[Any]:
