@@ -101,7 +101,9 @@ class PackageSelection(NamedTuple):
             raise BentoError(problem, place="--only-group", remedy=remedy)
         if self.extras and self.all_extras:
             raise BentoError("not supported with --all-extras", place="--extra", remedy=remedy)
-        member = next(each for each in document["package"] if each["name"] == project)
+        member = next((each for each in document["package"] if each["name"] == project), None)
+        if member is None:
+            raise BentoError(f"the lock doesn't contain {project}", place="uv.lock", remedy="Run `uv lock`.")
         extras = declared(member, "extra")
         groups = [*declared(member, "group"), *document.get("manifest", {}).get("dependency-groups", ())]
         for option, names, known in (

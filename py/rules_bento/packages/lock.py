@@ -68,11 +68,28 @@ Lock = dict[str, Any]
 
 _UV_EDGE = {"name": str, "version?": str, "source?": dict, "extra?": [str], "marker?": str}
 _UV_FILE = {"url?": str, "path?": str, "filename?": str, "hash?": str}
-_UV_REQUIREMENT = {"name": str, "specifier?": str, "marker?": str, "extras?": [str]}
+_UV_REQUIREMENT = {"name": str, "extras?": [str]}
+_UV_REQUIREMENT |= {f"{key}?": str for key in ("specifier", "marker", "git", "index", "path", "url")}
+_UV_REQUIREMENT |= {f"{key}?": str for key in ("subdirectory", "editable", "directory", "virtual")}
 _UV_LOCK = {
     "requires-python": str,
     "supported-markers?": [str],
-    "manifest?": {"members?": [str], "dependency-groups?": {...: [_UV_REQUIREMENT]}},
+    "required-markers?": [str],
+    "options?": {
+        "resolution-mode?": str,
+        "prerelease-mode?": str,
+        "fork-strategy?": str,
+        "exclude-newer?": str,
+    },
+    "manifest?": {
+        "members?": [str],
+        "constraints?": [_UV_REQUIREMENT],
+        "overrides?": [_UV_REQUIREMENT],
+        "build-constraints?": [_UV_REQUIREMENT],
+        "excludes?": [str],
+        "dependency-groups?": {...: [_UV_REQUIREMENT]},
+        "dependency-metadata?": [{"name": str, "requires-dist?": [str]}],
+    },
     "conflicts?": [[{"package": str, "extra?": str, "group?": str}]],
     "package": [
         {
@@ -94,7 +111,11 @@ _UV_LOCK = {
             "dev-dependencies?": {...: [_UV_EDGE]},
             "wheels?": [_UV_FILE],
             "sdist?": _UV_FILE,
-            "metadata?": {"provides-extras?": [str], "requires-dev?": {...: list}},
+            "metadata?": {
+                "provides-extras?": [str],
+                "requires-dev?": {...: [_UV_REQUIREMENT]},
+                "requires-dist?": [_UV_REQUIREMENT],
+            },
         }
     ],
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -16,6 +17,7 @@ from urllib.parse import parse_qs
 from rules_bento.dataclasses_lite import NamedTuple, dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import decode_text, read_file
+from rules_bento.formats.schema import validate
 from rules_bento.formats.toml import read_toml
 from rules_bento.packages import conflicts
 from rules_bento.packages.marker_text import canonical_atom, format_condition
@@ -41,6 +43,35 @@ _LISTS = {  # keys of [tool.uv] and of the lock
 }
 _MAX_ENVIRONMENTS = 20_000
 _PLAIN = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(?:\[([\w\s,.-]*)\])?\s*([<>=!~][^;@()]*)?", re.ASCII)
+_SETTINGS = {
+    **{f"{key}?": str for key in _OPTIONS},
+    **{f"{key}?": list for key in (*_LISTS, "exclude-dependencies")},
+    "required-environments?": list,
+    "conflicts?": [[{...: str}]],
+    "dependency-metadata?": [{"name": str, "requires-dist?": [str]}],
+}
+_SHAPE = {
+    "project?": {
+        "name?": str,
+        "version?": str,
+        "requires-python?": str,
+        "dependencies?": [str],
+        "optional-dependencies?": {...: [str]},
+        "dynamic?": [str],
+    },
+    "dependency-groups?": {...: list},
+    "tool?": {
+        "uv?": {
+            **_SETTINGS,
+            "dependency-groups?": {...: {"requires-python?": str}},
+            "dev-dependencies?": [str],
+            "index?": [{"url": str}],
+            "sources?": dict,
+            "workspace?": {"members?": [str], "exclude?": [str]},
+        }
+    },
+}
+_SOURCE = {f"{key}?": str for key in ("extra", "group", "git", "index", "marker", "path", "subdirectory", "url")}
 _DIRECTORIES = ("editable", "directory", "virtual")
 _OTHER = "other"  # a value that no marker names
 _DYNAMIC = (
@@ -65,6 +96,7 @@ class _Comparison:
         if path not in self.documents:
             text = decode_text(read_file(path), str(path)) if path.is_file() else ""
             self.documents[path] = read_toml(text, str(path))
+            validate(self.documents[path], _SHAPE, str(path), "Correct the file.")
         value: Any = self.documents[path]
         for key in keys:
             value = value.get(key, {}) if isinstance(value, dict) else {}
@@ -108,7 +140,7 @@ class _Comparison:
         for directory in {self.root, *members.values()}:
             for name, sources in self._uv("sources", directory=directory).items():
                 for source in sources if isinstance(sources, list) else [sources]:
-                    if source.get("workspace"):
+                    if isinstance(source, dict) and source.get("workspace"):
                         found[normalize_name(name)] = source.get("editable", found.get(normalize_name(name)))
         return found
 
@@ -117,6 +149,7 @@ class _Comparison:
         if (self.root / "uv.toml").is_file():  # replaces the table, but for settings of the project
             text = decode_text(read_file(self.root / "uv.toml"), "uv.toml")
             settings = {"conflicts": settings.get("conflicts", []), **read_toml(text, "uv.toml")}
+            validate(settings, _SETTINGS, str(self.root / "uv.toml"), "Correct the file.")
         ranges = [self.table(each, "project").get("requires-python", "") for each in members.values()]
         if any(ranges) and _bounds(lock["requires-python"]) != _bounds(",".join(filter(None, ranges))):
             yield _differ("requires-python", lock["requires-python"], ", ".join(filter(None, ranges)), PYPROJECT)
@@ -143,8 +176,8 @@ class _Comparison:
         if not {*manifest.get("excludes", ())} <= {*map(normalize_name, names)}:
             yield _differ("exclude-dependencies", manifest["excludes"], names, PYPROJECT)
         for key, recorded in (("environments", "supported-markers"), ("required-environments", "required-markers")):
-            markers = settings.get(key, [])
-            new = [markers] if isinstance(markers, str) else markers
+            markers = settings.get(key) if isinstance(settings.get(key), (str, list)) else []
+            new = [markers] if isinstance(markers, str) else [each for each in markers if isinstance(each, str)]
             old = lock.get(recorded, [])
             if len(old) != len(new) or not all(map(self._is_same, map(_read, old), map(_read, new))):
                 yield _differ(key, old, new, PYPROJECT)
@@ -214,7 +247,8 @@ class _Comparison:
                 if isinstance(entry, str):
                     found = self._lower(entry, directory, members, "dependency-groups", group=name)
                 else:
-                    found = entries(normalize_name(str(entry.get("include-group"))), (*within, name))
+                    included = entry.get("include-group") if isinstance(entry, dict) else entry
+                    found = entries(normalize_name(str(included)), (*within, name))
                 yield from ((key, conflicts.conjunction(marker, limit)) for key, marker in found)
 
         return {name: list(entries(name, ())) for name in declared}
@@ -279,7 +313,9 @@ class _Comparison:
         for owner in owners:
             for each, sources in self._uv("sources", directory=owner).items():
                 if normalize_name(each) == name:
-                    return [(one, owner) for one in (sources if isinstance(sources, list) else [sources])]
+                    listed = sources if isinstance(sources, list) else [sources]
+                    validate(listed, [_SOURCE], f"{owner / PYPROJECT}: tool.uv.sources.{each}", "Correct the file.")
+                    return [(one, owner) for one in listed]
         return []
 
     def _resolve(self, source: Any, name: str, owner: Path, members: Table) -> tuple[Any, ...]:
@@ -374,8 +410,9 @@ def _tool(directory: Path, key: str) -> Any:
     path = directory / PYPROJECT
     if not path.is_file():
         return None
-    tool = read_toml(decode_text(read_file(path), str(path)), str(path)).get("tool", {})
-    return tool.get("uv", {}).get(key) if isinstance(tool, dict) else None
+    document = read_toml(decode_text(read_file(path), str(path)), str(path))
+    validate(document, {"tool?": _SHAPE["tool?"]}, str(path), "Correct the file.")
+    return document.get("tool", {}).get("uv", {}).get(key)
 
 
 def _member_paths(root: Path, workspace: Table) -> list[str]:
@@ -594,7 +631,10 @@ def _metadata(table: Table) -> list[Any]:
     """Return the tables `dependency-metadata` with normalized requirements."""
     found = []
     for entry in table.get("dependency-metadata", ()):
-        requirements = [_parse(text) for text in entry.get("requires-dist", ())]
+        requirements = []
+        for text in entry.get("requires-dist", ()):
+            with suppress(ValueError):
+                requirements.append(_parse(text))
         keys = [
             (normalize_name(one.name), sorted(one.extras), sorted(_specifiers(str(one.specifier))), str(one.marker))
             for one in requirements
