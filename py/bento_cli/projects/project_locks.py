@@ -257,6 +257,7 @@ class ProjectLock:
 
         from rules_bento.formats.toml import read_toml
         from rules_bento.packages import uv
+        from rules_bento.packages.fake_interpreter import write_fake_interpreter
         from rules_bento.packages.lock_inputs import texts
         from rules_bento.packages.resolution import preferences
 
@@ -283,7 +284,9 @@ class ProjectLock:
                 }
                 (directory / UV_LOCK).write_text(preferences(known), "utf-8")
             inputs.link(directory)
-            flags = ["lock", "--quiet", *self._python_flags(directory, python_version)]
+            # With this stand-in for an interpreter, uv can build nothing.
+            write_fake_interpreter(directory / "python", sys.executable, f"{python_version}.99")
+            flags = ["lock", "--quiet", "--no-python-downloads", "--python", str(directory / "python")]
             self._run(flags, directory, uv.variables_of_user(inputs.indexes), inputs.indexes)
             text = (directory / UV_LOCK).read_text("utf-8")
         if "version" not in document["project"]:  # uv locks none if it is dynamic
@@ -320,8 +323,8 @@ class ProjectLock:
         variables = variables or uv.variables_of_user(inputs.indexes)
         with tempfile.TemporaryDirectory(prefix="bento-lock-") as temporary:
             directory = Path(temporary)
-            if self.options.is_explicit:
-                self._copy(directory, name)
+            if self.options.is_explicit and self._path(name).is_file():
+                (directory / name).write_bytes(self._read(name))
             elif self._path(name).is_file():
                 pins = _pins(decode_text(self._read(name), name), name)
                 known = inputs.requirements([pin.text for pin in pins if pin.pin], name)
@@ -369,21 +372,8 @@ class ProjectLock:
             remedy = "Remove the variable. For credentials, use netrc."
             raise BentoError(problem, place=str(self.directory.absolute()), remedy=remedy)
 
-    def _copy(self, directory: Path, *names: str) -> Path:
-        for name in names:
-            if (self.directory / name).is_file():
-                (directory / name).write_bytes(self._read(name))
-        return directory
-
     def _read(self, name: str) -> bytes:
         return read_inside(self._path(name))
-
-    def _python_flags(self, directory: Path, python_version: str) -> list[str]:
-        """Return flags with a stand-in for an interpreter of the Bento's version, with which uv can build nothing."""
-        from rules_bento.packages.fake_interpreter import write_fake_interpreter
-
-        write_fake_interpreter(directory / "python", sys.executable, f"{python_version}.99")
-        return ["--no-python-downloads", "--python", str(directory / "python")]
 
     def _read_uv_lock(self, python_version: str) -> str:
         """Return the requirements in uv.lock, with hashes. An empty Python version allows a stale lock.
