@@ -41,7 +41,7 @@ schema_library = rule(
 
 def _python(ctx, files, roots):
     """Returns the providers of a library: DefaultInfo and PyInfo, with the same values as of a py_library."""
-    package = ctx.workspace_name + "/" + ctx.label.package
+    package = (ctx.label.workspace_root.removeprefix("external/") or ctx.workspace_name) + "/" + ctx.label.package
     below = [dep[PyInfo] for dep in ctx.attr.deps]
     data = ctx.runfiles(ctx.files.data).merge_all([target[DefaultInfo].default_runfiles for target in ctx.attr.data + ctx.attr.deps])
     return [
