@@ -174,7 +174,7 @@ def test_a_token_server_of_http_is_on_the_registry_s_own_host(registries):
     ],
 )  # fmt: skip
 def test_where_credentials_go(origin, realm, allowed):
-    authorizer = Authorizer(Reference.parse("registry.test/a"), Origin.from_url(origin), Transport())
+    authorizer = Authorizer(Reference.parse("registry.test/a"), Origin.from_url(origin), Transport(), None)
     if allowed:
         assert authorizer._realm(realm).endswith("/token")
     else:
@@ -226,7 +226,7 @@ def test_tokens_for_several_scopes_are_fetched_at_once():
 
     with liar(token) as server:
         reference = Reference.parse(f"{server.host}/a/b")
-        authorizer = Authorizer(reference, Origin.from_url(server.url), Transport(patience=10))
+        authorizer = Authorizer(reference, Origin.from_url(server.url), Transport(patience=10), None)
         challenge = [f'Bearer realm="{server.url}/token"']
         learning = [
             threading.Thread(
