@@ -1469,11 +1469,13 @@ def test_builds_and_deletions_at_the_same_time_leave_a_valid_pointer(store, real
         (project / "lib/number.py").write_text(f"NUMBER = {number}\n")
         words = ["--home", str(store.home.root), "build", str(project)]
         works.append(lambda words=words: main(words) and pytest.fail("no Bento"))
+    put(store, "hi:kept")
     put(store, "hi:old")
     works += [lambda: [store.bentos.list("hi:latest") for _ in range(20)], lambda: store.bentos.delete("hi:old")]
     assert all(in_children(*works))
     latest = (store.home.root / "bentos/hi/latest").read_text()
     assert latest in {entry.tag.version for entry in store.bentos.list()}
-    assert len(store.bentos.list()) == 8
+    assert len(store.bentos.list()) == 9
+    assert latest != "kept"
     real.variables["BENTOML_HOME"] = str(store.home.root)
     assert real.json("get", "hi")["version"] == latest
