@@ -22,10 +22,11 @@ def packages(requirements: str, python_version: str = "") -> list[dict[str, str]
     With `python_version`, returns only the packages that a Bento for this version installs.
     """
     rows = []
-    for line in logical_lines(requirements):
+    for logical in logical_lines(requirements):
+        line = logical._replace(text=without_hashes(logical.text))
         if line.text and not line.flag and line.is_installed(python_version):
             name, version = line.package
-            specifier = re.sub(r"^[-.\w]+\s*(\[[^]]*])?\s*", "", without_hashes(line.text).partition(";")[0]).rstrip()
+            specifier = re.sub(r"^[-.\w]+\s*(\[[^]]*])?\s*", "", line.text.partition(";")[0]).rstrip()
             rows.append({"name": name, "version": version or specifier})
     return sorted(rows, key=lambda package: package["name"])
 
