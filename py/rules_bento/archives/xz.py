@@ -37,7 +37,7 @@ _PRESET = 1  # for sources and pickled trees, 6 needs 5 to 10 times as long, and
 _SAMPLES, _SAMPLE = 4, 4096
 _WORTH = 0.75  # text and code are below 0.6, weights at least 0.8
 _GLANCE = 1024  # bytes of each sample
-_FAST = 2  # the fastest level of zlib-ng with Huffman codes for the data
+_LEVEL = 9  # only this level of zlib-ng finds repetitions of 3 bytes, which machine code has
 _HOPELESS = 0.95  # compressed, encrypted, and random data doesn't get smaller
 _CHUNK = 1 << 16
 _AHEAD = 8  # items that each thread of `read_ahead` keeps in memory
@@ -316,7 +316,7 @@ class _ReadAhead:
 def compressible(block: bytes) -> bool:
     """Return whether a block is worth compressing. Small blocks are always worth compressing.
 
-    A fast compressor must shrink a sample of a larger block by at least a quarter. Text and code shrink enough, but
+    A compressor must shrink a sample of a larger block by at least a quarter. Text and code shrink enough, but
     weights don't: 32-bit floats shrink by only 7 percent, and 16-bit floats by 8 to 25 percent.
     """
     if len(block) <= _SAMPLES * _SAMPLE:
@@ -326,7 +326,7 @@ def compressible(block: bytes) -> bool:
     def share(size: int) -> float:
         """Return the ratio of compressed size to original size for the first `size` bytes of each sampled piece."""
         sample = b"".join([block[start : start + size] for start in range(0, _SAMPLES * step, step)])
-        return len(compressors.zlib_ng().compress(sample, _FAST)) / len(sample)
+        return len(compressors.zlib_ng().compress(sample, _LEVEL)) / len(sample)
 
     return share(_GLANCE) <= _HOPELESS and share(_SAMPLE) <= _WORTH
 
