@@ -292,7 +292,9 @@ def _download(wheel: LocalWheel, counter: Progress) -> None:
         wheel.path.parent.mkdir(parents=True, exist_ok=True)
         path = unique(wheel.path.parent)
         try:
-            transports.download(address, path, counter, wheel.sha256, form="zip")
+            transports.download(
+                address, path, counter, wheel.sha256, form="zip" if wheel.path.suffix in (".whl", ".zip") else "gz"
+            )
             with path.open("rb") as file:
                 os.fsync(file.fileno())
             path.replace(wheel.path)

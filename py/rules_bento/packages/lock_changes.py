@@ -20,7 +20,7 @@ from rules_bento.formats import decode_text, read_file
 from rules_bento.formats.schema import validate
 from rules_bento.formats.toml import read_toml
 from rules_bento.packages import conflicts
-from rules_bento.packages.marker_text import canonical_atom, format_condition
+from rules_bento.packages.marker_text import Span, bounds, canonical_atom, format_condition, is_within
 from rules_bento.packages.requirements import normalize_name, parse_requirement
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Iterable, Iterator, Mapping, Sequence
 
@@ -349,13 +349,12 @@ class _Comparison:
             variables.setdefault(left if left.isidentifier() else right, set()).add(
                 (right if left.isidentifier() else left).strip("'\"")
             )
-        lower, upper = _bounds(self.lock["requires-python"])
+        span = _bounds(self.lock["requires-python"])
         values = {name: [*found, _OTHER] for name, found in variables.items()}
         versions = {each for text in variables.get("python_full_version", ()) for each in _near(text)}
-        values["python_full_version"] = sorted(each for each in versions if _is_within(each, lower, upper))
-        values["python_full_version"] = values["python_full_version"] or [
-            f"{lower[0]}.{lower[1]}.0" if lower else "3.99.0"
-        ]
+        values["python_full_version"] = sorted(each for each in versions if is_within(each, span))
+        lowest = (*(span[0][0] if span else ()), 0, 0, 0)[:3]
+        values["python_full_version"] = values["python_full_version"] or [".".join(map(str, lowest))]
         count = 1
         for each in values.values():
             count *= len(each)
@@ -541,33 +540,16 @@ def _quoted(clause: str) -> str:
     return f"{match[1]} '{match[2]}'" if match else "== ''"
 
 
-def _bounds(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the lower and the upper bound of a range of Python versions, each empty if it doesn't exist."""
-    lowers: list[tuple[int, ...]] = []
-    uppers: list[tuple[int, ...]] = []
+def _bounds(text: str) -> Span | None:
+    """Return the lowest and the highest version of a range of Python versions, or None for an empty range."""
+    clauses = []
     for clause in _clauses(text):
-        operator = clause.rstrip("0123456789.*abrcdevpost ")
-        numbers = tuple(int(each) for each in re.findall(r"\d+", clause))
-        if operator in (">=", ">", "==", "~=", "==="):
-            is_range = clause.endswith("*")
-            lowers.append((*_trimmed(numbers), *((0, 0, 0, 1) if operator == ">" else ())))
-            if operator in ("~=", "==", "===") and numbers:
-                kept = numbers[:-1] if operator == "~=" else numbers
-                uppers.append((*kept[:-1], kept[-1] + 1) if operator == "~=" or is_range else (*numbers, 0, 0, 1))
-        elif operator in ("<", "<="):
-            uppers.append((*_trimmed(numbers), *((0, 0, 1) if operator == "<=" else ())))
-    return max(lowers, default=()), min(uppers, default=())
-
-
-def _trimmed(numbers: tuple[int, ...]) -> tuple[int, ...]:
-    while numbers and not numbers[-1]:
-        numbers = numbers[:-1]
-    return numbers
-
-
-def _is_within(version: str, lower: tuple[int, ...], upper: tuple[int, ...]) -> bool:
-    numbers = tuple(map(int, version.split(".")))
-    return numbers >= lower and (not upper or numbers < upper)
+        operator, version = (part.strip("'") for part in _quoted(clause).split(" ", 1))
+        if operator == "~=":
+            clauses.append((">=", version))
+            operator, version = "==", f"{version.rpartition('.')[0]}.*"
+        clauses.append((operator.replace("===", "=="), version))
+    return bounds(("python_full_version", operator, f"'{version}'") for operator, version in clauses)
 
 
 def _specifiers(text: str) -> frozenset[tuple[str, str]]:

@@ -112,6 +112,20 @@ def contains(atom: Atom, version: str) -> bool:
     return any(start <= cut < end for start, end in _spans(atom))
 
 
+def bounds(atoms: Iterable[Atom]) -> Span | None:
+    """Return the lowest and the highest version for which all atoms are true, or None."""
+    spans = _ALWAYS
+    for atom in atoms:
+        if is_range(atom):
+            spans = _intersection(spans, _spans(atom))
+    return (spans[0][0], spans[-1][1]) if spans else None
+
+
+def is_within(version: str, span: Span | None) -> bool:
+    """Return whether a version such as `3.12.0` is between two bounds."""
+    return span is not None and span[0] <= (_numbers(version), 0) < span[1]
+
+
 def is_range(atom: Atom) -> bool:
     """Return whether an atom is a range of full Python versions."""
     return (
