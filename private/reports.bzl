@@ -20,14 +20,14 @@ def write_summary(ctx, *, tag, digest, files, models = []):
         subcommand = subcommand("summary", args, inputs = depset([tag, digest] + files.values() + [model.description for model in models])),
     )
 
-def write_bento_report(ctx, *, archive, described, metadata, models, python_version, snapshot):
-    """Declares the report of a Bento. `metadata` is the archive part with bento.yaml. Returns two Files: JSON and HTML."""
+def write_bento_report(ctx, bento, *, archive, metadata, models, snapshot):
+    """Declares the report of a Bento (BentoInfo). `metadata` is the archive part with bento.yaml. Returns two Files: JSON and HTML."""
     report = ctx.actions.declare_file(ctx.label.name + ".report.json")
     page = ctx.actions.declare_file(ctx.label.name + ".report.html")
     args = target_arguments(ctx)
-    args.add_all(["--archive", archive, "--digest", described.digest, "--manifest", described.manifest, "--part", metadata])
-    args.add("--python-version", python_version)
-    args.add_all(["--service-info", snapshot.service, "--tag", described.tag])
+    args.add_all(["--archive", archive, "--digest", bento.digest, "--manifest", bento.manifest, "--part", metadata])
+    args.add("--python-version", bento.python_version)
+    args.add_all(["--service-info", snapshot.service, "--tag", bento.tag])
     for model in models:
         args.add_all(["--model", model.description, model.manifest])
     args.add_all(["--date", creation_time(ctx), "--output", report, "--page", page])
@@ -39,7 +39,7 @@ def write_bento_report(ctx, *, archive, described, metadata, models, python_vers
             "report",
             args,
             inputs = depset(
-                [archive, described.digest, described.manifest, described.tag, metadata, snapshot.service] +
+                [archive, bento.digest, bento.manifest, bento.tag, metadata, snapshot.service] +
                 [file for model in models for file in (model.description, model.manifest)],
             ),
             packages = ["jinja2", "packaging"],

@@ -185,11 +185,10 @@ def _bento_package_impl(ctx):
             manifest = depset([described.manifest]),
             report = depset(write_bento_report(
                 ctx,
+                bento,
                 archive = archives.bento,
-                described = described,
                 metadata = metadata_part,
                 models = models,
-                python_version = python_version,
                 snapshot = snapshot,
             )),
             summary = depset([write_summary(ctx, tag = described.tag, digest = described.digest, files = figures, models = models)]),
