@@ -328,6 +328,11 @@ def test_settings_of_uv_write_and_run_nothing(machine, bento, tmp_path, wheels, 
     (project / "uv.toml").write_text(f'cache-dir = "{canary}"\n')
     assert "uv.toml: the file isn't supported." in build(bento, project, tmp_path, code=status.ERROR)
     (project / "uv.toml").unlink()
+    assert "isn't an https:// URL of a host, without a user" in build(
+        bento, project, tmp_path, "--entrypoint", "python", code=status.ERROR
+    )
+    text = (project / "pyproject.toml").read_text()
+    (project / "pyproject.toml").write_text(text.replace("://user@", "://"))
     told = build(bento, project, tmp_path, "--entrypoint", "python")
     assert not canary.exists()
     assert "Traceback" not in told
