@@ -53,7 +53,7 @@ class Imports:
             answers.append(json.loads(answer.read_text("utf-8")))
         varied = [answer.pop("varied") for answer in answers][-1]
         for answer in answers:
-            del answer["optional"]
+            del answer["optional"], answer["sought"]  # stand-ins read the project's source
         found = [] if "problem" in answers[0] else [*differences(*answers)]
         return answers[0], [(one.field, *varied) for one in found]
 

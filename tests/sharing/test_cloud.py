@@ -368,7 +368,7 @@ def test_a_token_without_encryption_is_reported():
     assert not make("a", "http://127.0.0.1:3000", "t").is_open
 
 
-def test_a_wrong_login_is_not_kept(one_cloud, bento, ours, monkeypatch):
+def test_a_wrong_login_is_not_kept(one_cloud, bento, store, ours, monkeypatch):
     words = ["cloud", "login", "--endpoint", one_cloud.address]
     assert "Log in again" in bento(*words, "--api-token", "wrong", home=ours, code=status.ERROR)
     assert not (ours.home.root / ".yatai.yaml").exists()
@@ -385,7 +385,7 @@ def test_a_wrong_login_is_not_kept(one_cloud, bento, ours, monkeypatch):
         "models push clf": "models push clf registry.example.com/clf",
     }.items():
         err = bento(*words.split(), home=store if "push" in words else ours, code=status.ERROR)
-        assert err == f"{missing}{example}`. For BentoCloud or Yatai, run `bento cloud login`.\n"
+        assert err.endswith(f"{missing}{example}`. For BentoCloud or Yatai, run `bento cloud login`.\n")
 
 
 def test_the_command_pushes_and_pulls(one_cloud, bento, store, other, monkeypatch):
