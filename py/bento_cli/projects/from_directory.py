@@ -399,6 +399,8 @@ def _framework_notes(
     from rules_bento.bento.missing_modules import has_only_bentoml
     from rules_bento.formats.yaml import read_mapping
 
+    if not models:
+        return []
     image = image_steps.from_service(info) or image_steps.ImageDefinition()
     required = _names_in(bento.files["env/python/requirements.txt"].decode())
     is_locked = "env/python/requirements.lock.txt" in bento.files  # with the transitive dependencies
