@@ -617,7 +617,7 @@ def test_a_lock_for_another_python_is_rejected(local, wheels, bento, store, tmp_
 
 @pytest.mark.parametrize("has_sizes", [True, False])
 def test_the_total_of_downloads_is_known_if_the_server_reports_sizes(tmp_path, has_sizes):
-    contents = {f"/p{number}-1-py3-none-any.whl": os.urandom(5000 * number) for number in range(1, 7)}
+    contents = {f"/p{number}-1-py3-none-any.whl": b"PK\3\4" + os.urandom(5000 * number) for number in range(1, 7)}
     requests = []
 
     class Index(Handler):
