@@ -154,7 +154,7 @@ def misfits(checkout: Checkout, relay: Relay, shown: dict[str, str]) -> None:
     """Check that each invalid base causes an error with its name, the problem, and a remedy."""
     for target, *texts in (
         ("//tests/bases:bare", "@bare: libc.so.6 is missing", "Use a base with the GNU C library"),
-        ("@nowhere", f"{relay.host}/base/other: manifest sha256:", "returned 404", f"`docker login {relay.host}`"),
+        ("@nowhere", f"{relay.host}/base/other: manifest sha256:", "returned 404", f"`bento login {relay.host}`"),
         ("@partial", "missing blob sha256:", "Copy the whole image into the layout again"),
     ):
         refused = checkout.bazel("build", target, **shown)
