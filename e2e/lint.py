@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from bentofile import FILES
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from workbench import Checkout, Workbench
+
+sys.path.append(str(REPOSITORY / "bench"))
+import sizes
 
 # Unusual on purpose, and absent from the checkouts of scenarios.
 ODD = ("tests/services/", "e2e/smoke/presubmit/")
@@ -48,6 +53,9 @@ def lint_sees_every_file(bench: Workbench) -> str:
     assert not unpinned, "\n".join(unpinned)
     odd = odd_subjects()
     assert not odd, "\n".join(odd)
+    grown = sizes.increases(json.loads((REPOSITORY / sizes.FILE).read_text("utf-8")), sizes.count())
+    grown += sizes.unexplained(REPOSITORY, "HEAD")
+    assert not grown, "\n".join(grown)
     loaded, declared = documented_targets_load(bench.plain), documented_modules_load(bench.plain)
     documented_commands_run(bench.plain, bench.directory / "documented")
     documented = f"{loaded} targets, {declared} repositories and {len(GIVEN)} commands of documents"

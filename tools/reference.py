@@ -22,7 +22,7 @@ import click
 sys.path.append(str(Path(__file__).resolve().parent))
 sys.path.append(str(Path(__file__).resolve().parents[1] / "py"))
 
-from declarations import KINDS, Attribute, Attributes, Extension, Provider, Repository, Rule
+from declarations import KINDS, PUBLIC, Attribute, Attributes, Extension, Provider, Repository, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,8 +61,6 @@ _COMMANDS = """\
 
 `bento COMMAND` if it is installed, or `bazel run @rules_bento//tools:bento -- COMMAND` ([guide](cli.md)).
 """
-FILES = ("defs", "kubernetes", "policy", "startup")
-"""Files of rules/ with public rules, without `.bzl`."""
 _SHARED = 2
 _SHORT = 60
 _MOST = 0.8
@@ -73,8 +71,8 @@ _FLAG = re.compile(r'((?:# .*\n)+)(\w+_flag)\(\n    name = "(\w+)",\n    build_s
 def reference(root: Path) -> str:
     """Return the text of docs/reference.md for the repository at `root`."""
     repository = Repository(root)
-    files = {name: _public(repository, root, f"rules/{name}.bzl") for name in FILES}
-    others = {value.name: name for name in FILES[1:] for value in files[name].values()}
+    files = {name: _public(repository, root, f"rules/{name}.bzl") for name in PUBLIC}
+    others = {value.name: name for name in PUBLIC[1:] for value in files[name].values()}
     public = {name: value for defined in files.values() for name, value in defined.items()}
     defined = repository.load("//rules:providers.bzl").items()
     providers = [value for name, value in defined if isinstance(value, Provider) and not name.startswith("_")]

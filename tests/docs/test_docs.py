@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import inspect
 import re
 import sys
 from importlib.util import find_spec
@@ -61,7 +60,7 @@ def of(*languages: str):
 def starlark_names() -> dict[str, object]:
     """What a block may use without loading it."""
     public = REPOSITORY.load("//toolchains:extensions.bzl")
-    for name in reference.FILES:
+    for name in reference.PUBLIC:
         public |= REPOSITORY.load(f"//rules:{name}.bzl")
     extensions = {value.name: value.proxy() for value in public.values() if isinstance(value, Extension)}
     known = {
@@ -313,19 +312,6 @@ def test_the_reference_is_what_the_sources_say():
 def test_the_plots_have_the_figures_of_the_tables():
     drawn = plots.drawn(ROOT)
     assert {path: (ROOT / path).read_text("utf-8") for path in drawn} == drawn, "run `python bench/plots.py`"
-
-
-def test_the_public_api_is_small():
-    """The macros count as the rules that they declare; bento_service repeats attributes of its rules."""
-    repository = Repository(ROOT)
-    files = [repository.load(f"//rules:{name}.bzl") for name in reference.FILES]
-    public = {name: value for file in files for name, value in file.items() if name[0] != "_"}
-    counts = {name: sum(key[0] != "_" for key in each.attrs) for name, each in public.items() if isinstance(each, Rule)}
-    for name in ("bento_debs", "bento_requirements"):
-        counts[name] = len(inspect.signature(public[name]).parameters.keys() - {"name", "kwargs"})
-    assert counts["bento_package"] <= 32
-    assert sum(counts.values()) <= 190, counts  # with `resolver` of two rules, and `python_version` of three
-    assert len(counts.keys() | {"bento_service"}) <= 21
 
 
 def test_every_public_name_has_a_text():
