@@ -7,6 +7,7 @@ the rules' actions statically (r) and with the import (i). A way either gives wh
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
@@ -49,6 +50,7 @@ class Project(NamedTuple):
     body: str = "pass"
     service: str = "service:Svc"
     value: str = ""  # of ways with an import, where a file is hidden
+    sought: str = ""  # in a note of the way i
 
 
 V = 'VALUE = "constant"'
@@ -111,17 +113,19 @@ HIDDEN = {"exclude": ["local.yaml", "conf/b.yaml"]}
 CONF = {"local.yaml": "a: 1", "conf/a.yaml": "a: 1", "conf/b.yaml": "b: 2"}
 SOUGHT = {
     "exists": Project(
-        f'if Path(__file__).with_name("local.yaml").exists():\n    print("local")\n{V}', CONF, options=HIDDEN
+        f'if Path(__file__).with_name("local.yaml").exists():\n    print("local")\n{V}', CONF, options=HIDDEN, sought="local.yaml"
     ),
     "value": Project(
-        'VALUE = "a" if Path("local.yaml").is_file() else "b"', CONF, "bai", "isn't", "Bento: local.yaml", HIDDEN, value="b"
+        'VALUE = "a" if Path("local.yaml").is_file() else "b"', CONF, "bai", "isn't", "Bento: local.yaml", HIDDEN, value="b", sought="local.yaml"
     ),
     "git": Project('import os\nVALUE = "a" if os.path.exists(".git/HEAD") else "b"',
-        {".git/HEAD": "x"}, "bai", "isn't", "Bento: .git/HEAD", value="b"),
-    "glob": Project('VALUE = str(len([*Path("conf").glob("*.yaml")]))', CONF, "bai", "isn't", "Bento: conf/b.yaml", HIDDEN, value="1"),
+        {".git/HEAD": "x"}, "bai", "isn't", "Bento: .git/HEAD", value="b", sought=".git/HEAD"),
+    "glob": Project('VALUE = str(len([*Path("conf").glob("*.yaml")]))', CONF, "bai", "isn't", "Bento: conf/b.yaml", HIDDEN, value="1", sought="conf/b.yaml"),
     "open": Project('try:\n    VALUE = open("local.yaml").read()\nexcept OSError:\n    VALUE = "none"',
-        CONF, "bai", "assigned", "Bento: local.yaml", HIDDEN, value="none"),
+        CONF, "bai", "assigned", "Bento: local.yaml", HIDDEN, value="none", sought="local.yaml"),
     "found": Project('VALUE = "a" if Path("conf/a.yaml").exists() else "b"', CONF, "bai", "isn't", options=HIDDEN),
+    "absent": Project('VALUE = "a" if Path(".env").exists() else "b"', {}, "bai", "isn't", sought=".env"),
+    "variable": Project('import os\nVALUE = os.environ.get("UNSET", "b")', {}, "bai", "isn't", "get: UNSET", sought="UNSET"),
 }  # fmt: skip
 ENDS = {
     "raise": Project(f'{V}\nraise RuntimeError("no")', {}, "", "always fails|cannot be imported"),
@@ -158,7 +162,7 @@ def written(directory: Path, project: Project) -> dict:
 
 
 @pytest.mark.parametrize("name", PROJECTS)
-def test_a_build_is_that_of_bentoml_or_an_error(name, real, monkeypatch):
+def test_a_build_is_that_of_bentoml_or_an_error(name, real, monkeypatch, capfd):
     project = PROJECTS[name]
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="rules_bento-") as temporary:
         directory = Path(temporary)
@@ -174,6 +178,9 @@ def test_a_build_is_that_of_bentoml_or_an_error(name, real, monkeypatch):
             if way in project.builds:
                 hidden = {"value": project.value} if project.value else {}
                 assert make(project, files, directory / way, real) == expected | hidden
+                if way == "i":
+                    found = re.findall("(?:aren't in the Bento|it doesn't get): (.+?)[.] ", capfd.readouterr().err)
+                    assert found == ([project.sought] if project.sought else [])
             else:
                 with pytest.raises(BentoError, match=project.problem) as raised:
                     make(project, files, directory / way, real)

@@ -12,7 +12,7 @@ import re
 from contextlib import suppress
 from functools import partial
 from os.path import lexists
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from rules_bento import service as services
 from rules_bento.actions.bento_sources import members as source_members
@@ -60,6 +60,7 @@ PYTHON_VERSION = "3.11"
 CREATION_TIME = "1980-01-01T00:00:00+00:00"
 
 _README = "README.md"
+_PASS_VARIABLE = "--import-env NAME"
 _CHOSEN = (
     "the Bento requires bentoml=={}, {}. To choose the version, add bentoml to the requirements, or set "
     "--bentoml-version."
@@ -290,8 +291,9 @@ def _build_selected(
     if python:
         imported = _imported(settings, selection, service, python, store, extra)
         info, environment = imported.info, imported.version
-        warnings = (*warnings, *imported.notes, *_variables_note(imported.variables))
-        warnings += (*_hidden_note(imported.sought, directory, selection),)
+        dropped = [file.path for file in selection.dropped]
+        unseen = imported.unseen(dropped, lambda name: lexists(directory / name), "include and exclude", _PASS_VARIABLE)
+        warnings = (*warnings, *imported.notes, *unseen)
         settings = replace(settings, api=ApiDescription(imported.schema, imported.openapi))
     if pins:
         info = pins.apply(info)
@@ -338,30 +340,6 @@ def _fallback_note(error: BentoError, python: Path) -> str:
     match = re.search(r"\S+:[0-9]+: .*?(?=\. |\.?$)", str(error), re.MULTILINE)
     reason = match[0] if match else str(error).partition(". ")[0]
     return f"{reason}. Therefore, the service was imported in isolation, with {python}. To prevent this, add --static."
-
-
-def _variables_note(names: Sequence[str]) -> list[str]:
-    text = f"The imported code read environment variables that it doesn't get: {_some(names)}."
-    return [f"{text} To pass a variable, add --import-env NAME."] if names else []
-
-
-def _hidden_note(names: Sequence[str], directory: Path, selection: Selection) -> list[str]:
-    """Return a note if the import looked for existing files that aren't in the Bento. See `ImportedMetadata.sought`."""
-    kept = {part for file in selection.kept for part in (file.path, *map(str, PurePosixPath(file.path).parents))}
-    found = {name for name in names if not name.endswith("/") and name not in kept and lexists(directory / name)}
-    for name in names:
-        start = name.removeprefix("./")
-        found.update(
-            [file.path for file in selection.dropped if name.endswith("/") and file.path.startswith(start)][:1]
-        )
-    text = (
-        f"The imported code looked for files that aren't in the Bento: {_some(sorted(found))}. If a value depends on a"
-    )
-    return [f"{text} file, add the file to the Bento (check include and exclude)."] if found else []
-
-
-def _some(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:10])}{f' and {len(names) - 10} more' if len(names) > 10 else ''}"
 
 
 def _unused_requirements(service: str, settings: BentoSettings, bento: AssembledBento) -> list[str]:

@@ -239,6 +239,7 @@ def snapshot(request: _SnapshotRequest) -> None:
         **({"loads": found} if (found := find_model_loads(seen)) else {}),
         **({"src_exists": True} if plan.src_exists else {}),
         **({"survey": survey} if survey and any(survey) else {}),
+        **({"dropped": [file.path for file in selection.dropped]} if request.skip_service else {}),  # for notes
     }
     options = plan.effective_options
     if options.python.packages or options.python.requirements_txt:

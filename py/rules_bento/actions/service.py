@@ -18,6 +18,7 @@ from rules_bento.service.sdk_names import IMPORT_LINE
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
 if TYPE_CHECKING:
+    from rules_bento.service.import_runner import ImportedMetadata
     from rules_bento.service.metadata import ServiceInfo
 
 
@@ -101,6 +102,7 @@ def import_service(request: _ImportServiceRequest) -> None:
             permission=_PERMISSION,
         )
         imported = run_import(subject, environment, Path(scratch, "imports"))
+        _report_unseen(request, imported, service_info.pop("dropped", ()))
         for openapi, schema in request.api:
             _check_members(service_info["service"], imported.info)
             Path(openapi).write_text(imported.openapi, "utf-8")
@@ -119,6 +121,14 @@ def import_service(request: _ImportServiceRequest) -> None:
         **({"files": {path: b64encode(content).decode() for path, content in named.items()}} if named else {}),
     }
     request.output.write_text(json.dumps(service_info, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
+def _report_unseen(request: _ImportServiceRequest, imported: ImportedMetadata, dropped: Sequence[str]) -> None:
+    """Report files and variables that the service's code looked for. Undeclared files might exist."""
+    if not request.api:  # otherwise, the static analysis provides the metadata
+        options = "srcs, include, and exclude", "import_env"
+        for note in imported.unseen(dropped, lambda name: not name.startswith("../"), *options):
+            sys.stderr.write(f"{request.target}: {note}\n")
 
 
 def _installed_versions(roots: Sequence[Path]) -> dict[str, str]:

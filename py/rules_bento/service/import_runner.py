@@ -93,9 +93,26 @@ class ImportedMetadata:
     version: str  # of BentoML
     notes: tuple[str, ...] = ()  # warnings
     variables: tuple[str, ...] = ()  # unset environment variables that the service's code read
-    sought: tuple[
-        str, ...
-    ] = ()  # missing files that it looked for, and with `/` at the end, directories that it listed
+    sought: tuple[str, ...] = ()  # files that it didn't find, and with `/` at the end, directories that it listed
+
+    def unseen(self, dropped: Sequence[str], exists: Callable[[str], bool], files: str, variable: str) -> list[str]:
+        """Return notes on variables and files that the service's code looked for, and the import doesn't have.
+
+        `dropped` are the project's files that the Bento excludes. `exists` returns whether to report a file. `files`
+        and `variable` name the options to check and to add.
+        """
+        notes = []
+        if self.variables:
+            text = f"The imported code read environment variables that it doesn't get: {_some(self.variables)}."
+            notes.append(f"{text} To pass a variable, add {variable}.")
+        found = {name for name in self.sought if not name.endswith("/") and exists(name)}
+        for name in self.sought:
+            start = name.removeprefix("./")
+            found.update([path for path in dropped if name.endswith("/") and path.startswith(start)][:1])
+        if found:
+            text = f"The imported code looked for files that aren't in the Bento: {_some(sorted(found))}."
+            notes.append(f"{text} If a value depends on a file, add the file to the Bento (check {files}).")
+        return notes
 
 
 def import_service(
@@ -140,6 +157,10 @@ def import_service(
     notes = (f"the import wasn't isolated ({reason}): {_UNPROTECTED}",) if reason else ()
     variables = [name for name in here.get("variables", ()) if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name)]
     return ImportedMetadata(*result, str(here.get("version")), notes, tuple(variables), tuple(here.get("sought", ())))
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:10])}{f' and {len(names) - 10} more' if len(names) > 10 else ''}"
 
 
 def not_isolated(what: str, reason: str, permission: str) -> BentoError:

@@ -129,7 +129,8 @@ def _answer(order: dict[str, Any], trace: TextIO) -> dict[str, Any]:
     except BaseException as error:  # whatever the user's code raises, an exit too
         answer = _explain(error)
     found = {"varied": list(dict.fromkeys(state.varied)), "optional": sorted(state.optional), "version": __version__}
-    found |= {"variables": sorted(state.variables), "sought": sorted(state.sought)}
+    sought = [name for name in state.sought if name.endswith("/") or not os.path.lexists(f"{state.prefix}{name}")]
+    found |= {"variables": sorted(state.variables), "sought": sorted(sought)}
     return (state.refusals or [answer])[0] | found
 
 
