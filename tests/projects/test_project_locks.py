@@ -563,6 +563,23 @@ def test_a_lock_with_a_commit_of_git_has_no_hashes(project, index, bento):
     assert not (python / "requirements.lock.txt").exists()
 
 
+@pytest.mark.parametrize(
+    ("service", "options"),
+    [
+        (SERVICE.replace("    @", '    model = bentoml.models.BentoModel("gone:latest")\n    @'), ""),
+        (SERVICE, "models: [{tag: gone, alias: short}]\n"),
+    ],
+    ids=["service", "bentofile"],
+)
+def test_a_lock_does_not_need_the_models(project, index, bento, service, options):
+    (project / "service.py").write_text(service)
+    bentofile(project, index, more=options)
+    bento("lock")
+    assert bento.err == "note: Locked 2 packages in requirements.lock.txt. Commit this file.\n"
+    bento("build", code=1)
+    assert "the model 'gone" in bento.err
+
+
 def test_spec_1_has_the_lock_too(project, index, bento):
     bentofile(project, index, more="docker:\n  cuda_version: '12'\n")
     tag = bento("build", "-o", "ref")

@@ -301,16 +301,15 @@ def _build_selected(
     excluded = [file.path for file in selection.dropped if file.path.endswith(".py")]
     survey = services.survey(service, tree, directory.resolve().name, excluded, is_imported=bool(python))
     settings = replace(settings, survey=survey)
-    models = model_refs.find_models(info, options, store)
-    for model in models:
-        from rules_bento.models.weights import check_weights
-
-        check_weights(model.sources, model.entry.description.tag)
+    models = _find_models(info, options, store, is_required=not (lock and lock.options.is_explicit))
     reason = ""
     if extra.bentoml_version is None and not (extra.lock or "bentoml" in _required_packages(settings, info)):
         version, reason = _bentoml_version(environment, models, lock.bentoml_version() if lock else "")
         settings = replace(settings, bentoml_version=version)
     included = [model.bundled() for model in models]
+    if lock and lock.options.is_explicit:  # the lock doesn't depend on models
+        info, included = model_refs.without_models(info), []
+        settings = replace(settings, options=replace(options, models=None), loads=[])
     manifest = snapshot.digest(selection.kept)
     bento = assemble_bento(info, settings, manifest, included)
     if (lock and lock.written) or (pins and pins.written):  # the new file can be one of the sources
@@ -334,6 +333,23 @@ def _build_selected(
     )
     sources = tuple(source_members(selection.kept, manifest))
     return BuildResult(bento, sources, tuple(models), notes, str(directory.absolute()))
+
+
+def _find_models(
+    info: services.ServiceInfo, options: BuildOptions, store: Path, *, is_required: bool
+) -> list[StoredModel]:
+    """Return the models of the Bento. If a model is missing and they aren't required, returns no models."""
+    try:
+        models = model_refs.find_models(info, options, store)
+    except model_refs.MissingModelError:
+        if is_required:
+            raise
+        return []
+    for model in models:
+        from rules_bento.models.weights import check_weights
+
+        check_weights(model.sources, model.entry.description.tag)
+    return models
 
 
 def _fallback_note(error: BentoError, python: Path) -> str:

@@ -25,7 +25,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _ACCEPT_ANY = ("catboost", "lightgbm", "mlflow", "sklearn", "xgboost")
 
 
-class _MissingModelError(BentoError):
+class MissingModelError(BentoError):
     """Raised for a model that isn't available. `needed` states who requires the model, whose version can be partial."""
 
     tag = needed = ""
@@ -47,13 +47,18 @@ def find_models(info: ServiceInfo, options: BuildOptions, store: Path) -> list[S
             entries = service_models(service, bundled, "")
             wanted += [entry["tag"] for entry in entries if "registry" not in entry]
         wanted += [entry["tag"] for entry in legacy_models(info, bundled)[0]]
-    except _MissingModelError as error:
+    except MissingModelError as error:
         raise _missing_in(store, error) if error.tag else error from None
     aliased = {model.description.tag: model.alias for model in bundled}
     return [replace(model_store.read(store, tag), alias=aliased[tag]) for tag in dict.fromkeys(wanted)]
 
 
-def _missing_in(store: Path, error: _MissingModelError) -> BentoError:
+def without_models(info: ServiceInfo) -> ServiceInfo:
+    """Return a service's metadata without its models."""
+    return replace(info, models=(), services=tuple(replace(service, models=()) for service in info.services))
+
+
+def _missing_in(store: Path, error: MissingModelError) -> MissingModelError:
     """Return the error for a model that isn't in a store."""
     name = error.tag.lower().partition(":")[0]
     known = [path.name for path in store.iterdir() if path.is_dir()] if store.is_dir() else []
@@ -61,7 +66,7 @@ def _missing_in(store: Path, error: _MissingModelError) -> BentoError:
     near = nearest(name, known) if name not in known else ""
     hint = f" (did you mean {near!r}?)" if near else ""
     problem = f"{error.needed}, but the store contains {lacks}{hint}"
-    return BentoError(problem, place=error.place, remedy="To list the models, run `bento models list`.")
+    return MissingModelError(problem, place=error.place, remedy="To list the models, run `bento models list`.")
 
 
 def service_models(service: Service, models: Sequence[BundledModel], creation_time: str) -> list[dict[str, Any]]:
@@ -218,7 +223,7 @@ def _resolve(tag: str, models: Sequence[BundledModel], place: str, needs: str, w
             remedy = f"{tag!r} is an alias of {alias}, but only bentoml.models.get supports aliases. Use the tag."
         needed = f"{needs} the model {wanted or repr(tag)}"
         problem = f"{needed}, which isn't one of the available models ({bundled_tags})"
-        error = _MissingModelError(problem, place=place, remedy=remedy)
+        error = MissingModelError(problem, place=place, remedy=remedy)
         error.tag, error.needed = "" if alias else tag, needed
         raise error
     found = newest_model(sorted(matching, key=lambda model: model.tag))
