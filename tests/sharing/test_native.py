@@ -21,7 +21,7 @@ import pytest
 import zstandard
 from bento_cli.cli import status
 from bento_cli.library import Store
-from bento_cli.sharing import containers, native_build, native_cache, native_packages
+from bento_cli.sharing import containers, native_base, native_build, native_cache, native_packages
 from bento_cli.sharing.backends import NATIVE
 from bento_cli.sharing.native_base import _find_python, read_base
 from bento_cli.store import import_manifests, pool
@@ -389,6 +389,24 @@ def test_a_damaged_cache_is_repaired(
                     shutil.rmtree(native / "layers")
     assert len(set(digests)) == 1
     server.assert_sound()
+
+
+def test_layers_of_a_base_are_verified_again_only_if_their_files_change(tmp_path, monkeypatch, progress):
+    layout = make_base(tmp_path / "base")
+    arguments = (f"oci:{layout}", "linux/amd64", tmp_path / "cache", None, progress)
+    before = read_base(*arguments)
+    with monkeypatch.context() as patch:
+        patch.setattr(native_base, "check_layers", None)
+        assert read_base(*arguments).libraries == before.libraries
+    path = before.layout.blob(before.image.layers[0][0].digest)
+    status = path.stat()
+    flip(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(BentoError, match="doesn't match the digest"):
+        read_base(*arguments)
+    path.unlink()
+    with pytest.raises(BentoError, match="missing blob"):
+        read_base(*arguments)
 
 
 @pytest.mark.parametrize("exists", [False, True])

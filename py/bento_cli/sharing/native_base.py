@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import json
 import re
 import shutil
 from pathlib import Path
@@ -78,11 +80,10 @@ def read_base(
         _, root = find_manifest([reference], registries)
         reference = reference.with_digest(root.descriptor.digest)
         name, origin = str(reference), reference.name
-        directory = cache / "bases" / f"{root.descriptor.digest.partition(':')[2]}-{platform.replace('/', '-')}"
-        layout = _pull(reference, platform, directory, registries, counter)
+        layout = _pull(reference, platform, cache, registries, counter)
     image = _find_image(layout, platform, name)
     if text.startswith(LAYOUT):
-        check_layers(layout, [image])
+        _check_layers(layout, image, cache)
     record = cache / "bases" / f"{image.digest.partition(':')[2]}-contents.json"
     known = native_cache.read_record(record, lambda: _inspect(layout, image, name))
     system = SystemFiles.loads(known["system"])
@@ -90,12 +91,13 @@ def read_base(
     return BaseImageContents(name, origin, image, layout, known["python"], known["version"], system, libraries)
 
 
-def _pull(reference: Reference, platform: str, directory: Path, registries: Registries, counter: Progress) -> Layout:
+def _pull(reference: Reference, platform: str, cache: Path, registries: Registries, counter: Progress) -> Layout:
     """Return the cached layout of a base image. Pulls an image that is missing, incomplete, or damaged."""
+    directory = cache / "bases" / f"{reference.digest.partition(':')[2]}-{platform.replace('/', '-')}"
     directory.parent.mkdir(parents=True, exist_ok=True)
     with directory.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if _is_damaged(directory, platform):
+        if _is_damaged(directory, platform, cache):
             shutil.rmtree(directory)
         layout = Layout.create(directory)
         if not layout.index():  # the last file that `pull` writes
@@ -103,14 +105,25 @@ def _pull(reference: Reference, platform: str, directory: Path, registries: Regi
     return layout
 
 
-def _is_damaged(directory: Path, platform: str) -> bool:
+def _is_damaged(directory: Path, platform: str, cache: Path) -> bool:
     try:
         layout = Layout.open(directory)
         if layout.index():
-            check_layers(layout, [_find_image(layout, platform, "")])
+            _check_layers(layout, _find_image(layout, platform, ""), cache)
     except BentoError:
         return directory.exists()
     return False
+
+
+def _check_layers(layout: Layout, image: BaseImage, cache: Path) -> None:
+    """Verify the layers of a base image, unless they have been verified, and their files haven't changed since then.
+
+    Delivery verifies layers again, as it does the layers of packages.
+    """
+    files = [layout.blob(layer.digest).stat() for layer, _ in image.layers if layout.blob(layer.digest).is_file()]
+    states = [(each.st_dev, each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in files]
+    digest = hashlib.sha256(json.dumps([image.digest, states]).encode()).hexdigest()
+    native_cache.read_record(cache / "bases" / f"{digest}-checked.json", lambda: check_layers(layout, [image]))
 
 
 def _find_image(layout: Layout, platform: str, name: str) -> BaseImage:
