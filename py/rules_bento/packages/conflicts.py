@@ -490,9 +490,12 @@ def parse_marker(marker: str, origin: str) -> Condition:
     return _parse_marker(marker, _Work(origin))
 
 
-def conjunction(one: Condition, other: Condition) -> Condition:
-    """Return the condition that is true if both conditions are true."""
-    return _and(one, other, _Work(""))
+def conjunction(*conditions: Condition) -> Condition:
+    """Return the condition that is true if all conditions are true."""
+    result, work = TRUE, _Work("")
+    for condition in conditions:
+        result = _and(result, condition, work)
+    return result
 
 
 def negation(condition: Condition) -> Condition:

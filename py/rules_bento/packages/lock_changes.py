@@ -10,23 +10,23 @@ import json
 import os
 import re
 from contextlib import suppress
-from itertools import product
+from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from rules_bento.dataclasses_lite import NamedTuple, dataclass, field
+from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
-from rules_bento.formats import decode_text, read_file
+from rules_bento.formats import read_file
 from rules_bento.formats.schema import validate
 from rules_bento.formats.toml import read_toml
 from rules_bento.packages import conflicts
-from rules_bento.packages.marker_text import Span, bounds, canonical_atom, format_condition, is_within
+from rules_bento.packages.conflicts import conjunction
+from rules_bento.packages.marker_text import bounds, canonical_atom, format_condition, is_possible
 from rules_bento.packages.requirements import normalize_name, parse_requirement
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Iterable, Iterator, Mapping, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Iterable, Iterator, Mapping
 
 if TYPE_CHECKING:
-    from packaging import requirements as pep508
-
     from rules_bento.packages.conflicts import Condition
 
 PYPROJECT = "pyproject.toml"
@@ -41,8 +41,7 @@ _LISTS = {  # keys of [tool.uv] and of the lock
     "override-dependencies": "overrides",
     "build-constraint-dependencies": "build-constraints",
 }
-_MAX_ENVIRONMENTS = 20_000
-_PLAIN = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(?:\[([\w\s,.-]*)\])?\s*([<>=!~][^;@()]*)?", re.ASCII)
+_PYTHON = "python_full_version"
 _SETTINGS = {
     **{f"{key}?": str for key in _OPTIONS},
     **{f"{key}?": list for key in (*_LISTS, "exclude-dependencies")},
@@ -73,7 +72,6 @@ _SHAPE = {
 }
 _SOURCE = {f"{key}?": str for key in ("extra", "group", "git", "index", "marker", "path", "subdirectory", "url")}
 _DIRECTORIES = ("editable", "directory", "virtual")
-_OTHER = "other"  # a value that no marker names
 _DYNAMIC = (
     "{}: the lock can't be compared with the dynamic {} in {}. If they changed, run `uv lock`, which runs the code of "
     "the project."
@@ -90,20 +88,24 @@ class _Comparison:
     notes: list[str] = field(default_factory=list)
     documents: dict[Path, Table] = field(default_factory=dict)
 
+    @cached_property
+    def python(self) -> Condition:
+        """The Python versions that the lock supports."""
+        return _python(self.lock["requires-python"])
+
     def table(self, directory: Path, *keys: str) -> Any:
         """Return a table in the pyproject.toml of a directory, or {} if it doesn't exist."""
-        path = Path(os.path.normpath(directory / PYPROJECT))
-        if path not in self.documents:
-            text = decode_text(read_file(path), str(path)) if path.is_file() else ""
-            self.documents[path] = read_toml(text, str(path))
-            validate(self.documents[path], _SHAPE, str(path), "Correct the file.")
-        value: Any = self.documents[path]
+        directory = Path(os.path.normpath(directory))
+        if directory not in self.documents:
+            self.documents[directory] = _read_project(directory, _SHAPE)
+        value: Any = self.documents[directory]
         for key in keys:
             value = value.get(key, {}) if isinstance(value, dict) else {}
         return value
 
+    @cached_property
     def members(self) -> dict[str, Path]:
-        """Return the names and the directories of the projects in the workspace."""
+        """The names and the directories of the projects in the workspace."""
         directories = [self.root, *(self.root / path for path in _member_paths(self.root, self._uv("workspace")))]
         found = [each for each in directories if self.table(each, "project", "name")]
         return {normalize_name(self.table(each, "project", "name")): each for each in found}
@@ -113,75 +115,76 @@ class _Comparison:
 
     def differences(self) -> Iterator[str]:
         """Yield the differences between the lock and the files."""
-        members = self.members()
-        yield from self._settings(members)
+        members = self.members
+        yield from self._settings()
         locked = {each["name"]: each for each in self.lock["package"] if each["source"].keys() & {*_DIRECTORIES}}
         roots = {name for name, each in locked.items() if "." in each["source"].values()}
         recorded = {*self.lock.get("manifest", {}).get("members", roots)}
         if recorded != {*members} or not recorded <= locked.keys():
             yield _differ("the members", sorted(recorded), sorted(members), "the workspace")
             return
-        required = self._required(members)
+        required = self._required()
         for name, directory in members.items():
             is_package = self._uv("package", directory=directory)
             if not isinstance(is_package, bool):
                 is_package = name in required or "build-system" in self.table(directory)
             kind = "virtual" if not is_package else "directory" if required.get(name) is False else "editable"
             if kind not in locked[name]["source"]:
-                yield _differ(f"the source of {name}", next(iter(locked[name]["source"])), kind, PYPROJECT)
+                yield _differ(f"the source of {name}", next(iter(locked[name]["source"])), kind)
         for package in locked.values():
             path = next(path for kind, path in package["source"].items() if kind in _DIRECTORIES)
             if self.table(self.root / path, "project"):
-                yield from self._package(package, Path(os.path.normpath(self.root / path)), members)
+                yield from self._package(package, Path(os.path.normpath(self.root / path)))
 
-    def _required(self, members: Table) -> dict[str, bool | None]:
+    def _required(self) -> dict[str, bool | None]:
         """Return the members that other members require, and the values of `editable`."""
         found: dict[str, bool | None] = {}
-        for directory in {self.root, *members.values()}:
+        for directory in {self.root, *self.members.values()}:
             for name, sources in self._uv("sources", directory=directory).items():
                 for source in sources if isinstance(sources, list) else [sources]:
                     if isinstance(source, dict) and source.get("workspace"):
                         found[normalize_name(name)] = source.get("editable", found.get(normalize_name(name)))
         return found
 
-    def _settings(self, members: Table) -> Iterator[str]:
+    def _settings(self) -> Iterator[str]:
         lock, settings, manifest = self.lock, self._uv(), self.lock.get("manifest", {})
         if (self.root / "uv.toml").is_file():  # replaces the table, but for settings of the project
-            text = decode_text(read_file(self.root / "uv.toml"), "uv.toml")
-            settings = {"conflicts": settings.get("conflicts", []), **read_toml(text, "uv.toml")}
-            validate(settings, _SETTINGS, str(self.root / "uv.toml"), "Correct the file.")
-        ranges = [self.table(each, "project").get("requires-python", "") for each in members.values()]
-        if any(ranges) and _bounds(lock["requires-python"]) != _bounds(",".join(filter(None, ranges))):
-            yield _differ("requires-python", lock["requires-python"], ", ".join(filter(None, ranges)), PYPROJECT)
+            path = self.root / "uv.toml"
+            settings = {"conflicts": settings.get("conflicts", []), **read_toml(read_file(path), str(path))}
+            validate(settings, _SETTINGS, str(path), "Correct the file.")
+        ranges = [self.table(each, "project").get("requires-python", "") for each in self.members.values()]
+        limits = ", ".join(filter(None, ranges))
+        if limits and bounds(self.python) != bounds(_python(limits)):
+            yield _differ("requires-python", lock["requires-python"], limits)
         options = lock.get("options", {})
         for key, (recorded, default) in _OPTIONS.items():
             old, new = options.get(recorded, default), settings.get(key, default)
             if old.removesuffix(_OR_EXPLICIT) != new.removesuffix(_OR_EXPLICIT):
-                yield _differ(key, old, new, PYPROJECT)
+                yield _differ(key, old, new)
         yield from self._exclude_newer(options, settings)
         for key, recorded in _LISTS.items():
             texts = [each for each in settings.get(key, ()) if isinstance(each, str)]
-            wanted = [one for text in texts for one in self._lower(text, self.root, members, key)]
+            wanted = [one for text in texts for one in self._lower(text, self.root, key)]
             if key == "constraint-dependencies":  # without a range and a source, they limit nothing
-                wanted = [one for one in wanted if one[0][2] or one[0][3][0]]
+                wanted = [one for one in wanted if one[0][2] or one[0][3]]
             yield from self._compare(manifest.get(recorded, ()), wanted, key)
         tables: tuple[tuple[str, list[Any], list[Any]], ...] = (
-            ("conflicts", _conflicts(lock, members), _conflicts(settings, members)),
+            ("conflicts", _conflicts(lock, self.members), _conflicts(settings, self.members)),
             ("dependency-metadata", _metadata(manifest), _metadata(settings)),
         )
         for key, recorded_items, items in tables:
             if _sorted(recorded_items) != _sorted(items):
-                yield _differ(key, recorded_items, items, PYPROJECT)
+                yield _differ(key, recorded_items, items)
         names = [each for each in settings.get("exclude-dependencies", ()) if isinstance(each, str)]
         if not {*manifest.get("excludes", ())} <= {*map(normalize_name, names)}:
-            yield _differ("exclude-dependencies", manifest["excludes"], names, PYPROJECT)
+            yield _differ("exclude-dependencies", manifest["excludes"], names)
         for key, recorded in (("environments", "supported-markers"), ("required-environments", "required-markers")):
             markers = settings.get(key) if isinstance(settings.get(key), (str, list)) else []
             new = [markers] if isinstance(markers, str) else [each for each in markers if isinstance(each, str)]
             old = lock.get(recorded, [])
             if len(old) != len(new) or not all(map(self._is_same, map(_read, old), map(_read, new))):
-                yield _differ(key, old, new, PYPROJECT)
-        groups = {} if self.table(self.root, "project") else self._groups(self.root, members)
+                yield _differ(key, old, new)
+        groups = {} if self.table(self.root, "project") else self._groups(self.root)
         yield from self._compare_tables(manifest.get("dependency-groups", {}), groups, "the group {} of the workspace")
 
     def _exclude_newer(self, options: Table, settings: Table) -> Iterator[str]:
@@ -200,9 +203,9 @@ class _Comparison:
             end = times[1].replace(tzinfo=times[0].tzinfo) + timedelta(days=1) if is_date else times[1]
             is_same = abs(times[0] - end) < timedelta(hours=14 if is_date else 0, seconds=1)
         if not is_same:
-            yield _differ("exclude-newer", old or "nothing", new or "nothing", PYPROJECT)
+            yield _differ("exclude-newer", old or "nothing", new or "nothing")
 
-    def _package(self, package: Table, directory: Path, members: Table) -> Iterator[str]:
+    def _package(self, package: Table, directory: Path) -> Iterator[str]:
         """Compare the metadata of a project."""
         name, project = package["name"], self.table(directory, "project")
         recorded, dynamic = package.get("metadata", {}), project.get("dynamic", ())
@@ -211,26 +214,22 @@ class _Comparison:
             self.notes.append(_DYNAMIC.format(self.root / "uv.lock", " and ".join(unknown), directory / PYPROJECT))
         before, after = (table.get("version", "a dynamic version") for table in (package, project))
         if _canonical_version(before) != _canonical_version(after):
-            yield _differ(f"the version of {name}", before, after, PYPROJECT)
-        wanted = [
-            one
-            for text in project.get("dependencies", ())
-            for one in self._lower(text, directory, members, "dependencies")
-        ]
+            yield _differ(f"the version of {name}", before, after)
         optional = {normalize_name(extra): texts for extra, texts in project.get("optional-dependencies", {}).items()}
-        for extra, texts in optional.items():
-            condition = _read(f"extra == '{extra}'")
-            for text in texts:
-                for key, marker in self._lower(text, directory, members, "optional-dependencies", extra=extra):
-                    wanted.append((key, conflicts.conjunction(marker, condition)))
+        wanted = []
+        for extra, texts in {"": project.get("dependencies", ()), **optional}.items():
+            place = "optional-dependencies" if extra else "dependencies"
+            condition = _read(f"extra == '{extra}'" if extra else "")
+            found = [one for text in texts for one in self._lower(text, directory, place, extra=extra)]
+            wanted += [(key, conjunction(marker, condition)) for key, marker in found]
         if not unknown:
             yield from self._compare(recorded.get("requires-dist", ()), wanted, name)
             if {*recorded.get("provides-extras", ())} != {*optional}:
-                yield _differ(f"the extras of {name}", recorded.get("provides-extras", []), [*optional], PYPROJECT)
-        groups = self._groups(directory, members)
+                yield _differ(f"the extras of {name}", recorded.get("provides-extras", []), [*optional])
+        groups = self._groups(directory)
         yield from self._compare_tables(recorded.get("requires-dev", {}), groups, f"the group {{}} of {name}")
 
-    def _groups(self, directory: Path, members: Table) -> dict[str, list[tuple[Any, Condition]]]:
+    def _groups(self, directory: Path) -> dict[str, list[tuple[Any, Condition]]]:
         """Return the requirements of each group and of the groups that it includes."""
         tables = self.table(directory, "dependency-groups")
         declared = {normalize_name(name): list(entries) for name, entries in tables.items()}
@@ -240,25 +239,22 @@ class _Comparison:
         limits = {normalize_name(name): each.get("requires-python", "") for name, each in limits.items()}
 
         def entries(name: str, within: tuple[str, ...]) -> Iterator[tuple[Any, Condition]]:
-            limit = _read(
-                " and ".join(f"python_full_version {_quoted(each)}" for each in _clauses(limits.get(name, "")))
-            )
+            limit = _python(limits.get(name, ""))
             for entry in declared.get(name, ()) if name not in within else ():
                 if isinstance(entry, str):
-                    found = self._lower(entry, directory, members, "dependency-groups", group=name)
+                    found = self._lower(entry, directory, "dependency-groups", group=name)
                 else:
                     included = entry.get("include-group") if isinstance(entry, dict) else entry
                     found = entries(normalize_name(str(included)), (*within, name))
-                yield from ((key, conflicts.conjunction(marker, limit)) for key, marker in found)
+                yield from ((key, conjunction(marker, limit)) for key, marker in found)
 
         return {name: list(entries(name, ())) for name in declared}
 
     def _compare_tables(self, old: Table, new: Table, where: str) -> Iterator[str]:
         for name in sorted({*old, *new}):
-            if bool(old.get(name)) or bool(new.get(name)) or (name in old) != (name in new):
-                yield from self._compare(old.get(name, ()), new.get(name, ()), where.format(name))
-            if (name in old) != (name in new) and not new.get(name) and not old.get(name):
-                yield _differ(where.format(name), name in old, name in new, PYPROJECT)
+            yield from self._compare(old.get(name, ()), new.get(name, ()), where.format(name))
+            if (name in old) != (name in new):
+                yield _differ(where.format(name), name in old, name in new)
 
     def _compare(self, old: Iterable[Table], new: Iterable[tuple[Any, Condition]], where: str) -> Iterator[str]:
         """Compare requirements of the lock with requirements of a file."""
@@ -277,40 +273,36 @@ class _Comparison:
                 for each in (recorded, wanted):
                     found = [_written(one, marker) for one in each if one[0] == key[0] for marker in each[one]]
                     shown.append(" and ".join(sorted(found)) or f"no {key[0]}")
-                yield _differ(where, shown[0], shown[1], PYPROJECT)
+                yield _differ(where, shown[0], shown[1])
                 return
 
     def _lower(
-        self, text: str, directory: Path, members: Table, place: str, *, extra: str = "", group: str = ""
+        self, text: str, directory: Path, place: str, *, extra: str = "", group: str = ""
     ) -> Iterator[tuple[Any, Condition]]:
         """Yield the keys and markers of a requirement for each of its sources."""
+        place = f"{directory / PYPROJECT}: {place}"
         try:
-            requirement = _parse(text)
+            requirement = parse_requirement(text)
         except ValueError:
             remedy = "Correct the requirement."
-            raise BentoError(
-                f"invalid requirement {text!r}", place=f"{directory / PYPROJECT}: {place}", remedy=remedy
-            ) from None
-        name = normalize_name(requirement.name)
-        marker = _read(str(requirement.marker or ""))
-        fields = (name, frozenset(map(normalize_name, requirement.extras)), _specifiers(str(requirement.specifier)))
-        rest = marker
-        for source, owner in self._sources(name, directory, members):
-            if source.get("extra", extra) not in ("", extra) or source.get("group", group) not in ("", group):
-                continue
-            condition = _read(source.get("marker", ""))
-            both = conflicts.conjunction(marker, condition)
-            rest = conflicts.conjunction(rest, conflicts.negation(condition))
-            if both:
-                resolved = self._resolve(source, name, owner, members)
-                yield (*fields[:2], fields[2] if resolved[0] == "index" else frozenset(), resolved), both
+            raise BentoError(f"invalid requirement {text!r}", place=place, remedy=remedy) from None
+        name, rest = normalize_name(requirement.name), _read(str(requirement.marker or ""))
+        key = (name, frozenset(map(normalize_name, requirement.extras)))
+        specifiers = _specifiers(str(requirement.specifier))
+        for source, owner in self._sources(name, directory):
+            if source.get("extra", extra) in ("", extra) and source.get("group", group) in ("", group):
+                condition = _read(source.get("marker", ""))
+                if both := conjunction(rest, condition):
+                    resolved = self._resolve(source, name, owner)
+                    yield (*key, specifiers if resolved[0] == "index" else frozenset(), resolved), both
+                rest = conjunction(rest, conflicts.negation(condition))
         if rest:
-            yield (*fields, _url_source(requirement, directory, self.root)), rest
+            source = _url_source(requirement.url) if requirement.url else {}
+            yield (*key, specifiers, self._resolve(source, name, directory) if source else ()), rest
 
-    def _sources(self, name: str, directory: Path, members: Table) -> list[tuple[Table, Path]]:
+    def _sources(self, name: str, directory: Path) -> list[tuple[Table, Path]]:
         """Return the sources of a package in [tool.uv.sources], and the directories of the files that declare them."""
-        owners = [directory, *([self.root] if directory in members.values() else [])]
-        for owner in owners:
+        for owner in (directory, *([self.root] if directory in self.members.values() else [])):
             for each, sources in self._uv("sources", directory=owner).items():
                 if normalize_name(each) == name:
                     listed = sources if isinstance(sources, list) else [sources]
@@ -318,16 +310,13 @@ class _Comparison:
                     return [(one, owner) for one in listed]
         return []
 
-    def _resolve(self, source: Any, name: str, owner: Path, members: Table) -> tuple[Any, ...]:
-        """Return a source of [tool.uv.sources] as in a lock."""
+    def _resolve(self, source: Table, name: str, owner: Path) -> tuple[Any, ...]:
+        """Return a source of [tool.uv.sources] in a directory as in a lock."""
         if source.get("workspace"):
-            source = {
-                "path": os.path.relpath(members.get(name, owner), owner),
-                "editable": source.get("editable", True),
-            }
+            source = {"path": self.members.get(name, owner), "editable": source.get("editable", True)}
         if "path" in source:
             path = Path(os.path.normpath(owner / source["path"]))
-            place = _relative(path, self.root)
+            place = os.path.relpath(path, self.root)
             if not path.is_dir():
                 return ("path", place)
             is_package = source.get("package", self._uv("package", directory=path))
@@ -344,25 +333,8 @@ class _Comparison:
         """Return whether two conditions are equal for all Python versions of the lock."""
         if one == other:
             return True
-        variables: dict[str, set[str]] = {}
-        for left, _, right in (atom for condition in (one, other) for clause in condition for atom in clause):
-            variables.setdefault(left if left.isidentifier() else right, set()).add(
-                (right if left.isidentifier() else left).strip("'\"")
-            )
-        span = _bounds(self.lock["requires-python"])
-        values = {name: [*found, _OTHER] for name, found in variables.items()}
-        versions = {each for text in variables.get("python_full_version", ()) for each in _near(text)}
-        values["python_full_version"] = sorted(each for each in versions if is_within(each, span))
-        lowest = (*(span[0][0] if span else ()), 0, 0, 0)[:3]
-        values["python_full_version"] = values["python_full_version"] or [".".join(map(str, lowest))]
-        count = 1
-        for each in values.values():
-            count *= len(each)
-        if count > _MAX_ENVIRONMENTS:
-            return False
-        work: dict[tuple[Any, ...], bool] = {}
-        environments = (dict(zip(values, each, strict=True)) for each in product(*values.values()))
-        return all(_holds(one, each, work) == _holds(other, each, work) for each in environments)
+        ways = ((one, conflicts.negation(other)), (other, conflicts.negation(one)))
+        return not any(is_possible(conjunction(*way, self.python)) for way in ways)
 
 
 def check(root: Path, lock: Table, remedy: str = "Run `uv lock` in the project.") -> list[str]:
@@ -404,14 +376,17 @@ def find_root(directory: Path) -> Path:
     return directory
 
 
+def _read_project(directory: Path, shape: Any) -> dict[str, Any]:
+    """Return the pyproject.toml of a directory, or {} if it doesn't exist."""
+    path = directory / PYPROJECT
+    document = read_toml(read_file(path), str(path)) if path.is_file() else {}
+    validate(document, shape, str(path), "Correct the file.")
+    return document
+
+
 def _tool(directory: Path, key: str) -> Any:
     """Return a value of [tool.uv] in a directory, or None."""
-    path = directory / PYPROJECT
-    if not path.is_file():
-        return None
-    document = read_toml(decode_text(read_file(path), str(path)), str(path))
-    validate(document, {"tool?": _SHAPE["tool?"]}, str(path), "Correct the file.")
-    return document.get("tool", {}).get("uv", {}).get(key)
+    return _read_project(directory, {"tool?": _SHAPE["tool?"]}).get("tool", {}).get("uv", {}).get(key)
 
 
 def _member_paths(root: Path, workspace: Table) -> list[str]:
@@ -426,16 +401,10 @@ def _member_paths(root: Path, workspace: Table) -> list[str]:
         for path in ([root / pattern] if "*" not in pattern else root.glob(pattern))
         if (path / PYPROJECT).is_file() and _tool(path, "managed") is not False
     }
-    matchers = [re.compile(_glob_pattern(each)) for each in excluded]
-    return sorted(path for path in found - {"."} if not any(each.fullmatch(path) for each in matchers))
+    return sorted(path for path in found - {"."} if not any(fnmatchcase(path, each) for each in excluded))
 
 
-def _glob_pattern(pattern: str) -> str:
-    """Return a regular expression for a pattern of `exclude`, in which `*` also matches slashes."""
-    return "".join({"*": ".*", "?": "."}.get(each, re.escape(each)) for each in re.sub(r"\*+", "*", pattern))
-
-
-def _differ(where: str, old: Any, new: Any, file: str) -> str:
+def _differ(where: str, old: Any, new: Any, file: str = PYPROJECT) -> str:
     return f"{where}: the lock has {_shown(old)}, but {file} has {_shown(new)}"
 
 
@@ -448,7 +417,7 @@ def _written(key: tuple[Any, ...], marker: Condition) -> str:
     name, extras, specifiers, source = key
     shown = f"{name}[{','.join(sorted(extras))}]" if extras else name
     shown += ",".join(sorted(f"{operator}{version}" for operator, version in specifiers))
-    shown += f" from {' '.join(map(str, source[1:]))}" if source and source[0] else ""
+    shown += f" from {' '.join(map(str, source[1:]))}" if source else ""
     return shown if marker == conflicts.TRUE else f"{shown} ; {format_condition(marker)}"
 
 
@@ -458,7 +427,7 @@ def _read(marker: str) -> Condition:
     for clause in conflicts.parse_marker(marker, PYPROJECT):
         together = conflicts.TRUE
         for atom in clause:
-            together = conflicts.conjunction(together, _canonical(atom))
+            together = conjunction(together, _canonical(atom))
         condition |= together
     return condition
 
@@ -476,80 +445,21 @@ def _canonical(atom: conflicts.Atom) -> Condition:
     return frozenset([frozenset([canonical_atom((left, operator, right))])])
 
 
-def _holds(condition: Condition, values: Mapping[str, str], work: dict[tuple[Any, ...], bool]) -> bool:
-    return any(all(_atom_holds(atom, values, work) for atom in clause) for clause in condition)
+def _python(text: str) -> Condition:
+    """Return a range of Python versions as a condition, which is false for an invalid range."""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-
-def _atom_holds(atom: conflicts.Atom, values: Mapping[str, str], work: dict[tuple[Any, ...], bool]) -> bool:
-    left, operator, right = atom
-    name = left if left.isidentifier() else right
-    key = (atom, values[name])
-    if key not in work:
-        text = (right if left.isidentifier() else left).strip("'\"")
-        if name == "extra":
-            work[key] = (values[name] == text) == (operator == "==")
-        else:
-            from packaging.markers import Marker, default_environment
-
-            environment = {**default_environment(), name: values[name]}
-            work[key] = Marker(" ".join(atom)).evaluate({each: str(value) for each, value in environment.items()})
-    return work[key]
-
-
-def _near(text: str) -> Iterator[str]:
-    """Yield Python versions at the bounds that a version in a marker can set."""
-    parts = [int(each) for each in re.findall(r"\d+", text)[:3]]
-    if len(parts) >= 2:
-        major, minor, patch = (*parts, 0)[:3]
-        for each in (
-            (minor - 1, 99),
-            (minor, 0),
-            (minor, patch - 1),
-            (minor, patch),
-            (minor, patch + 1),
-            (minor + 1, 0),
-        ):
-            if min(each) >= 0:
-                yield f"{major}.{each[0]}.{each[1]}"
-
-
-class _Requirement(NamedTuple):
-    """A requirement without a marker and a URL."""
-
-    name: str
-    extras: Sequence[str]
-    specifier: str
-    marker: None = None
-    url: None = None
-
-
-def _parse(text: str) -> _Requirement | pep508.Requirement:
-    """Parse a requirement. Importing `packaging.requirements` takes longer than a comparison."""
-    match = _PLAIN.fullmatch(text)
-    if match is None:
-        return parse_requirement(text)
-    return _Requirement(match[1], re.findall(r"[\w.-]+", match[2] or ""), match[3] or "")
-
-
-def _clauses(text: str) -> list[str]:
-    return [each.strip() for each in text.split(",") if each.strip()]
-
-
-def _quoted(clause: str) -> str:
-    match = re.match(r"([<>=!~]+)\s*(.*)", clause)
-    return f"{match[1]} '{match[2]}'" if match else "== ''"
-
-
-def _bounds(text: str) -> Span | None:
-    """Return the lowest and the highest version of a range of Python versions, or None for an empty range."""
-    clauses = []
-    for clause in _clauses(text):
-        operator, version = (part.strip("'") for part in _quoted(clause).split(" ", 1))
-        if operator == "~=":
-            clauses.append((">=", version))
-            operator, version = "==", f"{version.rpartition('.')[0]}.*"
-        clauses.append((operator.replace("===", "=="), version))
-    return bounds(("python_full_version", operator, f"'{version}'") for operator, version in clauses)
+    atoms: set[conflicts.Atom] = set()
+    try:
+        for clause in SpecifierSet(text):
+            operator, version = clause.operator.replace("===", "=="), clause.version
+            if operator == "~=":
+                atoms.add((_PYTHON, ">=", f"'{version}'"))
+                operator, version = "==", f"{version.rpartition('.')[0]}.*"
+            atoms.add((_PYTHON, operator, f"'{version}'"))
+    except InvalidSpecifier:
+        return conflicts.FALSE
+    return frozenset([frozenset(atoms)])
 
 
 def _specifiers(text: str) -> frozenset[tuple[str, str]]:
@@ -583,30 +493,21 @@ def _source(requirement: Table) -> tuple[Any, ...]:
         return ("git", address, *sorted((key, values[-1]) for key, values in parse_qs(query).items()))
     if "url" in requirement:
         return ("url", requirement["url"], requirement.get("subdirectory", ""))
-    return ("index", requirement["index"]) if "index" in requirement else ("", "")
+    return ("index", requirement["index"]) if "index" in requirement else ()
 
 
-def _url_source(requirement: _Requirement | pep508.Requirement, directory: Path, root: Path) -> tuple[Any, ...]:
-    """Return the source of a requirement with a URL (`name @ url`) as in a lock."""
-    url = requirement.url or ""
-    if url.startswith("git+"):
-        address, _, fragment = url.removeprefix("git+").partition("#")
-        prefix, at, revision = address.rpartition("@")
-        has_revision = bool(at) and "/" not in revision
-        pairs = {"rev": revision} if has_revision else {}
-        pairs |= {key: values[-1] for key, values in parse_qs(fragment).items() if key == "subdirectory"}
-        return ("git", prefix if has_revision else address, *sorted(pairs.items()))
-    if url.startswith("file://"):
-        path = Path(url.removeprefix("file://"))
-        return ("directory" if path.is_dir() else "path", _relative(path, root))
-    if url and "://" not in url:
-        path = directory / url
-        return ("directory" if path.is_dir() else "path", _relative(path, root))
-    return ("url", url.partition("#")[0], "") if url else ("", "")
-
-
-def _relative(path: Path, root: Path) -> str:
-    return os.path.relpath(path, root)
+def _url_source(url: str) -> Table:
+    """Return the URL of a requirement (`name @ url`) as a source of [tool.uv.sources]."""
+    address, _, fragment = url.partition("#")
+    source = {key: values[-1] for key, values in parse_qs(fragment).items() if key == "subdirectory"}
+    if address.startswith("git+"):
+        repository, at, revision = address.removeprefix("git+").rpartition("@")
+        if at and "/" not in revision:
+            return {"git": repository, "rev": revision, **source}
+        return {"git": address.removeprefix("git+"), **source}
+    if address.startswith("file://") or "://" not in address:
+        return {"path": address.removeprefix("file://")}
+    return {"url": address, **source}
 
 
 def _metadata(table: Table) -> list[Any]:
@@ -616,7 +517,7 @@ def _metadata(table: Table) -> list[Any]:
         requirements = []
         for text in entry.get("requires-dist", ()):
             with suppress(ValueError):
-                requirements.append(_parse(text))
+                requirements.append(parse_requirement(text))
         keys = [
             (normalize_name(one.name), sorted(one.extras), sorted(_specifiers(str(one.specifier))), str(one.marker))
             for one in requirements

@@ -27,17 +27,8 @@ _ORDER = ("os_name", "sys_platform", "platform_system", "platform_machine", "pla
 
 def format_condition(condition: Iterable[Iterable[Atom]]) -> str:
     """Return a condition as a marker. Ranges of Python versions are merged, and redundant clauses omitted."""
-    clauses: dict[frozenset[Atom], tuple[Span, ...]] = {}
-    atoms = {canonical_atom(atom) for clause in condition for atom in clause}
-    for clause in (frozenset(map(canonical_atom, clause)) for clause in condition):
-        key, spans = frozenset(atom for atom in clause if not is_range(atom)), _ALWAYS
-        if any(_excludes(one, other) for one in key for other in key):
-            continue
-        for atom in clause - key:
-            spans = _intersection(spans, _spans(atom))
-        if spans:
-            clauses[key] = _union([*clauses.get(key, ()), *spans])
-    _simplify(clauses, atoms)
+    clauses = _ranges(condition)
+    _simplify(clauses, {canonical_atom(atom) for clause in condition for atom in clause})
     found = [texts for _, texts in sorted(entry for each in clauses.items() for entry in _clause_texts(*each))]
     if not found or not all(found):
         return ""
@@ -46,6 +37,30 @@ def format_condition(condition: Iterable[Iterable[Atom]]) -> str:
     rest = [f"({text})" if len(found) > 1 and " and " in text else text for text in rest]
     joined = " or ".join(rest)
     return " and ".join([*common, f"({joined})" if common else joined])
+
+
+def _ranges(condition: Iterable[Iterable[Atom]]) -> dict[frozenset[Atom], tuple[Span, ...]]:
+    """Return the ranges of Python versions for which a condition can be true, by the other atoms of its clauses."""
+    clauses: dict[frozenset[Atom], tuple[Span, ...]] = {}
+    for clause in (frozenset(map(canonical_atom, clause)) for clause in condition):
+        key = frozenset(atom for atom in clause if not is_range(atom))
+        spans = _ALWAYS
+        for atom in clause - key:
+            spans = _intersection(spans, _spans(atom))
+        if spans and not any(_excludes(one, other) for one in key for other in key):
+            clauses[key] = _union([*clauses.get(key, ()), *spans])
+    return clauses
+
+
+def is_possible(condition: Iterable[Iterable[Atom]]) -> bool:
+    """Return whether a condition is true in an environment."""
+    return bool(_ranges(condition))
+
+
+def bounds(condition: Iterable[Iterable[Atom]]) -> Span | None:
+    """Return the lowest and the highest Python version for which a condition can be true, or None."""
+    spans = [span for each in _ranges(condition).values() for span in each]
+    return (min(spans)[0], max(spans)[1]) if spans else None
 
 
 def _excludes(one: Atom, other: Atom) -> bool:
@@ -110,20 +125,6 @@ def contains(atom: Atom, version: str) -> bool:
     """Return whether a range of Python versions contains a version such as `3.12.0`."""
     cut = (_numbers(version), 0)
     return any(start <= cut < end for start, end in _spans(atom))
-
-
-def bounds(atoms: Iterable[Atom]) -> Span | None:
-    """Return the lowest and the highest version for which all atoms are true, or None."""
-    spans = _ALWAYS
-    for atom in atoms:
-        if is_range(atom):
-            spans = _intersection(spans, _spans(atom))
-    return (spans[0][0], spans[-1][1]) if spans else None
-
-
-def is_within(version: str, span: Span | None) -> bool:
-    """Return whether a version such as `3.12.0` is between two bounds."""
-    return span is not None and span[0] <= (_numbers(version), 0) < span[1]
 
 
 def is_range(atom: Atom) -> bool:
