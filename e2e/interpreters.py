@@ -114,7 +114,6 @@ load("//rules:defs.bzl", "bento_base", "bento_image")
 load("//rules:kubernetes.bzl", "bento_deployment")
 load("//rules:defs.bzl", "bento_image_index")
 load("//rules:defs.bzl", "bento_layout_base", "bento_model", "bento_model_image", "bento_package")
-load("//rules:policy.bzl", "bento_policy_test")
 load("//rules:defs.bzl", "bento_wheel")
 
 bento_wheel(name = "acme", src = "acme-1.0-py3-none-manylinux_2_17_x86_64.whl", deps = ["@own//bentoml"])
@@ -184,8 +183,6 @@ bento_image_index(name = "index", image = ":image", platforms = ["//toolchains/p
 bento_model_image(name = "model_image", model = ":model")
 
 bento_deployment(name = "deployment", src = ":image", repository = "registry.example.com/hello")
-
-bento_policy_test(name = "policy_test", allow_licenses = ["MIT"], bento = ":hello")
 """
 
 

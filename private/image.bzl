@@ -6,7 +6,7 @@ load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand", "
 load(":image_checks.bzl", "check_libraries", "check_size", "scan_added_layers")
 load(":image_form.bzl", "write_form")
 load(":layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "ENVIRONMENT", "HOME", "USER", "added_layers", "write_joined_layer", "write_layer")
-load(":providers.bzl", "BentoImagePackagesInfo", "BentoWheelPartsInfo")
+load(":providers.bzl", "BentoWheelPartsInfo")
 load(":reports.bzl", "SBOM_FORMATS", "write_build_definition", "write_layer_report", "write_sbom", "write_summary")
 load(":target.bzl", "IMAGE_PLATFORM")
 load(":wheel_groups.bzl", "group_wheels")
@@ -189,7 +189,7 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
         for libraries, early in ((_libraries(parts, groups), False), ([part.libraries for part in parts], True))
     ]
     wheels = [part.wheel for part in parts]
-    sbom = write_sbom(ctx, base, subject, image, struct(models = models, parts = parts))
+    sbom = write_sbom(ctx, base, subject, image, struct(libraries = _libraries(parts, groups), models = models, parts = parts))
     debs = [base.deb_index] if base.deb_index else []
     build_definition = write_build_definition(
         ctx,
@@ -212,10 +212,6 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
             models = contents.model_source,
             referrers = (sbom,),
             soci = image.soci,
-        ),
-        BentoImagePackagesInfo(
-            packages = depset(transitive = [requirement.packages for requirement in packages.requirements]),
-            wheels = depset(wheels),
         ),
         DefaultInfo(files = depset([image.config, image.digest, image.manifest])),
         OutputGroupInfo(

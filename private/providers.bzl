@@ -12,14 +12,6 @@ BentoHelperPackagesInfo = provider(
     },
 )
 
-BentoImagePackagesInfo = provider(
-    doc = "The locked Python packages of an image.",
-    fields = {
-        "packages": "depset[File] - JSON: lock entries of the Python packages.",
-        "wheels": "depset[BentoWheelInfo] - wheels of the Python packages.",
-    },
-)
-
 BentoInstalledWheelInfo = provider(
     doc = "Packages from package hubs of rules_python.",
     fields = {

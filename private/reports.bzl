@@ -81,7 +81,10 @@ def write_layer_report(ctx, layers, parts):
 SBOM_FORMATS = {"cyclonedx": ("cdx", "application/vnd.cyclonedx+json"), "spdx": ("spdx", "application/spdx+json")}
 
 def write_sbom(ctx, base, subject, image, contents):
-    """Declares the SBOM of an image of `subject` with the `models` and `parts` in `contents`. Returns a struct of `file` and `media_type`."""
+    """Declares the SBOM of an image of `subject`. Returns a struct of `file` and `media_type`.
+
+    `contents` has lists: `models`, `parts`, and `libraries`, the Files that describe the wheels of the parts.
+    """
     suffix, media_type = SBOM_FORMATS[ctx.attr.sbom_format]
     models = [model.description for model in contents.models]
     debs = [base.deb_index] if base.deb_index else []
@@ -94,6 +97,7 @@ def write_sbom(ctx, base, subject, image, contents):
         args.add("--program")
     args.add_all(debs, before_each = "--index")
     args.add_all(models, before_each = "--model")
+    args.add_all(contents.libraries, before_each = "--libraries")
     built = add_wheels(args, wheels)
     args.add_all([wheel.distribution for wheel in wheels if wheel.allow_record_mismatch], before_each = "--allow-record-mismatch")
     args.add_all(excluded, before_each = "--excluded")
@@ -105,7 +109,7 @@ def write_sbom(ctx, base, subject, image, contents):
         subcommand = subcommand(
             "sbom",
             args,
-            inputs = depset([base.config, subject.digest, subject.tag, image.digest] + debs + models + built + excluded),
+            inputs = depset([base.config, subject.digest, subject.tag, image.digest] + debs + models + built + excluded + contents.libraries),
             packages = ["blake3", "packaging"],
         ),
     )

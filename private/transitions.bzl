@@ -70,14 +70,6 @@ program_cfg = transition(
     outputs = [_BYTECODE, _FLAG] + PYTHON_OUTPUTS,
 )
 
-def _metadata_plus_licenses_impl(settings, attr):
-    has_license_rules = attr.allow_licenses or attr.deny_licenses
-    return {"metadata": {_FLAG: settings[_FLAG]}} | ({"packages": {_FLAG: "files"}} if has_license_rules else {})
-
-# Split transition of the Bento attribute of policy tests. The configuration `packages` exists only if the attributes of the test list licenses,
-# because only then the test requires wheels.
-metadata_plus_licenses_cfg = transition(implementation = _metadata_plus_licenses_impl, inputs = [_FLAG], outputs = [_FLAG])
-
 # The defaults of these flags, with which tools share a configuration. Each further configuration with toolchains has more than 200 targets, because
 # Bazel analyzes all registered toolchains in it.
 _DEFAULTS = {_BYTECODE: "none", _FLAG: "auto", _PYTHON_VERSION: ""}

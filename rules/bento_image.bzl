@@ -6,7 +6,6 @@ load("//private:image.bzl", "IMAGE", "build_image", "image_packages")
 load("//private:image_checks.bzl", "check_system")
 load("//private:installed_wheel_aspect.bzl", "installed_wheel_aspect")
 load("//private:layers.bzl", "BENTO", "HOME", "MOUNTED", "USER", "write_layer")
-load("//private:providers.bzl", "BentoImagePackagesInfo")
 load("//private:target.bzl", "image_cfg", "platform_name")
 load("//private:transitions.bzl", "metadata_plus_files_cfg")
 load("//private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
@@ -129,6 +128,6 @@ duplicate CUDA libraries, missing system packages, and layers above `size_limit`
         "working_dir": attr.string(doc = "Working directory. Default: the Bento's directory in the image."),
     } | IMAGE,
     cfg = image_cfg,
-    provides = [BentoImageInfo, BentoImagePackagesInfo],
+    provides = [BentoImageInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

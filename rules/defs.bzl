@@ -1,4 +1,4 @@
-"""Defines the public rules, macros, and functions of rules_bento. Further rules are in kubernetes.bzl, policy.bzl, and startup.bzl, and the public
+"""Defines the public rules, macros, and functions of rules_bento. Further rules are in kubernetes.bzl and startup.bzl, and the public
 providers in providers.bzl."""
 
 load("//private:service_config.bzl", _service_config = "service_config")

@@ -7,7 +7,7 @@ load("//private:image.bzl", "IMAGE", "build_image", "image_packages")
 load("//private:installed_wheel_aspect.bzl", "check_layouts", "installed_wheel_aspect")
 load("//private:launcher.bzl", "runfile_path")
 load("//private:layers.bzl", "ENVIRONMENT", "write_layer")
-load("//private:providers.bzl", "BentoImagePackagesInfo", "BentoInstalledWheelInfo", "BentoSourcesInfo")
+load("//private:providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
 load("//private:snapshot.bzl", "SECRETS", "add_secrets")
 load("//private:sources_aspect.bzl", "first_party_imports", "sources_aspect")
 load("//private:target.bzl", "image_cfg", "platform_name")
@@ -167,6 +167,6 @@ repositories. Output groups and checks: as for `bento_image`, except for system 
         "working_dir": attr.string(default = "{}/{}".format(_APP, _MAIN_REPOSITORY), doc = "Working directory. Default: the directory of this repository."),
     } | IMAGE | SECRETS,
     cfg = image_cfg,
-    provides = [BentoImageInfo, BentoImagePackagesInfo],
+    provides = [BentoImageInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

@@ -5,17 +5,9 @@ import inspect
 
 import pytest
 import urllib3
-from packaging.licenses import canonicalize_license_expression
-from rules_bento import private
 from sigstore._internal.trust import KeyringPurpose
 from sigstore.models import TransparencyLogEntry, TrustedRoot
 from sigstore.verify import Verifier
-
-
-def test_identifiers_of_packaging():
-    identifiers = private.spdx_identifiers()
-    assert {"mit", "gpl-3.0-only"} <= set(identifiers)
-    assert all(canonicalize_license_expression(name).lower() == name for name in list(identifiers)[:20])
 
 
 @pytest.mark.parametrize(

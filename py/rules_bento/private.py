@@ -9,7 +9,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import http.client
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
     from datetime import datetime
     from typing import Any, TypeVar
 
@@ -28,13 +28,6 @@ def replace_reader(response: http.client.HTTPResponse, make: Callable[[Any], _Re
 def set_pools(manager: urllib3.PoolManager, pools: dict[str, type[urllib3.HTTPConnectionPool]]) -> None:
     """Set the class of the connection pools for each scheme. Read in urllib3 2.8."""
     manager.pool_classes_by_scheme = pools
-
-
-def spdx_identifiers() -> Collection[str]:
-    """Return the identifiers of SPDX licenses in lower case."""
-    from packaging.licenses import _spdx
-
-    return _spdx.LICENSES
 
 
 def bundle_times(verifier: Any, bundle: Any) -> list[datetime]:

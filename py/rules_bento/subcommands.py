@@ -21,7 +21,7 @@ _SUBCOMMANDS = {
     "actions.locks": "check_requirements lock normalize_lock resolve",
     "actions.models": "export_model model model_file_layer model_image model_layer weights_layer",
     "actions.package": "compare_service_metadata package",
-    "actions.reports": "build_definition check_policy inventory layer_report report sbom summary",
+    "actions.reports": "build_definition layer_report report sbom summary",
     "actions.service": "check_api import_service",
     "actions.bento_sources": "data_layer data_part snapshot",
     "actions.wheel_layers": (

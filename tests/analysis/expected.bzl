@@ -42,10 +42,6 @@ EXPECTED = {
     "//examples/iris:iris_deployment": {
         "files": ["iris_deployment.yaml"],
     },
-    "//examples/iris:iris_policy_test": {
-        "executable": True,
-        "files": ["iris_policy_test"],
-    },
     "//examples/iris:iris_startup_test": {
         "executable": True,
         "files": ["iris_startup_test"],
@@ -105,10 +101,6 @@ EXPECTED = {
         },
         "providers": ["BentoInfo", "RunEnvironmentInfo"],
     },
-    ":image_policy_test": {
-        "executable": True,
-        "files": ["image_policy_test"],
-    },
     ":layer_of_others": {
         "providers": ["BentoLayerInfo"],
     },
@@ -129,10 +121,6 @@ EXPECTED = {
             "part": ["model_of_shards.model.part"],
         },
         "providers": ["BentoModelInfo"],
-    },
-    ":policy_test": {
-        "executable": True,
-        "files": ["policy_test"],
     },
     ":push_of_bento": {
         "executable": True,

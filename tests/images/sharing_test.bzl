@@ -2,7 +2,6 @@
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//private:providers.bzl", "BentoImagePackagesInfo")
 load("//rules:providers.bzl", "BentoImageInfo")
 
 # Packages of both with layers of their own.
@@ -34,8 +33,8 @@ runtime_library = rule(
 
 def _packages_impl(ctx):
     env = analysistest.begin(ctx)
-    wheels = analysistest.target_under_test(env)[BentoImagePackagesInfo].wheels.to_list()
-    asserts.true(env, ctx.attr.package in [wheel.distribution for wheel in wheels], str(wheels))
+    [sbom] = [action for action in analysistest.target_actions(env) if action.mnemonic == "BentoSbom"]
+    asserts.true(env, ctx.attr.package in sbom.argv, str(sbom.argv))
     return analysistest.end(env)
 
 packages_test = analysistest.make(_packages_impl, attrs = {"package": attr.string(mandatory = True)})

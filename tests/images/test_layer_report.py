@@ -164,6 +164,7 @@ def test_the_page_shows_what_changed(tmp_path):
         "oci_image",
         "sbom",
         "system_packages",
+        "wheels.declared_license",
         "wheels.install",
         "wheels.wheel_metadata",
     ],

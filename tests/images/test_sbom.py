@@ -1,4 +1,4 @@
-"""SBOMs contain origins and licenses of models. e2e/schemas.py validates SBOMs with the official schemas."""
+"""SBOMs contain licenses of wheels and models, and origins of models. e2e/schemas.py validates SBOMs with the official schemas."""
 
 import json
 
@@ -6,7 +6,11 @@ import pytest
 from rules_bento.artifacts import artifact
 from rules_bento.dataclasses_lite import replace
 from rules_bento.images import sbom
+from rules_bento.images.wheels.libraries import Libraries
+from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.models.model import ModelDescription
+
+from tests.helpers.made_wheels import Maker
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 DIGEST = f"sha256:{'1' * 64}"
@@ -67,6 +71,42 @@ def test_an_artifact_in_a_registry_depends_on_neither():
     assert artifact.model_config(replace(MODEL, license="mit", origin="https://x.org/a")) == artifact.model_config(
         MODEL
     )
+
+
+OSI = "Classifier: License :: OSI Approved"
+WHEELS = [
+    ("License-Expression: mit or apache-2.0\nLicense: GPL", "MIT OR Apache-2.0", True),
+    ("License: BSD-3-Clause\nClassifier: License :: OSI Approved :: BSD License", "BSD-3-Clause", True),
+    (f"License: BSD\n{OSI} :: BSD License", "BSD License", False),
+    (f"{OSI}\n{OSI} :: MIT License", "MIT", True),
+    (f"License: Copyright 2020 us\n        All rights reserved.\n{OSI} :: ISC License (ISCL)", "ISC", True),
+    (f"{OSI} :: MIT License\n{OSI} :: BSD License", "MIT License, BSD License", False),
+    (f"License: Copyright {'x' * 200}", f"Copyright {'x' * 90}", False),
+    (f"License-Expression: {'(' * 300}MIT{')' * 300}", f"{'(' * 300}MIT{')' * 300}", False),
+    ("License: UNKNOWN", "", False),
+    ("Classifier: Programming Language :: Python", "", False),
+]
+
+
+@pytest.mark.parametrize("form", ["cyclonedx", "spdx"])
+@pytest.mark.parametrize(("fields", "name", "is_listed"), WHEELS)
+def test_a_wheel_has_the_license_of_its_metadata(tmp_path, form, fields, name, is_listed):
+    maker = Maker("acme")
+    maker.files[f"{maker.dist_info}/METADATA"] += f"{fields}\n".encode()
+    packages = [Libraries.loads(Libraries.read(Wheel.read(maker.write(tmp_path))).dumps())]
+    wheels = [("acme", "1.0", "1" * 64), ("other", "1.0", "")]
+    components = sbom.image_components(SUBJECT, f"blake3:{'1' * 64}", "bento", wheels, {}, packages, [])
+    document = json.loads(sbom.make_sbom(SUBJECT, components, form))
+    [acme, other] = [
+        each for each in document.get("components", document.get("packages")) if each["name"] in ("acme", "other")
+    ]
+    if form == "cyclonedx":
+        named = {"expression": name} if is_listed else {"license": {"name": name}}
+        assert acme.get("licenses") == ([named] if name else None)
+        assert "licenses" not in other
+    else:
+        assert acme.get("licenseDeclared") == (name if is_listed else "NOASSERTION" if name else None)
+        assert acme.get("comment") == (f"Declared license: {name}" if name and not is_listed else None)
 
 
 @pytest.mark.parametrize("form", ["cyclonedx", "spdx"])

@@ -299,7 +299,6 @@ def test_an_edge_goes_to_the_package_of_its_index():
 
 
 def test_without_a_choice_a_lock_has_all_that_conflicts():
-    """As `bento audit` reads it."""
     found = lock.from_uv_lock(CONFLICTING, "uv.lock")
     assert [entry["name"] + entry["version"] for entry in found["packages"]] == ["web1", "core1", "core2"]
 

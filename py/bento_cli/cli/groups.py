@@ -49,7 +49,6 @@ COMMANDS = Group(
             "tree": "contents",
             "diff": "contents",
             "verify": "signatures",
-            "audit": "packages",
         },
         "Shell": {
             "completion": "shell",

@@ -7,7 +7,7 @@ from rules_bento import exit_handling
 OK = 0
 ERROR = 1  # the command failed; see the message
 USAGE = 2  # invalid command line
-FOUND = 3  # `verify` found damage, `diff` found differences, `audit` found violations
+FOUND = 3  # `verify` found damage, `diff` found differences
 NOT_FOUND = 4  # no entry of the store has the tag
 INTERRUPTED = exit_handling.INTERRUPTED
 PIPE = 141  # the reader of the output closed it

@@ -333,6 +333,11 @@ class BuiltImage:
         """All layers, with the wheels that they contain."""
         return [(layer, self._wheels.get(layer.digest, ())) for layer in self._layers]
 
+    def sbom(self, contents: str, form: Format) -> bytes:
+        """Return the SBOM. `contents` is the digest of the Bento or program."""
+        packages = map(self._libraries, self.plan.all_wheels)
+        return self.plan.sbom(self.documents.digest, contents, form, packages)
+
     def _libraries(self, wheel: PlannedWheel) -> Libraries:
         def write(directory: Path) -> None:
             (directory / _LIBRARIES).write_text(Libraries.read(wheel.read()).dumps(), "utf-8")
@@ -417,7 +422,7 @@ class Delivery:
         if form == NO_SBOM:
             return []
         digest = self._contents_digest()
-        return [(image, image.plan.sbom(image.documents.digest, digest, cast("Format", form))) for image in self.images]
+        return [(image, image.sbom(digest, cast("Format", form))) for image in self.images]
 
     def _referrers(self) -> list[Pushable]:
         from rules_bento.artifacts import artifact

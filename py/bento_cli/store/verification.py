@@ -6,9 +6,14 @@ import os
 import stat
 from pathlib import Path
 
+from rules_bento.archives import unpack
+from rules_bento.archives.archive import REQUIREMENTS
+from rules_bento.bento import descriptors
 from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
+from rules_bento.formats import MAX_BYTES
+from rules_bento.packages import requirements
 from rules_bento.tag import Tag
 from rules_bento.tree_walk import GENERATED, walk
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterator
@@ -18,6 +23,7 @@ from bento_cli.store.entry_store import Entry, EntryStore
 from bento_cli.store.pool import digest_time
 
 if TYPE_CHECKING:
+    from rules_bento.archives.unpack import Form
     from rules_bento.sources.manifest import TreeEntry as File
     from rules_bento.sources.manifest import TreeManifest
 
@@ -106,6 +112,23 @@ def verify_all(home: Home, progress: Callable[[int], None] | None = None, *, by_
         damages += [Finding(kind.noun, "", "", problem) for problem in listing.problems if problem in again]
     damages += [] if by_size else _verify_pool(home, progress)
     return Verified(verified.entries, verified.files, tuple(damages), verified.changes, verified.unknown)
+
+
+def unhashed(source: Path, form: Form, tag: str) -> list[Finding]:
+    """Return the packages of a Bento that aren't pinned with a hash or a commit. Raises BentoError for a bad Bento."""
+    texts: dict[str, bytes] = {}
+    for item, contents in unpack.read(source, form):
+        if (path := item.path.removeprefix("./")) in (BENTO.descriptor, *REQUIREMENTS):
+            if item.size > MAX_BYTES:
+                raise BentoError(f"{path} exceeds {MAX_BYTES} bytes", place=tag, remedy="Build the Bento again.")
+            texts[path] = b"".join(contents)
+    path = next((path for path in REQUIREMENTS if path in texts), "")
+    if not path or BENTO.descriptor not in texts:
+        return []
+    version = descriptors.parse(BENTO, texts[BENTO.descriptor], tag).python_version
+    lines = requirements.installed(requirements.decode(texts[path], f"{tag}/{path}"), f"{tag}/{path}", version)
+    names = [" ".join(filter(None, line.package)) for line in lines if not (line.hashes or line.is_commit)]
+    return [Finding(BENTO.noun, tag, path, f"{name} has no hash") for name in names]
 
 
 def require_intact(home: Home, entries: list[Entry], noted: import_manifests.ManifestCache | None = None) -> None:

@@ -1,14 +1,12 @@
-"""Subcommands that write reports, inventories, SBOMs, and provenance of Bentos and images, and check policies."""
+"""Subcommands that write reports, SBOMs, and provenance of Bentos and images."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from urllib.parse import quote
 
 from rules_bento.arguments import Pairs, Request, Strings, Triples, read_text
-from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
 from rules_bento.models.model import ModelDescription
@@ -131,6 +129,7 @@ class _SbomRequest(Request):
     excluded: Strings  # number and size of the files that are excluded from a wheel
     format: Literal["cyclonedx", "spdx"]
     index: Strings  # of Debian packages in the base or in a layer
+    libraries: Strings  # of a wheel
     model: Strings  # description
     output: Path
     allow_record_mismatch: Strings  # name of a package whose wheel is accepted with a wrong RECORD
@@ -142,6 +141,7 @@ class _SbomRequest(Request):
 def sbom(request: _SbomRequest) -> None:
     """Write the SBOM of an image in the format that `--format` specifies."""
     from rules_bento.images import sbom as sboms
+    from rules_bento.images.wheels.libraries import Libraries
 
     tag = Tag.parse(read_text(request.tag).strip(), "tag")
     subject = sboms.ImageSubject(tag.name, tag.version, read_text(request.digest).strip(), request.created)
@@ -159,7 +159,8 @@ def sbom(request: _SbomRequest) -> None:
         wheels.append((name, version, sha256_of(path)))
     models = [ModelDescription.loads(read_text(path)) for path in request.model]
     contents = read_text(request.bento_digest).strip()
-    components = sboms.image_components(subject, contents, _subject(request), wheels, comments, models)
+    packages = [Libraries.loads(read_text(path)) for path in request.libraries]
+    components = sboms.image_components(subject, contents, _subject(request), wheels, comments, packages, models)
     for path in request.index:
         index = json.loads(read_text(path))
         components += sboms.debian_packages(index["packages"], architecture)
@@ -274,47 +275,3 @@ def _debian_packages(versions: dict[str, str], architecture: str) -> Iterator[tu
 
 def _package_url(name: str, version: str) -> str:
     return f"pkg:pypi/{quote(name)}@{quote(version)}"
-
-
-class _InventoryRequest(Request):
-    locked: Strings  # entry of a package in the lock
-    output: Path
-    part: Strings  # of the archive, with the environment; only without a lock
-    python_version: str = ""
-    wheel: Strings
-
-
-def inventory(request: _InventoryRequest) -> None:
-    """Write an inventory of the Python packages in a Bento or an image, with the licenses that wheels declare."""
-    from rules_bento.archives.archive import read_requirements
-    from rules_bento.audit import inventory as inventories
-
-    packages = inventories.from_lock(read_object(read_file(path), path) for path in request.locked)
-    for path in request.part:
-        packages += inventories.from_requirements(*read_requirements(Path(path)), request.python_version)
-    if wheels := request.wheel:
-        from rules_bento.images.wheels.wheel import declared_by
-
-        declared = dict(map(declared_by, wheels))
-        packages = [package._replace(license=declared.get(package.name)) for package in packages]
-    request.output.write_text(inventories.dumps(packages), "utf-8")
-
-
-class _CheckPolicyRequest(Request):
-    inventory: Path  # output of the subcommand `inventory`
-    settings: Path  # JSON: the attributes of the rule
-
-
-def check_policy(request: _CheckPolicyRequest) -> None:
-    """Check an inventory against a policy. Raises BentoError for violations."""
-    from rules_bento.audit import inventory as inventories
-    from rules_bento.audit import licenses
-
-    settings = read_object(request.settings.read_bytes(), "the policy")
-    listed = licenses.read_policy(settings.pop("allow_licenses"), settings.pop("deny_licenses"))
-    packages = inventories.loads(request.inventory.read_bytes())
-    report = inventories.evaluate(packages, inventories.Policy(listed, **settings))
-    sys.stdout.write("".join(f"{line}\n" for line in inventories.summary_lines(report)))
-    if report.violations:
-        listing = "".join(f"  {violation}\n" for violation in report.violations)
-        raise BentoError(f"the Bento violates the policy:\n{listing}{inventories.REMEDY}")

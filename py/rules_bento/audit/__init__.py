@@ -1,1 +1,1 @@
-"""Checks a Bento before a release: vulnerabilities, licenses, and hashes of packages, and secrets in files."""
+"""Searches the files of a Bento for secrets."""

@@ -18,7 +18,7 @@ from rules_bento.images.layers.layer import write_files_layer, write_wheel_layer
 from rules_bento.images.layers.parts import WheelPart, join_parts, write_wheel_part
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.sources.snapshot import DeclaredFile
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Sequence, TypeVar
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Sequence, TypeVar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -215,8 +215,11 @@ class ImagePlan:
         )
         return documents(layers, config, ztocs)
 
-    def sbom(self, digest: str, contents: str, form: Format) -> bytes:
-        """Return the SBOM of the image with the digest `digest`. `contents` is the digest of the Bento or program."""
+    def sbom(self, digest: str, contents: str, form: Format, packages: Iterable[Libraries]) -> bytes:
+        """Return the SBOM of the image with the digest `digest`.
+
+        `contents` is the digest of the Bento or program. `packages` has the properties of the wheels.
+        """
         from rules_bento.images import sbom
 
         subject = sbom.ImageSubject(self.bento["name"], self.bento["version"], digest, self.created)
@@ -228,7 +231,7 @@ class ImagePlan:
         }
         models = [model.stored.entry.description for model in self.models]
         kind = "bento" if self.directory else "program"
-        components = sbom.image_components(subject, contents, kind, wheels, remarks, models)
+        components = sbom.image_components(subject, contents, kind, wheels, remarks, packages, models)
         return sbom.make_sbom(subject, components, form)
 
 

@@ -10,9 +10,11 @@ import json
 from urllib.parse import quote
 
 from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.images.wheels.declared_license import spdx_expression
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Literal, Mapping
 
 if TYPE_CHECKING:
+    from rules_bento.images.wheels.libraries import Libraries
     from rules_bento.models.model import ModelDescription
 
 Format = Literal["cyclonedx", "spdx"]
@@ -69,19 +71,13 @@ class Component(NamedTuple):
     @property
     def expression(self) -> str:
         """The license as an SPDX expression, or an empty string if the license isn't on the SPDX license list."""
-        from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
-
-        try:
-            expression: str = canonicalize_license_expression(self.license)
-        except InvalidLicenseExpression:
-            return ""
-        return "" if "LicenseRef-" in expression else expression
+        return spdx_expression(self.license)
 
 
-def python_package(name: str, version: str, sha256: str, remark: str = "") -> Component:
+def python_package(name: str, version: str, sha256: str, remark: str = "", license: str = "") -> Component:  # noqa: A002
     """Return a component for a wheel. `sha256` is the hexadecimal digest of the wheel, or empty if it is unknown."""
     reference = f"pkg:pypi/{quote(name)}" + (f"@{quote(version)}" if version else "")
-    return Component("library", reference, name, version, f"sha256:{sha256}" if sha256 else "", remark)
+    return Component("library", reference, name, version, f"sha256:{sha256}" if sha256 else "", remark, "", license)
 
 
 def debian_packages(versions: Mapping[str, str], architecture: str) -> list[Component]:
@@ -142,14 +138,19 @@ def image_components(
     kind: str,
     wheels: Iterable[tuple[str, str, str]],
     remarks: Mapping[str, str],
+    packages: Iterable[Libraries],
     models: Iterable[ModelDescription],
 ) -> list[Component]:
     """Return the components of an image of any front, except for system packages.
 
     `contents` is the digest of the Bento or program (`kind`). `wheels` contains names, versions, and SHA-256 digests.
+    `packages` has the properties of the wheels.
     """
-    packages = [python_package(*wheel, remark=remarks.get(wheel[0], "")) for wheel in wheels]
-    return [sources(subject, contents, kind), *packages, *map(model, models)]
+    licenses = {package.distribution: package.license.name for package in packages}
+    libraries = [
+        python_package(*wheel, remark=remarks.get(wheel[0], ""), license=licenses.get(wheel[0], "")) for wheel in wheels
+    ]
+    return [sources(subject, contents, kind), *libraries, *map(model, models)]
 
 
 def make_sbom(subject: ImageSubject, components: Iterable[Component], form: Format) -> bytes:

@@ -135,6 +135,7 @@ def _is_reference(target: str) -> bool:
 @arguments.option("--signature", "Read the bundle from this file (default: ARCHIVE.sigstore.json)", type=File())
 @arguments.option("--provenance", "Also require signed provenance")
 @arguments.option("--sbom", "Also require a signed SBOM for each image")
+@arguments.option("--require-hashes", "Also fail if a Bento's package is pinned with neither a hash nor a commit")
 @arguments.option("--strict", "Also fail if the store has no digests for a Bento's or model's files")
 @arguments.insecure
 @arguments.output("text", "json", "yaml")
@@ -142,6 +143,7 @@ def verify_command(
     store: Store,
     tags: Sequence[str],
     signature: str | None,
+    require_hashes: bool,
     strict: bool,
     insecure: Sequence[str],
     output: str,
@@ -156,7 +158,11 @@ def verify_command(
     """
     from bento_cli.library import archive_of
 
-    if rules := _signature_rules(signature, **signers):
+    rules = _signature_rules(signature, **signers)
+    if require_hashes and (rules or "-" in tags):
+        remedy = "Save the archive to a file, and run `bento verify --require-hashes FILE`."
+        raise BentoError("--require-hashes can't be combined with a signer or standard input", remedy=remedy)
+    if rules:
         return _verify_signatures(tags, rules, signature, insecure, output)
     archives = {text: archive for text in tags if (archive := archive_of(text))}
     for source, _ in archives.values():
@@ -166,16 +172,30 @@ def verify_command(
         entries = [entry for tag in tags if tag not in archives for entry in _with_models(tag, store)]
         verified = store.verify(*entries, progress=progress) if entries or not archives else Verified(0, 0, (), (), ())
         verified = _with_archives(verified, archives) if archives else verified
+    unhashed = _unhashed(tags, store) if require_hashes else []
     fields = {
         "entries": verified.entries,
         "files": verified.files,
         "damages": [_finding(finding) for finding in verified.damages],
         "changes": [_finding(finding) for finding in verified.changes],
         "unknown": list(verified.unknown),
+        "unhashed": [_finding(finding) for finding in unhashed],
     }
     if not show.data(fields, output):
+        for finding in unhashed:
+            show.out(f"{show.bad('not pinned')}  {show.plain(str(finding))}")
         _print_verified(verified)
-    return status.FOUND if verified.damages or (strict and verified.unknown) else status.OK
+    return status.FOUND if verified.damages or unhashed or (strict and verified.unknown) else status.OK
+
+
+def _unhashed(tags: Sequence[str], store: Store) -> list[Finding]:
+    from bento_cli.library import form_of, is_archive
+    from bento_cli.store.verification import unhashed
+
+    entries = [store.bentos.get(tag) for tag in tags if not is_archive(tag)] if tags else store.bentos.list()
+    sources = [(path, tag) for tag in tags if (path := is_archive(tag))]
+    sources += [(entry.path, str(entry.tag)) for entry in entries]
+    return [finding for path, name in sources for finding in unhashed(path, form_of(path), name)]
 
 
 def _with_models(tag: str, store: Store) -> list[Entry]:

@@ -7,6 +7,7 @@ import re
 from itertools import chain
 
 from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.images.wheels.declared_license import DeclaredLicense
 from rules_bento.images.wheels.elf import MAGIC, Elf, SparseFile, read_elf
 from rules_bento.images.wheels.install import shared_files
 from rules_bento.images.wheels.wheel_metadata import normalized
@@ -35,7 +36,7 @@ class Linked(NamedTuple):
 
 
 class Libraries(NamedTuple):
-    """The properties of a wheel that the checks of an image use."""
+    """The properties of a wheel that the checks and the SBOM of an image use."""
 
     wheel: str  # the file name
     distribution: str
@@ -45,6 +46,7 @@ class Libraries(NamedTuple):
     optional: frozenset[str] = frozenset()  # paths of files that the package can be imported without
     files: dict[str, str] = {}  # noqa: RUF012 - never changed; see `install.shared_files`
     requires: frozenset[str] = frozenset()  # distributions that it requires without an extra
+    license: DeclaredLicense = DeclaredLicense()
 
     @staticmethod
     def read(wheel: Wheel, watched: Watched | None = None) -> Libraries:
@@ -62,7 +64,14 @@ class Libraries(NamedTuple):
         named = frozenset(word.decode() for word in {word for text in texts for word in words(text)})
         requires = frozenset(normalized(name) for text in wheel.metadata.requires for name in _REQUIRED.findall(text))
         libraries = Libraries(
-            wheel.name, wheel.distribution, tuple(linked), named, machines, files=shared_files(wheel), requires=requires
+            wheel.name,
+            wheel.distribution,
+            tuple(linked),
+            named,
+            machines,
+            files=shared_files(wheel),
+            requires=requires,
+            license=wheel.metadata.license,
         )
         return libraries._replace(optional=libraries.without(lambda: map(_text, wheel.chunks(sources))))
 
@@ -77,8 +86,17 @@ class Libraries(NamedTuple):
         machines = tuple(fields["machines"].items())
         named, optional = frozenset(fields["named"]), frozenset(fields["optional"])
         files, requires = fields["files"], frozenset(fields["requires"])
+        expression, license_text, classifiers = fields["license"]
         return Libraries(
-            fields["wheel"], fields["distribution"], tuple(linked), named, machines, optional, files, requires
+            fields["wheel"],
+            fields["distribution"],
+            tuple(linked),
+            named,
+            machines,
+            optional,
+            files,
+            requires,
+            DeclaredLicense(expression, license_text, tuple(classifiers)),
         )
 
     def dumps(self) -> str:
@@ -87,6 +105,7 @@ class Libraries(NamedTuple):
         fields: dict[str, Any] = {"wheel": self.wheel, "distribution": self.distribution}
         fields |= {"linked": linked, "named": sorted(self.named), "machines": dict(self.machines)}
         fields |= {"optional": sorted(self.optional), "files": self.files, "requires": sorted(self.requires)}
+        fields["license"] = self.license
         return json.dumps(fields, indent=1) + "\n"
 
     def of_machine(self, machine: str) -> Libraries:

@@ -14,7 +14,6 @@ import re
 from contextlib import closing
 from functools import partial
 from itertools import chain
-from pathlib import Path
 
 from rules_bento.archives.tarstream import directories_above
 from rules_bento.archives.xz import read_ahead
@@ -37,8 +36,7 @@ from rules_bento.images.wheels.wheel_metadata import FileName, Metadata, normali
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
 if TYPE_CHECKING:
-    from rules_bento.audit.licenses import DeclaredLicense
-
+    from pathlib import Path
 
 BOUNDS = Bounds(ratio=100, unpacked=64 << 20)  # for a complete wheel; real wheels unpack to 2 to 20 times their size
 _MOST_METADATA = 64 << 20  # bytes of a metadata file; RECORD has about 100 for each file of the wheel
@@ -464,12 +462,3 @@ def _entry_point(zip_file: _Zip, name: str, value: str | None) -> EntryPoint:
         raise zip_file.error(f"the entry point {name!r} is {value!r}, not MODULE:FUNCTION")
     _check_name(zip_file, name)
     return EntryPoint(name, match[1], match[2])
-
-
-def declared_by(path: str | Path) -> tuple[str, DeclaredLicense]:
-    """Return a wheel's normalized package name, and the declared license. Raises BentoError for an invalid wheel."""
-    from rules_bento.audit.licenses import DeclaredLicense
-
-    wheel = Wheel.read(Path(path))
-    fields = wheel.metadata
-    return wheel.distribution, DeclaredLicense(fields.license_expression, fields.license, fields.license_classifiers)

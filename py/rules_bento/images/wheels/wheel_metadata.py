@@ -10,6 +10,7 @@ import re
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
+from rules_bento.images.wheels.declared_license import DeclaredLicense
 
 _FILE_NAME = re.compile(r"([^-]+)-([^-]+)(?:-\d[^-]*)?-([^-]+)-([^-]+)-([^-]+)\.whl")
 # PEP 440, appendix B.
@@ -46,9 +47,7 @@ class Metadata(NamedTuple):
     name: str
     version: str
     requires: tuple[str, ...]  # Requires-Dist, unchanged
-    license_expression: str = ""
-    license: str = ""  # a name, or the complete license text
-    license_classifiers: tuple[str, ...] = ()  # classifiers that begin with `License ::`
+    license: DeclaredLicense = DeclaredLicense()
 
     @staticmethod
     def read(text: str, file: FileName) -> Metadata:
@@ -58,9 +57,7 @@ class Metadata(NamedTuple):
             next(iter(fields.get("name", ())), ""),
             next(iter(fields.get("version", ())), ""),
             tuple(fields.get("requires-dist", ())),
-            next(iter(fields.get("license-expression", ())), ""),
-            next(iter(fields.get("license", ())), ""),
-            tuple(text for text in fields.get("classifier", ()) if text.startswith("License ::")),
+            DeclaredLicense.read(fields),
         )
         if not core.name or not core.version:
             raise BentoError("METADATA must specify Name and Version")
