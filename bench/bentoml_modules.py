@@ -9,6 +9,7 @@ each name for which only some do, and each that the process that serves has load
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -41,10 +42,11 @@ VALUE = "x"
 """
 
 
-def main(pythons: list[str]) -> None:
+def main() -> None:
     """Print the tables for the interpreters."""
-    if not pythons or pythons[0].startswith("-"):
-        sys.exit(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pythons", nargs="+", metavar="PYTHON")
+    pythons = parser.parse_args().pythons
     found = [json.loads(subprocess.check_output([each, __file__, "--child"])) for each in pythons]
     broken, served = ([set(one[index]) for one in found] for index in range(2))
     loaded = set.intersection(*broken)
@@ -115,4 +117,4 @@ def build(cli: Callable[..., object], project: Path) -> str:
 
 
 if __name__ == "__main__":
-    child() if sys.argv[1:] == ["--child"] else main(sys.argv[1:])
+    child() if sys.argv[1:] == ["--child"] else main()
