@@ -245,5 +245,5 @@ def test_a_file_of_a_directory_is_hashed(workspace):
 def test_no_variable_reaches_a_server(field, text):
     """uv replaces variables in URLs of a pyproject.toml, also if the requirement is from a project of someone else."""
     fields = {"requirements": [], "requires_python": ">=3.10", field: [text]}
-    with pytest.raises(BentoError, match=r"^x: the URL contains '\$\{', so uv would send the value"):
+    with pytest.raises(BentoError, match=r"^x: a requirement contains '\$\{', so uv would send the value"):
         resolution.Project(**fields).pyproject()

@@ -299,7 +299,7 @@ def test_a_lock_expands_no_variable(project, index, bento, monkeypatch):
     bentofile(project, index, f"'idna @ {index.url}/${{CANARY}}/idna-3.9-py3-none-any.whl'")
     for command in ("build", "lock"):
         bento(command, code=1)
-    assert "the requirements contain '${', so uv would send the value of an environment variable" in bento.err
+    assert "a requirement contains '${', so uv would send the value of an environment variable" in bento.err
     assert index.seen == []
 
 

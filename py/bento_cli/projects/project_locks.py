@@ -11,6 +11,7 @@ import json
 import os
 import re
 import sys
+from functools import cached_property
 from pathlib import Path
 
 from rules_bento.bento.model_refs import HUB
@@ -28,7 +29,7 @@ from rules_bento.packages.requirements import (
     reject_option,
     requirement_name,
 )
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Sequence, TypeAlias
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Sequence, TypeAlias
 
 if TYPE_CHECKING:
     from rules_bento.build_options.options import BuildOptions
@@ -146,11 +147,18 @@ class ProjectLock:
             "\n".join([python_version, *(line.text for line in lines), *self._settings(self._inputs()), limits])
         )
 
+    @cached_property
+    def _document(self) -> Any:
+        """The tables in pyproject.toml."""
+        from rules_bento.formats.toml import read_toml
+
+        return read_toml(self._read(_PYPROJECT), _PYPROJECT)
+
     def _project_files(self, inputs: LockInputs) -> dict[str, str]:
         """Return the files from which uv writes an implicit uv.lock, by name."""
         from rules_bento.formats.toml import read_toml
 
-        files = {_PYPROJECT: inputs.pyproject(read_toml(self._read(_PYPROJECT), _PYPROJECT), _PYPROJECT)}
+        files = {_PYPROJECT: inputs.pyproject(self._document, _PYPROJECT)}
         if (self.directory / "uv.toml").is_file():
             files["uv.toml"] = "\n".join(inputs.settings(read_toml(self._read("uv.toml"), "uv.toml"), "uv.toml"))
         return files
@@ -186,7 +194,7 @@ class ProjectLock:
             return None
         path = self._path(name)
         if name == UV_LOCK:
-            pins, text = parse(self._read_uv_lock(python_version), name)[0], ""
+            pins, text = self._read_uv_lock(python_version), ""
         else:
             text = decode_text(self._read(name), name)
             pins = _pins(text, name)
@@ -247,9 +255,7 @@ class ProjectLock:
 
     def _has_version(self) -> bool:
         """Return whether the [project] table has a version, without which uv writes no uv.lock."""
-        from rules_bento.formats.toml import read_toml
-
-        project: Any = read_toml(self._read(_PYPROJECT), _PYPROJECT).get("project")
+        project = self._document.get("project")
         return isinstance(project, dict) and ("version" in project or "version" in (project.get("dynamic") or ()))
 
     def _write_uv_lock(self, python_version: str) -> None:
@@ -258,14 +264,16 @@ class ProjectLock:
         from rules_bento.formats.toml import read_toml
         from rules_bento.packages import uv
         from rules_bento.packages.fake_interpreter import write_fake_interpreter
+        from rules_bento.packages.indexes import reject_variables
         from rules_bento.packages.lock_inputs import texts
         from rules_bento.packages.resolution import preferences
 
-        document: Any = read_toml(self._read(_PYPROJECT), _PYPROJECT)
+        document = self._document
         if self.options.is_explicit:  # as `uv lock`
             project, settings = document["project"], document.get("tool", {}).get("uv")
-            tables = [project.get("dependencies"), project.get("optional-dependencies")]
-            self._reject_variables(texts([*tables, document.get("dependency-groups"), settings]))
+            tables = [project.get("dependencies"), project.get("optional-dependencies"), settings]
+            declared = texts([*tables, document.get("dependency-groups")])
+            reject_variables(declared, str(self.directory.absolute()))
             self._run(["lock"], self.directory, dict(os.environ))
             self.written = str(self._path(UV_LOCK))
             return
@@ -298,7 +306,7 @@ class ProjectLock:
         import tempfile
 
         from rules_bento.packages import uv
-        from rules_bento.packages.indexes import Indexes
+        from rules_bento.packages.indexes import Indexes, reject_variables
 
         options = parse("".join(f"{line.text}\n" for line in lines), "requirements")[1]
         for option in options:
@@ -312,7 +320,7 @@ class ProjectLock:
             settings = [line for line in settings if not line.startswith('"prerelease" ')] + ['prerelease = "allow"']
         variables: dict[str, str] = {}
         if self.options.is_explicit:
-            self._reject_variables([*roots, *settings])
+            reject_variables([*roots, *settings], str(self.directory.absolute()))
             variables = uv.variables_for(indexes, os.environ)
         else:
             addresses = (indexes.default, *indexes.extra, *indexes.find_links)
@@ -335,7 +343,7 @@ class ProjectLock:
             flags = ["pip", "compile", "requirements.in", "-o", name, *_COMPILE, "--python-version", python_version]
             flags += ["--no-python-downloads", "--python", sys.executable]
             if self._path(UV_LOCK).is_file():
-                limits = inputs.requirements([pin.text for pin in parse(self._read_uv_lock(""), UV_LOCK)[0]], UV_LOCK)
+                limits = inputs.requirements([pin.text for pin in self._read_uv_lock("")], UV_LOCK)
                 (directory / "limits.txt").write_text("".join(f"{limit}\n" for limit in limits), "utf-8")
                 flags += ["-c", "limits.txt"]
                 self.notes.append(f"{UV_LOCK} only limits the versions, because it doesn't lock all requirements.")
@@ -365,28 +373,20 @@ class ProjectLock:
         uv: Any = read_toml(read_file(self.directory / name, name), name)
         return inputs.settings(uv if name.endswith("uv.toml") else uv["tool"]["uv"], name)
 
-    def _reject_variables(self, values: Iterable[str]) -> None:
-        """Raise BentoError if uv would send the value of an environment variable to a server of the project."""
-        if any("${" in value for value in values):
-            problem = "the requirements contain '${', so uv would send the value of an environment variable to a server"
-            remedy = "Remove the variable. For credentials, use netrc."
-            raise BentoError(problem, place=str(self.directory.absolute()), remedy=remedy)
-
     def _read(self, name: str) -> bytes:
         return read_inside(self._path(name))
 
-    def _read_uv_lock(self, python_version: str) -> str:
+    def _read_uv_lock(self, python_version: str) -> list[Line]:
         """Return the requirements in uv.lock, with hashes. An empty Python version allows a stale lock.
 
         Raises BentoError if pyproject.toml requires a change of the lock, or another Python version.
         """
-        from rules_bento.formats.toml import read_toml
         from rules_bento.packages import lock, lock_changes
         from rules_bento.packages.conflicts import PackageSelection
 
         origin = str(self.root / UV_LOCK)
-        document = lock.read_uv_lock(decode_text(self._read(UV_LOCK), origin), origin)
-        table: Any = read_toml(self._read(_PYPROJECT), _PYPROJECT)
+        document = lock.read_uv_lock(self._read(UV_LOCK), origin)
+        table = self._document
         name, limit = normalize_name(table["project"]["name"]), table["project"].get("requires-python", "")
         if python_version:
             if not lock_changes.allows(limit, python_version):

@@ -19,7 +19,7 @@ from rules_bento.images.plan import APP, ImagePlan, PlannedLayer
 from rules_bento.packages import conflicts, lock_changes
 from rules_bento.packages.conflicts import PackageSelection
 from rules_bento.packages.indexes import without_credentials
-from rules_bento.packages.lock import source_archive, wheel_files
+from rules_bento.packages.lock import locked_files
 from rules_bento.packages.requirements import decode
 from rules_bento.registry.reference import has_registry
 from rules_bento.sources import snapshot
@@ -234,15 +234,15 @@ class _Builder:
             command = f"pip wheel --no-deps -w wheels '{requirement}'"
             problem = f"{name} is from Git, which builds of images don't use"
             raise BentoError(problem, place=origin, remedy=f"Run `{command}`, and then {path_advice(name)}")
-        wheels = wheel_files(package, origin, project.root)
-        if wheel := best_wheel(name, version, wheels, base, self._workspace.cache):
+        files = locked_files(package, origin, project.root)
+        if wheel := best_wheel(name, version, files, base, self._workspace.cache):
             return wheel
-        url, sha256 = source_archive(package, origin, project.root)
-        if url and not wheels:
+        for sha256, url in files.items():
             path = Path(unquote(urlsplit(url).path))
-            is_remote = parse_address(url) is not None
-            place = self._workspace.cache / "sdists" / sha256 / path.name if is_remote else path
-            return LocalWheel(name, version, place, sha256, url if is_remote else "")
+            if path.suffix != ".whl":
+                is_remote = parse_address(url) is not None
+                place = self._workspace.cache / "sdists" / sha256 / path.name if is_remote else path
+                return LocalWheel(name, version, place, sha256, url if is_remote else "")
         raise BentoError(
             f"{name}=={version}: the lock has no wheel for linux/{base.image.config['architecture']} and Python "
             f"{base.python_version} that runs on {base.name}. Lock another version of {name}, or use another base."

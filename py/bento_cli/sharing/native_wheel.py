@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rules_bento.archives import sha256_of
 from rules_bento.errors import BentoError
-from rules_bento.formats import decode_text, read_file
+from rules_bento.formats import read_file
 from rules_bento.formats.schema import validate
 from rules_bento.formats.toml import read_toml
 from rules_bento.images.wheels.wheel import Locked, Wheel
@@ -55,7 +55,7 @@ def build_archive(package: LocalWheel, project: UvProject, workspace: BuildWorks
         source = unpack(package.path, directory)
         path = source / "pyproject.toml"
         shape = {"build-system?": {"build-backend?": str, "requires?": [str], "backend-path?": [str]}}
-        document = read_toml(decode_text(read_file(path), label), label) if path.is_file() else {}
+        document = read_toml(read_file(path), label) if path.is_file() else {}
         validate(document, shape, label, "Lock another version of the package.")
     except BentoError as error:
         raise error.at(f"{label}: {package.path.name}: ") from None

@@ -166,6 +166,13 @@ def reject_credentials(text: str, origin: str) -> None:
         )
 
 
+def reject_variables(texts: Iterable[str], origin: str) -> None:
+    """Raise BentoError if uv would send the value of an environment variable to a server that `texts` name."""
+    if any("${" in text for text in texts):
+        problem = "a requirement contains '${', so uv would send the value of an environment variable to a server"
+        raise BentoError(problem, place=origin, remedy="Remove the variable. For credentials, use netrc.")
+
+
 def without_credentials(text: str) -> str:
     """Remove the user, the password, and the query from each URL in `text`, in linear time."""
     shown = _CREDENTIALS.sub(lambda match: match[1] or f"{match[2].rpartition('//')[0]}//", text)

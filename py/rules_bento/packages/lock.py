@@ -207,34 +207,23 @@ def read_uv_lock(text: bytes | str, origin: str) -> dict[str, Any]:
     return document
 
 
-def wheel_files(package: dict[str, Any], origin: str, project: Path) -> dict[str, str]:
+def locked_files(package: dict[str, Any], origin: str, project: Path) -> dict[str, str]:
     """Return the URLs or paths of a package's wheels in a `uv.lock` of the directory `project`, by SHA-256.
 
-    Raises BentoError for a wheel without a SHA-256.
+    Without wheels, returns the source archive. Raises BentoError for a file without a SHA-256.
     """
     source = package["source"]
     place = f"{origin}: {package['name']} {package.get('version', '')}".rstrip()
     files = {}
-    for file in package.get("wheels", ()):
+    for file in package.get("wheels") or ([package["sdist"]] if "sdist" in package else []):
         path = source.get("path") or posixpath.join(source.get("registry", ""), file.get("path", ""))
-        url = file.get("url") or str(project / path)
+        url = file.get("url") or source.get("url") or str(project / path)
         files[_sha256(file, url.rpartition("/")[2], package, place, project)] = url
     return files
 
 
-def source_archive(package: dict[str, Any], origin: str, project: Path) -> tuple[str, str]:
-    """Return the URL or path of a package's source archive in a `uv.lock`, and the SHA-256, or empty strings."""
-    source, file = package["source"], package.get("sdist")
-    if file is None:
-        return "", ""
-    path = source.get("path") or posixpath.join(source.get("registry", ""), file.get("path", ""))
-    url = file.get("url") or source.get("url") or str(project / path)
-    place = f"{origin}: {package['name']} {package.get('version', '')}".rstrip()
-    return url, _sha256(file, url.rpartition("/")[2], package, place, project)
-
-
-def export(document: dict[str, Any], choice: Choice, origin: str) -> str:
-    """Return the packages that `choice` installs as a requirements file with hashes, as `uv export` does.
+def export(document: dict[str, Any], choice: Choice, origin: str) -> list[requirements.Line]:
+    """Return the packages that `choice` installs, with markers and hashes, as `uv export` does.
 
     Raises BentoError for a package at a local path.
     """
@@ -248,19 +237,15 @@ def export(document: dict[str, Any], choice: Choice, origin: str) -> str:
             remedy = "Build a wheel, replace the requirement with python.wheels of the bentofile, and lock again."
             raise BentoError(problem, place=origin, remedy=remedy)
         found = _source(package, origin)
-        text = f"{name}=={package.get('version', '')}"
-        if "git" in found:
-            directory = f"#subdirectory={found['subdirectory']}" if "subdirectory" in found else ""
-            text = f"{name} @ git+{found['git']}@{found['commit']}{directory}"
-        elif found:
-            directory = f"#subdirectory={source['subdirectory']}" if "subdirectory" in source else ""
-            text = f"{name} @ {found['url']}{directory}"
+        if found and "subdirectory" in source:
+            found |= {"subdirectory": source["subdirectory"]}
+        text = requirements.direct(name, found) if found else f"{name}=={package.get('version', '')}"
         marker = format_condition(condition)
+        text += f" ; {marker}" if marker else ""
         files = [*package.get("wheels", ()), *([package["sdist"]] if "sdist" in package else [])]
-        hashes = sorted({file["hash"] for file in files if "hash" in file})
-        hashed = "".join(f" \\\n    --hash={each}" for each in hashes)
-        lines.append(f"{text}{f' ; {marker}' if marker else ''}{hashed}\n")
-    return "".join(lines)
+        hashes = sorted({file["hash"].removeprefix("sha256:") for file in files if "hash" in file})
+        lines.append(requirements.Line(origin, 0, text, text, tuple(hashes)))
+    return lines
 
 
 def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], origin: str) -> Lock:

@@ -398,8 +398,7 @@ def _with_source(line: str, package: dict[str, Any]) -> str:
         return line
     if "wheel" in source:
         return f"./{WHEELS}/{source['wheel']}"
-    directory = f"#subdirectory={source['subdirectory']}" if "subdirectory" in source else ""
-    return f"{package['name']} @ " + (source.get("url") or f"git+{source['git']}@{source['commit']}{directory}")
+    return requirements.direct(package["name"], source)
 
 
 @lru_cache(maxsize=1024)  # many services have the same packages

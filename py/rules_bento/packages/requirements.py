@@ -124,6 +124,13 @@ def parse_requirement(text: str) -> pep508.Requirement:
         raise ValueError("the marker is nested too deeply") from None
 
 
+def direct(name: str, source: Mapping[str, str]) -> str:
+    """Return the requirement for a package from a URL or a git commit."""
+    address = source.get("url") or f"git+{source['git']}@{source['commit']}"
+    directory = f"#subdirectory={source['subdirectory']}" if "subdirectory" in source else ""
+    return f"{name} @ {address}{directory}"
+
+
 def exact_version(requirement: pep508.Requirement) -> str:
     """Return the version that a requirement specifies, as in `name==1.0`, or an empty string for a range."""
     exact = [clause.version for clause in requirement.specifier if clause.operator in ("==", "===")]

@@ -16,7 +16,7 @@ from rules_bento.packages import lock as locks
 from rules_bento.packages import lock_shapes, requirements
 from rules_bento.packages import uv as uv_program
 from rules_bento.packages.fake_interpreter import write_fake_interpreter
-from rules_bento.packages.indexes import Indexes, without_credentials
+from rules_bento.packages.indexes import Indexes, reject_variables, without_credentials
 from rules_bento.packages.platforms import system_and_machine
 from rules_bento.packages.requirement_checks import local_path
 from rules_bento.packages.requirements import named_format
@@ -79,10 +79,7 @@ class Project:
         Raises BentoError for an invalid platform or `requires_python`, and for a URL with a variable.
         """
         for requirement in (*self.requirements, *self.constraints, *self.overrides):
-            if "${" in requirement:
-                problem = "the URL contains '${', so uv would send the value of an environment variable to the server"
-                remedy = "Remove the variable. For credentials, use netrc."
-                raise BentoError(problem, place=requirements.requirement_name(requirement), remedy=remedy)
+            reject_variables([requirement], requirements.requirement_name(requirement))
         lines = [
             "[project]",
             f'name = "{_PROJECT}"',
@@ -298,12 +295,11 @@ def read_pylock(text: str, origin: str) -> list[requirements.Line]:
 
 
 def _pylock_requirement(package: dict[str, Any], origin: str) -> str:
-    if "url" in package.get("vcs", {}):
-        vcs = package["vcs"]
-        directory = f"#subdirectory={vcs['subdirectory']}" if "subdirectory" in vcs else ""
-        return f"{package['name']} @ {vcs['type']}+{vcs['url']}@{vcs['commit-id']}{directory}"
-    if "url" in package.get("archive", {}):
-        return f"{package['name']} @ {package['archive']['url']}"
+    vcs, archive = package.get("vcs", {}), package.get("archive", {})
+    if "url" in vcs:
+        return requirements.direct(package["name"], {**vcs, "git": vcs["url"], "commit": vcs["commit-id"], "url": ""})
+    if "url" in archive:
+        return requirements.direct(package["name"], archive)
     if "version" not in package:
         remedy = "Use the package from an index, a URL, or a Git repository, and update the lock."
         raise BentoError(f"{package['name']} has no version", place=origin, remedy=remedy)
