@@ -17,9 +17,9 @@ import re
 from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.errors import BentoError
 from rules_bento.packages.lock_shapes import MAX_MARKER
-from rules_bento.packages.marker_text import contains, format_condition, is_range
+from rules_bento.packages.marker_text import canonical_atom, contains, format_condition, is_range
 from rules_bento.packages.requirements import normalize_name
-from rules_bento.typing_lite import Any, Collection, Iterable, Iterator, Mapping, Sequence
+from rules_bento.typing_lite import Any, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 Document = dict[str, Any]  # a uv.lock, or a table of it
 Item = tuple[str, str, str]  # kind (`project`, `extra`, or `group`), package, and name of the extra or group
@@ -156,7 +156,7 @@ def resolve(document: Document, choice: Choice, origin: str) -> Document:
     choice.check(document, origin)
     if not document.get("conflicts"):
         return document
-    active = _activate(document, choice, choice.items(document), _Work(origin))
+    active = _activate(document, choice, choice.items(document), Work(origin))
     return document | {"package": [_map_edges(package, active.resolve_edges) for package in document["package"]]}
 
 
@@ -172,27 +172,16 @@ def installed(
     document = document | {"package": [*document["package"], root]}
     chosen = choice.items(document)
     chosen += [item for name in choice.groups or () if (item := ("group", "", name))[2] in root["dev-dependencies"]]
-    work = _Work(origin, environment)
+    work = Work(origin, environment)
     limit = TRUE if not document.get("supported-markers") else FALSE
     for marker in document.get("supported-markers", ()):
-        limit |= _evaluate(_parse_marker(marker, work), work)
+        limit |= _replace(parse_marker(marker, work), work.condition, work)
     if not limit:
         remedy = "Change tool.uv.environments, and run `uv lock`."
         raise BentoError("the lock doesn't support the platform and Python version", place=origin, remedy=remedy)
     reached = _activate(document, choice, chosen, work).walk(document, chosen, limit)
     found = [(package, reached.get((id(package), ("project", package["name"], "")))) for package in document["package"]]
     return [(package, condition) for package, condition in found if condition]
-
-
-def _evaluate(condition: Condition, work: _Work) -> Condition:
-    """Return a condition of a marker without extras, for the environment of `work`."""
-    result = FALSE
-    for clause in condition:
-        together = TRUE
-        for atom in clause:
-            together = _and(together, work.condition(atom), work)
-        result |= together
-    return result
 
 
 def _root_groups(document: Document) -> dict[str, list[Document]]:
@@ -210,7 +199,7 @@ def _root_groups(document: Document) -> dict[str, list[Document]]:
     return groups
 
 
-def _activate(document: Document, choice: Choice, chosen: Collection[Item], work: _Work) -> _Active:
+def _activate(document: Document, choice: Choice, chosen: Collection[Item], work: Work) -> _Active:
     """Return the active items for the items `chosen`. Raises BentoError if the items conflict."""
     active = _Active(dict.fromkeys(chosen, TRUE), work)
     if not document.get("conflicts"):
@@ -256,7 +245,7 @@ def _map_edges(package: Document, change: Any) -> Document:
     return result
 
 
-class _Work:
+class Work:
     """Counts the steps for one lock before they run, because markers can have exponentially many clauses.
 
     If `environment` is set, markers are evaluated for these variables.
@@ -298,13 +287,14 @@ class _Active:
     """Maps the selected items, and the extras that these items require, to the conditions that activate them."""
 
     items: dict[Item, Condition]
-    work: _Work
+    work: Work
 
     def active_conflict(self, together: list[Item]) -> list[Item]:
         """Return two extras in `together` that can be active at the same time, or [] if there are no such extras."""
         found = [item for item in together if item[0] == "extra" and item in self.items]
         pairs = ([one, other] for at, other in enumerate(found) for one in found[:at])
-        return next((pair for pair in pairs if _and(self.items[pair[0]], self.items[pair[1]], self.work)), [])
+        both = ((pair, conjunction(*(self.items[item] for item in pair), work=self.work)) for pair in pairs)
+        return next((pair for pair, condition in both if condition), [])
 
     def add_required(self, document: Document, chosen: Iterable[Item]) -> None:
         """Add the extras that selected items require, directly or indirectly."""
@@ -333,8 +323,8 @@ class _Active:
             for edge in dependencies(package, item[0], item[2]):
                 extras: list[Item] = [("extra", edge["name"], extra) for extra in edge.get("extra", ())]
                 # An edge activates its own extras, so its marker can refer to them.
-                condition = self._simplify(_and(joined, self._edge_condition(package, edge, extras), self.work))
-                if condition:
+                own = self._edge_condition(package, edge, extras)
+                if condition := self._simplify(conjunction(joined, own, work=self.work)):
                     for extra in extras:
                         self.items[extra] = self._simplify(self.items.get(extra, FALSE) | condition)
                     for target in by_name.get(edge["name"], []):
@@ -357,20 +347,17 @@ class _Active:
         """Return the condition under which an edge is active. Treats the items in `extras` as active."""
         named = {_marker_name(*item): condition for item, condition in self.items.items()}
         named |= dict.fromkeys((_marker_name(*item) for item in extras), TRUE)
-        result: set[frozenset[Atom]] = set()
-        for clause in _parse_marker(edge.get("marker", ""), self.work):
-            condition = TRUE
-            for atom in clause:
-                left, operator, right = atom
-                if left != "extra":
-                    condition = _and(condition, self.work.condition(atom), self.work)
-                    continue
-                name = right.strip("'\"")
-                # Any other extra belongs to the package.
-                item = named.get(name, named.get(_marker_name("extra", package["name"], name), FALSE))
-                condition = _and(condition, item if operator == "==" else _not(item, self.work), self.work)
-            result |= condition
-        return self._simplify(frozenset(result))
+
+        def resolve(atom: Atom) -> Condition:
+            left, operator, right = atom
+            if left != "extra":
+                return self.work.condition(atom)
+            # Any other extra belongs to the package.
+            name = right[1:-1]
+            item = named.get(name, named.get(_marker_name("extra", package["name"], name), FALSE))
+            return item if operator == "==" else negation(item, self.work)
+
+        return self._simplify(_replace(parse_marker(edge.get("marker", ""), self.work), resolve, self.work))
 
     def _simplify(self, condition: Condition) -> Condition:
         """Return a condition without redundant clauses."""
@@ -450,8 +437,8 @@ def _advice(sets: Iterable[Iterable[Item]], chosen: Iterable[Item]) -> str:
     )
 
 
-def _parse_marker(marker: str, work: _Work) -> Condition:
-    """Parse a marker as a condition. Raises BentoError for an invalid marker."""
+def parse_marker(marker: str, work: Work) -> Condition:
+    """Parse a marker as a condition on the variables that uv writes. Raises BentoError for an invalid marker."""
     # For each open parenthesis: the alternatives so far, and the current conjunction.
     frames: list[tuple[Condition, Condition]] = [(FALSE, TRUE)]
     at, expects = 0, bool(marker)
@@ -471,13 +458,13 @@ def _parse_marker(marker: str, work: _Work) -> Condition:
             frames.pop()
             if not frames:
                 break
-            frames[-1] = (frames[-1][0], _and(frames[-1][1], any_of | all_of, work))
+            frames[-1] = (frames[-1][0], conjunction(frames[-1][1], any_of | all_of, work=work))
             continue
         elif match[1] is None:
             operator = " ".join(match[3].split())
             if "extra" in (match[2], match[4]) and (match[2] != "extra" or operator not in ("==", "!=")):
                 break
-            frames[-1] = (any_of, _and(all_of, frozenset([frozenset([(match[2], operator, match[4])])]), work))
+            frames[-1] = (any_of, conjunction(all_of, _condition((match[2], operator, match[4])), work=work))
         expects = match[1] is not None
     else:
         if len(frames) == 1 and not expects:
@@ -485,27 +472,29 @@ def _parse_marker(marker: str, work: _Work) -> Condition:
     raise BentoError(f"unsupported marker {marker[:200]!r}. {_LOCK_AGAIN}", place=work.origin)
 
 
-def parse_marker(marker: str, origin: str) -> Condition:
-    """Parse a marker as a condition. Raises BentoError for an invalid marker."""
-    return _parse_marker(marker, _Work(origin))
+def _condition(atom: Atom) -> Condition:
+    left, operator, right = atom
+    if left == "python_version" and operator in ("in", "not in"):
+        versions = re.split(r"[\s,]+", right.strip("'\" "))
+        union = FALSE.union(*(_condition((left, "==", f"'{each}'")) for each in versions))
+        return union if operator == "in" else negation(union)
+    if left == "extra":
+        right = repr(normalize_name(right.strip("'\"")))
+    return frozenset([frozenset([canonical_atom((left, operator, right))])])
 
 
-def conjunction(*conditions: Condition) -> Condition:
+def _replace(condition: Condition, change: Callable[[Atom], Condition], work: Work) -> Condition:
+    """Return a condition in which `change` has replaced each atom."""
+    return FALSE.union(*(conjunction(*map(change, clause), work=work) for clause in condition))
+
+
+def conjunction(*conditions: Condition, work: Work | None = None) -> Condition:
     """Return the condition that is true if all conditions are true."""
-    result, work = TRUE, _Work("")
-    for condition in conditions:
-        result = _and(result, condition, work)
+    result, work = TRUE, work or Work("")
+    for each in conditions:
+        work.spend(len(each) * _size(result) + len(result) * _size(each))
+        result = frozenset(left | right for left in result for right in each if _is_possible(left | right))
     return result
-
-
-def negation(condition: Condition) -> Condition:
-    """Return the opposite of a condition."""
-    return _not(condition, _Work(""))
-
-
-def _and(one: Condition, other: Condition, work: _Work) -> Condition:
-    work.spend(len(other) * _size(one) + len(one) * _size(other))
-    return frozenset(left | right for left in one for right in other if _is_possible(left | right))
 
 
 def _size(condition: Condition) -> int:
@@ -521,9 +510,10 @@ def _is_possible(clause: Collection[Atom]) -> bool:
     )
 
 
-def _not(condition: Condition, work: _Work) -> Condition:
+def negation(condition: Condition, work: Work | None = None) -> Condition:
+    """Return the opposite of a condition."""
     result = TRUE
     for clause in condition:
         opposite = [frozenset([(left, _OPPOSITE[operator], right)]) for left, operator, right in clause]
-        result = _and(result, frozenset(opposite), work)
+        result = conjunction(result, frozenset(opposite), work=work)
     return result

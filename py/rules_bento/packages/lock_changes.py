@@ -22,7 +22,7 @@ from rules_bento.formats.schema import validate
 from rules_bento.formats.toml import read_toml
 from rules_bento.packages import conflicts
 from rules_bento.packages.conflicts import conjunction
-from rules_bento.packages.marker_text import bounds, canonical_atom, format_condition, is_possible
+from rules_bento.packages.marker_text import bounds, format_condition, is_possible
 from rules_bento.packages.requirements import normalize_name, parse_requirement
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Iterable, Iterator, Mapping
 
@@ -422,27 +422,7 @@ def _written(key: tuple[Any, ...], marker: Condition) -> str:
 
 
 def _read(marker: str) -> Condition:
-    """Return a marker as a condition on the variables that uv writes."""
-    condition = conflicts.FALSE
-    for clause in conflicts.parse_marker(marker, PYPROJECT):
-        together = conflicts.TRUE
-        for atom in clause:
-            together = conjunction(together, _canonical(atom))
-        condition |= together
-    return condition
-
-
-def _canonical(atom: conflicts.Atom) -> Condition:
-    left, operator, right = atom
-    if left == "python_version" and operator in ("in", "not in"):
-        versions = re.split(r"[\s,]+", right.strip("'\" "))
-        union = conflicts.FALSE
-        for each in versions:
-            union |= _canonical((left, "==", f"'{each}'"))
-        return union if operator == "in" else conflicts.negation(union)
-    if left == "extra":
-        right = repr(normalize_name(right.strip("'\"")))
-    return frozenset([frozenset([canonical_atom((left, operator, right))])])
+    return conflicts.parse_marker(marker, conflicts.Work(PYPROJECT))
 
 
 def _python(text: str) -> Condition:

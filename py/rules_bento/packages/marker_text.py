@@ -25,10 +25,10 @@ _EXCLUDED = [
 _ORDER = ("os_name", "sys_platform", "platform_system", "platform_machine", "platform_python_implementation")
 
 
-def format_condition(condition: Iterable[Iterable[Atom]]) -> str:
+def format_condition(condition: Iterable[frozenset[Atom]]) -> str:
     """Return a condition as a marker. Ranges of Python versions are merged, and redundant clauses omitted."""
     clauses = _ranges(condition)
-    _simplify(clauses, {canonical_atom(atom) for clause in condition for atom in clause})
+    _simplify(clauses, {atom for clause in condition for atom in clause})
     found = [texts for _, texts in sorted(entry for each in clauses.items() for entry in _clause_texts(*each))]
     if not found or not all(found):
         return ""
@@ -39,10 +39,10 @@ def format_condition(condition: Iterable[Iterable[Atom]]) -> str:
     return " and ".join([*common, f"({joined})" if common else joined])
 
 
-def _ranges(condition: Iterable[Iterable[Atom]]) -> dict[frozenset[Atom], tuple[Span, ...]]:
+def _ranges(condition: Iterable[frozenset[Atom]]) -> dict[frozenset[Atom], tuple[Span, ...]]:
     """Return the ranges of Python versions for which a condition can be true, by the other atoms of its clauses."""
     clauses: dict[frozenset[Atom], tuple[Span, ...]] = {}
-    for clause in (frozenset(map(canonical_atom, clause)) for clause in condition):
+    for clause in condition:
         key = frozenset(atom for atom in clause if not is_range(atom))
         spans = _ALWAYS
         for atom in clause - key:
@@ -52,12 +52,12 @@ def _ranges(condition: Iterable[Iterable[Atom]]) -> dict[frozenset[Atom], tuple[
     return clauses
 
 
-def is_possible(condition: Iterable[Iterable[Atom]]) -> bool:
+def is_possible(condition: Iterable[frozenset[Atom]]) -> bool:
     """Return whether a condition is true in an environment."""
     return bool(_ranges(condition))
 
 
-def bounds(condition: Iterable[Iterable[Atom]]) -> Span | None:
+def bounds(condition: Iterable[frozenset[Atom]]) -> Span | None:
     """Return the lowest and the highest Python version for which a condition can be true, or None."""
     spans = [span for each in _ranges(condition).values() for span in each]
     return (min(spans)[0], max(spans)[1]) if spans else None
