@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from bento_cli.sharing.native_wheel import _lock
+from bento_cli.sharing.native_wheel import _lock, _write_settings
 from bento_cli.sharing.uv_project import UvProject
 from rules_bento.errors import BentoError
 
@@ -46,7 +46,8 @@ def lock(tmp_path, monkeypatch):
         def run():
             project = UvProject.read(tmp_path / "p", "")
             (tmp_path / "scratch").mkdir(exist_ok=True)
-            return _lock(project, tmp_path / "scratch", str(Path(UV).absolute()))[0]
+            indexes = _write_settings(project, tmp_path / "scratch")
+            return _lock(project, tmp_path / "scratch", str(Path(UV).absolute()), indexes)[0]
 
         run.address = address
         yield run

@@ -86,7 +86,8 @@ def build_wheel(
     uv = require_uv("installs build requirements")
     scratch = workspace.scratch / f"project-{normalize_name(project.fields['name'])}"
     shutil.rmtree(scratch, ignore_errors=True)
-    (scratch / "src").mkdir(parents=True)
+    for name in ("src", "packages", "build"):
+        (scratch / name).mkdir(parents=True)
     for file in kept:
         target = scratch / "src" / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -96,15 +97,23 @@ def build_wheel(
             shutil.copyfile(file.source, target)
             target.chmod(0o755 if os.access(file.source, os.X_OK) else 0o644)
     back_end = _version_of_back_end(uv, project)
-    lock, note = ("", _note_of_uv(project, back_end)) if back_end else _lock(project, scratch, uv)
+    indexes = [] if back_end else _write_settings(project, scratch)
+    lock, note = ("", _note_of_uv(project, back_end)) if back_end else _lock(project, scratch, uv, indexes)
     files = snapshot.digest(kept).identity().hex()
     pretended = {name: os.environ[name] for name in sorted(os.environ) if name.startswith(_VERSION_VARIABLES)}
     if version and project.is_version_dynamic:
         pretended |= dict.fromkeys(_VERSION_VARIABLES, version)
 
     def write(directory: Path) -> None:
+        from rules_bento.service import isolated_build
+
         try:
-            built = _build(project, scratch, uv, pretended, has_requirements=bool(lock))
+            if lock:
+                words = [uv, "pip", "sync", *_FLAGS, "--config-file=uv.toml", "--no-build", "--link-mode=copy"]
+                output([*words, "--target=packages", "pylock.toml"], scratch, variables=_variables(indexes))
+            paths = (scratch, scratch / "packages", scratch / "build")
+            own = project.fields.get("version", "")
+            built = isolated_build.build_wheel(*paths, own, pretended, "" if lock else uv)
             shutil.copyfile(built, directory / built.name)
         except BentoError as error:
             if project.is_version_dynamic and not pretended:
@@ -147,13 +156,12 @@ def _note_of_uv(project: UvProject, version: str) -> str:
     )
 
 
-def _lock(project: UvProject, scratch: Path, uv: str) -> tuple[str, str]:
+def _lock(project: UvProject, scratch: Path, uv: str, indexes: Sequence[tuple[str, str]]) -> tuple[str, str]:
     """Lock the build requirements, and return the lock (PEP 751), and a note on those without exact versions, or ""."""
     settings = project.settings
     names = [*_requirements(project, project.build_system.get("requires", _DEFAULT_REQUIRES), "build-system.requires")]
     key = "build-constraint-dependencies"
     constraints = [*_requirements(project, settings.get(key, ()), f"tool.uv.{key}")]
-    indexes = _settings(project, scratch).indexes
     (scratch / "constraints.txt").write_text("".join(f"{each}\n" for each in constraints), "utf-8")
     words = [uv, "pip", "compile", *_FLAGS, "--config-file=uv.toml", "--no-build", "--format=pylock.toml"]
     lines = "".join(f"{name}\n" for name in names)
@@ -191,8 +199,8 @@ def _requirements(project: UvProject, texts: Sequence[str], field: str) -> Itera
         yield str(requirement)
 
 
-def _settings(project: UvProject, scratch: Path) -> LockInputs:
-    """Write uv.toml with the project's settings of indexes, and return them. Raises BentoError for an unsafe value."""
+def _write_settings(project: UvProject, scratch: Path) -> Sequence[tuple[str, str]]:
+    """Write uv.toml with the indexes of a project, and return their names and addresses."""
     settings = project.settings
     chosen = {key: settings[key] for key in ("exclude-newer", "extra-index-url", "index-url") if key in settings}
     chosen["index"] = [index for index in settings.get("index", ()) if not index.get("explicit")]
@@ -200,21 +208,8 @@ def _settings(project: UvProject, scratch: Path) -> LockInputs:
     lines = inputs.settings(chosen, f"{project.path}: tool.uv")
     (scratch / "uv.toml").write_text("".join(f"{line}\n" for line in lines), "utf-8")
     inputs.link(scratch)
-    return inputs
+    return inputs.indexes
 
 
 def _variables(indexes: Sequence[tuple[str, str]]) -> dict[str, str]:
     return variables_for_addresses([address for _, address in indexes], (), variables_of_user(indexes))
-
-
-def _build(project: UvProject, scratch: Path, uv: str, variables: dict[str, str], *, has_requirements: bool) -> Path:
-    from rules_bento.service import isolated_build
-
-    (scratch / "packages").mkdir()
-    (scratch / "build").mkdir()
-    if has_requirements:
-        words = [uv, "pip", "sync", *_FLAGS, "--config-file=uv.toml", "--no-build", "--link-mode=copy"]
-        indexes = _settings(project, scratch).indexes
-        output([*words, "--target=packages", "pylock.toml"], scratch, variables=_variables(indexes))
-    version, program = project.fields.get("version", ""), "" if has_requirements else uv
-    return isolated_build.build_wheel(scratch, scratch / "packages", scratch / "build", version, variables, program)

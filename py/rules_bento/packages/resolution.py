@@ -317,10 +317,11 @@ def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
         write_fake_interpreter(python, sys.executable, ".".join(map(str, sys.version_info[:3])))
         command = [str(uv), "lock", "--no-progress", "--project", directory]
         command += ["--no-python-downloads", "--python", str(python)]
-        done = uv_program.query(command, uv_program.variables_for(project.indexes, os.environ))
-        errors = done.stderr.strip()
-        if done.returncode == 0 and not uv_program.ignores_settings(errors):
+        try:
+            uv_program.output(command, variables=uv_program.variables_for(project.indexes, os.environ))
             return Path(directory, "uv.lock").read_text("utf-8")
+        except BentoError as error:
+            errors = str(error)
     if failure := _BUILD_FAILURE.search(errors):
         raise BentoError(
             f"{without_credentials(failure[1])} has dynamic dependencies, so uv must build the package to resolve them",

@@ -80,21 +80,6 @@ def run(command: Sequence[str], variables: Mapping[str, str], directory: Path | 
     raise AssertionError  # the second attempt returns
 
 
-def query(
-    command: Sequence[str], variables: Mapping[str, str], directory: Path | None = None, text: str | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run uv with its cache, then with the indexes, and then with the system's certificates, until uv succeeds.
-
-    It isn't a success if uv ignores the project's settings.
-    """
-    for flag in ("--offline", "", _SYSTEM_CERTIFICATES):
-        done = start([*command, *filter(None, [flag])], variables, directory, text)
-        is_done = done.returncode == 0 and not ignores_settings(done.stderr)
-        if is_done or (not flag and _UNTRUSTED_CERTIFICATE not in done.stderr):
-            break
-    return done
-
-
 def start(
     command: Sequence[str],
     variables: Mapping[str, str] | None = None,
@@ -124,15 +109,25 @@ def start(
         raise BentoError(f"cannot run {command[0]}: {error.strerror}", remedy=remedy) from None
 
 
-def output(command: Sequence[str], directory: Path, text: str = "", variables: Mapping[str, str] | None = None) -> str:
-    """Return the output of uv with the standard input `text`. Uses uv's cache first, and then indexes.
+def output(
+    command: Sequence[str],
+    directory: Path | None = None,
+    text: str | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> str:
+    """Return the output of uv with the standard input `text`. By default, uv gets no credentials.
 
-    By default, uv gets no credentials. Raises BentoError with the output of uv.
+    Runs uv with its cache, then with the indexes, and then with the system's certificates, until uv succeeds, and uses
+    the project's settings. Raises BentoError with the error output of uv.
     """
-    done = query(command, without_secrets(variables_of_user()) if variables is None else variables, directory, text)
-    if done.returncode:
-        raise BentoError(done.stderr.strip())
-    return done.stdout
+    variables = without_secrets(variables_of_user()) if variables is None else variables
+    for flag in ("--offline", "", _SYSTEM_CERTIFICATES):
+        done = start([*command, *filter(None, [flag])], variables, directory, text)
+        if done.returncode == 0 and not ignores_settings(done.stderr):
+            return done.stdout
+        if not flag and _UNTRUSTED_CERTIFICATE not in done.stderr:
+            break
+    raise BentoError(done.stderr.strip())
 
 
 def ignores_settings(errors: str) -> bool:
