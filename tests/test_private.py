@@ -3,27 +3,21 @@
 import http.client
 import inspect
 
-import pytest
 import urllib3
-from sigstore._internal.trust import KeyringPurpose
-from sigstore.models import TransparencyLogEntry, TrustedRoot
-from sigstore.verify import Verifier
 
 
-@pytest.mark.parametrize(
-    ("function", "parameters"),
-    [
+def test_names_of_sigstore():
+    from sigstore._internal.trust import KeyringPurpose
+    from sigstore.models import TransparencyLogEntry, TrustedRoot
+    from sigstore.verify import Verifier
+
+    for function, parameters in (
         (Verifier._establish_time, ["self", "bundle"]),
         (Verifier._verify_signed_timestamp, ["self", "timestamp_response", "message"]),
         (TransparencyLogEntry._verify, ["self", "keyring"]),
         (TrustedRoot.rekor_keyring, ["self", "purpose"]),
-    ],
-)
-def test_methods_of_sigstore(function, parameters):
-    assert list(inspect.signature(function).parameters) == parameters
-
-
-def test_values_of_sigstore():
+    ):
+        assert list(inspect.signature(function).parameters) == parameters
     assert KeyringPurpose.VERIFY in KeyringPurpose
     assert "self._inner = inner" in inspect.getsource(TrustedRoot.__init__)
 

@@ -52,11 +52,6 @@ PAGES = {
 BAZEL = ["build", "cquery", "coverage", "fetch", "mod", "query", "run", "shutdown", "test", "vendor"]
 
 
-def of(*languages: str):
-    found = [block for block in BLOCKS if block.language in languages]
-    return pytest.mark.parametrize("block", found, ids=[block.place for block in found])
-
-
 def starlark_names() -> dict[str, object]:
     """What a block may use without loading it."""
     public = REPOSITORY.load("//toolchains:extensions.bzl")
@@ -82,11 +77,6 @@ def judge_starlark(text: str, place: str) -> None:
     REPOSITORY.run(text, place, starlark_names())
 
 
-@of("starlark")
-def test_starlark_calls_what_there_is_with_what_it_takes(block: Block):
-    judge_starlark(block.text, block.place)
-
-
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -109,8 +99,7 @@ def test_what_bazel_would_reject_is_found(text: str, problem: str):
         judge_starlark(text, "block")
 
 
-@of("console")
-def test_commands_are_what_programs_take(block: Block):
+def judge_commands(block: Block) -> None:
     found = commands(block)
     assert found, f"{block.place}: no line begins with `$ `"
     for words in found:
@@ -178,8 +167,20 @@ def scenarios() -> set[str]:
     return {ast.literal_eval(key) for row in ast.walk(rows) if isinstance(row, ast.Dict) for key in row.keys if key}
 
 
-@pytest.mark.parametrize("path", documents(ROOT), ids=lambda path: path.name)
-def test_flags_commands_and_scenarios_in_a_line_are_there(path: Path):
+@pytest.mark.parametrize("path", documents(ROOT), ids=str)
+def test_a_page_has_blocks_names_and_links_of_what_there_is(path: Path):
+    for block in blocks(path):
+        JUDGES.get(block.language, lambda _: None)(block)
+    judge_names(path)
+    for link in links(path):
+        file, _, anchor = link.partition("#")
+        target = path.parent / file if file else path
+        assert target.exists(), f"{path}: {link}"
+        assert not anchor or anchor in anchors(target), f"{path}: {link}: {sorted(anchors(target))}"
+
+
+def judge_names(path: Path) -> None:
+    """Flags, commands, and scenarios in a line exist."""
     flags = {flag.partition("=")[0].rpartition(":")[2] for flag in reference.flags(ROOT)}
     named = re.findall(r"--(?:@rules_bento)?//rules:(\w+)", path.read_text("utf-8"))
     assert set(named) <= flags, path
@@ -216,8 +217,7 @@ def mentioned_problem(words: list[str]) -> str:
     return "" if words[0] == "serve" else ", ".join(unknown)
 
 
-@of("python")
-def test_python_compiles_and_imports_what_there_is(block: Block):
+def judge_python(block: Block) -> None:
     for node in ast.walk(compile(block.text, block.place, "exec", ast.PyCF_ONLY_AST)):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -255,12 +255,6 @@ def run(block: Block, path: str = "", place: str = "") -> dict[str, object]:
     return names
 
 
-@of("json", "toml", "yaml")
-def test_data_load(block: Block):
-    readers = {"json": json.read_json, "toml": toml.read_toml, "yaml": yaml.read_yaml}
-    assert readers[block.language](block.text, block.place)
-
-
 def test_the_language_of_a_block_is_one_that_is_judged():
     # Those of a bazelrc are given to Bazel by e2e `remote_cache` and `workers`, `floors` is read by tests/test_architecture.py,
     # Jenkins' Groovy and Mermaid by nobody here; what has no language is a drawing, or what a program prints.
@@ -273,15 +267,6 @@ def test_the_language_of_a_block_is_one_that_is_judged():
         if not block.language and re.search(f"^({'|'.join(map(re.escape, shown))})", block.text, re.M)
     ]
     assert not without, "a block of commands says ```console, and one of code its language"
-
-
-@pytest.mark.parametrize("path", documents(ROOT), ids=lambda path: path.name)
-def test_links_lead_somewhere(path: Path):
-    for link in links(path):
-        file, _, anchor = link.partition("#")
-        target = path.parent / file if file else path
-        assert target.exists(), f"{path.name}: {link}"
-        assert not anchor or anchor in anchors(target), f"{path.name}: {link}: {sorted(anchors(target))}"
 
 
 def test_links_of_the_web_were_looked_at():
@@ -331,3 +316,13 @@ def test_the_reference_has_all_providers_and_their_fields():
     for name, provider in providers.items():
         section = text.partition(f"### {name}\n")[2].partition("\n### ")[0]
         assert re.findall(r"[ ,]`(\w+)`(?: \(|,|\.)", section.partition("\nFields:")[2]) == list(provider.fields)
+
+
+JUDGES = {
+    "console": judge_commands,
+    "json": lambda block: json.read_json(block.text, block.place),
+    "python": judge_python,
+    "starlark": lambda block: judge_starlark(block.text, block.place),
+    "toml": lambda block: toml.read_toml(block.text, block.place),
+    "yaml": lambda block: yaml.read_yaml(block.text, block.place),
+}

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from huggingface_hub import ModelCard
 from rules_bento.models.model import read_license
 
 from tests.actions.helper import Actions
@@ -32,6 +31,8 @@ def license_of(directory, card):
     ],
 )
 def test_the_license_is_that_of_the_library(tmp_path, card):
+    from huggingface_hub import ModelCard
+
     assert license_of(tmp_path, card) == (ModelCard(card, ignore_metadata_errors=True).data.license or "")
 
 
