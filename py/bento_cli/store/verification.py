@@ -13,7 +13,6 @@ from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import dataclass
 from rules_bento.errors import BentoError
 from rules_bento.formats import MAX_BYTES
-from rules_bento.packages import requirements
 from rules_bento.tag import Tag
 from rules_bento.tree_walk import GENERATED, walk
 from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterator
@@ -125,6 +124,8 @@ def unhashed(source: Path, form: Form, tag: str) -> list[Finding]:
     path = next((path for path in REQUIREMENTS if path in texts), "")
     if not path or BENTO.descriptor not in texts:
         return []
+    from rules_bento.packages import requirements
+
     version = descriptors.parse(BENTO, texts[BENTO.descriptor], tag).python_version
     lines = requirements.installed(requirements.decode(texts[path], f"{tag}/{path}"), f"{tag}/{path}", version)
     names = [" ".join(filter(None, line.package)) for line in lines if not (line.hashes or line.is_commit)]
