@@ -71,3 +71,45 @@ def test_a_dynamic_field_has_a_note(locked, tmp_path):
     write(tmp_path, {**lock_edits.FILES, "pyproject.toml": root, "uv.lock": locked})
     [note] = lock_changes.check(tmp_path, read_toml(locked, "uv.lock"))
     assert "can't be compared with the dynamic dependencies in" in note
+
+
+OWN_EXTRAS = """\
+[project]
+name = "web"
+dynamic = ["version"]
+requires-python = ">=3.11"
+dependencies = [
+    "web[small]",
+    "delta; python_version < '<3.10'",
+    "gamma; python_version < '<3.10' and sys_platform == 'linux'",
+]
+[project.optional-dependencies]
+all = ["web[big]; python_version < '3.13'"]
+big = ["web[small]"]
+small = ["alpha>=1"]
+"""
+FLAT = """\
+    { name = "alpha", marker = "extra == 'big'", specifier = ">=1" },
+    { name = "alpha", marker = "extra == 'small'", specifier = ">=1" },
+    { name = "alpha", marker = "python_full_version < '3.13' and extra == 'all'", specifier = ">=1" },
+    { name = "alpha", specifier = ">=1" },
+"""
+
+
+def test_a_lock_of_a_dynamic_version_can_replace_its_own_extras(locked, tmp_path):
+    write(tmp_path, {"pyproject.toml": OWN_EXTRAS.replace('dynamic = ["version"]', 'version = "1.0"')})
+    done = uv(tmp_path)
+    assert done.returncode == 0, done.stderr
+    written = (tmp_path / "uv.lock").read_text().replace('name = "web"\nversion = "1.0"\n', 'name = "web"\n')
+    write(tmp_path, {"pyproject.toml": OWN_EXTRAS})
+    head, _, table = written.partition("requires-dist = [\n")
+    lines, end = table.split("]\nprovides-extras")
+    others = [line for line in lines.splitlines(keepends=True) if '"web"' not in line and '"alpha"' not in line]
+    for text in (written, flat := "".join([head, "requires-dist = [\n", FLAT, *others, "]\nprovides-extras", end])):
+        (tmp_path / "uv.lock").write_text(text)
+        assert uv(tmp_path, "--check").returncode == 0
+        lock_changes.check(tmp_path, read_toml(text, "uv.lock"))
+    write(tmp_path, {"pyproject.toml": OWN_EXTRAS.replace("alpha>=1", "alpha>=1.5")})
+    assert uv(tmp_path, "--check").returncode
+    with pytest.raises(BentoError, match="alpha"):
+        lock_changes.check(tmp_path, read_toml(flat, "uv.lock"))

@@ -32,6 +32,8 @@ FALSE: Condition = frozenset()
 _MAX_STEPS = 4_000_000  # in one lock: atoms in combined clauses, and comparisons of clauses; a few seconds
 _MAX_DEPTH = 50
 _OPERAND = r"[a-z_]+|'[^']*'|\"[^\"]*\""
+# Comparisons with other text than a version, which uv ignores with a warning.
+_IGNORED = re.compile(r"python_(full_)?version [<>=!~]+ ['\"]\s*[^\d\s].*")
 _TOKEN = re.compile(rf"\s*(?:([()]|and\b|or\b)|({_OPERAND})\s*(==|!=|<=|>=|<|>|not\s+in\b|in\b)\s*({_OPERAND}))\s*")
 _OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">", "in": "not in", "not in": "in"}
 _LOCK_AGAIN = "Run `uv lock` again."
@@ -474,6 +476,8 @@ def parse_marker(marker: str, work: Work) -> Condition:
 
 def _condition(atom: Atom) -> Condition:
     left, operator, right = atom
+    if _IGNORED.fullmatch(" ".join(atom)):
+        return TRUE
     if left == "python_version" and operator in ("in", "not in"):
         versions = re.split(r"[\s,]+", right.strip("'\" "))
         union = FALSE.union(*(_condition((left, "==", f"'{each}'")) for each in versions))

@@ -216,12 +216,24 @@ class _Comparison:
         if _canonical_version(before) != _canonical_version(after):
             yield _differ(f"the version of {name}", before, after)
         optional = {normalize_name(extra): texts for extra, texts in project.get("optional-dependencies", {}).items()}
-        wanted = []
-        for extra, texts in {"": project.get("dependencies", ()), **optional}.items():
+        declared = {"": project.get("dependencies", ()), **optional}
+        # In a lock of a dynamic version, the requirements of an extra replace a requirement such as `own-name[extra]`.
+        is_flat = "version" not in package and all(one["name"] != name for one in recorded.get("requires-dist", ()))
+
+        def entries(extra: str, within: tuple[str, ...]) -> Iterator[tuple[Any, Condition]]:
             place = "optional-dependencies" if extra else "dependencies"
-            condition = _read(f"extra == '{extra}'" if extra else "")
-            found = [one for text in texts for one in self._lower(text, directory, place, extra=extra)]
-            wanted += [(key, conjunction(marker, condition)) for key, marker in found]
+            for text in declared.get(extra, ()) if extra not in within else ():
+                for key, marker in self._lower(text, directory, place, extra=extra):
+                    if key[0] != name or not is_flat:
+                        yield key, marker
+                    for each in key[1] if key[0] == name and is_flat else ():
+                        yield from ((one, conjunction(marker, other)) for one, other in entries(each, (*within, extra)))
+
+        wanted = [
+            (key, conjunction(marker, _read(f"extra == '{extra}'" if extra else "")))
+            for extra in declared
+            for key, marker in entries(extra, ())
+        ]
         if not unknown:
             yield from self._compare(recorded.get("requires-dist", ()), wanted, name)
             if {*recorded.get("provides-extras", ())} != {*optional}:
