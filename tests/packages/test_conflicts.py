@@ -82,6 +82,18 @@ def test_exported_requirements_are_those_of_uv(seed, tmp_path):
             assert ours.pinned_with_hashes == theirs.stdout, words
 
 
+@pytest.mark.parametrize("version", ["1 --index-url=x", "1\n-i x", "1;", "1\x1b[2J", "", "@ file:///x"])
+def test_an_exported_version_is_a_version(version):
+    member = {"name": "p", "source": {"virtual": "."}, "dependencies": [{"name": "q"}]}
+    files = [{"hash": "md5:0"}, {"hash": "sha256:" + "0" * 64}]
+    package = {"name": "q", "version": "1", "source": {"registry": "x"}, "wheels": files}
+    choice = Choice(["p"], [], [])
+    [line] = lock.export({"package": [member, package]}, choice, "uv.lock")
+    assert (line.text, line.hashes) == ("q==1", ("0" * 64,))
+    with pytest.raises(BentoError, match=r"^uv\.lock: q: "):
+        lock.export({"package": [member, package | {"version": version}]}, choice, "uv.lock")
+
+
 def closures(document):
     """The pins of a lock in normal form for each environment, as hubs find them."""
     return [sorted(closure(document, environment)) for environment in ENVIRONMENTS]

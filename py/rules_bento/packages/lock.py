@@ -242,8 +242,12 @@ def export(document: dict[str, Any], choice: Choice, origin: str) -> list[requir
         text = requirements.direct(name, found) if found else f"{name}=={package.get('version', '')}"
         marker = format_condition(condition)
         text += f" ; {marker}" if marker else ""
+        lock_shapes.require("line", text, f"{origin}: {name}", "Run `uv lock` again.")
+        if not requirements.plain_pin(text):
+            requirements.check(text, f"{origin}: {name}")
         files = [*package.get("wheels", ()), *([package["sdist"]] if "sdist" in package else [])]
-        hashes = sorted({file["hash"].removeprefix("sha256:") for file in files if "hash" in file})
+        known = {file.get("hash", "").partition(":")[::2] for file in files}
+        hashes = sorted(digest for algorithm, digest in known if algorithm == "sha256")
         lines.append(requirements.Line(origin, 0, text, text, tuple(hashes)))
     return lines
 
