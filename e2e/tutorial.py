@@ -35,7 +35,7 @@ LARGEST_BENTO = 100_000
 # The lines for rules_python's interpreter, which the page makes optional for machines without access.
 OF_RULES_PYTHON = re.compile(r"^(bazel_dep\(name = \"rules_python\"|python = |python\.).*\n", re.MULTILINE)
 # Values that change: versions, sizes, times, and digests.
-VARYING = re.compile(r"[0-9a-f]{64}|\d[\d.]*(ms|s)?|\s+")
+VARYING = re.compile(r"[0-9a-f]{64}|…|\d[\d.]*(ms|s)?|\s+")
 
 
 def tutorial_works(bench: Workbench) -> str:
