@@ -7,7 +7,6 @@ load(":attributes.bzl", "creation_time", "label_string", "split_stamped")
 load(":helper.bzl", "DEFLATE", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
 load(":installed_wheel_aspect.bzl", "check_layouts", "requirement_of")
 load(":providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
-load(":service_config.bzl", "service_configs")
 load(":snapshot.bzl", "add_secrets", "bentofile_arguments")
 load(":target.bzl", "platform_name")
 
@@ -55,11 +54,8 @@ def _options(ctx, lock):
 def _attributes(ctx):
     """Returns the nonempty attributes that `_options` doesn't contain. Dicts with a significant order are lists of pairs: JSON objects get sorted."""
     return _non_empty({
-        "complete_metadata": ctx.attr.complete_metadata,
         "bento_env": ctx.attr.bento_env,
         "labels": _labels(ctx).items(),
-        "service_config": service_configs(ctx).items(),
-        "service_models": ctx.attr.service_models.items(),
         "spec": ctx.attr.spec,
         "version": ctx.attr.version,
     })

@@ -31,14 +31,9 @@ SERVICE_METADATA = {
 IMPORT_PERMISSION = {"_allow_unprotected_import": attr.label(default = "//rules:allow_unprotected_import", providers = [BuildSettingInfo])}
 
 def check_service_metadata(ctx, locked):
-    """Fails if a Bento that imports its service has no packages of a package hub, or attributes for static analysis."""
-    if ctx.attr.service_metadata == STATIC:
-        return
-    if not locked:
+    """Fails if a Bento that imports its service has no packages of a package hub."""
+    if ctx.attr.service_metadata == IMPORT and not locked:
         fail("{}: service_metadata = \"import\" requires packages from a package hub. Add packages, including bentoml, to requirements.".format(label_string(ctx.label)))
-    for name in ["service_config", "service_models", "complete_metadata"]:
-        if getattr(ctx.attr, name):
-            fail("{}: {} is supported only by static analysis, but service_metadata is \"import\". Remove one of these attributes.".format(label_string(ctx.label), name))
 
 def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
     """Describes the import of a service for `import_service`. Before `describe_metadata`, `package_action` is None."""

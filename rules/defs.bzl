@@ -1,7 +1,6 @@
-"""Defines the public rules, macros, and functions of rules_bento. Further rules are in kubernetes.bzl and startup.bzl, and the public
+"""Defines the public rules and macros of rules_bento. Further rules are in kubernetes.bzl and startup.bzl, and the public
 providers in providers.bzl."""
 
-load("//private:service_config.bzl", _service_config = "service_config")
 load("//rules:bento_api_test.bzl", _bento_api_test = "bento_api_test")
 load("//rules:bento_base.bzl", _bento_base = "bento_base")
 load("//rules:bento_debs.bzl", _bento_debs = "bento_debs")
@@ -39,5 +38,3 @@ bento_test = _bento_test
 bento_venv = _bento_venv
 bento_wheel = _bento_wheel
 python_image = _python_image
-
-service_config = _service_config

@@ -19,12 +19,6 @@ _flag_test = analysistest.make(
 
 # Target to its rule, the message after its label, and attributes.
 _REFUSED = {
-    "import_and_service_models": (bento_package, "service_models is supported only by static analysis, but service_metadata is \"import\"", {
-        "service_metadata": "import",
-        "requirements": ["@pypi//bentoml"],
-        "service": "service:Service",
-        "service_models": {"Service.model": "model:v1"},
-    }),
     "import_without_packages": (bento_package, "service_metadata = \"import\" requires packages from a package hub", {
         "service_metadata": "import",
         "service": "service:Service",

@@ -559,17 +559,9 @@ def test_build_rejects_an_invalid_source_date_epoch(bento, project, monkeypatch,
     [
         (["--label", "x"], "--label: expected KEY=VALUE, but value number 1 has no `=`."),
         (["--arg", "a=1", "--arg", "=x"], "--arg: expected KEY=VALUE, but value number 2 has no key."),
-        (["--config", "Svc.workers"], "--config: expected SERVICE.KEY=VALUE, such as Hello.workers=4, but"),
-        (["--service-model", "x"], "--service-model: expected SERVICE.ATTRIBUTE=TAG, but"),
         (
             ["--label", "a=1", "--label", "b=1", "--label", "a=2"],
             "--label: the key 'a' is set twice. Remove one of the values.",
-        ),
-        (["--config", "Svc.workers=1", "--config", "Svc.workers=2"], "--config: the key 'Svc.workers' is set twice."),
-        (["--config", "Svc.traffic.timeout=1", "--config", 'Svc.traffic={"timeout": 2}'], "Svc.traffic"),
-        (
-            ["--config", "Svc.traffic.timeout=1", "--config", "Svc.traffic=2"],
-            "Svc.traffic.timeout conflicts with the value of traffic.",
         ),
         (["--env", "A=1", "--env", "A=2"], "--env: A is set twice for the stage 'all'."),
         (["--name", "Bad Name"], "--name: the name is invalid: 'bad name'. Use at most 63"),
@@ -606,14 +598,8 @@ def test_the_order_of_flags_does_not_matter(bento, tmp_path):
     """But for labels, whose order BentoML keeps."""
     directory = tmp_path / "ordered"
     directory.mkdir()
-    (directory / "service.py").write_text(
-        "import bentoml, os\nC = os.environ['C']\n\n\n@bentoml.service(name='svc', workers=C, traffic=C)\nclass Svc:\n    pass\n"
-    )
-    complete = [word for name in ("labels", "envs", "image", "description") for word in ("--complete", name)]
+    (directory / "service.py").write_text("import bentoml\n\n\n@bentoml.service(name='svc')\nclass Svc:\n    pass\n")
     flags = [
-        ["--config", "svc.traffic.timeout=5"],
-        ["--config", "svc.workers=2"],
-        ["--config", "svc.traffic.concurrency=8"],
         ["--env", "B=1"],
         ["--env", "A=1;stage=runtime"],
         ["--env", "A=2;stage=build"],
@@ -624,11 +610,8 @@ def test_the_order_of_flags_does_not_matter(bento, tmp_path):
         turned = flags[turn:] + flags[:turn]
         for ordered in (turned, turned[::-1]):
             words = [word for flag in ordered for word in flag]
-            tags.add(bento("build", directory, *complete, *words, "-o", "tag", "--archive", tmp_path / "x.bento"))
+            tags.add(bento("build", directory, *words, "-o", "tag", "--archive", tmp_path / "x.bento"))
     assert len(tags) == 1, tags
-    words = [word for flag in flags[3:] for word in flag]
-    nested = ["--config", "svc.workers=2", "--config", 'svc.traffic={"timeout": 5, "concurrency": 8}', *words]
-    assert {bento("build", directory, *complete, *nested, "-o", "tag", "--archive", tmp_path / "x.bento")} == tags
 
 
 def test_migrate(bento, project):

@@ -1,5 +1,4 @@
-"""Generated services, imported by the real BentoML and read by us: the same bento.yaml, or a refusal by line whose way
-out, taken with what BentoML says, makes the same bento.yaml.
+"""Generated services, imported by the real BentoML and read by us: the same bento.yaml, or a refusal by line.
 
 A longer run takes more of them: `RULES_BENTO_EXAMPLES=500 pytest tests/differential/test_services.py`.
 """
@@ -15,17 +14,13 @@ from pathlib import Path
 import pytest
 from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
 from hypothesis import HealthCheck, Phase, event, given, note, settings
-from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
-from rules_bento.service import Declared, read_service
 
 from tests.differential.generated_services import Program, programs
 from tests.helpers.golden_bentos import comparable, store_of
 from tests.helpers.projects import document_of, real_builder, write_project
 
 EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "20"))
-# What no statement answers, and BentoML takes.
-PLAIN_ONLY = r"or change the code as described in service-metadata\.md#[a-z-]+ in .*\.$"
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +62,7 @@ def add_models(store: Path) -> None:
     database=None,
     phases=[Phase.generate, *([] if "RULES_BENTO_EXAMPLES" in os.environ else [Phase.shrink])],
 )
-def test_as_importing_says_or_rejected_with_a_way_out(real, program: Program):
+def test_as_importing_says_or_rejected_by_line(real, program: Program):
     with tempfile.TemporaryDirectory(dir=real.home.parent) as temporary:
         directory = write_project(Path(temporary, "project"), {"files": program.files()}, program.files()["service.py"])
         note(program.files()["service.py"])
@@ -78,15 +73,14 @@ def test_as_importing_says_or_rejected_with_a_way_out(real, program: Program):
             return
         document = document_of((theirs["folder"] / "bento.yaml").read_text("utf-8"))
         try:
-            ours = build(directory, real, Declared())
+            ours = build(directory, real)
         except BentoError as error:
             note(str(error))
+            event("refused")
             assert re.search(r"\b(service|base|wrappers)\.py:\d+: ", str(error)), "refused without a line"
-            ours = declared_in_the_source_or(lambda: with_way_out(directory, real, document), str(error))
-        else:
-            event("equal at once")
-        if ours is not None:
-            assert fields(document_of(ours.bento.files["bento.yaml"])) == fields(document)
+            return
+        event("equal")
+        assert fields(document_of(ours.bento.files["bento.yaml"])) == fields(document)
 
 
 @pytest.mark.parametrize("endpoint", ["", "endpoint=None", "endpoint=''", "endpoint='http://127.0.0.1:9/hub/'"])
@@ -98,7 +92,7 @@ def test_a_hugging_face_snapshot_has_the_tag_of_bentoml(real, monkeypatch, endpo
         bentofile = "service: service:Svc\npython:\n  lock_packages: false\n"
         directory = write_project(Path(temporary, "project"), {"files": {"bentofile.yaml": bentofile}}, service)
         theirs = document_of((real.build(directory)["folder"] / "bento.yaml").read_text("utf-8"))
-        made = document_of(build(directory, real, Declared()).bento.files["bento.yaml"])
+        made = document_of(build(directory, real).bento.files["bento.yaml"])
     assert fields(made)["services"] == fields(theirs)["services"]
     assert made["services"][0]["models"][0]["metadata"]["endpoint"]
 
@@ -113,60 +107,6 @@ def fields(document: dict) -> dict:
     return {**document, "image": [image["python_version"], packages]}
 
 
-def build(directory: Path, real, declared: Declared, **more):
-    beside = ExtraOptions(
-        bentoml_version=real.version, python_version=real.python_version, store=real.home / "models", declared=declared
-    )
-    return build_bentofile(build_ctx=directory, version="v1", extra=beside, **more)
-
-
-def declared_in_the_source_or(remedy, message: str):
-    """Take the way out of a refusal; None where the only one is in the source."""
-    if re.search(PLAIN_ONLY, message, re.MULTILINE) is None:
-        return remedy()
-    event("refused: to be stated in the source, or imported")
-    return None
-
-
-def with_way_out(directory: Path, real, document: dict):
-    """Take the ways out of what is refused, with what BentoML says."""
-    files = {path.name: path.read_bytes() for path in directory.glob("*.py")}
-    info = read_service(f"service:{document['service'].partition(':')[2]}", files, {"name": "given"})
-    rows = {row["name"]: row for row in document["services"]}
-    declared = Declared()
-    more: dict = {"labels": {}}
-    for unknown in info.unknowns:
-        path = unknown.field.split(".")
-        row = rows[unknown.service]
-        match unknown.kind:
-            case "config":
-                stated = declared.config.get(unknown.service, {})
-                value = row["config"]
-                at = stated
-                for key in path[1:-1]:
-                    value, at = value[key], at.setdefault(key, {})
-                if path[1:]:
-                    at[path[-1]] = value[path[-1]]
-                else:
-                    stated = value
-                declared = replace(declared, config={**declared.config, unknown.service: stated})
-            case "labels":
-                names = path[1:] if path[1:] else list(document["labels"])
-                more["labels"] |= {name: document["labels"][name] for name in names if name in document["labels"]}
-                if any(name not in document["labels"] for name in names) or not path[1:]:
-                    declared = replace(declared, in_full=[*declared.in_full, "labels"])
-            case "envs":
-                names = path[1:] if path[1:] else [env["name"] for env in document["envs"]]
-                known = more.setdefault("envs", [])
-                known += [env for env in document["envs"] if env["name"] in names and env not in known]
-                if not path[1:]:
-                    declared = replace(declared, in_full=[*declared.in_full, "envs"])
-            case "models":
-                read = next(service for service in info.services if service.name == unknown.service)
-                tag = row["models"][[model.attribute for model in read.models].index(path[1])]["tag"]
-                declared = replace(declared, service_models={**declared.service_models, f"{read.name}.{path[1]}": tag})
-            case "description":
-                more["description"] = (real.home / "bentos").rglob("README.md").__next__().read_text()
-    event("refused, and then equal: " + ", ".join(sorted({unknown.kind for unknown in info.unknowns})))
-    note(str(declared))
-    return build(directory, real, declared, **more)
+def build(directory: Path, real):
+    extra = ExtraOptions(bentoml_version=real.version, python_version=real.python_version, store=real.home / "models")
+    return build_bentofile(build_ctx=directory, version="v1", extra=extra)

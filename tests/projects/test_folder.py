@@ -29,7 +29,7 @@ from rules_bento.build_options.project import ProjectFiles
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirements import LockedRequirements
-from rules_bento.service import Declared, read_service
+from rules_bento.service import read_service
 
 from tests.helpers.golden_bentos import BENTO_PROJECTS, store_of
 from tests.helpers.projects import write_project
@@ -448,20 +448,6 @@ def test_a_readme_keeps_its_bytes(tmp_path, options):
     assert made.archive(tmp_path / "ours.bento").read_bytes() == theirs.read_bytes()
 
 
-def test_what_keeps_the_readme_is_offered(tmp_path):
-    service = SERVICE.replace("import bentoml\n", "import bentoml\nimport os\n").replace(
-        "service\n", "service(description=os.environ['D'])\n"
-    )
-    directory = write_project(tmp_path / "p", {}, service)
-    (directory / "README.md").write_text("mine\n")
-    with pytest.raises(BentoError, match="--complete description, which keeps README.md"):
-        build(build_ctx=directory, extra=ExtraOptions(declared=Declared(option_kind="flags")))
-    made = build(
-        build_ctx=directory, extra=ExtraOptions(declared=Declared(option_kind="flags", in_full=["description"]))
-    )
-    assert made.bento.files["README.md"] == b"mine\n"
-
-
 @pytest.fixture
 def versions(store):
     """The store with versions of a model that begin alike; v2 is the newest, as in BentoML's `latest`."""
@@ -610,29 +596,6 @@ def test_an_image_may_clone_what_a_build_cannot_pack(tmp_path):
     assert made.bento.files["env/python/requirements.txt"].decode().splitlines()[0] == line
     with pytest.raises(BentoError, match="can't clone"):
         build(build_ctx=tmp_path / "p", python={"pack_git_packages": True})
-
-
-@pytest.mark.parametrize(
-    ("decorator", "field", "remedy"),
-    [
-        ("labels={'a': open('x').read()}", {"labels": {"a": "b"}}, 'labels = {"a": ...}'),
-        (
-            "envs=[{'name': 'E', 'value': open('x').read()}]",
-            {"envs": [{"name": "E", "value": "1"}]},
-            'bento_env = ["E=..."]',
-        ),
-        ("description=open('x').read()", {"description": "d"}, "description, or complete_metadata"),
-    ],
-)
-def test_what_the_source_computes_is_requested(tmp_path, decorator, field, remedy):
-    source = f"import bentoml\n\n\n@bentoml.service({decorator})\nclass Svc:\n    pass\n"
-    directory = write_project(tmp_path / "p", {}, source)
-    with pytest.raises(
-        BentoError,
-        match=rf"\n  service.py:\d+: .* Specify a constant in the source \(see service-metadata\.md#[a-z-]+ in .*\), or declare {re.escape(remedy)}",
-    ):
-        build(build_ctx=directory)
-    assert build(build_ctx=directory, **field).tag.name == "svc"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ import pytest
 import yaml
 from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
 from rules_bento.errors import BentoError
-from rules_bento.service import Declared
 
 from tests.helpers.projects import real_builder, tree_of_directory, write_project
 from tests.service.forked import fork_imports
@@ -34,7 +33,6 @@ class Svc:
         {body}
         return text
 """
-FLAGS = Declared(option_kind="flags")
 CLASS = 'from pydantic import BaseModel\n\nVALUE = "own"\n\n\nclass Question(BaseModel):\n    text: str\n'
 
 
@@ -196,7 +194,7 @@ def files_of(project: Project) -> dict[str, str]:
 
 
 def static(project: Project, files: dict, directory: Path, _real) -> dict:
-    return command(project, files, directory, ExtraOptions(declared=FLAGS))
+    return command(project, files, directory, ExtraOptions(is_command=True))
 
 
 def automatic(project: Project, files: dict, directory: Path, real) -> dict:
@@ -204,7 +202,7 @@ def automatic(project: Project, files: dict, directory: Path, real) -> dict:
         project,
         files,
         directory,
-        ExtraOptions(declared=FLAGS, fallback=lambda error: real.python if "--import" in str(error) else None),
+        ExtraOptions(is_command=True, fallback=lambda error: real.python if "--import" in str(error) else None),
     )
 
 

@@ -84,10 +84,6 @@ def test_the_path_of_the_interpreter_can_be_relative(python, project, tmp_path, 
         (["--static", "--import"], "--import and --static contradict."),
         (["--import", "--import-env", "UNSET_X"], "--import-env: UNSET_X isn't set in this environment. Write NAME="),
         (["--import", "--import-env", "=x"], "--import-env: expected NAME=value"),
-        (
-            ["--import", "--config", "Svc.workers=3"],
-            "--import can't be combined with --service-model, --config, or --complete.",
-        ),
         (["--import", "--python", "/nowhere"], "--python: /nowhere doesn't exist"),
     ],
 )
@@ -213,7 +209,6 @@ def test_without_isolation_or_environment_or_with_static_nothing_runs(python, co
     fails()
     fails("--static", "--python", str(python))
     fails("--python", str(tmp_path / "none"))
-    fails("--python", str(python), "--complete", "envs")
     monkeypatch.setenv("BENTO_STATIC", "1")
     fails("--python", str(python))
     monkeypatch.delenv("BENTO_STATIC")

@@ -7,17 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.service import (
-    Declared,
     from_json,
-    override,
     read_service,
-    require_known,
     snake_case,
     to_json,
 )
+from rules_bento.service.known_metadata import IMPORT_BY_ATTRIBUTE, IMPORT_BY_OPTION, require_known
 
 from tests.helpers.service_cases import CASES, differences, excused, header, sources_of
 
@@ -244,9 +241,8 @@ def test_values_that_code_only_reads_stay_known(head):
 def test_a_legacy_service_needs_the_import():
     source = "import bentoml\nSvc = bentoml.legacy.Service('s')\n\n\n@Svc.api(input=1, output=2)\ndef f(x): ...\n"
     with pytest.raises(BentoError) as caught:
-        require_known(read_service("service:Svc", {"service.py": source.encode()}), "//:bento")
-    assert "service.py:2: service `Svc`: `Svc` isn't a class with `@bentoml.service`. Import" in str(caught.value)
-    assert '\n    service_metadata = "import",\n' in str(caught.value)
+        require_known(read_service("service:Svc", {"service.py": source.encode()}), IMPORT_BY_ATTRIBUTE)
+    assert "  service.py:2: service `Svc`: `Svc` isn't a class with `@bentoml.service`. Write" in str(caught.value)
 
 
 def test_survives_json(case):
@@ -418,7 +414,7 @@ def test_signs_that_are_not_read(text):
 def test_grpc_without_a_limit():
     source = b"import bentoml\n@bentoml.service(grpc={'max_message_length': -1})\nclass Svc: ...\n"
     info = read_service("service:Svc", {"service.py": source})
-    assert override(info, Declared()).services[0].config == {"grpc": {"max_message_length": -1}}
+    assert info.services[0].config == {"grpc": {"max_message_length": -1}}
 
 
 def test_only_needed_modules_are_parsed():
@@ -554,37 +550,15 @@ def dynamic():
 
 def test_require_known_names_what_where_and_how():
     with pytest.raises(BentoError) as raised:
-        require_known(dynamic(), "//iris:bento")
+        require_known(dynamic(), IMPORT_BY_ATTRIBUTE, "//iris:bento")
     message = str(raised.value)
     assert message.startswith("//iris:bento: ")
     assert "service.py:14: `description` of service `Iris`: `os.environ['TEXT']`" in message
     assert "service.py:17: `models.ref` of service `Iris`: `os.environ['MODEL']`" in message
-    assert (
-        '\n  Import the service with BentoML. Add to the target:\n    service_metadata = "import",\n  Or:\n' in message
-    )
-    assert 'service_models = {"Iris.ref": "<tag>"}' in message
     assert "service.py:14: `labels.sha` of service `Iris`" in message
-    assert 'labels = {"sha": ...}' in message
-    assert 'bento_env = ["E=..."]' in message
-    with pytest.raises(BentoError) as raised:
-        require_known(dynamic(), option_kind="flags")
-    for flag in ("--import --python", "--service-model Iris.ref=TAG", "--label sha=VALUE", "--env E=VALUE"):
-        assert flag in str(raised.value)
-
-
-def test_a_declared_name_replaces_the_derived_one():
-    plain = read_service("service:Iris", {"service.py": PLAIN})
-    assert override(plain, Declared(bento_name="given")).bento_name == "given"
-    assert override(plain, Declared()) == plain
-
-
-def test_an_image_is_imported_or_omitted():
-    source = b"import bentoml, os\n@bentoml.service(image=bentoml.images.Image(os.environ['B']))\nclass Iris: ...\n"
-    info = read_service("service:Iris", {"service.py": source})
-    assert [unknown.field for unknown in info.unknowns] == ["image"]
-    require_known(override(info, Declared(in_full=["image"])))
-    with pytest.raises(BentoError, match=r"Import the service, or change the code as described in"):
-        require_known(info)
+    assert message.endswith(' or import the service. Add to the target:\n    service_metadata = "import",')
+    with pytest.raises(BentoError, match=r" or import the service. Build with --import --python ENV\.$"):
+        require_known(dynamic(), IMPORT_BY_OPTION)
 
 
 FASTAPI = b"""import bentoml
@@ -619,7 +593,6 @@ def test_a_chat_route_of_an_application_needs_the_label():
     info = read_service("service:Svc", {"service.py": FASTAPI.replace(b"METHOD", b"pass")})
     assert info.services[0].mounts == ("/api",)
     assert [(unknown.field, unknown.line) for unknown in info.unknowns] == [("labels.openai_endpoint", 11)]
-    require_known(override(info, Declared(labels={"openai_endpoint": "/api/v1"})))
 
 
 PLAIN_ROUTES = FASTAPI.replace(b"/v1/chat/completions", b"/v1/other")
@@ -826,26 +799,6 @@ def test_a_service_of_before_1_4_is_rejected_with_its_successors(call, attribute
             assert "class with `@bentoml.service`" in message
 
 
-REJECTIONS = {
-    "classes": "class B: ...\n@bentoml.service\nclass Svc(B): ...",
-    "services": "class B: ...\nSvc = bentoml.service(B)",
-    "assignments": "L = 1\nL = 2\n@bentoml.service(labels={'a': L})\nclass Svc: ...",
-    "images": "import x\n@bentoml.service(image=x.y)\nclass Svc: ...",
-    "unpacking": "@bentoml.service(**{'workers': 2})\nclass Svc: ...",
-    "expressions": "@bentoml.service(labels={'a': str(1)})\nclass Svc: ...",
-    "modules": "import values\n@bentoml.service(labels={'a': values.X})\nclass Svc: ...",
-    "attributes": "@bentoml.service\nclass Svc:\n    for i in []: ...",
-    "service-uses": "@bentoml.service\nclass Svc: ...\nprint(Svc.name)",
-    "code-at-import": "getattr(bentoml, 'x')\n@bentoml.service\nclass Svc: ...",
-    "annotations": "def f(x: 'a(b)'): ...\n@bentoml.service\nclass Svc: ...",
-    "applications": "import x\n@bentoml.asgi_app(x.app)\n@bentoml.service\nclass Svc: ...",
-    "copies": "L = {'a': [1]}\nprint(L)\n@bentoml.service(labels=L)\nclass Svc: ...",
-    "arguments": "import pydantic\nclass A(pydantic.BaseModel):\n    x: str\na = bentoml.use_arguments(A)\n"
-    "@bentoml.service(labels={'a': a.x})\nclass Svc: ...",
-    "decorators": "def timed(f): return f\n@bentoml.service\nclass Svc:\n    @bentoml.api\n    @timed\n    def f(self): ...",
-}
-
-
 IN_ROW = [
     "image = Image(python_version='3.11')\nimage = image.run('a')\nimage = image.python_packages('b', 'c').run('d')",
     "image = Image()\nimage.run('a')\nimage.system_packages('b').run('c')",
@@ -895,39 +848,23 @@ def test_other_changes_of_an_image_are_unknown(before):
 
 
 @pytest.mark.parametrize(
-    ("before", "decorator", "topic", "what"),
+    ("before", "decorator", "what"),
     [
-        ("IMAGE = Image()\nIMAGE = Image()", "image=IMAGE", "images", "`IMAGE` is assigned more than once (line 5)"),
-        ("IMAGE = Image()\nIMAGE.base_image = 'x'", "image=IMAGE", "images", "`IMAGE` is used again on this line"),
-        ("IMAGE = Image()\nfor a in 'ab':\n    IMAGE.run(a)", "image=IMAGE", "images", "`IMAGE` is used again on this"),
-        ("A = ['a']", "image=Image().python_packages(*A)", "unpacking", "`Image().python_packages(*A)` has unpacked"),
-        ("A = {}", "image=Image().run(**A)", "unpacking", "`Image().run(**A)` has unpacked arguments"),
-        ("A = {}", "image=Image(**A)", "unpacking", "`Image(**A)` has unpacked arguments"),
-        ("", "resources={'cpu': os.getenv('CPU', '1')}", "expressions", "`os.getenv('CPU', '1')` isn't a supported"),
-        ("", "labels={'a': os.path.join('a')}", "expressions", "`os.path.join('a')` isn't a supported expression"),
-        ("", "labels={'a': os.environ['A'].strip()}", "expressions", "`os.environ['A']` isn't a supported expression"),
+        ("IMAGE = Image()\nIMAGE = Image()", "image=IMAGE", "`IMAGE` is assigned more than once (line 5)"),
+        ("IMAGE = Image()\nIMAGE.base_image = 'x'", "image=IMAGE", "`IMAGE` is used again on this line"),
+        ("IMAGE = Image()\nfor a in 'ab':\n    IMAGE.run(a)", "image=IMAGE", "`IMAGE` is used again on this"),
+        ("A = ['a']", "image=Image().python_packages(*A)", "`Image().python_packages(*A)` has unpacked"),
+        ("A = {}", "image=Image().run(**A)", "`Image().run(**A)` has unpacked arguments"),
+        ("A = {}", "image=Image(**A)", "`Image(**A)` has unpacked arguments"),
+        ("", "resources={'cpu': os.getenv('CPU', '1')}", "`os.getenv('CPU', '1')` isn't a supported"),
+        ("", "labels={'a': os.path.join('a')}", "`os.path.join('a')` isn't a supported expression"),
+        ("", "labels={'a': os.environ['A'].strip()}", "`os.environ['A']` isn't a supported expression"),
     ],
 )
-def test_rejections_name_the_row_with_the_answer(before, decorator, topic, what):
+def test_a_rejection_has_a_reason(before, decorator, what):
     source = f"import os\nimport bentoml\nfrom bentoml.images import Image\n{before}\n@bentoml.service({decorator})\nclass Svc: ...\n"
     [unknown] = read_service("service:Svc", {"service.py": source.encode()}).unknowns
-    assert unknown.topic == topic
     assert unknown.what.partition(": ")[2].startswith(what)
-
-
-@pytest.mark.parametrize("topic", REJECTIONS)
-@pytest.mark.parametrize("words", ["attributes", "flags"])
-def test_each_rejection_names_its_row_of_the_documentation(topic, words):
-    files = {"service.py": f"import bentoml\n{REJECTIONS[topic]}\n".encode(), "values.py": b"X = 1\n"}
-    with pytest.raises(BentoError) as raised:
-        require_known(read_service("service:Svc", files), "//:bento" * (words == "attributes"), words)
-    anchors = set(re.findall(r"service-metadata\.md#([a-z-]+)", str(raised.value)))
-    assert anchors == {topic}
-
-
-def test_the_documentation_has_each_row():
-    page = Path("docs/service-metadata.md").read_text("utf-8")
-    assert set(re.findall(r'<a id="([a-z-]+)"></a>', page)) == set(REJECTIONS)
 
 
 @pytest.mark.parametrize("decorators", ["@bentoml.api\n    @timed", "@timed\n    @bentoml.api", "@timed"])
@@ -998,55 +935,6 @@ def test_an_api_needs_its_annotations_at_run_time(kind, method, is_valid):
     else:
         message = refusal("service:Svc", {"service.py": source.encode()})
         assert message.startswith("service.py:9: API `f`: BentoML can't find `AsyncGenerator`")
-
-
-@pytest.mark.parametrize(
-    ("value", "declared"),
-    [
-        ("os.environ.get('CPU', '1')", "2"),
-        ("os.environ['CPU']", "2"),
-        ("os.getenv('CPU', '1')", "2"),
-        ("f\"{os.environ['CPU']}\"", "2"),
-        ("str(COUNT)", "2"),
-        ("CPU", "2"),
-        ("'4' if os.environ.get('BIG') else '1'", "2"),
-        ("None if os.environ.get('BIG') else '1'", "2"),
-        ("os.environ.get('CPU') or '1'", "2"),
-        ("os.getenv('CPU')", "2"),
-        ("os.getenv('CPU', '1').strip()", "2"),
-        ("CPU + '0'", "2"),
-        ("CHOICE", "2"),
-        ("int(os.environ['CPU'])", 2),
-        ("COUNT", 2),
-        ("COUNT * 2", 2),
-        ("4 if os.environ.get('BIG') else len(CPU)", 2),
-        ("yaml.safe_load(open('c.yaml'))['cpu']", None),
-        ("CONFIG['cpu']", None),
-        ("4 if os.environ.get('BIG') else '1'", None),
-        ("os.environ.get('CPU', 1)", None),
-        ("cpu()", None),
-    ],
-)
-def test_a_declared_number_has_the_type_of_the_source(value, declared):
-    source = "import os, bentoml, yaml\nCPU = os.environ['CPU']\nCOUNT = int(CPU)\nCHOICE = CPU if COUNT else '1'\n"
-    source += "CONFIG = yaml.safe_load(open('c.yaml'))\ndef cpu(): ...\n"
-    source += f"@bentoml.service(resources={{'cpu': {value}}}, workers={value})\nclass Svc: ...\n"
-    info = read_service("service:Svc", {"service.py": source.encode()})
-    stated = {"Svc": {"resources": {"cpu": 2}, "workers": 2}}
-    flags = Declared(config=stated, bare=["Svc.resources.cpu", "Svc.workers"], option_kind="flags")
-    if declared is None:
-        message = (
-            "service.py:7: the source doesn't show whether the value of `resources.cpu` is a number or a string. For a "
-        )
-        message += """number, write --config 'Svc.resources={"cpu": 2}'. For a string, write --config 'Svc.resources.cpu="2"'."""
-        with pytest.raises(BentoError) as error:
-            override(info, flags)
-        assert str(error.value) == message
-        declared = 2
-        flags = replace(flags, bare=())  # in JSON
-    assert override(info, flags).services[0].config == {"resources": {"cpu": declared}, "workers": 2}
-    made = override(info, Declared(config=stated))
-    assert made.services[0].config == stated["Svc"]  # an attribute has a type
 
 
 def test_types_of_many_names_take_linear_time():
@@ -1135,27 +1023,6 @@ def test_constants_next_to_computed_values_are_kept():
     info = read_service("service:Svc", {"service.py": MIXED.encode()})
     assert info.services[0].config == {"workers": 2, "traffic": {"max_concurrency": 3}}
     assert (info.labels, [env.name for env in info.envs]) == ({"owner": "me"}, ["A"])
-    fields = ["labels", "envs", "image", "description"]
-    config = {"svc": {"traffic": {"timeout": 5}}}
-    declared = override(info, Declared(config=config, in_full=fields, labels={"z": "1"}))
-    require_known(declared)
-    assert declared.services[0].config == {"workers": 2, "traffic": {"max_concurrency": 3, "timeout": 5}}
-    assert (declared.labels, [env.name for env in declared.envs]) == ({"owner": "me"}, ["A"])
-
-
-@pytest.mark.parametrize(
-    "declared",
-    [
-        Declared(config={"svc": {"workers": 7}}),
-        Declared(config={"svc": {"traffic": {"max_concurrency": 4}}}),
-        Declared(in_full=["labels"], labels={"owner": "you"}),
-        Declared(in_full=["envs"], envs={"A": "2"}),
-    ],
-)
-def test_what_contradicts_a_constant_next_to_a_computed_value_is_rejected(declared):
-    info = read_service("service:Svc", {"service.py": MIXED.encode()})
-    with pytest.raises(BentoError, match=r"the source specifies|, but .* in the source\. Remove the value"):
-        override(info, declared)
 
 
 @pytest.mark.parametrize(

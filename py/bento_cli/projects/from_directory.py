@@ -17,7 +17,7 @@ from pathlib import Path
 from rules_bento import service as services
 from rules_bento.actions.bento_sources import members as source_members
 from rules_bento.bento import image_steps, model_refs
-from rules_bento.bento.assemble import AssembledBento, assemble_bento, declare, members
+from rules_bento.bento.assemble import AssembledBento, assemble_bento, members
 from rules_bento.bento.env.common import ApiDescription, BentoSettings
 from rules_bento.bento.kinds import BENTO, BENTOML_VERSION, MODEL
 from rules_bento.bento.named_files import export_uv_lock
@@ -34,6 +34,7 @@ from rules_bento.models.model_loads import find_model_loads
 from rules_bento.net import terminal
 from rules_bento.packages.requirement_checks import check_lines
 from rules_bento.packages.requirements import logical_lines, normalize_name, requirement_name
+from rules_bento.service.known_metadata import IMPORT_BY_OPTION, require_known
 from rules_bento.sources import snapshot
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence, TypeAlias
 
@@ -134,7 +135,7 @@ class BuildResult:
 class ExtraOptions:
     """Build options that `bentoml.build` doesn't support."""
 
-    declared: services.Declared = services.Declared()  # service metadata that the user declares
+    is_command: bool = False  # errors name options of `bento build`
     features: tuple[str, ...] = ()  # extras of bentoml
     spec: int | None = None  # 1 or 2; default: 2 if it supports the options
     requirements: str = ""  # lines of a requirements file, after the options' packages
@@ -193,7 +194,7 @@ def build_bentofile(
     if path is not None:
         defaults = bentofiles.read(path, str(path), src_exists=(path.parent / "src").is_dir())
     attributes = _options(**options)
-    if attributes.name and extra.declared.option_kind == "flags":
+    if attributes.name and extra.is_command:
         attributes = replace(attributes, places={**attributes.places, "name": "--name"})
     return _build(merge(attributes, defaults), directory, version, extra, path)
 
@@ -281,7 +282,8 @@ def _build_selected(
     python = extra.python
     if not python:
         try:
-            info = declare(services.read_service(service, tree, options.args), settings, extra.declared)
+            info = services.read_service(service, tree, options.args)
+            require_known(info, IMPORT_BY_OPTION if extra.is_command else "Set `python` in ExtraOptions.")
             settings = replace(settings, loads=find_model_loads(seen))
         except BentoError as error:
             python = extra.fallback(error) if extra.fallback else None

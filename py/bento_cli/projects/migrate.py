@@ -22,7 +22,6 @@ from rules_bento.models import model_store
 from rules_bento.models.model_loads import find_calls, find_model_loads
 from rules_bento.service import python_syntax
 from rules_bento.service.modules import Module
-from rules_bento.service.overrides import way
 from rules_bento.sources import snapshot
 from rules_bento.tag import Tag
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
@@ -431,11 +430,7 @@ def _module_file(packages: Packages, workspace: Workspace, hub: str, lock: str) 
 
 def _unknown_notes(project: _Project, packages: Packages) -> list[str]:
     """Return notes on service metadata that static analysis can't determine."""
-    notes = []
-    for unknown in project.info.unknowns:
-        text = way(unknown, "attributes")
-        remedy = f" To avoid the import, declare {text}." if text else ""
-        notes.append(f"Service: {unknown.path}:{unknown.line}: {unknown.what}.{remedy}")
+    notes = [f"Service: {unknown.path}:{unknown.line}: {unknown.what}." for unknown in project.info.unknowns]
     imported = (
         "Service: static analysis doesn't support all of the service (see below), so the build imports it with BentoML "
         '(service_metadata = "import").'

@@ -8,7 +8,6 @@ from base64 import b64decode
 from functools import partial
 from pathlib import Path
 
-from rules_bento import service
 from rules_bento.actions import secret_scan
 from rules_bento.archives.archive import join, write_part
 from rules_bento.arguments import JsonObject, Pairs, Paths, Strings, check_labels
@@ -20,7 +19,8 @@ from rules_bento.build_options.project import ProjectFiles
 from rules_bento.models.model import BundledModel, ModelDescription
 from rules_bento.packages.requirement_checks import check_lines
 from rules_bento.packages.requirements import Line, LockedRequirements, decode, logical_lines, named_format
-from rules_bento.service.metadata import FieldDifference, differences
+from rules_bento.service.known_metadata import IMPORT_BY_ATTRIBUTE, require_known
+from rules_bento.service.metadata import FieldDifference, differences, from_json
 from rules_bento.sources.manifest import TreeManifest
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
 
@@ -81,12 +81,8 @@ def make_bento(request: _PackageRequest, service_info: dict[str, Any]) -> assemb
     models = [
         BundledModel(ModelDescription.loads(Path(path).read_text("utf-8")), alias) for path, alias in request.model
     ]
-    declared = service.Declared(
-        service_models=dict(attributes.get("service_models", ())),
-        config={name: json.loads(config) for name, config in attributes.get("service_config", ())},
-        in_full=attributes.get("complete_metadata", []),
-    )
-    info = assemble.declare(service.from_json(service_info["service"]), settings, declared, request.target)
+    info = from_json(service_info["service"])
+    require_known(info, IMPORT_BY_ATTRIBUTE, request.target)
     sources = TreeManifest.from_json(Path(request.sources).read_text("utf-8"), request.sources)
     _check_architectures(request, sources)
     return assemble.assemble_bento(info, settings, sources, models)
@@ -176,9 +172,10 @@ def compare_service_metadata(request: _CompareServiceMetadataRequest) -> None:
 
     read = _read_json(request.service_info)
     imported = _read_json(request.imported)
+    built = make_bento(request, read)
     differences = [*_service_differences(read["service"], imported["service"])]
     if not differences:
-        differences = [*_bento_differences(make_bento(request, read), make_bento(request, imported))]
+        differences = [*_bento_differences(built, make_bento(request, imported))]
     lines = [
         f"{place_of(field, read['service'])}: {field} is {first} in the Bento, and {second} by importing the service.\n"
         for field, first, second in differences
@@ -192,15 +189,11 @@ def _read_json(path: str) -> dict[str, Any]:
 
 
 def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iterator[FieldDifference]:
-    """Yield differences in fields that bento.yaml omits: kinds, APIs, and docstrings. Skips unknown values."""
-    unknown = {field.partition(".")[0] for field in (unknown["field"] for unknown in read["unknowns"])}
+    """Yield differences in fields that bento.yaml omits: kinds, APIs, and docstrings."""
     yield from differences(read["kind"], imported["kind"], "kind")
-    if unknown & {"service", "name", "members", "dependencies"} or len(read["services"]) != len(imported["services"]):
-        return
-    for index, (one, other) in enumerate(zip(read["services"], imported["services"], strict=True)):
-        if "apis" not in unknown:
+    if len(read["services"]) == len(imported["services"]):
+        for index, (one, other) in enumerate(zip(read["services"], imported["services"], strict=True)):
             yield from differences(one["apis"], other["apis"], f"services.{index}.apis")
-        if "doc" not in unknown:
             yield from differences(one["doc"], other["doc"], f"services.{index}.doc")
 
 

@@ -189,7 +189,7 @@ def _project_files(source: Path, service_info: dict[str, Any]) -> ProjectFiles:
 
 
 _REMEDY = """\
-Use literals in the source, declare the values in attributes of the Bento, or add to the Bento:
+Write constants in the source, or add to the Bento:
     service_metadata = "import",
 """
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 
-from rules_bento import service
 from rules_bento.archives.tarstream import Member
 from rules_bento.bento import image_steps as images
 from rules_bento.bento import model_refs
@@ -27,7 +26,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping, Seq
 if TYPE_CHECKING:
     from rules_bento.bento.image_steps import ImageDefinition
     from rules_bento.models.model import BundledModel
-    from rules_bento.service import Declared, Service, ServiceInfo
+    from rules_bento.service import Service, ServiceInfo
 
 __all__ = ["AssembledBento", "assemble_bento"]
 
@@ -99,24 +98,6 @@ def _missing_modules(info: ServiceInfo, settings: BentoSettings, files: Mapping[
     requirements = files.get("env/python/requirements.txt", b"").decode()
     image = images.from_service(info) or images.ImageDefinition()
     return missing_modules.notes(settings.survey.missing, requirements, settings, image)
-
-
-def declare(info: ServiceInfo, settings: BentoSettings, declared: Declared, target: str = "") -> ServiceInfo:
-    """Return the service metadata with the values that the settings and `declared` specify.
-
-    Raises BentoError for values that remain unknown. The message begins with `target`.
-    """
-    options = settings.options
-    declared = replace(
-        declared,
-        bento_name=options.name,
-        envs={env.name: env.value for env in options.envs},
-        labels=options.labels,
-        description=options.description,
-    )
-    info = service.override(info, declared)
-    service.require_known(info, target, declared.option_kind)
-    return info
 
 
 def members(bento: AssembledBento) -> list[Member]:

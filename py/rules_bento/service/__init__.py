@@ -1,7 +1,7 @@
 """Determines the metadata of a BentoML service, by analyzing its source statically or by importing it with BentoML.
 
-Static analysis doesn't run the service's code. An `Unknown` represents each value that isn't a constant in the source.
-Rule attributes or flags can declare such values. All other values are the same as in an import with BentoML 1.4.
+Static analysis doesn't run the service's code. An `Unknown` represents each value that isn't a constant in the source,
+and requires an import. All other values are the same as in an import with BentoML 1.4.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from rules_bento.service.metadata import (
     ServiceInfo,
     SourceTree,
     from_json,
+    snake_case,
     to_json,
 )
-from rules_bento.service.overrides import Declared, override, require_known, snake_case
 from rules_bento.typing_lite import TYPE_CHECKING, Collection, Mapping
 
 if TYPE_CHECKING:
     from rules_bento.service.loaded_modules import Survey
 
-__all__ = ["Declared", "HuggingFace", "Image", "ImageCall", "Model", "Service", "ServiceInfo", "SourceTree"]
-__all__ += ["from_json", "override", "read_service", "require_known", "snake_case", "survey", "to_json"]
+__all__ = ["HuggingFace", "Image", "ImageCall", "Model", "Service", "ServiceInfo", "SourceTree"]
+__all__ += ["from_json", "read_service", "snake_case", "survey", "to_json"]
 
 
 def read_service(

@@ -130,9 +130,8 @@ _CLOSED = "resources"
 
 def check(info: ServiceInfo) -> None:
     """Raise BentoError if the configuration of a service contains a value that BentoML rejects."""
-    is_open = any(unknown.kind == "config" for unknown in info.unknowns)
     for service in info.services:
-        for key, value, kind in _wrong(service.config, "", is_open=is_open):
+        for key, value, kind in _wrong(service.config):
             raise BentoError(
                 f"{service.path}:{service.line}: service `{service.name}`: `{key}`: expected {kind}, got {value!r}."
             )
@@ -149,13 +148,13 @@ def env_problem(name: object, value: object) -> str:
     return f"the value of {name} must be a string{got}"
 
 
-def _wrong(config: Mapping[str, Any], table: str, *, is_open: bool) -> Iterator[tuple[str, Any, str]]:
-    """Yield the path, value, and expected type of each invalid value in `config`. `is_open` allows empty dicts."""
+def _wrong(config: Mapping[str, Any], table: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Yield the path, value, and expected type of each invalid value in `config`."""
     for key, value in config.items():
         path = f"{table}.{key}" if table else key
         kind = KINDS.get(path)
         if value == {} and isinstance(value, dict):
-            yield from () if is_open else [(path, value, "a dict with values")]
+            yield path, value, "a dict with values"
         elif kind:
             if not kind.holds(value):
                 yield path, value, kind.words
@@ -163,6 +162,6 @@ def _wrong(config: Mapping[str, Any], table: str, *, is_open: bool) -> Iterator[
             known = (name.removeprefix(f"{table}.") for name in KINDS if name.startswith(f"{table}."))
             yield path, value, f"one of the keys {', '.join(known)}"
         elif isinstance(value, dict):
-            yield from _wrong(value, path, is_open=is_open)
+            yield from _wrong(value, path)
         elif path in TABLES and not (path == _CLOSED and value is None):
             yield path, value, TABLE.words

@@ -6,6 +6,8 @@ service, `runners` and `apis`.
 
 from __future__ import annotations
 
+import re
+
 from rules_bento.dataclasses_lite import NamedTuple, asdict, dataclass, field
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterator, Literal, TypeAlias
 
@@ -195,6 +197,19 @@ class ServiceInfo:
     runners: tuple[Runner, ...] = ()
     apis: tuple[Api, ...] = ()
     unknowns: tuple[Unknown, ...] = ()
+
+
+_CAPITALS = re.compile(r"([A-Z]+)(?=[a-z0-9])")
+
+
+def snake_case(name: str) -> str:
+    """Return the name that BentoML derives from a service's name: `ImgSvc` becomes `img_svc`."""
+
+    def lower(match: re.Match[str]) -> str:
+        word = match.group().lower()
+        return f"_{word[:-1]}_{word[-1]}" if len(word) > 1 else f"_{word}"
+
+    return _CAPITALS.sub(lower, name).lstrip("_").lower()
 
 
 _CLASSES: dict[str, Any] = {

@@ -14,10 +14,9 @@ from rules_bento.service.constants import DEPENDS, Constants
 from rules_bento.service.import_code import CHANGES, WORDS, ImportCode, callee
 from rules_bento.service.metadata import ServiceInfo, SourceTree, Unknown
 from rules_bento.service.modules import FUNCTIONS, Module, Names, NotConstantError, PythonFiles
-from rules_bento.service.overrides import listed
 from rules_bento.service.sdk_names import old_service
 from rules_bento.service.services import ServiceReader
-from rules_bento.typing_lite import Mapping
+from rules_bento.typing_lite import Iterable, Mapping
 
 _MAKERS = ("bentoml.service", "bentoml.Service", "bentoml.legacy.Service", "bentoml.load", "bentoml.runner_service")
 
@@ -183,7 +182,7 @@ class _Reading:
             remedy = "Decorate a class with `@bentoml.service`, or set service to another module."
             raise BentoError(f"{self._module.path} defines no service", remedy=remedy)
         remedy = f"Specify one of the services in `service`, such as `{self._module.name}:{names[0]}`."
-        raise BentoError(f"{self._module.path} defines multiple services: {listed(names)}", remedy=remedy)
+        raise BentoError(f"{self._module.path} defines multiple services: {_listed(names)}", remedy=remedy)
 
 
 def module_of(service: str) -> str:
@@ -209,7 +208,7 @@ def _no_module(service: str, module: str, sources: PythonFiles) -> BentoError:
     path = f"{module[:100].replace('.', '/')}.py"
     modules = [name for name in sorted(sources.paths) if name.endswith(".py")]
     near = _close(path, modules, 3)
-    matches = f" Near matches: {listed(near)}." if near else "" if modules else " The sources contain no Python files."
+    matches = f" Near matches: {_listed(near)}." if near else "" if modules else " The sources contain no Python files."
     return BentoError(
         f"the sources don't contain {path}, which `{service}` requires.{matches} Add the file to the sources (in "
         "Bazel, to srcs or deps), correct the service's import string, or check include and exclude.",
@@ -221,3 +220,7 @@ def _close(name: str, names: list[str], count: int) -> list[str]:
     import difflib
 
     return difflib.get_close_matches(name[:100], [each[:100] for each in names[:1000]], n=count, cutoff=0.5)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

@@ -11,8 +11,8 @@ from rules_bento.service import metadata
 from rules_bento.service.configuration import BOOL, NONE, TEXT, TEXTS, ValueType, env_problem
 from rules_bento.service.constants import DEPENDS, REST, Constants, UnknownValue, first_unknown
 from rules_bento.service.import_code import HANDLERS, ROUTES, callee
+from rules_bento.service.metadata import snake_case
 from rules_bento.service.modules import FUNCTIONS, Definition, Module, NotConstantError, own_nodes, unsupported
-from rules_bento.service.overrides import snake_case
 from rules_bento.service.sdk_names import IMAGE, IMAGE_METHODS, SERVICE_FIELDS, words
 from rules_bento.typing_lite import Any
 

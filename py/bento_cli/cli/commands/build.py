@@ -12,7 +12,6 @@ from rules_bento.bento.kinds import BENTO, MODEL
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.exit_handling import exit_on_signals
-from rules_bento.formats import FormatError
 from rules_bento.formats.times import normalize_time, time_of_epoch
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
@@ -20,41 +19,12 @@ from bento_cli.cli import arguments, show
 from bento_cli.cli.command import File, Tag, command
 
 if TYPE_CHECKING:
-    from rules_bento.service import Declared
-
     from bento_cli.library import Store
     from bento_cli.projects.from_directory import BuildResult, Fallback
     from bento_cli.projects.project_locks import LockOptions
 
-# The top-level keys of a service's configuration in BentoML.
-_CONFIG = frozenset(
-    (
-        *("backlog", "endpoints", "extra_ports", "grpc", "http", "logging", "max_runner_connections", "metrics"),
-        *("monitoring", "replicate_process", "resources", "runner_connection", "runner_probe", "ssl", "threads"),
-        *("tracing", "traffic", "workers"),
-    )
-)
-
 _NOTHING = "No Bento was built."
 _UNPROTECTED = "--allow-unprotected-import"
-
-_runtime_metadata = arguments.combine(
-    arguments.pairs_option(
-        "--service-model",
-        "SERVICE.ATTRIBUTE=TAG",
-        help="Declare the model that a service attribute contains, such as MyService.model=iris:v1",
-    ),
-    arguments.pairs_option(
-        "--config",
-        "SERVICE.KEY=VALUE, such as Hello.workers=4",
-        help="Declare the value of a service setting, such as MyService.traffic.timeout=60",
-    ),
-    arguments.repeatable(
-        "--complete KIND",
-        "Assume that the options declare all values of this kind (labels, envs, image, or description), even if "
-        "the source determines values at run time",
-    ),
-)
 
 
 # The options that determine the requirements of a Bento.
@@ -102,7 +72,6 @@ _project = arguments.combine(
     arguments.option(
         _UNPROTECTED, "Import the service even if the system can't isolate its code from your files; requires --import"
     ),
-    _runtime_metadata,
 )
 
 
@@ -290,30 +259,22 @@ def _build(
 ) -> BuildResult:
     from rules_bento.build_options.bentofile import read_arguments
     from rules_bento.packages.uv import find_uv
-    from rules_bento.service import Declared
 
     from bento_cli.projects import from_directory
 
     if is_imported and is_static:
         raise BentoError("--import and --static contradict. Remove one of the options (or unset BENTO_STATIC).")
-    declared = Declared(
-        service_models=options["service_model"],
-        config=_config(options["config"]),
-        bare=[path for path, text in options["config"].items() if isinstance(_json_or_text(text), (int, float))],
-        in_full=options["complete"],
-        option_kind="flags",
-    )
     python_version = options["python_version"] or from_directory.PYTHON_VERSION
     extra = from_directory.ExtraOptions(
         creation_time=_creation_time(options["creation_time"]),
-        declared=declared,
+        is_command=True,
         features=tuple(feature for feature in options["enable_features"].split(",") if feature),
         spec=int(options["spec"]) if options["spec"] else None,
         store=store.home.entries_dir(MODEL),
         variables=_variables(options["import_env"]),
-        python=_interpreter(python, declared) if is_imported else None,
+        python=_interpreter(python) if is_imported else None,
         allow_unprotected_import=options["allow_unprotected_import"],
-        fallback=None if is_static else _fallback(python, declared),
+        fallback=None if is_static else _fallback(python),
         uv=find_uv(),
         secrets=None if options["no_secrets_check"] else options["allow_secret"],
         bentoml_version=options["bentoml_version"],
@@ -348,14 +309,14 @@ def _request_commit(model_id: str, revision: str, endpoint: str) -> str:
     return pin(model_id, revision, endpoint=endpoint, has_files=False).revision
 
 
-def _fallback(python: str | None, declared: Declared) -> Fallback | None:
+def _fallback(python: str | None) -> Fallback | None:
     """Return a function that selects the interpreter for an import after an error of the static analysis.
 
     Only the caller selects an environment, and only an isolated import runs. The import must be able to help.
     """
     origin = "--python" if python else next(filter(os.environ.get, ("VIRTUAL_ENV", "CONDA_PREFIX")), "")
     named = python or os.environ.get(origin)
-    if not named or declared.service_models or declared.config or declared.in_full:
+    if not named:
         return None
 
     def choose(error: BentoError) -> Path | None:
@@ -366,7 +327,7 @@ def _fallback(python: str | None, declared: Declared) -> Fallback | None:
         try:
             if problem := import_runner.isolation_problem():
                 raise BentoError(f"this system can't isolate the import ({problem})")
-            return _interpreter(named, declared)
+            return _interpreter(named)
         except BentoError as reason:
             field = "remedy" if error.remedy else "problem"
             text = f"The service wasn't imported automatically, because {reason.problem} ({origin})."
@@ -389,15 +350,12 @@ def _variables(texts: Sequence[str]) -> dict[str, str]:
     return variables
 
 
-def _interpreter(requested: str | None, declared: Declared) -> Path:
-    """Return the interpreter for `--import`. Raises BentoError for options that declare service metadata."""
+def _interpreter(requested: str | None) -> Path:
+    """Return the interpreter for an import. Raises BentoError if it doesn't exist, or if it lacks BentoML."""
     from rules_bento.packages.environments import named_environment
 
     from bento_cli.sharing.serving import interpreter
 
-    if declared.service_models or declared.config or declared.in_full:
-        remedy = "Remove these options: the import provides all service metadata."
-        raise BentoError("--import can't be combined with --service-model, --config, or --complete", remedy=remedy)
     exit_on_signals()
     packages = "BentoML and the packages that importing the service requires"
     return interpreter(requested or "", packages, lambda python: named_environment(python).has_module("bentoml"))
@@ -434,47 +392,6 @@ def _envs(texts: Sequence[str]) -> list[dict[str, Any]] | None:
             raise BentoError(f"--env: {env.name} is set twice for the stage {env.stage!r}. Remove one of the values.")
         envs[env.name, env.stage] = vars(env)
     return [envs[key] for key in sorted(envs)] or None
-
-
-def _config(values: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """Merge the values of `--config` into one configuration per service. Raises BentoError for conflicting values."""
-    import json
-
-    from rules_bento.formats.json import read_object
-
-    services: dict[str, dict[str, Any]] = {}
-    for path, (service, keys) in sorted((path, _service_and_keys(path, text)) for path, text in values.items()):
-        at = services.setdefault(service, {})
-        for key in keys[:-1]:
-            at = at.setdefault(key, {})
-            if not isinstance(at, dict):
-                raise BentoError(f"--config: {path} conflicts with the value of {key}. Remove one of the options.")
-        if keys and keys[-1] in at:
-            raise BentoError(f"--config: {path} is set twice. Remove one of the values.")
-        if keys:
-            at[keys[-1]] = _json_or_text(values[path])
-    # Sorted keys, as in the attribute of the rule.
-    return read_object(json.dumps(services, sort_keys=True), "--config")
-
-
-def _service_and_keys(path: str, text: str) -> tuple[str, list[str]]:
-    """Split a dotted `--config` path into the name of a service and a list of keys. The name can contain dots.
-
-    For `llama3.1-8b.traffic.timeout`, the name is `llama3.1-8b`.
-    """
-    words = path.split(".")
-    first = 1 if text else len(words)  # without a value, the path is a service without configuration
-    at = next((place for place, word in enumerate(words) if place and word in _CONFIG), first)
-    return ".".join(words[:at]), words[at:]
-
-
-def _json_or_text(text: str) -> Any:
-    from rules_bento.formats.json import read_json
-
-    try:
-        return read_json(text, "--config")
-    except FormatError:
-        return text
 
 
 def _add_to_store(result: BuildResult, version: str, store: Store) -> tuple[Path, bool]:

@@ -1,0 +1,30 @@
+"""Rejects service metadata that static analysis can't determine: only an import of the service determines it."""
+
+from __future__ import annotations
+
+from rules_bento.errors import BentoError, page
+from rules_bento.service import configuration
+from rules_bento.service.sdk_names import IMPORT_LINE
+from rules_bento.typing_lite import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rules_bento.service.metadata import ServiceInfo
+
+IMPORT_BY_ATTRIBUTE = f"Add to the target:{IMPORT_LINE}"
+IMPORT_BY_OPTION = "Build with --import --python ENV."
+
+
+def require_known(info: ServiceInfo, remedy: str, target: str = "") -> None:
+    """Raise BentoError if the metadata has unknown values, or values that BentoML rejects.
+
+    The message begins with `target`. `remedy` describes how to import the service.
+    """
+    if not info.unknowns:
+        configuration.check(info)
+        return
+    lines = dict.fromkeys(f"  {unknown.path}:{unknown.line}: {unknown.what}" for unknown in info.unknowns)
+    raise BentoError(
+        "the source doesn't specify all service metadata as constants:\n" + "\n".join(lines),
+        place=target,
+        remedy=f"Write constants (see {page('service-metadata.md')}), or import the service. {remedy}",
+    )
