@@ -67,6 +67,7 @@ LINES = {
         *('"alpha>=1.1,!=1.5"', '"alpha>=1.0"', '"alpha"', '"alpha==1.0"', '"alpha~=1.0"', '"alpha>1.0,!=1.5"'),
         *('"alpha >= 1, != 1.5.0"', '"alpha!=1.5,>=1.0"', '"Alpha>=1.0,!=1.5"', '"alpha (>=1.0,!=1.5)"'),
         *('"alpha[x]>=1.0,!=1.5"', '"alpha>=1.0,!=1.5; os_name == \'nt\'"', '"alpha>=1.0,!=1.5; python_version > \'3\'"'),
+        *('"alpha>=1.0,!=1.5; python_version ~= \'3.11\'"', '"alpha>=1.0,!=1.5; python_full_version ~= \'3.12.0\'"'),
         *('"alpha>=1.0,!=1.5; python_version >= \'3.11\'"', '"alpha>=1.0,!=1.5; python_version >= \'3.13\'"'),
         *('"alpha>=1.0,!=1.5; sys_platform != \'x\' or sys_platform == \'x\'"', '"alpha>=1.0,!=1.5", "alpha>=1.0,!=1.5"'),
         *('"alpha>=1.0,!=1.5", "gamma>=1"', '"alpha>=1.0,!=1.5", "gamma"', '"alpha>=1.0,!=1.5,<4"', ""),

@@ -34,7 +34,9 @@ _MAX_DEPTH = 50
 _OPERAND = r"[a-z_]+|'[^']*'|\"[^\"]*\""
 # Comparisons with other text than a version, which uv ignores with a warning.
 _IGNORED = re.compile(r"python_(full_)?version [<>=!~]+ ['\"]\s*[^\d\s].*")
-_TOKEN = re.compile(rf"\s*(?:([()]|and\b|or\b)|({_OPERAND})\s*(==|!=|<=|>=|<|>|not\s+in\b|in\b)\s*({_OPERAND}))\s*")
+_TOKEN = re.compile(
+    rf"\s*(?:([()]|and\b|or\b)|({_OPERAND})\s*(===?|!=|~=|<=|>=|<|>|not\s+in\b|in\b)\s*({_OPERAND}))\s*"
+)
 _OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">", "in": "not in", "not in": "in"}
 _LOCK_AGAIN = "Run `uv lock` again."
 _ATTRIBUTES = {"project": "members", "extra": "extras", "group": "groups"}  # attributes of bento.pypi
@@ -463,8 +465,10 @@ def parse_marker(marker: str, work: Work) -> Condition:
             frames[-1] = (frames[-1][0], conjunction(frames[-1][1], any_of | all_of, work=work))
             continue
         elif match[1] is None:
-            operator = " ".join(match[3].split())
+            operator = " ".join(match[3].split()).replace("===", "==")
             if "extra" in (match[2], match[4]) and (match[2] != "extra" or operator not in ("==", "!=")):
+                break
+            if operator == "~=" and not match[2].isidentifier():
                 break
             frames[-1] = (any_of, conjunction(all_of, _condition((match[2], operator, match[4])), work=work))
         expects = match[1] is not None
@@ -482,6 +486,11 @@ def _condition(atom: Atom) -> Condition:
         versions = re.split(r"[\s,]+", right.strip("'\" "))
         union = FALSE.union(*(_condition((left, "==", f"'{each}'")) for each in versions))
         return union if operator == "in" else negation(union)
+    if operator == "~=":
+        numbers = [int(each) for each in re.findall("[0-9]+", right)] or [0]
+        *series, last = numbers[:-1] or numbers
+        end = ".".join(map(str, (*series, last + 1)))
+        return conjunction(_condition((left, ">=", right)), _condition((left, "<", f"'{end}'")))
     if left == "extra":
         right = repr(normalize_name(right.strip("'\"")))
     return frozenset([frozenset([canonical_atom((left, operator, right))])])

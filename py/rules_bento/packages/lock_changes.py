@@ -41,7 +41,6 @@ _LISTS = {  # keys of [tool.uv] and of the lock
     "override-dependencies": "overrides",
     "build-constraint-dependencies": "build-constraints",
 }
-_PYTHON = "python_full_version"
 _SETTINGS = {
     **{f"{key}?": str for key in _OPTIONS},
     **{f"{key}?": list for key in (*_LISTS, "exclude-dependencies")},
@@ -441,17 +440,11 @@ def _python(text: str) -> Condition:
     """Return a range of Python versions as a condition, which is false for an invalid range."""
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-    atoms: set[conflicts.Atom] = set()
     try:
-        for clause in SpecifierSet(text):
-            operator, version = clause.operator.replace("===", "=="), clause.version
-            if operator == "~=":
-                atoms.add((_PYTHON, ">=", f"'{version}'"))
-                operator, version = "==", f"{version.rpartition('.')[0]}.*"
-            atoms.add((_PYTHON, operator, f"'{version}'"))
+        clauses = [f"python_full_version {each.operator} '{each.version}'" for each in SpecifierSet(text)]
     except InvalidSpecifier:
         return conflicts.FALSE
-    return frozenset([frozenset(atoms)])
+    return _read(" and ".join(clauses))
 
 
 def _specifiers(text: str) -> frozenset[tuple[str, str]]:
