@@ -71,20 +71,20 @@ int getpwuid_r(uid_t user, struct passwd *entry, char *buffer, size_t size, stru
     return getenv("TEST_NOBODY") ? 0 : ((get *)dlsym(RTLD_NEXT, "getpwuid_r"))(user, entry, buffer, size, result);
 }
 """
+# Each machine differs in several ways at once, because each build of everything needs seconds. To find the cause of a
+# failure, remove values.
 CONDITIONS: dict[str, dict[str, Any]] = {
-    "another zlib": {"shim": "yes"},
-    "Latin-1": {"locale": "de_DE ISO-8859-1"},
-    "EUC-JP": {"locale": "ja_JP EUC-JP"},
-    "umask 000": {"umask": 0o000},
-    "umask 077": {"umask": 0o077},
-    "TZ": {"TZ": "Pacific/Kiritimati"},
-    "no HOME": {"HOME": None},
-    "long HOME": {"HOME": "{directory}/" + "x" * 200 + "/" + "y" * 200},
-    "no user": {"shim": "yes", "TEST_NOBODY": "yes", "HOME": None, "USER": None},
-    "optimized": {"PYTHONOPTIMIZE": "2", "PYTHONHASHSEED": "7"},
-    "1970": {"shim": "yes", "TEST_CLOCK": "3600"},
-    "2040": {"shim": "yes", "TEST_CLOCK": "2208988800"},
-    "TMPDIR": {"TMPDIR": "{directory}/elsewhere/ü"},
+    "1970": {"shim": "yes", "TEST_CLOCK": "3600", "umask": 0o077, "locale": "ja_JP EUC-JP"},
+    "2040": {"shim": "yes", "TEST_CLOCK": "2208988800", "TEST_NOBODY": "yes", "HOME": None, "USER": None, "locale": ""},
+    "other variables": {
+        "HOME": "{directory}/" + "x" * 200 + "/" + "y" * 200,
+        "PYTHONHASHSEED": "7",
+        "PYTHONOPTIMIZE": "2",
+        "TMPDIR": "{directory}/elsewhere/ü",
+        "TZ": "Pacific/Kiritimati",
+        "locale": "de_DE ISO-8859-1",
+        "umask": 0o000,
+    },
 }
 
 
@@ -199,12 +199,10 @@ def test_all_outputs_have_the_same_bytes(name, machines, expected, request):
     condition = dict(CONDITIONS[name])
     if "shim" in condition:
         condition["shim"] = request.getfixturevalue("shim")
-    if "locale" in condition and not shutil.which("localedef"):
-        pytest.skip("no localedef is here")
+    if not shutil.which("localedef"):
+        del condition["locale"]
     (version, packed, year), digests = machines.build(name, **condition)
-    if name == "another zlib":
-        if version == expected[0][0]:
-            pytest.skip("this Python contains its zlib")
+    if version != expected[0][0]:  # not if this Python contains its zlib
         assert packed != expected[0][1]
     if "TEST_CLOCK" in condition:
         assert year == int(name)
